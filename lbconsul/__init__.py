@@ -1,0 +1,22 @@
+"""A TCP load balancer on Twisted, driven by HashiCorp Consul.
+
+The rooms of the house, and who may import whom::
+
+    tap -> service -> {consul, proxy, dev} -> balance
+    config and errors are open to all
+
+* `lbconsul.balance` decides.  It knows instances, upstreams, standings,
+  weights, policies and leases, and can do no I/O, because it imports none.
+* `lbconsul.consul` knows what Consul says.  A `Watch` asks one blocking
+  question for ever and hands each valid answer to the registry.
+* `lbconsul.proxy` moves connections and bytes.  A `Listener` accepts, a
+  `ProxyFactory` takes a lease from the registry, a `Dial` connects, a `Relay`
+  joins the two sockets until both directions are over.
+* `lbconsul.dev` is a catalog that speaks Consul's HTTP API in-process, with
+  sample web servers, for `--dev` and for tests.
+* `lbconsul.service` is the one place where the rooms meet; `lbconsul.tap` is
+  the command line.
+
+The registry is the one object that both sides share: watches call
+``replace(question, instances)``, connections call ``lease(selection)``.
+"""

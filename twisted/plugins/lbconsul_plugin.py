@@ -1,0 +1,13 @@
+"""Teach twistd the word lbconsul.
+
+Strings only: whatever is imported here is imported by every twistd command.
+"""
+
+from twisted.application.service import ServiceMaker
+
+lbconsul = ServiceMaker(
+    "lbconsul",
+    "lbconsul.tap",
+    "Balance TCP ports over what Consul calls healthy.",
+    "lbconsul",
+)
