@@ -1,0 +1,178 @@
+"""Put one configuration together from its sources.
+
+The command line wins over the file, the file over the environment.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Mapping as AbstractMapping
+from functools import partial
+from itertools import combinations
+from typing import Any
+
+from attrs import evolve
+
+from lbconsul.config import grammar
+from lbconsul.config.model import (
+    ANY_HOST,
+    Config,
+    ConsulAddress,
+    ConsulConfig,
+    Listen,
+    Mapping,
+    TCPListen,
+)
+from lbconsul.config.options import (
+    CONSUL_OPTIONS,
+    GATEWAY_OPTIONS,
+    MAPPING_OPTIONS,
+    OPTIONS,
+)
+from lbconsul.config.sources import (
+    MappingSaid,
+    Said,
+    Source,
+    from_command_line,
+    read,
+)
+from lbconsul.errors import ConfigError
+
+_SECRET = frozenset({"token"})
+
+
+def configure(
+    consul: Iterable[str] = (), mappings: Iterable[str] = (), **options: str
+) -> Config:
+    """A configuration for somebody who embeds a gateway.
+
+    The texts are those of the command line: ``configure(["consul:8500"],
+    ["8080:web,tag=v2"], connect_timeout="1s")``.
+
+    :raises ConfigError: anything is wrong with it.
+    """
+    said = {name.replace("_", "-"): text for name, text in options.items()}
+    for name in said:
+        if name not in OPTIONS:
+            raise ConfigError(grammar.unknown("option", name, OPTIONS))
+    return build(Source(), Source(), from_command_line(said, consul, mappings))
+
+
+def build(
+    environment: Source, file: Source, command_line: Source, *, dev: bool = False
+) -> Config:
+    """The whole configuration.
+
+    Mappings of the file and the command line are all served; one of the
+    command line replaces the file's with the same listening address.
+
+    :raises ConfigError: anything is wrong with it.
+    """
+    said = _strongest(environment, file, command_line)
+    values = {name: _read_option(name, each) for name, each in said.items()}
+    defaults = _chosen(values, MAPPING_OPTIONS)
+    given = [_mapping(each, defaults) for each in command_line.mappings]
+    listening = {mapping.listen for mapping in given}
+    filed = [_mapping(each, defaults) for each in file.mappings]
+    mappings = [each for each in filed if each.listen not in listening] + given
+    _refuse_doubles(mappings)
+    if not mappings:
+        raise ConfigError(
+            "nothing to balance: say --map PORT:SERVICE, such as --map 80:webserver"
+        )
+    consul = ConsulConfig(**_chosen(values, CONSUL_OPTIONS))
+    said_consul = command_line.consul or file.consul or environment.consul
+    address = partial(grammar.consul_address, tls=environment.tls)
+    if said_consul:
+        addresses = tuple(read(each, address) for each in said_consul)
+        consul = evolve(consul, addresses=addresses)
+    if dev:
+        consul = _dev_consul(consul, said_consul)
+    _refuse_half_a_pair(consul)
+    return Config(consul, tuple(mappings), dev=dev, **_chosen(values, GATEWAY_OPTIONS))
+
+
+def _strongest(*weak_to_strong: Source) -> dict[str, Said]:
+    """The options in force; a token of a stronger source hides a weaker token file."""
+    merged: dict[str, Said] = {}
+    for source in weak_to_strong:
+        tokens = source.options.keys() & {"token", "token-file"}
+        if len(tokens) == 2:
+            raise ConfigError(
+                f"{source.options['token-file'].where}: give a token or a token file,"
+                " not both"
+            )
+        if tokens:
+            merged.pop("token", None)
+            merged.pop("token-file", None)
+        merged.update(source.options)
+    return merged
+
+
+def _chosen(
+    values: AbstractMapping[str, Any], table: AbstractMapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        table[name].attribute: value for name, value in values.items() if name in table
+    }
+
+
+def _mapping(each: MappingSaid, defaults: AbstractMapping[str, Any]) -> Mapping:
+    values = dict(defaults)
+    for key, text in each.options.items():
+        if key not in MAPPING_OPTIONS:
+            raise each.said.wrong(grammar.unknown("option", key, MAPPING_OPTIONS))
+        said = Said(f"{each.said.where} {each.said.text}:", f"{key}={text}")
+        option = MAPPING_OPTIONS[key]
+        try:
+            values[option.attribute] = option.parse(text)
+        except ValueError as error:
+            raise said.wrong(str(error)) from None
+    try:
+        listen = grammar.listen_address(each.listen)
+        service = grammar.name(each.service)
+    except ValueError as error:
+        raise each.said.wrong(str(error)) from None
+    return Mapping(service, listen, **values)
+
+
+def _refuse_doubles(mappings: list[Mapping]) -> None:
+    for one, other in combinations(mappings, 2):
+        if _overlap(one.listen, other.listen):
+            raise ConfigError(f"--map {other}: {one.listen} is taken by --map {one}")
+
+
+def _overlap(one: Listen | None, other: Listen | None) -> bool:
+    """Whether both cannot be had: the same, or every address and one of them."""
+    if one == other:
+        return True
+    if not isinstance(one, TCPListen) or not isinstance(other, TCPListen):
+        return False
+    hosts = {one.host, other.host}
+    same_family = len({":" in host for host in hosts}) == 1
+    return one.port == other.port and same_family and not hosts.isdisjoint(ANY_HOST)
+
+
+def _dev_consul(consul: ConsulConfig, said: tuple[Said, ...]) -> ConsulConfig:
+    """Where --dev's catalog listens: loopback only, since it has no locks."""
+    for address, each in zip(consul.addresses, said, strict=False):
+        if not _is_loopback(address):
+            raise each.wrong("--dev listens on a loopback address, such as 127.0.0.1")
+    return ConsulConfig(addresses=consul.addresses[:1])
+
+
+def _is_loopback(address: ConsulAddress) -> bool:
+    return address.scheme == "http" and (
+        address.host in ("localhost", "::1") or address.host.startswith("127.")
+    )
+
+
+def _refuse_half_a_pair(consul: ConsulConfig) -> None:
+    if consul.client_key and not consul.client_cert:
+        raise ConfigError("--client-key needs --client-cert")
+
+
+def _read_option(name: str, said: Said) -> Any:
+    shown = evolve(said, text="(hidden)") if name in _SECRET else said
+    try:
+        return OPTIONS[name].parse(said.text)
+    except ValueError as error:
+        raise shown.wrong(str(error)) from None

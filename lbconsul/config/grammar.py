@@ -1,0 +1,203 @@
+"""How values are written: durations, addresses, mappings.
+
+Each function takes text and gives a value, or raises `ValueError` whose text
+says what would be right; `lbconsul.config.sources` puts before it where the
+text stood.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from lbconsul.config.model import (
+    ConsulAddress,
+    Listen,
+    SystemdListen,
+    TCPListen,
+    UnixListen,
+)
+
+#: Consul's own port for HTTP, and the customary one for HTTPS.
+#: https://developer.hashicorp.com/consul/docs/reference/architecture/ports
+CONSUL_PORTS = {"http": 8500, "https": 8501}
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_MAPPING = re.compile(
+    r"(?P<listen>unix:/[^:]*|systemd:[^:,]+|(?:(?:\[[^\]]*\]|[^:,\[\]]*):)?[^:,]*)"
+    r":(?P<service>[^:,]*)(?:,(?P<options>.*))?",
+    re.DOTALL,
+)
+_LOOKS_LIKE_MAPPING = re.compile(r"\d+:|unix:/[^/]|systemd:|.*:\d+:")
+_NAME = re.compile(r"[^\s/?#:,]+")
+_OPTION_BREAK = re.compile(r""",(?=(?:[^"`]|"[^"]*"|`[^`]*`)*$)""")
+
+
+def duration(text: str) -> float:
+    """Seconds from ``500ms``, ``5s``, ``2m`` or ``1h``."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError("must be a number with a unit, such as 500ms, 5s, 2m or 1h")
+    seconds = float(match[1]) * _SECONDS[match[2]]
+    if seconds <= 0:
+        raise ValueError("must be longer than 0")
+    return seconds
+
+
+def switch(text: str) -> bool:
+    """``on`` or ``off``, and what Consul's own variables say for them."""
+    truth = {"on": True, "true": True, "1": True, "yes": True}
+    truth |= {"off": False, "false": False, "0": False, "no": False}
+    if text.lower() not in truth:
+        raise ValueError("must be on or off")
+    return truth[text.lower()]
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """A parser of whole numbers that are at least `least`."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d{1,9}", text) or int(text) < least:
+            raise ValueError(f"must be a whole number of {least} or more")
+        return int(text)
+
+    return parse
+
+
+def one_of(choices: Iterable[str]) -> Callable[[str], str]:
+    """A parser that takes one of `choices`."""
+    known = sorted(choices)
+
+    def parse(text: str) -> str:
+        if text not in known:
+            raise ValueError(f"unknown; it is one of {', '.join(known)}")
+        return text
+
+    return parse
+
+
+def health(text: str) -> frozenset[str]:
+    """Statuses that may get connections: passing, warning, or ``any``."""
+    if text == "any":
+        return frozenset({"passing", "warning", "critical"})
+    statuses = frozenset(re.split(r"[,+]", text))
+    if "passing" not in statuses or not statuses <= {"passing", "warning"}:
+        raise ValueError("must be passing; passing,warning; or any")
+    return statuses
+
+
+def file_mode(text: str) -> int:
+    """Permission bits from octal digits, such as ``660``."""
+    if not re.fullmatch(r"0?[0-7]{3}", text):
+        raise ValueError("must be three octal digits, such as 660")
+    return int(text, 8)
+
+
+def name(text: str) -> str:
+    """A name in Consul: of a service, a tag, a node, a datacenter, a namespace."""
+    if not _NAME.fullmatch(text):
+        raise ValueError("must be a name without spaces and without any of / ? # : ,")
+    return text
+
+
+def port(text: str) -> int:
+    """A port number that one can connect to."""
+    if not re.fullmatch(r"\d{1,5}", text) or not 1 <= int(text) <= 65535:
+        raise ValueError(f"port {text!r} must be a number from 1 to 65535")
+    return int(text)
+
+
+def listen_address(text: str) -> Listen:
+    """``[ADDRESS:]PORT``, ``unix:/PATH`` or ``systemd:NAME``."""
+    scheme, _, rest = text.partition(":")
+    if scheme == "unix":
+        if not rest.startswith("/"):
+            raise ValueError("a UNIX socket's path must begin with /")
+        return UnixListen(rest)
+    if scheme == "systemd":
+        return SystemdListen(name(rest))
+    host, _, number = text.rpartition(":")
+    return TCPListen(_ip(host or "0.0.0.0"), port(number))
+
+
+def _ip(text: str) -> str:
+    host = text.removeprefix("[").removesuffix("]")
+    if host == "localhost":
+        return "127.0.0.1"
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        raise ValueError(
+            f"address {host!r} must be an IP address, v6 ones in brackets"
+        ) from None
+
+
+def consul_address(text: str, *, tls: bool = False) -> ConsulAddress:
+    """``host``, ``host:port``, or a URL with http, https or unix.
+
+    `tls` says what a bare ``host:port`` means (``CONSUL_HTTP_SSL``).
+    """
+    bare = "://" not in text
+    url = urlsplit(f"{'https' if tls else 'http'}://{text}" if bare else text)
+    if url.scheme == "unix" and not url.netloc and url.path:
+        return ConsulAddress("unix", path=url.path)
+    try:
+        number = url.port
+    except ValueError:
+        raise ValueError("the port must be a number from 1 to 65535") from None
+    if url.scheme not in CONSUL_PORTS or not url.hostname or number == 0:
+        raise ValueError("must be host:port or a URL such as https://consul:8501")
+    if url.query or url.fragment or "@" in url.netloc or " " in text:
+        raise ValueError("must be host:port or a URL without user, query and fragment")
+    if bare and url.path:
+        raise ValueError("a path needs the URL form, such as http://host:8500/prefix")
+    default = CONSUL_PORTS[url.scheme]
+    return ConsulAddress(
+        url.scheme, url.hostname, number or default, url.path.rstrip("/")
+    )
+
+
+def looks_like_mapping(text: str) -> bool:
+    """Whether `text` can only be meant as a mapping, not as Consul's address."""
+    return _LOOKS_LIKE_MAPPING.match(text) is not None and "://" not in text
+
+
+def split_mapping(text: str) -> tuple[str, str, dict[str, str]]:
+    """Cut ``[ADDRESS:]PORT:SERVICE[,option=value...]`` into its three parts.
+
+    A comma within double quotes or backticks belongs to the value, so that
+    ``filter=`` can hold any expression, and so does one after which no option
+    begins, as in ``health=passing,warning``.
+    """
+    match = _MAPPING.fullmatch(text)
+    if match is None:
+        raise ValueError("must be [ADDRESS:]PORT:SERVICE[,option=value...]")
+    return match["listen"], match["service"], _split_options(match["options"])
+
+
+def _split_options(text: str | None) -> dict[str, str]:
+    options: dict[str, str] = {}
+    key = ""
+    for part in _OPTION_BREAK.split(text) if text is not None else ():
+        word, equals, value = part.partition("=")
+        if not equals and key:
+            options[key] += f",{part}"  # health=passing,warning
+        elif not equals:
+            raise ValueError(f"{part!r} must be option=value")
+        elif word in options:
+            raise ValueError(f"option {word!r} is given twice")
+        else:
+            key = word
+            options[key] = value
+    return options
+
+
+def unknown(kind: str, word: str, known: Iterable[str]) -> str:
+    """A sentence about an unknown `word`, with the likeliest one meant."""
+    choices = sorted(known)
+    near = get_close_matches(word, choices, 1)
+    if near:
+        return f"unknown {kind} {word!r}; did you mean {near[0]!r}?"
+    return f"unknown {kind} {word!r}; known are {', '.join(choices)}"

@@ -1,0 +1,122 @@
+"""The configuration of one gateway, as frozen values."""
+
+from attrs import field, frozen
+
+#: The addresses that mean every address of their family.
+ANY_HOST = frozenset({"0.0.0.0", "::"})
+
+
+@frozen
+class TCPListen:
+    """A TCP address to listen on; `host` is an IP address, v4 or v6."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@frozen
+class UnixListen:
+    """A UNIX socket to listen on."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+@frozen
+class SystemdListen:
+    """A socket that systemd passes in: its FileDescriptorName, or its number from 0.
+
+    See sd_listen_fds(3).
+    """
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"systemd:{self.name}"
+
+
+Listen = TCPListen | UnixListen | SystemdListen
+
+
+@frozen
+class Mapping:
+    """A listening address, the service behind it, and its options.
+
+    Durations are seconds.  The options' meaning is told by
+    `lbconsul.config.options`.  Without an address it is a mapping for somebody
+    who listens by other means.
+    """
+
+    service: str
+    listen: Listen | None = None
+    tag: str = ""
+    filter: str = ""
+    dc: str = ""
+    near: str = ""
+    policy: str = "leastconn"
+    health: frozenset[str] = frozenset({"passing", "warning"})
+    node_checks: bool = True
+    connect_timeout: float = 2.0
+    attempts: int = 3
+    idle_timeout: float = 3600.0
+    half_close_timeout: float = 30.0
+    max_connections: int = 0
+    mode: int = 0o660
+
+    def __str__(self) -> str:
+        listen = self.listen
+        if listen is None:
+            return self.service
+        if isinstance(listen, TCPListen) and listen.host == "0.0.0.0":
+            return f"{listen.port}:{self.service}"
+        return f"{listen}:{self.service}"
+
+
+@frozen
+class ConsulAddress:
+    """Where a Consul agent or server speaks HTTP.
+
+    `scheme` is ``http``, ``https`` or ``unix``; for ``unix`` the `path` is the
+    socket's, else a prefix of every request's path.
+    """
+
+    scheme: str
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    def __str__(self) -> str:
+        if self.scheme == "unix":
+            return f"unix://{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}{self.path}"
+
+
+@frozen
+class ConsulConfig:
+    """How to reach Consul and who we are to it."""
+
+    addresses: tuple[ConsulAddress, ...] = (ConsulAddress("http", "127.0.0.1", 8500),)
+    token: str = field(default="", repr=False)
+    token_file: str = ""
+    ca_file: str = ""
+    client_cert: str = ""
+    client_key: str = ""
+    verify: bool = True
+    namespace: str = ""
+
+
+@frozen
+class Config:
+    """Everything one gateway is told."""
+
+    consul: ConsulConfig
+    mappings: tuple[Mapping, ...]
+    connection_log: bool = True
+    dev: bool = False

@@ -1,0 +1,162 @@
+"""What the environment, a TOML file and the command line say.
+
+Each becomes a `Source`: texts, each with the place where it stood, so that
+whatever is wrong with it can be told there.
+"""
+
+import tomllib
+from collections.abc import Iterable
+from collections.abc import Mapping as AbstractMapping
+from typing import Any
+
+from attrs import Factory, frozen
+
+from lbconsul.config import grammar
+from lbconsul.config.options import OPTIONS
+from lbconsul.errors import ConfigError
+
+#: Consul's own variables and the option that each stands for.
+#: https://developer.hashicorp.com/consul/commands#environment-variables
+ENVIRONMENT = {
+    "CONSUL_HTTP_TOKEN": "token",
+    "CONSUL_HTTP_TOKEN_FILE": "token-file",
+    "CONSUL_HTTP_SSL_VERIFY": "verify",
+    "CONSUL_CACERT": "ca-file",
+    "CONSUL_CLIENT_CERT": "client-cert",
+    "CONSUL_CLIENT_KEY": "client-key",
+    "CONSUL_NAMESPACE": "namespace",
+}
+
+#: Where Consul's own tools look for an agent.
+DEFAULT_CONSUL = "127.0.0.1:8500"
+
+
+@frozen
+class Said:
+    """A text and the place where it stood, as an error would name it."""
+
+    where: str
+    text: str
+
+    def wrong(self, why: str) -> ConfigError:
+        """The error to raise about this text."""
+        return ConfigError(f"{self.where} {self.text}: {why}")
+
+
+def read(said: Said, parse: Any) -> Any:
+    try:
+        return parse(said.text)
+    except ValueError as error:
+        raise said.wrong(str(error)) from None
+
+
+@frozen
+class MappingSaid:
+    """A mapping, cut up but not yet read; `said` is the whole of it."""
+
+    said: Said
+    listen: str
+    service: str
+    options: AbstractMapping[str, str]
+
+
+@frozen
+class Source:
+    """What one source says: single values by option name, and the lists."""
+
+    options: AbstractMapping[str, Said] = Factory(dict)
+    consul: tuple[Said, ...] = ()
+    mappings: tuple[MappingSaid, ...] = ()
+    #: Whether a Consul address without a scheme is meant to be https.
+    tls: bool = False
+
+
+def from_command_line(
+    options: AbstractMapping[str, str],
+    consul: Iterable[str],
+    mappings: Iterable[str],
+) -> Source:
+    """What twistd's parser found, as a source."""
+    return Source(
+        {name: Said(f"--{name}", text) for name, text in options.items()},
+        tuple(Said("--consul", text) for text in consul),
+        tuple(_mapping_text(Said("--map", text)) for text in mappings),
+    )
+
+
+def from_environment(environ: AbstractMapping[str, str]) -> Source:
+    """Consul's own environment variables; an empty one counts as not set."""
+    said = {
+        option: Said(f"{variable}", environ[variable])
+        for variable, option in ENVIRONMENT.items()
+        if environ.get(variable)
+    }
+    if "token-file" in said:
+        said.pop("token", None)  # as Consul's own tools have it
+    address = Said(
+        "CONSUL_HTTP_ADDR", environ.get("CONSUL_HTTP_ADDR") or DEFAULT_CONSUL
+    )
+    tls = Said("CONSUL_HTTP_SSL", environ.get("CONSUL_HTTP_SSL") or "off")
+    return Source(said, (address,), tls=read(tls, grammar.switch))
+
+
+def from_toml(text: str, path: str) -> Source:
+    """A TOML file's text; `path` is only named in errors.
+
+    :raises ConfigError: it is not TOML (the line is told), or a key is not
+        an option.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
+    maps = document.pop("map", [])
+    consul = document.pop("consul", [])
+    known = {"map", "consul", *OPTIONS}
+    for key in document:
+        if key not in OPTIONS:
+            raise ConfigError(f"{path}: {grammar.unknown('option', key, known)}")
+    if not isinstance(maps, list):
+        raise ConfigError(f"{path}: map must be a list of strings or [[map]] tables")
+    addresses = consul if isinstance(consul, list) else [consul]
+    return Source(
+        {
+            key: Said(f"{path}: {key}", _toml_text(f"{path}: {key}", value))
+            for key, value in document.items()
+        },
+        tuple(
+            Said(f"{path}: consul", _toml_text(f"{path}: consul", each))
+            for each in addresses
+        ),
+        tuple(
+            _toml_mapping(f"{path}: map {number}", each)
+            for number, each in enumerate(maps, 1)
+        ),
+    )
+
+
+def _toml_text(where: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return "+".join(value)
+    if isinstance(value, str | int):
+        return str(value)
+    raise ConfigError(f"{where} {value}: must be a string, a whole number or a boolean")
+
+
+def _toml_mapping(where: str, value: object) -> MappingSaid:
+    if isinstance(value, str):
+        return _mapping_text(Said(where, value))
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where} {value}: must be a string or a [[map]] table")
+    texts = {key: _toml_text(f"{where}: {key}", each) for key, each in value.items()}
+    if missing := {"listen", "service"} - texts.keys():
+        raise ConfigError(f"{where}: {' and '.join(sorted(missing))} must be given")
+    listen, service = texts.pop("listen"), texts.pop("service")
+    said = Said(where, f"{listen}:{service}")
+    return MappingSaid(said, listen, service, texts)
+
+
+def _mapping_text(said: Said) -> MappingSaid:
+    return MappingSaid(said, *read(said, grammar.split_mapping))
