@@ -1,0 +1,63 @@
+"""An instance: one registration of a service in Consul's catalog."""
+
+from typing import Literal, NamedTuple
+
+from attrs import frozen
+
+Status = Literal["passing", "warning", "critical", "maintenance"]
+
+#: From the best to the worst; of several checks the worst one counts.
+STATUSES: tuple[Status, ...] = ("passing", "warning", "critical", "maintenance")
+
+
+class Identity(NamedTuple):
+    """What tells an instance from all others: a service id alone does not.
+
+    Service ids are unique within one node only (hashicorp/consul#8930).
+    """
+
+    datacenter: str
+    node: str
+    service_id: str
+
+
+@frozen
+class Health:
+    """What checks say, and the worst one's words on it."""
+
+    status: Status = "passing"
+    reason: str = ""
+
+    def worst(self, other: "Health") -> "Health":
+        """The worse of two; the first of equals."""
+        return max(self, other, key=lambda health: STATUSES.index(health.status))
+
+
+@frozen
+class Instance:
+    """One registration of a service.
+
+    `host` is what Consul says, an IP address or a host name; `address` is the
+    IP address to connect to, empty until a host name is resolved.
+    """
+
+    identity: Identity
+    host: str
+    port: int
+    address: str = ""
+    tags: tuple[str, ...] = ()
+    #: Consul's Weights.Passing and Weights.Warning.
+    passing_weight: int = 1
+    warning_weight: int = 1
+    #: ``lbconsul-weight``, which replaces both.
+    own_weight: int | None = None
+    #: Service-level checks, and either kind of maintenance.
+    health: Health = Health()
+    #: Node-level checks.
+    node_health: Health = Health()
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        text = f"{self.identity.service_id}@{self.identity.node} {host}:{self.port}"
+        # It ends up in lines of log, and anybody may have registered it.
+        return "".join(char if char.isprintable() else "?" for char in text)

@@ -1,0 +1,89 @@
+"""A draw with a chance in proportion to weight, at a cost that does not grow."""
+
+from collections.abc import Callable
+from math import frexp
+
+from attrs import Factory, define
+
+from lbconsul.balance.upstream import Upstream
+
+#: Gives a number from 0 up to but without 1, as `random.random` does.
+Chance = Callable[[], float]
+
+
+@define(eq=False)
+class _Weights:
+    """Upstreams whose weights lie within one power of two."""
+
+    upstreams: list[Upstream] = Factory(list)
+    total: int = 0
+    #: At least the greatest weight in it, and less than twice any.
+    bound: int = 0
+
+
+@define(eq=False)
+class Lottery:
+    """Upstreams, one of which is drawn by weight.
+
+    Upstreams are kept apart by the power of two that their weight lies in, so
+    that within one class a uniform draw which is accepted with the chance
+    weight / bound needs two tries at most on average, and one where all
+    weights are equal.  Adding, removing and drawing thus cost O(1) for a
+    bounded range of weights (Consul's end at 65535: 16 classes).
+    """
+
+    _chance: Chance
+    _classes: dict[int, _Weights] = Factory(dict)
+    #: Where each upstream lies: its class, index there, and weight.
+    _places: dict[Upstream, tuple[int, int, int]] = Factory(dict)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, upstream: Upstream) -> bool:
+        return upstream in self._places
+
+    def add(self, upstream: Upstream) -> None:
+        """Let `upstream`, which is not in it, take part by its present weight."""
+        weight = upstream.verdict.weight
+        power = frexp(weight)[1]
+        mine = self._classes.setdefault(power, _Weights())
+        self._places[upstream] = (power, len(mine.upstreams), weight)
+        mine.upstreams.append(upstream)
+        mine.total += weight
+        mine.bound = max(mine.bound, weight)
+
+    def remove(self, upstream: Upstream) -> None:
+        """Let `upstream`, which is in it, take part no longer."""
+        power, index, weight = self._places.pop(upstream)
+        mine = self._classes[power]
+        last = mine.upstreams.pop()
+        if last is not upstream:
+            mine.upstreams[index] = last
+            self._places[last] = (power, index, self._places[last][2])
+        mine.total -= weight
+        if not mine.upstreams:
+            del self._classes[power]
+
+    def weight(self, upstream: Upstream) -> int:
+        """The weight by which `upstream` takes part."""
+        return self._places[upstream][2]
+
+    def draw(self) -> Upstream:
+        """One upstream; the lottery must not be empty."""
+        mine = self._draw_class()
+        while True:
+            upstream = mine.upstreams[int(self._chance() * len(mine.upstreams))]
+            weight = self._places[upstream][2]
+            if weight == mine.bound or self._chance() * mine.bound < weight:
+                return upstream
+
+    def _draw_class(self) -> _Weights:
+        classes = list(self._classes.values())
+        if len(classes) > 1:
+            point = self._chance() * sum(each.total for each in classes)
+            for each in classes[:-1]:
+                point -= each.total
+                if point < 0:
+                    return each
+        return classes[-1]

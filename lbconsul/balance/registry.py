@@ -1,0 +1,100 @@
+"""The registry: where what Consul says and what connections do meet."""
+
+from collections.abc import Collection, Iterable, Iterator
+from weakref import WeakValueDictionary
+
+from attrs import Factory, define, frozen
+
+from lbconsul.balance.instance import Identity, Instance
+from lbconsul.balance.lottery import Chance
+from lbconsul.balance.policy import POLICIES
+from lbconsul.balance.pool import Pool
+from lbconsul.balance.selection import Question, Selection
+from lbconsul.balance.upstream import Lease, Load, Upstream
+from lbconsul.errors import NoUpstream
+
+
+@frozen
+class Change:
+    """What one answer changed; false when it changed nothing."""
+
+    joined: tuple[Instance, ...] = ()
+    left: tuple[Instance, ...] = ()
+    altered: tuple[Instance, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.joined or self.left or self.altered)
+
+
+@define(eq=False)
+class Registry:
+    """All pools.
+
+    `chance` gives numbers from 0 up to but without 1; all that is left to
+    chance comes from it.
+    """
+
+    _chance: Chance
+    _pools: dict[Selection, Pool] = Factory(dict)
+    _known: dict[Question, dict[Identity, Instance]] = Factory(dict)
+    #: One for each identity that stands in a pool or has a lease: those hold
+    #: it, so that it goes with the last of them.
+    _loads: WeakValueDictionary[Identity, Load] = Factory(WeakValueDictionary)
+
+    def pool(self, selection: Selection) -> Pool:
+        """The pool of `selection`, made on the first request for it."""
+        if selection not in self._pools:
+            pool = Pool(selection.rules, POLICIES[selection.policy](self._chance))
+            self._pools[selection] = pool
+            for instance in self._known.get(selection.question, {}).values():
+                pool.admit(instance, self._load(instance.identity))
+        return self._pools[selection]
+
+    def answered(self, question: Question) -> bool:
+        """Whether Consul has ever answered `question`."""
+        return question in self._known
+
+    def replace(self, question: Question, instances: Iterable[Instance]) -> Change:
+        """The instances are these now; what survives keeps its leases."""
+        old = self._known.get(question, {})
+        new = {instance.identity: instance for instance in instances}
+        joined, altered = [], []
+        for identity, instance in new.items():
+            known = old.get(identity)
+            if known is None:
+                joined.append(instance)
+            elif known != instance:
+                altered.append(instance)
+        left = [old[identity] for identity in old.keys() - new.keys()]
+        self._known[question] = new
+        for pool in self._pools_of(question):
+            for gone in left:
+                pool.dismiss(gone.identity)
+            for instance in (*joined, *altered):
+                pool.admit(instance, self._load(instance.identity))
+        return Change(tuple(joined), tuple(left), tuple(altered))
+
+    def lease(self, selection: Selection, avoiding: Collection[Upstream] = ()) -> Lease:
+        """Count a connection to the upstream that is to have it.
+
+        :raises NoUpstream: none is serving, or all that are stand in `avoiding`.
+        """
+        upstream = self.pool(selection).choose(avoiding)
+        if upstream is None:
+            raise NoUpstream(f"no upstream of {selection.question} is left")
+        return Lease(upstream)
+
+    def open_connections(self) -> int:
+        """Leases that are not ended, over all identities."""
+        return sum(load.open for load in self._loads.values())
+
+    def _pools_of(self, question: Question) -> Iterator[Pool]:
+        for selection, pool in self._pools.items():
+            if selection.question == question:
+                yield pool
+
+    def _load(self, identity: Identity) -> Load:
+        load = self._loads.get(identity)
+        if load is None:
+            load = self._loads[identity] = Load()
+        return load

@@ -1,0 +1,56 @@
+"""What an instance may get, by what Consul says of it."""
+
+from enum import Enum
+
+from attrs import frozen
+
+from lbconsul.balance.instance import Health, Instance
+from lbconsul.balance.selection import Rules
+
+
+class Standing(Enum):
+    """What an upstream may get."""
+
+    SERVING = "serving"
+    #: Old connections only.
+    DRAINING = "draining"
+
+
+@frozen
+class Verdict:
+    """A standing, the weight that goes with it, and why, for a person to read."""
+
+    standing: Standing
+    weight: int
+    reason: str
+
+
+def judge(instance: Instance, rules: Rules) -> Verdict | None:
+    """The standing of `instance` under `rules`; None if they do not select it."""
+    if rules.tag and rules.tag not in instance.tags:
+        return None
+    health = _health(instance, rules)
+    weight = _weight(instance, health)
+    if health.status not in rules.health:
+        return Verdict(Standing.DRAINING, weight, _words(health))
+    if weight <= 0:
+        return Verdict(Standing.DRAINING, 0, "weight 0")
+    return Verdict(Standing.SERVING, weight, _words(health))
+
+
+def _health(instance: Instance, rules: Rules) -> Health:
+    if rules.node_checks:
+        return instance.health.worst(instance.node_health)
+    return instance.health
+
+
+def _weight(instance: Instance, health: Health) -> int:
+    if instance.own_weight is not None:
+        return instance.own_weight
+    if health.status == "warning":
+        return instance.warning_weight
+    return instance.passing_weight
+
+
+def _words(health: Health) -> str:
+    return health.reason or health.status
