@@ -1,0 +1,1 @@
+"""Knows what Consul says, and keeps knowing it while Consul says nothing."""

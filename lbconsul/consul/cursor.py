@@ -1,0 +1,88 @@
+"""The arithmetic of a blocking query: index, failures, pace.  Pure.
+
+https://developer.hashicorp.com/consul/api-docs/features/blocking
+"""
+
+from attrs import define, evolve, frozen
+
+#: Between tries after failures, in seconds: the first bound, doubled at each
+#: further failure up to the last.
+FIRST_BACKOFF = 0.5
+LAST_BACKOFF = 30.0
+
+#: The last bound while Consul cannot even be connected to.  A connection that
+#: is refused is no burden to it, and the sooner we see it back the better.
+LAST_UNREACHED_BACKOFF = 2.0
+
+#: Before the next question when the answer's index cannot be blocked on, in
+#: seconds: without this, such a server would be asked without end.
+BLIND_PAUSE = 1.0
+
+
+@frozen
+class Cursor:
+    """Where a blocking query stands."""
+
+    #: What to send as ``index``; 0 asks for an answer at once.
+    index: int = 0
+    #: Failures since the last good answer.
+    failures: int = 0
+    #: Whether the last failure came before Consul was connected to.
+    unreached: bool = False
+    #: Whether the last answer had no index that one can block on.
+    blind: bool = False
+
+    def answered(self, index: str | None) -> "Cursor":
+        """A good answer came, with this ``X-Consul-Index``.
+
+        An index that goes backwards starts over (the server lost its state);
+        one below 1 would never block.
+        """
+        if index is None or not index.isdecimal() or int(index) < 1:
+            return Cursor(blind=True)
+        return Cursor(index=int(index) if int(index) >= self.index else 0)
+
+    def failed(self, *, unreached: bool = False) -> "Cursor":
+        """No good answer came; an index from before an outage may never come up."""
+        return evolve(
+            self, index=0, failures=self.failures + 1, unreached=unreached, blind=False
+        )
+
+    def pause(self, chance: float) -> float:
+        """Seconds to wait before the next question; `chance` is from 0 to 1.
+
+        Full jitter: many gateways that lost the same Consul do not come back
+        in step.
+        """
+        if self.blind:
+            return BLIND_PAUSE
+        if not self.failures:
+            return 0.0
+        last = LAST_UNREACHED_BACKOFF if self.unreached else LAST_BACKOFF
+        doublings = min(self.failures - 1, 16)
+        return chance * min(last, FIRST_BACKOFF * 2.0**doublings)
+
+
+@define
+class Bucket:
+    """A token bucket: a small burst at once, then `rate` a second.
+
+    A service that churns cannot make us flood Consul, and a single change is
+    asked after without delay.
+    """
+
+    rate: float
+    burst: float
+    _tokens: float = 0.0
+    _since: float | None = None
+
+    def take(self, now: float) -> float:
+        """Take one token at the time `now`; the seconds to wait until it is there."""
+        if self._since is None:
+            self._tokens = self.burst
+        else:
+            earned = (now - self._since) * self.rate
+            self._tokens = min(self.burst, self._tokens + earned)
+        self._since = now
+        self._tokens -= 1
+        return max(0.0, -self._tokens / self.rate)

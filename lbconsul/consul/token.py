@@ -1,0 +1,53 @@
+"""The ACL token, from where it is kept."""
+
+from pathlib import Path
+
+from attrs import define, field
+
+from lbconsul.errors import ConfigError
+
+
+@define(eq=False)
+class Token:
+    """An ACL token: a text, or a file that is read again when it changes.
+
+    :raises ConfigError: the file cannot be read at first.  Later the last
+        token that could be read stays in use.
+    """
+
+    _text: str = field(default="", repr=False)
+    _file: str = ""
+    _stamp: tuple[int, int, int] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self._file:
+            try:
+                self._read()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError(
+                    f"--token-file {self._file}: cannot be read: {_why(error)}"
+                ) from None
+
+    def value(self) -> str:
+        """The token to send; empty for none."""
+        if self._file:
+            try:
+                self._read()
+            except (OSError, UnicodeDecodeError):
+                self._stamp = None
+        return self._text
+
+    def distrust(self) -> None:
+        """Consul refused it: read the file again, changed or not."""
+        self._stamp = None
+
+    def _read(self) -> None:
+        stat = Path(self._file).stat()
+        stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        if stamp != self._stamp:
+            self._text = Path(self._file).read_text().strip()
+            self._stamp = stamp
+
+
+def _why(error: Exception) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else "not text"

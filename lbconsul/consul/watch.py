@@ -1,0 +1,198 @@
+"""A watch: asks Consul one blocking question for ever."""
+
+from collections.abc import Callable
+
+from attrs import Factory, define
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.interfaces import IHostnameResolver, IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.client import RequestTransmissionFailed, ResponseNeverReceived
+
+from lbconsul.balance.instance import Instance
+from lbconsul.balance.registry import Change, Registry
+from lbconsul.balance.selection import Question
+from lbconsul.consul.catalog import Catalog, parse
+from lbconsul.consul.client import ConsulClient, Reply
+from lbconsul.consul.cursor import Bucket, Cursor
+from lbconsul.consul.names import Names
+from lbconsul.errors import LBConsulError, UnusableAnswer
+
+#: How often Consul is asked while a service churns: questions a second, and
+#: how many may follow each other at once before that.
+RATE = 5.0
+BURST = 5.0
+
+#: A server that has not heard from the leader for longer is asked for a
+#: consistent answer, in seconds.
+MAX_LAST_CONTACT = 600.0
+
+#: So many instances are named in a line of log; of more, only the number.
+_NAMED = 5
+
+
+@define(eq=False)
+class Watch(Service):
+    """Keeps the registry's answer to one question what Consul says it is.
+
+    Only a whole, valid answer changes a pool.  Whatever else happens, the
+    last good one stays.
+    """
+
+    _log = Logger()
+    _clock: IReactorTime
+    _resolver: IHostnameResolver
+    _client: ConsulClient
+    _registry: Registry
+    _chance: Callable[[], float]
+    question: Question
+    _cursor: Cursor = Factory(Cursor)
+    _bucket: Bucket = Factory(lambda: Bucket(RATE, BURST))
+    #: Which of the client's addresses to ask at.
+    _address: int = 0
+    _instances: tuple[Instance, ...] = ()
+    _skipped: frozenset[str] = frozenset()
+    _names: Names = Factory(
+        lambda self: Names(self._clock, self._resolver, self._publish), takes_self=True
+    )
+    #: The kinds of failure that this streak's log has already told.
+    _told: set[type[Exception]] = Factory(set)
+    _watching: Deferred[None] = Factory(lambda: succeed(None))
+
+    def startService(self) -> None:
+        super().startService()
+        self._watching = Deferred.fromCoroutine(self._watch())
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        self._names.stop()
+        self._watching.cancel()
+        return self._watching
+
+    async def _watch(self) -> None:
+        while self.running:
+            try:
+                await self._pace()
+                reply = await self._ask()
+                self._believe(parse(reply.body), reply)
+            except Exception as error:
+                # Cancelling a request surfaces as more than one exception, so
+                # it is the flag that tells a stop from a failure.
+                if not self.running:
+                    return
+                self._fail(error)
+            else:
+                self._succeed(reply)
+
+    async def _pace(self) -> None:
+        pause = self._cursor.pause(self._chance())
+        pause = max(pause, self._bucket.take(self._clock.seconds()))
+        if pause:
+            await deferLater(self._clock, pause)
+
+    async def _ask(self) -> Reply:
+        question, address = self.question, self._address
+        reply = await self._client.ask(question, self._cursor.index, address)
+        if reply.last_contact > MAX_LAST_CONTACT:
+            try:
+                return await self._client.ask(question, 0, address, stale=False)
+            except Exception as error:
+                if not self.running:
+                    raise
+                self._log.warn(
+                    "{question}: Consul's answer is {age:.0f} s old, and no newer one"
+                    " is to be had: {error}",
+                    question=question,
+                    age=reply.last_contact,
+                    error=_words(error),
+                )
+        return reply
+
+    def _believe(self, catalog: Catalog, reply: Reply) -> None:
+        if reply.filtered and not catalog.instances:
+            raise UnusableAnswer("empty, because ACLs hide what there is")
+        for skipped in sorted(set(catalog.skipped) - self._skipped):
+            self._log.warn(
+                "{question}: skipped {skipped}", question=self.question, skipped=skipped
+            )
+        self._skipped = frozenset(catalog.skipped)
+        self._instances = catalog.instances
+        self._publish()
+
+    def _publish(self) -> None:
+        first = not self._registry.answered(self.question)
+        instances = self._names.addressed(self._instances)
+        change = self._registry.replace(self.question, instances)
+        if change or first:
+            self._log.info(
+                "{question}: {change}; {total} instances",
+                question=self.question,
+                change=_describe(change),
+                total=len(instances),
+            )
+
+    def _succeed(self, reply: Reply) -> None:
+        if self._cursor.failures:
+            self._log.info(
+                "{question}: Consul answers again, after {failures} failures",
+                question=self.question,
+                failures=self._cursor.failures,
+            )
+        self._told.clear()
+        self._cursor = self._cursor.answered(reply.index)
+
+    def _fail(self, error: Exception) -> None:
+        if type(error) not in self._told:
+            self._told.add(type(error))
+            self._complain(error)
+        self._cursor = self._cursor.failed(
+            unreached=isinstance(error, ConnectError | DNSLookupError)
+        )
+        self._address = (self._address + 1) % self._client.addresses
+
+    def _complain(self, error: Exception) -> None:
+        known = self._registry.answered(self.question)
+        self._log.warn(
+            "{question}: no answer from Consul at {url}: {error}; {meanwhile}",
+            question=self.question,
+            url=self._client.where(self._address),
+            error=_words(error),
+            meanwhile="the last good one stays in use" if known else "waiting for one",
+        )
+
+
+def _describe(change: Change) -> str:
+    parts = [
+        f"{len(which)} {what}{_names_of(which)}"
+        for what, which in (
+            ("joined", change.joined),
+            ("left", change.left),
+            ("altered", change.altered),
+        )
+        if which
+    ]
+    return ", ".join(parts) or "nothing new"
+
+
+def _names_of(instances: tuple[Instance, ...]) -> str:
+    if len(instances) > _NAMED:
+        return ""
+    return f" ({', '.join(_with_reason(each) for each in instances)})"
+
+
+def _with_reason(instance: Instance) -> str:
+    reason = instance.health.worst(instance.node_health).reason
+    return f"{instance}, {reason}" if reason else str(instance)
+
+
+def _words(error: BaseException | None) -> str:
+    """An error as words for the log; ours are sentences, Twisted's wrap others."""
+    if isinstance(error, ResponseNeverReceived | RequestTransmissionFailed):
+        reasons: list[Failure] = error.reasons
+        return ", ".join(_words(reason.value) for reason in reasons)
+    if isinstance(error, LBConsulError):
+        return str(error)
+    return f"{str(error) or type(error).__name__}"
