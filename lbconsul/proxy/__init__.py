@@ -1,0 +1,1 @@
+"""Moves connections and bytes."""

@@ -1,0 +1,174 @@
+"""Find an upstream that accepts: connect without blocking, try the next on failure.
+
+Nothing has been read from the client yet, so trying again is always safe.
+"""
+
+import errno
+import socket
+from collections.abc import Collection
+from typing import Protocol
+
+from twisted.internet.interfaces import IReactorFDSet, IWriteDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from lbconsul.balance.upstream import Lease, Upstream
+from lbconsul.errors import NoUpstream
+from lbconsul.proxy.ending import Ending
+from lbconsul.proxy.patrol import Patrol
+from lbconsul.proxy.relay import Arrival
+from lbconsul.proxy.sockets import STARVED, set_nodelay
+
+_IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EINTR})
+
+
+class DialOwner(Protocol):
+    """What a dial needs from whoever made it."""
+
+    reactor: IReactorFDSet
+    attempts: int
+    connect_timeout: float
+    dial_patrol: Patrol
+
+    def lease(self, avoiding: Collection[Upstream]) -> Lease:
+        """The next upstream to try.  Raises `NoUpstream`."""
+
+    def dial_answered(self, dial: "Dial", upstream: socket.socket) -> None:
+        """An upstream accepted: here is the socket, and the lease is `dial.lease`."""
+
+    def dial_failed(self, dial: "Dial", ending: Ending) -> None:
+        """No upstream was found; the client's socket is closed."""
+
+
+@implementer(IWriteDescriptor)
+class Dial:
+    """One client's search for an upstream."""
+
+    __slots__ = ("_owner", "_since", "_sock", "arrival", "lease", "tried")
+
+    def __init__(self, owner: DialOwner, arrival: Arrival) -> None:
+        self._owner = owner
+        self._sock: socket.socket | None = None
+        #: When the present attempt began.
+        self._since = arrival.time
+        self.arrival = arrival
+        self.lease: Lease | None = None
+        #: The upstreams that did not accept.
+        self.tried: list[Upstream] = []
+
+    def start(self, failing: Ending = Ending.REFUSED) -> None:
+        """Try the next upstream; `failing` is why the last one was not to be had."""
+        if len(self.tried) >= self._owner.attempts:
+            self.end(failing)
+            return
+        try:
+            self.lease = self._owner.lease(self.tried)
+        except NoUpstream:
+            self.end(failing)
+            return
+        self._connect(self.lease.upstream)
+
+    def _connect(self, upstream: Upstream) -> None:
+        address = upstream.instance.address
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        except OSError as error:
+            self._failed(error.errno or 0)
+            return
+        set_nodelay(sock)
+        self._sock = sock
+        code = sock.connect_ex((address, upstream.instance.port))
+        if code in _IN_PROGRESS:
+            self._owner.dial_patrol.add(self)
+            self._owner.reactor.addWriter(self)
+        elif code:
+            self._failed(code)
+        else:
+            self._answered()
+
+    def fileno(self) -> int:
+        """Called by the reactor."""
+        return -1 if self._sock is None else self._sock.fileno()
+
+    def logPrefix(self) -> str:
+        """Called by the reactor for each event."""
+        return "dial"
+
+    def doWrite(self) -> None:
+        """The attempt is decided.  Called by the reactor."""
+        assert self._sock is not None
+        code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self._failed(code)
+        else:
+            self._answered()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor saw an error on the socket, and has forgotten it."""
+        if self._sock is not None:
+            self._failed(self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+
+    def inspect(self, now: float) -> None:
+        """Look at the time and at the client.  Called by the patrol."""
+        if self._client_left():
+            self.end(Ending.CLIENT_LEFT)
+        elif now - self._since >= self._owner.connect_timeout:
+            self._since = now
+            if self._sock is None:
+                self.end(Ending.STARVED)
+            else:
+                self._next(Ending.CONNECT_TIMEOUT)
+        elif self._sock is None and self.lease is not None:
+            self._connect(self.lease.upstream)
+
+    def _client_left(self) -> bool:
+        """Whether the client reset, or closed without having said anything.
+
+        One that said something and then closed its sending side waits for an
+        answer, so it is still there as far as anybody can tell.
+        """
+        try:
+            return not self.arrival.client.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    def _answered(self) -> None:
+        sock, self._sock = self._sock, None
+        assert sock is not None
+        self._owner.dial_patrol.discard(self)
+        self._owner.dial_answered(self, sock)
+
+    def _failed(self, code: int) -> None:
+        if code in STARVED:
+            # No fault of the upstream's: the patrol tries it again, until the
+            # time for one attempt is over.
+            self._hang_up()
+            self._owner.dial_patrol.add(self)
+        else:
+            self._next(Ending.REFUSED)
+
+    def _next(self, failing: Ending) -> None:
+        self._hang_up()
+        assert self.lease is not None
+        self.tried.append(self.lease.upstream)
+        self.lease.end()
+        self.start(failing)
+
+    def _hang_up(self) -> None:
+        if self._sock is not None:
+            # As a writer it is in the reactor's tables by this descriptor.
+            self._owner.reactor.removeWriter(self)
+            self._sock.close()
+            self._sock = None
+        self._owner.dial_patrol.discard(self)
+
+    def end(self, ending: Ending) -> None:
+        """Give up: close all there is."""
+        self._hang_up()
+        if self.lease is not None:
+            self.lease.end()
+        self.arrival.client.close()
+        self._owner.dial_failed(self, ending)

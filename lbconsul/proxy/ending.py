@@ -1,0 +1,32 @@
+"""How connections end: two letters, in the manner of HAProxy's termination codes.
+
+The first says whose doing it was, the second what the connection was at.
+https://docs.haproxy.org/2.6/configuration.html#8.5
+"""
+
+from enum import Enum
+
+
+class Ending(Enum):
+    """Why a connection is over."""
+
+    #: Both sides said all they had to.
+    DONE = "--"
+    #: The client went away while we looked for an upstream.
+    CLIENT_LEFT = "CC"
+    #: The last upstream tried refused, or there was none.
+    REFUSED = "SC"
+    #: The last upstream tried did not answer in time.
+    CONNECT_TIMEOUT = "sC"
+    #: We had no descriptor or local port left to connect with.
+    STARVED = "RC"
+    #: The client reset the connection, or vanished.
+    CLIENT_RESET = "CD"
+    #: The upstream reset the connection, or vanished.
+    UPSTREAM_RESET = "SD"
+    #: Nothing moved for the idle timeout.
+    IDLE = "cD"
+    #: One side had said all, and nothing moved for the half-close timeout.
+    HALF_CLOSED = "sD"
+    #: The gateway was stopped.
+    KILLED = "KD"

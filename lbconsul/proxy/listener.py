@@ -1,0 +1,198 @@
+"""A listener: the bound socket of one mapping, and when to accept from it."""
+
+import errno
+import os
+import socket
+from collections.abc import Mapping as AbstractMapping
+from contextlib import suppress
+from typing import Any, Protocol
+
+from attrs import define, field
+from twisted.application.service import Service
+from twisted.internet.interfaces import IReactorFDSet, IReactorTime, IReadDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from lbconsul.config.model import Mapping, UnixListen
+from lbconsul.errors import CannotListen
+from lbconsul.proxy.bind import open_socket
+from lbconsul.proxy.sockets import STARVED
+
+#: Clients accepted in one turn of the reactor, so that a busy listener does
+#: not starve the relays.  HAProxy's tune.maxaccept is of this order too.
+ACCEPT_BOUND = 64
+
+#: How long to wait when there is no descriptor for another client, unless a
+#: connection ends before.  In seconds.
+STARVED_PAUSE = 0.5
+
+#: Errors of one connection that was in the queue: the next one is fine.
+_ITS_OWN = frozenset(
+    {errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.EINTR, errno.ECONNRESET}
+)
+
+
+class ListenerOwner(Protocol):
+    """Takes what a listener accepts: a `ProxyFactory`."""
+
+    mapping: Mapping
+
+    @property
+    def open(self) -> int:
+        """Connections that are not over."""
+
+    def connected(self, client: socket.socket, address: object) -> None:
+        """Take over a client's socket."""
+
+
+@implementer(IReadDescriptor)
+@define(eq=False)
+class Listener(Service):
+    """Accepts clients for a factory, no more than its mapping allows at a time.
+
+    `inherited` are the descriptors that systemd passed in, by name and number.
+    """
+
+    _log = Logger()
+    _reactor: IReactorFDSet
+    _clock: IReactorTime
+    _factory: ListenerOwner
+    _inherited: AbstractMapping[str, int] = field(factory=dict)
+    _sock: socket.socket | None = None
+    _reading: bool = False
+    #: The call that ends the pause, while there is no descriptor.
+    _starved: Any = None
+    _starvation_told: bool = False
+
+    @property
+    def address(self) -> object:
+        """Where it listens, as the socket has it; once it is bound."""
+        assert self._sock is not None
+        return self._sock.getsockname()
+
+    def bind(self) -> None:
+        """Open the listening socket, unless it is open.
+
+        :raises CannotListen: it is not to be had.
+        """
+        if self._sock is None:
+            mapping = self._factory.mapping
+            try:
+                self._sock = open_socket(mapping, self._inherited)
+            except OSError as error:
+                raise CannotListen(
+                    f"cannot listen on {mapping.listen} for --map {mapping}:"
+                    f" {error.strerror or error}"
+                ) from None
+
+    def privilegedStartService(self) -> None:
+        super().privilegedStartService()
+        self.bind()
+
+    def startService(self) -> None:
+        super().startService()
+        self.bind()
+        self._resume()
+
+    def stopService(self) -> None:
+        super().stopService()
+        self._pause()
+        self._feed()
+        self.close()
+
+    def close(self) -> None:
+        """Give the listening socket back."""
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            sock.close()
+            listen = self._factory.mapping.listen
+            if isinstance(listen, UnixListen):
+                with suppress(OSError):
+                    os.unlink(listen.path)
+
+    def connection_ended(self) -> None:
+        """There may be room for another one: called at each connection's end."""
+        if not self._reading and self.running:
+            self._feed()
+            self._resume()
+
+    def fileno(self) -> int:
+        """Called by the reactor."""
+        return -1 if self._sock is None else self._sock.fileno()
+
+    def logPrefix(self) -> str:
+        """Called by the reactor for each event."""
+        return "listener"
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor gave the listening socket up, which it has no cause to."""
+        self._reading = False
+        self._log.failure("{mapping}: the listener is lost", reason)
+
+    def doRead(self) -> None:
+        """Accept what is in the queue.  Called by the reactor."""
+        sock = self._sock
+        assert sock is not None
+        for _ in range(ACCEPT_BOUND):
+            if self._is_full():
+                self._pause()
+                return
+            try:
+                client, address = sock.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _ITS_OWN:
+                    continue
+                self._starve(error)
+                return
+            self._starvation_told = False
+            client.setblocking(False)
+            self._hand_over(client, address)
+
+    def _hand_over(self, client: socket.socket, address: object) -> None:
+        try:
+            self._factory.connected(client, address)
+        except Exception:
+            # Were it to reach the reactor, that would close the listener.
+            self._log.failure("{mapping}: client lost", mapping=self._factory.mapping)
+            client.close()
+
+    def _is_full(self) -> bool:
+        limit = self._factory.mapping.max_connections
+        return bool(limit) and self._factory.open >= limit
+
+    def _resume(self) -> None:
+        if self._sock is not None and not self._is_full():
+            self._reading = True
+            self._reactor.addReader(self)
+
+    def _pause(self) -> None:
+        if self._reading:
+            self._reading = False
+            self._reactor.removeReader(self)
+
+    def _starve(self, error: OSError) -> None:
+        """Wait: what is in the queue stays there, and would wake us without end."""
+        if error.errno not in STARVED:
+            self._log.failure("{mapping}: accept failed", mapping=self._factory.mapping)
+        elif not self._starvation_told:
+            self._starvation_told = True
+            self._log.warn(
+                "{mapping}: no more clients for now: {error}; {open} are open",
+                mapping=str(self._factory.mapping),
+                error=error.strerror,
+                open=self._factory.open,
+            )
+        self._pause()
+        self._starved = self._clock.callLater(STARVED_PAUSE, self._fed)
+
+    def _fed(self) -> None:
+        self._starved = None
+        self._resume()
+
+    def _feed(self) -> None:
+        if self._starved is not None:
+            self._starved.cancel()
+            self._starved = None
