@@ -1,0 +1,178 @@
+"""The command line: ``twistd lbconsul``."""
+
+import os
+import signal
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from twisted.python import usage
+from twisted.python.systemd import ListenFDs
+
+from lbconsul.conceal import conceal
+from lbconsul.config import grammar
+from lbconsul.config.build import build
+from lbconsul.config.model import Config
+from lbconsul.config.options import OPTIONS
+from lbconsul.config.sources import (
+    Source,
+    from_command_line,
+    from_environment,
+    from_toml,
+)
+from lbconsul.dev.service import what_to_try
+from lbconsul.errors import ConfigError, LBConsulError
+from lbconsul.service import Gateway, balancer
+
+
+class Options(usage.Options):
+    """What the command line says; `config` is all of it put together."""
+
+    synopsis = "[options] [CONSUL] [[ADDRESS:]PORT:SERVICE[,option=value...] ...]"
+    longdesc = (
+        "Balance ports over the healthy instances of services in Consul."
+        " CONSUL:8500 80:web 81:graphite is short for --consul CONSUL:8500 --map"
+        " 80:web --map 81:graphite. Options of a mapping may stand behind its"
+        " service (80:web,tag=v2,policy=p2c) or, as defaults of all mappings,"
+        " among the options. In [ ]: what holds if nothing is said."
+    )
+    optParameters = [  # noqa: RUF012
+        ["config", "f", None, "TOML file that says the same things"],
+        *([option.name, None, None, option.help] for option in OPTIONS.values()),
+    ]
+    optFlags = [  # noqa: RUF012
+        ["check", None, "say whether the configuration is sound, and exit"],
+        ["dev", None, "bring a catalog and sample servers along, to try things out"],
+    ]
+
+    config: Config
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._consul: list[str] = []
+        self._mappings: list[str] = []
+
+    def opt_consul(self, address: str) -> None:
+        """Consul's host:port or URL; may be given more than once
+        [127.0.0.1:8500]"""
+        self._consul.append(address)
+
+    def opt_map(self, mapping: str) -> None:
+        """[ADDRESS:]PORT:SERVICE, unix:/PATH:SERVICE or systemd:NAME:SERVICE, with
+        options behind it; may be given more than once"""
+        self._mappings.append(mapping)
+
+    def opt_version(self) -> None:
+        """Show the version and exit."""
+        print(f"lbconsul {version('lbconsul')}")
+        raise SystemExit(0)
+
+    def parseArgs(self, *arguments: str) -> None:
+        """The seed's form: Consul's address, then mappings."""
+        first = arguments[:1]
+        if first and not self._consul and not grammar.looks_like_mapping(first[0]):
+            self._consul.append(first[0])
+            arguments = arguments[1:]
+        self._mappings.extend(arguments)
+
+    def postOptions(self) -> None:
+        """Put everything together."""
+        try:
+            self.config = build(
+                from_environment(os.environ),
+                self._file(),
+                from_command_line(self._said(), self._consul, self._mappings),
+                dev=bool(self["dev"]),
+            )
+        except ConfigError as error:
+            raise usage.UsageError(str(error)) from None
+        if self["token"]:
+            conceal(self["token"])
+
+    def parseOptions(self, options: Any = None) -> None:
+        """Called by twistd.
+
+        twistd would print all of the help for each mistake; here it is one
+        line on standard error, and exit status 1.
+        """
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            raise _exit(error) from None
+        if self["check"]:
+            _check(self.config)
+
+    def _said(self) -> dict[str, str]:
+        return {name: self[name] for name in OPTIONS if self[name] is not None}
+
+    def _file(self) -> Source:
+        path = self["config"]
+        if path is None:
+            return Source()
+        try:
+            return from_toml(Path(path).read_text(), path)
+        except OSError as error:
+            raise ConfigError(
+                f"--config {path}: cannot be read: {error.strerror or error}"
+            ) from None
+        except UnicodeDecodeError:
+            raise ConfigError(f"--config {path}: is not UTF-8 text") from None
+
+
+def makeService(options: Options) -> Gateway:
+    """Called by twistd: the gateway, with its listening sockets bound.
+
+    They are bound here rather than at the start, since here it can still be
+    said in one line that one of them is taken.
+    """
+    from twisted.internet import reactor  # twistd has installed it by now
+
+    try:
+        gateway = balancer(reactor, options.config, inherited=_inherited())
+        gateway.bind()
+    except LBConsulError as error:
+        raise _exit(error) from None
+    reactor.callWhenRunning(_end_on_sigterm, reactor)
+    if options.config.dev:
+        print(what_to_try(options.config))
+    return gateway
+
+
+def _end_on_sigterm(reactor: Any) -> None:
+    """Let SIGTERM end us with status 0; a second one ends us at once.
+
+    Twisted's own handler has twistd die of the signal in the end, which service
+    managers and containers take for a crash.
+    """
+
+    def terminate(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        reactor.callFromThread(reactor.stop)
+
+    signal.signal(signal.SIGTERM, terminate)
+
+
+def _inherited() -> dict[str, int]:
+    """The sockets that systemd passed in, by FileDescriptorName and by number."""
+    listen = ListenFDs.fromEnvironment()
+    numbers = {str(n): fd for n, fd in enumerate(listen.inheritedDescriptors())}
+    return numbers | listen.inheritedNamedDescriptors()
+
+
+def _check(config: Config) -> None:
+    from twisted.internet import reactor
+
+    try:
+        balancer(reactor, config)
+    except LBConsulError as error:
+        raise _exit(error) from None
+    print(f"lbconsul: sound, {len(config.mappings)} mappings:")
+    for mapping in config.mappings:
+        print(f"  {mapping}")
+    raise SystemExit(0)
+
+
+def _exit(error: Exception) -> SystemExit:
+    print(f"lbconsul: {error}", file=sys.stderr)
+    return SystemExit(1)
