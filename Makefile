@@ -1,0 +1,52 @@
+# make demo       a gateway with a catalog and three web servers of its own
+# make test       every test, with a real Consul
+# make check      style and types
+# make image-test build the Docker image and ask through it (root, buildah)
+# make bench      CPU per request, beside HAProxy
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+# An ordinary editable install hides the plugin from twistd; this form does not.
+INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check \
+	--config-settings editable_mode=compat --editable
+PURE = lbconsul/balance/*,lbconsul/config/*,lbconsul/consul/catalog.py,lbconsul/consul/cursor.py
+
+.PHONY: demo test check consul image-test bench clean
+
+demo: $(VENV)/.run
+	$(BIN)/twistd --nodaemon --pidfile= lbconsul --dev --map 8080:webserver
+
+test: $(VENV)/.test consul
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report --include='$(PURE)' --fail-under=100
+	$(BIN)/python -m coverage report --fail-under=95
+
+check: $(VENV)/.test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+# The tests say loudly what they skipped when there is no Consul to be had.
+consul:
+	@test -n "$$CONSUL" || scripts/fetch-consul .cache/consul || true
+
+image-test: consul
+	scripts/image-test
+
+bench: $(VENV)/.test consul
+	$(BIN)/python -m bench
+
+$(VENV)/.run: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.run
+	$(INSTALL) '.[test,check]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .cache build *.egg-info

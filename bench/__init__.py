@@ -1,0 +1,1 @@
+"""Compare lbconsul with the balancers that people run: CPU for the same work."""
