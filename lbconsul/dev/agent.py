@@ -1,0 +1,182 @@
+"""One agent: what was registered with it, its TTLs and its maintenance.
+
+It keeps its own view of its services and checks and brings the catalog up to
+date with it at once.  As with Consul's, a check whose output alone changes is
+not worth a change of the catalog: the output goes with the next status.
+"""
+
+from collections.abc import Iterable
+
+from attrs import define, evolve, field, frozen
+
+from lbconsul.dev.catalog import Catalog
+from lbconsul.dev.own_node import ALIVE, CONSUL, NODE
+from lbconsul.dev.records import Check, Node, Service
+from lbconsul.dev.refused import Refused
+from lbconsul.dev.ttl import TTLs
+
+NO_REASON = (
+    "Maintenance mode is enabled for this {}, but no reason was provided."
+    " This is a default message."
+)
+
+
+@frozen
+class Wanted:
+    """A check that somebody asks for, with the TTL it is to have."""
+
+    check: Check
+    ttl: float
+
+
+@define(eq=False)
+class Agent:
+    """The agent of the node that the dev catalog runs on."""
+
+    catalog: Catalog
+    node: Node = NODE
+    services: dict[str, Service] = field(factory=dict)
+    checks: dict[str, Check] = field(factory=dict)
+    _ttls: TTLs = field(factory=TTLs)
+
+    def join(self) -> None:
+        """Enter the catalog, alive, with whatever is registered here."""
+        self.catalog.command()
+        self.catalog.put_node(self.node)
+        self.catalog.put_check(ALIVE)
+        for service in (CONSUL, *self.services.values()):
+            self.catalog.put_service(service)
+        for check in self.checks.values():
+            self.catalog.put_check(check)
+
+    def register_service(
+        self, service: Service, wanted: Iterable[Wanted], replace: bool, now: float
+    ) -> None:
+        """Add or change a service; its other checks stay unless `replace` is said."""
+        self._begin()
+        self.services[service.id] = service
+        self.catalog.put_service(service)
+        kept = set()
+        for one in wanted:
+            self._put_check(one, now)
+            kept.add(one.check.id)
+        for check in self._checks_of(service.id):
+            if replace and check.id not in kept:
+                self._drop_check(check.id)
+
+    def deregister_service(self, service_id: str) -> None:
+        """Forget a service with its checks; an unknown one is nothing to forget."""
+        if not service_id:
+            raise Refused(500, "ServiceID missing")
+        self._begin()
+        for check in self._checks_of(service_id):
+            self._drop_check(check.id)
+        if self.services.pop(service_id, None) is not None:
+            self.catalog.drop_service(self.node.name, service_id)
+
+    def register_check(self, wanted: Wanted, now: float) -> None:
+        """Add or change a check of the node, or of one service on it."""
+        subject = wanted.check.service_id
+        if subject and subject not in self.services:
+            raise Refused(500, f'ServiceID "{subject}" does not exist')
+        self._begin()
+        self._put_check(wanted, now)
+
+    def deregister_check(self, check_id: str) -> None:
+        """Forget a check; an unknown one is nothing to forget."""
+        if not check_id:
+            raise Refused(500, "CheckID missing")
+        self._begin()
+        self._drop_check(check_id)
+
+    def update_check(self, check_id: str, status: str, output: str, now: float) -> None:
+        """What the check found just now; it holds for its TTL."""
+        if check_id not in self._ttls:
+            raise Refused(500, f'CheckID "{check_id}" does not have associated TTL')
+        self._ttls.renew(check_id, now)
+        self._set_status(check_id, status, output)
+
+    def maintain_service(self, service_id: str, enable: bool, reason: str) -> None:
+        """Put a service into maintenance, or take it back out."""
+        if service_id not in self.services:
+            raise Refused(404, f'No service registered with ID "{service_id}"')
+        check = Check(
+            node=self.node.name,
+            id=f"_service_maintenance:{service_id}",
+            name="Service Maintenance Mode",
+            notes=reason or NO_REASON.format("service"),
+            service_id=service_id,
+            type="maintenance",
+        )
+        self._maintain(check, enable)
+
+    def maintain_node(self, enable: bool, reason: str) -> None:
+        """Put the whole node into maintenance, or take it back out."""
+        check = Check(
+            node=self.node.name,
+            id="_node_maintenance",
+            name="Node Maintenance Mode",
+            notes=reason or NO_REASON.format("node"),
+            type="maintenance",
+        )
+        self._maintain(check, enable)
+
+    def expire(self, now: float) -> None:
+        """Turn those critical that nobody has spoken for within their TTL."""
+        for check_id in self._ttls.expire(now):
+            last = self.checks[check_id].output
+            hint = f" (last output before timeout follows): {last}" if last else ""
+            self._set_status(check_id, "critical", f"TTL expired{hint}")
+
+    def next_expiry(self) -> float | None:
+        """When `expire` has something to do, if nobody speaks until then."""
+        return self._ttls.next()
+
+    def _begin(self) -> None:
+        """Start a command; should somebody have removed our node, enter anew."""
+        if self.catalog.knows_node(self.node.name):
+            self.catalog.command()
+        else:
+            self.join()
+
+    def _put_check(self, wanted: Wanted, now: float) -> None:
+        """A check that was there keeps its status and output, whatever is asked."""
+        check, old = wanted.check, self.checks.get(wanted.check.id)
+        if old is not None:
+            check = evolve(check, status=old.status, output=old.output)
+        self._ttls.start(check.id, wanted.ttl, now)
+        self._publish(check)
+
+    def _set_status(self, check_id: str, status: str, output: str) -> None:
+        old = self.checks[check_id]
+        new = evolve(old, status=status, output=output)
+        if old.status == status:
+            self.checks[check_id] = new
+        else:
+            self._begin()
+            self._publish(new)
+
+    def _maintain(self, check: Check, enable: bool) -> None:
+        """Enabling what is enabled changes nothing, not even the reason."""
+        self._begin()
+        if not enable:
+            self._drop_check(check.id)
+        elif check.id not in self.checks:
+            self._publish(check)
+
+    def _publish(self, check: Check) -> None:
+        subject = self.services.get(check.service_id)
+        if subject is not None:
+            self.catalog.put_service(subject)
+            check = evolve(check, service_name=subject.name, service_tags=subject.tags)
+        self.checks[check.id] = check
+        self.catalog.put_check(check)
+
+    def _drop_check(self, check_id: str) -> None:
+        """Only what is ours: what others registered on our node is not."""
+        self._ttls.forget(check_id)
+        if self.checks.pop(check_id, None) is not None:
+            self.catalog.drop_check(self.node.name, check_id)
+
+    def _checks_of(self, service_id: str) -> list[Check]:
+        return [c for c in self.checks.values() if c.service_id == service_id]

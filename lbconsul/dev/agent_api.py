@@ -1,0 +1,108 @@
+"""The paths below `/v1/agent/`: registrations with the agent of this node."""
+
+from collections.abc import Callable
+
+from attrs import frozen
+
+from lbconsul.dev.agent import Agent
+from lbconsul.dev.payload import read
+from lbconsul.dev.question import Act, Question, Routes
+from lbconsul.dev.records import Json
+from lbconsul.dev.refused import Refused
+from lbconsul.dev.registration import agent_check, agent_service, check_update
+from lbconsul.dev.shapes import AGENT_CHECK, AGENT_SERVICE, CHECK_UPDATE
+
+
+@frozen
+class AgentApi:
+    """What the agent is asked and told, over HTTP."""
+
+    _agent: Agent
+    _seconds: Callable[[], float]
+
+    def routes(self) -> Routes:
+        v1 = "/v1/agent/"
+        return {
+            f"{v1}self": Act("GET", self._self),
+            f"{v1}services": Act("GET", self._services),
+            f"{v1}checks": Act("GET", self._checks),
+            f"{v1}maintenance": Act("PUT", self._maintain_node),
+            f"{v1}service/register": Act("PUT", self._register_service),
+            f"{v1}service/deregister/": Act("PUT", self._deregister_service),
+            f"{v1}service/maintenance/": Act("PUT", self._maintain_service),
+            f"{v1}check/register": Act("PUT", self._register_check),
+            f"{v1}check/deregister/": Act("PUT", self._deregister_check),
+            f"{v1}check/pass/": Act("PUT", self._passing),
+            f"{v1}check/warn/": Act("PUT", self._warning),
+            f"{v1}check/fail/": Act("PUT", self._critical),
+            f"{v1}check/update/": Act("PUT", self._update),
+        }
+
+    def _self(self, asked: Question) -> Json:
+        node = self._agent.node
+        return {
+            "Config": {
+                "Datacenter": self._agent.catalog.datacenter,
+                "NodeName": node.name,
+                "NodeID": node.id,
+                "Server": True,
+                "Revision": "",
+                "Version": "1.8.7",
+            },
+            "Member": {"Name": node.name, "Addr": node.address},
+            "Meta": dict(node.meta),
+        }
+
+    def _services(self, asked: Question) -> Json:
+        return {one.id: one.json() for one in self._agent.services.values()}
+
+    def _checks(self, asked: Question) -> Json:
+        return {one.id: one.json() for one in self._agent.checks.values()}
+
+    def _maintain_node(self, asked: Question) -> None:
+        self._agent.maintain_node(_enable(asked), asked.first("reason"))
+
+    def _register_service(self, asked: Question) -> None:
+        said = read(asked.body, AGENT_SERVICE)
+        service, checks = agent_service(said, self._agent.node.name)
+        replaces = asked.has("replace-existing-checks")
+        replace = replaces and asked.first("replace-existing-checks") in ("", "true")
+        self._agent.register_service(service, checks, replace, self._seconds())
+
+    def _deregister_service(self, asked: Question) -> None:
+        self._agent.deregister_service(asked.name)
+
+    def _maintain_service(self, asked: Question) -> None:
+        if not asked.name:
+            raise Refused(400, "Missing service ID")
+        enable = _enable(asked)
+        self._agent.maintain_service(asked.name, enable, asked.first("reason"))
+
+    def _register_check(self, asked: Question) -> None:
+        wanted = agent_check(read(asked.body, AGENT_CHECK), self._agent.node.name)
+        self._agent.register_check(wanted, self._seconds())
+
+    def _deregister_check(self, asked: Question) -> None:
+        self._agent.deregister_check(asked.name)
+
+    def _passing(self, asked: Question) -> None:
+        self._report(asked, "passing", asked.first("note"))
+
+    def _warning(self, asked: Question) -> None:
+        self._report(asked, "warning", asked.first("note"))
+
+    def _critical(self, asked: Question) -> None:
+        self._report(asked, "critical", asked.first("note"))
+
+    def _update(self, asked: Question) -> None:
+        self._report(asked, *check_update(read(asked.body, CHECK_UPDATE)))
+
+    def _report(self, asked: Question, status: str, output: str) -> None:
+        self._agent.update_check(asked.name, status, output, self._seconds())
+
+
+def _enable(asked: Question) -> bool:
+    if not asked.has("enable"):
+        raise Refused(400, "Missing value for enable")
+    said = asked.first("enable")
+    return asked.truth("enable", f'Invalid value for enable: "{said}"')

@@ -1,0 +1,137 @@
+"""Consul's HTTP API, as far as a balancer and the people who try it need it."""
+
+import random
+from collections.abc import Callable
+
+from attrs import define, field
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+
+from lbconsul.dev.agent import Agent
+from lbconsul.dev.agent_api import AgentApi
+from lbconsul.dev.blocking import Sleeper, Sleepers, wanted_index, wanted_wait
+from lbconsul.dev.catalog import Catalog
+from lbconsul.dev.catalog_api import CatalogApi
+from lbconsul.dev.question import Act, Look, Question, Routes, Watch, path_of
+from lbconsul.dev.refused import Refused
+from lbconsul.dev.reply import allow, refuse, send, show
+
+#: What the Consul that this imitates says of arguments for its big brother.
+NO_NAMESPACES = (
+    'Bad request: Invalid query parameter: "ns" - Namespaces are a Consul'
+    " Enterprise feature"
+)
+NO_FILTERS = "the --dev catalog does not do ?filter=; a real Consul does"
+
+
+@define(eq=False)
+class Api(Resource):
+    """The root of the dev catalog's web site: it answers every path itself.
+
+    After every command it wakes the queries that wait, and it sees to it that
+    TTLs end in time.  `stop` ends both.
+    """
+
+    _log = Logger()
+    isLeaf = True
+
+    _clock: IReactorTime
+    _chance: Callable[[], float] = random.random
+    _agent: Agent = field(factory=lambda: Agent(Catalog()))
+    _sleepers: Sleepers = field(init=False)
+    _routes: Routes = field(init=False)
+    _expiry: IDelayedCall | None = None
+
+    def __attrs_post_init__(self) -> None:
+        super().__init__()
+        self._sleepers = Sleepers(self._clock, self._chance)
+        agent = AgentApi(self._agent, self._clock.seconds).routes()
+        self._routes = {**CatalogApi(self._agent.catalog).routes(), **agent}
+        self._agent.join()
+
+    def stop(self) -> None:
+        """Leave the waiting without an answer, and let no TTL end any more."""
+        self._sleepers.hang_up()
+        if self._expiry is not None and self._expiry.active():
+            self._expiry.cancel()
+
+    def render(self, request: Request) -> int:
+        path = path_of(request)
+        route = self._routes.get(path)
+        prefix = path
+        if route is None:
+            prefix, route = self._below(path)
+        method = request.method.decode()
+        if route is None:
+            refuse(request, 404, f"the --dev catalog has nothing at {path}")
+        elif method == "OPTIONS":
+            allow(request, route.method)
+        elif method != route.method:
+            allow(request, route.method, refused=method)
+        else:
+            self._answer(request, route, Question.of(request, prefix))
+        return NOT_DONE_YET
+
+    def _below(self, path: str) -> tuple[str, Act | Watch | None]:
+        """The route that the path continues: a name may have slashes in it."""
+        for prefix, route in self._routes.items():
+            if prefix.endswith("/") and path.startswith(prefix):
+                return prefix, route
+        return path, None
+
+    def _answer(self, request: Request, route: Act | Watch, asked: Question) -> None:
+        try:
+            if asked.has("ns"):
+                raise Refused(400, NO_NAMESPACES)
+            if asked.has("filter"):
+                raise Refused(400, NO_FILTERS)
+            if isinstance(route, Watch):
+                self._watch(request, route.look(asked), asked)
+            else:
+                self._act(request, route, asked)
+        except Refused as no:
+            refuse(request, no.status, no.sentence)
+
+    def _act(self, request: Request, route: Act, asked: Question) -> None:
+        try:
+            send(request, route.answer(asked))
+        finally:
+            self._changed()
+        if route.method == "PUT":
+            self._log.info("dev catalog: {path}", path=path_of(request))
+
+    def _watch(self, request: Request, look: Look, asked: Question) -> None:
+        wait, newer = wanted_wait(asked), wanted_index(asked)
+        consistency = asked.consistency()
+        if not self._reaches(asked.first("dc")):
+            refuse(request, 500, "No path to datacenter", lost=True)
+            return
+        if look()[0] > newer or not newer:
+            show(request, look(), consistency)
+            return
+        sleeper = Sleeper(
+            is_due=lambda: look()[0] > newer,
+            answer=lambda: show(request, look(), consistency),
+            hang_up=request.loseConnection,
+        )
+        gone = request.notifyFinish()
+        gone.addBoth(lambda _: self._sleepers.forget(sleeper))
+        self._sleepers.add(sleeper, wait)
+
+    def _reaches(self, datacenter: str) -> bool:
+        return datacenter in ("", self._agent.catalog.datacenter)
+
+    def _changed(self) -> None:
+        self._sleepers.wake()
+        if self._expiry is not None and self._expiry.active():
+            self._expiry.cancel()
+        due = self._agent.next_expiry()
+        if due is not None:
+            left = max(0.0, due - self._clock.seconds())
+            self._expiry = self._clock.callLater(left, self._expire)
+
+    def _expire(self) -> None:
+        self._agent.expire(self._clock.seconds())
+        self._changed()

@@ -1,0 +1,82 @@
+"""Blocking queries: what they ask for, and those that nobody has answered yet."""
+
+from collections.abc import Callable
+
+from attrs import define, field
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from lbconsul.dev.duration import duration
+from lbconsul.dev.question import Question
+from lbconsul.dev.refused import Refused
+
+#: How long a query waits that does not say, and how long any waits at most, in
+#: seconds.  Consul's own numbers.
+DEFAULT_WAIT = 300.0
+LONGEST_WAIT = 600.0
+#: Consul lets each wait up to a sixteenth longer, lest all return at once.
+JITTER = 1 / 16
+
+_LARGEST_INDEX = 2**64 - 1
+
+
+def wanted_index(asked: Question) -> int:
+    """The index that the answer is to be newer than; 0 does not wait."""
+    said = asked.first("index") or "0"
+    if not (said.isascii() and said.isdigit() and int(said) <= _LARGEST_INDEX):
+        raise Refused(400, "Invalid index")
+    return int(said)
+
+
+def wanted_wait(asked: Question) -> float:
+    """How long to wait for that, in seconds."""
+    try:
+        wait = duration(asked.first("wait") or "0s")
+    except ValueError as error:
+        raise Refused(400, "Invalid wait time") from error
+    return min(wait, LONGEST_WAIT) if wait > 0 else DEFAULT_WAIT
+
+
+@define(eq=False)
+class Sleeper:
+    """One query that waits: when it wakes, how it is answered, how it is ended."""
+
+    is_due: Callable[[], bool]
+    answer: Callable[[], None]
+    hang_up: Callable[[], None]
+    timeout: IDelayedCall | None = None
+
+
+@define(eq=False)
+class Sleepers:
+    """All queries that wait for a change, or for their time to be over."""
+
+    _clock: IReactorTime
+    _chance: Callable[[], float]
+    _waiting: set[Sleeper] = field(factory=set)
+
+    def add(self, sleeper: Sleeper, wait: float) -> None:
+        seconds = wait * (1 + JITTER * self._chance())
+        sleeper.timeout = self._clock.callLater(seconds, self._answer, sleeper)
+        self._waiting.add(sleeper)
+
+    def wake(self) -> None:
+        """Answer those who have waited for what has just happened."""
+        for sleeper in list(self._waiting):
+            if sleeper.is_due():
+                self._answer(sleeper)
+
+    def forget(self, sleeper: Sleeper) -> None:
+        """It is not there any more, or it has been answered."""
+        self._waiting.discard(sleeper)
+        if sleeper.timeout is not None and sleeper.timeout.active():
+            sleeper.timeout.cancel()
+
+    def hang_up(self) -> None:
+        """Leave all without an answer, as a Consul does that ends."""
+        for sleeper in list(self._waiting):
+            self.forget(sleeper)
+            sleeper.hang_up()
+
+    def _answer(self, sleeper: Sleeper) -> None:
+        self.forget(sleeper)
+        sleeper.answer()

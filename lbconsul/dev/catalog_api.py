@@ -1,0 +1,114 @@
+"""The paths below `/v1/catalog/` and `/v1/health/`: what all servers know."""
+
+from collections.abc import Callable
+
+from attrs import frozen
+
+from lbconsul.dev.catalog import Catalog
+from lbconsul.dev.catalog_registration import catalog_registration
+from lbconsul.dev.listing import catalog_json, health_json, node_json
+from lbconsul.dev.payload import read
+from lbconsul.dev.question import Act, Look, Question, Routes, Watch
+from lbconsul.dev.records import Instance
+from lbconsul.dev.refused import Refused
+from lbconsul.dev.shapes import CATALOG_DEREGISTER, CATALOG_REGISTER
+
+LEADER = "127.0.0.1:8300"
+
+#: As `Look`, before it is JSON.
+Find = Callable[[], tuple[int, list[Instance]]]
+
+
+@frozen
+class CatalogApi:
+    """What the servers are asked and told, over HTTP."""
+
+    _catalog: Catalog
+
+    def routes(self) -> Routes:
+        return {
+            "/v1/health/service/": Watch(self._health),
+            "/v1/catalog/service/": Watch(self._service),
+            "/v1/catalog/services": Watch(self._services),
+            "/v1/catalog/nodes": Watch(self._nodes),
+            "/v1/catalog/register": Act("PUT", self._register),
+            "/v1/catalog/deregister": Act("PUT", self._deregister),
+            "/v1/status/leader": Act("GET", lambda asked: LEADER),
+        }
+
+    def _health(self, asked: Question) -> Look:
+        passing = asked.has("passing") and (
+            asked.first("passing") == ""
+            or asked.truth("passing", "Invalid value for ?passing")
+        )
+        wanted = self._instances(asked)
+
+        def look() -> tuple[int, object]:
+            index, found = wanted()
+            listed = [one for one in found if one.is_passing() or not passing]
+            return index, [health_json(one, self._catalog.datacenter) for one in listed]
+
+        return look
+
+    def _service(self, asked: Question) -> Look:
+        wanted = self._instances(asked)
+
+        def look() -> tuple[int, object]:
+            index, found = wanted()
+            return index, [catalog_json(one, self._catalog.datacenter) for one in found]
+
+        return look
+
+    def _instances(self, asked: Question) -> Find:
+        if not asked.name:
+            raise Refused(400, "Missing service name")
+        tags = tuple(asked.args.get("tag", ()))
+
+        def find() -> tuple[int, list[Instance]]:
+            index, found = self._catalog.instances(asked.name)
+            return index, [one for one in found if one.is_tagged(tags)]
+
+        return find
+
+    def _services(self, asked: Question) -> Look:
+        return self._catalog.service_tags
+
+    def _nodes(self, asked: Question) -> Look:
+        def look() -> tuple[int, object]:
+            index, rows = self._catalog.nodes()
+            return index, [node_json(row, self._catalog.datacenter) for row in rows]
+
+        return look
+
+    def _register(self, asked: Question) -> bool:
+        said = read(asked.body, CATALOG_REGISTER)
+        self._refuse_others(said.get("Datacenter", ""))
+        wanted = catalog_registration(said)
+        self._catalog.command()
+        known = self._catalog.knows_node(wanted.node.name)
+        if not (wanted.skip_node and known):
+            self._catalog.put_node(wanted.node)
+        if wanted.service is not None:
+            self._catalog.put_service(wanted.service)
+        for check in wanted.checks:
+            self._catalog.put_check(check)
+        return True
+
+    def _deregister(self, asked: Question) -> bool:
+        said = read(asked.body, CATALOG_DEREGISTER)
+        self._refuse_others(said.get("Datacenter", ""))
+        node = said.get("Node")
+        if not node:
+            raise Refused(500, "Must provide node")
+        self._catalog.command()
+        if said.get("ServiceID"):
+            self._catalog.drop_service(node, said["ServiceID"])
+        elif said.get("CheckID"):
+            self._catalog.drop_check(node, said["CheckID"])
+        else:
+            self._catalog.drop_node(node)
+        return True
+
+    def _refuse_others(self, datacenter: str) -> None:
+        if datacenter not in ("", self._catalog.datacenter):
+            raise Refused(500, "No path to datacenter")

@@ -1,0 +1,140 @@
+"""JSON bodies, read as strictly as Consul's Go does.
+
+Names are matched whatever their case, a name that Consul does not know is an
+error, so is a value of another type, and null is as good as absent.  A shape
+says which names there are and what they hold.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lbconsul.dev.duration import duration
+from lbconsul.dev.refused import Refused
+
+#: Reads one value of the field whose name it is told.
+Kind = Callable[[str, Any], Any]
+Shape = Mapping[str, Kind]
+
+_GO_NAMES = {
+    str: "string",
+    bool: "bool",
+    int: "number",
+    float: "number",
+    list: "array",
+    dict: "object",
+}
+
+
+def read(body: bytes, shape: Shape) -> dict[str, Any]:
+    """The fields of a JSON object, by the names in the shape."""
+    try:
+        value = _parse(body.decode(errors="replace"))
+        return {} if value is None else structure(shape)("", value)
+    except Undecodable as error:
+        raise Refused(400, f"Request decode failed: {error}") from error
+
+
+class Undecodable(Exception):
+    """The body is not JSON, or says something that Consul does not understand."""
+
+
+def text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise _mismatch(name, value, "string")
+    return value
+
+
+def flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _mismatch(name, value, "bool")
+    return value
+
+
+def number(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _mismatch(name, value, "int")
+    return value
+
+
+def seconds(name: str, value: object) -> float:
+    """A duration, as "10s", or as a number of nanoseconds."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value / 1e9
+    try:
+        return duration(text(name, value))
+    except ValueError as error:
+        raise Undecodable(f"time: {error}") from error
+
+
+def unsupported(name: str, value: object) -> object:
+    """What Consul knows and this catalog does not do."""
+    known = "checks with a TTL, and neither Connect nor namespaces"
+    said = f"the --dev catalog does not do {name}: it has {known}"
+    raise Refused(400, f"{said}; a real Consul has the rest")
+
+
+def ignored(name: str, value: object) -> object:
+    """What is accepted and changes nothing that anybody can see."""
+    return value
+
+
+def several(kind: Kind, go_type: str = "[]string") -> Kind:
+    def read_each(name: str, value: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise _mismatch(name, value, go_type)
+        return [kind(name, item) for item in value if item is not None]
+
+    return read_each
+
+
+def pairs(kind: Kind, go_type: str = "map[string]string") -> Kind:
+    def read_each(name: str, value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise _mismatch(name, value, go_type)
+        return {k: kind(name, v) for k, v in value.items() if v is not None}
+
+    return read_each
+
+
+def structure(shape: Shape, go_type: str = "struct") -> Kind:
+    names = {name.lower(): name for name in shape}
+
+    def read_fields(name: str, value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise _mismatch(name, value, go_type)
+        found = {}
+        for said, held in value.items():
+            known = names.get(said.lower())
+            if known is None:
+                raise Undecodable(f'json: unknown field "{said}"')
+            if held is not None:
+                found[known] = shape[known](known, held)
+        return found
+
+    return read_fields
+
+
+def _mismatch(name: str, value: object, wanted: str) -> Undecodable:
+    got = _GO_NAMES[type(value)]
+    if isinstance(value, float):
+        got = f"number {value}"
+    where = f"struct field .{name}" if name else "value"
+    return Undecodable(f"json: cannot unmarshal {got} into Go {where} of type {wanted}")
+
+
+def _parse(body: str) -> object:
+    """The first JSON value of the body; Consul's Go does not look any further."""
+    try:
+        return json.JSONDecoder().raw_decode(body.lstrip())[0]
+    except json.JSONDecodeError as error:
+        raise Undecodable(_complaint(body.lstrip(), error)) from error
+
+
+def _complaint(body: str, error: json.JSONDecodeError) -> str:
+    if not body:
+        return "EOF"
+    unfinished = error.pos >= len(body) or error.msg.startswith("Unterminated")
+    if unfinished:
+        return "unexpected EOF"
+    return f"invalid character {body[error.pos]!r}: {error.msg}"

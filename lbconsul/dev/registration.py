@@ -1,0 +1,171 @@
+"""What the bodies sent to an agent mean: services and checks of its node."""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import evolve
+
+from lbconsul.dev.agent import Wanted
+from lbconsul.dev.records import Check, Service, TaggedAddress
+from lbconsul.dev.refused import Refused
+
+Said = Mapping[str, Any]
+Weights = tuple[int, int]
+
+STATUSES = ("passing", "warning", "critical")
+ANY_ADDRESS = ("0.0.0.0", "::", "[::]")
+FAMILY_TAGS = ("lan_ipv4", "wan_ipv4", "lan_ipv6", "wan_ipv6")
+
+
+def agent_service(said: Said, node: str) -> tuple[Service, list[Wanted]]:
+    """A service as an agent is told of it, with its checks."""
+    name = said.get("Name", "")
+    if not name:
+        raise Refused(400, "Missing service name")
+    _refuse_odd_meta(said.get("Meta", {}))
+    tagged = said.get("TaggedAddresses") or said.get("tagged_addresses", {})
+    override = said.get("EnableTagOverride", said.get("enable_tag_override", False))
+    told = {**said, "TaggedAddresses": tagged, "EnableTagOverride": override}
+    weights = _agent_weights(said.get("Weights"))
+    service = _with_families(service_from(told, node, name, weights))
+    return service, _own_checks(said, service)
+
+
+def agent_check(said: Said, node: str) -> Wanted:
+    """A check as an agent is told of it, of the node or of a service on it."""
+    name = said.get("Name", "")
+    if not name:
+        raise Refused(400, "Missing check name")
+    if said.get("Status", "") not in ("", *STATUSES):
+        raise Refused(400, "Bad check status")
+    service = said.get("ServiceID") or said.get("service_id", "")
+    return _wanted(said, said.get("ID") or name, name, node, service)
+
+
+def check_update(said: Said) -> tuple[str, str]:
+    """The status and the output of a check that is updated."""
+    status = said.get("Status", "")
+    if status not in STATUSES:
+        raise Refused(400, f"Invalid check status: '{status}'")
+    return status, said.get("Output", "")
+
+
+def service_from(said: Said, node: str, name: str, weights: Weights) -> Service:
+    """The service that the fields describe, which agents and catalogs share."""
+    if said.get("Address") in ANY_ADDRESS:
+        raise Refused(400, "Invalid service address")
+    tagged = said.get("TaggedAddresses", {})
+    return Service(
+        node=node,
+        id=said.get("ID") or name,
+        name=name,
+        address=said.get("Address", ""),
+        port=said.get("Port", 0),
+        tags=tuple(said.get("Tags", ())),
+        meta=said.get("Meta", {}),
+        tagged_addresses={
+            tag: TaggedAddress(where.get("Address", ""), where.get("Port", 0))
+            for tag, where in tagged.items()
+        },
+        weight_passing=weights[0],
+        weight_warning=weights[1],
+        enable_tag_override=said.get("EnableTagOverride", False),
+        kind=said.get("Kind", ""),
+    )
+
+
+def _with_families(service: Service) -> Service:
+    """An address that is an IP is also tagged as one of its family."""
+    for tag, where in service.tagged_addresses.items():
+        must = tag.rpartition("_ipv")[2] if tag in FAMILY_TAGS else ""
+        if must and _family(where.address) != must:
+            said = f'Service tagged address "{tag}" must be a valid ipv{must} address'
+            raise Refused(500, said)
+    family = _family(service.address)
+    if not family:
+        return service
+    own = TaggedAddress(service.address, service.port)
+    tags = [f"{where}_ipv{family}" for where in ("lan", "wan")]
+    tagged = {**dict.fromkeys(tags, own), **service.tagged_addresses}
+    return evolve(service, tagged_addresses=tagged)
+
+
+def _family(address: str) -> str:
+    """The version of IP that the address belongs to; nothing if it is a name."""
+    try:
+        return str(ipaddress.ip_address(address).version)
+    except ValueError:
+        return ""
+
+
+def _agent_weights(said: Said | None) -> Weights:
+    if said is None:
+        return 1, 1
+    passing, warning = said.get("Passing", 0), said.get("Warning", 0)
+    wrong = ""
+    if passing < 1:
+        wrong = "Passing must be greater than 0"
+    elif warning < 0:
+        wrong = "Warning must be greater or equal than 0"
+    elif max(passing, warning) > 65535:
+        wrong = "DNS Weight must be between 0 and 65535"
+    if wrong:
+        raise Refused(400, f"Invalid Weights: {wrong}")
+    return passing, warning
+
+
+def _refuse_odd_meta(meta: Mapping[str, str]) -> None:
+    for key, value in meta.items():
+        wrong = _odd(key, value)
+        if wrong:
+            pair = f"metadata pair ('{key}', '{value}'): {wrong}"
+            raise Refused(400, f"Invalid Service Meta: Couldn't load {pair}")
+
+
+def _odd(key: str, value: str) -> str:
+    """What Consul dislikes about one pair of metadata; nothing, mostly."""
+    if not key:
+        return "Key cannot be blank"
+    if not re.fullmatch(r"[a-zA-Z0-9_-]+", key):
+        return "Key contains invalid characters"
+    if len(key) > 128:
+        return "Key is too long (limit: 128 characters)"
+    if key.startswith("consul-"):
+        return "Key prefix 'consul-' is reserved for internal use"
+    return "Value is too long (limit: 512 characters)" if len(value) > 512 else ""
+
+
+def _own_checks(said: Said, service: Service) -> list[Wanted]:
+    """The checks that come with a service, named after it unless they have names."""
+    one = said.get("Check", {})
+    asked = [*([one] if any(one.values()) else []), *said.get("Checks", ())]
+    return [
+        _own_check(check, service, f":{number}" if len(asked) > 1 else "")
+        for number, check in enumerate(asked, 1)
+    ]
+
+
+def _own_check(said: Said, service: Service, suffix: str) -> Wanted:
+    if said.get("Status", "") not in ("", *STATUSES):
+        must = "'passing', 'warning', 'critical'"
+        raise Refused(400, f"Status for checks must {must}")
+    check_id = said.get("CheckID") or f"service:{service.id}{suffix}"
+    name = said.get("Name") or f"Service '{service.name}' check"
+    return _wanted(said, check_id, name, service.node, service.id)
+
+
+def _wanted(said: Said, check_id: str, name: str, node: str, service: str) -> Wanted:
+    if said.get("TTL", 0) <= 0:
+        raise Refused(400, "Invalid check: TTL must be > 0 for TTL checks")
+    check = Check(
+        node=node,
+        id=check_id,
+        name=name,
+        status=said.get("Status") or "critical",
+        notes=said.get("Notes", ""),
+        service_id=service,
+        type="ttl",
+    )
+    return Wanted(check, said["TTL"])

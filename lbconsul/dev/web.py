@@ -1,0 +1,101 @@
+"""One web site on one port, which can be told to be gone."""
+
+from typing import cast
+
+from attrs import define
+from twisted.application.service import Service
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IListeningPort, IReactorTCP
+from twisted.internet.protocol import ServerFactory
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.web import http
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+
+
+class QuietSite(Site):
+    """A site without an access log, and without the clock that dates one."""
+
+    noisy = False
+
+    def startFactory(self) -> None:
+        pass
+
+    def stopFactory(self) -> None:
+        pass
+
+    def log(self, request: http.Request) -> None:
+        pass
+
+
+class Connections(WrappingFactory[ProtocolWrapper]):
+    """The connections to a site, so that they can be ended with it."""
+
+    noisy = False
+    _ended: Deferred[None] | None = None
+
+    def abort(self) -> Deferred[None]:
+        """Cut them all; fires when the last of them is gone."""
+        ended: Deferred[None] = Deferred()
+        self._ended = ended
+        for connection in list(self.protocols):
+            connection.transport.abortConnection()
+        self._tell_if_empty()
+        return ended
+
+    def unregisterProtocol(self, p: ProtocolWrapper) -> None:
+        super().unregisterProtocol(p)
+        self._tell_if_empty()
+
+    def _tell_if_empty(self) -> None:
+        if self._ended is not None and not self.protocols:
+            ended, self._ended = self._ended, None
+            ended.callback(None)
+
+
+@define(eq=False)
+class WebServer(Service):
+    """A web site as a service; `bind` opens its port, port 0 being any free one."""
+
+    _reactor: IReactorTCP
+    _host: str
+    _wanted: int
+    _root: Resource
+    _connections: Connections | None = None
+    _listening: IListeningPort | None = None
+
+    @property
+    def port(self) -> int:
+        """The port it listens on, or is to listen on."""
+        if self._listening is None:
+            return self._wanted
+        return cast(IPv4Address, self._listening.getHost()).port
+
+    def is_bound(self) -> bool:
+        return self._listening is not None
+
+    def bind(self) -> None:
+        """Open the port, unless it is open; CannotListenError if that cannot be."""
+        if self._listening is None:
+            site = QuietSite(self._root, reactor=self._reactor)
+            self._connections = Connections(site)
+            factory = cast(ServerFactory, self._connections)
+            self._listening = self._reactor.listenTCP(
+                self._wanted, factory, interface=self._host
+            )
+
+    def privilegedStartService(self) -> None:
+        super().privilegedStartService()
+        self.bind()
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        return Deferred.fromCoroutine(self.unbind())
+
+    async def unbind(self) -> None:
+        """Close the port and its connections; returns when they are gone."""
+        listening, self._listening = self._listening, None
+        if listening is not None and self._connections is not None:
+            await maybeDeferred(listening.stopListening)
+            await self._connections.abort()

@@ -1,0 +1,34 @@
+"""Ports that nobody listens on, for programs that must be told theirs."""
+
+import random
+import socket
+from contextlib import ExitStack
+
+#: Below the range from which Linux serves port 0 and outgoing connections
+#: (32768 to 60999), so that nobody is handed a port between our asking and its
+#: use, or while a restarted program is away from it.
+CANDIDATES = range(20000, 32000)
+
+
+def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
+    """That many different ports, free for TCP and for UDP a moment ago."""
+    found: list[int] = []
+    with ExitStack() as held:
+        for port in random.sample(CANDIDATES, len(CANDIDATES)):
+            if len(found) == count:
+                return found
+            if _hold(held, host, port):
+                found.append(port)
+    raise RuntimeError(f"fewer than {count} free ports on {host}")
+
+
+def _hold(held: ExitStack, host: str, port: int) -> bool:
+    """Bind the port for TCP and UDP until `held` ends, if it is free for both."""
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        bound = held.enter_context(socket.socket(family, kind))
+        try:
+            bound.bind((host, port))
+        except OSError:
+            return False
+    return True
