@@ -33,8 +33,8 @@ check: $(VENV)/.test
 consul:
 	@test -n "$$CONSUL" || scripts/fetch-consul .cache/consul || true
 
-image-test: consul
-	scripts/image-test
+image-test: $(VENV)/.run consul
+	$(BIN)/python -m tests.image
 
 bench: $(VENV)/.test consul
 	$(BIN)/python -m bench

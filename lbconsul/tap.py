@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from twisted.python.systemd import ListenFDs
 from lbconsul.conceal import conceal
 from lbconsul.config import grammar
 from lbconsul.config.build import build
-from lbconsul.config.model import Config
+from lbconsul.config.model import Config, TCPListen
 from lbconsul.config.options import OPTIONS
 from lbconsul.config.sources import (
     Source,
@@ -21,7 +21,7 @@ from lbconsul.config.sources import (
     from_environment,
     from_toml,
 )
-from lbconsul.dev.service import what_to_try
+from lbconsul.dev.hints import what_to_try
 from lbconsul.errors import ConfigError, LBConsulError
 from lbconsul.service import Gateway, balancer
 
@@ -65,11 +65,17 @@ class Options(usage.Options):
 
     def opt_version(self) -> None:
         """Show the version and exit."""
-        print(f"lbconsul {version('lbconsul')}")
+        try:
+            print(f"lbconsul {version('lbconsul')}")
+        except PackageNotFoundError:
+            print("lbconsul, not installed but run where it lies")
         raise SystemExit(0)
 
     def parseArgs(self, *arguments: str) -> None:
         """The seed's form: Consul's address, then mappings."""
+        for late in arguments:
+            if late.startswith("-"):  # twistd's parser ends at the first that is none
+                raise usage.UsageError(f"{late}: options come before {arguments[0]}")
         first = arguments[:1]
         if first and not self._consul and not grammar.looks_like_mapping(first[0]):
             self._consul.append(first[0])
@@ -111,7 +117,7 @@ class Options(usage.Options):
         if path is None:
             return Source()
         try:
-            return from_toml(Path(path).read_text(), path)
+            return from_toml(Path(path).read_text("utf-8"), path)
         except OSError as error:
             raise ConfigError(
                 f"--config {path}: cannot be read: {error.strerror or error}"
@@ -135,7 +141,7 @@ def makeService(options: Options) -> Gateway:
         raise _exit(error) from None
     reactor.callWhenRunning(_end_on_sigterm, reactor)
     if options.config.dev:
-        print(what_to_try(options.config))
+        print(_hints(options.config))
     return gateway
 
 
@@ -147,17 +153,36 @@ def _end_on_sigterm(reactor: Any) -> None:
     """
 
     def terminate(number: int, frame: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        # Not SIG_DFL: the kernel keeps that from process 1 of a container.
+        signal.signal(signal.SIGTERM, lambda number, frame: os._exit(1))
         reactor.callFromThread(reactor.stop)
 
     signal.signal(signal.SIGTERM, terminate)
 
 
 def _inherited() -> dict[str, int]:
-    """The sockets that systemd passed in, by FileDescriptorName and by number."""
-    listen = ListenFDs.fromEnvironment()
+    """The sockets that systemd passed in, by FileDescriptorName and by number.
+
+    Twisted's endpoints take systemd's variables out of `os.environ` when they
+    are imported, so they are read from where the kernel keeps them.
+    """
+    at_start = Path("/proc/self/environ")
+    lines = at_start.read_text(errors="replace") if at_start.exists() else ""
+    variables = dict(each.split("=", 1) for each in lines.split("\0") if "=" in each)
+    listen = ListenFDs.fromEnvironment(variables | os.environ)
     numbers = {str(n): fd for n, fd in enumerate(listen.inheritedDescriptors())}
     return numbers | listen.inheritedNamedDescriptors()
+
+
+def _hints(config: Config) -> str:
+    mappings = [each for each in config.mappings if isinstance(each.listen, TCPListen)]
+    ports = [
+        each.listen.port for each in mappings if isinstance(each.listen, TCPListen)
+    ]
+    catalog = config.consul.addresses[0]
+    if not mappings:
+        return ""
+    return what_to_try(ports, catalog.port, mappings[0].service, catalog.host)
 
 
 def _check(config: Config) -> None:
@@ -174,5 +199,7 @@ def _check(config: Config) -> None:
 
 
 def _exit(error: Exception) -> SystemExit:
-    print(f"lbconsul: {error}", file=sys.stderr)
+    # One line, even of a word that holds several.
+    line = "".join(char if char.isprintable() else "?" for char in str(error))
+    print(f"lbconsul: {line}", file=sys.stderr)
     return SystemExit(1)
