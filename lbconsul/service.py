@@ -115,6 +115,7 @@ class Gateway(MultiService):
         open_connections = sum(factory.open for factory in self._factories)
         for factory in self._factories:
             factory.close_connections()
+        await self._client.close()
         self._log.info(
             "stopped: {accepted} connections accepted, {open} closed just now,"
             " {leases} leases left",

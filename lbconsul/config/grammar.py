@@ -24,13 +24,15 @@ from lbconsul.config.model import (
 CONSUL_PORTS = {"http": 8500, "https": 8501}
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d+)?)(ms|s|m|h)")
 _MAPPING = re.compile(
     r"(?P<listen>unix:/[^:]*|systemd:[^:,]+|(?:(?:\[[^\]]*\]|[^:,\[\]]*):)?[^:,]*)"
     r":(?P<service>[^:,]*)(?:,(?P<options>.*))?",
     re.DOTALL,
 )
-_LOOKS_LIKE_MAPPING = re.compile(r"\d+:|unix:/[^/]|systemd:|.*:\d+:")
+_LOOKS_LIKE_MAPPING = re.compile(
+    r"\d+:|unix:/[^/]|systemd:|(?:\[[^\]]*\]|[^:\[\]]*):\d+:"
+)
 _NAME = re.compile(r"[^\s/?#:,]+")
 _OPTION_BREAK = re.compile(r""",(?=(?:[^"`]|"[^"]*"|`[^`]*`)*$)""")
 
@@ -97,7 +99,7 @@ def file_mode(text: str) -> int:
 
 def name(text: str) -> str:
     """A name in Consul: of a service, a tag, a node, a datacenter, a namespace."""
-    if not _NAME.fullmatch(text):
+    if not _NAME.fullmatch(text) or not text.isprintable():
         raise ValueError("must be a name without spaces and without any of / ? # : ,")
     return text
 
@@ -161,7 +163,7 @@ def consul_address(text: str, *, tls: bool = False) -> ConsulAddress:
 
 def looks_like_mapping(text: str) -> bool:
     """Whether `text` can only be meant as a mapping, not as Consul's address."""
-    return _LOOKS_LIKE_MAPPING.match(text) is not None and "://" not in text
+    return _LOOKS_LIKE_MAPPING.match(text) is not None
 
 
 def split_mapping(text: str) -> tuple[str, str, dict[str, str]]:

@@ -94,8 +94,15 @@ class ConsulAddress:
     def __str__(self) -> str:
         if self.scheme == "unix":
             return f"unix://{self.path}"
+        return f"{self.scheme}://{self.netloc}{self.path}"
+
+    @property
+    def netloc(self) -> str:
+        """What stands in the Host header of a request to it."""
+        if self.scheme == "unix":
+            return "localhost"
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}{self.path}"
+        return f"{host}:{self.port}"
 
 
 @frozen

@@ -87,7 +87,7 @@ def from_command_line(
 def from_environment(environ: AbstractMapping[str, str]) -> Source:
     """Consul's own environment variables; an empty one counts as not set."""
     said = {
-        option: Said(f"{variable}", environ[variable])
+        option: Said(variable, environ[variable])
         for variable, option in ENVIRONMENT.items()
         if environ.get(variable)
     }
@@ -142,7 +142,8 @@ def _toml_text(where: str, value: object) -> str:
         return "+".join(value)
     if isinstance(value, str | int):
         return str(value)
-    raise ConfigError(f"{where} {value}: must be a string, a whole number or a boolean")
+    # Without the value, which may hold a token.
+    raise ConfigError(f"{where}: must be a string, a whole number or a boolean")
 
 
 def _toml_mapping(where: str, value: object) -> MappingSaid:

@@ -77,8 +77,8 @@ def _instance(entry: object) -> Instance:
         port=_get(service, "Port", int, 0),
         address=host if _is_ip(host) else "",
         tags=tuple(_strings(_get(service, "Tags", list, []))),
-        passing_weight=_get(weights, "Passing", int, 1),
-        warning_weight=_get(weights, "Warning", int, 1),
+        passing_weight=min(_get(weights, "Passing", int, 1), _MOST_WEIGHT),
+        warning_weight=min(_get(weights, "Warning", int, 1), _MOST_WEIGHT),
         own_weight=_own_weight(service),
         health=health,
         node_health=node_health,
@@ -89,7 +89,7 @@ def _unfit(entry: dict[str, Any], instance: Instance) -> str:
     """Why an entry is no plain backend, or nothing."""
     kind = _get(entry["Service"], "Kind", str, "")
     if kind:
-        return f"its kind is {kind}"
+        return f"its kind is {_line(kind)}"
     if not 1 <= instance.port <= 65535:
         return f"its port is {instance.port}"
     if not instance.host:
@@ -121,7 +121,7 @@ def _health(check: dict[str, Any]) -> Health:
         return Health()
     status: Status = "warning" if said == "warning" else "critical"
     output = _line(_get(check, "Output", str, ""))
-    words = f"check {check_id!r} {said or 'of unknown status'}"
+    words = f"check {_line(check_id)!r} {_line(said) or 'of unknown status'}"
     return Health(status, f"{words}: {output}" if output else words)
 
 
@@ -130,7 +130,8 @@ def _own_weight(service: dict[str, Any]) -> int | None:
     said = [_get(service, "Meta", dict, {}).get(WEIGHT)]
     said += [tag.partition("=")[2] for tag in tags if tag.startswith(f"{WEIGHT}=")]
     for text in said:
-        if isinstance(text, str) and text.isdecimal():
+        # Nobody means a weight of ten digits, and int() raises at some thousands.
+        if isinstance(text, str) and text.isdecimal() and len(text) < 10:
             return min(int(text), _MOST_WEIGHT)
     return None
 
@@ -142,7 +143,8 @@ def _get(of: dict[str, Any], key: str, kind: type[T], default: T | None = None) 
         value = default
     # bool is an int to Python, and no port or weight to us.
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise UnusableAnswer(f"{key} is {value!r} instead of {kind.__name__}")
+        said = type(value).__name__  # its text may be as long as the answer
+        raise UnusableAnswer(f"{key} is {said} instead of {kind.__name__}")
     return value
 
 

@@ -4,28 +4,18 @@ from urllib.parse import quote
 
 from attrs import Factory, define, frozen
 from treq.client import HTTPClient
-from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import (
-    HostnameEndpoint,
-    UNIXClientEndpoint,
-    wrapClientTLS,
-)
-from twisted.internet.interfaces import (
-    IProtocol,
-    IProtocolFactory,
-    IReactorTime,
-    IStreamClientEndpoint,
-)
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import URI, Agent, HTTPConnectionPool, ResponseDone
+from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS, IResponse
-from zope.interface import implementer
+from twisted.web.iweb import IPolicyForHTTPS, IResponse
 
 from lbconsul.balance.selection import Question
 from lbconsul.config.model import ConsulAddress, ConsulConfig
+from lbconsul.consul.endpoints import ConsulEndpoints
 from lbconsul.consul.tls import https_policy
 from lbconsul.consul.token import Token
 from lbconsul.errors import Forbidden, UnusableAnswer
@@ -37,9 +27,6 @@ WAIT = 60.0
 #: Past it the connection is dropped: Consul adds up to a sixteenth of the wait
 #: to it, and the answer needs some time to travel.  In seconds.
 DEADLINE = WAIT + WAIT / 16 + 15.0
-
-#: How long to wait for a connection to Consul, in seconds.
-CONNECT_TIMEOUT = 5.0
 
 #: How many connections to Consul are kept.  One watch holds one, and Twisted
 #: would keep two; an agent allows 200 a client (``http_max_conns_per_client``).
@@ -67,9 +54,10 @@ class ConsulClient:
     """Asks Consul, at one of several addresses."""
 
     _clock: IReactorTime
-    _sites: tuple[tuple[str, HTTPClient], ...]
+    _sites: tuple[tuple[ConsulAddress, HTTPClient], ...]
     _token: Token = Factory(Token)
     _namespace: str = ""
+    _pools: tuple[HTTPConnectionPool, ...] = ()
 
     @property
     def addresses(self) -> int:
@@ -77,8 +65,8 @@ class ConsulClient:
         return len(self._sites)
 
     def where(self, address: int) -> str:
-        """The URL of the address with this number."""
-        return self._sites[address][0]
+        """The address with this number, for people to read."""
+        return str(self._sites[address][0])
 
     def ask(
         self, question: Question, index: int, address: int, *, stale: bool = True
@@ -90,12 +78,16 @@ class ConsulClient:
         after `DEADLINE` seconds.  Cancelling it hangs up.
         """
         asked = Deferred.fromCoroutine(self._ask(question, index, address, stale))
-        return asked.addTimeout(DEADLINE, self._clock)
+        return asked.addTimeout(DEADLINE, self._clock, _too_late)
+
+    def close(self) -> Deferred[list[tuple[bool, None]]]:
+        """Close the connections that are kept for the next question."""
+        return DeferredList([pool.closeCachedConnections() for pool in self._pools])
 
     async def _ask(
         self, question: Question, index: int, address: int, stale: bool
     ) -> Reply:
-        base, http = self._sites[address]
+        site, http = self._sites[address]
         params = {"dc": question.datacenter, "ns": self._namespace}
         params |= {"filter": question.filter, "near": question.near}
         params = {key: value for key, value in params.items() if value}
@@ -104,17 +96,18 @@ class ConsulClient:
         if index:
             params |= {"index": str(index), "wait": f"{WAIT:.0f}s"}
         token = self._token.value()
-        headers = Headers({"X-Consul-Token": [token]} if token else {})
+        headers = Headers({"Host": [site.netloc]})
+        if token:
+            headers.setRawHeaders("X-Consul-Token", [token])
         response = await http.get(
-            f"{base}/v1/health/service/{quote(question.service, safe='')}",
+            f"{_base_url(site)}/v1/health/service/{quote(question.service, safe='')}",
             params=params,
             headers=headers,
             allow_redirects=False,
             unbuffered=True,
             reactor=self._clock,  # type: ignore[arg-type]  # sets no timeout
         )
-        # What explains an error is short; a long one need not be whole.
-        body = _Body(BODY_LIMIT if response.code == 200 else 4096)
+        body = _Body(BODY_LIMIT) if response.code == 200 else _Body(4096, excerpt=True)
         response.deliverBody(body)
         return self._reply(response, await body.whole)
 
@@ -139,22 +132,28 @@ def consul_client(reactor: object, config: ConsulConfig) -> ConsulClient:
     :raises ConfigError: the token file or a certificate cannot be read.
     """
     policy = https_policy(config)
-    pool = HTTPConnectionPool(reactor)
-    pool.maxPersistentPerHost = MAX_CONNECTIONS
+    # Not one pool for all addresses: it tells them by the host of the URL.
+    pools = tuple(HTTPConnectionPool(reactor) for _ in config.addresses)
+    for pool in pools:
+        pool.maxPersistentPerHost = MAX_CONNECTIONS
     return ConsulClient(
         IReactorTime(reactor),
         tuple(
-            (_base_url(address), _http(reactor, address, policy, pool))
-            for address in config.addresses
+            (address, _http(reactor, address, policy, pool))
+            for address, pool in zip(config.addresses, pools, strict=True)
         ),
         Token(config.token, config.token_file),
         config.namespace,
+        pools,
     )
 
 
 def _base_url(address: ConsulAddress) -> str:
-    # The name is never looked up: the endpoint knows the socket's path.
-    return "http://localhost" if address.scheme == "unix" else str(address)
+    # The endpoint knows where to connect to, and the Host header is our own: a
+    # URL has no place for a socket's path, and treq none for an IPv6 address or
+    # a name with an underscore, as Docker's networks have.
+    scheme = "https" if address.scheme == "https" else "http"
+    return f"{scheme}://localhost{'' if address.scheme == 'unix' else address.path}"
 
 
 def _http(
@@ -163,82 +162,44 @@ def _http(
     policy: IPolicyForHTTPS,
     pool: HTTPConnectionPool,
 ) -> HTTPClient:
-    endpoints = _Endpoints(reactor, address, policy)
+    endpoints = ConsulEndpoints(reactor, address, policy)
     return HTTPClient(Agent.usingEndpointFactory(reactor, endpoints, pool))
-
-
-@implementer(IAgentEndpointFactory)
-@frozen
-class _Endpoints:
-    """The endpoint of one Consul address, with TCP keep-alive where it is TCP."""
-
-    _reactor: object
-    _address: ConsulAddress
-    _policy: IPolicyForHTTPS
-
-    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        """Called by Twisted's `Agent` for each new connection."""
-        if self._address.scheme == "unix":
-            return UNIXClientEndpoint(
-                self._reactor, self._address.path, timeout=CONNECT_TIMEOUT
-            )
-        endpoint = _KeptAlive(
-            HostnameEndpoint(self._reactor, uri.host, uri.port, CONNECT_TIMEOUT)
-        )
-        if uri.scheme == b"https":
-            creator = self._policy.creatorForNetloc(uri.host, uri.port)
-            return wrapClientTLS(creator, endpoint)
-        return endpoint
-
-
-@implementer(IStreamClientEndpoint)
-@frozen
-class _KeptAlive:
-    """An endpoint whose connections notice a peer that vanished."""
-
-    _endpoint: HostnameEndpoint
-
-    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Called by Twisted's `Agent` for each new connection."""
-
-        def keep_alive(protocol: IProtocol) -> IProtocol:
-            protocol.transport.setTcpKeepAlive(True)  # type: ignore[attr-defined]
-            return protocol
-
-        factory.noisy = False  # type: ignore[attr-defined]  # no line for each
-        connected: Deferred[IProtocol] = self._endpoint.connect(factory)
-        return connected.addCallback(keep_alive)
 
 
 class _Body(Protocol):
     """Collects one response's body; whoever stops waiting for it hangs up.
 
-    Twisted's own `readBody` leaves the socket open when it is cancelled.
+    Twisted's own `readBody` leaves the socket open when it is cancelled.  Of an
+    `excerpt` what came is enough, however the rest went.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, excerpt: bool = False) -> None:
         self._limit = limit
+        self._excerpt = excerpt
         self._size = 0
         self._chunks: list[bytes] = []
         self.whole: Deferred[bytes] = Deferred(lambda _: self._hang_up())
 
     def dataReceived(self, data: bytes) -> None:
+        if self.whole.called:
+            return
         self._size += len(data)
+        self._chunks.append(data)
         if self._size > self._limit:
             self._hang_up()
-            if not self.whole.called:
+            if self._excerpt:
+                self.whole.callback(b"".join(self._chunks))
+            else:
                 self.whole.errback(
                     UnusableAnswer(f"the answer is longer than {self._limit} bytes")
                 )
-            return
-        self._chunks.append(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self.whole.called:
             return
         # A body without a length ends with the connection (PotentialDataLoss);
         # whether such a one is whole shows when it is parsed.
-        if reason.check(ResponseDone, PotentialDataLoss):
+        if self._excerpt or reason.check(ResponseDone, PotentialDataLoss):
             self.whole.callback(b"".join(self._chunks))
         else:
             self.whole.errback(reason)
@@ -246,6 +207,10 @@ class _Body(Protocol):
     def _hang_up(self) -> None:
         assert self.transport is not None
         self.transport.loseConnection()
+
+
+def _too_late(result: Reply | Failure, seconds: float) -> Reply:
+    raise TimeoutError(f"no whole answer within {seconds:.0f} s")
 
 
 def _header(response: IResponse, name: str) -> str | None:

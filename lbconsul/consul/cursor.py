@@ -38,9 +38,11 @@ class Cursor:
         An index that goes backwards starts over (the server lost its state);
         one below 1 would never block.
         """
-        if index is None or not index.isdecimal() or int(index) < 1:
+        # Consul's have 20 digits at most; int() raises at some thousands.
+        number = int(index) if index and index.isdecimal() and len(index) <= 20 else 0
+        if number < 1:
             return Cursor(blind=True)
-        return Cursor(index=int(index) if int(index) >= self.index else 0)
+        return Cursor(index=number if number >= self.index else 0)
 
     def failed(self, *, unreached: bool = False) -> "Cursor":
         """No good answer came; an index from before an outage may never come up."""

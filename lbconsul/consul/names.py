@@ -69,7 +69,7 @@ class Names:
         self._timer = None
         for host in self._wanted:
             self._look_up(host)
-        if self._wanted:
+        if self._wanted and self._timer is None:
             self._timer = self._clock.callLater(MAX_AGE, self._age)
 
     def _look_up(self, host: str) -> None:

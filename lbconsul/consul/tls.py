@@ -7,6 +7,7 @@ from attrs import frozen
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import (
     Certificate,
@@ -35,7 +36,11 @@ def https_policy(config: ConsulConfig) -> "ConsulTLS":
     shown: dict[str, Any] = {}
     if config.client_cert:
         own, *chain = _certificates("--client-cert", config.client_cert)
-        key = _key(config.client_key or config.client_cert)
+        key = (
+            _key("--client-key", config.client_key)
+            if config.client_key
+            else _key("--client-cert", config.client_cert)
+        )
         shown = {"certificate": own, "extraCertChain": chain, "privateKey": key}
         _refuse_strangers(config, shown)
     return ConsulTLS(trust, config.verify, shown)
@@ -75,7 +80,9 @@ class _Unverified:
     def clientConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """Called by Twisted for each new connection."""
         connection = SSL.Connection(self.context, None)
-        connection.set_tlsext_host_name(self.hostname.encode("ascii"))
+        # RFC 6066, section 3: an address is no name to ask for.
+        if not (isIPAddress(self.hostname) or isIPv6Address(self.hostname)):
+            connection.set_tlsext_host_name(self.hostname.encode("ascii"))
         return connection
 
 
@@ -87,14 +94,14 @@ def _certificates(option: str, path: str) -> list[crypto.X509]:
     return [crypto.X509.from_cryptography(each) for each in found]
 
 
-def _key(path: str) -> crypto.PKey:
-    content = _content("--client-key", path)
+def _key(option: str, path: str) -> crypto.PKey:
+    content = _content(option, path)
     try:
         key = load_pem_private_key(content, password=None)
         return crypto.PKey.from_cryptography_key(key)  # type: ignore[arg-type]
     except (ValueError, TypeError):
         raise ConfigError(
-            f"--client-key {path}: holds no PEM key, or one under a passphrase"
+            f"{option} {path}: holds no PEM key, or one under a passphrase"
         ) from None
 
 

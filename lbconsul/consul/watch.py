@@ -5,21 +5,21 @@ from collections.abc import Callable
 from attrs import Factory, define
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 from twisted.internet.interfaces import IHostnameResolver, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.client import RequestTransmissionFailed, ResponseNeverReceived
+from twisted.web.client import RequestTransmissionFailed, ResponseFailed
 
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.registry import Change, Registry
 from lbconsul.balance.selection import Question
-from lbconsul.consul.catalog import Catalog, parse
+from lbconsul.consul.catalog import parse
 from lbconsul.consul.client import ConsulClient, Reply
 from lbconsul.consul.cursor import Bucket, Cursor
 from lbconsul.consul.names import Names
-from lbconsul.errors import LBConsulError, UnusableAnswer
+from lbconsul.errors import UnusableAnswer
 
 #: How often Consul is asked while a service churns: questions a second, and
 #: how many may follow each other at once before that.
@@ -29,6 +29,17 @@ BURST = 5.0
 #: A server that has not heard from the leader for longer is asked for a
 #: consistent answer, in seconds.
 MAX_LAST_CONTACT = 600.0
+
+#: What asking Consul may fail with, as far as we know; anything else is our own bug.
+_FORESEEN = (
+    UnusableAnswer,
+    ConnectError,
+    ConnectionClosed,
+    DNSLookupError,
+    OSError,
+    RequestTransmissionFailed,
+    ResponseFailed,
+)
 
 #: So many instances are named in a line of log; of more, only the number.
 _NAMED = 5
@@ -60,6 +71,8 @@ class Watch(Service):
     )
     #: The kinds of failure that this streak's log has already told.
     _told: set[type[Exception]] = Factory(set)
+    #: Whether the log has told that no answer is newer than `MAX_LAST_CONTACT`.
+    _old: bool = False
     _watching: Deferred[None] = Factory(lambda: succeed(None))
 
     def startService(self) -> None:
@@ -76,8 +89,7 @@ class Watch(Service):
         while self.running:
             try:
                 await self._pace()
-                reply = await self._ask()
-                self._believe(parse(reply.body), reply)
+                index = await self._ask()
             except Exception as error:
                 # Cancelling a request surfaces as more than one exception, so
                 # it is the flag that tells a stop from a failure.
@@ -85,7 +97,7 @@ class Watch(Service):
                     return
                 self._fail(error)
             else:
-                self._succeed(reply)
+                self._succeed(index)
 
     async def _pace(self) -> None:
         pause = self._cursor.pause(self._chance())
@@ -93,25 +105,33 @@ class Watch(Service):
         if pause:
             await deferLater(self._clock, pause)
 
-    async def _ask(self) -> Reply:
-        question, address = self.question, self._address
-        reply = await self._client.ask(question, self._cursor.index, address)
-        if reply.last_contact > MAX_LAST_CONTACT:
-            try:
-                return await self._client.ask(question, 0, address, stale=False)
-            except Exception as error:
-                if not self.running:
-                    raise
+    async def _ask(self) -> str | None:
+        """Ask and believe the answer; what it gives as its index."""
+        address = self._address
+        reply = await self._client.ask(self.question, self._cursor.index, address)
+        self._believe(reply)
+        if reply.last_contact <= MAX_LAST_CONTACT:
+            self._old = False
+            return reply.index
+        try:
+            reply = await self._client.ask(self.question, 0, address, stale=False)
+            self._believe(reply)
+        except Exception as error:
+            if not self.running:
+                raise
+            if not self._old:
+                self._old = True
                 self._log.warn(
                     "{question}: Consul's answer is {age:.0f} s old, and no newer one"
                     " is to be had: {error}",
-                    question=question,
+                    question=self.question,
                     age=reply.last_contact,
                     error=_words(error),
                 )
-        return reply
+        return reply.index
 
-    def _believe(self, catalog: Catalog, reply: Reply) -> None:
+    def _believe(self, reply: Reply) -> None:
+        catalog = parse(reply.body)
         if reply.filtered and not catalog.instances:
             raise UnusableAnswer("empty, because ACLs hide what there is")
         for skipped in sorted(set(catalog.skipped) - self._skipped):
@@ -128,13 +148,13 @@ class Watch(Service):
         change = self._registry.replace(self.question, instances)
         if change or first:
             self._log.info(
-                "{question}: {change}; {total} instances",
+                "{question}: {change}; {total} in all",
                 question=self.question,
                 change=_describe(change),
                 total=len(instances),
             )
 
-    def _succeed(self, reply: Reply) -> None:
+    def _succeed(self, index: str | None) -> None:
         if self._cursor.failures:
             self._log.info(
                 "{question}: Consul answers again, after {failures} failures",
@@ -142,7 +162,7 @@ class Watch(Service):
                 failures=self._cursor.failures,
             )
         self._told.clear()
-        self._cursor = self._cursor.answered(reply.index)
+        self._cursor = self._cursor.answered(index)
 
     def _fail(self, error: Exception) -> None:
         if type(error) not in self._told:
@@ -154,6 +174,8 @@ class Watch(Service):
         self._address = (self._address + 1) % self._client.addresses
 
     def _complain(self, error: Exception) -> None:
+        if not isinstance(error, _FORESEEN):
+            self._log.failure("{question}: a bug in lbconsul", question=self.question)
         known = self._registry.answered(self.question)
         self._log.warn(
             "{question}: no answer from Consul at {url}: {error}; {meanwhile}",
@@ -189,10 +211,8 @@ def _with_reason(instance: Instance) -> str:
 
 
 def _words(error: BaseException | None) -> str:
-    """An error as words for the log; ours are sentences, Twisted's wrap others."""
-    if isinstance(error, ResponseNeverReceived | RequestTransmissionFailed):
+    """An error as words for the log; some of Twisted's wrap others."""
+    if isinstance(error, ResponseFailed | RequestTransmissionFailed):
         reasons: list[Failure] = error.reasons
         return ", ".join(_words(reason.value) for reason in reasons)
-    if isinstance(error, LBConsulError):
-        return str(error)
-    return f"{str(error) or type(error).__name__}"
+    return str(error) or type(error).__name__

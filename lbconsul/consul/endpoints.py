@@ -1,0 +1,108 @@
+"""How to connect to one Consul address."""
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import (
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+    UNIXClientEndpoint,
+    wrapClientTLS,
+)
+from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.interfaces import (
+    IHostnameResolver,
+    IProtocol,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+)
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.web.client import URI
+from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
+from zope.interface import implementer
+
+from lbconsul.config.model import ConsulAddress
+from lbconsul.consul.names import look_up
+
+#: How long to wait for a connection to one IP address of Consul, in seconds.
+CONNECT_TIMEOUT = 5.0
+
+
+@implementer(IAgentEndpointFactory)
+@frozen
+class ConsulEndpoints:
+    """The endpoint of one Consul address, whatever URL is asked for."""
+
+    _reactor: object
+    _address: ConsulAddress
+    _policy: IPolicyForHTTPS
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        """Called by Twisted's `Agent` for each new connection."""
+        return _Watchful(self._endpoint())
+
+    def _endpoint(self) -> IStreamClientEndpoint:
+        address, reactor = self._address, self._reactor
+        if address.scheme == "unix":
+            return UNIXClientEndpoint(reactor, address.path, timeout=CONNECT_TIMEOUT)
+        resolver: IHostnameResolver = reactor.nameResolver  # type: ignore[attr-defined]
+        endpoint = _Named(reactor, resolver, address.host, address.port)
+        if address.scheme == "https":
+            host = address.host.encode("idna")
+            creator = self._policy.creatorForNetloc(host, address.port)
+            return wrapClientTLS(creator, endpoint)
+        return endpoint
+
+
+@implementer(IStreamClientEndpoint)
+@frozen
+class _Named:
+    """A host and a port: the first of the host's addresses that accepts.
+
+    Twisted's `HostnameEndpoint` refuses names with an underscore, which Docker's
+    networks have, and tells of a refusal a third of a second late.
+    """
+
+    _reactor: object
+    _resolver: IHostnameResolver
+    _host: str
+    _port: int
+
+    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        return Deferred.fromCoroutine(self._connect(factory))
+
+    async def _connect(self, factory: IProtocolFactory) -> IProtocol:
+        failed: ConnectError | DNSLookupError = DNSLookupError(
+            f"the host name {self._host} cannot be resolved"
+        )
+        for address in await look_up(self._resolver, self._host):
+            kind = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
+            endpoint = kind(self._reactor, address, self._port, CONNECT_TIMEOUT)
+            try:
+                protocol: IProtocol = await endpoint.connect(factory)
+            except ConnectError as error:
+                failed = error
+            else:
+                return protocol
+        raise failed
+
+
+@implementer(IStreamClientEndpoint)
+@frozen
+class _Watchful:
+    """An endpoint whose connections notice a peer that vanished or fell silent."""
+
+    _endpoint: IStreamClientEndpoint
+
+    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        factory.noisy = False  # type: ignore[attr-defined]  # no line for each
+        connected: Deferred[IProtocol] = self._endpoint.connect(factory)
+        return connected.addCallback(_watch)
+
+
+def _watch(protocol: IProtocol) -> IProtocol:
+    transport = protocol.transport  # type: ignore[attr-defined]
+    transport.setTcpKeepAlive(True)
+    if isinstance(transport, TLSMemoryBIOProtocol):
+        # To lose it would be to wait, without end, for the peer's own goodbye.
+        transport.loseConnection = transport.abortConnection  # type: ignore[method-assign]
+    return protocol

@@ -1,0 +1,247 @@
+"""Host names of instances, and the addresses they are known under."""
+
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+
+from lbconsul.balance.instance import Identity, Instance
+from lbconsul.consul.names import MAX_AGE, Names, look_up
+from tests.support.fake_resolver import FakeResolver
+
+
+def instance(host: str, service_id: str = "web-1") -> Instance:
+    """An instance as the catalog gives it: IP addresses are addresses."""
+    address = host if host[0].isdigit() else ""
+    return Instance(Identity("dc1", "n1", service_id), host, 80, address)
+
+
+class NamesTests(SynchronousTestCase):
+    """Names are looked up without blocking, and again from time to time."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.resolver = FakeResolver()
+        self.changes = 0
+        self.names = Names(self.clock, self.resolver, self.changed)
+        self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
+        self.addCleanup(lambda: self.names.stop())
+
+    def changed(self) -> None:
+        self.changes += 1
+
+    def addresses(self, *instances: Instance) -> list[str]:
+        """What the instances are connected to now."""
+        return [each.address for each in self.names.addressed(instances)]
+
+    def test_ip_addresses_pass_at_once(self) -> None:
+        """
+        An instance with an IP address is used at once, nobody is asked for
+        its name, and no timer runs for it.
+        """
+        self.assertEqual(self.addresses(instance("10.0.0.1")), ["10.0.0.1"])
+        self.assertEqual(self.resolver.asked, [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_name_is_waited_for_by_nobody(self) -> None:
+        """
+        While a name is looked up the other instances are already used; once
+        its address is known, that is told.
+        """
+        both = instance("a.example"), instance("10.0.0.1", "web-2")
+        self.assertEqual(self.addresses(*both), ["10.0.0.1"])
+        self.assertEqual(self.changes, 0)
+        self.resolver.answer("a.example", "10.0.0.9")
+        self.assertEqual(self.changes, 1)
+        self.assertEqual(self.addresses(*both), ["10.0.0.9", "10.0.0.1"])
+
+    def test_a_name_is_asked_once_for_all(self) -> None:
+        """
+        Many instances under one name are one look-up, and a new answer of
+        Consul's does not look a known name up again.
+        """
+        both = instance("a.example"), instance("a.example", "web-2")
+        self.addresses(*both)
+        self.addresses(*both)
+        self.resolver.answer("a.example", "10.0.0.9")
+        self.assertEqual(self.addresses(*both), ["10.0.0.9", "10.0.0.9"])
+        self.assertEqual(self.resolver.asked, ["a.example"])
+
+    def test_the_instance_keeps_its_name(self) -> None:
+        """
+        What is shown of an instance stays the name it is registered under.
+        """
+        self.resolver.known["a.example"] = "10.0.0.9"
+        [known] = self.names.addressed([instance("a.example")])
+        self.assertEqual(known.host, "a.example")
+
+    def test_names_are_looked_up_again_with_age(self) -> None:
+        """
+        Every half a minute each name is looked up again; a new address is
+        told, the same one is not.
+        """
+        self.addresses(instance("a.example"))
+        self.resolver.answer("a.example", "10.0.0.9")
+        self.clock.advance(MAX_AGE - 0.1)
+        self.assertEqual(len(self.resolver.asked), 1)
+        self.clock.advance(0.1)
+        self.resolver.answer("a.example", "10.0.0.9")
+        self.assertEqual((len(self.resolver.asked), self.changes), (2, 1))
+        self.clock.advance(MAX_AGE)
+        self.resolver.answer("a.example", "10.0.0.10")
+        self.assertEqual((len(self.resolver.asked), self.changes), (3, 2))
+        self.assertEqual(self.addresses(instance("a.example")), ["10.0.0.10"])
+
+    def test_a_failing_refresh_keeps_the_last_address(self) -> None:
+        """
+        A DNS server that fails takes nobody out of service, and that is said
+        once for the whole time it fails.
+        """
+        self.addresses(instance("a.example"))
+        self.resolver.answer("a.example", "10.0.0.9")
+        with capturedLogs() as said:
+            for _ in range(3):
+                self.clock.advance(MAX_AGE)
+                self.resolver.answer("a.example")
+        self.assertEqual(self.addresses(instance("a.example")), ["10.0.0.9"])
+        self.assertEqual(self.changes, 1)
+        self.assertEqual(
+            [formatEvent(each) for each in said],
+            ["the host name a.example cannot be resolved"],
+        )
+
+    def test_a_name_that_fails_again_is_said_again(self) -> None:
+        """
+        A name that came back and is lost anew is told of anew.
+        """
+        self.addresses(instance("a.example"))
+        with capturedLogs() as said:
+            for addresses in ((), ("10.0.0.9",), ()):
+                self.resolver.answer("a.example", *addresses)
+                self.clock.advance(MAX_AGE)
+        self.assertEqual(len(said), 2)
+
+    def test_a_name_that_returns_unknown_is_said_again(self) -> None:
+        """
+        A name that left, returns and does not resolve either is told of.
+        """
+        with capturedLogs() as said:
+            for _ in range(2):
+                self.addresses(instance("a.example"))
+                self.resolver.answer("a.example")
+                self.addresses()
+        self.assertEqual(len(said), 2)
+
+    def test_an_unknown_name_stands_in_nobody_s_way(self) -> None:
+        """
+        An instance whose name does not resolve is left out, the others work,
+        and it joins when the name resolves at last.
+        """
+        both = instance("a.example"), instance("10.0.0.1", "web-2")
+        self.addresses(*both)
+        self.resolver.answer("a.example")
+        self.assertEqual(self.addresses(*both), ["10.0.0.1"])
+        self.assertEqual(self.changes, 0)
+        self.clock.advance(MAX_AGE)
+        self.resolver.answer("a.example", "10.0.0.9")
+        self.assertEqual(self.changes, 1)
+        self.assertEqual(self.addresses(*both), ["10.0.0.9", "10.0.0.1"])
+
+    def test_the_address_in_use_stays_while_it_is_valid(self) -> None:
+        """
+        DNS servers rotate the addresses of a name; as long as ours is among
+        them we stay with it, and when it is not the first one follows.
+        """
+        self.addresses(instance("a.example"))
+        self.resolver.answer("a.example", "10.0.0.1", "10.0.0.2")
+        self.clock.advance(MAX_AGE)
+        self.resolver.answer("a.example", "10.0.0.2", "10.0.0.1")
+        self.assertEqual(self.changes, 1)
+        self.assertEqual(self.addresses(instance("a.example")), ["10.0.0.1"])
+        self.clock.advance(MAX_AGE)
+        self.resolver.answer("a.example", "10.0.0.3", "10.0.0.2")
+        self.assertEqual(self.changes, 2)
+        self.assertEqual(self.addresses(instance("a.example")), ["10.0.0.3"])
+
+    def test_names_that_left_are_forgotten(self) -> None:
+        """
+        A name that no instance has any more is looked up no more, and when it
+        returns its old address is not trusted.
+        """
+        self.addresses(instance("a.example"))
+        self.resolver.answer("a.example", "10.0.0.9")
+        self.addresses()
+        self.clock.advance(MAX_AGE)
+        self.assertEqual(self.resolver.asked, ["a.example"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.addresses(instance("a.example")), [])
+        self.assertEqual(self.resolver.asked, ["a.example"] * 2)
+
+    def test_a_late_answer_for_a_name_that_left_means_nothing(self) -> None:
+        """
+        A look-up that ends after its instance left changes nothing.
+        """
+        self.addresses(instance("a.example"))
+        self.addresses()
+        self.resolver.answer("a.example", "10.0.0.9")
+        self.assertEqual(self.changes, 0)
+        self.clock.advance(MAX_AGE)
+
+    def test_a_slow_look_up_is_not_doubled(self) -> None:
+        """
+        A look-up that takes longer than an address may age is waited for
+        instead of being asked again.
+        """
+        self.addresses(instance("a.example"))
+        self.clock.advance(MAX_AGE)
+        self.clock.advance(MAX_AGE)
+        self.assertEqual(self.resolver.asked, ["a.example"])
+        self.resolver.answer("a.example", "10.0.0.9")
+        self.assertEqual(self.changes, 1)
+
+    def test_a_resolver_that_answers_within_the_question(self) -> None:
+        """
+        With a resolver that knows the answer at once there is one timer, as
+        with any other, even when a name changes at each look-up.
+        """
+
+        def changed() -> None:
+            self.addresses(instance("a.example"))
+
+        self.names = Names(self.clock, self.resolver, changed)
+        for number in range(5):
+            self.resolver.known["a.example"] = f"10.0.0.{number}"
+            self.addresses(instance("a.example"))
+            self.clock.advance(MAX_AGE)
+            self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
+    def test_after_a_stop_nothing_is_looked_up(self) -> None:
+        """
+        A stop leaves no timer; what was being looked up is of no interest; a
+        second stop is no harm.
+        """
+        self.addresses(instance("a.example"))
+        self.names.stop()
+        self.names.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.resolver.answer("a.example", "10.0.0.9")
+        self.assertEqual(self.changes, 0)
+
+    def test_names_after_a_stop_are_looked_up_anew(self) -> None:
+        """
+        Who is started again after a stop has fresh addresses, and until then
+        the ones from before.
+        """
+        self.addresses(instance("a.example"))
+        self.resolver.answer("a.example", "10.0.0.9")
+        self.names.stop()
+        self.assertEqual(self.addresses(instance("a.example")), ["10.0.0.9"])
+        self.assertEqual(self.resolver.asked, ["a.example"] * 2)
+
+    def test_all_addresses_of_a_name(self) -> None:
+        """
+        Whoever looks a name up by itself gets all of its addresses.
+        """
+        found = look_up(self.resolver, "a.example")
+        self.assertNoResult(found)
+        self.resolver.answer("a.example", "10.0.0.1", "10.0.0.2")
+        self.assertEqual(self.successResultOf(found), ["10.0.0.1", "10.0.0.2"])

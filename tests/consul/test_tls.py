@@ -1,0 +1,138 @@
+"""What is wrong with certificate files is said in one line, before anything runs."""
+
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from lbconsul.config.model import ConsulConfig
+from lbconsul.consul.tls import https_policy
+from lbconsul.errors import ConfigError
+from tests.support.certificates import Authority, Issued
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """A certificate authority."""
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def own(authority: Authority) -> Issued:
+    """A certificate of ours."""
+    return authority.issue("gateway")
+
+
+def refusal(config: ConsulConfig) -> str:
+    """The line that says what is wrong with `config`."""
+    with pytest.raises(ConfigError) as refused:
+        https_policy(config)
+    return str(refused.value)
+
+
+def test_a_ca_file_that_is_not_there(tmp_path: Path) -> None:
+    """
+    A CA file that cannot be read is named with the reason.
+    """
+    path = tmp_path / "none.pem"
+    assert refusal(ConsulConfig(ca_file=str(path))) == (
+        f"--ca-file {path}: cannot be read: No such file or directory"
+    )
+
+
+def test_a_ca_file_without_a_certificate(tmp_path: Path) -> None:
+    """
+    A CA file in another format than PEM is named.
+    """
+    path = tmp_path / "ca.der"
+    path.write_bytes(b"\x30\x82\x01\x0a")
+    assert refusal(ConsulConfig(ca_file=str(path))) == (
+        f"--ca-file {path}: holds no PEM certificate"
+    )
+
+
+def test_a_client_certificate_that_is_none(own: Issued) -> None:
+    """
+    A key where the certificate should be is named as what it is not.
+    """
+    assert refusal(ConsulConfig(client_cert=own.key, client_key=own.key)) == (
+        f"--client-cert {own.key}: holds no PEM certificate"
+    )
+
+
+def test_a_client_key_that_is_not_there(own: Issued) -> None:
+    """
+    A key file that cannot be read is named with the reason.
+    """
+    config = ConsulConfig(client_cert=own.cert, client_key=own.key + "x")
+    assert refusal(config) == (
+        f"--client-key {own.key}x: cannot be read: No such file or directory"
+    )
+
+
+def test_a_client_key_that_is_none(own: Issued) -> None:
+    """
+    A certificate where the key should be is named as what it is not.
+    """
+    assert refusal(ConsulConfig(client_cert=own.cert, client_key=own.cert)) == (
+        f"--client-key {own.cert}: holds no PEM key, or one under a passphrase"
+    )
+
+
+def test_a_certificate_file_without_its_key(own: Issued) -> None:
+    """
+    Who gives no key file has the key in the certificate's file; if it is not
+    there, it is that option and that file that are named.
+    """
+    assert refusal(ConsulConfig(client_cert=own.cert)) == (
+        f"--client-cert {own.cert}: holds no PEM key, or one under a passphrase"
+    )
+
+
+def test_a_client_key_under_a_passphrase(own: Issued) -> None:
+    """
+    A key that needs a passphrase is refused, for nobody could type it.
+    """
+    key = load_pem_private_key(Path(own.key).read_bytes(), None)
+    Path(own.key).write_bytes(
+        key.private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"hush")
+        )
+    )
+    assert refusal(ConsulConfig(client_cert=own.cert, client_key=own.key)) == (
+        f"--client-key {own.key}: holds no PEM key, or one under a passphrase"
+    )
+
+
+def test_a_client_key_of_another_certificate(authority: Authority) -> None:
+    """
+    A key that does not fit its certificate is found at the start, not at the
+    first connection.
+    """
+    own, other = authority.issue("gateway"), authority.issue("other")
+    assert refusal(ConsulConfig(client_cert=own.cert, client_key=other.key)) == (
+        f"--client-cert {own.cert}: the key in {other.key} is not its own"
+    )
+
+
+def test_certificate_and_key_in_one_file(own: Issued, authority: Authority) -> None:
+    """
+    One file with the certificate, its chain and its key will do.
+    """
+    parts = [Path(each).read_text() for each in (own.cert, authority.file, own.key)]
+    Path(own.cert).write_text("".join(parts))
+    policy = https_policy(ConsulConfig(ca_file=authority.file, client_cert=own.cert))
+    assert policy.creatorForNetloc(b"localhost", 8501)
+
+
+def test_no_files_at_all() -> None:
+    """
+    Without any file Consul's certificate is checked against the authorities
+    that the system trusts.
+    """
+    assert https_policy(ConsulConfig()).creatorForNetloc(b"localhost", 8501)

@@ -1,0 +1,725 @@
+"""The watch: what it asks and when, what it believes, what it says, how it ends."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+
+from attrs import Factory, define, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.error import (
+    ConnectionLost,
+    ConnectionRefusedError,
+    DNSLookupError,
+)
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import ResponseNeverReceived
+
+from lbconsul.balance.instance import Instance
+from lbconsul.balance.registry import Change, Registry
+from lbconsul.balance.selection import Question, Selection
+from lbconsul.consul.client import ConsulClient, Reply
+from lbconsul.consul.cursor import (
+    BLIND_PAUSE,
+    FIRST_BACKOFF,
+    LAST_BACKOFF,
+    LAST_UNREACHED_BACKOFF,
+)
+from lbconsul.consul.names import MAX_AGE
+from lbconsul.consul.watch import BURST, MAX_LAST_CONTACT, RATE, Watch
+from lbconsul.errors import Forbidden, UnusableAnswer
+from tests.support.fake_resolver import FakeResolver
+from tests.support.script_server import entry
+
+QUESTION = Question("web", datacenter="dc2")
+
+
+@frozen
+class Asked:
+    """One question, and the Deferred of its answer."""
+
+    question: Question
+    index: int
+    address: int
+    stale: bool
+    answer: Deferred[Reply]
+
+
+@define(eq=False)
+class FakeClient(ConsulClient):
+    """A client whose every answer the test gives."""
+
+    questions: list[Asked] = Factory(list)
+    #: How a Deferred that is cancelled ends; by default as any other.
+    cancelled: Callable[[Deferred[Reply]], None] | None = None
+
+    @property
+    def addresses(self) -> int:
+        return 3
+
+    def where(self, address: int) -> str:
+        return f"http://consul-{address}"
+
+    def ask(
+        self, question: Question, index: int, address: int, *, stale: bool = True
+    ) -> Deferred[Reply]:
+        answer: Deferred[Reply] = Deferred(self.cancelled)
+        self.questions.append(Asked(question, index, address, stale, answer))
+        return answer
+
+
+def body(*numbers: int) -> bytes:
+    """A list of instances with these numbers."""
+    return json.dumps([entry(number) for number in numbers]).encode()
+
+
+class WatchCase(SynchronousTestCase):
+    """A watch whose time, chance, client and resolver the test has in hand."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.client = FakeClient(self.clock, ())
+        self.resolver = FakeResolver()
+        self.registry = Registry(lambda: 0.0)
+        self.pool = self.registry.pool(Selection(QUESTION))
+        self.chance = 1.0
+        self.watch = self.watch_with(self.registry)
+        self.said = self.enterContext(capturedLogs())
+        self.told = 0
+        self.addCleanup(self.end)
+
+    def watch_with(self, registry: Registry) -> Watch:
+        """A watch that tells `registry`."""
+        return Watch(
+            self.clock,
+            self.resolver,
+            self.client,
+            registry,
+            lambda: self.chance,
+            QUESTION,
+        )
+
+    def end(self) -> None:
+        """Whatever happened, a stop ends it, and nothing is left behind."""
+        stopped = self.watch.stopService()
+        self.assertIsNone(self.successResultOf(stopped))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def start(self) -> None:
+        """Start the watch."""
+        self.watch.startService()
+
+    @property
+    def asked(self) -> Asked:
+        """The question that is under way."""
+        asked = self.client.questions[-1]
+        self.assertFalse(asked.answer.called, "no question is under way")
+        return asked
+
+    @property
+    def questions(self) -> int:
+        """How many questions there were."""
+        return len(self.client.questions)
+
+    def answer(
+        self,
+        *numbers: int,
+        index: str | None = "7",
+        last_contact: float = 0.0,
+        filtered: bool = False,
+    ) -> None:
+        """Consul answers with these instances."""
+        reply = Reply(body(*numbers), index, last_contact, filtered)
+        self.asked.answer.callback(reply)
+
+    def fail_with(self, error: Exception) -> None:
+        """There is no answer."""
+        self.asked.answer.errback(error)
+
+    def ids(self) -> list[str]:
+        """The service ids of the pool."""
+        return sorted(
+            each.instance.identity.service_id for each in self.pool.upstreams()
+        )
+
+    def lines(self) -> list[str]:
+        """What was logged since the last time we looked, as text."""
+        new, self.told = self.said[self.told :], len(self.said)
+        return [formatEvent(event) for event in new]
+
+    def pause(self) -> float:
+        """Wait for the next question; how many seconds that took."""
+        before, begin = self.questions, self.clock.seconds()
+        while self.questions == before:
+            self.assertLess(self.clock.seconds() - begin, 100.0, "it asks no more")
+            self.clock.advance(1 / 64)  # Such steps add up without a rest.
+        return self.clock.seconds() - begin
+
+
+class QuestionTests(WatchCase):
+    """What a watch asks, and when."""
+
+    def test_the_first_question_has_no_index(self) -> None:
+        """
+        The first question is answered at once, with whatever there is.
+        """
+        self.start()
+        self.assertEqual(self.asked.question, QUESTION)
+        self.assertEqual((self.asked.index, self.asked.stale), (0, True))
+
+    def test_the_next_question_waits_for_news(self) -> None:
+        """
+        After an answer the next question follows at once, and blocks past the
+        index of that answer.
+        """
+        self.start()
+        self.answer(1, index="42")
+        self.assertEqual((self.questions, self.asked.index), (2, 42))
+
+    def test_an_index_that_goes_backwards(self) -> None:
+        """
+        A Consul that lost its state counts anew; we ask it anew, too.
+        """
+        self.start()
+        self.answer(1, index="42")
+        self.answer(1, index="41")
+        self.assertEqual(self.asked.index, 0)
+        self.answer(1, index="41")
+        self.assertEqual(self.asked.index, 41)
+
+    def test_an_index_one_cannot_wait_on(self) -> None:
+        """
+        An answer without a useful index is believed, and asked for again once
+        a second instead of without end.
+        """
+        self.start()
+        useless = (None, "", "0", "-1", "soon", "1.5", "9" * 5000)
+        for number, index in enumerate(useless):
+            self.answer(number, index=index)
+            self.assertEqual(self.ids(), [f"web-{number}"])
+            self.assertEqual(self.pause(), BLIND_PAUSE, index)
+            self.assertEqual(self.asked.index, 0)
+
+    def test_a_failure_drops_the_index(self) -> None:
+        """
+        After a failure the question is asked without an index: the one from
+        before may never come up again.
+        """
+        self.start()
+        self.answer(1, index="42")
+        self.fail_with(UnusableAnswer("500: oh"))
+        self.pause()
+        self.assertEqual(self.asked.index, 0)
+
+    def test_a_service_that_churns(self) -> None:
+        """
+        A service that changes all the time is asked for five times a second,
+        after a small burst; once it is quiet, a change is seen at once again.
+        """
+        self.start()
+        for _ in range(1000):
+            if not self.client.questions[-1].answer.called:
+                self.answer(1, index=str(self.questions))
+            else:
+                self.clock.advance(0.01)
+        seconds = self.clock.seconds()
+        self.assertGreater(seconds, 5.0)
+        self.assertLessEqual(self.questions, RATE * seconds + BURST + 1)
+        self.assertGreaterEqual(self.questions, RATE * (seconds - 1))
+        self.clock.advance(10.0)
+        before = self.questions
+        self.answer(1, index="9999")
+        self.assertEqual(self.questions, before + 1)
+
+    def test_patience_grows_with_failures(self) -> None:
+        """
+        Tries become rarer with each failure, half a second at most after the
+        first, half a minute at most after many.
+        """
+        self.start()
+        pauses = []
+        for _ in range(9):
+            self.fail_with(UnusableAnswer("500: oh"))
+            pauses.append(self.pause())
+        self.assertEqual(pauses, [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0])
+        self.assertEqual((pauses[0], pauses[-1]), (FIRST_BACKOFF, LAST_BACKOFF))
+
+    def test_gateways_do_not_come_back_in_step(self) -> None:
+        """
+        Every pause is left to chance, from nothing to its bound.
+        """
+        self.start()
+        self.chance = 0.25
+        pauses = []
+        for _ in range(7):
+            self.fail_with(UnusableAnswer("500: oh"))
+            pauses.append(self.pause())
+        self.assertEqual(pauses[2:], [0.5, 1.0, 2.0, 4.0, 7.5])
+
+    def test_the_least_chance_is_no_flood(self) -> None:
+        """
+        Even if chance says 0 each time, a Consul that fails is not asked more
+        often than one that churns.
+        """
+        self.start()
+        self.chance = 0.0
+        while self.clock.seconds() < 10.0:
+            if not self.client.questions[-1].answer.called:
+                self.fail_with(UnusableAnswer("500: oh"))
+            else:
+                self.clock.advance(0.05)
+        self.assertLessEqual(self.questions, RATE * 10.0 + BURST + 1)
+
+    def test_a_consul_that_is_not_there(self) -> None:
+        """
+        A Consul that cannot even be connected to is tried every two seconds
+        at least: that is no burden to it, and its return is seen soon.
+        """
+        self.start()
+        for error in [ConnectionRefusedError()] * 5 + [DNSLookupError()] * 5:
+            self.fail_with(error)
+            last = self.pause()
+        self.assertEqual(last, LAST_UNREACHED_BACKOFF)
+        self.fail_with(UnusableAnswer("500: still starting"))
+        self.assertEqual(self.pause(), LAST_BACKOFF)
+
+    def test_a_good_answer_ends_the_patience(self) -> None:
+        """
+        The first good answer is followed by the next question at once, and
+        the next failure is a first one again.
+        """
+        self.start()
+        for _ in range(6):
+            self.fail_with(UnusableAnswer("500: oh"))
+            self.pause()
+        self.answer(1)
+        self.assertEqual(self.asked.index, 7)
+        self.fail_with(UnusableAnswer("500: oh"))
+        self.assertEqual(self.pause(), FIRST_BACKOFF)
+
+    def test_failures_lead_to_the_next_address(self) -> None:
+        """
+        Each failure leads to the next of Consul's addresses, and after the
+        last comes the first; one that answers is kept.
+        """
+        self.start()
+        for address in (0, 1, 2, 0, 1):
+            self.assertEqual(self.asked.address, address)
+            self.fail_with(UnusableAnswer("500: oh"))
+            self.pause()
+        for _ in range(3):
+            self.answer(1)
+            self.assertEqual(self.asked.address, 2)
+
+
+class BeliefTests(WatchCase):
+    """What of Consul's answers becomes the pool."""
+
+    def test_an_answer_becomes_the_pool(self) -> None:
+        """
+        What Consul says joins, leaves and changes does so at once.
+        """
+        self.start()
+        self.answer(1, 2)
+        self.assertEqual(self.ids(), ["web-1", "web-2"])
+        self.answer(2, 3)
+        self.assertEqual(self.ids(), ["web-2", "web-3"])
+
+    def test_an_empty_answer_is_an_answer(self) -> None:
+        """
+        When Consul says that nothing is left, nothing is left.
+        """
+        self.start()
+        self.answer(1)
+        self.answer()
+        self.assertEqual(self.ids(), [])
+
+    def test_only_a_whole_valid_answer_counts(self) -> None:
+        """
+        Refused, lost, wrong or half understood: the pool stays as it is, and
+        the next good answer changes it.
+        """
+        self.start()
+        self.answer(1, 2)
+        useless: Sequence[Exception | Reply] = (
+            ConnectionRefusedError(),
+            ResponseNeverReceived([Failure(ConnectionLost())]),
+            TimeoutError("no whole answer within 79 s"),
+            Forbidden("403: ACL not found"),
+            UnusableAnswer("500: No cluster leader"),
+            Reply(b'[{"Node":', "8"),
+            Reply(b"null", "8"),
+            Reply(b'[{"Service": {}}]', "8"),
+            Reply(b"[]", "8", filtered=True),
+        )
+        for each in useless:
+            if isinstance(each, Exception):
+                self.fail_with(each)
+            else:
+                self.asked.answer.callback(each)
+            self.assertEqual(self.ids(), ["web-1", "web-2"], each)
+            self.pause()
+        self.answer(3)
+        self.assertEqual(self.ids(), ["web-3"])
+
+    def test_what_acls_hide_partly_is_believed(self) -> None:
+        """
+        An answer from which ACLs hid something, but not all, is an answer.
+        """
+        self.start()
+        self.answer(1, filtered=True)
+        self.assertEqual(self.ids(), ["web-1"])
+
+    def test_a_mistake_of_our_own_is_survived(self) -> None:
+        """
+        Whatever goes wrong when an answer is taken in, the watch asks again, and
+        the log has the traceback.
+        """
+
+        class Broken(Registry):
+            broken = True
+
+            def replace(
+                self, question: Question, instances: Iterable[Instance]
+            ) -> Change:
+                if self.broken:
+                    raise KeyError("a bug")
+                return Registry.replace(self, question, instances)
+
+        registry = Broken(lambda: 0.0)
+        self.watch = self.watch_with(registry)
+        self.start()
+        self.answer(1)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        self.pause()
+        registry.broken = False
+        self.answer(1)
+        self.assertTrue(registry.answered(QUESTION))
+
+    def test_a_name_is_published_when_it_resolves(self) -> None:
+        """
+        An instance under a host name joins when the name is looked up, and
+        moves when the name does, without any new answer of Consul's.
+        """
+        self.start()
+        entries = [entry(1), entry(2, Address="web.example")]
+        self.asked.answer.callback(Reply(json.dumps(entries).encode(), "7"))
+        self.assertEqual(self.ids(), ["web-1"])
+        self.resolver.answer("web.example", "10.0.0.9")
+        self.assertEqual(self.ids(), ["web-1", "web-2"])
+        self.clock.advance(MAX_AGE)
+        self.resolver.answer("web.example", "10.0.0.10")
+        self.assertIn(
+            "10.0.0.10", [each.instance.address for each in self.pool.upstreams()]
+        )
+        self.assertEqual(self.questions, 2)
+
+
+class OldAnswerTests(WatchCase):
+    """Answers from a server that has lost the leader."""
+
+    def test_an_old_answer_is_asked_for_anew(self) -> None:
+        """
+        A server that heard nothing from the leader for ten minutes is asked
+        once for a consistent answer, at once; until that comes the old one counts.
+        """
+        self.start()
+        self.answer(3, index="5")
+        self.answer(1, index="7", last_contact=MAX_LAST_CONTACT + 1)
+        self.assertEqual(self.ids(), ["web-1"])
+        self.assertEqual((self.asked.index, self.asked.stale), (0, False))
+        self.answer(2, index="9")
+        self.assertEqual(self.ids(), ["web-2"])
+        self.assertEqual((self.asked.index, self.asked.stale), (9, True))
+
+    def test_a_young_answer_is_good_enough(self) -> None:
+        """
+        Up to ten minutes of silence are an election, and no reason to ask.
+        """
+        self.start()
+        self.answer(1, last_contact=MAX_LAST_CONTACT)
+        self.assertEqual(self.ids(), ["web-1"])
+        self.assertTrue(self.asked.stale)
+
+    def test_an_old_answer_is_better_than_none(self) -> None:
+        """
+        If no consistent answer is to be had the old one counts, and that is
+        said once, until an answer is fresh again.
+        """
+        self.start()
+        for index in ("7", "8", "9"):
+            self.answer(int(index), index=index, last_contact=3600.0)
+            self.fail_with(UnusableAnswer("500: No cluster leader"))
+            self.assertEqual(self.ids(), [f"web-{index}"])
+            self.assertEqual(self.asked.index, int(index))
+        [old] = [line for line in self.lines() if "3600 s old" in line]
+        self.assertEqual(
+            old,
+            "web,dc=dc2: Consul's answer is 3600 s old, and no newer one is to be"
+            " had: 500: No cluster leader",
+        )
+        self.answer(1, index="10")
+        self.clock.advance(5.0)
+        self.answer(2, index="11", last_contact=3600.0)
+        self.fail_with(UnusableAnswer("500: No cluster leader"))
+        self.assertEqual(len([x for x in self.lines() if "3600 s old" in x]), 1)
+
+
+class LogTests(WatchCase):
+    """What the operator reads."""
+
+    def test_an_answer_is_told_by_what_it_changed(self) -> None:
+        """
+        A line says who joined, left or changed, and why; an answer without
+        news says nothing, but for the first.
+        """
+        self.start()
+        self.answer(index="1")
+        self.assertEqual(self.lines(), ["web,dc=dc2: nothing new; 0 in all"])
+        self.answer(1, index="2")
+        self.assertEqual(
+            self.lines(),
+            ["web,dc=dc2: 1 joined (web-1@n1 127.1.0.2:8000); 1 in all"],
+        )
+        self.answer(1, index="3")
+        self.assertEqual(self.lines(), [])
+        sick = [entry(1, status="critical"), entry(2)]
+        self.asked.answer.callback(Reply(json.dumps(sick).encode(), "4"))
+        self.assertEqual(
+            self.lines(),
+            [
+                "web,dc=dc2: 1 joined (web-2@n1 127.1.0.3:8000), 1 altered"
+                " (web-1@n1 127.1.0.2:8000, check 'up' critical); 2 in all"
+            ],
+        )
+        self.answer(2, index="5")
+        self.assertEqual(
+            self.lines(),
+            [
+                "web,dc=dc2: 1 left (web-1@n1 127.1.0.2:8000, check 'up' critical);"
+                " 1 in all"
+            ],
+        )
+
+    def test_of_many_only_the_number_is_told(self) -> None:
+        """
+        A line of log stays a line, however many instances join at once.
+        """
+        self.start()
+        self.answer(*range(6))
+        self.assertEqual(self.lines(), ["web,dc=dc2: 6 joined; 6 in all"])
+
+    def test_a_failure_is_told_once_and_so_is_its_end(self) -> None:
+        """
+        A failure is told when it begins, with what is done meanwhile, and not
+        at each try; the good answer that ends it tells how often it failed.
+        """
+        self.start()
+        self.answer(1)
+        self.lines()
+        for _ in range(4):
+            self.fail_with(UnusableAnswer("500: No cluster leader"))
+            self.pause()
+        self.assertEqual(
+            self.lines(),
+            [
+                "web,dc=dc2: no answer from Consul at http://consul-0:"
+                " 500: No cluster leader; the last good one stays in use"
+            ],
+        )
+        self.answer(1)
+        self.assertEqual(
+            self.lines(), ["web,dc=dc2: Consul answers again, after 4 failures"]
+        )
+        self.fail_with(UnusableAnswer("500: No cluster leader"))
+        self.assertEqual(len(self.lines()), 1)
+
+    def test_a_start_without_consul_says_that_it_waits(self) -> None:
+        """
+        As long as there never was a good answer, nothing is claimed to be in
+        use.
+        """
+        self.start()
+        self.fail_with(ConnectionRefusedError(None, "Connection refused"))
+        [line] = self.lines()
+        self.assertIn("Connection refused", line)
+        self.assertTrue(line.endswith("; waiting for one"), line)
+
+    def test_a_refused_token_is_said_loudly_once(self) -> None:
+        """
+        403 is told once a streak, and again beside another failure, for it is
+        the operator who must act.
+        """
+        self.start()
+        self.fail_with(UnusableAnswer("500: oh"))
+        for _ in range(3):
+            self.pause()
+            self.fail_with(Forbidden("403: ACL not found"))
+        self.pause()
+        self.fail_with(UnusableAnswer("500: oh"))
+        said = self.lines()
+        self.assertEqual(len(said), 2)
+        self.assertIn("403: ACL not found", said[1])
+
+    def test_what_twisted_wraps_is_unwrapped(self) -> None:
+        """
+        A lost connection reads as one, not as a list of Failures.
+        """
+        self.start()
+        self.fail_with(ResponseNeverReceived([Failure(ConnectionLost())]))
+        [line] = self.lines()
+        self.assertIn(": Connection to the other side was lost", line)
+        self.assertNotIn("Failure", line)
+
+    def test_an_error_without_words_has_a_name(self) -> None:
+        """
+        An error that says nothing is told by its kind.
+        """
+        self.start()
+        self.fail_with(OSError())
+        [line] = self.lines()
+        self.assertIn(": OSError; ", line)
+
+    def test_what_is_skipped_is_told_once(self) -> None:
+        """
+        An instance we cannot use is told when it appears, not at each answer.
+        """
+        self.start()
+        unfit = json.dumps([entry(1), entry(2, Port=0)]).encode()
+        for index in ("1", "2"):
+            self.asked.answer.callback(Reply(unfit, index))
+        told = [line for line in self.lines() if "skipped" in line]
+        self.assertEqual(
+            told, ["web,dc=dc2: skipped web-2@n1 127.1.0.3:0: its port is 0"]
+        )
+        self.assertEqual(self.ids(), ["web-1"])
+
+
+class StopTests(WatchCase):
+    """However a watch is stopped, it ends; `WatchCase.end` sees to the rest."""
+
+    def stop(self) -> None:
+        """Stop, and see that this ends at once."""
+        before = self.questions
+        self.assertIsNone(self.successResultOf(self.watch.stopService()))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.clock.advance(1000.0)
+        self.assertEqual(self.questions, before)
+        self.assertEqual([x for x in self.lines() if "no answer" in x], [])
+
+    def test_before_any_start(self) -> None:
+        """
+        A watch that never started stops as well.
+        """
+        self.stop()
+
+    def test_while_a_question_is_under_way(self) -> None:
+        """
+        The question is given up, and nobody calls that a failure.
+        """
+        self.start()
+        under_way = self.asked.answer
+        self.stop()
+        self.assertTrue(under_way.called)
+
+    def test_when_cancelling_shows_as_another_error(self) -> None:
+        """
+        Twisted tells a cancelled request as a lost one; the watch ends all
+        the same.
+        """
+        lost = ResponseNeverReceived([Failure(ConnectionLost())])
+        self.client.cancelled = lambda answer: answer.errback(lost)
+        self.start()
+        self.stop()
+
+    def test_while_a_newer_answer_is_asked_for(self) -> None:
+        """
+        The second question after an old answer is given up.
+        """
+        self.start()
+        self.answer(1, last_contact=3600.0)
+        self.stop()
+        self.assertEqual(self.ids(), ["web-1"])
+
+    def test_while_it_backs_off(self) -> None:
+        """
+        The pause after a failure is cut short.
+        """
+        self.start()
+        self.fail_with(UnusableAnswer("500: oh"))
+        self.lines()
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.stop()
+
+    def test_while_it_waits_for_its_turn(self) -> None:
+        """
+        So is the pause of a service that churns.
+        """
+        self.start()
+        while not self.clock.getDelayedCalls():
+            self.answer(1, index=str(self.questions))
+        self.stop()
+
+    def test_while_names_are_looked_up(self) -> None:
+        """
+        The timer that looks names up again ends, and a name that is found
+        later joins nothing.
+        """
+        self.start()
+        named = json.dumps([entry(1, Address="web.example")]).encode()
+        self.asked.answer.callback(Reply(named, "7"))
+        self.stop()
+        self.resolver.answer("web.example", "10.0.0.9")
+        self.assertEqual(self.ids(), [])
+
+    def test_while_an_answer_is_taken_in(self) -> None:
+        """
+        A stop may come from whoever hears of the answer: that one is taken in,
+        and no further question is asked.
+        """
+        stopped: list[Deferred[None]] = []
+        test = self
+
+        class Impatient(Registry):
+            def replace(
+                self, question: Question, instances: Iterable[Instance]
+            ) -> Change:
+                stopped.append(test.watch.stopService())
+                return Registry.replace(self, question, instances)
+
+        registry = Impatient(lambda: 0.0)
+        self.watch = self.watch_with(registry)
+        self.start()
+        self.answer(1)
+        self.assertEqual(self.questions, 1)
+        self.assertTrue(registry.answered(QUESTION))
+        self.assertIsNone(self.successResultOf(stopped[0]))
+
+    def test_the_pool_outlives_the_stop(self) -> None:
+        """
+        A stop is no answer: the pool stays as it is.
+        """
+        self.start()
+        self.answer(1)
+        self.stop()
+        self.assertEqual(self.ids(), ["web-1"])
+
+    def test_twice(self) -> None:
+        """
+        A second stop does no harm.
+        """
+        self.start()
+        self.stop()
+        self.stop()
+
+    def test_a_start_after_it(self) -> None:
+        """
+        A watch that is started again asks again, and believes again.
+        """
+        self.start()
+        self.answer(1)
+        self.stop()
+        self.start()
+        self.answer(2, index="8")
+        self.assertEqual(self.ids(), ["web-2"])

@@ -1,0 +1,52 @@
+"""A resolver of host names whose every answer the test gives."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import Factory, define
+from twisted.internet.address import IPv4Address
+from twisted.internet.interfaces import (
+    IAddress,
+    IHostnameResolver,
+    IHostResolution,
+    IResolutionReceiver,
+)
+from zope.interface import implementer
+
+
+@implementer(IHostnameResolver)
+@define(eq=False)
+class FakeResolver:
+    """Notes what it is asked; `answer` ends a look-up.
+
+    Names in `known` are answered at once, within the question.
+    """
+
+    #: Every look-up so far, in order.
+    asked: list[str] = Factory(list)
+    known: dict[str, str] = Factory(dict)
+    _pending: dict[str, tuple[IResolutionReceiver, int]] = Factory(dict)
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: IResolutionReceiver,  # noqa: N803
+        hostName: str,  # noqa: N803
+        portNumber: int = 0,  # noqa: N803
+        addressTypes: Sequence[type[IAddress]] | None = None,  # noqa: N803
+        transportSemantics: str = "TCP",  # noqa: N803
+    ) -> IHostResolution:
+        """Called by who wants to know an address."""
+        self.asked.append(hostName)
+        self._pending[hostName] = resolutionReceiver, portNumber
+        resolution: Any = None
+        resolutionReceiver.resolutionBegan(resolution)
+        if hostName in self.known:
+            self.answer(hostName, self.known[hostName])
+        return resolution  # type: ignore[no-any-return]
+
+    def answer(self, host: str, *addresses: str) -> None:
+        """The look-up of `host` that is under way finds these addresses, or none."""
+        receiver, port = self._pending.pop(host)
+        for address in addresses:
+            receiver.addressResolved(IPv4Address("TCP", address, port))
+        receiver.resolutionComplete()

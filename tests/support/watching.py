@@ -1,0 +1,86 @@
+"""A watch with a registry of its own, and a record of what it did."""
+
+import random
+from collections.abc import Iterable
+from typing import Any
+
+from attrs import Factory, define, frozen
+from twisted.internet.defer import Deferred
+
+from lbconsul.balance.instance import Instance
+from lbconsul.balance.registry import Change, Registry
+from lbconsul.balance.selection import Question, Selection
+from lbconsul.config.model import ConsulAddress, ConsulConfig
+from lbconsul.consul.client import ConsulClient, Reply, consul_client
+from lbconsul.consul.watch import Watch
+
+
+@define(eq=False)
+class RecordingRegistry(Registry):
+    """A registry that keeps every change."""
+
+    changes: list[Change] = Factory(list)
+
+    def replace(self, question: Question, instances: Iterable[Instance]) -> Change:
+        """What the registry does, noted if it changed anything."""
+        change = Registry.replace(self, question, instances)
+        if change:
+            self.changes.append(change)
+        return change
+
+
+@define(eq=False)
+class CountingClient(ConsulClient):
+    """A client that counts what it is asked."""
+
+    asked: int = 0
+
+    def ask(
+        self, question: Question, index: int, address: int, *, stale: bool = True
+    ) -> Deferred[Reply]:
+        """What the client does, counted."""
+        self.asked += 1
+        return ConsulClient.ask(self, question, index, address, stale=stale)
+
+
+@frozen
+class Watched:
+    """A watch of one question, over real sockets."""
+
+    registry: RecordingRegistry
+    client: CountingClient
+    watch: Watch
+
+    def ids(self) -> set[str]:
+        """The service ids of what the registry knows."""
+        pool = self.registry.pool(Selection(self.watch.question))
+        return {each.instance.identity.service_id for each in pool.upstreams()}
+
+    def serving(self) -> set[str]:
+        """The service ids of what would get connections."""
+        pool = self.registry.pool(Selection(self.watch.question))
+        return {
+            each.instance.identity.service_id
+            for each in pool.upstreams()
+            if each.serving
+        }
+
+    def answered(self) -> bool:
+        """Whether there ever was a good answer."""
+        return self.registry.answered(self.watch.question)
+
+
+def watched(reactor: Any, config: ConsulConfig, question: Question) -> Watched:
+    """A watch, not started."""
+    registry = RecordingRegistry(random.random)
+    plain = consul_client(reactor, config)
+    client = CountingClient(reactor, plain._sites, plain._token, plain._namespace)
+    watch = Watch(
+        reactor, reactor.nameResolver, client, registry, random.random, question
+    )
+    return Watched(registry, client, watch)
+
+
+def local(port: int, scheme: str = "http") -> ConsulAddress:
+    """The address of a Consul on this port of 127.0.0.1."""
+    return ConsulAddress(scheme, "127.0.0.1", port)
