@@ -41,7 +41,7 @@ def balancer(
     return gateway
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Gateway(MultiService):
     """Watches, listeners, and the registry between them."""
 
@@ -68,6 +68,7 @@ class Gateway(MultiService):
         factory = self.proxy_factory(mapping)
         listener = Listener(self._reactor, self._reactor, factory, self._inherited)
         factory.ended = listener.connection_ended
+        factory.starved = listener.starved
         self._bindable.append(listener)
         listener.setServiceParent(self)
 

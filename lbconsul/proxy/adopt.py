@@ -9,6 +9,8 @@ from twisted.internet.interfaces import ISSLTransport, ISystemHandle, ITransport
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 
+from lbconsul.proxy.sockets import set_nodelay
+
 
 class Adopt(Protocol):
     """Hands its transport's socket on, and leaves the transport empty."""
@@ -36,6 +38,7 @@ class Adopt(Protocol):
         address = _peer(handle)
         client = socket.socket(fileno=handle.detach())
         client.setblocking(False)
+        set_nodelay(client)
         self._connected(client, address)
 
 

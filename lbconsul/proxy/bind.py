@@ -1,5 +1,6 @@
 """Open the listening socket of a mapping."""
 
+import errno
 import os
 import socket
 import stat
@@ -75,9 +76,8 @@ def _remove_leftover(path: str) -> None:
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
+        probe.setblocking(False)  # its queue may be full, for as long as it likes
+        if probe.connect_ex(path) == errno.ECONNREFUSED:
             os.unlink(path)
 
 

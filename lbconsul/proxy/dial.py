@@ -8,7 +8,11 @@ import socket
 from collections.abc import Collection
 from typing import Protocol
 
-from twisted.internet.interfaces import IReactorFDSet, IWriteDescriptor
+from twisted.internet.interfaces import (
+    IReactorFDSet,
+    IReactorTime,
+    IWriteDescriptor,
+)
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -19,6 +23,9 @@ from lbconsul.proxy.patrol import Patrol
 from lbconsul.proxy.relay import Arrival
 from lbconsul.proxy.sockets import STARVED, set_nodelay
 
+#: The first of net.ipv4.ip_local_port_range, as Linux has it by default.
+_FIRST_OWN_PORT = 32768
+
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EINTR})
 
 
@@ -26,6 +33,7 @@ class DialOwner(Protocol):
     """What a dial needs from whoever made it."""
 
     reactor: IReactorFDSet
+    clock: IReactorTime
     attempts: int
     connect_timeout: float
     dial_patrol: Patrol
@@ -39,16 +47,21 @@ class DialOwner(Protocol):
     def dial_failed(self, dial: "Dial", ending: Ending) -> None:
         """No upstream was found; the client's socket is closed."""
 
+    def dial_starved(self) -> None:
+        """There is no descriptor or port for a dial: let no more clients in."""
+
 
 @implementer(IWriteDescriptor)
 class Dial:
     """One client's search for an upstream."""
 
-    __slots__ = ("_owner", "_since", "_sock", "arrival", "lease", "tried")
+    __slots__ = ("_owner", "_since", "_sock", "_waiting", "arrival", "lease", "tried")
 
     def __init__(self, owner: DialOwner, arrival: Arrival) -> None:
         self._owner = owner
         self._sock: socket.socket | None = None
+        #: Whether the reactor is to tell when the attempt is decided.
+        self._waiting = False
         #: When the present attempt began.
         self._since = arrival.time
         self.arrival = arrival
@@ -66,6 +79,7 @@ class Dial:
         except NoUpstream:
             self.end(failing)
             return
+        self._since = self._owner.clock.seconds()
         self._connect(self.lease.upstream)
 
     def _connect(self, upstream: Upstream) -> None:
@@ -78,8 +92,19 @@ class Dial:
             return
         set_nodelay(sock)
         self._sock = sock
-        code = sock.connect_ex((address, upstream.instance.port))
+        peer = (address, upstream.instance.port)
+        try:
+            code = sock.connect_ex(peer)
+            if code == errno.EINPROGRESS:
+                # On the same machine the handshake is over by now, and to ask
+                # again costs less than to have the reactor tell.
+                code = sock.connect_ex(peer)
+        except OSError as error:  # no such scope, as in fe80::1%eth9
+            code = error.errno or errno.EINVAL
+        if not code and _is_own(sock, upstream.instance.port):
+            code = errno.ECONNREFUSED
         if code in _IN_PROGRESS:
+            self._waiting = True
             self._owner.dial_patrol.add(self)
             self._owner.reactor.addWriter(self)
         elif code:
@@ -114,7 +139,6 @@ class Dial:
         if self._client_left():
             self.end(Ending.CLIENT_LEFT)
         elif now - self._since >= self._owner.connect_timeout:
-            self._since = now
             if self._sock is None:
                 self.end(Ending.STARVED)
             else:
@@ -128,17 +152,20 @@ class Dial:
         One that said something and then closed its sending side waits for an
         answer, so it is still there as far as anybody can tell.
         """
+        client = self.arrival.client
+        if client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            return True  # a reset, which does not show before what was said is read
         try:
-            return not self.arrival.client.recv(1, socket.MSG_PEEK)
+            return not client.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return False
         except OSError:
             return True
 
     def _answered(self) -> None:
-        sock, self._sock = self._sock, None
+        sock = self._sock
         assert sock is not None
-        self._owner.dial_patrol.discard(self)
+        self._forget()
         self._owner.dial_answered(self, sock)
 
     def _failed(self, code: int) -> None:
@@ -147,6 +174,7 @@ class Dial:
             # time for one attempt is over.
             self._hang_up()
             self._owner.dial_patrol.add(self)
+            self._owner.dial_starved()
         else:
             self._next(Ending.REFUSED)
 
@@ -158,12 +186,18 @@ class Dial:
         self.start(failing)
 
     def _hang_up(self) -> None:
-        if self._sock is not None:
-            # As a writer it is in the reactor's tables by this descriptor.
+        sock = self._sock
+        self._forget()
+        if sock is not None:
+            sock.close()
+
+    def _forget(self) -> None:
+        """Leave the reactor and the patrol, before the socket goes elsewhere."""
+        if self._waiting:
+            self._waiting = False
             self._owner.reactor.removeWriter(self)
-            self._sock.close()
-            self._sock = None
         self._owner.dial_patrol.discard(self)
+        self._sock = None
 
     def end(self, ending: Ending) -> None:
         """Give up: close all there is."""
@@ -172,3 +206,13 @@ class Dial:
             self.lease.end()
         self.arrival.client.close()
         self._owner.dial_failed(self, ending)
+
+
+def _is_own(sock: socket.socket, port: int) -> bool:
+    """Whether a socket is connected to itself, and nobody else is there.
+
+    Where nobody listens on a port of this machine from which outgoing
+    connections are served as well, the kernel may choose just that one, and
+    then completes the handshake with itself (RFC 9293, 3.5).
+    """
+    return port >= _FIRST_OWN_PORT and sock.getsockname() == sock.getpeername()

@@ -25,16 +25,16 @@ from lbconsul.proxy.patrol import Patrol
 from lbconsul.proxy.relay import Arrival, Relay
 from lbconsul.proxy.sockets import address_text
 
-#: How often, at least, a relay is looked at of which one direction is over: its
-#: silent side may have gone for good, which the reactor does not tell.  In seconds.
-_HALF_CLOSED_ROUND = 1.0
+#: How often, at least, a relay is looked at with an end that the reactor does not
+#: watch, since nothing is to be read from it: it may have failed.  In seconds.
+_UNWATCHED_ROUND = 1.0
 
 #: The same for dials: their clients may leave.
 _DIAL_ROUND = 0.25
 
 
 @implementer(IProtocolFactory)
-@define(eq=False)
+@define(eq=False, repr=False)
 class ProxyFactory:
     """Balances the clients of one mapping over the upstreams of its selection.
 
@@ -53,6 +53,8 @@ class ProxyFactory:
     accepted: int = 0
     #: Called at each connection's end.
     ended: Callable[[], None] = lambda: None
+    #: Called when a dial finds no descriptor or port.
+    starved: Callable[[], None] = lambda: None
     _open: set[Dial | Relay] = field(factory=set)
     # What dials and relays ask of their owner.
     attempts: int = field(init=False)
@@ -61,7 +63,7 @@ class ProxyFactory:
     half_close_timeout: float = field(init=False)
     dial_patrol: Patrol = field(init=False)
     idle_patrol: Patrol = field(init=False)
-    half_close_patrol: Patrol = field(init=False)
+    unwatched_patrol: Patrol = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         mapping, clock = self.mapping, self.clock
@@ -71,8 +73,8 @@ class ProxyFactory:
         self.half_close_timeout = mapping.half_close_timeout
         self.dial_patrol = Patrol.keeping(clock, mapping.connect_timeout, _DIAL_ROUND)
         self.idle_patrol = Patrol.keeping(clock, mapping.idle_timeout)
-        self.half_close_patrol = Patrol.keeping(
-            clock, mapping.half_close_timeout, _HALF_CLOSED_ROUND
+        self.unwatched_patrol = Patrol.keeping(
+            clock, mapping.half_close_timeout, _UNWATCHED_ROUND
         )
 
     @property
@@ -85,12 +87,21 @@ class ProxyFactory:
         self.accepted += 1
         dial = Dial(self, Arrival(client, address, self.clock.seconds()))
         self._open.add(dial)
-        dial.start()
+        try:
+            dial.start()
+        except Exception:
+            # A bug of ours: let it be known, but leak nothing.
+            self._open.discard(dial)
+            if dial.lease is not None:
+                dial.lease.end()
+            raise
 
     def close_connections(self) -> None:
         """End everything that is open, at once."""
         for each in tuple(self._open):
             each.end(Ending.KILLED)
+        for patrol in (self.dial_patrol, self.idle_patrol, self.unwatched_patrol):
+            patrol.stop()
 
     def lease(self, avoiding: Collection[Upstream]) -> Lease:
         """Called by a dial."""
@@ -109,6 +120,10 @@ class ProxyFactory:
         self._open.discard(dial)
         self._tell(dial.arrival, None, 0, 0, len(dial.tried), ending)
         self.ended()
+
+    def dial_starved(self) -> None:
+        """Called by a dial, which waits."""
+        self.starved()
 
     def relay_over(self, relay: Relay, ending: Ending) -> None:
         """Called by a relay, which is over."""
@@ -133,19 +148,29 @@ class ProxyFactory:
         retries: int,
         ending: Ending,
     ) -> None:
-        if self._log_connections:
-            self._log.info(
-                "{client} {mapping} {upstream} in={received} out={sent}"
-                " time={seconds:.3f} retries={retries} {ending}",
-                client=address_text(arrival.address),
-                mapping=str(self.mapping),
-                upstream=str(upstream.instance) if upstream else "-",
-                received=received,
-                sent=sent,
-                seconds=self.clock.seconds() - arrival.time,
-                retries=retries,
-                ending=ending.value,
-            )
+        if not self._log_connections:
+            return
+        client, mapping = address_text(arrival.address), str(self.mapping)
+        instance = str(upstream.instance) if upstream else "-"
+        seconds = self.clock.seconds() - arrival.time
+        # The line is put together here, and the fields go with it for those who
+        # want them: to have the logger format eight fields takes longer than to
+        # choose the upstream.
+        self._log.info(
+            "{line}",
+            line=(
+                f"{client} {mapping} {instance} in={received} out={sent}"
+                f" time={seconds:.3f} retries={retries} {ending.value}"
+            ),
+            client=client,
+            mapping=mapping,
+            upstream=instance,
+            received=received,
+            sent=sent,
+            seconds=seconds,
+            retries=retries,
+            ending=ending.value,
+        )
 
     # What an endpoint asks of a factory.
 

@@ -47,7 +47,7 @@ class ListenerOwner(Protocol):
 
 
 @implementer(IReadDescriptor)
-@define(eq=False)
+@define(eq=False, repr=False)
 class Listener(Service):
     """Accepts clients for a factory, no more than its mapping allows at a time.
 
@@ -117,6 +117,18 @@ class Listener(Service):
             self._feed()
             self._resume()
 
+    def starved(self) -> None:
+        """Leave clients in the queue for a while: there is nothing to serve them."""
+        if not self._starvation_told:
+            self._starvation_told = True
+            self._log.warn(
+                "{mapping}: out of descriptors, ports or memory: new clients wait;"
+                " {open} are open",
+                mapping=str(self._factory.mapping),
+                open=self._factory.open,
+            )
+        self._wait()
+
     def fileno(self) -> int:
         """Called by the reactor."""
         return -1 if self._sock is None else self._sock.fileno()
@@ -128,7 +140,9 @@ class Listener(Service):
     def connectionLost(self, reason: Failure) -> None:
         """The reactor gave the listening socket up, which it has no cause to."""
         self._reading = False
-        self._log.failure("{mapping}: the listener is lost", reason)
+        self._log.failure(
+            "{mapping}: the listener is lost", reason, mapping=self._factory.mapping
+        )
 
     def doRead(self) -> None:
         """Accept what is in the queue.  Called by the reactor."""
@@ -141,15 +155,17 @@ class Listener(Service):
             try:
                 client, address = sock.accept()
             except BlockingIOError:
+                self._starvation_told = False
                 return
             except OSError as error:
                 if error.errno in _ITS_OWN:
                     continue
-                self._starve(error)
+                self._refused(error)
                 return
-            self._starvation_told = False
             client.setblocking(False)
             self._hand_over(client, address)
+            if not self._reading:  # there was nothing to serve it with
+                return
 
     def _hand_over(self, client: socket.socket, address: object) -> None:
         try:
@@ -173,20 +189,19 @@ class Listener(Service):
             self._reading = False
             self._reactor.removeReader(self)
 
-    def _starve(self, error: OSError) -> None:
-        """Wait: what is in the queue stays there, and would wake us without end."""
-        if error.errno not in STARVED:
-            self._log.failure("{mapping}: accept failed", mapping=self._factory.mapping)
-        elif not self._starvation_told:
-            self._starvation_told = True
-            self._log.warn(
-                "{mapping}: no more clients for now: {error}; {open} are open",
-                mapping=str(self._factory.mapping),
-                error=error.strerror,
-                open=self._factory.open,
-            )
+    def _refused(self, error: OSError) -> None:
+        """The kernel would not accept for us, and would wake us without end."""
+        if error.errno in STARVED:
+            self.starved()
+        else:
+            mapping = str(self._factory.mapping)
+            self._log.failure("{mapping}: accept failed", mapping=mapping)
+            self._wait()
+
+    def _wait(self) -> None:
         self._pause()
-        self._starved = self._clock.callLater(STARVED_PAUSE, self._fed)
+        if self._starved is None and self.running:
+            self._starved = self._clock.callLater(STARVED_PAUSE, self._fed)
 
     def _fed(self) -> None:
         self._starved = None

@@ -3,7 +3,8 @@
 from typing import Protocol
 
 from attrs import Factory, define
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 
 #: The shortest and the longest time between two rounds, in seconds.
 _SHORTEST, _LONGEST = 0.05, 60.0
@@ -24,10 +25,11 @@ class Patrol:
     each byte: a limit of n intervals is kept to within one interval.
     """
 
+    _log = Logger()
     _clock: IReactorTime
     interval: float
     _list: set[Patrolled] = Factory(set)
-    _waiting: bool = False
+    _next: IDelayedCall | None = None
 
     @classmethod
     def keeping(
@@ -39,19 +41,28 @@ class Patrol:
     def add(self, patrolled: Patrolled) -> None:
         """Inspect it from now on."""
         self._list.add(patrolled)
-        if not self._waiting:
-            self._waiting = True
-            self._clock.callLater(self.interval, self._round)
+        if self._next is None:
+            self._next = self._clock.callLater(self.interval, self._round)
 
     def discard(self, patrolled: Patrolled) -> None:
         """Inspect it no longer, if it was inspected."""
         self._list.discard(patrolled)
 
+    def stop(self) -> None:
+        """Inspect nothing any more, until something is added."""
+        self._list.clear()
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+
     def _round(self) -> None:
-        self._waiting = False
+        self._next = None
         now = self._clock.seconds()
         for patrolled in tuple(self._list):
-            patrolled.inspect(now)
-        if self._list and not self._waiting:
-            self._waiting = True
-            self._clock.callLater(self.interval, self._round)
+            try:
+                patrolled.inspect(now)
+            except Exception:
+                # The others' limits are to be kept all the same.
+                self._log.failure("an inspection failed")
+        if self._list and self._next is None:
+            self._next = self._clock.callLater(self.interval, self._round)

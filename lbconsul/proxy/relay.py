@@ -8,7 +8,11 @@ other: that halves the cost of a request.
 import socket
 from typing import NamedTuple, Protocol
 
-from twisted.internet.interfaces import IReactorFDSet, IReadWriteDescriptor
+from twisted.internet.interfaces import (
+    IReactorFDSet,
+    IReactorTime,
+    IReadWriteDescriptor,
+)
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -18,8 +22,9 @@ from lbconsul.proxy.patrol import Patrol
 from lbconsul.proxy.sockets import close_with_reset
 
 #: What one read takes at most, in bytes, and so all that we ever hold of one
-#: direction.  HAProxy holds 16 KiB; 64 KiB need a quarter of the system calls.
-READ_SIZE = 65536
+#: direction: with what is round it, less than 64 KiB.  HAProxy holds 16 KiB;
+#: this needs a quarter of the system calls.
+READ_SIZE = 61440
 
 # All relays read into the same memory: what cannot be sent on at once is
 # copied out of it before anything else is read.
@@ -39,11 +44,13 @@ class RelayOwner(Protocol):
     """What a relay needs from whoever made it."""
 
     reactor: IReactorFDSet
+    clock: IReactorTime
     idle_timeout: float
     half_close_timeout: float
-    #: Inspects relays of which both directions are open, and those of which one is.
+    #: Inspects every relay, for its time limit.
     idle_patrol: Patrol
-    half_close_patrol: Patrol
+    #: Inspects, more often, relays with an end that the reactor does not watch.
+    unwatched_patrol: Patrol
 
     def relay_over(self, relay: "Relay", ending: Ending) -> None:
         """The relay's sockets are closed."""
@@ -111,9 +118,12 @@ class End:
             self.other.pending = bytes(_VIEW[sent:count])
             self.reactor.removeReader(self)
             self.reactor.addWriter(self.other)
+            self.relay.unwatched()
 
     def doWrite(self) -> None:
         """Send what is pending, then read on.  Called by the reactor."""
+        if not self.pending:
+            return  # the relay ended in this turn of the reactor, by a doRead
         try:
             sent = self.send(self.pending)
         except BlockingIOError:
@@ -125,11 +135,15 @@ class End:
         if not self.pending:
             self.reactor.removeWriter(self)
             self.reactor.addReader(self.other)
+            self.relay.flowing()
 
     def _finish(self) -> None:
         """This side has said all; the other is told, and may still answer."""
-        self.at_end = True
         self.reactor.removeReader(self)
+        self.at_end = True
+        if self.other.at_end:
+            self.relay.end(Ending.DONE)  # closing tells it just as well
+            return
         try:
             self.other.sock.shutdown(socket.SHUT_WR)
         except OSError:
@@ -185,25 +199,32 @@ class Relay:
         self.upstream.other = self.client
         self.over = False
         self._half_closed = False
-        self._moved = 0
+        self._moved = -1  # the idle limit counts from the first inspection
         self._moved_at = arrival.time
 
     def start(self) -> None:
         """Let the bytes flow."""
         self._owner.idle_patrol.add(self)
         reactor = self._owner.reactor
-        reactor.addReader(self.client)
         reactor.addReader(self.upstream)
+        reactor.addReader(self.client)
+        # What it has to say is mostly there by now.
+        self.client.doRead()
 
     def half_over(self) -> None:
         """One direction is over and passed on as such."""
-        if self.client.at_end and self.upstream.at_end:
-            self.end(Ending.DONE)
-        else:
-            self._half_closed = True
-            self._moved = -1  # the limit counts from the next inspection
-            self._owner.idle_patrol.discard(self)
-            self._owner.half_close_patrol.add(self)
+        self._half_closed = True
+        self._moved = -1  # the limit counts from the next inspection
+        self.unwatched()
+
+    def unwatched(self) -> None:
+        """The reactor does not watch one of the ends, which may fail all the same."""
+        self._owner.unwatched_patrol.add(self)
+
+    def flowing(self) -> None:
+        """An end is read from again that was not while the other one was full."""
+        if not (self._half_closed or self.client.pending or self.upstream.pending):
+            self._owner.unwatched_patrol.discard(self)
 
     def lost(self, end: End) -> None:
         """The peer at `end` reset the connection or is gone: tell the other one so."""
@@ -211,12 +232,11 @@ class Relay:
         self.end(Ending.CLIENT_RESET if mine else Ending.UPSTREAM_RESET, reset=True)
 
     def inspect(self, now: float) -> None:
-        """End it if nothing moved for too long.  Called by the patrols."""
-        if self._half_closed:
-            for end in (self.client, self.upstream):
-                if end.at_end and end.has_failed():
-                    self.lost(end)
-                    return
+        """End it if an end failed, or nothing moved for too long.  By the patrols."""
+        for end in (self.client, self.upstream):
+            if (end.at_end or end.other.pending) and end.has_failed():
+                self.lost(end)
+                return
         moved = self.client.moved + self.upstream.moved
         if moved != self._moved:
             self._moved, self._moved_at = moved, now
@@ -229,20 +249,25 @@ class Relay:
         return self._owner.idle_timeout
 
     def end(self, ending: Ending, *, reset: bool = False) -> None:
-        """Close both sockets, once."""
+        """Close both sockets, once; their peers see a reset if `reset`."""
         if self.over:
             return
         self.over = True
         reactor = self._owner.reactor
         for end in (self.client, self.upstream):
-            reactor.removeReader(end)
-            reactor.removeWriter(end)
+            if not end.at_end:
+                reactor.removeReader(end)
+            if end.pending:
+                reactor.removeWriter(end)
+            end.pending = b""
             if reset:
-                close_with_reset(end.sock)
+                # In the next turn: the reactor may hold an event for the other
+                # one's descriptor, and would give it to whoever got that next.
+                self._owner.clock.callLater(0, close_with_reset, end.sock)
             else:
                 end.sock.close()
         self._owner.idle_patrol.discard(self)
-        self._owner.half_close_patrol.discard(self)
+        self._owner.unwatched_patrol.discard(self)
         self._owner.relay_over(self, ending)
         # No circle is left for the garbage collector.
         for end in (self.client, self.upstream):

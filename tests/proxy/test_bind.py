@@ -1,0 +1,184 @@
+"""The listening socket of a mapping."""
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+import tempfile
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from lbconsul.config.model import (
+    Listen,
+    Mapping,
+    SystemdListen,
+    TCPListen,
+    UnixListen,
+)
+from lbconsul.proxy.bind import open_socket
+from tests.support.loopback import accept, connect
+from tests.support.ports import free_ports
+
+
+class BindTestCase(SynchronousTestCase):
+    """Opens sockets, and closes them behind itself."""
+
+    def setUp(self) -> None:
+        self.held = contextlib.ExitStack()
+        self.addCleanup(self.held.close)
+
+    def open(self, listen: Listen, mode: int = 0o660, **passed: int) -> socket.socket:
+        """The socket of a mapping that listens so."""
+        mapping = Mapping("web", listen, mode=mode)
+        return self.held.enter_context(open_socket(mapping, passed))
+
+    def folder(self) -> str:
+        """A folder that is gone after the test."""
+        return self.held.enter_context(tempfile.TemporaryDirectory())
+
+    def refusal(self, listen: Listen, **passed: int) -> OSError:
+        """Why there is no such socket."""
+        try:
+            self.open(listen, **passed)
+        except OSError as error:
+            return error
+        raise AssertionError("it could be opened")
+
+    def assert_serves(self, sock: socket.socket) -> None:
+        """It takes clients, without ever blocking for one."""
+        self.assertFalse(sock.getblocking())
+        with connect(sock.getsockname()) as client, accept(sock) as served:
+            served.sendall(b"hello")
+            self.assertEqual(client.recv(5), b"hello")
+
+
+class TCPTests(BindTestCase):
+    """TCP addresses."""
+
+    def test_ipv4(self) -> None:
+        """It takes clients at its address, and those send small pieces at once."""
+        [port] = free_ports(1)
+        sock = self.open(TCPListen("127.0.0.1", port))
+        self.assertEqual(sock.getsockname(), ("127.0.0.1", port))
+        self.assert_serves(sock)
+        with connect(sock.getsockname()), accept(sock) as served:
+            self.assertTrue(served.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    def test_ipv6(self) -> None:
+        """An IPv6 address is as good."""
+        self.assert_serves(self.open(TCPListen("::1", 0)))
+
+    def test_every_ipv6_beside_every_ipv4(self) -> None:
+        """Every IPv6 and every IPv4 address are two things, on one port too."""
+        [port] = free_ports(1)
+        four = self.open(TCPListen("0.0.0.0", port))
+        six = self.open(TCPListen("::", port))
+        for sock, address in ((four, "127.0.0.1"), (six, "::1")):
+            with connect((address, port)), accept(sock) as served:
+                self.assertEqual(served.getpeername()[0], address)
+
+    def test_restart(self) -> None:
+        """A port is free again at once, though old connections still linger on it."""
+        first = self.open(TCPListen("127.0.0.1", 0))
+        address = first.getsockname()
+        with connect(address) as client:
+            accept(first).close()
+            first.close()
+            self.assert_serves(self.open(TCPListen(*address)))
+            self.assertEqual(client.recv(1), b"")
+
+    def test_taken(self) -> None:
+        """A port that somebody else listens on is not to be had."""
+        other = self.open(TCPListen("127.0.0.1", 0))
+        self.assertEqual(
+            self.refusal(TCPListen(*other.getsockname())).errno, errno.EADDRINUSE
+        )
+
+    def test_not_ours(self) -> None:
+        """Nor is an address that the machine does not have."""
+        error = self.refusal(TCPListen("192.0.2.1", 80))
+        self.assertEqual(error.errno, errno.EADDRNOTAVAIL)
+
+
+class UnixTests(BindTestCase):
+    """UNIX sockets."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.path = self.folder() + "/web.sock"
+
+    def test_mode(self) -> None:
+        """Its file has the mapping's permissions, whatever the umask says."""
+        self.addCleanup(os.umask, os.umask(0o077))
+        for mode in (0o660, 0o666, 0o600):
+            with self.open(UnixListen(self.path), mode) as sock:
+                self.assertEqual(stat.S_IMODE(os.stat(self.path).st_mode), mode)
+                self.assert_serves(sock)
+            os.unlink(self.path)
+
+    def test_leftover(self) -> None:
+        """What a process that is gone has left behind is no obstacle."""
+        self.open(UnixListen(self.path)).close()
+        self.assertTrue(os.path.exists(self.path))
+        self.assert_serves(self.open(UnixListen(self.path)))
+
+    def test_taken(self) -> None:
+        """A socket that somebody listens on is left to them."""
+        other = self.open(UnixListen(self.path))
+        error = self.refusal(UnixListen(self.path))
+        self.assertEqual(error.errno, errno.EADDRINUSE)
+        accept(other).close()  # we only looked whether somebody is there
+        self.assert_serves(other)
+
+    def test_taken_and_busy(self) -> None:
+        """Also if they are too busy to answer: we do not wait for it."""
+        other = self.held.enter_context(socket.socket(socket.AF_UNIX))
+        other.bind(self.path)
+        other.listen(0)
+        self.held.enter_context(connect(self.path))
+        error = self.refusal(UnixListen(self.path))
+        self.assertEqual(error.errno, errno.EADDRINUSE)
+
+    def test_no_socket(self) -> None:
+        """A file that is no socket is left as it is."""
+        Path(self.path).write_text("precious")
+        error = self.refusal(UnixListen(self.path))
+        self.assertEqual(error.errno, errno.EADDRINUSE)
+        self.assertEqual(Path(self.path).read_text(), "precious")
+
+    def test_no_folder(self) -> None:
+        """A folder that is not there is not made."""
+        error = self.refusal(UnixListen(f"{self.path}.d/web.sock"))
+        self.assertEqual(error.errno, errno.ENOENT)
+
+
+class SystemdTests(BindTestCase):
+    """Sockets that systemd passes in."""
+
+    def test_inherited(self) -> None:
+        """One is found by its name, and stays open for the next start."""
+        passed = self.open(TCPListen("127.0.0.1", 0))
+        sock = self.open(SystemdListen("web"), web=passed.fileno(), other=0)
+        self.assertNotEqual(sock.fileno(), passed.fileno())
+        self.assert_serves(sock)
+        sock.close()
+        self.assert_serves(passed)
+
+    def test_unix(self) -> None:
+        """It may be a UNIX socket."""
+        path = self.folder() + "/web.sock"
+        passed = self.open(UnixListen(path))
+        self.assert_serves(self.open(SystemdListen("web"), web=passed.fileno()))
+
+    def test_unknown(self) -> None:
+        """If there is none of the name, the names there are get told."""
+        self.assertEqual(
+            str(self.refusal(SystemdListen("web"), admin=0, other=0)),
+            "systemd passed no socket of that name (it passed: admin, other)",
+        )
+        self.assertEqual(
+            str(self.refusal(SystemdListen("web"))),
+            "systemd passed no socket of that name (it passed: none)",
+        )

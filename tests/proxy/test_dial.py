@@ -1,0 +1,451 @@
+"""The search for an upstream that accepts, turned by hand."""
+
+import contextlib
+import errno
+import os
+import random
+import select
+import socket
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from attrs import Factory, define
+from twisted.internet.interfaces import (
+    IReactorFDSet,
+    IReactorTime,
+    IWriteDescriptor,
+)
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from lbconsul.balance.instance import Instance
+from lbconsul.balance.registry import Registry
+from lbconsul.balance.upstream import Lease, Upstream
+from lbconsul.proxy.dial import Dial
+from lbconsul.proxy.ending import Ending
+from lbconsul.proxy.patrol import Patrol
+from lbconsul.proxy.relay import Arrival
+from tests.support import loopback
+from tests.support.recording_reactor import RecordingReactor
+from tests.support.upstreams import WEB, instance, opens, registry_of
+
+TIMEOUT = 2.0
+
+
+@define(eq=False)
+class Owner:
+    """What a dial needs, and a note of how dials went."""
+
+    reactor: IReactorFDSet
+    clock: IReactorTime
+    registry: Registry
+    attempts: int
+    dial_patrol: Patrol
+    connect_timeout: float = TIMEOUT
+    #: The ports that were tried, in their order.
+    tried: list[int] = Factory(list)
+    answered: list[socket.socket] = Factory(list)
+    failed: list[Ending] = Factory(list)
+    #: How often there was nothing to dial with.
+    starved: int = 0
+
+    def lease(self, avoiding: Collection[Upstream]) -> Lease:
+        lease = self.registry.lease(WEB, avoiding)
+        self.tried.append(lease.upstream.instance.port)
+        return lease
+
+    def dial_answered(self, dial: Dial, upstream: socket.socket) -> None:
+        self.answered.append(upstream)
+
+    def dial_failed(self, dial: Dial, ending: Ending) -> None:
+        self.failed.append(ending)
+
+    def dial_starved(self) -> None:
+        self.starved += 1
+
+
+class DialTestCase(SynchronousTestCase):
+    """Dials for clients that the test plays."""
+
+    def setUp(self) -> None:
+        held = contextlib.ExitStack()
+        self.addCleanup(held.close)
+        self.held = held
+        self.reactor = RecordingReactor()
+        ours, self.peer = loopback.tcp_pair()
+        held.enter_context(ours)
+        held.enter_context(self.peer)
+        self.ours = ours
+
+    def dial(self, *instances: Instance, attempts: int = 3) -> tuple[Owner, Dial]:
+        """Begin to dial for the client, over these instances."""
+        self.registry = registry_of(*instances)
+        patrol = Patrol.keeping(self.reactor, TIMEOUT, 0.25)
+        owner = Owner(self.reactor, self.reactor, self.registry, attempts, patrol)
+        dial = Dial(owner, Arrival(self.ours, ("?", 0), self.reactor.seconds()))
+        dial.start()
+        return owner, dial
+
+    def listening(self) -> int:
+        """The port of an upstream that accepts."""
+        server = self.held.enter_context(loopback.listening())
+        port: int = server.getsockname()[1]
+        return port
+
+    def refusing(self) -> int:
+        """The port of an upstream that refuses."""
+        return self.held.enter_context(loopback.refusing())
+
+    def blackhole(self) -> int:
+        """The port of an upstream that does not answer."""
+        return self.held.enter_context(loopback.blackhole())
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass as it does, a tenth of a second at a time."""
+        for _ in range(round(seconds * 10)):
+            self.reactor.advance(0.1)
+            self.reactor.turn(0)
+
+    def assert_answered(self, owner: Owner, dial: Dial) -> None:
+        """It found somebody: the socket is connected, and the lease lives."""
+        self.reactor.turn_until(lambda: bool(owner.answered or owner.failed))
+        self.assertEqual(owner.failed, [])
+        [upstream] = owner.answered
+        assert dial.lease is not None
+        port = dial.lease.upstream.instance.port
+        self.assertEqual(upstream.getpeername()[1], port)
+        self.assertFalse(upstream.getblocking())
+        self.assertEqual(self.registry.open_connections(), 1)
+        self.assert_left()
+        upstream.close()
+
+    def assert_failed(self, owner: Owner, ending: Ending) -> None:
+        """It found nobody: the client is gone, no lease is left."""
+        self.reactor.turn_until(lambda: bool(owner.answered or owner.failed))
+        self.assertEqual(owner.failed, [ending])
+        self.assertEqual(owner.answered, [])
+        self.assertEqual(self.ours.fileno(), -1)
+        self.assertEqual(self.registry.open_connections(), 0)
+        self.assert_left()
+
+    def assert_left(self) -> None:
+        """The reactor and the patrol know of it no longer."""
+        self.assertEqual(self.reactor.reading() | self.reactor.writing(), set())
+        self.reactor.advance(1.0)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+
+class DialTests(DialTestCase):
+    """Dials that nothing but upstreams stand in the way of."""
+
+    def test_interface(self) -> None:
+        """A dial is what the reactor takes for a writer."""
+        owner, dial = self.dial(instance("a", self.listening()))
+        self.assertTrue(verifyObject(IWriteDescriptor, dial))
+        self.assertEqual(dial.logPrefix(), "dial")
+        self.assert_answered(owner, dial)
+        self.assertEqual(dial.fileno(), -1)
+
+    def test_counted_before_it_is_there(self) -> None:
+        """A connection counts from the moment it is begun."""
+        self.dial(instance("a", self.blackhole()))
+        self.assertEqual(opens(self.registry), {"a": 1})
+
+    def test_small_pieces_are_sent_at_once(self) -> None:
+        """The connection does not wait to fill its packets."""
+        owner, dial = self.dial(instance("a", self.listening()))
+        self.reactor.turn_until(lambda: bool(owner.answered))
+        nodelay = owner.answered[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        self.assertTrue(nodelay)
+        self.assert_answered(owner, dial)
+
+    def test_ipv6(self) -> None:
+        """An instance may have an IPv6 address."""
+        server = self.held.enter_context(loopback.listening(host="::1"))
+        owner, dial = self.dial(instance("a", server.getsockname()[1], "::1"))
+        self.assert_answered(owner, dial)
+
+    def test_next_one(self) -> None:
+        """Of those that refuse none is tried twice, and the client gets the other."""
+        ports = [self.refusing(), self.refusing(), self.listening()]
+        for seed in range(20):
+            random.Random(seed).shuffle(ports)
+            owner, dial = self.dial(*(instance(f"{n}", n) for n in ports))
+            self.assert_answered(owner, dial)
+            self.assertEqual(len({*owner.tried}), len(owner.tried))
+            self.assertEqual(
+                [each.instance.port for each in dial.tried], owner.tried[:-1]
+            )
+
+    def test_all_refuse(self) -> None:
+        """When each of them refused, the client is let go."""
+        owner, _ = self.dial(*(instance(f"{n}", self.refusing()) for n in range(2)))
+        self.assert_failed(owner, Ending.REFUSED)
+        self.assertEqual(len({*owner.tried}), 2)
+        self.assertEqual(self.peer.recv(1), b"")
+
+    def test_attempts(self) -> None:
+        """No more upstreams are tried than the mapping allows."""
+        ports = [self.refusing() for _ in range(5)]
+        owner, dial = self.dial(*(instance(f"{n}", n) for n in ports), attempts=2)
+        self.assert_failed(owner, Ending.REFUSED)
+        self.assertEqual(len(owner.tried), 2)
+        self.assertEqual(len(dial.tried), 2)
+
+    def test_no_upstream(self) -> None:
+        """A service without upstreams lets its clients go at once."""
+        owner, _ = self.dial()
+        self.assert_failed(owner, Ending.REFUSED)
+        self.assertEqual(self.peer.recv(1), b"")
+
+    def test_unreachable(self) -> None:
+        """An address that is unreachable at once is like one that refuses."""
+        broadcast = instance("a", 80, "255.255.255.255")
+        owner, dial = self.dial(broadcast, instance("b", self.listening()))
+        self.assert_answered(owner, dial)
+        owner, _ = self.dial(broadcast)
+        self.assert_failed(owner, Ending.REFUSED)
+
+    def test_no_such_scope(self) -> None:
+        """So is an IPv6 address of a network interface that we do not have."""
+        owner, _ = self.dial(instance("a", 80, "fe80::1%nowhere"))
+        self.assert_failed(owner, Ending.REFUSED)
+
+    def test_timeout(self) -> None:
+        """One that does not answer in time is left for the next one."""
+        silent = instance("a", self.blackhole())
+        owner, dial = self.dial(silent)
+        self.registry.replace(
+            WEB.question, [silent, instance("b", self.listening(), weight=100)]
+        )
+        self.pass_time(TIMEOUT - 0.3)
+        self.assertEqual(owner.answered, [])
+        self.pass_time(0.6)
+        self.assert_answered(owner, dial)
+        self.assertEqual([len(owner.tried), len(dial.tried)], [2, 1])
+
+    def test_all_time_out(self) -> None:
+        """When the last one did not answer in time, that is how it ended."""
+        ports = [self.blackhole(), self.blackhole()]
+        owner, _ = self.dial(*(instance(f"{n}", n) for n in ports))
+        self.pass_time(2 * TIMEOUT - 0.3)
+        self.assertEqual(owner.failed, [])
+        self.pass_time(0.9)
+        self.assert_failed(owner, Ending.CONNECT_TIMEOUT)
+        self.assertEqual(len(owner.tried), 2)
+
+    def test_each_has_its_time(self) -> None:
+        """A late refusal does not cost the next one any of its time."""
+        ports = [self.blackhole(), self.blackhole()]
+        owner, dial = self.dial(*(instance(f"{n}", n) for n in ports))
+        self.pass_time(TIMEOUT * 0.75)
+        self.reactor.removeWriter(dial)
+        dial.connectionLost(None)  # type: ignore[arg-type]
+        self.assertEqual(len(owner.tried), 2)
+        self.pass_time(TIMEOUT * 0.75)
+        self.assertEqual(owner.failed, [])
+        self.pass_time(TIMEOUT * 0.5)
+        self.assert_failed(owner, Ending.CONNECT_TIMEOUT)
+
+    def test_late_answer(self) -> None:
+        """An answer that takes its time is waited for."""
+        with loopback.full_queue() as server:
+            owner, dial = self.dial(instance("a", server.getsockname()[1]))
+            self.assertEqual(self.reactor.writing(), {dial.fileno()})
+            server.setblocking(False)
+
+            def make_room() -> bool:
+                with contextlib.suppress(BlockingIOError):
+                    self.held.enter_context(server.accept()[0])
+                return bool(owner.answered)
+
+            self.reactor.turn_until(make_room)  # on the second SYN, after 1 s
+            self.assert_answered(owner, dial)
+
+    def test_late_refusal(self) -> None:
+        """
+        A refusal that takes its time is seen, whether the reactor tells it as
+        a loss, as one of epoll does, or as room to write, as one of select does.
+        """
+        with loopback.blackhole() as port:
+            owner, dial = self.dial(instance("a", port))
+        self.assertEqual(owner.failed, [])
+        self.assert_failed(owner, Ending.REFUSED)  # on the second SYN, after 1 s
+        self.ours, peer = loopback.tcp_pair()
+        self.held.enter_context(peer)
+        with loopback.blackhole() as port:
+            owner, dial = self.dial(instance("a", port))
+        self.assertEqual(owner.failed, [])
+        select.select([], [dial], [], loopback.PATIENCE)
+        dial.doWrite()
+        self.assert_failed(owner, Ending.REFUSED)
+
+    def test_told_twice(self) -> None:
+        """An error that the reactor tells again is no second one."""
+        owner, dial = self.dial(instance("a", self.blackhole()))
+        self.reactor.removeWriter(dial)
+        for _ in range(2):
+            dial.connectionLost(None)  # type: ignore[arg-type]
+        self.assert_failed(owner, Ending.REFUSED)
+
+    def test_ended(self) -> None:
+        """Whoever ends a dial ends all of it."""
+        owner, dial = self.dial(instance("a", self.blackhole()))
+        dial.end(Ending.KILLED)
+        self.assert_failed(owner, Ending.KILLED)
+
+
+class LeavingClientTests(DialTestCase):
+    """Clients that leave while their dial is on."""
+
+    def test_closed_without_a_word(self) -> None:
+        """A client that is gone ends its dial, and frees the upstream."""
+        owner, _ = self.dial(instance("a", self.blackhole()))
+        self.peer.close()
+        self.pass_time(0.5)
+        self.assert_failed(owner, Ending.CLIENT_LEFT)
+
+    def test_reset(self) -> None:
+        """And so does one that resets."""
+        owner, _ = self.dial(instance("a", self.blackhole()))
+        loopback.reset(self.peer)
+        self.pass_time(0.5)
+        self.assert_failed(owner, Ending.CLIENT_LEFT)
+
+    def test_reset_after_a_word(self) -> None:
+        """And one that asked before it did so."""
+        owner, _ = self.dial(instance("a", self.blackhole()))
+        self.peer.sendall(b"question")
+        loopback.reset(self.peer)
+        self.pass_time(0.5)
+        self.assert_failed(owner, Ending.CLIENT_LEFT)
+
+    def test_half_closed_after_a_word(self) -> None:
+        """One that asked, and said that this was all, waits for an answer."""
+        owner, dial = self.dial(instance("a", self.blackhole()))
+        self.peer.sendall(b"question")
+        self.peer.shutdown(socket.SHUT_WR)
+        self.pass_time(TIMEOUT - 0.3)
+        self.assertEqual(owner.failed, [])
+        self.assertEqual(self.ours.recv(100), b"question")
+        dial.end(Ending.KILLED)
+
+    def test_error_on_looking(self) -> None:
+        """A client whose socket has an error to tell is gone."""
+        self.ours = FailingPeek(fileno=self.ours.detach())
+        owner, _ = self.dial(instance("a", self.blackhole()))
+        self.pass_time(0.5)
+        self.assert_failed(owner, Ending.CLIENT_LEFT)
+
+
+class FailingPeek(socket.socket):
+    """A socket that cannot be looked at."""
+
+    def recv(self, *_: Any) -> bytes:
+        raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+
+
+class ScriptedSocket(socket.socket):
+    """A socket whose making and connecting go as a list says, then as they go."""
+
+    making: list[int]
+    connecting: list[int]
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        if self.making:
+            code = self.making.pop(0)
+            raise OSError(code, os.strerror(code))
+        super().__init__(*arguments, **named)
+
+    def connect_ex(self, address: Any) -> int:
+        if not self.connecting:
+            return super().connect_ex(address)
+        code = self.connecting.pop(0)
+        if not code:
+            self.setblocking(True)
+            self.connect(address)
+            self.setblocking(False)
+        return code
+
+
+class StarvedTests(DialTestCase):
+    """Dials for which the machine has no descriptor or port, and other replies."""
+
+    def script(self, making: Sequence[int] = (), connecting: Sequence[int] = ()) -> Any:
+        """A class of sockets that fail with these codes before they work."""
+        kind = type("Scripted", (ScriptedSocket,), {})
+        kind.making, kind.connecting = [*making], [*connecting]  # type: ignore[attr-defined]
+        self.patch(socket, "socket", kind)
+        return kind
+
+    def test_connected_at_once(self) -> None:
+        """A connection that is there at once needs no turn of the reactor."""
+        port = self.listening()
+        self.script(connecting=[0])
+        owner, dial = self.dial(instance("a", port))
+        self.assertEqual(len(owner.answered), 1)
+        self.assert_answered(owner, dial)
+
+    def test_connected_to_itself(self) -> None:
+        """
+        Where nobody listens any more the kernel may connect a socket to itself,
+        whose echo would be taken for an answer: that counts as a refusal.
+        """
+
+        class Own(socket.socket):
+            def connect_ex(self, address: Any) -> int:
+                with contextlib.suppress(OSError):
+                    self.bind(address)
+                return super().connect_ex(address)
+
+        with loopback.listening() as server:
+            port = server.getsockname()[1]
+        self.patch(socket, "socket", Own)
+        owner, _ = self.dial(instance("a", port))
+        self.reactor.settle()
+        self.assert_failed(owner, Ending.REFUSED)
+
+    def test_no_descriptor_for_a_while(self) -> None:
+        """Out of descriptors is no fault of the upstream's: it is tried again."""
+        port = self.listening()
+        for making, connecting in (
+            ([errno.EMFILE] * 3, []),
+            ([], [errno.EADDRNOTAVAIL] * 3),
+            ([errno.ENFILE], [errno.EADDRNOTAVAIL]),
+        ):
+            kind = self.script(making, connecting)
+            owner, dial = self.dial(instance("a", port))
+            self.pass_time(1.2)
+            self.assertEqual((kind.making, kind.connecting), ([], []))
+            self.assert_answered(owner, dial)
+            self.assertEqual((owner.tried, dial.tried), ([port], []))
+            self.assertGreater(owner.starved, 0)  # so that no more clients come in
+
+    def test_no_descriptor_for_long(self) -> None:
+        """It is given up after the time that one upstream has to answer."""
+        port = self.listening()
+        self.script(making=[errno.EMFILE] * 1000)
+        owner, _ = self.dial(instance("a", port))
+        self.pass_time(TIMEOUT - 0.3)
+        self.assertEqual((owner.failed, opens(self.registry)), ([], {"a": 1}))
+        self.pass_time(0.6)
+        self.assert_failed(owner, Ending.STARVED)
+        self.assertEqual(owner.tried, [port])
+
+    def test_client_leaves_meanwhile(self) -> None:
+        """A client that leaves need not be connected any more."""
+        port = self.listening()
+        self.script(making=[errno.EMFILE] * 1000)
+        owner, _ = self.dial(instance("a", port))
+        self.peer.close()
+        self.pass_time(0.6)
+        self.assert_failed(owner, Ending.CLIENT_LEFT)
+
+    def test_no_socket_of_that_kind(self) -> None:
+        """A machine without IPv6 goes on to the next upstream."""
+        port = self.listening()
+        self.script(making=[errno.EAFNOSUPPORT])
+        owner, dial = self.dial(
+            instance("a", 80, "::1", weight=1000), instance("b", port)
+        )
+        self.assert_answered(owner, dial)

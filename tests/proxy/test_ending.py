@@ -1,0 +1,33 @@
+"""The two letters at the end of a connection's line of log."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from lbconsul.proxy.ending import Ending
+
+
+class EndingTests(SynchronousTestCase):
+    """What scripts that read logs count on."""
+
+    def test_codes(self) -> None:
+        """
+        Each code tells whose doing it was (C the client's, S the upstream's,
+        small letters a limit's, R a resource's, K ours) and when: C while
+        connecting, D while bytes could flow.
+        """
+        codes = {ending.name: ending.value for ending in Ending}
+        self.assertEqual(
+            codes,
+            {
+                "DONE": "--",
+                "CLIENT_LEFT": "CC",
+                "REFUSED": "SC",
+                "CONNECT_TIMEOUT": "sC",
+                "STARVED": "RC",
+                "CLIENT_RESET": "CD",
+                "UPSTREAM_RESET": "SD",
+                "IDLE": "cD",
+                "HALF_CLOSED": "sD",
+                "KILLED": "KD",
+            },
+        )
+        self.assertEqual(len({*codes.values()}), len(codes))

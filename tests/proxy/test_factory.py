@@ -1,0 +1,296 @@
+"""From an accepted client to its line of log, turned by hand."""
+
+import contextlib
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import evolve
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.logger import capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from lbconsul.balance.registry import Registry
+from lbconsul.config.model import Mapping, TCPListen
+from lbconsul.proxy.adopt import Adopt
+from lbconsul.proxy.factory import ProxyFactory
+from tests.support import loopback
+from tests.support.recording_reactor import RecordingReactor
+from tests.support.upstreams import WEB, instance, opens, registry_of
+
+MAPPING = Mapping("web", TCPListen("0.0.0.0", 80))
+
+
+class FactoryTestCase(SynchronousTestCase):
+    """A factory with one upstream."""
+
+    def setUp(self) -> None:
+        self.held = contextlib.ExitStack()
+        self.addCleanup(self.held.close)
+        self.reactor = RecordingReactor()
+        self.server = self.held.enter_context(loopback.listening())
+        self.port = self.server.getsockname()[1]
+        self.registry = registry_of(instance("a", self.port))
+        self.ends = 0
+
+    def factory(
+        self,
+        mapping: Mapping = MAPPING,
+        registry: Registry | None = None,
+        log_connections: bool = True,
+    ) -> ProxyFactory:
+        """A factory that counts what has ended."""
+        return ProxyFactory(
+            self.reactor,
+            self.reactor,
+            registry or self.registry,
+            WEB,
+            mapping,
+            log_connections,
+            ended=self.count,
+        )
+
+    def count(self) -> None:
+        self.ends += 1
+
+    def connect(
+        self, factory: ProxyFactory, address: object = ("192.0.2.1", 4000)
+    ) -> socket.socket:
+        """A client of the factory; its end of the connection."""
+        ours, peer = loopback.tcp_pair()
+        self.held.enter_context(peer)
+        factory.connected(ours, address)
+        return peer
+
+    def accept(self) -> socket.socket:
+        """What the upstream gets next."""
+        self.reactor.settle()
+        return self.held.enter_context(loopback.accept(self.server))
+
+
+class FactoryTests(FactoryTestCase):
+    """What becomes of its clients."""
+
+    def test_interface(self) -> None:
+        """Any endpoint can listen for it."""
+        factory = self.factory()
+        self.assertTrue(verifyObject(IProtocolFactory, factory))
+        factory.doStart()
+        protocol = factory.buildProtocol(None)  # type: ignore[arg-type]
+        self.assertIsInstance(protocol, Adopt)
+        factory.doStop()
+
+    def test_life_of_a_connection(self) -> None:
+        """
+        A client gets a counted connection to an upstream, their words pass,
+        and at the end of both nothing is counted any more.
+        """
+        factory = self.factory()
+        client = self.connect(factory)
+        upstream = self.accept()
+        self.assertEqual((factory.accepted, factory.open, self.ends), (1, 1, 0))
+        self.assertEqual(opens(self.registry), {"a": 1})
+        client.sendall(b"question")
+        self.reactor.settle()
+        self.assertEqual(upstream.recv(100), b"question")
+        client.close()
+        upstream.close()
+        self.reactor.settle()
+        self.assertEqual((factory.accepted, factory.open, self.ends), (1, 0, 1))
+        self.assertEqual(opens(self.registry), {"a": 0})
+
+    def test_open_while_dialling(self) -> None:
+        """A client counts before it has an upstream, and not after it left."""
+        with loopback.blackhole() as port:
+            factory = self.factory(registry=registry_of(instance("a", port)))
+            client = self.connect(factory)
+            self.assertEqual((factory.accepted, factory.open), (1, 1))
+            client.close()
+            self.reactor.advance(0.3)
+        self.assertEqual((factory.accepted, factory.open, self.ends), (1, 0, 1))
+
+    def test_limits_of_the_mapping(self) -> None:
+        """How many upstreams are tried, and how long, is what the mapping says."""
+        with loopback.blackhole() as silent, loopback.refusing() as refusing:
+            registry = registry_of(
+                instance("a", refusing, weight=10_000), instance("b", self.port)
+            )
+            for attempts, served in ((1, 0), (2, 1)):
+                factory = self.factory(evolve(MAPPING, attempts=attempts), registry)
+                self.connect(factory)
+                self.reactor.settle()
+                self.assertEqual(factory.open, served)
+                factory.close_connections()
+            mapping = evolve(MAPPING, connect_timeout=0.2)
+            factory = self.factory(mapping, registry_of(instance("a", silent)))
+            self.connect(factory)
+            self.reactor.pump([0.05] * 3)
+            self.assertEqual(factory.open, 1)
+            self.reactor.pump([0.05] * 3)
+            self.assertEqual(factory.open, 0)
+
+    def test_timeouts_of_the_mapping(self) -> None:
+        """And so is how long nothing may move."""
+        factory = self.factory(
+            evolve(MAPPING, idle_timeout=8.0, half_close_timeout=4.0)
+        )
+        idle, half = self.connect(factory), self.connect(factory)
+        half.shutdown(socket.SHUT_WR)
+        self.reactor.settle()
+        self.reactor.pump([0.5] * 7)
+        self.assertEqual(factory.open, 2)
+        self.reactor.pump([0.5] * 5)
+        self.assertEqual(factory.open, 1)
+        self.assertEqual(half.recv(1), b"")
+        self.reactor.pump([0.5] * 10)
+        self.assertEqual(factory.open, 0)
+        self.assertEqual(idle.recv(1), b"")
+
+    def test_close_connections(self) -> None:
+        """Everything that is open ends at once, whatever it is at."""
+        factory = self.factory()
+        joined = self.connect(factory)
+        upstream = self.accept()
+        with loopback.blackhole() as port:
+            self.registry.replace(WEB.question, [instance("b", port)])
+            dialling = self.connect(factory)
+            self.assertEqual(factory.open, 2)
+            factory.close_connections()
+        self.assertEqual((factory.open, self.ends), (0, 2))
+        self.assertEqual(self.registry.open_connections(), 0)
+        self.assertEqual(self.reactor.reading() | self.reactor.writing(), set())
+        for each in (joined, dialling, upstream):
+            self.assertEqual(each.recv(1), b"")
+        factory.close_connections()
+        self.assertEqual(self.ends, 2)
+
+
+class TroubleTests(FactoryTestCase):
+    """Bugs, and a machine that is out of something."""
+
+    def test_bug_before_the_lease(self) -> None:
+        """A client that a bug of ours keeps from an upstream does not count as open."""
+
+        class Broken(Registry):
+            def lease(self, *_: Any) -> Any:
+                raise KeyError("a bug")
+
+        factory = self.factory(registry=Broken(lambda: 0.0))
+        with self.assertRaises(KeyError):
+            self.connect(factory)
+        self.assertEqual((factory.accepted, factory.open), (1, 0))
+
+    def test_bug_after_the_lease(self) -> None:
+        """And its lease is ended."""
+        self.registry.replace(WEB.question, [instance("b", 80, "no\0address")])
+        factory = self.factory()
+        with self.assertRaises(TypeError):
+            self.connect(factory)
+        self.assertEqual((factory.open, self.registry.open_connections()), (0, 0))
+
+    def test_starved(self) -> None:
+        """Whoever lets clients in is told when there is nothing to dial with."""
+        factory = self.factory()
+        told: list[int] = []
+        factory.starved = lambda: told.append(factory.open)
+        ours, peer = loopback.tcp_pair()
+        self.held.enter_context(peer)
+        with loopback.no_descriptor_left():
+            factory.connected(ours, ("192.0.2.1", 4000))
+        self.assertEqual(told, [1])
+        factory.close_connections()
+
+
+class LogTests(FactoryTestCase):
+    """The line of log of each connection."""
+
+    def lines(self, events: Sequence[dict[str, Any]]) -> list[str]:
+        """What the log says."""
+        return [formatEvent(event) for event in events]
+
+    def test_line(self) -> None:
+        """
+        One line at the end tells who was connected with whom, how much passed
+        each way, how long it took, how many upstreams were tried in vain, and
+        why it ended.
+        """
+        factory = self.factory()
+        with capturedLogs() as events:
+            client = self.connect(factory)
+            upstream = self.accept()
+            client.sendall(b"question")
+            upstream.sendall(b"long answer")
+            self.reactor.settle()
+            self.reactor.advance(1.5)
+            self.assertEqual(self.lines(events), [])
+            self.assertEqual(upstream.recv(100), b"question")
+            self.assertEqual(client.recv(100), b"long answer")
+            client.close()
+            upstream.close()
+            self.reactor.settle()
+        self.assertEqual(
+            self.lines(events),
+            [
+                f"192.0.2.1:4000 80:web a@node-of-a 127.0.0.1:{self.port}"
+                " in=8 out=11 time=1.500 retries=0 --"
+            ],
+        )
+
+    def test_fields(self) -> None:
+        """What stands in the line can be had as fields, for logs in JSON."""
+        factory = self.factory()
+        with capturedLogs() as events:
+            loopback.reset(self.connect(factory, ("::1", 5000, 0, 0)))
+            self.reactor.settle()
+        [event] = events
+        self.assertEqual(event["client"], "[::1]:5000")
+        self.assertEqual(event["mapping"], "80:web")
+        self.assertEqual(event["upstream"], f"a@node-of-a 127.0.0.1:{self.port}")
+        self.assertEqual((event["received"], event["sent"]), (0, 0))
+        self.assertEqual(event["retries"], 0)
+        self.assertEqual(event["ending"], "CD")
+        self.assertEqual(event["log_level"].name, "info")
+
+    def test_retries(self) -> None:
+        """The upstreams that were tried in vain are counted."""
+        with loopback.refusing() as refusing:
+            registry = registry_of(
+                instance("a", refusing, weight=10_000), instance("b", self.port)
+            )
+            factory = self.factory(registry=registry)
+            with capturedLogs() as events:
+                self.connect(factory)
+                self.accept()
+                factory.close_connections()
+        self.assertEqual(
+            self.lines(events),
+            [
+                f"192.0.2.1:4000 80:web b@node-of-b 127.0.0.1:{self.port}"
+                " in=0 out=0 time=0.000 retries=1 KD"
+            ],
+        )
+
+    def test_nobody(self) -> None:
+        """A client that found no upstream has its line too."""
+        factory = self.factory(registry=registry_of())
+        with capturedLogs() as events:
+            self.connect(factory, "")
+        self.assertEqual(
+            self.lines(events),
+            ["unix 80:web - in=0 out=0 time=0.000 retries=0 SC"],
+        )
+
+    def test_switched_off(self) -> None:
+        """Whoever has no use for these lines can do without them."""
+        factory = self.factory(log_connections=False)
+        with capturedLogs() as events:
+            client = self.connect(factory)
+            self.accept()
+            client.sendall(b"x")
+            self.reactor.settle()
+            loopback.reset(client)
+            self.reactor.settle()
+            self.connect(self.factory(registry=registry_of(), log_connections=False))
+        self.assertEqual((factory.open, self.ends), (0, 2))
+        self.assertEqual(events, [])

@@ -1,0 +1,479 @@
+"""When clients are accepted, turned by hand."""
+
+import contextlib
+import errno
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+from attrs import Factory, define
+from twisted.application.service import IService
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.logger import capturedLogs, formatEvent
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from lbconsul.config.model import Listen, Mapping, SystemdListen, TCPListen, UnixListen
+from lbconsul.errors import CannotListen
+from lbconsul.proxy import listener as module
+from lbconsul.proxy.listener import ACCEPT_BOUND, STARVED_PAUSE, Listener
+from tests.support import loopback
+from tests.support.recording_reactor import RecordingReactor
+
+LOOPBACK = TCPListen("127.0.0.1", 0)
+
+
+@define(eq=False)
+class Taker:
+    """Takes the clients that a listener accepts."""
+
+    mapping: Mapping
+    taken: list[tuple[socket.socket, object]] = Factory(list)
+    open: int = 0
+    trouble: Exception | None = None
+    then: Callable[[], object] = lambda: None
+
+    def connected(self, client: socket.socket, address: object) -> None:
+        self.then()
+        if self.trouble is not None:
+            raise self.trouble
+        self.taken.append((client, address))
+        self.open += 1
+
+
+class ListenerTestCase(SynchronousTestCase):
+    """A listener, and clients that the test plays."""
+
+    def setUp(self) -> None:
+        self.reactor = RecordingReactor()
+        self.clients: list[socket.socket] = []
+        self.held = contextlib.ExitStack()
+        self.addCleanup(self.held.close)
+
+    def listener(
+        self, max_connections: int = 0, listen: Listen = LOOPBACK, **passed: int
+    ) -> tuple[Taker, Listener]:
+        """A listener that is not bound, and who takes its clients."""
+        mapping = Mapping("web", listen, max_connections=max_connections)
+        taker = Taker(mapping)
+        listener = Listener(self.reactor, self.reactor, taker, passed)
+        self.addCleanup(listener.close)
+        self.addCleanup(self.close_taken, taker)
+        return taker, listener
+
+    def folder(self) -> str:
+        """A folder that is gone after the test."""
+        return self.held.enter_context(tempfile.TemporaryDirectory())
+
+    def started(self, max_connections: int = 0) -> tuple[Taker, Listener]:
+        """One that accepts."""
+        taker, listener = self.listener(max_connections)
+        listener.privilegedStartService()
+        listener.startService()
+        return taker, listener
+
+    def close_taken(self, taker: Taker) -> None:
+        for client, _ in taker.taken:
+            client.close()
+
+    def connect(self, listener: Listener, count: int = 1) -> list[socket.socket]:
+        """So many clients in the listener's queue."""
+        return [
+            self.held.enter_context(loopback.connect(listener.address))
+            for _ in range(count)
+        ]
+
+    def end(self, taker: Taker, listener: Listener, count: int = 1) -> None:
+        """So many connections are over."""
+        for _ in range(count):
+            client, _ = taker.taken.pop(0)
+            client.close()
+            taker.open -= 1
+            listener.connection_ended()
+
+
+class LifeTests(ListenerTestCase):
+    """From the start to the stop."""
+
+    def test_interfaces(self) -> None:
+        """It is a service, and what the reactor takes for a reader."""
+        _, listener = self.listener()
+        self.assertTrue(verifyObject(IService, listener))
+        self.assertTrue(verifyObject(IReadDescriptor, listener))
+        self.assertEqual((listener.fileno(), listener.logPrefix()), (-1, "listener"))
+
+    def test_accepts(self) -> None:
+        """Clients are handed on with their address, and never block us."""
+        taker, listener = self.started()
+        [client] = self.connect(listener)
+        self.reactor.settle()
+        [(sock, address)] = taker.taken
+        self.assertEqual(address, client.getsockname())
+        self.assertFalse(sock.getblocking())
+        client.sendall(b"hello")
+        self.assertEqual(sock.recv(5), b"hello")
+
+    def test_bound_early(self) -> None:
+        """A bound listener keeps its clients in the queue until it is started."""
+        taker, listener = self.listener()
+        listener.bind()
+        address = listener.address
+        self.connect(listener)
+        self.reactor.settle()
+        self.assertEqual(taker.taken, [])
+        listener.bind()
+        listener.privilegedStartService()
+        listener.startService()
+        self.reactor.settle()
+        self.assertEqual((len(taker.taken), listener.address), (1, address))
+
+    def test_start_without_privileges(self) -> None:
+        """A service that is added to a running one binds when it starts."""
+        taker, listener = self.listener()
+        listener.startService()
+        self.connect(listener)
+        self.reactor.settle()
+        self.assertEqual(len(taker.taken), 1)
+
+    def test_stop(self) -> None:
+        """A stopped listener refuses; what it accepted before is left alone."""
+        taker, listener = self.started()
+        address = listener.address
+        [client] = self.connect(listener)
+        self.reactor.settle()
+        listener.stopService()
+        with self.assertRaises(ConnectionRefusedError):
+            loopback.connect(address)
+        self.assertEqual(self.reactor.reading(), set())
+        taker.taken[0][0].send(b"still here")
+        self.assertEqual(client.recv(100), b"still here")
+        listener.connection_ended()
+        self.assertEqual(self.reactor.reading(), set())
+        listener.close()
+
+    def test_restart(self) -> None:
+        """It can be started again."""
+        taker, listener = self.started()
+        listener.stopService()
+        listener.startService()
+        self.connect(listener)
+        self.reactor.settle()
+        self.assertEqual(len(taker.taken), 1)
+
+    def test_stop_removes_the_unix_socket(self) -> None:
+        """A UNIX socket's file goes with it, and may be gone before."""
+        path = self.folder() + "/web.sock"
+        for gone in (False, True):
+            taker, listener = self.listener(listen=UnixListen(path))
+            listener.startService()
+            self.connect(listener)
+            self.reactor.settle()
+            self.assertEqual([address for _, address in taker.taken], [""])
+            if gone:
+                os.unlink(path)
+            listener.stopService()
+            self.assertFalse(os.path.exists(path))
+
+    def test_inherited(self) -> None:
+        """A socket that systemd passed in is listened on, and stays open."""
+        with loopback.listening() as passed:
+            taker, listener = self.listener(
+                listen=SystemdListen("web"), web=passed.fileno()
+            )
+            listener.startService()
+            self.connect(listener)
+            self.reactor.settle()
+            self.assertEqual(len(taker.taken), 1)
+            listener.stopService()
+            loopback.connect(passed.getsockname()).close()
+
+    def test_lost(self) -> None:
+        """A reactor that gives the socket up is told of in the log, and survived."""
+        taker, listener = self.started()
+        self.reactor.removeReader(listener)
+        with capturedLogs() as events:
+            listener.connectionLost(Failure(ValueError("because")))
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            [f"{taker.mapping}: the listener is lost"],
+        )
+        self.assertEqual(events[0]["log_failure"].value.args, ("because",))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        listener.stopService()
+
+
+class CannotListenTests(ListenerTestCase):
+    """The one line that says why there is no listening socket."""
+
+    def assert_line(self, listen: Listen, line: str, **passed: int) -> None:
+        """Neither binding nor starting is possible, and both say so."""
+        _, listener = self.listener(listen=listen, **passed)
+        for open_it in (
+            listener.bind,
+            listener.privilegedStartService,
+            listener.startService,
+        ):
+            with self.assertRaises(CannotListen) as raised:
+                open_it()
+            self.assertEqual(str(raised.exception), line)
+        self.assertEqual(self.reactor.reading(), set())
+
+    def test_taken(self) -> None:
+        """The address, the mapping and the reason are told."""
+        with loopback.listening() as other:
+            port = other.getsockname()[1]
+            self.assert_line(
+                TCPListen("127.0.0.1", port),
+                f"cannot listen on 127.0.0.1:{port} for --map"
+                f" 127.0.0.1:{port}:web: Address already in use",
+            )
+
+    def test_every_address(self) -> None:
+        """A mapping reads as it was written."""
+        with loopback.listening() as other:
+            port = other.getsockname()[1]
+            self.assert_line(
+                TCPListen("0.0.0.0", port),
+                f"cannot listen on 0.0.0.0:{port} for --map"
+                f" {port}:web: Address already in use",
+            )
+
+    def test_unix(self) -> None:
+        """Likewise for a UNIX socket; what stands at its path is left alone."""
+        path = self.folder() + "/web.sock"
+        with open(path, "w") as file:
+            file.write("precious")
+        self.assert_line(
+            UnixListen(path),
+            f"cannot listen on unix:{path} for --map unix:{path}:web:"
+            " Address already in use",
+        )
+        self.assertTrue(os.path.exists(path))
+
+    def test_systemd(self) -> None:
+        """And for a socket that systemd did not pass in."""
+        self.assert_line(
+            SystemdListen("web"),
+            "cannot listen on systemd:web for --map systemd:web:web: systemd"
+            " passed no socket of that name (it passed: admin)",
+            admin=0,
+        )
+
+
+class PaceTests(ListenerTestCase):
+    """How many are accepted, and when."""
+
+    def test_bound_of_a_turn(self) -> None:
+        """A crowd is let in a part at a time, so that others have their turn."""
+        taker, listener = self.started()
+        self.connect(listener, ACCEPT_BOUND + 6)
+        self.reactor.turn()
+        self.assertEqual(len(taker.taken), ACCEPT_BOUND)
+        self.reactor.turn()
+        self.assertEqual(len(taker.taken), ACCEPT_BOUND + 6)
+
+    def test_limit(self) -> None:
+        """
+        At the limit clients wait in the kernel's queue, in their order, and
+        each is let in when one leaves.
+        """
+        taker, listener = self.started(max_connections=3)
+        clients = self.connect(listener, 5)
+        self.reactor.settle()
+        self.assertEqual(len(taker.taken), 3)
+        self.assertEqual(self.reactor.reading(), set())
+        self.end(taker, listener)
+        self.reactor.settle()
+        self.assertEqual(len(taker.taken), 3)
+        self.assertEqual(taker.taken[-1][1], clients[3].getsockname())
+        self.end(taker, listener, 2)
+        self.reactor.settle()
+        self.assertEqual(len(taker.taken), 2)
+        self.assertEqual(self.reactor.reading(), {listener.fileno()})
+
+    def test_limit_at_the_start(self) -> None:
+        """A listener that starts at its limit waits for an end, too."""
+        taker, listener = self.listener(max_connections=1)
+        taker.open = 1
+        listener.startService()
+        self.connect(listener)
+        self.reactor.settle()
+        self.assertEqual(taker.taken, [])
+        taker.open = 0
+        listener.connection_ended()
+        self.reactor.settle()
+        self.assertEqual(len(taker.taken), 1)
+
+    def test_end_while_not_full(self) -> None:
+        """An end that makes no difference makes none."""
+        taker, listener = self.started()
+        self.connect(listener, 2)
+        self.reactor.settle()
+        self.end(taker, listener)
+        self.assertEqual(self.reactor.reading(), {listener.fileno()})
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_trouble_with_a_client(self) -> None:
+        """
+        An error of ours costs the client it happened with, is in the log with
+        its traceback, and the next client is served.
+        """
+        taker, listener = self.started()
+        taker.trouble = RuntimeError("a bug")
+        [client] = self.connect(listener)
+        with capturedLogs() as events:
+            self.reactor.settle()
+        self.assertEqual(client.recv(1), b"")
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            [f"{taker.mapping}: client lost"],
+        )
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        taker.trouble = None
+        self.connect(listener)
+        self.reactor.settle()
+        self.assertEqual(len(taker.taken), 1)
+
+
+class StarvedTests(ListenerTestCase):
+    """A machine that has no descriptor for another client."""
+
+    def starve(self, listener: Listener) -> list[str]:
+        """Let it find that there is no descriptor; what the log says."""
+        with capturedLogs() as events, loopback.no_descriptor_left():
+            self.reactor.turn_until(lambda: not self.reactor.reading())
+        for event in events:
+            self.assertEqual(event["log_level"].name, "warn")
+        return [formatEvent(event) for event in events]
+
+    def test_pause(self) -> None:
+        """It does not spin, looks again a little later, and serves everybody."""
+        taker, listener = self.started()
+        self.connect(listener, 3)
+        self.assertEqual(
+            self.starve(listener),
+            [
+                f"{taker.mapping}: out of descriptors, ports or memory: new clients"
+                " wait; 0 are open"
+            ],
+        )
+        self.reactor.settle()
+        self.assertEqual(taker.taken, [])
+        self.reactor.advance(STARVED_PAUSE)
+        self.reactor.settle()
+        self.assertEqual(len(taker.taken), 3)
+
+    def test_nothing_to_dial_with(self) -> None:
+        """
+        A client that got in, but for whom there is no descriptor to connect
+        with, is the last one until there is.
+        """
+        taker, listener = self.started()
+        taker.then = listener.starved
+        self.connect(listener, 3)
+        with capturedLogs() as events:
+            self.reactor.settle()
+        self.assertEqual((len(taker.taken), len(events)), (1, 1))
+        taker.then = bool
+        self.reactor.advance(STARVED_PAUSE)
+        self.reactor.settle()
+        self.assertEqual(len(taker.taken), 3)
+        self.close_taken(taker)
+
+    def test_end_of_a_connection(self) -> None:
+        """When a connection ends there is a descriptor: it does not wait longer."""
+        taker, listener = self.started()
+        self.connect(listener)
+        self.reactor.settle()
+        self.connect(listener)
+        self.starve(listener)
+        self.end(taker, listener)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.reactor.settle()
+        self.assertEqual(len(taker.taken), 1)
+
+    def test_told_once(self) -> None:
+        """The log tells of each time of need once, however often we looked."""
+        _, listener = self.started()
+        self.connect(listener)
+        self.assertEqual(len(self.starve(listener)), 1)
+        for _ in range(3):
+            self.reactor.advance(STARVED_PAUSE)
+            self.assertEqual(self.starve(listener), [])
+        self.reactor.advance(STARVED_PAUSE)
+        self.reactor.settle()
+        self.connect(listener)
+        self.assertEqual(len(self.starve(listener)), 1)
+
+    def test_told_once_while_some_get_in(self) -> None:
+        """It is one time of need until the queue is empty, not until one got in."""
+        script = Script([errno.EMFILE, None, errno.EMFILE, None, errno.EMFILE])
+        taker, listener = self.scripted(script)
+        with capturedLogs() as events:
+            for _ in range(3):
+                listener.doRead()
+                self.reactor.advance(STARVED_PAUSE)
+        self.assertEqual((len(taker.taken), script.steps), (2, []))
+        self.assertEqual(len(events), 1)
+
+    def test_stop_while_starved(self) -> None:
+        """A stop leaves no timer behind."""
+        _, listener = self.started()
+        self.connect(listener)
+        self.starve(listener)
+        listener.stopService()
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_client_that_left_the_queue(self) -> None:
+        """A client that was gone before it was accepted does not matter."""
+        for code in (errno.ECONNABORTED, errno.EPROTO, errno.ECONNRESET):
+            taker, listener = self.scripted(Script([code, None, code, None]))
+            with capturedLogs() as events:
+                listener.doRead()
+            self.assertEqual((len(taker.taken), events), (2, []))
+            self.reactor.removeReader(listener)
+
+    def test_error_of_another_kind(self) -> None:
+        """An error that we know nothing of is in the log, and it tries again."""
+        taker, listener = self.scripted(Script([errno.EINVAL, None]))
+        with capturedLogs() as events:
+            listener.doRead()
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            [f"{taker.mapping}: accept failed"],
+        )
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        self.assertEqual(self.reactor.reading(), set())
+        self.reactor.advance(STARVED_PAUSE)
+        listener.doRead()
+        self.assertEqual(len(taker.taken), 1)
+
+    def scripted(self, script: "Script") -> tuple[Taker, Listener]:
+        """A listener whose socket accepts as a script says."""
+        open_scripted: Callable[[Any, Any], Script] = lambda mapping, passed: script  # noqa: E731
+        self.patch(module, "open_socket", open_scripted)
+        self.held.enter_context(script.real)
+        return self.started()
+
+
+class Script:
+    """A listening socket: each step is an error's number, or None for a client."""
+
+    def __init__(self, steps: list[int | None]) -> None:
+        self.steps = steps
+        self.real = loopback.listening()
+        self.fileno = self.real.fileno
+        self.close = self.real.close
+
+    def accept(self) -> tuple[socket.socket, object]:
+        if not self.steps:
+            raise BlockingIOError
+        code = self.steps.pop(0)
+        if code is not None:
+            raise OSError(code, os.strerror(code))
+        ours, peer = socket.socketpair()
+        peer.close()
+        return ours, ""

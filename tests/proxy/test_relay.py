@@ -1,0 +1,512 @@
+"""Two joined sockets, turned by hand."""
+
+import contextlib
+import gc
+import os
+import socket
+import weakref
+from collections.abc import Callable
+
+from attrs import Factory, define
+from twisted.internet.interfaces import (
+    IReactorFDSet,
+    IReactorTime,
+    IReadWriteDescriptor,
+)
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from lbconsul.proxy.ending import Ending
+from lbconsul.proxy.patrol import Patrol
+from lbconsul.proxy.relay import READ_SIZE, Arrival, Relay
+from tests.support.loopback import (
+    receive,
+    receive_all,
+    reset,
+    stuff,
+    tcp_pair,
+    was_reset,
+)
+from tests.support.recording_reactor import RecordingReactor
+from tests.support.upstreams import WEB, instance, registry_of
+
+IDLE = 80.0
+HALF_CLOSED = 16.0
+
+#: More than what the kernel holds of two connections, in bytes.
+ENDLESS = 1 << 27
+
+
+@define(eq=False)
+class Owner:
+    """What a relay needs, and a note of how relays ended."""
+
+    reactor: IReactorFDSet
+    clock: IReactorTime
+    idle_patrol: Patrol
+    unwatched_patrol: Patrol
+    idle_timeout: float = IDLE
+    half_close_timeout: float = HALF_CLOSED
+    over: list[Ending] = Factory(list)
+
+    def relay_over(self, relay: Relay, ending: Ending) -> None:
+        self.over.append(ending)
+        relay.lease.end()
+
+
+class RelayTests(SynchronousTestCase):
+    """A relay between a client and an upstream, each of which the test plays."""
+
+    def setUp(self) -> None:
+        self.reactor = RecordingReactor()
+        self.owner = Owner(
+            self.reactor,
+            self.reactor,
+            Patrol.keeping(self.reactor, IDLE),
+            Patrol.keeping(self.reactor, HALF_CLOSED, 1.0),
+        )
+        self.registry = registry_of(instance("a", 80))
+        ours, self.client = self.pair()
+        theirs, self.upstream = self.pair()
+        self.descriptors = ours.fileno(), theirs.fileno()
+        arrival = Arrival(ours, ("127.0.0.1", 1), self.reactor.seconds())
+        lease = self.registry.lease(WEB)
+        self.relay = Relay(self.owner, theirs, lease, arrival, 0)
+        self.relay.start()
+
+    def pair(self) -> tuple[socket.socket, socket.socket]:
+        """Ours, and the peer's."""
+        ours, peer = tcp_pair()
+        self.addCleanup(ours.close)
+        self.addCleanup(peer.close)
+        return ours, peer
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass as it does: second by second."""
+        for _ in range(int(seconds)):
+            self.reactor.advance(1.0)
+
+    def assert_over(self, ending: Ending) -> None:
+        """It ended so, and nothing of it is left in the reactor's hands."""
+        self.reactor.settle()
+        self.reactor.advance(0)
+        self.assertEqual(self.owner.over, [ending])
+        self.assertEqual(self.reactor.reading() | self.reactor.writing(), set())
+        self.assertEqual(self.registry.open_connections(), 0)
+
+    def assert_alive(self) -> None:
+        """It is not over."""
+        self.reactor.settle()
+        self.assertEqual(self.owner.over, [])
+
+    def test_interfaces(self) -> None:
+        """Each end is what the reactor takes for a reader and a writer."""
+        for end in (self.relay.client, self.relay.upstream):
+            self.assertTrue(verifyObject(IReadWriteDescriptor, end))
+            self.assertEqual(end.logPrefix(), "relay")
+
+    def test_both_ways(self) -> None:
+        """What the one says reaches the other, and is counted by who said it."""
+        self.client.sendall(b"question")
+        self.upstream.sendall(b"long answer")
+        self.reactor.settle()
+        self.assertEqual(self.upstream.recv(100), b"question")
+        self.assertEqual(self.client.recv(100), b"long answer")
+        self.assertEqual(self.relay.client.moved, 8)
+        self.assertEqual(self.relay.upstream.moved, 11)
+
+    def test_byte_by_byte(self) -> None:
+        """A conversation of single bytes passes as such: nothing waits for more."""
+        for byte in b"slowly":
+            self.client.sendall(bytes([byte]))
+            self.reactor.settle()
+            self.assertEqual(self.upstream.recv(100), bytes([byte]))
+
+    def test_spurious_wakeup(self) -> None:
+        """A reactor that calls for nothing does no harm."""
+        self.relay.client.doRead()
+        self.relay.client.doWrite()
+        self.client.sendall(b"x")
+        self.reactor.settle()
+        self.assertEqual(self.upstream.recv(100), b"x")
+
+    def test_slow_reader_stops_the_writer(self) -> None:
+        """
+        From a peer whose other side does not keep up nothing more is read, so
+        that what is held is bounded and the peer is slowed down by TCP.
+        """
+        client, _ = self.descriptors
+        self.flood(self.upstream)
+        self.assertEqual(self.reactor.reading(), {client})
+        self.assertEqual(self.reactor.writing(), {client})
+        self.assertLessEqual(len(self.relay.client.pending), READ_SIZE)
+        self.assertGreater(len(self.relay.client.pending), 0)
+
+    def test_slow_reader_catches_up(self) -> None:
+        """
+        Once it keeps up again, everything comes, whole and in order, however
+        small the pieces are that the kernel takes.
+        """
+        client, upstream = self.descriptors
+        self.relay.client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        sent = bytearray()
+        self.upstream.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while len(sent) < ENDLESS:
+                chunk = os.urandom(50_000)
+                count = self.upstream.send(chunk)
+                sent += chunk[:count]
+                self.reactor.turn(0)
+        self.assertLess(len(sent), ENDLESS)
+        self.assertEqual(self.hear(len(sent)), sent)
+        self.reactor.settle()
+        self.assertEqual(self.reactor.reading(), {client, upstream})
+        self.assertEqual(self.reactor.writing(), set())
+        self.pass_time(2)
+        self.assertEqual(len(self.reactor.getDelayedCalls()), 1)  # the idle limit's
+
+    def test_held_up_speaker_dies(self) -> None:
+        """
+        A peer that resets while nothing is read from it, since the other side
+        does not keep up, is noticed soon all the same.
+        """
+        self.flood(self.client)
+        self.assertEqual(self.reactor.reading(), {self.descriptors[1]})
+        reset(self.client)
+        self.pass_time(2)
+        self.assert_over(Ending.CLIENT_RESET)
+
+    def test_half_closed_and_held_up(self) -> None:
+        """
+        A relay that flows again is still looked at if one of its sides has said
+        all and may vanish.
+        """
+        self.client.shutdown(socket.SHUT_WR)
+        self.flood(self.upstream)
+        self.client.setblocking(False)
+        for _ in range(100):
+            with contextlib.suppress(BlockingIOError):
+                while self.client.recv(1 << 20):
+                    pass
+            self.reactor.settle()
+        self.assertEqual(self.relay.client.pending, b"")
+        reset(self.client)
+        self.pass_time(2)
+        self.assert_over(Ending.CLIENT_RESET)
+
+    def test_slow_reader_may_speak(self) -> None:
+        """The direction that is not held up goes on meanwhile."""
+        self.flood(self.upstream)
+        self.client.sendall(b"wait a moment")
+        self.reactor.settle()
+        self.assertEqual(self.upstream.recv(100), b"wait a moment")
+
+    def test_room_that_is_gone_again(self) -> None:
+        """A reactor that calls for a write when there is no room does no harm."""
+        self.flood(self.upstream)
+        before = self.relay.client.pending
+        self.relay.client.doWrite()
+        self.assertEqual(self.relay.client.pending, before)
+        self.assert_alive()
+
+    def test_half_close_of_the_client(self) -> None:
+        """A client that has said all is still answered, at any length."""
+        self.client.sendall(b"question")
+        self.client.shutdown(socket.SHUT_WR)
+        self.reactor.settle()
+        self.assertEqual(receive_all(self.upstream), b"question")
+        self.assert_alive()
+        self.upstream.sendall(b"an")
+        self.reactor.settle()
+        self.upstream.sendall(b"swer")
+        self.upstream.close()
+        self.assert_over(Ending.DONE)
+        self.assertEqual(receive_all(self.client), b"answer")
+
+    def test_half_close_of_the_upstream(self) -> None:
+        """An upstream that has said all still hears what the client has to say."""
+        self.upstream.sendall(b"banner")
+        self.upstream.shutdown(socket.SHUT_WR)
+        self.reactor.settle()
+        self.assertEqual(receive_all(self.client), b"banner")
+        self.client.sendall(b"upload")
+        self.client.close()
+        self.assert_over(Ending.DONE)
+        self.assertEqual(receive_all(self.upstream), b"upload")
+
+    def test_both_say_all_at_once(self) -> None:
+        """Two ends that come together end it like two that come in turn."""
+        self.client.close()
+        self.upstream.close()
+        self.assert_over(Ending.DONE)
+
+    def test_end_behind_a_slow_reader(self) -> None:
+        """What is still to be sent is sent before its end is passed on."""
+        sent = self.flood(self.upstream)
+        self.upstream.shutdown(socket.SHUT_WR)
+        self.assertEqual(len(self.hear(sent + 1)), sent)
+        self.assert_alive()
+
+    def test_client_resets(self) -> None:
+        """A client's reset reaches the upstream as a reset, not as an end."""
+        reset(self.client)
+        self.assert_over(Ending.CLIENT_RESET)
+        self.assertTrue(was_reset(self.upstream))
+
+    def test_upstream_resets(self) -> None:
+        """An upstream's reset reaches the client as a reset, not as an end."""
+        reset(self.upstream)
+        self.assert_over(Ending.UPSTREAM_RESET)
+        self.assertTrue(was_reset(self.client))
+
+    def test_upstream_is_gone_when_told(self) -> None:
+        """A reset that shows only when we send is the same reset."""
+        reset(self.upstream)
+        self.client.sendall(b"anybody there?")
+        self.relay.client.doRead()
+        self.assert_over(Ending.UPSTREAM_RESET)
+        self.assertTrue(was_reset(self.client))
+
+    def test_upstream_is_gone_when_told_the_end(self) -> None:
+        """And so is one that shows only when we pass an end on."""
+        reset(self.upstream)
+        self.client.shutdown(socket.SHUT_WR)
+        self.relay.client.doRead()
+        self.assert_over(Ending.UPSTREAM_RESET)
+
+    def test_slow_reader_is_gone(self) -> None:
+        """And so is one that shows when we send what was left over."""
+        self.flood(self.upstream)
+        reset(self.client)
+        self.relay.client.doWrite()
+        self.assert_over(Ending.CLIENT_RESET)
+        self.assertTrue(was_reset(self.upstream))
+
+    def test_slow_reader_resets(self) -> None:
+        """
+        A client that resets while it is read from and written to ends the
+        relay once: the write that the reactor asks for next does nothing.
+        """
+        self.flood(self.upstream)
+        reset(self.client)
+        self.assert_over(Ending.CLIENT_RESET)
+        self.assertTrue(was_reset(self.upstream))
+
+    def test_half_closed_slow_reader_resets(self) -> None:
+        """A reset is seen too while we only wait to write."""
+        self.client.shutdown(socket.SHUT_WR)
+        self.flood(self.upstream)
+        reset(self.client)
+        self.assert_over(Ending.CLIENT_RESET)
+
+    def test_reset_keeps_descriptors_for_the_turn(self) -> None:
+        """
+        After a reset no descriptor is free before the reactor's next turn: it
+        may hold an event for the other side, and a new socket would get that.
+        """
+        reset(self.client)
+        self.relay.client.doRead()
+        self.assertEqual(next_descriptors(20) & {*self.descriptors}, set())
+        self.assert_over(Ending.CLIENT_RESET)
+        self.assertGreater(next_descriptors(20), {*self.descriptors})
+
+    def test_idle(self) -> None:
+        """A connection on which nothing moves is closed, without a reset."""
+        self.pass_time(IDLE)
+        self.assert_alive()
+        self.pass_time(IDLE / 4)
+        self.assert_over(Ending.IDLE)
+        self.assertEqual(self.client.recv(1), b"")
+        self.assertEqual(self.upstream.recv(1), b"")
+
+    def test_activity_keeps_it(self) -> None:
+        """One byte in time, either way, is enough to live on."""
+        for sender, receiver in ((self.client, self.upstream),) * 3 + (
+            (self.upstream, self.client),
+        ) * 3:
+            self.pass_time(IDLE * 0.9)
+            sender.sendall(b"x")
+            self.reactor.settle()
+            self.assertEqual(receiver.recv(1), b"x")
+        self.assert_alive()
+        self.pass_time(IDLE * 1.5)
+        self.assert_over(Ending.IDLE)
+
+    def test_long_dial_is_no_idleness(self) -> None:
+        """The limit counts from the start of the relay, not from the accept."""
+        self.relay.end(Ending.KILLED)
+        self.owner.over.clear()
+        self.reactor.advance(IDLE * 2)
+        ours, _ = self.pair()
+        theirs, _ = self.pair()
+        arrival = Arrival(ours, "", 0.0)
+        Relay(self.owner, theirs, self.registry.lease(WEB), arrival, 1).start()
+        self.pass_time(IDLE * 0.9)
+        self.assert_alive()
+        self.pass_time(IDLE)
+        self.assert_over(Ending.IDLE)
+
+    def test_half_closed_and_silent(self) -> None:
+        """Half of a connection has a shorter limit."""
+        self.client.shutdown(socket.SHUT_WR)
+        self.reactor.settle()
+        self.pass_time(HALF_CLOSED)
+        self.assert_alive()
+        self.pass_time(HALF_CLOSED / 4)
+        self.assert_over(Ending.HALF_CLOSED)
+        self.assertEqual(self.client.recv(1), b"")
+
+    def test_half_close_limit_counts_from_the_half_close(self) -> None:
+        """However long nothing moved before, the answer gets all its time."""
+        self.pass_time(IDLE * 0.9)
+        self.client.shutdown(socket.SHUT_WR)
+        self.reactor.settle()
+        self.pass_time(HALF_CLOSED)
+        self.assert_alive()
+        self.pass_time(HALF_CLOSED / 4)
+        self.assert_over(Ending.HALF_CLOSED)
+
+    def test_half_closed_and_active(self) -> None:
+        """An answer that trickles may take longer than the limit."""
+        self.client.shutdown(socket.SHUT_WR)
+        self.reactor.settle()
+        for _ in range(10):
+            self.pass_time(HALF_CLOSED * 0.8)
+            self.upstream.sendall(b"x")
+            self.reactor.settle()
+        self.assert_alive()
+        self.upstream.close()
+        self.assert_over(Ending.DONE)
+        self.assertEqual(receive_all(self.client), b"x" * 10)
+
+    def test_half_closed_client_dies(self) -> None:
+        """
+        A client that has said all and then vanishes is noticed, though nothing
+        is read from it any more: the upstream need not work for nobody.
+        """
+        self.client.shutdown(socket.SHUT_WR)
+        self.reactor.settle()
+        reset(self.client)
+        self.pass_time(2)
+        self.assert_over(Ending.CLIENT_RESET)
+        self.assertEqual(self.upstream.recv(1), b"")
+        with self.assertRaises(OSError):
+            self.upstream.send(b"nobody is there")
+
+    def test_half_closed_upstream_dies(self) -> None:
+        """And so is an upstream."""
+        self.upstream.shutdown(socket.SHUT_WR)
+        self.reactor.settle()
+        reset(self.upstream)
+        self.pass_time(2)
+        self.assert_over(Ending.UPSTREAM_RESET)
+
+    def test_reactor_gives_up(self) -> None:
+        """An error that only the reactor sees ends it like one of our own."""
+        reset(self.upstream)
+        with contextlib.suppress(OSError):
+            self.relay.upstream.sock.send(b"the error is taken here")
+        self.relay.upstream.connectionLost(None)  # type: ignore[arg-type]
+        self.assert_over(Ending.UPSTREAM_RESET)
+
+    def test_ends_once(self) -> None:
+        """To end it again does nothing, and does not change why it ended."""
+        self.relay.end(Ending.KILLED)
+        self.relay.end(Ending.DONE)
+        self.assert_over(Ending.KILLED)
+        self.assertEqual(self.client.recv(1), b"")
+
+    def test_nothing_is_left(self) -> None:
+        """After its end, however it came, no circle keeps it from being freed."""
+        gc.disable()
+        self.addCleanup(gc.enable)
+        self.relay.end(Ending.KILLED)
+        for end in (
+            self.close_both,
+            lambda: reset(self.client),
+            lambda: reset(self.upstream),
+            lambda: self.relay.end(Ending.KILLED),
+        ):
+            socks = self.renew()
+            self.assertTrue(all(each() for each in socks))
+            self.end_and_forget(end)
+            self.assertEqual([each() for each in socks], [None, None])
+
+    def close_both(self) -> None:
+        """Both have said all, and are gone."""
+        self.client.close()
+        self.upstream.close()
+
+    def renew(self) -> list[Callable[[], object]]:
+        """Weak references to the two sockets of a new relay."""
+        self.owner.over.clear()
+        ours, self.client = tcp_pair()
+        theirs, self.upstream = tcp_pair()
+        arrival = Arrival(ours, "", self.reactor.seconds())
+        self.relay = Relay(self.owner, theirs, self.registry.lease(WEB), arrival, 0)
+        self.relay.start()
+        return [weakref.ref(ours), weakref.ref(theirs)]
+
+    def end_and_forget(self, end: Callable[[], object]) -> None:
+        """Let it come to its end, and keep nothing of it."""
+        end()
+        self.reactor.settle()
+        self.reactor.advance(0)
+        self.assertEqual(len(self.owner.over), 1)
+        self.client.close()
+        self.upstream.close()
+        del self.relay
+
+    def flood(self, sender: socket.socket) -> int:
+        """Send until nothing moves any more; how much went."""
+        sent = stuff(sender, ENDLESS)
+        while self.reactor.turn() and sent < ENDLESS:
+            sent += stuff(sender, ENDLESS)
+        self.assertLess(sent, ENDLESS)
+        return sent
+
+    def hear(self, size: int) -> bytes:
+        """What the client hears until it is so much, or all that there is."""
+        heard = bytearray()
+        self.client.setblocking(False)
+
+        def enough() -> bool:
+            with contextlib.suppress(BlockingIOError):
+                chunk = self.client.recv(70_000)
+                heard.extend(chunk)
+                return not chunk or len(heard) >= size
+            return False
+
+        self.reactor.turn_until(enough)
+        return bytes(heard)
+
+
+def next_descriptors(count: int) -> set[int]:
+    """The descriptors that so many new sockets get."""
+    with contextlib.ExitStack() as held:
+        new = [held.enter_context(socket.socket()) for _ in range(count)]
+        return {each.fileno() for each in new}
+
+
+class UnixRelayTests(SynchronousTestCase):
+    """A relay whose client came by a UNIX socket."""
+
+    def test_reset_without_a_reset(self) -> None:
+        """A kind of socket that knows no reset is just closed."""
+        reactor = RecordingReactor()
+        patrol = Patrol.keeping(reactor, IDLE)
+        owner = Owner(reactor, reactor, patrol, patrol)
+        ours, client = socket.socketpair()
+        theirs, upstream = tcp_pair()
+        ours.setblocking(False)
+        lease = registry_of(instance("a", 80)).lease(WEB)
+        Relay(owner, theirs, lease, Arrival(ours, "", 0.0), 0).start()
+        with client, upstream:
+            client.sendall(b"hello")
+            reactor.settle()
+            self.assertEqual(receive(upstream, 5), b"hello")
+            reset(upstream)
+            reactor.settle()
+            reactor.advance(0)
+            self.assertEqual(client.recv(1), b"")
+        self.assertEqual(owner.over, [Ending.UPSTREAM_RESET])

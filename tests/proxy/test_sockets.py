@@ -1,0 +1,44 @@
+"""What all that works on bare sockets needs."""
+
+import socket
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from lbconsul.proxy.sockets import address_text, close_with_reset, set_nodelay
+from tests.support.loopback import tcp_pair, was_reset
+
+
+class SocketTests(SynchronousTestCase):
+    """Small things."""
+
+    def test_close_with_reset(self) -> None:
+        """The peer sees a reset, and the socket is closed."""
+        ours, peer = tcp_pair()
+        with peer:
+            close_with_reset(ours)
+            self.assertEqual(ours.fileno(), -1)
+            self.assertTrue(was_reset(peer))
+
+    def test_close_of_a_kind_without_reset(self) -> None:
+        """A UNIX socket is just closed."""
+        ours, peer = socket.socketpair()
+        with peer:
+            close_with_reset(ours)
+            self.assertEqual(peer.recv(1), b"")
+
+    def test_nodelay(self) -> None:
+        """TCP sockets of either family send small pieces at once; others can only."""
+        for family in (socket.AF_INET, socket.AF_INET6):
+            with socket.socket(family) as sock:
+                set_nodelay(sock)
+                on = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+                self.assertTrue(on)
+        with socket.socket(socket.AF_UNIX) as sock:
+            set_nodelay(sock)
+
+    def test_address_text(self) -> None:
+        """Addresses read as people write them."""
+        self.assertEqual(address_text(("127.0.0.1", 80)), "127.0.0.1:80")
+        self.assertEqual(address_text(("::1", 80, 0, 0)), "[::1]:80")
+        self.assertEqual(address_text(""), "unix")
+        self.assertEqual(address_text(b"\0abstract"), "unix")

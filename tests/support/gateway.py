@@ -1,0 +1,197 @@
+"""A gateway as its users run it: a `twistd` process."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from tests.support.binaries import REPOSITORY
+
+#: How long it may take to start, to stop or to say something, in seconds.
+PATIENCE = 30.0
+
+TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
+
+
+class Stopped(NamedTuple):
+    """What a gateway says at its end."""
+
+    accepted: int
+    closed: int
+    leases: int
+
+
+class Gateway:
+    """``twistd -n lbconsul ARGUMENTS`` in `home`, where also its output goes.
+
+    `prefix` is a program that runs the rest of its command line, as a service
+    manager would; `pass_fds` are descriptors that it inherits.  As a context
+    manager it is ready, or with ``wait="listening"`` it just listens.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *arguments: str,
+        wait: str = "ready",
+        env: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+        pass_fds: Sequence[int] = (),
+    ) -> None:
+        self.home = home
+        self.arguments = arguments
+        self._wait = wait
+        self._environment = _environment(env or {})
+        self._prefix = prefix
+        self._pass_fds = pass_fds
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        try:
+            if self._wait == "listening":
+                self.wait_until_listening()
+            else:
+                self.wait_until_ready()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None and self._process is not None:
+            self.stop()
+        self.kill()
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Run it, which does not wait for it."""
+        plugin = ["-n", "--pidfile=", "lbconsul", *self.arguments]
+        with self._log_path.open("wb") as output:
+            self._process = subprocess.Popen(
+                [*self._prefix, *TWISTD, *plugin],
+                cwd=self.home,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=self._pass_fds,
+            )
+
+    def wait_until_listening(self) -> None:
+        """Return once it serves its mappings, whatever Consul says."""
+        self.wait_for(r"balancing ")
+
+    def wait_until_ready(self) -> None:
+        """Return once Consul has answered for each of its services."""
+        self.wait_until_listening()
+        # All mappings are told of before anything is read from Consul.
+        for service in {each[1] for each in self.find(r"balancing \S*:(\S+)$")}:
+            self.wait_for(rf"\] {re.escape(service)}(,.*)?: .*; \d+ in all$")
+
+    def wait_for(self, pattern: str, timeout: float = PATIENCE) -> re.Match[str]:
+        """The first place in its log that looks like `pattern`, once there is one."""
+        end = time.monotonic() + timeout
+        while True:
+            running = self._process is not None and self._process.poll() is None
+            found = self.find(pattern)
+            if found:
+                return found[0]
+            if not running or time.monotonic() > end:
+                state = "runs" if running else "has ended"
+                raise AssertionError(f"no {pattern!r} of a gateway that {state}")
+            time.sleep(0.02)
+
+    def find(self, pattern: str) -> list[re.Match[str]]:
+        """All places in its log that look like `pattern`; ^ and $ are of a line."""
+        return list(re.finditer(pattern, self.log(), re.MULTILINE))
+
+    def log(self) -> str:
+        """All that it has printed."""
+        if not self._log_path.exists():
+            return ""
+        return self._log_path.read_text(errors="replace")
+
+    def stop(self) -> Stopped:
+        """End it as a service manager would; it must end well, and say how."""
+        self.terminate()
+        return self.wait_until_gone()
+
+    def terminate(self) -> None:
+        """Ask it to end, and do not wait for that."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+
+    def wait_until_gone(self) -> Stopped:
+        """Wait until it has ended, which it must do by itself, with status 0."""
+        assert self._process is not None
+        status = self._process.wait(PATIENCE)
+        self._process = None
+        assert status == 0, f"it ended with {status}"
+        for bad in ("Traceback", "Unhandled", "#critical]", "#error]"):
+            assert bad not in self.log(), f"{bad} in its log"
+        last = r"stopped: (\d+) connections accepted, (\d+) closed just now, (\d+) lea"
+        (said,) = self.find(last)
+        return Stopped(*(int(number) for number in said.groups()))
+
+    def kill(self) -> None:
+        """End it as a crash would, if it runs."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(PATIENCE)
+            self._process = None
+
+    @property
+    def _log_path(self) -> Path:
+        return self.home / "gateway.log"
+
+
+#: Starts a gateway with these arguments and keywords, and waits until it is ready.
+StartGateway = Callable[..., Gateway]
+
+
+def run_to_its_end(
+    home: Path, *arguments: str, env: Mapping[str, str] | None = None
+) -> "subprocess.Popen[str]":
+    """Start one that is expected to end by itself, with its output in pipes."""
+    return subprocess.Popen(
+        [*TWISTD, "-n", "--pidfile=", "lbconsul", *arguments],
+        cwd=home,
+        env=_environment(env or {}),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def eventually(
+    condition: Callable[[], bool], what: str, timeout: float = PATIENCE
+) -> None:
+    """Return once `condition` holds; `what` says in words what was waited for."""
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end, f"not within {timeout:.0f} s: {what}"
+        time.sleep(0.02)
+
+
+def _environment(more: Mapping[str, str]) -> dict[str, str]:
+    """Ours without what speaks to Consul's tools, and with the repository's code."""
+    ours = {k: v for k, v in os.environ.items() if not k.startswith("CONSUL")}
+    return {**ours, "PYTHONPATH": str(REPOSITORY), **more}

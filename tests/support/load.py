@@ -1,0 +1,274 @@
+"""Load on a gateway, of which every single request is accounted for.
+
+usage: python -m tests.support.load ADDRESS CLIENTS PAUSE new|keep-alive
+
+Each request is sent once, never again, and is one of these in the end:
+
+* whole: a 200 came, all of it, and it answers this very request;
+* wrong: something came, all of it, and it is not that;
+* failed: no whole answer came, be it that connecting failed, that the
+  connection ended or was reset, or that `TIMEOUT` passed.
+
+A client that keeps its connection looks, before it sends a request, whether
+the other side has closed the connection since the last answer (a server may,
+between requests, and a killed one does).  If so the request goes out on a new
+connection and nothing has failed.  If the connection ends after the first byte
+of the request was sent, the request failed; `fresh` tells whether it was the
+first one on its connection.
+
+The clients are threads of a process of their own, so that what the test does
+meanwhile does not slow them down.  Times are those of `time.monotonic`, which
+on Linux all processes share.
+"""
+
+import json
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from tests.support.binaries import REPOSITORY
+
+#: How long one answer may take, in seconds.
+TIMEOUT = 20.0
+
+#: A port of 127.0.0.1, or host:port, or [host]:port, or the path of a UNIX socket.
+Address = int | str
+
+
+class Broken(OSError):
+    """The connection ended before the answer did, or it is no HTTP."""
+
+
+class Visitor:
+    """A client that keeps its one connection and sends every request once."""
+
+    def __init__(self, address: Address, timeout: float = TIMEOUT) -> None:
+        self._address = address
+        self._timeout = timeout
+        self._sock: socket.socket | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.leave()
+
+    def ask(self, path: str = "/") -> str:
+        """The body of the answer; a status other than 200 comes before it."""
+        if self._sock is None:
+            self._sock = connect(self._address, self._timeout)
+        try:
+            self._sock.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+            status, closing, body = _read_answer(self._sock)
+        except OSError:
+            self.leave()
+            raise
+        if closing:
+            self.leave()
+        return body if status == "200" else f"{status} {body}"
+
+    def has_connection(self) -> bool:
+        """Whether there is a connection, and the other side has not closed it."""
+        if self._sock is not None and select.select([self._sock], [], [], 0)[0]:
+            self.leave()
+        return self._sock is not None
+
+    def leave(self) -> None:
+        """Close the connection, if there is one."""
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+
+
+def connect(address: Address, timeout: float = TIMEOUT) -> socket.socket:
+    """A connected socket."""
+    if isinstance(address, str) and address.startswith("/"):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(timeout)
+        sock.connect(address)
+        return sock
+    host, _, port = str(address).rpartition(":")
+    place = (host.strip("[]") or "127.0.0.1", int(port))
+    sock = socket.create_connection(place, timeout)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def _read_answer(sock: socket.socket) -> tuple[str, bool, str]:
+    """Status, whether the server closes behind it, and the body."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += _more(sock)
+    head, _, body = received.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines)
+    while len(body) < int(headers["content-length"]):
+        body += _more(sock)
+    return first.split()[1], headers.get("connection") == "close", body.decode()
+
+
+def _more(sock: socket.socket) -> bytes:
+    data = sock.recv(65536)
+    if not data:
+        raise Broken("the connection ended before the answer did")
+    return data
+
+
+class Request(NamedTuple):
+    """What became of one request."""
+
+    #: When the client set out to send it, and when it was over.
+    begun: float
+    over: float
+    #: Who answered; of a failed one, who had answered on this connection before.
+    server: str
+    #: What went wrong, if something did: failed or wrong, and how.
+    trouble: str
+    #: Whether its connection was made for it.
+    fresh: bool
+
+    @property
+    def failed(self) -> bool:
+        """Whether no whole answer came."""
+        return self.trouble.startswith("failed")
+
+    @property
+    def wrong(self) -> bool:
+        """Whether something else than the answer came."""
+        return self.trouble.startswith("wrong")
+
+
+class Outcome(list[Request]):
+    """All requests of a load, in the order in which they were over."""
+
+    def failed(self) -> list[Request]:
+        """Those without a whole answer."""
+        return [each for each in self if each.failed]
+
+    def wrong(self) -> list[Request]:
+        """Those with an answer that is not theirs."""
+        return [each for each in self if each.wrong]
+
+    def begun_after(self, when: float) -> "Outcome":
+        """Those that clients set out to send after `when`."""
+        return Outcome(each for each in self if each.begun > when)
+
+    def servers(self) -> Counter[str]:
+        """How many each server answered."""
+        return Counter(each.server for each in self if not each.trouble)
+
+
+class Load:
+    """Clients that ask without end until `stop`, or until the `with` ends."""
+
+    def __init__(
+        self,
+        address: Address,
+        clients: int = 6,
+        pause: float = 0.005,
+        *,
+        keep_alive: bool = False,
+    ) -> None:
+        mode = "keep-alive" if keep_alive else "new"
+        command = [sys.executable, "-S", "-E", "-m", "tests.support.load"]
+        self._command = [*command, str(address), str(clients), str(pause), mode]
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            self._command,
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "going\n"
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+
+    def stop(self) -> Outcome:
+        """Let the clients finish what they are at, and hear what became of it all."""
+        said, _ = self._process.communicate("", timeout=TIMEOUT + 10)
+        assert self._process.returncode == 0
+        return Outcome(Request(*each) for each in json.loads(said))
+
+
+class _Clients:
+    """The threads of the load's own process."""
+
+    def __init__(self, address: Address, pause: float, keep_alive: bool) -> None:
+        self._address = address
+        self._pause = pause
+        self._keep_alive = keep_alive
+        self._over = threading.Event()
+        self.requests: list[Request] = []
+        self.first = threading.Event()
+
+    def run(self, clients: int) -> None:
+        """Until the standard input ends."""
+        threads = [
+            threading.Thread(target=self._ask_on, args=(number,), daemon=True)
+            for number in range(clients)
+        ]
+        for each in threads:
+            each.start()
+        self.first.wait()
+        print("going", flush=True)
+        sys.stdin.read()
+        self._over.set()
+        for each in threads:
+            each.join()
+
+    def _ask_on(self, number: int) -> None:
+        visitor = Visitor(self._address)
+        count, before = 0, ""
+        while not self._over.is_set():
+            count += 1
+            request = _one_request(visitor, f"{number}-{count}", before)
+            self.requests.append(request)
+            before = request.server
+            self.first.set()
+            if not self._keep_alive:
+                visitor.leave()
+            time.sleep(self._pause)
+        visitor.leave()
+
+
+def _one_request(visitor: Visitor, token: str, before: str) -> Request:
+    begun = time.monotonic()
+    fresh = not visitor.has_connection()
+    server, trouble = "" if fresh else before, ""
+    try:
+        answer = visitor.ask(f"/?{token}")
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        trouble = f"failed: {type(error).__name__} {error}"
+    else:
+        server, _, echoed = answer.rstrip("\n").partition(" ")
+        trouble = "" if echoed == token else f"wrong: {answer!r} for {token}"
+    return Request(begun, time.monotonic(), server, trouble, fresh)
+
+
+def main(address: str, clients: str, pause: str, mode: str) -> None:
+    """Ask until the standard input ends, then print what became of the requests."""
+    load = _Clients(address, float(pause), mode == "keep-alive")
+    load.run(int(clients))
+    json.dump(load.requests, sys.stdout)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,131 @@
+"""Sockets on loopback, and what can be done to them."""
+
+import os
+import resource
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+#: The longest that anything on loopback may take, in seconds.
+PATIENCE = 20.0
+
+Address = tuple[str, int]
+
+
+def listening(backlog: int = 1024, host: str = "127.0.0.1") -> socket.socket:
+    """A server's socket; what it accepts must come within `PATIENCE`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    server = socket.create_server((host, 0), family=family, backlog=backlog)
+    server.settimeout(PATIENCE)
+    return server
+
+
+def connect(address: object) -> socket.socket:
+    """A client of a TCP or a UNIX address, whose operations take their time."""
+    if isinstance(address, str):
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(PATIENCE)
+        client.connect(address)
+        return client
+    assert isinstance(address, tuple)
+    return socket.create_connection(address[:2], PATIENCE)
+
+
+def accept(server: socket.socket) -> socket.socket:
+    """The next client of a server."""
+    sock, _ = server.accept()
+    sock.settimeout(PATIENCE)
+    return sock
+
+
+def tcp_pair() -> tuple[socket.socket, socket.socket]:
+    """Both ends of a TCP connection: ours, which does not block, and the peer's."""
+    with listening() as server:
+        peer = connect(server.getsockname())
+        ours = accept(server)
+    ours.setblocking(False)
+    return ours, peer
+
+
+def reset(sock: socket.socket) -> None:
+    """Close it so that the peer sees a reset."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def was_reset(sock: socket.socket) -> bool:
+    """Whether the peer's next word is a reset; false if it is anything else."""
+    try:
+        sock.recv(1)
+    except ConnectionResetError:
+        return True
+    return False
+
+
+def receive(sock: socket.socket, size: int) -> bytes:
+    """So many bytes, or fewer if the peer says no more."""
+    chunks = bytearray()
+    while len(chunks) < size and (chunk := sock.recv(size - len(chunks))):
+        chunks += chunk
+    return bytes(chunks)
+
+
+def receive_all(sock: socket.socket) -> bytes:
+    """Everything until the peer has said all."""
+    chunks = bytearray()
+    while chunk := sock.recv(1 << 20):
+        chunks += chunk
+    return bytes(chunks)
+
+
+def stuff(sock: socket.socket, limit: int = 1 << 30) -> int:
+    """Send zeros until the kernel takes no more; how many it took."""
+    sock.setblocking(False)
+    sent = 0
+    with suppress(BlockingIOError):
+        while sent < limit:
+            sent += sock.send(bytes(min(65536, limit - sent)))
+    sock.settimeout(PATIENCE)
+    return sent
+
+
+@contextmanager
+def refusing() -> Iterator[int]:
+    """A port that refuses, and that nobody else gets meanwhile."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]
+
+
+@contextmanager
+def full_queue() -> Iterator[socket.socket]:
+    """A server that accepts nobody, whose queue is full: it does not answer."""
+    with ExitStack() as held, socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(4):
+            filling = held.enter_context(socket.socket())
+            filling.setblocking(False)
+            filling.connect_ex(server.getsockname())
+        yield server
+
+
+@contextmanager
+def blackhole() -> Iterator[int]:
+    """A port that does not answer."""
+    with full_queue() as server:
+        yield server.getsockname()[1]
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """Nobody in this process can open anything."""
+    free = os.dup(0)
+    os.close(free)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -1,0 +1,136 @@
+"""A proxy in a process of its own, to be measured from outside.
+
+usage: python -m tests.support.proxy_process UPSTREAM_PORT DESCRIPTORS
+
+It prints its port, and ends with its input; at the end it prints how many
+connections it accepted, how many are open, and how many leases.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.stdio import StandardIO
+from twisted.internet.task import deferLater, react
+from twisted.logger import globalLogBeginner, textFileLogObserver
+from twisted.python.failure import Failure
+
+from lbconsul.proxy.factory import ProxyFactory
+from lbconsul.proxy.listener import Listener
+from tests.support import loopback
+from tests.support.binaries import REPOSITORY
+from tests.support.running_proxy import MAPPING
+from tests.support.upstreams import WEB, instance, registry_of
+
+
+class Summary(NamedTuple):
+    """What a proxy process says at its end, and its log."""
+
+    accepted: int
+    open: int
+    leases: int
+    log: str
+
+
+class ProxyProcess:
+    """A proxy whose one upstream listens on a port of loopback."""
+
+    def __init__(self, upstream_port: int, descriptors: int = 1024) -> None:
+        module = ["-m", "tests.support.proxy_process"]
+        arguments = [str(upstream_port), str(descriptors)]
+        self._command = [sys.executable, *module, *arguments]
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            self._command,
+            cwd=REPOSITORY,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        self.address = ("127.0.0.1", int(self._process.stdout.readline()))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+
+    def stop(self) -> Summary:
+        """End it; it must end well."""
+        said, log = self._process.communicate("", timeout=loopback.PATIENCE)
+        assert self._process.returncode == 0, log
+        assert "Traceback" not in log, log
+        accepted, open_, leases = json.loads(said)
+        return Summary(accepted, open_, leases, log)
+
+    def cpu(self) -> float:
+        """The processor time that it has used, in seconds."""
+        fields = self._proc("stat").rpartition(")")[2].split()
+        return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self) -> int:
+        """The memory that it holds, in bytes."""
+        return int(self._proc("statm").split()[1]) * resource.getpagesize()
+
+    def descriptors(self) -> int:
+        """How many descriptors it has open."""
+        return len(os.listdir(f"/proc/{self._process.pid}/fd"))
+
+    def _proc(self, name: str) -> str:
+        with open(f"/proc/{self._process.pid}/{name}") as file:
+            return file.read()
+
+
+class _UntilItsEnd(Protocol):
+    """Reads its input and notes the end."""
+
+    def __init__(self, ended: Deferred[None]) -> None:
+        self._ended = ended
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._ended.callback(None)
+
+
+async def serve(reactor: Any, upstream_port: int) -> None:
+    """Run the proxy until the standard input ends."""
+    registry = registry_of(instance("a", upstream_port))
+    factory = ProxyFactory(reactor, reactor, registry, WEB, MAPPING)
+    listener = Listener(reactor, reactor, factory)
+    factory.ended = listener.connection_ended
+    listener.startService()
+    assert isinstance(listener.address, tuple)
+    ended: Deferred[None] = Deferred()
+    StandardIO(_UntilItsEnd(ended), reactor=reactor)
+    await deferLater(reactor, 0)  # the reactor has opened what it needs by then
+    print(listener.address[1], flush=True)
+    await ended
+    listener.stopService()
+    print(json.dumps([factory.accepted, factory.open, registry.open_connections()]))
+    factory.close_connections()
+
+
+def main(upstream_port: str, descriptors: str) -> None:
+    """Serve with no more than so many descriptors."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (int(descriptors), int(descriptors)))
+    observer = textFileLogObserver(sys.stderr)
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+    react(lambda reactor: Deferred.fromCoroutine(serve(reactor, int(upstream_port))))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,164 @@
+"""A proxy that runs: its reactor turns in a thread, and the test plays the rest."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar
+
+from attrs import evolve
+from twisted.internet.defer import Deferred
+from twisted.internet.epollreactor import EPollReactor
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from lbconsul.balance.instance import Instance
+from lbconsul.config.model import Mapping, TCPListen
+from lbconsul.proxy.factory import ProxyFactory
+from lbconsul.proxy.listener import Listener
+from tests.support import loopback
+from tests.support.upstreams import WEB, opens, registry_of
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MAPPING = Mapping("web", TCPListen("127.0.0.1", 0))
+
+
+@implementer(ILogObserver)
+class _Tracebacks:
+    """Collects what the log has tracebacks of."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def __call__(self, event: LogEvent) -> None:
+        if "log_failure" in event:
+            trace = event["log_failure"].getTraceback()
+            self.found.append(f"{formatEvent(event)}\n{trace}")
+
+
+class ReactorThread:
+    """A reactor of its own in a thread of its own.
+
+    Leaving it as a context manager fails if anything in the log has a traceback.
+    """
+
+    def __init__(self) -> None:
+        self._observer = _Tracebacks()
+        self.reactor = EPollReactor()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        globalLogPublisher.addObserver(self._observer)
+        self._thread.start()
+        self.call(lambda: None)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.call(self.reactor.stop)
+        self._thread.join(loopback.PATIENCE)
+        globalLogPublisher.removeObserver(self._observer)
+        assert not self._thread.is_alive()
+        self.reactor.waker.connectionLost(None)
+        self.reactor._poller.close()
+        found = self._observer.found
+        assert kind is not None or not found, "\n".join(found)
+
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What a function returns that is called between two turns."""
+        outcome: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                outcome.set_result(function(*args, **kwargs))
+            except BaseException as error:
+                outcome.set_exception(error)
+
+        self.reactor.callFromThread(run)
+        return outcome.result(loopback.PATIENCE)
+
+    def outcome(self, function: Callable[[], Deferred[T]]) -> T:
+        """What the Deferred of a function comes to, which is called likewise."""
+        outcome: Future[T] = Future()
+
+        def failed(failure: Failure) -> None:
+            outcome.set_exception(failure.value)
+
+        def run() -> None:
+            function().addCallbacks(outcome.set_result, failed)
+
+        self.call(run)
+        return outcome.result(loopback.PATIENCE)
+
+    def _run(self) -> None:
+        self.reactor.run(installSignalHandlers=False)
+
+
+class RunningProxy(ReactorThread):
+    """A mapping of the service web, over these instances."""
+
+    def __init__(self, *instances: Instance, **options: Any) -> None:
+        super().__init__()
+        self.registry = registry_of(*instances)
+        self.factory = ProxyFactory(
+            self.reactor, self.reactor, self.registry, WEB, evolve(MAPPING, **options)
+        )
+        self._listener = Listener(self.reactor, self.reactor, self.factory)
+        self.factory.ended = self._listener.connection_ended
+        self._clients = ExitStack()
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self.call(self._listener.startService)
+        self.address = self._listener.address
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._clients.close()
+        self.call(self._listener.stopService)
+        self.call(self.factory.close_connections)
+        assert self.call(self.registry.open_connections) == 0
+        super().__exit__(kind, error, trace)
+
+    def connect(self) -> socket.socket:
+        """A client."""
+        return self._clients.enter_context(loopback.connect(self.address))
+
+    def open(self) -> int:
+        """Connections that are not over."""
+        return self.call(lambda: self.factory.open)
+
+    def opens(self) -> dict[str, int]:
+        """The open connections of each upstream, by service id."""
+        return self.call(opens, self.registry)
+
+    def wait_until_open(self, count: int) -> None:
+        """Return once so many connections are open, and no more in the queue."""
+        eventually(lambda: self.open() == count, f"{count} open connections")
+
+
+def eventually(
+    condition: Callable[[], object], what: str, patience: float = loopback.PATIENCE
+) -> float:
+    """Wait until `condition` holds; how long that took, in seconds."""
+    begin = time.monotonic()
+    while not condition():
+        waited = time.monotonic() - begin
+        assert waited < patience, f"not after {waited:.0f} s: {what}"
+        time.sleep(0.005)
+    return time.monotonic() - begin

@@ -1,0 +1,379 @@
+"""A whole gateway in a reactor of its own; what Consul would say, the test says."""
+
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.logger import capturedLogs, formatEvent
+from zope.interface.verify import verifyObject
+
+from lbconsul.balance.instance import Instance
+from lbconsul.balance.selection import Question
+from lbconsul.config.build import build, configure
+from lbconsul.config.model import Mapping
+from lbconsul.config.sources import Source, from_command_line
+from lbconsul.consul.watch import Watch
+from lbconsul.errors import CannotListen, ConfigError
+from lbconsul.service import Gateway, balancer
+from tests.support.loopback import accept, connect, listening, receive, refusing
+from tests.support.ports import free_ports
+from tests.support.running_proxy import ReactorThread, eventually
+from tests.support.upstreams import instance
+
+WEB = Question("web")
+
+
+@pytest.fixture
+def held() -> Iterator[ExitStack]:
+    """Closes at the end of a test what it put into it."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def running() -> Iterator[ReactorThread]:
+    """A reactor."""
+    with ReactorThread() as reactor:
+        yield reactor
+
+
+@pytest.fixture
+def no_consul() -> Iterator[str]:
+    """Where Consul is not: what the registry knows is what the test fills in."""
+    with refusing() as port:
+        yield f"127.0.0.1:{port}"
+
+
+class Started:
+    """A gateway that runs, until it is left."""
+
+    def __init__(self, running: ReactorThread, gateway: Gateway) -> None:
+        self.running = running
+        self.gateway = gateway
+
+    def __enter__(self) -> Gateway:
+        self.running.call(self.gateway.privilegedStartService)
+        self.running.call(self.gateway.startService)
+        return self.gateway
+
+    def __exit__(self, *_: object) -> None:
+        if self.gateway.running:
+            self.stop()
+
+    def stop(self) -> None:
+        """Stop it, and wait until that is done."""
+        self.running.outcome(self.gateway.stopService)
+
+
+def serve(running: ReactorThread, gateway: Gateway, *instances: Instance) -> None:
+    """Let Consul say that these are the instances of web."""
+    running.call(gateway.registry.replace, WEB, instances)
+
+
+def of(server: socket.socket, name: str = "a") -> Instance:
+    """The instance that listens on a socket."""
+    return instance(name, server.getsockname()[1])
+
+
+def local(port: int) -> tuple[str, int]:
+    """A port of loopback."""
+    return "127.0.0.1", port
+
+
+def texts(events: Sequence[dict[str, Any]]) -> list[str]:
+    """Lines of log."""
+    return [formatEvent(event) for event in events]
+
+
+def assert_passes(client: socket.socket, upstream: socket.socket) -> None:
+    """What either says reaches the other."""
+    client.sendall(b"question")
+    assert receive(upstream, 8) == b"question"
+    upstream.sendall(b"answer")
+    assert receive(client, 6) == b"answer"
+
+
+class TestMakeup:
+    """What a gateway is made of."""
+
+    def test_interface(self, running: ReactorThread) -> None:
+        """It is a service like any other of Twisted's."""
+        gateway = balancer(running.reactor, configure([], ["8080:web"]))
+        assert verifyObject(IService, gateway)
+
+    def test_watches(self, running: ReactorThread) -> None:
+        """Mappings that ask Consul the same share one watch."""
+        mappings = [
+            "8080:web",
+            "8081:web,tag=v2,policy=p2c",
+            "8082:web,dc=dc2",
+            "8083:mail",
+        ]
+        gateway = balancer(running.reactor, configure([], mappings))
+        gateway.proxy_factory(Mapping("mail", health=frozenset({"passing"})))
+        questions = [each.question for each in gateway if isinstance(each, Watch)]
+        assert sorted(map(str, questions)) == ["mail", "web", "web,dc=dc2"]
+
+    def test_unreadable_token(self, running: ReactorThread) -> None:
+        """A token file that cannot be read is found out before anything starts."""
+        config = configure([], ["8080:web"], token_file="/nowhere/token")
+        with pytest.raises(ConfigError, match="/nowhere/token"):
+            balancer(running.reactor, config)
+
+
+class TestBinding:
+    """Listening sockets before the start."""
+
+    def test_all(self, running: ReactorThread, no_consul: str) -> None:
+        """Every port is open once they are bound, and bound again that changes none."""
+        ports = free_ports(2)
+        config = configure([no_consul], [f"127.0.0.1:{port}:web" for port in ports])
+        gateway = balancer(running.reactor, config)
+        running.call(gateway.bind)
+        running.call(gateway.bind)
+        clients = [connect(local(port)) for port in ports]
+        with Started(running, gateway):
+            for client in clients:
+                assert client.recv(1) == b""
+                client.close()
+
+    @pytest.mark.parametrize("dev", [False, True])
+    def test_none(self, running: ReactorThread, *, dev: bool) -> None:
+        """If one of them is not to be had, none is left open."""
+        free, other, consul = free_ports(3)
+        with listening() as taken:
+            busy = taken.getsockname()[1]
+            ports = [free, busy, other]
+            source = from_command_line(
+                {},
+                [f"127.0.0.1:{consul}"],
+                [f"127.0.0.1:{port}:web" for port in ports],
+            )
+            gateway = balancer(
+                running.reactor, build(Source(), Source(), source, dev=dev)
+            )
+            with pytest.raises(CannotListen, match=f"127.0.0.1:{busy}:web"):
+                running.call(gateway.bind)
+        for port in (free, other, consul):
+            eventually(lambda port=port: is_free(port), f"{port} is free")  # type: ignore[misc]
+        running.call(gateway.bind)
+        with Started(running, gateway):
+            connect(local(busy)).close()
+
+    def test_inherited(
+        self, running: ReactorThread, no_consul: str, held: ExitStack
+    ) -> None:
+        """Sockets that systemd passed in are found by their name."""
+        passed, server = (held.enter_context(listening()) for _ in range(2))
+        config = configure([no_consul], ["systemd:front:web"])
+        gateway = balancer(
+            running.reactor, config, inherited={"front": passed.fileno()}
+        )
+        with Started(running, gateway):
+            serve(running, gateway, of(server))
+            with connect(passed.getsockname()) as client, accept(server) as upstream:
+                assert_passes(client, upstream)
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on it."""
+    try:
+        socket.create_server(local(port)).close()
+    except OSError:
+        return False
+    return True
+
+
+class TestServing:
+    """From a port to the instances of its service."""
+
+    def test_what_consul_says_counts(
+        self, running: ReactorThread, no_consul: str, held: ExitStack
+    ) -> None:
+        """A client gets an instance as soon as there is one, and the new ones then."""
+        [port] = free_ports(1)
+        one, other = (held.enter_context(listening()) for _ in range(2))
+        config = configure([no_consul], [f"127.0.0.1:{port}:web"])
+        with Started(running, balancer(running.reactor, config)) as gateway:
+            assert connect(local(port)).recv(1) == b""
+            for server in (one, other):
+                serve(running, gateway, of(server, str(server.fileno())))
+                with connect(local(port)) as client, accept(server) as upstream:
+                    assert_passes(client, upstream)
+
+    def test_mappings_share_their_counts(
+        self, running: ReactorThread, no_consul: str, held: ExitStack
+    ) -> None:
+        """Two ports of one service are balanced as one."""
+        ports = free_ports(2)
+        servers = [held.enter_context(listening()) for _ in range(2)]
+        config = configure([no_consul], [f"127.0.0.1:{port}:web" for port in ports])
+        with Started(running, balancer(running.reactor, config)) as gateway:
+            serve(running, gateway, *(of(each, str(each.fileno())) for each in servers))
+            for port in ports * 5:
+                held.enter_context(connect(local(port)))
+            upstreams = [
+                held.enter_context(accept(server))
+                for server in servers
+                for _ in range(5)
+            ]
+            assert len(upstreams) == 10
+            assert running.call(gateway.registry.open_connections) == 10
+
+    def test_limit(
+        self, running: ReactorThread, no_consul: str, held: ExitStack
+    ) -> None:
+        """Where only one connection is allowed, the next follows on its end."""
+        [port] = free_ports(1)
+        server = held.enter_context(listening())
+        mapping = f"127.0.0.1:{port}:web,max-connections=1"
+        gateway = balancer(running.reactor, configure([no_consul], [mapping]))
+        with Started(running, gateway):
+            serve(running, gateway, of(server))
+            for client in [connect(local(port)) for _ in range(5)]:
+                with accept(server) as upstream, client:
+                    assert running.call(gateway.registry.open_connections) == 1
+                    assert_passes(client, upstream)
+
+    @pytest.mark.parametrize("log", ["on", "off"])
+    def test_connection_log(
+        self, running: ReactorThread, no_consul: str, log: str
+    ) -> None:
+        """One can have a line of log for each connection, or none."""
+        [port] = free_ports(1)
+        mapping = f"127.0.0.1:{port}:web"
+        config = configure([no_consul], [mapping], connection_log=log)
+        with (
+            capturedLogs() as events,
+            Started(running, balancer(running.reactor, config)),
+        ):
+            assert connect(local(port)).recv(1) == b""
+        lines = [text for text in texts(events) if text.endswith(" SC")]
+        assert len(lines) == (log == "on")
+
+    def test_dev(self, running: ReactorThread) -> None:
+        """With --dev the catalog and its web servers are there by themselves."""
+        port, consul = free_ports(2)
+        source = from_command_line(
+            {}, [f"127.0.0.1:{consul}"], [f"127.0.0.1:{port}:web"]
+        )
+        config = build(Source(), Source(), source, dev=True)
+        with Started(running, balancer(running.reactor, config)) as gateway:
+            eventually(
+                lambda: running.call(gateway.registry.answered, WEB), "an answer"
+            )
+            with connect(local(port)) as client:
+                client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                assert receive(client, 12).endswith(b" 200")
+
+
+class TestOwnEndpoint:
+    """A mapping that somebody else listens for."""
+
+    @pytest.mark.parametrize("early", [True, False])
+    def test_endpoint(
+        self,
+        running: ReactorThread,
+        no_consul: str,
+        held: ExitStack,
+        *,
+        early: bool,
+    ) -> None:
+        """An endpoint of one's own serves, whether it was there at the start or not."""
+        server = held.enter_context(listening())
+        [port] = free_ports(1)
+        config = configure([no_consul], [f"127.0.0.1:{port}:other"])
+        gateway = balancer(running.reactor, config)
+        started = Started(running, gateway)
+        if not early:
+            held.enter_context(started)
+        factory = running.call(gateway.proxy_factory, Mapping("web"))
+        assert str(factory.mapping) == "web"
+        endpoint = TCP4ServerEndpoint(running.reactor, 0, interface="127.0.0.1")
+        listener = running.outcome(lambda: endpoint.listen(factory))
+        if early:
+            held.enter_context(started)
+        assert {each.name for each in gateway if not each.running} == set()
+        serve(running, gateway, of(server))
+        with (
+            connect(local(listener.getHost().port)) as client,
+            accept(server) as upstream,
+        ):
+            assert_passes(client, upstream)
+            started.stop()
+            assert client.recv(1) == upstream.recv(1) == b""
+        running.call(listener.stopListening)
+
+
+class Slow(Service):
+    """A service that is stopped when it is told that it is."""
+
+    def __init__(self) -> None:
+        self.stopped: Deferred[None] = Deferred()
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        return self.stopped
+
+
+class TestStop:
+    """The end."""
+
+    def test_said(self, running: ReactorThread, no_consul: str) -> None:
+        """A gateway says what it balances when it starts, and at its end how it was."""
+        ports = free_ports(2)
+        mappings = [f"127.0.0.1:{port}:web" for port in ports]
+        gateway = balancer(running.reactor, configure([no_consul], mappings))
+        with (
+            listening() as server,
+            capturedLogs() as events,
+            Started(running, gateway),
+        ):
+            serve(running, gateway, of(server))
+            with (
+                connect(local(ports[0])) as one,
+                accept(server),
+                connect(local(ports[1])) as other,
+                accept(server),
+            ):
+                running.outcome(gateway.stopService)
+                assert one.recv(1) == other.recv(1) == b""
+        said = [text for text in texts(events) if text.startswith(("bal", "stop"))]
+        assert said == [
+            f"balancing {mappings[0]}",
+            f"balancing {mappings[1]}",
+            "stopped: 2 connections accepted, 2 closed just now, 0 leases left",
+        ]
+
+    def test_order(
+        self, running: ReactorThread, no_consul: str, held: ExitStack
+    ) -> None:
+        """
+        New clients are refused first; those that are being served go on until
+        everything else has stopped.
+        """
+        [port] = free_ports(1)
+        server = held.enter_context(listening())
+        config = configure([no_consul], [f"127.0.0.1:{port}:web"])
+        gateway = balancer(running.reactor, config)
+        slow = Slow()
+        slow.setServiceParent(gateway)
+        with Started(running, gateway):
+            serve(running, gateway, of(server))
+            client = held.enter_context(connect(local(port)))
+            upstream = held.enter_context(accept(server))
+            stopping = running.call(gateway.stopService)
+            with pytest.raises(ConnectionRefusedError):
+                connect(local(port))
+            ended: list[object] = []
+            running.call(stopping.addCallback, ended.append)
+            assert ended == []
+            assert_passes(client, upstream)
+            running.call(slow.stopped.callback, None)
+            assert client.recv(1) == upstream.recv(1) == b""
+            assert len(ended) == 1
