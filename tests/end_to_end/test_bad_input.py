@@ -1,0 +1,135 @@
+"""Whatever is wrong is said in one line, and nothing is left behind."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support.gateway import PATIENCE, run_to_its_end
+from tests.support.ports import free_ports
+
+#: What is given, and what the line about it names.  In braces: {port} is free,
+#: {taken} is not, {socket} is a UNIX socket that somebody listens on, {files}
+#: is a directory with the files of `FILES`.
+BAD = {
+    "unknown option": ("--polciy p2c --map {port}:web", ["polciy"]),
+    "unknown mapping option": (
+        "--map {port}:web,polciy=p2c",
+        ["{port}:web", "polciy", "did you mean 'policy'?"],
+    ),
+    "port out of range": ("--map 70000:web", ["--map 70000:web", "1 to 65535"]),
+    "port twice": (
+        "--map {port}:web --map 127.0.0.1:{port}:graphite",
+        ["{port}:web", "127.0.0.1:{port}:graphite", "taken"],
+    ),
+    "no mapping": ("--consul 127.0.0.1:8500", ["nothing to balance", "--map"]),
+    "Consul's port": (
+        "--consul consul:http --map {port}:web",
+        ["--consul consul:http", "1 to 65535"],
+    ),
+    "broken TOML": ("--config {files}/broken.toml", ["broken.toml", "line 3"]),
+    "no token file": (
+        "--token-file {files}/none --map {port}:web",
+        ["--token-file {files}/none", "No such file"],
+    ),
+    "CA file without PEM": (
+        "--ca-file {files}/broken.toml --map {port}:web",
+        ["--ca-file {files}/broken.toml", "PEM"],
+    ),
+    "unknown policy": (
+        "--policy fastest --map {port}:web",
+        ["--policy fastest", "leastconn, p2c, random, roundrobin"],
+    ),
+    "duration without unit": (
+        "--map {port}:web,idle-timeout=5",
+        ["idle-timeout=5", "unit"],
+    ),
+    "port in use": (
+        "--map {port}:web --map 127.0.0.1:{taken}:graphite",
+        ["127.0.0.1:{taken}", "--map 127.0.0.1:{taken}:graphite", "in use"],
+    ),
+    "address of another host": (
+        "--map 203.0.113.1:{port}:web",
+        ["203.0.113.1:{port}", "assign requested address"],
+    ),
+    "UNIX path in use": ("--map unix:{socket}:web", ["unix:{socket}:web", "in use"]),
+    "systemd passed nothing": (
+        "--map systemd:front:web",
+        ["systemd:front:web", "systemd passed no socket", "none"],
+    ),
+    "dev on a public address": (
+        "--dev --consul 192.0.2.1:8500 --map {port}:web",
+        ["192.0.2.1:8500", "127.0.0.1"],
+    ),
+    "dev catalog's port in use": (
+        "--dev --consul 127.0.0.1:{taken} --map {port}:web",
+        ["127.0.0.1:{taken}", "--dev", "in use"],
+    ),
+}
+
+FILES = {"broken.toml": '# mappings\nconsul = "consul:8500"\npolicy = random\n'}
+
+Said = tuple[int, str, str]
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, object]]:
+    """What stands in the braces."""
+    with ExitStack() as stack:
+        taken = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        unix = stack.enter_context(socket.socket(socket.AF_UNIX))
+        files = tmp_path_factory.mktemp("files")
+        unix.bind(str(files / "taken.sock"))
+        unix.listen()
+        for name, text in FILES.items():
+            (files / name).write_text(text)
+        ports = {"port": free_ports(1)[0], "taken": taken.getsockname()[1]}
+        yield {**ports, "socket": files / "taken.sock", "files": files}
+
+
+@pytest.fixture(scope="module")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A directory for each case."""
+    return {case: tmp_path_factory.mktemp("bad") for case in BAD}
+
+
+@pytest.fixture(scope="module")
+def said(words: dict[str, object], homes: dict[str, Path]) -> dict[str, Said]:
+    """Exit status, standard output and standard error of each, run side by side.
+
+    Before its own mappings, if it has any, each has a good one of a UNIX socket.
+    """
+    running = {}
+    for case, (given, _) in BAD.items():
+        good = f"--map unix:{homes[case]}/good.sock:web " if "--map" in given else ""
+        arguments = (good + given.format(**words)).split()
+        running[case] = run_to_its_end(homes[case], *arguments)
+    said = {}
+    for case, process in running.items():
+        try:
+            output, errors = process.communicate(timeout=PATIENCE)
+        finally:
+            process.kill()
+        said[case] = process.returncode, output, errors
+    return said
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input(
+    case: str,
+    words: dict[str, object],
+    homes: dict[str, Path],
+    said: dict[str, Said],
+) -> None:
+    """One line tells what is wrong, the status is 1, and no socket was left bound."""
+    status, output, errors = said[case]
+    assert errors.startswith("lbconsul: ")
+    assert errors.endswith("\n")
+    assert errors.count("\n") == 1, errors
+    for named in BAD[case][1]:
+        assert named.format(**words) in errors
+    assert status == 1
+    assert output == ""
+    assert list(homes[case].iterdir()) == []

@@ -1,0 +1,54 @@
+"""Consul crashes and comes back under load."""
+
+import time
+
+import pytest
+
+from tests.end_to_end.registrar import Registrar
+from tests.support.consul_agent import ConsulAgent
+from tests.support.gateway import StartGateway, eventually
+from tests.support.load import Load
+from tests.support.ports import free_ports
+from tests.support.web_server import WebServer
+
+pytestmark = pytest.mark.consul
+
+#: How long Consul stays away, in seconds: enough for several tries to reach it.
+AWAY = 3.0
+
+
+def test_consul_crash(
+    consul_binary: str, servers: list[WebServer], gateway: StartGateway, service: str
+) -> None:
+    """While Consul is dead nobody notices; once it is back its changes are seen.
+
+    Consul is killed with kill -9 and started again with its data.  Clients that
+    keep their connection and clients that do not ask all the time.
+    """
+    (port,) = free_ports(1)
+    with ConsulAgent(consul_binary, persistent=True) as agent:
+        registrar = Registrar(agent)
+        for server in servers[:2]:
+            registrar.add(service, server)
+        place = f"127.0.0.1:{agent.port}"
+        started = gateway("--consul", place, f"--map={port}:{service}")
+        with Load(port, 4) as new, Load(port, 4, keep_alive=True) as kept:
+            time.sleep(0.5)
+            agent.kill()
+            started.wait_for(rf"{service}: no answer .*; the last good one stays in us")
+            time.sleep(AWAY)
+            agent.restart()
+            started.wait_for(rf"{service}: Consul answers again")
+            registrar.add(service, servers[2])
+            started.wait_for(rf"{service}: 1 joined \({service}-carl@.*; 3 in all$")
+            registrar.remove(f"{service}-anna")
+            started.wait_for(rf"{service}: 1 left \({service}-anna@")
+            changed = time.monotonic()
+            eventually(lambda: time.monotonic() > changed + 0.5, "some more load")
+            outcomes = [new.stop(), kept.stop()]
+        for outcome in outcomes:
+            assert len(outcome) > 500
+            assert outcome.failed() == []
+            assert outcome.wrong() == []
+        last = outcomes[0].begun_after(changed).servers()
+        assert sorted(last) == ["bert", "carl"]

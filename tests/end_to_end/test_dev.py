@@ -1,0 +1,80 @@
+"""Trying things out with --dev, with no Consul anywhere."""
+
+import shlex
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.end_to_end.visits import eventually_shared, held, name_in
+from tests.support.gateway import Gateway, StartGateway
+from tests.support.http_api import ask
+from tests.support.ports import free_ports
+from tests.support.web_server import WebServer
+
+SAMPLES = ["webserver-1", "webserver-2", "webserver-3"]
+
+
+@pytest.fixture
+def ports() -> list[int]:
+    """A port to balance, and one for the catalog."""
+    return free_ports(2)
+
+
+@pytest.fixture
+def trying(gateway: StartGateway, ports: list[int]) -> Gateway:
+    """A gateway as its first user runs it, but for the ports and the policy."""
+    port, catalog = ports
+    maps = f"--map={port}:webserver,policy=roundrobin"
+    return gateway("--dev", "--consul", f"127.0.0.1:{catalog}", maps)
+
+
+def test_samples(trying: Gateway, ports: list[int]) -> None:
+    """Three sample web servers answer from the start, each with its name."""
+    eventually_shared(ports[0], dict.fromkeys(SAMPLES, 4))
+    with held(ports[0], 1) as ((name, visitor),):
+        assert " has answered " in visitor.ask()
+        assert name_in(visitor.ask()) == name
+
+
+def test_what_to_try(
+    trying: Gateway, ports: list[int], servers: list[WebServer]
+) -> None:
+    """What it says to try works as it is printed: a server joins, rests and leaves."""
+    samples = dict.fromkeys(SAMPLES, 2)
+    everyone = {**samples, "anna": 2}
+    # After each command, in the order in which they are printed.
+    shares = iter([samples, everyone, samples, everyone, everyone, samples, everyone])
+    commands = [each[1] for each in trying.find(r"^ +(curl .*)$")]
+    for command in commands[:7]:
+        _curl(command.replace("9000", str(servers[0].port)))
+        eventually_shared(ports[0], next(shares))
+    _curl(commands[7])
+    eventually_shared(ports[0], samples)
+    assert "webserver-3" in _curl(commands[8])
+    assert len(commands) == 9
+
+
+def test_stop(trying: Gateway, ports: list[int]) -> None:
+    """The catalog and the samples end with the gateway, well and soon."""
+    with held(ports[0], 3):
+        assert trying.stop().closed == 3
+    with pytest.raises(ConnectionRefusedError):
+        ask(ports[1], "GET", "/v1/status/leader")
+
+
+def _curl(command: str) -> str:
+    """Do what a printed command would, without needing curl here."""
+    _, *words = shlex.split(command)
+    method, body, url = "GET", None, words.pop()
+    for option, value in zip(words[::2], words[1::2], strict=True):
+        if option == "-X":
+            method = value
+        else:
+            assert option == "-d"
+            body = value.encode()
+    parts = urlsplit(url)
+    path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    assert parts.port is not None
+    status, _, said = ask(parts.port, method, path, body)
+    assert status == 200, f"{command}: {said}"
+    return str(said)

@@ -1,0 +1,126 @@
+"""An instance dies, or freezes, and Consul does not know of it."""
+
+import time
+
+import pytest
+
+from tests.end_to_end.registrar import Registrar
+from tests.end_to_end.visits import eventually_shared, visit
+from tests.support.consul_agent import ConsulAgent
+from tests.support.gateway import StartGateway
+from tests.support.load import Load, Visitor
+from tests.support.ports import free_ports
+from tests.support.web_server import WebServer
+
+pytestmark = pytest.mark.consul
+
+CLIENTS = 8
+
+
+@pytest.mark.parametrize("policy", ["leastconn", "roundrobin"])
+def test_killed_instance(
+    consul: ConsulAgent,
+    registrar: Registrar,
+    own_servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+    policy: str,
+) -> None:
+    """When one of three instances dies, only what it was just answering is lost.
+
+    Each request comes on a connection of its own.  Every one begun after the
+    death gets its answer from the other two, though Consul still names three.
+    """
+    (port,) = free_ports(1)
+    for server in own_servers:
+        registrar.add(service, server)
+    started = gateway("--map", f"{port}:{service},policy={policy}")
+    victim = own_servers[0]
+    with Load(port, CLIENTS) as load:
+        time.sleep(1.0)
+        victim.kill()
+        killed = time.monotonic()
+        time.sleep(1.5)
+        outcome = load.stop()
+    _, _, listed = consul.api("GET", f"/v1/health/service/{service}?passing")
+    assert len(listed) == 3
+    after = outcome.begun_after(killed)
+    assert len(after) > 200
+    assert outcome.wrong() == []
+    assert after.failed() == []
+    assert len(outcome.failed()) <= CLIENTS, outcome.failed()
+    assert sorted(after.servers()) == ["fred", "gina"]
+    assert outcome.servers()[victim.name] > 0
+    assert started.find(r" retries=1 --$")
+
+
+def test_killed_instance_of_kept_connections(
+    registrar: Registrar,
+    own_servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+) -> None:
+    """Clients that keep their connections lose no more than one request each.
+
+    A request that is under way to the dying instance is lost; see
+    `tests.support.load` for what else might be, and is not.
+    """
+    (port,) = free_ports(1)
+    for server in own_servers:
+        registrar.add(service, server)
+    gateway("--map", f"{port}:{service}")
+    with Load(port, CLIENTS, keep_alive=True) as load:
+        time.sleep(1.0)
+        own_servers[0].kill()
+        killed = time.monotonic()
+        time.sleep(1.5)
+        outcome = load.stop()
+    after = outcome.begun_after(killed)
+    assert outcome.wrong() == []
+    assert [each for each in after.failed() if each.fresh] == []
+    assert outcome.begun_after(killed + 0.5).failed() == []
+    assert len(outcome.failed()) <= CLIENTS, outcome.failed()
+    assert outcome.servers()["emil"] > 0
+    assert sorted(after.servers()) == ["fred", "gina"]
+
+
+def test_restarted_instance(
+    registrar: Registrar,
+    own_servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+) -> None:
+    """An instance that died and is back gets its share again, unasked."""
+    (port,) = free_ports(1)
+    for server in own_servers:
+        registrar.add(service, server)
+    gateway("--map", f"{port}:{service},policy=roundrobin")
+    eventually_shared(port, {"emil": 2, "fred": 2, "gina": 2})
+    own_servers[0].kill()
+    assert {visit(port) for _ in range(12)} == {"fred", "gina"}
+    own_servers[0].start()
+    own_servers[0].wait_until_listening()
+    eventually_shared(port, {"emil": 2, "fred": 2, "gina": 2})
+
+
+def test_frozen_instance(
+    registrar: Registrar,
+    own_servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+) -> None:
+    """Who waits for a frozen instance holds nobody else up, and is served at last."""
+    (port,) = free_ports(1)
+    for server in own_servers:
+        registrar.add(service, server)
+    gateway("--map", f"{port}:{service}")
+    with Visitor(port) as waiting:
+        frozen = waiting.ask().split()[0]
+        (server,) = [each for each in own_servers if each.name == frozen]
+        server.pause()
+        try:
+            # Its connection counts, so the idle ones are preferred to it.
+            assert frozen not in {visit(port) for _ in range(40)}
+        finally:
+            server.resume()
+        assert waiting.ask().split()[0] == frozen
