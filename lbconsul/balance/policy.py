@@ -7,6 +7,7 @@ load, a join or a leave.
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 from attrs import Factory, define
 
@@ -124,8 +125,13 @@ class RoundRobin:
     """Each in its turn, as often as its weight says (stride scheduling)."""
 
     _chance: Chance
-    #: When each is next, on a scale on which a turn takes 1 / weight.
+    #: When each is next, on a scale on which a turn takes 1 / weight, and weight.
     _turns: dict[Upstream, tuple[float, int]] = Factory(dict)
+    #: The same of who was withdrawn: to be avoided once, or to be altered, moves
+    #: nobody's turn.  A broken upstream would else be tried twice as often.
+    _withdrawn: WeakKeyDictionary[Upstream, tuple[float, int]] = Factory(
+        WeakKeyDictionary
+    )
     #: A heap of (turn, number, upstream); one that is not in `_turns` is outdated.
     _queue: list[tuple[float, int, Upstream]] = Factory(list)
     _now: float = 0.0
@@ -134,13 +140,17 @@ class RoundRobin:
     def place(self, upstream: Upstream) -> None:
         weight = upstream.verdict.weight
         known = self._turns.get(upstream)
-        if known is None or known[1] != weight:
+        if known is not None and known[1] == weight:
+            return
+        turn, old_weight = self._withdrawn.pop(upstream, (0.0, 0))
+        if old_weight != weight:
             # By chance within its first turn, so that gateways which start
             # together do not walk in step.
-            self._enqueue(upstream, self._now + self._chance() / weight)
+            turn = self._now + self._chance() / weight
+        self._enqueue(upstream, max(turn, self._now))
 
     def withdraw(self, upstream: Upstream) -> None:
-        del self._turns[upstream]
+        self._withdrawn[upstream] = self._turns.pop(upstream)
 
     def choose(self) -> Upstream | None:
         while self._queue:
@@ -157,9 +167,8 @@ class RoundRobin:
         heappush(self._queue, (turn, self._number, upstream))
         if len(self._queue) > 2 * len(self._turns) + _SLACK:
             self._queue = [
-                entry
-                for entry in self._queue
-                if self._turns.get(entry[2], (None, 0))[0] == entry[0]
+                (turn, number, each)
+                for number, (each, (turn, _)) in enumerate(self._turns.items())
             ]
             heapify(self._queue)
 

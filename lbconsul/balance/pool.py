@@ -53,7 +53,7 @@ class Pool:
 
     def choose(self, avoiding: Collection[Upstream] = ()) -> Upstream | None:
         """The upstream for the next connection, none of `avoiding`."""
-        aside = [each for each in avoiding if self._is_placed(each)]
+        aside = [each for each in dict.fromkeys(avoiding) if self._is_placed(each)]
         for each in aside:
             self._policy.withdraw(each)
         chosen = self._policy.choose()

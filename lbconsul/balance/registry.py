@@ -65,7 +65,7 @@ class Registry:
                 joined.append(instance)
             elif known != instance:
                 altered.append(instance)
-        left = [old[identity] for identity in old.keys() - new.keys()]
+        left = [gone for identity, gone in old.items() if identity not in new]
         self._known[question] = new
         for pool in self._pools_of(question):
             for gone in left:

@@ -57,12 +57,12 @@ def switch(text: str) -> bool:
     return truth[text.lower()]
 
 
-def whole(least: int) -> Callable[[str], int]:
-    """A parser of whole numbers that are at least `least`."""
+def whole(least: int, most: int = 999_999_999) -> Callable[[str], int]:
+    """A parser of whole numbers from `least` to `most`."""
 
     def parse(text: str) -> int:
-        if not re.fullmatch(r"\d{1,9}", text) or int(text) < least:
-            raise ValueError(f"must be a whole number of {least} or more")
+        if not re.fullmatch(r"\d{1,9}", text) or not least <= int(text) <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
         return int(text)
 
     return parse

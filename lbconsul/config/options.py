@@ -69,7 +69,7 @@ MAPPING_OPTIONS = _table(
     ),
     Option(
         "attempts",
-        grammar.whole(1),
+        grammar.whole(1, 100),
         "how many upstreams to try for one connection [3]",
     ),
     Option(

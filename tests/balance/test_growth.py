@@ -1,0 +1,191 @@
+"""What a connection costs does not grow with the number of upstreams.
+
+Nothing is timed.  A tracer counts the lines of Python that run in
+`lbconsul.balance`, and numbers that count count the comparisons that C does
+for us in heaps; both together are the operations of a pick and its release.
+"""
+
+import random
+import sys
+from collections.abc import Callable
+from math import log2
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from lbconsul.balance import policy
+from lbconsul.balance.pool import Pool
+from lbconsul.balance.registry import Registry
+from lbconsul.balance.selection import Question, Selection
+from lbconsul.balance.upstream import Lease
+from tests.support.instances import an_instance, upstreams
+
+SIZES = (10, 1_000, 10_000)
+WEIGHTS = (1, 2, 3, 5, 8)
+
+#: So many at each size: enough for what is only done now and then to be done
+#: and counted at 1,000 upstreams, where it comes after some 1,000 changes.
+PICKS = 1_500
+
+#: Operations that each doubling of the pool may cost.  A heap compares twice
+#: for each level that it lets an entry sink, and for tuples twice as often.
+PER_DOUBLING = 5
+
+
+class Tally:
+    """Counts operations while it is entered."""
+
+    def __init__(self) -> None:
+        self.operations = 0
+        self._room = Pool.__module__.rpartition(".")[0]
+
+    def __enter__(self) -> "Tally":
+        self._before = sys.gettrace()  # a measurement of coverage, maybe
+        Number.tally = self
+        sys.settrace(self._trace)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        sys.settrace(self._before)
+        Number.tally = None
+
+    def _trace(self, frame: FrameType, event: str, argument: Any) -> Any:
+        if str(frame.f_globals.get("__name__")).startswith(self._room):
+            return self._line
+        return None
+
+    def _line(self, frame: FrameType, event: str, argument: Any) -> Any:
+        self.operations += 1
+        return self._line
+
+
+class Number(float):
+    """A float that counts how often it, and what is made of it, is compared."""
+
+    tally: Tally | None = None
+
+    def __lt__(self, other: float) -> bool:
+        self._count()
+        return float.__lt__(self, other)
+
+    def __gt__(self, other: float) -> bool:
+        self._count()
+        return float.__gt__(self, other)
+
+    def __eq__(self, other: object) -> bool:
+        self._count()
+        return float.__eq__(self, other)
+
+    __hash__ = float.__hash__
+
+    def __add__(self, other: float) -> "Number":
+        return Number(float(self) + other)
+
+    __radd__ = __add__
+
+    def __truediv__(self, other: float) -> "Number":
+        return Number(float(self) / other)
+
+    def _count(self) -> None:
+        if Number.tally is not None:
+            Number.tally.operations += 1
+
+
+class Weight(int):
+    """A weight whose quotients are numbers that count."""
+
+    def __rtruediv__(self, other: float) -> Number:
+        return Number(other / int(self))
+
+
+def _numbers(chance: Callable[[], float]) -> Callable[[], float]:
+    return lambda: Number(chance())
+
+
+class Gateway:
+    """A pool of so many upstreams with two connections for each, in full swing."""
+
+    def __init__(self, name: str, size: int) -> None:
+        self._dice = random.Random(size)
+        self._registry = Registry(_numbers(random.Random(1).random))
+        self._selection = Selection(Question("web"), policy=name)
+        self._registry.replace(
+            self._selection.question,
+            [
+                an_instance(str(n), weight=Weight(WEIGHTS[n % len(WEIGHTS)]))
+                for n in range(size)
+            ],
+        )
+        self._leases = [self._lease() for _ in range(2 * size)]
+
+    def _lease(self, *failed: Lease) -> Lease:
+        return self._registry.lease(self._selection, [each.upstream for each in failed])
+
+    def operations(self, *, failing: bool) -> float:
+        """How many a connection takes that begins while another one ends.
+
+        When it is `failing`, the first upstream does not answer, so that
+        another is chosen, avoiding that.
+        """
+        tally = Tally()
+        for _ in range(PICKS):
+            place = self._dice.randrange(len(self._leases))
+            old = self._leases[place]
+            with tally:
+                old.end()
+                lease = self._lease()
+                if failing:
+                    lease.end()
+                    lease = self._lease(lease)
+            self._leases[place] = lease
+        return tally.operations / PICKS
+
+
+@pytest.mark.parametrize("failing", [False, True], ids=["answering", "failing"])
+@pytest.mark.parametrize("name", sorted(policy.POLICIES))
+def test_a_connection_costs_the_logarithm_at_most(name: str, failing: bool) -> None:
+    """A connection to one of 10,000 upstreams takes few operations more than to
+    one of 10, even when the first one chosen does not answer.
+    """
+    small, medium, large = (
+        Gateway(name, size).operations(failing=failing) for size in SIZES
+    )
+    choices = 2 if failing else 1
+    assert small > 10 * choices, "nothing was counted"
+    for size, cost in ((SIZES[1], medium), (SIZES[2], large)):
+        doublings = log2(size / SIZES[0])
+        assert cost <= small + choices * PER_DOUBLING * doublings
+
+
+def test_tidying_up_is_paid_for_by_what_made_it_needful() -> None:
+    """Upstreams that go through ever new loads make work for least connections now
+    and then; spread over the changes, it does not grow with the pool either.
+    """
+    costs = []
+    for size in SIZES[:2]:
+        least = policy.LeastConnections(random.Random(1).random)
+        many = upstreams(*[Weight(1009 + n) for n in range(size)])
+        for upstream in many:
+            least.place(upstream)
+        with Tally() as tally:
+            for change in range(PICKS):
+                upstream = many[change % size]
+                upstream.load.open += 1 + change
+                least.place(upstream)
+        costs.append(tally.operations / PICKS)
+        assert len(least._keys) < 2 * size + 100
+    assert costs[1] <= costs[0] + PER_DOUBLING * log2(SIZES[1] / SIZES[0])
+
+
+def test_what_grows_is_noticed() -> None:
+    """A way of choosing that looks at every upstream would not get past this test."""
+    costs = []
+    for size in SIZES[:2]:
+        pool = Gateway("leastconn", size)._registry.pool(
+            Selection(Question("web"), policy="leastconn")
+        )
+        with Tally() as tally:
+            min(pool.upstreams(), key=lambda upstream: upstream.crowding())
+        costs.append(tally.operations)
+    assert costs[1] > costs[0] + 50 * PER_DOUBLING * log2(SIZES[1] / SIZES[0])

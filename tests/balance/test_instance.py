@@ -1,0 +1,49 @@
+"""Instances: how they show themselves, and which of several statuses counts."""
+
+import pytest
+
+from lbconsul.balance.instance import STATUSES, Health, Status
+from tests.support.instances import an_identity, an_instance
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(one, other) for one in STATUSES for other in STATUSES if one != other],
+)
+def test_the_worst_status_counts(one: Status, other: Status) -> None:
+    """Maintenance is worse than critical, that than warning, that than passing."""
+    worst = STATUSES[max(STATUSES.index(one), STATUSES.index(other))]
+    assert Health(one).worst(Health(other)).status == worst
+
+
+def test_of_equals_the_first_counts() -> None:
+    """Of two checks that are equally bad the first one gives the reason."""
+    first, second = Health("critical", "disk full"), Health("critical", "no memory")
+    assert first.worst(second) is first
+
+
+@pytest.mark.parametrize(
+    ("host", "text"),
+    [
+        ("192.0.2.1", "web-1@node-1 192.0.2.1:8080"),
+        ("2001:db8::1", "web-1@node-1 [2001:db8::1]:8080"),
+        ("web.internal", "web-1@node-1 web.internal:8080"),
+    ],
+)
+def test_shows_itself(host: str, text: str) -> None:
+    """An instance shows its id, its node, and where it is."""
+    assert str(an_instance(host=host)) == text
+
+
+def test_cannot_forge_a_line_of_log() -> None:
+    """What somebody registered cannot break a line, nor command a terminal."""
+    instance = an_instance("a\nb\x1b[2J", host="h\ud800")
+    assert str(instance) == "a?b?[2J@node-1 h?:8080"
+
+
+def test_an_identity_is_more_than_a_service_id() -> None:
+    """Two nodes may use the same service id: they are two instances."""
+    identity = an_identity("web-1")
+    assert identity == ("dc1", "node-1", "web-1")
+    assert identity != identity._replace(node="node-2")
+    assert identity != identity._replace(datacenter="dc2")

@@ -1,0 +1,122 @@
+"""A pool: who is in it, with what standing, and who is next."""
+
+import random
+
+from lbconsul.balance.policy import LeastConnections, RoundRobin
+from lbconsul.balance.pool import Pool
+from lbconsul.balance.selection import Rules
+from lbconsul.balance.standing import Standing
+from lbconsul.balance.upstream import Lease, Load, Upstream
+from tests.support.instances import an_identity, an_instance, name_of, names_of
+
+
+def _pool(rules: Rules | None = None) -> Pool:
+    return Pool(rules or Rules(), LeastConnections(random.Random(1).random))
+
+
+def _member(pool: Pool, name: str) -> Upstream:
+    [upstream] = [each for each in pool.upstreams() if name_of(each) == name]
+    return upstream
+
+
+def test_everyone_counts_whatever_the_standing() -> None:
+    """A pool shows the draining ones too, with their reason."""
+    pool = _pool()
+    pool.admit(an_instance("a"), Load())
+    pool.admit(an_instance("b", status="critical", reason="on fire"), Load())
+    assert len(pool) == 2
+    assert names_of(pool.upstreams()) == ["a", "b"]
+    verdict = _member(pool, "b").verdict
+    assert (verdict.standing, verdict.reason) == (Standing.DRAINING, "on fire")
+
+
+def test_only_the_serving_are_chosen() -> None:
+    """A draining upstream gets no new connection."""
+    pool = _pool()
+    pool.admit(an_instance("a"), Load())
+    pool.admit(an_instance("b", status="maintenance"), Load())
+    assert {pool.choose() for _ in range(20)} == {_member(pool, "a")}
+
+
+def test_who_is_not_selected_is_no_member() -> None:
+    """An instance without the mapping's tag is neither shown nor chosen."""
+    pool = _pool(Rules(tag="v2"))
+    load = Load()
+    pool.admit(an_instance("a", tags=["v1"]), load)
+    assert (len(pool), pool.choose(), load.upstreams) == (0, None, [])
+
+
+def test_an_altered_one_stays_who_it_was() -> None:
+    """A new status or address changes an upstream, and keeps its connections."""
+    pool, load = _pool(), Load()
+    pool.admit(an_instance("a"), load)
+    upstream = _member(pool, "a")
+    lease = Lease(upstream)
+    pool.admit(an_instance("a", status="critical", host="192.0.2.7"), load)
+    assert _member(pool, "a") is upstream
+    assert (upstream.instance.host, upstream.load.open) == ("192.0.2.7", 1)
+    assert pool.choose() is None
+    pool.admit(an_instance("a", weight=5), load)
+    assert pool.choose() is upstream
+    assert upstream.verdict.weight == 5
+    lease.end()
+
+
+def test_who_loses_its_tag_leaves() -> None:
+    """An instance that is not selected any more is as good as gone."""
+    pool, load = _pool(Rules(tag="v2")), Load()
+    pool.admit(an_instance("a", tags=["v2"]), load)
+    assert len(pool) == 1
+    pool.admit(an_instance("a"), load)
+    assert (len(pool), pool.choose(), load.upstreams) == (0, None, [])
+
+
+def test_who_left_is_chosen_no_more() -> None:
+    """A deregistered instance gets nothing; whoever is no member leaves quietly."""
+    pool = _pool()
+    for name, status in (("a", "passing"), ("b", "critical")):
+        pool.admit(an_instance(name, status=status), Load())  # type: ignore[arg-type]
+    loads = [each.load for each in pool.upstreams()]
+    for name in ("a", "b", "never-seen"):
+        pool.dismiss(an_identity(name))
+    assert (len(pool), pool.choose()) == (0, None)
+    assert [load.upstreams for load in loads] == [[], []]
+
+
+def test_avoiding() -> None:
+    """An upstream that was tried in vain is passed over, once."""
+    pool = _pool()
+    pool.admit(an_instance("a"), Load())
+    pool.admit(an_instance("b"), Load())
+    a, b = _member(pool, "a"), _member(pool, "b")
+    assert {pool.choose([a]) for _ in range(20)} == {b}
+    assert {pool.choose([b]) for _ in range(20)} == {a}
+    assert pool.choose([a, b]) is None
+    assert {pool.choose() for _ in range(40)} == {a, b}
+
+
+def test_avoiding_who_is_not_there() -> None:
+    """Whoever left, drains, or is named twice is easily avoided."""
+    pool = _pool()
+    for name in ("a", "b", "c"):
+        pool.admit(an_instance(name), Load())
+    a, b, c = (_member(pool, name) for name in "abc")
+    pool.dismiss(an_identity("b"))
+    pool.admit(an_instance("c", status="critical"), Load())
+    assert pool.choose([b, c]) is a
+    assert pool.choose([a, b, c, a, b, c]) is None
+    pool.admit(an_instance("b"), Load())
+    assert pool.choose([a, b]) is _member(pool, "b")
+
+
+def test_avoiding_does_not_shift_turns() -> None:
+    """A broken upstream is tried no more often than its turn comes."""
+    pool = Pool(Rules(), RoundRobin(random.Random(1).random))
+    for name in "abcd":
+        pool.admit(an_instance(name), Load())
+    broken, chosen = _member(pool, "a"), []
+    for _ in range(1000):
+        chosen.append(pool.choose())
+        if chosen[-1] is broken:
+            chosen.append(pool.choose([broken]))
+    assert abs(chosen.count(broken) - len(chosen) / 4) <= 1

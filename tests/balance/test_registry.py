@@ -1,0 +1,152 @@
+"""The registry: where what Consul says and what connections do meet."""
+
+import gc
+import random
+import weakref
+
+import pytest
+
+from lbconsul.balance.registry import Change, Registry
+from lbconsul.balance.selection import Question, Rules, Selection
+from lbconsul.errors import NoUpstream
+from tests.support.instances import an_instance, instances, name_of, names_of
+
+WEB = Selection(Question("web"))
+V2 = Selection(Question("web"), Rules(tag="v2"))
+FILTERED = Selection(Question("web", filter="Node.Meta.ssd == yes"))
+
+
+def _registry() -> Registry:
+    return Registry(random.Random(1).random)
+
+
+class TestReplace:
+    """What one answer changes."""
+
+    def test_change(self) -> None:
+        """An answer tells who joined, who left, and who is not as before."""
+        registry = _registry()
+        a, b, c = instances("a", "b", "c")
+        assert registry.replace(WEB.question, [a, b]) == Change(joined=(a, b))
+        heavy = an_instance("b", weight=7)
+        change = registry.replace(WEB.question, [heavy, c])
+        assert change == Change(joined=(c,), left=(a,), altered=(heavy,))
+        assert names_of(registry.pool(WEB).upstreams()) == ["b", "c"]
+
+    def test_those_who_left_are_told_in_order(self) -> None:
+        """The log names those who left in the order in which they were known."""
+        registry = _registry()
+        many = instances(*"dbeca")
+        registry.replace(WEB.question, many)
+        assert registry.replace(WEB.question, []).left == tuple(many)
+
+    def test_no_change(self) -> None:
+        """The same answer once more changes nothing, and is false for that."""
+        registry = _registry()
+        assert registry.replace(WEB.question, instances("a"))
+        again = registry.replace(WEB.question, instances("a"))
+        assert not again
+        assert again == Change()
+
+    def test_nothing_else_changes(self) -> None:
+        """An answer concerns the pools of its question, and no others."""
+        registry = _registry()
+        registry.pool(FILTERED)
+        registry.replace(WEB.question, instances("a"))
+        assert len(registry.pool(WEB)) == 1
+        assert len(registry.pool(FILTERED)) == 0
+
+    def test_pools_of_one_question(self) -> None:
+        """Mappings with different rules live on one and the same answer."""
+        registry = _registry()
+        registry.pool(V2)
+        answer = [an_instance("a"), an_instance("b", tags=["v2"])]
+        registry.replace(WEB.question, answer)
+        assert names_of(registry.pool(V2).upstreams()) == ["b"]
+        assert names_of(registry.pool(WEB).upstreams()) == ["a", "b"]
+
+    def test_answered(self) -> None:
+        """Whether Consul ever answered is known, an empty answer included."""
+        registry = _registry()
+        assert not registry.answered(WEB.question)
+        registry.replace(WEB.question, [])
+        assert registry.answered(WEB.question)
+        assert not registry.answered(FILTERED.question)
+
+    def test_one_identity_twice(self) -> None:
+        """Of two entries with one identity the last counts, and once."""
+        registry = _registry()
+        answer = [an_instance("a", weight=1), an_instance("a", weight=2)]
+        change = registry.replace(WEB.question, answer)
+        assert change.joined == (answer[1],)
+        assert [each.verdict.weight for each in registry.pool(WEB).upstreams()] == [2]
+
+
+class TestLease:
+    """What a connection gets."""
+
+    def test_counts(self) -> None:
+        """A lease counts until it is ended, however often."""
+        registry = _registry()
+        registry.replace(WEB.question, instances("a", "b"))
+        leases = [registry.lease(WEB) for _ in range(4)]
+        assert registry.open_connections() == 4
+        assert [each.load.open for each in registry.pool(WEB).upstreams()] == [2, 2]
+        for lease in leases + leases:
+            lease.end()
+        assert registry.open_connections() == 0
+
+    def test_avoiding(self) -> None:
+        """What was tried in vain is not tried again; when all were, it is said."""
+        registry = _registry()
+        registry.replace(WEB.question, instances("a", "b"))
+        first = registry.lease(WEB).upstream
+        second = registry.lease(WEB, [first]).upstream
+        assert {name_of(first), name_of(second)} == {"a", "b"}
+        with pytest.raises(NoUpstream, match=r"^no upstream of web is left$"):
+            registry.lease(WEB, [first, second])
+        assert registry.open_connections() == 2
+
+    def test_before_any_answer(self) -> None:
+        """Before Consul has answered there is nobody to give."""
+        with pytest.raises(NoUpstream):
+            _registry().lease(WEB)
+
+    def test_one_load_for_all_mappings(self) -> None:
+        """A connection through one mapping counts in all that share the instance."""
+        registry = _registry()
+        for selection in (WEB, FILTERED):
+            registry.pool(selection)
+            registry.replace(selection.question, instances("a", "b"))
+        taken = {name_of(registry.lease(each).upstream) for each in (WEB, FILTERED)}
+        assert taken == {"a", "b"}
+
+    def test_who_left_still_counts(self) -> None:
+        """An instance that flaps is not taken for idle: its connections live on."""
+        registry = _registry()
+        registry.replace(WEB.question, instances("a"))
+        old = [registry.lease(WEB) for _ in range(3)]
+        registry.replace(WEB.question, [])
+        assert registry.open_connections() == 3
+        registry.replace(WEB.question, instances("a", "b"))
+        assert name_of(registry.lease(WEB).upstream) == "b"
+        assert [each.load.open for each in registry.pool(WEB).upstreams()] == [3, 1]
+        for lease in old:
+            lease.end()
+        assert [each.load.open for each in registry.pool(WEB).upstreams()] == [0, 1]
+
+    def test_who_is_gone_is_forgotten(self) -> None:
+        """Of an instance that left, nothing is kept once its last lease is over."""
+        registry = _registry()
+        registry.replace(WEB.question, instances("a"))
+        lease = registry.lease(WEB)
+        load = weakref.ref(lease.upstream.load)
+        gc.disable()  # no collection is needed, nor does one help
+        try:
+            registry.replace(WEB.question, [])
+            assert load() is not None
+            lease.end()
+            del lease
+            assert load() is None
+        finally:
+            gc.enable()

@@ -1,0 +1,88 @@
+"""What an instance may get, by what Consul says of it."""
+
+import pytest
+
+from lbconsul.balance.instance import STATUSES, Status
+from lbconsul.balance.selection import Rules
+from lbconsul.balance.standing import Standing, Verdict, judge
+from tests.support.instances import an_instance
+
+ANY = frozenset({"passing", "warning", "critical"})
+
+
+def test_passing() -> None:
+    """A passing instance serves, by its weight for passing."""
+    verdict = judge(an_instance(weight=7, warning_weight=3), Rules())
+    assert verdict == Verdict(Standing.SERVING, 7, "passing")
+
+
+def test_warning() -> None:
+    """An instance with a warning serves by its weight for that."""
+    instance = an_instance(weight=7, warning_weight=3, status="warning", reason="slow")
+    assert judge(instance, Rules()) == Verdict(Standing.SERVING, 3, "slow")
+
+
+@pytest.mark.parametrize("status", ["critical", "maintenance"])
+def test_unfit(status: Status) -> None:
+    """An instance in a bad state drains, and the reason is its check's."""
+    verdict = judge(an_instance(status=status, reason="on fire"), Rules())
+    assert verdict == Verdict(Standing.DRAINING, 1, "on fire")
+
+
+@pytest.mark.parametrize(
+    ("health", "serving"),
+    [
+        (frozenset({"passing"}), ["passing"]),
+        (frozenset({"passing", "warning"}), ["passing", "warning"]),
+        (ANY, ["passing", "warning", "critical"]),
+    ],
+)
+def test_health_option(health: frozenset[str], serving: list[Status]) -> None:
+    """A mapping says which statuses get connections; maintenance never does."""
+    verdicts = {
+        status: judge(an_instance(status=status), Rules(health=health))
+        for status in STATUSES
+    }
+    found = [
+        status
+        for status, verdict in verdicts.items()
+        if verdict and verdict.standing is Standing.SERVING
+    ]
+    assert found == serving
+
+
+@pytest.mark.parametrize(("tag", "selected"), [("", 1), ("v2", 1), ("v1", 0)])
+def test_tag(tag: str, selected: bool) -> None:
+    """Without the tag that a mapping asks for an instance is not its business."""
+    assert (
+        judge(an_instance(tags=["v2", "eu"]), Rules(tag=tag)) is not None
+    ) == selected
+
+
+def test_node_checks() -> None:
+    """A node's failing check counts, unless the mapping leaves node checks out."""
+    instance = an_instance(node_status="critical", node_reason="disk full")
+    counted = judge(instance, Rules())
+    assert counted == Verdict(Standing.DRAINING, 1, "disk full")
+    left_out = judge(instance, Rules(node_checks=False))
+    assert left_out == Verdict(Standing.SERVING, 1, "passing")
+
+
+@pytest.mark.parametrize("weight", [0, -1])
+def test_weight_0(weight: int) -> None:
+    """An instance of no weight drains, and that is the reason."""
+    verdict = judge(an_instance(weight=weight), Rules())
+    assert verdict == Verdict(Standing.DRAINING, 0, "weight 0")
+
+
+def test_own_weight() -> None:
+    """``lbconsul-weight`` replaces the weights of the registration."""
+    instance = an_instance(weight=7, warning_weight=3, own_weight=20, status="warning")
+    verdict = judge(instance, Rules())
+    assert verdict == Verdict(Standing.SERVING, 20, "warning")
+
+
+def test_own_weight_0() -> None:
+    """``lbconsul-weight=0`` takes an instance out without touching its checks."""
+    verdict = judge(an_instance(weight=7, own_weight=0), Rules())
+    assert verdict == Verdict(Standing.DRAINING, 0, "weight 0")

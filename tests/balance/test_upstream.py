@@ -1,0 +1,56 @@
+"""Upstreams, the load on them, and leases."""
+
+from lbconsul.balance.standing import Standing, Verdict
+from lbconsul.balance.upstream import Lease, Load, Upstream
+from tests.support.instances import an_instance, an_upstream
+
+
+def test_an_idle_upstream_is_not_crowded() -> None:
+    """An idle upstream is as good as any other idle one, whatever the weights."""
+    assert an_upstream(weight=1).crowding() == an_upstream(weight=9).crowding() == 0
+
+
+def test_crowding_counts_the_connection_to_come() -> None:
+    """Of two busy ones the one is less crowded that would be better off with it."""
+    assert an_upstream(weight=1, connections=1).crowding() == 2.0
+    assert an_upstream(weight=4, connections=6).crowding() == 1.75
+
+
+def test_a_lease_counts_from_its_birth_to_its_end() -> None:
+    """A connection counts before it exists, until it is over."""
+    upstream = an_upstream()
+    lease = Lease(upstream)
+    assert (lease.upstream, upstream.load.open) == (upstream, 1)
+    lease.end()
+    assert upstream.load.open == 0
+
+
+def test_a_lease_ends_once() -> None:
+    """The two ways in which a connection ends may both end its lease."""
+    upstream = an_upstream()
+    kept, ended = Lease(upstream), Lease(upstream)
+    for _ in range(3):
+        ended.end()
+    assert upstream.load.open == 1
+    kept.end()
+    assert upstream.load.open == 0
+
+
+def test_all_pools_hear_of_a_load() -> None:
+    """An instance's connections count in every pool in which it stands."""
+    heard: list[Upstream] = []
+    load, verdict = Load(), Verdict(Standing.SERVING, 1, "passing")
+    both = [Upstream(an_instance(), load, verdict, heard.append) for _ in range(2)]
+    load.upstreams.extend(both)
+    lease = Lease(both[0])
+    assert heard == both
+    lease.end()
+    assert heard == both * 2
+
+
+def test_only_a_serving_upstream_serves() -> None:
+    """A draining upstream gets nothing new."""
+    upstream = an_upstream()
+    assert upstream.serving
+    upstream.verdict = Verdict(Standing.DRAINING, 1, "critical")
+    assert not upstream.serving

@@ -1,0 +1,283 @@
+"""One configuration from all its sources."""
+
+import pytest
+
+from lbconsul.config.build import build, configure
+from lbconsul.config.model import (
+    Config,
+    ConsulAddress,
+    ConsulConfig,
+    Mapping,
+    TCPListen,
+    UnixListen,
+)
+from lbconsul.config.sources import (
+    Source,
+    from_command_line,
+    from_environment,
+    from_toml,
+)
+from lbconsul.errors import ConfigError
+
+
+def _build(
+    *mappings: str,
+    toml: str = "",
+    environ: dict[str, str] | None = None,
+    consul: tuple[str, ...] = (),
+    dev: bool = False,
+    **options: str,
+) -> Config:
+    said = {name.replace("_", "-"): text for name, text in options.items()}
+    return build(
+        from_environment(environ or {}),
+        from_toml(toml, "lb.toml"),
+        from_command_line(said, consul, mappings),
+        dev=dev,
+    )
+
+
+def _addresses(config: Config) -> list[str]:
+    return [str(address) for address in config.consul.addresses]
+
+
+class TestConfigure:
+    """The configuration of a gateway that somebody embeds."""
+
+    def test_example(self) -> None:
+        """The texts of the command line make a configuration in Python."""
+        config = configure(["c:1"], ["8080:web,tag=v2"], connect_timeout="1s")
+        assert config == Config(
+            ConsulConfig(addresses=(ConsulAddress("http", "c", 1),)),
+            (
+                Mapping(
+                    "web", TCPListen("0.0.0.0", 8080), tag="v2", connect_timeout=1.0
+                ),
+            ),
+        )
+
+    def test_defaults(self) -> None:
+        """Without an address Consul is on this machine; no variable is looked at."""
+        config = configure(mappings=["80:web"])
+        assert config.consul == ConsulConfig()
+        assert _addresses(config) == ["http://127.0.0.1:8500"]
+
+    def test_unknown_option(self) -> None:
+        """A misspelt option is answered with the one that was meant."""
+        with pytest.raises(
+            ConfigError, match="'conect-timeout'; did you mean 'connect-"
+        ):
+            configure(mappings=["80:web"], conect_timeout="1s")
+
+
+class TestPrecedence:
+    """The command line wins over the file, the file over the environment."""
+
+    def test_options(self) -> None:
+        """The strongest source that names an option is the one that counts."""
+        environ = {"CONSUL_NAMESPACE": "env", "CONSUL_CACERT": "/env"}
+        toml = "namespace = 'file'\ntag = 'file'\npolicy = 'p2c'"
+        config = _build("80:web", toml=toml, environ=environ, tag="line")
+        assert config.consul.ca_file == "/env"
+        assert config.consul.namespace == "file"
+        assert config.mappings[0].tag == "line"
+        assert config.mappings[0].policy == "p2c"
+
+    def test_consul(self) -> None:
+        """Consul's addresses of one source replace all those of weaker ones."""
+        environ = {"CONSUL_HTTP_ADDR": "env"}
+        toml = "consul = ['file1', 'file2']"
+        assert _addresses(_build("80:web", environ=environ)) == ["http://env:8500"]
+        filed = _build("80:web", environ=environ, toml=toml)
+        assert _addresses(filed) == ["http://file1:8500", "http://file2:8500"]
+        line = _build("80:web", environ=environ, toml=toml, consul=("line",))
+        assert _addresses(line) == ["http://line:8500"]
+
+    def test_tls_of_the_environment(self) -> None:
+        """CONSUL_HTTP_SSL makes every bare address HTTPS, whoever said it."""
+        config = _build("80:web", environ={"CONSUL_HTTP_SSL": "1"}, consul=("c",))
+        assert _addresses(config) == ["https://c:8501"]
+
+    def test_an_option_of_a_mapping_wins(self) -> None:
+        """What stands in a mapping wins over the default of all mappings."""
+        config = _build("80:web,tag=v2", "81:web", tag="v1", attempts="7")
+        assert [each.tag for each in config.mappings] == ["v2", "v1"]
+        assert [each.attempts for each in config.mappings] == [7, 7]
+
+    def test_mappings_add_up(self) -> None:
+        """Mappings of the file and of the command line are all served."""
+        config = _build("81:b", toml="map = ['80:a']")
+        assert list(map(str, config.mappings)) == ["80:a", "81:b"]
+
+    def test_a_mapping_replaces_the_files(self) -> None:
+        """The command line's mapping takes the place of the file's on its port."""
+        config = _build("80:b,tag=x", toml="map = ['80:a', '82:c']")
+        assert list(map(str, config.mappings)) == ["82:c", "80:b"]
+
+    def test_connection_log(self) -> None:
+        """The line for each connection can be turned off for the whole gateway."""
+        assert _build("80:web").connection_log is True
+        assert _build("80:web", connection_log="off").connection_log is False
+
+
+class TestToken:
+    """The token and the file that holds it."""
+
+    def test_both(self) -> None:
+        """A token and a token file said in one place contradict each other."""
+        with pytest.raises(ConfigError, match=r"^--token-file: give .* not both$"):
+            _build("80:web", token="t", token_file="/run/token")
+        with pytest.raises(
+            ConfigError, match=r"^lb.toml: token-file: give .* not both$"
+        ):
+            _build("80:web", toml="token = 't'\ntoken-file = '/run/token'")
+
+    def test_a_stronger_token_hides_a_weaker_file(self) -> None:
+        """A token on the command line is used whatever the environment says."""
+        environ = {"CONSUL_HTTP_TOKEN_FILE": "/run/token"}
+        consul = _build("80:web", environ=environ, token="t").consul
+        assert (consul.token, consul.token_file) == ("t", "")
+
+    def test_a_stronger_file_hides_a_weaker_token(self) -> None:
+        """A token file on the command line is used whatever the file says."""
+        consul = _build("80:web", toml="token = 't'", token_file="/run/token").consul
+        assert (consul.token, consul.token_file) == ("", "/run/token")
+
+    def test_an_unfit_token_stays_secret(self) -> None:
+        """A token that cannot be one is complained of, but not shown."""
+        with pytest.raises(ConfigError, match=r"^--token \(hidden\): must not"):
+            _build("80:web", token="s3cr3t\x00")
+
+    def test_hidden(self) -> None:
+        """A configuration that ends up in a log does not give the token away."""
+        assert "s3cr3t" not in repr(_build("80:web", token="s3cr3t"))
+
+
+class TestMistakes:
+    """Each is told with its place and what would be right."""
+
+    def test_nothing_to_balance(self) -> None:
+        """Without a mapping there is nothing to do, and an example is given."""
+        with pytest.raises(ConfigError, match=r"^nothing to balance: .* --map 80:webs"):
+            _build()
+
+    @pytest.mark.parametrize(
+        ("mapping", "why"),
+        [
+            ("80:web,polcy=p2c", "^--map 80:web,polcy=p2c: unknown option .*'policy'"),
+            ("80:web,token=t", "^--map 80:web,token=t: unknown option 'token'"),
+            ("80:web,policy=x", "^--map 80:web,policy=x: policy=x: unknown; it is one"),
+            ("80:web,attempts=0", "attempts=0: must be a whole number from 1 to 100$"),
+            ("0:web", "^--map 0:web: port '0' must be a number from 1 to 65535$"),
+            ("80:", "^--map 80:: must be a name"),
+            ("myhost:80:web", "^--map myhost:80:web: address 'myhost' must be an IP"),
+        ],
+    )
+    def test_mappings(self, mapping: str, why: str) -> None:
+        """A wrong mapping is told whole, and then what is wrong in it."""
+        with pytest.raises(ConfigError, match=why):
+            _build(mapping)
+
+    def test_options(self) -> None:
+        """A wrong default of all mappings is told as the option that it is."""
+        with pytest.raises(
+            ConfigError, match=r"^--idle-timeout 5: must be a number wi"
+        ):
+            _build("80:web", idle_timeout="5")
+        with pytest.raises(ConfigError, match=r"^lb.toml: attempts 0: must be"):
+            _build("80:web", toml="attempts = 0")
+        with pytest.raises(
+            ConfigError, match=r"^CONSUL_HTTP_SSL_VERIFY si: must be on"
+        ):
+            _build("80:web", environ={"CONSUL_HTTP_SSL_VERIFY": "si"})
+
+    def test_consul_address(self) -> None:
+        """A wrong address of Consul is told with the place where it stood."""
+        with pytest.raises(ConfigError, match=r"^CONSUL_HTTP_ADDR c:x: the port must"):
+            _build("80:web", environ={"CONSUL_HTTP_ADDR": "c:x"})
+
+    def test_key_without_certificate(self) -> None:
+        """A key without the certificate that it belongs to is of no use."""
+        with pytest.raises(ConfigError, match=r"^--client-key needs --client-cert$"):
+            _build("80:web", client_key="/k.pem")
+
+    def test_certificate_with_its_key_in_it(self) -> None:
+        """A certificate's file may hold its key as well."""
+        assert _build("80:web", client_cert="/c.pem").consul.client_key == ""
+
+
+class TestDoubles:
+    """Two mappings cannot have one address."""
+
+    @pytest.mark.parametrize(
+        ("one", "other", "taken"),
+        [
+            ("80:a", "80:b", "0.0.0.0:80"),
+            ("80:a", "127.0.0.1:80:b", "0.0.0.0:80"),
+            ("[::1]:80:a", "[::]:80:b", "[::1]:80"),
+            ("unix:/s:a", "unix:/s:b", "unix:/s"),
+            ("systemd:web:a", "systemd:web:b", "systemd:web"),
+        ],
+    )
+    def test_refused(self, one: str, other: str, taken: str) -> None:
+        """The same address twice, or every address and one of them, is refused."""
+        with pytest.raises(ConfigError) as raised:
+            _build(one, other)
+        assert str(raised.value) == f"--map {other}: {taken} is taken by --map {one}"
+
+    def test_refused_beside_the_file(self) -> None:
+        """An address of the file and every address on the command line collide."""
+        with pytest.raises(ConfigError, match=r"^--map 80:b: 127.0.0.1:80 is taken by"):
+            _build("80:b", toml="map = ['127.0.0.1:80:a']")
+
+    def test_allowed(self) -> None:
+        """Different addresses, ports, families and kinds live beside each other."""
+        mappings = [
+            "127.0.0.1:80:a", "127.0.0.2:80:a", "127.0.0.1:81:a", "[::]:80:a",
+            "82:a", "unix:/80:a", "systemd:80:a",
+        ]  # fmt: skip
+        assert len(_build(*mappings).mappings) == len(mappings)
+
+    def test_kinds(self) -> None:
+        """A mapping's address is of the kind that it is written as."""
+        listens = [each.listen for each in _build("80:a", "unix:/s:a").mappings]
+        assert listens == [TCPListen("0.0.0.0", 80), UnixListen("/s")]
+
+
+class TestDev:
+    """--dev brings a catalog along, which listens where Consul would."""
+
+    @pytest.mark.parametrize(
+        ("said", "address"),
+        [
+            ((), "http://127.0.0.1:8500"),
+            (("127.0.0.2:9500",), "http://127.0.0.2:9500"),
+            (("localhost",), "http://localhost:8500"),
+            (("[::1]:9500", "127.0.0.1"), "http://[::1]:9500"),
+        ],
+    )
+    def test_loopback(self, said: tuple[str, ...], address: str) -> None:
+        """It listens on Consul's first address, which is on this machine."""
+        config = _build("80:web", consul=said, dev=True)
+        assert config.dev is True
+        assert _addresses(config) == [address]
+
+    @pytest.mark.parametrize(
+        "said", ["consul:8500", "0.0.0.0:8500", "https://127.0.0.1", "unix:///s"]
+    )
+    def test_elsewhere(self, said: str) -> None:
+        """It has no locks, and so it listens nowhere else."""
+        with pytest.raises(
+            ConfigError, match=f"^--consul {said}: --dev listens on a lo"
+        ):
+            _build("80:web", consul=(said,), dev=True)
+
+    def test_no_secrets(self) -> None:
+        """The token that is meant for the real Consul is left out."""
+        assert _build("80:web", token="t", dev=True).consul.token == ""
+
+    def test_of_nothing(self) -> None:
+        """Sources that name no Consul leave it where it is by default."""
+        line = from_command_line({}, [], ["80:web"])
+        config = build(Source(), Source(), line, dev=True)
+        assert _addresses(config) == ["http://127.0.0.1:8500"]

@@ -1,0 +1,401 @@
+"""How values are written: durations, addresses, mappings."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lbconsul.config import grammar
+from lbconsul.config.model import (
+    ConsulAddress,
+    SystemdListen,
+    TCPListen,
+    UnixListen,
+)
+
+
+class TestDuration:
+    """Durations are a number and a unit."""
+
+    @pytest.mark.parametrize(
+        ("text", "seconds"),
+        [
+            ("500ms", 0.5),
+            ("5s", 5.0),
+            ("0.25s", 0.25),
+            ("2m", 120.0),
+            ("1.5h", 5400.0),
+            ("999999999h", 999999999 * 3600.0),
+        ],
+    )
+    def test_units(self, text: str, seconds: float) -> None:
+        """Milliseconds, seconds, minutes and hours are understood."""
+        assert grammar.duration(text) == pytest.approx(seconds, rel=1e-12)
+
+    @pytest.mark.parametrize(
+        "text",
+        ["", "5", "s", "5 s", "-5s", "5s\n", "5d", "1e3s", ".5s", "9" * 400 + "s"],
+    )
+    def test_no_duration(self, text: str) -> None:
+        """Without a unit, with an unknown one, or absurdly long, it is refused."""
+        with pytest.raises(ValueError, match=r"number with a unit, such as 500ms, 5s"):
+            grammar.duration(text)
+
+    def test_nothing(self) -> None:
+        """A duration of nothing is refused: it would end everything at once."""
+        with pytest.raises(ValueError, match="must be longer than 0"):
+            grammar.duration("0.0s")
+
+    @settings(deadline=None)
+    @given(
+        number=st.integers(1, 999_999_999),
+        unit=st.sampled_from([("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600)]),
+    )
+    def test_round_trip(self, number: int, unit: tuple[str, float]) -> None:
+        """Whatever is written as a whole number of units is so many of them."""
+        assert grammar.duration(f"{number}{unit[0]}") == number * unit[1]
+
+    @settings(deadline=None)
+    @given(st.floats(0.001, 1e8))
+    def test_round_trip_of_fractions(self, seconds: float) -> None:
+        """Seconds written with their decimals are read as they were."""
+        assert grammar.duration(f"{seconds:.9f}s") == float(f"{seconds:.9f}")
+
+
+class TestSwitch:
+    """A switch is on or off."""
+
+    @pytest.mark.parametrize("text", ["on", "true", "1", "yes", "TRUE", "On"])
+    def test_on(self, text: str) -> None:
+        """What Consul's own variables take for true is on."""
+        assert grammar.switch(text) is True
+
+    @pytest.mark.parametrize("text", ["off", "false", "0", "no", "False"])
+    def test_off(self, text: str) -> None:
+        """What Consul's own variables take for false is off."""
+        assert grammar.switch(text) is False
+
+    @pytest.mark.parametrize("text", ["", "maybe", "2", " on"])
+    def test_neither(self, text: str) -> None:
+        """Anything else is refused rather than taken for off."""
+        with pytest.raises(ValueError, match="must be on or off"):
+            grammar.switch(text)
+
+
+class TestNumbers:
+    """Whole numbers, permissions and ports."""
+
+    def test_whole(self) -> None:
+        """A whole number may be the least one allowed, or more."""
+        assert grammar.whole(1)("1") == 1
+        assert grammar.whole(1)("77") == 77
+        assert grammar.whole(0)("0") == 0
+
+    @pytest.mark.parametrize("text", ["0", "-1", "1.5", "", "many", "101"])
+    def test_not_whole(self, text: str) -> None:
+        """The range is told when it is not kept."""
+        with pytest.raises(ValueError, match=r"must be a whole number from 1 to 100$"):
+            grammar.whole(1, 100)(text)
+
+    def test_file_mode(self) -> None:
+        """Permissions are octal, with or without a leading 0."""
+        assert grammar.file_mode("660") == 0o660
+        assert grammar.file_mode("0777") == 0o777
+
+    @pytest.mark.parametrize("text", ["66", "6600", "rw", "888", "1777", ""])
+    def test_no_file_mode(self, text: str) -> None:
+        """What is not three octal digits is refused."""
+        with pytest.raises(ValueError, match="three octal digits, such as 660"):
+            grammar.file_mode(text)
+
+    def test_port(self) -> None:
+        """Every port that one can connect to is allowed."""
+        assert [grammar.port("1"), grammar.port("65535")] == [1, 65535]
+
+    @pytest.mark.parametrize("text", ["0", "65536", "-1", "http", "", "000080"])
+    def test_no_port(self, text: str) -> None:
+        """A port out of range is told with the range."""
+        with pytest.raises(ValueError, match=f"port '{text}' must be .* 1 to 65535"):
+            grammar.port(text)
+
+
+class TestWords:
+    """Names, choices, statuses."""
+
+    def test_one_of(self) -> None:
+        """A known choice is taken; an unknown one is answered with the known."""
+        policy = grammar.one_of(["p2c", "leastconn"])
+        assert policy("p2c") == "p2c"
+        with pytest.raises(ValueError, match="unknown; it is one of leastconn, p2c"):
+            policy("fastest")
+
+    @pytest.mark.parametrize("text", ["web", "my.web_service-2", "Straße", "a=b"])
+    def test_name(self, text: str) -> None:
+        """A name may hold whatever is no separator of ours or of a URL."""
+        assert grammar.name(text) == text
+
+    @pytest.mark.parametrize(
+        "text", ["", "a b", "a/b", "a?b", "a#b", "a:b", "a,b", "a\n", "a\x1b[2J"]
+    )
+    def test_no_name(self, text: str) -> None:
+        """Separators, white space and control characters make no name."""
+        with pytest.raises(ValueError, match="must be a name without spaces"):
+            grammar.name(text)
+
+    @pytest.mark.parametrize(
+        ("text", "statuses"),
+        [
+            ("passing", {"passing"}),
+            ("passing,warning", {"passing", "warning"}),
+            ("warning+passing", {"passing", "warning"}),
+            ("any", {"passing", "warning", "critical"}),
+        ],
+    )
+    def test_health(self, text: str, statuses: set[str]) -> None:
+        """``any`` includes critical instances, but none in maintenance."""
+        assert grammar.health(text) == statuses
+
+    @pytest.mark.parametrize("text", ["", "warning", "passing,critical", "passing,"])
+    def test_no_health(self, text: str) -> None:
+        """A service without its passing instances is no sensible wish."""
+        with pytest.raises(
+            ValueError, match="must be passing; passing,warning; or any"
+        ):
+            grammar.health(text)
+
+    def test_unknown_word_with_a_guess(self) -> None:
+        """A misspelt option is answered with the one that was meant."""
+        assert grammar.unknown("option", "polcy", ["tag", "policy"]) == (
+            "unknown option 'polcy'; did you mean 'policy'?"
+        )
+
+    def test_unknown_word_without_a_guess(self) -> None:
+        """A word like no other is answered with all there are."""
+        assert grammar.unknown("option", "zzz", ["tag", "policy"]) == (
+            "unknown option 'zzz'; known are policy, tag"
+        )
+
+
+class TestListenAddress:
+    """Where to listen."""
+
+    @pytest.mark.parametrize(
+        ("text", "listen"),
+        [
+            ("80", TCPListen("0.0.0.0", 80)),
+            (":80", TCPListen("0.0.0.0", 80)),
+            ("127.0.0.1:8080", TCPListen("127.0.0.1", 8080)),
+            ("localhost:8080", TCPListen("127.0.0.1", 8080)),
+            ("[::]:81", TCPListen("::", 81)),
+            ("[2001:DB8::0001]:81", TCPListen("2001:db8::1", 81)),
+            ("unix:/run/web.sock", UnixListen("/run/web.sock")),
+            ("systemd:web", SystemdListen("web")),
+            ("systemd:0", SystemdListen("0")),
+        ],
+    )
+    def test_forms(self, text: str, listen: object) -> None:
+        """A port, an address and port, a UNIX socket, a socket of systemd's."""
+        assert grammar.listen_address(text) == listen
+
+    @pytest.mark.parametrize(
+        ("text", "why"),
+        [
+            ("unix:web.sock", "a UNIX socket's path must begin with /"),
+            ("systemd:", "must be a name without spaces"),
+            (
+                "myhost:80",
+                "address 'myhost' must be an IP address, v6 ones in brackets",
+            ),
+            ("127.0.0.1:", "port '' must be a number"),
+            ("http", "port 'http' must be a number"),
+        ],
+    )
+    def test_mistakes(self, text: str, why: str) -> None:
+        """Each mistake is told with what would be right."""
+        with pytest.raises(ValueError, match=why):
+            grammar.listen_address(text)
+
+
+class TestConsulAddress:
+    """Where Consul is."""
+
+    @pytest.mark.parametrize(
+        ("text", "address"),
+        [
+            ("myconsul:8500", ConsulAddress("http", "myconsul", 8500)),
+            ("myconsul", ConsulAddress("http", "myconsul", 8500)),
+            ("[::1]:8501", ConsulAddress("http", "::1", 8501)),
+            ("http://consul", ConsulAddress("http", "consul", 8500)),
+            ("https://consul", ConsulAddress("https", "consul", 8501)),
+            ("https://consul:443/", ConsulAddress("https", "consul", 443)),
+            ("http://lb:80/consul/", ConsulAddress("http", "lb", 80, "/consul")),
+            ("unix:///run/consul.sock", ConsulAddress("unix", path="/run/consul.sock")),
+        ],
+    )
+    def test_forms(self, text: str, address: ConsulAddress) -> None:
+        """A host, a host and port, or a URL; the port is Consul's own if not said."""
+        assert grammar.consul_address(text) == address
+
+    def test_bare_with_tls(self) -> None:
+        """With CONSUL_HTTP_SSL a bare address means HTTPS, a URL what it says."""
+        assert str(grammar.consul_address("consul", tls=True)) == "https://consul:8501"
+        assert str(grammar.consul_address("http://c", tls=True)) == "http://c:8500"
+
+    @pytest.mark.parametrize(
+        ("text", "why"),
+        [
+            ("", "must be host:port or a URL such as https://consul:8501"),
+            ("ftp://consul", "must be host:port or a URL such as"),
+            ("unix://consul", "must be host:port or a URL such as"),
+            ("unix://", "must be host:port or a URL such as"),
+            ("consul:0", "must be host:port or a URL such as"),
+            ("consul:99999", "the port must be a number from 1 to 65535"),
+            ("consul:http", "the port must be a number from 1 to 65535"),
+            ("http://me:secret@consul", "without user, query and fragment"),
+            ("http://consul?x=1", "without user, query and fragment"),
+            ("http://consul#x", "without user, query and fragment"),
+            ("my consul:8500", "without user, query and fragment"),
+            ("consul/prefix", "a path needs the URL form"),
+            ("[::1", "IPv6"),
+        ],
+    )
+    def test_mistakes(self, text: str, why: str) -> None:
+        """Each mistake is told with what would be right."""
+        with pytest.raises(ValueError, match=why):
+            grammar.consul_address(text)
+
+
+class TestLooksLikeMapping:
+    """Whether the first word of the short form is Consul's address or a mapping."""
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "80:web",
+            "127.0.0.1:80:web",
+            "localhost:80:web",
+            ":80:web",
+            "[::]:80:web",
+            "unix:/run/web.sock:web",
+            "systemd:web:web",
+            '80:web,filter=Service.Meta.url == "http://x"',
+        ],
+    )
+    def test_mappings(self, text: str) -> None:
+        """What has a port and a service can only be a mapping."""
+        assert grammar.looks_like_mapping(text)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "myconsul:8500",
+            "myconsul",
+            "10.0.0.1:8500",
+            "[::1]:8500",
+            "[2001:db8:1:2::5]:8500",
+            "http://consul:8500",
+            "https://[2001:db8:1:2::5]:8501",
+            "unix:///run/consul.sock",
+        ],
+    )
+    def test_consul_addresses(self, text: str) -> None:
+        """A host and a port, a URL: that is where Consul is."""
+        assert not grammar.looks_like_mapping(text)
+
+
+FILTER = {"filter": '"x,b=y"'}
+
+
+class TestSplitMapping:
+    """How a mapping is cut up."""
+
+    @pytest.mark.parametrize(
+        ("text", "parts"),
+        [
+            ("80:web", ("80", "web", {})),
+            ("127.0.0.1:80:web", ("127.0.0.1:80", "web", {})),
+            ("[::]:81:graphite", ("[::]:81", "graphite", {})),
+            ("unix:/run/a,b.sock:web", ("unix:/run/a,b.sock", "web", {})),
+            ("systemd:web:web,tag=v2", ("systemd:web", "web", {"tag": "v2"})),
+            ("80:web,tag=v2,policy=p2c", ("80", "web", {"tag": "v2", "policy": "p2c"})),
+            ("80:w,health=passing,warning", ("80", "w", {"health": "passing,warning"})),
+            ("80:web,tag=a=b", ("80", "web", {"tag": "a=b"})),
+            ("80:web,tag=", ("80", "web", {"tag": ""})),
+            ('80:w,filter="x,b=y",mode=6', ("80", "w", FILTER | {"mode": "6"})),
+            ("80:w,filter=a == `,b=y`", ("80", "w", {"filter": "a == `,b=y`"})),
+        ],
+    )  # fmt: skip
+    def test_forms(self, text: str, parts: object) -> None:
+        """A comma begins an option, unless it is quoted or no option follows."""
+        assert grammar.split_mapping(text) == parts
+
+    @pytest.mark.parametrize(
+        "text", ["", "80", "web", "a:b:c:d", "80;web", "[::1:80:w"]
+    )
+    def test_no_mapping(self, text: str) -> None:
+        """What has no port and service is answered with the form of a mapping."""
+        with pytest.raises(ValueError, match=r"must be \[ADDRESS:\]PORT:SERVICE"):
+            grammar.split_mapping(text)
+
+    @pytest.mark.parametrize(
+        ("text", "why"),
+        [
+            ("80:web,", "'' must be option=value"),
+            ("80:web,v2", "'v2' must be option=value"),
+            ("80:web,tag=a,tag=b", "option 'tag' is given twice"),
+        ],
+    )
+    def test_wrong_options(self, text: str, why: str) -> None:
+        """An option without a value, or given twice, is refused."""
+        with pytest.raises(ValueError, match=why):
+            grammar.split_mapping(text)
+
+    @settings(deadline=None)
+    @given(
+        st.dictionaries(
+            st.from_regex(r"[a-z][a-z-]{0,8}", fullmatch=True),
+            st.tuples(
+                st.from_regex(r"[a-z0-9 .=]{0,6}", fullmatch=True),
+                st.sampled_from(['"', "`"]),
+                st.from_regex(r"[a-z0-9 ,=:/]{0,12}", fullmatch=True),
+            ),
+            max_size=5,
+        )
+    )
+    def test_quoted_commas(self, said: dict[str, tuple[str, str, str]]) -> None:
+        """Whatever stands within quotes, the options come out as they went in."""
+        options = {
+            key: f"{plain}{quote}{quoted}{quote}"
+            for key, (plain, quote, quoted) in said.items()
+        }
+        text = ",".join(["80:web", *(f"{key}={it}" for key, it in options.items())])
+        assert grammar.split_mapping(text) == ("80", "web", options)
+
+    @settings(deadline=None)
+    @given(st.text())
+    def test_any_text(self, text: str) -> None:
+        """No text whatever is answered with anything but parts or a ValueError."""
+        try:
+            listen, service, options = grammar.split_mapping(text)
+        except ValueError as error:
+            assert "must be" in str(error) or "twice" in str(error)
+        else:
+            assert text.startswith(f"{listen}:{service}")
+            assert all(isinstance(value, str) for value in options.values())
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_addresses_of_any_text(text: str) -> None:
+    """No text at all brings the readers of addresses down: they take or refuse it."""
+    readers: list[Callable[[str], object]] = [
+        grammar.listen_address,
+        grammar.consul_address,
+        grammar.duration,
+    ]
+    for read in readers:
+        try:
+            read(text)
+        except ValueError as error:
+            assert str(error)

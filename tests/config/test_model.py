@@ -1,0 +1,75 @@
+"""The configuration's values: how they show themselves, and what they hide."""
+
+import pytest
+
+from lbconsul.config.model import (
+    Config,
+    ConsulAddress,
+    ConsulConfig,
+    Listen,
+    Mapping,
+    SystemdListen,
+    TCPListen,
+    UnixListen,
+)
+
+
+@pytest.mark.parametrize(
+    ("listen", "text"),
+    [
+        (TCPListen("127.0.0.1", 80), "127.0.0.1:80"),
+        (TCPListen("::", 81), "[::]:81"),
+        (UnixListen("/run/web.sock"), "unix:/run/web.sock"),
+        (SystemdListen("web"), "systemd:web"),
+    ],
+)
+def test_listening_addresses(listen: Listen, text: str) -> None:
+    """A listening address shows itself as one would write it."""
+    assert str(listen) == text
+
+
+@pytest.mark.parametrize(
+    ("listen", "text"),
+    [
+        (TCPListen("0.0.0.0", 80), "80:web"),
+        (TCPListen("127.0.0.1", 80), "127.0.0.1:80:web"),
+        (UnixListen("/run/web.sock"), "unix:/run/web.sock:web"),
+        (None, "web"),
+    ],
+)
+def test_mappings(listen: Listen | None, text: str) -> None:
+    """A mapping shows itself as one would write it, at its shortest."""
+    assert str(Mapping("web", listen)) == text
+
+
+@pytest.mark.parametrize(
+    ("address", "text"),
+    [
+        (ConsulAddress("http", "consul", 8500), "http://consul:8500"),
+        (ConsulAddress("https", "::1", 8501, "/c"), "https://[::1]:8501/c"),
+        (ConsulAddress("unix", path="/run/consul.sock"), "unix:///run/consul.sock"),
+    ],
+)
+def test_consul_addresses(address: ConsulAddress, text: str) -> None:
+    """Consul's address shows itself as a URL."""
+    assert str(address) == text
+
+
+def test_the_token_is_hidden() -> None:
+    """A configuration that ends up in a log does not give the token away."""
+    config = Config(ConsulConfig(token="s3cr3t"), (Mapping("web"),))
+    assert "s3cr3t" not in repr(config)
+    assert "s3cr3t" not in str(config)
+
+
+@pytest.mark.parametrize(
+    ("address", "netloc"),
+    [
+        (ConsulAddress("http", "consul", 8500, "/c"), "consul:8500"),
+        (ConsulAddress("https", "::1", 8501), "[::1]:8501"),
+        (ConsulAddress("unix", path="/run/consul.sock"), "localhost"),
+    ],
+)
+def test_the_host_header(address: ConsulAddress, netloc: str) -> None:
+    """Consul is called by the name under which it is reached."""
+    assert address.netloc == netloc

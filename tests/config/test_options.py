@@ -1,0 +1,86 @@
+"""The table of options: it agrees with the values, the policies and itself."""
+
+import re
+
+import pytest
+from attrs import fields
+
+from lbconsul.balance import policy
+from lbconsul.config.model import Config, ConsulConfig, Mapping
+from lbconsul.config.options import (
+    CONSUL_OPTIONS,
+    GATEWAY_OPTIONS,
+    MAPPING_OPTIONS,
+    OPTIONS,
+    POLICIES,
+    Option,
+)
+
+#: What a mapping has beside its options.
+ITS_OWN = {"service", "listen"}
+
+
+def _field_names(of: type) -> set[str]:
+    return {each.name for each in fields(of)}
+
+
+def test_a_mapping_has_a_place_for_each_option() -> None:
+    """Each option of a mapping is kept in it, and it keeps nothing else."""
+    attributes = {option.attribute for option in MAPPING_OPTIONS.values()}
+    assert attributes == _field_names(Mapping) - ITS_OWN
+
+
+def test_the_other_options_have_their_places_too() -> None:
+    """Each option about Consul, or about the gateway, is kept in the configuration."""
+    consul = {option.attribute for option in CONSUL_OPTIONS.values()}
+    assert consul == _field_names(ConsulConfig) - {"addresses"}
+    gateway = {option.attribute for option in GATEWAY_OPTIONS.values()}
+    assert gateway == _field_names(Config) - {"consul", "mappings", "dev"}
+
+
+def test_no_two_options_share_a_name() -> None:
+    """Each option's name says by itself whom it concerns."""
+    tables = (MAPPING_OPTIONS, CONSUL_OPTIONS, GATEWAY_OPTIONS)
+    assert len(OPTIONS) == sum(map(len, tables))
+
+
+def test_the_policies_are_those_there_are() -> None:
+    """Each policy that can be named exists, and each that exists can be named."""
+    assert set(POLICIES) == set(policy.POLICIES)
+
+
+def _promised() -> list[tuple[Option, str]]:
+    promises = []
+    for option in OPTIONS.values():
+        promised = re.search(r"\[([^\]]*)\]$", option.help)
+        if promised and option.name != "dc":  # [the agent's own] is no text
+            promises.append((option, promised[1]))
+    return promises
+
+
+@pytest.mark.parametrize(("option", "default"), _promised())
+def test_the_help_tells_the_defaults(option: Option, default: str) -> None:
+    """What the help says of an option that is not given is what holds."""
+    config = Config(ConsulConfig(), (Mapping("web"),))
+    owners = (config.mappings[0], config.consul, config)
+    [owner] = [each for each in owners if hasattr(each, option.attribute)]
+    assert getattr(owner, option.attribute) == option.parse(default)
+
+
+def test_defaults_are_told_at_all() -> None:
+    """The help tells the defaults of numbers, durations, switches and choices."""
+    assert {option.name for option, _ in _promised()} == {
+        "policy", "health", "node-checks", "connect-timeout", "attempts",
+        "idle-timeout", "half-close-timeout", "max-connections", "mode", "verify",
+        "connection-log",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["filter", "token", "token-file", "ca-file"])
+def test_texts(name: str) -> None:
+    """A text is taken as it is, if there is one, and no control character in it."""
+    parse = OPTIONS[name].parse
+    assert parse('Service.Meta.zone == "a, b"') == 'Service.Meta.zone == "a, b"'
+    for wrong in ("", "a\nb", "\x00"):
+        with pytest.raises(ValueError, match="must not be empty or hold control"):
+            parse(wrong)

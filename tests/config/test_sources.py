@@ -1,0 +1,186 @@
+"""What the environment, a TOML file and the command line say, and where."""
+
+import pytest
+
+from lbconsul.config.sources import (
+    ENVIRONMENT,
+    MappingSaid,
+    Said,
+    from_command_line,
+    from_environment,
+    from_toml,
+    read,
+)
+from lbconsul.errors import ConfigError
+
+
+def test_a_mistake_is_told_with_its_place() -> None:
+    """A text that cannot be read is told with its place, itself and the reason."""
+    with pytest.raises(ConfigError, match=r"^--attempts x: invalid literal"):
+        read(Said("--attempts", "x"), int)
+
+
+class TestCommandLine:
+    """What twistd's parser found."""
+
+    def test_all_of_it(self) -> None:
+        """Options, Consul's addresses and mappings keep their order and texts."""
+        source = from_command_line({"tag": "v2"}, ["a:1", "b:2"], ["80:web,policy=p2c"])
+        assert source.options == {"tag": Said("--tag", "v2")}
+        assert source.consul == (Said("--consul", "a:1"), Said("--consul", "b:2"))
+        assert source.mappings == (
+            MappingSaid(
+                Said("--map", "80:web,policy=p2c"), "80", "web", {"policy": "p2c"}
+            ),
+        )
+
+    def test_no_mapping(self) -> None:
+        """What is no mapping is told as the --map it stood for."""
+        with pytest.raises(ConfigError, match=r"^--map rubbish: must be \[ADDRESS:\]"):
+            from_command_line({}, [], ["rubbish"])
+
+
+class TestEnvironment:
+    """Consul's own variables."""
+
+    def test_nothing_said(self) -> None:
+        """Consul is where its own tools look for it."""
+        source = from_environment({})
+        assert source.options == {}
+        assert source.consul == (Said("CONSUL_HTTP_ADDR", "127.0.0.1:8500"),)
+        assert source.tls is False
+
+    def test_everything_said(self) -> None:
+        """Each of Consul's variables is taken for the option that it means."""
+        names = sorted(set(ENVIRONMENT) - {"CONSUL_HTTP_TOKEN"})
+        environ = {name: name.lower() for name in names}
+        environ |= {"CONSUL_HTTP_ADDR": "c:1", "CONSUL_HTTP_SSL": "true"}
+        source = from_environment(environ)
+        assert source.consul == (Said("CONSUL_HTTP_ADDR", "c:1"),)
+        assert source.tls is True
+        assert source.options == {
+            "token-file": Said("CONSUL_HTTP_TOKEN_FILE", "consul_http_token_file"),
+            "verify": Said("CONSUL_HTTP_SSL_VERIFY", "consul_http_ssl_verify"),
+            "ca-file": Said("CONSUL_CACERT", "consul_cacert"),
+            "client-cert": Said("CONSUL_CLIENT_CERT", "consul_client_cert"),
+            "client-key": Said("CONSUL_CLIENT_KEY", "consul_client_key"),
+            "namespace": Said("CONSUL_NAMESPACE", "consul_namespace"),
+        }
+
+    def test_the_token_file_wins(self) -> None:
+        """Of a token and a token file the file counts, as for Consul's tools."""
+        both = {"CONSUL_HTTP_TOKEN": "t", "CONSUL_HTTP_TOKEN_FILE": "/run/token"}
+        assert set(from_environment(both).options) == {"token-file"}
+        del both["CONSUL_HTTP_TOKEN_FILE"]
+        assert set(from_environment(both).options) == {"token"}
+
+    def test_empty_is_not_said(self) -> None:
+        """An empty variable, as compose files leave them, is one that is not set."""
+        empty = dict.fromkeys((*ENVIRONMENT, "CONSUL_HTTP_ADDR", "CONSUL_HTTP_SSL"), "")
+        assert from_environment(empty) == from_environment({})
+
+    def test_wrong_switch(self) -> None:
+        """A CONSUL_HTTP_SSL that is neither on nor off is told as such."""
+        with pytest.raises(
+            ConfigError, match=r"^CONSUL_HTTP_SSL si: must be on or off"
+        ):
+            from_environment({"CONSUL_HTTP_SSL": "si"})
+
+
+FILE = """
+consul = ["one:8500", "https://two:8501"]
+connection-log = false
+attempts = 5
+health = ["passing", "warning"]
+idle-timeout = "10m"
+map = ["80:web,tag=v2"]
+"""
+
+TABLES = """
+consul = "one"
+
+[[map]]
+listen = 80
+service = "web"
+filter = 'Service.Meta.zone == "a"'
+node-checks = false
+
+[[map]]
+listen = "unix:/run/w.sock"
+service = "web"
+"""
+
+
+class TestToml:
+    """The TOML file."""
+
+    def test_short(self) -> None:
+        """Each value is taken as the text that the command line would have."""
+        source = from_toml(FILE, "lb.toml")
+        assert source.options == {
+            "connection-log": Said("lb.toml: connection-log", "off"),
+            "attempts": Said("lb.toml: attempts", "5"),
+            "health": Said("lb.toml: health", "passing+warning"),
+            "idle-timeout": Said("lb.toml: idle-timeout", "10m"),
+        }
+        assert [said.text for said in source.consul] == ["one:8500", "https://two:8501"]
+        assert source.mappings == (
+            MappingSaid(
+                Said("lb.toml: map 1", "80:web,tag=v2"), "80", "web", {"tag": "v2"}
+            ),
+        )
+
+    def test_tables(self) -> None:
+        """A mapping may be a table; a filter then needs no quoting of ours."""
+        source = from_toml(TABLES, "lb.toml")
+        assert source.consul == (Said("lb.toml: consul", "one"),)
+        assert source.mappings == (
+            MappingSaid(
+                Said("lb.toml: map 1", "80:web"),
+                "80",
+                "web",
+                {"filter": 'Service.Meta.zone == "a"', "node-checks": "off"},
+            ),
+            MappingSaid(
+                Said("lb.toml: map 2", "unix:/run/w.sock:web"),
+                "unix:/run/w.sock",
+                "web",
+                {},
+            ),
+        )
+
+    def test_nothing(self) -> None:
+        """An empty file says nothing."""
+        source = from_toml("", "lb.toml")
+        assert (source.options, source.consul, source.mappings) == ({}, (), ())
+
+    @pytest.mark.parametrize(
+        ("text", "why"),
+        [
+            ("a = 1\nb =\n", r"^lb.toml: not TOML: Invalid value \(at line 2"),
+            ("polcy = 'p2c'", "^lb.toml: unknown option 'polcy'; .* 'policy'"),
+            ("maps = []", "^lb.toml: unknown option 'maps'; .* 'map'"),
+            (
+                "map = '80:web'",
+                r"^lb.toml: map must be a list .* or \[\[map\]\] tables",
+            ),
+            ("map = [80]", r"^lb.toml: map 1 80: must be a string or a \[\[map\]\]"),
+            ("map = ['80']", "^lb.toml: map 1 80: must be .ADDRESS:.PORT:SERVICE"),
+            ("[[map]]\nlisten = 80", "^lb.toml: map 1: service must be given"),
+            ("[[map]]", "^lb.toml: map 1: listen and service must be given"),
+            ("[[map]]\nlisten=1.5\nservice='w'", "^lb.toml: map 1: listen: must be a"),
+            ("[tag]\nx = 1", "^lb.toml: tag: must be a string, a whole number or"),
+            ("tag = ['a', 1]", "^lb.toml: tag: must be a string, a whole number or"),
+            ("consul = 1.5", "^lb.toml: consul: must be a string"),
+        ],
+    )
+    def test_mistakes(self, text: str, why: str) -> None:
+        """Each mistake is told with the file, the place in it and the reason."""
+        with pytest.raises(ConfigError, match=why):
+            from_toml(text, "lb.toml")
+
+    def test_a_misplaced_token_stays_secret(self) -> None:
+        """A token that is not written as a string is not shown in the complaint."""
+        with pytest.raises(ConfigError, match=r"^lb.toml: token: must be") as raised:
+            from_toml("token = {value = 's3cr3t'}", "lb.toml")
+        assert "s3cr3t" not in str(raised.value)

@@ -1,0 +1,517 @@
+"""The command line: every form that it takes, and every mistake in one line."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.application.service import IService
+from twisted.python.systemd import ListenFDs
+from zope.interface.verify import verifyObject
+
+from lbconsul import tap
+from lbconsul.config.model import Config, UnixListen
+from lbconsul.config.sources import ENVIRONMENT
+from lbconsul.service import Gateway
+from lbconsul.tap import Options, makeService
+from tests.support.binaries import REPOSITORY
+from tests.support.certificates import Authority
+from tests.support.ports import free_ports
+
+TOKEN = "s3cr3t-t0ken"
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the machine's own Consul is, is none of these tests' business."""
+    for variable in (*ENVIRONMENT, "CONSUL_HTTP_ADDR", "CONSUL_HTTP_SSL"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+def _config(*words: str) -> Config:
+    options = Options()
+    options.parseOptions(list(words))
+    return options.config
+
+
+def _consul(config: Config) -> list[str]:
+    return [str(address) for address in config.consul.addresses]
+
+
+def _mappings(config: Config) -> list[str]:
+    return [str(mapping) for mapping in config.mappings]
+
+
+class TestForms:
+    """The ways to say what is to be balanced."""
+
+    def test_options(self) -> None:
+        """--consul and --map say all that there is to say."""
+        config = _config("--consul", "myconsul:8500", "--map", "80:web", "--map=81:gr")
+        assert _consul(config) == ["http://myconsul:8500"]
+        assert _mappings(config) == ["80:web", "81:gr"]
+
+    def test_the_seeds_form(self) -> None:
+        """The command line of the seed works unchanged."""
+        config = _config("myconsul:8500", "80:webserver", "81:graphite")
+        assert _consul(config) == ["http://myconsul:8500"]
+        assert _mappings(config) == ["80:webserver", "81:graphite"]
+
+    def test_the_seeds_form_without_consul(self) -> None:
+        """Without an address Consul is where its own tools look for it."""
+        config = _config("80:webserver", "[::]:81:graphite")
+        assert _consul(config) == ["http://127.0.0.1:8500"]
+        assert _mappings(config) == ["80:webserver", "[::]:81:graphite"]
+
+    def test_a_mixture(self) -> None:
+        """Both forms may be mixed; what --consul says need not be said again."""
+        config = _config("--map", "80:a", "--consul", "c:1", "81:b", "82:c,tag=v2")
+        assert _consul(config) == ["http://c:1"]
+        assert _mappings(config) == ["80:a", "81:b", "82:c"]
+        assert config.mappings[2].tag == "v2"
+
+    def test_several_consuls(self) -> None:
+        """Several addresses of Consul are kept in their order."""
+        config = _config("--consul", "a", "--consul", "https://b", "80:web")
+        assert _consul(config) == ["http://a:8500", "https://b:8501"]
+
+    def test_defaults_of_all_mappings(self) -> None:
+        """An option of a mapping among the options is the default of all."""
+        config = _config("--idle-timeout", "10m", "80:a", "81:b,idle-timeout=5s")
+        assert [each.idle_timeout for each in config.mappings] == [600.0, 5.0]
+
+    def test_dev(self) -> None:
+        """--dev brings the catalog along."""
+        assert _config("--dev", "--map", "8080:web").dev is True
+        assert _config("--map", "8080:web").dev is False
+
+    def test_a_file(self, tmp_path: Path) -> None:
+        """A TOML file can say the same things, in UTF-8."""
+        file = tmp_path / "lb.toml"
+        file.write_text("consul = 'c'\nmap = ['80:Straße']\nattempts = 5", "utf-8")
+        config = _config("--config", str(file))
+        assert _consul(config) == ["http://c:8500"]
+        assert _mappings(config) == ["80:Straße"]
+        assert config.mappings[0].attempts == 5
+
+    def test_precedence(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The command line wins over the file, that over the environment."""
+        monkeypatch.setenv("CONSUL_HTTP_ADDR", "env")
+        monkeypatch.setenv("CONSUL_NAMESPACE", "env")
+        monkeypatch.setenv("CONSUL_CACERT", "/env.pem")
+        file = tmp_path / "lb.toml"
+        file.write_text(
+            "consul = 'file'\nnamespace = 'file'\npolicy = 'p2c'\ntag = 'f'"
+        )
+        assert _consul(_config("80:web")) == ["http://env:8500"]
+        config = _config("-f", str(file), "--tag", "line", "80:web")
+        assert _consul(config) == ["http://file:8500"]
+        consul, mapping = config.consul, config.mappings[0]
+        assert (consul.ca_file, consul.namespace) == ("/env.pem", "file")
+        assert (mapping.policy, mapping.tag) == ("p2c", "line")
+        assert _consul(_config("-f", str(file), "line", "80:web")) == [
+            "http://line:8500"
+        ]
+
+    def test_the_token_is_hidden(self) -> None:
+        """A configuration that ends up in a log does not give the token away."""
+        config = _config("--token", TOKEN, "80:web")
+        assert config.consul.token == TOKEN
+        assert TOKEN not in repr(config)
+
+
+class TestAnswers:
+    """What is said and done at once."""
+
+    def test_help(self, capsys: Capture) -> None:
+        """--help tells every option, and what holds if nothing is said."""
+        with pytest.raises(SystemExit) as exited:
+            _config("--help")
+        text = " ".join(capsys.readouterr().out.split())
+        assert not exited.value.code
+        for said in (
+            "--consul=",
+            "--map=",
+            "--idle-timeout=",
+            "[leastconn]",
+            "--check",
+        ):
+            assert said in text
+
+    def test_version(
+        self, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """--version tells the version that is installed."""
+        installed = tmp_path / "lbconsul-9.8.7.dist-info"
+        installed.mkdir()
+        (installed / "METADATA").write_text("Name: lbconsul\nVersion: 9.8.7\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        with pytest.raises(SystemExit) as exited:
+            _config("--version")
+        assert exited.value.code == 0
+        assert capsys.readouterr().out == "lbconsul 9.8.7\n"
+
+    def test_version_of_a_checkout(
+        self, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where nothing is installed, --version says so."""
+        monkeypatch.setattr(sys, "path", [str(tmp_path)])
+        with pytest.raises(SystemExit) as exited:
+            _config("--version")
+        assert exited.value.code == 0
+        assert capsys.readouterr().out.startswith("lbconsul, not installed")
+
+    def test_check(self, tmp_path: Path, capsys: Capture) -> None:
+        """--check says what a sound configuration comes to, and binds no port."""
+        token = tmp_path / "token"
+        token.write_text(TOKEN)
+        with socket.create_server(("127.0.0.1", 0)) as taken, closing(taken):
+            port = taken.getsockname()[1]
+            with pytest.raises(SystemExit) as exited:
+                _config("--check", f"--token-file={token}", f"{port}:web", "[::]:81:gr")
+        said = capsys.readouterr()
+        assert exited.value.code == 0
+        assert said.out.splitlines()[0].startswith("lbconsul: sound, 2 mappings")
+        assert said.out.splitlines()[1:] == [f"  {port}:web", "  [::]:81:gr"]
+        assert said.err == ""
+
+
+#: What is given, and what the line about it says.  In braces: files of `files`.
+BAD = {
+    "unknown option": ("--polcy p2c 80:web", "option --polcy not recognized"),
+    "option without its value": ("--map", "option --map requires argument"),
+    "option behind a mapping": (
+        "consul 80:web --policy=p2c",
+        "--policy=p2c: options come before consul",
+    ),
+    "ambiguous option": ("--client x 80:web", "option --client not a unique prefix"),
+    "unknown mapping option": (
+        "--map 80:web,polcy=p2c",
+        "--map 80:web,polcy=p2c: unknown option 'polcy'; did you mean 'policy'?",
+    ),
+    "port out of range": (
+        "--map 65536:web",
+        "--map 65536:web: port '65536' must be a number from 1 to 65535",
+    ),
+    "port twice": (
+        "80:web 127.0.0.1:80:gr",
+        "--map 127.0.0.1:80:gr: 0.0.0.0:80 is taken by --map 80:web",
+    ),
+    "Consul's address": (
+        "--consul consul:http 80:web",
+        "--consul consul:http: the port must be a number from 1 to 65535",
+    ),
+    "Consul's address in the seed's form": (
+        "ftp://consul 80:web",
+        "--consul ftp://consul: must be host:port or a URL such as https://consul:8501",
+    ),
+    "not TOML": (
+        "--config {broken}",
+        "{broken}: not TOML: Invalid value (at line 3, column 10)",
+    ),
+    "unknown TOML key": (
+        "--config {unknown_key}",
+        "{unknown_key}: unknown option 'polcy'; did you mean 'policy'?",
+    ),
+    "no configuration file": (
+        "--config {none}",
+        "--config {none}: cannot be read: No such file or directory",
+    ),
+    "a directory for a configuration file": (
+        "--config {folder}",
+        "--config {folder}: cannot be read: Is a directory",
+    ),
+    "configuration file in no text": (
+        "--config {binary}",
+        "--config {binary}: is not UTF-8 text",
+    ),
+    "no token file": (
+        "--token-file {none} 80:web",
+        "--token-file {none}: cannot be read: No such file or directory",
+    ),
+    "unreadable token file": (
+        "--token-file {folder} 80:web",
+        "--token-file {folder}: cannot be read: Is a directory",
+    ),
+    "token file in no text": (
+        "--token-file {binary} 80:web",
+        "--token-file {binary}: cannot be read: not text",
+    ),
+    "no CA file": (
+        "--ca-file {none} 80:web",
+        "--ca-file {none}: cannot be read: No such file or directory",
+    ),
+    "CA file without PEM": (
+        "--ca-file {broken} 80:web",
+        "--ca-file {broken}: holds no PEM certificate",
+    ),
+    "client certificate without PEM": (
+        "--client-cert {broken} 80:web",
+        "--client-cert {broken}: holds no PEM certificate",
+    ),
+    "client key without PEM": (
+        "--client-cert {cert} --client-key {broken} 80:web",
+        "--client-key {broken}: holds no PEM key, or one under a passphrase",
+    ),
+    "a stranger's client key": (
+        "--client-cert {cert} --client-key {stranger} 80:web",
+        "--client-cert {cert}: the key in {stranger} is not its own",
+    ),
+    "client key alone": (
+        "--client-key {stranger} 80:web",
+        "--client-key needs --client-cert",
+    ),
+    "unknown policy": (
+        "--policy fastest 80:web",
+        "--policy fastest: unknown; it is one of leastconn, p2c, random, roundrobin",
+    ),
+    "duration without unit": (
+        "80:web,idle-timeout=5",
+        "--map 80:web,idle-timeout=5: idle-timeout=5: must be a number with a unit,"
+        " such as 500ms, 5s, 2m or 1h",
+    ),
+    "nothing to balance": (
+        "--consul consul:8500",
+        "nothing to balance: say --map PORT:SERVICE, such as --map 80:webserver",
+    ),
+    "nothing at all": (
+        "",
+        "nothing to balance: say --map PORT:SERVICE, such as --map 80:webserver",
+    ),
+    "rubbish": (
+        "consul rubbish",
+        "--map rubbish: must be [ADDRESS:]PORT:SERVICE[,option=value...]",
+    ),
+    "rubbish beside Consul": (
+        "--consul consul 80:web rubbish",
+        "--map rubbish: must be [ADDRESS:]PORT:SERVICE[,option=value...]",
+    ),
+    "token and token file": (
+        f"--token {TOKEN} --token-file {{none}} 80:web",
+        "--token-file: give a token or a token file, not both",
+    ),
+    "an unfit token": (
+        f"--token {TOKEN}\x07 80:web",
+        "--token (hidden): must not be empty or hold control characters",
+    ),
+    "a token in the wrong place": (
+        "--config {token_table}",
+        "{token_table}: token: must be a string, a whole number or a boolean",
+    ),
+    "several lines in a word": (
+        "80:web,tag=a\nb\x1b[2J",
+        "--map 80:web,tag=a?b?[2J: tag=a?b?[2J: must be a name without spaces and"
+        " without any of / ? # : ,",
+    ),
+    "dev elsewhere": (
+        "--dev consul:8500 80:web",
+        "--consul consul:8500: --dev listens on a loopback address, such as 127.0.0.1",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The files that are named in braces."""
+    folder = tmp_path_factory.mktemp("files")
+    contents = {
+        "broken": b"# mappings\nconsul = 'c'\npolicy = random\n",
+        "unknown_key": b"map = ['80:web']\npolcy = 'p2c'\n",
+        "token_table": f"map = ['80:web']\ntoken = {{x = '{TOKEN}'}}\n".encode(),
+        "binary": b"\xff\xfe\x00",
+    }
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    authority = Authority(folder)
+    paths = {name: str(folder / name) for name in (*contents, "none")}
+    return paths | {
+        "folder": str(folder),
+        "cert": authority.issue("lbconsul").cert,
+        "stranger": authority.issue("stranger").key,
+    }
+
+
+def _fails_in_one_line(capsys: Capture, run: Callable[[], object]) -> str:
+    with pytest.raises(SystemExit) as exited:
+        run()
+    said = capsys.readouterr()
+    assert exited.value.code == 1
+    assert exited.value.__suppress_context__  # Python would show that of any error
+    assert said.out == ""
+    assert TOKEN not in said.err
+    [line] = said.err.splitlines()
+    return line
+
+
+@pytest.mark.parametrize(("said", "why"), BAD.values(), ids=BAD)
+def test_mistakes(said: str, why: str, files: dict[str, str], capsys: Capture) -> None:
+    """Whatever is wrong is one line on standard error that says where and why and
+    what would be right, and exit status 1.
+    """
+    words = ["--check", *said.format(**files).split(" ")] if said else ["--check"]
+    line = _fails_in_one_line(capsys, lambda: _config(*words))
+    assert line == f"lbconsul: {why.format(**files)}"
+
+
+class TestMakeService:
+    """What twistd calls."""
+
+    @pytest.fixture
+    def made(self) -> Iterator[Callable[..., Gateway]]:
+        """Makes gateways, and closes what they listen on."""
+        gateways: list[Gateway] = []
+
+        def make(*words: str) -> Gateway:
+            options = Options()
+            options.parseOptions(list(words))
+            gateways.append(makeService(options))
+            return gateways[-1]
+
+        yield make
+        for gateway in gateways:
+            for each in gateway._bindable:
+                each.close()
+
+    def test_listens(self, made: Callable[..., Gateway], tmp_path: Path) -> None:
+        """The gateway's sockets are there before it starts."""
+        path = tmp_path / "web.sock"
+        gateway = made(f"unix:{path}:web,mode=600")
+        assert verifyObject(IService, gateway)
+        assert path.is_socket()
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert [each.mapping.listen for each in gateway._factories] == [
+            UnixListen(str(path))
+        ]
+
+    @pytest.mark.parametrize("option", ["--token-file", "--ca-file"])
+    def test_a_file_that_is_not_there(
+        self, made: Callable[..., Gateway], tmp_path: Path, capsys: Capture, option: str
+    ) -> None:
+        """Without a file that it needs, it says so in one line and does not start."""
+        none, path = tmp_path / "none", tmp_path / "web.sock"
+        line = _fails_in_one_line(
+            capsys, lambda: made(option, str(none), f"unix:{path}:web")
+        )
+        assert line == (
+            f"lbconsul: {option} {none}: cannot be read: No such file or directory"
+        )
+        assert not path.exists()
+
+    def test_a_port_that_is_taken(
+        self, made: Callable[..., Gateway], tmp_path: Path, capsys: Capture
+    ) -> None:
+        """A port that is taken is told in one line; no other is left open."""
+        path = tmp_path / "web.sock"
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            here = f"127.0.0.1:{taken.getsockname()[1]}"
+            line = _fails_in_one_line(
+                capsys, lambda: made(f"unix:{path}:web", f"{here}:gr")
+            )
+        assert line == (
+            f"lbconsul: cannot listen on {here} for --map {here}:gr:"
+            " Address already in use"
+        )
+        assert not path.exists()
+
+    def test_a_socket_of_systemds(
+        self, made: Callable[..., Gateway], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A socket that systemd passes in is found by its name."""
+        with socket.create_server(("127.0.0.1", 0)) as passed:
+            monkeypatch.setattr(ListenFDs, "_START", passed.fileno())
+            monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+            monkeypatch.setenv("LISTEN_FDS", "1")
+            monkeypatch.setenv("LISTEN_FDNAMES", "front")
+            assert tap._inherited() == {"0": passed.fileno(), "front": passed.fileno()}
+
+    def test_no_systemd(self) -> None:
+        """Without systemd there are no such sockets."""
+        assert tap._inherited() == {}
+
+    def test_dev_tells_what_to_try(
+        self, made: Callable[..., Gateway], capsys: Capture
+    ) -> None:
+        """--dev shows commands for its own ports, to paste."""
+        port, catalog = free_ports(2)
+        made("--dev", "--consul", f"127.0.0.1:{catalog}", f"127.0.0.1:{port}:shop")
+        said = capsys.readouterr().out
+        assert f"curl http://localhost:{port}/" in said
+        assert f"http://127.0.0.1:{catalog}/v1/health/service/shop" in said
+
+    def test_dev_without_a_port(
+        self, made: Callable[..., Gateway], tmp_path: Path, capsys: Capture
+    ) -> None:
+        """--dev over a UNIX socket alone has no such commands to show."""
+        [catalog] = free_ports(1)
+        path = tmp_path / "web.sock"
+        made("--dev", "--consul", f"127.0.0.1:{catalog}", f"unix:{path}:web")
+        assert capsys.readouterr().out.strip() == ""
+
+
+#: Is told to end twice, by a reactor that does not come to an end.
+STUBBORN = """
+import os, signal
+from lbconsul.tap import _end_on_sigterm
+
+class Reactor:
+    def callFromThread(self, call):
+        call()
+
+    def stop(self):
+        print("stopping", flush=True)
+
+_end_on_sigterm(Reactor())
+os.kill(os.getpid(), signal.SIGTERM)
+print("still here", flush=True)
+os.kill(os.getpid(), signal.SIGTERM)
+print("immortal", flush=True)
+"""
+
+
+class TestSigterm:
+    """How a service manager ends us."""
+
+    class Reactor:
+        """Notes what it is asked to do."""
+
+        def __init__(self) -> None:
+            self.asked: list[Any] = []
+
+        def callFromThread(self, call: Any) -> None:  # noqa: N802
+            """Called by the handler."""
+            self.asked.append(call)
+
+        def stop(self) -> None:
+            """Never called here."""
+
+    def test_stops_cleanly(self) -> None:
+        """SIGTERM stops the reactor, so that the exit status is 0."""
+        before, reactor = signal.getsignal(signal.SIGTERM), self.Reactor()
+        try:
+            tap._end_on_sigterm(reactor)
+            handler = signal.getsignal(signal.SIGTERM)
+            assert callable(handler)
+            handler(signal.SIGTERM, None)
+            assert reactor.asked == [reactor.stop]
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def test_ends_at_once(self) -> None:
+        """A second SIGTERM ends us at once, however busy the reactor is."""
+        ran = subprocess.run(
+            [sys.executable, "-c", STUBBORN],
+            env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert ran.stdout.splitlines() == ["stopping", "still here"]
+        assert ran.returncode == 1
