@@ -169,20 +169,27 @@ def _inherited() -> dict[str, int]:
     at_start = Path("/proc/self/environ")
     lines = at_start.read_text(errors="replace") if at_start.exists() else ""
     variables = dict(each.split("=", 1) for each in lines.split("\0") if "=" in each)
-    listen = ListenFDs.fromEnvironment(variables | os.environ)
+    variables |= os.environ
+    if variables.get("LISTEN_FDS", "").isdecimal():
+        # systemd always names them, systemd-socket-activate does not.
+        unnamed = ":".join(["unknown"] * int(variables["LISTEN_FDS"]))
+        variables.setdefault("LISTEN_FDNAMES", unnamed)
+    listen = ListenFDs.fromEnvironment(variables)
     numbers = {str(n): fd for n, fd in enumerate(listen.inheritedDescriptors())}
     return numbers | listen.inheritedNamedDescriptors()
 
 
 def _hints(config: Config) -> str:
-    mappings = [each for each in config.mappings if isinstance(each.listen, TCPListen)]
-    ports = [
-        each.listen.port for each in mappings if isinstance(each.listen, TCPListen)
-    ]
+    ports = {
+        each.listen.port: each.service
+        for each in config.mappings
+        if isinstance(each.listen, TCPListen)
+    }
+    if not ports:
+        return "Listening on no TCP port, so there is nothing for curl to ask."
     catalog = config.consul.addresses[0]
-    if not mappings:
-        return ""
-    return what_to_try(ports, catalog.port, mappings[0].service, catalog.host)
+    service = next(iter(ports.values()))
+    return what_to_try(list(ports), catalog.port, service, catalog.host)
 
 
 def _check(config: Config) -> None:
@@ -192,7 +199,7 @@ def _check(config: Config) -> None:
         balancer(reactor, config)
     except LBConsulError as error:
         raise _exit(error) from None
-    print(f"lbconsul: sound, {len(config.mappings)} mappings:")
+    print("lbconsul: the configuration is sound; it maps")
     for mapping in config.mappings:
         print(f"  {mapping}")
     raise SystemExit(0)

@@ -69,11 +69,12 @@ def build(
     said = _strongest(environment, file, command_line)
     values = {name: _read_option(name, each) for name, each in said.items()}
     defaults = _chosen(values, MAPPING_OPTIONS)
-    given = [_mapping(each, defaults) for each in command_line.mappings]
-    listening = {mapping.listen for mapping in given}
-    filed = [_mapping(each, defaults) for each in file.mappings]
-    mappings = [each for each in filed if each.listen not in listening] + given
-    _refuse_doubles(mappings)
+    given = [(each.said, _mapping(each, defaults)) for each in command_line.mappings]
+    listening = {mapping.listen for _, mapping in given}
+    filed = [(each.said, _mapping(each, defaults)) for each in file.mappings]
+    told = [each for each in filed if each[1].listen not in listening] + given
+    _refuse_doubles(told)
+    mappings = tuple(mapping for _, mapping in told)
     if not mappings:
         raise ConfigError(
             "nothing to balance: say --map PORT:SERVICE, such as --map 80:webserver"
@@ -87,7 +88,7 @@ def build(
     if dev:
         consul = _dev_consul(consul, said_consul)
     _refuse_half_a_pair(consul)
-    return Config(consul, tuple(mappings), dev=dev, **_chosen(values, GATEWAY_OPTIONS))
+    return Config(consul, mappings, dev=dev, **_chosen(values, GATEWAY_OPTIONS))
 
 
 def _strongest(*weak_to_strong: Source) -> dict[str, Said]:
@@ -134,10 +135,10 @@ def _mapping(each: MappingSaid, defaults: AbstractMapping[str, Any]) -> Mapping:
     return Mapping(service, listen, **values)
 
 
-def _refuse_doubles(mappings: list[Mapping]) -> None:
-    for one, other in combinations(mappings, 2):
+def _refuse_doubles(told: list[tuple[Said, Mapping]]) -> None:
+    for (said, one), (other_said, other) in combinations(told, 2):
         if _overlap(one.listen, other.listen):
-            raise ConfigError(f"--map {other}: {one.listen} is taken by --map {one}")
+            raise other_said.wrong(f"{one.listen} is taken by {said.where} {said.text}")
 
 
 def _overlap(one: Listen | None, other: Listen | None) -> bool:
@@ -160,9 +161,7 @@ def _dev_consul(consul: ConsulConfig, said: tuple[Said, ...]) -> ConsulConfig:
 
 
 def _is_loopback(address: ConsulAddress) -> bool:
-    return address.scheme == "http" and (
-        address.host in ("localhost", "::1") or address.host.startswith("127.")
-    )
+    return address.scheme == "http" and grammar.is_loopback(address.host)
 
 
 def _refuse_half_a_pair(consul: ConsulConfig) -> None:

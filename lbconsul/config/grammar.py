@@ -142,7 +142,13 @@ def consul_address(text: str, *, tls: bool = False) -> ConsulAddress:
     `tls` says what a bare ``host:port`` means (``CONSUL_HTTP_SSL``).
     """
     bare = "://" not in text
-    url = urlsplit(f"{'https' if tls else 'http'}://{text}" if bare else text)
+    unbracketed = bare and text.count(":") > 1 and not text.startswith("[")
+    try:
+        url = urlsplit(f"{'https' if tls else 'http'}://{text}" if bare else text)
+    except ValueError:
+        unbracketed = True
+    if unbracketed:
+        raise ValueError("must have an IPv6 address in brackets, as [::1]:8500")
     if url.scheme == "unix" and not url.netloc and url.path:
         return ConsulAddress("unix", path=url.path)
     try:
@@ -159,6 +165,14 @@ def consul_address(text: str, *, tls: bool = False) -> ConsulAddress:
     return ConsulAddress(
         url.scheme, url.hostname, number or default, url.path.rstrip("/")
     )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, and to be reached from nowhere else."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def looks_like_mapping(text: str) -> bool:

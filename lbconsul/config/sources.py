@@ -4,6 +4,7 @@ Each becomes a `Source`: texts, each with the place where it stood, so that
 whatever is wrong with it can be told there.
 """
 
+import re
 import tomllib
 from collections.abc import Iterable
 from collections.abc import Mapping as AbstractMapping
@@ -39,8 +40,9 @@ class Said:
     text: str
 
     def wrong(self, why: str) -> ConfigError:
-        """The error to raise about this text."""
-        return ConfigError(f"{self.where} {self.text}: {why}")
+        """The error to raise about this text, without any password in it."""
+        text = re.sub(r"//[^/@]*@|token=[^,]*", "(hidden)", self.text)
+        return ConfigError(f"{self.where} {text}: {why}")
 
 
 def read(said: Said, parse: Any) -> Any:
@@ -119,15 +121,14 @@ def from_toml(text: str, path: str) -> Source:
     if not isinstance(maps, list):
         raise ConfigError(f"{path}: map must be a list of strings or [[map]] tables")
     addresses = consul if isinstance(consul, list) else [consul]
+    if not all(isinstance(each, str) for each in addresses):
+        raise ConfigError(f"{path}: consul must be a string or a list of strings")
     return Source(
         {
             key: Said(f"{path}: {key}", _toml_text(f"{path}: {key}", value))
             for key, value in document.items()
         },
-        tuple(
-            Said(f"{path}: consul", _toml_text(f"{path}: consul", each))
-            for each in addresses
-        ),
+        tuple(Said(f"{path}: consul", each) for each in addresses),
         tuple(
             _toml_mapping(f"{path}: map {number}", each)
             for number, each in enumerate(maps, 1)
@@ -138,8 +139,8 @@ def from_toml(text: str, path: str) -> Source:
 def _toml_text(where: str, value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
-    if isinstance(value, list) and all(isinstance(each, str) for each in value):
-        return "+".join(value)
+    if isinstance(value, list) and where.endswith(": health"):
+        return ",".join(map(str, value))
     if isinstance(value, str | int):
         return str(value)
     # Without the value, which may hold a token.

@@ -118,10 +118,11 @@ class ConsulClient:
         if response.code != 200:
             raise UnusableAnswer(f"{response.code}: {_excerpt(body)}")
         contact = _header(response, "X-Consul-LastContact") or ""
+        known = contact.isdecimal() and len(contact) <= 20  # as many as 64 bits have
         return Reply(
             body,
             _header(response, "X-Consul-Index"),
-            int(contact) / 1000 if contact.isdecimal() else 0.0,
+            int(contact) / 1000 if known else 0.0,
             _header(response, "X-Consul-Results-Filtered-By-ACLs") == "true",
         )
 

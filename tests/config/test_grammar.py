@@ -257,7 +257,9 @@ class TestConsulAddress:
             ("http://consul#x", "without user, query and fragment"),
             ("my consul:8500", "without user, query and fragment"),
             ("consul/prefix", "a path needs the URL form"),
-            ("[::1", "IPv6"),
+            ("[::1", "in brackets, as"),
+            ("::1", "in brackets, as"),
+            ("http://[::1", "in brackets, as"),
         ],
     )
     def test_mistakes(self, text: str, why: str) -> None:

@@ -120,7 +120,7 @@ class TestToml:
         assert source.options == {
             "connection-log": Said("lb.toml: connection-log", "off"),
             "attempts": Said("lb.toml: attempts", "5"),
-            "health": Said("lb.toml: health", "passing+warning"),
+            "health": Said("lb.toml: health", "passing,warning"),
             "idle-timeout": Said("lb.toml: idle-timeout", "10m"),
         }
         assert [said.text for said in source.consul] == ["one:8500", "https://two:8501"]
@@ -171,7 +171,9 @@ class TestToml:
             ("[[map]]\nlisten=1.5\nservice='w'", "^lb.toml: map 1: listen: must be a"),
             ("[tag]\nx = 1", "^lb.toml: tag: must be a string, a whole number or"),
             ("tag = ['a', 1]", "^lb.toml: tag: must be a string, a whole number or"),
-            ("consul = 1.5", "^lb.toml: consul: must be a string"),
+            ("token = ['a']", "^lb.toml: token: must be a string, a whole number or"),
+            ("consul = true", "^lb.toml: consul must be a string or a list"),
+            ("consul = 1.5", "^lb.toml: consul must be a string or a list of strings$"),
         ],
     )
     def test_mistakes(self, text: str, why: str) -> None:
