@@ -47,11 +47,14 @@ class Lottery:
         """Let `upstream`, which is not in it, take part by its present weight."""
         weight = upstream.verdict.weight
         power = frexp(weight)[1]
-        mine = self._classes.setdefault(power, _Weights())
+        mine = self._classes.get(power)
+        if mine is None:
+            mine = self._classes[power] = _Weights()
         self._places[upstream] = (power, len(mine.upstreams), weight)
         mine.upstreams.append(upstream)
         mine.total += weight
-        mine.bound = max(mine.bound, weight)
+        if weight > mine.bound:
+            mine.bound = weight
 
     def remove(self, upstream: Upstream) -> None:
         """Let `upstream`, which is in it, take part no longer."""

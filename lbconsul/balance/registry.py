@@ -43,12 +43,13 @@ class Registry:
 
     def pool(self, selection: Selection) -> Pool:
         """The pool of `selection`, made on the first request for it."""
-        if selection not in self._pools:
+        pool = self._pools.get(selection)
+        if pool is None:
             pool = Pool(selection.rules, POLICIES[selection.policy](self._chance))
             self._pools[selection] = pool
             for instance in self._known.get(selection.question, {}).values():
                 pool.admit(instance, self._load(instance.identity))
-        return self._pools[selection]
+        return pool
 
     def answered(self, question: Question) -> bool:
         """Whether Consul has ever answered `question`."""

@@ -29,7 +29,7 @@ class Rules:
     node_checks: bool = True
 
 
-@frozen
+@frozen(cache_hash=True)  # it is looked up for each connection
 class Selection:
     """What names a pool.  Mappings with the same one share it."""
 

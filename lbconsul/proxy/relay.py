@@ -208,8 +208,6 @@ class Relay:
         reactor = self._owner.reactor
         reactor.addReader(self.upstream)
         reactor.addReader(self.client)
-        # What it has to say is mostly there by now.
-        self.client.doRead()
 
     def half_over(self) -> None:
         """One direction is over and passed on as such."""

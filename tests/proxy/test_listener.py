@@ -427,6 +427,13 @@ class StarvedTests(ListenerTestCase):
         listener.stopService()
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
+    def test_starved_after_the_stop(self) -> None:
+        """A dial that outlives the listener may be starved, which is nothing to it."""
+        _, listener = self.started()
+        listener.stopService()
+        listener.starved()
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
     def test_client_that_left_the_queue(self) -> None:
         """A client that was gone before it was accepted does not matter."""
         for code in (errno.ECONNABORTED, errno.EPROTO, errno.ECONNRESET):

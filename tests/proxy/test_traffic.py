@@ -60,9 +60,16 @@ def of(server: socket.socket, name: str = "a", weight: int = 1) -> Instance:
 def joined(
     proxy: RunningProxy, server: socket.socket, held: ExitStack
 ) -> tuple[socket.socket, socket.socket]:
-    """A client and the upstream that it got."""
+    """A client and the upstream that it got, after the latter's first word.
+
+    Before that it may have accepted what the gateway is still dialling, and its
+    reset would count as a refusal.
+    """
     client = proxy.connect()
-    return client, held.enter_context(accept(server))
+    upstream = held.enter_context(accept(server))
+    upstream.sendall(b"x")
+    assert receive(client, 1) == b"x"
+    return client, upstream
 
 
 class TestBytes:
