@@ -99,10 +99,11 @@ class Dial:
                 # On the same machine the handshake is over by now, and to ask
                 # again costs less than to have the reactor tell.
                 code = sock.connect_ex(peer)
-        except OSError as error:  # no such scope, as in fe80::1%eth9
+            if not code and _is_own(sock, upstream.instance.port):
+                code = errno.ECONNREFUSED
+        except OSError as error:
+            # No such scope, as in fe80::1%eth9; or reset since it was accepted.
             code = error.errno or errno.EINVAL
-        if not code and _is_own(sock, upstream.instance.port):
-            code = errno.ECONNREFUSED
         if code in _IN_PROGRESS:
             self._waiting = True
             self._owner.dial_patrol.add(self)

@@ -405,6 +405,19 @@ class StarvedTests(DialTestCase):
         self.reactor.settle()
         self.assert_failed(owner, Ending.REFUSED)
 
+    def test_reset_as_soon_as_accepted(self) -> None:
+        """An upstream that resets before we look is one that refused."""
+
+        class Short(socket.socket):
+            def getpeername(self) -> Any:
+                raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+
+        with loopback.listening() as server:
+            self.patch(socket, "socket", Short)
+            owner, _ = self.dial(instance("a", server.getsockname()[1]))
+            self.reactor.settle()
+        self.assert_failed(owner, Ending.REFUSED)
+
     def test_no_descriptor_for_a_while(self) -> None:
         """Out of descriptors is no fault of the upstream's: it is tried again."""
         port = self.listening()
