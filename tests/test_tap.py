@@ -310,8 +310,8 @@ BAD = {
     ),
     "several lines in a word": (
         "80:web,tag=a\nb\x1b[2J",
-        "--map 80:web,tag=a?b?[2J: tag=a?b?[2J: must be a name without spaces and"
-        " without any of / ? # : ,",
+        "--map 80:web,tag=a?b?[2J: tag=a?b?[2J: must not be empty or hold control"
+        " characters",
     ),
     "dev elsewhere": (
         "--dev consul:8500 80:web",

@@ -115,8 +115,8 @@ def listen_address(text: str) -> Listen:
     """``[ADDRESS:]PORT``, ``unix:/PATH`` or ``systemd:NAME``."""
     scheme, _, rest = text.partition(":")
     if scheme == "unix":
-        if not rest.startswith("/"):
-            raise ValueError("a UNIX socket's path must begin with /")
+        if not rest.startswith("/") or not rest.isprintable():
+            raise ValueError("a UNIX socket's path must begin with / and be printable")
         return UnixListen(rest)
     if scheme == "systemd":
         return SystemdListen(name(rest))
@@ -159,12 +159,22 @@ def consul_address(text: str, *, tls: bool = False) -> ConsulAddress:
         raise ValueError("must be host:port or a URL such as https://consul:8501")
     if url.query or url.fragment or "@" in url.netloc or " " in text:
         raise ValueError("must be host:port or a URL without user, query and fragment")
+    _refuse_strange_host(url.scheme, url.hostname)
     if bare and url.path:
         raise ValueError("a path needs the URL form, such as http://host:8500/prefix")
     default = CONSUL_PORTS[url.scheme]
     return ConsulAddress(
         url.scheme, url.hostname, number or default, url.path.rstrip("/")
     )
+
+
+def _refuse_strange_host(scheme: str, host: str) -> None:
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise ValueError(f"{host!r} is no host name") from None
+    if scheme == "https" and "_" in host:
+        raise ValueError(f"no certificate can be for {host!r}, with an underscore")
 
 
 def is_loopback(host: str) -> bool:

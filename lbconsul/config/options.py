@@ -42,7 +42,7 @@ def _text(text: str) -> str:
 #: What may stand in a mapping, and, as an option of the gateway, is the
 #: default of all mappings.
 MAPPING_OPTIONS = _table(
-    Option("tag", grammar.name, "only instances that carry this tag"),
+    Option("tag", _text, "only instances that carry this tag"),
     Option("filter", _text, "only instances that Consul's filter expression keeps"),
     Option("dc", grammar.name, "the datacenter to ask for [the agent's own]"),
     Option("near", grammar.name, "let Consul sort by distance from this node"),

@@ -96,10 +96,10 @@ class _Watchful:
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
         factory.noisy = False  # type: ignore[attr-defined]  # no line for each
         connected: Deferred[IProtocol] = self._endpoint.connect(factory)
-        return connected.addCallback(_watch)
+        return connected.addCallback(_keep_alive)
 
 
-def _watch(protocol: IProtocol) -> IProtocol:
+def _keep_alive(protocol: IProtocol) -> IProtocol:
     transport = protocol.transport  # type: ignore[attr-defined]
     transport.setTcpKeepAlive(True)
     if isinstance(transport, TLSMemoryBIOProtocol):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from attrs import Factory, define, evolve
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
     IAddress,
     IHostnameResolver,
@@ -95,6 +95,10 @@ class Names:
 
 def look_up(resolver: IHostnameResolver, host: str) -> Deferred[list[str]]:
     """The IP addresses of `host`, none if it has none or cannot be looked up."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return succeed([])  # Twisted's resolver would never answer
     receiver = _Receiver()
     resolver.resolveHostName(receiver, host)
     return receiver.complete

@@ -114,8 +114,9 @@ class Watch(Service):
             self._old = False
             return reply.index
         try:
-            reply = await self._client.ask(self.question, 0, address, stale=False)
-            self._believe(reply)
+            self._bucket.take(self._clock.seconds())  # a question like any other
+            newer = await self._client.ask(self.question, 0, address, stale=False)
+            self._believe(newer)
         except Exception as error:
             if not self.running:
                 raise
@@ -128,7 +129,8 @@ class Watch(Service):
                     age=reply.last_contact,
                     error=_words(error),
                 )
-        return reply.index
+            return reply.index
+        return newer.index
 
     def _believe(self, reply: Reply) -> None:
         catalog = parse(reply.body)

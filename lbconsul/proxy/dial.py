@@ -21,10 +21,7 @@ from lbconsul.errors import NoUpstream
 from lbconsul.proxy.ending import Ending
 from lbconsul.proxy.patrol import Patrol
 from lbconsul.proxy.relay import Arrival
-from lbconsul.proxy.sockets import STARVED, set_nodelay
-
-#: The first of net.ipv4.ip_local_port_range, as Linux has it by default.
-_FIRST_OWN_PORT = 32768
+from lbconsul.proxy.sockets import STARVED, first_own_port, set_nodelay
 
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EINTR})
 
@@ -171,11 +168,15 @@ class Dial:
 
     def _failed(self, code: int) -> None:
         if code in STARVED:
-            # No fault of the upstream's: the patrol tries it again, until the
+            # No upstream is to be had with it: the patrol tries again, until the
             # time for one attempt is over.
             self._hang_up()
             self._owner.dial_patrol.add(self)
             self._owner.dial_starved()
+        elif code == errno.EADDRNOTAVAIL:
+            # No local port is left for this upstream, or no address of its
+            # family: another one may be had.
+            self._next(Ending.STARVED)
         else:
             self._next(Ending.REFUSED)
 
@@ -216,4 +217,4 @@ def _is_own(sock: socket.socket, port: int) -> bool:
     connections are served as well, the kernel may choose just that one, and
     then completes the handshake with itself (RFC 9293, 3.5).
     """
-    return port >= _FIRST_OWN_PORT and sock.getsockname() == sock.getpeername()
+    return port >= first_own_port() and sock.getsockname() == sock.getpeername()

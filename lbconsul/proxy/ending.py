@@ -28,5 +28,7 @@ class Ending(Enum):
     IDLE = "cD"
     #: One side had said all, and nothing moved for the half-close timeout.
     HALF_CLOSED = "sD"
+    #: A bug of ours; the log has the traceback.
+    INTERNAL = "I-"
     #: The gateway was stopped.
     KILLED = "KD"

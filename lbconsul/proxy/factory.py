@@ -91,9 +91,8 @@ class ProxyFactory:
             dial.start()
         except Exception:
             # A bug of ours: let it be known, but leak nothing.
-            self._open.discard(dial)
-            if dial.lease is not None:
-                dial.lease.end()
+            if dial in self._open:
+                dial.end(Ending.INTERNAL)
             raise
 
     def close_connections(self) -> None:
@@ -113,7 +112,11 @@ class ProxyFactory:
         relay = Relay(self, upstream, dial.lease, dial.arrival, len(dial.tried))
         self._open.discard(dial)
         self._open.add(relay)
-        relay.start()
+        try:
+            relay.start()
+        except Exception:
+            relay.end(Ending.INTERNAL, reset=True)
+            raise
 
     def dial_failed(self, dial: Dial, ending: Ending) -> None:
         """Called by a dial, which is over."""

@@ -19,7 +19,7 @@ from zope.interface import implementer
 from lbconsul.balance.upstream import Lease
 from lbconsul.proxy.ending import Ending
 from lbconsul.proxy.patrol import Patrol
-from lbconsul.proxy.sockets import close_with_reset
+from lbconsul.proxy.sockets import close_with_reset, queued
 
 #: What one read takes at most, in bytes, and so all that we ever hold of one
 #: direction: with what is round it, less than 64 KiB.  HAProxy holds 16 KiB;
@@ -151,13 +151,19 @@ class End:
             return
         self.relay.half_over()
 
+    def progress(self) -> int:
+        """A number that changes whenever something is read from it or arrives at it."""
+        return self.moved - len(self.pending) - queued(self.sock)
+
     def has_failed(self) -> bool:
         """Whether the peer is gone, though nothing is read or written."""
         return bool(self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor saw an error on the socket, and has forgotten it."""
-        self.relay.lost(self)
+        relay = getattr(self, "relay", None)
+        if relay is not None:  # at its own end the reactor tells both ends
+            relay.lost(self)
 
     def logPrefix(self) -> str:
         """Called by the reactor for each event."""
@@ -169,9 +175,9 @@ class Relay:
 
     __slots__ = (
         "_half_closed",
-        "_moved",
         "_moved_at",
         "_owner",
+        "_progress",
         "arrival",
         "client",
         "lease",
@@ -199,7 +205,7 @@ class Relay:
         self.upstream.other = self.client
         self.over = False
         self._half_closed = False
-        self._moved = -1  # the idle limit counts from the first inspection
+        self._progress: int | None = None  # the limit counts from the first inspection
         self._moved_at = arrival.time
 
     def start(self) -> None:
@@ -212,7 +218,7 @@ class Relay:
     def half_over(self) -> None:
         """One direction is over and passed on as such."""
         self._half_closed = True
-        self._moved = -1  # the limit counts from the next inspection
+        self._progress = None  # the limit counts from the next inspection
         self.unwatched()
 
     def unwatched(self) -> None:
@@ -235,9 +241,9 @@ class Relay:
             if (end.at_end or end.other.pending) and end.has_failed():
                 self.lost(end)
                 return
-        moved = self.client.moved + self.upstream.moved
-        if moved != self._moved:
-            self._moved, self._moved_at = moved, now
+        progress = self.client.progress() + self.upstream.progress()
+        if progress != self._progress:
+            self._progress, self._moved_at = progress, now
         elif now - self._moved_at >= self._limit():
             self.end(Ending.HALF_CLOSED if self._half_closed else Ending.IDLE)
 
@@ -247,10 +253,15 @@ class Relay:
         return self._owner.idle_timeout
 
     def end(self, ending: Ending, *, reset: bool = False) -> None:
-        """Close both sockets, once; their peers see a reset if `reset`."""
+        """Close both sockets, once; their peers see a reset if `reset`.
+
+        They do as well if something was not sent on: what is cut short must not
+        look whole.
+        """
         if self.over:
             return
         self.over = True
+        reset = reset or bool(self.client.pending or self.upstream.pending)
         reactor = self._owner.reactor
         for end in (self.client, self.upstream):
             if not end.at_end:

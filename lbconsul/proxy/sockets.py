@@ -1,8 +1,12 @@
 """What all that works on bare sockets needs."""
 
 import errno
+import fcntl
 import socket
 import struct
+import termios
+from functools import cache
+from pathlib import Path
 
 #: We are out of something that comes back when a connection ends.
 STARVED = frozenset(
@@ -11,7 +15,6 @@ STARVED = frozenset(
         errno.ENFILE,
         errno.ENOBUFS,
         errno.ENOMEM,
-        errno.EADDRNOTAVAIL,  # no local port is left
     }
 )
 
@@ -30,6 +33,26 @@ def set_nodelay(sock: socket.socket) -> None:
     """Send small pieces at once; a TCP socket that listens passes it on."""
     if sock.family in (socket.AF_INET, socket.AF_INET6):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def queued(sock: socket.socket) -> int:
+    """Bytes that were sent on a socket and have not arrived (tcp(7), SIOCOUTQ)."""
+    try:
+        answer = fcntl.ioctl(sock, termios.TIOCOUTQ, struct.pack("i", 0))
+    except OSError:  # it is not connected any more
+        return 0
+    count: int = struct.unpack("i", answer)[0]
+    return count
+
+
+@cache
+def first_own_port() -> int:
+    """The first port that the kernel chooses for outgoing connections (ip(7))."""
+    try:
+        text = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
+        return int(text.split()[0])
+    except OSError:  # no Linux
+        return 32768
 
 
 def address_text(address: object) -> str:

@@ -208,6 +208,7 @@ class TestListenAddress:
                 "address 'myhost' must be an IP address, v6 ones in brackets",
             ),
             ("127.0.0.1:", "port '' must be a number"),
+            ("unix:/a\0b", "must begin with / and be printable"),
             ("http", "port 'http' must be a number"),
         ],
     )
@@ -258,6 +259,8 @@ class TestConsulAddress:
             ("my consul:8500", "without user, query and fragment"),
             ("consul/prefix", "a path needs the URL form"),
             ("[::1", "in brackets, as"),
+            ("my..consul:8500", "'my..consul' is no host name"),
+            ("https://my_consul", "no certificate can be for 'my_consul'"),
             ("::1", "in brackets, as"),
             ("http://[::1", "in brackets, as"),
         ],

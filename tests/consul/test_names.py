@@ -146,6 +146,14 @@ class NamesTests(SynchronousTestCase):
         self.assertEqual(self.changes, 1)
         self.assertEqual(self.addresses(*both), ["10.0.0.9", "10.0.0.1"])
 
+    def test_no_name_at_all(self) -> None:
+        """
+        What no resolver takes for a host name is one that cannot be resolved.
+        """
+        found: list[list[str]] = []
+        look_up(self.resolver, "my..host").addCallback(found.append)
+        self.assertEqual((found, self.resolver.asked), ([[]], []))
+
     def test_the_address_in_use_stays_while_it_is_valid(self) -> None:
         """
         DNS servers rotate the addresses of a name; as long as ours is among

@@ -452,6 +452,8 @@ class OldAnswerTests(WatchCase):
             self.answer(int(index), index=index, last_contact=3600.0)
             self.fail_with(UnusableAnswer("500: No cluster leader"))
             self.assertEqual(self.ids(), [f"web-{index}"])
+            if index == "9":
+                self.clock.advance(1.0)  # both questions of each round are counted
             self.assertEqual(self.asked.index, int(index))
         [old] = [line for line in self.lines() if "3600 s old" in line]
         self.assertEqual(
@@ -464,6 +466,18 @@ class OldAnswerTests(WatchCase):
         self.answer(2, index="11", last_contact=3600.0)
         self.fail_with(UnusableAnswer("500: No cluster leader"))
         self.assertEqual(len([x for x in self.lines() if "3600 s old" in x]), 1)
+
+    def test_a_newer_answer_that_is_none(self) -> None:
+        """
+        An answer that is not to be believed has no index either: that of the
+        old one, which was, is asked with.
+        """
+        self.start()
+        self.answer(1, index="7", last_contact=3600.0)
+        self.asked.answer.callback(Reply(b"<html>", "99"))
+        self.assertEqual((self.ids(), self.asked.index), (["web-1"], 7))
+        [old] = [line for line in self.lines() if "old, and no newer" in line]
+        self.assertIn("answer is 3600 s old", old)
 
 
 class LogTests(WatchCase):

@@ -423,8 +423,7 @@ class StarvedTests(DialTestCase):
         port = self.listening()
         for making, connecting in (
             ([errno.EMFILE] * 3, []),
-            ([], [errno.EADDRNOTAVAIL] * 3),
-            ([errno.ENFILE], [errno.EADDRNOTAVAIL]),
+            ([errno.ENFILE], [errno.ENOBUFS] * 2),
         ):
             kind = self.script(making, connecting)
             owner, dial = self.dial(instance("a", port))
@@ -433,6 +432,24 @@ class StarvedTests(DialTestCase):
             self.assert_answered(owner, dial)
             self.assertEqual((owner.tried, dial.tried), ([port], []))
             self.assertGreater(owner.starved, 0)  # so that no more clients come in
+
+    def test_no_port_or_address_for_one(self) -> None:
+        """
+        Where no local port is left for one upstream, or no address of its family
+        is had, another one is tried; if there is none, it ends at once.
+        """
+        port = self.listening()
+        self.script(connecting=[errno.EADDRNOTAVAIL])
+        both = instance("a", 80, weight=1000), instance("b", port)
+        owner, dial = self.dial(*both)
+        self.assert_answered(owner, dial)
+        self.assertEqual((owner.tried, owner.starved), ([80, port], 0))
+
+    def test_no_port_or_address_for_any(self) -> None:
+        """If there is no other one the client is told at once."""
+        self.script(connecting=[errno.EADDRNOTAVAIL])
+        owner, _ = self.dial(instance("a", 80))
+        self.assert_failed(owner, Ending.STARVED)
 
     def test_no_descriptor_for_long(self) -> None:
         """It is given up after the time that one upstream has to answer."""

@@ -27,6 +27,7 @@ class EndingTests(SynchronousTestCase):
                 "UPSTREAM_RESET": "SD",
                 "IDLE": "cD",
                 "HALF_CLOSED": "sD",
+                "INTERNAL": "I-",
                 "KILLED": "KD",
             },
         )

@@ -15,6 +15,7 @@ from lbconsul.balance.registry import Registry
 from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.proxy.adopt import Adopt
 from lbconsul.proxy.factory import ProxyFactory
+from lbconsul.proxy.relay import Relay
 from tests.support import loopback
 from tests.support.recording_reactor import RecordingReactor
 from tests.support.upstreams import WEB, instance, opens, registry_of
@@ -187,6 +188,15 @@ class TroubleTests(FactoryTestCase):
         factory = self.factory()
         with self.assertRaises(TypeError):
             self.connect(factory)
+        self.assertEqual((factory.open, self.registry.open_connections()), (0, 0))
+
+    def test_bug_as_it_begins(self) -> None:
+        """A relay that cannot begin leaves nothing behind either."""
+        factory = self.factory()
+        self.patch(Relay, "start", lambda relay: 1 / 0)
+        with self.assertRaises(ZeroDivisionError):
+            self.connect(factory)
+            self.reactor.settle()
         self.assertEqual((factory.open, self.registry.open_connections()), (0, 0))
 
     def test_starved(self) -> None:

@@ -356,6 +356,28 @@ class RelayTests(SynchronousTestCase):
         self.assert_over(Ending.HALF_CLOSED)
         self.assertEqual(self.client.recv(1), b"")
 
+    def test_slow_reader_of_an_answer(self) -> None:
+        """
+        A client that has said all and reads its answer slowly, but steadily, is
+        not cut off, though nothing new is read for it meanwhile.
+        """
+        self.client.shutdown(socket.SHUT_WR)
+        self.flood(self.upstream)
+        for _ in range(3 * int(HALF_CLOSED)):
+            self.client.recv(20_000)
+            self.pass_time(1)
+        self.assert_alive()
+
+    def test_cut_off_in_the_middle(self) -> None:
+        """What is cut short must not look whole: its reader sees a reset."""
+        self.client.shutdown(socket.SHUT_WR)
+        self.flood(self.upstream)
+        self.pass_time(2 * HALF_CLOSED)
+        self.assert_over(Ending.HALF_CLOSED)
+        with self.assertRaises(ConnectionResetError):
+            while self.client.recv(1 << 20):
+                pass
+
     def test_half_close_limit_counts_from_the_half_close(self) -> None:
         """However long nothing moved before, the answer gets all its time."""
         self.pass_time(IDLE * 0.9)
@@ -408,6 +430,13 @@ class RelayTests(SynchronousTestCase):
             self.relay.upstream.sock.send(b"the error is taken here")
         self.relay.upstream.connectionLost(None)  # type: ignore[arg-type]
         self.assert_over(Ending.UPSTREAM_RESET)
+
+    def test_reactor_ends(self) -> None:
+        """A reactor that ends tells both ends, the second of which knows already."""
+        both = self.relay.client, self.relay.upstream
+        for end in both:
+            end.connectionLost(None)  # type: ignore[arg-type]
+        self.assert_over(Ending.CLIENT_RESET)
 
     def test_ends_once(self) -> None:
         """To end it again does nothing, and does not change why it ended."""

@@ -1,11 +1,19 @@
 """What all that works on bare sockets needs."""
 
+import contextlib
 import socket
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lbconsul.proxy.sockets import address_text, close_with_reset, set_nodelay
-from tests.support.loopback import tcp_pair, was_reset
+from lbconsul.proxy.sockets import (
+    address_text,
+    close_with_reset,
+    first_own_port,
+    queued,
+    set_nodelay,
+)
+from tests.support.loopback import listening, tcp_pair, was_reset
 
 
 class SocketTests(SynchronousTestCase):
@@ -35,6 +43,32 @@ class SocketTests(SynchronousTestCase):
                 self.assertTrue(on)
         with socket.socket(socket.AF_UNIX) as sock:
             set_nodelay(sock)
+
+    def test_queued(self) -> None:
+        """What was sent and has not arrived can be counted, if it is connected."""
+        ours, peer = tcp_pair()
+        with ours, peer:
+            self.assertEqual(queued(ours), 0)
+            ours.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while ours.send(bytes(1 << 20)):
+                    pass
+            self.assertGreater(queued(ours), 0)
+        with listening() as server:
+            self.assertEqual(queued(server), 0)
+
+    def test_first_own_port(self) -> None:
+        """It is the kernel's, or Linux's default where that cannot be read."""
+        self.addCleanup(first_own_port.cache_clear)
+        first_own_port.cache_clear()
+        self.assertGreater(first_own_port(), 0)
+        first_own_port.cache_clear()
+
+        def refuse(path: Path) -> str:
+            raise FileNotFoundError(path)
+
+        self.patch(Path, "read_text", refuse)
+        self.assertEqual(first_own_port(), 32768)
 
     def test_address_text(self) -> None:
         """Addresses read as people write them."""
