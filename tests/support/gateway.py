@@ -115,7 +115,10 @@ class Gateway:
                 return found[0]
             if not running or time.monotonic() > end:
                 state = "runs" if running else "has ended"
-                raise AssertionError(f"no {pattern!r} of a gateway that {state}")
+                said = self.log()[-2000:]
+                raise AssertionError(
+                    f"no {pattern!r} of a gateway that {state}; it said:\n{said}"
+                )
             time.sleep(0.02)
 
     def find(self, pattern: str) -> list[re.Match[str]]:

@@ -9,14 +9,21 @@ from contextlib import ExitStack
 #: use, or while a restarted program is away from it.
 CANDIDATES = range(20000, 32000)
 
+#: What was handed out already: its taker may not have bound it yet, or may be
+#: about to bind it again.
+_handed_out: set[int] = set()
+
 
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
-    """That many different ports, free for TCP and for UDP a moment ago."""
+    """That many ports, free for TCP and UDP a moment ago; none is given out twice."""
     found: list[int] = []
     with ExitStack() as held:
         for port in random.sample(CANDIDATES, len(CANDIDATES)):
             if len(found) == count:
+                _handed_out.update(found)
                 return found
+            if port in _handed_out:
+                continue
             if _hold(held, host, port):
                 found.append(port)
     raise RuntimeError(f"fewer than {count} free ports on {host}")
