@@ -217,4 +217,6 @@ def _words(error: BaseException | None) -> str:
     if isinstance(error, ResponseFailed | RequestTransmissionFailed):
         reasons: list[Failure] = error.reasons
         return ", ".join(_words(reason.value) for reason in reasons)
-    return str(error) or type(error).__name__
+    # Some of Twisted's carry a whole Failure in their text: one line is enough.
+    text = " ".join(str(error).partition("[Failure")[0].split())
+    return text or type(error).__name__

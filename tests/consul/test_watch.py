@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from attrs import Factory, define, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.error import (
+    ConnectError,
     ConnectionLost,
     ConnectionRefusedError,
     DNSLookupError,
@@ -594,6 +595,17 @@ class LogTests(WatchCase):
         self.fail_with(OSError())
         [line] = self.lines()
         self.assertIn(": OSError; ", line)
+
+    def test_an_error_with_a_failure_in_it(self) -> None:
+        """
+        An error that carries a whole Failure in its text is one line all the same.
+        """
+        self.start()
+        inner = Failure(ConnectionLost())
+        self.fail_with(ConnectError(string=f"connecting: {inner}"))
+        [line] = self.lines()
+        self.assertIn("connecting:; ", line)
+        self.assertNotIn("\n", line)
 
     def test_what_is_skipped_is_told_once(self) -> None:
         """
