@@ -19,7 +19,7 @@ from zope.interface import implementer
 from lbconsul.balance.upstream import Lease
 from lbconsul.proxy.ending import Ending
 from lbconsul.proxy.patrol import Patrol
-from lbconsul.proxy.sockets import close_with_reset, queued
+from lbconsul.proxy.sockets import queued, reset_on_close
 
 #: What one read takes at most, in bytes, and so all that we ever hold of one
 #: direction: with what is round it, less than 64 KiB.  HAProxy holds 16 KiB;
@@ -270,9 +270,11 @@ class Relay:
                 reactor.removeWriter(end)
             end.pending = b""
             if reset:
-                # In the next turn: the reactor may hold an event for the other
-                # one's descriptor, and would give it to whoever got that next.
-                self._owner.clock.callLater(0, close_with_reset, end.sock)
+                # Closed in the next turn: the reactor may hold an event for the
+                # other one's descriptor, and would give it to whoever got that
+                # next.  If it ends before, the kernel closes it, as a reset too.
+                reset_on_close(end.sock)
+                self._owner.clock.callLater(0, end.sock.close)
             else:
                 end.sock.close()
         self._owner.idle_patrol.discard(self)

@@ -21,12 +21,9 @@ STARVED = frozenset(
 _LINGER_NOT_AT_ALL = struct.pack("ii", 1, 0)
 
 
-def close_with_reset(sock: socket.socket) -> None:
-    """Close a socket so that its peer sees a reset, as far as its kind has one."""
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT_AT_ALL)
-    finally:
-        sock.close()
+def reset_on_close(sock: socket.socket) -> None:
+    """Let a socket's peer see a reset when it is closed, if its kind has one."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT_AT_ALL)
 
 
 def set_nodelay(sock: socket.socket) -> None:

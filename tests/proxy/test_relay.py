@@ -299,6 +299,15 @@ class RelayTests(SynchronousTestCase):
         reset(self.client)
         self.assert_over(Ending.CLIENT_RESET)
 
+    def test_reset_though_the_process_ends(self) -> None:
+        """A process that ends before the next turn leaves a reset, not an end."""
+        ours = self.relay.upstream.sock
+        reset(self.client)
+        self.reactor.settle()
+        ours.close()  # as the kernel does then
+        with self.assertRaises(ConnectionResetError):
+            self.upstream.recv(1)
+
     def test_reset_keeps_descriptors_for_the_turn(self) -> None:
         """
         After a reset no descriptor is free before the reactor's next turn: it

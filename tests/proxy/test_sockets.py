@@ -8,9 +8,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lbconsul.proxy.sockets import (
     address_text,
-    close_with_reset,
     first_own_port,
     queued,
+    reset_on_close,
     set_nodelay,
 )
 from tests.support.loopback import listening, tcp_pair, was_reset
@@ -19,19 +19,20 @@ from tests.support.loopback import listening, tcp_pair, was_reset
 class SocketTests(SynchronousTestCase):
     """Small things."""
 
-    def test_close_with_reset(self) -> None:
-        """The peer sees a reset, and the socket is closed."""
+    def test_reset_on_close(self) -> None:
+        """The peer sees a reset when the socket is closed."""
         ours, peer = tcp_pair()
         with peer:
-            close_with_reset(ours)
-            self.assertEqual(ours.fileno(), -1)
+            reset_on_close(ours)
+            ours.close()
             self.assertTrue(was_reset(peer))
 
     def test_close_of_a_kind_without_reset(self) -> None:
         """A UNIX socket is just closed."""
         ours, peer = socket.socketpair()
         with peer:
-            close_with_reset(ours)
+            reset_on_close(ours)
+            ours.close()
             self.assertEqual(peer.recv(1), b"")
 
     def test_nodelay(self) -> None:
