@@ -4,6 +4,7 @@ import contextlib
 import gc
 import os
 import socket
+import time
 import weakref
 from collections.abc import Callable
 
@@ -19,6 +20,7 @@ from zope.interface.verify import verifyObject
 from lbconsul.proxy.ending import Ending
 from lbconsul.proxy.patrol import Patrol
 from lbconsul.proxy.relay import READ_SIZE, Arrival, Relay
+from lbconsul.proxy.sockets import queued
 from tests.support.loopback import (
     receive,
     receive_all,
@@ -85,6 +87,15 @@ class RelayTests(SynchronousTestCase):
         """Let time pass as it does: second by second."""
         for _ in range(int(seconds)):
             self.reactor.advance(1.0)
+
+    def arrive(self) -> None:
+        """Wait until what was sent, an end among it, has arrived at both peers."""
+        ends = (self.relay.client, self.relay.upstream)
+        for _ in range(500):
+            if not any(queued(end.sock) for end in ends):
+                return
+            time.sleep(0.01)
+        self.fail("something is still under way")
 
     def assert_over(self, ending: Ending) -> None:
         """It ended so, and nothing of it is left in the reactor's hands."""
@@ -359,6 +370,7 @@ class RelayTests(SynchronousTestCase):
         """Half of a connection has a shorter limit."""
         self.client.shutdown(socket.SHUT_WR)
         self.reactor.settle()
+        self.arrive()
         self.pass_time(HALF_CLOSED)
         self.assert_alive()
         self.pass_time(HALF_CLOSED / 4)
@@ -392,6 +404,7 @@ class RelayTests(SynchronousTestCase):
         self.pass_time(IDLE * 0.9)
         self.client.shutdown(socket.SHUT_WR)
         self.reactor.settle()
+        self.arrive()
         self.pass_time(HALF_CLOSED)
         self.assert_alive()
         self.pass_time(HALF_CLOSED / 4)
