@@ -1,7 +1,6 @@
 """A draw with a chance in proportion to weight, at a cost that does not grow."""
 
 from collections.abc import Callable
-from math import frexp
 
 from attrs import Factory, define
 
@@ -35,7 +34,7 @@ class Lottery:
     _chance: Chance
     _classes: dict[int, _Weights] = Factory(dict)
     #: Where each upstream lies: its class, index there, and weight.
-    _places: dict[Upstream, tuple[int, int, int]] = Factory(dict)
+    _places: dict[Upstream, tuple[_Weights, int, int]] = Factory(dict)
 
     def __len__(self) -> int:
         return len(self._places)
@@ -46,11 +45,11 @@ class Lottery:
     def add(self, upstream: Upstream) -> None:
         """Let `upstream`, which is not in it, take part by its present weight."""
         weight = upstream.verdict.weight
-        power = frexp(weight)[1]
+        power = weight.bit_length()
         mine = self._classes.get(power)
         if mine is None:
             mine = self._classes[power] = _Weights()
-        self._places[upstream] = (power, len(mine.upstreams), weight)
+        self._places[upstream] = (mine, len(mine.upstreams), weight)
         mine.upstreams.append(upstream)
         mine.total += weight
         if weight > mine.bound:
@@ -58,15 +57,14 @@ class Lottery:
 
     def remove(self, upstream: Upstream) -> None:
         """Let `upstream`, which is in it, take part no longer."""
-        power, index, weight = self._places.pop(upstream)
-        mine = self._classes[power]
+        mine, index, weight = self._places.pop(upstream)
         last = mine.upstreams.pop()
         if last is not upstream:
             mine.upstreams[index] = last
-            self._places[last] = (power, index, self._places[last][2])
+            self._places[last] = (mine, index, self._places[last][2])
         mine.total -= weight
         if not mine.upstreams:
-            del self._classes[power]
+            mine.bound = 0
 
     def weight(self, upstream: Upstream) -> int:
         """The weight by which `upstream` takes part."""
@@ -83,10 +81,13 @@ class Lottery:
 
     def _draw_class(self) -> _Weights:
         classes = list(self._classes.values())
-        if len(classes) > 1:
-            point = self._chance() * sum(each.total for each in classes)
-            for each in classes[:-1]:
-                point -= each.total
-                if point < 0:
-                    return each
-        return classes[-1]
+        if len(classes) == 1:
+            return classes[0]
+        total = sum(each.total for each in classes)
+        # The product may be rounded up to the total.
+        point = min(int(self._chance() * total), total - 1)
+        for each in classes:
+            point -= each.total
+            if point < 0:
+                break
+        return each

@@ -56,10 +56,11 @@ class LeastConnections:
                 return
             equals.remove(upstream)
         self._crowding[upstream] = key
-        if key not in self._equals:
-            self._equals[key] = Lottery(self._chance)
+        mine = self._equals.get(key)
+        if mine is None:
+            mine = self._equals[key] = Lottery(self._chance)
             heappush(self._keys, key)
-        self._equals[key].add(upstream)
+        mine.add(upstream)
         if len(self._keys) > 2 * len(self._crowding) + _SLACK:
             self._tidy()
 

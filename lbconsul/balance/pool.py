@@ -8,7 +8,7 @@ from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.policy import Policy
 from lbconsul.balance.selection import Rules
 from lbconsul.balance.standing import judge
-from lbconsul.balance.upstream import Load, Upstream
+from lbconsul.balance.upstream import Load, Upstream, ignore
 
 
 @define(eq=False)
@@ -35,13 +35,17 @@ class Pool:
                 self.dismiss(instance.identity)
             return
         if known is None:
-            known = Upstream(instance, load, verdict, self._loaded)
+            known = Upstream(instance, load, verdict)
             self._members[instance.identity] = known
             load.upstreams.append(known)
         elif known.serving:
             self._policy.withdraw(known)
         known.instance, known.verdict = instance, verdict
-        self._loaded(known)
+        if known.serving:
+            known.loaded = self._policy.place
+            known.loaded(known)
+        else:
+            known.loaded = ignore
 
     def dismiss(self, identity: Identity) -> None:
         """The instance left, if it was selected at all; its leases live on."""
@@ -53,6 +57,8 @@ class Pool:
 
     def choose(self, avoiding: Collection[Upstream] = ()) -> Upstream | None:
         """The upstream for the next connection, none of `avoiding`."""
+        if not avoiding:
+            return self._policy.choose()
         aside = [each for each in dict.fromkeys(avoiding) if self._is_placed(each)]
         for each in aside:
             self._policy.withdraw(each)
@@ -64,7 +70,3 @@ class Pool:
     def _is_placed(self, upstream: Upstream) -> bool:
         mine = self._members.get(upstream.instance.identity)
         return mine is upstream and upstream.serving
-
-    def _loaded(self, upstream: Upstream) -> None:
-        if upstream.serving:
-            self._policy.place(upstream)

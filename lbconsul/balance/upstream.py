@@ -26,6 +26,10 @@ class Load:
             upstream.loaded(upstream)
 
 
+def ignore(upstream: "Upstream") -> None:
+    """For who does not care about the load of `upstream`."""
+
+
 @define(eq=False)
 class Upstream:
     """An instance as one pool balances over it."""
@@ -34,7 +38,7 @@ class Upstream:
     load: Load
     verdict: Verdict
     #: Told after each change of the load.
-    loaded: Callable[["Upstream"], None]
+    loaded: Callable[["Upstream"], None] = ignore
 
     @property
     def serving(self) -> bool:
