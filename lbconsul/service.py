@@ -19,6 +19,7 @@ from lbconsul.consul.watch import Watch
 from lbconsul.dev.service import DevCatalog
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.listener import Listener
+from lbconsul.proxy.poller import Poller, open_poller
 
 
 def balancer(
@@ -52,6 +53,7 @@ class Gateway(MultiService):
     _inherited: AbstractMapping[str, int]
     registry: Registry = field(init=False)
     _client: ConsulClient = field(init=False)
+    _poller: Poller = field(init=False)
     _questions: set[Question] = Factory(set)
     _factories: list[ProxyFactory] = Factory(list)
     _bindable: list[DevCatalog | Listener] = Factory(list)
@@ -59,6 +61,7 @@ class Gateway(MultiService):
     def __attrs_post_init__(self) -> None:
         super().__init__()
         self.registry = Registry(self._chance)
+        self._poller = open_poller(self._reactor)
         self._client = consul_client(self._reactor, self._config.consul)
         if self._config.dev:
             self._add_dev_catalog()
@@ -83,7 +86,7 @@ class Gateway(MultiService):
         self.registry.pool(selection)
         self._watch(question)
         factory = ProxyFactory(
-            self._reactor,
+            self._poller,
             self._reactor,
             self.registry,
             selection,
@@ -116,6 +119,7 @@ class Gateway(MultiService):
         open_connections = sum(factory.open for factory in self._factories)
         for factory in self._factories:
             factory.close_connections()
+        self._poller.stop()
         await self._client.close()
         self._log.info(
             "stopped: {accepted} connections accepted, {open} closed just now,"

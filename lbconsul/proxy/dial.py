@@ -8,11 +8,7 @@ import socket
 from collections.abc import Collection
 from typing import Protocol
 
-from twisted.internet.interfaces import (
-    IReactorFDSet,
-    IReactorTime,
-    IWriteDescriptor,
-)
+from twisted.internet.interfaces import IReactorTime, IWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -20,8 +16,9 @@ from lbconsul.balance.upstream import Lease, Upstream
 from lbconsul.errors import NoUpstream
 from lbconsul.proxy.ending import Ending
 from lbconsul.proxy.patrol import Patrol
+from lbconsul.proxy.poller import Poller
 from lbconsul.proxy.relay import Arrival
-from lbconsul.proxy.sockets import STARVED, first_own_port, set_nodelay
+from lbconsul.proxy.sockets import STARVED, first_own_port
 
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EINTR})
 
@@ -29,7 +26,7 @@ _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EINTR})
 class DialOwner(Protocol):
     """What a dial needs from whoever made it."""
 
-    reactor: IReactorFDSet
+    poller: Poller
     clock: IReactorTime
     attempts: int
     connect_timeout: float
@@ -52,12 +49,23 @@ class DialOwner(Protocol):
 class Dial:
     """One client's search for an upstream."""
 
-    __slots__ = ("_owner", "_since", "_sock", "_waiting", "arrival", "lease", "tried")
+    __slots__ = (
+        "_owner",
+        "_since",
+        "_sock",
+        "_waiting",
+        "arrival",
+        "lease",
+        "tried",
+        "watched",
+    )
 
     def __init__(self, owner: DialOwner, arrival: Arrival) -> None:
         self._owner = owner
         self._sock: socket.socket | None = None
-        #: Whether the reactor is to tell when the attempt is decided.
+        #: The poller's.
+        self.watched = 0
+        #: Whether the poller is to tell when the attempt is decided.
         self._waiting = False
         #: When the present attempt began.
         self._since = arrival.time
@@ -87,7 +95,7 @@ class Dial:
         except OSError as error:
             self._failed(error.errno or 0)
             return
-        set_nodelay(sock)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._sock = sock
         peer = (address, upstream.instance.port)
         try:
@@ -104,7 +112,7 @@ class Dial:
         if code in _IN_PROGRESS:
             self._waiting = True
             self._owner.dial_patrol.add(self)
-            self._owner.reactor.addWriter(self)
+            self._owner.poller.addWriter(self)
         elif code:
             self._failed(code)
         else:
@@ -197,7 +205,7 @@ class Dial:
         """Leave the reactor and the patrol, before the socket goes elsewhere."""
         if self._waiting:
             self._waiting = False
-            self._owner.reactor.removeWriter(self)
+            self._owner.poller.removeWriter(self)
         self._owner.dial_patrol.discard(self)
         self._sock = None
 

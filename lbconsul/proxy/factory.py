@@ -7,7 +7,6 @@ from attrs import define, field
 from twisted.internet.interfaces import (
     IAddress,
     IProtocolFactory,
-    IReactorFDSet,
     IReactorTime,
 )
 from twisted.internet.protocol import Protocol
@@ -22,8 +21,10 @@ from lbconsul.proxy.adopt import Adopt
 from lbconsul.proxy.dial import Dial
 from lbconsul.proxy.ending import Ending
 from lbconsul.proxy.patrol import Patrol
+from lbconsul.proxy.poller import Poller
 from lbconsul.proxy.relay import Arrival, Relay
 from lbconsul.proxy.sockets import address_text
+from lbconsul.proxy.splice import Pipes
 
 #: How often, at least, a relay is looked at with an end that the reactor does not
 #: watch, since nothing is to be read from it: it may have failed.  In seconds.
@@ -43,7 +44,7 @@ class ProxyFactory:
     """
 
     _log = Logger()
-    reactor: IReactorFDSet
+    poller: Poller
     clock: IReactorTime
     _registry: Registry
     _selection: Selection
@@ -56,6 +57,7 @@ class ProxyFactory:
     #: Called when a dial finds no descriptor or port.
     starved: Callable[[], None] = lambda: None
     _open: set[Dial | Relay] = field(factory=set)
+    pipes: Pipes = field(factory=Pipes)
     # What dials and relays ask of their owner.
     attempts: int = field(init=False)
     connect_timeout: float = field(init=False)
@@ -101,6 +103,7 @@ class ProxyFactory:
             each.end(Ending.KILLED)
         for patrol in (self.dial_patrol, self.idle_patrol, self.unwatched_patrol):
             patrol.stop()
+        self.pipes.close()
 
     def lease(self, avoiding: Collection[Upstream]) -> Lease:
         """Called by a dial."""

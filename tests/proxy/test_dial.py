@@ -10,11 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from attrs import Factory, define
-from twisted.internet.interfaces import (
-    IReactorFDSet,
-    IReactorTime,
-    IWriteDescriptor,
-)
+from twisted.internet.interfaces import IReactorTime, IWriteDescriptor
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -24,6 +20,7 @@ from lbconsul.balance.upstream import Lease, Upstream
 from lbconsul.proxy.dial import Dial
 from lbconsul.proxy.ending import Ending
 from lbconsul.proxy.patrol import Patrol
+from lbconsul.proxy.poller import Poller
 from lbconsul.proxy.relay import Arrival
 from tests.support import loopback
 from tests.support.recording_reactor import RecordingReactor
@@ -36,7 +33,7 @@ TIMEOUT = 2.0
 class Owner:
     """What a dial needs, and a note of how dials went."""
 
-    reactor: IReactorFDSet
+    poller: Poller
     clock: IReactorTime
     registry: Registry
     attempts: int

@@ -9,18 +9,17 @@ import weakref
 from collections.abc import Callable
 
 from attrs import Factory, define
-from twisted.internet.interfaces import (
-    IReactorFDSet,
-    IReactorTime,
-    IReadWriteDescriptor,
-)
+from twisted.internet.interfaces import IReactorTime, IReadWriteDescriptor
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from lbconsul.proxy.end import READ_SIZE
 from lbconsul.proxy.ending import Ending
 from lbconsul.proxy.patrol import Patrol
-from lbconsul.proxy.relay import READ_SIZE, Arrival, Relay
+from lbconsul.proxy.poller import Poller
+from lbconsul.proxy.relay import Arrival, Relay
 from lbconsul.proxy.sockets import queued
+from lbconsul.proxy.splice import PIPE_SIZE, Pipes
 from tests.support.loopback import (
     receive,
     receive_all,
@@ -43,12 +42,13 @@ ENDLESS = 1 << 27
 class Owner:
     """What a relay needs, and a note of how relays ended."""
 
-    reactor: IReactorFDSet
+    poller: Poller
     clock: IReactorTime
     idle_patrol: Patrol
     unwatched_patrol: Patrol
     idle_timeout: float = IDLE
     half_close_timeout: float = HALF_CLOSED
+    pipes: Pipes = Factory(Pipes)
     over: list[Ending] = Factory(list)
 
     def relay_over(self, relay: Relay, ending: Ending) -> None:
@@ -57,7 +57,13 @@ class Owner:
 
 
 class RelayTests(SynchronousTestCase):
-    """A relay between a client and an upstream, each of which the test plays."""
+    """A relay that copies, between a client and an upstream that the test plays."""
+
+    #: How many pipes it may have.
+    PIPES = 0
+
+    #: What it may hold of one direction, in bytes.
+    MOST = READ_SIZE
 
     def setUp(self) -> None:
         self.reactor = RecordingReactor()
@@ -66,7 +72,9 @@ class RelayTests(SynchronousTestCase):
             self.reactor,
             Patrol.keeping(self.reactor, IDLE),
             Patrol.keeping(self.reactor, HALF_CLOSED, 1.0),
+            pipes=Pipes(self.PIPES),
         )
+        self.addCleanup(self.owner.pipes.close)
         self.registry = registry_of(instance("a", 80))
         ours, self.client = self.pair()
         theirs, self.upstream = self.pair()
@@ -150,8 +158,8 @@ class RelayTests(SynchronousTestCase):
         self.flood(self.upstream)
         self.assertEqual(self.reactor.reading(), {client})
         self.assertEqual(self.reactor.writing(), {client})
-        self.assertLessEqual(len(self.relay.client.pending), READ_SIZE)
-        self.assertGreater(len(self.relay.client.pending), 0)
+        self.assertLessEqual(self.relay.client.owed(), self.MOST)
+        self.assertGreater(self.relay.client.owed(), 0)
 
     def test_slow_reader_catches_up(self) -> None:
         """
@@ -200,7 +208,7 @@ class RelayTests(SynchronousTestCase):
                 while self.client.recv(1 << 20):
                     pass
             self.reactor.settle()
-        self.assertEqual(self.relay.client.pending, b"")
+        self.assertEqual(self.relay.client.owed(), 0)
         reset(self.client)
         self.pass_time(2)
         self.assert_over(Ending.CLIENT_RESET)
@@ -215,9 +223,9 @@ class RelayTests(SynchronousTestCase):
     def test_room_that_is_gone_again(self) -> None:
         """A reactor that calls for a write when there is no room does no harm."""
         self.flood(self.upstream)
-        before = self.relay.client.pending
+        before = self.relay.client.owed()
         self.relay.client.doWrite()
-        self.assertEqual(self.relay.client.pending, before)
+        self.assertEqual(self.relay.client.owed(), before)
         self.assert_alive()
 
     def test_half_close_of_the_client(self) -> None:
@@ -530,6 +538,55 @@ class RelayTests(SynchronousTestCase):
 
         self.reactor.turn_until(enough)
         return bytes(heard)
+
+
+class SplicingRelayTests(RelayTests):
+    """A relay that moves everything through pipes behaves no differently."""
+
+    PIPES = 8
+    MOST = PIPE_SIZE
+
+    def setUp(self) -> None:
+        super().setUp()
+        for end in (self.relay.client, self.relay.upstream):
+            end.credit = 1 << 30
+
+    def test_end_in_the_pipe(self) -> None:
+        """What is in the pipe when its sender has said all arrives before the end."""
+        sent = self.flood(self.upstream)
+        self.upstream.close()
+        assert self.relay.client.pipe is not None
+        self.assertEqual(len(self.hear(sent + 1)), sent)
+        self.assertIsNone(self.relay.client.pipe)
+        self.client.close()
+        self.assert_over(Ending.DONE)
+
+    def test_pipes_come_back(self) -> None:
+        """However a relay ends, as many pipes can be had afterwards as before."""
+        for end in (
+            lambda: reset(self.client),
+            lambda: self.relay.end(Ending.KILLED),
+        ):
+            for end_of in (self.relay.client, self.relay.upstream):
+                end_of.credit = 1 << 30
+            self.flood(self.upstream)
+            assert self.relay.client.pipe is not None
+            self.end_and_forget(end)
+            pipes = [self.owner.pipes.lend() for _ in range(self.PIPES)]
+            self.assertNotIn(None, pipes)
+            for pipe in pipes:
+                assert pipe is not None
+                self.owner.pipes.give_back(pipe)
+            self.renew()
+
+    def test_held_up_both_ways(self) -> None:
+        """Two sides that both do not read hold a pipe each, and lose nothing."""
+        there, back = self.flood(self.client), self.flood(self.upstream)
+        self.assertGreater(self.relay.client.owed(), 0)
+        self.assertGreater(self.relay.upstream.owed(), 0)
+        self.assertEqual(len(self.hear(back)), back)
+        self.client = self.upstream
+        self.assertEqual(len(self.hear(there)), there)
 
 
 def next_descriptors(count: int) -> set[int]:

@@ -76,7 +76,10 @@ class TestBytes:
     """What goes in on one side comes out on the other."""
 
     PIECES = st.lists(
-        st.tuples(st.integers(1, 300_000), st.sampled_from([0.0, 0.0, 0.002])),
+        st.tuples(
+            st.one_of(st.integers(1, 300_000), st.integers(1_000_000, 4_000_000)),
+            st.sampled_from([0.0, 0.0, 0.002]),
+        ),
         max_size=12,
     )
 
@@ -128,6 +131,18 @@ class TestBytes:
             sending.join()
             assert digest.digest() == whole.digest()
 
+    def test_gibibyte_both_ways_at_once(
+        self, proxy: RunningProxy, server: socket.socket, held: ExitStack
+    ) -> None:
+        """A GiB each way at the same time arrives whole and in order."""
+        block = os.urandom(1 << 20)
+        pair = joined(proxy, server, held)
+        with ThreadPoolExecutor(4) as threads:
+            for sock in pair:
+                threads.submit(send_blocks, sock, block, 1024)
+            heard = list(threads.map(blocks, pair, [block] * 2))
+        assert heard == [1024, 1024]
+
     def test_server_speaks_first(
         self, proxy: RunningProxy, server: socket.socket, held: ExitStack
     ) -> None:
@@ -173,6 +188,15 @@ def send_blocks(sock: socket.socket, block: bytes, count: int) -> None:
     for _ in range(count):
         sock.sendall(block)
     sock.shutdown(socket.SHUT_WR)
+
+
+def blocks(sock: socket.socket, block: bytes) -> int:
+    """How often a block is heard, and nothing else."""
+    count = 0
+    while heard := receive(sock, len(block)):
+        assert heard == block
+        count += 1
+    return count
 
 
 class TestEnds:
@@ -380,25 +404,30 @@ class TestLimits:
     def test_churn(
         self, proxy: RunningProxy, server: socket.socket, held: ExitStack
     ) -> None:
-        """Two thousand connections, ended in every way, leave nothing behind."""
+        """
+        Ten thousand connections, ended in every way, with a lot to say or
+        little, leave nothing behind.
+        """
         proxy.connect().close()
         accept(server).close()
         proxy.wait_until_open(0)
         before = len(os.listdir("/proc/self/fd"))
-        for number in range(2000):
+        for number in range(10_000):
             with connect(proxy.address) as client, accept(server) as upstream:
                 one, other = (client, upstream)[:: 1 - 2 * (number % 2)]
-                one.sendall(b"x")
-                assert other.recv(1) == b"x"
+                size = 150_000 if number % 10 < 2 else 1
+                one.sendall(bytes(size))
+                assert len(receive(other, size)) == size
                 if number % 3 == 0:
                     reset(one)
                 elif number % 3 == 1:
                     one.shutdown(socket.SHUT_WR)
                     assert other.recv(1) == b""
         proxy.wait_until_open(0)
+        proxy.call(proxy.factory.pipes.close)
         eventually(lambda: len(os.listdir("/proc/self/fd")) <= before, "all are closed")
         assert proxy.call(proxy.registry.open_connections) == 0
-        assert proxy.factory.accepted == 2001
+        assert proxy.factory.accepted == 10_001
 
     def test_no_descriptors(self, server: socket.socket, held: ExitStack) -> None:
         """

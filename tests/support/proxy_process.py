@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.listener import Listener
+from lbconsul.proxy.poller import open_poller
 from tests.support import loopback
 from tests.support.binaries import REPOSITORY
 from tests.support.running_proxy import MAPPING
@@ -109,7 +110,7 @@ class _UntilItsEnd(Protocol):
 async def serve(reactor: Any, upstream_port: int) -> None:
     """Run the proxy until the standard input ends."""
     registry = registry_of(instance("a", upstream_port))
-    factory = ProxyFactory(reactor, reactor, registry, WEB, MAPPING)
+    factory = ProxyFactory(open_poller(reactor), reactor, registry, WEB, MAPPING)
     listener = Listener(reactor, reactor, factory)
     factory.ended = listener.connection_ended
     listener.startService()

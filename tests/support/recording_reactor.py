@@ -21,6 +21,8 @@ _QUIET = 5
 class RecordingReactor(Clock):
     """Tells its readers and writers what is ready, as Twisted's epoll reactor does.
 
+    It is a poller as well.
+
     It keeps them by descriptor, asks for a read before it asks for a write, and
     calls ``connectionLost`` where there is an error and nothing to read.  It is
     stricter than a real one: a descriptor stands for one object at a time, and
@@ -31,6 +33,7 @@ class RecordingReactor(Clock):
         super().__init__()
         self._readers: dict[int, Any] = {}
         self._writers: dict[int, Any] = {}
+        self._later: list[Any] = []
 
     def addReader(self, reader: Any) -> None:
         self._add(self._readers, self._writers, reader)
@@ -43,6 +46,16 @@ class RecordingReactor(Clock):
 
     def removeWriter(self, writer: Any) -> None:
         self._remove(self._writers, writer)
+
+    def forget(self, each: Any) -> None:
+        self.removeReader(each)
+        self.removeWriter(each)
+
+    def later(self, each: Any) -> None:
+        self._later.append(each)
+
+    def stop(self) -> None:
+        assert not self.reading() | self.writing()
 
     def removeAll(self) -> list[Any]:
         raise NotImplementedError
@@ -68,6 +81,9 @@ class RecordingReactor(Clock):
             known = self._readers | self._writers
             if descriptor in known:
                 self._tell(known[descriptor], events)
+        later, self._later = self._later, []
+        for each in later:
+            each.proceed()
         return bool(ready)
 
     def settle(self) -> None:

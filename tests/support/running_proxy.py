@@ -20,6 +20,7 @@ from lbconsul.balance.instance import Instance
 from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.listener import Listener
+from lbconsul.proxy.poller import open_poller
 from tests.support import loopback
 from tests.support.upstreams import WEB, opens, registry_of
 
@@ -110,8 +111,9 @@ class RunningProxy(ReactorThread):
     def __init__(self, *instances: Instance, **options: Any) -> None:
         super().__init__()
         self.registry = registry_of(*instances)
+        self._poller = open_poller(self.reactor)
         self.factory = ProxyFactory(
-            self.reactor, self.reactor, self.registry, WEB, evolve(MAPPING, **options)
+            self._poller, self.reactor, self.registry, WEB, evolve(MAPPING, **options)
         )
         self._listener = Listener(self.reactor, self.reactor, self.factory)
         self.factory.ended = self._listener.connection_ended
