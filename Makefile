@@ -2,7 +2,8 @@
 # make test       every test, with a real Consul
 # make check      style and types
 # make image-test build the Docker image and ask through it (root, buildah)
-# make bench      CPU per request, beside HAProxy
+# make bench      what the same work costs, beside HAProxy, nginx and Envoy
+# make bench-quick  the same within two minutes
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -12,7 +13,7 @@ INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check \
 	--config-settings editable_mode=compat --editable
 PURE = lbconsul/balance/*,lbconsul/config/*,lbconsul/consul/catalog.py,lbconsul/consul/cursor.py
 
-.PHONY: demo test check consul image-test bench clean
+.PHONY: demo test check consul image-test bench bench-quick clean
 
 demo: $(VENV)/.run
 	$(BIN)/twistd --nodaemon --pidfile= lbconsul --dev --map 8080:webserver
@@ -36,8 +37,12 @@ consul:
 image-test: $(VENV)/.run consul
 	$(BIN)/python -m tests.image
 
-bench: $(VENV)/.test consul
-	$(BIN)/python -m bench
+# It installs no programs: it says which are missing.  ARGS="--only latency" ...
+bench: $(VENV)/.bench consul
+	$(BIN)/python -m bench $(ARGS)
+
+bench-quick: $(VENV)/.bench consul
+	$(BIN)/python -m bench --quick $(ARGS)
 
 $(VENV)/.run: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -46,6 +51,10 @@ $(VENV)/.run: setup.cfg pyproject.toml
 
 $(VENV)/.test: $(VENV)/.run
 	$(INSTALL) '.[test,check]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.run
+	$(INSTALL) '.[bench]'
 	@touch $@
 
 clean:

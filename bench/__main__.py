@@ -1,107 +1,96 @@
-"""``python -m bench``: CPU microseconds per request, beside HAProxy's.
+"""``python -m bench``: measure, print the tables, write numbers and plots."""
 
-The machine may be noisy: each round measures every balancer in turn, and the
-medians and their ratios are what to quote, not a throughput.
-"""
-
-import argparse
-import re
-import shutil
-import statistics
-import subprocess
+import signal
 import sys
-import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack
-from pathlib import Path
+import time
+from collections.abc import Callable
+from types import FrameType
 
-from bench import peers
-from tests.support.binaries import find_consul
-from tests.support.consul_agent import ConsulAgent
+from attrs import asdict, evolve
 
-#: What is asked: path, connections, and further arguments of wrk.
-WORK: dict[str, tuple[str, int, Sequence[str]]] = {
-    "keep-alive, small": ("small", 32, ()),
-    "new connection each": ("small", 32, ("-H", "Connection: close")),
-    "64 KiB bodies": ("64k", 32, ()),
-    "100 MiB bodies": ("100m", 4, ()),
+from bench import missing, plan
+from bench.about import about
+from bench.compare import compare
+from bench.connections import connections
+from bench.flapping import flapping
+from bench.latency import latency
+from bench.mappings import mappings
+from bench.memory import memory
+from bench.registry import registry
+from bench.results import Results
+from bench.stage import Stage, staged
+from bench.table import tables
+
+_PARTS: dict[str, Callable[[Stage, plan.Plan, Results], None]] = {
+    "compare": compare,
+    "latency": latency,
+    "memory": memory,
+    "connections": connections,
+    "registry": registry,
+    "mappings": mappings,
+    "flapping": flapping,
 }
-
-Figures = dict[tuple[str, str], list[float]]
 
 
 def main() -> None:
-    """Measure and print one table."""
-    options = _options()
-    missing = [name for name in ("haproxy", "nginx", "wrk") if not shutil.which(name)]
-    binary = find_consul()
-    if missing or not binary:
-        sys.exit(
-            f"bench: missing: {', '.join(missing) or 'Consul'}."
-            " On Debian: apt-get install haproxy nginx-light wrk; Consul: make consul"
-        )
-    with ExitStack() as stack:
-        home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        home.chmod(0o755)
-        consul = stack.enter_context(ConsulAgent(binary))
-        servers, ports = peers.web_servers(home, 3)
-        stack.callback(servers.stop)
-        peers.register(consul, ports)
-        balancers = [
-            peers.haproxy(home, ports),
-            peers.haproxy(home, ports, splice=True),
-            peers.lbconsul(consul, "--connection-log", "off"),
-            peers.lbconsul(consul, name="lbconsul, logging"),
-        ]
-        for balancer in balancers:
-            stack.callback(balancer.stop)
-        _print(_measure(balancers, options), balancers)
+    """Measure all that the options ask for, as far as it can be had here."""
+    asked = plan.parse()
+    if lacking := missing.needed():
+        sys.exit("\n".join(f"bench: {sentence}" for sentence in lacking))
+    results = Results(about())
+    todo = _possible(asked, results)
+    results.about["plan"] = asdict(todo, value_serializer=lambda *of: _plain(of[2]))
+    for which in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(which, _interrupt)
+    try:
+        _measure(todo, results)
+    except KeyboardInterrupt:
+        results.trouble("interrupted: what follows is not all")
+    finally:
+        _tell(todo, results)
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=4, help="of one measurement")
-    parser.add_argument("--work", choices=WORK, action="append")
-    return parser.parse_args()
+def _possible(asked: plan.Plan, results: Results) -> plan.Plan:
+    todo, said = plan.within_limits(asked)
+    without = {name: why for name, why in missing.left_out() if name in todo.peers}
+    for sentence in [*said, *(f"no {name}: {why}" for name, why in without.items())]:
+        results.trouble(sentence)
+    return evolve(todo, peers=[each for each in todo.peers if each not in without])
 
 
-def _measure(
-    balancers: Sequence[peers.Running], options: argparse.Namespace
-) -> Figures:
-    figures: Figures = {}
-    for _ in range(options.rounds):
-        for work in options.work or WORK:
-            for balancer in balancers:
-                cost = _once(balancer, work, options.seconds)
-                figures.setdefault((work, balancer.name), []).append(cost)
-    return figures
+def _measure(todo: plan.Plan, results: Results) -> None:
+    with staged() as stage:
+        for part in todo.parts:
+            begun = time.monotonic()
+            print(f"bench: {part} ... ", end="", file=sys.stderr, flush=True)
+            with results.noting(part):
+                _PARTS[part](stage, todo, results)
+            print(f"{time.monotonic() - begun:.0f} s", file=sys.stderr)
 
 
-def _once(balancer: peers.Running, work: str, seconds: int) -> float:
-    """CPU microseconds per request."""
-    path, connections, extra = WORK[work]
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", *extra]
-    command += [f"http://127.0.0.1:{balancer.port}/{path}"]
-    before = balancer.cpu()
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    used = balancer.cpu() - before
-    match = re.search(r"(\d+) requests in", output)
-    assert match, output
-    errors = re.search(r"Socket errors: (.*)|Non-2xx.*: (\d+)", output)
-    if errors and work != "100 MiB bodies":
-        print(f"bench: {balancer.name}, {work}: {errors[0]}", file=sys.stderr)
-    return used * 1e6 / max(1, int(match[1]))
+def _tell(todo: plan.Plan, results: Results) -> None:
+    results.write(todo.output)
+    text = tables(results)
+    (todo.output / "tables.md").write_text(text)
+    print(text)
+    if missing.can_draw():
+        from bench.plots import draw
+
+        draw(results, todo.output)
+    else:
+        print(f"bench: no plots without matplotlib: {missing.PIP} install matplotlib")
+    print(f"bench: written to {todo.output}")
 
 
-def _print(figures: Figures, balancers: Sequence[peers.Running]) -> None:
-    print("CPU microseconds per request, median (ratio to HAProxy's)")
-    for work in dict.fromkeys(work for work, _ in figures):
-        print(work)
-        base = statistics.median(figures[work, "haproxy"])
-        for balancer in balancers:
-            median = statistics.median(figures[work, balancer.name])
-            print(f"  {balancer.name:20} {median:12.1f} {median / base:8.2f}")
+def _interrupt(signal_number: int, frame: FrameType | None) -> None:
+    """Once: the second Ctrl-C must not keep us from ending our programs."""
+    for which in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(which, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, (int, float, str, list, tuple)) else str(value)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""The balancers that are compared, each with one thread or process."""

@@ -1,0 +1,28 @@
+"""All peers by name, and those that can be run here."""
+
+from collections.abc import Callable
+
+from bench.peers.envoy import envoy
+from bench.peers.gateway import lbconsul, lbconsul_logging, lbconsul_two_workers
+from bench.peers.haproxy import haproxy, haproxy_splice
+from bench.peers.nginx import nginx
+from bench.peers.portforward import portforward
+from bench.processes import Program
+from bench.stage import Stage
+
+#: The peer that all ratios are to.
+YARDSTICK = "haproxy"
+
+#: Starts a peer that is to carry so many connections.
+Start = Callable[[Stage, int], Program]
+
+PEERS: dict[str, Start] = {
+    YARDSTICK: haproxy,
+    "haproxy, splice": haproxy_splice,
+    "nginx stream": nginx,
+    "envoy": envoy,
+    "portforward": portforward,
+    "lbconsul": lbconsul,
+    "lbconsul, logging": lbconsul_logging,
+    "lbconsul, 2 workers": lbconsul_two_workers,
+}

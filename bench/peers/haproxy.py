@@ -1,0 +1,49 @@
+"""HAProxy, one thread, leastconn over TCP; with and without splice."""
+
+from bench.processes import Program, start
+from bench.stage import Stage
+from tests.support.ports import free_ports
+
+_CONFIG = """
+global
+    nbthread 1
+    maxconn {connections}
+    # Its default, a quarter of maxconn, takes more descriptors than there may be.
+    maxpipes 200
+defaults
+    mode tcp
+    balance leastconn
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+    maxconn {connections}
+{splice}
+listen bench
+    bind 127.0.0.1:{port} backlog 4096
+{servers}
+"""
+
+
+def haproxy(stage: Stage, connections: int) -> Program:
+    """HAProxy as it comes."""
+    return _run(stage, connections, "haproxy", "")
+
+
+def haproxy_splice(stage: Stage, connections: int) -> Program:
+    """HAProxy that splices where it thinks that it pays."""
+    return _run(stage, connections, "haproxy, splice", "    option splice-auto")
+
+
+def _run(stage: Stage, connections: int, name: str, splice: str) -> Program:
+    (port,) = free_ports(1)
+    servers = [f"    server s{n} 127.0.0.1:{p}" for n, p in enumerate(stage.ports)]
+    config = stage.home / f"{name}.cfg"
+    config.write_text(
+        _CONFIG.format(
+            connections=connections,
+            port=port,
+            servers="\n".join(servers),
+            splice=splice,
+        )
+    )
+    return start(name, port, ["haproxy", "-db", "-f", str(config)], stage.home)

@@ -1,0 +1,116 @@
+"""What a run is to do: the options."""
+
+import argparse
+import resource
+from collections.abc import Sequence
+from pathlib import Path
+
+from attrs import evolve, frozen
+
+from bench.peers.all import PEERS, YARDSTICK
+from bench.work import WORK
+
+#: The parts of the bench, in their order.
+PARTS = (
+    "compare",
+    "latency",
+    "memory",
+    "connections",
+    "registry",
+    "mappings",
+    "flapping",
+)
+
+#: Descriptors that a balancer needs beside two for each connection.
+_SPARE = 500
+
+
+@frozen
+class Plan:
+    """The options, and the sizes that follow from them."""
+
+    rounds: int = 5
+    #: Of one measurement.
+    seconds: float = 4.0
+    work: Sequence[str] = tuple(WORK)
+    peers: Sequence[str] = tuple(PEERS)
+    parts: Sequence[str] = PARTS
+    output: Path = Path("bench/results")
+    #: Open connections whose CPU is measured, and idle ones whose memory is.
+    connections: Sequence[int] = (10, 100, 1000, 9000)
+    idle: Sequence[int] = (1000, 5000)
+    upstreams: Sequence[int] = (10, 100, 1000, 10_000)
+    mappings: Sequence[int] = (1, 200)
+    instances: int = 1000
+
+    @property
+    def most(self) -> int:
+        """The most connections that a balancer has to carry."""
+        return max(*self.connections, *self.idle, 500) + 100
+
+
+def parse(arguments: Sequence[str] | None = None) -> Plan:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="within two minutes")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seconds", type=float, help="of one measurement")
+    for name, choices in (("work", WORK), ("peers", PEERS), ("only", PARTS)):
+        parser.add_argument(
+            f"--{name}", action="append", choices=choices, metavar=name.upper(),
+            help=f"one of: {'; '.join(choices)}; may be given more than once",
+        )  # fmt: skip
+    parser.add_argument("--output", type=Path, default=Path("bench/results"))
+    told = parser.parse_args(arguments)
+    plan = _QUICK if told.quick else Plan()
+    return evolve(
+        plan,
+        rounds=told.rounds or plan.rounds,
+        seconds=told.seconds or plan.seconds,
+        work=told.work or plan.work,
+        peers=_with_yardstick(told.peers or plan.peers),
+        parts=[each for each in PARTS if each in (told.only or plan.parts)],
+        output=told.output,
+    )
+
+
+_QUICK = Plan(
+    rounds=1,
+    seconds=1.0,
+    connections=(10, 1000),
+    idle=(500, 1000),
+    upstreams=(10, 1000, 10_000),
+    mappings=(1, 50),
+)
+
+
+def _with_yardstick(peers: Sequence[str]) -> list[str]:
+    """In their order, with the one that the ratios are to."""
+    return [each for each in PEERS if each == YARDSTICK or each in peers]
+
+
+def within_limits(plan: Plan) -> tuple[Plan, list[str]]:
+    """Raise our limit of descriptors, and leave out what it does not allow.
+
+    All programs of the bench inherit it.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return fit(plan, hard)
+
+
+def fit(plan: Plan, descriptors: int) -> tuple[Plan, list[str]]:
+    """The plan without what needs more descriptors, and a sentence for each."""
+    most = (descriptors - _SPARE) // 2
+    counts = {*plan.connections, *plan.idle}
+    said = [
+        f"{count} connections are left out: the hard limit of descriptors is"
+        f" {descriptors}, and {2 * count + _SPARE} are needed (ulimit -Hn)"
+        for count in sorted(counts)
+        if count > most
+    ]
+    return evolve(
+        plan,
+        connections=[each for each in plan.connections if each <= most],
+        idle=[each for each in plan.idle if each <= most],
+    ), said

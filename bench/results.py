@@ -1,0 +1,98 @@
+"""What was measured: every value, medians, what went wrong, and on what machine."""
+
+import json
+import statistics
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from attrs import Factory, define
+
+from bench.work import Measure
+
+#: A measure, whom it is of, and where on its curve (0 if it is no curve).
+Key = tuple[Measure, str, int]
+
+#: How much of an error is kept, in characters: its beginning and its end.
+_WORDS = 300
+
+
+@define
+class Results:
+    """All values of one run."""
+
+    about: dict[str, Any]
+    figures: dict[Key, list[float]] = Factory(dict)
+    #: Sentences.
+    troubles: list[str] = Factory(list)
+
+    def add(self, measure: Measure, peer: str, value: float, at: int = 0) -> None:
+        """Keep one more value."""
+        self.figures.setdefault((measure, peer, at), []).append(value)
+
+    def median(self, measure: Measure, peer: str, at: int = 0) -> float | None:
+        """The median of all rounds, if there was one."""
+        values = self.figures.get((measure, peer, at))
+        return statistics.median(values) if values else None
+
+    def peers(self, measure: Measure) -> list[str]:
+        """Whom the measure was taken of."""
+        return list(dict.fromkeys(peer for m, peer, _ in self.figures if m == measure))
+
+    def places(self, measure: Measure) -> list[int]:
+        """Where on its curve it was taken."""
+        return sorted({at for m, _, at in self.figures if m == measure})
+
+    def trouble(self, sentence: str) -> None:
+        """Tell at once what went wrong, and keep it."""
+        self.troubles.append(sentence)
+        print(f"bench: {sentence}", file=sys.stderr)
+
+    @contextmanager
+    def noting(self, what: str) -> Iterator[None]:
+        """One peer's failure is told, and loses nothing of the others."""
+        try:
+            yield
+        except Exception as error:
+            words = " ".join(str(error).split())
+            if len(words) > _WORDS:
+                words = f"{words[: _WORDS // 2]} ... {words[-_WORDS // 2 :]}"
+            self.trouble(f"{what}: {type(error).__name__}: {words}")
+
+    def to_json(self) -> str:
+        """Everything, for programs to read."""
+        figures = [
+            {
+                "measure": measure.title,
+                "unit": measure.unit,
+                "peer": peer,
+                "at": at,
+                "median": _short(statistics.median(values)),
+                "values": [_short(value) for value in values],
+            }
+            for (measure, peer, at), values in self.figures.items()
+        ]
+        whole = {"about": self.about, "troubles": self.troubles, "figures": figures}
+        return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Results":
+        """What `to_json` wrote."""
+        whole = json.loads(text)
+        results = cls(whole["about"], troubles=whole["troubles"])
+        for figure in whole["figures"]:
+            measure = Measure(figure["measure"], figure["unit"])
+            results.figures[measure, figure["peer"], figure["at"]] = figure["values"]
+        return results
+
+    def write(self, directory: Path) -> None:
+        """Write ``results.json``."""
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "results.json").write_text(self.to_json())
+
+
+def _short(value: float) -> float:
+    """Four digits are more than the machine is good for."""
+    return float(f"{value:.4g}")

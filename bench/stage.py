@@ -1,0 +1,174 @@
+"""What stands around the balancers: a real Consul, and web servers."""
+
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+from attrs import define, frozen
+
+from bench import processes
+from tests.support.binaries import find_consul
+from tests.support.consul_agent import ConsulAgent
+from tests.support.ports import free_ports
+
+#: The service that every balancer balances over.
+SERVICE = "bench"
+
+#: How many web servers stand behind it.
+SERVERS = 3
+
+#: The node of all instances.  It is not the agent's own, which would take away
+#: whatever is not registered with the agent itself.
+NODE = "bench-node"
+
+#: Operations in one transaction; Consul's own limit.
+_BATCH = 64
+
+#: Each watch takes a connection, and by default Consul takes 200 from a client.
+_LIMITS = {"limits": {"http_max_conns_per_client": 1000}}
+
+#: One process for all, so that the load has a processor left to itself.
+_NGINX = """
+daemon off; master_process off; pid {home}/servers.pid; error_log {home}/servers.err;
+events {{ worker_connections 12000; }}
+http {{
+    access_log off; sendfile on; keepalive_timeout 1h;
+    keepalive_requests 1000000000;
+    client_body_temp_path {home}/body; proxy_temp_path {home}/proxy;
+    fastcgi_temp_path {home}/fastcgi; uwsgi_temp_path {home}/uwsgi;
+    scgi_temp_path {home}/scgi;
+    server {{ {listen} root {home}/www; }}
+    server {{ listen 127.0.0.1:{status}; location / {{ stub_status; }} }}
+}}
+"""
+
+
+@frozen
+class Seen:
+    """What the web servers count."""
+
+    #: Connections at this moment.
+    open: int
+    #: Requests since their start.
+    requests: int
+
+
+@define
+class Stage:
+    """The catalog and the web servers that all balancers have in common."""
+
+    home: Path
+    consul: ConsulAgent
+    #: Where the web servers listen.
+    ports: Sequence[int]
+    _status: int
+
+    def seen(self) -> Seen:
+        """What the web servers have seen so far."""
+        connection = HTTPConnection("127.0.0.1", self._status, timeout=10)
+        connection.request("GET", "/")
+        text = connection.getresponse().read().decode()
+        connection.close()
+        return parse_status(text)
+
+    def wait_until_quiet(self) -> None:
+        """Return once the connections of whatever went before are closed."""
+        end = time.monotonic() + processes.PATIENCE
+        while (count := self.seen().open) > 1:  # the one that asks
+            if time.monotonic() > end:
+                raise RuntimeError(f"{count - 1} connections do not close")
+            time.sleep(0.05)
+
+    def register(self, service: str, count: int) -> None:
+        """Register so many instances, spread over the web servers."""
+        transact(
+            self.consul,
+            (
+                instance(service, number, self.ports[number % len(self.ports)])
+                for number in range(count)
+            ),
+        )
+
+
+def parse_status(page: str) -> Seen:
+    """Read a page of nginx's `stub_status`."""
+    found = re.search(r"connections: (\d+)\s[^\d]*\d+ \d+ (\d+)", page)
+    assert found, page
+    return Seen(open=int(found[1]), requests=int(found[2]))
+
+
+@contextmanager
+def staged() -> Iterator[Stage]:
+    """A Consul that knows the web servers as instances of `SERVICE`."""
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        home.chmod(0o755)  # a server that root starts may not stay root
+        agent = ConsulAgent(consul_binary(), extra_config=_LIMITS)
+        consul = stack.enter_context(agent)
+        *ports, status = free_ports(SERVERS + 1)
+        program = _web_servers(home, ports, status)
+        stack.callback(program.stop)
+        program.wait_until_serving()
+        stage = Stage(home, consul, ports, status)
+        consul.api(
+            "PUT", "/v1/catalog/register", {"Node": NODE, "Address": "127.0.0.1"}
+        )
+        stage.register(SERVICE, SERVERS)
+        yield stage
+
+
+def _web_servers(home: Path, ports: Sequence[int], status: int) -> processes.Program:
+    www = home / "www"
+    www.mkdir()
+    for name, size in (("small", 100), ("64k", 65536), ("100m", 100 << 20)):
+        (www / name).write_bytes(b"x" * size)
+    listen = " ".join(f"listen 127.0.0.1:{port} backlog=4096;" for port in ports)
+    config = home / "servers.conf"
+    config.write_text(_NGINX.format(home=home, listen=listen, status=status))
+    return processes.start("servers", ports[0], ["nginx", "-c", str(config)], home)
+
+
+def instance(service: str, number: int, port: int, weight: int = 1) -> dict[str, Any]:
+    """The operation that registers an instance, or changes it."""
+    described = {
+        "ID": f"{service}-{number}",
+        "Service": service,
+        "Address": "127.0.0.1",
+        "Port": port,
+        "Weights": {"Passing": weight, "Warning": 1},
+    }
+    return {"Service": {"Verb": "set", "Node": NODE, "Service": described}}
+
+
+def check(service: str, number: int, status: str) -> dict[str, Any]:
+    """The operation that gives an instance a check of this status."""
+    described = {
+        "Node": NODE,
+        "CheckID": f"check-{service}-{number}",
+        "Name": "bench",
+        "Status": status,
+        "ServiceID": f"{service}-{number}",
+    }
+    return {"Check": {"Verb": "set", "Check": described}}
+
+
+def transact(consul: ConsulAgent, operations: Iterable[dict[str, Any]]) -> None:
+    """Carry the operations out, as many at once as Consul takes."""
+    waiting = list(operations)
+    for begin in range(0, len(waiting), _BATCH):
+        status, _, said = consul.api("PUT", "/v1/txn", waiting[begin : begin + _BATCH])
+        if status != 200:
+            raise RuntimeError(f"Consul refused: {said}")
+
+
+def consul_binary() -> str:
+    """The Consul to run; `bench.missing` has seen to it that there is one."""
+    binary = find_consul()
+    assert binary is not None
+    return os.path.abspath(binary)

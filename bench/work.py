@@ -1,0 +1,67 @@
+"""What is asked of each balancer, and what is measured in which unit."""
+
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from bench.load import Load
+
+_MEGABYTE = 1e6
+
+
+@frozen
+class Measure:
+    """One kind of number."""
+
+    title: str
+    unit: str
+
+
+@frozen
+class Work:
+    """A load of wrk's."""
+
+    path: str
+    connections: int
+    #: What the cost is divided by: ``request``, ``connection`` or ``MB``.
+    per: str
+    extra: Sequence[str] = ()
+
+    def amount(self, load: Load) -> float:
+        """How much of it was done, in `per`."""
+        return load.bytes / _MEGABYTE if self.per == "MB" else load.requests
+
+
+WORK: dict[str, Work] = {
+    "keep-alive": Work("small", 32, "request"),
+    "new connection": Work("small", 32, "connection", ("-H", "Connection: close")),
+    "64 KiB bodies": Work("64k", 32, "request"),
+    "100 MiB bodies": Work("100m", 4, "MB"),
+}
+
+CPU = {name: Measure(f"CPU, {name}", f"us/{w.per}") for name, w in WORK.items()}
+PACE = {name: Measure(f"Throughput, {name}", f"{w.per}/s") for name, w in WORK.items()}
+
+P50 = Measure("Latency p50 at half load", "us")
+P99 = Measure("Latency p99 at half load", "us")
+RATE = Measure("Half load", "requests/s")
+
+START_MEMORY = Measure("Memory at start", "MiB")
+IDLE_MEMORY = Measure("Memory of an idle connection", "KiB")
+
+BUSY = Measure("CPU, N connections, all busy", "us/request")
+IDLE = Measure("CPU, N idle connections and 32 busy ones", "us/request")
+
+PICK = Measure("Pick one of N upstreams", "us")
+RELEASE = Measure("Release one of N upstreams", "us")
+REPLACE = Measure("Replace N instances, one changed", "ms")
+ANSWER = Measure("Read and replace N instances, one changed", "ms")
+
+MAPPINGS_START = Measure("Start until N mappings serve", "s")
+MAPPINGS_MEMORY = Measure("Memory with N mappings", "MiB")
+MAPPINGS_CPU = Measure("CPU over N mappings", "us/request")
+
+FLAPPING_SHARE = Measure("CPU without load, N changes a second", "% of one processor")
+FLAPPING_CPU = Measure("CPU under load, N changes a second", "us/request")
+FLAPPING_P50 = Measure("Latency p50, N changes a second", "us")
+FLAPPING_P99 = Measure("Latency p99, N changes a second", "us")

@@ -1,0 +1,52 @@
+"""What wrk says is read, and none of its errors is lost."""
+
+import pytest
+
+from bench import load
+
+GOOD = """Running 1s test @ http://127.0.0.1:20000/small
+  1 threads and 32 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency     0.98ms  311.41us  10.02ms   86.91%
+    Req/Sec    32.50k     2.13k   35.51k    70.00%
+  32551 requests in 1.01s, 10.50MB read
+Requests/sec:  32228.13
+Transfer/sec:     10.39MB
+"""
+
+BAD = """  12 requests in 2.00m, 1.20GB read
+  Socket errors: connect 0, read 7, write 0, timeout 2
+  Non-2xx or 3xx responses: 5
+"""
+
+
+def test_a_load_without_errors() -> None:
+    """Requests, seconds and bytes are read, in their units."""
+    done = load.parse(GOOD)
+    assert done == load.Load(32551, 1.01, 10.5 * (1 << 20))
+    assert done.rate == pytest.approx(32229, abs=1)
+
+
+def test_errors_are_kept() -> None:
+    """Broken connections and wrong answers are told in wrk's words."""
+    done = load.parse(BAD)
+    assert done.duration == 120
+    assert done.bytes == 1.2 * (1 << 30)
+    assert done.errors == (
+        "Socket errors: connect 0, read 7, write 0, timeout 2;"
+        " Non-2xx or 3xx responses: 5"
+    )
+
+
+def test_what_is_no_summary_is_refused() -> None:
+    """A wrk that could not begin does not count as one that did nothing."""
+    with pytest.raises(ValueError, match="unable to connect"):
+        load.parse("unable to connect to 127.0.0.1:1 Connection refused\n")
+
+
+def test_a_body_that_takes_long_is_no_error() -> None:
+    """wrk is told to wait longer than its two seconds."""
+    line = load.command(20000, "100m", 4, 2.4, ["-H", "X: y"])
+    assert line[0] == "wrk"
+    assert line[-1] == "http://127.0.0.1:20000/100m"
+    assert {"-c4", "-d2s", "--timeout=60s", "-H", "X: y"} <= set(line)
