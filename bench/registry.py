@@ -87,7 +87,7 @@ def answer(size: int, changed: int) -> bytes:
     """Consul's answer of `size` instances; one weight is larger by `changed`."""
     entries = [_entry(n, _WEIGHTS[n % len(_WEIGHTS)]) for n in range(size)]
     entries[size // 2]["Service"]["Weights"]["Passing"] += changed
-    return json.dumps(entries).encode()
+    return json.dumps(entries, separators=(",", ":")).encode()
 
 
 def _entry(number: int, weight: int) -> dict[str, Any]:

@@ -49,20 +49,25 @@ def parse(body: bytes) -> Catalog:
         raise UnusableAnswer(f"not JSON: {error}") from None
     if not isinstance(entries, list):
         raise UnusableAnswer(f"JSON, but {type(entries).__name__} instead of a list")
-    instances, skipped = [], []
-    for entry in entries:
-        instance = _instance(entry)
-        why = _unfit(entry, instance)
-        if why:
-            skipped.append(f"{instance}: {why}")
-        else:
-            instances.append(instance)
-    return Catalog(tuple(instances), tuple(skipped))
+    read = [read_entry(entry) for entry in entries]
+    return Catalog(
+        tuple(instance for instance, why in read if not why),
+        tuple(f"{instance}: {why}" for instance, why in read if why),
+    )
 
 
-def _instance(entry: object) -> Instance:
+def read_entry(entry: object) -> tuple[Instance, str]:
+    """The instance of one entry, and why it is to be left out, or nothing.
+
+    :raises UnusableAnswer: it is no entry as Consul documents them.
+    """
     if not isinstance(entry, dict):
         raise UnusableAnswer("an entry is not an object")
+    instance = _instance(entry)
+    return instance, _unfit(entry, instance)
+
+
+def _instance(entry: dict[str, Any]) -> Instance:
     node, service = _get(entry, "Node", dict), _get(entry, "Service", dict)
     weights = _get(service, "Weights", dict, {})
     health, node_health = _healths(_get(entry, "Checks", list, []))

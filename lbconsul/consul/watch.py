@@ -15,10 +15,10 @@ from twisted.web.client import RequestTransmissionFailed, ResponseFailed
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.registry import Change, Registry
 from lbconsul.balance.selection import Question
-from lbconsul.consul.catalog import parse
 from lbconsul.consul.client import ConsulClient, Reply
 from lbconsul.consul.cursor import Bucket, Cursor
 from lbconsul.consul.names import Names
+from lbconsul.consul.reader import Reader
 from lbconsul.errors import UnusableAnswer
 
 #: How often Consul is asked while a service churns: questions a second, and
@@ -61,6 +61,7 @@ class Watch(Service):
     _chance: Callable[[], float]
     question: Question
     _cursor: Cursor = Factory(Cursor)
+    _reader: Reader = Factory(Reader)
     _bucket: Bucket = Factory(lambda: Bucket(RATE, BURST))
     #: Which of the client's addresses to ask at.
     _address: int = 0
@@ -133,7 +134,7 @@ class Watch(Service):
         return newer.index
 
     def _believe(self, reply: Reply) -> None:
-        catalog = parse(reply.body)
+        catalog = self._reader.read(reply.body)
         if reply.filtered and not catalog.instances:
             raise UnusableAnswer("empty, because ACLs hide what there is")
         for skipped in sorted(set(catalog.skipped) - self._skipped):
