@@ -2,7 +2,8 @@
 
 The rooms of the house, and who may import whom::
 
-    tap -> service -> {consul, proxy, dev} -> balance
+    tap -> service -> {consul, proxy, dev, workers} -> balance
+    worker -> {proxy, workers} -> balance
     config and errors are open to all
 
 * `lbconsul.balance` decides.  It knows instances, upstreams, standings,
@@ -14,8 +15,10 @@ The rooms of the house, and who may import whom::
   joins the two sockets until both directions are over.
 * `lbconsul.dev` is a catalog that speaks Consul's HTTP API in-process, with
   sample web servers, for `--dev` and for tests.
+* `lbconsul.workers` makes several processes one balance: a table of counts in
+  shared memory, and how a master tells its workers what the registry knows.
 * `lbconsul.service` is the one place where the rooms meet; `lbconsul.tap` is
-  the command line.
+  the command line, and `lbconsul.worker` the program that a worker runs.
 
 The registry is the one object that both sides share: watches call
 ``replace(question, instances)``, connections call ``lease(selection)``.

@@ -1,5 +1,6 @@
 """A whole gateway as a Twisted service: the one place where the rooms meet."""
 
+import os
 import random
 from collections.abc import Callable
 from collections.abc import Mapping as AbstractMapping
@@ -12,14 +13,17 @@ from twisted.internet.interfaces import IHostnameResolver
 from twisted.logger import Logger
 
 from lbconsul.balance.registry import Registry
-from lbconsul.balance.selection import Question, Rules, Selection
-from lbconsul.config.model import Config, Mapping
+from lbconsul.balance.selection import Question
+from lbconsul.config.model import MOST_WORKERS, Config, Mapping
 from lbconsul.consul.client import ConsulClient, consul_client
 from lbconsul.consul.watch import Watch
 from lbconsul.dev.service import DevCatalog
+from lbconsul.proxy.bind import OwnSocket
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.listener import Listener
 from lbconsul.proxy.poller import Poller, open_poller
+from lbconsul.proxy.selecting import selection_of
+from lbconsul.workers.master import Workers
 
 
 def balancer(
@@ -44,7 +48,7 @@ def balancer(
 
 @define(eq=False, repr=False)
 class Gateway(MultiService):
-    """Watches, listeners, and the registry between them."""
+    """Watches, listeners or workers, and the registry between them."""
 
     _log = Logger()
     _reactor: Any
@@ -54,13 +58,15 @@ class Gateway(MultiService):
     registry: Registry = field(init=False)
     _client: ConsulClient = field(init=False)
     _poller: Poller = field(init=False)
+    #: None if all is done in this process.
+    _workers: Workers | None = None
     _questions: set[Question] = Factory(set)
     _factories: list[ProxyFactory] = Factory(list)
-    _bindable: list[DevCatalog | Listener] = Factory(list)
+    _bindable: list[DevCatalog | Listener | Workers] = Factory(list)
 
     def __attrs_post_init__(self) -> None:
         super().__init__()
-        self.registry = Registry(self._chance)
+        self.registry = self._registry()
         self._poller = open_poller(self._reactor)
         self._client = consul_client(self._reactor, self._config.consul)
         if self._config.dev:
@@ -68,8 +74,13 @@ class Gateway(MultiService):
 
     def listen(self, mapping: Mapping) -> None:
         """Serve one mapping."""
+        sock = OwnSocket(mapping, self._inherited)
+        if self._workers is not None:
+            self._watch(selection_of(mapping).question)
+            self._workers.serve(sock)
+            return
         factory = self.proxy_factory(mapping)
-        listener = Listener(self._reactor, self._reactor, factory, self._inherited)
+        listener = Listener(self._reactor, self._reactor, factory, sock)
         factory.ended = listener.connection_ended
         factory.starved = listener.starved
         self._bindable.append(listener)
@@ -80,11 +91,9 @@ class Gateway(MultiService):
 
         Its service is watched from now on, or from the gateway's start.
         """
-        question = Question(mapping.service, mapping.dc, mapping.filter, mapping.near)
-        rules = Rules(mapping.tag, mapping.health, mapping.node_checks)
-        selection = Selection(question, rules, mapping.policy)
+        selection = selection_of(mapping)
         self.registry.pool(selection)
-        self._watch(question)
+        self._watch(selection.question)
         factory = ProxyFactory(
             self._poller,
             self._reactor,
@@ -111,26 +120,43 @@ class Gateway(MultiService):
 
     def startService(self) -> None:
         super().startService()
-        for factory in self._factories:
-            self._log.info("balancing {mapping}", mapping=str(factory.mapping))
+        served = [factory.mapping for factory in self._factories]
+        for mapping in served + (self._workers.mappings if self._workers else []):
+            self._log.info("balancing {mapping}", mapping=str(mapping))
 
     async def _stop(self) -> None:
         await MultiService.stopService(self)
+        accepted = sum(factory.accepted for factory in self._factories)
         open_connections = sum(factory.open for factory in self._factories)
         for factory in self._factories:
             factory.close_connections()
         self._poller.stop()
         await self._client.close()
+        leases = self.registry.open_connections()
+        if self._workers is not None:
+            accepted += self._workers.accepted
+            open_connections += self._workers.closed
+            leases += self._workers.leases
         self._log.info(
             "stopped: {accepted} connections accepted, {open} closed just now,"
             " {leases} leases left",
-            accepted=sum(factory.accepted for factory in self._factories),
+            accepted=accepted,
             open=open_connections,
-            leases=self.registry.open_connections(),
+            leases=leases,
         )
 
     def stopService(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._stop())
+
+    def _registry(self) -> Registry:
+        count = self._config.workers or min(_cores(), MOST_WORKERS)
+        if count == 1:
+            return Registry(self._chance)
+        workers = Workers(self._reactor, count, self._config.connection_log)
+        workers.setServiceParent(self)
+        self._workers = workers
+        self._bindable.append(workers)
+        return Registry(self._chance, workers.tally, workers.changed)
 
     def _watch(self, question: Question) -> None:
         if question not in self._questions:
@@ -151,3 +177,10 @@ class Gateway(MultiService):
         catalog = DevCatalog(self._reactor, address.host, address.port, list(services))
         self._bindable.append(catalog)
         catalog.setServiceParent(self)
+
+
+def _cores() -> int:
+    """The cores that we may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

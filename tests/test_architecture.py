@@ -2,7 +2,8 @@
 
 The arrows are those of the docstring of `lbconsul`::
 
-    tap -> service -> {consul, proxy, dev} -> balance
+    tap -> service -> {consul, proxy, dev, workers} -> balance
+    worker -> {proxy, workers} -> balance
     config and errors are open to all
 """
 
@@ -28,7 +29,9 @@ ARROWS: dict[str, set[str]] = {
     "consul": {"balance"} | OPEN_TO_ALL,
     "proxy": {"balance"} | OPEN_TO_ALL,
     "dev": {"balance"} | OPEN_TO_ALL,
-    "service": {"consul", "proxy", "dev", "balance"} | OPEN_TO_ALL,
+    "workers": {"balance"} | OPEN_TO_ALL,
+    "worker": {"proxy", "workers", "balance"} | OPEN_TO_ALL,
+    "service": {"consul", "proxy", "dev", "workers", "balance"} | OPEN_TO_ALL,
     "tap": {"service", "dev", "conceal"} | OPEN_TO_ALL,
 }
 
@@ -49,7 +52,14 @@ PURE = {
     "lbconsul.config": {"attrs"},
     "lbconsul.consul.catalog": {"attrs"},
     "lbconsul.consul.cursor": {"attrs"},
+    "lbconsul.consul.reader": {"attrs"},
     "lbconsul.errors": set(),
+    "lbconsul.workers.backoff": {"attrs"},
+    "lbconsul.workers.catalog": {"attrs"},
+    "lbconsul.workers.messages": {"attrs"},
+    "lbconsul.workers.outbox": {"attrs"},
+    "lbconsul.workers.replica": {"attrs"},
+    "lbconsul.workers.slots": {"attrs"},
 }
 
 #: What a pure room may have of an impure module: it works on texts.
@@ -152,6 +162,8 @@ def test_arrows_are_as_drawn() -> None:
     assert "proxy" not in ARROWS["consul"]
     assert "consul" not in ARROWS["proxy"]
     assert ARROWS["balance"] == {"errors"}
+    assert not ARROWS["workers"] & {"proxy", "consul", "service"}
+    assert [room for room in ARROWS if "worker" in ARROWS[room]] == []
     assert [room for room in ARROWS if "conceal" in ARROWS[room]] == ["tap"]
     assert [room for room in ARROWS if "service" in ARROWS[room]] == ["tap"]
     assert [room for room in ARROWS if "tap" in ARROWS[room]] == []
@@ -194,10 +206,10 @@ def test_no_reactor_at_module_level(name: str) -> None:
     assert "twisted.internet.reactor" not in _imports_at_once(name)
 
 
-def test_only_the_command_line_takes_the_global_reactor() -> None:
+def test_only_programs_take_the_global_reactor() -> None:
     """Everybody else is given the reactor that it works with."""
     users = {name for name in MODULES if "twisted.internet.reactor" in _imports(name)}
-    assert users == {"lbconsul.tap"}
+    assert users == {"lbconsul.tap", "lbconsul.worker"}
 
 
 @pytest.mark.parametrize(

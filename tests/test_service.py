@@ -1,5 +1,7 @@
 """A whole gateway in a reactor of its own; what Consul would say, the test says."""
 
+import os
+import select
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -19,7 +21,9 @@ from lbconsul.config.model import Mapping
 from lbconsul.config.sources import Source, from_command_line
 from lbconsul.consul.watch import Watch
 from lbconsul.errors import CannotListen, ConfigError
+from lbconsul.proxy.selecting import selection_of
 from lbconsul.service import Gateway, balancer
+from lbconsul.workers.master import Workers
 from tests.support.loopback import accept, connect, listening, receive, refusing
 from tests.support.ports import free_ports
 from tests.support.running_proxy import ReactorThread, eventually
@@ -308,6 +312,88 @@ class TestOwnEndpoint:
             started.stop()
             assert client.recv(1) == upstream.recv(1) == b""
         running.call(listener.stopListening)
+
+
+class TestWorkers:
+    """Processes beside this one."""
+
+    @pytest.mark.parametrize(
+        ("count", "cores", "workers"),
+        [("auto", 1, 0), ("auto", 3, 3), ("1", 8, 0), ("5", 1, 5), ("auto", 999, 256)],
+    )
+    def test_count(
+        self,
+        running: ReactorThread,
+        monkeypatch: pytest.MonkeyPatch,
+        count: str,
+        cores: int,
+        workers: int,
+    ) -> None:
+        """There are as many as is said, or as cores; one is this process alone."""
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(cores))
+        config = configure([], ["8080:web"], workers=count)
+        gateway = balancer(running.reactor, config)
+        assert [each.count for each in gateway if isinstance(each, Workers)] == [
+            *([workers] if workers else [])
+        ]
+
+    def test_cores_elsewhere(
+        self, running: ReactorThread, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where one cannot be kept to some cores, all of them count."""
+        monkeypatch.delattr(os, "sched_getaffinity")
+        monkeypatch.setattr(os, "cpu_count", lambda: 2)
+        config = configure([], ["8080:web"], workers="auto")
+        gateway = balancer(running.reactor, config)
+        assert [each.count for each in gateway if isinstance(each, Workers)] == [2]
+
+    def test_one_balance(
+        self, running: ReactorThread, no_consul: str, held: ExitStack
+    ) -> None:
+        """Workers serve what the gateway listens on; an endpoint of one's own is
+        served here; and the balance is one.
+        """
+        servers = [held.enter_context(listening()) for _ in range(2)]
+        [port] = free_ports(1)
+        mapping = f"127.0.0.1:{port}:web"
+        config = configure([no_consul], [mapping], workers="2")
+        gateway = balancer(running.reactor, config)
+        with capturedLogs() as events, Started(running, gateway):
+            factory = running.call(gateway.proxy_factory, Mapping("web"))
+            endpoint = TCP4ServerEndpoint(running.reactor, 0, interface="127.0.0.1")
+            own = running.outcome(lambda: endpoint.listen(factory))
+            serve(running, gateway, *(of(each, str(each)) for each in servers))
+            for each in (port, own.getHost().port) * 3:
+                client = held.enter_context(connect(local(each)))
+                client.sendall(b"x")
+                [ready], _, _ = select.select(servers, [], [], 20)
+                held.enter_context(accept(ready))
+            loads = {
+                each.load.open
+                for each in running.call(
+                    gateway.registry.pool, selection_of(Mapping("web"))
+                ).upstreams()
+            }
+            assert loads == {3}
+            running.outcome(gateway.stopService)
+            running.call(own.stopListening)
+        said = [text for text in texts(events) if text.startswith(("bal", "stop"))]
+        assert said == [
+            f"balancing {mapping}",
+            "stopped: 6 connections accepted, 6 closed just now, 0 leases left",
+        ]
+
+    def test_taken(self, running: ReactorThread, no_consul: str) -> None:
+        """If a port is taken no worker is started, and nothing is left open."""
+        [free] = free_ports(1)
+        with listening() as taken:
+            ports = [free, taken.getsockname()[1]]
+            mappings = [f"127.0.0.1:{port}:web" for port in ports]
+            config = configure([no_consul], mappings, workers="2")
+            gateway = balancer(running.reactor, config)
+            with pytest.raises(CannotListen, match=mappings[1]):
+                running.call(gateway.bind)
+        assert is_free(free)
 
 
 class Slow(Service):

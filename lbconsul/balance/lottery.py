@@ -86,8 +86,8 @@ class Lottery:
         total = sum(each.total for each in classes)
         # The product may be rounded up to the total.
         point = min(int(self._chance() * total), total - 1)
-        for each in classes:
-            point -= each.total
-            if point < 0:
-                break
-        return each
+        number = 0
+        while point >= classes[number].total:
+            point -= classes[number].total
+            number += 1
+        return classes[number]

@@ -1,7 +1,6 @@
 """The registry: where what Consul says and what connections do meet."""
 
-from collections.abc import Collection, Iterable, Iterator
-from weakref import WeakValueDictionary
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from attrs import Factory, define, frozen
 
@@ -10,7 +9,8 @@ from lbconsul.balance.lottery import Chance
 from lbconsul.balance.policy import POLICIES
 from lbconsul.balance.pool import Pool
 from lbconsul.balance.selection import Question, Selection
-from lbconsul.balance.upstream import Lease, Load, Upstream
+from lbconsul.balance.tally import OwnTally, Tally
+from lbconsul.balance.upstream import Lease, Upstream
 from lbconsul.errors import NoUpstream
 
 
@@ -31,15 +31,15 @@ class Registry:
     """All pools.
 
     `chance` gives numbers from 0 up to but without 1; all that is left to
-    chance comes from it.
+    chance comes from it.  `tally` counts, and `changed` is told of each answer
+    once the pools know it.
     """
 
     _chance: Chance
+    _tally: Tally = Factory(OwnTally)
+    _changed: Callable[[Question, Change], None] = lambda question, change: None
     _pools: dict[Selection, Pool] = Factory(dict)
     _known: dict[Question, dict[Identity, Instance]] = Factory(dict)
-    #: One for each identity that stands in a pool or has a lease: those hold
-    #: it, so that it goes with the last of them.
-    _loads: WeakValueDictionary[Identity, Load] = Factory(WeakValueDictionary)
 
     def pool(self, selection: Selection) -> Pool:
         """The pool of `selection`, made on the first request for it."""
@@ -48,7 +48,7 @@ class Registry:
             pool = Pool(selection.rules, POLICIES[selection.policy](self._chance))
             self._pools[selection] = pool
             for instance in self._known.get(selection.question, {}).values():
-                pool.admit(instance, self._load(instance.identity))
+                pool.admit(instance, self._tally.load(instance.identity))
         return pool
 
     def answered(self, question: Question) -> bool:
@@ -64,38 +64,52 @@ class Registry:
             known = old.get(identity)
             if known is None:
                 joined.append(instance)
-            elif known != instance:
+            elif known is not instance and known != instance:
                 altered.append(instance)
         left = [gone for identity, gone in old.items() if identity not in new]
         self._known[question] = new
-        for pool in self._pools_of(question):
-            for gone in left:
-                pool.dismiss(gone.identity)
-            for instance in (*joined, *altered):
-                pool.admit(instance, self._load(instance.identity))
-        return Change(tuple(joined), tuple(left), tuple(altered))
+        change = Change(tuple(joined), tuple(left), tuple(altered))
+        self._pass_on(question, (*joined, *altered), [gone.identity for gone in left])
+        self._changed(question, change)
+        return change
+
+    def amend(
+        self, question: Question, put: Iterable[Instance], drop: Iterable[Identity]
+    ) -> None:
+        """What another process learned: these joined or were altered, those left."""
+        known = self._known.setdefault(question, {})
+        put, drop = tuple(put), tuple(drop)
+        for identity in drop:
+            known.pop(identity, None)
+        known.update((instance.identity, instance) for instance in put)
+        self._pass_on(question, put, drop)
 
     def lease(self, selection: Selection, avoiding: Collection[Upstream] = ()) -> Lease:
         """Count a connection to the upstream that is to have it.
 
         :raises NoUpstream: none is serving, or all that are stand in `avoiding`.
         """
+        self._tally.catch_up()
         upstream = self.pool(selection).choose(avoiding)
         if upstream is None:
             raise NoUpstream(f"no upstream of {selection.question} is left")
         return Lease(upstream)
 
     def open_connections(self) -> int:
-        """Leases that are not ended, over all identities."""
-        return sum(load.open for load in self._loads.values())
+        """Leases of this process that are not ended, over all identities."""
+        return self._tally.open_connections()
+
+    def _pass_on(
+        self, question: Question, put: Iterable[Instance], drop: Iterable[Identity]
+    ) -> None:
+        """Let the pools of `question` know."""
+        for pool in self._pools_of(question):
+            for identity in drop:
+                pool.dismiss(identity)
+            for instance in put:
+                pool.admit(instance, self._tally.load(instance.identity))
 
     def _pools_of(self, question: Question) -> Iterator[Pool]:
         for selection, pool in self._pools.items():
             if selection.question == question:
                 yield pool
-
-    def _load(self, identity: Identity) -> Load:
-        load = self._loads.get(identity)
-        if load is None:
-            load = self._loads[identity] = Load()
-        return load

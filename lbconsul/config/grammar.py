@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from lbconsul.config.model import (
+    MOST_WORKERS,
     ConsulAddress,
     Listen,
     SystemdListen,
@@ -66,6 +67,16 @@ def whole(least: int, most: int = 999_999_999) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def worker_count(text: str) -> int:
+    """A number of processes; 0 for ``auto``."""
+    if text == "auto":
+        return 0
+    try:
+        return whole(1, MOST_WORKERS)(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, or auto") from None
 
 
 def one_of(choices: Iterable[str]) -> Callable[[str], str]:

@@ -5,6 +5,10 @@ from attrs import field, frozen
 #: The addresses that mean every address of their family.
 ANY_HOST = frozenset({"0.0.0.0", "::"})
 
+#: Each worker looks at what all others count, so that there is an end to how
+#: many are of use; this is far beyond it.
+MOST_WORKERS = 256
+
 
 @frozen
 class TCPListen:
@@ -127,3 +131,5 @@ class Config:
     mappings: tuple[Mapping, ...]
     connection_log: bool = True
     dev: bool = False
+    #: Processes that serve; 0: one for each core that we may use.
+    workers: int = 1

@@ -104,6 +104,11 @@ CONSUL_OPTIONS = _table(
 #: What concerns the gateway as a whole.
 GATEWAY_OPTIONS = _table(
     Option("connection-log", grammar.switch, "one line a connection: on or off [on]"),
+    Option(
+        "workers",
+        grammar.worker_count,
+        "processes that serve, or auto: one for each core we may use [1]",
+    ),
 )
 
 #: Every option that has one value.

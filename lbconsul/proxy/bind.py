@@ -1,10 +1,14 @@
-"""Open the listening socket of a mapping."""
+"""The listening socket of a mapping, and whose it is."""
 
 import errno
 import os
 import socket
 import stat
 from collections.abc import Mapping as AbstractMapping
+from contextlib import suppress
+from typing import Protocol
+
+from attrs import define, field
 
 from lbconsul.config.model import (
     ANY_HOST,
@@ -13,10 +17,72 @@ from lbconsul.config.model import (
     TCPListen,
     UnixListen,
 )
+from lbconsul.errors import CannotListen
 from lbconsul.proxy.sockets import set_nodelay
 
 #: What the kernel may hold for us; it cuts it to net.core.somaxconn.
 _BACKLOG = 4096
+
+
+class ListeningSocket(Protocol):
+    """Where a listener gets its socket from, and gives it back to."""
+
+    def open(self) -> socket.socket:
+        """The socket, opened unless it is open; CannotListen if it cannot be had."""
+
+    def close(self) -> None:
+        """It is not listened on any more."""
+
+
+@define(eq=False)
+class OwnSocket:
+    """The socket of a mapping, for whoever opens and closes it.
+
+    `inherited` are the descriptors that systemd passed in, by name and number.
+    """
+
+    mapping: Mapping
+    _inherited: AbstractMapping[str, int] = field(factory=dict)
+    _sock: socket.socket | None = None
+
+    def open(self) -> socket.socket:
+        """The socket, opened unless it is open.
+
+        :raises CannotListen: it is not to be had.
+        """
+        if self._sock is None:
+            mapping = self.mapping
+            try:
+                self._sock = open_socket(mapping, self._inherited)
+            except OSError as error:
+                raise CannotListen(
+                    f"cannot listen on {mapping.listen} for --map {mapping}:"
+                    f" {error.strerror or error}"
+                ) from None
+        return self._sock
+
+    def close(self) -> None:
+        """Give the socket back; the file of a UNIX one goes with it."""
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            sock.close()
+            if isinstance(self.mapping.listen, UnixListen):
+                with suppress(OSError):
+                    os.unlink(self.mapping.listen.path)
+
+
+@define(eq=False)
+class LentSocket:
+    """A socket that another process has bound, and will clear away."""
+
+    _sock: socket.socket
+
+    def open(self) -> socket.socket:
+        return self._sock
+
+    def close(self) -> None:
+        """Close our copy of it."""
+        self._sock.close()
 
 
 def open_socket(

@@ -1,22 +1,19 @@
 """A listener: the bound socket of one mapping, and when to accept from it."""
 
 import errno
-import os
 import socket
-from collections.abc import Mapping as AbstractMapping
-from contextlib import suppress
+from collections.abc import Callable
 from typing import Any, Protocol
 
-from attrs import define, field
+from attrs import Factory, define
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorFDSet, IReactorTime, IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lbconsul.config.model import Mapping, UnixListen
-from lbconsul.errors import CannotListen
-from lbconsul.proxy.bind import open_socket
+from lbconsul.config.model import Mapping
+from lbconsul.proxy.bind import ListeningSocket, OwnSocket
 from lbconsul.proxy.sockets import STARVED
 
 #: Clients accepted in one turn of the reactor, so that a busy listener does
@@ -26,6 +23,10 @@ ACCEPT_BOUND = 64
 #: How long to wait when there is no descriptor for another client, unless a
 #: connection ends before.  In seconds.
 STARVED_PAUSE = 0.5
+
+#: How long to let others go first, in seconds: enough for an idle process to
+#: wake up.  Whoever is still in the queue then is taken.
+GIVE_WAY = 0.001
 
 #: Errors of one connection that was in the queue: the next one is fine.
 _ITS_OWN = frozenset(
@@ -51,17 +52,24 @@ class ListenerOwner(Protocol):
 class Listener(Service):
     """Accepts clients for a factory, no more than its mapping allows at a time.
 
-    `inherited` are the descriptors that systemd passed in, by name and number.
+    `at_once` is how many it accepts in one turn of the reactor.  Where others
+    accept from the same queue, `gives_way` says whether they should go first.
     """
 
     _log = Logger()
     _reactor: IReactorFDSet
     _clock: IReactorTime
     _factory: ListenerOwner
-    _inherited: AbstractMapping[str, int] = field(factory=dict)
+    _source: ListeningSocket = Factory(
+        lambda self: OwnSocket(self._factory.mapping), takes_self=True
+    )
+    _at_once: int = ACCEPT_BOUND
+    _gives_way: Callable[[], bool] = lambda: False
+    #: Whether it has just let the others go first.
+    _gave_way: bool = False
     _sock: socket.socket | None = None
     _reading: bool = False
-    #: The call that ends the pause, while there is no descriptor.
+    #: The call that ends the pause, while there is no descriptor, or others first.
     _starved: Any = None
     _starvation_told: bool = False
 
@@ -76,15 +84,7 @@ class Listener(Service):
 
         :raises CannotListen: it is not to be had.
         """
-        if self._sock is None:
-            mapping = self._factory.mapping
-            try:
-                self._sock = open_socket(mapping, self._inherited)
-            except OSError as error:
-                raise CannotListen(
-                    f"cannot listen on {mapping.listen} for --map {mapping}:"
-                    f" {error.strerror or error}"
-                ) from None
+        self._sock = self._source.open()
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
@@ -103,13 +103,9 @@ class Listener(Service):
 
     def close(self) -> None:
         """Give the listening socket back."""
-        sock, self._sock = self._sock, None
-        if sock is not None:
-            sock.close()
-            listen = self._factory.mapping.listen
-            if isinstance(listen, UnixListen):
-                with suppress(OSError):
-                    os.unlink(listen.path)
+        if self._sock is not None:
+            self._sock = None
+            self._source.close()
 
     def connection_ended(self) -> None:
         """There may be room for another one: called at each connection's end."""
@@ -127,7 +123,7 @@ class Listener(Service):
                 mapping=str(self._factory.mapping),
                 open=self._factory.open,
             )
-        self._wait()
+        self._wait(STARVED_PAUSE)
 
     def fileno(self) -> int:
         """Called by the reactor."""
@@ -148,7 +144,11 @@ class Listener(Service):
         """Accept what is in the queue.  Called by the reactor."""
         sock = self._sock
         assert sock is not None
-        for _ in range(ACCEPT_BOUND):
+        self._gave_way = not self._gave_way and self._gives_way()
+        if self._gave_way:
+            self._wait(GIVE_WAY)
+            return
+        for _ in range(self._at_once):
             if self._is_full():
                 self._pause()
                 return
@@ -196,12 +196,12 @@ class Listener(Service):
         else:
             mapping = str(self._factory.mapping)
             self._log.failure("{mapping}: accept failed", mapping=mapping)
-            self._wait()
+            self._wait(STARVED_PAUSE)
 
-    def _wait(self) -> None:
+    def _wait(self, seconds: float) -> None:
         self._pause()
         if self._starved is None and self.running:
-            self._starved = self._clock.callLater(STARVED_PAUSE, self._fed)
+            self._starved = self._clock.callLater(seconds, self._fed)
 
     def _fed(self) -> None:
         self._starved = None

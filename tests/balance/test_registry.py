@@ -8,8 +8,15 @@ import pytest
 
 from lbconsul.balance.registry import Change, Registry
 from lbconsul.balance.selection import Question, Rules, Selection
+from lbconsul.balance.tally import OwnTally
 from lbconsul.errors import NoUpstream
-from tests.support.instances import an_instance, instances, name_of, names_of
+from tests.support.instances import (
+    an_identity,
+    an_instance,
+    instances,
+    name_of,
+    names_of,
+)
 
 WEB = Selection(Question("web"))
 V2 = Selection(Question("web"), Rules(tag="v2"))
@@ -81,6 +88,45 @@ class TestReplace:
         assert change.joined == (answer[1],)
         assert [each.verdict.weight for each in registry.pool(WEB).upstreams()] == [2]
 
+    def test_told(self) -> None:
+        """Whoever wants to know hears of each answer, once the pools know it."""
+        told: list[tuple[Question, Change, int]] = []
+        registry = Registry(
+            random.Random(1).random,
+            changed=lambda *what: told.append((*what, len(registry.pool(WEB)))),
+        )
+        registry.pool(WEB)
+        for _ in range(2):
+            registry.replace(WEB.question, instances("a", "b"))
+        change = Change(joined=tuple(instances("a", "b")))
+        assert told == [(WEB.question, change, 2), (WEB.question, Change(), 2)]
+
+
+class TestAmend:
+    """What another process learned."""
+
+    def test_part_by_part(self) -> None:
+        """Some join, some are altered, some leave; the others stay as they are."""
+        registry = _registry()
+        for selection in (WEB, V2, FILTERED):
+            registry.pool(selection)
+        registry.amend(WEB.question, instances("a", "b", "c"), [])
+        lease = registry.lease(WEB)
+        tagged = an_instance("b", tags=["v2"])
+        registry.amend(WEB.question, [tagged, an_instance("d")], [an_identity("a")])
+        assert names_of(registry.pool(WEB).upstreams()) == ["b", "c", "d"]
+        assert names_of(registry.pool(V2).upstreams()) == ["b"]
+        assert len(registry.pool(FILTERED)) == 0
+        assert registry.open_connections() == 1
+        lease.end()
+
+    def test_nothing(self) -> None:
+        """An empty answer is one, and who is not known cannot leave."""
+        registry = _registry()
+        registry.amend(WEB.question, [], [an_identity("a")])
+        assert registry.answered(WEB.question)
+        assert registry.replace(WEB.question, []) == Change()
+
 
 class TestLease:
     """What a connection gets."""
@@ -106,6 +152,20 @@ class TestLease:
         with pytest.raises(NoUpstream, match=r"^no upstream of web is left$"):
             registry.lease(WEB, [first, second])
         assert registry.open_connections() == 2
+
+    def test_what_others_count(self) -> None:
+        """Before each choice it is looked up what others have counted."""
+
+        class Shared(OwnTally):
+            """Somebody else opens a connection to b, just now."""
+
+            def catch_up(self) -> None:
+                self.load(an_identity("b")).add(1)
+
+        registry = Registry(random.Random(1).random, Shared())
+        registry.pool(WEB)
+        registry.replace(WEB.question, instances("a", "b"))
+        assert [name_of(registry.lease(WEB).upstream) for _ in range(2)] == ["a", "a"]
 
     def test_before_any_answer(self) -> None:
         """Before Consul has answered there is nobody to give."""

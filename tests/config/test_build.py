@@ -119,6 +119,13 @@ class TestPrecedence:
         assert _build("80:web").connection_log is True
         assert _build("80:web", connection_log="off").connection_log is False
 
+    def test_workers(self) -> None:
+        """One process serves unless more are wished for, on the line or in the file."""
+        assert _build("80:web").workers == 1
+        assert _build("80:web", workers="4").workers == 4
+        assert _build("80:web", toml="workers = 3").workers == 3
+        assert _build("80:web", toml="workers = 'auto'").workers == 0
+
 
 class TestToken:
     """The token and the file that holds it."""

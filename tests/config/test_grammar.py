@@ -98,6 +98,20 @@ class TestNumbers:
         with pytest.raises(ValueError, match=r"must be a whole number from 1 to 100$"):
             grammar.whole(1, 100)(text)
 
+    def test_worker_count(self) -> None:
+        """Workers are counted, or as many as there are cores."""
+        assert grammar.worker_count("1") == 1
+        assert grammar.worker_count("256") == 256
+        assert grammar.worker_count("auto") == 0
+
+    @pytest.mark.parametrize("text", ["0", "-1", "257", "2.5", "", "all", "AUTO"])
+    def test_no_worker_count(self, text: str) -> None:
+        """What is right is told, auto included."""
+        with pytest.raises(
+            ValueError, match=r"must be a whole number from 1 to 256, or auto$"
+        ):
+            grammar.worker_count(text)
+
     def test_file_mode(self) -> None:
         """Permissions are octal, with or without a leading 0."""
         assert grammar.file_mode("660") == 0o660

@@ -46,6 +46,16 @@ BAD = {
         "--map {port}:web,idle-timeout=5",
         ["idle-timeout=5", "unit"],
     ),
+    "no number of workers": (
+        "--workers many --map {port}:web",
+        ["--workers many", "1 to 256", "auto"],
+    ),
+    "no workers": ("--workers 0 --map {port}:web", ["--workers 0", "1 to 256"]),
+    "too many workers": ("--workers 257 --map {port}:web", ["--workers 257", "256"]),
+    "port in use of workers": (
+        "--workers 2 --map {port}:web --map 127.0.0.1:{taken}:graphite",
+        ["127.0.0.1:{taken}", "--map 127.0.0.1:{taken}:graphite", "in use"],
+    ),
     "port in use": (
         "--map {port}:web --map 127.0.0.1:{taken}:graphite",
         ["127.0.0.1:{taken}", "--map 127.0.0.1:{taken}:graphite", "in use"],

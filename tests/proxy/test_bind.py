@@ -17,7 +17,8 @@ from lbconsul.config.model import (
     TCPListen,
     UnixListen,
 )
-from lbconsul.proxy.bind import open_socket
+from lbconsul.errors import CannotListen
+from lbconsul.proxy.bind import LentSocket, OwnSocket, open_socket
 from tests.support.loopback import accept, connect
 from tests.support.ports import free_ports
 
@@ -52,6 +53,60 @@ class BindTestCase(SynchronousTestCase):
         with connect(sock.getsockname()) as client, accept(sock) as served:
             served.sendall(b"hello")
             self.assertEqual(client.recv(5), b"hello")
+
+
+class OwnSocketTests(BindTestCase):
+    """The socket of whoever opens and closes it."""
+
+    def test_once(self) -> None:
+        """It is opened once, however often it is asked for, until it is closed."""
+        own = OwnSocket(Mapping("web", TCPListen("127.0.0.1", 0)))
+        own.close()
+        sock = own.open()
+        address = sock.getsockname()
+        self.assertIs(own.open(), sock)
+        self.assert_serves(sock)
+        own.close()
+        own.close()
+        with self.assertRaises(ConnectionRefusedError):
+            connect(address)
+        self.assert_serves(own.open())
+        own.close()
+
+    def test_unix(self) -> None:
+        """The file of a UNIX socket goes with it, and may be gone before."""
+        path = self.folder() + "/web.sock"
+        own = OwnSocket(Mapping("web", UnixListen(path)))
+        for gone in (False, True):
+            own.open()
+            if gone:
+                os.unlink(path)
+            own.close()
+            self.assertFalse(os.path.exists(path))
+
+    def test_refused(self) -> None:
+        """Why it is not to be had is one line that names the mapping."""
+        own = OwnSocket(Mapping("web", SystemdListen("front")), {"back": 0})
+        with self.assertRaises(CannotListen) as raised:
+            own.open()
+        self.assertEqual(
+            str(raised.exception),
+            "cannot listen on systemd:front for --map systemd:front:web: systemd"
+            " passed no socket of that name (it passed: back)",
+        )
+
+
+class LentSocketTests(BindTestCase):
+    """The socket of another process."""
+
+    def test_left_to_its_owner(self) -> None:
+        """To close our copy leaves the owner's, and its file, as they are."""
+        path = self.folder() + "/web.sock"
+        owner = self.open(UnixListen(path))
+        lent = LentSocket(owner.dup())
+        self.assert_serves(lent.open())
+        lent.close()
+        self.assert_serves(owner)
 
 
 class TCPTests(BindTestCase):

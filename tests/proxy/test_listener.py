@@ -18,8 +18,9 @@ from zope.interface.verify import verifyObject
 
 from lbconsul.config.model import Listen, Mapping, SystemdListen, TCPListen, UnixListen
 from lbconsul.errors import CannotListen
-from lbconsul.proxy import listener as module
-from lbconsul.proxy.listener import ACCEPT_BOUND, STARVED_PAUSE, Listener
+from lbconsul.proxy import bind
+from lbconsul.proxy.bind import OwnSocket
+from lbconsul.proxy.listener import ACCEPT_BOUND, GIVE_WAY, STARVED_PAUSE, Listener
 from tests.support import loopback
 from tests.support.recording_reactor import RecordingReactor
 
@@ -59,7 +60,9 @@ class ListenerTestCase(SynchronousTestCase):
         """A listener that is not bound, and who takes its clients."""
         mapping = Mapping("web", listen, max_connections=max_connections)
         taker = Taker(mapping)
-        listener = Listener(self.reactor, self.reactor, taker, passed)
+        listener = Listener(
+            self.reactor, self.reactor, taker, OwnSocket(mapping, passed)
+        )
         self.addCleanup(listener.close)
         self.addCleanup(self.close_taken, taker)
         return taker, listener
@@ -275,6 +278,41 @@ class PaceTests(ListenerTestCase):
         self.reactor.turn()
         self.assertEqual(len(taker.taken), ACCEPT_BOUND + 6)
 
+    def test_few_at_once(self) -> None:
+        """Where several accept from one queue, each leaves the others some."""
+        taker = Taker(Mapping("web", LOOPBACK))
+        source = OwnSocket(taker.mapping)
+        listener = Listener(self.reactor, self.reactor, taker, source, 2)
+        self.addCleanup(self.close_taken, taker)
+        listener.startService()
+        self.connect(listener, 3)
+        self.reactor.turn()
+        self.assertEqual(len(taker.taken), 2)
+        listener.stopService()
+
+    def test_gives_way(self) -> None:
+        """It lets others go first that should, and takes who is still there then."""
+        taker = Taker(Mapping("web", LOOPBACK))
+        source, ahead = OwnSocket(taker.mapping), [True]
+        listener = Listener(
+            self.reactor, self.reactor, taker, source, 2, lambda: ahead[0]
+        )
+        self.addCleanup(self.close_taken, taker)
+        listener.startService()
+        self.connect(listener, 5)
+        self.reactor.settle()
+        self.assertEqual((len(taker.taken), self.reactor.reading()), (0, set()))
+        for taken in (2, 4):
+            self.reactor.advance(GIVE_WAY)
+            self.reactor.settle()
+            self.assertEqual(len(taker.taken), taken)
+        ahead[0] = False
+        self.reactor.advance(GIVE_WAY)
+        self.reactor.settle()
+        self.assertEqual(len(taker.taken), 5)
+        self.assertEqual(self.reactor.reading(), {listener.fileno()})
+        listener.stopService()
+
     def test_limit(self) -> None:
         """
         At the limit clients wait in the kernel's queue, in their order, and
@@ -461,7 +499,7 @@ class StarvedTests(ListenerTestCase):
     def scripted(self, script: "Script") -> tuple[Taker, Listener]:
         """A listener whose socket accepts as a script says."""
         open_scripted: Callable[[Any, Any], Script] = lambda mapping, passed: script  # noqa: E731
-        self.patch(module, "open_socket", open_scripted)
+        self.patch(bind, "open_socket", open_scripted)
         self.held.enter_context(script.real)
         return self.started()
 

@@ -59,13 +59,18 @@ class Visitor:
     def __exit__(self, *error: object) -> None:
         self.leave()
 
-    def ask(self, path: str = "/") -> str:
-        """The body of the answer; a status other than 200 comes before it."""
+    def join(self) -> socket.socket:
+        """Connect, unless there is a connection."""
         if self._sock is None:
             self._sock = connect(self._address, self._timeout)
+        return self._sock
+
+    def ask(self, path: str = "/") -> str:
+        """The body of the answer; a status other than 200 comes before it."""
+        sock = self.join()
         try:
-            self._sock.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
-            status, closing, body = _read_answer(self._sock)
+            sock.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+            status, closing, body = _read_answer(sock)
         except OSError:
             self.leave()
             raise

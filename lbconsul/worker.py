@@ -1,0 +1,198 @@
+"""A worker process: serves mappings whose instances its master knows.
+
+Run by the master as ``python -m lbconsul.worker``, with the stream to it, the
+table, and the listening sockets as descriptors.
+"""
+
+import os
+import random
+import signal
+import socket
+from typing import Any
+
+from attrs import Factory, define, evolve, field
+from twisted.internet.protocol import Factory as ProtocolFactory
+from twisted.internet.task import LoopingCall
+from twisted.logger import globalLogBeginner
+
+from lbconsul.balance.registry import Registry
+from lbconsul.proxy.bind import LentSocket
+from lbconsul.proxy.factory import ProxyFactory
+from lbconsul.proxy.listener import Listener
+from lbconsul.proxy.poller import Poller, open_poller
+from lbconsul.proxy.selecting import selection_of
+from lbconsul.workers.frames import Frames
+from lbconsul.workers.logs import Uplink
+from lbconsul.workers.messages import Count, Part, Place, Report, Setup, read_order
+from lbconsul.workers.replica import KnownSlots, Replica
+from lbconsul.workers.spawn import CONTROL, TABLE
+from lbconsul.workers.table import Table
+from lbconsul.workers.tally import SharedTally
+
+#: Clients accepted in one turn.  All workers accept from one queue: one that
+#: takes few leaves the others some, and loses few if it hangs.
+AT_ONCE = 4
+
+#: How often the master is told how we are, if that has changed, in seconds.
+REPORT_EVERY = 1.0
+
+#: How often everything is counted anew, if anything has changed, in seconds.
+RECOUNT_EVERY = 5.0
+
+
+@define(eq=False)
+class Served:
+    """A mapping that is served; without a listener others have our share."""
+
+    factory: ProxyFactory
+    listener: Listener | None
+
+
+@define(eq=False)
+class Worker:
+    """Does what its master says, for as long as there is one."""
+
+    _reactor: Any
+    _table: int = TABLE
+    frames: Frames = field(init=False)
+    uplink: Uplink = field(init=False)
+    _poller: Poller = field(init=False)
+    _tally: SharedTally = field(init=False)
+    _registry: Registry = field(init=False)
+    _replica: Replica = field(init=False)
+    _served: list[Served] = Factory(list)
+    _reported: Report | None = None
+    _calls: list[LoopingCall] = Factory(list)
+
+    def __attrs_post_init__(self) -> None:
+        self.uplink = Uplink(lambda data: self.frames.sendString(data))
+        self.frames = Frames(
+            self.ordered, self._lost, self.uplink.pause, self.uplink.resume
+        )
+        self._poller = open_poller(self._reactor)
+
+    def ordered(self, data: bytes) -> None:
+        """The master says what is to be done."""
+        order = read_order(data)
+        if isinstance(order, Setup):
+            self._set_up(order)
+        elif isinstance(order, Part):
+            if self._replica.take(order):
+                self._accept()
+                self._report()
+        else:
+            self._stop()
+
+    def _set_up(self, setup: Setup) -> None:
+        slots = KnownSlots()
+        table = Table(self._table, setup.rows)
+        self._tally = SharedTally(table, setup.row, slots.find)
+        self._registry = Registry(random.random, self._tally)
+        self._replica = Replica(self._registry, slots)
+        for place in setup.places:
+            self._served.append(self._serve(place, setup.connection_log))
+        self._repeat(REPORT_EVERY, self._report)
+        self._repeat(RECOUNT_EVERY, self._tally.recount)
+
+    def _serve(self, place: Place, connection_log: bool) -> Served:
+        selection = selection_of(place.mapping)
+        self._registry.pool(selection)
+        factory = ProxyFactory(
+            self._poller,
+            self._reactor,
+            self._registry,
+            selection,
+            place.mapping,
+            connection_log,
+        )
+        if place.descriptor is None:
+            return Served(factory, None)
+        lent = LentSocket(socket.socket(fileno=place.descriptor))
+        # Of a limit each has its own share, and nobody else's.
+        limited = place.mapping.max_connections
+        gives_way = bool if limited else self._tally.is_ahead
+        listener = Listener(
+            self._reactor, self._reactor, factory, lent, AT_ONCE, gives_way
+        )
+        factory.ended = listener.connection_ended
+        factory.starved = listener.starved
+        return Served(factory, listener)
+
+    def _accept(self) -> None:
+        """Accept for every mapping of which we know the instances by now."""
+        for each in self._served:
+            question = selection_of(each.factory.mapping).question
+            listener = each.listener
+            if listener and not listener.running and self._registry.answered(question):
+                listener.startService()
+
+    def _state(self) -> Report:
+        counts = tuple(
+            Count(each.factory.accepted, each.factory.open) for each in self._served
+        )
+        return Report(self._replica.level, counts, self._registry.open_connections())
+
+    def _report(self) -> None:
+        report = self._state()
+        if report != self._reported:
+            self._reported = report
+            self.uplink.report(report)
+
+    def _stop(self) -> None:
+        """End in order, and let the master know how it was."""
+        self._refuse()
+        before = self._state()
+        self.uplink.hurry()
+        self._close_connections()
+        leases = self._registry.open_connections()
+        self.uplink.report(evolve(before, leases=leases))
+        self.frames.close()
+
+    def _lost(self) -> None:
+        """The master is gone, or has heard our last word."""
+        self._refuse()
+        self._close_connections()
+        self._poller.stop()
+        self._reactor.stop()
+
+    def _refuse(self) -> None:
+        for each in self._served:
+            if each.listener and each.listener.running:
+                each.listener.stopService()
+
+    def _close_connections(self) -> None:
+        for call in self._calls:
+            call.stop()
+        self._calls.clear()
+        for each in self._served:
+            each.factory.close_connections()
+
+    def _repeat(self, seconds: float, what: Any) -> None:
+        call = LoopingCall(what)
+        call.clock = self._reactor
+        self._calls.append(call)
+        call.start(seconds, now=False)
+
+
+def main() -> None:
+    """Serve until the master says so, or is gone."""
+    # Terminals and service managers send these to the whole group: it is the
+    # master who orders the end.
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    from twisted.internet import reactor as installed
+
+    reactor: Any = installed
+    worker = Worker(reactor)
+    globalLogBeginner.beginLoggingTo(
+        [worker.uplink], discardBuffer=True, redirectStandardIO=False
+    )
+    factory = ProtocolFactory.forProtocol(lambda: worker.frames)
+    factory.noisy = False
+    reactor.adoptStreamConnection(CONTROL, socket.AF_UNIX, factory)
+    os.close(CONTROL)  # it is the reactor's now
+    reactor.run(installSignalHandlers=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""The catalog as workers get it: each answer, in versions, with a slot for each."""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+from attrs import Factory, define, evolve, frozen
+
+from lbconsul.balance.instance import Identity, Instance
+from lbconsul.balance.registry import Change
+from lbconsul.balance.selection import Question
+from lbconsul.workers.messages import Part
+from lbconsul.workers.slots import Slots
+
+#: So many instances are in one part, so that none takes a reactor long.
+CUT = 500
+
+
+@frozen
+class Delta:
+    """One change of the catalog."""
+
+    question: Question
+    put: tuple[Instance, ...]
+    drop: tuple[Identity, ...] = ()
+    whole: bool = False
+
+
+@define(eq=False)
+class Catalog:
+    """What is known of each question, and who has which slot."""
+
+    slots: Slots
+    #: Grows by one with each change.
+    version: int = 0
+    _known: dict[Question, dict[Identity, Instance]] = Factory(dict)
+
+    def questions(self) -> list[Question]:
+        """Those that have been answered."""
+        return list(self._known)
+
+    def change(self, question: Question, change: Change) -> Delta | None:
+        """Take what an answer changed; what workers are to be told, if anything."""
+        first = question not in self._known
+        if not first and not change:
+            return None
+        self.version += 1
+        known = self._known.setdefault(question, {})
+        drop = tuple(gone.identity for gone in change.left)
+        for identity in drop:
+            known.pop(identity, None)
+            if not any(identity in each for each in self._known.values()):
+                self.slots.leave(identity, self.version)
+        put = (*change.joined, *change.altered)
+        for instance in put:
+            known[instance.identity] = instance
+            self.slots.take(instance.identity)
+        return Delta(question, put, drop, whole=first)
+
+    def whole(self, question: Question) -> Delta:
+        """All that is known of `question`."""
+        return Delta(question, tuple(self._known[question].values()), whole=True)
+
+    def parts(self, delta: Delta, level: int) -> Iterator[Part]:
+        """A change cut into parts, each made when it is its turn."""
+        rest = iter(delta.put)
+        first = Part(delta.question, (), delta.drop, delta.whole, level, last=False)
+        put = self._cut(rest)
+        while True:
+            more = self._cut(rest)
+            yield evolve(first, put=put, last=not more)
+            if not more:
+                return
+            first, put = evolve(first, drop=()), more
+
+    def _cut(self, rest: Iterator[Instance]) -> tuple[tuple[Instance, int | None], ...]:
+        take: Callable[[Identity], int | None] = self.slots.find
+        return tuple((each, take(each.identity)) for each in islice(rest, CUT))

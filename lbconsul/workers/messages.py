@@ -1,0 +1,118 @@
+"""What a master and its workers say to each other, and how it is written.
+
+A master speaks pickle: its workers run the same code and believe it anyway.
+Workers speak JSON, which is data and no more, whatever became of a worker.
+"""
+
+import json
+import pickle
+from typing import Any
+
+from attrs import asdict, frozen
+
+from lbconsul.balance.instance import Identity, Instance
+from lbconsul.balance.selection import Question
+from lbconsul.config.model import Mapping
+
+#: The longest frame either may send, in bytes: far beyond any in use.
+MAX_FRAME = 1 << 26
+
+#: What a worker's frame is, by its first byte.
+REPORT, LOG = b"r", b"l"
+
+
+@frozen
+class Place:
+    """A mapping that a worker serves, with its share of the connections.
+
+    `descriptor` is that of the listening socket, in the worker; None if its
+    share is none.
+    """
+
+    mapping: Mapping
+    descriptor: int | None
+
+
+@frozen
+class Setup:
+    """What a worker must know before all else."""
+
+    #: Its row in the table, and how many there are.
+    row: int
+    rows: int
+    places: tuple[Place, ...]
+    connection_log: bool
+
+
+@frozen
+class Part:
+    """A part of a change of one question's answer; the change is made with the last.
+
+    `put` joined or were altered, each with its slot; `drop` left.  With `whole`
+    set, the answer is what was put and nothing else.  Whoever has made the
+    change knows the catalog as it was in version `level`.
+    """
+
+    question: Question
+    put: tuple[tuple[Instance, int | None], ...] = ()
+    drop: tuple[Identity, ...] = ()
+    whole: bool = False
+    level: int = 0
+    last: bool = True
+
+
+@frozen
+class Stop:
+    """Accept nobody any more, close what is open, report, and end."""
+
+
+Order = Setup | Part | Stop
+
+
+@frozen
+class Count:
+    """Connections of one mapping: accepted since the start, and open."""
+
+    accepted: int = 0
+    open: int = 0
+
+
+@frozen
+class Report:
+    """How a worker is."""
+
+    #: The version of the catalog that it knows.
+    level: int = 0
+    #: In the order of the setup.
+    counts: tuple[Count, ...] = ()
+    #: Leases that are not ended.
+    leases: int = 0
+
+
+def write_order(order: Order) -> bytes:
+    """An order as the worker gets it."""
+    return pickle.dumps(order, pickle.HIGHEST_PROTOCOL)
+
+
+def read_order(data: bytes) -> Order:
+    """The order that was written so."""
+    order: Order = pickle.loads(data)
+    return order
+
+
+def write_report(report: Report) -> bytes:
+    """A report as the master gets it."""
+    return REPORT + json.dumps(asdict(report)).encode()
+
+
+def read_report(data: bytes) -> Report:
+    """The report that was written so, without its first byte.
+
+    :raises ValueError: it is none.
+    """
+    said: Any = json.loads(data)
+    try:
+        counts = tuple(Count(each["accepted"], each["open"]) for each in said["counts"])
+        return Report(said["level"], counts, said["leases"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no report: {error!r}") from None

@@ -1,0 +1,73 @@
+"""An outbox: what one worker is to be told, no faster than it listens."""
+
+from collections.abc import Callable, Iterator
+
+from attrs import Factory, define
+
+from lbconsul.balance.selection import Question
+from lbconsul.workers.catalog import Catalog, Delta
+from lbconsul.workers.messages import Part, write_order
+
+
+@define(eq=False)
+class Outbox:
+    """Sends one worker the catalog's changes.
+
+    A worker that does not read costs no memory: while it does not, only the
+    questions are noted whose answers changed, and these are sent whole, as they
+    are then, once it reads again.
+    """
+
+    _catalog: Catalog
+    _write: Callable[[bytes], None]
+    #: The version that the worker knows once it has all that was sent.
+    _level: int = 0
+    _dirty: dict[Question, None] = Factory(dict)
+    _parts: Iterator[Part] | None = None
+    _paused: bool = False
+
+    def begin(self) -> None:
+        """Send all that is known."""
+        self._dirty.update(dict.fromkeys(self._catalog.questions()))
+        self._send()
+
+    def changed(self, delta: Delta) -> None:
+        """Send a change, which is the catalog's latest."""
+        if self._paused or self._parts or self._dirty:
+            self._dirty[delta.question] = None
+        else:
+            self._level = self._catalog.version
+            self._parts = self._catalog.parts(delta, self._level)
+            self._send()
+
+    def pause(self) -> None:
+        """The worker does not read as fast as we send."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """It has read what was sent."""
+        self._paused = False
+        self._send()
+
+    def _send(self) -> None:
+        while not self._paused:
+            if self._parts is None and not self._turn_to_dirty():
+                return
+            assert self._parts is not None
+            part = next(self._parts, None)
+            if part is None:
+                self._parts = None
+            else:
+                self._write(write_order(part))
+
+    def _turn_to_dirty(self) -> bool:
+        """Begin with the next answer that has to be sent whole, if there is one."""
+        if not self._dirty:
+            return False
+        question = next(iter(self._dirty))
+        del self._dirty[question]
+        if not self._dirty:  # others would be older than what we say they are
+            self._level = self._catalog.version
+        delta = self._catalog.whole(question)
+        self._parts = self._catalog.parts(delta, self._level)
+        return True

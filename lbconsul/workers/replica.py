@@ -1,0 +1,72 @@
+"""A replica: what a worker knows of the catalog, as its master tells it."""
+
+from attrs import Factory, define
+
+from lbconsul.balance.instance import Identity, Instance
+from lbconsul.balance.registry import Registry
+from lbconsul.balance.selection import Question
+from lbconsul.workers.messages import Part
+
+
+@define(eq=False)
+class KnownSlots:
+    """The slot of each instance in any answer."""
+
+    _slots: dict[Question, dict[Identity, int | None]] = Factory(dict)
+
+    def find(self, identity: Identity) -> int | None:
+        """Its slot, if it has one and we know it."""
+        for slots in self._slots.values():
+            if identity in slots:
+                return slots[identity]
+        return None
+
+    def replace(self, question: Question, slots: dict[Identity, int | None]) -> None:
+        """These are the instances of an answer now."""
+        self._slots[question] = slots
+
+    def amend(self, part: Part) -> None:
+        """These joined an answer, those left it."""
+        slots = self._slots[part.question]
+        for identity in part.drop:
+            slots.pop(identity, None)
+        for instance, slot in part.put:
+            slots[instance.identity] = slot
+
+
+@define(eq=False)
+class Replica:
+    """Lets a registry know what the master's knows."""
+
+    _registry: Registry
+    _slots: KnownSlots
+    #: The version of the catalog that the registry knows.
+    level: int = 0
+    #: The parts so far of a change that is not whole yet.
+    _parts: list[Part] = Factory(list)
+
+    def take(self, part: Part) -> bool:
+        """Take one part; whether with it a change is made."""
+        self._parts.append(part)
+        if not part.last:
+            return False
+        parts, self._parts = self._parts, []
+        if part.whole:
+            self._replace(parts)
+        else:
+            for each in parts:
+                self._slots.amend(each)
+                self._registry.amend(each.question, *_told(each))
+        self.level = part.level
+        return True
+
+    def _replace(self, parts: list[Part]) -> None:
+        question = parts[0].question
+        put = [pair for part in parts for pair in part.put]
+        slots = {instance.identity: slot for instance, slot in put}
+        self._slots.replace(question, slots)
+        self._registry.replace(question, [instance for instance, _ in put])
+
+
+def _told(part: Part) -> tuple[list[Instance], tuple[Identity, ...]]:
+    return [instance for instance, _ in part.put], part.drop

@@ -1,0 +1,337 @@
+"""Several worker processes, and one balance."""
+
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.registrar import Registrar
+from tests.end_to_end.test_addresses import LIKE_SYSTEMD
+from tests.end_to_end.visits import name_in, visits
+from tests.support.consul_agent import ConsulAgent
+from tests.support.gateway import Gateway, StartGateway, eventually
+from tests.support.load import Load, Visitor, connect
+from tests.support.ports import free_ports
+from tests.support.web_server import WebServer
+from tests.support.workers import (
+    all_serve,
+    has_open,
+    is_alive,
+    kill,
+    pids,
+    wait_until_gone,
+)
+
+pytestmark = pytest.mark.consul
+
+NAMES = ["emil", "fred", "gina"]
+
+
+@contextmanager
+def crowd(port: int, count: int) -> Iterator[list[Visitor]]:
+    """So many clients that all connect before any of them asks."""
+    with ExitStack() as stack:
+        visitors = [stack.enter_context(Visitor(port)) for _ in range(count)]
+        for each in visitors:
+            each.join()
+        yield visitors
+
+
+def shares(visitors: list[Visitor]) -> Counter[str]:
+    """How many of these clients each server has."""
+    return Counter(name_in(each.ask()) for each in visitors)
+
+
+def assert_even(counts: Counter[str], total: int, names: list[str] = NAMES) -> None:
+    """Each server has its part, give or take three."""
+    part = total / len(names)
+    assert sorted(counts) == names
+    assert counts.total() == total
+    assert all(abs(count - part) <= 3 for count in counts.values()), counts
+
+
+def registered(registrar: Registrar, service: str, servers: list[WebServer]) -> None:
+    """Let these servers be the instances of a service."""
+    for server in servers:
+        registrar.add(service, server)
+
+
+def ended(gateway: Gateway) -> int:
+    """How many connections are over, as the log has it."""
+    return len(gateway.find(r" retries=\d+ ..$"))
+
+
+def test_exact_balance(
+    registrar: Registrar,
+    own_servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+) -> None:
+    """Four workers balance as one does: 300 connections are 100, 100 and 100.
+
+    So they are after half of them, chosen by chance, have gone and others came.
+    """
+    (port,) = free_ports(1)
+    registered(registrar, service, own_servers)
+    started = gateway("--workers", "4", "--map", f"{port}:{service}")
+    all_serve(started, 4)
+    with crowd(port, 300) as visitors:
+        assert_even(shares(visitors), 300)
+        random.Random(1).shuffle(visitors)
+        for each in visitors[:150]:
+            each.leave()
+        eventually(lambda: ended(started) == 150, "150 connections are over")
+        with crowd(port, 150) as others:
+            assert_even(shares(visitors[150:]) + shares(others), 300)
+    stopped = started.stop()
+    assert stopped.accepted == 450
+    assert stopped.leases == 0
+
+
+def test_killed_worker(
+    registrar: Registrar,
+    own_servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+) -> None:
+    """A worker that dies takes its own clients along, and nobody else's.
+
+    Another one is there within a second, and what it had counted is forgotten.
+    """
+    (port,) = free_ports(1)
+    registered(registrar, service, own_servers)
+    started = gateway("--workers", "3", "--map", f"{port}:{service}")
+    all_serve(started, 3)
+    with crowd(port, 60) as visitors:
+        assert_even(shares(visitors), 60)
+        before = pids(started)
+        with Load(port, 6) as load:
+            time.sleep(2.0)
+            kill(before[2])
+            killed = time.monotonic()
+            started.wait_for(rf"worker 2 \(process {before[2]}\) died: signal 9; ")
+            eventually(lambda: pids(started)[2] != before[2], "there is another one")
+            assert time.monotonic() - killed < 1.0
+            time.sleep(1.5)
+            outcome = load.stop()
+        # Each client has one request under way at a time: at most those are lost.
+        assert len(outcome.failed()) <= 6, outcome.failed()
+        assert outcome.begun_after(killed + 0.1).failed() == []
+        assert outcome.wrong() == []
+        staying = [each for each in visitors if each.has_connection()]
+        assert 0 < len(staying) < 60
+        with crowd(port, 90 - len(staying)) as others:
+            assert_even(shares(staying) + shares(others), 90)
+    assert {each: is_alive(pid) for each, pid in pids(started).items()} == {
+        1: True, 2: True, 3: True,
+    }  # fmt: skip
+    assert started.stop().leases == 0
+
+
+def test_killed_master(
+    registrar: Registrar,
+    own_servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+) -> None:
+    """When the master dies its workers end, and the port is free for the next one."""
+    (port,) = free_ports(1)
+    registered(registrar, service, own_servers)
+    started = gateway("--workers", "3", "--map", f"{port}:{service}")
+    all_serve(started, 3)
+    with crowd(port, 12) as visitors:
+        assert_even(shares(visitors), 12)
+        workers = pids(started).values()
+        started.kill()
+        wait_until_gone(*workers, timeout=5.0)
+        assert not any(each.has_connection() for each in visitors)
+    with pytest.raises(ConnectionRefusedError):
+        connect(port)
+    again = gateway("--workers", "2", "--map", f"{port}:{service}")
+    all_serve(again, 2)
+    assert visits(port, 3).total() == 3
+
+
+@pytest.mark.parametrize("everybody", [False, True])
+def test_stop(
+    registrar: Registrar,
+    own_servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+    *,
+    everybody: bool,
+) -> None:
+    """SIGTERM ends all of them in order, be it sent to the master or to everybody.
+
+    What was open is closed and told of, and so is all that there was.
+    """
+    (port,) = free_ports(1)
+    registered(registrar, service, own_servers)
+    started = gateway("--workers", "3", "--map", f"{port}:{service}")
+    all_serve(started, 3)
+    with crowd(port, 9) as visitors:
+        assert_even(shares(visitors), 9)
+        workers = list(pids(started).values())
+        if everybody:
+            for pid in workers:
+                os.kill(pid, signal.SIGTERM)
+                os.kill(pid, signal.SIGINT)
+            time.sleep(0.3)
+            assert all(each.has_connection() for each in visitors)
+        begun = time.monotonic()
+        stopped = started.stop()
+        assert time.monotonic() - begun < 5
+        assert not any(map(is_alive, workers))
+        assert not any(each.has_connection() for each in visitors)
+    assert (stopped.accepted, stopped.closed, stopped.leases) == (9, 9, 0)
+    assert len(started.find(r" KD$")) == 9
+    assert " died" not in started.log()
+    with pytest.raises(ConnectionRefusedError):
+        connect(port)
+
+
+def test_changes_reach_all(
+    registrar: Registrar,
+    servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+) -> None:
+    """Within a tenth of a second of the master every worker knows of a change."""
+    (port,) = free_ports(1)
+    registrar.add(service, servers[0])
+    started = gateway("--workers", "4", "--map", f"{port}:{service}")
+    all_serve(started, 4)
+    assert visits(port, 20) == {"anna": 20}
+    for old, new in ((0, 1), (1, 2), (2, 0)):
+        registrar.add(service, servers[new])
+        registrar.remove(f"{service}-{servers[old].name}")
+        started.wait_for(rf"1 left \({service}-{servers[old].name}@")
+        time.sleep(0.1)
+        with crowd(port, 40) as visitors:
+            assert shares(visitors) == {servers[new].name: 40}
+
+
+def test_waits_for_the_catalog(
+    consul_binary: str, servers: list[WebServer], gateway: StartGateway, service: str
+) -> None:
+    """No worker accepts anybody before it knows of the instances: clients wait."""
+    (port,) = free_ports(1)
+    agent = ConsulAgent(consul_binary)
+    try:
+        place = f"127.0.0.1:{agent.port}"
+        maps = f"--map={port}:{service}"
+        gateway("--consul", place, "--workers=2", maps, wait="listening")
+        with crowd(port, 6) as visitors:
+            time.sleep(1.5)
+            assert all(each.has_connection() for each in visitors)
+            agent.start()
+            agent.wait_until_ready()
+            Registrar(agent).add(service, servers[0])
+            # Who was let in between Consul's answer and the registration is
+            # closed, as ever when there is no instance.
+            eventually(lambda: _answers(port), "it serves")
+    finally:
+        agent.close()
+
+
+def _answers(port: int) -> bool:
+    try:
+        return visits(port, 1).total() == 1
+    except OSError:
+        return False
+
+
+def test_frozen_worker(
+    registrar: Registrar,
+    own_servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+) -> None:
+    """A worker that hangs gets no new clients, and none of them waits for it."""
+    (port,) = free_ports(1)
+    registered(registrar, service, own_servers)
+    started = gateway("--workers", "2", "--map", f"{port}:{service}")
+    all_serve(started, 2)
+    assert visits(port, 10).total() == 10
+    frozen = pids(started)[1]
+    os.kill(frozen, signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        with crowd(port, 100) as visitors:
+            assert_even(shares(visitors), 100)
+        assert time.monotonic() - begun < 5
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+    assert started.stop().accepted == 110
+
+
+def test_no_secrets(
+    consul: ConsulAgent, gateway: StartGateway, service: str, tmp_path: Path
+) -> None:
+    """The token is in no worker's environment and on no worker's command line.
+
+    Neither does a worker have more open than it needs.
+    """
+    (port,) = free_ports(1)
+    token = "d34db33f-t0ken"
+    environment = {"CONSUL_HTTP_TOKEN": token, "OTHER_SECRET": token}
+    started = gateway(
+        f"--consul={consul.url}",
+        f"--token={token}",
+        "--workers=2",
+        f"--map={port}:{service}",
+        env=environment,
+    )
+    workers = all_serve(started, 2)
+    for pid in workers.values():
+        for name in ("environ", "cmdline"):
+            assert token not in Path(f"/proc/{pid}/{name}").read_text(errors="replace")
+        assert Path(f"/proc/{pid}/cmdline").read_text().endswith("lbconsul.worker\0")
+        # To the master, where clients come from, the reactor's own two.
+        assert has_open(pid)["socket"] <= 4
+
+
+def test_dev(gateway: StartGateway) -> None:
+    """--dev works with workers: the catalog is the master's."""
+    consul, port = free_ports(2)
+    place = f"127.0.0.1:{consul}"
+    maps = f"--map={port}:web"
+    started = gateway("--dev", "--consul", place, "--workers", "2", maps)
+    all_serve(started, 2)
+    for _ in range(4):
+        with connect(port) as sock:
+            sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            assert sock.recv(12).endswith(b" 200")
+
+
+def test_unix_and_systemd_sockets(
+    registrar: Registrar,
+    servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+    tmp_path: Path,
+) -> None:
+    """UNIX sockets and those that systemd passes in are served by all workers too."""
+    registrar.add(service, servers[0])
+    path = tmp_path / "web.sock"
+    with socket.create_server(("127.0.0.1", 0)) as passed:
+        prefix = [sys.executable, "-c", LIKE_SYSTEMD, "front", "1"]
+        started = gateway(
+            "--workers=2",
+            f"--map=unix:{path}:{service}",
+            f"--map=systemd:front:{service}",
+            prefix=[*prefix, str(passed.fileno())],
+            pass_fds=[passed.fileno()],
+        )
+        assert visits(str(path), 10) == {"anna": 10}
+        assert visits(passed.getsockname()[1], 10) == {"anna": 10}
+        assert started.stop().accepted == 20
+        assert not path.exists()

@@ -1,0 +1,233 @@
+"""A worker process from within: the master's part plays the test."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from attrs import evolve
+from twisted.internet.testing import StringTransport
+from twisted.logger import capturedLogs, formatEvent
+
+from lbconsul import worker as module
+from lbconsul.balance.instance import Instance
+from lbconsul.config.model import Mapping, TCPListen
+from lbconsul.worker import Worker
+from lbconsul.workers.frames import Frames
+from lbconsul.workers.messages import (
+    REPORT,
+    Count,
+    Order,
+    Part,
+    Place,
+    Report,
+    Setup,
+    Stop,
+    read_report,
+    write_order,
+)
+from lbconsul.workers.spawn import environment
+from lbconsul.workers.table import Table
+from tests.support.binaries import REPOSITORY
+from tests.support.loopback import accept, connect, listening
+from tests.support.running_proxy import ReactorThread, eventually
+from tests.support.upstreams import WEB, instance
+
+MAPPING = Mapping("web", TCPListen("127.0.0.1", 0))
+
+
+class Stream(StringTransport):
+    """The worker's end of the stream to its master."""
+
+    protocol: Frames
+
+    def loseConnection(self) -> None:  # noqa: N802
+        super().loseConnection()
+        self.protocol.connectionLost()
+
+
+class Running:
+    """A worker that runs in our own process."""
+
+    def __init__(self, running: ReactorThread, table: Table) -> None:
+        self.running = running
+        self.stopped: list[str] = []
+        self.worker: Worker = running.call(Worker, _Unstoppable(self), table.descriptor)
+        self.stream = Stream()
+        self.stream.protocol = self.worker.frames
+        running.call(self.worker.frames.makeConnection, self.stream)
+
+    def order(self, order: Order) -> None:
+        """The master says so."""
+        self.running.call(self.worker.ordered, write_order(order))
+
+    def reports(self) -> list[Report]:
+        """All that it reported."""
+        data, found = self.running.call(self.stream.value), []
+        while data:
+            end = 4 + int.from_bytes(data[:4], "big")
+            if data[4:5] == REPORT:
+                found.append(read_report(data[5:end]))
+            data = data[end:]
+        return found
+
+
+class _Unstoppable:
+    """The reactor, which the test itself stops."""
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+
+    def stop(self) -> None:
+        self._running.stopped.append("stop")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._running.running.reactor, name)
+
+
+@pytest.fixture
+def held() -> Iterator[ExitStack]:
+    """Closes at the end of a test what it put into it."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def table(held: ExitStack) -> Table:
+    """The table of a master and one worker."""
+    return Table.create(2)
+
+
+@pytest.fixture
+def running(held: ExitStack, table: Table) -> Iterator[Running]:
+    """A worker."""
+    with ReactorThread() as reactor:
+        running = Running(reactor, table)
+        yield running
+        if not running.stopped:
+            reactor.call(running.worker.frames.connectionLost)
+
+
+def put(*instances: Instance, level: int = 1) -> Part:
+    """The master says that these are the instances of web."""
+    pairs = tuple((each, slot) for slot, each in enumerate(instances))
+    return Part(WEB.question, pairs, whole=True, level=level)
+
+
+def lend(mapping: Mapping, server: socket.socket) -> Place:
+    """A mapping to be served on a socket."""
+    return Place(mapping, os.dup(server.fileno()))
+
+
+def test_serves(running: Running, table: Table, held: ExitStack) -> None:
+    """It accepts nobody before it knows of instances; then it serves and counts."""
+    front, server = (held.enter_context(listening()) for _ in range(2))
+    front.setblocking(False)
+    running.order(Setup(1, 2, (lend(MAPPING, front),), True))
+    client = held.enter_context(connect(front.getsockname()))
+    with pytest.raises(AssertionError):
+        eventually(lambda: table.total(0), "somebody was accepted", 0.3)
+    with capturedLogs() as events:
+        running.order(put(instance("a", server.getsockname()[1]), level=7))
+        upstream = held.enter_context(accept(server))
+        assert (table.total(0), table.cells[1][0]) == (1, 1)
+        client.sendall(b"hello")
+        assert upstream.recv(5) == b"hello"
+        running.order(Stop())
+    assert client.recv(1) == b""
+    assert table.total(0) == 0
+    assert running.stopped == ["stop"]
+    first, *_, last = running.reports()
+    assert first == Report(7, (Count(),), 0)
+    assert last == Report(7, (Count(1, 1),), 0)
+    assert formatEvent(events[-1]).endswith(" KD")
+
+
+def test_one_answer_of_two(running: Running, held: ExitStack) -> None:
+    """Each mapping is served as soon as its own instances are known."""
+    fronts = [held.enter_context(listening()) for _ in range(2)]
+    server = held.enter_context(listening())
+    for each in fronts:
+        each.setblocking(False)
+    services = ["mail", "web"]
+    places = [
+        lend(evolve(MAPPING, service=name), front)
+        for name, front in zip(services, fronts, strict=True)
+    ]
+    running.order(Setup(1, 2, tuple(places), False))
+    waiting = held.enter_context(connect(fronts[0].getsockname()))
+    running.order(put(instance("a", server.getsockname()[1])))
+    held.enter_context(connect(fronts[1].getsockname()))
+    held.enter_context(accept(server))
+    waiting.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        waiting.recv(1)
+
+
+def test_no_share(running: Running) -> None:
+    """A mapping of which it has no share it does not listen for, and reports."""
+    running.order(Setup(1, 2, (Place(MAPPING, None),), False))
+    running.order(put())
+    assert running.reports() == [Report(1, (Count(),), 0)]
+
+
+def test_reports(
+    running: Running, held: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reports now and then how many connections there are, if that is news."""
+    monkeypatch.setattr(module, "REPORT_EVERY", 0.05)
+    front, server = (held.enter_context(listening()) for _ in range(2))
+    front.setblocking(False)
+    running.order(Setup(1, 2, (lend(MAPPING, front),), False))
+    running.order(put(instance("a", server.getsockname()[1])))
+    held.enter_context(connect(front.getsockname()))
+    held.enter_context(accept(server))
+    expected = Report(1, (Count(1, 1),), 1)
+    eventually(lambda: expected in running.reports(), "it is reported")
+    with pytest.raises(AssertionError):
+        eventually(lambda: running.reports().count(expected) > 1, "once more", 0.3)
+
+
+def test_in_parts(running: Running) -> None:
+    """Of a change in parts it reports once all have come."""
+    running.order(Setup(1, 2, (), False))
+    running.order(evolve(put(), last=False))
+    running.order(put(level=2))
+    assert [each.level for each in running.reports()] == [2]
+
+
+def test_master_gone(running: Running, held: ExitStack) -> None:
+    """When the master is gone it closes everything and ends."""
+    front, server = (held.enter_context(listening()) for _ in range(2))
+    front.setblocking(False)
+    running.order(Setup(1, 2, (lend(MAPPING, front),), False))
+    running.order(put(instance("a", server.getsockname()[1])))
+    client = held.enter_context(connect(front.getsockname()))
+    held.enter_context(accept(server))
+    running.running.call(running.worker.frames.connectionLost)
+    assert client.recv(1) == b""
+    assert running.stopped == ["stop"]
+
+
+def test_master_gone_at_once(running: Running) -> None:
+    """Also before it has said anything."""
+    running.running.call(running.worker.frames.connectionLost)
+    assert running.stopped == ["stop"]
+
+
+def test_light() -> None:
+    """A worker has no part of Consul's client in it, so that it starts quickly."""
+    script = "import sys, lbconsul.worker; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script],
+        env=environment({}, [str(REPOSITORY), *sys.path]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    heavy = {"treq", "twisted.web.client", "OpenSSL", "lbconsul.consul", "lbconsul.dev"}
+    assert heavy & set(done.stdout.split()) == set()

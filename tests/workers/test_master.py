@@ -1,0 +1,370 @@
+"""A master with workers that are real processes; what Consul says, the test says."""
+
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from attrs import evolve
+from twisted.application.service import IService
+from twisted.logger import capturedLogs, formatEvent
+from zope.interface.verify import verifyObject
+
+from lbconsul.balance.registry import Registry
+from lbconsul.config.model import Mapping, TCPListen
+from lbconsul.errors import CannotListen
+from lbconsul.proxy.bind import OwnSocket
+from lbconsul.workers import master as module
+from lbconsul.workers import member, spawn
+from lbconsul.workers.catalog import Catalog
+from lbconsul.workers.master import Workers, share
+from lbconsul.workers.member import Member
+from lbconsul.workers.slots import Slots
+from tests.support.loopback import accept, connect, listening
+from tests.support.ports import free_ports
+from tests.support.running_proxy import ReactorThread, eventually
+from tests.support.upstreams import WEB, instance
+from tests.support.workers import is_alive, resident
+
+MAPPING = Mapping("web", TCPListen("127.0.0.1", 0))
+
+
+class Running:
+    """Workers in a reactor of their own."""
+
+    def __init__(self, running: ReactorThread, count: int, *mappings: Mapping) -> None:
+        self.running = running
+        self.workers = running.call(Workers, running.reactor, count, False)
+        self.registry = Registry(
+            random.Random(1).random, self.workers.tally, self.workers.changed
+        )
+        self.sockets = [OwnSocket(each) for each in mappings]
+        for each in self.sockets:
+            self.workers.serve(each)
+
+    def start(self) -> None:
+        """Start them."""
+        self.running.call(self.workers.privilegedStartService)
+        self.running.call(self.workers.startService)
+
+    def stop(self) -> None:
+        """Stop them, and wait until they are gone."""
+        if self.workers.running:
+            self.running.outcome(self.workers.stopService)
+
+    def replace(self, *instances: Any) -> None:
+        """Let Consul say that these are the instances of web."""
+        self.running.call(self.registry.replace, WEB.question, instances)
+
+    def members(self) -> dict[int, Member]:
+        """The workers that there are."""
+        return dict(self.workers._members)
+
+    def wait_until_all_know(self) -> None:
+        """Return once they have all heard what was said last."""
+        version = self.workers._catalog.version
+        eventually(
+            lambda: all(
+                each.report.level >= version for each in self.members().values()
+            ),
+            "all know",
+        )
+
+    @property
+    def address(self) -> Any:
+        """Where the first mapping listens."""
+        return self.sockets[0].open().getsockname()
+
+
+@pytest.fixture
+def held() -> Iterator[ExitStack]:
+    """Closes at the end of a test what it put into it."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def start(held: ExitStack) -> Any:
+    """Starts workers, which end with the test."""
+    running = held.enter_context(ReactorThread())
+
+    def begin(count: int, *mappings: Mapping) -> Running:
+        started = Running(running, count, *mappings)
+        held.callback(started.stop)
+        started.start()
+        return started
+
+    return begin
+
+
+def of(server: socket.socket, name: str = "a", weight: int = 1) -> Any:
+    """The instance that listens on a socket."""
+    return instance(name, server.getsockname()[1], weight=weight)
+
+
+def lines(events: Sequence[Any]) -> list[str]:
+    """Lines of log."""
+    return [formatEvent(event) for event in events]
+
+
+@pytest.mark.parametrize(
+    ("limit", "workers", "shares"),
+    [(10, 3, [4, 3, 3]), (2, 4, [1, 1, 0, 0]), (0, 2, [0, 0]), (256, 2, [128, 128])],
+)
+def test_share(limit: int, workers: int, shares: list[int]) -> None:
+    """A limit is divided so that the parts are the whole again."""
+    assert [share(limit, workers, 1 + each) for each in range(workers)] == shares
+
+
+def test_interface() -> None:
+    """It is a service."""
+    with ReactorThread() as running:
+        assert verifyObject(IService, Workers(running.reactor, 2, True))
+
+
+def test_bound_early(held: ExitStack) -> None:
+    """Its sockets can be opened before the start, and given back without one."""
+    taken = held.enter_context(listening())
+    [free] = free_ports(1)
+    with ReactorThread() as running:
+        busy = TCPListen(*taken.getsockname())
+        mappings = [
+            Mapping("web", each) for each in (TCPListen("127.0.0.1", free), busy)
+        ]
+        workers = Running(running, 2, *mappings).workers
+        assert workers.mappings == mappings
+        with pytest.raises(CannotListen):
+            workers.bind()
+        workers.close()
+    with pytest.raises(ConnectionRefusedError):
+        connect(("127.0.0.1", free))
+
+
+def test_serves(start: Any, held: ExitStack) -> None:
+    """Workers serve what the master knows, each for its part."""
+    server = held.enter_context(listening())
+    started = start(2, MAPPING)
+    waiting = held.enter_context(connect(started.address))
+    started.replace(of(server))
+    clients = [
+        waiting,
+        *(held.enter_context(connect(started.address)) for _ in range(9)),
+    ]
+    upstreams = [held.enter_context(accept(server)) for _ in clients]
+    assert len(upstreams) == 10
+    load = started.running.call(started.workers.tally.load, of(server).identity)
+    eventually(lambda: started.running.call(_open, started, load) == 10, "ten are open")
+    address = started.address
+    started.stop()
+    workers = started.workers
+    assert (workers.accepted, workers.closed, workers.leases) == (10, 10, 0)
+    assert all(each.recv(1) == b"" for each in clients)
+    with pytest.raises(ConnectionRefusedError):
+        connect(address)
+
+
+def _open(started: Running, load: Any) -> int:
+    started.workers.tally.catch_up()
+    return int(load.open)
+
+
+def test_again(start: Any, held: ExitStack) -> None:
+    """It can be started again, and knows what it knew."""
+    server = held.enter_context(listening())
+    [port] = free_ports(1)
+    started = start(2, Mapping("web", TCPListen("127.0.0.1", port)))
+    started.replace(of(server))
+    started.stop()
+    started.start()
+    with connect(("127.0.0.1", port)), accept(server):
+        pass
+
+
+def test_many(start: Any, held: ExitStack) -> None:
+    """Ten thousand instances reach each worker, to the last one."""
+    server = held.enter_context(listening())
+    started = start(2, MAPPING)
+    idle = [instance(f"idle-{number}", 9, weight=0) for number in range(9_999)]
+    started.replace(*idle, of(server))
+    started.wait_until_all_know()
+    for _ in range(20):
+        with connect(started.address), accept(server):
+            pass
+    begun = time.monotonic()
+    started.replace(*idle[1:], of(server), of(server, "b"))
+    started.wait_until_all_know()
+    assert time.monotonic() - begun < 1.0
+
+
+def test_nothing_new(start: Any) -> None:
+    """An answer that is as before is not passed on."""
+    started = start(1, MAPPING)
+    for _ in range(2):
+        started.replace(instance("a", 9))
+    started.wait_until_all_know()
+    assert started.members()[1].report.level == 1
+
+
+def test_limit(start: Any, held: ExitStack) -> None:
+    """The limit of a mapping holds for all workers together, exactly."""
+    server = held.enter_context(listening())
+    started = start(4, evolve(MAPPING, max_connections=2))
+    started.replace(of(server))
+    started.wait_until_all_know()
+    clients = [held.enter_context(connect(started.address)) for _ in range(5)]
+    upstreams = [held.enter_context(accept(server)) for _ in range(2)]
+    server.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        accept(server)
+    server.settimeout(5)
+    for each in (clients[0], upstreams[0], clients[1], upstreams[1]):
+        each.close()
+    for _ in range(2):
+        held.enter_context(accept(server))
+
+
+def test_who_does_not_read(start: Any, held: ExitStack) -> None:
+    """A worker that hangs costs no memory, and hears how it is when it goes on."""
+    server = held.enter_context(listening())
+    started = start(2, MAPPING)
+    started.replace(of(server))
+    started.wait_until_all_know()
+    frozen = started.members()[1].pid
+    os.kill(frozen, signal.SIGSTOP)
+    try:
+        before = resident(os.getpid())
+        for weight in range(1, 41):  # some 40 MB, were they all kept
+            many = [instance(f"x-{n}", 9, weight=weight) for n in range(2000)]
+            started.replace(of(server), *many)
+        started.replace(of(server))
+        assert resident(os.getpid()) - before < 20_000_000
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+    started.wait_until_all_know()
+    for _ in range(10):
+        with connect(started.address), accept(server):
+            pass
+
+
+def test_a_death(start: Any, held: ExitStack) -> None:
+    """A worker that dies is replaced, and it is told in the log."""
+    server = held.enter_context(listening())
+    started = start(2, MAPPING)
+    started.replace(of(server))
+    started.wait_until_all_know()
+    old = started.members()[2].pid
+    with capturedLogs() as events:
+        os.kill(old, signal.SIGKILL)
+        eventually(lambda: started.members().get(2) is None, "it is gone")
+        eventually(lambda: started.members().get(2) is not None, "another one came")
+        started.wait_until_all_know()
+    new = started.members()[2].pid
+    assert lines(events) == [
+        f"worker 2 (process {old}) died: signal 9; 0 connections were open; another"
+        " one starts in 0.5 s",
+        f"worker 2 (process {new}) serves",
+    ]
+    with connect(started.address), accept(server):
+        pass
+
+
+def test_cannot_live(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that die at once are tried again ever more slowly; nothing else ends."""
+    monkeypatch.setattr(spawn, "MODULE", "lbconsul.errors")  # it has nothing to do
+    with capturedLogs() as events:
+        started = start(1, MAPPING)
+        eventually(lambda: len(events) >= 2, "two have died")
+        started.stop()
+    assert [line.partition("died: ")[2] for line in lines(events)[:2]] == [
+        f"exit status 0; 0 connections were open; another one starts in {wait} s"
+        for wait in (0.5, 1.0)
+    ]
+
+
+def test_no_room(start: Any, monkeypatch: pytest.MonkeyPatch, held: ExitStack) -> None:
+    """If the machine cannot start one it is tried again later."""
+    failures = [OSError(11, "Resource temporarily unavailable")]
+    really = spawn.spawn
+
+    def spawn_later(*arguments: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return really(*arguments)
+
+    monkeypatch.setattr(member, "spawn", spawn_later)
+    server = held.enter_context(listening())
+    with capturedLogs() as events:
+        started = start(1, MAPPING)
+        started.replace(of(server))
+        with connect(started.address), accept(server):
+            pass
+    assert lines(events)[0] == (
+        "worker 1 could not be started: Resource temporarily unavailable; once more"
+        " in 0.5 s"
+    )
+
+
+def test_no_such_program(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python that is not there is no more than a worker that dies."""
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with capturedLogs() as events:
+        started = start(1, MAPPING)
+        eventually(lambda: bool(events), "it is told")
+        started.stop()
+    assert "another one starts" in lines(events)[0] or "once more" in lines(events)[0]
+
+
+def test_hanging_at_the_end(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that does not end when it should is killed."""
+    monkeypatch.setattr(module, "PATIENCE", 0.5)
+    started = start(2, MAPPING)
+    started.replace()
+    started.wait_until_all_know()
+    frozen = started.members()[1].pid
+    os.kill(frozen, signal.SIGSTOP)
+    with capturedLogs() as events:
+        started.stop()
+    assert not is_alive(frozen)
+    assert lines(events) == [f"worker 1 (process {frozen}) does not end, and is killed"]
+
+
+def test_too_many_instances(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If there are more instances than can be counted together, it is told once."""
+    started = start(1, MAPPING)
+    started.workers._catalog = Catalog(Slots(1))
+    with capturedLogs() as events:
+        for count in (1, 2, 3):
+            started.replace(*(instance(str(number), 9) for number in range(count)))
+    told = [line for line in lines(events) if "instances" in line]
+    assert told == [
+        "there are more than 65536 instances: each worker balances for itself over"
+        " the further ones"
+    ]
+
+
+def test_slots_are_used_again(
+    start: Any, monkeypatch: pytest.MonkeyPatch, held: ExitStack
+) -> None:
+    """The place of an instance that is gone is given to another one."""
+    monkeypatch.setattr(module, "RECOUNT", 0.1)
+    server = held.enter_context(listening())
+    started = start(2, MAPPING)
+    slots = started.workers._catalog.slots
+    started.replace(of(server, "old"))
+    client = held.enter_context(connect(started.address))
+    upstream = held.enter_context(accept(server))
+    started.replace()
+    started.wait_until_all_know()
+    time.sleep(0.3)
+    assert slots.find(of(server, "old").identity) == 0
+    client.close()
+    upstream.close()
+    eventually(lambda: slots.find(of(server, "old").identity) is None, "it is free")
+    started.replace(of(server, "new"))
+    assert slots.find(of(server, "new").identity) == 0

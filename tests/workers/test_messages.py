@@ -1,0 +1,53 @@
+"""What a master and its workers say to each other."""
+
+import pytest
+
+from lbconsul.balance.selection import Question
+from lbconsul.config.model import Mapping, TCPListen
+from lbconsul.workers.messages import (
+    REPORT,
+    Count,
+    Order,
+    Part,
+    Place,
+    Report,
+    Setup,
+    Stop,
+    read_order,
+    read_report,
+    write_order,
+    write_report,
+)
+from tests.support.instances import an_identity, an_instance
+
+A = an_instance("a", tags=["v1"], reason="because")
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        Setup(1, 3, (Place(Mapping("web", TCPListen("::1", 80)), 5),), False),
+        Part(Question("web"), ((A, 3), (A, None)), (an_identity("b"),), True, 7, False),
+        Stop(),
+    ],
+)
+def test_orders(order: Order) -> None:
+    """An order arrives as it was given."""
+    assert read_order(write_order(order)) == order
+
+
+def test_reports() -> None:
+    """A report arrives as it was made, and its first byte says what it is."""
+    report = Report(7, (Count(3, 2), Count()), 4)
+    data = write_report(report)
+    assert data[:1] == REPORT
+    assert read_report(data[1:]) == report
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b"{}", b'{"counts": [1], "level": 1, "leases": 2}']
+)
+def test_no_report(data: bytes) -> None:
+    """What is no report is known for that."""
+    with pytest.raises(ValueError):
+        read_report(data)

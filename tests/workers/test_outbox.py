@@ -1,0 +1,126 @@
+"""What one worker is told, and when."""
+
+import pytest
+from attrs import Factory, define
+
+from lbconsul.balance.instance import Instance
+from lbconsul.balance.registry import Change
+from lbconsul.balance.selection import Question
+from lbconsul.workers.catalog import CUT, Catalog
+from lbconsul.workers.messages import Order, Part, read_order
+from lbconsul.workers.outbox import Outbox
+from lbconsul.workers.slots import Slots
+from tests.support.instances import an_instance, instances
+
+WEB, MAIL = Question("web"), Question("mail")
+A, B, C = instances("a", "b", "c")
+MANY = tuple(an_instance(str(number)) for number in range(CUT + 1))
+
+
+@define(eq=False)
+class Reader:
+    """A worker's end: what it got, and how much of it before it stops to read."""
+
+    catalog: Catalog = Factory(lambda: Catalog(Slots(5000)))
+    got: list[Order] = Factory(list)
+    patience: int = 1_000_000
+    outbox: Outbox = Factory(
+        lambda self: Outbox(self.catalog, self.write), takes_self=True
+    )
+
+    def write(self, data: bytes) -> None:
+        self.got.append(read_order(data))
+        self.patience -= 1
+        if not self.patience:
+            self.outbox.pause()
+
+    def change(self, question: Question, *joined: Instance) -> None:
+        delta = self.catalog.change(question, Change(joined))
+        assert delta is not None
+        self.outbox.changed(delta)
+
+    def parts(self) -> list[tuple[str, int, bool, int, bool]]:
+        """Of each part: the service, how many, whether whole, level, whether last."""
+        told = []
+        for each in self.got:
+            assert isinstance(each, Part)
+            size = len(each.put)
+            told.append(
+                (each.question.service, size, each.whole, each.level, each.last)
+            )
+        self.got.clear()
+        return told
+
+
+@pytest.fixture
+def reader() -> Reader:
+    """One that knows nothing."""
+    return Reader()
+
+
+def test_all_at_the_start(reader: Reader) -> None:
+    """A new worker hears all that is known; only with the last it is up to date."""
+    for question in (WEB, MAIL):
+        reader.catalog.change(question, Change((A, B)))
+    reader.outbox.begin()
+    assert reader.parts() == [("web", 2, True, 0, True), ("mail", 2, True, 2, True)]
+
+
+def test_nothing_known(reader: Reader) -> None:
+    """Before any answer there is nothing to hear."""
+    reader.outbox.begin()
+    assert reader.parts() == []
+
+
+def test_changes(reader: Reader) -> None:
+    """From then on it hears of each change as it comes."""
+    reader.outbox.begin()
+    reader.change(WEB, A)
+    reader.change(WEB, B)
+    assert reader.parts() == [("web", 1, True, 1, True), ("web", 1, False, 2, True)]
+
+
+def test_who_does_not_read(reader: Reader) -> None:
+    """Who does not read hears later how it is then, once, however much happened."""
+    reader.change(WEB)
+    reader.outbox.pause()
+    for number in range(100):
+        reader.change(WEB, an_instance(str(number)))
+    reader.change(MAIL, A)
+    assert reader.parts() == [("web", 0, True, 1, True)]
+    reader.outbox.resume()
+    assert reader.parts() == [
+        ("web", 100, True, 1, True),
+        ("mail", 1, True, 102, True),
+    ]
+    reader.change(WEB, A)
+    assert reader.parts() == [("web", 1, False, 103, True)]
+
+
+def test_in_the_middle(reader: Reader) -> None:
+    """A change that is on its way is finished first, and another one comes after."""
+    reader.patience = 1
+    reader.change(WEB, *MANY)
+    assert reader.parts() == [("web", CUT, True, 1, False)]
+    reader.change(WEB, A)
+    reader.change(MAIL, B)
+    assert reader.parts() == []
+    reader.outbox.resume()
+    assert reader.parts() == [
+        ("web", 1, True, 1, True),
+        ("web", CUT, True, 1, False),
+        ("web", 2, True, 1, True),
+        ("mail", 1, True, 3, True),
+    ]
+
+
+def test_stops_again(reader: Reader) -> None:
+    """It is never sent more than a part beyond what it reads."""
+    reader.patience = 1
+    reader.change(WEB, *MANY)
+    reader.change(MAIL, B)
+    for expected in ([("web", 1, True, 1, True)], [("mail", 1, True, 2, True)], []):
+        reader.parts()
+        reader.patience = 1
+        reader.outbox.resume()
+        assert reader.parts() == expected

@@ -1,0 +1,115 @@
+"""What a worker knows, as its master tells it."""
+
+import random
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lbconsul.balance.registry import Registry
+from lbconsul.balance.selection import Question, Selection
+from lbconsul.workers.catalog import Catalog
+from lbconsul.workers.messages import Part
+from lbconsul.workers.replica import KnownSlots, Replica
+from lbconsul.workers.slots import Slots
+from tests.support.instances import an_identity, an_instance, instances, names_of
+
+WEB, FILTERED = Question("web"), Question("web", filter="x")
+A, B, C = instances("a", "b", "c")
+
+
+class Knowing:
+    """A replica with all that it fills."""
+
+    def __init__(self) -> None:
+        self.registry = Registry(random.Random(1).random)
+        self.slots = KnownSlots()
+        self.replica = Replica(self.registry, self.slots)
+
+    def names(self, question: Question = WEB) -> list[str]:
+        return names_of(self.registry.pool(Selection(question)).upstreams())
+
+
+@pytest.fixture
+def knowing() -> Knowing:
+    """One that knows nothing."""
+    return Knowing()
+
+
+def test_nothing_said(knowing: Knowing) -> None:
+    """Before the master has said anything nothing is known."""
+    assert not knowing.registry.answered(WEB)
+    assert knowing.slots.find(A.identity) is None
+
+
+def test_an_empty_answer(knowing: Knowing) -> None:
+    """That there is no instance is an answer as well."""
+    assert knowing.replica.take(Part(WEB, whole=True, level=1))
+    assert knowing.registry.answered(WEB)
+    assert knowing.replica.level == 1
+
+
+def test_only_with_the_last(knowing: Knowing) -> None:
+    """A change in parts is made at once, with the last one."""
+    knowing.replica.take(Part(WEB, ((A, 0),), whole=True, level=1))
+    first = Part(WEB, ((B, 1),), (A.identity,), level=2, last=False)
+    assert not knowing.replica.take(first)
+    assert (knowing.names(), knowing.replica.level) == (["a"], 1)
+    assert knowing.replica.take(evolve(first, put=((C, 2),), drop=(), last=True))
+    assert (knowing.names(), knowing.replica.level) == (["b", "c"], 2)
+    assert [knowing.slots.find(each.identity) for each in (A, B, C)] == [None, 1, 2]
+
+
+def test_the_whole(knowing: Knowing) -> None:
+    """What is told as a whole is all there is."""
+    knowing.replica.take(Part(WEB, ((A, 0), (B, 1)), whole=True))
+    knowing.replica.take(Part(WEB, ((B, 1),), whole=True, last=False))
+    knowing.replica.take(Part(WEB, ((C, 4),), whole=True))
+    assert knowing.names() == ["b", "c"]
+    assert knowing.slots.find(A.identity) is None
+    assert knowing.slots.find(C.identity) == 4
+
+
+def test_several_answers(knowing: Knowing) -> None:
+    """An instance keeps its slot while it is in any answer."""
+    for question in (WEB, FILTERED):
+        knowing.replica.take(Part(question, ((A, 3),), whole=True))
+    knowing.replica.take(Part(WEB, drop=(A.identity,)))
+    assert (knowing.names(), knowing.names(FILTERED)) == ([], ["a"])
+    assert knowing.slots.find(A.identity) == 3
+    knowing.replica.take(Part(FILTERED, drop=(A.identity, an_identity("unknown"))))
+    assert knowing.slots.find(A.identity) is None
+
+
+_answers = st.lists(
+    st.tuples(
+        st.sampled_from([WEB, FILTERED]),
+        st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 3)),
+    )
+)
+
+
+@given(_answers)
+def test_as_the_master(answers: list[tuple[Question, dict[str, int]]]) -> None:
+    """Whatever Consul says, a worker knows in the end what its master knows."""
+    knowing, catalog = Knowing(), Catalog(Slots(4))
+    master = Registry(random.Random(1).random)
+    for question, weights in answers:
+        listed = [an_instance(name, weight=each) for name, each in weights.items()]
+        delta = catalog.change(question, master.replace(question, listed))
+        for part in catalog.parts(delta, catalog.version) if delta else ():
+            knowing.replica.take(part)
+        assert knowing.replica.level == catalog.version
+        for each in (WEB, FILTERED):
+            assert knowing.registry.answered(each) == master.answered(each)
+            known = [
+                {
+                    upstream.instance.identity: upstream.instance
+                    for upstream in registry.pool(Selection(each)).upstreams()
+                }
+                for registry in (master, knowing.registry)
+            ]
+            assert known[0] == known[1]
+            for identity in known[0]:
+                assert knowing.slots.find(identity) == catalog.slots.find(identity)
