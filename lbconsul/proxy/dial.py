@@ -20,6 +20,8 @@ from lbconsul.proxy.poller import Poller
 from lbconsul.proxy.relay import Arrival
 from lbconsul.proxy.sockets import STARVED, first_own_port
 
+_KIND = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
+
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EINTR})
 
 
@@ -84,14 +86,15 @@ class Dial:
         except NoUpstream:
             self.end(failing)
             return
-        self._since = self._owner.clock.seconds()
+        if self.tried:
+            self._since = self._owner.clock.seconds()
         self._connect(self.lease.upstream)
 
     def _connect(self, upstream: Upstream) -> None:
         address = upstream.instance.address
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         try:
-            sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            sock = socket.socket(family, _KIND)
         except OSError as error:
             self._failed(error.errno or 0)
             return
@@ -104,7 +107,7 @@ class Dial:
                 # On the same machine the handshake is over by now, and to ask
                 # again costs less than to have the reactor tell.
                 code = sock.connect_ex(peer)
-            if not code and _is_own(sock, upstream.instance.port):
+            if not code and peer[1] >= first_own_port() and _is_own(sock):
                 code = errno.ECONNREFUSED
         except OSError as error:
             # No such scope, as in fe80::1%eth9; or reset since it was accepted.
@@ -218,11 +221,11 @@ class Dial:
         self._owner.dial_failed(self, ending)
 
 
-def _is_own(sock: socket.socket, port: int) -> bool:
+def _is_own(sock: socket.socket) -> bool:
     """Whether a socket is connected to itself, and nobody else is there.
 
     Where nobody listens on a port of this machine from which outgoing
     connections are served as well, the kernel may choose just that one, and
     then completes the handshake with itself (RFC 9293, 3.5).
     """
-    return port >= first_own_port() and sock.getsockname() == sock.getpeername()
+    return sock.getsockname() == sock.getpeername()
