@@ -8,6 +8,7 @@ import socket
 from collections.abc import Collection
 from typing import Protocol
 
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReactorTime, IWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -58,6 +59,7 @@ class Dial:
         "_waiting",
         "arrival",
         "lease",
+        "over",
         "tried",
         "watched",
     )
@@ -73,6 +75,8 @@ class Dial:
         self._since = arrival.time
         self.arrival = arrival
         self.lease: Lease | None = None
+        #: Whether it has an upstream, or has given up.
+        self.over = False
         #: The upstreams that did not accept.
         self.tried: list[Upstream] = []
 
@@ -113,13 +117,21 @@ class Dial:
             # No such scope, as in fe80::1%eth9; or reset since it was accepted.
             code = error.errno or errno.EINVAL
         if code in _IN_PROGRESS:
-            self._waiting = True
-            self._owner.dial_patrol.add(self)
-            self._owner.poller.addWriter(self)
+            self._wait()
         elif code:
             self._failed(code)
         else:
             self._answered()
+
+    def _wait(self) -> None:
+        """Let the poller tell when the attempt is decided."""
+        try:
+            self._owner.poller.addWriter(self)
+        except OSError as error:
+            self._failed(error.errno or 0)
+            return
+        self._waiting = True
+        self._owner.dial_patrol.add(self)
 
     def fileno(self) -> int:
         """Called by the reactor."""
@@ -139,9 +151,17 @@ class Dial:
             self._answered()
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor saw an error on the socket, and has forgotten it."""
-        if self._sock is not None:
-            self._failed(self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+        """The attempt failed; or the poller is at its end, or we have a bug."""
+        if self.over:
+            return
+        if reason.check(ConnectionLost):
+            sock, code = self._sock, errno.ECONNREFUSED
+            if sock is not None:
+                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or code
+            self._failed(code)
+        else:
+            ended = reason.check(ConnectionDone)
+            self.end(Ending.KILLED if ended else Ending.INTERNAL)
 
     def inspect(self, now: float) -> None:
         """Look at the time and at the client.  Called by the patrol."""
@@ -175,6 +195,7 @@ class Dial:
         sock = self._sock
         assert sock is not None
         self._forget()
+        self.over = True
         self._owner.dial_answered(self, sock)
 
     def _failed(self, code: int) -> None:
@@ -196,7 +217,12 @@ class Dial:
         assert self.lease is not None
         self.tried.append(self.lease.upstream)
         self.lease.end()
-        self.start(failing)
+        try:
+            self.start(failing)
+        except Exception:
+            # A bug of ours: let it be known, but leak nothing.
+            self.end(Ending.INTERNAL)
+            raise
 
     def _hang_up(self) -> None:
         sock = self._sock
@@ -213,11 +239,14 @@ class Dial:
         self._sock = None
 
     def end(self, ending: Ending) -> None:
-        """Give up: close all there is."""
-        self._hang_up()
+        """Give up, once: close all there is."""
+        if self.over:
+            return
+        self.over = True
         if self.lease is not None:
             self.lease.end()
         self.arrival.client.close()
+        self._hang_up()
         self._owner.dial_failed(self, ending)
 
 

@@ -5,6 +5,7 @@ Deferred stands between `recv` on the one and `send` on the other: that halves
 the cost of a request.
 """
 
+import errno
 import socket
 from typing import Protocol
 
@@ -27,6 +28,10 @@ _BULK = 16384
 #: So many moves that brought less may follow before it is over: an answer of
 #: 64 KiB may come in several pieces.
 _CREDIT = 16
+
+#: A socket of a kind that cannot be spliced, or no memory for it: nothing is
+#: lost, and the bytes can be copied.
+_CANNOT_SPLICE = frozenset({errno.EINVAL, errno.ENOMEM, errno.EPERM})
 
 # All relays read into the same memory: what cannot be sent on at once is
 # copied out of it before anything else is read.
@@ -136,9 +141,15 @@ class End:
         """Pass on what there is without looking at it."""
         try:
             count = pipe.fill(self.fileno())
+        except BlockingIOError:
+            self.relay.pipes.give_back(pipe)
+            return
         except OSError as error:
             self.relay.pipes.give_back(pipe)
-            if not isinstance(error, BlockingIOError):
+            if error.errno in _CANNOT_SPLICE:
+                self.credit = 0
+                self.doRead()
+            else:
                 self.relay.lost(self)
             return
         if not count:
@@ -229,7 +240,10 @@ class End:
         return self.pipe.held if self.pipe else len(self.pending)
 
     def progress(self) -> int:
-        """A number that changes whenever something is read from it or arrives at it."""
+        """What was read from this socket, less what is under way to it.
+
+        The sum over both ends grows with each byte that arrives at either peer.
+        """
         return self.moved - self.owed() - queued(self.sock)
 
     def has_failed(self) -> bool:

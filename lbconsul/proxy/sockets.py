@@ -15,6 +15,7 @@ STARVED = frozenset(
         errno.ENFILE,
         errno.ENOBUFS,
         errno.ENOMEM,
+        errno.ENOSPC,  # epoll_ctl(2): fs.epoll.max_user_watches
     }
 )
 

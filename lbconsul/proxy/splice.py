@@ -33,9 +33,7 @@ class Pipe:
     def __init__(self) -> None:
         """Raises OSError: there is none to be had, or only a small one."""
         self._exit, self._entry = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        with suppress(OSError):  # it stays as large as it is
-            fcntl.fcntl(self._entry, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
-        self._size = fcntl.fcntl(self._entry, fcntl.F_GETPIPE_SZ)
+        self._size = _grow(self._entry)
         self.held = 0
         if self._size < _SMALLEST:
             self.close()
@@ -60,6 +58,16 @@ class Pipe:
         """Give its descriptors back."""
         os.close(self._entry)
         os.close(self._exit)
+
+
+def _grow(pipe: int) -> int:
+    """Ask for more room; how much there is."""
+    with suppress(OSError):  # it stays as large as it is
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+    try:
+        return fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)
+    except OSError:
+        return 0
 
 
 class Pipes:

@@ -8,9 +8,12 @@ import select
 import socket
 from collections.abc import Collection, Sequence
 from typing import Any
+from unittest.mock import patch
 
 from attrs import Factory, define
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReactorTime, IWriteDescriptor
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -27,6 +30,9 @@ from tests.support.recording_reactor import RecordingReactor
 from tests.support.upstreams import WEB, instance, opens, registry_of
 
 TIMEOUT = 2.0
+
+#: What a reactor says of a descriptor with an error.
+LOST = Failure(ConnectionLost())
 
 
 @define(eq=False)
@@ -59,6 +65,11 @@ class Owner:
 
     def dial_starved(self) -> None:
         self.starved += 1
+
+
+def no_watches(_: object) -> None:
+    """Refuse as epoll_ctl(2) does when there are too many."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 class DialTestCase(SynchronousTestCase):
@@ -237,7 +248,7 @@ class DialTests(DialTestCase):
         owner, dial = self.dial(*(instance(f"{n}", n) for n in ports))
         self.pass_time(TIMEOUT * 0.75)
         self.reactor.removeWriter(dial)
-        dial.connectionLost(None)  # type: ignore[arg-type]
+        dial.connectionLost(LOST)
         self.assertEqual(len(owner.tried), 2)
         self.pass_time(TIMEOUT * 0.75)
         self.assertEqual(owner.failed, [])
@@ -282,8 +293,41 @@ class DialTests(DialTestCase):
         owner, dial = self.dial(instance("a", self.blackhole()))
         self.reactor.removeWriter(dial)
         for _ in range(2):
-            dial.connectionLost(None)  # type: ignore[arg-type]
+            dial.connectionLost(LOST)
         self.assert_failed(owner, Ending.REFUSED)
+
+    def test_reactor_ends(self) -> None:
+        """When all is at its end no other upstream is asked."""
+        owner, dial = self.dial(instance("a", self.blackhole()), instance("b", 9))
+        self.reactor.forget(dial)
+        dial.connectionLost(Failure(ConnectionDone()))
+        self.assert_failed(owner, Ending.KILLED)
+        self.assertEqual(len(owner.tried), 1)
+
+    def test_bug(self) -> None:
+        """A bug that the poller meets ends the dial, and leaves nothing behind."""
+        owner, dial = self.dial(instance("a", self.blackhole()))
+        self.reactor.forget(dial)
+        dial.connectionLost(Failure(RuntimeError()))
+        dial.connectionLost(Failure(RuntimeError()))
+        self.assert_failed(owner, Ending.INTERNAL)
+
+    def test_bug_between_two(self) -> None:
+        """So does one that shows when the next upstream is to be asked."""
+        owner, dial = self.dial(instance("a", self.blackhole()))
+        owner.attempts = None  # type: ignore[assignment]
+        self.pass_time(TIMEOUT + 1)
+        self.assertTrue(dial.over)
+        self.assert_failed(owner, Ending.INTERNAL)
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+
+    def test_poller_refuses(self) -> None:
+        """A poller that can watch no more is a want of descriptors like another."""
+        with patch.object(self.reactor, "addWriter", side_effect=no_watches):
+            owner, dial = self.dial(instance("a", self.blackhole()))
+        self.assertEqual((owner.starved, owner.failed), (1, []))
+        dial.end(Ending.KILLED)
+        self.assert_failed(owner, Ending.KILLED)
 
     def test_ended(self) -> None:
         """Whoever ends a dial ends all of it."""

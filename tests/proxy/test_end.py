@@ -1,5 +1,6 @@
 """When an end copies, and when it moves what comes through a pipe."""
 
+import errno
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -200,3 +201,13 @@ def test_listener_to_bulk_is_gone(stage: Stage) -> None:
     with patch.object(Pipe, "drain", side_effect=BrokenPipeError()):
         stage.end.doRead()
     assert stage.joint.said[0] == "lost"
+
+
+def test_socket_that_cannot_be_spliced(stage: Stage) -> None:
+    """A kind of socket that splice(2) does not know is copied from."""
+    stage.say_in_bulk()
+    with patch("os.splice", side_effect=OSError(errno.EINVAL, "no")):
+        stage.say(1000)
+        stage.say(1000)
+    assert stage.joint.said == []
+    assert stage.joint.pipes.lent == 1

@@ -204,6 +204,85 @@ def test_bug(stage: Stage) -> None:
     assert [formatEvent(event) for event in logs] == ["a bug in lbconsul"]
 
 
+def test_bug_in_what_was_put_off(stage: Stage) -> None:
+    """A bug in what was put off ends that connection, and nobody else's."""
+    bad, good, other = stage.readable(), stage.readable(), stage.readable()
+    stage.poller.forget(bad)
+    bad.sock.close()
+    bad.proceed = broken  # type: ignore[method-assign]
+    for each in (bad, good):
+        stage.poller.later(each)
+    with capturedLogs() as logs:
+        stage.reactor.settle()
+    assert bad.calls == ["lost"]
+    assert sorted(good.calls) == ["proceed", "read"]
+    assert other.calls == ["read"]
+    assert [formatEvent(event) for event in logs] == ["a bug in lbconsul"]
+
+
+def test_bug_at_the_end(stage: Stage) -> None:
+    """One that cannot even be ended is not called any more."""
+    bad, good = stage.readable(), stage.readable()
+    bad.doRead = bad.connectionLost = broken  # type: ignore[method-assign,assignment]
+    with capturedLogs() as logs:
+        stage.reactor.turn()
+    bad.sock.close()
+    stage.reactor.settle()
+    assert good.calls == ["read"]
+    assert bad.watched == 0
+    assert len(logs) == 2
+
+
+def broken(*_: object) -> None:
+    """A bug."""
+    raise RuntimeError("oops")
+
+
+def test_refused(stage: Stage) -> None:
+    """What the kernel will not watch is as if it had not been asked to."""
+    one = stage.watched()
+    one.fileno = lambda: 10_000  # type: ignore[method-assign,assignment]
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        stage.poller.addReader(one)
+    assert one.watched == 0
+    stage.poller.removeReader(one)
+    stage.poller.forget(one)
+
+
+def test_stop_and_go(stage: Stage) -> None:
+    """One that was stopped can be used again, by what it watched as well."""
+    one = stage.readable()
+    stage.poller.stop()
+    assert stage.poller.fileno() == -1
+    stage.reactor.settle()
+    assert one.calls == []
+    stage.poller.addReader(one)
+    stage.reactor.settle()
+    assert one.calls == ["read"]
+
+
+def test_sockets_that_live_on_elsewhere(stage: Stage) -> None:
+    """
+    A socket that we closed, but that another process holds, as after a fork,
+    does not keep us busy for ever, and who is watched goes on to be.
+    """
+    gone, stays = stage.readable(), stage.watched()
+    stage.poller.addReader(stays)
+    copy = gone.sock.dup()
+    stage.poller.forget(gone)
+    gone.sock.close()
+    before = stage.poller.fileno()
+    for _ in range(1100):
+        stage.reactor.turn(0)
+    stage.reactor.settle()
+    copy.close()
+    assert stage.reactor.reading() == {stage.poller.fileno()}
+    assert before >= 0
+    stays.peer.send(b"x")
+    stage.reactor.settle()
+    assert stays.calls == ["read"]
+
+
 def test_reactor_ends(stage: Stage) -> None:
     """A reactor that ends tells all that is watched."""
     one = stage.readable()

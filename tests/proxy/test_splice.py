@@ -160,6 +160,14 @@ def test_refused_size(monkeypatch: pytest.MonkeyPatch) -> None:
     Pipe().close()
 
 
+def test_size_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe of which nobody knows the size is none, and is closed."""
+    before = descriptors()
+    monkeypatch.setattr(fcntl, "fcntl", refuse(errno.EINVAL))
+    assert Pipes().lend() is None
+    assert descriptors() == before
+
+
 @pytest.mark.usefixtures("asked_anew")
 def test_no_such_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is no splice(2) one copies."""
