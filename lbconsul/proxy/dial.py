@@ -257,4 +257,4 @@ def _is_own(sock: socket.socket) -> bool:
     connections are served as well, the kernel may choose just that one, and
     then completes the handshake with itself (RFC 9293, 3.5).
     """
-    return sock.getsockname() == sock.getpeername()
+    return bool(sock.getsockname() == sock.getpeername())

@@ -241,7 +241,7 @@ def broken(*_: object) -> None:
 def test_refused(stage: Stage) -> None:
     """What the kernel will not watch is as if it had not been asked to."""
     one = stage.watched()
-    one.fileno = lambda: 10_000  # type: ignore[method-assign,assignment]
+    one.fileno = lambda: 10_000
     with pytest.raises(OSError, match="Bad file descriptor"):
         stage.poller.addReader(one)
     assert one.watched == 0
