@@ -69,6 +69,9 @@ def _measure(todo: plan.Plan, results: Results) -> None:
 
 
 def _tell(todo: plan.Plan, results: Results) -> None:
+    earlier = Results.read(todo.output)
+    if earlier and len(todo.parts) < len(plan.PARTS):
+        results = results.beside(earlier)
     results.write(todo.output)
     text = tables(results)
     (todo.output / "tables.md").write_text(text)

@@ -100,6 +100,9 @@ def _measure(
     results.add(FLAPPING_SHARE, _NAME, share * 100, changes)
     seen = window.measure(program, stage, _WORKING, plan.seconds)
     keep(results, FLAPPING_CPU, _NAME, seen, changes)
-    found = latency.ask(program.port, _RATE, plan.seconds)
-    results.add(FLAPPING_P50, _NAME, found.p50, changes)
-    results.add(FLAPPING_P99, _NAME, found.p99, changes)
+    # The catalog's own work takes processor time from all others: what the web
+    # servers alone need meanwhile is the floor.
+    for name, port in ((_NAME, program.port), (latency.DIRECT, stage.ports[0])):
+        found = latency.ask(port, _RATE, plan.seconds)
+        results.add(FLAPPING_P50, name, found.p50, changes)
+        results.add(FLAPPING_P99, name, found.p99, changes)

@@ -15,7 +15,7 @@ from lbconsul.balance.policy import POLICIES
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question, Selection
 from lbconsul.balance.upstream import Lease
-from lbconsul.consul.catalog import parse
+from lbconsul.consul.reader import Reader
 
 #: Picks in one measurement; one alone is shorter than the clock is good for.
 _BLOCK = 2000
@@ -30,7 +30,8 @@ def registry(stage: Stage, plan: Plan, results: Results) -> None:
     """All policies at all sizes."""
     for size in plan.upstreams:
         bodies = [answer(size, changed) for changed in (0, 1)]
-        answers = [parse(body).instances for body in bodies]
+        reader = Reader()
+        answers = [reader.read(body).instances for body in bodies]
         for policy in POLICIES:
             with results.noting(f"{policy}, {size} upstreams"):
                 selection = Selection(Question("web"), policy=policy)
@@ -63,12 +64,12 @@ def _policy(
 
 def _read(bodies: Sequence[bytes], results: Results) -> None:
     """What holds the reactor when an answer is there: JSON, instances, replace."""
-    registry = Registry(random.Random(1).random)
+    registry, reader = Registry(random.Random(1).random), Reader()
     selection = Selection(Question("web"))
     registry.pool(selection)
     for number in range(_BLOCKS):
         begun = time.perf_counter()
-        instances = parse(bodies[number % 2]).instances
+        instances = reader.read(bodies[number % 2]).instances
         change = registry.replace(selection.question, instances)
         if change.altered:  # the first one is no change of one, but all anew
             results.add(ANSWER, "any policy", _since(begun) * 1e3, len(instances))

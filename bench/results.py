@@ -87,6 +87,21 @@ class Results:
             results.figures[measure, figure["peer"], figure["at"]] = figure["values"]
         return results
 
+    def beside(self, earlier: "Results") -> "Results":
+        """These, and of an earlier run what was not measured again."""
+        measured = {measure for measure, _, _ in self.figures}
+        kept = {
+            key: of for key, of in earlier.figures.items() if key[0] not in measured
+        }
+        about = {**self.about, "the rest": earlier.about} if kept else self.about
+        return Results(about, {**kept, **self.figures}, self.troubles)
+
+    @classmethod
+    def read(cls, directory: Path) -> "Results | None":
+        """What `write` left there, if it did."""
+        path = directory / "results.json"
+        return cls.from_json(path.read_text()) if path.exists() else None
+
     def write(self, directory: Path) -> None:
         """Write ``results.json``."""
         directory.mkdir(parents=True, exist_ok=True)

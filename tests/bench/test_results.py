@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.results import Results
-from bench.work import CPU, PICK
+from bench.work import CPU, PICK, Measure
 
 KEEP_ALIVE = CPU["keep-alive"]
 
@@ -65,3 +65,22 @@ def test_what_is_written_can_be_read(tmp_path: Path) -> None:
     again = Results.from_json(text)
     assert again == results
     assert again.to_json() == text
+
+
+def test_one_part_again(tmp_path: Path) -> None:
+    """A run of one part leaves the numbers of the others as they were."""
+    one, other = Measure("one", "s"), Measure("other", "s")
+    assert Results.read(tmp_path) is None
+    earlier = Results({"date": "then"})
+    earlier.add(one, "a", 1.0)
+    earlier.add(one, "b", 2.0)
+    earlier.add(other, "a", 3.0)
+    earlier.write(tmp_path)
+    again = Results({"date": "now"})
+    again.add(one, "a", 4.0)
+    read = Results.read(tmp_path)
+    assert read is not None
+    whole = again.beside(read)
+    assert whole.figures == {(one, "a", 0): [4.0], (other, "a", 0): [3.0]}
+    assert whole.about == {"date": "now", "the rest": {"date": "then"}}
+    assert again.beside(Results({})).about == {"date": "now"}
