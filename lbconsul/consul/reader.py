@@ -5,17 +5,15 @@ would hold up connections for as long as it takes: some 30 milliseconds.
 """
 
 import json
+import re
 
 from attrs import Factory, define
 
 from lbconsul.balance.instance import Instance
 from lbconsul.consul.catalog import Catalog, parse, read_entry
 
-#: What stands between two entries as Consul writes them.  It cannot stand
-#: within a string, where quotes are escaped; and were it to stand elsewhere,
-#: the pieces would not be JSON.
-_BETWEEN = b'},{"Node":{'
-_BEGIN, _END = b'{"Node":{', b"}"
+#: The beginning of an answer as Consul writes it, with or without blanks.
+_BEGIN = re.compile(rb'\[(\s*)(\{\s*"Node":\s*\{)')
 
 #: An entry's instance, and why it is left out, or nothing.
 _Entry = tuple[Instance, str]
@@ -49,14 +47,20 @@ class Reader:
 
 
 def _pieces(body: bytes) -> list[bytes]:
-    """The texts of the entries, if it is written as Consul does.
+    """The texts of the entries, cut where the next one begins like the first.
 
-    A list of pieces that each are JSON is JSON as a whole, with just these
-    entries, wherever it was cut.
+    That cannot be within a string, where quotes are escaped.  And were it
+    elsewhere, the pieces would not be JSON: a list of pieces that each are is
+    JSON as a whole, with just these entries, wherever it was cut.
+
+    :raises ValueError: it does not look like a list of entries.
     """
     body = body.strip()
-    if not body.startswith(b"[" + _BEGIN) or not body.endswith(_END + b"]"):
+    start = _BEGIN.match(body)
+    if start is None or not body.endswith(b"]"):
         raise ValueError
-    first, *rest = body[1:-1].split(_BETWEEN)
-    pieces = [first, *(_BEGIN + each for each in rest)]
-    return [*(each + _END for each in pieces[:-1]), pieces[-1]]
+    blank, begin = start.groups()
+    inner = body[1:-1].strip()
+    first, *rest = inner.split(b"}," + blank + begin)
+    pieces = [first, *(begin + each for each in rest)]
+    return [*(each + b"}" for each in pieces[:-1]), pieces[-1]]

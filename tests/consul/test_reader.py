@@ -73,13 +73,23 @@ def test_nobody() -> None:
         assert reader.read(body) == parse(body)
 
 
-def test_written_otherwise() -> None:
-    """An answer that is written with blanks means the same."""
+def test_written_by_others() -> None:
+    """An answer that is written in another way means the same."""
     entries = fleet(3)
-    for text in (json.dumps(entries), json.dumps(entries, indent=1)):
-        assert Reader().read(text.encode()).instances == tuple(
-            parse(consuls(*entries)).instances
-        )
+    assert Reader().read(json.dumps(entries).encode()) == parse(consuls(*entries))
+
+
+@pytest.mark.parametrize("blanks", [{"indent": 4}, {"indent": "\t"}])
+def test_written_for_people(blanks: dict[str, Any]) -> None:
+    """An agent in ``-dev`` mode writes blanks: that changes nothing."""
+    entries, reader = fleet(3), Reader()
+    body = json.dumps(entries, **blanks).encode()
+    before = reader.read(body)
+    assert before == parse(consuls(*entries))
+    entries[1]["Service"]["Port"] = 81
+    after = reader.read(json.dumps(entries, **blanks).encode())
+    same = zip(before.instances, after.instances, strict=True)
+    assert [one is other for one, other in same] == [True, False, True]
 
 
 def test_cut_at_the_wrong_place() -> None:
