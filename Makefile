@@ -12,7 +12,7 @@ BIN = $(VENV)/bin
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check \
 	--config-settings editable_mode=compat --editable
 PURE = lbconsul/balance/*,lbconsul/config/*,lbconsul/consul/catalog.py,lbconsul/consul/cursor.py,lbconsul/consul/reader.py,$(WORKERS)
-WORKERS = lbconsul/workers/backoff.py,lbconsul/workers/catalog.py,lbconsul/workers/messages.py,lbconsul/workers/outbox.py,lbconsul/workers/replica.py,lbconsul/workers/slots.py,lbconsul/workers/tally.py
+WORKERS = lbconsul/workers/backoff.py,lbconsul/workers/ledger.py,lbconsul/workers/messages.py,lbconsul/workers/outbox.py,lbconsul/workers/printed.py,lbconsul/workers/replica.py,lbconsul/workers/slots.py,lbconsul/workers/tally.py
 
 .PHONY: demo test check consul image-test bench bench-quick clean
 

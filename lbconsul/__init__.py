@@ -3,7 +3,7 @@
 The rooms of the house, and who may import whom::
 
     tap -> service -> {consul, proxy, dev, workers} -> balance
-    worker -> {proxy, workers} -> balance
+    worker_main -> worker -> {proxy, workers} -> balance
     config and errors are open to all
 
 * `lbconsul.balance` decides.  It knows instances, upstreams, standings,
@@ -18,7 +18,8 @@ The rooms of the house, and who may import whom::
 * `lbconsul.workers` makes several processes one balance: a table of counts in
   shared memory, and how a master tells its workers what the registry knows.
 * `lbconsul.service` is the one place where the rooms meet; `lbconsul.tap` is
-  the command line, and `lbconsul.worker` the program that a worker runs.
+  the command line; `lbconsul.worker` is a worker process, started by the program
+  `lbconsul.worker_main`.
 
 The registry is the one object that both sides share: watches call
 ``replace(question, instances)``, connections call ``lease(selection)``.

@@ -27,3 +27,7 @@ class Forbidden(UnusableAnswer):
 
 class NoUpstream(LBConsulError):
     """Every upstream of the service has been tried, or there is none."""
+
+
+class NoWorkers(LBConsulError):
+    """Worker processes cannot be had here; a single process can."""

@@ -18,11 +18,13 @@ from lbconsul.config.model import MOST_WORKERS, Config, Mapping
 from lbconsul.consul.client import ConsulClient, consul_client
 from lbconsul.consul.watch import Watch
 from lbconsul.dev.service import DevCatalog
+from lbconsul.errors import CannotListen, NoWorkers
 from lbconsul.proxy.bind import OwnSocket
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.listener import Listener
 from lbconsul.proxy.poller import Poller, open_poller
 from lbconsul.proxy.selecting import selection_of
+from lbconsul.proxy.splice import Pipes
 from lbconsul.workers.master import Workers
 
 
@@ -39,6 +41,7 @@ def balancer(
     the listening descriptors that systemd passed in, by name and by number.
 
     :raises ConfigError: a token or certificate file cannot be read.
+    :raises NoWorkers: worker processes cannot be had here.
     """
     gateway = Gateway(reactor, config, chance, inherited or {})
     for mapping in config.mappings:
@@ -58,6 +61,7 @@ class Gateway(MultiService):
     registry: Registry = field(init=False)
     _client: ConsulClient = field(init=False)
     _poller: Poller = field(init=False)
+    _pipes: Pipes = Factory(Pipes)
     #: None if all is done in this process.
     _workers: Workers | None = None
     _questions: set[Question] = Factory(set)
@@ -73,9 +77,18 @@ class Gateway(MultiService):
             self._add_dev_catalog()
 
     def listen(self, mapping: Mapping) -> None:
-        """Serve one mapping."""
+        """Serve one mapping.
+
+        :raises CannotListen: workers run already, and know of no other mappings
+            than those that there were at the start.
+        """
         sock = OwnSocket(mapping, self._inherited)
         if self._workers is not None:
+            if self.running:
+                raise CannotListen(
+                    f"cannot serve {mapping}: with workers, every mapping is to be"
+                    " added before the gateway starts"
+                )
             self._watch(selection_of(mapping).question)
             self._workers.serve(sock)
             return
@@ -101,6 +114,7 @@ class Gateway(MultiService):
             selection,
             mapping,
             self._config.connection_log,
+            pipes=self._pipes,
         )
         self._factories.append(factory)
         return factory
@@ -152,7 +166,13 @@ class Gateway(MultiService):
         count = self._config.workers or min(_cores(), MOST_WORKERS)
         if count == 1:
             return Registry(self._chance)
-        workers = Workers(self._reactor, count, self._config.connection_log)
+        try:
+            workers = Workers(self._reactor, count, self._config.connection_log)
+        except OSError as error:
+            raise NoWorkers(
+                f"--workers {count}: there is no room for the table that they share:"
+                f" {error.strerror or error}"
+            ) from None
         workers.setServiceParent(self)
         self._workers = workers
         self._bindable.append(workers)

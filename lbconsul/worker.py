@@ -1,19 +1,20 @@
 """A worker process: serves mappings whose instances its master knows.
 
-Run by the master as ``python -m lbconsul.worker``, with the stream to it, the
-table, and the listening sockets as descriptors.
+Run by `lbconsul.worker_main`, with the stream to the master, the table, and the
+listening sockets as descriptors.
 """
 
 import os
 import random
-import signal
 import socket
+import sys
+from contextlib import suppress
 from typing import Any
 
 from attrs import Factory, define, evolve, field
 from twisted.internet.protocol import Factory as ProtocolFactory
 from twisted.internet.task import LoopingCall
-from twisted.logger import globalLogBeginner
+from twisted.logger import Logger, globalLogBeginner
 
 from lbconsul.balance.registry import Registry
 from lbconsul.proxy.bind import LentSocket
@@ -21,13 +22,24 @@ from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.listener import Listener
 from lbconsul.proxy.poller import Poller, open_poller
 from lbconsul.proxy.selecting import selection_of
+from lbconsul.proxy.splice import Pipes
 from lbconsul.workers.frames import Frames
 from lbconsul.workers.logs import Uplink
-from lbconsul.workers.messages import Count, Part, Place, Report, Setup, read_order
+from lbconsul.workers.messages import (
+    Complete,
+    Count,
+    Order,
+    Part,
+    Place,
+    Report,
+    Setup,
+    read_order,
+)
+from lbconsul.workers.repeat import repeat
 from lbconsul.workers.replica import KnownSlots, Replica
 from lbconsul.workers.spawn import CONTROL, TABLE
 from lbconsul.workers.table import Table
-from lbconsul.workers.tally import SharedTally
+from lbconsul.workers.tally import RECOUNT_EVERY, SharedTally
 
 #: Clients accepted in one turn.  All workers accept from one queue: one that
 #: takes few leaves the others some, and loses few if it hangs.
@@ -35,9 +47,6 @@ AT_ONCE = 4
 
 #: How often the master is told how we are, if that has changed, in seconds.
 REPORT_EVERY = 1.0
-
-#: How often everything is counted anew, if anything has changed, in seconds.
-RECOUNT_EVERY = 5.0
 
 
 @define(eq=False)
@@ -52,17 +61,23 @@ class Served:
 class Worker:
     """Does what its master says, for as long as there is one."""
 
+    _log = Logger()
     _reactor: Any
     _table: int = TABLE
     frames: Frames = field(init=False)
     uplink: Uplink = field(init=False)
     _poller: Poller = field(init=False)
+    _pipes: Pipes = Factory(Pipes)
     _tally: SharedTally = field(init=False)
     _registry: Registry = field(init=False)
     _replica: Replica = field(init=False)
     _served: list[Served] = Factory(list)
+    _serves: bool = False
+    _stopping: bool = False
     _reported: Report | None = None
     _calls: list[LoopingCall] = Factory(list)
+    #: With which status to exit.
+    status: int = 0
 
     def __attrs_post_init__(self) -> None:
         self.uplink = Uplink(lambda data: self.frames.sendString(data))
@@ -72,14 +87,23 @@ class Worker:
         self._poller = open_poller(self._reactor)
 
     def ordered(self, data: bytes) -> None:
-        """The master says what is to be done."""
-        order = read_order(data)
+        """The master says what is to be done; nothing counts after the end."""
+        if self._stopping:
+            return
+        try:
+            self._obey(read_order(data))
+        except Exception as error:
+            self._fail(error)
+
+    def _obey(self, order: Order) -> None:
         if isinstance(order, Setup):
             self._set_up(order)
         elif isinstance(order, Part):
             if self._replica.take(order):
-                self._accept()
                 self._report()
+        elif isinstance(order, Complete):
+            self._accept()
+            self._report()
         else:
             self._stop()
 
@@ -88,11 +112,13 @@ class Worker:
         table = Table(self._table, setup.rows)
         self._tally = SharedTally(table, setup.row, slots.find)
         self._registry = Registry(random.random, self._tally)
-        self._replica = Replica(self._registry, slots)
+        self._replica = Replica(self._registry, slots, self._tally.load)
         for place in setup.places:
             self._served.append(self._serve(place, setup.connection_log))
-        self._repeat(REPORT_EVERY, self._report)
-        self._repeat(RECOUNT_EVERY, self._tally.recount)
+        self._calls += [
+            repeat(self._reactor, REPORT_EVERY, self._report),
+            repeat(self._reactor, RECOUNT_EVERY, self._tally.recount),
+        ]
 
     def _serve(self, place: Place, connection_log: bool) -> Served:
         selection = selection_of(place.mapping)
@@ -104,13 +130,14 @@ class Worker:
             selection,
             place.mapping,
             connection_log,
+            pipes=self._pipes,
         )
         if place.descriptor is None:
             return Served(factory, None)
         lent = LentSocket(socket.socket(fileno=place.descriptor))
-        # Of a limit each has its own share, and nobody else's.
-        limited = place.mapping.max_connections
-        gives_way = bool if limited else self._tally.is_ahead
+        # Of a limit each worker has its share: to have many is no reason to wait.
+        is_limited = place.mapping.max_connections > 0
+        gives_way = None if is_limited else self._tally.is_ahead
         listener = Listener(
             self._reactor, self._reactor, factory, lent, AT_ONCE, gives_way
         )
@@ -119,18 +146,19 @@ class Worker:
         return Served(factory, listener)
 
     def _accept(self) -> None:
-        """Accept for every mapping of which we know the instances by now."""
+        """Accept from now on: we know what there is to know."""
+        self._serves = True
+        self._tally.serve()
         for each in self._served:
-            question = selection_of(each.factory.mapping).question
-            listener = each.listener
-            if listener and not listener.running and self._registry.answered(question):
-                listener.startService()
+            if each.listener:
+                each.listener.startService()
 
     def _state(self) -> Report:
         counts = tuple(
             Count(each.factory.accepted, each.factory.open) for each in self._served
         )
-        return Report(self._replica.level, counts, self._registry.open_connections())
+        leases = self._registry.open_connections()
+        return Report(self._replica.level, counts, leases, self._serves)
 
     def _report(self) -> None:
         report = self._state()
@@ -140,13 +168,25 @@ class Worker:
 
     def _stop(self) -> None:
         """End in order, and let the master know how it was."""
+        self._stopping = True
         self._refuse()
         before = self._state()
         self.uplink.hurry()
         self._close_connections()
         leases = self._registry.open_connections()
         self.uplink.report(evolve(before, leases=leases))
-        self.frames.close()
+        self.frames.finish()
+
+    def _fail(self, error: Exception) -> None:
+        """End, since we cannot do what we are told; say why in every way we have."""
+        self._stopping, self.status = True, 1
+        with suppress(OSError):
+            print(f"cannot do what it is told: {error!r}", file=sys.stderr, flush=True)
+        self._log.failure("a bug in lbconsul: a worker cannot do what it is told")
+        self._refuse()
+        self._close_connections()
+        self.uplink.hurry()
+        self.frames.finish()
 
     def _lost(self) -> None:
         """The master is gone, or has heard our last word."""
@@ -167,19 +207,9 @@ class Worker:
         for each in self._served:
             each.factory.close_connections()
 
-    def _repeat(self, seconds: float, what: Any) -> None:
-        call = LoopingCall(what)
-        call.clock = self._reactor
-        self._calls.append(call)
-        call.start(seconds, now=False)
 
-
-def main() -> None:
-    """Serve until the master says so, or is gone."""
-    # Terminals and service managers send these to the whole group: it is the
-    # master who orders the end.
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, signal.SIG_IGN)
+def run() -> int:
+    """Serve until the master says so, or is gone; the exit status."""
     from twisted.internet import reactor as installed
 
     reactor: Any = installed
@@ -192,7 +222,4 @@ def main() -> None:
     reactor.adoptStreamConnection(CONTROL, socket.AF_UNIX, factory)
     os.close(CONTROL)  # it is the reactor's now
     reactor.run(installSignalHandlers=False)
-
-
-if __name__ == "__main__":
-    main()
+    return worker.status

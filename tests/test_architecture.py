@@ -3,7 +3,7 @@
 The arrows are those of the docstring of `lbconsul`::
 
     tap -> service -> {consul, proxy, dev, workers} -> balance
-    worker -> {proxy, workers} -> balance
+    worker_main -> worker -> {proxy, workers} -> balance
     config and errors are open to all
 """
 
@@ -31,6 +31,7 @@ ARROWS: dict[str, set[str]] = {
     "dev": {"balance"} | OPEN_TO_ALL,
     "workers": {"balance"} | OPEN_TO_ALL,
     "worker": {"proxy", "workers", "balance"} | OPEN_TO_ALL,
+    "worker_main": {"worker", "workers"},
     "service": {"consul", "proxy", "dev", "workers", "balance"} | OPEN_TO_ALL,
     "tap": {"service", "dev", "conceal"} | OPEN_TO_ALL,
 }
@@ -55,9 +56,10 @@ PURE = {
     "lbconsul.consul.reader": {"attrs"},
     "lbconsul.errors": set(),
     "lbconsul.workers.backoff": {"attrs"},
-    "lbconsul.workers.catalog": {"attrs"},
+    "lbconsul.workers.ledger": {"attrs"},
     "lbconsul.workers.messages": {"attrs"},
     "lbconsul.workers.outbox": {"attrs"},
+    "lbconsul.workers.printed": {"attrs"},
     "lbconsul.workers.replica": {"attrs"},
     "lbconsul.workers.slots": {"attrs"},
 }
@@ -163,7 +165,8 @@ def test_arrows_are_as_drawn() -> None:
     assert "consul" not in ARROWS["proxy"]
     assert ARROWS["balance"] == {"errors"}
     assert not ARROWS["workers"] & {"proxy", "consul", "service"}
-    assert [room for room in ARROWS if "worker" in ARROWS[room]] == []
+    assert [room for room in ARROWS if "worker" in ARROWS[room]] == ["worker_main"]
+    assert [room for room in ARROWS if "worker_main" in ARROWS[room]] == []
     assert [room for room in ARROWS if "conceal" in ARROWS[room]] == ["tap"]
     assert [room for room in ARROWS if "service" in ARROWS[room]] == ["tap"]
     assert [room for room in ARROWS if "tap" in ARROWS[room]] == []

@@ -13,6 +13,7 @@ from lbconsul import errors
         errors.UnusableAnswer,
         errors.Forbidden,
         errors.NoUpstream,
+        errors.NoWorkers,
     ],
 )
 def test_shown_as_they_stand(kind: type[errors.LBConsulError]) -> None:

@@ -20,10 +20,11 @@ from lbconsul.config.build import build, configure
 from lbconsul.config.model import Mapping
 from lbconsul.config.sources import Source, from_command_line
 from lbconsul.consul.watch import Watch
-from lbconsul.errors import CannotListen, ConfigError
+from lbconsul.errors import CannotListen, ConfigError, NoWorkers
 from lbconsul.proxy.selecting import selection_of
 from lbconsul.service import Gateway, balancer
 from lbconsul.workers.master import Workers
+from lbconsul.workers.table import Table
 from tests.support.loopback import accept, connect, listening, receive, refusing
 from tests.support.ports import free_ports
 from tests.support.running_proxy import ReactorThread, eventually
@@ -394,6 +395,38 @@ class TestWorkers:
             with pytest.raises(CannotListen, match=mappings[1]):
                 running.call(gateway.bind)
         assert is_free(free)
+
+    def test_late(self, running: ReactorThread, no_consul: str) -> None:
+        """Workers that run cannot be given another mapping, and that is said."""
+        ports = free_ports(3)
+        mappings = [f"127.0.0.1:{port}:web" for port in ports]
+        config = configure([no_consul], mappings[:1], workers="2")
+        gateway = balancer(running.reactor, config)
+        early, late = configure([], mappings[1:]).mappings
+        running.call(gateway.listen, early)
+        with Started(running, gateway):
+            with pytest.raises(CannotListen, match=f"cannot serve {mappings[2]}: with"):
+                running.call(gateway.listen, late)
+            for port in ports[:2]:
+                assert connect(local(port)).recv(1) == b""
+        assert is_free(ports[2])
+
+    def test_no_room(
+        self, running: ReactorThread, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where there is no shared memory to be had, that is one line."""
+
+        def fail(rows: int) -> Table:
+            raise OSError(24, "Too many open files")
+
+        monkeypatch.setattr(Table, "create", fail)
+        config = configure([], ["8080:web"], workers="2")
+        with pytest.raises(NoWorkers) as raised:
+            balancer(running.reactor, config)
+        assert str(raised.value) == (
+            "--workers 2: there is no room for the table that they share: Too many open"
+            " files"
+        )
 
 
 class Slow(Service):

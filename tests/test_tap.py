@@ -393,6 +393,24 @@ class TestMakeService:
             UnixListen(str(path))
         ]
 
+    def test_no_room_for_workers(
+        self,
+        made: Callable[..., Gateway],
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: Capture,
+    ) -> None:
+        """Where workers cannot be had it says so in one line and does not start."""
+
+        def fail(name: str, flags: int) -> int:
+            raise OSError(24, "Too many open files")
+
+        monkeypatch.setattr(os, "memfd_create", fail, raising=False)
+        line = _fails_in_one_line(capsys, lambda: made("--workers=2", "8080:web"))
+        assert line == (
+            "lbconsul: --workers 2: there is no room for the table that they share:"
+            " Too many open files"
+        )
+
     @pytest.mark.parametrize("option", ["--token-file", "--ca-file"])
     def test_a_file_that_is_not_there(
         self, made: Callable[..., Gateway], tmp_path: Path, capsys: Capture, option: str

@@ -20,6 +20,7 @@ from lbconsul.worker import Worker
 from lbconsul.workers.frames import Frames
 from lbconsul.workers.messages import (
     REPORT,
+    Complete,
     Count,
     Order,
     Part,
@@ -41,9 +42,14 @@ MAPPING = Mapping("web", TCPListen("127.0.0.1", 0))
 
 
 class Stream(StringTransport):
-    """The worker's end of the stream to its master."""
+    """The worker's end of the stream to its master, who closes when it does."""
 
     protocol: Frames
+    is_slow: bool = False
+
+    def loseWriteConnection(self) -> None:  # noqa: N802
+        if not self.is_slow:
+            self.protocol.connectionLost()
 
     def loseConnection(self) -> None:  # noqa: N802
         super().loseConnection()
@@ -124,55 +130,88 @@ def lend(mapping: Mapping, server: socket.socket) -> Place:
 
 
 def test_serves(running: Running, table: Table, held: ExitStack) -> None:
-    """It accepts nobody before it knows of instances; then it serves and counts."""
+    """It accepts nobody before it knows all there is; then it serves and counts."""
     front, server = (held.enter_context(listening()) for _ in range(2))
     front.setblocking(False)
     running.order(Setup(1, 2, (lend(MAPPING, front),), True))
     client = held.enter_context(connect(front.getsockname()))
+    running.order(put(instance("a", server.getsockname()[1]), level=7))
     with pytest.raises(AssertionError):
         eventually(lambda: table.total(0), "somebody was accepted", 0.3)
+    assert table.serving[1] == 0
     with capturedLogs() as events:
-        running.order(put(instance("a", server.getsockname()[1]), level=7))
+        running.order(Complete())
         upstream = held.enter_context(accept(server))
-        assert (table.total(0), table.cells[1][0]) == (1, 1)
+        assert (table.total(0), table.cells[1][0], table.serving[1]) == (1, 1, 1)
         client.sendall(b"hello")
         assert upstream.recv(5) == b"hello"
         running.order(Stop())
     assert client.recv(1) == b""
     assert table.total(0) == 0
     assert running.stopped == ["stop"]
-    first, *_, last = running.reports()
+    first, second, *_, last = running.reports()
     assert first == Report(7, (Count(),), 0)
-    assert last == Report(7, (Count(1, 1),), 0)
+    assert second == Report(7, (Count(),), 0, True)
+    assert last == Report(7, (Count(1, 1),), 0, True)
     assert formatEvent(events[-1]).endswith(" KD")
 
 
-def test_one_answer_of_two(running: Running, held: ExitStack) -> None:
-    """Each mapping is served as soon as its own instances are known."""
-    fronts = [held.enter_context(listening()) for _ in range(2)]
-    server = held.enter_context(listening())
-    for each in fronts:
-        each.setblocking(False)
-    services = ["mail", "web"]
-    places = [
-        lend(evolve(MAPPING, service=name), front)
-        for name, front in zip(services, fronts, strict=True)
-    ]
-    running.order(Setup(1, 2, tuple(places), False))
-    waiting = held.enter_context(connect(fronts[0].getsockname()))
+def test_no_answer(running: Running, held: ExitStack) -> None:
+    """Once it knows all there is it accepts, and closes whom it has nothing for."""
+    front, server = (held.enter_context(listening()) for _ in range(2))
+    front.setblocking(False)
+    running.order(Setup(1, 2, (lend(MAPPING, front),), False))
+    running.order(Complete())
+    with connect(front.getsockname()) as client:
+        assert client.recv(1) == b""
     running.order(put(instance("a", server.getsockname()[1])))
-    held.enter_context(connect(fronts[1].getsockname()))
-    held.enter_context(accept(server))
-    waiting.settimeout(0.2)
-    with pytest.raises(TimeoutError):
-        waiting.recv(1)
+    with connect(front.getsockname()), accept(server):
+        pass
+    assert running.reports()[0] == Report(0, (Count(),), 0, True)
+
+
+@pytest.mark.parametrize(
+    "late", [put(level=2), Complete(), Setup(1, 2, (), False), Stop()]
+)
+def test_after_the_end(running: Running, held: ExitStack, late: Order) -> None:
+    """Whatever the master still says once it was told to end does not count."""
+    front = held.enter_context(listening())
+    front.setblocking(False)
+    running.order(Setup(1, 2, (lend(MAPPING, front),), False))
+    running.order(Complete())
+    running.stream.is_slow = True
+    running.order(Stop())
+    said = running.running.call(running.stream.value)
+    running.order(late)
+    assert running.running.call(running.stream.value) == said
+    assert (running.stopped, running.worker.status) == ([], 0)
+    running.running.call(running.worker.frames.connectionLost)
+    assert (running.stopped, running.worker.status) == (["stop"], 0)
+
+
+@pytest.mark.parametrize("set_up", [True, False])
+def test_nonsense(
+    running: Running, capfd: pytest.CaptureFixture[str], *, set_up: bool
+) -> None:
+    """Orders that it cannot carry out are its end, for which it gives the reason."""
+    if set_up:
+        running.order(Setup(1, 2, (Place(MAPPING, None),), False))
+    with capturedLogs() as events:
+        running.running.call(running.worker.ordered, b"nonsense")
+    assert (running.stopped, running.worker.status) == (["stop"], 1)
+    assert "cannot do what it is told: UnpicklingError(" in capfd.readouterr().err
+    assert formatEvent(events[0]) == (
+        "a bug in lbconsul: a worker cannot do what it is told"
+    )
+    running.running._observer.found.clear()
 
 
 def test_no_share(running: Running) -> None:
     """A mapping of which it has no share it does not listen for, and reports."""
     running.order(Setup(1, 2, (Place(MAPPING, None),), False))
     running.order(put())
-    assert running.reports() == [Report(1, (Count(),), 0)]
+    running.order(Complete())
+    assert running.reports()[-1] == Report(1, (Count(),), 0, True)
 
 
 def test_reports(
@@ -184,9 +223,10 @@ def test_reports(
     front.setblocking(False)
     running.order(Setup(1, 2, (lend(MAPPING, front),), False))
     running.order(put(instance("a", server.getsockname()[1])))
+    running.order(Complete())
     held.enter_context(connect(front.getsockname()))
     held.enter_context(accept(server))
-    expected = Report(1, (Count(1, 1),), 1)
+    expected = Report(1, (Count(1, 1),), 1, True)
     eventually(lambda: expected in running.reports(), "it is reported")
     with pytest.raises(AssertionError):
         eventually(lambda: running.reports().count(expected) > 1, "once more", 0.3)
@@ -206,6 +246,7 @@ def test_master_gone(running: Running, held: ExitStack) -> None:
     front.setblocking(False)
     running.order(Setup(1, 2, (lend(MAPPING, front),), False))
     running.order(put(instance("a", server.getsockname()[1])))
+    running.order(Complete())
     client = held.enter_context(connect(front.getsockname()))
     held.enter_context(accept(server))
     running.running.call(running.worker.frames.connectionLost)

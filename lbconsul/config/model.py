@@ -1,6 +1,10 @@
 """The configuration of one gateway, as frozen values."""
 
+from typing import Any
+
 from attrs import field, frozen
+
+from lbconsul.errors import ConfigError
 
 #: The addresses that mean every address of their family.
 ANY_HOST = frozenset({"0.0.0.0", "::"})
@@ -123,6 +127,14 @@ class ConsulConfig:
     namespace: str = ""
 
 
+def _count_of_workers(config: object, attribute: object, count: Any) -> None:
+    if type(count) is not int or not 0 <= count <= MOST_WORKERS:
+        raise ConfigError(
+            f"workers: {count!r} is no number of processes: 0 is one for each core, 1"
+            f" is no others beside this one, {MOST_WORKERS} is the most"
+        )
+
+
 @frozen
 class Config:
     """Everything one gateway is told."""
@@ -132,4 +144,4 @@ class Config:
     connection_log: bool = True
     dev: bool = False
     #: Processes that serve; 0: one for each core that we may use.
-    workers: int = 1
+    workers: int = field(default=1, validator=_count_of_workers)

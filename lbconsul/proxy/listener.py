@@ -28,6 +28,10 @@ STARVED_PAUSE = 0.5
 #: wake up.  Whoever is still in the queue then is taken.
 GIVE_WAY = 0.001
 
+#: For how long after that it is our turn, in seconds: a busy reactor may not come
+#: round to the queue at once, and whoever comes later is another client.
+OUR_TURN = 0.02
+
 #: Errors of one connection that was in the queue: the next one is fine.
 _ITS_OWN = frozenset(
     {errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.EINTR, errno.ECONNRESET}
@@ -53,7 +57,7 @@ class Listener(Service):
     """Accepts clients for a factory, no more than its mapping allows at a time.
 
     `at_once` is how many it accepts in one turn of the reactor.  Where others
-    accept from the same queue, `gives_way` says whether they should go first.
+    accept from the same queue, `gives_way` may say that they should go first.
     """
 
     _log = Logger()
@@ -64,14 +68,15 @@ class Listener(Service):
         lambda self: OwnSocket(self._factory.mapping), takes_self=True
     )
     _at_once: int = ACCEPT_BOUND
-    _gives_way: Callable[[], bool] = lambda: False
-    #: Whether it has just let the others go first.
-    _gave_way: bool = False
+    _gives_way: Callable[[], bool] | None = None
     _sock: socket.socket | None = None
     _reading: bool = False
-    #: The call that ends the pause, while there is no descriptor, or others first.
-    _starved: Any = None
+    #: The call that looks again whether there is something to serve clients with.
+    _look_again: Any = None
     _starvation_told: bool = False
+    #: The call that ends the others' turn, and until when then ours is.
+    _others_turn: Any = None
+    _our_turn: float = 0.0
 
     @property
     def address(self) -> object:
@@ -98,7 +103,8 @@ class Listener(Service):
     def stopService(self) -> None:
         super().stopService()
         self._pause()
-        self._feed()
+        self._end_shortage()
+        self._end_others_turn()
         self.close()
 
     def close(self) -> None:
@@ -110,7 +116,7 @@ class Listener(Service):
     def connection_ended(self) -> None:
         """There may be room for another one: called at each connection's end."""
         if not self._reading and self.running:
-            self._feed()
+            self._end_shortage()
             self._resume()
 
     def starved(self) -> None:
@@ -123,7 +129,7 @@ class Listener(Service):
                 mapping=str(self._factory.mapping),
                 open=self._factory.open,
             )
-        self._wait(STARVED_PAUSE)
+        self._wait()
 
     def fileno(self) -> int:
         """Called by the reactor."""
@@ -144,9 +150,7 @@ class Listener(Service):
         """Accept what is in the queue.  Called by the reactor."""
         sock = self._sock
         assert sock is not None
-        self._gave_way = not self._gave_way and self._gives_way()
-        if self._gave_way:
-            self._wait(GIVE_WAY)
+        if self._gives_way is not None and self._are_others_first():
             return
         for _ in range(self._at_once):
             if self._is_full():
@@ -180,7 +184,8 @@ class Listener(Service):
         return bool(limit) and self._factory.open >= limit
 
     def _resume(self) -> None:
-        if self._sock is not None and not self._is_full():
+        waits = self._look_again is not None or self._others_turn is not None
+        if self._sock is not None and not waits and not self._is_full():
             self._reading = True
             self._reactor.addReader(self)
 
@@ -196,18 +201,40 @@ class Listener(Service):
         else:
             mapping = str(self._factory.mapping)
             self._log.failure("{mapping}: accept failed", mapping=mapping)
-            self._wait(STARVED_PAUSE)
+            self._wait()
 
-    def _wait(self, seconds: float) -> None:
+    def _wait(self) -> None:
+        """Accept nobody for a while, unless a connection ends before."""
         self._pause()
-        if self._starved is None and self.running:
-            self._starved = self._clock.callLater(seconds, self._fed)
+        if self._look_again is None and self.running:
+            self._look_again = self._clock.callLater(STARVED_PAUSE, self._waited)
 
-    def _fed(self) -> None:
-        self._starved = None
+    def _waited(self) -> None:
+        self._look_again = None
         self._resume()
 
-    def _feed(self) -> None:
-        if self._starved is not None:
-            self._starved.cancel()
-            self._starved = None
+    def _end_shortage(self) -> None:
+        if self._look_again is not None:
+            self._look_again.cancel()
+            self._look_again = None
+
+    def _are_others_first(self) -> bool:
+        """Let the others go first, where they should; after them it is our turn."""
+        assert self._gives_way is not None
+        is_ours = self._clock.seconds() < self._our_turn
+        self._our_turn = 0.0
+        if is_ours or not self._gives_way():
+            return False
+        self._pause()
+        self._others_turn = self._clock.callLater(GIVE_WAY, self._gave_way)
+        return True
+
+    def _gave_way(self) -> None:
+        self._others_turn = None
+        self._our_turn = self._clock.seconds() + OUR_TURN
+        self._resume()
+
+    def _end_others_turn(self) -> None:
+        if self._others_turn is not None:
+            self._others_turn.cancel()
+            self._others_turn = None

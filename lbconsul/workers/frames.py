@@ -5,6 +5,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
 from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -24,6 +25,7 @@ class Frames(Int32StringReceiver):
     read, some 64 KiB, and when that is over.
     """
 
+    _log = Logger()
     MAX_LENGTH = MAX_FRAME
     transport: Any
 
@@ -45,8 +47,21 @@ class Frames(Int32StringReceiver):
     def stringReceived(self, string: bytes) -> None:
         self._received(string)
 
+    def lengthLimitExceeded(self, length: int) -> None:
+        self._log.error("no frame is {length} bytes long: this is none", length=length)
+        self.transport.loseConnection()
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._lost()
+
+    def finish(self) -> None:
+        """Say no more, once all that was written is on its way; go on hearing.
+
+        Were the stream closed while the other end still speaks, that would take
+        it for broken, and might not read our last words.
+        """
+        self.transport.unregisterProducer()
+        self.transport.loseWriteConnection()
 
     def close(self) -> None:
         """End the stream, once all that was written is read."""

@@ -1,8 +1,6 @@
 """The master's side: keep so many workers, and let them know what we know."""
 
-import os
 import socket
-import sys
 from typing import Any, Protocol
 
 from attrs import Factory, define, evolve, field
@@ -14,20 +12,19 @@ from twisted.logger import Logger
 from lbconsul.balance.registry import Change
 from lbconsul.balance.selection import Question
 from lbconsul.config.model import Mapping
+from lbconsul.errors import CannotListen
 from lbconsul.workers.backoff import Backoff
-from lbconsul.workers.catalog import Catalog
+from lbconsul.workers.ledger import Ledger
 from lbconsul.workers.member import Member
 from lbconsul.workers.messages import Place, Setup
+from lbconsul.workers.repeat import repeat
 from lbconsul.workers.slots import Slots
-from lbconsul.workers.spawn import FIRST_SOCKET, environment
+from lbconsul.workers.spawn import FIRST_SOCKET, Program, worker_program
 from lbconsul.workers.table import SLOTS, Table
-from lbconsul.workers.tally import SharedTally
+from lbconsul.workers.tally import RECOUNT_EVERY, SharedTally
 
 #: How long workers may take to end in order before they are killed, in seconds.
 PATIENCE = 10.0
-
-#: How often everything is counted anew, if anything has changed, in seconds.
-RECOUNT = 5.0
 
 
 class Socket(Protocol):
@@ -49,7 +46,11 @@ def share(limit: int, workers: int, number: int) -> int:
 
 @define(eq=False, repr=False)
 class Workers(Service):
-    """So many workers, each of which serves all mappings."""
+    """So many workers, each of which serves all mappings.
+
+    To make one is an OSError if the machine has no room for their table, and
+    NoWorkers if there is no telling how to start them.
+    """
 
     _log = Logger()
     _reactor: Any
@@ -57,8 +58,8 @@ class Workers(Service):
     _connection_log: bool
     tally: SharedTally = field(init=False)
     _table: Table = field(init=False)
-    _catalog: Catalog = field(init=False)
-    _environment: dict[str, str] = Factory(lambda: environment(os.environ, sys.path))
+    _ledger: Ledger = field(init=False)
+    _program: Program = Factory(worker_program)
     _sockets: list[Socket] = Factory(list)
     _members: dict[int, Member] = Factory(dict)
     _backoff: Backoff = Factory(Backoff)
@@ -71,14 +72,12 @@ class Workers(Service):
     leases: int = 0
     _stopped: Deferred[None] | None = None
     _is_full: bool = False
-    _recounting: LoopingCall = field(init=False)
+    _recounting: LoopingCall | None = None
 
     def __attrs_post_init__(self) -> None:
         self._table = Table.create(1 + self.count)
-        self._catalog = Catalog(Slots(SLOTS))
-        self.tally = SharedTally(self._table, 0, self._catalog.slots.take)
-        self._recounting = LoopingCall(self._recount)
-        self._recounting.clock = self._reactor
+        self._ledger = Ledger(Slots(SLOTS))
+        self.tally = SharedTally(self._table, 0, self._ledger.slots.take)
 
     @property
     def mappings(self) -> list[Mapping]:
@@ -91,12 +90,12 @@ class Workers(Service):
 
     def changed(self, question: Question, change: Change) -> None:
         """An answer changed so: let the workers know."""
-        delta = self._catalog.change(question, change)
+        delta = self._ledger.change(question, change)
         if delta is None:
             return
         for member in self._members.values():
             member.changed(delta)
-        find = self._catalog.slots.find
+        find = self._ledger.slots.find
         if not self._is_full and any(find(each.identity) is None for each in delta.put):
             self._is_full = True
             self._log.warn(
@@ -124,22 +123,24 @@ class Workers(Service):
         self.bind()
         for number in range(1, self.count + 1):
             self._start(number)
-        self._recounting.start(RECOUNT, now=False)
+        self._recounting = repeat(self._reactor, RECOUNT_EVERY, self._recount)
 
     async def _stop(self) -> None:
-        self._recounting.stop()
+        if self._recounting is not None:  # else the start went wrong
+            self._recounting.stop()
+            self._recounting = None
         for call in self._waiting.values():
             call.cancel()
         self._waiting.clear()
         for member in self._members.values():
             member.stop()
+        self.close()  # each worker has its own copies
         if self._members:
             self._stopped = Deferred()
             late = self._reactor.callLater(PATIENCE, self._kill)
             await self._stopped
             if late.active():
                 late.cancel()
-        self.close()
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
@@ -156,17 +157,17 @@ class Workers(Service):
 
     def _start(self, number: int) -> None:
         self._waiting.pop(number, None)
-        member = Member(self._reactor, number, self._catalog, self._ended)
-        setup, sockets = self._setup(number)
+        member = Member(self._reactor, number, self._ledger, self._ended)
         try:
-            member.start(self._environment, setup, self._table.descriptor, sockets)
-        except OSError as error:
+            setup, sockets = self._setup(number)
+            member.start(self._program, setup, self._table.descriptor, sockets)
+        except (OSError, CannotListen) as error:
             wait = self._start_later(number, 0.0)
             self._log.warn(
                 "worker {worker} could not be started: {error}; once more in"
                 " {wait:.1f} s",
                 worker=number,
-                error=error.strerror or error,
+                error=getattr(error, "strerror", None) or error,
                 wait=wait,
             )
         else:
@@ -190,7 +191,7 @@ class Workers(Service):
         """A worker's process is gone."""
         number, report = member.number, member.report
         del self._members[number]
-        self._table.clear(number)
+        self._table.clear(number, self._ledger.slots.end)
         self.accepted += sum(each.accepted for each in report.counts)
         if not self.running:
             self.closed += sum(each.open for each in report.counts)
@@ -218,4 +219,4 @@ class Workers(Service):
         """What is only needed now and then."""
         self.tally.recount()
         known = min((each.report.level for each in self._members.values()), default=0)
-        self._catalog.slots.reclaim(known, lambda slot: not self._table.total(slot))
+        self._ledger.slots.reclaim(known, lambda slot: not self._table.total(slot))

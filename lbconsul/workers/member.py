@@ -3,7 +3,7 @@
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from attrs import Factory, define, field
@@ -15,8 +15,8 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger, globalLogPublisher
 from twisted.python.failure import Failure
 
-from lbconsul.workers.catalog import Catalog, Delta
 from lbconsul.workers.frames import Frames
+from lbconsul.workers.ledger import Delta, Ledger
 from lbconsul.workers.logs import read_event
 from lbconsul.workers.messages import (
     LOG,
@@ -28,11 +28,15 @@ from lbconsul.workers.messages import (
     write_order,
 )
 from lbconsul.workers.outbox import Outbox
-from lbconsul.workers.spawn import spawn
+from lbconsul.workers.printed import Printed
+from lbconsul.workers.spawn import Program, spawn
 
 #: How often to look whether a worker whose stream has ended is gone, in seconds.
 #: Not every program lets Twisted hear of it by itself (SIGCHLD).
 _LOOK = 0.05
+
+#: How long one may take to end that ended its stream by itself, in seconds.
+GRACE = 1.0
 
 
 @define(eq=False)
@@ -42,7 +46,7 @@ class Member(ProcessProtocol):
     _log = Logger()
     _reactor: Any
     number: int
-    _catalog: Catalog
+    _ledger: Ledger
     _ended: Callable[["Member", str], None]
     #: What it said last.
     report: Report = Factory(Report)
@@ -52,37 +56,38 @@ class Member(ProcessProtocol):
     _process: IProcessTransport | None = None
     _frames: Frames = field(init=False)
     _outbox: Outbox = field(init=False)
+    _printed: Printed = field(init=False)
     _stopping: bool = False
     _is_cut_off: bool = False
-    #: How it ended.
-    _how: str = ""
+    #: How its process ended, if it has.
+    _how: str | None = None
 
     def __attrs_post_init__(self) -> None:
-        self._outbox = Outbox(self._catalog, self._write)
+        self._outbox = Outbox(self._ledger, self._write)
+        self._printed = Printed(self._tell)
         self._frames = Frames(
             self._heard, self._lost, self._outbox.pause, self._outbox.resume
         )
 
     def start(
-        self,
-        environ: dict[str, str],
-        setup: Setup,
-        table: int,
-        sockets: Sequence[int],
+        self, program: Program, setup: Setup, table: int, sockets: Sequence[int]
     ) -> None:
         """Start it, and tell it what it has to know.
 
         :raises OSError: the machine has no room for it.
         """
         self.started = self._reactor.seconds()
-        self._process, stream = spawn(self._reactor, self, environ, table, sockets)
+        with ExitStack() as held:
+            ours, theirs = map(held.enter_context, socket.socketpair())
+            self._adopt(ours)
+            try:
+                self._process = spawn(
+                    self._reactor, self, program, theirs.fileno(), table, sockets
+                )
+            except OSError:
+                self._frames.close()
+                raise
         self.pid = self._process.pid
-        with stream:
-            factory = ProtocolFactory.forProtocol(lambda: self._frames)
-            factory.noisy = False
-            self._reactor.adoptStreamConnection(
-                stream.fileno(), socket.AF_UNIX, factory
-            )
         self._write(write_order(setup))
         self._outbox.begin()
 
@@ -91,8 +96,9 @@ class Member(ProcessProtocol):
         self._outbox.changed(delta)
 
     def stop(self) -> None:
-        """Ask it to end in order."""
+        """Ask it to end in order, and nothing else from now on."""
         self._stopping = True
+        self._outbox.close()
         self._write(write_order(Stop()))
 
     def kill(self) -> None:
@@ -101,14 +107,33 @@ class Member(ProcessProtocol):
             with suppress(ProcessExitedAlready):
                 self._process.signalProcess(signal.SIGKILL)
 
-    def processExited(self, reason: Failure) -> None:
-        """Called by the reactor: it is gone, and writes nowhere any more."""
+    def errReceived(self, data: bytes) -> None:
+        """Called by the reactor: it prints this."""
+        self._printed.more(data, self._reactor.seconds())
+
+    def processEnded(self, reason: Failure) -> None:
+        """Called by the reactor: it is gone, and all that it printed is read."""
+        self._printed.end()
         self._how = _how(reason)
         if self._is_cut_off:
             self._ended(self, self._how)
 
+    def _adopt(self, stream: socket.socket) -> None:
+        stream.setblocking(False)
+        factory = ProtocolFactory.forProtocol(lambda: self._frames)
+        factory.noisy = False
+        self._reactor.adoptStreamConnection(stream.fileno(), socket.AF_UNIX, factory)
+
     def _write(self, data: bytes) -> None:
         self._frames.sendString(data)
+
+    def _tell(self, line: str) -> None:
+        self._log.warn(
+            "worker {worker} (process {pid}): {line}",
+            worker=self.number,
+            pid=self.pid,
+            line=line,
+        )
 
     def _heard(self, data: bytes) -> None:
         kind, said = data[:1], data[1:]
@@ -119,12 +144,12 @@ class Member(ProcessProtocol):
                 self._reported(read_report(said))
             else:
                 raise ValueError(f"neither log nor report: {kind!r}")
-        except ValueError:
+        except Exception:  # whatever reading nonsense may come to
             self._log.failure("worker {worker} talks nonsense", worker=self.number)
             self.kill()
 
     def _reported(self, report: Report) -> None:
-        if report.level and not self.report.level:
+        if report.serves and not self.report.serves:
             self._log.info(
                 "worker {worker} (process {pid}) serves",
                 worker=self.number,
@@ -135,17 +160,19 @@ class Member(ProcessProtocol):
     def _lost(self) -> None:
         """The stream has ended, so that it is of no use any more."""
         self._is_cut_off = True
-        if not self._stopping:
-            self.kill()
-        if self._how:  # and all that it said before is read
+        if self._process is None:  # it could not be started
+            return
+        if self._how is None:
+            self._look(self._reactor.seconds())
+        else:  # and all that it said before is read
             self._ended(self, self._how)
-        else:
-            self._look()
 
-    def _look(self) -> None:
-        if not self._how:
+    def _look(self, since: float) -> None:
+        if self._how is None:
             reapAllProcesses()
-            self._reactor.callLater(_LOOK, self._look)
+            if not self._stopping and self._reactor.seconds() - since >= GRACE:
+                self.kill()
+            self._reactor.callLater(_LOOK, self._look, since)
 
 
 def _how(reason: Failure) -> str:

@@ -62,11 +62,16 @@ class Part:
 
 
 @frozen
+class Complete:
+    """That was all that the master knows: accept, be every question answered or not."""
+
+
+@frozen
 class Stop:
     """Accept nobody any more, close what is open, report, and end."""
 
 
-Order = Setup | Part | Stop
+Order = Setup | Part | Complete | Stop
 
 
 @frozen
@@ -87,6 +92,8 @@ class Report:
     counts: tuple[Count, ...] = ()
     #: Leases that are not ended.
     leases: int = 0
+    #: Whether it accepts clients.
+    serves: bool = False
 
 
 def write_order(order: Order) -> bytes:
@@ -112,7 +119,17 @@ def read_report(data: bytes) -> Report:
     """
     said: Any = json.loads(data)
     try:
-        counts = tuple(Count(each["accepted"], each["open"]) for each in said["counts"])
-        return Report(said["level"], counts, said["leases"])
+        counts = tuple(
+            Count(_number(each["accepted"]), _number(each["open"]))
+            for each in said["counts"]
+        )
+        level, leases = _number(said["level"]), _number(said["leases"])
+        return Report(level, counts, leases, said["serves"] is True)
     except (KeyError, TypeError) as error:
         raise ValueError(f"no report: {error!r}") from None
+
+
+def _number(said: Any) -> int:
+    if type(said) is not int or said < 0:
+        raise TypeError(f"{said!r} counts nothing")
+    return said

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from attrs import Factory, define
 
 from lbconsul.balance.selection import Question
-from lbconsul.workers.catalog import Catalog, Delta
-from lbconsul.workers.messages import Part, write_order
+from lbconsul.workers.ledger import Delta, Ledger
+from lbconsul.workers.messages import Complete, Part, write_order
 
 
 @define(eq=False)
@@ -18,26 +18,30 @@ class Outbox:
     are then, once it reads again.
     """
 
-    _catalog: Catalog
+    _ledger: Ledger
     _write: Callable[[bytes], None]
     #: The version that the worker knows once it has all that was sent.
     _level: int = 0
     _dirty: dict[Question, None] = Factory(dict)
     _parts: Iterator[Part] | None = None
     _paused: bool = False
+    #: Whether the worker waits to hear that it knows all there is.
+    _owes_complete: bool = False
+    _is_closed: bool = False
 
     def begin(self) -> None:
-        """Send all that is known."""
-        self._dirty.update(dict.fromkeys(self._catalog.questions()))
+        """Send all that is known, and that this is all."""
+        self._owes_complete = True
+        self._dirty.update(dict.fromkeys(self._ledger.questions()))
         self._send()
 
     def changed(self, delta: Delta) -> None:
-        """Send a change, which is the catalog's latest."""
+        """Send a change, which is the ledger's latest."""
         if self._paused or self._parts or self._dirty:
             self._dirty[delta.question] = None
         else:
-            self._level = self._catalog.version
-            self._parts = self._catalog.parts(delta, self._level)
+            self._level = self._ledger.version
+            self._parts = self._ledger.parts(delta, self._level)
             self._send()
 
     def pause(self) -> None:
@@ -49,9 +53,16 @@ class Outbox:
         self._paused = False
         self._send()
 
+    def close(self) -> None:
+        """Send nothing any more, whatever changes or is on its way."""
+        self._is_closed = True
+
     def _send(self) -> None:
-        while not self._paused:
+        while not (self._paused or self._is_closed):
             if self._parts is None and not self._turn_to_dirty():
+                if self._owes_complete:
+                    self._owes_complete = False
+                    self._write(write_order(Complete()))
                 return
             assert self._parts is not None
             part = next(self._parts, None)
@@ -67,7 +78,7 @@ class Outbox:
         question = next(iter(self._dirty))
         del self._dirty[question]
         if not self._dirty:  # others would be older than what we say they are
-            self._level = self._catalog.version
-        delta = self._catalog.whole(question)
-        self._parts = self._catalog.parts(delta, self._level)
+            self._level = self._ledger.version
+        delta = self._ledger.whole(question)
+        self._parts = self._ledger.parts(delta, self._level)
         return True

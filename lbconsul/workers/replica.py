@@ -1,5 +1,7 @@
 """A replica: what a worker knows of the catalog, as its master tells it."""
 
+from collections.abc import Callable
+
 from attrs import Factory, define
 
 from lbconsul.balance.instance import Identity, Instance
@@ -17,8 +19,9 @@ class KnownSlots:
     def find(self, identity: Identity) -> int | None:
         """Its slot, if it has one and we know it."""
         for slots in self._slots.values():
-            if identity in slots:
-                return slots[identity]
+            slot = slots.get(identity)
+            if slot is not None:
+                return slot
         return None
 
     def replace(self, question: Question, slots: dict[Identity, int | None]) -> None:
@@ -40,6 +43,9 @@ class Replica:
 
     _registry: Registry
     _slots: KnownSlots
+    #: Lets the tally know where an identity is counted, which may be news though
+    #: the instance is not.
+    _counted: Callable[[Identity], object]
     #: The version of the catalog that the registry knows.
     level: int = 0
     #: The parts so far of a change that is not whole yet.
@@ -57,6 +63,9 @@ class Replica:
             for each in parts:
                 self._slots.amend(each)
                 self._registry.amend(each.question, *_told(each))
+        for each in parts:
+            for instance, _ in each.put:
+                self._counted(instance.identity)
         self.level = part.level
         return True
 

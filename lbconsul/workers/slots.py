@@ -19,6 +19,11 @@ class Slots:
     _free: list[int] = Factory(list)
     _next: int = 0
 
+    @property
+    def end(self) -> int:
+        """All that were ever taken are below it."""
+        return self._next
+
     def take(self, identity: Identity) -> int | None:
         """The slot of `identity`, which stays so until it left; None if all are taken.
 

@@ -2,66 +2,99 @@
 
 import os
 import re
-import socket
 import sys
 from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as AbstractMapping
-from contextlib import ExitStack
 from typing import Any
 
+from attrs import frozen
 from twisted.internet.interfaces import IProcessProtocol, IProcessTransport
+
+from lbconsul.errors import NoWorkers
+from lbconsul.workers.code import PACKAGE, code_digest
 
 #: Where a worker finds the stream to its master, the table, and then the
 #: listening sockets.
 CONTROL, TABLE, FIRST_SOCKET = 3, 4, 5
 
 #: The module that a worker runs.
-MODULE = "lbconsul.worker"
+MODULE = "lbconsul.worker_main"
 
-#: Variables that a worker has no use for and that others must not read there:
-#: Consul's, whatever is named like a secret, and what systemd tells its child.
-_WITHHELD = re.compile(
-    r"CONSUL|TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|_KEY$|_AUTH$"
-    r"|^LISTEN_(PID|FDS|FDNAMES)$|^NOTIFY_SOCKET$|^WATCHDOG_",
-    re.IGNORECASE,
+#: The variables that a worker may have: none that can hold a secret.
+_PASSED_ON = re.compile(
+    r"PATH|HOME|LANG|LC_\w+|TZ|TMPDIR|PYTHON\w*|LD_LIBRARY_PATH|VIRTUAL_ENV"
+    r"|COVERAGE\w*|COV_\w+"
 )
 
 
+@frozen
+class Program:
+    """What every worker of a gateway is started as."""
+
+    command: tuple[str, ...]
+    environ: dict[str, str]
+
+
+def worker_program() -> Program:
+    """The same Python with the same modules that run here.
+
+    :raises NoWorkers: there is no telling which.
+    """
+    if not sys.executable:
+        raise NoWorkers(
+            "workers cannot be started: Python does not know where it lies itself"
+            " (sys.executable is empty)"
+        )
+    # -P: what lies in the working directory is none of its modules.
+    command = (sys.executable, "-P", "-m", MODULE, code_digest())
+    return Program(command, environment(os.environ, sys.path))
+
+
 def environment(
-    environ: AbstractMapping[str, str], path: Iterable[str]
+    environ: AbstractMapping[str, str],
+    path: Iterable[str],
+    home: str = str(PACKAGE.parent),
 ) -> dict[str, str]:
-    """A worker's: without secrets, and with the module `path` that we have."""
-    kept = {key: text for key, text in environ.items() if not _WITHHELD.search(key)}
-    places = [os.path.abspath(each) for each in path]
+    """A worker's: without secrets, and with the module `path` that we have.
+
+    The working directory, which an empty word in it stands for, is part of it
+    only if it is `home`, where our own package is.
+    """
+    kept = {key: text for key, text in environ.items() if _PASSED_ON.fullmatch(key)}
+    words = [each for each in path if each or _is_here(home)]
+    places = [os.path.abspath(each) for each in words]
     return {**kept, "PYTHONPATH": os.pathsep.join(dict.fromkeys(places))}
+
+
+def _is_here(folder: str) -> bool:
+    return os.path.realpath(folder) == os.path.realpath(os.curdir)
 
 
 def spawn(
     reactor: Any,
     protocol: IProcessProtocol,
-    environ: AbstractMapping[str, str],
+    program: Program,
+    stream: int,
     table: int,
     sockets: Sequence[int],
-) -> tuple[IProcessTransport, socket.socket]:
-    """Start a worker; its process, and our end of the stream to it.
+) -> IProcessTransport:
+    """Start a worker.
 
-    It inherits the descriptors of the table and of the sockets, and nothing
-    else that is open, but for where we print to.
+    It inherits these descriptors, of which `stream` is its end of the stream,
+    and nothing else that is open.  What it prints as an error we read.
 
     :raises OSError: the machine has no room for it.
     """
-    # -P: what lies in the working directory is none of its modules.
-    command = [sys.executable, "-P", "-m", MODULE]
-    with ExitStack() as held:
-        ours, theirs = map(held.enter_context, socket.socketpair())
-        null = held.enter_context(open(os.devnull))
-        ours.setblocking(False)
-        given = [null.fileno(), 1, 2, theirs.fileno(), table, *sockets]
-        process = reactor.spawnProcess(
+    null = os.open(os.devnull, os.O_RDWR)
+    try:
+        given = [null, null, "r", stream, table, *sockets]
+        process: IProcessTransport = reactor.spawnProcess(
             protocol,
-            command[0],
-            command,
-            env=dict(environ),
+            program.command[0],
+            program.command,
+            env=program.environ,
             childFDs=dict(enumerate(given)),
         )
-        return process, ours.dup()
+    finally:
+        os.close(null)
+    return process

@@ -6,6 +6,7 @@ nowhere but in its own row, so that nobody needs a lock; the master clears the
 row of one that died, and tells so by the generation.
 """
 
+import fcntl
 import os
 import tempfile
 from mmap import mmap
@@ -20,8 +21,8 @@ SLOTS = 65536
 #: So many changes a reader may be behind before it has to count everything anew.
 RING = 4096
 
-#: Room for the generation and the journals' numbers, 8 bytes each, and for the
-#: sums of the rows, 4 bytes each.
+#: Room for the generation and the journals' numbers, 8 bytes each, for the sums
+#: of the rows, 4 bytes each, and for who serves, 1 byte each.
 _HEAD = 4096
 
 _ROW = 4 * (SLOTS + RING)
@@ -36,13 +37,15 @@ class Table:
 
     Each value is stored and loaded whole: it is aligned, and no longer than a
     machine word.  `heads` are the generation and then each row's number; `sums`
-    are what each row counts in all, slot or none.
+    are what each row counts in all, slot or none; `serving` is 1 for each row
+    whose process accepts clients.
     """
 
     descriptor: int
     rows: int
     heads: memoryview = field(init=False)
     sums: memoryview = field(init=False)
+    serving: memoryview = field(init=False)
     cells: list[memoryview] = field(init=False)
     rings: list[memoryview] = field(init=False)
     _memory: mmap = field(init=False)
@@ -52,16 +55,16 @@ class Table:
     def create(cls, rows: int) -> Self:
         """A new one, all zeros."""
         assert 1 <= rows <= MOST_ROWS
-        descriptor = _unnamed_file()
-        os.ftruncate(descriptor, _HEAD + rows * _ROW)
-        return cls(descriptor, rows)
+        return cls(_unnamed_file(_HEAD + rows * _ROW), rows)
 
     def __attrs_post_init__(self) -> None:
         self._memory = mmap(self.descriptor, _HEAD + self.rows * _ROW)
         self._heads_end = 8 * (1 + self.rows)
         view = memoryview(self._memory)
         self.heads = view[: self._heads_end].cast("Q")
-        self.sums = view[self._heads_end :][: 4 * self.rows].cast("I")
+        sums_end = self._heads_end + 4 * self.rows
+        self.sums = view[self._heads_end : sums_end].cast("I")
+        self.serving = view[sums_end : sums_end + self.rows].cast("B")
         starts = [_HEAD + row * _ROW for row in range(self.rows)]
         ring = 4 * SLOTS
         self.cells = [view[each : each + ring].cast("I") for each in starts]
@@ -82,23 +85,33 @@ class Table:
             sums = list(map(int.__add__, sums, cells[:end].tolist()))
         return sums
 
-    def clear(self, row: int) -> None:
-        """Nothing is open any more that the late writer of this row counted."""
+    def clear(self, row: int, end: int = SLOTS) -> None:
+        """Nothing is open any more that the late writer of this row counted.
+
+        It knew of no slots but those below `end`.
+        """
         start = _HEAD + row * _ROW
-        self._memory[start : start + 4 * SLOTS] = bytes(4 * SLOTS)
-        self.sums[row] = 0
+        self._memory[start : start + 4 * end] = bytes(4 * end)
+        self.sums[row] = self.serving[row] = 0
         self.heads[0] += 1
 
     def close(self) -> None:
         """Give the memory back, as far as this process is concerned."""
-        for view in (self.heads, self.sums, *self.cells, *self.rings):
+        heads = (self.heads, self.sums, self.serving)
+        for view in (*heads, *self.cells, *self.rings):
             view.release()
         self._memory.close()
         os.close(self.descriptor)
 
 
-def _unnamed_file() -> int:
+def _unnamed_file(size: int) -> int:
     if hasattr(os, "memfd_create"):
-        return os.memfd_create("lbconsul")
+        descriptor = os.memfd_create("lbconsul", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(descriptor, size)
+        # Were it cut short, whoever looks at it next would die of SIGBUS.
+        seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+        return descriptor
     with tempfile.TemporaryFile() as file:  # no Linux
+        os.ftruncate(file.fileno(), size)
         return os.dup(file.fileno())

@@ -9,6 +9,9 @@ from lbconsul.balance.instance import Identity
 from lbconsul.balance.upstream import Load
 from lbconsul.workers.table import RING, Table
 
+#: How often everything is to be counted anew, if anything has changed, in seconds.
+RECOUNT_EVERY = 5.0
+
 #: A worker is ahead if it has so many connections more than the mean, and an
 #: eighth of the mean.
 AHEAD = 2
@@ -38,14 +41,6 @@ class SharedLoad(Load):
         """So many are open over all processes: tell every pool, if that is news."""
         if total != self.open:
             Load.add(self, total - self.open)
-
-    def move(self, slot: int | None) -> None:
-        """Count there from now on."""
-        if self.mine:
-            for place, count in ((self.slot, 0), (slot, self.mine)):
-                if place is not None:
-                    self._publish(place, count)
-        self.slot = slot
 
 
 @define(eq=False)
@@ -77,13 +72,13 @@ class SharedTally:
         slot = self._slot_of(identity)
         load = self._loads.get(identity)
         if load is None:
-            load = SharedLoad(count=self._count, publish=self._publish, slot=slot)
+            load = SharedLoad(count=self._count, publish=self._publish)
             self._loads[identity] = load
-        elif load.slot != slot:
-            load.move(slot)
-        if slot is not None:
-            self._by_slot[slot] = load
-            load.recounted(self._table.total(slot))
+        if load.slot != slot:
+            self._vacate(load)
+            if slot is not None:
+                self._occupy(slot, load)
+        load.recounted(load.mine if slot is None else self._table.total(slot))
         return load
 
     def catch_up(self) -> None:
@@ -93,10 +88,17 @@ class SharedTally:
     def open_connections(self) -> int:
         return self._open
 
+    def serve(self) -> None:
+        """Be one of those that accept clients."""
+        self._table.serving[self._row] = 1
+
     def is_ahead(self) -> bool:
-        """Whether this worker has notably more connections than the others have."""
-        workers = self._table.sums[1:].tolist()
-        mean = sum(workers) / len(workers)
+        """Whether this worker has notably more connections than those that serve.
+
+        Over all mappings: they are not counted apart.
+        """
+        serving = sum(self._table.serving[1:].tolist())
+        mean = sum(self._table.sums[1:].tolist()) / max(1, serving)
         return self._open > mean + AHEAD + mean / 8
 
     def recount(self) -> None:
@@ -132,10 +134,31 @@ class SharedTally:
     def _recount(self) -> None:
         self._recounted = self._table.moved()
         self._seen[:] = self._recounted
-        known = dict(self._by_slot)
+        # A load may be gone any time; only items() holds out.
+        known = dict(self._by_slot.items())
         totals = self._table.totals(max(known, default=-1) + 1)
         for slot, load in known.items():
             load.recounted(totals[slot])
+
+    def _vacate(self, load: SharedLoad) -> None:
+        """Let it count in no slot."""
+        slot, load.slot = load.slot, None
+        if slot is not None:  # and it is still its own: who takes one says so
+            del self._by_slot[slot]
+            self._correct(slot, 0)
+
+    def _occupy(self, slot: int, load: SharedLoad) -> None:
+        """Let it count in a slot, and no other load of ours."""
+        before = self._by_slot.get(slot)
+        if before is not None:
+            before.slot = None
+        load.slot = slot
+        self._by_slot[slot] = load
+        self._correct(slot, load.mine)
+
+    def _correct(self, slot: int, count: int) -> None:
+        if self._table.cells[self._row][slot] != count:
+            self._publish(slot, count)
 
     def _count(self, connections: int) -> None:
         """Note in our row that we have so many more open, wherever."""

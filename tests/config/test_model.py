@@ -1,8 +1,11 @@
 """The configuration's values: how they show themselves, and what they hide."""
 
+from typing import Any
+
 import pytest
 
 from lbconsul.config.model import (
+    MOST_WORKERS,
     Config,
     ConsulAddress,
     ConsulConfig,
@@ -12,6 +15,7 @@ from lbconsul.config.model import (
     TCPListen,
     UnixListen,
 )
+from lbconsul.errors import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -60,6 +64,23 @@ def test_the_token_is_hidden() -> None:
     config = Config(ConsulConfig(token="s3cr3t"), (Mapping("web"),))
     assert "s3cr3t" not in repr(config)
     assert "s3cr3t" not in str(config)
+
+
+@pytest.mark.parametrize("count", [0, 1, MOST_WORKERS])
+def test_workers(count: int) -> None:
+    """So many processes there may be."""
+    assert Config(ConsulConfig(), (Mapping("web"),), workers=count).workers == count
+
+
+@pytest.mark.parametrize("count", [-1, 300, 2.0, "4", None, True])
+def test_no_number_of_workers(count: Any) -> None:
+    """Who puts a configuration together by hand is told what would be right."""
+    with pytest.raises(ConfigError) as raised:
+        Config(ConsulConfig(), (Mapping("web"),), workers=count)
+    assert str(raised.value) == (
+        f"workers: {count!r} is no number of processes: 0 is one for each core, 1 is no"
+        " others beside this one, 256 is the most"
+    )
 
 
 @pytest.mark.parametrize(

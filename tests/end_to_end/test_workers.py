@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ import pytest
 from tests.end_to_end.registrar import Registrar
 from tests.end_to_end.test_addresses import LIKE_SYSTEMD
 from tests.end_to_end.visits import name_in, visits
+from tests.support.binaries import REPOSITORY
 from tests.support.consul_agent import ConsulAgent
 from tests.support.gateway import Gateway, StartGateway, eventually
 from tests.support.load import Load, Visitor, connect
@@ -104,7 +106,7 @@ def test_killed_worker(
 ) -> None:
     """A worker that dies takes its own clients along, and nobody else's.
 
-    Another one is there within a second, and what it had counted is forgotten.
+    Another one is there soon, and what it had counted is forgotten.
     """
     (port,) = free_ports(1)
     registered(registrar, service, own_servers)
@@ -119,7 +121,8 @@ def test_killed_worker(
             killed = time.monotonic()
             started.wait_for(rf"worker 2 \(process {before[2]}\) died: signal 9; ")
             eventually(lambda: pids(started)[2] != before[2], "there is another one")
-            assert time.monotonic() - killed < 1.0
+            # 0.4 s, unless the machine has much else to do.
+            assert time.monotonic() - killed < 3.0
             time.sleep(1.5)
             outcome = load.stop()
         # Each client has one request under way at a time: at most those are lost.
@@ -219,25 +222,26 @@ def test_changes_reach_all(
             assert shares(visitors) == {servers[new].name: 40}
 
 
-def test_waits_for_the_catalog(
+def test_no_consul_at_the_start(
     consul_binary: str, servers: list[WebServer], gateway: StartGateway, service: str
 ) -> None:
-    """No worker accepts anybody before it knows of the instances: clients wait."""
+    """While there is no answer workers close clients at once, as one process does."""
     (port,) = free_ports(1)
     agent = ConsulAgent(consul_binary)
     try:
         place = f"127.0.0.1:{agent.port}"
         maps = f"--map={port}:{service}"
-        gateway("--consul", place, "--workers=2", maps, wait="listening")
+        started = gateway("--consul", place, "--workers=2", maps, wait="listening")
+        all_serve(started, 2)
         with crowd(port, 6) as visitors:
-            time.sleep(1.5)
-            assert all(each.has_connection() for each in visitors)
-            agent.start()
-            agent.wait_until_ready()
-            Registrar(agent).add(service, servers[0])
-            # Who was let in between Consul's answer and the registration is
-            # closed, as ever when there is no instance.
-            eventually(lambda: _answers(port), "it serves")
+            eventually(
+                lambda: not any(each.has_connection() for each in visitors),
+                "all are closed",
+            )
+        agent.start()
+        agent.wait_until_ready()
+        Registrar(agent).add(service, servers[0])
+        eventually(lambda: _answers(port), "it serves")
     finally:
         agent.close()
 
@@ -294,7 +298,8 @@ def test_no_secrets(
     for pid in workers.values():
         for name in ("environ", "cmdline"):
             assert token not in Path(f"/proc/{pid}/{name}").read_text(errors="replace")
-        assert Path(f"/proc/{pid}/cmdline").read_text().endswith("lbconsul.worker\0")
+        command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        assert command[1:4] == ["-P", "-m", "lbconsul.worker_main"]
         # To the master, where clients come from, the reactor's own two.
         assert has_open(pid)["socket"] <= 4
 
@@ -310,6 +315,36 @@ def test_dev(gateway: StartGateway) -> None:
         with connect(port) as sock:
             sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
             assert sock.recv(12).endswith(b" 200")
+
+
+def test_changed_code(gateway: StartGateway, tmp_path: Path) -> None:
+    """Where another version was installed meanwhile, no worker of that is started.
+
+    Those that run go on.
+    """
+    for each in ("lbconsul", "twisted"):
+        shutil.copytree(REPOSITORY / each, tmp_path / "code" / each)
+    consul, port = free_ports(2)
+    started = gateway(
+        "--dev",
+        f"--consul=127.0.0.1:{consul}",
+        "--workers=2",
+        f"--map={port}:web",
+        env={"PYTHONPATH": str(tmp_path / "code")},
+    )
+    before = all_serve(started, 2)
+    messages = tmp_path / "code" / "lbconsul" / "workers" / "messages.py"
+    messages.write_text(messages.read_text().replace("Setup", "Begin"))
+    kill(before[2])
+    started.wait_for(
+        r"worker 2 \(process \d+\): the code was changed since the gateway started:"
+        r" restart it$"
+    )
+    started.wait_for(r"worker 2 \(process \d+\) died: exit status 1; ")
+    assert pids(started) == before
+    with connect(port) as sock:
+        sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert sock.recv(12).endswith(b" 200")
 
 
 def test_unix_and_systemd_sockets(

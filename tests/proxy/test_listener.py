@@ -20,7 +20,13 @@ from lbconsul.config.model import Listen, Mapping, SystemdListen, TCPListen, Uni
 from lbconsul.errors import CannotListen
 from lbconsul.proxy import bind
 from lbconsul.proxy.bind import OwnSocket
-from lbconsul.proxy.listener import ACCEPT_BOUND, GIVE_WAY, STARVED_PAUSE, Listener
+from lbconsul.proxy.listener import (
+    ACCEPT_BOUND,
+    GIVE_WAY,
+    OUR_TURN,
+    STARVED_PAUSE,
+    Listener,
+)
 from tests.support import loopback
 from tests.support.recording_reactor import RecordingReactor
 
@@ -290,29 +296,6 @@ class PaceTests(ListenerTestCase):
         self.assertEqual(len(taker.taken), 2)
         listener.stopService()
 
-    def test_gives_way(self) -> None:
-        """It lets others go first that should, and takes who is still there then."""
-        taker = Taker(Mapping("web", LOOPBACK))
-        source, ahead = OwnSocket(taker.mapping), [True]
-        listener = Listener(
-            self.reactor, self.reactor, taker, source, 2, lambda: ahead[0]
-        )
-        self.addCleanup(self.close_taken, taker)
-        listener.startService()
-        self.connect(listener, 5)
-        self.reactor.settle()
-        self.assertEqual((len(taker.taken), self.reactor.reading()), (0, set()))
-        for taken in (2, 4):
-            self.reactor.advance(GIVE_WAY)
-            self.reactor.settle()
-            self.assertEqual(len(taker.taken), taken)
-        ahead[0] = False
-        self.reactor.advance(GIVE_WAY)
-        self.reactor.settle()
-        self.assertEqual(len(taker.taken), 5)
-        self.assertEqual(self.reactor.reading(), {listener.fileno()})
-        listener.stopService()
-
     def test_limit(self) -> None:
         """
         At the limit clients wait in the kernel's queue, in their order, and
@@ -374,6 +357,111 @@ class PaceTests(ListenerTestCase):
         self.connect(listener)
         self.reactor.settle()
         self.assertEqual(len(taker.taken), 1)
+
+
+class GivesWayTests(ListenerTestCase):
+    """Where several accept from one queue, and one has more than the others."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.ahead = True
+        self.taker = Taker(Mapping("web", LOOPBACK, max_connections=6))
+        source = OwnSocket(self.taker.mapping)
+        self.listener_ = Listener(
+            self.reactor, self.reactor, self.taker, source, 2, lambda: self.ahead
+        )
+        self.listener_.startService()
+        self.addCleanup(self.close_taken, self.taker)
+        self.addCleanup(self.listener_.stopService)
+
+    def assert_waits(self, seconds: float, taken: int) -> None:
+        """It takes nobody for so long, and then as many as this in all."""
+        before = len(self.taker.taken)
+        self.reactor.advance(seconds * 0.9)
+        self.reactor.settle()
+        self.assertEqual(
+            (len(self.taker.taken), self.reactor.reading()), (before, set())
+        )
+        self.reactor.advance(seconds * 0.1 + 1e-9)
+        self.reactor.turn()
+        self.assertEqual(len(self.taker.taken), taken)
+
+    def give_way(self, clients: int) -> None:
+        """It finds that others should go first."""
+        self.connect(self.listener_, clients)
+        self.reactor.turn()
+        self.assertEqual(self.reactor.reading(), set())
+
+    def test_one_by_one(self) -> None:
+        """It lets others go first that should, and takes who is still there then."""
+        self.give_way(5)
+        self.assert_waits(GIVE_WAY, 2)
+        self.reactor.turn()
+        self.assert_waits(GIVE_WAY, 4)
+        self.ahead = False
+        self.reactor.settle()
+        self.assertEqual(len(self.taker.taken), 5)
+        self.assertEqual(self.reactor.reading(), {self.listener_.fileno()})
+
+    def test_turn_that_was_not_needed(self) -> None:
+        """If the others took them all, it gives way to them with the next one too."""
+        self.give_way(1)
+        accepted, _ = self.listener_._source.open().accept()
+        accepted.close()
+        self.reactor.advance(GIVE_WAY)
+        self.reactor.settle()
+        self.reactor.advance(OUR_TURN)
+        self.give_way(1)
+        self.assert_waits(GIVE_WAY, 1)
+
+    def test_busy(self) -> None:
+        """That it comes round to the queue a little late does not cost it its turn."""
+        self.give_way(1)
+        self.reactor.advance(GIVE_WAY)
+        self.reactor.advance(OUR_TURN / 2)
+        self.reactor.turn()
+        self.assertEqual(len(self.taker.taken), 1)
+
+    def test_end_of_a_connection(self) -> None:
+        """That a connection ends meanwhile does not cut the others' turn short."""
+        self.give_way(1)
+        self.listener_.connection_ended()
+        self.assertEqual(self.reactor.reading(), set())
+        self.assert_waits(GIVE_WAY, 1)
+
+    def test_starved(self) -> None:
+        """Neither is it any help to who has nothing to serve clients with."""
+        self.give_way(1)
+        with capturedLogs():
+            self.listener_.starved()
+        self.reactor.advance(GIVE_WAY)
+        self.ahead = False
+        self.assert_waits(STARVED_PAUSE - GIVE_WAY, 1)
+
+    def test_starved_and_relieved(self) -> None:
+        """A connection that ends relieves the need, but the others come first."""
+        self.give_way(1)
+        with capturedLogs():
+            self.listener_.starved()
+        self.listener_.connection_ended()
+        self.assert_waits(GIVE_WAY, 1)
+
+    def test_full(self) -> None:
+        """It does not go on after the others if there is no room."""
+        self.give_way(1)
+        self.taker.open = 6
+        self.reactor.advance(GIVE_WAY)
+        self.assertEqual(self.reactor.reading(), set())
+        self.taker.open = 5
+        self.listener_.connection_ended()
+        self.reactor.turn()
+        self.assertEqual(len(self.taker.taken), 1)
+
+    def test_stop(self) -> None:
+        """A stop meanwhile leaves no timer behind."""
+        self.give_way(1)
+        self.listener_.stopService()
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
 
 
 class StarvedTests(ListenerTestCase):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -9,8 +10,12 @@ from tests.support.gateway import Gateway, eventually
 
 
 def all_serve(gateway: Gateway, count: int) -> dict[int, int]:
-    """The process of each worker, once they all serve."""
+    """The process of each worker, once they all serve, and know what was just said.
+
+    That takes them less than a tenth of a second.
+    """
     eventually(lambda: len(pids(gateway)) == count, f"{count} workers serve")
+    time.sleep(0.1)
     return pids(gateway)
 
 

@@ -1,7 +1,10 @@
 """The stream between a master and a worker."""
 
+from typing import Any
+
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.testing import StringTransportWithDisconnection
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -37,8 +40,13 @@ class FramesTests(SynchronousTestCase):
 
     def test_too_long(self) -> None:
         """A frame beyond any in use is not waited for: the stream is over."""
-        self.frames.dataReceived((MAX_FRAME + 1).to_bytes(4, "big"))
+        with capturedLogs() as events:
+            self.frames.dataReceived((MAX_FRAME + 1).to_bytes(4, "big"))
         self.assertEqual(self.heard, ["lost"])
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            ["no frame is 67108865 bytes long: this is none"],
+        )
 
     def test_flow(self) -> None:
         """A transport that is full says so, and so it does when it is not."""
@@ -55,6 +63,16 @@ class FramesTests(SynchronousTestCase):
         self.frames.close()
         self.assertIsNone(self.transport.producer)
         self.assertEqual(self.heard, ["lost"])
+
+    def test_finish(self) -> None:
+        """Who has said all it will goes on hearing, until the other end is closed."""
+        said: list[str] = []
+        transport: Any = self.transport
+        transport.loseWriteConnection = lambda: said.append("end")
+        self.frames.finish()
+        self.frames.dataReceived(b"\0\0\0\3one")
+        self.assertIsNone(self.transport.producer)
+        self.assertEqual((said, self.heard), (["end"], [b"one"]))
 
     def test_nobody_is_told(self) -> None:
         """Who does not want to hear of the flow does not."""

@@ -22,9 +22,10 @@ from lbconsul.errors import CannotListen
 from lbconsul.proxy.bind import OwnSocket
 from lbconsul.workers import master as module
 from lbconsul.workers import member, spawn
-from lbconsul.workers.catalog import Catalog
+from lbconsul.workers.ledger import Ledger
 from lbconsul.workers.master import Workers, share
 from lbconsul.workers.member import Member
+from lbconsul.workers.messages import Report
 from lbconsul.workers.slots import Slots
 from tests.support.loopback import accept, connect, listening
 from tests.support.ports import free_ports
@@ -67,11 +68,12 @@ class Running:
         return dict(self.workers._members)
 
     def wait_until_all_know(self) -> None:
-        """Return once they have all heard what was said last."""
-        version = self.workers._catalog.version
+        """Return once they all serve, and have heard what was said last."""
+        version = self.workers._ledger.version
         eventually(
             lambda: all(
-                each.report.level >= version for each in self.members().values()
+                each.report.level >= version and each.report.serves
+                for each in self.members().values()
             ),
             "all know",
         )
@@ -150,19 +152,15 @@ def test_serves(start: Any, held: ExitStack) -> None:
     """Workers serve what the master knows, each for its part."""
     server = held.enter_context(listening())
     started = start(2, MAPPING)
-    waiting = held.enter_context(connect(started.address))
     started.replace(of(server))
-    clients = [
-        waiting,
-        *(held.enter_context(connect(started.address)) for _ in range(9)),
-    ]
+    clients = [held.enter_context(connect(started.address)) for _ in range(10)]
     upstreams = [held.enter_context(accept(server)) for _ in clients]
     assert len(upstreams) == 10
     load = started.running.call(started.workers.tally.load, of(server).identity)
     eventually(lambda: started.running.call(_open, started, load) == 10, "ten are open")
     address = started.address
-    started.stop()
     workers = started.workers
+    started.stop()
     assert (workers.accepted, workers.closed, workers.leases) == (10, 10, 0)
     assert all(each.recv(1) == b"" for each in clients)
     with pytest.raises(ConnectionRefusedError):
@@ -183,6 +181,19 @@ def test_again(start: Any, held: ExitStack) -> None:
     started.stop()
     started.start()
     with connect(("127.0.0.1", port)), accept(server):
+        pass
+
+
+def test_nothing_known(start: Any, held: ExitStack) -> None:
+    """While Consul has not answered clients are closed at once, as by one process."""
+    server = held.enter_context(listening())
+    started = start(2, MAPPING)
+    with connect(started.address) as client:
+        assert client.recv(1) == b""
+    started.wait_until_all_know()
+    started.replace(of(server))
+    started.wait_until_all_know()
+    with connect(started.address), accept(server):
         pass
 
 
@@ -274,6 +285,136 @@ def test_a_death(start: Any, held: ExitStack) -> None:
         pass
 
 
+def test_other_code(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that finds other code than its master has says so, and is of no use."""
+    monkeypatch.setattr(spawn, "code_digest", lambda: "an older one")
+    with capturedLogs() as events:
+        started = start(1, MAPPING)
+        eventually(lambda: len(events) >= 2, "it has died")
+        started.stop()
+    first, second, *_ = lines(events)
+    assert first.startswith("worker 1 (process ")
+    assert first.endswith(
+        "): the code was changed since the gateway started: restart it"
+    )
+    assert "died: exit status 1; " in second
+
+
+def test_half_a_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start that goes wrong half way can be followed by a stop."""
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Workers, "_start", fail)
+    [port] = free_ports(1)
+    with ReactorThread() as running:
+        started = Running(running, 1, Mapping("web", TCPListen("127.0.0.1", port)))
+        with pytest.raises(RuntimeError):
+            started.start()
+        connect(("127.0.0.1", port)).close()
+        started.stop()
+    with pytest.raises(ConnectionRefusedError):
+        connect(("127.0.0.1", port))
+
+
+def test_socket_lost(
+    start: Any, monkeypatch: pytest.MonkeyPatch, held: ExitStack
+) -> None:
+    """If a listening socket is not to be had for a new worker, it is tried later."""
+    really = OwnSocket.open
+    failures = [CannotListen("it is taken")]
+
+    def open_later(self: OwnSocket) -> socket.socket:
+        if failures:
+            raise failures.pop()
+        return really(self)
+
+    server = held.enter_context(listening())
+    started = start(1, MAPPING)
+    started.replace(of(server))
+    started.wait_until_all_know()
+    address = started.address
+    with capturedLogs() as events:
+        monkeypatch.setattr(OwnSocket, "open", open_later)
+        os.kill(started.members()[1].pid, signal.SIGKILL)
+        with connect(address), accept(server):
+            pass
+    [told] = [line for line in lines(events) if "could not" in line]
+    expected = "worker 1 could not be started: it is taken; once more in "
+    assert told.startswith(expected)
+
+
+def test_odd_report(
+    start: Any, monkeypatch: pytest.MonkeyPatch, held: ExitStack
+) -> None:
+    """Were a report odd beyond all checks, all would be done as soon as it is not."""
+    monkeypatch.setattr(module, "RECOUNT_EVERY", 0.05)
+    server = held.enter_context(listening())
+    started = start(1, MAPPING)
+    started.replace(of(server))
+    started.wait_until_all_know()
+    worker = started.members()[1]
+    os.kill(worker.pid, signal.SIGSTOP)
+    try:
+        with capturedLogs() as events:
+            odd: Any = "odd"
+            worker.report = Report(odd)
+            started.replace()
+            eventually(lambda: len(events) > 2, "it is tried again")
+    finally:
+        os.kill(worker.pid, signal.SIGCONT)
+    slots, identity = started.workers._ledger.slots, of(server).identity
+    eventually(lambda: slots.find(identity) is None, "it is done")
+    started.running._observer.found.clear()
+
+
+def test_ports_at_the_end(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The master gives its sockets back at once, be a worker as slow as it likes."""
+    monkeypatch.setattr(module, "PATIENCE", 2.0)
+    started = start(2, MAPPING)
+    started.replace()
+    started.wait_until_all_know()
+    frozen = started.members()[1].pid
+    os.kill(frozen, signal.SIGSTOP)
+    ended = started.running.call(started.workers.stopService)
+    assert started.sockets[0]._sock is None
+    assert frozen == started.members()[1].pid
+    done: list[object] = []
+    started.running.call(ended.addCallback, done.append)
+    eventually(lambda: done, "all have ended")
+
+
+@pytest.mark.parametrize("size", [1, 2000])
+def test_change_at_the_end(start: Any, held: ExitStack, size: int) -> None:
+    """What Consul says while workers end is not for them; they end in order.
+
+    So they do if it is much, and half of it is on its way.
+    """
+    server = held.enter_context(listening())
+    started = start(2, MAPPING)
+    many = [instance(f"x-{number}", 9) for number in range(size)]
+    started.replace(of(server))
+    started.wait_until_all_know()
+    client = held.enter_context(connect(started.address))
+    held.enter_context(accept(server))
+
+    def stop_and_go_on() -> Any:
+        for weight in range(5 * (size > 1)):
+            heavier = [evolve(each, passing_weight=weight) for each in many]
+            started.registry.replace(WEB.question, heavier)
+        ended = started.workers.stopService()
+        started.registry.replace(WEB.question, many)
+        return ended
+
+    with capturedLogs() as events:
+        started.running.outcome(stop_and_go_on)
+    workers = started.workers
+    assert client.recv(1) == b""
+    assert (workers.accepted, workers.closed, workers.leases) == (1, 1, 0)
+    assert lines(events) == []
+
+
 def test_cannot_live(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers that die at once are tried again ever more slowly; nothing else ends."""
     monkeypatch.setattr(spawn, "MODULE", "lbconsul.errors")  # it has nothing to do
@@ -337,7 +478,7 @@ def test_hanging_at_the_end(start: Any, monkeypatch: pytest.MonkeyPatch) -> None
 def test_too_many_instances(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """If there are more instances than can be counted together, it is told once."""
     started = start(1, MAPPING)
-    started.workers._catalog = Catalog(Slots(1))
+    started.workers._ledger = Ledger(Slots(1))
     with capturedLogs() as events:
         for count in (1, 2, 3):
             started.replace(*(instance(str(number), 9) for number in range(count)))
@@ -352,10 +493,10 @@ def test_slots_are_used_again(
     start: Any, monkeypatch: pytest.MonkeyPatch, held: ExitStack
 ) -> None:
     """The place of an instance that is gone is given to another one."""
-    monkeypatch.setattr(module, "RECOUNT", 0.1)
+    monkeypatch.setattr(module, "RECOUNT_EVERY", 0.1)
     server = held.enter_context(listening())
     started = start(2, MAPPING)
-    slots = started.workers._catalog.slots
+    slots = started.workers._ledger.slots
     started.replace(of(server, "old"))
     client = held.enter_context(connect(started.address))
     upstream = held.enter_context(accept(server))

@@ -17,11 +17,12 @@ from zope.interface.verify import verifyObject
 
 from lbconsul.balance.registry import Change
 from lbconsul.balance.selection import Question
-from lbconsul.workers.catalog import Catalog
+from lbconsul.workers.ledger import Ledger
 from lbconsul.workers.logs import write_event
-from lbconsul.workers.member import Member
+from lbconsul.workers.member import GRACE, Member
 from lbconsul.workers.messages import (
     LOG,
+    Complete,
     Count,
     Order,
     Part,
@@ -32,6 +33,7 @@ from lbconsul.workers.messages import (
     write_report,
 )
 from lbconsul.workers.slots import Slots
+from lbconsul.workers.spawn import Program
 from lbconsul.workers.table import Table
 from tests.support.instances import instances
 from tests.support.recording_reactor import RecordingReactor
@@ -61,13 +63,19 @@ class Reactor(RecordingReactor):
         super().__init__()
         self.process = Process()
         self.given: dict[str, Any] = {}
+        self.trouble: dict[str, OSError] = {}
+        self.lost = 0
 
     def spawnProcess(self, protocol: Any, program: str, *_: Any, **given: Any) -> Any:  # noqa: N802
         self.given = given
+        if "spawn" in self.trouble:
+            raise self.trouble["spawn"]
         return self.process
 
     def adoptStreamConnection(self, descriptor: int, family: int, factory: Any) -> None:  # noqa: N802
         assert family == socket.AF_UNIX
+        if "adopt" in self.trouble:
+            raise self.trouble["adopt"]
         self.protocol = factory.buildProtocol(None)
         self.orders: list[Order] = []
         self.protocol.makeConnection(self)
@@ -81,7 +89,11 @@ class Reactor(RecordingReactor):
     def writeSequence(self, data: Any) -> None:  # noqa: N802
         self.write(b"".join(data))
 
+    def unregisterProducer(self) -> None:  # noqa: N802
+        """It is closed."""
+
     def loseConnection(self) -> None:  # noqa: N802
+        self.lost += 1
         self.protocol.connectionLost()
 
 
@@ -91,10 +103,10 @@ class MemberTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = Reactor()
         self.reactor.advance(100)
-        self.catalog = Catalog(Slots(10))
+        self.ledger = Ledger(Slots(10))
         self.ended: list[tuple[Member, str]] = []
         self.member = Member(
-            self.reactor, 3, self.catalog, lambda *how: self.ended.append(how)
+            self.reactor, 3, self.ledger, lambda *how: self.ended.append(how)
         )
         self.table = Table.create(4)
         self.addCleanup(self.table.close)
@@ -102,7 +114,8 @@ class MemberTests(SynchronousTestCase):
     def start(self) -> None:
         """Start it."""
         self.setup = Setup(3, 4, (), True)
-        self.member.start({"A": "b"}, self.setup, self.table.descriptor, [7, 8])
+        program = Program(("python", "x"), {"A": "b"})
+        self.member.start(program, self.setup, self.table.descriptor, [7, 8])
 
     def hear(self, data: bytes) -> None:
         """It says something."""
@@ -111,39 +124,52 @@ class MemberTests(SynchronousTestCase):
     def test_start(self) -> None:
         """It is given the table and the sockets, and told all that is known."""
         self.assertTrue(verifyObject(IProcessProtocol, self.member))
-        self.catalog.change(WEB, Change(tuple(instances("a"))))
+        self.ledger.change(WEB, Change(tuple(instances("a"))))
         self.start()
         given = self.reactor.given
         self.assertEqual(given["env"], {"A": "b"})
         self.assertEqual(sorted(given["childFDs"]), [0, 1, 2, 3, 4, 5, 6])
         self.assertEqual(given["childFDs"][4], self.table.descriptor)
-        self.assertEqual(
-            [given["childFDs"][each] for each in (1, 2, 5, 6)], [1, 2, 7, 8]
-        )
-        first, second = self.reactor.orders
+        self.assertEqual([given["childFDs"][each] for each in (5, 6)], [7, 8])
+        # Ours may be closed; what it prints as an error we read.
+        self.assertNotIn(given["childFDs"][1], (1, 2))
+        self.assertEqual(given["childFDs"][2], "r")
+        first, second, third = self.reactor.orders
         self.assertEqual(first, self.setup)
         assert isinstance(second, Part)
         self.assertEqual(second.put, ((instances("a")[0], 0),))
+        self.assertEqual(third, Complete())
         self.assertEqual((self.member.pid, self.member.started), (4711, 100.0))
+
+    def test_no_room(self) -> None:
+        """If there is no room nothing is left of it; without a stream none starts."""
+        for what, spawned in (("adopt", False), ("spawn", True)):
+            self.reactor.trouble = {what: OSError(24, "Too many open files")}
+            with self.assertRaises(OSError):
+                self.start()
+            self.assertEqual(bool(self.reactor.given), spawned)
+        self.assertEqual((self.reactor.lost, self.reactor.orders), (1, []))
+        self.assertEqual((self.ended, self.reactor.getDelayedCalls()), ([], []))
 
     def test_change(self) -> None:
         """It hears of each change, unless it does not listen."""
         self.start()
-        delta = self.catalog.change(WEB, Change())
+        delta = self.ledger.change(WEB, Change())
         assert delta is not None
         self.reactor.protocol.pauseProducing()
         self.member.changed(delta)
-        self.assertEqual(len(self.reactor.orders), 1)
-        self.reactor.protocol.resumeProducing()
         self.assertEqual(len(self.reactor.orders), 2)
+        self.reactor.protocol.resumeProducing()
+        self.assertEqual(len(self.reactor.orders), 3)
 
     def test_report(self) -> None:
         """Its latest report is kept; the first one that it serves is told."""
         self.start()
         with capturedLogs() as events:
             for level in (0, 1, 2):
-                self.hear(write_report(Report(level, (Count(level, 0),))))
-        self.assertEqual(self.member.report, Report(2, (Count(2, 0),)))
+                report = Report(level, (Count(level, 0),), serves=level > 0)
+                self.hear(write_report(report))
+        self.assertEqual(self.member.report, report)
         self.assertEqual(
             [formatEvent(event) for event in events],
             ["worker 3 (process 4711) serves"],
@@ -162,20 +188,43 @@ class MemberTests(SynchronousTestCase):
 
     def test_nonsense(self) -> None:
         """One that does not say what can be understood is ended."""
-        for number, said in enumerate((b"", b"x", b"r{}", b"l[", LOG + b"\xff"), 1):
+        nonsense = (b"", b"x", b"r{}", b"l[", LOG + b"\xff", b"r" + b"[" * 100_000)
+        for number, said in enumerate(nonsense, 1):
             self.start()
             self.hear(said)
             self.assertEqual(self.reactor.process.signals, [signal.SIGKILL] * number)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 5)
+        self.assertEqual(len(self.flushLoggedErrors(RecursionError)), 1)
+
+    def test_printed(self) -> None:
+        """What it prints is in the log; what stands in no line at its end, too."""
+        self.start()
+        with capturedLogs() as events:
+            self.member.childDataReceived(2, b"Traceback:\n  {because}\nend")
+            self.assertEqual(len(events), 2)
+            self.member.processEnded(Failure(ProcessDone(0)))
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            [
+                f"worker 3 (process 4711): {line}"
+                for line in ("Traceback:", "  {because}", "end")
+            ],
+        )
 
     def test_stop(self) -> None:
         """It is asked to end, and then not killed for closing its stream."""
         self.start()
         self.member.stop()
         self.assertEqual(self.reactor.orders[-1], Stop())
+        delta = self.ledger.change(WEB, Change())
+        assert delta is not None
+        self.member.changed(delta)
+        self.reactor.protocol.pauseProducing()
+        self.reactor.protocol.resumeProducing()
+        self.assertEqual(self.reactor.orders[-1], Stop())
         self.reactor.protocol.connectionLost()
         self.assertEqual(self.reactor.process.signals, [])
-        self.member.processExited(Failure(ProcessDone(0)))
+        self.member.processEnded(Failure(ProcessDone(0)))
         self.assertEqual(self.ended, [(self.member, "exit status 0")])
         self.reactor.advance(10)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
@@ -184,16 +233,17 @@ class MemberTests(SynchronousTestCase):
         """One that we cannot speak with any more is ended."""
         self.start()
         self.reactor.protocol.connectionLost()
-        self.assertEqual(self.reactor.process.signals, [signal.SIGKILL])
-        self.reactor.advance(1)
+        self.assertEqual(self.reactor.process.signals, [])  # it may end by itself
+        self.reactor.pump([GRACE / 10] * 12)
+        self.assertEqual(set(self.reactor.process.signals), {signal.SIGKILL})
         self.assertEqual(self.ended, [])
-        self.member.processExited(Failure(ProcessTerminated(None, 9, 9)))
+        self.member.processEnded(Failure(ProcessTerminated(None, 9, 9)))
         self.assertEqual(self.ended, [(self.member, "signal 9")])
 
     def test_last_words(self) -> None:
         """What it said before its death is heard before that is passed on."""
         self.start()
-        self.member.processExited(Failure(ProcessTerminated(1, None, 256)))
+        self.member.processEnded(Failure(ProcessTerminated(1, None, 256)))
         self.assertEqual(self.ended, [])
         self.hear(write_report(Report(5)))
         self.reactor.process.gone = True

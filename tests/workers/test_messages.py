@@ -6,6 +6,7 @@ from lbconsul.balance.selection import Question
 from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.workers.messages import (
     REPORT,
+    Complete,
     Count,
     Order,
     Part,
@@ -28,6 +29,7 @@ A = an_instance("a", tags=["v1"], reason="because")
     [
         Setup(1, 3, (Place(Mapping("web", TCPListen("::1", 80)), 5),), False),
         Part(Question("web"), ((A, 3), (A, None)), (an_identity("b"),), True, 7, False),
+        Complete(),
         Stop(),
     ],
 )
@@ -38,15 +40,25 @@ def test_orders(order: Order) -> None:
 
 def test_reports() -> None:
     """A report arrives as it was made, and its first byte says what it is."""
-    report = Report(7, (Count(3, 2), Count()), 4)
+    report = Report(7, (Count(3, 2), Count()), 4, True)
     data = write_report(report)
     assert data[:1] == REPORT
     assert read_report(data[1:]) == report
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{", b"[]", b"{}", b'{"counts": [1], "level": 1, "leases": 2}']
-)
+    "data",
+    [
+        b"", b"{", b"[]", b"{}", b'{"counts": [1], "level": 1, "leases": 2}',
+        b'{"counts": [], "level": "1", "leases": 2, "serves": true}',
+        b'{"counts": [], "level": 1, "leases": null, "serves": true}',
+        b'{"counts": [], "level": true, "leases": 0, "serves": true}',
+        b'{"counts": [], "level": 1, "leases": -1, "serves": true}',
+        b'{"counts": 5, "level": 1, "leases": 1, "serves": true}',
+        b'{"counts": [{"accepted": 1.5, "open": 1}], "level": 1, "leases": 1}',
+        b'{"counts": [{"accepted": 1, "open": []}], "level": 1, "leases": 1}',
+    ],
+)  # fmt: skip
 def test_no_report(data: bytes) -> None:
     """What is no report is known for that."""
     with pytest.raises(ValueError):

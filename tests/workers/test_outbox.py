@@ -6,8 +6,8 @@ from attrs import Factory, define
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.registry import Change
 from lbconsul.balance.selection import Question
-from lbconsul.workers.catalog import CUT, Catalog
-from lbconsul.workers.messages import Order, Part, read_order
+from lbconsul.workers.ledger import CUT, Ledger
+from lbconsul.workers.messages import Complete, Order, Part, read_order
 from lbconsul.workers.outbox import Outbox
 from lbconsul.workers.slots import Slots
 from tests.support.instances import an_instance, instances
@@ -21,11 +21,11 @@ MANY = tuple(an_instance(str(number)) for number in range(CUT + 1))
 class Reader:
     """A worker's end: what it got, and how much of it before it stops to read."""
 
-    catalog: Catalog = Factory(lambda: Catalog(Slots(5000)))
+    ledger: Ledger = Factory(lambda: Ledger(Slots(5000)))
     got: list[Order] = Factory(list)
     patience: int = 1_000_000
     outbox: Outbox = Factory(
-        lambda self: Outbox(self.catalog, self.write), takes_self=True
+        lambda self: Outbox(self.ledger, self.write), takes_self=True
     )
 
     def write(self, data: bytes) -> None:
@@ -35,7 +35,7 @@ class Reader:
             self.outbox.pause()
 
     def change(self, question: Question, *joined: Instance) -> None:
-        delta = self.catalog.change(question, Change(joined))
+        delta = self.ledger.change(question, Change(joined))
         assert delta is not None
         self.outbox.changed(delta)
 
@@ -59,22 +59,51 @@ def reader() -> Reader:
 
 
 def test_all_at_the_start(reader: Reader) -> None:
-    """A new worker hears all that is known; only with the last it is up to date."""
+    """A new worker hears all that is known; only with the last it is up to date.
+
+    Then it hears that this was all, once.
+    """
     for question in (WEB, MAIL):
-        reader.catalog.change(question, Change((A, B)))
+        reader.ledger.change(question, Change((A, B)))
     reader.outbox.begin()
+    assert reader.got.pop() == Complete()
     assert reader.parts() == [("web", 2, True, 0, True), ("mail", 2, True, 2, True)]
 
 
 def test_nothing_known(reader: Reader) -> None:
-    """Before any answer there is nothing to hear."""
+    """Before any answer there is nothing to hear, and so it is said."""
     reader.outbox.begin()
-    assert reader.parts() == []
+    assert reader.got == [Complete()]
+
+
+def test_complete_at_last(reader: Reader) -> None:
+    """Who does not read hears that it knows all when it does, and not before."""
+    reader.patience = 1
+    for question in (WEB, MAIL):
+        reader.ledger.change(question, Change((A, B)))
+    reader.outbox.begin()
+    reader.change(MAIL, C)
+    assert [type(each) for each in reader.got] == [Part]
+    reader.outbox.resume()
+    assert [type(each) for each in reader.got] == [Part, Part, Complete]
+
+
+def test_closed(reader: Reader) -> None:
+    """Once it is closed nothing is sent, be it on its way, late or new."""
+    reader.patience = 1
+    reader.change(WEB, *MANY)
+    reader.change(MAIL, A)
+    reader.outbox.close()
+    reader.outbox.resume()
+    reader.change(WEB, A)
+    reader.outbox.resume()
+    assert len(reader.got) == 1
 
 
 def test_changes(reader: Reader) -> None:
     """From then on it hears of each change as it comes."""
     reader.outbox.begin()
+    reader.got.clear()
     reader.change(WEB, A)
     reader.change(WEB, B)
     assert reader.parts() == [("web", 1, True, 1, True), ("web", 1, False, 2, True)]

@@ -7,9 +7,10 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lbconsul.balance.instance import Identity
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question, Selection
-from lbconsul.workers.catalog import Catalog
+from lbconsul.workers.ledger import Ledger
 from lbconsul.workers.messages import Part
 from lbconsul.workers.replica import KnownSlots, Replica
 from lbconsul.workers.slots import Slots
@@ -25,7 +26,12 @@ class Knowing:
     def __init__(self) -> None:
         self.registry = Registry(random.Random(1).random)
         self.slots = KnownSlots()
-        self.replica = Replica(self.registry, self.slots)
+        self.counted: list[tuple[Identity, int | None]] = []
+        self.replica = Replica(self.registry, self.slots, self.note)
+
+    def note(self, identity: Identity) -> None:
+        """The tally learns where it is counted."""
+        self.counted.append((identity, self.slots.find(identity)))
 
     def names(self, question: Question = WEB) -> list[str]:
         return names_of(self.registry.pool(Selection(question)).upstreams())
@@ -82,6 +88,24 @@ def test_several_answers(knowing: Knowing) -> None:
     assert knowing.slots.find(A.identity) is None
 
 
+def test_another_slot(knowing: Knowing) -> None:
+    """That an instance is counted elsewhere is passed on, be it otherwise the same."""
+    for slot in (None, 3):
+        knowing.replica.take(Part(WEB, ((A, slot),), whole=True))
+    knowing.replica.take(Part(WEB, ((A, 4),), last=False))
+    assert len(knowing.counted) == 2
+    knowing.replica.take(Part(WEB, ((B, 5),)))
+    expected = [(A, None), (A, 3), (A, 4), (B, 5)]
+    assert knowing.counted == [(each.identity, slot) for each, slot in expected]
+
+
+def test_a_slot_in_one_answer(knowing: Knowing) -> None:
+    """A slot is found in whichever answer it is, though others do not know it."""
+    for question, slot in ((WEB, None), (FILTERED, 7)):
+        knowing.replica.take(Part(question, ((A, slot),), whole=True))
+    assert knowing.slots.find(A.identity) == 7
+
+
 _answers = st.lists(
     st.tuples(
         st.sampled_from([WEB, FILTERED]),
@@ -93,14 +117,14 @@ _answers = st.lists(
 @given(_answers)
 def test_as_the_master(answers: list[tuple[Question, dict[str, int]]]) -> None:
     """Whatever Consul says, a worker knows in the end what its master knows."""
-    knowing, catalog = Knowing(), Catalog(Slots(4))
+    knowing, ledger = Knowing(), Ledger(Slots(4))
     master = Registry(random.Random(1).random)
     for question, weights in answers:
         listed = [an_instance(name, weight=each) for name, each in weights.items()]
-        delta = catalog.change(question, master.replace(question, listed))
-        for part in catalog.parts(delta, catalog.version) if delta else ():
+        delta = ledger.change(question, master.replace(question, listed))
+        for part in ledger.parts(delta, ledger.version) if delta else ():
             knowing.replica.take(part)
-        assert knowing.replica.level == catalog.version
+        assert knowing.replica.level == ledger.version
         for each in (WEB, FILTERED):
             assert knowing.registry.answered(each) == master.answered(each)
             known = [
@@ -112,4 +136,4 @@ def test_as_the_master(answers: list[tuple[Question, dict[str, int]]]) -> None:
             ]
             assert known[0] == known[1]
             for identity in known[0]:
-                assert knowing.slots.find(identity) == catalog.slots.find(identity)
+                assert knowing.slots.find(identity) == ledger.slots.find(identity)

@@ -61,3 +61,4 @@ def test_the_lowest_first() -> None:
     assert slots.take(an_identity("d")) == 0
     assert slots.take(an_identity("e")) == 2
     assert slots.take(an_identity("f")) == 3
+    assert slots.end == 4

@@ -1,11 +1,17 @@
 """What a worker process is given."""
 
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from lbconsul.workers.spawn import environment
+from lbconsul.errors import NoWorkers
+from lbconsul.workers.code import PACKAGE, code_digest
+from lbconsul.workers.spawn import environment, worker_program
+from tests.support.binaries import REPOSITORY
+from tests.support.loopback import PATIENCE
 
 
 @pytest.mark.parametrize(
@@ -14,11 +20,12 @@ from lbconsul.workers.spawn import environment
         "CONSUL_HTTP_TOKEN", "CONSUL_HTTP_TOKEN_FILE", "CONSUL_HTTP_ADDR",
         "CONSUL_CLIENT_KEY", "VAULT_TOKEN", "AWS_SECRET_ACCESS_KEY", "API_KEY",
         "DB_PASSWORD", "db_passwd", "REGISTRY_AUTH", "LISTEN_FDS", "LISTEN_PID",
-        "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_USEC",
+        "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_USEC", "DATABASE_URL",
+        "MY_PATH", "PATHS", "HOMEPAGE", "path",
     ],
 )  # fmt: skip
 def test_withheld(name: str) -> None:
-    """Neither secrets nor what systemd tells the master are passed on."""
+    """Neither secrets nor what systemd tells the master are passed on, nor the rest."""
     assert environment({name: "x", "PATH": "/bin"}, []) == {
         "PATH": "/bin",
         "PYTHONPATH": "",
@@ -26,13 +33,71 @@ def test_withheld(name: str) -> None:
 
 
 def test_passed_on() -> None:
-    """What concerns language, time or memory is."""
-    ours = {"LANG": "C", "TZ": "UTC", "MALLOC_ARENA_MAX": "2", "LISTEN": "1"}
-    assert environment(ours, []).items() >= ours.items()
+    """What a Python needs to run as ours does is."""
+    names = [
+        "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH",
+        "PYTHONHASHSEED", "VIRTUAL_ENV", "COVERAGE_PROCESS_CONFIG", "COV_CORE_SOURCE",
+    ]  # fmt: skip
+    assert environment(dict.fromkeys(names, "x"), ["/a"]) == {
+        **dict.fromkeys(names, "x"),
+        "PYTHONPATH": "/a",
+    }
 
 
-def test_modules() -> None:
+def test_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker finds the modules where its master does, wherever it stands."""
-    path = environment({"PYTHONPATH": "/else"}, ["", "/a", "b", "/a"])["PYTHONPATH"]
-    assert path.split(os.pathsep) == [os.getcwd(), "/a", f"{os.getcwd()}/b"]
-    assert set(environment(os.environ, sys.path)["PYTHONPATH"].split(os.pathsep))
+    monkeypatch.chdir(tmp_path)
+    path = ["", "/a", "b", "/a"]
+    set_by_us = environment({"PYTHONPATH": "/else"}, path)["PYTHONPATH"]
+    assert set_by_us.split(os.pathsep) == ["/a", f"{tmp_path}/b"]
+
+
+def test_working_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The working directory is none of its modules, unless we ourselves lie there."""
+    monkeypatch.chdir(PACKAGE.parent)
+    assert environment({}, ["", "/a"])["PYTHONPATH"] == f"{PACKAGE.parent}:/a"
+
+
+def test_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the same Python, and is told which code it should be."""
+    monkeypatch.setenv("PATH", "/bin")
+    program = worker_program()
+    assert program.command[0] == sys.executable
+    assert program.command[-1] == code_digest()
+    assert program.environ["PATH"] == "/bin"
+
+
+def test_no_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python that does not know where it lies says so."""
+    monkeypatch.setattr(sys, "executable", "")
+    with pytest.raises(NoWorkers, match=r"sys\.executable is empty"):
+        worker_program()
+
+
+NO_STREAMS = """
+import os, sys
+os.closerange(0, 3)
+from twisted.internet import reactor
+from twisted.internet.task import LoopingCall
+from lbconsul.workers.master import Workers
+
+workers = Workers(reactor, 2, False)
+
+def look():
+    if all(each.report.serves for each in workers._members.values()):
+        workers.stopService().addCallback(lambda done: os._exit(7))
+
+reactor.callWhenRunning(workers.startService)
+LoopingCall(look).start(0.05, now=False)
+reactor.run()
+"""
+
+
+def test_no_standard_streams() -> None:
+    """Workers can be had where neither 0 nor 1 nor 2 is open."""
+    status = subprocess.call(
+        [sys.executable, "-c", NO_STREAMS],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        timeout=PATIENCE,
+    )
+    assert status == 7

@@ -63,11 +63,40 @@ def test_clear(table: Table) -> None:
     assert table.heads.tolist() == [1, 0, 5, 0]
 
 
+def test_clear_to_an_end(table: Table) -> None:
+    """Where it is known how many slots there are, only those are cleared."""
+    for slot in (4, 5):
+        table.cells[1][slot] = 1
+    table.clear(1, 5)
+    assert [table.total(slot) for slot in (4, 5)] == [0, 1]
+
+
+def test_serving(table: Table) -> None:
+    """Who serves is known to all, until its row is cleared."""
+    other = Table(os.dup(table.descriptor), 3)
+    table.serving[2] = 1
+    assert other.serving.tolist() == [0, 0, 1]
+    other.clear(2)
+    other.close()
+    assert table.serving.tolist() == [0, 0, 0]
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="there are no seals")
+@pytest.mark.parametrize("size", [0, 1 << 30])
+def test_sealed(size: int) -> None:
+    """Nobody can cut the memory short under the others' feet, or make it grow."""
+    table = Table.create(2)
+    with pytest.raises(PermissionError):
+        os.ftruncate(table.descriptor, size)
+    table.close()
+
+
 def test_the_most_rows() -> None:
     """As many rows as there may be fit, and take no memory unless they are used."""
     table = Table.create(MOST_ROWS)
     table.cells[MOST_ROWS - 1][0] = 1
     table.heads[MOST_ROWS] = 1
+    table.serving[MOST_ROWS - 1] = 1
     assert table.total(0) == 1
     assert os.stat(table.descriptor).st_blocks * 512 < 2 << 20
     table.close()

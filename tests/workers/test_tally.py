@@ -6,6 +6,7 @@ import weakref
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
+from weakref import WeakValueDictionary
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -201,6 +202,75 @@ def test_a_slot_of_another(table: Table) -> None:
     assert load.open == 2
 
 
+def test_two_change_places(table: Table) -> None:
+    """Who gets a slot that is still another's leaves nothing of it there."""
+    slots: dict[Identity, int] = {A: 0, B: 1}
+    one, other = (SharedTally(table, row, slots.get) for row in (0, 1))
+    loads = [one.load(each) for each in (A, B)]
+    for load, count in zip(loads, (2, 3), strict=True):
+        load.add(count)
+    theirs = [other.load(each) for each in (A, B)]
+    slots.update({A: 1, B: 0})
+    for each in (A, B):
+        one.load(each)
+    assert table.totals(2) == [3, 2]
+    for load in loads:
+        load.add(1)
+    for each in (A, B):
+        other.load(each)
+    assert [each.open for each in (*loads, *theirs)] == [3, 4, 3, 4]
+
+
+def test_no_slot_any_more(table: Table) -> None:
+    """Who loses its slot to another one counts alone, and spoils nothing there."""
+    slots: dict[Identity, int] = {A: 3}
+    one = SharedTally(table, 0, slots.get)
+    gone = one.load(A)
+    slots.clear()
+    slots[B] = 3
+    load = one.load(B)
+    load.add(1)
+    gone.add(1)
+    assert one.load(A) is gone
+    assert (gone.open, load.open, table.total(3)) == (1, 1, 1)
+    gone.add(-1)
+    del slots[B]
+    assert one.load(B).open == 1
+    assert table.total(3) == 0
+
+
+def test_left_behind(table: Table) -> None:
+    """A slot that was left tells its late owner nothing, whoever has it now."""
+    slots: dict[Identity, int] = {A: 3}
+    one, other = (SharedTally(table, row, slots.get) for row in (0, 1))
+    load = one.load(A)
+    slots[A] = 4
+    one.load(A)
+    slots[B] = 3
+    other.load(B).add(5)
+    one.catch_up()
+    assert load.open == 0
+    one.recount()
+    assert load.open == 0
+
+
+class Crumbling(WeakValueDictionary[int, SharedLoad]):
+    """What is in it may go while one looks at its keys."""
+
+    def keys(self) -> Any:
+        raise AssertionError("it is gone before its value is asked for")
+
+
+def test_gone_while_counting(table: Table) -> None:
+    """A load that goes while everything is counted anew is no trouble."""
+    one, other, _ = tallies(table, a=0)
+    load = one.load(A)
+    one._by_slot = Crumbling(one._by_slot.items())
+    other.load(A).add(1)
+    one.recount()
+    assert load.open == 1
+
+
 def test_forgotten(table: Table) -> None:
     """A load that nobody holds is gone, as ever."""
     one, _, _ = tallies(table, a=0)
@@ -210,9 +280,14 @@ def test_forgotten(table: Table) -> None:
 
 
 def test_ahead(table: Table) -> None:
-    """A worker knows when it has notably more than the others; the master is none."""
+    """A worker knows when it has notably more than the others; the master is none.
+
+    Neither is one that has died, or does not serve yet.
+    """
     master, one, other = tallies(table, a=0)
     loads = [each.load(A) for each in (master, one, other)]
+    for each in (one, other):
+        each.serve()
     loads[0].add(50)
     loads[1].add(4)
     assert not one.is_ahead()
@@ -224,7 +299,11 @@ def test_ahead(table: Table) -> None:
     assert one.is_ahead()
     loads[2].add(10)
     assert not one.is_ahead()
+    loads[1].add(100)
+    assert one.is_ahead()
     table.clear(2)
+    assert not one.is_ahead()
+    other.serve()
     assert one.is_ahead()
 
 

@@ -1,4 +1,4 @@
-"""The catalog as workers get it: each answer, in versions, with a slot for each."""
+"""The ledger of what workers are told: each answer, in versions, with slots."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -26,8 +26,8 @@ class Delta:
 
 
 @define(eq=False)
-class Catalog:
-    """What is known of each question, and who has which slot."""
+class Ledger:
+    """What is known of each question, in which version, and who has which slot."""
 
     slots: Slots
     #: Grows by one with each change.

@@ -1,8 +1,8 @@
-"""The catalog as workers get it."""
+"""The ledger of what workers are told."""
 
 from lbconsul.balance.registry import Change
 from lbconsul.balance.selection import Question
-from lbconsul.workers.catalog import CUT, Catalog, Delta
+from lbconsul.workers.ledger import CUT, Delta, Ledger
 from lbconsul.workers.messages import Part
 from lbconsul.workers.slots import Slots
 from tests.support.instances import an_identity, an_instance, instances
@@ -11,54 +11,54 @@ WEB, FILTERED = Question("web"), Question("web", filter="x")
 A, B, C = instances("a", "b", "c")
 
 
-def _catalog(size: int = 10) -> Catalog:
-    return Catalog(Slots(size))
+def _ledger(size: int = 10) -> Ledger:
+    return Ledger(Slots(size))
 
 
 def test_the_first_answer() -> None:
     """A first answer is told as a whole, be it empty; the same again is not told."""
-    catalog = _catalog()
-    assert catalog.change(WEB, Change()) == Delta(WEB, (), whole=True)
-    assert catalog.change(WEB, Change()) is None
-    assert catalog.change(FILTERED, Change((A,))) == Delta(FILTERED, (A,), whole=True)
-    assert (catalog.version, catalog.questions()) == (2, [WEB, FILTERED])
+    ledger = _ledger()
+    assert ledger.change(WEB, Change()) == Delta(WEB, (), whole=True)
+    assert ledger.change(WEB, Change()) is None
+    assert ledger.change(FILTERED, Change((A,))) == Delta(FILTERED, (A,), whole=True)
+    assert (ledger.version, ledger.questions()) == (2, [WEB, FILTERED])
 
 
 def test_later_answers() -> None:
     """Of later ones only what changed is told, and the whole can be told any time."""
-    catalog = _catalog()
-    catalog.change(WEB, Change((A, B)))
+    ledger = _ledger()
+    ledger.change(WEB, Change((A, B)))
     heavy = an_instance("a", weight=5)
-    told = catalog.change(WEB, Change((C,), (B,), (heavy,)))
+    told = ledger.change(WEB, Change((C,), (B,), (heavy,)))
     assert told == Delta(WEB, (C, heavy), (B.identity,))
-    whole = catalog.whole(WEB)
+    whole = ledger.whole(WEB)
     assert whole.whole
     assert sorted(whole.put, key=str) == [heavy, C]
 
 
 def test_slots() -> None:
     """An instance has its slot while it is in any answer, and until all know more."""
-    catalog = _catalog()
-    catalog.change(WEB, Change((A, B)))
-    catalog.change(FILTERED, Change((A,)))
-    catalog.change(WEB, Change((), (A, B)))
-    catalog.slots.reclaim(3, lambda slot: True)
-    assert catalog.slots.find(A.identity) == 0
-    assert catalog.slots.find(B.identity) is None
-    catalog.change(FILTERED, Change((), (A,)))
-    catalog.slots.reclaim(3, lambda slot: True)
-    assert catalog.slots.find(A.identity) == 0
-    catalog.slots.reclaim(4, lambda slot: True)
-    assert catalog.slots.find(A.identity) is None
+    ledger = _ledger()
+    ledger.change(WEB, Change((A, B)))
+    ledger.change(FILTERED, Change((A,)))
+    ledger.change(WEB, Change((), (A, B)))
+    ledger.slots.reclaim(3, lambda slot: True)
+    assert ledger.slots.find(A.identity) == 0
+    assert ledger.slots.find(B.identity) is None
+    ledger.change(FILTERED, Change((), (A,)))
+    ledger.slots.reclaim(3, lambda slot: True)
+    assert ledger.slots.find(A.identity) == 0
+    ledger.slots.reclaim(4, lambda slot: True)
+    assert ledger.slots.find(A.identity) is None
 
 
 def test_parts() -> None:
     """A large change comes in parts: the first says who left, the last that it is."""
-    catalog = _catalog(CUT)
+    ledger = _ledger(CUT)
     many = tuple(an_instance(str(number)) for number in range(2 * CUT + 1))
-    catalog.change(WEB, Change(many))
+    ledger.change(WEB, Change(many))
     gone = (an_identity("gone"),)
-    parts = list(catalog.parts(Delta(WEB, many, gone), 7))
+    parts = list(ledger.parts(Delta(WEB, many, gone), 7))
     assert [len(part.put) for part in parts] == [CUT, CUT, 1]
     assert [part.drop for part in parts] == [gone, (), ()]
     assert [part.last for part in parts] == [False, False, True]
@@ -70,6 +70,6 @@ def test_parts() -> None:
 
 def test_one_part() -> None:
     """A small change is one part, even if nothing is in it."""
-    catalog = _catalog()
+    ledger = _ledger()
     whole = Delta(WEB, (), whole=True)
-    assert list(catalog.parts(whole, 1)) == [Part(WEB, whole=True, level=1)]
+    assert list(ledger.parts(whole, 1)) == [Part(WEB, whole=True, level=1)]
