@@ -4,6 +4,7 @@ Run by `lbconsul.worker_main`, with the stream to the master, the table, and the
 listening sockets as descriptors.
 """
 
+import gc
 import os
 import random
 import socket
@@ -221,5 +222,6 @@ def run() -> int:
     factory.noisy = False
     reactor.adoptStreamConnection(CONTROL, socket.AF_UNIX, factory)
     os.close(CONTROL)  # it is the reactor's now
+    gc.freeze()  # what there is by now stays: no collection looks through it
     reactor.run(installSignalHandlers=False)
     return worker.status
