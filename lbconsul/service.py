@@ -25,6 +25,7 @@ from lbconsul.proxy.listener import Listener
 from lbconsul.proxy.poller import Poller, open_poller
 from lbconsul.proxy.selecting import selection_of
 from lbconsul.proxy.splice import Pipes
+from lbconsul.proxy.standings import tell
 from lbconsul.workers.master import Workers
 
 
@@ -165,7 +166,7 @@ class Gateway(MultiService):
     def _registry(self) -> Registry:
         count = self._config.workers or min(_cores(), MOST_WORKERS)
         if count == 1:
-            return Registry(self._chance)
+            return Registry(self._chance, seconds=self._reactor.seconds, told=tell)
         try:
             workers = Workers(self._reactor, count, self._config.connection_log)
         except OSError as error:
@@ -176,7 +177,8 @@ class Gateway(MultiService):
         workers.setServiceParent(self)
         self._workers = workers
         self._bindable.append(workers)
-        return Registry(self._chance, workers.tally, workers.changed)
+        seconds = self._reactor.seconds
+        return Registry(self._chance, workers.tally, workers.changed, seconds, tell)
 
     def _watch(self, question: Question) -> None:
         if question not in self._questions:

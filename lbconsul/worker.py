@@ -24,6 +24,7 @@ from lbconsul.proxy.listener import Listener
 from lbconsul.proxy.poller import Poller, open_poller
 from lbconsul.proxy.selecting import selection_of
 from lbconsul.proxy.splice import Pipes
+from lbconsul.proxy.standings import tell
 from lbconsul.workers.frames import Frames
 from lbconsul.workers.logs import Uplink
 from lbconsul.workers.messages import (
@@ -112,7 +113,9 @@ class Worker:
         slots = KnownSlots()
         table = Table(self._table, setup.rows)
         self._tally = SharedTally(table, setup.row, slots.find)
-        self._registry = Registry(random.random, self._tally)
+        self._registry = Registry(
+            random.random, self._tally, seconds=self._reactor.seconds, told=tell
+        )
         self._replica = Replica(self._registry, slots, self._tally.load)
         for place in setup.places:
             self._served.append(self._serve(place, setup.connection_log))

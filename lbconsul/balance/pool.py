@@ -1,14 +1,15 @@
 """A pool: the upstreams of one selection, and which of them is next."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from attrs import Factory, define
 
 from lbconsul.balance.instance import Identity, Instance
+from lbconsul.balance.outlier import Outliers, Ruling
 from lbconsul.balance.policy import Policy
 from lbconsul.balance.selection import Rules
 from lbconsul.balance.standing import judge
-from lbconsul.balance.upstream import Load, Upstream, ignore
+from lbconsul.balance.upstream import Lease, Load, Outcome, Upstream, ignore
 
 
 @define(eq=False)
@@ -17,7 +18,12 @@ class Pool:
 
     _rules: Rules
     _policy: Policy
+    _outliers: Outliers
+    #: Told what became of an upstream, and why.
+    _told: Callable[[Upstream, str], None] = lambda upstream, what: None
     _members: dict[Identity, Upstream] = Factory(dict)
+    #: How many of them Consul lets serve.
+    _candidates: int = 0
 
     def __len__(self) -> int:
         return len(self._members)
@@ -38,25 +44,34 @@ class Pool:
             known = Upstream(instance, load, verdict)
             self._members[instance.identity] = known
             load.upstreams.append(known)
-        elif known.serving:
-            self._policy.withdraw(known)
-        known.instance, known.verdict = instance, verdict
-        if known.serving:
-            known.loaded = self._policy.place
-            known.loaded(known)
         else:
-            known.loaded = ignore
+            self._withdraw(known)
+        if _location(known.instance) != _location(instance):
+            self._outliers.trust(known)  # at another place it is a new chance
+        known.instance, known.verdict = instance, verdict
+        self._place(known)
+        self._trust_surplus()
 
     def dismiss(self, identity: Identity) -> None:
         """The instance left, if it was selected at all; its leases live on."""
         upstream = self._members.pop(identity, None)
         if upstream is not None:
             upstream.load.upstreams.remove(upstream)
-            if upstream.serving:
-                self._policy.withdraw(upstream)
+            self._withdraw(upstream)
+            self._outliers.trust(upstream)
+            self._trust_surplus()
 
-    def choose(self, avoiding: Collection[Upstream] = ()) -> Upstream | None:
-        """The upstream for the next connection, none of `avoiding`."""
+    def lease(self, avoiding: Collection[Upstream] = ()) -> Lease | None:
+        """The next connection, counted; to none of `avoiding`."""
+        tried = self._outliers.due(avoiding)
+        if tried is None:
+            chosen = self._choose(avoiding)
+            if chosen is not None:
+                return Lease(chosen, self, on_trial=False)
+            tried = self._outliers.last_resort(avoiding)
+        return None if tried is None else Lease(tried, self, on_trial=True)
+
+    def _choose(self, avoiding: Collection[Upstream]) -> Upstream | None:
         if not avoiding:
             return self._policy.choose()
         aside = [each for each in dict.fromkeys(avoiding) if self._is_placed(each)]
@@ -67,6 +82,58 @@ class Pool:
             self._policy.place(each)
         return chosen
 
-    def _is_placed(self, upstream: Upstream) -> bool:
+    def learn(self, upstream: Upstream, outcome: Outcome, on_trial: bool) -> None:
+        """A connection to `upstream` showed this; maybe the one that tries it."""
+        if not self._is_candidate(upstream):
+            return
+        ruling = self._outliers.learn(upstream, outcome, on_trial, self._candidates)
+        if ruling is Ruling.EJECT:
+            self._withdraw(upstream)
+            why = self._outliers.eject(upstream)
+            self._place(upstream)
+            self._told(upstream, f"ejected: {why}")
+        elif ruling is Ruling.TRUST:
+            self._trust(upstream, "trusted again")
+
+    def untried(self, upstream: Upstream) -> None:
+        """A trial of `upstream` ended, and showed nothing."""
+        self._outliers.untried(upstream)
+
+    def _trust(self, upstream: Upstream, why: str) -> None:
+        self._withdraw(upstream)
+        self._outliers.trust(upstream)
+        self._place(upstream)
+        self._told(upstream, why)
+
+    def _trust_surplus(self) -> None:
+        for each in self._outliers.surplus(self._candidates):
+            self._trust(each, "trusted again, since too many others left")
+
+    def _place(self, upstream: Upstream) -> None:
+        """Let it have what its standing allows."""
+        if not upstream.serving:
+            return
+        self._candidates += 1
+        if upstream not in self._outliers:
+            upstream.loaded = self._policy.place
+            upstream.loaded(upstream)
+
+    def _withdraw(self, upstream: Upstream) -> None:
+        """The opposite."""
+        if not upstream.serving:
+            return
+        self._candidates -= 1
+        if upstream not in self._outliers:
+            upstream.loaded = ignore
+            self._policy.withdraw(upstream)
+
+    def _is_candidate(self, upstream: Upstream) -> bool:
         mine = self._members.get(upstream.instance.identity)
         return mine is upstream and upstream.serving
+
+    def _is_placed(self, upstream: Upstream) -> bool:
+        return self._is_candidate(upstream) and upstream not in self._outliers
+
+
+def _location(instance: Instance) -> tuple[str, int]:
+    return instance.address, instance.port

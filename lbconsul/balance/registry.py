@@ -1,11 +1,13 @@
 """The registry: where what Consul says and what connections do meet."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 
 from attrs import Factory, define, frozen
 
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.lottery import Chance
+from lbconsul.balance.outlier import Outliers
 from lbconsul.balance.policy import POLICIES
 from lbconsul.balance.pool import Pool
 from lbconsul.balance.selection import Question, Selection
@@ -31,13 +33,18 @@ class Registry:
     """All pools.
 
     `chance` gives numbers from 0 up to but without 1; all that is left to
-    chance comes from it.  `tally` counts, and `changed` is told of each answer
-    once the pools know it.
+    chance comes from it.  `tally` counts, `changed` is told of each answer once
+    the pools know it, `seconds` is a clock that is never set back, and `told`
+    is told when an upstream of a question is ejected or trusted again.
     """
 
     _chance: Chance
     _tally: Tally = Factory(OwnTally)
     _changed: Callable[[Question, Change], None] = lambda question, change: None
+    _seconds: Callable[[], float] = lambda: 0.0
+    _told: Callable[[Question, Upstream, str], None] = lambda question, which, what: (
+        None
+    )
     _pools: dict[Selection, Pool] = Factory(dict)
     _known: dict[Question, dict[Identity, Instance]] = Factory(dict)
 
@@ -45,8 +52,7 @@ class Registry:
         """The pool of `selection`, made on the first request for it."""
         pool = self._pools.get(selection)
         if pool is None:
-            pool = Pool(selection.rules, POLICIES[selection.policy](self._chance))
-            self._pools[selection] = pool
+            pool = self._pools[selection] = self._new_pool(selection)
             for instance in self._known.get(selection.question, {}).values():
                 pool.admit(instance, self._tally.load(instance.identity))
         return pool
@@ -90,14 +96,22 @@ class Registry:
         :raises NoUpstream: none is serving, or all that are stand in `avoiding`.
         """
         self._tally.catch_up()
-        upstream = self.pool(selection).choose(avoiding)
-        if upstream is None:
+        lease = self.pool(selection).lease(avoiding)
+        if lease is None:
             raise NoUpstream(f"no upstream of {selection.question} is left")
-        return Lease(upstream)
+        return lease
 
     def open_connections(self) -> int:
         """Leases of this process that are not ended, over all identities."""
         return self._tally.open_connections()
+
+    def _new_pool(self, selection: Selection) -> Pool:
+        return Pool(
+            selection.rules,
+            POLICIES[selection.policy](self._chance),
+            Outliers(selection.patience, self._chance, self._seconds),
+            partial(self._told, selection.question),
+        )
 
     def _pass_on(
         self, question: Question, put: Iterable[Instance], drop: Iterable[Identity]

@@ -2,6 +2,10 @@
 
 from attrs import frozen
 
+#: An ejection is longer by up to this part of it, by chance, so that many
+#: gateways do not try an instance at the same moment.
+_JITTER = 0.1
+
 
 @frozen
 class Question:
@@ -29,6 +33,26 @@ class Rules:
     node_checks: bool = True
 
 
+@frozen
+class Patience:
+    """How much failing of an upstream is borne.  Times in seconds."""
+
+    #: So many failures in a row eject; 0: none do.
+    failures: int = 3
+    #: The first ejection takes so long, each further one in a row twice as long
+    #: as the one before, up to `longest`.
+    first: float = 10.0
+    longest: float = 300.0
+    #: Whether connections count that an upstream ends at once, without a word.
+    spoiled: bool = True
+
+    def span(self, ejections: int, chance: float) -> float:
+        """How long an ejection takes after so many in a row."""
+        # Beyond some 1000 doublings a float is infinite.
+        span = min(self.longest, self.first * 2.0 ** min(ejections, 30))
+        return span * (1 + _JITTER * chance)
+
+
 @frozen(cache_hash=True)  # it is looked up for each connection
 class Selection:
     """What names a pool.  Mappings with the same one share it."""
@@ -36,3 +60,4 @@ class Selection:
     question: Question
     rules: Rules = Rules()
     policy: str = "leastconn"
+    patience: Patience = Patience()

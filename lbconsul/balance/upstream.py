@@ -1,6 +1,8 @@
 """Upstreams, the load on them, and the leases that make it up."""
 
 from collections.abc import Callable
+from enum import Enum
+from typing import Protocol
 
 from attrs import Factory, define
 
@@ -26,6 +28,48 @@ class Load:
             upstream.loaded(upstream)
 
 
+class Outcome(Enum):
+    """What a connection showed of its upstream."""
+
+    #: It refused, or did not answer in time.
+    REFUSED = "refused"
+    #: It accepted.
+    CONNECTED = "connected"
+    #: It ended the connection at once, without a word.
+    SPOILED = "spoiled"
+    #: It spoke, or kept the connection.
+    PROVED = "proved"
+
+
+@define(eq=False)
+class Record:
+    """How one upstream has behaved of late."""
+
+    #: Connections in a row that it refused, or did not answer.
+    refused: int = 0
+    #: Connections in a row that it ended at once.
+    spoiled: int = 0
+    #: Ejections in a row.
+    ejections: int = 0
+    #: When the last one began, and when it is over, in seconds.
+    since: float = 0.0
+    until: float = 0.0
+    #: Whether the one connection that tries it out is under way.
+    on_trial: bool = False
+
+    def eject(self, since: float, until: float) -> None:
+        """It gets nothing until then."""
+        self.since, self.until = since, until
+        self.ejections += 1
+        self.on_trial = False
+
+    def why(self) -> str:
+        """What it did, for people to read."""
+        said = [f"{self.refused} in a row not connected"] if self.refused else []
+        said += [f"{self.spoiled} in a row ended at once"] if self.spoiled else []
+        return ", ".join(said)
+
+
 def ignore(upstream: "Upstream") -> None:
     """For who does not care about the load of `upstream`."""
 
@@ -39,10 +83,12 @@ class Upstream:
     verdict: Verdict
     #: Told after each change of the load.
     loaded: Callable[["Upstream"], None] = ignore
+    #: How it behaved, if there is anything to say.
+    record: Record | None = None
 
     @property
     def serving(self) -> bool:
-        """Whether it gets new connections."""
+        """Whether Consul lets it have new connections."""
         return self.verdict.standing is Standing.SERVING
 
     def crowding(self) -> float:
@@ -54,18 +100,44 @@ class Upstream:
         return (self.load.open + 1) / self.verdict.weight if self.load.open else 0.0
 
 
+class Judge(Protocol):
+    """Who wants to know what connections show."""
+
+    def learn(self, upstream: Upstream, outcome: Outcome, on_trial: bool) -> None:
+        """A connection to `upstream` showed this; maybe the one that tries it."""
+
+    def untried(self, upstream: Upstream) -> None:
+        """A trial of `upstream` ended, and showed nothing."""
+
+
 class Lease:
     """One counted connection to one upstream; ending it again does nothing."""
 
-    __slots__ = ("_load", "upstream")
+    __slots__ = ("_judge", "_load", "on_trial", "upstream")
 
-    def __init__(self, upstream: Upstream) -> None:
+    def __init__(self, upstream: Upstream, judge: Judge, on_trial: bool) -> None:
         self.upstream = upstream
+        self._judge = judge
+        #: Whether it depends on this connection if the upstream is trusted again.
+        self.on_trial = on_trial
         self._load: Load | None = upstream.load
         upstream.load.add(1)
+
+    def showed(self, outcome: Outcome) -> None:
+        """Tell how the upstream behaved.  Good behaviour is news after bad only."""
+        upstream, on_trial = self.upstream, self.on_trial
+        good = outcome is Outcome.CONNECTED or outcome is Outcome.PROVED
+        if good and upstream.record is None:
+            return
+        if outcome is not Outcome.CONNECTED:
+            self.on_trial = False
+        self._judge.learn(upstream, outcome, on_trial)
 
     def end(self) -> None:
         """The connection is over."""
         load, self._load = self._load, None
         if load is not None:
             load.add(-1)
+            if self.on_trial:
+                self.on_trial = False
+                self._judge.untried(self.upstream)

@@ -72,6 +72,9 @@ class Mapping:
     node_checks: bool = True
     connect_timeout: float = 2.0
     attempts: int = 3
+    eject_after: int = 3
+    eject_time: float = 10.0
+    eject_early: bool = True
     idle_timeout: float = 3600.0
     half_close_timeout: float = 30.0
     max_connections: int = 0

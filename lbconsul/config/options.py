@@ -73,6 +73,22 @@ MAPPING_OPTIONS = _table(
         "how many upstreams to try for one connection [3]",
     ),
     Option(
+        "eject-after",
+        grammar.whole(0, 1000),
+        "set an upstream aside after so many failed connects in a row; 0: never [3]",
+    ),
+    Option(
+        "eject-time",
+        grammar.duration,
+        "for how long at first; doubles each time, up to 5m or this [10s]",
+    ),
+    Option(
+        "eject-early",
+        grammar.switch,
+        "whether connections count, by half, that an upstream ends at once without a"
+        " word: on or off [on]",
+    ),
+    Option(
         "idle-timeout",
         grammar.duration,
         "close a connection on which nothing moved for so long [1h]",

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime, IWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lbconsul.balance.upstream import Lease, Upstream
+from lbconsul.balance.upstream import Lease, Outcome, Upstream
 from lbconsul.errors import NoUpstream
 from lbconsul.proxy.ending import Ending
 from lbconsul.proxy.patrol import Patrol
@@ -196,6 +196,8 @@ class Dial:
         assert sock is not None
         self._forget()
         self.over = True
+        assert self.lease is not None
+        self.lease.showed(Outcome.CONNECTED)
         self._owner.dial_answered(self, sock)
 
     def _failed(self, code: int) -> None:
@@ -216,6 +218,8 @@ class Dial:
         self._hang_up()
         assert self.lease is not None
         self.tried.append(self.lease.upstream)
+        if failing is not Ending.STARVED:
+            self.lease.showed(Outcome.REFUSED)
         self.lease.end()
         try:
             self.start(failing)

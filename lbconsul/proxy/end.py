@@ -49,8 +49,8 @@ class Joint(Protocol):
     def pipes(self) -> Pipes:
         """For what comes in bulk."""
 
-    def done(self) -> None:
-        """Both ends have said all."""
+    def done(self, last: "End") -> None:
+        """Both ends have said all, this one after the other."""
 
     def half_over(self) -> None:
         """One direction is over and passed on as such."""
@@ -219,7 +219,7 @@ class End:
         """
         self.at_end = True
         if self.other.at_end:
-            self.relay.done()
+            self.relay.done(self)
         else:
             self.poller.later(self)
 

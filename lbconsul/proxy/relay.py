@@ -5,13 +5,17 @@ from typing import NamedTuple, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
-from lbconsul.balance.upstream import Lease
+from lbconsul.balance.upstream import Lease, Outcome
 from lbconsul.proxy.end import End
 from lbconsul.proxy.ending import Ending
 from lbconsul.proxy.patrol import Patrol
 from lbconsul.proxy.poller import Poller
 from lbconsul.proxy.sockets import reset_on_close
 from lbconsul.proxy.splice import Pipes
+
+#: A connection that an upstream ends sooner, without having said a word, is
+#: ended at once; one that lives so long has proved it.  In seconds.
+AT_ONCE = 1.0
 
 
 class Arrival(NamedTuple):
@@ -45,10 +49,12 @@ class Relay:
 
     __slots__ = (
         "_half_closed",
+        "_is_by_upstream",
         "_is_unwatched",
         "_moved_at",
         "_owner",
         "_progress",
+        "_since",
         "arrival",
         "client",
         "lease",
@@ -81,19 +87,37 @@ class Relay:
         self.over = False
         self._half_closed = False
         self._is_unwatched = False
+        #: Whether it was the upstream that ended it.
+        self._is_by_upstream = False
         self._progress: int | None = None  # the limit counts from the first inspection
-        self._moved_at = arrival.time
+        #: When the two were joined.
+        self._since = owner.clock.seconds()
+        self._moved_at = self._since
 
     def start(self) -> None:
         """Let the bytes flow."""
         poller = self._owner.poller
         self._owner.idle_patrol.add(self)
+        if self.lease.on_trial:
+            self._owner.clock.callLater(AT_ONCE, self._prove)
         poller.addReader(self.upstream)
         poller.addReader(self.client)
 
-    def done(self) -> None:
-        """Both directions are over."""
+    def done(self, last: End) -> None:
+        """Both directions are over, the one from `last` after the other."""
+        self._is_by_upstream = last is self.client
         self.end(Ending.DONE)
+
+    def _prove(self) -> None:
+        if not self.over:
+            self.lease.showed(Outcome.PROVED)
+
+    def _tell(self) -> None:
+        """What it has shown of its upstream, if that can be said."""
+        if self.upstream.moved or self._owner.clock.seconds() - self._since >= AT_ONCE:
+            self.lease.showed(Outcome.PROVED)
+        elif self._is_by_upstream:
+            self.lease.showed(Outcome.SPOILED)
 
     def half_over(self) -> None:
         """One direction is over and passed on as such."""
@@ -114,6 +138,7 @@ class Relay:
 
     def lost(self, end: End) -> None:
         """The peer at `end` reset the connection or is gone: tell the other one so."""
+        self._is_by_upstream = end is self.upstream
         mine = end is self.client
         self.end(Ending.CLIENT_RESET if mine else Ending.UPSTREAM_RESET, reset=True)
 
@@ -155,6 +180,7 @@ class Relay:
         owner.idle_patrol.discard(self)
         if self._is_unwatched:
             owner.unwatched_patrol.discard(self)
+        self._tell()
         owner.relay_over(self, ending)
         # No circle is left for the garbage collector.
         del client.other, upstream.other, self.client, self.upstream

@@ -1,6 +1,8 @@
 """What a mapping selects, as the registry has it."""
 
-from lbconsul.balance.selection import Question, Rules, Selection
+from attrs import evolve
+
+from lbconsul.balance.selection import Patience, Question, Rules, Selection
 from lbconsul.config.model import Mapping
 
 
@@ -8,4 +10,8 @@ def selection_of(mapping: Mapping) -> Selection:
     """The selection that a mapping's connections are balanced over."""
     question = Question(mapping.service, mapping.dc, mapping.filter, mapping.near)
     rules = Rules(mapping.tag, mapping.health, mapping.node_checks)
-    return Selection(question, rules, mapping.policy)
+    first = mapping.eject_time
+    patience = Patience(mapping.eject_after, first, spoiled=mapping.eject_early)
+    if patience.longest < first:
+        patience = evolve(patience, longest=first)
+    return Selection(question, rules, mapping.policy, patience)

@@ -1,8 +1,8 @@
 """Upstreams, the load on them, and leases."""
 
 from lbconsul.balance.standing import Standing, Verdict
-from lbconsul.balance.upstream import Lease, Load, Upstream
-from tests.support.instances import an_instance, an_upstream
+from lbconsul.balance.upstream import Load, Upstream
+from tests.support.instances import a_lease, an_instance, an_upstream
 
 
 def test_an_idle_upstream_is_not_crowded() -> None:
@@ -19,7 +19,7 @@ def test_crowding_counts_the_connection_to_come() -> None:
 def test_a_lease_counts_from_its_birth_to_its_end() -> None:
     """A connection counts before it exists, until it is over."""
     upstream = an_upstream()
-    lease = Lease(upstream)
+    lease = a_lease(upstream)
     assert (lease.upstream, upstream.load.open) == (upstream, 1)
     lease.end()
     assert upstream.load.open == 0
@@ -28,7 +28,7 @@ def test_a_lease_counts_from_its_birth_to_its_end() -> None:
 def test_a_lease_ends_once() -> None:
     """The two ways in which a connection ends may both end its lease."""
     upstream = an_upstream()
-    kept, ended = Lease(upstream), Lease(upstream)
+    kept, ended = a_lease(upstream), a_lease(upstream)
     for _ in range(3):
         ended.end()
     assert upstream.load.open == 1
@@ -42,7 +42,7 @@ def test_all_pools_hear_of_a_load() -> None:
     load, verdict = Load(), Verdict(Standing.SERVING, 1, "passing")
     both = [Upstream(an_instance(), load, verdict, heard.append) for _ in range(2)]
     load.upstreams.extend(both)
-    lease = Lease(both[0])
+    lease = a_lease(both[0])
     assert heard == both
     lease.end()
     assert heard == both * 2

@@ -72,7 +72,7 @@ def test_defaults_are_told_at_all() -> None:
     assert {option.name for option, _ in _promised()} == {
         "policy", "health", "node-checks", "connect-timeout", "attempts",
         "idle-timeout", "half-close-timeout", "max-connections", "mode", "verify",
-        "connection-log", "workers",
+        "connection-log", "workers", "eject-after", "eject-time", "eject-early",
     }  # fmt: skip
 
 

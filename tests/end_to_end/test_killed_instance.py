@@ -124,3 +124,34 @@ def test_frozen_instance(
         finally:
             server.resume()
         assert waiting.ask().split()[0] == frozen
+
+
+def test_set_aside(
+    registrar: Registrar,
+    own_servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+) -> None:
+    """
+    An instance that is dead, though Consul does not know, is set aside after
+    three refusals, so that few connections need a second try; once it is back it
+    has its share again.
+    """
+    (port,) = free_ports(1)
+    for server in own_servers:
+        registrar.add(service, server)
+    started = gateway("--map", f"{port}:{service},eject-time=1s,policy=roundrobin")
+    victim = own_servers[0]
+    victim.kill()
+    with Load(port, CLIENTS) as load:
+        time.sleep(2.5)
+        outcome = load.stop()
+    assert outcome.failed() == []
+    assert len(outcome) > 300
+    # Three refusals, those that were under way then, and two trials.
+    assert len(started.find(r" retries=1 --$")) <= 3 + CLIENTS + 2
+    assert started.find(rf"{service}: .* ejected: \d+ in a row not connected")
+    victim.start()
+    victim.wait_until_listening()
+    eventually_shared(port, {server.name: 3 for server in own_servers})
+    assert started.find(rf"{service}: .* trusted again")

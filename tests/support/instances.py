@@ -1,12 +1,16 @@
 """Instances, upstreams and Consul's answers, with only what a test cares about."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from lbconsul.balance.instance import Health, Identity, Instance, Status
+from lbconsul.balance.outlier import Outliers
+from lbconsul.balance.policy import LeastConnections, Policy
+from lbconsul.balance.pool import Pool
+from lbconsul.balance.selection import Patience, Rules
 from lbconsul.balance.standing import Standing, Verdict
-from lbconsul.balance.upstream import Load, Upstream
+from lbconsul.balance.upstream import Lease, Load, Upstream
 
 
 def an_identity(name: str = "web-1") -> Identity:
@@ -103,3 +107,18 @@ def an_entry(
 def an_answer(*entries: object) -> bytes:
     """The body of an answer that holds these entries."""
     return json.dumps(entries).encode()
+
+
+def a_pool(
+    policy: Policy,
+    rules: Rules = Rules(),  # noqa: B008 (frozen)
+    patience: Patience = Patience(),  # noqa: B008
+    seconds: Callable[[], float] = lambda: 0.0,
+) -> Pool:
+    """A pool that nobody is told of."""
+    return Pool(rules, policy, Outliers(patience, lambda: 0.0, seconds))
+
+
+def a_lease(upstream: Upstream) -> Lease:
+    """A lease of which nobody wants to know what it showed."""
+    return Lease(upstream, a_pool(LeastConnections(lambda: 0.0)), on_trial=False)

@@ -1,0 +1,321 @@
+"""Who is ejected, for how long, and how it is trusted again."""
+
+import random
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lbconsul.balance.policy import LeastConnections
+from lbconsul.balance.pool import Pool
+from lbconsul.balance.selection import Patience
+from lbconsul.balance.upstream import Lease, Load, Outcome, Upstream
+from tests.support.instances import a_pool, an_identity, an_instance, name_of
+
+CONNECTED, REFUSED = Outcome.CONNECTED, Outcome.REFUSED
+PROVED, SPOILED = Outcome.PROVED, Outcome.SPOILED
+
+
+class Stage:
+    """A pool whose clock the test sets, and what was told of its upstreams."""
+
+    def __init__(self, names: str, patience: Patience = Patience()) -> None:  # noqa: B008
+        self.now = 1000.0
+        self.told: list[str] = []
+        chance = random.Random(1).random
+        self.pool = a_pool(
+            LeastConnections(chance), patience=patience, seconds=lambda: self.now
+        )
+        self.pool._told = lambda upstream, what: self.told.append(
+            f"{name_of(upstream)} {what}"
+        )
+        self.loads = {name: Load() for name in names}
+        for name in names:
+            self.join(name)
+
+    def join(self, name: str, port: int = 80, status: str = "passing") -> None:
+        """An instance joins, or is altered."""
+        instance = an_instance(name, port=port, status=status)  # type: ignore[arg-type]
+        self.pool.admit(instance, self.loads.setdefault(name, Load()))
+
+    def leave(self, name: str) -> None:
+        """An instance leaves."""
+        self.pool.dismiss(an_identity(name))
+
+    def member(self, name: str) -> Upstream:
+        """The upstream of an instance."""
+        [found] = [each for each in self.pool.upstreams() if name_of(each) == name]
+        return found
+
+    def show(self, name: str, *outcomes: Outcome) -> None:
+        """Connections to it show this, one after the other."""
+        for each in outcomes:
+            lease = Lease(self.member(name), self.pool, on_trial=False)
+            lease.showed(each)
+            lease.end()
+
+    def chosen(self, count: int = 40) -> set[str]:
+        """Who gets so many connections that are held."""
+        leases = [self.pool.lease() for _ in range(count)]
+        names = set()
+        for lease in leases:
+            assert lease is not None
+            names.add(name_of(lease.upstream))
+            if lease.on_trial:
+                lease.showed(CONNECTED)
+            lease.end()
+        return names
+
+    def trial(self) -> Lease:
+        """The next connection, which tries somebody."""
+        lease = self.pool.lease()
+        assert lease is not None
+        assert lease.on_trial
+        return lease
+
+
+def test_three_refusals_in_a_row() -> None:
+    """Who refuses three connections in a row gets no more, for ten seconds."""
+    stage = Stage("abc")
+    stage.show("a", REFUSED, REFUSED)
+    assert stage.chosen() == {"a", "b", "c"}
+    stage.show("a", REFUSED)
+    assert stage.chosen() == {"b", "c"}
+    stage.now += 9.9
+    assert stage.chosen() == {"b", "c"}
+    assert stage.told == ["a ejected: 3 in a row not connected; back in 10 s"]
+
+
+def test_not_in_a_row() -> None:
+    """An accepted connection in between makes the count begin anew."""
+    stage = Stage("abc")
+    for _ in range(5):
+        stage.show("a", REFUSED, REFUSED, CONNECTED)
+    assert stage.chosen() == {"a", "b", "c"}
+
+
+def test_ended_at_once() -> None:
+    """Connections that end at once, without a word, count half."""
+    stage = Stage("abc")
+    stage.show("a", *[CONNECTED, SPOILED] * 5)
+    assert stage.chosen() == {"a", "b", "c"}
+    stage.show("a", CONNECTED, SPOILED)
+    assert stage.chosen() == {"b", "c"}
+    assert stage.told == ["a ejected: 6 in a row ended at once; back in 10 s"]
+
+
+def test_ended_at_once_now_and_then() -> None:
+    """One that proves itself in between is no outlier."""
+    stage = Stage("abc")
+    stage.show("a", *[SPOILED, SPOILED, SPOILED, PROVED] * 5)
+    assert stage.chosen() == {"a", "b", "c"}
+
+
+def test_both_kinds_add_up() -> None:
+    """Two refusals and two early ends make three."""
+    stage = Stage("abc")
+    stage.show("a", SPOILED, SPOILED, REFUSED, REFUSED)
+    assert stage.chosen() == {"b", "c"}
+    assert "2 in a row not connected, 2 in a row ended at once" in stage.told[0]
+
+
+def test_options() -> None:
+    """The number may be another one, or none, and early ends may not count."""
+    stage = Stage("abc", Patience(failures=1))
+    stage.show("a", REFUSED)
+    assert stage.chosen() == {"b", "c"}
+    never = Stage("abc", Patience(failures=0))
+    never.show("a", *[REFUSED] * 50)
+    assert never.chosen() == {"a", "b", "c"}
+    lenient = Stage("abc", Patience(spoiled=False))
+    lenient.show("a", *[SPOILED] * 50)
+    assert lenient.chosen() == {"a", "b", "c"}
+
+
+def test_never_the_last() -> None:
+    """A pool of one is never empty by our doing."""
+    stage = Stage("a")
+    stage.show("a", *[REFUSED] * 50)
+    assert stage.chosen() == {"a"}
+
+
+@pytest.mark.parametrize(("names", "most"), [("ab", 1), ("abc", 1), ("abcd", 2)])
+def test_never_more_than_half(names: str, most: int) -> None:
+    """When all fail, half of them go on being tried."""
+    stage = Stage(names)
+    for name in names:
+        stage.show(name, *[REFUSED] * 9)
+    assert len(stage.chosen()) == len(names) - most
+
+
+def test_half_of_who_may_serve() -> None:
+    """Who is critical anyway does not count among those of whom half may go."""
+    stage = Stage("abcd")
+    stage.join("c", status="critical")
+    stage.join("d", status="critical")
+    for name in "ab":
+        stage.show(name, *[REFUSED] * 9)
+    assert len(stage.chosen()) == 1
+
+
+def test_others_leave() -> None:
+    """If too many others leave, ejected ones are needed again."""
+    stage = Stage("abcd")
+    for name in "ab":
+        stage.show(name, *[REFUSED] * 3)
+    assert stage.chosen() == {"c", "d"}
+    stage.leave("c")
+    assert stage.chosen() == {"a", "d"}
+    stage.join("d", status="critical")
+    assert len(stage.chosen()) == 1
+    assert stage.told[2:] == ["a trusted again, since too many others left"]
+
+
+def test_trial() -> None:
+    """
+    When the time is over one connection tries it; the rest follow only once that
+    one has proved it.
+    """
+    stage = Stage("abc")
+    stage.show("a", *[REFUSED] * 3)
+    stage.now += 11
+    trial = stage.trial()
+    assert name_of(trial.upstream) == "a"
+    assert stage.chosen() == {"b", "c"}
+    trial.showed(CONNECTED)
+    assert stage.chosen() == {"b", "c"}
+    trial.showed(PROVED)
+    assert stage.chosen() == {"a", "b", "c"}
+    assert stage.told[1:] == ["a trusted again"]
+    trial.end()
+    assert stage.chosen() == {"a", "b", "c"}
+
+
+def test_failed_trials() -> None:
+    """Each trial that fails doubles the time, up to five minutes."""
+    stage = Stage("abc")
+    stage.show("a", *[REFUSED] * 3)
+    spans = [10.0]
+    for outcome in (REFUSED, SPOILED) * 4:
+        stage.now += spans[-1] - 0.1
+        assert stage.chosen() == {"b", "c"}
+        stage.now += 0.2
+        stage.trial().showed(outcome)
+        spans.append(min(300.0, spans[-1] * 2))
+    assert spans[-1] == 300.0
+
+
+def test_trial_without_a_verdict() -> None:
+    """A client that leaves at once shows nothing: the next one tries it."""
+    stage = Stage("abc")
+    stage.show("a", *[REFUSED] * 3)
+    stage.now += 11
+    for _ in range(3):
+        trial = stage.trial()
+        trial.showed(CONNECTED)
+        trial.end()
+        trial.end()
+    stage.trial().showed(PROVED)
+    assert stage.chosen() == {"a", "b", "c"}
+
+
+def test_trial_of_one_to_be_avoided() -> None:
+    """It is not tried by who has tried it already."""
+    stage = Stage("ab")
+    stage.show("a", *[REFUSED] * 3)
+    stage.now += 11
+    lease = stage.pool.lease([stage.member("a")])
+    assert lease is not None
+    assert (name_of(lease.upstream), lease.on_trial) == ("b", False)
+    assert name_of(stage.trial().upstream) == "a"
+
+
+def test_old_connections() -> None:
+    """What older connections show of one that is ejected does not count."""
+    stage = Stage("abc")
+    old = [Lease(stage.member("a"), stage.pool, on_trial=False) for _ in range(2)]
+    stage.show("a", *[REFUSED] * 3)
+    old[0].showed(PROVED)
+    old[1].showed(REFUSED)
+    assert stage.chosen() == {"b", "c"}
+    assert len(stage.told) == 1
+
+
+def test_last_resort() -> None:
+    """Who is ejected is still better than nobody."""
+    stage = Stage("ab")
+    stage.show("a", *[REFUSED] * 3)
+    lease = stage.pool.lease([stage.member("b")])
+    assert lease is not None
+    assert (name_of(lease.upstream), lease.on_trial) == ("a", True)
+    assert stage.pool.lease([stage.member("b")]) is None
+    lease.showed(PROVED)
+    assert stage.chosen() == {"a", "b"}
+
+
+def test_elsewhere() -> None:
+    """An instance that moves to another port is a new chance."""
+    stage = Stage("abc")
+    stage.show("a", *[REFUSED] * 3)
+    stage.join("a")
+    assert stage.chosen() == {"b", "c"}
+    stage.join("a", port=81)
+    assert stage.chosen() == {"a", "b", "c"}
+    stage.now += 11
+    assert stage.chosen() == {"a", "b", "c"}
+
+
+def test_left_and_back() -> None:
+    """An instance that left is forgotten; what its connections show then is too."""
+    stage = Stage("abc")
+    stage.show("a", *[REFUSED] * 3)
+    stage.now += 11
+    trial = stage.trial()
+    stage.leave("a")
+    trial.showed(REFUSED)
+    trial.end()
+    stage.join("a")
+    assert stage.chosen() == {"a", "b", "c"}
+    stage.show("a", *[REFUSED] * 3)
+    stage.now += 11
+    trial = stage.trial()
+    stage.leave("a")
+    trial.end()
+    assert stage.chosen() == {"b", "c"}
+
+
+def test_jitter() -> None:
+    """Many gateways do not come back at the same moment."""
+    patience = Patience()
+    assert patience.span(0, 0.0) == 10.0
+    assert 10.0 < patience.span(0, 0.5) < 11.0
+    assert patience.span(2000, 0.0) == 300.0
+
+
+EVENTS = st.lists(
+    st.tuples(st.sampled_from("abcd"), st.sampled_from([*Outcome, None])), max_size=60
+)
+
+
+@given(events=EVENTS, sizes=st.integers(1, 4))
+def test_somebody_always_serves(
+    events: Sequence[tuple[str, Outcome | None]], sizes: int
+) -> None:
+    """Whatever happens, at most half are set aside, and never all."""
+    stage = Stage("abcd"[:sizes])
+    for name, outcome in events:
+        present = [name_of(each) for each in stage.pool.upstreams()]
+        if outcome is None:
+            stage.now += 7
+            if name in present and len(present) > 1:
+                stage.leave(name)
+            else:
+                stage.join(name)
+        elif name in present:
+            stage.show(name, outcome)
+        assert len(_placed(stage.pool)) >= (len(stage.pool) + 1) // 2
+
+
+def _placed(pool: Pool) -> list[Upstream]:
+    return [each for each in pool.upstreams() if each not in pool._outliers]
