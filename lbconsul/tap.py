@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.systemd import ListenFDs
 
@@ -24,7 +25,10 @@ from lbconsul.config.sources import (
 )
 from lbconsul.dev.hints import what_to_try
 from lbconsul.errors import ConfigError, LBConsulError
+from lbconsul.limits import connections, raise_descriptor_limit
 from lbconsul.service import Gateway, balancer
+
+_log = Logger()
 
 
 class Options(usage.Options):
@@ -135,6 +139,7 @@ def makeService(options: Options) -> Gateway:
     """
     from twisted.internet import reactor  # twistd has installed it by now
 
+    descriptors = raise_descriptor_limit()
     try:
         gateway = balancer(reactor, options.config, inherited=_inherited())
         gateway.bind()
@@ -144,6 +149,13 @@ def makeService(options: Options) -> Gateway:
     # What there is by then stays: to look through it for garbage would take some
     # 30 ms each time, in which no connection moves.
     reactor.callWhenRunning(gc.freeze)
+    reactor.callWhenRunning(
+        _log.info,
+        "{descriptors} descriptors: enough for some {connections} connections at a"
+        " time in each process",
+        descriptors=descriptors,
+        connections=connections(descriptors),
+    )
     if options.config.dev:
         print(_hints(options.config))
     return gateway

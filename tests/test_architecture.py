@@ -25,6 +25,7 @@ ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "config": {"errors"},
     "conceal": set(),
+    "limits": set(),
     "balance": {"errors"},
     "consul": {"balance"} | OPEN_TO_ALL,
     "proxy": {"balance"} | OPEN_TO_ALL,
@@ -33,7 +34,7 @@ ARROWS: dict[str, set[str]] = {
     "worker": {"proxy", "workers", "balance"} | OPEN_TO_ALL,
     "worker_main": {"worker", "workers"},
     "service": {"consul", "proxy", "dev", "workers", "balance"} | OPEN_TO_ALL,
-    "tap": {"service", "dev", "conceal"} | OPEN_TO_ALL,
+    "tap": {"service", "dev", "conceal", "limits"} | OPEN_TO_ALL,
 }
 
 #: The modules of dev that the command line may see, to print what they say.

@@ -1,6 +1,7 @@
 """A gateway's first and last moments, and what it logs in between."""
 
 import re
+import resource
 import socket
 import time
 from collections.abc import Iterator
@@ -87,6 +88,19 @@ def test_stop_while_dialling(
             stopped = started.stop()
     assert stopped.closed == 2
     assert stopped.leases == 0
+
+
+def test_limit_of_descriptors(
+    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
+) -> None:
+    """It takes all the descriptors that it may have, and says for what they do."""
+    (port,) = free_ports(1)
+    registrar.add(service, servers[0])
+    started = gateway("--map", f"{port}:{service}")
+    [said] = started.find(r"(\d+) descriptors: enough for some (\d+) connections")
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert int(said[1]) == (hard if 0 < hard < 1 << 20 else 1 << 20)
+    assert 0 < int(said[2]) < int(said[1]) / 2
 
 
 def test_log_line(

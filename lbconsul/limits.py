@@ -1,0 +1,25 @@
+"""How many descriptors the process may have."""
+
+import resource
+
+#: More than this is asked for by nobody: what runs through all numbers to close
+#: them, as some programs do, would take its time.
+_MOST = 1 << 20
+
+#: Descriptors that are not connections: listeners, Consul, logs, pipes.
+_SPARE = 200
+
+
+def raise_descriptor_limit() -> int:
+    """Raise the soft limit to the hard one (getrlimit(2)); what it is then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    known, most = (_MOST if n == resource.RLIM_INFINITY else n for n in (soft, hard))
+    most = min(most, _MOST)
+    if known < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most
+
+
+def connections(descriptors: int) -> int:
+    """About how many connections that is enough for: each takes two."""
+    return max(0, descriptors - _SPARE) // 2

@@ -1,0 +1,39 @@
+"""How many descriptors the gateway takes."""
+
+import resource
+
+import pytest
+
+from lbconsul.limits import connections, raise_descriptor_limit
+
+INFINITY = resource.RLIM_INFINITY
+MOST = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((1024, 4096), (4096, 4096)),
+        ((4096, 4096), (4096, 4096)),
+        ((1024, INFINITY), (MOST, INFINITY)),
+        ((1024, 1 << 30), (MOST, 1 << 30)),
+        ((1 << 29, 1 << 30), (1 << 29, 1 << 30)),
+        ((INFINITY, INFINITY), (INFINITY, INFINITY)),
+    ],
+)
+def test_raised(
+    monkeypatch: pytest.MonkeyPatch, before: tuple[int, int], after: tuple[int, int]
+) -> None:
+    """The soft limit becomes the hard one, a million at most, and never less."""
+    limits = [before]
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
+    monkeypatch.setattr(resource, "setrlimit", lambda _, new: limits.append(new))
+    told = raise_descriptor_limit()
+    assert limits[-1] == after
+    assert told == min(after[0] if after[0] != INFINITY else MOST, MOST)
+
+
+def test_connections() -> None:
+    """Each connection takes two descriptors, and some are for other things."""
+    assert connections(1024) == 412
+    assert connections(100) == 0
