@@ -46,9 +46,11 @@ class Pool:
             load.upstreams.append(known)
         else:
             self._withdraw(known)
-        if _location(known.instance) != _location(instance):
-            self._outliers.trust(known)  # at another place it is a new chance
+        moved = _location(known.instance) != _location(instance)
         known.instance, known.verdict = instance, verdict
+        if moved or not known.serving:
+            # A new chance at another place; and no trial while Consul says no.
+            self._outliers.trust(known)
         self._place(known)
         self._trust_surplus()
 

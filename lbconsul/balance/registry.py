@@ -34,17 +34,15 @@ class Registry:
 
     `chance` gives numbers from 0 up to but without 1; all that is left to
     chance comes from it.  `tally` counts, `changed` is told of each answer once
-    the pools know it, `seconds` is a clock that is never set back, and `told`
-    is told when an upstream of a question is ejected or trusted again.
+    the pools know it, `seconds` is the clock, and `told` is told when an upstream
+    of a question is ejected or trusted again.
     """
 
     _chance: Chance
     _tally: Tally = Factory(OwnTally)
     _changed: Callable[[Question, Change], None] = lambda question, change: None
     _seconds: Callable[[], float] = lambda: 0.0
-    _told: Callable[[Question, Upstream, str], None] = lambda question, which, what: (
-        None
-    )
+    _told: Callable[[Question, Upstream, str], None] = lambda *_: None
     _pools: dict[Selection, Pool] = Factory(dict)
     _known: dict[Question, dict[Identity, Instance]] = Factory(dict)
 

@@ -266,6 +266,18 @@ def test_elsewhere() -> None:
     assert stage.chosen() == {"a", "b", "c"}
 
 
+def test_critical_meanwhile() -> None:
+    """Nobody is tried whom Consul does not let serve; then it begins anew."""
+    stage = Stage("abc")
+    stage.show("a", *[REFUSED] * 3)
+    stage.join("a", status="critical")
+    stage.now += 11
+    assert stage.chosen() == {"b", "c"}
+    assert stage.pool.lease([stage.member("b"), stage.member("c")]) is None
+    stage.join("a")
+    assert stage.chosen() == {"a", "b", "c"}
+
+
 def test_left_and_back() -> None:
     """An instance that left is forgotten; what its connections show then is too."""
     stage = Stage("abc")
