@@ -4,6 +4,7 @@ import os
 import random
 from collections.abc import Callable
 from collections.abc import Mapping as AbstractMapping
+from pathlib import Path
 from typing import Any
 
 from attrs import Factory, define, field
@@ -16,6 +17,7 @@ from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
 from lbconsul.config.model import MOST_WORKERS, Config, Mapping
 from lbconsul.consul.client import ConsulClient, consul_client
+from lbconsul.consul.snapshot import Snapshot, check_directory
 from lbconsul.consul.watch import Watch
 from lbconsul.dev.service import DevCatalog
 from lbconsul.errors import CannotListen, NoWorkers
@@ -71,6 +73,8 @@ class Gateway(MultiService):
 
     def __attrs_post_init__(self) -> None:
         super().__init__()
+        if self._config.state_dir:
+            check_directory(self._config.state_dir)
         self.registry = self._registry()
         self._poller = open_poller(self._reactor)
         self._client = consul_client(self._reactor, self._config.consul)
@@ -191,7 +195,14 @@ class Gateway(MultiService):
                 self.registry,
                 self._chance,
                 question,
+                self._snapshot(question),
             ).setServiceParent(self)
+
+    def _snapshot(self, question: Question) -> Snapshot | None:
+        directory = self._config.state_dir
+        if not directory:
+            return None
+        return Snapshot(self._reactor, Path(directory), question)
 
     def _add_dev_catalog(self) -> None:
         address = self._config.consul.addresses[0]

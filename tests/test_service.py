@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from attrs import evolve
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
@@ -128,6 +129,12 @@ class TestMakeup:
         """A token file that cannot be read is found out before anything starts."""
         config = configure([], ["8080:web"], token_file="/nowhere/token")
         with pytest.raises(ConfigError, match="/nowhere/token"):
+            balancer(running.reactor, config)
+
+    def test_no_place_for_snapshots(self, running: ReactorThread) -> None:
+        """So is a directory for snapshots that cannot be one."""
+        config = evolve(configure([], ["8080:web"]), state_dir="/dev/null")
+        with pytest.raises(ConfigError, match="--state-dir /dev/null"):
             balancer(running.reactor, config)
 
 

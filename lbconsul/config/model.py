@@ -145,6 +145,7 @@ class Config:
     consul: ConsulConfig
     mappings: tuple[Mapping, ...]
     connection_log: bool = True
+    state_dir: str = ""
     dev: bool = False
     #: Processes that serve; 0: one for each core that we may use.
     workers: int = field(default=1, validator=_count_of_workers)

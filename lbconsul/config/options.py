@@ -119,6 +119,11 @@ CONSUL_OPTIONS = _table(
 
 #: What concerns the gateway as a whole.
 GATEWAY_OPTIONS = _table(
+    Option(
+        "state-dir",
+        _text,
+        "directory for Consul's last good answers, for a start while it is away",
+    ),
     Option("connection-log", grammar.switch, "one line a connection: on or off [on]"),
     Option(
         "workers",

@@ -19,6 +19,7 @@ from lbconsul.consul.client import ConsulClient, Reply
 from lbconsul.consul.cursor import Bucket, Cursor
 from lbconsul.consul.names import Names
 from lbconsul.consul.reader import Reader
+from lbconsul.consul.snapshot import Snapshot
 from lbconsul.errors import UnusableAnswer
 
 #: How often Consul is asked while a service churns: questions a second, and
@@ -60,6 +61,7 @@ class Watch(Service):
     _registry: Registry
     _chance: Callable[[], float]
     question: Question
+    _snapshot: Snapshot | None = None
     _cursor: Cursor = Factory(Cursor)
     _reader: Reader = Factory(Reader)
     _bucket: Bucket = Factory(lambda: Bucket(RATE, BURST))
@@ -78,13 +80,33 @@ class Watch(Service):
 
     def startService(self) -> None:
         super().startService()
+        self._recall()
         self._watching = Deferred.fromCoroutine(self._watch())
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
         self._names.stop()
+        if self._snapshot is not None:
+            self._snapshot.stop()
         self._watching.cancel()
         return self._watching
+
+    def _recall(self) -> None:
+        """Begin with the answer that an earlier gateway got last."""
+        kept = self._snapshot.read() if self._snapshot else None
+        if kept is None or self._registry.answered(self.question):
+            return
+        try:
+            self._take(kept.body)
+        except UnusableAnswer as error:
+            assert self._snapshot is not None
+            self._snapshot.set_aside(error)
+        else:
+            self._log.warn(
+                "{question}: until Consul answers, what it said {age:.0f} s ago",
+                question=self.question,
+                age=max(0.0, self._clock.seconds() - kept.time),
+            )
 
     async def _watch(self) -> None:
         while self.running:
@@ -134,8 +156,13 @@ class Watch(Service):
         return newer.index
 
     def _believe(self, reply: Reply) -> None:
-        catalog = self._reader.read(reply.body)
-        if reply.filtered and not catalog.instances:
+        self._take(reply.body, filtered=reply.filtered)
+        if self._snapshot is not None:
+            self._snapshot.keep(reply.body)
+
+    def _take(self, body: bytes, *, filtered: bool = False) -> None:
+        catalog = self._reader.read(body)
+        if filtered and not catalog.instances:
             raise UnusableAnswer("empty, because ACLs hide what there is")
         for skipped in sorted(set(catalog.skipped) - self._skipped):
             self._log.warn(

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from attrs import Factory, define, frozen
 from twisted.internet.defer import Deferred
@@ -28,6 +30,7 @@ from lbconsul.consul.cursor import (
     LAST_UNREACHED_BACKOFF,
 )
 from lbconsul.consul.names import MAX_AGE
+from lbconsul.consul.snapshot import Snapshot
 from lbconsul.consul.watch import BURST, MAX_LAST_CONTACT, RATE, Watch
 from lbconsul.errors import Forbidden, UnusableAnswer
 from tests.support.fake_resolver import FakeResolver
@@ -415,6 +418,76 @@ class BeliefTests(WatchCase):
             "10.0.0.10", [each.instance.address for each in self.pool.upstreams()]
         )
         self.assertEqual(self.questions, 2)
+
+
+class SnapshotTests(WatchCase):
+    """What an earlier gateway left on disk."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.directory = Path(self.enterContext(TemporaryDirectory()))
+        self.again()
+
+    def again(self) -> None:
+        """A watch of a gateway that has just been started."""
+        self.registry = Registry(lambda: 0.0)
+        self.pool = self.registry.pool(Selection(QUESTION))
+        self.watch = self.watch_with(self.registry)
+        self.watch._snapshot = Snapshot(self.clock, self.directory, QUESTION)
+
+    def test_start_during_an_outage(self) -> None:
+        """
+        A gateway that starts while Consul is away begins with the last answer
+        that one before it got, says how old that is, and goes on asking.
+        """
+        self.start()
+        self.answer(1, 2)
+        self.end()
+        self.clock.advance(60.0)
+        self.again()
+        self.lines()
+        self.start()
+        self.assertEqual(self.ids(), ["web-1", "web-2"])
+        self.assertIn(
+            "web,dc=dc2: until Consul answers, what it said 60 s ago", self.lines()
+        )
+        self.fail_with(ConnectionRefusedError())
+        self.assertEqual(self.ids(), ["web-1", "web-2"])
+        self.assertIn("the last good one stays in use", self.lines()[0])
+        self.pause()
+        self.answer(3)
+        self.assertEqual(self.ids(), ["web-3"])
+
+    def test_no_answer_is_kept_that_is_none(self) -> None:
+        """What was not believed is not kept either."""
+        self.start()
+        self.answer(1)
+        self.answer(filtered=True)
+        self.end()
+        self.again()
+        self.start()
+        self.assertEqual(self.ids(), ["web-1"])
+
+    def test_what_is_no_answer(self) -> None:
+        """A snapshot that is whole, but not understood any more, is set aside."""
+        assert self.watch._snapshot is not None
+        self.watch._snapshot.keep(b'{"not": "a list"}')
+        self.start()
+        self.assertFalse(self.registry.answered(QUESTION))
+        self.assertIn("is set aside", self.lines()[0])
+        self.answer(1)
+        self.assertEqual(self.ids(), ["web-1"])
+
+    def test_started_again(self) -> None:
+        """A watch that was only stopped for a while knows better than the disk."""
+        self.start()
+        self.answer(1)
+        self.end()
+        assert self.watch._snapshot is not None
+        self.watch._snapshot.keep(b"[]")
+        self.watch._snapshot.stop()
+        self.start()
+        self.assertEqual(self.ids(), ["web-1"])
 
 
 class OldAnswerTests(WatchCase):

@@ -1,10 +1,12 @@
 """Consul crashes and comes back under load."""
 
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.registrar import Registrar
+from tests.end_to_end.visits import visit, visits
 from tests.support.consul_agent import ConsulAgent
 from tests.support.gateway import StartGateway, eventually
 from tests.support.load import Load
@@ -52,3 +54,48 @@ def test_consul_crash(
             assert outcome.wrong() == []
         last = outcomes[0].begun_after(changed).servers()
         assert sorted(last) == ["bert", "carl"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_start_while_consul_is_away(
+    consul_binary: str,
+    servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+    tmp_path: Path,
+    workers: int,
+) -> None:
+    """
+    A gateway that is started again while Consul is dead serves at once from what
+    Consul said last, and follows Consul again once that is back.
+    """
+    (port,) = free_ports(1)
+    told = [f"--map={port}:{service}", f"--state-dir={tmp_path / 'state'}"]
+    told += [f"--workers={workers}"]
+    with ConsulAgent(consul_binary, persistent=True) as agent:
+        registrar = Registrar(agent)
+        for server in servers[:2]:
+            registrar.add(service, server)
+        place = ["--consul", f"127.0.0.1:{agent.port}"]
+        first = gateway(*place, *told)
+        assert visit(port) in ("anna", "bert")
+        first.stop()
+        agent.kill()
+        begun = time.monotonic()
+        second = gateway(*place, *told, wait="listening")
+        eventually(lambda: is_served(port), "it serves")
+        print(f"served {time.monotonic() - begun:.2f} s after the start")
+        assert second.find(rf"{service}: until Consul answers, what it said \d+ s ago")
+        agent.restart()
+        second.wait_for(rf"{service}: Consul answers again")
+        registrar.remove(f"{service}-anna")
+        second.wait_for(rf"{service}: 1 left \({service}-anna@")
+        eventually(lambda: set(visits(port, 5)) == {"bert"}, "only bert answers")
+
+
+def is_served(port: int) -> bool:
+    """Whether somebody answers."""
+    try:
+        return visit(port) in ("anna", "bert")
+    except OSError:
+        return False
