@@ -333,6 +333,7 @@ class DialTests(DialTestCase):
         """Whoever ends a dial ends all of it."""
         owner, dial = self.dial(instance("a", self.blackhole()))
         dial.end(Ending.KILLED)
+        dial.end(Ending.INTERNAL)
         self.assert_failed(owner, Ending.KILLED)
 
 

@@ -211,3 +211,12 @@ def test_socket_that_cannot_be_spliced(stage: Stage) -> None:
         stage.say(1000)
     assert stage.joint.said == []
     assert stage.joint.pipes.lent == 1
+
+
+def test_listener_is_gone_when_told_the_end(stage: Stage) -> None:
+    """An error that shows when an end is passed on is the listener's."""
+    stage.speaker.shutdown(socket.SHUT_WR)
+    stage.other.sock.close()
+    stage.end.doRead()
+    stage.end.proceed()
+    assert stage.joint.said == ["lost"]

@@ -13,6 +13,8 @@ from twisted.internet.interfaces import IReactorTime, IReadWriteDescriptor
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from lbconsul.balance.registry import Registry
+from lbconsul.balance.upstream import Outcome
 from lbconsul.proxy.end import READ_SIZE
 from lbconsul.proxy.ending import Ending
 from lbconsul.proxy.patrol import Patrol
@@ -538,6 +540,75 @@ class RelayTests(SynchronousTestCase):
 
         self.reactor.turn_until(enough)
         return bytes(heard)
+
+
+class TrialTests(SynchronousTestCase):
+    """A relay on which it depends if an upstream is trusted again."""
+
+    def setUp(self) -> None:
+        self.reactor = RecordingReactor()
+        self.told: list[str] = []
+        self.registry = Registry(
+            lambda: 0.0,
+            seconds=self.reactor.seconds,
+            told=lambda _, which, what: self.told.append(what),
+        )
+        both = instance("a", 80), instance("b", 80)
+        self.registry.replace(WEB.question, both)
+        for _ in range(3):
+            lease = self.registry.lease(WEB)
+            if lease.upstream.instance is both[1]:
+                lease = self.registry.lease(WEB, [lease.upstream])
+            lease.showed(Outcome.REFUSED)
+            lease.end()
+        self.reactor.advance(12.0)
+        self.trial = self.registry.lease(WEB)
+        self.trial.showed(Outcome.CONNECTED)
+        self.assertTrue(self.trial.on_trial)
+        patrol = Patrol.keeping(self.reactor, IDLE)
+        owner = Owner(self.reactor, self.reactor, patrol, patrol)
+        ours, self.client = tcp_pair()
+        theirs, self.upstream = tcp_pair()
+        for sock in (ours, theirs, self.client, self.upstream):
+            self.addCleanup(sock.close)
+        now = self.reactor.seconds()
+        self.relay = Relay(owner, theirs, self.trial, Arrival(ours, "", now), 0)
+        self.relay.start()
+
+    def test_lives(self) -> None:
+        """Once it has lived for a second the upstream is trusted again."""
+        self.reactor.advance(0.9)
+        self.assertEqual(len(self.told), 1)
+        self.reactor.advance(0.2)
+        self.assertEqual(self.told[1:], ["trusted again"])
+
+    def test_upstream_speaks(self) -> None:
+        """So it is by the end of one on which it spoke, however short."""
+        self.upstream.sendall(b"220 ready")
+        self.upstream.close()
+        self.client.close()
+        self.reactor.settle()
+        self.assertEqual(self.told[1:], ["trusted again"])
+        self.reactor.advance(1.5)
+        self.assertEqual(self.told[1:], ["trusted again"])
+
+    def test_upstream_ends_it(self) -> None:
+        """If the upstream ends it at once, it is set aside for twice as long."""
+        reset(self.upstream)
+        self.reactor.settle()
+        self.reactor.advance(1.5)
+        self.assertEqual(
+            self.told[1:],
+            ["ejected: 3 in a row not connected, 1 in a row ended at once;"
+             " back in 20 s"],
+        )  # fmt: skip
+
+    def test_client_ends_it(self) -> None:
+        """A client that leaves at once has shown nothing: the next one tries."""
+        reset(self.client)
+        self.reactor.settle()
+        self.assertEqual(len(self.told), 1)
+        self.assertTrue(self.registry.lease(WEB).on_trial)
 
 
 class SplicingRelayTests(RelayTests):
