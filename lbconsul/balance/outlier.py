@@ -107,17 +107,21 @@ class Outliers:
             if upstream in avoiding:
                 self._enqueue(upstream, record)
                 return None
-            record.on_trial = True
             return upstream
         return None
 
     def last_resort(self, avoiding: Collection[Upstream]) -> Upstream | None:
-        """Who is ejected, to be tried since there is nobody else."""
-        for upstream, record in self._ejected.items():
-            if upstream not in avoiding and not record.on_trial:
-                record.on_trial = True
+        """Who is ejected, but still better than nobody."""
+        for upstream in self._ejected:
+            if upstream not in avoiding:
                 return upstream
         return None
+
+    def begin_trial(self, upstream: Upstream) -> bool:
+        """Whether the connection to come tries it: one at a time does."""
+        record = self._ejected[upstream]
+        begins, record.on_trial = not record.on_trial, True
+        return begins
 
     def untried(self, upstream: Upstream) -> None:
         """The connection that tried it is over, and has shown nothing."""

@@ -65,13 +65,15 @@ class Pool:
 
     def lease(self, avoiding: Collection[Upstream] = ()) -> Lease | None:
         """The next connection, counted; to none of `avoiding`."""
-        tried = self._outliers.due(avoiding)
-        if tried is None:
+        ejected = self._outliers.due(avoiding)
+        if ejected is None:
             chosen = self._choose(avoiding)
             if chosen is not None:
                 return Lease(chosen, self, on_trial=False)
-            tried = self._outliers.last_resort(avoiding)
-        return None if tried is None else Lease(tried, self, on_trial=True)
+            ejected = self._outliers.last_resort(avoiding)
+            if ejected is None:
+                return None
+        return Lease(ejected, self, self._outliers.begin_trial(ejected))
 
     def _choose(self, avoiding: Collection[Upstream]) -> Upstream | None:
         if not avoiding:

@@ -243,13 +243,21 @@ def test_old_connections() -> None:
 
 
 def test_last_resort() -> None:
-    """Who is ejected is still better than nobody."""
+    """
+    Who is ejected is still better than nobody, for as many connections as have
+    nobody else; it depends on the first one if it is trusted again.
+    """
     stage = Stage("ab")
     stage.show("a", *[REFUSED] * 3)
     lease = stage.pool.lease([stage.member("b")])
     assert lease is not None
     assert (name_of(lease.upstream), lease.on_trial) == ("a", True)
-    assert stage.pool.lease([stage.member("b")]) is None
+    for _ in range(3):
+        further = stage.pool.lease([stage.member("b")])
+        assert further is not None
+        assert (name_of(further.upstream), further.on_trial) == ("a", False)
+        further.showed(REFUSED)
+    assert stage.pool.lease([stage.member("a"), stage.member("b")]) is None
     lease.showed(PROVED)
     assert stage.chosen() == {"a", "b"}
 
