@@ -2,19 +2,25 @@
 
 import resource
 
+#: select(2) knows no higher numbers.
+OF_SELECT = 1024
+
 #: More than this is asked for by nobody: what runs through all numbers to close
 #: them, as some programs do, would take its time.
-_MOST = 1 << 20
+MOST = 1 << 20
 
 #: Descriptors that are not connections: listeners, Consul, logs, pipes.
 _SPARE = 200
 
 
-def raise_descriptor_limit() -> int:
-    """Raise the soft limit to the hard one (getrlimit(2)); what it is then."""
+def raise_descriptor_limit(bound: int = MOST) -> int:
+    """Raise the soft limit to the hard one (getrlimit(2)), or to `bound`.
+
+    How many descriptors are of use then.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    known, most = (_MOST if n == resource.RLIM_INFINITY else n for n in (soft, hard))
-    most = min(most, _MOST)
+    known, most = (MOST if n == resource.RLIM_INFINITY else n for n in (soft, hard))
+    most = min(most, bound, MOST)
     if known < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     return most

@@ -25,7 +25,7 @@ from lbconsul.config.sources import (
 )
 from lbconsul.dev.hints import what_to_try
 from lbconsul.errors import ConfigError, LBConsulError
-from lbconsul.limits import connections, raise_descriptor_limit
+from lbconsul.limits import MOST, OF_SELECT, connections, raise_descriptor_limit
 from lbconsul.service import Gateway, balancer
 
 _log = Logger()
@@ -138,8 +138,10 @@ def makeService(options: Options) -> Gateway:
     said in one line that one of them is taken.
     """
     from twisted.internet import reactor  # twistd has installed it by now
+    from twisted.internet.selectreactor import SelectReactor
 
-    descriptors = raise_descriptor_limit()
+    bound = OF_SELECT if isinstance(reactor, SelectReactor) else MOST
+    descriptors = raise_descriptor_limit(bound)
     try:
         gateway = balancer(reactor, options.config, inherited=_inherited())
         gateway.bind()

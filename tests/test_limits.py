@@ -4,7 +4,7 @@ import resource
 
 import pytest
 
-from lbconsul.limits import connections, raise_descriptor_limit
+from lbconsul.limits import OF_SELECT, connections, raise_descriptor_limit
 
 INFINITY = resource.RLIM_INFINITY
 MOST = 1 << 20
@@ -37,3 +37,14 @@ def test_connections() -> None:
     """Each connection takes two descriptors, and some are for other things."""
     assert connections(1024) == 412
     assert connections(100) == 0
+
+
+def test_reactor_with_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reactor that stands on select(2) could not use more than it knows."""
+    limits = [(256, 4096)]
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
+    monkeypatch.setattr(resource, "setrlimit", lambda _, new: limits.append(new))
+    assert raise_descriptor_limit(OF_SELECT) == 1024
+    assert limits[-1] == (1024, 4096)
+    assert raise_descriptor_limit(OF_SELECT) == 1024
+    assert len(limits) == 2
