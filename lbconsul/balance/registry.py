@@ -99,6 +99,9 @@ class Registry:
             raise NoUpstream(f"no upstream of {selection.question} is left")
         return lease
 
+    def tend(self) -> None:
+        """Do what has become due by now; to be called a few times a second."""
+
     def open_connections(self) -> int:
         """Leases of this process that are not ended, over all identities."""
         return self._tally.open_connections()

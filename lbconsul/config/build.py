@@ -34,6 +34,7 @@ from lbconsul.config.sources import (
     from_command_line,
     read,
 )
+from lbconsul.config.values import name
 from lbconsul.errors import ConfigError
 
 _SECRET = frozenset({"token"})
@@ -49,10 +50,10 @@ def configure(
 
     :raises ConfigError: anything is wrong with it.
     """
-    said = {name.replace("_", "-"): text for name, text in options.items()}
-    for name in said:
-        if name not in OPTIONS:
-            raise ConfigError(grammar.unknown("option", name, OPTIONS))
+    said = {key.replace("_", "-"): text for key, text in options.items()}
+    for key in said:
+        if key not in OPTIONS:
+            raise ConfigError(grammar.unknown("option", key, OPTIONS))
     return build(Source(), Source(), from_command_line(said, consul, mappings))
 
 
@@ -67,7 +68,7 @@ def build(
     :raises ConfigError: anything is wrong with it.
     """
     said = _strongest(environment, file, command_line)
-    values = {name: _read_option(name, each) for name, each in said.items()}
+    values = {key: _read_option(key, each) for key, each in said.items()}
     defaults = _chosen(values, MAPPING_OPTIONS)
     given = [(each.said, _mapping(each, defaults)) for each in command_line.mappings]
     listening = {mapping.listen for _, mapping in given}
@@ -129,7 +130,7 @@ def _mapping(each: MappingSaid, defaults: AbstractMapping[str, Any]) -> Mapping:
             raise said.wrong(str(error)) from None
     try:
         listen = grammar.listen_address(each.listen)
-        service = grammar.name(each.service)
+        service = name(each.service)
     except ValueError as error:
         raise each.said.wrong(str(error)) from None
     return Mapping(service, listen, **values)

@@ -1,4 +1,4 @@
-"""How values are written: durations, addresses, mappings.
+"""How addresses and mappings are written.
 
 Each function takes text and gives a value, or raises `ValueError` whose text
 says what would be right; `lbconsul.config.sources` puts before it where the
@@ -6,13 +6,13 @@ text stood.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from difflib import get_close_matches
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from lbconsul.config import values
 from lbconsul.config.model import (
-    MOST_WORKERS,
     ConsulAddress,
     Listen,
     SystemdListen,
@@ -24,8 +24,6 @@ from lbconsul.config.model import (
 #: https://developer.hashicorp.com/consul/docs/reference/architecture/ports
 CONSUL_PORTS = {"http": 8500, "https": 8501}
 
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d+)?)(ms|s|m|h)")
 _MAPPING = re.compile(
     r"(?P<listen>unix:/[^:]*|systemd:[^:,]+|(?:(?:\[[^\]]*\]|[^:,\[\]]*):)?[^:,]*)"
     r":(?P<service>[^:,]*)(?:,(?P<options>.*))?",
@@ -34,92 +32,7 @@ _MAPPING = re.compile(
 _LOOKS_LIKE_MAPPING = re.compile(
     r"\d+:|unix:/[^/]|systemd:|(?:\[[^\]]*\]|[^:\[\]]*):\d+:"
 )
-_NAME = re.compile(r"[^\s/?#:,]+")
 _OPTION_BREAK = re.compile(r""",(?=(?:[^"`]|"[^"]*"|`[^`]*`)*$)""")
-
-
-def duration(text: str) -> float:
-    """Seconds from ``500ms``, ``5s``, ``2m`` or ``1h``."""
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise ValueError("must be a number with a unit, such as 500ms, 5s, 2m or 1h")
-    seconds = float(match[1]) * _SECONDS[match[2]]
-    if seconds <= 0:
-        raise ValueError("must be longer than 0")
-    return seconds
-
-
-def switch(text: str) -> bool:
-    """``on`` or ``off``, and what Consul's own variables say for them."""
-    truth = {"on": True, "true": True, "1": True, "yes": True}
-    truth |= {"off": False, "false": False, "0": False, "no": False}
-    if text.lower() not in truth:
-        raise ValueError("must be on or off")
-    return truth[text.lower()]
-
-
-def whole(least: int, most: int = 999_999_999) -> Callable[[str], int]:
-    """A parser of whole numbers from `least` to `most`."""
-
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"\d{1,9}", text) or not least <= int(text) <= most:
-            raise ValueError(f"must be a whole number from {least} to {most}")
-        return int(text)
-
-    return parse
-
-
-def worker_count(text: str) -> int:
-    """A number of processes; 0 for ``auto``."""
-    if text == "auto":
-        return 0
-    try:
-        return whole(1, MOST_WORKERS)(text)
-    except ValueError as error:
-        raise ValueError(f"{error}, or auto") from None
-
-
-def one_of(choices: Iterable[str]) -> Callable[[str], str]:
-    """A parser that takes one of `choices`."""
-    known = sorted(choices)
-
-    def parse(text: str) -> str:
-        if text not in known:
-            raise ValueError(f"unknown; it is one of {', '.join(known)}")
-        return text
-
-    return parse
-
-
-def health(text: str) -> frozenset[str]:
-    """Statuses that may get connections: passing, warning, or ``any``."""
-    if text == "any":
-        return frozenset({"passing", "warning", "critical"})
-    statuses = frozenset(re.split(r"[,+]", text))
-    if "passing" not in statuses or not statuses <= {"passing", "warning"}:
-        raise ValueError("must be passing; passing,warning; or any")
-    return statuses
-
-
-def file_mode(text: str) -> int:
-    """Permission bits from octal digits, such as ``660``."""
-    if not re.fullmatch(r"0?[0-7]{3}", text):
-        raise ValueError("must be three octal digits, such as 660")
-    return int(text, 8)
-
-
-def name(text: str) -> str:
-    """A name in Consul: of a service, a tag, a node, a datacenter, a namespace."""
-    if not _NAME.fullmatch(text) or not text.isprintable():
-        raise ValueError("must be a name without spaces and without any of / ? # : ,")
-    return text
-
-
-def port(text: str) -> int:
-    """A port number that one can connect to."""
-    if not re.fullmatch(r"\d{1,5}", text) or not 1 <= int(text) <= 65535:
-        raise ValueError(f"port {text!r} must be a number from 1 to 65535")
-    return int(text)
 
 
 def listen_address(text: str) -> Listen:
@@ -130,9 +43,9 @@ def listen_address(text: str) -> Listen:
             raise ValueError("a UNIX socket's path must begin with / and be printable")
         return UnixListen(rest)
     if scheme == "systemd":
-        return SystemdListen(name(rest))
+        return SystemdListen(values.name(rest))
     host, _, number = text.rpartition(":")
-    return TCPListen(_ip(host or "0.0.0.0"), port(number))
+    return TCPListen(_ip(host or "0.0.0.0"), values.port(number))
 
 
 def _ip(text: str) -> str:

@@ -53,19 +53,39 @@ Listen = TCPListen | UnixListen | SystemdListen
 
 
 @frozen
+class WhenEmpty:
+    """What becomes of a client for whom no instance is left.
+
+    It is held for `wait` seconds, in case one appears; or `fallback` serves it, a
+    service in Consul or ``host:port``.  With neither it is closed at once.
+    """
+
+    wait: float = 0.0
+    fallback: str = ""
+
+    def __str__(self) -> str:
+        if self.fallback:
+            return f"fallback={self.fallback}"
+        return f"wait={self.wait:g}s" if self.wait else "close"
+
+
+@frozen
 class Mapping:
     """A listening address, the service behind it, and its options.
 
-    Durations are seconds.  The options' meaning is told by
-    `lbconsul.config.options`.  Without an address it is a mapping for somebody
-    who listens by other means.
+    Durations are seconds; 0 is off, or no limit.  The options' meaning is told
+    by `lbconsul.config.options`.  Without an address it is a mapping for
+    somebody who listens by other means.
     """
 
     service: str
     listen: Listen | None = None
     tag: str = ""
     filter: str = ""
-    dc: str = ""
+    #: The datacenters to use, the first that has an instance first; none: the
+    #: agent's own.
+    dc: tuple[str, ...] = ()
+    failback_after: float = 30.0
     near: str = ""
     policy: str = "leastconn"
     health: frozenset[str] = frozenset({"passing", "warning"})
@@ -75,9 +95,25 @@ class Mapping:
     eject_after: int = 3
     eject_time: float = 10.0
     eject_early: bool = True
+    shrink_guard: int = 50
+    shrink_hold: float = 30.0
+    when_empty: WhenEmpty = WhenEmpty()
+    slow_start: float = 0.0
+    max_connections_per_upstream: int = 0
+    queue_length: int = 1000
+    #: 0: as long as `connect_timeout`.
+    queue_timeout: float = 0.0
+    drain_timeout: float = 300.0
+    close_on_critical: bool = False
+    max_age: float = 0.0
+    rebalance: int = 0
     idle_timeout: float = 3600.0
     half_close_timeout: float = 30.0
     max_connections: int = 0
+    max_connections_per_client: int = 0
+    #: Networks, as ``10.0.0.0/8``.
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
     mode: int = 0o660
 
     def __str__(self) -> str:
@@ -146,6 +182,8 @@ class Config:
     mappings: tuple[Mapping, ...]
     connection_log: bool = True
     state_dir: str = ""
+    shutdown_grace: float = 0.0
+    takeover: str = ""
     dev: bool = False
     #: Processes that serve; 0: one for each core that we may use.
     workers: int = field(default=1, validator=_count_of_workers)

@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import frozen
 
-from lbconsul.config import grammar
+from lbconsul.config import values
 
 #: The policies by name; `lbconsul.balance.policy` has one class for each.
 POLICIES = ("leastconn", "p2c", "random", "roundrobin")
@@ -44,66 +44,145 @@ def _text(text: str) -> str:
 MAPPING_OPTIONS = _table(
     Option("tag", _text, "only instances that carry this tag"),
     Option("filter", _text, "only instances that Consul's filter expression keeps"),
-    Option("dc", grammar.name, "the datacenter to ask for [the agent's own]"),
-    Option("near", grammar.name, "let Consul sort by distance from this node"),
+    Option(
+        "dc",
+        values.datacenters,
+        "the datacenter to ask for; of dc1|dc2, the first that has an instance"
+        " [the agent's own]",
+    ),
+    Option(
+        "failback-after",
+        values.duration,
+        "how long an earlier datacenter must be well before it is used again [30s]",
+    ),
+    Option("near", values.name, "let Consul sort by distance from this node"),
     Option(
         "policy",
-        grammar.one_of(POLICIES),
+        values.one_of(POLICIES),
         f"how to choose: {', '.join(POLICIES)} [leastconn]",
     ),
     Option(
         "health",
-        grammar.health,
+        values.health,
         "statuses that get connections: passing; passing,warning; or any"
         " [passing,warning]",
     ),
     Option(
         "node-checks",
-        grammar.switch,
+        values.switch,
         "whether checks of the node count: on or off [on]",
     ),
     Option(
         "connect-timeout",
-        grammar.duration,
+        values.duration,
         "how long one upstream may take to accept [2s]",
     ),
     Option(
         "attempts",
-        grammar.whole(1, 100),
+        values.whole(1, 100),
         "how many upstreams to try for one connection [3]",
     ),
     Option(
         "eject-after",
-        grammar.whole(0, 1000),
+        values.whole(0, 1000),
         "set an upstream aside after so many failed connects in a row; 0: never [3]",
     ),
     Option(
         "eject-time",
-        grammar.duration,
+        values.duration,
         "for how long at first; doubles each time, up to 5m or this [10s]",
     ),
     Option(
         "eject-early",
-        grammar.switch,
+        values.switch,
         "whether connections count, by half, that an upstream ends at once without a"
         " word: on or off [on]",
     ),
     Option(
+        "shrink-guard",
+        values.percentage("%"),
+        "doubt an answer that takes away more than this part of three upstreams or"
+        " more, or all of them: off, or 1% to 99% [50%]",
+    ),
+    Option(
+        "shrink-hold",
+        values.duration,
+        "for how long what is doubted stays in use where nothing else is left [30s]",
+    ),
+    Option(
+        "when-empty",
+        values.when_empty,
+        "what becomes of clients when no instance is left: close, wait=TIME,"
+        " fallback=SERVICE or fallback=HOST:PORT [close]",
+    ),
+    Option(
+        "slow-start",
+        values.duration_or_off,
+        "the time in which an instance that joins or returns comes to its full"
+        " weight, from a tenth of it [off]",
+    ),
+    Option(
+        "max-connections-per-upstream",
+        values.whole(0),
+        "open no more to one instance; clients queue for it; 0: no limit [0]",
+    ),
+    Option(
+        "queue-length",
+        values.whole(0, 1_000_000),
+        "how many clients may queue while every instance is full [1000]",
+    ),
+    Option(
+        "queue-timeout",
+        values.duration,
+        "for how long; if not given, as long as connect-timeout",
+    ),
+    Option(
+        "drain-timeout",
+        values.duration,
+        "how long old connections may live on when their instance is deregistered,"
+        " in maintenance or of weight 0, and when the gateway ends [5m]",
+    ),
+    Option(
+        "close-on-critical",
+        values.switch,
+        "whether connections to an instance that turns critical are closed at once:"
+        " on or off [off]",
+    ),
+    Option(
+        "max-age",
+        values.duration_or_off,
+        "close a connection that has lived so long, give or take a tenth [off]",
+    ),
+    Option(
+        "rebalance",
+        values.percentage("%/min"),
+        "once an instance has joined, close so many connections of those with more"
+        " than their share, so that clients connect anew: off, or 1%/min to 99%/min"
+        " [off]",
+    ),
+    Option(
         "idle-timeout",
-        grammar.duration,
+        values.duration,
         "close a connection on which nothing moved for so long [1h]",
     ),
     Option(
         "half-close-timeout",
-        grammar.duration,
+        values.duration,
         "the same once one side has said all it will [30s]",
     ),
     Option(
         "max-connections",
-        grammar.whole(0),
+        values.whole(0),
         "leave new clients in the kernel's queue beyond so many; 0: no limit [0]",
     ),
-    Option("mode", grammar.file_mode, "permissions of a UNIX socket [660]"),
+    Option(
+        "max-connections-per-client",
+        values.whole(0),
+        "serve no more to one address at a time; 0: no limit [0]",
+    ),
+    Option("allow", values.networks, "serve these networks only: 10.0.0.0/8,::1"),
+    Option("deny", values.networks, "serve everybody but these networks"),
+    Option("mode", values.file_mode, "permissions of a UNIX socket [660]"),
 )
 
 #: How to reach Consul.
@@ -113,8 +192,8 @@ CONSUL_OPTIONS = _table(
     Option("ca-file", _text, "PEM file of the authorities to trust for Consul"),
     Option("client-cert", _text, "PEM file of the certificate to show to Consul"),
     Option("client-key", _text, "PEM file of that certificate's key"),
-    Option("verify", grammar.switch, "whether to verify Consul's certificate [on]"),
-    Option("namespace", grammar.name, "Consul Enterprise namespace"),
+    Option("verify", values.switch, "whether to verify Consul's certificate [on]"),
+    Option("namespace", values.name, "Consul Enterprise namespace"),
 )
 
 #: What concerns the gateway as a whole.
@@ -124,10 +203,21 @@ GATEWAY_OPTIONS = _table(
         _text,
         "directory for Consul's last good answers, for a start while it is away",
     ),
-    Option("connection-log", grammar.switch, "one line a connection: on or off [on]"),
+    Option(
+        "shutdown-grace",
+        values.duration_or_off,
+        "how long to go on accepting after SIGTERM, until others know [off]",
+    ),
+    Option(
+        "takeover",
+        values.socket_path,
+        "UNIX socket over which to take the listening sockets of a gateway that runs,"
+        " and to hand them to the next one",
+    ),
+    Option("connection-log", values.switch, "one line a connection: on or off [on]"),
     Option(
         "workers",
-        grammar.worker_count,
+        values.worker_count,
         "processes that serve, or auto: one for each core we may use [1]",
     ),
 )

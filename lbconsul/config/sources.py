@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import Factory, frozen
 
-from lbconsul.config import grammar
+from lbconsul.config import grammar, values
 from lbconsul.config.options import OPTIONS
 from lbconsul.errors import ConfigError
 
@@ -27,6 +27,9 @@ ENVIRONMENT = {
     "CONSUL_CLIENT_KEY": "client-key",
     "CONSUL_NAMESPACE": "namespace",
 }
+
+#: Options that a TOML file may give as a list.
+_LISTS = frozenset({"health", "allow", "deny"})
 
 #: Where Consul's own tools look for an agent.
 DEFAULT_CONSUL = "127.0.0.1:8500"
@@ -99,7 +102,7 @@ def from_environment(environ: AbstractMapping[str, str]) -> Source:
         "CONSUL_HTTP_ADDR", environ.get("CONSUL_HTTP_ADDR") or DEFAULT_CONSUL
     )
     tls = Said("CONSUL_HTTP_SSL", environ.get("CONSUL_HTTP_SSL") or "off")
-    return Source(said, (address,), tls=read(tls, grammar.switch))
+    return Source(said, (address,), tls=read(tls, values.switch))
 
 
 def from_toml(text: str, path: str) -> Source:
@@ -139,7 +142,7 @@ def from_toml(text: str, path: str) -> Source:
 def _toml_text(where: str, value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
-    if isinstance(value, list) and where.endswith(": health"):
+    if isinstance(value, list) and where.rpartition(": ")[2] in _LISTS:
         return ",".join(map(str, value))
     if isinstance(value, str | int):
         return str(value)

@@ -97,6 +97,12 @@ class ProxyFactory:
                 dial.end(Ending.INTERNAL)
             raise
 
+    def tend(self) -> None:
+        """Do what has become due by now; to be called a few times a second."""
+
+    def retire(self) -> None:
+        """Nobody comes any more: let what is open end, by the drain timeout."""
+
     def close_connections(self) -> None:
         """End everything that is open, at once."""
         for each in tuple(self._open):

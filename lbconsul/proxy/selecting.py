@@ -8,7 +8,12 @@ from lbconsul.config.model import Mapping
 
 def selection_of(mapping: Mapping) -> Selection:
     """The selection that a mapping's connections are balanced over."""
-    question = Question(mapping.service, mapping.dc, mapping.filter, mapping.near)
+    question = Question(
+        mapping.service,
+        mapping.dc[0] if mapping.dc else "",
+        mapping.filter,
+        mapping.near,
+    )
     rules = Rules(mapping.tag, mapping.health, mapping.node_checks)
     first = mapping.eject_time
     patience = Patience(mapping.eject_after, first, spoiled=mapping.eject_early)

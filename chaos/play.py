@@ -1,0 +1,94 @@
+"""One row, as the first process of its namespaces.
+
+usage: python -m chaos.play NAME --home DIRECTORY [--quick] [--minutes N]
+
+It ends with its input, and leaves its report in the home.
+"""
+
+import argparse
+import faulthandler
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from contextlib import ExitStack
+from pathlib import Path
+
+from chaos import isolation
+from chaos.report import Report
+from chaos.row import Row
+from chaos.rows.all import ROWS
+from chaos.scene import Scene
+
+#: What the row leaves in its home.
+REPORT = "report.json"
+LOG = "log.txt"
+
+#: So much of a gateway's log tells what went wrong, in characters.
+_TAIL = 20_000
+
+_WORDS = 300
+
+
+def main() -> None:
+    """Play it."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("name", choices=ROWS)
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--minutes", type=float)
+    told = parser.parse_args()
+    threading.Thread(target=_end_with_input, daemon=True).start()
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    isolation.settle()
+    # Whoever is killed leaves files behind: they go with the home.
+    tempfile.tempdir = str(told.home)
+    row = ROWS[told.name]
+    with ExitStack() as stack:
+        scene = Scene(
+            told.home, told.quick, Report(row.name, row.done), stack, told.minutes
+        )
+        report = play(row, scene)
+    (told.home / REPORT).write_text(report.to_json())
+
+
+def play(row: Row, scene: Scene) -> Report:
+    """The report of the row, whatever happens."""
+    begun = time.monotonic()
+    try:
+        with scene.stack:
+            row.play(scene)
+    except Exception as error:
+        traceback.print_exc()
+        scene.report.trouble = _words(error)
+    scene.report.lasted = time.monotonic() - begun
+    if not scene.report.met:
+        _tell(scene)
+    return scene.report
+
+
+def _tell(scene: Scene) -> None:
+    print(f"\n{scene.report.line()}")
+    for each in scene.gateways:
+        print(f"\n--- {each.home.name}: {' '.join(each.arguments)}")
+        print(each.log()[-_TAIL:])
+    sys.stdout.flush()
+
+
+def _words(error: Exception) -> str:
+    words = " ".join(str(error).split())
+    if len(words) > _WORDS:
+        words = f"{words[: _WORDS // 2]} ... {words[-_WORDS // 2 :]}"
+    return f"{type(error).__name__}: {words}"
+
+
+def _end_with_input() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

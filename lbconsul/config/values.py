@@ -1,0 +1,177 @@
+"""How single values are written: durations, numbers, choices, names, networks.
+
+Each function takes text and gives a value, or raises `ValueError` whose text
+says what would be right; `lbconsul.config.sources` puts before it where the
+text stood.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from ipaddress import ip_network
+
+from lbconsul.config.model import MOST_WORKERS, WhenEmpty
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d+)?)(ms|s|m|h)")
+_NAME = re.compile(r"[^\s/?#:,]+")
+_HOST = re.compile(r"[\w.:%-]+")
+
+
+def duration(text: str) -> float:
+    """Seconds from ``500ms``, ``5s``, ``2m`` or ``1h``."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError("must be a number with a unit, such as 500ms, 5s, 2m or 1h")
+    seconds = float(match[1]) * _SECONDS[match[2]]
+    if seconds <= 0:
+        raise ValueError("must be longer than 0")
+    return seconds
+
+
+def duration_or_off(text: str) -> float:
+    """The same; 0 for ``off``."""
+    if text in ("off", "0", "0s"):
+        return 0.0
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, or off") from None
+
+
+def percentage(unit: str) -> Callable[[str], int]:
+    """A parser of ``off``, which is 0, and of 1 to 99 with a unit such as ``%``."""
+
+    def parse(text: str) -> int:
+        match = re.fullmatch(rf"([1-9]\d?){unit}", text)
+        if match is None and text != "off":
+            raise ValueError(f"must be off, or a part such as 50{unit}")
+        return int(match[1]) if match else 0
+
+    return parse
+
+
+def switch(text: str) -> bool:
+    """``on`` or ``off``, and what Consul's own variables say for them."""
+    truth = {"on": True, "true": True, "1": True, "yes": True}
+    truth |= {"off": False, "false": False, "0": False, "no": False}
+    if text.lower() not in truth:
+        raise ValueError("must be on or off")
+    return truth[text.lower()]
+
+
+def whole(least: int, most: int = 999_999_999) -> Callable[[str], int]:
+    """A parser of whole numbers from `least` to `most`."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d{1,9}", text) or not least <= int(text) <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def worker_count(text: str) -> int:
+    """A number of processes; 0 for ``auto``."""
+    if text == "auto":
+        return 0
+    try:
+        return whole(1, MOST_WORKERS)(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, or auto") from None
+
+
+def one_of(choices: Iterable[str]) -> Callable[[str], str]:
+    """A parser that takes one of `choices`."""
+    known = sorted(choices)
+
+    def parse(text: str) -> str:
+        if text not in known:
+            raise ValueError(f"unknown; it is one of {', '.join(known)}")
+        return text
+
+    return parse
+
+
+def health(text: str) -> frozenset[str]:
+    """Statuses that may get connections: passing, warning, or ``any``."""
+    if text == "any":
+        return frozenset({"passing", "warning", "critical"})
+    statuses = frozenset(re.split(r"[,+]", text))
+    if "passing" not in statuses or not statuses <= {"passing", "warning"}:
+        raise ValueError("must be passing; passing,warning; or any")
+    return statuses
+
+
+def file_mode(text: str) -> int:
+    """Permission bits from octal digits, such as ``660``."""
+    if not re.fullmatch(r"0?[0-7]{3}", text):
+        raise ValueError("must be three octal digits, such as 660")
+    return int(text, 8)
+
+
+def name(text: str) -> str:
+    """A name in Consul: of a service, a tag, a node, a datacenter, a namespace."""
+    if not _NAME.fullmatch(text) or not text.isprintable():
+        raise ValueError("must be a name without spaces and without any of / ? # : ,")
+    return text
+
+
+def datacenters(text: str) -> tuple[str, ...]:
+    """Names of datacenters, as in ``dc1|dc2``; no name twice."""
+    names = tuple(name(each) for each in text.split("|"))
+    if len(set(names)) < len(names):
+        raise ValueError("names a datacenter twice")
+    return names
+
+
+def when_empty(text: str) -> WhenEmpty:
+    """``close``, ``wait=5s``, ``fallback=SERVICE`` or ``fallback=HOST:PORT``."""
+    word, _, value = text.partition("=")
+    if text == "close":
+        return WhenEmpty()
+    if word == "wait" and value:
+        return WhenEmpty(wait=duration(value))
+    if word == "fallback" and value:
+        return WhenEmpty(fallback=_fallback(value))
+    raise ValueError("must be close, wait=5s, fallback=SERVICE or fallback=HOST:PORT")
+
+
+def _fallback(text: str) -> str:
+    host, colon, number = text.rpartition(":")
+    if not colon:
+        return name(text)
+    port(number)
+    bare = host.removeprefix("[").removesuffix("]")
+    if (":" in bare) != (host != bare) or not bare or not _HOST.fullmatch(bare):
+        raise ValueError(
+            f"{text!r} must be a service or HOST:PORT, an IPv6 address in brackets"
+        )
+    return text
+
+
+def networks(text: str) -> tuple[str, ...]:
+    """Networks such as ``10.0.0.0/8`` or ``::1``, one or more after commas."""
+    found = []
+    for each in text.split(","):
+        try:
+            found.append(str(ip_network(each)))
+        except ValueError:
+            raise ValueError(
+                f"{each!r} must be a network, such as 10.0.0.0/8, 192.0.2.1 or"
+                " 2001:db8::/32, with no bit set behind its prefix"
+            ) from None
+    return tuple(found)
+
+
+def socket_path(text: str) -> str:
+    """The path of a UNIX socket."""
+    if not text.startswith("/") or not text.isprintable():
+        raise ValueError("must be a path that begins with / and is printable")
+    return text
+
+
+def port(text: str) -> int:
+    """A port number that one can connect to."""
+    if not re.fullmatch(r"\d{1,5}", text) or not 1 <= int(text) <= 65535:
+        raise ValueError(f"port {text!r} must be a number from 1 to 65535")
+    return int(text)
