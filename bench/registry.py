@@ -13,7 +13,7 @@ from bench.work import ANSWER, PICK, RELEASE, REPLACE
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.policy import POLICIES
 from lbconsul.balance.registry import Registry
-from lbconsul.balance.selection import Question, Selection
+from lbconsul.balance.selection import Question, Route, Selection
 from lbconsul.balance.upstream import Lease
 from lbconsul.consul.reader import Reader
 
@@ -47,10 +47,10 @@ def _policy(
     size = len(answers[0])
     name = selection.policy
     registry.replace(selection.question, answers[0])
-    held = [registry.lease(selection) for _ in range(2 * size)]
+    held = [registry.chain(Route((selection,))).lease() for _ in range(2 * size)]
     for number in range(_BLOCKS):
         begun = time.perf_counter()
-        leases = [registry.lease(selection) for _ in range(_BLOCK)]
+        leases = [registry.chain(Route((selection,))).lease() for _ in range(_BLOCK)]
         results.add(PICK, name, _since(begun) * 1e6 / _BLOCK, size)
         random.Random(size).shuffle(leases)
         begun = time.perf_counter()

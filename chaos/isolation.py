@@ -25,15 +25,19 @@ def obstacle() -> str:
     return done.stderr.strip() if done.returncode else ""
 
 
-def most_descriptors() -> int:
-    """How many a process of ours may be allowed."""
-    if os.geteuid() == 0:
-        return int(Path("/proc/sys/fs/nr_open").read_text())
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+def raise_limit() -> int:
+    """Raise our limit of descriptors, which all that we start inherit; what it is."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = max(hard, int(Path("/proc/sys/fs/nr_open").read_text()))
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except (ValueError, PermissionError):  # root may be without the right
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        return hard
+    return most
 
 
 def settle() -> None:
-    """Once inside: loopback works, and descriptors are plenty."""
+    """Once inside: loopback works, and descriptors are as many as may be."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    most = most_descriptors()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    raise_limit()

@@ -29,7 +29,7 @@ def _missing(row: Row) -> Iterator[str]:
         yield "Consul is missing: make consul, or set CONSUL to a binary"
     if "unshare" not in programs and (why := isolation.obstacle()):
         yield f"no namespaces are to be had: {why}"
-    if row.descriptors > (most := isolation.most_descriptors()):
+    if row.descriptors > (most := isolation.raise_limit()):
         yield f"{row.descriptors} descriptors are needed, and {most} to be had"
 
 

@@ -25,7 +25,6 @@ from chaos.scene import Scene
 
 #: What the row leaves in its home.
 REPORT = "report.json"
-LOG = "log.txt"
 
 #: So much of a gateway's log tells what went wrong, in characters.
 _TAIL = 20_000
@@ -47,16 +46,13 @@ def main() -> None:
     # Whoever is killed leaves files behind: they go with the home.
     tempfile.tempdir = str(told.home)
     row = ROWS[told.name]
-    with ExitStack() as stack:
-        scene = Scene(
-            told.home, told.quick, Report(row.name, row.done), stack, told.minutes
-        )
-        report = play(row, scene)
+    report = Report(row.name, row.done)
+    play(row, Scene(told.home, told.quick, report, ExitStack(), told.minutes))
     (told.home / REPORT).write_text(report.to_json())
 
 
-def play(row: Row, scene: Scene) -> Report:
-    """The report of the row, whatever happens."""
+def play(row: Row, scene: Scene) -> None:
+    """Fill the scene's report, whatever happens."""
     begun = time.monotonic()
     try:
         with scene.stack:
@@ -67,7 +63,6 @@ def play(row: Row, scene: Scene) -> Report:
     scene.report.lasted = time.monotonic() - begun
     if not scene.report.met:
         _tell(scene)
-    return scene.report
 
 
 def _tell(scene: Scene) -> None:
@@ -86,7 +81,8 @@ def _words(error: Exception) -> str:
 
 
 def _end_with_input() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1024):
+        pass
     os._exit(1)
 
 

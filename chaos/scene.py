@@ -92,8 +92,8 @@ class Scene:
         return gateway
 
     def traffic(self, *ports: int, **said: Any) -> Traffic:
-        """Load on a gateway, which the report counts."""
-        return self.enter(Traffic(self.report, *ports, **said))
+        """Load on a gateway, which the report counts; it begins as a context manager."""
+        return Traffic(self.report, *ports, **said)
 
     def usual(
         self,

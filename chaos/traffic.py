@@ -7,7 +7,6 @@ from chaos.report import Report, percentile
 from tests.support.load import Load, Outcome, Request
 
 
-
 class Traffic:
     """Clients that keep their connection, and clients that make one for each request.
 

@@ -29,5 +29,17 @@ class NoUpstream(LBConsulError):
     """Every upstream of the service has been tried, or there is none."""
 
 
+class AllFull(NoUpstream):
+    """There are upstreams, all of which have as many connections as they may."""
+
+
 class NoWorkers(LBConsulError):
     """Worker processes cannot be had here; a single process can."""
+
+
+class CannotTakeOver(LBConsulError):
+    """The gateway that runs cannot be taken over from; it goes on."""
+
+
+class CannotReload(LBConsulError):
+    """It is no time for another configuration: the gateway does not run, or ends."""

@@ -9,7 +9,8 @@ OF_SELECT = 1024
 #: them, as some programs do, would take its time.
 MOST = 1 << 20
 
-#: Descriptors that are not connections: listeners, Consul, logs, pipes.
+#: Descriptors that are not connections: listeners, Consul, logs, pipes.  So many,
+#: or the fourth part of a few.
 _SPARE = 200
 
 
@@ -26,6 +27,13 @@ def raise_descriptor_limit(bound: int = MOST) -> int:
     return most
 
 
+def descriptor_limit() -> int:
+    """How many descriptors we may have as it is."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST if soft == resource.RLIM_INFINITY else min(soft, MOST)
+
+
 def connections(descriptors: int) -> int:
-    """About how many connections that is enough for: each takes two."""
-    return max(0, descriptors - _SPARE) // 2
+    """How many connections that is enough for: each takes two."""
+    spare = min(_SPARE, descriptors // 4)
+    return max(1, (descriptors - spare) // 2)

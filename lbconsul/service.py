@@ -1,34 +1,30 @@
 """A whole gateway as a Twisted service: the one place where the rooms meet."""
 
-import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from collections.abc import Mapping as AbstractMapping
-from pathlib import Path
 from typing import Any
 
-from attrs import Factory, define, field
+from attrs import define, field
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IHostnameResolver
 from twisted.logger import Logger
 
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
-from lbconsul.config.model import MOST_WORKERS, Config, Mapping
-from lbconsul.consul.client import ConsulClient, consul_client
-from lbconsul.consul.snapshot import Snapshot, check_directory
-from lbconsul.consul.watch import Watch
+from lbconsul.config.model import Config, Mapping
+from lbconsul.consul.client import consul_client
+from lbconsul.consul.snapshot import check_directory
 from lbconsul.dev.service import DevCatalog
-from lbconsul.errors import CannotListen, NoWorkers
+from lbconsul.errors import CannotReload
+from lbconsul.front import Front
 from lbconsul.proxy.bind import OwnSocket
 from lbconsul.proxy.factory import ProxyFactory
-from lbconsul.proxy.listener import Listener
-from lbconsul.proxy.poller import Poller, open_poller
-from lbconsul.proxy.selecting import selection_of
-from lbconsul.proxy.splice import Pipes
-from lbconsul.proxy.standings import tell
-from lbconsul.workers.master import Workers
+from lbconsul.proxy.room import Room
+from lbconsul.proxy.selecting import route_of
+from lbconsul.reload import Plan, applicable, plan
+from lbconsul.retirement import Retirement
+from lbconsul.watches import Watches
 
 
 def balancer(
@@ -37,16 +33,20 @@ def balancer(
     *,
     chance: Callable[[], float] = random.random,
     inherited: AbstractMapping[str, int] | None = None,
+    max_connections: int = 0,
 ) -> "Gateway":
     """A gateway that does what `config` says once it is started.
 
     `reactor` is any with `IReactorFDSet` and `IReactorTime`; `inherited` are
-    the listening descriptors that systemd passed in, by name and by number.
+    the listening descriptors that systemd passed in, by name and by number.  Beyond
+    `max_connections`, over all mappings, clients wait in the kernel's queue; 0 is
+    no limit.  Worker processes each find their own limit, by their descriptors.
 
     :raises ConfigError: a token or certificate file cannot be read.
     :raises NoWorkers: worker processes cannot be had here.
     """
     gateway = Gateway(reactor, config, chance, inherited or {})
+    gateway.room.limit = max_connections
     for mapping in config.mappings:
         gateway.listen(mapping)
     return gateway
@@ -54,74 +54,64 @@ def balancer(
 
 @define(eq=False, repr=False)
 class Gateway(MultiService):
-    """Watches, listeners or workers, and the registry between them."""
+    """Watches, a front that serves, and the registry between them."""
 
     _log = Logger()
     _reactor: Any
-    _config: Config
+    #: What it does.
+    config: Config
     _chance: Callable[[], float]
     _inherited: AbstractMapping[str, int]
-    registry: Registry = field(init=False)
-    _client: ConsulClient = field(init=False)
-    _poller: Poller = field(init=False)
-    _pipes: Pipes = Factory(Pipes)
-    #: None if all is done in this process.
-    _workers: Workers | None = None
-    _questions: set[Question] = Factory(set)
-    _factories: list[ProxyFactory] = Factory(list)
-    _bindable: list[DevCatalog | Listener | Workers] = Factory(list)
+    _front: Front = field(init=False)
+    _watches: Watches = field(init=False)
+    _dev: DevCatalog | None = None
+    _retirement: Retirement | None = None
 
     def __attrs_post_init__(self) -> None:
         super().__init__()
-        if self._config.state_dir:
-            check_directory(self._config.state_dir)
-        self.registry = self._registry()
-        self._poller = open_poller(self._reactor)
-        self._client = consul_client(self._reactor, self._config.consul)
-        if self._config.dev:
+        config, reactor = self.config, self._reactor
+        _check_directory(config)
+        self._front = Front(reactor, config, self._chance, self._inherited)
+        client = consul_client(reactor, config.consul)
+        self._watches = Watches(
+            reactor, client, self.registry, self._chance, config.state_dir
+        )
+        if config.dev:
             self._add_dev_catalog()
+        # Watches know the last answers before clients come.
+        self._watches.setServiceParent(self)
+        self._front.setServiceParent(self)
+
+    @property
+    def registry(self) -> Registry:
+        """All pools."""
+        return self._front.registry
+
+    @property
+    def room(self) -> Room:
+        """How many connections this process may have open."""
+        return self._front.room
+
+    @property
+    def sockets(self) -> dict[str, OwnSocket]:
+        """What it listens on, by address."""
+        return {str(each.mapping.listen): each for each in self._front.sockets}
 
     def listen(self, mapping: Mapping) -> None:
-        """Serve one mapping.
+        """Serve one mapping; at once, if it runs.
 
-        :raises CannotListen: workers run already, and know of no other mappings
-            than those that there were at the start.
+        :raises CannotListen: it runs, and the mapping's address is not to be had.
         """
-        sock = OwnSocket(mapping, self._inherited)
-        if self._workers is not None:
-            if self.running:
-                raise CannotListen(
-                    f"cannot serve {mapping}: with workers, every mapping is to be"
-                    " added before the gateway starts"
-                )
-            self._watch(selection_of(mapping).question)
-            self._workers.serve(sock)
-            return
-        factory = self.proxy_factory(mapping)
-        listener = Listener(self._reactor, self._reactor, factory, sock)
-        factory.ended = listener.connection_ended
-        factory.starved = listener.starved
-        self._bindable.append(listener)
-        listener.setServiceParent(self)
+        self._front.listen(mapping)
+        self._watches.ask(_questions([mapping]))
 
     def proxy_factory(self, mapping: Mapping) -> ProxyFactory:
         """A factory for a mapping that somebody else listens for.
 
         Its service is watched from now on, or from the gateway's start.
         """
-        selection = selection_of(mapping)
-        self.registry.pool(selection)
-        self._watch(selection.question)
-        factory = ProxyFactory(
-            self._poller,
-            self._reactor,
-            self.registry,
-            selection,
-            mapping,
-            self._config.connection_log,
-            pipes=self._pipes,
-        )
-        self._factories.append(factory)
+        factory = self._front.lend(mapping)
+        self._watches.ask(_questions([mapping]))
         return factory
 
     def bind(self) -> None:
@@ -130,90 +120,105 @@ class Gateway(MultiService):
         :raises CannotListen: one is not to be had; none is left open.
         """
         try:
-            for each in self._bindable:
-                each.bind()
+            if self._dev is not None:
+                self._dev.bind()
+            self._front.bind()
         except Exception:
-            for each in self._bindable:
-                each.close()
+            self.close()
             raise
+
+    def close(self) -> None:
+        """Give back what `bind` opened, if there is to be no start."""
+        if self._dev is not None:
+            self._dev.close()
+        self._front.close()
 
     def startService(self) -> None:
         super().startService()
-        served = [factory.mapping for factory in self._factories]
-        for mapping in served + (self._workers.mappings if self._workers else []):
+        for mapping in self._front.mappings:
             self._log.info("balancing {mapping}", mapping=str(mapping))
 
+    def retire(self, grace: float = 0.0) -> Deferred[None]:
+        """Accept nobody any more, and let what is open end.
+
+        Before that it goes on accepting for `grace` seconds.  What is still open when
+        the drain timeout of its mapping is over is closed.  The Deferred fires when
+        nothing is open; then there is nothing left to do but to stop.
+        """
+        if self._retirement is None:
+            self._retirement = Retirement(self._reactor, self._front)
+            self._retirement.begin(grace)
+        return self._retirement.over()
+
+    def reload(self, config: Config) -> Plan:
+        """Do what `config` says from now on, and say what has become of mappings.
+
+        Connections of mappings that stay are not touched, be these altered or not;
+        those of removed ones have their drain timeout to end.  A mapping that was
+        added by `listen` stays only if it is one of `config`.
+
+        :raises LBConsulError: something is not to be had: nothing has changed.
+        """
+        if not self.running or self._retirement is not None:
+            raise CannotReload(f"it {'ends' if self.running else 'does not run'}")
+        config, refused = applicable(self.config, config)
+        anew = config.connection_log != self.config.connection_log
+        before = [each.mapping for each in self._front.sockets]
+        change = plan(before, config.mappings, anew=anew)
+        _check_directory(config)
+        client = consul_client(self._reactor, config.consul)
+        added = self._front.bound(change.added)
+        # From here on nothing can fail.
+        self.config = config
+        self._front.replace(config.mappings, added, config.connection_log)
+        self._watches.keep_in(config.state_dir)
+        asked = _questions(self._front.mappings)
+        self._front.forget(self._watches.ask_only(asked))
+        asks_anew = self._watches.turn_to(client)
+        self._tell(change, refused, asks_anew=asks_anew)
+        return change
+
     async def _stop(self) -> None:
+        if self._retirement is not None:
+            self._retirement.stop()
         await MultiService.stopService(self)
-        accepted = sum(factory.accepted for factory in self._factories)
-        open_connections = sum(factory.open for factory in self._factories)
-        for factory in self._factories:
-            factory.close_connections()
-        self._poller.stop()
-        await self._client.close()
-        leases = self.registry.open_connections()
-        if self._workers is not None:
-            accepted += self._workers.accepted
-            open_connections += self._workers.closed
-            leases += self._workers.leases
+        accepted, closed, leases = self._front.end()
         self._log.info(
             "stopped: {accepted} connections accepted, {open} closed just now,"
             " {leases} leases left",
             accepted=accepted,
-            open=open_connections,
+            open=closed,
             leases=leases,
         )
 
     def stopService(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._stop())
 
-    def _registry(self) -> Registry:
-        count = self._config.workers or min(_cores(), MOST_WORKERS)
-        if count == 1:
-            return Registry(self._chance, seconds=self._reactor.seconds, told=tell)
-        try:
-            workers = Workers(self._reactor, count, self._config.connection_log)
-        except OSError as error:
-            raise NoWorkers(
-                f"--workers {count}: there is no room for the table that they share:"
-                f" {error.strerror or error}"
-            ) from None
-        workers.setServiceParent(self)
-        self._workers = workers
-        self._bindable.append(workers)
-        seconds = self._reactor.seconds
-        return Registry(self._chance, workers.tally, workers.changed, seconds, tell)
-
-    def _watch(self, question: Question) -> None:
-        if question not in self._questions:
-            self._questions.add(question)
-            resolver: IHostnameResolver = self._reactor.nameResolver
-            Watch(
-                self._reactor,
-                resolver,
-                self._client,
-                self.registry,
-                self._chance,
-                question,
-                self._snapshot(question),
-            ).setServiceParent(self)
-
-    def _snapshot(self, question: Question) -> Snapshot | None:
-        directory = self._config.state_dir
-        if not directory:
-            return None
-        return Snapshot(self._reactor, Path(directory), question)
+    def _tell(self, change: Plan, refused: list[str], *, asks_anew: bool) -> None:
+        for option in refused:
+            self._log.warn(
+                "{option} cannot be changed while the gateway runs: restart it",
+                option=option,
+            )
+        if asks_anew:
+            self._log.info("Consul is asked anew: its address, or who we are, is new")
+        self._log.info("reloaded: {change}", change=str(change))
 
     def _add_dev_catalog(self) -> None:
-        address = self._config.consul.addresses[0]
-        services = dict.fromkeys(each.service for each in self._config.mappings)
-        catalog = DevCatalog(self._reactor, address.host, address.port, list(services))
-        self._bindable.append(catalog)
-        catalog.setServiceParent(self)
+        address = self.config.consul.addresses[0]
+        services = dict.fromkeys(each.service for each in self.config.mappings)
+        self._dev = DevCatalog(
+            self._reactor, address.host, address.port, list(services)
+        )
+        self._dev.setServiceParent(self)
 
 
-def _cores() -> int:
-    """The cores that we may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _questions(mappings: Iterable[Mapping]) -> list[Question]:
+    """What Consul is to be asked for these."""
+    routes = [route_of(each) for each in mappings]
+    return [selection.question for route in routes for selection in route.all()]
+
+
+def _check_directory(config: Config) -> None:
+    if config.state_dir:
+        check_directory(config.state_dir)

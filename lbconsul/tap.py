@@ -2,7 +2,6 @@
 
 import gc
 import os
-import signal
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,6 +26,7 @@ from lbconsul.dev.hints import what_to_try
 from lbconsul.errors import ConfigError, LBConsulError
 from lbconsul.limits import MOST, OF_SELECT, connections, raise_descriptor_limit
 from lbconsul.service import Gateway, balancer
+from lbconsul.signals import Signals
 
 _log = Logger()
 
@@ -57,6 +57,7 @@ class Options(usage.Options):
         super().__init__()
         self._consul: list[str] = []
         self._mappings: list[str] = []
+        self._path: Path | None = None
 
     def opt_consul(self, address: str) -> None:
         """Consul's host:port or URL; may be given more than once
@@ -89,17 +90,26 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Put everything together."""
+        if self["config"] is not None:  # twistd may change the working directory
+            self._path = Path(os.path.abspath(self["config"]))
         try:
-            self.config = build(
-                from_environment(os.environ),
-                self._file(),
-                from_command_line(self._said(), self._consul, self._mappings),
-                dev=bool(self["dev"]),
-            )
+            self.config = self.read()
         except ConfigError as error:
             raise usage.UsageError(str(error)) from None
         if self["token"]:
             conceal(self["token"])
+
+    def read(self) -> Config:
+        """What the environment, the file as it is now, and the command line say.
+
+        :raises ConfigError: anything is wrong with it.
+        """
+        return build(
+            from_environment(os.environ),
+            self._file(),
+            from_command_line(self._said(), self._consul, self._mappings),
+            dev=bool(self["dev"]),
+        )
 
     def parseOptions(self, options: Any = None) -> None:
         """Called by twistd.
@@ -119,10 +129,10 @@ class Options(usage.Options):
 
     def _file(self) -> Source:
         path = self["config"]
-        if path is None:
+        if self._path is None:
             return Source()
         try:
-            return from_toml(Path(path).read_text("utf-8"), path)
+            return from_toml(self._path.read_text("utf-8"), path)
         except OSError as error:
             raise ConfigError(
                 f"--config {path}: cannot be read: {error.strerror or error}"
@@ -142,40 +152,30 @@ def makeService(options: Options) -> Gateway:
 
     bound = OF_SELECT if isinstance(reactor, SelectReactor) else MOST
     descriptors = raise_descriptor_limit(bound)
+    most = connections(descriptors)
     try:
-        gateway = balancer(reactor, options.config, inherited=_inherited())
+        gateway = balancer(
+            reactor, options.config, inherited=_inherited(), max_connections=most
+        )
         gateway.bind()
     except LBConsulError as error:
         raise _exit(error) from None
-    reactor.callWhenRunning(_end_on_sigterm, reactor)
+    signals = Signals(reactor, gateway, options.read)
+    signals.reload_on_sighup()
+    reactor.callWhenRunning(signals.end_on_sigterm)
     # What there is by then stays: to look through it for garbage would take some
     # 30 ms each time, in which no connection moves.
     reactor.callWhenRunning(gc.freeze)
     reactor.callWhenRunning(
         _log.info,
-        "{descriptors} descriptors: enough for some {connections} connections at a"
-        " time in each process",
+        "{descriptors} descriptors: max-connections of all mappings together is"
+        " {connections} in each process",
         descriptors=descriptors,
-        connections=connections(descriptors),
+        connections=most,
     )
     if options.config.dev:
         print(_hints(options.config))
     return gateway
-
-
-def _end_on_sigterm(reactor: Any) -> None:
-    """Let SIGTERM end us with status 0; a second one ends us at once.
-
-    Twisted's own handler has twistd die of the signal in the end, which service
-    managers and containers take for a crash.
-    """
-
-    def terminate(number: int, frame: object) -> None:
-        # Not SIG_DFL: the kernel keeps that from process 1 of a container.
-        signal.signal(signal.SIGTERM, lambda number, frame: os._exit(1))
-        reactor.callFromThread(reactor.stop)
-
-    signal.signal(signal.SIGTERM, terminate)
 
 
 def _inherited() -> dict[str, int]:

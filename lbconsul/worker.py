@@ -1,7 +1,7 @@
 """A worker process: serves mappings whose instances its master knows.
 
 Run by `lbconsul.worker_main`, with the stream to the master, the table, and the
-listening sockets as descriptors.
+lane on which listening sockets come as descriptors.
 """
 
 import gc
@@ -18,28 +18,31 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger, globalLogBeginner
 
 from lbconsul.balance.registry import Registry
+from lbconsul.balance.selection import Route
+from lbconsul.limits import connections, descriptor_limit
 from lbconsul.proxy.bind import LentSocket
-from lbconsul.proxy.factory import ProxyFactory
-from lbconsul.proxy.listener import Listener
-from lbconsul.proxy.poller import Poller, open_poller
-from lbconsul.proxy.selecting import selection_of
-from lbconsul.proxy.splice import Pipes
-from lbconsul.proxy.standings import tell
+from lbconsul.proxy.room import Room
+from lbconsul.proxy.selecting import route_of
+from lbconsul.proxy.serving import Serving
+from lbconsul.proxy.standings import Standings
+from lbconsul.proxy.workshop import Workshop
 from lbconsul.workers.frames import Frames
+from lbconsul.workers.lane import receive_sockets
 from lbconsul.workers.logs import Uplink
 from lbconsul.workers.messages import (
     Complete,
     Count,
     Order,
     Part,
-    Place,
     Report,
+    Retire,
+    Serve,
     Setup,
     read_order,
 )
 from lbconsul.workers.repeat import repeat
 from lbconsul.workers.replica import KnownSlots, Replica
-from lbconsul.workers.spawn import CONTROL, TABLE
+from lbconsul.workers.spawn import CONTROL, LANE, TABLE
 from lbconsul.workers.table import Table
 from lbconsul.workers.tally import RECOUNT_EVERY, SharedTally
 
@@ -52,29 +55,27 @@ REPORT_EVERY = 1.0
 
 
 @define(eq=False)
-class Served:
-    """A mapping that is served; without a listener others have our share."""
-
-    factory: ProxyFactory
-    listener: Listener | None
-
-
-@define(eq=False)
 class Worker:
     """Does what its master says, for as long as there is one."""
 
     _log = Logger()
     _reactor: Any
     _table: int = TABLE
+    _lane: socket.socket = Factory(lambda: socket.socket(fileno=LANE))
     frames: Frames = field(init=False)
     uplink: Uplink = field(init=False)
-    _poller: Poller = field(init=False)
-    _pipes: Pipes = Factory(Pipes)
+    _room: Room = field(init=False)
+    _standings: Standings = field(init=False)
     _tally: SharedTally = field(init=False)
     _registry: Registry = field(init=False)
     _replica: Replica = field(init=False)
-    _served: list[Served] = Factory(list)
-    _serves: bool = False
+    _workshop: Workshop | None = None
+    _serving: Serving = field(init=False)
+    #: The listening sockets that we have, by their numbers.
+    _sockets: dict[int, LentSocket] = Factory(dict)
+    #: What other workers serve alone.
+    _others: set[Route] = Factory(set)
+    _retiring: bool = False
     _stopping: bool = False
     _reported: Report | None = None
     _calls: list[LoopingCall] = Factory(list)
@@ -86,7 +87,10 @@ class Worker:
         self.frames = Frames(
             self.ordered, self._lost, self.uplink.pause, self.uplink.resume
         )
-        self._poller = open_poller(self._reactor)
+        self._lane.setblocking(False)
+        # The limit of descriptors is our own, though our master has set it.
+        self._room = Room(self._reactor, connections(descriptor_limit()))
+        self._standings = Standings(self._reactor)
 
     def ordered(self, data: bytes) -> None:
         """The master says what is to be done; nothing counts after the end."""
@@ -98,14 +102,21 @@ class Worker:
             self._fail(error)
 
     def _obey(self, order: Order) -> None:
+        if self._retiring and isinstance(order, Serve | Complete):
+            return  # it was on its way
         if isinstance(order, Setup):
             self._set_up(order)
+        elif isinstance(order, Serve):
+            self._serve(order)
         elif isinstance(order, Part):
             if self._replica.take(order):
                 self._report()
         elif isinstance(order, Complete):
             self._accept()
             self._report()
+        elif isinstance(order, Retire):
+            self._retiring = True
+            self._serving.retire().addCallback(lambda _: self._stop())
         else:
             self._stop()
 
@@ -114,55 +125,52 @@ class Worker:
         table = Table(self._table, setup.rows)
         self._tally = SharedTally(table, setup.row, slots.find)
         self._registry = Registry(
-            random.random, self._tally, seconds=self._reactor.seconds, told=tell
+            random.random,
+            self._tally,
+            lambda *_: self._serving.answered(),
+            self._reactor.seconds,
+            self._standings.tell,
         )
         self._replica = Replica(self._registry, slots, self._tally.load)
-        for place in setup.places:
-            self._served.append(self._serve(place, setup.connection_log))
+        workshop = self._workshop = Workshop(
+            self._reactor, self._registry, room=self._room
+        )
+        self._serving = Serving(workshop, AT_ONCE, self._tally.is_ahead, self._let_go)
         self._calls += [
             repeat(self._reactor, REPORT_EVERY, self._report),
             repeat(self._reactor, RECOUNT_EVERY, self._tally.recount),
         ]
 
-    def _serve(self, place: Place, connection_log: bool) -> Served:
-        selection = selection_of(place.mapping)
-        self._registry.pool(selection)
-        factory = ProxyFactory(
-            self._poller,
-            self._reactor,
-            self._registry,
-            selection,
-            place.mapping,
-            connection_log,
-            pipes=self._pipes,
+    def _serve(self, order: Serve) -> None:
+        """Serve what we are told, with the sockets that came for it."""
+        assert self._workshop is not None
+        for number, descriptor in receive_sockets(self._lane).items():
+            self._sockets[number] = LentSocket(socket.socket(fileno=descriptor))
+        anew = order.connection_log != self._workshop.connection_log
+        self._workshop.connection_log = order.connection_log
+        self._others = {route_of(each) for each in order.others}
+        wanted = {each.number: each.mapping for each in order.places}
+        self._serving.replace(
+            [(mapping, self._sockets[each]) for each, mapping in wanted.items()],
+            anew=anew,
         )
-        if place.descriptor is None:
-            return Served(factory, None)
-        lent = LentSocket(socket.socket(fileno=place.descriptor))
-        # Of a limit each worker has its share: to have many is no reason to wait.
-        is_limited = place.mapping.max_connections > 0
-        gives_way = None if is_limited else self._tally.is_ahead
-        listener = Listener(
-            self._reactor, self._reactor, factory, lent, AT_ONCE, gives_way
-        )
-        factory.ended = listener.connection_ended
-        factory.starved = listener.starved
-        return Served(factory, listener)
+        for number in self._sockets.keys() - wanted.keys():
+            self._sockets.pop(number).close()
+
+    def _let_go(self) -> None:
+        assert self._workshop is not None
+        self._registry.keep_only(self._workshop.routes | self._others)
 
     def _accept(self) -> None:
         """Accept from now on: we know what there is to know."""
-        self._serves = True
         self._tally.serve()
-        for each in self._served:
-            if each.listener:
-                each.listener.startService()
+        self._serving.startService()
 
     def _state(self) -> Report:
-        counts = tuple(
-            Count(each.factory.accepted, each.factory.open) for each in self._served
-        )
+        assert self._workshop is not None
+        count = Count(self._workshop.accepted, self._workshop.open)
         leases = self._registry.open_connections()
-        return Report(self._replica.level, counts, leases, self._serves)
+        return Report(self._replica.level, count, leases, bool(self._serving.running))
 
     def _report(self) -> None:
         report = self._state()
@@ -172,11 +180,12 @@ class Worker:
 
     def _stop(self) -> None:
         """End in order, and let the master know how it was."""
+        if self._stopping:
+            return
         self._stopping = True
-        self._refuse()
         before = self._state()
         self.uplink.hurry()
-        self._close_connections()
+        self._close()
         leases = self._registry.open_connections()
         self.uplink.report(evolve(before, leases=leases))
         self.frames.finish()
@@ -187,29 +196,26 @@ class Worker:
         with suppress(OSError):
             print(f"cannot do what it is told: {error!r}", file=sys.stderr, flush=True)
         self._log.failure("a bug in lbconsul: a worker cannot do what it is told")
-        self._refuse()
-        self._close_connections()
+        self._close()
         self.uplink.hurry()
         self.frames.finish()
 
     def _lost(self) -> None:
         """The master is gone, or has heard our last word."""
-        self._refuse()
-        self._close_connections()
-        self._poller.stop()
+        self._stopping = True
+        self._close()
         self._reactor.stop()
 
-    def _refuse(self) -> None:
-        for each in self._served:
-            if each.listener and each.listener.running:
-                each.listener.stopService()
-
-    def _close_connections(self) -> None:
+    def _close(self) -> None:
+        """Accept nobody, and close what is open."""
         for call in self._calls:
             call.stop()
         self._calls.clear()
-        for each in self._served:
-            each.factory.close_connections()
+        self._lane.close()
+        if self._workshop is not None:
+            self._serving.stopService()
+            self._serving.close_connections()
+        self._standings.stop()
 
 
 def run() -> int:

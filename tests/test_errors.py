@@ -14,6 +14,7 @@ from lbconsul import errors
         errors.Forbidden,
         errors.NoUpstream,
         errors.NoWorkers,
+        errors.CannotTakeOver,
     ],
 )
 def test_shown_as_they_stand(kind: type[errors.LBConsulError]) -> None:

@@ -4,7 +4,12 @@ import resource
 
 import pytest
 
-from lbconsul.limits import OF_SELECT, connections, raise_descriptor_limit
+from lbconsul.limits import (
+    OF_SELECT,
+    connections,
+    descriptor_limit,
+    raise_descriptor_limit,
+)
 
 INFINITY = resource.RLIM_INFINITY
 MOST = 1 << 20
@@ -33,10 +38,24 @@ def test_raised(
     assert told == min(after[0] if after[0] != INFINITY else MOST, MOST)
 
 
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [((256, 4096), 256), ((INFINITY, INFINITY), MOST), ((1 << 30, 1 << 30), MOST)],
+)
+def test_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, limits: tuple[int, int], told: int
+) -> None:
+    """A worker looks what its master has set, and leaves it alone."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits)
+    assert descriptor_limit() == told
+
+
 def test_connections() -> None:
     """Each connection takes two descriptors, and some are for other things."""
     assert connections(1024) == 412
-    assert connections(100) == 0
+    assert connections(256) == 96
+    assert connections(100) == 37
+    assert connections(3) == connections(0) == 1
 
 
 def test_reactor_with_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from lbconsul.config.model import Mapping
 from lbconsul.config.sources import Source, from_command_line
 from lbconsul.consul.watch import Watch
 from lbconsul.errors import CannotListen, ConfigError, NoWorkers
-from lbconsul.proxy.selecting import selection_of
+from lbconsul.proxy.selecting import route_of
 from lbconsul.service import Gateway, balancer
 from lbconsul.workers.master import Workers
 from lbconsul.workers.table import Table
@@ -252,6 +252,28 @@ class TestServing:
                     assert running.call(gateway.registry.open_connections) == 1
                     assert_passes(client, upstream)
 
+    def test_limit_of_the_process(
+        self, running: ReactorThread, no_consul: str, held: ExitStack
+    ) -> None:
+        """Where there is room for one only, the next follows on any mapping's end."""
+        ports = free_ports(2)
+        server = held.enter_context(listening())
+        mappings = [f"127.0.0.1:{port}:web" for port in ports]
+        config = configure([no_consul], mappings)
+        gateway = balancer(running.reactor, config, max_connections=1)
+        with Started(running, gateway):
+            serve(running, gateway, of(server))
+            clients = [held.enter_context(connect(local(port))) for port in ports * 3]
+            for number, client in enumerate(clients):
+                client.sendall(bytes([number]))
+            served = []
+            for _ in clients:
+                with accept(server) as upstream:
+                    assert running.call(gateway.registry.open_connections) == 1
+                    served += upstream.recv(1)
+                    clients[served[-1]].close()
+            assert sorted(served) == [0, 1, 2, 3, 4, 5]
+
     @pytest.mark.parametrize("log", ["on", "off"])
     def test_connection_log(
         self, running: ReactorThread, no_consul: str, log: str
@@ -379,7 +401,7 @@ class TestWorkers:
             loads = {
                 each.load.open
                 for each in running.call(
-                    gateway.registry.pool, selection_of(Mapping("web"))
+                    gateway.registry.pool, route_of(Mapping("web")).selections[0]
                 ).upstreams()
             }
             assert loads == {3}

@@ -142,6 +142,9 @@ class TestAnswers:
             "--map=",
             "--idle-timeout=",
             "[leastconn]",
+            "[50%]",
+            "[close]",
+            "[off]",
             "--check",
         ):
             assert said in text
@@ -251,6 +254,10 @@ BAD = {
         "--ca-file {none} 80:web",
         "--ca-file {none}: cannot be read: No such file or directory",
     ),
+    "no token file of a configuration file": (
+        "--config {names_none} 80:web",
+        "{names_none}: token-file {none}: cannot be read: No such file or directory",
+    ),
     "CA file without PEM": (
         "--ca-file {broken} 80:web",
         "--ca-file {broken}: holds no PEM certificate",
@@ -282,7 +289,18 @@ BAD = {
     ),
     "nothing to balance": (
         "--consul consul:8500",
-        "nothing to balance: say --map PORT:SERVICE, such as --map 80:webserver",
+        "--consul consul:8500: taken for Consul's address, and nothing to balance: say"
+        " --map PORT:SERVICE, such as --map 80:webserver",
+    ),
+    "a mistyped mapping": (
+        "80;web",
+        "--consul 80;web: taken for Consul's address, and nothing to balance: say"
+        " --map PORT:SERVICE, such as --map 80:webserver",
+    ),
+    "a UNIX socket's path from nowhere": (
+        "unix:web.sock:web",
+        "--map unix:web.sock:web: a UNIX socket's path must begin with / and be"
+        " printable",
     ),
     "nothing at all": (
         "",
@@ -313,6 +331,107 @@ BAD = {
         "--map 80:web,tag=a?b?[2J: tag=a?b?[2J: must not be empty or hold control"
         " characters",
     ),
+    "failback-after": (
+        "--failback-after soon 80:web",
+        "--failback-after soon: must be a number with a unit, such as 500ms, 5s, 2m or"
+        " 1h",
+    ),
+    "dc": (
+        "80:web,dc=dc1|",
+        "--map 80:web,dc=dc1|: dc=dc1|: must be a datacenter's name, or several as"
+        " dc1|dc2",
+    ),
+    "a datacenter twice": (
+        "--dc dc1|dc1 80:web",
+        "--dc dc1|dc1: must name each datacenter once",
+    ),
+    "shrink-guard": (
+        "--shrink-guard 100% 80:web",
+        "--shrink-guard 100%: must be off, or a part from 1% to 99%",
+    ),
+    "shrink-hold": (
+        "--shrink-hold off 80:web",
+        "--shrink-hold off: must be a number with a unit, such as 500ms, 5s, 2m or 1h",
+    ),
+    "when-empty": (
+        "80:web,when-empty=wait",
+        "--map 80:web,when-empty=wait: when-empty=wait: must be close, wait=5s,"
+        " fallback=SERVICE or fallback=HOST:PORT",
+    ),
+    "a fallback that is the mapping's own": (
+        "80:web,when-empty=fallback=web",
+        "--map 80:web,when-empty=fallback=web: when-empty=fallback=web: leads back to"
+        " this very mapping; name another",
+    ),
+    "slow-start": (
+        "--slow-start on 80:web",
+        "--slow-start on: must be a number with a unit, such as 500ms, 5s, 2m or 1h,"
+        " or off",
+    ),
+    "max-connections-per-upstream": (
+        "--max-connections-per-upstream few 80:web",
+        "--max-connections-per-upstream few: must be a whole number from 0 to"
+        " 999999999",
+    ),
+    "queue-length": (
+        "--queue-length 2000000 80:web",
+        "--queue-length 2000000: must be a whole number from 0 to 1000000",
+    ),
+    "queue-timeout": (
+        "--queue-timeout 5 80:web",
+        "--queue-timeout 5: must be a number with a unit, such as 500ms, 5s, 2m or 1h",
+    ),
+    "drain-timeout": (
+        "--drain-timeout 0s 80:web",
+        "--drain-timeout 0s: must be longer than 0",
+    ),
+    "close-on-critical": (
+        "--close-on-critical maybe 80:web",
+        "--close-on-critical maybe: must be on or off",
+    ),
+    "max-age": (
+        "--max-age 1d 80:web",
+        "--max-age 1d: must be a number with a unit, such as 500ms, 5s, 2m or 1h, or"
+        " off",
+    ),
+    "rebalance": (
+        "--rebalance 5% 80:web",
+        "--rebalance 5%: must be off, or a part from 1%/min to 99%/min",
+    ),
+    "max-connections-per-client": (
+        "--max-connections-per-client -1 80:web",
+        "--max-connections-per-client -1: must be a whole number from 0 to 999999999",
+    ),
+    "allow": (
+        "80:web,allow=10.0.0.0/8,10.0.0.1/8",
+        "--map 80:web,allow=10.0.0.0/8,10.0.0.1/8: allow=10.0.0.0/8,10.0.0.1/8:"
+        " '10.0.0.1/8' must be a network, such as 10.0.0.0/8, 192.0.2.1 or"
+        " 2001:db8::/32, with no bit set behind its prefix",
+    ),
+    "deny": (
+        "--deny localhost 80:web",
+        "--deny localhost: 'localhost' must be a network, such as 10.0.0.0/8,"
+        " 192.0.2.1 or 2001:db8::/32, with no bit set behind its prefix",
+    ),
+    "nobody left to serve": (
+        "80:web,allow=10.0.0.0/8,deny=0.0.0.0/0",
+        "--map 80:web,allow=10.0.0.0/8,deny=0.0.0.0/0: deny wins over allow, and would"
+        " leave nobody to serve; allow alone keeps all others out",
+    ),
+    "addresses of a UNIX socket": (
+        "unix:/run/web:web,allow=::1",
+        "--map unix:/run/web:web,allow=::1: allow=::1: clients of a UNIX socket have no"
+        " address; say mode= instead",
+    ),
+    "shutdown-grace": (
+        "--shutdown-grace long 80:web",
+        "--shutdown-grace long: must be a number with a unit, such as 500ms, 5s, 2m or"
+        " 1h, or off",
+    ),
+    "takeover": (
+        "--takeover lb.sock 80:web",
+        "--takeover lb.sock: must be a path that begins with / and is printable",
+    ),
     "dev elsewhere": (
         "--dev consul:8500 80:web",
         "--consul consul:8500: --dev listens on a loopback address, such as 127.0.0.1",
@@ -329,6 +448,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "unknown_key": b"map = ['80:web']\npolcy = 'p2c'\n",
         "token_table": f"map = ['80:web']\ntoken = {{x = '{TOKEN}'}}\n".encode(),
         "binary": b"\xff\xfe\x00",
+        "names_none": f"token-file = '{folder / 'none'}'\n".encode(),
     }
     for name, content in contents.items():
         (folder / name).write_bytes(content)

@@ -58,6 +58,14 @@ class Instance:
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        text = f"{self.identity.service_id}@{self.identity.node} {host}:{self.port}"
-        # It ends up in lines of log, and anybody may have registered it.
-        return "".join(char if char.isprintable() else "?" for char in text)
+        words = (
+            f"{self.identity.service_id}@{self.identity.node}",
+            f"{host}:{self.port}",
+        )
+        # It is two words in lines of log, and anybody may have registered it.
+        return " ".join(_as_word(each) for each in words)
+
+
+def _as_word(text: str) -> str:
+    shown = text.replace(" ", "?")
+    return "".join(char if char.isprintable() else "?" for char in shown)

@@ -44,7 +44,7 @@ class Lottery:
 
     def add(self, upstream: Upstream) -> None:
         """Let `upstream`, which is not in it, take part by its present weight."""
-        weight = upstream.verdict.weight
+        weight = upstream.share
         power = weight.bit_length()
         mine = self._classes.get(power)
         if mine is None:

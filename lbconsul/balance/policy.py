@@ -31,6 +31,9 @@ class Policy(Protocol):
     def choose(self) -> Upstream | None:
         """The upstream for the next connection; None if none is placed."""
 
+    def __contains__(self, upstream: Upstream) -> bool:
+        """Whether `upstream` is placed."""
+
 
 @define(eq=False)
 class LeastConnections:
@@ -52,7 +55,7 @@ class LeastConnections:
         old = self._crowding.get(upstream)
         if old is not None:
             equals = self._equals[old]
-            if key == old and equals.weight(upstream) == upstream.verdict.weight:
+            if key == old and equals.weight(upstream) == upstream.share:
                 return
             equals.remove(upstream)
         self._crowding[upstream] = key
@@ -66,6 +69,9 @@ class LeastConnections:
 
     def withdraw(self, upstream: Upstream) -> None:
         self._equals[self._crowding.pop(upstream)].remove(upstream)
+
+    def __contains__(self, upstream: Upstream) -> bool:
+        return upstream in self._crowding
 
     def choose(self) -> Upstream | None:
         while self._keys:
@@ -90,13 +96,16 @@ class Random:
 
     def place(self, upstream: Upstream) -> None:
         if upstream in self._all:
-            if self._all.weight(upstream) == upstream.verdict.weight:
+            if self._all.weight(upstream) == upstream.share:
                 return
             self._all.remove(upstream)
         self._all.add(upstream)
 
     def withdraw(self, upstream: Upstream) -> None:
         self._all.remove(upstream)
+
+    def __contains__(self, upstream: Upstream) -> bool:
+        return upstream in self._all
 
     def choose(self) -> Upstream | None:
         return self._all.draw() if self._all else None
@@ -126,7 +135,7 @@ class RoundRobin:
     """Each in its turn, as often as its weight says (stride scheduling)."""
 
     _chance: Chance
-    #: When each is next, on a scale on which a turn takes 1 / weight, and weight.
+    #: When each is next, on a scale on which a turn takes 1 / share, and share.
     _turns: dict[Upstream, tuple[float, int]] = Factory(dict)
     #: The same of who was withdrawn: to be avoided once, or to be altered, moves
     #: nobody's turn.  A broken upstream would else be tried twice as often.
@@ -139,32 +148,38 @@ class RoundRobin:
     _number: int = 0
 
     def place(self, upstream: Upstream) -> None:
-        weight = upstream.verdict.weight
+        weight = upstream.share
         known = self._turns.get(upstream)
         if known is not None and known[1] == weight:
             return
-        turn, old_weight = self._withdrawn.pop(upstream, (0.0, 0))
-        if old_weight != weight:
+        turn, old_weight = known or self._withdrawn.pop(upstream, (0.0, 0))
+        if not old_weight:
             # By chance within its first turn, so that gateways which start
             # together do not walk in step.
             turn = self._now + self._chance() / weight
+        elif old_weight != weight:
+            # What is left of its turn passes at the new pace.
+            turn = self._now + (turn - self._now) * old_weight / weight
         self._enqueue(upstream, max(turn, self._now))
 
     def withdraw(self, upstream: Upstream) -> None:
         self._withdrawn[upstream] = self._turns.pop(upstream)
+
+    def __contains__(self, upstream: Upstream) -> bool:
+        return upstream in self._turns
 
     def choose(self) -> Upstream | None:
         while self._queue:
             turn, _, upstream = heappop(self._queue)
             if self._turns.get(upstream, (None, 0))[0] == turn:
                 self._now = turn
-                self._enqueue(upstream, turn + 1 / upstream.verdict.weight)
+                self._enqueue(upstream, turn + 1 / upstream.share)
                 return upstream
         return None
 
     def _enqueue(self, upstream: Upstream, turn: float) -> None:
         self._number += 1
-        self._turns[upstream] = (turn, upstream.verdict.weight)
+        self._turns[upstream] = (turn, upstream.share)
         heappush(self._queue, (turn, self._number, upstream))
         if len(self._queue) > 2 * len(self._turns) + _SLACK:
             self._queue = [

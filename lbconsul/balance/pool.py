@@ -1,29 +1,59 @@
 """A pool: the upstreams of one selection, and which of them is next."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
+from weakref import WeakKeyDictionary
 
-from attrs import Factory, define
+from attrs import Factory, define, evolve, field
 
+from lbconsul.balance.departure import Leave
+from lbconsul.balance.doubt import Doubts
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.outlier import Outliers, Ruling
-from lbconsul.balance.policy import Policy
-from lbconsul.balance.selection import Rules
-from lbconsul.balance.standing import judge
-from lbconsul.balance.upstream import Lease, Load, Outcome, Upstream, ignore
+from lbconsul.balance.placement import Placement
+from lbconsul.balance.selection import Selection
+from lbconsul.balance.standing import GONE, Verdict, judge
+from lbconsul.balance.upstream import Lease, Load, Outcome, Upstream
+from lbconsul.balance.warming import Warming
+
+#: So many upstreams are named in one line; of more, only the number.
+_NAMED = 5
+
+
+@define
+class _Shift:
+    """What one answer changes."""
+
+    #: How many served before.
+    before: int
+    #: Who serves now and did not, who did and does not, and all who do not.
+    gained: list[Upstream] = Factory(list)
+    lost: list[Upstream] = Factory(list)
+    out: list[Upstream] = Factory(list)
 
 
 @define(eq=False)
 class Pool:
     """The upstreams of one selection: which there are, and their standing."""
 
-    _rules: Rules
-    _policy: Policy
+    _selection: Selection
+    _placement: Placement
     _outliers: Outliers
-    #: Told what became of an upstream, and why.
-    _told: Callable[[Upstream, str], None] = lambda upstream, what: None
+    _seconds: Callable[[], float]
+    #: Told what became of an upstream, or of the whole pool, and why.
+    _told: Callable[[Upstream | None, str], None] = lambda upstream, what: None
     _members: dict[Identity, Upstream] = Factory(dict)
-    #: How many of them Consul lets serve.
-    _candidates: int = 0
+    #: Those of them that Consul lets serve.
+    _candidates: set[Upstream] = Factory(set)
+    _doubts: Doubts = field(init=False)
+    _warming: Warming = field(init=False)
+    #: Who gets nothing any more, and has connections left.
+    _leaving: WeakKeyDictionary[Load, Leave] = Factory(WeakKeyDictionary)
+    #: How many have joined, or come back, while others served.
+    joins: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self._doubts = Doubts(self._selection.caution)
+        self._warming = Warming(self._selection.slow_start)
 
     def __len__(self) -> int:
         return len(self._members)
@@ -32,69 +62,173 @@ class Pool:
         """Every upstream, whatever its standing."""
         return self._members.values()
 
-    def admit(self, instance: Instance, load: Load) -> None:
-        """`instance` joined or was altered; `load` is its identity's."""
-        verdict = judge(instance, self._rules)
-        known = self._members.get(instance.identity)
+    @property
+    def candidates(self) -> Collection[Upstream]:
+        """The upstreams that Consul lets serve."""
+        return self._candidates
+
+    @property
+    def warms(self) -> bool:
+        """Whether somebody has not come to the whole weight yet."""
+        return bool(self._warming)
+
+    @property
+    def parts(self) -> bool:
+        """Whether somebody gets nothing any more, and has connections left."""
+        return bool(self._leaving)
+
+    def amend(
+        self,
+        put: Iterable[tuple[Instance, Load]] = (),
+        drop: Iterable[Identity] = (),
+    ) -> None:
+        """These joined or were altered, each with its identity's load; those left."""
+        shift = _Shift(before=len(self._candidates))
+        for identity in drop:
+            self._dismiss(identity, shift)
+        for instance, load in put:
+            self._admit(instance, load, shift)
+        self._doubt(shift)
+        for each in shift.out:
+            self._part(each)
+        self._welcome(shift.gained if shift.before else [])
+        self._trust_surplus()
+
+    def _admit(self, instance: Instance, load: Load, shift: _Shift) -> None:
+        """`instance` joined or was altered."""
+        verdict = judge(instance, self._selection.rules)
         if verdict is None:
-            if known is not None:
-                self.dismiss(instance.identity)
+            self._dismiss(instance.identity, shift)
             return
+        known = self._members.get(instance.identity)
         if known is None:
             known = Upstream(instance, load, verdict)
             self._members[instance.identity] = known
             load.upstreams.append(known)
-        else:
-            self._withdraw(known)
-        moved = _location(known.instance) != _location(instance)
-        known.instance, known.verdict = instance, verdict
-        if moved or not known.serving:
-            # A new chance at another place; and no trial while Consul says no.
-            self._outliers.trust(known)
-        self._place(known)
-        self._trust_surplus()
+        elif _location(known.instance) != _location(instance):
+            self._outliers.trust(known)  # a new chance at another place
+        known.instance = instance
+        self._judge(known, verdict, shift)
 
-    def dismiss(self, identity: Identity) -> None:
-        """The instance left, if it was selected at all; its leases live on."""
-        upstream = self._members.pop(identity, None)
+    def _dismiss(self, identity: Identity, shift: _Shift) -> None:
+        """The instance left, if it was selected at all."""
+        upstream = self._members.get(identity)
         if upstream is not None:
+            weight = upstream.verdict.weight
+            self._judge(upstream, evolve(GONE, weight=weight), shift)
+
+    def _judge(self, upstream: Upstream, verdict: Verdict, shift: _Shift) -> None:
+        """Consul says this of it now."""
+        upstream.verdict = verdict
+        if not upstream.serving:
+            self._outliers.trust(upstream)  # no trial while Consul says no
+            self._warming.end(upstream)
+            shift.out.append(upstream)
+            if upstream in self._candidates:
+                self._candidates.remove(upstream)
+                shift.lost.append(upstream)
+        elif upstream not in self._candidates:
+            self._candidates.add(upstream)
+            self._leaving.pop(upstream.load, None)
+            if not self._doubts.drop(upstream):
+                shift.gained.append(upstream)
+        self._warming.weigh(upstream, self._seconds())
+        self._settle(upstream)
+
+    def _doubt(self, shift: _Shift) -> None:
+        """Keep those in reserve of whom it is hard to believe that they are gone."""
+        after = len(self._candidates)
+        kept = self._doubts.consider(shift.lost, shift.before, after, self._seconds())
+        for each in kept:
+            self._settle(each)
+        if kept:
+            names = ", ".join(str(each.instance) for each in kept[:_NAMED])
+            more = f" and {len(kept) - _NAMED} more" if len(kept) > _NAMED else ""
+            hold = self._selection.caution.hold
+            self._told(
+                None,
+                f"{len(kept)} of {shift.before} upstreams are lost at once, which is"
+                f" doubted: where no other is left they serve for {hold:g} s more"
+                f" ({names}{more})",
+            )
+
+    def _part(self, upstream: Upstream) -> None:
+        """Let go of one that does not serve, unless that is doubted."""
+        verdict = upstream.verdict
+        if verdict.deliberate:
+            self._doubts.drop(upstream)
+            self._settle(upstream)
+        if upstream.serving or upstream in self._doubts:
+            return
+        critical = not (verdict.deliberate or verdict.is_gone)
+        known = self._leaving.get(upstream.load)
+        if known is None or known.critical is not critical:
+            self._leaving[upstream.load] = Leave(self._seconds(), critical)
+        if verdict.is_gone:
+            self._placement.put(upstream, None)
+            del self._members[upstream.instance.identity]
             upstream.load.upstreams.remove(upstream)
-            self._withdraw(upstream)
-            self._outliers.trust(upstream)
-            self._trust_surplus()
+
+    def _welcome(self, newcomers: Collection[Upstream]) -> None:
+        """They joined others, or came back to them."""
+        self.joins += len(newcomers)
+        for each in newcomers:
+            self._warming.begin(each, self._seconds())
+        if len(self._warming) >= len(self._candidates):
+            newcomers = [*newcomers, *self._warming.end_all()]  # they are all new
+        for each in newcomers:
+            self._settle(each)
+
+    def clear(self) -> None:
+        """Nobody needs it any more: let the loads of its members go."""
+        for upstream in self._members.values():
+            self._placement.put(upstream, None)
+            upstream.load.upstreams.remove(upstream)
+        self._members.clear()
+        self._candidates.clear()
 
     def lease(self, avoiding: Collection[Upstream] = ()) -> Lease | None:
         """The next connection, counted; to none of `avoiding`."""
+        placement = self._placement
         ejected = self._outliers.due(avoiding)
-        if ejected is None:
-            chosen = self._choose(avoiding)
+        if ejected is None or placement.is_full(ejected):
+            chosen = placement.choose(placement.serving, avoiding)
             if chosen is not None:
                 return Lease(chosen, self, on_trial=False)
+            if placement.waits(avoiding):
+                return None
             ejected = self._outliers.last_resort(avoiding)
-            if ejected is None:
+            if ejected is None or placement.is_full(ejected):
                 return None
         return Lease(ejected, self, self._outliers.begin_trial(ejected))
 
-    def _choose(self, avoiding: Collection[Upstream]) -> Upstream | None:
-        if not avoiding:
-            return self._policy.choose()
-        aside = [each for each in dict.fromkeys(avoiding) if self._is_placed(each)]
-        for each in aside:
-            self._policy.withdraw(each)
-        chosen = self._policy.choose()
-        for each in aside:
-            self._policy.place(each)
-        return chosen
+    def lease_reserve(self, avoiding: Collection[Upstream] = ()) -> Lease | None:
+        """The same of those in doubt, for when there is nobody else."""
+        placement = self._placement
+        chosen = placement.choose(placement.reserve, avoiding)
+        return None if chosen is None else Lease(chosen, self, on_trial=False)
+
+    def waits(self, avoiding: Collection[Upstream] = ()) -> bool:
+        """Whether there is one, and none of `avoiding`, that just has no place free."""
+        return self._placement.waits(avoiding)
+
+    def leave(self, upstream: Upstream) -> Leave | None:
+        """Since when `upstream` gets nothing any more, unless it does."""
+        return self._leaving.get(upstream.load)
 
     def learn(self, upstream: Upstream, outcome: Outcome, on_trial: bool) -> None:
         """A connection to `upstream` showed this; maybe the one that tries it."""
-        if not self._is_candidate(upstream):
+        if upstream in self._doubts:
+            if outcome in (Outcome.REFUSED, Outcome.SPOILED):
+                self._believe(upstream, "is gone, as connecting shows")
             return
-        ruling = self._outliers.learn(upstream, outcome, on_trial, self._candidates)
+        if upstream not in self._candidates:
+            return
+        count = len(self._candidates)
+        ruling = self._outliers.learn(upstream, outcome, on_trial, count)
         if ruling is Ruling.EJECT:
-            self._withdraw(upstream)
             why = self._outliers.eject(upstream)
-            self._place(upstream)
+            self._settle(upstream)
             self._told(upstream, f"ejected: {why}")
         elif ruling is Ruling.TRUST:
             self._trust(upstream, "trusted again")
@@ -103,40 +237,43 @@ class Pool:
         """A trial of `upstream` ended, and showed nothing."""
         self._outliers.untried(upstream)
 
+    def tend(self) -> None:
+        """Do what is due by now."""
+        now = self._seconds()
+        for each in self._doubts.over(now):
+            self._believe(each, "is gone, since Consul keeps saying so")
+        for each in self._warming.weigh_all(now):
+            self._settle(each)
+        if self._leaving:
+            over = [load for load in self._leaving if not load.open]
+            for load in over:
+                del self._leaving[load]
+
+    def _believe(self, upstream: Upstream, why: str) -> None:
+        """What was doubted is believed."""
+        self._doubts.drop(upstream)
+        self._settle(upstream)
+        self._part(upstream)
+        self._told(upstream, why)
+
     def _trust(self, upstream: Upstream, why: str) -> None:
-        self._withdraw(upstream)
         self._outliers.trust(upstream)
-        self._place(upstream)
+        self._settle(upstream)
+        self._welcome([upstream])
         self._told(upstream, why)
 
     def _trust_surplus(self) -> None:
-        for each in self._outliers.surplus(self._candidates):
+        for each in self._outliers.surplus(len(self._candidates)):
             self._trust(each, "trusted again, since too many others left")
 
-    def _place(self, upstream: Upstream) -> None:
+    def _settle(self, upstream: Upstream) -> None:
         """Let it have what its standing allows."""
-        if not upstream.serving:
-            return
-        self._candidates += 1
-        if upstream not in self._outliers:
-            upstream.loaded = self._policy.place
-            upstream.loaded(upstream)
-
-    def _withdraw(self, upstream: Upstream) -> None:
-        """The opposite."""
-        if not upstream.serving:
-            return
-        self._candidates -= 1
-        if upstream not in self._outliers:
-            upstream.loaded = ignore
-            self._policy.withdraw(upstream)
-
-    def _is_candidate(self, upstream: Upstream) -> bool:
-        mine = self._members.get(upstream.instance.identity)
-        return mine is upstream and upstream.serving
-
-    def _is_placed(self, upstream: Upstream) -> bool:
-        return self._is_candidate(upstream) and upstream not in self._outliers
+        placement, rank = self._placement, None
+        if upstream in self._doubts:
+            rank = placement.reserve
+        elif upstream in self._candidates and upstream not in self._outliers:
+            rank = placement.serving
+        placement.put(upstream, rank)
 
 
 def _location(instance: Instance) -> tuple[str, int]:

@@ -5,15 +5,16 @@ from functools import partial
 
 from attrs import Factory, define, frozen
 
+from lbconsul.balance.chain import Chain
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.lottery import Chance
 from lbconsul.balance.outlier import Outliers
+from lbconsul.balance.placement import Placement
 from lbconsul.balance.policy import POLICIES
 from lbconsul.balance.pool import Pool
-from lbconsul.balance.selection import Question, Selection
+from lbconsul.balance.selection import Question, Route, Selection
 from lbconsul.balance.tally import OwnTally, Tally
-from lbconsul.balance.upstream import Lease, Upstream
-from lbconsul.errors import NoUpstream
+from lbconsul.balance.upstream import Load, Upstream
 
 
 @frozen
@@ -35,15 +36,16 @@ class Registry:
     `chance` gives numbers from 0 up to but without 1; all that is left to
     chance comes from it.  `tally` counts, `changed` is told of each answer once
     the pools know it, `seconds` is the clock, and `told` is told when an upstream
-    of a question is ejected or trusted again.
+    of a question is ejected or trusted again, or an answer doubted.
     """
 
     _chance: Chance
     _tally: Tally = Factory(OwnTally)
     _changed: Callable[[Question, Change], None] = lambda question, change: None
     _seconds: Callable[[], float] = lambda: 0.0
-    _told: Callable[[Question, Upstream, str], None] = lambda *_: None
+    _told: Callable[[Question, Upstream | None, str], None] = lambda *_: None
     _pools: dict[Selection, Pool] = Factory(dict)
+    _chains: dict[Route, Chain] = Factory(dict)
     _known: dict[Question, dict[Identity, Instance]] = Factory(dict)
 
     def pool(self, selection: Selection) -> Pool:
@@ -51,8 +53,7 @@ class Registry:
         pool = self._pools.get(selection)
         if pool is None:
             pool = self._pools[selection] = self._new_pool(selection)
-            for instance in self._known.get(selection.question, {}).values():
-                pool.admit(instance, self._tally.load(instance.identity))
+            pool.amend(self._loaded(self._known.get(selection.question, {}).values()))
         return pool
 
     def answered(self, question: Question) -> bool:
@@ -88,29 +89,48 @@ class Registry:
         known.update((instance.identity, instance) for instance in put)
         self._pass_on(question, put, drop)
 
-    def lease(self, selection: Selection, avoiding: Collection[Upstream] = ()) -> Lease:
-        """Count a connection to the upstream that is to have it.
+    def chain(self, route: Route) -> Chain:
+        """The pools that connections of `route` may go to."""
+        chain = self._chains.get(route)
+        if chain is None:
+            fallback = self.pool(route.fallback) if route.fallback else None
+            chain = self._chains[route] = Chain(
+                str(route.selections[0].question),
+                tuple(self.pool(each) for each in route.selections),
+                fallback,
+                route.failback_after,
+                self._tally,
+                self._seconds,
+            )
+        return chain
 
-        :raises NoUpstream: none is serving, or all that are stand in `avoiding`.
-        """
-        self._tally.catch_up()
-        lease = self.pool(selection).lease(avoiding)
-        if lease is None:
-            raise NoUpstream(f"no upstream of {selection.question} is left")
-        return lease
+    def keep_only(self, routes: Collection[Route]) -> None:
+        """Forget the pools that no other route needs, and the answers for them."""
+        kept = {selection for route in routes for selection in route.all()}
+        for selection in self._pools.keys() - kept:
+            self._pools.pop(selection).clear()
+        questions = {selection.question for selection in kept}
+        for question in self._known.keys() - questions:
+            del self._known[question]
+        for route in self._chains.keys() - set(routes):
+            del self._chains[route]
 
     def tend(self) -> None:
         """Do what has become due by now; to be called a few times a second."""
+        for pool in self._pools.values():
+            pool.tend()
 
     def open_connections(self) -> int:
         """Leases of this process that are not ended, over all identities."""
         return self._tally.open_connections()
 
     def _new_pool(self, selection: Selection) -> Pool:
+        policy = POLICIES[selection.policy]
         return Pool(
-            selection.rules,
-            POLICIES[selection.policy](self._chance),
+            selection,
+            Placement(policy(self._chance), policy(self._chance), selection.limit),
             Outliers(selection.patience, self._chance, self._seconds),
+            self._seconds,
             partial(self._told, selection.question),
         )
 
@@ -119,10 +139,11 @@ class Registry:
     ) -> None:
         """Let the pools of `question` know."""
         for pool in self._pools_of(question):
-            for identity in drop:
-                pool.dismiss(identity)
-            for instance in put:
-                pool.admit(instance, self._tally.load(instance.identity))
+            pool.amend(self._loaded(put), drop)
+
+    def _loaded(self, put: Iterable[Instance]) -> Iterator[tuple[Instance, Load]]:
+        for instance in put:
+            yield instance, self._tally.load(instance.identity)
 
     def _pools_of(self, question: Question) -> Iterator[Pool]:
         for selection, pool in self._pools.items():

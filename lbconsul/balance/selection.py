@@ -53,6 +53,22 @@ class Patience:
         return span * (1 + _JITTER * chance)
 
 
+@frozen
+class Caution:
+    """How much an answer is doubted that takes upstreams away.
+
+    The moves down only: whoever Consul says serves does so at once.
+    """
+
+    #: An answer is doubted that takes more than this part of three upstreams or
+    #: more, or the last ones; 0: none is.
+    part: float = 0.0
+    #: For how long, in seconds.
+    hold: float = 30.0
+    #: Whether those are doubted that turned critical, and not only who is gone.
+    critical: bool = True
+
+
 @frozen(cache_hash=True)  # it is looked up for each connection
 class Selection:
     """What names a pool.  Mappings with the same one share it."""
@@ -61,3 +77,25 @@ class Selection:
     rules: Rules = Rules()
     policy: str = "leastconn"
     patience: Patience = Patience()
+    caution: Caution = Caution()
+    #: The time in which one that joins comes to its whole weight, in seconds.
+    slow_start: float = 0.0
+    #: The most connections to one instance; 0: no limit.
+    limit: int = 0
+
+
+@frozen(cache_hash=True)
+class Route:
+    """The selections that one mapping's connections may go to.
+
+    To the first one that has an upstream; to an earlier one again when it had
+    one for `failback_after` seconds.  Where none has one, to the `fallback`.
+    """
+
+    selections: tuple[Selection, ...]
+    fallback: Selection | None = None
+    failback_after: float = 0.0
+
+    def all(self) -> tuple[Selection, ...]:
+        """Every selection of it."""
+        return self.selections + ((self.fallback,) if self.fallback else ())

@@ -23,6 +23,14 @@ class Verdict:
     standing: Standing
     weight: int
     reason: str
+    #: Whether somebody wants it so: maintenance, weight 0.
+    deliberate: bool = False
+    #: Whether it is not in Consul's answer any more.
+    is_gone: bool = False
+
+
+#: What is said of one that is not in the answer any more, or not selected by it.
+GONE = Verdict(Standing.DRAINING, 0, "deregistered", is_gone=True)
 
 
 def judge(instance: Instance, rules: Rules) -> Verdict | None:
@@ -32,9 +40,10 @@ def judge(instance: Instance, rules: Rules) -> Verdict | None:
     health = _health(instance, rules)
     weight = _weight(instance, health)
     if health.status not in rules.health:
-        return Verdict(Standing.DRAINING, weight, _words(health))
+        deliberate = health.status == "maintenance" or weight <= 0
+        return Verdict(Standing.DRAINING, weight, _words(health), deliberate)
     if weight <= 0:
-        return Verdict(Standing.DRAINING, 0, "weight 0")
+        return Verdict(Standing.DRAINING, 0, "weight 0", deliberate=True)
     return Verdict(Standing.SERVING, weight, _words(health))
 
 

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
-from attrs import Factory, define
+from attrs import Factory, define, field
 
+from lbconsul.balance.departure import Leave
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.standing import Standing, Verdict
 
@@ -70,8 +71,25 @@ class Record:
         return ", ".join(said)
 
 
+#: The share of an upstream of weight 1.
+WHOLE = 100
+
+
 def ignore(upstream: "Upstream") -> None:
     """For who does not care about the load of `upstream`."""
+
+
+class Orders(Protocol):
+    """A policy, as an upstream knows it."""
+
+    def place(self, upstream: "Upstream") -> None:
+        """`upstream` joined, or its load or weight changed."""
+
+    def withdraw(self, upstream: "Upstream") -> None:
+        """`upstream`, which was placed, gets nothing any more."""
+
+    def __contains__(self, upstream: "Upstream") -> bool:
+        """Whether `upstream` is placed."""
 
 
 @define(eq=False)
@@ -85,6 +103,17 @@ class Upstream:
     loaded: Callable[["Upstream"], None] = ignore
     #: How it behaved, if there is anything to say.
     record: Record | None = None
+    #: Its weight as it counts now, in parts of `WHOLE`: less while it warms up.
+    share: int = field(init=False)
+    #: The policy that orders it among others, if it may have connections.
+    rank: Orders | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self.ramp(1.0)
+
+    def ramp(self, part: float) -> None:
+        """Let so much of its weight count."""
+        self.share = max(1, int(self.verdict.weight * WHOLE * part))
 
     @property
     def serving(self) -> bool:
@@ -97,7 +126,8 @@ class Upstream:
         The key of HAProxy's leastconn: the connection to come is counted, so
         that of two busy upstreams the one is taken that would be better off.
         """
-        return (self.load.open + 1) / self.verdict.weight if self.load.open else 0.0
+        open = self.load.open
+        return (open + 1) * WHOLE / self.share if open else 0.0
 
 
 class Judge(Protocol):
@@ -108,6 +138,9 @@ class Judge(Protocol):
 
     def untried(self, upstream: Upstream) -> None:
         """A trial of `upstream` ended, and showed nothing."""
+
+    def leave(self, upstream: Upstream) -> Leave | None:
+        """Since when `upstream` gets nothing any more, unless it does."""
 
 
 class Lease:
@@ -132,6 +165,10 @@ class Lease:
         if outcome is not Outcome.CONNECTED:
             self.on_trial = False
         self._judge.learn(upstream, outcome, on_trial)
+
+    def leave(self) -> Leave | None:
+        """Since when its upstream gets nothing any more, unless it does."""
+        return self._judge.leave(self.upstream)
 
     def end(self) -> None:
         """The connection is over."""

@@ -6,20 +6,16 @@ The command line wins over the file, the file over the environment.
 from collections.abc import Iterable
 from collections.abc import Mapping as AbstractMapping
 from functools import partial
-from itertools import combinations
 from typing import Any
 
 from attrs import evolve
 
-from lbconsul.config import grammar
+from lbconsul.config import grammar, sense
 from lbconsul.config.model import (
-    ANY_HOST,
     Config,
     ConsulAddress,
     ConsulConfig,
-    Listen,
     Mapping,
-    TCPListen,
 )
 from lbconsul.config.options import (
     CONSUL_OPTIONS,
@@ -74,13 +70,13 @@ def build(
     listening = {mapping.listen for _, mapping in given}
     filed = [(each.said, _mapping(each, defaults)) for each in file.mappings]
     told = [each for each in filed if each[1].listen not in listening] + given
-    _refuse_doubles(told)
+    if not told:
+        raise _nothing_to_balance(command_line)
+    sense.refuse_doubles(told, values.get("takeover", ""))
+    sense.refuse_circles(told)
     mappings = tuple(mapping for _, mapping in told)
-    if not mappings:
-        raise ConfigError(
-            "nothing to balance: say --map PORT:SERVICE, such as --map 80:webserver"
-        )
-    consul = ConsulConfig(**_chosen(values, CONSUL_OPTIONS))
+    places = {key: each.where for key, each in said.items()}
+    consul = ConsulConfig(places=places, **_chosen(values, CONSUL_OPTIONS))
     said_consul = command_line.consul or file.consul or environment.consul
     address = partial(grammar.consul_address, tls=environment.tls)
     if said_consul:
@@ -122,35 +118,25 @@ def _mapping(each: MappingSaid, defaults: AbstractMapping[str, Any]) -> Mapping:
     for key, text in each.options.items():
         if key not in MAPPING_OPTIONS:
             raise each.said.wrong(grammar.unknown("option", key, MAPPING_OPTIONS))
-        said = Said(f"{each.said.where} {each.said.text}:", f"{key}={text}")
         option = MAPPING_OPTIONS[key]
         try:
             values[option.attribute] = option.parse(text)
         except ValueError as error:
-            raise said.wrong(str(error)) from None
+            raise each.wrong(key, str(error)) from None
     try:
         listen = grammar.listen_address(each.listen)
         service = name(each.service)
     except ValueError as error:
         raise each.said.wrong(str(error)) from None
-    return Mapping(service, listen, **values)
+    return sense.sensible(each, Mapping(service, listen, **values))
 
 
-def _refuse_doubles(told: list[tuple[Said, Mapping]]) -> None:
-    for (said, one), (other_said, other) in combinations(told, 2):
-        if _overlap(one.listen, other.listen):
-            raise other_said.wrong(f"{one.listen} is taken by {said.where} {said.text}")
-
-
-def _overlap(one: Listen | None, other: Listen | None) -> bool:
-    """Whether both cannot be had: the same, or every address and one of them."""
-    if one == other:
-        return True
-    if not isinstance(one, TCPListen) or not isinstance(other, TCPListen):
-        return False
-    hosts = {one.host, other.host}
-    same_family = len({":" in host for host in hosts}) == 1
-    return one.port == other.port and same_family and not hosts.isdisjoint(ANY_HOST)
+def _nothing_to_balance(command_line: Source) -> ConfigError:
+    why = "nothing to balance: say --map PORT:SERVICE, such as --map 80:webserver"
+    if len(command_line.consul) != 1:
+        return ConfigError(why)
+    # It may have been a mapping, but mistyped.
+    return command_line.consul[0].wrong(f"taken for Consul's address, and {why}")
 
 
 def _dev_consul(consul: ConsulConfig, said: tuple[Said, ...]) -> ConsulConfig:
@@ -167,7 +153,7 @@ def _is_loopback(address: ConsulAddress) -> bool:
 
 def _refuse_half_a_pair(consul: ConsulConfig) -> None:
     if consul.client_key and not consul.client_cert:
-        raise ConfigError("--client-key needs --client-cert")
+        raise ConfigError(f"{consul.where('client-key')} needs --client-cert")
 
 
 def _read_option(name: str, said: Said) -> Any:

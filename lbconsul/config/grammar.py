@@ -30,7 +30,7 @@ _MAPPING = re.compile(
     re.DOTALL,
 )
 _LOOKS_LIKE_MAPPING = re.compile(
-    r"\d+:|unix:/[^/]|systemd:|(?:\[[^\]]*\]|[^:\[\]]*):\d+:"
+    r"\d+:|unix:(?!//|\d*$)|systemd:|(?:\[[^\]]*\]|[^:\[\]]*):\d+:"
 )
 _OPTION_BREAK = re.compile(r""",(?=(?:[^"`]|"[^"]*"|`[^`]*`)*$)""")
 

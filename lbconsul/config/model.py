@@ -1,5 +1,6 @@
 """The configuration of one gateway, as frozen values."""
 
+from collections.abc import Mapping as AbstractMapping
 from typing import Any
 
 from attrs import field, frozen
@@ -66,7 +67,9 @@ class WhenEmpty:
     def __str__(self) -> str:
         if self.fallback:
             return f"fallback={self.fallback}"
-        return f"wait={self.wait:g}s" if self.wait else "close"
+        # Not as 1e+06, which nobody could write.
+        wait = f"{self.wait:.9f}".rstrip("0").rstrip(".")
+        return f"wait={wait}s" if self.wait else "close"
 
 
 @frozen
@@ -164,6 +167,12 @@ class ConsulConfig:
     client_key: str = ""
     verify: bool = True
     namespace: str = ""
+    #: Where an option was said, if not on the command line.
+    places: AbstractMapping[str, str] = field(factory=dict, eq=False, repr=False)
+
+    def where(self, option: str) -> str:
+        """The place of an option, as an error about it would name it."""
+        return self.places.get(option, f"--{option}")
 
 
 def _count_of_workers(config: object, attribute: object, count: Any) -> None:

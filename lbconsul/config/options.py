@@ -134,12 +134,12 @@ MAPPING_OPTIONS = _table(
     Option(
         "queue-timeout",
         values.duration,
-        "for how long; if not given, as long as connect-timeout",
+        "how long a client may queue; if not given, as long as connect-timeout",
     ),
     Option(
         "drain-timeout",
         values.duration,
-        "how long old connections may live on when their instance is deregistered,"
+        "how long connections may live on when their instance is deregistered,"
         " in maintenance or of weight 0, and when the gateway ends [5m]",
     ),
     Option(
@@ -156,9 +156,9 @@ MAPPING_OPTIONS = _table(
     Option(
         "rebalance",
         values.percentage("%/min"),
-        "once an instance has joined, close so many connections of those with more"
-        " than their share, so that clients connect anew: off, or 1%/min to 99%/min"
-        " [off]",
+        "once an instance has joined or returned, close so many connections of those"
+        " with more than their share, so that clients connect anew: off, or 1%/min to"
+        " 99%/min [off]",
     ),
     Option(
         "idle-timeout",
@@ -168,7 +168,8 @@ MAPPING_OPTIONS = _table(
     Option(
         "half-close-timeout",
         values.duration,
-        "the same once one side has said all it will [30s]",
+        "close a connection of which one side has said all it will, once nothing moved"
+        " for so long [30s]",
     ),
     Option(
         "max-connections",
@@ -178,10 +179,11 @@ MAPPING_OPTIONS = _table(
     Option(
         "max-connections-per-client",
         values.whole(0),
-        "serve no more to one address at a time; 0: no limit [0]",
+        "serve no more at a time to one client, which is an IPv4 address or an IPv6"
+        " /64; 0: no limit [0]",
     ),
     Option("allow", values.networks, "serve these networks only: 10.0.0.0/8,::1"),
-    Option("deny", values.networks, "serve everybody but these networks"),
+    Option("deny", values.networks, "turn these networks away, allowed or not"),
     Option("mode", values.file_mode, "permissions of a UNIX socket [660]"),
 )
 

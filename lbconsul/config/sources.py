@@ -64,6 +64,11 @@ class MappingSaid:
     service: str
     options: AbstractMapping[str, str]
 
+    def wrong(self, option: str, why: str) -> ConfigError:
+        """The error to raise about one of its options."""
+        whole = f"{self.said.where} {self.said.text}:"
+        return Said(whole, f"{option}={self.options[option]}").wrong(why)
+
 
 @frozen
 class Source:

@@ -7,14 +7,14 @@ text stood.
 
 import re
 from collections.abc import Callable, Iterable
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 from lbconsul.config.model import MOST_WORKERS, WhenEmpty
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d+)?)(ms|s|m|h)")
 _NAME = re.compile(r"[^\s/?#:,]+")
-_HOST = re.compile(r"[\w.:%-]+")
+_HOST = re.compile(r"[\w-]+(?:\.[\w-]+)*\.?")
 
 
 def duration(text: str) -> float:
@@ -44,7 +44,7 @@ def percentage(unit: str) -> Callable[[str], int]:
     def parse(text: str) -> int:
         match = re.fullmatch(rf"([1-9]\d?){unit}", text)
         if match is None and text != "off":
-            raise ValueError(f"must be off, or a part such as 50{unit}")
+            raise ValueError(f"must be off, or a part from 1{unit} to 99{unit}")
         return int(match[1]) if match else 0
 
     return parse
@@ -118,9 +118,12 @@ def name(text: str) -> str:
 
 def datacenters(text: str) -> tuple[str, ...]:
     """Names of datacenters, as in ``dc1|dc2``; no name twice."""
-    names = tuple(name(each) for each in text.split("|"))
+    try:
+        names = tuple(name(each) for each in text.split("|"))
+    except ValueError:
+        raise ValueError("must be a datacenter's name, or several as dc1|dc2") from None
     if len(set(names)) < len(names):
-        raise ValueError("names a datacenter twice")
+        raise ValueError("must name each datacenter once")
     return names
 
 
@@ -140,13 +143,21 @@ def _fallback(text: str) -> str:
     host, colon, number = text.rpartition(":")
     if not colon:
         return name(text)
-    port(number)
-    bare = host.removeprefix("[").removesuffix("]")
-    if (":" in bare) != (host != bare) or not bare or not _HOST.fullmatch(bare):
+    if not _is_host(host):
         raise ValueError(
             f"{text!r} must be a service or HOST:PORT, an IPv6 address in brackets"
         )
-    return text
+    return f"{host}:{port(number)}"
+
+
+def _is_host(text: str) -> bool:
+    bracketed = re.fullmatch(r"\[([^%]+)\]", text)
+    try:
+        if bracketed:
+            return ip_address(bracketed[1]).version == 6
+        return _HOST.fullmatch(text) is not None and bool(text.encode("idna"))
+    except ValueError:
+        return False
 
 
 def networks(text: str) -> tuple[str, ...]:
@@ -154,12 +165,15 @@ def networks(text: str) -> tuple[str, ...]:
     found = []
     for each in text.split(","):
         try:
-            found.append(str(ip_network(each)))
+            network = str(ip_network(each))
         except ValueError:
+            network = "%"
+        if "%" in network:  # a zone's: no client's address is within it
             raise ValueError(
                 f"{each!r} must be a network, such as 10.0.0.0/8, 192.0.2.1 or"
                 " 2001:db8::/32, with no bit set behind its prefix"
-            ) from None
+            )
+        found.append(network)
     return tuple(found)
 
 

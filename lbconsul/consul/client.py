@@ -1,8 +1,9 @@
 """One question to Consul over treq, with one deadline round headers and body."""
 
+from pathlib import Path
 from urllib.parse import quote
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define, field, frozen
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
@@ -58,6 +59,8 @@ class ConsulClient:
     _token: Token = Factory(Token)
     _namespace: str = ""
     _pools: tuple[HTTPConnectionPool, ...] = ()
+    #: What it was made of: where Consul is, who we are, what the files held.
+    made_of: object = field(default=None, repr=False)
 
     @property
     def addresses(self) -> int:
@@ -133,6 +136,8 @@ def consul_client(reactor: object, config: ConsulConfig) -> ConsulClient:
     :raises ConfigError: the token file or a certificate cannot be read.
     """
     policy = https_policy(config)
+    token = Token(config.token, config.token_file, config.where("token-file"))
+    files = (config.ca_file, config.client_cert, config.client_key)
     # Not one pool for all addresses: it tells them by the host of the URL.
     pools = tuple(HTTPConnectionPool(reactor) for _ in config.addresses)
     for pool in pools:
@@ -143,10 +148,18 @@ def consul_client(reactor: object, config: ConsulConfig) -> ConsulClient:
             (address, _http(reactor, address, policy, pool))
             for address, pool in zip(config.addresses, pools, strict=True)
         ),
-        Token(config.token, config.token_file),
+        token,
         config.namespace,
         pools,
+        (config, token.value(), *map(_content, files)),
     )
+
+
+def _content(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes() if path else b""
+    except OSError:  # whoever needs it has said so by now
+        return b""
 
 
 def _base_url(address: ConsulAddress) -> str:

@@ -84,7 +84,9 @@ class Names:
         if not addresses:
             if host not in self._unknown:
                 self._unknown.add(host)
-                self._log.warn("the host name {host} cannot be resolved", host=host)
+                # Anybody may have registered it: it must not break the line.
+                name = host if host.isprintable() else ascii(host)
+                self._log.warn("the host name {host} cannot be resolved", host=name)
             return
         self._unknown.discard(host)
         # A name with several addresses keeps the one in use while it is valid.

@@ -31,15 +31,16 @@ def https_policy(config: ConsulConfig) -> "ConsulTLS":
     """
     trust = None
     if config.ca_file:
-        authorities = _certificates("--ca-file", config.ca_file)
+        authorities = _certificates(config.where("ca-file"), config.ca_file)
         trust = trustRootFromCertificates([Certificate(each) for each in authorities])
     shown: dict[str, Any] = {}
     if config.client_cert:
-        own, *chain = _certificates("--client-cert", config.client_cert)
+        where = config.where("client-cert")
+        own, *chain = _certificates(where, config.client_cert)
         key = (
-            _key("--client-key", config.client_key)
+            _key(config.where("client-key"), config.client_key)
             if config.client_key
-            else _key("--client-cert", config.client_cert)
+            else _key(where, config.client_cert)
         )
         shown = {"certificate": own, "extraCertChain": chain, "privateKey": key}
         _refuse_strangers(config, shown)
@@ -86,31 +87,31 @@ class _Unverified:
         return connection
 
 
-def _certificates(option: str, path: str) -> list[crypto.X509]:
+def _certificates(where: str, path: str) -> list[crypto.X509]:
     try:
-        found = x509.load_pem_x509_certificates(_content(option, path))
+        found = x509.load_pem_x509_certificates(_content(where, path))
     except ValueError:
-        raise ConfigError(f"{option} {path}: holds no PEM certificate") from None
+        raise ConfigError(f"{where} {path}: holds no PEM certificate") from None
     return [crypto.X509.from_cryptography(each) for each in found]
 
 
-def _key(option: str, path: str) -> crypto.PKey:
-    content = _content(option, path)
+def _key(where: str, path: str) -> crypto.PKey:
+    content = _content(where, path)
     try:
         key = load_pem_private_key(content, password=None)
         return crypto.PKey.from_cryptography_key(key)  # type: ignore[arg-type]
     except (ValueError, TypeError):
         raise ConfigError(
-            f"{option} {path}: holds no PEM key, or one under a passphrase"
+            f"{where} {path}: holds no PEM key, or one under a passphrase"
         ) from None
 
 
-def _content(option: str, path: str) -> bytes:
+def _content(where: str, path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
         raise ConfigError(
-            f"{option} {path}: cannot be read: {error.strerror or error}"
+            f"{where} {path}: cannot be read: {error.strerror or error}"
         ) from None
 
 
@@ -119,6 +120,6 @@ def _refuse_strangers(config: ConsulConfig, shown: dict[str, Any]) -> None:
         CertificateOptions(**shown).getContext()
     except SSL.Error:
         raise ConfigError(
-            f"--client-cert {config.client_cert}: the key in"
+            f"{config.where('client-cert')} {config.client_cert}: the key in"
             f" {config.client_key or config.client_cert} is not its own"
         ) from None

@@ -17,6 +17,8 @@ class Token:
 
     _text: str = field(default="", repr=False)
     _file: str = ""
+    #: How an error names the option that said the file.
+    _where: str = "--token-file"
     _stamp: tuple[int, int, int] | None = None
 
     def __attrs_post_init__(self) -> None:
@@ -25,7 +27,7 @@ class Token:
                 self._read()
             except (OSError, UnicodeDecodeError) as error:
                 raise ConfigError(
-                    f"--token-file {self._file}: cannot be read: {_why(error)}"
+                    f"{self._where} {self._file}: cannot be read: {_why(error)}"
                 ) from None
 
     def value(self) -> str:

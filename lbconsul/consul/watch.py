@@ -9,17 +9,17 @@ from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupErro
 from twisted.internet.interfaces import IHostnameResolver, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web.client import RequestTransmissionFailed, ResponseFailed
 
 from lbconsul.balance.instance import Instance
-from lbconsul.balance.registry import Change, Registry
+from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
 from lbconsul.consul.client import ConsulClient, Reply
 from lbconsul.consul.cursor import Bucket, Cursor
 from lbconsul.consul.names import Names
 from lbconsul.consul.reader import Reader
 from lbconsul.consul.snapshot import Snapshot
+from lbconsul.consul.words import describe, in_words
 from lbconsul.errors import UnusableAnswer
 
 #: How often Consul is asked while a service churns: questions a second, and
@@ -41,9 +41,6 @@ _FORESEEN = (
     RequestTransmissionFailed,
     ResponseFailed,
 )
-
-#: So many instances are named in a line of log; of more, only the number.
-_NAMED = 5
 
 
 @define(eq=False)
@@ -91,6 +88,21 @@ class Watch(Service):
         self._watching.cancel()
         return self._watching
 
+    def turn_to(self, client: ConsulClient) -> None:
+        """Ask this client from now on, and at once what is being asked."""
+        self._client = client
+        # Another Consul may count otherwise.
+        self._address, self._cursor = 0, Cursor()
+        self._told.clear()
+        if self.running:
+            self._watching.cancel()
+
+    def keep_in(self, snapshot: Snapshot | None) -> None:
+        """Keep answers there from now on."""
+        if self._snapshot is not None:
+            self._snapshot.stop()
+        self._snapshot = snapshot
+
     def _recall(self) -> None:
         """Begin with the answer that an earlier gateway got last."""
         kept = self._snapshot.read() if self._snapshot else None
@@ -110,17 +122,21 @@ class Watch(Service):
 
     async def _watch(self) -> None:
         while self.running:
+            client = self._client
             try:
                 await self._pace()
-                index = await self._ask()
+                index = await self._ask(client)
             except Exception as error:
                 # Cancelling a request surfaces as more than one exception, so
-                # it is the flag that tells a stop from a failure.
+                # it is the flag that tells a stop from a failure, and the client
+                # whether we turned to another one.
                 if not self.running:
                     return
-                self._fail(error)
+                if client is self._client:
+                    self._fail(error)
             else:
-                self._succeed(index)
+                if client is self._client:
+                    self._succeed(index)
 
     async def _pace(self) -> None:
         pause = self._cursor.pause(self._chance())
@@ -128,20 +144,20 @@ class Watch(Service):
         if pause:
             await deferLater(self._clock, pause)
 
-    async def _ask(self) -> str | None:
+    async def _ask(self, client: ConsulClient) -> str | None:
         """Ask and believe the answer; what it gives as its index."""
         address = self._address
-        reply = await self._client.ask(self.question, self._cursor.index, address)
+        reply = await client.ask(self.question, self._cursor.index, address)
         self._believe(reply)
         if reply.last_contact <= MAX_LAST_CONTACT:
             self._old = False
             return reply.index
         try:
             self._bucket.take(self._clock.seconds())  # a question like any other
-            newer = await self._client.ask(self.question, 0, address, stale=False)
+            newer = await client.ask(self.question, 0, address, stale=False)
             self._believe(newer)
         except Exception as error:
-            if not self.running:
+            if not self.running or client is not self._client:
                 raise
             if not self._old:
                 self._old = True
@@ -150,7 +166,7 @@ class Watch(Service):
                     " is to be had: {error}",
                     question=self.question,
                     age=reply.last_contact,
-                    error=_words(error),
+                    error=in_words(error),
                 )
             return reply.index
         return newer.index
@@ -180,7 +196,7 @@ class Watch(Service):
             self._log.info(
                 "{question}: {change}; {total} in all",
                 question=self.question,
-                change=_describe(change),
+                change=describe(change),
                 total=len(instances),
             )
 
@@ -211,40 +227,6 @@ class Watch(Service):
             "{question}: no answer from Consul at {url}: {error}; {meanwhile}",
             question=self.question,
             url=self._client.where(self._address),
-            error=_words(error),
+            error=in_words(error),
             meanwhile="the last good one stays in use" if known else "waiting for one",
         )
-
-
-def _describe(change: Change) -> str:
-    parts = [
-        f"{len(which)} {what}{_names_of(which)}"
-        for what, which in (
-            ("joined", change.joined),
-            ("left", change.left),
-            ("altered", change.altered),
-        )
-        if which
-    ]
-    return ", ".join(parts) or "nothing new"
-
-
-def _names_of(instances: tuple[Instance, ...]) -> str:
-    if len(instances) > _NAMED:
-        return ""
-    return f" ({', '.join(_with_reason(each) for each in instances)})"
-
-
-def _with_reason(instance: Instance) -> str:
-    reason = instance.health.worst(instance.node_health).reason
-    return f"{instance}, {reason}" if reason else str(instance)
-
-
-def _words(error: BaseException | None) -> str:
-    """An error as words for the log; some of Twisted's wrap others."""
-    if isinstance(error, ResponseFailed | RequestTransmissionFailed):
-        reasons: list[Failure] = error.reasons
-        return ", ".join(_words(reason.value) for reason in reasons)
-    # Some of Twisted's carry a whole Failure in their text: one line is enough.
-    text = " ".join(str(error).partition("[Failure")[0].split())
-    return text or type(error).__name__

@@ -38,12 +38,21 @@ class ListeningSocket(Protocol):
 class OwnSocket:
     """The socket of a mapping, for whoever opens and closes it.
 
-    `inherited` are the descriptors that systemd passed in, by name and number.
+    `inherited` are the descriptors that systemd passed in, by name and number, and
+    those that another gateway handed over, by listening address.
     """
 
     mapping: Mapping
     _inherited: AbstractMapping[str, int] = field(factory=dict)
     _sock: socket.socket | None = None
+    #: Whether another gateway listens on it too: the file of a UNIX one is left to
+    #: that one at the end.
+    is_shared: bool = False
+
+    @property
+    def sock(self) -> socket.socket | None:
+        """The socket, if it is open."""
+        return self._sock
 
     def open(self) -> socket.socket:
         """The socket, opened unless it is open.
@@ -53,7 +62,9 @@ class OwnSocket:
         if self._sock is None:
             mapping = self.mapping
             try:
-                self._sock = open_socket(mapping, self._inherited)
+                handed = _handed_over(mapping, self._inherited)
+                self.is_shared = handed is not None
+                self._sock = handed or open_socket(mapping, self._inherited)
             except OSError as error:
                 raise CannotListen(
                     f"cannot listen on {mapping.listen} for --map {mapping}:"
@@ -61,12 +72,22 @@ class OwnSocket:
                 ) from None
         return self._sock
 
+    def alter(self, mapping: Mapping) -> None:
+        """It is for this mapping from now on, which listens on the same address.
+
+        :raises OSError: the file of a UNIX one cannot be given its permissions.
+        """
+        mode, self.mapping = self.mapping.mode, mapping
+        listen = mapping.listen
+        if isinstance(listen, UnixListen) and mapping.mode != mode and self._sock:
+            os.chmod(listen.path, mapping.mode)
+
     def close(self) -> None:
-        """Give the socket back; the file of a UNIX one goes with it."""
+        """Give the socket back; the file of a UNIX one goes with it, if it is ours."""
         sock, self._sock = self._sock, None
         if sock is not None:
             sock.close()
-            if isinstance(self.mapping.listen, UnixListen):
+            if isinstance(self.mapping.listen, UnixListen) and not self.is_shared:
                 with suppress(OSError):
                     os.unlink(self.mapping.listen.path)
 
@@ -105,6 +126,27 @@ def open_socket(
     return sock
 
 
+def _handed_over(
+    mapping: Mapping, inherited: AbstractMapping[str, int]
+) -> socket.socket | None:
+    """The socket that another gateway handed over, if it did.
+
+    :raises OSError: it cannot be used.
+    """
+    listen, descriptor = mapping.listen, inherited.get(str(mapping.listen))
+    if descriptor is None:
+        return None
+    if isinstance(listen, SystemdListen) and listen.name in inherited:
+        return None  # what systemd says now is newer
+    if isinstance(listen, UnixListen):
+        if not _is_socket(listen.path):
+            return None  # nobody could find it any more
+        os.chmod(listen.path, mapping.mode)
+    sock = socket.socket(fileno=os.dup(descriptor))
+    sock.setblocking(False)
+    return sock
+
+
 def _tcp_socket(listen: TCPListen) -> socket.socket:
     version6 = ":" in listen.host
     sock = socket.socket(socket.AF_INET6 if version6 else socket.AF_INET)
@@ -136,15 +178,19 @@ def _unix_socket(listen: UnixListen, mode: int) -> socket.socket:
 
 def _remove_leftover(path: str) -> None:
     """Remove the socket of a process that is gone: one that nobody listens on."""
-    try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
-            return
-    except FileNotFoundError:
+    if not _is_socket(path):
         return
     with socket.socket(socket.AF_UNIX) as probe:
         probe.setblocking(False)  # its queue may be full, for as long as it likes
         if probe.connect_ex(path) == errno.ECONNREFUSED:
             os.unlink(path)
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def _inherited_socket(

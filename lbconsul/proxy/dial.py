@@ -14,14 +14,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lbconsul.balance.upstream import Lease, Outcome, Upstream
-from lbconsul.errors import NoUpstream
+from lbconsul.errors import AllFull, NoUpstream
+from lbconsul.proxy.connect import connect, has_left
 from lbconsul.proxy.ending import Ending
+from lbconsul.proxy.line import Line
 from lbconsul.proxy.patrol import Patrol
 from lbconsul.proxy.poller import Poller
 from lbconsul.proxy.relay import Arrival
-from lbconsul.proxy.sockets import STARVED, first_own_port
-
-_KIND = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
+from lbconsul.proxy.sockets import STARVED
 
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EINTR})
 
@@ -33,10 +33,15 @@ class DialOwner(Protocol):
     clock: IReactorTime
     attempts: int
     connect_timeout: float
+    #: How long to wait, in seconds, while all upstreams are full; and where there
+    #: is none at all.
+    queue_timeout: float
+    empty_timeout: float
+    line: Line
     dial_patrol: Patrol
 
     def lease(self, avoiding: Collection[Upstream]) -> Lease:
-        """The next upstream to try.  Raises `NoUpstream`."""
+        """The next upstream to try.  Raises `NoUpstream`, or `AllFull`."""
 
     def dial_answered(self, dial: "Dial", upstream: socket.socket) -> None:
         """An upstream accepted: here is the socket, and the lease is `dial.lease`."""
@@ -53,9 +58,11 @@ class Dial:
     """One client's search for an upstream."""
 
     __slots__ = (
+        "_overdue",
         "_owner",
         "_since",
         "_sock",
+        "_until",
         "_waiting",
         "arrival",
         "lease",
@@ -71,6 +78,10 @@ class Dial:
         self.watched = 0
         #: Whether the poller is to tell when the attempt is decided.
         self._waiting = False
+        #: Until when it waits in line for an upstream, if it does, and why it
+        #: ends then.
+        self._until: float | None = None
+        self._overdue = Ending.REFUSED
         #: When the present attempt began.
         self._since = arrival.time
         self.arrival = arrival
@@ -82,40 +93,52 @@ class Dial:
 
     def start(self, failing: Ending = Ending.REFUSED) -> None:
         """Try the next upstream; `failing` is why the last one was not to be had."""
-        if len(self.tried) >= self._owner.attempts:
+        owner = self._owner
+        if len(self.tried) >= owner.attempts:
             self.end(failing)
             return
+        if owner.line:  # whose turn is before ours
+            owner.line.advance()
         try:
-            self.lease = self._owner.lease(self.tried)
+            self.lease = owner.lease(self.tried)
+        except AllFull:
+            self._queue_up(owner.queue_timeout, Ending.QUEUE_TIMEOUT)
         except NoUpstream:
-            self.end(failing)
+            if self.tried or not owner.empty_timeout:
+                self.end(failing)
+            else:
+                self._queue_up(owner.empty_timeout, Ending.REFUSED)
+        else:
+            if self.tried:
+                self._since = owner.clock.seconds()
+            self._connect(self.lease.upstream)
+
+    def _queue_up(self, timeout: float, overdue: Ending) -> None:
+        """Wait for an upstream; `overdue` is how it ends if there is none in time."""
+        owner = self._owner
+        if not owner.line.join(self):
+            full = overdue is Ending.QUEUE_TIMEOUT
+            self.end(Ending.QUEUE_FULL if full else overdue)
             return
-        if self.tried:
-            self._since = self._owner.clock.seconds()
+        self._until = owner.clock.seconds() + timeout
+        self._overdue = overdue
+        owner.dial_patrol.add(self)
+
+    def proceed(self) -> bool:
+        """Go on if there is an upstream now; whether there was.  Called by the line."""
+        owner = self._owner
+        try:
+            self.lease = owner.lease(self.tried)
+        except NoUpstream:
+            return False
+        self._until = None
+        owner.dial_patrol.discard(self)
+        self._since = owner.clock.seconds()
         self._connect(self.lease.upstream)
+        return True
 
     def _connect(self, upstream: Upstream) -> None:
-        address = upstream.instance.address
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        try:
-            sock = socket.socket(family, _KIND)
-        except OSError as error:
-            self._failed(error.errno or 0)
-            return
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._sock = sock
-        peer = (address, upstream.instance.port)
-        try:
-            code = sock.connect_ex(peer)
-            if code == errno.EINPROGRESS:
-                # On the same machine the handshake is over by now, and to ask
-                # again costs less than to have the reactor tell.
-                code = sock.connect_ex(peer)
-            if not code and peer[1] >= first_own_port() and _is_own(sock):
-                code = errno.ECONNREFUSED
-        except OSError as error:
-            # No such scope, as in fe80::1%eth9; or reset since it was accepted.
-            code = error.errno or errno.EINVAL
+        self._sock, code = connect(upstream.instance.address, upstream.instance.port)
         if code in _IN_PROGRESS:
             self._wait()
         elif code:
@@ -165,8 +188,12 @@ class Dial:
 
     def inspect(self, now: float) -> None:
         """Look at the time and at the client.  Called by the patrol."""
-        if self._client_left():
-            self.end(Ending.CLIENT_LEFT)
+        if has_left(self.arrival.client):
+            waits = self._until is not None
+            self.end(Ending.QUEUE_LEFT if waits else Ending.CLIENT_LEFT)
+        elif self._until is not None:
+            if now >= self._until:
+                self.end(self._overdue)
         elif now - self._since >= self._owner.connect_timeout:
             if self._sock is None:
                 self.end(Ending.STARVED)
@@ -174,22 +201,6 @@ class Dial:
                 self._next(Ending.CONNECT_TIMEOUT)
         elif self._sock is None and self.lease is not None:
             self._connect(self.lease.upstream)
-
-    def _client_left(self) -> bool:
-        """Whether the client reset, or closed without having said anything.
-
-        One that said something and then closed its sending side waits for an
-        answer, so it is still there as far as anybody can tell.
-        """
-        client = self.arrival.client
-        if client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            return True  # a reset, which does not show before what was said is read
-        try:
-            return not client.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
 
     def _answered(self) -> None:
         sock = self._sock
@@ -247,18 +258,10 @@ class Dial:
         if self.over:
             return
         self.over = True
+        if self._until is not None:
+            self._owner.line.leave(self)
         if self.lease is not None:
             self.lease.end()
         self.arrival.client.close()
         self._hang_up()
         self._owner.dial_failed(self, ending)
-
-
-def _is_own(sock: socket.socket) -> bool:
-    """Whether a socket is connected to itself, and nobody else is there.
-
-    Where nobody listens on a port of this machine from which outgoing
-    connections are served as well, the kernel may choose just that one, and
-    then completes the handshake with itself (RFC 9293, 3.5).
-    """
-    return bool(sock.getsockname() == sock.getpeername())

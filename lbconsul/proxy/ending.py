@@ -20,6 +20,16 @@ class Ending(Enum):
     CONNECT_TIMEOUT = "sC"
     #: We had no descriptor or local port left to connect with.
     STARVED = "RC"
+    #: The mapping's `allow` and `deny` do not let the client in.
+    DENIED = "PR"
+    #: The client has as many connections as the mapping lets one client have.
+    CLIENT_LIMIT = "PL"
+    #: Every upstream was full, for the whole queue timeout.
+    QUEUE_TIMEOUT = "sQ"
+    #: Every upstream was full, and so was the queue.
+    QUEUE_FULL = "SQ"
+    #: The client went away while it was in the queue.
+    QUEUE_LEFT = "CQ"
     #: The client reset the connection, or vanished.
     CLIENT_RESET = "CD"
     #: The upstream reset the connection, or vanished.
@@ -28,6 +38,12 @@ class Ending(Enum):
     IDLE = "cD"
     #: One side had said all, and nothing moved for the half-close timeout.
     HALF_CLOSED = "sD"
+    #: It was as old as a connection may be.
+    AGED = "KA"
+    #: It was closed so that the client reaches those who joined.
+    REBALANCED = "KB"
+    #: Its instance left, and the time to end was over; or it turned critical.
+    LEFT = "KI"
     #: A bug of ours; the log has the traceback.
     INTERNAL = "I-"
     #: The gateway was stopped.

@@ -1,34 +1,43 @@
 """The proxy factory: each client it is given gets a lease, a dial and a relay."""
 
+import random
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
-from attrs import define, field
+from attrs import Factory, define, field
 from twisted.internet.interfaces import (
     IAddress,
     IProtocolFactory,
     IReactorTime,
 )
 from twisted.internet.protocol import Protocol
-from twisted.logger import Logger
 from zope.interface import implementer
 
-from lbconsul.balance.registry import Registry
-from lbconsul.balance.selection import Selection
+from lbconsul.balance.chain import Chain
+from lbconsul.balance.lottery import Chance
+from lbconsul.balance.queue import Queue
 from lbconsul.balance.upstream import Lease, Upstream
 from lbconsul.config.model import Mapping
+from lbconsul.proxy.admission import Admission
 from lbconsul.proxy.adopt import Adopt
+from lbconsul.proxy.connection_log import ConnectionLog
 from lbconsul.proxy.dial import Dial
 from lbconsul.proxy.ending import Ending
+from lbconsul.proxy.line import Line
+from lbconsul.proxy.parting import Parting, idlest
 from lbconsul.proxy.patrol import Patrol
 from lbconsul.proxy.poller import Poller
 from lbconsul.proxy.relay import Arrival, Relay
-from lbconsul.proxy.sockets import address_text
+from lbconsul.proxy.room import Room
+from lbconsul.proxy.sockets import reset_on_close
 from lbconsul.proxy.splice import Pipes
 
 #: How often, at least, a relay is looked at with an end that the reactor does not
 #: watch, since nothing is to be read from it: it may have failed.  In seconds.
 _UNWATCHED_ROUND = 1.0
+
+#: By so much of it a connection's greatest age may differ.
+_AGE_JITTER = 0.1
 
 #: The same for dials: their clients may leave.
 _DIAL_ROUND = 0.25
@@ -37,17 +46,15 @@ _DIAL_ROUND = 0.25
 @implementer(IProtocolFactory)
 @define(eq=False, repr=False)
 class ProxyFactory:
-    """Balances the clients of one mapping over the upstreams of its selection.
+    """Balances the clients of one mapping over the upstreams of its route.
 
     Works on any endpoint that yields plain sockets, as in
     ``endpoint.listen(factory)``; our own `Listener` takes a shorter way in.
     """
 
-    _log = Logger()
     poller: Poller
     clock: IReactorTime
-    _registry: Registry
-    _selection: Selection
+    _chain: Chain
     mapping: Mapping
     _log_connections: bool = True
     #: Connections accepted since the start, and those of them not yet over.
@@ -58,26 +65,46 @@ class ProxyFactory:
     starved: Callable[[], None] = lambda: None
     _open: set[Dial | Relay] = field(factory=set)
     pipes: Pipes = field(factory=Pipes)
+    #: Shared by all factories of the process.
+    room: Room = field(default=Factory(lambda self: Room(self.clock), takes_self=True))
+    #: None if everybody is admitted.
+    _admission: Admission | None = field(init=False)
+    _log: ConnectionLog = field(init=False)
+    _chance: Chance = random.random
+    _parting: Parting = field(init=False)
+    #: Since when nobody comes any more.
+    _retired: float | None = None
     # What dials and relays ask of their owner.
     attempts: int = field(init=False)
     connect_timeout: float = field(init=False)
     idle_timeout: float = field(init=False)
     half_close_timeout: float = field(init=False)
+    queue_timeout: float = field(init=False)
+    empty_timeout: float = field(init=False)
+    line: Line = field(init=False)
     dial_patrol: Patrol = field(init=False)
     idle_patrol: Patrol = field(init=False)
     unwatched_patrol: Patrol = field(init=False)
+    _age_patrol: Patrol = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         mapping, clock = self.mapping, self.clock
+        self._admission = Admission.of(mapping)
+        self._log = ConnectionLog(clock, mapping, self._log_connections)
         self.attempts = mapping.attempts
         self.connect_timeout = mapping.connect_timeout
         self.idle_timeout = mapping.idle_timeout
         self.half_close_timeout = mapping.half_close_timeout
+        self.queue_timeout = mapping.queue_timeout or mapping.connect_timeout
+        self.empty_timeout = mapping.when_empty.wait
+        self.line = Line(clock, Queue(mapping.queue_length))
+        self._parting = Parting(self._chain, mapping, clock.seconds)
         self.dial_patrol = Patrol.keeping(clock, mapping.connect_timeout, _DIAL_ROUND)
         self.idle_patrol = Patrol.keeping(clock, mapping.idle_timeout)
         self.unwatched_patrol = Patrol.keeping(
             clock, mapping.half_close_timeout, _UNWATCHED_ROUND
         )
+        self._age_patrol = Patrol.keeping(clock, mapping.max_age)
 
     @property
     def open(self) -> int:
@@ -87,8 +114,15 @@ class ProxyFactory:
     def connected(self, client: socket.socket, address: object) -> None:
         """Take over a client's socket, which must not block."""
         self.accepted += 1
-        dial = Dial(self, Arrival(client, address, self.clock.seconds()))
+        arrival = Arrival(client, address, self.clock.seconds())
+        if self._admission is not None:
+            refused = self._admission.refuse(address)
+            if refused is not None:
+                self._turn_away(arrival, refused)
+                return
+        dial = Dial(self, arrival)
         self._open.add(dial)
+        self.room.enter()
         try:
             dial.start()
         except Exception:
@@ -97,11 +131,34 @@ class ProxyFactory:
                 dial.end(Ending.INTERNAL)
             raise
 
+    def _turn_away(self, arrival: Arrival, refused: Ending) -> None:
+        # With a reset the kernel forgets it at once, however many there are.
+        reset_on_close(arrival.client)
+        arrival.client.close()
+        self._log.tell(arrival, None, 0, 0, 0, refused)
+
     def tend(self) -> None:
         """Do what has become due by now; to be called a few times a second."""
+        self._chain.tend()
+        if self._retired is not None:
+            for each in self._overdue(self._retired):
+                each.end(Ending.KILLED)
+        for relay, ending in tuple(self._parting.due(self._relays)):
+            relay.end(ending)
 
     def retire(self) -> None:
         """Nobody comes any more: let what is open end, by the drain timeout."""
+        if self._retired is None:
+            self._retired = self.clock.seconds()
+
+    def _overdue(self, since: float) -> Sequence[Dial | Relay]:
+        """What is open and is to be closed now."""
+        found: list[Dial | Relay] = [*idlest(self._relays())]
+        found += [each for each in self._open if isinstance(each, Dial)]
+        return found[: self._parting.count(self.open, since)]
+
+    def _relays(self) -> list[Relay]:
+        return [each for each in self._open if isinstance(each, Relay)]
 
     def close_connections(self) -> None:
         """End everything that is open, at once."""
@@ -109,16 +166,25 @@ class ProxyFactory:
             each.end(Ending.KILLED)
         for patrol in (self.dial_patrol, self.idle_patrol, self.unwatched_patrol):
             patrol.stop()
+        self._age_patrol.stop()
+        self.line.stop()
+        self._log.stop()
         self.pipes.close()
 
     def lease(self, avoiding: Collection[Upstream]) -> Lease:
         """Called by a dial."""
-        return self._registry.lease(self._selection, avoiding)
+        return self._chain.lease(avoiding)
 
     def dial_answered(self, dial: Dial, upstream: socket.socket) -> None:
         """Called by a dial: join the two."""
         assert dial.lease is not None
-        relay = Relay(self, upstream, dial.lease, dial.arrival, len(dial.tried))
+        arrival, retries = dial.arrival, len(dial.tried)
+        if not self.mapping.max_age:
+            relay = Relay(self, upstream, dial.lease, arrival, retries)
+        else:
+            expires = self.clock.seconds() + self._span()
+            relay = Relay(self, upstream, dial.lease, arrival, retries, expires)
+            self._age_patrol.add(relay)
         self._open.discard(dial)
         self._open.add(relay)
         try:
@@ -130,8 +196,8 @@ class ProxyFactory:
     def dial_failed(self, dial: Dial, ending: Ending) -> None:
         """Called by a dial, which is over."""
         self._open.discard(dial)
-        self._tell(dial.arrival, None, 0, 0, len(dial.tried), ending)
-        self.ended()
+        self._log.tell(dial.arrival, None, 0, 0, len(dial.tried), ending)
+        self._over(dial.arrival)
 
     def dial_starved(self) -> None:
         """Called by a dial, which waits."""
@@ -140,8 +206,10 @@ class ProxyFactory:
     def relay_over(self, relay: Relay, ending: Ending) -> None:
         """Called by a relay, which is over."""
         self._open.discard(relay)
+        if self.mapping.max_age:
+            self._age_patrol.discard(relay)
         relay.lease.end()
-        self._tell(
+        self._log.tell(
             relay.arrival,
             relay.lease.upstream,
             relay.client.moved,
@@ -149,40 +217,20 @@ class ProxyFactory:
             relay.retries,
             ending,
         )
-        self.ended()
+        self._over(relay.arrival)
 
-    def _tell(
-        self,
-        arrival: Arrival,
-        upstream: Upstream | None,
-        received: int,
-        sent: int,
-        retries: int,
-        ending: Ending,
-    ) -> None:
-        if not self._log_connections:
-            return
-        client, mapping = address_text(arrival.address), str(self.mapping)
-        instance = str(upstream.instance) if upstream else "-"
-        seconds = self.clock.seconds() - arrival.time
-        # The line is put together here, and the fields go with it for those who
-        # want them: to have the logger format eight fields takes longer than to
-        # choose the upstream.
-        self._log.info(
-            "{line}",
-            line=(
-                f"{client} {mapping} {instance} in={received} out={sent}"
-                f" time={seconds:.3f} retries={retries} {ending.value}"
-            ),
-            client=client,
-            mapping=mapping,
-            upstream=instance,
-            received=received,
-            sent=sent,
-            seconds=seconds,
-            retries=retries,
-            ending=ending.value,
-        )
+    def _span(self) -> float:
+        """How old a connection may be: by chance, so that not all end together."""
+        return self.mapping.max_age * (1 + _AGE_JITTER * (2 * self._chance() - 1))
+
+    def _over(self, arrival: Arrival) -> None:
+        """A connection that was let in is over."""
+        if self._admission is not None:
+            self._admission.left(arrival.address)
+        self.room.leave()
+        if self.line:
+            self.line.advance()
+        self.ended()
 
     # What an endpoint asks of a factory.
 

@@ -8,13 +8,15 @@ from typing import Any, Protocol
 from attrs import Factory, define
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorFDSet, IReactorTime, IReadDescriptor
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lbconsul.config.model import Mapping
 from lbconsul.proxy.bind import ListeningSocket, OwnSocket
+from lbconsul.proxy.courtesy import Courtesy
+from lbconsul.proxy.room import Room
 from lbconsul.proxy.sockets import STARVED
+from lbconsul.proxy.trouble import Trouble
 
 #: Clients accepted in one turn of the reactor, so that a busy listener does
 #: not starve the relays.  HAProxy's tune.maxaccept is of this order too.
@@ -23,14 +25,6 @@ ACCEPT_BOUND = 64
 #: How long to wait when there is no descriptor for another client, unless a
 #: connection ends before.  In seconds.
 STARVED_PAUSE = 0.5
-
-#: How long to let others go first, in seconds: enough for an idle process to
-#: wake up.  Whoever is still in the queue then is taken.
-GIVE_WAY = 0.001
-
-#: For how long after that it is our turn, in seconds: a busy reactor may not come
-#: round to the queue at once, and whoever comes later is another client.
-OUR_TURN = 0.02
 
 #: Errors of one connection that was in the queue: the next one is fine.
 _ITS_OWN = frozenset(
@@ -41,7 +35,13 @@ _ITS_OWN = frozenset(
 class ListenerOwner(Protocol):
     """Takes what a listener accepts: a `ProxyFactory`."""
 
-    mapping: Mapping
+    @property
+    def mapping(self) -> Mapping:
+        """The options of today."""
+
+    @property
+    def room(self) -> Room:
+        """Shared by all factories of the process."""
 
     @property
     def open(self) -> int:
@@ -54,13 +54,12 @@ class ListenerOwner(Protocol):
 @implementer(IReadDescriptor)
 @define(eq=False, repr=False)
 class Listener(Service):
-    """Accepts clients for a factory, no more than its mapping allows at a time.
+    """Accepts clients for a factory, no more than its mapping and the room allow.
 
     `at_once` is how many it accepts in one turn of the reactor.  Where others
     accept from the same queue, `gives_way` may say that they should go first.
     """
 
-    _log = Logger()
     _reactor: IReactorFDSet
     _clock: IReactorTime
     _factory: ListenerOwner
@@ -73,10 +72,14 @@ class Listener(Service):
     _reading: bool = False
     #: The call that looks again whether there is something to serve clients with.
     _look_again: Any = None
-    _starvation_told: bool = False
-    #: The call that ends the others' turn, and until when then ours is.
-    _others_turn: Any = None
-    _our_turn: float = 0.0
+    _trouble: Trouble = Factory(
+        lambda self: Trouble(self._clock, lambda: self._factory.mapping),
+        takes_self=True,
+    )
+    _courtesy: Courtesy = Factory(
+        lambda self: Courtesy(self._clock, self._gives_way, self._resume),
+        takes_self=True,
+    )
 
     @property
     def address(self) -> object:
@@ -104,7 +107,9 @@ class Listener(Service):
         super().stopService()
         self._pause()
         self._end_shortage()
-        self._end_others_turn()
+        self._courtesy.stop()
+        self._factory.room.forget(self)
+        self._trouble.stop()
         self.close()
 
     def close(self) -> None:
@@ -119,16 +124,18 @@ class Listener(Service):
             self._end_shortage()
             self._resume()
 
+    def room_again(self) -> None:
+        """Called by the room, for which it waited: the next client may come in."""
+        if not self._may_accept():
+            return
+        if not self._accept() and self._look_again is None:
+            self._watch()  # nobody is in its queue
+        elif not self._reading:
+            self._resume()
+
     def starved(self) -> None:
         """Leave clients in the queue for a while: there is nothing to serve them."""
-        if not self._starvation_told:
-            self._starvation_told = True
-            self._log.warn(
-                "{mapping}: out of descriptors, ports or memory: new clients wait;"
-                " {open} are open",
-                mapping=str(self._factory.mapping),
-                open=self._factory.open,
-            )
+        self._trouble.starved(self._factory.open)
         self._wait()
 
     def fileno(self) -> int:
@@ -142,66 +149,71 @@ class Listener(Service):
     def connectionLost(self, reason: Failure) -> None:
         """The reactor gave the listening socket up, which it has no cause to."""
         self._reading = False
-        self._log.failure(
-            "{mapping}: the listener is lost", reason, mapping=self._factory.mapping
-        )
+        self._trouble.listener_lost(reason)
 
     def doRead(self) -> None:
         """Accept what is in the queue.  Called by the reactor."""
-        sock = self._sock
-        assert sock is not None
-        if self._gives_way is not None and self._are_others_first():
+        if self._courtesy.gives_way():
+            self._pause()
             return
         for _ in range(self._at_once):
-            if self._is_full():
+            if self._is_full() or self._factory.room.must_wait(self):
                 self._pause()
                 return
-            try:
-                client, address = sock.accept()
-            except BlockingIOError:
-                self._starvation_told = False
-                return
-            except OSError as error:
-                if error.errno in _ITS_OWN:
-                    continue
-                self._refused(error)
-                return
-            client.setblocking(False)
-            self._hand_over(client, address)
-            if not self._reading:  # there was nothing to serve it with
+            # It does not read any more if there was nothing to serve a client with.
+            if not self._accept() or not self._reading:
                 return
 
-    def _hand_over(self, client: socket.socket, address: object) -> None:
+    def _accept(self) -> bool:
+        """Take the next client; false if there is none, or none can be taken."""
+        assert self._sock is not None
+        try:
+            client, address = self._sock.accept()
+        except BlockingIOError:
+            self._trouble.relieved()
+            return False
+        except OSError as error:
+            return self._refused(error)
+        client.setblocking(False)
         try:
             self._factory.connected(client, address)
         except Exception:
             # Were it to reach the reactor, that would close the listener.
-            self._log.failure("{mapping}: client lost", mapping=self._factory.mapping)
+            self._trouble.client_lost()
             client.close()
+        return True
 
     def _is_full(self) -> bool:
         limit = self._factory.mapping.max_connections
         return bool(limit) and self._factory.open >= limit
 
+    def _may_accept(self) -> bool:
+        waits = self._look_again is not None or self._courtesy.is_waiting
+        return self._sock is not None and not waits and not self._is_full()
+
     def _resume(self) -> None:
-        waits = self._look_again is not None or self._others_turn is not None
-        if self._sock is not None and not waits and not self._is_full():
-            self._reading = True
-            self._reactor.addReader(self)
+        if self._may_accept() and not self._factory.room.must_wait(self):
+            self._watch()
+
+    def _watch(self) -> None:
+        self._reading = True
+        self._reactor.addReader(self)
 
     def _pause(self) -> None:
         if self._reading:
             self._reading = False
             self._reactor.removeReader(self)
 
-    def _refused(self, error: OSError) -> None:
-        """The kernel would not accept for us, and would wake us without end."""
+    def _refused(self, error: OSError) -> bool:
+        """Whether to go on; else the kernel would wake us without end."""
+        if error.errno in _ITS_OWN:
+            return True
         if error.errno in STARVED:
             self.starved()
         else:
-            mapping = str(self._factory.mapping)
-            self._log.failure("{mapping}: accept failed", mapping=mapping)
+            self._trouble.accept_failed()
             self._wait()
+        return False
 
     def _wait(self) -> None:
         """Accept nobody for a while, unless a connection ends before."""
@@ -217,24 +229,3 @@ class Listener(Service):
         if self._look_again is not None:
             self._look_again.cancel()
             self._look_again = None
-
-    def _are_others_first(self) -> bool:
-        """Let the others go first, where they should; after them it is our turn."""
-        assert self._gives_way is not None
-        is_ours = self._clock.seconds() < self._our_turn
-        self._our_turn = 0.0
-        if is_ours or not self._gives_way():
-            return False
-        self._pause()
-        self._others_turn = self._clock.callLater(GIVE_WAY, self._gave_way)
-        return True
-
-    def _gave_way(self) -> None:
-        self._others_turn = None
-        self._our_turn = self._clock.seconds() + OUR_TURN
-        self._resume()
-
-    def _end_others_turn(self) -> None:
-        if self._others_turn is not None:
-            self._others_turn.cancel()
-            self._others_turn = None

@@ -4,7 +4,8 @@ from typing import Protocol
 
 from attrs import Factory, define
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
+
+from lbconsul.proxy.bug_log import BugLog
 
 #: The shortest and the longest time between two rounds, in seconds.
 _SHORTEST, _LONGEST = 0.05, 60.0
@@ -25,11 +26,11 @@ class Patrol:
     each byte: a limit of n intervals is kept to within one interval.
     """
 
-    _log = Logger()
     _clock: IReactorTime
     interval: float
     _list: set[Patrolled] = Factory(set)
     _next: IDelayedCall | None = None
+    _bugs: BugLog = Factory(lambda self: BugLog(self._clock), takes_self=True)
 
     @classmethod
     def keeping(
@@ -63,6 +64,6 @@ class Patrol:
                 patrolled.inspect(now)
             except Exception:
                 # The others' limits are to be kept all the same.
-                self._log.failure("an inspection failed")
+                self._bugs.tell("an inspection failed")
         if self._list and self._next is None:
             self._next = self._clock.callLater(self.interval, self._round)

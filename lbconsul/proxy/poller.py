@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
-from twisted.logger import Logger
+from twisted.internet.interfaces import IReactorFDSet, IReactorTime, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from lbconsul.proxy.bug_log import BugLog
 
 #: So many events are taken from the kernel at once.
 _BATCH = 256
@@ -86,10 +87,9 @@ class EpollPoller:
     What it watches has a number `watched`, at first 0, which is this poller's.
     """
 
-    _log = Logger()
-
     def __init__(self, reactor: IReactorFDSet) -> None:
         self._reactor = reactor
+        self._bugs = BugLog(IReactorTime(reactor))
         #: Opened when there is something to watch.
         self._epoll: select.epoll | None = None
         self._watched: dict[int, Any] = {}
@@ -205,12 +205,11 @@ class EpollPoller:
 
     def _give_up(self, each: Any) -> None:
         """End one connection for a bug of ours, and no other one."""
-        reason = Failure()
-        self._log.failure("a bug in lbconsul", reason)
+        self._bugs.tell("a bug in lbconsul")
         try:
-            each.connectionLost(reason)
+            each.connectionLost(Failure())
         except Exception:
-            self._log.failure("a bug in lbconsul, at its end")
+            self._bugs.tell("a bug in lbconsul, at its end")
             self.forget(each)
 
     def connectionLost(self, reason: Failure) -> None:

@@ -1,6 +1,7 @@
 """A relay: two joined sockets and the bytes between them."""
 
 import socket
+from math import inf
 from typing import NamedTuple, Protocol
 
 from twisted.internet.interfaces import IReactorTime
@@ -48,16 +49,17 @@ class Relay:
     """Two joined sockets, until both directions are over."""
 
     __slots__ = (
+        "_expires",
         "_half_closed",
         "_is_by_upstream",
         "_is_unwatched",
-        "_moved_at",
         "_owner",
         "_progress",
         "_since",
         "arrival",
         "client",
         "lease",
+        "moved_at",
         "over",
         "pipes",
         "retries",
@@ -71,8 +73,11 @@ class Relay:
         lease: Lease,
         arrival: Arrival,
         retries: int,
+        expires: float = inf,
     ) -> None:
         self._owner = owner
+        #: When it is as old as a connection may be.
+        self._expires = expires
         self.pipes = owner.pipes
         self.lease = lease
         self.arrival = arrival
@@ -92,7 +97,8 @@ class Relay:
         self._progress: int | None = None  # the limit counts from the first inspection
         #: When the two were joined.
         self._since = owner.clock.seconds()
-        self._moved_at = self._since
+        #: When something moved last, as far as the patrols have seen.
+        self.moved_at = self._since
 
     def start(self) -> None:
         """Let the bytes flow."""
@@ -148,10 +154,13 @@ class Relay:
             if (end.at_end or end.other.owed()) and end.has_failed():
                 self.lost(end)
                 return
+        if now >= self._expires:
+            self.end(Ending.AGED)
+            return
         progress = self.client.progress() + self.upstream.progress()
         if progress != self._progress:
-            self._progress, self._moved_at = progress, now
-        elif now - self._moved_at >= self._limit():
+            self._progress, self.moved_at = progress, now
+        elif now - self.moved_at >= self._limit():
             self.end(Ending.HALF_CLOSED if self._half_closed else Ending.IDLE)
 
     def _limit(self) -> float:

@@ -2,21 +2,48 @@
 
 from attrs import evolve
 
-from lbconsul.balance.selection import Patience, Question, Rules, Selection
+from lbconsul.balance.selection import (
+    Caution,
+    Patience,
+    Question,
+    Route,
+    Rules,
+    Selection,
+)
 from lbconsul.config.model import Mapping
 
 
-def selection_of(mapping: Mapping) -> Selection:
-    """The selection that a mapping's connections are balanced over."""
-    question = Question(
-        mapping.service,
-        mapping.dc[0] if mapping.dc else "",
-        mapping.filter,
-        mapping.near,
+def route_of(mapping: Mapping) -> Route:
+    """The selections that a mapping's connections are balanced over."""
+    selections = tuple(
+        _selection(mapping, Question(mapping.service, dc, mapping.filter, mapping.near))
+        for dc in mapping.dc or ("",)
     )
+    fallback = mapping.when_empty.fallback
+    return Route(
+        selections,
+        _selection(mapping, Question(fallback)) if fallback else None,
+        mapping.failback_after,
+    )
+
+
+def _selection(mapping: Mapping, question: Question) -> Selection:
     rules = Rules(mapping.tag, mapping.health, mapping.node_checks)
     first = mapping.eject_time
     patience = Patience(mapping.eject_after, first, spoiled=mapping.eject_early)
     if patience.longest < first:
         patience = evolve(patience, longest=first)
-    return Selection(question, rules, mapping.policy, patience)
+    return Selection(
+        question,
+        rules,
+        mapping.policy,
+        patience,
+        Caution(
+            mapping.shrink_guard / 100,
+            mapping.shrink_hold,
+            # Who wants connections closed at once wants no new ones either.
+            critical=not mapping.close_on_critical,
+        ),
+        mapping.slow_start,
+        mapping.max_connections_per_upstream,
+    )

@@ -23,6 +23,8 @@ class Delta:
     put: tuple[Instance, ...]
     drop: tuple[Identity, ...] = ()
     whole: bool = False
+    #: Nobody asks the question any more.
+    gone: bool = False
 
 
 @define(eq=False)
@@ -48,22 +50,33 @@ class Ledger:
         drop = tuple(gone.identity for gone in change.left)
         for identity in drop:
             known.pop(identity, None)
-            if not any(identity in each for each in self._known.values()):
-                self.slots.leave(identity, self.version)
+        self._leave(drop)
         put = (*change.joined, *change.altered)
         for instance in put:
             known[instance.identity] = instance
             self.slots.take(instance.identity)
         return Delta(question, put, drop, whole=first)
 
+    def forget(self, question: Question) -> Delta | None:
+        """Nobody asks it any more; what workers are to be told, if anything."""
+        if question not in self._known:
+            return None
+        self.version += 1
+        self._leave(tuple(self._known.pop(question)))
+        return Delta(question, (), whole=True, gone=True)
+
     def whole(self, question: Question) -> Delta:
         """All that is known of `question`."""
+        if question not in self._known:
+            return Delta(question, (), whole=True, gone=True)
         return Delta(question, tuple(self._known[question].values()), whole=True)
 
     def parts(self, delta: Delta, level: int) -> Iterator[Part]:
         """A change cut into parts, each made when it is its turn."""
         rest = iter(delta.put)
-        first = Part(delta.question, (), delta.drop, delta.whole, level, last=False)
+        first = Part(
+            delta.question, (), delta.drop, delta.whole, level, False, delta.gone
+        )
         put = self._cut(rest)
         while True:
             more = self._cut(rest)
@@ -71,6 +84,12 @@ class Ledger:
             if not more:
                 return
             first, put = evolve(first, drop=()), more
+
+    def _leave(self, identities: tuple[Identity, ...]) -> None:
+        """Those that are in no answer any more have left."""
+        for identity in identities:
+            if not any(identity in each for each in self._known.values()):
+                self.slots.leave(identity, self.version)
 
     def _cut(self, rest: Iterator[Instance]) -> tuple[tuple[Instance, int | None], ...]:
         take: Callable[[Identity], int | None] = self.slots.find

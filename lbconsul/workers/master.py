@@ -1,9 +1,9 @@
 """The master's side: keep so many workers, and let them know what we know."""
 
-import socket
-from typing import Any, Protocol
+from collections.abc import Iterable
+from typing import Any
 
-from attrs import Factory, define, evolve, field
+from attrs import Factory, define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
@@ -16,32 +16,16 @@ from lbconsul.errors import CannotListen
 from lbconsul.workers.backoff import Backoff
 from lbconsul.workers.ledger import Ledger
 from lbconsul.workers.member import Member
-from lbconsul.workers.messages import Place, Setup
+from lbconsul.workers.messages import Setup
+from lbconsul.workers.places import Places, Socket
 from lbconsul.workers.repeat import repeat
 from lbconsul.workers.slots import Slots
-from lbconsul.workers.spawn import FIRST_SOCKET, Program, worker_program
+from lbconsul.workers.spawn import Program, worker_program
 from lbconsul.workers.table import SLOTS, Table
 from lbconsul.workers.tally import RECOUNT_EVERY, SharedTally
 
 #: How long workers may take to end in order before they are killed, in seconds.
 PATIENCE = 10.0
-
-
-class Socket(Protocol):
-    """A listening socket that the master owns."""
-
-    mapping: Mapping
-
-    def open(self) -> socket.socket:
-        """The socket, opened unless it is open."""
-
-    def close(self) -> None:
-        """Give it back."""
-
-
-def share(limit: int, workers: int, number: int) -> int:
-    """The part of a limit that worker `number` has; the first ones get the rest."""
-    return limit // workers + (number <= limit % workers)
 
 
 @define(eq=False, repr=False)
@@ -56,11 +40,11 @@ class Workers(Service):
     _reactor: Any
     count: int
     _connection_log: bool
+    _places: Places = field(init=False)
     tally: SharedTally = field(init=False)
     _table: Table = field(init=False)
     _ledger: Ledger = field(init=False)
     _program: Program = Factory(worker_program)
-    _sockets: list[Socket] = Factory(list)
     _members: dict[int, Member] = Factory(dict)
     _backoff: Backoff = Factory(Backoff)
     #: The calls that will start another one.
@@ -70,11 +54,14 @@ class Workers(Service):
     accepted: int = 0
     closed: int = 0
     leases: int = 0
-    _stopped: Deferred[None] | None = None
+    #: Who waits for the last worker to be gone.
+    _waiting_for_all: list[Deferred[None]] = Factory(list)
+    _retiring: bool = False
     _is_full: bool = False
     _recounting: LoopingCall | None = None
 
     def __attrs_post_init__(self) -> None:
+        self._places = Places(self.count, self._connection_log)
         self._table = Table.create(1 + self.count)
         self._ledger = Ledger(Slots(SLOTS))
         self.tally = SharedTally(self._table, 0, self._ledger.slots.take)
@@ -82,11 +69,24 @@ class Workers(Service):
     @property
     def mappings(self) -> list[Mapping]:
         """What is served."""
-        return [each.mapping for each in self._sockets]
+        return self._places.mappings
 
     def serve(self, sock: Socket) -> None:
-        """Serve a socket's mapping from the start on."""
-        self._sockets.append(sock)
+        """Serve a socket's mapping, too."""
+        self._places.add(sock)
+        self._altered()
+
+    def replace(self, sockets: Iterable[Socket], *, connection_log: bool) -> None:
+        """Serve the mappings of just these, as they are now."""
+        self._places.replace(sockets, connection_log)
+        self._altered()
+
+    def forget(self, question: Question) -> None:
+        """Nobody asks it any more: let the workers know."""
+        delta = self._ledger.forget(question)
+        if delta is not None:
+            for member in self._members.values():
+                member.changed(delta)
 
     def changed(self, question: Question, change: Change) -> None:
         """An answer changed so: let the workers know."""
@@ -106,13 +106,11 @@ class Workers(Service):
 
     def bind(self) -> None:
         """Open every listening socket; CannotListen if one is not to be had."""
-        for each in self._sockets:
-            each.open()
+        self._places.bind()
 
     def close(self) -> None:
         """Give back what `bind` opened."""
-        for each in self._sockets:
-            each.close()
+        self._places.close()
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
@@ -125,26 +123,63 @@ class Workers(Service):
             self._start(number)
         self._recounting = repeat(self._reactor, RECOUNT_EVERY, self._recount)
 
-    async def _stop(self) -> None:
-        if self._recounting is not None:  # else the start went wrong
-            self._recounting.stop()
-            self._recounting = None
-        for call in self._waiting.values():
-            call.cancel()
-        self._waiting.clear()
+    def retire(self) -> Deferred[None]:
+        """Let workers accept nobody, and end once nothing is open.
+
+        The Deferred fires when they have.  Whoever has not when the time is over
+        by far is killed.
+        """
+        self._retiring = True
+        self._halt()
         for member in self._members.values():
-            member.stop()
-        self.close()  # each worker has its own copies
-        if self._members:
-            self._stopped = Deferred()
-            late = self._reactor.callLater(PATIENCE, self._kill)
-            await self._stopped
-            if late.active():
-                late.cancel()
+            member.retire()
+        return self._all_gone(self.longest_drain + PATIENCE)
+
+    @property
+    def open(self) -> int:
+        """Connections that are not over, as far as workers told."""
+        return sum(each.report.count.open for each in self._members.values())
+
+    @property
+    def longest_drain(self) -> float:
+        """How long workers let connections live on, at most, when they retire."""
+        return self._places.longest_drain
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
-        return Deferred.fromCoroutine(self._stop())
+        if self._recounting is not None:  # else the start went wrong
+            self._recounting.stop()
+            self._recounting = None
+        self._halt()
+        for member in self._members.values():
+            member.stop()
+        return self._all_gone(PATIENCE)
+
+    def _halt(self) -> None:
+        """Start no further one, and give back what we listen on."""
+        for call in self._waiting.values():
+            call.cancel()
+        self._waiting.clear()
+        self.close()  # each worker has its own copies
+
+    def _all_gone(self, patience: float) -> Deferred[None]:
+        """When the last one is gone, which is killed if it does not go in time."""
+        gone: Deferred[None] = Deferred()
+        if not self._members:
+            gone.callback(None)
+            return gone
+        late = self._reactor.callLater(patience, self._kill)
+
+        def in_time(result: None) -> None:
+            if late.active():
+                late.cancel()
+
+        self._waiting_for_all.append(gone)
+        return gone.addCallback(in_time)
+
+    def _altered(self) -> None:
+        for member in tuple(self._members.values()):
+            member.altered()
 
     def _kill(self) -> None:
         for member in self._members.values():
@@ -157,10 +192,13 @@ class Workers(Service):
 
     def _start(self, number: int) -> None:
         self._waiting.pop(number, None)
-        member = Member(self._reactor, number, self._ledger, self._ended)
+        member = Member(
+            self._reactor, number, self._ledger, self._ended, self._places.of
+        )
+        setup = Setup(number, 1 + self.count)
         try:
-            setup, sockets = self._setup(number)
-            member.start(self._program, setup, self._table.descriptor, sockets)
+            self.bind()
+            member.start(self._program, setup, self._table.descriptor)
         except (OSError, CannotListen) as error:
             wait = self._start_later(number, 0.0)
             self._log.warn(
@@ -173,31 +211,14 @@ class Workers(Service):
         else:
             self._members[number] = member
 
-    def _setup(self, number: int) -> tuple[Setup, list[int]]:
-        """What worker `number` has to know, and the sockets it gets."""
-        places: list[Place] = []
-        sockets: list[int] = []
-        for each in self._sockets:
-            mapping, descriptor = each.mapping, None
-            part = share(mapping.max_connections, self.count, number)
-            if part or not mapping.max_connections:
-                descriptor = FIRST_SOCKET + len(sockets)
-                sockets.append(each.open().fileno())
-            places.append(Place(evolve(mapping, max_connections=part), descriptor))
-        rows = 1 + self.count
-        return Setup(number, rows, tuple(places), self._connection_log), sockets
-
     def _ended(self, member: Member, how: str) -> None:
         """A worker's process is gone."""
         number, report = member.number, member.report
         del self._members[number]
         self._table.clear(number, self._ledger.slots.end)
-        self.accepted += sum(each.accepted for each in report.counts)
-        if not self.running:
-            self.closed += sum(each.open for each in report.counts)
-            self.leases += report.leases
-            if self._stopped is not None and not self._members:
-                self._stopped.callback(None)
+        self.accepted += report.count.accepted
+        if self._retiring or not self.running:
+            self._ended_for_good(member, how)
             return
         wait = self._start_later(number, self._reactor.seconds() - member.started)
         self._log.warn(
@@ -206,9 +227,26 @@ class Workers(Service):
             worker=number,
             pid=member.pid,
             how=how,
-            open=sum(each.open for each in report.counts),
+            open=report.count.open,
             wait=wait,
         )
+
+    def _ended_for_good(self, member: Member, how: str) -> None:
+        self.closed += member.report.count.open
+        self.leases += member.report.leases
+        if self.running and how != "exit status 0":
+            self._log.warn(
+                "worker {worker} (process {pid}) died: {how}; {open} connections were"
+                " open",
+                worker=member.number,
+                pid=member.pid,
+                how=how,
+                open=member.report.count.open,
+            )
+        if not self._members:
+            waiting, self._waiting_for_all = self._waiting_for_all, []
+            for each in waiting:
+                each.callback(None)
 
     def _start_later(self, number: int, lived: float) -> float:
         wait = self._backoff.wait(number, lived)

@@ -2,7 +2,7 @@
 
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -15,13 +15,17 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger, globalLogPublisher
 from twisted.python.failure import Failure
 
+from lbconsul.errors import CannotListen
 from lbconsul.workers.frames import Frames
+from lbconsul.workers.lane import send_sockets
 from lbconsul.workers.ledger import Delta, Ledger
 from lbconsul.workers.logs import read_event
 from lbconsul.workers.messages import (
     LOG,
     REPORT,
     Report,
+    Retire,
+    Serve,
     Setup,
     Stop,
     read_report,
@@ -41,19 +45,27 @@ GRACE = 1.0
 
 @define(eq=False)
 class Member(ProcessProtocol):
-    """One worker.  `ended` is called once, when its process is gone."""
+    """One worker.  `ended` is called once, when its process is gone.
+
+    `places` gives what the worker with a number is to serve, and the descriptors of
+    the listening sockets for that, by their numbers.
+    """
 
     _log = Logger()
     _reactor: Any
     number: int
     _ledger: Ledger
     _ended: Callable[["Member", str], None]
+    _places: Callable[[int], tuple[Serve, dict[int, int]]]
     #: What it said last.
     report: Report = Factory(Report)
     #: When it was started, by the reactor's clock.
     started: float = 0.0
     pid: int | None = None
     _process: IProcessTransport | None = None
+    _lane: socket.socket | None = None
+    #: The numbers of the listening sockets that it has.
+    _given: set[int] = Factory(set)
     _frames: Frames = field(init=False)
     _outbox: Outbox = field(init=False)
     _printed: Printed = field(init=False)
@@ -63,15 +75,13 @@ class Member(ProcessProtocol):
     _how: str | None = None
 
     def __attrs_post_init__(self) -> None:
-        self._outbox = Outbox(self._ledger, self._write)
+        self._outbox = Outbox(self._ledger, self._write, self._serve)
         self._printed = Printed(self._tell)
         self._frames = Frames(
             self._heard, self._lost, self._outbox.pause, self._outbox.resume
         )
 
-    def start(
-        self, program: Program, setup: Setup, table: int, sockets: Sequence[int]
-    ) -> None:
+    def start(self, program: Program, setup: Setup, table: int) -> None:
         """Start it, and tell it what it has to know.
 
         :raises OSError: the machine has no room for it.
@@ -79,21 +89,32 @@ class Member(ProcessProtocol):
         self.started = self._reactor.seconds()
         with ExitStack() as held:
             ours, theirs = map(held.enter_context, socket.socketpair())
-            self._adopt(ours)
+            lane, their_lane = socket.socketpair()
+            held.enter_context(their_lane)
+            lane.setblocking(False)
+            self._lane = lane
             try:
-                self._process = spawn(
-                    self._reactor, self, program, theirs.fileno(), table, sockets
-                )
+                self._adopt(ours)
+                self._process = self._spawn(program, theirs, table, their_lane)
             except OSError:
-                self._frames.close()
+                lane.close()
                 raise
         self.pid = self._process.pid
         self._write(write_order(setup))
         self._outbox.begin()
 
+    def altered(self) -> None:
+        """What it is to serve is not what it was."""
+        self._outbox.altered()
+
     def changed(self, delta: Delta) -> None:
         """The catalog has changed so."""
         self._outbox.changed(delta)
+
+    def retire(self) -> None:
+        """Ask it to accept nobody, and to end once nothing is open."""
+        self._stopping = True
+        self._write(write_order(Retire()))
 
     def stop(self) -> None:
         """Ask it to end in order, and nothing else from now on."""
@@ -118,6 +139,21 @@ class Member(ProcessProtocol):
         if self._is_cut_off:
             self._ended(self, self._how)
 
+    def _spawn(
+        self,
+        program: Program,
+        stream: socket.socket,
+        table: int,
+        lane: socket.socket,
+    ) -> IProcessTransport:
+        try:
+            return spawn(
+                self._reactor, self, program, stream.fileno(), table, lane.fileno()
+            )
+        except OSError:
+            self._frames.close()
+            raise
+
     def _adopt(self, stream: socket.socket) -> None:
         stream.setblocking(False)
         factory = ProtocolFactory.forProtocol(lambda: self._frames)
@@ -126,6 +162,21 @@ class Member(ProcessProtocol):
 
     def _write(self, data: bytes) -> None:
         self._frames.sendString(data)
+
+    def _serve(self) -> None:
+        """Called by the outbox: send what it serves as of now."""
+        assert self._lane is not None
+        try:
+            serve, sockets = self._places(self.number)
+            news = {each: sockets[each] for each in sockets if each not in self._given}
+            send_sockets(self._lane, news)
+        except (OSError, CannotListen) as error:
+            # It takes nothing from its lane, so that it hangs; or we lack something.
+            self._tell(f"cannot be told what to serve, and is killed: {error}")
+            self.kill()
+            return
+        self._given = set(sockets)
+        self._write(write_order(serve))
 
     def _tell(self, line: str) -> None:
         self._log.warn(
@@ -160,6 +211,8 @@ class Member(ProcessProtocol):
     def _lost(self) -> None:
         """The stream has ended, so that it is of no use any more."""
         self._is_cut_off = True
+        if self._lane is not None:
+            self._lane.close()
         if self._process is None:  # it could not be started
             return
         if self._how is None:

@@ -22,26 +22,32 @@ REPORT, LOG = b"r", b"l"
 
 
 @frozen
-class Place:
-    """A mapping that a worker serves, with its share of the connections.
+class Setup:
+    """What a worker must know before all else: its row, and how many there are."""
 
-    `descriptor` is that of the listening socket, in the worker; None if its
-    share is none.
-    """
-
-    mapping: Mapping
-    descriptor: int | None
+    row: int
+    rows: int
 
 
 @frozen
-class Setup:
-    """What a worker must know before all else."""
+class Place:
+    """A mapping that a worker serves, with its share of the connections.
 
-    #: Its row in the table, and how many there are.
-    row: int
-    rows: int
+    The listening socket with this `number` was sent before.
+    """
+
+    mapping: Mapping
+    number: int
+
+
+@frozen
+class Serve:
+    """Serve just these: what stays as it was is not touched."""
+
     places: tuple[Place, ...]
     connection_log: bool
+    #: What the others serve alone: answers for it are to be kept all the same.
+    others: tuple[Mapping, ...] = ()
 
 
 @frozen
@@ -50,7 +56,8 @@ class Part:
 
     `put` joined or were altered, each with its slot; `drop` left.  With `whole`
     set, the answer is what was put and nothing else.  Whoever has made the
-    change knows the catalog as it was in version `level`.
+    change knows the catalog as it was in version `level`.  With `gone` set nobody
+    asks the question any more.
     """
 
     question: Question
@@ -59,6 +66,7 @@ class Part:
     whole: bool = False
     level: int = 0
     last: bool = True
+    gone: bool = False
 
 
 @frozen
@@ -67,16 +75,21 @@ class Complete:
 
 
 @frozen
+class Retire:
+    """Accept nobody any more, let what is open end, report, and end."""
+
+
+@frozen
 class Stop:
     """Accept nobody any more, close what is open, report, and end."""
 
 
-Order = Setup | Part | Complete | Stop
+Order = Setup | Serve | Part | Complete | Retire | Stop
 
 
 @frozen
 class Count:
-    """Connections of one mapping: accepted since the start, and open."""
+    """Connections: accepted since the start, and open."""
 
     accepted: int = 0
     open: int = 0
@@ -88,8 +101,7 @@ class Report:
 
     #: The version of the catalog that it knows.
     level: int = 0
-    #: In the order of the setup.
-    counts: tuple[Count, ...] = ()
+    count: Count = Count()
     #: Leases that are not ended.
     leases: int = 0
     #: Whether it accepts clients.
@@ -119,12 +131,11 @@ def read_report(data: bytes) -> Report:
     """
     said: Any = json.loads(data)
     try:
-        counts = tuple(
-            Count(_number(each["accepted"]), _number(each["open"]))
-            for each in said["counts"]
+        count = Count(
+            _number(said["count"]["accepted"]), _number(said["count"]["open"])
         )
         level, leases = _number(said["level"]), _number(said["leases"])
-        return Report(level, counts, leases, said["serves"] is True)
+        return Report(level, count, leases, said["serves"] is True)
     except (KeyError, TypeError) as error:
         raise ValueError(f"no report: {error!r}") from None
 

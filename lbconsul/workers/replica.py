@@ -28,6 +28,10 @@ class KnownSlots:
         """These are the instances of an answer now."""
         self._slots[question] = slots
 
+    def forget(self, question: Question) -> None:
+        """Nobody asks it any more."""
+        self._slots.pop(question, None)
+
     def amend(self, part: Part) -> None:
         """These joined an answer, those left it."""
         slots = self._slots[part.question]
@@ -57,7 +61,9 @@ class Replica:
         if not part.last:
             return False
         parts, self._parts = self._parts, []
-        if part.whole:
+        if part.gone:
+            self._slots.forget(part.question)  # the registry goes by who is served
+        elif part.whole:
             self._replace(parts)
         else:
             for each in parts:

@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from collections.abc import Mapping as AbstractMapping
 from typing import Any
 
@@ -13,9 +13,9 @@ from twisted.internet.interfaces import IProcessProtocol, IProcessTransport
 from lbconsul.errors import NoWorkers
 from lbconsul.workers.code import PACKAGE, code_digest
 
-#: Where a worker finds the stream to its master, the table, and then the
-#: listening sockets.
-CONTROL, TABLE, FIRST_SOCKET = 3, 4, 5
+#: Where a worker finds the stream to its master, the table, and the lane on which
+#: listening sockets come.
+CONTROL, TABLE, LANE = 3, 4, 5
 
 #: The module that a worker runs.
 MODULE = "lbconsul.worker_main"
@@ -76,18 +76,18 @@ def spawn(
     program: Program,
     stream: int,
     table: int,
-    sockets: Sequence[int],
+    lane: int,
 ) -> IProcessTransport:
     """Start a worker.
 
-    It inherits these descriptors, of which `stream` is its end of the stream,
-    and nothing else that is open.  What it prints as an error we read.
+    It inherits these descriptors, of which `stream` and `lane` are its ends of
+    those, and nothing else that is open.  What it prints as an error we read.
 
     :raises OSError: the machine has no room for it.
     """
     null = os.open(os.devnull, os.O_RDWR)
     try:
-        given = [null, null, "r", stream, table, *sockets]
+        given = [null, null, "r", stream, table, lane]
         process: IProcessTransport = reactor.spawnProcess(
             protocol,
             program.command[0],

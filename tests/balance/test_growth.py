@@ -17,7 +17,7 @@ import pytest
 from lbconsul.balance import policy
 from lbconsul.balance.pool import Pool
 from lbconsul.balance.registry import Registry
-from lbconsul.balance.selection import Question, Selection
+from lbconsul.balance.selection import Question, Route, Selection
 from lbconsul.balance.upstream import Lease
 from tests.support.instances import an_instance, upstreams
 
@@ -117,10 +117,11 @@ class Gateway:
                 for n in range(size)
             ],
         )
+        self._chain = self._registry.chain(Route((self._selection,)))
         self._leases = [self._lease() for _ in range(2 * size)]
 
     def _lease(self, *failed: Lease) -> Lease:
-        return self._registry.lease(self._selection, [each.upstream for each in failed])
+        return self._chain.lease([each.upstream for each in failed])
 
     def operations(self, *, failing: bool) -> float:
         """How many a connection takes that begins while another one ends.

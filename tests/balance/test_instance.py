@@ -41,6 +41,12 @@ def test_cannot_forge_a_line_of_log() -> None:
     assert str(instance) == "a?b?[2J@node-1 h?:8080"
 
 
+def test_is_two_words() -> None:
+    """Nor does it look like more columns than there are."""
+    instance = an_instance("web@other 192.0.2.9:80 in=1", host="h out=2\u2028")
+    assert str(instance) == "web@other?192.0.2.9:80?in=1@node-1 h?out=2?:8080"
+
+
 def test_an_identity_is_more_than_a_service_id() -> None:
     """Two nodes may use the same service id: they are two instances."""
     identity = an_identity("web-1")

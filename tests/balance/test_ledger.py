@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 
 from lbconsul.balance.instance import Health, Identity, Instance, Status
 from lbconsul.balance.registry import Change, Registry
-from lbconsul.balance.selection import Question, Rules, Selection
+from lbconsul.balance.selection import Question, Route, Rules, Selection
 from lbconsul.balance.standing import Standing
 from lbconsul.balance.upstream import Lease, Load, Upstream
 from lbconsul.errors import NoUpstream
@@ -304,7 +304,7 @@ class Ledger(RuleBasedStateMachine):
         }
         loads = Counter({each: self.model.load(each) for each in eligible})
         try:
-            lease = self.registry.lease(selection, avoiding)
+            lease = self.registry.chain(Route((selection,))).lease(avoiding)
         except NoUpstream:
             assert not eligible
             return []

@@ -28,7 +28,7 @@ class Stage:
             LeastConnections(chance), patience=patience, seconds=lambda: self.now
         )
         self.pool._told = lambda upstream, what: self.told.append(
-            f"{name_of(upstream)} {what}"
+            f"{name_of(upstream) if upstream else '-'} {what}"
         )
         self.loads = {name: Load() for name in names}
         for name in names:
@@ -37,11 +37,11 @@ class Stage:
     def join(self, name: str, port: int = 80, status: str = "passing") -> None:
         """An instance joins, or is altered."""
         instance = an_instance(name, port=port, status=status)  # type: ignore[arg-type]
-        self.pool.admit(instance, self.loads.setdefault(name, Load()))
+        self.pool.amend([(instance, self.loads.setdefault(name, Load()))])
 
     def leave(self, name: str) -> None:
         """An instance leaves."""
-        self.pool.dismiss(an_identity(name))
+        self.pool.amend(drop=[an_identity(name)])
 
     def member(self, name: str) -> Upstream:
         """The upstream of an instance."""

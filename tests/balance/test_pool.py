@@ -32,8 +32,8 @@ def _member(pool: Pool, name: str) -> Upstream:
 def test_everyone_counts_whatever_the_standing() -> None:
     """A pool shows the draining ones too, with their reason."""
     pool = _pool()
-    pool.admit(an_instance("a"), Load())
-    pool.admit(an_instance("b", status="critical", reason="on fire"), Load())
+    pool.amend([(an_instance("a"), Load())])
+    pool.amend([(an_instance("b", status="critical", reason="on fire"), Load())])
     assert len(pool) == 2
     assert names_of(pool.upstreams()) == ["a", "b"]
     verdict = _member(pool, "b").verdict
@@ -43,8 +43,8 @@ def test_everyone_counts_whatever_the_standing() -> None:
 def test_only_the_serving_are_chosen() -> None:
     """A draining upstream gets no new connection."""
     pool = _pool()
-    pool.admit(an_instance("a"), Load())
-    pool.admit(an_instance("b", status="maintenance"), Load())
+    pool.amend([(an_instance("a"), Load())])
+    pool.amend([(an_instance("b", status="maintenance"), Load())])
     assert {_choose(pool) for _ in range(20)} == {_member(pool, "a")}
 
 
@@ -52,21 +52,21 @@ def test_who_is_not_selected_is_no_member() -> None:
     """An instance without the mapping's tag is neither shown nor chosen."""
     pool = _pool(Rules(tag="v2"))
     load = Load()
-    pool.admit(an_instance("a", tags=["v1"]), load)
+    pool.amend([(an_instance("a", tags=["v1"]), load)])
     assert (len(pool), _choose(pool), load.upstreams) == (0, None, [])
 
 
 def test_an_altered_one_stays_who_it_was() -> None:
     """A new status or address changes an upstream, and keeps its connections."""
     pool, load = _pool(), Load()
-    pool.admit(an_instance("a"), load)
+    pool.amend([(an_instance("a"), load)])
     upstream = _member(pool, "a")
     lease = Lease(upstream, pool, on_trial=False)
-    pool.admit(an_instance("a", status="critical", host="192.0.2.7"), load)
+    pool.amend([(an_instance("a", status="critical", host="192.0.2.7"), load)])
     assert _member(pool, "a") is upstream
     assert (upstream.instance.host, upstream.load.open) == ("192.0.2.7", 1)
     assert _choose(pool) is None
-    pool.admit(an_instance("a", weight=5), load)
+    pool.amend([(an_instance("a", weight=5), load)])
     assert _choose(pool) is upstream
     assert upstream.verdict.weight == 5
     lease.end()
@@ -75,9 +75,9 @@ def test_an_altered_one_stays_who_it_was() -> None:
 def test_who_loses_its_tag_leaves() -> None:
     """An instance that is not selected any more is as good as gone."""
     pool, load = _pool(Rules(tag="v2")), Load()
-    pool.admit(an_instance("a", tags=["v2"]), load)
+    pool.amend([(an_instance("a", tags=["v2"]), load)])
     assert len(pool) == 1
-    pool.admit(an_instance("a"), load)
+    pool.amend([(an_instance("a"), load)])
     assert (len(pool), _choose(pool), load.upstreams) == (0, None, [])
 
 
@@ -85,10 +85,10 @@ def test_who_left_is_chosen_no_more() -> None:
     """A deregistered instance gets nothing; whoever is no member leaves quietly."""
     pool = _pool()
     for name, status in (("a", "passing"), ("b", "critical")):
-        pool.admit(an_instance(name, status=status), Load())  # type: ignore[arg-type]
+        pool.amend([(an_instance(name, status=status), Load())])  # type: ignore[arg-type]
     loads = [each.load for each in pool.upstreams()]
     for name in ("a", "b", "never-seen"):
-        pool.dismiss(an_identity(name))
+        pool.amend(drop=[an_identity(name)])
     assert (len(pool), _choose(pool)) == (0, None)
     assert [load.upstreams for load in loads] == [[], []]
 
@@ -96,8 +96,8 @@ def test_who_left_is_chosen_no_more() -> None:
 def test_avoiding() -> None:
     """An upstream that was tried in vain is passed over, once."""
     pool = _pool()
-    pool.admit(an_instance("a"), Load())
-    pool.admit(an_instance("b"), Load())
+    pool.amend([(an_instance("a"), Load())])
+    pool.amend([(an_instance("b"), Load())])
     a, b = _member(pool, "a"), _member(pool, "b")
     assert {_choose(pool, [a]) for _ in range(20)} == {b}
     assert {_choose(pool, [b]) for _ in range(20)} == {a}
@@ -109,13 +109,13 @@ def test_avoiding_who_is_not_there() -> None:
     """Whoever left, drains, or is named twice is easily avoided."""
     pool = _pool()
     for name in ("a", "b", "c"):
-        pool.admit(an_instance(name), Load())
+        pool.amend([(an_instance(name), Load())])
     a, b, c = (_member(pool, name) for name in "abc")
-    pool.dismiss(an_identity("b"))
-    pool.admit(an_instance("c", status="critical"), Load())
+    pool.amend(drop=[an_identity("b")])
+    pool.amend([(an_instance("c", status="critical"), Load())])
     assert _choose(pool, [b, c]) is a
     assert _choose(pool, [a, b, c, a, b, c]) is None
-    pool.admit(an_instance("b"), Load())
+    pool.amend([(an_instance("b"), Load())])
     assert _choose(pool, [a, b]) is _member(pool, "b")
 
 
@@ -123,7 +123,7 @@ def test_avoiding_does_not_shift_turns() -> None:
     """A broken upstream is tried no more often than its turn comes."""
     pool = a_pool(RoundRobin(random.Random(1).random))
     for name in "abcd":
-        pool.admit(an_instance(name), Load())
+        pool.amend([(an_instance(name), Load())])
     broken, chosen = _member(pool, "a"), []
     for _ in range(1000):
         chosen.append(_choose(pool))

@@ -7,7 +7,7 @@ import weakref
 import pytest
 
 from lbconsul.balance.registry import Change, Registry
-from lbconsul.balance.selection import Question, Rules, Selection
+from lbconsul.balance.selection import Question, Route, Rules, Selection
 from lbconsul.balance.tally import OwnTally
 from lbconsul.errors import NoUpstream
 from tests.support.instances import (
@@ -111,7 +111,7 @@ class TestAmend:
         for selection in (WEB, V2, FILTERED):
             registry.pool(selection)
         registry.amend(WEB.question, instances("a", "b", "c"), [])
-        lease = registry.lease(WEB)
+        lease = registry.chain(Route((WEB,))).lease()
         tagged = an_instance("b", tags=["v2"])
         registry.amend(WEB.question, [tagged, an_instance("d")], [an_identity("a")])
         assert names_of(registry.pool(WEB).upstreams()) == ["b", "c", "d"]
@@ -135,7 +135,7 @@ class TestLease:
         """A lease counts until it is ended, however often."""
         registry = _registry()
         registry.replace(WEB.question, instances("a", "b"))
-        leases = [registry.lease(WEB) for _ in range(4)]
+        leases = [registry.chain(Route((WEB,))).lease() for _ in range(4)]
         assert registry.open_connections() == 4
         assert [each.load.open for each in registry.pool(WEB).upstreams()] == [2, 2]
         for lease in leases + leases:
@@ -146,11 +146,11 @@ class TestLease:
         """What was tried in vain is not tried again; when all were, it is said."""
         registry = _registry()
         registry.replace(WEB.question, instances("a", "b"))
-        first = registry.lease(WEB).upstream
-        second = registry.lease(WEB, [first]).upstream
+        first = registry.chain(Route((WEB,))).lease().upstream
+        second = registry.chain(Route((WEB,))).lease([first]).upstream
         assert {name_of(first), name_of(second)} == {"a", "b"}
         with pytest.raises(NoUpstream, match=r"^no upstream of web is left$"):
-            registry.lease(WEB, [first, second])
+            registry.chain(Route((WEB,))).lease([first, second])
         assert registry.open_connections() == 2
 
     def test_what_others_count(self) -> None:
@@ -165,12 +165,14 @@ class TestLease:
         registry = Registry(random.Random(1).random, Shared())
         registry.pool(WEB)
         registry.replace(WEB.question, instances("a", "b"))
-        assert [name_of(registry.lease(WEB).upstream) for _ in range(2)] == ["a", "a"]
+        assert [
+            name_of(registry.chain(Route((WEB,))).lease().upstream) for _ in range(2)
+        ] == ["a", "a"]
 
     def test_before_any_answer(self) -> None:
         """Before Consul has answered there is nobody to give."""
         with pytest.raises(NoUpstream):
-            _registry().lease(WEB)
+            _registry().chain(Route((WEB,))).lease()
 
     def test_one_load_for_all_mappings(self) -> None:
         """A connection through one mapping counts in all that share the instance."""
@@ -178,18 +180,21 @@ class TestLease:
         for selection in (WEB, FILTERED):
             registry.pool(selection)
             registry.replace(selection.question, instances("a", "b"))
-        taken = {name_of(registry.lease(each).upstream) for each in (WEB, FILTERED)}
+        taken = {
+            name_of(registry.chain(Route((each,))).lease().upstream)
+            for each in (WEB, FILTERED)
+        }
         assert taken == {"a", "b"}
 
     def test_who_left_still_counts(self) -> None:
         """An instance that flaps is not taken for idle: its connections live on."""
         registry = _registry()
         registry.replace(WEB.question, instances("a"))
-        old = [registry.lease(WEB) for _ in range(3)]
+        old = [registry.chain(Route((WEB,))).lease() for _ in range(3)]
         registry.replace(WEB.question, [])
         assert registry.open_connections() == 3
         registry.replace(WEB.question, instances("a", "b"))
-        assert name_of(registry.lease(WEB).upstream) == "b"
+        assert name_of(registry.chain(Route((WEB,))).lease().upstream) == "b"
         assert [each.load.open for each in registry.pool(WEB).upstreams()] == [3, 1]
         for lease in old:
             lease.end()
@@ -199,7 +204,7 @@ class TestLease:
         """Of an instance that left, nothing is kept once its last lease is over."""
         registry = _registry()
         registry.replace(WEB.question, instances("a"))
-        lease = registry.lease(WEB)
+        lease = registry.chain(Route((WEB,))).lease()
         load = weakref.ref(lease.upstream.load)
         gc.disable()  # no collection is needed, nor does one help
         try:

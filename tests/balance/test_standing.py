@@ -26,7 +26,8 @@ def test_warning() -> None:
 def test_unfit(status: Status) -> None:
     """An instance in a bad state drains, and the reason is its check's."""
     verdict = judge(an_instance(status=status, reason="on fire"), Rules())
-    assert verdict == Verdict(Standing.DRAINING, 1, "on fire")
+    wanted = status == "maintenance"
+    assert verdict == Verdict(Standing.DRAINING, 1, "on fire", deliberate=wanted)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_node_checks() -> None:
 def test_weight_0(weight: int) -> None:
     """An instance of no weight drains, and that is the reason."""
     verdict = judge(an_instance(weight=weight), Rules())
-    assert verdict == Verdict(Standing.DRAINING, 0, "weight 0")
+    assert verdict == Verdict(Standing.DRAINING, 0, "weight 0", deliberate=True)
 
 
 def test_own_weight() -> None:
@@ -85,4 +86,4 @@ def test_own_weight() -> None:
 def test_own_weight_0() -> None:
     """``lbconsul-weight=0`` takes an instance out without touching its checks."""
     verdict = judge(an_instance(weight=7, own_weight=0), Rules())
-    assert verdict == Verdict(Standing.DRAINING, 0, "weight 0")
+    assert verdict == Verdict(Standing.DRAINING, 0, "weight 0", deliberate=True)

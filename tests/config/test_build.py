@@ -1,6 +1,7 @@
 """One configuration from all its sources."""
 
 import pytest
+from attrs import evolve
 
 from lbconsul.config.build import build, configure
 from lbconsul.config.model import (
@@ -10,6 +11,7 @@ from lbconsul.config.model import (
     Mapping,
     TCPListen,
     UnixListen,
+    WhenEmpty,
 )
 from lbconsul.config.sources import (
     Source,
@@ -127,6 +129,95 @@ class TestPrecedence:
         assert _build("80:web", toml="workers = 'auto'").workers == 0
 
 
+FILE = """
+allow = ["10.0.0.0/8", "::1"]
+deny = "10.1.0.0/16"
+close-on-critical = true
+max-connections-per-upstream = 100
+queue-length = 0
+shrink-guard = false
+rebalance = "5%/min"
+when-empty = "wait=5s"
+max-age = 0
+takeover = "/run/lbconsul.sock"
+shutdown-grace = "3s"
+
+[[map]]
+listen = 80
+service = "web"
+dc = "dc1|dc2"
+slow-start = false
+
+[[map]]
+listen = "81"
+service = "api"
+allow = ["192.0.2.0/24"]
+when-empty = "fallback=sorry:80"
+slow-start = "30s"
+"""
+
+
+class TestFile:
+    """A whole file."""
+
+    def test_values(self) -> None:
+        """Lists, numbers, booleans and strings become what they mean."""
+        config = _build(toml=FILE)
+        assert (config.takeover, config.shutdown_grace) == ("/run/lbconsul.sock", 3.0)
+        common = Mapping(
+            "web",
+            TCPListen("0.0.0.0", 80),
+            allow=("10.0.0.0/8", "::1/128"),
+            deny=("10.1.0.0/16",),
+            close_on_critical=True,
+            max_connections_per_upstream=100,
+            queue_length=0,
+            shrink_guard=0,
+            rebalance=5,
+            when_empty=WhenEmpty(wait=5.0),
+        )
+        assert config.mappings == (
+            evolve(common, dc=("dc1", "dc2")),
+            evolve(
+                common,
+                service="api",
+                listen=TCPListen("0.0.0.0", 81),
+                allow=("192.0.2.0/24",),
+                when_empty=WhenEmpty(fallback="sorry:80"),
+                slow_start=30.0,
+            ),
+        )
+
+    @pytest.mark.parametrize(
+        ("toml", "why"),
+        [
+            ("slow-start = true", "slow-start on: must be a number .*, or off$"),
+            ("slow-start = 5", "slow-start 5: must be a number .*, or off$"),
+            ("shrink-guard = 50", "shrink-guard 50: must be off, or a part from 1%"),
+            ("close-on-critical = 'si'", "close-on-critical si: must be on or off$"),
+            ("allow = []", "allow : '' must be a network, such as"),
+            ("deny = ['::1', 5]", "deny ::1,5: '5' must be a network, such as"),
+            ("dc = ['a', 'b']", "dc: must be a string, a whole number or a boolean$"),
+            ("when-empty = true", "when-empty on: must be close, wait=5s, fallback="),
+            ("queue-length = -1", "queue-length -1: must be a whole number from 0 to"),
+            ("takeover = 'lb.sock'", "takeover lb.sock: must be a path that begins"),
+        ],
+    )
+    def test_mistakes(self, toml: str, why: str) -> None:
+        """A value that is wrong is told with its key and what would be right."""
+        with pytest.raises(ConfigError, match=f"^lb.toml: {why}"):
+            _build("80:web", toml=toml)
+
+
+class TestListening:
+    """Where a mapping listens."""
+
+    def test_kinds(self) -> None:
+        """A mapping's address is of the kind that it is written as."""
+        listens = [each.listen for each in _build("80:a", "unix:/s:a").mappings]
+        assert listens == [TCPListen("0.0.0.0", 80), UnixListen("/s")]
+
+
 class TestToken:
     """The token and the file that holds it."""
 
@@ -168,6 +259,22 @@ class TestMistakes:
         with pytest.raises(ConfigError, match=r"^nothing to balance: .* --map 80:webs"):
             _build()
 
+    @pytest.mark.parametrize("said", ["web", "80;web", "8O:web", "127.0.0.1:80"])
+    def test_a_mistyped_mapping(self, said: str) -> None:
+        """A mapping that was taken for Consul's address is named as such."""
+        with pytest.raises(ConfigError) as raised:
+            _build(consul=(said,))
+        assert str(raised.value) == (
+            f"--consul {said}: taken for Consul's address, and nothing to balance: say"
+            " --map PORT:SERVICE, such as --map 80:webserver"
+        )
+
+    def test_consul_alone(self) -> None:
+        """Several addresses of Consul are none that was mistyped, nor is the file's."""
+        for said in ({"consul": ("a", "b")}, {"toml": "consul = 'a'"}):
+            with pytest.raises(ConfigError, match=r"^nothing to balance: say --map"):
+                _build(**said)
+
     @pytest.mark.parametrize(
         ("mapping", "why"),
         [
@@ -175,6 +282,7 @@ class TestMistakes:
             ("80:web,token=t", r"^--map 80:web,\(hidden\): unknown option 'token'"),
             ("80:web,policy=x", "^--map 80:web,policy=x: policy=x: unknown; it is one"),
             ("80:web,attempts=0", "attempts=0: must be a whole number from 1 to 100$"),
+            ("unix:web.sock:web", "web.sock:web: a UNIX socket's path must begin with"),
             ("0:web", "^--map 0:web: port '0' must be a number from 1 to 65535$"),
             ("80:", "^--map 80:: must be a name"),
             ("myhost:80:web", "^--map myhost:80:web: address 'myhost' must be an IP"),
@@ -207,49 +315,22 @@ class TestMistakes:
         """A key without the certificate that it belongs to is of no use."""
         with pytest.raises(ConfigError, match=r"^--client-key needs --client-cert$"):
             _build("80:web", client_key="/k.pem")
+        with pytest.raises(ConfigError, match=r"^CONSUL_CLIENT_KEY needs --client-ce"):
+            _build("80:web", environ={"CONSUL_CLIENT_KEY": "/k.pem"})
+
+    def test_places(self) -> None:
+        """A file that turns out to be unreadable is told with who named it."""
+        environ = {"CONSUL_CACERT": "/ca", "CONSUL_CLIENT_CERT": "/own"}
+        consul = _build("80:web", environ=environ, toml="token-file = '/t'").consul
+        assert consul.where("ca-file") == "CONSUL_CACERT"
+        assert consul.where("token-file") == "lb.toml: token-file"
+        consul = _build("80:web", environ=environ, client_cert="/mine").consul
+        assert consul.where("client-cert") == "--client-cert"
+        assert ConsulConfig().where("client-cert") == "--client-cert"
 
     def test_certificate_with_its_key_in_it(self) -> None:
         """A certificate's file may hold its key as well."""
         assert _build("80:web", client_cert="/c.pem").consul.client_key == ""
-
-
-class TestDoubles:
-    """Two mappings cannot have one address."""
-
-    @pytest.mark.parametrize(
-        ("one", "other", "taken"),
-        [
-            ("80:a", "80:b", "0.0.0.0:80"),
-            ("80:a", "127.0.0.1:80:b", "0.0.0.0:80"),
-            ("[::1]:80:a", "[::]:80:b", "[::1]:80"),
-            ("unix:/s:a", "unix:/s:b", "unix:/s"),
-            ("systemd:web:a", "systemd:web:b", "systemd:web"),
-        ],
-    )
-    def test_refused(self, one: str, other: str, taken: str) -> None:
-        """The same address twice, or every address and one of them, is refused."""
-        with pytest.raises(ConfigError) as raised:
-            _build(one, other)
-        assert str(raised.value) == f"--map {other}: {taken} is taken by --map {one}"
-
-    def test_refused_beside_the_file(self) -> None:
-        """An address of the file and every address on the command line collide."""
-        taken = r"^--map 80:b: 127.0.0.1:80 is taken by lb.toml: map 1 127.0.0.1:80:a$"
-        with pytest.raises(ConfigError, match=taken):
-            _build("80:b", toml="map = ['127.0.0.1:80:a']")
-
-    def test_allowed(self) -> None:
-        """Different addresses, ports, families and kinds live beside each other."""
-        mappings = [
-            "127.0.0.1:80:a", "127.0.0.2:80:a", "127.0.0.1:81:a", "[::]:80:a",
-            "82:a", "unix:/80:a", "systemd:80:a",
-        ]  # fmt: skip
-        assert len(_build(*mappings).mappings) == len(mappings)
-
-    def test_kinds(self) -> None:
-        """A mapping's address is of the kind that it is written as."""
-        listens = [each.listen for each in _build("80:a", "unix:/s:a").mappings]
-        assert listens == [TCPListen("0.0.0.0", 80), UnixListen("/s")]
 
 
 class TestDev:

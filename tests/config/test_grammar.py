@@ -1,4 +1,4 @@
-"""How values are written: durations, addresses, mappings."""
+"""How addresses and mappings are written."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lbconsul.config import grammar, values
+from lbconsul.config import grammar
 from lbconsul.config.model import (
     ConsulAddress,
     SystemdListen,
@@ -15,168 +15,8 @@ from lbconsul.config.model import (
 )
 
 
-class TestDuration:
-    """Durations are a number and a unit."""
-
-    @pytest.mark.parametrize(
-        ("text", "seconds"),
-        [
-            ("500ms", 0.5),
-            ("5s", 5.0),
-            ("0.25s", 0.25),
-            ("2m", 120.0),
-            ("1.5h", 5400.0),
-            ("999999999h", 999999999 * 3600.0),
-        ],
-    )
-    def test_units(self, text: str, seconds: float) -> None:
-        """Milliseconds, seconds, minutes and hours are understood."""
-        assert values.duration(text) == pytest.approx(seconds, rel=1e-12)
-
-    @pytest.mark.parametrize(
-        "text",
-        ["", "5", "s", "5 s", "-5s", "5s\n", "5d", "1e3s", ".5s", "9" * 400 + "s"],
-    )
-    def test_no_duration(self, text: str) -> None:
-        """Without a unit, with an unknown one, or absurdly long, it is refused."""
-        with pytest.raises(ValueError, match=r"number with a unit, such as 500ms, 5s"):
-            values.duration(text)
-
-    def test_nothing(self) -> None:
-        """A duration of nothing is refused: it would end everything at once."""
-        with pytest.raises(ValueError, match="must be longer than 0"):
-            values.duration("0.0s")
-
-    @settings(deadline=None)
-    @given(
-        number=st.integers(1, 999_999_999),
-        unit=st.sampled_from([("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600)]),
-    )
-    def test_round_trip(self, number: int, unit: tuple[str, float]) -> None:
-        """Whatever is written as a whole number of units is so many of them."""
-        assert values.duration(f"{number}{unit[0]}") == number * unit[1]
-
-    @settings(deadline=None)
-    @given(st.floats(0.001, 1e8))
-    def test_round_trip_of_fractions(self, seconds: float) -> None:
-        """Seconds written with their decimals are read as they were."""
-        assert values.duration(f"{seconds:.9f}s") == float(f"{seconds:.9f}")
-
-
-class TestSwitch:
-    """A switch is on or off."""
-
-    @pytest.mark.parametrize("text", ["on", "true", "1", "yes", "TRUE", "On"])
-    def test_on(self, text: str) -> None:
-        """What Consul's own variables take for true is on."""
-        assert values.switch(text) is True
-
-    @pytest.mark.parametrize("text", ["off", "false", "0", "no", "False"])
-    def test_off(self, text: str) -> None:
-        """What Consul's own variables take for false is off."""
-        assert values.switch(text) is False
-
-    @pytest.mark.parametrize("text", ["", "maybe", "2", " on"])
-    def test_neither(self, text: str) -> None:
-        """Anything else is refused rather than taken for off."""
-        with pytest.raises(ValueError, match="must be on or off"):
-            values.switch(text)
-
-
-class TestNumbers:
-    """Whole numbers, permissions and ports."""
-
-    def test_whole(self) -> None:
-        """A whole number may be the least one allowed, or more."""
-        assert values.whole(1)("1") == 1
-        assert values.whole(1)("77") == 77
-        assert values.whole(0)("0") == 0
-
-    @pytest.mark.parametrize("text", ["0", "-1", "1.5", "", "many", "101"])
-    def test_not_whole(self, text: str) -> None:
-        """The range is told when it is not kept."""
-        with pytest.raises(ValueError, match=r"must be a whole number from 1 to 100$"):
-            values.whole(1, 100)(text)
-
-    def test_worker_count(self) -> None:
-        """Workers are counted, or as many as there are cores."""
-        assert values.worker_count("1") == 1
-        assert values.worker_count("256") == 256
-        assert values.worker_count("auto") == 0
-
-    @pytest.mark.parametrize("text", ["0", "-1", "257", "2.5", "", "all", "AUTO"])
-    def test_no_worker_count(self, text: str) -> None:
-        """What is right is told, auto included."""
-        with pytest.raises(
-            ValueError, match=r"must be a whole number from 1 to 256, or auto$"
-        ):
-            values.worker_count(text)
-
-    def test_file_mode(self) -> None:
-        """Permissions are octal, with or without a leading 0."""
-        assert values.file_mode("660") == 0o660
-        assert values.file_mode("0777") == 0o777
-
-    @pytest.mark.parametrize("text", ["66", "6600", "rw", "888", "1777", ""])
-    def test_no_file_mode(self, text: str) -> None:
-        """What is not three octal digits is refused."""
-        with pytest.raises(ValueError, match="three octal digits, such as 660"):
-            values.file_mode(text)
-
-    def test_port(self) -> None:
-        """Every port that one can connect to is allowed."""
-        assert [values.port("1"), values.port("65535")] == [1, 65535]
-
-    @pytest.mark.parametrize("text", ["0", "65536", "-1", "http", "", "000080"])
-    def test_no_port(self, text: str) -> None:
-        """A port out of range is told with the range."""
-        with pytest.raises(ValueError, match=f"port '{text}' must be .* 1 to 65535"):
-            values.port(text)
-
-
-class TestWords:
-    """Names, choices, statuses."""
-
-    def test_one_of(self) -> None:
-        """A known choice is taken; an unknown one is answered with the known."""
-        policy = values.one_of(["p2c", "leastconn"])
-        assert policy("p2c") == "p2c"
-        with pytest.raises(ValueError, match="unknown; it is one of leastconn, p2c"):
-            policy("fastest")
-
-    @pytest.mark.parametrize("text", ["web", "my.web_service-2", "Straße", "a=b"])
-    def test_name(self, text: str) -> None:
-        """A name may hold whatever is no separator of ours or of a URL."""
-        assert values.name(text) == text
-
-    @pytest.mark.parametrize(
-        "text", ["", "a b", "a/b", "a?b", "a#b", "a:b", "a,b", "a\n", "a\x1b[2J"]
-    )
-    def test_no_name(self, text: str) -> None:
-        """Separators, white space and control characters make no name."""
-        with pytest.raises(ValueError, match="must be a name without spaces"):
-            values.name(text)
-
-    @pytest.mark.parametrize(
-        ("text", "statuses"),
-        [
-            ("passing", {"passing"}),
-            ("passing,warning", {"passing", "warning"}),
-            ("warning+passing", {"passing", "warning"}),
-            ("any", {"passing", "warning", "critical"}),
-        ],
-    )
-    def test_health(self, text: str, statuses: set[str]) -> None:
-        """``any`` includes critical instances, but none in maintenance."""
-        assert values.health(text) == statuses
-
-    @pytest.mark.parametrize("text", ["", "warning", "passing,critical", "passing,"])
-    def test_no_health(self, text: str) -> None:
-        """A service without its passing instances is no sensible wish."""
-        with pytest.raises(
-            ValueError, match="must be passing; passing,warning; or any"
-        ):
-            values.health(text)
+class TestUnknown:
+    """An unknown word."""
 
     def test_unknown_word_with_a_guess(self) -> None:
         """A misspelt option is answered with the one that was meant."""
@@ -297,6 +137,7 @@ class TestLooksLikeMapping:
             ":80:web",
             "[::]:80:web",
             "unix:/run/web.sock:web",
+            "unix:rel.sock:web",
             "systemd:web:web",
             '80:web,filter=Service.Meta.url == "http://x"',
         ],
@@ -316,6 +157,8 @@ class TestLooksLikeMapping:
             "http://consul:8500",
             "https://[2001:db8:1:2::5]:8501",
             "unix:///run/consul.sock",
+            "unix",
+            "unix:8500",
         ],
     )
     def test_consul_addresses(self, text: str) -> None:
@@ -411,7 +254,6 @@ def test_addresses_of_any_text(text: str) -> None:
     readers: list[Callable[[str], object]] = [
         grammar.listen_address,
         grammar.consul_address,
-        values.duration,
     ]
     for read in readers:
         try:

@@ -14,6 +14,7 @@ from lbconsul.config.model import (
     SystemdListen,
     TCPListen,
     UnixListen,
+    WhenEmpty,
 )
 from lbconsul.errors import ConfigError
 
@@ -57,6 +58,29 @@ def test_mappings(listen: Listen | None, text: str) -> None:
 def test_consul_addresses(address: ConsulAddress, text: str) -> None:
     """Consul's address shows itself as a URL."""
     assert str(address) == text
+
+
+@pytest.mark.parametrize(
+    ("meant", "text"),
+    [
+        (WhenEmpty(), "close"),
+        (WhenEmpty(wait=0.5), "wait=0.5s"),
+        (WhenEmpty(wait=60.0), "wait=60s"),
+        (WhenEmpty(wait=3_600_000.0), "wait=3600000s"),
+        (WhenEmpty(fallback="sorry:80"), "fallback=sorry:80"),
+    ],
+)
+def test_when_empty(meant: WhenEmpty, text: str) -> None:
+    """What becomes of clients without an instance shows itself as one writes it."""
+    assert str(meant) == text
+
+
+def test_places() -> None:
+    """An option is on the command line unless it was said elsewhere."""
+    consul = ConsulConfig(places={"ca-file": "CONSUL_CACERT"})
+    assert consul.where("ca-file") == "CONSUL_CACERT"
+    assert consul.where("token-file") == "--token-file"
+    assert consul == ConsulConfig()
 
 
 def test_the_token_is_hidden() -> None:

@@ -33,7 +33,7 @@ def test_a_mapping_has_a_place_for_each_option() -> None:
 def test_the_other_options_have_their_places_too() -> None:
     """Each option about Consul, or about the gateway, is kept in the configuration."""
     consul = {option.attribute for option in CONSUL_OPTIONS.values()}
-    assert consul == _field_names(ConsulConfig) - {"addresses"}
+    assert consul == _field_names(ConsulConfig) - {"addresses", "places"}
     gateway = {option.attribute for option in GATEWAY_OPTIONS.values()}
     assert gateway == _field_names(Config) - {"consul", "mappings", "dev"}
 
@@ -68,11 +68,17 @@ def test_the_help_tells_the_defaults(option: Option, default: str) -> None:
 
 
 def test_defaults_are_told_at_all() -> None:
-    """The help tells the defaults of numbers, durations, switches and choices."""
+    """The help tells the defaults of numbers, durations, switches and choices; the
+    queue's timeout depends on another option, which it names."""
+    assert "if not given, as long as connect-timeout" in OPTIONS["queue-timeout"].help
     assert {option.name for option, _ in _promised()} == {
         "policy", "health", "node-checks", "connect-timeout", "attempts",
         "idle-timeout", "half-close-timeout", "max-connections", "mode", "verify",
         "connection-log", "workers", "eject-after", "eject-time", "eject-early",
+        "failback-after", "shrink-guard", "shrink-hold", "when-empty", "slow-start",
+        "max-connections-per-upstream", "queue-length", "drain-timeout",
+        "close-on-critical", "max-age", "rebalance", "max-connections-per-client",
+        "shutdown-grace",
     }  # fmt: skip
 
 

@@ -20,6 +20,14 @@ def test_a_mistake_is_told_with_its_place() -> None:
         read(Said("--attempts", "x"), int)
 
 
+def test_a_mistake_in_a_mapping_is_told_with_the_mapping() -> None:
+    """An option of a mapping is told with all of the mapping before it."""
+    [mapping] = from_command_line({}, [], ["80:web,attempts=x"]).mappings
+    assert str(mapping.wrong("attempts", "no number")) == (
+        "--map 80:web,attempts=x: attempts=x: no number"
+    )
+
+
 class TestCommandLine:
     """What twistd's parser found."""
 
@@ -93,6 +101,7 @@ connection-log = false
 attempts = 5
 health = ["passing", "warning"]
 idle-timeout = "10m"
+deny = ["10.0.0.0/8", "::1"]
 map = ["80:web,tag=v2"]
 """
 
@@ -122,6 +131,7 @@ class TestToml:
             "attempts": Said("lb.toml: attempts", "5"),
             "health": Said("lb.toml: health", "passing,warning"),
             "idle-timeout": Said("lb.toml: idle-timeout", "10m"),
+            "deny": Said("lb.toml: deny", "10.0.0.0/8,::1"),
         }
         assert [said.text for said in source.consul] == ["one:8500", "https://two:8501"]
         assert source.mappings == (

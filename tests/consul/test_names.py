@@ -154,6 +154,15 @@ class NamesTests(SynchronousTestCase):
         look_up(self.resolver, "my..host").addCallback(found.append)
         self.assertEqual((found, self.resolver.asked), ([[]], []))
 
+    def test_a_name_that_would_break_the_log(self) -> None:
+        """What somebody registered as a host name cannot add a line to the log."""
+        with capturedLogs() as said:
+            self.addresses(instance("a\nb\x1b[2J.example"))
+            self.resolver.answer("a\nb\x1b[2J.example")
+        [line] = [str(formatEvent(each)) for each in said]
+        self.assertTrue(line.isprintable())
+        self.assertIn("b\\x1b[2J.example", line)
+
     def test_the_address_in_use_stays_while_it_is_valid(self) -> None:
         """
         DNS servers rotate the addresses of a name; as long as ours is among

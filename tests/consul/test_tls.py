@@ -56,6 +56,23 @@ def test_a_ca_file_without_a_certificate(tmp_path: Path) -> None:
     )
 
 
+def test_files_that_others_named(own: Issued) -> None:
+    """
+    Where not the command line but a variable or a file named what is wrong,
+    that is where the error says it stood.
+    """
+    places = {"ca-file": "CONSUL_CACERT", "client-cert": "CONSUL_CLIENT_CERT"}
+    places["client-key"] = "lb.toml: client-key"
+    assert refusal(ConsulConfig(ca_file=own.key, places=places)).startswith(
+        f"CONSUL_CACERT {own.key}: "
+    )
+    assert refusal(ConsulConfig(client_cert=own.key, places=places)).startswith(
+        f"CONSUL_CLIENT_CERT {own.key}: "
+    )
+    config = ConsulConfig(client_cert=own.cert, client_key=own.cert, places=places)
+    assert refusal(config).startswith(f"lb.toml: client-key {own.cert}: ")
+
+
 def test_a_client_certificate_that_is_none(own: Issued) -> None:
     """
     A key where the certificate should be is named as what it is not.

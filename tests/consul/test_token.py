@@ -114,6 +114,17 @@ def test_a_file_that_is_not_there_at_the_start(tmp_path: Path) -> None:
     )
 
 
+def test_a_file_that_somebody_else_named(tmp_path: Path) -> None:
+    """
+    Where not the command line but a variable or a file named the token file,
+    that is where the error says it stood.
+    """
+    path = tmp_path / "none"
+    with pytest.raises(ConfigError) as refused:
+        Token("", str(path), "CONSUL_HTTP_TOKEN_FILE")
+    assert str(refused.value).startswith(f"CONSUL_HTTP_TOKEN_FILE {path}: cannot be")
+
+
 def test_a_file_that_is_no_text(tmp_path: Path) -> None:
     """
     A binary file is no token, and the error says so.

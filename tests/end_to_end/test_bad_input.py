@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -65,6 +66,85 @@ BAD = {
         ["203.0.113.1:{port}", "assign requested address"],
     ),
     "UNIX path in use": ("--map unix:{socket}:web", ["unix:{socket}:web", "in use"]),
+    "failback-after": (
+        "--failback-after soon --map {port}:web",
+        ["--failback-after soon", "such as 500ms, 5s, 2m or 1h"],
+    ),
+    "datacenters": ("--map {port}:web,dc=dc1|", ["{port}:web,dc=dc1|", "dc1|dc2"]),
+    "shrink-guard": (
+        "--shrink-guard 100% --map {port}:web",
+        ["--shrink-guard 100%", "from 1% to 99%"],
+    ),
+    "shrink-hold": (
+        "--shrink-hold off --map {port}:web",
+        ["--shrink-hold off", "such as 500ms"],
+    ),
+    "when-empty": (
+        "--map {port}:web,when-empty=wait",
+        ["when-empty=wait", "close, wait=5s, fallback=SERVICE or fallback=HOST:PORT"],
+    ),
+    "own fallback": (
+        "--map {port}:web,when-empty=fallback=127.0.0.1:{port}",
+        ["when-empty=fallback=127.0.0.1:{port}", "back to this very mapping"],
+    ),
+    "slow-start": (
+        "--slow-start on --map {port}:web",
+        ["--slow-start on", "such as 500ms", "or off"],
+    ),
+    "max-connections-per-upstream": (
+        "--map {port}:web,max-connections-per-upstream=few",
+        ["max-connections-per-upstream=few", "whole number from 0"],
+    ),
+    "queue-length": (
+        "--queue-length 2000000 --map {port}:web",
+        ["--queue-length 2000000", "0 to 1000000"],
+    ),
+    "queue-timeout": (
+        "--queue-timeout 5 --map {port}:web",
+        ["--queue-timeout 5", "unit"],
+    ),
+    "drain-timeout": (
+        "--drain-timeout 0s --map {port}:web",
+        ["--drain-timeout 0s", "longer than 0"],
+    ),
+    "close-on-critical": (
+        "--close-on-critical maybe --map {port}:web",
+        ["--close-on-critical maybe", "on or off"],
+    ),
+    "max-age": ("--max-age 1d --map {port}:web", ["--max-age 1d", "1h, or off"]),
+    "rebalance": (
+        "--rebalance 5% --map {port}:web",
+        ["--rebalance 5%", "off, or a part from 1%/min to 99%/min"],
+    ),
+    "max-connections-per-client": (
+        "--max-connections-per-client -1 --map {port}:web",
+        ["--max-connections-per-client -1", "whole number from 0"],
+    ),
+    "allow": (
+        "--map {port}:web,allow=10.0.0.1/8",
+        ["allow=10.0.0.1/8", "must be a network, such as 10.0.0.0/8"],
+    ),
+    "deny": (
+        "--deny localhost --map {port}:web",
+        ["--deny localhost", "must be a network, such as 10.0.0.0/8"],
+    ),
+    "nobody left to serve": (
+        "--map {port}:web,allow=10.0.0.0/8,deny=0.0.0.0/0",
+        ["{port}:web,allow=10.0.0.0/8,deny=0.0.0.0/0", "deny wins over allow"],
+    ),
+    "addresses of a UNIX socket": (
+        "--map unix:{files}/none:web,allow=::1",
+        ["unix:{files}/none:web", "allow=::1", "no address"],
+    ),
+    "shutdown-grace": (
+        "--shutdown-grace long --map {port}:web",
+        ["--shutdown-grace long", "1h, or off"],
+    ),
+    "takeover": (
+        "--takeover lb.sock --map {port}:web",
+        ["--takeover lb.sock", "begins with /"],
+    ),
+    "mistyped mapping": ("80;web", ["80;web: taken for Consul's address", "--map"]),
     "systemd passed nothing": (
         "--map systemd:front:web",
         ["systemd:front:web", "systemd passed no socket", "none"],
@@ -80,6 +160,9 @@ BAD = {
 }
 
 FILES = {"broken.toml": '# mappings\nconsul = "consul:8500"\npolicy = random\n'}
+
+#: How many gateways may start at a time, on a machine with few cores.
+SIDE_BY_SIDE = 4
 
 Said = tuple[int, str, str]
 
@@ -107,23 +190,24 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def said(words: dict[str, object], homes: dict[str, Path]) -> dict[str, Said]:
-    """Exit status, standard output and standard error of each, run side by side.
+    """Exit status, standard output and standard error of each, some side by side.
 
     Before its own mappings, if it has any, each has a good one of a UNIX socket.
     """
-    running = {}
-    for case, (given, _) in BAD.items():
+
+    def run(case: str) -> Said:
+        given = BAD[case][0]
         good = f"--map unix:{homes[case]}/good.sock:web " if "--map" in given else ""
         arguments = (good + given.format(**words)).split()
-        running[case] = run_to_its_end(homes[case], *arguments)
-    said = {}
-    for case, process in running.items():
+        process = run_to_its_end(homes[case], *arguments)
         try:
             output, errors = process.communicate(timeout=PATIENCE)
         finally:
             process.kill()
-        said[case] = process.returncode, output, errors
-    return said
+        return process.returncode, output, errors
+
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        return dict(zip(BAD, pool.map(run, BAD), strict=True))
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -97,7 +97,7 @@ def test_limit_of_descriptors(
     (port,) = free_ports(1)
     registrar.add(service, servers[0])
     started = gateway("--map", f"{port}:{service}")
-    [said] = started.find(r"(\d+) descriptors: enough for some (\d+) connections")
+    [said] = started.find(r"(\d+) descriptors: max-connections .* is (\d+)")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert int(said[1]) == (hard if 0 < hard < 1 << 20 else 1 << 20)
     assert 0 < int(said[2]) < int(said[1]) / 2

@@ -96,6 +96,85 @@ class OwnSocketTests(BindTestCase):
         )
 
 
+class HandedOverTests(BindTestCase):
+    """The socket that another gateway had before, and has still."""
+
+    def handed(self, listen: Listen, mode: int = 0o660, **passed: int) -> OwnSocket:
+        """That of a mapping of ours which listens where theirs does."""
+        own = OwnSocket(Mapping("web", listen, mode=mode), passed)
+        self.held.callback(own.close)
+        return own
+
+    def test_tcp(self) -> None:
+        """It is the same one, with the same queue, and each closes its own copy."""
+        theirs = self.open(TCPListen("127.0.0.1", 0))
+        listen = TCPListen(*theirs.getsockname())
+        own = self.handed(listen, **{str(listen): theirs.fileno()})
+        self.assertIsNone(own.sock)
+        with connect(theirs.getsockname()) as client:
+            with accept(own.open()) as served:
+                served.sendall(b"hello")
+            self.assertEqual(client.recv(5), b"hello")
+        self.assertIs(own.sock, own.open())
+        self.assert_serves(own.open())
+        own.close()
+        self.assert_serves(theirs)
+
+    def test_another_address(self) -> None:
+        """What was handed over of other addresses is not mistaken for ours."""
+        theirs = self.open(TCPListen("127.0.0.1", 0))
+        [port] = free_ports(1)
+        own = self.handed(
+            TCPListen("127.0.0.1", port), **{"127.0.0.1:1": theirs.fileno()}
+        )
+        self.assertEqual(own.open().getsockname(), ("127.0.0.1", port))
+
+    def test_unix(self) -> None:
+        """The file is theirs until they are gone; it gets the mode that we want."""
+        path = self.folder() + "/web.sock"
+        theirs = self.open(UnixListen(path))
+        own = self.handed(UnixListen(path), 0o666, **{f"unix:{path}": theirs.fileno()})
+        for is_shared in (True, False):
+            self.assert_serves(own.open())
+            self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o666)
+            self.assertTrue(own.is_shared)
+            own.is_shared = is_shared
+            own.close()
+            self.assertEqual(os.path.exists(path), is_shared)
+
+    def test_unix_without_its_file(self) -> None:
+        """One that nobody can find any more is no good: it is bound anew."""
+        path = self.folder() + "/web.sock"
+        theirs = self.open(UnixListen(path))
+        os.unlink(path)
+        own = self.handed(UnixListen(path), **{f"unix:{path}": theirs.fileno()})
+        self.assert_serves(own.open())
+        self.assertFalse(own.is_shared)
+        own.close()
+        self.assertFalse(os.path.exists(path))
+
+    def test_systemd(self) -> None:
+        """What systemd passes to us counts for more than what it passed to them."""
+        theirs = self.open(TCPListen("127.0.0.1", 0))
+        newer = self.open(TCPListen("127.0.0.1", 0))
+        passed = {"systemd:web": theirs.fileno()}
+        for expected, names in ((theirs, {}), (newer, {"web": newer.fileno()})):
+            own = self.handed(SystemdListen("web"), **passed, **names)
+            self.assertEqual(own.open().getsockname(), expected.getsockname())
+            self.assert_serves(own.open())
+
+    def test_handed_on(self) -> None:
+        """One that was bound here, and that another gateway has now, is left to it."""
+        path = self.folder() + "/web.sock"
+        own = self.handed(UnixListen(path))
+        theirs = self.held.enter_context(own.open().dup())
+        self.assertFalse(own.is_shared)
+        own.is_shared = True
+        own.close()
+        self.assert_serves(theirs)
+        self.assertTrue(os.path.exists(path))
+
+
 class LentSocketTests(BindTestCase):
     """The socket of another process."""
 

@@ -18,16 +18,18 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from lbconsul.balance.instance import Instance
+from lbconsul.balance.queue import Queue
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.upstream import Lease, Upstream
 from lbconsul.proxy.dial import Dial
 from lbconsul.proxy.ending import Ending
+from lbconsul.proxy.line import Line
 from lbconsul.proxy.patrol import Patrol
 from lbconsul.proxy.poller import Poller
 from lbconsul.proxy.relay import Arrival
 from tests.support import loopback
 from tests.support.recording_reactor import RecordingReactor
-from tests.support.upstreams import WEB, instance, opens, registry_of
+from tests.support.upstreams import WEB_ROUTE, instance, opens, registry_of
 
 TIMEOUT = 2.0
 
@@ -45,6 +47,9 @@ class Owner:
     attempts: int
     dial_patrol: Patrol
     connect_timeout: float = TIMEOUT
+    queue_timeout: float = TIMEOUT
+    empty_timeout: float = 0.0
+    line: Line = Factory(lambda self: Line(self.clock, Queue(2)), takes_self=True)
     #: The ports that were tried, in their order.
     tried: list[int] = Factory(list)
     answered: list[socket.socket] = Factory(list)
@@ -53,7 +58,7 @@ class Owner:
     starved: int = 0
 
     def lease(self, avoiding: Collection[Upstream]) -> Lease:
-        lease = self.registry.lease(WEB, avoiding)
+        lease = self.registry.chain(WEB_ROUTE).lease(avoiding)
         self.tried.append(lease.upstream.instance.port)
         return lease
 
@@ -224,7 +229,8 @@ class DialTests(DialTestCase):
         silent = instance("a", self.blackhole())
         owner, dial = self.dial(silent)
         self.registry.replace(
-            WEB.question, [silent, instance("b", self.listening(), weight=100)]
+            WEB_ROUTE.selections[0].question,
+            [silent, instance("b", self.listening(), weight=100)],
         )
         self.pass_time(TIMEOUT - 0.3)
         self.assertEqual(owner.answered, [])

@@ -11,8 +11,9 @@ class EndingTests(SynchronousTestCase):
     def test_codes(self) -> None:
         """
         Each code tells whose doing it was (C the client's, S the upstream's,
-        small letters a limit's, R a resource's, K ours) and when: C while
-        connecting, D while bytes could flow.
+        small letters a limit's, R a resource's, P a rule's of who is served, K
+        ours) and when: C while connecting, D while bytes could flow; R and L
+        tell of the rule: refused, or too many of one client.
         """
         codes = {ending.name: ending.value for ending in Ending}
         self.assertEqual(
@@ -23,6 +24,8 @@ class EndingTests(SynchronousTestCase):
                 "REFUSED": "SC",
                 "CONNECT_TIMEOUT": "sC",
                 "STARVED": "RC",
+                "DENIED": "PR",
+                "CLIENT_LIMIT": "PL",
                 "CLIENT_RESET": "CD",
                 "UPSTREAM_RESET": "SD",
                 "IDLE": "cD",

@@ -12,13 +12,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from lbconsul.balance.registry import Registry
+from lbconsul.balance.tally import OwnTally
 from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.proxy.adopt import Adopt
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.relay import Relay
 from tests.support import loopback
 from tests.support.recording_reactor import RecordingReactor
-from tests.support.upstreams import WEB, instance, opens, registry_of
+from tests.support.upstreams import WEB, WEB_ROUTE, instance, opens, registry_of
 
 MAPPING = Mapping("web", TCPListen("0.0.0.0", 80))
 
@@ -45,8 +46,7 @@ class FactoryTestCase(SynchronousTestCase):
         return ProxyFactory(
             self.reactor,
             self.reactor,
-            registry or self.registry,
-            WEB,
+            (registry or self.registry).chain(WEB_ROUTE),
             mapping,
             log_connections,
             ended=self.count,
@@ -173,11 +173,11 @@ class TroubleTests(FactoryTestCase):
     def test_bug_before_the_lease(self) -> None:
         """A client that a bug of ours keeps from an upstream does not count as open."""
 
-        class Broken(Registry):
-            def lease(self, *_: Any) -> Any:
+        class Broken(OwnTally):
+            def catch_up(self) -> None:
                 raise KeyError("a bug")
 
-        factory = self.factory(registry=Broken(lambda: 0.0))
+        factory = self.factory(registry=Registry(lambda: 0.0, Broken()))
         with self.assertRaises(KeyError):
             self.connect(factory)
         self.assertEqual((factory.accepted, factory.open), (1, 0))

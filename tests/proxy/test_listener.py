@@ -11,6 +11,7 @@ from typing import Any
 from attrs import Factory, define
 from twisted.application.service import IService
 from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -20,13 +21,13 @@ from lbconsul.config.model import Listen, Mapping, SystemdListen, TCPListen, Uni
 from lbconsul.errors import CannotListen
 from lbconsul.proxy import bind
 from lbconsul.proxy.bind import OwnSocket
+from lbconsul.proxy.courtesy import GIVE_WAY, OUR_TURN
 from lbconsul.proxy.listener import (
     ACCEPT_BOUND,
-    GIVE_WAY,
-    OUR_TURN,
     STARVED_PAUSE,
     Listener,
 )
+from lbconsul.proxy.room import Room
 from tests.support import loopback
 from tests.support.recording_reactor import RecordingReactor
 
@@ -38,6 +39,7 @@ class Taker:
     """Takes the clients that a listener accepts."""
 
     mapping: Mapping
+    room: Room = Factory(lambda: Room(Clock()))
     taken: list[tuple[socket.socket, object]] = Factory(list)
     open: int = 0
     trouble: Exception | None = None
@@ -462,6 +464,224 @@ class GivesWayTests(ListenerTestCase):
         self.give_way(1)
         self.listener_.stopService()
         self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+
+class RoomTests(ListenerTestCase):
+    """Listeners of one process, which has room for so many connections."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.room = Room(self.reactor, 4)
+        self.takers: list[Taker] = []
+
+    def started(self, max_connections: int = 0) -> tuple[Taker, Listener]:
+        mapping = Mapping("web", LOOPBACK, max_connections=max_connections)
+        taker = Taker(mapping, self.room)
+        taker.then = self.room.enter
+        listener = Listener(self.reactor, self.reactor, taker, OwnSocket(mapping))
+        self.addCleanup(self.close_taken, taker)
+        self.addCleanup(listener.close)
+        self.takers.append(taker)
+        listener.startService()
+        return taker, listener
+
+    def end(self, taker: Taker, listener: Listener, count: int = 1) -> None:
+        """So many connections are over, one a turn."""
+        for _ in range(count):
+            self.room.leave()
+            super().end(taker, listener)
+            self.settle()
+
+    def settle(self) -> None:
+        """Turn until nothing is to be done."""
+        self.reactor.settle()
+        self.reactor.advance(0)
+        self.reactor.settle()
+
+    def taken(self) -> list[int]:
+        """How many each has."""
+        return [len(taker.taken) for taker in self.takers]
+
+    def test_full(self) -> None:
+        """
+        When the process is full the clients of every mapping wait in the
+        kernel's queue, and nothing turns meanwhile.
+        """
+        one, other = self.started(), self.started()
+        self.connect(one[1], 3)
+        self.settle()
+        self.connect(other[1], 3)
+        self.settle()
+        self.assertEqual(self.taken(), [3, 1])
+        self.connect(one[1])
+        self.settle()
+        self.assertEqual(self.taken(), [3, 1])
+        self.assertEqual(self.reactor.reading(), set())
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_end_of_any_connection(self) -> None:
+        """When a connection of one ends, a client of another one may come in."""
+        one, other = self.started(), self.started()
+        self.connect(one[1], 4)
+        self.settle()
+        self.connect(other[1], 2)
+        self.settle()
+        self.assertEqual(self.taken(), [4, 0])
+        self.end(*one)
+        self.assertEqual(self.taken(), [3, 1])
+        self.end(*one)
+        self.assertEqual(self.taken(), [2, 2])
+        self.end(*one)
+        self.assertEqual((self.taken(), self.room.taken), ([1, 2], 3))
+        self.assertEqual(self.reactor.reading(), {one[1].fileno(), other[1].fileno()})
+
+    def test_in_turn(self) -> None:
+        """
+        One whose clients come in crowds does not keep the others' out, though
+        it is its own connections that end.
+        """
+        crowded, one, other = (self.started() for _ in range(3))
+        self.connect(crowded[1], 50)
+        self.settle()
+        self.connect(one[1], 8)
+        self.connect(other[1], 8)
+        self.settle()
+        self.assertEqual(self.taken(), [4, 0, 0])
+        self.end(*crowded, 3)
+        self.assertEqual(sorted(self.taken()), [1, 1, 2])
+        for _ in range(6):
+            for each in (crowded, one, other):
+                self.end(*each)
+                self.assertEqual(self.room.taken, 4)
+                self.assertLessEqual(max(self.taken()) - min(self.taken()), 2)
+        self.assertTrue(all(taker.taken for taker in self.takers))
+
+    def test_nobody_in_its_queue(self) -> None:
+        """Who waits without a client leaves the place to somebody who has one."""
+        idle, late = self.started(), self.started()
+        self.connect(late[1], 4)
+        self.settle()
+        [client] = self.connect(idle[1])
+        self.settle()
+        accepted, _ = idle[1]._source.open().accept()
+        accepted.close()
+        client.close()
+        self.connect(late[1], 2)
+        self.settle()
+        self.end(*late)
+        self.assertEqual((self.taken(), self.room.taken), ([0, 4], 4))
+        self.connect(idle[1])
+        self.settle()
+        self.end(*late)
+        self.end(*late)
+        self.assertEqual((self.taken(), self.room.taken), ([1, 3], 4))
+
+    def test_several_at_once(self) -> None:
+        """When many end in one turn as many come in."""
+        one, other = self.started(), self.started()
+        self.connect(one[1], 4)
+        self.settle()
+        self.connect(one[1], 3)
+        self.connect(other[1], 3)
+        self.settle()
+        for _ in range(4):
+            self.room.leave()
+            super().end(*one)
+        self.settle()
+        self.assertEqual(self.taken(), [2, 2])
+
+    def test_own_limit(self) -> None:
+        """One that is at its own limit leaves the room to others, and has its turn."""
+        limited, other = self.started(max_connections=1), self.started()
+        self.connect(limited[1], 3)
+        self.connect(other[1], 6)
+        self.settle()
+        self.assertEqual(self.taken(), [1, 3])
+        self.end(*other)
+        self.assertEqual(self.taken(), [1, 3])
+        self.end(*limited)
+        self.assertEqual(self.room.taken, 4)
+        self.end(*other, 3)
+        self.assertEqual(self.taken(), [1, 2])
+        self.assertEqual(limited[0].open, 1)
+
+    def test_clients_that_are_not_let_in(self) -> None:
+        """Whom a factory turns away takes no place: the next one has it."""
+        one, other = self.started(), self.started()
+        self.connect(other[1], 4)
+        self.settle()
+        self.connect(one[1], 100)
+        self.settle()
+        one[0].then = bool
+        self.end(*other)
+        self.settle()
+        self.settle()
+        self.assertEqual((self.taken(), self.room.taken), ([100, 3], 3))
+
+    def test_starved_in_its_turn(self) -> None:
+        """One that finds no descriptor in its turn looks again a little later."""
+        _, listener = self.started()
+        self.connect(listener, 5)
+        self.settle()
+        with capturedLogs():
+            self.room.leave()
+            with loopback.no_descriptor_left():
+                self.reactor.advance(0)
+        self.settle()
+        self.assertEqual((self.taken(), self.reactor.reading()), ([4], set()))
+        self.reactor.advance(STARVED_PAUSE)
+        self.settle()
+        self.assertEqual(self.taken(), [5])
+
+    def test_starved_before_its_turn(self) -> None:
+        """One that has nothing to serve clients with leaves its turn to the next."""
+        one, other = self.started(), self.started()
+        self.connect(one[1], 5)
+        self.settle()
+        self.connect(other[1])
+        self.settle()
+        with capturedLogs():
+            one[1].starved()
+        self.room.leave()
+        self.settle()
+        self.assertEqual(self.taken(), [4, 1])
+        self.room.leave()
+        self.reactor.advance(STARVED_PAUSE)
+        self.settle()
+        self.assertEqual(self.taken(), [5, 1])
+
+    def test_over_at_once(self) -> None:
+        """Clients whose connections are over as they begin are taken one by one."""
+        taker, listener = self.started()
+        self.connect(listener, 104)
+        self.settle()
+
+        def over() -> None:
+            self.room.enter()
+            self.room.leave()
+            listener.connection_ended()
+
+        taker.then = over
+        self.end(taker, listener)
+        for _ in range(3):
+            self.settle()
+        self.assertEqual((taker.open, self.room.taken), (103, 3))
+        self.assertEqual(self.reactor.reading(), {listener.fileno()})
+
+    def test_stop(self) -> None:
+        """One that is stopped waits no longer, and keeps nobody waiting."""
+        one, other = self.started(), self.started()
+        self.connect(one[1], 4)
+        self.settle()
+        self.connect(other[1])
+        self.connect(one[1])
+        self.settle()
+        other[1].stopService()
+        self.end(*one)
+        self.assertEqual(self.taken(), [4, 0])
+        one[1].stopService()
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.assertEqual(self.room._queue, {})
 
 
 class StarvedTests(ListenerTestCase):

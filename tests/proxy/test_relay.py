@@ -31,7 +31,7 @@ from tests.support.loopback import (
     was_reset,
 )
 from tests.support.recording_reactor import RecordingReactor
-from tests.support.upstreams import WEB, instance, registry_of
+from tests.support.upstreams import WEB, WEB_ROUTE, instance, registry_of
 
 IDLE = 80.0
 HALF_CLOSED = 16.0
@@ -82,7 +82,7 @@ class RelayTests(SynchronousTestCase):
         theirs, self.upstream = self.pair()
         self.descriptors = ours.fileno(), theirs.fileno()
         arrival = Arrival(ours, ("127.0.0.1", 1), self.reactor.seconds())
-        lease = self.registry.lease(WEB)
+        lease = self.registry.chain(WEB_ROUTE).lease()
         self.relay = Relay(self.owner, theirs, lease, arrival, 0)
         self.relay.start()
 
@@ -370,7 +370,9 @@ class RelayTests(SynchronousTestCase):
         ours, _ = self.pair()
         theirs, _ = self.pair()
         arrival = Arrival(ours, "", 0.0)
-        Relay(self.owner, theirs, self.registry.lease(WEB), arrival, 1).start()
+        Relay(
+            self.owner, theirs, self.registry.chain(WEB_ROUTE).lease(), arrival, 1
+        ).start()
         self.pass_time(IDLE * 0.9)
         self.assert_alive()
         self.pass_time(IDLE)
@@ -504,7 +506,9 @@ class RelayTests(SynchronousTestCase):
         ours, self.client = tcp_pair()
         theirs, self.upstream = tcp_pair()
         arrival = Arrival(ours, "", self.reactor.seconds())
-        self.relay = Relay(self.owner, theirs, self.registry.lease(WEB), arrival, 0)
+        self.relay = Relay(
+            self.owner, theirs, self.registry.chain(WEB_ROUTE).lease(), arrival, 0
+        )
         self.relay.start()
         return [weakref.ref(ours), weakref.ref(theirs)]
 
@@ -556,13 +560,13 @@ class TrialTests(SynchronousTestCase):
         both = instance("a", 80), instance("b", 80)
         self.registry.replace(WEB.question, both)
         for _ in range(3):
-            lease = self.registry.lease(WEB)
+            lease = self.registry.chain(WEB_ROUTE).lease()
             if lease.upstream.instance is both[1]:
-                lease = self.registry.lease(WEB, [lease.upstream])
+                lease = self.registry.chain(WEB_ROUTE).lease([lease.upstream])
             lease.showed(Outcome.REFUSED)
             lease.end()
         self.reactor.advance(12.0)
-        self.trial = self.registry.lease(WEB)
+        self.trial = self.registry.chain(WEB_ROUTE).lease()
         self.trial.showed(Outcome.CONNECTED)
         self.assertTrue(self.trial.on_trial)
         patrol = Patrol.keeping(self.reactor, IDLE)
@@ -608,7 +612,7 @@ class TrialTests(SynchronousTestCase):
         reset(self.client)
         self.reactor.settle()
         self.assertEqual(len(self.told), 1)
-        self.assertTrue(self.registry.lease(WEB).on_trial)
+        self.assertTrue(self.registry.chain(WEB_ROUTE).lease().on_trial)
 
 
 class SplicingRelayTests(RelayTests):
@@ -678,7 +682,7 @@ class UnixRelayTests(SynchronousTestCase):
         ours, client = socket.socketpair()
         theirs, upstream = tcp_pair()
         ours.setblocking(False)
-        lease = registry_of(instance("a", 80)).lease(WEB)
+        lease = registry_of(instance("a", 80)).chain(WEB_ROUTE).lease()
         Relay(owner, theirs, lease, Arrival(ours, "", 0.0), 0).start()
         with client, upstream:
             client.sendall(b"hello")

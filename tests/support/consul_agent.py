@@ -27,9 +27,10 @@ class ConsulAgent:
 
     By default it is a dev agent: quick, and forgetful when it ends.  With
     `persistent` it keeps what it knows on disk, so that it survives `kill` and
-    `restart`.  What `extra_config` says is merged over the configuration; a
-    `cert_file` in it turns on HTTPS on `https_port`, and the master token of
-    its ACLs is the one that `api` shows.
+    `restart`; then it may `expect` others, who become a cluster once they have
+    joined each other at their `gossip_port`.  What `extra_config` says is merged
+    over the configuration; a `cert_file` in it turns on HTTPS on `https_port`, and
+    the master token of its ACLs is the one that `api` shows.
     """
 
     def __init__(
@@ -37,17 +38,22 @@ class ConsulAgent:
         binary: str,
         *,
         persistent: bool = False,
+        expect: int = 1,
         extra_config: Mapping[str, Any] | None = None,
     ) -> None:
         extra = dict(extra_config or {})
-        self.port, self.https_port, self._serf, self._server = free_ports(4)
+        self.port, self.https_port, self.gossip_port, self._server = free_ports(4)
         self.url = f"http://127.0.0.1:{self.port}"
         self.node = extra.get("node_name", NODE)
         self.token = extra.get("acl", {}).get("tokens", {}).get("master")
         self.home = Path(tempfile.mkdtemp(prefix="lbconsul-consul-"))
         config = _merged(self._config("cert_file" in extra), extra)
         (self.home / "config.json").write_text(json.dumps(config))
-        mode = ["-server", "-bootstrap-expect=1", f"-data-dir={self.home / 'data'}"]
+        mode = [
+            "-server",
+            f"-bootstrap-expect={expect}",
+            f"-data-dir={self.home / 'data'}",
+        ]
         self._command = [binary, "agent", "-config-file", f"{self.home}/config.json"]
         self._command += mode if persistent else ["-dev"]
         self._process: subprocess.Popen[bytes] | None = None
@@ -136,7 +142,7 @@ class ConsulAgent:
 
     def _config(self, https: bool) -> dict[str, Any]:
         ports = {"http": self.port, "https": self.https_port if https else -1}
-        inner = {"serf_lan": self._serf, "server": self._server, "serf_wan": -1}
+        inner = {"serf_lan": self.gossip_port, "server": self._server, "serf_wan": -1}
         return {
             "node_name": self.node,
             "bind_addr": "127.0.0.1",

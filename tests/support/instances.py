@@ -6,9 +6,10 @@ from typing import Any
 
 from lbconsul.balance.instance import Health, Identity, Instance, Status
 from lbconsul.balance.outlier import Outliers
+from lbconsul.balance.placement import Placement
 from lbconsul.balance.policy import LeastConnections, Policy
 from lbconsul.balance.pool import Pool
-from lbconsul.balance.selection import Patience, Rules
+from lbconsul.balance.selection import Patience, Question, Rules, Selection
 from lbconsul.balance.standing import Standing, Verdict
 from lbconsul.balance.upstream import Lease, Load, Upstream
 
@@ -67,6 +68,7 @@ def upstreams(*weights: int) -> list[Upstream]:
 def reweigh(upstream: Upstream, weight: int) -> None:
     """Give it another weight, as an altered registration does."""
     upstream.verdict = Verdict(Standing.SERVING, weight, "passing")
+    upstream.ramp(1.0)
 
 
 def name_of(upstream: Upstream) -> str:
@@ -116,7 +118,9 @@ def a_pool(
     seconds: Callable[[], float] = lambda: 0.0,
 ) -> Pool:
     """A pool that nobody is told of."""
-    return Pool(rules, policy, Outliers(patience, lambda: 0.0, seconds))
+    selection = Selection(Question("web"), rules, patience=patience)
+    placement = Placement(policy, LeastConnections(lambda: 0.0))
+    return Pool(selection, placement, Outliers(patience, lambda: 0.0, seconds), seconds)
 
 
 def a_lease(upstream: Upstream) -> Lease:

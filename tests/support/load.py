@@ -1,6 +1,6 @@
 """Load on a gateway, of which every single request is accounted for.
 
-usage: python -m tests.support.load ADDRESS CLIENTS PAUSE new|keep-alive
+usage: python -m tests.support.load ADDRESS[,ADDRESS...] CLIENTS PAUSE new|keep-alive
 
 Each request is sent once, never again, and is one of these in the end:
 
@@ -170,7 +170,10 @@ class Outcome(list[Request]):
 
 
 class Load:
-    """Clients that ask without end until `stop`, or until the `with` ends."""
+    """Clients that ask without end until `stop`, or until the `with` ends.
+
+    They share themselves out among several addresses with commas between.
+    """
 
     def __init__(
         self,
@@ -216,8 +219,8 @@ class Load:
 class _Clients:
     """The threads of the load's own process."""
 
-    def __init__(self, address: Address, pause: float, keep_alive: bool) -> None:
-        self._address = address
+    def __init__(self, address: str, pause: float, keep_alive: bool) -> None:
+        self._addresses = address.split(",")
         self._pause = pause
         self._keep_alive = keep_alive
         self._over = threading.Event()
@@ -240,7 +243,7 @@ class _Clients:
             each.join()
 
     def _ask_on(self, number: int) -> None:
-        visitor = Visitor(self._address)
+        visitor = Visitor(self._addresses[number % len(self._addresses)])
         count, before = 0, ""
         while not self._over.is_set():
             count += 1

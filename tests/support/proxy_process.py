@@ -27,7 +27,7 @@ from lbconsul.proxy.poller import open_poller
 from tests.support import loopback
 from tests.support.binaries import REPOSITORY
 from tests.support.running_proxy import MAPPING
-from tests.support.upstreams import WEB, instance, registry_of
+from tests.support.upstreams import WEB_ROUTE, instance, registry_of
 
 
 class Summary(NamedTuple):
@@ -110,7 +110,9 @@ class _UntilItsEnd(Protocol):
 async def serve(reactor: Any, upstream_port: int) -> None:
     """Run the proxy until the standard input ends."""
     registry = registry_of(instance("a", upstream_port))
-    factory = ProxyFactory(open_poller(reactor), reactor, registry, WEB, MAPPING)
+    factory = ProxyFactory(
+        open_poller(reactor), reactor, registry.chain(WEB_ROUTE), MAPPING
+    )
     listener = Listener(reactor, reactor, factory)
     factory.ended = listener.connection_ended
     listener.startService()

@@ -22,7 +22,7 @@ from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.listener import Listener
 from lbconsul.proxy.poller import open_poller
 from tests.support import loopback
-from tests.support.upstreams import WEB, opens, registry_of
+from tests.support.upstreams import WEB_ROUTE, opens, registry_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -113,7 +113,10 @@ class RunningProxy(ReactorThread):
         self.registry = registry_of(*instances)
         self._poller = open_poller(self.reactor)
         self.factory = ProxyFactory(
-            self._poller, self.reactor, self.registry, WEB, evolve(MAPPING, **options)
+            self._poller,
+            self.reactor,
+            self.registry.chain(WEB_ROUTE),
+            evolve(MAPPING, **options),
         )
         self._listener = Listener(self.reactor, self.reactor, self.factory)
         self.factory.ended = self._listener.connection_ended

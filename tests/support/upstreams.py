@@ -4,10 +4,11 @@ import random
 
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.registry import Registry
-from lbconsul.balance.selection import Question, Rules, Selection
+from lbconsul.balance.selection import Question, Route, Rules, Selection
 from lbconsul.balance.upstream import Upstream
 
 WEB = Selection(Question("web"), Rules())
+WEB_ROUTE = Route((WEB,))
 
 
 def instance(

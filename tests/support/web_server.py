@@ -38,6 +38,9 @@ class WebServer:
     nothing to say but tracebacks.
     """
 
+    #: What is run, with the name, the host and the port.
+    module = "tests.support.web_server"
+
     def __init__(self, name: str, host: str = "127.0.0.1", port: int = 0) -> None:
         self.name = name
         self.host = host
@@ -64,7 +67,7 @@ class WebServer:
 
     def start(self) -> None:
         """Run it, which does not wait for it."""
-        command = [sys.executable, "-S", "-E", "-m", "tests.support.web_server"]
+        command = [sys.executable, "-S", "-E", "-m", self.module]
         self._process = subprocess.Popen(
             [*command, self.name, self.host, str(self.port)],
             cwd=REPOSITORY,

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.registry import Registry
-from lbconsul.balance.selection import Question, Selection
+from lbconsul.balance.selection import Question, Route, Selection
 from lbconsul.balance.upstream import Lease
 from lbconsul.workers.table import RING, Table
 from lbconsul.workers.tally import SharedLoad, SharedTally
@@ -324,7 +324,7 @@ def test_one_balance(table: Table) -> None:
             leases.pop(chance.randrange(len(leases))).end()
         else:
             before = {slot: table.total(slot) for slot in range(3)}
-            lease = chance.choice(registries).lease(WEB)
+            lease = chance.choice(registries).chain(Route((WEB,))).lease()
             leases.append(lease)
             taken = slots[lease.upstream.instance.identity]
             assert before[taken] == min(before.values())

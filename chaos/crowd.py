@@ -1,0 +1,207 @@
+"""Many clients in one process that all do the same, and are accounted for one by one.
+
+usage: python -m chaos.crowd KIND PORT COUNT AT_ONCE [PATH]
+
+Kinds: ``hold`` asks once and stays; ``slow`` says a byte a second and never ends its
+question; ``deaf`` asks for PATH and never reads; ``fetch`` asks for PATH, compares what
+comes, and leaves; ``put`` sends, and compares what came of it.  As many as AT_ONCE
+connect, or fetch, at a time.  They come from as many addresses as ports demand.
+
+It tells when all have connected, and what became of each once its input ends.
+"""
+
+import asyncio
+import json
+import resource
+import socket
+import subprocess
+import sys
+import time
+from types import TracebackType
+from typing import NamedTuple, Self
+from urllib.parse import parse_qs, urlsplit
+
+from chaos.stream_server import content, digest
+from tests.support.binaries import REPOSITORY
+
+#: Clients with the same address; there are some 28,000 ports.
+_PER_ADDRESS = 20_000
+
+#: How long a client may take to connect, and one answer to come, in seconds.
+PATIENCE = 60.0
+
+
+class Client(NamedTuple):
+    """What became of one client."""
+
+    begun: float
+    over: float
+    #: ``whole``, ``open`` (until it was told to leave), ``ended``, ``reset``,
+    #: ``wrong`` or ``failed: ...``.
+    what: str
+
+
+class Crowd:
+    """As a context manager all are connected, or have failed to."""
+
+    def __init__(
+        self, kind: str, port: int, count: int, at_once: int = 50, path: str = "/"
+    ) -> None:
+        told = [kind, str(port), str(count), str(at_once), path]
+        self._command = [sys.executable, "-S", "-E", "-m", "chaos.crowd", *told]
+        self._wait = kind not in ("fetch", "put")
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            self._command,
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        if self._wait:
+            assert self._process.stdout is not None
+            assert self._process.stdout.readline() == "going\n"
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+
+    def stop(self) -> list[Client]:
+        """Have all leave (those that fetch may finish); what became of them."""
+        said, _ = self._process.communicate("", timeout=4 * PATIENCE)
+        assert self._process.returncode == 0
+        return [Client(*each) for each in json.loads(said.splitlines()[-1])]
+
+
+class _Crowd:
+    """The clients, in their own process."""
+
+    def __init__(self, kind: str, port: int, at_once: int, path: str) -> None:
+        self._does = getattr(self, f"_{kind}")
+        self._finish = kind in ("fetch", "put")
+        self._port = port
+        self._path = path
+        self._turn = asyncio.Semaphore(at_once)
+        self._clients: list[Client] = []
+        self._going = 0
+
+    async def run(self, count: int) -> list[Client]:
+        """Until the input ends."""
+        tasks = [asyncio.create_task(self._client(each)) for each in range(count)]
+        while self._going < count:
+            await asyncio.sleep(0.02)
+        print("going", flush=True)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, sys.stdin.read)
+        for each in tasks:
+            if not self._finish:
+                each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return self._clients
+
+    async def _client(self, number: int) -> None:
+        begun = time.monotonic()
+        with socket.socket() as sock:
+            try:
+                what = await self._visit(sock, number)
+            except asyncio.CancelledError:
+                what = "open"
+            except ConnectionResetError:
+                what = "reset"
+            except (OSError, ValueError) as error:
+                what = f"failed: {type(error).__name__} {error}"
+        self._clients.append(Client(begun, time.monotonic(), what))
+
+    async def _visit(self, sock: socket.socket, number: int) -> str:
+        loop = asyncio.get_running_loop()
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.bind((f"127.0.1.{1 + number // _PER_ADDRESS}", 0))
+        try:
+            async with self._turn, asyncio.timeout(PATIENCE):
+                await loop.sock_connect(sock, ("127.0.0.1", self._port))
+                if self._finish:
+                    return str(await self._does(sock))
+        finally:
+            self._going += 1
+        return str(await self._does(sock))
+
+    async def _hold(self, sock: socket.socket) -> str:
+        await _ask(sock, "/")
+        await _answer(sock)
+        return await _until_the_end(sock)
+
+    async def _slow(self, sock: socket.socket) -> str:
+        loop = asyncio.get_running_loop()
+        end = asyncio.create_task(_until_the_end(sock))
+        while not end.done():
+            await loop.sock_sendall(sock, b"G")
+            await asyncio.wait([end], timeout=1.0)
+        return end.result()
+
+    async def _deaf(self, sock: socket.socket) -> str:
+        await _ask(sock, self._path)
+        return str(await asyncio.Future())
+
+    async def _fetch(self, sock: socket.socket) -> str:
+        (size,) = parse_qs(urlsplit(self._path).query)["n"]
+        await _ask(sock, self._path)
+        return "whole" if await _answer(sock) == content(int(size)) else "wrong"
+
+    async def _put(self, sock: socket.socket) -> str:
+        (size,) = parse_qs(urlsplit(self._path).query)["n"]
+        data = content(int(size))
+        await _ask(sock, "/", data)
+        return "whole" if (await _answer(sock)).decode() == digest(data) else "wrong"
+
+
+async def _ask(sock: socket.socket, path: str, body: bytes = b"") -> None:
+    loop = asyncio.get_running_loop()
+    first = f"{'PUT' if body else 'GET'} {path} HTTP/1.1\r\n"
+    head = f"{first}Host: test\r\nContent-Length: {len(body)}\r\n\r\n"
+    await loop.sock_sendall(sock, head.encode() + body)
+
+
+async def _answer(sock: socket.socket) -> bytes:
+    loop = asyncio.get_running_loop()
+    received = bytearray()
+    while b"\r\n\r\n" not in received:
+        received += _some(await loop.sock_recv(sock, 65536))
+    head, _, body = received.partition(b"\r\n\r\n")
+    size = int(head.rpartition(b"Content-Length: ")[2].split()[0])
+    while len(body) < size:
+        body += _some(await loop.sock_recv(sock, 65536))
+    return bytes(body)
+
+
+def _some(data: bytes) -> bytes:
+    if not data:
+        raise OSError("the connection ended before the answer did")
+    return data
+
+
+async def _until_the_end(sock: socket.socket) -> str:
+    loop = asyncio.get_running_loop()
+    while await loop.sock_recv(sock, 65536):
+        pass
+    return "ended"
+
+
+def main(kind: str, port: str, count: str, at_once: str, path: str = "/") -> None:
+    """Run the clients until the standard input ends."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    crowd = _Crowd(kind, int(port), int(at_once), path)
+    print(json.dumps(asyncio.run(crowd.run(int(count)))))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

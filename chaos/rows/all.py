@@ -1,0 +1,44 @@
+"""The rows, in the order in which they are played."""
+
+from chaos.rows import (
+    agent_killed,
+    blackholed,
+    consul_fails,
+    deaf_clients,
+    drained,
+    emptied,
+    exhausted,
+    flapping,
+    frozen,
+    instance_killed,
+    leader_killed,
+    loss,
+    resetting,
+    restarted,
+    silence,
+    slow_clients,
+    soak,
+)
+
+ROWS = {
+    row.name: row
+    for row in (
+        agent_killed.ROW,
+        leader_killed.ROW,
+        silence.ROW,
+        restarted.ROW,
+        *emptied.ROWS,
+        consul_fails.ROW,
+        *instance_killed.ROWS,
+        blackholed.ROW,
+        frozen.ROW,
+        resetting.ROW,
+        flapping.ROW,
+        exhausted.ROW,
+        slow_clients.ROW,
+        deaf_clients.ROW,
+        *loss.ROWS,
+        drained.ROW,
+        soak.ROW,
+    )
+}

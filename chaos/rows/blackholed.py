@@ -1,0 +1,86 @@
+"""The host of an instance vanishes: what is sent there is lost without a word."""
+
+import time
+
+from chaos.firewall import dropping, host
+from chaos.row import Row
+from chaos.scene import NAMES, Scene
+from chaos.traffic import between, slowest
+from tests.support.gateway import eventually
+from tests.support.load import Outcome
+
+HOSTS = ("127.0.0.11", "127.0.0.12", "127.0.0.13")
+
+#: The mapping's connect-timeout, in seconds, and by how much a client may wait longer.
+TIMEOUT = 1.0
+GRACE = 1.0
+
+#: How long it is away, in seconds: it is back while its first ejection lasts, of ten
+#: seconds and up to a tenth more from about a second after it vanished.
+AWAY = 5.0
+
+#: Within which the rate must be half the clean one's, in seconds.
+HALF = 3.0
+
+#: Within which it must be used again, in seconds.
+AGAIN = 10.0
+
+#: Of clean load before, in seconds.
+CLEAN = 3.0
+
+
+def play(scene: Scene) -> None:
+    """One of three is away for a while."""
+    usual = scene.usual(
+        mapping=f",connect-timeout={TIMEOUT:.0f}s,idle-timeout=3s",
+        servers=scene.servers(hosts=HOSTS),
+    )
+    report = scene.report
+    with scene.traffic(usual.port, new=8, kept=0) as traffic:
+        time.sleep(1.0)
+        begun = time.monotonic()
+        time.sleep(CLEAN)
+        with dropping(*host(HOSTS[0])):
+            vanished = time.monotonic()
+            time.sleep(AWAY)
+        healed = time.monotonic()
+        eventually(lambda: _trusted(usual.gateway.log()), "it is trusted", 2 * AGAIN)
+        trusted = time.monotonic()
+        time.sleep(scene.either(5.0, 1.0))
+        outcome = traffic.stop()
+    after = outcome.begun_after(vanished)
+    clean = len(between(outcome, begun, vanished)) / (vanished - begun)
+    half = time_to_half(outcome, vanished, clean)
+    report.at_most("failed of those begun after", len(after.failed()), 0)
+    report.at_most("cut in flight", len(outcome.failed()), 8)
+    report.at_most("wrong", len(outcome.wrong()), 0)
+    report.at_most("slowest", slowest(after), TIMEOUT + GRACE, "s")
+    report.note("clean rate", clean, "/s")
+    report.at_most("half of it after", half, HALF, "s")
+    report.at_most("trusted again after", trusted - healed, AGAIN, "s")
+    again = sorted(each.begun for each in after if each.server == NAMES[0])
+    report.require("used again", bool(again) and again[-1] > healed)
+    ejected = usual.gateway.find(r"web-anna@.* ejected: 3 in a row not connected")
+    report.require("log tells of 3", bool(ejected))
+
+
+def _trusted(log: str) -> bool:
+    return "web-anna" in log and "trusted again" in log
+
+
+def time_to_half(outcome: Outcome, since: float, clean: float) -> float:
+    """Seconds until a second begins in which half the clean rate is answered."""
+    steps = range(int(10 * AWAY))
+    for begin in (since + step / 10 for step in steps):
+        over = [each for each in outcome if begin <= each.over < begin + 1.0]
+        if len(over) >= clean / 2:
+            return begin - since
+    return AWAY
+
+
+ROW = Row(
+    "blackholed",
+    f"packets from and to one of three instances vanish for {AWAY:.0f} s",
+    play,
+    needs=("nft",),
+)

@@ -1,0 +1,63 @@
+"""The gateway runs out of descriptors."""
+
+import time
+from contextlib import ExitStack
+
+from chaos.processes import descriptors, measured
+from chaos.row import Row
+from chaos.scene import Scene
+from chaos.traffic import require_faultless
+from tests.end_to_end.visits import visit
+from tests.support.gateway import eventually
+from tests.support.load import connect
+
+#: Descriptors that it may have, and clients that want to stay.
+LIMIT = 256
+CLIENTS = 300
+
+#: Of one core, while it is full, in percent.
+CPU = 5.0
+
+#: Within which all is well again once they left, in seconds.
+BACK = 1.0
+
+
+def play(scene: Scene) -> None:
+    """More clients than it has descriptors for; then they leave."""
+    limited = ["prlimit", f"--nofile={LIMIT}:{LIMIT}"]
+    usual = scene.usual(prefix=limited)
+    with ExitStack() as stack:
+        for _ in range(CLIENTS):
+            stack.enter_context(connect(usual.port))
+        time.sleep(1.5)
+        open_ = descriptors(usual.gateway)
+        with measured(usual.gateway) as span:
+            time.sleep(scene.either(20.0, 5.0))
+    begun = time.monotonic()
+    eventually(lambda: answers(usual.port), "it serves again")
+    back = time.monotonic() - begun
+    with scene.traffic(usual.port) as traffic:
+        time.sleep(scene.either(5.0, 2.0))
+        outcome = traffic.stop()
+    scene.report.at_least("descriptors in use", open_, LIMIT * 0.9)
+    scene.report.at_most("CPU while full", span.percent, CPU, "%")
+    scene.report.at_most("back after", back, BACK, "s")
+    require_faultless(scene.report, outcome)
+    said = usual.gateway.find(r"descriptors")
+    scene.report.require("log tells", bool(said))
+
+
+def answers(port: int) -> bool:
+    """Whether somebody does."""
+    try:
+        return bool(visit(port))
+    except OSError:
+        return False
+
+
+ROW = Row(
+    "exhausted",
+    f"{CLIENTS} clients stay at a gateway of {LIMIT} descriptors, then leave",
+    play,
+    needs=("prlimit",),
+)

@@ -1,0 +1,116 @@
+"""A web server for many connections: long answers, slow ones, and uploads.
+
+usage: python -m chaos.stream_server NAME HOST PORT
+
+``/`` is answered as `tests.support.web_server` does; ``/bytes?n=1000`` with so many
+bytes of `content`; ``/drip?n=1000&s=5`` with the same over five seconds; ``PUT`` with
+the digest of what was sent.
+"""
+
+import asyncio
+import hashlib
+import random
+import sys
+from urllib.parse import parse_qs, urlsplit
+
+from tests.support.web_server import WebServer
+
+#: What all long answers are made of, again and again.
+BLOCK = random.Random(1).randbytes(1 << 16)
+
+#: Parts of a slow answer.
+PARTS = 20
+
+
+class StreamServer(WebServer):
+    """The same as a process."""
+
+    module = "chaos.stream_server"
+
+
+def content(size: int) -> bytes:
+    """So many bytes, always the same."""
+    return (BLOCK * (size // len(BLOCK) + 1))[:size]
+
+
+def digest(data: bytes) -> str:
+    """What to compare instead of the bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+class _Visit:
+    """One connection, and the requests on it."""
+
+    def __init__(
+        self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._name = name
+        self._reader = reader
+        self._writer = writer
+
+    async def answer_all(self) -> None:
+        try:
+            while True:
+                head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                await self._answer(head)
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            self._writer.close()
+
+    async def _answer(self, head: str) -> None:
+        method, target, _ = head.split(" ", 2)
+        url = urlsplit(target)
+        query = parse_qs(url.query)
+        if method == "PUT":
+            await self._say(digest(await self._body(head)).encode())
+        elif url.path == "/bytes":
+            await self._stream(int(query["n"][0]), 0.0)
+        elif url.path == "/drip":
+            await self._stream(int(query["n"][0]), float(query["s"][0]))
+        else:
+            await self._say(f"{self._name} {url.query}\n".encode())
+
+    async def _body(self, head: str) -> bytes:
+        lines = dict(each.split(": ", 1) for each in head.split("\r\n")[1:] if each)
+        return await self._reader.readexactly(int(lines["Content-Length"]))
+
+    async def _say(self, body: bytes) -> None:
+        self._begin(len(body))
+        self._writer.write(body)
+        await self._writer.drain()
+
+    async def _stream(self, size: int, seconds: float) -> None:
+        self._begin(size)
+        step = max(1, size // PARTS) if seconds else len(BLOCK)
+        for begin in range(0, size, step):
+            # Steps of a whole block take no copy.
+            part = BLOCK if step == len(BLOCK) <= size - begin else _part(begin, step)
+            self._writer.write(part[: size - begin])
+            await self._writer.drain()
+            if seconds:
+                await asyncio.sleep(seconds / PARTS)
+
+    def _begin(self, size: int) -> None:
+        self._writer.write(
+            f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode()
+        )
+
+
+def _part(begin: int, length: int) -> bytes:
+    offset = begin % len(BLOCK)
+    return content(offset + length)[offset:]
+
+
+async def serve(name: str, host: str, port: int) -> None:
+    """Until it is killed."""
+
+    async def visited(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await _Visit(name, reader, writer).answer_all()
+
+    server = await asyncio.start_server(visited, host, port, backlog=4096)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(sys.argv[1], sys.argv[2], int(sys.argv[3])))

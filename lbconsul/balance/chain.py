@@ -1,0 +1,103 @@
+"""A chain: the pools that one mapping's connections may go to, in their order."""
+
+from collections.abc import Callable, Collection, Iterator
+
+from attrs import Factory, define, field
+
+from lbconsul.balance.pool import Pool
+from lbconsul.balance.tally import Tally
+from lbconsul.balance.upstream import Lease, Upstream
+from lbconsul.errors import AllFull, NoUpstream
+
+
+@define(eq=False)
+class Chain:
+    """One pool for each datacenter, and a fallback for when none is of use.
+
+    Connections go to the first pool that has an upstream.  Once it had none, it
+    must have one for `failback_after` seconds before they go there again.
+    """
+
+    name: str
+    pools: tuple[Pool, ...]
+    _fallback: Pool | None
+    _failback_after: float
+    _tally: Tally
+    _seconds: Callable[[], float]
+    #: The number of the pool that is in use.
+    _current: int = 0
+    #: Since when each pool has an upstream; None while it has none.
+    _well_since: list[float | None] = field(init=False)
+    #: The pools that ever had one.
+    _proven: set[int] = Factory(set)
+
+    def __attrs_post_init__(self) -> None:
+        self._well_since = [None] * len(self.pools)
+
+    @property
+    def all(self) -> tuple[Pool, ...]:
+        """Every pool of it."""
+        return self.pools + ((self._fallback,) if self._fallback else ())
+
+    def lease(self, avoiding: Collection[Upstream] = ()) -> Lease:
+        """Count a connection to the upstream that is to have it.
+
+        :raises AllFull: it has to wait until one has room.
+        :raises NoUpstream: none is serving, or all that are stand in `avoiding`.
+        """
+        self._tally.catch_up()
+        if len(self.pools) > 1:
+            self._turn()
+        lease = self.pools[self._current].lease(avoiding)
+        return lease or self._lease_elsewhere(avoiding)
+
+    def _lease_elsewhere(self, avoiding: Collection[Upstream]) -> Lease:
+        for pool in self._by_preference():
+            lease = pool.lease(avoiding)
+            if lease is not None:
+                return lease
+            if pool.waits(avoiding):
+                raise AllFull(f"every upstream of {self.name} is full")
+        for pool in self._by_preference():
+            lease = pool.lease_reserve(avoiding)
+            if lease is not None:
+                return lease
+        fallback = self._fallback
+        if fallback is not None:
+            lease = fallback.lease(avoiding) or fallback.lease_reserve(avoiding)
+            if lease is not None:
+                return lease
+            if fallback.waits(avoiding):
+                raise AllFull(f"every upstream of {self.name}'s fallback is full")
+        raise NoUpstream(f"no upstream of {self.name} is left")
+
+    def _by_preference(self) -> Iterator[Pool]:
+        yield self.pools[self._current]
+        for number, pool in enumerate(self.pools):
+            if number != self._current:
+                yield pool
+
+    def tend(self) -> None:
+        """Do what has become due by now; to be called a few times a second."""
+        self._tally.catch_up()
+        self._turn()
+
+    def _turn(self) -> None:
+        """See which pool is to be used now."""
+        now = self._seconds()
+        for number, pool in enumerate(self.pools):
+            if not pool.candidates:
+                self._well_since[number] = None
+            elif self._well_since[number] is None:
+                first = number not in self._proven
+                self._well_since[number] = float("-inf") if first else now
+                self._proven.add(number)
+        for number, since in enumerate(self._well_since):
+            if since is not None and self._is_next(number, since, now):
+                self._current = number
+                return
+
+    def _is_next(self, number: int, since: float, now: float) -> bool:
+        if number >= self._current or self._well_since[self._current] is None:
+            return True
+        return now - since >= self._failback_after

@@ -1,0 +1,62 @@
+"""The shrink guard: not every answer that takes upstreams away is believed.
+
+An agent that lost its state, a network that is cut in two, or an ACL that hides
+what there is look as if everything had gone.  What is doubted stays in reserve.
+"""
+
+from collections.abc import Iterable
+
+from attrs import Factory, define
+
+from lbconsul.balance.selection import Caution
+from lbconsul.balance.upstream import Upstream
+
+#: Of so few it says nothing that most are gone.
+_FEW = 3
+
+
+@define(eq=False)
+class Doubts:
+    """Who of one pool is kept in reserve, and until when."""
+
+    _caution: Caution
+    _until: dict[Upstream, float] = Factory(dict)
+
+    def __contains__(self, upstream: Upstream) -> bool:
+        return upstream in self._until
+
+    def consider(
+        self, lost: Iterable[Upstream], before: int, after: int, now: float
+    ) -> list[Upstream]:
+        """Who of those that an answer takes away is kept from now on.
+
+        `before` it so many served, and `after` it so many do, new ones among them.
+        What somebody wants so is believed.
+        """
+        caution = self._caution
+        odd = [
+            each
+            for each in lost
+            if each.verdict.weight > 0
+            and not each.verdict.deliberate
+            and (caution.critical or each.verdict.is_gone)
+        ]
+        if not odd or not self._is_doubtful(len(odd), before, after):
+            return []
+        self._until.update(dict.fromkeys(odd, now + caution.hold))
+        return odd
+
+    def _is_doubtful(self, odd: int, before: int, after: int) -> bool:
+        part = self._caution.part
+        if not part or not after:
+            return bool(part)
+        shrinks_by = min(odd, before - after)
+        return before >= _FEW and shrinks_by > part * before
+
+    def drop(self, upstream: Upstream) -> bool:
+        """It is doubted no longer; whether it was."""
+        return self._until.pop(upstream, None) is not None
+
+    def over(self, now: float) -> list[Upstream]:
+        """Whose time is over."""
+        return [each for each, until in self._until.items() if until <= now]

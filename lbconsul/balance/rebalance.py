@@ -1,0 +1,65 @@
+"""Which connections to close so that clients that reconnect reach newcomers.
+
+A long-lived connection stays where it is, so that whoever joins a pool of such
+connections gets nothing for a long time.
+"""
+
+from collections.abc import Collection
+from math import ceil
+
+from attrs import define
+
+from lbconsul.balance.upstream import Upstream
+
+
+def surplus(upstreams: Collection[Upstream]) -> dict[Upstream, int]:
+    """By how many connections each has more than its share, of those that do."""
+    total = sum(each.load.open for each in upstreams)
+    shares = sum(each.share for each in upstreams)
+    over = {
+        each: each.load.open - ceil(total * each.share / shares) for each in upstreams
+    }
+    return {each: count for each, count in over.items() if count > 0}
+
+
+@define
+class Rebalance:
+    """How many connections may be closed by now: `percent` of them each minute.
+
+    From when somebody joined until nobody has more than the share.
+    """
+
+    percent: int
+    #: How many had joined when it last began.
+    _joins: int = 0
+    _since: float | None = None
+    _budget: float = 0.0
+
+    def begin(self, joins: int, now: float) -> None:
+        """So many have joined the pool by now; it begins if that is more."""
+        if joins != self._joins:
+            self._joins = joins
+            if self._since is None:
+                self._since, self._budget = now, 0.0
+
+    @property
+    def active(self) -> bool:
+        """Whether there is anything to do."""
+        return self._since is not None
+
+    def end(self) -> None:
+        """Nobody has more than the share."""
+        self._since = None
+
+    def allowance(self, count: int, now: float) -> int:
+        """How many of `count` connections may be closed now."""
+        assert self._since is not None
+        per_second = count * self.percent / 100 / 60
+        # What could not be used is not saved up.
+        self._budget = min(
+            self._budget + per_second * (now - self._since), max(1.0, per_second)
+        )
+        self._since = now
+        whole = int(self._budget)
+        self._budget -= whole
+        return whole

@@ -1,0 +1,62 @@
+"""Slow start: whoever joins comes to its whole weight little by little.
+
+A server that has just started has cold caches; as HAProxy's ``slowstart``.
+https://docs.haproxy.org/2.6/configuration.html#5.2-slowstart
+"""
+
+from attrs import Factory, define
+
+from lbconsul.balance.upstream import Upstream
+
+#: What part of its weight it begins with.
+FIRST = 0.1
+
+
+@define(eq=False)
+class Warming:
+    """Who of one pool warms up, over `span` seconds; 0: nobody does."""
+
+    span: float
+    _since: dict[Upstream, float] = Factory(dict)
+
+    def __contains__(self, upstream: Upstream) -> bool:
+        return upstream in self._since
+
+    def __len__(self) -> int:
+        return len(self._since)
+
+    def begin(self, upstream: Upstream, now: float) -> None:
+        """It joined, or came back."""
+        if self.span:
+            self._since[upstream] = now
+            self.weigh(upstream, now)
+
+    def end(self, upstream: Upstream) -> None:
+        """Its whole weight counts."""
+        self._since.pop(upstream, None)
+        upstream.ramp(1.0)
+
+    def weigh(self, upstream: Upstream, now: float) -> None:
+        """Let so much of its weight count as is due."""
+        since = self._since.get(upstream)
+        if since is None:
+            upstream.ramp(1.0)
+        else:
+            part = FIRST + (1 - FIRST) * (now - since) / self.span
+            upstream.ramp(min(1.0, max(FIRST, part)))
+
+    def weigh_all(self, now: float) -> list[Upstream]:
+        """Let so much of everybody's weight count as is due; whose has changed."""
+        warming = list(self._since)
+        for each in warming:
+            self.weigh(each, now)
+            if now - self._since[each] >= self.span:
+                del self._since[each]
+        return warming
+
+    def end_all(self) -> list[Upstream]:
+        """Everybody's whole weight counts; whose has changed."""
+        warming = list(self._since)
+        for each in warming:
+            self.end(each)
+        return warming

@@ -1,0 +1,145 @@
+"""Mappings that are well written, but cannot be meant: each is told at the start.
+
+What is said of one mapping is asked of its own options only, unless nobody
+could want it: a default of all mappings need not make sense for each.
+"""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from itertools import combinations
+
+from attrs import evolve
+
+from lbconsul.config import grammar
+from lbconsul.config.model import (
+    ANY_HOST,
+    Listen,
+    Mapping,
+    TCPListen,
+    UnixListen,
+    WhenEmpty,
+)
+from lbconsul.config.sources import MappingSaid, Said
+
+#: Options that go by the address of a client.
+_BY_ADDRESS = ("allow", "deny", "max-connections-per-client")
+
+_Network = IPv4Network | IPv6Network
+
+
+def sensible(each: MappingSaid, mapping: Mapping) -> Mapping:
+    """The mapping, without what is the default of all but has no sense for it.
+
+    :raises ConfigError: what it says itself makes no sense.
+    """
+    if isinstance(mapping.listen, UnixListen):
+        _refuse_addresses(each)
+        mapping = evolve(mapping, allow=(), deny=(), max_connections_per_client=0)
+    _refuse_to_serve_nobody(each, mapping)
+    fallback = mapping.when_empty.fallback
+    if fallback != mapping.service and not _leads_to(mapping, mapping):
+        return mapping
+    if "when-empty" in each.options:
+        raise each.wrong("when-empty", "leads back to this very mapping; name another")
+    return evolve(mapping, when_empty=WhenEmpty())
+
+
+def refuse_doubles(told: Iterable[tuple[Said, Mapping]], takeover: str) -> None:
+    """No two mappings, nor one and a takeover, can have one address.
+
+    :raises ConfigError: two want the same.
+    """
+    told = list(told)
+    for (said, one), (other_said, other) in combinations(told, 2):
+        if _overlap(one.listen, other.listen):
+            raise other_said.wrong(f"{one.listen} is taken by {said.where} {said.text}")
+    for said, mapping in told:
+        if mapping.listen == UnixListen(takeover):
+            raise said.wrong(f"{mapping.listen} is the socket for a takeover")
+
+
+def refuse_circles(told: Iterable[tuple[Said, Mapping]]) -> None:
+    """Fallbacks may not lead from port to port of ours and back to the first.
+
+    A client would be handed round until no descriptor is left.
+
+    :raises ConfigError: some do.
+    """
+    told = list(told)
+    nexts = {
+        mapping: next((other for _, other in told if _leads_to(mapping, other)), None)
+        for _, mapping in told
+    }
+    for said, mapping in told:
+        way = [mapping]
+        while (there := nexts[way[-1]]) is not None and there not in way:
+            way.append(there)
+        if there == mapping:
+            raise said.wrong(
+                f"when-empty={mapping.when_empty} leads back here, by way of"
+                f" {', '.join(map(str, way[1:]))}; let the last one end elsewhere"
+            )
+
+
+def _refuse_addresses(each: MappingSaid) -> None:
+    for key in _BY_ADDRESS:
+        if key in each.options:
+            raise each.wrong(
+                key, "clients of a UNIX socket have no address; say mode= instead"
+            )
+
+
+def _refuse_to_serve_nobody(each: MappingSaid, mapping: Mapping) -> None:
+    if not isinstance(mapping.listen, TCPListen):
+        return
+    version = 6 if ":" in mapping.listen.host else 4
+    everybody = ("::/0",) if version == 6 else ("0.0.0.0/0",)
+    allowed = _of(version, mapping.allow or everybody)
+    if not allowed and "allow" in each.options:
+        raise each.wrong(
+            "allow", f"must name an IPv{version} network; nobody else can connect here"
+        )
+    denied = _of(version, mapping.deny)
+    if allowed and all(_is_within(one, denied) for one in allowed):
+        raise each.said.wrong(
+            "deny wins over allow, and would leave nobody to serve; allow alone keeps"
+            " all others out"
+        )
+
+
+def _of(version: int, texts: tuple[str, ...]) -> list[_Network]:
+    return [each for each in map(ip_network, texts) if each.version == version]
+
+
+def _is_within(one: _Network, others: Iterable[_Network]) -> bool:
+    return any(
+        one.network_address in other and one.prefixlen >= other.prefixlen
+        for other in others
+    )
+
+
+def _leads_to(mapping: Mapping, other: Mapping) -> bool:
+    """Whether a mapping's fallback is where another one listens, as far as one sees."""
+    fallback, listen = mapping.when_empty.fallback, other.listen
+    if ":" not in fallback or not isinstance(listen, TCPListen):
+        return False
+    try:
+        there = grammar.listen_address(fallback)
+    except ValueError:
+        return False  # a name, and who knows whose
+    if not isinstance(there, TCPListen) or there.port != listen.port:
+        return False
+    same_family = (":" in there.host) == (":" in listen.host)
+    everywhere = listen.host in ANY_HOST and same_family
+    return there == listen or (everywhere and grammar.is_loopback(there.host))
+
+
+def _overlap(one: Listen | None, other: Listen | None) -> bool:
+    """Whether both cannot be had: the same, or every address and one of them."""
+    if one == other:
+        return True
+    if not isinstance(one, TCPListen) or not isinstance(other, TCPListen):
+        return False
+    hosts = {one.host, other.host}
+    same_family = len({":" in host for host in hosts}) == 1
+    return one.port == other.port and same_family and not hosts.isdisjoint(ANY_HOST)

@@ -1,0 +1,215 @@
+"""The front of a gateway: what it listens on, and who serves that."""
+
+import os
+from collections.abc import Callable, Iterable
+from collections.abc import Mapping as AbstractMapping
+from typing import Any
+
+from attrs import Factory, define, field
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.logger import Logger
+
+from lbconsul.balance.registry import Change, Registry
+from lbconsul.balance.selection import Question
+from lbconsul.config.model import MOST_WORKERS, Config, Mapping
+from lbconsul.errors import NoWorkers
+from lbconsul.proxy.bind import OwnSocket
+from lbconsul.proxy.factory import ProxyFactory
+from lbconsul.proxy.room import Room
+from lbconsul.proxy.selecting import route_of
+from lbconsul.proxy.serving import Serving
+from lbconsul.proxy.standings import Standings
+from lbconsul.proxy.workshop import Workshop
+from lbconsul.workers.master import Workers
+
+
+@define(eq=False, repr=False)
+class Front(MultiService):
+    """Serves mappings, in this process or by workers; whoever it is, the registry is
+    one.
+
+    :raises NoWorkers: worker processes cannot be had here.
+    """
+
+    _log = Logger()
+    _reactor: Any
+    _config: Config
+    _chance: Callable[[], float]
+    _inherited: AbstractMapping[str, int]
+    #: How many connections this process may have open.
+    room: Room = Factory(lambda self: Room(self._reactor), takes_self=True)
+    _standings: Standings = Factory(
+        lambda self: Standings(self._reactor), takes_self=True
+    )
+    #: None if all is done in this process.
+    workers: Workers | None = None
+    registry: Registry = field(init=False)
+    _workshop: Workshop = field(init=False)
+    here: Serving = field(init=False)
+    #: What we listen on, be it for workers.
+    sockets: list[OwnSocket] = Factory(list)
+
+    def __attrs_post_init__(self) -> None:
+        super().__init__()
+        log = self._config.connection_log
+        count = self._config.workers or min(_cores(), MOST_WORKERS)
+        if count > 1:
+            self.workers = _workers(self._reactor, count, log)
+            self.workers.setServiceParent(self)
+        self.registry = self._new_registry()
+        self._workshop = Workshop(self._reactor, self.registry, log, self.room)
+        self.here = Serving(self._workshop, let_go=self._let_go)
+        self.here.setServiceParent(self)
+
+    @property
+    def mappings(self) -> list[Mapping]:
+        """All that is served, be it listened for by others."""
+        return (self.workers.mappings if self.workers else []) + self.here.mappings
+
+    @property
+    def open(self) -> int:
+        """Connections that are not over; of workers, those that they told of last."""
+        return self._workshop.open + (self.workers.open if self.workers else 0)
+
+    @property
+    def longest_drain(self) -> float:
+        """How long connections may live on, at most, once nobody new comes."""
+        of_workers = self.workers.longest_drain if self.workers else 0.0
+        return max(self._workshop.longest_drain, of_workers)
+
+    def lend(self, mapping: Mapping) -> ProxyFactory:
+        """A factory for clients that somebody else accepts."""
+        return self.here.lend(mapping)
+
+    def listen(self, mapping: Mapping) -> None:
+        """Serve a mapping, too.
+
+        :raises CannotListen: we are at it, and its address is not to be had.
+        """
+        sock = OwnSocket(mapping, self._inherited)
+        if self.running:
+            sock.open()
+        self.sockets.append(sock)
+        if self.workers is not None:
+            self.workers.serve(sock)
+        else:
+            self.here.serve(mapping, sock)
+
+    def bound(self, mappings: Iterable[Mapping]) -> list[OwnSocket]:
+        """Sockets for these, open, to be served by and by.
+
+        :raises CannotListen: one is not to be had; none is left open.
+        """
+        found = [OwnSocket(each, self._inherited) for each in mappings]
+        try:
+            for each in found:
+                each.open()
+        except Exception:
+            for each in found:
+                each.close()
+            raise
+        return found
+
+    def replace(
+        self, mappings: Iterable[Mapping], added: list[OwnSocket], connection_log: bool
+    ) -> None:
+        """Serve just these, for some of which sockets were `added`."""
+        known = {each.mapping.listen: each for each in (*self.sockets, *added)}
+        wanted = [(each, known[each.listen]) for each in mappings]
+        self.sockets = [sock for _, sock in wanted]
+        for mapping, sock in wanted:
+            self._alter(sock, mapping)
+        anew = connection_log != self._workshop.connection_log
+        self._workshop.connection_log = connection_log
+        if self.workers is not None:
+            self.workers.replace(self.sockets, connection_log=connection_log)
+            self.here.replace((), anew=anew)
+        else:
+            self.here.replace(wanted, anew=anew)
+
+    def retire(self) -> Deferred[None]:
+        """Accept nobody any more; fires when nothing is open."""
+        retired = [self.here.retire()]
+        if self.workers is not None:
+            retired.append(self.workers.retire())
+        return gatherResults(retired).addCallback(lambda _: None)
+
+    def forget(self, questions: Iterable[Question]) -> None:
+        """Nobody asks these any more."""
+        if self.workers is not None:
+            for each in questions:
+                self.workers.forget(each)
+
+    def bind(self) -> None:
+        """Open every listening socket; CannotListen if one is not to be had."""
+        for each in self.sockets:
+            each.open()
+
+    def close(self) -> None:
+        """Give back what `bind` opened."""
+        for each in self.sockets:
+            each.close()
+
+    def end(self) -> tuple[int, int, int]:
+        """Close what is open, once all has stopped.
+
+        How many connections were accepted in all and closed at the end, and how many
+        leases are left.
+        """
+        accepted, closed = self._workshop.accepted, self._workshop.open
+        self.here.close_connections()
+        self._standings.stop()
+        leases = self.registry.open_connections()
+        if self.workers is not None:
+            accepted += self.workers.accepted
+            closed += self.workers.closed
+            leases += self.workers.leases
+        return accepted, closed, leases
+
+    def _new_registry(self) -> Registry:
+        seconds, told = self._reactor.seconds, self._standings.tell
+        if self.workers is None:
+            return Registry(
+                self._chance, changed=self._changed, seconds=seconds, told=told
+            )
+        return Registry(self._chance, self.workers.tally, self._changed, seconds, told)
+
+    def _changed(self, question: Question, change: Change) -> None:
+        """Called by the registry: an answer came."""
+        if self.workers is not None:
+            self.workers.changed(question, change)
+        self.here.answered()
+
+    def _let_go(self) -> None:
+        """Called when connections need less than they did."""
+        served = {route_of(each) for each in self.mappings}
+        self.registry.keep_only(served | self._workshop.routes)
+
+    def _alter(self, sock: OwnSocket, mapping: Mapping) -> None:
+        try:
+            sock.alter(mapping)
+        except OSError as error:
+            self._log.warn(
+                "{mapping}: its file cannot be given mode {mode:o}: {error}",
+                mapping=str(mapping),
+                mode=mapping.mode,
+                error=error.strerror or error,
+            )
+
+
+def _workers(reactor: Any, count: int, connection_log: bool) -> Workers:
+    try:
+        return Workers(reactor, count, connection_log)
+    except OSError as error:
+        raise NoWorkers(
+            f"--workers {count}: there is no room for the table that they share:"
+            f" {error.strerror or error}"
+        ) from None
+
+
+def _cores() -> int:
+    """The cores that we may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

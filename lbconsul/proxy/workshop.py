@@ -1,0 +1,110 @@
+"""The workshop: makes the factories of one process, and looks after them."""
+
+from typing import Any
+
+from attrs import Factory, define, field
+
+from lbconsul.balance.registry import Registry
+from lbconsul.balance.selection import Route
+from lbconsul.config.model import Mapping
+from lbconsul.proxy.factory import ProxyFactory
+from lbconsul.proxy.poller import Poller, open_poller
+from lbconsul.proxy.room import Room
+from lbconsul.proxy.selecting import route_of
+from lbconsul.proxy.splice import Pipes
+from lbconsul.proxy.upkeep import Upkeep
+
+
+@define(eq=False)
+class Workshop:
+    """What all factories of a process share, and those that there are."""
+
+    reactor: Any
+    registry: Registry
+    #: Of factories that are made from now on.
+    connection_log: bool = True
+    room: Room = field(default=Factory(lambda self: Room(self.reactor), True))
+    _factories: list[ProxyFactory] = Factory(list)
+    _poller: Poller = field(
+        init=False, default=Factory(lambda self: open_poller(self.reactor), True)
+    )
+    _upkeep: Upkeep = field(
+        init=False, default=Factory(lambda self: Upkeep(self.reactor), True)
+    )
+    _pipes: Pipes = Factory(Pipes)
+    #: Connections accepted by factories that are gone.
+    _accepted: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self._upkeep.add(self.registry)
+
+    @property
+    def accepted(self) -> int:
+        """Connections accepted since the start."""
+        return self._accepted + sum(each.accepted for each in self._factories)
+
+    @property
+    def open(self) -> int:
+        """Connections that are not over."""
+        return sum(each.open for each in self._factories)
+
+    @property
+    def routes(self) -> set[Route]:
+        """What connections may be balanced over, new ones and old ones."""
+        return {route_of(each.mapping) for each in self._factories}
+
+    @property
+    def longest_drain(self) -> float:
+        """How long connections may live on, at most, once nobody new comes."""
+        timeouts = [each.mapping.drain_timeout for each in self._factories]
+        return max(timeouts, default=0.0)
+
+    def make(self, mapping: Mapping) -> ProxyFactory:
+        """A factory for a mapping, tended from now on."""
+        factory = ProxyFactory(
+            self._poller,
+            self.reactor,
+            self.registry.chain(route_of(mapping)),
+            mapping,
+            self.connection_log,
+            pipes=self._pipes,
+            room=self.room,
+        )
+        self._factories.append(factory)
+        self._upkeep.add(factory)
+        return factory
+
+    def drop(self, factory: ProxyFactory) -> None:
+        """It has no connection, and nobody will come."""
+        self._factories.remove(factory)
+        self._accepted += factory.accepted
+        self._upkeep.discard(factory)
+        factory.close_connections()
+
+    def is_known(self, mapping: Mapping) -> bool:
+        """Whether Consul has said who is to serve a mapping now, or that nobody is."""
+        for selection in route_of(mapping).all():
+            if not self.registry.answered(selection.question):
+                return False
+            if self.registry.pool(selection).candidates:
+                return True
+        return True
+
+    def start(self) -> None:
+        """Tend the factories and the registry."""
+        self._upkeep.start()
+
+    def retire(self) -> None:
+        """Nobody comes any more, to any of them."""
+        for factory in tuple(self._factories):
+            factory.retire()
+
+    def close_connections(self) -> None:
+        """End all that is open, at once."""
+        for factory in tuple(self._factories):
+            factory.close_connections()
+
+    def stop(self) -> None:
+        """Tend nothing, and watch no connection."""
+        self._upkeep.stop()
+        self._poller.stop()

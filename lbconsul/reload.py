@@ -1,0 +1,73 @@
+"""What a new configuration alters in a gateway that runs.  Pure."""
+
+from collections.abc import Collection, Iterable
+
+from attrs import evolve, frozen
+
+from lbconsul.config.model import Config, Listen, Mapping
+
+#: So many mappings are named in the line about a reload; of more, only the number.
+_NAMED = 5
+
+#: What a gateway can have only from its start on: the option, and its field.
+_FIXED = (("--workers", "workers"), ("--takeover", "takeover"), ("--dev", "dev"))
+
+
+@frozen
+class Plan:
+    """What becomes of each mapping; they are told apart by where they listen."""
+
+    added: tuple[Mapping, ...] = ()
+    altered: tuple[Mapping, ...] = ()
+    removed: tuple[Mapping, ...] = ()
+    unchanged: tuple[Mapping, ...] = ()
+
+    def __str__(self) -> str:
+        return ", ".join(
+            (
+                f"{len(self.added)} added{_names(self.added)}",
+                f"{len(self.altered)} altered{_names(self.altered)}",
+                f"{len(self.removed)} removed{_names(self.removed)}",
+                f"{len(self.unchanged)} unchanged",
+            )
+        )
+
+
+def plan(
+    old: Iterable[Mapping], new: Collection[Mapping], *, anew: bool = False
+) -> Plan:
+    """What leads from the `old` mappings to the `new` ones.
+
+    With `anew` those that stay are altered, whatever they say.
+    """
+    before = {each.listen: each for each in old}
+    after: set[Listen | None] = {each.listen for each in new}
+    staying = [each for each in new if each.listen in before]
+    altered = [each for each in staying if anew or before[each.listen] != each]
+    return Plan(
+        tuple(each for each in new if each.listen not in before),
+        tuple(altered),
+        tuple(gone for listen, gone in before.items() if listen not in after),
+        tuple(each for each in staying if each not in altered),
+    )
+
+
+def applicable(running: Config, wanted: Config) -> tuple[Config, list[str]]:
+    """What of `wanted` a gateway can do that runs, and the options that it cannot."""
+    refused = [
+        option
+        for option, name in _FIXED
+        if getattr(running, name) != getattr(wanted, name)
+    ]
+    kept = {name: getattr(running, name) for _, name in _FIXED}
+    if running.dev:  # its catalog listens there
+        kept["consul"] = running.consul
+        if wanted.consul != running.consul and wanted.dev:
+            refused.append("--consul")
+    return evolve(wanted, **kept), refused
+
+
+def _names(mappings: tuple[Mapping, ...]) -> str:
+    if not 0 < len(mappings) <= _NAMED:
+        return ""
+    return f" ({', '.join(map(str, mappings))})"

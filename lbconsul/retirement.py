@@ -1,0 +1,92 @@
+"""Retirement: how a gateway ends in good order, step by step."""
+
+from datetime import datetime
+from typing import Any, Protocol
+
+from attrs import Factory, define
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+
+class Retiring(Protocol):
+    """Who serves: a front."""
+
+    @property
+    def open(self) -> int:
+        """Connections that are not over."""
+
+    @property
+    def longest_drain(self) -> float:
+        """How long they may live on, at most, once nobody new comes."""
+
+    def retire(self) -> Deferred[None]:
+        """Accept nobody any more; fires when nothing is open."""
+
+
+@define(eq=False)
+class Retirement:
+    """Has who serves retire, and says what is waited for."""
+
+    _log = Logger()
+    _clock: Any
+    _server: Retiring
+    _waiting: list[Deferred[None]] = Factory(list)
+    _grace: Deferred[None] | None = None
+    _is_over: bool = False
+
+    def begin(self, grace: float) -> None:
+        """Go on accepting for `grace` seconds, and then retire."""
+        if not grace:
+            self._retire()
+            return
+        self._log.info(
+            "ending: clients are accepted until {until}; {open} connections are open",
+            until=self._when(grace),
+            open=self._server.open,
+        )
+        self._grace = deferLater(self._clock, grace)
+        self._grace.addCallbacks(lambda _: self._retire(), lambda _: None)
+
+    def over(self) -> Deferred[None]:
+        """Fires when nothing is open any more."""
+        waiting: Deferred[None] = Deferred()
+        if self._is_over:
+            waiting.callback(None)
+        else:
+            self._waiting.append(waiting)
+        return waiting
+
+    def stop(self) -> None:
+        """Everything ends at once: there is nothing left to wait for."""
+        if self._grace is not None:
+            self._grace.cancel()
+        self._finish()
+
+    def _retire(self) -> None:
+        still, until = self._server.open, self._when(self._server.longest_drain)
+        retired = self._server.retire()
+        if still:
+            self._log.info(
+                "ending: nobody is accepted any more; {open} connections are open, and"
+                " may be until {until}",
+                open=still,
+                until=until,
+            )
+        retired.addErrback(lambda why: self._log.failure("a bug in lbconsul", why))
+        retired.addCallback(lambda _: self._done())
+
+    def _done(self) -> None:
+        if not self._is_over:
+            self._log.info("ending: no connection is open any more")
+            self._finish()
+
+    def _finish(self) -> None:
+        self._is_over = True
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(None)
+
+    def _when(self, seconds: float) -> str:
+        when = datetime.fromtimestamp(self._clock.seconds() + seconds)
+        return f"{when:%H:%M:%S}"

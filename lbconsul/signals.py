@@ -1,0 +1,84 @@
+"""What signals ask of a gateway: SIGTERM to end, SIGHUP to read everything again."""
+
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+from attrs import define
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ReactorNotRunning
+from twisted.logger import Logger
+
+from lbconsul.config.model import Config
+from lbconsul.errors import CannotReload, LBConsulError
+
+
+class Signalled(Protocol):
+    """A gateway."""
+
+    config: Config
+
+    def retire(self, grace: float) -> Deferred[None]:
+        """Accept nobody any more after so many seconds; fires when all is over."""
+
+    def reload(self, config: Config) -> object:
+        """Do this from now on."""
+
+
+@define(eq=False)
+class Signals:
+    """Handles the signals of a gateway's process; `read` gives its configuration."""
+
+    _log = Logger()
+    _reactor: Any
+    _gateway: Signalled
+    _read: Callable[[], Config]
+    #: Whether a reload was asked for that has not begun.
+    _is_due: bool = False
+
+    def reload_on_sighup(self) -> None:
+        """From now on; what comes before the reactor runs is done once it does.
+
+        Until then SIGHUP would be our end.
+        """
+        signal.signal(signal.SIGHUP, self._hang_up)
+
+    def end_on_sigterm(self) -> None:
+        """Let SIGTERM end us with status 0; a second one ends us at once.
+
+        Twisted's own handler has twistd die of the signal in the end, which service
+        managers and containers take for a crash.
+        """
+        signal.signal(signal.SIGTERM, self._terminate)
+
+    def _terminate(self, number: int, frame: object) -> None:
+        # Not SIG_DFL: the kernel keeps that from process 1 of a container.
+        signal.signal(signal.SIGTERM, lambda number, frame: os._exit(1))
+        self._reactor.callFromThread(self._end)
+
+    def _end(self) -> None:
+        ended = self._gateway.retire(self._gateway.config.shutdown_grace)
+        ended.addCallback(lambda _: self._stop())
+
+    def _stop(self) -> None:
+        with suppress(ReactorNotRunning):  # SIGINT may have been faster
+            self._reactor.stop()
+
+    def _hang_up(self, number: int, frame: object) -> None:
+        # Those that come before the next turn are one.
+        if not self._is_due:
+            self._is_due = True
+            self._reactor.callFromThread(self._reload)
+
+    def _reload(self) -> None:
+        self._is_due = False
+        try:
+            self._gateway.reload(self._read())
+        except CannotReload as error:
+            self._log.info("SIGHUP changes nothing: {error}", error=str(error))
+        except LBConsulError as error:
+            self._log.error("not reloaded: {error}", error=str(error))
+        except Exception:
+            self._log.failure("not reloaded: a bug in lbconsul")

@@ -1,0 +1,95 @@
+"""The watches of a gateway: one for each question that its mappings ask."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from attrs import Factory, define
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IHostnameResolver
+from twisted.logger import Logger
+
+from lbconsul.balance.registry import Registry
+from lbconsul.balance.selection import Question
+from lbconsul.consul.client import ConsulClient
+from lbconsul.consul.snapshot import Snapshot
+from lbconsul.consul.watch import Watch
+
+
+@define(eq=False, repr=False)
+class Watches(MultiService):
+    """Asks Consul, through one client, what is asked for now."""
+
+    _log = Logger()
+    _reactor: Any
+    _client: ConsulClient
+    _registry: Registry
+    _chance: Callable[[], float]
+    #: Where answers are kept; empty for nowhere.
+    _state_dir: str = ""
+    _watches: dict[Question, Watch] = Factory(dict)
+
+    def __attrs_post_init__(self) -> None:
+        super().__init__()
+
+    def ask(self, questions: Iterable[Question]) -> None:
+        """Ask these, too; at once, if we are at it."""
+        for question in questions:
+            if question not in self._watches:
+                watch = self._watches[question] = self._watch(question)
+                watch.setServiceParent(self)
+
+    def ask_only(self, questions: Iterable[Question]) -> list[Question]:
+        """Ask these, and stop asking all others; which those are."""
+        wanted = dict.fromkeys(questions)
+        gone = [each for each in self._watches if each not in wanted]
+        for question in gone:
+            self._watches.pop(question).disownServiceParent()
+        self.ask(wanted)
+        return gone
+
+    def turn_to(self, client: ConsulClient) -> bool:
+        """Ask this client, if it is another Consul, or we are somebody else to it.
+
+        Whether it is, or we are.
+        """
+        before = self._client
+        if client.made_of == before.made_of:
+            return False
+        self._client = client
+        for watch in self._watches.values():
+            watch.turn_to(client)
+        before.close()
+        return True
+
+    def keep_in(self, state_dir: str) -> None:
+        """Keep answers there from now on; empty for nowhere."""
+        if state_dir != self._state_dir:
+            self._state_dir = state_dir
+            for question, watch in self._watches.items():
+                watch.keep_in(self._snapshot(question))
+
+    async def _stop(self) -> None:
+        await MultiService.stopService(self)
+        await self._client.close()
+
+    def stopService(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._stop())
+
+    def _watch(self, question: Question) -> Watch:
+        resolver: IHostnameResolver = self._reactor.nameResolver
+        return Watch(
+            self._reactor,
+            resolver,
+            self._client,
+            self._registry,
+            self._chance,
+            question,
+            self._snapshot(question),
+        )
+
+    def _snapshot(self, question: Question) -> Snapshot | None:
+        if not self._state_dir:
+            return None
+        return Snapshot(self._reactor, Path(self._state_dir), question)

@@ -1,0 +1,448 @@
+"""How single values are written, what they are taken for, and what is refused."""
+
+import re
+from ipaddress import ip_address, ip_network
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lbconsul.config import values
+from lbconsul.config.model import WhenEmpty
+from lbconsul.config.options import OPTIONS, Option
+
+
+class TestDuration:
+    """Durations are a number and a unit."""
+
+    @pytest.mark.parametrize(
+        ("text", "seconds"),
+        [
+            ("500ms", 0.5),
+            ("5s", 5.0),
+            ("0.25s", 0.25),
+            ("2m", 120.0),
+            ("1.5h", 5400.0),
+            ("999999999h", 999999999 * 3600.0),
+        ],
+    )
+    def test_units(self, text: str, seconds: float) -> None:
+        """Milliseconds, seconds, minutes and hours are understood."""
+        assert values.duration(text) == pytest.approx(seconds, rel=1e-12)
+
+    @pytest.mark.parametrize(
+        "text",
+        ["", "5", "s", "5 s", "-5s", "5s\n", "5d", "1e3s", ".5s", "9" * 400 + "s"],
+    )
+    def test_no_duration(self, text: str) -> None:
+        """Without a unit, with an unknown one, or absurdly long, it is refused."""
+        with pytest.raises(ValueError, match=r"number with a unit, such as 500ms, 5s"):
+            values.duration(text)
+
+    def test_nothing(self) -> None:
+        """A duration of nothing is refused: it would end everything at once."""
+        with pytest.raises(ValueError, match="must be longer than 0"):
+            values.duration("0.0s")
+
+    @settings(deadline=None)
+    @given(
+        number=st.integers(1, 999_999_999),
+        unit=st.sampled_from([("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600)]),
+    )
+    def test_round_trip(self, number: int, unit: tuple[str, float]) -> None:
+        """Whatever is written as a whole number of units is so many of them."""
+        assert values.duration(f"{number}{unit[0]}") == number * unit[1]
+
+    @settings(deadline=None)
+    @given(st.floats(0.001, 1e8))
+    def test_round_trip_of_fractions(self, seconds: float) -> None:
+        """Seconds written with their decimals are read as they were."""
+        assert values.duration(f"{seconds:.9f}s") == float(f"{seconds:.9f}")
+
+
+class TestSwitch:
+    """A switch is on or off."""
+
+    @pytest.mark.parametrize("text", ["on", "true", "1", "yes", "TRUE", "On"])
+    def test_on(self, text: str) -> None:
+        """What Consul's own variables take for true is on."""
+        assert values.switch(text) is True
+
+    @pytest.mark.parametrize("text", ["off", "false", "0", "no", "False"])
+    def test_off(self, text: str) -> None:
+        """What Consul's own variables take for false is off."""
+        assert values.switch(text) is False
+
+    @pytest.mark.parametrize("text", ["", "maybe", "2", " on"])
+    def test_neither(self, text: str) -> None:
+        """Anything else is refused rather than taken for off."""
+        with pytest.raises(ValueError, match="must be on or off"):
+            values.switch(text)
+
+
+class TestNumbers:
+    """Whole numbers, permissions and ports."""
+
+    def test_whole(self) -> None:
+        """A whole number may be the least one allowed, or more."""
+        assert values.whole(1)("1") == 1
+        assert values.whole(1)("77") == 77
+        assert values.whole(0)("0") == 0
+
+    @pytest.mark.parametrize("text", ["0", "-1", "1.5", "", "many", "101"])
+    def test_not_whole(self, text: str) -> None:
+        """The range is told when it is not kept."""
+        with pytest.raises(ValueError, match=r"must be a whole number from 1 to 100$"):
+            values.whole(1, 100)(text)
+
+    def test_worker_count(self) -> None:
+        """Workers are counted, or as many as there are cores."""
+        assert values.worker_count("1") == 1
+        assert values.worker_count("256") == 256
+        assert values.worker_count("auto") == 0
+
+    @pytest.mark.parametrize("text", ["0", "-1", "257", "2.5", "", "all", "AUTO"])
+    def test_no_worker_count(self, text: str) -> None:
+        """What is right is told, auto included."""
+        with pytest.raises(
+            ValueError, match=r"must be a whole number from 1 to 256, or auto$"
+        ):
+            values.worker_count(text)
+
+    def test_file_mode(self) -> None:
+        """Permissions are octal, with or without a leading 0."""
+        assert values.file_mode("660") == 0o660
+        assert values.file_mode("0777") == 0o777
+
+    @pytest.mark.parametrize("text", ["66", "6600", "rw", "888", "1777", ""])
+    def test_no_file_mode(self, text: str) -> None:
+        """What is not three octal digits is refused."""
+        with pytest.raises(ValueError, match="three octal digits, such as 660"):
+            values.file_mode(text)
+
+    def test_port(self) -> None:
+        """Every port that one can connect to is allowed."""
+        assert [values.port("1"), values.port("65535")] == [1, 65535]
+
+    @pytest.mark.parametrize("text", ["0", "65536", "-1", "http", "", "000080"])
+    def test_no_port(self, text: str) -> None:
+        """A port out of range is told with the range."""
+        with pytest.raises(ValueError, match=f"port '{text}' must be .* 1 to 65535"):
+            values.port(text)
+
+
+class TestWords:
+    """Names, choices, statuses."""
+
+    def test_one_of(self) -> None:
+        """A known choice is taken; an unknown one is answered with the known."""
+        policy = values.one_of(["p2c", "leastconn"])
+        assert policy("p2c") == "p2c"
+        with pytest.raises(ValueError, match="unknown; it is one of leastconn, p2c"):
+            policy("fastest")
+
+    @pytest.mark.parametrize("text", ["web", "my.web_service-2", "Straße", "a=b"])
+    def test_name(self, text: str) -> None:
+        """A name may hold whatever is no separator of ours or of a URL."""
+        assert values.name(text) == text
+
+    @pytest.mark.parametrize(
+        "text", ["", "a b", "a/b", "a?b", "a#b", "a:b", "a,b", "a\n", "a\x1b[2J"]
+    )
+    def test_no_name(self, text: str) -> None:
+        """Separators, white space and control characters make no name."""
+        with pytest.raises(ValueError, match="must be a name without spaces"):
+            values.name(text)
+
+    @pytest.mark.parametrize(
+        ("text", "statuses"),
+        [
+            ("passing", {"passing"}),
+            ("passing,warning", {"passing", "warning"}),
+            ("warning+passing", {"passing", "warning"}),
+            ("any", {"passing", "warning", "critical"}),
+        ],
+    )
+    def test_health(self, text: str, statuses: set[str]) -> None:
+        """``any`` includes critical instances, but none in maintenance."""
+        assert values.health(text) == statuses
+
+    @pytest.mark.parametrize("text", ["", "warning", "passing,critical", "passing,"])
+    def test_no_health(self, text: str) -> None:
+        """A service without its passing instances is no sensible wish."""
+        with pytest.raises(
+            ValueError, match="must be passing; passing,warning; or any"
+        ):
+            values.health(text)
+
+
+class TestDurationOrOff:
+    """What can be off is a duration, or off."""
+
+    @pytest.mark.parametrize("text", ["off", "0", "0s"])
+    def test_off(self, text: str) -> None:
+        """Off can be said, and so can nothing at all."""
+        assert values.duration_or_off(text) == 0.0
+
+    def test_on(self) -> None:
+        """Any duration is as it is elsewhere."""
+        assert values.duration_or_off("500ms") == 0.5
+
+    @pytest.mark.parametrize("text", ["", "on", "5", "OFF", "-1s"])
+    def test_neither(self, text: str) -> None:
+        """What is right is told, off included."""
+        with pytest.raises(ValueError, match=r"^must be a number .* or 1h, or off$"):
+            values.duration_or_off(text)
+
+
+class TestPercentage:
+    """A part of something, in percent."""
+
+    @pytest.mark.parametrize(
+        ("text", "part"), [("off", 0), ("1%", 1), ("50%", 50), ("99%", 99)]
+    )
+    def test_parts(self, text: str, part: int) -> None:
+        """A part is less than all and more than nothing, which is off."""
+        assert values.percentage("%")(text) == part
+
+    @pytest.mark.parametrize(
+        "text", ["", "50", "0%", "100%", "5.5%", "-5%", "05%", "50 %", "on", "50%/min"]
+    )
+    def test_no_parts(self, text: str) -> None:
+        """The range is told when it is not kept, and when the sign is missing."""
+        with pytest.raises(
+            ValueError, match=r"^must be off, or a part from 1% to 99%$"
+        ):
+            values.percentage("%")(text)
+
+    def test_another_unit(self) -> None:
+        """A part each minute is written as such."""
+        parse = values.percentage("%/min")
+        assert [parse("5%/min"), parse("off")] == [5, 0]
+        with pytest.raises(ValueError, match=r"a part from 1%/min to 99%/min$"):
+            parse("5%")
+
+
+class TestDatacenters:
+    """One datacenter, or several to fall back to."""
+
+    @pytest.mark.parametrize(
+        ("text", "names"),
+        [
+            ("dc1", ("dc1",)),
+            ("dc2|dc1", ("dc2", "dc1")),
+            ("a|b-2|c_3", ("a", "b-2", "c_3")),
+        ],
+    )
+    def test_order(self, text: str, names: tuple[str, ...]) -> None:
+        """They are kept in their order: the first is the one to use."""
+        assert values.datacenters(text) == names
+
+    @pytest.mark.parametrize(
+        "text", ["", "|", "dc1|", "|dc1", "dc1||dc2", "dc1 | dc2", "dc1,dc2", "a/b"]
+    )
+    def test_no_names(self, text: str) -> None:
+        """Every one needs a name, without spaces; the separator is told."""
+        with pytest.raises(
+            ValueError, match=r"^must be a datacenter's name, or several as dc1\|dc2$"
+        ):
+            values.datacenters(text)
+
+    def test_a_name_twice(self) -> None:
+        """To fall back to the same datacenter is no fallback."""
+        with pytest.raises(ValueError, match=r"^must name each datacenter once$"):
+            values.datacenters("dc1|dc2|dc1")
+
+    @settings(deadline=None)
+    @given(
+        st.lists(st.from_regex(r"[\w-]{1,9}", fullmatch=True), min_size=1, unique=True)
+    )
+    def test_round_trip(self, names: list[str]) -> None:
+        """Whatever datacenters are called, they are read as they were written."""
+        assert values.datacenters("|".join(names)) == tuple(names)
+
+
+class TestWhenEmpty:
+    """What becomes of clients for whom there is no instance."""
+
+    @pytest.mark.parametrize(
+        ("text", "meant"),
+        [
+            ("close", WhenEmpty()),
+            ("wait=5s", WhenEmpty(wait=5.0)),
+            ("wait=500ms", WhenEmpty(wait=0.5)),
+            ("fallback=sorry", WhenEmpty(fallback="sorry")),
+            ("fallback=sorry.example:80", WhenEmpty(fallback="sorry.example:80")),
+            ("fallback=my_host.:80", WhenEmpty(fallback="my_host.:80")),
+            ("fallback=127.0.0.1:080", WhenEmpty(fallback="127.0.0.1:80")),
+            ("fallback=[::1]:80", WhenEmpty(fallback="[::1]:80")),
+        ],
+    )
+    def test_forms(self, text: str, meant: WhenEmpty) -> None:
+        """They are closed, held, or served by somebody else."""
+        assert values.when_empty(text) == meant
+
+    @pytest.mark.parametrize(
+        "text",
+        ["", "wait", "wait=", "fallback", "fallback=", "close=5s", "open", "5s", "off"],
+    )
+    def test_none_of_them(self, text: str) -> None:
+        """All forms are told to whoever writes another one."""
+        with pytest.raises(
+            ValueError,
+            match=r"^must be close, wait=5s, fallback=SERVICE or fallback=HOST:PORT$",
+        ):
+            values.when_empty(text)
+
+    @pytest.mark.parametrize(
+        ("text", "why"),
+        [
+            ("wait=5", "must be a number with a unit, such as 500ms, 5s"),
+            ("wait=0s", "must be longer than 0"),
+            ("wait=off", "must be a number with a unit"),
+            ("fallback=a b", "must be a name without spaces"),
+            ("fallback=a/b", "must be a name without spaces"),
+            ("fallback=host:http", "port 'http' must be a number from 1 to 65535"),
+            ("fallback=host:0", "port '0' must be a number from 1 to 65535"),
+        ],
+    )
+    def test_wrong_values(self, text: str, why: str) -> None:
+        """A wrong time, name or port is told as elsewhere."""
+        with pytest.raises(ValueError, match=f"^{why}"):
+            values.when_empty(text)
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "", "a b", "::1", "[::1", "::1]", "[::1]]", "[a]", "[127.0.0.1]", "[zz::]",
+            "[fe80::1%eth0]", "a..b", ".", "http://a", "a" * 64, "a\n", "*",
+        ],
+    )  # fmt: skip
+    def test_no_hosts(self, host: str) -> None:
+        """What can be no host's name and no address is refused at the start."""
+        wrong = re.escape(repr(f"{host}:80"))
+        with pytest.raises(
+            ValueError,
+            match=f"^{wrong} must be a service or HOST:PORT, an IPv6 .* in brackets$",
+        ):
+            values.when_empty(f"fallback={host}:80")
+
+    @settings(deadline=None)
+    @given(
+        st.one_of(
+            st.just("close"),
+            st.builds("wait={}{}".format, st.integers(1, 10**9 - 1), st.just("s")),
+            st.builds("wait={}{}".format, st.integers(1, 10**9 - 1), st.just("ms")),
+            st.from_regex(r"fallback=[a-z]([a-z0-9-]{0,9}[a-z])?", fullmatch=True),
+            st.builds("fallback={}:{}".format, st.ip_addresses(v=4), st.integers(1, 9)),
+            st.builds(
+                "fallback=[{}]:{}".format, st.ip_addresses(v=6), st.integers(1, 9)
+            ),
+        )
+    )
+    def test_round_trip(self, text: str) -> None:
+        """As it shows itself, it can be written again."""
+        meant = values.when_empty(text)
+        again = values.when_empty(str(meant))
+        assert again.wait == pytest.approx(meant.wait, rel=1e-12)
+        assert again.fallback == meant.fallback
+
+
+class TestNetworks:
+    """Who may connect, and who may not."""
+
+    @pytest.mark.parametrize(
+        ("text", "networks"),
+        [
+            ("10.0.0.0/8", ("10.0.0.0/8",)),
+            ("192.0.2.1", ("192.0.2.1/32",)),
+            ("::1", ("::1/128",)),
+            ("10.0.0.0/8,2001:DB8::/32", ("10.0.0.0/8", "2001:db8::/32")),
+            ("10.0.0.0/255.0.0.0", ("10.0.0.0/8",)),
+            ("0.0.0.0/0,::/0", ("0.0.0.0/0", "::/0")),
+        ],
+    )
+    def test_forms(self, text: str, networks: tuple[str, ...]) -> None:
+        """Networks and single addresses of both families, after commas."""
+        assert values.networks(text) == networks
+
+    @pytest.mark.parametrize(
+        ("text", "wrong"),
+        [
+            ("", ""),
+            ("10.0.0.0/8,", ""),
+            ("10.0.0.1/8", "10.0.0.1/8"),
+            ("10.0.0.0/8,10.0.0.0/33", "10.0.0.0/33"),
+            ("10.0.0.0/8, ::1", " ::1"),
+            ("10.0.0", "10.0.0"),
+            ("localhost", "localhost"),
+            ("5", "5"),
+            ("[::1]", "[::1]"),
+            ("fe80::1%eth0", "fe80::1%eth0"),
+            ("any", "any"),
+        ],
+    )
+    def test_no_networks(self, text: str, wrong: str) -> None:
+        """The one that is wrong is named, with what would be right."""
+        with pytest.raises(
+            ValueError,
+            match=f"^{re.escape(repr(wrong))} must be a network, such as 10.0.0.0/8",
+        ):
+            values.networks(text)
+
+    @settings(deadline=None)
+    @given(
+        st.lists(
+            st.tuples(st.ip_addresses(), st.integers(0, 32)), min_size=1, max_size=5
+        )
+    )
+    def test_round_trip(self, drawn: list[tuple[object, int]]) -> None:
+        """Networks are read as they were written, and hold whom they held."""
+        written = [str(ip_network(f"{it}/{size}", False)) for it, size in drawn]
+        read = values.networks(",".join(written))
+        assert list(read) == written
+        assert values.networks(",".join(read)) == read
+        for network, (address, _) in zip(read, drawn, strict=True):
+            assert ip_address(str(address)) in ip_network(network)
+
+
+class TestSocketPath:
+    """The path of a UNIX socket."""
+
+    @pytest.mark.parametrize("text", ["/run/lbconsul.sock", "/a b", "/ü"])
+    def test_paths(self, text: str) -> None:
+        """A path from the root is taken as it is."""
+        assert values.socket_path(text) == text
+
+    @pytest.mark.parametrize("text", ["", "lb.sock", "./lb.sock", "/a\nb", "/a\0"])
+    def test_no_paths(self, text: str) -> None:
+        """A relative one would be somewhere else for the next gateway."""
+        with pytest.raises(
+            ValueError, match=r"^must be a path that begins with / and is printable$"
+        ):
+            values.socket_path(text)
+
+
+@pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
+@settings(deadline=None)
+@given(text=st.one_of(st.text(), st.text("0123456789abfsmhn%/:|,=.[] -", max_size=12)))
+def test_any_text(option: Option, text: str) -> None:
+    """No text brings an option down: it is taken, or refused in words."""
+    try:
+        option.parse(text)
+    except ValueError as error:
+        assert re.search(r"must|unknown", str(error))
+        assert str(error).isprintable() or not text.isprintable()
+
+
+@settings(deadline=None)
+@given(prefix=st.sampled_from(["wait=", "fallback="]), text=st.text())
+def test_any_text_behind_a_word(prefix: str, text: str) -> None:
+    """The same, behind the words that something may follow."""
+    try:
+        meant = values.when_empty(prefix + text)
+    except ValueError as error:
+        assert "must" in str(error)
+    else:
+        assert (meant.wait > 0) == (prefix == "wait=")
+        assert bool(meant.fallback) == (prefix == "fallback=")
