@@ -4,6 +4,9 @@
 # make image-test build the Docker image and ask through it (root, buildah)
 # make bench      what the same work costs, beside HAProxy, nginx and Envoy
 # make bench-quick  the same within two minutes
+# make chaos      break what a gateway stands on (root, nftables, iproute2)
+# make chaos-quick  the same within eight minutes
+# make soak       load and churn for two hours
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -14,7 +17,7 @@ INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check \
 PURE = lbconsul/balance/*,lbconsul/config/*,lbconsul/consul/catalog.py,lbconsul/consul/cursor.py,lbconsul/consul/reader.py,lbconsul/proxy/networks.py,lbconsul/proxy/throttle.py,$(WORKERS)
 WORKERS = lbconsul/workers/backoff.py,lbconsul/workers/ledger.py,lbconsul/workers/messages.py,lbconsul/workers/outbox.py,lbconsul/workers/printed.py,lbconsul/workers/replica.py,lbconsul/workers/slots.py,lbconsul/workers/tally.py
 
-.PHONY: demo test check consul image-test bench bench-quick clean
+.PHONY: demo test check consul image-test bench bench-quick chaos chaos-quick soak clean
 
 demo: $(VENV)/.run
 	$(BIN)/twistd --nodaemon --pidfile= lbconsul --dev --map 8080:webserver
@@ -44,6 +47,18 @@ bench: $(VENV)/.bench consul
 
 bench-quick: $(VENV)/.bench consul
 	$(BIN)/python -m bench --quick $(ARGS)
+
+# It installs no programs: a row that lacks one says so, and is not met.
+# ARGS="--only flapping" ...
+chaos: $(VENV)/.run consul
+	$(BIN)/python -m chaos $(ARGS)
+
+chaos-quick: $(VENV)/.run consul
+	$(BIN)/python -m chaos --quick $(ARGS)
+
+# ARGS="--minutes 30"
+soak: $(VENV)/.run consul
+	$(BIN)/python -m chaos.soak $(ARGS)
 
 $(VENV)/.run: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -3,11 +3,15 @@
 usage: python -m chaos.crowd KIND PORT COUNT AT_ONCE [PATH]
 
 Kinds: ``hold`` asks once and stays; ``slow`` says a byte a second and never ends its
-question; ``deaf`` asks for PATH and never reads; ``fetch`` asks for PATH, compares what
-comes, and leaves; ``put`` sends, and compares what came of it.  As many as AT_ONCE
-connect, or fetch, at a time.  They come from as many addresses as ports demand.
+question; ``deaf`` asks for PATH and never reads.  They stay until the input ends, and
+AT_ONCE connect at a time.
 
-It tells when all have connected, and what became of each once its input ends.
+``fetch`` asks for PATH, compares what comes, and leaves; ``put`` sends, and compares
+what came of it.  AT_ONCE do so at a time, until all have.  ``stream`` is ``fetch``, but
+who has not begun when the input ends does not.
+
+They come from as many addresses as ports demand.  It tells when all that stay have
+connected, and in the end what became of each.
 """
 
 import asyncio
@@ -17,6 +21,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import NamedTuple, Self
 from urllib.parse import parse_qs, urlsplit
@@ -27,7 +33,10 @@ from tests.support.binaries import REPOSITORY
 #: Clients with the same address; there are some 28,000 ports.
 _PER_ADDRESS = 20_000
 
-#: How long a client may take to connect, and one answer to come, in seconds.
+#: The kinds that never leave by themselves.
+STAYING = ("hold", "slow", "deaf")
+
+#: How long a client may take to connect, in seconds.
 PATIENCE = 60.0
 
 
@@ -49,7 +58,6 @@ class Crowd:
     ) -> None:
         told = [kind, str(port), str(count), str(at_once), path]
         self._command = [sys.executable, "-S", "-E", "-m", "chaos.crowd", *told]
-        self._wait = kind not in ("fetch", "put")
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -59,9 +67,8 @@ class Crowd:
             stdout=subprocess.PIPE,
             text=True,
         )
-        if self._wait:
-            assert self._process.stdout is not None
-            assert self._process.stdout.readline() == "going\n"
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "going\n"
         return self
 
     def __exit__(
@@ -75,7 +82,7 @@ class Crowd:
             self._process.communicate()
 
     def stop(self) -> list[Client]:
-        """Have all leave (those that fetch may finish); what became of them."""
+        """Have all leave, or finish what they are to do; what became of them."""
         said, _ = self._process.communicate("", timeout=4 * PATIENCE)
         assert self._process.returncode == 0
         return [Client(*each) for each in json.loads(said.splitlines()[-1])]
@@ -85,54 +92,70 @@ class _Crowd:
     """The clients, in their own process."""
 
     def __init__(self, kind: str, port: int, at_once: int, path: str) -> None:
+        self._kind = kind
         self._does = getattr(self, f"_{kind}")
-        self._finish = kind in ("fetch", "put")
         self._port = port
         self._path = path
         self._turn = asyncio.Semaphore(at_once)
         self._clients: list[Client] = []
-        self._going = 0
+        self._connected = 0
+        self._over = False
 
     async def run(self, count: int) -> list[Client]:
         """Until the input ends."""
-        tasks = [asyncio.create_task(self._client(each)) for each in range(count)]
-        while self._going < count:
+        loop = asyncio.get_running_loop()
+        over = loop.run_in_executor(None, sys.stdin.read)
+        lives = self._stays if self._kind in STAYING else self._leaves
+        tasks = [asyncio.create_task(lives(each)) for each in range(count)]
+        while self._kind in STAYING and self._connected < count:
             await asyncio.sleep(0.02)
         print("going", flush=True)
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, sys.stdin.read)
+        await over
+        self._over = True
         for each in tasks:
-            if not self._finish:
+            if self._kind in STAYING:
                 each.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         return self._clients
 
-    async def _client(self, number: int) -> None:
-        begun = time.monotonic()
-        with socket.socket() as sock:
+    async def _stays(self, number: int) -> None:
+        with self._noting() as noted, socket.socket() as sock:
             try:
-                what = await self._visit(sock, number)
-            except asyncio.CancelledError:
-                what = "open"
-            except ConnectionResetError:
-                what = "reset"
-            except (OSError, ValueError) as error:
-                what = f"failed: {type(error).__name__} {error}"
-        self._clients.append(Client(begun, time.monotonic(), what))
+                async with self._turn:
+                    await self._connect(sock, number)
+            finally:
+                self._connected += 1
+            noted.append(await self._does(sock))
 
-    async def _visit(self, sock: socket.socket, number: int) -> str:
+    async def _leaves(self, number: int) -> None:
+        async with self._turn:
+            if self._over and self._kind == "stream":
+                return
+            with self._noting() as noted, socket.socket() as sock:
+                await self._connect(sock, number)
+                noted.append(await self._does(sock))
+
+    async def _connect(self, sock: socket.socket, number: int) -> None:
         loop = asyncio.get_running_loop()
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.bind((f"127.0.1.{1 + number // _PER_ADDRESS}", 0))
+        async with asyncio.timeout(PATIENCE):
+            await loop.sock_connect(sock, ("127.0.0.1", self._port))
+
+    @contextmanager
+    def _noting(self) -> Iterator[list[str]]:
+        """Note what became of a client: what it says itself, or what it fell over."""
+        begun, noted = time.monotonic(), list[str]()
         try:
-            async with self._turn, asyncio.timeout(PATIENCE):
-                await loop.sock_connect(sock, ("127.0.0.1", self._port))
-                if self._finish:
-                    return str(await self._does(sock))
-        finally:
-            self._going += 1
-        return str(await self._does(sock))
+            yield noted
+        except asyncio.CancelledError:
+            noted.append("open")
+        except ConnectionResetError:
+            noted.append("reset")
+        except (OSError, ValueError) as error:
+            noted.append(f"failed: {type(error).__name__} {error}")
+        self._clients.append(Client(begun, time.monotonic(), noted[0]))
 
     async def _hold(self, sock: socket.socket) -> str:
         await _ask(sock, "/")
@@ -155,6 +178,8 @@ class _Crowd:
         (size,) = parse_qs(urlsplit(self._path).query)["n"]
         await _ask(sock, self._path)
         return "whole" if await _answer(sock) == content(int(size)) else "wrong"
+
+    _stream = _fetch
 
     async def _put(self, sock: socket.socket) -> str:
         (size,) = parse_qs(urlsplit(self._path).query)["n"]

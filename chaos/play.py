@@ -8,6 +8,7 @@ It ends with its input, and leaves its report in the home.
 import argparse
 import faulthandler
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -28,6 +29,9 @@ REPORT = "report.json"
 
 #: So much of a gateway's log tells what went wrong, in characters.
 _TAIL = 20_000
+
+#: The line that it has for each connection, which nobody can read for thousands.
+_CONNECTION = re.compile(r"^.* retries=\d+ \S\S\n", re.MULTILINE)
 
 _WORDS = 300
 
@@ -69,7 +73,7 @@ def _tell(scene: Scene) -> None:
     print(f"\n{scene.report.line()}")
     for each in scene.gateways:
         print(f"\n--- {each.home.name}: {' '.join(each.arguments)}")
-        print(each.log()[-_TAIL:])
+        print(_CONNECTION.sub("", each.log())[-_TAIL:])
     sys.stdout.flush()
 
 

@@ -92,7 +92,7 @@ class Scene:
         return gateway
 
     def traffic(self, *ports: int, **said: Any) -> Traffic:
-        """Load on a gateway, which the report counts; it begins as a context manager."""
+        """Load on a gateway, which the report counts; enter it to begin."""
         return Traffic(self.report, *ports, **said)
 
     def usual(

@@ -78,6 +78,17 @@ class Front(MultiService):
         of_workers = self.workers.longest_drain if self.workers else 0.0
         return max(self._workshop.longest_drain, of_workers)
 
+    @property
+    def is_serving(self) -> bool:
+        """Whether clients of every mapping are accepted, by whichever process."""
+        if self.workers is not None and not self.workers.is_serving:
+            return False
+        return all(each.waiting is None for each in self.here.served)
+
+    def knows(self, *, wholly: bool) -> bool:
+        """Whether Consul has answered something about each mapping, or `wholly` all."""
+        return all(self._knows(each, wholly=wholly) for each in self.mappings)
+
     def lend(self, mapping: Mapping) -> ProxyFactory:
         """A factory for clients that somebody else accepts."""
         return self.here.lend(mapping)
@@ -180,6 +191,12 @@ class Front(MultiService):
         if self.workers is not None:
             self.workers.changed(question, change)
         self.here.answered()
+
+    def _knows(self, mapping: Mapping, *, wholly: bool) -> bool:
+        route = route_of(mapping)
+        asked = route.all() if wholly else route.selections
+        answered = (self.registry.answered(each.question) for each in asked)
+        return all(answered) if wholly else any(answered)
 
     def _let_go(self) -> None:
         """Called when connections need less than they did."""

@@ -18,12 +18,14 @@ from lbconsul.consul.snapshot import check_directory
 from lbconsul.dev.service import DevCatalog
 from lbconsul.errors import CannotReload
 from lbconsul.front import Front
+from lbconsul.handover.taken import Taken
 from lbconsul.proxy.bind import OwnSocket
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.room import Room
 from lbconsul.proxy.selecting import route_of
 from lbconsul.reload import Plan, applicable, plan
 from lbconsul.retirement import Retirement
+from lbconsul.succession import Succession
 from lbconsul.watches import Watches
 
 
@@ -34,6 +36,7 @@ def balancer(
     chance: Callable[[], float] = random.random,
     inherited: AbstractMapping[str, int] | None = None,
     max_connections: int = 0,
+    predecessor: Taken | None = None,
 ) -> "Gateway":
     """A gateway that does what `config` says once it is started.
 
@@ -41,11 +44,13 @@ def balancer(
     the listening descriptors that systemd passed in, by name and by number.  Beyond
     `max_connections`, over all mappings, clients wait in the kernel's queue; 0 is
     no limit.  Worker processes each find their own limit, by their descriptors.
+    With a `predecessor` it begins to serve when it can take the place of that one,
+    whose sockets are among the inherited ones, by listening address.
 
     :raises ConfigError: a token or certificate file cannot be read.
     :raises NoWorkers: worker processes cannot be had here.
     """
-    gateway = Gateway(reactor, config, chance, inherited or {})
+    gateway = Gateway(reactor, config, chance, inherited or {}, predecessor)
     gateway.room.limit = max_connections
     for mapping in config.mappings:
         gateway.listen(mapping)
@@ -62,10 +67,15 @@ class Gateway(MultiService):
     config: Config
     _chance: Callable[[], float]
     _inherited: AbstractMapping[str, int]
+    _predecessor: Taken | None = None
+    #: Called with 0 when another gateway has taken over and all that was open is over,
+    #: with 1 when the predecessor goes on after all: there is only the end left.
+    over: Callable[[int], None] = lambda status: None
     _front: Front = field(init=False)
     _watches: Watches = field(init=False)
     _dev: DevCatalog | None = None
     _retirement: Retirement | None = None
+    _succession: Succession = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         super().__init__()
@@ -80,7 +90,11 @@ class Gateway(MultiService):
             self._add_dev_catalog()
         # Watches know the last answers before clients come.
         self._watches.setServiceParent(self)
-        self._front.setServiceParent(self)
+        if self._predecessor is None:
+            self._front.setServiceParent(self)
+        self._succession = Succession(reactor, self, self._front, self._predecessor)
+        if config.takeover:
+            self._succession.setServiceParent(self)
 
     @property
     def registry(self) -> Registry:
@@ -135,6 +149,15 @@ class Gateway(MultiService):
 
     def startService(self) -> None:
         super().startService()
+        if self._predecessor is None:
+            self._tell_mappings()
+
+    def begin(self) -> None:
+        """Serve: called when the predecessor's place can be taken."""
+        self._front.setServiceParent(self)
+        self._tell_mappings()
+
+    def _tell_mappings(self) -> None:
         for mapping in self._front.mappings:
             self._log.info("balancing {mapping}", mapping=str(mapping))
 
@@ -146,6 +169,7 @@ class Gateway(MultiService):
         nothing is open; then there is nothing left to do but to stop.
         """
         if self._retirement is None:
+            self._succession.leave_files()
             self._retirement = Retirement(self._reactor, self._front)
             self._retirement.begin(grace)
         return self._retirement.over()
@@ -169,6 +193,7 @@ class Gateway(MultiService):
         client = consul_client(self._reactor, config.consul)
         added = self._front.bound(change.added)
         # From here on nothing can fail.
+        self._succession.leave_files()
         self.config = config
         self._front.replace(config.mappings, added, config.connection_log)
         self._watches.keep_in(config.state_dir)
@@ -181,7 +206,9 @@ class Gateway(MultiService):
     async def _stop(self) -> None:
         if self._retirement is not None:
             self._retirement.stop()
+        self._succession.leave_files()
         await MultiService.stopService(self)
+        self._front.close()  # it may not have come to its start
         accepted, closed, leases = self._front.end()
         self._log.info(
             "stopped: {accepted} connections accepted, {open} closed just now,"

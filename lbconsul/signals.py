@@ -1,5 +1,6 @@
 """What signals ask of a gateway: SIGTERM to end, SIGHUP to read everything again."""
 
+import atexit
 import os
 import signal
 from collections.abc import Callable
@@ -52,6 +53,13 @@ class Signals:
         managers and containers take for a crash.
         """
         signal.signal(signal.SIGTERM, self._terminate)
+
+    def leave(self, status: int) -> None:
+        """Let the process end, with this status."""
+        if status:
+            # The reactor's end is twistd's with status 0.
+            atexit.register(os._exit, status)
+        self._stop()
 
     def _terminate(self, number: int, frame: object) -> None:
         # Not SIG_DFL: the kernel keeps that from process 1 of a container.

@@ -3,13 +3,14 @@
 import gc
 import os
 import sys
+from collections import ChainMap
+from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from twisted.logger import Logger
 from twisted.python import usage
-from twisted.python.systemd import ListenFDs
 
 from lbconsul.conceal import conceal
 from lbconsul.config import grammar
@@ -24,9 +25,12 @@ from lbconsul.config.sources import (
 )
 from lbconsul.dev.hints import what_to_try
 from lbconsul.errors import ConfigError, LBConsulError
+from lbconsul.handover.take import take
+from lbconsul.handover.taken import Taken
 from lbconsul.limits import MOST, OF_SELECT, connections, raise_descriptor_limit
 from lbconsul.service import Gateway, balancer
 from lbconsul.signals import Signals
+from lbconsul.systemd import passed_sockets
 
 _log = Logger()
 
@@ -154,13 +158,11 @@ def makeService(options: Options) -> Gateway:
     descriptors = raise_descriptor_limit(bound)
     most = connections(descriptors)
     try:
-        gateway = balancer(
-            reactor, options.config, inherited=_inherited(), max_connections=most
-        )
-        gateway.bind()
+        gateway = _bound(reactor, options, most)
     except LBConsulError as error:
         raise _exit(error) from None
     signals = Signals(reactor, gateway, options.read)
+    gateway.over = signals.leave
     signals.reload_on_sighup()
     reactor.callWhenRunning(signals.end_on_sigterm)
     # What there is by then stays: to look through it for garbage would take some
@@ -178,23 +180,36 @@ def makeService(options: Options) -> Gateway:
     return gateway
 
 
-def _inherited() -> dict[str, int]:
-    """The sockets that systemd passed in, by FileDescriptorName and by number.
+def _bound(reactor: Any, options: Options, most: int) -> Gateway:
+    """The gateway, with its sockets, be they another one's too.
 
-    Twisted's endpoints take systemd's variables out of `os.environ` when they
-    are imported, so they are read from where the kernel keeps them.
+    :raises LBConsulError: it cannot be had; another one goes on.
     """
-    at_start = Path("/proc/self/environ")
-    lines = at_start.read_text(errors="replace") if at_start.exists() else ""
-    variables = dict(each.split("=", 1) for each in lines.split("\0") if "=" in each)
-    variables |= os.environ
-    if variables.get("LISTEN_FDS", "").isdecimal():
-        # systemd always names them, systemd-socket-activate does not.
-        unnamed = ":".join(["unknown"] * int(variables["LISTEN_FDS"]))
-        variables.setdefault("LISTEN_FDNAMES", unnamed)
-    listen = ListenFDs.fromEnvironment(variables)
-    numbers = {str(n): fd for n, fd in enumerate(listen.inheritedDescriptors())}
-    return numbers | listen.inheritedNamedDescriptors()
+    config, inherited = options.config, passed_sockets()
+    with ExitStack() as undo:
+        taken = _taken(options)
+        if taken is not None:
+            undo.callback(taken.close)
+        gateway = balancer(
+            reactor,
+            config,
+            inherited=ChainMap(taken.sockets if taken else {}, inherited),
+            max_connections=most,
+            predecessor=taken,
+        )
+        gateway.bind()
+        undo.pop_all()
+    if taken is not None:
+        taken.drop_sockets()  # what is of use was copied
+    return gateway
+
+
+def _taken(options: Options) -> Taken | None:
+    """What we take over, if somebody is there."""
+    path = options.config.takeover
+    # Root may take them from the user whom twistd will let us be by and by.
+    user = options.parent["uid"] if options.parent else None
+    return take(path, also=() if user is None else (user,)) if path else None
 
 
 def _hints(config: Config) -> str:

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
 from lbconsul.consul.client import ConsulClient
+from lbconsul.consul.fixed import Fixed
 from lbconsul.consul.snapshot import Snapshot
 from lbconsul.consul.watch import Watch
 
@@ -29,6 +30,8 @@ class Watches(MultiService):
     #: Where answers are kept; empty for nowhere.
     _state_dir: str = ""
     _watches: dict[Question, Watch] = Factory(dict)
+    #: What needs no Consul.
+    _fixed: dict[Question, Fixed] = Factory(dict)
 
     def __attrs_post_init__(self) -> None:
         super().__init__()
@@ -36,7 +39,9 @@ class Watches(MultiService):
     def ask(self, questions: Iterable[Question]) -> None:
         """Ask these, too; at once, if we are at it."""
         for question in questions:
-            if question not in self._watches:
+            if question.fixed:
+                self._use(question)
+            elif question not in self._watches:
                 watch = self._watches[question] = self._watch(question)
                 watch.setServiceParent(self)
 
@@ -46,6 +51,9 @@ class Watches(MultiService):
         gone = [each for each in self._watches if each not in wanted]
         for question in gone:
             self._watches.pop(question).disownServiceParent()
+        for question in [each for each in self._fixed if each not in wanted]:
+            self._fixed.pop(question).disownServiceParent()
+            gone.append(question)
         self.ask(wanted)
         return gone
 
@@ -76,6 +84,13 @@ class Watches(MultiService):
 
     def stopService(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._stop())
+
+    def _use(self, question: Question) -> None:
+        if question not in self._fixed:
+            resolver = self._reactor.nameResolver
+            fixed = Fixed(self._reactor, resolver, self._registry, question)
+            self._fixed[question] = fixed
+            fixed.setServiceParent(self)
 
     def _watch(self, question: Question) -> Watch:
         resolver: IHostnameResolver = self._reactor.nameResolver

@@ -9,6 +9,7 @@ import os
 import random
 import socket
 import sys
+from collections import deque
 from contextlib import suppress
 from typing import Any
 
@@ -73,6 +74,8 @@ class Worker:
     _serving: Serving = field(init=False)
     #: The listening sockets that we have, by their numbers.
     _sockets: dict[int, LentSocket] = Factory(dict)
+    #: What came on the lane and was not yet used: numbers and descriptors.
+    _received: deque[tuple[int, int]] = Factory(deque)
     #: What other workers serve alone.
     _others: set[Route] = Factory(set)
     _retiring: bool = False
@@ -144,7 +147,9 @@ class Worker:
     def _serve(self, order: Serve) -> None:
         """Serve what we are told, with the sockets that came for it."""
         assert self._workshop is not None
-        for number, descriptor in receive_sockets(self._lane).items():
+        self._received += receive_sockets(self._lane)
+        for _ in range(order.sent):  # the others are for orders that follow
+            number, descriptor = self._received.popleft()
             self._sockets[number] = LentSocket(socket.socket(fileno=descriptor))
         anew = order.connection_log != self._workshop.connection_log
         self._workshop.connection_log = order.connection_log

@@ -38,11 +38,14 @@ ARROWS: dict[str, set[str]] = {
     "front": {"proxy", "workers", "balance"} | OPEN_TO_ALL,
     "reload": OPEN_TO_ALL,
     "retirement": set(),
+    "systemd": set(),
+    "succession": {"handover"} | OPEN_TO_ALL,
     "service": {
         "consul",
         "proxy",
         "dev",
         "handover",
+        "succession",
         "workers",
         "balance",
         "watches",
@@ -52,7 +55,8 @@ ARROWS: dict[str, set[str]] = {
     }
     | OPEN_TO_ALL,
     "signals": OPEN_TO_ALL,
-    "tap": {"service", "signals", "dev", "handover", "conceal", "limits"} | OPEN_TO_ALL,
+    "tap": {"service", "signals", "systemd", "dev", "handover", "conceal", "limits"}
+    | OPEN_TO_ALL,
 }
 
 #: The modules of dev that the command line may see, to print what they say.

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from twisted.application.service import IService
-from twisted.python.systemd import ListenFDs
 from zope.interface.verify import verifyObject
 
 from lbconsul import tap
@@ -560,21 +559,6 @@ class TestMakeService:
             " Address already in use"
         )
         assert not path.exists()
-
-    def test_a_socket_of_systemds(
-        self, made: Callable[..., Gateway], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """A socket that systemd passes in is found by its name."""
-        with socket.create_server(("127.0.0.1", 0)) as passed:
-            monkeypatch.setattr(ListenFDs, "_START", passed.fileno())
-            monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
-            monkeypatch.setenv("LISTEN_FDS", "1")
-            monkeypatch.setenv("LISTEN_FDNAMES", "front")
-            assert tap._inherited() == {"0": passed.fileno(), "front": passed.fileno()}
-
-    def test_no_systemd(self) -> None:
-        """Without systemd there are no such sockets."""
-        assert tap._inherited() == {}
 
     def test_dev_tells_what_to_try(
         self, made: Callable[..., Gateway], capsys: Capture

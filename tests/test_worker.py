@@ -1,6 +1,5 @@
 """A worker process from within: the master's part plays the test."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from lbconsul.balance.instance import Instance
 from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.worker import Worker
 from lbconsul.workers.frames import Frames
+from lbconsul.workers.lane import send_sockets
 from lbconsul.workers.messages import (
     REPORT,
     Complete,
@@ -26,6 +26,8 @@ from lbconsul.workers.messages import (
     Part,
     Place,
     Report,
+    Retire,
+    Serve,
     Setup,
     Stop,
     read_report,
@@ -62,7 +64,12 @@ class Running:
     def __init__(self, running: ReactorThread, table: Table) -> None:
         self.running = running
         self.stopped: list[str] = []
-        self.worker: Worker = running.call(Worker, _Unstoppable(self), table.descriptor)
+        #: The numbers of the sockets that the worker has.
+        self.sent: set[int] = set()
+        self.lane, theirs = socket.socketpair()
+        self.worker: Worker = running.call(
+            Worker, _Unstoppable(self), table.descriptor, theirs
+        )
         self.stream = Stream()
         self.stream.protocol = self.worker.frames
         running.call(self.worker.frames.makeConnection, self.stream)
@@ -70,6 +77,28 @@ class Running:
     def order(self, order: Order) -> None:
         """The master says so."""
         self.running.call(self.worker.ordered, write_order(order))
+
+    def set_up(self, *servers: socket.socket, log: bool = False) -> None:
+        """Begin, and serve web on these sockets."""
+        self.order(Setup(1, 2))
+        self.serve(dict(enumerate(servers)), log=log)
+
+    def serve(
+        self,
+        servers: dict[int, socket.socket],
+        mapping: Mapping = MAPPING,
+        *,
+        log: bool = False,
+    ) -> None:
+        """Serve a mapping on these sockets, by their numbers, and on no others."""
+        sent = {number: each.fileno() for number, each in servers.items()}
+        new = {number: sent[number] for number in sent.keys() - self.sent}
+        self.sent = set(sent)
+        for each in servers.values():
+            each.setblocking(False)
+        send_sockets(self.lane, new)
+        places = tuple(Place(mapping, each) for each in sent)
+        self.order(Serve(places, log, sent=len(new)))
 
     def reports(self) -> list[Report]:
         """All that it reported."""
@@ -124,16 +153,10 @@ def put(*instances: Instance, level: int = 1) -> Part:
     return Part(WEB.question, pairs, whole=True, level=level)
 
 
-def lend(mapping: Mapping, server: socket.socket) -> Place:
-    """A mapping to be served on a socket."""
-    return Place(mapping, os.dup(server.fileno()))
-
-
 def test_serves(running: Running, table: Table, held: ExitStack) -> None:
     """It accepts nobody before it knows all there is; then it serves and counts."""
     front, server = (held.enter_context(listening()) for _ in range(2))
-    front.setblocking(False)
-    running.order(Setup(1, 2, (lend(MAPPING, front),), True))
+    running.set_up(front, log=True)
     client = held.enter_context(connect(front.getsockname()))
     running.order(put(instance("a", server.getsockname()[1]), level=7))
     with pytest.raises(AssertionError):
@@ -150,34 +173,30 @@ def test_serves(running: Running, table: Table, held: ExitStack) -> None:
     assert table.total(0) == 0
     assert running.stopped == ["stop"]
     first, second, *_, last = running.reports()
-    assert first == Report(7, (Count(),), 0)
-    assert second == Report(7, (Count(),), 0, True)
-    assert last == Report(7, (Count(1, 1),), 0, True)
+    assert first == Report(7, Count(), 0)
+    assert second == Report(7, Count(), 0, True)
+    assert last == Report(7, Count(1, 1), 0, True)
     assert formatEvent(events[-1]).endswith(" KD")
 
 
 def test_no_answer(running: Running, held: ExitStack) -> None:
     """Once it knows all there is it accepts, and closes whom it has nothing for."""
     front, server = (held.enter_context(listening()) for _ in range(2))
-    front.setblocking(False)
-    running.order(Setup(1, 2, (lend(MAPPING, front),), False))
+    running.set_up(front)
     running.order(Complete())
     with connect(front.getsockname()) as client:
         assert client.recv(1) == b""
     running.order(put(instance("a", server.getsockname()[1])))
     with connect(front.getsockname()), accept(server):
         pass
-    assert running.reports()[0] == Report(0, (Count(),), 0, True)
+    assert running.reports()[0] == Report(0, Count(), 0, True)
 
 
-@pytest.mark.parametrize(
-    "late", [put(level=2), Complete(), Setup(1, 2, (), False), Stop()]
-)
+@pytest.mark.parametrize("late", [put(level=2), Complete(), Setup(1, 2), Stop()])
 def test_after_the_end(running: Running, held: ExitStack, late: Order) -> None:
     """Whatever the master still says once it was told to end does not count."""
     front = held.enter_context(listening())
-    front.setblocking(False)
-    running.order(Setup(1, 2, (lend(MAPPING, front),), False))
+    running.set_up(front)
     running.order(Complete())
     running.stream.is_slow = True
     running.order(Stop())
@@ -195,7 +214,7 @@ def test_nonsense(
 ) -> None:
     """Orders that it cannot carry out are its end, for which it gives the reason."""
     if set_up:
-        running.order(Setup(1, 2, (Place(MAPPING, None),), False))
+        running.set_up()
     with capturedLogs() as events:
         running.running.call(running.worker.ordered, b"nonsense")
     assert (running.stopped, running.worker.status) == (["stop"], 1)
@@ -206,27 +225,18 @@ def test_nonsense(
     running.running._observer.found.clear()
 
 
-def test_no_share(running: Running) -> None:
-    """A mapping of which it has no share it does not listen for, and reports."""
-    running.order(Setup(1, 2, (Place(MAPPING, None),), False))
-    running.order(put())
-    running.order(Complete())
-    assert running.reports()[-1] == Report(1, (Count(),), 0, True)
-
-
 def test_reports(
     running: Running, held: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It reports now and then how many connections there are, if that is news."""
     monkeypatch.setattr(module, "REPORT_EVERY", 0.05)
     front, server = (held.enter_context(listening()) for _ in range(2))
-    front.setblocking(False)
-    running.order(Setup(1, 2, (lend(MAPPING, front),), False))
+    running.set_up(front)
     running.order(put(instance("a", server.getsockname()[1])))
     running.order(Complete())
     held.enter_context(connect(front.getsockname()))
     held.enter_context(accept(server))
-    expected = Report(1, (Count(1, 1),), 1, True)
+    expected = Report(1, Count(1, 1), 1, True)
     eventually(lambda: expected in running.reports(), "it is reported")
     with pytest.raises(AssertionError):
         eventually(lambda: running.reports().count(expected) > 1, "once more", 0.3)
@@ -234,7 +244,7 @@ def test_reports(
 
 def test_in_parts(running: Running) -> None:
     """Of a change in parts it reports once all have come."""
-    running.order(Setup(1, 2, (), False))
+    running.set_up()
     running.order(evolve(put(), last=False))
     running.order(put(level=2))
     assert [each.level for each in running.reports()] == [2]
@@ -243,8 +253,7 @@ def test_in_parts(running: Running) -> None:
 def test_master_gone(running: Running, held: ExitStack) -> None:
     """When the master is gone it closes everything and ends."""
     front, server = (held.enter_context(listening()) for _ in range(2))
-    front.setblocking(False)
-    running.order(Setup(1, 2, (lend(MAPPING, front),), False))
+    running.set_up(front)
     running.order(put(instance("a", server.getsockname()[1])))
     running.order(Complete())
     client = held.enter_context(connect(front.getsockname()))

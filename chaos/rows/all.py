@@ -13,6 +13,7 @@ from chaos.rows import (
     instance_killed,
     leader_killed,
     loss,
+    reloaded,
     resetting,
     restarted,
     silence,
@@ -39,6 +40,7 @@ ROWS = {
         deaf_clients.ROW,
         *loss.ROWS,
         drained.ROW,
+        *reloaded.ROWS,
         soak.ROW,
     )
 }

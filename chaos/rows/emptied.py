@@ -5,9 +5,10 @@ from typing import Any
 
 from chaos.row import Row
 from chaos.scene import NAMES, SERVICE, Scene, Usual
-from chaos.traffic import Traffic, require_faultless
+from chaos.traffic import between, require_faultless
 from tests.support.consul_agent import ConsulAgent
 from tests.support.gateway import Gateway, eventually
+from tests.support.load import Outcome
 
 #: So long what is missing from a suddenly short answer goes on being used.
 HOLD = "30s"
@@ -29,11 +30,14 @@ def play_forgotten(scene: Scene) -> None:
         status, _, said = usual.agent.api("GET", f"/v1/health/service/{SERVICE}")
         scene.report.require("Consul forgot", (status, said) == (200, []))
         usual.gateway.wait_for(rf"{SERVICE}: Consul answers again")
+        emptied = time.monotonic()
         time.sleep(scene.either(10.0, 4.0))
+        refilled = time.monotonic()
         for each in usual.servers:
             usual.registrar.add(SERVICE, each)
         time.sleep(2.0)
-        judge(scene, usual.gateway, traffic)
+        outcome = traffic.stop()
+    judge(scene, usual.gateway, outcome, (emptied, refilled))
 
 
 def play_hidden(scene: Scene) -> None:
@@ -46,23 +50,41 @@ def play_hidden(scene: Scene) -> None:
         time.sleep(1.0)
         may(agent, CLOSED)
         eventually(lambda: shown(usual, token) == 0, "Consul hides all")
+        # A policy is no news to a question that waits; a registration is.
+        change(usual, "hidden")
+        hidden = time.monotonic()
         time.sleep(scene.either(10.0, 4.0))
+        again = time.monotonic()
         may(agent, OPEN)
         eventually(lambda: shown(usual, token) == len(NAMES), "Consul hides nothing")
+        change(usual, "shown")
         time.sleep(2.0)
-        judge(scene, usual.gateway, traffic)
+        outcome = traffic.stop()
+    judge(scene, usual.gateway, outcome, (hidden, again))
 
 
-def judge(scene: Scene, gateway: Gateway, traffic: Traffic) -> None:
-    """Nothing may have changed, but for a warning in the log."""
-    outcome = traffic.stop()
+def judge(
+    scene: Scene, gateway: Gateway, outcome: Outcome, empty: tuple[float, float]
+) -> None:
+    """Clients may notice nothing; who runs the gateway must."""
     require_faultless(scene.report, outcome)
-    served = set(outcome.begun_after(outcome[-1].over - 1.0).servers())
-    scene.report.require("all serve", served == set(NAMES), str(sorted(served)))
-    left = gateway.find(rf"{SERVICE}: .*\b\d+ left\b")
-    scene.report.at_most("left", len(left), 0)
+    last = outcome[-1].begun - 1.0
+    for when, part in (
+        ("meanwhile", between(outcome, *empty)),
+        ("in the end", outcome.begun_after(last)),
+    ):
+        # New connections: who keeps one would not notice.
+        served = {each.server for each in part if each.fresh}
+        right = served == set(NAMES)
+        scene.report.require(f"all serve {when}", right, str(sorted(served)))
     warned = gateway.find(rf"#warn\] {SERVICE}: (?!no answer)")
     scene.report.require("log warns", bool(warned))
+
+
+def change(usual: Usual, note: str) -> None:
+    """Alter all registrations, but for nothing that matters."""
+    for each in usual.servers:
+        usual.registrar.add(SERVICE, each, Meta={"note": note})
 
 
 def acl() -> dict[str, Any]:

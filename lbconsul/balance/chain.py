@@ -1,6 +1,6 @@
 """A chain: the pools that one mapping's connections may go to, in their order."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Sequence
 
 from attrs import Factory, define, field
 
@@ -52,30 +52,17 @@ class Chain:
         return lease or self._lease_elsewhere(avoiding)
 
     def _lease_elsewhere(self, avoiding: Collection[Upstream]) -> Lease:
-        for pool in self._by_preference():
-            lease = pool.lease(avoiding)
-            if lease is not None:
-                return lease
-            if pool.waits(avoiding):
-                raise AllFull(f"every upstream of {self.name} is full")
-        for pool in self._by_preference():
-            lease = pool.lease_reserve(avoiding)
-            if lease is not None:
-                return lease
-        fallback = self._fallback
-        if fallback is not None:
-            lease = fallback.lease(avoiding) or fallback.lease_reserve(avoiding)
-            if lease is not None:
-                return lease
-            if fallback.waits(avoiding):
-                raise AllFull(f"every upstream of {self.name}'s fallback is full")
-        raise NoUpstream(f"no upstream of {self.name} is left")
+        lease = _lease_of(self._by_preference(), avoiding, self.name)
+        if lease is None and self._fallback is not None:
+            name = f"{self.name}'s fallback"
+            lease = _lease_of([self._fallback], avoiding, name)
+        if lease is None:
+            raise NoUpstream(f"no upstream of {self.name} is left")
+        return lease
 
-    def _by_preference(self) -> Iterator[Pool]:
-        yield self.pools[self._current]
-        for number, pool in enumerate(self.pools):
-            if number != self._current:
-                yield pool
+    def _by_preference(self) -> list[Pool]:
+        current = self.pools[self._current]
+        return [current, *(each for each in self.pools if each is not current)]
 
     def tend(self) -> None:
         """Do what has become due by now; to be called a few times a second."""
@@ -101,3 +88,20 @@ class Chain:
         if number >= self._current or self._well_since[self._current] is None:
             return True
         return now - since >= self._failback_after
+
+
+def _lease_of(
+    pools: Sequence[Pool], avoiding: Collection[Upstream], name: str
+) -> Lease | None:
+    """One of the first pool that has one; of those in doubt only if none has.
+
+    :raises AllFull: the first one that has any has just no room.
+    """
+    for reserve in (False, True):
+        for pool in pools:
+            lease = pool.lease_reserve(avoiding) if reserve else pool.lease(avoiding)
+            if lease is not None:
+                return lease
+            if pool.waits(avoiding, reserve=reserve):
+                raise AllFull(f"every upstream of {name} is full")
+    return None

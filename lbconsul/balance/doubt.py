@@ -4,15 +4,22 @@ An agent that lost its state, a network that is cut in two, or an ACL that hides
 what there is look as if everything had gone.  What is doubted stays in reserve.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from attrs import Factory, define
 
 from lbconsul.balance.selection import Caution
+from lbconsul.balance.standing import Verdict
 from lbconsul.balance.upstream import Upstream
 
 #: Of so few it says nothing that most are gone.
 _FEW = 3
+
+#: 29 of 100 are not more than 29 %, whatever floats say.
+_ROUNDING = 1e-9
+
+#: So many upstreams are named in one line; of more, only the number.
+_NAMED = 5
 
 
 @define(eq=False)
@@ -25,6 +32,9 @@ class Doubts:
     def __contains__(self, upstream: Upstream) -> bool:
         return upstream in self._until
 
+    def __len__(self) -> int:
+        return len(self._until)
+
     def consider(
         self, lost: Iterable[Upstream], before: int, after: int, now: float
     ) -> list[Upstream]:
@@ -33,25 +43,33 @@ class Doubts:
         `before` it so many served, and `after` it so many do, new ones among them.
         What somebody wants so is believed.
         """
-        caution = self._caution
-        odd = [
-            each
-            for each in lost
-            if each.verdict.weight > 0
-            and not each.verdict.deliberate
-            and (caution.critical or each.verdict.is_gone)
-        ]
+        odd = [each for each in lost if self.may_err(each.verdict)]
         if not odd or not self._is_doubtful(len(odd), before, after):
             return []
-        self._until.update(dict.fromkeys(odd, now + caution.hold))
+        self._until.update(dict.fromkeys(odd, now + self._caution.hold))
         return odd
+
+    def may_err(self, verdict: Verdict) -> bool:
+        """Whether it may be that it is not as Consul says."""
+        wanted = verdict.deliberate or verdict.weight <= 0
+        return not wanted and (self._caution.critical or not verdict.is_critical)
+
+    def in_words(self, kept: Sequence[Upstream], before: int) -> str:
+        """Who is kept of how many, and for how long, for people to read."""
+        names = ", ".join(str(each.instance) for each in kept[:_NAMED])
+        more = f" and {len(kept) - _NAMED} more" if len(kept) > _NAMED else ""
+        return (
+            f"{len(kept)} of {before} upstreams are lost at once, which is doubted:"
+            f" where no other is left they serve for {self._caution.hold:g} s more"
+            f" ({names}{more})"
+        )
 
     def _is_doubtful(self, odd: int, before: int, after: int) -> bool:
         part = self._caution.part
         if not part or not after:
             return bool(part)
         shrinks_by = min(odd, before - after)
-        return before >= _FEW and shrinks_by > part * before
+        return before >= _FEW and shrinks_by - part * before > _ROUNDING
 
     def drop(self, upstream: Upstream) -> bool:
         """It is doubted no longer; whether it was."""

@@ -22,6 +22,10 @@ from lbconsul.balance.upstream import Outcome, Record, Upstream
 #: refused counts 1: it may have its reasons.
 _SPOILED = 0.5
 
+#: One that is full when it is to be tried is looked at again so much later, in
+#: seconds: others may be due that have room.
+_PUT_OFF = 1.0
+
 
 class Ruling(Enum):
     """What follows from an outcome."""
@@ -41,6 +45,8 @@ class Outliers:
     _patience: Patience
     _chance: Chance
     _seconds: Callable[[], float]
+    #: Whether an upstream has as many connections as it may, and cannot be tried.
+    _is_full: Callable[[Upstream], bool] = lambda upstream: False
     _ejected: dict[Upstream, Record] = Factory(dict)
     #: A heap of (when it is over, number, upstream); one that does not agree
     #: with its record is outdated.
@@ -99,7 +105,8 @@ class Outliers:
 
     def due(self, avoiding: Collection[Upstream]) -> Upstream | None:
         """Whose time is over, to be tried by the connection that is to come."""
-        while self._queue and self._queue[0][0] <= self._seconds():
+        now = self._seconds()
+        while self._queue and self._queue[0][0] <= now:
             until, _, upstream = heappop(self._queue)
             record = self._ejected.get(upstream)
             if record is None or record.on_trial or record.until != until:
@@ -107,13 +114,17 @@ class Outliers:
             if upstream in avoiding:
                 self._enqueue(upstream, record)
                 return None
+            if self._is_full(upstream):
+                record.until = now + _PUT_OFF
+                self._enqueue(upstream, record)
+                continue
             return upstream
         return None
 
     def last_resort(self, avoiding: Collection[Upstream]) -> Upstream | None:
         """Who is ejected, but still better than nobody."""
         for upstream in self._ejected:
-            if upstream not in avoiding:
+            if upstream not in avoiding and not self._is_full(upstream):
                 return upstream
         return None
 

@@ -52,11 +52,9 @@ class Placement:
         """Whether it has as many connections as it may."""
         return 0 < self.limit <= upstream.load.open
 
-    def waits(self, avoiding: Collection[Upstream] = ()) -> bool:
-        """Whether there is one that serves, is none of `avoiding`, and is just full."""
-        return any(
-            each.rank is self.serving and each not in avoiding for each in self._full
-        )
+    def waits(self, rank: Policy, avoiding: Collection[Upstream] = ()) -> bool:
+        """Whether there is one of a rank, and none of `avoiding`, that is just full."""
+        return any(each.rank is rank and each not in avoiding for each in self._full)
 
     def _take_out(self, upstream: Upstream) -> None:
         upstream.loaded = ignore

@@ -1,22 +1,19 @@
 """A pool: the upstreams of one selection, and which of them is next."""
 
 from collections.abc import Callable, Collection, Iterable
-from weakref import WeakKeyDictionary
 
 from attrs import Factory, define, evolve, field
 
 from lbconsul.balance.departure import Leave
 from lbconsul.balance.doubt import Doubts
 from lbconsul.balance.instance import Identity, Instance
+from lbconsul.balance.leaving import Leaving
 from lbconsul.balance.outlier import Outliers, Ruling
 from lbconsul.balance.placement import Placement
 from lbconsul.balance.selection import Selection
 from lbconsul.balance.standing import GONE, Verdict, judge
 from lbconsul.balance.upstream import Lease, Load, Outcome, Upstream
 from lbconsul.balance.warming import Warming
-
-#: So many upstreams are named in one line; of more, only the number.
-_NAMED = 5
 
 
 @define
@@ -46,8 +43,7 @@ class Pool:
     _candidates: set[Upstream] = Factory(set)
     _doubts: Doubts = field(init=False)
     _warming: Warming = field(init=False)
-    #: Who gets nothing any more, and has connections left.
-    _leaving: WeakKeyDictionary[Load, Leave] = Factory(WeakKeyDictionary)
+    _leaving: Leaving = Factory(Leaving)
     #: How many have joined, or come back, while others served.
     joins: int = 0
 
@@ -66,6 +62,11 @@ class Pool:
     def candidates(self) -> Collection[Upstream]:
         """The upstreams that Consul lets serve."""
         return self._candidates
+
+    @property
+    def doubts(self) -> bool:
+        """Whether somebody is kept in reserve, since it is doubted that it is gone."""
+        return bool(self._doubts)
 
     @property
     def warms(self) -> bool:
@@ -129,7 +130,7 @@ class Pool:
                 shift.lost.append(upstream)
         elif upstream not in self._candidates:
             self._candidates.add(upstream)
-            self._leaving.pop(upstream.load, None)
+            self._leaving.end(upstream.load)
             if not self._doubts.drop(upstream):
                 shift.gained.append(upstream)
         self._warming.weigh(upstream, self._seconds())
@@ -142,28 +143,16 @@ class Pool:
         for each in kept:
             self._settle(each)
         if kept:
-            names = ", ".join(str(each.instance) for each in kept[:_NAMED])
-            more = f" and {len(kept) - _NAMED} more" if len(kept) > _NAMED else ""
-            hold = self._selection.caution.hold
-            self._told(
-                None,
-                f"{len(kept)} of {shift.before} upstreams are lost at once, which is"
-                f" doubted: where no other is left they serve for {hold:g} s more"
-                f" ({names}{more})",
-            )
+            self._told(None, self._doubts.in_words(kept, shift.before))
 
     def _part(self, upstream: Upstream) -> None:
         """Let go of one that does not serve, unless that is doubted."""
         verdict = upstream.verdict
-        if verdict.deliberate:
-            self._doubts.drop(upstream)
+        if not self._doubts.may_err(verdict) and self._doubts.drop(upstream):
             self._settle(upstream)
         if upstream.serving or upstream in self._doubts:
             return
-        critical = not (verdict.deliberate or verdict.is_gone)
-        known = self._leaving.get(upstream.load)
-        if known is None or known.critical is not critical:
-            self._leaving[upstream.load] = Leave(self._seconds(), critical)
+        self._leaving.begin(upstream.load, verdict, self._seconds())
         if verdict.is_gone:
             self._placement.put(upstream, None)
             del self._members[upstream.instance.identity]
@@ -182,6 +171,8 @@ class Pool:
     def clear(self) -> None:
         """Nobody needs it any more: let the loads of its members go."""
         for upstream in self._members.values():
+            self._doubts.drop(upstream)
+            self._outliers.trust(upstream)
             self._placement.put(upstream, None)
             upstream.load.upstreams.remove(upstream)
         self._members.clear()
@@ -191,14 +182,14 @@ class Pool:
         """The next connection, counted; to none of `avoiding`."""
         placement = self._placement
         ejected = self._outliers.due(avoiding)
-        if ejected is None or placement.is_full(ejected):
+        if ejected is None:
             chosen = placement.choose(placement.serving, avoiding)
             if chosen is not None:
                 return Lease(chosen, self, on_trial=False)
-            if placement.waits(avoiding):
+            if placement.waits(placement.serving, avoiding):
                 return None
             ejected = self._outliers.last_resort(avoiding)
-            if ejected is None or placement.is_full(ejected):
+            if ejected is None:
                 return None
         return Lease(ejected, self, self._outliers.begin_trial(ejected))
 
@@ -208,19 +199,24 @@ class Pool:
         chosen = placement.choose(placement.reserve, avoiding)
         return None if chosen is None else Lease(chosen, self, on_trial=False)
 
-    def waits(self, avoiding: Collection[Upstream] = ()) -> bool:
+    def waits(
+        self, avoiding: Collection[Upstream] = (), *, reserve: bool = False
+    ) -> bool:
         """Whether there is one, and none of `avoiding`, that just has no place free."""
-        return self._placement.waits(avoiding)
+        placement = self._placement
+        rank = placement.reserve if reserve else placement.serving
+        return placement.waits(rank, avoiding)
 
     def leave(self, upstream: Upstream) -> Leave | None:
         """Since when `upstream` gets nothing any more, unless it does."""
-        return self._leaving.get(upstream.load)
+        return self._leaving.find(upstream.load)
 
     def learn(self, upstream: Upstream, outcome: Outcome, on_trial: bool) -> None:
         """A connection to `upstream` showed this; maybe the one that tries it."""
         if upstream in self._doubts:
-            if outcome in (Outcome.REFUSED, Outcome.SPOILED):
-                self._believe(upstream, "is gone, as connecting shows")
+            spoiled = outcome is Outcome.SPOILED and self._selection.patience.spoiled
+            if outcome is Outcome.REFUSED or spoiled:
+                self._believe(upstream, "as connecting shows")
             return
         if upstream not in self._candidates:
             return
@@ -241,20 +237,18 @@ class Pool:
         """Do what is due by now."""
         now = self._seconds()
         for each in self._doubts.over(now):
-            self._believe(each, "is gone, since Consul keeps saying so")
+            self._believe(each, "since Consul keeps saying so")
         for each in self._warming.weigh_all(now):
             self._settle(each)
-        if self._leaving:
-            over = [load for load in self._leaving if not load.open]
-            for load in over:
-                del self._leaving[load]
+        self._leaving.tend()
 
     def _believe(self, upstream: Upstream, why: str) -> None:
         """What was doubted is believed."""
         self._doubts.drop(upstream)
         self._settle(upstream)
         self._part(upstream)
-        self._told(upstream, why)
+        what = "is gone" if upstream.verdict.is_gone else "is out"
+        self._told(upstream, f"believed: it {what}, {why}")
 
     def _trust(self, upstream: Upstream, why: str) -> None:
         self._outliers.trust(upstream)

@@ -4,7 +4,7 @@ A long-lived connection stays where it is, so that whoever joins a pool of such
 connections gets nothing for a long time.
 """
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from math import ceil
 
 from attrs import define
@@ -12,8 +12,13 @@ from attrs import define
 from lbconsul.balance.upstream import Upstream
 
 
-def surplus(upstreams: Collection[Upstream]) -> dict[Upstream, int]:
-    """By how many connections each has more than its share, of those that do."""
+def surplus(upstreams: Iterable[Upstream]) -> dict[Upstream, int]:
+    """By how many connections each has more than its share, of those that do.
+
+    Who may have no connection now, since it is ejected, has no share either: else
+    others would be closed for it without end.
+    """
+    upstreams = [each for each in upstreams if each.rank is not None]
     total = sum(each.load.open for each in upstreams)
     shares = sum(each.share for each in upstreams)
     over = {

@@ -60,6 +60,10 @@ class Registry:
         """Whether Consul has ever answered `question`."""
         return question in self._known
 
+    def doubts(self, question: Question) -> bool:
+        """Whether a part of the last answer to `question` is doubted."""
+        return any(pool.doubts for pool in self._pools_of(question))
+
     def replace(self, question: Question, instances: Iterable[Instance]) -> Change:
         """The instances are these now; what survives keeps its leases."""
         old = self._known.get(question, {})
@@ -125,11 +129,13 @@ class Registry:
         return self._tally.open_connections()
 
     def _new_pool(self, selection: Selection) -> Pool:
-        policy = POLICIES[selection.policy]
+        policy, chance = POLICIES[selection.policy], self._chance
+        placement = Placement(policy(chance), policy(chance), selection.limit)
+        full = placement.is_full
         return Pool(
             selection,
-            Placement(policy(self._chance), policy(self._chance), selection.limit),
-            Outliers(selection.patience, self._chance, self._seconds),
+            placement,
+            Outliers(selection.patience, chance, self._seconds, full),
             self._seconds,
             partial(self._told, selection.question),
         )

@@ -9,12 +9,20 @@ _JITTER = 0.1
 
 @frozen
 class Question:
-    """What one watch asks Consul.  Mappings with the same one share a watch."""
+    """What one watch asks Consul.  Mappings with the same one share a watch.
+
+    A service may also be ``HOST:PORT``: that is used as it stands.
+    """
 
     service: str
     datacenter: str = ""
     filter: str = ""
     near: str = ""
+
+    @property
+    def fixed(self) -> bool:
+        """Whether there is nothing to ask: it is ``HOST:PORT``."""
+        return ":" in self.service
 
     def __str__(self) -> str:
         said = [self.service]

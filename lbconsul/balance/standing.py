@@ -27,6 +27,8 @@ class Verdict:
     deliberate: bool = False
     #: Whether it is not in Consul's answer any more.
     is_gone: bool = False
+    #: Whether a check that counts is critical, and this is why it drains.
+    is_critical: bool = False
 
 
 #: What is said of one that is not in the answer any more, or not selected by it.
@@ -41,7 +43,13 @@ def judge(instance: Instance, rules: Rules) -> Verdict | None:
     weight = _weight(instance, health)
     if health.status not in rules.health:
         deliberate = health.status == "maintenance" or weight <= 0
-        return Verdict(Standing.DRAINING, weight, _words(health), deliberate)
+        return Verdict(
+            Standing.DRAINING,
+            weight,
+            _words(health),
+            deliberate,
+            is_critical=health.status == "critical" and not deliberate,
+        )
     if weight <= 0:
         return Verdict(Standing.DRAINING, 0, "weight 0", deliberate=True)
     return Verdict(Standing.SERVING, weight, _words(health))

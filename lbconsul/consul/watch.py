@@ -173,7 +173,8 @@ class Watch(Service):
 
     def _believe(self, reply: Reply) -> None:
         self._take(reply.body, filtered=reply.filtered)
-        if self._snapshot is not None:
+        # What the pools doubt is not what a later start is to begin with.
+        if self._snapshot is not None and not self._registry.doubts(self.question):
             self._snapshot.keep(reply.body)
 
     def _take(self, body: bytes, *, filtered: bool = False) -> None:

@@ -73,8 +73,11 @@ class Door:
         assert self._sock is not None
         try:
             sock, _ = self._sock.accept()
+            with sock:
+                sock.setblocking(False)
+                self._came(sock)
         except (BlockingIOError, ConnectionError):
-            return
+            pass
         except OSError as error:
             self._log.warn(
                 "{path}: nobody can be let in: {error}",
@@ -83,10 +86,6 @@ class Door:
             )
             self._reactor.removeReader(self)
             self._pause = self._reactor.callLater(_PAUSE, self._look_again)
-            return
-        with sock:
-            sock.setblocking(False)
-            self._came(sock)
 
     def _look_again(self) -> None:
         self._pause = None

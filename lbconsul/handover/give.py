@@ -2,7 +2,7 @@
 
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from attrs import Factory, define, field
@@ -36,7 +36,6 @@ class Handover(Service):
     _offer: Callable[[], dict[str, socket.socket]]
     _taken: Callable[[], None]
     _predecessor: Taken | None = None
-    _also: Iterable[int] = ()
     _door: Door = field(init=False)
     #: Those who would take over; the first one is heard.
     _talks: deque[Talk] = Factory(deque)
@@ -102,7 +101,7 @@ class Handover(Service):
         factory = ProtocolFactory.forProtocol(lambda: talk)
         factory.noisy = False
         self._reactor.adoptStreamConnection(sock.fileno(), socket.AF_UNIX, factory)
-        if user not in trusted_users(self._also):
+        if user not in trusted_users():
             talk.refuse(f"user {user} is neither ours nor root")
         elif len(self._talks) > MOST_WAITING:
             talk.abort()

@@ -197,6 +197,7 @@ def _inherited_socket(
     listen: SystemdListen, inherited: AbstractMapping[str, int]
 ) -> socket.socket:
     if listen.name not in inherited:
-        had = ", ".join(inherited) or "none"
+        # What another gateway handed over has a colon in its name.
+        had = ", ".join(each for each in inherited if ":" not in each) or "none"
         raise OSError(f"systemd passed no socket of that name (it passed: {had})")
     return socket.socket(fileno=os.dup(inherited[listen.name]))

@@ -126,13 +126,22 @@ class Dial:
 
     def proceed(self) -> bool:
         """Go on if there is an upstream now; whether there was.  Called by the line."""
+        try:
+            return self._proceed()
+        except Exception:
+            # A bug of ours: let it be known, but leak nothing.
+            self.end(Ending.INTERNAL)
+            raise
+
+    def _proceed(self) -> bool:
         owner = self._owner
         try:
             self.lease = owner.lease(self.tried)
         except NoUpstream:
             return False
-        self._until = None
+        owner.line.leave(self)  # before it may have to queue up again
         owner.dial_patrol.discard(self)
+        self._until = None
         self._since = owner.clock.seconds()
         self._connect(self.lease.upstream)
         return True
@@ -188,6 +197,8 @@ class Dial:
 
     def inspect(self, now: float) -> None:
         """Look at the time and at the client.  Called by the patrol."""
+        if self.over:
+            return  # in this very round: another one's end let it go on
         if has_left(self.arrival.client):
             waits = self._until is not None
             self.end(Ending.QUEUE_LEFT if waits else Ending.CLIENT_LEFT)

@@ -2,7 +2,7 @@
 
 import random
 import socket
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 
 from attrs import Factory, define, field
 from twisted.internet.interfaces import (
@@ -15,7 +15,6 @@ from zope.interface import implementer
 
 from lbconsul.balance.chain import Chain
 from lbconsul.balance.lottery import Chance
-from lbconsul.balance.queue import Queue
 from lbconsul.balance.upstream import Lease, Upstream
 from lbconsul.config.model import Mapping
 from lbconsul.proxy.admission import Admission
@@ -97,14 +96,16 @@ class ProxyFactory:
         self.half_close_timeout = mapping.half_close_timeout
         self.queue_timeout = mapping.queue_timeout or mapping.connect_timeout
         self.empty_timeout = mapping.when_empty.wait
-        self.line = Line(clock, Queue(mapping.queue_length))
+        self.line = Line(clock, mapping.queue_length)
         self._parting = Parting(self._chain, mapping, clock.seconds)
-        self.dial_patrol = Patrol.keeping(clock, mapping.connect_timeout, _DIAL_ROUND)
+        waits = (self.connect_timeout, self.queue_timeout, self.empty_timeout)
+        shortest = min(each for each in waits if each)
+        self.dial_patrol = Patrol.keeping(clock, shortest, _DIAL_ROUND)
         self.idle_patrol = Patrol.keeping(clock, mapping.idle_timeout)
         self.unwatched_patrol = Patrol.keeping(
             clock, mapping.half_close_timeout, _UNWATCHED_ROUND
         )
-        self._age_patrol = Patrol.keeping(clock, mapping.max_age)
+        self._age_patrol = Patrol.keeping(clock, 2 * _AGE_JITTER * mapping.max_age)
 
     @property
     def open(self) -> int:
@@ -141,8 +142,7 @@ class ProxyFactory:
         """Do what has become due by now; to be called a few times a second."""
         self._chain.tend()
         if self._retired is not None:
-            for each in self._overdue(self._retired):
-                each.end(Ending.KILLED)
+            self._end_overdue(self._retired)
         for relay, ending in tuple(self._parting.due(self._relays)):
             relay.end(ending)
 
@@ -151,23 +151,29 @@ class ProxyFactory:
         if self._retired is None:
             self._retired = self.clock.seconds()
 
-    def _overdue(self, since: float) -> Sequence[Dial | Relay]:
-        """What is open and is to be closed now."""
+    def _end_overdue(self, since: float) -> None:
+        """End what is open and is to be closed by now, the idlest first."""
+        count = self._parting.count(self.open, since)
+        if not count:
+            return
+        if count == self.open:
+            self.line.stop()  # nobody is to take the places of those that end
         found: list[Dial | Relay] = [*idlest(self._relays())]
         found += [each for each in self._open if isinstance(each, Dial)]
-        return found[: self._parting.count(self.open, since)]
+        for each in found[:count]:
+            each.end(Ending.KILLED)
 
     def _relays(self) -> list[Relay]:
         return [each for each in self._open if isinstance(each, Relay)]
 
     def close_connections(self) -> None:
         """End everything that is open, at once."""
+        self.line.stop()  # nobody is to take the places of those that end
         for each in tuple(self._open):
             each.end(Ending.KILLED)
         for patrol in (self.dial_patrol, self.idle_patrol, self.unwatched_patrol):
             patrol.stop()
         self._age_patrol.stop()
-        self.line.stop()
         self._log.stop()
         self.pipes.close()
 
@@ -221,7 +227,10 @@ class ProxyFactory:
 
     def _span(self) -> float:
         """How old a connection may be: by chance, so that not all end together."""
-        return self.mapping.max_age * (1 + _AGE_JITTER * (2 * self._chance() - 1))
+        shortest = self.mapping.max_age * (1 - _AGE_JITTER)
+        latitude = 2 * _AGE_JITTER * self.mapping.max_age
+        # The patrol comes late by up to its interval.
+        return shortest + self._chance() * max(0, latitude - self._age_patrol.interval)
 
     def _over(self, arrival: Arrival) -> None:
         """A connection that was let in is over."""

@@ -7,7 +7,7 @@ should have some of them.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from attrs import Factory, define
+from attrs import define, field
 
 from lbconsul.balance.chain import Chain
 from lbconsul.balance.departure import to_close
@@ -28,29 +28,34 @@ class Parting:
     _chain: Chain
     _mapping: Mapping
     _seconds: Callable[[], float]
-    _rebalances: dict[Pool, Rebalance] = Factory(dict)
+    _rebalances: dict[Pool, Rebalance] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        percent = self._mapping.rebalance
+        pools = self._chain.pools if percent else ()
+        self._rebalances = {pool: Rebalance(percent, pool.joins) for pool in pools}
 
     def due(self, relays: Callable[[], Iterable[Relay]]) -> Due:
         """What is to be closed now of `relays`, which are only looked at if need be."""
         if any(pool.parts for pool in self._chain.all):
             yield from self._left(relays())
-        if self._mapping.rebalance:
-            for pool in self._chain.pools:
-                yield from self._rebalanced(pool, relays)
+        for pool, rebalance in self._rebalances.items():
+            yield from self._rebalanced(pool, rebalance, relays)
 
     def _left(self, relays: Iterable[Relay]) -> Due:
         """Those whose instance gets nothing any more."""
         by_leave = defaultdict(list)
         for relay in relays:
-            leave = relay.lease.leave()
+            upstream = relay.lease.upstream
+            leave = None if upstream.serving else relay.lease.leave()
             if leave is not None:
-                by_leave[relay.lease.upstream.load, leave].append(relay)
+                by_leave[upstream.load, leave].append(relay)
         for (_, leave), theirs in by_leave.items():
             if not leave.critical:
                 count = self.count(len(theirs), leave.since)
             else:
                 count = len(theirs) if self._mapping.close_on_critical else 0
-            for relay in idlest(theirs)[:count]:
+            for relay in idlest(theirs)[:count] if count else ():
                 yield relay, Ending.LEFT
 
     def count(self, count: int, since: float) -> int:
@@ -58,22 +63,21 @@ class Parting:
         timeout = self._mapping.drain_timeout
         return to_close(count, since, timeout, self._seconds(), EVERY)
 
-    def _rebalanced(self, pool: Pool, relays: Callable[[], Iterable[Relay]]) -> Due:
+    def _rebalanced(
+        self, pool: Pool, rebalance: Rebalance, relays: Callable[[], Iterable[Relay]]
+    ) -> Due:
         """Those that the ones who joined should have."""
-        known = self._rebalances.get(pool)
-        if known is None:
-            known = Rebalance(self._mapping.rebalance, pool.joins)
-            self._rebalances[pool] = known
         now = self._seconds()
-        known.begin(pool.joins, now)
-        if not known.active:
+        rebalance.begin(pool.joins, now)
+        if not rebalance.active:
             return
         over = surplus(pool.candidates)
         if not over and not pool.warms:
-            known.end()
+            rebalance.end()
+            return
         theirs = [each for each in relays() if each.lease.upstream in over]
-        allowance = known.allowance(len(theirs), now) if known.active else 0
-        for relay in idlest(theirs):
+        allowance = rebalance.allowance(len(theirs), now)
+        for relay in idlest(theirs) if allowance else ():
             upstream = relay.lease.upstream
             if allowance and over[upstream]:
                 allowance -= 1

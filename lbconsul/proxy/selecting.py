@@ -28,7 +28,9 @@ def route_of(mapping: Mapping) -> Route:
 
 
 def _selection(mapping: Mapping, question: Question) -> Selection:
-    rules = Rules(mapping.tag, mapping.health, mapping.node_checks)
+    # An address has neither tags nor checks.
+    named = Rules(mapping.tag, mapping.health, mapping.node_checks)
+    rules = Rules() if question.fixed else named
     first = mapping.eject_time
     patience = Patience(mapping.eject_after, first, spoiled=mapping.eject_early)
     if patience.longest < first:

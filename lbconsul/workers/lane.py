@@ -26,9 +26,9 @@ def send_sockets(lane: socket.socket, sockets: Mapping[int, int]) -> None:
         socket.send_fds(lane, [numbers], [descriptor for _, descriptor in some])
 
 
-def receive_sockets(lane: socket.socket) -> dict[int, int]:
-    """All descriptors that were sent by now, by their numbers."""
-    found: dict[int, int] = {}
+def receive_sockets(lane: socket.socket) -> list[tuple[int, int]]:
+    """All that were sent by now, in that order: each number with its descriptor."""
+    found: list[tuple[int, int]] = []
     while True:
         try:
             numbers, descriptors = _receive(lane)
@@ -36,7 +36,7 @@ def receive_sockets(lane: socket.socket) -> dict[int, int]:
             return found
         if not numbers:
             return found
-        found.update(zip(numbers, descriptors, strict=True))
+        found += zip(numbers, descriptors, strict=True)
 
 
 def _receive(lane: socket.socket) -> tuple[tuple[int, ...], list[int]]:

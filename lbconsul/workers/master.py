@@ -136,6 +136,12 @@ class Workers(Service):
         return self._all_gone(self.longest_drain + PATIENCE)
 
     @property
+    def is_serving(self) -> bool:
+        """Whether every worker accepts clients."""
+        all_there = len(self._members) == self.count
+        return all_there and all(each.report.serves for each in self._members.values())
+
+    @property
     def open(self) -> int:
         """Connections that are not over, as far as workers told."""
         return sum(each.report.count.open for each in self._members.values())

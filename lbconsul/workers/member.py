@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from attrs import Factory, define, field
+from attrs import Factory, define, evolve, field
 from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
 from twisted.internet.interfaces import IProcessTransport
 from twisted.internet.process import reapAllProcesses
@@ -176,7 +176,7 @@ class Member(ProcessProtocol):
             self.kill()
             return
         self._given = set(sockets)
-        self._write(write_order(serve))
+        self._write(write_order(evolve(serve, sent=len(news))))
 
     def _tell(self, line: str) -> None:
         self._log.warn(

@@ -48,6 +48,8 @@ class Serve:
     connection_log: bool
     #: What the others serve alone: answers for it are to be kept all the same.
     others: tuple[Mapping, ...] = ()
+    #: How many listening sockets were sent for this.
+    sent: int = 0
 
 
 @frozen

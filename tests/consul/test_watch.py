@@ -21,7 +21,7 @@ from twisted.web.client import ResponseNeverReceived
 
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.registry import Change, Registry
-from lbconsul.balance.selection import Question, Selection
+from lbconsul.balance.selection import Caution, Question, Selection
 from lbconsul.consul.client import ConsulClient, Reply
 from lbconsul.consul.cursor import (
     BLIND_PAUSE,
@@ -463,6 +463,21 @@ class SnapshotTests(WatchCase):
         self.start()
         self.answer(1)
         self.answer(filtered=True)
+        self.end()
+        self.again()
+        self.start()
+        self.assertEqual(self.ids(), ["web-1"])
+
+    def test_what_is_doubted_is_not_kept(self) -> None:
+        """
+        An answer that took everything away is not what a later start begins
+        with, unless it is believed by then.
+        """
+        cautious = Selection(QUESTION, caution=Caution(0.5))
+        self.registry.pool(cautious)
+        self.start()
+        self.answer(1)
+        self.answer()
         self.end()
         self.again()
         self.start()

@@ -36,7 +36,7 @@ def judging(
 ) -> Iterator[Gateway]:
     """A gateway with a mapping of the service ``judged`` for each way."""
     maps = [
-        f"--map={ports[name]}:judged,policy=roundrobin{options}"
+        f"--map={ports[name]}:judged,policy=roundrobin,shrink-hold=1s{options}"
         for name, options in OPTIONS.items()
     ]
     home = tmp_path_factory.mktemp("health")
@@ -132,7 +132,7 @@ def test_all_critical(
     servers: list[WebServer],
     ports: dict[str, int],
 ) -> None:
-    """When all are critical clients are closed at once, and served again after."""
+    """When all stay critical clients are closed at once, and served again after."""
     service_id = registrar.add("judged", servers[0], Check=TOLD)
     eventually_shared(ports["default"], {"anna": 2})
     registrar.check(service_id, "fail")

@@ -48,10 +48,13 @@ def test_deregistration(
 def test_deregistration_of_all(
     registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
 ) -> None:
-    """Without any instance clients are closed at once, until there is one again."""
+    """
+    Without any instance clients are closed at once, until there is one again;
+    once it is believed that the last one has left.
+    """
     (port,) = free_ports(1)
     registrar.add(service, servers[0])
-    gateway("--map", f"{port}:{service},policy=roundrobin")
+    gateway("--map", f"{port}:{service},policy=roundrobin,shrink-hold=1s")
     assert visits(port, 2) == {"anna": 2}
     registrar.remove(f"{service}-anna")
     eventually(lambda: is_closed_at_once(port), "clients are closed")

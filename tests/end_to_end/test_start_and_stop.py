@@ -2,10 +2,13 @@
 
 import re
 import resource
+import signal
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -28,18 +31,28 @@ pytestmark = pytest.mark.consul
 REQUEST = b"GET /?%s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
 
 
+#: In one process, and with others.
+WORKERS = pytest.mark.parametrize("workers", ["1", "2"])
+
+#: How many answers are under way while it ends.
+ANSWERS = 20
+
+
 def test_start_before_consul(
     consul_binary: str, servers: list[WebServer], gateway: StartGateway, service: str
 ) -> None:
-    """Without Consul it listens, says that it waits, and serves once Consul comes."""
+    """Without Consul it listens, says that it waits, and serves once Consul comes.
+
+    Clients that come early are let in after connect-timeout, and closed.
+    """
     (port,) = free_ports(1)
     agent = ConsulAgent(consul_binary)
     try:
-        maps = f"--map={port}:{service},policy=roundrobin"
+        maps = f"--map={port}:{service},policy=roundrobin,connect-timeout=200ms"
         place = f"127.0.0.1:{agent.port}"
         started = gateway("--consul", place, maps, wait="listening")
         started.wait_for(rf"{service}: no answer from Consul at .*; waiting for one")
-        assert is_closed_at_once(port)
+        eventually(lambda: is_closed_at_once(port), "clients are closed")
         agent.start()
         agent.wait_until_ready()
         Registrar(agent).add(service, servers[0])
@@ -50,44 +63,191 @@ def test_start_before_consul(
         agent.close()
 
 
-def test_stop(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
+@WORKERS
+def test_early_client(
+    consul_binary: str,
+    servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+    workers: str,
 ) -> None:
-    """SIGTERM ends it soon and well, and it says how many connections that closed."""
+    """A client that comes before Consul's first answer waits for it."""
+    (port,) = free_ports(1)
+    agent = ConsulAgent(consul_binary)
+    try:
+        maps = f"--map={port}:{service},connect-timeout=25s"
+        place = f"--consul=127.0.0.1:{agent.port}"
+        gateway(place, "--workers", workers, maps, wait="listening")
+        with connect(port, timeout=60.0) as early:
+            early.sendall(REQUEST % b"early")
+            agent.start()
+            agent.wait_until_ready()
+            Registrar(agent).add(service, servers[0])
+            answer = b"".join(iter(lambda: early.recv(65536), b""))
+        assert answer.endswith(b"anna early\n")
+    finally:
+        agent.close()
+
+
+@WORKERS
+def test_stop(
+    registrar: Registrar,
+    servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+    workers: str,
+) -> None:
+    """SIGTERM lets all answers that are under way come to their end; nobody new is
+    accepted meanwhile; then it ends well.
+    """
     (port,) = free_ports(1)
     for server in servers[:2]:
         registrar.add(service, server)
-    started = gateway("--map", f"{port}:{service}")
-    assert visit(port) in ("anna", "bert")
-    with held(port, 6) as connections, connect(port) as waiting:
-        waiting.sendall(b"GET /slow?s=20 HTTP/1.1\r\nHost: test\r\n\r\n")
-        assert visit(port) in ("anna", "bert")
-        eventually(lambda: len(started.find(r" --$")) == 2, "two visits are over")
+    started = gateway("--workers", workers, "--map", f"{port}:{service}")
+    with ThreadPoolExecutor(ANSWERS) as clients:
+        answers = [clients.submit(slowly, port, 2.0) for _ in range(ANSWERS)]
+        eventually(lambda: _established(port) == ANSWERS, "all have begun")
+        time.sleep(0.7)
         begun = time.monotonic()
-        stopped = started.stop()
-        assert time.monotonic() - begun < 10
-        assert stopped.closed == 7
-        assert stopped.accepted == 9
-        assert stopped.leases == 0
-        for _, visitor in connections:
-            assert not visitor.has_connection()
-    with pytest.raises(ConnectionRefusedError):
-        visit(port)
+        started.terminate()
+        started.wait_for("ending: nobody is accepted any more; ")
+        eventually(lambda: _refuses(port), "new clients are refused")
+        assert time.monotonic() - begun < 1.0
+        assert all(each.result().startswith(("anna", "bert")) for each in answers)
+    stopped = started.wait_until_gone()
+    assert time.monotonic() - begun < 5.0
+    assert stopped == (ANSWERS, 0, 0)
+    [said] = started.find(r"ending: nobody is accepted any more; (\d+) connections")
+    assert int(said[1]) <= ANSWERS  # workers may not have told of the last ones
+    assert len(started.find("ending: no connection is open any more")) == 1
+
+
+@WORKERS
+def test_stop_while_idle(
+    registrar: Registrar,
+    servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+    workers: str,
+) -> None:
+    """Where nothing is open it ends at once."""
+    (port,) = free_ports(1)
+    registrar.add(service, servers[0])
+    started = gateway("--workers", workers, "--map", f"{port}:{service}")
+    assert visit(port) == "anna"
+    begun = time.monotonic()
+    assert started.stop() == (1, 0, 0)
+    assert time.monotonic() - begun < 2.0
+
+
+@WORKERS
+def test_stop_at_the_latest(
+    registrar: Registrar,
+    servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+    workers: str,
+) -> None:
+    """Whoever stays is closed when drain-timeout is over."""
+    (port,) = free_ports(1)
+    registrar.add(service, servers[0])
+    maps = f"{port}:{service},drain-timeout=2s"
+    started = gateway("--workers", workers, "--map", maps)
+    with held(port, 6) as connections:
+        begun = time.monotonic()
+        started.terminate()
+        time.sleep(1.0)
+        assert all(visitor.has_connection() for _, visitor in connections)
+        stopped = started.wait_until_gone()
+        assert 1.5 < time.monotonic() - begun < 5.0
+        assert not any(visitor.has_connection() for _, visitor in connections)
+    assert stopped == (6, 0, 0)
+
+
+@WORKERS
+def test_stop_twice(
+    registrar: Registrar,
+    servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+    workers: str,
+) -> None:
+    """A second SIGTERM ends it at once."""
+    (port,) = free_ports(1)
+    registrar.add(service, servers[0])
+    started = gateway("--workers", workers, "--map", f"{port}:{service}")
+    with held(port, 2) as connections:
+        started.terminate()
+        started.wait_for("ending: nobody is accepted any more; ")
+        begun = time.monotonic()
+        started.terminate()
+        assert started.status() == 1
+        assert time.monotonic() - begun < 1.0
+        eventually(
+            lambda: not any(visitor.has_connection() for _, visitor in connections),
+            "all are closed",
+        )
+
+
+@WORKERS
+def test_interrupt(
+    registrar: Registrar,
+    servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+    workers: str,
+) -> None:
+    """Ctrl-C ends it at once and in order, be it that it waits for connections."""
+    (port,) = free_ports(1)
+    registrar.add(service, servers[0])
+    started = gateway("--workers", workers, "--map", f"{port}:{service}")
+    with held(port, 2):
+        started.terminate()
+        started.wait_for("ending: nobody is accepted any more; ")
+        started.signal(signal.SIGINT)
+        started.status()
+    assert started.find(
+        "stopped: 2 connections accepted, 2 closed just now, 0 leases left"
+    )
+    assert "Traceback" not in started.log()
+
+
+@WORKERS
+def test_grace(
+    registrar: Registrar,
+    servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+    workers: str,
+) -> None:
+    """With --shutdown-grace it goes on as before for so long after SIGTERM."""
+    (port,) = free_ports(1)
+    registrar.add(service, servers[0])
+    options = ["--shutdown-grace=1s", "--workers", workers]
+    started = gateway(*options, "--map", f"{port}:{service}")
+    begun = time.monotonic()
+    started.terminate()
+    started.wait_for(r"ending: clients are accepted until \d\d:\d\d:\d\d; 0 conn")
+    assert visits(port, 5) == {"anna": 5}
+    assert time.monotonic() - begun < 0.9
+    assert started.wait_until_gone() == (5, 0, 0)
+    assert time.monotonic() - begun < 3.0
+    assert _refuses(port)
 
 
 def test_stop_while_dialling(
     registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
 ) -> None:
-    """So it does while a client waits for an instance that does not accept."""
+    """A client that waits for an instance that does not accept is closed in the end."""
     (port,) = free_ports(1)
     with _deaf_port() as deaf:
         registrar.add(service, servers[0], Port=deaf)
-        started = gateway("--map", f"{port}:{service},connect-timeout=1h")
+        options = "connect-timeout=1h,drain-timeout=1s"
+        started = gateway("--map", f"{port}:{service},{options}")
         with connect(port), connect(port):
             time.sleep(0.3)
             stopped = started.stop()
-    assert stopped.closed == 2
-    assert stopped.leases == 0
+    assert stopped == (2, 0, 0)
 
 
 def test_limit_of_descriptors(
@@ -151,6 +311,30 @@ def test_log_without_connections(
     started.wait_for(rf"{service}: 1 joined \({service}-bert@")
     assert started.stop().accepted == 5
     assert "retries=" not in started.log()
+
+
+def slowly(port: int, seconds: float) -> str:
+    """The answer of a server that takes so long for it."""
+    with Visitor(port) as visitor:
+        return visitor.ask(f"/slow?s={seconds}")
+
+
+def _established(port: int) -> int:
+    """How many clients have a connection to this port, accepted or not."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    fields = [line.split() for line in lines]
+    return sum(
+        each[3] == "01" and int(each[2].partition(":")[2], 16) == port
+        for each in fields
+    )
+
+
+def _refuses(port: int) -> bool:
+    try:
+        connect(port).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 def _answers(port: int) -> bool:

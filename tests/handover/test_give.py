@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -144,10 +145,9 @@ def test_nobody_ever_refused(stage: Stage) -> None:
 
     def knock() -> None:
         while not over.is_set():
-            try:
-                connect(stage.path).close()
-            except OSError as error:
-                failed.append(error)
+            if not is_somebody_at(stage.path):
+                failed.append("nobody there")
+            time.sleep(0.0002)
 
     old = stage.first()
     thread = threading.Thread(target=knock)
@@ -270,13 +270,13 @@ def test_stopped_while_it_says_so(stage: Stage) -> None:
     new.running.call(accepts_and_ends)
     eventually(lambda: len(outcome) == 1)
     assert new.handover._door._sock is None
-    assert not old.handover.is_shared or old.taken == ["taken"]
+    eventually(lambda: not old.handover.is_shared)
 
 
 def test_strangers(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another user gets no socket, whatever they say, and waits for nobody."""
     old = stage.first()
-    monkeypatch.setattr(give, "trusted_users", lambda also: frozenset({4711, *also}))
+    monkeypatch.setattr(give, "trusted_users", lambda: frozenset({4711}))
     with capturedLogs() as events:
         told = f"user {os.geteuid()} is neither ours nor root"
         client = stage.client()

@@ -18,7 +18,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from lbconsul.balance.instance import Instance
-from lbconsul.balance.queue import Queue
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.upstream import Lease, Upstream
 from lbconsul.proxy.dial import Dial
@@ -49,7 +48,7 @@ class Owner:
     connect_timeout: float = TIMEOUT
     queue_timeout: float = TIMEOUT
     empty_timeout: float = 0.0
-    line: Line = Factory(lambda self: Line(self.clock, Queue(2)), takes_self=True)
+    line: Line = Factory(lambda self: Line(self.clock, 2), takes_self=True)
     #: The ports that were tried, in their order.
     tried: list[int] = Factory(list)
     answered: list[socket.socket] = Factory(list)

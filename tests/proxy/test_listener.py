@@ -594,6 +594,7 @@ class RoomTests(ListenerTestCase):
         """One that is at its own limit leaves the room to others, and has its turn."""
         limited, other = self.started(max_connections=1), self.started()
         self.connect(limited[1], 3)
+        self.settle()
         self.connect(other[1], 6)
         self.settle()
         self.assertEqual(self.taken(), [1, 3])

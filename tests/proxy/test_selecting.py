@@ -53,6 +53,14 @@ def test_fallback() -> None:
     assert route.all() == (*route.selections, route.fallback)
 
 
+def test_an_address_as_fallback() -> None:
+    """An address needs no tag and no check to be a fallback."""
+    route = _route("80:web,tag=v2,health=passing,when-empty=fallback=10.0.0.9:80")
+    assert route.fallback is not None
+    assert route.fallback.question.fixed
+    assert route.fallback.rules == Rules()
+
+
 def test_what_is_closed_at_once_is_not_doubted() -> None:
     """Where critical instances are to be left at once, no new client gets there."""
     [selection] = _route("80:web,close-on-critical=on,shrink-hold=5s").all()

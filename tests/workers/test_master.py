@@ -23,7 +23,7 @@ from lbconsul.proxy.bind import OwnSocket
 from lbconsul.workers import master as module
 from lbconsul.workers import member, spawn
 from lbconsul.workers.ledger import Ledger
-from lbconsul.workers.master import Workers, share
+from lbconsul.workers.master import Workers
 from lbconsul.workers.member import Member
 from lbconsul.workers.messages import Report
 from lbconsul.workers.slots import Slots
@@ -113,15 +113,6 @@ def of(server: socket.socket, name: str = "a", weight: int = 1) -> Any:
 def lines(events: Sequence[Any]) -> list[str]:
     """Lines of log."""
     return [formatEvent(event) for event in events]
-
-
-@pytest.mark.parametrize(
-    ("limit", "workers", "shares"),
-    [(10, 3, [4, 3, 3]), (2, 4, [1, 1, 0, 0]), (0, 2, [0, 0]), (256, 2, [128, 128])],
-)
-def test_share(limit: int, workers: int, shares: list[int]) -> None:
-    """A limit is divided so that the parts are the whole again."""
-    assert [share(limit, workers, 1 + each) for each in range(workers)] == shares
 
 
 def test_interface() -> None:

@@ -1,5 +1,6 @@
 """One worker, as its master sees it; the worker's part plays the test."""
 
+import os
 import signal
 import socket
 from typing import Any
@@ -17,6 +18,7 @@ from zope.interface.verify import verifyObject
 
 from lbconsul.balance.registry import Change
 from lbconsul.balance.selection import Question
+from lbconsul.workers.lane import receive_sockets
 from lbconsul.workers.ledger import Ledger
 from lbconsul.workers.logs import write_event
 from lbconsul.workers.member import GRACE, Member
@@ -27,6 +29,8 @@ from lbconsul.workers.messages import (
     Order,
     Part,
     Report,
+    Retire,
+    Serve,
     Setup,
     Stop,
     read_order,
@@ -68,6 +72,9 @@ class Reactor(RecordingReactor):
 
     def spawnProcess(self, protocol: Any, program: str, *_: Any, **given: Any) -> Any:  # noqa: N802
         self.given = given
+        # Ours is closed once it is started.
+        self.lane = socket.socket(fileno=os.dup(given["childFDs"][5]))
+        self.lane.setblocking(False)
         if "spawn" in self.trouble:
             raise self.trouble["spawn"]
         return self.process
@@ -97,6 +104,14 @@ class Reactor(RecordingReactor):
         self.protocol.connectionLost()
 
 
+def received(lane: socket.socket) -> dict[int, int]:
+    """The sockets that a worker was sent, which are closed again."""
+    found = dict(receive_sockets(lane))
+    for each in found.values():
+        os.close(each)
+    return found
+
+
 class MemberTests(SynchronousTestCase):
     """What the master does about it."""
 
@@ -105,17 +120,23 @@ class MemberTests(SynchronousTestCase):
         self.reactor.advance(100)
         self.ledger = Ledger(Slots(10))
         self.ended: list[tuple[Member, str]] = []
+        self.serves = Serve((), True)
+        self.sockets: dict[int, int] = {}
         self.member = Member(
-            self.reactor, 3, self.ledger, lambda *how: self.ended.append(how)
+            self.reactor,
+            3,
+            self.ledger,
+            lambda *how: self.ended.append(how),
+            lambda number: (self.serves, self.sockets),
         )
         self.table = Table.create(4)
         self.addCleanup(self.table.close)
 
     def start(self) -> None:
         """Start it."""
-        self.setup = Setup(3, 4, (), True)
+        self.setup = Setup(3, 4)
         program = Program(("python", "x"), {"A": "b"})
-        self.member.start(program, self.setup, self.table.descriptor, [7, 8])
+        self.member.start(program, self.setup, self.table.descriptor)
 
     def hear(self, data: bytes) -> None:
         """It says something."""
@@ -128,14 +149,13 @@ class MemberTests(SynchronousTestCase):
         self.start()
         given = self.reactor.given
         self.assertEqual(given["env"], {"A": "b"})
-        self.assertEqual(sorted(given["childFDs"]), [0, 1, 2, 3, 4, 5, 6])
+        self.assertEqual(sorted(given["childFDs"]), [0, 1, 2, 3, 4, 5])
         self.assertEqual(given["childFDs"][4], self.table.descriptor)
-        self.assertEqual([given["childFDs"][each] for each in (5, 6)], [7, 8])
         # Ours may be closed; what it prints as an error we read.
         self.assertNotIn(given["childFDs"][1], (1, 2))
         self.assertEqual(given["childFDs"][2], "r")
-        first, second, third = self.reactor.orders
-        self.assertEqual(first, self.setup)
+        first, serve, second, third = self.reactor.orders
+        self.assertEqual((first, serve), (self.setup, self.serves))
         assert isinstance(second, Part)
         self.assertEqual(second.put, ((instances("a")[0], 0),))
         self.assertEqual(third, Complete())
@@ -158,16 +178,52 @@ class MemberTests(SynchronousTestCase):
         assert delta is not None
         self.reactor.protocol.pauseProducing()
         self.member.changed(delta)
-        self.assertEqual(len(self.reactor.orders), 2)
-        self.reactor.protocol.resumeProducing()
         self.assertEqual(len(self.reactor.orders), 3)
+        self.reactor.protocol.resumeProducing()
+        self.assertEqual(len(self.reactor.orders), 4)
+
+    def test_sockets(self) -> None:
+        """It is sent each listening socket once, before it is told to serve on it."""
+        with socket.create_server(("127.0.0.1", 0)) as one:
+            self.sockets = {5: one.fileno()}
+            self.start()
+            self.assertEqual(list(received(self.reactor.lane)), [5])
+            with socket.create_server(("127.0.0.1", 0)) as other:
+                self.sockets = {5: one.fileno(), 6: other.fileno()}
+                self.member.altered()
+                self.assertEqual(list(received(self.reactor.lane)), [6])
+                self.sockets = {6: other.fileno()}
+                self.member.altered()
+            self.sockets = {5: one.fileno()}  # it had it, but was told to close it
+            self.member.altered()
+            self.assertEqual(list(received(self.reactor.lane)), [5])
+        serves = [each for each in self.reactor.orders if isinstance(each, Serve)]
+        self.assertEqual([each.sent for each in serves], [1, 1, 0, 1])
+
+    def test_full_lane(self) -> None:
+        """One that takes no sockets hangs, and is ended; so is one if there are none."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            self.start()
+            with capturedLogs() as events:
+                for number in range(2_000):
+                    self.sockets = {number: server.fileno()}
+                    self.member.altered()
+                    if self.reactor.process.signals:
+                        break
+        self.assertEqual(self.reactor.process.signals, [signal.SIGKILL])
+        [event] = events
+        self.assertRegex(
+            formatEvent(event),
+            r"worker 3 \(process 4711\): cannot be told what to serve, and is killed: ",
+        )
+        self.assertGreater(len(received(self.reactor.lane)), 50)
 
     def test_report(self) -> None:
         """Its latest report is kept; the first one that it serves is told."""
         self.start()
         with capturedLogs() as events:
             for level in (0, 1, 2):
-                report = Report(level, (Count(level, 0),), serves=level > 0)
+                report = Report(level, Count(level, 0), serves=level > 0)
                 self.hear(write_report(report))
         self.assertEqual(self.member.report, report)
         self.assertEqual(
@@ -228,6 +284,21 @@ class MemberTests(SynchronousTestCase):
         self.assertEqual(self.ended, [(self.member, "exit status 0")])
         self.reactor.advance(10)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_retire(self) -> None:
+        """It is asked to end once it is idle, and hears what there is to know still."""
+        self.start()
+        self.member.retire()
+        self.assertEqual(self.reactor.orders[-1], Retire())
+        delta = self.ledger.change(WEB, Change())
+        assert delta is not None
+        self.member.changed(delta)
+        self.assertIsInstance(self.reactor.orders[-1], Part)
+        self.reactor.protocol.connectionLost()
+        self.reactor.pump([GRACE / 2] * 4)
+        self.assertEqual(self.reactor.process.signals, [])
+        self.member.processEnded(Failure(ProcessDone(0)))
+        self.assertEqual(self.ended, [(self.member, "exit status 0")])
 
     def test_cut_off(self) -> None:
         """One that we cannot speak with any more is ended."""

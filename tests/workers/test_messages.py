@@ -12,6 +12,8 @@ from lbconsul.workers.messages import (
     Part,
     Place,
     Report,
+    Retire,
+    Serve,
     Setup,
     Stop,
     read_order,
@@ -21,15 +23,19 @@ from lbconsul.workers.messages import (
 )
 from tests.support.instances import an_identity, an_instance
 
+WEB = Mapping("web", TCPListen("::1", 80))
 A = an_instance("a", tags=["v1"], reason="because")
 
 
 @pytest.mark.parametrize(
     "order",
     [
-        Setup(1, 3, (Place(Mapping("web", TCPListen("::1", 80)), 5),), False),
+        Setup(1, 3),
+        Serve((Place(WEB, 5),), False, (WEB,)),
         Part(Question("web"), ((A, 3), (A, None)), (an_identity("b"),), True, 7, False),
+        Part(Question("web"), whole=True, gone=True),
         Complete(),
+        Retire(),
         Stop(),
     ],
 )
@@ -40,7 +46,7 @@ def test_orders(order: Order) -> None:
 
 def test_reports() -> None:
     """A report arrives as it was made, and its first byte says what it is."""
-    report = Report(7, (Count(3, 2), Count()), 4, True)
+    report = Report(7, Count(3, 2), 4, True)
     data = write_report(report)
     assert data[:1] == REPORT
     assert read_report(data[1:]) == report
@@ -49,14 +55,14 @@ def test_reports() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"", b"{", b"[]", b"{}", b'{"counts": [1], "level": 1, "leases": 2}',
-        b'{"counts": [], "level": "1", "leases": 2, "serves": true}',
-        b'{"counts": [], "level": 1, "leases": null, "serves": true}',
-        b'{"counts": [], "level": true, "leases": 0, "serves": true}',
-        b'{"counts": [], "level": 1, "leases": -1, "serves": true}',
-        b'{"counts": 5, "level": 1, "leases": 1, "serves": true}',
-        b'{"counts": [{"accepted": 1.5, "open": 1}], "level": 1, "leases": 1}',
-        b'{"counts": [{"accepted": 1, "open": []}], "level": 1, "leases": 1}',
+        b"", b"{", b"[]", b"{}", b'{"count": 1, "level": 1, "leases": 2}',
+        b'{"count": {"accepted": 0, "open": 0}, "level": "1", "leases": 2}',
+        b'{"count": {"accepted": 0, "open": 0}, "level": 1, "leases": null}',
+        b'{"count": {"accepted": 0, "open": 0}, "level": true, "leases": 0}',
+        b'{"count": {"accepted": 0, "open": 0}, "level": 1, "leases": -1}',
+        b'{"count": {"accepted": 0, "open": 0}, "level": 1, "leases": 1}',
+        b'{"count": {"accepted": 1.5, "open": 1}, "level": 1, "leases": 1}',
+        b'{"count": {"accepted": 1, "open": []}, "level": 1, "leases": 1}',
     ],
 )  # fmt: skip
 def test_no_report(data: bytes) -> None:

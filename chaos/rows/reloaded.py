@@ -1,0 +1,151 @@
+"""The gateway reads its configuration anew, and is replaced, again and again."""
+
+import os
+import random
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+from attrs import define
+
+from chaos.crowd import Crowd
+from chaos.row import Row
+from chaos.scene import SERVICE, Scene
+from chaos.stream_server import StreamServer
+from chaos.traffic import require_faultless
+from tests.end_to_end.registrar import Registrar
+from tests.support.gateway import Gateway
+from tests.support.load import Outcome
+from tests.support.ports import free_ports
+
+#: In one round of load; there are as many rounds as connections enough take.
+RELOADS = 30
+TAKEOVERS = 5
+
+#: Rounds and connections, in the full form and in the quick one.
+ROUNDS = (4, 1)
+CONNECTIONS = (40_000, 8_000)
+
+#: Between two of them, in seconds.
+PAUSES = (0.02, 0.2)
+
+#: Slow answers that are under way all the time, how long one takes, in seconds, and
+#: how many there may be one after the other.
+STREAMS = 5
+LASTS = 8
+MOST = 2_000
+
+
+@define
+class Family:
+    """Gateways that replace each other, the last one being the one that accepts."""
+
+    scene: Scene
+    config: Path
+    agent_port: int
+    workers: int
+    ports: tuple[int, int]
+    gateways: list[Gateway]
+    reloads: int = 0
+
+    def succeed(self) -> None:
+        """Start one more; return once it is ready."""
+        gateway = self.scene.future_gateway(
+            f"--config={self.config}",
+            f"--takeover={self.scene.home / 'takeover.sock'}",
+            f"--workers={self.workers}",
+        )
+        self.scene.stack.callback(gateway.kill)
+        gateway.start()
+        gateway.wait_until_ready()
+        self.gateways.append(gateway)
+
+    def reload(self) -> None:
+        """Change its file: a mapping comes or goes, another one is altered."""
+        self.reloads += 1
+        self.write()
+        os.kill(self.gateways[-1].pid, signal.SIGHUP)
+
+    def write(self) -> None:
+        """The file; it is replaced as a whole."""
+        main, other = self.ports
+        maps = [f"{main}:{SERVICE},connect-timeout={2 + self.reloads % 2}s"]
+        if self.reloads % 2:
+            maps.append(f"{other}:{SERVICE}")
+        listed = ", ".join(f'"{each}"' for each in maps)
+        new = self.config.with_suffix(".new")
+        consul = f'consul = ["127.0.0.1:{self.agent_port}"]'
+        new.write_text(f'{consul}\ndrain-timeout = "60s"\nmap = [{listed}]\n')
+        new.replace(self.config)
+
+
+def play(scene: Scene, workers: int) -> None:
+    """Do both in any order, with slow answers under way."""
+    agent, servers = scene.consul(), scene.servers(kind=StreamServer)
+    registrar = Registrar(agent)
+    for each in servers:
+        registrar.add(SERVICE, each)
+    main, other = free_ports(2)
+    config = scene.home / "gateway.toml"
+    family = Family(scene, config, agent.port, workers, (main, other), [])
+    family.write()
+    family.succeed()
+    path = f"/drip?n=20000&s={LASTS}"
+    with Crowd("stream", main, MOST, at_once=STREAMS, path=path) as crowd:
+        outcome = rounds(scene, family, main)
+        streams = [each.what for each in crowd.stop()]
+    whole = sum(each == "whole" for each in streams)
+    scene.report.count(len(streams), len(streams) - whole)
+    scene.report.at_least("slow answers whole", whole, max(STREAMS, len(streams)))
+    require_faultless(scene.report, outcome)
+    judge(scene, family)
+
+
+def rounds(scene: Scene, family: Family, port: int) -> Outcome:
+    """As many rounds as it takes."""
+    quick = int(scene.quick)
+    done, outcome = 0, Outcome()
+    while done < ROUNDS[quick] or len(outcome) < CONNECTIONS[quick]:
+        with scene.traffic(port, new=12, kept=0, pause=0.002) as traffic:
+            one_round(family)
+            outcome += traffic.stop()
+        done += 1
+    scene.report.at_least("connections", len(outcome), CONNECTIONS[quick])
+    return outcome
+
+
+def one_round(family: Family) -> None:
+    """So many of both, one shortly after the other."""
+    doings = [family.reload] * RELOADS + [family.succeed] * TAKEOVERS
+    random.shuffle(doings)
+    for do in doings:
+        do()
+        time.sleep(random.uniform(*PAUSES))
+
+
+def judge(scene: Scene, family: Family) -> None:
+    """Every gateway but the last one must have ended well; the last one ends well."""
+    *old, last = family.gateways
+    for each in old:
+        each.wait_until_gone()
+    last.stop()
+    done = sum(len(each.find(r"\] reloaded: ")) for each in family.gateways)
+    scene.report.note("reloads", family.reloads)
+    scene.report.at_least("reloads carried out", done, family.reloads * 0.9)
+    scene.report.note("takeovers", len(old))
+    taken = sum(bool(each.find("another gateway has taken over")) for each in old)
+    scene.report.at_least("takeovers told", taken, len(old))
+
+
+ROWS = tuple(
+    Row(
+        "reloaded" if workers == 1 else f"reloaded-{workers}-workers",
+        "SIGHUP and takeovers under load, 20 to 200 ms apart"
+        + (f"; {workers} workers" if workers > 1 else ""),
+        partial(play, workers=workers),
+        descriptors=8192,
+        limit=900.0,
+    )
+    for workers in (1, 2)
+)

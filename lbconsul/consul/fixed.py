@@ -1,0 +1,51 @@
+"""An address that is used as it stands, and that Consul knows nothing of."""
+
+from ipaddress import ip_address
+
+from attrs import Factory, define
+from twisted.application.service import Service
+from twisted.internet.interfaces import IHostnameResolver, IReactorTime
+
+from lbconsul.balance.instance import Identity, Instance
+from lbconsul.balance.registry import Registry
+from lbconsul.balance.selection import Question
+from lbconsul.consul.names import Names
+
+
+def fixed_instance(service: str) -> Instance:
+    """The one instance behind ``HOST:PORT``."""
+    host, _, port = service.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    try:
+        address = str(ip_address(host))
+    except ValueError:
+        address = ""
+    return Instance(Identity("", "fixed", service), host, int(port), address)
+
+
+@define(eq=False)
+class Fixed(Service):
+    """Answers a question whose service is ``HOST:PORT``: that is the instance.
+
+    A host name is looked up now and then, as those of Consul's instances are.
+    """
+
+    _clock: IReactorTime
+    _resolver: IHostnameResolver
+    _registry: Registry
+    question: Question
+    _names: Names = Factory(
+        lambda self: Names(self._clock, self._resolver, self._publish), takes_self=True
+    )
+
+    def startService(self) -> None:
+        super().startService()
+        self._publish()
+
+    def stopService(self) -> None:
+        super().stopService()
+        self._names.stop()
+
+    def _publish(self) -> None:
+        instance = fixed_instance(self.question.service)
+        self._registry.replace(self.question, self._names.addressed([instance]))

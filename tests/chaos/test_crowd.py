@@ -1,0 +1,58 @@
+"""Crowds account for each of their clients."""
+
+from collections import Counter
+
+from chaos.crowd import Crowd
+from chaos.resetting_server import ResettingServer
+from chaos.stream_server import StreamServer
+
+
+def test_those_that_fetch_compare_what_comes() -> None:
+    """And those that send compare what became of it."""
+    with StreamServer("anna") as server:
+        for kind in ("fetch", "put"):
+            with Crowd(kind, server.port, 20, 5, "/bytes?n=200000") as crowd:
+                assert Counter(each.what for each in crowd.stop()) == {"whole": 20}
+
+
+def test_those_that_stay() -> None:
+    """Until they are told to leave, or somebody ends their connection."""
+    with StreamServer("anna") as server:
+        with (
+            Crowd("hold", server.port, 5) as hold,
+            Crowd("slow", server.port, 5) as slow,
+            Crowd("deaf", server.port, 5, path="/bytes?n=9000000") as deaf,
+        ):
+            clients = [*hold.stop(), *slow.stop(), *deaf.stop()]
+        assert Counter(each.what for each in clients) == {"open": 15}
+        with Crowd("hold", server.port, 5) as hold:
+            server.kill()
+            ends = {each.what for each in hold.stop()}
+        assert ends <= {
+            "ended",
+            "reset",
+            "failed: OSError the connection ended before the answer did",
+        }
+
+
+def test_streams_begin_until_they_are_told_to_leave() -> None:
+    """Who is at it finishes, and who has not begun does not count."""
+    with StreamServer("anna") as server:
+        path = "/drip?n=2000&s=0.5"
+        with Crowd("stream", server.port, 1000, at_once=3, path=path) as crowd:
+            ends = [each.what for each in crowd.stop()]
+    assert set(ends) <= {"whole"}
+    assert len(ends) <= 6
+
+
+def test_trouble_is_told() -> None:
+    """With what it was."""
+    server = ResettingServer("dora")
+    server.start()
+    try:
+        server.wait_until_listening()
+        with Crowd("fetch", server.port, 3, path="/bytes?n=10") as crowd:
+            ends = {each.what for each in crowd.stop()}
+    finally:
+        server.kill()
+    assert ends == {"reset"}

@@ -1,0 +1,70 @@
+"""Which rows there are, and which are played."""
+
+import pytest
+
+from chaos import isolation, missing
+from chaos.__main__ import chosen, parse
+from chaos.missing import lacking
+from chaos.playing import Form
+from chaos.row import Row
+from chaos.rows.all import ROWS
+from chaos.scene import Scene
+
+
+def nothing(scene: Scene) -> None:
+    """A row that does nothing."""
+
+
+def test_rows_are_called_what_can_be_typed() -> None:
+    """In lower case, with hyphens."""
+    assert all(name.replace("-", "").isalnum() for name in ROWS)
+    assert all(name == name.lower() == row.name for name, row in ROWS.items())
+
+
+def test_only_some_rows() -> None:
+    """They are played in the order of the suite."""
+    told = parse(["--quick", "--only", "silence", "agent-killed"])
+    assert told.quick
+    assert [each.name for each in chosen(told.only)] == ["agent-killed", "silence"]
+    assert chosen(None) == list(ROWS.values())
+
+
+def test_a_row_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is told which there are."""
+    with pytest.raises(SystemExit):
+        parse(["--only", "nonsense"])
+    assert "agent-killed" in capsys.readouterr().err
+
+
+def test_what_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With how to get it; a row that needs less is not concerned."""
+    monkeypatch.setattr("shutil.which", lambda name: name != "nft" or None)
+    monkeypatch.setattr(missing, "find_consul", lambda: "consul")
+    monkeypatch.setattr(isolation, "obstacle", lambda: "")
+    monkeypatch.setattr(isolation, "raise_limit", lambda: 5000)
+    assert lacking(Row("a", "b", nothing)) == ""
+    assert lacking(Row("a", "b", nothing, needs=("nft",))) == (
+        "nft is missing: apt-get install nftables"
+    )
+    assert lacking(Row("a", "b", nothing, descriptors=9000)) == (
+        "9000 descriptors are needed, and 5000 to be had"
+    )
+    monkeypatch.setattr(isolation, "obstacle", lambda: "not permitted")
+    monkeypatch.setattr(missing, "find_consul", lambda: None)
+    assert lacking(Row("a", "b", nothing)) == (
+        "Consul is missing: make consul, or set CONSUL to a binary;"
+        " no namespaces are to be had: not permitted"
+    )
+
+
+def test_how_long_a_row_may_take() -> None:
+    """The soak may take as long as it was told to."""
+    row = Row("a", "b", nothing, limit=100.0)
+    assert Form().limit(row) == 160.0
+    assert Form(minutes=2).limit(row) == 180.0
+
+
+def test_what_the_process_of_a_row_is_told() -> None:
+    """The form of the run."""
+    assert Form().arguments() == []
+    assert Form(quick=True, minutes=2.0).arguments() == ["--quick", "--minutes=2.0"]

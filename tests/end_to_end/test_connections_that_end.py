@@ -1,0 +1,188 @@
+"""Connections that the gateway closes: who left, who grew old, who has too many."""
+
+import threading
+import time
+
+import pytest
+
+from tests.end_to_end.registrar import TOLD, Registrar
+from tests.end_to_end.visits import eventually_shared, held, held_by, visit, visits
+from tests.support.gateway import StartGateway, eventually
+from tests.support.load import Visitor
+from tests.support.ports import free_ports
+from tests.support.web_server import WebServer
+
+pytestmark = pytest.mark.consul
+
+
+def _live(connections: list[tuple[str, Visitor]]) -> list[str]:
+    """The servers of those that are still open."""
+    return [name for name, visitor in connections if visitor.has_connection()]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_drain(
+    registrar: Registrar,
+    servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+    workers: int,
+) -> None:
+    """Who left keeps its connections for the drain timeout, and not longer."""
+    (port,) = free_ports(1)
+    for server in servers[:2]:
+        registrar.add(service, server)
+    mapping = f"{port}:{service},policy=roundrobin,drain-timeout=3s"
+    started = gateway("--workers", str(workers), "--map", mapping)
+    with held(port, 12) as connections:
+        registrar.maintain(f"{service}-bert", True)
+        began = time.monotonic()
+        before = len(_live(connections))
+        time.sleep(2)
+        assert len(_live(connections)) == before == 12
+        eventually(lambda: "bert" not in _live(connections), "bert's are closed")
+        assert 2.5 < time.monotonic() - began < 6
+        assert "anna" in _live(connections)
+    started.wait_for(rf"{service}-bert@.* KI")
+
+
+def test_back_in_time(
+    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
+) -> None:
+    """Who comes back before the drain timeout keeps its connections for good."""
+    (port,) = free_ports(1)
+    for server in servers[:2]:
+        registrar.add(service, server)
+    gateway("--map", f"{port}:{service},policy=roundrobin,drain-timeout=3s")
+    with held(port, 4) as connections:
+        registrar.remove(f"{service}-bert")
+        time.sleep(1)
+        registrar.add(service, servers[1])
+        time.sleep(4)
+        assert sorted(_live(connections)) == ["anna", "anna", "bert", "bert"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_close_on_critical(
+    registrar: Registrar,
+    servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+    workers: int,
+) -> None:
+    """A primary that turns critical loses its clients at once, and gets no new ones."""
+    (port,) = free_ports(1)
+    service_id = registrar.add(service, servers[0], Check=TOLD)
+    mapping = f"{port}:{service},close-on-critical=on"
+    gateway("--workers", str(workers), "--map", mapping)
+    with held(port, 6) as connections:
+        registrar.check(service_id, "fail")
+        began = time.monotonic()
+        eventually(lambda: not _live(connections), "they are closed")
+        assert time.monotonic() - began < 2
+        registrar.add(service, servers[1])
+        eventually_shared(port, {"bert": 4})
+
+
+def test_max_age(
+    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
+) -> None:
+    """A connection that is old enough is closed; the client just connects again."""
+    (port,) = free_ports(1)
+    registrar.add(service, servers[0])
+    started = gateway("--map", f"{port}:{service},max-age=2s")
+    began = time.monotonic()
+    with held(port, 4) as connections:
+        time.sleep(1)
+        assert len(_live(connections)) == 4
+        eventually(lambda: not _live(connections), "they are closed")
+        assert 1.7 < time.monotonic() - began < 4
+    started.wait_for(rf"{service}-anna@.* KA")
+
+
+def test_rebalance(
+    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
+) -> None:
+    """Clients of long connections that are closed after a join reach the newcomer."""
+    (port,) = free_ports(1)
+    registrar.add(service, servers[0])
+    gateway("--map", f"{port}:{service},rebalance=99%/min")
+    with held(port, 40) as connections:
+        registrar.add(service, servers[1])
+        time.sleep(4)
+        open_yet = len(_live(connections))
+        # 99 % a minute is some 0.66 a second of 40.
+        assert 34 <= open_yet <= 39
+        for _, visitor in connections:
+            visitor.ask()  # who was closed connects anew
+        assert held_by([(_name(each), each) for _, each in connections])["bert"] >= 1
+
+
+def _name(visitor: Visitor) -> str:
+    return visitor.ask().partition(" ")[0]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_limit_and_queue(
+    registrar: Registrar,
+    servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+    workers: int,
+) -> None:
+    """Who finds every instance full waits for a place, and gets the next one."""
+    (port,) = free_ports(1)
+    registrar.add(service, servers[0])
+    limits = "max-connections-per-upstream=3,queue-timeout=20s"
+    started = gateway("--workers", str(workers), "--map", f"{port}:{service},{limits}")
+    answers: list[str] = []
+    with held(port, 3) as connections:
+        thread = threading.Thread(target=lambda: answers.append(visit(port)))
+        thread.start()
+        time.sleep(1)
+        assert not answers
+        connections[0][1].leave()
+        thread.join(5)
+        assert answers == ["anna"]
+    assert len(started.find(rf"{service}-anna@.* --")) >= 1
+
+
+def test_queue_that_is_full_or_too_slow(
+    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
+) -> None:
+    """Who waits too long is closed, and who finds the queue full at once."""
+    (port,) = free_ports(1)
+    registrar.add(service, servers[0])
+    limits = "max-connections-per-upstream=1,queue-length=1,queue-timeout=1s"
+    started = gateway("--map", f"{port}:{service},{limits}")
+    with held(port, 1):
+        errors: list[OSError] = []
+
+        def fail() -> None:
+            try:
+                visit(port)
+            except OSError as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=fail) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        assert len(errors) == 2
+    started.wait_for(rf"{port}:{service} - .* SQ")
+    started.wait_for(rf"{port}:{service} - .* sQ")
+
+
+def test_slow_start(
+    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
+) -> None:
+    """Who joins gets a little at first, and its whole share after the time."""
+    (port,) = free_ports(1)
+    registrar.add(service, servers[0])
+    started = gateway("--map", f"{port}:{service},policy=random,slow-start=5s")
+    registrar.add(service, servers[1])
+    started.wait_for(rf"{service}: 1 joined \({service}-bert")
+    assert visits(port, 60)["bert"] < 25
+    time.sleep(5)
+    assert 35 < visits(port, 120)["bert"] < 85

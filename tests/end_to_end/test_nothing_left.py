@@ -1,0 +1,129 @@
+"""No instance is left: another service, another datacenter, or a little patience."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.end_to_end.registrar import Registrar
+from tests.end_to_end.visits import is_closed_at_once, visit, visits
+from tests.support.consul_agent import ConsulAgent
+from tests.support.gateway import StartGateway, eventually
+from tests.support.ports import free_ports
+from tests.support.web_server import WebServer
+
+pytestmark = pytest.mark.consul
+
+
+def test_wait(
+    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
+) -> None:
+    """With ``when-empty=wait`` a client is held until there is an instance."""
+    (port,) = free_ports(1)
+    gateway("--map", f"{port}:{service},when-empty=wait=20s")
+    timer = threading.Timer(1.0, registrar.add, (service, servers[0]))
+    timer.start()
+    began = time.monotonic()
+    assert visit(port) == "anna"
+    assert time.monotonic() - began > 0.9
+    timer.join()
+
+
+def test_wait_in_vain(gateway: StartGateway, service: str) -> None:
+    """Whoever has waited long enough is closed, and the log has a word on it."""
+    (port,) = free_ports(1)
+    started = gateway("--map", f"{port}:{service},when-empty=wait=1s")
+    with pytest.raises(OSError, match=r"ended|reset"):
+        visit(port)
+    started.wait_for(rf"{port}:{service} - in=0 out=0 time=1\.\d+ retries=0 SC")
+
+
+def test_fallback_service(
+    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
+) -> None:
+    """Another service serves while there is no instance, and only then."""
+    (port,) = free_ports(1)
+    registrar.add(f"{service}-sorry", servers[1])
+    option = f"when-empty=fallback={service}-sorry"
+    gateway("--map", f"{port}:{service},shrink-hold=1s,{option}")
+    assert visits(port, 4) == {"bert": 4}
+    registrar.add(service, servers[0])
+    eventually(lambda: visits(port, 4) == {"anna": 4}, "anna serves")
+    registrar.remove(f"{service}-anna")
+    eventually(lambda: visits(port, 4) == {"bert": 4}, "bert serves")
+
+
+def test_fallback_address(
+    servers: list[WebServer], gateway: StartGateway, service: str
+) -> None:
+    """A fallback may be an address that Consul knows nothing of."""
+    (port,) = free_ports(1)
+    address = f"{servers[1].host}:{servers[1].port}"
+    gateway("--map", f"{port}:{service},tag=v1,when-empty=fallback={address}")
+    assert visits(port, 4) == {"bert": 4}
+
+
+@pytest.fixture(scope="module")
+def two_datacenters(consul_binary: str) -> Iterator[tuple[ConsulAgent, ConsulAgent]]:
+    """Agents of the datacenters east and west, which know each other."""
+    with ExitStack() as stack:
+        east_wan, west_wan = free_ports(2)
+        agents = []
+        for name, wan, others in (
+            ("east", east_wan, []),
+            ("west", west_wan, [east_wan]),
+        ):
+            config = {
+                "datacenter": name,
+                "node_name": f"node-{name}",
+                "ports": {"serf_wan": wan},
+                "retry_join_wan": [f"127.0.0.1:{other}" for other in others],
+                "retry_interval_wan": "1s",
+            }
+            agents.append(
+                stack.enter_context(ConsulAgent(consul_binary, extra_config=config))
+            )
+        east, west = agents
+        eventually(
+            lambda: len(east.api("GET", "/v1/catalog/datacenters")[2]) == 2,
+            "the datacenters know each other",
+        )
+        yield east, west
+
+
+def test_datacenters(
+    two_datacenters: tuple[ConsulAgent, ConsulAgent],
+    servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+) -> None:
+    """The second datacenter serves while the first has nobody; then the first again."""
+    (port,) = free_ports(1)
+    east, west = map(Registrar, two_datacenters)
+    west.add(service, servers[1])
+    east.add(service, servers[0])
+    options = "dc=east|west,shrink-hold=1s,failback-after=2s"
+    mapping = f"{port}:{service},{options}"
+    started = gateway("--consul", two_datacenters[0].url, "--map", mapping)
+    started.wait_for(rf"{service},dc=west: 1 joined")
+    assert visits(port, 4) == {"anna": 4}
+    east.remove(f"{service}-anna")
+    eventually(lambda: visits(port, 4) == {"bert": 4}, "bert serves")
+    east.add(service, servers[0])
+    started.wait_for(rf"(?s){service},dc=east: 1 left.*{service},dc=east: 1 joined")
+    assert visits(port, 4) == {"bert": 4}  # it is to be well for a while
+    eventually(lambda: visits(port, 4) == {"anna": 4}, "anna serves again")
+
+
+def test_neither_datacenter_has_one(
+    two_datacenters: tuple[ConsulAgent, ConsulAgent],
+    gateway: StartGateway,
+    service: str,
+) -> None:
+    """Clients are closed at once where no datacenter has an instance."""
+    (port,) = free_ports(1)
+    mapping = f"{port}:{service},dc=east|west"
+    gateway("--consul", two_datacenters[0].url, "--map", mapping)
+    assert is_closed_at_once(port)

@@ -1,0 +1,86 @@
+"""Most instances, or all of them, are gone at once: is that to be believed?"""
+
+import pytest
+
+from tests.end_to_end.registrar import TOLD, Registrar
+from tests.end_to_end.visits import is_closed_at_once, visits
+from tests.support.consul_agent import ConsulAgent
+from tests.support.gateway import StartGateway, eventually
+from tests.support.ports import free_ports
+from tests.support.web_server import WebServer
+
+pytestmark = pytest.mark.consul
+
+
+def test_agent_that_lost_its_state(
+    consul_binary: str, servers: list[WebServer], gateway: StartGateway
+) -> None:
+    """An agent that comes back with nothing at all empties no pool; that is said."""
+    (port,) = free_ports(1)
+    with ConsulAgent(consul_binary) as agent:
+        registrar = Registrar(agent)
+        for server in servers[:3]:
+            registrar.add("web", server)
+        started = gateway("--consul", agent.url, "--map", f"{port}:web")
+        agent.restart()  # a dev agent remembers nothing
+        line = started.wait_for(r"web: 3 of 3 upstreams are lost at once.*")
+        assert "web-anna@test-node" in line[0]
+        assert sum(visits(port, 10).values()) == 10
+        registrar.add("web", servers[0])
+        started.wait_for(r"web: 1 joined \(web-anna@")
+        assert visits(port, 10) == {"anna": 10}
+
+
+def test_all_are_critical_for_a_moment(
+    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
+) -> None:
+    """A check that fails everywhere at once takes nobody out of service at once."""
+    (port,) = free_ports(1)
+    service_id = registrar.add(service, servers[0], Check=TOLD)
+    started = gateway("--map", f"{port}:{service}")
+    registrar.check(service_id, "fail")
+    started.wait_for(rf"{service}: 1 of 1 upstreams are lost at once")
+    assert visits(port, 4) == {"anna": 4}
+    registrar.check(service_id, "pass")
+    started.wait_for(rf"(?s)lost at once.*{service}: 1 altered")
+    assert visits(port, 4) == {"anna": 4}
+
+
+def test_what_is_gone_is_seen_to_be_gone(
+    registrar: Registrar,
+    own_servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+) -> None:
+    """Of those that are doubted, one that refuses connections is out at once."""
+    (port,) = free_ports(1)
+    registrar.add(service, own_servers[0])
+    started = gateway("--map", f"{port}:{service}")
+    assert visits(port, 1) == {"emil": 1}
+    own_servers[0].kill()
+    registrar.remove(f"{service}-emil")
+    started.wait_for(r"lost at once")
+    assert is_closed_at_once(port)
+    started.wait_for(rf"{service}: {service}-emil@.* is gone, as connecting shows")
+
+
+def test_maintenance_of_all(
+    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
+) -> None:
+    """Who puts everything into maintenance means it."""
+    (port,) = free_ports(1)
+    service_id = registrar.add(service, servers[0])
+    gateway("--map", f"{port}:{service}")
+    registrar.maintain(service_id, True)
+    eventually(lambda: is_closed_at_once(port), "clients are closed")
+
+
+def test_without_the_guard(
+    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
+) -> None:
+    """With ``shrink-guard=off`` the last one's leaving is believed at once."""
+    (port,) = free_ports(1)
+    registrar.add(service, servers[0])
+    gateway("--map", f"{port}:{service},shrink-guard=off")
+    registrar.remove(f"{service}-anna")
+    eventually(lambda: is_closed_at_once(port), "clients are closed")

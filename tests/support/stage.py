@@ -1,0 +1,143 @@
+"""A registry on a stage: its clock stands until the test moves it."""
+
+import random
+from collections import Counter
+from collections.abc import Collection, Iterable
+
+from attrs import evolve
+
+from lbconsul.balance.instance import Instance, Status
+from lbconsul.balance.pool import Pool
+from lbconsul.balance.registry import Registry
+from lbconsul.balance.selection import Question, Route, Selection
+from lbconsul.balance.upstream import Lease, Outcome, Upstream
+from lbconsul.errors import NoUpstream
+from tests.support.instances import an_instance, name_of
+
+WEB = Selection(Question("web"))
+
+#: How often things are tended, in seconds, as a gateway does.
+TICK = 0.25
+
+
+class Stage:
+    """One mapping, or several: each argument is a selection or a whole route.
+
+    Where a method takes `number`, it is the mapping, or the datacenter, meant.
+    """
+
+    def __init__(self, *wanted: Selection | Route, seed: int = 1) -> None:
+        self.now = 1000.0
+        #: What was told, beginning with the name of whom it is told.
+        self.told: list[str] = []
+        self.registry = Registry(
+            random.Random(seed).random, seconds=lambda: self.now, told=self._tell
+        )
+        routes = [
+            each if isinstance(each, Route) else Route((each,))
+            for each in wanted or [WEB]
+        ]
+        self.chains = [self.registry.chain(each) for each in routes]
+        self._questions = list(
+            dict.fromkeys(each.question for route in routes for each in route.all())
+        )
+
+    def _tell(self, question: Question, upstream: Upstream | None, what: str) -> None:
+        self.told.append(f"{name_of(upstream)} {what}" if upstream else what)
+
+    def pool(self, number: int = 0) -> Pool:
+        """The first pool of a mapping."""
+        return self.chains[number].pools[0]
+
+    # What Consul says
+
+    def answer(self, *wanted: str | Instance, number: int = 0) -> None:
+        """Consul answers the question of this number: these, by name, are healthy."""
+        self.registry.replace(
+            self._questions[number],
+            [an_instance(each) if isinstance(each, str) else each for each in wanted],
+        )
+
+    def known(self, number: int = 0) -> dict[str, Instance]:
+        """Consul's last answer, by name."""
+        known = self.registry._known.get(self._questions[number], {})
+        return {identity.service_id: each for identity, each in known.items()}
+
+    def turn(self, names: Iterable[str], status: Status, number: int = 0) -> None:
+        """Checks turn, all in one answer."""
+        known = self.known(number)
+        for name in names:
+            known[name] = evolve(
+                known[name], health=evolve(known[name].health, status=status)
+            )
+        self.answer(*known.values(), number=number)
+
+    def join(self, *names: str, number: int = 0) -> None:
+        """These join those whom there are."""
+        known = self.known(number)
+        known.update((each, an_instance(each)) for each in names)
+        self.answer(*known.values(), number=number)
+
+    def leave(self, *names: str, number: int = 0) -> None:
+        """These leave."""
+        known = self.known(number)
+        self.answer(
+            *(each for name, each in known.items() if name not in names), number=number
+        )
+
+    # What clients do
+
+    def lease(self, *avoiding: Upstream, number: int = 0) -> Lease:
+        """A connection through a mapping."""
+        return self.chains[number].lease(avoiding)
+
+    def hold(self, count: int, number: int = 0) -> list[Lease]:
+        """So many connections, which are not ended."""
+        return [self.lease(number=number) for _ in range(count)]
+
+    def counts(self, picks: int = 60, number: int = 0) -> Counter[str]:
+        """Who gets how many of so many connections that are over at once."""
+        counts: Counter[str] = Counter()
+        for _ in range(picks):
+            lease = self.lease(number=number)
+            counts[name_of(lease.upstream)] += 1
+            lease.end()
+        return counts
+
+    def chosen(self, picks: int = 60, number: int = 0) -> set[str]:
+        """Who gets any of so many connections; nobody, if there is none."""
+        try:
+            return set(self.counts(picks, number))
+        except NoUpstream:
+            return set()
+
+    def show(self, name: str, *outcomes: Outcome, number: int = 0) -> None:
+        """Connections to an upstream show this, one after the other."""
+        for each in outcomes:
+            lease = Lease(self.member(name, number), self.pool(number), on_trial=False)
+            lease.showed(each)
+            lease.end()
+
+    # How it stands
+
+    def members(self, number: int = 0) -> Collection[Upstream]:
+        """The upstreams of a mapping's first pool."""
+        return self.pool(number).upstreams()
+
+    def member(self, name: str, number: int = 0) -> Upstream:
+        """The upstream of an instance."""
+        [found] = [each for each in self.members(number) if name_of(each) == name]
+        return found
+
+    def later(self, seconds: float) -> None:
+        """Time passes, and what becomes due is done, as a gateway does."""
+        end = self.now + seconds
+        while self.now < end:
+            self.now = min(end, self.now + TICK)
+            self.tend()
+
+    def tend(self) -> None:
+        """Do what is due."""
+        self.registry.tend()
+        for each in self.chains:
+            each.tend()
