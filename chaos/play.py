@@ -9,6 +9,7 @@ import argparse
 import faulthandler
 import os
 import re
+import shutil
 import signal
 import sys
 import tempfile
@@ -44,7 +45,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--minutes", type=float)
     told = parser.parse_args()
-    threading.Thread(target=_end_with_input, daemon=True).start()
+    threading.Thread(target=_end_with_input, args=(told.home,), daemon=True).start()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     isolation.settle()
     # Whoever is killed leaves files behind: they go with the home.
@@ -84,9 +85,11 @@ def _words(error: Exception) -> str:
     return f"{type(error).__name__}: {words}"
 
 
-def _end_with_input() -> None:
+def _end_with_input(home: Path) -> None:
     while os.read(0, 1024):
         pass
+    # Who started us may be dead.
+    shutil.rmtree(home, ignore_errors=True)
     os._exit(1)
 
 

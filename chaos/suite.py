@@ -30,6 +30,8 @@ def run(rows: Sequence[Row], form: Form, output: Path | None) -> int:
     except KeyboardInterrupt:
         interrupted = True
         print("chaos: interrupted: what follows is not all", file=sys.stderr)
+    order = [row.name for row in rows]
+    reports.sort(key=lambda report: order.index(report.name))
     print(f"\n{table(reports)}\n{summary(reports)}")
     if not all(each.met for each in reports):
         print(f"the logs of what was not met are in {LOGS}")

@@ -2,7 +2,7 @@
 
 The rooms of the house, and who may import whom::
 
-    tap -> service -> {consul, proxy, dev, workers} -> balance
+    tap -> service -> {consul, proxy, dev, handover, workers} -> balance
     worker_main -> worker -> {proxy, workers} -> balance
     config and errors are open to all
 
@@ -15,6 +15,7 @@ The rooms of the house, and who may import whom::
   joins the two sockets until both directions are over.
 * `lbconsul.dev` is a catalog that speaks Consul's HTTP API in-process, with
   sample web servers, for `--dev` and for tests.
+* `lbconsul.handover` passes the listening sockets from one gateway to the next.
 * `lbconsul.workers` makes several processes one balance: a table of counts in
   shared memory, and how a master tells its workers what the registry knows.
 * `lbconsul.service` is the one place where the rooms meet; `lbconsul.tap` is

@@ -69,7 +69,7 @@ class Front(MultiService):
 
     @property
     def open(self) -> int:
-        """Connections that are not over; of workers, those that they told of last."""
+        """Connections that are not over."""
         return self._workshop.open + (self.workers.open if self.workers else 0)
 
     @property
@@ -138,6 +138,11 @@ class Front(MultiService):
             self.here.replace((), anew=anew)
         else:
             self.here.replace(wanted, anew=anew)
+
+    def startService(self) -> None:
+        super().startService()
+        for mapping in self.mappings:
+            self._log.info("balancing {mapping}", mapping=str(mapping))
 
     def retire(self) -> Deferred[None]:
         """Accept nobody any more; fires when nothing is open."""

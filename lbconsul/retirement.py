@@ -66,7 +66,7 @@ class Retirement:
     def _retire(self) -> None:
         still, until = self._server.open, self._when(self._server.longest_drain)
         retired = self._server.retire()
-        if still:
+        if not retired.called:
             self._log.info(
                 "ending: nobody is accepted any more; {open} connections are open, and"
                 " may be until {until}",

@@ -147,19 +147,9 @@ class Gateway(MultiService):
             self._dev.close()
         self._front.close()
 
-    def startService(self) -> None:
-        super().startService()
-        if self._predecessor is None:
-            self._tell_mappings()
-
     def begin(self) -> None:
         """Serve: called when the predecessor's place can be taken."""
         self._front.setServiceParent(self)
-        self._tell_mappings()
-
-    def _tell_mappings(self) -> None:
-        for mapping in self._front.mappings:
-            self._log.info("balancing {mapping}", mapping=str(mapping))
 
     def retire(self, grace: float = 0.0) -> Deferred[None]:
         """Accept nobody any more, and let what is open end.
@@ -169,6 +159,7 @@ class Gateway(MultiService):
         nothing is open; then there is nothing left to do but to stop.
         """
         if self._retirement is None:
+            self._succession.give_up()
             self._succession.leave_files()
             self._retirement = Retirement(self._reactor, self._front)
             self._retirement.begin(grace)

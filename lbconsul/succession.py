@@ -1,7 +1,8 @@
 """A gateway's place among those that follow each other on one host."""
 
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from collections.abc import Mapping as AbstractMapping
 from typing import Any, Protocol
 
 from attrs import define, field
@@ -9,7 +10,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from lbconsul.config.model import Config, Mapping
+from lbconsul.config.model import Config
 from lbconsul.handover.give import Handover
 from lbconsul.handover.taken import Taken
 
@@ -28,7 +29,6 @@ _EACH_STEP = 20.0
 class ListeningSocket(Protocol):
     """What a gateway listens on."""
 
-    mapping: Mapping
     is_shared: bool
 
     @property
@@ -38,10 +38,6 @@ class ListeningSocket(Protocol):
 
 class Serving(Protocol):
     """A gateway's front."""
-
-    @property
-    def sockets(self) -> Iterable[ListeningSocket]:
-        """What it listens on."""
 
     def knows(self, *, wholly: bool) -> bool:
         """Whether Consul has answered what it has to know, or enough of it."""
@@ -55,10 +51,16 @@ class Successor(Protocol):
     """A gateway."""
 
     config: Config
-    over: Callable[[int], None]
+
+    @property
+    def sockets(self) -> AbstractMapping[str, ListeningSocket]:
+        """What it listens on, by address."""
 
     def begin(self) -> None:
         """Serve."""
+
+    def over(self, status: int, /) -> None:
+        """There is nothing left to do but to end, with this status."""
 
     def retire(self) -> Deferred[None]:
         """Accept nobody any more; fires when nothing is open."""
@@ -97,7 +99,7 @@ class Succession(Service):
 
     def leave_files(self) -> None:
         """Let the files of shared sockets stay, whatever is closed from now on."""
-        for each in self._front.sockets:
+        for each in self._gateway.sockets.values():
             each.is_shared = self.is_shared
 
     def startService(self) -> None:
@@ -168,11 +170,8 @@ class Succession(Service):
         self._gateway.retire().addCallback(lambda _: self._gateway.over(1))
 
     def _offer(self) -> dict[str, socket.socket]:
-        return {
-            str(each.mapping.listen): each.sock
-            for each in self._front.sockets
-            if each.sock is not None
-        }
+        sockets = self._gateway.sockets.items()
+        return {where: each.sock for where, each in sockets if each.sock is not None}
 
     def _replaced(self) -> None:
         self._is_replaced = True

@@ -2,7 +2,7 @@
 
 The arrows are those of the docstring of `lbconsul`::
 
-    tap -> service -> {consul, proxy, dev, workers} -> balance
+    tap -> service -> {consul, proxy, dev, handover, workers} -> balance
     worker_main -> worker -> {proxy, workers} -> balance
     config and errors are open to all
 """

@@ -5,6 +5,7 @@ import select
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,13 +19,11 @@ from zope.interface.verify import verifyObject
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.selection import Question
 from lbconsul.config.build import build, configure
-from lbconsul.config.model import Mapping
+from lbconsul.config.model import Config, Mapping
 from lbconsul.config.sources import Source, from_command_line
-from lbconsul.consul.watch import Watch
-from lbconsul.errors import CannotListen, ConfigError, NoWorkers
+from lbconsul.errors import CannotListen, CannotReload, ConfigError, NoWorkers
 from lbconsul.proxy.selecting import route_of
 from lbconsul.service import Gateway, balancer
-from lbconsul.workers.master import Workers
 from lbconsul.workers.table import Table
 from tests.support.loopback import accept, connect, listening, receive, refusing
 from tests.support.ports import free_ports
@@ -122,8 +121,11 @@ class TestMakeup:
         ]
         gateway = balancer(running.reactor, configure([], mappings))
         gateway.proxy_factory(Mapping("mail", health=frozenset({"passing"})))
-        questions = [each.question for each in gateway if isinstance(each, Watch)]
-        assert sorted(map(str, questions)) == ["mail", "web", "web,dc=dc2"]
+        assert sorted(map(str, gateway._watches._watches)) == [
+            "mail",
+            "web",
+            "web,dc=dc2",
+        ]
 
     def test_unreadable_token(self, running: ReactorThread) -> None:
         """A token file that cannot be read is found out before anything starts."""
@@ -144,8 +146,8 @@ class TestBinding:
     def test_all(self, running: ReactorThread, no_consul: str) -> None:
         """Every port is open once they are bound, and bound again that changes none."""
         ports = free_ports(2)
-        config = configure([no_consul], [f"127.0.0.1:{port}:web" for port in ports])
-        gateway = balancer(running.reactor, config)
+        mappings = [f"127.0.0.1:{port}:web,connect-timeout=100ms" for port in ports]
+        gateway = balancer(running.reactor, configure([no_consul], mappings))
         running.call(gateway.bind)
         running.call(gateway.bind)
         clients = [connect(local(port)) for port in ports]
@@ -210,7 +212,8 @@ class TestServing:
         """A client gets an instance as soon as there is one, and the new ones then."""
         [port] = free_ports(1)
         one, other = (held.enter_context(listening()) for _ in range(2))
-        config = configure([no_consul], [f"127.0.0.1:{port}:web"])
+        mapping = f"127.0.0.1:{port}:web,connect-timeout=100ms"
+        config = configure([no_consul], [mapping])
         with Started(running, balancer(running.reactor, config)) as gateway:
             assert connect(local(port)).recv(1) == b""
             for server in (one, other):
@@ -280,7 +283,7 @@ class TestServing:
     ) -> None:
         """One can have a line of log for each connection, or none."""
         [port] = free_ports(1)
-        mapping = f"127.0.0.1:{port}:web"
+        mapping = f"127.0.0.1:{port}:web,connect-timeout=100ms"
         config = configure([no_consul], [mapping], connection_log=log)
         with (
             capturedLogs() as events,
@@ -363,9 +366,8 @@ class TestWorkers:
         monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(cores))
         config = configure([], ["8080:web"], workers=count)
         gateway = balancer(running.reactor, config)
-        assert [each.count for each in gateway if isinstance(each, Workers)] == [
-            *([workers] if workers else [])
-        ]
+        made = gateway._front.workers
+        assert (made.count if made else 0) == workers
 
     def test_cores_elsewhere(
         self, running: ReactorThread, monkeypatch: pytest.MonkeyPatch
@@ -375,7 +377,8 @@ class TestWorkers:
         monkeypatch.setattr(os, "cpu_count", lambda: 2)
         config = configure([], ["8080:web"], workers="auto")
         gateway = balancer(running.reactor, config)
-        assert [each.count for each in gateway if isinstance(each, Workers)] == [2]
+        assert gateway._front.workers is not None
+        assert gateway._front.workers.count == 2
 
     def test_one_balance(
         self, running: ReactorThread, no_consul: str, held: ExitStack
@@ -425,20 +428,29 @@ class TestWorkers:
                 running.call(gateway.bind)
         assert is_free(free)
 
-    def test_late(self, running: ReactorThread, no_consul: str) -> None:
-        """Workers that run cannot be given another mapping, and that is said."""
-        ports = free_ports(3)
+    def test_late(
+        self, running: ReactorThread, no_consul: str, held: ExitStack
+    ) -> None:
+        """Workers that run can be given another mapping, unless its port is taken."""
+        ports = free_ports(2)
+        server = held.enter_context(listening())
         mappings = [f"127.0.0.1:{port}:web" for port in ports]
         config = configure([no_consul], mappings[:1], workers="2")
         gateway = balancer(running.reactor, config)
-        early, late = configure([], mappings[1:]).mappings
-        running.call(gateway.listen, early)
+        [late] = configure([], mappings[1:]).mappings
         with Started(running, gateway):
-            with pytest.raises(CannotListen, match=f"cannot serve {mappings[2]}: with"):
-                running.call(gateway.listen, late)
-            for port in ports[:2]:
-                assert connect(local(port)).recv(1) == b""
-        assert is_free(ports[2])
+            serve(running, gateway, of(server))
+            running.call(gateway.listen, late)
+            with connect(local(ports[1])) as client, accept(server) as upstream:
+                assert_passes(client, upstream)
+            busy = server.getsockname()[1]
+            [taken] = configure([], [f"127.0.0.1:{busy}:web"]).mappings
+            with pytest.raises(
+                CannotListen, match=f"cannot listen on 127.0.0.1:{busy}"
+            ):
+                running.call(gateway.listen, taken)
+            assert list(gateway.sockets) == [f"127.0.0.1:{port}" for port in ports]
+        assert is_free(ports[1])
 
     def test_no_room(
         self, running: ReactorThread, monkeypatch: pytest.MonkeyPatch
@@ -525,3 +537,176 @@ class TestStop:
             running.call(slow.stopped.callback, None)
             assert client.recv(1) == upstream.recv(1) == b""
             assert len(ended) == 1
+
+
+class TestRetire:
+    """The end in good order."""
+
+    def test_waits(
+        self, running: ReactorThread, no_consul: str, held: ExitStack
+    ) -> None:
+        """It is over when nothing is open any more; then it takes no other orders."""
+        [port] = free_ports(1)
+        server = held.enter_context(listening())
+        config = configure([no_consul], [f"127.0.0.1:{port}:web"])
+        gateway = balancer(running.reactor, config)
+        with Started(running, gateway):
+            serve(running, gateway, of(server))
+            client = held.enter_context(connect(local(port)))
+            upstream = held.enter_context(accept(server))
+            over: list[object] = []
+            for _ in range(2):
+                running.call(lambda: gateway.retire().addCallback(over.append))
+            assert is_free(port)
+            assert_passes(client, upstream)
+            with pytest.raises(CannotReload, match="it ends"):
+                running.call(gateway.reload, config)
+            assert over == []
+            client.close()
+            upstream.close()
+            eventually(lambda: over == [None, None], "it is over")
+
+    def test_stop_is_at_once(
+        self, running: ReactorThread, no_consul: str, held: ExitStack
+    ) -> None:
+        """Whoever stops it meanwhile waits for nobody."""
+        ports = free_ports(2)
+        for port, grace in zip(ports, (0.0, 60.0), strict=True):
+            server = held.enter_context(listening())
+            config = configure([no_consul], [f"127.0.0.1:{port}:web"])
+            gateway = balancer(running.reactor, config)
+            over: list[object] = []
+            with Started(running, gateway) as gateway:
+                serve(running, gateway, of(server))
+                client = held.enter_context(connect(local(port)))
+                held.enter_context(accept(server))
+                running.call(lambda: gateway.retire(grace).addCallback(over.append))  # noqa: B023
+                assert is_free(port) == (not grace)
+            assert client.recv(1) == b""
+            assert over == [None]
+
+    def test_workers(
+        self, running: ReactorThread, no_consul: str, held: ExitStack
+    ) -> None:
+        """Workers have ended by then."""
+        [port] = free_ports(1)
+        server = held.enter_context(listening())
+        config = configure([no_consul], [f"127.0.0.1:{port}:web"], workers="2")
+        gateway = balancer(running.reactor, config)
+        with capturedLogs() as events, Started(running, gateway):
+            serve(running, gateway, of(server))
+            client = held.enter_context(connect(local(port)))
+            upstream = held.enter_context(accept(server))
+            over: list[object] = []
+            running.call(lambda: gateway.retire().addCallback(over.append))
+            eventually(lambda: is_free(port), "nobody listens")
+            assert_passes(client, upstream)
+            assert over == []
+            client.close()
+            upstream.close()
+            eventually(lambda: over == [None], "it is over")
+        assert texts(events)[-1] == (
+            "stopped: 1 connections accepted, 0 closed just now, 0 leases left"
+        )
+
+
+class TestReload:
+    """Another configuration while it runs."""
+
+    def test_not_now(self, running: ReactorThread, no_consul: str) -> None:
+        """One that does not run is not reloaded."""
+        config = configure([no_consul], ["8080:web"])
+        gateway = balancer(running.reactor, config)
+        with pytest.raises(CannotReload, match="it does not run"):
+            gateway.reload(config)
+
+    @pytest.mark.parametrize("workers", ["1", "2"])
+    def test_mappings(
+        self, running: ReactorThread, no_consul: str, held: ExitStack, workers: str
+    ) -> None:
+        """What is not there any more is not asked for; what is shared goes on."""
+        ports = free_ports(3)
+        server = held.enter_context(listening())
+
+        def config(*mappings: str) -> Config:
+            words = [f"127.0.0.1:{each}" for each in mappings]
+            return configure([no_consul], words, workers=workers)
+
+        one, two, three = ports
+        first = config(f"{one}:web", f"{two}:mail")
+        gateway = balancer(running.reactor, first)
+        with capturedLogs() as events, Started(running, gateway):
+            own = running.call(gateway.proxy_factory, Mapping("own"))
+            serve(running, gateway, of(server))
+            running.call(gateway.registry.replace, Question("mail"), [])
+            client = held.enter_context(connect(local(one)))
+            upstream = held.enter_context(accept(server))
+            change = running.call(
+                gateway.reload, config(f"{one}:web,attempts=2", f"{three}:web")
+            )
+            assert [len(change.added), len(change.altered), len(change.removed)] == [
+                1,
+                1,
+                1,
+            ]
+            assert_passes(client, upstream)
+            with connect(local(three)), accept(server):
+                pass
+            assert is_free(two)
+            assert not gateway.registry.answered(Question("mail"))
+            assert set(gateway._watches._watches) == {WEB, Question("own")}
+            assert own.mapping in gateway._front.mappings
+            assert list(gateway.sockets) == [
+                f"127.0.0.1:{port}" for port in (one, three)
+            ]
+        assert f"reloaded: {change}" in texts(events)
+
+    def test_all_or_nothing(
+        self, running: ReactorThread, no_consul: str, held: ExitStack, tmp_path: Path
+    ) -> None:
+        """If anything of it is not to be had nothing has changed."""
+        one, free = free_ports(2)
+        taken = held.enter_context(listening())
+        config = configure([no_consul], [f"127.0.0.1:{one}:web"])
+        gateway = balancer(running.reactor, config)
+        more = configure([no_consul], [f"127.0.0.1:{free}:web"]).mappings
+        busy = f"127.0.0.1:{taken.getsockname()[1]}:web"
+        bad = [
+            evolve(config, mappings=(*more, *configure([], [busy]).mappings)),
+            evolve(config, mappings=more, state_dir="/dev/null"),
+            evolve(
+                config,
+                mappings=more,
+                consul=evolve(config.consul, token_file=str(tmp_path / "none")),
+            ),
+        ]
+        with Started(running, gateway):
+            [served] = gateway._front.here.served
+            for each in bad:
+                with pytest.raises((CannotListen, ConfigError)):
+                    running.call(gateway.reload, each)
+                assert (gateway.config, is_free(free)) == (config, True)
+                assert gateway._front.here.served == [served]
+
+    def test_consul(
+        self, running: ReactorThread, no_consul: str, tmp_path: Path
+    ) -> None:
+        """Another Consul is asked, and answers are kept elsewhere; what needs a
+        restart is told.
+        """
+        [port] = free_ports(1)
+        mapping = f"127.0.0.1:{port}:web"
+        config = configure([no_consul], [mapping])
+        gateway = balancer(running.reactor, config)
+        with capturedLogs() as events, Started(running, gateway):
+            running.call(gateway.reload, config)
+            assert not any("asked anew" in text for text in texts(events))
+            other = configure(["127.0.0.1:1"], [mapping], workers="3")
+            running.call(gateway.reload, evolve(other, state_dir=str(tmp_path)))
+            [watch] = gateway._watches._watches.values()
+            assert watch._client.where(0) == "http://127.0.0.1:1"
+            assert watch._snapshot is not None
+            assert gateway.config.workers == 1
+        said = texts(events)
+        assert "Consul is asked anew: its address, or who we are, is new" in said
+        assert "--workers cannot be changed while the gateway runs: restart it" in said

@@ -3,24 +3,25 @@
 import os
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from twisted.application.service import IService
 from zope.interface.verify import verifyObject
 
 from lbconsul import tap
-from lbconsul.config.model import Config, UnixListen
+from lbconsul.config.model import Config
 from lbconsul.config.sources import ENVIRONMENT
+from lbconsul.handover.place import listen_at
+from lbconsul.handover.wire import write_offer, write_refusal
 from lbconsul.service import Gateway
 from lbconsul.tap import Options, makeService
-from tests.support.binaries import REPOSITORY
 from tests.support.certificates import Authority
+from tests.support.loopback import listening
+from tests.support.old_gateway import OldGateway, says
 from tests.support.ports import free_ports
 
 TOKEN = "s3cr3t-t0ken"
@@ -489,6 +490,7 @@ class TestMakeService:
     def made(self) -> Iterator[Callable[..., Gateway]]:
         """Makes gateways, and closes what they listen on."""
         gateways: list[Gateway] = []
+        before = signal.getsignal(signal.SIGHUP)
 
         def make(*words: str) -> Gateway:
             options = Options()
@@ -497,9 +499,9 @@ class TestMakeService:
             return gateways[-1]
 
         yield make
+        signal.signal(signal.SIGHUP, before)
         for gateway in gateways:
-            for each in gateway._bindable:
-                each.close()
+            gateway.close()
 
     def test_listens(self, made: Callable[..., Gateway], tmp_path: Path) -> None:
         """The gateway's sockets are there before it starts."""
@@ -508,9 +510,7 @@ class TestMakeService:
         assert verifyObject(IService, gateway)
         assert path.is_socket()
         assert path.stat().st_mode & 0o777 == 0o600
-        assert [each.mapping.listen for each in gateway._factories] == [
-            UnixListen(str(path))
-        ]
+        assert list(gateway.sockets) == [f"unix:{path}"]
 
     def test_no_room_for_workers(
         self,
@@ -580,62 +580,88 @@ class TestMakeService:
         assert "nothing for curl to ask" in capsys.readouterr().out
 
 
-#: Is told to end twice, by a reactor that does not come to an end.
-STUBBORN = """
-import os, signal
-from lbconsul.tap import _end_on_sigterm
+class TestTakeover:
+    """What --takeover does before the start."""
 
-class Reactor:
-    def callFromThread(self, call):
-        call()
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> str:
+        """Where gateways meet."""
+        return str(tmp_path / "lb.sock")
 
-    def stop(self):
-        print("stopping", flush=True)
+    def make(self, path: str, *words: str) -> Gateway:
+        """A gateway that would take over."""
+        options = Options()
+        options.parseOptions(["--takeover", path, *words])
+        return makeService(options)
 
-_end_on_sigterm(Reactor())
-os.kill(os.getpid(), signal.SIGTERM)
-print("still here", flush=True)
-os.kill(os.getpid(), signal.SIGTERM)
-print("immortal", flush=True)
-"""
+    def test_nobody_there(self, path: str) -> None:
+        """If nobody is there its sockets are its own."""
+        gateway = self.make(path, f"unix:{path}.web:web")
+        assert [each.is_shared for each in gateway.sockets.values()] == [False]
+        gateway.close()
+        assert not os.path.exists(path)
 
+    def test_somebody_there(self, path: str) -> None:
+        """From somebody who is there it has what both want, and no more."""
+        with ExitStack() as held:
+            theirs = [held.enter_context(listening()) for _ in range(2)]
+            places = ["{}:{}".format(*each.getsockname()) for each in theirs]
+            line = write_offer(places)
+            held.enter_context(OldGateway(path, says(line, theirs)))
+            before = len(os.listdir("/proc/self/fd"))
+            gateway = self.make(path, f"{places[0]}:web", f"unix:{path}.more:more")
+            shared = {where: each.is_shared for where, each in gateway.sockets.items()}
+            assert shared == {places[0]: True, f"unix:{path}.more": False}
+            sock = gateway.sockets[places[0]].sock
+            assert sock is not None
+            assert sock.getsockname() == theirs[0].getsockname()
+            gateway.close()
+            taken = gateway._predecessor
+            assert taken is not None
+            assert taken.sockets == {}
+            taken.close()
+        assert len(os.listdir("/proc/self/fd")) <= before
 
-class TestSigterm:
-    """How a service manager ends us."""
+    def test_cannot_start(self, path: str, capsys: Capture) -> None:
+        """One that cannot have all that it wants lets the other one know at once."""
+        with listening() as theirs, listening() as taken:
+            ours, place = (
+                "{}:{}".format(*each.getsockname()) for each in (theirs, taken)
+            )
+            with OldGateway(path, says(write_offer([ours]), [theirs])):
+                line = _fails_in_one_line(
+                    capsys, lambda: self.make(path, f"{ours}:web", f"{place}:web")
+                )
+        assert line.endswith(": Address already in use")
 
-    class Reactor:
-        """Notes what it is asked to do."""
-
-        def __init__(self) -> None:
-            self.asked: list[Any] = []
-
-        def callFromThread(self, call: Any) -> None:  # noqa: N802
-            """Called by the handler."""
-            self.asked.append(call)
-
-        def stop(self) -> None:
-            """Never called here."""
-
-    def test_stops_cleanly(self) -> None:
-        """SIGTERM stops the reactor, so that the exit status is 0."""
-        before, reactor = signal.getsignal(signal.SIGTERM), self.Reactor()
-        try:
-            tap._end_on_sigterm(reactor)
-            handler = signal.getsignal(signal.SIGTERM)
-            assert callable(handler)
-            handler(signal.SIGTERM, None)
-            assert reactor.asked == [reactor.stop]
-        finally:
-            signal.signal(signal.SIGTERM, before)
-
-    def test_ends_at_once(self) -> None:
-        """A second SIGTERM ends us at once, however busy the reactor is."""
-        ran = subprocess.run(
-            [sys.executable, "-c", STUBBORN],
-            env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
-            capture_output=True,
-            text=True,
-            timeout=60,
+    def test_refused(self, path: str, capsys: Capture) -> None:
+        """A refusal is one line, and nothing is bound."""
+        with OldGateway(path, says(write_refusal("it is Sunday"))):
+            line = _fails_in_one_line(capsys, lambda: self.make(path, "8080:web"))
+        assert line == (
+            f"lbconsul: --takeover {path}: the gateway there refuses: it is Sunday"
         )
-        assert ran.stdout.splitlines() == ["stopping", "still here"]
-        assert ran.returncode == 1
+
+    def test_user_to_be(self, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Root takes them also from the user whom twistd will let it be."""
+        trusted: list[object] = []
+
+        def nobody(path: str, *, also: object) -> None:
+            trusted.append(also)
+
+        monkeypatch.setattr(tap, "take", nobody)
+        options = Options()
+        options.parseOptions(["--takeover", path, f"unix:{path}.web:web"])
+        for parent in (None, {"uid": None}, {"uid": 4711}):
+            options.parent = parent  # type: ignore[assignment]
+            makeService(options).close()
+        assert trusted == [(), (), (4711,)]
+
+    def test_check(self, path: str, capsys: Capture) -> None:
+        """--check takes nothing from anybody."""
+        with listen_at(path) as sock:
+            with pytest.raises(SystemExit) as ended:
+                self.make(path, "--check", f"unix:{path}.web:web")
+            assert ended.value.code == 0
+            with pytest.raises(BlockingIOError):
+                sock.accept()

@@ -281,3 +281,114 @@ def test_light() -> None:
     )
     heavy = {"treq", "twisted.web.client", "OpenSSL", "lbconsul.consul", "lbconsul.dev"}
     assert heavy & set(done.stdout.split()) == set()
+
+
+def test_sockets(running: Running, held: ExitStack) -> None:
+    """It is told later what else it is to serve, and what no longer."""
+    one, two, server = (held.enter_context(listening()) for _ in range(3))
+    running.set_up(one)
+    running.order(put(instance("a", server.getsockname()[1])))
+    running.order(Complete())
+    client = held.enter_context(connect(one.getsockname()))
+    upstream = held.enter_context(accept(server))
+    running.serve({0: one, 7: two})
+    with connect(two.getsockname()), accept(server):
+        pass
+    running.serve({7: two})
+    one.close()
+    with pytest.raises(ConnectionRefusedError):
+        connect(one_address(client))
+    client.sendall(b"still here")
+    assert upstream.recv(10) == b"still here"
+    with connect(two.getsockname()), accept(server):
+        pass
+    workshop = running.worker._workshop
+    assert workshop is not None
+    eventually(lambda: workshop.open == 1, "the others are over")
+    running.order(Stop())
+    assert running.reports()[-1] == Report(1, Count(3, 1), 0, True)
+
+
+def one_address(client: socket.socket) -> tuple[str, int]:
+    """Where a client is connected to."""
+    host, port = client.getpeername()
+    return str(host), int(port)
+
+
+def test_several_orders_at_once(running: Running, held: ExitStack) -> None:
+    """Sockets for an order that is still on its way are kept for it."""
+    one, two, server = (held.enter_context(listening()) for _ in range(3))
+    for each in (one, two):
+        each.setblocking(False)
+    running.order(Setup(1, 2))
+    running.order(put(instance("a", server.getsockname()[1])))
+    running.order(Complete())
+    # One is given, taken back, and given once more, before it hears of anything.
+    for number, sock in ((0, one), (1, two), (0, one)):
+        send_sockets(running.lane, {number: sock.fileno()})
+    for number in (0, 1, 0):
+        running.order(Serve((Place(MAPPING, number),), False, sent=1))
+    two.close()
+    with connect(one.getsockname()), accept(server):
+        pass
+
+
+def test_connection_log(running: Running, held: ExitStack) -> None:
+    """Whether connections are logged may change while it runs."""
+    front, server = (held.enter_context(listening()) for _ in range(2))
+    running.set_up(front)
+    running.order(put(instance("a", server.getsockname()[1])))
+    running.order(Complete())
+    for log in (False, True):
+        running.serve({0: front}, log=log)
+        with capturedLogs() as events:
+            with connect(front.getsockname()), accept(server):
+                pass
+            eventually(lambda: running.worker._workshop.open == 0, "it is over")  # type: ignore[union-attr]
+        assert bool(events) == log
+
+
+def test_others_answers(running: Running, held: ExitStack) -> None:
+    """What it has no share of it does not serve, but knows who could."""
+    front, server = (held.enter_context(listening()) for _ in range(2))
+    running.order(Setup(1, 2))
+    for _ in range(2):
+        running.order(Serve((), False, (MAPPING,)))
+        running.order(put(instance("a", server.getsockname()[1])))
+    running.order(Complete())
+    running.serve({0: front})
+    with connect(front.getsockname()), accept(server):
+        pass
+
+
+def test_retire(running: Running, held: ExitStack) -> None:
+    """It accepts nobody any more, and ends when nothing is open."""
+    front, server = (held.enter_context(listening()) for _ in range(2))
+    running.set_up(front)
+    running.order(put(instance("a", server.getsockname()[1])))
+    running.order(Complete())
+    client = held.enter_context(connect(front.getsockname()))
+    upstream = held.enter_context(accept(server))
+    running.order(Retire())
+    address = front.getsockname()
+    front.close()
+    with pytest.raises(ConnectionRefusedError):
+        connect(address)
+    for late in (Serve((), False), Complete(), put(level=9)):
+        running.order(late)
+    client.sendall(b"hello")
+    assert upstream.recv(5) == b"hello"
+    assert running.stopped == []
+    client.close()
+    upstream.close()
+    eventually(lambda: running.stopped == ["stop"], "it has ended")
+    assert running.reports()[-1] == Report(9, Count(1, 0), 0, True)
+    assert running.worker.status == 0
+
+
+def test_retire_at_once(running: Running) -> None:
+    """Also where nothing is open, or it has not begun."""
+    running.set_up()
+    running.order(Retire())
+    assert running.stopped == ["stop"]
+    assert running.reports()[-1] == Report(0, Count(), 0, False)

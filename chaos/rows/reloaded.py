@@ -125,17 +125,21 @@ def one_round(family: Family) -> None:
 
 
 def judge(scene: Scene, family: Family) -> None:
-    """Every gateway but the last one must have ended well; the last one ends well."""
+    """Every file was read, and all gateways end well, the last one when it is told."""
     *old, last = family.gateways
+    report = scene.report
+    done = sum(len(each.find(r"\] reloaded: ")) for each in family.gateways)
+    failed = sum(len(each.find(r"\] not reloaded: ")) for each in family.gateways)
+    report.note("reloads", family.reloads)
+    # Two that come at once are one.
+    report.at_least("of them carried out", done, family.reloads * 0.9)
+    report.at_most("of them failed", failed, 0)
+    taken = sum(bool(each.find("another gateway has taken over")) for each in old)
+    report.note("takeovers", len(old))
+    report.at_least("of them told", taken, len(old))
     for each in old:
         each.wait_until_gone()
     last.stop()
-    done = sum(len(each.find(r"\] reloaded: ")) for each in family.gateways)
-    scene.report.note("reloads", family.reloads)
-    scene.report.at_least("reloads carried out", done, family.reloads * 0.9)
-    scene.report.note("takeovers", len(old))
-    taken = sum(bool(each.find("another gateway has taken over")) for each in old)
-    scene.report.at_least("takeovers told", taken, len(old))
 
 
 ROWS = tuple(

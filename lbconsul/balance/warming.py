@@ -49,9 +49,10 @@ class Warming:
         """Let so much of everybody's weight count as is due; whose has changed."""
         warming = list(self._since)
         for each in warming:
-            self.weigh(each, now)
             if now - self._since[each] >= self.span:
-                del self._since[each]
+                self.end(each)
+            else:
+                self.weigh(each, now)
         return warming
 
     def end_all(self) -> list[Upstream]:

@@ -143,8 +143,8 @@ class Workers(Service):
 
     @property
     def open(self) -> int:
-        """Connections that are not over, as far as workers told."""
-        return sum(each.report.count.open for each in self._members.values())
+        """Connections of workers that have an upstream, or try one."""
+        return sum(self._table.sums[1:].tolist())
 
     @property
     def longest_drain(self) -> float:

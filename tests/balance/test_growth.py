@@ -17,9 +17,9 @@ import pytest
 from lbconsul.balance import policy
 from lbconsul.balance.pool import Pool
 from lbconsul.balance.registry import Registry
-from lbconsul.balance.selection import Question, Route, Selection
-from lbconsul.balance.upstream import Lease
-from tests.support.instances import an_instance, upstreams
+from lbconsul.balance.selection import Caution, Question, Route, Selection
+from lbconsul.balance.upstream import Lease, Upstream
+from tests.support.instances import an_identity, an_instance, upstreams
 
 SIZES = (10, 1_000, 10_000)
 WEIGHTS = (1, 2, 3, 5, 8)
@@ -92,33 +92,65 @@ class Number(float):
             Number.tally.operations += 1
 
 
-class Weight(int):
-    """A weight whose quotients are numbers that count."""
+class Share(int):
+    """A share whose quotients are numbers that count."""
 
     def __rtruediv__(self, other: float) -> Number:
         return Number(other / int(self))
+
+
+@pytest.fixture(autouse=True)
+def _shares_that_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every key that an upstream is ordered by be a number that counts."""
+    ramp = Upstream.ramp
+
+    def counting(self: Upstream, part: float) -> None:
+        ramp(self, part)
+        self.share = Share(self.share)
+
+    monkeypatch.setattr(Upstream, "ramp", counting)
 
 
 def _numbers(chance: Callable[[], float]) -> Callable[[], float]:
     return lambda: Number(chance())
 
 
+#: Nothing but the policy; and all that a mapping can have beside it, a limit among
+#: them by which a third of all are full.
+PLAIN: dict[str, Any] = {}
+ALL: dict[str, Any] = {"limit": 3, "slow_start": 60.0, "caution": Caution(part=0.5)}
+
+OPTIONS = pytest.mark.parametrize("options", [PLAIN, ALL], ids=["plain", "all"])
+
+
 class Gateway:
     """A pool of so many upstreams with two connections for each, in full swing."""
 
-    def __init__(self, name: str, size: int) -> None:
+    def __init__(self, name: str, size: int, options: dict[str, Any] = PLAIN) -> None:
         self._dice = random.Random(size)
         self._registry = Registry(_numbers(random.Random(1).random))
-        self._selection = Selection(Question("web"), policy=name)
-        self._registry.replace(
-            self._selection.question,
-            [
-                an_instance(str(n), weight=Weight(WEIGHTS[n % len(WEIGHTS)]))
-                for n in range(size)
-            ],
-        )
-        self._chain = self._registry.chain(Route((self._selection,)))
+        selection = Selection(Question("web"), policy=name, **options)
+        self.pool = self._registry.pool(selection)
+        # The last tenth joins later: where there is a slow start it warms up.
+        for first, last in ((0, size - size // 10), (size - size // 10, size)):
+            self.put(*range(first, last))
+        self._chain = self._registry.chain(Route((selection,)))
         self._leases = [self._lease() for _ in range(2 * size)]
+
+    def put(self, *numbers: int, weight: int = 0) -> None:
+        """Upstreams of these numbers join, or are altered."""
+        self._registry.amend(
+            Question("web"),
+            [
+                an_instance(str(n), weight=weight or WEIGHTS[n % len(WEIGHTS)])
+                for n in numbers
+            ],
+            [],
+        )
+
+    def drop(self, number: int) -> None:
+        """The upstream of this number leaves."""
+        self._registry.amend(Question("web"), [], [an_identity(str(number))])
 
     def _lease(self, *failed: Lease) -> Lease:
         return self._chain.lease([each.upstream for each in failed])
@@ -143,14 +175,17 @@ class Gateway:
         return tally.operations / PICKS
 
 
+@OPTIONS
 @pytest.mark.parametrize("failing", [False, True], ids=["answering", "failing"])
 @pytest.mark.parametrize("name", sorted(policy.POLICIES))
-def test_a_connection_costs_the_logarithm_at_most(name: str, failing: bool) -> None:
+def test_a_connection_costs_the_logarithm_at_most(
+    name: str, failing: bool, options: dict[str, Any]
+) -> None:
     """A connection to one of 10,000 upstreams takes few operations more than to
-    one of 10, even when the first one chosen does not answer.
+    one of 10, even when the first one chosen does not answer, with every option set.
     """
     small, medium, large = (
-        Gateway(name, size).operations(failing=failing) for size in SIZES
+        Gateway(name, size, options).operations(failing=failing) for size in SIZES
     )
     choices = 2 if failing else 1
     assert small > 10 * choices, "nothing was counted"
@@ -166,7 +201,7 @@ def test_tidying_up_is_paid_for_by_what_made_it_needful() -> None:
     costs = []
     for size in SIZES[:2]:
         least = policy.LeastConnections(random.Random(1).random)
-        many = upstreams(*[Weight(1009 + n) for n in range(size)])
+        many = upstreams(*[1009 + n for n in range(size)])
         for upstream in many:
             least.place(upstream)
         with Tally() as tally:
@@ -179,13 +214,32 @@ def test_tidying_up_is_paid_for_by_what_made_it_needful() -> None:
     assert costs[1] <= costs[0] + PER_DOUBLING * log2(SIZES[1] / SIZES[0])
 
 
+@OPTIONS
+@pytest.mark.parametrize("name", sorted(policy.POLICIES))
+def test_a_change_of_one_leaves_the_others_alone(
+    name: str, options: dict[str, Any]
+) -> None:
+    """That one of 10,000 upstreams is altered, leaves or joins costs no more than
+    with one of 1,000, but for the logarithm.
+    """
+    costs = []
+    for size in SIZES[1:]:
+        gateway = Gateway(name, size, options)
+        with Tally() as tally:
+            for number in range(50):
+                gateway.put(number, weight=9)
+                gateway.drop(number)
+                gateway.put(size + number)
+        costs.append(tally.operations / 150)
+    assert costs[0] > 20, "nothing was counted"
+    assert costs[1] <= costs[0] + 2 * PER_DOUBLING * log2(SIZES[2] / SIZES[1])
+
+
 def test_what_grows_is_noticed() -> None:
     """A way of choosing that looks at every upstream would not get past this test."""
     costs = []
     for size in SIZES[:2]:
-        pool = Gateway("leastconn", size)._registry.pool(
-            Selection(Question("web"), policy="leastconn")
-        )
+        pool = Gateway("leastconn", size).pool
         with Tally() as tally:
             min(pool.upstreams(), key=lambda upstream: upstream.crowding())
         costs.append(tally.operations)

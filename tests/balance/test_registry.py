@@ -6,9 +6,11 @@ import weakref
 
 import pytest
 
+from lbconsul.balance.policy import POLICIES
 from lbconsul.balance.registry import Change, Registry
-from lbconsul.balance.selection import Question, Route, Rules, Selection
+from lbconsul.balance.selection import Caution, Question, Route, Rules, Selection
 from lbconsul.balance.tally import OwnTally
+from lbconsul.balance.upstream import Outcome
 from lbconsul.errors import NoUpstream
 from tests.support.instances import (
     an_identity,
@@ -17,6 +19,7 @@ from tests.support.instances import (
     name_of,
     names_of,
 )
+from tests.support.stage import Stage
 
 WEB = Selection(Question("web"))
 V2 = Selection(Question("web"), Rules(tag="v2"))
@@ -215,3 +218,86 @@ class TestLease:
             assert load() is None
         finally:
             gc.enable()
+
+
+OTHER = Question("other")
+
+
+class TestKeepOnly:
+    """A configuration without some of the mappings."""
+
+    @pytest.mark.parametrize("policy", sorted(POLICIES))
+    def test_what_nobody_needs_is_gone(self, policy: str) -> None:
+        """Of a mapping that is no more nothing is left: no pool, no answer, no load;
+        whoever was doubted, set aside, full or warming up.
+        """
+        doubted = Selection(
+            OTHER, policy=policy, caution=Caution(0.5), slow_start=60, limit=2
+        )
+        stage = Stage(WEB, Route((doubted, Selection(OTHER, policy=policy, limit=1))))
+        stage.answer("a", "b")
+        stage.answer(*"pqrstu", number=1)
+        stage.counts(6, number=1)
+        stage.join("v", number=1)
+        stage.show("p", *[Outcome.REFUSED] * 3, number=1)
+        stage.answer("p", "v", number=1)
+        kept = stage.lease()
+        forgotten = [
+            weakref.ref(each)
+            for pool in stage.chains[1].pools
+            for each in [pool, *(member.load for member in pool.upstreams())]
+        ]
+        assert len(forgotten) > 8
+        stage.chains.pop()
+        gc.disable()
+        try:
+            stage.registry.keep_only([Route((WEB,))])
+            assert [each() for each in forgotten] == [None] * len(forgotten)
+        finally:
+            gc.enable()
+        assert not stage.registry.answered(OTHER)
+        assert (len(stage.pool()), kept.upstream.load.open) == (2, 1)
+        kept.end()
+        assert stage.chosen() == {"a", "b"}
+
+    def test_others_are_as_before(self) -> None:
+        """Pools, chains and answers that are needed stay the same ones."""
+        stage = Stage(WEB, Route((V2,), FILTERED))
+        stage.answer("a")
+        stage.answer("b", number=1)
+        registry, pools = stage.registry, [*stage.chains[1].all]
+        registry.keep_only([Route((V2,), FILTERED)])
+        assert [registry.pool(each) for each in (V2, FILTERED)] == pools
+        assert registry.chain(Route((V2,), FILTERED)) is stage.chains[1]
+        assert registry.chain(Route((WEB,))) is not stage.chains[0]
+        for question in (WEB.question, FILTERED.question):
+            assert registry.answered(question)
+
+    def test_connections_of_one_that_is_gone(self) -> None:
+        """Its connections are counted until they end, and matter to nobody else."""
+        stage = Stage(WEB)
+        stage.answer("a", "b")
+        leases = stage.hold(2)
+        stage.show("a", *[Outcome.REFUSED] * 3)
+        [chain] = stage.chains
+        stage.registry.keep_only([])
+        assert stage.registry.open_connections() == 2
+        with pytest.raises(NoUpstream):
+            chain.lease()
+        for each in leases:
+            each.showed(Outcome.REFUSED)
+            each.end()
+        assert stage.registry.open_connections() == 0
+
+    def test_in_a_new_mapping(self) -> None:
+        """Connections of a mapping that is gone count in one that comes later."""
+        stage = Stage(WEB)
+        stage.answer("a", "b")
+        [lease] = stage.hold(1)
+        stage.registry.keep_only([])
+        registry = stage.registry
+        registry.replace(WEB.question, instances("a", "b"))
+        loads = {
+            name_of(each): each.load.open for each in registry.pool(WEB).upstreams()
+        }
+        assert loads == {"a": 0, "b": 0} | {name_of(lease.upstream): 1}

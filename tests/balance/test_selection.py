@@ -26,3 +26,11 @@ def test_equal_selections_are_one() -> None:
     assert {one: "pool"}[other] == "pool"
     assert one != Selection(Question("web"), Rules("v1"), "p2c")
     assert one != Selection(Question("web"), Rules("v2"))
+
+
+@pytest.mark.parametrize(
+    ("service", "fixed"), [("web", False), ("192.0.2.1:80", True), ("[::1]:80", True)]
+)
+def test_an_address_is_nothing_to_ask(service: str, fixed: bool) -> None:
+    """A service that is an address is used as it stands."""
+    assert Question(service).fixed is fixed

@@ -26,8 +26,13 @@ def test_warning() -> None:
 def test_unfit(status: Status) -> None:
     """An instance in a bad state drains, and the reason is its check's."""
     verdict = judge(an_instance(status=status, reason="on fire"), Rules())
-    wanted = status == "maintenance"
-    assert verdict == Verdict(Standing.DRAINING, 1, "on fire", deliberate=wanted)
+    assert verdict == Verdict(
+        Standing.DRAINING,
+        1,
+        "on fire",
+        deliberate=status == "maintenance",
+        is_critical=status == "critical",
+    )
 
 
 @pytest.mark.parametrize(
@@ -64,7 +69,8 @@ def test_node_checks() -> None:
     """A node's failing check counts, unless the mapping leaves node checks out."""
     instance = an_instance(node_status="critical", node_reason="disk full")
     counted = judge(instance, Rules())
-    assert counted == Verdict(Standing.DRAINING, 1, "disk full")
+    drains = Verdict(Standing.DRAINING, 1, "disk full", is_critical=True)
+    assert counted == drains
     left_out = judge(instance, Rules(node_checks=False))
     assert left_out == Verdict(Standing.SERVING, 1, "passing")
 

@@ -1,5 +1,6 @@
 """Crowds account for each of their clients."""
 
+import time
 from collections import Counter
 
 from chaos.crowd import Crowd
@@ -27,6 +28,7 @@ def test_those_that_stay() -> None:
         assert Counter(each.what for each in clients) == {"open": 15}
         with Crowd("hold", server.port, 5) as hold:
             server.kill()
+            time.sleep(0.5)  # they hear of it before they are told to leave
             ends = {each.what for each in hold.stop()}
         assert ends <= {
             "ended",

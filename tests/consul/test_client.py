@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import pytest
+from attrs import evolve
 from treq.client import HTTPClient
 from treq.testing import RequestTraversalAgent
 from twisted.internet.defer import Deferred
@@ -16,6 +17,7 @@ from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.ssl import Certificate, PrivateCertificate
 from twisted.internet.task import Clock
 from twisted.internet.tcp import Client
+from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseFailed, ResponseNeverReceived
@@ -699,6 +701,32 @@ def test_a_wrong_file_is_an_error_at_the_start(tmp_path: Path) -> None:
     for config in (ConsulConfig(token_file=missing), ConsulConfig(ca_file=missing)):
         with pytest.raises(ConfigError):
             consul_client(Clock(), config)
+
+
+def test_what_it_is_made_of(tmp_path: Path) -> None:
+    """Clients are told apart by where Consul is, who we are, and what files hold."""
+    token, key = tmp_path / "token", Authority(tmp_path).issue("lbconsul")
+    token.write_text("one")
+    config = ConsulConfig(
+        token_file=str(token), client_cert=key.cert, client_key=key.key
+    )
+
+    def made_of(config: ConsulConfig = config) -> object:
+        return consul_client(MemoryReactorClock(), config).made_of
+
+    first = made_of()
+    assert made_of() == first
+    others = [
+        made_of(evolve(config, addresses=(ConsulAddress("http", "127.0.0.2", 8500),))),
+        made_of(evolve(config, namespace="other")),
+        made_of(evolve(config, verify=False)),
+    ]
+    token.write_text("two")
+    others.append(made_of())
+    Authority(tmp_path).issue("lbconsul")  # in the same files
+    others.append(made_of())
+    for number, each in enumerate(others):
+        assert each not in (first, *others[:number])
 
 
 class TLSSite(Site):

@@ -837,3 +837,91 @@ class StopTests(WatchCase):
         self.start()
         self.answer(2, index="8")
         self.assertEqual(self.ids(), ["web-2"])
+
+
+class OtherClientTests(WatchCase):
+    """Another Consul, or other rights with the same one, while the watch runs."""
+
+    def turn(self) -> FakeClient:
+        """Turn to another client, which the test has in hand from now on."""
+        self.client = FakeClient(self.clock, ())
+        self.watch.turn_to(self.client)
+        return self.client
+
+    def test_asked_at_once(self) -> None:
+        """
+        What is being asked is asked anew at once, from the beginning, without
+        a word in the log.
+        """
+        self.start()
+        self.answer(1, index="42")
+        pending = self.asked
+        self.lines()
+        self.turn()
+        self.assertTrue(pending.answer.called)
+        self.assertEqual((self.asked.index, self.asked.address), (0, 0))
+        self.answer(1, 2, index="3")
+        self.assertEqual((self.asked.index, self.ids()), (3, ["web-1", "web-2"]))
+        self.assertEqual([line for line in self.lines() if "no answer" in line], [])
+
+    def test_while_it_backs_off(self) -> None:
+        """
+        Nor is a pause after a failure waited for.
+        """
+        self.start()
+        self.fail_with(ConnectError())
+        self.turn()
+        self.assertEqual((self.questions, self.asked.address), (1, 0))
+        self.turn()
+        self.assertEqual(self.questions, 1)
+        self.answer(1)
+        self.assertNotIn("answers again", " ".join(self.lines()))
+
+    def test_late_answer(self) -> None:
+        """
+        What the old one says of its index, if it could not be stopped, does
+        not count.
+        """
+        late = Reply(body(7), "99")
+        self.client.cancelled = lambda deferred: deferred.callback(late)
+        self.start()
+        self.turn()
+        self.assertEqual((self.questions, self.asked.index), (1, 0))
+
+    def test_before_the_start(self) -> None:
+        """
+        A watch that does not run yet asks the other one when it does.
+        """
+        self.turn()
+        self.assertEqual(self.questions, 0)
+        self.start()
+        self.assertEqual(self.questions, 1)
+
+    def test_second_question(self) -> None:
+        """
+        So it is while a newer answer is asked for.
+        """
+        self.start()
+        self.answer(1, last_contact=MAX_LAST_CONTACT + 1)
+        self.assertFalse(self.asked.stale)
+        self.lines()
+        self.turn()
+        self.assertEqual((self.questions, self.asked.stale), (1, True))
+        self.assertEqual(self.lines(), [])
+
+    def test_other_place_for_snapshots(self) -> None:
+        """
+        Answers are kept elsewhere from then on, or nowhere.
+        """
+        with TemporaryDirectory() as one, TemporaryDirectory() as other:
+            self.start()
+            for folder in (one, other):
+                snapshot = Snapshot(self.clock, Path(folder), QUESTION)
+                self.watch.keep_in(snapshot)
+                self.answer(1)
+                self.assertTrue(snapshot.path.exists())
+            self.watch.keep_in(None)
+            before = snapshot.path.stat().st_mtime_ns
+            self.answer(1, 2)
+            self.clock.advance(10)
+            self.assertEqual(snapshot.path.stat().st_mtime_ns, before)

@@ -12,9 +12,10 @@ class ConsulRelay(socketserver.ThreadingTCPServer):
     """Passes everything on to the port of a Consul agent, in threads."""
 
     daemon_threads = True
+    allow_reuse_address = True
 
-    def __init__(self, consul_port: int) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, consul_port: int, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.port: int = self.server_address[1]
         self.consul_port = consul_port
         #: The heads of the requests, in the order in which they came.

@@ -294,7 +294,7 @@ def test_bad_configuration(
 
 
 def test_other_mappings(gateway: StartGateway, web: str, meeting: str) -> None:
-    """The new one serves what it is told: what is new is bound, what is not is dropped."""
+    """The new one serves what it is told: some is bound, some taken, some dropped."""
     kept, dropped, added = free_ports(3)
     old = gateway(
         "--map", f"{kept}:{web}", "--map", f"{dropped}:{web}", "--takeover", meeting

@@ -65,7 +65,7 @@ class Played:
         self.transport.clear()
         for each in lines:
             self.talk.dataReceived(each)
-        return self.transport.value()
+        return bytes(self.transport.value())
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import stat
 import tempfile
 from pathlib import Path
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbconsul.config.model import (
@@ -316,3 +317,35 @@ class SystemdTests(BindTestCase):
             str(self.refusal(SystemdListen("web"))),
             "systemd passed no socket of that name (it passed: none)",
         )
+
+
+class AlterTests(BindTestCase):
+    """Other options for the same address."""
+
+    def test_mode(self) -> None:
+        """The file of a UNIX socket gets other permissions if other ones are asked."""
+        path = f"{self.folder()}/web.sock"
+        mapping = Mapping("web", UnixListen(path))
+        source = OwnSocket(mapping)
+        source.alter(evolve(mapping, mode=0o600))  # it is not open yet
+        source.open()
+        self.addCleanup(source.close)
+        self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+        os.chmod(path, 0o640)
+        source.alter(evolve(source.mapping, service="mail"))
+        self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o640)
+        source.alter(evolve(source.mapping, mode=0o666))
+        self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o666)
+        self.assertEqual(str(source.mapping), f"unix:{path}:mail")
+        os.unlink(path)
+        with self.assertRaises(OSError):
+            source.alter(evolve(source.mapping, mode=0o600))
+
+    def test_tcp(self) -> None:
+        """A port has none."""
+        mapping = Mapping("web", TCPListen("127.0.0.1", 0))
+        source = OwnSocket(mapping)
+        source.open()
+        self.addCleanup(source.close)
+        source.alter(evolve(mapping, mode=0o600))
+        self.assertEqual(source.mapping.mode, 0o600)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from unittest.mock import patch
 
-from attrs import Factory, define
+from attrs import Factory, define, evolve
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReactorTime, IWriteDescriptor
 from twisted.python.failure import Failure
@@ -19,18 +19,22 @@ from zope.interface.verify import verifyObject
 
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.registry import Registry
+from lbconsul.balance.selection import Route
 from lbconsul.balance.upstream import Lease, Upstream
 from lbconsul.proxy.dial import Dial
 from lbconsul.proxy.ending import Ending
-from lbconsul.proxy.line import Line
+from lbconsul.proxy.line import LOOK_EVERY, Line
 from lbconsul.proxy.patrol import Patrol
 from lbconsul.proxy.poller import Poller
 from lbconsul.proxy.relay import Arrival
 from tests.support import loopback
 from tests.support.recording_reactor import RecordingReactor
-from tests.support.upstreams import WEB_ROUTE, instance, opens, registry_of
+from tests.support.upstreams import WEB, WEB_ROUTE, instance, opens, registry_of
 
 TIMEOUT = 2.0
+
+#: One connection to each upstream.
+ONE_EACH = Route((evolve(WEB, limit=1),))
 
 #: What a reactor says of a descriptor with an error.
 LOST = Failure(ConnectionLost())
@@ -45,8 +49,9 @@ class Owner:
     registry: Registry
     attempts: int
     dial_patrol: Patrol
+    route: Route = WEB_ROUTE
     connect_timeout: float = TIMEOUT
-    queue_timeout: float = TIMEOUT
+    queue_timeout: float = 2 * TIMEOUT
     empty_timeout: float = 0.0
     line: Line = Factory(lambda self: Line(self.clock, 2), takes_self=True)
     #: The ports that were tried, in their order.
@@ -57,7 +62,7 @@ class Owner:
     starved: int = 0
 
     def lease(self, avoiding: Collection[Upstream]) -> Lease:
-        lease = self.registry.chain(WEB_ROUTE).lease(avoiding)
+        lease = self.registry.chain(self.route).lease(avoiding)
         self.tried.append(lease.upstream.instance.port)
         return lease
 
@@ -92,11 +97,20 @@ class DialTestCase(SynchronousTestCase):
     def dial(self, *instances: Instance, attempts: int = 3) -> tuple[Owner, Dial]:
         """Begin to dial for the client, over these instances."""
         self.registry = registry_of(*instances)
+        owner = self.owner(attempts)
+        return owner, self.start(owner)
+
+    def owner(self, attempts: int = 3, route: Route = WEB_ROUTE) -> Owner:
+        """Who makes dials, over what the registry knows."""
         patrol = Patrol.keeping(self.reactor, TIMEOUT, 0.25)
-        owner = Owner(self.reactor, self.reactor, self.registry, attempts, patrol)
+        reactor = self.reactor
+        return Owner(reactor, reactor, self.registry, attempts, patrol, route)
+
+    def start(self, owner: Owner) -> Dial:
+        """Begin to dial for the client."""
         dial = Dial(owner, Arrival(self.ours, ("?", 0), self.reactor.seconds()))
         dial.start()
-        return owner, dial
+        return dial
 
     def listening(self) -> int:
         """The port of an upstream that accepts."""
@@ -390,6 +404,100 @@ class FailingPeek(socket.socket):
 
     def recv(self, *_: Any) -> bytes:
         raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+
+
+class WaitingTests(DialTestCase):
+    """Dials that have to wait for their turn, since the only upstream is full."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.instance = instance("a", self.listening())
+        self.registry = registry_of(self.instance)
+        self.full = self.registry.chain(ONE_EACH).lease()
+        self.waits = self.owner(route=ONE_EACH)
+        self.waiting = self.start(self.waits)
+
+    def test_waits(self) -> None:
+        """Meanwhile nobody is asked, and the reactor has nothing to watch."""
+        self.pass_time(2 * TIMEOUT - 0.3)
+        self.assertEqual((self.waits.tried, self.waits.failed), ([], []))
+        self.assertEqual(self.reactor.reading() | self.reactor.writing(), set())
+        self.assertEqual(self.waiting.fileno(), -1)
+        self.full.end()
+        self.reactor.advance(LOOK_EVERY)
+        self.assert_answered(self.waits, self.waiting)
+
+    def test_too_long(self) -> None:
+        """After the time for that it is over."""
+        self.pass_time(2 * TIMEOUT + 0.4)
+        self.full.end()
+        self.assert_failed(self.waits, Ending.QUEUE_TIMEOUT)
+
+    def test_queue_full(self) -> None:
+        """One for whom there is no room in the line is over at once."""
+        self.waiting.end(Ending.KILLED)
+        self.ours, peer = loopback.tcp_pair()
+        self.held.enter_context(peer)
+        owner = self.owner(route=ONE_EACH)
+        owner.line = Line(self.reactor, 0)
+        self.start(owner)
+        self.full.end()
+        self.assert_failed(owner, Ending.QUEUE_FULL)
+
+    def test_ended(self) -> None:
+        """Whoever ends it ends its waiting."""
+        self.waiting.end(Ending.KILLED)
+        self.assertFalse(self.waits.line)
+        self.full.end()
+        self.assert_failed(self.waits, Ending.KILLED)
+
+    def test_client_leaves(self) -> None:
+        """So does a client that is gone."""
+        self.peer.close()
+        self.pass_time(0.5)
+        self.assertFalse(self.waits.line)
+        self.full.end()
+        self.assert_failed(self.waits, Ending.QUEUE_LEFT)
+
+    def test_time_to_connect_counts_from_its_turn(self) -> None:
+        """Who waited for long has the whole time to connect all the same."""
+        silent = instance("b", self.blackhole())
+        self.pass_time(2 * TIMEOUT - 0.5)
+        self.registry.replace(WEB.question, [silent])
+        self.pass_time(TIMEOUT - 0.3)
+        self.assertEqual((len(self.waits.tried), self.waits.failed), (1, []))
+        self.pass_time(0.8)
+        self.full.end()
+        self.assert_failed(self.waits, Ending.CONNECT_TIMEOUT)
+
+    def test_no_descriptor_when_its_turn_comes(self) -> None:
+        """Out of descriptors then, it keeps the place until there is one."""
+        self.full.end()
+        with loopback.no_descriptor_left():
+            self.reactor.advance(LOOK_EVERY)
+        self.assertEqual((self.waits.starved, self.waits.failed), (1, []))
+        self.assertEqual(self.registry.open_connections(), 1)
+        self.assertFalse(self.waits.line)
+        self.pass_time(0.5)
+        self.assert_answered(self.waits, self.waiting)
+
+    def test_looked_at_after_its_end(self) -> None:
+        """A patrol that comes to it in the round in which it went on does no harm."""
+        self.full.end()
+        self.reactor.advance(LOOK_EVERY)
+        self.reactor.settle()
+        self.waiting.inspect(self.reactor.seconds())
+        self.assert_answered(self.waits, self.waiting)
+        self.assertEqual(len(self.waits.tried), 1)
+
+    def test_bug_when_its_turn_comes(self) -> None:
+        """A bug then is its end, and leaves nothing behind."""
+        self.full.end()
+        broken = instance("b", 80, "no\0address")
+        self.registry.replace(WEB.question, [broken])
+        self.reactor.advance(LOOK_EVERY)
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        self.assert_failed(self.waits, Ending.INTERNAL)
 
 
 class ScriptedSocket(socket.socket):

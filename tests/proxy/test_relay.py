@@ -349,6 +349,25 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual(self.client.recv(1), b"")
         self.assertEqual(self.upstream.recv(1), b"")
 
+    def test_greatest_age(self) -> None:
+        """One that is as old as it may be is closed, whatever moves on it."""
+        ours, client = self.pair()
+        theirs, upstream = self.pair()
+        arrival = Arrival(ours, ("127.0.0.1", 1), self.reactor.seconds())
+        lease = self.registry.chain(WEB_ROUTE).lease()
+        old = Relay(self.owner, theirs, lease, arrival, 0, expires=IDLE / 2)
+        old.start()
+        for _ in range(int(IDLE / 2) - 1):
+            client.sendall(b"x")
+            self.reactor.settle()
+            self.assertEqual(upstream.recv(1), b"x")
+            self.pass_time(1)
+        self.assert_alive()
+        self.pass_time(IDLE / 8 + 1)
+        self.assertEqual(self.owner.over, [Ending.AGED])
+        self.assertEqual((client.recv(1), upstream.recv(1)), (b"", b""))
+        self.assertFalse(self.relay.over)
+
     def test_activity_keeps_it(self) -> None:
         """One byte in time, either way, is enough to live on."""
         for sender, receiver in ((self.client, self.upstream),) * 3 + (

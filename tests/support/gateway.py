@@ -167,11 +167,11 @@ class Gateway:
         """Wait until it has ended, which it must do by itself, with status 0."""
         status = self.status()
         assert status == 0, f"it ended with {status}"
-        said = self.log()
+        log = self.log()
         for expected in self._expected:
-            said = re.sub(f"^.*{expected}.*$", "", said, flags=re.MULTILINE)
+            log = re.sub(f"^.*{expected}.*$", "", log, flags=re.MULTILINE)
         for bad in ("Traceback", "Unhandled", "#critical]", "#error]"):
-            assert bad not in said, f"{bad} in its log"
+            assert bad not in log, f"{bad} in its log"
         last = r"stopped: (\d+) connections accepted, (\d+) closed just now, (\d+) lea"
         (said,) = self.find(last)
         return Stopped(*(int(number) for number in said.groups()))

@@ -73,3 +73,21 @@ def test_one_part() -> None:
     ledger = _ledger()
     whole = Delta(WEB, (), whole=True)
     assert list(ledger.parts(whole, 1)) == [Part(WEB, whole=True, level=1)]
+
+
+def test_forget() -> None:
+    """Of a question that nobody asks nothing is kept, nor are slots for it alone."""
+    ledger = _ledger()
+    assert ledger.forget(WEB) is None
+    ledger.change(WEB, Change((A, B)))
+    ledger.change(FILTERED, Change((A,)))
+    assert ledger.forget(WEB) == Delta(WEB, (), whole=True, gone=True)
+    assert (ledger.questions(), ledger.version) == ([FILTERED], 3)
+    assert ledger.whole(WEB) == Delta(WEB, (), whole=True, gone=True)
+    [part] = ledger.parts(ledger.whole(WEB), 3)
+    assert part == Part(WEB, whole=True, level=3, gone=True)
+    ledger.slots.reclaim(3, lambda slot: True)
+    assert ledger.slots.find(A.identity) == 0
+    assert ledger.slots.find(B.identity) is None
+    # Whoever asks it again begins anew.
+    assert ledger.change(WEB, Change((B,))) == Delta(WEB, (B,), whole=True)

@@ -201,7 +201,7 @@ class MemberTests(SynchronousTestCase):
         self.assertEqual([each.sent for each in serves], [1, 1, 0, 1])
 
     def test_full_lane(self) -> None:
-        """One that takes no sockets hangs, and is ended; so is one if there are none."""
+        """One that takes no sockets hangs, and is ended."""
         with socket.create_server(("127.0.0.1", 0)) as server:
             self.start()
             with capturedLogs() as events:

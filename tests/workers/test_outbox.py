@@ -153,3 +153,44 @@ def test_stops_again(reader: Reader) -> None:
         reader.patience = 1
         reader.outbox.resume()
         assert reader.parts() == expected
+
+
+def test_what_it_serves(reader: Reader) -> None:
+    """What a worker serves comes before the answers, and once, however often it
+    changes while the worker does not read.
+    """
+    served: list[int] = []
+    reader.outbox = Outbox(reader.ledger, reader.write, lambda: served.append(1))
+    reader.outbox.begin()
+    assert (len(served), reader.got) == (1, [Complete()])
+    reader.outbox.altered()
+    assert len(served) == 2
+    reader.outbox.pause()
+    for _ in range(5):
+        reader.outbox.altered()
+    assert len(served) == 2
+    reader.outbox.resume()
+    assert len(served) == 3
+    reader.outbox.close()
+    reader.outbox.altered()
+    assert len(served) == 3
+
+
+def test_question_gone(reader: Reader) -> None:
+    """That nobody asks a question any more is told like any change, in its turn."""
+    reader.change(WEB, A)
+    reader.outbox.pause()
+    reader.change(MAIL, B)
+    for question in (WEB, MAIL):
+        delta = reader.ledger.forget(question)
+        assert delta is not None
+        reader.outbox.changed(delta)
+    reader.got.clear()
+    reader.outbox.resume()
+    gone = [(each.question, each.gone, each.level) for each in reader.got]  # type: ignore[union-attr]
+    assert gone == [(MAIL, True, 1), (WEB, True, 4)]
+    delta = reader.ledger.change(MAIL, Change((B,)))
+    assert delta is not None
+    reader.got.clear()
+    reader.outbox.changed(delta)
+    assert reader.parts() == [("mail", 1, True, 5, True)]

@@ -137,3 +137,14 @@ def test_as_the_master(answers: list[tuple[Question, dict[str, int]]]) -> None:
             assert known[0] == known[1]
             for identity in known[0]:
                 assert knowing.slots.find(identity) == ledger.slots.find(identity)
+
+
+def test_question_gone(knowing: Knowing) -> None:
+    """What nobody asks has no slots; who is still served keeps the last answer."""
+    knowing.replica.take(Part(WEB, ((A, 3),), whole=True, level=1))
+    assert knowing.replica.take(Part(WEB, whole=True, level=2, gone=True))
+    assert (knowing.names(), knowing.replica.level) == (["a"], 2)
+    assert knowing.slots.find(A.identity) is None
+    assert knowing.replica.take(Part(FILTERED, whole=True, level=3, gone=True))
+    knowing.replica.take(Part(WEB, ((A, 5),), whole=True, level=4))
+    assert knowing.slots.find(A.identity) == 5

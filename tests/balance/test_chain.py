@@ -1,0 +1,349 @@
+"""Chains: several datacenters, and a fallback."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lbconsul.balance.selection import Caution, Question, Route, Selection
+from lbconsul.balance.upstream import Outcome, Upstream
+from lbconsul.errors import AllFull, NoUpstream
+from tests.support.instances import name_of, names_of
+from tests.support.stage import Stage
+
+REFUSED = Outcome.REFUSED
+FIRST, SECOND, THIRD = (Question("web", f"dc{number}") for number in (1, 2, 3))
+FALLBACK = Question("sorry")
+
+#: The numbers of the questions, as the stage has them.
+DC1, DC2, DC3 = 0, 1, 2
+
+
+def _datacenters(
+    *,
+    limit: int = 0,
+    guarded: bool = False,
+    fallback: bool = False,
+    failback_after: float = 30.0,
+    count: int = 2,
+) -> Stage:
+    """A mapping over so many datacenters, of which none has answered yet."""
+    caution = Caution(part=0.5 if guarded else 0.0)
+    selections = tuple(
+        Selection(each, limit=limit, caution=caution)
+        for each in (FIRST, SECOND, THIRD)[:count]
+    )
+    last = Selection(FALLBACK, limit=limit, caution=caution) if fallback else None
+    return Stage(Route(selections, last, failback_after))
+
+
+def _two(**options: bool | int) -> Stage:
+    """a and b in the first datacenter, x and y in the second."""
+    stage = _datacenters(**options)  # type: ignore[arg-type]
+    stage.answer("a", "b", number=DC1)
+    stage.answer("x", "y", number=DC2)
+    stage.tend()
+    return stage
+
+
+class TestFailover:
+    """Which datacenter is used."""
+
+    def test_the_first(self) -> None:
+        """While the first one has an upstream, others get nothing."""
+        stage = _two()
+        assert stage.chosen() == {"a", "b"}
+        stage.leave("a", number=DC1)
+        assert stage.chosen() == {"b"}
+
+    def test_the_next(self) -> None:
+        """When the first one has none left the second is used, at once."""
+        stage = _two()
+        stage.turn("ab", "critical", number=DC1)
+        assert stage.chosen() == {"x", "y"}
+
+    def test_the_one_after(self) -> None:
+        """Of three, one that is empty is passed over."""
+        stage = _datacenters(count=3)
+        stage.answer("p", number=DC3)
+        assert stage.chosen() == {"p"}
+        stage.answer("x", number=DC2)
+        assert stage.chosen() == {"x"}
+        stage.answer(number=DC2)
+        assert stage.chosen() == {"p"}
+
+    def test_no_one(self) -> None:
+        """With none in any there is nobody; the error names the service."""
+        stage = _two()
+        for number in (DC1, DC2):
+            stage.answer(number=number)
+        with pytest.raises(NoUpstream, match=r"^no upstream of web,dc=dc1 is left$"):
+            stage.lease()
+
+    def test_connections_stay(self) -> None:
+        """Connections to the second one live on when the first is used again."""
+        stage = _two()
+        stage.answer(number=DC1)
+        lease = stage.lease()
+        stage.answer("a", number=DC1)
+        stage.later(31)
+        assert stage.chosen() == {"a"}
+        assert (lease.leave(), lease.upstream.load.open) == (None, 1)
+
+
+class TestFailback:
+    """When an earlier datacenter is used again."""
+
+    def test_once_it_has_been_well(self) -> None:
+        """Only when it has had an upstream for so long."""
+        stage = _two()
+        stage.answer(number=DC1)
+        stage.later(5)
+        stage.answer("a", number=DC1)
+        assert stage.chosen() == {"x", "y"}
+        stage.later(29.75)
+        assert stage.chosen() == {"x", "y"}
+        stage.later(0.25)
+        assert stage.chosen() == {"a"}
+
+    def test_flapping(self) -> None:
+        """A datacenter that comes and goes is left alone until it stays."""
+        stage = _two()
+        for _ in range(10):
+            stage.answer(number=DC1)
+            stage.later(10)
+            stage.answer("a", number=DC1)
+            stage.later(20)
+            assert stage.chosen() == {"x", "y"}
+        stage.later(11)
+        assert stage.chosen() == {"a"}
+
+    def test_at_once_if_the_other_goes(self) -> None:
+        """When the second one has none left nobody waits for the first to be well."""
+        stage = _two()
+        stage.answer(number=DC1)
+        stage.later(5)
+        stage.answer("a", number=DC1)
+        stage.answer(number=DC2)
+        assert stage.chosen() == {"a"}
+
+    def test_not_to_the_second_and_back(self) -> None:
+        """Once the second is back, and the third was used, the same holds for it."""
+        stage = _datacenters(count=3)
+        for number, name in enumerate("axp"):
+            stage.answer(name, number=number)
+        assert stage.chosen() == {"a"}
+        for number in (DC1, DC2):
+            stage.answer(number=number)
+        assert stage.chosen() == {"p"}
+        stage.later(1)
+        stage.answer("x", number=DC2)
+        stage.tend()
+        stage.later(15)
+        stage.answer("a", number=DC1)
+        stage.tend()
+        stage.later(14.75)
+        assert stage.chosen() == {"p"}
+        stage.later(0.25)
+        assert stage.chosen() == {"x"}
+        stage.later(15)
+        assert stage.chosen() == {"a"}
+
+    def test_at_the_start(self) -> None:
+        """Answers come in any order: the first datacenter is used as soon as its
+        first answer is there.
+        """
+        stage = _datacenters()
+        stage.answer("x", number=DC2)
+        assert stage.chosen() == {"x"}
+        stage.later(1)
+        stage.answer("a", number=DC1)
+        assert stage.chosen() == {"a"}
+
+    def test_without_clients(self) -> None:
+        """Time counts though no client comes meanwhile."""
+        stage = _two()
+        stage.answer(number=DC1)
+        stage.later(1)
+        stage.answer("a", number=DC1)
+        stage.later(31)
+        assert stage.chosen() == {"a"}
+
+    def test_without_delay(self) -> None:
+        """The time may be none."""
+        stage = _two(failback_after=0)
+        stage.answer(number=DC1)
+        assert stage.chosen() == {"x", "y"}
+        stage.answer("a", number=DC1)
+        assert stage.chosen() == {"a"}
+
+
+class TestRetries:
+    """A client whose first upstreams did not answer."""
+
+    def test_go_on_elsewhere(self) -> None:
+        """When all of the first datacenter were tried, the next one is."""
+        stage = _two()
+        tried: list[Upstream] = []
+        for _ in range(4):
+            tried.append(stage.lease(*tried).upstream)
+        assert names_of(tried[:2]) == ["a", "b"]
+        assert names_of(tried[2:]) == ["x", "y"]
+        with pytest.raises(NoUpstream):
+            stage.lease(*tried)
+
+    def test_back_to_the_first(self) -> None:
+        """Where the second one is in use, the first one is still better than none."""
+        stage = _two()
+        stage.answer(number=DC1)
+        stage.later(5)
+        stage.answer("a", number=DC1)
+        second = list(stage.chains[0].pools[1].upstreams())
+        assert name_of(stage.lease(*second).upstream) == "a"
+
+    def test_the_next_client(self) -> None:
+        """One client's bad luck moves nobody else."""
+        stage = _two()
+        stage.lease(*stage.members())
+        assert stage.chosen() == {"a", "b"}
+
+
+class TestDoubt:
+    """Datacenters of which most was lost at once."""
+
+    def test_order(self) -> None:
+        """Those in doubt of the first come after the healthy ones of the second, and
+        before the fallback.
+        """
+        stage = _two(guarded=True, fallback=True)
+        stage.answer("sorry", number=2)
+        stage.answer(number=DC1)
+        assert stage.chosen() == {"x", "y"}
+        stage.answer(number=DC2)
+        in_doubt = list(stage.members())
+        assert stage.chosen() <= {"a", "b", "x", "y"}
+        second = stage.chains[0].pools[1].upstreams()
+        assert names_of([stage.lease(*in_doubt).upstream])[0] in "xy"
+        assert name_of(stage.lease(*in_doubt, *second).upstream) == "sorry"
+        stage.later(31)
+        assert stage.chosen() == {"sorry"}
+
+    def test_full(self) -> None:
+        """While one in doubt just has no room, clients wait, and do not overflow."""
+        stage = _datacenters(count=1, guarded=True, fallback=True, limit=1)
+        stage.answer("a", number=DC1)
+        stage.answer("sorry", number=1)
+        stage.answer(number=DC1)
+        stage.lease()
+        with pytest.raises(AllFull):
+            stage.lease()
+
+
+class TestLimits:
+    """Datacenters whose upstreams are full."""
+
+    def test_no_overflow(self) -> None:
+        """A datacenter that is full does not spill into the next, nor the fallback."""
+        stage = _two(limit=1, fallback=True)
+        stage.answer("sorry", number=2)
+        held = stage.hold(2)
+        with pytest.raises(AllFull, match=r"^every upstream of web,dc=dc1 is full$"):
+            stage.lease()
+        held[0].end()
+        assert stage.lease().upstream is held[0].upstream
+
+    def test_full_and_tried(self) -> None:
+        """When the full ones of the first were tried, the second is next."""
+        stage = _two(limit=1)
+        stage.hold(2)
+        assert name_of(stage.lease(*stage.members()).upstream) in "xy"
+
+    def test_full_fallback(self) -> None:
+        """A full fallback is waited for as well, even with others in doubt there."""
+        stage = _datacenters(count=1, limit=1, guarded=True, fallback=True)
+        stage.answer(*"pqr", number=1)
+        stage.answer("p", number=1)
+        assert name_of(stage.lease().upstream) == "p"
+        with pytest.raises(AllFull, match=r"web,dc=dc1's fallback is full$"):
+            stage.lease()
+
+
+class TestFallback:
+    """Another service, for when none is of use."""
+
+    def _stage(self) -> Stage:
+        stage = _datacenters(count=1, fallback=True)
+        stage.answer("a", number=DC1)
+        stage.answer("sorry", number=1)
+        return stage
+
+    def test_when_there_is_none(self) -> None:
+        """It serves while there is none, and no longer."""
+        stage = self._stage()
+        assert stage.chosen() == {"a"}
+        stage.answer(number=DC1)
+        assert stage.chosen() == {"sorry"}
+        stage.answer("a", number=DC1)
+        assert stage.chosen() == {"a"}
+
+    def test_when_all_failed(self) -> None:
+        """It serves a client for whom all others have failed."""
+        stage = self._stage()
+        lease = stage.lease(*stage.members())
+        assert name_of(lease.upstream) == "sorry"
+        with pytest.raises(NoUpstream, match=r"^no upstream of web,dc=dc1 is left$"):
+            stage.lease(*stage.members(), lease.upstream)
+
+    def test_when_it_has_none(self) -> None:
+        """A fallback without an upstream is none."""
+        stage = self._stage()
+        for number in (DC1, 1):
+            stage.answer(number=number)
+        with pytest.raises(NoUpstream) as caught:
+            stage.lease()
+        assert caught.type is NoUpstream
+
+    def test_all_pools(self) -> None:
+        """The pools of a mapping are its datacenters', and the fallback's."""
+        chain = self._stage().chains[0]
+        assert chain.all[:-1] == chain.pools
+        assert names_of(chain.all[-1].upstreams()) == ["sorry"]
+        chain = _two().chains[0]
+        assert chain.all == chain.pools
+
+
+STEPS = st.lists(
+    st.tuples(st.integers(0, 2), st.booleans(), st.sampled_from([0, 1, 10, 31])),
+    max_size=20,
+)
+
+
+@settings(deadline=None)
+@given(steps=STEPS)
+def test_which_datacenter(steps: list[tuple[int, bool, int]]) -> None:
+    """However datacenters come and go, there is somebody if any has an upstream;
+    none is left for an earlier one that was not well for long enough, except at the
+    start, nor kept once an earlier one was.
+    """
+    stage = _datacenters(count=3)
+    since: dict[int, float] = {}
+    proven: set[int] = set()
+    used: int | None = None
+    for number, is_well, pause in steps:
+        stage.answer(*[str(number)] if is_well else [], number=number)
+        if not is_well:
+            since.pop(number, None)
+        elif number not in since:
+            since[number] = stage.now if number in proven else float("-inf")
+            proven.add(number)
+        for _ in range(2):
+            chosen = stage.chosen(3)
+            if not since:
+                assert chosen == set()
+            else:
+                ripe = {each for each in since if stage.now - since[each] >= 30}
+                candidates = [each for each in ripe if used is None or each < used]
+                if used in since:
+                    candidates.append(used)
+                used = min(candidates or since)
+                assert chosen == {str(used)}
+            stage.later(pause)

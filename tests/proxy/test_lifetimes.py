@@ -1,0 +1,101 @@
+"""How long connections may live: their greatest age, and the gateway's own end."""
+
+import pytest
+
+from lbconsul.proxy.upkeep import EVERY
+from tests.support import loopback
+from tests.support.tended_proxy import Server, TendedProxy
+
+#: A drain timeout, and the part of it over which connections are closed, in
+#: seconds.
+DRAIN = 10.0
+SPREAD = 1.0
+
+
+@pytest.mark.parametrize("age", [2.0, 60.0, 3600.0])
+def test_max_age(proxy: TendedProxy, pair: tuple[Server, Server], age: float) -> None:
+    """All are closed at about the greatest age, not all at once, busy ones too."""
+    factory = proxy.serve(max_age=age, idle_timeout=2 * age)
+    clients = proxy.connect_all(factory, map(str, range(40)))
+    proxy.pass_time(age * 0.89, age / 1000)
+    assert proxy.endings == {}
+    clients["0"].sendall(b"x")
+    proxy.pass_time(age * 0.23, age / 1000)
+    assert proxy.endings == {str(each): "KA" for each in range(40)}
+    assert 0.9 * age <= min(proxy.times.values())
+    assert max(proxy.times.values()) <= 1.1 * age
+    assert max(proxy.times.values()) - min(proxy.times.values()) > 0.1 * age
+    assert clients["1"].recv(1) == b""
+    assert proxy.is_at_rest()
+
+
+def test_no_max_age(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
+    """Where none is said nothing looks for it, however long a connection lives."""
+    factory = proxy.serve(idle_timeout=1e6)
+    proxy.connect(factory, "1")
+    timers = len(proxy.reactor.getDelayedCalls())
+    assert timers == 2  # the upkeep's, and the idle limit's
+    proxy.pass_time(1e5, 1000)
+    assert proxy.endings == {}
+
+
+def test_retire(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
+    """What is open may end by itself for most of the drain timeout, then it must."""
+    factory = proxy.serve(drain_timeout=DRAIN)
+    proxy.connect_all(factory, map(str, range(40)))
+    proxy.pass_time(5)
+    factory.retire()
+    factory.retire()
+    proxy.pass_time(DRAIN - SPREAD - 0.1)
+    factory.retire()
+    assert factory.open == 40
+    proxy.pass_time(SPREAD / 2 + 0.1)
+    assert 10 <= factory.open <= 30
+    proxy.pass_time(SPREAD / 2)
+    assert factory.open == 0
+    assert set(proxy.endings.values()) == {"KD"}
+    assert proxy.is_at_rest()
+
+
+def test_retire_while_clients_wait(proxy: TendedProxy) -> None:
+    """Who waits by then, in the queue or for an answer, is let go with the others."""
+    with loopback.blackhole() as port:
+        server = proxy.server("a")
+        proxy.register(server.instance())
+        options = {"queue_timeout": 60.0, "connect_timeout": 60.0}
+        factory = proxy.serve(
+            drain_timeout=DRAIN, max_connections_per_upstream=1, **options
+        )
+        clients = proxy.connect_all(factory, "0123456")
+        factory.retire()
+        proxy.leave(clients["0"])
+        assert server.heard() == ["0", "1"]  # a place that is free is still given
+        proxy.register(server.instance(), server.instance(port=port))
+        proxy.pass_time(DRAIN)
+    assert factory.open == 0
+    assert proxy.endings == {"0": "CD"} | dict.fromkeys("123456", "KD")
+    assert proxy.is_at_rest()
+
+
+def test_retire_with_a_queue(proxy: TendedProxy) -> None:
+    """The last ones end together: nobody is joined just to be closed again."""
+    server = proxy.server("a")
+    proxy.register(server.instance())
+    factory = proxy.serve(
+        drain_timeout=0.0, max_connections_per_upstream=2, queue_timeout=60.0
+    )
+    proxy.connect_all(factory, "0123456")
+    factory.retire()
+    proxy.pass_time(EVERY)
+    assert factory.open == 0
+    assert server.heard() == ["0", "1"]
+    assert proxy.is_at_rest()
+
+
+def test_retire_without_connections(proxy: TendedProxy) -> None:
+    """Where nothing is open nothing happens."""
+    factory = proxy.serve(drain_timeout=DRAIN)
+    factory.retire()
+    proxy.pass_time(DRAIN)
+    assert factory.open == 0
+    assert proxy.is_at_rest()

@@ -1,0 +1,391 @@
+"""Clients that wait for an instance, from the factory to their end."""
+
+import socket
+from typing import Any
+
+import pytest
+
+from lbconsul.config.model import WhenEmpty
+from lbconsul.proxy.connect import connect
+from lbconsul.proxy.factory import ProxyFactory
+from lbconsul.proxy.line import LOOK_EVERY
+from lbconsul.proxy.selecting import route_of
+from tests.support import loopback
+from tests.support.tended_proxy import Server, TendedProxy
+
+
+def _full(
+    proxy: TendedProxy, **options: Any
+) -> tuple[ProxyFactory, Server, socket.socket]:
+    """A mapping with one instance, which serves one client at a time; and that one."""
+    server = proxy.server("a")
+    proxy.register(server.instance())
+    limits = {"max_connections_per_upstream": 1, "queue_timeout": 4.0}
+    factory = proxy.serve(**(limits | options))
+    return factory, server, proxy.connect(factory, "0")
+
+
+def test_first_come_first_served(proxy: TendedProxy) -> None:
+    """Who waits gets the place of a connection that ends, at once and in turn."""
+    factory, server, client = _full(proxy)
+    clients = [client, *proxy.connect_all(factory, "123").values()]
+    assert factory.open == 4
+    for number, each in enumerate(clients):
+        assert server.heard() == [*"0123"[: number + 1]]
+        proxy.leave(each)
+    assert set(proxy.endings.values()) == {"CD"}
+    assert proxy.is_at_rest()
+
+
+def test_nobody_overtakes(proxy: TendedProxy) -> None:
+    """A new client goes behind those who wait, though a place is just free."""
+    factory, server, client = _full(proxy)
+    other = proxy.serve(max_connections_per_upstream=1)
+    proxy.leave(client)
+    held = proxy.connect(other, "other")
+    proxy.connect(factory, "1")
+    loopback.reset(held)
+    proxy.reactor.settle()  # the line of the first mapping has not looked yet
+    proxy.connect(factory, "2")
+    assert server.heard() == ["0", "other", "1"]
+
+
+def test_another_mappings_connection_ends(proxy: TendedProxy) -> None:
+    """A place that another mapping leaves is seen soon."""
+    _, server, client = _full(proxy)
+    other = proxy.serve(max_connections_per_upstream=1)
+    proxy.connect(other, "1")
+    proxy.leave(client)
+    assert server.heard() == ["0"]
+    proxy.pass_time(LOOK_EVERY, LOOK_EVERY)
+    assert server.heard() == ["0", "1"]
+
+
+def test_another_process_connection_ends(proxy: TendedProxy) -> None:
+    """And so is one that another process leaves, of which only the count tells."""
+    factory, server, client = _full(proxy)
+    proxy.connect(factory, "1")
+    [upstream] = proxy.registry.pool(
+        route_of(factory.mapping).selections[0]
+    ).upstreams()
+    upstream.load.add(1)
+    proxy.leave(client)
+    assert server.heard() == ["0"]
+    upstream.load.add(-1)
+    proxy.pass_time(LOOK_EVERY, LOOK_EVERY)
+    assert server.heard() == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("options", "wait"),
+    [
+        ({}, 4.0),
+        ({"queue_timeout": 0.1}, 0.1),
+        ({"queue_timeout": 0.0}, 2.0),
+        ({"queue_timeout": 0.0, "connect_timeout": 0.4}, 0.4),
+    ],
+)
+def test_too_long(proxy: TendedProxy, options: dict[str, Any], wait: float) -> None:
+    """
+    Who waited for the queue timeout, which is the connect timeout where nothing
+    is said, is let go; nothing was read of it.
+    """
+    factory, server, client = _full(proxy, **options)
+    waiting = proxy.connect(factory, "1")
+    proxy.pass_time(wait - 0.02, 0.01)
+    assert proxy.endings == {}
+    proxy.pass_time(0.3, 0.01)
+    assert proxy.endings == {"1": "sQ"}
+    assert wait <= proxy.times["1"] <= wait + max(0.05, min(0.25, wait / 8)) + 0.01
+    assert loopback.was_reset(waiting)  # what it said was not read
+    assert server.heard() == ["0"]
+    proxy.leave(client)
+    assert proxy.is_at_rest()
+
+
+def test_no_room_in_the_queue(proxy: TendedProxy) -> None:
+    """Where the queue is full a client is let go at once; when one goes, it is not."""
+    factory, server, client = _full(proxy, queue_length=2)
+    waiting = proxy.connect_all(factory, [" 1", "2", "3"])
+    assert proxy.endings == {"3": "SQ"}
+    waiting[" 1"].close()
+    proxy.pass_time(0.3)
+    assert proxy.endings == {"3": "SQ", " 1": "CQ"}
+    proxy.connect_all(factory, "45")
+    assert proxy.endings == {"3": "SQ", " 1": "CQ", "5": "SQ"}
+    proxy.leave(client)
+    proxy.leave(waiting["2"])
+    assert server.heard() == ["0", "2", "4"]
+
+
+def test_no_queue(proxy: TendedProxy) -> None:
+    """With a queue of length 0 nobody waits."""
+    factory, _, client = _full(proxy, queue_length=0)
+    proxy.connect(factory, "1")
+    assert proxy.endings == {"1": "SQ"}
+    proxy.leave(client)
+    assert proxy.is_at_rest()
+
+
+@pytest.mark.parametrize("name", [" silent", "waiting"])
+def test_client_resets(proxy: TendedProxy, name: str) -> None:
+    """A client that resets while it waits is gone, whether it spoke or not."""
+    factory, server, client = _full(proxy)
+    loopback.reset(proxy.connect(factory, name))
+    proxy.pass_time(0.3)
+    assert proxy.endings == {name: "CQ"}
+    proxy.leave(client)
+    assert server.heard() == ["0"]
+    assert proxy.is_at_rest()
+
+
+def test_client_leaves_as_its_turn_comes(proxy: TendedProxy) -> None:
+    """A client that is gone, but was not looked at yet, ends like any that leaves."""
+    factory, _, client = _full(proxy)
+    proxy.connect(factory, " gone").close()
+    third = proxy.connect(factory, "3")
+    proxy.leave(client)
+    proxy.pass_time(5)
+    assert factory.open <= 2
+    proxy.leave(third)
+    factory.close_connections()
+    assert proxy.is_at_rest()
+
+
+def test_place_in_the_round_of_a_patrol(proxy: TendedProxy) -> None:
+    """
+    One client that is found gone frees the place for another one that waits, which
+    is looked at in the same round: it is connected once, whatever their order.
+    """
+    for number in range(10):
+        with loopback.blackhole() as port:
+            server = proxy.server("a")
+            silent = server.instance(port=port)
+            proxy.register(silent)
+            factory = proxy.serve(max_connections_per_upstream=1)
+            gone = proxy.connect(factory, f" {number}")
+            waiting = proxy.connect_all(factory, [f"{number}{each}" for each in "abc"])
+            proxy.register(server.instance())
+            gone.close()
+            proxy.pass_time(0.3)
+            proxy.reactor.settle()
+            assert server.heard() == [f"{number}a"]
+            assert factory.open == 3
+            for each in waiting.values():
+                proxy.leave(each)
+                proxy.pass_time(0.3)
+            factory.close_connections()
+            assert proxy.is_at_rest()
+
+
+def test_refused_then_full(proxy: TendedProxy) -> None:
+    """A client that one instance refuses waits for the others, if all are full."""
+    factory, server, client = _full(proxy, eject_after=0)
+    proxy.register(server.instance(), proxy.refusing("b"))
+    waiting = proxy.connect(factory, "1")
+    assert proxy.endings == {}
+    proxy.leave(client)
+    assert server.heard() == ["0", "1"]
+    proxy.leave(waiting)
+    assert proxy.is_at_rest()
+
+
+def test_refused_when_its_turn_comes(proxy: TendedProxy) -> None:
+    """A client whose place is at one that refuses meanwhile goes on to the next."""
+    factory, server, client = _full(proxy)
+    proxy.connect(factory, "1")
+    proxy.register(proxy.refusing("b"), server.instance())
+    proxy.pass_time(LOOK_EVERY, LOOK_EVERY)
+    assert proxy.endings == {}
+    assert factory.open == 2
+    proxy.leave(client)
+    assert server.heard() == ["0", "1"]
+
+
+def test_refused_and_not_in_time(proxy: TendedProxy) -> None:
+    """If there is no place at that one either, the queue timeout ends it."""
+    factory, server, client = _full(proxy)
+    proxy.connect(factory, "1")
+    proxy.register(proxy.refusing("b"), server.instance())
+    proxy.pass_time(4.5)
+    assert proxy.endings == {"1": "sQ"}
+    proxy.leave(client)
+    assert proxy.is_at_rest()
+
+
+def test_one_to_avoid_is_free(proxy: TendedProxy) -> None:
+    """
+    A client that waits for another instance than the one that refused it, and has
+    a place now, keeps nobody from that.
+    """
+    factory, server, _ = _full(proxy, eject_after=0, queue_timeout=60.0)
+    broken = proxy.refusing("b")
+    proxy.register(server.instance(), broken)
+    proxy.connect(factory, "1")
+    mended = proxy.server("b")
+    proxy.register(server.instance(), mended.instance())
+    held = proxy.connect_all(factory, "23")
+    assert mended.heard() == ["2"]
+    proxy.leave(held["2"])
+    assert mended.heard() == ["2", "3"]
+    assert server.heard() == ["0"]
+
+
+def test_everybody_refuses(proxy: TendedProxy) -> None:
+    """Many that wait, and are all refused when their turn comes, end one by one."""
+    factory, _, _ = _full(proxy)
+    names = [str(each) for each in range(1, 1001)]
+    proxy.connect_all(factory, names)
+    assert factory.open == 1001
+    proxy.register(proxy.refusing("b"))
+    proxy.reactor.advance(LOOK_EVERY)
+    assert proxy.endings == dict.fromkeys(names, "SC")
+    assert list(proxy.endings) == names
+    factory.close_connections()
+    assert proxy.is_at_rest()
+
+
+def test_close_connections(proxy: TendedProxy) -> None:
+    """When all ends at once nobody gets the place of those that do."""
+    factory, server, _ = _full(proxy)
+    proxy.connect_all(factory, [str(each) for each in range(1, 20)])
+    factory.close_connections()
+    assert factory.open == 0
+    assert set(proxy.endings.values()) == {"KD"}
+    assert len(proxy.endings) == 20
+    assert server.heard() == ["0"]
+    assert proxy.is_at_rest()
+
+
+def test_bug(proxy: TendedProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug that one client meets when its turn comes is its own end, nobody else's."""
+    factory, server, client = _full(proxy)
+    waiting = proxy.connect_all(factory, "123")
+    bugs = [RuntimeError("a bug")]
+
+    def broken(address: str, port: int) -> Any:
+        if bugs:
+            raise bugs.pop()
+        return connect(address, port)
+
+    monkeypatch.setattr("lbconsul.proxy.dial.connect", broken)
+    proxy.leave(client)
+    assert proxy.endings == {"1": "I-", "0": "CD"}
+    assert server.heard() == ["0", "2"]
+    for name in "23":
+        proxy.leave(waiting[name])
+    assert server.heard() == ["0", "2", "3"]
+    assert proxy.is_at_rest()
+
+
+def test_bug_in_the_choice(proxy: TendedProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does one that shows when an instance is chosen."""
+    factory, server, client = _full(proxy)
+    waiting = proxy.connect_all(factory, "12")
+    bugs = [RuntimeError("a bug")]
+    lease = type(factory).lease
+
+    def broken(owner: ProxyFactory, avoiding: Any) -> Any:
+        if bugs:
+            raise bugs.pop()
+        return lease(owner, avoiding)
+
+    monkeypatch.setattr(ProxyFactory, "lease", broken)
+    proxy.leave(client)
+    assert proxy.endings == {"1": "I-", "0": "CD"}
+    assert server.heard() == ["0", "2"]
+    proxy.leave(waiting["2"])
+    assert proxy.is_at_rest()
+
+
+def test_no_instance_yet(proxy: TendedProxy) -> None:
+    """Told to wait, clients are held while there is no instance, and then served."""
+    factory = proxy.serve(when_empty=WhenEmpty(wait=5.0))
+    proxy.register()
+    clients = proxy.connect_all(factory, "123")
+    proxy.pass_time(4)
+    assert (factory.open, proxy.endings) == (3, {})
+    server = proxy.server("a")
+    proxy.register(server.instance())
+    proxy.pass_time(LOOK_EVERY, LOOK_EVERY)
+    proxy.reactor.settle()
+    assert server.heard() == ["1", "2", "3"]
+    for each in clients.values():
+        proxy.leave(each)
+    assert proxy.is_at_rest()
+
+
+def test_no_instance_in_time(proxy: TendedProxy) -> None:
+    """They are let go when none has come by then; with no word to wait, at once."""
+    factory = proxy.serve(when_empty=WhenEmpty(wait=5.0), queue_length=2)
+    client = proxy.connect(factory, "1")
+    proxy.connect_all(factory, "23")
+    assert proxy.endings == {"3": "SC"}
+    proxy.pass_time(4.9)
+    assert proxy.endings == {"3": "SC"}
+    proxy.pass_time(0.4)
+    assert proxy.endings == {"3": "SC", "1": "SC", "2": "SC"}
+    assert loopback.was_reset(client)
+    proxy.connect(proxy.serve(), "4")
+    assert proxy.endings["4"] == "SC"
+    assert proxy.is_at_rest()
+
+
+def test_no_instance_that_accepts(proxy: TendedProxy) -> None:
+    """Only where there is none they wait, not where all there are refused."""
+    factory = proxy.serve(when_empty=WhenEmpty(wait=5.0))
+    proxy.register(proxy.refusing("a"))
+    proxy.connect(factory, "1")
+    assert proxy.endings == {"1": "SC"}
+    assert proxy.is_at_rest()
+
+
+def test_client_leaves_where_there_is_no_instance(proxy: TendedProxy) -> None:
+    """A client that leaves meanwhile is gone."""
+    factory = proxy.serve(when_empty=WhenEmpty(wait=5.0))
+    proxy.connect(factory, " 1").close()
+    proxy.pass_time(0.3)
+    assert proxy.endings == {" 1": "CQ"}
+    assert proxy.is_at_rest()
+
+
+def test_fallback(proxy: TendedProxy) -> None:
+    """Where no instance is left, or none accepts, another service serves."""
+    web, sorry = proxy.server("a"), proxy.server("sorry")
+    proxy.register(sorry.instance(), service="sorry")
+    factory = proxy.serve(when_empty=WhenEmpty(fallback="sorry"), shrink_guard=0)
+    proxy.connect(factory, "1")
+    proxy.register(web.instance())
+    proxy.connect(factory, "2")
+    proxy.register(proxy.refusing("b"))
+    proxy.connect(factory, "3")
+    proxy.reactor.settle()
+    assert sorry.heard() == ["1", "3"]
+    assert web.heard() == ["2"]
+    proxy.register(service="sorry")
+    proxy.connect(factory, "4")
+    assert proxy.endings == {"4": "SC"}
+
+
+def test_datacenters(proxy: TendedProxy) -> None:
+    """
+    Of several datacenters the first one with an instance serves; it does so again
+    when it has had one for a while.
+    """
+    near, far = proxy.server("near"), proxy.server("far")
+    factory = proxy.serve(dc=("dc1", "dc2"), failback_after=30.0, shrink_guard=0)
+    proxy.register(near.instance(), dc="dc1")
+    proxy.register(far.instance(), dc="dc2")
+    proxy.connect(factory, "1")
+    proxy.register(dc="dc1")
+    proxy.connect(factory, "2")
+    proxy.pass_time(60, 1)
+    proxy.register(near.instance(), dc="dc1")
+    proxy.connect(factory, "3")
+    proxy.pass_time(29, 1)
+    proxy.connect(factory, "4")
+    proxy.pass_time(2, 1)
+    proxy.connect(factory, "5")
+    proxy.reactor.settle()
+    assert near.heard() == ["1", "5"]
+    assert far.heard() == ["2", "3", "4"]

@@ -1,0 +1,163 @@
+"""A proxy that a test turns by hand, with its upkeep, and whom its clients reach."""
+
+import random
+import socket
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
+from typing import Any
+from unittest.mock import patch
+
+from attrs import Factory, define, evolve
+
+from lbconsul.balance.instance import Instance
+from lbconsul.balance.registry import Registry
+from lbconsul.balance.selection import Question
+from lbconsul.balance.upstream import Upstream
+from lbconsul.config.model import Mapping
+from lbconsul.proxy.connection_log import ConnectionLog
+from lbconsul.proxy.ending import Ending
+from lbconsul.proxy.factory import ProxyFactory
+from lbconsul.proxy.relay import Arrival
+from lbconsul.proxy.selecting import route_of
+from lbconsul.proxy.upkeep import Upkeep
+from tests.support import loopback
+from tests.support.recording_reactor import RecordingReactor
+from tests.support.upstreams import instance
+
+
+@define(eq=False)
+class Server:
+    """What an instance leads to."""
+
+    name: str
+    sock: socket.socket
+    _accepted: list[socket.socket] = Factory(list)
+    _heard: list[str] = Factory(list)
+
+    def instance(self, **changes: Any) -> Instance:
+        """It, as Consul knows it."""
+        known = instance(self.name, self.sock.getsockname()[1])
+        return evolve(known, **changes)
+
+    def heard(self) -> list[str]:
+        """The names of the clients that were joined, in their order."""
+        with suppress(BlockingIOError):
+            while True:
+                accepted, _ = self.sock.accept()
+                self._accepted.append(accepted)
+                accepted.setblocking(False)
+                with suppress(BlockingIOError, ConnectionResetError):
+                    self._heard.append(accepted.recv(100).decode())
+        return self._heard
+
+    def close(self) -> None:
+        """No new connection is accepted, and none that there was lives on."""
+        for each in (*self._accepted, self.sock):
+            each.close()
+
+
+class TendedProxy:
+    """Mappings of one process, over what the test says that Consul says."""
+
+    def __init__(self, held: ExitStack) -> None:
+        self._held = held
+        self.reactor = RecordingReactor()
+        seconds = self.reactor.seconds
+        self.registry = Registry(random.Random(1).random, seconds=seconds)
+        self._upkeep = Upkeep(self.reactor)
+        self._upkeep.add(self.registry)
+        self._upkeep.start()
+        self._factories: list[ProxyFactory] = []
+        #: How connections ended, by the names of their clients, in this order.
+        self.endings: dict[str, str] = {}
+        #: When they did, and by the name of what instance.
+        self.times: dict[str, float] = {}
+        self.left: dict[str, str] = {}
+        held.enter_context(patch.object(ConnectionLog, "tell", self._tell))
+        held.callback(self._close)
+
+    def serve(self, **options: Any) -> ProxyFactory:
+        """A mapping, of the service web where nothing else is said."""
+        mapping = Mapping(**({"service": "web"} | options))
+        chain = self.registry.chain(route_of(mapping))
+        factory = ProxyFactory(self.reactor, self.reactor, chain, mapping)
+        self._factories.append(factory)
+        self._upkeep.add(factory)
+        return factory
+
+    def register(self, *who: Instance, service: str = "web", dc: str = "") -> None:
+        """Consul says that these are the instances of a service."""
+        self.registry.replace(Question(service, dc), who)
+
+    def server(self, name: str) -> Server:
+        """One that accepts."""
+        sock = loopback.listening(backlog=4096)
+        sock.setblocking(False)
+        server = Server(name, sock)
+        self._held.callback(server.close)
+        return server
+
+    def refusing(self, name: str) -> Instance:
+        """An instance that refuses."""
+        return instance(name, self._held.enter_context(loopback.refusing()))
+
+    def connect(self, factory: ProxyFactory, name: str) -> socket.socket:
+        """A client that says its name; or nothing, if that begins with a blank."""
+        ours, peer = loopback.tcp_pair()
+        self._held.enter_context(peer)
+        if not name.startswith(" "):
+            peer.sendall(name.encode())
+        factory.connected(ours, name)
+        self.reactor.turn(0)
+        return peer
+
+    def connect_all(
+        self, factory: ProxyFactory, names: Iterable[str]
+    ) -> dict[str, socket.socket]:
+        """Several of them."""
+        return {name: self.connect(factory, name) for name in names}
+
+    def leave(self, client: socket.socket) -> None:
+        """A client goes away, so that its connection ends at once."""
+        loopback.reset(client)
+        self.reactor.settle()
+
+    def pass_time(self, seconds: float, step: float = 0.05) -> None:
+        """Let time pass as it does, a little at a time."""
+        for _ in range(round(seconds / step)):
+            self.reactor.advance(step)
+            self.reactor.turn(0)
+
+    def is_at_rest(self) -> bool:
+        """Whether nothing is open or counted, and nobody but the upkeep has a timer."""
+        self.reactor.pump([60.0, 60.0])  # a patrol without anybody ends in a round
+        return not (
+            any(each.open for each in self._factories)
+            or self.registry.open_connections()
+            or self.reactor.reading() | self.reactor.writing()
+            or len(self.reactor.getDelayedCalls()) > 1
+        )
+
+    def _tell(
+        self,
+        arrival: Arrival,
+        upstream: Upstream | None,
+        received: int,
+        sent: int,
+        retries: int,
+        ending: Ending,
+    ) -> None:
+        """In the place of the log."""
+        name = str(arrival.address)
+        assert name not in self.endings, "it ended twice"
+        self.endings[name] = ending.value
+        self.times[name] = self.reactor.seconds()
+        self.left[name] = upstream.instance.identity.service_id if upstream else ""
+
+    def _close(self) -> None:
+        for factory in self._factories:
+            factory.close_connections()
+        self._upkeep.stop()
+        self.reactor.advance(60.0)
+        assert not self.reactor.getDelayedCalls()
+        assert not self.registry.open_connections()
