@@ -2,7 +2,8 @@
 
 The rooms of the house, and who may import whom::
 
-    tap -> service -> {consul, proxy, dev, handover, workers} -> balance
+    tap -> {signals, service}
+    service -> {watches -> consul, front -> {proxy, workers}, dev, handover} -> balance
     worker_main -> worker -> {proxy, workers} -> balance
     config and errors are open to all
 
@@ -18,8 +19,12 @@ The rooms of the house, and who may import whom::
 * `lbconsul.handover` passes the listening sockets from one gateway to the next.
 * `lbconsul.workers` makes several processes one balance: a table of counts in
   shared memory, and how a master tells its workers what the registry knows.
-* `lbconsul.service` is the one place where the rooms meet; `lbconsul.tap` is
-  the command line; `lbconsul.worker` is a worker process, started by the program
+* `lbconsul.service` is the one place where the rooms meet: a gateway has
+  `lbconsul.watches` that ask, and a `lbconsul.front` that serves.
+  `lbconsul.reload` says what another configuration alters, `lbconsul.retirement`
+  is the end in good order.
+* `lbconsul.tap` is the command line, `lbconsul.signals` what signals ask of it;
+  `lbconsul.worker` is a worker process, started by the program
   `lbconsul.worker_main`.
 
 The registry is the one object that both sides share: watches call

@@ -112,6 +112,12 @@ class Succession(Service):
             "taking over from the gateway at {path}: it goes on until we serve",
             path=self._path,
         )
+        assert self._predecessor is not None
+        if self._predecessor.unused:
+            self._log.warn(
+                "nobody will listen on {unused} then: no mapping of ours does",
+                unused=", ".join(self._predecessor.unused),
+            )
         self._wait_for_answers(self._reactor.seconds())
 
     def stopService(self) -> None:

@@ -200,7 +200,7 @@ def _bound(reactor: Any, options: Options, most: int) -> Gateway:
         gateway.bind()
         undo.pop_all()
     if taken is not None:
-        taken.drop_sockets()  # what is of use was copied
+        taken.drop_sockets(gateway.sockets)
     return gateway
 
 

@@ -269,7 +269,7 @@ class TestServing:
             clients = [held.enter_context(connect(local(port))) for port in ports * 3]
             for number, client in enumerate(clients):
                 client.sendall(bytes([number]))
-            served = []
+            served: list[int] = []
             for _ in clients:
                 with accept(server) as upstream:
                     assert running.call(gateway.registry.open_connections) == 1
@@ -652,7 +652,7 @@ class TestReload:
             assert_passes(client, upstream)
             with connect(local(three)), accept(server):
                 pass
-            assert is_free(two)
+            eventually(lambda: is_free(two), "nobody listens")
             assert not gateway.registry.answered(Question("mail"))
             assert set(gateway._watches._watches) == {WEB, Question("own")}
             assert own.mapping in gateway._front.mappings

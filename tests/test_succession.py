@@ -64,6 +64,7 @@ class Predecessor:
 
     def __init__(self) -> None:
         self.heard: Deferred[bool] = Deferred()
+        self.unused: list[str] = []
         self._told = False
         self.closed = False
 
@@ -81,10 +82,12 @@ class Predecessor:
 class Heir:
     """A gateway with a predecessor, which a test lets come into its own."""
 
-    def __init__(self, path: str, held: ExitStack) -> None:
+    def __init__(
+        self, path: str, held: ExitStack, predecessor: Predecessor | None = None
+    ) -> None:
         self.path = path
         self.reactor = RecordingReactor()
-        self.predecessor = Predecessor()
+        self.predecessor = predecessor or Predecessor()
         self.gateway = Gateway(at(path), {"127.0.0.1:80": Listening()})
         taken = cast(Taken, self.predecessor)
         self.succession = Succession(self.reactor, self.gateway, self.gateway, taken)
@@ -155,6 +158,18 @@ def test_heir(heir: Heir) -> None:
         f"taking over from the gateway at {heir.path}: it goes on until we serve",
         f"taken over from the gateway at {heir.path}",
     ]
+
+
+def test_dropped(tmp_path: Path) -> None:
+    """Where nobody will listen any more is told: it may be a mistake."""
+    with ExitStack() as held:
+        predecessor = Predecessor()
+        predecessor.unused = ["127.0.0.1:81", "unix:/run/web.sock"]
+        heir = Heir(str(tmp_path / "lb.sock"), held, predecessor)
+        assert heir.said()[1:] == [
+            "nobody will listen on 127.0.0.1:81, unix:/run/web.sock then: no mapping"
+            " of ours does"
+        ]
 
 
 def test_some_answers(heir: Heir) -> None:
@@ -254,10 +269,11 @@ def test_one_after_the_other(tmp_path: Path) -> None:
 class TestGateway:
     """A real gateway that has a predecessor; what Consul would say, the test says."""
 
-    def made(self, running: ReactorThread, *mappings: str) -> Any:
+    def made(self, running: ReactorThread, *mappings: str, workers: int = 1) -> Any:
         """One that has just started."""
         with refusing() as port:
             config = configure([f"127.0.0.1:{port}"], mappings)
+        config = evolve(config, workers=workers)
         predecessor = cast(Taken, Predecessor())
         gateway = balancer(running.reactor, config, predecessor=predecessor)
         running.call(gateway.privilegedStartService)
@@ -289,12 +305,14 @@ class TestGateway:
                 assert client.recv(1) == b""
             running.outcome(gateway.stopService)
 
-    def test_never_began(self) -> None:
-        """One that ends before leaves nothing open."""
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_never_began(self, workers: int) -> None:
+        """One that ends before leaves nothing open, and has nothing to wait for."""
         [port] = free_ports(1)
         with ReactorThread() as running:
-            gateway = self.made(running, f"127.0.0.1:{port}:web")
+            gateway = self.made(running, f"127.0.0.1:{port}:web", workers=workers)
             gateway.bind()
+            running.outcome(gateway.retire)
             running.outcome(gateway.stopService)
             with pytest.raises(ConnectionRefusedError):
                 connect(("127.0.0.1", port))

@@ -35,7 +35,7 @@ ROWS = {
         frozen.ROW,
         resetting.ROW,
         flapping.ROW,
-        exhausted.ROW,
+        *exhausted.ROWS,
         slow_clients.ROW,
         deaf_clients.ROW,
         *loss.ROWS,

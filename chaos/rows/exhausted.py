@@ -1,7 +1,9 @@
 """The gateway runs out of descriptors."""
 
+import subprocess
 import time
 from contextlib import ExitStack
+from functools import partial
 
 from chaos.processes import descriptors, measured
 from chaos.row import Row
@@ -22,10 +24,13 @@ CPU = 5.0
 BACK = 1.0
 
 
-def play(scene: Scene) -> None:
+def play(scene: Scene, surprise: bool) -> None:
     """More clients than it has descriptors for; then they leave."""
-    limited = ["prlimit", f"--nofile={LIMIT}:{LIMIT}"]
-    usual = scene.usual(prefix=limited)
+    limit = f"--nofile={LIMIT}:{LIMIT}"
+    usual = scene.usual(prefix=[] if surprise else ["prlimit", limit])
+    if surprise:
+        command = ["prlimit", f"--pid={usual.gateway.pid}", limit]
+        subprocess.run(command, check=True)
     with ExitStack() as stack:
         for _ in range(CLIENTS):
             stack.enter_context(connect(usual.port))
@@ -39,7 +44,8 @@ def play(scene: Scene) -> None:
     with scene.traffic(usual.port) as traffic:
         time.sleep(scene.either(5.0, 2.0))
         outcome = traffic.stop()
-    scene.report.at_least("descriptors in use", open_, LIMIT * 0.9)
+    # It keeps some for itself.
+    scene.report.at_least("descriptors in use", open_, LIMIT * 0.7)
     scene.report.at_most("CPU while full", span.percent, CPU, "%")
     scene.report.at_most("back after", back, BACK, "s")
     require_faultless(scene.report, outcome)
@@ -55,9 +61,17 @@ def answers(port: int) -> bool:
         return False
 
 
-ROW = Row(
-    "exhausted",
-    f"{CLIENTS} clients stay at a gateway of {LIMIT} descriptors, then leave",
-    play,
-    needs=("prlimit",),
+ROWS = (
+    Row(
+        "exhausted",
+        f"{CLIENTS} clients stay at a gateway of {LIMIT} descriptors, then leave",
+        partial(play, surprise=False),
+        needs=("prlimit",),
+    ),
+    Row(
+        "starved",
+        f"a gateway's descriptors are cut to {LIMIT} while it runs; the same clients",
+        partial(play, surprise=True),
+        needs=("prlimit",),
+    ),
 )

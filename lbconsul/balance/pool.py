@@ -2,30 +2,18 @@
 
 from collections.abc import Callable, Collection, Iterable
 
-from attrs import Factory, define, evolve, field
+from attrs import Factory, define, field
 
 from lbconsul.balance.departure import Leave
 from lbconsul.balance.doubt import Doubts
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.leaving import Leaving
+from lbconsul.balance.membership import Membership, Shift
 from lbconsul.balance.outlier import Outliers, Ruling
 from lbconsul.balance.placement import Placement
 from lbconsul.balance.selection import Selection
-from lbconsul.balance.standing import GONE, Verdict, judge
 from lbconsul.balance.upstream import Lease, Load, Outcome, Upstream
 from lbconsul.balance.warming import Warming
-
-
-@define
-class _Shift:
-    """What one answer changes."""
-
-    #: How many served before.
-    before: int
-    #: Who serves now and did not, who did and does not, and all who do not.
-    gained: list[Upstream] = Factory(list)
-    lost: list[Upstream] = Factory(list)
-    out: list[Upstream] = Factory(list)
 
 
 @define(eq=False)
@@ -38,9 +26,7 @@ class Pool:
     _seconds: Callable[[], float]
     #: Told what became of an upstream, or of the whole pool, and why.
     _told: Callable[[Upstream | None, str], None] = lambda upstream, what: None
-    _members: dict[Identity, Upstream] = Factory(dict)
-    #: Those of them that Consul lets serve.
-    _candidates: set[Upstream] = Factory(set)
+    _members: Membership = field(init=False)
     _doubts: Doubts = field(init=False)
     _warming: Warming = field(init=False)
     _leaving: Leaving = Factory(Leaving)
@@ -48,20 +34,21 @@ class Pool:
     joins: int = 0
 
     def __attrs_post_init__(self) -> None:
+        self._members = Membership(self._selection.rules)
         self._doubts = Doubts(self._selection.caution)
         self._warming = Warming(self._selection.slow_start)
 
     def __len__(self) -> int:
-        return len(self._members)
+        return len(self._members.all)
 
     def upstreams(self) -> Collection[Upstream]:
         """Every upstream, whatever its standing."""
-        return self._members.values()
+        return self._members.all.values()
 
     @property
     def candidates(self) -> Collection[Upstream]:
         """The upstreams that Consul lets serve."""
-        return self._candidates
+        return self._members.candidates
 
     @property
     def doubts(self) -> bool:
@@ -84,61 +71,32 @@ class Pool:
         drop: Iterable[Identity] = (),
     ) -> None:
         """These joined or were altered, each with its identity's load; those left."""
-        shift = _Shift(before=len(self._candidates))
-        for identity in drop:
-            self._dismiss(identity, shift)
-        for instance, load in put:
-            self._admit(instance, load, shift)
+        shift = self._members.amend(put, drop)
+        for each in shift.moved:
+            self._outliers.trust(each)  # a new chance at another place
+        newcomers = [each for each in shift.gained if not self._doubts.drop(each)]
+        for each in shift.touched:
+            self._judged(each)
         self._doubt(shift)
-        for each in shift.out:
-            self._part(each)
-        self._welcome(shift.gained if shift.before else [])
+        for each in shift.touched:
+            if not each.serving:
+                self._part(each)
+        self._welcome(newcomers if shift.before else [])
         self._trust_surplus()
 
-    def _admit(self, instance: Instance, load: Load, shift: _Shift) -> None:
-        """`instance` joined or was altered."""
-        verdict = judge(instance, self._selection.rules)
-        if verdict is None:
-            self._dismiss(instance.identity, shift)
-            return
-        known = self._members.get(instance.identity)
-        if known is None:
-            known = Upstream(instance, load, verdict)
-            self._members[instance.identity] = known
-            load.upstreams.append(known)
-        elif _location(known.instance) != _location(instance):
-            self._outliers.trust(known)  # a new chance at another place
-        known.instance = instance
-        self._judge(known, verdict, shift)
-
-    def _dismiss(self, identity: Identity, shift: _Shift) -> None:
-        """The instance left, if it was selected at all."""
-        upstream = self._members.get(identity)
-        if upstream is not None:
-            weight = upstream.verdict.weight
-            self._judge(upstream, evolve(GONE, weight=weight), shift)
-
-    def _judge(self, upstream: Upstream, verdict: Verdict, shift: _Shift) -> None:
-        """Consul says this of it now."""
-        upstream.verdict = verdict
-        if not upstream.serving:
+    def _judged(self, upstream: Upstream) -> None:
+        """Consul says something of it, maybe the same as before."""
+        if upstream.serving:
+            self._leaving.end(upstream.load)
+            self._warming.weigh(upstream, self._seconds())
+        else:
             self._outliers.trust(upstream)  # no trial while Consul says no
             self._warming.end(upstream)
-            shift.out.append(upstream)
-            if upstream in self._candidates:
-                self._candidates.remove(upstream)
-                shift.lost.append(upstream)
-        elif upstream not in self._candidates:
-            self._candidates.add(upstream)
-            self._leaving.end(upstream.load)
-            if not self._doubts.drop(upstream):
-                shift.gained.append(upstream)
-        self._warming.weigh(upstream, self._seconds())
         self._settle(upstream)
 
-    def _doubt(self, shift: _Shift) -> None:
+    def _doubt(self, shift: Shift) -> None:
         """Keep those in reserve of whom it is hard to believe that they are gone."""
-        after = len(self._candidates)
+        after = len(self._members.candidates)
         kept = self._doubts.consider(shift.lost, shift.before, after, self._seconds())
         for each in kept:
             self._settle(each)
@@ -150,33 +108,30 @@ class Pool:
         verdict = upstream.verdict
         if not self._doubts.may_err(verdict) and self._doubts.drop(upstream):
             self._settle(upstream)
-        if upstream.serving or upstream in self._doubts:
+        if upstream in self._doubts:
             return
         self._leaving.begin(upstream.load, verdict, self._seconds())
         if verdict.is_gone:
             self._placement.put(upstream, None)
-            del self._members[upstream.instance.identity]
-            upstream.load.upstreams.remove(upstream)
+            self._members.remove(upstream)
 
     def _welcome(self, newcomers: Collection[Upstream]) -> None:
         """They joined others, or came back to them."""
         self.joins += len(newcomers)
         for each in newcomers:
             self._warming.begin(each, self._seconds())
-        if len(self._warming) >= len(self._candidates):
+        if len(self._warming) >= len(self._members.candidates):
             newcomers = [*newcomers, *self._warming.end_all()]  # they are all new
         for each in newcomers:
             self._settle(each)
 
     def clear(self) -> None:
         """Nobody needs it any more: let the loads of its members go."""
-        for upstream in self._members.values():
+        for upstream in self.upstreams():
             self._doubts.drop(upstream)
             self._outliers.trust(upstream)
             self._placement.put(upstream, None)
-            upstream.load.upstreams.remove(upstream)
         self._members.clear()
-        self._candidates.clear()
 
     def lease(self, avoiding: Collection[Upstream] = ()) -> Lease | None:
         """The next connection, counted; to none of `avoiding`."""
@@ -218,10 +173,10 @@ class Pool:
             if outcome is Outcome.REFUSED or spoiled:
                 self._believe(upstream, "as connecting shows")
             return
-        if upstream not in self._candidates:
+        candidates = self._members.candidates
+        if upstream not in candidates:
             return
-        count = len(self._candidates)
-        ruling = self._outliers.learn(upstream, outcome, on_trial, count)
+        ruling = self._outliers.learn(upstream, outcome, on_trial, len(candidates))
         if ruling is Ruling.EJECT:
             why = self._outliers.eject(upstream)
             self._settle(upstream)
@@ -257,7 +212,7 @@ class Pool:
         self._told(upstream, why)
 
     def _trust_surplus(self) -> None:
-        for each in self._outliers.surplus(len(self._candidates)):
+        for each in self._outliers.surplus(len(self._members.candidates)):
             self._trust(each, "trusted again, since too many others left")
 
     def _settle(self, upstream: Upstream) -> None:
@@ -265,10 +220,6 @@ class Pool:
         placement, rank = self._placement, None
         if upstream in self._doubts:
             rank = placement.reserve
-        elif upstream in self._candidates and upstream not in self._outliers:
+        elif upstream in self._members.candidates and upstream not in self._outliers:
             rank = placement.serving
         placement.put(upstream, rank)
-
-
-def _location(instance: Instance) -> tuple[str, int]:
-    return instance.address, instance.port

@@ -2,11 +2,13 @@
 
 import os
 import socket
+from collections.abc import Iterable
 from typing import Any
 
-from attrs import define
+from attrs import Factory, define
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Factory, connectionDone
+from twisted.internet.protocol import Factory as ProtocolFactory
+from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
@@ -29,10 +31,13 @@ class Taken:
     #: Descriptors by listening address; ours until they are dropped.
     sockets: dict[str, int]
     _conversation: socket.socket | None
+    #: Where the old one listens and we do not.
+    unused: list[str] = Factory(list)
     _announcement: "Announcement | None" = None
 
-    def drop_sockets(self) -> None:
-        """Close these descriptors: what is of use has been copied, or never will be."""
+    def drop_sockets(self, used: Iterable[str] = ()) -> None:
+        """Close these descriptors: those that we use have been copied."""
+        self.unused += sorted(self.sockets.keys() - set(used))
         for each in self.sockets.values():
             os.close(each)
         self.sockets.clear()
@@ -46,7 +51,7 @@ class Taken:
         """
         assert self._conversation is not None
         said = self._announcement = Announcement()
-        factory = Factory.forProtocol(lambda: said)
+        factory = ProtocolFactory.forProtocol(lambda: said)
         factory.noisy = False
         with self._conversation as sock:
             self._conversation = None

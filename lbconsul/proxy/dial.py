@@ -140,7 +140,6 @@ class Dial:
         except NoUpstream:
             return False
         owner.line.leave(self)  # before it may have to queue up again
-        owner.dial_patrol.discard(self)
         self._until = None
         self._since = owner.clock.seconds()
         self._connect(self.lease.upstream)

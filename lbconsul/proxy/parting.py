@@ -49,8 +49,8 @@ class Parting:
             upstream = relay.lease.upstream
             leave = None if upstream.serving else relay.lease.leave()
             if leave is not None:
-                by_leave[upstream.load, leave].append(relay)
-        for (_, leave), theirs in by_leave.items():
+                by_leave[leave].append(relay)
+        for leave, theirs in by_leave.items():
             if not leave.critical:
                 count = self.count(len(theirs), leave.since)
             else:

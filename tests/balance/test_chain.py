@@ -227,6 +227,20 @@ class TestDoubt:
         stage.later(31)
         assert stage.chosen() == {"sorry"}
 
+    def test_retries(self) -> None:
+        """A client that has tried all who serve in the first goes on to the second,
+        rather than to those in doubt of the first; to these after that.
+        """
+        stage = _datacenters(guarded=True)
+        stage.answer(*"abcd", number=DC1)
+        stage.answer("x", number=DC2)
+        stage.answer("d", number=DC1)
+        tried: list[Upstream] = []
+        for _ in range(5):
+            tried.append(stage.lease(*tried).upstream)
+        assert [name_of(each) for each in tried[:2]] == ["d", "x"]
+        assert names_of(tried[2:]) == ["a", "b", "c"]
+
     def test_full(self) -> None:
         """While one in doubt just has no room, clients wait, and do not overflow."""
         stage = _datacenters(count=1, guarded=True, fallback=True, limit=1)

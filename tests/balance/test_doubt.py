@@ -91,6 +91,12 @@ class TestDoubted:
         stage.leave("a", "b", "c", "d")
         assert _doubted(stage) == "cd"
 
+    def test_one_of_two(self) -> None:
+        """Of two one may always leave, however small the part: it says nothing."""
+        stage = _guarded("ab", Caution(part=0.01))
+        stage.leave("a")
+        assert (stage.chosen(), stage.told) == ({"b"}, [])
+
     @pytest.mark.parametrize("percent", range(1, 100))
     def test_just_as_much_is_not_more(self, percent: int) -> None:
         """Of a hundred, 29 are not more than 29 %, whatever floats say; 30 are."""

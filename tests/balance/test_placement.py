@@ -190,6 +190,7 @@ class TestEjected:
         [old] = [each for each in stage.hold(4) if name_of(each.upstream) == "a"]
         for name in "ab":
             stage.show(name, *[REFUSED] * 3)
+            stage.later(2)
         for load in [each.load for each in stage.members() if each is not old.upstream]:
             load.add(-1)
         stage.later(15)

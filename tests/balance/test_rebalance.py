@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lbconsul.balance.policy import LeastConnections
@@ -75,6 +75,7 @@ class TestSurplus:
         many[2].rank = None
         assert _over(many) == {}
 
+    @settings(deadline=None)
     @given(
         loads=st.lists(st.tuples(st.integers(0, 500), st.integers(1, 100)), max_size=9)
     )
@@ -100,15 +101,14 @@ class TestRate:
     """How many are closed, and from when to when."""
 
     def test_begins_when_somebody_joins(self) -> None:
-        """It begins with one that joins, and not before."""
-        rebalance = Rebalance(6, 3)
-        rebalance.begin(3, NOW)
-        assert not rebalance.active
-        rebalance.begin(4, NOW)
-        assert rebalance.active
-        rebalance.end()
-        rebalance.begin(4, NOW)
-        assert not rebalance.active
+        """It begins with one that joins, not before, and not again for the same."""
+        rebalance, active = Rebalance(6, 3), []
+        for joins in (3, 4, 4):
+            rebalance.begin(joins, NOW)
+            active.append(rebalance.active)
+            if rebalance.active:
+                rebalance.end()
+        assert active == [False, True, False]
 
     def test_evenly(self) -> None:
         """Of a thousand 6 % a minute are one each second."""
@@ -132,13 +132,13 @@ class TestRate:
         assert times == pytest.approx([100, 200, 300], abs=4 * TICK)
 
     def test_another_joins_meanwhile(self) -> None:
-        """One more that joins does not make it faster."""
+        """One more that joins makes it neither faster nor slower."""
         rebalance = Rebalance(6)
         closed = 0
         for tick in range(240):
             rebalance.begin(tick + 1, NOW + tick * TICK)
             closed += rebalance.allowance(1000, NOW + tick * TICK)
-        assert closed <= 60
+        assert 58 <= closed <= 60
 
     def test_nothing_is_saved_up(self) -> None:
         """When nothing could be closed for a long time it is not made up for."""
@@ -160,6 +160,7 @@ class TestRate:
         assert rebalance.allowance(1000, NOW + 1.75) == 0
         assert rebalance.allowance(1000, NOW + 2) == 1
 
+    @settings(deadline=None)
     @given(
         percent=st.integers(1, 99),
         count=st.integers(0, 20000),

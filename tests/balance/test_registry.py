@@ -220,6 +220,28 @@ class TestLease:
             gc.enable()
 
 
+def test_doubts() -> None:
+    """Whether an answer is doubted is known, until it is believed, or was wrong."""
+    guarded = Selection(Question("web"), Rules(), caution=Caution(0.5))
+    stage = Stage(WEB, guarded)
+    stage.registry.pool(FILTERED)
+
+    def doubted() -> list[bool]:
+        questions = WEB.question, FILTERED.question
+        return [stage.registry.doubts(each) for each in questions]
+
+    assert doubted() == [False, False]
+    stage.answer("a")
+    assert doubted() == [False, False]
+    stage.answer()
+    assert doubted() == [True, False]
+    stage.answer("a")
+    assert doubted() == [False, False]
+    stage.answer()
+    stage.later(30)
+    assert doubted() == [False, False]
+
+
 OTHER = Question("other")
 
 

@@ -300,11 +300,12 @@ def test_other_mappings(gateway: StartGateway, web: str, meeting: str) -> None:
         "--map", f"{kept}:{web}", "--map", f"{dropped}:{web}", "--takeover", meeting
     )
     with Load(kept, 4) as load:
-        next_one(
+        new = next_one(
             gateway,
             *("--map", f"{kept}:{web}", "--map", f"{added}:{web}"),
             *("--takeover", meeting),
         )
+        assert new.find(rf"nobody will listen on 0\.0\.0\.0:{dropped} then")
         old.wait_until_gone()
         assert_untouched(load, 50)
     assert visit(added) in ("anna", "bert")

@@ -92,8 +92,9 @@ def test_given_up(tmp_path: Path) -> None:
     """Who gives up before ends the conversation, and leaves no socket open."""
     before = len(os.listdir("/proc/self/fd"))
     pair = Pair(str(tmp_path / "lb.sock"))
-    pair.taken.drop_sockets()
+    pair.taken.drop_sockets(["127.0.0.1:81"])
     assert pair.taken.sockets == {}
+    assert pair.taken.unused == ["127.0.0.1:80"]
     pair.taken.close()
     assert hear_all(pair.theirs) == []
     pair.theirs.close()

@@ -1,21 +1,37 @@
 """Connections that are closed since others should have their clients."""
 
 import socket
+from typing import cast
 
 import pytest
+from attrs import define
 
 from lbconsul.balance.instance import Health, Instance
+from lbconsul.balance.registry import Registry
+from lbconsul.balance.selection import Question
+from lbconsul.balance.upstream import Lease
 from lbconsul.config.model import Mapping
+from lbconsul.proxy.ending import Ending
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.parting import Parting
+from lbconsul.proxy.relay import Relay
 from lbconsul.proxy.selecting import route_of
 from lbconsul.proxy.upkeep import EVERY
+from tests.support.instances import instances
 from tests.support.tended_proxy import Server, TendedProxy
 
 #: The drain timeout of most of these, and the part of it over which connections
 #: are closed, in seconds.
 DRAIN = 10.0
 SPREAD = 1.0
+
+
+@define(eq=False)
+class Held:
+    """What of a relay it depends on whether it is closed."""
+
+    lease: Lease
+    moved_at: float
 
 
 def _sick(server: Server) -> Instance:
@@ -219,6 +235,40 @@ def test_rebalance_idlest_first(
     assert factory.open == 12 - len(proxy.endings)
 
 
+def test_rebalance_is_over(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
+    """Once all is even, what becomes uneven later is left as it is."""
+    factory, _ = _even(proxy, 6, rebalance=99)
+    newcomer = _join(proxy, pair)
+    held = proxy.connect_all(factory, ["c1", "c2", "c3"])
+    proxy.pass_time(60, 1)
+    assert (proxy.endings, newcomer.heard()) == ({}, [*held])
+    for each in held.values():
+        proxy.leave(each)
+    proxy.pass_time(300, 1)
+    assert proxy.endings == dict.fromkeys(held, "CD")
+
+
+def test_rebalance_no_more_than_needed() -> None:
+    """However many could be closed at once, nobody ends below the fair share."""
+    now = 0.0
+    mapping = Mapping("web", rebalance=99)
+    one, other = instances("a", "b")
+    registry = Registry(lambda: 0.0)
+    registry.replace(Question("web"), [one])
+    chain = registry.chain(route_of(mapping))
+    parting = Parting(chain, mapping, lambda: now)
+    held = [Held(chain.lease(), float(number)) for number in range(202)]
+    registry.replace(Question("web"), [one, other])
+    held += [Held(chain.lease(), 0.0) for _ in range(198)]
+    relays = cast(list[Relay], held)
+    assert list(parting.due(lambda: relays)) == []
+    now = 1.0
+    assert list(parting.due(lambda: relays)) == [
+        (relays[0], Ending.REBALANCED),
+        (relays[1], Ending.REBALANCED),
+    ]
+
+
 def test_rebalance_none(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
     """Without the option a join closes nothing."""
     factory, _ = _even(proxy, 20)
@@ -261,7 +311,7 @@ def test_nothing_to_do(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
     chain = proxy.registry.chain(route_of(mapping))
     parting = Parting(chain, mapping, proxy.reactor.seconds)
 
-    def relays() -> list[object]:
+    def relays() -> list[Relay]:
         raise AssertionError("they were looked at")
 
-    assert list(parting.due(relays)) == []  # type: ignore[arg-type]
+    assert list(parting.due(relays)) == []

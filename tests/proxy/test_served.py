@@ -94,11 +94,18 @@ def test_waiting() -> None:
         served, _, _ = made()
         served.waiting = clock.callLater(5, served.accept)
         end(served)
-        assert (served.waiting, clock.getDelayedCalls()) == (None, [])
+        assert_over(served, clock)
     served, listeners, _ = made()
     served.waiting = clock.callLater(5, served.accept)
     clock.advance(5)
-    assert (served.waiting, len(listeners)) == (None, 1)
+    assert_over(served, clock)
+    assert len(listeners) == 1
+
+
+def assert_over(served: Served, clock: Clock) -> None:
+    """It waits for nothing."""
+    assert served.waiting is None
+    assert clock.getDelayedCalls() == []
 
 
 def test_factories() -> None:

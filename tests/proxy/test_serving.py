@@ -347,7 +347,7 @@ def test_retire_too_late(running: Running, monkeypatch: pytest.MonkeyPatch) -> N
     [source] = running.begin(evolve(MAPPING, drain_timeout=0.1))
     client, _ = running.pair(source)
     [served] = running.serving.served
-    served.factory._retired = 1e12  # type: ignore[attr-defined]  # as if that were not over
+    served.factory._retired = 1e12  # as if that were not over for long
     with capturedLogs() as events:
         over = running.retire()
         eventually(lambda: over == [True], "it is over")

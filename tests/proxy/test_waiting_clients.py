@@ -386,6 +386,11 @@ def test_datacenters(proxy: TendedProxy) -> None:
     proxy.connect(factory, "4")
     proxy.pass_time(2, 1)
     proxy.connect(factory, "5")
+    proxy.register(dc="dc1")
+    proxy.connect(factory, "6")
+    proxy.register(near.instance(), dc="dc1")
+    proxy.pass_time(31, 1)  # this counts though nobody comes
+    proxy.connect(factory, "7")
     proxy.reactor.settle()
-    assert near.heard() == ["1", "5"]
-    assert far.heard() == ["2", "3", "4"]
+    assert near.heard() == ["1", "5", "7"]
+    assert far.heard() == ["2", "3", "4", "6"]

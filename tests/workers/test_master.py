@@ -27,7 +27,7 @@ from lbconsul.workers.master import Workers
 from lbconsul.workers.member import Member
 from lbconsul.workers.messages import Report
 from lbconsul.workers.slots import Slots
-from tests.support.loopback import accept, connect, listening
+from tests.support.loopback import accept, connect, listening, reset
 from tests.support.ports import free_ports
 from tests.support.running_proxy import ReactorThread, eventually
 from tests.support.upstreams import WEB, instance
@@ -500,3 +500,130 @@ def test_slots_are_used_again(
     eventually(lambda: slots.find(of(server, "old").identity) is None, "it is free")
     started.replace(of(server, "new"))
     assert slots.find(of(server, "new").identity) == 0
+
+
+def test_replace(start: Any, held: ExitStack) -> None:
+    """Workers serve what is added, and no longer what is removed; others live on."""
+    server = held.enter_context(listening())
+    started = start(2, MAPPING, MAPPING)
+    started.replace(of(server))
+    started.wait_until_all_know()
+    stays, gone = started.sockets
+    client = held.enter_context(connect(gone.open().getsockname()))
+    upstream = held.enter_context(accept(server))
+    address = gone.open().getsockname()
+    new = OwnSocket(MAPPING)
+    new.open()
+    started.running.call(started.workers.replace, [stays, new], connection_log=True)
+    assert started.workers.mappings == [MAPPING, MAPPING]
+    for each in (stays, new):
+        with connect(each.open().getsockname()), accept(server):
+            pass
+    eventually(lambda: _refuses(address), "nobody listens")
+    client.sendall(b"hello")
+    assert upstream.recv(5) == b"hello"
+    old = {number: each.pid for number, each in started.members().items()}
+    os.kill(old[1], signal.SIGKILL)
+    eventually(lambda: _pid(started, 1) not in (None, old[1]), "another one came")
+    started.wait_until_all_know()
+    for _ in range(10):
+        with connect(new.open().getsockname()), accept(server):
+            pass
+
+
+def _pid(started: Running, number: int) -> int | None:
+    member = started.members().get(number)
+    return member.pid if member else None
+
+
+def _refuses(address: Any) -> bool:
+    try:
+        reset(connect(address))
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_forget(start: Any, held: ExitStack) -> None:
+    """What nobody asks any more no worker knows, nor is there a place to count it."""
+    server = held.enter_context(listening())
+    started = start(2, MAPPING)
+    started.replace(of(server))
+    started.wait_until_all_know()
+    running, workers = started.running, started.workers
+    running.call(workers.forget, WEB.question)
+    running.call(workers.forget, WEB.question)
+    started.wait_until_all_know()
+    assert workers._ledger.questions() == []
+    running.call(workers._recount)
+    assert workers._ledger.slots.find(of(server).identity) is None
+
+
+def test_retire(start: Any, held: ExitStack) -> None:
+    """Workers let what is open end, and end then; nobody takes their place."""
+    server = held.enter_context(listening())
+    started = start(2, MAPPING)
+    started.replace(of(server))
+    started.wait_until_all_know()
+    pairs = [
+        (
+            held.enter_context(connect(started.address)),
+            held.enter_context(accept(server)),
+        )
+        for _ in range(2)
+    ]
+    address = started.address
+    over: list[object] = []
+    with capturedLogs() as events:
+        started.running.call(lambda: started.workers.retire().addCallback(over.append))
+        eventually(lambda: _refuses(address), "nobody listens")
+        eventually(lambda: started.workers.open == 2, "who was let in before is gone")
+        for client, upstream in pairs:
+            assert over == []
+            client.sendall(b"hello")
+            assert upstream.recv(5) == b"hello"
+            client.close()
+            upstream.close()
+        eventually(lambda: over == [None], "it is over")
+    assert lines(events) == []
+    assert started.members() == {}
+    started.stop()
+    workers = started.workers
+    assert (workers.accepted, workers.closed, workers.leases) == (2, 0, 0)
+
+
+def test_death_meanwhile(start: Any, held: ExitStack) -> None:
+    """One that dies while it retires is told of, and not replaced."""
+    server = held.enter_context(listening())
+    started = start(1, MAPPING)
+    started.replace(of(server))
+    started.wait_until_all_know()
+    held.enter_context(connect(started.address))
+    held.enter_context(accept(server))
+    pid = started.members()[1].pid
+    over: list[object] = []
+    with capturedLogs() as events:
+        started.running.call(lambda: started.workers.retire().addCallback(over.append))
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: over == [None], "it is over")
+    assert started.members() == {}
+    [line] = lines(events)
+    assert line.startswith(f"worker 1 (process {pid}) died: signal 9; ")
+
+
+def test_hanging_when_it_retires(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that hangs is killed after the longest drain timeout and some more."""
+    monkeypatch.setattr(module, "PATIENCE", 0.2)
+    started = start(2, evolve(MAPPING, drain_timeout=0.5))
+    started.replace()
+    started.wait_until_all_know()
+    frozen = started.members()[1].pid
+    os.kill(frozen, signal.SIGSTOP)
+    begun = time.monotonic()
+    with capturedLogs() as events:
+        started.running.outcome(started.workers.retire)
+    assert 0.5 < time.monotonic() - begun < 5.0
+    assert not is_alive(frozen)
+    assert lines(events)[0] == (
+        f"worker 1 (process {frozen}) does not end, and is killed"
+    )

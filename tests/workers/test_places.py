@@ -60,11 +60,11 @@ def test_open_and_close() -> None:
     for each in (one, two):
         places.add(each)
     places.bind()
-    assert one.is_open and two.is_open
+    assert [one.is_open, two.is_open] == [True, True]
     places.replace([two], connection_log=True)
-    assert not one.is_open and two.is_open
+    assert [one.is_open, two.is_open] == [False, True]
     places.close()
-    assert not two.is_open
+    assert [one.is_open, two.is_open] == [False, False]
 
 
 def test_shares() -> None:

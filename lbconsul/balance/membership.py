@@ -1,0 +1,99 @@
+"""Who is in one pool, and whom of them Consul lets serve."""
+
+from collections.abc import Iterable
+
+from attrs import Factory, define, evolve
+
+from lbconsul.balance.instance import Identity, Instance
+from lbconsul.balance.selection import Rules
+from lbconsul.balance.standing import GONE, Verdict, judge
+from lbconsul.balance.upstream import Load, Upstream
+
+
+@define
+class Shift:
+    """What one answer changes."""
+
+    #: How many served before.
+    before: int
+    #: Of whom it says anything.
+    touched: dict[Upstream, None] = Factory(dict)
+    #: Who serves now and did not; who did and does not.
+    gained: dict[Upstream, None] = Factory(dict)
+    lost: dict[Upstream, None] = Factory(dict)
+    #: Who has another address.
+    moved: list[Upstream] = Factory(list)
+
+
+@define(eq=False)
+class Membership:
+    """The upstreams of those instances that the rules select.
+
+    Who left is a member, with a verdict that says so, until it is removed.
+    """
+
+    _rules: Rules
+    all: dict[Identity, Upstream] = Factory(dict)
+    #: Those of them that Consul lets serve.
+    candidates: set[Upstream] = Factory(set)
+
+    def amend(
+        self, put: Iterable[tuple[Instance, Load]], drop: Iterable[Identity]
+    ) -> Shift:
+        """These joined or were altered, each with its identity's load; those left."""
+        shift = Shift(before=len(self.candidates))
+        for identity in drop:
+            self._dismiss(identity, shift)
+        for instance, load in put:
+            self._admit(instance, load, shift)
+        return shift
+
+    def _admit(self, instance: Instance, load: Load, shift: Shift) -> None:
+        """`instance` joined or was altered."""
+        verdict = judge(instance, self._rules)
+        if verdict is None:
+            self._dismiss(instance.identity, shift)
+            return
+        known = self.all.get(instance.identity)
+        if known is None:
+            known = Upstream(instance, load, verdict)
+            self.all[instance.identity] = known
+            load.upstreams.append(known)
+        elif _location(known.instance) != _location(instance):
+            shift.moved.append(known)
+        known.instance = instance
+        self._judge(known, verdict, shift)
+
+    def _dismiss(self, identity: Identity, shift: Shift) -> None:
+        """The instance left, if it was selected at all."""
+        upstream = self.all.get(identity)
+        if upstream is not None:
+            weight = upstream.verdict.weight
+            self._judge(upstream, evolve(GONE, weight=weight), shift)
+
+    def _judge(self, upstream: Upstream, verdict: Verdict, shift: Shift) -> None:
+        """Consul says this of it now."""
+        upstream.verdict = verdict
+        shift.touched[upstream] = None
+        served = upstream in self.candidates
+        if upstream.serving and not served:
+            self.candidates.add(upstream)
+            shift.gained[upstream] = None
+        elif served and not upstream.serving:
+            self.candidates.remove(upstream)
+            shift.lost[upstream] = None
+
+    def remove(self, upstream: Upstream) -> None:
+        """It is a member no longer."""
+        del self.all[upstream.instance.identity]
+        upstream.load.upstreams.remove(upstream)
+
+    def clear(self) -> None:
+        """Nobody is a member any longer."""
+        for upstream in tuple(self.all.values()):
+            self.remove(upstream)
+        self.candidates.clear()
+
+
+def _location(instance: Instance) -> tuple[str, int]:
+    return instance.address, instance.port

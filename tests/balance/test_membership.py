@@ -1,0 +1,81 @@
+"""Who is in a pool, and what one answer changes of that."""
+
+from lbconsul.balance.instance import Instance
+from lbconsul.balance.membership import Membership, Shift
+from lbconsul.balance.selection import Rules
+from lbconsul.balance.upstream import Load
+from tests.support.instances import an_identity, an_instance, names_of
+
+
+class Answers:
+    """A pool's members, by what one answer after the other says of them."""
+
+    def __init__(self, rules: Rules = Rules()) -> None:  # noqa: B008 (frozen)
+        self.members = Membership(rules)
+        self.loads: dict[str, Load] = {}
+
+    def amend(self, *put: Instance, drop: str = "") -> Shift:
+        """These joined or were altered, those left."""
+        return self.members.amend(
+            [
+                (each, self.loads.setdefault(each.identity.service_id, Load()))
+                for each in put
+            ],
+            [an_identity(name) for name in drop],
+        )
+
+
+def _shifted(shift: Shift) -> tuple[int, str, str, str]:
+    """How many served before, and who gained, lost and moved."""
+    return (
+        shift.before,
+        "".join(names_of(shift.gained)),
+        "".join(names_of(shift.lost)),
+        "".join(names_of(shift.moved)),
+    )
+
+
+def test_joined_altered_left() -> None:
+    """An answer tells who serves now, who no longer, and who is elsewhere."""
+    answers = Answers()
+    first = answers.amend(*(an_instance(name) for name in "abcd"))
+    assert _shifted(first) == (0, "abcd", "", "")
+    shift = answers.amend(
+        an_instance("a", weight=3),
+        an_instance("b", status="critical"),
+        an_instance("c", port=81),
+        an_instance("e"),
+        drop="d",
+    )
+    assert _shifted(shift) == (4, "e", "bd", "c")
+    assert names_of(shift.touched) == ["a", "b", "c", "d", "e"]
+    assert names_of(answers.members.candidates) == ["a", "c", "e"]
+
+
+def test_who_left_is_there_until_it_is_removed() -> None:
+    """One that left is a member, with the weight it had, as it may be doubted."""
+    answers = Answers()
+    answers.amend(an_instance("a", weight=7))
+    [gone] = answers.amend(drop="a").lost
+    assert (gone.verdict.is_gone, gone.verdict.weight) == (True, 7)
+    assert answers.members.all == {an_identity("a"): gone}
+    answers.members.remove(gone)
+    assert answers.members.all == {}
+    assert answers.loads["a"].upstreams == []
+
+
+def test_not_selected() -> None:
+    """Who lacks the tag is no member; who loses it has left; others are unknown."""
+    answers = Answers(Rules(tag="v2"))
+    assert _shifted(answers.amend(an_instance("a"), drop="z")) == (0, "", "", "")
+    answers.amend(an_instance("a", tags=["v2"]))
+    assert _shifted(answers.amend(an_instance("a"))) == (1, "", "a", "")
+
+
+def test_clear() -> None:
+    """Nobody is left, and no load knows of the pool."""
+    answers = Answers()
+    answers.amend(*(an_instance(name) for name in "ab"))
+    answers.members.clear()
+    assert (answers.members.all, answers.members.candidates) == ({}, set())
+    assert [load.upstreams for load in answers.loads.values()] == [[], []]

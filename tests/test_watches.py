@@ -1,0 +1,117 @@
+"""Which questions are asked, of whom, and when no longer."""
+
+from pathlib import Path
+
+from attrs import Factory, define
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from lbconsul.balance.registry import Registry
+from lbconsul.balance.selection import Question
+from lbconsul.consul.client import ConsulClient, Reply
+from lbconsul.watches import Watches
+from tests.support.fake_resolver import FakeResolver
+
+WEB, MAIL, SHOP = Question("web"), Question("mail"), Question("shop")
+
+
+class Reactor(Clock):
+    """A clock that can resolve names."""
+
+    nameResolver = FakeResolver()  # noqa: N815
+
+
+@define(eq=False)
+class FakeClient(ConsulClient):
+    """A client that never answers."""
+
+    asked: list[tuple[Question, Deferred[Reply]]] = Factory(list)
+    closed: int = 0
+
+    @property
+    def pending(self) -> list[Question]:
+        """What it is being asked."""
+        return [question for question, answer in self.asked if not answer.called]
+
+    def ask(
+        self, question: Question, index: int, address: int, *, stale: bool = True
+    ) -> Deferred[Reply]:
+        answer: Deferred[Reply] = Deferred()
+        self.asked.append((question, answer))
+        return answer
+
+    def close(self) -> Deferred[list[tuple[bool, None]]]:
+        self.closed += 1
+        closed: Deferred[list[tuple[bool, None]]] = Deferred()
+        closed.callback([])
+        return closed
+
+
+class WatchesTests(SynchronousTestCase):
+    """Questions that are asked and no longer asked."""
+
+    def setUp(self) -> None:
+        self.reactor = Reactor()
+        self.client = self.client_of("here")
+        self.watches = Watches(
+            self.reactor, self.client, Registry(lambda: 0.0), lambda: 0.0
+        )
+
+    def client_of(self, what: str) -> FakeClient:
+        """A client that is made of this."""
+        return FakeClient(self.reactor, (), made_of=what)
+
+    def test_ask(self) -> None:
+        """Each question is asked once, from the start on, or from when it is new."""
+        self.watches.ask([WEB, MAIL, WEB])
+        self.assertEqual(self.client.asked, [])
+        self.watches.startService()
+        self.watches.ask([MAIL, SHOP])
+        self.assertEqual(self.client.pending, [WEB, MAIL, SHOP])
+        self.successResultOf(self.watches.stopService())
+        self.assertEqual((self.client.pending, self.client.closed), ([], 1))
+
+    def test_ask_only(self) -> None:
+        """What nobody wants to know any more is asked no longer, from now on."""
+        self.watches.ask([WEB, MAIL])
+        self.watches.startService()
+        self.assertEqual(self.watches.ask_only([SHOP, MAIL]), [WEB])
+        self.assertEqual(self.client.pending, [MAIL, SHOP])
+        self.assertEqual(self.watches.ask_only([SHOP, MAIL]), [])
+        self.assertEqual(len(self.client.asked), 3)
+        self.watches.ask([WEB])
+        self.assertEqual(self.client.pending, [MAIL, SHOP, WEB])
+        self.successResultOf(self.watches.stopService())
+
+    def test_other_client(self) -> None:
+        """Another Consul is asked everything; the same one is left alone."""
+        self.watches.ask([WEB, MAIL])
+        self.watches.startService()
+        same, other = self.client_of("here"), self.client_of("there")
+        self.assertFalse(self.watches.turn_to(same))
+        self.assertEqual((self.client.pending, same.asked), ([WEB, MAIL], []))
+        self.assertTrue(self.watches.turn_to(other))
+        self.assertEqual((self.client.pending, other.pending), ([], [WEB, MAIL]))
+        self.watches.ask([SHOP])
+        self.assertEqual(other.pending, [WEB, MAIL, SHOP])
+        self.assertEqual((self.client.closed, other.closed), (1, 0))
+        self.successResultOf(self.watches.stopService())
+        self.assertEqual((other.pending, other.closed), ([], 1))
+
+    def test_snapshots(self) -> None:
+        """Answers are kept in a directory, in another one, or nowhere."""
+        self.watches.ask([WEB])
+        [watch] = self.watches._watches.values()
+        kept = self.mktemp(), self.mktemp()
+        self.watches.keep_in(kept[0])
+        self.watches.ask([MAIL])
+        for folder in kept:
+            self.watches.keep_in(folder)
+            snapshot = watch._snapshot
+            assert snapshot is not None
+            self.assertEqual(snapshot.path.parent, Path(folder))
+            self.watches.keep_in(folder)
+            self.assertIs(watch._snapshot, snapshot)
+        self.watches.keep_in("")
+        self.assertIsNone(watch._snapshot)
