@@ -54,9 +54,8 @@ class WatchesTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = Reactor()
         self.client = self.client_of("here")
-        self.watches = Watches(
-            self.reactor, self.client, Registry(lambda: 0.0), lambda: 0.0
-        )
+        self.registry = Registry(lambda: 0.0)
+        self.watches = Watches(self.reactor, self.client, self.registry, lambda: 0.0)
 
     def client_of(self, what: str) -> FakeClient:
         """A client that is made of this."""
@@ -82,6 +81,18 @@ class WatchesTests(SynchronousTestCase):
         self.assertEqual(len(self.client.asked), 3)
         self.watches.ask([WEB])
         self.assertEqual(self.client.pending, [MAIL, SHOP, WEB])
+        self.successResultOf(self.watches.stopService())
+
+    def test_fixed(self) -> None:
+        """What needs no Consul is answered without, for as long as it is wanted."""
+        fixed = Question("127.0.0.1:80")
+        self.watches.startService()
+        for _ in range(2):
+            self.watches.ask([WEB, fixed])
+        self.assertEqual(self.client.pending, [WEB])
+        self.assertTrue(self.registry.answered(fixed))
+        self.assertEqual(self.watches.ask_only([WEB]), [fixed])
+        self.assertEqual(len(self.watches.services), 1)
         self.successResultOf(self.watches.stopService())
 
     def test_other_client(self) -> None:

@@ -60,8 +60,8 @@ class Doubts:
         more = f" and {len(kept) - _NAMED} more" if len(kept) > _NAMED else ""
         return (
             f"{len(kept)} of {before} upstreams are lost at once, which is doubted:"
-            f" where no other is left they serve for {self._caution.hold:g} s more"
-            f" ({names}{more})"
+            f" where too few others are left they serve for {self._caution.hold:g} s"
+            f" more ({names}{more})"
         )
 
     def _is_doubtful(self, odd: int, before: int, after: int) -> bool:

@@ -8,12 +8,17 @@ from lbconsul.balance.departure import Leave
 from lbconsul.balance.doubt import Doubts
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.leaving import Leaving
+from lbconsul.balance.lottery import Chance
 from lbconsul.balance.membership import Membership, Shift
 from lbconsul.balance.outlier import Outliers, Ruling
 from lbconsul.balance.placement import Placement
 from lbconsul.balance.selection import Selection
 from lbconsul.balance.upstream import Lease, Load, Outcome, Upstream
 from lbconsul.balance.warming import Warming
+
+#: Where no more than this part of a pool is left beside those in doubt, these get
+#: their share.
+_FEW_LEFT = 0.2
 
 
 @define(eq=False)
@@ -26,6 +31,7 @@ class Pool:
     _seconds: Callable[[], float]
     #: Told what became of an upstream, or of the whole pool, and why.
     _told: Callable[[Upstream | None, str], None] = lambda upstream, what: None
+    _chance: Chance = lambda: 0.0
     _members: Membership = field(init=False)
     _doubts: Doubts = field(init=False)
     _warming: Warming = field(init=False)
@@ -136,6 +142,10 @@ class Pool:
     def lease(self, avoiding: Collection[Upstream] = ()) -> Lease | None:
         """The next connection, counted; to none of `avoiding`."""
         placement = self._placement
+        if self._doubts and self._is_for_reserve():
+            lease = self.lease_reserve(avoiding)
+            if lease is not None:
+                return lease
         ejected = self._outliers.due(avoiding)
         if ejected is None:
             chosen = placement.choose(placement.serving, avoiding)
@@ -147,6 +157,17 @@ class Pool:
             if ejected is None:
                 return None
         return Lease(ejected, self, self._outliers.begin_trial(ejected))
+
+    def _is_for_reserve(self) -> bool:
+        """Whether the next one goes to those in doubt, though some are left.
+
+        If these are so few that all that others had would be too much for them, as
+        when instances come back one by one to an agent that had lost them.
+        """
+        left, doubted = len(self._members.candidates), len(self._doubts)
+        total = left + doubted
+        is_few = left <= _FEW_LEFT * total
+        return is_few and self._chance() * total >= left
 
     def lease_reserve(self, avoiding: Collection[Upstream] = ()) -> Lease | None:
         """The same of those in doubt, for when there is nobody else."""

@@ -11,6 +11,10 @@ from attrs import define
 
 from lbconsul.balance.upstream import Upstream
 
+#: So much above its share is borne: chance alone does not spread evenly, and to
+#: close what comes back to where it was would have no end.
+_TOLERANCE = 0.05
+
 
 def surplus(upstreams: Iterable[Upstream]) -> dict[Upstream, int]:
     """By how many connections each has more than its share, of those that do.
@@ -19,7 +23,7 @@ def surplus(upstreams: Iterable[Upstream]) -> dict[Upstream, int]:
     others would be closed for it without end.
     """
     upstreams = [each for each in upstreams if each.rank is not None]
-    total = sum(each.load.open for each in upstreams)
+    total = sum(each.load.open for each in upstreams) * (1 + _TOLERANCE)
     shares = sum(each.share for each in upstreams)
     over = {
         each: each.load.open - ceil(total * each.share / shares) for each in upstreams

@@ -138,6 +138,7 @@ class Registry:
             Outliers(selection.patience, chance, self._seconds, full),
             self._seconds,
             partial(self._told, selection.question),
+            self._chance,
         )
 
     def _pass_on(

@@ -6,8 +6,11 @@ https://developer.hashicorp.com/consul/api-docs/features/blocking
 from attrs import define, evolve, frozen
 
 #: Between tries after failures, in seconds: the first bound, doubled at each
-#: further failure up to the last.
+#: further failure up to the next one, at which it stays for so many failures that
+#: news come soon after an outage of half a minute; then doubled up to the last.
 FIRST_BACKOFF = 0.5
+NEXT_BACKOFF = 4.0
+SHORT_OUTAGE = 20
 LAST_BACKOFF = 30.0
 
 #: The last bound while Consul cannot even be connected to.  A connection that
@@ -60,9 +63,12 @@ class Cursor:
             return BLIND_PAUSE
         if not self.failures:
             return 0.0
-        last = LAST_UNREACHED_BACKOFF if self.unreached else LAST_BACKOFF
-        doublings = min(self.failures - 1, 16)
-        return chance * min(last, FIRST_BACKOFF * 2.0**doublings)
+        if self.failures <= SHORT_OUTAGE:
+            bound = min(NEXT_BACKOFF, FIRST_BACKOFF * 2.0 ** (self.failures - 1))
+        else:
+            doublings = min(self.failures - SHORT_OUTAGE, 16)
+            bound = min(LAST_BACKOFF, NEXT_BACKOFF * 2.0**doublings)
+        return chance * min(bound, LAST_UNREACHED_BACKOFF if self.unreached else bound)
 
 
 @define

@@ -28,9 +28,10 @@ class Standings:
         self._bound = LogBound(self._clock, Throttle(RATE, BURST), self._sum_up)
 
     def tell(self, question: Question, upstream: Upstream | None, what: str) -> None:
-        """One line: it was ejected, or is trusted again, and why."""
-        # The first word says which.
-        if self._bound.lets(what.partition(" ")[0].rstrip(":,")):
+        """One line: it was ejected, or is trusted again, and why; or a whole pool."""
+        # The first word says which, but for pools.
+        kind = what.partition(" ")[0].rstrip(":,") if upstream else "doubted"
+        if self._bound.lets(kind):
             self._log.warn(
                 "{question}: {upstream}{what}",
                 question=str(question),

@@ -227,32 +227,28 @@ class Workers(Service):
             self._ended_for_good(member, how)
             return
         wait = self._start_later(number, self._reactor.seconds() - member.started)
-        self._log.warn(
-            "worker {worker} (process {pid}) died: {how}; {open} connections were"
-            " open; another one starts in {wait:.1f} s",
-            worker=number,
-            pid=member.pid,
-            how=how,
-            open=report.count.open,
-            wait=wait,
-        )
+        self._tell_death(member, how, f"; another one starts in {wait:.1f} s")
 
     def _ended_for_good(self, member: Member, how: str) -> None:
         self.closed += member.report.count.open
         self.leases += member.report.leases
         if self.running and how != "exit status 0":
-            self._log.warn(
-                "worker {worker} (process {pid}) died: {how}; {open} connections were"
-                " open",
-                worker=member.number,
-                pid=member.pid,
-                how=how,
-                open=member.report.count.open,
-            )
+            self._tell_death(member, how, "")
         if not self._members:
             waiting, self._waiting_for_all = self._waiting_for_all, []
             for each in waiting:
                 each.callback(None)
+
+    def _tell_death(self, member: Member, how: str, then: str) -> None:
+        self._log.warn(
+            "worker {worker} (process {pid}) died: {how}; {open} connections were"
+            " open{then}",
+            worker=member.number,
+            pid=member.pid,
+            how=how,
+            open=member.report.count.open,
+            then=then,
+        )
 
     def _start_later(self, number: int, lived: float) -> float:
         wait = self._backoff.wait(number, lived)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from attrs import Factory, define
 
-from lbconsul.balance.instance import Identity, Instance
+from lbconsul.balance.instance import Identity
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
 from lbconsul.workers.messages import Part
@@ -68,7 +68,10 @@ class Replica:
         else:
             for each in parts:
                 self._slots.amend(each)
-                self._registry.amend(each.question, *_told(each))
+            # All at once: what a part of it takes away may be no loss in the whole.
+            put = [instance for each in parts for instance, _ in each.put]
+            drop = [identity for each in parts for identity in each.drop]
+            self._registry.amend(part.question, put, drop)
         for each in parts:
             for instance, _ in each.put:
                 self._counted(instance.identity)
@@ -81,7 +84,3 @@ class Replica:
         slots = {instance.identity: slot for instance, slot in put}
         self._slots.replace(question, slots)
         self._registry.replace(question, [instance for instance, _ in put])
-
-
-def _told(part: Part) -> tuple[list[Instance], tuple[Identity, ...]]:
-    return [instance for instance, _ in part.put], part.drop

@@ -45,12 +45,15 @@ class TestPause:
     """How long to wait after failures."""
 
     def test_doubles_to_an_end(self) -> None:
-        """The pause doubles from half a second to half a minute."""
+        """
+        The pause doubles from half a second to four, where it stays through a
+        short outage; and then to half a minute.
+        """
         cursor, pauses = Cursor(), []
-        for _ in range(9):
+        for _ in range(24):
             cursor = cursor.failed()
             pauses.append(cursor.pause(1.0))
-        assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+        assert pauses == [0.5, 1.0, 2.0] + 17 * [4.0] + [8.0, 16.0, 30.0, 30.0]
 
     def test_unreached(self) -> None:
         """While Consul is not even there, it is looked for every two seconds."""
@@ -59,7 +62,7 @@ class TestPause:
             cursor = cursor.failed(unreached=True)
             pauses.append(cursor.pause(1.0))
         assert pauses == [0.5, 1.0, 2.0, 2.0]
-        assert cursor.failed().pause(1.0) == 8.0
+        assert cursor.failed().pause(1.0) == 4.0
 
     def test_jitter(self) -> None:
         """Gateways that lost the same Consul do not come back in step."""

@@ -12,8 +12,9 @@ class EndingTests(SynchronousTestCase):
         """
         Each code tells whose doing it was (C the client's, S the upstream's,
         small letters a limit's, R a resource's, P a rule's of who is served, K
-        ours) and when: C while connecting, D while bytes could flow; R and L
-        tell of the rule: refused, or too many of one client.
+        ours) and when: C while connecting, Q in the queue, D while bytes could flow;
+        R and L tell of the rule (refused, or too many of one client), A, B and I
+        why we closed it: its age, the balance, or that its instance left.
         """
         codes = {ending.name: ending.value for ending in Ending}
         self.assertEqual(
@@ -24,12 +25,18 @@ class EndingTests(SynchronousTestCase):
                 "REFUSED": "SC",
                 "CONNECT_TIMEOUT": "sC",
                 "STARVED": "RC",
+                "QUEUE_TIMEOUT": "sQ",
+                "QUEUE_FULL": "SQ",
+                "QUEUE_LEFT": "CQ",
                 "DENIED": "PR",
                 "CLIENT_LIMIT": "PL",
                 "CLIENT_RESET": "CD",
                 "UPSTREAM_RESET": "SD",
                 "IDLE": "cD",
                 "HALF_CLOSED": "sD",
+                "AGED": "KA",
+                "REBALANCED": "KB",
+                "LEFT": "KI",
                 "INTERNAL": "I-",
                 "KILLED": "KD",
             },
