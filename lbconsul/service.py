@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Iterable
 from collections.abc import Mapping as AbstractMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 from twisted.application.service import MultiService
@@ -15,7 +15,6 @@ from lbconsul.balance.selection import Question
 from lbconsul.config.model import Config, Mapping
 from lbconsul.consul.client import consul_client
 from lbconsul.consul.snapshot import check_directory
-from lbconsul.dev.service import DevCatalog
 from lbconsul.errors import CannotReload
 from lbconsul.front import Front
 from lbconsul.handover.taken import Taken
@@ -27,6 +26,9 @@ from lbconsul.reload import Plan, applicable, plan
 from lbconsul.retirement import Retirement
 from lbconsul.succession import Succession
 from lbconsul.watches import Watches
+
+if TYPE_CHECKING:
+    from lbconsul.dev.service import DevCatalog
 
 
 def balancer(
@@ -73,7 +75,7 @@ class Gateway(MultiService):
     over: Callable[[int], None] = lambda status: None
     _front: Front = field(init=False)
     _watches: Watches = field(init=False)
-    _dev: DevCatalog | None = None
+    _dev: "DevCatalog | None" = None
     _retirement: Retirement | None = None
     _succession: Succession = field(init=False)
 
@@ -110,6 +112,11 @@ class Gateway(MultiService):
     def sockets(self) -> dict[str, OwnSocket]:
         """What it listens on, by address."""
         return {str(each.mapping.listen): each for each in self._front.sockets}
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is not about to take another one's place."""
+        return self._retirement is not None or not self._succession.is_heir
 
     def listen(self, mapping: Mapping) -> None:
         """Serve one mapping; at once, if it runs.
@@ -223,6 +230,9 @@ class Gateway(MultiService):
         self._log.info("reloaded: {change}", change=str(change))
 
     def _add_dev_catalog(self) -> None:
+        # It takes time to load, and few need it.
+        from lbconsul.dev.service import DevCatalog
+
         address = self.config.consul.addresses[0]
         services = dict.fromkeys(each.service for each in self.config.mappings)
         self._dev = DevCatalog(

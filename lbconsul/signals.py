@@ -15,11 +15,18 @@ from twisted.logger import Logger
 from lbconsul.config.model import Config
 from lbconsul.errors import CannotReload, LBConsulError
 
+#: How often to look whether a gateway has taken another one's place, in seconds.
+_LOOK_AGAIN = 0.1
+
 
 class Signalled(Protocol):
     """A gateway."""
 
     config: Config
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is not about to take another one's place."""
 
     def retire(self, grace: float) -> Deferred[None]:
         """Accept nobody any more after so many seconds; fires when all is over."""
@@ -81,6 +88,10 @@ class Signals:
             self._reactor.callFromThread(self._reload)
 
     def _reload(self) -> None:
+        if not self._gateway.is_settled:
+            # What is removed, and then added again, the other one would hold.
+            self._reactor.callLater(_LOOK_AGAIN, self._reload)
+            return
         self._is_due = False
         try:
             self._gateway.reload(self._read())

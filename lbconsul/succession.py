@@ -80,14 +80,14 @@ class Succession(Service):
     _path: str = field(init=False)
     _handover: Handover = field(init=False)
     #: Whether the predecessor may still go on.
-    _is_heir: bool = False
+    is_heir: bool = False
     _is_replaced: bool = False
     #: The call that looks how far it is.
     _look: Any = None
 
     def __attrs_post_init__(self) -> None:
         self._path = self._gateway.config.takeover
-        self._is_heir = self._predecessor is not None
+        self.is_heir = self._predecessor is not None
         self._handover = Handover(
             self._reactor, self._path, self._offer, self._replaced, self._predecessor
         )
@@ -95,7 +95,7 @@ class Succession(Service):
     @property
     def is_shared(self) -> bool:
         """Whether another gateway listens on our sockets too."""
-        return self._is_heir or self._is_replaced or self._handover.is_shared
+        return self.is_heir or self._is_replaced or self._handover.is_shared
 
     def leave_files(self) -> None:
         """Let the files of shared sockets stay, whatever is closed from now on."""
@@ -105,7 +105,7 @@ class Succession(Service):
     def startService(self) -> None:
         super().startService()
         self._handover.startService()
-        if not self._is_heir:
+        if not self.is_heir:
             self._accepting()
             return
         self._log.info(
@@ -163,8 +163,8 @@ class Succession(Service):
         if not is_ours:
             if self.running:
                 self._fail("it lost its patience")
-        elif self._is_heir:
-            self._is_heir = False
+        elif self.is_heir:
+            self.is_heir = False
             self._log.info("taken over from the gateway at {path}", path=self._path)
 
     def _fail(self, why: str) -> None:

@@ -35,6 +35,10 @@ class Reactor:
     def callFromThread(self, call: Callable[[], object]) -> None:  # noqa: N802
         self.asked.append(call)
 
+    def callLater(self, seconds: float, call: Callable[[], object]) -> None:
+        assert seconds > 0
+        self.asked.append(call)
+
     def turn(self) -> None:
         """Its next turn."""
         asked, self.asked = self.asked, []
@@ -56,6 +60,7 @@ class Gateway:
     retired: Deferred[None] = Factory(Deferred)
     loaded: list[Config] = Factory(list)
     trouble: Exception | None = None
+    is_settled: bool = True
 
     def retire(self, grace: float) -> Deferred[None]:
         self.graces.append(grace)
@@ -105,6 +110,19 @@ class SignalsTests(SynchronousTestCase):
         self.reactor.is_running = False
         self.gateway.retired.callback(None)
         self.assertEqual(self.lines(), [])
+
+    def test_reload_while_taking_over(self) -> None:
+        """A SIGHUP that comes before another one's place is taken is obeyed after."""
+        self.signals.reload_on_sighup()
+        self.gateway.is_settled = False
+        for _ in range(3):
+            self.raise_signal(signal.SIGHUP)
+            self.reactor.turn()
+        self.assertEqual(self.gateway.loaded, [])
+        self.gateway.is_settled = True
+        self.reactor.turn()
+        self.reactor.turn()
+        self.assertEqual(self.gateway.loaded, [OTHER])
 
     def test_leave(self) -> None:
         """The process may be let end with another status than twistd's, which is 0."""

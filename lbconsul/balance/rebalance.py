@@ -17,18 +17,20 @@ _TOLERANCE = 0.05
 
 
 def surplus(upstreams: Iterable[Upstream]) -> dict[Upstream, int]:
-    """By how many connections each has more than its share, of those that do.
+    """By how many connections each has notably more than its share, of those that do.
 
     Who may have no connection now, since it is ejected, has no share either: else
     others would be closed for it without end.
     """
     upstreams = [each for each in upstreams if each.rank is not None]
-    total = sum(each.load.open for each in upstreams) * (1 + _TOLERANCE)
+    total = sum(each.load.open for each in upstreams)
     shares = sum(each.share for each in upstreams)
-    over = {
-        each: each.load.open - ceil(total * each.share / shares) for each in upstreams
+    fair = {each: total * each.share / shares for each in upstreams}
+    return {
+        each: each.load.open - ceil(due)
+        for each, due in fair.items()
+        if each.load.open > max(ceil(due), due * (1 + _TOLERANCE))
     }
-    return {each: count for each, count in over.items() if count > 0}
 
 
 @define

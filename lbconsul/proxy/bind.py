@@ -86,6 +86,11 @@ class OwnSocket:
         """Give the socket back; the file of a UNIX one goes with it, if it is ours."""
         sock, self._sock = self._sock, None
         if sock is not None:
+            if isinstance(self.mapping.listen, TCPListen) and not self.is_shared:
+                # Workers may have copies, for a moment yet: the address is to be
+                # free at once.
+                with suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
             sock.close()
             if isinstance(self.mapping.listen, UnixListen) and not self.is_shared:
                 with suppress(OSError):

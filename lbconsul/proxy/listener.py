@@ -147,9 +147,14 @@ class Listener(Service):
         return "listener"
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor gave the listening socket up, which it has no cause to."""
+        """The reactor gave the listening socket up.
+
+        It has no cause to, unless who bound it has ended it for all: then that is
+        about to tell us so.
+        """
         self._reading = False
-        self._trouble.listener_lost(reason)
+        if self._sock is not None and _listens(self._sock):
+            self._trouble.listener_lost(reason)
 
     def doRead(self) -> None:
         """Accept what is in the queue.  Called by the reactor."""
@@ -210,6 +215,8 @@ class Listener(Service):
             return True
         if error.errno in STARVED:
             self.starved()
+        elif self._sock is not None and not _listens(self._sock):
+            self._pause()  # who bound it has ended it for all
         else:
             self._trouble.accept_failed()
             self._wait()
@@ -229,3 +236,7 @@ class Listener(Service):
         if self._look_again is not None:
             self._look_again.cancel()
             self._look_again = None
+
+
+def _listens(sock: socket.socket) -> bool:
+    return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))

@@ -65,7 +65,9 @@ class TestSurplus:
         """One that warms up has a share that grows."""
         many = _busy(50, 50, 0)
         many[2].ramp(0.1)
-        assert _over(many) == {"0": 2, "1": 2}
+        assert _over(many) == {}
+        many[2].ramp(0.2)
+        assert _over(many) == {"0": 4, "1": 4}
         many[2].ramp(1.0)
         assert _over(many) == {"0": 16, "1": 16}
 
@@ -90,7 +92,7 @@ class TestSurplus:
             fair = total * each.share / shares
             left = each.load.open - over.get(each, 0)
             assert left >= fair - 1e-6 or each not in over
-            assert left < fair + 1
+            assert left < max(fair + 1, fair * 1.05 + 1e-6)
         lacking = sum(
             max(0, total * each.share / shares - each.load.open) for each in many
         )
@@ -225,8 +227,8 @@ class TestPool:
         clients.pass_time(60)
         assert 10 <= clients.closed <= 18
         clients.pass_time(300)
-        assert clients.loads() == {"a": 30, "b": 30, "c": 30}
-        assert clients.closed == 30
+        assert clients.loads() == {"a": 31, "b": 31, "c": 28}  # within a twentieth
+        assert clients.closed == 28
         assert not clients.rebalance.active
 
     def test_while_it_warms_up(self) -> None:
@@ -238,7 +240,7 @@ class TestPool:
         assert clients.loads()["c"] <= 90 * share / (200 + share)
         assert clients.rebalance.active
         clients.pass_time(400)
-        assert clients.loads() == {"a": 30, "b": 30, "c": 30}
+        assert clients.loads() == {"a": 31, "b": 31, "c": 28}
         assert not clients.rebalance.active
 
     def test_heavy(self) -> None:
@@ -246,7 +248,7 @@ class TestPool:
         clients = Clients(80)
         clients.stage.answer("a", "b", an_instance("c", weight=2))
         clients.pass_time(600)
-        assert clients.loads() == {"a": 20, "b": 20, "c": 40}
+        assert clients.loads() == {"a": 21, "b": 21, "c": 38}
 
     def test_one_that_is_set_aside(self) -> None:
         """Nobody is disturbed for one that may have nothing; once it is trusted again
@@ -263,7 +265,7 @@ class TestPool:
         trial.showed(Outcome.PROVED)
         trial.end()
         clients.pass_time(300)
-        assert clients.loads() == {"a": 30, "b": 30, "c": 30}
+        assert clients.loads() == {"a": 31, "b": 31, "c": 28}
 
     def test_who_joins(self) -> None:
         """Joining counts, and coming back does; not a start, nor an alteration."""

@@ -156,6 +156,27 @@ def test_added_altered_removed(
 
 
 @WORKERS
+def test_removed_and_added(
+    registrar: Registrar,
+    servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+    workers: str,
+    tmp_path: Path,
+) -> None:
+    """What is removed can be added again at once, however busy the workers are."""
+    stays, port = free_ports(2)
+    registrar.add(service, servers[0])
+    one, other = f"{stays}:{service}", f"{port}:{service}"
+    running = Running(gateway, tmp_path / "lb.toml", workers, one, other)
+    for _ in range(10):
+        running.reload(one)
+        running.reload(one, other)
+    assert visits(port, 4) == {"anna": 4}
+    assert not running.gateway.find("not reloaded|is lost|failed")
+
+
+@WORKERS
 def test_other_service(
     registrar: Registrar,
     servers: list[WebServer],

@@ -74,6 +74,14 @@ class OwnSocketTests(BindTestCase):
         self.assert_serves(own.open())
         own.close()
 
+    def test_copies(self) -> None:
+        """Its address is free at once, though a worker still has a copy of it."""
+        own = OwnSocket(Mapping("web", TCPListen("127.0.0.1", 0)))
+        address = own.open().getsockname()
+        with own.open().dup():
+            own.close()
+            self.assert_serves(self.open(TCPListen(*address)))
+
     def test_unix(self) -> None:
         """The file of a UNIX socket goes with it, and may be gone before."""
         path = self.folder() + "/web.sock"

@@ -10,6 +10,7 @@ from typing import Any
 
 from attrs import Factory, define
 from twisted.application.service import IService
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
@@ -213,6 +214,18 @@ class LifeTests(ListenerTestCase):
         )
         self.assertEqual(events[0]["log_failure"].value.args, ("because",))
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        listener.stopService()
+
+    def test_ended_by_its_owner(self) -> None:
+        """Where the process that bound a socket has ended it, no word is lost on it."""
+        _, listener = self.started()
+        assert listener._sock is not None
+        listener._sock.shutdown(socket.SHUT_RDWR)
+        with capturedLogs() as events:
+            listener.doRead()
+            listener.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(list(events), [])
+        self.assertEqual(self.reactor.getReaders(), [])
         listener.stopService()
 
 
@@ -821,6 +834,8 @@ class Script:
         self.real = loopback.listening()
         self.fileno = self.real.fileno
         self.close = self.real.close
+        self.shutdown = self.real.shutdown
+        self.getsockopt = self.real.getsockopt
 
     def accept(self) -> tuple[socket.socket, object]:
         if not self.steps:
