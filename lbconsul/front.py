@@ -10,10 +10,14 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
+from lbconsul.balance.figures import Tidings
+from lbconsul.balance.instance import Identity
 from lbconsul.balance.registry import Change, Registry
 from lbconsul.balance.selection import Question
+from lbconsul.balance.upstream import Upstream
 from lbconsul.config.model import MOST_WORKERS, Config, Mapping
 from lbconsul.errors import NoWorkers
+from lbconsul.notes import Note, nobody, told_of
 from lbconsul.proxy.bind import OwnSocket
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.room import Room
@@ -22,6 +26,7 @@ from lbconsul.proxy.serving import Serving
 from lbconsul.proxy.standings import Standings
 from lbconsul.proxy.workshop import Workshop
 from lbconsul.workers.master import Workers
+from lbconsul.workers.member import Member
 
 
 @define(eq=False, repr=False)
@@ -37,6 +42,8 @@ class Front(MultiService):
     _config: Config
     _chance: Callable[[], float]
     _inherited: AbstractMapping[str, int]
+    #: Told of what changes: its kind, a sentence, the question, and the instance.
+    _note: Note = nobody
     #: How many connections this process may have open.
     room: Room = Factory(lambda self: Room(self._reactor), takes_self=True)
     _standings: Standings = Factory(
@@ -73,6 +80,28 @@ class Front(MultiService):
         return self._workshop.open + (self.workers.open if self.workers else 0)
 
     @property
+    def accepted(self) -> int:
+        """Connections accepted since the start."""
+        of_workers = self.workers.accepted_by_now if self.workers else 0
+        return self._workshop.accepted + of_workers
+
+    @property
+    def max_connections(self) -> int:
+        """The limit for all mappings together, in each process; 0: none."""
+        return self.room.limit
+
+    @property
+    def members(self) -> list[Member]:
+        """The workers, if there are any."""
+        return self.workers.members if self.workers else []
+
+    def is_listening(self, mapping: Mapping) -> bool:
+        """Whether its clients are accepted."""
+        if self.workers is not None:
+            return any(each.report.serves for each in self.workers.members)
+        return self.here.is_listening(mapping)
+
+    @property
     def longest_drain(self) -> float:
         """How long connections may live on, at most, once nobody new comes."""
         of_workers = self.workers.longest_drain if self.workers else 0.0
@@ -88,6 +117,26 @@ class Front(MultiService):
     def knows(self, *, wholly: bool) -> bool:
         """Whether Consul has answered something about each mapping, or `wholly` all."""
         return all(self._knows(each, wholly=wholly) for each in self.mappings)
+
+    def tidings(self, mapping: Mapping) -> Tidings:
+        """What is known of the connections of a mapping, over all processes."""
+        here = self._workshop.tidings(mapping)
+        if self.workers is None:
+            return here
+        return Tidings.sum([here, self.workers.tidings(mapping)])
+
+    def rest(self, resting: frozenset[Identity]) -> None:
+        """An operator wants these to have nothing new, and no others any longer."""
+        self.registry.rest(resting)
+        if self.workers is not None:
+            self.workers.rest(resting)
+
+    def eject(self, identity: Identity) -> None:
+        """An operator wants this one to be set aside."""
+        if self.workers is not None:
+            self.workers.eject(identity)
+        else:
+            self.registry.eject(identity)
 
     def lend(self, mapping: Mapping) -> ProxyFactory:
         """A factory for clients that somebody else accepts."""
@@ -184,7 +233,7 @@ class Front(MultiService):
         return accepted, closed, leases
 
     def _new_registry(self) -> Registry:
-        seconds, told = self._reactor.seconds, self._standings.tell
+        seconds, told = self._reactor.seconds, self._tell
         if self.workers is None:
             return Registry(
                 self._chance, changed=self._changed, seconds=seconds, told=told
@@ -196,6 +245,18 @@ class Front(MultiService):
         if self.workers is not None:
             self.workers.changed(question, change)
         self.here.answered()
+        for kind, text, identity in told_of(change):
+            self._note(kind, text, question, identity)
+
+    def _tell(self, question: Question, upstream: Upstream | None, what: str) -> None:
+        """Called by the registry: an upstream was ejected, or the like."""
+        self._standings.tell(question, upstream, what)
+        if upstream is None:
+            self._note("doubted", what, question, None)
+        else:
+            kind = what.partition(" ")[0].rstrip(":,")
+            instance = upstream.instance
+            self._note(kind, f"{instance} {what}", question, instance.identity)
 
     def _knows(self, mapping: Mapping, *, wholly: bool) -> bool:
         route = route_of(mapping)

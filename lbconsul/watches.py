@@ -1,6 +1,7 @@
 """The watches of a gateway: one for each question that its mappings ask."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHostnameResolver
 from twisted.logger import Logger
 
+from lbconsul.admin.model import WatchStatus
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
 from lbconsul.consul.client import ConsulClient
@@ -29,6 +31,8 @@ class Watches(MultiService):
     _chance: Callable[[], float]
     #: Where answers are kept; empty for nowhere.
     _state_dir: str = ""
+    #: Told when Consul begins to fail, and when it answers again.
+    _told: Callable[[Question, str, str], None] = lambda question, kind, text: None
     _watches: dict[Question, Watch] = Factory(dict)
     #: What needs no Consul.
     _fixed: dict[Question, Fixed] = Factory(dict)
@@ -78,6 +82,34 @@ class Watches(MultiService):
             for question, watch in self._watches.items():
                 watch.keep_in(self._snapshot(question))
 
+    def states(self) -> list[WatchStatus]:
+        """How it goes with each."""
+        now = self._reactor.seconds()
+        known = [self._state(watch, now) for watch in self._watches.values()]
+        return known + [
+            WatchStatus(str(each), each.service, "", "fixed", instances=1)
+            for each in self._fixed
+        ]
+
+    def _state(self, watch: Watch, now: float) -> WatchStatus:
+        question, record = watch.question, watch.record
+        return WatchStatus(
+            str(question),
+            question.service,
+            question.datacenter,
+            record.state,
+            watch.where,
+            record.age(now),
+            record.index,
+            record.last_error,
+            record.last_error_at,
+            record.failing_since,
+            record.answers,
+            record.changes,
+            record.errors,
+            watch.instances,
+        )
+
     async def _stop(self) -> None:
         await MultiService.stopService(self)
         await self._client.close()
@@ -102,6 +134,7 @@ class Watches(MultiService):
             self._chance,
             question,
             self._snapshot(question),
+            partial(self._told, question),
         )
 
     def _snapshot(self, question: Question) -> Snapshot | None:

@@ -20,6 +20,7 @@ from twisted.logger import Logger, globalLogBeginner
 
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Route
+from lbconsul.config.model import Mapping
 from lbconsul.limits import connections, descriptor_limit
 from lbconsul.proxy.bind import LentSocket
 from lbconsul.proxy.room import Room
@@ -33,13 +34,16 @@ from lbconsul.workers.logs import Uplink
 from lbconsul.workers.messages import (
     Complete,
     Count,
+    Eject,
     Order,
     Part,
     Report,
+    Rest,
     Retire,
     Serve,
     Setup,
     read_order,
+    write_figures,
 )
 from lbconsul.workers.repeat import repeat
 from lbconsul.workers.replica import KnownSlots, Replica
@@ -78,6 +82,10 @@ class Worker:
     _received: deque[tuple[int, int]] = Factory(deque)
     #: What other workers serve alone.
     _others: set[Route] = Factory(set)
+    #: The mappings that we serve, by the number of the place.
+    _places: dict[int, Mapping] = Factory(dict)
+    #: What the master was told of them last.
+    _told: dict[int, bytes] = Factory(dict)
     _retiring: bool = False
     _stopping: bool = False
     _reported: Report | None = None
@@ -117,6 +125,10 @@ class Worker:
         elif isinstance(order, Complete):
             self._accept()
             self._report()
+        elif isinstance(order, Rest):
+            self._registry.rest(order.identities)
+        elif isinstance(order, Eject):
+            self._registry.eject(order.identity)
         elif isinstance(order, Retire):
             self._retiring = True
             self._serving.retire().addCallback(lambda _: self._stop())
@@ -141,6 +153,7 @@ class Worker:
         self._serving = Serving(workshop, AT_ONCE, self._tally.is_ahead, self._let_go)
         self._calls += [
             repeat(self._reactor, REPORT_EVERY, self._report),
+            repeat(self._reactor, REPORT_EVERY, self._report_figures),
             repeat(self._reactor, RECOUNT_EVERY, self._tally.recount),
         ]
 
@@ -155,6 +168,7 @@ class Worker:
         self._workshop.connection_log = order.connection_log
         self._others = {route_of(each) for each in order.others}
         wanted = {each.number: each.mapping for each in order.places}
+        self._places = wanted
         self._serving.replace(
             [(mapping, self._sockets[each]) for each, mapping in wanted.items()],
             anew=anew,
@@ -183,11 +197,21 @@ class Worker:
             self._reported = report
             self.uplink.report(report)
 
+    def _report_figures(self) -> None:
+        """Tell the master what connections came to, where that is news."""
+        assert self._workshop is not None
+        for number, mapping in self._places.items() if self.uplink.is_free else ():
+            said = write_figures(number, self._workshop.tidings(mapping).news())
+            if said != self._told.get(number):
+                self._told[number] = said
+                self.uplink.say(said)
+
     def _stop(self) -> None:
         """End in order, and let the master know how it was."""
         if self._stopping:
             return
         self._stopping = True
+        self._report_figures()
         before = self._state()
         self.uplink.hurry()
         self._close()

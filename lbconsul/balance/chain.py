@@ -35,6 +35,14 @@ class Chain:
         self._well_since = [None] * len(self.pools)
 
     @property
+    def current(self) -> Pool | None:
+        """Where connections go now, if anybody is there."""
+        for pool in (self.pools[self._current], *self.all):
+            if pool.candidates:
+                return pool
+        return None
+
+    @property
     def all(self) -> tuple[Pool, ...]:
         """Every pool of it."""
         return self.pools + ((self._fallback,) if self._fallback else ())

@@ -1,12 +1,12 @@
 """Who is in one pool, and whom of them Consul lets serve."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from attrs import Factory, define, evolve
 
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.selection import Rules
-from lbconsul.balance.standing import GONE, Verdict, judge
+from lbconsul.balance.standing import AT_REST, GONE, Verdict, judge
 from lbconsul.balance.upstream import Load, Upstream
 
 
@@ -33,6 +33,8 @@ class Membership:
     """
 
     _rules: Rules
+    #: Those that an operator wants to have nothing.
+    _resting: Set[Identity] = frozenset()
     all: dict[Identity, Upstream] = Factory(dict)
     #: Those of them that Consul lets serve.
     candidates: set[Upstream] = Factory(set)
@@ -54,6 +56,8 @@ class Membership:
         if verdict is None:
             self._dismiss(instance.identity, shift)
             return
+        if instance.identity in self._resting:
+            verdict = evolve(AT_REST, weight=verdict.weight)
         known = self.all.get(instance.identity)
         if known is None:
             known = Upstream(instance, load, verdict)

@@ -56,6 +56,11 @@ class Outliers:
     def __contains__(self, upstream: Upstream) -> bool:
         return upstream in self._ejected
 
+    @property
+    def ejected(self) -> Collection[Upstream]:
+        """All who are."""
+        return self._ejected.keys()
+
     def learn(
         self, upstream: Upstream, outcome: Outcome, on_trial: bool, candidates: int
     ) -> Ruling:
@@ -70,8 +75,12 @@ class Outliers:
         self._note(record, outcome)
         score = record.refused + _SPOILED * record.spoiled
         too_bad = 0 < self._patience.failures <= score
-        others_suffice = len(self._ejected) < candidates // 2
-        return Ruling.EJECT if too_bad and others_suffice else Ruling.NOTHING
+        if too_bad and self._others_suffice(candidates):
+            return Ruling.EJECT
+        return Ruling.NOTHING
+
+    def _others_suffice(self, candidates: int) -> bool:
+        return len(self._ejected) < candidates // 2
 
     def _note(self, record: Record, outcome: Outcome) -> None:
         if outcome is Outcome.REFUSED:
@@ -102,6 +111,21 @@ class Outliers:
         self._ejected[upstream] = record
         self._enqueue(upstream, record)
         return f"{record.why()}; back in {span:.0f} s"
+
+    def condemn(self, upstream: Upstream, candidates: int) -> str | None:
+        """Eject it, since an operator wants it so; None if others do not suffice."""
+        if upstream in self._ejected or not self._others_suffice(candidates):
+            return None
+        upstream.record = upstream.record or Record()
+        upstream.record.by_hand = True
+        return self.eject(upstream)
+
+    def in_words(self, upstream: Upstream) -> str:
+        """Why one is ejected, since when and until when, for people to read."""
+        record, now = self._ejected[upstream], self._seconds()
+        left = record.until - now
+        ahead = f"back in {left:.0f} s" if left > 0 else "to be tried now"
+        return f"ejected {now - record.since:.0f} s ago: {record.why()}, {ahead}"
 
     def due(self, avoiding: Collection[Upstream]) -> Upstream | None:
         """Whose time is over, to be tried by the connection that is to come."""

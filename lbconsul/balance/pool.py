@@ -1,6 +1,6 @@
 """A pool: the upstreams of one selection, and which of them is next."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Set
 
 from attrs import Factory, define, field
 
@@ -12,7 +12,8 @@ from lbconsul.balance.lottery import Chance
 from lbconsul.balance.membership import Membership, Shift
 from lbconsul.balance.outlier import Outliers, Ruling
 from lbconsul.balance.placement import Placement
-from lbconsul.balance.selection import Selection
+from lbconsul.balance.selection import Question, Selection
+from lbconsul.balance.standing import Standing, State
 from lbconsul.balance.upstream import Lease, Load, Outcome, Upstream
 from lbconsul.balance.warming import Warming
 
@@ -32,6 +33,8 @@ class Pool:
     #: Told what became of an upstream, or of the whole pool, and why.
     _told: Callable[[Upstream | None, str], None] = lambda upstream, what: None
     _chance: Chance = lambda: 0.0
+    #: Those that an operator wants to have nothing.
+    _resting: Set[Identity] = frozenset()
     _members: Membership = field(init=False)
     _doubts: Doubts = field(init=False)
     _warming: Warming = field(init=False)
@@ -40,7 +43,7 @@ class Pool:
     joins: int = 0
 
     def __attrs_post_init__(self) -> None:
-        self._members = Membership(self._selection.rules)
+        self._members = Membership(self._selection.rules, self._resting)
         self._doubts = Doubts(self._selection.caution)
         self._warming = Warming(self._selection.slow_start)
 
@@ -52,6 +55,11 @@ class Pool:
         return self._members.all.values()
 
     @property
+    def question(self) -> Question:
+        """What Consul is asked for it."""
+        return self._selection.question
+
+    @property
     def candidates(self) -> Collection[Upstream]:
         """The upstreams that Consul lets serve."""
         return self._members.candidates
@@ -60,6 +68,11 @@ class Pool:
     def doubts(self) -> bool:
         """Whether somebody is kept in reserve, since it is doubted that it is gone."""
         return bool(self._doubts)
+
+    @property
+    def aside(self) -> Collection[Upstream]:
+        """Those that are set aside, since they failed."""
+        return self._outliers.ejected
 
     @property
     def warms(self) -> bool:
@@ -205,6 +218,34 @@ class Pool:
         elif ruling is Ruling.TRUST:
             self._trust(upstream, "trusted again")
 
+    def eject(self, identity: Identity) -> bool:
+        """Set one aside as if it had failed, where others suffice; whether it is."""
+        upstream = self._members.all.get(identity)
+        candidates = self._members.candidates
+        if upstream is None or upstream not in candidates:
+            return False
+        why = self._outliers.condemn(upstream, len(candidates))
+        if why is not None:
+            self._settle(upstream)
+            self._told(upstream, f"ejected: {why}")
+        return why is not None
+
+    def rejudge(self, identity: Identity) -> bool:
+        """An operator has thought otherwise of one; whether it is a member."""
+        upstream = self._members.all.get(identity)
+        if upstream is None or upstream.verdict.is_gone:
+            return False
+        self.amend([(upstream.instance, upstream.load)])
+        return True
+
+    def state(self, upstream: Upstream) -> State:
+        """How a member stands, and why."""
+        standing = upstream.standing or upstream.verdict.standing
+        reason = upstream.verdict.reason
+        if standing is Standing.EJECTED:
+            reason = self._outliers.in_words(upstream)
+        return State(standing, reason, upstream.since)
+
     def untried(self, upstream: Upstream) -> None:
         """A trial of `upstream` ended, and showed nothing."""
         self._outliers.untried(upstream)
@@ -239,8 +280,15 @@ class Pool:
     def _settle(self, upstream: Upstream) -> None:
         """Let it have what its standing allows."""
         placement, rank = self._placement, None
+        standing = upstream.verdict.standing
         if upstream in self._doubts:
-            rank = placement.reserve
-        elif upstream in self._members.candidates and upstream not in self._outliers:
+            rank, standing = placement.reserve, Standing.DOUBTED
+        elif upstream in self._outliers:
+            standing = Standing.EJECTED
+        elif upstream in self._members.candidates:
             rank = placement.serving
+            if upstream in self._warming:
+                standing = Standing.WARMING
         placement.put(upstream, rank)
+        if standing is not upstream.standing:
+            upstream.standing, upstream.since = standing, self._seconds()

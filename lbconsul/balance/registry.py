@@ -47,6 +47,8 @@ class Registry:
     _pools: dict[Selection, Pool] = Factory(dict)
     _chains: dict[Route, Chain] = Factory(dict)
     _known: dict[Question, dict[Identity, Instance]] = Factory(dict)
+    #: Those that an operator wants to have nothing.
+    _resting: set[Identity] = Factory(set)
 
     def pool(self, selection: Selection) -> Pool:
         """The pool of `selection`, made on the first request for it."""
@@ -119,6 +121,29 @@ class Registry:
         for route in self._chains.keys() - set(routes):
             del self._chains[route]
 
+    @property
+    def resting(self) -> frozenset[Identity]:
+        """Those that an operator wants to have nothing."""
+        return frozenset(self._resting)
+
+    def rest(self, resting: Collection[Identity]) -> None:
+        """An operator wants these to have nothing new, and no others any longer."""
+        changed = self._resting.symmetric_difference(resting)
+        self._resting.clear()
+        self._resting.update(resting)
+        for identity in changed:
+            for pool in self._pools.values():
+                pool.rejudge(identity)
+
+    def eject(self, identity: Identity) -> bool:
+        """Set it aside as if it had failed, where others suffice; whether it is."""
+        ejected = [pool.eject(identity) for pool in self._pools.values()]
+        return any(ejected)
+
+    def has(self, identity: Identity) -> bool:
+        """Whether Consul knows such an instance, of any service that is asked for."""
+        return any(identity in known for known in self._known.values())
+
     def tend(self) -> None:
         """Do what has become due by now; to be called a few times a second."""
         for pool in self._pools.values():
@@ -139,6 +164,7 @@ class Registry:
             self._seconds,
             partial(self._told, selection.question),
             self._chance,
+            self._resting,
         )
 
     def _pass_on(

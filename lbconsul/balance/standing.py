@@ -12,8 +12,14 @@ class Standing(Enum):
     """What an upstream may get."""
 
     SERVING = "serving"
+    #: Less than its weight says, for a while.
+    WARMING = "warming"
     #: Old connections only.
     DRAINING = "draining"
+    #: Set aside: we ourselves saw it fail.
+    EJECTED = "ejected"
+    #: Consul says it is gone, or ill, which is doubted: it is kept in reserve.
+    DOUBTED = "doubted"
 
 
 @frozen
@@ -33,6 +39,19 @@ class Verdict:
 
 #: What is said of one that is not in the answer any more, or not selected by it.
 GONE = Verdict(Standing.DRAINING, 0, "deregistered", is_gone=True)
+
+
+#: What is said of one that an operator has drained.
+AT_REST = Verdict(Standing.DRAINING, 0, "drained by hand", deliberate=True)
+
+
+@frozen
+class State:
+    """How an upstream stands by all that is known, why, and since when."""
+
+    standing: Standing
+    reason: str
+    since: float
 
 
 def judge(instance: Instance, rules: Rules) -> Verdict | None:

@@ -55,6 +55,8 @@ class Record:
     #: When the last one began, and when it is over, in seconds.
     since: float = 0.0
     until: float = 0.0
+    #: Whether an operator had it ejected.
+    by_hand: bool = False
     #: Whether the one connection that tries it out is under way.
     on_trial: bool = False
 
@@ -66,7 +68,8 @@ class Record:
 
     def why(self) -> str:
         """What it did, for people to read."""
-        said = [f"{self.refused} in a row not connected"] if self.refused else []
+        said = ["by hand"] if self.by_hand else []
+        said += [f"{self.refused} in a row not connected"] if self.refused else []
         said += [f"{self.spoiled} in a row ended at once"] if self.spoiled else []
         return ", ".join(said)
 
@@ -105,6 +108,9 @@ class Upstream:
     record: Record | None = None
     #: Its weight as it counts now, in parts of `WHOLE`: less while it warms up.
     share: int = field(init=False)
+    #: How it stands by all that is known, and since when, in seconds.
+    standing: Standing | None = None
+    since: float = 0.0
     #: The policy that orders it among others, if it may have connections.
     rank: Orders | None = None
 

@@ -18,6 +18,7 @@ from lbconsul.consul.client import ConsulClient, Reply
 from lbconsul.consul.cursor import Bucket, Cursor
 from lbconsul.consul.names import Names
 from lbconsul.consul.reader import Reader
+from lbconsul.consul.record import Record
 from lbconsul.consul.snapshot import Snapshot
 from lbconsul.consul.words import describe, in_words
 from lbconsul.errors import UnusableAnswer
@@ -59,6 +60,9 @@ class Watch(Service):
     _chance: Callable[[], float]
     question: Question
     _snapshot: Snapshot | None = None
+    #: Told when Consul begins to fail, and when it answers again: what happened.
+    _told: Callable[[str, str], None] = lambda kind, text: None
+    record: Record = Factory(Record)
     _cursor: Cursor = Factory(Cursor)
     _reader: Reader = Factory(Reader)
     _bucket: Bucket = Factory(lambda: Bucket(RATE, BURST))
@@ -70,10 +74,20 @@ class Watch(Service):
         lambda self: Names(self._clock, self._resolver, self._publish), takes_self=True
     )
     #: The kinds of failure that this streak's log has already told.
-    _told: set[type[Exception]] = Factory(set)
+    _complained: set[type[Exception]] = Factory(set)
     #: Whether the log has told that no answer is newer than `MAX_LAST_CONTACT`.
     _old: bool = False
     _watching: Deferred[None] = Factory(lambda: succeed(None))
+
+    @property
+    def where(self) -> str:
+        """Where Consul is asked next."""
+        return self._client.where(self._address)
+
+    @property
+    def instances(self) -> int:
+        """How many the last good answer had."""
+        return len(self._instances)
 
     def startService(self) -> None:
         super().startService()
@@ -93,7 +107,7 @@ class Watch(Service):
         self._client = client
         # Another Consul may count otherwise.
         self._address, self._cursor = 0, Cursor()
-        self._told.clear()
+        self._complained.clear()
         if self.running:
             self._watching.cancel()
 
@@ -114,6 +128,7 @@ class Watch(Service):
             assert self._snapshot is not None
             self._snapshot.set_aside(error)
         else:
+            self.record.recalled = kept.time
             self._log.warn(
                 "{question}: until Consul answers, what it said {age:.0f} s ago",
                 question=self.question,
@@ -193,6 +208,7 @@ class Watch(Service):
         first = not self._registry.answered(self.question)
         instances = self._names.addressed(self._instances)
         change = self._registry.replace(self.question, instances)
+        self.record.changes += bool(change)
         if change or first:
             self._log.info(
                 "{question}: {change}; {total} in all",
@@ -203,17 +219,22 @@ class Watch(Service):
 
     def _succeed(self, index: str | None) -> None:
         if self._cursor.failures:
+            self._told("recovered", "Consul answers again")
             self._log.info(
                 "{question}: Consul answers again, after {failures} failures",
                 question=self.question,
                 failures=self._cursor.failures,
             )
-        self._told.clear()
+        self._complained.clear()
         self._cursor = self._cursor.answered(index)
+        self.record.answered(self._clock.seconds(), self._cursor.index)
 
     def _fail(self, error: Exception) -> None:
-        if type(error) not in self._told:
-            self._told.add(type(error))
+        self.record.failed(self._clock.seconds(), in_words(error))
+        if not self._cursor.failures:
+            self._told("failing", f"no answer from Consul: {in_words(error)}")
+        if type(error) not in self._complained:
+            self._complained.add(type(error))
             self._complain(error)
         self._cursor = self._cursor.failed(
             unreached=isinstance(error, ConnectError | DNSLookupError)
@@ -227,7 +248,7 @@ class Watch(Service):
         self._log.warn(
             "{question}: no answer from Consul at {url}: {error}; {meanwhile}",
             question=self.question,
-            url=self._client.where(self._address),
+            url=self.where,
             error=in_words(error),
             meanwhile="the last good one stays in use" if known else "waiting for one",
         )

@@ -49,6 +49,9 @@ class DialOwner(Protocol):
     def dial_failed(self, dial: "Dial", ending: Ending) -> None:
         """No upstream was found; the client's socket is closed."""
 
+    def dial_refused(self, upstream: Upstream) -> None:
+        """An upstream refused, or did not answer; the next one is tried."""
+
     def dial_starved(self) -> None:
         """There is no descriptor or port for a dial: let no more clients in."""
 
@@ -60,13 +63,13 @@ class Dial:
     __slots__ = (
         "_overdue",
         "_owner",
-        "_since",
         "_sock",
         "_until",
         "_waiting",
         "arrival",
         "lease",
         "over",
+        "since",
         "tried",
         "watched",
     )
@@ -83,7 +86,7 @@ class Dial:
         self._until: float | None = None
         self._overdue = Ending.REFUSED
         #: When the present attempt began.
-        self._since = arrival.time
+        self.since = arrival.time
         self.arrival = arrival
         self.lease: Lease | None = None
         #: Whether it has an upstream, or has given up.
@@ -110,7 +113,7 @@ class Dial:
                 self._queue_up(owner.empty_timeout, Ending.REFUSED)
         else:
             if self.tried:
-                self._since = owner.clock.seconds()
+                self.since = owner.clock.seconds()
             self._connect(self.lease.upstream)
 
     def _queue_up(self, timeout: float, overdue: Ending) -> None:
@@ -141,7 +144,7 @@ class Dial:
             return False
         owner.line.leave(self)  # before it may have to queue up again
         self._until = None
-        self._since = owner.clock.seconds()
+        self.since = owner.clock.seconds()
         self._connect(self.lease.upstream)
         return True
 
@@ -204,7 +207,7 @@ class Dial:
         elif self._until is not None:
             if now >= self._until:
                 self.end(self._overdue)
-        elif now - self._since >= self._owner.connect_timeout:
+        elif now - self.since >= self._owner.connect_timeout:
             if self._sock is None:
                 self.end(Ending.STARVED)
             else:
@@ -241,6 +244,7 @@ class Dial:
         self.tried.append(self.lease.upstream)
         if failing is not Ending.STARVED:
             self.lease.showed(Outcome.REFUSED)
+            self._owner.dial_refused(self.lease.upstream)
         self.lease.end()
         try:
             self.start(failing)

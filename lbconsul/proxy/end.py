@@ -49,6 +49,9 @@ class Joint(Protocol):
     def pipes(self) -> Pipes:
         """For what comes in bulk."""
 
+    def begun(self, end: "End") -> None:
+        """The first bytes came from the peer at `end`."""
+
     def done(self, last: "End") -> None:
         """Both ends have said all, this one after the other."""
 
@@ -123,6 +126,8 @@ class End:
         if not count:
             self._finish()
             return
+        if not self.moved:
+            self.relay.begun(self)
         self.moved += count
         try:
             sent = self.other.send(_VIEW[:count])

@@ -2,7 +2,7 @@
 
 import random
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 
 from attrs import Factory, define, field
 from twisted.internet.interfaces import (
@@ -14,6 +14,8 @@ from twisted.internet.protocol import Protocol
 from zope.interface import implementer
 
 from lbconsul.balance.chain import Chain
+from lbconsul.balance.figures import Figures
+from lbconsul.balance.instance import Identity
 from lbconsul.balance.lottery import Chance
 from lbconsul.balance.upstream import Lease, Upstream
 from lbconsul.config.model import Mapping
@@ -64,6 +66,8 @@ class ProxyFactory:
     starved: Callable[[], None] = lambda: None
     _open: set[Dial | Relay] = field(factory=set)
     pipes: Pipes = field(factory=Pipes)
+    #: Shared by all factories of one listening address.
+    figures: Figures = field(factory=Figures)
     #: Shared by all factories of the process.
     room: Room = field(default=Factory(lambda self: Room(self.clock), takes_self=True))
     #: None if everybody is admitted.
@@ -115,6 +119,7 @@ class ProxyFactory:
     def connected(self, client: socket.socket, address: object) -> None:
         """Take over a client's socket, which must not block."""
         self.accepted += 1
+        self.figures.accepted += 1
         arrival = Arrival(client, address, self.clock.seconds())
         if self._admission is not None:
             refused = self._admission.refuse(address)
@@ -136,6 +141,7 @@ class ProxyFactory:
         # With a reset the kernel forgets it at once, however many there are.
         reset_on_close(arrival.client)
         arrival.client.close()
+        self.figures.turned_away(refused.value)
         self._log.tell(arrival, None, 0, 0, 0, refused)
 
     def tend(self) -> None:
@@ -166,6 +172,12 @@ class ProxyFactory:
     def _relays(self) -> list[Relay]:
         return [each for each in self._open if isinstance(each, Relay)]
 
+    def live(self) -> Iterator[tuple[Identity, int, int]]:
+        """Of each open connection its instance, and bytes from and to the client."""
+        for relay in self._relays():
+            identity = relay.lease.upstream.instance.identity
+            yield identity, relay.client.moved, relay.upstream.moved
+
     def close_connections(self) -> None:
         """End everything that is open, at once."""
         self.line.stop()  # nobody is to take the places of those that end
@@ -184,6 +196,8 @@ class ProxyFactory:
     def dial_answered(self, dial: Dial, upstream: socket.socket) -> None:
         """Called by a dial: join the two."""
         assert dial.lease is not None
+        identity = dial.lease.upstream.instance.identity
+        self.figures.connected(identity, self.clock.seconds() - dial.since)
         arrival, retries = dial.arrival, len(dial.tried)
         if not self.mapping.max_age:
             relay = Relay(self, upstream, dial.lease, arrival, retries)
@@ -202,12 +216,21 @@ class ProxyFactory:
     def dial_failed(self, dial: Dial, ending: Ending) -> None:
         """Called by a dial, which is over."""
         self._open.discard(dial)
+        self.figures.turned_away(ending.value)
         self._log.tell(dial.arrival, None, 0, 0, len(dial.tried), ending)
         self._over(dial.arrival)
+
+    def dial_refused(self, upstream: Upstream) -> None:
+        """Called by a dial, which tries the next one."""
+        self.figures.failed(upstream.instance.identity)
 
     def dial_starved(self) -> None:
         """Called by a dial, which waits."""
         self.starved()
+
+    def first_byte(self, seconds: float) -> None:
+        """Called by a relay."""
+        self.figures.first_byte.observe(seconds)
 
     def relay_over(self, relay: Relay, ending: Ending) -> None:
         """Called by a relay, which is over."""
@@ -215,11 +238,19 @@ class ProxyFactory:
         if self.mapping.max_age:
             self._age_patrol.discard(relay)
         relay.lease.end()
+        received, sent = relay.client.moved, relay.upstream.moved
+        self.figures.over(
+            relay.lease.upstream.instance.identity,
+            received,
+            sent,
+            self.clock.seconds() - relay.arrival.time,
+            ending.value,
+        )
         self._log.tell(
             relay.arrival,
             relay.lease.upstream,
-            relay.client.moved,
-            relay.upstream.moved,
+            received,
+            sent,
             relay.retries,
             ending,
         )

@@ -41,6 +41,9 @@ class RelayOwner(Protocol):
     #: Inspects, more often, relays with an end that the reactor does not watch.
     unwatched_patrol: Patrol
 
+    def first_byte(self, seconds: float) -> None:
+        """An upstream spoke, so long after it was joined with its client."""
+
     def relay_over(self, relay: "Relay", ending: Ending) -> None:
         """The relay's sockets are closed."""
 
@@ -108,6 +111,11 @@ class Relay:
             self._owner.clock.callLater(AT_ONCE, self._prove)
         poller.addReader(self.upstream)
         poller.addReader(self.client)
+
+    def begun(self, end: End) -> None:
+        """The first bytes came from the peer at `end`."""
+        if end is self.upstream:
+            self._owner.first_byte(self._owner.clock.seconds() - self._since)
 
     def done(self, last: End) -> None:
         """Both directions are over, the one from `last` after the other."""

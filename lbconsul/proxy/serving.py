@@ -52,6 +52,13 @@ class Serving(Service):
         """What we listen for ourselves, in the order in which it came."""
         return list(self._served.values())
 
+    def is_listening(self, mapping: Mapping) -> bool:
+        """Whether its clients are accepted, be it by somebody else."""
+        for each in self._served.values():
+            if each.mapping == mapping:
+                return each.listener is not None
+        return mapping in [each.mapping for each in self._lent]
+
     def lend(self, mapping: Mapping) -> ProxyFactory:
         """A factory for clients that somebody else accepts."""
         factory = self._workshop.make(mapping)

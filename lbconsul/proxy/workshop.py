@@ -4,9 +4,10 @@ from typing import Any
 
 from attrs import Factory, define, field
 
+from lbconsul.balance.figures import Figures, Tidings
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Route
-from lbconsul.config.model import Mapping
+from lbconsul.config.model import Listen, Mapping
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.poller import Poller, open_poller
 from lbconsul.proxy.room import Room
@@ -32,6 +33,8 @@ class Workshop:
         init=False, default=Factory(lambda self: Upkeep(self.reactor), True)
     )
     _pipes: Pipes = Factory(Pipes)
+    #: By where mappings listen, whatever their options.
+    _figures: dict[Listen | None, Figures] = Factory(dict)
     #: Connections accepted by factories that are gone.
     _accepted: int = 0
 
@@ -68,11 +71,32 @@ class Workshop:
             mapping,
             self.connection_log,
             pipes=self._pipes,
+            figures=self.figures(mapping),
             room=self.room,
         )
         self._factories.append(factory)
         self._upkeep.add(factory)
         return factory
+
+    def figures(self, mapping: Mapping) -> Figures:
+        """What connections to a mapping's address came to in this process."""
+        return self._figures.setdefault(mapping.listen, Figures())
+
+    def tidings(self, mapping: Mapping) -> Tidings:
+        """What this process can tell of a mapping by now."""
+        told = Tidings(self.figures(mapping))
+        for factory in self._factories:
+            if factory.mapping.listen == mapping.listen:
+                told.queued += len(factory.line)
+                for identity, received, sent in factory.live():
+                    before = told.live.get(identity, (0, 0))
+                    told.live[identity] = before[0] + received, before[1] + sent
+        for number, pool in enumerate(self.registry.chain(route_of(mapping)).all):
+            for upstream in pool.aside:
+                state = pool.state(upstream)
+                key = number, upstream.instance.identity
+                told.aside[key] = state.reason, state.since
+        return told
 
     def drop(self, factory: ProxyFactory) -> None:
         """It has no connection, and nobody will come."""

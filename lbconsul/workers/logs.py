@@ -82,6 +82,16 @@ class Uplink:
         self._report = write_report(report)
         self._send()
 
+    @property
+    def is_free(self) -> bool:
+        """Whether what is said now is written at once."""
+        return not self._paused
+
+    def say(self, data: bytes) -> None:
+        """Say something that is of use only if it is written at once."""
+        if not self._paused:
+            self._write(data)
+
     def pause(self) -> None:
         """The master does not read as fast as we write."""
         self._paused = True

@@ -9,6 +9,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from lbconsul.balance.figures import Figures, Tidings
+from lbconsul.balance.instance import Identity
 from lbconsul.balance.registry import Change
 from lbconsul.balance.selection import Question
 from lbconsul.config.model import Mapping
@@ -16,7 +18,7 @@ from lbconsul.errors import CannotListen
 from lbconsul.workers.backoff import Backoff
 from lbconsul.workers.ledger import Ledger
 from lbconsul.workers.member import Member
-from lbconsul.workers.messages import Setup
+from lbconsul.workers.messages import Eject, Rest, Setup
 from lbconsul.workers.places import Places, Socket
 from lbconsul.workers.repeat import repeat
 from lbconsul.workers.slots import Slots
@@ -54,6 +56,10 @@ class Workers(Service):
     accepted: int = 0
     closed: int = 0
     leases: int = 0
+    #: What workers that are gone had told of the places.
+    _past: dict[int, Figures] = Factory(dict)
+    #: Those that an operator wants to have nothing.
+    _resting: frozenset[Identity] = frozenset()
     #: Who waits for the last worker to be gone.
     _waiting_for_all: list[Deferred[None]] = Factory(list)
     _retiring: bool = False
@@ -103,6 +109,37 @@ class Workers(Service):
                 " itself over the further ones",
                 slots=SLOTS,
             )
+
+    def tidings(self, mapping: Mapping) -> Tidings:
+        """What workers, those that are gone too, have told of a mapping."""
+        number = self._places.number(mapping)
+        if number is None:
+            return Tidings()
+        past = [Tidings(self._past[number])] if number in self._past else []
+        told = [each.tidings.get(number) for each in self._members.values()]
+        return Tidings.sum(past + [each for each in told if each is not None])
+
+    @property
+    def accepted_by_now(self) -> int:
+        """Connections accepted, as far as workers have told."""
+        told = (each.report.count.accepted for each in self._members.values())
+        return self.accepted + sum(told)
+
+    @property
+    def members(self) -> list[Member]:
+        """Those that run."""
+        return list(self._members.values())
+
+    def rest(self, identities: frozenset[Identity]) -> None:
+        """An operator wants these to have nothing new, and no others any longer."""
+        self._resting = identities
+        for member in self._members.values():
+            member.order(Rest(identities))
+
+    def eject(self, identity: Identity) -> None:
+        """An operator wants this one to be set aside."""
+        for member in self._members.values():
+            member.order(Eject(identity))
 
     def bind(self) -> None:
         """Open every listening socket; CannotListen if one is not to be had."""
@@ -216,6 +253,8 @@ class Workers(Service):
             )
         else:
             self._members[number] = member
+            if self._resting:
+                member.order(Rest(self._resting))
 
     def _ended(self, member: Member, how: str) -> None:
         """A worker's process is gone."""
@@ -223,6 +262,8 @@ class Workers(Service):
         del self._members[number]
         self._table.clear(number, self._ledger.slots.end)
         self.accepted += report.count.accepted
+        for place, told in member.tidings.items():
+            self._past.setdefault(place, Figures()).add(told.figures)
         if self._retiring or not self.running:
             self._ended_for_good(member, how)
             return

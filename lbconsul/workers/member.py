@@ -15,19 +15,23 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger, globalLogPublisher
 from twisted.python.failure import Failure
 
+from lbconsul.balance.figures import Tidings
 from lbconsul.errors import CannotListen
 from lbconsul.workers.frames import Frames
 from lbconsul.workers.lane import send_sockets
 from lbconsul.workers.ledger import Delta, Ledger
 from lbconsul.workers.logs import read_event
 from lbconsul.workers.messages import (
+    FIGURES,
     LOG,
     REPORT,
+    Order,
     Report,
     Retire,
     Serve,
     Setup,
     Stop,
+    read_figures,
     read_report,
     write_order,
 )
@@ -59,6 +63,8 @@ class Member(ProcessProtocol):
     _places: Callable[[int], tuple[Serve, dict[int, int]]]
     #: What it said last.
     report: Report = Factory(Report)
+    #: And of the places, by their numbers.
+    tidings: dict[int, Tidings] = Factory(dict)
     #: When it was started, by the reactor's clock.
     started: float = 0.0
     pid: int | None = None
@@ -110,6 +116,10 @@ class Member(ProcessProtocol):
     def changed(self, delta: Delta) -> None:
         """The catalog has changed so."""
         self._outbox.changed(delta)
+
+    def order(self, order: Order) -> None:
+        """Have it do this."""
+        self._write(write_order(order))
 
     def retire(self) -> None:
         """Ask it to accept nobody, and to end once nothing is open."""
@@ -193,8 +203,11 @@ class Member(ProcessProtocol):
                 globalLogPublisher({**read_event(said), "worker": self.number})
             elif kind == REPORT:
                 self._reported(read_report(said))
+            elif kind == FIGURES:
+                number, news = read_figures(said)
+                self.tidings.setdefault(number, Tidings()).heard(news)
             else:
-                raise ValueError(f"neither log nor report: {kind!r}")
+                raise ValueError(f"neither log, report nor figures: {kind!r}")
         except Exception:  # whatever reading nonsense may come to
             self._log.failure("worker {worker} talks nonsense", worker=self.number)
             self.kill()

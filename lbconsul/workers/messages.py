@@ -18,7 +18,7 @@ from lbconsul.config.model import Mapping
 MAX_FRAME = 1 << 26
 
 #: What a worker's frame is, by its first byte.
-REPORT, LOG = b"r", b"l"
+REPORT, LOG, FIGURES = b"r", b"l", b"f"
 
 
 @frozen
@@ -82,11 +82,25 @@ class Retire:
 
 
 @frozen
+class Rest:
+    """An operator wants these to have nothing new, and no others any longer."""
+
+    identities: frozenset[Identity]
+
+
+@frozen
+class Eject:
+    """Set this one aside, as if it had failed."""
+
+    identity: Identity
+
+
+@frozen
 class Stop:
     """Accept nobody any more, close what is open, report, and end."""
 
 
-Order = Setup | Serve | Part | Complete | Retire | Stop
+Order = Setup | Serve | Part | Complete | Retire | Stop | Rest | Eject
 
 
 @frozen
@@ -146,3 +160,19 @@ def _number(said: Any) -> int:
     if type(said) is not int or said < 0:
         raise TypeError(f"{said!r} counts nothing")
     return said
+
+
+def write_figures(number: int, news: dict[str, Any]) -> bytes:
+    """The news of the place with this number, as the master gets them."""
+    return FIGURES + json.dumps([number, news]).encode()
+
+
+def read_figures(data: bytes) -> tuple[int, dict[str, Any]]:
+    """The number and news that were written so, without their first byte.
+
+    :raises ValueError: they are none.
+    """
+    number, news = json.loads(data)
+    if type(number) is not int or not isinstance(news, dict):
+        raise ValueError("no figures")
+    return number, news

@@ -45,6 +45,13 @@ class Places:
         """What is served."""
         return [each.mapping for each in self._sockets]
 
+    def number(self, mapping: Mapping) -> int | None:
+        """The number of a mapping's socket."""
+        for sock, number in self._sockets.items():
+            if sock.mapping.listen == mapping.listen:
+                return number
+        return None
+
     def add(self, sock: Socket) -> None:
         """Serve its mapping, too."""
         if sock not in self._sockets:

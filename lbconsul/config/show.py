@@ -1,0 +1,55 @@
+"""What is configured, as it could be written."""
+
+from typing import Any
+
+from lbconsul.config.model import Config, Mapping
+from lbconsul.config.options import (
+    CONSUL_OPTIONS,
+    GATEWAY_OPTIONS,
+    MAPPING_OPTIONS,
+    Option,
+)
+
+_SECRETS = frozenset({"token"})
+
+_UNITS = {"shrink-guard": "%", "rebalance": "%/min"}
+
+
+def mapping_options(mapping: Mapping) -> dict[str, str]:
+    """The options of a mapping by name, defaults too, but for what is not said."""
+    return _shown(MAPPING_OPTIONS, mapping)
+
+
+def gateway_options(config: Config) -> dict[str, str]:
+    """The options that are not mappings', by name; nothing that is secret."""
+    consul = ",".join(map(str, config.consul.addresses))
+    shown = {"consul": consul, **_shown(CONSUL_OPTIONS, config.consul)}
+    return shown | _shown(GATEWAY_OPTIONS, config)
+
+
+def _shown(table: dict[str, Option], owner: object) -> dict[str, str]:
+    texts = {
+        name: _text(name, getattr(owner, option.attribute))
+        for name, option in table.items()
+    }
+    return {name: text for name, text in texts.items() if text}
+
+
+def _text(name: str, value: Any) -> str:
+    if name in _SECRETS:
+        return "(hidden)" if value else ""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return f"{value:g}s" if value else "off"
+    if name in _UNITS:
+        return f"{value}{_UNITS[name]}" if value else "off"
+    if name == "mode":
+        return f"{value:o}"
+    if name == "workers":
+        return str(value or "auto")
+    if name == "health":
+        return "any" if "critical" in value else ",".join(sorted(value))
+    if isinstance(value, tuple):
+        return ("|" if name == "dc" else ",").join(map(str, value))
+    return "" if value is None else str(value)

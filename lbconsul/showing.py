@@ -1,0 +1,270 @@
+"""What a gateway has to show, gathered from all its rooms."""
+
+import os
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from typing import Protocol
+from urllib.parse import unquote
+
+from attrs import define, field
+
+from lbconsul.admin.identity import upstream_id
+from lbconsul.admin.model import (
+    GatewayStatus,
+    Histogram,
+    MappingStatus,
+    PoolStatus,
+    UpstreamStatus,
+    WatchStatus,
+    WorkerStatus,
+)
+from lbconsul.balance.chain import Chain
+from lbconsul.balance.figures import Account, Tidings, Times
+from lbconsul.balance.instance import Identity
+from lbconsul.balance.pool import Pool
+from lbconsul.balance.registry import Registry
+from lbconsul.balance.upstream import WHOLE, Upstream
+from lbconsul.config.model import Config, Mapping
+from lbconsul.config.show import gateway_options, mapping_options
+from lbconsul.proxy.lag import Lag
+from lbconsul.proxy.selecting import route_of
+from lbconsul.workers.member import Member
+
+
+class Front(Protocol):
+    """Who serves."""
+
+    @property
+    def mappings(self) -> list[Mapping]:
+        """All that is served."""
+
+    @property
+    def open(self) -> int:
+        """Connections that are not over."""
+
+    @property
+    def accepted(self) -> int:
+        """Connections accepted since the start."""
+
+    @property
+    def max_connections(self) -> int:
+        """The limit for all mappings together, in each process; 0: none."""
+
+    @property
+    def members(self) -> list[Member]:
+        """The workers, if there are any."""
+
+    def is_listening(self, mapping: Mapping) -> bool:
+        """Whether its clients are accepted."""
+
+    def tidings(self, mapping: Mapping) -> Tidings:
+        """What is known of the connections of a mapping, over all processes."""
+
+    def rest(self, resting: frozenset[Identity]) -> None:
+        """An operator wants these to have nothing new, and no others any longer."""
+
+    def eject(self, identity: Identity) -> None:
+        """An operator wants this one to be set aside."""
+
+
+class Shown(Protocol):
+    """A gateway."""
+
+    config: Config
+    front: Front
+    registry: Registry
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether it accepts nobody any more, or is about to."""
+
+    @property
+    def watch_states(self) -> list[WatchStatus]:
+        """What Consul is asked."""
+
+    def drain(self) -> None:
+        """Accept nobody any more, and end when nothing is open."""
+
+
+@define(eq=False)
+class Showing:
+    """A gateway as the admin listener sees it: a `Source`."""
+
+    _gateway: Shown
+    _started: float
+    _seconds: Callable[[], float]
+    #: How late the reactor's calls come.
+    lag: Lag
+    _version: str = field(factory=lambda: _own_version())
+
+    def gateway(self) -> GatewayStatus:
+        """The gateway as a whole."""
+        shown, front = self._gateway, self._gateway.front
+        not_ready = self._not_ready()
+        draining = shown.is_draining
+        starting = "starting" if not_ready else "serving"
+        return GatewayStatus(
+            self._version,
+            self._started,
+            self._seconds(),
+            "draining" if draining else starting,
+            not (not_ready or draining),
+            (("it accepts nobody any more",) if draining else ()) + not_ready,
+            os.getpid(),
+            tuple(_worker(each) for each in front.members),
+            gateway_options(shown.config),
+            tuple(map(str, shown.config.consul.addresses)),
+            self.lag.worst,
+            front.open,
+            front.accepted,
+            front.max_connections,
+        )
+
+    def _not_ready(self) -> tuple[str, ...]:
+        gateway, reasons = self._gateway, []
+        for mapping in gateway.front.mappings:
+            asked = [each.question for each in route_of(mapping).selections]
+            if not any(gateway.registry.answered(each) for each in asked):
+                reasons.append(f"{mapping}: no answer from Consul yet")
+            elif not gateway.front.is_listening(mapping):
+                reasons.append(f"{mapping}: does not accept clients yet")
+        return tuple(reasons)
+
+    def watches(self) -> list[WatchStatus]:
+        """What Consul is asked."""
+        return self._gateway.watch_states
+
+    def mappings(self) -> list[MappingStatus]:
+        """What is listened on."""
+        return [self._mapping(each) for each in self._gateway.front.mappings]
+
+    def _mapping(self, mapping: Mapping) -> MappingStatus:
+        front = self._gateway.front
+        told, chain = front.tidings(mapping), self._chain(mapping)
+        figures = told.figures
+        received, sent = told.all_bytes
+        return MappingStatus(
+            str(mapping),
+            str(mapping.listen or ""),
+            mapping.service,
+            mapping.policy,
+            front.is_listening(mapping),
+            mapping_options(mapping),
+            figures.accepted,
+            max(0, figures.accepted - sum(figures.endings.values())),
+            told.queued,
+            dict(figures.endings),
+            received,
+            sent,
+            tuple(_pool(chain, each) for each in chain.all),
+            _histogram(figures.connect),
+            _histogram(figures.first_byte),
+            _histogram(figures.connection),
+        )
+
+    def upstreams(self, mapping: str, pool: int) -> Iterator[UpstreamStatus]:
+        """The upstreams of a mapping's pool with this number, one by one."""
+        for each in self._gateway.front.mappings:
+            if str(each) == mapping:
+                told = self._gateway.front.tidings(each)
+                chosen = self._chain(each).all[pool]
+                for upstream in tuple(chosen.upstreams()):
+                    yield self._upstream(chosen, pool, upstream, told)
+                return
+
+    def _upstream(
+        self, pool: Pool, number: int, upstream: Upstream, told: Tidings
+    ) -> UpstreamStatus:
+        instance, state = upstream.instance, pool.state(upstream)
+        identity = instance.identity
+        standing, reason, since = state.standing.value, state.reason, state.since
+        if standing in ("serving", "warming") and (number, identity) in told.aside:
+            standing = "ejected"
+            reason, since = told.aside[number, identity]
+        account = told.figures.accounts.get(identity, _NOTHING)
+        received, sent = told.bytes(identity)
+        host = f"[{instance.host}]" if ":" in instance.host else instance.host
+        return UpstreamStatus(
+            upstream_id(*identity),
+            *identity,
+            f"{host}:{instance.port}",
+            instance.tags,
+            upstream.verdict.weight,
+            upstream.share / WHOLE,
+            standing,
+            reason,
+            since,
+            upstream.load.open,
+            account.total,
+            received,
+            sent,
+            account.failures,
+            account.connect_time or None,
+        )
+
+    def _chain(self, mapping: Mapping) -> Chain:
+        return self._gateway.registry.chain(route_of(mapping))
+
+    # What an operator orders.
+
+    def drain(self, upstream: str) -> bool:
+        """Give that upstream nothing new, in all pools; whether there is such a one."""
+        return self._rest(upstream, at_rest=True)
+
+    def undrain(self, upstream: str) -> bool:
+        """The opposite, as far as Consul lets it serve."""
+        return self._rest(upstream, at_rest=False)
+
+    def _rest(self, upstream: str, *, at_rest: bool) -> bool:
+        registry, identity = self._gateway.registry, _identity(upstream)
+        if not registry.has(identity):
+            return False
+        alone = frozenset({identity})
+        resting = registry.resting
+        self._gateway.front.rest(resting | alone if at_rest else resting - alone)
+        return True
+
+    def eject(self, upstream: str) -> bool:
+        """Set it aside as if it had failed, where others suffice."""
+        identity = _identity(upstream)
+        if not self._gateway.registry.has(identity):
+            return False
+        self._gateway.front.eject(identity)
+        return True
+
+    def drain_gateway(self) -> None:
+        """Accept nobody any more, and end when nothing is open."""
+        self._gateway.drain()
+
+
+_NOTHING = Account()
+
+
+def _identity(upstream: str) -> Identity:
+    datacenter, node, service_id = map(unquote, upstream.split("/"))
+    return Identity(datacenter, node, service_id)
+
+
+def _worker(member: Member) -> WorkerStatus:
+    report = member.report
+    count = report.count
+    return WorkerStatus(
+        member.number, member.pid, report.serves, count.open, count.accepted
+    )
+
+
+def _pool(chain: Chain, pool: Pool) -> PoolStatus:
+    fallback = pool not in chain.pools
+    used = chain.current is pool
+    return PoolStatus(str(pool.question), used, fallback, len(pool))
+
+
+def _histogram(times: Times) -> Histogram:
+    return Histogram(times.bounds, tuple(times.counts), times.sum)
+
+
+def _own_version() -> str:
+    try:
+        return version("lbconsul")
+    except PackageNotFoundError:
+        return "not installed"
