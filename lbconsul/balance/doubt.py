@@ -18,6 +18,9 @@ _FEW = 3
 #: 29 of 100 are not more than 29 %, whatever floats say.
 _ROUNDING = 1e-9
 
+#: So many that are gone indeed show that the others are, too.
+_DISPROOF = 3
+
 #: So many upstreams are named in one line; of more, only the number.
 _NAMED = 5
 
@@ -28,6 +31,8 @@ class Doubts:
 
     _caution: Caution
     _until: dict[Upstream, float] = Factory(dict)
+    #: How many of them have proved to be gone since the last answer that is doubted.
+    disproved: int = 0
 
     def __contains__(self, upstream: Upstream) -> bool:
         return upstream in self._until
@@ -46,8 +51,14 @@ class Doubts:
         odd = [each for each in lost if self.may_err(each.verdict)]
         if not odd or not self._is_doubtful(len(odd), before, after):
             return []
+        self.disproved = 0
         self._until.update(dict.fromkeys(odd, now + self._caution.hold))
         return odd
+
+    @property
+    def are_sound(self) -> bool:
+        """Whether it has not shown yet that they are gone indeed."""
+        return self.disproved < _DISPROOF
 
     def may_err(self, verdict: Verdict) -> bool:
         """Whether it may be that it is not as Consul says."""

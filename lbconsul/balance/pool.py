@@ -155,7 +155,7 @@ class Pool:
     def lease(self, avoiding: Collection[Upstream] = ()) -> Lease | None:
         """The next connection, counted; to none of `avoiding`."""
         placement = self._placement
-        if self._doubts and self._is_for_reserve():
+        if self._doubts and not avoiding and self._is_for_reserve():
             lease = self.lease_reserve(avoiding)
             if lease is not None:
                 return lease
@@ -175,11 +175,12 @@ class Pool:
         """Whether the next one goes to those in doubt, though some are left.
 
         If these are so few that all that others had would be too much for them, as
-        when instances come back one by one to an agent that had lost them.
+        when instances come back one by one to an agent that had lost them; and as
+        long as connecting does not show that those in doubt are gone indeed.
         """
         left, doubted = len(self._members.candidates), len(self._doubts)
         total = left + doubted
-        is_few = left <= _FEW_LEFT * total
+        is_few = left <= _FEW_LEFT * total and self._doubts.are_sound
         return is_few and self._chance() * total >= left
 
     def lease_reserve(self, avoiding: Collection[Upstream] = ()) -> Lease | None:
@@ -205,6 +206,7 @@ class Pool:
         if upstream in self._doubts:
             spoiled = outcome is Outcome.SPOILED and self._selection.patience.spoiled
             if outcome is Outcome.REFUSED or spoiled:
+                self._doubts.disproved += 1
                 self._believe(upstream, "as connecting shows")
             return
         candidates = self._members.candidates

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lbconsul.balance.instance import Status
 from lbconsul.balance.selection import Caution, Patience, Question, Rules, Selection
 from lbconsul.balance.upstream import Outcome
-from tests.support.instances import an_instance, names_of
+from tests.support.instances import an_instance, name_of, names_of
 from tests.support.stage import Stage
 
 HALF = Caution(part=0.5)
@@ -498,3 +498,23 @@ def test_the_first_to_come_back() -> None:
             assert len(chosen) > 10
         else:  # they can bear it
             assert chosen == set(names[:back])
+
+
+def test_those_that_are_gone_indeed() -> None:
+    """Where most instances have gone indeed, no client pays for the doubt twice: the
+    first ones that fail there are tried elsewhere, and then nobody goes there.
+    """
+    names = [f"i{number}" for number in range(20)]
+    stage = _guarded(names)
+    stage.answer("i0")
+    refused = 0
+    for _ in range(100):
+        lease = stage.lease()
+        if name_of(lease.upstream) != "i0":
+            refused += 1
+            lease.showed(REFUSED)
+            lease.end()
+            lease = stage.lease(lease.upstream)
+        assert name_of(lease.upstream) == "i0"
+        lease.end()
+    assert refused == 3

@@ -144,7 +144,7 @@ def test_limit_and_queue(
         connections[0][1].leave()
         thread.join(5)
         assert answers == ["anna"]
-    assert len(started.find(rf"{service}-anna@.* --")) >= 1
+    started.wait_for(rf"{service}-anna@.* --")
 
 
 def test_queue_that_is_full_or_too_slow(

@@ -94,6 +94,8 @@ class Gateway:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 pass_fds=self._pass_fds,
+                # Whoever runs the tests in the background may ignore it.
+                preexec_fn=_heed_sigint,
             )
 
     def wait_until_listening(self) -> None:
@@ -215,6 +217,10 @@ def eventually(
     while not condition():
         assert time.monotonic() < end, f"not within {timeout:.0f} s: {what}"
         time.sleep(0.02)
+
+
+def _heed_sigint() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
