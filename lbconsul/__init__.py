@@ -2,7 +2,7 @@
 
 The rooms of the house, and who may import whom::
 
-    tap -> service -> {consul, proxy, dev, workers} -> balance
+    tap -> service -> {consul, proxy, admin, dev, workers} -> balance
     worker_main -> worker -> {proxy, workers} -> balance
     config and errors are open to all
 
@@ -13,6 +13,8 @@ The rooms of the house, and who may import whom::
 * `lbconsul.proxy` moves connections and bytes.  A `Listener` accepts, a
   `ProxyFactory` takes a lease from the registry, a `Dial` connects, a `Relay`
   joins the two sockets until both directions are over.
+* `lbconsul.admin` shows what the others know: status, metrics, a live stream, a
+  page; and hands orders to them.
 * `lbconsul.dev` is a catalog that speaks Consul's HTTP API in-process, with
   sample web servers, for `--dev` and for tests.
 * `lbconsul.workers` makes several processes one balance: a table of counts in

@@ -26,7 +26,6 @@ from lbconsul.workers.messages import (
     Part,
     Place,
     Report,
-    Retire,
     Serve,
     Setup,
     Stop,

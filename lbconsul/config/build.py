@@ -12,6 +12,7 @@ from attrs import evolve
 
 from lbconsul.config import grammar, sense
 from lbconsul.config.model import (
+    Admin,
     Config,
     ConsulAddress,
     ConsulConfig,
@@ -72,7 +73,8 @@ def build(
     told = [each for each in filed if each[1].listen not in listening] + given
     if not told:
         raise _nothing_to_balance(command_line)
-    sense.refuse_doubles(told, values.get("takeover", ""))
+    admin = values.get("admin", Admin(None))
+    sense.refuse_doubles(told, values.get("takeover", ""), admin.listen)
     sense.refuse_circles(told)
     mappings = tuple(mapping for _, mapping in told)
     places = {key: each.where for key, each in said.items()}

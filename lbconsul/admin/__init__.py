@@ -1,0 +1,1 @@
+"""Shows what the gateway believes, how old that is, and why."""

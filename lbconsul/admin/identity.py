@@ -1,0 +1,34 @@
+"""How an instance is named where one is shown, and ordered about."""
+
+from urllib.parse import quote, unquote
+
+#: Datacenter, node, service id.
+_PARTS = 3
+
+
+def upstream_id(datacenter: str, node: str, service_id: str) -> str:
+    """``datacenter/node/service_id``, each part percent-encoded."""
+    parts = (datacenter, node, service_id)
+    return "/".join(quote(each, safe="", errors="surrogatepass") for each in parts)
+
+
+def from_path(segments: list[str]) -> str | None:
+    """The id that stands in the path of a request; None if it is none.
+
+    `segments` are the raw parts of the path.  The id may be one of them, encoded
+    as a whole (``encodeURIComponent(id)``), which holds for every service id; or
+    three, as it stands, which browsers and proxies spoil if one is ``.`` or ``..``.
+    """
+    try:
+        if len(segments) == 1:
+            segments = _decoded(segments[0]).split("/")
+        if len(segments) != _PARTS:
+            return None
+        datacenter, node, service_id = map(_decoded, segments)
+    except UnicodeDecodeError:
+        return None
+    return upstream_id(datacenter, node, service_id)
+
+
+def _decoded(text: str) -> str:
+    return unquote(text, errors="surrogatepass")

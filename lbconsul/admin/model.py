@@ -1,0 +1,248 @@
+"""What there is to be shown, as values.
+
+`Source` is who knows it: a gateway.  Times are seconds since the epoch, spans are
+seconds.  ``/status`` is these values as JSON, under the same names.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from attrs import Factory, frozen
+
+#: The version of the format of ``/status``: it grows if a name is removed, or means
+#: something else.
+FORMAT = 1
+
+#: Upper bounds of histograms, in seconds; one more bucket holds what is beyond.
+CONNECT_BOUNDS = (
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+)
+FIRST_BYTE_BOUNDS = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+)
+CONNECTION_BOUNDS = (0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 1800, 3600, 14400)
+
+
+@frozen
+class WorkerStatus:
+    """One process that serves."""
+
+    number: int
+    pid: int | None
+    #: Whether it accepts clients.
+    serves: bool
+    open: int = 0
+    accepted: int = 0
+
+
+@frozen
+class GatewayStatus:
+    """The gateway as a whole."""
+
+    #: Of lbconsul.
+    version: str
+    started: float
+    now: float
+    #: ``starting``, ``serving``, ``draining`` (nobody new is accepted).
+    state: str
+    #: Whether every mapping listens and has had an answer, and it is not draining.
+    ready: bool
+    #: Why not, each a sentence.
+    not_ready: tuple[str, ...] = ()
+    pid: int = 0
+    #: None if one process does all.
+    workers: tuple[WorkerStatus, ...] = ()
+    #: The options in force by name, as they could be written; tokens hidden.
+    options: Mapping[str, str] = Factory(dict)
+    #: Consul's addresses.
+    consul: tuple[str, ...] = ()
+    #: How late the reactor's calls come, lately, at most.
+    reactor_lag: float = 0.0
+    open: int = 0
+    accepted: int = 0
+    max_connections: int = 0
+
+
+@frozen
+class WatchStatus:
+    """One question that Consul is asked."""
+
+    #: The service and what else tells it from others, as in ``web,dc=west``.
+    question: str
+    service: str
+    datacenter: str
+    #: ``waiting`` (no answer yet), ``watching``, ``backing off`` (Consul fails),
+    #: ``snapshot`` (serving what an earlier gateway knew), ``fixed`` (an address).
+    state: str
+    #: Where Consul is asked.
+    address: str = ""
+    #: How long ago Consul last confirmed what we believe; None if it never has.
+    age: float | None = None
+    index: int = 0
+    #: Of the present streak; empty if there is none.
+    last_error: str = ""
+    #: When the last error was, whenever that is.
+    last_error_at: float | None = None
+    #: Since when Consul fails without a break.
+    failing_since: float | None = None
+    answers: int = 0
+    changes: int = 0
+    errors: int = 0
+    instances: int = 0
+
+
+@frozen
+class UpstreamStatus:
+    """One instance, as one pool balances over it."""
+
+    #: ``datacenter/node/service_id``, each part percent-encoded.
+    id: str
+    datacenter: str
+    node: str
+    service_id: str
+    #: ``10.0.0.5:8080``.
+    address: str
+    tags: tuple[str, ...]
+    #: What Consul says, and how much of it counts now (less while it warms up).
+    weight: int
+    effective_weight: float
+    #: ``serving``, ``warming``, ``draining``, ``ejected``, ``doubted``.
+    standing: str
+    #: Why, for people to read.
+    reason: str
+    #: Since when that is its standing.
+    since: float
+    #: Connections, over all mappings, and those that this pool's mapping has had.
+    open: int = 0
+    total: int = 0
+    #: From clients to it, and from it to clients.
+    bytes_received: int = 0
+    bytes_sent: int = 0
+    connect_failures: int = 0
+    #: How long connecting takes, a moving average; None before the first one.
+    connect_time: float | None = None
+
+
+@frozen
+class PoolStatus:
+    """The upstreams of one question, under the rules of one mapping."""
+
+    question: str
+    #: Whether new connections go there; of several datacenters one is used.
+    used: bool
+    #: Whether it is only for when all others have nobody.
+    fallback: bool = False
+    upstreams: int = 0
+    #: Whose they are, if not the mapping's: a fallback's.
+    service: str = ""
+
+
+@frozen
+class Histogram:
+    """How many were within each bound, not counting those within a lower one."""
+
+    bounds: tuple[float, ...]
+    #: One more than there are bounds.
+    counts: tuple[int, ...]
+    sum: float
+
+
+@frozen
+class MappingStatus:
+    """A listening address and what is behind it."""
+
+    #: As it could be written: ``80:web``.
+    name: str
+    #: ``0.0.0.0:80``, ``unix:/run/web.sock``.
+    listen: str
+    service: str
+    policy: str
+    #: Whether clients are accepted, waiting ones being in the kernel's queue.
+    listening: bool
+    options: Mapping[str, str] = Factory(dict)
+    accepted: int = 0
+    open: int = 0
+    #: Clients that wait for an upstream with room.
+    queued: int = 0
+    #: Connections by how they ended: `docs/reference.md` has the codes.
+    endings: Mapping[str, int] = Factory(dict)
+    bytes_received: int = 0
+    bytes_sent: int = 0
+    pools: tuple[PoolStatus, ...] = ()
+    connect_time: Histogram = Histogram(CONNECT_BOUNDS, (), 0.0)
+    first_byte_time: Histogram = Histogram(FIRST_BYTE_BOUNDS, (), 0.0)
+    connection_time: Histogram = Histogram(CONNECTION_BOUNDS, (), 0.0)
+
+
+@frozen
+class Event:
+    """Something that changed."""
+
+    #: Grows by one from event to event, from 1 at the start.
+    id: int
+    time: float
+    #: ``joined``, ``left``, ``altered``, ``ejected``, ``trusted``, ``doubted``,
+    #: ``believed``, ``drained``, ``undrained``, ``failing``, ``recovered``,
+    #: ``reloaded``, ``draining``.
+    kind: str
+    #: A sentence for people to read.
+    text: str
+    question: str = ""
+    #: Its id, where it is about one.
+    upstream: str = ""
+
+
+class Source(Protocol):
+    """Who knows what there is to be shown, and does what is ordered."""
+
+    def gateway(self) -> GatewayStatus:
+        """The gateway as a whole."""
+
+    def watches(self) -> list[WatchStatus]:
+        """What Consul is asked."""
+
+    def mappings(self) -> list[MappingStatus]:
+        """What is listened on."""
+
+    def upstreams(self, mapping: str, pool: int) -> Iterator[UpstreamStatus]:
+        """The upstreams of a mapping's pool with this number, one by one.
+
+        There may be 10,000 of them, and all may have changed before the next is
+        asked for.
+        """
+
+    def drain(self, upstream: str) -> bool:
+        """Give that upstream nothing new, in all pools; whether there is such a one."""
+
+    def undrain(self, upstream: str) -> bool:
+        """The opposite, as far as Consul lets it serve."""
+
+    def eject(self, upstream: str) -> bool:
+        """Set it aside as if it had failed, where others suffice."""
+
+    def drain_gateway(self) -> None:
+        """Accept nobody any more, and end when nothing is open: as SIGTERM does."""

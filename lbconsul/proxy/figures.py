@@ -1,0 +1,189 @@
+"""Figures: what one mapping's connections came to, in numbers that only grow."""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Self
+
+from attrs import Factory, define
+
+from lbconsul.balance.instance import Identity
+
+#: Upper bounds of what is counted by how long it took, in seconds.
+CONNECT = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+FIRST_BYTE = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+CONNECTION = (0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 3600.0)
+
+#: What the latest one counts in a moving average.
+_LATEST = 0.1
+
+
+@define(eq=False)
+class Times:
+    """How many took how long: counts by bound, and one more for what took longer."""
+
+    bounds: tuple[float, ...]
+    counts: list[int] = Factory(
+        lambda self: [0] * (len(self.bounds) + 1), takes_self=True
+    )
+    sum: float = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """One took so long."""
+        self.counts[bisect_left(self.bounds, seconds)] += 1
+        self.sum += seconds
+
+    def add(self, other: "Times") -> None:
+        """Count what another one has counted, too."""
+        self.counts = [mine + its for mine, its in zip(self.counts, other.counts)]
+        self.sum += other.sum
+
+
+@define(eq=False)
+class Account:
+    """What one mapping's connections to one instance came to."""
+
+    total: int = 0
+    received: int = 0
+    sent: int = 0
+    failures: int = 0
+    #: A moving average of how long it takes to connect; 0 before the first time.
+    connect_time: float = 0.0
+
+    def add(self, other: "Account") -> None:
+        """Count what another one has counted, too."""
+        connects = self.total + other.total
+        if connects:
+            mine, its = self.connect_time * self.total, other.connect_time * other.total
+            self.connect_time = (mine + its) / connects
+        self.total = connects
+        self.received += other.received
+        self.sent += other.sent
+        self.failures += other.failures
+
+
+@define(eq=False)
+class Figures:
+    """Counts for one mapping, whatever its options were meanwhile."""
+
+    accepted: int = 0
+    received: int = 0
+    sent: int = 0
+    #: Connections by the code of their ending.
+    endings: Counter[str] = Factory(Counter)
+    connect: Times = Factory(lambda: Times(CONNECT))
+    first_byte: Times = Factory(lambda: Times(FIRST_BYTE))
+    connection: Times = Factory(lambda: Times(CONNECTION))
+    accounts: dict[Identity, Account] = Factory(dict)
+    #: The instances whose accounts have changed since that was asked last.
+    _changed: set[Identity] = Factory(set)
+
+    def account(self, identity: Identity) -> Account:
+        """The account of an instance, which is about to change."""
+        self._changed.add(identity)
+        account = self.accounts.get(identity)
+        if account is None:
+            account = self.accounts[identity] = Account()
+        return account
+
+    def connected(self, identity: Identity, seconds: float) -> None:
+        """An instance accepted a connection after so long."""
+        self.connect.observe(seconds)
+        account = self.account(identity)
+        account.total += 1
+        if account.total == 1:
+            account.connect_time = seconds
+        else:
+            account.connect_time += _LATEST * (seconds - account.connect_time)
+
+    def failed(self, identity: Identity) -> None:
+        """An instance did not accept one."""
+        self.account(identity).failures += 1
+
+    def turned_away(self, ending: str) -> None:
+        """A client is gone that had no upstream."""
+        self.endings[ending] += 1
+
+    def over(
+        self, identity: Identity, received: int, sent: int, seconds: float, ending: str
+    ) -> None:
+        """A connection is over."""
+        self.endings[ending] += 1
+        self.connection.observe(seconds)
+        self.received += received
+        self.sent += sent
+        account = self.account(identity)
+        account.received += received
+        account.sent += sent
+
+    def add(self, other: "Figures") -> None:
+        """Count what another process has counted, too."""
+        self.accepted += other.accepted
+        self.received += other.received
+        self.sent += other.sent
+        self.endings.update(other.endings)
+        self.connect.add(other.connect)
+        self.first_byte.add(other.first_byte)
+        self.connection.add(other.connection)
+        for identity, account in other.accounts.items():
+            mine = self.accounts.get(identity)
+            if mine is None:
+                mine = self.accounts[identity] = Account()
+            mine.add(account)
+
+    def forget(self, gone: Iterable[Identity]) -> None:
+        """Nobody asks for the accounts of these any more."""
+        for identity in gone:
+            self.accounts.pop(identity, None)
+            self._changed.discard(identity)
+
+    # What a worker tells its master.
+
+    def news(self) -> dict[str, Any]:
+        """All, but of the accounts only those that changed since the last time."""
+        changed, self._changed = self._changed, set()
+        return {
+            "accepted": self.accepted,
+            "received": self.received,
+            "sent": self.sent,
+            "endings": dict(self.endings),
+            "connect": [self.connect.counts, self.connect.sum],
+            "first_byte": [self.first_byte.counts, self.first_byte.sum],
+            "connection": [self.connection.counts, self.connection.sum],
+            "accounts": [
+                [*identity, a.total, a.received, a.sent, a.failures, a.connect_time]
+                for identity in changed
+                if (a := self.accounts.get(identity)) is not None
+            ],
+        }
+
+    def heard(self, news: dict[str, Any]) -> None:
+        """Another process has come to this since it told last.
+
+        :raises ValueError, KeyError, TypeError: it is no such news.
+        """
+        self.accepted, self.received, self.sent = (
+            int(news[name]) for name in ("accepted", "received", "sent")
+        )
+        self.endings = Counter(
+            {str(code): int(count) for code, count in news["endings"].items()}
+        )
+        for name in ("connect", "first_byte", "connection"):
+            times: Times = getattr(self, name)
+            counts, total = news[name]
+            if len(counts) != len(times.counts):
+                raise ValueError(f"{len(counts)} counts of {name}")
+            times.counts, times.sum = [int(each) for each in counts], float(total)
+        for datacenter, node, service_id, *numbers in news["accounts"]:
+            total, received, sent, failures, connect_time = numbers
+            self.accounts[Identity(datacenter, node, service_id)] = Account(
+                int(total), int(received), int(sent), int(failures), float(connect_time)
+            )
+
+    @classmethod
+    def sum(cls, many: Iterable["Figures"]) -> Self:
+        """What many processes have counted together."""
+        total = cls()
+        for each in many:
+            total.add(each)
+        return total
