@@ -3,7 +3,8 @@
 The rooms of the house, and who may import whom::
 
     tap -> {signals, service}
-    service -> {watches -> consul, front -> {proxy, workers}, dev, handover} -> balance
+    service -> {watches -> consul, front -> {proxy, workers}, lookout -> admin,
+                dev, handover} -> balance
     worker_main -> worker -> {proxy, workers} -> balance
     config and errors are open to all
 
@@ -14,6 +15,8 @@ The rooms of the house, and who may import whom::
 * `lbconsul.proxy` moves connections and bytes.  A `Listener` accepts, a
   `ProxyFactory` takes a lease from the registry, a `Dial` connects, a `Relay`
   joins the two sockets until both directions are over.
+* `lbconsul.admin` shows what the others know: status, metrics, a live stream, a
+  page; and hands orders to them.
 * `lbconsul.dev` is a catalog that speaks Consul's HTTP API in-process, with
   sample web servers, for `--dev` and for tests.
 * `lbconsul.handover` passes the listening sockets from one gateway to the next.
@@ -22,7 +25,7 @@ The rooms of the house, and who may import whom::
 * `lbconsul.service` is the one place where the rooms meet: a gateway has
   `lbconsul.watches` that ask, and a `lbconsul.front` that serves.
   `lbconsul.reload` says what another configuration alters, `lbconsul.retirement`
-  is the end in good order.
+  is the end in good order, and `lbconsul.lookout` what the admin side is shown.
 * `lbconsul.tap` is the command line, `lbconsul.signals` what signals ask of it;
   `lbconsul.worker` is a worker process, started by the program
   `lbconsul.worker_main`.

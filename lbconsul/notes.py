@@ -15,7 +15,11 @@ class Note(Protocol):
     """Takes note of something that changed."""
 
     def __call__(
-        self, kind: str, text: str, question: Question, identity: Identity | None
+        self,
+        kind: str,
+        text: str,
+        question: Question | None,
+        identity: Identity | None,
     ) -> None:
         """It was of this kind, and concerned this question or instance."""
 

@@ -10,7 +10,15 @@ from lbconsul.config.model import Config, Listen, Mapping
 _NAMED = 5
 
 #: What a gateway can have only from its start on: the option, and its field.
-_FIXED = (("--workers", "workers"), ("--takeover", "takeover"), ("--dev", "dev"))
+_FIXED = (
+    ("--workers", "workers"),
+    ("--takeover", "takeover"),
+    ("--dev", "dev"),
+    ("--admin", "admin"),
+    ("--admin-token-file", "admin_token_file"),
+    ("--admin-open-read", "admin_open_read"),
+    ("--log-format", "log_format"),
+)
 
 
 @frozen

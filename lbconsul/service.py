@@ -10,6 +10,7 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from lbconsul.admin.model import WatchStatus
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
 from lbconsul.config.model import Config, Mapping
@@ -18,6 +19,7 @@ from lbconsul.consul.snapshot import check_directory
 from lbconsul.errors import CannotReload
 from lbconsul.front import Front
 from lbconsul.handover.taken import Taken
+from lbconsul.lookout import Lookout
 from lbconsul.proxy.bind import OwnSocket
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.room import Room
@@ -73,7 +75,8 @@ class Gateway(MultiService):
     #: Called with 0 when another gateway has taken over and all that was open is over,
     #: with 1 when the predecessor goes on after all: there is only the end left.
     over: Callable[[int], None] = lambda status: None
-    _front: Front = field(init=False)
+    front: Front = field(init=False)
+    _lookout: Lookout = field(init=False)
     _watches: Watches = field(init=False)
     _dev: "DevCatalog | None" = None
     _retirement: Retirement | None = None
@@ -83,35 +86,62 @@ class Gateway(MultiService):
         super().__init__()
         config, reactor = self.config, self._reactor
         _check_directory(config)
-        self._front = Front(reactor, config, self._chance, self._inherited)
+        self._lookout = Lookout(reactor, config, self, self._predecessor is not None)
+        note = self._lookout.note
+        self.front = Front(reactor, config, self._chance, self._inherited, note)
         client = consul_client(reactor, config.consul)
         self._watches = Watches(
-            reactor, client, self.registry, self._chance, config.state_dir
+            reactor,
+            client,
+            self.registry,
+            self._chance,
+            config.state_dir,
+            self._lookout.note_of_watch,
         )
         if config.dev:
             self._add_dev_catalog()
         # Watches know the last answers before clients come.
         self._watches.setServiceParent(self)
         if self._predecessor is None:
-            self._front.setServiceParent(self)
-        self._succession = Succession(reactor, self, self._front, self._predecessor)
+            self.front.setServiceParent(self)
+        self._lookout.setServiceParent(self)
+        self._succession = Succession(reactor, self, self.front, self._predecessor)
         if config.takeover:
             self._succession.setServiceParent(self)
 
     @property
     def registry(self) -> Registry:
         """All pools."""
-        return self._front.registry
+        return self.front.registry
 
     @property
     def room(self) -> Room:
         """How many connections this process may have open."""
-        return self._front.room
+        return self.front.room
 
     @property
     def sockets(self) -> dict[str, OwnSocket]:
         """What it listens on, by address."""
-        return {str(each.mapping.listen): each for each in self._front.sockets}
+        return {str(each.mapping.listen): each for each in self.front.sockets}
+
+    @property
+    def admin_address(self) -> str:
+        """Where a browser sees it; empty for nowhere."""
+        return self._lookout.address
+
+    @property
+    def watch_states(self) -> list[WatchStatus]:
+        """What Consul is asked, and how that goes."""
+        return self._watches.states()
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether it accepts nobody any more, or is about to."""
+        return self._retirement is not None
+
+    def drain(self) -> None:
+        """Retire, and let that be our end."""
+        self.retire(self.config.shutdown_grace).addCallback(lambda _: self.over(0))
 
     @property
     def is_settled(self) -> bool:
@@ -123,7 +153,7 @@ class Gateway(MultiService):
 
         :raises CannotListen: it runs, and the mapping's address is not to be had.
         """
-        self._front.listen(mapping)
+        self.front.listen(mapping)
         self._watches.ask(_questions([mapping]))
 
     def proxy_factory(self, mapping: Mapping) -> ProxyFactory:
@@ -131,7 +161,7 @@ class Gateway(MultiService):
 
         Its service is watched from now on, or from the gateway's start.
         """
-        factory = self._front.lend(mapping)
+        factory = self.front.lend(mapping)
         self._watches.ask(_questions([mapping]))
         return factory
 
@@ -143,7 +173,8 @@ class Gateway(MultiService):
         try:
             if self._dev is not None:
                 self._dev.bind()
-            self._front.bind()
+            self.front.bind()
+            self._lookout.bind()
         except Exception:
             self.close()
             raise
@@ -152,11 +183,12 @@ class Gateway(MultiService):
         """Give back what `bind` opened, if there is to be no start."""
         if self._dev is not None:
             self._dev.close()
-        self._front.close()
+        self.front.close()
+        self._lookout.close()
 
     def begin(self) -> None:
         """Serve: called when the predecessor's place can be taken."""
-        self._front.setServiceParent(self)
+        self.front.setServiceParent(self)
 
     def retire(self, grace: float = 0.0) -> Deferred[None]:
         """Accept nobody any more, and let what is open end.
@@ -168,8 +200,9 @@ class Gateway(MultiService):
         if self._retirement is None:
             self._succession.give_up()
             self._succession.leave_files()
-            self._retirement = Retirement(self._reactor, self._front)
+            self._retirement = Retirement(self._reactor, self.front)
             self._retirement.begin(grace)
+            self._lookout.note("draining", "it accepts nobody any more")
         return self._retirement.over()
 
     def reload(self, config: Config) -> Plan:
@@ -185,18 +218,18 @@ class Gateway(MultiService):
             raise CannotReload(f"it {'ends' if self.running else 'does not run'}")
         config, refused = applicable(self.config, config)
         anew = config.connection_log != self.config.connection_log
-        before = [each.mapping for each in self._front.sockets]
+        before = [each.mapping for each in self.front.sockets]
         change = plan(before, config.mappings, anew=anew)
         _check_directory(config)
         client = consul_client(self._reactor, config.consul)
-        added = self._front.bound(change.added)
+        added = self.front.bound(change.added)
         # From here on nothing can fail.
         self._succession.leave_files()
         self.config = config
-        self._front.replace(config.mappings, added, config.connection_log)
+        self.front.replace(config.mappings, added, config.connection_log)
         self._watches.keep_in(config.state_dir)
-        asked = _questions(self._front.mappings)
-        self._front.forget(self._watches.ask_only(asked))
+        asked = _questions(self.front.mappings)
+        self.front.forget(self._watches.ask_only(asked))
         asks_anew = self._watches.turn_to(client)
         self._tell(change, refused, asks_anew=asks_anew)
         return change
@@ -206,8 +239,8 @@ class Gateway(MultiService):
             self._retirement.stop()
         self._succession.leave_files()
         await MultiService.stopService(self)
-        self._front.close()  # it may not have come to its start
-        accepted, closed, leases = self._front.end()
+        self.front.close()  # it may not have come to its start
+        accepted, closed, leases = self.front.end()
         self._log.info(
             "stopped: {accepted} connections accepted, {open} closed just now,"
             " {leases} leases left",
@@ -228,6 +261,7 @@ class Gateway(MultiService):
         if asks_anew:
             self._log.info("Consul is asked anew: its address, or who we are, is new")
         self._log.info("reloaded: {change}", change=str(change))
+        self._lookout.note("reloaded", f"reloaded: {change}")
 
     def _add_dev_catalog(self) -> None:
         # It takes time to load, and few need it.

@@ -26,6 +26,7 @@ from lbconsul.balance.registry import Registry
 from lbconsul.balance.upstream import WHOLE, Upstream
 from lbconsul.config.model import Config, Mapping
 from lbconsul.config.show import gateway_options, mapping_options
+from lbconsul.notes import Note
 from lbconsul.proxy.lag import Lag
 from lbconsul.proxy.selecting import route_of
 from lbconsul.workers.member import Member
@@ -71,8 +72,14 @@ class Shown(Protocol):
     """A gateway."""
 
     config: Config
-    front: Front
-    registry: Registry
+
+    @property
+    def front(self) -> Front:
+        """Who serves."""
+
+    @property
+    def registry(self) -> Registry:
+        """All pools."""
 
     @property
     def is_draining(self) -> bool:
@@ -94,7 +101,9 @@ class Showing:
     _started: float
     _seconds: Callable[[], float]
     #: How late the reactor's calls come.
-    lag: Lag
+    _lag: Lag
+    #: Told of orders.
+    _note: Note
     _version: str = field(factory=lambda: _own_version())
 
     def gateway(self) -> GatewayStatus:
@@ -114,7 +123,7 @@ class Showing:
             tuple(_worker(each) for each in front.members),
             gateway_options(shown.config),
             tuple(map(str, shown.config.consul.addresses)),
-            self.lag.worst,
+            self._lag.worst,
             front.open,
             front.accepted,
             front.max_connections,
@@ -222,6 +231,8 @@ class Showing:
         alone = frozenset({identity})
         resting = registry.resting
         self._gateway.front.rest(resting | alone if at_rest else resting - alone)
+        kind = "drained" if at_rest else "undrained"
+        self._note(kind, f"{'/'.join(identity)} {kind} by hand", None, identity)
         return True
 
     def eject(self, upstream: str) -> bool:
@@ -256,7 +267,8 @@ def _worker(member: Member) -> WorkerStatus:
 def _pool(chain: Chain, pool: Pool) -> PoolStatus:
     fallback = pool not in chain.pools
     used = chain.current is pool
-    return PoolStatus(str(pool.question), used, fallback, len(pool))
+    question = pool.question
+    return PoolStatus(str(question), used, fallback, len(pool), question.service)
 
 
 def _histogram(times: Times) -> Histogram:

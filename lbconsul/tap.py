@@ -28,6 +28,7 @@ from lbconsul.errors import ConfigError, LBConsulError
 from lbconsul.handover.take import take
 from lbconsul.handover.taken import Taken
 from lbconsul.limits import MOST, OF_SELECT, connections, raise_descriptor_limit
+from lbconsul.log_format import use_json
 from lbconsul.service import Gateway, balancer
 from lbconsul.signals import Signals
 from lbconsul.systemd import passed_sockets
@@ -98,6 +99,8 @@ class Options(usage.Options):
             self._path = Path(os.path.abspath(self["config"]))
         try:
             self.config = self.read()
+            if self.config.log_format == "json":
+                use_json(self.parent)
         except ConfigError as error:
             raise usage.UsageError(str(error)) from None
         if self["token"]:
@@ -208,7 +211,7 @@ def _taken(options: Options) -> Taken | None:
     """What we take over, if somebody is there."""
     path = options.config.takeover
     # Root may take them from the user whom twistd will let us be by and by.
-    user = options.parent["uid"] if options.parent else None
+    user = options.parent.get("uid") if options.parent else None
     return take(path, also=() if user is None else (user,)) if path else None
 
 

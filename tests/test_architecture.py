@@ -2,7 +2,7 @@
 
 The arrows are those of the docstring of `lbconsul`::
 
-    tap -> service -> {consul, proxy, dev, handover, workers} -> balance
+    tap -> service -> {consul, proxy, admin, dev, handover, workers} -> balance
     worker_main -> worker -> {proxy, workers} -> balance
     config and errors are open to all
 """
@@ -27,6 +27,9 @@ ARROWS: dict[str, set[str]] = {
     "conceal": set(),
     "limits": set(),
     "balance": {"errors"},
+    "admin": {"balance"} | OPEN_TO_ALL,
+    "log_format": {"errors"},
+    "__main__": {"admin"} | OPEN_TO_ALL,
     "consul": {"balance"} | OPEN_TO_ALL,
     "proxy": {"balance"} | OPEN_TO_ALL,
     "dev": {"balance"} | OPEN_TO_ALL,
@@ -34,8 +37,11 @@ ARROWS: dict[str, set[str]] = {
     "workers": {"balance"} | OPEN_TO_ALL,
     "worker": {"proxy", "workers", "balance", "limits"} | OPEN_TO_ALL,
     "worker_main": {"worker", "workers"},
-    "watches": {"consul", "balance"} | OPEN_TO_ALL,
-    "front": {"proxy", "workers", "balance"} | OPEN_TO_ALL,
+    "watches": {"consul", "admin", "balance"} | OPEN_TO_ALL,
+    "front": {"proxy", "workers", "notes", "balance"} | OPEN_TO_ALL,
+    "notes": {"balance"},
+    "showing": {"admin", "proxy", "workers", "balance"} | OPEN_TO_ALL,
+    "lookout": {"admin", "showing", "proxy", "notes", "balance"} | OPEN_TO_ALL,
     "reload": OPEN_TO_ALL,
     "retirement": set(),
     "systemd": set(),
@@ -43,6 +49,7 @@ ARROWS: dict[str, set[str]] = {
     "service": {
         "consul",
         "proxy",
+        "lookout",
         "dev",
         "handover",
         "succession",
@@ -55,7 +62,16 @@ ARROWS: dict[str, set[str]] = {
     }
     | OPEN_TO_ALL,
     "signals": OPEN_TO_ALL,
-    "tap": {"service", "signals", "systemd", "dev", "handover", "conceal", "limits"}
+    "tap": {
+        "service",
+        "signals",
+        "systemd",
+        "dev",
+        "handover",
+        "conceal",
+        "limits",
+        "log_format",
+    }
     | OPEN_TO_ALL,
 }
 
@@ -77,6 +93,13 @@ PURE = {
     "lbconsul.consul.catalog": {"attrs"},
     "lbconsul.consul.cursor": {"attrs"},
     "lbconsul.consul.reader": {"attrs"},
+    "lbconsul.admin.events": {"attrs"},
+    "lbconsul.admin.figures": {"attrs"},
+    "lbconsul.admin.identity": set(),
+    "lbconsul.admin.model": {"attrs"},
+    "lbconsul.admin.plain": {"attrs"},
+    "lbconsul.admin.status": set(),
+    "lbconsul.admin.terminal": {"attrs"},
     "lbconsul.errors": set(),
     "lbconsul.handover.wire": set(),
     "lbconsul.proxy.networks": {"attrs"},
@@ -91,7 +114,10 @@ PURE = {
 }
 
 #: What a pure room may have of an impure module: it works on texts.
-EXCEPT = {("lbconsul.config.grammar", "urllib.parse")}
+EXCEPT = {
+    ("lbconsul.admin.identity", "urllib.parse"),
+    ("lbconsul.config.grammar", "urllib.parse"),
+}
 
 #: Modules whose tests are elsewhere, and where.  What the dev catalog knows and
 #: answers is told by one suite of questions, which the real Consul answers too.

@@ -366,7 +366,7 @@ class TestWorkers:
         monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(cores))
         config = configure([], ["8080:web"], workers=count)
         gateway = balancer(running.reactor, config)
-        made = gateway._front.workers
+        made = gateway.front.workers
         assert (made.count if made else 0) == workers
 
     def test_cores_elsewhere(
@@ -377,8 +377,8 @@ class TestWorkers:
         monkeypatch.setattr(os, "cpu_count", lambda: 2)
         config = configure([], ["8080:web"], workers="auto")
         gateway = balancer(running.reactor, config)
-        assert gateway._front.workers is not None
-        assert gateway._front.workers.count == 2
+        assert gateway.front.workers is not None
+        assert gateway.front.workers.count == 2
 
     def test_one_balance(
         self, running: ReactorThread, no_consul: str, held: ExitStack
@@ -655,7 +655,7 @@ class TestReload:
             eventually(lambda: is_free(two), "nobody listens")
             assert not gateway.registry.answered(Question("mail"))
             assert set(gateway._watches._watches) == {WEB, Question("own")}
-            assert own.mapping in gateway._front.mappings
+            assert own.mapping in gateway.front.mappings
             assert list(gateway.sockets) == [
                 f"127.0.0.1:{port}" for port in (one, three)
             ]
@@ -681,12 +681,12 @@ class TestReload:
             ),
         ]
         with Started(running, gateway):
-            [served] = gateway._front.here.served
+            [served] = gateway.front.here.served
             for each in bad:
                 with pytest.raises((CannotListen, ConfigError)):
                     running.call(gateway.reload, each)
                 assert (gateway.config, is_free(free)) == (config, True)
-                assert gateway._front.here.served == [served]
+                assert gateway.front.here.served == [served]
 
     def test_consul(
         self, running: ReactorThread, no_consul: str, tmp_path: Path

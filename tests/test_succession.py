@@ -297,10 +297,10 @@ class TestGateway:
                 client.settimeout(0.2)
                 with pytest.raises(TimeoutError):
                     client.recv(1)
-                assert not gateway._front.running
+                assert not gateway.front.running
                 self.answer(running, gateway, Question("web"))
                 running.call(gateway.begin)
-                assert gateway._front.is_serving
+                assert gateway.front.is_serving
                 client.settimeout(5)
                 assert client.recv(1) == b""
             running.outcome(gateway.stopService)
@@ -328,6 +328,6 @@ class TestGateway:
             answers = [(other,), (two,), (one, Question("spare"))]
             for answer, expected in zip(answers, knows, strict=True):
                 self.answer(running, gateway, *answer)
-                known = gateway._front.knows
+                known = gateway.front.knows
                 assert (known(wholly=True), known(wholly=False)) == expected
             running.outcome(gateway.stopService)

@@ -12,6 +12,7 @@ from attrs import evolve
 
 from lbconsul.config import grammar, sense
 from lbconsul.config.model import (
+    Admin,
     Config,
     ConsulAddress,
     ConsulConfig,
@@ -42,7 +43,8 @@ def configure(
     """A configuration for somebody who embeds a gateway.
 
     The texts are those of the command line: ``configure(["consul:8500"],
-    ["8080:web,tag=v2"], connect_timeout="1s")``.
+    ["8080:web,tag=v2"], connect_timeout="1s")``.  Only that there is no admin
+    listener unless it is asked for: ``admin="127.0.0.1:9200"``.
 
     :raises ConfigError: anything is wrong with it.
     """
@@ -50,6 +52,7 @@ def configure(
     for key in said:
         if key not in OPTIONS:
             raise ConfigError(grammar.unknown("option", key, OPTIONS))
+    said.setdefault("admin", "off")
     return build(Source(), Source(), from_command_line(said, consul, mappings))
 
 
@@ -72,7 +75,8 @@ def build(
     told = [each for each in filed if each[1].listen not in listening] + given
     if not told:
         raise _nothing_to_balance(command_line)
-    sense.refuse_doubles(told, values.get("takeover", ""))
+    admin = values.get("admin", Admin(None))
+    sense.refuse_doubles(told, values.get("takeover", ""), admin.listen)
     sense.refuse_circles(told)
     mappings = tuple(mapping for _, mapping in told)
     places = {key: each.where for key, each in said.items()}

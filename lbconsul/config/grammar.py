@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from lbconsul.config import values
 from lbconsul.config.model import (
+    Admin,
     ConsulAddress,
     Listen,
     SystemdListen,
@@ -46,6 +47,21 @@ def listen_address(text: str) -> Listen:
         return SystemdListen(values.name(rest))
     host, _, number = text.rpartition(":")
     return TCPListen(_ip(host or "0.0.0.0"), values.port(number))
+
+
+def admin(text: str) -> Admin:
+    """``[ADDRESS:]PORT``, on this machine only if nothing else is said; ``unix:/PATH``;
+    or ``off``."""
+    if text == "off":
+        return Admin(None, is_needed=True)
+    try:
+        bare = re.fullmatch(r"\d+", text)
+        listen = listen_address(f"127.0.0.1:{text}" if bare else text)
+    except ValueError as error:
+        raise ValueError(f"{error}, or off") from None
+    if isinstance(listen, SystemdListen):
+        raise ValueError("must be [ADDRESS:]PORT, unix:/PATH or off")
+    return Admin(listen, is_needed=True)
 
 
 def _ip(text: str) -> str:

@@ -175,6 +175,18 @@ class ConsulConfig:
         return self.places.get(option, f"--{option}")
 
 
+@frozen
+class Admin:
+    """Where the gateway can be looked at, and ordered about; nowhere without one."""
+
+    listen: TCPListen | UnixListen | None = TCPListen("127.0.0.1", 9200)
+    #: Whether somebody asked for it: it must be had then.
+    is_needed: bool = field(default=False, eq=False)
+
+    def __str__(self) -> str:
+        return "off" if self.listen is None else str(self.listen)
+
+
 def _count_of_workers(config: object, attribute: object, count: Any) -> None:
     if type(count) is not int or not 0 <= count <= MOST_WORKERS:
         raise ConfigError(
@@ -190,6 +202,10 @@ class Config:
     consul: ConsulConfig
     mappings: tuple[Mapping, ...]
     connection_log: bool = True
+    log_format: str = "text"
+    admin: Admin = Admin()
+    admin_token_file: str = ""
+    admin_open_read: bool = False
     state_dir: str = ""
     shutdown_grace: float = 0.0
     takeover: str = ""

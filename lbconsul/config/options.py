@@ -9,10 +9,12 @@ from typing import Any
 
 from attrs import frozen
 
-from lbconsul.config import values
+from lbconsul.config import grammar, values
 
 #: The policies by name; `lbconsul.balance.policy` has one class for each.
 POLICIES = ("leastconn", "p2c", "random", "roundrobin")
+
+LOG_FORMATS = ("json", "text")
 
 
 @frozen
@@ -217,6 +219,29 @@ GATEWAY_OPTIONS = _table(
         " and to hand them to the next one",
     ),
     Option("connection-log", values.switch, "one line a connection: on or off [on]"),
+    Option(
+        "log-format",
+        values.one_of(LOG_FORMATS),
+        "text, or json: one object a line, with all there is to it [text]",
+    ),
+    Option(
+        "admin",
+        grammar.admin,
+        "where to serve status, metrics and a page: [ADDRESS:]PORT, unix:/PATH or off;"
+        " without an address this machine only [127.0.0.1:9200]",
+    ),
+    Option(
+        "admin-token-file",
+        _text,
+        "file that holds the token with which upstreams can be drained, undrained and"
+        " ejected there; nobody can without it",
+    ),
+    Option(
+        "admin-open-read",
+        values.switch,
+        "whether everybody may look at what is served there, even where other machines"
+        " reach it: on or off [off]",
+    ),
     Option(
         "workers",
         values.worker_count,

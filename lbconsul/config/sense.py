@@ -20,6 +20,7 @@ from lbconsul.config.model import (
     WhenEmpty,
 )
 from lbconsul.config.sources import MappingSaid, Said
+from lbconsul.errors import ConfigError
 
 #: Options that go by the address of a client.
 _BY_ADDRESS = ("allow", "deny", "max-connections-per-client")
@@ -44,8 +45,10 @@ def sensible(each: MappingSaid, mapping: Mapping) -> Mapping:
     return evolve(mapping, when_empty=WhenEmpty())
 
 
-def refuse_doubles(told: Iterable[tuple[Said, Mapping]], takeover: str) -> None:
-    """No two mappings, nor one and a takeover, can have one address.
+def refuse_doubles(
+    told: Iterable[tuple[Said, Mapping]], takeover: str, admin: Listen | None = None
+) -> None:
+    """No two mappings, nor one and a takeover or `admin`, can have one address.
 
     :raises ConfigError: two want the same.
     """
@@ -56,6 +59,10 @@ def refuse_doubles(told: Iterable[tuple[Said, Mapping]], takeover: str) -> None:
     for said, mapping in told:
         if mapping.listen == UnixListen(takeover):
             raise said.wrong(f"{mapping.listen} is the socket for a takeover")
+        if admin is not None and _overlap(mapping.listen, admin):
+            raise said.wrong(f"{mapping.listen} and --admin {admin} cannot both be had")
+    if takeover and admin == UnixListen(takeover):
+        raise ConfigError(f"--admin {admin}: that is the socket for a takeover")
 
 
 def refuse_circles(told: Iterable[tuple[Said, Mapping]]) -> None:

@@ -128,6 +128,30 @@ class TestPrecedence:
         assert _build("80:web", toml="workers = 3").workers == 3
         assert _build("80:web", toml="workers = 'auto'").workers == 0
 
+    def test_log_format(self) -> None:
+        """The log is for people, unless it is wished for as JSON."""
+        assert _build("80:web").log_format == "text"
+        assert _build("80:web", toml="log-format = 'json'").log_format == "json"
+
+    def test_admin(self) -> None:
+        """It can be looked at on this machine, or where it is said, or nowhere."""
+        config = _build("80:web")
+        assert (str(config.admin), config.admin.is_needed) == ("127.0.0.1:9200", False)
+        assert (config.admin_token_file, config.admin_open_read) == ("", False)
+        config = _build("80:web", toml="admin = 9300\nadmin-open-read = true")
+        assert (str(config.admin), config.admin.is_needed) == ("127.0.0.1:9300", True)
+        assert config.admin_open_read is True
+        config = _build("80:web", admin="unix:/run/a", admin_token_file="/etc/token")
+        assert (str(config.admin), config.admin_token_file) == (
+            "unix:/run/a",
+            "/etc/token",
+        )
+        for config in (
+            _build("80:web", admin="off"),
+            _build("80:a", toml="admin = false"),
+        ):
+            assert (str(config.admin), config.admin.listen) == ("off", None)
+
 
 FILE = """
 allow = ["10.0.0.0/8", "::1"]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from lbconsul.config import grammar
 from lbconsul.config.model import (
+    Admin,
     ConsulAddress,
     SystemdListen,
     TCPListen,
@@ -260,3 +261,31 @@ def test_addresses_of_any_text(text: str) -> None:
             read(text)
         except ValueError as error:
             assert str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "listen"),
+    [
+        ("9300", TCPListen("127.0.0.1", 9300)),
+        (":9300", TCPListen("0.0.0.0", 9300)),
+        ("0.0.0.0:9300", TCPListen("0.0.0.0", 9300)),
+        ("localhost:9300", TCPListen("127.0.0.1", 9300)),
+        ("[::1]:9300", TCPListen("::1", 9300)),
+        ("unix:/run/lb", UnixListen("/run/lb")),
+        ("off", None),
+    ],
+)
+def test_admin(text: str, listen: TCPListen | UnixListen | None) -> None:
+    """Where to look at the gateway: a bare port is for this machine only."""
+    assert grammar.admin(text) == Admin(listen)
+    assert grammar.admin(text).is_needed
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "on", "9300x", "99999", "lb.example:9300", "unix:run", "systemd:a", "²"],
+)
+def test_no_admin(text: str) -> None:
+    """What is none of these is told."""
+    with pytest.raises(ValueError, match=r", or off$|unix:/PATH or off$"):
+        grammar.admin(text)

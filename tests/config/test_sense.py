@@ -60,6 +60,31 @@ class TestDoubles:
         )
         assert len(_built("unix:/run/web:a", takeover="/run/lb")) == 1
 
+    @pytest.mark.parametrize(
+        ("mapping", "admin"),
+        [
+            ("127.0.0.1:9300:a", "127.0.0.1:9300"),
+            ("0.0.0.0:9300:a", "127.0.0.1:9300"),
+            ("127.0.0.1:9300:a", "0.0.0.0:9300"),
+            ("unix:/run/lb:a", "unix:/run/lb"),
+        ],
+    )
+    def test_admin(self, mapping: str, admin: str) -> None:
+        """Where the gateway is looked at is no place for clients."""
+        assert _refusal(mapping, admin=admin) == (
+            f"--map {mapping}: {mapping[:-2]} and --admin {admin} cannot both be had"
+        )
+        assert len(_built(mapping, admin="off")) == 1
+
+    def test_admin_and_takeover(self) -> None:
+        """Nor can it be where another gateway takes over."""
+        refusal = _refusal("80:a", admin="unix:/run/lb", takeover="/run/lb")
+        assert refusal == "--admin unix:/run/lb: that is the socket for a takeover"
+
+    def test_admin_that_nobody_asked_for(self) -> None:
+        """The default address gives way to a mapping that wants it."""
+        assert len(_built("9200:a")) == 1
+
 
 class TestOwnFallback:
     """A mapping that falls back to itself gains nothing."""

@@ -58,6 +58,8 @@ class Owner:
     tried: list[int] = Factory(list)
     answered: list[socket.socket] = Factory(list)
     failed: list[Ending] = Factory(list)
+    #: The ports of those that did not accept.
+    refused: list[int] = Factory(list)
     #: How often there was nothing to dial with.
     starved: int = 0
 
@@ -71,6 +73,9 @@ class Owner:
 
     def dial_failed(self, dial: Dial, ending: Ending) -> None:
         self.failed.append(ending)
+
+    def dial_refused(self, upstream: Upstream) -> None:
+        self.refused.append(upstream.instance.port)
 
     def dial_starved(self) -> None:
         self.starved += 1

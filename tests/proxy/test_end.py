@@ -32,6 +32,11 @@ class Joint:
     pipes: CountedPipes = Factory(CountedPipes)
     over: bool = False
     said: list[str] = Factory(list)
+    #: Those that spoke first, in their order.
+    begins: list[End] = Factory(list)
+
+    def begun(self, end: End) -> None:
+        self.begins.append(end)
 
     def done(self, last: End) -> None:
         self.said.append("done")

@@ -52,6 +52,11 @@ class Owner:
     half_close_timeout: float = HALF_CLOSED
     pipes: Pipes = Factory(Pipes)
     over: list[Ending] = Factory(list)
+    #: When upstreams spoke first.
+    spoken: list[float] = Factory(list)
+
+    def first_byte(self, seconds: float) -> None:
+        self.spoken.append(seconds)
 
     def relay_over(self, relay: Relay, ending: Ending) -> None:
         self.over.append(ending)

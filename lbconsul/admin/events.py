@@ -1,0 +1,60 @@
+"""What has changed: the last of it is kept for those who come later.  Pure."""
+
+from collections import deque
+from collections.abc import Callable
+
+from attrs import Factory, define, field
+
+from lbconsul.admin.model import Event
+
+#: So many events are kept.
+KEPT = 1000
+
+
+@define(eq=False)
+class EventLog:
+    """Everything that changed since the start, by number; the oldest are forgotten.
+
+    `clock` tells the seconds since the epoch.
+    """
+
+    _clock: Callable[[], float]
+    #: Numbers are of use only together with it: those of another start differ.
+    epoch: int = field(init=False)
+    #: The number of the last event, 0 if there is none.
+    newest: int = 0
+    _ring: deque[Event] = field(factory=lambda: deque(maxlen=KEPT))
+    _listeners: list[Callable[[], None]] = Factory(list)
+
+    def __attrs_post_init__(self) -> None:
+        self.epoch = int(self._clock() * 1000)
+
+    @property
+    def oldest(self) -> int:
+        """The number of the first event that is kept; of the next one if none is."""
+        return self.newest + 1 - len(self._ring)
+
+    def add(self, kind: str, text: str, question: str = "", upstream: str = "") -> None:
+        """Something changed just now."""
+        self.newest += 1
+        event = Event(self.newest, self._clock(), kind, text, question, upstream)
+        self._ring.append(event)
+        for listener in self._listeners:
+            listener()
+
+    def get(self, number: int) -> Event:
+        """An event that is kept.
+
+        :raises IndexError: it is not.
+        """
+        if not self.oldest <= number <= self.newest:
+            raise IndexError(f"event {number} is not kept")
+        return self._ring[number - self.oldest]
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called after each event."""
+        self._listeners.append(listener)
+
+    def ignore(self, listener: Callable[[], None]) -> None:
+        """Do not, any more."""
+        self._listeners.remove(listener)

@@ -1,0 +1,160 @@
+"""All there is to be shown, as metrics for Prometheus, in pieces."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from typing import TypeVar
+
+from attrs import Factory, define
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from lbconsul.admin.families import of_gateway, of_mappings, of_standings, of_watches
+from lbconsul.admin.model import Source, UpstreamStatus
+from lbconsul.admin.process import of_process
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+#: Samples in one piece: less than a millisecond's work.
+_AT_ONCE = 256
+
+_T = TypeVar("_T")
+
+_LABELS = ("mapping", "service", "upstream")
+_Labels = tuple[str, ...]
+_Family = type[CounterMetricFamily] | type[GaugeMetricFamily]
+
+
+@define(eq=False)
+class One(Collector):
+    """One family, for prometheus_client to write."""
+
+    _family: Metric
+
+    def collect(self) -> Iterable[Metric]:
+        """Called by prometheus_client."""
+        return (self._family,)
+
+
+@define(eq=False)
+class Upstreams:
+    """The upstreams of a source at one time.
+
+    They are kept until each family has told of all of them, as the format wants it.
+    """
+
+    rows: dict[_Labels, UpstreamStatus] = Factory(dict)
+    #: By mapping, service and question: how many stand how, and whether it is used.
+    counts: dict[tuple[str, str, str], Counter[str]] = Factory(dict)
+    used: dict[tuple[str, ...], bool] = Factory(dict)
+
+    def take(self, source: Source) -> Iterator[bytes]:
+        """Get to know all of them, in many steps."""
+        for mapping in source.mappings():
+            for number, pool in enumerate(mapping.pools):
+                service = pool.service or mapping.service
+                key = (mapping.name, service, pool.question)
+                count = self.counts[key] = Counter()
+                self.used[key] = pool.used
+                for upstream in source.upstreams(mapping.name, number):
+                    count[upstream.standing] += 1
+                    # One that two pools have is the same to connections.
+                    self.rows[mapping.name, service, upstream.id] = upstream
+                    yield b""
+
+
+def metrics(source: Source) -> Iterator[bytes]:
+    """The exposition; upstreams are looked at once, at the beginning."""
+    upstreams = Upstreams()
+    yield from upstreams.take(source)
+    for family in chain(
+        of_gateway(source.gateway()),
+        of_watches(source.watches()),
+        of_mappings(source.mappings()),
+        of_standings(upstreams.counts, upstreams.used),
+        of_process(),
+    ):
+        yield generate_latest(One(family))
+    if upstreams.rows:
+        yield from _of_upstreams(upstreams)
+
+
+def _of_upstreams(upstreams: Upstreams) -> Iterator[bytes]:
+    """The families that have a sample of each upstream.
+
+    prometheus_client writes the labels of each once, which takes most of the time,
+    and what stands before each family.
+    """
+    rows: list[tuple[str, UpstreamStatus]] = []
+    for some in batches(upstreams.rows.items(), _AT_ONCE):
+        labels = written_labels(_LABELS, [labels for labels, _ in some])
+        rows += zip(labels, [upstream for _, upstream in some], strict=True)
+        yield b""
+    for of, families in (
+        (GaugeMetricFamily, _GAUGES),
+        (CounterMetricFamily, _COUNTERS),
+    ):
+        for name, text, field in families:
+            told = ((labels, getattr(each, field)) for labels, each in rows)
+            yield from _family(of, name, text, told)
+    standings = sorted({each.standing for _, each in rows})
+    more = written_labels(("standing",), [(each,) for each in standings])
+    ends = dict(zip(standings, more, strict=True))
+    told = ((f"{labels},{ends[each.standing]}", 1.0) for labels, each in rows)
+    text = "1 for the standing that it has."
+    yield from _family(GaugeMetricFamily, "standing", text, told)
+
+
+_GAUGES = (
+    ("connections_open", "Connections to it, over all mappings.", "open"),
+    ("weight", "The weight that Consul gives it.", "weight"),
+    ("effective_weight", "What counts of its weight just now.", "effective_weight"),
+    (
+        "connect_time_seconds",
+        "How long connecting to it takes, a moving average.",
+        "connect_time",
+    ),
+)
+_COUNTERS = (
+    ("connections_total", "Connections that it got from this mapping.", "total"),
+    ("received_bytes_total", "Bytes from clients to it.", "bytes_received"),
+    ("sent_bytes_total", "Bytes from it to clients.", "bytes_sent"),
+    (
+        "connect_failures_total",
+        "Connections that it refused, or did not answer.",
+        "connect_failures",
+    ),
+)
+
+
+def _family(
+    of: _Family, name: str, text: str, told: Iterator[tuple[str, float | None]]
+) -> Iterator[bytes]:
+    """A family in pieces; who has no value has no sample."""
+    name = f"lbconsul_upstream_{name}"
+    yield generate_latest(One(of(name, text)))
+    for some in batches(told, _AT_ONCE):
+        lines = [
+            f"{name}{{{labels}}} {floatToGoString(value)}\n"
+            for labels, value in some
+            if value is not None
+        ]
+        yield "".join(lines).encode()
+
+
+def written_labels(names: Iterable[str], values: list[_Labels]) -> list[str]:
+    """Labels as they stand between the braces, one text for each of `values`."""
+    family = GaugeMetricFamily("x", "", labels=tuple(names))
+    for each in values:
+        family.add_metric(each, 0)
+    lines = generate_latest(One(family)).decode().split("\n")
+    return [line[len("x{") : -len("} 0.0")] for line in lines[2:-1]]
+
+
+def batches(of: Iterable[_T], count: int) -> Iterator[list[_T]]:
+    """So many at a time."""
+    rest = iter(of)
+    while some := list(islice(rest, count)):
+        yield some

@@ -1,0 +1,85 @@
+// Requests to the gateway, with the token if one was given.
+
+const TOKEN_KEY = "lbconsul-token";
+const PATIENCE = 10_000;
+
+/** The gateway does not do that for us; `wantsToken` if it would with the token. */
+export class Refused extends Error {
+  constructor(message, wantsToken) {
+    super(message);
+    this.wantsToken = wantsToken;
+  }
+}
+
+/** The gateway answered, but not with what was asked for. */
+export class Unexpected extends Error {}
+
+export class Access {
+  #token = null;
+
+  constructor() {
+    try {
+      this.#token = sessionStorage.getItem(TOKEN_KEY);
+    } catch {
+      // Storage may be forbidden: then the token lasts as long as the page.
+    }
+  }
+
+  get hasToken() {
+    return this.#token !== null;
+  }
+
+  /** Send this token from now on; none if null.  It is gone when the tab is. */
+  use(token) {
+    this.#token = token;
+    try {
+      if (token === null) sessionStorage.removeItem(TOKEN_KEY);
+      else sessionStorage.setItem(TOKEN_KEY, token);
+    } catch {
+      // As above.
+    }
+  }
+
+  async status() {
+    const response = await this.#ask("status", { signal: AbortSignal.timeout(PATIENCE) });
+    return response.json();
+  }
+
+  /** The stream of what changes after the event `last`, if any, until `signal` ends it. */
+  events(last, signal) {
+    const headers = { accept: "text/event-stream", ...(last && { "last-event-id": last }) };
+    return this.#ask("events", { headers, signal });
+  }
+
+  /** Order something: `order("upstreams", id, "drain")`, `order("drain")`. */
+  async order(...path) {
+    const signal = AbortSignal.timeout(PATIENCE);
+    const url = path.map(encodeURIComponent).join("/");
+    await this.#ask(url, { method: "POST", signal });
+  }
+
+  // URLs are relative, so that the page also works below a path of a reverse proxy.
+  async #ask(url, { headers = {}, ...options }) {
+    const authorization = this.#token && { authorization: `Bearer ${this.#token}` };
+    const response = await fetch(url, {
+      ...options,
+      cache: "no-store",
+      headers: { ...headers, ...authorization },
+    });
+    if (response.ok) return response;
+    const { status } = response;
+    const said = await errorOf(response);
+    if (status === 401 || status === 403) throw new Refused(said, status === 401);
+    throw new Unexpected(said);
+  }
+}
+
+/** What an answer says is wrong, in a sentence. */
+async function errorOf(response) {
+  const text = await response.text();
+  try {
+    return String(JSON.parse(text).error);
+  } catch {
+    return `the gateway answered with status ${response.status}`;
+  }
+}

@@ -1,0 +1,150 @@
+// The last five minutes of a mapping: new connections and bytes a second, with a line
+// where something changed.
+
+import { Words, element } from "./dom.js";
+import { bytes, clock, count, rate } from "./format.js";
+import { colour, onColours } from "./palette.js";
+import { niceCeiling } from "./canvas.js";
+
+const { uPlot } = window;
+const HEIGHT = 108;
+/** Of so many seconds at least, and at most. */
+const SHORTEST = 60;
+const LONGEST = 300;
+
+/** The colour of what changed, where it is neither good nor bad news. */
+const OTHER_NEWS = "line";
+const NEWS = {
+  joined: "serving", trusted: "serving", recovered: "serving",
+  left: "ejected", ejected: "ejected", failing: "ejected",
+  doubted: "doubted", drained: "draining", draining: "draining",
+};
+
+export class Chart {
+  #plot = null;
+  #now = 0;
+  #begin = 0;
+  #events = [];
+  #data = [[], [], [], []];
+
+  constructor(title) {
+    this.pointed = new Words();
+    this.readout = element("p", { class: "readout", hidden: true }, this.pointed.node);
+    this.node = element(
+      "div",
+      { class: "chart", role: "img", "aria-label": title },
+      this.readout,
+    );
+    this.observer = new ResizeObserver(([entry]) => this.#fit(entry.contentRect.width));
+    this.observer.observe(this.node);
+    onColours(() => this.#plot?.redraw(false, true));
+  }
+
+  /** `events` are those that are to be marked. */
+  update(history, events, now) {
+    this.#now = now;
+    const known = now - (history.times[0] ?? now);
+    this.#begin = now - Math.min(LONGEST, Math.max(SHORTEST, known));
+    this.#events = events;
+    this.#data = [history.times, history.connections, history.sent, history.received];
+    this.#plot?.setData(this.#data);
+  }
+
+  #fit(width) {
+    if (width === 0) return;
+    if (this.#plot === null)
+      this.#plot = new uPlot(this.#options(width), this.#data, this.node);
+    else this.#plot.setSize({ width, height: HEIGHT });
+  }
+
+  #options(width) {
+    const font = "11px system-ui, sans-serif";
+    const axis = (options) => ({
+      font,
+      stroke: () => colour("muted"),
+      ticks: { show: false },
+      grid: { show: false },
+      ...options,
+    });
+    const line = (name, scale, options) => ({
+      scale,
+      stroke: () => colour(name),
+      width: 1.5,
+      points: { show: false },
+      ...options,
+    });
+    return {
+      width,
+      height: HEIGHT,
+      padding: [8, 0, 0, 0],
+      legend: { show: false },
+      cursor: { drag: { x: false, y: false }, y: false, points: { size: 5 } },
+      scales: {
+        x: { time: true, range: () => [this.#begin, this.#now] },
+        connections: { range: fromZero(2) },
+        bytes: { range: fromZero(1000) },
+      },
+      axes: [
+        axis({ size: 22, gap: 6, space: 90, values: "{HH}:{mm}:{ss}" }),
+        axis({
+          ...scaleOf("connections", (each) => (Number.isInteger(each) ? count(each) : rate(each)), 44),
+          grid: { show: true, stroke: () => colour("line"), width: 1 },
+        }),
+        axis({ ...scaleOf("bytes", (each) => (each ? bytes(each) : "0"), 60), side: 1 }),
+      ],
+      series: [
+        {},
+        line("connections", "connections"),
+        line("bytes", "bytes"),
+        line("bytes", "bytes", { dash: [2, 3] }),
+      ],
+      hooks: {
+        drawClear: [(plot) => this.#mark(plot)],
+        setCursor: [(plot) => this.#point(plot.cursor.idx)],
+      },
+    };
+  }
+
+  #point(place) {
+    const [times, connections, sent, received] = this.#data;
+    const known = typeof connections[place] === "number";
+    this.readout.hidden = !known;
+    if (!known) return;
+    this.pointed.set(
+      `${clock(times[place])}: ${rate(connections[place])} new,` +
+        ` ${bytes(sent[place])} to and ${bytes(received[place])} from clients`,
+    );
+  }
+
+  /** Lines at what changed, below the curves. */
+  #mark(plot) {
+    const { ctx: context, bbox } = plot;
+    context.save();
+    context.lineWidth = devicePixelRatio;
+    context.setLineDash([2 * devicePixelRatio, 2 * devicePixelRatio]);
+    for (const { time, kind } of this.#events) {
+      if (time < this.#begin) break;
+      const x = Math.round(plot.valToPos(time, "x", true)) + 0.5;
+      context.strokeStyle = colour(NEWS[kind] ?? OTHER_NEWS);
+      context.beginPath();
+      context.moveTo(x, bbox.top);
+      context.lineTo(x, bbox.top + bbox.height);
+      context.stroke();
+    }
+    context.restore();
+  }
+}
+
+/** From nothing up to a round number, and to `least` at least. */
+const fromZero = (least) => (_, __, top) => [0, niceCeiling((top ?? 0) * 1.05, least)];
+
+/** An axis with lines at nothing, half and full, so that those of both sides meet. */
+function scaleOf(scale, inWords, size) {
+  return {
+    scale,
+    size,
+    gap: 5,
+    splits: (_, __, ___, top) => [0, top / 2, top],
+    values: (_, splits) => splits.map(inWords),
+  };
+}

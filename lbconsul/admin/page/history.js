@@ -1,0 +1,61 @@
+// The rates of counters, as far back as they are shown.
+
+/** Figures further apart than this, in seconds, are no rate but a gap. */
+const GAP = 15;
+
+/** Closer together than this, neither: two answers crossed. */
+const TOO_CLOSE = 0.3;
+
+/** The rates of counters that only grow, in the order of time. */
+export class History {
+  #last = null;
+
+  constructor(length) {
+    this.length = length;
+    this.times = [];
+    this.connections = [];
+    this.received = [];
+    this.sent = [];
+  }
+
+  /** The counters stood like this at `now`. */
+  add(now, connections, received, sent) {
+    const before = this.#last;
+    if (before !== null && now < before.now + TOO_CLOSE) return;
+    this.#last = { now, connections, received, sent };
+    if (before === null) return;
+    const passed = now - before.now;
+    // A counter that shrank is one of another life of the gateway.
+    const known = passed < GAP && connections >= before.connections;
+    const rate = (to, from) => (known ? Math.max(0, to - from) / passed : null);
+    this.times.push(now);
+    this.connections.push(rate(connections, before.connections));
+    this.received.push(rate(received, before.received));
+    this.sent.push(rate(sent, before.sent));
+    if (this.times.length > this.length) this.#forget();
+  }
+
+  #forget() {
+    for (const each of [this.times, this.connections, this.received, this.sent])
+      each.shift();
+  }
+
+  /** The rates of now, zero while unknown. */
+  get latest() {
+    const connections = this.connections.at(-1) ?? 0;
+    const received = this.received.at(-1) ?? 0;
+    const sent = this.sent.at(-1) ?? 0;
+    return { connections, received, sent, bytes: received + sent };
+  }
+
+  /** The highest rates that are remembered. */
+  get peak() {
+    let connections = 0;
+    let most = 0;
+    for (let place = 0; place < this.times.length; place += 1) {
+      connections = Math.max(connections, this.connections[place]);
+      most = Math.max(most, this.received[place] + this.sent[place]);
+    }
+    return { connections, bytes: most };
+  }
+}

@@ -1,0 +1,106 @@
+// One mapping: from its listener to its upstreams.
+
+import { Chart } from "./chart.js";
+import { Attribute, Words, arrange, element } from "./dom.js";
+import { bytes, count, rate } from "./format.js";
+import { History } from "./history.js";
+import { Pool } from "./pool.js";
+
+const POLICIES = { leastconn: "least connections", roundrobin: "round robin" };
+
+export class Lane {
+  #pools = new Map();
+  #figures = new Map();
+
+  constructor(store, name, onOrder, onAgain) {
+    this.store = store;
+    this.name = name;
+    this.onOrder = onOrder;
+    this.onAgain = onAgain;
+    this.listen = new Words();
+    this.service = new Words();
+    this.policy = new Words();
+    this.state = new Words();
+    this.chart = new Chart(`New connections and bytes of ${name} in the last five minutes`);
+    this.figures = element("dl", { class: "figures" });
+    this.pools = element("div", { class: "pools" });
+    this.node = element(
+      "section",
+      { class: "lane", "aria-label": `Mapping ${name}` },
+      element(
+        "header",
+        {},
+        element("h2", {},
+          element("span", { class: "listen" }, this.listen.node),
+          element("span", { class: "arrow", "aria-label": "to" }, "→"),
+          element("span", { class: "service" }, this.service.node)),
+        element("p", { class: "rule" }, this.policy.node,
+          element("strong", { class: "off" }, this.state.node)),
+        this.figures,
+      ),
+      this.chart.node,
+      this.pools,
+    );
+    this.listening = new Attribute(this.node, "data-listening");
+  }
+
+  update(mapping, now) {
+    this.listen.set(mapping.listen);
+    this.service.set(mapping.service);
+    this.policy.set(POLICIES[mapping.policy] ?? mapping.policy);
+    this.listening.set(String(mapping.listening));
+    this.state.set(mapping.listening ? "" : "accepts nobody now");
+    this.#showFigures(mapping);
+    const questions = new Set(mapping.pools.map((pool) => pool.question));
+    const events = this.store.events.filter((each) => questions.has(each.question));
+    this.chart.update(this.history, events, now);
+    this.#showPools(mapping, now);
+  }
+
+  repaint() {
+    for (const pool of this.#pools.values()) pool.repaint();
+  }
+
+  get history() {
+    return this.store.history(this.name) ?? new History(0);
+  }
+
+  #showFigures(mapping) {
+    const { connections, received, sent } = this.history.latest;
+    this.#figure("open", "open", count(mapping.open));
+    this.#figure("fresh", "new a second", rate(connections));
+    this.#figure("sent", "a second to clients", bytes(sent));
+    this.#figure("received", "a second from clients", bytes(received));
+    this.#figure("queued", "waiting", count(mapping.queued));
+    this.#figures.get("queued").node.hidden = mapping.queued === 0;
+  }
+
+  #figure(name, label, text) {
+    let figure = this.#figures.get(name);
+    if (figure === undefined) {
+      const words = new Words();
+      const node = element("div", { class: name },
+        element("dt", {}, label), element("dd", {}, words.node));
+      figure = { words, node };
+      this.#figures.set(name, figure);
+      this.figures.append(node);
+    }
+    figure.words.set(text);
+  }
+
+  #showPools(mapping, now) {
+    const alone = mapping.pools.length === 1;
+    const shown = new Map();
+    for (const pool of mapping.pools) {
+      const known = this.#pools.get(pool.question) ?? this.#newPool(pool.question);
+      known.update(pool, { alone, now, mapping });
+      shown.set(pool.question, known);
+    }
+    this.#pools = shown;
+    arrange(this.pools, [...shown.values()].map((pool) => pool.node));
+  }
+
+  #newPool(question) {
+    return new Pool(this.store, this.name, question, this.onOrder, this.onAgain);
+  }
+}

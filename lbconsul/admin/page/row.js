@@ -1,0 +1,237 @@
+// One upstream: a row of a pool's table, which is a branch of its lane where there is
+// room, and one dense line where there are many.
+
+import { Attribute, StyleValue, Words, element, svg } from "./dom.js";
+import { bytes, count, latency, rate, shortSpan, span, clock } from "./format.js";
+import { Sparkline } from "./sparkline.js";
+import { serves, standingOf } from "./standing.js";
+
+const SAMPLES = 60;
+/** For how long a row is tinted whose standing has changed, in milliseconds. */
+const FLASH = 2500;
+
+/** The columns, by the name of their class; those with `order` can be sorted by. */
+export const COLUMNS = [
+  { name: "standing", label: "Standing", order: "standing" },
+  { name: "who", label: "Upstream", order: "name" },
+  { name: "open", label: "Open now", order: "open", most: true },
+  { name: "fresh", label: "New", order: "fresh", most: true },
+  { name: "moved", label: "Bytes", order: "moved", most: true },
+  { name: "weight", label: "Weight", order: "weight", most: true },
+  { name: "why", label: "Why, and for how long", order: "since", most: true },
+  { name: "act", label: "Orders" },
+];
+
+export class Row {
+  #standing;
+  #details = null;
+
+  /** `onOrder(upstream, verb)` is called by its buttons. */
+  constructor(upstream, history, onOrder) {
+    this.upstream = upstream;
+    this.history = history;
+    this.onOrder = onOrder;
+    this.#build();
+  }
+
+  #build() {
+    this.mark = svg("path");
+    this.word = new Words();
+    this.where = new Words();
+    this.open = new Words();
+    this.fresh = new Words();
+    this.moved = new Words();
+    this.weight = new Words();
+    this.why = new Words();
+    this.since = new Words();
+    this.verb = new Words();
+    this.freshLine = new Sparkline("connections", SAMPLES);
+    this.movedLine = new Sparkline("bytes", SAMPLES);
+
+    this.name = element(
+      "button",
+      { class: "name", type: "button", "aria-expanded": "false", click: () => this.toggle() },
+      this.upstream.service_id,
+    );
+    this.button = element(
+      "button",
+      { class: "order", type: "button", click: () => this.#order() },
+      this.verb.node,
+      element("span", { class: "unseen" }, ` ${this.upstream.service_id}`),
+    );
+    this.meter = element("span", { class: "meter", "aria-hidden": "true" });
+    const figure = (words, unit) =>
+      element("span", { class: "figure" }, words.node, element("small", {}, unit));
+
+    this.node = element(
+      "div",
+      { class: "row", role: "row", "data-upstream": this.upstream.id },
+      cell("standing", svg("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, this.mark),
+        element("span", { class: "word" }, this.word.node)),
+      cell("who", this.name,
+        element("span", { class: "where" }, this.where.node)),
+      cell("open", this.meter, element("span", { class: "figure" }, this.open.node)),
+      cell("fresh", this.freshLine.node, figure(this.fresh, " /s")),
+      cell("moved", this.movedLine.node, figure(this.moved, "/s")),
+      cell("weight", element("span", { class: "figure" }, this.weight.node)),
+      cell("why", element("span", { class: "reason" }, this.why.node),
+        element("span", { class: "since" }, this.since.node)),
+      cell("act", this.button),
+    );
+    this.standing = new Attribute(this.node, "data-standing");
+    this.path = new Attribute(this.mark, "d");
+    this.title = new Attribute(this.node.querySelector(".reason"), "title");
+    this.part = new StyleValue(this.node, "--part");
+    this.fair = new StyleValue(this.node, "--fair");
+    this.flow = new StyleValue(this.node, "--flow");
+    this.unfair = new Attribute(this.meter, "data-unknown");
+    this.pressed = new Attribute(this.button, "data-verb");
+  }
+
+  /**
+   * Show what it is now.  `scale` is what its pool has in common: `{top, fresh,
+   * moved, fairOf(upstream), now}`.
+   */
+  update(scale) {
+    const { upstream } = this;
+    const rates = this.history?.latest ?? { connections: 0, received: 0, sent: 0 };
+    this.#showStanding(upstream);
+    this.where.set(`${upstream.address} · ${upstream.node}`);
+    this.open.set(count(upstream.open));
+    this.fresh.set(rate(rates.connections));
+    this.moved.set(bytes(rates.received + rates.sent));
+    this.weight.set(weightInWords(upstream));
+    this.why.set(upstream.reason);
+    this.title.set(upstream.reason || null);
+    this.since.set(shortSpan(scale.now - upstream.since));
+    const fair = scale.fairOf(upstream);
+    this.part.set((upstream.open / scale.top).toFixed(3));
+    this.flow.set(`${(1.5 + 5.5 * (upstream.open / scale.top)).toFixed(1)}px`);
+    this.unfair.set(fair === null);
+    if (fair !== null) this.fair.set(Math.min(1, fair / scale.top).toFixed(3));
+    this.#details?.update(upstream, scale.now);
+  }
+
+  /** Draw its sparklines; worth it only while it can be seen. */
+  draw(scale) {
+    if (this.history === undefined) return;
+    const { connections, received, sent } = this.history;
+    this.freshLine.draw(connections, scale.fresh);
+    this.movedLine.draw(
+      received.map((each, place) => (each === null ? null : each + sent[place])),
+      scale.moved,
+    );
+  }
+
+  /** Show or hide all that is known about it, in a row below. */
+  toggle() {
+    if (this.#details === null) {
+      this.#details = new Details(this.upstream, this.onOrder);
+      this.node.after(this.#details.node);
+    } else {
+      this.#details.node.remove();
+      this.#details = null;
+    }
+    this.name.setAttribute("aria-expanded", String(this.#details !== null));
+  }
+
+  /** The rows of the table that it takes. */
+  get nodes() {
+    return this.#details === null ? [this.node] : [this.node, this.#details.node];
+  }
+
+  /** Whether its lane's stem ends here. */
+  last(is) {
+    this.node.classList.toggle("last", is);
+  }
+
+  /** An order about it is under way, or not any more. */
+  busy(is) {
+    this.button.toggleAttribute("aria-busy", is);
+  }
+
+  #showStanding({ standing }) {
+    if (standing === this.#standing) return;
+    const changed = this.#standing !== undefined;
+    this.#standing = standing;
+    this.standing.set(standing);
+    this.path.set(standingOf(standing).path);
+    this.word.set(standing);
+    const verb = standing === "draining" ? "Undrain" : "Drain";
+    this.verb.set(verb);
+    this.pressed.set(verb.toLowerCase());
+    if (changed) this.#flash();
+  }
+
+  #flash() {
+    // Tinted for a while: an animation would repaint the page sixty times a second.
+    this.node.classList.add("changed");
+    clearTimeout(this.flashEnds);
+    this.flashEnds = setTimeout(() => this.node.classList.remove("changed"), FLASH);
+  }
+
+  #order() {
+    this.onOrder(this, this.#standing === "draining" ? "undrain" : "drain");
+  }
+}
+
+function cell(name, ...children) {
+  return element("div", { class: `cell ${name}`, role: "cell" }, ...children);
+}
+
+function weightInWords({ weight, effective_weight: effective, standing }) {
+  const partly = serves(standing) && Math.abs(effective - weight) > 0.005 * weight;
+  return partly ? `${effective.toFixed(1)} of ${weight}` : count(weight);
+}
+
+/** All that is known about an upstream, as terms and what they are. */
+class Details {
+  #words = new Map();
+
+  constructor(upstream, onOrder) {
+    this.list = element("dl", {});
+    const eject = element(
+      "button",
+      { type: "button", class: "order", click: () => onOrder({ upstream, busy() {} }, "eject") },
+      "Eject",
+      element("span", { class: "unseen" }, ` ${upstream.service_id}`),
+    );
+    const hint = "sets it aside for a while, as if it had failed";
+    this.node = element(
+      "div",
+      { class: "row details", role: "row" },
+      element("div", { role: "cell", class: "cell", "aria-colspan": COLUMNS.length },
+        this.list,
+        element("p", {}, eject, element("span", { class: "hint" }, hint))),
+    );
+  }
+
+  update(upstream, now) {
+    const { standing } = upstream;
+    const since = `${clock(upstream.since)} (${span(now - upstream.since)})`;
+    this.#set("Standing", `${standing}: ${standingOf(standing).means}`);
+    this.#set("Why", upstream.reason || "–");
+    this.#set("Since", since);
+    this.#set("Address", upstream.address);
+    this.#set("Node", `${upstream.node} in ${upstream.datacenter}`);
+    this.#set("Service id", upstream.service_id);
+    this.#set("Tags", upstream.tags.join(", ") || "–");
+    this.#set("Connections so far", count(upstream.total));
+    this.#set("From clients", bytes(upstream.bytes_received));
+    this.#set("To clients", bytes(upstream.bytes_sent));
+    this.#set("Connecting takes", latency(upstream.connect_time));
+    this.#set("Connects that failed", count(upstream.connect_failures));
+  }
+
+  #set(term, text) {
+    let words = this.#words.get(term);
+    if (words === undefined) {
+      words = new Words();
+      this.#words.set(term, words);
+      this.list.append(
+        element("div", {}, element("dt", {}, term), element("dd", {}, words.node)),
+      );
+    }
+    words.set(text);
+  }
+}

@@ -1,0 +1,140 @@
+// What the gateway says, as it said it last, and what became of its figures.
+//
+// The stream tells of each look at the gateway what is other than at the look before.
+// That holds only for who has followed every look, so an answer of /status, which may
+// be newer or older than any of them, is never mixed into what the stream has told: it
+// is shown in its place until the stream has caught up with it.
+
+import { History } from "./history.js";
+import { Picture, keyOf } from "./picture.js";
+
+const UPSTREAM_SAMPLES = 60;
+const MAPPING_SAMPLES = 300;
+const EVENTS_KEPT = 300;
+
+export class Store {
+  /** The newest first. */
+  events = [];
+  /** As the stream numbers them: the epoch of the gateway's log, and the number. */
+  lastEvent = "";
+  #told = null;
+  #newer = null;
+  /** The upstreams of a look that is told as a whole, while it is told. */
+  #whole = null;
+  /** Whether the next look is told as a whole, since the stream begins. */
+  #begins = false;
+  #skew = 0;
+  #histories = new Map();
+
+  /** What is to be shown, as `/status` has it; null before the first. */
+  get status() {
+    return (this.#newer ?? this.#told)?.status ?? null;
+  }
+
+  /** All there is, anew: a stream may follow on it, or another answer. */
+  replace(status) {
+    this.#told = new Picture(status);
+    this.#newer = this.#whole = null;
+    this.#begins = true;
+    this.#timeIs(status.gateway.now);
+    this.#sampleUpstreams();
+    this.#sampleMappings();
+    const { mappings, upstreams } = this.#told;
+    for (const key of this.#histories.keys())
+      if (!mappings.has(key) && !upstreams.has(key)) this.#histories.delete(key);
+  }
+
+  /** All there is, while the stream is followed: it has yet to tell some of it. */
+  preview(status) {
+    if (this.#told !== null && status.gateway.now > this.#told.now)
+      this.#newer = new Picture(status);
+  }
+
+  /**
+   * A part of a look: the first one has the time, those about upstreams follow.
+   * Whether the stream still tells all; if not, it must be begun anew.
+   */
+  figures(figures) {
+    if (this.#told === null) return false;
+    const { gateway, upstreams = [], gone = [] } = figures;
+    const whole = gateway === undefined || this.#nextLook(gateway);
+    const known = this.#told.merge(figures);
+    this.#newer?.merge(figures);
+    for (const { mapping, question, id } of upstreams)
+      this.#whole?.add(keyOf(mapping, question, id));
+    for (const { mapping, question, id } of gone)
+      this.#histories.delete(keyOf(mapping, question, id));
+    if (gateway !== undefined) {
+      this.#timeIs(this.#told.now);
+      this.#sampleMappings();
+    }
+    return whole && known;
+  }
+
+  /** Something changed, told under `id`; whether that is news. */
+  event(event, id) {
+    if (id.split("-")[0] !== this.lastEvent.split("-")[0]) this.events = [];
+    this.lastEvent = id;
+    if (event.id <= (this.events[0]?.id ?? 0)) return false;
+    this.events.unshift(event);
+    if (this.events.length > EVENTS_KEPT) this.events.pop();
+    return true;
+  }
+
+  /** The time of the gateway's clock. */
+  now() {
+    return Date.now() / 1000 - this.#skew;
+  }
+
+  watch(question) {
+    return (this.#newer ?? this.#told).watches.get(question) ?? null;
+  }
+
+  /** The history of a mapping, or of an upstream in a mapping's pool. */
+  history(mapping, question, id) {
+    const key = question === undefined ? mapping : keyOf(mapping, question, id);
+    return this.#histories.get(key);
+  }
+
+  /** The last look is told to its end; whether nobody is left who was not in it. */
+  #nextLook(gateway) {
+    const told = this.#told;
+    this.#sampleUpstreams();
+    const missing = [];
+    if (this.#whole !== null)
+      for (const key of told.upstreams.keys())
+        if (!this.#whole.has(key)) missing.push(key);
+    // At the beginning they left between the answer of /status and the first look.
+    if (this.#begins) for (const key of missing) told.forget(key);
+    const isWhole = "state" in gateway && "max_connections" in gateway;
+    const fine = this.#begins || missing.length === 0;
+    this.#begins &&= this.#whole === null;
+    this.#whole = isWhole ? new Set() : null;
+    if (this.#newer !== null && told.now > this.#newer.taken) this.#newer = null;
+    return fine;
+  }
+
+  #timeIs(now) {
+    this.#skew = Date.now() / 1000 - now;
+  }
+
+  #sampleUpstreams() {
+    this.#sample(this.#told.upstreams, "total", UPSTREAM_SAMPLES);
+  }
+
+  #sampleMappings() {
+    this.#sample(this.#told.mappings, "accepted", MAPPING_SAMPLES);
+  }
+
+  #sample(rows, counter, length) {
+    const { now } = this.#told;
+    for (const [key, row] of rows) {
+      let history = this.#histories.get(key);
+      if (history === undefined) {
+        history = new History(length);
+        this.#histories.set(key, history);
+      }
+      history.add(now, row[counter], row.bytes_received, row.bytes_sent);
+    }
+  }
+}

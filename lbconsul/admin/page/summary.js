@@ -1,0 +1,114 @@
+// The line at the top: how it is, in one glance, and in the title of the tab.
+
+import { Attribute, Words, element } from "./dom.js";
+import { bytes, count, rate, span } from "./format.js";
+import { serves } from "./standing.js";
+
+/** Whether the page is in touch, by phase: the sign, and the words. */
+const PHASES = {
+  loading: "connecting",
+  live: "live",
+  polling: "live, every 2 s",
+  lost: "connection lost",
+  refused: "token wanted",
+};
+
+export class Summary {
+  #figures = new Map();
+
+  constructor(root) {
+    this.state = root.querySelector("#state");
+    this.stateWords = new Words();
+    this.state.append(this.stateWords.node);
+    this.level = new Attribute(this.state, "data-level");
+    this.phase = root.querySelector("#phase");
+    this.phaseWords = new Words();
+    this.phase.append(this.phaseWords.node);
+    this.phaseName = new Attribute(this.phase, "data-phase");
+    this.version = new Words();
+    root.querySelector("#version").append(this.version.node);
+    this.list = root.querySelector("#figures");
+  }
+
+  update(connection, store) {
+    this.phaseWords.set(PHASES[connection.phase]);
+    this.phaseName.set(connection.phase);
+    const { level, words, sign } = verdict(connection, store);
+    this.stateWords.set(words);
+    this.level.set(level);
+    const title = words === "all well" ? `${sign} lbconsul` : `${sign} lbconsul · ${words}`;
+    if (document.title !== title) document.title = title;
+    if (store.status === null) return;
+    this.version.set(store.status.gateway.version);
+    this.#show(store);
+  }
+
+  #show(store) {
+    const { gateway, watches, mappings } = store.status;
+    const total = { connections: 0, received: 0, sent: 0 };
+    for (const { name } of mappings) {
+      const rates = store.history(name)?.latest ?? {};
+      for (const each of Object.keys(total)) total[each] += rates[each] ?? 0;
+    }
+    const { serving, all } = tally(mappings);
+    const ages = watches.map((each) => each.age).filter((age) => age !== null);
+    this.#figure("Open connections", count(gateway.open));
+    this.#figure("New a second", rate(total.connections));
+    this.#figure("A second to clients", bytes(total.sent));
+    this.#figure("A second from clients", bytes(total.received));
+    this.#figure("Upstreams serving", `${count(serving)} of ${count(all)}`);
+    const age = ages.length ? `${span(Math.max(...ages))} ago` : "never";
+    this.#figure("Confirmed by Consul", age);
+  }
+
+  #figure(label, text) {
+    let words = this.#figures.get(label);
+    if (words === undefined) {
+      words = new Words();
+      this.#figures.set(label, words);
+      this.list.append(
+        element("div", {}, element("dt", {}, label), element("dd", {}, words.node)),
+      );
+    }
+    words.set(text);
+  }
+}
+
+/** Upstreams by identity: one that two mappings use is one. */
+function tally(mappings) {
+  const standings = new Map();
+  for (const { pools } of mappings)
+    for (const { upstreams } of pools)
+      for (const { id, standing } of upstreams)
+        standings.set(id, serves(standing) && standings.get(id) !== false);
+  let serving = 0;
+  for (const each of standings.values()) serving += each;
+  return { serving, all: standings.size };
+}
+
+/** Whether new connections have somewhere to go. */
+function hasUpstream({ pools }) {
+  return pools.some(({ used, upstreams }) =>
+    used && upstreams.some((each) => serves(each.standing)),
+  );
+}
+
+/** What is the worst there is to be said: `{level, words, sign}`. */
+function verdict({ phase }, store) {
+  if (phase === "lost") return { level: "bad", words: "connection lost", sign: "○" };
+  if (phase === "refused") return { level: "bad", words: "token wanted", sign: "○" };
+  if (store.status === null) return { level: "none", words: "connecting", sign: "○" };
+  const { gateway, watches, mappings } = store.status;
+  if (watches.some((each) => each.failing_since !== null))
+    return { level: "bad", words: "Consul away", sign: "✕" };
+  if (gateway.state !== "serving")
+    return { level: "warn", words: gateway.state, sign: "▲" };
+  if (!gateway.ready) return { level: "warn", words: "not ready", sign: "▲" };
+  const alone = mappings.filter((each) => !hasUpstream(each));
+  if (alone.length > 0)
+    return { level: "bad", words: `nobody serves ${alone[0].service}`, sign: "✕" };
+  const { serving, all } = tally(mappings);
+  if (serving < all)
+    return { level: "warn", words: `${count(all - serving)} not serving`, sign: "▲" };
+  return { level: "good", words: "all well", sign: "●" };
+}

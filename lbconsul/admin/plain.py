@@ -1,0 +1,37 @@
+"""The values that are shown, as JSON."""
+
+import json
+from collections.abc import Callable, Hashable, Mapping
+from functools import cache
+from operator import attrgetter
+from typing import Any, cast
+
+from attrs import fields, has
+
+
+def plain(value: Any) -> dict[str, Any]:
+    """The fields of a value by name; values in it stay what they are."""
+    names, get = _shape(cast(Hashable, type(value)))
+    return dict(zip(names, get(value), strict=True))
+
+
+@cache
+def _shape(of: Hashable) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+    names = tuple(each.name for each in fields(cast(type, of)))
+    return names, attrgetter(*names)
+
+
+def _default(value: Any) -> Any:
+    if has(type(value)):
+        return plain(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} is nothing to be shown")
+
+
+#: The text of anything that is shown, on one line and in ASCII.
+dumps = json.JSONEncoder(
+    default=_default, separators=(",", ":"), allow_nan=False
+).encode

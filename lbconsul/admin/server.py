@@ -1,0 +1,138 @@
+"""The admin listener as a service: it shows a source, and hands orders to it."""
+
+import socket
+from typing import Any
+
+from attrs import Factory, define, field
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+
+from lbconsul.admin.events import EventLog
+from lbconsul.admin.guard import Guard, Secret
+from lbconsul.admin.model import Source
+from lbconsul.admin.routes import Routes
+from lbconsul.admin.site import AdminFactory
+from lbconsul.admin.socket import open_socket, remove_file
+from lbconsul.admin.stream import Stream
+from lbconsul.config.model import TCPListen, UnixListen
+from lbconsul.errors import CannotListen
+
+#: How often a patient one looks whether its address is free, in seconds.
+LOOK_AGAIN = 1.0
+
+
+@define(eq=False, repr=False)
+class AdminServer(Service):
+    """Listens, be it in vain.
+
+    `reactor` is any with `IReactorSocket` and `IReactorTime`.  `is_needed` says
+    whether not to be able to listen is an error or only a warning.  With
+    `is_patient` it is neither: the address is tried again and again, since another
+    gateway, whose place we take, is about to leave it.
+    """
+
+    _log = Logger()
+    _reactor: Any
+    listen: TCPListen | UnixListen
+    _source: Source
+    _events: EventLog
+    _token: Secret | None = None
+    _open_read: bool = False
+    is_needed: bool = True
+    is_patient: bool = False
+    _factory: AdminFactory = field(init=False)
+    _sock: socket.socket | None = None
+    _port: IListeningPort | None = None
+    _call: Any = None
+    _stream: Stream = Factory(
+        lambda self: Stream(self._reactor, self._source, self._events), takes_self=True
+    )
+
+    def __attrs_post_init__(self) -> None:
+        guard = Guard(self.listen, self._token, self._open_read)
+        routes = Routes(self._reactor, self._source, guard, self._stream)
+        self._factory = AdminFactory(self._reactor, routes.answer)
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it has its address."""
+        return self._sock is not None
+
+    @property
+    def address(self) -> str:
+        """Where it listens: what a browser can be given, if it is TCP."""
+        if isinstance(self.listen, UnixListen):
+            return str(self.listen)
+        return f"http://{self.listen}/"
+
+    def bind(self) -> None:
+        """Open the socket now, before the start, unless it is open.
+
+        :raises CannotListen: it is not to be had, and it is needed.
+        """
+        if self._sock is not None:
+            return
+        try:
+            self._sock = open_socket(self.listen)
+        except OSError as error:
+            why = f"cannot listen on {self.listen} for --admin: {error.strerror}"
+            if self.is_needed and not self.is_patient:
+                raise CannotListen(why) from None
+            if not self.is_patient:
+                self._log.warn(
+                    "{why}; there is no status, no metrics and no page. --admin"
+                    " [ADDRESS:]PORT has them elsewhere",
+                    why=why,
+                )
+
+    def privilegedStartService(self) -> None:
+        super().privilegedStartService()
+        self.bind()
+
+    def startService(self) -> None:
+        super().startService()
+        if self._sock is None and (self.is_needed or self.is_patient):
+            self.bind()
+        self._serve()
+
+    def _serve(self) -> None:
+        if self._sock is not None:
+            self._port = self._reactor.adoptStreamPort(
+                self._sock.fileno(), self._sock.family, self._factory
+            )
+            self._log.info("status, metrics and a page: {at}", at=self.address)
+        elif self.is_patient:
+            self._call = self._reactor.callLater(LOOK_AGAIN, self._look_again)
+
+    def _look_again(self) -> None:
+        self._call = None
+        self.bind()
+        self._serve()
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        port, self._port = self._port, None
+        if port is None:
+            self.close()
+            return
+        # It removes the file of a UNIX socket, which may be another one's then.
+        await maybeDeferred(port.stopListening)
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+        await self._factory.cut_all()
+
+    def close(self) -> None:
+        """Give the socket back, if there is to be no start."""
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            remove_file(self.listen)
+            sock.close()

@@ -1,0 +1,157 @@
+"""The status of a gateway as lines for a terminal."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from attrs import frozen
+
+Status = dict[str, Any]
+
+#: Of each standing: a mark that needs no colour, and its colour (ECMA-48).
+_MARKS = {
+    "serving": ("+", "32"),
+    "warming": ("~", "36"),
+    "draining": ("-", "33"),
+    "ejected": ("x", "31"),
+    "doubted": ("?", "35"),
+}
+_GOOD, _BAD, _HEAD, _FAINT = "32", "31", "1", "2"
+
+_COLUMNS = (
+    "STANDING", "INSTANCE", "ADDRESS", "OPEN", "TOTAL", "WEIGHT", "IN", "OUT",
+    "FAILED", "CONNECT", "SINCE", "REASON",
+)  # fmt: skip
+_TO_THE_RIGHT = frozenset(
+    {"OPEN", "TOTAL", "WEIGHT", "IN", "OUT", "FAILED", "CONNECT", "SINCE"}
+)
+
+
+@frozen
+class Terminal:
+    """Where it is shown."""
+
+    is_coloured: bool = False
+
+    def lines(self, status: Status) -> Iterator[str]:
+        """All of it."""
+        gateway = status["gateway"]
+        yield from self._gateway(gateway)
+        for watch in status["watches"]:
+            yield self._watch(watch, gateway["now"])
+        for mapping in status["mappings"]:
+            yield ""
+            yield from self._mapping(mapping, gateway["now"])
+
+    def _gateway(self, gateway: Status) -> Iterator[str]:
+        state = clean(gateway["state"])
+        known = " ".join(
+            (
+                f"lbconsul {clean(gateway['version'])}",
+                self._paint(state, _GOOD if gateway["ready"] else _BAD),
+                f"for {span(gateway['now'] - gateway['started'])},",
+                f"{gateway['open']} open, {gateway['accepted']} accepted,",
+                f"reactor lag {span(gateway['reactor_lag'])}",
+            )
+        )
+        yield known
+        for reason in gateway["not_ready"]:
+            yield self._paint(f"not ready: {clean(reason)}", _BAD)
+        workers = gateway["workers"]
+        if workers:
+            serving = sum(each["serves"] for each in workers)
+            yield f"workers: {serving} of {len(workers)} serve"
+
+    def _watch(self, watch: Status, now: float) -> str:
+        age = "no answer yet" if watch["age"] is None else f"{span(watch['age'])} old"
+        line = f"{clean(watch['question'])}: {clean(watch['state'])}, {age}"
+        if watch["failing_since"] is None:
+            return f"consul  {line}"
+        failing = f", failing for {span(now - watch['failing_since'])}"
+        why = clean(watch["last_error"])
+        return "consul  " + self._paint(f"{line}{failing}: {why}", _BAD)
+
+    def _mapping(self, mapping: Status, now: float) -> Iterator[str]:
+        queued = f", {mapping['queued']} queued" if mapping["queued"] else ""
+        listens = "listens on" if mapping["listening"] else "does not listen on"
+        yield (
+            f"{self._paint(clean(mapping['name']), _HEAD)}  {mapping['policy']},"
+            f" {listens} {clean(mapping['listen'])}: {mapping['open']} open{queued},"
+            f" {mapping['accepted']} accepted"
+        )
+        for pool in mapping["pools"]:
+            several = len(mapping["pools"]) > 1
+            if several:
+                used = "" if pool["used"] else " (not used now)"
+                yield f"  {clean(pool['question'])}{used}"
+            rows = [_cells(each, now) for each in pool["upstreams"]]
+            yield from self._table(rows) if rows else ["  nobody"]
+
+    def _table(self, rows: list[tuple[str, ...]]) -> Iterator[str]:
+        widths = [max(map(len, column)) for column in zip(_COLUMNS, *rows, strict=True)]
+        yield self._paint(_aligned(_COLUMNS, widths), _FAINT)
+        for row in rows:
+            _, colour = _MARKS.get(row[0].partition(" ")[2], ("!", _BAD))
+            line = _aligned(row, widths)
+            standing = row[0].ljust(widths[0])
+            yield line.replace(standing, self._paint(standing, colour), 1)
+
+    def _paint(self, text: str, colour: str) -> str:
+        return f"\x1b[{colour}m{text}\x1b[0m" if self.is_coloured else text
+
+
+def _cells(upstream: Status, now: float) -> tuple[str, ...]:
+    standing = clean(upstream["standing"])
+    mark, _ = _MARKS.get(standing, ("!", _BAD))
+    connect = upstream["connect_time"]
+    return (
+        f"{mark} {standing}",
+        clean(f"{upstream['service_id']}@{upstream['node']}"),
+        clean(upstream["address"]),
+        str(upstream["open"]),
+        str(upstream["total"]),
+        f"{upstream['effective_weight']:g}/{upstream['weight']}",
+        size(upstream["bytes_received"]),
+        size(upstream["bytes_sent"]),
+        str(upstream["connect_failures"]),
+        "" if connect is None else span(connect),
+        span(now - upstream["since"]),
+        clean(upstream["reason"]),
+    )
+
+
+def _aligned(cells: tuple[str, ...], widths: list[int]) -> str:
+    aligned = [
+        cell.rjust(width) if column in _TO_THE_RIGHT else cell.ljust(width)
+        for column, cell, width in zip(_COLUMNS, cells, widths, strict=True)
+    ]
+    return ("  " + "  ".join(aligned)).rstrip()
+
+
+def clean(text: str) -> str:
+    """A text that can do nothing to a terminal, whoever registered it."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in str(text))
+
+
+def span(seconds: float) -> str:
+    """A time that passed, short."""
+    if seconds < 0.9995:
+        is_short = seconds < 0.1
+        return f"{max(0, seconds) * 1000:.3g} ms" if is_short else f"{seconds:.2f} s"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    for unit, name, lower, lower_name in (
+        (86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s"),
+    ):  # fmt: skip
+        if seconds >= unit:
+            whole, rest = divmod(int(seconds), unit)
+            return f"{whole} {name} {rest // lower} {lower_name}"
+    return ""
+
+
+def size(count: float) -> str:
+    """So many bytes, short."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 999.5 or unit == "TB":
+            return f"{count:.3g} {unit}" if count < 999.5 else f"{count:.0f} {unit}"
+        count /= 1000
+    return ""

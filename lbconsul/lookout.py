@@ -1,0 +1,97 @@
+"""The lookout: what people and their monitoring see of a gateway, and order it."""
+
+from typing import Any
+
+from attrs import define, field
+from twisted.application.service import MultiService
+
+from lbconsul.admin.events import EventLog
+from lbconsul.admin.identity import upstream_id
+from lbconsul.admin.server import AdminServer
+from lbconsul.admin.token_file import TokenFile
+from lbconsul.balance.instance import Identity
+from lbconsul.balance.selection import Question
+from lbconsul.config.model import Config
+from lbconsul.proxy.lag import Lag
+from lbconsul.showing import Showing, Shown
+
+
+@define(eq=False, repr=False)
+class Lookout(MultiService):
+    """Notes what changes, and has the admin listener, unless that is off.
+
+    With `is_patient` its address may be another gateway's for a while yet.
+
+    :raises ConfigError: the token file cannot be read.
+    """
+
+    _reactor: Any
+    _config: Config
+    _gateway: Shown
+    _is_patient: bool = False
+    events: EventLog = field(init=False)
+    _lag: Lag = field(init=False)
+    _server: AdminServer | None = None
+
+    def __attrs_post_init__(self) -> None:
+        super().__init__()
+        reactor, config = self._reactor, self._config
+        self.events = EventLog(reactor.seconds)
+        self._lag = Lag(reactor)
+        admin = config.admin
+        if admin.listen is None:
+            return
+        path = config.admin_token_file
+        showing = Showing(
+            self._gateway, reactor.seconds(), reactor.seconds, self._lag, self.note
+        )
+        self._server = AdminServer(
+            reactor,
+            admin.listen,
+            showing,
+            self.events,
+            TokenFile(path) if path else None,
+            config.admin_open_read,
+            is_needed=admin.is_needed,
+            is_patient=self._is_patient,
+        )
+        self._server.setServiceParent(self)
+
+    @property
+    def address(self) -> str:
+        """What a browser can be given; empty if nobody listens."""
+        server = self._server
+        return server.address if server is not None and server.is_bound else ""
+
+    def bind(self) -> None:
+        """Open the socket; CannotListen if it was asked for and is not to be had."""
+        if self._server is not None:
+            self._server.bind()
+
+    def close(self) -> None:
+        """Give back what `bind` opened, if there is to be no start."""
+        if self._server is not None:
+            self._server.close()
+
+    def note(
+        self,
+        kind: str,
+        text: str,
+        question: Question | None = None,
+        identity: Identity | None = None,
+    ) -> None:
+        """Something changed."""
+        upstream = upstream_id(*identity) if identity else ""
+        self.events.add(kind, text, str(question or ""), upstream)
+
+    def note_of_watch(self, question: Question, kind: str, text: str) -> None:
+        """Something changed between Consul and us."""
+        self.note(kind, text, question)
+
+    def startService(self) -> None:
+        self._lag.start()
+        super().startService()
+
+    def stopService(self) -> Any:
+        self._lag.stop()
+        return super().stopService()

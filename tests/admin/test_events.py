@@ -1,0 +1,53 @@
+"""The log of what changed."""
+
+import pytest
+from twisted.internet.task import Clock
+
+from lbconsul.admin.events import KEPT, EventLog
+from lbconsul.admin.model import Event
+
+
+def _log() -> tuple[Clock, EventLog]:
+    clock = Clock()
+    clock.advance(12.5)
+    return clock, EventLog(clock.seconds)
+
+
+def test_adding() -> None:
+    """Events are counted from 1, and have their time."""
+    clock, log = _log()
+    assert (log.epoch, log.newest, log.oldest) == (12500, 0, 1)
+    log.add("joined", "web-1 joined", "web", "dc/n/web-1")
+    clock.advance(1)
+    log.add("failing", "no answer")
+    assert log.get(1) == Event(1, 12.5, "joined", "web-1 joined", "web", "dc/n/web-1")
+    assert log.get(2) == Event(2, 13.5, "failing", "no answer")
+    assert (log.oldest, log.newest) == (1, 2)
+
+
+def test_forgetting() -> None:
+    """Only the last ones are kept, under the numbers that they have."""
+    _, log = _log()
+    for number in range(KEPT + 5):
+        log.add("joined", str(number))
+    assert (log.oldest, log.newest) == (6, KEPT + 5)
+    assert (log.get(6).text, log.get(KEPT + 5).text) == ("5", str(KEPT + 4))
+    for number in (0, 5, KEPT + 6):
+        with pytest.raises(IndexError, match="is not kept"):
+            log.get(number)
+
+
+def test_listening() -> None:
+    """Who listens is called after each event, until he does not any more."""
+    _, log = _log()
+    heard: list[int] = []
+
+    def listener() -> None:
+        heard.append(log.newest)
+
+    log.listen(listener)
+    log.add("joined", "one")
+    log.add("left", "one")
+    log.ignore(listener)
+    log.add("joined", "two")
+    assert heard == [1, 2]

@@ -1,0 +1,154 @@
+"""All there is to be shown, as Prometheus reads it."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections import Counter
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from lbconsul.admin.metrics import CONTENT_TYPE, metrics
+from lbconsul.admin.model import PoolStatus
+from tests.support.admin_client import Site
+from tests.support.fake_source import STATES, FakeSource, fake_source, upstream
+
+NO_PROMTOOL = (
+    "no promtool (Debian's package prometheus has it): nothing has looked whether"
+    " metrics are as Prometheus wants them"
+)
+
+
+def _source(upstreams: int = 12, state: str = "ok") -> FakeSource:
+    return fake_source(lambda: 1_760_000_000.0, upstreams, state)
+
+
+def _text(source: FakeSource) -> str:
+    return b"".join(metrics(source)).decode()
+
+
+def _told(source: FakeSource, name: str) -> dict[tuple[str, ...], float]:
+    """The samples of a name, by the values of their labels."""
+    return {
+        tuple(sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(_text(source))
+        for sample in family.samples
+        if sample.name == name
+    }
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_promtool(state: str) -> None:
+    """Prometheus' own tool has nothing to say against it."""
+    promtool = shutil.which("promtool")
+    if promtool is None and os.environ.get("CI"):
+        pytest.fail(NO_PROMTOOL)
+    if promtool is None:
+        pytest.skip(NO_PROMTOOL)
+    checked = subprocess.run(
+        [promtool, "check", "metrics"],
+        input=_text(_source(300, state)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+def test_each_family_is_told_once() -> None:
+    """However many pieces it is in: one HELP, one TYPE, all samples behind them."""
+    names = re.findall(r"^# TYPE (\S+)", _text(_source(1000)), re.MULTILINE)
+    assert max(Counter(names).values()) == 1
+    blocks = re.findall(r"^(?!#)(\w+)", _text(_source(1000)), re.MULTILINE)
+    runs = [
+        name
+        for name, before in zip(blocks, ["", *blocks], strict=False)
+        if name != before
+    ]
+    upstreams = [each for each in runs if each.startswith("lbconsul_upstream_")]
+    assert max(Counter(upstreams).values()) == 1
+
+
+def test_upstreams() -> None:
+    """Each upstream's figures, under its mapping, its service and its id."""
+    source = _source(200)
+    each = source.pools["80:web", 0]["dc1/node-01/web-1"]
+    labels = ("80:web", "web", each.id)
+    for name, value in (
+        ("connections_open", each.open),
+        ("connections_total", each.total),
+        ("weight", each.weight),
+        ("effective_weight", each.effective_weight),
+        ("received_bytes_total", each.bytes_received),
+        ("sent_bytes_total", each.bytes_sent),
+        ("connect_failures_total", each.connect_failures),
+        ("connect_time_seconds", each.connect_time),
+    ):
+        told = _told(source, f"lbconsul_upstream_{name}")
+        assert len(told) == 200
+        assert told[labels] == value
+    standings = _told(source, "lbconsul_upstream_standing")
+    assert len(standings) == 200
+    assert set(standings.values()) == {1}
+
+
+def test_who_is_gone() -> None:
+    """The series of who is gone are gone, too."""
+    source = _source(200)
+    del source.pools["80:web", 0]["dc1/node-01/web-1"]
+    assert "dc1/node-01/web-1" not in _text(source)
+
+
+def test_times_that_are_not_known() -> None:
+    """A time that nobody measured is not told."""
+    source = _source(0, "empty")
+    source.add("80:web", 0, evolve(upstream(1), connect_time=None), upstream(2))
+    assert len(_told(source, "lbconsul_upstream_connect_time_seconds")) == 1
+    source = _source(0, "empty")
+    assert "lbconsul_upstream_" not in _text(source)
+
+
+def test_one_in_two_pools() -> None:
+    """An upstream that two pools of a mapping have is one series, not two."""
+    source = _source(0, "empty")
+    mapping, *_ = source.mapping_list
+    pools = (PoolStatus("web", True), PoolStatus("web,tag=a", False))
+    source.mapping_list = [evolve(mapping, pools=pools)]
+    for number in range(2):
+        source.add("80:web", number, upstream(1))
+    assert len(_told(source, "lbconsul_upstream_connections_open")) == 1
+    assert _text(source).count("lbconsul_upstream_weight{") == 1
+
+
+def test_a_fallback() -> None:
+    """The upstreams of a fallback are under their own service."""
+    source = _source(0, "empty")
+    mapping, *_ = source.mapping_list
+    pool = PoolStatus("sorry", False, fallback=True, service="sorry")
+    source.mapping_list = [evolve(mapping, pools=(pool,))]
+    source.add("80:web", 0, upstream(1, "sorry"))
+    [labels] = _told(source, "lbconsul_upstream_connections_open")
+    assert labels == ("80:web", "sorry", "dc1/node-01/sorry-1")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])), st.text(max_size=5))
+def test_any_name(name: str, more: str) -> None:
+    """Whatever a name holds, it is read as it was."""
+    source = _source(0, "empty")
+    mapping, *_ = source.mapping_list
+    source.mapping_list = [evolve(mapping, name=name + '"\\\n' + more)]
+    source.pools.clear()
+    source.add(source.mapping_list[0].name, 0, upstream(1))
+    [labels] = _told(source, "lbconsul_upstream_connections_open")
+    assert labels[0] == name + '"\\\n' + more
+
+
+def test_over_http() -> None:
+    """It comes as what Prometheus asks for."""
+    said = Site().ask("GET", "/metrics")
+    assert said.headers["Content-Type"] == CONTENT_TYPE
+    assert "lbconsul_build_info{" in said.text

@@ -1,0 +1,259 @@
+"""What can be asked for, by which method, and with what token."""
+
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from attrs import evolve
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from lbconsul.admin.identity import upstream_id
+from lbconsul.admin.routes import LONGEST_PATH
+from lbconsul.config.model import TCPListen, UnixListen
+from tests.support.admin_client import Site
+from tests.support.fake_source import upstream
+
+SHOWN = ("/status", "/metrics", "/events")
+PROBES = ("/healthz", "/readyz")
+ORDERS = tuple(
+    f"/upstreams/dc1/node-00/web-0/{each}" for each in ("drain", "undrain", "eject")
+)
+TOKEN = ("Authorization", "Bearer s3cret")
+
+
+@pytest.mark.parametrize("path", [*SHOWN, *PROBES])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "BREW", "get"])
+def test_only_for_reading(path: str, method: str) -> None:
+    """What is only shown can only be looked at."""
+    refused = Site().ask(method, path, [TOKEN])
+    assert refused.code == 405
+    assert refused.headers["Allow"] == "GET, HEAD"
+    assert refused.error == "this can only be asked for by GET or HEAD"
+
+
+@pytest.mark.parametrize("path", [*ORDERS, "/drain"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH"])
+def test_only_for_ordering(path: str, method: str) -> None:
+    """A change takes a POST: no link and no image can cause it."""
+    site = Site()
+    refused = site.ask(method, path, [TOKEN])
+    assert (refused.code, refused.headers["Allow"]) == (405, "POST")
+    assert site.source.orders == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nowhere", "/status/", "/Status", "//status", "/../status", "*", "/upstreams",
+        "/upstreams/", "/upstreams/drain", "/upstreams/dc1/drain",
+        "/upstreams/dc1/node/drain", "/upstreams/dc1/node-00/web-0/",
+        "/upstreams/dc1/node-00/web-0/explode", "/upstreams/a/b/c/d/drain",
+        "/upstreams/a/b/%FF/drain", "/page/index.html", "/pages.py", "/%00",
+        "/a%0d%0ab", "/uplot.LICENSE", "/..%2fmodel.py", "http://127.0.0.1:9200/status",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_nothing_there(path: str, method: str) -> None:
+    """What is not there is not found, whatever is asked of it."""
+    site = Site()
+    refused = site.ask(method, path, [TOKEN])
+    assert refused.code == 404
+    assert refused.error == "there is nothing here: see docs/admin.md"
+    assert site.source.orders == []
+
+
+def test_long_paths() -> None:
+    """A path of absurd length is not looked at."""
+    for path in ("/" + "a" * LONGEST_PATH, "/upstreams/" + "%41" * 2000 + "/drain"):
+        assert Site().ask("POST", path, [TOKEN]).code == 414
+    assert Site().ask("GET", "/status?" + "a" * 8000).code == 200
+    assert Site().ask("GET", "/healthz", [("X-Long", "a" * 15_000)]).code == 200
+    assert Site().ask("GET", "/healthz", [("X-Long", "a" * 17_000)]).code == 431
+    assert Site().ask("GET", "/" + "a" * 17_000).code == 431
+    many = [(f"X-{number}", "a") for number in range(600)]
+    assert Site().ask("GET", "/healthz", many).code == 400
+
+
+@pytest.mark.parametrize("path", [*SHOWN, *PROBES, "/", "/nowhere"])
+def test_head(path: str) -> None:
+    """HEAD answers with what GET would say of itself, and no body."""
+    site = Site()
+    said = site.ask("HEAD", path)
+    assert said.body == b""
+    if path != "/events":
+        shown = site.ask("GET", path)
+        assert shown.code == said.code
+        assert shown.headers["Content-Type"] == said.headers["Content-Type"]
+
+
+@pytest.mark.parametrize("path", ["/status", "/healthz", "/nowhere", "/drain"])
+def test_headers(path: str) -> None:
+    """No answer says what serves it, and each tells browsers to be careful."""
+    headers = Site().ask("GET", path).headers
+    assert "Server" not in headers
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["Date"].endswith(" GMT")
+
+
+def test_probes() -> None:
+    """It lives; it is ready, or says why not, a reason a line."""
+    site = Site()
+    assert (site.ask("GET", "/healthz").code, site.ask("GET", "/readyz").code) == (
+        200,
+    ) * 2
+    site.source.gateway_status = evolve(
+        site.source.gateway_status, ready=False, not_ready=("80:web: no\nanswer", "b")
+    )
+    assert site.ask("GET", "/healthz").code == 200
+    refused = site.ask("GET", "/readyz")
+    assert (refused.code, refused.text) == (503, "80:web: no answer\nb\n")
+
+
+def test_probes_by_other_names() -> None:
+    """Nor are reasons for whoever may have given a name to this address."""
+    site = Site()
+    status = site.source.gateway_status
+    site.source.gateway_status = evolve(status, ready=False, not_ready=("80:web",))
+    assert site.ask("GET", "/readyz", [("Host", "evil.example")]).text == "not ready\n"
+    assert site.ask("GET", "/healthz", [("Host", "evil.example")]).text == "alive\n"
+
+
+def test_probes_from_elsewhere() -> None:
+    """Probes need no token; why it is not ready is for those who have it."""
+    site = Site(TCPListen("0.0.0.0", 9200))
+    status = site.source.gateway_status
+    site.source.gateway_status = evolve(status, ready=False, not_ready=("80:web",))
+    assert site.ask("GET", "/healthz", [("Host", "pod")]).code == 200
+    assert site.ask("GET", "/readyz").text == "not ready\n"
+    assert site.ask("GET", "/readyz", [TOKEN]).text == "80:web\n"
+
+
+@pytest.mark.parametrize("path", ["/status", "/metrics"])
+def test_reading_from_elsewhere(path: str) -> None:
+    """Where other machines come, looking takes the token."""
+    site = Site(TCPListen("0.0.0.0", 9200))
+    refused = site.ask("GET", path)
+    assert (refused.code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert site.ask("GET", path, [("X-Lbconsul-Token", "wrong")]).code == 401
+    for header in (
+        TOKEN,
+        ("X-Lbconsul-Token", "s3cret"),
+        ("Authorization", "bearer  s3cret"),
+    ):
+        assert site.ask("GET", path, [header]).code == 200
+    assert Site(site.listen, open_read=True).ask("GET", path).code == 200
+    assert Site(UnixListen("/run/lb")).ask("GET", path).code == 200
+
+
+@pytest.mark.parametrize("verb", ["drain", "undrain", "eject"])
+def test_ordering(verb: str) -> None:
+    """With the token an upstream can be ordered about, by its id in the path."""
+    site = Site()
+    found = "dc1/node-00/web-0"
+    done = site.change(f"/upstreams/{found}/{verb}")
+    assert (done.code, done.value) == (200, {"done": verb, "upstream": found})
+    assert site.change(f"/upstreams/{quote(found, safe='')}/{verb}").code == 200
+    assert site.source.orders == [(verb, found)] * 2
+    unknown = site.change(f"/upstreams/dc1/node-00/nobody/{verb}")
+    assert unknown.code == 404
+    assert unknown.error == "there is no upstream dc1/node-00/nobody"
+
+
+@pytest.mark.parametrize("path", [*ORDERS, "/drain"])
+def test_ordering_without_a_token(path: str) -> None:
+    """Without the token nothing happens; without a token file it never does."""
+    site = Site()
+    refused = site.ask("POST", path)
+    assert (refused.code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
+    for header in (
+        ("Authorization", "Bearer wrong"), ("Authorization", "Bearer"),
+        ("Authorization", "Basic s3cret"), ("X-Lbconsul-Token", ""),
+        ("Authorization", "Bearer \udce9"), ("Cookie", "token=s3cret"),
+    ):  # fmt: skip
+        assert site.ask("POST", path, [header]).code == 401
+    assert site.change(path, ("Origin", "http://evil.example")).code == 403
+    assert site.change(path, ("Sec-Fetch-Site", "cross-site")).code == 403
+    assert site.source.orders == []
+    off = Site(token=None)
+    refused = off.ask("POST", path, [TOKEN])
+    assert refused.code == 403
+    assert "changes are off: start the gateway with --admin-token-file" in refused.error
+    assert off.source.orders == []
+
+
+@pytest.mark.parametrize(
+    "service_id",
+    [
+        "a/b",
+        "..",
+        ".",
+        "a b",
+        "100%",
+        "%2F",
+        "web#1?x=y",
+        "ünï",
+        "drain",
+        "a+b",
+        ";",
+        "\\",
+    ],
+)
+def test_odd_service_ids(service_id: str) -> None:
+    """Whatever a service is registered as, it can be drained."""
+    site = Site()
+    found = upstream_id("dc1", "n/1", service_id)
+    site.source.add("80:web", 0, evolve(upstream(1), id=found, service_id=service_id))
+    assert site.change(f"/upstreams/{quote(found, safe='')}/drain").code == 200
+    assert site.change(f"/upstreams/{found}/undrain").code == 200
+    assert site.source.orders == [("drain", found), ("undrain", found)]
+
+
+def test_draining_the_gateway() -> None:
+    """The gateway ends by order, as it does by SIGTERM."""
+    site = Site()
+    done = site.change("/drain")
+    assert (done.code, done.value) == (202, {"done": "drain"})
+    assert site.source.orders == [("drain", "")]
+    assert site.ask("GET", "/readyz").text == "the gateway is draining\n"
+
+
+def test_rebinding() -> None:
+    """By a name that anybody may have given to this address, nothing is shown."""
+    for path in (*SHOWN, "/"):
+        if path != "/" or Site().ask("GET", "/").code == 200:
+            assert Site().ask("GET", path, [("Host", "evil.example")]).code == 403
+    assert Site().ask("GET", "/status", [("Host", "lb.example"), TOKEN]).code == 200
+
+
+def test_no_token_is_logged() -> None:
+    """Orders are logged, with who gave them; no token ever is."""
+    site = Site()
+    with capturedLogs() as events:
+        site.change(ORDERS[0])
+        site.ask("POST", ORDERS[0], [("Authorization", "Bearer gu3ss")])
+        site.ask("POST", "/nowhere?token=gu3ss", [("X-Lbconsul-Token", "gu3ss")])
+    assert [each["order"] for each in events] == ["drain dc1/node-00/web-0"]
+    assert "s3cret" not in str(events)
+
+
+class BugTests(SynchronousTestCase):
+    def test_a_bug(self) -> None:
+        """
+        Where the source fails, it is an answer and a traceback in the log.
+        """
+        site = Site()
+        source: Any = site.source
+        source.gateway_status = None
+        refused = site.ask("GET", "/readyz")
+        self.assertEqual(refused.code, 500)
+        self.assertEqual(refused.error, "a bug in lbconsul: its log says more")
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
+        # What has begun is cut off.
+        site.ask_in_vain("/status")
+        self.assertEqual(len(self.flushLoggedErrors()), 1)

@@ -1,0 +1,296 @@
+"""The admin listener as a service, with real sockets."""
+
+import gc
+import json
+import socket
+import threading
+import time
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import capturedLogs, formatEvent
+
+from lbconsul.admin.server import AdminServer
+from lbconsul.config.model import TCPListen, UnixListen
+from lbconsul.errors import CannotListen
+from tests.support.fake_source import FakeSource, FixedToken, fake_source
+from tests.support.in_reactor import run, until
+from tests.support.ports import free_ports
+
+#: How long anything may hold the reactor, in seconds, however much is shown.
+HOLD = 0.05
+
+
+def _server(
+    reactor: Any, listen: Any = None, upstreams: int = 12, **how: Any
+) -> AdminServer:
+    source = fake_source(reactor.seconds, upstreams)
+    where = listen or TCPListen("127.0.0.1", free_ports(1)[0])
+    return AdminServer(reactor, where, source, source.events, FixedToken("t"), **how)
+
+
+def _source(server: AdminServer) -> FakeSource:
+    source = server._source
+    assert isinstance(source, FakeSource)
+    return source
+
+
+def _port(server: AdminServer) -> int:
+    assert isinstance(server.listen, TCPListen)
+    return server.listen.port
+
+
+def _get(port: int, path: str) -> tuple[int, bytes]:
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+async def _ask(reactor: Any, server: AdminServer, path: str) -> tuple[int, bytes]:
+    pool = reactor.getThreadPool()
+    said: tuple[int, bytes] = await deferToThreadPool(
+        reactor, pool, _get, _port(server), path
+    )
+    return said
+
+
+def test_serving() -> None:
+    """It serves from its start to its end, and then its address is free."""
+
+    async def scenario(reactor: EPollReactor) -> None:
+        server = _server(reactor)
+        assert server.address == f"http://127.0.0.1:{_port(server)}/"
+        server.bind()
+        server.bind()
+        server.privilegedStartService()
+        server.startService()
+        code, body = await _ask(reactor, server, "/status")
+        assert (code, json.loads(body)["format"]) == (200, 1)
+        await server.stopService()
+        with pytest.raises(ConnectionRefusedError):
+            await _ask(reactor, server, "/healthz")
+        socket.create_server(("127.0.0.1", _port(server))).close()
+
+    run(scenario)
+
+
+def test_unix(tmp_path: Path) -> None:
+    """It serves on a UNIX socket as well."""
+
+    async def scenario(reactor: EPollReactor) -> None:
+        path = tmp_path / "admin"
+        server = _server(reactor, UnixListen(str(path)))
+        assert server.address == f"unix:{path}"
+        server.startService()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: any.name\r\n\r\n")
+            client.setblocking(False)
+            data = b""
+            while b"alive" not in data:
+                await deferLater(reactor, 0.01)
+                try:
+                    data += client.recv(4096)
+                except BlockingIOError:
+                    continue
+        await server.stopService()
+        assert not path.exists()
+
+    run(scenario)
+
+
+def test_an_address_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    If the address was asked for that is an error, in one line; otherwise a warning,
+    and all else goes on.
+    """
+
+    async def scenario(reactor: EPollReactor) -> None:
+        with (
+            capturedLogs() as events,
+            socket.create_server(("127.0.0.1", 0)) as taker,
+        ):
+            listen = TCPListen("127.0.0.1", taker.getsockname()[1])
+            with pytest.raises(CannotListen) as caught:
+                _server(reactor, listen).bind()
+            server = _server(reactor, listen, is_needed=False)
+            server.bind()
+            server.privilegedStartService()
+            server.startService()
+            await server.stopService()
+        why = f"cannot listen on {listen} for --admin: Address already in use"
+        assert str(caught.value) == why
+        [line] = {formatEvent(each) for each in events}
+        assert line == (
+            f"{why}; there is no status, no metrics and no page. --admin"
+            " [ADDRESS:]PORT has them elsewhere"
+        )
+
+    run(scenario)
+
+
+def test_a_patient_one() -> None:
+    """Who takes another one's place waits until the address is free."""
+
+    async def scenario(reactor: EPollReactor) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taker:
+            listen = TCPListen("127.0.0.1", taker.getsockname()[1])
+            impatient = _server(reactor, listen, is_patient=True)
+            impatient.startService()
+            await impatient.stopService()
+            server = _server(reactor, listen, is_patient=True)
+            server.bind()
+            server.startService()
+            await deferLater(reactor, 0.1)
+            assert not server.is_bound
+        await until(reactor, lambda: server.is_bound)
+        assert (await _ask(reactor, server, "/healthz"))[0] == 200
+        await server.stopService()
+
+    run(scenario)
+
+
+def test_never_started() -> None:
+    """What was bound in vain can be given back."""
+
+    async def scenario(reactor: EPollReactor) -> None:
+        server = _server(reactor)
+        server.bind()
+        server.close()
+        server.close()
+        assert not server.is_bound
+        socket.create_server(("127.0.0.1", _port(server))).close()
+
+    run(scenario)
+
+
+class Holds:
+    """How long the reactor was held at most, in seconds of its own work.
+
+    It is the thread's time that counts, so that neither a busy machine nor the
+    client, which is another thread, is taken for ours.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self.longest = 0.0
+        self._call = LoopingCall(self._look)
+        self._call.clock = reactor
+        gc.collect()
+        gc.freeze()  # as a gateway does when it starts
+        self._last = time.thread_time()
+        self._call.start(0)
+
+    def _look(self) -> None:
+        now = time.thread_time()
+        self.longest = max(self.longest, now - self._last)
+        self._last = now
+
+    def stop(self) -> float:
+        self._call.stop()
+        gc.unfreeze()
+        return self.longest
+
+
+@pytest.mark.parametrize(("path", "limit"), [("/status", 1.0), ("/metrics", 1.0)])
+def test_ten_thousand_upstreams(path: str, limit: float) -> None:
+    """Much is shown within a second, and connections never wait long for it."""
+
+    async def scenario(reactor: EPollReactor) -> None:
+        server = _server(reactor, upstreams=10_000)
+        server.startService()
+        holds, begin = Holds(reactor), time.thread_time()
+        code, body = await _ask(reactor, server, path)
+        spent = time.thread_time() - begin
+        longest = holds.stop()
+        print(f"{path}: {len(body)} bytes, {spent:.3f} s, held {longest * 1000:.1f} ms")
+        assert code == 200
+        assert body.count(b"web-1") > 100
+        assert longest < HOLD
+        assert spent < limit
+        await server.stopService()
+
+    run(scenario)
+
+
+def test_listening_to_ten_thousand_upstreams() -> None:
+    """A live page of very many upstreams does not hold the reactor either."""
+
+    async def scenario(reactor: EPollReactor) -> None:
+        server = _server(reactor, upstreams=10_000)
+        server.startService()
+        seen: list[int] = []
+        listener = threading.Thread(
+            target=_listen, args=(_port(server), seen, 4.0), daemon=True
+        )
+        holds = Holds(reactor)
+        listener.start()
+        source = _source(server)
+        while listener.is_alive():
+            for upstream in list(source.pools["80:web", 0])[:2000:20]:
+                source.alter("80:web", 0, upstream, open=int(reactor.seconds() * 1000))
+            await deferLater(reactor, 0.05)
+        longest = holds.stop()
+        print(f"/events: {sum(seen)} bytes, held {longest * 1000:.1f} ms")
+        assert sum(seen) > 3_000_000
+        assert longest < HOLD
+        await server.stopService()
+
+    run(scenario)
+
+
+def _listen(port: int, seen: list[int], seconds: float) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            seen.append(len(client.recv(1 << 16)))
+
+
+def test_slow_listeners() -> None:
+    """However little of the stream is read, it costs bounded memory."""
+
+    async def scenario(reactor: EPollReactor) -> None:
+        server = _server(reactor, upstreams=500)
+        server.startService()
+        clients = [_slow_client(_port(server)) for _ in range(8)]
+        source, factory = _source(server), server._factory
+        await until(reactor, lambda: len(factory.channels) == len(clients))
+        longest = 0
+        for turn in range(300):
+            for upstream in source.pools["80:web", 0]:
+                source.alter("80:web", 0, upstream, open=turn)
+            for number in range(30):
+                source.events.add("joined", f"{turn} {number} " + "a" * 200)
+            await deferLater(reactor, 0.01)
+            longest = max([longest, *map(_unsent, factory.channels)])
+        print(f"{longest} bytes unsent of one reader")
+        assert 0 < longest < 1 << 18
+        for client in clients:
+            client.close()
+        await server.stopService()
+
+    run(scenario)
+
+
+def _slow_client(port: int) -> socket.socket:
+    """One that asks for the stream, and never reads any of it."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect(("127.0.0.1", port))
+    client.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    return client
+
+
+def _unsent(channel: Any) -> int:
+    """What waits for a reader in Twisted's buffers."""
+    transport = channel.transport
+    return len(transport.dataBuffer) + sum(map(len, transport._tempDataBuffer))

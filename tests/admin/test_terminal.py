@@ -1,0 +1,128 @@
+"""The status as lines for a terminal."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from lbconsul.admin.status import status
+from lbconsul.admin.terminal import Terminal, clean, size, span
+from tests.support.fake_source import STATES, FakeSource, fake_source, upstream
+
+
+def _source(upstreams: int = 12, state: str = "ok") -> FakeSource:
+    return fake_source(lambda: 1_760_000_000.0, upstreams, state)
+
+
+def _lines(source: FakeSource, *, coloured: bool = False) -> list[str]:
+    said: Any = json.loads(b"".join(status(source)))
+    return list(Terminal(coloured).lines(said))
+
+
+def test_what_is_shown() -> None:
+    """The gateway, its watches, its mappings, and a row for each upstream."""
+    lines = _lines(_source())
+    assert lines[0] == (
+        "lbconsul 0.1.0 serving for 1 d 2 h, 60 open, 15000 accepted, reactor lag 4 ms"
+    )
+    assert lines[1] == "workers: 2 of 2 serve"
+    assert lines[2] == "consul  web,dc=dc1: watching, 1.5 s old"
+    at = lines.index("") + 1
+    assert lines[at].startswith("80:web  leastconn, listens on 0.0.0.0:80: ")
+    assert lines[at + 1].split() == [
+        "STANDING", "INSTANCE", "ADDRESS", "OPEN", "TOTAL", "WEIGHT", "IN", "OUT",
+        "FAILED", "CONNECT", "SINCE", "REASON",
+    ]  # fmt: skip
+    first = lines[at + 2]
+    assert first.startswith("  + serving  web-0@node-00  10.0.0.0:8080 ")
+    assert first.endswith("passing")
+    assert "  api,dc=dc2 (not used now)" in lines
+
+
+def test_columns() -> None:
+    """Each column begins, or ends, at one place."""
+    source = _source(40)
+    source.alter("80:web", 0, "dc1/node-03/web-3", address="10.0.0.3:1", open=1234567)
+    lines = _lines(source)
+    head = next(each for each in lines if "STANDING" in each)
+    rows = lines[lines.index(head) + 1 :]
+    rows = rows[: rows.index("")]
+    at, end = head.index("ADDRESS"), head.index("OPEN") + len("OPEN")
+    assert {row[at - 1] for row in rows} == {" "}
+    assert all(row[at:].startswith("10.0.0.") for row in rows)
+    assert all(row[end - 1].isdigit() and row[end] == " " for row in rows)
+
+
+def test_trouble() -> None:
+    """What is wrong is said in words."""
+    away = "\n".join(_lines(_source(3, "consul-away")))
+    assert "web,dc=dc1: backing off, 12 m 34 s old, failing for " in away
+    assert "Connection refused" in away
+    starting = _lines(_source(3, "starting"))
+    assert "not ready: 80:web: Consul has not answered yet" in starting
+    assert "consul  web,dc=dc1: waiting, no answer yet" in starting
+    assert "  nobody" in starting
+    assert any("does not listen on" in each for each in starting)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_colours(state: str) -> None:
+    """Colours are nothing but colours: without them it is the same."""
+    source = _source(60, state)
+    coloured, plain = _lines(source, coloured=True), _lines(source)
+    assert [re.sub(r"\x1b\[\d+m", "", each) for each in coloured] == plain
+    assert not any("\x1b" in each for each in plain)
+    assert any("\x1b[3" in each for each in coloured)
+
+
+def test_queued() -> None:
+    """Clients that wait are told of, where there are any."""
+    source = _source()
+    first, *others = source.mapping_list
+    source.mapping_list = [evolve(first, queued=7), *others]
+    assert sum(", 7 queued, " in each for each in _lines(source)) == 1
+
+
+def test_an_unknown_standing() -> None:
+    """A standing of a later version is shown as it is."""
+    source = _source(0, "empty")
+    source.add("80:web", 0, evolve(upstream(1), standing="odd", connect_time=None))
+    assert any(each.startswith("  ! odd  ") for each in _lines(source, coloured=False))
+    assert any("\x1b[31m! odd" in each for each in _lines(source, coloured=True))
+
+
+def test_hostile_names() -> None:
+    """Whoever registers a service cannot do anything to a terminal."""
+    assert clean("a\x1b[2Jb\n\u202e") == "a\ufffd[2Jb\ufffd\ufffd"
+    source = _source(0, "empty")
+    source.add(
+        "80:web", 0, evolve(upstream(1), service_id="\x1b]0;x\x07", reason="\r\n")
+    )
+    text = "\n".join(_lines(source))
+    assert not re.search(r"[\x00-\x09\x0b-\x1f]", text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-1, "0 ms"), (0, "0 ms"), (0.00123, "1.23 ms"), (0.25, "0.25 s"),
+        (1.5, "1.5 s"), (0.9999, "1 s"), (59, "59 s"), (60, "1 m 0 s"),
+        (754.2, "12 m 34 s"),
+        (3600, "1 h 0 m"), (93_784, "1 d 2 h"),
+    ],
+)  # fmt: skip
+def test_spans(seconds: float, text: str) -> None:
+    """Times are short."""
+    assert span(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (164_095_620, "164 MB"),
+     (2.5e9, "2.5 GB"), (3e12, "3 TB"), (1.5e15, "1500 TB")],
+)  # fmt: skip
+def test_sizes(count: float, text: str) -> None:
+    """And so are sizes."""
+    assert size(count) == text

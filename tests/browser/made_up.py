@@ -1,0 +1,215 @@
+"""A made-up gateway in a process of its own, which does what a test says.
+
+usage: python -m tests.browser.made_up OPTIONS
+
+It says when it is ready, takes orders from its input, each a JSON list on a line, and
+ends with its input.
+"""
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from attrs import define, evolve
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import connectionDone
+from twisted.internet.stdio import StandardIO
+from twisted.internet.task import LoopingCall, react
+from twisted.logger import globalLogBeginner, textFileLogObserver
+from twisted.protocols.basic import LineOnlyReceiver
+from twisted.python.failure import Failure
+
+from lbconsul.admin.model import UpstreamStatus
+from lbconsul.admin.server import AdminServer
+from lbconsul.config.model import TCPListen
+from tests.support.binaries import REPOSITORY
+from tests.support.fake_source import (
+    FakeSource,
+    FixedToken,
+    Life,
+    fake_source,
+    upstream,
+)
+from tests.support.loopback import PATIENCE
+from tests.support.ports import free_ports
+
+#: The mapping and the pool that tests work on.
+WEB = ("80:web", 0)
+QUESTION = "web,dc=dc1"
+
+
+class MadeUp:
+    """A gateway that shows what a test makes up.
+
+    `lively` lets connections come and go; without it only orders change anything.
+    """
+
+    def __init__(
+        self,
+        upstreams: int = 12,
+        state: str = "ok",
+        host: str = "127.0.0.1",
+        port: int = 0,
+        token: str = "demo",
+        lively: bool = False,
+    ) -> None:
+        self.port = port or free_ports(1)[0]
+        self.url = f"http://127.0.0.1:{self.port}/"
+        options = [str(upstreams), state, host, str(self.port), token, str(int(lively))]
+        self._command = [sys.executable, "-m", "tests.browser.made_up", *options]
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            self._command,
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "ready\n"
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End it: nobody answers there any more."""
+        if self._process.poll() is None:
+            self._process.communicate("", timeout=PATIENCE)
+
+    def say(self, verb: str, *arguments: object) -> None:
+        """Give an order: its verb is the name of a method of `Orders`."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps([verb, *arguments]) + "\n")
+        self._process.stdin.flush()
+
+
+@define(eq=False)
+class Orders:
+    """What a test may say."""
+
+    source: FakeSource
+
+    def join(self, number: int, fields: dict[str, Any]) -> None:
+        """An upstream is new, and an event tells it."""
+        new = evolve(upstream(number), since=self.source.clock(), **fields)
+        self.source.add(*WEB, new)
+        self._tell("joined", new, f"{new.service_id}@{new.node} joined")
+
+    def leave(self, service_id: str) -> None:
+        """One has left."""
+        gone = self._one(service_id)
+        del self.source.pools[WEB][gone.id]
+        self._tell("left", gone, f"{service_id} left")
+
+    def alter(self, service_id: str, kind: str, fields: dict[str, Any]) -> None:
+        """One is like this now; an event tells it, unless `kind` is empty."""
+        old = self._one(service_id)
+        self.source.alter(*WEB, old.id, **fields)
+        if kind:
+            self._tell(kind, old, f"{service_id} is {fields}")
+
+    def gateway(self, fields: dict[str, Any]) -> None:
+        """The gateway is like this now."""
+        self.source.gateway_status = evolve(self.source.gateway_status, **fields)
+
+    def watches(self, fields: dict[str, Any]) -> None:
+        """All watches are like this now."""
+        self.source.watch_list = [
+            evolve(each, **fields) for each in self.source.watches()
+        ]
+
+    def unmap(self) -> None:
+        """There is no mapping."""
+        self.source.mapping_list = []
+        self.source.watch_list = []
+
+    def only(self, count: int) -> None:
+        """There is one mapping, of one pool of so many."""
+        self.source.mapping_list = self.source.mapping_list[:1]
+        self.source.watch_list = self.source.watch_list[:1]
+        for number in range(len(self.source.pools[WEB]), count):
+            self.source.add(*WEB, upstream(number))
+
+    def _one(self, service_id: str) -> UpstreamStatus:
+        every = self.source.pools[WEB].values()
+        return next(each for each in every if each.service_id == service_id)
+
+    def _tell(self, kind: str, about: UpstreamStatus, text: str) -> None:
+        self.source.events.add(kind, text, QUESTION, about.id)
+
+
+class Calm(Life):
+    """Connections come and go in waves, and nothing happens unless it is ordered."""
+
+    def tick(self) -> None:
+        """A tenth of a second goes by."""
+        wave = 1.2 + math.sin(self.ticks / 90) + self.chance.random()
+        for _ in range(max(1, round(wave))):
+            super().tick()
+
+    def _happen(self) -> None:
+        """A test says what happens."""
+
+
+class _Input(LineOnlyReceiver):
+    """Does each line, and notes the end."""
+
+    delimiter = b"\n"
+    MAX_LENGTH = 1 << 20
+
+    def __init__(self, do: Callable[..., None], ended: Deferred[None]) -> None:
+        self._do = do
+        self._ended = ended
+
+    def lineReceived(self, line: bytes) -> None:
+        self._do(*json.loads(line))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._ended.callback(None)
+
+
+async def serve(reactor: Any, arguments: list[str]) -> None:
+    """Show a made-up gateway until the standard input ends."""
+    upstreams, state, host, port, token, lively = arguments
+    source = fake_source(reactor.seconds, int(upstreams), state)
+    server = AdminServer(
+        reactor,
+        TCPListen(host, int(port)),
+        source,
+        source.events,
+        FixedToken(token) if token else None,
+        is_needed=True,
+    )
+    server.startService()
+    if int(lively):
+        LoopingCall(Calm(source).tick).start(0.1, now=False)
+    orders = Orders(source)
+    ended: Deferred[None] = Deferred()
+    StandardIO(
+        _Input(lambda verb, *rest: getattr(orders, verb)(*rest), ended),
+        reactor=reactor,
+    )
+    print("ready", flush=True)
+    await ended
+
+
+def main(arguments: list[str]) -> None:
+    """Serve until the standard input ends."""
+    observer = textFileLogObserver(sys.stderr)
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+    react(lambda reactor: Deferred.fromCoroutine(serve(reactor, arguments)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,126 @@
+"""What is not as it should be is said: what it is, since when, and what to do."""
+
+import time
+
+from tests.browser.chromium import Browser
+from tests.browser.conftest import Start
+
+AWAY = {"state": "backing off", "age": 130.0, "last_error": "Connection refused"}
+
+
+def test_consul_is_away(browser: Browser, start: Start) -> None:
+    """Loudly; since when; and what is served meanwhile."""
+    gateway = start()
+    browser.open_live(gateway.url)
+    gateway.say("watches", {**AWAY, "failing_since": time.time() - 120})
+    browser.wait_text(".banner", "Consul has been away since")
+    said = browser.text(".banner")
+    assert "(2 min" in said
+    assert "instances of web, api and graphite stay in use" in said
+    assert "The last error: Connection refused." in said
+    assert browser.run("return document.title") == "✕ lbconsul · Consul away"
+    assert "fails since" in browser.text(".watch")
+    fine = {"state": "watching", "age": 0.5, "last_error": "", "failing_since": None}
+    gateway.say("watches", fine)
+    browser.wait("return document.querySelector('.banner') === null")
+
+
+def test_the_banner_is_above_all_else(browser: Browser, start: Start) -> None:
+    """It is seen without scrolling, on a phone as well."""
+    gateway = start(state="consul-away")
+    browser.size(375, 667, mobile=True)
+    browser.open_live(gateway.url)
+    browser.wait_text(".banner", "Consul has been away since")
+    top = browser.run(
+        "return document.querySelector('.banner').getBoundingClientRect().top"
+    )
+    assert top < 300
+
+
+def test_an_answer_is_old(browser: Browser, start: Start) -> None:
+    """How old what is believed is stands at each pool."""
+    gateway = start()
+    browser.open_live(gateway.url)
+    gateway.say("watches", {"age": 245.0})
+    browser.wait_text(".watch", "confirmed 4 min 5 s ago")
+    browser.wait_text("#figures", "4 min 5 s ago")
+
+
+def test_a_snapshot(browser: Browser, start: Start) -> None:
+    """What an earlier gateway knew is no news of Consul."""
+    gateway = start()
+    gateway.say("watches", {"state": "snapshot", "age": 3600.0})
+    browser.open_live(gateway.url)
+    browser.wait_text(".banner", "A snapshot is in use")
+    assert "1 h ago" in browser.text(".banner")
+
+
+def test_a_draining_gateway(browser: Browser, start: Start) -> None:
+    """It ends when its connections have."""
+    gateway = start()
+    gateway.say("gateway", {"state": "draining", "ready": False, "open": 3,
+                            "not_ready": ["the gateway is draining"]})  # fmt: skip
+    browser.open_live(gateway.url)
+    browser.wait_text(".banner", "This gateway is draining")
+    assert "its 3 open connections" in browser.text(".banner")
+
+
+def test_a_gateway_that_is_not_ready(browser: Browser, start: Start) -> None:
+    """With each reason."""
+    gateway = start()
+    gateway.say("gateway", {"ready": False, "not_ready": ["80:web: port 80 is taken"]})
+    browser.open_live(gateway.url)
+    browser.wait_text(".banner", "This gateway is not ready")
+    assert "80:web: port 80 is taken." in browser.text(".banner")
+
+
+def test_a_gateway_that_starts(browser: Browser, start: Start) -> None:
+    """It waits for Consul, and does not say that there is nobody."""
+    gateway = start(state="starting")
+    browser.open_live(gateway.url)
+    browser.wait_text(".banner", "This gateway is starting")
+    browser.wait_text(".empty", "Consul has not said yet who serves web,dc=dc1")
+    assert "accepts nobody now" in browser.text(".rule")
+
+
+def test_no_instances(browser: Browser, start: Start) -> None:
+    """What is to be done stands there."""
+    gateway = start(state="empty")
+    browser.open_live(gateway.url)
+    browser.wait_text(".empty", "Consul knows no instance of web,dc=dc1 that may serve")
+    assert "consul services register -name=web" in browser.text(".empty pre")
+    assert browser.run("return document.title") == "✕ lbconsul · nobody serves web"
+
+
+def test_no_mapping(browser: Browser, start: Start) -> None:
+    """The same."""
+    gateway = start()
+    gateway.say("unmap")
+    browser.open_live(gateway.url)
+    browser.wait_text("#nothing", "This gateway listens nowhere")
+    assert "--map 80:webserver" in browser.text("#nothing pre")
+
+
+def test_nothing_has_changed(browser: Browser, start: Start) -> None:
+    """An empty timeline says what would stand there."""
+    gateway = start()
+    browser.open(gateway.url)
+    assert "Nothing has changed yet" in browser.run(
+        "return document.querySelector('.nothing').textContent"
+    )
+
+
+def test_without_javascript(browser: Browser, start: Start) -> None:
+    """There is another way to the same."""
+    gateway = start()
+    browser.driver.execute_cdp_cmd(
+        "Emulation.setScriptExecutionDisabled", {"value": True}
+    )
+    try:
+        browser.open(gateway.url)
+        source = browser.driver.page_source
+    finally:
+        browser.driver.execute_cdp_cmd(
+            "Emulation.setScriptExecutionDisabled", {"value": False}
+        )
+    assert "This page needs JavaScript" in source

@@ -1,0 +1,406 @@
+"""A source of made-up figures, to try what is shown without a gateway.
+
+``python -m tests.support.fake_source --port 9200`` shows it in a browser; see
+``--help`` for how many upstreams there are and how they are.
+"""
+
+import argparse
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import accumulate
+from typing import Any
+
+from attrs import Factory, define, evolve, field
+
+from lbconsul.admin.events import EventLog
+from lbconsul.admin.identity import upstream_id
+from lbconsul.admin.model import (
+    CONNECT_BOUNDS,
+    CONNECTION_BOUNDS,
+    FIRST_BYTE_BOUNDS,
+    GatewayStatus,
+    Histogram,
+    MappingStatus,
+    PoolStatus,
+    UpstreamStatus,
+    WatchStatus,
+    WorkerStatus,
+)
+
+STATES = ("ok", "consul-away", "empty", "starting")
+
+#: Listening address, service, datacenters, policy, share of the upstreams.
+_MAPPINGS = (
+    ("80:web", "0.0.0.0:80", "web", ("dc1",), "leastconn", 6),
+    ("8080:api,dc=dc1|dc2", "0.0.0.0:8080", "api", ("dc1", "dc2"), "leastconn", 3),
+    ("unix:/run/graphite.sock:graphite", "unix:/run/graphite.sock", "graphite",
+     ("dc1",), "roundrobin", 1),
+)  # fmt: skip
+
+#: Standing, reason, and the part of upstreams that it is told of.
+_STANDINGS = (
+    ("serving", "passing", 60),
+    ("serving", "check 'http' warning: 210 ms", 6),
+    ("warming", "slow start, 40 % so far", 3),
+    ("draining", "maintenance: upgrading to v2.4", 3),
+    ("draining", "check 'tcp' critical: dial tcp: connection refused", 3),
+    ("draining", "weight 0", 1),
+    ("draining", "deregistered", 1),
+    ("ejected", "3 in a row not connected, back in 8 s", 3),
+    ("doubted", "left together with 7 of 10: used where nobody else is left", 2),
+)
+
+Key = tuple[str, int]
+
+
+def histogram(bounds: tuple[float, ...], count: int, middle: int) -> Histogram:
+    """One in which `count` are spread around the bucket `middle`."""
+    shares = [2.0 ** -abs(each - middle) for each in range(len(bounds) + 1)]
+    total = sum(shares)
+    ends = [round(count * each / total) for each in accumulate(shares)]
+    counts = [end - begin for begin, end in zip([0, *ends[:-1]], ends, strict=True)]
+    seconds = sum(n * b for n, b in zip(counts, (*bounds, bounds[-1]), strict=True))
+    return Histogram(bounds, tuple(counts), round(seconds, 6))
+
+
+def upstream(
+    number: int, service: str = "web", datacenter: str = "dc1"
+) -> UpstreamStatus:
+    """An upstream like many others."""
+    service_id, node = f"{service}-{number}", f"node-{number % 40:02}"
+    return UpstreamStatus(
+        id=upstream_id(datacenter, node, service_id),
+        datacenter=datacenter,
+        node=node,
+        service_id=service_id,
+        address=f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}:8080",
+        tags=("v2", "eu-west") if number % 3 else ("v1",),
+        weight=1 + number % 3 if number % 5 else 10,
+        effective_weight=float(1 + number % 3 if number % 5 else 10),
+        standing="serving",
+        reason="passing",
+        since=1_760_000_000.0 + number,
+        connect_time=0.0004 + number % 7 / 5000,
+    )  # fmt: skip
+
+
+@define(eq=False)
+class FakeSource:
+    """Shows what was put into it, and does what is ordered to that."""
+
+    clock: Callable[[], float]
+    gateway_status: GatewayStatus
+    watch_list: list[WatchStatus] = Factory(list)
+    mapping_list: list[MappingStatus] = Factory(list)
+    #: By mapping and number of the pool: upstreams by id.
+    pools: dict[Key, dict[str, UpstreamStatus]] = Factory(dict)
+    events: EventLog = field(
+        default=Factory(lambda self: EventLog(self.clock), takes_self=True)
+    )
+    #: What was ordered: the verb, and the upstream.
+    orders: list[tuple[str, str]] = Factory(list)
+
+    def gateway(self) -> GatewayStatus:
+        return evolve(self.gateway_status, now=self.clock())
+
+    def watches(self) -> list[WatchStatus]:
+        return list(self.watch_list)
+
+    def mappings(self) -> list[MappingStatus]:
+        return list(self.mapping_list)
+
+    def upstreams(self, mapping: str, pool: int) -> Iterator[UpstreamStatus]:
+        for each in list(self.pools.get((mapping, pool), {})):
+            # It may be gone before it is asked for.
+            found = self.pools.get((mapping, pool), {}).get(each)
+            if found is not None:
+                yield found
+
+    def drain(self, upstream: str) -> bool:
+        return self._order("drain", upstream, "draining", "drained by hand")
+
+    def undrain(self, upstream: str) -> bool:
+        return self._order("undrain", upstream, "serving", "passing")
+
+    def eject(self, upstream: str) -> bool:
+        return self._order("eject", upstream, "ejected", "by hand, back in 10 s")
+
+    def drain_gateway(self) -> None:
+        self.orders.append(("drain", ""))
+        self.gateway_status = evolve(
+            self.gateway_status, state="draining", ready=False,
+            not_ready=("the gateway is draining",),
+        )  # fmt: skip
+        self.events.add("draining", "nobody new is accepted")
+
+    def alter(self, mapping: str, pool: int, upstream: str, **fields: Any) -> None:
+        """An upstream is like this now."""
+        members = self.pools[mapping, pool]
+        members[upstream] = evolve(members[upstream], **fields)
+
+    def add(self, mapping: str, pool: int, *upstreams: UpstreamStatus) -> None:
+        """These are there, too."""
+        members = self.pools.setdefault((mapping, pool), {})
+        members.update((each.id, each) for each in upstreams)
+
+    def _order(self, verb: str, upstream: str, standing: str, reason: str) -> bool:
+        self.orders.append((verb, upstream))
+        found = [key for key, members in self.pools.items() if upstream in members]
+        for mapping, pool in found:
+            self.alter(mapping, pool, upstream, standing=standing, reason=reason,
+                       since=self.clock())  # fmt: skip
+        kind = {"drain": "drained", "undrain": "undrained"}.get(verb, "ejected")
+        if found:
+            self.events.add(kind, f"{upstream}: {reason}", upstream=upstream)
+        return bool(found)
+
+
+def fake_source(
+    clock: Callable[[], float], upstreams: int = 12, state: str = "ok"
+) -> FakeSource:
+    """A source as of a gateway that has run for a day."""
+    now = clock()
+    source = FakeSource(clock, _gateway(now, state))
+    chance = random.Random(7)
+    parts = sum(each[-1] for each in _MAPPINGS)
+    for name, listen, service, datacenters, policy, part in _MAPPINGS:
+        share = (
+            0 if state in ("empty", "starting") else max(1, upstreams * part // parts)
+        )
+        if part == max(each[-1] for each in _MAPPINGS) and share:
+            others = [each[-1] for each in _MAPPINGS if each[-1] != part]
+            share = upstreams - sum(
+                max(1, upstreams * each // parts) for each in others
+            )
+            share = max(1, share)
+        accepted = 0 if state == "starting" else share * 4711 + 17
+        pools = []
+        for number, datacenter in enumerate(datacenters):
+            question = f"{service},dc={datacenter}"
+            count = share // len(datacenters) + (share % len(datacenters) > number)
+            pools.append(PoolStatus(question, number == 0, False, count))
+            source.watch_list.append(
+                _watch(question, service, datacenter, state, count)
+            )
+            source.add(
+                name, number, *_upstreams(chance, service, datacenter, count, now)
+            )
+        source.mapping_list.append(
+            _mapping(name, listen, service, policy, accepted, tuple(pools), state)
+        )
+    for number in range(20):
+        name = f"web-{number}"
+        source.events.add(*_story(number, name), question="web,dc=dc1",
+                          upstream=f"dc1/node-{number:02}/{name}")  # fmt: skip
+    if state == "consul-away":
+        source.events.add("failing", "web,dc=dc1: no answer from Consul", "web,dc=dc1")
+    return source
+
+
+def _story(number: int, name: str) -> tuple[str, str]:
+    stories = (
+        ("joined", f"web: {name}@node-{number:02} 10.0.0.{number}:8080 joined"),
+        ("ejected", f"web: {name}@node-{number:02} ejected: 3 in a row not connected"),
+        ("trusted", f"web: {name}@node-{number:02} is trusted again"),
+        ("altered", f"web: {name}@node-{number:02} draining: maintenance: upgrading"),
+        ("left", f"web: {name}@node-{number:02} 10.0.0.{number}:8080 left"),
+    )
+    return stories[number % len(stories)]
+
+
+def _gateway(now: float, state: str) -> GatewayStatus:
+    starting = state == "starting"
+    return GatewayStatus(
+        version="0.1.0",
+        started=now - (2 if starting else 93_784),
+        now=now,
+        state="starting" if starting else "serving",
+        ready=not starting,
+        not_ready=("80:web: Consul has not answered yet",) if starting else (),
+        pid=4711,
+        workers=tuple(WorkerStatus(n, 4711 + n, True, 20 * n, 5 * n) for n in (1, 2)),
+        options={"workers": "2", "token": "(hidden)", "state-dir": "/var/lib/lbconsul"},
+        consul=("http://10.0.0.1:8500", "http://10.0.0.2:8500"),
+        reactor_lag=0.004,
+        open=60,
+        accepted=15_000,
+        max_connections=30_000,
+    )  # fmt: skip
+
+
+def _watch(
+    question: str, service: str, datacenter: str, state: str, instances: int
+) -> WatchStatus:
+    watch = WatchStatus(
+        question, service, datacenter, "watching", "http://10.0.0.1:8500", age=1.5,
+        index=81_234, answers=420, changes=37, errors=3, instances=instances,
+        last_error_at=1_760_000_000.0,
+    )  # fmt: skip
+    if state == "starting":
+        return evolve(watch, state="waiting", age=None, index=0, answers=0, changes=0,
+                      errors=0, last_error_at=None)  # fmt: skip
+    if state == "consul-away":
+        why = "no answer from Consul at http://10.0.0.1:8500: Connection refused"
+        return evolve(watch, state="backing off", age=754.2, last_error=why, errors=91,
+                      failing_since=1_760_000_100.0)  # fmt: skip
+    return watch
+
+
+def _mapping(
+    name: str, listen: str, service: str, policy: str, accepted: int,
+    pools: tuple[PoolStatus, ...], state: str,
+) -> MappingStatus:  # fmt: skip
+    endings = Counter({"--": accepted * 98 // 100, "SC": accepted // 100, "cD": 3})
+    return MappingStatus(
+        name, listen, service, policy, state != "starting",
+        {"idle-timeout": "1h", "attempts": "3"}, accepted, accepted % 97, 0, endings,
+        accepted * 800, accepted * 52_000, pools,
+        histogram(CONNECT_BOUNDS, accepted, 1),
+        histogram(FIRST_BYTE_BOUNDS, accepted, 4),
+        histogram(CONNECTION_BOUNDS, accepted, 3),
+    )  # fmt: skip
+
+
+def _upstreams(
+    chance: random.Random, service: str, datacenter: str, count: int, now: float
+) -> Iterator[UpstreamStatus]:
+    kinds = [each[:2] for each in _STANDINGS]
+    weights = [each[2] for each in _STANDINGS]
+    for number in range(count):
+        standing, reason = ("serving", "passing")
+        if number > 1:
+            [(standing, reason)] = chance.choices(kinds, weights)
+        each = upstream(number, service, datacenter)
+        total = chance.randrange(500, 5000)
+        gone = standing in ("draining", "ejected")
+        part = 0.0 if gone else 0.4 if standing == "warming" else 1.0
+        fair = chance.randrange(3) if gone else each.weight * 6 + chance.randrange(2)
+        yield evolve(
+            each,
+            standing=standing,
+            reason=reason,
+            since=now - chance.randrange(3, 90_000),
+            effective_weight=each.weight * part,
+            open=fair,
+            total=total,
+            bytes_received=total * 800,
+            bytes_sent=total * 52_000,
+            connect_failures=chance.randrange(0, 30) if standing == "ejected" else 0,
+        )  # fmt: skip
+
+
+@define(eq=False)
+class Life:
+    """Lets connections come and go, and now and then something happen."""
+
+    source: FakeSource
+    chance: random.Random = Factory(random.Random)
+    ticks: int = 0
+
+    def tick(self) -> None:
+        """A tenth of a second goes by."""
+        self.ticks += 1
+        for key, members in self.source.pools.items():
+            serving = [each for each in members.values() if each.effective_weight > 0]
+            if serving:
+                for each in self.chance.choices(serving, k=1 + len(serving) // 4):
+                    self._connect(key, each)
+        if self.ticks % 40 == 0:
+            self._happen()
+        away = [each for each in self.source.watch_list if each.failing_since]
+        self.source.watch_list = [
+            evolve(each, age=(each.age or 0) + 0.1) if each in away
+            else evolve(each, age=None if each.age is None else self.ticks / 10 % 60)
+            for each in self.source.watch_list
+        ]  # fmt: skip
+
+    def _connect(self, key: Key, some: UpstreamStatus) -> None:
+        mapping, pool = key
+        now = self.source.pools[key][some.id]
+        fair = now.effective_weight * 6
+        step = 1 if now.open < fair or self.chance.random() < 0.4 else -1
+        self.source.alter(
+            mapping, pool, some.id, open=max(0, now.open + step),
+            total=now.total + 1, bytes_received=now.bytes_received + 800,
+            bytes_sent=now.bytes_sent + self.chance.randrange(100, 90_000),
+        )  # fmt: skip
+        self.source.mapping_list = [
+            evolve(each, accepted=each.accepted + 1, open=max(0, each.open + step),
+                   bytes_received=each.bytes_received + 800,
+                   bytes_sent=each.bytes_sent + 45_000)
+            if each.name == mapping else each
+            for each in self.source.mapping_list
+        ]  # fmt: skip
+        gateway = self.source.gateway_status
+        self.source.gateway_status = evolve(
+            gateway, accepted=gateway.accepted + 1, open=max(0, gateway.open + step),
+            reactor_lag=self.chance.random() / 100,
+        )  # fmt: skip
+
+    def _happen(self) -> None:
+        there = [key for key, each in self.source.pools.items() if each]
+        key = self.chance.choice(there or [("", 0)])
+        members = self.source.pools.get(key)
+        if not members:
+            return
+        some = self.chance.choice(list(members.values()))
+        was_out = some.standing != "serving"
+        changed = ("serving", "passing") if was_out else self.chance.choice(
+            [each[:2] for each in _STANDINGS])  # fmt: skip
+        weight = 0.0 if changed[0] in ("draining", "ejected") else float(some.weight)
+        now = self.source.clock()
+        self.source.alter(*key, some.id, standing=changed[0], reason=changed[1],
+                          since=now, effective_weight=weight)  # fmt: skip
+        kind = "ejected" if changed[0] == "ejected" else "altered"
+        question = self.source.mapping_list[0].pools[0].question
+        name = f"{some.service_id}@{some.node} {some.address}"
+        text = f"{name} is {changed[0]}: {changed[1]}"
+        self.source.events.add(kind, text, question, some.id)
+
+
+class FixedToken:
+    """A token that is no secret."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def is_it(self, said: str) -> bool:
+        return said == self._token
+
+
+def main() -> None:
+    """Show a made-up gateway until interrupted."""
+    from twisted.internet import reactor as installed
+    from twisted.internet.task import LoopingCall
+
+    from lbconsul.admin.pages import pages
+    from lbconsul.admin.server import AdminServer
+    from lbconsul.config.model import TCPListen
+
+    parser = argparse.ArgumentParser(prog="python -m tests.support.fake_source")
+    parser.add_argument("--port", type=int, default=9200)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--upstreams", type=int, default=12)
+    parser.add_argument("--state", choices=STATES, default="ok")
+    parser.add_argument(
+        "--token", default="demo", help="for changes ['demo']; '': none"
+    )
+    parser.add_argument("--still", action="store_true", help="let nothing happen")
+    said = parser.parse_args()
+    reactor: Any = installed
+    source = fake_source(reactor.seconds, said.upstreams, said.state)
+    server = AdminServer(
+        reactor, TCPListen(said.host, said.port), source, source.events,
+        FixedToken(said.token) if said.token else None,
+    )  # fmt: skip
+    server.startService()
+    LoopingCall(pages.cache_clear).start(1)  # the page may be being written
+    if not said.still:
+        LoopingCall(Life(source).tick).start(0.1, now=False)
+    print(f"{server.address} token {said.token or '(none)'}", flush=True)
+    reactor.run()
+
+
+if __name__ == "__main__":
+    main()
