@@ -24,7 +24,9 @@ class Note(Protocol):
         """It was of this kind, and concerned this question or instance."""
 
 
-def nobody(kind: str, text: str, question: Question, identity: Identity | None) -> None:
+def nobody(
+    kind: str, text: str, question: Question | None, identity: Identity | None
+) -> None:
     """Takes no note."""
 
 
