@@ -180,6 +180,9 @@ def makeService(options: Options) -> Gateway:
     )
     if options.config.dev:
         print(_hints(options.config))
+        if gateway.admin_address:
+            print(f"Look at it in a browser: {gateway.admin_address}\n")
+        print("End it with Ctrl-C.")
     return gateway
 
 
