@@ -180,7 +180,7 @@ class Browser:
         """Keep what can be seen, or the page from top to end."""
         if whole:
             width, height = self.run(
-                "const e = document.documentElement; return [innerWidth, e.scrollHeight]"
+                "return [innerWidth, document.documentElement.scrollHeight]"
             )
             self.size(width, height)
             time.sleep(0.5)

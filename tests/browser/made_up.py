@@ -23,6 +23,7 @@ from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
+from lbconsul.admin.events import EventLog
 from lbconsul.admin.model import UpstreamStatus
 from lbconsul.admin.server import AdminServer
 from lbconsul.config.model import TCPListen
@@ -117,7 +118,7 @@ class Orders:
         old = self._one(service_id)
         self.source.alter(*WEB, old.id, **fields)
         if kind:
-            self._tell(kind, old, f"{service_id} is {fields}")
+            self._tell(kind, old, _in_words(evolve(old, **fields)))
 
     def gateway(self, fields: dict[str, Any]) -> None:
         """The gateway is like this now."""
@@ -147,6 +148,32 @@ class Orders:
 
     def _tell(self, kind: str, about: UpstreamStatus, text: str) -> None:
         self.source.events.add(kind, text, QUESTION, about.id)
+
+
+def _in_words(upstream: UpstreamStatus) -> str:
+    name = f"{upstream.service_id}@{upstream.node}"
+    return f"{name} is {upstream.standing}: {upstream.reason}"
+
+
+def past(clock: Callable[[], float]) -> EventLog:
+    """What has happened so far: how many seconds ago, and what."""
+    stories = (
+        (5412.0, "failing", "Consul fails: connect: Connection refused"),
+        (5375.0, "recovered", "Consul answers again, after 37 s"),
+        (3190.0, "joined", "web-3@node-03 10.0.0.3:8080 joined"),
+        (1240.0, "ejected", "web-1@node-01 ejected: 3 in a row not connected"),
+        (1229.0, "trusted", "web-1@node-01 is trusted again"),
+        (845.0, "drained", "web-2@node-02 is drained by hand"),
+        (612.0, "undrained", "web-2@node-02 is no longer drained"),
+        (307.0, "left", "web-9@node-09 10.0.0.9:8080 left"),
+    )
+    ago = 0.0
+    log = EventLog(lambda: clock() - ago)
+    for seconds, kind, text in stories:
+        ago = seconds
+        log.add(kind, text, QUESTION)
+    ago = 0.0
+    return log
 
 
 class Calm(Life):
@@ -183,6 +210,9 @@ async def serve(reactor: Any, arguments: list[str]) -> None:
     """Show a made-up gateway until the standard input ends."""
     upstreams, state, host, port, token, lively = arguments
     source = fake_source(reactor.seconds, int(upstreams), state)
+    if int(lively):
+        source.events = past(reactor.seconds)
+        LoopingCall(Calm(source).tick).start(0.1, now=False)
     server = AdminServer(
         reactor,
         TCPListen(host, int(port)),
@@ -192,8 +222,6 @@ async def serve(reactor: Any, arguments: list[str]) -> None:
         is_needed=True,
     )
     server.startService()
-    if int(lively):
-        LoopingCall(Calm(source).tick).start(0.1, now=False)
     orders = Orders(source)
     ended: Deferred[None] = Deferred()
     StandardIO(

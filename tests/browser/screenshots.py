@@ -48,45 +48,44 @@ def main(directory: Path) -> None:
 
 
 def _few(browser: Browser, gateway: MadeUp) -> None:
-    for name in ("web-0", "web-1", "web-2", "web-3", "web-4", "web-5"):
-        gateway.say("alter", name, "", {"weight": 10, "effective_weight": 10.0,
-                                        "standing": "serving", "reason": "passing"})  # fmt: skip
+    serving = _standing("serving", "passing", 10.0)
+    for number in range(6):
+        gateway.say("alter", f"web-{number}", "", {**serving, "weight": 10})
     gateway.say("alter", "web-3", "", {"weight": 5, "effective_weight": 5.0})
     browser.open_live(gateway.url)
     time.sleep(_A_WHILE - 15)
-    gateway.say("alter", "web-4", "ejected",
-                {"standing": "ejected", "effective_weight": 0.0, "open": 1, "since": time.time(),
-                 "reason": "3 in a row not connected, back in 8 s"})  # fmt: skip
-    gateway.say("join", 6, {"weight": 10, "effective_weight": 3.0, "standing": "warming",
-                            "reason": "slow start, 30 % so far"})  # fmt: skip
-    gateway.say("alter", "web-5", "altered",
-                {"standing": "draining", "effective_weight": 0.0, "open": 14,
-                 "since": time.time(), "reason": "maintenance: upgrading to v2.4"})  # fmt: skip
+    failed = _standing("ejected", "3 in a row not connected, back in 8 s")
+    gateway.say(
+        "alter", "web-4", "ejected", {**failed, "since": time.time(), "open": 1}
+    )
+    warming = _standing("warming", "slow start, 30 % so far", 3.0)
+    gateway.say("join", 6, {**warming, "weight": 10})
+    upgrading = _standing("draining", "maintenance: upgrading to v2.4")
+    gateway.say("alter", "web-5", "altered", {**upgrading, "since": time.time()})
     time.sleep(15)
 
 
 def _some_of_many(gateway: MadeUp) -> None:
     for number in range(500):
-        fields = {"standing": "serving", "reason": "passing", "open": 0,
-                  "weight": 1, "effective_weight": 1.0, "since": time.time() - 97 * number}  # fmt: skip
+        fields = _standing("serving", "passing", 1.0)
         if number % 97 == 3:
-            fields |= {"standing": "ejected", "effective_weight": 0.0,
-                       "reason": "3 in a row not connected, back in 8 s"}  # fmt: skip
+            fields = _standing("ejected", "3 in a row not connected, back in 8 s")
         elif number % 53 == 7:
-            fields |= {"standing": "draining", "effective_weight": 0.0, "open": 2,
-                       "reason": "maintenance: upgrading to v2.4"}  # fmt: skip
+            fields = _standing("draining", "maintenance: upgrading to v2.4")
         elif number % 71 == 9:
-            fields |= {"standing": "warming", "effective_weight": 0.5,
-                       "reason": "slow start, 50 % so far"}  # fmt: skip
+            fields = _standing("warming", "slow start, 50 % so far", 0.5)
+        fields |= {"weight": 1, "open": 0, "since": time.time() - 97 * number}
         gateway.say("alter", f"web-{number}", "", fields)
 
 
+def _standing(standing: str, reason: str, weight: float = 0.0) -> dict[str, object]:
+    return {"standing": standing, "reason": reason, "effective_weight": weight}
+
+
 def _away(gateway: MadeUp) -> None:
-    now = time.time()
-    gateway.say("watches", {
-        "state": "backing off", "age": 130.0, "errors": 91, "failing_since": now - 124,
-        "last_error": "no answer from Consul at http://10.0.0.1:8500: Connection refused",
-    })  # fmt: skip
+    why = "no answer from Consul at http://10.0.0.1:8500: Connection refused"
+    fields = {"state": "backing off", "age": 130.0, "errors": 91, "last_error": why}
+    gateway.say("watches", {**fields, "failing_since": time.time() - 124})
 
 
 if __name__ == "__main__":

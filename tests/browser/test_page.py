@@ -29,8 +29,9 @@ def test_a_lane_from_a_listener_to_its_upstreams(
     assert "0.0.0.0:80" in browser.text(".lane h2")
     assert "web" in browser.text(".lane h2")
     assert "least connections" in browser.text(".lane .rule")
-    gateway.say("alter", "web-1", "", {"standing": "serving", "reason": "passing",
-                                       "open": 37, "weight": 5, "effective_weight": 5.0})  # fmt: skip
+    fields = {"standing": "serving", "reason": "passing", "open": 37}
+    weight = {"weight": 5, "effective_weight": 5.0}
+    gateway.say("alter", "web-1", "", {**fields, **weight})
     browser.wait(_IN_ROW + "return cell('web-1', '.open') === '37'")
     row = browser.row("web-1")
     for words in ("serving", "10.0.0.1:8080", "node-01", "passing", "Drain"):
@@ -43,8 +44,8 @@ def test_open_connections_against_the_others(browser: Browser, start: Start) -> 
     gateway = start()
     browser.open_live(gateway.url)
     for number in range(8):
-        gateway.say("alter", f"web-{number}", "",
-                    {"standing": "serving", "open": 0, "effective_weight": 0.0})  # fmt: skip
+        nothing = {"standing": "serving", "open": 0, "effective_weight": 0.0}
+        gateway.say("alter", f"web-{number}", "", nothing)
     gateway.say("alter", "web-0", "", {"open": 30, "effective_weight": 3.0})
     gateway.say("alter", "web-1", "", {"open": 10, "effective_weight": 1.0})
     browser.wait(_BAR + "return bar('web-0').value > 0 && bar('web-7').value === 0")
@@ -169,7 +170,8 @@ def test_the_chart_can_be_read(browser: Browser, start: Start) -> None:
 
 
 _IN_ROW = """
-    const node = (name, selector) => [...document.querySelectorAll('.row[data-upstream]')]
+    const rows = () => [...document.querySelectorAll('.row[data-upstream]')];
+    const node = (name, selector) => rows()
         .find((each) => each.querySelector('.name').textContent === name)
         ?.querySelector(selector) ?? null;
     const cell = (name, selector) => node(name, selector)?.innerText.trim() ?? null;

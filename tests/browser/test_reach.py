@@ -80,18 +80,7 @@ def test_nothing_is_wider_than_the_screen(
 
 def _cut(browser: Browser) -> list[str]:
     """Figures and buttons that stick out of their row, or do not fit in their place."""
-    return list(
-        browser.run(
-            "return [...document.querySelectorAll('.row .figure, .row .order, .row .word')]"
-            ".filter((each) => each.checkVisibility({contentVisibilityAuto: true}))"
-            ".filter((each) => {"
-            "  const own = each.getBoundingClientRect();"
-            "  const row = each.closest('.row').getBoundingClientRect();"
-            "  return own.right > row.right + 1 || each.scrollWidth > each.clientWidth + 1"
-            "    && each.clientWidth > 0;"
-            "}).map((each) => each.outerHTML)"
-        )
-    )
+    return list(browser.run(_CUT))
 
 
 def test_from_the_keyboard(browser: Browser, start: Start) -> None:
@@ -99,7 +88,7 @@ def test_from_the_keyboard(browser: Browser, start: Start) -> None:
     gateway = start(upstreams=3)
     browser.open_live(gateway.url)
     browser.wait_text(".row[data-upstream]", "web-0")
-    walked = []
+    walked: list[str] = []
     for _ in range(40):
         browser.press(Keys.TAB)
         if browser.focused() in walked[:1] or browser.run(
@@ -163,3 +152,15 @@ def test_less_motion(browser: Browser, start: Start) -> None:
     gateway.say("alter", "web-1", "altered", {"standing": "ejected"})
     browser.wait("return document.querySelector('.changed') !== null")
     assert browser.run("return document.getAnimations().length") == 0
+
+
+_CUT = """
+    const shown = (each) => each.checkVisibility({contentVisibilityAuto: true});
+    const sticksOut = (each) => each.getBoundingClientRect().right
+        > each.closest('.row').getBoundingClientRect().right + 1;
+    const isCut = (each) => each.clientWidth > 0
+        && each.scrollWidth > each.clientWidth + 1;
+    return [...document.querySelectorAll('.row :is(.figure, .order, .word)')]
+        .filter((each) => shown(each) && (sticksOut(each) || isCut(each)))
+        .map((each) => each.outerHTML);
+"""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import lbconsul.admin
-from tests.browser.chromium import Browser
+from tests.browser.chromium import Browser, wait_for
 from tests.browser.conftest import Start
 
 PAGE = Path(lbconsul.admin.__file__).with_name("page")
@@ -28,8 +28,7 @@ def test_texts_stay_texts(browser: Browser, start: Start, evil: str) -> None:
     )
     gateway.say("gateway", {"ready": False, "not_ready": [evil]})
     browser.open_live(gateway.url)
-    script = "return [...document.querySelectorAll('.name')].some((each) => each.textContent === arguments[0])"
-    browser.wait(script, evil)
+    wait_for(lambda: browser.row(evil), "it is shown")
     browser.click_in_row(evil, ".name")
     browser.wait("return document.querySelector('.details') !== null")
     assert browser.run("return document.title") == "✕ lbconsul · Consul away"

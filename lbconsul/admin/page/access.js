@@ -65,6 +65,10 @@ export class Access {
       ...options,
       cache: "no-store",
       headers: { ...headers, ...authorization },
+    }).catch((error) => {
+      throw new Unexpected(
+        error.name === "TypeError" ? "the gateway does not answer" : error.message,
+      );
     });
     if (response.ok) return response;
     const { status } = response;

@@ -13,10 +13,10 @@ export function prepared(canvas, width, height) {
   return { context, width, height };
 }
 
-const COARSE = [1, 2, 5, 10];
+const COARSE = [1, 2, 4, 6, 8, 10];
 export const FINE = [1, 1.5, 2, 3, 4, 5, 6, 8, 10];
 
-/** The least of `least`, or 1, 2, 5, 10, 20, 50 ... that is not below `value`. */
+/** The least of `least`, or 1, 2, 4, 6, 8, 10, 20 ... that is not below `value`. */
 export function niceCeiling(value, least = 1, steps = COARSE) {
   if (value <= least) return least;
   const power = 10 ** Math.floor(Math.log10(value));

@@ -2,11 +2,13 @@
 // with a skyline above it that shows all of them at once.
 
 import { niceCeiling } from "./canvas.js";
-import { Attribute, Words, arrange, element, svg } from "./dom.js";
-import { clock, count, plural, span } from "./format.js";
+import { Dense } from "./dense.js";
+import { Attribute, Words, arrange, element } from "./dom.js";
+import { Empty } from "./empty.js";
+import { count } from "./format.js";
 import { COLUMNS, Row } from "./row.js";
-import { Skyline } from "./skyline.js";
-import { STANDINGS, serves, standingOf } from "./standing.js";
+import { serves, standingOf } from "./standing.js";
+import { WatchLine } from "./watch.js";
 
 /** With more upstreams than this, a pool is shown densely. */
 const ROOMY = 16;
@@ -305,161 +307,4 @@ function poolInWords({ question, used, fallback }) {
   if (fallback) parts.push("fallback");
   parts.push(used ? "in use" : "in reserve");
   return parts.join(" · ");
-}
-
-/** What Consul said last about it, and when. */
-class WatchLine {
-  constructor() {
-    this.words = new Words();
-    this.note = new Words();
-    this.node = element(
-      "p",
-      { class: "watch" },
-      this.words.node,
-      element("span", { class: "note" }, this.note.node),
-    );
-    this.state = new Attribute(this.node, "data-state");
-  }
-
-  update(watch, pool, now) {
-    this.node.hidden = watch === null;
-    if (watch === null) return;
-    this.state.set(watch.state);
-    this.words.set(watchInWords(watch, now));
-    const standing = pool.upstreams.filter((each) => serves(each.standing)).length;
-    this.note.set(`${count(standing)} of ${plural(pool.upstreams.length, "upstream")} serving`);
-  }
-}
-
-function watchInWords({ state, age, datacenter, failing_since: failing }, now) {
-  const where = datacenter ? `Consul (${datacenter})` : "Consul";
-  const old = age === null ? "never confirmed" : `confirmed ${span(age)} ago`;
-  switch (state) {
-    case "watching":
-      return `${where} ${old}`;
-    case "waiting":
-      return `Waiting for the first answer of ${where}`;
-    case "snapshot":
-      return `From a snapshot: ${where} has not answered yet, ${old}`;
-    case "fixed":
-      return "A fixed address: Consul is not asked";
-    default: {
-      const since = failing === null ? "" : ` since ${clock(failing)} (${span(now - failing)})`;
-      return `${where} fails${since}; what is served was ${old}`;
-    }
-  }
-}
-
-/** What to do while there is nobody to give connections to. */
-class Empty {
-  constructor() {
-    this.title = new Words();
-    this.hint = new Words();
-    this.code = new Words();
-    this.node = element(
-      "div",
-      { class: "empty", hidden: true },
-      element("strong", {}, this.title.node),
-      element("p", {}, this.hint.node),
-      (this.sample = element("pre", { tabindex: "0" }, this.code.node)),
-    );
-  }
-
-  update({ upstreams, question, used }, watch, mapping) {
-    const nobody = upstreams.length === 0;
-    const none = !nobody && used && !upstreams.some((each) => serves(each.standing));
-    this.node.hidden = !nobody && !none;
-    this.node.toggleAttribute("data-quiet", !used);
-    if (this.node.hidden) return;
-    const service = watch?.service ?? mapping.service;
-    this.sample.hidden = !nobody || watch?.state === "waiting";
-    if (none) {
-      this.title.set(`No upstream of ${question} serves`);
-      this.hint.set("The reasons stand beside them. New clients wait, or are turned away.");
-    } else if (watch?.state === "waiting") {
-      this.title.set(`Consul has not said yet who serves ${question}`);
-      this.hint.set(
-        watch.last_error
-          ? `It fails: ${watch.last_error}. It is asked again and again.`
-          : "It has been asked; this takes a moment only.",
-      );
-    } else {
-      this.title.set(`Consul knows no instance of ${question} that may serve`);
-      this.hint.set(
-        "One that is registered, with its checks passing, gets connections at once:",
-      );
-      this.code.set(
-        `consul services register -name=${service} -id=${service}-1 -port=8080`,
-      );
-    }
-  }
-}
-
-/** What a pool of many has beside its table. */
-class Dense {
-  #hidden = new Set();
-  #chips = new Map();
-
-  constructor({ onSearch, onHide, onPick }) {
-    this.onHide = onHide;
-    this.skyline = new Skyline(onPick);
-    this.matches = new Words();
-    const search = element("input", {
-      type: "search",
-      placeholder: "name, address, node, tag, reason",
-      "aria-label": "Show only upstreams with this in them",
-      input: (event) => onSearch(event.target.value.trim().toLowerCase()),
-    });
-    const chips = Object.keys(STANDINGS).map((each) => this.#chip(each));
-    this.node = element(
-      "div",
-      { class: "dense" },
-      this.skyline.node,
-      element(
-        "div",
-        { class: "tools" },
-        search,
-        element("div", { class: "chips", role: "group", "aria-label": "Standings shown" },
-          ...chips),
-        element("output", {}, this.matches.node),
-      ),
-    );
-  }
-
-  update(upstreams, shown, scale) {
-    const counts = {};
-    for (const { standing } of upstreams)
-      counts[standing] = (counts[standing] ?? 0) + 1;
-    for (const [standing, chip] of this.#chips) {
-      chip.words.set(count(counts[standing] ?? 0));
-      chip.button.hidden = !counts[standing] && !this.#hidden.has(standing);
-    }
-    this.skyline.draw(shown, scale);
-  }
-
-  shown(number, all) {
-    this.matches.set(number === all ? "" : `${count(number)} of ${count(all)}`);
-  }
-
-  #chip(standing) {
-    const words = new Words();
-    const button = element(
-      "button",
-      { type: "button", class: "chip", "aria-pressed": "true", "data-standing": standing,
-        click: () => this.#toggle(standing, button) },
-      svg("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" },
-        svg("path", { d: standingOf(standing).path })),
-      `${standing} `,
-      element("b", {}, words.node),
-    );
-    this.#chips.set(standing, { button, words });
-    return button;
-  }
-
-  #toggle(standing, button) {
-    const hide = !this.#hidden.delete(standing);
-    if (hide) this.#hidden.add(standing);
-    button.setAttribute("aria-pressed", String(!hide));
-    this.onHide(new Set(this.#hidden));
-  }
 }

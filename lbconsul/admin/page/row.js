@@ -1,8 +1,9 @@
 // One upstream: a row of a pool's table, which is a branch of its lane where there is
 // room, and one dense line where there are many.
 
+import { Details } from "./details.js";
 import { Attribute, StyleValue, Words, element, svg } from "./dom.js";
-import { bytes, count, latency, rate, shortSpan, span, clock } from "./format.js";
+import { bytes, count, rate, shortSpan } from "./format.js";
 import { Sparkline } from "./sparkline.js";
 import { serves, standingOf } from "./standing.js";
 
@@ -37,7 +38,8 @@ export class Row {
   #build() {
     this.mark = svg("path");
     this.word = new Words();
-    this.where = new Words();
+    this.address = new Words();
+    this.machine = new Words();
     this.open = new Words();
     this.fresh = new Words();
     this.moved = new Words();
@@ -69,7 +71,9 @@ export class Row {
       cell("standing", svg("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, this.mark),
         element("span", { class: "word" }, this.word.node)),
       cell("who", this.name,
-        element("span", { class: "where" }, this.where.node)),
+        element("span", { class: "where" },
+          element("span", {}, this.address.node), " ",
+          element("span", {}, this.machine.node))),
       cell("open", this.meter, element("span", { class: "figure" }, this.open.node)),
       cell("fresh", this.freshLine.node, figure(this.fresh, " /s")),
       cell("moved", this.movedLine.node, figure(this.moved, "/s")),
@@ -96,7 +100,8 @@ export class Row {
     const { upstream } = this;
     const rates = this.history?.latest ?? { connections: 0, received: 0, sent: 0 };
     this.#showStanding(upstream);
-    this.where.set(`${upstream.address} · ${upstream.node}`);
+    this.address.set(upstream.address);
+    this.machine.set(upstream.node);
     this.open.set(count(upstream.open));
     this.fresh.set(rate(rates.connections));
     this.moved.set(bytes(rates.received + rates.sent));
@@ -126,7 +131,7 @@ export class Row {
   /** Show or hide all that is known about it, in a row below. */
   toggle() {
     if (this.#details === null) {
-      this.#details = new Details(this.upstream, this.onOrder);
+      this.#details = new Details(this.upstream, COLUMNS.length, this.onOrder);
       this.node.after(this.#details.node);
     } else {
       this.#details.node.remove();
@@ -181,57 +186,5 @@ function cell(name, ...children) {
 
 function weightInWords({ weight, effective_weight: effective, standing }) {
   const partly = serves(standing) && Math.abs(effective - weight) > 0.005 * weight;
-  return partly ? `${effective.toFixed(1)} of ${weight}` : count(weight);
-}
-
-/** All that is known about an upstream, as terms and what they are. */
-class Details {
-  #words = new Map();
-
-  constructor(upstream, onOrder) {
-    this.list = element("dl", {});
-    const eject = element(
-      "button",
-      { type: "button", class: "order", click: () => onOrder({ upstream, busy() {} }, "eject") },
-      "Eject",
-      element("span", { class: "unseen" }, ` ${upstream.service_id}`),
-    );
-    const hint = "sets it aside for a while, as if it had failed";
-    this.node = element(
-      "div",
-      { class: "row details", role: "row" },
-      element("div", { role: "cell", class: "cell", "aria-colspan": COLUMNS.length },
-        this.list,
-        element("p", {}, eject, element("span", { class: "hint" }, hint))),
-    );
-  }
-
-  update(upstream, now) {
-    const { standing } = upstream;
-    const since = `${clock(upstream.since)} (${span(now - upstream.since)})`;
-    this.#set("Standing", `${standing}: ${standingOf(standing).means}`);
-    this.#set("Why", upstream.reason || "–");
-    this.#set("Since", since);
-    this.#set("Address", upstream.address);
-    this.#set("Node", `${upstream.node} in ${upstream.datacenter}`);
-    this.#set("Service id", upstream.service_id);
-    this.#set("Tags", upstream.tags.join(", ") || "–");
-    this.#set("Connections so far", count(upstream.total));
-    this.#set("From clients", bytes(upstream.bytes_received));
-    this.#set("To clients", bytes(upstream.bytes_sent));
-    this.#set("Connecting takes", latency(upstream.connect_time));
-    this.#set("Connects that failed", count(upstream.connect_failures));
-  }
-
-  #set(term, text) {
-    let words = this.#words.get(term);
-    if (words === undefined) {
-      words = new Words();
-      this.#words.set(term, words);
-      this.list.append(
-        element("div", {}, element("dt", {}, term), element("dd", {}, words.node)),
-      );
-    }
-    words.set(text);
-  }
+  return partly ? `${+effective.toFixed(1)} of ${weight}` : count(weight);
 }

@@ -4,13 +4,13 @@ import { Attribute, Words, element } from "./dom.js";
 import { bytes, count, rate, span } from "./format.js";
 import { serves } from "./standing.js";
 
-/** Whether the page is in touch, by phase: the sign, and the words. */
+/** How the page is in touch, by phase. */
 const PHASES = {
   loading: "connecting",
   live: "live",
   polling: "live, every 2 s",
-  lost: "connection lost",
-  refused: "token wanted",
+  lost: "trying again",
+  refused: "",
 };
 
 export class Summary {

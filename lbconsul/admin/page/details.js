@@ -1,0 +1,57 @@
+// All that is known about an upstream, in a row below its own.
+
+import { Words, element } from "./dom.js";
+import { bytes, clock, count, latency, span } from "./format.js";
+import { standingOf } from "./standing.js";
+
+/** `columns` is how many its table has. */
+export class Details {
+  #words = new Map();
+
+  constructor(upstream, columns, onOrder) {
+    this.list = element("dl", {});
+    const eject = element(
+      "button",
+      { type: "button", class: "order", click: () => onOrder({ upstream, busy() {} }, "eject") },
+      "Eject",
+      element("span", { class: "unseen" }, ` ${upstream.service_id}`),
+    );
+    const hint = "sets it aside for a while, as if it had failed";
+    this.node = element(
+      "div",
+      { class: "row details", role: "row" },
+      element("div", { role: "cell", class: "cell", "aria-colspan": columns },
+        this.list,
+        element("p", {}, eject, element("span", { class: "hint" }, hint))),
+    );
+  }
+
+  update(upstream, now) {
+    const { standing } = upstream;
+    const since = `${clock(upstream.since)} (${span(now - upstream.since)})`;
+    this.#set("Standing", `${standing}: ${standingOf(standing).means}`);
+    this.#set("Why", upstream.reason || "–");
+    this.#set("Since", since);
+    this.#set("Address", upstream.address);
+    this.#set("Node", `${upstream.node} in ${upstream.datacenter}`);
+    this.#set("Service id", upstream.service_id);
+    this.#set("Tags", upstream.tags.join(", ") || "–");
+    this.#set("Connections so far", count(upstream.total));
+    this.#set("From clients", bytes(upstream.bytes_received));
+    this.#set("To clients", bytes(upstream.bytes_sent));
+    this.#set("Connecting takes", latency(upstream.connect_time));
+    this.#set("Connects that failed", count(upstream.connect_failures));
+  }
+
+  #set(term, text) {
+    let words = this.#words.get(term);
+    if (words === undefined) {
+      words = new Words();
+      this.#words.set(term, words);
+      this.list.append(
+        element("div", {}, element("dt", {}, term), element("dd", {}, words.node)),
+      );
+    }
+    words.set(text);
+  }
+}

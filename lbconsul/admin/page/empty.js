@@ -1,0 +1,49 @@
+// What a pool says while nobody in it serves.
+
+import { Words, element } from "./dom.js";
+import { serves } from "./standing.js";
+
+/** What to do while there is nobody to give connections to. */
+export class Empty {
+  constructor() {
+    this.title = new Words();
+    this.hint = new Words();
+    this.code = new Words();
+    this.node = element(
+      "div",
+      { class: "empty", hidden: true },
+      element("strong", {}, this.title.node),
+      element("p", {}, this.hint.node),
+      (this.sample = element("pre", { tabindex: "0" }, this.code.node)),
+    );
+  }
+
+  update({ upstreams, question, used }, watch, mapping) {
+    const nobody = upstreams.length === 0;
+    const none = !nobody && used && !upstreams.some((each) => serves(each.standing));
+    this.node.hidden = !nobody && !none;
+    this.node.toggleAttribute("data-quiet", !used);
+    if (this.node.hidden) return;
+    const service = watch?.service ?? mapping.service;
+    this.sample.hidden = !nobody || watch?.state === "waiting";
+    if (none) {
+      this.title.set(`No upstream of ${question} serves`);
+      this.hint.set("The reasons stand beside them. New clients wait, or are turned away.");
+    } else if (watch?.state === "waiting") {
+      this.title.set(`Consul has not said yet who serves ${question}`);
+      this.hint.set(
+        watch.last_error
+          ? `It fails: ${watch.last_error}. It is asked again and again.`
+          : "It has been asked; this takes a moment only.",
+      );
+    } else {
+      this.title.set(`Consul knows no instance of ${question} that may serve`);
+      this.hint.set(
+        "One that is registered, with its checks passing, gets connections at once:",
+      );
+      this.code.set(
+        `consul services register -name=${service} -id=${service}-1 -port=8080`,
+      );
+    }
+  }
+}
