@@ -10,14 +10,14 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
-from lbconsul.balance.figures import Tidings
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.registry import Change, Registry
 from lbconsul.balance.selection import Question
+from lbconsul.balance.tidings import Tidings
 from lbconsul.balance.upstream import Upstream
 from lbconsul.config.model import MOST_WORKERS, Config, Mapping
 from lbconsul.errors import NoWorkers
-from lbconsul.notes import Note, nobody, told_of
+from lbconsul.notes import Asides, Note, nobody, told_of
 from lbconsul.proxy.bind import OwnSocket
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.room import Room
@@ -52,6 +52,7 @@ class Front(MultiService):
     #: None if all is done in this process.
     workers: Workers | None = None
     registry: Registry = field(init=False)
+    _asides: Asides = field(init=False)
     _workshop: Workshop = field(init=False)
     here: Serving = field(init=False)
     #: What we listen on, be it for workers.
@@ -65,6 +66,9 @@ class Front(MultiService):
             self.workers = _workers(self._reactor, count, log)
             self.workers.setServiceParent(self)
         self.registry = self._new_registry()
+        self._asides = Asides(self.registry, self._note)
+        if self.workers is not None:
+            self.workers.learned = self._note_asides
         self._workshop = Workshop(self._reactor, self.registry, log, self.room)
         self.here = Serving(self._workshop, let_go=self._let_go)
         self.here.setServiceParent(self)
@@ -97,9 +101,9 @@ class Front(MultiService):
 
     def is_listening(self, mapping: Mapping) -> bool:
         """Whether its clients are accepted."""
-        if self.workers is not None:
-            return any(each.report.serves for each in self.workers.members)
-        return self.here.is_listening(mapping)
+        if self.workers is None or mapping.listen is None:
+            return self.here.is_listening(mapping)
+        return any(each.report.serves for each in self.workers.members)
 
     @property
     def longest_drain(self) -> float:
@@ -123,6 +127,8 @@ class Front(MultiService):
         here = self._workshop.tidings(mapping)
         if self.workers is None:
             return here
+        # Nobody connects in this process, so that nobody else does it.
+        self.workers.tally.catch_up()
         return Tidings.sum([here, self.workers.tidings(mapping)])
 
     def rest(self, resting: frozenset[Identity]) -> None:
@@ -247,6 +253,13 @@ class Front(MultiService):
         self.here.answered()
         for kind, text, identity in told_of(change):
             self._note(kind, text, question, identity)
+
+    def _note_asides(self) -> None:
+        """Called by the workers: they have set others aside than before."""
+        workers = self.workers
+        if workers is not None:
+            told = ((route_of(each), workers.aside(each)) for each in workers.mappings)
+            self._asides.look(told)
 
     def _tell(self, question: Question, upstream: Upstream | None, what: str) -> None:
         """Called by the registry: an upstream was ejected, or the like."""

@@ -1,11 +1,15 @@
 """What changed, as it is noted for people: the events of the admin listener."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
+from attrs import Factory, define
+
 from lbconsul.balance.instance import Identity, Instance
-from lbconsul.balance.registry import Change
-from lbconsul.balance.selection import Question
+from lbconsul.balance.registry import Change, Registry
+from lbconsul.balance.selection import Question, Route, Selection
+from lbconsul.balance.standing import Standing
+from lbconsul.balance.upstream import Upstream
 
 #: Of so many instances each is an event of its own; more are one together.
 _EACH = 20
@@ -47,3 +51,52 @@ def told_of(change: Change) -> Iterator[tuple[str, str, Identity | None]]:
 def _reason(instance: Instance) -> str:
     reason = instance.health.worst(instance.node_health).reason
     return f": {reason}" if reason else ""
+
+
+#: Whom workers have set aside: by the number of the pool and the instance, why.
+Aside = Mapping[tuple[int, Identity], tuple[str, float]]
+
+
+@define(eq=False)
+class Asides:
+    """Notes whom workers set aside, and whom all of them trust again.
+
+    It is they who connect, so that the registry knows nothing of it.
+    """
+
+    _registry: Registry
+    _note: Note
+    _known: dict[tuple[Selection, Identity], None] = Factory(dict)
+
+    def look(self, told: Iterable[tuple[Route, Aside]]) -> None:
+        """They have told this of the routes that there are."""
+        now = {
+            (route.all()[number], identity): why
+            for route, aside in told
+            for (number, identity), (why, _) in aside.items()
+        }
+        before, self._known = self._known, dict.fromkeys(now)
+        members = {
+            selection: {
+                each.instance.identity: each
+                for each in self._registry.pool(selection).upstreams()
+            }
+            for selection, _ in now.keys() ^ before.keys()
+        }
+        for selection, identity in now.keys() - before.keys():
+            upstream = members[selection].get(identity)
+            if upstream is not None:
+                why = now[selection, identity]
+                self._tell("ejected", selection, upstream, why)
+        for selection, identity in before.keys() - now.keys():
+            upstream = members[selection].get(identity)
+            # One that Consul lets serve no more is not trusted, but forgotten.
+            if upstream is not None and upstream.standing is not Standing.DRAINING:
+                self._tell("trusted", selection, upstream, "trusted again")
+
+    def _tell(
+        self, kind: str, selection: Selection, upstream: Upstream, what: str
+    ) -> None:
+        instance = upstream.instance
+        text = f"{instance} {what}"
+        self._note(kind, text, selection.question, instance.identity)

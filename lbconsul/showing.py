@@ -19,10 +19,11 @@ from lbconsul.admin.model import (
     WorkerStatus,
 )
 from lbconsul.balance.chain import Chain
-from lbconsul.balance.figures import Account, Tidings, Times
+from lbconsul.balance.figures import Account, Times
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.pool import Pool
 from lbconsul.balance.registry import Registry
+from lbconsul.balance.tidings import Tidings
 from lbconsul.balance.upstream import WHOLE, Upstream
 from lbconsul.config.model import Config, Mapping
 from lbconsul.config.show import gateway_options, mapping_options
@@ -252,7 +253,8 @@ _NOTHING = Account()
 
 
 def _identity(upstream: str) -> Identity:
-    datacenter, node, service_id = map(unquote, upstream.split("/"))
+    parts = [unquote(each, errors="surrogatepass") for each in upstream.split("/")]
+    datacenter, node, service_id = parts
     return Identity(datacenter, node, service_id)
 
 

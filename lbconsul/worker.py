@@ -19,7 +19,8 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger, globalLogBeginner
 
 from lbconsul.balance.registry import Registry
-from lbconsul.balance.selection import Route
+from lbconsul.balance.selection import Question, Route
+from lbconsul.balance.upstream import Upstream
 from lbconsul.config.model import Mapping
 from lbconsul.limits import connections, descriptor_limit
 from lbconsul.proxy.bind import LentSocket
@@ -58,6 +59,10 @@ AT_ONCE = 4
 #: How often the master is told how we are, if that has changed, in seconds.
 REPORT_EVERY = 1.0
 
+#: It is told sooner what became of an upstream: after so long, in seconds, so that
+#: of many it is told together.
+REPORT_SOON = 0.1
+
 
 @define(eq=False)
 class Worker:
@@ -90,6 +95,8 @@ class Worker:
     _stopping: bool = False
     _reported: Report | None = None
     _calls: list[LoopingCall] = Factory(list)
+    #: The report that is about to follow on what became of an upstream.
+    _soon: Any = None
     #: With which status to exit.
     status: int = 0
 
@@ -131,6 +138,7 @@ class Worker:
             self._registry.eject(order.identity)
         elif isinstance(order, Retire):
             self._retiring = True
+            self._report()
             self._serving.retire().addCallback(lambda _: self._stop())
         else:
             self._stop()
@@ -144,7 +152,7 @@ class Worker:
             self._tally,
             lambda *_: self._serving.answered(),
             self._reactor.seconds,
-            self._standings.tell,
+            self._tell,
         )
         self._replica = Replica(self._registry, slots, self._tally.load)
         workshop = self._workshop = Workshop(
@@ -169,6 +177,7 @@ class Worker:
         self._others = {route_of(each) for each in order.others}
         wanted = {each.number: each.mapping for each in order.places}
         self._places = wanted
+        self._told = {each: self._told[each] for each in wanted if each in self._told}
         self._serving.replace(
             [(mapping, self._sockets[each]) for each, mapping in wanted.items()],
             anew=anew,
@@ -189,7 +198,8 @@ class Worker:
         assert self._workshop is not None
         count = Count(self._workshop.accepted, self._workshop.open)
         leases = self._registry.open_connections()
-        return Report(self._replica.level, count, leases, bool(self._serving.running))
+        serves = bool(self._serving.running) and not self._retiring
+        return Report(self._replica.level, count, leases, serves)
 
     def _report(self) -> None:
         report = self._state()
@@ -197,10 +207,22 @@ class Worker:
             self._reported = report
             self.uplink.report(report)
 
+    def _tell(self, question: Question, upstream: Upstream | None, what: str) -> None:
+        """Called by the registry: an upstream was ejected, or the like."""
+        self._standings.tell(question, upstream, what)
+        if self._soon is None and not self._stopping:
+            self._soon = self._reactor.callLater(REPORT_SOON, self._report_soon)
+
+    def _report_soon(self) -> None:
+        self._soon = None
+        self._report_figures()
+
     def _report_figures(self) -> None:
         """Tell the master what connections came to, where that is news."""
         assert self._workshop is not None
-        for number, mapping in self._places.items() if self.uplink.is_free else ():
+        for number, mapping in self._places.items():
+            if not self.uplink.is_free:  # news that are told, but not heard, are lost
+                return
             said = write_figures(number, self._workshop.tidings(mapping).news())
             if said != self._told.get(number):
                 self._told[number] = said
@@ -240,6 +262,9 @@ class Worker:
         for call in self._calls:
             call.stop()
         self._calls.clear()
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
         self._lane.close()
         if self._workshop is not None:
             self._serving.stopService()

@@ -14,7 +14,7 @@ from lbconsul.admin.guard import Guard, Secret
 from lbconsul.admin.model import Source
 from lbconsul.admin.routes import Routes
 from lbconsul.admin.site import AdminFactory
-from lbconsul.admin.socket import open_socket, remove_file
+from lbconsul.admin.socket import open_socket, protect_file, remove_file
 from lbconsul.admin.stream import Stream
 from lbconsul.config.model import TCPListen, UnixListen
 from lbconsul.errors import CannotListen
@@ -102,6 +102,7 @@ class AdminServer(Service):
             self._port = self._reactor.adoptStreamPort(
                 self._sock.fileno(), self._sock.family, self._factory
             )
+            protect_file(self.listen)  # Twisted has opened it to the world
             self._log.info("status, metrics and a page: {at}", at=self.address)
         elif self.is_patient:
             self._call = self._reactor.callLater(LOOK_AGAIN, self._look_again)

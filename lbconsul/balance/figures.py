@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 from attrs import Factory, define
@@ -10,12 +10,19 @@ from attrs import Factory, define
 from lbconsul.balance.instance import Identity
 
 #: Upper bounds of what is counted by how long it took, in seconds.
-CONNECT = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-FIRST_BYTE = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-CONNECTION = (0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 3600.0)
+CONNECT = (
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+)  # fmt: skip
+FIRST_BYTE = (*CONNECT[1:], 10.0)
+CONNECTION = (
+    0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 3600.0, 14400.0,
+)  # fmt: skip
 
 #: What the latest one counts in a moving average.
 _LATEST = 0.1
+
+#: With fewer accounts nobody asks whose of them are of use still.
+CROWD = 1000
 
 
 @define(eq=False)
@@ -78,6 +85,8 @@ class Figures:
     accounts: dict[Identity, Account] = Factory(dict)
     #: The instances whose accounts have changed since that was asked last.
     _changed: set[Identity] = Factory(set)
+    #: With more accounts than these it is looked through for those that are of no use.
+    _crowd: int = CROWD
 
     def account(self, identity: Identity) -> Account:
         """The account of an instance, which is about to change."""
@@ -132,11 +141,20 @@ class Figures:
                 mine = self.accounts[identity] = Account()
             mine.add(account)
 
-    def forget(self, gone: Iterable[Identity]) -> None:
-        """Nobody asks for the accounts of these any more."""
-        for identity in gone:
-            self.accounts.pop(identity, None)
-            self._changed.discard(identity)
+    def tidy(self, is_known: Callable[[Identity], bool]) -> None:
+        """Once there are many accounts, keep those of instances that are known still.
+
+        Where instances come and go they would be more and more.
+        """
+        if len(self.accounts) <= self._crowd:
+            return
+        self.accounts = {
+            identity: account
+            for identity, account in self.accounts.items()
+            if is_known(identity)
+        }
+        self._changed &= self.accounts.keys()
+        self._crowd = max(CROWD, 2 * len(self.accounts))
 
     # What a worker tells its master.
 
@@ -161,7 +179,7 @@ class Figures:
     def heard(self, news: dict[str, Any]) -> None:
         """Another process has come to this since it told last.
 
-        :raises ValueError, KeyError, TypeError: it is no such news.
+        :raises Exception: it is no such news, whichever way.
         """
         self.accepted, self.received, self.sent = (
             int(news[name]) for name in ("accepted", "received", "sent")
@@ -187,73 +205,4 @@ class Figures:
         total = cls()
         for each in many:
             total.add(each)
-        return total
-
-
-@define(eq=False)
-class Tidings:
-    """What one process, or all of them, can tell of one mapping by now."""
-
-    figures: Figures = Factory(Figures)
-    #: Bytes from clients and to them, of connections that are open.
-    live: dict[Identity, tuple[int, int]] = Factory(dict)
-    #: Clients that wait for an upstream.
-    queued: int = 0
-    #: Those that it has set aside, each with the number of the pool: why, and since
-    #: when.
-    aside: dict[tuple[int, Identity], tuple[str, float]] = Factory(dict)
-
-    def news(self) -> dict[str, Any]:
-        """All that is new since the last time, as JSON may have it."""
-        return self.figures.news() | {
-            "live": [[*identity, *both] for identity, both in self.live.items()],
-            "queued": self.queued,
-            "aside": [
-                [number, *identity, why, since]
-                for (number, identity), (why, since) in self.aside.items()
-            ],
-        }
-
-    def heard(self, news: dict[str, Any]) -> None:
-        """Another process has these news.
-
-        :raises ValueError, KeyError, TypeError: they are none.
-        """
-        self.figures.heard(news)
-        self.queued = int(news["queued"])
-        self.live = {
-            Identity(datacenter, node, service_id): (int(received), int(sent))
-            for datacenter, node, service_id, received, sent in news["live"]
-        }
-        self.aside = {
-            (int(number), Identity(datacenter, node, service_id)): (str(why), since)
-            for number, datacenter, node, service_id, why, since in news["aside"]
-        }
-
-    def bytes(self, identity: Identity) -> tuple[int, int]:
-        """Bytes from clients to an instance and back, of open connections too."""
-        received, sent = self.live.get(identity, (0, 0))
-        account = self.figures.accounts.get(identity)
-        if account is not None:
-            received, sent = received + account.received, sent + account.sent
-        return received, sent
-
-    @property
-    def all_bytes(self) -> tuple[int, int]:
-        """The same over all instances."""
-        received = sum(both[0] for both in self.live.values())
-        sent = sum(both[1] for both in self.live.values())
-        return self.figures.received + received, self.figures.sent + sent
-
-    @classmethod
-    def sum(cls, many: Iterable["Tidings"]) -> Self:
-        """What many processes can tell together."""
-        total = cls()
-        for each in many:
-            total.figures.add(each.figures)
-            total.queued += each.queued
-            for identity, (received, sent) in each.live.items():
-                before = total.live.get(identity, (0, 0))
-                total.live[identity] = before[0] + received, before[1] + sent
-            total.aside.update(each.aside)
         return total

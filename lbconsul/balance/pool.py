@@ -150,6 +150,7 @@ class Pool:
             self._doubts.drop(upstream)
             self._outliers.trust(upstream)
             self._placement.put(upstream, None)
+            upstream.standing = None  # it may be looked at still
         self._members.clear()
 
     def lease(self, avoiding: Collection[Upstream] = ()) -> Lease | None:

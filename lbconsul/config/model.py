@@ -53,6 +53,11 @@ class SystemdListen:
 Listen = TCPListen | UnixListen | SystemdListen
 
 
+def decimal(number: float) -> str:
+    """A number as people write it: not as 1e+06."""
+    return f"{number:.9f}".rstrip("0").rstrip(".")
+
+
 @frozen
 class WhenEmpty:
     """What becomes of a client for whom no instance is left.
@@ -67,9 +72,7 @@ class WhenEmpty:
     def __str__(self) -> str:
         if self.fallback:
             return f"fallback={self.fallback}"
-        # Not as 1e+06, which nobody could write.
-        wait = f"{self.wait:.9f}".rstrip("0").rstrip(".")
-        return f"wait={wait}s" if self.wait else "close"
+        return f"wait={decimal(self.wait)}s" if self.wait else "close"
 
 
 @frozen

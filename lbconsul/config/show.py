@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lbconsul.config.model import Config, Mapping
+from lbconsul.config.model import Config, Mapping, decimal
 from lbconsul.config.options import (
     CONSUL_OPTIONS,
     GATEWAY_OPTIONS,
@@ -40,12 +40,14 @@ def _text(name: str, value: Any) -> str:
         return "(hidden)" if value else ""
     if isinstance(value, bool):
         return "on" if value else "off"
+    if name == "queue-timeout" and not value:
+        return ""  # as long as connect-timeout
     if isinstance(value, float):
-        return f"{value:g}s" if value else "off"
+        return f"{decimal(value)}s" if value else "off"
     if name in _UNITS:
         return f"{value}{_UNITS[name]}" if value else "off"
     if name == "mode":
-        return f"{value:o}"
+        return f"{value:03o}"
     if name == "workers":
         return str(value or "auto")
     if name == "health":

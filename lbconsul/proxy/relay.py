@@ -42,7 +42,7 @@ class RelayOwner(Protocol):
     unwatched_patrol: Patrol
 
     def first_byte(self, seconds: float) -> None:
-        """An upstream spoke, so long after it was joined with its client."""
+        """An upstream spoke first, so long after its client was accepted."""
 
     def relay_over(self, relay: "Relay", ending: Ending) -> None:
         """The relay's sockets are closed."""
@@ -115,7 +115,7 @@ class Relay:
     def begun(self, end: End) -> None:
         """The first bytes came from the peer at `end`."""
         if end is self.upstream:
-            self._owner.first_byte(self._owner.clock.seconds() - self._since)
+            self._owner.first_byte(self._owner.clock.seconds() - self.arrival.time)
 
     def done(self, last: End) -> None:
         """Both directions are over, the one from `last` after the other."""

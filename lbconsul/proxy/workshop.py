@@ -4,9 +4,10 @@ from typing import Any
 
 from attrs import Factory, define, field
 
-from lbconsul.balance.figures import Figures, Tidings
+from lbconsul.balance.figures import Figures
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Route
+from lbconsul.balance.tidings import Tidings
 from lbconsul.config.model import Listen, Mapping
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.poller import Poller, open_poller
@@ -33,13 +34,15 @@ class Workshop:
         init=False, default=Factory(lambda self: Upkeep(self.reactor), True)
     )
     _pipes: Pipes = Factory(Pipes)
-    #: By where mappings listen, whatever their options.
-    _figures: dict[Listen | None, Figures] = Factory(dict)
+    #: By where mappings listen, whatever their options; of those for whom somebody
+    #: else does, by their service.
+    _figures: dict[Listen | str, Figures] = Factory(dict)
     #: Connections accepted by factories that are gone.
     _accepted: int = 0
 
     def __attrs_post_init__(self) -> None:
         self._upkeep.add(self.registry)
+        self._upkeep.add(self)
 
     @property
     def accepted(self) -> int:
@@ -80,13 +83,13 @@ class Workshop:
 
     def figures(self, mapping: Mapping) -> Figures:
         """What connections to a mapping's address came to in this process."""
-        return self._figures.setdefault(mapping.listen, Figures())
+        return self._figures.setdefault(_place(mapping), Figures())
 
     def tidings(self, mapping: Mapping) -> Tidings:
         """What this process can tell of a mapping by now."""
         told = Tidings(self.figures(mapping))
         for factory in self._factories:
-            if factory.mapping.listen == mapping.listen:
+            if _place(factory.mapping) == _place(mapping):
                 told.queued += len(factory.line)
                 for identity, received, sent in factory.live():
                     before = told.live.get(identity, (0, 0))
@@ -97,6 +100,11 @@ class Workshop:
                 key = number, upstream.instance.identity
                 told.aside[key] = state.reason, state.since
         return told
+
+    def tend(self) -> None:
+        """Forget what is told of instances that are gone, if it is much."""
+        for each in self._figures.values():
+            each.tidy(self.registry.has)
 
     def drop(self, factory: ProxyFactory) -> None:
         """It has no connection, and nobody will come."""
@@ -132,3 +140,7 @@ class Workshop:
         """Tend nothing, and watch no connection."""
         self._upkeep.stop()
         self._poller.stop()
+
+
+def _place(mapping: Mapping) -> Listen | str:
+    return mapping.listen or mapping.service

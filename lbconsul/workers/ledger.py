@@ -40,6 +40,10 @@ class Ledger:
         """Those that have been answered."""
         return list(self._known)
 
+    def knows(self, identity: Identity) -> bool:
+        """Whether it is in any answer."""
+        return any(identity in each for each in self._known.values())
+
     def change(self, question: Question, change: Change) -> Delta | None:
         """Take what an answer changed; what workers are to be told, if anything."""
         first = question not in self._known
@@ -88,7 +92,7 @@ class Ledger:
     def _leave(self, identities: tuple[Identity, ...]) -> None:
         """Those that are in no answer any more have left."""
         for identity in identities:
-            if not any(identity in each for each in self._known.values()):
+            if not self.knows(identity):
                 self.slots.leave(identity, self.version)
 
     def _cut(self, rest: Iterator[Instance]) -> tuple[tuple[Instance, int | None], ...]:

@@ -1,6 +1,6 @@
 """The master's side: keep so many workers, and let them know what we know."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from attrs import Factory, define, field
@@ -9,10 +9,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from lbconsul.balance.figures import Figures, Tidings
+from lbconsul.balance.figures import Figures
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.registry import Change
 from lbconsul.balance.selection import Question
+from lbconsul.balance.tidings import Tidings
 from lbconsul.config.model import Mapping
 from lbconsul.errors import CannotListen
 from lbconsul.workers.backoff import Backoff
@@ -25,6 +26,9 @@ from lbconsul.workers.slots import Slots
 from lbconsul.workers.spawn import Program, worker_program
 from lbconsul.workers.table import SLOTS, Table
 from lbconsul.workers.tally import RECOUNT_EVERY, SharedTally
+
+#: How connections end whose worker dies, as it counts: `lbconsul.proxy.ending`.
+_KILLED = "KD"
 
 #: How long workers may take to end in order before they are killed, in seconds.
 PATIENCE = 10.0
@@ -58,6 +62,8 @@ class Workers(Service):
     leases: int = 0
     #: What workers that are gone had told of the places.
     _past: dict[int, Figures] = Factory(dict)
+    #: Called when others are set aside by workers than before.
+    learned: Callable[[], None] = lambda: None
     #: Those that an operator wants to have nothing.
     _resting: frozenset[Identity] = frozenset()
     #: Who waits for the last worker to be gone.
@@ -118,6 +124,14 @@ class Workers(Service):
         past = [Tidings(self._past[number])] if number in self._past else []
         told = [each.tidings.get(number) for each in self._members.values()]
         return Tidings.sum(past + [each for each in told if each is not None])
+
+    def aside(self, mapping: Mapping) -> dict[tuple[int, Identity], tuple[str, float]]:
+        """Whom workers have set aside of a mapping's pools, why, and since when."""
+        number = self._places.number(mapping)
+        if number is None:
+            return {}
+        told = [each.tidings.get(number) for each in self._members.values()]
+        return {k: v for each in told if each for k, v in each.aside.items()}
 
     @property
     def accepted_by_now(self) -> int:
@@ -238,6 +252,7 @@ class Workers(Service):
         member = Member(
             self._reactor, number, self._ledger, self._ended, self._places.of
         )
+        member.learned = self.learned
         setup = Setup(number, 1 + self.count)
         try:
             self.bind()
@@ -263,7 +278,9 @@ class Workers(Service):
         self._table.clear(number, self._ledger.slots.end)
         self.accepted += report.count.accepted
         for place, told in member.tidings.items():
-            self._past.setdefault(place, Figures()).add(told.figures)
+            self._past.setdefault(place, Figures()).add(told.close(_KILLED))
+        if any(each.aside for each in member.tidings.values()):
+            self.learned()
         if self._retiring or not self.running:
             self._ended_for_good(member, how)
             return
@@ -296,8 +313,22 @@ class Workers(Service):
         self._waiting[number] = self._reactor.callLater(wait, self._start, number)
         return wait
 
+    def _tidy(self) -> None:
+        """Forget what is told of places and instances that are gone."""
+        places, knows = self._places.numbers, self._ledger.knows
+        for gone in self._past.keys() - places:
+            del self._past[gone]
+        for figures in self._past.values():
+            figures.tidy(knows)
+        for member in self._members.values():
+            for gone in member.tidings.keys() - places:
+                del member.tidings[gone]
+            for told in member.tidings.values():
+                told.figures.tidy(knows)
+
     def _recount(self) -> None:
         """What is only needed now and then."""
         self.tally.recount()
+        self._tidy()
         known = min((each.report.level for each in self._members.values()), default=0)
         self._ledger.slots.reclaim(known, lambda slot: not self._table.total(slot))

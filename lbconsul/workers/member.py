@@ -15,7 +15,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger, globalLogPublisher
 from twisted.python.failure import Failure
 
-from lbconsul.balance.figures import Tidings
+from lbconsul.balance.tidings import Tidings
 from lbconsul.errors import CannotListen
 from lbconsul.workers.frames import Frames
 from lbconsul.workers.lane import send_sockets
@@ -68,6 +68,8 @@ class Member(ProcessProtocol):
     #: When it was started, by the reactor's clock.
     started: float = 0.0
     pid: int | None = None
+    #: Called when it has told that it set others aside than before.
+    learned: Callable[[], None] = lambda: None
     _process: IProcessTransport | None = None
     _lane: socket.socket | None = None
     #: The numbers of the listening sockets that it has.
@@ -205,7 +207,11 @@ class Member(ProcessProtocol):
                 self._reported(read_report(said))
             elif kind == FIGURES:
                 number, news = read_figures(said)
-                self.tidings.setdefault(number, Tidings()).heard(news)
+                told = self.tidings.setdefault(number, Tidings())
+                before = told.aside.keys()
+                told.heard(news)
+                if told.aside.keys() != before:
+                    self.learned()
             else:
                 raise ValueError(f"neither log, report nor figures: {kind!r}")
         except Exception:  # whatever reading nonsense may come to

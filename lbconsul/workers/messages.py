@@ -172,7 +172,8 @@ def read_figures(data: bytes) -> tuple[int, dict[str, Any]]:
 
     :raises ValueError: they are none.
     """
-    number, news = json.loads(data)
-    if type(number) is not int or not isinstance(news, dict):
-        raise ValueError("no figures")
-    return number, news
+    match json.loads(data):
+        case [int(number), dict(news)]:
+            return number, news
+        case _:
+            raise ValueError("no figures")

@@ -45,6 +45,11 @@ class Places:
         """What is served."""
         return [each.mapping for each in self._sockets]
 
+    @property
+    def numbers(self) -> set[int]:
+        """Of all sockets that there are."""
+        return set(self._sockets.values())
+
     def number(self, mapping: Mapping) -> int | None:
         """The number of a mapping's socket."""
         for sock, number in self._sockets.items():

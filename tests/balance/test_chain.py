@@ -325,6 +325,34 @@ class TestFallback:
         assert chain.all == chain.pools
 
 
+class TestCurrent:
+    """Where new connections go, for people to see."""
+
+    def test_failover_and_back(self) -> None:
+        """It is the pool that connections get, until the first is well for long."""
+        stage = _two(fallback=True)
+        chain = stage.chains[0]
+        assert chain.current is chain.pools[DC1]
+        stage.answer(number=DC1)
+        stage.tend()
+        assert chain.current is chain.pools[DC2]
+        stage.answer("a", number=DC1)
+        stage.later(20)
+        assert chain.current is chain.pools[DC2]
+        stage.later(20)
+        assert chain.current is chain.pools[DC1]
+
+    def test_fallback(self) -> None:
+        """A fallback is it while all others are empty; nobody is if it is, too."""
+        stage = _datacenters(fallback=True)
+        chain = stage.chains[0]
+        assert chain.current is None
+        stage.answer("sorry", number=2)
+        assert chain.current is chain.all[-1]
+        stage.answer("x", number=DC2)
+        assert chain.current is chain.pools[DC2]
+
+
 STEPS = st.lists(
     st.tuples(st.integers(0, 2), st.booleans(), st.sampled_from([0, 1, 10, 31])),
     max_size=20,

@@ -1,8 +1,11 @@
 """Who is in a pool, and what one answer changes of that."""
 
-from lbconsul.balance.instance import Instance
+from attrs import evolve
+
+from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.membership import Membership, Shift
 from lbconsul.balance.selection import Rules
+from lbconsul.balance.standing import AT_REST
 from lbconsul.balance.upstream import Load
 from tests.support.instances import an_identity, an_instance, names_of
 
@@ -79,3 +82,17 @@ def test_clear() -> None:
     answers.members.clear()
     assert (answers.members.all, answers.members.candidates) == ({}, set())
     assert [load.upstreams for load in answers.loads.values()] == [[], []]
+
+
+def test_at_rest() -> None:
+    """Whom an operator drained is a member that does not serve, with its weight."""
+    answers, resting = Answers(), set[Identity]()
+    answers.members = Membership(Rules(), resting)
+    answers.amend(an_instance("a", weight=7))
+    resting.add(an_identity("a"))
+    shift = answers.amend(an_instance("a", weight=7))
+    assert _shifted(shift) == (1, "", "a", "")
+    [member] = answers.members.all.values()
+    assert member.verdict == evolve(AT_REST, weight=7)
+    resting.clear()
+    assert _shifted(answers.amend(an_instance("a", weight=7))) == (0, "a", "", "")

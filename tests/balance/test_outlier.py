@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lbconsul.balance.policy import LeastConnections
 from lbconsul.balance.pool import Pool
 from lbconsul.balance.selection import Patience
+from lbconsul.balance.standing import Standing
 from lbconsul.balance.upstream import Lease, Load, Outcome, Upstream
 from tests.support.instances import a_pool, an_identity, an_instance, name_of
 
@@ -339,3 +340,83 @@ def test_somebody_always_serves(
 
 def _placed(pool: Pool) -> list[Upstream]:
     return [each for each in pool.upstreams() if each not in pool._outliers]
+
+
+class TestByHand:
+    """An operator sets one aside."""
+
+    def eject(self, stage: Stage, name: str) -> bool:
+        """Have it ejected; whether it is."""
+        return stage.pool.eject(an_identity(name))
+
+    def test_as_if_it_had_failed(self) -> None:
+        """It gets nothing for ten seconds, and then one connection that tries it."""
+        stage = Stage("abc")
+        assert self.eject(stage, "a")
+        assert stage.told == ["a ejected: by hand; back in 10 s"]
+        assert stage.chosen() == {"b", "c"}
+        stage.now += 10
+        lease = stage.trial()
+        assert name_of(lease.upstream) == "a"
+        lease.showed(PROVED)
+        lease.end()
+        assert stage.told[1:] == ["a trusted again"]
+        assert stage.chosen() == {"a", "b", "c"}
+
+    def test_who_fails_as_well(self) -> None:
+        """If it fails when it is tried, that is told, too."""
+        stage = Stage("abc")
+        stage.show("a", REFUSED)
+        assert self.eject(stage, "a")
+        stage.now += 10
+        lease = stage.trial()
+        lease.showed(REFUSED)
+        lease.end()
+        assert stage.told[1:] == [
+            "a ejected: by hand, 2 in a row not connected; back in 20 s"
+        ]
+
+    def test_others_must_suffice(self) -> None:
+        """Never more than half are set aside, whoever wants it."""
+        stage = Stage("abcd")
+        assert [self.eject(stage, name) for name in "abc"] == [True, True, False]
+        assert not self.eject(stage, "a"), "it is already"
+        assert stage.chosen() == {"c", "d"}
+        assert len(stage.told) == 2
+        assert not self.eject(Stage("a"), "a")
+
+    def test_who_cannot(self) -> None:
+        """Who does not serve, or is not there, is not set aside."""
+        stage = Stage("abc")
+        stage.join("d", status="critical")
+        assert not self.eject(stage, "d")
+        assert not self.eject(stage, "never-seen")
+        assert stage.told == []
+
+
+def test_how_it_stands() -> None:
+    """Of one that is set aside it is told why, since when and until when."""
+    stage = Stage("abc")
+    stage.now += 50
+    stage.show("a", REFUSED, REFUSED, REFUSED)
+    member = stage.member("a")
+    assert list(stage.pool.aside) == [member]
+    stage.now += 4
+    state = stage.pool.state(member)
+    assert (state.standing, state.since) == (Standing.EJECTED, 1050.0)
+    assert state.reason == "ejected 4 s ago: 3 in a row not connected, back in 6 s"
+    stage.now += 6
+    assert stage.pool.state(member).reason.endswith(", to be tried now")
+    stage.trial().showed(PROVED)
+    state = stage.pool.state(member)
+    assert (state.standing, state.since) == (Standing.SERVING, 1060.0)
+    assert list(stage.pool.aside) == []
+
+
+def test_how_it_stood() -> None:
+    """One whose pool is gone can be looked at still."""
+    stage = Stage("abc")
+    stage.show("a", REFUSED, REFUSED, REFUSED)
+    member = stage.member("a")
+    stage.pool.clear()
+    assert stage.pool.state(member).standing is Standing.SERVING

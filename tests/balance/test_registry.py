@@ -9,6 +9,7 @@ import pytest
 from lbconsul.balance.policy import POLICIES
 from lbconsul.balance.registry import Change, Registry
 from lbconsul.balance.selection import Caution, Question, Route, Rules, Selection
+from lbconsul.balance.standing import Standing
 from lbconsul.balance.tally import OwnTally
 from lbconsul.balance.upstream import Outcome
 from lbconsul.errors import NoUpstream
@@ -323,3 +324,120 @@ class TestKeepOnly:
             name_of(each): each.load.open for each in registry.pool(WEB).upstreams()
         }
         assert loads == {"a": 0, "b": 0} | {name_of(lease.upstream): 1}
+
+
+class TestRest:
+    """An operator gives an instance nothing new."""
+
+    def test_drained(self) -> None:
+        """It gets nothing, in no mapping; what it has stays; nobody doubts it."""
+        stage = Stage(WEB, V2)
+        stage.answer(*(an_instance(name, tags=["v2"]) for name in "abc"))
+        leases = stage.hold(9)
+        stage.registry.rest({an_identity("a"), an_identity("b")})
+        assert stage.chosen() == stage.chosen(number=1) == {"c"}
+        assert stage.member("a").load.open == 3
+        state = stage.pool().state(stage.member("a"))
+        assert (state.standing, state.reason) == (Standing.DRAINING, "drained by hand")
+        assert stage.told == []
+        assert leases[0].upstream.load.open == 3
+
+    def test_all(self) -> None:
+        """Even all of them can be drained."""
+        stage = Stage()
+        stage.answer("a", "b", "c")
+        stage.registry.rest({an_identity(name) for name in "abc"})
+        assert stage.chosen() == set()
+        assert not stage.registry.doubts(WEB.question)
+
+    def test_undrained(self) -> None:
+        """It is as Consul says again once nobody wants it drained."""
+        stage = Stage()
+        stage.answer("a", "b")
+        a, b = an_identity("a"), an_identity("b")
+        stage.registry.rest({a})
+        stage.turn("a", "critical")
+        stage.now += 7
+        stage.registry.rest({b})
+        assert stage.registry.resting == {b}
+        assert stage.chosen() == set()
+        state = stage.pool().state(stage.member("a"))
+        assert (state.standing, state.reason) == (Standing.DRAINING, "critical")
+        stage.turn("a", "passing")
+        assert stage.chosen() == {"a"}
+        assert stage.pool().state(stage.member("a")).since == 1007.0
+
+    def test_it_lasts(self) -> None:
+        """It holds when it is altered, when it comes back, and in new mappings."""
+        stage = Stage()
+        stage.answer("a", "b")
+        stage.registry.rest({an_identity("a")})
+        stage.answer(an_instance("a", weight=5), "b")
+        assert stage.chosen() == {"b"}
+        stage.answer("b")
+        stage.registry.rest({an_identity("a")})
+        stage.answer("a", "b")
+        assert stage.chosen() == {"b"}
+        lease = stage.registry.pool(FILTERED).lease()
+        assert lease is None
+        stage.registry.replace(FILTERED.question, instances("a", "b"))
+        lease = stage.registry.pool(FILTERED).lease()
+        assert lease is not None
+        assert name_of(lease.upstream) == "b"
+
+    def test_who_is_gone(self) -> None:
+        """One that is gone, though that is doubted, is not called back by it."""
+        stage = Stage(Selection(Question("web"), caution=Caution(part=0.5)))
+        stage.answer("a", "b", "c")
+        stage.answer()
+        a = an_identity("a")
+        for resting in ({a}, set()):
+            stage.registry.rest(resting)
+            assert stage.member("a").verdict.is_gone
+
+    def test_has(self) -> None:
+        """Only what Consul knows now can be ordered about."""
+        stage = Stage()
+        assert not stage.registry.has(an_identity("a"))
+        stage.answer("a")
+        assert stage.registry.has(an_identity("a"))
+        stage.answer("b")
+        assert not stage.registry.has(an_identity("a"))
+
+
+def test_eject() -> None:
+    """An operator sets one aside in all mappings in which others suffice."""
+    stage = Stage(WEB, V2)
+    stage.answer(an_instance("a", tags=["v2"]), "b", "c")
+    assert stage.registry.eject(an_identity("a"))
+    assert stage.chosen() == {"b", "c"}
+    assert stage.chosen(number=1) == {"a"}
+    assert stage.told == ["a ejected: by hand; back in 10 s"]
+    assert not stage.registry.eject(an_identity("a"))
+
+
+def test_since() -> None:
+    """An upstream stands as it does since that changed, not since the last answer."""
+    stage = Stage(Selection(Question("web"), slow_start=10.0))
+    stage.answer("a")
+
+    def stands(name: str) -> tuple[Standing, float]:
+        state = stage.pool().state(stage.member(name))
+        return state.standing, state.since
+
+    assert stands("a") == (Standing.SERVING, 1000.0)
+    stage.now += 5
+    stage.answer(an_instance("a", weight=3), "b")
+    assert stands("a") == (Standing.SERVING, 1000.0)
+    assert stands("b") == (Standing.WARMING, 1005.0)
+    stage.later(10)
+    assert stands("b") == (Standing.SERVING, 1015.0)
+
+
+def test_doubted() -> None:
+    """One of which it is doubted that it is gone stands so, with Consul's reason."""
+    stage = Stage(Selection(Question("web"), caution=Caution(part=0.5)))
+    stage.answer("a", "b", "c")
+    stage.answer()
+    state = stage.pool().state(stage.member("a"))
+    assert (state.standing, state.reason) == (Standing.DOUBTED, "deregistered")

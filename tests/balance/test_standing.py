@@ -4,7 +4,7 @@ import pytest
 
 from lbconsul.balance.instance import STATUSES, Status
 from lbconsul.balance.selection import Rules
-from lbconsul.balance.standing import Standing, Verdict, judge
+from lbconsul.balance.standing import AT_REST, GONE, Standing, Verdict, judge
 from tests.support.instances import an_instance
 
 ANY = frozenset({"passing", "warning", "critical"})
@@ -93,3 +93,11 @@ def test_own_weight_0() -> None:
     """``lbconsul-weight=0`` takes an instance out without touching its checks."""
     verdict = judge(an_instance(weight=7, own_weight=0), Rules())
     assert verdict == Verdict(Standing.DRAINING, 0, "weight 0", deliberate=True)
+
+
+def test_words_of_those_who_are_out() -> None:
+    """Who is gone, or drained by hand, has nothing new; only the latter is wished."""
+    assert (GONE.standing, AT_REST.standing) == (Standing.DRAINING, Standing.DRAINING)
+    assert (GONE.is_gone, GONE.deliberate) == (True, False)
+    assert (AT_REST.is_gone, AT_REST.deliberate) == (False, True)
+    assert AT_REST.reason == "drained by hand"

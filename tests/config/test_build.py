@@ -5,6 +5,7 @@ from attrs import evolve
 
 from lbconsul.config.build import build, configure
 from lbconsul.config.model import (
+    Admin,
     Config,
     ConsulAddress,
     ConsulConfig,
@@ -56,7 +57,13 @@ class TestConfigure:
                     "web", TCPListen("0.0.0.0", 8080), tag="v2", connect_timeout=1.0
                 ),
             ),
+            admin=Admin(None),
         )
+
+    def test_admin(self) -> None:
+        """There is an admin listener only where somebody asks for one."""
+        config = configure(mappings=["80:web"], admin="9300")
+        assert config.admin == Admin(TCPListen("127.0.0.1", 9300))
 
     def test_defaults(self) -> None:
         """Without an address Consul is on this machine; no variable is looked at."""

@@ -130,12 +130,15 @@ class Listener:
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             event = self._next()
+            if event is None:
+                continue
             self.heard.append(event)
             if kind in (event.name, event.data.get("kind")):
                 return event
         raise AssertionError(f"no {kind!r} among {self.heard}")
 
-    def _next(self) -> Event:
+    def _next(self) -> Event | None:
+        """The next one; None if it was but a sign of life."""
         fields: dict[str, str] = {}
         while True:
             try:
@@ -150,4 +153,4 @@ class Listener:
                 data = json.loads(fields["data"])
                 return Event(fields.get("id", ""), fields.get("event", ""), data)
             else:
-                fields.clear()
+                return None

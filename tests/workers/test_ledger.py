@@ -91,3 +91,15 @@ def test_forget() -> None:
     assert ledger.slots.find(B.identity) is None
     # Whoever asks it again begins anew.
     assert ledger.change(WEB, Change((B,))) == Delta(WEB, (B,), whole=True)
+
+
+def test_knows() -> None:
+    """Known is who is in any answer."""
+    ledger = _ledger()
+    assert not ledger.knows(A.identity)
+    ledger.change(WEB, Change((A,)))
+    ledger.change(FILTERED, Change((A,)))
+    ledger.change(WEB, Change(left=(A,)))
+    assert ledger.knows(A.identity)
+    ledger.forget(FILTERED)
+    assert not ledger.knows(A.identity)

@@ -5,19 +5,24 @@ import pytest
 from lbconsul.balance.selection import Question
 from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.workers.messages import (
+    FIGURES,
     REPORT,
     Complete,
     Count,
+    Eject,
     Order,
     Part,
     Place,
     Report,
+    Rest,
     Retire,
     Serve,
     Setup,
     Stop,
+    read_figures,
     read_order,
     read_report,
+    write_figures,
     write_order,
     write_report,
 )
@@ -37,6 +42,8 @@ A = an_instance("a", tags=["v1"], reason="because")
         Complete(),
         Retire(),
         Stop(),
+        Rest(frozenset({an_identity("a")})),
+        Eject(an_identity("a")),
     ],
 )
 def test_orders(order: Order) -> None:
@@ -69,3 +76,20 @@ def test_no_report(data: bytes) -> None:
     """What is no report is known for that."""
     with pytest.raises(ValueError):
         read_report(data)
+
+
+def test_figures() -> None:
+    """Figures arrive as they were told, with the number of their place."""
+    data = write_figures(7, {"accepted": 3})
+    assert data[:1] == FIGURES
+    assert read_figures(data[1:]) == (7, {"accepted": 3})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{", b"5", b"[]", b"{}", b"[1]", b"[1, 2]", b'["1", {}]', b"[1, {}, 2]"],
+)
+def test_no_figures(data: bytes) -> None:
+    """What is none is a ValueError, whatever it is."""
+    with pytest.raises(ValueError, match=r""):
+        read_figures(data)

@@ -83,3 +83,14 @@ def test_longest_drain() -> None:
     places.add(Fake(WEB))
     places.replace([Fake(evolve(WEB, drain_timeout=1.0))], connection_log=True)
     assert places.longest_drain == 7.0
+
+
+def test_number_of_a_mapping() -> None:
+    """A mapping is found by where it listens, whatever its options are."""
+    places = Places(2, True)
+    mail = evolve(WEB, service="mail", listen=TCPListen("127.0.0.1", 25))
+    for each in (WEB, mail):
+        places.add(Fake(each))
+    assert places.number(evolve(mail, tag="v2")) == 1
+    assert places.number(evolve(WEB, listen=None)) is None
+    assert places.numbers == {0, 1}

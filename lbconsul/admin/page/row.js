@@ -10,6 +10,8 @@ import { serves, standingOf } from "./standing.js";
 const SAMPLES = 60;
 /** For how long a row is tinted whose standing has changed, in milliseconds. */
 const FLASH = 2500;
+/** The reason of one that an operator has drained. */
+const BY_HAND = "drained by hand";
 
 /** The columns, by the name of their class; those with `order` can be sorted by. */
 export const COLUMNS = [
@@ -25,6 +27,7 @@ export const COLUMNS = [
 
 export class Row {
   #standing;
+  #verb = "drain";
   #details = null;
 
   /** `onOrder(upstream, verb)` is called by its buttons. */
@@ -155,16 +158,17 @@ export class Row {
     this.button.toggleAttribute("aria-busy", is);
   }
 
-  #showStanding({ standing }) {
+  #showStanding({ standing, reason }) {
+    // What Consul drains nobody here can undrain.
+    this.#verb = reason === BY_HAND ? "undrain" : "drain";
+    this.verb.set(this.#verb === "undrain" ? "Undrain" : "Drain");
+    this.pressed.set(this.#verb);
     if (standing === this.#standing) return;
     const changed = this.#standing !== undefined;
     this.#standing = standing;
     this.standing.set(standing);
     this.path.set(standingOf(standing).path);
     this.word.set(standing);
-    const verb = standing === "draining" ? "Undrain" : "Drain";
-    this.verb.set(verb);
-    this.pressed.set(verb.toLowerCase());
     if (changed) this.#flash();
   }
 
@@ -176,7 +180,7 @@ export class Row {
   }
 
   #order() {
-    this.onOrder(this, this.#standing === "draining" ? "undrain" : "drain");
+    this.onOrder(this, this.#verb);
   }
 }
 

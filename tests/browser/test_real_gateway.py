@@ -1,0 +1,89 @@
+"""The page of a real gateway, with the real Consul behind it."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.browser.chromium import Browser
+from tests.end_to_end.conftest import start_servers
+from tests.end_to_end.registrar import TOLD, Registrar
+from tests.support.consul_agent import ConsulAgent
+from tests.support.gateway import Gateway
+from tests.support.load import Visitor
+from tests.support.ports import free_ports
+from tests.support.web_server import WebServer
+
+pytestmark = pytest.mark.consul
+
+#: How soon the page must show what Consul knows, in seconds.
+SOON = 1.0
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[list[WebServer]]:
+    """Two web servers."""
+    with ExitStack() as stack:
+        yield start_servers(stack, "anna", "bert")
+
+
+@pytest.fixture
+def registrar(consul: ConsulAgent) -> Iterator[Registrar]:
+    """Registers in the shared Consul for as long as one test runs."""
+    registrar = Registrar(consul)
+    yield registrar
+    registrar.clean_up()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_what_happens_is_seen(
+    browser: Browser,
+    consul: ConsulAgent,
+    registrar: Registrar,
+    servers: list[WebServer],
+    tmp_path: Path,
+    workers: str,
+) -> None:
+    """
+    An instance appears within a second of its registration, and shows what its
+    check says; who has the token can drain it, and clients are seen.
+    """
+    port, admin = free_ports(2)
+    service = f"looked-at-{workers}"
+    registrar.add(service, servers[0])
+    token = tmp_path / "token"
+    token.write_text("open sesame")
+    token.chmod(0o600)
+    gateway = Gateway(
+        tmp_path,
+        *("--consul", consul.url, "--map", f"{port}:{service}", "--workers", workers),
+        *("--admin", str(admin), "--admin-token-file", str(token)),
+    )
+    with gateway:
+        browser.open_live(f"http://127.0.0.1:{admin}/")
+        browser.wait_text(".row[data-upstream]", "anna")
+        began = time.monotonic()
+        bert = registrar.add(service, servers[1], Check=TOLD)
+        script = "return document.body.innerText.includes(arguments[0])"
+        browser.wait(script, f"{service}-bert")
+        registrar.check(bert, "fail")
+        seen = browser.wait(script, "as told")
+        assert seen < SOON
+        assert time.monotonic() - began < 4 * SOON
+        registrar.check(bert, "pass")
+        with Visitor(port) as visitor:
+            visitor.ask()
+            browser.wait_text("body", "1")
+        browser.click_in_row(f"{service}-anna", ".order")
+        browser.give_token("wrong")
+        browser.wait_text("#token-problem", "The gateway refused this token.")
+        browser.give_token("open sesame")
+        browser.wait(script, "drained by hand")
+        with Visitor(port) as visitor:
+            assert visitor.ask().startswith("bert")
+        # That a token was refused is the one thing that the browser complains of.
+        assert all("(Unauthorized)" in each for each in browser.console())
+        assert all(f"127.0.0.1:{admin}" in each for each in browser.requests())
+    assert "open sesame" not in gateway.log()
