@@ -158,6 +158,7 @@ class Front(MultiService):
             sock.open()
         self.sockets.append(sock)
         if self.workers is not None:
+            self.registry.chain(route_of(mapping))  # to know how its upstreams stand
             self.workers.serve(sock)
         else:
             self.here.serve(mapping, sock)
@@ -189,6 +190,8 @@ class Front(MultiService):
         anew = connection_log != self._workshop.connection_log
         self._workshop.connection_log = connection_log
         if self.workers is not None:
+            for mapping, _ in wanted:
+                self.registry.chain(route_of(mapping))
             self.workers.replace(self.sockets, connection_log=connection_log)
             self.here.replace((), anew=anew)
         else:
@@ -263,7 +266,8 @@ class Front(MultiService):
 
     def _tell(self, question: Question, upstream: Upstream | None, what: str) -> None:
         """Called by the registry: an upstream was ejected, or the like."""
-        self._standings.tell(question, upstream, what)
+        if self.workers is None:  # else it is they who say so
+            self._standings.tell(question, upstream, what)
         if upstream is None:
             self._note("doubted", what, question, None)
         else:

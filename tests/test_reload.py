@@ -2,6 +2,7 @@
 
 from attrs import evolve
 
+from lbconsul.config.build import configure
 from lbconsul.config.model import Config, ConsulConfig, Mapping, TCPListen, UnixListen
 from lbconsul.reload import Plan, applicable, plan
 
@@ -55,3 +56,20 @@ def test_dev() -> None:
     assert (config, refused) == (running, ["--consul"])
     config, refused = applicable(running, evolve(running, consul=elsewhere, dev=False))
     assert (config, refused) == (running, ["--dev"])
+
+
+def test_admin_side() -> None:
+    """Where it is looked at, and how it logs, is fixed from the start."""
+    running = configure(mappings=["80:web"])
+    wanted = configure(
+        mappings=["80:web"],
+        admin="9300",
+        admin_token_file="/token",
+        admin_open_read="on",
+        log_format="json",
+    )
+    kept, refused = applicable(running, wanted)
+    assert kept == running
+    assert refused == [
+        "--admin", "--admin-token-file", "--admin-open-read", "--log-format",
+    ]  # fmt: skip

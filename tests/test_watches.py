@@ -126,3 +126,34 @@ class WatchesTests(SynchronousTestCase):
             self.assertIs(watch._snapshot, snapshot)
         self.watches.keep_in("")
         self.assertIsNone(watch._snapshot)
+
+    def test_states(self) -> None:
+        """It is shown how it goes with each, and what needs no Consul."""
+        heard: list[tuple[Question, str, str]] = []
+        self.watches = Watches(
+            self.reactor,
+            self.client,
+            self.registry,
+            lambda: 0.0,
+            "",
+            lambda *what: heard.append(what),
+        )
+        self.watches.ask([WEB, Question("mail", "dc2"), Question("127.0.0.1:80")])
+        self.watches.startService()
+        self.reactor.advance(5.0)
+        self.client.asked[0][1].callback(Reply(b"[]", "7", 0.0, False))
+        self.client.asked[1][1].errback(OSError("no route"))
+        self.reactor.advance(0)
+        web, mail, fixed = self.watches.states()
+        self.assertEqual(
+            (web.question, web.service, web.state), ("web",) * 2 + ("watching",)
+        )
+        self.assertEqual((web.age, web.index, web.answers, web.instances), (0, 7, 1, 0))
+        self.assertEqual((mail.question, mail.datacenter), ("mail,dc=dc2", "dc2"))
+        self.assertEqual((mail.state, mail.age), ("backing off", None))
+        self.assertEqual((mail.errors, mail.failing_since), (1, 5.0))
+        self.assertIn("no route", mail.last_error)
+        self.assertEqual((fixed.state, fixed.instances), ("fixed", 1))
+        [(question, kind, _)] = heard
+        self.assertEqual((question, kind), (Question("mail", "dc2"), "failing"))
+        self.successResultOf(self.watches.stopService())

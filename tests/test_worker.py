@@ -14,22 +14,28 @@ from twisted.logger import capturedLogs, formatEvent
 
 from lbconsul import worker as module
 from lbconsul.balance.instance import Instance
+from lbconsul.balance.tidings import Tidings
 from lbconsul.config.model import Mapping, TCPListen
+from lbconsul.proxy.selecting import route_of
 from lbconsul.worker import Worker
 from lbconsul.workers.frames import Frames
 from lbconsul.workers.lane import send_sockets
 from lbconsul.workers.messages import (
+    FIGURES,
     REPORT,
     Complete,
     Count,
+    Eject,
     Order,
     Part,
     Place,
     Report,
+    Rest,
     Retire,
     Serve,
     Setup,
     Stop,
+    read_figures,
     read_report,
     write_order,
 )
@@ -109,6 +115,21 @@ class Running:
                 found.append(read_report(data[5:end]))
             data = data[end:]
         return found
+
+    def tidings(self) -> dict[int, Tidings]:
+        """What its master knows of the places."""
+        data, found = self.running.call(self.stream.value), dict[int, Tidings]()
+        while data:
+            end = 4 + int.from_bytes(data[:4], "big")
+            if data[4:5] == FIGURES:
+                number, news = read_figures(data[5:end])
+                found.setdefault(number, Tidings()).heard(news)
+            data = data[end:]
+        return found
+
+    def frames(self) -> int:
+        """How often it told figures."""
+        return self.running.call(self.stream.value).count(b'"endings"')
 
 
 class _Unstoppable:
@@ -240,6 +261,99 @@ def test_reports(
     eventually(lambda: expected in running.reports(), "it is reported")
     with pytest.raises(AssertionError):
         eventually(lambda: running.reports().count(expected) > 1, "once more", 0.3)
+
+
+def test_figures(
+    running: Running, held: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It tells now and then what connections came to, where that is news."""
+    monkeypatch.setattr(module, "REPORT_EVERY", 0.05)
+    front, server = (held.enter_context(listening()) for _ in range(2))
+    running.set_up(front)
+    one = instance("a", server.getsockname()[1])
+    running.order(put(one))
+    running.order(Complete())
+    client = held.enter_context(connect(front.getsockname()))
+    upstream = held.enter_context(accept(server))
+    client.sendall(b"question")
+    assert upstream.recv(8) == b"question"
+    eventually(
+        lambda: (
+            [each.live for each in running.tidings().values()]
+            == [{one.identity: (8, 0)}]
+        ),
+        "it is told what is open",
+    )
+    client.close()
+    upstream.close()
+    eventually(lambda: running.tidings()[0].figures.endings == {"--": 1}, "and over")
+    told = running.tidings()[0]
+    assert (told.live, told.all_bytes) == ({}, (8, 0))
+    assert told.figures.accounts[one.identity].total == 1
+    before = running.frames()
+    with pytest.raises(AssertionError):
+        eventually(lambda: running.frames() > before + 1, "again and again", 0.3)
+
+
+def test_figures_of_a_busy_master(
+    running: Running, held: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be told while the master was slow is told afterwards."""
+    monkeypatch.setattr(module, "REPORT_EVERY", 0.05)
+    fronts = [held.enter_context(listening()) for _ in range(2)]
+    server = held.enter_context(listening())
+    running.set_up(*fronts)
+    one = instance("a", server.getsockname()[1])
+    running.order(put(one))
+    running.order(Complete())
+    uplink, say = running.worker.uplink, running.worker.uplink._write
+
+    def full(data: bytes) -> None:
+        say(data)
+        uplink.pause()
+
+    running.running.call(setattr, uplink, "_write", full)
+    for front in fronts:
+        with connect(front.getsockname()), accept(server):
+            pass
+
+    def is_told() -> bool:
+        running.running.call(uplink.resume)
+        told = running.tidings()
+        accounts = [told[each].figures.accounts for each in (0, 1) if each in told]
+        return [each[one.identity].total for each in accounts if each] == [1, 1]
+
+    eventually(is_told, "all is told")
+
+
+def test_last_figures(running: Running, held: ExitStack) -> None:
+    """Before its end it tells what connections came to."""
+    front, server = (held.enter_context(listening()) for _ in range(2))
+    running.set_up(front)
+    running.order(put(instance("a", server.getsockname()[1])))
+    running.order(Complete())
+    held.enter_context(connect(front.getsockname()))
+    held.enter_context(accept(server))
+    running.order(Stop())
+    assert running.tidings()[0].figures.accepted == 1
+
+
+def test_by_hand(running: Running, held: ExitStack) -> None:
+    """An operator's orders hold in it, those that come before the instances, too."""
+    running.set_up(held.enter_context(listening()))
+    many = [instance(name, 9) for name in "abcd"]
+    running.order(Rest(frozenset({many[0].identity})))
+    running.order(put(*many))
+    running.order(Eject(many[1].identity))
+    [selection] = route_of(MAPPING).selections
+    pool = running.worker._registry.pool(selection)
+    stands = {
+        each.instance.identity.service_id: pool.state(each).standing.value
+        for each in pool.upstreams()
+    }
+    assert stands == {
+        "a": "draining", "b": "ejected", "c": "serving", "d": "serving",
+    }  # fmt: skip
 
 
 def test_in_parts(running: Running) -> None:

@@ -45,7 +45,7 @@ class Chain:
     @property
     def all(self) -> tuple[Pool, ...]:
         """Every pool of it."""
-        return self.pools + ((self._fallback,) if self._fallback else ())
+        return self.pools + (() if self._fallback is None else (self._fallback,))
 
     def lease(self, avoiding: Collection[Upstream] = ()) -> Lease:
         """Count a connection to the upstream that is to have it.

@@ -321,6 +321,8 @@ class TestFallback:
         chain = self._stage().chains[0]
         assert chain.all[:-1] == chain.pools
         assert names_of(chain.all[-1].upstreams()) == ["sorry"]
+        empty = _datacenters(count=1, fallback=True).chains[0]
+        assert len(empty.all) == 2, "nobody is in it, but it is there"
         chain = _two().chains[0]
         assert chain.all == chain.pools
 

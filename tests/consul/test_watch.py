@@ -712,6 +712,59 @@ class LogTests(WatchCase):
         self.assertEqual(self.ids(), ["web-1"])
 
 
+class RecordTests(WatchCase):
+    """What is shown of a watch."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.heard: list[tuple[str, str]] = []
+        self.watch._told = lambda *what: self.heard.append(what)
+
+    def test_answers(self) -> None:
+        """It is known how many answers came, and how many changed anything."""
+        self.assertEqual(self.watch.record.state, "waiting")
+        self.start()
+        self.answer(1, 2)
+        self.pause()
+        self.answer(1, 2, index="9")
+        record = self.watch.record
+        self.assertEqual((record.answers, record.changes, record.index), (2, 1, 9))
+        self.assertEqual((record.state, self.watch.instances), ("watching", 2))
+        self.assertEqual(record.age(self.clock.seconds() + 3.0), 3.0)
+        self.assertEqual(self.heard, [])
+
+    def test_failures(self) -> None:
+        """A streak of failures is told once, and so is its end."""
+        self.start()
+        self.fail_with(ConnectionRefusedError())
+        begun = self.clock.seconds()
+        self.assertEqual(self.watch.where, "http://consul-1")
+        self.pause()
+        self.fail_with(UnusableAnswer("no JSON"))
+        record = self.watch.record
+        self.assertEqual((record.state, record.errors), ("backing off", 2))
+        self.assertEqual((record.failing_since, record.last_error), (begun, "no JSON"))
+        self.assertEqual([kind for kind, _ in self.heard], ["failing"])
+        self.assertTrue(self.heard[0][1].startswith("no answer from Consul: "))
+        self.pause()
+        self.answer(1)
+        self.assertEqual(self.heard[1:], [("recovered", "Consul answers again")])
+        self.assertIsNone(record.failing_since)
+
+    def test_snapshot(self) -> None:
+        """What an earlier gateway knew is shown as what it is."""
+        folder = Path(self.enterContext(TemporaryDirectory()))
+        snapshot = Snapshot(self.clock, folder, QUESTION)
+        snapshot.keep(body(1))
+        self.clock.advance(60.0)
+        self.watch.keep_in(snapshot)
+        self.start()
+        record = self.watch.record
+        self.assertEqual((record.state, record.answers), ("snapshot", 0))
+        self.answer(1)
+        self.assertEqual((record.state, record.answers), ("watching", 1))
+
+
 class StopTests(WatchCase):
     """However a watch is stopped, it ends; `WatchCase.end` sees to the rest."""
 

@@ -139,12 +139,12 @@ def test_consul_away(
     port, other_port, fixed_port, other_admin = free_ports(4)
     fixed = f"127.0.0.1:{servers[1].port}"
     fallback = f"when-empty=fallback={fixed}"
-    told = [f"--state-dir={tmp_path / 'state'}", f"--workers={workers}"]
+    told = [f"--state-dir={tmp_path / 'state'}"]
     with ConsulAgent(consul_binary) as agent:
         Registrar(agent).add(service, servers[0])
         told += ["--consul", f"127.0.0.1:{agent.port}"]
         mapping = f"{port}:{service},{fallback}"
-        gateway(*told, f"--admin={admin.place}", f"--map={mapping}")
+        started_with(gateway, workers, admin, *told, f"--map={mapping}")
         watching, needs_no_consul = admin.status()["watches"]
         assert watching["state"] == "watching"
         assert (watching["last_error"], watching["failing_since"]) == ("", None)
@@ -169,6 +169,7 @@ def test_consul_away(
             second = AdminSide(other_admin)
             gateway(
                 *told,
+                f"--workers={workers}",
                 f"--admin={second.place}",
                 f"--map={other_port}:{service}",
                 f"--map={fixed_port}:nobody,{fallback}",
@@ -315,8 +316,8 @@ def test_figures(
     open_now = [row["open"] for row in rows]
     assert sorted(open_now) == [6, 7]
     assert sum(row["total"] for row in rows) == 17
-    for name in ("bytes_received", "bytes_sent"):
-        assert sum(row[name] for row in rows) == mapping[name]
+    for way in ("bytes_received", "bytes_sent"):
+        assert sum(row[way] for row in rows) == mapping[way]
     # The head of an answer has more than a hundred bytes.
     assert mapping["bytes_sent"] > 28 * 100
     assert {row["connect_failures"] for row in rows} == {0}
@@ -861,3 +862,35 @@ def test_log_as_json(
     [order] = [row for row in rows if "order" in row]
     assert order["client"] == "127.0.0.1"
     assert order["order"] == f"drain {id_of(anna)}"
+
+
+@WORKERS
+def test_what_passes(
+    registrar: Registrar,
+    servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+    admin: AdminSide,
+    token_file: Path,
+    workers: str,
+) -> None:
+    """What is for a while is shown to be over when it is, and an order that cannot be
+    carried out changes nothing.
+    """
+    (port,) = free_ports(1)
+    anna = registrar.add(service, servers[0])
+    told = [f"--admin-token-file={token_file}", "--map"]
+    mapping = f"{port}:{service},slow-start=1500ms,shrink-hold=1s"
+    started_with(gateway, workers, admin, *told, mapping)
+    assert admin.order("eject", id_of(anna), TOKEN).code == 200
+    bert = registrar.add(service, servers[1], Weights={"Passing": 10, "Warning": 1})
+    assert admin.wait_for_standing(bert, "warming")["effective_weight"] < 9
+    assert admin.wait_for_standing(bert, "serving", 3.0)["effective_weight"] == 10
+    assert admin.upstreams()[anna]["standing"] == "serving"
+    with admin.listening() as listener:
+        registrar.remove(anna)
+        registrar.remove(bert)
+        admin.wait_for_standing(bert, "doubted", 1.0)
+        eventually(lambda: bert not in admin.upstreams(), "that is believed", 3.0)
+        assert listener.wait_for("believed").data["upstream"] == id_of(bert)
+    assert admin.get("/readyz").code == 200

@@ -167,6 +167,54 @@ class FactoryTests(FactoryTestCase):
         self.assertEqual(self.ends, 2)
 
 
+class FiguresTests(FactoryTestCase):
+    """What connections come to, in numbers."""
+
+    def test_life(self) -> None:
+        """While it is open its bytes can be asked for, and then they are counted."""
+        factory = self.factory()
+        client, upstream = self.connect(factory), self.accept()
+        client.sendall(b"question")
+        upstream.sendall(b"the answer")
+        self.reactor.settle()
+        figures, identity = factory.figures, instance("a", 0).identity
+        self.assertEqual(list(factory.live()), [(identity, 8, 10)])
+        self.assertEqual((figures.accepted, figures.received), (1, 0))
+        self.assertEqual(loopback.receive(client, 10), b"the answer")
+        self.assertEqual(loopback.receive(upstream, 8), b"question")
+        client.close()
+        upstream.close()
+        self.reactor.settle()
+        self.assertEqual(list(factory.live()), [])
+        self.assertEqual((figures.received, figures.sent), (8, 10))
+        self.assertEqual(figures.endings, {"--": 1})
+        account = figures.accounts[identity]
+        self.assertEqual((account.total, account.received, account.sent), (1, 8, 10))
+        for times in (figures.connect, figures.first_byte, figures.connection):
+            self.assertEqual(sum(times.counts), 1)
+
+    def test_refused(self) -> None:
+        """Each upstream that refuses is counted, and the client that got none."""
+        with loopback.refusing() as port:
+            registry = registry_of(instance("dead", port))
+            factory = self.factory(registry=registry)
+            self.connect(factory)
+            self.reactor.settle()
+        figures = factory.figures
+        self.assertEqual(figures.endings, {"SC": 1})
+        [account] = figures.accounts.values()
+        self.assertEqual((account.failures, account.total), (1, 0))
+        self.assertEqual(sum(figures.connection.counts), 0)
+
+    def test_turned_away(self) -> None:
+        """A client that is not let in counts as accepted and turned away."""
+        factory = self.factory(evolve(MAPPING, deny=("192.0.2.0/24",)))
+        self.connect(factory)
+        self.assertEqual(factory.figures.accepted, 1)
+        self.assertEqual(factory.figures.endings, {"PR": 1})
+        self.assertEqual(factory.open, 0)
+
+
 class TroubleTests(FactoryTestCase):
     """Bugs, and a machine that is out of something."""
 

@@ -141,6 +141,18 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual(self.relay.client.moved, 8)
         self.assertEqual(self.relay.upstream.moved, 11)
 
+    def test_first_byte(self) -> None:
+        """When the upstream speaks first, that is told once: since the client came."""
+        self.relay.upstream.credit = 0  # bulk comes later
+        self.client.sendall(b"question")
+        self.reactor.settle()
+        self.assertEqual(self.owner.spoken, [])
+        self.pass_time(3)
+        for _ in range(2):
+            self.upstream.sendall(b"answer")
+            self.reactor.settle()
+        self.assertEqual(self.owner.spoken, [3.0])
+
     def test_byte_by_byte(self) -> None:
         """A conversation of single bytes passes as such: nothing waits for more."""
         for byte in b"slowly":

@@ -354,3 +354,18 @@ def test_retire_too_late(running: Running, monkeypatch: pytest.MonkeyPatch) -> N
     assert client.recv(1) == b""
     said = [formatEvent(event) for event in events]
     assert "a bug in lbconsul: 1 connections overstay" in said
+
+
+def test_is_listening(running: Running) -> None:
+    """A mapping's clients are accepted from when it is known whom to choose from."""
+    [source] = running.begin(MAPPING, answered=False)
+    serving = running.serving
+    assert not serving.is_listening(source.mapping)
+    running.answer()
+    assert serving.is_listening(source.mapping)
+    own = Mapping("own")
+    assert not serving.is_listening(own)
+    running.running.call(serving.lend, own)
+    assert serving.is_listening(own)
+    running.running.call(serving.stopService)
+    assert not serving.is_listening(source.mapping)

@@ -2,12 +2,14 @@
 
 from attrs import evolve
 
+from lbconsul.balance.figures import CROWD
 from lbconsul.balance.registry import Registry
-from lbconsul.config.model import Mapping
+from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.proxy.selecting import route_of
 from lbconsul.proxy.upkeep import EVERY
 from lbconsul.proxy.workshop import Workshop
 from tests.support.recording_reactor import RecordingReactor
+from tests.support.tended_proxy import TendedProxy
 from tests.support.upstreams import WEB, instance
 
 MAPPING = Mapping("web", drain_timeout=5.0)
@@ -69,3 +71,64 @@ def test_known() -> None:
     made.registry.replace(one, [])
     made.registry.replace(two, [])
     assert made.is_known(mapping)
+
+
+def test_figures() -> None:
+    """What connections come to counts by where they came in, whatever changes."""
+    made = workshop()
+    mapping = Mapping("web", TCPListen("127.0.0.1", 80))
+    one, other = made.make(mapping), made.make(evolve(mapping, tag="v2"))
+    assert one.figures is other.figures
+    one.figures.accepted = 3
+    made.drop(one)
+    made.drop(other)
+    assert made.make(mapping).figures.accepted == 3
+    assert made.make(Mapping("web")).figures.accepted == 0
+
+
+def test_figures_of_lent_ones() -> None:
+    """Services for which somebody else listens are not mixed up."""
+    made = workshop()
+    web, mail = made.make(Mapping("web")), made.make(Mapping("mail"))
+    web.figures.accepted = 3
+    assert mail.figures.accepted == 0
+    assert made.tidings(Mapping("mail")).figures is mail.figures
+
+
+def test_tidings(proxy: TendedProxy) -> None:
+    """It is told who has open connections, who waits, and who is set aside."""
+    made = Workshop(proxy.reactor, proxy.registry)
+    made._poller = proxy.reactor
+    listen = TCPListen("127.0.0.1", 80)
+    mapping = Mapping("web", listen, max_connections_per_upstream=1)
+    factories = [made.make(mapping), made.make(evolve(mapping, idle_timeout=7.0))]
+    one, other = proxy.server("a"), proxy.server("b")
+    proxy.register(one.instance(), other.instance())
+    assert proxy.registry.eject(other.instance().identity)
+    client = proxy.connect(factories[0], "c1")
+    proxy.connect(factories[1], "c2")
+    proxy.reactor.settle()
+    told = made.tidings(mapping)
+    assert told.live == {one.instance().identity: (2, 0)}
+    assert (told.queued, told.figures.accepted) == (1, 2)
+    [(key, (why, since))] = told.aside.items()
+    assert key == (0, other.instance().identity)
+    assert why.startswith("ejected 0 s ago: by hand")
+    assert since == proxy.reactor.seconds()
+    proxy.leave(client)
+    assert made.tidings(mapping).queued == 0
+    made.close_connections()
+    proxy.reactor.settle()
+
+
+def test_who_is_gone() -> None:
+    """Where instances come and go, what they came to is not kept for ever."""
+    made = workshop()
+    figures = made.make(MAPPING).figures
+    for number in range(CROWD + 1):
+        figures.failed(instance(str(number), 80).identity)
+    made.registry.replace(WEB.question, [instance("7", 80)])
+    made.start()
+    made.reactor.advance(EVERY)
+    assert list(figures.accounts) == [instance("7", 80).identity]
+    made.stop()

@@ -143,3 +143,17 @@ class TestUplink:
         )
         uplink(event("x"))
         assert len(written) == len(kept) + 2
+
+
+def test_of_use_at_once() -> None:
+    """What is of use only at once is said while the master listens, else never."""
+    written: list[bytes] = []
+    uplink = Uplink(written.append)
+    assert uplink.is_free
+    uplink.say(b"one")
+    uplink.pause()
+    assert not uplink.is_free
+    uplink.say(b"two")
+    uplink.resume()
+    uplink.say(b"three")
+    assert written == [b"one", b"three"]

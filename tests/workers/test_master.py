@@ -276,6 +276,68 @@ def test_a_death(start: Any, held: ExitStack) -> None:
         pass
 
 
+def test_figures(start: Any, held: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What connections came to is known over all workers, dead ones among them."""
+    monkeypatch.setattr(module, "RECOUNT_EVERY", 0.1)
+    server = held.enter_context(listening())
+    started = start(2, MAPPING)
+    started.replace(of(server))
+    started.wait_until_all_know()
+    mapping = started.sockets[0].mapping
+
+    def told() -> Any:
+        return started.running.call(started.workers.tidings, mapping)
+
+    pairs = []
+    for _ in range(10):
+        client = held.enter_context(connect(started.address))
+        pairs.append((client, held.enter_context(accept(server))))
+        client.sendall(b"question")
+    eventually(lambda: told().all_bytes == (80, 0), "all of it is known")
+    assert told().figures.accepted == 10
+    for each in (*pairs[0], *pairs[1]):
+        each.close()
+    eventually(lambda: told().figures.endings == {"--": 2}, "two are over")
+    for each in started.members().values():
+        os.kill(each.pid, signal.SIGKILL)
+    eventually(lambda: not started.members(), "they are gone")
+    assert told().figures.endings == {"--": 2, "KD": 8}
+    assert (told().all_bytes, told().live) == ((80, 0), {})
+    eventually(lambda: len(started.members()) == 2, "others came")
+    assert started.workers.accepted_by_now == 10
+    nowhere = Mapping("web", TCPListen("127.0.0.1", 1))
+    assert started.running.call(started.workers.tidings, nowhere).figures.accepted == 0
+    started.running.call(lambda: started.workers.replace([], connection_log=False))
+    eventually(lambda: not started.workers._past, "what is not served is forgotten")
+
+
+def test_by_hand(start: Any, held: ExitStack) -> None:
+    """An operator's orders hold in all workers, and in those that come later."""
+    servers = [held.enter_context(listening()) for _ in range(3)]
+    started = start(2, MAPPING)
+    many = [of(server, name) for server, name in zip(servers, "abc", strict=True)]
+    started.replace(*many)
+    a, b, _ = (each.identity for each in many)
+
+    def aside() -> set[Any]:
+        told = started.running.call(started.workers.tidings, MAPPING)
+        return {identity for _, identity in told.aside}
+
+    started.wait_until_all_know()
+    started.running.call(started.workers.eject, b)
+    eventually(lambda: aside() == {b}, "it is set aside")
+    started.running.call(started.workers.rest, frozenset({a, b}))
+    eventually(lambda: aside() == set(), "who drains is not set aside")
+    for each in started.members().values():
+        os.kill(each.pid, signal.SIGKILL)
+    eventually(lambda: not started.members(), "they are gone")
+    eventually(lambda: len(started.members()) == 2, "others came")
+    started.wait_until_all_know()
+    for _ in range(6):
+        with connect(started.address), accept(servers[2]):
+            pass
+
+
 def test_other_code(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that finds other code than its master has says so, and is of no use."""
     monkeypatch.setattr(spawn, "code_digest", lambda: "an older one")

@@ -18,6 +18,7 @@ from zope.interface.verify import verifyObject
 
 from lbconsul.balance.registry import Change
 from lbconsul.balance.selection import Question
+from lbconsul.balance.tidings import Tidings
 from lbconsul.workers.lane import receive_sockets
 from lbconsul.workers.ledger import Ledger
 from lbconsul.workers.logs import write_event
@@ -26,6 +27,7 @@ from lbconsul.workers.messages import (
     LOG,
     Complete,
     Count,
+    Eject,
     Order,
     Part,
     Report,
@@ -34,12 +36,13 @@ from lbconsul.workers.messages import (
     Setup,
     Stop,
     read_order,
+    write_figures,
     write_report,
 )
 from lbconsul.workers.slots import Slots
 from lbconsul.workers.spawn import Program
 from lbconsul.workers.table import Table
-from tests.support.instances import instances
+from tests.support.instances import an_identity, instances
 from tests.support.recording_reactor import RecordingReactor
 
 WEB = Question("web")
@@ -231,6 +234,26 @@ class MemberTests(SynchronousTestCase):
             ["worker 3 (process 4711) serves"],
         )
 
+    def test_figures(self) -> None:
+        """Of each place that is kept which it told last."""
+        self.start()
+        worker = Tidings(queued=3)
+        worker.figures.connected(an_identity(), 0.5)
+        self.hear(write_figures(7, worker.news()))
+        self.hear(write_figures(8, Tidings().news()))
+        worker.figures.accepted, worker.queued = 9, 0
+        self.hear(write_figures(7, worker.news()))
+        self.assertEqual(set(self.member.tidings), {7, 8})
+        told = self.member.tidings[7]
+        self.assertEqual((told.queued, told.figures.accepted), (0, 9))
+        self.assertEqual(told.figures.accounts[an_identity()].total, 1)
+
+    def test_order(self) -> None:
+        """It is told what an operator wants."""
+        self.start()
+        self.member.order(Eject(an_identity()))
+        self.assertEqual(self.reactor.orders[-1], Eject(an_identity()))
+
     def test_log(self) -> None:
         """What it logs is in the master's log, with its number."""
         self.start()
@@ -244,12 +267,20 @@ class MemberTests(SynchronousTestCase):
 
     def test_nonsense(self) -> None:
         """One that does not say what can be understood is ended."""
-        nonsense = (b"", b"x", b"r{}", b"l[", LOG + b"\xff", b"r" + b"[" * 100_000)
+        nonsense = (
+            b"",
+            b"x",
+            b"r{}",
+            b"l[",
+            LOG + b"\xff",
+            b"r" + b"[" * 100_000,
+            b"f[7]",
+        )
         for number, said in enumerate(nonsense, 1):
             self.start()
             self.hear(said)
             self.assertEqual(self.reactor.process.signals, [signal.SIGKILL] * number)
-        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 5)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 6)
         self.assertEqual(len(self.flushLoggedErrors(RecursionError)), 1)
 
     def test_printed(self) -> None:

@@ -91,5 +91,5 @@ def test_figures() -> None:
 )
 def test_no_figures(data: bytes) -> None:
     """What is none is a ValueError, whatever it is."""
-    with pytest.raises(ValueError, match=r""):
+    with pytest.raises(ValueError):
         read_figures(data)

@@ -1,0 +1,142 @@
+"""What people see of a gateway, from its start to its end."""
+
+import json
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lbconsul.balance.registry import Registry
+from lbconsul.balance.selection import Question
+from lbconsul.config.build import configure
+from lbconsul.config.model import Config
+from lbconsul.errors import CannotListen, ConfigError
+from lbconsul.lookout import Lookout
+from tests.support.instances import an_identity
+from tests.support.loopback import listening
+from tests.support.ports import free_ports
+from tests.support.running_proxy import ReactorThread
+from tests.test_showing import FakeFront, FakeGateway
+
+
+@pytest.fixture
+def running() -> Iterator[ReactorThread]:
+    """A reactor."""
+    with ReactorThread() as reactor:
+        yield reactor
+
+
+def config(**options: str) -> Config:
+    """A configuration with these options."""
+    return configure(mappings=["80:web"], **options)
+
+
+def lookout(
+    running: ReactorThread, config: Config, *, patient: bool = False
+) -> Lookout:
+    """That of a gateway that has no upstreams."""
+    registry = Registry(lambda: 0.0)
+    front = FakeFront(registry, list(config.mappings))
+    gateway = FakeGateway(config, registry, front)
+    return running.call(Lookout, running.reactor, config, gateway, patient)
+
+
+def start(running: ReactorThread, lookout: Lookout) -> None:
+    """Start it as a part of a gateway is."""
+    running.call(lookout.privilegedStartService)
+    running.call(lookout.startService)
+
+
+def get(port: int, path: str) -> Any:
+    """What is answered."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def test_off(running: ReactorThread) -> None:
+    """Without an admin listener what changes is noted all the same."""
+    made = lookout(running, config(admin="off"))
+    made.bind()
+    made.close()
+    start(running, made)
+    assert made.address == ""
+    made.note("reloaded", "reloaded: nothing")
+    assert made.events.get(1).text == "reloaded: nothing"
+    running.outcome(made.stopService)
+
+
+def test_on(running: ReactorThread) -> None:
+    """Bound early, it answers from its start on, and no longer than to its end."""
+    [port] = free_ports(1)
+    made = lookout(running, config(admin=str(port)))
+    assert made.address == ""
+    made.bind()
+    assert made.address == f"http://127.0.0.1:{port}/"
+    start(running, made)
+    code, body = get(port, "/status")
+    assert code == 200
+    status = json.loads(body)
+    assert status["gateway"]["state"] == "starting"
+    assert [each["name"] for each in status["mappings"]] == ["80:web"]
+    running.outcome(made.stopService)
+    with pytest.raises(ConnectionRefusedError):
+        get(port, "/status")
+
+
+def test_no_start(running: ReactorThread) -> None:
+    """What was bound is given back if there is to be no start."""
+    [port] = free_ports(1)
+    made = lookout(running, config(admin=str(port)))
+    made.bind()
+    made.close()
+    assert made.address == ""
+    with pytest.raises(ConnectionRefusedError):
+        get(port, "/status")
+
+
+def test_taken(running: ReactorThread) -> None:
+    """An address that was asked for must be had, unless its owner is to leave it."""
+    with listening() as taken:
+        asked = config(admin=str(taken.getsockname()[1]))
+        with pytest.raises(CannotListen):
+            lookout(running, asked).bind()
+        made = lookout(running, asked, patient=True)
+        made.bind()
+        assert made.address == ""
+
+
+def test_token_file(running: ReactorThread, tmp_path: Path) -> None:
+    """A token file that cannot be read is told at once."""
+    path = tmp_path / "token"
+    with pytest.raises(ConfigError, match="--admin-token-file"):
+        lookout(running, config(admin="9", admin_token_file=str(path)))
+    path.write_text("s3cret")
+    path.chmod(0o600)
+    lookout(running, config(admin="9", admin_token_file=str(path)))
+
+
+def test_notes(running: ReactorThread) -> None:
+    """What changed is noted with the question and the instance that it is about."""
+    made = lookout(running, config(admin="off"))
+    made.note("joined", "a joined", Question("web"), an_identity("a"))
+    made.note_of_watch(Question("web", "dc2"), "failing", "no answer")
+    one, other = made.events.get(1), made.events.get(2)
+    assert (one.kind, one.question, one.upstream) == ("joined", "web", "dc1/node-1/a")
+    assert (other.kind, other.question, other.upstream) == ("failing", "web,dc=dc2", "")
+
+
+def test_lag(running: ReactorThread) -> None:
+    """The reactor is watched for as long as it runs, and no longer."""
+    made = lookout(running, config(admin="off"))
+    before = len(running.call(running.reactor.getDelayedCalls))
+    start(running, made)
+    assert len(running.call(running.reactor.getDelayedCalls)) == before + 1
+    running.outcome(made.stopService)
+    assert len(running.call(running.reactor.getDelayedCalls)) == before

@@ -1,0 +1,375 @@
+"""What is shown of a gateway, and what is ordered of it."""
+
+import os
+from typing import Any, cast
+
+import pytest
+from attrs import Factory, define, evolve
+from twisted.internet.task import Clock
+
+from lbconsul.admin.model import Source, UpstreamStatus, WatchStatus
+from lbconsul.balance.instance import Identity
+from lbconsul.balance.registry import Registry
+from lbconsul.balance.selection import Question
+from lbconsul.balance.tidings import Tidings
+from lbconsul.balance.upstream import Outcome
+from lbconsul.config.build import configure
+from lbconsul.config.model import Config, Mapping
+from lbconsul.proxy.lag import EVERY, Lag
+from lbconsul.proxy.selecting import route_of
+from lbconsul.showing import Showing
+from lbconsul.workers.member import Member
+from lbconsul.workers.messages import Count, Report
+from tests.support.instances import an_identity, an_instance
+
+A = an_identity("a")
+A_ID = "dc1/node-1/a"
+
+
+@define(eq=False)
+class FakeFront:
+    """Who serves, as the test says."""
+
+    registry: Registry
+    mappings: list[Mapping]
+    open: int = 0
+    accepted: int = 0
+    max_connections: int = 0
+    members: list[Member] = Factory(list)
+    listening: bool = True
+    told: Tidings = Factory(Tidings)
+    ejected: list[Identity] = Factory(list)
+
+    def is_listening(self, mapping: Mapping) -> bool:
+        return self.listening
+
+    def tidings(self, mapping: Mapping) -> Tidings:
+        return self.told
+
+    def rest(self, resting: frozenset[Identity]) -> None:
+        self.registry.rest(resting)
+
+    def eject(self, identity: Identity) -> None:
+        self.ejected.append(identity)
+
+
+@define(eq=False)
+class FakeGateway:
+    """A gateway that drains without end."""
+
+    config: Config
+    registry: Registry
+    front: FakeFront
+    watch_states: list[WatchStatus] = Factory(list)
+    is_draining: bool = False
+
+    def drain(self) -> None:
+        self.is_draining = True
+
+
+class Shown:
+    """A gateway with these mappings, and what is shown of it."""
+
+    def __init__(self, *mappings: str, **options: str) -> None:
+        self.clock = Clock()
+        self.clock.advance(1000)
+        self.noted: list[Any] = []
+        self.registry = Registry(lambda: 0.0, seconds=self.clock.seconds)
+        config = configure(mappings=mappings or ["80:web"], **options)
+        self.front = FakeFront(self.registry, list(config.mappings))
+        for each in config.mappings:
+            self.registry.chain(route_of(each))
+        self.gateway = FakeGateway(config, self.registry, self.front)
+        self.lag = Lag(self.clock)
+        self.showing = Showing(
+            self.gateway,
+            self.clock.seconds(),
+            self.clock.seconds,
+            self.lag,
+            lambda *what: self.noted.append(what),
+        )
+
+    def answer(self, *instances: Any, **question: str) -> None:
+        """Consul says that these are the instances of web."""
+        asked = Question(**({"service": "web"} | question))
+        self.registry.replace(asked, instances)
+
+    def upstreams(self, name: str = "80:web", pool: int = 0) -> list[UpstreamStatus]:
+        """What is shown of a pool."""
+        return list(self.showing.upstreams(name, pool))
+
+    def upstream(self) -> UpstreamStatus:
+        """What is shown of the only one."""
+        [found] = self.upstreams()
+        return found
+
+
+def test_is_a_source() -> None:
+    """It is what the admin listener shows."""
+    source: Source = Shown().showing
+    assert source.watches() == []
+
+
+class TestGateway:
+    """The gateway as a whole."""
+
+    def test_numbers(self) -> None:
+        """Its age, its counts, its limit, and the lag of its reactor are shown."""
+        shown = Shown()
+        shown.lag.start()
+        shown.clock.advance(EVERY + 2)
+        shown.front.open, shown.front.accepted, shown.front.max_connections = 1, 2, 3
+        status = shown.showing.gateway()
+        assert (status.started, status.now) == (1000.0, 1002.25)
+        assert (status.open, status.accepted, status.max_connections) == (1, 2, 3)
+        assert (status.reactor_lag, status.pid, status.workers) == (2, os.getpid(), ())
+        assert status.consul == ("http://127.0.0.1:8500",)
+        assert status.version
+
+    def test_token(self) -> None:
+        """No secret is shown."""
+        status = Shown(token="s3cret").showing.gateway()
+        assert status.options["token"] == "(hidden)"
+        assert "s3cret" not in repr(status)
+
+    def test_workers(self) -> None:
+        """Of each worker it is shown what it reported last."""
+        shown = Shown()
+        member = Member(None, 3, cast(Any, None), cast(Any, None), cast(Any, None))
+        member.pid, member.report = 4711, Report(1, Count(8, 5), 5, True)
+        shown.front.members.append(member)
+        [worker] = shown.showing.gateway().workers
+        assert (worker.number, worker.pid, worker.serves) == (3, 4711, True)
+        assert (worker.open, worker.accepted) == (5, 8)
+
+    def test_ready(self) -> None:
+        """It is ready once Consul has answered for every mapping, and all listen."""
+        shown = Shown("80:web", "81:mail,dc=dc1|dc2")
+        shown.front.listening = False
+        shown.answer()
+        status = shown.showing.gateway()
+        assert (status.ready, status.state) == (False, "starting")
+        assert status.not_ready == (
+            "80:web: does not accept clients yet",
+            "81:mail: no answer from Consul yet",
+        )
+        shown.front.listening = True
+        shown.answer(service="mail", datacenter="dc2")
+        status = shown.showing.gateway()
+        assert (status.ready, status.state, status.not_ready) == (True, "serving", ())
+
+    def test_draining(self) -> None:
+        """One that ends is not ready, and says so."""
+        shown = Shown()
+        shown.answer()
+        shown.showing.drain_gateway()
+        status = shown.showing.gateway()
+        assert (status.ready, status.state) == (False, "draining")
+        assert status.not_ready == ("it accepts nobody any more",)
+
+    def test_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Run from its source it has no version."""
+        from importlib.metadata import PackageNotFoundError
+
+        from lbconsul import showing
+
+        def fail(name: str) -> str:
+            raise PackageNotFoundError(name)
+
+        monkeypatch.setattr(showing, "version", fail)
+        assert Shown().showing.gateway().version == "not installed"
+
+
+class TestMappings:
+    """What is listened on."""
+
+    def test_counts(self) -> None:
+        """What was accepted and has not ended is open; open bytes count as well."""
+        shown = Shown("80:web,policy=p2c")
+        told = shown.front.told
+        told.queued = 1
+        told.figures.accepted = 5
+        told.figures.connected(A, 0.003)
+        told.figures.over(A, 10, 100, 2.0, "--")
+        told.figures.turned_away("SC")
+        told.live[A] = (1, 2)
+        [status] = shown.showing.mappings()
+        assert (status.name, status.listen) == ("80:web", "0.0.0.0:80")
+        assert (status.service, status.policy) == ("web", "p2c")
+        assert (status.accepted, status.open, status.queued) == (5, 3, 1)
+        assert status.endings == {"--": 1, "SC": 1}
+        assert (status.bytes_received, status.bytes_sent) == (11, 102)
+        assert status.listening
+        assert status.options["policy"] == "p2c"
+        assert sum(status.connect_time.counts) == 1
+        assert status.connection_time.sum == 2.0
+        assert len(status.connect_time.counts) == len(status.connect_time.bounds) + 1
+
+    def test_told_late(self) -> None:
+        """What ended before its beginning was told makes no number negative."""
+        shown = Shown()
+        shown.front.told.figures.turned_away("SC")
+        assert shown.showing.mappings()[0].open == 0
+
+    def test_lent(self) -> None:
+        """A mapping that somebody else listens for has no address."""
+        shown = Shown()
+        shown.front.mappings.append(Mapping("own"))
+        status = shown.showing.mappings()[1]
+        assert (status.name, status.listen) == ("own", "")
+
+    def test_pools(self) -> None:
+        """Of several datacenters that is marked which is used; so is a fallback."""
+        shown = Shown("80:web,dc=dc1|dc2,when-empty=fallback=sorry")
+        shown.answer(an_instance("a"), an_instance("b"), datacenter="dc2")
+        pools = shown.showing.mappings()[0].pools
+        assert [
+            (each.question, each.service, each.used, each.fallback, each.upstreams)
+            for each in pools
+        ] == [
+            ("web,dc=dc1", "web", False, False, 0),
+            ("web,dc=dc2", "web", True, False, 2),
+            ("sorry", "sorry", False, True, 0),
+        ]
+
+
+class TestUpstreams:
+    """The instances of a pool."""
+
+    def test_all_of_it(self) -> None:
+        """All that is known of an instance is shown."""
+        shown = Shown()
+        shown.answer(an_instance("a", weight=3, tags=["v2"], reason="fine"))
+        figures = shown.front.told.figures
+        figures.connected(A, 0.5)
+        figures.failed(A)
+        figures.over(A, 10, 20, 1.0, "--")
+        shown.front.told.live[A] = (1, 2)
+        assert shown.upstream() == UpstreamStatus(
+            A_ID, "dc1", "node-1", "a", "192.0.2.1:8080", ("v2",), 3, 3.0, "serving",
+            "fine", 1000.0, 0, 1, 11, 22, 1, 0.5,
+        )  # fmt: skip
+
+    def test_nothing_yet(self) -> None:
+        """One without a connection has no connect time, and zeros."""
+        shown = Shown()
+        shown.answer(an_instance("a", host="2001:db8::1"))
+        found = shown.upstream()
+        assert (found.address, found.connect_time) == ("[2001:db8::1]:8080", None)
+        assert (found.total, found.connect_failures, found.bytes_sent) == (0, 0, 0)
+
+    def test_open(self) -> None:
+        """Its open connections are those of all mappings."""
+        shown = Shown("80:web", "81:web,tag=v2")
+        shown.answer(an_instance("a", tags=["v2"]))
+        for mapping in shown.front.mappings:
+            shown.registry.chain(route_of(mapping)).lease()
+        assert [shown.upstreams(each)[0].open for each in ("80:web", "81:web")] == [
+            2,
+            2,
+        ]
+
+    def test_warming(self) -> None:
+        """While it warms up less than its weight counts."""
+        shown = Shown("80:web,slow-start=10s")
+        shown.answer(an_instance("a"))
+        shown.answer(an_instance("a"), an_instance("b", weight=2))
+        _, found = shown.upstreams()
+        assert (found.standing, found.weight) == ("warming", 2)
+        assert found.effective_weight == pytest.approx(0.2)
+
+    def test_ejected(self) -> None:
+        """One that is set aside says what for."""
+        shown = Shown()
+        shown.answer(an_instance("a"), an_instance("b"))
+        chain = shown.registry.chain(route_of(shown.front.mappings[0]))
+        upstream, _ = chain.pools[0].upstreams()
+        for _ in range(3):
+            chain.pools[0].learn(upstream, Outcome.REFUSED, False)
+        found, _ = shown.upstreams()
+        assert found.standing == "ejected"
+        assert found.reason.startswith("ejected 0 s ago: 3 in a row not connected")
+
+    def test_ejected_by_a_worker(self) -> None:
+        """So does one that a worker has set aside, unless Consul says worse of it."""
+        shown = Shown()
+        shown.front.told.aside = {(0, A): ("it failed", 990.0)}
+        shown.answer(an_instance("a"), an_instance("b"))
+        one, other = shown.upstreams()
+        assert (one.standing, one.reason, one.since) == ("ejected", "it failed", 990.0)
+        assert other.standing == "serving"
+        ill = an_instance("a", status="critical", reason="on fire")
+        shown.answer(ill, *(an_instance(name) for name in "bcd"))
+        one, *_ = shown.upstreams()
+        assert (one.standing, one.reason) == ("draining", "on fire")
+
+    def test_ejected_elsewhere(self) -> None:
+        """Set aside in one pool, it may serve in another one of the same mapping."""
+        shown = Shown("80:web,when-empty=fallback=sorry")
+        shown.front.told.aside = {(1, A): ("it failed", 990.0)}
+        shown.answer(an_instance("a"))
+        assert shown.upstream().standing == "serving"
+
+    def test_no_such_mapping(self) -> None:
+        """A mapping that was removed meanwhile has none."""
+        assert Shown().upstreams("81:web") == []
+
+    def test_all_gone_meanwhile(self) -> None:
+        """While they are shown one by one they may go, and with them their pool."""
+        shown = Shown()
+        shown.answer(*(an_instance(name) for name in "abcd"))
+        chain = shown.registry.chain(route_of(shown.front.mappings[0]))
+        for upstream in tuple(chain.pools[0].upstreams())[2:]:
+            for _ in range(3):
+                chain.pools[0].learn(upstream, Outcome.REFUSED, False)
+        found = shown.showing.upstreams("80:web", 0)
+        next(found)
+        shown.registry.keep_only([])
+        assert len(list(found)) == 3
+
+
+class TestOrders:
+    """What an operator wants."""
+
+    def test_drain(self) -> None:
+        """A drained upstream has nothing new until it is undrained; both are noted."""
+        shown = Shown()
+        shown.answer(an_instance("a"), an_instance("b"))
+        assert shown.showing.drain(A_ID)
+        assert [each.standing for each in shown.upstreams()] == ["draining", "serving"]
+        assert shown.upstreams()[0].reason == "drained by hand"
+        assert shown.showing.drain("dc1/node-1/b")
+        assert shown.showing.undrain(A_ID)
+        assert [each.standing for each in shown.upstreams()] == ["serving", "draining"]
+        assert [(kind, text) for kind, text, *_ in shown.noted] == [
+            ("drained", "dc1/node-1/a drained by hand"),
+            ("drained", "dc1/node-1/b drained by hand"),
+            ("undrained", "dc1/node-1/a undrained by hand"),
+        ]
+        assert shown.noted[0][2:] == (None, A)
+
+    def test_eject(self) -> None:
+        """Whoever serves is to set it aside."""
+        shown = Shown()
+        shown.answer(an_instance("a"))
+        assert shown.showing.eject(A_ID)
+        assert shown.front.ejected == [A]
+
+    def test_nobody(self) -> None:
+        """Of whom Consul does not know nothing is ordered."""
+        shown = Shown()
+        shown.answer(an_instance("b"))
+        showing = shown.showing
+        assert not any(
+            order(A_ID) for order in (showing.drain, showing.undrain, showing.eject)
+        )
+        assert (shown.noted, shown.front.ejected) == ([], [])
+
+    @pytest.mark.parametrize("name", ["a/b c", "%2F", "ä", "..", "\ud800"])
+    def test_odd_names(self, name: str) -> None:
+        """A service id may be anything; the id that is shown leads back to it."""
+        shown = Shown()
+        identity = Identity("dc 1", "node/1", name)
+        shown.answer(evolve(an_instance("a"), identity=identity))
+        assert shown.showing.drain(shown.upstream().id)
+        assert shown.registry.resting == {identity}
