@@ -34,6 +34,9 @@ class FakeClient(ConsulClient):
         """What it is being asked."""
         return [question for question, answer in self.asked if not answer.called]
 
+    def where(self, address: int) -> str:
+        return "http://consul"
+
     def ask(
         self, question: Question, index: int, address: int, *, stale: bool = True
     ) -> Deferred[Reply]:

@@ -302,7 +302,12 @@ def test_figures_of_a_busy_master(
     monkeypatch.setattr(module, "REPORT_EVERY", 0.05)
     fronts = [held.enter_context(listening()) for _ in range(2)]
     server = held.enter_context(listening())
-    running.set_up(*fronts)
+    for front in fronts:
+        front.setblocking(False)
+    send_sockets(running.lane, {each: fronts[each].fileno() for each in (0, 1)})
+    other = evolve(MAPPING, listen=TCPListen("127.0.0.1", 1))
+    running.order(Setup(1, 2))
+    running.order(Serve((Place(MAPPING, 0), Place(other, 1)), False, sent=2))
     one = instance("a", server.getsockname()[1])
     running.order(put(one))
     running.order(Complete())
@@ -496,7 +501,7 @@ def test_retire(running: Running, held: ExitStack) -> None:
     client.close()
     upstream.close()
     eventually(lambda: running.stopped == ["stop"], "it has ended")
-    assert running.reports()[-1] == Report(9, Count(1, 0), 0, True)
+    assert running.reports()[-1] == Report(9, Count(1, 0), 0, False)
     assert running.worker.status == 0
 
 

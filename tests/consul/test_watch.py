@@ -725,7 +725,6 @@ class RecordTests(WatchCase):
         self.assertEqual(self.watch.record.state, "waiting")
         self.start()
         self.answer(1, 2)
-        self.pause()
         self.answer(1, 2, index="9")
         record = self.watch.record
         self.assertEqual((record.answers, record.changes, record.index), (2, 1, 9))

@@ -116,6 +116,7 @@ def test_tidings(proxy: TendedProxy) -> None:
     assert why.startswith("ejected 0 s ago: by hand")
     assert since == proxy.reactor.seconds()
     proxy.leave(client)
+    proxy.pass_time(0.1)
     assert made.tidings(mapping).queued == 0
     made.close_connections()
     proxy.reactor.settle()

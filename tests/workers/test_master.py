@@ -276,6 +276,19 @@ def test_a_death(start: Any, held: ExitStack) -> None:
         pass
 
 
+def kill_all(started: Running) -> None:
+    """Kill all workers, and wait until there are others."""
+    old = {each.pid for each in started.members().values()}
+    for pid in old:
+        os.kill(pid, signal.SIGKILL)
+
+    def others() -> bool:
+        members = started.members().values()
+        return len(members) == len(old) and not old & {each.pid for each in members}
+
+    eventually(others, "others came")
+
+
 def test_figures(start: Any, held: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
     """What connections came to is known over all workers, dead ones among them."""
     monkeypatch.setattr(module, "RECOUNT_EVERY", 0.1)
@@ -295,15 +308,14 @@ def test_figures(start: Any, held: ExitStack, monkeypatch: pytest.MonkeyPatch) -
         client.sendall(b"question")
     eventually(lambda: told().all_bytes == (80, 0), "all of it is known")
     assert told().figures.accepted == 10
-    for each in (*pairs[0], *pairs[1]):
-        each.close()
+    for client, upstream in pairs[:2]:
+        assert upstream.recv(8) == b"question"
+        client.close()
+        upstream.close()
     eventually(lambda: told().figures.endings == {"--": 2}, "two are over")
-    for each in started.members().values():
-        os.kill(each.pid, signal.SIGKILL)
-    eventually(lambda: not started.members(), "they are gone")
+    kill_all(started)
     assert told().figures.endings == {"--": 2, "KD": 8}
     assert (told().all_bytes, told().live) == ((80, 0), {})
-    eventually(lambda: len(started.members()) == 2, "others came")
     assert started.workers.accepted_by_now == 10
     nowhere = Mapping("web", TCPListen("127.0.0.1", 1))
     assert started.running.call(started.workers.tidings, nowhere).figures.accepted == 0
@@ -328,10 +340,7 @@ def test_by_hand(start: Any, held: ExitStack) -> None:
     eventually(lambda: aside() == {b}, "it is set aside")
     started.running.call(started.workers.rest, frozenset({a, b}))
     eventually(lambda: aside() == set(), "who drains is not set aside")
-    for each in started.members().values():
-        os.kill(each.pid, signal.SIGKILL)
-    eventually(lambda: not started.members(), "they are gone")
-    eventually(lambda: len(started.members()) == 2, "others came")
+    kill_all(started)
     started.wait_until_all_know()
     for _ in range(6):
         with connect(started.address), accept(servers[2]):
