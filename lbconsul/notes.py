@@ -70,12 +70,15 @@ class Asides:
 
     def look(self, told: Iterable[tuple[Route, Aside]]) -> None:
         """They have told this of the routes that there are."""
-        now = {
-            (route.all()[number], identity): why
-            for route, aside in told
-            for (number, identity), (why, _) in aside.items()
-        }
-        before, self._known = self._known, dict.fromkeys(now)
+        now, served = dict[tuple[Selection, Identity], str](), set[Selection]()
+        for route, aside in told:
+            selections = route.all()
+            served.update(selections)
+            for (number, identity), (why, _) in aside.items():
+                if number < len(selections):  # else it was told before a reload
+                    now[selections[number], identity] = why
+        before = {each: None for each in self._known if each[0] in served}
+        self._known = dict.fromkeys(now)
         members = {
             selection: {
                 each.instance.identity: each

@@ -566,6 +566,23 @@ class TestRetire:
             upstream.close()
             eventually(lambda: over == [None, None], "it is over")
 
+    def test_by_the_admin_side(self, running: ReactorThread, no_consul: str) -> None:
+        """Who drains the gateway ends it, once; that it drains is noted and shown."""
+        [port] = free_ports(1)
+        gateway = balancer(
+            running.reactor, configure([no_consul], [f"127.0.0.1:{port}:web"])
+        )
+        ends: list[int] = []
+        gateway.over = ends.append
+        with Started(running, gateway):
+            seen = [gateway.is_draining]
+            running.call(gateway.drain)
+            assert [*seen, gateway.is_draining] == [False, True]
+            assert is_free(port)
+            eventually(lambda: ends == [0], "it is over")
+            events = gateway._lookout.events
+            assert events.get(events.newest).kind == "draining"
+
     def test_stop_is_at_once(
         self, running: ReactorThread, no_consul: str, held: ExitStack
     ) -> None:

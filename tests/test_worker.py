@@ -129,7 +129,8 @@ class Running:
 
     def frames(self) -> int:
         """How often it told figures."""
-        return self.running.call(self.stream.value).count(b'"endings"')
+        written: bytes = self.running.call(self.stream.value)
+        return written.count(b'"endings"')
 
 
 class _Unstoppable:

@@ -348,11 +348,12 @@ class TestCurrent:
         """A fallback is it while all others are empty; nobody is if it is, too."""
         stage = _datacenters(fallback=True)
         chain = stage.chains[0]
-        assert chain.current is None
-        stage.answer("sorry", number=2)
-        assert chain.current is chain.all[-1]
-        stage.answer("x", number=DC2)
-        assert chain.current is chain.pools[DC2]
+        seen = [chain.current]
+        for name, number in (("sorry", 2), ("x", DC2)):
+            stage.answer(name, number=number)
+            seen.append(chain.current)
+        assert seen == [None, chain.all[-1], chain.pools[DC2]]
+        assert [each.question.service for each in chain.all] == ["web", "web", "sorry"]
 
 
 STEPS = st.lists(

@@ -149,11 +149,12 @@ def test_of_use_at_once() -> None:
     """What is of use only at once is said while the master listens, else never."""
     written: list[bytes] = []
     uplink = Uplink(written.append)
-    assert uplink.is_free
+    free = [uplink.is_free]
     uplink.say(b"one")
     uplink.pause()
-    assert not uplink.is_free
+    free.append(uplink.is_free)
     uplink.say(b"two")
     uplink.resume()
     uplink.say(b"three")
     assert written == [b"one", b"three"]
+    assert free == [True, False]

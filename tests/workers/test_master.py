@@ -278,8 +278,9 @@ def test_a_death(start: Any, held: ExitStack) -> None:
 
 def kill_all(started: Running) -> None:
     """Kill all workers, and wait until there are others."""
-    old = {each.pid for each in started.members().values()}
+    old = {each.pid for each in started.members().values() if each.pid}
     for pid in old:
+        assert pid is not None
         os.kill(pid, signal.SIGKILL)
 
     def others() -> bool:
