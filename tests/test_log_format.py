@@ -231,7 +231,7 @@ def test_a_real_process(tmp_path: Path) -> None:
         _wait_for_answer(port)
         _wait_for(log, '"client"')
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)
     rotated = (tmp_path / "log.1").read_text()
     text = rotated + log.read_text()

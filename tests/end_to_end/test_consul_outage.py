@@ -52,8 +52,9 @@ def test_consul_crash(
             assert len(outcome) > 500
             assert outcome.failed() == []
             assert outcome.wrong() == []
+        # Bert may have so many of the kept connections that carl gets all new ones.
         last = outcomes[0].begun_after(changed).servers()
-        assert sorted(last) == ["bert", "carl"]
+        assert {"carl"} <= set(last) <= {"bert", "carl"}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
