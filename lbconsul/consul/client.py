@@ -1,6 +1,7 @@
 """One question to Consul over treq, with one deadline round headers and body."""
 
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import quote
 
 from attrs import Factory, define, field, frozen
@@ -35,6 +36,13 @@ MAX_CONNECTIONS = 200
 
 #: The most that one answer may hold, in bytes: some 50,000 instances.
 BODY_LIMIT = 64 * 1024 * 1024
+
+#: A page of the catalog that only serves a hint may hold no more, in bytes: some
+#: thousands of services with many tags, which is read within some 20 ms.
+PAGE_LIMIT = 4 * 1024 * 1024
+
+#: And it may take no longer, in seconds.
+PAGE_WITHIN = 5.0
 
 
 @frozen
@@ -87,30 +95,52 @@ class ConsulClient:
         """Close the connections that are kept for the next question."""
         return DeferredList([pool.closeCachedConnections() for pool in self._pools])
 
+    def page(self, path: str, datacenter: str, address: int) -> Deferred[bytes]:
+        """Ask once for one page of the API, such as ``/v1/catalog/services``.
+
+        Fails as `ask` does, also if the page is longer than `PAGE_LIMIT`; with
+        `TimeoutError` after `PAGE_WITHIN` seconds.
+        """
+        asked = Deferred.fromCoroutine(self._page(path, datacenter, address))
+        return asked.addTimeout(PAGE_WITHIN, self._clock, _too_late)
+
+    async def _page(self, path: str, datacenter: str, address: int) -> bytes:
+        params = {"dc": datacenter, "stale": ""}
+        reply = await self._get(address, path, params, PAGE_LIMIT)
+        return reply.body
+
     async def _ask(
         self, question: Question, index: int, address: int, stale: bool
     ) -> Reply:
-        site, http = self._sites[address]
-        params = {"dc": question.datacenter, "ns": self._namespace}
+        params = {"dc": question.datacenter}
         params |= {"filter": question.filter, "near": question.near}
-        params = {key: value for key, value in params.items() if value}
         if stale:
             params["stale"] = ""
         if index:
             params |= {"index": str(index), "wait": f"{WAIT:.0f}s"}
+        path = f"/v1/health/service/{quote(question.service, safe='')}"
+        return await self._get(address, path, params, BODY_LIMIT)
+
+    async def _get(
+        self, address: int, path: str, params: dict[str, str], limit: int
+    ) -> Reply:
+        """One GET; parameters without a value are left out, but for ``stale``."""
+        site, http = self._sites[address]
+        params = {"ns": self._namespace, **params}
+        params = {k: v for k, v in params.items() if v or k == "stale"}
         token = self._token.value()
         headers = Headers({"Host": [site.netloc]})
         if token:
             headers.setRawHeaders("X-Consul-Token", [token])
         response = await http.get(
-            f"{_base_url(site)}/v1/health/service/{quote(question.service, safe='')}",
+            f"{_base_url(site)}{path}",
             params=params,
             headers=headers,
             allow_redirects=False,
             unbuffered=True,
             reactor=self._clock,  # type: ignore[arg-type]  # sets no timeout
         )
-        body = _Body(BODY_LIMIT) if response.code == 200 else _Body(4096, excerpt=True)
+        body = _Body(limit) if response.code == 200 else _Body(4096, excerpt=True)
         response.deliverBody(body)
         return self._reply(response, await body.whole)
 
@@ -223,7 +253,7 @@ class _Body(Protocol):
         self.transport.loseConnection()
 
 
-def _too_late(result: Reply | Failure, seconds: float) -> Reply:
+def _too_late(result: object, seconds: float) -> NoReturn:
     raise TimeoutError(f"no whole answer within {seconds:.0f} s")
 
 

@@ -127,6 +127,39 @@ class AskTests(SynchronousTestCase):
         self.successResultOf(self.ask(stale=False))
         self.assertEqual(self.args(), {})
 
+    def test_a_page_of_the_catalog(self) -> None:
+        """
+        A page that only serves a hint is asked for with who we are, of one
+        datacenter or of all, and without waiting for news.
+        """
+        self.client = self.client_with(Token("s3cret"), "team-a")
+        self.consul.content = b'{"web": []}'
+        asked = self.client.page("/v1/catalog/services", "dc2", 0)
+        self.agent.flush()
+        self.assertEqual(self.successResultOf(asked), b'{"web": []}')
+        [request] = self.consul.requests
+        self.assertEqual(request.path, b"/v1/catalog/services")
+        self.assertEqual(
+            self.args(), {b"dc": [b"dc2"], b"ns": [b"team-a"], b"stale": [b""]}
+        )
+        self.assertEqual(request.getHeader("X-Consul-Token"), "s3cret")
+
+    def test_a_page_that_is_too_much(self) -> None:
+        """
+        A page that is too long, refused or late is none.
+        """
+        self.patch(module, "PAGE_LIMIT", 5)
+        for code, content, kind in (
+            (200, b"123456", UnusableAnswer),
+            (403, b"Permission denied", Forbidden),
+            (200, NOT_DONE_YET, TimeoutError),
+        ):
+            self.consul.code, self.consul.content = code, content
+            asked = self.client.page("/v1/catalog/services", "", 0)
+            self.agent.flush()
+            self.clock.advance(module.PAGE_WITHIN)
+            self.failureResultOf(asked, kind)
+
     def test_what_a_mapping_asks_for(self) -> None:
         """
         Datacenter, filter, near and namespace go along as Consul names them,
