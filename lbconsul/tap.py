@@ -16,7 +16,7 @@ from lbconsul.conceal import conceal
 from lbconsul.config import grammar
 from lbconsul.config.build import build
 from lbconsul.config.model import Config, TCPListen
-from lbconsul.config.options import OPTIONS
+from lbconsul.config.options import OPTIONS, SECRETS
 from lbconsul.config.sources import (
     Source,
     from_command_line,
@@ -103,8 +103,9 @@ class Options(usage.Options):
                 use_json(self.parent)
         except ConfigError as error:
             raise usage.UsageError(str(error)) from None
-        if self["token"]:
-            conceal(self["token"])
+        for secret in SECRETS:
+            if self[secret]:
+                conceal(self[secret])
 
     def read(self) -> Config:
         """What the environment, the file as it is now, and the command line say.

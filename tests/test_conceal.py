@@ -66,7 +66,10 @@ print(Path("/proc/self/cmdline").read_bytes())
 
 
 @linux
-@pytest.mark.parametrize("options", [["--token", "s3cr3t"], ["--token=s3cr3t"]])
+@pytest.mark.parametrize(
+    "options",
+    [["--token", "s3cr3t"], ["--token=s3cr3t"], ["--http-auth", "ada:s3cr3t"]],
+)
 def test_the_command_line_conceals(options: list[str]) -> None:
     """A gateway that is started with a token does not show it in ps."""
     [shown] = _run(*options, "--map", "80:web", program=GATEWAY)

@@ -104,14 +104,14 @@ class TestForms:
 
     def test_precedence(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The command line wins over the file, that over the environment."""
-        monkeypatch.setenv("CONSUL_HTTP_ADDR", "env")
+        monkeypatch.setenv("CONSUL_HTTP_ADDR", "env:1")
         monkeypatch.setenv("CONSUL_NAMESPACE", "env")
         monkeypatch.setenv("CONSUL_CACERT", "/env.pem")
         file = tmp_path / "lb.toml"
         file.write_text(
             "consul = 'file'\nnamespace = 'file'\npolicy = 'p2c'\ntag = 'f'"
         )
-        assert _consul(_config("80:web")) == ["http://env:8500"]
+        assert _consul(_config("80:web")) == ["http://env:1"]
         config = _config("-f", str(file), "--tag", "line", "80:web")
         assert _consul(config) == ["http://file:8500"]
         consul, mapping = config.consul, config.mappings[0]

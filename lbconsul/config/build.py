@@ -23,6 +23,7 @@ from lbconsul.config.options import (
     GATEWAY_OPTIONS,
     MAPPING_OPTIONS,
     OPTIONS,
+    SECRETS,
 )
 from lbconsul.config.sources import (
     MappingSaid,
@@ -33,8 +34,6 @@ from lbconsul.config.sources import (
 )
 from lbconsul.config.values import name
 from lbconsul.errors import ConfigError
-
-_SECRET = frozenset({"token"})
 
 
 def configure(
@@ -82,7 +81,14 @@ def build(
     places = {key: each.where for key, each in said.items()}
     consul = ConsulConfig(places=places, **_chosen(values, CONSUL_OPTIONS))
     said_consul = command_line.consul or file.consul or environment.consul
-    address = partial(grammar.consul_address, tls=environment.tls)
+    address = partial(
+        grammar.consul_address,
+        # What --dev brings along speaks no TLS, whatever Consul the variables mean.
+        tls=environment.tls and not dev,
+        ports=grammar.CONSUL_PORTS
+        if command_line.consul or file.consul
+        else grammar.WEB_PORTS,
+    )
     if said_consul:
         addresses = tuple(read(each, address) for each in said_consul)
         consul = evolve(consul, addresses=addresses)
@@ -93,11 +99,16 @@ def build(
 
 
 def _strongest(*weak_to_strong: Source) -> dict[str, Said]:
-    """The options in force; a token of a stronger source hides a weaker token file."""
+    """The options in force.
+
+    A token or token file of a stronger source hides both of a weaker one, and so
+    does a CA file or directory.
+    """
     merged: dict[str, Said] = {}
+    environment = weak_to_strong[0]  # in which both may stand
     for source in weak_to_strong:
         tokens = source.options.keys() & {"token", "token-file"}
-        if len(tokens) == 2:
+        if len(tokens) == 2 and source is not environment:
             raise ConfigError(
                 f"{source.options['token-file'].where}: give a token or a token file,"
                 " not both"
@@ -105,6 +116,8 @@ def _strongest(*weak_to_strong: Source) -> dict[str, Said]:
         if tokens:
             merged.pop("token", None)
             merged.pop("token-file", None)
+        if "ca-path" in source.options:
+            merged.pop("ca-file", None)
         merged.update(source.options)
     return merged
 
@@ -161,7 +174,7 @@ def _refuse_half_a_pair(consul: ConsulConfig) -> None:
 
 
 def _read_option(name: str, said: Said) -> Any:
-    shown = evolve(said, text="(hidden)") if name in _SECRET else said
+    shown = evolve(said, text="(hidden)") if name in SECRETS else said
     try:
         return OPTIONS[name].parse(said.text)
     except ValueError as error:

@@ -7,6 +7,7 @@ text stood.
 
 import re
 from collections.abc import Iterable
+from collections.abc import Mapping as AbstractMapping
 from difflib import get_close_matches
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -24,6 +25,9 @@ from lbconsul.config.model import (
 #: Consul's own port for HTTP, and the customary one for HTTPS.
 #: https://developer.hashicorp.com/consul/docs/reference/architecture/ports
 CONSUL_PORTS = {"http": 8500, "https": 8501}
+
+#: Those that Consul's own tools take from a URL that names none.
+WEB_PORTS = {"http": 80, "https": 443}
 
 _MAPPING = re.compile(
     r"(?P<listen>unix:/[^:]*|systemd:[^:,]+|(?:(?:\[[^\]]*\]|[^:,\[\]]*):)?[^:,]*)"
@@ -76,10 +80,16 @@ def _ip(text: str) -> str:
         ) from None
 
 
-def consul_address(text: str, *, tls: bool = False) -> ConsulAddress:
+def consul_address(
+    text: str,
+    *,
+    tls: bool = False,
+    ports: AbstractMapping[str, int] = CONSUL_PORTS,
+) -> ConsulAddress:
     """``host``, ``host:port``, or a URL with http, https or unix.
 
-    `tls` says what a bare ``host:port`` means (``CONSUL_HTTP_SSL``).
+    With `tls` (``CONSUL_HTTP_SSL``) it is spoken to by TLS, be it a URL with http.
+    `ports` are those of an address without one, by scheme.
     """
     bare = "://" not in text
     unbracketed = bare and text.count(":") > 1 and not text.startswith("[")
@@ -90,22 +100,21 @@ def consul_address(text: str, *, tls: bool = False) -> ConsulAddress:
     if unbracketed:
         raise ValueError("must have an IPv6 address in brackets, as [::1]:8500")
     if url.scheme == "unix" and not url.netloc and url.path:
-        return ConsulAddress("unix", path=url.path)
+        return ConsulAddress("unix", path=url.path, tls=tls)
     try:
         number = url.port
     except ValueError:
         raise ValueError("the port must be a number from 1 to 65535") from None
-    if url.scheme not in CONSUL_PORTS or not url.hostname or number == 0:
+    if url.scheme not in ports or not url.hostname or number == 0:
         raise ValueError("must be host:port or a URL such as https://consul:8501")
     if url.query or url.fragment or "@" in url.netloc or " " in text:
         raise ValueError("must be host:port or a URL without user, query and fragment")
-    _refuse_strange_host(url.scheme, url.hostname)
+    scheme = "https" if tls else url.scheme
+    _refuse_strange_host(scheme, url.hostname)
     if bare and url.path:
         raise ValueError("a path needs the URL form, such as http://host:8500/prefix")
-    default = CONSUL_PORTS[url.scheme]
-    return ConsulAddress(
-        url.scheme, url.hostname, number or default, url.path.rstrip("/")
-    )
+    path = url.path.rstrip("/")
+    return ConsulAddress(scheme, url.hostname, number or ports[scheme], path)
 
 
 def _refuse_strange_host(scheme: str, host: str) -> None:

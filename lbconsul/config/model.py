@@ -143,6 +143,8 @@ class ConsulAddress:
     host: str = ""
     port: int = 0
     path: str = ""
+    #: For ``unix``: TLS over the socket, as ``CONSUL_HTTP_SSL`` asks.
+    tls: bool = False
 
     def __str__(self) -> str:
         if self.scheme == "unix":
@@ -163,13 +165,21 @@ class ConsulConfig:
     """How to reach Consul and who we are to it."""
 
     addresses: tuple[ConsulAddress, ...] = (ConsulAddress("http", "127.0.0.1", 8500),)
+    #: Also used while the token file is empty.
     token: str = field(default="", repr=False)
     token_file: str = ""
+    #: ``user:password`` of HTTP basic authentication (RFC 7617).
+    http_auth: str = field(default="", repr=False)
     ca_file: str = ""
+    #: A directory of such files; `ca_file` hides it.
+    ca_path: str = ""
+    #: The name to ask for and to verify, instead of the address's host.
+    tls_server_name: str = ""
     client_cert: str = ""
     client_key: str = ""
     verify: bool = True
     namespace: str = ""
+    partition: str = ""
     #: Where an option was said, if not on the command line.
     places: AbstractMapping[str, str] = field(factory=dict, eq=False, repr=False)
 

@@ -193,11 +193,24 @@ MAPPING_OPTIONS = _table(
 CONSUL_OPTIONS = _table(
     Option("token", _text, "ACL token; a file is safer"),
     Option("token-file", _text, "file that holds the ACL token; read again on change"),
+    Option(
+        "http-auth",
+        _text,
+        "USER or USER:PASSWORD of HTTP basic authentication, for a proxy before"
+        " Consul; the TOML file or CONSUL_HTTP_AUTH is safer",
+    ),
     Option("ca-file", _text, "PEM file of the authorities to trust for Consul"),
+    Option("ca-path", _text, "directory of such files, each of them; ca-file hides it"),
+    Option(
+        "tls-server-name",
+        values.server_name,
+        "name to ask for and to verify in Consul's certificate, not the address's",
+    ),
     Option("client-cert", _text, "PEM file of the certificate to show to Consul"),
     Option("client-key", _text, "PEM file of that certificate's key"),
     Option("verify", values.switch, "whether to verify Consul's certificate [on]"),
     Option("namespace", values.name, "Consul Enterprise namespace"),
+    Option("partition", values.name, "Consul Enterprise admin partition"),
 )
 
 #: What concerns the gateway as a whole.
@@ -248,6 +261,9 @@ GATEWAY_OPTIONS = _table(
         "processes that serve, or auto: one for each core we may use [1]",
     ),
 )
+
+#: Options whose text nobody but us and Consul may see.
+SECRETS = frozenset({"token", "http-auth"})
 
 #: Every option that has one value.
 OPTIONS = MAPPING_OPTIONS | CONSUL_OPTIONS | GATEWAY_OPTIONS

@@ -7,10 +7,9 @@ from lbconsul.config.options import (
     CONSUL_OPTIONS,
     GATEWAY_OPTIONS,
     MAPPING_OPTIONS,
+    SECRETS,
     Option,
 )
-
-_SECRETS = frozenset({"token"})
 
 _UNITS = {"shrink-guard": "%", "rebalance": "%/min"}
 
@@ -36,7 +35,7 @@ def _shown(table: dict[str, Option], owner: object) -> dict[str, str]:
 
 
 def _text(name: str, value: Any) -> str:
-    if name in _SECRETS:
+    if name in SECRETS:
         return "(hidden)" if value else ""
     if isinstance(value, bool):
         return "on" if value else "off"

@@ -10,22 +10,26 @@ from collections.abc import Iterable
 from collections.abc import Mapping as AbstractMapping
 from typing import Any
 
-from attrs import Factory, frozen
+from attrs import Factory, evolve, frozen
 
 from lbconsul.config import grammar, values
 from lbconsul.config.options import OPTIONS
 from lbconsul.errors import ConfigError
 
-#: Consul's own variables and the option that each stands for.
-#: https://developer.hashicorp.com/consul/commands#environment-variables
+#: Consul's own variables and the option that each stands for, as its Go client has
+#: them: https://github.com/hashicorp/consul/blob/main/api/api.go
 ENVIRONMENT = {
     "CONSUL_HTTP_TOKEN": "token",
     "CONSUL_HTTP_TOKEN_FILE": "token-file",
+    "CONSUL_HTTP_AUTH": "http-auth",
     "CONSUL_HTTP_SSL_VERIFY": "verify",
     "CONSUL_CACERT": "ca-file",
+    "CONSUL_CAPATH": "ca-path",
+    "CONSUL_TLS_SERVER_NAME": "tls-server-name",
     "CONSUL_CLIENT_CERT": "client-cert",
     "CONSUL_CLIENT_KEY": "client-key",
     "CONSUL_NAMESPACE": "namespace",
+    "CONSUL_PARTITION": "partition",
 }
 
 #: Options that a TOML file may give as a list.
@@ -44,7 +48,7 @@ class Said:
 
     def wrong(self, why: str) -> ConfigError:
         """The error to raise about this text, without any password in it."""
-        text = re.sub(r"//[^/@]*@|token=[^,]*", "(hidden)", self.text)
+        text = re.sub(r"//[^/@]*@|(token|http-auth)=[^,]*", "(hidden)", self.text)
         return ConfigError(f"{self.where} {text}: {why}")
 
 
@@ -77,7 +81,7 @@ class Source:
     options: AbstractMapping[str, Said] = Factory(dict)
     consul: tuple[Said, ...] = ()
     mappings: tuple[MappingSaid, ...] = ()
-    #: Whether a Consul address without a scheme is meant to be https.
+    #: Whether Consul is spoken to by TLS, even at an address that says http.
     tls: bool = False
 
 
@@ -95,19 +99,24 @@ def from_command_line(
 
 
 def from_environment(environ: AbstractMapping[str, str]) -> Source:
-    """Consul's own environment variables; an empty one counts as not set."""
+    """Consul's own environment variables; an empty one counts as not set.
+
+    :raises ConfigError: a boolean is none to Consul's tools.  These go on with a
+        warning, without TLS, or without a look at Consul's certificate.
+    """
     said = {
         option: Said(variable, environ[variable])
         for variable, option in ENVIRONMENT.items()
         if environ.get(variable)
     }
-    if "token-file" in said:
-        said.pop("token", None)  # as Consul's own tools have it
+    if "verify" in said:
+        verify = read(said["verify"], values.go_bool)
+        said["verify"] = evolve(said["verify"], text="on" if verify else "off")
     address = Said(
         "CONSUL_HTTP_ADDR", environ.get("CONSUL_HTTP_ADDR") or DEFAULT_CONSUL
     )
-    tls = Said("CONSUL_HTTP_SSL", environ.get("CONSUL_HTTP_SSL") or "off")
-    return Source(said, (address,), tls=read(tls, values.switch))
+    tls = Said("CONSUL_HTTP_SSL", environ.get("CONSUL_HTTP_SSL") or "false")
+    return Source(said, (address,), tls=read(tls, values.go_bool))
 
 
 def from_toml(text: str, path: str) -> Source:

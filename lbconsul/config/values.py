@@ -14,6 +14,8 @@ from lbconsul.config.model import MOST_WORKERS, WhenEmpty
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d+)?)(ms|s|m|h)")
 _NAME = re.compile(r"[^\s/?#:,]+")
+_GO_BOOLS = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True)
+_GO_BOOLS |= dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False)
 _HOST = re.compile(r"[\w-]+(?:\.[\w-]+)*\.?")
 
 
@@ -51,7 +53,7 @@ def percentage(unit: str) -> Callable[[str], int]:
 
 
 def switch(text: str) -> bool:
-    """``on`` or ``off``, and what Consul's own variables say for them."""
+    """``on`` or ``off``, or another word for one of them."""
     truth = {"on": True, "true": True, "1": True, "yes": True}
     truth |= {"off": False, "false": False, "0": False, "no": False}
     if text.lower() not in truth:
@@ -68,6 +70,24 @@ def whole(least: int, most: int = 999_999_999) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def go_bool(text: str) -> bool:
+    """A boolean as Go's ``strconv.ParseBool`` reads it, which Consul's tools use."""
+    if text not in _GO_BOOLS:
+        raise ValueError(f"must be one of {', '.join(_GO_BOOLS)}")
+    return _GO_BOOLS[text]
+
+
+def server_name(text: str) -> str:
+    """A host name or IP address; a port behind it is dropped, as Consul's tools do."""
+    ported = re.fullmatch(r"(\[[^\]]*\]|[^:]*):\d*", text)
+    host = ported[1] if ported else text
+    if re.fullmatch(r"\[.*\]", host):
+        host = host[1:-1]
+    if not _is_host(f"[{host}]" if ":" in host else host) or "_" in host:
+        raise ValueError("must be a host name or an IP address")
+    return host
 
 
 def worker_count(text: str) -> int:

@@ -1,5 +1,7 @@
 """One question to Consul over treq, with one deadline round headers and body."""
 
+from base64 import b64encode
+from collections.abc import Mapping as AbstractMapping
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import quote
@@ -18,7 +20,7 @@ from twisted.web.iweb import IPolicyForHTTPS, IResponse
 from lbconsul.balance.selection import Question
 from lbconsul.config.model import ConsulAddress, ConsulConfig
 from lbconsul.consul.endpoints import ConsulEndpoints
-from lbconsul.consul.tls import https_policy
+from lbconsul.consul.tls import authority_files, https_policy
 from lbconsul.consul.token import Token
 from lbconsul.errors import Forbidden, UnusableAnswer
 
@@ -65,7 +67,10 @@ class ConsulClient:
     _clock: IReactorTime
     _sites: tuple[tuple[ConsulAddress, HTTPClient], ...]
     _token: Token = Factory(Token)
-    _namespace: str = ""
+    #: What each question says beside its own: namespace and partition.
+    _params: AbstractMapping[str, str] = Factory(dict)
+    #: The value of each question's Authorization header; empty for none.
+    _authorization: str = field(default="", repr=False)
     _pools: tuple[HTTPConnectionPool, ...] = ()
     #: What it was made of: where Consul is, who we are, what the files held.
     made_of: object = field(default=None, repr=False)
@@ -126,12 +131,14 @@ class ConsulClient:
     ) -> Reply:
         """One GET; parameters without a value are left out, but for ``stale``."""
         site, http = self._sites[address]
-        params = {"ns": self._namespace, **params}
+        params = {**self._params, **params}
         params = {k: v for k, v in params.items() if v or k == "stale"}
         token = self._token.value()
         headers = Headers({"Host": [site.netloc]})
         if token:
             headers.setRawHeaders("X-Consul-Token", [token])
+        if self._authorization:
+            headers.setRawHeaders("Authorization", [self._authorization])
         response = await http.get(
             f"{_base_url(site)}{path}",
             params=params,
@@ -167,7 +174,7 @@ def consul_client(reactor: object, config: ConsulConfig) -> ConsulClient:
     """
     policy = https_policy(config)
     token = Token(config.token, config.token_file, config.where("token-file"))
-    files = (config.ca_file, config.client_cert, config.client_key)
+    files = (*authority_files(config), config.client_cert, config.client_key)
     # Not one pool for all addresses: it tells them by the host of the URL.
     pools = tuple(HTTPConnectionPool(reactor) for _ in config.addresses)
     for pool in pools:
@@ -179,10 +186,22 @@ def consul_client(reactor: object, config: ConsulConfig) -> ConsulClient:
             for address, pool in zip(config.addresses, pools, strict=True)
         ),
         token,
-        config.namespace,
+        {"ns": config.namespace, "partition": config.partition},
+        basic(config.http_auth),
         pools,
         (config, token.value(), *map(_content, files)),
     )
+
+
+def basic(auth: str) -> str:
+    """The Authorization header for ``user`` or ``user:password``; empty for none.
+
+    RFC 7617: without a password there is an empty one.
+    """
+    if not auth:
+        return ""
+    pair = auth if ":" in auth else f"{auth}:"
+    return f"Basic {b64encode(pair.encode()).decode('ascii')}"
 
 
 def _content(path: str) -> bytes:
@@ -196,7 +215,7 @@ def _base_url(address: ConsulAddress) -> str:
     # The endpoint knows where to connect to, and the Host header is our own: a
     # URL has no place for a socket's path, and treq none for an IPv6 address or
     # a name with an underscore, as Docker's networks have.
-    scheme = "https" if address.scheme == "https" else "http"
+    scheme = "https" if address.scheme == "https" or address.tls else "http"
     return f"{scheme}://localhost{'' if address.scheme == 'unix' else address.path}"
 
 

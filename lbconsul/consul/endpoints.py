@@ -43,14 +43,21 @@ class ConsulEndpoints:
     def _endpoint(self) -> IStreamClientEndpoint:
         address, reactor = self._address, self._reactor
         if address.scheme == "unix":
-            return UNIXClientEndpoint(reactor, address.path, timeout=CONNECT_TIMEOUT)
+            unix = UNIXClientEndpoint(reactor, address.path, timeout=CONNECT_TIMEOUT)
+            return self._wrap(unix, "localhost") if address.tls else unix
         resolver: IHostnameResolver = reactor.nameResolver  # type: ignore[attr-defined]
         endpoint = _Named(reactor, resolver, address.host, address.port)
         if address.scheme == "https":
-            host = address.host.encode("idna")
-            creator = self._policy.creatorForNetloc(host, address.port)
-            return wrapClientTLS(creator, endpoint)
+            return self._wrap(endpoint, address.host)
         return endpoint
+
+    def _wrap(
+        self, endpoint: IStreamClientEndpoint, host: str
+    ) -> IStreamClientEndpoint:
+        name = host.encode("idna")
+        creator = self._policy.creatorForNetloc(name, self._address.port)
+        wrapped: IStreamClientEndpoint = wrapClientTLS(creator, endpoint)
+        return wrapped
 
 
 @implementer(IStreamClientEndpoint)
@@ -101,7 +108,8 @@ class _Watchful:
 
 def _keep_alive(protocol: IProtocol) -> IProtocol:
     transport = protocol.transport  # type: ignore[attr-defined]
-    transport.setTcpKeepAlive(True)
+    if hasattr(transport, "setTcpKeepAlive"):  # a UNIX socket has none
+        transport.setTcpKeepAlive(True)
     if isinstance(transport, TLSMemoryBIOProtocol):
         # To lose it would be to wait, without end, for the peer's own goodbye.
         transport.loseConnection = transport.abortConnection  # type: ignore[method-assign]

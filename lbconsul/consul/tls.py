@@ -1,5 +1,6 @@
 """TLS to Consul: whom to trust, and what to show."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,8 @@ def https_policy(config: ConsulConfig) -> "ConsulTLS":
     :raises ConfigError: a file cannot be read or does not hold what it must.
     """
     trust = None
-    if config.ca_file:
-        authorities = _certificates(config.where("ca-file"), config.ca_file)
+    authorities = _authorities(config)
+    if authorities:
         trust = trustRootFromCertificates([Certificate(each) for each in authorities])
     shown: dict[str, Any] = {}
     if config.client_cert:
@@ -44,7 +45,7 @@ def https_policy(config: ConsulConfig) -> "ConsulTLS":
         )
         shown = {"certificate": own, "extraCertChain": chain, "privateKey": key}
         _refuse_strangers(config, shown)
-    return ConsulTLS(trust, config.verify, shown)
+    return ConsulTLS(trust, config.verify, shown, config.tls_server_name)
 
 
 @implementer(IPolicyForHTTPS)
@@ -55,12 +56,14 @@ class ConsulTLS:
     _trust: Any
     _verify: bool
     _shown: dict[str, Any]
+    #: The name to ask for and to verify; empty for the address's host.
+    _name: str = ""
 
     def creatorForNetloc(
         self, hostname: bytes, port: int
     ) -> IOpenSSLClientConnectionCreator:
         """Called by Twisted's `Agent` for each new connection."""
-        name = hostname.decode("ascii")
+        name = self._name or hostname.decode("ascii")
         if self._verify:
             return optionsForClientTLS(
                 name,
@@ -85,6 +88,42 @@ class _Unverified:
         if not (isIPAddress(self.hostname) or isIPv6Address(self.hostname)):
             connection.set_tlsext_host_name(self.hostname.encode("ascii"))
         return connection
+
+
+def authority_files(config: ConsulConfig) -> list[str]:
+    """The files with the authorities to trust; none for those of the system.
+
+    As of Consul's own tools the directory counts if there is no file, with those
+    below it and without any that a link leads to (hashicorp/go-rootcerts).
+
+    :raises ConfigError: the directory cannot be read.
+    """
+    if config.ca_file or not config.ca_path:
+        return [config.ca_file] if config.ca_file else []
+    where = f"{config.where('ca-path')} {config.ca_path}"
+    try:
+        paths = sorted(_walk(Path(config.ca_path)))
+    except OSError as error:
+        why = error.strerror or error
+        raise ConfigError(f"{where}: cannot be read: {why}") from None
+    if not paths:
+        raise ConfigError(f"{where}: holds no file")
+    return [str(each) for each in paths]
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for each in folder.iterdir():
+        if each.is_dir():
+            if not each.is_symlink():
+                yield from _walk(each)
+        else:
+            yield each
+
+
+def _authorities(config: ConsulConfig) -> list[crypto.X509]:
+    where = config.where("ca-file" if config.ca_file else "ca-path")
+    files = authority_files(config)
+    return [each for path in files for each in _certificates(where, path)]
 
 
 def _certificates(where: str, path: str) -> list[crypto.X509]:

@@ -11,6 +11,8 @@ from lbconsul.errors import ConfigError
 class Token:
     """An ACL token: a text, or a file that is read again when it changes.
 
+    While the file is empty it is the text, as for Consul's own tools.
+
     :raises ConfigError: the file cannot be read at first.  Later the last
         token that could be read stays in use.
     """
@@ -20,6 +22,7 @@ class Token:
     #: How an error names the option that said the file.
     _where: str = "--token-file"
     _stamp: tuple[int, int, int] | None = None
+    _content: str = field(default="", repr=False)
 
     def __attrs_post_init__(self) -> None:
         if self._file:
@@ -37,7 +40,7 @@ class Token:
                 self._read()
             except (OSError, UnicodeDecodeError):
                 self._stamp = None
-        return self._text
+        return self._content or self._text
 
     def distrust(self) -> None:
         """Consul refused it: read the file again, changed or not."""
@@ -47,7 +50,7 @@ class Token:
         stat = Path(self._file).stat()
         stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
         if stamp != self._stamp:
-            self._text = Path(self._file).read_text().strip()
+            self._content = Path(self._file).read_text().strip()
             self._stamp = stamp
 
 

@@ -94,18 +94,50 @@ class TestPrecedence:
 
     def test_consul(self) -> None:
         """Consul's addresses of one source replace all those of weaker ones."""
-        environ = {"CONSUL_HTTP_ADDR": "env"}
+        environ = {"CONSUL_HTTP_ADDR": "env:1"}
         toml = "consul = ['file1', 'file2']"
-        assert _addresses(_build("80:web", environ=environ)) == ["http://env:8500"]
+        assert _addresses(_build("80:web", environ=environ)) == ["http://env:1"]
         filed = _build("80:web", environ=environ, toml=toml)
         assert _addresses(filed) == ["http://file1:8500", "http://file2:8500"]
         line = _build("80:web", environ=environ, toml=toml, consul=("line",))
         assert _addresses(line) == ["http://line:8500"]
 
     def test_tls_of_the_environment(self) -> None:
-        """CONSUL_HTTP_SSL makes every bare address HTTPS, whoever said it."""
-        config = _build("80:web", environ={"CONSUL_HTTP_SSL": "1"}, consul=("c",))
-        assert _addresses(config) == ["https://c:8501"]
+        """CONSUL_HTTP_SSL makes every address HTTPS, wherever it was said, and http."""
+        for said in ("c", "http://c"):
+            config = _build("80:web", environ={"CONSUL_HTTP_SSL": "T"}, consul=(said,))
+            assert _addresses(config) == ["https://c:8501"]
+
+    def test_tls_of_the_environment_and_dev(self) -> None:
+        """The catalog of --dev is spoken to as it speaks, whatever a shell has set."""
+        environ = {"CONSUL_HTTP_SSL": "true"}
+        config = _build("80:web", environ=environ, dev=True)
+        assert _addresses(config) == ["http://127.0.0.1:8500"]
+
+    @pytest.mark.parametrize(
+        ("said", "meant"),
+        [
+            ("c", "http://c:80"),
+            ("http://c/prefix", "http://c:80/prefix"),
+            ("https://c", "https://c:443"),
+            ("unix:///run/c", "unix:///run/c"),
+        ],
+    )
+    def test_the_environments_address_without_a_port(
+        self, said: str, meant: str
+    ) -> None:
+        """CONSUL_HTTP_ADDR without a port means the web's, as for Consul's tools."""
+        assert _addresses(_build("80:web", environ={"CONSUL_HTTP_ADDR": said})) == [
+            meant
+        ]
+
+    def test_authorities(self) -> None:
+        """A CA directory of a stronger source hides the CA file of a weaker one."""
+        environ = {"CONSUL_CACERT": "/env", "CONSUL_CAPATH": "/envs"}
+        consul = _build("80:web", environ=environ).consul
+        assert (consul.ca_file, consul.ca_path) == ("/env", "/envs")
+        consul = _build("80:web", environ=environ, ca_path="/line").consul
+        assert (consul.ca_file, consul.ca_path) == ("", "/line")
 
     def test_an_option_of_a_mapping_wins(self) -> None:
         """What stands in a mapping wins over the default of all mappings."""
@@ -261,6 +293,14 @@ class TestToken:
         ):
             _build("80:web", toml="token = 't'\ntoken-file = '/run/token'")
 
+    def test_both_in_the_environment(self) -> None:
+        """There the file counts, and the token while it is empty, as for Consul's."""
+        environ = {"CONSUL_HTTP_TOKEN_FILE": "/run/token", "CONSUL_HTTP_TOKEN": "t"}
+        consul = _build("80:web", environ=environ).consul
+        assert (consul.token, consul.token_file) == ("t", "/run/token")
+        consul = _build("80:web", environ=environ, token_file="/line").consul
+        assert (consul.token, consul.token_file) == ("", "/line")
+
     def test_a_stronger_token_hides_a_weaker_file(self) -> None:
         """A token on the command line is used whatever the environment says."""
         environ = {"CONSUL_HTTP_TOKEN_FILE": "/run/token"}
@@ -276,10 +316,13 @@ class TestToken:
         """A token that cannot be one is complained of, but not shown."""
         with pytest.raises(ConfigError, match=r"^--token \(hidden\): must not"):
             _build("80:web", token="s3cr3t\x00")
+        with pytest.raises(ConfigError, match=r"^--http-auth \(hidden\): must not"):
+            _build("80:web", http_auth="ada:s3cr3t\x00")
 
     def test_hidden(self) -> None:
         """A configuration that ends up in a log does not give the token away."""
-        assert "s3cr3t" not in repr(_build("80:web", token="s3cr3t"))
+        config = _build("80:web", token="s3cr3t", http_auth="ada:s3cr3t")
+        assert "s3cr3t" not in repr(config)
 
 
 class TestMistakes:
@@ -333,7 +376,7 @@ class TestMistakes:
         with pytest.raises(ConfigError, match=r"^lb.toml: attempts 0: must be"):
             _build("80:web", toml="attempts = 0")
         with pytest.raises(
-            ConfigError, match=r"^CONSUL_HTTP_SSL_VERIFY si: must be on"
+            ConfigError, match=r"^CONSUL_HTTP_SSL_VERIFY si: must be one"
         ):
             _build("80:web", environ={"CONSUL_HTTP_SSL_VERIFY": "si"})
 

@@ -94,9 +94,10 @@ class TestConsulAddress:
         assert grammar.consul_address(text) == address
 
     def test_bare_with_tls(self) -> None:
-        """With CONSUL_HTTP_SSL a bare address means HTTPS, a URL what it says."""
+        """With CONSUL_HTTP_SSL no address is spoken to in the clear."""
         assert str(grammar.consul_address("consul", tls=True)) == "https://consul:8501"
-        assert str(grammar.consul_address("http://c", tls=True)) == "http://c:8500"
+        assert str(grammar.consul_address("http://c:1", tls=True)) == "https://c:1"
+        assert grammar.consul_address("unix:///c", tls=True).tls
 
     @pytest.mark.parametrize(
         ("text", "why"),

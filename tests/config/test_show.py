@@ -13,6 +13,7 @@ from lbconsul.config.options import (
     GATEWAY_OPTIONS,
     MAPPING_OPTIONS,
     OPTIONS,
+    SECRETS,
 )
 from lbconsul.config.show import gateway_options, mapping_options
 
@@ -60,7 +61,10 @@ def _texts() -> Iterable[tuple[str, str]]:
         "token-file": ["/token"],
         "ca-file": ["/ca"],
         "verify": ["on", "off"],
+        "ca-path": ["/cas"],
+        "tls-server-name": ["consul.example", "::1"],
         "namespace": ["team"],
+        "partition": ["east"],
         "state-dir": ["/state"],
         "shutdown-grace": ["off", "5s"],
         "takeover": ["/run/lb.sock"],
@@ -81,7 +85,7 @@ def test_can_be_written(name: str, text: str) -> None:
     assert OPTIONS[name].parse(found) == OPTIONS[name].parse(text)
 
 
-@pytest.mark.parametrize("name", sorted(OPTIONS.keys() - {"token"}))
+@pytest.mark.parametrize("name", sorted(OPTIONS.keys() - SECRETS))
 def test_defaults(name: str) -> None:
     """The defaults are shown where there is one, so that they could be written."""
     found = shown(CONFIG)
@@ -101,11 +105,12 @@ def test_defaults(name: str) -> None:
 
 
 def test_secrets() -> None:
-    """Of the token only that there is one is shown."""
-    found = shown(config(token="s3cret"))
-    assert found["token"] == "(hidden)"
-    assert "s3cret" not in str(found)
-    assert "token" not in shown(CONFIG)
+    """Of a token or password only that there is one is shown."""
+    for name in SECRETS:
+        found = shown(config(**{name.replace("-", "_"): "s3cret"}))
+        assert found[name] == "(hidden)"
+        assert "s3cret" not in str(found)
+        assert name not in shown(CONFIG)
 
 
 def test_addresses() -> None:

@@ -60,27 +60,25 @@ class TestEnvironment:
 
     def test_everything_said(self) -> None:
         """Each of Consul's variables is taken for the option that it means."""
-        names = sorted(set(ENVIRONMENT) - {"CONSUL_HTTP_TOKEN"})
-        environ = {name: name.lower() for name in names}
+        environ = {name: name.lower() for name in ENVIRONMENT}
+        environ["CONSUL_HTTP_SSL_VERIFY"] = "f"
         environ |= {"CONSUL_HTTP_ADDR": "c:1", "CONSUL_HTTP_SSL": "true"}
         source = from_environment(environ)
         assert source.consul == (Said("CONSUL_HTTP_ADDR", "c:1"),)
         assert source.tls is True
         assert source.options == {
+            "token": Said("CONSUL_HTTP_TOKEN", "consul_http_token"),
             "token-file": Said("CONSUL_HTTP_TOKEN_FILE", "consul_http_token_file"),
-            "verify": Said("CONSUL_HTTP_SSL_VERIFY", "consul_http_ssl_verify"),
+            "http-auth": Said("CONSUL_HTTP_AUTH", "consul_http_auth"),
+            "verify": Said("CONSUL_HTTP_SSL_VERIFY", "off"),
             "ca-file": Said("CONSUL_CACERT", "consul_cacert"),
+            "ca-path": Said("CONSUL_CAPATH", "consul_capath"),
+            "tls-server-name": Said("CONSUL_TLS_SERVER_NAME", "consul_tls_server_name"),
             "client-cert": Said("CONSUL_CLIENT_CERT", "consul_client_cert"),
             "client-key": Said("CONSUL_CLIENT_KEY", "consul_client_key"),
             "namespace": Said("CONSUL_NAMESPACE", "consul_namespace"),
+            "partition": Said("CONSUL_PARTITION", "consul_partition"),
         }
-
-    def test_the_token_file_wins(self) -> None:
-        """Of a token and a token file the file counts, as for Consul's tools."""
-        both = {"CONSUL_HTTP_TOKEN": "t", "CONSUL_HTTP_TOKEN_FILE": "/run/token"}
-        assert set(from_environment(both).options) == {"token-file"}
-        del both["CONSUL_HTTP_TOKEN_FILE"]
-        assert set(from_environment(both).options) == {"token"}
 
     def test_empty_is_not_said(self) -> None:
         """An empty variable, as compose files leave them, is one that is not set."""
@@ -88,11 +86,14 @@ class TestEnvironment:
         assert from_environment(empty) == from_environment({})
 
     def test_wrong_switch(self) -> None:
-        """A CONSUL_HTTP_SSL that is neither on nor off is told as such."""
-        with pytest.raises(
-            ConfigError, match=r"^CONSUL_HTTP_SSL si: must be on or off"
-        ):
-            from_environment({"CONSUL_HTTP_SSL": "si"})
+        """What is no boolean to Consul's tools is told as such, with those that are."""
+        for said in ("si", "on", "yes", "TRue", " true"):
+            with pytest.raises(ConfigError) as raised:
+                from_environment({"CONSUL_HTTP_SSL": said})
+            assert str(raised.value) == (
+                f"CONSUL_HTTP_SSL {said}: must be one of"
+                " 1, t, T, TRUE, true, True, 0, f, F, FALSE, false, False"
+            )
 
 
 FILE = """

@@ -80,6 +80,55 @@ class TestSwitch:
             values.switch(text)
 
 
+class TestGoBool:
+    """Booleans as Consul's own tools read them."""
+
+    @pytest.mark.parametrize("text", ["1", "t", "T", "TRUE", "true", "True"])
+    def test_true(self, text: str) -> None:
+        """Each of Go's words for true is one."""
+        assert values.go_bool(text) is True
+
+    @pytest.mark.parametrize("text", ["0", "f", "F", "FALSE", "false", "False"])
+    def test_false(self, text: str) -> None:
+        """Each of Go's words for false is one."""
+        assert values.go_bool(text) is False
+
+    @pytest.mark.parametrize("text", ["", "on", "yes", "tRUE", "2", "true "])
+    def test_neither(self, text: str) -> None:
+        """What Go would only warn of is refused, with all that is right."""
+        with pytest.raises(ValueError, match=r"^must be one of 1, t, .*, False$"):
+            values.go_bool(text)
+
+
+class TestServerName:
+    """The name to verify in a certificate."""
+
+    @pytest.mark.parametrize(
+        ("text", "name"),
+        [
+            ("consul", "consul"),
+            ("server.dc1.consul", "server.dc1.consul"),
+            ("consul:8501", "consul"),
+            ("10.0.0.1:8501", "10.0.0.1"),
+            ("[::1]:8501", "::1"),
+            ("[::1]", "::1"),
+            ("::1", "::1"),
+        ],
+    )
+    def test_forms(self, text: str, name: str) -> None:
+        """A name or an address, without the port that may stand behind it."""
+        assert values.server_name(text) == name
+
+    @pytest.mark.parametrize(
+        "text",
+        ["", ":8501", "a b", "https://consul", "a_b", "consul:http", "[::1", "é" * 70],
+    )
+    def test_mistakes(self, text: str) -> None:
+        """What no certificate can be for is refused."""
+        with pytest.raises(ValueError, match=r"^must be a host name or an IP address$"):
+            values.server_name(text)
+
+
 class TestNumbers:
     """Whole numbers, permissions and ports."""
 

@@ -32,6 +32,7 @@ from lbconsul.consul.client import (
     WAIT,
     ConsulClient,
     Reply,
+    basic,
     consul_client,
 )
 from lbconsul.consul.token import Token
@@ -77,11 +78,11 @@ class AskTests(SynchronousTestCase):
         self.client = self.client_with(Token())
         self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
 
-    def client_with(self, token: Token, namespace: str = "") -> ConsulClient:
+    def client_with(self, token: Token, **params: str) -> ConsulClient:
         """A client at one address."""
         http = HTTPClient(self.agent)
         site = ConsulAddress("http", "127.0.0.1", 8500)
-        return ConsulClient(self.clock, ((site, http),), token, namespace)
+        return ConsulClient(self.clock, ((site, http),), token, params)
 
     def ask(
         self, question: Question = WEB, index: int = 0, *, stale: bool = True
@@ -132,7 +133,7 @@ class AskTests(SynchronousTestCase):
         A page that only serves a hint is asked for with who we are, of one
         datacenter or of all, and without waiting for news.
         """
-        self.client = self.client_with(Token("s3cret"), "team-a")
+        self.client = self.client_with(Token("s3cret"), ns="team-a")
         self.consul.content = b'{"web": []}'
         asked = self.client.page("/v1/catalog/services", "dc2", 0)
         self.agent.flush()
@@ -162,10 +163,10 @@ class AskTests(SynchronousTestCase):
 
     def test_what_a_mapping_asks_for(self) -> None:
         """
-        Datacenter, filter, near and namespace go along as Consul names them,
-        whatever characters are in them.
+        Datacenter, filter, near, namespace and partition go along as Consul names
+        them, whatever characters are in them.
         """
-        self.client = self.client_with(Token(), "team a")
+        self.client = self.client_with(Token(), ns="team a", partition="east")
         expression = '"v+2" in Service.Tags and Meta.x != "ä&b=c"'
         self.successResultOf(self.ask(Question("web", "dc2", expression, "_agent")))
         self.assertEqual(
@@ -175,6 +176,7 @@ class AskTests(SynchronousTestCase):
                 b"filter": [expression.encode()],
                 b"near": [b"_agent"],
                 b"ns": [b"team a"],
+                b"partition": [b"east"],
                 b"stale": [b""],
             },
         )
@@ -203,6 +205,23 @@ class AskTests(SynchronousTestCase):
             request.requestHeaders.getRawHeaders("X-Consul-Token"), ["secret"]
         )
         self.assertNotIn(b"secret", request.uri)
+
+    def test_basic_authentication(self) -> None:
+        """
+        User and password of a proxy before Consul go in a header of their own;
+        a user may have no password, and a password may hold colons.
+        """
+        for said, sent in (
+            ("ada:pass:word", "Basic YWRhOnBhc3M6d29yZA=="),
+            ("ada", "Basic YWRhOg=="),
+        ):
+            plain = self.client_with(Token("secret"))
+            self.client = evolve(plain, authorization=basic(said))
+            self.successResultOf(self.ask())
+            headers = self.consul.requests[-1].requestHeaders
+            self.assertEqual(headers.getRawHeaders("Authorization"), [sent])
+            self.assertEqual(headers.getRawHeaders("X-Consul-Token"), ["secret"])
+            self.assertNotIn(sent, repr(self.client))
 
     def test_what_the_headers_say(self) -> None:
         """
@@ -810,6 +829,28 @@ def test_tls_checks_the_address(tmp_path: Path) -> None:
     error, reply = run(scenario)
     assert isinstance(error, ResponseNeverReceived)
     assert reply == Reply(b"[]", "7")
+
+
+def test_tls_with_another_name(tmp_path: Path) -> None:
+    """
+    Where a name to verify is given, the certificate is to be for that, and not
+    for the address; authorities may be files of a directory.
+    """
+
+    async def scenario(reactor: Any) -> tuple[Reply, Exception]:
+        site = TLSSite(reactor, answer, tmp_path, "127.0.0.2")
+        folder = tmp_path / "authorities"
+        folder.mkdir()
+        Path(site.authority.file).rename(folder / "ours.pem")
+        plain = evolve(site.config(), ca_file="", ca_path=str(folder))
+        reply = await site.ask(evolve(plain, tls_server_name="server"))
+        error = await failure_of(site.ask(evolve(plain, tls_server_name="other")))
+        await site.server.close()
+        return reply, error
+
+    reply, error = run(scenario)
+    assert reply == Reply(b"[]", "7")
+    assert isinstance(error, ResponseNeverReceived)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

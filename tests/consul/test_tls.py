@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -11,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from lbconsul.config.model import ConsulConfig
-from lbconsul.consul.tls import https_policy
+from lbconsul.consul.tls import authority_files, https_policy
 from lbconsul.errors import ConfigError
 from tests.support.certificates import Authority, Issued
 
@@ -53,6 +54,28 @@ def test_a_ca_file_without_a_certificate(tmp_path: Path) -> None:
     path.write_bytes(b"\x30\x82\x01\x0a")
     assert refusal(ConsulConfig(ca_file=str(path))) == (
         f"--ca-file {path}: holds no PEM certificate"
+    )
+
+
+def test_a_directory_of_authorities(tmp_path: Path) -> None:
+    """
+    Each file of a directory counts, those below it too; what is none, or none at
+    all, is named; a CA file hides the directory.
+    """
+    folder = tmp_path / "authorities"
+    (folder / "below").mkdir(parents=True)
+    config = ConsulConfig(ca_path=str(folder))
+    assert refusal(config) == f"--ca-path {folder}: holds no file"
+    (folder / "to-itself").symlink_to(folder)
+    one, two = Authority(folder, "one"), Authority(folder / "below", "two")
+    assert authority_files(config) == [two.file, one.file]
+    assert https_policy(config).creatorForNetloc(b"localhost", 8501)
+    (folder / "README").write_text("These are ours.")
+    assert refusal(config) == f"--ca-path {folder}/README: holds no PEM certificate"
+    assert authority_files(evolve(config, ca_file=one.file)) == [one.file]
+    missing = ConsulConfig(ca_path=f"{folder}x")
+    assert refusal(missing) == (
+        f"--ca-path {folder}x: cannot be read: No such file or directory"
     )
 
 

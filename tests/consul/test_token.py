@@ -101,6 +101,16 @@ def test_a_file_that_goes_away_leaves_its_token(file: Path) -> None:
     assert token.value() == "again"
 
 
+def test_a_file_that_is_empty(file: Path) -> None:
+    """
+    While the file is empty the token beside it counts, as for Consul's own tools.
+    """
+    token = Token("beside", str(file))
+    assert token.value() == "first"
+    file.write_text(" \n")
+    assert token.value() == "beside"
+
+
 def test_a_file_that_is_not_there_at_the_start(tmp_path: Path) -> None:
     """
     A token file that cannot be read is an error at the start, in one line

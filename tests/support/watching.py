@@ -74,7 +74,7 @@ def watched(reactor: Any, config: ConsulConfig, question: Question) -> Watched:
     """A watch, not started."""
     registry = RecordingRegistry(random.random)
     plain = consul_client(reactor, config)
-    client = CountingClient(reactor, plain._sites, plain._token, plain._namespace)
+    client = CountingClient(reactor, plain._sites, plain._token)
     watch = Watch(
         reactor, reactor.nameResolver, client, registry, random.random, question
     )
