@@ -44,6 +44,8 @@ class Front(MultiService):
     _inherited: AbstractMapping[str, int]
     #: Told of what changes: its kind, a sentence, the question, and the instance.
     _note: Note = nobody
+    #: Told that Consul has answered a question.
+    _answered: Callable[[Question], None] = lambda question: None
     #: How many connections this process may have open.
     room: Room = Factory(lambda self: Room(self._reactor), takes_self=True)
     _standings: Standings = Factory(
@@ -256,6 +258,7 @@ class Front(MultiService):
         self.here.answered()
         for kind, text, identity in told_of(change):
             self._note(kind, text, question, identity)
+        self._answered(question)
 
     def _note_asides(self) -> None:
         """Called by the workers: they have set others aside than before."""

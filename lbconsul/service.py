@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from lbconsul.admin.model import WatchStatus
+from lbconsul.availability import Availability
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
 from lbconsul.config.model import Config, Mapping
@@ -76,6 +77,8 @@ class Gateway(MultiService):
     #: with 1 when the predecessor goes on after all: there is only the end left.
     over: Callable[[int], None] = lambda status: None
     front: Front = field(init=False)
+    #: Which mappings have had an instance.
+    availability: Availability = field(init=False)
     _lookout: Lookout = field(init=False)
     _watches: Watches = field(init=False)
     _dev: "DevCatalog | None" = None
@@ -88,7 +91,9 @@ class Gateway(MultiService):
         _check_directory(config)
         self._lookout = Lookout(reactor, config, self, self._predecessor is not None)
         note = self._lookout.note
-        self.front = Front(reactor, config, self._chance, self._inherited, note)
+        self.front = Front(
+            reactor, config, self._chance, self._inherited, note, self._answered
+        )
         client = consul_client(reactor, config.consul)
         self._watches = Watches(
             reactor,
@@ -96,8 +101,10 @@ class Gateway(MultiService):
             self.registry,
             self._chance,
             config.state_dir,
-            self._lookout.note_of_watch,
+            self._told,
         )
+        self.availability = Availability(reactor, self.registry, self._watches, note)
+        self.availability.setServiceParent(self)
         if config.dev:
             self._add_dev_catalog()
         # Watches know the last answers before clients come.
@@ -155,6 +162,7 @@ class Gateway(MultiService):
         """
         self.front.listen(mapping)
         self._watches.ask(_questions([mapping]))
+        self.availability.add(mapping)
 
     def proxy_factory(self, mapping: Mapping) -> ProxyFactory:
         """A factory for a mapping that somebody else listens for.
@@ -163,6 +171,7 @@ class Gateway(MultiService):
         """
         factory = self.front.lend(mapping)
         self._watches.ask(_questions([mapping]))
+        self.availability.add(mapping)
         return factory
 
     def bind(self) -> None:
@@ -231,6 +240,7 @@ class Gateway(MultiService):
         asked = _questions(self.front.mappings)
         self.front.forget(self._watches.ask_only(asked))
         asks_anew = self._watches.turn_to(client)
+        self.availability.replace(self.front.mappings)
         self._tell(change, refused, asks_anew=asks_anew)
         return change
 
@@ -262,6 +272,15 @@ class Gateway(MultiService):
             self._log.info("Consul is asked anew: its address, or who we are, is new")
         self._log.info("reloaded: {change}", change=str(change))
         self._lookout.note("reloaded", f"reloaded: {change}")
+
+    def _answered(self, question: Question) -> None:
+        """Called by the front: Consul has answered."""
+        self.availability.look(question)
+
+    def _told(self, question: Question, kind: str, text: str) -> None:
+        """Called by a watch: Consul begins to fail, or answers again."""
+        self._lookout.note_of_watch(question, kind, text)
+        self.availability.look(question)
 
     def _add_dev_catalog(self) -> None:
         # It takes time to load, and few need it.

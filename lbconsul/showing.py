@@ -69,6 +69,16 @@ class Front(Protocol):
         """An operator wants this one to be set aside."""
 
 
+class Emptiness(Protocol):
+    """Knows which mappings have no usable instance."""
+
+    def blocks(self, mapping: Mapping) -> str:
+        """Why the gateway is not ready for the sake of this mapping, or nothing."""
+
+    def why(self, mapping: Mapping) -> str:
+        """Why it has no usable instance now; empty if it has one."""
+
+
 class Shown(Protocol):
     """A gateway."""
 
@@ -85,6 +95,10 @@ class Shown(Protocol):
     @property
     def is_draining(self) -> bool:
         """Whether it accepts nobody any more, or is about to."""
+
+    @property
+    def availability(self) -> Emptiness:
+        """Which mappings have had an instance."""
 
     @property
     def watch_states(self) -> list[WatchStatus]:
@@ -133,9 +147,9 @@ class Showing:
     def _not_ready(self) -> tuple[str, ...]:
         gateway, reasons = self._gateway, []
         for mapping in gateway.front.mappings:
-            asked = [each.question for each in route_of(mapping).selections]
-            if not any(gateway.registry.answered(each) for each in asked):
-                reasons.append(f"{mapping}: no answer from Consul yet")
+            why = gateway.availability.blocks(mapping)
+            if why:
+                reasons.append(f"{mapping}: {why}")
             elif not gateway.front.is_listening(mapping):
                 reasons.append(f"{mapping}: does not accept clients yet")
         return tuple(reasons)
@@ -170,6 +184,7 @@ class Showing:
             _histogram(figures.connect),
             _histogram(figures.first_byte),
             _histogram(figures.connection),
+            self._gateway.availability.why(mapping),
         )
 
     def upstreams(self, mapping: str, pool: int) -> Iterator[UpstreamStatus]:

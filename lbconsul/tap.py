@@ -29,6 +29,7 @@ from lbconsul.handover.take import take
 from lbconsul.handover.taken import Taken
 from lbconsul.limits import MOST, OF_SELECT, connections, raise_descriptor_limit
 from lbconsul.log_format import use_json
+from lbconsul.online_check import check_online
 from lbconsul.service import Gateway, balancer
 from lbconsul.signals import Signals
 from lbconsul.systemd import passed_sockets
@@ -53,6 +54,7 @@ class Options(usage.Options):
     ]
     optFlags = [  # noqa: RUF012
         ["check", None, "say whether the configuration is sound, and exit"],
+        ["online", None, "with --check: ask Consul for the services, too"],
         ["dev", None, "bring a catalog and sample servers along, to try things out"],
     ]
 
@@ -129,8 +131,15 @@ class Options(usage.Options):
             super().parseOptions(options)
         except usage.UsageError as error:
             raise _exit(error) from None
+        if self["online"] and (not self["check"] or self["dev"]):
+            why = (
+                "it is asked with --check"
+                if not self["check"]
+                else "--dev has a catalog of its own"
+            )
+            raise _exit(ConfigError(f"--online: {why}"))
         if self["check"]:
-            _check(self.config)
+            _check(self.config, online=bool(self["online"]))
 
     def _said(self) -> dict[str, str]:
         return {name: self[name] for name in OPTIONS if self[name] is not None}
@@ -232,7 +241,7 @@ def _hints(config: Config) -> str:
     return what_to_try(list(ports), catalog.port, service, catalog.host)
 
 
-def _check(config: Config) -> None:
+def _check(config: Config, *, online: bool) -> None:
     from twisted.internet import reactor
 
     try:
@@ -242,11 +251,28 @@ def _check(config: Config) -> None:
     print("lbconsul: the configuration is sound; it maps")
     for mapping in config.mappings:
         print(f"  {mapping}")
-    raise SystemExit(0)
+    raise SystemExit(_check_online(reactor, config) if online else 0)
+
+
+def _check_online(reactor: Any, config: Config) -> int:
+    """Say how Consul is, and what it has for the mappings; the exit status."""
+    try:
+        check = check_online(reactor, config)
+    except LBConsulError as error:
+        raise _exit(error) from None
+    for each in check.found:
+        print(f"  {each}")
+    sys.stdout.flush()
+    for each in check.problems:
+        print(f"lbconsul: {_printable(each)}", file=sys.stderr)
+    return 1 if check.problems else 0
 
 
 def _exit(error: Exception) -> SystemExit:
     # One line, even of a word that holds several.
-    line = "".join(char if char.isprintable() else "?" for char in str(error))
-    print(f"lbconsul: {line}", file=sys.stderr)
+    print(f"lbconsul: {_printable(str(error))}", file=sys.stderr)
     return SystemExit(1)
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text)

@@ -1,6 +1,6 @@
 """The watches of a gateway: one for each question that its mappings ask."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,22 @@ class Watches(MultiService):
             self._state_dir = state_dir
             for question, watch in self._watches.items():
                 watch.keep_in(self._snapshot(question))
+
+    def skipped(self, question: Question) -> Collection[str]:
+        """Why registrations of its last answer are no instances."""
+        watch = self._watches.get(question)
+        return watch.skipped if watch is not None else ()
+
+    def error(self, question: Question) -> str:
+        """What asking it fails with at present; empty if it does not fail."""
+        watch = self._watches.get(question)
+        return watch.record.last_error if watch is not None else ""
+
+    def page(self, path: str, datacenter: str, question: Question) -> Deferred[bytes]:
+        """A page of Consul's API, from where `question` is asked."""
+        watch = self._watches.get(question)
+        address = watch.address if watch is not None else 0
+        return self._client.page(path, datacenter, address)
 
     def states(self) -> list[WatchStatus]:
         """How it goes with each."""

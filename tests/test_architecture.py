@@ -37,6 +37,8 @@ ARROWS: dict[str, set[str]] = {
     "workers": {"balance"} | OPEN_TO_ALL,
     "worker": {"proxy", "workers", "balance", "limits"} | OPEN_TO_ALL,
     "worker_main": {"worker", "workers"},
+    "availability": {"consul", "proxy", "notes", "balance"} | OPEN_TO_ALL,
+    "online_check": {"consul", "proxy", "balance"} | OPEN_TO_ALL,
     "watches": {"consul", "admin", "balance"} | OPEN_TO_ALL,
     "front": {"proxy", "workers", "notes", "balance"} | OPEN_TO_ALL,
     "notes": {"balance"},
@@ -56,6 +58,7 @@ ARROWS: dict[str, set[str]] = {
         "succession",
         "workers",
         "balance",
+        "availability",
         "watches",
         "front",
         "reload",
@@ -72,6 +75,7 @@ ARROWS: dict[str, set[str]] = {
         "conceal",
         "limits",
         "log_format",
+        "online_check",
     }
     | OPEN_TO_ALL,
 }
@@ -136,6 +140,7 @@ TESTED_ELSEWHERE = {
     "lbconsul.dev.registration": f"{CONTRACT}/test_services.py",
     "lbconsul.dev.reply": "tests/dev/test_api.py",
     "lbconsul.dev.shapes": f"{CONTRACT}/test_questions.py",
+    "lbconsul.online_check": "tests/end_to_end/test_misspelt.py",
 }
 
 

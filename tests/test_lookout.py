@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
+from lbconsul.availability import Availability
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
 from lbconsul.config.build import configure
 from lbconsul.config.model import Config
 from lbconsul.errors import CannotListen, ConfigError
 from lbconsul.lookout import Lookout
+from lbconsul.notes import nobody
+from tests.support.fake_answers import FakeAnswers
 from tests.support.instances import an_identity
 from tests.support.loopback import listening
 from tests.support.ports import free_ports
@@ -39,7 +42,11 @@ def lookout(
     """That of a gateway that has no upstreams."""
     registry = Registry(lambda: 0.0)
     front = FakeFront(registry, list(config.mappings))
-    gateway = FakeGateway(config, registry, front)
+    answers = FakeAnswers()
+    availability = Availability(running.reactor, registry, answers, nobody)
+    for each in config.mappings:
+        availability.add(each)
+    gateway = FakeGateway(config, registry, front, availability)
     return running.call(Lookout, running.reactor, config, gateway, patient)
 
 

@@ -8,6 +8,7 @@ from attrs import Factory, define, evolve
 from twisted.internet.task import Clock
 
 from lbconsul.admin.model import Source, UpstreamStatus, WatchStatus
+from lbconsul.availability import Availability
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
@@ -15,11 +16,13 @@ from lbconsul.balance.tidings import Tidings
 from lbconsul.balance.upstream import Outcome
 from lbconsul.config.build import configure
 from lbconsul.config.model import Config, Mapping
+from lbconsul.notes import nobody
 from lbconsul.proxy.lag import EVERY, Lag
 from lbconsul.proxy.selecting import route_of
 from lbconsul.showing import Showing
 from lbconsul.workers.member import Member
 from lbconsul.workers.messages import Count, Report
+from tests.support.fake_answers import FakeAnswers
 from tests.support.instances import an_identity, an_instance
 
 A = an_identity("a")
@@ -60,6 +63,7 @@ class FakeGateway:
     config: Config
     registry: Registry
     front: FakeFront
+    availability: Availability
     watch_states: list[WatchStatus] = Factory(list)
     is_draining: bool = False
 
@@ -77,9 +81,13 @@ class Shown:
         self.registry = Registry(lambda: 0.0, seconds=self.clock.seconds)
         config = configure(mappings=mappings or ["80:web"], **options)
         self.front = FakeFront(self.registry, list(config.mappings))
+        self.availability = Availability(
+            self.clock, self.registry, FakeAnswers(), nobody
+        )
         for each in config.mappings:
             self.registry.chain(route_of(each))
-        self.gateway = FakeGateway(config, self.registry, self.front)
+            self.availability.add(each)
+        self.gateway = FakeGateway(config, self.registry, self.front, self.availability)
         self.lag = Lag(self.clock)
         self.showing = Showing(
             self.gateway,
@@ -93,6 +101,7 @@ class Shown:
         """Consul says that these are the instances of web."""
         asked = Question(**({"service": "web"} | question))
         self.registry.replace(asked, instances)
+        self.availability.look(asked)
 
     def upstreams(self, name: str = "80:web", pool: int = 0) -> list[UpstreamStatus]:
         """What is shown of a pool."""
@@ -146,7 +155,7 @@ class TestGateway:
         """It is ready once Consul has answered for every mapping, and all listen."""
         shown = Shown("80:web", "81:mail,dc=dc1|dc2")
         shown.front.listening = False
-        shown.answer()
+        shown.answer(an_instance("a"))
         status = shown.showing.gateway()
         assert (status.ready, status.state) == (False, "starting")
         assert status.not_ready == (
@@ -154,14 +163,27 @@ class TestGateway:
             "81:mail: no answer from Consul yet",
         )
         shown.front.listening = True
-        shown.answer(service="mail", datacenter="dc2")
+        shown.answer(an_instance("b"), service="mail", datacenter="dc2")
         status = shown.showing.gateway()
         assert (status.ready, status.state, status.not_ready) == (True, "serving", ())
+
+    def test_never_had_an_instance(self) -> None:
+        """It is not ready, and the mapping says why it is empty."""
+        shown = Shown()
+        shown.answer()
+        why = "Consul shows no instance of web"
+        assert shown.showing.gateway().not_ready == (
+            f"80:web: no usable instance yet: {why}",
+        )
+        assert shown.showing.mappings()[0].empty == why
+        shown.answer(an_instance("a"))
+        assert shown.showing.gateway().ready
+        assert shown.showing.mappings()[0].empty == ""
 
     def test_draining(self) -> None:
         """One that ends is not ready, and says so."""
         shown = Shown()
-        shown.answer()
+        shown.answer(an_instance("a"))
         shown.showing.drain_gateway()
         status = shown.showing.gateway()
         assert (status.ready, status.state) == (False, "draining")

@@ -196,6 +196,8 @@ class MappingStatus:
     connect_time: Histogram = Histogram(CONNECT_BOUNDS, (), 0.0)
     first_byte_time: Histogram = Histogram(FIRST_BYTE_BOUNDS, (), 0.0)
     connection_time: Histogram = Histogram(CONNECTION_BOUNDS, (), 0.0)
+    #: Why no instance is usable; empty if one is, or if nothing is known yet.
+    empty: str = ""
 
 
 @frozen

@@ -55,12 +55,16 @@ class Registry:
         pool = self._pools.get(selection)
         if pool is None:
             pool = self._pools[selection] = self._new_pool(selection)
-            pool.amend(self._loaded(self._known.get(selection.question, {}).values()))
+            pool.amend(self._loaded(self.known(selection.question)))
         return pool
 
     def answered(self, question: Question) -> bool:
         """Whether Consul has ever answered `question`."""
         return question in self._known
+
+    def known(self, question: Question) -> Collection[Instance]:
+        """The instances of the last answer to `question`."""
+        return self._known.get(question, {}).values()
 
     def doubts(self, question: Question) -> bool:
         """Whether a part of the last answer to `question` is doubted."""

@@ -121,6 +121,8 @@ class Mapping:
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
     mode: int = 0o660
+    #: Whether the gateway is ready though it never had a usable instance.
+    allow_empty: bool = False
 
     def __str__(self) -> str:
         listen = self.listen

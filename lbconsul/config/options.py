@@ -187,6 +187,12 @@ MAPPING_OPTIONS = _table(
     Option("allow", values.networks, "serve these networks only: 10.0.0.0/8,::1"),
     Option("deny", values.networks, "turn these networks away, allowed or not"),
     Option("mode", values.file_mode, "permissions of a UNIX socket [660]"),
+    Option(
+        "allow-empty",
+        values.switch,
+        "whether the gateway is ready (/readyz) though the mapping never had a usable"
+        " instance: on or off [off]",
+    ),
 )
 
 #: How to reach Consul.

@@ -85,6 +85,16 @@ class Watch(Service):
         return self._client.where(self._address)
 
     @property
+    def address(self) -> int:
+        """The number of the address where Consul is asked next."""
+        return self._address
+
+    @property
+    def skipped(self) -> frozenset[str]:
+        """A sentence for each registration of the last good answer that is left out."""
+        return self._skipped
+
+    @property
     def instances(self) -> int:
         """How many the last good answer had."""
         return len(self._instances)
@@ -231,10 +241,9 @@ class Watch(Service):
 
     def _fail(self, error: Exception) -> None:
         self.record.failed(self._clock.seconds(), in_words(error))
-        if not self._cursor.failures:
-            self._told("failing", f"no answer from Consul: {in_words(error)}")
         if type(error) not in self._complained:
             self._complained.add(type(error))
+            self._told("failing", f"no answer from Consul: {in_words(error)}")
             self._complain(error)
         self._cursor = self._cursor.failed(
             unreached=isinstance(error, ConnectError | DNSLookupError)

@@ -78,7 +78,7 @@ def test_defaults_are_told_at_all() -> None:
         "failback-after", "shrink-guard", "shrink-hold", "when-empty", "slow-start",
         "max-connections-per-upstream", "queue-length", "drain-timeout",
         "close-on-critical", "max-age", "rebalance", "max-connections-per-client",
-        "shutdown-grace", "log-format", "admin", "admin-open-read",
+        "shutdown-grace", "log-format", "admin", "admin-open-read", "allow-empty",
     }  # fmt: skip
 
 

@@ -58,6 +58,7 @@ def _texts() -> Iterable[tuple[str, str]]:
         "allow": ["10.0.0.0/8,::1"],
         "deny": ["192.0.2.1"],
         "mode": ["660", "0600", "007"],
+        "allow-empty": ["on", "off"],
         "token-file": ["/token"],
         "ca-file": ["/ca"],
         "verify": ["on", "off"],

@@ -733,7 +733,7 @@ class RecordTests(WatchCase):
         self.assertEqual(self.heard, [])
 
     def test_failures(self) -> None:
-        """A streak of failures is told once, and so is its end."""
+        """Of a streak of failures each kind is told once, and so is its end."""
         self.start()
         self.fail_with(ConnectionRefusedError())
         begun = self.clock.seconds()
@@ -743,11 +743,13 @@ class RecordTests(WatchCase):
         record = self.watch.record
         self.assertEqual((record.state, record.errors), ("backing off", 2))
         self.assertEqual((record.failing_since, record.last_error), (begun, "no JSON"))
-        self.assertEqual([kind for kind, _ in self.heard], ["failing"])
-        self.assertTrue(self.heard[0][1].startswith("no answer from Consul: "))
+        self.pause()
+        self.fail_with(UnusableAnswer("no JSON"))
+        self.assertEqual([kind for kind, _ in self.heard], ["failing", "failing"])
+        self.assertEqual(self.heard[1][1], "no answer from Consul: no JSON")
         self.pause()
         self.answer(1)
-        self.assertEqual(self.heard[1:], [("recovered", "Consul answers again")])
+        self.assertEqual(self.heard[2:], [("recovered", "Consul answers again")])
         self.assertIsNone(record.failing_since)
 
     def test_snapshot(self) -> None:

@@ -1,0 +1,88 @@
+"""Why a pool has no usable upstream, for people to read.  Pure."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Set
+
+from lbconsul.balance.instance import Identity, Instance
+from lbconsul.balance.selection import Rules
+from lbconsul.balance.standing import AT_REST, Standing, Verdict, judge
+
+#: So many tags or reasons are named in one sentence; of more, only the number.
+_NAMED = 5
+
+#: A word that anybody may have registered is cut after so many characters, and so
+#: is a sentence that has such words in it.
+_LONGEST, _LONGEST_SENTENCE = 60, 200
+
+
+def why_empty(
+    instances: Collection[Instance],
+    rules: Rules,
+    drained: Set[Identity] = frozenset(),
+    skipped: Collection[str] = (),
+) -> str:
+    """Why none of the `instances` of an answer may get connections.
+
+    `skipped` says of each entry that was left out why.  Empty if one is usable, or if
+    there is no entry at all: then the question itself may be wrong.
+    """
+    if not instances:
+        return _of_skipped(skipped)
+    selected = [
+        (each, verdict) for each in instances if (verdict := judge(each, rules))
+    ]
+    if not selected:
+        return _of_tags(instances, rules)
+    states = Counter(_state(*each, rules, drained) for each in selected)
+    if "serving" in states:
+        return ""
+    counts = " and ".join(f"{count} {state}" for state, count in states.most_common())
+    wish = f"; health={','.join(sorted(rules.health))}" if "warning" in states else ""
+    return f"{_instances(len(selected))}, none usable: {counts}{wish}"
+
+
+def listed(words: Iterable[str], longest: int = _LONGEST) -> str:
+    """Some of the words, made fit for a line of log."""
+    shown = sorted(set(words))
+    more = f" and {len(shown) - _NAMED} more" if len(shown) > _NAMED else ""
+    return ", ".join(fit(each, longest) for each in shown[:_NAMED]) + more
+
+
+def fit(word: str, longest: int = _LONGEST) -> str:
+    """A word from elsewhere, bounded, and without what could break a line."""
+    shown = "".join(char if char.isprintable() else "?" for char in word[:longest])
+    return shown if len(word) <= longest else f"{shown}..."
+
+
+def _of_skipped(skipped: Collection[str]) -> str:
+    if not skipped:
+        return ""
+    return (
+        f"{_instances(len(skipped))}, none usable: {listed(skipped, _LONGEST_SENTENCE)}"
+    )
+
+
+def _of_tags(instances: Collection[Instance], rules: Rules) -> str:
+    tags = {tag for each in instances for tag in each.tags}
+    have = f"tags: {listed(tags)}" if tags else "they have no tags"
+    return f"{_instances(len(instances))}, none has tag {rules.tag}; {have}"
+
+
+def _state(
+    instance: Instance, verdict: Verdict, rules: Rules, drained: Set[Identity]
+) -> str:
+    """What keeps an instance from serving, or that nothing does."""
+    if instance.identity in drained:
+        return AT_REST.reason
+    if verdict.standing is Standing.SERVING:
+        return "serving"
+    health = instance.health
+    if rules.node_checks:
+        health = health.worst(instance.node_health)
+    if health.status in rules.health:
+        return "of weight 0"
+    return "in maintenance" if health.status == "maintenance" else health.status
+
+
+def _instances(count: int) -> str:
+    return f"{count} instance{'s' if count > 1 else ''}"

@@ -1,0 +1,95 @@
+"""Why a pool has no usable upstream: what an operator is told."""
+
+from typing import Any
+
+import pytest
+
+from lbconsul.balance.emptiness import why_empty
+from lbconsul.balance.selection import Rules
+from tests.support.instances import an_identity, an_instance
+
+PASSING = Rules(health=frozenset({"passing"}))
+
+
+def test_one_is_usable() -> None:
+    """Where one instance may serve there is nothing to be told."""
+    ill = an_instance("a", status="critical")
+    assert why_empty([ill, an_instance("b")], Rules()) == ""
+
+
+def test_nothing_is_registered() -> None:
+    """Of an empty answer the question may be wrong, which others know more about."""
+    assert why_empty([], Rules(tag="v2")) == ""
+
+
+@pytest.mark.parametrize(
+    ("statuses", "rules", "why"),
+    [
+        (["critical"], Rules(), "1 instance, none usable: 1 critical"),
+        (
+            ["maintenance", "critical", "maintenance"],
+            Rules(),
+            "3 instances, none usable: 2 in maintenance and 1 critical",
+        ),
+        (
+            ["warning", "warning"],
+            PASSING,
+            "2 instances, none usable: 2 warning; health=passing",
+        ),
+    ],
+)
+def test_health(statuses: list[Any], rules: Rules, why: str) -> None:
+    """How many are in which state is told, and which option leaves out what is not
+    down.
+    """
+    found = [
+        an_instance(str(number), status=each) for number, each in enumerate(statuses)
+    ]
+    assert why_empty(found, rules).startswith(why)
+
+
+def test_the_node_is_ill() -> None:
+    """A check of the node counts, unless the mapping leaves those out."""
+    found = [an_instance(node_status="critical")]
+    assert "1 critical" in why_empty(found, Rules())
+    assert why_empty(found, Rules(node_checks=False)) == ""
+
+
+def test_weight() -> None:
+    """Weight 0 keeps an instance from serving."""
+    assert "1 of weight 0" in why_empty([an_instance(own_weight=0)], Rules())
+
+
+def test_drained_by_hand() -> None:
+    """What an operator has drained is told as that."""
+    drained = {an_identity("a")}
+    assert "1 drained by hand" in why_empty([an_instance("a")], Rules(), drained)
+
+
+@pytest.mark.parametrize(
+    ("tags", "have"),
+    [
+        ([["v1"], ["v3", "v1"], []], "3 instances, none has tag v2; tags: v1, v3"),
+        ([[]], "1 instance, none has tag v2; they have no tags"),
+        ([list("gfedcba")], "tags: a, b, c, d, e and 2 more"),
+    ],
+)
+def test_tag(tags: list[list[str]], have: str) -> None:
+    """A tag that no instance has is told with those that there are."""
+    found = [an_instance(str(number), tags=each) for number, each in enumerate(tags)]
+    assert have in why_empty(found, Rules(tag="v2"))
+
+
+def test_left_out() -> None:
+    """Registrations that are no plain backends are told with the reason."""
+    skipped = ["a@n 192.0.2.1:0: its kind is connect-proxy"]
+    assert why_empty([], Rules(), skipped=skipped) == (
+        "1 instance, none usable: a@n 192.0.2.1:0: its kind is connect-proxy"
+    )
+
+
+def test_what_anybody_may_have_registered() -> None:
+    """Tags cannot break the line or make it endless."""
+    why = why_empty([an_instance(tags=["a\nb", "x" * 5000])], Rules(tag="v2"))
+    assert "a?b" in why
+    assert len(why) < 200
