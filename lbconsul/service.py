@@ -269,7 +269,9 @@ class Gateway(MultiService):
                 option=option,
             )
         if asks_anew:
-            self._log.info("Consul is asked anew: its address, or who we are, is new")
+            self._log.info(
+                "Consul is asked anew: its address, the wait, or who we are, is new"
+            )
         self._log.info("reloaded: {change}", change=str(change))
         self._lookout.note("reloaded", f"reloaded: {change}")
 

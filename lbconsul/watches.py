@@ -62,9 +62,9 @@ class Watches(MultiService):
         return gone
 
     def turn_to(self, client: ConsulClient) -> bool:
-        """Ask this client, if it is another Consul, or we are somebody else to it.
+        """Ask this client, if it asks otherwise: another Consul, or with another token.
 
-        Whether it is, or we are.
+        Whether it does.
         """
         before = self._client
         if client.made_of == before.made_of:

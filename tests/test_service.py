@@ -725,5 +725,7 @@ class TestReload:
             assert watch._snapshot is not None
             assert gateway.config.workers == 1
         said = texts(events)
-        assert "Consul is asked anew: its address, or who we are, is new" in said
+        assert (
+            "Consul is asked anew: its address, the wait, or who we are, is new" in said
+        )
         assert "--workers cannot be changed while the gateway runs: restart it" in said

@@ -12,6 +12,8 @@ from chaos.processes import Span, measured, memory
 from chaos.row import Row
 from chaos.scene import Scene
 from chaos.traffic import require_faultless
+from lbconsul.config.model import ConsulConfig
+from lbconsul.consul.client import deadline
 from tests.support.gateway import Gateway
 from tests.support.misbehaving import SCENARIOS, Scenario
 from tests.support.ports import free_ports
@@ -36,7 +38,7 @@ BURST = 5.0
 #: Within which news must be seen when the failure is over, and after the deadline of a
 #: question that hangs, in seconds.
 SEEN = 5.0
-DEADLINE = 60.0 * 17 / 16 + 15.0
+DEADLINE = deadline(ConsulConfig().consul_wait)
 
 #: Of one core, with all of them failing at once, in percent.
 CPU = 20.0

@@ -7,10 +7,12 @@ from chaos.processes import local_ports
 from chaos.row import Row
 from chaos.scene import SERVICE, Scene
 from chaos.traffic import require_faultless
+from lbconsul.config.model import ConsulConfig
+from lbconsul.consul.client import deadline
 
-#: Seconds of waiting for news, a sixteenth more by Consul's own doing, the way there
-#: and back, and the pause before the next question; then something for the machine.
-BOUND = 60.0 + 60.0 / 16 + 15.0 + 2.0 + 1.0
+#: Seconds until a question is given up, and the pause before the next one; then
+#: something for the machine.
+BOUND = deadline(ConsulConfig().consul_wait) + 2.0 + 1.0
 
 
 def play(scene: Scene) -> None:

@@ -182,6 +182,8 @@ class ConsulConfig:
     verify: bool = True
     namespace: str = ""
     partition: str = ""
+    #: How long one blocking query may wait, in seconds.
+    consul_wait: float = 30.0
     #: Where an option was said, if not on the command line.
     places: AbstractMapping[str, str] = field(factory=dict, eq=False, repr=False)
 

@@ -217,6 +217,12 @@ CONSUL_OPTIONS = _table(
     Option("verify", values.switch, "whether to verify Consul's certificate [on]"),
     Option("namespace", values.name, "Consul Enterprise namespace"),
     Option("partition", values.name, "Consul Enterprise admin partition"),
+    Option(
+        "consul-wait",
+        values.duration_between(1.0, 600.0),
+        "how long Consul may hold a question until there is news; one that hangs is"
+        " given up a sixteenth and 5s later [30s]",
+    ),
 )
 
 #: What concerns the gateway as a whole.

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address, ip_network
 
-from lbconsul.config.model import MOST_WORKERS, WhenEmpty
+from lbconsul.config.model import MOST_WORKERS, WhenEmpty, decimal
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d+)?)(ms|s|m|h)")
@@ -28,6 +28,18 @@ def duration(text: str) -> float:
     if seconds <= 0:
         raise ValueError("must be longer than 0")
     return seconds
+
+
+def duration_between(least: float, most: float) -> Callable[[str], float]:
+    """A parser of durations from `least` to `most` seconds."""
+
+    def parse(text: str) -> float:
+        seconds = duration(text)
+        if not least <= seconds <= most:
+            raise ValueError(f"must be from {decimal(least)}s to {decimal(most)}s")
+        return seconds
+
+    return parse
 
 
 def duration_or_off(text: str) -> float:

@@ -18,19 +18,14 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IPolicyForHTTPS, IResponse
 
 from lbconsul.balance.selection import Question
-from lbconsul.config.model import ConsulAddress, ConsulConfig
+from lbconsul.config.model import ConsulAddress, ConsulConfig, decimal
 from lbconsul.consul.endpoints import ConsulEndpoints
 from lbconsul.consul.tls import authority_files, https_policy
 from lbconsul.consul.token import Token
 from lbconsul.errors import Forbidden, UnusableAnswer
 
-#: How long one blocking query may wait, in seconds.  Consul's own default is
-#: five minutes and its cap ten; a minute notices a dead agent soon enough.
-WAIT = 60.0
-
-#: Past it the connection is dropped: Consul adds up to a sixteenth of the wait
-#: to it, and the answer needs some time to travel.  In seconds.
-DEADLINE = WAIT + WAIT / 16 + 15.0
+#: How long an answer may take to travel, in seconds.
+ON_THE_WAY = 5.0
 
 #: How many connections to Consul are kept.  One watch holds one, and Twisted
 #: would keep two; an agent allows 200 a client (``http_max_conns_per_client``).
@@ -45,6 +40,15 @@ PAGE_LIMIT = 4 * 1024 * 1024
 
 #: And it may take no longer, in seconds.
 PAGE_WITHIN = 5.0
+
+
+def deadline(wait: float) -> float:
+    """After how long a blocking query that hangs is given up, all in seconds.
+
+    Consul adds up to a sixteenth of the wait to it:
+    https://developer.hashicorp.com/consul/api-docs/features/blocking
+    """
+    return wait + wait / 16 + ON_THE_WAY
 
 
 @frozen
@@ -71,6 +75,8 @@ class ConsulClient:
     _params: AbstractMapping[str, str] = Factory(dict)
     #: The value of each question's Authorization header; empty for none.
     _authorization: str = field(default="", repr=False)
+    #: How long a blocking query may wait, in seconds.
+    _wait: float = ConsulConfig().consul_wait
     _pools: tuple[HTTPConnectionPool, ...] = ()
     #: What it was made of: where Consul is, who we are, what the files held.
     made_of: object = field(default=None, repr=False)
@@ -91,10 +97,10 @@ class ConsulClient:
 
         Fails with `UnusableAnswer` for anything but a whole 200, with what
         treq and Twisted raise when there is no answer, and with `TimeoutError`
-        after `DEADLINE` seconds.  Cancelling it hangs up.
+        after `deadline` seconds.  Cancelling it hangs up.
         """
         asked = Deferred.fromCoroutine(self._ask(question, index, address, stale))
-        return asked.addTimeout(DEADLINE, self._clock, _too_late)
+        return asked.addTimeout(deadline(self._wait), self._clock, _too_late)
 
     def close(self) -> Deferred[list[tuple[bool, None]]]:
         """Close the connections that are kept for the next question."""
@@ -122,7 +128,7 @@ class ConsulClient:
         if stale:
             params["stale"] = ""
         if index:
-            params |= {"index": str(index), "wait": f"{WAIT:.0f}s"}
+            params |= {"index": str(index), "wait": f"{decimal(self._wait)}s"}
         path = f"/v1/health/service/{quote(question.service, safe='')}"
         return await self._get(address, path, params, BODY_LIMIT)
 
@@ -188,6 +194,7 @@ def consul_client(reactor: object, config: ConsulConfig) -> ConsulClient:
         token,
         {"ns": config.namespace, "partition": config.partition},
         basic(config.http_auth),
+        config.consul_wait,
         pools,
         (config, token.value(), *map(_content, files)),
     )

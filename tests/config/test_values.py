@@ -244,6 +244,28 @@ class TestDurationOrOff:
             values.duration_or_off(text)
 
 
+class TestDurationBetween:
+    """A duration within bounds."""
+
+    @pytest.mark.parametrize(
+        ("text", "seconds"), [("1s", 1), ("1.5s", 1.5), ("2m", 120)]
+    )
+    def test_within(self, text: str, seconds: float) -> None:
+        """The bounds themselves are within."""
+        assert values.duration_between(1.0, 120.0)(text) == seconds
+
+    @pytest.mark.parametrize("text", ["999ms", "121s", "1h"])
+    def test_beyond(self, text: str) -> None:
+        """The bounds are told."""
+        with pytest.raises(ValueError, match=r"^must be from 1s to 120s$"):
+            values.duration_between(1.0, 120.0)(text)
+
+    def test_no_duration(self) -> None:
+        """What is no duration at all is told as elsewhere."""
+        with pytest.raises(ValueError, match="with a unit"):
+            values.duration_between(1.0, 120.0)("30")
+
+
 class TestPercentage:
     """A part of something, in percent."""
 

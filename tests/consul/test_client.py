@@ -28,12 +28,11 @@ from lbconsul.balance.selection import Question
 from lbconsul.config.model import ConsulAddress, ConsulConfig
 from lbconsul.consul import client as module
 from lbconsul.consul.client import (
-    DEADLINE,
-    WAIT,
     ConsulClient,
     Reply,
     basic,
     consul_client,
+    deadline,
 )
 from lbconsul.consul.token import Token
 from lbconsul.errors import ConfigError, Forbidden, UnusableAnswer
@@ -118,7 +117,7 @@ class AskTests(SynchronousTestCase):
         """
         self.successResultOf(self.ask(index=42))
         self.assertEqual(
-            self.args(), {b"stale": [b""], b"index": [b"42"], b"wait": [b"60s"]}
+            self.args(), {b"stale": [b""], b"index": [b"42"], b"wait": [b"30s"]}
         )
 
     def test_a_consistent_question(self) -> None:
@@ -302,12 +301,16 @@ class AskTests(SynchronousTestCase):
         to it and a little more is given up, in words that say so.
         """
         self.consul.content = NOT_DONE_YET
-        asked = self.ask(index=1)
-        self.clock.advance(WAIT + WAIT / 16 + 14.9)
-        self.assertNoResult(asked)
-        self.clock.advance(0.1)
-        failure = self.failureResultOf(asked, TimeoutError)
-        self.assertEqual(str(failure.value), "no whole answer within 79 s")
+        for wait, words, lasts in ((30.0, b"30s", 36.875), (1.5, b"1.5s", 6.59375)):
+            self.client = evolve(self.client, wait=wait)
+            asked = self.ask(index=1)
+            self.assertEqual(self.args()[b"wait"], [words])
+            self.clock.advance(lasts - 0.1)
+            self.assertNoResult(asked)
+            self.clock.advance(0.1)
+            failure = self.failureResultOf(asked, TimeoutError)
+            told = f"no whole answer within {lasts:.0f} s"
+            self.assertEqual(str(failure.value), told)
 
     def test_a_question_can_be_given_up(self) -> None:
         """
@@ -421,6 +424,19 @@ def test_questions_share_a_connection() -> None:
     assert played(answer, scene) == (1, [True])
 
 
+def test_how_long_a_question_may_wait() -> None:
+    """
+    The operator says how long Consul may hold a question.
+    """
+
+    async def scene(site: Site) -> str:
+        config = ConsulConfig((local(site.server.port),), consul_wait=2.5)
+        await site.client(config).ask(WEB, 5, 0)
+        return site.server.asked[0].params["wait"]
+
+    assert played(answer, scene) == "2.5s"
+
+
 def test_many_watches_keep_their_connections() -> None:
     """
     Each of many questions at a time has a connection of its own, and the next
@@ -456,13 +472,13 @@ def test_the_deadline_spans_headers_and_body(beginning: bytes) -> None:
     async def scene(site: Site) -> Exception:
         begin = site.reactor.seconds()
         error = await failure_of(site.ask())
-        assert site.reactor.seconds() - begin >= DEADLINE
+        assert site.reactor.seconds() - begin >= deadline(30.0)
         await until(site.reactor, lambda: site.server.asked[0].gone, 400.0)
         return error
 
     error = played(lambda asked: asked.write(beginning), scene, SPEED)
     assert isinstance(error, TimeoutError)
-    assert str(error) == "no whole answer within 79 s"
+    assert str(error) == "no whole answer within 37 s"
 
 
 @pytest.mark.parametrize("beginning", ["", "HTTP/1.1 200 OK\r\n\r\n["])
@@ -771,6 +787,7 @@ def test_what_it_is_made_of(tmp_path: Path) -> None:
     others = [
         made_of(evolve(config, addresses=(ConsulAddress("http", "127.0.0.2", 8500),))),
         made_of(evolve(config, namespace="other")),
+        made_of(evolve(config, consul_wait=10.0)),
         made_of(evolve(config, verify=False)),
     ]
     token.write_text("two")
