@@ -1,13 +1,12 @@
-"""One question to Consul over treq, with one deadline round headers and body."""
+"""One question to Consul, with one deadline round headers and body."""
 
 from base64 import b64encode
 from collections.abc import Mapping as AbstractMapping
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from attrs import Factory, define, field, frozen
-from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
@@ -15,7 +14,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IPolicyForHTTPS, IResponse
+from twisted.web.iweb import IAgent, IPolicyForHTTPS, IResponse
 
 from lbconsul.balance.selection import Question
 from lbconsul.config.model import ConsulAddress, ConsulConfig, decimal
@@ -40,6 +39,11 @@ PAGE_LIMIT = 4 * 1024 * 1024
 
 #: And it may take no longer, in seconds.
 PAGE_WITHIN = 5.0
+
+#: Of so many pieces of a body on, each must hold so many bytes on average: to take
+#: 64 MiB in chunks of one byte would be minutes of work.
+FEW_PIECES = 10_000
+LEAST_PIECE = 64
 
 
 def deadline(wait: float) -> float:
@@ -69,7 +73,7 @@ class ConsulClient:
     """Asks Consul, at one of several addresses."""
 
     _clock: IReactorTime
-    _sites: tuple[tuple[ConsulAddress, HTTPClient], ...]
+    _sites: tuple[tuple[ConsulAddress, IAgent], ...]
     _token: Token = Factory(Token)
     #: What each question says beside its own: namespace and partition.
     _params: AbstractMapping[str, str] = Factory(dict)
@@ -96,8 +100,8 @@ class ConsulClient:
         """Ask for the instances of a service, and block past `index` unless it is 0.
 
         Fails with `UnusableAnswer` for anything but a whole 200, with what
-        treq and Twisted raise when there is no answer, and with `TimeoutError`
-        after `deadline` seconds.  Cancelling it hangs up.
+        Twisted raises when there is no answer, and with `TimeoutError` after
+        `deadline` seconds.  Cancelling it hangs up.
         """
         asked = Deferred.fromCoroutine(self._ask(question, index, address, stale))
         return asked.addTimeout(deadline(self._wait), self._clock, _too_late)
@@ -136,23 +140,20 @@ class ConsulClient:
         self, address: int, path: str, params: dict[str, str], limit: int
     ) -> Reply:
         """One GET; parameters without a value are left out, but for ``stale``."""
-        site, http = self._sites[address]
+        site, agent = self._sites[address]
         params = {**self._params, **params}
         params = {k: v for k, v in params.items() if v or k == "stale"}
+        url = f"{_base_url(site)}{path}"
+        if params:
+            url += f"?{urlencode(params, quote_via=quote)}"
+        # What is not packed cannot unpack to more than it says.
+        headers = Headers({"Host": [site.netloc], "Accept-Encoding": ["identity"]})
         token = self._token.value()
-        headers = Headers({"Host": [site.netloc]})
         if token:
             headers.setRawHeaders("X-Consul-Token", [token])
         if self._authorization:
             headers.setRawHeaders("Authorization", [self._authorization])
-        response = await http.get(
-            f"{_base_url(site)}{path}",
-            params=params,
-            headers=headers,
-            allow_redirects=False,
-            unbuffered=True,
-            reactor=self._clock,  # type: ignore[arg-type]  # sets no timeout
-        )
+        response = await agent.request(b"GET", url.encode("ascii"), headers)
         body = _Body(limit) if response.code == 200 else _Body(4096, excerpt=True)
         response.deliverBody(body)
         return self._reply(response, await body.whole)
@@ -163,6 +164,9 @@ class ConsulClient:
             raise Forbidden(f"403: {_excerpt(body)}")
         if response.code != 200:
             raise UnusableAnswer(f"{response.code}: {_excerpt(body)}")
+        packed = _header(response, "Content-Encoding") or "identity"
+        if packed.strip().lower() != "identity":
+            raise UnusableAnswer(f"packed, unasked: {_excerpt(packed.encode())}")
         contact = _header(response, "X-Consul-LastContact") or ""
         known = contact.isdecimal() and len(contact) <= 20  # as many as 64 bits have
         return Reply(
@@ -188,7 +192,7 @@ def consul_client(reactor: object, config: ConsulConfig) -> ConsulClient:
     return ConsulClient(
         IReactorTime(reactor),
         tuple(
-            (address, _http(reactor, address, policy, pool))
+            (address, _agent(reactor, address, policy, pool))
             for address, pool in zip(config.addresses, pools, strict=True)
         ),
         token,
@@ -218,22 +222,27 @@ def _content(path: str) -> bytes:
         return b""
 
 
+#: What stands in a path as it is (RFC 3986, section 3.3), and what is quoted already.
+_IN_PATHS = "/%:@!$&'()*+,;="
+
+
 def _base_url(address: ConsulAddress) -> str:
     # The endpoint knows where to connect to, and the Host header is our own: a
-    # URL has no place for a socket's path, and treq none for an IPv6 address or
-    # a name with an underscore, as Docker's networks have.
+    # URL has no place for a socket's path.
     scheme = "https" if address.scheme == "https" or address.tls else "http"
-    return f"{scheme}://localhost{'' if address.scheme == 'unix' else address.path}"
+    path = "" if address.scheme == "unix" else quote(address.path, safe=_IN_PATHS)
+    return f"{scheme}://localhost{path}"
 
 
-def _http(
+def _agent(
     reactor: object,
     address: ConsulAddress,
     policy: IPolicyForHTTPS,
     pool: HTTPConnectionPool,
-) -> HTTPClient:
+) -> IAgent:
     endpoints = ConsulEndpoints(reactor, address, policy)
-    return HTTPClient(Agent.usingEndpointFactory(reactor, endpoints, pool))
+    agent: IAgent = Agent.usingEndpointFactory(reactor, endpoints, pool)
+    return agent
 
 
 class _Body(Protocol):
@@ -246,23 +255,27 @@ class _Body(Protocol):
     def __init__(self, limit: int, *, excerpt: bool = False) -> None:
         self._limit = limit
         self._excerpt = excerpt
-        self._size = 0
-        self._chunks: list[bytes] = []
+        self._pieces = 0
+        self._data = bytearray()
         self.whole: Deferred[bytes] = Deferred(lambda _: self._hang_up())
 
     def dataReceived(self, data: bytes) -> None:
         if self.whole.called:
             return
-        self._size += len(data)
-        self._chunks.append(data)
-        if self._size > self._limit:
-            self._hang_up()
-            if self._excerpt:
-                self.whole.callback(b"".join(self._chunks))
-            else:
-                self.whole.errback(
-                    UnusableAnswer(f"the answer is longer than {self._limit} bytes")
-                )
+        self._data += data
+        self._pieces += 1
+        size = len(self._data)
+        if size > self._limit:
+            self._give_up(f"the answer is longer than {self._limit} bytes")
+        elif self._pieces > FEW_PIECES and size < self._pieces * LEAST_PIECE:
+            self._give_up(f"the answer comes in {self._pieces} pieces of a few bytes")
+
+    def _give_up(self, why: str) -> None:
+        self._hang_up()
+        if self._excerpt:
+            self.whole.callback(bytes(self._data))
+        else:
+            self.whole.errback(UnusableAnswer(why))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self.whole.called:
@@ -270,7 +283,7 @@ class _Body(Protocol):
         # A body without a length ends with the connection (PotentialDataLoss);
         # whether such a one is whole shows when it is parsed.
         if self._excerpt or reason.check(ResponseDone, PotentialDataLoss):
-            self.whole.callback(b"".join(self._chunks))
+            self.whole.callback(bytes(self._data))
         else:
             self.whole.errback(reason)
 

@@ -1,5 +1,7 @@
 """How to connect to one Consul address."""
 
+from typing import Any
+
 from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import (
@@ -21,6 +23,7 @@ from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
 
 from lbconsul.config.model import ConsulAddress
+from lbconsul.consul.heads import BoundedHeads
 from lbconsul.consul.names import look_up
 
 #: How long to wait for a connection to one IP address of Consul, in seconds.
@@ -96,21 +99,24 @@ class _Named:
 @implementer(IStreamClientEndpoint)
 @frozen
 class _Watchful:
-    """An endpoint whose connections notice a peer that vanished or fell silent."""
+    """An endpoint whose connections notice a peer that vanished or fell silent.
+
+    Nor do they take headers without end.
+    """
 
     _endpoint: IStreamClientEndpoint
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
-        factory.noisy = False  # type: ignore[attr-defined]  # no line for each
-        connected: Deferred[IProtocol] = self._endpoint.connect(factory)
+        connected: Deferred[Any] = self._endpoint.connect(BoundedHeads(factory))
         return connected.addCallback(_keep_alive)
 
 
-def _keep_alive(protocol: IProtocol) -> IProtocol:
-    transport = protocol.transport  # type: ignore[attr-defined]
+def _keep_alive(bounded: Any) -> IProtocol:
+    transport = bounded.transport
     if hasattr(transport, "setTcpKeepAlive"):  # a UNIX socket has none
         transport.setTcpKeepAlive(True)
     if isinstance(transport, TLSMemoryBIOProtocol):
         # To lose it would be to wait, without end, for the peer's own goodbye.
         transport.loseConnection = transport.abortConnection  # type: ignore[method-assign]
+    protocol: IProtocol = bounded.wrappedProtocol
     return protocol

@@ -10,12 +10,11 @@ from typing import Any, TypeVar
 
 import pytest
 from attrs import evolve
-from treq.client import HTTPClient
 from treq.testing import RequestTraversalAgent
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.ssl import Certificate, PrivateCertificate
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.tcp import Client
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs, formatEvent
@@ -35,6 +34,7 @@ from lbconsul.consul.client import (
     deadline,
 )
 from lbconsul.consul.token import Token
+from lbconsul.consul.words import in_words
 from lbconsul.errors import ConfigError, Forbidden, UnusableAnswer
 from tests.support.certificates import Authority
 from tests.support.fake_resolver import FakeResolver
@@ -79,9 +79,8 @@ class AskTests(SynchronousTestCase):
 
     def client_with(self, token: Token, **params: str) -> ConsulClient:
         """A client at one address."""
-        http = HTTPClient(self.agent)
         site = ConsulAddress("http", "127.0.0.1", 8500)
-        return ConsulClient(self.clock, ((site, http),), token, params)
+        return ConsulClient(self.clock, ((site, self.agent),), token, params)
 
     def ask(
         self, question: Question = WEB, index: int = 0, *, stale: bool = True
@@ -537,18 +536,6 @@ def test_an_absurdly_long_answer(small_limit: None) -> None:
     assert str(error) == "the answer is longer than 1000 bytes"
 
 
-def test_an_absurdly_long_answer_that_is_compressed(small_limit: None) -> None:
-    """
-    It is what an answer unpacks to that is bounded.
-    """
-    packed = gzip.compress(b" " * 100_000)
-    error = played(
-        lambda asked: asked.answer(packed, headers={"Content-Encoding": "gzip"}),
-        lambda site: failure_of(site.ask()),
-    )
-    assert str(error) == "the answer is longer than 1000 bytes"
-
-
 def test_an_absurdly_long_answer_in_small_pieces(small_limit: None) -> None:
     """
     What follows after too much is not even looked at.
@@ -570,17 +557,152 @@ def test_a_long_answer(small_limit: None) -> None:
     assert reply.body == b"x" * 1000
 
 
-def test_a_compressed_answer() -> None:
+def bomb(times: int) -> bytes:
+    """A megabyte of nothing, packed so many times."""
+    body = bytes(1 << 20)
+    for _ in range(times):
+        body = gzip.compress(body)
+    return body
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        ("gzip", gzip.compress(b"[]")),
+        ("gzip, gzip", bomb(2)),
+        ("GZIP", bomb(1)),
+        ("x-gzip", bomb(1)),
+        ("deflate", bomb(1)),
+        ("br\x1b[31m", b"[]"),
+    ],
+)
+def test_what_is_packed_is_not_unpacked(coding: str, body: bytes) -> None:
     """
-    Compressed answers, which proxies make of Consul's, are unpacked.
+    Answers are asked for as they are: one that is packed all the same, which could
+    unpack to anything, is none.
     """
 
     def script(asked: Asked) -> None:
-        assert "gzip" in asked.headers["accept-encoding"]
-        packed = gzip.compress(b"[1, 2]")
-        asked.answer(packed, headers={"Content-Encoding": "gzip"})
+        assert asked.headers["accept-encoding"] == "identity"
+        asked.answer(body, headers={"Content-Encoding": coding})
 
-    assert played(script, Site.ask).body == b"[1, 2]"
+    error = played(script, lambda site: failure_of(site.ask()))
+    assert isinstance(error, UnusableAnswer)
+    assert str(error) == f"packed, unasked: {coding.replace(chr(27), '')}"
+
+
+def test_what_is_said_to_be_packed_in_no_way() -> None:
+    """
+    A proxy may say that an answer is as it is.
+    """
+
+    def script(asked: Asked) -> None:
+        asked.answer(b"[]", 7, headers={"Content-Encoding": "Identity"})
+
+    assert played(script, Site.ask) == Reply(b"[]", "7")
+
+
+def test_no_cookies_are_taken() -> None:
+    """
+    What Consul, or a proxy before it, would have us carry along is left there.
+    """
+
+    def script(asked: Asked) -> None:
+        assert "cookie" not in asked.headers
+        asked.answer(b"[]", 7, headers={"Set-Cookie": f"{len(asked.server.asked)}=x"})
+
+    async def scene(site: Site) -> list[Reply]:
+        client = site.client()
+        return [await client.ask(WEB, 0, 0) for _ in range(3)]
+
+    assert played(script, scene) == [Reply(b"[]", "7")] * 3
+
+
+def test_a_body_in_crumbs() -> None:
+    """
+    A body that comes in chunks of a byte or two is given up long before its end: to
+    put it together would be all that there is time for.
+    """
+
+    def script(asked: Asked) -> None:
+        asked.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        asked.write(b"2;x=y\r\n[ \r\n" * 20_000)
+
+    async def scene(site: Site) -> Exception:
+        error = await failure_of(site.ask())
+        await until(site.reactor, lambda: not site.server.connections)
+        return error
+
+    error = played(script, scene)
+    assert str(error) == "the answer comes in 10001 pieces of a few bytes"
+
+
+def flood(head: bytes, more: bytes) -> Script:
+    """An answer that begins so and goes on so without end."""
+
+    def script(asked: Asked) -> None:
+        asked.write(head)
+        go_on(asked)
+
+    def go_on(asked: Asked) -> None:
+        if not asked.gone:
+            asked.write(more * (1 + 50_000 // len(more)))
+            deferLater(asked.server._reactor, 0.0, go_on, asked)
+
+    return script
+
+
+@pytest.mark.parametrize(
+    ("head", "more"),
+    [
+        (b"HTTP/1.1 200 OK\r\n", b"X-More: %b\r\n" % (b"x" * 4000)),
+        (b"HTTP/1.1 200 OK\r\n", b"a:\n"),
+        (b"HTTP/1.1 200 OK\r\nX: ", b" folded\r\n"),
+        (b"HTTP/1.1 200 OK\r\nX: ", b"x"),
+        (b"HTTP/1.1 200 ", b"x"),
+        (b"", b"x"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"", b"HTTP/1.1 103 Early\r\nLink: %b\r\n\r\n" % (b"x" * 9000)),
+    ],
+    ids=[
+        "headers",
+        "short headers",
+        "folded lines",
+        "one header",
+        "one reason",
+        "one line",
+        "interim answers",
+        "long interim answers",
+    ],
+)
+def test_a_head_without_end(head: bytes, more: bytes) -> None:
+    """
+    Whatever an answer begins with, if that has no end it is given up at once, and the
+    connection with it.
+    """
+
+    async def scene(site: Site) -> tuple[Exception, str]:
+        with capturedLogs() as said:
+            error = await failure_of(site.ask())
+            await until(site.reactor, lambda: not site.server.connections)
+        return error, "".join(map(formatEvent, said))
+
+    error, said = played(flood(head, more), scene)
+    assert in_words(error).startswith("its headers ")
+    assert "Ignoring" not in said
+
+
+def test_interim_answers_are_passed_over() -> None:
+    """
+    A proxy may say that there is more to come, before the answer.
+    """
+
+    def script(asked: Asked) -> None:
+        asked.write(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n")
+        asked.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        answer(asked)
+
+    assert played(script, Site.ask) == Reply(b"[]", "7")
 
 
 @pytest.mark.parametrize("status", ["403 Forbidden", "500 Internal Server Error"])
