@@ -6,7 +6,7 @@ The rooms of the house, and who may import whom::
     service -> {watches -> consul, front -> {proxy, workers}, lookout -> admin,
                 dev, handover} -> balance
     worker_main -> worker -> {proxy, workers} -> balance
-    config and errors are open to all
+    config, errors and text are open to all
 
 * `lbconsul.balance` decides.  It knows instances, upstreams, standings,
   weights, policies and leases, and can do no I/O, because it imports none.

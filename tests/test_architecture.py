@@ -4,7 +4,7 @@ The arrows are those of the docstring of `lbconsul`::
 
     tap -> service -> {consul, proxy, admin, dev, handover, workers} -> balance
     worker_main -> worker -> {proxy, workers} -> balance
-    config and errors are open to all
+    config, errors and text are open to all
 """
 
 import ast
@@ -20,9 +20,10 @@ from tests.support.binaries import REPOSITORY
 PACKAGE = REPOSITORY / "lbconsul"
 
 #: Which rooms each room may import from, beside itself.
-OPEN_TO_ALL = {"config", "errors"}
+OPEN_TO_ALL = {"config", "errors", "text"}
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
+    "text": set(),
     "config": {"errors"},
     "conceal": set(),
     "limits": set(),
@@ -97,6 +98,7 @@ PURE = {
     "lbconsul.config": {"attrs"},
     "lbconsul.consul.catalog": {"attrs"},
     "lbconsul.consul.cursor": {"attrs"},
+    "lbconsul.consul.entries": set(),
     "lbconsul.consul.reader": {"attrs"},
     "lbconsul.consul.record": {"attrs"},
     "lbconsul.admin.events": {"attrs"},
@@ -107,6 +109,7 @@ PURE = {
     "lbconsul.admin.status": set(),
     "lbconsul.admin.terminal": {"attrs"},
     "lbconsul.errors": set(),
+    "lbconsul.text": set(),
     "lbconsul.handover.wire": set(),
     "lbconsul.proxy.networks": {"attrs"},
     "lbconsul.proxy.throttle": {"attrs"},

@@ -6,9 +6,16 @@ from collections.abc import Callable
 from attrs import Factory, define, field
 
 from lbconsul.admin.model import Event
+from lbconsul.text import clipped
 
-#: So many events are kept.
+#: So many events are kept, and no more than so many bytes of them, of which each has
+#: a text of so many characters at most.
 KEPT = 1000
+KEPT_BYTES = 1 << 20
+MOST_TEXT = 1000
+
+#: What an event holds beside its texts, in bytes.
+_OVERHEAD = 200
 
 
 @define(eq=False)
@@ -23,7 +30,8 @@ class EventLog:
     epoch: int = field(init=False)
     #: The number of the last event, 0 if there is none.
     newest: int = 0
-    _ring: deque[Event] = field(factory=lambda: deque(maxlen=KEPT))
+    _ring: deque[Event] = Factory(deque)
+    _bytes: int = 0
     _listeners: list[Callable[[], None]] = Factory(list)
 
     def __attrs_post_init__(self) -> None:
@@ -37,8 +45,12 @@ class EventLog:
     def add(self, kind: str, text: str, question: str = "", upstream: str = "") -> None:
         """Something changed just now."""
         self.newest += 1
+        text = clipped(text, MOST_TEXT)
         event = Event(self.newest, self._clock(), kind, text, question, upstream)
         self._ring.append(event)
+        self._bytes += _size(event)
+        while len(self._ring) > KEPT or self._bytes > KEPT_BYTES:
+            self._bytes -= _size(self._ring.popleft())
         for listener in self._listeners:
             listener()
 
@@ -58,3 +70,9 @@ class EventLog:
     def ignore(self, listener: Callable[[], None]) -> None:
         """Do not, any more."""
         self._listeners.remove(listener)
+
+
+def _size(event: Event) -> int:
+    """In bytes; what is not ASCII takes up to four for each character."""
+    texts = (event.text, event.question, event.upstream)
+    return _OVERHEAD + sum(len(each) * (1 if each.isascii() else 4) for each in texts)

@@ -3,7 +3,7 @@
 import pytest
 from twisted.internet.task import Clock
 
-from lbconsul.admin.events import KEPT, EventLog
+from lbconsul.admin.events import KEPT, KEPT_BYTES, MOST_TEXT, EventLog
 from lbconsul.admin.model import Event
 
 
@@ -35,6 +35,22 @@ def test_forgetting() -> None:
     for number in (0, 5, KEPT + 6):
         with pytest.raises(IndexError, match="is not kept"):
             log.get(number)
+
+
+@pytest.mark.parametrize("char", ["x", "\N{SNOWMAN}"])
+def test_long_events(char: str) -> None:
+    """Long ones are cut, and fewer of them kept: names are not ours to choose."""
+    _, log = _log()
+    for number in range(2 * KEPT):
+        log.add("joined", char * 10**5, "web", f"dc/n/{number}" + "%20" * 700)
+    kept = [log.get(each) for each in range(log.oldest, log.newest + 1)]
+    assert {len(each.text) for each in kept} == {MOST_TEXT}
+    size = sum(len(each.text + each.upstream) for each in kept)
+    assert KEPT_BYTES / 8 < size < KEPT_BYTES
+    assert log.newest == 2 * KEPT
+    for number in range(KEPT):
+        log.add("joined", str(number))
+    assert log.newest - log.oldest == KEPT - 1
 
 
 def test_listening() -> None:
