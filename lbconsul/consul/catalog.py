@@ -3,14 +3,16 @@
 https://developer.hashicorp.com/consul/api-docs/health#list-service-instances-for-service
 """
 
-import json
+from collections.abc import Generator, Iterable
 from ipaddress import ip_address
 from typing import Any, TypeVar
 
 from attrs import frozen
 
 from lbconsul.balance.instance import Health, Identity, Instance, Status
+from lbconsul.consul.entries import entries
 from lbconsul.errors import UnusableAnswer
+from lbconsul.text import clipped, one_line
 
 #: In Meta with a number, or as a tag ``lbconsul-weight=N``: replaces the
 #: weights of the registration.
@@ -25,7 +27,19 @@ _SERVICE_MAINTENANCE = "_service_maintenance"
 #: How much of a check's output is kept for people to read, in characters.
 _OUTPUT = 120
 
+#: An instance with a longer id, node, datacenter or host is left out, in characters.
+#: A host name has 253 at most (RFC 1035), and a file's name, as DNS's and
+#: Kubernetes' names do too, stays below it.
+MOST_NAME = 255
+
+#: So many of an instance's tags are known, if they are no longer than a name.
+MOST_TAGS = 256
+
 T = TypeVar("T")
+
+
+#: An entry's instance, and why it is left out, or nothing.
+Entry = tuple[Instance, str]
 
 
 @frozen
@@ -36,6 +50,10 @@ class Catalog:
     skipped: tuple[str, ...] = ()
 
 
+#: Reads an answer: a step for each entry, so that others may have their turn.
+Reading = Generator[None, None, Catalog]
+
+
 def parse(body: bytes) -> Catalog:
     """Read one answer.
 
@@ -43,20 +61,40 @@ def parse(body: bytes) -> Catalog:
         them.  One wrong entry spoils the whole: half an answer would take
         instances away.
     """
-    try:
-        entries = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise UnusableAnswer(f"not JSON: {error}") from None
-    if not isinstance(entries, list):
-        raise UnusableAnswer(f"JSON, but {type(entries).__name__} instead of a list")
-    read = [read_entry(entry) for entry in entries]
-    return Catalog(
-        tuple(instance for instance, why in read if not why),
-        tuple(f"{instance}: {why}" for instance, why in read if why),
-    )
+    return finished(parsing(body))
 
 
-def read_entry(entry: object) -> tuple[Instance, str]:
+def parsing(body: bytes) -> Reading:
+    """The same, a step at a time."""
+    read = []
+    for each in entries(body):
+        read.append(read_entry(each))
+        yield
+    return catalog_of(read)
+
+
+def finished(reading: Reading) -> Catalog:
+    """What comes of all the steps."""
+    while True:
+        try:
+            next(reading)
+        except StopIteration as end:
+            catalog: Catalog = end.value
+            return catalog
+
+
+def catalog_of(read: Iterable[Entry]) -> Catalog:
+    """What these entries make."""
+    instances, skipped = [], []
+    for instance, why in read:
+        if why:
+            skipped.append(f"{clipped(str(instance), MOST_NAME)}: {why}")
+        else:
+            instances.append(instance)
+    return Catalog(tuple(instances), tuple(skipped))
+
+
+def read_entry(entry: object) -> Entry:
     """The instance of one entry, and why it is to be left out, or nothing.
 
     :raises UnusableAnswer: it is no entry as Consul documents them.
@@ -81,7 +119,7 @@ def _instance(entry: dict[str, Any]) -> Instance:
         host=host,
         port=_get(service, "Port", int, 0),
         address=host if _is_ip(host) else "",
-        tags=tuple(_strings(_get(service, "Tags", list, []))),
+        tags=_tags(service),
         passing_weight=min(_get(weights, "Passing", int, 1), _MOST_WEIGHT),
         warning_weight=min(_get(weights, "Warning", int, 1), _MOST_WEIGHT),
         own_weight=_own_weight(service),
@@ -99,6 +137,11 @@ def _unfit(entry: dict[str, Any], instance: Instance) -> str:
         return f"its port is {instance.port}"
     if not instance.host:
         return "neither the service nor its node has an address"
+    datacenter, node, service_id = instance.identity
+    names = {"id": service_id, "node": node, "datacenter": datacenter}
+    for what, name in (names | {"address": instance.host}).items():
+        if len(name) > MOST_NAME:
+            return f"its {what} is {len(name)} characters long, and may be {MOST_NAME}"
     return ""
 
 
@@ -131,7 +174,7 @@ def _health(check: dict[str, Any]) -> Health:
 
 
 def _own_weight(service: dict[str, Any]) -> int | None:
-    tags = _strings(_get(service, "Tags", list, []))
+    tags = _tags(service)
     said = [_get(service, "Meta", dict, {}).get(WEIGHT)]
     said += [tag.partition("=")[2] for tag in tags if tag.startswith(f"{WEIGHT}=")]
     for text in said:
@@ -153,16 +196,15 @@ def _get(of: dict[str, Any], key: str, kind: type[T], default: T | None = None) 
     return value
 
 
-def _strings(values: list[Any]) -> list[str]:
-    if not all(isinstance(value, str) for value in values):
+def _tags(service: dict[str, Any]) -> tuple[str, ...]:
+    tags = _get(service, "Tags", list, [])
+    if not all(isinstance(each, str) for each in tags):
         raise UnusableAnswer("a tag is not a string")
-    return values
+    return tuple(each for each in tags if len(each) <= MOST_NAME)[:MOST_TAGS]
 
 
 def _line(text: str) -> str:
-    """The beginning of `text` as one line without control characters."""
-    words = " ".join(text[: 4 * _OUTPUT].split())
-    return "".join(char for char in words if char.isprintable())[:_OUTPUT]
+    return one_line(text, _OUTPUT)
 
 
 def _is_ip(host: str) -> bool:

@@ -22,6 +22,7 @@ from lbconsul.consul.endpoints import ConsulEndpoints
 from lbconsul.consul.tls import authority_files, https_policy
 from lbconsul.consul.token import Token
 from lbconsul.errors import Forbidden, UnusableAnswer
+from lbconsul.text import one_line
 
 #: How long an answer may take to travel, in seconds.
 ON_THE_WAY = 5.0
@@ -302,5 +303,4 @@ def _header(response: IResponse, name: str) -> str | None:
 
 
 def _excerpt(body: bytes) -> str:
-    text = " ".join(body[:200].decode("utf-8", "replace").split())
-    return "".join(char for char in text if char.isprintable()) or "no reason given"
+    return one_line(body[:800].decode("utf-8", "replace"), 200) or "no reason given"

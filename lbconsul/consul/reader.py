@@ -1,7 +1,7 @@
 """Read one answer after the other, and what is the same as before only once.  Pure.
 
 Of a thousand instances mostly one has changed.  To read the other ones again
-would hold up connections for as long as it takes: some 30 milliseconds.
+would take some 30 milliseconds.
 """
 
 import json
@@ -9,14 +9,19 @@ import re
 
 from attrs import Factory, define
 
-from lbconsul.balance.instance import Instance
-from lbconsul.consul.catalog import Catalog, parse, read_entry
+from lbconsul.consul.catalog import (
+    Catalog,
+    Entry,
+    Reading,
+    catalog_of,
+    finished,
+    parsing,
+    read_entry,
+)
+from lbconsul.consul.entries import ENTRY_LIMIT, MOST_ENTRIES, too_many
 
 #: The beginning of an answer as Consul writes it, with or without blanks.
 _BEGIN = re.compile(rb'\[(\s*)(\{\s*"Node":\s*\{)')
-
-#: An entry's instance, and why it is left out, or nothing.
-_Entry = tuple[Instance, str]
 
 
 @define(eq=False)
@@ -24,25 +29,32 @@ class Reader:
     """Reads the answers to one question."""
 
     #: The entries of the last answer by their text.
-    _known: dict[bytes, _Entry] = Factory(dict)
+    _known: dict[bytes, Entry] = Factory(dict)
 
     def read(self, body: bytes) -> Catalog:
         """What `parse` makes of it, with the same objects for what has not changed.
 
         :raises UnusableAnswer: as `parse` does.
         """
-        try:
-            known = {piece: self._entry(piece) for piece in _pieces(body)}
-        except (ValueError, RecursionError):
-            return parse(body)
-        if len(known) < 2:
-            return parse(body)
-        self._known = known
-        instances = [instance for instance, why in known.values() if not why]
-        skipped = [f"{instance}: {why}" for instance, why in known.values() if why]
-        return Catalog(tuple(instances), tuple(skipped))
+        return finished(self.reading(body))
 
-    def _entry(self, piece: bytes) -> _Entry:
+    def reading(self, body: bytes) -> Reading:
+        """The same, a step at a time; one answer must be read before the next one."""
+        known: dict[bytes, Entry] = {}
+        try:
+            for piece in _pieces(body):
+                known[piece] = self._entry(piece)
+                yield
+        except (ValueError, RecursionError):
+            known.clear()
+        if len(known) < 2:
+            return (yield from parsing(body))
+        self._known = known
+        return catalog_of(known.values())
+
+    def _entry(self, piece: bytes) -> Entry:
+        if len(piece) > ENTRY_LIMIT:  # it may be several, written in another way
+            raise ValueError
         return self._known.get(piece) or read_entry(json.loads(piece))
 
 
@@ -54,6 +66,7 @@ def _pieces(body: bytes) -> list[bytes]:
     JSON as a whole, with just these entries, wherever it was cut.
 
     :raises ValueError: it does not look like a list of entries.
+    :raises UnusableAnswer: it looks like more than there may be.
     """
     body = body.strip()
     start = _BEGIN.match(body)
@@ -61,6 +74,8 @@ def _pieces(body: bytes) -> list[bytes]:
         raise ValueError
     blank, begin = start.groups()
     inner = body[1:-1].strip()
-    first, *rest = inner.split(b"}," + blank + begin)
+    first, *rest = inner.split(b"}," + blank + begin, MOST_ENTRIES)
+    if len(rest) == MOST_ENTRIES:
+        raise too_many(len(rest) + 1)
     pieces = [first, *(begin + each for each in rest)]
     return [*(each + b"}" for each in pieces[:-1]), pieces[-1]]

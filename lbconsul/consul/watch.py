@@ -14,13 +14,14 @@ from twisted.web.client import RequestTransmissionFailed, ResponseFailed
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
+from lbconsul.consul.catalog import Catalog
 from lbconsul.consul.client import ConsulClient, Reply
 from lbconsul.consul.cursor import Bucket, Cursor
 from lbconsul.consul.names import Names
 from lbconsul.consul.reader import Reader
 from lbconsul.consul.record import Record
 from lbconsul.consul.snapshot import Snapshot
-from lbconsul.consul.words import describe, in_words
+from lbconsul.consul.words import describe, in_words, skipped_in_words
 from lbconsul.errors import UnusableAnswer
 
 #: How often Consul is asked while a service churns: questions a second, and
@@ -31,6 +32,9 @@ BURST = 5.0
 #: A server that has not heard from the leader for longer is asked for a
 #: consistent answer, in seconds.
 MAX_LAST_CONTACT = 600.0
+
+#: For how long an answer is read at a time, in seconds.
+SLICE = 0.005
 
 #: What asking Consul may fail with, as far as we know; anything else is our own bug.
 _FORESEEN = (
@@ -133,7 +137,7 @@ class Watch(Service):
         if kept is None or self._registry.answered(self.question):
             return
         try:
-            self._take(kept.body)
+            self._take(self._reader.read(kept.body))
         except UnusableAnswer as error:
             assert self._snapshot is not None
             self._snapshot.set_aside(error)
@@ -173,14 +177,14 @@ class Watch(Service):
         """Ask and believe the answer; what it gives as its index."""
         address = self._address
         reply = await client.ask(self.question, self._cursor.index, address)
-        self._believe(reply)
+        await self._believe(reply)
         if reply.last_contact <= MAX_LAST_CONTACT:
             self._old = False
             return reply.index
         try:
             self._bucket.take(self._clock.seconds())  # a question like any other
             newer = await client.ask(self.question, 0, address, stale=False)
-            self._believe(newer)
+            await self._believe(newer)
         except Exception as error:
             if not self.running or client is not self._client:
                 raise
@@ -196,17 +200,30 @@ class Watch(Service):
             return reply.index
         return newer.index
 
-    def _believe(self, reply: Reply) -> None:
-        self._take(reply.body, filtered=reply.filtered)
+    async def _believe(self, reply: Reply) -> None:
+        catalog = await self._read(reply.body)
+        if reply.filtered and not catalog.instances:
+            raise UnusableAnswer("empty, because ACLs hide what there is")
+        self._take(catalog)
         # What the pools doubt is not what a later start is to begin with.
         if self._snapshot is not None and not self._registry.doubts(self.question):
             self._snapshot.keep(reply.body)
 
-    def _take(self, body: bytes, *, filtered: bool = False) -> None:
-        catalog = self._reader.read(body)
-        if filtered and not catalog.instances:
-            raise UnusableAnswer("empty, because ACLs hide what there is")
-        for skipped in sorted(set(catalog.skipped) - self._skipped):
+    async def _read(self, body: bytes) -> Catalog:
+        """What an answer says; connections have their turn while a long one is read."""
+        reading = self._reader.reading(body)
+        while True:
+            until = self._clock.seconds() + SLICE
+            try:
+                while self._clock.seconds() < until:
+                    next(reading)
+            except StopIteration as end:
+                catalog: Catalog = end.value
+                return catalog
+            await deferLater(self._clock, 0.0)
+
+    def _take(self, catalog: Catalog) -> None:
+        for skipped in skipped_in_words(set(catalog.skipped) - self._skipped):
             self._log.warn(
                 "{question}: skipped {skipped}", question=self.question, skipped=skipped
             )

@@ -1,13 +1,22 @@
 """What a watch sees, in words for the log."""
 
+from collections.abc import Collection, Iterator
+
 from twisted.python.failure import Failure
 from twisted.web.client import RequestTransmissionFailed, ResponseFailed
 
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.registry import Change
+from lbconsul.text import clipped, one_line
 
 #: So many instances are named in a line of log; of more, only the number.
 _NAMED = 5
+
+#: How much is told of an instance, in characters.
+_INSTANCE = 500
+
+#: How much of an error's own words is told, in characters.
+_ERROR = 300
 
 
 def describe(change: Change) -> str:
@@ -32,7 +41,7 @@ def _names_of(instances: tuple[Instance, ...]) -> str:
 
 def _with_reason(instance: Instance) -> str:
     reason = instance.health.worst(instance.node_health).reason
-    return f"{instance}, {reason}" if reason else str(instance)
+    return clipped(f"{instance}, {reason}" if reason else str(instance), _INSTANCE)
 
 
 def in_words(error: BaseException | None) -> str:
@@ -41,5 +50,13 @@ def in_words(error: BaseException | None) -> str:
         reasons: list[Failure] = error.reasons
         return ", ".join(in_words(reason.value) for reason in reasons)
     # Some of Twisted's carry a whole Failure in their text: one line is enough.
-    text = " ".join(str(error).partition("[Failure")[0].split())
+    # And some hold what came instead of an answer.
+    text = one_line(str(error).partition("[Failure")[0], _ERROR)
     return text or type(error).__name__
+
+
+def skipped_in_words(skipped: Collection[str]) -> Iterator[str]:
+    """Why entries are left out: a sentence for each, and for many of them one."""
+    yield from sorted(skipped)[:_NAMED]
+    if len(skipped) > _NAMED:
+        yield f"{len(skipped) - _NAMED} more"

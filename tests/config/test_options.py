@@ -78,8 +78,8 @@ def test_defaults_are_told_at_all() -> None:
         "failback-after", "shrink-guard", "shrink-hold", "when-empty", "slow-start",
         "max-connections-per-upstream", "queue-length", "drain-timeout",
         "close-on-critical", "max-age", "rebalance", "max-connections-per-client",
-            "shutdown-grace", "log-format", "admin", "admin-open-read", "allow-empty",
-            "consul-wait",
+        "shutdown-grace", "log-format", "admin", "admin-open-read", "allow-empty",
+        "consul-wait",
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lbconsul.balance.instance import Health, Identity, Instance
-from lbconsul.consul.catalog import Catalog, parse
+from lbconsul.consul.catalog import MOST_NAME, MOST_TAGS, Catalog, parse
 from lbconsul.errors import UnusableAnswer
 from tests.support.instances import an_answer, an_entry
 
@@ -332,3 +332,46 @@ def test_any_value_anywhere(path: str, value: object) -> None:
         place = place[step]
     place[last] = value
     _usable_or_unusable(an_answer(an_entry("ok"), entry))
+
+
+class TestBounds:
+    """Anybody may register anything."""
+
+    @pytest.mark.parametrize("what", ["id", "node", "datacenter", "address"])
+    def test_long_names(self, what: str) -> None:
+        """An instance with a name that no name needs is left out, and said in short;
+        others are not.
+        """
+
+        def entry(name: str) -> dict[str, Any]:
+            own = {"id": {"ID": name}, "address": {"Address": name}}
+            said: dict[str, Any] = own.get(what, {})
+            made = an_entry(**said)
+            node = {"node": {"Node": name}, "datacenter": {"Datacenter": name}}
+            made["Node"] = made["Node"] | node.get(what, {})
+            return made
+
+        longest = "x" * MOST_NAME
+        catalog = parse(an_answer(entry(longest), entry(longest * 1000), an_entry("b")))
+        assert len(catalog.instances) == 2
+        [told] = catalog.skipped
+        assert told.endswith(
+            f": its {what} is {1000 * MOST_NAME} characters long, and may be 255"
+        )
+        assert len(told) < 2 * MOST_NAME
+
+    def test_tags(self) -> None:
+        """Of tags without end some are known; what is no tag in its length is not."""
+        tags = [str(number) for number in range(10_000)]
+        tags[5:5] = ["x" * (MOST_NAME + 1), "y" * MOST_NAME]
+        known = _one(an_entry(Tags=tags)).tags
+        assert known[:7] == ("0", "1", "2", "3", "4", "y" * MOST_NAME, "5")
+        assert len(known) == MOST_TAGS
+
+    @pytest.mark.parametrize("weight", [10**30, -(10**30), 10**4000])
+    def test_weights(self, weight: int) -> None:
+        """A weight beyond all measure is the most, or nothing, that there is."""
+        instance = _one(an_entry(Weights={"Passing": weight, "Warning": weight}))
+        assert instance.passing_weight == min(weight, 65535)
+        own = _one(an_entry(Meta={"lbconsul-weight": str(weight)})).own_weight
+        assert own is None

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbconsul.consul.catalog import parse
+from lbconsul.consul.entries import ENTRY_LIMIT, MOST_ENTRIES
 from lbconsul.consul.reader import Reader
 from lbconsul.errors import UnusableAnswer
 from tests.support.instances import an_entry
@@ -75,8 +76,9 @@ def test_nobody() -> None:
 
 def test_written_by_others() -> None:
     """An answer that is written in another way means the same."""
-    entries = fleet(3)
-    assert Reader().read(json.dumps(entries).encode()) == parse(consuls(*entries))
+    for size in (3, 3000):
+        entries = fleet(size)
+        assert Reader().read(json.dumps(entries).encode()) == parse(consuls(*entries))
 
 
 @pytest.mark.parametrize("blanks", [{"indent": 4}, {"indent": "\t"}])
@@ -121,6 +123,16 @@ def test_unusable(body: bytes) -> None:
     with pytest.raises(UnusableAnswer):
         reader.read(body)
     assert reader.read(good) == known
+
+
+def test_beyond_bounds() -> None:
+    """Neither more entries nor longer ones are read than there may be."""
+    many = consuls(*fleet(1))[:-2] + b',{"Node":{}}' * MOST_ENTRIES + b"]"
+    with pytest.raises(UnusableAnswer, match="50001 entries or more"):
+        Reader().read(many)
+    long = consuls(*fleet(2, Meta={"x": "x" * ENTRY_LIMIT}))
+    with pytest.raises(UnusableAnswer, match="an entry is no JSON of at most"):
+        Reader().read(long)
 
 
 @given(

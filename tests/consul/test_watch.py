@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from attrs import Factory, define, frozen
 from twisted.internet.defer import Deferred
@@ -13,6 +14,7 @@ from twisted.internet.error import (
     ConnectionRefusedError,
     DNSLookupError,
 )
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
@@ -32,7 +34,7 @@ from lbconsul.consul.cursor import (
 )
 from lbconsul.consul.names import MAX_AGE
 from lbconsul.consul.snapshot import Snapshot
-from lbconsul.consul.watch import BURST, MAX_LAST_CONTACT, RATE, Watch
+from lbconsul.consul.watch import BURST, MAX_LAST_CONTACT, RATE, SLICE, Watch
 from lbconsul.errors import Forbidden, UnusableAnswer
 from tests.support.fake_resolver import FakeResolver
 from tests.support.script_server import entry
@@ -710,6 +712,74 @@ class LogTests(WatchCase):
             told, ["web,dc=dc2: skipped web-2@n1 127.1.0.3:0: its port is 0"]
         )
         self.assertEqual(self.ids(), ["web-1"])
+
+
+class WorkingClock(Clock):
+    """A clock by which each look at it takes a while."""
+
+    takes = 0.0
+    #: How often something was left for later.
+    later = 0
+
+    def callLater(self, *call: Any, **said: Any) -> IDelayedCall:
+        self.later += 1
+        return super().callLater(*call, **said)
+
+    def seconds(self) -> float:
+        self.rightNow += self.takes
+        return super().seconds()
+
+
+class LongAnswerTests(WatchCase):
+    """An answer that takes long to be read."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock = self.working = WorkingClock()
+        self.watch = self.watch_with(self.registry)
+        self.start()
+        self.working.takes = SLICE / 4
+
+    def test_others_have_their_turn(self) -> None:
+        """
+        The reactor serves connections meanwhile, and then the answer counts as a whole.
+        """
+        self.answer(*range(1, 41))
+        while not self.ids():
+            self.clock.advance(0)
+        self.assertEqual((len(self.ids()), self.questions), (40, 2))
+        self.assertGreaterEqual(self.working.later, 10)
+
+    def test_it_may_be_no_answer_at_its_end(self) -> None:
+        """
+        One whose last entry is none is none, and nothing is taken of it.
+        """
+        broken = body(*range(1, 41))[:-1] + b",7]"
+        self.asked.answer.callback(Reply(broken, "7"))
+        while not self.lines():
+            self.clock.advance(0)
+        self.assertEqual(self.ids(), [])
+        self.working.takes = 0.0
+        self.pause()
+
+    def test_the_end_may_come_meanwhile(self) -> None:
+        """
+        A watch that is stopped reads no further.
+        """
+        self.answer(*range(1, 41))
+        self.assertIsNone(self.successResultOf(self.watch.stopService()))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.ids(), [])
+
+    def test_another_consul_may_be_asked_meanwhile(self) -> None:
+        """
+        What the one said that was asked before does not count any more.
+        """
+        self.answer(*range(1, 41))
+        self.watch.turn_to(FakeClient(self.clock, (), questions=self.client.questions))
+        self.working.takes = 0.0
+        self.answer(99)
+        self.assertEqual(self.ids(), ["web-99"])
 
 
 class RecordTests(WatchCase):

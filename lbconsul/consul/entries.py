@@ -1,0 +1,123 @@
+"""The objects of a JSON list one by one, of however long an answer.  Pure.
+
+What JSON unpacks to may be twenty times as long as its text: so never is more
+unpacked than one of them, which is bounded.
+"""
+
+import json
+import re
+from codecs import getincrementaldecoder
+from collections.abc import Iterator
+
+from lbconsul.errors import UnusableAnswer
+from lbconsul.text import one_line
+
+#: The most objects there may be, and the longest text of one of them, in bytes.
+MOST_ENTRIES = 50_000
+ENTRY_LIMIT = 512 * 1024
+
+#: So much is unpacked at a time at first, in bytes.
+_WINDOW = 128 * 1024
+
+_BLANKS = re.compile(r"[ \t\r\n]*")
+
+
+def entries(body: bytes) -> Iterator[object]:
+    """What the list holds.
+
+    :raises UnusableAnswer: it is no list of objects, or more than one may be.
+    """
+    try:
+        yield from _entries(_Text(body))
+    except json.JSONDecodeError as error:
+        raise UnusableAnswer(f"not JSON: {error.msg}") from None
+    except (ValueError, RecursionError) as error:  # not UTF-8; a number of 5,000 digits
+        raise UnusableAnswer(f"not JSON: {one_line(str(error), 100)}") from None
+
+
+def too_many(count: int) -> UnusableAnswer:
+    """The error of an answer with so many entries."""
+    return UnusableAnswer(f"{count} entries or more: {MOST_ENTRIES} is the most")
+
+
+def _entries(text: "_Text") -> Iterator[object]:
+    if text.next() != "[":
+        kind = type(text.value()).__name__
+        raise UnusableAnswer(f"JSON, but {kind} instead of a list")
+    text.skip()
+    count = 0
+    is_more = text.next() != "]"
+    while is_more:
+        if text.next() not in ("{", ""):
+            text.value()
+            raise UnusableAnswer("an entry is not an object")
+        yield text.value()
+        count += 1
+        if count > MOST_ENTRIES:
+            raise too_many(count)
+        is_more = text.next() == ","
+        if is_more:
+            text.skip()
+    text.end()
+
+
+class _Text:
+    """JSON that is read from its beginning on, a window of it at a time."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._taken = 0
+        self._decode = getincrementaldecoder("utf-8-sig")().decode
+        self._read = json.JSONDecoder().raw_decode
+        self._window = ""
+        self._place = 0
+
+    def next(self) -> str:
+        """The next character that is no blank; empty at the end."""
+        while True:
+            blanks = _BLANKS.match(self._window, self._place)
+            assert blanks is not None
+            self._place = blanks.end()
+            if self._place < len(self._window):
+                return self._window[self._place]
+            if not self._more():
+                return ""
+
+    def skip(self) -> None:
+        """Go beyond the character that was seen."""
+        self._place += 1
+
+    def value(self) -> object:
+        """The next value."""
+        while True:
+            try:
+                value, self._place = self._read(self._window, self._place)
+            except json.JSONDecodeError:
+                if len(self._window) - self._place > ENTRY_LIMIT:
+                    raise UnusableAnswer(
+                        f"an entry is no JSON of at most {ENTRY_LIMIT} bytes"
+                    ) from None
+                if not self._more():
+                    raise
+            else:
+                return value
+
+    def end(self) -> None:
+        """The list ends here, and nothing follows."""
+        if self.next() != "]":
+            raise json.JSONDecodeError("no end", self._window, self._place)
+        self.skip()
+        if self.next():
+            raise json.JSONDecodeError("Extra data", self._window, self._place)
+
+    def _more(self) -> bool:
+        """Have more of it in the window; whether there was any."""
+        rest = self._window[self._place :]
+        # Twice as much as was not enough, but for the longest.
+        size = min(max(_WINDOW, len(rest)), max(1, ENTRY_LIMIT + 1 - len(rest)))
+        begin, self._taken = self._taken, self._taken + size
+        piece = self._body[begin : self._taken]
+        if piece:
+            is_last = self._taken >= len(self._body)
+            self._window, self._place = rest + self._decode(piece, is_last), 0
+        return bool(piece)
