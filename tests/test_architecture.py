@@ -101,6 +101,7 @@ PURE = {
     "lbconsul.consul.entries": set(),
     "lbconsul.consul.reader": {"attrs"},
     "lbconsul.consul.record": {"attrs"},
+    "lbconsul.consul.resolv_conf": {"attrs"},
     "lbconsul.admin.events": {"attrs"},
     "lbconsul.admin.figures": {"attrs"},
     "lbconsul.admin.identity": set(),

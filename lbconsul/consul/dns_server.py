@@ -1,0 +1,353 @@
+"""Ask one DNS server for the addresses of one name.
+
+Messages are twisted.names'; how they travel is not: its `Resolver` never asks a
+second server where the first one fails (SERVFAIL, REFUSED), keeps a name for ever as
+being asked where a socket cannot be had, does not compare an answer with the question,
+and knows nothing of a server that refuses.
+"""
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Container
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+from attrs import Factory, define
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.error import (
+    ConnectError,
+    ConnectionClosed,
+)
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.protocol import Factory as ProtocolFactory
+from twisted.internet.protocol import connectionDone
+from twisted.names import dns
+from twisted.protocols.basic import Int16StringReceiver
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+#: So many queries go through one UDP socket, that is have its port in common (RFC
+#: 5452, 4.5): the next ones get another, by the kernel's chance.  It is closed as soon
+#: as nothing is waited for.
+QUERIES_A_SOCKET = 50
+
+#: So many datagrams are read in one turn of the reactor.
+_A_TURN = 20
+
+#: The longest answer that is read, in bytes: hundreds of addresses.
+MOST_ANSWER = 16384
+
+#: So many addresses of one name are used.
+MOST_ADDRESSES = 64
+
+#: So many aliases are followed within one answer.
+_MOST_ALIASES = 16
+
+
+class ServerFailed(Exception):
+    """The server answered that it cannot answer, or what is no answer."""
+
+
+class NoSuchName(Exception):
+    """The server answered that there is no such name, whatever is asked of it."""
+
+
+#: What asking may fail with.  Each means that another server may know better.
+FAILURES = (
+    ServerFailed,
+    TimeoutError,
+    OSError,
+    ConnectError,
+    ConnectionClosed,
+)
+
+
+@define(eq=False)
+class DNSServer:
+    """One server: over UDP, and over TCP where an answer does not fit.
+
+    `reactor` provides `IReactorTime`, `IReactorFDSet` and `IReactorTCP`.
+    """
+
+    _reactor: Any
+    host: str
+    _port: int = dns.PORT
+    _socket: "_Socket | None" = None
+    #: How many queries in a row it did not answer in time, and when the last one.
+    silent: int = 0
+    silent_since: float = 0.0
+
+    async def ask(
+        self, name: str, kind: int, timeout: float, *, use_tcp: bool = False
+    ) -> list[str]:
+        """The addresses of this kind (A or AAAA); none if it has none.
+
+        `name` is absolute and encoded.  Each transport gets `timeout` seconds.
+
+        :raises NoSuchName: there is no such name.
+        :raises FAILURES: the server did not answer, or not the question.
+        """
+        query = dns.Query(name.encode("ascii"), kind)
+        try:
+            return await self._ask(query, timeout, use_tcp)
+        except TimeoutError:
+            self.silent += 1
+            self.silent_since = self._reactor.seconds()
+            raise
+
+    async def _ask(self, query: dns.Query, timeout: float, use_tcp: bool) -> list[str]:
+        short: list[str] = []
+        if not use_tcp:
+            message = await self._timed(self._over_udp(query), timeout)
+            self.silent = 0
+            found = addresses(message, query)
+            if not message.trunc:
+                return found
+            short = found
+        try:
+            message = await self._timed(self._over_tcp(query, timeout), timeout)
+        except FAILURES:
+            if short:  # some of its addresses are better than none
+                return short
+            raise
+        self.silent = 0
+        return addresses(message, query)
+
+    def _timed(
+        self, asked: "Deferred[dns.Message]", timeout: float
+    ) -> "Deferred[dns.Message]":
+        return asked.addTimeout(timeout, self._reactor, _too_late)
+
+    def _over_udp(self, query: dns.Query) -> "Deferred[dns.Message]":
+        if self._socket is None or self._socket.is_spent:
+            self._socket = _Socket(self._reactor, self.host, self._port)
+        return self._socket.ask(query)
+
+    def _over_tcp(self, query: dns.Query, timeout: float) -> "Deferred[dns.Message]":
+        kind = TCP6ClientEndpoint if ":" in self.host else TCP4ClientEndpoint
+        endpoint = kind(self._reactor, self.host, self._port, timeout)
+        return Deferred.fromCoroutine(_over_tcp(endpoint, query))
+
+
+def addresses(message: dns.Message, query: dns.Query) -> list[str]:
+    """The addresses that an answer gives to a query, through aliases (CNAME).
+
+    :raises NoSuchName: it says that there is no such name.
+    :raises ServerFailed: it says that it cannot answer.
+    """
+    if message.rCode == dns.ENAME:
+        raise NoSuchName
+    if message.rCode != dns.OK:
+        raise ServerFailed(f"it answers with code {message.rCode}")
+    aliases, found = dict[bytes, bytes](), dict[bytes, list[str]]()
+    for each in message.answers:
+        owner = _name(each)
+        record: Any = each.payload
+        if isinstance(record, dns.Record_CNAME):
+            aliases.setdefault(owner, _name(record))
+        elif each.type == query.type and isinstance(record, dns.Record_A):
+            found.setdefault(owner, []).append(str(IPv4Address(record.address)))
+        elif each.type == query.type and isinstance(record, dns.Record_AAAA):
+            found.setdefault(owner, []).append(str(IPv6Address(record.address)))
+    name = _name(query)
+    for _ in range(_MOST_ALIASES):
+        if name in found or name not in aliases:
+            break
+        name = aliases[name]
+    return found.get(name, [])[:MOST_ADDRESSES]
+
+
+@implementer(IReadDescriptor)
+@define(eq=False)
+class _Socket:
+    """A connected UDP socket: the kernel drops what others send, and tells if the
+    server's port is closed.  Twisted's own has two lines of log for each.
+    """
+
+    _reactor: Any
+    _host: str
+    _port: int
+    is_spent: bool = False
+    _asked: int = 0
+    _sock: socket.socket | None = None
+    _waiting: "dict[int, tuple[dns.Query, Deferred[dns.Message]]]" = Factory(dict)
+
+    def ask(self, query: dns.Query) -> "Deferred[dns.Message]":
+        """The answer; cancelling it, it is waited for no longer."""
+        answer: Deferred[dns.Message] = Deferred(lambda _: self._forget(number))
+        number = _new_number(self._waiting)
+        self._waiting[number] = query, answer
+        self._asked += 1
+        self.is_spent = self._asked >= QUERIES_A_SOCKET
+        try:
+            self._open().send(_message(number, query))
+        except OSError as error:
+            self._forget(number)
+            answer.errback(error)
+        return answer
+
+    def _open(self) -> socket.socket:
+        if self._sock is None:
+            family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+            kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
+            self._sock = socket.socket(family, kind)
+            self._sock.connect((self._host, self._port))
+            self._reactor.addReader(self)
+        return self._sock
+
+    def fileno(self) -> int:
+        """Called by the reactor."""
+        return -1 if self._sock is None else self._sock.fileno()
+
+    def logPrefix(self) -> str:
+        """Called by the reactor for each event."""
+        return "dns"
+
+    def doRead(self) -> None:
+        """Called by the reactor."""
+        for _ in range(_A_TURN):
+            if self._sock is None:
+                return
+            try:
+                data = self._sock.recv(MOST_ANSWER)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._fail(error)
+                return
+            self._read(data)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The server's port is closed, or the reactor is at its end."""
+        code = 0
+        if self._sock is not None:
+            code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        self._fail(OSError(code or errno.ECONNREFUSED, os.strerror(code)))
+
+    def _read(self, data: bytes) -> None:
+        message = _decoded(data)
+        if message is None or message.id not in self._waiting:
+            return
+        query, answer = self._waiting[message.id]
+        if _answers(message, query):
+            self._forget(message.id)
+            answer.callback(message)
+
+    def _fail(self, error: OSError) -> None:
+        for number, (_, answer) in list(self._waiting.items()):
+            self._forget(number)
+            answer.errback(error)
+
+    def _forget(self, number: int) -> None:
+        self._waiting.pop(number, None)
+        if not self._waiting:
+            self.is_spent = True
+            sock, self._sock = self._sock, None
+            if sock is not None:
+                self._reactor.removeReader(self)
+                sock.close()
+
+
+class _Stream(Int16StringReceiver):
+    """One query over TCP (RFC 7766)."""
+
+    MAX_LENGTH = MOST_ANSWER
+
+    def __init__(self, query: dns.Query) -> None:
+        self._query = query
+        self._number = _new_number(())
+        self.answer: Deferred[dns.Message] = Deferred(lambda _: self._hang_up())
+
+    def connectionMade(self) -> None:
+        self.sendString(_message(self._number, self._query))
+
+    def stringReceived(self, string: bytes) -> None:
+        message = _decoded(string)
+        if self.answer.called:
+            return
+        if message is None or message.id != self._number:
+            self.answer.errback(ServerFailed("what it says is no answer"))
+        elif not _answers(message, self._query):
+            self.answer.errback(ServerFailed("it answers another question"))
+        else:
+            self.answer.callback(message)
+        self._hang_up()
+
+    def lengthLimitExceeded(self, length: int) -> None:
+        if not self.answer.called:
+            self.answer.errback(ServerFailed(f"its answer has {length} bytes"))
+        self._hang_up()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if not self.answer.called:
+            self.answer.errback(reason)
+
+    def _hang_up(self) -> None:
+        self.transport.abortConnection()  # type: ignore[union-attr]
+
+
+class _Streams(ProtocolFactory):
+    noisy = False
+
+    def __init__(self, query: dns.Query) -> None:
+        self._query = query
+
+    def buildProtocol(self, addr: object) -> _Stream:
+        return _Stream(self._query)
+
+
+async def _over_tcp(
+    endpoint: TCP4ClientEndpoint | TCP6ClientEndpoint, query: dns.Query
+) -> dns.Message:
+    stream: Any = await endpoint.connect(_Streams(query))
+    answer: dns.Message = await stream.answer
+    return answer
+
+
+def _new_number(taken: Container[int]) -> int:
+    """A query's id that is hard to guess."""
+    while True:
+        number = dns.randomSource()
+        if number not in taken:
+            return number
+
+
+def _message(number: int, query: dns.Query) -> bytes:
+    message = dns.Message(number, recDes=1)
+    message.queries = [query]
+    encoded: bytes = message.toStr()
+    return encoded
+
+
+def _name(of: Any) -> bytes:
+    """The name in a part of a message, in lower case."""
+    name: bytes = of.name.name.lower()
+    return name
+
+
+def _decoded(data: bytes) -> dns.Message | None:
+    message = dns.Message()
+    try:
+        message.fromStr(data)
+        (answers,) = struct.unpack_from("!H", data, 6)
+    except Exception:  # of many kinds: who sent it may be anybody
+        return None
+    # Of one that is cut short Twisted gives what there is.
+    return message if message.trunc or len(message.answers) == answers else None
+
+
+def _answers(message: dns.Message, query: dns.Query) -> bool:
+    """Whether it is an answer to that; some leave the question out when they fail."""
+    if not message.answer:
+        return False
+    asked = [(_name(each), each.type) for each in message.queries]
+    if not asked:
+        return message.rCode not in (dns.OK, dns.ENAME)
+    return asked == [(_name(query), query.type)]
+
+
+def _too_late(result: object, seconds: float) -> dns.Message:
+    raise TimeoutError(f"no answer within {seconds:.0f} s")

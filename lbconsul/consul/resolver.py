@@ -1,0 +1,305 @@
+"""Host names to IP addresses, without any thread.
+
+The order is that of ``hosts: files dns`` in nsswitch.conf(5): the hosts file, then the
+DNS servers and search domains of resolv.conf(5).  Other sources of nsswitch.conf
+(mdns, sss, libvirt, a cluster's own) are not asked; what they serve must come through
+a DNS server, as systemd-resolved's stub does.
+"""
+
+import os
+import socket
+import stat
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from attrs import Factory, define, field
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import (
+    IAddress,
+    IHostnameResolver,
+    IHostResolution,
+    IResolutionReceiver,
+)
+from twisted.logger import Logger
+from twisted.names import dns
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from lbconsul.consul.dns_client import DNSClient, has_route
+from lbconsul.consul.dns_server import FAILURES
+from lbconsul.consul.resolv_conf import (
+    ResolvConf,
+    absolute,
+    parse_hosts,
+    parse_resolv_conf,
+)
+
+#: The files, and the port of the servers that the first one names.
+RESOLV_CONF = Path("/etc/resolv.conf")
+HOSTS = Path("/etc/hosts")
+PORT = dns.PORT
+
+#: How often a file is looked at, to see whether it has changed, in seconds.
+_LOOK_EVERY = 1.0
+
+#: The longest file that is read, in bytes: a hundred thousand lines.
+_MOST_FILE = 4 * 1024 * 1024
+
+#: So many look-ups are under way that began within the last `SOON` seconds, and so many
+#: in all.  Dead names do not delay living ones: they hold the first kind of place for
+#: a moment only.
+AT_ONCE = 100
+IN_ALL = 1000
+SOON = 0.25
+
+#: So many begin in one turn of the reactor.
+_A_TURN = 20
+
+#: How long one look-up may take, whatever resolv.conf says, in seconds.
+LONGEST = 20.0
+
+T = TypeVar("T")
+
+
+@define(eq=False)
+class _Lookup:
+    """One name that is being looked up, and those who wait for it."""
+
+    name: str
+    waiting: "dict[Deferred[list[str]], None]" = Factory(dict)
+    #: What is under way; None while it is queued.
+    under_way: "Deferred[list[str]] | None" = None
+
+
+@implementer(IHostnameResolver)
+@define(eq=False)
+class HostResolver:
+    """Resolves names by the hosts file and DNS, many at once.
+
+    `reactor` provides `IReactorTime`, `IReactorFDSet` and `IReactorTCP`.  All addresses
+    of both families are given, in the order to try them; a family that could not be
+    asked for does no harm to the other.  Answers are not kept: who asks again says
+    when, whatever their TTL.
+    """
+
+    _log = Logger()
+    _reactor: Any
+    _resolv_conf: Path = field(factory=lambda: RESOLV_CONF)
+    _hosts: Path = field(factory=lambda: HOSTS)
+    _port: int = field(factory=lambda: PORT)
+    _has_route: Callable[[str], bool] = has_route
+    _host_name: Callable[[], str] = socket.gethostname
+    _conf_file: "_File[ResolvConf]" = field(init=False)
+    _hosts_file: "_File[dict[str, tuple[str, ...]]]" = field(init=False)
+    _client: DNSClient = field(init=False)
+    _lookups: dict[str, _Lookup] = Factory(dict)
+    #: Those that wait for a place: known ones first, then new ones, then those that had
+    #: no address the last time.
+    _queues: tuple[deque[_Lookup], ...] = Factory(lambda: (deque(), deque(), deque()))
+    _fresh: int = 0
+    _in_all: int = 0
+    #: The call that begins with the next ones.
+    _next: Any = None
+
+    def __attrs_post_init__(self) -> None:
+        self._conf_file = _File(self._resolv_conf, self._parse_conf)
+        self._hosts_file = _File(self._hosts, parse_hosts)
+        self._client = DNSClient(self._reactor, self._port, self._has_route)
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: IResolutionReceiver,  # noqa: N803
+        hostName: str,  # noqa: N803
+        portNumber: int = 0,  # noqa: N803
+        addressTypes: Sequence[type[IAddress]] | None = None,  # noqa: N803
+        transportSemantics: str = "TCP",  # noqa: N803
+    ) -> IHostResolution:
+        """Tell the receiver each address of a name; see `IHostnameResolver`."""
+        resolution = _Resolution(hostName)
+        resolutionReceiver.resolutionBegan(resolution)
+        kinds = tuple(addressTypes or (IPv4Address, IPv6Address))
+        semantics: Any = transportSemantics
+
+        def tell(found: list[str]) -> None:
+            for each in found:
+                kind = IPv6Address if ":" in each else IPv4Address
+                if kind in kinds:
+                    address = kind(semantics, each, portNumber)
+                    resolutionReceiver.addressResolved(address)
+            resolutionReceiver.resolutionComplete()
+
+        resolution.found = self.addresses(hostName)
+        resolution.found.addCallbacks(tell, lambda cancelled: None)
+        return resolution
+
+    def addresses(self, host: str) -> "Deferred[list[str]]":
+        """The addresses of a name, none if it has none or nobody can tell.
+
+        Cancelling it, nothing is looked up any more unless others want to know.
+        """
+        if _is_ip(host):
+            return succeed([host])
+        try:
+            name = absolute(host)
+        except ValueError:
+            return succeed([])
+        known = self._without_dns(name.removesuffix("."))
+        if known is not None:
+            return succeed(self._client.sorted(known))
+        lookup = self._lookups.get(name)
+        if lookup is None:
+            lookup = self._lookups[name] = _Lookup(name)
+            self._queues[self._rank(name)].append(lookup)
+        wanted: Deferred[list[str]] = Deferred(lambda it: self._leave(lookup, it))
+        lookup.waiting[wanted] = None
+        self._advance()
+        return wanted
+
+    def _without_dns(self, name: str) -> list[str] | None:
+        """What the hosts file says, and what no DNS server is to be asked for."""
+        known = self._hosts_file.value(self._reactor.seconds()).get(name)
+        if known is not None:
+            return list(known)
+        match name.rpartition(".")[2]:  # RFC 6761, 6.3 and 6.4
+            case "localhost":
+                return ["127.0.0.1", "::1"]
+            case "invalid":
+                return []
+        return None
+
+    # Which look-ups are under way.
+
+    def _rank(self, name: str) -> int:
+        return {True: 0, None: 1, False: 2}[self._client.has_found(name)]
+
+    def _advance(self) -> None:
+        """Begin, in the reactor's next turn, with those for whom there is a place."""
+        if self._next is None and any(self._queues):
+            self._next = self._reactor.callLater(0, self._begin_some)
+
+    def _begin_some(self) -> None:
+        self._next = None
+        for _ in range(_A_TURN):
+            queue = next(filter(None, self._queues), None)
+            if queue is None or self._fresh >= AT_ONCE or self._in_all >= IN_ALL:
+                return
+            self._begin(queue.popleft())
+        self._advance()
+
+    def _begin(self, lookup: _Lookup) -> None:
+        self._fresh += 1
+        self._in_all += 1
+        place = self._reactor.callLater(SOON, self._no_longer_fresh)
+        conf = self._conf_file.value(self._reactor.seconds())
+        lookup.under_way = Deferred.fromCoroutine(self._client.find(lookup.name, conf))
+        lookup.under_way.addTimeout(LONGEST, self._reactor, _too_late)
+        lookup.under_way.addBoth(self._done, lookup, place)
+
+    def _no_longer_fresh(self) -> None:
+        self._fresh -= 1
+        self._advance()
+
+    def _done(self, found: list[str] | Failure, lookup: _Lookup, place: Any) -> None:
+        self._in_all -= 1
+        if place.active():
+            place.cancel()
+            self._fresh -= 1
+        if self._lookups.get(lookup.name) is lookup:
+            del self._lookups[lookup.name]
+        if isinstance(found, Failure):
+            found = self._not_found(found)
+        waiting, lookup.waiting = lookup.waiting, {}
+        for each in waiting:
+            if not each.called:  # another one's callback may have cancelled it
+                each.callback(list(found))
+        self._advance()
+
+    def _not_found(self, failure: Failure) -> list[str]:
+        if not failure.check(*FAILURES, CancelledError):
+            self._log.failure("a bug in lbconsul: a name is not looked up", failure)
+        return []
+
+    def _leave(self, lookup: _Lookup, wanted: "Deferred[list[str]]") -> None:
+        """One of those who wait does so no longer."""
+        lookup.waiting.pop(wanted, None)
+        if lookup.waiting or self._lookups.get(lookup.name) is not lookup:
+            return
+        del self._lookups[lookup.name]
+        if lookup.under_way is not None:
+            lookup.under_way.cancel()
+        else:
+            for queue in self._queues:
+                with suppress(ValueError):
+                    queue.remove(lookup)
+            if self._next is not None and not any(self._queues):
+                self._next.cancel()
+                self._next = None
+
+    def _parse_conf(self, text: str) -> ResolvConf:
+        return parse_resolv_conf(text, self._host_name())
+
+
+def _too_late(result: object, seconds: float) -> list[str]:
+    raise TimeoutError(f"no answer within {seconds:.0f} s")
+
+
+@define(eq=False)
+class _File(Generic[T]):
+    """A small local file, read again when it has changed."""
+
+    _path: Path
+    _parse: Callable[[str], T]
+    _value: T | None = None
+    _looked: float | None = None
+    _seen: tuple[int, ...] = ()
+
+    def value(self, now: float) -> T:
+        """What it says, or what an empty file would."""
+        if self._looked is None or not 0 <= now - self._looked < _LOOK_EVERY:
+            self._looked = now
+            seen = self._state()
+            if self._value is None or seen != self._seen:
+                self._value, self._seen = self._parse(self._read()), seen
+        assert self._value is not None
+        return self._value
+
+    def _state(self) -> tuple[int, ...]:
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return ()
+        return found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev
+
+    def _read(self) -> str:
+        try:
+            with open(os.open(self._path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    return ""
+                return file.read(_MOST_FILE).decode("utf-8", "replace")
+        except OSError:
+            return ""
+
+
+@implementer(IHostResolution)
+@define(eq=False)
+class _Resolution:
+    name: str
+    found: "Deferred[list[str]] | None" = None
+
+    def cancel(self) -> None:
+        """Nobody wants to know any more."""
+        if self.found is not None:
+            self.found.cancel()
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
