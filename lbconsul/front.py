@@ -254,7 +254,8 @@ class Front(MultiService):
     def _changed(self, question: Question, change: Change) -> None:
         """Called by the registry: an answer came."""
         if self.workers is not None:
-            self.workers.changed(question, change)
+            pending = not self.registry.answered(question)
+            self.workers.changed(question, change, pending=pending)
         self.here.answered()
         for kind, text, identity in told_of(change):
             self._note(kind, text, question, identity)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IHostnameResolver
 from twisted.logger import Logger
 
 from lbconsul.admin.model import WatchStatus
@@ -16,6 +17,7 @@ from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
 from lbconsul.config.model import Config, Mapping
 from lbconsul.consul.client import consul_client
+from lbconsul.consul.resolver import HostResolver
 from lbconsul.consul.snapshot import check_directory
 from lbconsul.errors import CannotReload
 from lbconsul.front import Front
@@ -42,10 +44,12 @@ def balancer(
     inherited: AbstractMapping[str, int] | None = None,
     max_connections: int = 0,
     predecessor: Taken | None = None,
+    resolver: IHostnameResolver | None = None,
 ) -> "Gateway":
     """A gateway that does what `config` says once it is started.
 
-    `reactor` is any with `IReactorFDSet` and `IReactorTime`; `inherited` are
+    `reactor` is any with `IReactorFDSet`, `IReactorTime` and `IReactorTCP`.  Host names
+    are looked up in the hosts file and by DNS, or by `resolver`.  `inherited` are
     the listening descriptors that systemd passed in, by name and by number.  Beyond
     `max_connections`, over all mappings, clients wait in the kernel's queue; 0 is
     no limit.  Worker processes each find their own limit, by their descriptors.
@@ -55,7 +59,7 @@ def balancer(
     :raises ConfigError: a token or certificate file cannot be read.
     :raises NoWorkers: worker processes cannot be had here.
     """
-    gateway = Gateway(reactor, config, chance, inherited or {}, predecessor)
+    gateway = Gateway(reactor, config, chance, inherited or {}, predecessor, resolver)
     gateway.room.limit = max_connections
     for mapping in config.mappings:
         gateway.listen(mapping)
@@ -73,6 +77,8 @@ class Gateway(MultiService):
     _chance: Callable[[], float]
     _inherited: AbstractMapping[str, int]
     _predecessor: Taken | None = None
+    #: Of host names; None for ours.
+    _resolver: IHostnameResolver | None = None
     #: Called with 0 when another gateway has taken over and all that was open is over,
     #: with 1 when the predecessor goes on after all: there is only the end left.
     over: Callable[[int], None] = lambda status: None
@@ -94,7 +100,7 @@ class Gateway(MultiService):
         self.front = Front(
             reactor, config, self._chance, self._inherited, note, self._answered
         )
-        client = consul_client(reactor, config.consul)
+        client = consul_client(reactor, config.consul, self._resolver)
         self._watches = Watches(
             reactor,
             client,
@@ -102,6 +108,7 @@ class Gateway(MultiService):
             self._chance,
             config.state_dir,
             self._told,
+            self._resolver or HostResolver(reactor),
         )
         self.availability = Availability(reactor, self.registry, self._watches, note)
         self.availability.setServiceParent(self)
@@ -230,7 +237,7 @@ class Gateway(MultiService):
         before = [each.mapping for each in self.front.sockets]
         change = plan(before, config.mappings, anew=anew)
         _check_directory(config)
-        client = consul_client(self._reactor, config.consul)
+        client = consul_client(self._reactor, config.consul, self._resolver)
         added = self.front.bound(change.added)
         # From here on nothing can fail.
         self._succession.leave_files()

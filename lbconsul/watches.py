@@ -16,6 +16,7 @@ from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
 from lbconsul.consul.client import ConsulClient
 from lbconsul.consul.fixed import Fixed
+from lbconsul.consul.resolver import HostResolver
 from lbconsul.consul.snapshot import Snapshot
 from lbconsul.consul.watch import Watch
 
@@ -33,6 +34,10 @@ class Watches(MultiService):
     _state_dir: str = ""
     #: Told when Consul begins to fail, and when it answers again.
     _told: Callable[[Question, str, str], None] = lambda question, kind, text: None
+    #: Of the host names of instances.
+    _resolver: IHostnameResolver = Factory(
+        lambda self: HostResolver(self._reactor), takes_self=True
+    )
     _watches: dict[Question, Watch] = Factory(dict)
     #: What needs no Consul.
     _fixed: dict[Question, Fixed] = Factory(dict)
@@ -135,16 +140,16 @@ class Watches(MultiService):
 
     def _use(self, question: Question) -> None:
         if question not in self._fixed:
-            resolver = self._reactor.nameResolver
-            fixed = Fixed(self._reactor, resolver, self._registry, question)
+            fixed = Fixed(
+                self._reactor, self._resolver, self._registry, self._chance, question
+            )
             self._fixed[question] = fixed
             fixed.setServiceParent(self)
 
     def _watch(self, question: Question) -> Watch:
-        resolver: IHostnameResolver = self._reactor.nameResolver
         return Watch(
             self._reactor,
-            resolver,
+            self._resolver,
             self._client,
             self._registry,
             self._chance,

@@ -128,6 +128,7 @@ class Worker:
             self._serve(order)
         elif isinstance(order, Part):
             if self._replica.take(order):
+                self._serving.answered()
                 self._report()
         elif isinstance(order, Complete):
             self._accept()
@@ -150,9 +151,8 @@ class Worker:
         self._registry = Registry(
             random.random,
             self._tally,
-            lambda *_: self._serving.answered(),
-            self._reactor.seconds,
-            self._tell,
+            seconds=self._reactor.seconds,
+            told=self._tell,
         )
         self._replica = Replica(self._registry, slots, self._tally.load)
         workshop = self._workshop = Workshop(

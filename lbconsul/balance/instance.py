@@ -55,6 +55,13 @@ class Instance:
     health: Health = Health()
     #: Node-level checks.
     node_health: Health = Health()
+    #: The other addresses of its host name, to try where `address` fails.
+    alternates: tuple[str, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All that it may be connected to at; none until its name is resolved."""
+        return (self.address, *self.alternates) if self.address else ()
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

@@ -47,6 +47,8 @@ class Registry:
     _pools: dict[Selection, Pool] = Factory(dict)
     _chains: dict[Route, Chain] = Factory(dict)
     _known: dict[Question, dict[Identity, Instance]] = Factory(dict)
+    #: Those of the known whose instances' host names are being looked up.
+    _pending: set[Question] = Factory(set)
     #: Those that an operator wants to have nothing.
     _resting: set[Identity] = Factory(set)
 
@@ -59,8 +61,23 @@ class Registry:
         return pool
 
     def answered(self, question: Question) -> bool:
-        """Whether Consul has ever answered `question`."""
-        return question in self._known
+        """Whether it is known who can serve `question`, or that nobody can.
+
+        That is: Consul has answered (or its last answer was kept on disk, or the
+        question is an address itself), and each host name in the answer has been
+        resolved, or has failed, or has been waited for long enough: half a second
+        where each pool has an upstream without it, else ten.  From then on it stays
+        so, whatever is asked, fails or is looked up.
+
+        Before, a start keeps clients waiting, a takeover leaves them to its
+        predecessor, and ``/readyz`` says no.  Who wants to know of one mapping looks
+        first whether its pool has `candidates`: some may be known before all are.
+        """
+        return question in self._known and question not in self._pending
+
+    def usable(self, question: Question) -> bool:
+        """Whether each pool of `question` has an upstream that Consul lets serve."""
+        return all(pool.candidates for pool in self._pools_of(question))
 
     def known(self, question: Question) -> Collection[Instance]:
         """The instances of the last answer to `question`."""
@@ -70,9 +87,19 @@ class Registry:
         """Whether a part of the last answer to `question` is doubted."""
         return any(pool.doubts for pool in self._pools_of(question))
 
-    def replace(self, question: Question, instances: Iterable[Instance]) -> Change:
-        """The instances are these now; what survives keeps its leases."""
+    def replace(
+        self,
+        question: Question,
+        instances: Iterable[Instance],
+        *,
+        pending: bool = False,
+    ) -> Change:
+        """The instances are these now; what survives keeps its leases.
+
+        `pending`: there may be more, whose host names are being looked up.
+        """
         old = self._known.get(question, {})
+        self._await(question, pending)
         new = {instance.identity: instance for instance in instances}
         joined, altered = [], []
         for identity, instance in new.items():
@@ -88,10 +115,23 @@ class Registry:
         self._changed(question, change)
         return change
 
+    def _await(self, question: Question, pending: bool) -> None:
+        """There may be more, or not; what once was answered is never pending again."""
+        if not pending:
+            self._pending.discard(question)
+        elif question not in self._known:
+            self._pending.add(question)
+
     def amend(
-        self, question: Question, put: Iterable[Instance], drop: Iterable[Identity]
+        self,
+        question: Question,
+        put: Iterable[Instance],
+        drop: Iterable[Identity],
+        *,
+        pending: bool = False,
     ) -> None:
         """What another process learned: these joined or were altered, those left."""
+        self._await(question, pending)
         known = self._known.setdefault(question, {})
         put, drop = tuple(put), tuple(drop)
         for identity in drop:
@@ -122,6 +162,7 @@ class Registry:
         questions = {selection.question for selection in kept}
         for question in self._known.keys() - questions:
             del self._known[question]
+            self._pending.discard(question)
         for route in self._chains.keys() - set(routes):
             del self._chains[route]
 

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 from attrs import Factory, define, field, frozen
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IHostnameResolver, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
@@ -19,6 +19,7 @@ from twisted.web.iweb import IAgent, IPolicyForHTTPS, IResponse
 from lbconsul.balance.selection import Question
 from lbconsul.config.model import ConsulAddress, ConsulConfig, decimal
 from lbconsul.consul.endpoints import ConsulEndpoints
+from lbconsul.consul.resolver import HostResolver
 from lbconsul.consul.tls import authority_files, https_policy
 from lbconsul.consul.token import Token
 from lbconsul.errors import Forbidden, UnusableAnswer
@@ -178,14 +179,20 @@ class ConsulClient:
         )
 
 
-def consul_client(reactor: object, config: ConsulConfig) -> ConsulClient:
+def consul_client(
+    reactor: object, config: ConsulConfig, resolver: IHostnameResolver | None = None
+) -> ConsulClient:
     """The client of a gateway's watches, each of which holds one connection.
+
+    The hosts of Consul's addresses are looked up by `resolver`, or by one of its own,
+    so that however many names instances have, Consul's need not wait for theirs.
 
     :raises ConfigError: the token file or a certificate cannot be read.
     """
     policy = https_policy(config)
     token = Token(config.token, config.token_file, config.where("token-file"))
     files = (*authority_files(config), config.client_cert, config.client_key)
+    resolver = resolver or HostResolver(reactor)
     # Not one pool for all addresses: it tells them by the host of the URL.
     pools = tuple(HTTPConnectionPool(reactor) for _ in config.addresses)
     for pool in pools:
@@ -193,7 +200,7 @@ def consul_client(reactor: object, config: ConsulConfig) -> ConsulClient:
     return ConsulClient(
         IReactorTime(reactor),
         tuple(
-            (address, _agent(reactor, address, policy, pool))
+            (address, _agent(reactor, resolver, address, policy, pool))
             for address, pool in zip(config.addresses, pools, strict=True)
         ),
         token,
@@ -237,11 +244,12 @@ def _base_url(address: ConsulAddress) -> str:
 
 def _agent(
     reactor: object,
+    resolver: IHostnameResolver,
     address: ConsulAddress,
     policy: IPolicyForHTTPS,
     pool: HTTPConnectionPool,
 ) -> IAgent:
-    endpoints = ConsulEndpoints(reactor, address, policy)
+    endpoints = ConsulEndpoints(reactor, resolver, address, policy)
     agent: IAgent = Agent.usingEndpointFactory(reactor, endpoints, pool)
     return agent
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from attrs import frozen
+from attrs import Factory, define, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import (
     TCP4ClientEndpoint,
@@ -31,25 +31,31 @@ CONNECT_TIMEOUT = 5.0
 
 
 @implementer(IAgentEndpointFactory)
-@frozen
+@define(eq=False)
 class ConsulEndpoints:
     """The endpoint of one Consul address, whatever URL is asked for."""
 
     _reactor: object
+    _resolver: IHostnameResolver
     _address: ConsulAddress
     _policy: IPolicyForHTTPS
+    #: The host's addresses as they were found last, and those of them that have failed
+    #: when they were last tried.
+    _known: list[str] = Factory(list)
+    _failed: set[str] = Factory(set)
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """Called by Twisted's `Agent` for each new connection."""
         return _Watchful(self._endpoint())
 
     def _endpoint(self) -> IStreamClientEndpoint:
-        address, reactor = self._address, self._reactor
+        address = self._address
         if address.scheme == "unix":
-            unix = UNIXClientEndpoint(reactor, address.path, timeout=CONNECT_TIMEOUT)
+            unix = UNIXClientEndpoint(
+                self._reactor, address.path, timeout=CONNECT_TIMEOUT
+            )
             return self._wrap(unix, "localhost") if address.tls else unix
-        resolver: IHostnameResolver = reactor.nameResolver  # type: ignore[attr-defined]
-        endpoint = _Named(reactor, resolver, address.host, address.port)
+        endpoint = _Named(self)
         if address.scheme == "https":
             return self._wrap(endpoint, address.host)
         return endpoint
@@ -62,6 +68,35 @@ class ConsulEndpoints:
         wrapped: IStreamClientEndpoint = wrapClientTLS(creator, endpoint)
         return wrapped
 
+    async def connect(self, factory: IProtocolFactory) -> IProtocol:
+        """Connect to the first of the host's addresses that accepts.
+
+        Those that failed the last time are tried last: the time for one question may
+        not suffice for all.
+
+        :raises DNSLookupError: the host has no address, and never had one.
+        :raises ConnectError: none accepts.
+        """
+        host, port = self._address.host, self._address.port
+        # A DNS server that fails takes no Consul away.
+        self._known = await look_up(self._resolver, host) or self._known
+        self._failed &= set(self._known)
+        failed: ConnectError | DNSLookupError = DNSLookupError(
+            f"the host name {host} cannot be resolved"
+        )
+        for address in sorted(self._known, key=self._failed.__contains__):
+            kind = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
+            endpoint = kind(self._reactor, address, port, CONNECT_TIMEOUT)
+            self._failed.add(address)
+            try:
+                protocol: IProtocol = await endpoint.connect(factory)
+            except ConnectError as error:
+                failed = error
+            else:
+                self._failed.discard(address)
+                return protocol
+        raise failed
+
 
 @implementer(IStreamClientEndpoint)
 @frozen
@@ -72,28 +107,10 @@ class _Named:
     networks have, and tells of a refusal a third of a second late.
     """
 
-    _reactor: object
-    _resolver: IHostnameResolver
-    _host: str
-    _port: int
+    _endpoints: ConsulEndpoints
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
-        return Deferred.fromCoroutine(self._connect(factory))
-
-    async def _connect(self, factory: IProtocolFactory) -> IProtocol:
-        failed: ConnectError | DNSLookupError = DNSLookupError(
-            f"the host name {self._host} cannot be resolved"
-        )
-        for address in await look_up(self._resolver, self._host):
-            kind = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
-            endpoint = kind(self._reactor, address, self._port, CONNECT_TIMEOUT)
-            try:
-                protocol: IProtocol = await endpoint.connect(factory)
-            except ConnectError as error:
-                failed = error
-            else:
-                return protocol
-        raise failed
+        return Deferred.fromCoroutine(self._endpoints.connect(factory))
 
 
 @implementer(IStreamClientEndpoint)

@@ -1,5 +1,6 @@
 """An address that is used as it stands, and that Consul knows nothing of."""
 
+from collections.abc import Callable
 from ipaddress import ip_address
 
 from attrs import Factory, define
@@ -33,9 +34,11 @@ class Fixed(Service):
     _clock: IReactorTime
     _resolver: IHostnameResolver
     _registry: Registry
+    _chance: Callable[[], float]
     question: Question
     _names: Names = Factory(
-        lambda self: Names(self._clock, self._resolver, self._publish), takes_self=True
+        lambda self: Names(self._clock, self._resolver, self._publish, self._chance),
+        takes_self=True,
     )
 
     def startService(self) -> None:
@@ -48,4 +51,6 @@ class Fixed(Service):
 
     def _publish(self) -> None:
         instance = fixed_instance(self.question.service)
-        self._registry.replace(self.question, self._names.addressed([instance]))
+        addressed = self._names.addressed([instance])
+        pending = self._names.pending
+        self._registry.replace(self.question, addressed, pending=pending)

@@ -1,6 +1,8 @@
 """IP addresses for instances that are registered under a host name."""
 
+import math
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from attrs import Factory, define, evolve
@@ -21,78 +23,225 @@ from lbconsul.balance.instance import Instance
 #: Half a minute is what Consul's own DNS answers and common DNS balancers use.
 MAX_AGE = 30.0
 
+#: A name without an address is looked up again after so long, in seconds, and after
+#: twice as long each further time, up to the second.
+FIRST_RETRY, LONGEST_RETRY = 1.0, 60.0
+
+#: For so long nothing is said of an answer's instances while names are looked up for
+#: the first time, in seconds: where others are usable, and where none is.
+PATIENCE, LONGEST_PATIENCE = 0.5, 10.0
+
+#: How often to see which names are due, and whether patience is at its end; and what
+#: comes within how long is one change, in seconds.
+_TICK, _SHORT_TICK, _TOGETHER = 1.0, 0.25, 0.05
+
+#: So many names that cannot be resolved are named in one line of log.
+_NAMED = 5
+
+
+#: When names are due that are new.
+_NOW = -math.inf
+
+
+@define(eq=False)
+class _Name:
+    """What is known of one name."""
+
+    addresses: tuple[str, ...] = ()
+    #: How often in a row it had no address.
+    failures: int = 0
+    #: When it is to be looked up, in seconds; not while it is.
+    due: float = _NOW
+    looking: Deferred[None] | None = None
+
 
 @define(eq=False)
 class Names:
     """The addresses of the host names of one answer, looked up without blocking.
 
-    `changed` is called when another address than before is known.  A name
-    that cannot be looked up any more keeps its last address.
+    `changed` is called when other addresses than before are known, or when nothing is
+    `pending` any more.  A name that cannot be looked up any more keeps its last
+    addresses.  `chance` spreads retries, `usable` says whether others can serve.
     """
 
     _log = Logger()
     _clock: IReactorTime
     _resolver: IHostnameResolver
     _changed: Callable[[], None]
-    _addresses: dict[str, str] = Factory(dict)
-    _wanted: frozenset[str] = frozenset()
-    _looking: set[str] = Factory(set)
-    _unknown: set[str] = Factory(set)
+    _chance: Callable[[], float] = lambda: 0.0
+    _usable: Callable[[], bool] = lambda: False
+    _names: dict[str, _Name] = Factory(dict)
+    #: Those of which nothing has been heard yet, and since when there are any.
+    _unheard: set[str] = Factory(set)
+    _since: float = 0.0
+    #: Those that the log has yet to tell of.
+    _unsaid: list[str] = Factory(list)
+    #: How many are being looked up.
+    _looking: int = 0
+    #: Whether other addresses are known than were told.
+    _is_news: bool = False
+    #: Whether they are about to be told, once all that are due are looked up.
+    _is_telling: bool = False
+    _was_pending: bool = False
     _timer: Any = None
+    #: The call that tells what came together.
+    _telling: Any = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether names are being looked up that may yet be worth waiting for.
+
+        Not any more once each has been resolved or has failed, nor when they have had
+        `PATIENCE` and others can serve, or `LONGEST_PATIENCE`.
+        """
+        if not self._unheard:
+            return False
+        waited = self._clock.seconds() - self._since
+        return waited < (PATIENCE if self._usable() else LONGEST_PATIENCE)
 
     def addressed(self, instances: Iterable[Instance]) -> list[Instance]:
         """The instances whose address is known, with it; the others are looked up."""
         instances = tuple(instances)
-        wanted = frozenset(each.host for each in instances if not each.address)
-        new, self._wanted = wanted - self._wanted, wanted
-        for host in [host for host in self._addresses if host not in wanted]:
-            del self._addresses[host]
-        self._unknown &= wanted
-        for host in new:
-            self._look_up(host)
-        if wanted and self._timer is None:
-            self._timer = self._clock.callLater(MAX_AGE, self._age)
+        wanted = dict.fromkeys(each.host for each in instances if not each.address)
+        for host in [host for host in self._names if host not in wanted]:
+            self._forget(host)
+        new = [host for host in wanted if host not in self._names]
+        if new and not self._unheard:
+            self._since = self._clock.seconds()
+        self._unheard.update(new)
+        self._names.update((host, _Name()) for host in new)
+        self._look_up_all_due(_NOW)
+        self._is_news = False
+        self._say()
+        self._was_pending = self.pending
+        self._tick_later()
         return [
-            each if each.address else evolve(each, address=self._addresses[each.host])
+            each if each.address else self._with_address(each)
             for each in instances
-            if each.address or each.host in self._addresses
+            if each.address or self._names[each.host].addresses
         ]
 
     def stop(self) -> None:
-        """Look nothing up any more."""
-        self._wanted = frozenset()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """Look nothing up any more, until instances are given again."""
+        for host, name in list(self._names.items()):
+            if name.addresses:
+                self._names[host] = _Name(name.addresses)
+            if name.looking is not None:
+                self._looking -= 1
+                name.looking.cancel()
+        self._unheard.clear()
+        self._names = {host: x for host, x in self._names.items() if x.addresses}
+        for call in (self._timer, self._telling):
+            if call is not None:
+                call.cancel()
+        self._timer = self._telling = None
 
-    def _age(self) -> None:
+    def _with_address(self, instance: Instance) -> Instance:
+        address, *others = self._names[instance.host].addresses
+        return evolve(instance, address=address, alternates=tuple(others))
+
+    def _forget(self, host: str) -> None:
+        looking = self._names.pop(host).looking
+        self._unheard.discard(host)
+        if looking is not None:
+            self._looking -= 1
+            looking.cancel()
+
+    def _tick_later(self) -> None:
+        if self._names and self._timer is None:
+            tick = _SHORT_TICK if self._was_pending else _TICK
+            self._timer = self._clock.callLater(tick, self._tick)
+
+    def _tick(self) -> None:
         self._timer = None
-        for host in self._wanted:
-            self._look_up(host)
-        if self._wanted and self._timer is None:
-            self._timer = self._clock.callLater(MAX_AGE, self._age)
+        self._look_up_all_due(self._clock.seconds())
+        self._tell()
+        self._tick_later()
 
-    def _look_up(self, host: str) -> None:
-        if host not in self._looking:
-            self._looking.add(host)
-            look_up(self._resolver, host).addCallback(self._found, host)
+    def _look_up_all_due(self, now: float) -> None:
+        self._is_telling = True  # of what is known at once
+        for host, name in self._names.items():
+            if name.due <= now:
+                self._look_up(host, name)
+        self._is_telling = False
 
-    def _found(self, addresses: list[str], host: str) -> None:
-        self._looking.discard(host)
-        if host not in self._wanted:
+    def _look_up(self, host: str, name: _Name) -> None:
+        name.due = math.inf
+        looking = look_up(self._resolver, host).addCallback(self._found, name, host)
+        looking.addErrback(lambda cancelled: None)
+        if not looking.called:
+            name.looking = looking
+            self._looking += 1
+
+    def _found(self, addresses: list[str], name: _Name, host: str) -> None:
+        if self._names.get(host) is not name:
             return
-        if not addresses:
-            if host not in self._unknown:
-                self._unknown.add(host)
-                # Anybody may have registered it: it must not break the line.
-                name = host if host.isprintable() else ascii(host)
-                self._log.warn("the host name {host} cannot be resolved", host=name)
+        if name.looking is not None:
+            name.looking = None
+            self._looking -= 1
+        self._unheard.discard(host)
+        if addresses:
+            name.failures = 0
+            name.due = self._clock.seconds() + MAX_AGE
+            self._keep(name, addresses)
+        else:
+            self._put_off(name, host)
+        self._tell_together()
+
+    def _keep(self, name: _Name, addresses: list[str]) -> None:
+        # The order changes with each answer of many a DNS server.
+        if set(name.addresses) == set(addresses):
             return
-        self._unknown.discard(host)
         # A name with several addresses keeps the one in use while it is valid.
-        if self._addresses.get(host) not in addresses:
-            self._addresses[host] = addresses[0]
+        first = [each for each in name.addresses[:1] if each in addresses]
+        name.addresses = tuple(dict.fromkeys(first + addresses))
+        self._is_news = True
+
+    def _put_off(self, name: _Name, host: str) -> None:
+        """It has no address, or nobody can tell: try again later, by chance."""
+        longest = MAX_AGE if name.addresses else LONGEST_RETRY
+        wait = min(longest, FIRST_RETRY * 2.0 ** min(name.failures, 30))
+        name.due = self._clock.seconds() + wait * (1 + self._chance()) / 2
+        if not name.failures:
+            self._unsaid.append(host)
+        name.failures += 1
+
+    def _tell_together(self) -> None:
+        """Let what comes at about the same time be one change."""
+        if self._telling is not None or self._is_telling:
+            return
+        if self._looking:
+            self._telling = self._clock.callLater(_TOGETHER, self._tell_now)
+        else:
+            self._tell()
+
+    def _tell_now(self) -> None:
+        self._telling = None
+        self._tell()
+
+    def _tell(self) -> None:
+        self._say()
+        if self._is_news or (self._was_pending and not self.pending):
+            self._is_news = self._was_pending = False
             self._changed()
+
+    def _say(self) -> None:
+        """Let the log know which names have no address."""
+        unsaid, self._unsaid = self._unsaid, []
+        if not unsaid:
+            return
+        # Anybody may have registered it: it must not break the line.
+        names = [each if each.isprintable() else ascii(each) for each in unsaid]
+        shown = ", ".join(names[:_NAMED])
+        if len(names) == 1:
+            self._log.warn("the host name {host} cannot be resolved", host=shown)
+        else:
+            self._log.warn(
+                "{count} host names cannot be resolved: {hosts}{more}",
+                count=len(names),
+                hosts=shown,
+                more=", ..." if len(names) > _NAMED else "",
+            )
 
 
 def look_up(resolver: IHostnameResolver, host: str) -> Deferred[list[str]]:
@@ -110,13 +259,20 @@ def look_up(resolver: IHostnameResolver, host: str) -> Deferred[list[str]]:
 class _Receiver:
     def __init__(self) -> None:
         self._addresses: list[str] = []
-        self.complete: Deferred[list[str]] = Deferred()
+        self._resolution: IHostResolution | None = None
+        self.complete: Deferred[list[str]] = Deferred(self._cancel)
 
     def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:  # noqa: N803
-        """Nothing to do: there is no stopping a look-up half way."""
+        self._resolution = resolutionInProgress
 
     def addressResolved(self, address: IAddress) -> None:
         self._addresses.append(address.host)  # type: ignore[attr-defined]
 
     def resolutionComplete(self) -> None:
-        self.complete.callback(self._addresses)
+        if not self.complete.called:
+            self.complete.callback(self._addresses)
+
+    def _cancel(self, complete: Deferred[list[str]]) -> None:
+        if self._resolution is not None:
+            with suppress(NotImplementedError):  # as Twisted's own, which has threads
+                self._resolution.cancel()

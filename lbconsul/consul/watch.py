@@ -75,7 +75,14 @@ class Watch(Service):
     _instances: tuple[Instance, ...] = ()
     _skipped: frozenset[str] = frozenset()
     _names: Names = Factory(
-        lambda self: Names(self._clock, self._resolver, self._publish), takes_self=True
+        lambda self: Names(
+            self._clock,
+            self._resolver,
+            self._publish,
+            self._chance,
+            lambda: self._registry.usable(self.question),
+        ),
+        takes_self=True,
     )
     #: The kinds of failure that this streak's log has already told.
     _complained: set[type[Exception]] = Factory(set)
@@ -232,10 +239,13 @@ class Watch(Service):
         self._publish()
 
     def _publish(self) -> None:
-        first = not self._registry.answered(self.question)
+        known = self._registry.answered(self.question)
         instances = self._names.addressed(self._instances)
-        change = self._registry.replace(self.question, instances)
+        pending = self._names.pending
+        change = self._registry.replace(self.question, instances, pending=pending)
         self.record.changes += bool(change)
+        # While names are looked up that there is none yet says nothing.
+        first = not (known or instances) and self._registry.answered(self.question)
         if change or first:
             self._log.info(
                 "{question}: {change}; {total} in all",

@@ -114,12 +114,12 @@ class Workshop:
         factory.close_connections()
 
     def is_known(self, mapping: Mapping) -> bool:
-        """Whether Consul has said who is to serve a mapping now, or that nobody is."""
+        """Whether it is known who is to serve a mapping now, or that nobody is."""
         for selection in route_of(mapping).all():
-            if not self.registry.answered(selection.question):
-                return False
             if self.registry.pool(selection).candidates:
                 return True
+            if not self.registry.answered(selection.question):
+                return False
         return True
 
     def start(self) -> None:

@@ -25,6 +25,8 @@ class Delta:
     whole: bool = False
     #: Nobody asks the question any more.
     gone: bool = False
+    #: There may be more, whose host names are being looked up.
+    pending: bool = False
 
 
 @define(eq=False)
@@ -35,6 +37,7 @@ class Ledger:
     #: Grows by one with each change.
     version: int = 0
     _known: dict[Question, dict[Identity, Instance]] = Factory(dict)
+    _pending: set[Question] = Factory(set)
 
     def questions(self) -> list[Question]:
         """Those that have been answered."""
@@ -44,11 +47,17 @@ class Ledger:
         """Whether it is in any answer."""
         return any(identity in each for each in self._known.values())
 
-    def change(self, question: Question, change: Change) -> Delta | None:
+    def change(
+        self, question: Question, change: Change, *, pending: bool = False
+    ) -> Delta | None:
         """Take what an answer changed; what workers are to be told, if anything."""
         first = question not in self._known
-        if not first and not change:
+        if not (first or change or (question in self._pending) != pending):
             return None
+        if pending:
+            self._pending.add(question)
+        else:
+            self._pending.discard(question)
         self.version += 1
         known = self._known.setdefault(question, {})
         drop = tuple(gone.identity for gone in change.left)
@@ -59,13 +68,14 @@ class Ledger:
         for instance in put:
             known[instance.identity] = instance
             self.slots.take(instance.identity)
-        return Delta(question, put, drop, whole=first)
+        return Delta(question, put, drop, whole=first, pending=pending)
 
     def forget(self, question: Question) -> Delta | None:
         """Nobody asks it any more; what workers are to be told, if anything."""
         if question not in self._known:
             return None
         self.version += 1
+        self._pending.discard(question)
         self._leave(tuple(self._known.pop(question)))
         return Delta(question, (), whole=True, gone=True)
 
@@ -73,13 +83,21 @@ class Ledger:
         """All that is known of `question`."""
         if question not in self._known:
             return Delta(question, (), whole=True, gone=True)
-        return Delta(question, tuple(self._known[question].values()), whole=True)
+        put = tuple(self._known[question].values())
+        return Delta(question, put, whole=True, pending=question in self._pending)
 
     def parts(self, delta: Delta, level: int) -> Iterator[Part]:
         """A change cut into parts, each made when it is its turn."""
         rest = iter(delta.put)
         first = Part(
-            delta.question, (), delta.drop, delta.whole, level, False, delta.gone
+            delta.question,
+            (),
+            delta.drop,
+            delta.whole,
+            level,
+            False,
+            delta.gone,
+            delta.pending,
         )
         put = self._cut(rest)
         while True:

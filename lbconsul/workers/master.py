@@ -100,9 +100,11 @@ class Workers(Service):
             for member in self._members.values():
                 member.changed(delta)
 
-    def changed(self, question: Question, change: Change) -> None:
-        """An answer changed so: let the workers know."""
-        delta = self._ledger.change(question, change)
+    def changed(
+        self, question: Question, change: Change, *, pending: bool = False
+    ) -> None:
+        """An answer changed so, and may be `pending`: let the workers know."""
+        delta = self._ledger.change(question, change, pending=pending)
         if delta is None:
             return
         for member in self._members.values():

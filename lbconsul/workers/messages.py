@@ -59,7 +59,8 @@ class Part:
     `put` joined or were altered, each with its slot; `drop` left.  With `whole`
     set, the answer is what was put and nothing else.  Whoever has made the
     change knows the catalog as it was in version `level`.  With `gone` set nobody
-    asks the question any more.
+    asks the question any more; with `pending` set there may be more, whose host names
+    are being looked up.
     """
 
     question: Question
@@ -69,6 +70,7 @@ class Part:
     level: int = 0
     last: bool = True
     gone: bool = False
+    pending: bool = False
 
 
 @frozen

@@ -71,7 +71,7 @@ class Replica:
             # All at once: what a part of it takes away may be no loss in the whole.
             put = [instance for each in parts for instance, _ in each.put]
             drop = [identity for each in parts for identity in each.drop]
-            self._registry.amend(part.question, put, drop)
+            self._registry.amend(part.question, put, drop, pending=part.pending)
         for each in parts:
             for instance, _ in each.put:
                 self._counted(instance.identity)
@@ -79,8 +79,9 @@ class Replica:
         return True
 
     def _replace(self, parts: list[Part]) -> None:
-        question = parts[0].question
+        question, pending = parts[0].question, parts[0].pending
         put = [pair for part in parts for pair in part.put]
         slots = {instance.identity: slot for instance, slot in put}
         self._slots.replace(question, slots)
-        self._registry.replace(question, [instance for instance, _ in put])
+        instances = [instance for instance, _ in put]
+        self._registry.replace(question, instances, pending=pending)

@@ -5,6 +5,7 @@ import random
 import weakref
 
 import pytest
+from attrs import evolve
 
 from lbconsul.balance.policy import POLICIES
 from lbconsul.balance.registry import Change, Registry
@@ -441,3 +442,62 @@ def test_doubted() -> None:
     stage.answer()
     state = stage.pool().state(stage.member("a"))
     assert (state.standing, state.reason) == (Standing.DOUBTED, "deregistered")
+
+
+class TestPending:
+    """Host names of an answer are being looked up."""
+
+    def test_answered_when_all_is_known(self) -> None:
+        """As long as somebody may yet be found, nothing is known for certain."""
+        registry = Registry(lambda: 0.0)
+        pool = registry.pool(WEB)
+        registry.replace(WEB.question, [], pending=True)
+        assert not registry.answered(WEB.question)
+        registry.replace(WEB.question, [an_instance("a")], pending=True)
+        assert not registry.answered(WEB.question)
+        assert len(pool.candidates) == 1  # used at once
+        registry.replace(WEB.question, [an_instance("a")])
+        assert registry.answered(WEB.question)
+
+    def test_known_to_be_none(self) -> None:
+        """That no name was found is an answer as well."""
+        registry = Registry(lambda: 0.0)
+        registry.replace(WEB.question, [], pending=True)
+        registry.replace(WEB.question, [])
+        assert registry.answered(WEB.question)
+
+    def test_what_was_answered_stays_so(self) -> None:
+        """Names that are new in a later answer make nothing uncertain."""
+        registry = Registry(lambda: 0.0)
+        registry.replace(WEB.question, [an_instance("a")])
+        registry.replace(WEB.question, [an_instance("a")], pending=True)
+        registry.amend(WEB.question, [an_instance("b")], [], pending=True)
+        assert registry.answered(WEB.question)
+
+    def test_what_another_process_knows(self) -> None:
+        """So it is where a worker is told."""
+        registry = Registry(lambda: 0.0)
+        registry.replace(WEB.question, [], pending=True)
+        registry.amend(WEB.question, [an_instance("a")], [], pending=True)
+        assert not registry.answered(WEB.question)
+        registry.amend(WEB.question, [], [])
+        assert registry.answered(WEB.question)
+
+    def test_forgotten(self) -> None:
+        """What nobody needs any more is not waited for, and begins anew."""
+        registry = Registry(lambda: 0.0)
+        registry.replace(WEB.question, [], pending=True)
+        registry.keep_only(())
+        registry.replace(WEB.question, [], pending=True)
+        assert not registry.answered(WEB.question)
+
+    def test_usable(self) -> None:
+        """It is if each mapping that asks has somebody: they may have rules."""
+        registry = Registry(lambda: 0.0)
+        tagged = evolve(WEB, rules=Rules(tag="blue"))
+        for selection in (WEB, tagged):
+            registry.pool(selection)
+        registry.replace(WEB.question, [an_instance("a")], pending=True)
+        assert not registry.usable(WEB.question)
+        registry.replace(WEB.question, [an_instance("a", tags=("blue",))], pending=True)
+        assert registry.usable(WEB.question)

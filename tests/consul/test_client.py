@@ -347,15 +347,17 @@ SPEED = 400.0
 class Site:
     """A script server, and a client that asks it, in one reactor."""
 
+    #: Of the names of Consul's addresses.
+    resolver: FakeResolver | None = None
+
     def __init__(self, reactor: Any, script: Script) -> None:
         self.reactor = reactor
         self.server = ScriptServer(reactor, script)
 
     def client(self, config: ConsulConfig | None = None) -> ConsulClient:
         """A client of this server's port."""
-        return consul_client(
-            self.reactor, config or ConsulConfig((local(self.server.port),))
-        )
+        config = config or ConsulConfig((local(self.server.port),))
+        return consul_client(self.reactor, config, self.resolver)
 
     def client_sockets(self) -> list[Client]:
         """The client's ends of the connections."""
@@ -823,7 +825,7 @@ def test_a_host_name() -> None:
     resolver = FakeResolver(known={"consul.example": "127.0.0.1"})
 
     async def scene(site: Site) -> tuple[Reply, Exception, Exception]:
-        site.reactor.installNameResolver(resolver)
+        site.resolver = resolver
         name = ConsulAddress("http", "consul.example", site.server.port)
         reply = await site.ask(ConsulConfig((name,)))
         assert site.server.asked[0].headers["host"] == (
@@ -1018,7 +1020,7 @@ def test_tls_without_verification_names_the_host(tmp_path: Path) -> None:
         site = TLSSite(reactor, naming, tmp_path, "127.0.0.1")
         hosts = ("consul.here", "127.0.0.1")
         known = dict.fromkeys(hosts, "127.0.0.1")
-        reactor.installNameResolver(FakeResolver(known=known))
+        site.resolver = FakeResolver(known=known)
         said = [
             (await site.ask(site.config(host, verify=False))).body.decode()
             for host in hosts

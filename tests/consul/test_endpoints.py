@@ -28,9 +28,8 @@ def ask_by_name(*addresses: str, name: str = "consul.example") -> tuple[Reply, s
         server = ScriptServer(reactor, script)
         server.listen()
         resolver = FakeResolver()
-        reactor.installNameResolver(resolver)
         config = ConsulConfig((ConsulAddress("http", name, server.port),))
-        client = consul_client(reactor, config)
+        client = consul_client(reactor, config, resolver)
         asked = client.ask(WEB, 0, 0)
         resolver.answer(name, *addresses)
         try:

@@ -32,7 +32,7 @@ def test_an_address_serves_at_once() -> None:
     """A fixed address is there from the start, and nobody is asked for it."""
     registry, resolver = Registry(lambda: 0.0), FakeResolver()
     question = Question("10.0.0.1:80")
-    fixed = Fixed(Clock(), resolver, registry, question)
+    fixed = Fixed(Clock(), resolver, registry, lambda: 0.0, question)
     fixed.startService()
     assert registry.answered(question)
     assert _addresses(registry, question) == ["10.0.0.1"]
@@ -44,7 +44,7 @@ def test_a_host_name_is_looked_up() -> None:
     """A host serves once its address is known; nothing is left behind at the end."""
     clock, registry, resolver = Clock(), Registry(lambda: 0.0), FakeResolver()
     question = Question("sorry.example:80")
-    fixed = Fixed(clock, resolver, registry, question)
+    fixed = Fixed(clock, resolver, registry, lambda: 0.0, question)
     fixed.startService()
     assert _addresses(registry, question) == []
     resolver.answer("sorry.example", "192.0.2.9")

@@ -5,7 +5,15 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbconsul.balance.instance import Identity, Instance
-from lbconsul.consul.names import MAX_AGE, Names, look_up
+from lbconsul.consul.names import (
+    FIRST_RETRY,
+    LONGEST_PATIENCE,
+    LONGEST_RETRY,
+    MAX_AGE,
+    PATIENCE,
+    Names,
+    look_up,
+)
 from tests.support.fake_resolver import FakeResolver
 
 
@@ -22,7 +30,15 @@ class NamesTests(SynchronousTestCase):
         self.clock = Clock()
         self.resolver = FakeResolver()
         self.changes = 0
-        self.names = Names(self.clock, self.resolver, self.changed)
+        self.chance = 1.0
+        self.usable = False
+        self.names = Names(
+            self.clock,
+            self.resolver,
+            self.changed,
+            lambda: self.chance,
+            lambda: self.usable,
+        )
         self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
         self.addCleanup(lambda: self.names.stop())
 
@@ -81,9 +97,9 @@ class NamesTests(SynchronousTestCase):
         """
         self.addresses(instance("a.example"))
         self.resolver.answer("a.example", "10.0.0.9")
-        self.clock.advance(MAX_AGE - 0.1)
+        self.clock.pump([1.0] * 29)
         self.assertEqual(len(self.resolver.asked), 1)
-        self.clock.advance(0.1)
+        self.clock.pump([1.0] * 2)
         self.resolver.answer("a.example", "10.0.0.9")
         self.assertEqual((len(self.resolver.asked), self.changes), (2, 1))
         self.clock.advance(MAX_AGE)
@@ -100,7 +116,7 @@ class NamesTests(SynchronousTestCase):
         self.resolver.answer("a.example", "10.0.0.9")
         with capturedLogs() as said:
             for _ in range(3):
-                self.clock.advance(MAX_AGE)
+                self.clock.advance(2 * MAX_AGE)
                 self.resolver.answer("a.example")
         self.assertEqual(self.addresses(instance("a.example")), ["10.0.0.9"])
         self.assertEqual(self.changes, 1)
@@ -117,7 +133,7 @@ class NamesTests(SynchronousTestCase):
         with capturedLogs() as said:
             for addresses in ((), ("10.0.0.9",), ()):
                 self.resolver.answer("a.example", *addresses)
-                self.clock.advance(MAX_AGE)
+                self.clock.advance(2 * MAX_AGE)
         self.assertEqual(len(said), 2)
 
     def test_a_name_that_returns_unknown_is_said_again(self) -> None:
@@ -139,11 +155,11 @@ class NamesTests(SynchronousTestCase):
         both = instance("a.example"), instance("10.0.0.1", "web-2")
         self.addresses(*both)
         self.resolver.answer("a.example")
+        self.assertEqual(self.changes, 1)
         self.assertEqual(self.addresses(*both), ["10.0.0.1"])
-        self.assertEqual(self.changes, 0)
         self.clock.advance(MAX_AGE)
         self.resolver.answer("a.example", "10.0.0.9")
-        self.assertEqual(self.changes, 1)
+        self.assertEqual(self.changes, 2)
         self.assertEqual(self.addresses(*both), ["10.0.0.9", "10.0.0.1"])
 
     def test_no_name_at_all(self) -> None:
@@ -193,13 +209,13 @@ class NamesTests(SynchronousTestCase):
         self.assertEqual(self.addresses(instance("a.example")), [])
         self.assertEqual(self.resolver.asked, ["a.example"] * 2)
 
-    def test_a_late_answer_for_a_name_that_left_means_nothing(self) -> None:
+    def test_a_look_up_ends_with_its_instance(self) -> None:
         """
-        A look-up that ends after its instance left changes nothing.
+        A look-up is given up when its instance leaves.
         """
         self.addresses(instance("a.example"))
         self.addresses()
-        self.resolver.answer("a.example", "10.0.0.9")
+        self.assertFalse(self.resolver.is_asked("a.example"))
         self.assertEqual(self.changes, 0)
         self.clock.advance(MAX_AGE)
 
@@ -212,8 +228,9 @@ class NamesTests(SynchronousTestCase):
         self.clock.advance(MAX_AGE)
         self.clock.advance(MAX_AGE)
         self.assertEqual(self.resolver.asked, ["a.example"])
+        told = self.changes
         self.resolver.answer("a.example", "10.0.0.9")
-        self.assertEqual(self.changes, 1)
+        self.assertEqual(self.changes, told + 1)
 
     def test_a_resolver_that_answers_within_the_question(self) -> None:
         """
@@ -240,7 +257,7 @@ class NamesTests(SynchronousTestCase):
         self.names.stop()
         self.names.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.resolver.answer("a.example", "10.0.0.9")
+        self.assertFalse(self.resolver.is_asked("a.example"))
         self.assertEqual(self.changes, 0)
 
     def test_names_after_a_stop_are_looked_up_anew(self) -> None:
@@ -262,3 +279,131 @@ class NamesTests(SynchronousTestCase):
         self.assertNoResult(found)
         self.resolver.answer("a.example", "10.0.0.1", "10.0.0.2")
         self.assertEqual(self.successResultOf(found), ["10.0.0.1", "10.0.0.2"])
+
+    def test_others_to_try(self) -> None:
+        """An instance has all addresses of its name, the one in use first."""
+        self.addresses(instance("a.example"))
+        self.resolver.answer("a.example", "::1", "127.0.0.1", "10.0.0.1")
+        [known] = self.names.addressed([instance("a.example")])
+        self.assertEqual(known.addresses, ("::1", "127.0.0.1", "10.0.0.1"))
+        self.clock.advance(MAX_AGE)
+        self.resolver.answer("a.example", "10.0.0.2", "10.0.0.1", "::1")
+        [known] = self.names.addressed([instance("a.example")])
+        self.assertEqual(known.addresses, ("::1", "10.0.0.2", "10.0.0.1"))
+        self.assertEqual(instance("b.example").addresses, ())
+
+    def test_dead_names_are_asked_less_and_less(self) -> None:
+        """A name without an address is tried again soon, and then ever more rarely."""
+        self.addresses(instance("a.example"))
+        waits = []
+        for _ in range(9):
+            begun = self.clock.seconds()
+            self.resolver.answer("a.example")
+            while not self.resolver.is_asked("a.example"):
+                self.clock.advance(0.25)
+            waits.append(self.clock.seconds() - begun)
+        self.assertLessEqual(waits[0], FIRST_RETRY + 1.0)
+        self.assertEqual(waits, sorted(waits))
+        self.assertLessEqual(LONGEST_RETRY, waits[-1])
+        self.assertLessEqual(waits[-1], LONGEST_RETRY + 1.0)
+
+    def test_retries_are_spread(self) -> None:
+        """By chance one comes earlier, so that not all names are asked at once."""
+        self.chance = 0.0
+        self.addresses(instance("a.example"))
+        for _ in range(9):
+            self.resolver.answer("a.example")
+            self.clock.advance(LONGEST_RETRY / 2 + 1.0)
+            self.assertTrue(self.resolver.is_asked("a.example"))
+
+    def test_a_name_that_had_addresses_is_asked_again_within_their_age(self) -> None:
+        """However often it failed."""
+        self.addresses(instance("a.example"))
+        self.resolver.answer("a.example", "10.0.0.1")
+        for _ in range(9):
+            self.clock.advance(MAX_AGE + 1.0)
+            self.resolver.answer("a.example")
+        self.clock.advance(MAX_AGE + 1.0)
+        self.assertTrue(self.resolver.is_asked("a.example"))
+
+    def test_what_comes_together_is_one_change(self) -> None:
+        """Many names that are found at about the same time are told of once."""
+        many = [instance(f"h{n}.example", f"web-{n}") for n in range(100)]
+        self.addresses(*many)
+        for n in range(100):
+            self.resolver.answer(f"h{n}.example", "10.0.0.1")
+        self.assertLessEqual(self.changes, 1)
+        self.clock.advance(0.1)
+        self.assertLessEqual(1, self.changes)
+        self.assertLessEqual(self.changes, 2)
+        self.assertEqual(len(self.addresses(*many)), 100)
+
+    def test_many_dead_names_are_one_line(self) -> None:
+        """The log names some of them, and says how many there are."""
+        many = [instance(f"h{n}.example", f"web-{n}") for n in range(60)]
+        with capturedLogs() as said:
+            self.addresses(*many)
+            for n in range(60):
+                self.resolver.answer(f"h{n}.example")
+            self.clock.advance(0.1)
+        [*_, line] = [str(formatEvent(each)) for each in said]
+        self.assertLessEqual(len(said), 2)
+        self.assertRegex(
+            line, r"^\d+ host names cannot be resolved: h0\.example, .*\.\.\.$"
+        )
+
+    def pending_after(self, *steps: float) -> bool:
+        """Whether somebody is still waited for after so many seconds."""
+        self.clock.pump(steps)
+        return self.names.pending
+
+    def test_nothing_is_pending_without_names(self) -> None:
+        """IP addresses are known at once, and so is a name that is known at once."""
+        self.resolver.known["a.example"] = "10.0.0.9"
+        self.addresses(instance("10.0.0.1"), instance("a.example", "web-2"))
+        self.assertFalse(self.names.pending)
+        self.assertEqual(self.changes, 0)
+
+    def test_pending_until_each_is_found_or_not(self) -> None:
+        """What is known is complete once nothing is to be expected any more."""
+        self.addresses(instance("a.example"), instance("b.example", "web-2"))
+        self.assertTrue(self.names.pending)
+        self.resolver.answer("a.example", "10.0.0.9")
+        self.assertTrue(self.names.pending)
+        self.resolver.answer("b.example")
+        self.assertFalse(self.names.pending)
+        self.clock.advance(0.1)
+        self.assertEqual(self.changes, 1)
+
+    def test_dead_names_are_not_waited_for(self) -> None:
+        """Where others can serve, one that does not answer is waited for shortly."""
+        self.usable = True
+        self.addresses(instance("10.0.0.1"), instance("dead.example", "web-2"))
+        self.assertTrue(self.pending_after(PATIENCE / 2))
+        self.assertFalse(self.pending_after(PATIENCE / 2))
+        self.clock.advance(0.25)
+        self.assertEqual(self.changes, 1)
+        self.resolver.answer("dead.example")
+        self.assertEqual(self.changes, 1)
+
+    def test_only_dead_names(self) -> None:
+        """Where nobody else can serve they are waited for longer, but not for ever."""
+        self.addresses(instance("dead.example"))
+        self.assertTrue(self.pending_after(*[0.5] * 19))
+        self.assertEqual(self.changes, 0)
+        self.assertFalse(self.pending_after(LONGEST_PATIENCE - 9.5))
+        self.clock.advance(0.25)
+        self.assertEqual(self.changes, 1)
+
+    def test_others_that_can_serve_by_and_by(self) -> None:
+        """Once the first one is found the others are not waited for any longer."""
+        self.addresses(instance("dead.example"), instance("slow.example", "web-2"))
+        self.assertTrue(self.pending_after(2.0))
+        self.resolver.answer("slow.example", "10.0.0.1")
+        self.clock.advance(0.1)
+        self.assertEqual(self.changes, 1)
+        self.addresses(instance("dead.example"), instance("slow.example", "web-2"))
+        self.usable = True
+        self.clock.advance(0.25)
+        self.assertEqual(self.changes, 2)
+        self.assertFalse(self.names.pending)

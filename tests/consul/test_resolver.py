@@ -3,6 +3,7 @@
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import pytest
@@ -226,7 +227,7 @@ class QueueTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        nowhere = Path(self.mktemp())
+        nowhere = Path("/nonexistent")
         self.resolver = HostResolver(self.clock, nowhere, nowhere)
         self.client = FakeClient()
         client: Any = self.client
@@ -319,7 +320,7 @@ class QueueTests(SynchronousTestCase):
 
     def test_a_hosts_file_of_thousands_of_lines(self) -> None:
         """It is read once, and not again for each name."""
-        path = Path(self.mktemp())
+        path = Path(self.enterContext(TemporaryDirectory())) / "hosts"
         lines = [f"10.0.{n // 250}.{n % 250} host-{n}" for n in range(5000)]
         path.write_text("\n".join(lines))
         resolver = HostResolver(self.clock, Path("/nonexistent"), path)

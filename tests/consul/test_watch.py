@@ -389,11 +389,15 @@ class BeliefTests(WatchCase):
             broken = True
 
             def replace(
-                self, question: Question, instances: Iterable[Instance]
+                self,
+                question: Question,
+                instances: Iterable[Instance],
+                *,
+                pending: bool = False,
             ) -> Change:
                 if self.broken:
                     raise KeyError("a bug")
-                return Registry.replace(self, question, instances)
+                return Registry.replace(self, question, instances, pending=pending)
 
         registry = Broken(lambda: 0.0)
         self.watch = self.watch_with(registry)
@@ -422,6 +426,46 @@ class BeliefTests(WatchCase):
             "10.0.0.10", [each.instance.address for each in self.pool.upstreams()]
         )
         self.assertEqual(self.questions, 2)
+
+    def test_it_is_answered_when_names_are_known(self) -> None:
+        """
+        Where all instances have host names nothing is said of the service before
+        they are looked up.
+        """
+        self.start()
+        entries = [entry(1, Address="a.example"), entry(2, Address="b.example")]
+        self.asked.answer.callback(Reply(json.dumps(entries).encode(), "7"))
+        self.assertFalse(self.registry.answered(QUESTION))
+        self.assertEqual([formatEvent(each) for each in self.said], [])
+        self.resolver.answer("a.example", "10.0.0.1")
+        self.resolver.answer("b.example", "10.0.0.2")
+        self.clock.advance(0.1)
+        self.assertTrue(self.registry.answered(QUESTION))
+        self.assertEqual(self.ids(), ["web-1", "web-2"])
+
+    def test_names_that_cannot_be_resolved(self) -> None:
+        """
+        If none can be looked up, it is known that there is no instance, and said so.
+        """
+        self.start()
+        entries = [entry(1, Address="a.example")]
+        self.asked.answer.callback(Reply(json.dumps(entries).encode(), "7"))
+        self.resolver.answer("a.example")
+        self.assertTrue(self.registry.answered(QUESTION))
+        said = [str(formatEvent(each)) for each in self.said]
+        self.assertEqual(len(said), 2)
+        self.assertIn("0 in all", said[-1])
+
+    def test_some_names_are_dead(self) -> None:
+        """
+        An instance that can be used is used at once; what is dead is not waited for.
+        """
+        self.start()
+        entries = [entry(1), entry(2, Address="dead.example")]
+        self.asked.answer.callback(Reply(json.dumps(entries).encode(), "7"))
+        self.assertEqual(self.ids(), ["web-1"])
+        self.clock.pump([0.25] * 3)
+        self.assertTrue(self.registry.answered(QUESTION))
 
 
 class SnapshotTests(WatchCase):
@@ -910,7 +954,7 @@ class StopTests(WatchCase):
         named = json.dumps([entry(1, Address="web.example")]).encode()
         self.asked.answer.callback(Reply(named, "7"))
         self.stop()
-        self.resolver.answer("web.example", "10.0.0.9")
+        self.assertFalse(self.resolver.is_asked("web.example"))
         self.assertEqual(self.ids(), [])
 
     def test_while_an_answer_is_taken_in(self) -> None:
@@ -923,10 +967,14 @@ class StopTests(WatchCase):
 
         class Impatient(Registry):
             def replace(
-                self, question: Question, instances: Iterable[Instance]
+                self,
+                question: Question,
+                instances: Iterable[Instance],
+                *,
+                pending: bool = False,
             ) -> Change:
                 stopped.append(test.watch.stopService())
-                return Registry.replace(self, question, instances)
+                return Registry.replace(self, question, instances, pending=pending)
 
         registry = Impatient(lambda: 0.0)
         self.watch = self.watch_with(registry)

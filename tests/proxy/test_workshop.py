@@ -3,6 +3,7 @@
 from attrs import evolve
 
 from lbconsul.balance.figures import CROWD
+from lbconsul.balance.instance import Health
 from lbconsul.balance.registry import Registry
 from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.proxy.selecting import route_of
@@ -71,6 +72,21 @@ def test_known() -> None:
     made.registry.replace(one, [])
     made.registry.replace(two, [])
     assert made.is_known(mapping)
+
+
+def test_known_while_names_are_looked_up() -> None:
+    """Who is there serves at once; where there is nobody yet, they are waited for."""
+    made = workshop()
+    registry = made.registry
+    ill = evolve(instance("a", 80), health=Health("critical", "down"))
+    registry.replace(WEB.question, [ill], pending=True)
+    assert not made.is_known(MAPPING)
+    registry.replace(WEB.question, [ill, instance("b", 80)], pending=True)
+    assert made.is_known(MAPPING)
+    registry.replace(WEB.question, [ill], pending=True)
+    assert not made.is_known(MAPPING)
+    registry.replace(WEB.question, [ill])
+    assert made.is_known(MAPPING)
 
 
 def test_figures() -> None:

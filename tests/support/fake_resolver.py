@@ -1,10 +1,9 @@
 """A resolver of host names whose every answer the test gives."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from attrs import Factory, define
-from twisted.internet.address import IPv4Address
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import (
     IAddress,
     IHostnameResolver,
@@ -12,6 +11,19 @@ from twisted.internet.interfaces import (
     IResolutionReceiver,
 )
 from zope.interface import implementer
+
+
+@implementer(IHostResolution)
+@define(eq=False)
+class FakeResolution:
+    """A look-up under way."""
+
+    name: str
+    _resolver: "FakeResolver"
+
+    def cancel(self) -> None:
+        """Called by who does not want to know any more."""
+        self._resolver.cancel(self.name)
 
 
 @implementer(IHostnameResolver)
@@ -38,15 +50,24 @@ class FakeResolver:
         """Called by who wants to know an address."""
         self.asked.append(hostName)
         self._pending[hostName] = resolutionReceiver, portNumber
-        resolution: Any = None
+        resolution = FakeResolution(hostName, self)
         resolutionReceiver.resolutionBegan(resolution)
         if hostName in self.known:
             self.answer(hostName, self.known[hostName])
-        return resolution  # type: ignore[no-any-return]
+        return resolution
+
+    def cancel(self, host: str) -> None:
+        """Nobody wants to know any more."""
+        self._pending.pop(host, None)
+
+    def is_asked(self, host: str) -> bool:
+        """Whether a look-up of that name is under way."""
+        return host in self._pending
 
     def answer(self, host: str, *addresses: str) -> None:
         """The look-up of `host` that is under way finds these addresses, or none."""
         receiver, port = self._pending.pop(host)
         for address in addresses:
-            receiver.addressResolved(IPv4Address("TCP", address, port))
+            kind = IPv6Address if ":" in address else IPv4Address
+            receiver.addressResolved(kind("TCP", address, port))
         receiver.resolutionComplete()

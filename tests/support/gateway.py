@@ -31,8 +31,9 @@ class Gateway:
     """``twistd -n lbconsul ARGUMENTS`` in `home`, where also its output goes.
 
     `prefix` is a program that runs the rest of its command line, as a service
-    manager would; `pass_fds` are descriptors that it inherits.  As a context
-    manager it is ready, or with ``wait="listening"`` it just listens.
+    manager would; `pass_fds` are descriptors that it inherits; `twistd` is how
+    that is called.  As a context manager it is ready, or with ``wait="listening"`` it
+    just listens.
     """
 
     def __init__(
@@ -43,8 +44,10 @@ class Gateway:
         env: Mapping[str, str] | None = None,
         prefix: Sequence[str] = (),
         pass_fds: Sequence[int] = (),
+        twistd: Sequence[str] = TWISTD,
     ) -> None:
         self.home = home
+        self._twistd = twistd
         # Many run beside each other, and few are looked at.
         looked_at = any(each.startswith("--admin") for each in arguments)
         self.arguments = arguments if looked_at else ("--admin", "off", *arguments)
@@ -89,7 +92,7 @@ class Gateway:
         plugin = ["-n", "--pidfile=", "lbconsul", *self.arguments]
         with self._log_path.open("wb") as output:
             self._process = subprocess.Popen(
-                [*self._prefix, *TWISTD, *plugin],
+                [*self._prefix, *self._twistd, *plugin],
                 cwd=self.home,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,

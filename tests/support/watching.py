@@ -21,9 +21,15 @@ class RecordingRegistry(Registry):
 
     changes: list[Change] = Factory(list)
 
-    def replace(self, question: Question, instances: Iterable[Instance]) -> Change:
+    def replace(
+        self,
+        question: Question,
+        instances: Iterable[Instance],
+        *,
+        pending: bool = False,
+    ) -> Change:
         """What the registry does, noted if it changed anything."""
-        change = Registry.replace(self, question, instances)
+        change = Registry.replace(self, question, instances, pending=pending)
         if change:
             self.changes.append(change)
         return change

@@ -103,3 +103,21 @@ def test_knows() -> None:
     assert ledger.knows(A.identity)
     ledger.forget(FILTERED)
     assert not ledger.knows(A.identity)
+
+
+def test_pending() -> None:
+    """Workers are told whether there may be more, and when there is not."""
+    ledger = _ledger()
+    assert ledger.change(WEB, Change(), pending=True) == Delta(
+        WEB, (), whole=True, pending=True
+    )
+    assert ledger.change(WEB, Change(), pending=True) is None
+    told = ledger.change(WEB, Change((A,)), pending=True)
+    assert told == Delta(WEB, (A,), pending=True)
+    assert ledger.whole(WEB).pending
+    assert [part.pending for part in ledger.parts(told, 1)] == [True]
+    assert ledger.change(WEB, Change()) == Delta(WEB, ())
+    assert not ledger.whole(WEB).pending
+    ledger.change(FILTERED, Change(), pending=True)
+    ledger.forget(FILTERED)
+    assert ledger.change(FILTERED, Change()) == Delta(FILTERED, (), whole=True)

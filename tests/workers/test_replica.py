@@ -148,3 +148,13 @@ def test_question_gone(knowing: Knowing) -> None:
     assert knowing.replica.take(Part(FILTERED, whole=True, level=3, gone=True))
     knowing.replica.take(Part(WEB, ((A, 5),), whole=True, level=4))
     assert knowing.slots.find(A.identity) == 5
+
+
+def test_pending(knowing: Knowing) -> None:
+    """As long as the master looks names up, the worker knows that it does."""
+    knowing.replica.take(Part(WEB, whole=True, pending=True))
+    assert not knowing.registry.answered(WEB)
+    knowing.replica.take(Part(WEB, ((A, 0),), pending=True))
+    assert (knowing.names(), knowing.registry.answered(WEB)) == (["a"], False)
+    knowing.replica.take(Part(WEB))
+    assert knowing.registry.answered(WEB)
