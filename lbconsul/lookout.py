@@ -1,9 +1,11 @@
 """The lookout: what people and their monitoring see of a gateway, and order it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import define, field
 from twisted.application.service import MultiService
+from twisted.logger import Logger
 
 from lbconsul.admin.events import EventLog
 from lbconsul.admin.identity import upstream_id
@@ -13,7 +15,13 @@ from lbconsul.balance.instance import Identity
 from lbconsul.balance.selection import Question
 from lbconsul.config.model import Config
 from lbconsul.proxy.lag import Lag
+from lbconsul.proxy.log_bound import LogBound
+from lbconsul.proxy.throttle import Throttle, in_words
 from lbconsul.showing import Showing, Shown
+
+#: Lines of the log, a second, how many may come at once, and how often, in seconds, the
+#: others are summed up: anybody who reaches the admin listener may cause them.
+RATE, BURST, SUM_UP_EVERY = 0.2, 5.0, 10.0
 
 
 @define(eq=False, repr=False)
@@ -25,12 +33,14 @@ class Lookout(MultiService):
     :raises ConfigError: the token file cannot be read.
     """
 
+    _log = Logger()
     _reactor: Any
     _config: Config
     _gateway: Shown
     _is_patient: bool = False
     events: EventLog = field(init=False)
     _lag: Lag = field(init=False)
+    _bound: LogBound = field(init=False)
     _server: AdminServer | None = None
 
     def __attrs_post_init__(self) -> None:
@@ -38,6 +48,9 @@ class Lookout(MultiService):
         reactor, config = self._reactor, self._config
         self.events = EventLog(reactor.seconds)
         self._lag = Lag(reactor)
+        self._bound = LogBound(
+            reactor, Throttle(RATE, BURST), self._sum_up, SUM_UP_EVERY
+        )
         admin = config.admin
         if admin.listen is None:
             return
@@ -54,6 +67,7 @@ class Lookout(MultiService):
             config.admin_open_read,
             is_needed=admin.is_needed,
             is_patient=self._is_patient,
+            lets=self._bound.lets,
         )
         self._server.setServiceParent(self)
 
@@ -88,10 +102,14 @@ class Lookout(MultiService):
         """Something changed between Consul and us."""
         self.note(kind, text, question)
 
+    def _sum_up(self, counts: Mapping[str, int]) -> None:
+        self._log.warn("admin: not told one by one: {what}", what=in_words(counts))
+
     def startService(self) -> None:
         self._lag.start()
         super().startService()
 
     def stopService(self) -> Any:
         self._lag.stop()
+        self._bound.stop()
         return super().stopService()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.logger import capturedLogs, formatEvent
 
 from lbconsul.availability import Availability
 from lbconsul.balance.registry import Registry
@@ -147,3 +148,27 @@ def test_lag(running: ReactorThread) -> None:
     assert len(running.call(running.reactor.getDelayedCalls)) == before + 1
     running.outcome(made.stopService)
     assert len(running.call(running.reactor.getDelayedCalls)) == before
+
+
+def test_refusals_in_the_log(running: ReactorThread, tmp_path: Path) -> None:
+    """Refused orders are in the log, and what is too much of that is counted there."""
+    (port,) = free_ports(1)
+    file = tmp_path / "token"
+    file.touch(0o600)
+    file.write_text("s3cret")
+    shown = lookout(running, config(admin=str(port), admin_token_file=str(file)))
+    with capturedLogs() as events:
+        start(running, shown)
+        for _ in range(20):
+            connection = HTTPConnection("127.0.0.1", port, timeout=10)
+            connection.request("POST", "/drain")
+            assert connection.getresponse().status == 401
+            connection.close()
+        running.outcome(shown.stopService)
+    lines = [str(formatEvent(each)) for each in events]
+    told = [
+        each for each in lines if "refused to 127.0.0.1 with 401: drain the" in each
+    ]
+    assert 5 <= len(told) < 10
+    rest = 20 - len(told)
+    assert f"admin: not told one by one: {rest} refused requests" in lines

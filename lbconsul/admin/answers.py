@@ -1,5 +1,7 @@
 """How requests are answered."""
 
+import re
+
 from attrs import frozen
 from twisted.web.http import Request, datetimeToString
 
@@ -21,6 +23,35 @@ SECURITY = {
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
+
+
+#: One of the codings that a client takes, and how gladly (RFC 9110, 12.5.3).
+_CODING = re.compile(
+    r"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*"
+    r"(?:;[ \t]*[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*)?"
+)
+
+
+def takes_gzip(accept_encoding: str) -> bool:
+    """Whether a client that says so takes an answer in the format of gzip(1).
+
+    What is not written as RFC 9110 wants it, in 12.5.3, is not understood.
+    """
+    said: dict[str, bool] = {}
+    for each in accept_encoding.split(","):
+        match = _CODING.fullmatch(each)
+        if match is not None:
+            said[match[1].lower()] = match[2] is None or float(match[2]) > 0
+    for name in ("gzip", "x-gzip", "*"):
+        if name in said:
+            return said[name]
+    return False
+
+
+def joined(request: Request, name: str) -> str:
+    """All that a request says under the name of one header (RFC 9110, 5.3)."""
+    values = request.requestHeaders.getRawHeaders(name.encode("ascii"), [])
+    return b",".join(values).decode("latin-1")
 
 
 @frozen

@@ -1,5 +1,6 @@
 """What has changed: the last of it is kept for those who come later.  Pure."""
 
+import re
 from collections import deque
 from collections.abc import Callable
 
@@ -16,6 +17,15 @@ MOST_TEXT = 1000
 
 #: What an event holds beside its texts, in bytes.
 _OVERHEAD = 200
+
+#: What the id of an event looks like: no more digits than time itself will bring.
+_ID = re.compile(r"([0-9]{1,16})-([0-9]{1,16})")
+
+
+def read_event_id(text: str) -> tuple[int, int] | None:
+    """The epoch and the number in the id of an event; None if it is none."""
+    match = _ID.fullmatch(text)
+    return (int(match[1]), int(match[2])) if match else None
 
 
 @define(eq=False)

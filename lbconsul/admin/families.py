@@ -2,7 +2,7 @@
 
 import platform
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 
 from prometheus_client.core import (
@@ -22,6 +22,9 @@ from lbconsul.admin.model import (
     WatchStatus,
     WorkerStatus,
 )
+
+#: Requests to the admin listener: what for, and the code of the answer.
+AdminCounts = Mapping[tuple[str, int], int]
 
 _MAPPING = ("mapping", "service")
 _WATCH = ("question", "service", "datacenter")
@@ -100,6 +103,13 @@ def _of_workers(workers: tuple[WorkerStatus, ...]) -> Iterator[Metric]:
         "worker_connections_accepted_total", "Clients that a worker accepted.",
         [((str(each.number),), each.accepted) for each in workers], label,
     )  # fmt: skip
+
+
+def of_requests(counts: AdminCounts) -> Iterator[Metric]:
+    """About what the admin listener itself is asked."""
+    text = "Requests to the admin listener, by what for and the answer's code."
+    told = [((what, str(code)), count) for (what, code), count in counts.items()]
+    yield counter("admin_requests_total", text, told, ("what", "code"))
 
 
 def of_watches(watches: list[WatchStatus]) -> Iterator[Metric]:

@@ -11,7 +11,14 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from lbconsul.admin.families import of_gateway, of_mappings, of_standings, of_watches
+from lbconsul.admin.families import (
+    AdminCounts,
+    of_gateway,
+    of_mappings,
+    of_requests,
+    of_standings,
+    of_watches,
+)
 from lbconsul.admin.model import Source, UpstreamStatus
 from lbconsul.admin.process import of_process
 
@@ -65,8 +72,11 @@ class Upstreams:
                     yield b""
 
 
-def metrics(source: Source) -> Iterator[bytes]:
-    """The exposition; upstreams are looked at once, at the beginning."""
+def metrics(source: Source, requests: AdminCounts) -> Iterator[bytes]:
+    """The exposition; upstreams are looked at once, at the beginning.
+
+    `requests` are those to the admin listener itself.
+    """
     upstreams = Upstreams()
     yield from upstreams.take(source)
     for family in chain(
@@ -74,6 +84,7 @@ def metrics(source: Source) -> Iterator[bytes]:
         of_watches(source.watches()),
         of_mappings(source.mappings()),
         of_standings(upstreams.counts, upstreams.used),
+        of_requests(requests),
         of_process(),
     ):
         yield generate_latest(One(family))

@@ -2,12 +2,13 @@
 
 import hashlib
 from functools import cache
+from gzip import compress
 from importlib.resources import files
 
 from attrs import frozen
 from twisted.web.http import NOT_MODIFIED, OK, Request
 
-from lbconsul.admin.answers import begin, finish
+from lbconsul.admin.answers import begin, finish, joined, takes_gzip
 
 #: What a file of each kind is to a browser; files of other kinds are not served.
 _KINDS = {
@@ -38,20 +39,32 @@ def pages() -> dict[str, Page]:
     for each in directory.iterdir() if directory.is_dir() else ():
         kind = _KINDS.get(each.name.rpartition(".")[2])
         if kind is not None and each.is_file():
-            body = each.read_bytes()
-            etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-            found[f"/{each.name}"] = Page(kind, body, etag)
+            found[f"/{each.name}"] = _page(kind, each.read_bytes())
     if "/index.html" in found:
         found["/"] = found["/index.html"]
     return found
 
 
+@cache
+def packed(page: Page) -> Page:
+    """The same, in the format of gzip(1); packed when it is asked for first."""
+    return _page(page.content_type, compress(page.body, mtime=0))
+
+
+def _page(content_type: str, body: bytes) -> Page:
+    return Page(content_type, body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+
+
 def answer_page(request: Request, page: Page) -> None:
     """Send a file, unless the browser has it."""
-    known = (request.getHeader(b"if-none-match") or b"").decode("latin-1")
+    more = {"Cache_Control": "no-cache", "Vary": "Accept-Encoding"}
+    if takes_gzip(joined(request, "accept-encoding")):
+        page = packed(page)
+        more["Content_Encoding"] = "gzip"
+    known = joined(request, "if-none-match")
     has_it = page.etag in [each.strip().removeprefix("W/") for each in known.split(",")]
     code = NOT_MODIFIED if has_it else OK
-    begin(request, code, page.content_type, Cache_Control="no-cache", ETag=page.etag)
+    begin(request, code, page.content_type, ETag=page.etag, **more)
     if has_it:
         request.finish()
     else:

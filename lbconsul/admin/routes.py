@@ -1,13 +1,15 @@
 """What can be asked for, and how it is answered."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from urllib.parse import parse_qs
 
-from attrs import define
+from attrs import Factory, define, field, frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.http import (
     ACCEPTED,
+    BAD_REQUEST,
     INTERNAL_SERVER_ERROR,
     NOT_ALLOWED,
     NOT_FOUND,
@@ -23,25 +25,48 @@ from lbconsul.admin.answers import (
     answer_json,
     answer_text,
     begin,
+    joined,
     refuse,
+    takes_gzip,
 )
+from lbconsul.admin.documents import Document
 from lbconsul.admin.guard import Guard, asker
 from lbconsul.admin.identity import from_path
 from lbconsul.admin.metrics import CONTENT_TYPE, metrics
 from lbconsul.admin.model import Source
 from lbconsul.admin.pages import answer_page, pages
 from lbconsul.admin.pour import Pour
-from lbconsul.admin.site import cut
+from lbconsul.admin.requests import Requests, client
+from lbconsul.admin.site import AdminRequest, cut
 from lbconsul.admin.status import status
 from lbconsul.admin.stream import Stream
 
 #: Longer paths are not looked at, in characters: ids of instances are shorter.
 LONGEST_PATH = 4096
 
+#: Long answers that are written at a time, at most.  There are more connections than
+#: these and the readers of events, so that there is always one for a probe.
+MOST_ANSWERS = 128
+
+#: What nobody needs is told as an error: more fields than this in a query.
+_MOST_FIELDS = 32
+
 _READ = ("GET", "HEAD")
 _CHANGE = ("POST",)
 
-Handler = Callable[[Request], None]
+Handler = Callable[[AdminRequest], None]
+
+
+@frozen
+class Route:
+    """What answers to a path, and by which methods."""
+
+    #: As requests are counted: a few words, whatever is asked for.
+    what: str
+    methods: tuple[str, ...]
+    handler: Handler
+    #: What is ordered, as the log tells it.
+    order: str = ""
 
 
 @define(eq=False)
@@ -53,54 +78,72 @@ class Routes:
     _source: Source
     _guard: Guard
     _stream: Stream
+    _requests: Requests = Factory(Requests)
+    _documents: dict[str, Document] = field(init=False)
+    #: Long answers that are being written.
+    _answers: int = 0
 
-    def answer(self, request: Request) -> None:
+    def __attrs_post_init__(self) -> None:
+        made = {
+            "status": partial(status, self._source),
+            "metrics": partial(metrics, self._source, self._requests.counts),
+        }
+        self._documents = {
+            what: Document(self._reactor, make) for what, make in made.items()
+        }
+
+    def answer(self, request: AdminRequest) -> None:
         """Answer one request, whatever it is."""
+        route = _OTHER
         try:
-            self._answer(request)
+            route = self._route(request)
+            self._check_method(request, route)
+            route.handler(request)
         except Refusal as refusal:
             refuse(request, refusal)
+            self._requests.refused(refusal, route.order, request)
         except Exception:
-            self._log.failure("a bug in lbconsul: a request could not be answered")
+            self._requests.broke()
             self._broke(request)
+        self._requests.count(route.what, request.code)
 
-    def _answer(self, request: Request) -> None:
+    def _check_method(self, request: Request, route: Route) -> None:
+        if request.method.decode("latin-1") not in route.methods:
+            raise Refusal(
+                NOT_ALLOWED,
+                f"this can only be asked for by {' or '.join(route.methods)}",
+                (("Allow", ", ".join(route.methods)),),
+            )
+
+    def _route(self, request: Request) -> Route:
+        """What answers to a request, be it its method or not."""
         path = request.path.decode("latin-1")
         if len(path) > LONGEST_PATH:
             raise Refusal(REQUEST_URI_TOO_LONG, "no path here is that long")
-        methods, handler = self._route(path)
-        method = request.method.decode("latin-1")
-        if method not in methods:
-            raise Refusal(
-                NOT_ALLOWED,
-                f"this can only be asked for by {' or '.join(methods)}",
-                (("Allow", ", ".join(methods)),),
-            )
-        handler(request)
-
-    def _route(self, path: str) -> tuple[tuple[str, ...], Handler]:
-        """What answers to a path, and the methods for it."""
         if path in _PROBES:
-            return _READ, lambda request: _PROBES[path](self, request)
+            return Route("probe", _READ, partial(_PROBES[path], self))
         if path in _SHOWN:
-            return _READ, self._guarded(_SHOWN[path])
+            show = self._guarded(partial(_SHOWN[path], self))
+            return Route(path.removeprefix("/"), _READ, show)
         if path in pages():
-            return _READ, self._page
+            return Route("page", _READ, self._page)
         if path == "/drain":
-            return _CHANGE, self._drain_gateway
+            order = "drain the gateway"
+            return Route("drain gateway", _CHANGE, self._drain_gateway, order)
         if path.startswith("/upstreams/"):
             *segments, verb = path.removeprefix("/upstreams/").split("/")
             upstream = from_path(segments)
             if upstream is not None and verb in _ORDERS:
-                return _CHANGE, lambda request: self._order(request, verb, upstream)
+                handler = partial(self._order, verb, upstream)
+                return Route(verb, _CHANGE, handler, f"{verb} {upstream}")
         raise Refusal(NOT_FOUND, "there is nothing here: see docs/admin.md")
 
-    def _guarded(self, show: "Callable[[Routes, Request], None]") -> Handler:
-        def handler(request: Request) -> None:
+    def _guarded(self, show: Handler) -> Handler:
+        def handler(request: AdminRequest) -> None:
             who = asker(request)
             self._guard.check_site(who)
             self._guard.check_read(who)
-            show(self, request)
+            show(request)
 
         return handler
 
@@ -132,30 +175,36 @@ class Routes:
         return True
 
     def _status(self, request: Request) -> None:
-        self._pour(request, JSON, status(self._source))
+        self._pour(request, JSON, self._documents["status"])
 
     def _metrics(self, request: Request) -> None:
-        self._pour(request, CONTENT_TYPE, metrics(self._source))
+        self._pour(request, CONTENT_TYPE, self._documents["metrics"])
 
-    def _pour(
-        self, request: Request, content_type: str, pieces: Iterator[bytes]
-    ) -> None:
-        begin(request, OK, content_type)
+    def _pour(self, request: Request, content_type: str, document: Document) -> None:
+        if self._answers >= MOST_ANSWERS:
+            raise _busy("too many long answers are being written")
+        more = {"Vary": "Accept-Encoding"}
+        packed = takes_gzip(joined(request, "accept-encoding"))
+        if packed:
+            more["Content_Encoding"] = "gzip"
+        begin(request, OK, content_type, **more)
         if request.method == b"HEAD":
             request.finish()
-        else:
-            Pour(self._reactor, request, pieces).begin()
+            return
+        pour = Pour(self._stream.turns, request, document.read(packed=packed))
+        self._answers += 1
+        request.notifyFinish().addBoth(lambda _: self._answered())
+        pour.begin()
 
-    def _events(self, request: Request) -> None:
-        if self._stream.is_full:
-            raise Refusal(
-                SERVICE_UNAVAILABLE,
-                "as many as may listen do so already: try again later",
-                (("Retry-After", "10"),),
-            )
-        query = parse_qs(request.uri.partition(b"?")[2].decode("latin-1"))
+    def _answered(self) -> None:
+        self._answers -= 1
+
+    def _events(self, request: AdminRequest) -> None:
+        query = _query(request)
+        if not self._stream.has_room():
+            raise _busy("as many as may listen do so already")
+        known = query.get("since", [None])[-1]
         header = request.getHeader(b"last-event-id")
-        known = query.get("since", [None])[0]
         if header is not None:
             known = header.decode("latin-1")
         begin(request, OK, "text/event-stream", X_Accel_Buffering="no")
@@ -165,22 +214,25 @@ class Routes:
             figures = query.get("figures") != ["off"]
             self._stream.join(request, known, figures=figures)
 
-    def _order(self, request: Request, verb: str, upstream: str) -> None:
+    def _order(self, verb: str, upstream: str, request: Request) -> None:
         self._guard.check_change(asker(request))
         if not _ORDERS[verb](self._source, upstream):
             raise Refusal(NOT_FOUND, f"there is no upstream {upstream}")
-        self._tell(request, f"{verb} {upstream}")
+        self._done(request, f"{verb} {upstream}")
         answer_json(request, OK, {"done": verb, "upstream": upstream})
 
     def _drain_gateway(self, request: Request) -> None:
         self._guard.check_change(asker(request))
-        self._tell(request, "drain the gateway")
+        self._done(request, "drain the gateway")
         self._source.drain_gateway()
         answer_json(request, ACCEPTED, {"done": "drain"})
 
-    def _tell(self, request: Request, order: str) -> None:
-        host = getattr(request.getClientAddress(), "host", "a UNIX socket")
-        self._log.info("ordered by {client}: {order}", client=host, order=order)
+    def _done(self, request: Request, order: str) -> None:
+        for document in self._documents.values():
+            document.forget()  # it is to be seen at once
+        self._log.info(
+            "ordered by {client}: {order}", client=client(request), order=order
+        )
 
     def _broke(self, request: Request) -> None:
         if request.startedWriting:
@@ -190,11 +242,27 @@ class Routes:
             refuse(request, Refusal(INTERNAL_SERVER_ERROR, why))
 
 
+def _query(request: AdminRequest) -> dict[str, list[str]]:
+    try:
+        return parse_qs(request.query.decode("latin-1"), max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        raise Refusal(BAD_REQUEST, "no query here has that many fields") from None
+
+
+def _busy(why: str) -> Refusal:
+    return Refusal(
+        SERVICE_UNAVAILABLE, f"{why}: try again later", (("Retry-After", "10"),)
+    )
+
+
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-_Show = Callable[[Routes, Request], None]
+#: What has no route.
+_OTHER = Route("other", (), lambda request: None)
+
+_Show = Callable[[Routes, AdminRequest], None]
 
 #: What machines ask to see whether it lives: anybody may.
 _PROBES: dict[str, _Show] = {"/healthz": Routes._health, "/readyz": Routes._ready}

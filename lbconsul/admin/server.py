@@ -1,20 +1,22 @@
 """The admin listener as a service: it shows a source, and hands orders to it."""
 
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from attrs import Factory, define, field
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from lbconsul.admin.acceptor import Acceptor
 from lbconsul.admin.events import EventLog
 from lbconsul.admin.guard import Guard, Secret
 from lbconsul.admin.model import Source
+from lbconsul.admin.requests import Requests
 from lbconsul.admin.routes import Routes
 from lbconsul.admin.site import AdminFactory
-from lbconsul.admin.socket import open_socket, protect_file, remove_file
+from lbconsul.admin.socket import open_socket, remove_file
 from lbconsul.admin.stream import Stream
 from lbconsul.config.model import TCPListen, UnixListen
 from lbconsul.errors import CannotListen
@@ -27,9 +29,9 @@ LOOK_AGAIN = 1.0
 class AdminServer(Service):
     """Listens, be it in vain.
 
-    `reactor` is any with `IReactorSocket` and `IReactorTime`.  `is_needed` says
-    whether not to be able to listen is an error or only a warning.  With
-    `is_patient` it is neither: the address is tried again and again, since another
+    `reactor` is any with `IReactorSocket`, `IReactorFDSet` and `IReactorTime`.
+    `is_needed` says whether not to be able to listen is an error or only a warning.
+    With `is_patient` it is neither: the address is tried again and again, since another
     gateway, whose place we take, is about to leave it.
     """
 
@@ -42,9 +44,11 @@ class AdminServer(Service):
     _open_read: bool = False
     is_needed: bool = True
     is_patient: bool = False
+    #: Whether one more line of a kind may be written to the log.
+    _lets: Callable[[str], bool] = lambda kind: True
     _factory: AdminFactory = field(init=False)
     _sock: socket.socket | None = None
-    _port: IListeningPort | None = None
+    _acceptor: Acceptor | None = None
     _call: Any = None
     _stream: Stream = Factory(
         lambda self: Stream(self._reactor, self._source, self._events), takes_self=True
@@ -52,8 +56,9 @@ class AdminServer(Service):
 
     def __attrs_post_init__(self) -> None:
         guard = Guard(self.listen, self._token, self._open_read)
-        routes = Routes(self._reactor, self._source, guard, self._stream)
-        self._factory = AdminFactory(self._reactor, routes.answer)
+        requests = Requests(self._lets)
+        routes = Routes(self._reactor, self._source, guard, self._stream, requests)
+        self._factory = AdminFactory(self._reactor, routes.answer, self._lets)
 
     @property
     def is_bound(self) -> bool:
@@ -99,10 +104,8 @@ class AdminServer(Service):
 
     def _serve(self) -> None:
         if self._sock is not None:
-            self._port = self._reactor.adoptStreamPort(
-                self._sock.fileno(), self._sock.family, self._factory
-            )
-            protect_file(self.listen)  # Twisted has opened it to the world
+            self._acceptor = Acceptor(self._reactor, self._sock, self._factory)
+            self._acceptor.start()
             self._log.info("status, metrics and a page: {at}", at=self.address)
         elif self.is_patient:
             self._call = self._reactor.callLater(LOOK_AGAIN, self._look_again)
@@ -120,19 +123,15 @@ class AdminServer(Service):
         if self._call is not None:
             self._call.cancel()
             self._call = None
-        port, self._port = self._port, None
-        if port is None:
-            self.close()
-            return
-        # It removes the file of a UNIX socket, which may be another one's then.
-        await maybeDeferred(port.stopListening)
-        if self._sock is not None:
-            self._sock.close()
-            self._sock = None
-        await self._factory.cut_all()
+        acceptor, self._acceptor = self._acceptor, None
+        if acceptor is not None:
+            acceptor.stop()
+        self.close()
+        if acceptor is not None:
+            await self._factory.cut_all()
 
     def close(self) -> None:
-        """Give the socket back, if there is to be no start."""
+        """Give the socket back."""
         sock, self._sock = self._sock, None
         if sock is not None:
             remove_file(self.listen)

@@ -33,12 +33,6 @@ def open_socket(listen: TCPListen | UnixListen) -> socket.socket:
     return sock
 
 
-def protect_file(listen: TCPListen | UnixListen) -> None:
-    """Let the file of a UNIX socket be its owner's only, whoever changed that."""
-    if isinstance(listen, UnixListen):
-        os.chmod(listen.path, _MODE)
-
-
 def remove_file(listen: TCPListen | UnixListen) -> None:
     """Remove what a UNIX socket of ours left in the file system."""
     if isinstance(listen, UnixListen):

@@ -7,10 +7,11 @@ from typing import Any
 from attrs import Factory, define
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from lbconsul.admin.figures import Look
 from lbconsul.admin.model import Source
-from lbconsul.admin.pour import SLICE
+from lbconsul.admin.turns import Part, Turns
 
 #: From one look to the next, in seconds.
 INTERVAL = 1.0
@@ -51,45 +52,52 @@ class Ticker:
     _reactor: IReactorTime
     _source: Source
     _ticked: Callable[[], None]
+    _turns: Turns
     #: The last look; its number is 0 as long as there is none.
     last: Tick = Factory(Tick)
-    _work: Iterator[None] | None = None
+    _is_running: bool = False
+    #: The look that is being taken, or the call that begins the next one.
+    _part: Part = Factory(Part)
     _call: Any = None
-    #: How long the look has taken so far, not counting what others had their turn for.
-    _taken: float = 0.0
 
     def start(self) -> None:
         """Look now, and again and again."""
-        if self._call is None:
-            self._call = self._reactor.callLater(0, self._go_on)
+        if not self._is_running:
+            self._is_running = True
+            self._begin()
 
     def stop(self) -> None:
         """Look no more, and forget what was seen."""
+        self._is_running = False
+        self._part.stop()
         if self._call is not None:
             self._call.cancel()
-        self._call = self._work = None
-        self._taken = 0.0
+            self._call = None
         self.last = Tick(self.last.number, other_since=self.last.other_since)
 
-    def _go_on(self) -> None:
-        begin = self._reactor.seconds()
-        if self._work is None:
-            self._work = self._look()
-        over = False
-        try:
-            while not over and self._reactor.seconds() < begin + SLICE:
-                over = len(list(islice(self._work, _STEPS))) < _STEPS
-        except Exception:
-            self._log.failure("a bug in lbconsul: no figures for the page this time")
-            over = True
-        self._taken += self._reactor.seconds() - begin
-        delay = 0.0
-        if over:
-            delay = max(INTERVAL, self._taken / _SHARE)
-            self._work, self._taken = None, 0.0
-        self._call = self._reactor.callLater(delay, self._go_on)
-        if over:
-            self._ticked()
+    def _begin(self) -> None:
+        self._call = None
+        self._part = self._turns.take_part(self._go_on(), self._failed)
+
+    def _go_on(self) -> Iterator[None]:
+        """Take a look, a few steps each turn."""
+        look, taken, over = self._look(), 0.0, False
+        while not over:
+            begin = self._reactor.seconds()
+            over = len(list(islice(look, _STEPS))) < _STEPS
+            taken += self._reactor.seconds() - begin
+            yield
+        self._done(max(INTERVAL, taken / _SHARE))
+
+    def _failed(self, failure: Failure) -> None:
+        self._log.failure(
+            "a bug in lbconsul: no figures for the page this time", failure
+        )
+        self._done(INTERVAL)
+
+    def _done(self, delay: float) -> None:
+        self._call = self._reactor.callLater(delay, self._begin)
+        self._ticked()
 
     def _look(self) -> Iterator[None]:
         """Take the next look; the last one stays as it is until it is done."""

@@ -1,8 +1,15 @@
 """How requests are answered."""
 
+import pytest
 from twisted.web.http import Request
 
-from lbconsul.admin.answers import Refusal, answer_json, answer_text, refuse
+from lbconsul.admin.answers import (
+    Refusal,
+    answer_json,
+    answer_text,
+    refuse,
+    takes_gzip,
+)
 from lbconsul.admin.site import AdminFactory
 from tests.support.admin_client import Answer, Site
 
@@ -38,3 +45,21 @@ def test_refusing() -> None:
     said = _answer(lambda request: refuse(request, refusal))
     assert (said.code, said.error, said.headers["Allow"]) == (405, "not so", "GET")
     assert str(refusal) == "not so"
+
+
+@pytest.mark.parametrize(
+    ("said", "takes"),
+    [
+        ("", False), ("gzip", True), ("GZip", True), ("x-gzip", True), ("*", True),
+        ("identity", False), ("deflate, br", False), ("gzip;q=0", False),
+        ("gzip;q=0.000", False), ("gzip ; q=0.001", True), ("gzip;Q=1.000", True),
+        ("br;q=1.0, gzip;q=0.8, *;q=0.1", True), ("*;q=0", False),
+        ("gzip;q=0, *", False), ("*;q=0, gzip", True), ("gzip;q=1.5", False),
+        ("gzip;q=-1", False), ("gzip;q=", False), ("gzip;level=9", False),
+        ("gzipped", False), ("gzip gzip", False), (",, gzip ,,", True),
+        ("gzip;q=" + "9" * 5000, False), ("\udcff", False),
+    ],
+)  # fmt: skip
+def test_takes_gzip(said: str, takes: bool) -> None:
+    """A client gets what it takes, however it says so, and nothing else."""
+    assert takes_gzip(said) is takes

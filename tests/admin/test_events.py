@@ -3,7 +3,13 @@
 import pytest
 from twisted.internet.task import Clock
 
-from lbconsul.admin.events import KEPT, KEPT_BYTES, MOST_TEXT, EventLog
+from lbconsul.admin.events import (
+    KEPT,
+    KEPT_BYTES,
+    MOST_TEXT,
+    EventLog,
+    read_event_id,
+)
 from lbconsul.admin.model import Event
 
 
@@ -67,3 +73,11 @@ def test_listening() -> None:
     log.ignore(listener)
     log.add("joined", "two")
     assert heard == [1, 2]
+
+
+def test_ids() -> None:
+    """An id is two numbers of digits that everybody writes; all else is none."""
+    assert read_event_id("1760000000000-17") == (1_760_000_000_000, 17)
+    assert read_event_id("0-0") == (0, 0)
+    for odd in ("", "-", "1", "1-", "-1", "1-1\n", " 1-1", "1-\u0661", "9" * 17 + "-1"):
+        assert read_event_id(odd) is None

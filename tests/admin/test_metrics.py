@@ -28,7 +28,7 @@ def _source(upstreams: int = 12, state: str = "ok") -> FakeSource:
 
 
 def _text(source: FakeSource) -> str:
-    return b"".join(metrics(source)).decode()
+    return b"".join(metrics(source, {("status", 200): 7})).decode()
 
 
 def _told(source: FakeSource, name: str) -> dict[tuple[str, ...], float]:

@@ -1,5 +1,6 @@
 """The files of the page."""
 
+import gzip
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,6 +59,20 @@ def test_what_the_browser_has() -> None:
         said = Site().ask("GET", "/", [("If-None-Match", known)])
         assert (said.code, said.body, said.headers["ETag"]) == (304, b"", etag)
     assert Site().ask("GET", "/a.js", [("If-None-Match", etag)]).code == 200
+
+
+def test_packed() -> None:
+    """Who takes it packed gets it so, under another ETag."""
+    plain = Site().ask("GET", "/a.js")
+    gladly = ("Accept-Encoding", "gzip, br")
+    said = Site().ask("GET", "/a.js", [gladly])
+    assert gzip.decompress(said.body) == plain.body
+    assert said.headers["Content-Encoding"] == "gzip"
+    assert said.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
+    assert said.headers["ETag"] != plain.headers["ETag"]
+    known = ("If-None-Match", said.headers["ETag"])
+    assert Site().ask("GET", "/a.js", [gladly, known]).code == 304
+    assert Site().ask("GET", "/a.js", [known]).code == 200
 
 
 def test_without_a_page(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http import Request
 
-from lbconsul.admin.pour import PATIENCE, SLICE, Pour
-from lbconsul.admin.site import AdminFactory
+from lbconsul.admin.documents import BrokenOff
+from lbconsul.admin.pour import Pour
+from lbconsul.admin.site import ANSWERING, AdminFactory
+from lbconsul.admin.turns import SLICE, Turns
 from tests.support.admin_client import Connection, Site, answer
 
 
@@ -20,11 +22,12 @@ class PourTests(SynchronousTestCase):
 
     def _pour(self, pieces: Iterator[bytes]) -> Connection:
         def respond(request: Request) -> None:
-            Pour(self.clock, request, pieces).begin()
+            Pour(Turns(self.clock), request, pieces).begin()
 
-        site = Site(factory=AdminFactory(self.clock, respond))
+        site = Site(clock=self.clock, factory=AdminFactory(self.clock, respond))
         connection = site.connect()
         site.say(connection, "GET", "/")
+        site.answer_one()
         return connection
 
     def _pieces(self, count: int, cost: float = 0.0) -> Iterator[bytes]:
@@ -44,6 +47,7 @@ class PourTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual(answer(connection.value()).body, b"1,3,5,")
         self.assertTrue(connection.disconnecting)
+        connection.lose()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_turns(self) -> None:
@@ -53,6 +57,7 @@ class PourTests(SynchronousTestCase):
         """
         self._pour(self._pieces(100, cost=SLICE))
         call: Any = self.clock.getDelayedCalls()[0]
+        self.clock.calls.remove(call)
         call.func()
         self.assertEqual(self.turns, 1)
 
@@ -62,12 +67,12 @@ class PourTests(SynchronousTestCase):
         """
         connection = self._pour(self._pieces(1000))
         connection.enough()
-        self.clock.advance(PATIENCE / 2)
+        self.clock.advance(ANSWERING / 2)
         self.assertEqual(self.turns, 0)
         connection.more()
         self.clock.advance(0)
         self.assertEqual(self.turns, 1000)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertTrue(connection.disconnecting)
 
     def test_pausing_within(self) -> None:
         """
@@ -88,11 +93,22 @@ class PourTests(SynchronousTestCase):
 
     def test_patience(self) -> None:
         """
-        A reader who takes nothing for long is cut off.
+        A reader who has not taken all of it after long is cut off, be it that he
+        takes a little now and then.
         """
-        connection = self._pour(self._pieces(1000))
-        connection.enough()
-        self.clock.advance(PATIENCE)
+        connection: Any = None
+
+        def pieces() -> Iterator[bytes]:
+            while True:
+                yield b"a"
+                connection.enough()
+
+        connection = self._pour(pieces())
+        for _ in range(int(ANSWERING)):
+            self.assertTrue(connection.connected)
+            self.clock.advance(1)
+            if connection.connected:
+                connection.more()
         self.assertFalse(connection.connected)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -122,3 +138,17 @@ class PourTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         self.assertFalse(connection.connected)
         self.assertFalse(connection.value().endswith(b"0\r\n\r\n"))
+
+    def test_kept_no_longer(self) -> None:
+        """
+        Nor does the log speak of one that is cut off since it is kept no longer.
+        """
+
+        def pieces() -> Iterator[bytes]:
+            yield b"some"
+            raise BrokenOff("it is kept no longer")
+
+        connection = self._pour(pieces())
+        self.clock.advance(0)
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.assertFalse(connection.connected)

@@ -1,5 +1,7 @@
 """What can be asked for, by which method, and with what token."""
 
+import gzip
+import json
 from typing import Any
 from urllib.parse import quote
 
@@ -9,7 +11,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbconsul.admin.identity import upstream_id
-from lbconsul.admin.routes import LONGEST_PATH
+from lbconsul.admin.routes import LONGEST_PATH, MOST_ANSWERS
 from lbconsul.config.model import TCPListen, UnixListen
 from tests.support.admin_client import Site
 from tests.support.fake_source import upstream
@@ -238,8 +240,43 @@ def test_no_token_is_logged() -> None:
         site.change(ORDERS[0])
         site.ask("POST", ORDERS[0], [("Authorization", "Bearer gu3ss")])
         site.ask("POST", "/nowhere?token=gu3ss", [("X-Lbconsul-Token", "gu3ss")])
-    assert [each["order"] for each in events] == ["drain dc1/node-00/web-0"]
+    done, refused = events
+    assert done["order"] == "drain dc1/node-00/web-0"
+    assert refused["code"] == 401
     assert "s3cret" not in str(events)
+    assert "gu3ss" not in str(events)
+
+
+@pytest.mark.parametrize("path", ["/status", "/metrics"])
+def test_packed(path: str) -> None:
+    """Long answers are packed for who takes that, and say so."""
+    plain, said = (
+        Site().ask("GET", path, [("Accept-Encoding", each)])
+        for each in ("gzip;q=0", "gzip")
+    )
+    assert "Content-Encoding" not in plain.headers
+    assert said.headers["Content-Encoding"] == "gzip"
+    assert said.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
+    shown = gzip.decompress(said.body).decode()
+    if path == "/status":
+        assert json.loads(shown)["mappings"] == plain.value["mappings"]
+    else:
+        assert shown.count("\n") == plain.text.count("\n")
+
+
+def test_many_long_answers() -> None:
+    """So many long answers are written at a time; one that ends makes room."""
+    site = Site()
+    connections = [site.connect() for _ in range(MOST_ANSWERS)]
+    for each in connections:
+        site.say(each, "GET", "/metrics")
+        site.answer_one()
+        each.enough()
+    refused = site.ask("GET", "/metrics")
+    assert (refused.code, refused.headers["Retry-After"]) == (503, "10")
+    assert site.ask("GET", "/readyz").code == 200
+    connections[7].lose()
+    assert site.ask("GET", "/metrics").code == 200
 
 
 class BugTests(SynchronousTestCase):

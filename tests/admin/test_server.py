@@ -16,6 +16,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import capturedLogs, formatEvent
 
 from lbconsul.admin.server import AdminServer
+from lbconsul.admin.site import MOST_CONNECTIONS
 from lbconsul.config.model import TCPListen, UnixListen
 from lbconsul.errors import CannotListen
 from tests.support.fake_source import FakeSource, FixedToken, fake_source
@@ -247,6 +248,28 @@ def test_listening_to_ten_thousand_upstreams() -> None:
     run(scenario)
 
 
+def test_held_open() -> None:
+    """However many connections are held open with halves, a probe is answered."""
+
+    async def scenario(reactor: EPollReactor) -> None:
+        server = _server(reactor)
+        server.startService()
+        held = []
+        for number in range(MOST_CONNECTIONS + 40):
+            held.append(socket.create_connection(("127.0.0.1", _port(server))))
+            held[-1].sendall(b"GET /healthz HTTP/1.1\r\n")
+            if number % 20 == 0:
+                await deferLater(reactor, 0.01)
+        for path in ("/healthz", "/readyz"):
+            assert (await _ask(reactor, server, path))[0] == 200
+        assert len(server._factory.connections) <= MOST_CONNECTIONS
+        for each in held:
+            each.close()
+        await server.stopService()
+
+    run(scenario)
+
+
 def _listen(port: int, seen: list[int], seconds: float) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
         client.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -263,7 +286,7 @@ def test_slow_listeners() -> None:
         server.startService()
         clients = [_slow_client(_port(server)) for _ in range(8)]
         source, factory = _source(server), server._factory
-        await until(reactor, lambda: len(factory.channels) == len(clients))
+        await until(reactor, lambda: len(factory.connections) == len(clients))
         longest = 0
         for turn in range(300):
             for upstream in source.pools["80:web", 0]:
@@ -271,7 +294,7 @@ def test_slow_listeners() -> None:
             for number in range(30):
                 source.events.add("joined", f"{turn} {number} " + "a" * 200)
             await deferLater(reactor, 0.01)
-            longest = max([longest, *map(_unsent, factory.channels)])
+            longest = max([longest, *map(_unsent, factory.connections)])
         print(f"{longest} bytes unsent of one reader")
         assert 0 < longest < 1 << 18
         for client in clients:

@@ -8,8 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lbconsul.admin.events import KEPT
 from lbconsul.admin.model import GatewayStatus
-from lbconsul.admin.pour import PATIENCE
-from lbconsul.admin.stream import HEARTBEAT, MOST_READERS
+from lbconsul.admin.stream import HEARTBEAT, MOST_READERS, PATIENCE, Reader
 from tests.support.admin_client import Connection, Site, answer
 from tests.support.fake_source import FakeSource, fake_source
 
@@ -225,6 +224,90 @@ class StreamTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_hostile_ids(self) -> None:
+        """
+        Whatever is said to be known, it costs nobody else anything: who says what is
+        no id starts over, and has his place only as long as he is there.
+        """
+        listener = self._listen("/events?figures=off")
+        self._heard(listener)
+        epoch = self.site.events.epoch
+        for known in (
+            f"{epoch}-{'9' * 5000}", f"{'9' * 5000}-1", f"{epoch}-1{'0' * 16}",
+            f"{epoch}--1", f"{epoch}-+1", f"{epoch}-1.0", f"{epoch}- 1", f"{epoch}-1_0",
+            f"{epoch}-\u0661", f"{epoch}-1e1", f"{epoch}-1-1", "\udcff", "-" * 9000,
+            f"{epoch}-0x1",
+        ):  # fmt: skip
+            for _ in range(MOST_READERS // 8):
+                connection = self._listen("/events?figures=off", Last_Event_ID=known)
+                self.assertEqual(self._heard(connection)[0]["event"], "reset", known)
+                connection.lose()
+        self.assertEqual(len(self.site.stream.readers), 1)
+        self.site.events.add("joined", "web-7 joined")
+        self.clock.advance(0)
+        self.assertEqual(len(self._heard(listener)), 1)
+
+    def test_hostile_queries(self) -> None:
+        """
+        A query of absurd many fields is refused; one of odd ones means nothing.
+        """
+        many = "&".join(f"f{number}=1" for number in range(100))
+        self.assertEqual(self.site.ask("GET", f"/events?{many}").code, 400)
+        epoch = self.site.events.epoch
+        for query in (f"since=x&since={epoch}-20", f"since={epoch}%2D20&%FF=%ZZ&;=&="):
+            connection = self._listen(f"/events?figures=off&{query}")
+            self.assertEqual(self._heard(connection), [])
+
+    def test_one_that_fails(self) -> None:
+        """
+        A bug that breaks one stream off costs no other reader an event.
+        """
+        good, bad = (self._listen("/events?figures=off") for _ in range(2))
+        reader = next(each for each in self.site.stream.readers
+                      if each._request.channel is bad.protocol)  # fmt: skip
+        reader._next = None  # type: ignore[assignment]
+        self._heard(good)
+        self.site.events.add("joined", "web-7 joined")
+        self.clock.advance(0)
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        self.assertEqual(len(self._heard(good)), 1)
+        self.assertFalse(bad.connected)
+        self.assertEqual(len(self.site.stream.readers), 1)
+
+    def test_one_that_cannot_begin(self) -> None:
+        """
+        Nor does one that cannot begin keep a place.
+        """
+        self.patch(Reader, "_time", lambda *_: 1 // 0)
+        connection = self._listen()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertFalse(connection.connected)
+        self.assertEqual(self.site.stream.readers, set())
+
+    def test_half_closing(self) -> None:
+        """
+        Who ends his direction has left.
+        """
+        connection = self._listen()
+        connection.protocol.readConnectionLost()
+        self.assertFalse(connection.connected)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_room_for_who_reads(self) -> None:
+        """
+        When all places are taken, the one who has taken nothing for longest loses his.
+        """
+        connections = [self._listen("/events?figures=off") for _ in range(MOST_READERS)]
+        for number in (5, 3):
+            connections[number].enough()
+            self.clock.advance(1)
+        self.assertEqual(self.site.ask("GET", "/events").code, 503)
+        self.clock.advance(2)
+        self._listen("/events?figures=off")
+        self.assertEqual(
+            [connections[each].connected for each in (3, 5)], [True, False]
+        )
+
     def test_too_many(self) -> None:
         """
         Only so many may listen at a time; who leaves makes room.
@@ -261,13 +344,13 @@ class StreamTests(SynchronousTestCase):
         connection.enough()
         connection.clear()
         longest = 0
-        for _ in range(200):
+        for _ in range(50):
             for upstream in list(site.source.pools["80:web", 0])[:500]:
                 site.source.alter("80:web", 0, upstream, open=self.clock.rightNow)
             self.clock.advance(1)
             # What twisted's transports do at 64 KiB, and when they are empty.
             connection.more()
-            site.stream._turns()
+            site.clock.advance(0)
             connection.enough()
             longest = max(longest, len(connection.value()))
             self._heard(connection)

@@ -8,6 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbconsul.admin.ticker import INTERVAL, Ticker
+from lbconsul.admin.turns import Turns
 from tests.support.fake_source import fake_source
 
 
@@ -30,7 +31,7 @@ class TickerTests(SynchronousTestCase):
         self.clock = Clock()
         self.source: Any = fake_source(self.clock.seconds, 40)
         self.ticks = 0
-        self.ticker = Ticker(self.clock, self.source, self._ticked)
+        self.ticker = Ticker(self.clock, self.source, self._ticked, Turns(self.clock))
 
     def _ticked(self) -> None:
         self.ticks += 1
@@ -81,9 +82,10 @@ class TickerTests(SynchronousTestCase):
         """
         clock = SlowClock()
         source = fake_source(lambda: 0.0, 1000)
-        ticker = Ticker(clock, source, self._ticked)
+        ticker = Ticker(clock, source, self._ticked, Turns(clock))
         ticker.start()
-        clock.advance(0)
+        while not self.ticks:
+            clock.advance(0.02)
         self.assertEqual(self.ticks, 1)
         self.assertGreater(clock.turns, 10)
         [call] = clock.getDelayedCalls()

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 
 from lbconsul.admin.events import EventLog
 from lbconsul.admin.guard import Guard, Secret
+from lbconsul.admin.requests import Requests
 from lbconsul.admin.routes import Routes
 from lbconsul.admin.site import AdminFactory, Channel
 from lbconsul.admin.stream import Stream
@@ -93,6 +94,7 @@ class Site:
         lambda self: Stream(self.clock, self.source, self.source.events),
         takes_self=True,
     )
+    requests: Requests = Factory(Requests)
     factory: AdminFactory = Factory(lambda self: self._factory(), takes_self=True)
 
     def _start(self) -> Any:
@@ -101,7 +103,7 @@ class Site:
 
     def _factory(self) -> AdminFactory:
         guard = Guard(self.listen, self.token, self.open_read)
-        routes = Routes(self.clock, self.source, guard, self.stream)
+        routes = Routes(self.clock, self.source, guard, self.stream, self.requests)
         return AdminFactory(self.clock, routes.answer)
 
     @property
@@ -141,6 +143,12 @@ class Site:
         lines = [f"{method} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in told.items())]
         request = "".join(f"{line}\r\n" for line in (*lines, ""))
         connection.protocol.dataReceived(request.encode("utf-8", "surrogateescape"))
+
+    def answer_one(self) -> None:
+        """Answer one request, and do nothing else."""
+        call = min(self.clock.calls, key=lambda each: each.getTime())
+        self.clock.calls.remove(call)
+        call.func()
 
     def ask_in_vain(self, path: str) -> None:
         """Ask for what is cut off."""
