@@ -63,6 +63,11 @@ class Instance:
         """All that it may be connected to at; none until its name is resolved."""
         return (self.address, *self.alternates) if self.address else ()
 
+    @property
+    def location(self) -> tuple[str, int]:
+        """Where it is connected to."""
+        return self.address, self.port
+
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         words = (

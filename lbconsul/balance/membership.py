@@ -35,6 +35,8 @@ class Membership:
     _rules: Rules
     #: Those that an operator wants to have nothing.
     _resting: Set[Identity] = frozenset()
+    #: What is said of one that left.
+    _gone: Verdict = GONE
     all: dict[Identity, Upstream] = Factory(dict)
     #: Those of them that Consul lets serve.
     candidates: set[Upstream] = Factory(set)
@@ -52,28 +54,31 @@ class Membership:
 
     def _admit(self, instance: Instance, load: Load, shift: Shift) -> None:
         """`instance` joined or was altered."""
+        known = self.all.get(instance.identity)
         verdict = judge(instance, self._rules)
-        if verdict is None:
-            self._dismiss(instance.identity, shift)
+        if verdict.is_unselected:
+            if known is not None:
+                known.instance = instance
+                weight = known.verdict.weight
+                self._judge(known, evolve(verdict, weight=weight), shift)
             return
         if instance.identity in self._resting:
             verdict = evolve(AT_REST, weight=verdict.weight)
-        known = self.all.get(instance.identity)
         if known is None:
             known = Upstream(instance, load, verdict)
             self.all[instance.identity] = known
             load.upstreams.append(known)
-        elif _location(known.instance) != _location(instance):
+        elif known.instance.location != instance.location:
             shift.moved.append(known)
         known.instance = instance
         self._judge(known, verdict, shift)
 
     def _dismiss(self, identity: Identity, shift: Shift) -> None:
-        """The instance left, if it was selected at all."""
+        """The instance left, if it was a member at all."""
         upstream = self.all.get(identity)
         if upstream is not None:
             weight = upstream.verdict.weight
-            self._judge(upstream, evolve(GONE, weight=weight), shift)
+            self._judge(upstream, evolve(self._gone, weight=weight), shift)
 
     def _judge(self, upstream: Upstream, verdict: Verdict, shift: Shift) -> None:
         """Consul says this of it now."""
@@ -97,7 +102,3 @@ class Membership:
         for upstream in tuple(self.all.values()):
             self.remove(upstream)
         self.candidates.clear()
-
-
-def _location(instance: Instance) -> tuple[str, int]:
-    return instance.address, instance.port

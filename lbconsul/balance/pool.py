@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Set
 
-from attrs import Factory, define, field
+from attrs import Factory, define, evolve, field
 
 from lbconsul.balance.departure import Leave
 from lbconsul.balance.doubt import Doubts
@@ -13,7 +13,7 @@ from lbconsul.balance.membership import Membership, Shift
 from lbconsul.balance.outlier import Outliers, Ruling
 from lbconsul.balance.placement import Placement
 from lbconsul.balance.selection import Question, Selection
-from lbconsul.balance.standing import Standing, State
+from lbconsul.balance.standing import GONE, Standing, State, Verdict
 from lbconsul.balance.upstream import Lease, Load, Outcome, Upstream
 from lbconsul.balance.warming import Warming
 
@@ -41,11 +41,21 @@ class Pool:
     _leaving: Leaving = Factory(Leaving)
     #: How many have joined, or come back, while others served.
     joins: int = 0
+    #: Those that Consul lists still, but that are not selected any more: they are
+    #: shown until their connections are over.
+    _unselected: set[Upstream] = Factory(set)
 
     def __attrs_post_init__(self) -> None:
-        self._members = Membership(self._selection.rules, self._resting)
+        self._members = Membership(self._selection.rules, self._resting, self._gone())
         self._doubts = Doubts(self._selection.caution)
         self._warming = Warming(self._selection.slow_start)
+
+    def _gone(self) -> Verdict:
+        """What is said of one that is not in Consul's answer any more."""
+        if not self._selection.question.filter:
+            return GONE
+        # Consul does not say which of the two.
+        return evolve(GONE, reason="deregistered, or no longer matched by filter=")
 
     def __len__(self) -> int:
         return len(self._members.all)
@@ -105,6 +115,7 @@ class Pool:
 
     def _judged(self, upstream: Upstream) -> None:
         """Consul says something of it, maybe the same as before."""
+        self._unselected.discard(upstream)
         if upstream.serving:
             self._leaving.end(upstream.load)
             self._warming.weigh(upstream, self._seconds())
@@ -131,8 +142,14 @@ class Pool:
             return
         self._leaving.begin(upstream.load, verdict, self._seconds())
         if verdict.is_gone:
-            self._placement.put(upstream, None)
-            self._members.remove(upstream)
+            self._remove(upstream)
+        elif verdict.is_unselected:
+            self._unselected.add(upstream)
+
+    def _remove(self, upstream: Upstream) -> None:
+        self._placement.put(upstream, None)
+        self._members.remove(upstream)
+        self._unselected.discard(upstream)
 
     def _welcome(self, newcomers: Collection[Upstream]) -> None:
         """They joined others, or came back to them."""
@@ -152,6 +169,7 @@ class Pool:
             self._placement.put(upstream, None)
             upstream.standing = None  # it may be looked at still
         self._members.clear()
+        self._unselected.clear()
 
     def lease(self, avoiding: Collection[Upstream] = ()) -> Lease | None:
         """The next connection, counted; to none of `avoiding`."""
@@ -261,6 +279,8 @@ class Pool:
         for each in self._warming.weigh_all(now):
             self._settle(each)
         self._leaving.tend()
+        for each in [each for each in self._unselected if not each.load.open]:
+            self._remove(each)
 
     def _believe(self, upstream: Upstream, why: str) -> None:
         """What was doubted is believed."""

@@ -35,9 +35,11 @@ class Verdict:
     is_gone: bool = False
     #: Whether a check that counts is critical, and this is why it drains.
     is_critical: bool = False
+    #: Whether Consul lists it still, but the mapping does not select it any more.
+    is_unselected: bool = False
 
 
-#: What is said of one that is not in the answer any more, or not selected by it.
+#: What is said of one that is not in the answer any more.
 GONE = Verdict(Standing.DRAINING, 0, "deregistered", is_gone=True)
 
 
@@ -54,10 +56,16 @@ class State:
     since: float
 
 
-def judge(instance: Instance, rules: Rules) -> Verdict | None:
-    """The standing of `instance` under `rules`; None if they do not select it."""
+def judge(instance: Instance, rules: Rules) -> Verdict:
+    """The standing of `instance` under `rules`."""
     if rules.tag and rules.tag not in instance.tags:
-        return None
+        return Verdict(
+            Standing.DRAINING,
+            0,
+            f"lost tag {rules.tag}",
+            deliberate=True,
+            is_unselected=True,
+        )
     health = _health(instance, rules)
     weight = _weight(instance, health)
     if health.status not in rules.health:

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lbconsul.balance.instance import Status
+from lbconsul.balance.instance import Health, Status
 from lbconsul.balance.selection import Caution, Patience, Question, Rules, Selection
 from lbconsul.balance.upstream import Outcome
 from tests.support.instances import an_instance, name_of, names_of
@@ -279,6 +280,60 @@ class TestReserve:
         stage.leave(*"abc")
         stage.hold(9)
         assert [each.load.open for each in stage.members()] == [3, 3, 3]
+
+
+class TestPositive:
+    """What Consul says of an instance that it still lists is believed at once."""
+
+    def test_blue_and_green(self) -> None:
+        """A flip from one set of instances to the other by tags is done at once,
+        though the whole pool is another one by it.
+        """
+        stage = Stage(Selection(Question("web"), Rules(tag="live"), caution=HALF))
+        blue = [an_instance(name, tags=["blue", "live"]) for name in "abc"]
+        green = [an_instance(name, tags=["green"]) for name in "xyz"]
+        stage.answer(*blue, *green)
+        assert stage.chosen() == {"a", "b", "c"}
+        stage.answer(
+            *(evolve(each, tags=("blue",)) for each in blue),
+            *(evolve(each, tags=("green", "live")) for each in green),
+        )
+        assert stage.chosen() == {"x", "y", "z"}
+        assert stage.told == []
+
+    def test_all_lose_the_tag(self) -> None:
+        """So it is if nobody is left, and their connections drain."""
+        stage = Stage(Selection(Question("web"), Rules(tag="live"), caution=HALF))
+        stage.answer(*(an_instance(name, tags=["live"]) for name in "ab"))
+        lease = stage.lease()
+        stage.answer(*(an_instance(name) for name in "ab"))
+        assert stage.chosen() == set()
+        assert stage.told == []
+        assert lease.leave() is not None
+
+    def test_doubted_before(self) -> None:
+        """One that is doubted is not any more once it lost its tag."""
+        stage = Stage(Selection(Question("web"), Rules(tag="live"), caution=HALF))
+        live = [an_instance(name, tags=["live"]) for name in "ab"]
+        stage.answer(*live)
+        stage.answer(*(evolve(each, health=Health("critical")) for each in live))
+        assert _doubted(stage) == "ab"
+        stage.answer(evolve(live[0], tags=()), *live[1:])
+        assert _doubted(stage) == ""
+        assert stage.chosen() == {"b"}
+
+    @pytest.mark.parametrize(
+        ("filtered", "reason"),
+        [("", "deregistered"), ("x", "deregistered, or no longer matched by filter=")],
+    )
+    def test_what_is_not_listed(self, filtered: str, reason: str) -> None:
+        """Of what is missing Consul does not say why: it is doubted, and the reason
+        says what it may be.
+        """
+        stage = Stage(Selection(Question("web", filter=filtered), caution=HALF))
+        stage.answer("a")
+        stage.answer()
+        assert stage.pool().state(stage.member("a")).reason == reason
 
 
 class TestRelease:

@@ -248,10 +248,15 @@ class Ledger(RuleBasedStateMachine):
     @invariant()
     def every_load_is_of_its_leases(self) -> None:
         """In each pool stands who should, with the connections that it has."""
+        self.registry.tend()
         for selection in self.opened:
             pool = self.registry.pool(selection)
             members = {each.instance.identity: each for each in pool.upstreams()}
-            assert members.keys() == self.model.selected(selection)
+            selected = self.model.selected(selection)
+            assert members.keys() >= selected
+            for identity in members.keys() - selected:  # it has lost its tag
+                assert members[identity].load.open
+                assert members[identity].verdict.reason == "lost tag v2"
             serving = self.model.serving(selection)
             for identity, upstream in members.items():
                 assert upstream.load.open == self.model.load(identity)

@@ -72,13 +72,53 @@ def test_an_altered_one_stays_who_it_was() -> None:
     lease.end()
 
 
-def test_who_loses_its_tag_leaves() -> None:
-    """An instance that is not selected any more is as good as gone."""
-    pool, load = _pool(Rules(tag="v2")), Load()
-    pool.amend([(an_instance("a", tags=["v2"]), load)])
-    assert len(pool) == 1
-    pool.amend([(an_instance("a"), load)])
-    assert (len(pool), _choose(pool), load.upstreams) == (0, None, [])
+class TestTag:
+    """An instance that loses the tag which a mapping asks for."""
+
+    def begin(self) -> tuple[Pool, Load, Lease]:
+        """One that has the tag, and a connection."""
+        pool, load = _pool(Rules(tag="v2")), Load()
+        pool.amend([(an_instance("a", tags=["v2"]), load)])
+        return pool, load, Lease(_member(pool, "a"), pool, on_trial=False)
+
+    def test_drains_and_leaves(self) -> None:
+        """It gets nothing new, is drained and shown until its connections are over,
+        and is no member then.
+        """
+        pool, load, lease = self.begin()
+        pool.amend([(an_instance("a"), load)])
+        assert _choose(pool) is None
+        state = pool.state(lease.upstream)
+        assert (state.standing, state.reason) == (Standing.DRAINING, "lost tag v2")
+        assert lease.leave() is not None
+        pool.tend()
+        assert len(pool) == 1
+        lease.end()
+        pool.tend()
+        assert (len(pool), load.upstreams) == (0, [])
+
+    def test_comes_back(self) -> None:
+        """If it has the tag again it goes on as before."""
+        pool, load, lease = self.begin()
+        for tags in ([], ["v1"], ["v2"]):
+            pool.amend([(an_instance("a", tags=tags), load)])
+        assert _choose(pool) is lease.upstream
+        assert lease.leave() is None
+        lease.end()
+        pool.tend()
+        assert len(pool) == 1
+
+    def test_deregistered_meanwhile(self) -> None:
+        """If it is deregistered before its connections are over it leaves like any."""
+        pool, load, lease = self.begin()
+        pool.amend([(an_instance("a"), load)])
+        pool.amend(drop=[an_identity("a")])
+        assert (len(pool), load.upstreams) == (0, [])
+        assert lease.leave() is not None
+        pool.tend()
+        pool.amend([(an_instance("a"), load)])
+        pool.clear()
+        assert len(pool) == 0
 
 
 def test_who_left_is_chosen_no_more() -> None:

@@ -52,17 +52,21 @@ def test_health_option(health: frozenset[str], serving: list[Status]) -> None:
     found = [
         status
         for status, verdict in verdicts.items()
-        if verdict and verdict.standing is Standing.SERVING
+        if verdict.standing is Standing.SERVING
     ]
     assert found == serving
 
 
 @pytest.mark.parametrize(("tag", "selected"), [("", 1), ("v2", 1), ("v1", 0)])
 def test_tag(tag: str, selected: bool) -> None:
-    """Without the tag that a mapping asks for an instance is not its business."""
-    assert (
-        judge(an_instance(tags=["v2", "eu"]), Rules(tag=tag)) is not None
-    ) == selected
+    """Without the tag that a mapping asks for an instance is not its business, and
+    that is somebody's wish.
+    """
+    verdict = judge(an_instance(tags=["v2", "eu"]), Rules(tag=tag))
+    assert verdict.is_unselected is not bool(selected)
+    if not selected:
+        reason = "lost tag v1"
+        assert (verdict.reason, verdict.deliberate) == (reason, True)
 
 
 def test_node_checks() -> None:
