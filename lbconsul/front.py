@@ -131,7 +131,10 @@ class Front(MultiService):
             return here
         # Nobody connects in this process, so that nobody else does it.
         self.workers.tally.catch_up()
-        return Tidings.sum([here, self.workers.tidings(mapping)])
+        theirs = self.workers.tidings(mapping)
+        if theirs.used:  # each worker sees for itself which pool is of use
+            here.used = set()
+        return Tidings.sum([here, theirs])
 
     def rest(self, resting: frozenset[Identity]) -> None:
         """An operator wants these to have nothing new, and no others any longer."""

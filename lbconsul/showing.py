@@ -180,7 +180,10 @@ class Showing:
             dict(figures.endings),
             received,
             sent,
-            tuple(_pool(chain, each) for each in chain.all),
+            tuple(
+                _pool(chain, pool, number in told.used)
+                for number, pool in enumerate(chain.all)
+            ),
             _histogram(figures.connect),
             _histogram(figures.first_byte),
             _histogram(figures.connection),
@@ -281,9 +284,8 @@ def _worker(member: Member) -> WorkerStatus:
     )
 
 
-def _pool(chain: Chain, pool: Pool) -> PoolStatus:
+def _pool(chain: Chain, pool: Pool, used: bool) -> PoolStatus:
     fallback = pool not in chain.pools
-    used = chain.current is pool
     question = pool.question
     return PoolStatus(str(question), used, fallback, len(pool), question.service)
 

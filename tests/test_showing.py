@@ -10,10 +10,11 @@ from twisted.internet.task import Clock
 from lbconsul.admin.model import Source, UpstreamStatus, WatchStatus
 from lbconsul.availability import Availability
 from lbconsul.balance.instance import Identity
+from lbconsul.balance.pool import Pool
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
 from lbconsul.balance.tidings import Tidings
-from lbconsul.balance.upstream import Outcome
+from lbconsul.balance.upstream import Lease, Outcome, Upstream
 from lbconsul.config.build import configure
 from lbconsul.config.model import Config, Mapping
 from lbconsul.notes import nobody
@@ -111,6 +112,13 @@ class Shown:
         """What is shown of the only one."""
         [found] = self.upstreams()
         return found
+
+
+def _fail(pool: Pool, upstream: Upstream) -> None:
+    """It refuses a connection."""
+    lease = Lease(upstream, pool, on_trial=False)
+    lease.showed(Outcome.REFUSED)
+    lease.end()
 
 
 def test_is_a_source() -> None:
@@ -244,6 +252,7 @@ class TestMappings:
         """Of several datacenters that is marked which is used; so is a fallback."""
         shown = Shown("80:web,dc=dc1|dc2,when-empty=fallback=sorry")
         shown.answer(an_instance("a"), an_instance("b"), datacenter="dc2")
+        shown.front.told.used = {1}
         pools = shown.showing.mappings()[0].pools
         assert [
             (each.question, each.service, each.used, each.fallback, each.upstreams)
@@ -307,7 +316,7 @@ class TestUpstreams:
         chain = shown.registry.chain(route_of(shown.front.mappings[0]))
         upstream, _ = chain.pools[0].upstreams()
         for _ in range(3):
-            chain.pools[0].learn(upstream, Outcome.REFUSED, False)
+            _fail(chain.pools[0], upstream)
         found, _ = shown.upstreams()
         assert found.standing == "ejected"
         assert found.reason.startswith("ejected 0 s ago: 3 in a row not connected")
@@ -343,7 +352,7 @@ class TestUpstreams:
         chain = shown.registry.chain(route_of(shown.front.mappings[0]))
         for upstream in tuple(chain.pools[0].upstreams())[2:]:
             for _ in range(3):
-                chain.pools[0].learn(upstream, Outcome.REFUSED, False)
+                _fail(chain.pools[0], upstream)
         found = shown.showing.upstreams("80:web", 0)
         next(found)
         shown.registry.keep_only([])

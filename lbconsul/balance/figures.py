@@ -21,6 +21,9 @@ CONNECTION = (
 #: What the latest one counts in a moving average.
 _LATEST = 0.1
 
+#: Where fewer of the connections are, upstreams are not expected to say anything.
+_ANSWERED = 0.1
+
 #: With fewer accounts nobody asks whose of them are of use still.
 CROWD = 1000
 
@@ -105,6 +108,15 @@ class Figures:
             account.connect_time = seconds
         else:
             account.connect_time += _LATEST * (seconds - account.connect_time)
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether upstreams say something on connections, as far as is known.
+
+        There are protocols in which only clients speak: graphite's, syslog.
+        """
+        answered = sum(self.first_byte.counts)
+        return answered > _ANSWERED * sum(self.connect.counts)
 
     def failed(self, identity: Identity) -> None:
         """An instance did not accept one."""

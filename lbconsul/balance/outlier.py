@@ -1,8 +1,8 @@
-"""When to eject an upstream that fails, for how long, and when to trust it again.
+"""When to eject an upstream that fails, for how long, and when to restore it.
 
 What we see ourselves, beside what Consul says: a check may pass while nobody
 can connect.  The rule is that of Envoy's outlier detection for consecutive
-failures at the connection level, with a trial by one connection before the rest
+failures at the connection level, with a probe by one connection before the rest
 follow.
 https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/upstream/outlier
 """
@@ -16,13 +16,13 @@ from attrs import Factory, define
 
 from lbconsul.balance.lottery import Chance
 from lbconsul.balance.selection import Patience
-from lbconsul.balance.upstream import Outcome, Record, Upstream
+from lbconsul.balance.upstream import Lease, Outcome, Record, Upstream
 
 #: What a connection counts that the upstream ended at once, when one that it
 #: refused counts 1: it may have its reasons.
 _SPOILED = 0.5
 
-#: One that is full when it is to be tried is looked at again so much later, in
+#: One that is full when it is to be probed is looked at again so much later, in
 #: seconds: others may be due that have room.
 _PUT_OFF = 1.0
 
@@ -37,16 +37,19 @@ class Ruling(Enum):
 
 @define(eq=False)
 class Outliers:
-    """Who of one pool is ejected, until when, and who is tried out.
+    """Which upstreams of one pool are ejected, until when, and which are probed.
 
-    Never more than half of the candidates are, and so never the only one.
+    At most half of the candidates are ejected, and so never the only one; all of
+    them where the connections have another pool to go to.
     """
 
     _patience: Patience
     _chance: Chance
     _seconds: Callable[[], float]
-    #: Whether an upstream has as many connections as it may, and cannot be tried.
+    #: Whether an upstream has as many connections as it may, and cannot be probed.
     _is_full: Callable[[Upstream], bool] = lambda upstream: False
+    #: Whether connections have another pool to go to.
+    _has_elsewhere: Callable[[], bool] = lambda: False
     _ejected: dict[Upstream, Record] = Factory(dict)
     #: A heap of (when it is over, number, upstream); one that does not agree
     #: with its record is outdated.
@@ -58,29 +61,29 @@ class Outliers:
 
     @property
     def ejected(self) -> Collection[Upstream]:
-        """All who are."""
+        """All that are."""
         return self._ejected.keys()
 
-    def learn(
-        self, upstream: Upstream, outcome: Outcome, on_trial: bool, candidates: int
-    ) -> Ruling:
-        """What follows for an upstream, one of so many that Consul lets serve."""
-        record = upstream.record
-        if upstream in self._ejected:
+    def learn(self, lease: Lease, outcome: Outcome, candidates: int) -> Ruling:
+        """What follows for its upstream, one of so many that Consul lets serve."""
+        upstream = lease.upstream
+        known = self._ejected.get(upstream)
+        if known is not None:
             # What is shown by others was begun before it was ejected.
-            known = self._ejected[upstream]
-            return self._tried(known, outcome) if on_trial else Ruling.NOTHING
+            return self._tried(known, lease, outcome) if lease.on_trial else _NOTHING
+        record = upstream.record
         if record is None:
             record = upstream.record = Record()
         self._note(record, outcome)
         score = record.refused + _SPOILED * record.spoiled
         too_bad = 0 < self._patience.failures <= score
-        if too_bad and self._others_suffice(candidates):
+        if too_bad and self.others_suffice(candidates):
             return Ruling.EJECT
-        return Ruling.NOTHING
+        return _NOTHING
 
-    def _others_suffice(self, candidates: int) -> bool:
-        return len(self._ejected) < candidates // 2
+    def others_suffice(self, candidates: int) -> bool:
+        """Whether one more of so many may be ejected."""
+        return len(self._ejected) < candidates // 2 or self._has_elsewhere()
 
     def _note(self, record: Record, outcome: Outcome) -> None:
         if outcome is Outcome.REFUSED:
@@ -89,15 +92,23 @@ class Outliers:
             record.refused = 0
         elif outcome is Outcome.PROVED:
             record.spoiled = record.ejections = 0
-        elif self._patience.spoiled:
+        elif outcome is Outcome.SPOILED and self._patience.spoiled:
             record.spoiled += 1
 
-    def _tried(self, record: Record, outcome: Outcome) -> Ruling:
-        """What follows from the trial of one that is ejected."""
+    def _tried(self, record: Record, lease: Lease, outcome: Outcome) -> Ruling:
+        """What follows from a connection that was begun after the ejection."""
         if outcome is Outcome.CONNECTED:
-            return Ruling.NOTHING
-        if outcome is Outcome.PROVED:
+            return _NOTHING
+        # Where an early end is no failure, to accept is all that one can ask for.
+        is_usual = outcome is Outcome.SPOILED and not self._patience.spoiled
+        if outcome is Outcome.PROVED or is_usual:
             return Ruling.TRUST
+        if record.probe is not lease:
+            return _NOTHING  # a last resort: its failure is no news
+        if outcome is Outcome.EMPTY:
+            span = self._patience.span(0, self._chance())
+            self._put_off(lease.upstream, record, span)
+            return _NOTHING
         self._note(record, outcome)
         return Ruling.EJECT
 
@@ -112,10 +123,8 @@ class Outliers:
         self._enqueue(upstream, record)
         return f"{record.why()}; back in {span:.0f} s"
 
-    def condemn(self, upstream: Upstream, candidates: int) -> str | None:
-        """Eject it, since an operator wants it so; None if others do not suffice."""
-        if upstream in self._ejected or not self._others_suffice(candidates):
-            return None
+    def condemn(self, upstream: Upstream) -> str:
+        """Eject it, since an operator wants it so; the same words."""
         upstream.record = upstream.record or Record()
         upstream.record.by_hand = True
         return self.eject(upstream)
@@ -127,17 +136,16 @@ class Outliers:
         ahead = f"back in {left:.0f} s" if left > 0 else "to be tried now"
         return f"ejected {now - record.since:.0f} s ago: {record.why()}, {ahead}"
 
-    def due(self, avoiding: Collection[Upstream]) -> Upstream | None:
-        """Whose time is over, to be tried by the connection that is to come."""
+    def due(self) -> Upstream | None:
+        """One whose time is over, to be probed by the connection that is to come."""
+        if not self._queue:
+            return None
         now = self._seconds()
         while self._queue and self._queue[0][0] <= now:
             until, _, upstream = heappop(self._queue)
             record = self._ejected.get(upstream)
-            if record is None or record.on_trial or record.until != until:
+            if record is None or record.probe is not None or record.until != until:
                 continue
-            if upstream in avoiding:
-                self._enqueue(upstream, record)
-                return None
             if self._is_full(upstream):
                 record.until = now + _PUT_OFF
                 self._enqueue(upstream, record)
@@ -145,25 +153,39 @@ class Outliers:
             return upstream
         return None
 
-    def last_resort(self, avoiding: Collection[Upstream]) -> Upstream | None:
-        """Who is ejected, but still better than nobody."""
-        for upstream in self._ejected:
-            if upstream not in avoiding and not self._is_full(upstream):
-                return upstream
-        return None
+    def begin(self, lease: Lease) -> None:
+        """A connection to an ejected one begins: it is the probe, if one is due."""
+        record = self._ejected[lease.upstream]
+        if record.probe is None and record.until <= self._seconds():
+            record.probe = lease
 
-    def begin_trial(self, upstream: Upstream) -> bool:
-        """Whether the connection to come tries it: one at a time does."""
-        record = self._ejected[upstream]
-        begins, record.on_trial = not record.on_trial, True
-        return begins
+    def untried(self, lease: Lease) -> None:
+        """A connection has shown nothing: if it was the probe, the next one is later.
 
-    def untried(self, upstream: Upstream) -> None:
-        """The connection that tried it is over, and has shown nothing."""
-        record = self._ejected.get(upstream)
-        if record is not None and record.on_trial:
-            record.on_trial = False
-            self._enqueue(upstream, record)
+        Each time twice as long, as if it had failed: were it due again at once, all
+        connections would go to one that accepts and never answers.
+        """
+        record = self._ejected.get(lease.upstream)
+        if record is not None and record.probe is lease:
+            span = self._patience.span(record.inconclusive, self._chance())
+            record.inconclusive += 1
+            self._put_off(lease.upstream, record, span)
+
+    def _put_off(self, upstream: Upstream, record: Record, span: float) -> None:
+        record.probe = None
+        record.until = self._seconds() + span
+        self._enqueue(upstream, record)
+
+    def hasten(self) -> None:
+        """One of those that failed together is well: probe the others soon.
+
+        Else all that comes would be its alone for as long as they are ejected.
+        """
+        now = self._seconds()
+        for upstream, record in self._ejected.items():
+            if record.until > now:
+                record.until = now
+                self._enqueue(upstream, record)
 
     def trust(self, upstream: Upstream) -> None:
         """It is ejected no longer, and starts anew."""
@@ -171,9 +193,14 @@ class Outliers:
         upstream.record = None
 
     def surplus(self, candidates: int) -> list[Upstream]:
-        """Who must be trusted again, since too many of the others left."""
+        """Which must be restored, since too many of the others left."""
         too_many = len(self._ejected) - candidates // 2
-        return list(self._ejected)[:too_many] if too_many > 0 else []
+        if too_many <= 0 or self._has_elsewhere():
+            return []
+        return list(self._ejected)[:too_many]
 
     def _enqueue(self, upstream: Upstream, record: Record) -> None:
         heappush(self._queue, (record.until, next(self._numbers), upstream))
+
+
+_NOTHING = Ruling.NOTHING

@@ -1,4 +1,4 @@
-"""Who of one pool may be chosen: those that serve, and a reserve."""
+"""Who of one pool may be chosen: those that serve, a reserve, a last resort."""
 
 from collections.abc import Collection
 
@@ -12,12 +12,13 @@ from lbconsul.balance.upstream import Upstream, ignore
 class Placement:
     """Orders upstreams by load, and leaves those out that are full.
 
-    Each stands in one rank: `serving`, `reserve`, or none.  `limit` is how many
-    connections one may have; 0: as many as there are.
+    Each stands in one rank: `serving`, `reserve`, `ejected`, or none.  `limit` is how
+    many connections one may have; 0: as many as there are.
     """
 
     serving: Policy
     reserve: Policy
+    ejected: Policy
     limit: int = 0
     _full: set[Upstream] = Factory(set)
 

@@ -9,7 +9,7 @@ from lbconsul.balance.doubt import Doubts
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.leaving import Leaving
 from lbconsul.balance.lottery import Chance
-from lbconsul.balance.membership import Membership, Shift
+from lbconsul.balance.membership import Membership
 from lbconsul.balance.outlier import Outliers, Ruling
 from lbconsul.balance.placement import Placement
 from lbconsul.balance.selection import Question, Selection
@@ -60,6 +60,10 @@ class Pool:
     def __len__(self) -> int:
         return len(self._members.all)
 
+    def holds(self, upstream: Upstream) -> bool:
+        """Whether it is a member."""
+        return self._members.all.get(upstream.instance.identity) is upstream
+
     def upstreams(self) -> Collection[Upstream]:
         """Every upstream, whatever its standing."""
         return self._members.all.values()
@@ -75,13 +79,18 @@ class Pool:
         return self._members.candidates
 
     @property
+    def is_usable(self) -> bool:
+        """Whether Consul lets any upstream serve that is not ejected."""
+        return len(self._members.candidates) > len(self._outliers.ejected)
+
+    @property
     def doubts(self) -> bool:
         """Whether somebody is kept in reserve, since it is doubted that it is gone."""
         return bool(self._doubts)
 
     @property
     def aside(self) -> Collection[Upstream]:
-        """Those that are set aside, since they failed."""
+        """Those that are ejected, since they failed."""
         return self._outliers.ejected
 
     @property
@@ -104,9 +113,11 @@ class Pool:
         for each in shift.moved:
             self._outliers.trust(each)  # a new chance at another place
         newcomers = [each for each in shift.gained if not self._doubts.drop(each)]
+        # Of one that we saw fail ourselves it is believed that it is out.
+        odd = [each for each in shift.lost if each not in self._outliers]
         for each in shift.touched:
             self._judged(each)
-        self._doubt(shift)
+        self._doubt(odd, shift.before)
         for each in shift.touched:
             if not each.serving:
                 self._part(each)
@@ -124,14 +135,14 @@ class Pool:
             self._warming.end(upstream)
         self._settle(upstream)
 
-    def _doubt(self, shift: Shift) -> None:
+    def _doubt(self, lost: Iterable[Upstream], before: int) -> None:
         """Keep those in reserve of whom it is hard to believe that they are gone."""
         after = len(self._members.candidates)
-        kept = self._doubts.consider(shift.lost, shift.before, after, self._seconds())
+        kept = self._doubts.consider(lost, before, after, self._seconds())
         for each in kept:
             self._settle(each)
         if kept:
-            self._told(None, self._doubts.in_words(kept, shift.before))
+            self._told(None, self._doubts.in_words(kept, before))
 
     def _part(self, upstream: Upstream) -> None:
         """Let go of one that does not serve, unless that is doubted."""
@@ -174,21 +185,27 @@ class Pool:
     def lease(self, avoiding: Collection[Upstream] = ()) -> Lease | None:
         """The next connection, counted; to none of `avoiding`."""
         placement = self._placement
-        if self._doubts and not avoiding and self._is_for_reserve():
-            lease = self.lease_reserve(avoiding)
-            if lease is not None:
-                return lease
-        ejected = self._outliers.due(avoiding)
-        if ejected is None:
-            chosen = placement.choose(placement.serving, avoiding)
-            if chosen is not None:
-                return Lease(chosen, self, on_trial=False)
-            if placement.waits(placement.serving, avoiding):
-                return None
-            ejected = self._outliers.last_resort(avoiding)
-            if ejected is None:
-                return None
-        return Lease(ejected, self, self._outliers.begin_trial(ejected))
+        if not avoiding:
+            if self._doubts and self._is_for_reserve():
+                lease = self.lease_reserve()
+                if lease is not None:
+                    return lease
+            # A client that another one failed has risked enough.
+            due = self._outliers.due()
+            if due is not None:
+                return self._try(due)
+        chosen = placement.choose(placement.serving, avoiding)
+        return None if chosen is None else Lease(chosen, self, on_trial=False)
+
+    def probe(self) -> Lease | None:
+        """The next connection, if it is to try an ejected one whose time is over."""
+        due = self._outliers.due()
+        return None if due is None else self._try(due)
+
+    def _try(self, ejected: Upstream) -> Lease:
+        lease = Lease(ejected, self, on_trial=True)
+        self._outliers.begin(lease)
+        return lease
 
     def _is_for_reserve(self) -> bool:
         """Whether the next one goes to those in doubt, though some are left.
@@ -208,6 +225,12 @@ class Pool:
         chosen = placement.choose(placement.reserve, avoiding)
         return None if chosen is None else Lease(chosen, self, on_trial=False)
 
+    def lease_ejected(self, avoiding: Collection[Upstream] = ()) -> Lease | None:
+        """The same of ejected ones, which are the last resort."""
+        placement = self._placement
+        chosen = placement.choose(placement.ejected, avoiding)
+        return None if chosen is None else self._try(chosen)
+
     def waits(
         self, avoiding: Collection[Upstream] = (), *, reserve: bool = False
     ) -> bool:
@@ -220,8 +243,11 @@ class Pool:
         """Since when `upstream` gets nothing any more, unless it does."""
         return self._leaving.find(upstream.load)
 
-    def learn(self, upstream: Upstream, outcome: Outcome, on_trial: bool) -> None:
-        """A connection to `upstream` showed this; maybe the one that tries it."""
+    def learn(self, lease: Lease, outcome: Outcome) -> None:
+        """A connection showed this of its upstream."""
+        upstream = lease.upstream
+        if lease.instance.location != upstream.instance.location:
+            return  # what was at its old address
         if upstream in self._doubts:
             spoiled = outcome is Outcome.SPOILED and self._selection.patience.spoiled
             if outcome is Outcome.REFUSED or spoiled:
@@ -231,25 +257,40 @@ class Pool:
         candidates = self._members.candidates
         if upstream not in candidates:
             return
-        ruling = self._outliers.learn(upstream, outcome, on_trial, len(candidates))
+        ruling = self._outliers.learn(lease, outcome, len(candidates))
         if ruling is Ruling.EJECT:
-            why = self._outliers.eject(upstream)
-            self._settle(upstream)
-            self._told(upstream, f"ejected: {why}")
+            self._ejected(upstream, self._outliers.eject(upstream))
         elif ruling is Ruling.TRUST:
+            if not self.is_usable:
+                self._outliers.hasten()
             self._trust(upstream, "trusted again")
 
-    def eject(self, identity: Identity) -> bool:
-        """Set one aside as if it had failed, where others suffice; whether it is."""
+    def eject(self, identity: Identity) -> str | None:
+        """Eject one as if it had failed: why it cannot be, or nothing if it is.
+
+        None if it is no member.
+        """
         upstream = self._members.all.get(identity)
-        candidates = self._members.candidates
-        if upstream is None or upstream not in candidates:
-            return False
-        why = self._outliers.condemn(upstream, len(candidates))
-        if why is not None:
-            self._settle(upstream)
-            self._told(upstream, f"ejected: {why}")
-        return why is not None
+        if upstream is None:
+            return None
+        count = len(self._members.candidates)
+        if upstream not in self._members.candidates:
+            state = self.state(upstream)
+            return f"it does not serve: {state.standing.value}, {state.reason}"
+        if upstream in self._outliers:
+            return f"it is {self._outliers.in_words(upstream)}"
+        if not self._outliers.others_suffice(count):
+            serving = count - len(self._outliers.ejected)
+            return (
+                f"{serving} of {count} upstreams serve; at most half may be ejected"
+                " where a mapping has no other pool that serves"
+            )
+        self._ejected(upstream, self._outliers.condemn(upstream))
+        return ""
+
+    def _ejected(self, upstream: Upstream, why: str) -> None:
+        self._settle(upstream)
+        self._told(upstream, f"ejected: {why}")
 
     def rejudge(self, identity: Identity) -> bool:
         """An operator has thought otherwise of one; whether it is a member."""
@@ -267,9 +308,9 @@ class Pool:
             reason = self._outliers.in_words(upstream)
         return State(standing, reason, upstream.since)
 
-    def untried(self, upstream: Upstream) -> None:
-        """A trial of `upstream` ended, and showed nothing."""
-        self._outliers.untried(upstream)
+    def untried(self, lease: Lease) -> None:
+        """A connection that may be a probe showed nothing."""
+        self._outliers.untried(lease)
 
     def tend(self) -> None:
         """Do what is due by now."""
@@ -307,7 +348,7 @@ class Pool:
         if upstream in self._doubts:
             rank, standing = placement.reserve, Standing.DOUBTED
         elif upstream in self._outliers:
-            standing = Standing.EJECTED
+            rank, standing = placement.ejected, Standing.EJECTED
         elif upstream in self._members.candidates:
             rank = placement.serving
             if upstream in self._warming:

@@ -9,6 +9,7 @@ from math import ceil
 
 from attrs import define
 
+from lbconsul.balance.standing import Standing
 from lbconsul.balance.upstream import Upstream
 
 #: So much above its share is borne: chance alone does not spread evenly, and to
@@ -22,7 +23,11 @@ def surplus(upstreams: Iterable[Upstream]) -> dict[Upstream, int]:
     Who may have no connection now, since it is ejected, has no share either: else
     others would be closed for it without end.
     """
-    upstreams = [each for each in upstreams if each.rank is not None]
+    upstreams = [
+        each
+        for each in upstreams
+        if each.rank is not None and each.standing is not Standing.EJECTED
+    ]
     total = sum(each.load.open for each in upstreams)
     shares = sum(each.share for each in upstreams)
     fair = {each: total * each.share / shares for each in upstreams}

@@ -46,6 +46,8 @@ class Registry:
     _told: Callable[[Question, Upstream | None, str], None] = lambda *_: None
     _pools: dict[Selection, Pool] = Factory(dict)
     _chains: dict[Route, Chain] = Factory(dict)
+    #: The chains that each pool is in.
+    _users: dict[Selection, list[Chain]] = Factory(dict)
     _known: dict[Question, dict[Identity, Instance]] = Factory(dict)
     #: Those of the known whose instances' host names are being looked up.
     _pending: set[Question] = Factory(set)
@@ -152,6 +154,8 @@ class Registry:
                 self._tally,
                 self._seconds,
             )
+            for selection in route.all():
+                self._users.setdefault(selection, []).append(chain)
         return chain
 
     def keep_only(self, routes: Collection[Route]) -> None:
@@ -164,7 +168,11 @@ class Registry:
             del self._known[question]
             self._pending.discard(question)
         for route in self._chains.keys() - set(routes):
-            del self._chains[route]
+            chain = self._chains.pop(route)
+            for selection in route.all():
+                self._users[selection].remove(chain)
+                if not self._users[selection]:
+                    del self._users[selection]
 
     @property
     def resting(self) -> frozenset[Identity]:
@@ -180,10 +188,13 @@ class Registry:
             for pool in self._pools.values():
                 pool.rejudge(identity)
 
-    def eject(self, identity: Identity) -> bool:
-        """Set it aside as if it had failed, where others suffice; whether it is."""
-        ejected = [pool.eject(identity) for pool in self._pools.values()]
-        return any(ejected)
+    def eject(self, identity: Identity) -> str:
+        """Eject it in each pool, as if it had failed: why in none, or nothing."""
+        said = [pool.eject(identity) for pool in self._pools.values()]
+        reasons = [each for each in said if each is not None]
+        if "" in reasons:
+            return ""
+        return reasons[0] if reasons else "no mapping selects it"
 
     def has(self, identity: Identity) -> bool:
         """Whether Consul knows such an instance, of any service that is asked for."""
@@ -200,17 +211,31 @@ class Registry:
 
     def _new_pool(self, selection: Selection) -> Pool:
         policy, chance = POLICIES[selection.policy], self._chance
-        placement = Placement(policy(chance), policy(chance), selection.limit)
-        full = placement.is_full
+        ranks = policy(chance), policy(chance), policy(chance)
+        placement = Placement(*ranks, selection.limit)
+        elsewhere = partial(self._has_elsewhere, selection)
         return Pool(
             selection,
             placement,
-            Outliers(selection.patience, chance, self._seconds, full),
+            Outliers(
+                selection.patience,
+                chance,
+                self._seconds,
+                placement.is_full,
+                elsewhere,
+            ),
             self._seconds,
             partial(self._told, selection.question),
             self._chance,
             self._resting,
         )
+
+    def _has_elsewhere(self, selection: Selection) -> bool:
+        """Whether all who use a pool have another usable one to go to."""
+        if not selection.patience.whole:
+            return False
+        pool, users = self._pools[selection], self._users.get(selection, ())
+        return bool(users) and all(each.has_other_than(pool) for each in users)
 
     def _pass_on(
         self, question: Question, put: Iterable[Instance], drop: Iterable[Identity]

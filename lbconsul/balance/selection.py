@@ -53,6 +53,9 @@ class Patience:
     longest: float = 300.0
     #: Whether connections count that an upstream ends at once, without a word.
     spoiled: bool = True
+    #: Whether a mapping has other pools to go to, so that all upstreams of this one
+    #: may be ejected while another one has any that is not.
+    whole: bool = False
 
     def span(self, ejections: int, chance: float) -> float:
         """How long an ejection takes after so many in a row."""

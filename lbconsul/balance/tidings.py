@@ -21,6 +21,9 @@ class Tidings:
     #: Those that it has set aside, each with the number of the pool: why, and since
     #: when.
     aside: dict[tuple[int, Identity], tuple[str, float]] = Factory(dict)
+    #: The numbers of the pools that new connections go to: of one process it is one,
+    #: at most.
+    used: set[int] = Factory(set)
 
     def news(self) -> dict[str, Any]:
         """All that is new since the last time, as JSON may have it."""
@@ -31,6 +34,7 @@ class Tidings:
                 [number, *identity, why, since]
                 for (number, identity), (why, since) in self.aside.items()
             ],
+            "used": sorted(self.used),
         }
 
     def heard(self, news: dict[str, Any]) -> None:
@@ -48,6 +52,7 @@ class Tidings:
             (int(number), Identity(*map(str, identity))): (str(why), float(since))
             for number, *identity, why, since in news["aside"]
         }
+        self.used = {int(number) for number in news["used"]}
 
     def close(self, ending: str) -> Figures:
         """Its process is gone, and with it what was open: what all came to then."""
@@ -89,4 +94,5 @@ class Tidings:
                 before = total.live.get(identity, (0, 0))
                 total.live[identity] = before[0] + received, before[1] + sent
             total.aside.update(each.aside)
+            total.used |= each.used
         return total

@@ -38,8 +38,10 @@ class Outcome(Enum):
     CONNECTED = "connected"
     #: It ended the connection at once, without a word.
     SPOILED = "spoiled"
-    #: It spoke, or kept the connection.
+    #: It spoke, took all that the client said, or kept the connection.
     PROVED = "proved"
+    #: Both sides ended the connection in order, and neither had said anything.
+    EMPTY = "empty"
 
 
 @define(eq=False)
@@ -57,20 +59,25 @@ class Record:
     until: float = 0.0
     #: Whether an operator had it ejected.
     by_hand: bool = False
-    #: Whether the one connection that tries it out is under way.
-    on_trial: bool = False
+    #: The one connection that probes it, while that is under way.
+    probe: "Lease | None" = None
+    #: Probes in a row that showed nothing.
+    inconclusive: int = 0
 
     def eject(self, since: float, until: float) -> None:
         """It gets nothing until then."""
         self.since, self.until = since, until
         self.ejections += 1
-        self.on_trial = False
+        self.inconclusive = 0
+        self.probe = None
 
     def why(self) -> str:
         """What it did, for people to read."""
         said = ["by hand"] if self.by_hand else []
         said += [f"{self.refused} in a row not connected"] if self.refused else []
         said += [f"{self.spoiled} in a row ended at once"] if self.spoiled else []
+        probes = f"{self.inconclusive} in a row showed nothing when it was tried"
+        said += [probes] if self.inconclusive else []
         return ", ".join(said)
 
 
@@ -139,11 +146,11 @@ class Upstream:
 class Judge(Protocol):
     """Who wants to know what connections show."""
 
-    def learn(self, upstream: Upstream, outcome: Outcome, on_trial: bool) -> None:
-        """A connection to `upstream` showed this; maybe the one that tries it."""
+    def learn(self, lease: "Lease", outcome: Outcome) -> None:
+        """A connection showed this of its upstream."""
 
-    def untried(self, upstream: Upstream) -> None:
-        """A trial of `upstream` ended, and showed nothing."""
+    def untried(self, lease: "Lease") -> None:
+        """A connection that may be a probe showed nothing, or has not for long."""
 
     def leave(self, upstream: Upstream) -> Leave | None:
         """Since when `upstream` gets nothing any more, unless it does."""
@@ -152,25 +159,34 @@ class Judge(Protocol):
 class Lease:
     """One counted connection to one upstream; ending it again does nothing."""
 
-    __slots__ = ("_judge", "_load", "on_trial", "upstream")
+    __slots__ = ("_judge", "_load", "instance", "on_trial", "upstream")
 
     def __init__(self, upstream: Upstream, judge: Judge, on_trial: bool) -> None:
         self.upstream = upstream
+        #: What the upstream was then: it may be at another address by now.
+        self.instance = upstream.instance
         self._judge = judge
-        #: Whether it depends on this connection if the upstream is trusted again.
+        #: Whether the upstream was ejected then, so that this connection can show
+        #: that it is well; until it has shown anything.
         self.on_trial = on_trial
         self._load: Load | None = upstream.load
         upstream.load.add(1)
 
     def showed(self, outcome: Outcome) -> None:
         """Tell how the upstream behaved.  Good behaviour is news after bad only."""
-        upstream, on_trial = self.upstream, self.on_trial
         good = outcome is Outcome.CONNECTED or outcome is Outcome.PROVED
-        if good and upstream.record is None:
+        if good and self.upstream.record is None:
             return
+        self._judge.learn(self, outcome)
         if outcome is not Outcome.CONNECTED:
             self.on_trial = False
-        self._judge.learn(upstream, outcome, on_trial)
+
+    def put_off(self) -> None:
+        """It has shown nothing for so long that another one may probe the upstream.
+
+        What it still shows counts all the same.
+        """
+        self._judge.untried(self)
 
     def leave(self) -> Leave | None:
         """Since when its upstream gets nothing any more, unless it does."""
@@ -183,4 +199,4 @@ class Lease:
             load.add(-1)
             if self.on_trial:
                 self.on_trial = False
-                self._judge.untried(self.upstream)
+                self._judge.untried(self)

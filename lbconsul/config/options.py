@@ -82,7 +82,7 @@ MAPPING_OPTIONS = _table(
     Option(
         "attempts",
         values.whole(1, 100),
-        "how many upstreams to try for one connection [3]",
+        "how many upstreams to try for one connection, in each datacenter [3]",
     ),
     Option(
         "eject-after",

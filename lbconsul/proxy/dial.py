@@ -31,6 +31,7 @@ class DialOwner(Protocol):
 
     poller: Poller
     clock: IReactorTime
+    #: How many upstreams to try in one pool.
     attempts: int
     connect_timeout: float
     #: How long to wait, in seconds, while all upstreams are full; and where there
@@ -40,8 +41,12 @@ class DialOwner(Protocol):
     line: Line
     dial_patrol: Patrol
 
-    def lease(self, avoiding: Collection[Upstream]) -> Lease:
-        """The next upstream to try.  Raises `NoUpstream`, or `AllFull`."""
+    def lease(self, avoiding: Collection[Upstream], attempts: int) -> Lease:
+        """The next upstream to try, after at most so many in one pool.
+
+        :raises AllFull: it has to wait until one has room.
+        :raises NoUpstream: there is none.
+        """
 
     def dial_answered(self, dial: "Dial", upstream: socket.socket) -> None:
         """An upstream accepted: here is the socket, and the lease is `dial.lease`."""
@@ -67,6 +72,7 @@ class Dial:
         "_until",
         "_waiting",
         "arrival",
+        "attempts",
         "lease",
         "over",
         "since",
@@ -88,6 +94,7 @@ class Dial:
         #: When the present attempt began.
         self.since = arrival.time
         self.arrival = arrival
+        self.attempts = owner.attempts
         self.lease: Lease | None = None
         #: Whether it has an upstream, or has given up.
         self.over = False
@@ -97,13 +104,10 @@ class Dial:
     def start(self, failing: Ending = Ending.REFUSED) -> None:
         """Try the next upstream; `failing` is why the last one was not to be had."""
         owner = self._owner
-        if len(self.tried) >= owner.attempts:
-            self.end(failing)
-            return
         if owner.line:  # whose turn is before ours
             owner.line.advance()
         try:
-            self.lease = owner.lease(self.tried)
+            self.lease = owner.lease(self.tried, self.attempts)
         except AllFull:
             self._queue_up(owner.queue_timeout, Ending.QUEUE_TIMEOUT)
         except NoUpstream:
@@ -139,7 +143,7 @@ class Dial:
     def _proceed(self) -> bool:
         owner = self._owner
         try:
-            self.lease = owner.lease(self.tried)
+            self.lease = owner.lease(self.tried, self.attempts)
         except NoUpstream:
             return False
         owner.line.leave(self)  # before it may have to queue up again
@@ -242,6 +246,8 @@ class Dial:
         self._hang_up()
         assert self.lease is not None
         self.tried.append(self.lease.upstream)
+        # A probe is our wish: it costs the client none of its attempts.
+        self.attempts += self.lease.on_trial
         if failing is not Ending.STARVED:
             self.lease.showed(Outcome.REFUSED)
             self._owner.dial_refused(self.lease.upstream)

@@ -189,9 +189,9 @@ class ProxyFactory:
         self._log.stop()
         self.pipes.close()
 
-    def lease(self, avoiding: Collection[Upstream]) -> Lease:
+    def lease(self, avoiding: Collection[Upstream], attempts: int) -> Lease:
         """Called by a dial."""
-        return self._chain.lease(avoiding)
+        return self._chain.lease(avoiding, attempts)
 
     def dial_answered(self, dial: Dial, upstream: socket.socket) -> None:
         """Called by a dial: join the two."""
@@ -231,6 +231,11 @@ class ProxyFactory:
     def first_byte(self, seconds: float) -> None:
         """Called by a relay."""
         self.figures.first_byte.observe(seconds)
+
+    @property
+    def is_answered(self) -> bool:
+        """Asked by a relay."""
+        return self.figures.is_answered
 
     def relay_over(self, relay: Relay, ending: Ending) -> None:
         """Called by a relay, which is over."""

@@ -15,8 +15,11 @@ from lbconsul.proxy.sockets import reset_on_close
 from lbconsul.proxy.splice import Pipes
 
 #: A connection that an upstream ends sooner, without having said a word, is
-#: ended at once; one that lives so long has proved it.  In seconds.
+#: ended at once; one that lives so long has proved it, if that can be.  In seconds.
 AT_ONCE = 1.0
+
+#: A probe that has shown nothing for so long gives others their turn, in seconds.
+PROBE_TIMEOUT = 10.0
 
 
 class Arrival(NamedTuple):
@@ -40,6 +43,10 @@ class RelayOwner(Protocol):
     idle_patrol: Patrol
     #: Inspects, more often, relays with an end that the reactor does not watch.
     unwatched_patrol: Patrol
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether upstreams of this mapping say something on most connections."""
 
     def first_byte(self, seconds: float) -> None:
         """An upstream spoke first, so long after its client was accepted."""
@@ -108,7 +115,7 @@ class Relay:
         poller = self._owner.poller
         self._owner.idle_patrol.add(self)
         if self.lease.on_trial:
-            self._owner.clock.callLater(AT_ONCE, self._prove)
+            self._owner.clock.callLater(AT_ONCE, self._lives)
         poller.addReader(self.upstream)
         poller.addReader(self.client)
 
@@ -116,22 +123,56 @@ class Relay:
         """The first bytes came from the peer at `end`."""
         if end is self.upstream:
             self._owner.first_byte(self._owner.clock.seconds() - self.arrival.time)
+            if self.lease.on_trial:
+                self.lease.showed(Outcome.PROVED)
 
     def done(self, last: End) -> None:
         """Both directions are over, the one from `last` after the other."""
         self._is_by_upstream = last is self.client
         self.end(Ending.DONE)
 
-    def _prove(self) -> None:
-        if not self.over:
+    def _lives(self) -> None:
+        """A connection that may show that an ejected upstream is well lives on.
+
+        Its kernel accepts, and takes bytes, for one that hangs, too: where upstreams
+        answer, only that counts.
+        """
+        if self.over:
+            return
+        if not (self._half_closed or self._owner.is_answered):
+            self.lease.showed(Outcome.PROVED)
+        else:
+            self._owner.clock.callLater(PROBE_TIMEOUT - AT_ONCE, self._lives_long)
+
+    def _lives_long(self) -> None:
+        if self.over:
+            return
+        if self._half_closed or self.client.moved:
+            self.lease.put_off()  # there is no end to it, or no answer
+        else:
             self.lease.showed(Outcome.PROVED)
 
-    def _tell(self) -> None:
+    def _tell(self, ending: Ending) -> None:
         """What it has shown of its upstream, if that can be said."""
-        if self.upstream.moved or self._owner.clock.seconds() - self._since >= AT_ONCE:
+        lease = self.lease
+        if self.upstream.moved:
+            lease.showed(Outcome.PROVED)
+            return
+        lived = self._owner.clock.seconds() - self._since >= AT_ONCE
+        if self._is_by_upstream and not lived:
+            lease.showed(Outcome.SPOILED)
+        elif lived and not lease.on_trial:
+            lease.showed(Outcome.PROVED)
+        elif ending is Ending.DONE and lease.upstream.record is not None:
+            self._tell_of_silence()
+
+    def _tell_of_silence(self) -> None:
+        """Both sides ended it in order, and the upstream has said nothing."""
+        if not self.client.moved:
+            if self.lease.on_trial:
+                self.lease.showed(Outcome.EMPTY)
+        elif not self._owner.is_answered:
             self.lease.showed(Outcome.PROVED)
-        elif self._is_by_upstream:
-            self.lease.showed(Outcome.SPOILED)
 
     def half_over(self) -> None:
         """One direction is over and passed on as such."""
@@ -197,7 +238,7 @@ class Relay:
         owner.idle_patrol.discard(self)
         if self._is_unwatched:
             owner.unwatched_patrol.discard(self)
-        self._tell()
+        self._tell(ending)
         owner.relay_over(self, ending)
         # No circle is left for the garbage collector.
         del client.other, upstream.other, self.client, self.upstream

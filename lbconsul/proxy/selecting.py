@@ -20,11 +20,19 @@ def route_of(mapping: Mapping) -> Route:
         for dc in mapping.dc or ("",)
     )
     fallback = mapping.when_empty.fallback
+    if len(selections) > 1 or fallback:
+        # Another mapping may use the same service, and have nowhere else to go.
+        selections = tuple(map(_with_others, selections))
     return Route(
         selections,
-        _selection(mapping, Question(fallback)) if fallback else None,
+        _with_others(_selection(mapping, Question(fallback))) if fallback else None,
         mapping.failback_after,
     )
+
+
+def _with_others(selection: Selection) -> Selection:
+    """The same, as one of several pools."""
+    return evolve(selection, patience=evolve(selection.patience, whole=True))
 
 
 def _selection(mapping: Mapping, question: Question) -> Selection:

@@ -94,7 +94,10 @@ class Workshop:
                 for identity, received, sent in factory.live():
                     before = told.live.get(identity, (0, 0))
                     told.live[identity] = before[0] + received, before[1] + sent
-        for number, pool in enumerate(self.registry.chain(route_of(mapping)).all):
+        chain = self.registry.chain(route_of(mapping))
+        used = chain.current
+        told.used = {chain.all.index(used)} if used is not None else set()
+        for number, pool in enumerate(chain.all):
             for upstream in pool.aside:
                 state = pool.state(upstream)
                 key = number, upstream.instance.identity

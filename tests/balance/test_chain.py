@@ -1,13 +1,17 @@
 """Chains: several datacenters, and a fallback."""
 
+import contextlib
+from collections import Counter
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lbconsul.balance.selection import Caution, Question, Route, Selection
+from lbconsul.balance.selection import Caution, Patience, Question, Route, Selection
 from lbconsul.balance.upstream import Outcome, Upstream
 from lbconsul.errors import AllFull, NoUpstream
-from tests.support.instances import name_of, names_of
+from tests.support.instances import an_identity, name_of, names_of
 from tests.support.stage import Stage
 
 REFUSED = Outcome.REFUSED
@@ -27,13 +31,18 @@ def _datacenters(
     count: int = 2,
 ) -> Stage:
     """A mapping over so many datacenters, of which none has answered yet."""
+    questions = FIRST, SECOND, THIRD
+    selections = [_selected(each, limit, guarded) for each in questions[:count]]
+    last = _selected(FALLBACK, limit, guarded) if fallback else None
+    return Stage(Route(tuple(selections), last, failback_after))
+
+
+def _selected(question: Question, limit: int = 0, guarded: bool = False) -> Selection:
+    """One of several pools of a mapping."""
     caution = Caution(part=0.5 if guarded else 0.0)
-    selections = tuple(
-        Selection(each, limit=limit, caution=caution)
-        for each in (FIRST, SECOND, THIRD)[:count]
+    return Selection(
+        question, limit=limit, caution=caution, patience=Patience(whole=True)
     )
-    last = Selection(FALLBACK, limit=limit, caution=caution) if fallback else None
-    return Stage(Route(selections, last, failback_after))
 
 
 def _two(**options: bool | int) -> Stage:
@@ -207,6 +216,237 @@ class TestRetries:
         assert stage.chosen() == {"a", "b"}
 
 
+def _dial(
+    stage: Stage, dead: Sequence[str], attempts: int = 3, number: int = 0
+) -> list[str]:
+    """Which upstreams a client of a mapping tries; all but the last one refuse."""
+    chain, tried, names = stage.chains[number], list[Upstream](), list[str]()
+    while True:
+        try:
+            lease = chain.lease(tried, attempts)
+        except NoUpstream:
+            return [*names, "-"]
+        names.append(name_of(lease.upstream))
+        if names[-1] not in dead:
+            lease.showed(Outcome.CONNECTED)
+            lease.showed(Outcome.PROVED)
+            lease.end()
+            return names
+        tried.append(lease.upstream)
+        lease.showed(REFUSED)
+        lease.end()
+
+
+class TestUnreachable:
+    """A datacenter whose instances pass, and cannot be connected to."""
+
+    @pytest.mark.parametrize("attempts", [1, 2, 3, 4, 100])
+    def test_clients_reach_the_next(self, attempts: int) -> None:
+        """All of 2,000 clients reach the second one, though the first has as many
+        instances as a client has attempts or more; but for probes, at once.
+        """
+        stage = _datacenters()
+        stage.answer(*"abcdef", number=DC1)
+        stage.answer(*"xyz", number=DC2)
+        paths = []
+        for _ in range(2000):
+            stage.later(0.05)
+            paths.append(_dial(stage, "abcdef", attempts))
+        assert {path[-1] for path in paths} == {"x", "y", "z"}
+        assert max(map(len, paths)) <= min(attempts, 6) + 1
+        # Three refusals for each of six.
+        assert sum(len(path) > 1 for path in paths[:18]) >= 18 // min(attempts, 6)
+        # A probe of each after 10, 30, and 70 s.
+        assert sum(len(path) > 1 for path in paths[18:]) <= 6 * 3
+        assert all(len(path) <= 2 for path in paths[18:])
+
+    def test_clients_reach_the_fallback(self) -> None:
+        """So do all of 500 where there is but a fallback."""
+        stage = _datacenters(count=1, fallback=True)
+        stage.answer(*"abc", number=DC1)
+        stage.answer("sorry", number=1)
+        for _ in range(500):
+            assert _dial(stage, "abc")[-1] == "sorry"
+        chain = stage.chains[0]
+        assert chain.current is chain.all[1]
+
+    def test_next_clients_go_there_at_once(self) -> None:
+        """Once all of the first are ejected it counts as empty."""
+        stage = _two()
+        for name in "ab":
+            stage.show(name, *[REFUSED] * 3)
+        chain = stage.chains[0]
+        assert stage.chosen() == {"x", "y"}
+        assert chain.current is chain.pools[DC2]
+        assert not chain.pools[DC1].is_usable
+
+    def test_comes_back(self) -> None:
+        """It is probed while the second one serves; once one probe shows that it is
+        well the others are probed at once, and after a while it is used again.
+        """
+        stage = _two()
+        for name in "ab":
+            stage.show(name, *[REFUSED] * 3)
+        stage.later(11.5)
+        assert {_dial(stage, "ab")[0] for _ in range(2)} == {"a", "b"}
+        stage.later(11)
+        assert _dial(stage, "ab")[0] in "xy", "they are ejected for longer"
+        stage.later(12)
+        paths = [_dial(stage, "b")[0] for _ in range(3)]
+        assert paths.count("a") == 1
+        assert paths.index("a") < 2
+        assert paths[paths.index("a") + 1] == "b", "it is probed again"
+        stage.later(29)
+        assert stage.chosen() == {"x", "y"}, "a is not yet well for long"
+        stage.later(2)
+        assert stage.chosen() == {"a"}
+        assert "a trusted again" in stage.told
+
+    def test_the_others_come_back_as_well(self) -> None:
+        """They do not wait for the end of a long ejection while one has all."""
+        stage = _datacenters()
+        stage.answer(*"abcdef", number=DC1)
+        stage.answer("x", number=DC2)
+        for _ in range(30):
+            _dial(stage, "abcdef")
+        for _ in range(200):
+            stage.later(1)
+            _dial(stage, "abcdef")
+        told = len(stage.told)
+        paths: list[str] = []
+        while len(paths) < 400 and not stage.told[told:]:
+            stage.later(1)
+            paths += _dial(stage, "")
+        paths = [_dial(stage, "")[0] for _ in range(5)]
+        assert len(set(paths)) == 5
+        assert set(paths) < set("abcdef")
+        assert len(stage.pool().aside) == 0
+
+    def test_hangs(self) -> None:
+        """One that accepts and never answers gets no more than the probes."""
+        stage = _two()
+        for name in "ab":
+            stage.show(name, *[REFUSED] * 3)
+        stage.later(11)
+        counts = Counter[str]()
+        for _ in range(1000):
+            lease = stage.lease()
+            counts[name_of(lease.upstream)] += 1
+            lease.showed(Outcome.CONNECTED)
+            lease.end()
+            stage.later(0.25)
+        assert counts["a"] + counts["b"] <= 2 * 5
+        assert counts["x"] + counts["y"] >= 990
+
+    def test_both(self) -> None:
+        """If the second is unreachable, too, half of it is not ejected; each client
+        tries as many in each as it may, and those that serve first.
+        """
+        stage = _two()
+        for name in "ab":
+            stage.show(name, *[REFUSED] * 3)
+        tried = _dial(stage, "abxy")
+        assert set(tried[:2]) == {"x", "y"}
+        assert set(tried[2:]) == {"a", "b", "-"}
+        for _ in range(50):
+            _dial(stage, "abxy")
+        second = stage.chains[0].pools[DC2]
+        assert len(second.aside) == 1
+        assert stage.chains[0].current is second
+        assert _dial(stage, "xy")[-1] in "ab", "the last resort"
+
+    def test_the_second_is_gone(self) -> None:
+        """Ejected ones are used where there is nothing else."""
+        stage = _two()
+        for name in "ab":
+            stage.show(name, *[REFUSED] * 3)
+        stage.answer(number=DC2)
+        chain = stage.chains[0]
+        assert chain.current is chain.pools[DC1]
+        held = stage.hold(10)
+        assert {each.upstream.load.open for each in held} == {5}
+        assert stage.told[2:] == []
+
+    def test_some_are_asked_about_again(self) -> None:
+        """And if Consul says anything new of them then, half of them serve again."""
+        stage = _two()
+        for name in "ab":
+            stage.show(name, *[REFUSED] * 3)
+        stage.answer(number=DC2)
+        stage.join("c", number=DC1)
+        assert len(stage.pool().aside) == 1
+
+    def test_last_resort_of_all(self) -> None:
+        """The fallback comes before those that are ejected."""
+        stage = _two(fallback=True)
+        stage.answer("sorry", number=2)
+        for name in "ab":
+            stage.show(name, *[REFUSED] * 3)
+        tried = _dial(stage, "abxyz")
+        assert set(tried[:2]) == {"x", "y"}
+        assert tried[2:] == ["sorry"]
+        assert set(_dial(stage, ["a", "b", "x", "y", "sorry"])[3:]) == {"a", "b", "-"}
+
+    def test_a_mapping_that_has_no_other(self) -> None:
+        """Half of the same service serves where a mapping has nothing else."""
+        alone = Selection(FIRST)
+        stage = Stage(Route((_selected(FIRST), _selected(SECOND))), Route((alone,)))
+        stage.answer(*"abcd", number=DC1)
+        stage.answer("x", number=DC2)
+        for _ in range(20):
+            assert _dial(stage, "abcd")[-1] == "x"
+            _dial(stage, "abcd", number=1)
+        assert not stage.chains[0].pools[DC1].is_usable
+        assert len(stage.chains[1].pools[0].aside) == 2
+        stage.registry.keep_only([Route((alone,))])
+        stage.registry.keep_only([])
+
+    def test_a_pool_of_two_mappings(self) -> None:
+        """All of a pool are ejected only if each mapping has another pool to go to."""
+        one, other = _selected(FIRST), _selected(SECOND)
+        routes = Route((one, other)), Route((one, _selected(THIRD)))
+        stage = Stage(*routes)
+        stage.answer(*"abcd", number=DC1)
+        stage.answer("x", number=DC2)
+        for _ in range(20):
+            _dial(stage, "abcd")
+        assert len(stage.pool().aside) == 2
+        stage.registry.keep_only(routes[:1])
+        for _ in range(20):
+            _dial(stage, "abcd")
+        assert len(stage.pool().aside) == 4
+
+    def test_by_hand(self) -> None:
+        """An operator may eject all of one, if there is another."""
+        stage = _two()
+        chain = stage.chains[0]
+        said = [stage.registry.eject(an_identity(name)) for name in "abxy"]
+        assert said[:3] == ["", "", ""]
+        assert said[3].startswith("1 of 2 upstreams serve")
+        assert chain.current is chain.pools[DC2]
+
+    def test_turn_critical(self) -> None:
+        """It is believed of those that were seen to fail, and the fallback serves."""
+        stage = _datacenters(count=1, fallback=True, guarded=True)
+        stage.answer(*"abcd", number=DC1)
+        stage.answer("sorry", number=1)
+        for name in "abcd":
+            stage.show(name, *[REFUSED] * 3)
+        stage.turn("abcd", "critical", number=DC1)
+        assert stage.chosen() == {"sorry"}
+        assert len(stage.told) == 4
+
+    def test_attempts_of_those_that_left(self) -> None:
+        """A client does not go on for ever where instances come and go."""
+        stage = _two()
+        tried: list[Upstream] = []
+        for name in "abcdefg":
+            stage.answer(name, number=DC1)
+            with contextlib.suppress(NoUpstream):
+                tried.append(stage.chains[0].lease(tried, 3).upstream)
+        assert len(tried) == 6
+
+
 class TestDoubt:
     """Datacenters of which most was lost at once."""
 
@@ -329,6 +569,16 @@ class TestFallback:
 
 class TestCurrent:
     """Where new connections go, for people to see."""
+
+    def test_doubted(self) -> None:
+        """Those in doubt are used before the fallback."""
+        stage = _datacenters(count=1, fallback=True, guarded=True)
+        stage.answer(*"abc", number=DC1)
+        stage.answer("sorry", number=1)
+        stage.answer(number=DC1)
+        chain = stage.chains[0]
+        assert chain.current is chain.pools[0]
+        assert stage.chosen() == {"a", "b", "c"}
 
     def test_failover_and_back(self) -> None:
         """It is the pool that connections get, until the first is well for long."""

@@ -1,6 +1,7 @@
 """Who is ejected, for how long, and how it is trusted again."""
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
@@ -14,7 +15,7 @@ from lbconsul.balance.standing import Standing
 from lbconsul.balance.upstream import Lease, Load, Outcome, Upstream
 from tests.support.instances import a_pool, an_identity, an_instance, name_of
 
-CONNECTED, REFUSED = Outcome.CONNECTED, Outcome.REFUSED
+CONNECTED, REFUSED, EMPTY = Outcome.CONNECTED, Outcome.REFUSED, Outcome.EMPTY
 PROVED, SPOILED = Outcome.PROVED, Outcome.SPOILED
 
 
@@ -208,28 +209,157 @@ def test_failed_trials() -> None:
 
 
 def test_trial_without_a_verdict() -> None:
-    """A client that leaves at once shows nothing: the next one tries it."""
+    """A probe whose client leaves shows nothing: the next one is after ten seconds,
+    and each further one in a row after twice as long, up to five minutes.
+    """
     stage = Stage("abc")
     stage.show("a", *[REFUSED] * 3)
     stage.now += 11
-    for _ in range(3):
+    for span in (10, 20, 40, 80, 160, 300, 300):
         trial = stage.trial()
         trial.showed(CONNECTED)
         trial.end()
         trial.end()
+        stage.now += span - 0.1
+        assert stage.chosen() == {"b", "c"}
+        stage.now += 0.2
+    reason = stage.pool.state(stage.member("a")).reason
+    assert "7 in a row showed nothing when it was tried" in reason
+    stage.trial().showed(PROVED)
+    assert stage.chosen() == {"a", "b", "c"}
+    assert len(stage.told) == 2
+
+
+def test_trial_that_was_empty() -> None:
+    """One on which nobody said anything costs nobody anything, and shows nothing: as
+    health checks of a balancer before this one.  The next is always ten seconds later.
+    """
+    stage = Stage("abc")
+    stage.show("a", *[REFUSED] * 3)
+    for _ in range(5):
+        stage.now += 10.1
+        trial = stage.trial()
+        trial.showed(CONNECTED)
+        trial.showed(EMPTY)
+        trial.end()
+        assert stage.chosen() == {"b", "c"}
+    stage.show("b", EMPTY)
+    assert stage.chosen() == {"b", "c"}
+
+
+def test_trial_that_takes_long() -> None:
+    """A probe that has shown nothing for long gives others their turn; what it shows
+    in the end counts all the same.
+    """
+    stage = Stage("abc")
+    stage.show("a", *[REFUSED] * 3)
+    stage.now += 11
+    long = stage.trial()
+    long.put_off()
+    assert stage.chosen() == {"b", "c"}
+    stage.now += 11
+    other = stage.trial()
+    long.put_off()
+    stage.now += 1000
+    assert stage.chosen() == {"b", "c"}, "the other one is under way"
+    long.showed(PROVED)
+    assert stage.chosen() == {"a", "b", "c"}
+    other.showed(REFUSED)
+    other.end()
+    long.end()
+    assert stage.chosen() == {"a", "b", "c"}
+
+
+def test_failure_that_takes_long() -> None:
+    """A probe that has given others their turn ejects nothing by its failure."""
+    stage = Stage("abc")
+    stage.show("a", *[REFUSED] * 3)
+    stage.now += 11
+    long = stage.trial()
+    long.put_off()
+    long.showed(SPOILED)
+    assert len(stage.told) == 1
+    stage.now += 11
     stage.trial().showed(PROVED)
     assert stage.chosen() == {"a", "b", "c"}
 
 
-def test_trial_of_one_to_be_avoided() -> None:
-    """It is not tried by who has tried it already."""
-    stage = Stage("ab")
+def test_one_that_hangs() -> None:
+    """One of ten comes back, accepts and never answers; clients give up: of 4,000 in
+    400 seconds it gets the few that probe it, one at a time.
+    """
+    names = "abcdefghij"
+    stage = Stage(names)
     stage.show("a", *[REFUSED] * 3)
     stage.now += 11
-    lease = stage.pool.lease([stage.member("a")])
+    begun, counts = stage.now, Counter[str]()
+    held: list[tuple[float, Lease]] = []
+    for number in range(4000):
+        stage.now = begun + number / 10
+        while held and held[0][0] <= stage.now:
+            held.pop(0)[1].end()
+        lease = stage.pool.lease()
+        assert lease is not None
+        lease.showed(CONNECTED)
+        counts[name_of(lease.upstream)] += 1
+        if lease.on_trial:
+            held.append((stage.now + 0.5, lease))  # it gives up
+        else:
+            lease.showed(PROVED)
+            lease.end()
+    # At 0, 10.5, 31, 71.5, 152 and 312.5 s.
+    assert counts["a"] == 6
+    assert min(counts[each] for each in names[1:]) > 300
+
+
+def test_one_that_ends_connections_at_once_as_it_should() -> None:
+    """With eject-early=off an upstream may end what it accepts, when it is tried, too:
+    one that did not answer once is ejected once, and serves again.
+    """
+    stage = Stage("abc", Patience(spoiled=False))
+    stage.show("a", *[REFUSED] * 3)
+    for _ in range(2000):
+        stage.now += 1
+        lease = stage.pool.lease()
+        assert lease is not None
+        lease.showed(CONNECTED)
+        lease.showed(SPOILED)
+        lease.end()
+    assert [each.partition(":")[0] for each in stage.told] == [
+        "a ejected",
+        "a trusted again",
+    ]
+    assert stage.chosen() == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("avoided", "ab")
+def test_trial_by_one_that_another_failed(avoided: str) -> None:
+    """A client that some upstream has failed does not probe another one."""
+    stage = Stage("abc")
+    stage.show("a", *[REFUSED] * 3)
+    stage.now += 11
+    lease = stage.pool.lease([stage.member(avoided)])
     assert lease is not None
-    assert (name_of(lease.upstream), lease.on_trial) == ("b", False)
+    assert not lease.on_trial
+    assert name_of(lease.upstream) in "bc"
     assert name_of(stage.trial().upstream) == "a"
+
+
+def test_many_to_be_tried() -> None:
+    """Where half of many are ejected, and due, no client meets two of them."""
+    names = "abcdefghij"
+    stage = Stage(names)
+    for name in names[:5]:
+        stage.show(name, *[REFUSED] * 3)
+    stage.now += 11
+    for _ in range(5):
+        trial = stage.trial()
+        trial.showed(REFUSED)
+        trial.end()
+        lease = stage.pool.lease([trial.upstream])
+        assert lease is not None
+        assert name_of(lease.upstream) in names[5:]
+    assert stage.chosen() == set(names[5:])
 
 
 def test_old_connections() -> None:
@@ -245,22 +375,41 @@ def test_old_connections() -> None:
 
 def test_last_resort() -> None:
     """
-    Who is ejected is still better than nobody, for as many connections as have
-    nobody else; it depends on the first one if it is trusted again.
+    What is ejected is still better than nothing, for as many connections as have
+    nothing else: they are spread, their failures are no news, and the first that
+    shows that it is well restores it.
     """
+    stage = Stage("abcd")
+    for name in "ab":
+        stage.show(name, *[REFUSED] * 3)
+    others = [stage.member("c"), stage.member("d")]
+    assert stage.pool.lease(others) is None
+    leases = [stage.pool.lease_ejected(others) for _ in range(20)]
+    chosen = Counter(name_of(each.upstream) for each in leases if each)
+    assert chosen == {"a": 10, "b": 10}
+    for each in leases[:19]:
+        assert each is not None
+        each.showed(REFUSED)
+        each.end()
+    assert len(stage.told) == 2
+    assert stage.pool.lease_ejected(stage.pool.upstreams()) is None
+    last = leases[19]
+    assert last is not None
+    last.showed(CONNECTED)
+    last.showed(PROVED)
+    assert stage.chosen() == {"c", "d", name_of(last.upstream)}
+
+
+def test_last_resort_that_is_due() -> None:
+    """If its time is over, what nothing else was left for is its probe."""
     stage = Stage("ab")
     stage.show("a", *[REFUSED] * 3)
-    lease = stage.pool.lease([stage.member("b")])
+    stage.now += 11
+    lease = stage.pool.lease_ejected([stage.member("b")])
     assert lease is not None
-    assert (name_of(lease.upstream), lease.on_trial) == ("a", True)
-    for _ in range(3):
-        further = stage.pool.lease([stage.member("b")])
-        assert further is not None
-        assert (name_of(further.upstream), further.on_trial) == ("a", False)
-        further.showed(REFUSED)
-    assert stage.pool.lease([stage.member("a"), stage.member("b")]) is None
-    lease.showed(PROVED)
-    assert stage.chosen() == {"a", "b"}
+    assert stage.chosen() == {"b"}
+    lease.showed(REFUSED)
+    assert stage.told[1:] == ["a ejected: 4 in a row not connected; back in 20 s"]
 
 
 def test_elsewhere() -> None:
@@ -273,6 +422,21 @@ def test_elsewhere() -> None:
     assert stage.chosen() == {"a", "b", "c"}
     stage.now += 11
     assert stage.chosen() == {"a", "b", "c"}
+
+
+def test_elsewhere_meanwhile() -> None:
+    """What was at its old port, when it is tried or before, says nothing of the new."""
+    stage = Stage("abc")
+    old = [Lease(stage.member("a"), stage.pool, on_trial=False) for _ in range(9)]
+    stage.show("a", *[REFUSED] * 3)
+    stage.now += 11
+    trial = stage.trial()
+    stage.join("a", port=81)
+    for lease in [trial, *old]:
+        lease.showed(REFUSED)
+        lease.end()
+    assert stage.chosen() == {"a", "b", "c"}
+    assert len(stage.told) == 1
 
 
 def test_critical_meanwhile() -> None:
@@ -345,14 +509,14 @@ def _placed(pool: Pool) -> list[Upstream]:
 class TestByHand:
     """An operator sets one aside."""
 
-    def eject(self, stage: Stage, name: str) -> bool:
-        """Have it ejected; whether it is."""
+    def eject(self, stage: Stage, name: str) -> str | None:
+        """Have it ejected; why it is not."""
         return stage.pool.eject(an_identity(name))
 
     def test_as_if_it_had_failed(self) -> None:
         """It gets nothing for ten seconds, and then one connection that tries it."""
         stage = Stage("abc")
-        assert self.eject(stage, "a")
+        assert self.eject(stage, "a") == ""
         assert stage.told == ["a ejected: by hand; back in 10 s"]
         assert stage.chosen() == {"b", "c"}
         stage.now += 10
@@ -367,7 +531,7 @@ class TestByHand:
         """If it fails when it is tried, that is told, too."""
         stage = Stage("abc")
         stage.show("a", REFUSED)
-        assert self.eject(stage, "a")
+        assert self.eject(stage, "a") == ""
         stage.now += 10
         lease = stage.trial()
         lease.showed(REFUSED)
@@ -379,18 +543,24 @@ class TestByHand:
     def test_others_must_suffice(self) -> None:
         """Never more than half are set aside, whoever wants it."""
         stage = Stage("abcd")
-        assert [self.eject(stage, name) for name in "abc"] == [True, True, False]
-        assert not self.eject(stage, "a"), "it is already"
+        why = (
+            "2 of 4 upstreams serve; at most half may be ejected where a mapping has no"
+            " other pool that serves"
+        )
+        assert [self.eject(stage, name) for name in "abc"] == ["", "", why]
+        stage.now += 3
+        again = "it is ejected 3 s ago: by hand, back in 7 s"
+        assert self.eject(stage, "a") == again
         assert stage.chosen() == {"c", "d"}
         assert len(stage.told) == 2
-        assert not self.eject(Stage("a"), "a")
+        assert self.eject(Stage("a"), "a") == why.replace("2 of 4", "1 of 1")
 
     def test_who_cannot(self) -> None:
-        """Who does not serve, or is not there, is not set aside."""
+        """What does not serve, or is not there, is not ejected, and it is told why."""
         stage = Stage("abc")
-        stage.join("d", status="critical")
-        assert not self.eject(stage, "d")
-        assert not self.eject(stage, "never-seen")
+        stage.join("d", status="maintenance")
+        assert self.eject(stage, "d") == "it does not serve: draining, maintenance"
+        assert self.eject(stage, "never-seen") is None
         assert stage.told == []
 
 

@@ -35,27 +35,33 @@ def _limited(names: str, limit: int = 1, **options: Any) -> Stage:
     return stage
 
 
+def _nobody() -> tuple[LeastConnections, LeastConnections]:
+    """Two ranks that stay empty."""
+    return LeastConnections(lambda: 0.0), LeastConnections(lambda: 0.0)
+
+
 class TestRanks:
     """Who stands where."""
 
     def test_one_rank_at_a_time(self) -> None:
         """Who is put into another rank is chosen from that, and from no other."""
-        serving, reserve = (LeastConnections(lambda: 0.0) for _ in range(2))
-        placement = Placement(serving, reserve)
+        ranks = LeastConnections(lambda: 0.0), *_nobody()
+        placement = Placement(*ranks)
         [upstream] = upstreams(1)
         for rank, chosen in (
-            (serving, [upstream, None]),
-            (reserve, [None, upstream]),
-            (None, [None, None]),
+            (placement.serving, [upstream, None, None]),
+            (placement.reserve, [None, upstream, None]),
+            (placement.ejected, [None, None, upstream]),
+            (None, [None, None, None]),
         ):
             placement.put(upstream, rank)
-            assert [placement.choose(each) for each in (serving, reserve)] == chosen
+            assert [placement.choose(each) for each in ranks] == chosen
 
     @pytest.mark.parametrize("limit", [0, 1])
     def test_who_stands_nowhere_is_not_heard(self, limit: int) -> None:
         """The load of one that may have nothing moves nobody."""
         serving = LeastConnections(random.Random(1).random)
-        placement = Placement(serving, LeastConnections(lambda: 0.0), limit)
+        placement = Placement(serving, *_nobody(), limit)
         [upstream] = upstreams(1)
         upstream.load.upstreams.append(upstream)
         placement.put(upstream, serving)
@@ -68,7 +74,7 @@ class TestRanks:
     def test_already_full(self) -> None:
         """One that has all its connections already is placed as full."""
         serving = LeastConnections(random.Random(1).random)
-        placement = Placement(serving, LeastConnections(lambda: 0.0), 2)
+        placement = Placement(serving, *_nobody(), 2)
         [upstream] = upstreams(1)
         upstream.load.upstreams.append(upstream)
         upstream.load.add(2)

@@ -410,11 +410,13 @@ def test_eject() -> None:
     """An operator sets one aside in all mappings in which others suffice."""
     stage = Stage(WEB, V2)
     stage.answer(an_instance("a", tags=["v2"]), "b", "c")
-    assert stage.registry.eject(an_identity("a"))
+    assert stage.registry.eject(an_identity("a")) == ""
     assert stage.chosen() == {"b", "c"}
     assert stage.chosen(number=1) == {"a"}
     assert stage.told == ["a ejected: by hand; back in 10 s"]
-    assert not stage.registry.eject(an_identity("a"))
+    again = stage.registry.eject(an_identity("a"))
+    assert again == "it is ejected 0 s ago: by hand, back in 10 s"
+    assert stage.registry.eject(an_identity("z")) == "no mapping selects it"
 
 
 def test_since() -> None:

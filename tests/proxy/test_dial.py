@@ -63,8 +63,8 @@ class Owner:
     #: How often there was nothing to dial with.
     starved: int = 0
 
-    def lease(self, avoiding: Collection[Upstream]) -> Lease:
-        lease = self.registry.chain(self.route).lease(avoiding)
+    def lease(self, avoiding: Collection[Upstream], attempts: int) -> Lease:
+        lease = self.registry.chain(self.route).lease(avoiding, attempts)
         self.tried.append(lease.upstream.instance.port)
         return lease
 
@@ -339,11 +339,11 @@ class DialTests(DialTestCase):
     def test_bug_between_two(self) -> None:
         """So does one that shows when the next upstream is to be asked."""
         owner, dial = self.dial(instance("a", self.blackhole()))
-        owner.attempts = None  # type: ignore[assignment]
+        owner.registry = None  # type: ignore[assignment]
         self.pass_time(TIMEOUT + 1)
         self.assertTrue(dial.over)
         self.assert_failed(owner, Ending.INTERNAL)
-        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
 
     def test_poller_refuses(self) -> None:
         """A poller that can watch no more is a want of descriptors like another."""

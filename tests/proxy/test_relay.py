@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from lbconsul.balance.registry import Registry
-from lbconsul.balance.upstream import Outcome
+from lbconsul.balance.upstream import Lease, Outcome
 from lbconsul.proxy.end import READ_SIZE
 from lbconsul.proxy.ending import Ending
 from lbconsul.proxy.patrol import Patrol
@@ -52,6 +52,8 @@ class Owner:
     half_close_timeout: float = HALF_CLOSED
     pipes: Pipes = Factory(Pipes)
     over: list[Ending] = Factory(list)
+    #: Whether upstreams of the mapping answer.
+    is_answered: bool = False
     #: When upstreams spoke first.
     spoken: list[float] = Factory(list)
 
@@ -606,31 +608,148 @@ class TrialTests(SynchronousTestCase):
         self.trial.showed(Outcome.CONNECTED)
         self.assertTrue(self.trial.on_trial)
         patrol = Patrol.keeping(self.reactor, IDLE)
-        owner = Owner(self.reactor, self.reactor, patrol, patrol)
+        self.owner = Owner(self.reactor, self.reactor, patrol, patrol)
+        self.begin(self.trial)
+
+    def begin(self, lease: Lease) -> None:
+        """A relay for a connection."""
         ours, self.client = tcp_pair()
         theirs, self.upstream = tcp_pair()
         for sock in (ours, theirs, self.client, self.upstream):
             self.addCleanup(sock.close)
         now = self.reactor.seconds()
-        self.relay = Relay(owner, theirs, self.trial, Arrival(ours, "", now), 0)
+        self.relay = Relay(self.owner, theirs, lease, Arrival(ours, "", now), 0)
         self.relay.start()
 
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, a tenth of a second at a time."""
+        for _ in range(round(seconds * 10)):
+            self.reactor.advance(0.1)
+            self.reactor.turn(0)
+
+    def end_in_order(self) -> None:
+        """The client ends it, the upstream hears that, and ends it, too."""
+        self.client.close()
+        self.reactor.settle()
+        self.upstream.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while self.upstream.recv(1024):
+                pass
+        self.upstream.close()
+        self.reactor.settle()
+
+    def is_probed_after(self, seconds: float) -> bool:
+        """Whether another connection probes the upstream then, and none before."""
+        chain = self.registry.chain(WEB_ROUTE)
+        self.reactor.advance(seconds - 0.1)
+        before = chain.lease().on_trial
+        self.reactor.advance(1.1 + seconds / 10)
+        return not before and chain.lease().on_trial
+
     def test_lives(self) -> None:
-        """Once it has lived for a second the upstream is trusted again."""
+        """Once it has lived for a second the upstream is trusted again, if upstreams
+        of the mapping never say anything.
+        """
         self.reactor.advance(0.9)
         self.assertEqual(len(self.told), 1)
         self.reactor.advance(0.2)
         self.assertEqual(self.told[1:], ["trusted again"])
 
+    def test_lives_unanswered(self) -> None:
+        """Where upstreams answer, one that does not is not trusted for accepting: after
+        ten seconds another connection has its turn.  If it answers after all it is.
+        """
+        self.owner.is_answered = True
+        self.client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        self.pass_time(10.1)
+        self.assertEqual(len(self.told), 1)
+        self.assertTrue(self.is_probed_after(10.0))
+        self.assertEqual(len(self.told), 1)
+        self.upstream.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+        self.reactor.settle()
+        self.assertEqual(self.told[1:], ["trusted again"])
+
+    def test_lives_idle(self) -> None:
+        """A client that says nothing waits for no answer: after ten seconds the
+        connection has shown as much as it ever may.
+        """
+        self.owner.is_answered = True
+        self.pass_time(9.9)
+        self.assertEqual(len(self.told), 1)
+        self.pass_time(0.2)
+        self.assertEqual(self.told[1:], ["trusted again"])
+
+    def test_ends_while_it_lives(self) -> None:
+        """What is over has nothing more to show, whenever it ended."""
+        self.owner.is_answered = True
+        self.pass_time(1.5)
+        reset(self.client)
+        self.pass_time(20.0)
+        self.assertEqual(len(self.told), 1)
+        self.assertTrue(self.registry.chain(WEB_ROUTE).lease().on_trial)
+
     def test_upstream_speaks(self) -> None:
-        """So it is by the end of one on which it spoke, however short."""
+        """So it is once it speaks, however long the connection lives then."""
         self.upstream.sendall(b"220 ready")
+        self.reactor.settle()
+        self.assertEqual(self.told[1:], ["trusted again"])
         self.upstream.close()
         self.client.close()
         self.reactor.settle()
-        self.assertEqual(self.told[1:], ["trusted again"])
         self.reactor.advance(1.5)
         self.assertEqual(self.told[1:], ["trusted again"])
+
+    def test_one_way(self) -> None:
+        """So it is if it took what the client said, where upstreams never say anything
+        (graphite, syslog), and both ended it in order.
+        """
+        self.client.sendall(b"web.requests 1 1760000000\n")
+        self.end_in_order()
+        self.assertEqual(self.told[1:], ["trusted again"])
+
+    def test_gives_up_on_an_answer(self) -> None:
+        """Where upstreams answer that is nobody's proof: a client gave up."""
+        self.owner.is_answered = True
+        self.client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        self.end_in_order()
+        self.assertEqual(len(self.told), 1)
+        self.assertTrue(self.is_probed_after(10.0))
+
+    def test_one_way_with_doubts(self) -> None:
+        """What took all that a client said has ended nothing at once."""
+        self.end_in_order()
+        self.registry.replace(WEB.question, [instance("c", 80)])
+        chain = self.registry.chain(WEB_ROUTE)
+        for _ in range(3):
+            for outcome in (Outcome.SPOILED,) * 5:
+                lease = chain.lease()
+                lease.showed(outcome)
+                lease.end()
+            self.begin(lease := chain.lease())
+            self.client.sendall(b"web.requests 1 1760000000\n")
+            self.end_in_order()
+            record = lease.upstream.record
+            self.assertEqual(record and record.spoiled, 0)
+        lease.showed(Outcome.SPOILED)
+        self.begin(chain.lease())
+        self.end_in_order()
+        self.assertEqual(record and record.spoiled, 1)
+
+    def test_says_nothing(self) -> None:
+        """A connection on which nobody says anything shows nothing, however orderly."""
+        self.end_in_order()
+        self.assertEqual(len(self.told), 1)
+        self.assertTrue(self.is_probed_after(10.0))
+
+    def test_never_hears_the_end(self) -> None:
+        """One that does not hear the client's end may hang: it is not trusted for that
+        the connection lives on.
+        """
+        self.client.sendall(b"web.requests 1 1760000000\n")
+        self.client.close()
+        self.pass_time(10.1)
+        self.assertEqual(len(self.told), 1)
+        self.assertTrue(self.is_probed_after(10.0))
 
     def test_upstream_ends_it(self) -> None:
         """If the upstream ends it at once, it is set aside for twice as long."""
@@ -644,11 +763,11 @@ class TrialTests(SynchronousTestCase):
         )  # fmt: skip
 
     def test_client_ends_it(self) -> None:
-        """A client that leaves at once has shown nothing: the next one tries."""
+        """A client that leaves at once has shown nothing: another one tries later."""
         reset(self.client)
         self.reactor.settle()
         self.assertEqual(len(self.told), 1)
-        self.assertTrue(self.registry.chain(WEB_ROUTE).lease().on_trial)
+        self.assertTrue(self.is_probed_after(10.0))
 
 
 class SplicingRelayTests(RelayTests):

@@ -285,10 +285,10 @@ def test_bug_in_the_choice(proxy: TendedProxy, monkeypatch: pytest.MonkeyPatch) 
     bugs = [RuntimeError("a bug")]
     lease = type(factory).lease
 
-    def broken(owner: ProxyFactory, avoiding: Any) -> Any:
+    def broken(owner: ProxyFactory, avoiding: Any, attempts: int) -> Any:
         if bugs:
             raise bugs.pop()
-        return lease(owner, avoiding)
+        return lease(owner, avoiding, attempts)
 
     monkeypatch.setattr(ProxyFactory, "lease", broken)
     proxy.leave(client)

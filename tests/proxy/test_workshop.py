@@ -118,9 +118,10 @@ def test_tidings(proxy: TendedProxy) -> None:
     listen = TCPListen("127.0.0.1", 80)
     mapping = Mapping("web", listen, max_connections_per_upstream=1)
     factories = [made.make(mapping), made.make(evolve(mapping, idle_timeout=7.0))]
+    assert made.tidings(mapping).used == set()
     one, other = proxy.server("a"), proxy.server("b")
     proxy.register(one.instance(), other.instance())
-    assert proxy.registry.eject(other.instance().identity)
+    assert proxy.registry.eject(other.instance().identity) == ""
     client = proxy.connect(factories[0], "c1")
     proxy.connect(factories[1], "c2")
     proxy.reactor.settle()
@@ -131,6 +132,7 @@ def test_tidings(proxy: TendedProxy) -> None:
     assert key == (0, other.instance().identity)
     assert why.startswith("ejected 0 s ago: by hand")
     assert since == proxy.reactor.seconds()
+    assert told.used == {0}
     proxy.leave(client)
     proxy.pass_time(0.1)
     assert made.tidings(mapping).queued == 0

@@ -119,7 +119,8 @@ def a_pool(
 ) -> Pool:
     """A pool that nobody is told of."""
     selection = Selection(Question("web"), rules, patience=patience)
-    placement = Placement(policy, LeastConnections(lambda: 0.0))
+    others = LeastConnections(lambda: 0.0), LeastConnections(lambda: 0.0)
+    placement = Placement(policy, *others)
     return Pool(selection, placement, Outliers(patience, lambda: 0.0, seconds), seconds)
 
 
