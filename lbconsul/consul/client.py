@@ -44,7 +44,7 @@ PAGE_WITHIN = 5.0
 
 #: Of so many pieces of a body on, each must hold so many bytes on average: to take
 #: 64 MiB in chunks of one byte would be minutes of work.
-FEW_PIECES = 10_000
+FEW_PIECES = 1_000
 LEAST_PIECE = 64
 
 

@@ -14,7 +14,7 @@ from lbconsul.text import one_line
 
 #: The most objects there may be, and the longest text of one of them, in bytes.
 MOST_ENTRIES = 50_000
-ENTRY_LIMIT = 512 * 1024
+ENTRY_LIMIT = 256 * 1024
 
 #: So much is unpacked at a time at first, in bytes.
 _WINDOW = 128 * 1024

@@ -636,7 +636,7 @@ def test_a_body_in_crumbs() -> None:
         return error
 
     error = played(script, scene)
-    assert str(error) == "the answer comes in 10001 pieces of a few bytes"
+    assert str(error) == "the answer comes in 1001 pieces of a few bytes"
 
 
 def flood(head: bytes, more: bytes) -> Script:
