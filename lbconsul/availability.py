@@ -206,7 +206,7 @@ class Availability(Service):
         question, registry = selection.question, self._registry
         if registry.answered(question):
             skipped = self._answers.skipped(question)
-            drained = registry.resting
+            drained = registry.resting.keys()
             instances = registry.known(question)
             why = why_empty(instances, selection.rules, drained, skipped)
             return why or f"Consul shows no instance of {question}"

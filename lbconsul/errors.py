@@ -41,5 +41,9 @@ class CannotTakeOver(LBConsulError):
     """The gateway that runs cannot be taken over from; it goes on."""
 
 
+class CannotOrder(LBConsulError):
+    """An order to an upstream cannot be carried out now: the text says why."""
+
+
 class CannotReload(LBConsulError):
     """It is no time for another configuration: the gateway does not run, or ends."""

@@ -10,9 +10,10 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
-from lbconsul.balance.instance import Identity
+from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.registry import Change, Registry
 from lbconsul.balance.selection import Question
+from lbconsul.balance.tally import OwnTally
 from lbconsul.balance.tidings import Tidings
 from lbconsul.balance.upstream import Upstream
 from lbconsul.config.model import MOST_WORKERS, Config, Mapping
@@ -46,6 +47,8 @@ class Front(MultiService):
     _note: Note = nobody
     #: Told that Consul has answered a question.
     _answered: Callable[[Question], None] = lambda question: None
+    #: Told that these were registered anew, and are not drained any more.
+    _renewed: Callable[[tuple[Instance, ...]], None] = lambda instances: None
     #: How many connections this process may have open.
     room: Room = Factory(lambda self: Room(self._reactor), takes_self=True)
     _standings: Standings = Factory(
@@ -136,8 +139,8 @@ class Front(MultiService):
             here.used = set()
         return Tidings.sum([here, theirs])
 
-    def rest(self, resting: frozenset[Identity]) -> None:
-        """An operator wants these to have nothing new, and no others any longer."""
+    def rest(self, resting: AbstractMapping[Identity, int]) -> None:
+        """An operator has drained these registrations, and no others any longer."""
         self.registry.rest(resting)
         if self.workers is not None:
             self.workers.rest(resting)
@@ -247,12 +250,21 @@ class Front(MultiService):
         return accepted, closed, leases
 
     def _new_registry(self) -> Registry:
-        seconds, told = self._reactor.seconds, self._tell
-        if self.workers is None:
-            return Registry(
-                self._chance, changed=self._changed, seconds=seconds, told=told
-            )
-        return Registry(self._chance, self.workers.tally, self._changed, seconds, told)
+        tally = OwnTally() if self.workers is None else self.workers.tally
+        return Registry(
+            self._chance,
+            tally,
+            self._changed,
+            self._reactor.seconds,
+            self._tell,
+            self._registered_anew,
+        )
+
+    def _registered_anew(self, instances: tuple[Instance, ...]) -> None:
+        """Called by the registry: these are not drained any more."""
+        if self.workers is not None:
+            self.workers.rest(self.registry.resting)
+        self._renewed(instances)
 
     def _changed(self, question: Question, change: Change) -> None:
         """Called by the registry: an answer came."""

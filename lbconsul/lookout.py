@@ -55,9 +55,7 @@ class Lookout(MultiService):
         if admin.listen is None:
             return
         path = config.admin_token_file
-        showing = Showing(
-            self._gateway, reactor.seconds(), reactor.seconds, self._lag, self.note
-        )
+        showing = Showing(self._gateway, reactor.seconds(), reactor.seconds, self._lag)
         self._server = AdminServer(
             reactor,
             admin.listen,

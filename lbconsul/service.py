@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterable
 from collections.abc import Mapping as AbstractMapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
@@ -19,10 +20,12 @@ from lbconsul.config.model import Config, Mapping
 from lbconsul.consul.client import consul_client
 from lbconsul.consul.resolver import HostResolver
 from lbconsul.consul.snapshot import check_directory
+from lbconsul.drain_file import from_rows, to_rows
 from lbconsul.errors import CannotReload
 from lbconsul.front import Front
 from lbconsul.handover.taken import Taken
 from lbconsul.lookout import Lookout
+from lbconsul.operations import Operations
 from lbconsul.proxy.bind import OwnSocket
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.room import Room
@@ -90,6 +93,7 @@ class Gateway(MultiService):
     _dev: "DevCatalog | None" = None
     _retirement: Retirement | None = None
     _succession: Succession = field(init=False)
+    operations: Operations = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         super().__init__()
@@ -98,7 +102,13 @@ class Gateway(MultiService):
         self._lookout = Lookout(reactor, config, self, self._predecessor is not None)
         note = self._lookout.note
         self.front = Front(
-            reactor, config, self._chance, self._inherited, note, self._answered
+            reactor,
+            config,
+            self._chance,
+            self._inherited,
+            note,
+            self._answered,
+            lambda instances: self.operations.renewed(instances),
         )
         client = consul_client(reactor, config.consul, self._resolver)
         self._watches = Watches(
@@ -112,6 +122,9 @@ class Gateway(MultiService):
         )
         self.availability = Availability(reactor, self.registry, self._watches, note)
         self.availability.setServiceParent(self)
+        self.operations = Operations(reactor, self.front, note, self._busy)
+        self.operations.setServiceParent(self)
+        self._inherit(self._predecessor.state if self._predecessor else {})
         if config.dev:
             self._add_dev_catalog()
         # Watches know the last answers before clients come.
@@ -244,6 +257,7 @@ class Gateway(MultiService):
         self.config = config
         self.front.replace(config.mappings, added, config.connection_log)
         self._watches.keep_in(config.state_dir)
+        self.operations.keep_in(config.state_dir)
         asked = _questions(self.front.mappings)
         self.front.forget(self._watches.ask_only(asked))
         asks_anew = self._watches.turn_to(client)
@@ -281,6 +295,31 @@ class Gateway(MultiService):
             )
         self._log.info("reloaded: {change}", change=str(change))
         self._lookout.note("reloaded", f"reloaded: {change}")
+
+    def state(self) -> dict[str, object]:
+        """What a successor should know of it, as JSON can hold it."""
+        return {
+            "drained": to_rows(self.registry.resting),
+            "ready": self.availability.was_complete,
+        }
+
+    def _inherit(self, state: AbstractMapping[str, Any]) -> None:
+        """Begin with what the predecessor says; an older one does not say all of it."""
+        self.availability.was_complete = state.get("ready") is True
+        drained = None
+        if "drained" in state:
+            with suppress(ValueError):
+                drained = from_rows(state["drained"])
+        self.operations.begin(self.config.state_dir, drained)
+
+    def _busy(self) -> str:
+        """Why an upstream cannot be drained or undrained now; empty if it can."""
+        if not self._succession.is_handing_over:
+            return ""
+        return (
+            "another gateway is taking over, and would not know of it: order it again"
+            " when that one answers here"
+        )
 
     def _answered(self, question: Question) -> None:
         """Called by the front: Consul has answered."""

@@ -10,6 +10,7 @@ from attrs import define, field
 
 from lbconsul.admin.identity import upstream_id
 from lbconsul.admin.model import (
+    DrainedStatus,
     GatewayStatus,
     Histogram,
     MappingStatus,
@@ -27,7 +28,6 @@ from lbconsul.balance.tidings import Tidings
 from lbconsul.balance.upstream import WHOLE, Upstream
 from lbconsul.config.model import Config, Mapping
 from lbconsul.config.show import gateway_options, mapping_options
-from lbconsul.notes import Note
 from lbconsul.proxy.lag import Lag
 from lbconsul.proxy.selecting import route_of
 from lbconsul.workers.member import Member
@@ -62,9 +62,6 @@ class Front(Protocol):
     def tidings(self, mapping: Mapping) -> Tidings:
         """What is known of the connections of a mapping, over all processes."""
 
-    def rest(self, resting: frozenset[Identity]) -> None:
-        """An operator wants these to have nothing new, and no others any longer."""
-
     def eject(self, identity: Identity) -> None:
         """An operator wants this one to be set aside."""
 
@@ -77,6 +74,23 @@ class Emptiness(Protocol):
 
     def why(self, mapping: Mapping) -> str:
         """Why it has no usable instance now; empty if it has one."""
+
+
+class Orders(Protocol):
+    """Carries out what an operator orders."""
+
+    @property
+    def kept(self) -> str:
+        """How long a drain lasts, for people to read."""
+
+    def drained(self) -> Iterator[tuple[Identity, bool]]:
+        """What is drained, and whether Consul has that registration now."""
+
+    def drain(self, identity: Identity) -> bool:
+        """Give it nothing new, in all pools; whether there is such an instance."""
+
+    def undrain(self, identity: Identity) -> bool:
+        """The opposite, as far as Consul lets it serve, though it may be gone."""
 
 
 class Shown(Protocol):
@@ -95,6 +109,10 @@ class Shown(Protocol):
     @property
     def is_draining(self) -> bool:
         """Whether it accepts nobody any more, or is about to."""
+
+    @property
+    def operations(self) -> Orders:
+        """Carries out what an operator orders."""
 
     @property
     def availability(self) -> Emptiness:
@@ -117,8 +135,6 @@ class Showing:
     _seconds: Callable[[], float]
     #: How late the reactor's calls come.
     _lag: Lag
-    #: Told of orders.
-    _note: Note
     _version: str = field(factory=lambda: _own_version())
 
     def gateway(self) -> GatewayStatus:
@@ -157,6 +173,18 @@ class Showing:
     def watches(self) -> list[WatchStatus]:
         """What Consul is asked."""
         return self._gateway.watch_states
+
+    def drained(self) -> list[DrainedStatus]:
+        """What an operator has drained, though it may be gone."""
+        return [
+            DrainedStatus(upstream_id(*identity), *identity, is_there)
+            for identity, is_there in self._gateway.operations.drained()
+        ]
+
+    @property
+    def drains_last(self) -> str:
+        """How long a drain lasts, for people to read."""
+        return self._gateway.operations.kept
 
     def mappings(self) -> list[MappingStatus]:
         """What is listened on."""
@@ -236,23 +264,18 @@ class Showing:
     # What an operator orders.
 
     def drain(self, upstream: str) -> bool:
-        """Give that upstream nothing new, in all pools; whether there is such a one."""
-        return self._rest(upstream, at_rest=True)
+        """Give that upstream nothing new, in all pools; whether there is such a one.
+
+        :raises CannotOrder: not now.
+        """
+        return self._gateway.operations.drain(_identity(upstream))
 
     def undrain(self, upstream: str) -> bool:
-        """The opposite, as far as Consul lets it serve."""
-        return self._rest(upstream, at_rest=False)
+        """The opposite, as far as Consul lets it serve, though it may be gone.
 
-    def _rest(self, upstream: str, *, at_rest: bool) -> bool:
-        registry, identity = self._gateway.registry, _identity(upstream)
-        if not registry.has(identity):
-            return False
-        alone = frozenset({identity})
-        resting = registry.resting
-        self._gateway.front.rest(resting | alone if at_rest else resting - alone)
-        kind = "drained" if at_rest else "undrained"
-        self._note(kind, f"{'/'.join(identity)} {kind} by hand", None, identity)
-        return True
+        :raises CannotOrder: not now.
+        """
+        return self._gateway.operations.undrain(_identity(upstream))
 
     def eject(self, upstream: str) -> bool:
         """Set it aside as if it had failed, where others suffice."""

@@ -56,6 +56,9 @@ class Successor(Protocol):
     def sockets(self) -> AbstractMapping[str, ListeningSocket]:
         """What it listens on, by address."""
 
+    def state(self) -> AbstractMapping[str, object]:
+        """What a successor should know of it, as JSON can hold it."""
+
     def begin(self) -> None:
         """Serve."""
 
@@ -89,13 +92,23 @@ class Succession(Service):
         self._path = self._gateway.config.takeover
         self.is_heir = self._predecessor is not None
         self._handover = Handover(
-            self._reactor, self._path, self._offer, self._replaced, self._predecessor
+            self._reactor,
+            self._path,
+            self._offer,
+            self._replaced,
+            self._predecessor,
+            lambda: self._gateway.state(),
         )
 
     @property
     def is_shared(self) -> bool:
         """Whether another gateway listens on our sockets too."""
         return self.is_heir or self._is_replaced or self._handover.is_shared
+
+    @property
+    def is_handing_over(self) -> bool:
+        """Whether another gateway takes, or has taken, our place."""
+        return self._is_replaced or self._handover.is_shared
 
     def leave_files(self) -> None:
         """Let the files of shared sockets stay, whatever is closed from now on."""

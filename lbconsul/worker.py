@@ -134,7 +134,7 @@ class Worker:
             self._accept()
             self._report()
         elif isinstance(order, Rest):
-            self._registry.rest(order.identities)
+            self._registry.rest(order.resting)
         elif isinstance(order, Eject):
             self._registry.eject(order.identity)
         elif isinstance(order, Retire):

@@ -17,6 +17,7 @@ from lbconsul.config.model import Config
 from lbconsul.errors import CannotListen, ConfigError
 from lbconsul.lookout import Lookout
 from lbconsul.notes import nobody
+from lbconsul.operations import Operations
 from tests.support.fake_answers import FakeAnswers
 from tests.support.instances import an_identity
 from tests.support.loopback import listening
@@ -47,7 +48,8 @@ def lookout(
     availability = Availability(running.reactor, registry, answers, nobody)
     for each in config.mappings:
         availability.add(each)
-    gateway = FakeGateway(config, registry, front, availability)
+    operations = Operations(running.reactor, front, nobody, lambda: "")
+    gateway = FakeGateway(config, registry, front, availability, operations)
     return running.call(Lookout, running.reactor, config, gateway, patient)
 
 

@@ -1,6 +1,7 @@
 """What is shown of a gateway, and what is ordered of it."""
 
 import os
+from collections.abc import Mapping as AbstractMapping
 from typing import Any, cast
 
 import pytest
@@ -18,6 +19,7 @@ from lbconsul.balance.upstream import Lease, Outcome, Upstream
 from lbconsul.config.build import configure
 from lbconsul.config.model import Config, Mapping
 from lbconsul.notes import nobody
+from lbconsul.operations import Operations
 from lbconsul.proxy.lag import EVERY, Lag
 from lbconsul.proxy.selecting import route_of
 from lbconsul.showing import Showing
@@ -50,7 +52,7 @@ class FakeFront:
     def tidings(self, mapping: Mapping) -> Tidings:
         return self.told
 
-    def rest(self, resting: frozenset[Identity]) -> None:
+    def rest(self, resting: AbstractMapping[Identity, int]) -> None:
         self.registry.rest(resting)
 
     def eject(self, identity: Identity) -> None:
@@ -65,6 +67,7 @@ class FakeGateway:
     registry: Registry
     front: FakeFront
     availability: Availability
+    operations: Operations
     watch_states: list[WatchStatus] = Factory(list)
     is_draining: bool = False
 
@@ -88,14 +91,21 @@ class Shown:
         for each in config.mappings:
             self.registry.chain(route_of(each))
             self.availability.add(each)
-        self.gateway = FakeGateway(config, self.registry, self.front, self.availability)
+        self.operations = Operations(
+            self.clock,
+            self.front,
+            lambda *what: self.noted.append(what),
+            lambda: "",
+        )
+        self.gateway = FakeGateway(
+            config, self.registry, self.front, self.availability, self.operations
+        )
         self.lag = Lag(self.clock)
         self.showing = Showing(
             self.gateway,
             self.clock.seconds(),
             self.clock.seconds,
             self.lag,
-            lambda *what: self.noted.append(what),
         )
 
     def answer(self, *instances: Any, **question: str) -> None:
@@ -403,4 +413,8 @@ class TestOrders:
         identity = Identity("dc 1", "node/1", name)
         shown.answer(evolve(an_instance("a"), identity=identity))
         assert shown.showing.drain(shown.upstream().id)
-        assert shown.registry.resting == {identity}
+        assert shown.registry.resting == {identity: 0}
+        [drained] = shown.showing.drained()
+        assert (drained.service_id, drained.registered) == (name, True)
+        assert drained.id == shown.upstream().id
+        assert "--state-dir" in shown.showing.drains_last

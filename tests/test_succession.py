@@ -48,6 +48,9 @@ class Gateway:
     def knows(self, *, wholly: bool) -> bool:
         return self.answers == "all" or (self.answers == "some" and not wholly)
 
+    def state(self) -> dict[str, object]:
+        return {}
+
     def begin(self) -> None:
         self.done.append("begun")
 
@@ -65,6 +68,7 @@ class Predecessor:
     def __init__(self) -> None:
         self.heard: Deferred[bool] = Deferred()
         self.unused: list[str] = []
+        self.state: dict[str, object] = {}
         self._told = False
         self.closed = False
 

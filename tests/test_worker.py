@@ -348,7 +348,7 @@ def test_by_hand(running: Running, held: ExitStack) -> None:
     """An operator's orders hold in it, those that come before the instances, too."""
     running.set_up(held.enter_context(listening()))
     many = [instance(name, 9) for name in "abcd"]
-    running.order(Rest(frozenset({many[0].identity})))
+    running.order(Rest({many[0].identity: 0}))
     running.order(put(*many))
     running.order(Eject(many[1].identity))
     [selection] = route_of(MAPPING).selections

@@ -116,6 +116,19 @@ class WatchStatus:
 
 
 @frozen
+class DrainedStatus:
+    """One instance that an operator has drained."""
+
+    #: ``datacenter/node/service_id``, each part percent-encoded.
+    id: str
+    datacenter: str
+    node: str
+    service_id: str
+    #: Whether Consul has the registration that was drained; it can be undrained anyway.
+    registered: bool
+
+
+@frozen
 class UpstreamStatus:
     """One instance, as one pool balances over it."""
 
@@ -227,6 +240,13 @@ class Source(Protocol):
     def watches(self) -> list[WatchStatus]:
         """What Consul is asked."""
 
+    def drained(self) -> list[DrainedStatus]:
+        """What an operator has drained, though it may be gone."""
+
+    @property
+    def drains_last(self) -> str:
+        """How long a drain lasts, for people to read."""
+
     def mappings(self) -> list[MappingStatus]:
         """What is listened on."""
 
@@ -238,10 +258,16 @@ class Source(Protocol):
         """
 
     def drain(self, upstream: str) -> bool:
-        """Give that upstream nothing new, in all pools; whether there is such a one."""
+        """Give that upstream nothing new, in all pools; whether there is such a one.
+
+        :raises CannotOrder: not now.
+        """
 
     def undrain(self, upstream: str) -> bool:
-        """The opposite, as far as Consul lets it serve."""
+        """The opposite, as far as Consul lets it serve, though it may be gone.
+
+        :raises CannotOrder: not now.
+        """
 
     def eject(self, upstream: str) -> bool:
         """Set it aside as if it had failed, where others suffice."""

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from twisted.web.http import (
     ACCEPTED,
     BAD_REQUEST,
+    CONFLICT,
     INTERNAL_SERVER_ERROR,
     NOT_ALLOWED,
     NOT_FOUND,
@@ -40,6 +41,7 @@ from lbconsul.admin.requests import Requests, client
 from lbconsul.admin.site import AdminRequest, cut
 from lbconsul.admin.status import status
 from lbconsul.admin.stream import Stream
+from lbconsul.errors import CannotOrder
 
 #: Longer paths are not looked at, in characters: ids of instances are shorter.
 LONGEST_PATH = 4096
@@ -216,10 +218,17 @@ class Routes:
 
     def _order(self, verb: str, upstream: str, request: Request) -> None:
         self._guard.check_change(asker(request))
-        if not _ORDERS[verb](self._source, upstream):
+        try:
+            is_done = _ORDERS[verb](self._source, upstream)
+        except CannotOrder as error:
+            raise Refusal(CONFLICT, str(error)) from None
+        if not is_done:
             raise Refusal(NOT_FOUND, f"there is no upstream {upstream}")
         self._done(request, f"{verb} {upstream}")
-        answer_json(request, OK, {"done": verb, "upstream": upstream})
+        done = {"done": verb, "upstream": upstream}
+        if verb == "drain":
+            done["lasts"] = self._source.drains_last
+        answer_json(request, OK, done)
 
     def _drain_gateway(self, request: Request) -> None:
         self._guard.check_change(asker(request))

@@ -16,7 +16,12 @@ def status(source: Source) -> Iterator[bytes]:
 
 def _pieces(source: Source) -> Iterator[str]:
     gateway, watches = source.gateway(), source.watches()
-    head = {"format": FORMAT, "gateway": gateway, "watches": watches}
+    head = {
+        "format": FORMAT,
+        "gateway": gateway,
+        "watches": watches,
+        "drained": source.drained(),
+    }
     yield _open(head, "mappings")
     for place, mapping in enumerate(source.mappings()):
         yield "," if place else ""

@@ -26,6 +26,10 @@ _TO_THE_RIGHT = frozenset(
 )
 
 
+#: So many upstreams are named in one line; of more, only the number.
+_NAMED = 5
+
+
 @frozen
 class Terminal:
     """Where it is shown."""
@@ -38,6 +42,7 @@ class Terminal:
         yield from self._gateway(gateway)
         for watch in status["watches"]:
             yield self._watch(watch, gateway["now"])
+        yield from self._drained(status.get("drained", []))
         for mapping in status["mappings"]:
             yield ""
             yield from self._mapping(mapping, gateway["now"])
@@ -60,6 +65,14 @@ class Terminal:
         if workers:
             serving = sum(each["serves"] for each in workers)
             yield f"workers: {serving} of {len(workers)} serve"
+
+    def _drained(self, drained: list[Status]) -> Iterator[str]:
+        """Those drained by hand that no table shows."""
+        gone = [each for each in drained if not each["registered"]]
+        if gone:
+            names = ", ".join(clean(each["id"]) for each in gone[:_NAMED])
+            more = f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else ""
+            yield f"drained by hand, and gone: {names}{more}"
 
     def _watch(self, watch: Status, now: float) -> str:
         age = "no answer yet" if watch["age"] is None else f"{span(watch['age'])} old"

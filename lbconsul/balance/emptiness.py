@@ -28,9 +28,8 @@ def why_empty(
     """
     if not instances:
         return _of_skipped(skipped)
-    selected = [
-        (each, verdict) for each in instances if (verdict := judge(each, rules))
-    ]
+    verdicts = [(each, judge(each, rules)) for each in instances]
+    selected = [each for each in verdicts if not each[1].is_unselected]
     if not selected:
         return _of_tags(instances, rules)
     states = Counter(_state(*each, rules, drained) for each in selected)

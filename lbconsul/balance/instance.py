@@ -57,6 +57,8 @@ class Instance:
     node_health: Health = Health()
     #: The other addresses of its host name, to try where `address` fails.
     alternates: tuple[str, ...] = ()
+    #: Consul's CreateIndex, which is another one after a deregistration; 0: unknown.
+    created: int = 0
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -67,6 +69,10 @@ class Instance:
     def location(self) -> tuple[str, int]:
         """Where it is connected to."""
         return self.address, self.port
+
+    def is_registration(self, created: int) -> bool:
+        """Whether it is the registration with that CreateIndex, as far as one knows."""
+        return not created or not self.created or created == self.created
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

@@ -1,6 +1,6 @@
 """Who is in one pool, and whom of them Consul lets serve."""
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping
 
 from attrs import Factory, define, evolve
 
@@ -33,8 +33,8 @@ class Membership:
     """
 
     _rules: Rules
-    #: Those that an operator wants to have nothing.
-    _resting: Set[Identity] = frozenset()
+    #: The registrations that an operator has drained, by their CreateIndex.
+    _resting: Mapping[Identity, int] = Factory(dict)
     #: What is said of one that left.
     _gone: Verdict = GONE
     all: dict[Identity, Upstream] = Factory(dict)
@@ -62,7 +62,8 @@ class Membership:
                 weight = known.verdict.weight
                 self._judge(known, evolve(verdict, weight=weight), shift)
             return
-        if instance.identity in self._resting:
+        created = self._resting.get(instance.identity)
+        if created is not None and instance.is_registration(created):
             verdict = evolve(AT_REST, weight=verdict.weight)
         if known is None:
             known = Upstream(instance, load, verdict)

@@ -1,6 +1,6 @@
 """A pool: the upstreams of one selection, and which of them is next."""
 
-from collections.abc import Callable, Collection, Iterable, Set
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from attrs import Factory, define, evolve, field
 
@@ -33,8 +33,8 @@ class Pool:
     #: Told what became of an upstream, or of the whole pool, and why.
     _told: Callable[[Upstream | None, str], None] = lambda upstream, what: None
     _chance: Chance = lambda: 0.0
-    #: Those that an operator wants to have nothing.
-    _resting: Set[Identity] = frozenset()
+    #: The registrations that an operator has drained, by their CreateIndex.
+    _resting: Mapping[Identity, int] = Factory(dict)
     _members: Membership = field(init=False)
     _doubts: Doubts = field(init=False)
     _warming: Warming = field(init=False)

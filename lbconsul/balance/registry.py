@@ -1,6 +1,6 @@
 """The registry: where what Consul says and what connections do meet."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 
 from attrs import Factory, define, frozen
@@ -36,7 +36,8 @@ class Registry:
     `chance` gives numbers from 0 up to but without 1; all that is left to
     chance comes from it.  `tally` counts, `changed` is told of each answer once
     the pools know it, `seconds` is the clock, and `told` is told when an upstream
-    of a question is ejected or trusted again, or an answer doubted.
+    of a question is ejected or trusted again, or an answer doubted.  `renewed` is told
+    when drained instances were registered anew, which ends the drain.
     """
 
     _chance: Chance
@@ -44,6 +45,7 @@ class Registry:
     _changed: Callable[[Question, Change], None] = lambda question, change: None
     _seconds: Callable[[], float] = lambda: 0.0
     _told: Callable[[Question, Upstream | None, str], None] = lambda *_: None
+    _renewed: Callable[[tuple[Instance, ...]], None] = lambda instances: None
     _pools: dict[Selection, Pool] = Factory(dict)
     _chains: dict[Route, Chain] = Factory(dict)
     #: The chains that each pool is in.
@@ -51,8 +53,8 @@ class Registry:
     _known: dict[Question, dict[Identity, Instance]] = Factory(dict)
     #: Those of the known whose instances' host names are being looked up.
     _pending: set[Question] = Factory(set)
-    #: Those that an operator wants to have nothing.
-    _resting: set[Identity] = Factory(set)
+    #: The registrations that an operator has drained, by their CreateIndex.
+    _resting: dict[Identity, int] = Factory(dict)
 
     def pool(self, selection: Selection) -> Pool:
         """The pool of `selection`, made on the first request for it."""
@@ -115,6 +117,8 @@ class Registry:
         change = Change(tuple(joined), tuple(left), tuple(altered))
         self._pass_on(question, (*joined, *altered), [gone.identity for gone in left])
         self._changed(question, change)
+        if self._resting:
+            self._renew((*joined, *altered))
         return change
 
     def _await(self, question: Question, pending: bool) -> None:
@@ -123,6 +127,22 @@ class Registry:
             self._pending.discard(question)
         elif question not in self._known:
             self._pending.add(question)
+
+    def _renew(self, instances: Iterable[Instance]) -> None:
+        """A drain is over with the registration that it was of."""
+        anew = []
+        for each in instances:
+            created = self._resting.get(each.identity)
+            # A lower one is what a server says that has not heard of the later one.
+            if created is None or each.created <= created:
+                continue
+            if created:
+                del self._resting[each.identity]
+                anew.append(each)
+            else:  # it was drained before it was known which one it is
+                self._resting[each.identity] = each.created
+        if anew:
+            self._renewed(tuple(anew))
 
     def amend(
         self,
@@ -175,13 +195,13 @@ class Registry:
                     del self._users[selection]
 
     @property
-    def resting(self) -> frozenset[Identity]:
-        """Those that an operator wants to have nothing."""
-        return frozenset(self._resting)
+    def resting(self) -> dict[Identity, int]:
+        """The registrations that an operator has drained, by their CreateIndex."""
+        return dict(self._resting)
 
-    def rest(self, resting: Collection[Identity]) -> None:
-        """An operator wants these to have nothing new, and no others any longer."""
-        changed = self._resting.symmetric_difference(resting)
+    def rest(self, resting: Mapping[Identity, int]) -> None:
+        """An operator has drained these registrations, and no others any longer."""
+        changed = dict(self._resting.items() ^ resting.items())
         self._resting.clear()
         self._resting.update(resting)
         for identity in changed:
@@ -196,9 +216,22 @@ class Registry:
             return ""
         return reasons[0] if reasons else "no mapping selects it"
 
+    def is_resting(self, identity: Identity) -> bool:
+        """Whether Consul still has the registration of it that an operator drained."""
+        created = self._resting.get(identity)
+        found = (known.get(identity) for known in self._known.values())
+        return created is not None and any(
+            each is not None and each.is_registration(created) for each in found
+        )
+
     def has(self, identity: Identity) -> bool:
         """Whether Consul knows such an instance, of any service that is asked for."""
         return any(identity in known for known in self._known.values())
+
+    def created(self, identity: Identity) -> int:
+        """The CreateIndex of its latest registration; 0 if that is not known."""
+        found = (known.get(identity) for known in self._known.values())
+        return max((each.created for each in found if each is not None), default=0)
 
     def tend(self) -> None:
         """Do what has become due by now; to be called a few times a second."""

@@ -125,6 +125,7 @@ def _instance(entry: dict[str, Any]) -> Instance:
         own_weight=_own_weight(service),
         health=health,
         node_health=node_health,
+        created=max(0, _get(service, "CreateIndex", int, 0)),
     )
 
 

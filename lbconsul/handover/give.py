@@ -2,7 +2,7 @@
 
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import Factory, define, field
@@ -36,6 +36,8 @@ class Handover(Service):
     _offer: Callable[[], dict[str, socket.socket]]
     _taken: Callable[[], None]
     _predecessor: Taken | None = None
+    #: Gives what the successor should know of us.
+    _tell: Callable[[], Mapping[str, object]] = dict
     _door: Door = field(init=False)
     #: Those who would take over; the first one is heard.
     _talks: deque[Talk] = Factory(deque)
@@ -97,7 +99,7 @@ class Handover(Service):
     def _came(self, sock: socket.socket) -> None:
         """Somebody is at the door."""
         process, user = peer(sock)
-        talk = Talk(self._reactor, process, self._offer, self._ended)
+        talk = Talk(self._reactor, process, self._offer, self._ended, self._tell)
         factory = ProtocolFactory.forProtocol(lambda: talk)
         factory.noisy = False
         self._reactor.adoptStreamConnection(sock.fileno(), socket.AF_UNIX, factory)

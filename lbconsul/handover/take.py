@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Any
 
 from attrs import Factory, define
 
@@ -21,6 +22,7 @@ from lbconsul.handover.wire import (
     Nonsense,
     Refused,
     read_offer,
+    read_state,
     write_question,
 )
 
@@ -91,8 +93,9 @@ def _ask(
         sock.settimeout(max(0.001, deadline - time.monotonic()))
         with suppress(ConnectionError):  # it may have said why not already
             sock.sendall(write_question(program))
-        sockets = _Answer(sock, deadline).read()
-        return Taken(path, sockets, sock)
+        answer = _Answer(sock, deadline)
+        sockets = answer.read()
+        return Taken(path, sockets, sock, state=answer.state())
     except BaseException:
         sock.close()
         raise
@@ -139,6 +142,10 @@ class _Answer:
                 os.close(each)
             raise
         return dict(zip(addresses, self._descriptors, strict=True))
+
+    def state(self) -> dict[str, Any]:
+        """What the old one says of itself, once all is read."""
+        return read_state(bytes(self._line))
 
     def _more(self) -> None:
         self._sock.settimeout(max(0.001, self._deadline - time.monotonic()))

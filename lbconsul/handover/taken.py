@@ -34,6 +34,8 @@ class Taken:
     #: Where the old one listens and we do not.
     unused: list[str] = Factory(list)
     _announcement: "Announcement | None" = None
+    #: What it says of itself, as JSON has it; whatever that is.
+    state: dict[str, Any] = Factory(dict)
 
     def drop_sockets(self, used: Iterable[str] = ()) -> None:
         """Close these descriptors: those that we use have been copied."""

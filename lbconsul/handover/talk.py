@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
 
@@ -47,8 +47,9 @@ class State(Enum):
 class Talk(LineOnlyReceiver):
     """One conversation, which begins once it is its turn.
 
-    `offer` are the listening sockets by address; `over` is called once, at the
-    end, with whether the other one has taken over.
+    `offer` are the listening sockets by address, `tell` gives what the other one
+    should know of us; `over` is called once, at the end, with whether it has taken
+    over.
     """
 
     _log = Logger()
@@ -62,11 +63,13 @@ class Talk(LineOnlyReceiver):
         process: int,
         offer: Callable[[], dict[str, socket.socket]],
         over: Callable[["Talk", bool], None],
+        tell: Callable[[], Mapping[str, object]] = dict,
     ) -> None:
         self._reactor = reactor
         self._process = process
         self._offer = offer
         self._over = over
+        self._tell = tell
         self._limit: Any = None
         self._copies: list[int] = []
         self.state = State.WAITS
@@ -133,7 +136,7 @@ class Talk(LineOnlyReceiver):
 
     def _hand_over(self) -> None:
         sockets = self._offer()
-        line = write_offer(sockets)
+        line = write_offer(sockets, self._tell())
         # Copies: ours may be closed before these are on their way, and these may
         # be until the transport is gone.
         for each in sockets.values():

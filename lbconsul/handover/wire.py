@@ -9,13 +9,15 @@ Each says lines of JSON, in this order::
 
 First come the versions that the new one speaks.  With the bytes of the second
 line come the descriptors of the sockets, in their order; all are there when the
-line is whole.  Instead of it the old one may say ``{"refused": "why"}``.  When the
+line is whole.  It may also have ``"state": {...}``, which is what the new one should
+know of the old one; who does not know a name in it does without.  Instead of that line
+the old one may say ``{"refused": "why"}``.  When the
 new one ends the conversation after the last line the old one retires; if it ends
 earlier, the old one goes on as if nothing had been.
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 #: The version that we speak.  To add a word to a line is no new version.
@@ -61,12 +63,19 @@ def read_question(line: bytes) -> None:
         raise Nonsense(f"it speaks version {spoken or 'none'}, and we speak {VERSION}")
 
 
-def write_offer(addresses: Collection[str]) -> bytes:
+def write_offer(
+    addresses: Collection[str], state: Mapping[str, object] | None = None
+) -> bytes:
     """The old one says which sockets come with this line, by listening address.
+
+    And its state, where there is room for that.
 
     :raises Nonsense: they are too many.
     """
-    line = _line(takeover=VERSION, sockets=list(addresses))
+    said = {"takeover": VERSION, "sockets": list(addresses)}
+    line = _line(**said, state=state) if state else _line(**said)
+    if len(line) > MAX_LINE:
+        line = _line(**said)
     if len(addresses) > MOST_SOCKETS or len(line) > MAX_LINE:
         raise Nonsense(f"{len(addresses)} sockets are more than can be handed over")
     return line
@@ -95,6 +104,12 @@ def read_offer(line: bytes) -> list[str]:
     if len(set(addresses)) < len(addresses):
         raise Nonsense("it names a socket twice")
     return addresses
+
+
+def read_state(line: bytes) -> dict[str, Any]:
+    """The state that came with an offer; empty from a gateway that says none."""
+    state = _read(line).get("state")
+    return state if isinstance(state, dict) else {}
 
 
 def write_refusal(why: str) -> bytes:

@@ -1,6 +1,7 @@
 """The master's side: keep so many workers, and let them know what we know."""
 
 from collections.abc import Callable, Iterable
+from collections.abc import Mapping as AbstractMapping
 from typing import Any
 
 from attrs import Factory, define, field
@@ -64,8 +65,8 @@ class Workers(Service):
     _past: dict[int, Figures] = Factory(dict)
     #: Called when others are set aside by workers than before.
     learned: Callable[[], None] = lambda: None
-    #: Those that an operator wants to have nothing.
-    _resting: frozenset[Identity] = frozenset()
+    #: The registrations that an operator has drained, by their CreateIndex.
+    _resting: AbstractMapping[Identity, int] = Factory(dict)
     #: Who waits for the last worker to be gone.
     _waiting_for_all: list[Deferred[None]] = Factory(list)
     _retiring: bool = False
@@ -146,11 +147,11 @@ class Workers(Service):
         """Those that run."""
         return list(self._members.values())
 
-    def rest(self, identities: frozenset[Identity]) -> None:
-        """An operator wants these to have nothing new, and no others any longer."""
-        self._resting = identities
+    def rest(self, resting: AbstractMapping[Identity, int]) -> None:
+        """An operator has drained these registrations, and no others any longer."""
+        self._resting = resting
         for member in self._members.values():
-            member.order(Rest(identities))
+            member.order(Rest(resting))
 
     def eject(self, identity: Identity) -> None:
         """An operator wants this one to be set aside."""

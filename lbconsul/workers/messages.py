@@ -6,6 +6,7 @@ Workers speak JSON, which is data and no more, whatever became of a worker.
 
 import json
 import pickle
+from collections.abc import Mapping as AbstractMapping
 from typing import Any
 
 from attrs import asdict, frozen
@@ -85,9 +86,12 @@ class Retire:
 
 @frozen
 class Rest:
-    """An operator wants these to have nothing new, and no others any longer."""
+    """An operator has drained these registrations, and no others any longer.
 
-    identities: frozenset[Identity]
+    Each with its CreateIndex.
+    """
+
+    resting: AbstractMapping[Identity, int]
 
 
 @frozen

@@ -11,6 +11,7 @@ from lbconsul.admin.model import (
     CONNECTION_BOUNDS,
     FIRST_BYTE_BOUNDS,
     FORMAT,
+    DrainedStatus,
     GatewayStatus,
     Histogram,
     MappingStatus,
@@ -34,6 +35,7 @@ def test_the_format() -> None:
 @pytest.mark.parametrize(
     ("name", "of"),
     [
+        ("drained", DrainedStatus),
         ("gateway", GatewayStatus),
         ("histogram", Histogram),
         ("mapping", MappingStatus),

@@ -155,11 +155,15 @@ def test_reading_from_elsewhere(path: str) -> None:
 
 @pytest.mark.parametrize("verb", ["drain", "undrain", "eject"])
 def test_ordering(verb: str) -> None:
-    """With the token an upstream can be ordered about, by its id in the path."""
+    """With the token an upstream can be ordered about, by its id in the path; how long
+    a drain lasts is said.
+    """
     site = Site()
     found = "dc1/node-00/web-0"
     done = site.change(f"/upstreams/{found}/{verb}")
-    assert (done.code, done.value) == (200, {"done": verb, "upstream": found})
+    lasts = {"lasts": "until it is undrained"} if verb == "drain" else {}
+    said = {"done": verb, "upstream": found, **lasts}
+    assert (done.code, done.value) == (200, said)
     assert site.change(f"/upstreams/{quote(found, safe='')}/{verb}").code == 200
     assert site.source.orders == [(verb, found)] * 2
     unknown = site.change(f"/upstreams/dc1/node-00/nobody/{verb}")
@@ -214,6 +218,15 @@ def test_odd_service_ids(service_id: str) -> None:
     assert site.change(f"/upstreams/{quote(found, safe='')}/drain").code == 200
     assert site.change(f"/upstreams/{found}/undrain").code == 200
     assert site.source.orders == [("drain", found), ("undrain", found)]
+
+
+def test_not_now() -> None:
+    """What cannot be ordered now is 409, with the reason, and is not done."""
+    site = Site()
+    site.source.busy = "another gateway is taking over"
+    refused = site.change(ORDERS[0])
+    assert (refused.code, refused.error) == (409, "another gateway is taking over")
+    assert site.source.orders == []
 
 
 def test_draining_the_gateway() -> None:

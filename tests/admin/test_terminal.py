@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from lbconsul.admin.model import DrainedStatus
 from lbconsul.admin.status import status
 from lbconsul.admin.terminal import Terminal, clean, size, span
 from tests.support.fake_source import STATES, FakeSource, fake_source, upstream
@@ -39,6 +40,18 @@ def test_what_is_shown() -> None:
     assert first.startswith("  + serving  web-0@node-00  10.0.0.0:8080 ")
     assert first.endswith("passing")
     assert "  api,dc=dc2 (not used now)" in lines
+
+
+def test_drained_and_gone() -> None:
+    """What is drained by hand, and stands in no table, is named while it is little."""
+    source = _source()
+    source.drained_list = [
+        DrainedStatus(f"dc1/n/{number}", "dc1", "n", str(number), number == 0)
+        for number in range(8)
+    ]
+    [line] = [each for each in _lines(source) if each.startswith("drained")]
+    assert line.startswith("drained by hand, and gone: dc1/n/1, dc1/n/2, ")
+    assert line.endswith("dc1/n/5 and 2 more")
 
 
 def test_columns() -> None:

@@ -86,10 +86,10 @@ def test_clear() -> None:
 
 def test_at_rest() -> None:
     """Whom an operator drained is a member that does not serve, with its weight."""
-    answers, resting = Answers(), set[Identity]()
+    answers, resting = Answers(), dict[Identity, int]()
     answers.members = Membership(Rules(), resting)
     answers.amend(an_instance("a", weight=7))
-    resting.add(an_identity("a"))
+    resting[an_identity("a")] = 0
     shift = answers.amend(an_instance("a", weight=7))
     assert _shifted(shift) == (1, "", "a", "")
     [member] = answers.members.all.values()

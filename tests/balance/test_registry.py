@@ -335,7 +335,7 @@ class TestRest:
         stage = Stage(WEB, V2)
         stage.answer(*(an_instance(name, tags=["v2"]) for name in "abc"))
         leases = stage.hold(9)
-        stage.registry.rest({an_identity("a"), an_identity("b")})
+        stage.registry.rest({an_identity("a"): 0, an_identity("b"): 0})
         assert stage.chosen() == stage.chosen(number=1) == {"c"}
         assert stage.member("a").load.open == 3
         state = stage.pool().state(stage.member("a"))
@@ -347,7 +347,7 @@ class TestRest:
         """Even all of them can be drained."""
         stage = Stage()
         stage.answer("a", "b", "c")
-        stage.registry.rest({an_identity(name) for name in "abc"})
+        stage.registry.rest({an_identity(name): 0 for name in "abc"})
         assert stage.chosen() == set()
         assert not stage.registry.doubts(WEB.question)
 
@@ -356,11 +356,11 @@ class TestRest:
         stage = Stage()
         stage.answer("a", "b")
         a, b = an_identity("a"), an_identity("b")
-        stage.registry.rest({a})
+        stage.registry.rest({a: 0})
         stage.turn("a", "critical")
         stage.now += 7
-        stage.registry.rest({b})
-        assert stage.registry.resting == {b}
+        stage.registry.rest({b: 0})
+        assert stage.registry.resting == {b: 0}
         assert stage.chosen() == set()
         state = stage.pool().state(stage.member("a"))
         assert (state.standing, state.reason) == (Standing.DRAINING, "critical")
@@ -372,11 +372,11 @@ class TestRest:
         """It holds when it is altered, when it comes back, and in new mappings."""
         stage = Stage()
         stage.answer("a", "b")
-        stage.registry.rest({an_identity("a")})
+        stage.registry.rest({an_identity("a"): 0})
         stage.answer(an_instance("a", weight=5), "b")
         assert stage.chosen() == {"b"}
         stage.answer("b")
-        stage.registry.rest({an_identity("a")})
+        stage.registry.rest({an_identity("a"): 0})
         stage.answer("a", "b")
         assert stage.chosen() == {"b"}
         lease = stage.registry.pool(FILTERED).lease()
@@ -386,13 +386,65 @@ class TestRest:
         assert lease is not None
         assert name_of(lease.upstream) == "b"
 
+    def test_registered_anew(self) -> None:
+        """A new registration under the same id is not drained, in no mapping; one that
+        is altered in place is the same.
+        """
+        stage = Stage(WEB, V2)
+        old, other = an_instance("a", tags=["v2"], created=10), an_instance("b")
+        stage.answer(old, other)
+        stage.registry.rest({old.identity: 10})
+        stage.answer(evolve(old, port=9000), other)
+        assert stage.chosen() == {"b"}
+        assert stage.registry.is_resting(old.identity)
+        stage.answer(evolve(old, created=20), other)
+        assert stage.chosen() == {"a", "b"}
+        assert stage.chosen(number=1) == {"a"}
+        assert stage.registry.resting == {}
+        assert [each.identity.service_id for each in stage.renewed] == ["a"]
+
+    def test_gone_meanwhile(self) -> None:
+        """It is free, too, where the old registration had left before."""
+        stage = Stage()
+        stage.answer(an_instance("a", created=10), "b")
+        stage.registry.rest({an_identity("a"): 10})
+        stage.answer("b")
+        assert not stage.registry.is_resting(an_identity("a"))
+        assert stage.registry.resting == {an_identity("a"): 10}
+        stage.answer(an_instance("a", created=11), "b")
+        assert stage.chosen() == {"a", "b"}
+
+    def test_said_by_a_server_that_lags(self) -> None:
+        """An older registration, which a server names that lags, ends no drain."""
+        stage = Stage()
+        stage.answer(an_instance("a", created=20), "b")
+        stage.registry.rest({an_identity("a"): 20})
+        stage.answer(an_instance("a", created=10), "b")
+        stage.answer(an_instance("a", created=20), "b")
+        assert stage.chosen() == {"b"}
+
+    def test_registration_unknown(self) -> None:
+        """One that was drained before it was known which one it is keeps the drain with
+        the first that is known.
+        """
+        stage = Stage()
+        stage.answer(an_instance("a"), "b")
+        assert stage.registry.created(an_identity("a")) == 0
+        stage.registry.rest({an_identity("a"): 0})
+        stage.answer(an_instance("a", created=10), "b")
+        assert stage.chosen() == {"b"}
+        assert stage.registry.resting == {an_identity("a"): 10}
+        assert stage.registry.created(an_identity("a")) == 10
+        stage.answer(an_instance("a", created=11), "b")
+        assert stage.chosen() == {"a", "b"}
+
     def test_who_is_gone(self) -> None:
         """One that is gone, though that is doubted, is not called back by it."""
         stage = Stage(Selection(Question("web"), caution=Caution(part=0.5)))
         stage.answer("a", "b", "c")
         stage.answer()
         a = an_identity("a")
-        for resting in ({a}, set()):
+        for resting in ({a: 0}, {}):
             stage.registry.rest(resting)
             assert stage.member("a").verdict.is_gone
 

@@ -60,6 +60,18 @@ def test_nobody_there(path: str) -> None:
     assert take(path) is None
 
 
+def test_state(path: str) -> None:
+    """What the old one says of itself is had."""
+    with OldGateway(path, says(write_offer([], {"ready": True}))):
+        taken = has(path)
+        assert taken.state == {"ready": True}
+        taken.close()
+    with OldGateway(path, says(write_offer([]))):
+        taken = has(path)
+        assert taken.state == {}
+        taken.close()
+
+
 def test_unfit_place(tmp_path: Path) -> None:
     """A path where nobody can be is told before anybody is asked."""
     with pytest.raises(CannotTakeOver, match=r": what is there is no socket$"):

@@ -14,6 +14,7 @@ from lbconsul.handover.wire import (
     Refused,
     read_offer,
     read_question,
+    read_state,
     read_word,
     write_offer,
     write_question,
@@ -38,6 +39,23 @@ def test_addresses() -> None:
     """Addresses arrive as they are, in their order, whatever a path is made of."""
     addresses = ["[::]:80", "unix:/run/\u00fc\udcff\n.sock", "systemd:web"]
     assert read_offer(write_offer(addresses)) == addresses
+
+
+def test_state() -> None:
+    """What the new one should know of the old one comes along; one that says nothing,
+    or what is no state, is understood as well.
+    """
+    state = {"drained": [["dc1", "n", "\u00fc", 7]], "ready": True}
+    line = write_offer(["a"], state)
+    assert (read_offer(line), read_state(line)) == (["a"], state)
+    assert read_state(write_offer(["a"])) == {}
+    assert read_state(b'{"takeover": 1, "sockets": [], "state": [1]}') == {}
+
+
+def test_state_without_room() -> None:
+    """The sockets go before what is said beside them."""
+    line = write_offer(["a"], {"much": "x" * MAX_LINE})
+    assert (read_offer(line), read_state(line)) == (["a"], {})
 
 
 def test_many() -> None:

@@ -19,6 +19,7 @@ from lbconsul.admin.model import (
     CONNECT_BOUNDS,
     CONNECTION_BOUNDS,
     FIRST_BYTE_BOUNDS,
+    DrainedStatus,
     GatewayStatus,
     Histogram,
     MappingStatus,
@@ -27,6 +28,7 @@ from lbconsul.admin.model import (
     WatchStatus,
     WorkerStatus,
 )
+from lbconsul.errors import CannotOrder
 
 STATES = ("ok", "consul-away", "empty", "starting")
 
@@ -100,6 +102,10 @@ class FakeSource:
     )
     #: What was ordered: the verb, and the upstream.
     orders: list[tuple[str, str]] = Factory(list)
+    drained_list: list[DrainedStatus] = Factory(list)
+    drains_last: str = "until it is undrained"
+    #: Why nothing can be ordered.
+    busy: str = ""
 
     def gateway(self) -> GatewayStatus:
         return evolve(self.gateway_status, now=self.clock())
@@ -116,6 +122,9 @@ class FakeSource:
             found = self.pools.get((mapping, pool), {}).get(each)
             if found is not None:
                 yield found
+
+    def drained(self) -> list[DrainedStatus]:
+        return list(self.drained_list)
 
     def drain(self, upstream: str) -> bool:
         return self._order("drain", upstream, "draining", "drained by hand")
@@ -145,6 +154,8 @@ class FakeSource:
         members.update((each.id, each) for each in upstreams)
 
     def _order(self, verb: str, upstream: str, standing: str, reason: str) -> bool:
+        if self.busy:
+            raise CannotOrder(self.busy)
         self.orders.append((verb, upstream))
         found = [key for key, members in self.pools.items() if upstream in members]
         for mapping, pool in found:

@@ -32,6 +32,7 @@ def an_instance(
     node_reason: str = "",
     host: str = "192.0.2.1",
     port: int = 8080,
+    created: int = 0,
 ) -> Instance:
     """A healthy instance, but for what is said of it."""
     return Instance(
@@ -45,6 +46,7 @@ def an_instance(
         own_weight=own_weight,
         health=Health(status, reason),
         node_health=Health(node_status, node_reason),
+        created=created,
     )
 
 

@@ -30,8 +30,13 @@ class Stage:
         self.now = 1000.0
         #: What was told, beginning with the name of whom it is told.
         self.told: list[str] = []
+        #: Drained instances that were registered anew.
+        self.renewed: list[Instance] = []
         self.registry = Registry(
-            random.Random(seed).random, seconds=lambda: self.now, told=self._tell
+            random.Random(seed).random,
+            seconds=lambda: self.now,
+            told=self._tell,
+            renewed=self.renewed.extend,
         )
         routes = [
             each if isinstance(each, Route) else Route((each,))

@@ -339,7 +339,7 @@ def test_by_hand(start: Any, held: ExitStack) -> None:
     started.wait_until_all_know()
     started.running.call(started.workers.eject, b)
     eventually(lambda: aside() == {b}, "it is set aside")
-    started.running.call(started.workers.rest, frozenset({a, b}))
+    started.running.call(started.workers.rest, {a: 1, b: 0})
     eventually(lambda: aside() == set(), "who drains is not set aside")
     kill_all(started)
     started.wait_until_all_know()

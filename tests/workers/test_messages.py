@@ -42,7 +42,7 @@ A = an_instance("a", tags=["v1"], reason="because")
         Complete(),
         Retire(),
         Stop(),
-        Rest(frozenset({an_identity("a")})),
+        Rest({an_identity("a"): 7}),
         Eject(an_identity("a")),
     ],
 )

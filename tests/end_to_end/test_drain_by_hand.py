@@ -1,0 +1,164 @@
+"""A drain by hand lasts as long as the registration that was drained."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.registrar import Registrar
+from tests.support.admin_side import AdminSide
+from tests.support.gateway import Gateway, StartGateway, eventually
+from tests.support.ports import free_ports
+from tests.support.web_server import WebServer
+
+TOKEN = "a-token-of-the-test"
+WORKERS = pytest.mark.parametrize("workers", ["1", "2"])
+
+
+class Site:
+    """Two instances behind one port, and gateways that follow each other."""
+
+    def __init__(
+        self,
+        registrar: Registrar,
+        servers: list[WebServer],
+        gateway: StartGateway,
+        service: str,
+        tmp_path: Path,
+        workers: str,
+    ) -> None:
+        self.registrar, self.servers = registrar, servers
+        self._gateway, self.service = gateway, service
+        (self.port,) = free_ports(1)
+        self.anna = registrar.add(service, servers[0])
+        self.bert = registrar.add(service, servers[1])
+        token = tmp_path / "token"
+        token.write_text(TOKEN)
+        token.chmod(0o600)
+        self.admin = AdminSide(free_ports(1)[0])
+        self._told = [
+            f"--admin={self.admin.place}",
+            f"--admin-token-file={token}",
+            f"--workers={workers}",
+            f"--map={self.port}:{service}",
+        ]
+
+    def start(self, *told: str) -> Gateway:
+        """A gateway that is ready."""
+        started = self._gateway(*self._told, *told, wait="listening")
+        started.wait_for(r"\d+ in all")
+        eventually(lambda: self.pid() == started.pid, "it answers", 30.0)
+        eventually(lambda: self.admin.get("/readyz").code == 200, "it is ready")
+        return started
+
+    def pid(self) -> int:
+        """Whoever answers on the admin address."""
+        try:
+            return int(self.admin.status()["gateway"]["pid"])
+        except OSError:
+            return 0
+
+    def order(self, verb: str, name: str) -> Any:
+        """Order it; the answer's status."""
+        return self.admin.order(verb, f"dc1/test-node/{name}", TOKEN).code
+
+    def drained(self) -> dict[str, bool]:
+        """What is drained, and whether it is there."""
+        rows = self.admin.status()["drained"]
+        return {each["service_id"]: each["registered"] for each in rows}
+
+    def serves(self, *names: str) -> None:
+        """Wait until just these serve."""
+
+        def serving() -> set[str]:
+            found = self.admin.upstreams().items()
+            return {name for name, row in found if row["standing"] == "serving"}
+
+        eventually(lambda: serving() == set(names), f"{names} serve", 10.0)
+
+
+@pytest.fixture
+def site(
+    request: pytest.FixtureRequest,
+    registrar: Registrar,
+    servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+    tmp_path: Path,
+) -> Site:
+    """As the test's number of workers has it."""
+    workers = request.node.callspec.params["workers"]
+    return Site(registrar, servers, gateway, service, tmp_path, workers)
+
+
+@WORKERS
+def test_redeploy(site: Site, workers: str) -> None:
+    """A service that is registered anew under its id is not drained; one that is
+    registered again in place is, and so is one that comes back as it was.
+    """
+    site.start()
+    assert site.order("drain", site.anna) == 200
+    site.serves(site.bert)
+    again = site.registrar.add(site.service, site.servers[0], Tags=["again"])
+    eventually(
+        lambda: site.admin.upstreams()[again]["tags"] == ["again"], "it is altered"
+    )
+    site.serves(site.bert)
+    site.registrar.remove(site.anna)
+    eventually(lambda: site.drained() == {site.anna: False}, "it is gone")
+    site.registrar.add(site.service, site.servers[0])
+    site.serves(site.anna, site.bert)
+    assert site.drained() == {}
+
+
+@WORKERS
+def test_undrained_while_gone(site: Site, workers: str) -> None:
+    """It can be undrained whether it is there or not."""
+    started = site.start()
+    assert site.order("drain", site.anna) == 200
+    started.wait_for("--state-dir keeps it longer")
+    site.registrar.remove(site.anna)
+    eventually(lambda: site.drained() == {site.anna: False}, "it is gone")
+    assert site.order("undrain", site.anna) == 200
+    assert site.drained() == {}
+    assert site.order("undrain", site.anna) in (200, 404)  # it may be doubted
+
+
+@WORKERS
+def test_restart(site: Site, tmp_path: Path, workers: str) -> None:
+    """With a state directory it holds after a restart, with kill -9 as well; without
+    one it does not.
+    """
+    state = f"--state-dir={tmp_path / 'state'}"
+    first = site.start(state)
+    assert site.order("drain", site.anna) == 200
+    site.serves(site.bert)
+    first.stop()
+    second = site.start(state)
+    site.serves(site.bert)
+    assert site.order("undrain", site.anna) == 200
+    assert site.order("drain", site.bert) == 200
+    site.serves(site.anna)
+    kept = tmp_path / "state" / "drained.json"
+    eventually(lambda: site.bert in kept.read_text(), "it is written")
+    second.kill()
+    third = site.start(state)
+    site.serves(site.anna)
+    third.stop()
+    site.start()
+    site.serves(site.anna, site.bert)
+
+
+@WORKERS
+def test_takeover(site: Site, tmp_path: Path, workers: str) -> None:
+    """The next gateway has it with the sockets, from its first connection on."""
+    takeover = f"--takeover={tmp_path / 'lb.sock'}"
+    first = site.start(takeover)
+    assert site.order("drain", site.anna) == 200
+    site.serves(site.bert)
+    site.start(takeover)
+    first.wait_until_gone()
+    site.serves(site.bert)
+    assert site.drained() == {site.anna: True}
+    assert site.order("undrain", site.anna) == 200
+    site.serves(site.anna, site.bert)
