@@ -1,22 +1,23 @@
-"""The log as JSON: one object a line, for machines.
+"""Events of the log as lines: as Twisted writes them, and as JSON for machines.
 
-``time`` (ISO 8601, UTC), ``level``, ``source`` (who says it) and ``message`` are in
-each of them; beside them stand the fields of the event, under their own names.
+In JSON ``time`` (ISO 8601, UTC), ``level``, ``source`` (who says it) and ``message``
+are in each line; beside them stand the fields of the event, under their own names.
 """
 
 import json
-import signal
-import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
+from functools import lru_cache
 from math import isfinite
-from typing import Any, TextIO, cast
+from typing import Any
 
-from twisted.logger import FileLogObserver, LogEvent, formatEvent
-from twisted.python.logfile import LogFile
-
-from lbconsul.errors import ConfigError
+from twisted.logger import (
+    LogEvent,
+    formatEvent,
+    formatEventAsClassicLogText,
+    formatTime,
+)
 
 #: What twisted.python.log adds to an event, and what our own fields are called.
 _TAKEN = frozenset(
@@ -26,6 +27,11 @@ _TAKEN = frozenset(
 
 #: Values within values are looked at so deep.
 _DEPTH = 3
+
+
+def as_text(event: LogEvent) -> str:
+    """An event as twistd writes it; empty if it has no text."""
+    return formatEventAsClassicLogText(event, formatTime=_local_time) or ""
 
 
 def as_json(event: LogEvent) -> str:
@@ -50,61 +56,14 @@ def as_json(event: LogEvent) -> str:
     return json.dumps(row, separators=(",", ":")) + "\n"
 
 
-def use_json(parent: MutableMapping[str, Any] | None) -> None:
-    """Have twistd, or twist, whose options these are, log so from the first line on.
-
-    :raises ConfigError: it is to log to where JSON cannot go.
-    """
-    if parent is None:
-        return  # whoever embeds us has a log of his own
-    if "fileLogObserverFactory" in parent:  # twist
-        parent["fileLogObserverFactory"] = _observer
-    elif parent.get("syslog"):
-        raise ConfigError("--log-format json: cannot be had with twistd's --syslog")
-    elif not parent.get("logger"):
-        parent["logger"] = f"{__name__}.{of_twistd.__name__}"
-        _twistd.clear()
-        _twistd.append(parent)
+def _local_time(seconds: float | None) -> str:
+    return formatTime(None) if seconds is None else _second(int(seconds))
 
 
-#: The options of twistd, once it was told to use JSON: it wants the name of a
-#: function, which it calls with nothing.
-_twistd: list[Mapping[str, Any]] = []
-
-
-def of_twistd() -> FileLogObserver:
-    """What writes to where twistd would."""
-    [parent] = _twistd
-    path, stays = parent.get("logfile"), parent.get("nodaemon")
-    if path == "-" and not stays:
-        raise SystemExit("Daemons cannot log to stdout, exiting!")
-    if path == "-" or (stays and not path):
-        return _observer(sys.stdout)
-    return _InFile(LogFile.fromFullPath(path or "twistd.log"))
-
-
-class _InFile(FileLogObserver):
-    """Writes to a file, and begins another one after SIGUSR1, as twistd does."""
-
-    def __init__(self, file: LogFile) -> None:
-        super().__init__(cast(TextIO, file), as_json)
-        self._file = file
-        self._is_due = False
-        if signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL:
-            signal.signal(signal.SIGUSR1, self._ask)
-
-    def _ask(self, *_: object) -> None:
-        self._is_due = True  # it may be in the middle of a line
-
-    def __call__(self, event: LogEvent) -> None:
-        if self._is_due:
-            self._is_due = False
-            self._file.rotate()
-        super().__call__(event)
-
-
-def _observer(file: TextIO) -> FileLogObserver:
-    return FileLogObserver(file, as_json)
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    """Lines of the same second share its text."""
+    return formatTime(seconds)
 
 
 def _iso(seconds: float) -> str:

@@ -18,6 +18,9 @@ _FIXED = (
     ("--admin-token-file", "admin_token_file"),
     ("--admin-open-read", "admin_open_read"),
     ("--log-format", "log_format"),
+    ("--log-file", "log_file"),
+    ("--log-file-size", "log_file_size"),
+    ("--log-file-keep", "log_file_keep"),
 )
 
 

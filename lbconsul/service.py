@@ -24,6 +24,7 @@ from lbconsul.drain_file import from_rows, to_rows
 from lbconsul.errors import CannotReload
 from lbconsul.front import Front
 from lbconsul.handover.taken import Taken
+from lbconsul.logs.writer import LogWriter
 from lbconsul.lookout import Lookout
 from lbconsul.operations import Operations
 from lbconsul.proxy.bind import OwnSocket
@@ -48,6 +49,7 @@ def balancer(
     max_connections: int = 0,
     predecessor: Taken | None = None,
     resolver: IHostnameResolver | None = None,
+    log: LogWriter | None = None,
 ) -> "Gateway":
     """A gateway that does what `config` says once it is started.
 
@@ -57,12 +59,15 @@ def balancer(
     `max_connections`, over all mappings, clients wait in the kernel's queue; 0 is
     no limit.  Worker processes each find their own limit, by their descriptors.
     With a `predecessor` it begins to serve when it can take the place of that one,
-    whose sockets are among the inherited ones, by listening address.
+    whose sockets are among the inherited ones, by listening address.  `log` is what
+    writes the log, if it is ours to show how many lines it dropped.
 
     :raises ConfigError: a token or certificate file cannot be read.
     :raises NoWorkers: worker processes cannot be had here.
     """
-    gateway = Gateway(reactor, config, chance, inherited or {}, predecessor, resolver)
+    gateway = Gateway(
+        reactor, config, chance, inherited or {}, predecessor, resolver, log
+    )
     gateway.room.limit = max_connections
     for mapping in config.mappings:
         gateway.listen(mapping)
@@ -82,6 +87,7 @@ class Gateway(MultiService):
     _predecessor: Taken | None = None
     #: Of host names; None for ours.
     _resolver: IHostnameResolver | None = None
+    _log_writer: LogWriter | None = None
     #: Called with 0 when another gateway has taken over and all that was open is over,
     #: with 1 when the predecessor goes on after all: there is only the end left.
     over: Callable[[int], None] = lambda status: None
@@ -160,6 +166,11 @@ class Gateway(MultiService):
     def watch_states(self) -> list[WatchStatus]:
         """What Consul is asked, and how that goes."""
         return self._watches.states()
+
+    @property
+    def log_lines_dropped(self) -> int:
+        """Lines of the log that were dropped since the start."""
+        return self._log_writer.dropped if self._log_writer is not None else 0
 
     @property
     def is_draining(self) -> bool:

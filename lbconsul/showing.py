@@ -119,6 +119,10 @@ class Shown(Protocol):
         """Which mappings have had an instance."""
 
     @property
+    def log_lines_dropped(self) -> int:
+        """Lines of the log that were dropped since the start."""
+
+    @property
     def watch_states(self) -> list[WatchStatus]:
         """What Consul is asked."""
 
@@ -158,6 +162,7 @@ class Showing:
             front.open,
             front.accepted,
             front.max_connections,
+            shown.log_lines_dropped,
         )
 
     def _not_ready(self) -> tuple[str, ...]:

@@ -43,6 +43,8 @@ class Signals:
     _reactor: Any
     _gateway: Signalled
     _read: Callable[[], Config]
+    #: Writes what is left of the log.
+    _close_log: Callable[[], None] = lambda: None
     #: Whether a reload was asked for that has not begun.
     _is_due: bool = False
 
@@ -65,8 +67,12 @@ class Signals:
         """Let the process end, with this status."""
         if status:
             # The reactor's end is twistd's with status 0.
-            atexit.register(os._exit, status)
+            atexit.register(self._exit, status)
         self._stop()
+
+    def _exit(self, status: int) -> None:
+        self._close_log()
+        os._exit(status)
 
     def _terminate(self, number: int, frame: object) -> None:
         # Not SIG_DFL: the kernel keeps that from process 1 of a container.

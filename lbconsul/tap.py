@@ -28,7 +28,7 @@ from lbconsul.errors import ConfigError, LBConsulError
 from lbconsul.handover.take import take
 from lbconsul.handover.taken import Taken
 from lbconsul.limits import MOST, OF_SELECT, connections, raise_descriptor_limit
-from lbconsul.log_format import use_json
+from lbconsul.logs.setup import LogSetup
 from lbconsul.online_check import check_online
 from lbconsul.service import Gateway, balancer
 from lbconsul.signals import Signals
@@ -59,6 +59,8 @@ class Options(usage.Options):
     ]
 
     config: Config
+    #: Where twistd, or twist, is to log to.
+    log: LogSetup
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,8 +103,7 @@ class Options(usage.Options):
             self._path = Path(os.path.abspath(self["config"]))
         try:
             self.config = self.read()
-            if self.config.log_format == "json":
-                use_json(self.parent)
+            self.log = LogSetup(self.config, self.parent or {})
         except ConfigError as error:
             raise usage.UsageError(str(error)) from None
         for secret in SECRETS:
@@ -171,13 +172,15 @@ def makeService(options: Options) -> Gateway:
     descriptors = raise_descriptor_limit(bound)
     most = connections(descriptors)
     try:
+        options.log.open()
         gateway = _bound(reactor, options, most)
     except LBConsulError as error:
         raise _exit(error) from None
-    signals = Signals(reactor, gateway, options.read)
+    signals = Signals(reactor, gateway, options.read, options.log.close)
     gateway.over = signals.leave
     signals.reload_on_sighup()
     reactor.callWhenRunning(signals.end_on_sigterm)
+    reactor.callWhenRunning(options.log.start)
     # What there is by then stays: to look through it for garbage would take some
     # 30 ms each time, in which no connection moves.
     reactor.callWhenRunning(gc.freeze)
@@ -212,6 +215,7 @@ def _bound(reactor: Any, options: Options, most: int) -> Gateway:
             inherited=ChainMap(taken.sockets if taken else {}, inherited),
             max_connections=most,
             predecessor=taken,
+            log=options.log.writer,
         )
         gateway.bind()
         undo.pop_all()

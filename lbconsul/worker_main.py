@@ -13,8 +13,8 @@ from collections.abc import Sequence
 def main(arguments: Sequence[str]) -> int:
     """Serve until the master says so, or is gone; the exit status."""
     # Terminals and service managers send these to the whole group: it is the
-    # master who orders the end.
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    # master who orders the end, and who has the log file that SIGUSR1 is about.
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(each, signal.SIG_IGN)
     from lbconsul.workers.code import code_digest
 

@@ -29,7 +29,8 @@ ARROWS: dict[str, set[str]] = {
     "limits": set(),
     "balance": {"errors"},
     "admin": {"balance"} | OPEN_TO_ALL,
-    "log_format": {"errors"},
+    "log_format": set(),
+    "logs": {"log_format"} | OPEN_TO_ALL,
     "__main__": {"admin"} | OPEN_TO_ALL,
     "consul": {"balance"} | OPEN_TO_ALL,
     "proxy": {"balance"} | OPEN_TO_ALL,
@@ -68,6 +69,7 @@ ARROWS: dict[str, set[str]] = {
         "front",
         "reload",
         "retirement",
+        "logs",
     }
     | OPEN_TO_ALL,
     "signals": OPEN_TO_ALL,
@@ -79,7 +81,7 @@ ARROWS: dict[str, set[str]] = {
         "handover",
         "conceal",
         "limits",
-        "log_format",
+        "logs",
         "online_check",
     }
     | OPEN_TO_ALL,

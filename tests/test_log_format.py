@@ -4,30 +4,25 @@ import json
 import re
 import signal
 import subprocess
-import sys
 import time
 from enum import Enum
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import pytest
 from attrs import define
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.logger import (
-    Logger,
     LogLevel,
     capturedLogs,
     eventAsJSON,
     eventFromJSON,
+    formatEventAsClassicLogText,
 )
 from twisted.python import log as legacy
 from twisted.python.failure import Failure
 
-from lbconsul import log_format
-from lbconsul.errors import ConfigError
-from lbconsul.log_format import as_json, of_twistd, use_json
+from lbconsul.log_format import as_json, as_text
 from tests.support.binaries import REPOSITORY
 from tests.support.gateway import TWISTD
 from tests.support.http_api import ask
@@ -63,6 +58,18 @@ def test_a_line() -> None:
         "service": "web",
         "n": 2,
     }
+
+
+def test_text() -> None:
+    """As text a line is what twistd makes of it, in every second and without a time."""
+    for event in (
+        _event(log_format="{service}: joined\nthere", service="web"),
+        _event(log_format="later", log_time=1_760_000_001.0),
+        {"log_format": "x"},
+        _event(log_format="ä", log_system="-"),
+    ):
+        assert as_text(event) == formatEventAsClassicLogText(event)
+    assert as_text({}) == ""
 
 
 def test_the_line_of_a_connection() -> None:
@@ -146,6 +153,7 @@ def test_what_is_incomplete() -> None:
     assert "missing" in broken["message"]
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.text(max_size=5),
@@ -159,52 +167,6 @@ def test_what_is_incomplete() -> None:
 def test_any_fields(fields: dict[str, Any]) -> None:
     """Whatever the fields are, it is one line of JSON."""
     _row({**fields, **_event(log_format="x")})
-
-
-def test_twist(capsys: pytest.CaptureFixture[str]) -> None:
-    """twist takes the function that makes its observer."""
-    options: dict[str, Any] = {"fileLogObserverFactory": None}
-    use_json(options)
-    file = StringIO()
-    observer = options["fileLogObserverFactory"](file)
-    Logger(observer=observer).info("{n}", n=1)
-    assert json.loads(file.getvalue())["n"] == 1
-
-
-def test_others() -> None:
-    """Whoever embeds us, or names a logger, has his own; syslog is no place for it."""
-    use_json(None)
-    options: dict[str, Any] = {"logger": "my.own", "syslog": 0}
-    use_json(options)
-    assert options["logger"] == "my.own"
-    with pytest.raises(ConfigError, match="cannot be had with twistd's --syslog"):
-        use_json({"logger": None, "syslog": 1})
-
-
-def test_where_twistd_would(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It goes to where twistd would log: standard output, or a file."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(log_format, "_twistd", [])
-    before = signal.getsignal(signal.SIGUSR1)
-
-    def log(**options: Any) -> None:
-        use_json(options)
-        Logger(observer=of_twistd()).info("said")
-
-    try:
-        log(logfile=None, nodaemon=1)
-        log(logfile="-", nodaemon=1)
-        assert capsys.readouterr().out.count('"message":"said"') == 2
-        log(logfile=None, nodaemon=0)
-        log(logfile="own.log", nodaemon=1)
-    finally:
-        signal.signal(signal.SIGUSR1, before)
-    for name in ("twistd.log", "own.log"):
-        assert json.loads((tmp_path / name).read_text())["message"] == "said"
-    with pytest.raises(SystemExit, match="Daemons cannot log to stdout"):
-        log(logfile="-", nodaemon=0)
 
 
 def test_a_real_process(tmp_path: Path) -> None:
@@ -267,11 +229,3 @@ def _wait_for_answer(port: int) -> None:
         except OSError:
             assert time.monotonic() < end
             time.sleep(0.1)
-
-
-def test_it_is_named_as_it_is() -> None:
-    """twistd finds the function by its name."""
-    options: dict[str, Any] = {"logger": None}
-    use_json(options)
-    module, _, name = options["logger"].rpartition(".")
-    assert getattr(sys.modules[module], name) is of_twistd

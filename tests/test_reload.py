@@ -67,9 +67,13 @@ def test_admin_side() -> None:
         admin_token_file="/token",
         admin_open_read="on",
         log_format="json",
+        log_file="/log",
+        log_file_size="off",
+        log_file_keep="1",
     )
     kept, refused = applicable(running, wanted)
     assert kept == running
     assert refused == [
         "--admin", "--admin-token-file", "--admin-open-read", "--log-format",
+        "--log-file", "--log-file-size", "--log-file-keep",
     ]  # fmt: skip

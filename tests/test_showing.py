@@ -70,6 +70,7 @@ class FakeGateway:
     operations: Operations
     watch_states: list[WatchStatus] = Factory(list)
     is_draining: bool = False
+    log_lines_dropped: int = 0
 
     def drain(self) -> None:
         self.is_draining = True

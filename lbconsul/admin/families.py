@@ -33,6 +33,7 @@ _WATCH = ("question", "service", "datacenter")
 STANDINGS = ("serving", "warming", "draining", "ejected", "doubted")
 
 _LAG = "How late the reactor's calls came lately, at most."
+_DROPPED = "Lines of the log that could not be written as fast as they came."
 _LIMIT = "How many connections it can have open; 0: no limit."
 
 
@@ -85,6 +86,8 @@ def of_gateway(gateway: GatewayStatus) -> Iterator[Metric]:
         ("connections_limit", _LIMIT, gateway.max_connections),
     ):
         yield gauge(name, text, [((), float(value))])
+    yield counter("log_lines_dropped_total", _DROPPED,
+                  [((), gateway.log_lines_dropped)])  # fmt: skip
     yield from _of_workers(gateway.workers)
 
 

@@ -85,6 +85,8 @@ class GatewayStatus:
     open: int = 0
     accepted: int = 0
     max_connections: int = 0
+    #: Since the start, because the log could not be written as fast.
+    log_lines_dropped: int = 0
 
 
 @frozen

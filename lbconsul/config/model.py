@@ -220,6 +220,10 @@ class Config:
     mappings: tuple[Mapping, ...]
     connection_log: bool = True
     log_format: str = "text"
+    log_file: str = ""
+    #: Bytes; 0: it is not rotated.
+    log_file_size: int = 10 << 20
+    log_file_keep: int = 5
     admin: Admin = Admin()
     admin_token_file: str = ""
     admin_open_read: bool = False

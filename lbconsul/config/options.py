@@ -250,6 +250,21 @@ GATEWAY_OPTIONS = _table(
         "text, or json: one object a line, with all there is to it [text]",
     ),
     Option(
+        "log-file",
+        _text,
+        "file to log to; reopened when it was renamed or removed, as by logrotate",
+    ),
+    Option(
+        "log-file-size",
+        values.size_or_off,
+        "rotate the log file before it is larger, such as 512KiB; or off [10MiB]",
+    ),
+    Option(
+        "log-file-keep",
+        values.whole(1, 100),
+        "how many rotated files to keep: FILE.1 is the latest [5]",
+    ),
+    Option(
         "admin",
         grammar.admin,
         "where to serve status, metrics and a page: [ADDRESS:]PORT, unix:/PATH or off;"

@@ -47,6 +47,8 @@ def _text(name: str, value: Any) -> str:
         return f"{value}{_UNITS[name]}" if value else "off"
     if name == "mode":
         return f"{value:03o}"
+    if name == "log-file-size":
+        return f"{value >> 10}KiB" if value else "off"
     if name == "workers":
         return str(value or "auto")
     if name == "health":

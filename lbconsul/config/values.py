@@ -12,6 +12,9 @@ from ipaddress import ip_address, ip_network
 from lbconsul.config.model import MOST_WORKERS, WhenEmpty, decimal
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+#: Less would be another file for some hundred lines.
+_LEAST_SIZE = 64 << 10
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d+)?)(ms|s|m|h)")
 _NAME = re.compile(r"[^\s/?#:,]+")
 _GO_BOOLS = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True)
@@ -100,6 +103,20 @@ def server_name(text: str) -> str:
     if not _is_host(f"[{host}]" if ":" in host else host) or "_" in host:
         raise ValueError("must be a host name or an IP address")
     return host
+
+
+def size_or_off(text: str) -> int:
+    """Bytes from ``512KiB``, ``10MiB`` or ``1GiB``; 0 for ``off``."""
+    if text in ("off", "0"):
+        return 0
+    match = re.fullmatch(r"(\d{1,6})(KiB|MiB|GiB)", text)
+    size = int(match[1]) * _BYTES[match[2]] if match else 0
+    if size < _LEAST_SIZE:
+        raise ValueError(
+            "must be a number with a unit, such as 512KiB, 10MiB or 1GiB, and 64KiB or"
+            " more; or off"
+        )
+    return size
 
 
 def worker_count(text: str) -> int:

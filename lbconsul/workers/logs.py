@@ -103,9 +103,10 @@ class Uplink:
         if self._dropped and not self._paused:
             dropped, self._dropped = self._dropped, 0
             self._log.warn(
-                "{dropped} lines of log were dropped: they came faster than they"
-                " could be written",
-                dropped=dropped,
+                "{lines_dropped} {lines} dropped: they came faster than the master"
+                " took them",
+                lines_dropped=dropped,
+                lines="line" if dropped == 1 else "lines",
             )
 
     def hurry(self) -> None:

@@ -38,6 +38,7 @@ def test_the_gateway() -> None:
     assert found["lbconsul_draining"] == [({}, 0)]
     assert found["lbconsul_reactor_lag_seconds"] == [({}, 0.004)]
     assert found["lbconsul_connections_limit"] == [({}, 30_000)]
+    assert found["lbconsul_log_lines_dropped_total"] == [({}, 7)]
     draining = evolve(SOURCE.gateway(), state="draining", ready=False)
     found = _samples(of_gateway(draining))
     assert found["lbconsul_ready"] == [({}, 0)]

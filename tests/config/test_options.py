@@ -79,7 +79,7 @@ def test_defaults_are_told_at_all() -> None:
         "max-connections-per-upstream", "queue-length", "drain-timeout",
         "close-on-critical", "max-age", "rebalance", "max-connections-per-client",
         "shutdown-grace", "log-format", "admin", "admin-open-read", "allow-empty",
-        "consul-wait",
+        "consul-wait", "log-file-size", "log-file-keep",
     }  # fmt: skip
 
 

@@ -75,6 +75,7 @@ def _texts() -> Iterable[tuple[str, str]]:
         "admin-token-file": ["/admin"],
         "admin-open-read": ["on"],
         "workers": ["auto", "1", "7"],
+        "log-file-size": ["off", "64KiB", "10240KiB"],
     }.items():
         yield from ((name, text) for text in texts)
 

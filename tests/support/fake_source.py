@@ -237,6 +237,7 @@ def _gateway(now: float, state: str) -> GatewayStatus:
         open=60,
         accepted=15_000,
         max_connections=30_000,
+        log_lines_dropped=7,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import IO, NamedTuple, Self
 
 from tests.support.binaries import REPOSITORY
 
@@ -33,7 +33,7 @@ class Gateway:
     `prefix` is a program that runs the rest of its command line, as a service
     manager would; `pass_fds` are descriptors that it inherits; `twistd` is how
     that is called.  As a context manager it is ready, or with ``wait="listening"`` it
-    just listens.
+    just listens; with ``wait="started"`` its log is elsewhere and tells nothing.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Gateway:
         try:
             if self._wait == "listening":
                 self.wait_until_listening()
-            else:
+            elif self._wait != "started":
                 self.wait_until_ready()
         except BaseException:
             self.kill()
@@ -89,19 +89,22 @@ class Gateway:
 
     def start(self) -> None:
         """Run it, which does not wait for it."""
-        plugin = ["-n", "--pidfile=", "lbconsul", *self.arguments]
         with self._log_path.open("wb") as output:
-            self._process = subprocess.Popen(
-                [*self._prefix, *self._twistd, *plugin],
-                cwd=self.home,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                pass_fds=self._pass_fds,
-                # Whoever runs the tests in the background may ignore it.
-                preexec_fn=_heed_sigint,
-            )
+            self._start(output)
+
+    def _start(self, output: IO[bytes]) -> None:
+        plugin = ["-n", "--pidfile=", "lbconsul", *self.arguments]
+        self._process = subprocess.Popen(
+            [*self._prefix, *self._twistd, *plugin],
+            cwd=self.home,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            pass_fds=self._pass_fds,
+            # Whoever runs the tests in the background may ignore it.
+            preexec_fn=_heed_sigint,
+        )
 
     def wait_until_listening(self) -> None:
         """Return once it serves its mappings, whatever Consul says."""

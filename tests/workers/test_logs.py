@@ -138,9 +138,9 @@ class TestUplink:
         assert MOST_UNSENT - 70_000 < sum(map(len, kept)) <= MOST_UNSENT
         dropped = 100 - len(kept)
         assert formatEvent(last) == (
-            f"{dropped} lines of log were dropped: they came faster than they could"
-            " be written"
+            f"{dropped} lines dropped: they came faster than the master took them"
         )
+        assert last["lines_dropped"] == dropped
         uplink(event("x"))
         assert len(written) == len(kept) + 2
 

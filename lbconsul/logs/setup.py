@@ -1,0 +1,245 @@
+"""Where the log of a gateway goes, and in which format: what the options come to."""
+
+import atexit
+import io
+import os
+import pwd
+import signal
+import sys
+from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import suppress
+from typing import Any
+
+from attrs import define, field
+from twisted.logger import (
+    ILogObserver,
+    LegacyLogObserverWrapper,
+    LogEvent,
+    Logger,
+)
+from twisted.python.syslog import SyslogObserver
+from zope.interface import implementer
+
+from lbconsul.config.model import Config
+from lbconsul.errors import ConfigError
+from lbconsul.log_format import as_json, as_text
+from lbconsul.logs.log_file import LogFile
+from lbconsul.logs.targets import Descriptor, Stream, Syslog
+from lbconsul.logs.writer import LogWriter, Target
+
+#: An event as lines, each with its newline; nothing for one without a text.
+Format = Callable[[LogEvent], bytes]
+
+#: Where twistd logs to as a daemon, unless it is told.
+_TWISTD_LOG = "twistd.log"
+
+
+@implementer(ILogObserver)
+@define(eq=False)
+class LogObserver:
+    """Formats events, and has them written."""
+
+    _writer: LogWriter
+    _format: Format
+
+    def __call__(self, event: LogEvent) -> None:
+        """Called for each event, from any thread."""
+        lines = self._format(event)
+        if "lines_dropped" in event:  # a worker's, on their way to us
+            self._writer.count_dropped(event["lines_dropped"])
+        if lines:
+            self._writer.write(lines)
+
+
+@define(eq=False)
+class LogSetup:
+    """Has twistd, or twist, whose options `parent` is, log by a `LogWriter`.
+
+    A `parent` without options is neither of them, and has a log of its own.  Made while
+    options are read, since twistd asks for its logger before it makes a service;
+    nothing is opened until `open`.
+
+    :raises ConfigError: options of theirs and of ours contradict each other.
+    """
+
+    _config: Config
+    _parent: MutableMapping[str, Any]
+    #: There from `open` on, unless a logger of the operator's own has the log.
+    writer: LogWriter | None = None
+    _format: Format = field(init=False)
+    #: Whether the log is ours to write.
+    _is_ours: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        parent, config = self._parent, self._config
+        if not parent:
+            return
+        if config.log_file:
+            _refuse_two(parent)
+        is_json = config.log_format == "json"
+        self._format = _encoded(as_json if is_json else as_text)
+        if self._is_twist:
+            if not is_json:
+                made = parent["fileLogObserverFactory"](io.StringIO())
+                self._format = _encoded(made.formatEvent)
+            parent["fileLogObserverFactory"] = lambda file: self.observer()
+            self._is_ours = True
+            return
+        if parent.get("syslog"):
+            if is_json:
+                raise ConfigError(
+                    "--log-format json: cannot be had with twistd's --syslog"
+                )
+            self._format = _as_syslog
+        if not parent.get("logger"):
+            parent["logger"] = f"{__name__}.{of_twistd.__name__}"
+            _current.clear()
+            _current.append(self)
+            self._is_ours = True
+
+    @property
+    def _is_twist(self) -> bool:
+        return "fileLogObserverFactory" in self._parent
+
+    @property
+    def _is_daemon(self) -> bool:
+        stays = self._parent.get("nodaemon") or self._parent.get("debug")
+        return not (self._is_twist or stays)
+
+    def open(self) -> None:
+        """Open what is logged to; from now on SIGUSR1 has a file reopened.
+
+        :raises ConfigError: it cannot be opened.
+        """
+        if not self._is_ours:
+            return
+        writer = self.writer = LogWriter(self._target(), self._tell_dropped)
+        if signal.getsignal(signal.SIGUSR1) in (signal.SIG_DFL, None):
+            signal.signal(signal.SIGUSR1, lambda *_: writer.reopen())
+        atexit.register(self.close)
+        if not self._is_daemon:
+            self.start()
+
+    def start(self) -> None:
+        """Write from now on: a daemon forks no more."""
+        if self.writer is not None:
+            self.writer.start()
+
+    def close(self) -> None:
+        """Write what is unwritten, for a short time at most."""
+        if self.writer is not None:
+            self.writer.close()
+
+    def observer(self) -> LogObserver:
+        """What twistd, or twist, has observe all events."""
+        assert self.writer is not None, "makeService has opened it"
+        return LogObserver(self.writer, self._format)
+
+    def _tell_dropped(self, count: int, error: str) -> bytes:
+        why = error or "they came faster than they could be written"
+        events: list[LogEvent] = []
+        log = Logger("lbconsul.logs", observer=events.append)  # type: ignore[arg-type]
+        log.warn(
+            "{lines_dropped} {lines} dropped: {why}",
+            lines_dropped=count,
+            lines="line" if count == 1 else "lines",
+            why=why,
+        )
+        return self._format(events[0])
+
+    def _target(self) -> Target:
+        parent, config = self._parent, self._config
+        if config.log_file:
+            return self._file(config.log_file, "--log-file")
+        if self._is_twist:
+            return _standing(parent["logFile"])
+        if parent.get("syslog"):
+            return Syslog(parent.get("prefix") or "")
+        path, is_daemon = parent.get("logfile"), self._is_daemon
+        if path == "-" and is_daemon:
+            raise ConfigError("--logfile -: a daemon has no standard output")
+        if path == "-" or not (path or is_daemon):
+            return _standing(sys.stdout)
+        return self._file(path or _TWISTD_LOG, "--logfile")
+
+    def _file(self, path: str, option: str) -> LogFile:
+        config = self._config
+        try:
+            return LogFile(
+                os.path.abspath(path),
+                config.log_file_size,
+                config.log_file_keep,
+                _owner(self._parent),
+                # As twistd does it with a log file of its own.
+                option == "--logfile",
+            )
+        except OSError as error:
+            raise ConfigError(
+                f"{option} {path}: cannot be opened: {error.strerror}"
+            ) from None
+
+
+#: The setup that twistd was told of last: it wants the name of a function, which it
+#: calls with nothing.
+_current: list[LogSetup] = []
+
+
+def of_twistd() -> LogObserver:
+    """What twistd calls for its logger."""
+    [setup] = _current
+    return setup.observer()
+
+
+def _refuse_two(parent: Mapping[str, Any]) -> None:
+    """A log file of ours, and another place of twistd's, cannot both be meant."""
+    for option in ("logfile", "syslog", "logger"):
+        if parent.get(option):
+            raise ConfigError(f"--log-file: cannot be had with twistd's --{option}")
+
+
+def _standing(file: Any) -> Target:
+    """Standard output, or another file object that is open."""
+    if file is None:  # it was closed before we were started
+        return Descriptor(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC))
+    file.flush()
+    try:
+        return Descriptor(os.dup(file.fileno()))
+    except io.UnsupportedOperation:
+        return Stream(file)
+
+
+def _owner(parent: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Who we will be once twistd has given up being root; None for no other."""
+    uid, gid = parent.get("uid"), parent.get("gid")
+    if uid is not None and gid is None:
+        with suppress(KeyError):
+            gid = pwd.getpwuid(uid).pw_gid
+    if uid is None and gid is None:
+        return None
+    return -1 if uid is None else uid, -1 if gid is None else gid
+
+
+def _encoded(format: Callable[[LogEvent], str | None]) -> Format:
+    def encoded(event: LogEvent) -> bytes:
+        return (format(event) or "").encode("utf-8", "backslashreplace")
+
+    return encoded
+
+
+def _as_syslog(event: LogEvent) -> bytes:
+    """As twistd writes it to syslog: the lines of it, each behind its priority."""
+    lines: list[str] = []
+    observer: Any = _ToLines(lines).emit
+    LegacyLogObserverWrapper(observer)(dict(event))
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+
+
+class _ToLines(SyslogObserver):
+    """Twisted's, which writes to a list."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self._lines = lines
+
+    def syslog(self, priority: int, text: str) -> None:
+        """Called by Twisted's."""
+        self._lines.append(f"{priority} {text}")

@@ -1,0 +1,113 @@
+"""What lines of the log can be written to: a descriptor, syslog, a file object."""
+
+import os
+import select
+import stat
+import syslog
+from collections import deque
+from itertools import islice
+from typing import TextIO
+
+from attrs import define, field
+
+from lbconsul.logs.writer import AT_ONCE
+
+
+@define(eq=False)
+class Descriptor:
+    """A pipe, a terminal, a socket or a file that is open, blocking or not."""
+
+    fileno: int
+    #: Bytes in one system call.  Into a pipe so many go as a whole or not at all
+    #: (pipe(7)), so that lines of several processes do not mix.
+    _most: int = field(init=False)
+    #: Whether a part of a line was written, and then there was an error.
+    _is_torn: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        is_file = stat.S_ISREG(os.fstat(self.fileno).st_mode)
+        self._most = AT_ONCE if is_file else select.PIPE_BUF
+
+    def write(self, lines: deque[bytes]) -> None:
+        """Write whole lines, many at a time."""
+        while lines:
+            if self._is_torn:
+                self._write(b"\n")
+                self._is_torn = False
+            data, written = self._next(lines), 0
+            try:
+                while written < len(data):
+                    written += self._write(data[written:] if written else data)
+            finally:
+                self._is_torn = _take_off(lines, written)
+
+    def reopen(self) -> None:
+        """There is nothing to reopen."""
+
+    def _next(self, lines: deque[bytes]) -> bytes:
+        """As many lines as go at once; at least one."""
+        count, size = 0, 0
+        for line in lines:
+            size += len(line)
+            if count and size > self._most:
+                break
+            count += 1
+        return b"".join(islice(lines, count))
+
+    def _write(self, data: bytes) -> int:
+        while True:
+            try:
+                return os.write(self.fileno, data)
+            except BlockingIOError:  # another process may have made it so
+                poll = select.poll()
+                poll.register(self.fileno, select.POLLOUT)
+                poll.poll()
+
+
+def _take_off(lines: deque[bytes], written: int) -> bool:
+    """Take off what so many bytes were; whether they end within a line."""
+    while lines and written >= len(lines[0]):
+        written -= len(lines.popleft())
+    return written > 0
+
+
+@define(eq=False)
+class Syslog:
+    """The C library's syslog(3).
+
+    Each line of what is written has its priority and a blank before its text.
+    """
+
+    _prefix: str
+
+    def __attrs_post_init__(self) -> None:
+        syslog.openlog(self._prefix, 0, syslog.LOG_USER)
+
+    def write(self, lines: deque[bytes]) -> None:
+        """Write each line; it is the system's to lose them, which it does not tell."""
+        while lines:
+            for record in lines[0].decode().split("\n"):
+                priority, _, text = record.partition(" ")
+                if priority:
+                    syslog.syslog(int(priority), text.replace("\0", "?"))
+            lines.popleft()
+
+    def reopen(self) -> None:
+        """There is nothing to reopen."""
+
+
+@define(eq=False)
+class Stream:
+    """A file object without a descriptor."""
+
+    _file: TextIO
+
+    def write(self, lines: deque[bytes]) -> None:
+        """Write each line."""
+        while lines:
+            self._file.write(lines[0].decode())
+            lines.popleft()
+        self._file.flush()
+
+    def reopen(self) -> None:
+        """There is nothing to reopen."""

@@ -1,0 +1,196 @@
+"""The log writer: lines wait in a bounded buffer, and a thread writes them.
+
+A thread, because it is right for every target: a pipe, a terminal, the socket of the
+systemd journal, a file on a disk that hangs, syslog.  A descriptor that is shared with
+other processes cannot be made non-blocking for us alone, and a regular file not at all.
+"""
+
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from attrs import Factory, define, field
+
+#: Lines that wait may take so many bytes; beyond that lines are dropped.  At 120 bytes
+#: for each connection that is some 20,000 lines.
+MOST_WAITING = 4 << 20
+
+#: What a line takes beside its text (the object, its place in the queue), in bytes.
+OVERHEAD = 64
+
+#: Lines are collected for so long before they are written, in seconds: many lines
+#: then cost one system call and one switch of threads.
+COLLECT = 0.02
+
+#: After an error of the target it is tried again after so long, in seconds.
+RETRY = 1.0
+
+#: How long the end of the process may wait for what is unwritten, in seconds.
+PATIENCE = 2.0
+
+#: The target gets so many bytes at a time, give or take a line.
+AT_ONCE = 1 << 16
+
+
+class Target(Protocol):
+    """Where lines are written to.  Only the writer's thread calls `write`."""
+
+    def write(self, lines: deque[bytes]) -> None:
+        """Write the lines, and take each off the left once it is written whole.
+
+        This may block.
+
+        :raises OSError: it cannot be written; what is left was not.
+        """
+
+    def reopen(self) -> None:
+        """Before the next write look whether the file is still the one meant."""
+
+
+@define(eq=False)
+class LogWriter:
+    """Takes lines from any thread, a signal handler included, and never blocks.
+
+    `tell_dropped` makes the line that says how many lines were dropped, and why.
+    """
+
+    _target: Target
+    _tell_dropped: Callable[[int, str], bytes]
+    _most: int = MOST_WAITING
+    #: Lines dropped since the start.
+    dropped: int = 0
+    _lines: deque[bytes] = Factory(deque)
+    #: What `_lines` takes, in bytes.
+    _waiting: int = 0
+    #: Lines dropped that the log does not tell of yet.
+    _untold: int = 0
+    #: The last error of the target since then.
+    _error: str = ""
+    #: Guards all of these.  Reentrant: a signal handler or a finalizer may log while
+    #: its thread has it.
+    _lock: threading.RLock = Factory(threading.RLock)
+    _empty: threading.Condition = field(init=False)
+    #: Locked while there is nothing to do; unlocked once when there is.
+    _bell: threading.Lock = Factory(threading.Lock)
+    _is_rung: bool = False
+    #: Whether the target has something to do beside lines.
+    _is_due: bool = False
+    _ending: threading.Event = Factory(threading.Event)
+    _deadline: float | None = None
+    _thread: threading.Thread | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self._empty = threading.Condition(self._lock)
+        self._bell.acquire()
+
+    def write(self, line: bytes) -> None:
+        """Have a line written, which ends with a newline."""
+        size = len(line) + OVERHEAD
+        with self._lock:
+            # Once a line is dropped all are, until what waits is written: the line
+            # that tells of them stands where they are missing.
+            if self._untold or self._waiting + size > self._most:
+                self._untold += 1
+                self.dropped += 1
+                return
+            self._waiting += size
+            self._lines.append(line)
+            if not self._is_rung:
+                self._is_rung = True
+                self._bell.release()
+
+    def count_dropped(self, lines: int) -> None:
+        """Count lines that were dropped on their way to us, and told."""
+        with self._lock:
+            self.dropped += lines
+
+    def reopen(self) -> None:
+        """Have the target look whether its file was renamed or removed."""
+        self._target.reopen()
+        with self._lock:
+            self._is_due = True
+            if not self._is_rung:
+                self._is_rung = True
+                self._bell.release()
+
+    def start(self) -> None:
+        """Start the thread; a process that forks must have done so before."""
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name="log", daemon=True)
+            self._thread = thread
+            thread.start()
+
+    def close(self) -> None:
+        """Write what waits, for no longer than `PATIENCE`, however often called."""
+        self._ending.set()
+        if self._thread is None:
+            self._bell.acquire(blocking=False)
+            self._write_waiting()
+            return
+        if self._deadline is None:
+            self._deadline = time.monotonic() + PATIENCE
+        with self._empty:
+            left = max(0.0, self._deadline - time.monotonic())
+            self._empty.wait_for(lambda: not self._is_rung, left)
+
+    def _run(self) -> None:
+        # Signals are the main thread's: one that came while we write would be
+        # noticed by it only after its system call.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        while True:
+            self._bell.acquire()
+            self._ending.wait(COLLECT)
+            self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        while True:
+            lines = self._take()
+            is_last = not lines
+            self._put(lines)
+            if is_last and self._is_done():
+                return
+
+    def _take(self) -> deque[bytes]:
+        """The next lines to be written, and of those dropped the line that tells."""
+        taken: deque[bytes] = deque()
+        size = 0
+        with self._lock:
+            self._is_due = False
+            while self._lines and size < AT_ONCE:
+                line = self._lines.popleft()
+                size += len(line)
+                taken.append(line)
+            self._waiting -= size + OVERHEAD * len(taken)
+            if self._untold and not self._lines:
+                taken.append(self._tell_dropped(self._untold, self._error))
+                self._untold, self._error = 0, ""
+        return taken
+
+    def _put(self, lines: deque[bytes]) -> None:
+        """Write these, however long that takes; at the end, once."""
+        while True:
+            try:
+                self._target.write(lines)
+                return
+            except OSError as error:
+                self._error = error.strerror or str(error)
+                if not self._ending.is_set():
+                    self._ending.wait(RETRY)
+                    continue
+            except Exception as error:  # these lines would fail again
+                self._error = repr(error)
+            with self._lock:
+                self._untold += len(lines)
+                self.dropped += len(lines)
+            lines.clear()
+
+    def _is_done(self) -> bool:
+        with self._lock:
+            if self._lines or self._untold or self._is_due:
+                return False
+            self._is_rung = False
+            self._empty.notify_all()
+            return True
