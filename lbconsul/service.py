@@ -48,8 +48,8 @@ def balancer(
     inherited: AbstractMapping[str, int] | None = None,
     max_connections: int = 0,
     predecessor: Taken | None = None,
-    resolver: IHostnameResolver | None = None,
     log: LogWriter | None = None,
+    resolver: IHostnameResolver | None = None,
 ) -> "Gateway":
     """A gateway that does what `config` says once it is started.
 
@@ -66,7 +66,7 @@ def balancer(
     :raises NoWorkers: worker processes cannot be had here.
     """
     gateway = Gateway(
-        reactor, config, chance, inherited or {}, predecessor, resolver, log
+        reactor, config, chance, inherited or {}, predecessor, log, resolver
     )
     gateway.room.limit = max_connections
     for mapping in config.mappings:
@@ -85,9 +85,9 @@ class Gateway(MultiService):
     _chance: Callable[[], float]
     _inherited: AbstractMapping[str, int]
     _predecessor: Taken | None = None
+    _log_writer: LogWriter | None = None
     #: Of host names; None for ours.
     _resolver: IHostnameResolver | None = None
-    _log_writer: LogWriter | None = None
     #: Called with 0 when another gateway has taken over and all that was open is over,
     #: with 1 when the predecessor goes on after all: there is only the end left.
     over: Callable[[int], None] = lambda status: None

@@ -2,7 +2,7 @@
 
 from typing import Literal, NamedTuple
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 Status = Literal["passing", "warning", "critical", "maintenance"]
 
@@ -70,9 +70,23 @@ class Instance:
         """Where it is connected to."""
         return self.address, self.port
 
+    def is_at(self, address: str, port: int) -> bool:
+        """Whether that is where it is connected to, or one of the places."""
+        return port == self.port and address in self.addresses
+
     def is_registration(self, created: int) -> bool:
         """Whether it is the registration with that CreateIndex, as far as one knows."""
         return not created or not self.created or created == self.created
+
+    def preferring(self, address: str) -> "Instance":
+        """The same, to be connected to at this one of its addresses first.
+
+        The others follow in the order that they are in, as in a ring.
+        """
+        all = self.addresses
+        number = all.index(address)
+        first, *others = all[number:] + all[:number]
+        return evolve(self, address=first, alternates=tuple(others))
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

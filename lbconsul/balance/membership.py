@@ -69,8 +69,11 @@ class Membership:
             known = Upstream(instance, load, verdict)
             self.all[instance.identity] = known
             load.upstreams.append(known)
-        elif known.instance.location != instance.location:
+        elif not instance.is_at(*known.instance.location):
             shift.moved.append(known)
+        elif instance.alternates:
+            # Where it accepts is not known where its name is looked up.
+            instance = instance.preferring(known.instance.address)
         known.instance = instance
         self._judge(known, verdict, shift)
 

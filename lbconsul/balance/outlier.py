@@ -89,7 +89,7 @@ class Outliers:
         if outcome is Outcome.REFUSED:
             record.refused += 1
         elif outcome is Outcome.CONNECTED:
-            record.refused = 0
+            record.refused = record.missed = 0
         elif outcome is Outcome.PROVED:
             record.spoiled = record.ejections = 0
         elif outcome is Outcome.SPOILED and self._patience.spoiled:

@@ -246,7 +246,7 @@ class Pool:
     def learn(self, lease: Lease, outcome: Outcome) -> None:
         """A connection showed this of its upstream."""
         upstream = lease.upstream
-        if lease.instance.location != upstream.instance.location:
+        if not upstream.instance.is_at(*lease.instance.location):
             return  # what was at its old address
         if upstream in self._doubts:
             spoiled = outcome is Outcome.SPOILED and self._selection.patience.spoiled

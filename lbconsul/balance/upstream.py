@@ -52,6 +52,8 @@ class Record:
     refused: int = 0
     #: Connections in a row that it ended at once.
     spoiled: int = 0
+    #: Addresses in a row that failed, of an instance with several.
+    missed: int = 0
     #: Ejections in a row.
     ejections: int = 0
     #: When the last one began, and when it is over, in seconds.
@@ -127,6 +129,25 @@ class Upstream:
     def ramp(self, part: float) -> None:
         """Let so much of its weight count."""
         self.share = max(1, int(self.verdict.weight * WHOLE * part))
+
+    def failed_at(self, address: str) -> bool:
+        """Connecting to it at this address failed; whether the instance has, by that.
+
+        It has once all addresses of its name have failed in a row.  Until then the
+        next connections go to the next one.
+        """
+        instance = self.instance
+        if not instance.alternates:
+            return True
+        if address != instance.address:
+            return False  # it is known already, from a connection begun as early
+        self.instance = instance.preferring(instance.alternates[0])
+        record = self.record = self.record or Record()
+        record.missed += 1
+        if record.missed <= len(instance.alternates):
+            return False
+        record.missed = 0
+        return True
 
     @property
     def serving(self) -> bool:

@@ -99,6 +99,11 @@ class Names:
         waited = self._clock.seconds() - self._since
         return waited < (PATIENCE if self._usable() else LONGEST_PATIENCE)
 
+    def unresolved(self, host: str) -> bool:
+        """Whether an instance is not used because its name has no address."""
+        name = self._names.get(host)
+        return name is not None and not name.addresses
+
     def addressed(self, instances: Iterable[Instance]) -> list[Instance]:
         """The instances whose address is known, with it; the others are looked up."""
         instances = tuple(instances)

@@ -103,7 +103,8 @@ class Watch(Service):
     @property
     def skipped(self) -> frozenset[str]:
         """A sentence for each registration of the last good answer that is left out."""
-        return self._skipped
+        lost = (each for each in self._instances if self._names.unresolved(each.host))
+        return self._skipped | {f"{each}: its name cannot be resolved" for each in lost}
 
     @property
     def instances(self) -> int:

@@ -6,6 +6,7 @@ Nothing has been read from the client yet, so trying again is always safe.
 import errno
 import socket
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Protocol
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -66,6 +67,7 @@ class Dial:
     """One client's search for an upstream."""
 
     __slots__ = (
+        "_address",
         "_overdue",
         "_owner",
         "_sock",
@@ -83,6 +85,8 @@ class Dial:
     def __init__(self, owner: DialOwner, arrival: Arrival) -> None:
         self._owner = owner
         self._sock: socket.socket | None = None
+        #: Where the present attempt goes to.
+        self._address = ""
         #: The poller's.
         self.watched = 0
         #: Whether the poller is to tell when the attempt is decided.
@@ -98,7 +102,8 @@ class Dial:
         self.lease: Lease | None = None
         #: Whether it has an upstream, or has given up.
         self.over = False
-        #: The upstreams that did not accept.
+        #: The upstreams that did not accept; one with several addresses maybe at more
+        #: than one of them.
         self.tried: list[Upstream] = []
 
     def start(self, failing: Ending = Ending.REFUSED) -> None:
@@ -107,7 +112,10 @@ class Dial:
         if owner.line:  # whose turn is before ours
             owner.line.advance()
         try:
-            self.lease = owner.lease(self.tried, self.attempts)
+            if self.tried:
+                self.lease = self._lease()
+            else:
+                self.lease = owner.lease((), self.attempts)
         except AllFull:
             self._queue_up(owner.queue_timeout, Ending.QUEUE_TIMEOUT)
         except NoUpstream:
@@ -143,7 +151,7 @@ class Dial:
     def _proceed(self) -> bool:
         owner = self._owner
         try:
-            self.lease = owner.lease(self.tried, self.attempts)
+            self.lease = self._lease()
         except NoUpstream:
             return False
         owner.line.leave(self)  # before it may have to queue up again
@@ -152,8 +160,27 @@ class Dial:
         self._connect(self.lease.upstream)
         return True
 
+    def _lease(self) -> Lease:
+        """The next upstream: one that was not tried, else another address of one."""
+        owner, tried = self._owner, self.tried
+        try:
+            return owner.lease(tried, self.attempts)
+        except NoUpstream:
+            spent = [each for each in tried if not self._has_more(each)]
+            if len(spent) == len(tried) or len(tried) >= self.attempts:
+                raise
+            with suppress(NoUpstream):
+                return owner.lease(spent, self.attempts)
+            raise
+
+    def _has_more(self, upstream: Upstream) -> bool:
+        """Whether it has addresses that were not tried."""
+        return self.tried.count(upstream) <= len(upstream.instance.alternates)
+
     def _connect(self, upstream: Upstream) -> None:
-        self._sock, code = connect(upstream.instance.address, upstream.instance.port)
+        instance = upstream.instance
+        self._address = instance.address
+        self._sock, code = connect(instance.address, instance.port)
         if code in _IN_PROGRESS:
             self._wait()
         elif code:
@@ -245,19 +272,36 @@ class Dial:
     def _next(self, failing: Ending) -> None:
         self._hang_up()
         assert self.lease is not None
-        self.tried.append(self.lease.upstream)
+        upstream = self.lease.upstream
+        self.tried.append(upstream)
         # A probe is our wish: it costs the client none of its attempts.
         self.attempts += self.lease.on_trial
+        failed = upstream.failed_at(self._address)
         if failing is not Ending.STARVED:
-            self.lease.showed(Outcome.REFUSED)
-            self._owner.dial_refused(self.lease.upstream)
-        self.lease.end()
+            if failed:
+                self.lease.showed(Outcome.REFUSED)
+            self._owner.dial_refused(upstream)
         try:
+            if upstream.instance.alternates and self._may_stay(upstream, failing):
+                self.since = self._owner.clock.seconds()
+                self._connect(upstream)
+                return
+            self.lease.end()
             self.start(failing)
         except Exception:
             # A bug of ours: let it be known, but leak nothing.
             self.end(Ending.INTERNAL)
             raise
+
+    def _may_stay(self, upstream: Upstream, failing: Ending) -> bool:
+        """Whether another address of the same upstream is to be tried at once.
+
+        The last attempt is another upstream's, if there is one, and so is the next one
+        after a timeout: where one address is silent the others may be, too.
+        """
+        left = self.attempts - len(self.tried)
+        silent = failing is Ending.CONNECT_TIMEOUT
+        return left > 1 and not silent and self._has_more(upstream)
 
     def _hang_up(self) -> None:
         sock = self._sock

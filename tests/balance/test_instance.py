@@ -1,6 +1,7 @@
 """Instances: how they show themselves, and which of several statuses counts."""
 
 import pytest
+from attrs import evolve
 
 from lbconsul.balance.instance import STATUSES, Health, Status
 from tests.support.instances import an_identity, an_instance
@@ -53,3 +54,12 @@ def test_an_identity_is_more_than_a_service_id() -> None:
     assert identity == ("dc1", "node-1", "web-1")
     assert identity != identity._replace(node="node-2")
     assert identity != identity._replace(datacenter="dc2")
+
+
+def test_several_addresses() -> None:
+    """One of them is preferred, and the others follow as in a ring."""
+    instance = evolve(an_instance(host="a"), address="a", alternates=("b", "c"))
+    assert instance.addresses == ("a", "b", "c")
+    assert instance.preferring("b").addresses == ("b", "c", "a")
+    assert instance.preferring("a") == instance
+    assert evolve(instance, address="", alternates=()).addresses == ()

@@ -96,3 +96,23 @@ def test_at_rest() -> None:
     assert member.verdict == evolve(AT_REST, weight=7)
     resting.clear()
     assert _shifted(answers.amend(an_instance("a", weight=7))) == (0, "a", "", "")
+
+
+def test_other_addresses_of_a_name() -> None:
+    """One is elsewhere only where it is used at an address that is none of its own."""
+    answers = Answers()
+
+    def at(*addresses: str) -> Instance:
+        first, *others = addresses
+        return evolve(an_instance("a"), address=first, alternates=tuple(others))
+
+    answers.amend(at("1", "2", "3"))
+    [known] = answers.members.all.values()
+    known.failed_at("1")
+    assert names_of(answers.amend(at("1", "2", "3")).moved) == []
+    assert list(known.instance.addresses) == ["2", "3", "1"]  # where it was left
+    assert names_of(answers.amend(at("4", "2")).moved) == []
+    assert list(known.instance.addresses) == ["2", "4"]
+    assert names_of(answers.amend(at("2")).moved) == []
+    assert names_of(answers.amend(at("5", "6")).moved) == ["a"]
+    assert list(known.instance.addresses) == ["5", "6"]

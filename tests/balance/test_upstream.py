@@ -1,5 +1,7 @@
 """Upstreams, the load on them, and leases."""
 
+from attrs import evolve
+
 from lbconsul.balance.standing import Standing, Verdict
 from lbconsul.balance.upstream import Load, Upstream
 from tests.support.instances import a_lease, an_instance, an_upstream
@@ -54,3 +56,23 @@ def test_only_a_serving_upstream_serves() -> None:
     assert upstream.serving
     upstream.verdict = Verdict(Standing.DRAINING, 1, "critical")
     assert not upstream.serving
+
+
+def test_one_address_that_fails() -> None:
+    """An upstream with one address has failed if that has; it keeps no record of it."""
+    upstream = an_upstream()
+    assert upstream.failed_at(upstream.instance.address)
+    assert upstream.record is None
+
+
+def test_several_addresses_that_fail() -> None:
+    """One with several has failed once each has, and the next one is always first."""
+    upstream = an_upstream()
+    upstream.instance = evolve(upstream.instance, address="a", alternates=("b", "c"))
+    assert not upstream.failed_at("a")
+    assert not upstream.failed_at("a")  # of another connection, begun at that time
+    assert upstream.instance.addresses == ("b", "c", "a")
+    assert not upstream.failed_at("b")
+    assert upstream.failed_at("c")
+    assert upstream.instance.addresses == ("a", "b", "c")
+    assert not upstream.failed_at("a")

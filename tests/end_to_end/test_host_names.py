@@ -9,7 +9,7 @@ import pytest
 
 from tests.end_to_end.registrar import Registrar
 from tests.end_to_end.test_takeover import assert_untouched, next_one
-from tests.end_to_end.visits import eventually_shared, visits
+from tests.end_to_end.visits import eventually_shared, visit, visits
 from tests.support.gateway import StartGateway
 from tests.support.load import Load
 from tests.support.name_server import DEAD, NameServer, Reply
@@ -108,3 +108,27 @@ def test_takeover(
         time.sleep(0.3)
         assert_untouched(load, 100)
     new.stop()
+
+
+def test_several_addresses(
+    registrar: Registrar,
+    servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+    names: NameServer,
+    twistd: list[str],
+) -> None:
+    """Of a name's addresses those are used that accept, as of localhost's."""
+    # Nobody listens on the others, on this port.
+    found = ["127.0.0.7", "127.0.0.8", servers[0].host]
+    names.zone["web.example"] = Reply(found)
+    registrar.add(service, servers[0], Address="web.example")
+    registrar.add(f"{service}-2", servers[1], Address="localhost")
+    one, other = free_ports(2)
+    started = gateway(
+        "--eject-after=1", f"{one}:{service}", f"{other}:{service}-2", twistd=twistd
+    )
+    assert visit(one) == "anna"
+    assert visit(other) == "bert"
+    assert sum(visits(one, 20).values()) == 20
+    assert started.find("ejected") == []

@@ -6,7 +6,7 @@ import os
 import random
 import select
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 from unittest.mock import patch
 
@@ -20,7 +20,8 @@ from zope.interface.verify import verifyObject
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Route
-from lbconsul.balance.upstream import Lease, Upstream
+from lbconsul.balance.upstream import Lease, Record, Upstream
+from lbconsul.proxy.connect import connect
 from lbconsul.proxy.dial import Dial
 from lbconsul.proxy.ending import Ending
 from lbconsul.proxy.line import LOOK_EVERY, Line
@@ -166,6 +167,19 @@ class DialTestCase(SynchronousTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
 
+def _without_ipv6(
+    connect: Callable[[str, int], tuple[socket.socket | None, int]],
+) -> Callable[[str, int], tuple[socket.socket | None, int]]:
+    """As on a host without IPv6 addresses."""
+
+    def connect_without(address: str, port: int) -> tuple[socket.socket | None, int]:
+        if ":" in address:
+            return None, errno.EADDRNOTAVAIL
+        return connect(address, port)
+
+    return connect_without
+
+
 class DialTests(DialTestCase):
     """Dials that nothing but upstreams stand in the way of."""
 
@@ -214,6 +228,69 @@ class DialTests(DialTestCase):
         self.assert_failed(owner, Ending.REFUSED)
         self.assertEqual(len({*owner.tried}), 2)
         self.assertEqual(self.peer.recv(1), b"")
+
+    def at(self, service_id: str, port: int, *addresses: str) -> Instance:
+        """An instance whose name has these addresses."""
+        first, *others = addresses
+        return evolve(instance(service_id, port, first), alternates=tuple(others))
+
+    def test_other_addresses(self) -> None:
+        """If an address refuses, the others of its name are tried, and none twice."""
+        port = self.listening()
+        several = self.at("a", port, "127.0.0.7", "127.0.0.8", "127.0.0.1")
+        owner, dial = self.dial(several)
+        self.assert_answered(owner, dial)
+        self.assertEqual(opens(self.registry), {"a": 1})
+        self.assertEqual(len(dial.tried), 2)
+        # It has not failed, and the next connection begins where this one ended.
+        [upstream] = self.registry.pool(WEB).upstreams()
+        self.assertEqual(upstream.instance.address, "127.0.0.1")
+        self.assertEqual([each.refused for each in [upstream.record] if each], [0])
+
+    def test_all_addresses_refuse(self) -> None:
+        """Then the instance has refused, once; and each of its addresses was tried."""
+        several = self.at("a", self.refusing(), "127.0.0.1", "127.0.0.2")
+        owner, dial = self.dial(several, attempts=9)
+        self.assert_failed(owner, Ending.REFUSED)
+        self.assertEqual(len(dial.tried), 2)
+        [upstream] = self.registry.pool(WEB).upstreams()
+        self.assertEqual([each.refused for each in [upstream.record] if each], [1])
+
+    def test_the_last_attempt_is_another_one_s(self) -> None:
+        """However many addresses are dead, a client gets to who is there."""
+        addresses = [f"127.0.0.{number}" for number in range(1, 9)]
+        several = self.at("a", self.refusing(), *addresses)
+        owner, dial = self.dial(several)
+        self.assert_failed(owner, Ending.REFUSED)
+        self.assertEqual(len(dial.tried), 3)
+        self.setUp()
+        owner, dial = self.dial(several, instance("b", self.listening()))
+        self.assert_answered(owner, dial)
+        assert dial.lease is not None
+        self.assertEqual(dial.lease.upstream.instance.identity.service_id, "b")
+
+    def test_a_silent_address(self) -> None:
+        """After a timeout others are tried first, and then the name's next address."""
+        port = self.blackhole()
+        self.held.enter_context(socket.create_server(("127.0.0.9", port)))
+        owner, dial = self.dial(self.at("a", port, "127.0.0.1", "127.0.0.9"))
+        self.pass_time(TIMEOUT + 0.3)
+        self.assert_answered(owner, dial)
+        self.assertEqual([each.refused for each in self.records()], [0])
+
+    def test_a_family_that_this_host_has_not(self) -> None:
+        """An address for which there is none of ours is left for the next one."""
+        port = self.listening()
+        several = self.at("a", port, "2001:db8::1", "127.0.0.1")
+        with patch("lbconsul.proxy.dial.connect", _without_ipv6(connect)):
+            owner, dial = self.dial(several)
+        self.assert_answered(owner, dial)
+        self.assertEqual(owner.refused, [])
+
+    def records(self) -> list[Record]:
+        """What is known of how upstreams behaved."""
+        upstreams = self.registry.pool(WEB).upstreams()
+        return [each.record for each in upstreams if each.record is not None]
 
     def test_attempts(self) -> None:
         """No more upstreams are tried than the mapping allows."""
