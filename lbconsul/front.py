@@ -21,6 +21,7 @@ from lbconsul.errors import NoWorkers
 from lbconsul.notes import Asides, Note, nobody, told_of
 from lbconsul.proxy.bind import OwnSocket
 from lbconsul.proxy.factory import ProxyFactory
+from lbconsul.proxy.own import Bound, bound_to
 from lbconsul.proxy.room import Room
 from lbconsul.proxy.selecting import route_of
 from lbconsul.proxy.serving import Serving
@@ -209,6 +210,10 @@ class Front(MultiService):
         super().startService()
         for mapping in self.mappings:
             self._log.info("balancing {mapping}", mapping=str(mapping))
+
+    def bounds(self) -> list[Bound | None]:
+        """Where it listens."""
+        return [bound_to(each.mapping.listen, each.sock) for each in self.sockets]
 
     def retire(self) -> Deferred[None]:
         """Accept nobody any more; fires when nothing is open."""

@@ -13,7 +13,7 @@ from lbconsul.admin.server import AdminServer
 from lbconsul.admin.token_file import TokenFile
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.selection import Question
-from lbconsul.config.model import Config
+from lbconsul.config.model import Config, TCPListen, UnixListen
 from lbconsul.proxy.lag import Lag
 from lbconsul.proxy.log_bound import LogBound
 from lbconsul.proxy.throttle import Throttle, in_words
@@ -74,6 +74,12 @@ class Lookout(MultiService):
         """What a browser can be given; empty if nobody listens."""
         server = self._server
         return server.address if server is not None and server.is_bound else ""
+
+    @property
+    def listen(self) -> TCPListen | UnixListen | None:
+        """Where it listens, or is going to; None if it does not."""
+        server = self._server
+        return server.listen if server is not None and server.has_address else None
 
     def bind(self) -> None:
         """Open the socket; CannotListen if it was asked for and is not to be had."""

@@ -49,7 +49,7 @@ def told_of(change: Change) -> Iterator[tuple[str, str, Identity | None]]:
 
 
 def _reason(instance: Instance) -> str:
-    reason = instance.health.worst(instance.node_health).reason
+    reason = instance.skipped or instance.health.worst(instance.node_health).reason
     return f": {reason}" if reason else ""
 
 

@@ -174,7 +174,8 @@ class OnlineCheck:
             return f"no answer for {question}: {_words(answer)}", False
         if not answer.instances and not answer.skipped:
             return await self._hints.about_service(question), False
-        why = why_empty(answer.instances, selection.rules, skipped=answer.skipped)
+        skipped = [str(each) for each in answer.skipped]
+        why = why_empty(answer.instances, selection.rules, skipped=skipped)
         return (
             (f"{question}: {why}", False) if why else (_counts(selection, answer), True)
         )

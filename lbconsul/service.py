@@ -29,6 +29,7 @@ from lbconsul.lookout import Lookout
 from lbconsul.operations import Operations
 from lbconsul.proxy.bind import OwnSocket
 from lbconsul.proxy.factory import ProxyFactory
+from lbconsul.proxy.own import Bound, OwnListeners, bound_to
 from lbconsul.proxy.room import Room
 from lbconsul.proxy.selecting import route_of
 from lbconsul.reload import Plan, applicable, plan
@@ -95,6 +96,7 @@ class Gateway(MultiService):
     #: Which mappings have had an instance.
     availability: Availability = field(init=False)
     _lookout: Lookout = field(init=False)
+    _own: OwnListeners = field(init=False)
     _watches: Watches = field(init=False)
     _dev: "DevCatalog | None" = None
     _retirement: Retirement | None = None
@@ -117,6 +119,7 @@ class Gateway(MultiService):
             lambda instances: self.operations.renewed(instances),
         )
         client = consul_client(reactor, config.consul, self._resolver)
+        self._own = OwnListeners(reactor.seconds)
         self._watches = Watches(
             reactor,
             client,
@@ -125,6 +128,7 @@ class Gateway(MultiService):
             config.state_dir,
             self._told,
             self._resolver or HostResolver(reactor),
+            self._own.why,
         )
         self.availability = Availability(reactor, self.registry, self._watches, note)
         self.availability.setServiceParent(self)
@@ -192,6 +196,8 @@ class Gateway(MultiService):
         :raises CannotListen: it runs, and the mapping's address is not to be had.
         """
         self.front.listen(mapping)
+        if self.running:
+            self._know_listeners()
         self._watches.ask(_questions([mapping]))
         self.availability.add(mapping)
 
@@ -218,6 +224,12 @@ class Gateway(MultiService):
         except Exception:
             self.close()
             raise
+        self._know_listeners()
+
+    def startService(self) -> None:
+        self._know_listeners()
+        super().startService()
+        self._know_listeners()  # systemd's sockets may not have been open before
 
     def close(self) -> None:
         """Give back what `bind` opened, if there is to be no start."""
@@ -266,15 +278,29 @@ class Gateway(MultiService):
         # From here on nothing can fail.
         self._succession.leave_files()
         self.config = config
+        self._know_listeners(added)
         self.front.replace(config.mappings, added, config.connection_log)
         self._watches.keep_in(config.state_dir)
         self.operations.keep_in(config.state_dir)
         asked = _questions(self.front.mappings)
         self.front.forget(self._watches.ask_only(asked))
+        self._know_listeners()
         asks_anew = self._watches.turn_to(client)
         self.availability.replace(self.front.mappings)
         self._tell(change, refused, asks_anew=asks_anew)
         return change
+
+    def _know_listeners(self, added: Iterable[OwnSocket] = ()) -> None:
+        """What is listened on has changed: never connect to any of it."""
+        bounds = self.front.bounds()
+        bounds += [bound_to(each.mapping.listen, each.sock) for each in added]
+        bounds.append(bound_to(self._lookout.listen))
+        if self.config.takeover:
+            bounds.append(Bound(path=self.config.takeover))
+        if self._dev is not None:
+            bounds.append(Bound(self._dev.address, self._dev.port))
+        if self._own.replace(bounds):
+            self._watches.screen()
 
     async def _stop(self) -> None:
         if self._retirement is not None:

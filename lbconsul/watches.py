@@ -1,6 +1,6 @@
 """The watches of a gateway: one for each question that its mappings ask."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHostnameResolver
 from twisted.logger import Logger
 
-from lbconsul.admin.model import WatchStatus
+from lbconsul.admin.model import SkippedStatus, WatchStatus
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
+from lbconsul.consul.catalog import Skipped
 from lbconsul.consul.client import ConsulClient
 from lbconsul.consul.fixed import Fixed
 from lbconsul.consul.resolver import HostResolver
+from lbconsul.consul.skipping import SHOWN, Screen
 from lbconsul.consul.snapshot import Snapshot
 from lbconsul.consul.watch import Watch
 
@@ -38,6 +40,8 @@ class Watches(MultiService):
     _resolver: IHostnameResolver = Factory(
         lambda self: HostResolver(self._reactor), takes_self=True
     )
+    #: Says why an instance must not be connected to.
+    _screen: Screen = lambda instance: ""
     _watches: dict[Question, Watch] = Factory(dict)
     #: What needs no Consul.
     _fixed: dict[Question, Fixed] = Factory(dict)
@@ -90,7 +94,7 @@ class Watches(MultiService):
     def skipped(self, question: Question) -> Collection[str]:
         """Why registrations of its last answer are no instances."""
         watch = self._watches.get(question)
-        return watch.skipped if watch is not None else ()
+        return [str(each) for each in watch.skipped] if watch is not None else ()
 
     def error(self, question: Question) -> str:
         """What asking it fails with at present; empty if it does not fail."""
@@ -103,13 +107,27 @@ class Watches(MultiService):
         address = watch.address if watch is not None else 0
         return self._client.page(path, datacenter, address)
 
+    def screen(self) -> None:
+        """Others must not be connected to than before: look at every instance."""
+        for watch in self._watches.values():
+            watch.screen()
+        for fixed in self._fixed.values():
+            fixed.screen()
+
     def states(self) -> list[WatchStatus]:
         """How it goes with each."""
         now = self._reactor.seconds()
         known = [self._state(watch, now) for watch in self._watches.values()]
         return known + [
-            WatchStatus(str(each), each.service, "", "fixed", instances=1)
-            for each in self._fixed
+            WatchStatus(
+                str(each),
+                each.service,
+                "",
+                "fixed",
+                instances=1,
+                **_shown(fixed.skipping.all),
+            )
+            for each, fixed in self._fixed.items()
         ]
 
     def _state(self, watch: Watch, now: float) -> WatchStatus:
@@ -129,6 +147,7 @@ class Watches(MultiService):
             record.changes,
             record.errors,
             watch.instances,
+            **_shown(watch.skipped),
         )
 
     async def _stop(self) -> None:
@@ -141,7 +160,12 @@ class Watches(MultiService):
     def _use(self, question: Question) -> None:
         if question not in self._fixed:
             fixed = Fixed(
-                self._reactor, self._resolver, self._registry, self._chance, question
+                self._reactor,
+                self._resolver,
+                self._registry,
+                self._chance,
+                question,
+                self._screen,
             )
             self._fixed[question] = fixed
             fixed.setServiceParent(self)
@@ -156,9 +180,15 @@ class Watches(MultiService):
             question,
             self._snapshot(question),
             partial(self._told, question),
+            screen=self._screen,
         )
 
     def _snapshot(self, question: Question) -> Snapshot | None:
         if not self._state_dir:
             return None
         return Snapshot(self._reactor, Path(self._state_dir), question)
+
+
+def _shown(skipped: Sequence[Skipped]) -> dict[str, Any]:
+    shown = (SkippedStatus(each.instance, each.reason) for each in skipped[:SHOWN])
+    return {"skipped": len(skipped), "skipped_instances": tuple(shown)}

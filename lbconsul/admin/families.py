@@ -121,6 +121,7 @@ def of_watches(watches: list[WatchStatus]) -> Iterator[Metric]:
     for name, text, field in (
         ("age_seconds", "Time since Consul last confirmed what is believed.", "age"),
         ("instances", "Instances in the last good answer.", "instances"),
+        ("skipped_instances", "Instances that are not connected to.", "skipped"),
         ("index", "Consul's index of the last good answer.", "index"),
     ):
         samples = [(labels[each], getattr(each, field)) for each in watches]

@@ -90,6 +90,15 @@ class GatewayStatus:
 
 
 @frozen
+class SkippedStatus:
+    """An instance that is not connected to, and why."""
+
+    #: ``id@node host:port``.
+    instance: str
+    reason: str
+
+
+@frozen
 class WatchStatus:
     """One question that Consul is asked."""
 
@@ -115,6 +124,10 @@ class WatchStatus:
     changes: int = 0
     errors: int = 0
     instances: int = 0
+    #: How many instances are not connected to, whatever their checks say, and the
+    #: first fifty of them.
+    skipped: int = 0
+    skipped_instances: tuple[SkippedStatus, ...] = ()
 
 
 @frozen

@@ -66,6 +66,11 @@ class AdminServer(Service):
         return self._sock is not None
 
     @property
+    def has_address(self) -> bool:
+        """Whether its address is its own, or is going to be."""
+        return self.is_bound or self.is_needed or self.is_patient
+
+    @property
     def address(self) -> str:
         """Where it listens: what a browser can be given, if it is TCP."""
         if isinstance(self.listen, UnixListen):

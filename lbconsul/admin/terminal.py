@@ -17,6 +17,9 @@ _MARKS = {
 }
 _GOOD, _BAD, _HEAD, _FAINT = "32", "31", "1", "2"
 
+#: So many skipped instances of one query are named.
+_SKIPPED = 3
+
 _COLUMNS = (
     "STANDING", "INSTANCE", "ADDRESS", "OPEN", "TOTAL", "WEIGHT", "IN", "OUT",
     "FAILED", "CONNECT", "SINCE", "REASON",
@@ -41,7 +44,7 @@ class Terminal:
         gateway = status["gateway"]
         yield from self._gateway(gateway)
         for watch in status["watches"]:
-            yield self._watch(watch, gateway["now"])
+            yield from self._watch(watch, gateway["now"])
         yield from self._drained(status.get("drained", []))
         for mapping in status["mappings"]:
             yield ""
@@ -74,7 +77,15 @@ class Terminal:
             more = f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else ""
             yield f"drained by hand, and gone: {names}{more}"
 
-    def _watch(self, watch: Status, now: float) -> str:
+    def _watch(self, watch: Status, now: float) -> Iterator[str]:
+        yield self._consul(watch, now)
+        for each in watch["skipped_instances"][:_SKIPPED]:
+            line = f"  skipped {clean(each['instance'])}: {clean(each['reason'])}"
+            yield self._paint(line, _BAD)
+        if watch["skipped"] > _SKIPPED:
+            yield self._paint(f"  skipped {watch['skipped'] - _SKIPPED} more", _BAD)
+
+    def _consul(self, watch: Status, now: float) -> str:
         age = "no answer yet" if watch["age"] is None else f"{span(watch['age'])} old"
         line = f"{clean(watch['question'])}: {clean(watch['state'])}, {age}"
         if watch["failing_since"] is None:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Set
 
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.selection import Rules
-from lbconsul.balance.standing import AT_REST, Standing, Verdict, judge
+from lbconsul.balance.standing import AT_REST, Standing, Verdict, judge, outside
 
 #: So many tags or reasons are named in one sentence; of more, only the number.
 _NAMED = 5
@@ -75,6 +75,10 @@ def _state(
         return AT_REST.reason
     if verdict.standing is Standing.SERVING:
         return "serving"
+    if instance.skipped:
+        return "this gateway itself"
+    if outside(instance, rules):
+        return "outside upstream-allow"
     health = instance.health
     if rules.node_checks:
         health = health.worst(instance.node_health)

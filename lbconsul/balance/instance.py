@@ -59,6 +59,8 @@ class Instance:
     alternates: tuple[str, ...] = ()
     #: Consul's CreateIndex, which is another one after a deregistration; 0: unknown.
     created: int = 0
+    #: Why it is never connected to, whatever its checks say; empty for most.
+    skipped: str = ""
 
     @property
     def addresses(self) -> tuple[str, ...]:

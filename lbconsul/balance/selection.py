@@ -39,6 +39,8 @@ class Rules:
     tag: str = ""
     health: frozenset[str] = frozenset({"passing", "warning"})
     node_checks: bool = True
+    #: The networks in which an instance's address must be; none: any.
+    upstream_allow: tuple[str, ...] = ()
 
 
 @frozen

@@ -1,6 +1,8 @@
 """What an instance may get, by what Consul says of it."""
 
 from enum import Enum
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from attrs import frozen
 
@@ -66,6 +68,9 @@ def judge(instance: Instance, rules: Rules) -> Verdict:
             deliberate=True,
             is_unselected=True,
         )
+    why = instance.skipped or outside(instance, rules)
+    if why:
+        return Verdict(Standing.DRAINING, 0, why, deliberate=True)
     health = _health(instance, rules)
     weight = _weight(instance, health)
     if health.status not in rules.health:
@@ -80,6 +85,23 @@ def judge(instance: Instance, rules: Rules) -> Verdict:
     if weight <= 0:
         return Verdict(Standing.DRAINING, 0, "weight 0", deliberate=True)
     return Verdict(Standing.SERVING, weight, _words(health))
+
+
+def outside(instance: Instance, rules: Rules) -> str:
+    """Why the rules do not allow its address; empty if they do."""
+    if not rules.upstream_allow:
+        return ""
+    networks = _networks(rules.upstream_allow)
+    for text in instance.addresses:  # any of them may be tried
+        address = ip_address(text)
+        if not any(address in network for network in networks):
+            return f"{text} is in no network of upstream-allow"
+    return ""
+
+
+@lru_cache
+def _networks(texts: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(map(ip_network, texts))
 
 
 def _health(instance: Instance, rules: Rules) -> Health:

@@ -120,6 +120,8 @@ class Mapping:
     #: Networks, as ``10.0.0.0/8``.
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
+    #: The same of instances; none: all.
+    upstream_allow: tuple[str, ...] = ()
     mode: int = 0o660
     #: Whether the gateway is ready though it never had a usable instance.
     allow_empty: bool = False

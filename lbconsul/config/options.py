@@ -186,6 +186,12 @@ MAPPING_OPTIONS = _table(
     ),
     Option("allow", values.networks, "serve these networks only: 10.0.0.0/8,::1"),
     Option("deny", values.networks, "turn these networks away, allowed or not"),
+    Option(
+        "upstream-allow",
+        values.networks,
+        "connect to instances in these networks only: 10.0.0.0/8,fd00::/8; without it,"
+        " to all that Consul names",
+    ),
     Option("mode", values.file_mode, "permissions of a UNIX socket [660]"),
     Option(
         "allow-empty",

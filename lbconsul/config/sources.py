@@ -33,7 +33,7 @@ ENVIRONMENT = {
 }
 
 #: Options that a TOML file may give as a list.
-_LISTS = frozenset({"health", "allow", "deny"})
+_LISTS = frozenset({"health", "allow", "deny", "upstream-allow"})
 
 #: Where Consul's own tools look for an agent.
 DEFAULT_CONSUL = "127.0.0.1:8500"

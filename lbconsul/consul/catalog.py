@@ -43,11 +43,22 @@ Entry = tuple[Instance, str]
 
 
 @frozen
+class Skipped:
+    """An instance that is not balanced over, as it is shown to people, and why."""
+
+    instance: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.instance}: {self.reason}"
+
+
+@frozen
 class Catalog:
-    """One answer: its instances, and a sentence for each entry left out."""
+    """One answer: its instances, and those that cannot be used."""
 
     instances: tuple[Instance, ...]
-    skipped: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
 
 
 #: Reads an answer: a step for each entry, so that others may have their turn.
@@ -88,7 +99,7 @@ def catalog_of(read: Iterable[Entry]) -> Catalog:
     instances, skipped = [], []
     for instance, why in read:
         if why:
-            skipped.append(f"{clipped(str(instance), MOST_NAME)}: {why}")
+            skipped.append(Skipped(clipped(str(instance), MOST_NAME), why))
         else:
             instances.append(instance)
     return Catalog(tuple(instances), tuple(skipped))

@@ -86,11 +86,22 @@ class Bucket:
 
     def take(self, now: float) -> float:
         """Take one token at the time `now`; the seconds to wait until it is there."""
+        self._fill(now)
+        self._tokens -= 1
+        return max(0.0, -self._tokens / self.rate)
+
+    def allows(self, now: float) -> bool:
+        """Take one token at the time `now`, if there is one; whether there was."""
+        self._fill(now)
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+    def _fill(self, now: float) -> None:
         if self._since is None:
             self._tokens = self.burst
         else:
             earned = (now - self._since) * self.rate
             self._tokens = min(self.burst, self._tokens + earned)
         self._since = now
-        self._tokens -= 1
-        return max(0.0, -self._tokens / self.rate)

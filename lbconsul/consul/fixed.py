@@ -10,7 +10,9 @@ from twisted.internet.interfaces import IHostnameResolver, IReactorTime
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
+from lbconsul.consul.catalog import Skipped
 from lbconsul.consul.names import Names
+from lbconsul.consul.skipping import Screen, Skipping, screened
 
 
 def fixed_instance(service: str) -> Instance:
@@ -36,6 +38,10 @@ class Fixed(Service):
     _registry: Registry
     _chance: Callable[[], float]
     question: Question
+    _screen: Screen = lambda instance: ""
+    skipping: Skipping = Factory(
+        lambda self: Skipping(self._clock, str(self.question)), takes_self=True
+    )
     _names: Names = Factory(
         lambda self: Names(self._clock, self._resolver, self._publish, self._chance),
         takes_self=True,
@@ -49,8 +55,16 @@ class Fixed(Service):
         super().stopService()
         self._names.stop()
 
+    def screen(self) -> None:
+        """Others are not to be connected to than before: look at it again."""
+        if self._registry.answered(self.question):
+            self._publish()
+
     def _publish(self) -> None:
         instance = fixed_instance(self.question.service)
-        addressed = self._names.addressed([instance])
+        addressed = screened(self._names.addressed([instance]), self._screen)
+        self.skipping.replace(
+            [Skipped(each.host, each.skipped) for each in addressed if each.skipped]
+        )
         pending = self._names.pending
         self._registry.replace(self.question, addressed, pending=pending)

@@ -14,14 +14,15 @@ from twisted.web.client import RequestTransmissionFailed, ResponseFailed
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
-from lbconsul.consul.catalog import Catalog
+from lbconsul.consul.catalog import Catalog, Skipped
 from lbconsul.consul.client import ConsulClient, Reply
 from lbconsul.consul.cursor import Bucket, Cursor
 from lbconsul.consul.names import Names
 from lbconsul.consul.reader import Reader
 from lbconsul.consul.record import Record
+from lbconsul.consul.skipping import Screen, Skipping, screened
 from lbconsul.consul.snapshot import Snapshot
-from lbconsul.consul.words import describe, in_words, skipped_in_words
+from lbconsul.consul.words import describe, in_words
 from lbconsul.errors import UnusableAnswer
 
 #: How often Consul is asked while a service churns: questions a second, and
@@ -73,7 +74,11 @@ class Watch(Service):
     #: Which of the client's addresses to ask at.
     _address: int = 0
     _instances: tuple[Instance, ...] = ()
-    _skipped: frozenset[str] = frozenset()
+    _skipped: tuple[Skipped, ...] = ()
+    skipping: Skipping = Factory(
+        lambda self: Skipping(self._clock, str(self.question)), takes_self=True
+    )
+    _screen: Screen = lambda instance: ""
     _names: Names = Factory(
         lambda self: Names(
             self._clock,
@@ -101,10 +106,13 @@ class Watch(Service):
         return self._address
 
     @property
-    def skipped(self) -> frozenset[str]:
-        """A sentence for each registration of the last good answer that is left out."""
+    def skipped(self) -> list[Skipped]:
+        """The instances of the last good answer that are not connected to."""
         lost = (each for each in self._instances if self._names.unresolved(each.host))
-        return self._skipped | {f"{each}: its name cannot be resolved" for each in lost}
+        return [
+            *self.skipping.all,
+            *(Skipped(str(each), "its name cannot be resolved") for each in lost),
+        ]
 
     @property
     def instances(self) -> int:
@@ -231,17 +239,20 @@ class Watch(Service):
             await deferLater(self._clock, 0.0)
 
     def _take(self, catalog: Catalog) -> None:
-        for skipped in skipped_in_words(set(catalog.skipped) - self._skipped):
-            self._log.warn(
-                "{question}: skipped {skipped}", question=self.question, skipped=skipped
-            )
-        self._skipped = frozenset(catalog.skipped)
+        self._skipped = catalog.skipped
         self._instances = catalog.instances
         self._publish()
 
+    def screen(self) -> None:
+        """Others are not to be connected to than before: look at each again."""
+        if self._registry.answered(self.question):
+            self._publish()
+
     def _publish(self) -> None:
         known = self._registry.answered(self.question)
-        instances = self._names.addressed(self._instances)
+        instances = screened(self._names.addressed(self._instances), self._screen)
+        own = [Skipped(str(each), each.skipped) for each in instances if each.skipped]
+        self.skipping.replace([*self._skipped, *own])
         pending = self._names.pending
         change = self._registry.replace(self.question, instances, pending=pending)
         self.record.changes += bool(change)

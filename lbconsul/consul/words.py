@@ -1,7 +1,5 @@
 """What a watch sees, in words for the log."""
 
-from collections.abc import Collection, Iterator
-
 from twisted.python.failure import Failure
 from twisted.web.client import RequestTransmissionFailed, ResponseFailed
 
@@ -40,7 +38,7 @@ def _names_of(instances: tuple[Instance, ...]) -> str:
 
 
 def _with_reason(instance: Instance) -> str:
-    reason = instance.health.worst(instance.node_health).reason
+    reason = instance.skipped or instance.health.worst(instance.node_health).reason
     return clipped(f"{instance}, {reason}" if reason else str(instance), _INSTANCE)
 
 
@@ -53,10 +51,3 @@ def in_words(error: BaseException | None) -> str:
     # And some hold what came instead of an answer.
     text = one_line(str(error).partition("[Failure")[0], _ERROR)
     return text or type(error).__name__
-
-
-def skipped_in_words(skipped: Collection[str]) -> Iterator[str]:
-    """Why entries are left out: a sentence for each, and for many of them one."""
-    yield from sorted(skipped)[:_NAMED]
-    if len(skipped) > _NAMED:
-        yield f"{len(skipped) - _NAMED} more"

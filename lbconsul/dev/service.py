@@ -49,6 +49,11 @@ class DevCatalog(MultiService):
         """The catalog's port: the real one once it is bound."""
         return self._web.port
 
+    @property
+    def address(self) -> str:
+        """The IP address that the catalog listens on."""
+        return "127.0.0.1" if self._host == "localhost" else self._host
+
     def bind(self) -> None:
         """Open all ports, unless they are open; CannotListen if one cannot be had."""
         if self._web.is_bound():

@@ -36,8 +36,10 @@ def _with_others(selection: Selection) -> Selection:
 
 
 def _selection(mapping: Mapping, question: Question) -> Selection:
-    # An address has neither tags nor checks.
-    named = Rules(mapping.tag, mapping.health, mapping.node_checks)
+    # An address has neither tags nor checks, and the operator named it.
+    named = Rules(
+        mapping.tag, mapping.health, mapping.node_checks, mapping.upstream_allow
+    )
     rules = Rules() if question.fixed else named
     first = mapping.eject_time
     patience = Patience(mapping.eject_after, first, spoiled=mapping.eject_early)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from lbconsul.admin.model import DrainedStatus
+from lbconsul.admin.model import DrainedStatus, SkippedStatus
 from lbconsul.admin.status import status
 from lbconsul.admin.terminal import Terminal, clean, size, span
 from tests.support.fake_source import STATES, FakeSource, fake_source, upstream
@@ -96,6 +96,17 @@ def test_queued() -> None:
     first, *others = source.mapping_list
     source.mapping_list = [evolve(first, queued=7), *others]
     assert sum(", 7 queued, " in each for each in _lines(source)) == 1
+
+
+def test_skipped() -> None:
+    """Instances that are not connected to are named, the first of them."""
+    source = _source(0, "empty")
+    watch, *others = source.watch_list
+    skipped = tuple(SkippedStatus(f"w-{n}@a 1.2.3.4:0", "why\x1b") for n in range(5))
+    source.watch_list = [evolve(watch, skipped=5, skipped_instances=skipped), *others]
+    lines = [each for each in _lines(source) if "skipped" in each]
+    assert lines[0] == "  skipped w-0@a 1.2.3.4:0: why\ufffd"
+    assert lines[3:] == ["  skipped 2 more"]
 
 
 def test_an_unknown_standing() -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from lbconsul.balance.emptiness import why_empty
 from lbconsul.balance.selection import Rules
@@ -20,6 +21,15 @@ def test_one_is_usable() -> None:
 def test_nothing_is_registered() -> None:
     """Of an empty answer the question may be wrong, which others know more about."""
     assert why_empty([], Rules(tag="v2")) == ""
+
+
+def test_not_to_be_connected_to() -> None:
+    """Instances that are the gateway itself, or elsewhere, are told as such."""
+    own = evolve(an_instance("a"), skipped="it is this gateway")
+    elsewhere = an_instance("b", host="192.0.2.9")
+    rules = Rules(upstream_allow=("10.0.0.0/8",))
+    assert why_empty([own], Rules()).endswith("none usable: 1 this gateway itself")
+    assert why_empty([elsewhere], rules).endswith("1 outside upstream-allow")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What an instance may get, by what Consul says of it."""
 
 import pytest
+from attrs import evolve
 
 from lbconsul.balance.instance import STATUSES, Status
 from lbconsul.balance.selection import Rules
@@ -105,3 +106,42 @@ def test_words_of_those_who_are_out() -> None:
     assert (GONE.is_gone, GONE.deliberate) == (True, False)
     assert (AT_REST.is_gone, AT_REST.deliberate) == (False, True)
     assert AT_REST.reason == "drained by hand"
+
+
+def test_skipped() -> None:
+    """One that must not be connected to gets nothing, whatever its checks say."""
+    verdict = judge(evolve(an_instance(), skipped="it is us"), Rules(health=ANY))
+    assert verdict == Verdict(Standing.DRAINING, 0, "it is us", deliberate=True)
+
+
+@pytest.mark.parametrize(
+    ("address", "serves"),
+    [
+        ("10.1.2.3", True),
+        ("fd00::7", True),
+        ("fd00::7%eth0", True),
+        ("11.0.0.1", False),
+        ("fe80::1", False),
+    ],
+)
+def test_upstream_allow(address: str, serves: bool) -> None:
+    """With networks named, an instance elsewhere gets nothing, and why is told."""
+    rules = Rules(upstream_allow=("10.0.0.0/8", "fd00::/16"))
+    verdict = judge(an_instance(host=address), rules)
+    assert verdict is not None
+    if serves:
+        assert verdict.standing is Standing.SERVING
+    else:
+        why = f"{address} is in no network of upstream-allow"
+        assert verdict == Verdict(Standing.DRAINING, 0, why, deliberate=True)
+    assert judge(an_instance(host=address), Rules()) == Verdict(
+        Standing.SERVING, 1, "passing"
+    )
+
+
+def test_upstream_allow_of_a_name() -> None:
+    """All addresses of a name must be allowed, since any of them may be tried."""
+    named = evolve(an_instance(host="10.1.2.3"), alternates=("192.0.2.9",))
+    verdict = judge(named, Rules(upstream_allow=("10.0.0.0/8",)))
+    assert verdict is not None
+    assert verdict.reason == "192.0.2.9 is in no network of upstream-allow"

@@ -25,6 +25,23 @@ def test_consul_is_away(browser: Browser, start: Start) -> None:
     browser.wait("return document.querySelector('.banner') === null")
 
 
+def test_skipped_instances(browser: Browser, start: Start) -> None:
+    """An instance that is not connected to is named with the reason, in words."""
+    gateway = start()
+    browser.open_live(gateway.url)
+    skipped = [
+        {"instance": f"<b>web-{each}</b>@a 10.0.0.1:0", "reason": "its port is 0"}
+        for each in range(2)
+    ]
+    gateway.say("watches", {"skipped": 7, "skipped_instances": skipped})
+    browser.wait_text(
+        ".watch .skipped",
+        "Skipped: <b>web-0</b>@a 10.0.0.1:0 (its port is 0), and 6 more",
+    )
+    gateway.say("watches", {"skipped": 0, "skipped_instances": []})
+    browser.wait("return document.querySelector('.watch .skipped').textContent === ''")
+
+
 def test_the_banner_is_above_all_else(browser: Browser, start: Start) -> None:
     """It is seen without scrolling, on a phone as well."""
     gateway = start(state="consul-away")

@@ -99,6 +99,18 @@ class TestBucket:
             bucket.take(0.0)
         assert [bucket.take(1000.0) for _ in range(3)] == [0.0, 0.0, 1.0]
 
+    def test_what_need_not_be(self) -> None:
+        """What there is no token for is left undone, and takes none from others."""
+        bucket = Bucket(rate=1.0, burst=2.0)
+        assert [bucket.allows(0.0) for _ in range(5)] == [
+            True,
+            True,
+            False,
+            False,
+            False,
+        ]
+        assert [bucket.allows(1.0) for _ in range(2)] == [True, False]
+
     @settings(deadline=None)
     @given(
         st.lists(st.floats(0.0, 5.0), min_size=20, max_size=60),

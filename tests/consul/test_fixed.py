@@ -3,6 +3,7 @@
 import pytest
 from twisted.internet.task import Clock
 
+from lbconsul.balance.instance import Instance
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question, Selection
 from lbconsul.consul.fixed import Fixed, fixed_instance
@@ -37,6 +38,29 @@ def test_an_address_serves_at_once() -> None:
     assert registry.answered(question)
     assert _addresses(registry, question) == ["10.0.0.1"]
     assert resolver.asked == []
+    fixed.stopService()
+
+
+def test_an_address_that_is_our_own() -> None:
+    """A fixed address at which we listen ourselves gets nothing, and that is shown."""
+    registry = Registry(lambda: 0.0)
+    question = Question("10.0.0.1:80")
+    us = ["10.0.0.1"]
+
+    def screen(instance: Instance) -> str:
+        return "it is us" if instance.address in us else ""
+
+    fixed = Fixed(Clock(), FakeResolver(), registry, lambda: 0.0, question, screen)
+    fixed.screen()
+    assert not registry.answered(question)
+    fixed.startService()
+    pool = registry.pool(Selection(question))
+    assert pool.lease() is None
+    assert [each.reason for each in fixed.skipping.all] == ["it is us"]
+    us.clear()
+    fixed.screen()
+    assert pool.lease() is not None
+    assert fixed.skipping.all == ()
     fixed.stopService()
 
 

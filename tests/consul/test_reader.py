@@ -62,7 +62,7 @@ def test_left_out() -> None:
         read = reader.read(body)
         assert len(read.instances) == 2
         assert len(read.skipped) == 1
-        assert "connect-proxy" in read.skipped[0]
+        assert "connect-proxy" in read.skipped[0].reason
 
 
 def test_nobody() -> None:

@@ -757,6 +757,47 @@ class LogTests(WatchCase):
         )
         self.assertEqual(self.ids(), ["web-1"])
 
+    def test_what_must_not_be_connected_to(self) -> None:
+        """
+        An instance that is the gateway itself gets no connection, and is shown and
+        told; once it is not any more, it serves; nothing of that is doubted.
+        """
+        us = {"web-2"}
+        self.watch._screen = lambda each: (
+            "it is us" if each.identity.service_id in us else ""
+        )
+        self.watch.screen()  # before there is any answer
+        self.assertFalse(self.registry.answered(QUESTION))
+        self.start()
+        self.answer(1, 2)
+        self.assertEqual(self.serving(), ["web-1"])
+        self.assertEqual(len(self.watch.skipped), 1)
+        self.assertIn("skipped web-2@n1 127.1.0.3:8000: it is us", self.lines()[-2])
+        us.clear()
+        self.watch.screen()
+        self.assertEqual(self.serving(), ["web-1", "web-2"])
+        self.assertEqual(self.watch.skipped, [])
+        us |= {"web-1", "web-2"}
+        self.watch.screen()
+        self.assertEqual(self.serving(), [])
+        self.assertIsNone(self.pool.lease() or self.pool.lease_reserve())
+
+    def serving(self) -> list[str]:
+        """The service ids of those that get connections."""
+        return sorted(
+            each.instance.identity.service_id for each in self.pool.candidates
+        )
+
+    def test_what_is_not_resolved(self) -> None:
+        """An instance under a name without an address is shown as skipped."""
+        self.start()
+        named = json.dumps([entry(1), entry(2, Address="gone.example")]).encode()
+        self.asked.answer.callback(Reply(named, "1"))
+        self.resolver.answer("gone.example")
+        [skipped] = self.watch.skipped
+        self.assertEqual(skipped.instance, "web-2@n1 gone.example:8000")
+        self.assertEqual(skipped.reason, "its name cannot be resolved")
+
 
 class WorkingClock(Clock):
     """A clock by which each look at it takes a while."""

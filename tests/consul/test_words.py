@@ -5,7 +5,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import RequestTransmissionFailed, ResponseFailed
 
 from lbconsul.balance.registry import Change
-from lbconsul.consul.words import describe, in_words, skipped_in_words
+from lbconsul.consul.words import describe, in_words
 from tests.support.instances import an_instance, instances
 
 
@@ -26,14 +26,6 @@ def test_long_changes() -> None:
     """However long the names are that somebody registered, a change is one line."""
     long = tuple(instances(*("x" * 255 + each for each in "abcde")))
     assert len(describe(Change(long, long, long))) < 9000
-
-
-def test_what_is_skipped() -> None:
-    """Some are told one by one, and of many how many more there are."""
-    assert list(skipped_in_words({"b", "a"})) == ["a", "b"]
-    many = {f"{number:05}" for number in range(50_000)}
-    told = ["00000", "00001", "00002", "00003", "00004", "49995 more"]
-    assert list(skipped_in_words(many)) == told
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,13 @@ export class WatchLine {
   constructor() {
     this.words = new Words();
     this.note = new Words();
+    this.skipped = new Words();
     this.node = element(
       "p",
       { class: "watch" },
       this.words.node,
       element("span", { class: "note" }, this.note.node),
+      element("span", { class: "note skipped" }, this.skipped.node),
     );
     this.state = new Attribute(this.node, "data-state");
   }
@@ -25,7 +27,16 @@ export class WatchLine {
     this.words.set(watchInWords(watch, now));
     const standing = pool.upstreams.filter((each) => serves(each.standing)).length;
     this.note.set(`${count(standing)} of ${plural(pool.upstreams.length, "upstream")} serving`);
+    this.skipped.set(skippedInWords(watch));
   }
+}
+
+/** The first instance that is not connected to, why, and how many there are. */
+function skippedInWords({ skipped, skipped_instances: instances }) {
+  if (!skipped) return "";
+  const [{ instance, reason }] = instances;
+  const more = skipped > 1 ? `, and ${count(skipped - 1)} more` : "";
+  return `Skipped: ${instance} (${reason})${more}`;
 }
 
 function watchInWords({ state, age, datacenter, failing_since: failing }, now) {
