@@ -10,6 +10,7 @@ from tests.support.binaries import find_consul
 #: Where programs come from, on Debian.
 _PACKAGES = {
     "ip": "apt-get install iproute2",
+    "mount": "apt-get install mount",
     "nft": "apt-get install nftables",
     "prlimit": "apt-get install util-linux",
     "unshare": "apt-get install util-linux",

@@ -79,6 +79,10 @@ class Registry:
         """
         return question in self._known and question not in self._pending
 
+    def pending(self, question: Question) -> bool:
+        """Whether Consul has answered, but host names are being looked up."""
+        return question in self._pending
+
     def usable(self, question: Question) -> bool:
         """Whether each pool of `question` has an upstream that Consul lets serve."""
         return all(pool.candidates for pool in self._pools_of(question))

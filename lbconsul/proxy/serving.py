@@ -166,8 +166,18 @@ class Serving(Service):
         if self._workshop.is_known(served.mapping):
             served.accept()
         elif served.waiting is None:
-            wait = served.mapping.connect_timeout
-            served.waiting = self._workshop.reactor.callLater(wait, served.accept)
+            self._wait(served)
+
+    def _wait(self, served: Served) -> None:
+        wait = served.mapping.connect_timeout
+        served.waiting = self._workshop.reactor.callLater(wait, self._overdue, served)
+
+    def _overdue(self, served: Served) -> None:
+        """Clients have waited long enough, unless it is for names to be looked up."""
+        if self._workshop.is_pending(served.mapping):
+            self._wait(served)
+        else:
+            served.accept()
 
     def _alter(self, served: Served, mapping: Mapping) -> None:
         served.pause()

@@ -125,6 +125,14 @@ class Workshop:
                 return False
         return True
 
+    def is_pending(self, mapping: Mapping) -> bool:
+        """Whether host names of its instances are being looked up.
+
+        That is over before long: it is bounded where they are.
+        """
+        asked = (each.question for each in route_of(mapping).all())
+        return any(map(self.registry.pending, asked))
+
     def start(self) -> None:
         """Tend the factories and the registry."""
         self._upkeep.start()

@@ -10,7 +10,8 @@ import pytest
 from tests.end_to_end.registrar import Registrar
 from tests.end_to_end.test_takeover import assert_untouched, next_one
 from tests.end_to_end.visits import eventually_shared, visit, visits
-from tests.support.gateway import StartGateway
+from tests.support.consul_agent import ConsulAgent
+from tests.support.gateway import StartGateway, eventually
 from tests.support.load import Load
 from tests.support.name_server import DEAD, NameServer, Reply
 from tests.support.ports import free_ports
@@ -108,6 +109,40 @@ def test_takeover(
         time.sleep(0.3)
         assert_untouched(load, 100)
     new.stop()
+
+
+def test_reload(
+    registrar: Registrar,
+    servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+    names: NameServer,
+    twistd: list[str],
+    tmp_path: Path,
+    consul: ConsulAgent,
+) -> None:
+    """A mapping that is turned to a service under slow names loses no client."""
+    names.zone["web.example"] = Reply([servers[1].host], delay=1.0)
+    registrar.add(f"{service}-1", servers[0])
+    registrar.add(f"{service}-2", servers[1], Address="web.example")
+    (port,) = free_ports(1)
+    config = tmp_path / "gateway.toml"
+
+    def write(number: int) -> None:
+        config.write_text(
+            f'consul = ["127.0.0.1:{consul.port}"]\n'
+            f'map = ["{port}:{service}-{number}"]\n'
+        )
+
+    write(1)
+    # It asks the Consul of the file.
+    started = gateway("--config", str(config), env={}, twistd=twistd, wait="listening")
+    started.wait_for(r"1 in all")
+    with Load(port, 4) as load:
+        write(2)
+        started.reload()
+        eventually(lambda: visit(port) == "bert", "the other service")
+        assert_untouched(load, 4)
 
 
 def test_several_addresses(

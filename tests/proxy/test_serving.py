@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import pytest
@@ -157,6 +158,19 @@ def test_waits_not_for_ever(running: Running) -> None:
         assert client.recv(1) == b""
     running.answer()
     running.pair(source)
+
+
+def test_waits_while_names_are_looked_up(running: Running) -> None:
+    """Once Consul has answered, clients wait until its instances' names are known."""
+    [source] = running.begin(evolve(MAPPING, connect_timeout=0.1), answered=False)
+    ask = route_of(MAPPING).selections[0].question
+    running.running.call(partial(running.registry.replace, ask, [], pending=True))
+    client = running.held.enter_context(connect(source.open().getsockname()))
+    client.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        client.recv(1)
+    running.answer()
+    assert_alive(client, running.held.enter_context(accept(running.server)))
 
 
 def test_stopped_while_it_waits(running: Running) -> None:

@@ -85,8 +85,10 @@ def test_known_while_names_are_looked_up() -> None:
     assert made.is_known(MAPPING)
     registry.replace(WEB.question, [ill], pending=True)
     assert not made.is_known(MAPPING)
+    assert made.is_pending(MAPPING)
     registry.replace(WEB.question, [ill])
     assert made.is_known(MAPPING)
+    assert not made.is_pending(MAPPING)
 
 
 def test_figures() -> None:
