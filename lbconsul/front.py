@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import Factory, define, field
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.logger import Logger
 
 from lbconsul.balance.instance import Identity, Instance
@@ -146,12 +146,11 @@ class Front(MultiService):
         if self.workers is not None:
             self.workers.rest(resting)
 
-    def eject(self, identity: Identity) -> None:
-        """An operator wants this one to be set aside."""
+    def eject(self, identity: Identity) -> Deferred[str]:
+        """Eject it, as an operator wants: why it cannot be, or nothing if it is."""
         if self.workers is not None:
-            self.workers.eject(identity)
-        else:
-            self.registry.eject(identity)
+            return self.workers.eject(identity)
+        return succeed(self.registry.eject(identity))
 
     def lend(self, mapping: Mapping) -> ProxyFactory:
         """A factory for clients that somebody else accepts."""

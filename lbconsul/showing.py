@@ -7,6 +7,7 @@ from typing import Protocol
 from urllib.parse import unquote
 
 from attrs import define, field
+from twisted.internet.defer import Deferred, succeed
 
 from lbconsul.admin.identity import upstream_id
 from lbconsul.admin.model import (
@@ -28,6 +29,7 @@ from lbconsul.balance.tidings import Tidings
 from lbconsul.balance.upstream import WHOLE, Upstream
 from lbconsul.config.model import Config, Mapping
 from lbconsul.config.show import gateway_options, mapping_options
+from lbconsul.errors import CannotOrder
 from lbconsul.proxy.lag import Lag
 from lbconsul.proxy.selecting import route_of
 from lbconsul.workers.member import Member
@@ -62,8 +64,8 @@ class Front(Protocol):
     def tidings(self, mapping: Mapping) -> Tidings:
         """What is known of the connections of a mapping, over all processes."""
 
-    def eject(self, identity: Identity) -> None:
-        """An operator wants this one to be set aside."""
+    def eject(self, identity: Identity) -> Deferred[str]:
+        """Eject it, as an operator wants: why it cannot be, or nothing if it is."""
 
 
 class Emptiness(Protocol):
@@ -282,13 +284,21 @@ class Showing:
         """
         return self._gateway.operations.undrain(_identity(upstream))
 
-    def eject(self, upstream: str) -> bool:
-        """Set it aside as if it had failed, where others suffice."""
+    def eject(self, upstream: str) -> Deferred[bool]:
+        """Eject it as if it had failed; whether there is such a one.
+
+        Fails with `CannotOrder` if it cannot be ejected.
+        """
         identity = _identity(upstream)
         if not self._gateway.registry.has(identity):
-            return False
-        self._gateway.front.eject(identity)
-        return True
+            return succeed(False)
+
+        def answered(why: str) -> bool:
+            if why:
+                raise CannotOrder(f"{upstream} cannot be ejected: {why}")
+            return True
+
+        return self._gateway.front.eject(identity).addCallback(answered)
 
     def drain_gateway(self) -> None:
         """Accept nobody any more, and end when nothing is open."""

@@ -44,6 +44,7 @@ from lbconsul.workers.messages import (
     Serve,
     Setup,
     read_order,
+    write_answer,
     write_figures,
 )
 from lbconsul.workers.repeat import repeat
@@ -136,7 +137,9 @@ class Worker:
         elif isinstance(order, Rest):
             self._registry.rest(order.resting)
         elif isinstance(order, Eject):
-            self._registry.eject(order.identity)
+            reason = self._registry.eject(order.identity)
+            self._report_figures()  # the master knows of it before it answers
+            self.uplink.say(write_answer(order.number, reason))
         elif isinstance(order, Retire):
             self._retiring = True
             self._report()

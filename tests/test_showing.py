@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 from attrs import Factory, define, evolve
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from lbconsul.admin.model import Source, UpstreamStatus, WatchStatus
@@ -45,6 +46,8 @@ class FakeFront:
     listening: bool = True
     told: Tidings = Factory(Tidings)
     ejected: list[Identity] = Factory(list)
+    #: Why none can be ejected.
+    busy: str = "it is busy"
 
     def is_listening(self, mapping: Mapping) -> bool:
         return self.listening
@@ -55,8 +58,9 @@ class FakeFront:
     def rest(self, resting: AbstractMapping[Identity, int]) -> None:
         self.registry.rest(resting)
 
-    def eject(self, identity: Identity) -> None:
+    def eject(self, identity: Identity) -> Deferred[str]:
         self.ejected.append(identity)
+        return succeed(self.busy)
 
 
 @define(eq=False)
@@ -391,20 +395,28 @@ class TestOrders:
         assert shown.noted[0][2:] == (None, A)
 
     def test_eject(self) -> None:
-        """Whoever serves is to set it aside."""
+        """Whoever serves is to eject it, and says why it cannot be."""
         shown = Shown()
         shown.answer(an_instance("a"))
-        assert shown.showing.eject(A_ID)
+        said: list[Any] = []
+        shown.showing.eject(A_ID).addErrback(said.append)
+        [failure] = said
+        assert str(failure.value) == f"{A_ID} cannot be ejected: it is busy"
         assert shown.front.ejected == [A]
+        shown.front.busy = ""
+        shown.showing.eject(A_ID).addCallback(said.append)
+        assert said[1:] == [True]
 
     def test_nobody(self) -> None:
         """Of whom Consul does not know nothing is ordered."""
         shown = Shown()
         shown.answer(an_instance("b"))
         showing = shown.showing
-        assert not any(
-            order(A_ID) for order in (showing.drain, showing.undrain, showing.eject)
-        )
+        assert not showing.drain(A_ID)
+        assert not showing.undrain(A_ID)
+        said: list[bool] = []
+        showing.eject(A_ID).addCallback(said.append)
+        assert said == [False]
         assert (shown.noted, shown.front.ejected) == ([], [])
 
     @pytest.mark.parametrize("name", ["a/b c", "%2F", "ä", "..", "\ud800"])

@@ -21,6 +21,7 @@ from lbconsul.worker import Worker
 from lbconsul.workers.frames import Frames
 from lbconsul.workers.lane import send_sockets
 from lbconsul.workers.messages import (
+    ANSWER,
     FIGURES,
     REPORT,
     Complete,
@@ -35,6 +36,7 @@ from lbconsul.workers.messages import (
     Serve,
     Setup,
     Stop,
+    read_answer,
     read_figures,
     read_report,
     write_order,
@@ -124,6 +126,16 @@ class Running:
             if data[4:5] == FIGURES:
                 number, news = read_figures(data[5:end])
                 found.setdefault(number, Tidings()).heard(news)
+            data = data[end:]
+        return found
+
+    def answers(self) -> list[tuple[int, str]]:
+        """What it answered to orders."""
+        data, found = self.running.call(self.stream.value), []
+        while data:
+            end = 4 + int.from_bytes(data[:4], "big")
+            if data[4:5] == ANSWER:
+                found.append(read_answer(data[5:end]))
             data = data[end:]
         return found
 
@@ -350,7 +362,12 @@ def test_by_hand(running: Running, held: ExitStack) -> None:
     many = [instance(name, 9) for name in "abcd"]
     running.order(Rest({many[0].identity: 0}))
     running.order(put(*many))
-    running.order(Eject(many[1].identity))
+    for number in (4, 5):
+        running.order(Eject(many[1].identity, number))
+    first, (again, why) = running.answers()
+    assert (first, again) == ((4, ""), 5)
+    assert why.startswith("it is ejected 0 s ago: by hand, back in 1")
+    assert len(running.tidings()[0].aside) == 1
     [selection] = route_of(MAPPING).selections
     pool = running.worker._registry.pool(selection)
     stands = {

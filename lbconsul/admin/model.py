@@ -4,7 +4,7 @@
 seconds.  ``/status`` is these values as JSON, under the same names.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from typing import Protocol
 
 from attrs import Factory, frozen
@@ -284,8 +284,11 @@ class Source(Protocol):
         :raises CannotOrder: not now.
         """
 
-    def eject(self, upstream: str) -> bool:
-        """Set it aside as if it had failed, where others suffice."""
+    def eject(self, upstream: str) -> Awaitable[bool]:
+        """Eject it as if it had failed; whether there is such a one.
+
+        Fails with `CannotOrder` if it cannot be ejected.
+        """
 
     def drain_gateway(self) -> None:
         """Accept nobody any more, and end when nothing is open: as SIGTERM does."""

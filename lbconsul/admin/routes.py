@@ -1,12 +1,14 @@
 """What can be asked for, and how it is answered."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from urllib.parse import parse_qs
 
 from attrs import Factory, define, field, frozen
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.http import (
     ACCEPTED,
     BAD_REQUEST,
@@ -56,7 +58,8 @@ _MOST_FIELDS = 32
 _READ = ("GET", "HEAD")
 _CHANGE = ("POST",)
 
-Handler = Callable[[AdminRequest], None]
+#: What it gives, if anything, is to be awaited: the request is answered then.
+Handler = Callable[[AdminRequest], Awaitable[None] | None]
 
 
 @frozen
@@ -96,11 +99,16 @@ class Routes:
 
     def answer(self, request: AdminRequest) -> None:
         """Answer one request, whatever it is."""
+        Deferred.fromCoroutine(self._answer(request))
+
+    async def _answer(self, request: AdminRequest) -> None:
         route = _OTHER
         try:
             route = self._route(request)
             self._check_method(request, route)
-            route.handler(request)
+            answered = route.handler(request)
+            if answered is not None:
+                await answered
         except Refusal as refusal:
             refuse(request, refusal)
             self._requests.refused(refusal, route.order, request)
@@ -216,13 +224,20 @@ class Routes:
             figures = query.get("figures") != ["off"]
             self._stream.join(request, known, figures=figures)
 
-    def _order(self, verb: str, upstream: str, request: Request) -> None:
+    async def _order(self, verb: str, upstream: str, request: Request) -> None:
         self._guard.check_change(asker(request))
+        gone: list[Failure] = []
+        request.notifyFinish().addErrback(gone.append)
         try:
-            is_done = _ORDERS[verb](self._source, upstream)
+            ordered = _ORDERS[verb](self._source, upstream)
+            is_known = ordered if isinstance(ordered, bool) else await ordered
         except CannotOrder as error:
-            raise Refusal(CONFLICT, str(error)) from None
-        if not is_done:
+            if gone:
+                return
+            raise Refusal(CONFLICT, _one_line(str(error))) from None
+        if gone:
+            return  # workers were asked, which takes a moment
+        if not is_known:
             raise Refusal(NOT_FOUND, f"there is no upstream {upstream}")
         self._done(request, f"{verb} {upstream}")
         done = {"done": verb, "upstream": upstream}
@@ -280,7 +295,7 @@ _SHOWN: dict[str, _Show] = {
     "/metrics": Routes._metrics,
     "/events": Routes._events,
 }
-_ORDERS: dict[str, Callable[[Source, str], bool]] = {
+_ORDERS: dict[str, Callable[[Source, str], bool | Awaitable[bool]]] = {
     "drain": lambda source, upstream: source.drain(upstream),
     "undrain": lambda source, upstream: source.undrain(upstream),
     "eject": lambda source, upstream: source.eject(upstream),

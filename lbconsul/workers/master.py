@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import Factory, define, field
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -20,7 +20,7 @@ from lbconsul.errors import CannotListen
 from lbconsul.workers.backoff import Backoff
 from lbconsul.workers.ledger import Ledger
 from lbconsul.workers.member import Member
-from lbconsul.workers.messages import Eject, Rest, Setup
+from lbconsul.workers.messages import Rest, Setup
 from lbconsul.workers.places import Places, Socket
 from lbconsul.workers.repeat import repeat
 from lbconsul.workers.slots import Slots
@@ -153,10 +153,10 @@ class Workers(Service):
         for member in self._members.values():
             member.order(Rest(resting))
 
-    def eject(self, identity: Identity) -> None:
-        """An operator wants this one to be set aside."""
-        for member in self._members.values():
-            member.order(Eject(identity))
+    def eject(self, identity: Identity) -> Deferred[str]:
+        """Eject this one in each worker: why none does, or nothing if one does."""
+        answers = [member.eject(identity) for member in self._members.values()]
+        return gatherResults(answers).addCallback(_first_reason)
 
     def bind(self) -> None:
         """Open every listening socket; CannotListen if one is not to be had."""
@@ -335,3 +335,9 @@ class Workers(Service):
         self._tidy()
         known = min((each.report.level for each in self._members.values()), default=0)
         self._ledger.slots.reclaim(known, lambda slot: not self._table.total(slot))
+
+
+def _first_reason(reasons: list[str]) -> str:
+    if "" in reasons:
+        return ""
+    return reasons[0] if reasons else "no worker runs"

@@ -4,9 +4,11 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from itertools import count
 from typing import Any
 
 from attrs import Factory, define, evolve, field
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
 from twisted.internet.interfaces import IProcessTransport
 from twisted.internet.process import reapAllProcesses
@@ -15,6 +17,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger, globalLogPublisher
 from twisted.python.failure import Failure
 
+from lbconsul.balance.instance import Identity
 from lbconsul.balance.tidings import Tidings
 from lbconsul.errors import CannotListen
 from lbconsul.workers.frames import Frames
@@ -22,15 +25,18 @@ from lbconsul.workers.lane import send_sockets
 from lbconsul.workers.ledger import Delta, Ledger
 from lbconsul.workers.logs import read_event
 from lbconsul.workers.messages import (
+    ANSWER,
     FIGURES,
     LOG,
     REPORT,
+    Eject,
     Order,
     Report,
     Retire,
     Serve,
     Setup,
     Stop,
+    read_answer,
     read_figures,
     read_report,
     write_order,
@@ -42,6 +48,9 @@ from lbconsul.workers.spawn import Program, spawn
 #: How often to look whether a worker whose stream has ended is gone, in seconds.
 #: Not every program lets Twisted hear of it by itself (SIGCHLD).
 _LOOK = 0.05
+
+#: How long to wait for the answer to an order, in seconds.
+ANSWER_TIMEOUT = 2.0
 
 #: How long one may take to end that ended its stream by itself, in seconds.
 GRACE = 1.0
@@ -81,6 +90,9 @@ class Member(ProcessProtocol):
     _is_cut_off: bool = False
     #: How its process ended, if it has.
     _how: str | None = None
+    #: The orders that it has not answered yet, by their numbers.
+    _orders: dict[int, Deferred[str]] = Factory(dict)
+    _numbers: "count[int]" = Factory(count)
 
     def __attrs_post_init__(self) -> None:
         self._outbox = Outbox(self._ledger, self._write, self._serve)
@@ -122,6 +134,23 @@ class Member(ProcessProtocol):
     def order(self, order: Order) -> None:
         """Have it do this."""
         self._write(write_order(order))
+
+    def eject(self, identity: Identity) -> Deferred[str]:
+        """Have it eject this one: why it does not, or nothing if it does."""
+        number, answer = next(self._numbers), Deferred[str]()
+        self._orders[number] = answer
+        self.order(Eject(identity, number))
+
+        def late(*_: object) -> str:
+            self._orders.pop(number, None)
+            return f"worker {self.number} does not answer"
+
+        return answer.addTimeout(ANSWER_TIMEOUT, self._reactor, late)
+
+    def _answered(self, number: int, reason: str) -> None:
+        answer = self._orders.pop(number, None)
+        if answer is not None:  # else it comes too late
+            answer.callback(reason)
 
     def retire(self) -> None:
         """Ask it to accept nobody, and to end once nothing is open."""
@@ -212,8 +241,10 @@ class Member(ProcessProtocol):
                 told.heard(news)
                 if told.aside.keys() != before:
                     self.learned()
+            elif kind == ANSWER:
+                self._answered(*read_answer(said))
             else:
-                raise ValueError(f"neither log, report nor figures: {kind!r}")
+                raise ValueError(f"no log, report, figures or answer: {kind!r}")
         except Exception:  # whatever reading nonsense may come to
             self._log.failure("worker {worker} talks nonsense", worker=self.number)
             self.kill()
@@ -230,6 +261,8 @@ class Member(ProcessProtocol):
     def _lost(self) -> None:
         """The stream has ended, so that it is of no use any more."""
         self._is_cut_off = True
+        for number in tuple(self._orders):
+            self._answered(number, f"worker {self.number} has ended")
         if self._lane is not None:
             self._lane.close()
         if self._process is None:  # it could not be started

@@ -19,7 +19,7 @@ from lbconsul.config.model import Mapping
 MAX_FRAME = 1 << 26
 
 #: What a worker's frame is, by its first byte.
-REPORT, LOG, FIGURES = b"r", b"l", b"f"
+REPORT, LOG, FIGURES, ANSWER = b"r", b"l", b"f", b"a"
 
 
 @frozen
@@ -96,9 +96,10 @@ class Rest:
 
 @frozen
 class Eject:
-    """Set this one aside, as if it had failed."""
+    """Eject this one, as if it had failed; answer with this number how it went."""
 
     identity: Identity
+    number: int
 
 
 @frozen
@@ -183,3 +184,20 @@ def read_figures(data: bytes) -> tuple[int, dict[str, Any]]:
             return number, news
         case _:
             raise ValueError("no figures")
+
+
+def write_answer(number: int, reason: str) -> bytes:
+    """Why an order of this number was not carried out, or nothing if it was."""
+    return ANSWER + json.dumps([number, reason]).encode()
+
+
+def read_answer(data: bytes) -> tuple[int, str]:
+    """The number and reason that were written so, without their first byte.
+
+    :raises ValueError: they are none.
+    """
+    match json.loads(data):
+        case [int(number), str(reason)]:
+            return number, reason
+        case _:
+            raise ValueError("no answer")

@@ -7,13 +7,16 @@ from urllib.parse import quote
 
 import pytest
 from attrs import evolve
+from twisted.internet.defer import Deferred, fail
 from twisted.logger import capturedLogs
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbconsul.admin.identity import upstream_id
 from lbconsul.admin.routes import LONGEST_PATH, MOST_ANSWERS
 from lbconsul.config.model import TCPListen, UnixListen
-from tests.support.admin_client import Site
+from lbconsul.errors import CannotOrder
+from tests.support.admin_client import Connection, Site
 from tests.support.fake_source import upstream
 
 SHOWN = ("/status", "/metrics", "/events")
@@ -169,6 +172,48 @@ def test_ordering(verb: str) -> None:
     unknown = site.change(f"/upstreams/dc1/node-00/nobody/{verb}")
     assert unknown.code == 404
     assert unknown.error == "there is no upstream dc1/node-00/nobody"
+
+
+def test_one_that_cannot_be_ejected() -> None:
+    """That is told, with the reason on one line, and no order is said to be done."""
+    site = Site()
+    site.source.ejecting = fail(CannotOrder("it does not serve:\ndraining, weight 0"))
+    with capturedLogs() as events:
+        refused = site.change("/upstreams/dc1/node-00/web-0/eject")
+    assert refused.code == 409
+    assert refused.error == "it does not serve: draining, weight 0"
+    assert [event["code"] for event in events] == [409]
+    assert site.requests.counts == {("eject", 409): 1}
+
+
+def _begin_to_eject(site: Site) -> tuple[Connection, Deferred[bool]]:
+    """A request that waits for workers."""
+    site.source.ejecting = Deferred()
+    connection = site.connect()
+    site.say(connection, "POST", "/upstreams/dc1/node-00/web-0/eject", [TOKEN])
+    site.clock.advance(0)
+    assert connection.value() == b""
+    return connection, site.source.ejecting
+
+
+def test_ejecting_takes_a_moment() -> None:
+    """Where workers have to be asked the answer comes when they have answered."""
+    site = Site()
+    connection, ejecting = _begin_to_eject(site)
+    assert not site.requests.counts
+    ejecting.callback(True)
+    assert connection.value().startswith(b"HTTP/1.1 200 ")
+    assert site.requests.counts == {("eject", 200): 1}
+
+
+def test_gone_while_it_is_ejected() -> None:
+    """A client that is gone by then harms nobody."""
+    site = Site()
+    for result in (True, Failure(CannotOrder("it is ejected already"))):
+        connection, ejecting = _begin_to_eject(site)
+        connection.lose()
+        ejecting.callback(result)
+        assert connection.value() == b""
 
 
 @pytest.mark.parametrize("path", [*ORDERS, "/drain"])

@@ -12,6 +12,7 @@ from itertools import accumulate
 from typing import Any
 
 from attrs import Factory, define, evolve, field
+from twisted.internet.defer import Deferred, succeed
 
 from lbconsul.admin.events import EventLog
 from lbconsul.admin.identity import upstream_id
@@ -106,6 +107,8 @@ class FakeSource:
     drains_last: str = "until it is undrained"
     #: Why nothing can be ordered.
     busy: str = ""
+    #: What ejecting comes to, if not to what is wanted.
+    ejecting: Deferred[bool] | None = None
 
     def gateway(self) -> GatewayStatus:
         return evolve(self.gateway_status, now=self.clock())
@@ -132,8 +135,11 @@ class FakeSource:
     def undrain(self, upstream: str) -> bool:
         return self._order("undrain", upstream, "serving", "passing")
 
-    def eject(self, upstream: str) -> bool:
-        return self._order("eject", upstream, "ejected", "by hand, back in 10 s")
+    def eject(self, upstream: str) -> Deferred[bool]:
+        if self.ejecting is not None:
+            return self.ejecting
+        known = self._order("eject", upstream, "ejected", "by hand, back in 10 s")
+        return succeed(known)
 
     def drain_gateway(self) -> None:
         self.orders.append(("drain", ""))

@@ -336,9 +336,17 @@ def test_by_hand(start: Any, held: ExitStack) -> None:
         told = started.running.call(started.workers.tidings, MAPPING)
         return {identity for _, identity in told.aside}
 
+    def eject() -> str:
+        said: list[str] = []
+        asked = started.running.call(started.workers.eject, b)
+        started.running.call(asked.addCallback, said.append)
+        eventually(lambda: bool(said), "workers have answered")
+        return said[0]
+
     started.wait_until_all_know()
-    started.running.call(started.workers.eject, b)
-    eventually(lambda: aside() == {b}, "it is set aside")
+    assert eject() == ""
+    assert aside() == {b}
+    assert eject().startswith("it is ejected 0 s ago: by hand")
     started.running.call(started.workers.rest, {a: 1, b: 0})
     eventually(lambda: aside() == set(), "who drains is not set aside")
     kill_all(started)

@@ -22,7 +22,7 @@ from lbconsul.balance.tidings import Tidings
 from lbconsul.workers.lane import receive_sockets
 from lbconsul.workers.ledger import Ledger
 from lbconsul.workers.logs import write_event
-from lbconsul.workers.member import GRACE, Member
+from lbconsul.workers.member import ANSWER_TIMEOUT, GRACE, Member
 from lbconsul.workers.messages import (
     LOG,
     Complete,
@@ -36,6 +36,7 @@ from lbconsul.workers.messages import (
     Setup,
     Stop,
     read_order,
+    write_answer,
     write_figures,
     write_report,
 )
@@ -251,8 +252,26 @@ class MemberTests(SynchronousTestCase):
     def test_order(self) -> None:
         """It is told what an operator wants."""
         self.start()
-        self.member.order(Eject(an_identity()))
-        self.assertEqual(self.reactor.orders[-1], Eject(an_identity()))
+        self.member.order(Eject(an_identity(), 7))
+        self.assertEqual(self.reactor.orders[-1], Eject(an_identity(), 7))
+
+    def test_eject(self) -> None:
+        """It says whether it could eject one, or cannot say it, or not in time."""
+        self.start()
+        said: list[str] = []
+        for _ in range(5):
+            self.member.eject(an_identity()).addCallback(said.append)
+        self.assertEqual(self.reactor.orders[-1], Eject(an_identity(), 4))
+        self.hear(write_answer(1, "it is ejected"))
+        self.hear(write_answer(0, ""))
+        self.hear(write_answer(0, "again"))
+        self.reactor.advance(ANSWER_TIMEOUT)
+        self.hear(write_answer(2, "too late"))
+        late = ["worker 3 does not answer"] * 3
+        self.assertEqual(said, ["it is ejected", "", *late])
+        self.member.eject(an_identity()).addCallback(said.append)
+        self.reactor.protocol.connectionLost()
+        self.assertEqual(said[5:], ["worker 3 has ended"])
 
     def test_log(self) -> None:
         """What it logs is in the master's log, with its number."""

@@ -5,6 +5,7 @@ import pytest
 from lbconsul.balance.selection import Question
 from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.workers.messages import (
+    ANSWER,
     FIGURES,
     REPORT,
     Complete,
@@ -19,9 +20,11 @@ from lbconsul.workers.messages import (
     Serve,
     Setup,
     Stop,
+    read_answer,
     read_figures,
     read_order,
     read_report,
+    write_answer,
     write_figures,
     write_order,
     write_report,
@@ -43,7 +46,7 @@ A = an_instance("a", tags=["v1"], reason="because")
         Retire(),
         Stop(),
         Rest({an_identity("a"): 7}),
-        Eject(an_identity("a")),
+        Eject(an_identity("a"), 3),
     ],
 )
 def test_orders(order: Order) -> None:
@@ -93,3 +96,19 @@ def test_no_figures(data: bytes) -> None:
     """What is none is a ValueError, whatever it is."""
     with pytest.raises(ValueError):
         read_figures(data)
+
+
+def test_answers() -> None:
+    """An answer arrives as it was given, with the number of the order."""
+    data = write_answer(7, "it is ejected")
+    assert data[:1] == ANSWER
+    assert read_answer(data[1:]) == (7, "it is ejected")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"5", b"[]", b"[1]", b'["1", ""]', b"[1, 2]", b'[1, "", 2]']
+)
+def test_no_answer(data: bytes) -> None:
+    """What is none is a ValueError, whatever it is."""
+    with pytest.raises(ValueError):
+        read_answer(data)
