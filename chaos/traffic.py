@@ -4,7 +4,7 @@ from types import TracebackType
 from typing import Self
 
 from chaos.report import Report, percentile
-from tests.support.load import Load, Outcome, Request
+from tests.support.load import TIMEOUT, Load, Outcome, Request
 
 
 class Traffic:
@@ -20,14 +20,17 @@ class Traffic:
         new: int = 4,
         kept: int = 4,
         pause: float = 0.01,
+        timeout: float = TIMEOUT,
     ) -> None:
         self._report = report
         self._loads = []
         if new:
-            self._loads.append(Load(",".join(map(str, ports)), new, pause))
+            of = ",".join(map(str, ports))
+            self._loads.append(Load(of, new, pause, timeout=timeout))
         if kept:
             of = ",".join(map(str, ports))
-            self._loads.append(Load(of, kept, pause, keep_alive=True))
+            load = Load(of, kept, pause, keep_alive=True, timeout=timeout)
+            self._loads.append(load)
 
     def __enter__(self) -> Self:
         for each in self._loads:

@@ -11,6 +11,7 @@ from chaos.rows import (
     flapping,
     frozen,
     greedy_consul,
+    hung,
     instance_killed,
     leader_killed,
     loss,
@@ -21,6 +22,7 @@ from chaos.rows import (
     silence,
     slow_clients,
     soak,
+    unreachable,
 )
 
 ROWS = {
@@ -37,6 +39,8 @@ ROWS = {
         *instance_killed.ROWS,
         blackholed.ROW,
         frozen.ROW,
+        hung.ROW,
+        unreachable.ROW,
         resetting.ROW,
         flapping.ROW,
         *exhausted.ROWS,

@@ -1,13 +1,14 @@
 """Load on a gateway, of which every single request is accounted for.
 
 usage: python -m tests.support.load ADDRESS[,ADDRESS...] CLIENTS PAUSE new|keep-alive
+       TIMEOUT
 
 Each request is sent once, never again, and is one of these in the end:
 
 * whole: a 200 came, all of it, and it answers this very request;
 * wrong: something came, all of it, and it is not that;
 * failed: no whole answer came, be it that connecting failed, that the
-  connection ended or was reset, or that `TIMEOUT` passed.
+  connection ended or was reset, or that the timeout passed.
 
 A client that keeps its connection looks, before it sends a request, whether
 the other side has closed the connection since the last answer (a server may,
@@ -182,10 +183,12 @@ class Load:
         pause: float = 0.005,
         *,
         keep_alive: bool = False,
+        timeout: float = TIMEOUT,
     ) -> None:
         mode = "keep-alive" if keep_alive else "new"
         command = [sys.executable, "-S", "-E", "-m", "tests.support.load"]
         self._command = [*command, str(address), str(clients), str(pause), mode]
+        self._command.append(str(timeout))
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -219,9 +222,12 @@ class Load:
 class _Clients:
     """The threads of the load's own process."""
 
-    def __init__(self, address: str, pause: float, keep_alive: bool) -> None:
+    def __init__(
+        self, address: str, pause: float, keep_alive: bool, timeout: float
+    ) -> None:
         self._addresses = address.split(",")
         self._pause = pause
+        self._timeout = timeout
         self._keep_alive = keep_alive
         self._over = threading.Event()
         self.requests: list[Request] = []
@@ -243,7 +249,8 @@ class _Clients:
             each.join()
 
     def _ask_on(self, number: int) -> None:
-        visitor = Visitor(self._addresses[number % len(self._addresses)])
+        address = self._addresses[number % len(self._addresses)]
+        visitor = Visitor(address, self._timeout)
         count, before = 0, ""
         while not self._over.is_set():
             count += 1
@@ -271,9 +278,9 @@ def _one_request(visitor: Visitor, token: str, before: str) -> Request:
     return Request(begun, time.monotonic(), server, trouble, fresh)
 
 
-def main(address: str, clients: str, pause: str, mode: str) -> None:
+def main(address: str, clients: str, pause: str, mode: str, timeout: str) -> None:
     """Ask until the standard input ends, then print what became of the requests."""
-    load = _Clients(address, float(pause), mode == "keep-alive")
+    load = _Clients(address, float(pause), mode == "keep-alive", float(timeout))
     load.run(int(clients))
     json.dump(load.requests, sys.stdout)
 
