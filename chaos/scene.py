@@ -83,11 +83,13 @@ class Scene:
         """A gateway, ready; at the row's end it must stop well."""
         return self.enter(self.future_gateway(*arguments, **said))
 
-    def future_gateway(self, *arguments: str, **said: Any) -> Gateway:
+    def future_gateway(
+        self, *arguments: str, kind: type[Gateway] = Gateway, **said: Any
+    ) -> Gateway:
         """A gateway that somebody else starts and stops."""
         home = self.home / f"gateway-{len(self.gateways)}"
         home.mkdir()
-        gateway = Gateway(home, *arguments, **said)
+        gateway = kind(home, *arguments, **said)
         self.gateways.append(gateway)
         return gateway
 
