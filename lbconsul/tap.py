@@ -195,7 +195,8 @@ def makeService(options: Options) -> Gateway:
         print(_hints(options.config))
         if gateway.admin_address:
             print(f"Look at it in a browser: {gateway.admin_address}\n")
-        print("End it with Ctrl-C.")
+        # The log does not go by way of sys.stdout, and would be before it.
+        print("End it with Ctrl-C.", flush=True)
     return gateway
 
 

@@ -172,19 +172,26 @@ class LogWriter:
     def _put(self, lines: deque[bytes]) -> None:
         """Write these, however long that takes; at the end, once."""
         while True:
+            is_end = self._ending.is_set()
             try:
                 self._target.write(lines)
                 return
             except OSError as error:
                 self._error = error.strerror or str(error)
-                if not self._ending.is_set():
-                    self._ending.wait(RETRY)
-                    continue
             except Exception as error:  # these lines would fail again
                 self._error = repr(error)
-            with self._lock:
-                self._untold += len(lines)
-                self.dropped += len(lines)
+                self._drop(lines)
+            if is_end:
+                self._drop(lines)
+                self._drop(self._lines)
+                self._waiting = self._untold = 0  # there is nowhere to tell it
+                return
+            self._ending.wait(RETRY)
+
+    def _drop(self, lines: deque[bytes]) -> None:
+        with self._lock:
+            self._untold += len(lines)
+            self.dropped += len(lines)
             lines.clear()
 
     def _is_done(self) -> bool:

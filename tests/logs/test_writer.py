@@ -141,8 +141,9 @@ def test_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     ]  # fmt: skip
 
 
-def test_a_bug_of_the_target() -> None:
+def test_a_bug_of_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines that fail in another way are dropped, counted, and told of."""
+    monkeypatch.setattr(module, "RETRY", 0.01)
     target = Sick(ValueError("odd"))
     writer = LogWriter(target, told)
     writer.start()
@@ -190,16 +191,21 @@ def test_a_reader_that_stalls_at_the_end(
     assert writer._deadline == deadline
 
 
-def test_an_error_at_the_end() -> None:
-    """At the end no error is waited for: what cannot be written counts as dropped."""
-    target = Sick(OSError(errno.EIO, "Input/output error"))
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "failed"), ValueError("odd")])
+def test_an_error_at_the_end(error: Exception) -> None:
+    """At the end an error is tried once more, and what cannot be written counts as
+    dropped; nothing else is waited for.
+    """
+    target = Sick(error)
     writer = LogWriter(target, told)
     writer.start()
-    writer.write(b"one\n")
+    for _ in range(2000):
+        writer.write(b"x" * 99 + b"\n")
     eventually(lambda: target.tried > 0, "it has tried")
-    writer.write(b"two\n")
     writer.close()
-    assert writer.dropped >= 2
+    assert not writer._is_rung
+    assert (writer.dropped >= 2000, target.got) == (True, [])
+    assert target.tried < 100
 
 
 def test_reopen() -> None:
