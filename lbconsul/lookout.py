@@ -13,6 +13,7 @@ from lbconsul.admin.server import AdminServer
 from lbconsul.admin.token_file import TokenFile
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.selection import Question
+from lbconsul.clock import WallClock
 from lbconsul.config.model import Config, TCPListen, UnixListen
 from lbconsul.proxy.lag import Lag
 from lbconsul.proxy.log_bound import LogBound
@@ -46,7 +47,8 @@ class Lookout(MultiService):
     def __attrs_post_init__(self) -> None:
         super().__init__()
         reactor, config = self._reactor, self._config
-        self.events = EventLog(reactor.seconds)
+        wall = WallClock(reactor.seconds)
+        self.events = EventLog(wall.now)
         self._lag = Lag(reactor)
         self._bound = LogBound(
             reactor, Throttle(RATE, BURST), self._sum_up, SUM_UP_EVERY
@@ -55,7 +57,7 @@ class Lookout(MultiService):
         if admin.listen is None:
             return
         path = config.admin_token_file
-        showing = Showing(self._gateway, reactor.seconds(), reactor.seconds, self._lag)
+        showing = Showing(self._gateway, reactor.seconds(), wall, self._lag)
         self._server = AdminServer(
             reactor,
             admin.listen,

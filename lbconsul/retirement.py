@@ -8,6 +8,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from lbconsul.clock import WallClock
+
 
 class Retiring(Protocol):
     """Who serves: a front."""
@@ -31,6 +33,9 @@ class Retirement:
     _log = Logger()
     _clock: Any
     _server: Retiring
+    _wall: WallClock = Factory(
+        lambda self: WallClock(self._clock.seconds), takes_self=True
+    )
     _waiting: list[Deferred[None]] = Factory(list)
     _grace: Deferred[None] | None = None
     _is_over: bool = False
@@ -88,5 +93,5 @@ class Retirement:
             each.callback(None)
 
     def _when(self, seconds: float) -> str:
-        when = datetime.fromtimestamp(self._clock.seconds() + seconds)
+        when = datetime.fromtimestamp(self._wall.now() + seconds)
         return f"{when:%H:%M:%S}"

@@ -1,12 +1,13 @@
 """What a gateway has to show, gathered from all its rooms."""
 
 import os
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 from urllib.parse import unquote
 
-from attrs import define, field
+from attrs import Factory, define, field
 from twisted.internet.defer import Deferred, succeed
 
 from lbconsul.admin.identity import upstream_id
@@ -27,6 +28,7 @@ from lbconsul.balance.pool import Pool
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.tidings import Tidings
 from lbconsul.balance.upstream import WHOLE, Upstream
+from lbconsul.clock import WallClock
 from lbconsul.config.model import Config, Mapping
 from lbconsul.config.show import gateway_options, mapping_options
 from lbconsul.errors import CannotOrder
@@ -137,10 +139,12 @@ class Showing:
     """A gateway as the admin listener sees it: a `Source`."""
 
     _gateway: Shown
+    #: By the reactor's clock.
     _started: float
-    _seconds: Callable[[], float]
+    _wall: WallClock
     #: How late the reactor's calls come.
     _lag: Lag
+    _wall_of_workers: WallClock = Factory(lambda: WallClock(time.monotonic))
     _version: str = field(factory=lambda: _own_version())
 
     def gateway(self) -> GatewayStatus:
@@ -151,8 +155,8 @@ class Showing:
         starting = "starting" if not_ready else "serving"
         return GatewayStatus(
             self._version,
-            self._started,
-            self._seconds(),
+            self._wall.at(self._started),
+            self._wall.now(),
             "draining" if draining else starting,
             not (not_ready or draining),
             (("it accepts nobody any more",) if draining else ()) + not_ready,
@@ -244,6 +248,11 @@ class Showing:
         if standing in ("serving", "warming") and (number, identity) in told.aside:
             standing = "ejected"
             reason, since = told.aside[number, identity]
+            # Workers wait by the machine's monotonic clock, and we mostly, too.
+            is_ours = not self._gateway.front.members
+            since = (self._wall if is_ours else self._wall_of_workers).at(since)
+        else:
+            since = self._wall.at(since)
         account = told.figures.accounts.get(identity, _NOTHING)
         received, sent = told.bytes(identity)
         host = f"[{instance.host}]" if ":" in instance.host else instance.host

@@ -12,6 +12,7 @@ from typing import Any
 from twisted.logger import Logger
 from twisted.python import usage
 
+from lbconsul.clock import use_monotonic_clock
 from lbconsul.conceal import conceal
 from lbconsul.config import grammar
 from lbconsul.config.build import build
@@ -168,6 +169,7 @@ def makeService(options: Options) -> Gateway:
     from twisted.internet import reactor  # twistd has installed it by now
     from twisted.internet.selectreactor import SelectReactor
 
+    use_monotonic_clock(reactor)
     bound = OF_SELECT if isinstance(reactor, SelectReactor) else MOST
     descriptors = raise_descriptor_limit(bound)
     most = connections(descriptors)

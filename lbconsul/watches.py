@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from lbconsul.admin.model import SkippedStatus, WatchStatus
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
+from lbconsul.clock import WallClock
 from lbconsul.consul.catalog import Skipped
 from lbconsul.consul.client import ConsulClient
 from lbconsul.consul.fixed import Fixed
@@ -45,6 +46,9 @@ class Watches(MultiService):
     _watches: dict[Question, Watch] = Factory(dict)
     #: What needs no Consul.
     _fixed: dict[Question, Fixed] = Factory(dict)
+    _wall: WallClock = Factory(
+        lambda self: WallClock(self._reactor.seconds), takes_self=True
+    )
 
     def __attrs_post_init__(self) -> None:
         super().__init__()
@@ -141,14 +145,17 @@ class Watches(MultiService):
             record.age(now),
             record.index,
             record.last_error,
-            record.last_error_at,
-            record.failing_since,
+            self._at(record.last_error_at),
+            self._at(record.failing_since),
             record.answers,
             record.changes,
             record.errors,
             watch.instances,
             **_shown(watch.skipped),
         )
+
+    def _at(self, moment: float | None) -> float | None:
+        return None if moment is None else self._wall.at(moment)
 
     async def _stop(self) -> None:
         await MultiService.stopService(self)

@@ -21,6 +21,7 @@ from twisted.logger import Logger, globalLogBeginner
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question, Route
 from lbconsul.balance.upstream import Upstream
+from lbconsul.clock import use_monotonic_clock
 from lbconsul.config.model import Mapping
 from lbconsul.limits import connections, descriptor_limit
 from lbconsul.proxy.bind import LentSocket
@@ -280,6 +281,9 @@ def run() -> int:
     from twisted.internet import reactor as installed
 
     reactor: Any = installed
+    # The same for all processes of a machine (clock_gettime(2)): the master may
+    # compare what we say with its own.
+    use_monotonic_clock(reactor)
     worker = Worker(reactor)
     globalLogBeginner.beginLoggingTo(
         [worker.uplink], discardBuffer=True, redirectStandardIO=False

@@ -6,6 +6,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from lbconsul.clock import WallClock
 from lbconsul.retirement import Retirement
 
 
@@ -29,7 +30,11 @@ class RetirementTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock, self.server = Clock(), Server()
-        self.retirement = Retirement(self.clock, self.server)
+        self.retirement = Retirement(
+            self.clock,
+            self.server,
+            WallClock(self.clock.seconds, self.clock.seconds),
+        )
         self.events = self.enterContext(capturedLogs())
         self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
 

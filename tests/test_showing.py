@@ -1,6 +1,7 @@
 """What is shown of a gateway, and what is ordered of it."""
 
 import os
+import time
 from collections.abc import Mapping as AbstractMapping
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
 from lbconsul.balance.tidings import Tidings
 from lbconsul.balance.upstream import Lease, Outcome, Upstream
+from lbconsul.clock import WallClock
 from lbconsul.config.build import configure
 from lbconsul.config.model import Config, Mapping
 from lbconsul.notes import nobody
@@ -86,6 +88,8 @@ class Shown:
     def __init__(self, *mappings: str, **options: str) -> None:
         self.clock = Clock()
         self.clock.advance(1000)
+        #: By how much the wall clock is ahead of the reactor's.
+        self.ahead = 0.0
         self.noted: list[Any] = []
         self.registry = Registry(lambda: 0.0, seconds=self.clock.seconds)
         config = configure(mappings=mappings or ["80:web"], **options)
@@ -109,7 +113,7 @@ class Shown:
         self.showing = Showing(
             self.gateway,
             self.clock.seconds(),
-            self.clock.seconds,
+            WallClock(self.clock.seconds, lambda: self.clock.seconds() + self.ahead),
             self.lag,
         )
 
@@ -153,6 +157,9 @@ class TestGateway:
         shown.front.open, shown.front.accepted, shown.front.max_connections = 1, 2, 3
         status = shown.showing.gateway()
         assert (status.started, status.now) == (1000.0, 1002.25)
+        shown.ahead = -600
+        status = shown.showing.gateway()
+        assert (status.started, status.now) == (400.0, 402.25)
         assert (status.open, status.accepted, status.max_connections) == (1, 2, 3)
         assert (status.reactor_lag, status.pid, status.workers) == (2, os.getpid(), ())
         assert status.consul == ("http://127.0.0.1:8500",)
@@ -343,7 +350,14 @@ class TestUpstreams:
         shown.answer(an_instance("a"), an_instance("b"))
         one, other = shown.upstreams()
         assert (one.standing, one.reason, one.since) == ("ejected", "it failed", 990.0)
-        assert other.standing == "serving"
+        assert (other.standing, other.since) == ("serving", 1000.0)
+        shown.ahead = 1e9
+        assert [each.since for each in shown.upstreams()] == [1e9 + 990, 1e9 + 1000]
+        # It waits by a clock of its own, from which the same is told.
+        shown.front.members = [Member.__new__(Member)]
+        one, other = shown.upstreams()
+        assert one.since == pytest.approx(time.time() - time.monotonic() + 990, abs=1)
+        assert other.since == 1e9 + 1000
         ill = an_instance("a", status="critical", reason="on fire")
         shown.answer(ill, *(an_instance(name) for name in "bcd"))
         one, *_ = shown.upstreams()

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
+from lbconsul.clock import WallClock
 from lbconsul.consul.client import ConsulClient, Reply
 from lbconsul.watches import Watches
 from tests.support.fake_resolver import FakeResolver
@@ -140,6 +141,7 @@ class WatchesTests(SynchronousTestCase):
             lambda: 0.0,
             "",
             lambda *what: heard.append(what),
+            wall=WallClock(self.reactor.seconds, lambda: 1e9 + self.reactor.seconds()),
         )
         self.watches.ask([WEB, Question("mail", "dc2"), Question("127.0.0.1:80")])
         self.watches.startService()
@@ -154,7 +156,7 @@ class WatchesTests(SynchronousTestCase):
         self.assertEqual((web.age, web.index, web.answers, web.instances), (0, 7, 1, 0))
         self.assertEqual((mail.question, mail.datacenter), ("mail,dc=dc2", "dc2"))
         self.assertEqual((mail.state, mail.age), ("backing off", None))
-        self.assertEqual((mail.errors, mail.failing_since), (1, 5.0))
+        self.assertEqual((mail.errors, mail.failing_since), (1, 1e9 + 5.0))
         self.assertIn("no route", mail.last_error)
         self.assertEqual((fixed.state, fixed.instances), ("fixed", 1))
         [(question, kind, _)] = heard

@@ -3,6 +3,7 @@
 from chaos.rows import (
     agent_killed,
     blackholed,
+    clock_set,
     consul_fails,
     deaf_clients,
     drained,
@@ -37,6 +38,7 @@ ROWS = {
         *emptied.ROWS,
         consul_fails.ROW,
         greedy_consul.ROW,
+        *clock_set.ROWS,
         *instance_killed.ROWS,
         blackholed.ROW,
         frozen.ROW,

@@ -21,18 +21,25 @@ export class History {
   /** The counters stood like this at `now`. */
   add(now, connections, received, sent) {
     const before = this.#last;
-    if (before !== null && now < before.now + TOO_CLOSE) return;
+    if (before !== null && Math.abs(now - before.now) < TOO_CLOSE) return;
+    // The gateway's clock was set back: what was before has no place any more.
+    if (before !== null && now < before.now) this.#clear();
     this.#last = { now, connections, received, sent };
     if (before === null) return;
     const passed = now - before.now;
     // A counter that shrank is one of another life of the gateway.
-    const known = passed < GAP && connections >= before.connections;
+    const known = passed > 0 && passed < GAP && connections >= before.connections;
     const rate = (to, from) => (known ? Math.max(0, to - from) / passed : null);
     this.times.push(now);
     this.connections.push(rate(connections, before.connections));
     this.received.push(rate(received, before.received));
     this.sent.push(rate(sent, before.sent));
     if (this.times.length > this.length) this.#forget();
+  }
+
+  #clear() {
+    for (const each of [this.times, this.connections, this.received, this.sent])
+      each.length = 0;
   }
 
   #forget() {

@@ -12,6 +12,14 @@ const UPSTREAM_SAMPLES = 60;
 const MAPPING_SAMPLES = 300;
 const EVENTS_KEPT = 300;
 
+/** Times further apart than this, in seconds, are those of a clock that was set. */
+const CLOCK_WAS_SET = 60;
+
+/** Whether what was seen at `one` time of the gateway's clock is older. */
+function isBefore(one, other) {
+  return one <= other && other - one < CLOCK_WAS_SET;
+}
+
 export class Store {
   /** The newest first. */
   events = [];
@@ -46,7 +54,7 @@ export class Store {
 
   /** All there is, while the stream is followed: it has yet to tell some of it. */
   preview(status) {
-    if (this.#told !== null && status.gateway.now > this.#told.now)
+    if (this.#told !== null && isBefore(this.#told.now, status.gateway.now))
       this.#newer = new Picture(status);
   }
 
@@ -110,7 +118,8 @@ export class Store {
     const fine = this.#begins || missing.length === 0;
     this.#begins &&= this.#whole === null;
     this.#whole = isWhole ? new Set() : null;
-    if (this.#newer !== null && told.now > this.#newer.taken) this.#newer = null;
+    if (this.#newer !== null && !isBefore(told.now, this.#newer.taken))
+      this.#newer = null;
     return fine;
   }
 
