@@ -24,11 +24,11 @@ OPEN_TO_ALL = {"config", "errors", "text"}
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "text": set(),
-    "config": {"errors"},
+    "config": {"errors", "text"},
     "clock": set(),
     "conceal": set(),
     "limits": set(),
-    "balance": {"errors"},
+    "balance": {"errors", "text"},
     "admin": {"balance"} | OPEN_TO_ALL,
     "log_format": set(),
     "logs": {"log_format"} | OPEN_TO_ALL,
@@ -234,7 +234,7 @@ def test_arrows_are_as_drawn() -> None:
     """Consul's room and the proxy's never see each other, balance sees nobody."""
     assert "proxy" not in ARROWS["consul"]
     assert "consul" not in ARROWS["proxy"]
-    assert ARROWS["balance"] == {"errors"}
+    assert ARROWS["balance"] == {"errors", "text"}
     assert not ARROWS["workers"] & {"proxy", "consul", "service"}
     assert [room for room in ARROWS if "worker" in ARROWS[room]] == ["worker_main"]
     assert [room for room in ARROWS if "worker_main" in ARROWS[room]] == []

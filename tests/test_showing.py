@@ -117,7 +117,7 @@ class Shown:
             self.lag,
         )
 
-    def answer(self, *instances: Any, **question: str) -> None:
+    def answer(self, *instances: Any, **question: Any) -> None:
         """Consul says that these are the instances of web."""
         asked = Question(**({"service": "web"} | question))
         self.registry.replace(asked, instances)

@@ -1,6 +1,11 @@
 """Texts from outside, made fit for a line that people read."""
 
-from lbconsul.text import clipped, one_line
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lbconsul.config.grammar import split_mapping
+from lbconsul.text import clipped, one_line, quoted, unquoted
 
 
 def test_one_line() -> None:
@@ -15,3 +20,38 @@ def test_clipped() -> None:
     """What is cut shows it, and is as long as it may be."""
     assert clipped("12345678", 8) == "12345678"
     assert clipped("123456789", 8) == "12345..."
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("web", "web"),
+        ("grün", "grün"),
+        ('a"b', 'a"b'),
+        ("a\\b", "a\\b"),
+        ("a b/c", '"a b/c"'),
+        ("a:80", '"a:80"'),
+        ("a,tag=x", '"a,tag=x"'),
+        ('"a"', '"\\"a\\""'),
+        ("a b\\", '"a b\\\\"'),
+        ("", '""'),
+    ],
+)
+def test_quoted(name: str, text: str) -> None:
+    """A name that would not say itself stands in quotes."""
+    assert quoted(name) == text
+    if text.startswith('"'):
+        assert unquoted(text) == name
+
+
+@given(st.text(min_size=1).filter(str.isprintable))
+def test_there_and_back(name: str) -> None:
+    """Whatever a service is called, its mapping can be written, and read again."""
+    assert split_mapping(f"80:{quoted(name)},tag=v2") == ("80", name, {"tag": "v2"})
+
+
+@pytest.mark.parametrize("text", ['"', '"a', 'a"', '"a"b', '"a\\"', '"a""'])
+def test_unbalanced(text: str) -> None:
+    """A quote that is not closed is told with the text."""
+    with pytest.raises(ValueError, match=r"must end with the quote that closes it$"):
+        unquoted(text)

@@ -89,7 +89,7 @@ class WatchesTests(SynchronousTestCase):
 
     def test_fixed(self) -> None:
         """What needs no Consul is answered without, for as long as it is wanted."""
-        fixed = Question("127.0.0.1:80")
+        fixed = Question("127.0.0.1:80", fixed=True)
         self.watches.startService()
         for _ in range(2):
             self.watches.ask([WEB, fixed])
@@ -143,7 +143,8 @@ class WatchesTests(SynchronousTestCase):
             lambda *what: heard.append(what),
             wall=WallClock(self.reactor.seconds, lambda: 1e9 + self.reactor.seconds()),
         )
-        self.watches.ask([WEB, Question("mail", "dc2"), Question("127.0.0.1:80")])
+        address = Question("127.0.0.1:80", fixed=True)
+        self.watches.ask([WEB, Question("mail", "dc2"), address])
         self.watches.startService()
         self.reactor.advance(5.0)
         self.client.asked[0][1].callback(Reply(b"[]", "7", 0.0, False))

@@ -2,6 +2,8 @@
 
 from attrs import frozen
 
+from lbconsul.text import quoted
+
 #: An ejection is longer by up to this part of it, by chance, so that many
 #: gateways do not try an instance at the same moment.
 _JITTER = 0.1
@@ -9,23 +11,17 @@ _JITTER = 0.1
 
 @frozen
 class Question:
-    """What one watch asks Consul.  Mappings with the same one share a watch.
-
-    A service may also be ``HOST:PORT``: that is used as it stands.
-    """
+    """What one watch asks Consul.  Mappings with the same one share a watch."""
 
     service: str
     datacenter: str = ""
     filter: str = ""
     near: str = ""
-
-    @property
-    def fixed(self) -> bool:
-        """Whether there is nothing to ask: it is ``HOST:PORT``."""
-        return ":" in self.service
+    #: Whether there is nothing to ask: `service` is ``HOST:PORT``, used as it stands.
+    fixed: bool = False
 
     def __str__(self) -> str:
-        said = [self.service]
+        said = [self.service if self.fixed else quoted(self.service)]
         said += [f"dc={self.datacenter}"] if self.datacenter else []
         said += [f"filter={self.filter}"] if self.filter else []
         said += [f"near={self.near}"] if self.near else []

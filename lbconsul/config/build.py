@@ -32,7 +32,7 @@ from lbconsul.config.sources import (
     from_command_line,
     read,
 )
-from lbconsul.config.values import name
+from lbconsul.config.values import service as service_name
 from lbconsul.errors import ConfigError
 
 
@@ -142,7 +142,7 @@ def _mapping(each: MappingSaid, defaults: AbstractMapping[str, Any]) -> Mapping:
             raise each.wrong(key, str(error)) from None
     try:
         listen = grammar.listen_address(each.listen)
-        service = name(each.service)
+        service = service_name(each.service)
     except ValueError as error:
         raise each.said.wrong(str(error)) from None
     return sense.sensible(each, Mapping(service, listen, **values))

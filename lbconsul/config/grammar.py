@@ -21,6 +21,7 @@ from lbconsul.config.model import (
     TCPListen,
     UnixListen,
 )
+from lbconsul.text import unquoted
 
 #: Consul's own port for HTTP, and the customary one for HTTPS.
 #: https://developer.hashicorp.com/consul/docs/reference/architecture/ports
@@ -30,14 +31,14 @@ CONSUL_PORTS = {"http": 8500, "https": 8501}
 WEB_PORTS = {"http": 80, "https": 443}
 
 _MAPPING = re.compile(
-    r"(?P<listen>unix:/[^:]*|systemd:[^:,]+|(?:(?:\[[^\]]*\]|[^:,\[\]]*):)?[^:,]*)"
-    r":(?P<service>[^:,]*)(?:,(?P<options>.*))?",
+    r"""(?P<listen>unix:/[^:]*|systemd:[^:,]+|(?:(?:\[[^\]]*\]|[^:,\[\]"]*):)?[^:,"]*)"""
+    r""":(?P<service>"(?:[^"\\]|\\.)*"|(?!")[^:,]*)(?:,(?P<options>.*))?""",
     re.DOTALL,
 )
 _LOOKS_LIKE_MAPPING = re.compile(
     r"\d+:|unix:(?!//|\d*$)|systemd:|(?:\[[^\]]*\]|[^:\[\]]*):\d+:"
 )
-_OPTION_BREAK = re.compile(r""",(?=(?:[^"`]|"[^"]*"|`[^`]*`)*$)""")
+_OPTION_BREAK = re.compile(r""",(?=(?:[^"`]|"(?:[^"\\]|\\.)*"|`[^`]*`)*$)""")
 
 
 def listen_address(text: str) -> Listen:
@@ -142,14 +143,25 @@ def looks_like_mapping(text: str) -> bool:
 def split_mapping(text: str) -> tuple[str, str, dict[str, str]]:
     """Cut ``[ADDRESS:]PORT:SERVICE[,option=value...]`` into its three parts.
 
-    A comma within double quotes or backticks belongs to the value, so that
-    ``filter=`` can hold any expression, and so does one after which no option
-    begins, as in ``health=passing,warning``.
+    A service may stand in double quotes, so that it can have any name.  A comma
+    within double quotes or backticks belongs to the value, so that ``filter=`` can
+    hold any expression, and so does one after which no option begins, as in
+    ``health=passing,warning``.
     """
     match = _MAPPING.fullmatch(text)
     if match is None:
-        raise ValueError("must be [ADDRESS:]PORT:SERVICE[,option=value...]")
-    return match["listen"], match["service"], _split_options(match["options"])
+        form = "must be [ADDRESS:]PORT:SERVICE[,option=value...]"
+        quotes = ', with both quotes if the service is quoted: 80:"a b/c",tag=v2'
+        raise ValueError(form + quotes if '"' in text else form)
+    listen, service = match["listen"], match["service"]
+    if service[:1] == '"':
+        service = unquoted(service)
+    else:
+        try:
+            values.name(service)
+        except ValueError as error:
+            raise ValueError(f"service {error}, or in double quotes") from None
+    return listen, service, _split_options(match["options"])
 
 
 def _split_options(text: str | None) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import Any
 from attrs import field, frozen
 
 from lbconsul.errors import ConfigError
+from lbconsul.text import quoted
 
 #: The addresses that mean every address of their family.
 ANY_HOST = frozenset({"0.0.0.0", "::"})
@@ -63,15 +64,18 @@ class WhenEmpty:
     """What becomes of a client for whom no instance is left.
 
     It is held for `wait` seconds, in case one appears; or `fallback` serves it, a
-    service in Consul or ``host:port``.  With neither it is closed at once.
+    service in Consul or, if `is_address`, ``host:port``.  With neither it is closed
+    at once.
     """
 
     wait: float = 0.0
     fallback: str = ""
+    is_address: bool = False
 
     def __str__(self) -> str:
         if self.fallback:
-            return f"fallback={self.fallback}"
+            shown = self.fallback if self.is_address else quoted(self.fallback)
+            return f"fallback={shown}"
         return f"wait={decimal(self.wait)}s" if self.wait else "close"
 
 
@@ -127,12 +131,12 @@ class Mapping:
     allow_empty: bool = False
 
     def __str__(self) -> str:
-        listen = self.listen
+        listen, service = self.listen, quoted(self.service)
         if listen is None:
-            return self.service
+            return service
         if isinstance(listen, TCPListen) and listen.host == "0.0.0.0":
-            return f"{listen.port}:{self.service}"
-        return f"{listen}:{self.service}"
+            return f"{listen.port}:{service}"
+        return f"{listen}:{service}"
 
 
 @frozen

@@ -37,8 +37,9 @@ def sensible(each: MappingSaid, mapping: Mapping) -> Mapping:
         _refuse_addresses(each)
         mapping = evolve(mapping, allow=(), deny=(), max_connections_per_client=0)
     _refuse_to_serve_nobody(each, mapping)
-    fallback = mapping.when_empty.fallback
-    if fallback != mapping.service and not _leads_to(mapping, mapping):
+    empty = mapping.when_empty
+    is_itself = empty.fallback == mapping.service and not empty.is_address
+    if not is_itself and not _leads_to(mapping, mapping):
         return mapping
     if "when-empty" in each.options:
         raise each.wrong("when-empty", "leads back to this very mapping; name another")
@@ -128,7 +129,7 @@ def _is_within(one: _Network, others: Iterable[_Network]) -> bool:
 def _leads_to(mapping: Mapping, other: Mapping) -> bool:
     """Whether a mapping's fallback is where another one listens, as far as one sees."""
     fallback, listen = mapping.when_empty.fallback, other.listen
-    if ":" not in fallback or not isinstance(listen, TCPListen):
+    if not mapping.when_empty.is_address or not isinstance(listen, TCPListen):
         return False
     try:
         there = grammar.listen_address(fallback)

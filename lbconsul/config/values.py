@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable
 from ipaddress import ip_address, ip_network
 
 from lbconsul.config.model import MOST_WORKERS, WhenEmpty, decimal
+from lbconsul.text import unquoted
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 #: Less would be another file for some hundred lines.
 _LEAST_SIZE = 64 << 10
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d+)?)(ms|s|m|h)")
+_LONGEST_NAME = 255
 _NAME = re.compile(r"[^\s/?#:,]+")
 _GO_BOOLS = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True)
 _GO_BOOLS |= dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False)
@@ -165,6 +167,15 @@ def name(text: str) -> str:
     return text
 
 
+def service(text: str) -> str:
+    """The name of a service, whatever is in it."""
+    if not text or not text.isprintable() or len(text) > _LONGEST_NAME:
+        raise ValueError(
+            f"service must have 1 to {_LONGEST_NAME} characters, all of them printable"
+        )
+    return text
+
+
 def datacenters(text: str) -> tuple[str, ...]:
     """Names of datacenters, as in ``dc1|dc2``; no name twice."""
     try:
@@ -184,19 +195,21 @@ def when_empty(text: str) -> WhenEmpty:
     if word == "wait" and value:
         return WhenEmpty(wait=duration(value))
     if word == "fallback" and value:
-        return WhenEmpty(fallback=_fallback(value))
+        return _fallback(value)
     raise ValueError("must be close, wait=5s, fallback=SERVICE or fallback=HOST:PORT")
 
 
-def _fallback(text: str) -> str:
+def _fallback(text: str) -> WhenEmpty:
+    if text.startswith('"'):
+        return WhenEmpty(fallback=service(unquoted(text)))
     host, colon, number = text.rpartition(":")
     if not colon:
-        return name(text)
+        return WhenEmpty(fallback=name(text))
     if not _is_host(host):
         raise ValueError(
             f"{text!r} must be a service or HOST:PORT, an IPv6 address in brackets"
         )
-    return f"{host}:{port(number)}"
+    return WhenEmpty(fallback=f"{host}:{port(number)}", is_address=True)
 
 
 def _is_host(text: str) -> bool:

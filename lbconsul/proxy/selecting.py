@@ -19,13 +19,14 @@ def route_of(mapping: Mapping) -> Route:
         _selection(mapping, Question(mapping.service, dc, mapping.filter, mapping.near))
         for dc in mapping.dc or ("",)
     )
-    fallback = mapping.when_empty.fallback
-    if len(selections) > 1 or fallback:
+    empty = mapping.when_empty
+    if len(selections) > 1 or empty.fallback:
         # Another mapping may use the same service, and have nowhere else to go.
         selections = tuple(map(_with_others, selections))
+    fallback = Question(empty.fallback, fixed=empty.is_address)
     return Route(
         selections,
-        _with_others(_selection(mapping, Question(fallback))) if fallback else None,
+        _with_others(_selection(mapping, fallback)) if empty.fallback else None,
         mapping.failback_after,
     )
 

@@ -12,6 +12,8 @@ from lbconsul.balance.selection import Question, Rules, Selection
         (Question("web", "dc2"), "web,dc=dc2"),
         (Question("web", filter="a == b"), "web,filter=a == b"),
         (Question("web", "dc2", "a == b", "n1"), "web,dc=dc2,filter=a == b,near=n1"),
+        (Question("a b/c:80", "dc2"), '"a b/c:80",dc=dc2'),
+        (Question("[::1]:80", fixed=True), "[::1]:80"),
     ],
 )
 def test_a_question_shows_itself(question: Question, text: str) -> None:
@@ -26,11 +28,3 @@ def test_equal_selections_are_one() -> None:
     assert {one: "pool"}[other] == "pool"
     assert one != Selection(Question("web"), Rules("v1"), "p2c")
     assert one != Selection(Question("web"), Rules("v2"))
-
-
-@pytest.mark.parametrize(
-    ("service", "fixed"), [("web", False), ("192.0.2.1:80", True), ("[::1]:80", True)]
-)
-def test_an_address_is_nothing_to_ask(service: str, fixed: bool) -> None:
-    """A service that is an address is used as it stands."""
-    assert Question(service).fixed is fixed

@@ -139,6 +139,20 @@ class TestPrecedence:
         consul = _build("80:web", environ=environ, ca_path="/line").consul
         assert (consul.ca_file, consul.ca_path) == ("", "/line")
 
+    def test_any_name(self) -> None:
+        """A service may have any name: in quotes, or in a table as it is; it is shown
+        as it could be written."""
+        toml = """[[map]]\nlisten = 81\nservice = 'a b/c:d'\n"""
+        config = _build('80:"a b/c:d",when-empty=fallback="x:80"', toml=toml)
+        assert {each.service for each in config.mappings} == {"a b/c:d"}
+        assert [str(each) for each in config.mappings] == [
+            '81:"a b/c:d"',
+            '80:"a b/c:d"',
+        ]
+        empty = config.mappings[1].when_empty
+        assert (empty.fallback, empty.is_address) == ("x:80", False)
+        assert str(empty) == 'fallback="x:80"'
+
     def test_an_option_of_a_mapping_wins(self) -> None:
         """What stands in a mapping wins over the default of all mappings."""
         config = _build("80:web,tag=v2", "81:web", tag="v1", attempts="7")
@@ -246,7 +260,7 @@ class TestFile:
                 service="api",
                 listen=TCPListen("0.0.0.0", 81),
                 allow=("192.0.2.0/24",),
-                when_empty=WhenEmpty(fallback="sorry:80"),
+                when_empty=WhenEmpty(fallback="sorry:80", is_address=True),
                 slow_start=30.0,
             ),
         )
@@ -358,7 +372,10 @@ class TestMistakes:
             ("80:web,attempts=0", "attempts=0: must be a whole number from 1 to 100$"),
             ("unix:web.sock:web", "web.sock:web: a UNIX socket's path must begin with"),
             ("0:web", "^--map 0:web: port '0' must be a number from 1 to 65535$"),
-            ("80:", "^--map 80:: must be a name"),
+            ('80:""', '^--map 80:"": service must have 1 to 255 characters'),
+            ('80:"a\nb"', "service must have 1 to 255 characters, all of them print"),
+            ('80:w,when-empty=fallback="a', "must end with the quote that closes it$"),
+            ("80:", "^--map 80:: service must be a name .*, or in double quotes$"),
             ("myhost:80:web", "^--map myhost:80:web: address 'myhost' must be an IP"),
         ],
     )

@@ -188,6 +188,12 @@ class TestSplitMapping:
             ("80:web,tag=", ("80", "web", {"tag": ""})),
             ('80:w,filter="x,b=y",mode=6', ("80", "w", FILTER | {"mode": "6"})),
             ("80:w,filter=a == `,b=y`", ("80", "w", {"filter": "a == `,b=y`"})),
+            (r'80:w,filter="\",b=y"', ("80", "w", {"filter": r'"\",b=y"'})),
+            ('80:"a b/c:d,e",tag=v2', ("80", "a b/c:d,e", {"tag": "v2"})),
+            ('[::1]:80:"a:b"', ("[::1]:80", "a:b", {})),
+            ('unix:/run/w:"a:b"', ("unix:/run/w", "a:b", {})),
+            (r'80:"\"\\"', ("80", '"' + "\\", {})),
+            ('80:a"b', ("80", 'a"b', {})),
         ],
     )  # fmt: skip
     def test_forms(self, text: str, parts: object) -> None:
@@ -200,6 +206,20 @@ class TestSplitMapping:
     def test_no_mapping(self, text: str) -> None:
         """What has no port and service is answered with the form of a mapping."""
         with pytest.raises(ValueError, match=r"must be \[ADDRESS:\]PORT:SERVICE"):
+            grammar.split_mapping(text)
+
+    @pytest.mark.parametrize("text", ['80:"a', '80:"a"b', '80:"a"",tag=x', '80"a":b'])
+    def test_unbalanced_quotes(self, text: str) -> None:
+        """A quote that is not closed is answered with how a quoted service looks."""
+        with pytest.raises(ValueError, match=r'quoted: 80:"a b/c",tag=v2$'):
+            grammar.split_mapping(text)
+
+    @pytest.mark.parametrize("text", ["80:a b", "80:", "80:a/b", "80:a?"])
+    def test_a_service_that_needs_quotes(self, text: str) -> None:
+        """A name that would not say itself is answered with the quotes it needs."""
+        with pytest.raises(
+            ValueError, match=r"^service must be .*, or in double quotes$"
+        ):
             grammar.split_mapping(text)
 
     @pytest.mark.parametrize(

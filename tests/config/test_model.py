@@ -67,7 +67,7 @@ def test_consul_addresses(address: ConsulAddress, text: str) -> None:
         (WhenEmpty(wait=0.5), "wait=0.5s"),
         (WhenEmpty(wait=60.0), "wait=60s"),
         (WhenEmpty(wait=3_600_000.0), "wait=3600000s"),
-        (WhenEmpty(fallback="sorry:80"), "fallback=sorry:80"),
+        (WhenEmpty(fallback="sorry:80", is_address=True), "fallback=sorry:80"),
     ],
 )
 def test_when_empty(meant: WhenEmpty, text: str) -> None:

@@ -362,10 +362,19 @@ class TestWhenEmpty:
             ("wait=5s", WhenEmpty(wait=5.0)),
             ("wait=500ms", WhenEmpty(wait=0.5)),
             ("fallback=sorry", WhenEmpty(fallback="sorry")),
-            ("fallback=sorry.example:80", WhenEmpty(fallback="sorry.example:80")),
-            ("fallback=my_host.:80", WhenEmpty(fallback="my_host.:80")),
-            ("fallback=127.0.0.1:080", WhenEmpty(fallback="127.0.0.1:80")),
-            ("fallback=[::1]:80", WhenEmpty(fallback="[::1]:80")),
+            (
+                "fallback=sorry.example:80",
+                WhenEmpty(fallback="sorry.example:80", is_address=True),
+            ),
+            (
+                "fallback=my_host.:80",
+                WhenEmpty(fallback="my_host.:80", is_address=True),
+            ),
+            (
+                "fallback=127.0.0.1:080",
+                WhenEmpty(fallback="127.0.0.1:80", is_address=True),
+            ),
+            ("fallback=[::1]:80", WhenEmpty(fallback="[::1]:80", is_address=True)),
         ],
     )
     def test_forms(self, text: str, meant: WhenEmpty) -> None:

@@ -32,7 +32,7 @@ def _addresses(registry: Registry, question: Question) -> list[str]:
 def test_an_address_serves_at_once() -> None:
     """A fixed address is there from the start, and nobody is asked for it."""
     registry, resolver = Registry(lambda: 0.0), FakeResolver()
-    question = Question("10.0.0.1:80")
+    question = Question("10.0.0.1:80", fixed=True)
     fixed = Fixed(Clock(), resolver, registry, lambda: 0.0, question)
     fixed.startService()
     assert registry.answered(question)
@@ -44,7 +44,7 @@ def test_an_address_serves_at_once() -> None:
 def test_an_address_that_is_our_own() -> None:
     """A fixed address at which we listen ourselves gets nothing, and that is shown."""
     registry = Registry(lambda: 0.0)
-    question = Question("10.0.0.1:80")
+    question = Question("10.0.0.1:80", fixed=True)
     us = ["10.0.0.1"]
 
     def screen(instance: Instance) -> str:
@@ -67,7 +67,7 @@ def test_an_address_that_is_our_own() -> None:
 def test_a_host_name_is_looked_up() -> None:
     """A host serves once its address is known; nothing is left behind at the end."""
     clock, registry, resolver = Clock(), Registry(lambda: 0.0), FakeResolver()
-    question = Question("sorry.example:80")
+    question = Question("sorry.example:80", fixed=True)
     fixed = Fixed(clock, resolver, registry, lambda: 0.0, question)
     fixed.startService()
     assert _addresses(registry, question) == []

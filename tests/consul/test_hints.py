@@ -35,7 +35,7 @@ class Asking:
             self.clock.advance(0)
         return done[0]
 
-    def service(self, name: str, **of: str) -> str:
+    def service(self, name: str, **of: Any) -> str:
         """The hint about a service that Consul shows no instance of."""
         return self.result(self.hints.about_service(Question(name, **of)))
 

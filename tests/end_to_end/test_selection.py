@@ -5,6 +5,7 @@ import pytest
 from tests.end_to_end.consul_relay import ConsulRelay
 from tests.end_to_end.registrar import Registrar
 from tests.end_to_end.visits import eventually_shared, visits
+from tests.support.admin_side import AdminSide
 from tests.support.consul_agent import ConsulAgent
 from tests.support.gateway import StartGateway, eventually
 from tests.support.ports import free_ports
@@ -21,13 +22,29 @@ def test_tag(
     registrar.add(service, servers[0], Tags=["v1"])
     registrar.add(service, servers[1], Tags=["v1", "v2"])
     registrar.add(service, servers[2], Tags=["v2x"])
-    maps = [f"{tagged}:{service},tag=v2,policy=roundrobin"]
+    maps = [f"{tagged}:{service},tag=V2,policy=roundrobin"]  # Consul tells no case
     maps += [f"{plain}:{service},policy=roundrobin"]
     gateway("--map", maps[0], "--map", maps[1])
     assert visits(tagged, 9) == {"bert": 9}
     assert visits(plain, 9) == {"anna": 3, "bert": 3, "carl": 3}
     registrar.add(service, servers[0], Tags=["v2"])
     eventually_shared(tagged, {"anna": 3, "bert": 3})
+
+
+def test_any_name(
+    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
+) -> None:
+    """A service may have a name with blanks, slashes and colons, and is told by it."""
+    port, admin = free_ports(2)
+    name = f'{service} a/b:80 "c"?#%2F'
+    registrar.add(name, servers[0], ID="any-name")
+    started = gateway(
+        "--admin", str(admin), f'{port}:"{name}"'.replace('"c"', r"\"c\"")
+    )
+    started.wait_for(r'"test-any-name a/b:80 \\"c\\"\?#%2F": 1 joined')
+    assert visits(port, 3) == {"anna": 3}
+    [watch] = AdminSide(admin).status()["watches"]
+    assert (watch["service"], watch["instances"]) == (name, 1)
 
 
 def test_filter(
