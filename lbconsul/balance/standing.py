@@ -60,7 +60,7 @@ class State:
 
 def judge(instance: Instance, rules: Rules) -> Verdict:
     """The standing of `instance` under `rules`."""
-    if rules.tag and rules.tag not in instance.tags:
+    if rules.tag and not _carries(instance, rules.tag):
         return Verdict(
             Standing.DRAINING,
             0,
@@ -85,6 +85,12 @@ def judge(instance: Instance, rules: Rules) -> Verdict:
     if weight <= 0:
         return Verdict(Standing.DRAINING, 0, "weight 0", deliberate=True)
     return Verdict(Standing.SERVING, weight, _words(health))
+
+
+def _carries(instance: Instance, tag: str) -> bool:
+    """Whether it has a tag, in upper or lower case, as Consul's ``?tag=`` and DNS."""
+    wanted = tag.lower()
+    return any(each.lower() == wanted for each in instance.tags)
 
 
 def outside(instance: Instance, rules: Rules) -> str:

@@ -58,7 +58,9 @@ def test_health_option(health: frozenset[str], serving: list[Status]) -> None:
     assert found == serving
 
 
-@pytest.mark.parametrize(("tag", "selected"), [("", 1), ("v2", 1), ("v1", 0)])
+@pytest.mark.parametrize(
+    ("tag", "selected"), [("", 1), ("v2", 1), ("V2", 1), ("v1", 0)]
+)
 def test_tag(tag: str, selected: bool) -> None:
     """Without the tag that a mapping asks for an instance is not its business, and
     that is somebody's wish.
