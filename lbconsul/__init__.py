@@ -17,6 +17,7 @@ The rooms of the house, and who may import whom::
   joins the two sockets until both directions are over.
 * `lbconsul.admin` shows what the others know: status, metrics, a live stream, a
   page; and hands orders to them.
+* `lbconsul.net` has what sockets need, whoever they are for.
 * `lbconsul.dev` is a catalog that speaks Consul's HTTP API in-process, with
   sample web servers, for `--dev` and for tests.
 * `lbconsul.handover` passes the listening sockets from one gateway to the next.

@@ -16,7 +16,7 @@ from lbconsul.balance.selection import Question
 from lbconsul.balance.tally import OwnTally
 from lbconsul.balance.tidings import Tidings
 from lbconsul.balance.upstream import Upstream
-from lbconsul.config.model import MOST_WORKERS, Config, Mapping
+from lbconsul.config.model import MOST_WORKERS, Config, Mapping, UnixListen
 from lbconsul.errors import NoWorkers
 from lbconsul.notes import Asides, Note, nobody, told_of
 from lbconsul.proxy.bind import OwnSocket
@@ -231,6 +231,12 @@ class Front(MultiService):
         """Open every listening socket; CannotListen if one is not to be had."""
         for each in self.sockets:
             each.open()
+
+    def bind_files(self) -> None:
+        """Open the UNIX sockets; CannotListen if one is not to be had."""
+        for each in self.sockets:
+            if isinstance(each.mapping.listen, UnixListen):
+                each.open()
 
     def close(self) -> None:
         """Give back what `bind` opened."""

@@ -88,6 +88,11 @@ class Lookout(MultiService):
         if self._server is not None:
             self._server.bind()
 
+    def bind_files(self) -> None:
+        """Open the socket, if it is a UNIX one; CannotListen as with `bind`."""
+        if isinstance(self._config.admin.listen, UnixListen):
+            self.bind()
+
     def close(self) -> None:
         """Give back what `bind` opened, if there is to be no start."""
         if self._server is not None:

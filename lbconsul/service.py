@@ -231,6 +231,18 @@ class Gateway(MultiService):
         super().startService()
         self._know_listeners()  # systemd's sockets may not have been open before
 
+    def bind_files(self) -> None:
+        """Open the UNIX sockets only: their files belong to the user who does so.
+
+        :raises CannotListen: one is not to be had; none is left open.
+        """
+        try:
+            self.front.bind_files()
+            self._lookout.bind_files()
+        except Exception:
+            self.close()
+            raise
+
     def close(self) -> None:
         """Give back what `bind` opened, if there is to be no start."""
         if self._dev is not None:

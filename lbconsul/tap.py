@@ -26,11 +26,13 @@ from lbconsul.config.sources import (
 )
 from lbconsul.dev.hints import what_to_try
 from lbconsul.errors import ConfigError, LBConsulError
+from lbconsul.handover.place import check_place
 from lbconsul.handover.take import take
 from lbconsul.handover.taken import Taken
 from lbconsul.limits import MOST, OF_SELECT, connections, raise_descriptor_limit
 from lbconsul.logs.setup import LogSetup
 from lbconsul.online_check import check_online
+from lbconsul.privileges import User, acting_as, can_read, user_to_be
 from lbconsul.service import Gateway, balancer
 from lbconsul.signals import Signals
 from lbconsul.systemd import passed_sockets
@@ -208,18 +210,24 @@ def _bound(reactor: Any, options: Options, most: int) -> Gateway:
     :raises LBConsulError: it cannot be had; another one goes on.
     """
     config, inherited = options.config, passed_sockets()
+    user = user_to_be(options.parent)
     with ExitStack() as undo:
-        taken = _taken(options)
+        taken = _taken(config, user)
         if taken is not None:
             undo.callback(taken.close)
-        gateway = balancer(
-            reactor,
-            config,
-            inherited=ChainMap(taken.sockets if taken else {}, inherited),
-            max_connections=most,
-            predecessor=taken,
-            log=options.log.writer,
-        )
+        # What we read and make, we read and make again as that user; but only root
+        # may listen on any port.
+        with acting_as(user):
+            _see_what_is_needed_later(options)
+            gateway = balancer(
+                reactor,
+                config,
+                inherited=ChainMap(taken.sockets if taken else {}, inherited),
+                max_connections=most,
+                predecessor=taken,
+                log=options.log.writer,
+            )
+            gateway.bind_files()
         gateway.bind()
         undo.pop_all()
     if taken is not None:
@@ -227,12 +235,27 @@ def _bound(reactor: Any, options: Options, most: int) -> Gateway:
     return gateway
 
 
-def _taken(options: Options) -> Taken | None:
-    """What we take over, if somebody is there."""
-    path = options.config.takeover
-    # Root may take them from the user whom twistd will let us be by and by.
-    user = options.parent.get("uid") if options.parent else None
-    return take(path, also=() if user is None else (user,)) if path else None
+def _see_what_is_needed_later(options: Options) -> None:
+    """Complain of what the user whom we act as may not do.
+
+    :raises LBConsulError: it could not run us.
+    """
+    path = options["config"]
+    if path is not None and not can_read(path):
+        _log.warn(
+            "--config {path}: the user that twistd --uid names may not read it, so it"
+            " cannot be reloaded",
+            path=path,
+        )
+    if options.config.takeover:
+        check_place(options.config.takeover)
+
+
+def _taken(config: Config, user: User | None) -> Taken | None:
+    """What we take over, if another gateway is there."""
+    # Root may take them from the user whom twistd will let us be.
+    also = () if user is None else (user.uid,)
+    return take(config.takeover, also=also) if config.takeover else None
 
 
 def _hints(config: Config) -> str:

@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from lbconsul.config.model import Config
 from lbconsul.config.sources import ENVIRONMENT
 from lbconsul.handover.place import listen_at
 from lbconsul.handover.wire import write_offer, write_refusal
+from lbconsul.privileges import User
 from lbconsul.service import Gateway
 from lbconsul.tap import Options, makeService
 from tests.support.certificates import Authority
@@ -652,10 +653,12 @@ class TestTakeover:
         monkeypatch.setattr(tap, "take", nobody)
         options = Options()
         options.parseOptions(["--takeover", path, f"unix:{path}.web:web"])
-        for parent in (None, {"uid": None}, {"uid": 4711}):
-            options.parent = parent  # type: ignore[assignment]
+        mine = User(os.geteuid(), os.getegid(), ())
+        monkeypatch.setattr(tap, "acting_as", lambda user: nullcontext())
+        for user in (None, mine):
+            monkeypatch.setattr(tap, "user_to_be", lambda parent, user=user: user)
             makeService(options).close()
-        assert trusted == [(), (), (4711,)]
+        assert trusted == [(), (mine.uid,)]
 
     def test_check(self, path: str, capsys: Capture) -> None:
         """--check takes nothing from anybody."""

@@ -16,10 +16,11 @@ from lbconsul.admin.model import Source
 from lbconsul.admin.requests import Requests
 from lbconsul.admin.routes import Routes
 from lbconsul.admin.site import AdminFactory
-from lbconsul.admin.socket import open_socket, remove_file
+from lbconsul.admin.socket import open_socket
 from lbconsul.admin.stream import Stream
 from lbconsul.config.model import TCPListen, UnixListen
 from lbconsul.errors import CannotListen
+from lbconsul.net.unix_socket import FileIdentity, file_identity, remove_file
 
 #: How often a patient one looks whether its address is free, in seconds.
 LOOK_AGAIN = 1.0
@@ -48,6 +49,8 @@ class AdminServer(Service):
     _lets: Callable[[str], bool] = lambda kind: True
     _factory: AdminFactory = field(init=False)
     _sock: socket.socket | None = None
+    #: The file of a UNIX one.
+    _file: FileIdentity | None = None
     _acceptor: Acceptor | None = None
     _call: Any = None
     _stream: Stream = Factory(
@@ -86,6 +89,8 @@ class AdminServer(Service):
             return
         try:
             self._sock = open_socket(self.listen)
+            if isinstance(self.listen, UnixListen):
+                self._file = file_identity(self.listen.path)
         except OSError as error:
             why = f"cannot listen on {self.listen} for --admin: {error.strerror}"
             if self.is_needed and not self.is_patient:
@@ -139,5 +144,6 @@ class AdminServer(Service):
         """Give the socket back."""
         sock, self._sock = self._sock, None
         if sock is not None:
-            remove_file(self.listen)
+            if isinstance(self.listen, UnixListen):
+                remove_file(self.listen.path, self._file)
             sock.close()

@@ -38,7 +38,8 @@ def check_directory(path: str) -> None:
     nearest = place if place.exists() else place.parent
     if not nearest.is_dir():
         raise ConfigError(f"--state-dir {path}: {nearest} is no directory")
-    if not os.access(nearest, os.W_OK | os.X_OK):
+    effective = os.access in os.supports_effective_ids
+    if not os.access(nearest, os.W_OK | os.X_OK, effective_ids=effective):
         raise ConfigError(f"--state-dir {path}: {nearest} may not be written to")
 
 

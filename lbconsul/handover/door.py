@@ -1,9 +1,7 @@
 """The door at which a gateway waits for its successor."""
 
-import os
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from attrs import define
@@ -12,7 +10,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lbconsul.handover.place import Identity, identity, listen_at
+from lbconsul.handover.place import listen_at
+from lbconsul.net.unix_socket import FileIdentity, file_identity, remove_file
 
 #: How long to leave the door alone after the kernel would not let us open it, be it
 #: for want of descriptors, in seconds.
@@ -29,7 +28,7 @@ class Door:
     path: str
     _came: Callable[[socket.socket], None]
     _sock: socket.socket | None = None
-    _identity: Identity | None = None
+    _identity: FileIdentity | None = None
     _pause: Any = None
 
     def open(self) -> None:
@@ -38,7 +37,7 @@ class Door:
         :raises OSError: it cannot be had.
         """
         self._sock = listen_at(self.path)
-        self._identity = identity(self.path)
+        self._identity = file_identity(self.path)
         self._reactor.addReader(self)
 
     def close(self, *, clear: bool) -> None:
@@ -50,9 +49,8 @@ class Door:
         else:
             self._pause.cancel()
             self._pause = None
-        if clear and identity(self.path) == self._identity:
-            with suppress(OSError):
-                os.unlink(self.path)
+        if clear:
+            remove_file(self.path, self._identity)
         self._sock.close()
         self._sock = None
 

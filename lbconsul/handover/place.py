@@ -6,18 +6,15 @@ import socket
 import stat
 import struct
 from collections.abc import Iterable
-from contextlib import suppress
 
 from lbconsul.errors import CannotTakeOver
+from lbconsul.net.unix_socket import bind_unix
 
 #: How many may wait in the kernel to be heard.
 _BACKLOG = 64
 
 #: struct ucred, as SO_PEERCRED tells it: process, user, group.
 _CREDENTIALS = struct.Struct("iII")
-
-#: What tells one socket's file from another's.
-Identity = tuple[int, int]
 
 
 def check_place(path: str) -> None:
@@ -30,7 +27,8 @@ def check_place(path: str) -> None:
     folder = os.path.dirname(path)
     if not os.path.isdir(folder):
         raise wrong(path, f"there is no directory {folder}")
-    if not os.access(folder, os.W_OK | os.X_OK):
+    effective = os.access in os.supports_effective_ids
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=effective):
         raise wrong(path, f"the directory {folder} is not writable")
     # The kernel's limit, which counts the zero at the end; we begin with a longer
     # name.
@@ -54,16 +52,15 @@ def listen_at(path: str) -> socket.socket:
     """A socket that listens at `path`, in the place of the one that did before.
 
     Connecting to `path` succeeds at any moment, if it did before: the socket
-    gets another name first and is then renamed.  It listens when nobody but its
-    user may use it any more.
+    gets another name first and is then renamed.  Nobody but its user may ever use
+    it.
 
     :raises OSError: it cannot be had.
     """
     sock, temporary = socket.socket(socket.AF_UNIX), _temporary(path)
     try:
-        sock.bind(temporary)
+        bind_unix(sock, temporary, 0o600)
         try:
-            os.chmod(temporary, 0o600)
             sock.listen(_BACKLOG)
             sock.setblocking(False)
             os.rename(temporary, path)
@@ -74,14 +71,6 @@ def listen_at(path: str) -> socket.socket:
         sock.close()
         raise
     return sock
-
-
-def identity(path: str) -> Identity | None:
-    """Which file is at `path` now; None if there is none."""
-    with suppress(OSError):
-        found = os.lstat(path)
-        return found.st_dev, found.st_ino
-    return None
 
 
 def is_somebody_at(path: str) -> bool:

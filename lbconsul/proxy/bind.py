@@ -1,6 +1,5 @@
 """The listening socket of a mapping, and whose it is."""
 
-import errno
 import os
 import socket
 import stat
@@ -18,6 +17,14 @@ from lbconsul.config.model import (
     UnixListen,
 )
 from lbconsul.errors import CannotListen
+from lbconsul.net.unix_socket import (
+    FileIdentity,
+    bind_unix,
+    file_identity,
+    is_socket,
+    remove_file,
+    remove_leftover,
+)
 from lbconsul.proxy.sockets import set_nodelay
 
 #: What the kernel may hold for us; it cuts it to net.core.somaxconn.
@@ -45,6 +52,8 @@ class OwnSocket:
     mapping: Mapping
     _inherited: AbstractMapping[str, int] = field(factory=dict)
     _sock: socket.socket | None = None
+    #: The file of a UNIX one.
+    _file: FileIdentity | None = None
     #: Whether another gateway listens on it too: the file of a UNIX one is left to
     #: that one at the end.
     is_shared: bool = False
@@ -70,6 +79,8 @@ class OwnSocket:
                     f"cannot listen on {mapping.listen} for --map {mapping}:"
                     f" {error.strerror or error}"
                 ) from None
+            if isinstance(mapping.listen, UnixListen):
+                self._file = file_identity(mapping.listen.path)
         return self._sock
 
     def alter(self, mapping: Mapping) -> None:
@@ -93,8 +104,7 @@ class OwnSocket:
                     sock.shutdown(socket.SHUT_RDWR)
             sock.close()
             if isinstance(self.mapping.listen, UnixListen) and not self.is_shared:
-                with suppress(OSError):
-                    os.unlink(self.mapping.listen.path)
+                remove_file(self.mapping.listen.path, self._file)
 
 
 @define(eq=False)
@@ -144,9 +154,10 @@ def _handed_over(
     if isinstance(listen, SystemdListen) and listen.name in inherited:
         return None  # what systemd says now is newer
     if isinstance(listen, UnixListen):
-        if not _is_socket(listen.path):
+        if not is_socket(listen.path):
             return None  # nobody could find it any more
-        os.chmod(listen.path, mapping.mode)
+        if stat.S_IMODE(os.stat(listen.path).st_mode) != mapping.mode:
+            os.chmod(listen.path, mapping.mode)
     sock = socket.socket(fileno=os.dup(descriptor))
     sock.setblocking(False)
     return sock
@@ -171,31 +182,13 @@ def _tcp_socket(listen: TCPListen) -> socket.socket:
 def _unix_socket(listen: UnixListen, mode: int) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX)
     try:
-        _remove_leftover(listen.path)
-        sock.bind(listen.path)
-        os.chmod(listen.path, mode)
+        remove_leftover(listen.path)
+        bind_unix(sock, listen.path, mode)
         sock.listen(_BACKLOG)
     except OSError:
         sock.close()
         raise
     return sock
-
-
-def _remove_leftover(path: str) -> None:
-    """Remove the socket of a process that is gone: one that nobody listens on."""
-    if not _is_socket(path):
-        return
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.setblocking(False)  # its queue may be full, for as long as it likes
-        if probe.connect_ex(path) == errno.ECONNREFUSED:
-            os.unlink(path)
-
-
-def _is_socket(path: str) -> bool:
-    try:
-        return stat.S_ISSOCK(os.stat(path).st_mode)
-    except FileNotFoundError:
-        return False
 
 
 def _inherited_socket(

@@ -203,7 +203,7 @@ def test_directory(tmp_path: Path) -> None:
 
 def test_directory_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that is somebody else's as well."""
-    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
     with pytest.raises(ConfigError, match="may not be written to"):
         check_directory(str(tmp_path))
 

@@ -12,12 +12,12 @@ from lbconsul.errors import CannotTakeOver
 from lbconsul.handover import place
 from lbconsul.handover.place import (
     check_place,
-    identity,
     is_somebody_at,
     listen_at,
     peer,
     trusted_users,
 )
+from lbconsul.net.unix_socket import bind_unix, file_identity
 from tests.support.loopback import connect
 
 
@@ -55,7 +55,7 @@ def test_unfit(tmp_path: Path) -> None:
 
 def test_not_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So is a directory in which we cannot make a socket."""
-    monkeypatch.setattr(os, "access", lambda folder, mode: False)
+    monkeypatch.setattr(os, "access", lambda folder, mode, **_: False)
     path = tmp_path / "lb.sock"
     assert told(path) == f"the directory {tmp_path} is not writable"
 
@@ -95,33 +95,34 @@ def test_owner_only(tmp_path: Path, umask: int) -> None:
 def test_owner_only_from_the_first_moment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While others still could use it nobody listens; the path comes last of all."""
+    """Others never could use it; the path comes last of all."""
     path = str(tmp_path / "lb.sock")
     moments: list[str] = []
-    chmod, rename = os.chmod, os.rename
+    rename = os.rename
 
-    def watched(name: str, act: Any) -> Any:
-        def call(temporary: str, then: Any) -> None:
-            assert os.listdir(tmp_path) == [os.path.basename(temporary)]
-            moments.append(f"{name} {is_somebody_at(temporary)}")
-            act(temporary, then)
+    def watched_bind(sock: socket.socket, temporary: str, mode: int) -> None:
+        bind_unix(sock, temporary, mode)
+        moments.append(f"{mode:o} {is_somebody_at(temporary)}")
 
-        return call
+    def watched_rename(temporary: str, to: str) -> None:
+        assert os.listdir(tmp_path) == [os.path.basename(temporary)]
+        moments.append(f"rename {is_somebody_at(temporary)}")
+        rename(temporary, to)
 
-    monkeypatch.setattr(os, "chmod", watched("chmod", chmod))
-    monkeypatch.setattr(os, "rename", watched("rename", rename))
+    monkeypatch.setattr(place, "bind_unix", watched_bind)
+    monkeypatch.setattr(os, "rename", watched_rename)
     with listen_at(path):
-        assert moments == ["chmod False", "rename True"]
+        assert moments == ["600 False", "rename True"]
 
 
 def test_in_place_of_another(tmp_path: Path) -> None:
     """Who connects finds the old one or the new one, and never nobody."""
     path = str(tmp_path / "lb.sock")
     with listen_at(path) as old:
-        before = identity(path)
+        before = file_identity(path)
         with listen_at(path) as new, connect(path):
             new.accept()[0].close()
-            assert identity(path) != before
+            assert file_identity(path) != before
             with pytest.raises(BlockingIOError):
                 old.accept()
 
@@ -149,7 +150,7 @@ def test_somebody(tmp_path: Path) -> None:
     """One can tell whether somebody is there, also from one who is busy."""
     path = str(tmp_path / "lb.sock")
     assert not is_somebody_at(path)
-    assert identity(path) is None
+    assert file_identity(path) is None
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(path)
         assert not is_somebody_at(path)

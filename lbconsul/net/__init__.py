@@ -1,0 +1,1 @@
+"""Sockets: nothing here knows an upstream, a mapping or the admin side."""
