@@ -222,10 +222,10 @@ class _Socket:
 
     def connectionLost(self, reason: Failure) -> None:
         """The server's port is closed, or the reactor is at its end."""
-        code = 0
+        code = errno.ECONNREFUSED
         if self._sock is not None:
-            code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        self._fail(OSError(code or errno.ECONNREFUSED, os.strerror(code)))
+            code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or code
+        self._fail(OSError(code, os.strerror(code)))
 
     def _read(self, data: bytes) -> None:
         message = _decoded(data)

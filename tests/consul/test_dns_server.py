@@ -1,6 +1,7 @@
 """One DNS server that is asked, and what it may answer."""
 
 import socket
+import struct
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -148,13 +149,10 @@ def test_silence() -> None:
 
 def test_a_closed_port() -> None:
     """That nobody listens is known at once."""
-    names = NameServer()
-    with names:
-        pass
 
     async def scenario(reactor: Any) -> None:
         with pytest.raises(FAILURES):
-            await DNSServer(reactor, "127.0.0.1", names.port).ask(WEB, dns.A, 60.0)
+            await DNSServer(reactor, "127.0.0.231", 9).ask(WEB, dns.A, 60.0)
 
     run(scenario, timeout=10.0)
 
@@ -258,3 +256,28 @@ def test_many_at_once_have_few_sockets() -> None:
         return len({port for _, _, port in names.asked})
 
     assert asked(names, scene) == 3
+
+
+def _framed(data: bytes) -> bytes:
+    return struct.pack("!H", len(data)) + data
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda query: [_framed(each) for each in _of_another_number(query)],
+        lambda query: [_framed(each) for each in _of_another_name(query)],
+        lambda query: [_framed(b"nonsense")],
+        lambda query: [b"\xff\xff" + bytes(70000)],
+        lambda query: [_framed(answer(query, Reply(["10.0.0.1"])))[:-5]],
+        lambda query: [],
+    ],
+)
+def test_what_is_no_answer_over_tcp(
+    forge: Callable[[dns.Message], Sequence[bytes]],
+) -> None:
+    """A server that says anything else there has failed, at once."""
+    names = NameServer(forge_over_tcp=forge)
+    with pytest.raises(FAILURES) as failure:
+        asked(names, lambda server: server.ask(WEB, dns.A, 5.0, use_tcp=True))
+    assert not failure.errisinstance(TimeoutError)

@@ -73,3 +73,33 @@ def test_a_name_without_an_address() -> None:
     """
     with pytest.raises(DNSLookupError, match=r"the host name consul\.example cannot"):
         ask_by_name()
+
+
+def test_a_name_that_cannot_be_resolved_any_more() -> None:
+    """
+    Consul is asked where it was last; its address that failed is tried last.
+    """
+
+    async def scenario(reactor: Any) -> list[int]:
+        servers = [ScriptServer(reactor, lambda asked: asked.answer(b"[]", 7))]
+        servers.append(ScriptServer(reactor, servers[0].script))
+        servers[0].listen()
+        resolver = FakeResolver()
+        address = ConsulAddress("http", "consul.example", servers[0].port)
+        client = consul_client(reactor, ConsulConfig((address,)), resolver)
+        for found in (["127.0.0.3", "127.0.0.1"], [], []):
+            asked = client.ask(WEB, 0, 0)
+            resolver.answer("consul.example", *found)
+            await asked
+            for server in servers:
+                for connection in list(server.connections):
+                    connection.abort()
+            if found:
+                servers[1].listen(servers[0].port, "127.0.0.3")
+            await client.close()
+        accepted = [each.accepted for each in servers]
+        for server in servers:
+            await server.close()
+        return accepted
+
+    assert run(scenario) == [3, 0]

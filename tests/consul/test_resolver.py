@@ -303,6 +303,14 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(self.client.asked, ["web"])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_a_resolution_that_is_given_up(self) -> None:
+        """As Twisted's interface has it, whoever asked may cancel that."""
+        found = look_up(self.resolver, "web").addErrback(lambda _: None)
+        self.turn()
+        found.cancel()
+        self.assertTrue(self.client.pending["web"].called)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_one_who_hears_of_it_gives_up_another(self) -> None:
         """That is no harm."""
         one, other = self.look_up("web", "web")

@@ -455,6 +455,8 @@ class BeliefTests(WatchCase):
         said = [str(formatEvent(each)) for each in self.said]
         self.assertEqual(len(said), 2)
         self.assertIn("0 in all", said[-1])
+        [skipped] = self.watch.skipped
+        self.assertIn("cannot be resolved", skipped.reason)
 
     def test_some_names_are_dead(self) -> None:
         """

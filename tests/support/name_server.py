@@ -52,6 +52,8 @@ class NameServer:
     #: Names without an entry.
     unknown: Reply = NOBODY
     forge: Forge | None = None
+    #: The same over TCP, where it is all that is said.
+    forge_over_tcp: Forge | None = None
     #: The name, kind and client's port of each query over UDP, and of each over TCP.
     asked: list[tuple[str, int, int]] = Factory(list)
     asked_over_tcp: list[str] = Factory(list)
@@ -131,6 +133,10 @@ class NameServer:
             query = _decoded(client.recv(length))
             name, kind = _question(query)
             self.asked_over_tcp.append(name)
+            if self.forge_over_tcp is not None:
+                for each in self.forge_over_tcp(query):
+                    client.sendall(each)
+                return
             told = threading.Event()
 
             def tell(reply: Reply) -> None:
