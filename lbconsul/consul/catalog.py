@@ -3,11 +3,11 @@
 https://developer.hashicorp.com/consul/api-docs/health#list-service-instances-for-service
 """
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from ipaddress import ip_address
 from typing import Any, TypeVar
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from lbconsul.balance.instance import Health, Identity, Instance, Status
 from lbconsul.consul.entries import entries
@@ -59,6 +59,8 @@ class Catalog:
 
     instances: tuple[Instance, ...]
     skipped: tuple[Skipped, ...] = ()
+    #: The latter with their reasons, but those with names that are too long.
+    unfit: Mapping[Identity, str] = Factory(dict)
 
 
 #: Reads an answer: a step for each entry, so that others may have their turn.
@@ -96,13 +98,15 @@ def finished(reading: Reading) -> Catalog:
 
 def catalog_of(read: Iterable[Entry]) -> Catalog:
     """What these entries make."""
-    instances, skipped = [], []
+    instances, skipped, unfit = [], [], {}
     for instance, why in read:
         if why:
             skipped.append(Skipped(clipped(str(instance), MOST_NAME), why))
+            if max(map(len, instance.identity)) <= MOST_NAME:
+                unfit[instance.identity] = why
         else:
             instances.append(instance)
-    return Catalog(tuple(instances), tuple(skipped))
+    return Catalog(tuple(instances), tuple(skipped), unfit)
 
 
 def read_entry(entry: object) -> Entry:

@@ -1,8 +1,8 @@
 """A watch: asks Consul one blocking question for ever."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from attrs import Factory, define
+from attrs import Factory, define, evolve
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
@@ -11,7 +11,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.web.client import RequestTransmissionFailed, ResponseFailed
 
-from lbconsul.balance.instance import Instance
+from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
 from lbconsul.consul.catalog import Catalog, Skipped
@@ -75,6 +75,7 @@ class Watch(Service):
     _address: int = 0
     _instances: tuple[Instance, ...] = ()
     _skipped: tuple[Skipped, ...] = ()
+    _unfit: Mapping[Identity, str] = Factory(dict)
     skipping: Skipping = Factory(
         lambda self: Skipping(self._clock, str(self.question)), takes_self=True
     )
@@ -239,7 +240,7 @@ class Watch(Service):
             await deferLater(self._clock, 0.0)
 
     def _take(self, catalog: Catalog) -> None:
-        self._skipped = catalog.skipped
+        self._skipped, self._unfit = catalog.skipped, catalog.unfit
         self._instances = catalog.instances
         self._publish()
 
@@ -253,6 +254,8 @@ class Watch(Service):
         instances = screened(self._names.addressed(self._instances), self._screen)
         own = [Skipped(str(each), each.skipped) for each in instances if each.skipped]
         self.skipping.replace([*self._skipped, *own])
+        if self._unfit:
+            instances += self._not_fit_any_more()
         pending = self._names.pending
         change = self._registry.replace(self.question, instances, pending=pending)
         self.record.changes += bool(change)
@@ -265,6 +268,17 @@ class Watch(Service):
                 change=describe(change),
                 total=len(instances),
             )
+
+    def _not_fit_any_more(self) -> list[Instance]:
+        """Those that Consul lists still, as what cannot be balanced over.
+
+        They have not left the answer, which might be doubted.
+        """
+        return [
+            evolve(each, skipped=self._unfit[each.identity])
+            for each in self._registry.known(self.question)
+            if each.identity in self._unfit
+        ]
 
     def _succeed(self, index: str | None) -> None:
         if self._cursor.failures:

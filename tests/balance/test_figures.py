@@ -244,3 +244,19 @@ def test_sum(events: list[tuple[int, Identity, str, int]]) -> None:
         told(worker, listener)
     assert plain(Figures.sum(heard)) == plain(alone)
     assert plain(Figures.sum(workers)) == plain(alone)
+
+
+@pytest.mark.parametrize(
+    ("connections", "answered", "expected"),
+    [(0, 0, False), (9, 1, True), (10, 1, False), (10, 2, True), (10, 10, True)],
+)
+def test_answered(connections: int, answered: int, expected: bool) -> None:
+    """Upstreams answer if they say something on more than one connection of ten; of
+    graphite's one that now and then tells of an error is none.
+    """
+    figures = Figures()
+    for _ in range(connections):
+        figures.connected(A, 0.01)
+    for _ in range(answered):
+        figures.first_byte.observe(0.01)
+    assert figures.is_answered == expected

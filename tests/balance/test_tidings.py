@@ -21,6 +21,7 @@ def some() -> Tidings:
     figures.over(A, 10, 100, 1.0, "--")
     tidings.live[A] = (1, 5)
     tidings.aside[0, B] = ("it failed", 77.0)
+    tidings.used.add(0)
     return tidings
 
 
@@ -41,6 +42,7 @@ def test_news() -> None:
     listener.heard(json.loads(json.dumps(tidings.news())))
     assert (listener.queued, listener.live) == (1, tidings.live)
     assert listener.aside == tidings.aside
+    assert listener.used == {0}
     assert listener.bytes(A) == (11, 105)
     tidings.live, tidings.aside, tidings.queued = {}, {}, 0
     listener.heard(json.loads(json.dumps(tidings.news())))
@@ -56,6 +58,8 @@ def test_news() -> None:
         {"aside": [[0, "dc1", "n", "a", "why", "since"]]},
         {"aside": [[0, "dc1", "n", "a", "why", None]]},
         {"aside": [[0, "dc1", "n", "why", 5.0]]},
+        {"used": ["x"]},
+        {"used": 1},
     ],
     ids=str,
 )
@@ -69,11 +73,12 @@ def test_sum() -> None:
     """What several processes can tell is one, and each stays what it was."""
     one, other = some(), some()
     other.live[B] = (7, 7)
-    other.aside = {(1, A): ("by hand", 5.0)}
+    other.aside, other.used = {(1, A): ("by hand", 5.0)}, {1}
     total = Tidings.sum([one, other])
     assert total.live == {A: (2, 10), B: (7, 7)}
     assert (total.queued, total.figures.accepted) == (2, 6)
     assert total.aside == {(0, B): ("it failed", 77.0), (1, A): ("by hand", 5.0)}
+    assert total.used == {0, 1}
     assert total.all_bytes == (29, 217)
     assert (one.live, one.figures.accepted) == ({A: (1, 5)}, 3)
 

@@ -24,6 +24,7 @@ from twisted.web.client import ResponseNeverReceived
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.registry import Change, Registry
 from lbconsul.balance.selection import Caution, Question, Selection
+from lbconsul.balance.standing import Standing
 from lbconsul.consul.client import ConsulClient, Reply
 from lbconsul.consul.cursor import (
     BLIND_PAUSE,
@@ -744,6 +745,31 @@ class LogTests(WatchCase):
         [line] = self.lines()
         self.assertIn("connecting:; ", line)
         self.assertNotIn("\n", line)
+
+    def test_not_fit_any_more(self) -> None:
+        """One that is registered as what cannot be used has not left: that is believed
+        at once, and shown, until it is deregistered.  One that never could is none.
+        """
+        caution = Caution(part=0.5)
+        self.pool = self.registry.pool(Selection(QUESTION, caution=caution))
+        self.start()
+        self.answer(1)
+        sidecar = entry(1)
+        sidecar["Service"]["Kind"] = "connect-proxy"
+        never = entry(2)
+        never["Service"]["Port"] = 0
+        for index in ("8", "9"):
+            said = json.dumps([sidecar, never]).encode()
+            self.asked.answer.callback(Reply(said, index, 0.0, False))
+            [upstream] = self.pool.upstreams()
+            state = self.pool.state(upstream)
+            self.assertEqual(state.standing, Standing.DRAINING)
+            self.assertEqual(state.reason, "its kind is connect-proxy")
+            self.assertFalse(self.pool.doubts)
+            self.assertEqual(len(self.watch.skipped), 2)
+        self.answer(1, index="10")
+        self.assertTrue(upstream.serving)
+        self.assertEqual(self.watch.skipped, [])
 
     def test_what_is_skipped_is_told_once(self) -> None:
         """

@@ -528,6 +528,11 @@ def test_orders(
         assert set(visits(port, 20)) == {"anna", "carl"}
         row = admin.wait_for_standing(bert, "ejected", 2.0)
         assert re.fullmatch(r"ejected \d s ago: by hand, back in \d+ s", row["reason"])
+        for other, why in ((bert, "it is ejected "), (anna, "2 of 3 upstreams serve;")):
+            refused = admin.order("eject", id_of(other), TOKEN)
+            assert refused.code == 409
+            begin = f"{id_of(other)} cannot be ejected: {why}"
+            assert refused.error.startswith(begin)
     assert started.find(r"ordered by 127\.0\.0\.1: drain dc1/test-node/")
 
 
