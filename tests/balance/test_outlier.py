@@ -1,11 +1,12 @@
 """Who is ejected, for how long, and how it is trusted again."""
 
+import itertools
 import random
 from collections import Counter
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lbconsul.balance.policy import LeastConnections
@@ -310,6 +311,48 @@ def test_one_that_hangs() -> None:
     # At 0, 10.5, 31, 71.5, 152 and 312.5 s.
     assert counts["a"] == 6
     assert min(counts[each] for each in names[1:]) > 300
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    hung=st.integers(1, 5),
+    patience=st.floats(0.05, 30),
+    pause=st.floats(0.05, 3),
+    failed=st.booleans(),
+)
+def test_probes_are_few(hung: int, patience: float, pause: float, failed: bool) -> None:
+    """However many of ten hang, or refuse, however long clients wait, and however many
+    come: an ejected upstream has one of them at a time, and one in ten seconds at most.
+    """
+    names = "abcdefghij"
+    stage, begun = Stage(names), 0.0
+    for name in names[:hung]:
+        stage.show(name, *[REFUSED] * 3)
+    held: dict[str, tuple[float, Lease]] = {}
+    probes: dict[str, list[float]] = {name: [] for name in names}
+    while begun < 120:
+        begun += pause
+        stage.now += pause
+        for name, (until, probe) in tuple(held.items()):
+            if until <= begun:
+                del held[name]
+                if failed:
+                    probe.showed(REFUSED)
+                probe.end()
+        lease = stage.pool.lease()
+        assert lease is not None
+        name = name_of(lease.upstream)
+        if lease.on_trial:
+            assert name in names[:hung]
+            assert name not in held
+            held[name] = begun + patience, lease
+            probes[name].append(begun)
+        else:
+            assert name in names[hung:]
+            lease.showed(PROVED)
+            lease.end()
+    for times in probes.values():
+        assert all(b - a >= 10 for a, b in itertools.pairwise([0.0, *times]))
 
 
 def test_one_that_ends_connections_at_once_as_it_should() -> None:

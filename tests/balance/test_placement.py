@@ -16,7 +16,7 @@ from hypothesis.stateful import (
 
 from lbconsul.balance.placement import Placement
 from lbconsul.balance.policy import POLICIES, LeastConnections
-from lbconsul.balance.selection import Caution, Question, Route, Selection
+from lbconsul.balance.selection import Caution, Patience, Question, Route, Selection
 from lbconsul.balance.upstream import Lease, Outcome, Upstream
 from lbconsul.errors import AllFull, NoUpstream
 from tests.support.instances import an_instance, name_of, upstreams
@@ -276,11 +276,15 @@ class TestMappings:
 
 LIMIT = 2
 CAREFUL = Selection(WEB, caution=Caution(0.5), slow_start=20, limit=LIMIT)
+#: Each of these may be ejected whole.
+WHOLE = Patience(whole=True)
+SPARE = Selection(Question("spare"), patience=WHOLE, limit=LIMIT)
 ROUTES = (
     Route((CAREFUL,)),
     Route((Selection(WEB, policy="roundrobin", limit=LIMIT),)),
     Route((Selection(WEB, policy="p2c", limit=LIMIT), CAREFUL)),
     Route((Selection(Question("other"), limit=LIMIT),), CAREFUL),
+    Route((Selection(WEB, patience=WHOLE, limit=LIMIT),), SPARE),
 )
 NAMES = st.sampled_from("abcde")
 
@@ -343,17 +347,17 @@ class Limits(RuleBasedStateMachine):
                 lease.showed(outcome)
             lease.end()
 
-    @rule(names=st.sets(NAMES))
-    def answer(self, names: set[str]) -> None:
-        """Consul answers."""
-        self.stage.answer(*sorted(names))
+    @rule(names=st.sets(NAMES), number=st.sampled_from([0, 0, 2]))
+    def answer(self, names: set[str], number: int) -> None:
+        """Consul answers, about the service or the spare one."""
+        self.stage.answer(*sorted(names), number=number)
 
     @rule(names=st.sets(NAMES), status=st.sampled_from(["passing", "critical"]))
     def turn(self, names: set[str], status: Any) -> None:
         """Checks turn."""
         self.stage.turn(names & self.stage.known().keys(), status)
 
-    @rule(name=NAMES, number=st.integers(0, 2))
+    @rule(name=NAMES, number=st.sampled_from([0, 1, 2, 4, 4]))
     def fail(self, name: str, number: int) -> None:
         """An upstream refuses connections."""
         for _ in range(3):

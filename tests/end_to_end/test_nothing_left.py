@@ -9,10 +9,12 @@ import pytest
 
 from tests.end_to_end.registrar import Registrar
 from tests.end_to_end.visits import is_closed_at_once, visit, visits
+from tests.support.admin_side import AdminSide
 from tests.support.consul_agent import ConsulAgent
 from tests.support.gateway import StartGateway, eventually
 from tests.support.ports import free_ports
 from tests.support.web_server import WebServer
+from tests.support.workers import all_serve
 
 pytestmark = pytest.mark.consul
 
@@ -115,6 +117,46 @@ def test_datacenters(
     started.wait_for(rf"(?s){service},dc=east: 1 left.*{service},dc=east: 1 joined")
     assert visits(port, 4) == {"bert": 4}  # it is to be well for a while
     eventually(lambda: visits(port, 4) == {"anna": 4}, "anna serves again")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_unreachable_datacenter(
+    two_datacenters: tuple[ConsulAgent, ConsulAgent],
+    servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+    workers: int,
+) -> None:
+    """A datacenter passes its checks, and nothing listens there, though there are as
+    many instances as a client has attempts: each client reaches the second one, which
+    is shown to be used, until one of the first is well.
+    """
+    port, place = free_ports(2)
+    east, west = map(Registrar, two_datacenters)
+    west.add(service, servers[1])
+    dead = [WebServer(name) for name in ("dora", "emil", "fred")]
+    for each in dead:
+        east.add(service, each)
+    options = "dc=east|west,eject-time=1s,failback-after=1s,shrink-guard=off"
+    started = gateway(
+        "--consul", two_datacenters[0].url, f"--workers={workers}", f"--admin={place}",
+        "--map", f"{port}:{service},{options}",
+    )  # fmt: skip
+    if workers > 1:
+        all_serve(started, workers)
+    admin = AdminSide(place)
+
+    def used() -> list[str]:
+        pools = admin.status()["mappings"][0]["pools"]
+        return [each["question"] for each in pools if each["used"]]
+
+    def answered_by(name: str, pool: str) -> bool:
+        return visits(port, 20) == {name: 20} and used() == [f"{service},dc={pool}"]
+
+    assert visits(port, 40) == {"bert": 40}
+    eventually(lambda: answered_by("bert", "west"), "the second one is used")
+    with dead[0]:
+        eventually(lambda: answered_by("dora", "east"), "the first is used again")
 
 
 def test_neither_datacenter_has_one(
