@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from lbconsul.balance.instance import Instance
+from lbconsul.consul.resolv_conf import absolute
 
 #: How old an address may grow before its name is looked up again, in seconds.
 #: Half a minute is what Consul's own DNS answers and common DNS balancers use.
@@ -34,6 +35,9 @@ PATIENCE, LONGEST_PATIENCE = 0.5, 10.0
 #: How often to see which names are due, and whether patience is at its end; and what
 #: comes within how long is one change, in seconds.
 _TICK, _SHORT_TICK, _TOGETHER = 1.0, 0.25, 0.05
+
+#: So many are begun to be looked up in one turn of the reactor.
+_A_TURN = 200
 
 #: So many names that cannot be resolved are named in one line of log.
 _NAMED = 5
@@ -84,6 +88,8 @@ class Names:
     _is_telling: bool = False
     _was_pending: bool = False
     _timer: Any = None
+    #: The call that looks up those for whom one turn did not suffice.
+    _next: Any = None
     #: The call that tells what came together.
     _telling: Any = None
 
@@ -136,10 +142,10 @@ class Names:
                 name.looking.cancel()
         self._unheard.clear()
         self._names = {host: x for host, x in self._names.items() if x.addresses}
-        for call in (self._timer, self._telling):
+        for call in (self._timer, self._next, self._telling):
             if call is not None:
                 call.cancel()
-        self._timer = self._telling = None
+        self._timer = self._next = self._telling = None
 
     def _with_address(self, instance: Instance) -> Instance:
         address, *others = self._names[instance.host].addresses
@@ -164,11 +170,18 @@ class Names:
         self._tick_later()
 
     def _look_up_all_due(self, now: float) -> None:
+        due = [(host, name) for host, name in self._names.items() if name.due <= now]
         self._is_telling = True  # of what is known at once
-        for host, name in self._names.items():
-            if name.due <= now:
-                self._look_up(host, name)
+        for host, name in due[:_A_TURN]:
+            self._look_up(host, name)
         self._is_telling = False
+        if len(due) > _A_TURN and self._next is None:
+            self._next = self._clock.callLater(0, self._go_on)
+
+    def _go_on(self) -> None:
+        self._next = None
+        self._look_up_all_due(self._clock.seconds())
+        self._tell_together()
 
     def _look_up(self, host: str, name: _Name) -> None:
         name.due = math.inf
@@ -252,8 +265,8 @@ class Names:
 def look_up(resolver: IHostnameResolver, host: str) -> Deferred[list[str]]:
     """The IP addresses of `host`, none if it has none or cannot be looked up."""
     try:
-        host.encode("idna")
-    except UnicodeError:
+        absolute(host)
+    except ValueError:
         return succeed([])  # Twisted's resolver would never answer
     receiver = _Receiver()
     resolver.resolveHostName(receiver, host)

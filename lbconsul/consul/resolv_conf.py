@@ -86,15 +86,22 @@ def parse_resolv_conf(text: str, host_name: str = "") -> ResolvConf:
     )
 
 
-def parse_hosts(text: str) -> dict[str, tuple[str, ...]]:
-    """The addresses of each name, in lower case, in the file's order: hosts(5)."""
-    found: dict[str, dict[str, None]] = {}
-    for line in text.splitlines():
-        match line.partition("#")[0].split():
-            case [address, *names] if names and _is_ip(address):
-                for name in names:
-                    found.setdefault(name.lower(), {})[address] = None
-    return {name: tuple(addresses) for name, addresses in found.items()}
+def parse_hosts(text: str) -> dict[str, list[str]]:
+    """What stands for the address of each name, in lower case: hosts(5).
+
+    Few of its names are ever asked for: `addresses_of` sees which are addresses.
+    """
+    found: dict[str, list[str]] = {}
+    for line in text.lower().split("\n"):
+        address, *names = line.partition("#")[0].split() or ("",)
+        for name in names:
+            found.setdefault(name, []).append(address)
+    return found
+
+
+def addresses_of(name: str, hosts: dict[str, list[str]]) -> list[str]:
+    """The addresses of a name, in the file's order; none if it has none there."""
+    return [each for each in dict.fromkeys(hosts.get(name, ())) if _is_ip(each)]
 
 
 def absolute(host: str) -> str:

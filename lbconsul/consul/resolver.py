@@ -11,7 +11,6 @@ import socket
 import stat
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -35,6 +34,7 @@ from lbconsul.consul.dns_server import FAILURES
 from lbconsul.consul.resolv_conf import (
     ResolvConf,
     absolute,
+    addresses_of,
     parse_hosts,
     parse_resolv_conf,
 )
@@ -95,7 +95,7 @@ class HostResolver:
     _has_route: Callable[[str], bool] = has_route
     _host_name: Callable[[], str] = socket.gethostname
     _conf_file: "_File[ResolvConf]" = field(init=False)
-    _hosts_file: "_File[dict[str, tuple[str, ...]]]" = field(init=False)
+    _hosts_file: "_File[dict[str, list[str]]]" = field(init=False)
     _client: DNSClient = field(init=False)
     _lookups: dict[str, _Lookup] = Factory(dict)
     #: Those that wait for a place: known ones first, then new ones, then those that had
@@ -162,9 +162,10 @@ class HostResolver:
 
     def _without_dns(self, name: str) -> list[str] | None:
         """What the hosts file says, and what no DNS server is to be asked for."""
-        known = self._hosts_file.value(self._reactor.seconds()).get(name)
-        if known is not None:
-            return list(known)
+        hosts = self._hosts_file.value(self._reactor.seconds())
+        known = addresses_of(name, hosts)
+        if known:
+            return known
         match name.rpartition(".")[2]:  # RFC 6761, 6.3 and 6.4
             case "localhost":
                 return ["127.0.0.1", "::1"]
@@ -188,7 +189,9 @@ class HostResolver:
             queue = next(filter(None, self._queues), None)
             if queue is None or self._fresh >= AT_ONCE or self._in_all >= IN_ALL:
                 return
-            self._begin(queue.popleft())
+            lookup = queue.popleft()
+            if lookup.waiting:
+                self._begin(lookup)
         self._advance()
 
     def _begin(self, lookup: _Lookup) -> None:
@@ -232,13 +235,7 @@ class HostResolver:
         del self._lookups[lookup.name]
         if lookup.under_way is not None:
             lookup.under_way.cancel()
-        else:
-            for queue in self._queues:
-                with suppress(ValueError):
-                    queue.remove(lookup)
-            if self._next is not None and not any(self._queues):
-                self._next.cancel()
-                self._next = None
+        # One that is queued is left there until its turn comes.
 
     def _parse_conf(self, text: str) -> ResolvConf:
         return parse_resolv_conf(text, self._host_name())

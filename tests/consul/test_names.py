@@ -174,7 +174,6 @@ class NamesTests(SynchronousTestCase):
         """What somebody registered as a host name cannot add a line to the log."""
         with capturedLogs() as said:
             self.addresses(instance("a\nb\x1b[2J.example"))
-            self.resolver.answer("a\nb\x1b[2J.example")
         [line] = [str(formatEvent(each)) for each in said]
         self.assertTrue(line.isprintable())
         self.assertIn("b\\x1b[2J.example", line)
@@ -337,6 +336,24 @@ class NamesTests(SynchronousTestCase):
         self.assertLessEqual(1, self.changes)
         self.assertLessEqual(self.changes, 2)
         self.assertEqual(len(self.addresses(*many)), 100)
+
+    def test_thousands_of_names(self) -> None:
+        """They are looked up in slices, so that connections have their turn."""
+        many = [instance(f"h{n}.example", f"web-{n}") for n in range(5000)]
+        self.addresses(*many)
+        self.assertEqual(len(self.resolver.asked), 200)
+        self.clock.advance(0)
+        self.assertEqual(len(set(self.resolver.asked)), len(many))
+
+    def test_thousands_of_names_that_are_known_at_once(self) -> None:
+        """Those whom one turn did not suffice for are told of a little later."""
+        many = [instance(f"h{n}.example", f"web-{n}") for n in range(300)]
+        self.resolver.known = {each.host: "10.0.0.1" for each in many}
+        self.assertLess(len(self.addresses(*many)), len(many))
+        self.clock.advance(0)
+        self.clock.advance(0.1)
+        self.assertEqual(self.changes, 1)
+        self.assertEqual(len(self.addresses(*many)), len(many))
 
     def test_many_dead_names_are_one_line(self) -> None:
         """The log names some of them, and says how many there are."""
