@@ -1,6 +1,7 @@
 """The front of a gateway: what it listens on, and who serves that."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable
 from collections.abc import Mapping as AbstractMapping
 from typing import Any
@@ -23,6 +24,7 @@ from lbconsul.proxy.bind import OwnSocket
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.own import Bound, bound_to
 from lbconsul.proxy.room import Room
+from lbconsul.proxy.saturation import Full
 from lbconsul.proxy.selecting import route_of
 from lbconsul.proxy.serving import Serving
 from lbconsul.proxy.standings import Standings
@@ -104,6 +106,14 @@ class Front(MultiService):
     def members(self) -> list[Member]:
         """The workers, if there are any."""
         return self.workers.members if self.workers else []
+
+    @property
+    def full(self) -> Counter[Full]:
+        """What is full, and in how many processes."""
+        found = Counter(self.here.full)
+        for member in self.members:
+            found.update(Full(*each) for each in member.report.full)
+        return found
 
     def is_listening(self, mapping: Mapping) -> bool:
         """Whether its clients are accepted."""

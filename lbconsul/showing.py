@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
@@ -13,6 +14,7 @@ from twisted.internet.defer import Deferred, succeed
 from lbconsul.admin.identity import upstream_id
 from lbconsul.admin.model import (
     DrainedStatus,
+    FullStatus,
     GatewayStatus,
     Histogram,
     MappingStatus,
@@ -33,6 +35,7 @@ from lbconsul.config.model import Config, Mapping
 from lbconsul.config.show import gateway_options, mapping_options
 from lbconsul.errors import CannotOrder
 from lbconsul.proxy.lag import Lag
+from lbconsul.proxy.saturation import Full
 from lbconsul.proxy.selecting import route_of
 from lbconsul.workers.member import Member
 
@@ -59,6 +62,10 @@ class Front(Protocol):
     @property
     def members(self) -> list[Member]:
         """The workers, if there are any."""
+
+    @property
+    def full(self) -> Counter[Full]:
+        """What is full, and in how many processes."""
 
     def is_listening(self, mapping: Mapping) -> bool:
         """Whether its clients are accepted."""
@@ -169,6 +176,7 @@ class Showing:
             front.accepted,
             front.max_connections,
             shown.log_lines_dropped,
+            tuple(_full(*each) for each in sorted(front.full.items())),
         )
 
     def _not_ready(self) -> tuple[str, ...]:
@@ -321,6 +329,10 @@ def _identity(upstream: str) -> Identity:
     parts = [unquote(each, errors="surrogatepass") for each in upstream.split("/")]
     datacenter, node, service_id = parts
     return Identity(datacenter, node, service_id)
+
+
+def _full(full: Full, processes: int) -> FullStatus:
+    return FullStatus(full.reason, full.mapping, processes)
 
 
 def _worker(member: Member) -> WorkerStatus:

@@ -203,7 +203,8 @@ class Worker:
         count = Count(self._workshop.accepted, self._workshop.open)
         leases = self._registry.open_connections()
         serves = bool(self._serving.running) and not self._retiring
-        return Report(self._replica.level, count, leases, serves)
+        full = tuple((each.reason, each.mapping) for each in self._serving.full)
+        return Report(self._replica.level, count, leases, serves, full)
 
     def _report(self) -> None:
         report = self._state()

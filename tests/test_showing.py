@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Mapping as AbstractMapping
 from typing import Any, cast
 
@@ -10,7 +11,7 @@ from attrs import Factory, define, evolve
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
-from lbconsul.admin.model import Source, UpstreamStatus, WatchStatus
+from lbconsul.admin.model import FullStatus, Source, UpstreamStatus, WatchStatus
 from lbconsul.availability import Availability
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.pool import Pool
@@ -24,6 +25,7 @@ from lbconsul.config.model import Config, Mapping
 from lbconsul.notes import nobody
 from lbconsul.operations import Operations
 from lbconsul.proxy.lag import EVERY, Lag
+from lbconsul.proxy.saturation import Full
 from lbconsul.proxy.selecting import route_of
 from lbconsul.showing import Showing
 from lbconsul.workers.member import Member
@@ -50,6 +52,7 @@ class FakeFront:
     ejected: list[Identity] = Factory(list)
     #: Why none can be ejected.
     busy: str = "it is busy"
+    full: Counter[Full] = Factory(Counter)
 
     def is_listening(self, mapping: Mapping) -> bool:
         return self.listening
@@ -196,6 +199,20 @@ class TestGateway:
         shown.answer(an_instance("b"), service="mail", datacenter="dc2")
         status = shown.showing.gateway()
         assert (status.ready, status.state, status.not_ready) == (True, "serving", ())
+
+    def test_full(self) -> None:
+        """What is full is shown, and in how many processes; it is ready then, too."""
+        shown = Shown()
+        shown.answer(an_instance("a"))
+        shown.front.full = Counter(
+            {Full("process"): 1, Full("max-connections", "x"): 2}
+        )
+        status = shown.showing.gateway()
+        assert status.full == (
+            FullStatus("max-connections", "x", 2),
+            FullStatus("process"),
+        )
+        assert status.ready
 
     def test_never_had_an_instance(self) -> None:
         """It is not ready, and the mapping says why it is empty."""

@@ -16,6 +16,7 @@ from prometheus_client.utils import floatToGoString
 
 import twisted
 from lbconsul.admin.model import (
+    FullStatus,
     GatewayStatus,
     Histogram,
     MappingStatus,
@@ -34,6 +35,10 @@ STANDINGS = ("serving", "warming", "draining", "ejected", "doubted")
 
 _LAG = "How late the reactor's calls came lately, at most."
 _DROPPED = "Lines of the log that could not be written as fast as they came."
+#: What can be full, even if nothing is.
+FULL = ("max-connections", "process", "descriptors")
+
+_FULL = "Mappings and processes in which new clients wait, by what is full."
 _LIMIT = "How many connections it can have open; 0: no limit."
 
 
@@ -88,7 +93,14 @@ def of_gateway(gateway: GatewayStatus) -> Iterator[Metric]:
         yield gauge(name, text, [((), float(value))])
     yield counter("log_lines_dropped_total", _DROPPED,
                   [((), gateway.log_lines_dropped)])  # fmt: skip
+    yield gauge("full", _FULL, _full(gateway.full), ("reason",))
     yield from _of_workers(gateway.workers)
+
+
+def _full(full: tuple[FullStatus, ...]) -> Iterator[tuple[tuple[str], float]]:
+    for reason in FULL:
+        count = sum(each.processes for each in full if each.reason == reason)
+        yield (reason,), float(count)
 
 
 def _of_workers(workers: tuple[WorkerStatus, ...]) -> Iterator[Metric]:

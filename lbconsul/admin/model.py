@@ -60,6 +60,20 @@ class WorkerStatus:
 
 
 @frozen
+class FullStatus:
+    """Something that takes no more for now, so that new clients wait."""
+
+    #: ``max-connections`` (of a mapping), ``process`` (as many connections as the
+    #: descriptors of a process allow), ``descriptors`` (none of them, or no port, or no
+    #: memory was to be had).
+    reason: str
+    #: Empty if it concerns all.
+    mapping: str = ""
+    #: In how many processes.
+    processes: int = 1
+
+
+@frozen
 class GatewayStatus:
     """The gateway as a whole."""
 
@@ -87,6 +101,8 @@ class GatewayStatus:
     max_connections: int = 0
     #: Since the start, because the log could not be written as fast.
     log_lines_dropped: int = 0
+    #: What has been full for a second, and is.
+    full: tuple[FullStatus, ...] = ()
 
 
 @frozen

@@ -36,7 +36,7 @@ from lbconsul.admin.documents import Document
 from lbconsul.admin.guard import Guard, asker
 from lbconsul.admin.identity import from_path
 from lbconsul.admin.metrics import CONTENT_TYPE, metrics
-from lbconsul.admin.model import Source
+from lbconsul.admin.model import FullStatus, Source
 from lbconsul.admin.pages import answer_page, pages
 from lbconsul.admin.pour import Pour
 from lbconsul.admin.requests import Requests, client
@@ -54,6 +54,15 @@ MOST_ANSWERS = 128
 
 #: What nobody needs is told as an error: more fields than this in a query.
 _MOST_FIELDS = 32
+
+#: What is full is told in so many lines at most.
+_MOST_LINES = 50
+
+_FULL = {
+    "max-connections": "max-connections is reached; new clients wait",
+    "process": "as many connections as its descriptors allow; new clients wait",
+    "descriptors": "no descriptors, ports or memory; new clients wait",
+}
 
 _READ = ("GET", "HEAD")
 _CHANGE = ("POST",)
@@ -168,7 +177,10 @@ class Routes:
     def _ready(self, request: Request) -> None:
         gateway = self._source.gateway()
         if gateway.ready:
-            answer_text(request, OK, "ready\n")
+            # Who is full serves still, and would the less the more are taken out.
+            full = gateway.full if gateway.full and self._may_know(request) else ()
+            lines = ["ready", *(_full(each) for each in full[:_MOST_LINES])]
+            answer_text(request, OK, "".join(f"{_one_line(each)}\n" for each in lines))
             return
         # Anybody may know that it is not; why not names services.
         reasons = gateway.not_ready if self._may_know(request) else ()
@@ -264,6 +276,11 @@ class Routes:
         else:
             why = "a bug in lbconsul: its log says more"
             refuse(request, Refusal(INTERNAL_SERVER_ERROR, why))
+
+
+def _full(full: FullStatus) -> str:
+    what = _FULL.get(full.reason, full.reason)
+    return f"full: {full.mapping}: {what}" if full.mapping else f"full: {what}"
 
 
 def _query(request: AdminRequest) -> dict[str, list[str]]:

@@ -70,6 +70,8 @@ class Listener(Service):
     _gives_way: Callable[[], bool] | None = None
     _sock: socket.socket | None = None
     _reading: bool = False
+    #: When there was last nothing to serve a client with.
+    _starved_at: float | None = None
     #: The call that looks again whether there is something to serve clients with.
     _look_again: Any = None
     _trouble: Trouble = Factory(
@@ -133,8 +135,15 @@ class Listener(Service):
         elif not self._reading:
             self._resume()
 
+    @property
+    def is_starved(self) -> bool:
+        """Whether there was nothing to serve a client with, a moment ago."""
+        at = self._starved_at
+        return at is not None and self._clock.seconds() - at < 1.5 * STARVED_PAUSE
+
     def starved(self) -> None:
         """Leave clients in the queue for a while: there is nothing to serve them."""
+        self._starved_at = self._clock.seconds()
         self._trouble.starved(self._factory.open)
         self._wait()
 

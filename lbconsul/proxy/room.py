@@ -43,6 +43,11 @@ class Room:
         self._queue.setdefault(listener)
         return True
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many connections as there may be."""
+        return bool(self.limit) and self.taken >= self.limit
+
     def forget(self, listener: Waiting) -> None:
         """The listener waits no longer, if it did."""
         self._queue.pop(listener, None)

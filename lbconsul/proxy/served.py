@@ -65,6 +65,17 @@ class Served:
             return self.factory.open
         return sum(factory.open for factory in self.factories)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether it has as many connections as its mapping may have."""
+        limit = self.mapping.max_connections
+        return bool(limit) and self.open >= limit
+
+    @property
+    def is_starved(self) -> bool:
+        """Whether there was nothing to serve a client with, a moment ago."""
+        return self.listener is not None and self.listener.is_starved
+
     def connected(self, client: socket.socket, address: object) -> None:
         """Called by the listener."""
         self.factory.connected(client, address)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from attrs import Factory, define
+from attrs import Factory, define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -13,6 +13,7 @@ from lbconsul.config.model import Mapping
 from lbconsul.proxy.bind import ListeningSocket
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.listener import ACCEPT_BOUND, Listener
+from lbconsul.proxy.saturation import DESCRIPTORS, MAPPING, PROCESS, Full, Saturation
 from lbconsul.proxy.served import Served
 from lbconsul.proxy.workshop import Workshop
 
@@ -40,6 +41,16 @@ class Serving(Service):
     _lent: list[ProxyFactory] = Factory(list)
     _retired: Deferred[None] | None = None
     _too_late: IDelayedCall | None = None
+    _saturation: Saturation = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._saturation = Saturation(self._workshop.reactor, self._look_for_full)
+        self._workshop.tend_too(self._saturation)
+
+    @property
+    def full(self) -> tuple[Full, ...]:
+        """What has been full for a second, and is: new clients wait for it."""
+        return self._saturation.full
 
     @property
     def mappings(self) -> list[Mapping]:
@@ -147,7 +158,21 @@ class Serving(Service):
         """End everything that is open, at once, and do nothing any more."""
         self._workshop.close_connections()
         self._workshop.stop()
+        self._saturation.stop()
         self._end_patience()
+
+    def _look_for_full(self) -> dict[Full, int]:
+        """What is full at the moment, and its limit."""
+        found, room = {}, self._workshop.room
+        if room.is_full:
+            found[Full(PROCESS)] = room.limit
+        for served in self._served.values():
+            if served.is_full:
+                mapping = served.mapping
+                found[Full(MAPPING, str(mapping))] = mapping.max_connections
+            if served.is_starved:
+                found[Full(DESCRIPTORS)] = 0
+        return found
 
     def _connect(self, served: Served) -> None:
         """Let the connections of its factory concern its listener."""

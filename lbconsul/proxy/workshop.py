@@ -14,7 +14,7 @@ from lbconsul.proxy.poller import Poller, open_poller
 from lbconsul.proxy.room import Room
 from lbconsul.proxy.selecting import route_of
 from lbconsul.proxy.splice import Pipes
-from lbconsul.proxy.upkeep import Upkeep
+from lbconsul.proxy.upkeep import Tended, Upkeep
 
 
 @define(eq=False)
@@ -132,6 +132,10 @@ class Workshop:
         """
         asked = (each.question for each in route_of(mapping).all())
         return any(map(self.registry.pending, asked))
+
+    def tend_too(self, tended: Tended) -> None:
+        """Tend this as well."""
+        self._upkeep.add(tended)
 
     def start(self) -> None:
         """Tend the factories and the registry."""

@@ -129,6 +129,8 @@ class Report:
     leases: int = 0
     #: Whether it accepts clients.
     serves: bool = False
+    #: What is full: for what reason, and of which mapping, if of one.
+    full: tuple[tuple[str, str], ...] = ()
 
 
 def write_order(order: Order) -> bytes:
@@ -158,14 +160,21 @@ def read_report(data: bytes) -> Report:
             _number(said["count"]["accepted"]), _number(said["count"]["open"])
         )
         level, leases = _number(said["level"]), _number(said["leases"])
-        return Report(level, count, leases, said["serves"] is True)
-    except (KeyError, TypeError) as error:
+        full = tuple((_text(reason), _text(name)) for reason, name in said["full"])
+        return Report(level, count, leases, said["serves"] is True, full)
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"no report: {error!r}") from None
 
 
 def _number(said: Any) -> int:
     if type(said) is not int or said < 0:
         raise TypeError(f"{said!r} counts nothing")
+    return said
+
+
+def _text(said: Any) -> str:
+    if type(said) is not str:
+        raise TypeError(f"{said!r} is no text")
     return said
 
 

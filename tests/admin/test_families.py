@@ -13,7 +13,7 @@ from lbconsul.admin.families import (
     of_standings,
     of_watches,
 )
-from lbconsul.admin.model import Histogram
+from lbconsul.admin.model import FullStatus, Histogram
 from tests.admin.test_model import SCHEMA
 from tests.support.fake_source import fake_source
 
@@ -38,6 +38,7 @@ def test_the_gateway() -> None:
     assert found["lbconsul_draining"] == [({}, 0)]
     assert found["lbconsul_reactor_lag_seconds"] == [({}, 0.004)]
     assert found["lbconsul_connections_limit"] == [({}, 30_000)]
+    assert [value for _, value in found["lbconsul_full"]] == [0, 0, 0]
     assert found["lbconsul_log_lines_dropped_total"] == [({}, 7)]
     draining = evolve(SOURCE.gateway(), state="draining", ready=False)
     found = _samples(of_gateway(draining))
@@ -59,6 +60,21 @@ def test_workers() -> None:
     alone = _samples(of_gateway(evolve(gateway, workers=())))
     assert alone["lbconsul_workers"] == [({}, 0)]
     assert "lbconsul_worker_connections_open" not in alone
+
+
+def test_full() -> None:
+    """Of what mappings and processes are full is counted, by the reason."""
+    full = (
+        FullStatus("max-connections", "80:web", 2),
+        FullStatus("max-connections", "81:api"),
+        FullStatus("process", "", 1),
+    )
+    found = _samples(of_gateway(evolve(SOURCE.gateway(), full=full)))
+    assert found["lbconsul_full"] == [
+        ({"reason": "max-connections"}, 3),
+        ({"reason": "process"}, 1),
+        ({"reason": "descriptors"}, 0),
+    ]
 
 
 def test_watches() -> None:

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbconsul.admin.identity import upstream_id
+from lbconsul.admin.model import FullStatus
 from lbconsul.admin.routes import LONGEST_PATH, MOST_ANSWERS
 from lbconsul.config.model import TCPListen, UnixListen
 from lbconsul.errors import CannotOrder
@@ -118,6 +119,27 @@ def test_probes() -> None:
     assert site.ask("GET", "/healthz").code == 200
     refused = site.ask("GET", "/readyz")
     assert (refused.code, refused.text) == (503, "80:web: no answer\nb\n")
+
+
+def test_full() -> None:
+    """Who is full is ready, and says of what he is full to those who may know."""
+    site, remote = Site(), Site(TCPListen("0.0.0.0", 9200))
+    full = (FullStatus("max-connections", "80:web"), FullStatus("process"))
+    for each in (site, remote):
+        each.source.gateway_status = evolve(each.source.gateway_status, full=full)
+    said = site.ask("GET", "/readyz")
+    assert (said.code, said.text) == (
+        200,
+        "ready\n"
+        "full: 80:web: max-connections is reached; new clients wait\n"
+        "full: as many connections as its descriptors allow; new clients wait\n",
+    )
+    assert remote.ask("GET", "/readyz").text == "ready\n"
+    assert "80:web" in remote.ask("GET", "/readyz", [TOKEN]).text
+    status = site.source.gateway_status
+    many = tuple(FullStatus("max-connections", f"{n}:web") for n in range(2000))
+    site.source.gateway_status = evolve(status, full=many)
+    assert len(site.ask("GET", "/readyz").text) < 10_000
 
 
 def test_probes_by_other_names() -> None:

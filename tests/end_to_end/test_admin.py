@@ -85,6 +85,39 @@ def started_with(
 
 
 @WORKERS
+def test_full(
+    registrar: Registrar,
+    servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+    admin: AdminSide,
+    workers: str,
+) -> None:
+    """A mapping that is full is ready still, and says so wherever one looks."""
+    registrar.add(service, servers[0])
+    (port,) = free_ports(1)
+    mapping = f"{port}:{service}"
+    full = started_with(
+        gateway, workers, admin, f"--map={mapping},max-connections={workers}"
+    )
+    with held(port, int(workers)):
+        full.wait_for(rf"{mapping}: full: max-connections=1 is reached; new clients")
+        line = f"full: {mapping}: max-connections is reached; new clients wait\n"
+        eventually(lambda: admin.get("/readyz") == (200, f"ready\n{line}"), "it says")
+
+        def all_are() -> bool:
+            [told] = admin.status()["gateway"]["full"]
+            return bool(told["processes"] == int(workers))
+
+        eventually(all_are, "every process says so")
+        shown = admin.get("/metrics").body
+        count = float(workers)
+        assert f'lbconsul_full{{reason="max-connections"}} {count}\n' in shown
+    full.wait_for(rf"{mapping}: no longer full, after \d+ s$")
+    eventually(lambda: admin.get("/readyz") == (200, "ready\n"), "it says no more")
+
+
+@WORKERS
 def test_before_the_first_answer(
     consul_binary: str,
     servers: list[WebServer],

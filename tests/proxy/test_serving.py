@@ -16,6 +16,8 @@ from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.errors import CannotListen
 from lbconsul.proxy import serving as module
 from lbconsul.proxy.bind import OwnSocket
+from lbconsul.proxy.saturation import DESCRIPTORS, PROCESS
+from lbconsul.proxy.saturation import MAPPING as MAPPING_FULL
 from lbconsul.proxy.selecting import route_of
 from lbconsul.proxy.serving import Serving
 from lbconsul.proxy.workshop import Workshop
@@ -313,6 +315,31 @@ def test_limit(running: Running) -> None:
     client.close()
     upstream.close()
     assert_alive(waiting, running.held.enter_context(accept(running.server)))
+
+
+def test_full(running: Running) -> None:
+    """What is full is known after a second, until there has been room for as long."""
+    (source,) = running.begin(evolve(MAPPING, max_connections=2))
+    pairs = [running.pair(source) for _ in range(2)]
+    name = str(source.mapping)
+    eventually(lambda: running.serving.full == ((MAPPING_FULL, name),), "it is full")
+    for each in pairs[0]:
+        each.close()
+    eventually(lambda: running.serving.full == (), "it is full no more")
+
+
+def test_full_process(running: Running) -> None:
+    """So are a process without room, and one that has nothing left to serve with."""
+    (source,) = running.begin(MAPPING)
+    look = running.serving._look_for_full
+    assert running.running.call(look) == {}
+    running.workshop.room.limit = 1
+    running.pair(source)
+    assert running.running.call(look) == {(PROCESS, ""): 1}
+    running.workshop.room.limit = 0
+    running.running.call(running.serving.served[0].starved)
+    assert running.running.call(look) == {(DESCRIPTORS, ""): 0}
+    eventually(lambda: running.running.call(look) == {}, "there is something again")
 
 
 def test_lent(running: Running) -> None:

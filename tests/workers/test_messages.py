@@ -56,7 +56,7 @@ def test_orders(order: Order) -> None:
 
 def test_reports() -> None:
     """A report arrives as it was made, and its first byte says what it is."""
-    report = Report(7, Count(3, 2), 4, True)
+    report = Report(7, Count(3, 2), 4, True, (("max-connections", "80:web"),))
     data = write_report(report)
     assert data[:1] == REPORT
     assert read_report(data[1:]) == report
@@ -71,6 +71,10 @@ def test_reports() -> None:
         b'{"count": {"accepted": 0, "open": 0}, "level": true, "leases": 0}',
         b'{"count": {"accepted": 0, "open": 0}, "level": 1, "leases": -1}',
         b'{"count": {"accepted": 0, "open": 0}, "level": 1, "leases": 1}',
+        b'{"count": {"accepted": 0, "open": 0}, "level": 1, "leases": 1, "serves": 1,'
+        b' "full": [["a"]]}',
+        b'{"count": {"accepted": 0, "open": 0}, "level": 1, "leases": 1, "serves": 1,'
+        b' "full": [["a", 1]]}',
         b'{"count": {"accepted": 1.5, "open": 1}, "level": 1, "leases": 1}',
         b'{"count": {"accepted": 1, "open": []}, "level": 1, "leases": 1}',
     ],

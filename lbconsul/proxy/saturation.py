@@ -1,0 +1,124 @@
+"""What is full: how long it has been so, and the lines of log for that."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from attrs import Factory, define, field
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from lbconsul.proxy.log_bound import LogBound
+from lbconsul.proxy.throttle import Throttle, in_words
+
+#: What can be full: the connections of a mapping, those of the process, and its
+#: descriptors.
+MAPPING, PROCESS, DESCRIPTORS = "max-connections", "process", "descriptors"
+
+#: How long something has to be full, or no more, before that is told, in seconds.
+LASTS = 1.0
+
+#: Lines a second, how many may come at once, and how often, in seconds, the others
+#: are summed up.
+RATE, BURST, SUM_UP_EVERY = 0.2, 5.0, 10.0
+
+
+class Full(NamedTuple):
+    """Something that is full: `reason` is one of the above."""
+
+    reason: str
+    #: Of which mapping; empty for all of the process.
+    mapping: str = ""
+
+
+@define(eq=False)
+class Saturation:
+    """Looks a few times a second what is full, and tells what lasts.
+
+    `look` gives what is full at the moment, each with its limit.
+    """
+
+    _log = Logger()
+    _clock: IReactorTime
+    _look: Callable[[], Mapping[Full, int]]
+    #: What is full, since when.
+    _since: dict[Full, float] = Factory(dict)
+    #: What was told to be full, and since when it no longer is, if it is not.
+    _told: dict[Full, float | None] = Factory(dict)
+    _bound: LogBound = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        throttle = Throttle(RATE, BURST)
+        self._bound = LogBound(self._clock, throttle, self._sum_up, SUM_UP_EVERY)
+
+    @property
+    def full(self) -> tuple[Full, ...]:
+        """What has been full for a while, and is."""
+        return tuple(sorted(self._told))
+
+    def tend(self) -> None:
+        """Look; to be called a few times a second."""
+        now, found = self._clock.seconds(), self._look()
+        if not found and not self._since:
+            return
+        for each, limit in found.items():
+            since = self._since.setdefault(each, now)
+            if each in self._told:
+                self._told[each] = None
+            elif now - since >= LASTS:
+                self._told[each] = None
+                self._tell_full(each, limit)
+        for each in self._since.keys() - found.keys():
+            self._not_full(each, now)
+
+    def stop(self) -> None:
+        """Say what was left unsaid."""
+        self._bound.stop()
+
+    def _not_full(self, each: Full, now: float) -> None:
+        """It is not full at the moment: is that the end of it?"""
+        if each not in self._told:
+            del self._since[each]
+            return
+        clear = self._told[each]
+        if clear is None:
+            self._told[each] = now
+        elif now - clear >= LASTS:
+            del self._told[each]
+            self._tell_end(each, clear - self._since.pop(each))
+
+    def _tell_full(self, each: Full, limit: int) -> None:
+        if each.reason == DESCRIPTORS:
+            return  # the listener that lacks them has said so
+        if not self._bound.lets("full"):
+            return
+        if each.reason == MAPPING:
+            self._log.warn(
+                "{mapping}: full: max-connections={limit} is reached; new clients wait"
+                " in the kernel's queue",
+                mapping=each.mapping,
+                limit=limit,
+            )
+        else:
+            self._log.warn(
+                "full: this process has {limit} connections, as many as its descriptors"
+                " allow; new clients of all mappings wait in the kernel's queue",
+                limit=limit,
+            )
+
+    def _tell_end(self, each: Full, seconds: float) -> None:
+        if self._bound.lets("no longer full"):
+            self._log.info(
+                "{what}, after {seconds} s",
+                what=_ENDS[each.reason].format(each.mapping),
+                seconds=round(seconds),
+            )
+
+    def _sum_up(self, counts: Mapping[str, int]) -> None:
+        self._log.warn("more of the same: {what}", what=in_words(counts))
+
+
+_ENDS = {
+    MAPPING: "{}: no longer full",
+    PROCESS: "no longer full: this process has room for connections again",
+    DESCRIPTORS: "descriptors, ports and memory suffice again",
+}
