@@ -1,18 +1,16 @@
 """What an operator has drained, on disk, for the time after a restart."""
 
 import json
-import os
-import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from attrs import Factory, define
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from lbconsul.balance.instance import Identity
+from lbconsul.state_dir import PATIENCE, Disk, StateDir
 
 #: Drained registrations, each with Consul's CreateIndex.
 Drained = Mapping[Identity, int]
@@ -72,7 +70,7 @@ class DrainFile:
     _is_failing: bool = False
     #: Runs a function in a thread.
     _run: Callable[[Callable[[], None]], Deferred[None]] = Factory(
-        lambda self: self._in_thread, takes_self=True
+        lambda self: Disk(self._reactor).run, takes_self=True
     )
 
     @property
@@ -83,12 +81,13 @@ class DrainFile:
     def read(self) -> dict[Identity, int]:
         """What was drained when it was written last; nothing if it cannot be had."""
         try:
-            said = json.loads(_content(self.path))
+            data = StateDir(self._directory).read(self.path.name, _MOST_BYTES)
+            if data is None:
+                return {}
+            said = json.loads(data)
             if said["lbconsul drained"] != _VERSION:
                 raise ValueError(f"it is of version {said['lbconsul drained']!r}")
             return from_rows(said["drained"])
-        except FileNotFoundError:
-            return {}
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             self._complain("cannot be used, and nothing is drained", error)
             return {}
@@ -99,12 +98,12 @@ class DrainFile:
         self._turn()
 
     def stop(self) -> Deferred[None]:
-        """Fires when all is written."""
+        """Fires when all is written, or the disk has been waited for long enough."""
         if self._writing is None:
             return succeed(None)
         waiting: Deferred[None] = Deferred()
         self._waiting.append(waiting)
-        return waiting
+        return waiting.addTimeout(PATIENCE, self._reactor).addErrback(lambda _: None)
 
     def _turn(self) -> None:
         if self._writing is not None:
@@ -117,13 +116,10 @@ class DrainFile:
             return
         said = {"lbconsul drained": _VERSION, "drained": to_rows(drained)}
         data = json.dumps(said).encode()
-        self._writing = self._run(lambda: _replace(self.path, data))
+        state, name = StateDir(self._directory), self.path.name
+        self._writing = self._run(lambda: state.replace(name, [data]))
         self._writing.addCallbacks(self._written, self._failed)
         self._writing.addCallback(self._done)
-
-    def _in_thread(self, function: Callable[[], None]) -> Deferred[None]:
-        pool = self._reactor.getThreadPool()
-        return deferToThreadPool(self._reactor, pool, function)
 
     def _written(self, _: None) -> None:
         self._is_failing = False
@@ -146,28 +142,3 @@ class DrainFile:
             or str(error)
             or type(error).__name__,
         )
-
-
-def _content(path: Path) -> bytes:
-    """What is in a file of ours; anything else, such as a FIFO, is not opened."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with open(os.open(path, flags), "rb") as file:
-        known = os.fstat(file.fileno())
-        if not stat.S_ISREG(known.st_mode) or known.st_uid not in (os.geteuid(), 0):
-            raise ValueError("it is no regular file of ours")
-        if known.st_size > _MOST_BYTES:
-            raise ValueError("it is too long")
-        return file.read(_MOST_BYTES)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Called in a thread."""
-    new = path.with_suffix(".new")
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    new.unlink(missing_ok=True)  # its permissions might be other ones
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with open(os.open(new, flags, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)

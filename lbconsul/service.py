@@ -19,7 +19,6 @@ from lbconsul.balance.selection import Question
 from lbconsul.config.model import Config, Mapping
 from lbconsul.consul.client import consul_client
 from lbconsul.consul.resolver import HostResolver
-from lbconsul.consul.snapshot import check_directory
 from lbconsul.drain_file import from_rows, to_rows
 from lbconsul.errors import CannotReload
 from lbconsul.front import Front
@@ -34,6 +33,7 @@ from lbconsul.proxy.room import Room
 from lbconsul.proxy.selecting import route_of
 from lbconsul.reload import Plan, applicable, plan
 from lbconsul.retirement import Retirement
+from lbconsul.state_dir import check_directory
 from lbconsul.succession import Succession
 from lbconsul.watches import Watches
 
@@ -63,7 +63,8 @@ def balancer(
     whose sockets are among the inherited ones, by listening address.  `log` is what
     writes the log, if it is ours to show how many lines it dropped.
 
-    :raises ConfigError: a token or certificate file cannot be read.
+    :raises ConfigError: a token or certificate file cannot be read, or the state
+        directory is not only ours.
     :raises NoWorkers: worker processes cannot be had here.
     """
     gateway = Gateway(

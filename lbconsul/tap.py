@@ -143,7 +143,7 @@ class Options(usage.Options):
             )
             raise _exit(ConfigError(f"--online: {why}"))
         if self["check"]:
-            _check(self.config, online=bool(self["online"]))
+            _check(self.config, user_to_be(self.parent), online=bool(self["online"]))
 
     def _said(self) -> dict[str, str]:
         return {name: self[name] for name in OPTIONS if self[name] is not None}
@@ -271,11 +271,12 @@ def _hints(config: Config) -> str:
     return what_to_try(list(ports), catalog.port, service, catalog.host)
 
 
-def _check(config: Config, *, online: bool) -> None:
+def _check(config: Config, user: User | None, *, online: bool) -> None:
     from twisted.internet import reactor
 
     try:
-        balancer(reactor, config)
+        with acting_as(user):
+            balancer(reactor, config)
     except LBConsulError as error:
         raise _exit(error) from None
     print("lbconsul: the configuration is sound; it maps")

@@ -20,7 +20,7 @@ from lbconsul.consul.client import ConsulClient
 from lbconsul.consul.fixed import Fixed
 from lbconsul.consul.resolver import HostResolver
 from lbconsul.consul.skipping import SHOWN, Screen
-from lbconsul.consul.snapshot import Snapshot
+from lbconsul.consul.snapshot import Snapshot, SnapshotStore
 from lbconsul.consul.watch import Watch
 
 
@@ -50,8 +50,11 @@ class Watches(MultiService):
         lambda self: WallClock(self._reactor.seconds), takes_self=True
     )
 
+    _store: SnapshotStore | None = None
+
     def __attrs_post_init__(self) -> None:
         super().__init__()
+        self._store = self._store_in(self._state_dir)
 
     def ask(self, questions: Iterable[Question]) -> None:
         """Ask these, too; at once, if we are at it."""
@@ -92,8 +95,11 @@ class Watches(MultiService):
         """Keep answers there from now on; empty for nowhere."""
         if state_dir != self._state_dir:
             self._state_dir = state_dir
+            before, self._store = self._store, self._store_in(state_dir)
             for question, watch in self._watches.items():
                 watch.keep_in(self._snapshot(question))
+            if before is not None:
+                before.stop()
 
     def skipped(self, question: Question) -> Collection[str]:
         """Why registrations of its last answer are no instances."""
@@ -160,6 +166,8 @@ class Watches(MultiService):
     async def _stop(self) -> None:
         await MultiService.stopService(self)
         await self._client.close()
+        if self._store is not None:
+            await self._store.stop()
 
     def stopService(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._stop())
@@ -191,9 +199,14 @@ class Watches(MultiService):
         )
 
     def _snapshot(self, question: Question) -> Snapshot | None:
-        if not self._state_dir:
+        if self._store is None:
             return None
-        return Snapshot(self._reactor, Path(self._state_dir), question)
+        return Snapshot(self._reactor, self._store, question)
+
+    def _store_in(self, state_dir: str) -> SnapshotStore | None:
+        if not state_dir:
+            return None
+        return SnapshotStore(self._reactor, Path(state_dir), self._wall)
 
 
 def _shown(skipped: Sequence[Skipped]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 
 from lbconsul.balance.instance import Identity
@@ -45,7 +46,7 @@ class Thread:
 def file_in(directory: Path) -> tuple[DrainFile, Thread]:
     """A file that is written when the test says so."""
     thread = Thread()
-    return DrainFile(None, directory, run=thread), thread
+    return DrainFile(Clock(), directory, run=thread), thread
 
 
 def said(action: Callable[[], object]) -> list[str]:

@@ -139,6 +139,16 @@ class TestMakeup:
         with pytest.raises(ConfigError, match="--state-dir /dev/null"):
             balancer(running.reactor, config)
 
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+    def test_state_of_another_user(
+        self, running: ReactorThread, tmp_path: Path
+    ) -> None:
+        """What another user may have put there decides nothing."""
+        os.chown(tmp_path, 12345, -1)
+        config = evolve(configure([], ["8080:web"]), state_dir=str(tmp_path))
+        with pytest.raises(ConfigError, match="belongs to user 12345 instead of 0"):
+            balancer(running.reactor, config)
+
 
 class TestBinding:
     """Listening sockets before the start."""

@@ -21,7 +21,7 @@ from lbconsul.consul.names import Names
 from lbconsul.consul.reader import Reader
 from lbconsul.consul.record import Record
 from lbconsul.consul.skipping import Screen, Skipping, screened
-from lbconsul.consul.snapshot import Snapshot
+from lbconsul.consul.snapshot import Kept, Snapshot
 from lbconsul.consul.words import describe, in_words
 from lbconsul.errors import UnusableAnswer
 
@@ -122,7 +122,8 @@ class Watch(Service):
 
     def startService(self) -> None:
         super().startService()
-        self._recall()
+        if self._snapshot is not None:
+            self._snapshot.read(self._recall)
         self._watching = Deferred.fromCoroutine(self._watch())
 
     def stopService(self) -> Deferred[None]:
@@ -148,22 +149,23 @@ class Watch(Service):
             self._snapshot.stop()
         self._snapshot = snapshot
 
-    def _recall(self) -> None:
+    def _recall(self, kept: Kept) -> None:
         """Begin with the answer that an earlier gateway got last."""
-        kept = self._snapshot.read() if self._snapshot else None
-        if kept is None or self._registry.answered(self.question):
+        snapshot = self._snapshot
+        answered = self._registry.answered(self.question)
+        if snapshot is None or answered or not self.running:
             return
         try:
             self._take(self._reader.read(kept.body))
         except UnusableAnswer as error:
-            assert self._snapshot is not None
-            self._snapshot.set_aside(error)
+            snapshot.set_aside(error)
         else:
-            self.record.recalled = kept.time
+            age = snapshot.age(kept)
+            self.record.recalled = self._clock.seconds() - age
             self._log.warn(
                 "{question}: until Consul answers, what it said {age:.0f} s ago",
                 question=self.question,
-                age=max(0.0, self._clock.seconds() - kept.time),
+                age=age,
             )
 
     async def _watch(self) -> None:

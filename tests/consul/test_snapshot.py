@@ -13,8 +13,15 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, capturedLogs, formatEvent
 
 from lbconsul.balance.selection import Question
-from lbconsul.consul.snapshot import INTERVAL, Kept, Snapshot, check_directory
-from lbconsul.errors import ConfigError
+from lbconsul.clock import WallClock
+from lbconsul.consul.snapshot import (
+    INTERVAL,
+    REFRESH,
+    Kept,
+    Snapshot,
+    SnapshotStore,
+)
+from tests.support.running_proxy import ReactorThread
 
 WEB = Question("web")
 
@@ -27,10 +34,23 @@ class Stage:
         self.clock = Clock()
         self.clock.advance(1000.0)
         self.said = said
+        #: By how much the clock on the wall is ahead of the other one.
+        self.ahead = 0.0
 
     def snapshot(self, question: Question = WEB) -> Snapshot:
         """As a gateway has it that has just been started."""
-        return Snapshot(self.clock, self.directory, question)
+        return Snapshot(self.clock, self.store(), question)
+
+    def store(self) -> SnapshotStore:
+        """Where it is."""
+        wall = WallClock(self.clock.seconds, lambda: self.clock.seconds() + self.ahead)
+        return SnapshotStore(self.clock, self.directory, wall)
+
+    def read(self, question: Question = WEB) -> Kept | None:
+        """What a gateway finds that has just been started."""
+        found: list[Kept] = []
+        self.snapshot(question).read(found.append)
+        return found[0] if found else None
 
     def texts(self) -> list[str]:
         """What the log says."""
@@ -46,21 +66,21 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 
 def test_first_start(stage: Stage) -> None:
     """Where nothing was kept there is nothing, and nothing to say of it."""
-    assert stage.snapshot().read() is None
+    assert stage.read() is None
     assert stage.texts() == []
 
 
 def test_next_start(stage: Stage) -> None:
     """What one gateway kept the next one reads, with when that was."""
     stage.snapshot().keep(b'[{"any": "thing"}]\nof any kind')
-    assert stage.snapshot().read() == Kept(b'[{"any": "thing"}]\nof any kind', 1000.0)
+    assert stage.read() == Kept(b'[{"any": "thing"}]\nof any kind', 1000.0)
 
 
 def test_owner_only(stage: Stage) -> None:
     """Nobody else may look into it, whatever lay there before."""
     snapshot = stage.snapshot()
     stage.directory.mkdir(mode=0o700)
-    left = snapshot.path.with_suffix(".new")
+    left = snapshot.path.with_name(f"{snapshot.name}.new")
     left.write_text("left by a gateway that was killed")
     left.chmod(0o666)
     snapshot.keep(b"[]")
@@ -82,7 +102,7 @@ def test_each_question_has_its_own(stage: Stage) -> None:
     for number, question in enumerate(questions):
         stage.snapshot(question).keep(str(number).encode())
     for number, question in enumerate(questions):
-        kept = stage.snapshot(question).read()
+        kept = stage.read(question)
         assert kept is not None
         assert kept.body == str(number).encode()
     assert {path.parent for path in stage.directory.iterdir()} == {stage.directory}
@@ -94,24 +114,66 @@ def test_churn(stage: Stage) -> None:
     snapshot = stage.snapshot()
     for number in range(10):
         snapshot.keep(str(number).encode())
-    assert stage.snapshot().read() == Kept(b"0", 1000.0)
+    assert stage.read() == Kept(b"0", 1000.0)
     stage.clock.advance(INTERVAL)
-    assert stage.snapshot().read() == Kept(b"9", 1000.0 + INTERVAL)
+    assert stage.read() == Kept(b"9", 1000.0)
     snapshot.keep(b"10")
     snapshot.stop()
-    assert stage.snapshot().read() == Kept(b"10", 1000.0 + INTERVAL)
+    assert stage.read() == Kept(b"10", 1000.0 + INTERVAL)
     assert stage.clock.getDelayedCalls() == []
 
 
-def test_same_again(stage: Stage) -> None:
-    """What is on disk already is not written again."""
+def test_confirmed(stage: Stage) -> None:
+    """Its age counts from when Consul last said so, for which it is written now and
+    then, and at the end; not for each answer.
+    """
+    snapshot = stage.snapshot()
+    written = []
+    for _ in range(10):
+        snapshot.keep(b"[]")
+        written.append(stage.read())
+        stage.clock.advance(REFRESH / 4)
+    times = [each.time for each in written if each is not None]
+    assert times == [1000.0] * 4 + [1000.0 + REFRESH] * 4 + [1000.0 + 2 * REFRESH] * 2
+    snapshot.stop()
+    assert stage.read() == Kept(b"[]", 1000.0 + 9 * REFRESH / 4)
+    assert stage.clock.getDelayedCalls() == []
+
+
+def test_confirmed_no_more(stage: Stage) -> None:
+    """What Consul has not said again is as old as it is, also at the end."""
     snapshot = stage.snapshot()
     snapshot.keep(b"[]")
-    stage.clock.advance(INTERVAL)
-    snapshot.path.unlink()
+    stage.clock.advance(10 * REFRESH)
+    before = snapshot.path.stat().st_mtime_ns
+    snapshot.stop()
+    assert stage.read() == Kept(b"[]", 1000.0)
+    assert snapshot.path.stat().st_mtime_ns == before
+
+
+def test_large(stage: Stage) -> None:
+    """A large one that churns does not keep the disk busy."""
+    snapshot = stage.snapshot()
+    large = b" " * (20 << 20)
+    for body in (large, b"[]"):
+        snapshot.keep(body)
+    stage.clock.advance(19)
+    assert stage.read() == Kept(large, 1000.0)
+    stage.clock.advance(1)
+    assert stage.read() == Kept(b"[]", 1000.0)
+    snapshot.stop()
+
+
+@pytest.mark.parametrize("ahead", [-600.0, 600.0, 1.7e9])
+def test_the_clock_was_set(stage: Stage, ahead: float) -> None:
+    """An age is what the clock says, and nothing is younger than new."""
+    snapshot = stage.snapshot()
     snapshot.keep(b"[]")
-    assert not snapshot.path.exists()
-    assert stage.clock.getDelayedCalls() == []
+    stage.clock.advance(10.0)
+    stage.ahead = ahead
+    kept = stage.read()
+    assert kept is not None
+    assert stage.snapshot().age(kept) == max(0.0, 10.0 + ahead)
     snapshot.stop()
 
 
@@ -134,15 +196,15 @@ def test_broken(stage: Stage, spoil: object, why: str) -> None:
     snapshot.keep(b"[1, 2, 3]")
     assert callable(spoil)
     snapshot.path.write_bytes(spoil(snapshot.path.read_bytes()))
-    assert stage.snapshot().read() is None
+    assert stage.read() is None
     assert why in stage.texts()[0]
     assert "is set aside" in stage.texts()[0]
     names = [path.suffix for path in stage.directory.iterdir()]
     assert names == [".broken"]
-    assert stage.snapshot().read() is None
+    assert stage.read() is None
     assert len(stage.texts()) == 1
     stage.snapshot().keep(b"[]")
-    assert stage.snapshot().read() is not None
+    assert stage.read() is not None
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -151,15 +213,15 @@ def test_anything(stage: Stage, data: bytes) -> None:
     """Whatever lies there is read or set aside."""
     stage.directory.mkdir(exist_ok=True)
     stage.snapshot().path.write_bytes(data)
-    assert stage.snapshot().read() is None
+    assert stage.read() is None
 
 
 def test_unreadable(stage: Stage) -> None:
     """One that cannot be read is told, in one line."""
     stage.snapshot().path.mkdir(parents=True)
-    assert stage.snapshot().read() is None
+    assert stage.read() is None
     [line] = stage.texts()
-    assert "cannot be read: Is a directory" in line
+    assert "cannot be read: it is no regular file" in line
 
 
 def test_cannot_be_set_aside(stage: Stage) -> None:
@@ -169,43 +231,57 @@ def test_cannot_be_set_aside(stage: Stage) -> None:
     snapshot.path.write_bytes(b"?")
     snapshot.path.with_suffix(".broken").mkdir()
     (snapshot.path.with_suffix(".broken") / "x").mkdir()
-    assert stage.snapshot().read() is None
+    assert stage.read() is None
     assert "cannot be set aside" in stage.texts()[1]
 
 
 def test_unwritable(stage: Stage) -> None:
-    """A disk that does not take it is told once, until it does again."""
+    """A disk that does not take it is told once for all, until it does again."""
     stage.directory.write_text("a file where the directory should be")
-    snapshot = stage.snapshot()
-    for number in range(3):
-        snapshot.keep(str(number).encode())
+    store = stage.store()
+    names = ("web", "mail", "shop")
+    snapshots = [Snapshot(stage.clock, store, Question(each)) for each in names]
+    for times in (1, 2):
+        for number in range(3):
+            for each in snapshots:
+                each.keep(str(number).encode())
+            stage.clock.advance(INTERVAL)
+        assert len(stage.texts()) == times
+        assert "snapshots cannot be written" in stage.texts()[-1]
+        stage.directory.unlink()
+        for each in snapshots:
+            each.keep(f"good {times}".encode())
         stage.clock.advance(INTERVAL)
-    [line] = stage.texts()
-    assert "cannot be written" in line
-    stage.directory.unlink()
-    snapshot.keep(b"[]")
-    assert stage.snapshot().read() is not None
-    snapshot.stop()
+        assert all(each.path.exists() for each in snapshots)
+        for each in snapshots:
+            each.path.unlink()
+        stage.directory.rmdir()
+        stage.directory.write_text("")
+    for each in snapshots:
+        each.stop()
+    assert stage.clock.getDelayedCalls() == []
 
 
-def test_directory(tmp_path: Path) -> None:
-    """A place where nothing can be kept is found out at the start."""
-    (tmp_path / "file").write_text("")
-    check_directory(str(tmp_path))
-    check_directory(str(tmp_path / "new"))
-    for bad in ("file", "file/sub", "no/such"):
-        with pytest.raises(ConfigError, match=r"--state-dir .*: .* is no directory"):
-            check_directory(str(tmp_path / bad))
-    if os.geteuid():
-        with pytest.raises(ConfigError, match="may not be written to"):
-            check_directory("/proc/1")
-
-
-def test_directory_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that is somebody else's as well."""
-    monkeypatch.setattr(os, "access", lambda *_, **__: False)
-    with pytest.raises(ConfigError, match="may not be written to"):
-        check_directory(str(tmp_path))
+def test_while_the_reactor_runs(tmp_path: Path) -> None:
+    """The disk is read and written in a thread; what waits is written at the end."""
+    with ReactorThread() as running, capturedLogs() as said:
+        clock = running.reactor
+        store = SnapshotStore(clock, tmp_path)
+        snapshot = Snapshot(clock, store, WEB)
+        running.call(snapshot.keep, b"[1]")
+        running.call(snapshot.keep, b"[2]")
+        running.call(snapshot.stop)
+        running.outcome(store.stop)
+        found: list[Kept] = []
+        running.call(Snapshot(clock, store, WEB).read, found.append)
+        running.outcome(store.stop)
+        assert [each.body for each in found] == [b"[2]"]
+        os.unlink(snapshot.path)
+        os.mkfifo(snapshot.path)
+        running.call(Snapshot(clock, store, WEB).read, found.append)
+        running.outcome(store.stop)
+        assert len(found) == 1
+        assert "it is no regular file" in str(formatEvent(said[-1]))
 
 
 def test_for_people(stage: Stage) -> None:

@@ -25,6 +25,7 @@ from lbconsul.balance.instance import Instance
 from lbconsul.balance.registry import Change, Registry
 from lbconsul.balance.selection import Caution, Question, Selection
 from lbconsul.balance.standing import Standing
+from lbconsul.clock import WallClock
 from lbconsul.consul.client import ConsulClient, Reply
 from lbconsul.consul.cursor import (
     BLIND_PAUSE,
@@ -34,7 +35,7 @@ from lbconsul.consul.cursor import (
     NEXT_BACKOFF,
 )
 from lbconsul.consul.names import MAX_AGE
-from lbconsul.consul.snapshot import Snapshot
+from lbconsul.consul.snapshot import Snapshot, SnapshotStore
 from lbconsul.consul.watch import BURST, MAX_LAST_CONTACT, RATE, SLICE, Watch
 from lbconsul.errors import Forbidden, UnusableAnswer
 from tests.support.fake_resolver import FakeResolver
@@ -107,6 +108,12 @@ class WatchCase(SynchronousTestCase):
             lambda: self.chance,
             QUESTION,
         )
+
+    def snapshot(self, directory: Path) -> Snapshot:
+        """The snapshot there; the clock on the wall is the watch's own."""
+        wall = WallClock(self.clock.seconds, self.clock.seconds)
+        store = SnapshotStore(self.clock, directory, wall)
+        return Snapshot(self.clock, store, QUESTION)
 
     def end(self) -> None:
         """Whatever happened, a stop ends it, and nothing is left behind."""
@@ -484,7 +491,7 @@ class SnapshotTests(WatchCase):
         self.registry = Registry(lambda: 0.0)
         self.pool = self.registry.pool(Selection(QUESTION))
         self.watch = self.watch_with(self.registry)
-        self.watch._snapshot = Snapshot(self.clock, self.directory, QUESTION)
+        self.watch._snapshot = self.snapshot(self.directory)
 
     def test_start_during_an_outage(self) -> None:
         """
@@ -938,7 +945,7 @@ class RecordTests(WatchCase):
     def test_snapshot(self) -> None:
         """What an earlier gateway knew is shown as what it is."""
         folder = Path(self.enterContext(TemporaryDirectory()))
-        snapshot = Snapshot(self.clock, folder, QUESTION)
+        snapshot = self.snapshot(folder)
         snapshot.keep(body(1))
         self.clock.advance(60.0)
         self.watch.keep_in(snapshot)
@@ -1159,7 +1166,7 @@ class OtherClientTests(WatchCase):
         with TemporaryDirectory() as one, TemporaryDirectory() as other:
             self.start()
             for folder in (one, other):
-                snapshot = Snapshot(self.clock, Path(folder), QUESTION)
+                snapshot = self.snapshot(Path(folder))
                 self.watch.keep_in(snapshot)
                 self.answer(1)
                 self.assertTrue(snapshot.path.exists())
