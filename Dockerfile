@@ -30,7 +30,13 @@ COPY docker/ /opt/lbconsul/bin/
 # The interpreter of low-ports gets cap_net_bind_service=p, as setcap would
 # write it.  It is not "ep": with the effective bit, the 1 in the first word,
 # it could not be run at all where a container is denied the capability.
+#
+# The entry point is begun by env, which blocks signals until lbconsul handles them
+# (docker/entrypoint), where env can do that: GNU's can, busybox' cannot.
 RUN twistd lbconsul --help >/dev/null \
+    && if env --block-signal=TERM true 2>/dev/null; then \
+        sed -i '1s|.*|#!/usr/bin/env -S --block-signal=TERM,INT,HUP,USR1 /bin/sh|' \
+            /opt/lbconsul/bin/entrypoint; fi \
     && cp -L /opt/lbconsul/bin/python /opt/lbconsul/bin/python-low-ports \
     && python -c 'import os, struct; os.setxattr("/opt/lbconsul/bin/python-low-ports", "security.capability", struct.pack("<5I", 0x2000000, 1 << 10, 0, 0, 0))'
 USER 65532:65532

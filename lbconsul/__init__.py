@@ -2,7 +2,7 @@
 
 The rooms of the house, and who may import whom::
 
-    tap -> {signals, service}
+    start -> tap -> {signals, service}
     service -> {watches -> consul, front -> {proxy, workers}, lookout -> admin,
                 dev, handover} -> balance
     worker_main -> worker -> {proxy, workers} -> balance
@@ -27,7 +27,8 @@ The rooms of the house, and who may import whom::
   `lbconsul.watches` that ask, and a `lbconsul.front` that serves.
   `lbconsul.reload` says what another configuration alters, `lbconsul.retirement`
   is the end in good order, and `lbconsul.lookout` what the admin side is shown.
-* `lbconsul.tap` is the command line, `lbconsul.signals` what signals ask of it;
+* `lbconsul.tap` is the command line, `lbconsul.signals` what signals ask of it, and
+  `lbconsul.start` what twistd loads, with `lbconsul.early_signals` before all else;
   `lbconsul.worker` is a worker process, started by the program
   `lbconsul.worker_main`.
 

@@ -10,6 +10,12 @@ from twisted.logger import Logger
 
 from lbconsul.clock import WallClock
 
+#: Most kill a process that has not ended so soon: Docker after 10 s.
+_ALLOW = (
+    "what stops this process must allow as long before it kills (docker stop -t,"
+    " terminationGracePeriodSeconds, kill_timeout, TimeoutStopSec)"
+)
+
 
 class Retiring(Protocol):
     """Who serves: a front."""
@@ -45,10 +51,15 @@ class Retirement:
         if not grace:
             self._retire()
             return
+        longest = grace + self._server.longest_drain
         self._log.info(
-            "ending: clients are accepted until {until}; {open} connections are open",
+            "ending: clients are accepted until {until}; {open} connections are open,"
+            " and may be until {end} ({span}): {allow}",
             until=self._when(grace),
             open=self._server.open,
+            end=self._when(longest),
+            span=_span(longest),
+            allow=_ALLOW,
         )
         self._grace = deferLater(self._clock, grace)
         self._grace.addCallbacks(lambda _: self._retire(), lambda _: None)
@@ -69,14 +80,16 @@ class Retirement:
         self._finish()
 
     def _retire(self) -> None:
-        still, until = self._server.open, self._when(self._server.longest_drain)
+        still, longest = self._server.open, self._server.longest_drain
         retired = self._server.retire()
         if not retired.called:
             self._log.info(
                 "ending: nobody is accepted any more; {open} connections are open, and"
-                " may be until {until}",
+                " may be until {until} ({span}): {allow}",
                 open=still,
-                until=until,
+                until=self._when(longest),
+                span=_span(longest),
+                allow=_ALLOW,
             )
         retired.addErrback(lambda why: self._log.failure("a bug in lbconsul", why))
         retired.addCallback(lambda _: self._done())
@@ -95,3 +108,9 @@ class Retirement:
     def _when(self, seconds: float) -> str:
         when = datetime.fromtimestamp(self._wall.now() + seconds)
         return f"{when:%H:%M:%S}"
+
+
+def _span(seconds: float) -> str:
+    """How long that is, for people to read."""
+    is_even = seconds >= 120 and not seconds % 60
+    return f"{seconds / 60:g} min" if is_even else f"{seconds:g} s"

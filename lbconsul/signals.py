@@ -13,6 +13,7 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 
 from lbconsul.config.model import Config
+from lbconsul.early_signals import early_signals
 from lbconsul.errors import CannotReload, LBConsulError
 
 #: How often to look whether a gateway has taken another one's place, in seconds.
@@ -49,11 +50,10 @@ class Signals:
     _is_due: bool = False
 
     def reload_on_sighup(self) -> None:
-        """From now on; what comes before the reactor runs is done once it does.
-
-        Until then SIGHUP would be our end.
-        """
+        """From now on; what came before the reactor runs is done once it does."""
         signal.signal(signal.SIGHUP, self._hang_up)
+        if early_signals.hand_over():
+            self._hang_up(signal.SIGHUP, None)
 
     def end_on_sigterm(self) -> None:
         """Let SIGTERM end us with status 0; a second one ends us at once.
@@ -62,6 +62,16 @@ class Signals:
         managers and containers take for a crash.
         """
         signal.signal(signal.SIGTERM, self._terminate)
+        early_signals.release()
+
+    def end_on_sigint(self) -> None:
+        """Let SIGINT stop us in order, and then end us; a second one ends us at once.
+
+        With Twisted's own handler twistd dies before the rest of the log is written.
+        """
+        # Else somebody has it ignored, or debugs.
+        if signal.getsignal(signal.SIGINT) == getattr(self._reactor, "sigInt", None):
+            signal.signal(signal.SIGINT, self._interrupt)
 
     def leave(self, status: int) -> None:
         """Let the process end, with this status."""
@@ -73,6 +83,17 @@ class Signals:
     def _exit(self, status: int) -> None:
         self._close_log()
         os._exit(status)
+
+    def _interrupt(self, number: int, frame: object) -> None:
+        signal.signal(number, lambda number, frame: os._exit(128 + number))
+        atexit.register(self._die_of, number)
+        self._reactor.callFromThread(self._stop)
+
+    def _die_of(self, number: int) -> None:
+        self._close_log()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+        os._exit(128 + number)  # process 1 does not die of it
 
     def _terminate(self, number: int, frame: object) -> None:
         # Not SIG_DFL: the kernel keeps that from process 1 of a container.

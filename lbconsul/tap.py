@@ -184,6 +184,7 @@ def makeService(options: Options) -> Gateway:
     gateway.over = signals.leave
     signals.reload_on_sighup()
     reactor.callWhenRunning(signals.end_on_sigterm)
+    reactor.callWhenRunning(signals.end_on_sigint)
     reactor.callWhenRunning(options.log.start)
     # What there is by then stays: to look through it for garbage would take some
     # 30 ms each time, in which no connection moves.

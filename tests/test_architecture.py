@@ -77,7 +77,9 @@ ARROWS: dict[str, set[str]] = {
         "logs",
     }
     | OPEN_TO_ALL,
-    "signals": OPEN_TO_ALL,
+    "early_signals": set(),
+    "start": {"early_signals", "tap"},
+    "signals": {"early_signals"} | OPEN_TO_ALL,
     "tap": {
         "clock",
         "service",
@@ -245,7 +247,7 @@ def test_arrows_are_as_drawn() -> None:
     assert [room for room in ARROWS if "worker_main" in ARROWS[room]] == []
     assert [room for room in ARROWS if "conceal" in ARROWS[room]] == ["tap"]
     assert [room for room in ARROWS if "service" in ARROWS[room]] == ["tap"]
-    assert [room for room in ARROWS if "tap" in ARROWS[room]] == []
+    assert [room for room in ARROWS if "tap" in ARROWS[room]] == ["start"]
 
 
 @pytest.mark.parametrize(

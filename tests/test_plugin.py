@@ -5,11 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from twisted.application.service import IServiceMaker
-from twisted.plugin import IPlugin
-from zope.interface.verify import verifyObject
-
-from lbconsul import tap
 from tests.support.binaries import REPOSITORY
 
 PLUGIN = REPOSITORY / "twisted" / "plugins" / "lbconsul_plugin.py"
@@ -73,16 +68,27 @@ def test_twist_lists_it() -> None:
     assert "lbconsul" in _run("-m", "twisted", "--help")
 
 
+#: Loads what the plugin names, as twistd does; it handles signals from then on.
+NAMES = """
+from twisted.application.service import IServiceMaker
+from twisted.plugin import IPlugin
+from twisted.plugins.lbconsul_plugin import lbconsul as maker
+from zope.interface.verify import verifyObject
+
+from lbconsul import tap
+
+assert maker.tapname == "lbconsul"
+assert maker.options is tap.Options
+assert maker.makeService is tap.makeService
+assert verifyObject(IPlugin, maker)
+assert verifyObject(IServiceMaker, maker)
+print("all are there")
+"""
+
+
 def test_the_names_resolve() -> None:
     """What the plugin names is there: the options, and what makes the service."""
-    from twisted.plugins import lbconsul_plugin
-
-    maker = lbconsul_plugin.lbconsul
-    assert maker.tapname == "lbconsul"
-    assert maker.options is tap.Options
-    assert maker.makeService is tap.makeService
-    assert verifyObject(IPlugin, maker)
-    assert verifyObject(IServiceMaker, maker)
+    assert _run("-c", NAMES) == "all are there\n"
 
 
 def test_no_package_of_that_name() -> None:

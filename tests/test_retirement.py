@@ -50,12 +50,18 @@ class RetirementTests(SynchronousTestCase):
         self.assertRegex(
             self.lines()[0],
             r"^ending: nobody is accepted any more; 3 connections are open, and may be"
-            r" until \d\d:01:00$",
+            r" until \d\d:01:00 \(60 s\): what stops this process must allow as long",
         )
         self.server.retired[0].callback(None)
         for each in (early, late, self.retirement.over()):
             self.assertIsNone(self.successResultOf(each))
         self.assertEqual(self.lines()[1:], ["ending: no connection is open any more"])
+
+    def test_for_long(self) -> None:
+        """How long it may take is told in minutes, where it is some."""
+        self.server.longest_drain = 300.0
+        self.retirement.begin(0.0)
+        self.assertIn(" (5 min): what stops this process must", self.lines()[0])
 
     def test_idle(self) -> None:
         """Where nothing is open it is over at once."""
@@ -71,7 +77,8 @@ class RetirementTests(SynchronousTestCase):
         self.assertEqual(self.server.retired, [])
         self.assertRegex(
             self.lines()[0],
-            r"^ending: clients are accepted until \d\d:00:05; 3 connections are open$",
+            r"^ending: clients are accepted until \d\d:00:05; 3 connections are open,"
+            r" and may be until \d\d:01:05 \(65 s\): what stops this process must",
         )
         self.clock.advance(0.2)
         self.assertEqual(len(self.server.retired), 1)

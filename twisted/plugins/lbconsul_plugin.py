@@ -7,7 +7,7 @@ from twisted.application.service import ServiceMaker
 
 lbconsul = ServiceMaker(
     "lbconsul",
-    "lbconsul.tap",
+    "lbconsul.start",
     "Balance TCP ports over what Consul calls healthy.",
     "lbconsul",
 )

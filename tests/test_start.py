@@ -1,0 +1,24 @@
+"""What twistd loads."""
+
+import subprocess
+import sys
+
+from tests.support.binaries import REPOSITORY
+
+SCRIPT = """
+import signal
+from lbconsul import start, tap
+from lbconsul.early_signals import early_signals
+assert (start.Options, start.makeService) == (tap.Options, tap.makeService)
+assert signal.getsignal(signal.SIGTERM) == early_signals._terminate
+"""
+
+
+def test_signals_first() -> None:
+    """It is the command line, and handles signals."""
+    subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        env={"PYTHONPATH": str(REPOSITORY)},
+        check=True,
+        timeout=60,
+    )
