@@ -14,7 +14,7 @@ BIN = $(VENV)/bin
 # An ordinary editable install hides the plugin from twistd; this form does not.
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check \
 	--config-settings editable_mode=compat --editable
-PURE = lbconsul/balance/*,lbconsul/config/*,lbconsul/consul/catalog.py,lbconsul/consul/cursor.py,lbconsul/consul/entries.py,lbconsul/consul/reader.py,lbconsul/consul/record.py,lbconsul/consul/resolv_conf.py,lbconsul/proxy/networks.py,lbconsul/proxy/throttle.py,$(WORKERS)
+PURE = lbconsul/balance/*,lbconsul/config/*,lbconsul/consul/catalog.py,lbconsul/consul/cursor.py,lbconsul/consul/entries.py,lbconsul/consul/location.py,lbconsul/consul/reader.py,lbconsul/consul/record.py,lbconsul/consul/resolv_conf.py,lbconsul/proxy/networks.py,lbconsul/proxy/throttle.py,$(WORKERS)
 WORKERS = lbconsul/workers/backoff.py,lbconsul/workers/ledger.py,lbconsul/workers/messages.py,lbconsul/workers/outbox.py,lbconsul/workers/printed.py,lbconsul/workers/replica.py,lbconsul/workers/slots.py,lbconsul/workers/tally.py
 
 .PHONY: demo test check consul image-test bench bench-quick chaos chaos-quick soak clean

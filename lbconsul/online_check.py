@@ -16,6 +16,7 @@ from lbconsul.config.model import Config, Mapping
 from lbconsul.consul.catalog import Catalog, parse
 from lbconsul.consul.client import ConsulClient, consul_client
 from lbconsul.consul.hints import NO_DATACENTER, Hints
+from lbconsul.consul.location import pick_of
 from lbconsul.consul.words import in_words
 from lbconsul.errors import Forbidden
 from lbconsul.proxy.selecting import route_of
@@ -142,7 +143,7 @@ class OnlineCheck:
     async def _ask(self, question: Question) -> None:
         try:
             reply = await self._client.ask(question, 0, self._address or 0)
-            self._answers[question] = parse(reply.body)
+            self._answers[question] = parse(reply.body, pick_of(question))
         except Exception as error:
             self._answers[question] = error
 

@@ -263,11 +263,10 @@ class Showing:
             since = self._wall.at(since)
         account = told.figures.accounts.get(identity, _NOTHING)
         received, sent = told.bytes(identity)
-        host = f"[{instance.host}]" if ":" in instance.host else instance.host
         return UpstreamStatus(
             upstream_id(*identity),
             *identity,
-            f"{host}:{instance.port}",
+            instance.place,
             instance.tags,
             upstream.verdict.weight,
             upstream.share / WHOLE,

@@ -114,6 +114,7 @@ PURE = {
     "lbconsul.consul.catalog": {"attrs"},
     "lbconsul.consul.cursor": {"attrs"},
     "lbconsul.consul.entries": set(),
+    "lbconsul.consul.location": {"attrs"},
     "lbconsul.consul.reader": {"attrs"},
     "lbconsul.consul.record": {"attrs"},
     "lbconsul.consul.resolv_conf": {"attrs"},

@@ -38,7 +38,8 @@ class Instance:
     """One registration of a service.
 
     `host` is what Consul says, an IP address or a host name; `address` is the
-    IP address to connect to, empty until a host name is resolved.
+    IP address to connect to, empty until a host name is resolved.  Of a UNIX socket
+    both are its path.
     """
 
     identity: Identity
@@ -72,6 +73,14 @@ class Instance:
         """Where it is connected to."""
         return self.address, self.port
 
+    @property
+    def place(self) -> str:
+        """The same for people to read: ``10.0.0.1:80``, ``unix:/run/web.sock``."""
+        if self.address.startswith("/"):
+            return f"unix:{self.address}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
     def is_at(self, address: str, port: int) -> bool:
         """Whether that is where it is connected to, or one of the places."""
         return port == self.port and address in self.addresses
@@ -91,11 +100,7 @@ class Instance:
         return evolve(self, address=first, alternates=tuple(others))
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        words = (
-            f"{self.identity.service_id}@{self.identity.node}",
-            f"{host}:{self.port}",
-        )
+        words = f"{self.identity.service_id}@{self.identity.node}", self.place
         # It is two words in lines of log, and anybody may have registered it.
         return " ".join(_as_word(each) for each in words)
 

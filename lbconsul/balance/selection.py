@@ -19,12 +19,17 @@ class Question:
     near: str = ""
     #: Whether there is nothing to ask: `service` is ``HOST:PORT``, used as it stands.
     fixed: bool = False
+    #: Which of several ports and addresses of an instance is meant; empty: the default.
+    port_name: str = ""
+    tagged_address: str = ""
 
     def __str__(self) -> str:
         said = [self.service if self.fixed else quoted(self.service)]
         said += [f"dc={self.datacenter}"] if self.datacenter else []
         said += [f"filter={self.filter}"] if self.filter else []
         said += [f"near={self.near}"] if self.near else []
+        said += [f"port-name={self.port_name}"] if self.port_name else []
+        said += [f"tagged-address={self.tagged_address}"] if self.tagged_address else []
         return ",".join(said)
 
 

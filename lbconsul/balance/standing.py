@@ -97,17 +97,29 @@ def outside(instance: Instance, rules: Rules) -> str:
     """Why the rules do not allow its address; empty if they do."""
     if not rules.upstream_allow:
         return ""
-    networks = _networks(rules.upstream_allow)
-    for text in instance.addresses:  # any of them may be tried
-        address = ip_address(text)
-        if not any(address in network for network in networks):
-            return f"{text} is in no network of upstream-allow"
+    for address in instance.addresses:  # any of them may be tried
+        is_path = address.startswith("/")
+        within = _is_below if is_path else _is_in_network
+        if not within(address, rules.upstream_allow):
+            what = "path" if is_path else "network"
+            return f"{address} is in no {what} of upstream-allow"
     return ""
+
+
+def _is_below(path: str, allowed: tuple[str, ...]) -> bool:
+    """Whether a UNIX socket is one of these, or below a directory of these."""
+    paths = (each.removeprefix("unix:") for each in allowed if each[:5] == "unix:")
+    return any(path == each or path.startswith(f"{each}/") for each in paths)
+
+
+def _is_in_network(address: str, allowed: tuple[str, ...]) -> bool:
+    ip = ip_address(address)
+    return any(ip in network for network in _networks(allowed))
 
 
 @lru_cache
 def _networks(texts: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
-    return tuple(map(ip_network, texts))
+    return tuple(ip_network(each) for each in texts if each[:5] != "unix:")
 
 
 def _health(instance: Instance, rules: Rules) -> Health:

@@ -97,6 +97,9 @@ class Mapping:
     dc: tuple[str, ...] = ()
     failback_after: float = 30.0
     near: str = ""
+    #: Which of several ports and addresses of an instance to use; empty: the default.
+    port_name: str = ""
+    tagged_address: str = ""
     policy: str = "leastconn"
     health: frozenset[str] = frozenset({"passing", "warning"})
     node_checks: bool = True

@@ -57,6 +57,13 @@ MAPPING_OPTIONS = _table(
         values.duration,
         "how long an earlier datacenter must be well before it is used again [30s]",
     ),
+    Option("port-name", values.name, "of services with several ports, the one to use"),
+    Option(
+        "tagged-address",
+        values.name,
+        "use this one of Consul's tagged addresses of an instance, such as wan or"
+        " lan_ipv6",
+    ),
     Option("near", values.name, "let Consul sort by distance from this node"),
     Option(
         "policy",
@@ -188,7 +195,7 @@ MAPPING_OPTIONS = _table(
     Option("deny", values.networks, "turn these networks away, allowed or not"),
     Option(
         "upstream-allow",
-        values.networks,
+        values.upstream_networks,
         "connect to instances in these networks only: 10.0.0.0/8,fd00::/8; without it,"
         " to all that Consul names",
     ),

@@ -7,8 +7,10 @@ text stood.
 
 import re
 from collections.abc import Callable, Iterable
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
+from posixpath import normpath
 
+from lbconsul.config.hosts import read_host
 from lbconsul.config.model import MOST_WORKERS, WhenEmpty, decimal
 from lbconsul.text import unquoted
 
@@ -21,7 +23,6 @@ _LONGEST_NAME = 255
 _NAME = re.compile(r"[^\s/?#:,]+")
 _GO_BOOLS = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True)
 _GO_BOOLS |= dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False)
-_HOST = re.compile(r"[\w-]+(?:\.[\w-]+)*\.?")
 
 
 def duration(text: str) -> float:
@@ -207,19 +208,20 @@ def _fallback(text: str) -> WhenEmpty:
         return WhenEmpty(fallback=name(text))
     if not _is_host(host):
         raise ValueError(
-            f"{text!r} must be a service or HOST:PORT, an IPv6 address in brackets"
+            f"{text!r} must be a service or HOST:PORT, with a host name, an IPv4"
+            " address, or an IPv6 one in brackets"
         )
     return WhenEmpty(fallback=f"{host}:{port(number)}", is_address=True)
 
 
 def _is_host(text: str) -> bool:
-    bracketed = re.fullmatch(r"\[([^%]+)\]", text)
+    if text != text.strip() or (":" in text and not text.startswith("[")):
+        return False
     try:
-        if bracketed:
-            return ip_address(bracketed[1]).version == 6
-        return _HOST.fullmatch(text) is not None and bool(text.encode("idna"))
+        read_host(text)
     except ValueError:
         return False
+    return True
 
 
 def networks(text: str) -> tuple[str, ...]:
@@ -236,6 +238,18 @@ def networks(text: str) -> tuple[str, ...]:
                 " 2001:db8::/32, with no bit set behind its prefix"
             )
         found.append(network)
+    return tuple(found)
+
+
+def upstream_networks(text: str) -> tuple[str, ...]:
+    """The same, and ``unix:/PATH`` for a UNIX socket or those below a directory."""
+    found: list[str] = []
+    for each in text.split(","):
+        kind, _, path = each.partition(":")
+        if kind == "unix":
+            found.append(f"unix:{normpath(socket_path(path))}")
+        else:
+            found += networks(each)
     return tuple(found)
 
 

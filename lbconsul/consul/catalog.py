@@ -4,13 +4,13 @@ https://developer.hashicorp.com/consul/api-docs/health#list-service-instances-fo
 """
 
 from collections.abc import Generator, Iterable, Mapping
-from ipaddress import ip_address
 from typing import Any, TypeVar
 
 from attrs import Factory, frozen
 
 from lbconsul.balance.instance import Health, Identity, Instance, Status
 from lbconsul.consul.entries import entries
+from lbconsul.consul.location import BY_DEFAULT, Location, Pick, locate
 from lbconsul.errors import UnusableAnswer
 from lbconsul.text import clipped, one_line
 
@@ -67,21 +67,21 @@ class Catalog:
 Reading = Generator[None, None, Catalog]
 
 
-def parse(body: bytes) -> Catalog:
+def parse(body: bytes, pick: Pick = BY_DEFAULT) -> Catalog:
     """Read one answer.
 
     :raises UnusableAnswer: it is not a list of entries as Consul documents
         them.  One wrong entry spoils the whole: half an answer would take
         instances away.
     """
-    return finished(parsing(body))
+    return finished(parsing(body, pick))
 
 
-def parsing(body: bytes) -> Reading:
+def parsing(body: bytes, pick: Pick = BY_DEFAULT) -> Reading:
     """The same, a step at a time."""
     read = []
     for each in entries(body):
-        read.append(read_entry(each))
+        read.append(read_entry(each, pick))
         yield
     return catalog_of(read)
 
@@ -109,31 +109,55 @@ def catalog_of(read: Iterable[Entry]) -> Catalog:
     return Catalog(tuple(instances), tuple(skipped), unfit)
 
 
-def read_entry(entry: object) -> Entry:
+def read_entry(entry: object, pick: Pick = BY_DEFAULT) -> Entry:
     """The instance of one entry, and why it is to be left out, or nothing.
 
     :raises UnusableAnswer: it is no entry as Consul documents them.
     """
     if not isinstance(entry, dict):
         raise UnusableAnswer("an entry is not an object")
-    instance = _instance(entry)
-    return instance, _unfit(entry, instance)
+    try:
+        location = _location(entry, pick)
+        instance = _instance(entry, location)
+        return instance, _unfit(entry, instance, location)
+    except UnusableAnswer as error:
+        raise UnusableAnswer(f"{_whose(entry)}{error}") from None
 
 
-def _instance(entry: dict[str, Any]) -> Instance:
+def _whose(entry: dict[str, Any]) -> str:
+    """The instance that an entry is of, as far as it says so."""
+    service, node = entry.get("Service"), entry.get("Node")
+    said = service.get("ID") if isinstance(service, dict) else None
+    at = node.get("Node") if isinstance(node, dict) else None
+    if not isinstance(said, str):
+        return ""
+    where = f"@{_line(at)}" if isinstance(at, str) else ""
+    return f"{_line(said)}{where}: "
+
+
+def _location(entry: dict[str, Any], pick: Pick) -> Location:
+    node, service = _get(entry, "Node", dict), _get(entry, "Service", dict)
+    for key in ("Address", "SocketPath"):
+        _get(service, key, str, "")
+    _get(service, "Port", int, 0)
+    if not service.get("Address"):
+        _get(node, "Address", str, "" if service.get("SocketPath") else None)
+    return locate(node, service, pick)
+
+
+def _instance(entry: dict[str, Any], location: Location) -> Instance:
     node, service = _get(entry, "Node", dict), _get(entry, "Service", dict)
     weights = _get(service, "Weights", dict, {})
     health, node_health = _healths(_get(entry, "Checks", list, []))
-    host = _get(service, "Address", str, "") or _get(node, "Address", str)
     return Instance(
         identity=Identity(
             _get(node, "Datacenter", str, ""),
             _get(node, "Node", str),
             _get(service, "ID", str),
         ),
-        host=host,
-        port=_get(service, "Port", int, 0),
-        address=host if _is_ip(host) else "",
+        host=location.host,
+        port=location.port,
+        address=location.address,
         tags=_tags(service),
         passing_weight=min(_get(weights, "Passing", int, 1), _MOST_WEIGHT),
         warning_weight=min(_get(weights, "Warning", int, 1), _MOST_WEIGHT),
@@ -144,21 +168,17 @@ def _instance(entry: dict[str, Any]) -> Instance:
     )
 
 
-def _unfit(entry: dict[str, Any], instance: Instance) -> str:
+def _unfit(entry: dict[str, Any], instance: Instance, location: Location) -> str:
     """Why an entry is no plain backend, or nothing."""
     kind = _get(entry["Service"], "Kind", str, "")
     if kind:
         return f"its kind is {_line(kind)}"
-    if not 1 <= instance.port <= 65535:
-        return f"its port is {instance.port}"
-    if not instance.host:
-        return "neither the service nor its node has an address"
     datacenter, node, service_id = instance.identity
     names = {"id": service_id, "node": node, "datacenter": datacenter}
     for what, name in (names | {"address": instance.host}).items():
         if len(name) > MOST_NAME:
             return f"its {what} is {len(name)} characters long, and may be {MOST_NAME}"
-    return ""
+    return location.why
 
 
 def _healths(checks: list[Any]) -> tuple[Health, Health]:
@@ -221,11 +241,3 @@ def _tags(service: dict[str, Any]) -> tuple[str, ...]:
 
 def _line(text: str) -> str:
     return one_line(text, _OUTPUT)
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -1,7 +1,6 @@
 """An address that is used as it stands, and that Consul knows nothing of."""
 
 from collections.abc import Callable
-from ipaddress import ip_address
 
 from attrs import Factory, define
 from twisted.application.service import Service
@@ -10,6 +9,7 @@ from twisted.internet.interfaces import IHostnameResolver, IReactorTime
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
+from lbconsul.config.hosts import read_host
 from lbconsul.consul.catalog import Skipped
 from lbconsul.consul.names import Names
 from lbconsul.consul.skipping import Screen, Skipping, screened
@@ -18,11 +18,7 @@ from lbconsul.consul.skipping import Screen, Skipping, screened
 def fixed_instance(service: str) -> Instance:
     """The one instance behind ``HOST:PORT``."""
     host, _, port = service.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    try:
-        address = str(ip_address(host))
-    except ValueError:
-        address = ""
+    host, address = read_host(host)
     return Instance(Identity("", "fixed", service), host, int(port), address)
 
 

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from lbconsul.balance.instance import Instance
+from lbconsul.config.hosts import canonical
 from lbconsul.consul.resolv_conf import absolute
 
 #: How old an address may grow before its name is looked up again, in seconds.
@@ -198,6 +199,7 @@ class Names:
             name.looking = None
             self._looking -= 1
         self._unheard.discard(host)
+        addresses = _connectable(addresses)
         if addresses:
             name.failures = 0
             name.due = self._clock.seconds() + MAX_AGE
@@ -260,6 +262,16 @@ class Names:
                 hosts=shown,
                 more=", ..." if len(names) > _NAMED else "",
             )
+
+
+def _connectable(addresses: Iterable[str]) -> list[str]:
+    """Those that one can connect to, as registered ones are read: not 0.0.0.0, which
+    filters in DNS say for what they block, and which would lead to this very host."""
+    found = []
+    for each in addresses:
+        with suppress(ValueError):
+            found.append(canonical(each))
+    return found
 
 
 def look_up(resolver: IHostnameResolver, host: str) -> Deferred[list[str]]:

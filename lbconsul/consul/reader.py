@@ -19,6 +19,7 @@ from lbconsul.consul.catalog import (
     read_entry,
 )
 from lbconsul.consul.entries import ENTRY_LIMIT, MOST_ENTRIES, too_many
+from lbconsul.consul.location import BY_DEFAULT, Pick
 
 #: The beginning of an answer as Consul writes it, with or without blanks.
 _BEGIN = re.compile(rb'\[(\s*)(\{\s*"Node":\s*\{)')
@@ -28,6 +29,7 @@ _BEGIN = re.compile(rb'\[(\s*)(\{\s*"Node":\s*\{)')
 class Reader:
     """Reads the answers to one question."""
 
+    _pick: Pick = BY_DEFAULT
     #: The entries of the last answer by their text.
     _known: dict[bytes, Entry] = Factory(dict)
 
@@ -48,14 +50,14 @@ class Reader:
         except (ValueError, RecursionError):
             known.clear()
         if len(known) < 2:
-            return (yield from parsing(body))
+            return (yield from parsing(body, self._pick))
         self._known = known
         return catalog_of(known.values())
 
     def _entry(self, piece: bytes) -> Entry:
         if len(piece) > ENTRY_LIMIT:  # it may be several, written in another way
             raise ValueError
-        return self._known.get(piece) or read_entry(json.loads(piece))
+        return self._known.get(piece) or read_entry(json.loads(piece), self._pick)
 
 
 def _pieces(body: bytes) -> list[bytes]:

@@ -17,6 +17,7 @@ from lbconsul.balance.selection import Question
 from lbconsul.consul.catalog import Catalog, Skipped
 from lbconsul.consul.client import ConsulClient, Reply
 from lbconsul.consul.cursor import Bucket, Cursor
+from lbconsul.consul.location import pick_of
 from lbconsul.consul.names import Names
 from lbconsul.consul.reader import Reader
 from lbconsul.consul.record import Record
@@ -69,7 +70,9 @@ class Watch(Service):
     _told: Callable[[str, str], None] = lambda kind, text: None
     record: Record = Factory(Record)
     _cursor: Cursor = Factory(Cursor)
-    _reader: Reader = Factory(Reader)
+    _reader: Reader = Factory(
+        lambda self: Reader(pick_of(self.question)), takes_self=True
+    )
     _bucket: Bucket = Factory(lambda: Bucket(RATE, BURST))
     #: Which of the client's addresses to ask at.
     _address: int = 0

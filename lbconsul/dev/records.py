@@ -47,6 +47,8 @@ class Service:
     weight_warning: int = 1
     enable_tag_override: bool = False
     kind: str = ""
+    #: Of a UNIX socket, in Consul 1.10 and newer.
+    socket_path: str = ""
 
     def weights(self) -> Json:
         return {"Passing": self.weight_passing, "Warning": self.weight_warning}
@@ -65,6 +67,7 @@ class Service:
             "Meta": dict(self.meta),
             "Port": self.port,
             "Address": self.address,
+            **({"SocketPath": self.socket_path} if self.socket_path else {}),
             **self._tagged(),
             "Weights": self.weights(),
             "EnableTagOverride": self.enable_tag_override,

@@ -73,6 +73,7 @@ def service_from(said: Said, node: str, name: str, weights: Weights) -> Service:
         weight_warning=weights[1],
         enable_tag_override=said.get("EnableTagOverride", False),
         kind=said.get("Kind", ""),
+        socket_path=said.get("SocketPath", ""),
     )
 
 

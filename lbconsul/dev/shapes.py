@@ -33,6 +33,7 @@ _SERVICE = {
         "map[string]structs.ServiceAddress",
     ),
     "Kind": text,
+    "SocketPath": text,
     **_unsupported("Proxy Connect"),
 }
 _CHECK = {

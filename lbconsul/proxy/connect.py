@@ -11,8 +11,11 @@ _KIND = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
 def connect(address: str, port: int) -> tuple[socket.socket | None, int]:
     """Begin to connect: the socket, if there is one, and the errno, 0 once it is done.
 
-    The errno of one that is on its way is EINPROGRESS or the like.
+    The errno of one that is on its way is EINPROGRESS or the like.  An address that
+    begins with a slash is the path of a UNIX socket.
     """
+    if address[0] == "/":
+        return _connect_unix(address)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         sock = socket.socket(family, _KIND)
@@ -32,6 +35,21 @@ def connect(address: str, port: int) -> tuple[socket.socket | None, int]:
         # No such scope, as in fe80::1%eth9; or reset since it was accepted.
         code = error.errno or errno.EINVAL
     return sock, code
+
+
+def _connect_unix(path: str) -> tuple[socket.socket | None, int]:
+    """The same of a UNIX socket, which is decided at once.
+
+    EAGAIN says that its queue is full (unix(7)); it is a refusal as any other.
+    """
+    try:
+        sock = socket.socket(socket.AF_UNIX, _KIND)
+    except OSError as error:
+        return None, error.errno or errno.EINVAL
+    try:
+        return sock, sock.connect_ex(path)
+    except OSError as error:  # the path is too long
+        return sock, error.errno or errno.EINVAL
 
 
 def _is_own(sock: socket.socket) -> bool:

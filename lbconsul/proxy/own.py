@@ -5,6 +5,7 @@ that connection again, until no descriptor is left; one that names its admin
 listener would open that to every client.
 """
 
+import os
 import socket
 import struct
 from collections.abc import Callable, Iterable, Iterator
@@ -106,6 +107,8 @@ class OwnListeners:
         return ""
 
     def _leads_to(self, address: str, bound: Bound) -> bool:
+        if bound.path:
+            return address.startswith("/") and _is_same_file(address, bound.path)
         address, host = _bare(address), _bare(bound.host)
         if host not in ANY_HOST:
             return address == host
@@ -193,6 +196,15 @@ def _speaks_from(address: str) -> bool:
     with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
         probe.connect((address, 9))
         return bool(_bare(probe.getsockname()[0]) == _bare(address))
+    return False
+
+
+def _is_same_file(one: str, other: str) -> bool:
+    """Whether two paths lead to the same socket, by whatever links."""
+    if os.path.realpath(one) == os.path.realpath(other):
+        return True
+    with suppress(OSError):
+        return os.path.samefile(one, other)
     return False
 
 

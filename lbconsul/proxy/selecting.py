@@ -16,7 +16,17 @@ from lbconsul.config.model import Mapping
 def route_of(mapping: Mapping) -> Route:
     """The selections that a mapping's connections are balanced over."""
     selections = tuple(
-        _selection(mapping, Question(mapping.service, dc, mapping.filter, mapping.near))
+        _selection(
+            mapping,
+            Question(
+                mapping.service,
+                dc,
+                mapping.filter,
+                mapping.near,
+                port_name=mapping.port_name,
+                tagged_address=mapping.tagged_address,
+            ),
+        )
         for dc in mapping.dc or ("",)
     )
     empty = mapping.when_empty

@@ -141,6 +141,24 @@ def test_upstream_allow(address: str, serves: bool) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("path", "serves"),
+    [
+        ("/run/web/a.sock", True),
+        ("/run/web", True),
+        ("/run/web2/a.sock", False),
+        ("/run/docker.sock", False),
+    ],
+)
+def test_upstream_allow_of_a_unix_socket(path: str, serves: bool) -> None:
+    """With networks named, a UNIX socket must be named too, or its directory."""
+    socket = evolve(an_instance(host=path), port=0)
+    verdict = judge(socket, Rules(upstream_allow=("10.0.0.0/8", "unix:/run/web")))
+    assert (verdict.standing is Standing.SERVING) == serves
+    if not serves:
+        assert verdict.reason == f"{path} is in no path of upstream-allow"
+
+
 def test_upstream_allow_of_a_name() -> None:
     """All addresses of a name must be allowed, since any of them may be tried."""
     named = evolve(an_instance(host="10.1.2.3"), alternates=("192.0.2.9",))

@@ -95,7 +95,6 @@ class TestOwnFallback:
             ("80:web", "web"),
             ("80:web", "127.0.0.1:80"),
             ("80:web", "localhost:80"),
-            ("80:web", "0.0.0.0:80"),
             ("10.0.0.5:80:web", "10.0.0.5:80"),
             ("[::]:80:web", "[::1]:80"),
             ("unix:/run/web:web", "web"),

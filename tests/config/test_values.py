@@ -414,7 +414,8 @@ class TestWhenEmpty:
         "host",
         [
             "", "a b", "::1", "[::1", "::1]", "[::1]]", "[a]", "[127.0.0.1]", "[zz::]",
-            "[fe80::1%eth0]", "a..b", ".", "http://a", "a" * 64, "a\n", "*",
+            "[fe80::1]", "a..b", ".", "http://a", "a" * 64, "a\n", "*", "0.0.0.0",
+            "010.0.0.1", "10.0.0", "224.0.0.1", "[::]", " a",
         ],
     )  # fmt: skip
     def test_no_hosts(self, host: str) -> None:
@@ -422,7 +423,7 @@ class TestWhenEmpty:
         wrong = re.escape(repr(f"{host}:80"))
         with pytest.raises(
             ValueError,
-            match=f"^{wrong} must be a service or HOST:PORT, an IPv6 .* in brackets$",
+            match=f"^{wrong} must be a service or HOST:PORT, .*, or an IPv6 one in br",
         ):
             values.when_empty(f"fallback={host}:80")
 
@@ -433,9 +434,15 @@ class TestWhenEmpty:
             st.builds("wait={}{}".format, st.integers(1, 10**9 - 1), st.just("s")),
             st.builds("wait={}{}".format, st.integers(1, 10**9 - 1), st.just("ms")),
             st.from_regex(r"fallback=[a-z]([a-z0-9-]{0,9}[a-z])?", fullmatch=True),
-            st.builds("fallback={}:{}".format, st.ip_addresses(v=4), st.integers(1, 9)),
             st.builds(
-                "fallback=[{}]:{}".format, st.ip_addresses(v=6), st.integers(1, 9)
+                "fallback={}:{}".format,
+                st.ip_addresses(v=4, network="10.0.0.0/8"),
+                st.integers(1, 9),
+            ),
+            st.builds(
+                "fallback=[{}]:{}".format,
+                st.ip_addresses(v=6, network="2000::/3"),
+                st.integers(1, 9),
             ),
         )
     )
@@ -503,6 +510,21 @@ class TestNetworks:
         assert values.networks(",".join(read)) == read
         for network, (address, _) in zip(read, drawn, strict=True):
             assert ip_address(str(address)) in ip_network(network)
+
+
+class TestUpstreamNetworks:
+    """Where instances may be."""
+
+    def test_forms(self) -> None:
+        """Networks, and UNIX sockets by their path or that of a directory."""
+        found = values.upstream_networks("10.0.0.0/8,unix:/run/web/,::1,unix:/a/../b")
+        assert found == ("10.0.0.0/8", "unix:/run/web", "::1/128", "unix:/b")
+
+    @pytest.mark.parametrize("text", ["", "10.0.0.1/8", "unix:", "unix:run", "/run"])
+    def test_mistakes(self, text: str) -> None:
+        """What is neither is refused."""
+        with pytest.raises(ValueError, match=r"must be a (network|path)"):
+            values.upstream_networks(text)
 
 
 class TestSocketPath:

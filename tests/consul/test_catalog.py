@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from lbconsul.balance.instance import Health, Identity, Instance
 from lbconsul.consul.catalog import MOST_NAME, MOST_TAGS, Catalog, parse
+from lbconsul.consul.location import Pick
 from lbconsul.errors import UnusableAnswer
 from tests.support.instances import an_answer, an_entry
 
@@ -78,13 +79,32 @@ class TestEntry:
         [
             ("2001:db8::1", "2001:db8::1"),
             ("web.internal", ""),
-            ("192.0.2.999", ""),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
         ],
     )
     def test_addresses(self, host: str, address: str) -> None:
         """An IP address can be connected to as it is, a name must be resolved."""
         instance = _one(an_entry(Address=host))
-        assert (instance.host, instance.address) == (host, address)
+        assert (instance.host, instance.address) == (address or host, address)
+
+    def test_a_unix_socket(self) -> None:
+        """One that is registered under a path needs neither address nor port."""
+        entry = an_entry(Address="", Port=0, SocketPath="/run/web.sock")
+        entry["Node"]["Address"] = None
+        instance = _one(entry)
+        assert (instance.address, instance.port) == ("/run/web.sock", 0)
+        assert str(instance) == "web-1@node-1 unix:/run/web.sock"
+
+    def test_one_of_several(self) -> None:
+        """Of several ports and addresses the one that was asked for is taken."""
+        entry = an_entry(
+            Port=0,
+            Ports=[{"Name": "http", "Port": 80}, {"Name": "grpc", "Port": 90}],
+            TaggedAddresses={"wan": {"Address": "203.0.113.1", "Port": 8443}},
+        )
+        [instance] = parse(an_answer(entry), Pick("grpc", "wan")).instances
+        assert (instance.address, instance.port) == ("203.0.113.1", 90)
 
     def test_many(self) -> None:
         """Instances come in the order in which Consul sorted them."""
@@ -266,8 +286,13 @@ class TestUnusable:
     )
     def test_a_wrong_entry(self, entry: object, why: str) -> None:
         """One wrong entry spoils the whole: half an answer would take some away."""
-        with pytest.raises(UnusableAnswer, match=f"^{why}$"):
+        with pytest.raises(UnusableAnswer, match=f"^(web-1(@node-1)?: )?{why}$"):
             parse(an_answer(an_entry("ok"), entry))
+
+    def test_whose(self) -> None:
+        """What is wrong is told with the instance that it is of."""
+        with pytest.raises(UnusableAnswer, match=r"^web-9@node-1: Port is str instead"):
+            parse(an_answer(an_entry("ok"), an_entry("web-9", Port="80")))
 
 
 WORDS = st.sampled_from(
@@ -352,12 +377,12 @@ class TestBounds:
             made["Node"] = made["Node"] | node.get(what, {})
             return made
 
-        longest = "x" * MOST_NAME
+        longest = "x" * MOST_NAME if what != "address" else "x.y"
         catalog = parse(an_answer(entry(longest), entry(longest * 1000), an_entry("b")))
         assert len(catalog.instances) == 2
         [told] = catalog.skipped
         assert told.reason == (
-            f"its {what} is {1000 * MOST_NAME} characters long, and may be 255"
+            f"its {what} is {1000 * len(longest)} characters long, and may be 255"
         )
         assert len(told.instance) <= MOST_NAME
 

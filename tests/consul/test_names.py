@@ -279,6 +279,17 @@ class NamesTests(SynchronousTestCase):
         self.resolver.answer("a.example", "10.0.0.1", "10.0.0.2")
         self.assertEqual(self.successResultOf(found), ["10.0.0.1", "10.0.0.2"])
 
+    def test_addresses_that_lead_nowhere(self) -> None:
+        """
+        What DNS says to block a name is no address, nor is what no registration
+        may be; an IPv4 address in IPv6's clothes is one of IPv4.
+        """
+        names = self.names.addressed([instance("a.example")])
+        self.assertEqual(names, [])
+        self.resolver.answer("a.example", "0.0.0.0", "::", "::ffff:10.0.0.1", "fe80::1")
+        [found] = self.names.addressed([instance("a.example")])
+        self.assertEqual(found.addresses, ("10.0.0.1",))
+
     def test_others_to_try(self) -> None:
         """An instance has all addresses of its name, the one in use first."""
         self.addresses(instance("a.example"))

@@ -5,6 +5,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +42,44 @@ def test_kind_of_socket() -> None:
             assert not sock.getblocking()
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
             assert not sock.get_inheritable()
+
+
+def test_a_unix_socket(tmp_path: Path) -> None:
+    """An address that is a path is a UNIX socket's, which is decided at once."""
+    path = str(tmp_path / "web")
+    _, code = connect(path, 0)
+    assert code == errno.ENOENT
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        refused, code = connect(path, 0)
+        assert refused is not None
+        refused.close()
+        assert code == errno.ECONNREFUSED
+        server.listen(0)
+        sock, code = connect(path, 0)
+        assert sock is not None
+        with sock:
+            assert code == 0
+            assert not sock.getblocking()
+            assert not sock.get_inheritable()
+            full, code = connect(path, 0)
+            assert full is not None
+            full.close()
+            assert code == errno.EAGAIN
+    long, code = connect("/" + "x" * 200, 0)
+    assert long is not None
+    long.close()
+    assert code == errno.EINVAL
+
+
+def test_no_descriptor_for_a_unix_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no descriptor is left, that is told as it is for TCP."""
+
+    def none_left(*_: Any) -> None:
+        raise OSError(errno.EMFILE, "none left")
+
+    monkeypatch.setattr(socket, "socket", none_left)
+    assert connect("/run/web", 0) == (None, errno.EMFILE)
 
 
 def test_under_way() -> None:

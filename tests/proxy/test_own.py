@@ -73,6 +73,22 @@ def test_a_name_with_several_addresses(host: Host) -> None:
     assert host.listeners.why(named)
 
 
+def test_a_unix_socket(host: Host, tmp_path: Path) -> None:
+    """The path at which we listen is ours, by whatever links it is reached."""
+    path, link, hard = (tmp_path / each for each in ("web", "link", "hard"))
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(path))
+        link.symlink_to(path)
+        hard.hardlink_to(path)
+        host.listeners.replace([Bound(path=str(path)), Bound("0.0.0.0", 80)])
+        for each in (path, link, hard):
+            assert host.refuses(str(each), 0)
+        assert not host.refuses(str(tmp_path / "other"), 0)
+        assert not host.refuses("10.0.0.5", 0)
+    host.listeners.replace([Bound(path=str(tmp_path / "not-yet"))])
+    assert host.refuses(str(tmp_path / "not-yet"), 0)
+
+
 def test_one_address(host: Host) -> None:
     """Who listens on one address leaves the same port of the others to instances."""
     host.listeners.replace([Bound("10.0.0.5", 80), Bound("::1", 80)])
