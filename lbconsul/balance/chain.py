@@ -74,16 +74,20 @@ class Chain:
         self._tally.catch_up()
         if len(self.pools) > 1:
             self._turn()
-        lease = None if avoiding else self._first_choice()
+        lease = None
+        if not avoiding:
+            current = self._current
+            lease = self._probe(current) if current else None
+            lease = lease or self.pools[current].lease()
         return lease or self._lease_elsewhere(avoiding, attempts)
 
-    def _first_choice(self) -> Lease | None:
-        for pool in self.pools[: self._current]:
-            # It is to be found out that they are well while another one is in use.
+    def _probe(self, current: int) -> Lease | None:
+        """The next connection, if it is to find out that an earlier pool is well."""
+        for pool in self.pools[:current]:
             lease = pool.probe()
             if lease is not None:
                 return lease
-        return self.pools[self._current].lease()
+        return None
 
     def _lease_elsewhere(self, avoiding: Collection[Upstream], attempts: int) -> Lease:
         left = self._with_attempts_left(avoiding, attempts)
