@@ -213,7 +213,6 @@ class Showing:
         front = self._gateway.front
         told, chain = front.tidings(mapping), self._chain(mapping)
         figures = told.figures
-        received, sent = told.all_bytes
         return MappingStatus(
             str(mapping),
             str(mapping.listen or ""),
@@ -225,8 +224,8 @@ class Showing:
             max(0, figures.accepted - sum(figures.endings.values())),
             told.queued,
             dict(figures.endings),
-            received,
-            sent,
+            figures.received,
+            figures.sent,
             tuple(
                 _pool(chain, pool, number in told.used)
                 for number, pool in enumerate(chain.all)
@@ -262,7 +261,6 @@ class Showing:
         else:
             since = self._wall.at(since)
         account = told.figures.accounts.get(identity, _NOTHING)
-        received, sent = told.bytes(identity)
         return UpstreamStatus(
             upstream_id(*identity),
             *identity,
@@ -275,8 +273,8 @@ class Showing:
             since,
             upstream.load.open,
             account.total,
-            received,
-            sent,
+            account.received,
+            account.sent,
             account.failures,
             account.connect_time or None,
         )

@@ -1,6 +1,5 @@
 """The command line: ``twistd lbconsul``."""
 
-import gc
 import os
 import sys
 from collections import ChainMap
@@ -26,6 +25,7 @@ from lbconsul.config.sources import (
 )
 from lbconsul.dev.hints import what_to_try
 from lbconsul.errors import ConfigError, LBConsulError
+from lbconsul.garbage import ShortCollections
 from lbconsul.handover.place import check_place
 from lbconsul.handover.take import take
 from lbconsul.handover.taken import Taken
@@ -186,9 +186,7 @@ def makeService(options: Options) -> Gateway:
     reactor.callWhenRunning(signals.end_on_sigterm)
     reactor.callWhenRunning(signals.end_on_sigint)
     reactor.callWhenRunning(options.log.start)
-    # What there is by then stays: to look through it for garbage would take some
-    # 30 ms each time, in which no connection moves.
-    reactor.callWhenRunning(gc.freeze)
+    reactor.callWhenRunning(ShortCollections().start)
     reactor.callWhenRunning(
         _log.info,
         "{descriptors} descriptors: max-connections of all mappings together is"

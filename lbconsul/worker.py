@@ -4,12 +4,12 @@ Run by `lbconsul.worker_main`, with the stream to the master, the table, and the
 lane on which listening sockets come as descriptors.
 """
 
-import gc
 import os
 import random
 import socket
 import sys
 from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -23,6 +23,7 @@ from lbconsul.balance.selection import Question, Route
 from lbconsul.balance.upstream import Upstream
 from lbconsul.clock import use_monotonic_clock
 from lbconsul.config.model import Mapping
+from lbconsul.garbage import ShortCollections
 from lbconsul.limits import connections, descriptor_limit
 from lbconsul.proxy.bind import LentSocket
 from lbconsul.proxy.room import Room
@@ -93,6 +94,12 @@ class Worker:
     _places: dict[int, Mapping] = Factory(dict)
     #: What the master was told of them last.
     _told: dict[int, bytes] = Factory(dict)
+    #: The pools that it was told are used.
+    _told_used: dict[int, set[int]] = Factory(dict)
+    #: Those of whom it was told something that may be over without a trace.
+    _passing: set[int] = Factory(set)
+    #: Telling it, a few mappings at a time.
+    _telling: Iterator[None] | None = None
     _retiring: bool = False
     _stopping: bool = False
     _reported: Report | None = None
@@ -220,25 +227,56 @@ class Worker:
 
     def _report_soon(self) -> None:
         self._soon = None
-        self._report_figures()
+        if self._telling is None:
+            self._report_figures()
+        else:  # which may have passed the mapping that it is about
+            self._soon = self._reactor.callLater(REPORT_SOON, self._report_soon)
 
     def _report_figures(self) -> None:
         """Tell the master what connections came to, where that is news."""
         assert self._workshop is not None
-        for number, mapping in self._places.items():
+        if self._telling is None:
+            self._telling = self._tell_figures()
+            self._workshop.sweeper.begin(self._telling)
+
+    def _tell_figures(self) -> Iterator[None]:
+        for number in tuple(self._places):
             if not self.uplink.is_free:  # news that are told, but not heard, are lost
-                return
-            said = write_figures(number, self._workshop.tidings(mapping).news())
-            if said != self._told.get(number):
-                self._told[number] = said
-                self.uplink.say(said)
+                break
+            mapping = self._places.get(number)
+            if mapping is not None:
+                self._tell_news(number, mapping)
+            yield
+        self._telling = None
+
+    def _tell_news(self, number: int, mapping: Mapping) -> None:
+        workshop = self._workshop
+        assert workshop is not None
+        used = workshop.used(mapping)
+        is_old = number in self._told and number not in self._passing
+        if (
+            is_old
+            and used == self._told_used.get(number)
+            and not workshop.has_news(mapping)
+        ):
+            return
+        told, self._told_used[number] = workshop.tidings(mapping), used
+        if told.queued or told.aside:
+            self._passing.add(number)
+        else:
+            self._passing.discard(number)
+        said = write_figures(number, told.news())
+        if said != self._told.get(number):
+            self._told[number] = said
+            self.uplink.say(said)
 
     def _stop(self) -> None:
         """End in order, and let the master know how it was."""
         if self._stopping:
             return
         self._stopping = True
-        self._report_figures()
+        for _ in self._tell_figures():
+            pass  # all at once: nobody is served any more
         before = self._state()
         self.uplink.hurry()
         self._close()
@@ -293,6 +331,6 @@ def run() -> int:
     factory.noisy = False
     reactor.adoptStreamConnection(CONTROL, socket.AF_UNIX, factory)
     os.close(CONTROL)  # it is the reactor's now
-    gc.freeze()  # what there is by now stays: no collection looks through it
+    ShortCollections().start()
     reactor.run(installSignalHandlers=False)
     return worker.status

@@ -126,9 +126,9 @@ def test_scaled_to_zero() -> None:
     ]
     told.answer(Question("shop"), an_instance())
     assert told.blocks() == []
-    told.registry.tend()
+    list(told.registry.tend())
     told.clock.advance(60)
-    told.registry.tend()
+    list(told.registry.tend())
     assert told.availability.why(told.mappings[0]) == "Consul shows no instance of web"
 
 

@@ -261,7 +261,7 @@ class TestMappings:
         told.figures.connected(A, 0.003)
         told.figures.over(A, 10, 100, 2.0, "--")
         told.figures.turned_away("SC")
-        told.live[A] = (1, 2)
+        told.figures.moved(A, 1, 2)
         [status] = shown.showing.mappings()
         assert (status.name, status.listen) == ("80:web", "0.0.0.0:80")
         assert (status.service, status.policy) == ("web", "p2c")
@@ -314,7 +314,7 @@ class TestUpstreams:
         figures.connected(A, 0.5)
         figures.failed(A)
         figures.over(A, 10, 20, 1.0, "--")
-        shown.front.told.live[A] = (1, 2)
+        figures.moved(A, 1, 2)
         assert shown.upstream() == UpstreamStatus(
             A_ID, "dc1", "node-1", "a", "192.0.2.1:8080", ("v2",), 3, 3.0, "serving",
             "fine", 1000.0, 0, 1, 11, 22, 1, 0.5,

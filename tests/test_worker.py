@@ -291,17 +291,14 @@ def test_figures(
     client.sendall(b"question")
     assert upstream.recv(8) == b"question"
     eventually(
-        lambda: (
-            [each.live for each in running.tidings().values()]
-            == [{one.identity: (8, 0)}]
-        ),
+        lambda: [each.figures.received for each in running.tidings().values()] == [8],
         "it is told what is open",
     )
     client.close()
     upstream.close()
     eventually(lambda: running.tidings()[0].figures.endings == {"--": 1}, "and over")
     told = running.tidings()[0]
-    assert (told.live, told.all_bytes) == ({}, (8, 0))
+    assert (told.figures.received, told.figures.sent) == (8, 0)
     assert told.figures.accounts[one.identity].total == 1
     before = running.frames()
     with pytest.raises(AssertionError):

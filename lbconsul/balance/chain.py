@@ -147,8 +147,8 @@ class Chain:
 
     def tend(self) -> None:
         """Do what has become due by now; to be called a few times a second."""
-        self._tally.catch_up()
-        self._turn()
+        if len(self.pools) > 1:
+            self._turn()
 
     def _turn(self) -> None:
         """See which pool is to be used now."""

@@ -75,7 +75,10 @@ class Account:
 
 @define(eq=False)
 class Figures:
-    """Counts for one mapping, whatever its options were meanwhile."""
+    """Counts for one mapping, whatever its options were meanwhile.
+
+    Bytes of a connection count as they are told by `moved`, while it is open.
+    """
 
     accepted: int = 0
     received: int = 0
@@ -88,6 +91,9 @@ class Figures:
     accounts: dict[Identity, Account] = Factory(dict)
     #: The instances whose accounts have changed since that was asked last.
     _changed: set[Identity] = Factory(set)
+    #: How many were accepted, and how many turned away, when that was asked last.
+    _told: tuple[int, int] = (0, 0)
+    _turned_away: int = 0
     #: With more accounts than these it is looked through for those that are of no use.
     _crowd: int = CROWD
 
@@ -124,19 +130,24 @@ class Figures:
 
     def turned_away(self, ending: str) -> None:
         """A client is gone that had no upstream."""
+        self._turned_away += 1
         self.endings[ending] += 1
 
-    def over(
-        self, identity: Identity, received: int, sent: int, seconds: float, ending: str
-    ) -> None:
-        """A connection is over."""
-        self.endings[ending] += 1
-        self.connection.observe(seconds)
+    def moved(self, identity: Identity, received: int, sent: int) -> None:
+        """So many bytes more came from a client, and from its upstream."""
         self.received += received
         self.sent += sent
         account = self.account(identity)
         account.received += received
         account.sent += sent
+
+    def over(
+        self, identity: Identity, received: int, sent: int, seconds: float, ending: str
+    ) -> None:
+        """A connection is over, with so many bytes that were not told before."""
+        self.endings[ending] += 1
+        self.connection.observe(seconds)
+        self.moved(identity, received, sent)
 
     def add(self, other: "Figures") -> None:
         """Count what another process has counted, too."""
@@ -170,9 +181,15 @@ class Figures:
 
     # What a worker tells its master.
 
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to tell since the last time."""
+        return bool(self._changed) or self._told != (self.accepted, self._turned_away)
+
     def news(self) -> dict[str, Any]:
         """All, but of the accounts only those that changed since the last time."""
         changed, self._changed = self._changed, set()
+        self._told = self.accepted, self._turned_away
         return {
             "accepted": self.accepted,
             "received": self.received,

@@ -14,6 +14,8 @@ class Leaving:
     """Since when each does, by its load: one that comes back has the same."""
 
     _leaves: WeakKeyDictionary[Load, Leave] = Factory(WeakKeyDictionary)
+    #: Those that there are, of which many may be the same; maybe a few more.
+    kinds: frozenset[Leave] = frozenset()
 
     def __bool__(self) -> bool:
         return bool(self._leaves)
@@ -25,11 +27,14 @@ class Leaving:
             return
         known = self._leaves.get(load)
         if known is None or known.critical is not verdict.is_critical:
-            self._leaves[load] = Leave(now, verdict.is_critical)
+            leave = self._leaves[load] = Leave(now, verdict.is_critical)
+            self.kinds |= {leave}
 
     def end(self, load: Load) -> None:
         """It stays."""
         self._leaves.pop(load, None)
+        if not self._leaves:
+            self.kinds = frozenset()
 
     def find(self, load: Load) -> Leave | None:
         """Since when, and why, if it leaves."""
@@ -37,6 +42,7 @@ class Leaving:
 
     def tend(self) -> None:
         """Forget those whose connections are over."""
-        if self._leaves:
+        if self.kinds:
             for load in [each for each in self._leaves if not each.open]:
                 del self._leaves[load]
+            self.kinds = frozenset(self._leaves.values())

@@ -1,6 +1,6 @@
 """A pool: the upstreams of one selection, and which of them is next."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from attrs import Factory, define, evolve, field
 
@@ -99,9 +99,9 @@ class Pool:
         return bool(self._warming)
 
     @property
-    def parts(self) -> bool:
-        """Whether somebody gets nothing any more, and has connections left."""
-        return bool(self._leaving)
+    def leaves(self) -> Collection[Leave]:
+        """How upstreams left that may have connections still, each way once."""
+        return self._leaving.kinds
 
     def amend(
         self,
@@ -312,13 +312,18 @@ class Pool:
         """A connection that may be a probe showed nothing."""
         self._outliers.untried(lease)
 
-    def tend(self) -> None:
-        """Do what is due by now."""
+    def tend(self) -> Iterator[None]:
+        """Do what is due by now, step by step."""
         now = self._seconds()
-        for each in self._doubts.over(now):
-            self._believe(each, "since Consul keeps saying so")
-        for each in self._warming.weigh_all(now):
-            self._settle(each)
+        for each in self._doubts.over(now) if self._doubts else ():
+            if each in self._doubts:  # or something was heard of it meanwhile
+                self._believe(each, "since Consul keeps saying so")
+                yield
+        for each in tuple(self._warming):
+            if each in self._warming:
+                self._warming.tend(each, now)
+                self._settle(each)
+            yield
         self._leaving.tend()
         for each in [each for each in self._unselected if not each.load.open]:
             self._remove(each)

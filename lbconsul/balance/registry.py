@@ -1,5 +1,6 @@
 """The registry: where what Consul says and what connections do meet."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 
@@ -51,6 +52,9 @@ class Registry:
     #: The chains that each pool is in.
     _users: dict[Selection, list[Chain]] = Factory(dict)
     _known: dict[Question, dict[Identity, Instance]] = Factory(dict)
+    #: In how many answers each identity is.
+    _answers: Counter[Identity] = Factory(Counter)
+    _by_question: dict[Question, list[Pool]] = Factory(dict)
     #: Those of the known whose instances' host names are being looked up.
     _pending: set[Question] = Factory(set)
     #: The registrations that an operator has drained, by their CreateIndex.
@@ -61,6 +65,7 @@ class Registry:
         pool = self._pools.get(selection)
         if pool is None:
             pool = self._pools[selection] = self._new_pool(selection)
+            self._by_question.setdefault(selection.question, []).append(pool)
             pool.amend(self._loaded(self.known(selection.question)))
         return pool
 
@@ -118,6 +123,8 @@ class Registry:
                 altered.append(instance)
         left = [gone for identity, gone in old.items() if identity not in new]
         self._known[question] = new
+        self._count([each.identity for each in joined], 1)
+        self._count([each.identity for each in left], -1)
         change = Change(tuple(joined), tuple(left), tuple(altered))
         self._pass_on(question, (*joined, *altered), [gone.identity for gone in left])
         self._changed(question, change)
@@ -160,9 +167,10 @@ class Registry:
         self._await(question, pending)
         known = self._known.setdefault(question, {})
         put, drop = tuple(put), tuple(drop)
-        for identity in drop:
-            known.pop(identity, None)
-        known.update((instance.identity, instance) for instance in put)
+        self._count([each for each in drop if known.pop(each, None)], -1)
+        new = {instance.identity: instance for instance in put}
+        self._count([each for each in new if each not in known], 1)
+        known.update(new)
         self._pass_on(question, put, drop)
 
     def chain(self, route: Route) -> Chain:
@@ -186,10 +194,15 @@ class Registry:
         """Forget the pools that no other route needs, and the answers for them."""
         kept = {selection for route in routes for selection in route.all()}
         for selection in self._pools.keys() - kept:
-            self._pools.pop(selection).clear()
+            pool = self._pools.pop(selection)
+            pool.clear()
+            pools = self._by_question[selection.question]
+            pools.remove(pool)
+            if not pools:
+                del self._by_question[selection.question]
         questions = {selection.question for selection in kept}
         for question in self._known.keys() - questions:
-            del self._known[question]
+            self._count(self._known.pop(question), -1)
             self._pending.discard(question)
         for route in self._chains.keys() - set(routes):
             chain = self._chains.pop(route)
@@ -230,17 +243,22 @@ class Registry:
 
     def has(self, identity: Identity) -> bool:
         """Whether Consul knows such an instance, of any service that is asked for."""
-        return any(identity in known for known in self._known.values())
+        return identity in self._answers
 
     def created(self, identity: Identity) -> int:
         """The CreateIndex of its latest registration; 0 if that is not known."""
         found = (known.get(identity) for known in self._known.values())
         return max((each.created for each in found if each is not None), default=0)
 
-    def tend(self) -> None:
-        """Do what has become due by now; to be called a few times a second."""
-        for pool in self._pools.values():
-            pool.tend()
+    def tend(self) -> Iterator[None]:
+        """Do what has become due by now, step by step; a few times a second."""
+        self._tally.catch_up()
+        for pool in tuple(self._pools.values()):
+            yield from pool.tend()
+            yield
+        for chain in tuple(self._chains.values()):
+            chain.tend()
+            yield
 
     def open_connections(self) -> int:
         """Leases of this process that are not ended, over all identities."""
@@ -285,7 +303,15 @@ class Registry:
         for instance in put:
             yield instance, self._tally.load(instance.identity)
 
-    def _pools_of(self, question: Question) -> Iterator[Pool]:
-        for selection, pool in self._pools.items():
-            if selection.question == question:
-                yield pool
+    def _pools_of(self, question: Question) -> Collection[Pool]:
+        return self._by_question.get(question, ())
+
+    def _count(self, identities: Iterable[Identity], answers: int) -> None:
+        """These are in so many answers more, or fewer."""
+        counts = self._answers
+        for identity in identities:
+            count = counts[identity] + answers
+            if count:
+                counts[identity] = count
+            else:
+                del counts[identity]

@@ -14,8 +14,6 @@ class Tidings:
     """What one process, or all of them, can tell of one mapping by now."""
 
     figures: Figures = Factory(Figures)
-    #: Bytes from clients and to them, of connections that are open.
-    live: dict[Identity, tuple[int, int]] = Factory(dict)
     #: Clients that wait for an upstream.
     queued: int = 0
     #: Those that it has set aside, each with the number of the pool: why, and since
@@ -28,7 +26,6 @@ class Tidings:
     def news(self) -> dict[str, Any]:
         """All that is new since the last time, as JSON may have it."""
         return self.figures.news() | {
-            "live": [[*identity, *both] for identity, both in self.live.items()],
             "queued": self.queued,
             "aside": [
                 [number, *identity, why, since]
@@ -44,10 +41,6 @@ class Tidings:
         """
         self.figures.heard(news)
         self.queued = int(news["queued"])
-        self.live = {
-            Identity(datacenter, node, service_id): (int(received), int(sent))
-            for datacenter, node, service_id, received, sent in news["live"]
-        }
         self.aside = {
             (int(number), Identity(*map(str, identity))): (str(why), float(since))
             for number, *identity, why, since in news["aside"]
@@ -57,31 +50,10 @@ class Tidings:
     def close(self, ending: str) -> Figures:
         """Its process is gone, and with it what was open: what all came to then."""
         figures = self.figures
-        for identity, (received, sent) in self.live.items():
-            account = figures.account(identity)
-            account.received += received
-            account.sent += sent
-        figures.received, figures.sent = self.all_bytes
-        self.live = {}
         were_open = figures.accepted - figures.endings.total()
         if were_open > 0:
             figures.endings[ending] += were_open
         return figures
-
-    def bytes(self, identity: Identity) -> tuple[int, int]:
-        """Bytes from clients to an instance and back, of open connections too."""
-        received, sent = self.live.get(identity, (0, 0))
-        account = self.figures.accounts.get(identity)
-        if account is not None:
-            received, sent = received + account.received, sent + account.sent
-        return received, sent
-
-    @property
-    def all_bytes(self) -> tuple[int, int]:
-        """The same over all instances."""
-        received = sum(both[0] for both in self.live.values())
-        sent = sum(both[1] for both in self.live.values())
-        return self.figures.received + received, self.figures.sent + sent
 
     @classmethod
     def sum(cls, many: Iterable["Tidings"]) -> Self:
@@ -90,9 +62,6 @@ class Tidings:
         for each in many:
             total.figures.add(each.figures)
             total.queued += each.queued
-            for identity, (received, sent) in each.live.items():
-                before = total.live.get(identity, (0, 0))
-                total.live[identity] = before[0] + received, before[1] + sent
             total.aside.update(each.aside)
             total.used |= each.used
         return total

@@ -4,6 +4,8 @@ A server that has just started has cold caches; as HAProxy's ``slowstart``.
 https://docs.haproxy.org/2.6/configuration.html#5.2-slowstart
 """
 
+from collections.abc import Iterator
+
 from attrs import Factory, define
 
 from lbconsul.balance.upstream import Upstream
@@ -25,6 +27,9 @@ class Warming:
     def __len__(self) -> int:
         return len(self._since)
 
+    def __iter__(self) -> Iterator[Upstream]:
+        return iter(self._since)
+
     def begin(self, upstream: Upstream, now: float) -> None:
         """It joined, or came back."""
         if self.span:
@@ -45,15 +50,13 @@ class Warming:
             part = FIRST + (1 - FIRST) * (now - since) / self.span
             upstream.ramp(min(1.0, max(FIRST, part)))
 
-    def weigh_all(self, now: float) -> list[Upstream]:
-        """Let so much of everybody's weight count as is due; whose has changed."""
-        warming = list(self._since)
-        for each in warming:
-            if now - self._since[each] >= self.span:
-                self.end(each)
-            else:
-                self.weigh(each, now)
-        return warming
+    def tend(self, upstream: Upstream, now: float) -> None:
+        """Let so much of its weight count as is due: all of it, if its time is over."""
+        since = self._since.get(upstream)
+        if since is not None and now - since >= self.span:
+            self.end(upstream)
+        else:
+            self.weigh(upstream, now)
 
     def end_all(self) -> list[Upstream]:
         """Everybody's whole weight counts; whose has changed."""

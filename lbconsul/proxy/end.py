@@ -61,12 +61,6 @@ class Joint(Protocol):
     def lost(self, end: "End") -> None:
         """The peer at `end` reset the connection or is gone."""
 
-    def unwatched(self) -> None:
-        """One of the ends is not read from for now."""
-
-    def flowing(self) -> None:
-        """An end is read from again that was not while the other one was full."""
-
 
 @implementer(IReadWriteDescriptor)
 class End:
@@ -172,7 +166,6 @@ class End:
         """Read no more until the other one has taken what is read."""
         self.poller.removeReader(self)
         self.poller.addWriter(self.other)
-        self.relay.unwatched()
 
     def drained(self) -> bool:
         """Send what is pending in the pipe; whether all of it went."""
@@ -214,7 +207,6 @@ class End:
         """All was taken: the other one is read from again."""
         self.poller.removeWriter(self)
         self.poller.addReader(self.other)
-        self.relay.flowing()
 
     def _finish(self) -> None:
         """This side has said all; the other one is told soon, unless it has as well.

@@ -2,7 +2,9 @@
 
 import random
 import socket
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import chain
+from typing import cast
 
 from attrs import Factory, define, field
 from twisted.internet.interfaces import (
@@ -15,7 +17,6 @@ from zope.interface import implementer
 
 from lbconsul.balance.chain import Chain
 from lbconsul.balance.figures import Figures
-from lbconsul.balance.instance import Identity
 from lbconsul.balance.lottery import Chance
 from lbconsul.balance.upstream import Lease, Upstream
 from lbconsul.config.model import Mapping
@@ -26,16 +27,17 @@ from lbconsul.proxy.dial import Dial
 from lbconsul.proxy.ending import Ending
 from lbconsul.proxy.line import Line
 from lbconsul.proxy.parting import Parting, idlest
-from lbconsul.proxy.patrol import Patrol
+from lbconsul.proxy.patrol import Patrol, Patrolled, Sweeper
 from lbconsul.proxy.poller import Poller
 from lbconsul.proxy.relay import Arrival, Relay
 from lbconsul.proxy.room import Room
 from lbconsul.proxy.sockets import reset_on_close
 from lbconsul.proxy.splice import Pipes
 
-#: How often, at least, a relay is looked at with an end that the reactor does not
-#: watch, since nothing is to be read from it: it may have failed.  In seconds.
-_UNWATCHED_ROUND = 1.0
+#: How often, at least, each relay is inspected, in seconds: how old the counts of
+#: bytes may be that moved on open connections, and how long it may take to see that an
+#: end failed which the reactor does not watch, since nothing is to be read from it.
+_RELAY_ROUND = 1.0
 
 #: By so much of it a connection's greatest age may differ.
 _AGE_JITTER = 0.1
@@ -68,10 +70,11 @@ class ProxyFactory:
     pipes: Pipes = field(factory=Pipes)
     #: Shared by all factories of one listening address.
     figures: Figures = field(factory=Figures)
-    #: Shared by all factories of the process.
+    #: Shared by all factories of the process, like the sweeper.
     room: Room = field(default=Factory(lambda self: Room(self.clock), takes_self=True))
     #: None if everybody is admitted.
     _admission: Admission | None = field(init=False)
+    _sweeper: Sweeper = Factory(lambda self: Sweeper(self.clock), takes_self=True)
     _log: ConnectionLog = field(init=False)
     _chance: Chance = random.random
     _parting: Parting = field(init=False)
@@ -86,9 +89,8 @@ class ProxyFactory:
     empty_timeout: float = field(init=False)
     line: Line = field(init=False)
     dial_patrol: Patrol = field(init=False)
-    idle_patrol: Patrol = field(init=False)
-    unwatched_patrol: Patrol = field(init=False)
-    _age_patrol: Patrol = field(init=False)
+    #: Inspects all that is open, of which dials are inspected more often besides.
+    _patrol: Patrol = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         mapping, clock = self.mapping, self.clock
@@ -104,12 +106,19 @@ class ProxyFactory:
         self._parting = Parting(self._chain, mapping, clock.seconds)
         waits = (self.connect_timeout, self.queue_timeout, self.empty_timeout)
         shortest = min(each for each in waits if each)
-        self.dial_patrol = Patrol.keeping(clock, shortest, _DIAL_ROUND)
-        self.idle_patrol = Patrol.keeping(clock, mapping.idle_timeout)
-        self.unwatched_patrol = Patrol.keeping(
-            clock, mapping.half_close_timeout, _UNWATCHED_ROUND
+        self.dial_patrol = Patrol(
+            clock, Patrol.interval_for(shortest, _DIAL_ROUND), sweeper=self._sweeper
         )
-        self._age_patrol = Patrol.keeping(clock, 2 * _AGE_JITTER * mapping.max_age)
+        found = cast(set[Patrolled], self._open)
+        self._patrol = Patrol(clock, self._round(), found, self._sweeper)
+
+    def _round(self) -> float:
+        """How often to inspect what is open."""
+        mapping = self.mapping
+        limits = [mapping.idle_timeout, mapping.half_close_timeout]
+        if mapping.max_age:
+            limits.append(2 * _AGE_JITTER * mapping.max_age)
+        return Patrol.interval_for(min(limits), _RELAY_ROUND)
 
     @property
     def open(self) -> int:
@@ -144,48 +153,61 @@ class ProxyFactory:
         self.figures.turned_away(refused.value)
         self._log.tell(arrival, None, 0, 0, 0, refused)
 
-    def tend(self) -> None:
-        """Do what has become due by now; to be called a few times a second."""
-        self._chain.tend()
+    def tend(self) -> Iterable[None]:
+        """End what is to be ended by now, step by step; a few times a second."""
+        if self._open and (self._retired is not None or self._parting.is_due):
+            return self._end_due()
+        return ()
+
+    def _end_due(self) -> Iterator[None]:
         if self._retired is not None:
-            self._end_overdue(self._retired)
-        for relay, ending in tuple(self._parting.due(self._relays)):
-            relay.end(ending)
+            yield from self._end_overdue(self._retired)
+        for found in self._parting.due(self._relays):
+            if found is not None:
+                relay, ending = found
+                relay.end(ending)
+            yield
 
     def retire(self) -> None:
         """Nobody comes any more: let what is open end, by the drain timeout."""
         if self._retired is None:
             self._retired = self.clock.seconds()
 
-    def _end_overdue(self, since: float) -> None:
+    def _end_overdue(self, since: float) -> Iterator[None]:
         """End what is open and is to be closed by now, the idlest first."""
         count = self._parting.count(self.open, since)
         if not count:
             return
         if count == self.open:
             self.line.stop()  # nobody is to take the places of those that end
-        found: list[Dial | Relay] = [*idlest(self._relays())]
-        found += [each for each in self._open if isinstance(each, Dial)]
-        for each in found[:count]:
-            each.end(Ending.KILLED)
+        relays, dials = list[Relay](), list[Dial]()
+        for each in tuple(self._open):
+            if isinstance(each, Relay):
+                relays.append(each)
+            else:
+                dials.append(each)
+            yield
+        for found in chain(idlest(relays), dials):
+            if not count:
+                return
+            if found is not None and not found.over:
+                count -= 1
+                found.end(Ending.KILLED)
+            yield
 
-    def _relays(self) -> list[Relay]:
-        return [each for each in self._open if isinstance(each, Relay)]
-
-    def live(self) -> Iterator[tuple[Identity, int, int]]:
-        """Of each open connection its instance, and bytes from and to the client."""
-        for relay in self._relays():
-            identity = relay.lease.upstream.instance.identity
-            yield identity, relay.client.moved, relay.upstream.moved
+    def _relays(self) -> Iterator[Relay]:
+        """Those that are open now, as far as they are when it is their turn."""
+        for each in tuple(self._open):
+            if isinstance(each, Relay) and not each.over:
+                yield each
 
     def close_connections(self) -> None:
         """End everything that is open, at once."""
         self.line.stop()  # nobody is to take the places of those that end
         for each in tuple(self._open):
             each.end(Ending.KILLED)
-        for patrol in (self.dial_patrol, self.idle_patrol, self.unwatched_patrol):
+        for patrol in (self.dial_patrol, self._patrol):
             patrol.stop()
-        self._age_patrol.stop()
         self._log.stop()
         self.pipes.close()
 
@@ -204,9 +226,8 @@ class ProxyFactory:
         else:
             expires = self.clock.seconds() + self._span()
             relay = Relay(self, upstream, dial.lease, arrival, retries, expires)
-            self._age_patrol.add(relay)
         self._open.discard(dial)
-        self._open.add(relay)
+        self._patrol.add(relay)
         try:
             relay.start()
         except Exception:
@@ -237,17 +258,19 @@ class ProxyFactory:
         """Asked by a relay."""
         return self.figures.is_answered
 
+    def relay_moved(self, relay: Relay, received: int, sent: int) -> None:
+        """Called by a relay, now and then."""
+        self.figures.moved(relay.lease.upstream.instance.identity, received, sent)
+
     def relay_over(self, relay: Relay, ending: Ending) -> None:
         """Called by a relay, which is over."""
         self._open.discard(relay)
-        if self.mapping.max_age:
-            self._age_patrol.discard(relay)
         relay.lease.end()
         received, sent = relay.client.moved, relay.upstream.moved
         self.figures.over(
             relay.lease.upstream.instance.identity,
-            received,
-            sent,
+            received - relay.told_received,
+            sent - relay.told_sent,
             self.clock.seconds() - relay.arrival.time,
             ending.value,
         )
@@ -266,7 +289,7 @@ class ProxyFactory:
         shortest = self.mapping.max_age * (1 - _AGE_JITTER)
         latitude = 2 * _AGE_JITTER * self.mapping.max_age
         # The patrol comes late by up to its interval.
-        return shortest + self._chance() * max(0, latitude - self._age_patrol.interval)
+        return shortest + self._chance() * max(0, latitude - self._patrol.interval)
 
     def _over(self, arrival: Arrival) -> None:
         """A connection that was let in is over."""

@@ -6,11 +6,12 @@ should have some of them.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from heapq import merge
 
 from attrs import define, field
 
 from lbconsul.balance.chain import Chain
-from lbconsul.balance.departure import to_close
+from lbconsul.balance.departure import Leave, to_close
 from lbconsul.balance.pool import Pool
 from lbconsul.balance.rebalance import Rebalance, surplus
 from lbconsul.config.model import Mapping
@@ -18,7 +19,11 @@ from lbconsul.proxy.ending import Ending
 from lbconsul.proxy.relay import Relay
 from lbconsul.proxy.upkeep import EVERY
 
-Due = Iterator[tuple[Relay, Ending]]
+#: What is found to be closed, and how it ends; None for a step that found nothing.
+Due = Iterator[tuple[Relay, Ending] | None]
+
+#: So many are sorted in one step.
+_RUN = 512
 
 
 @define(eq=False)
@@ -35,9 +40,25 @@ class Parting:
         pools = self._chain.pools if percent else ()
         self._rebalances = {pool: Rebalance(percent, pool.joins) for pool in pools}
 
+    @property
+    def is_due(self) -> bool:
+        """Whether there may be something to close now."""
+        return bool(self._rebalances) or self._leaves()
+
+    def _leaves(self) -> bool:
+        return any(
+            self._closes(leave) for pool in self._chain.all for leave in pool.leaves
+        )
+
+    def _closes(self, leave: Leave) -> bool:
+        """Whether any connection to whoever left so is to be closed now."""
+        if leave.critical:
+            return self._mapping.close_on_critical
+        return bool(self.count(1, leave.since))
+
     def due(self, relays: Callable[[], Iterable[Relay]]) -> Due:
         """What is to be closed now of `relays`, which are only looked at if need be."""
-        if any(pool.parts for pool in self._chain.all):
+        if self._leaves():
             yield from self._left(relays())
         for pool, rebalance in self._rebalances.items():
             yield from self._rebalanced(pool, rebalance, relays)
@@ -48,15 +69,21 @@ class Parting:
         for relay in relays:
             upstream = relay.lease.upstream
             leave = None if upstream.serving else relay.lease.leave()
-            if leave is not None:
+            if leave is not None and self._closes(leave):
                 by_leave[leave].append(relay)
+            yield None
         for leave, theirs in by_leave.items():
+            count = len(theirs)
             if not leave.critical:
-                count = self.count(len(theirs), leave.since)
-            else:
-                count = len(theirs) if self._mapping.close_on_critical else 0
-            for relay in idlest(theirs)[:count] if count else ():
-                yield relay, Ending.LEFT
+                count = self.count(count, leave.since)
+            for found in idlest(theirs):
+                if not count:
+                    break
+                if found is None:
+                    yield None
+                else:
+                    count -= 1
+                    yield found, Ending.LEFT
 
     def count(self, count: int, since: float) -> int:
         """How many of so many, that are to be drained since then, to close now."""
@@ -75,16 +102,34 @@ class Parting:
         if not over and not pool.warms:
             rebalance.end()
             return
-        theirs = [each for each in relays() if each.lease.upstream in over]
+        theirs = []
+        for each in relays():
+            if each.lease.upstream in over:
+                theirs.append(each)
+            yield None
         allowance = rebalance.allowance(len(theirs), now)
         for relay in idlest(theirs) if allowance else ():
-            upstream = relay.lease.upstream
-            if allowance and over[upstream]:
+            if not allowance:
+                return
+            if relay is None:
+                yield None
+            elif over[upstream := relay.lease.upstream]:
                 allowance -= 1
                 over[upstream] -= 1
                 yield relay, Ending.REBALANCED
 
 
-def idlest(relays: Iterable[Relay]) -> Sequence[Relay]:
-    """The same, first those on which nothing has moved for the longest time."""
-    return sorted(relays, key=lambda relay: relay.moved_at)
+def idlest(relays: Sequence[Relay]) -> Iterator[Relay | None]:
+    """The same, first those on which nothing has moved for the longest time.
+
+    None comes in between, for a step of the sorting.
+    """
+    runs = []
+    for begin in range(0, len(relays), _RUN):
+        runs.append(sorted(relays[begin : begin + _RUN], key=_moved_at))
+        yield None
+    yield from merge(*runs, key=_moved_at)
+
+
+def _moved_at(relay: Relay) -> float:
+    return relay.moved_at

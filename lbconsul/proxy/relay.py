@@ -9,7 +9,6 @@ from twisted.internet.interfaces import IReactorTime
 from lbconsul.balance.upstream import Lease, Outcome
 from lbconsul.proxy.end import End
 from lbconsul.proxy.ending import Ending
-from lbconsul.proxy.patrol import Patrol
 from lbconsul.proxy.poller import Poller
 from lbconsul.proxy.sockets import reset_on_close
 from lbconsul.proxy.splice import Pipes
@@ -39,10 +38,6 @@ class RelayOwner(Protocol):
     pipes: Pipes
     idle_timeout: float
     half_close_timeout: float
-    #: Inspects every relay, for its time limit.
-    idle_patrol: Patrol
-    #: Inspects, more often, relays with an end that the reactor does not watch.
-    unwatched_patrol: Patrol
 
     @property
     def is_answered(self) -> bool:
@@ -51,18 +46,23 @@ class RelayOwner(Protocol):
     def first_byte(self, seconds: float) -> None:
         """An upstream spoke first, so long after its client was accepted."""
 
+    def relay_moved(self, relay: "Relay", received: int, sent: int) -> None:
+        """So many bytes more came from the client, and from the upstream."""
+
     def relay_over(self, relay: "Relay", ending: Ending) -> None:
-        """The relay's sockets are closed."""
+        """The relay's sockets are closed; bytes may have moved that were not told."""
 
 
 class Relay:
-    """Two joined sockets, until both directions are over."""
+    """Two joined sockets, until both directions are over.
+
+    Its owner inspects it about once a second, or more often where limits are short.
+    """
 
     __slots__ = (
         "_expires",
         "_half_closed",
         "_is_by_upstream",
-        "_is_unwatched",
         "_owner",
         "_progress",
         "_since",
@@ -73,6 +73,8 @@ class Relay:
         "over",
         "pipes",
         "retries",
+        "told_received",
+        "told_sent",
         "upstream",
     )
 
@@ -101,19 +103,20 @@ class Relay:
         self.client, self.upstream = one, other
         self.over = False
         self._half_closed = False
-        self._is_unwatched = False
         #: Whether it was the upstream that ended it.
         self._is_by_upstream = False
+        #: Bytes that have arrived at either peer, as the last inspection found.
         self._progress: int | None = None  # the limit counts from the first inspection
+        #: What the owner was told of: bytes from the client, and from the upstream.
+        self.told_received = self.told_sent = 0
         #: When the two were joined.
         self._since = owner.clock.seconds()
-        #: When something moved last, as far as the patrols have seen.
+        #: When something moved last, as far as inspections have seen.
         self.moved_at = self._since
 
     def start(self) -> None:
         """Let the bytes flow."""
         poller = self._owner.poller
-        self._owner.idle_patrol.add(self)
         if self.lease.on_trial:
             self._owner.clock.callLater(AT_ONCE, self._lives)
         poller.addReader(self.upstream)
@@ -178,18 +181,6 @@ class Relay:
         """One direction is over and passed on as such."""
         self._half_closed = True
         self._progress = None  # the limit counts from the next inspection
-        self.unwatched()
-
-    def unwatched(self) -> None:
-        """The reactor does not watch one of the ends, which may fail all the same."""
-        self._is_unwatched = True
-        self._owner.unwatched_patrol.add(self)
-
-    def flowing(self) -> None:
-        """An end is read from again that was not while the other one was full."""
-        if not (self._half_closed or self.client.owed() or self.upstream.owed()):
-            self._is_unwatched = False
-            self._owner.unwatched_patrol.discard(self)
 
     def lost(self, end: End) -> None:
         """The peer at `end` reset the connection or is gone: tell the other one so."""
@@ -198,19 +189,44 @@ class Relay:
         self.end(Ending.CLIENT_RESET if mine else Ending.UPSTREAM_RESET, reset=True)
 
     def inspect(self, now: float) -> None:
-        """End it if an end failed, or nothing moved for too long.  By the patrols."""
-        for end in (self.client, self.upstream):
+        """Tell what has moved; end it if an end failed, or nothing moved for too long.
+
+        This is done for every connection again and again: of one that is idle the
+        kernel is not asked.
+        """
+        if now >= self._expires:
+            self.end(Ending.AGED)
+        elif (
+            self._half_closed
+            or self.client.moved + self.upstream.moved != self._progress
+        ):
+            self._look_closer(now)
+        # Nothing has come since the last inspection, and all had arrived by then.
+        elif now - self.moved_at >= self._owner.idle_timeout:
+            self.end(Ending.IDLE)
+
+    def _look_closer(self, now: float) -> None:
+        client, upstream = self.client, self.upstream
+        # The reactor does not watch an end while nothing is to be read from it.
+        for end in (client, upstream):
             if (end.at_end or end.other.owed()) and end.has_failed():
                 self.lost(end)
                 return
-        if now >= self._expires:
-            self.end(Ending.AGED)
-            return
-        progress = self.client.progress() + self.upstream.progress()
+        self._tell_moved()
+        progress = client.progress() + upstream.progress()
         if progress != self._progress:
             self._progress, self.moved_at = progress, now
         elif now - self.moved_at >= self._limit():
             self.end(Ending.HALF_CLOSED if self._half_closed else Ending.IDLE)
+
+    def _tell_moved(self) -> None:
+        """Let the owner know of the bytes that it was not told of."""
+        received, sent = self.client.moved, self.upstream.moved
+        more_received = received - self.told_received
+        more_sent = sent - self.told_sent
+        if more_received or more_sent:
+            self.told_received, self.told_sent = received, sent
+            self._owner.relay_moved(self, more_received, more_sent)
 
     def _limit(self) -> float:
         if self._half_closed:
@@ -235,9 +251,6 @@ class Relay:
         else:
             client.sock.close()
             upstream.sock.close()
-        owner.idle_patrol.discard(self)
-        if self._is_unwatched:
-            owner.unwatched_patrol.discard(self)
         self._tell(ending)
         owner.relay_over(self, ending)
         # No circle is left for the garbage collector.

@@ -1,6 +1,6 @@
 """What is full: how long it has been so, and the lines of log for that."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from attrs import Factory, define, field
@@ -55,8 +55,12 @@ class Saturation:
         """What has been full for a while, and is."""
         return tuple(sorted(self._told))
 
-    def tend(self) -> None:
+    def tend(self) -> Iterable[None]:
         """Look; to be called a few times a second."""
+        self._look_again()
+        return ()
+
+    def _look_again(self) -> None:
         now, found = self._clock.seconds(), self._look()
         if not found and not self._since:
             return

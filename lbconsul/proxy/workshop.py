@@ -1,5 +1,7 @@
 """The workshop: makes the factories of one process, and looks after them."""
 
+from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 from attrs import Factory, define, field
@@ -10,6 +12,7 @@ from lbconsul.balance.selection import Route
 from lbconsul.balance.tidings import Tidings
 from lbconsul.config.model import Listen, Mapping
 from lbconsul.proxy.factory import ProxyFactory
+from lbconsul.proxy.patrol import Sweeper
 from lbconsul.proxy.poller import Poller, open_poller
 from lbconsul.proxy.room import Room
 from lbconsul.proxy.selecting import route_of
@@ -26,12 +29,21 @@ class Workshop:
     #: Of factories that are made from now on.
     connection_log: bool = True
     room: Room = field(default=Factory(lambda self: Room(self.reactor), True))
-    _factories: list[ProxyFactory] = Factory(list)
+    _factories: dict[ProxyFactory, None] = Factory(dict)
+    #: The same by where their mappings listen.
+    _at: defaultdict[Listen | str, list[ProxyFactory]] = Factory(
+        lambda: defaultdict(list)
+    )
     _poller: Poller = field(
         init=False, default=Factory(lambda self: open_poller(self.reactor), True)
     )
+    #: For all that is done now and then in this process.
+    sweeper: Sweeper = field(
+        init=False, default=Factory(lambda self: Sweeper(self.reactor), True)
+    )
     _upkeep: Upkeep = field(
-        init=False, default=Factory(lambda self: Upkeep(self.reactor), True)
+        init=False,
+        default=Factory(lambda self: Upkeep(self.reactor, self.sweeper), True),
     )
     _pipes: Pipes = Factory(Pipes)
     #: By where mappings listen, whatever their options; of those for whom somebody
@@ -52,7 +64,7 @@ class Workshop:
     @property
     def open(self) -> int:
         """Connections that are not over."""
-        return sum(each.open for each in self._factories)
+        return self.room.taken
 
     @property
     def routes(self) -> set[Route]:
@@ -76,8 +88,10 @@ class Workshop:
             pipes=self._pipes,
             figures=self.figures(mapping),
             room=self.room,
+            sweeper=self.sweeper,
         )
-        self._factories.append(factory)
+        self._factories[factory] = None
+        self._at[_place(mapping)].append(factory)
         self._upkeep.add(factory)
         return factory
 
@@ -88,30 +102,47 @@ class Workshop:
     def tidings(self, mapping: Mapping) -> Tidings:
         """What this process can tell of a mapping by now."""
         told = Tidings(self.figures(mapping))
-        for factory in self._factories:
-            if _place(factory.mapping) == _place(mapping):
-                told.queued += len(factory.line)
-                for identity, received, sent in factory.live():
-                    before = told.live.get(identity, (0, 0))
-                    told.live[identity] = before[0] + received, before[1] + sent
-        chain = self.registry.chain(route_of(mapping))
-        used = chain.current
-        told.used = {chain.all.index(used)} if used is not None else set()
-        for number, pool in enumerate(chain.all):
+        told.queued = self._queued(mapping)
+        told.used = self.used(mapping)
+        for number, pool in enumerate(self.registry.chain(route_of(mapping)).all):
             for upstream in pool.aside:
                 state = pool.state(upstream)
                 key = number, upstream.instance.identity
                 told.aside[key] = state.reason, state.since
         return told
 
-    def tend(self) -> None:
+    def has_news(self, mapping: Mapping) -> bool:
+        """Whether its figures have changed since their news were taken last.
+
+        It may be so besides while clients wait, or upstreams are set aside.
+        """
+        if self.figures(mapping).has_news or self._queued(mapping):
+            return True
+        pools = self.registry.chain(route_of(mapping)).all
+        return any(pool.aside for pool in pools)
+
+    def used(self, mapping: Mapping) -> set[int]:
+        """The number of the pool that its new connections go to, if there is one."""
+        chain = self.registry.chain(route_of(mapping))
+        used = chain.current
+        return set() if used is None else {chain.all.index(used)}
+
+    def _queued(self, mapping: Mapping) -> int:
+        return sum(len(each.line) for each in self._at.get(_place(mapping), ()))
+
+    def tend(self) -> Iterator[None]:
         """Forget what is told of instances that are gone, if it is much."""
-        for each in self._figures.values():
+        for each in tuple(self._figures.values()):
             each.tidy(self.registry.has)
+            yield
 
     def drop(self, factory: ProxyFactory) -> None:
         """It has no connection, and nobody will come."""
-        self._factories.remove(factory)
+        del self._factories[factory]
+        place = _place(factory.mapping)
+        self._at[place].remove(factory)
+        if not self._at[place]:
+            del self._at[place]
         self._accepted += factory.accepted
         self._upkeep.discard(factory)
         factory.close_connections()
@@ -154,6 +185,7 @@ class Workshop:
     def stop(self) -> None:
         """Tend nothing, and watch no connection."""
         self._upkeep.stop()
+        self.sweeper.stop()
         self._poller.stop()
 
 

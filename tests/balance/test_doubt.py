@@ -271,7 +271,7 @@ class TestReserve:
         assert [each.load.open for each in stage.members()] == [2, 2]
         assert [each.leave() for each in leases] == [None] * 4
         stage.later(29)
-        assert not stage.pool().parts
+        assert not stage.pool().leaves
         stage.join("a", "b")
         assert stage.registry.open_connections() == 4
         assert {each.load.open for each in stage.members()} == {2}

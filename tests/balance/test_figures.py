@@ -1,6 +1,7 @@
 """What a mapping's connections came to, counted here and told elsewhere."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -88,7 +89,8 @@ class TestCounts:
         figures.failed(A)
         figures.connected(B, 0.25)
         figures.first_byte.observe(0.5)
-        figures.over(B, 10, 2000, 7.0, "--")
+        figures.moved(B, 4, 1500)
+        figures.over(B, 6, 500, 7.0, "--")
         figures.turned_away("SC")
         assert figures.endings == {"--": 1, "SC": 1}
         assert (figures.received, figures.sent) == (10, 2000)
@@ -143,6 +145,30 @@ class TestNews:
         figures.failed(B)
         assert [each[2] for each in figures.news()["accounts"]] == ["b"]
         assert figures.news()["accounts"] == []
+
+    def test_whether_there_are_any(self) -> None:
+        """Whatever happens is news, once; where nothing does there are none."""
+        figures, listener = Figures(), Figures()
+
+        def accept() -> None:
+            figures.accepted += 1
+
+        happenings: list[Callable[[], object]] = [
+            accept,
+            lambda: figures.turned_away("SC"),
+            lambda: figures.failed(A),
+            lambda: figures.connected(A, 0.01),
+            lambda: figures.moved(A, 5, 0),
+            lambda: figures.over(A, 0, 0, 1.0, "--"),
+        ]
+        was_news = []
+        for each in happenings:
+            was_news.append(figures.has_news)
+            each()
+            was_news.append(figures.has_news)
+            told(figures, listener)
+        assert was_news == [False, True] * len(happenings)
+        assert plain(listener) == plain(figures)
 
     def test_others_stay(self) -> None:
         """What is not told of any more is as it was told last."""

@@ -33,7 +33,7 @@ def test_stays() -> None:
     stage, lease = _held()
     stage.answer(an_instance("a", weight=5, status="warning"))
     assert _leave(lease) is None
-    assert not stage.pool().parts
+    assert not stage.pool().leaves
 
 
 @pytest.mark.parametrize("how", ["gone", "maintenance", "weight"])
@@ -49,7 +49,7 @@ def test_drained(how: str) -> None:
     since = stage.now
     stage.later(60)
     assert _leave(lease) == (since, False)
-    assert stage.pool().parts
+    assert stage.pool().leaves
 
 
 def test_critical() -> None:
@@ -118,7 +118,7 @@ def test_back_again(how: str) -> None:
     stage.later(10)
     stage.answer("a")
     assert _leave(lease) is None
-    assert not stage.pool().parts
+    assert not stage.pool().leaves
     stage.answer()
     assert _leave(lease) == (stage.now, False)
 
@@ -138,11 +138,11 @@ def test_over() -> None:
     stage, lease = _held()
     stage.answer()
     stage.later(1)
-    assert stage.pool().parts
+    assert stage.pool().leaves
     gone = weakref.ref(lease.upstream.load)
     lease.end()
     stage.later(1)
-    assert not stage.pool().parts
+    assert not stage.pool().leaves
     gc.disable()
     try:
         del lease

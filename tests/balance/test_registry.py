@@ -457,6 +457,20 @@ class TestRest:
         stage.answer("b")
         assert not stage.registry.has(an_identity("a"))
 
+    def test_has_while_any_answer_does(self) -> None:
+        """It may be in several answers, which change by and by and are forgotten."""
+        registry, web, mail = Registry(lambda: 0.0), Question("web"), Question("mail")
+        a, b = an_identity("a"), an_identity("b")
+        registry.replace(web, instances("a", "b"))
+        registry.amend(mail, instances("a"), [])
+        registry.amend(mail, instances("a"), [b])
+        registry.replace(web, instances("b"))
+        assert (registry.has(a), registry.has(b)) == (True, True)
+        registry.amend(mail, [], [a])
+        assert (registry.has(a), registry.has(b)) == (False, True)
+        registry.keep_only([])
+        assert (registry.has(a), registry.has(b)) == (False, False)
+
 
 def test_eject() -> None:
     """An operator sets one aside in all mappings in which others suffice."""

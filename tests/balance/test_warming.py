@@ -61,7 +61,7 @@ class TestRamp:
         shares = [upstream.share]
         for pause in [*pauses, 1.01 * span]:  # floats round
             now += pause
-            warming.weigh_all(now)
+            warming.tend(upstream, now)
             shares.append(upstream.share)
         assert all(earlier <= later for earlier, later in pairwise(shares))
         assert shares[0] == weight * WHOLE // 10

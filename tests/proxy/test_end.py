@@ -49,12 +49,6 @@ class Joint:
         self.said.append("lost")
         self.over = True
 
-    def unwatched(self) -> None:
-        self.said.append("unwatched")
-
-    def flowing(self) -> None:
-        self.said.append("flowing")
-
 
 @define(eq=False)
 class Stage:

@@ -8,15 +8,15 @@ from attrs import define
 
 from lbconsul.balance.instance import Health, Instance
 from lbconsul.balance.registry import Registry
-from lbconsul.balance.selection import Question
+from lbconsul.balance.selection import Question, Selection
 from lbconsul.balance.upstream import Lease
 from lbconsul.config.model import Mapping
 from lbconsul.proxy.factory import ProxyFactory
-from lbconsul.proxy.parting import Parting
+from lbconsul.proxy.parting import Parting, idlest
 from lbconsul.proxy.relay import Relay
 from lbconsul.proxy.selecting import route_of
 from lbconsul.proxy.upkeep import EVERY
-from tests.support.instances import instances, name_of
+from tests.support.instances import an_upstream, instances, name_of
 from tests.support.tended_proxy import Server, TendedProxy
 
 #: The drain timeout of most of these, and the part of it over which connections
@@ -167,6 +167,33 @@ def test_close_on_critical(proxy: TendedProxy, pair: tuple[Server, Server]) -> N
     assert (strict.open, lenient.open) == (5, 10)
 
 
+def test_not_yet(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
+    """For as long as none is to be closed connections are not even looked at."""
+    one, other = pair
+    factory = proxy.serve(drain_timeout=DRAIN)
+    proxy.connect_all(factory, map(str, range(4)))
+    proxy.register(other.instance())
+    proxy.pass_time(EVERY)
+    assert list(factory.tend()) == []
+    proxy.register(_sick(one), other.instance())
+    proxy.pass_time(EVERY)
+    assert list(factory.tend()) == []
+    proxy.register(other.instance())
+    proxy.pass_time(DRAIN - SPREAD)
+    assert list(factory.tend()) != []
+
+
+def test_idlest() -> None:
+    """Of many those come first on which nothing has moved for the longest time."""
+    upstream = an_upstream()
+    pool = Registry(lambda: 0.0).pool(Selection(Question("web")))
+    times = [float(number * 7919 % 5000) for number in range(5000)]
+    held = [Held(Lease(upstream, pool, on_trial=False), each) for each in times]
+    found = [each for each in idlest(cast(list[Relay], held)) if each is not None]
+    assert [each.moved_at for each in found] == sorted(times)
+    assert list(idlest([])) == []
+
+
 def test_close_on_critical_of_the_last_one(proxy: TendedProxy) -> None:
     """Though it is the last one, and that it is lost would else be doubted."""
     server = proxy.server("a")
@@ -261,9 +288,10 @@ def test_rebalance_no_more_than_needed() -> None:
     held += [Held(Lease(other, pool, on_trial=False), 1.0) for _ in range(589)]
     registry.replace(Question("web"), instances("a", "b", "c", "d"))
     relays = cast(list[Relay], held)
-    assert list(parting.due(lambda: relays)) == []
+    assert set(parting.due(lambda: relays)) == {None}
     now = 1.0
-    closed = [relay.lease.upstream for relay, _ in parting.due(lambda: relays)]
+    found = [each for each in parting.due(lambda: relays) if each is not None]
+    closed = [relay.lease.upstream for relay, _ in found]
     assert closed == [one] * 11 + [other] * 2  # 13 a second are 99 % a minute
 
 

@@ -7,6 +7,7 @@ import socket
 import time
 import weakref
 from collections.abc import Callable
+from unittest.mock import patch
 
 from attrs import Factory, define
 from twisted.internet.interfaces import IReactorTime, IReadWriteDescriptor
@@ -46,8 +47,7 @@ class Owner:
 
     poller: Poller
     clock: IReactorTime
-    idle_patrol: Patrol
-    unwatched_patrol: Patrol
+    patrol: Patrol
     idle_timeout: float = IDLE
     half_close_timeout: float = HALF_CLOSED
     pipes: Pipes = Factory(Pipes)
@@ -56,11 +56,23 @@ class Owner:
     is_answered: bool = False
     #: When upstreams spoke first.
     spoken: list[float] = Factory(list)
+    #: Bytes from clients, and from upstreams.
+    moved: tuple[int, int] = 0, 0
 
     def first_byte(self, seconds: float) -> None:
         self.spoken.append(seconds)
 
+    def inspect(self, relay: Relay) -> Relay:
+        """Inspect it from now on, and let it begin."""
+        self.patrol.add(relay)
+        relay.start()
+        return relay
+
+    def relay_moved(self, relay: Relay, received: int, sent: int) -> None:
+        self.moved = self.moved[0] + received, self.moved[1] + sent
+
     def relay_over(self, relay: Relay, ending: Ending) -> None:
+        self.patrol.discard(relay)
         self.over.append(ending)
         relay.lease.end()
 
@@ -79,8 +91,7 @@ class RelayTests(SynchronousTestCase):
         self.owner = Owner(
             self.reactor,
             self.reactor,
-            Patrol.keeping(self.reactor, IDLE),
-            Patrol.keeping(self.reactor, HALF_CLOSED, 1.0),
+            Patrol.keeping(self.reactor, IDLE, 1.0),
             pipes=Pipes(self.PIPES),
         )
         self.addCleanup(self.owner.pipes.close)
@@ -90,8 +101,7 @@ class RelayTests(SynchronousTestCase):
         self.descriptors = ours.fileno(), theirs.fileno()
         arrival = Arrival(ours, ("127.0.0.1", 1), self.reactor.seconds())
         lease = self.registry.chain(WEB_ROUTE).lease()
-        self.relay = Relay(self.owner, theirs, lease, arrival, 0)
-        self.relay.start()
+        self.relay = self.owner.inspect(Relay(self.owner, theirs, lease, arrival, 0))
 
     def pair(self) -> tuple[socket.socket, socket.socket]:
         """Ours, and the peer's."""
@@ -368,6 +378,39 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual(self.client.recv(1), b"")
         self.assertEqual(self.upstream.recv(1), b"")
 
+    def test_bytes_are_told(self) -> None:
+        """
+        Its owner hears of what moved about once a second, in between of what did since,
+        and at the end of nothing twice.
+        """
+        self.client.sendall(b"question")
+        self.reactor.settle()
+        self.pass_time(1)
+        self.assertEqual(self.owner.moved, (8, 0))
+        self.upstream.sendall(b"the answer")
+        self.reactor.settle()
+        self.pass_time(3)
+        self.assertEqual(self.owner.moved, (8, 10))
+        self.client.sendall(b"more")
+        self.reactor.settle()
+        self.relay.end(Ending.KILLED)
+        told = self.relay.told_received, self.relay.told_sent
+        self.assertEqual(self.owner.moved, told)
+        self.assertEqual(told, (8, 10))
+
+    def test_idle_asks_the_kernel_nothing(self) -> None:
+        """An inspection of one on which nothing moves makes no system call."""
+        self.client.sendall(b"question")
+        self.reactor.settle()
+        self.assertEqual(receive(self.upstream, 8), b"question")
+        self.arrive()
+        self.pass_time(2)
+        with patch("lbconsul.proxy.end.queued", side_effect=AssertionError):
+            self.pass_time(IDLE - 5)
+        self.assert_alive()
+        self.pass_time(5)
+        self.assert_over(Ending.IDLE)
+
     def test_greatest_age(self) -> None:
         """One that is as old as it may be is closed, whatever moves on it."""
         ours, client = self.pair()
@@ -375,7 +418,7 @@ class RelayTests(SynchronousTestCase):
         arrival = Arrival(ours, ("127.0.0.1", 1), self.reactor.seconds())
         lease = self.registry.chain(WEB_ROUTE).lease()
         old = Relay(self.owner, theirs, lease, arrival, 0, expires=IDLE / 2)
-        old.start()
+        self.owner.inspect(old)
         for _ in range(int(IDLE / 2) - 1):
             client.sendall(b"x")
             self.reactor.settle()
@@ -408,9 +451,8 @@ class RelayTests(SynchronousTestCase):
         ours, _ = self.pair()
         theirs, _ = self.pair()
         arrival = Arrival(ours, "", 0.0)
-        Relay(
-            self.owner, theirs, self.registry.chain(WEB_ROUTE).lease(), arrival, 1
-        ).start()
+        lease = self.registry.chain(WEB_ROUTE).lease()
+        self.owner.inspect(Relay(self.owner, theirs, lease, arrival, 1))
         self.pass_time(IDLE * 0.9)
         self.assert_alive()
         self.pass_time(IDLE)
@@ -544,10 +586,8 @@ class RelayTests(SynchronousTestCase):
         ours, self.client = tcp_pair()
         theirs, self.upstream = tcp_pair()
         arrival = Arrival(ours, "", self.reactor.seconds())
-        self.relay = Relay(
-            self.owner, theirs, self.registry.chain(WEB_ROUTE).lease(), arrival, 0
-        )
-        self.relay.start()
+        lease = self.registry.chain(WEB_ROUTE).lease()
+        self.relay = self.owner.inspect(Relay(self.owner, theirs, lease, arrival, 0))
         return [weakref.ref(ours), weakref.ref(theirs)]
 
     def end_and_forget(self, end: Callable[[], object]) -> None:
@@ -608,7 +648,7 @@ class TrialTests(SynchronousTestCase):
         self.trial.showed(Outcome.CONNECTED)
         self.assertTrue(self.trial.on_trial)
         patrol = Patrol.keeping(self.reactor, IDLE)
-        self.owner = Owner(self.reactor, self.reactor, patrol, patrol)
+        self.owner = Owner(self.reactor, self.reactor, patrol)
         self.begin(self.trial)
 
     def begin(self, lease: Lease) -> None:
@@ -618,8 +658,9 @@ class TrialTests(SynchronousTestCase):
         for sock in (ours, theirs, self.client, self.upstream):
             self.addCleanup(sock.close)
         now = self.reactor.seconds()
-        self.relay = Relay(self.owner, theirs, lease, Arrival(ours, "", now), 0)
-        self.relay.start()
+        self.relay = self.owner.inspect(
+            Relay(self.owner, theirs, lease, Arrival(ours, "", now), 0)
+        )
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass, a tenth of a second at a time."""
@@ -833,12 +874,12 @@ class UnixRelayTests(SynchronousTestCase):
         """A kind of socket that knows no reset is just closed."""
         reactor = RecordingReactor()
         patrol = Patrol.keeping(reactor, IDLE)
-        owner = Owner(reactor, reactor, patrol, patrol)
+        owner = Owner(reactor, reactor, patrol)
         ours, client = socket.socketpair()
         theirs, upstream = tcp_pair()
         ours.setblocking(False)
         lease = registry_of(instance("a", 80)).chain(WEB_ROUTE).lease()
-        Relay(owner, theirs, lease, Arrival(ours, "", 0.0), 0).start()
+        owner.inspect(Relay(owner, theirs, lease, Arrival(ours, "", 0.0), 0))
         with client, upstream:
             client.sendall(b"hello")
             reactor.settle()

@@ -128,7 +128,6 @@ def test_tidings(proxy: TendedProxy) -> None:
     proxy.connect(factories[1], "c2")
     proxy.reactor.settle()
     told = made.tidings(mapping)
-    assert told.live == {one.instance().identity: (2, 0)}
     assert (told.queued, told.figures.accepted) == (1, 2)
     [(key, (why, since))] = told.aside.items()
     assert key == (0, other.instance().identity)

@@ -143,6 +143,7 @@ class Stage:
 
     def tend(self) -> None:
         """Do what is due."""
-        self.registry.tend()
+        for _ in self.registry.tend():
+            pass
         for each in self.chains:
             each.tend()
