@@ -17,14 +17,19 @@ LONGEST_WAIT = 600.0
 JITTER = 1 / 16
 
 _LARGEST_INDEX = 2**64 - 1
+_MOST_DIGITS = 20
 
 
 def wanted_index(asked: Question) -> int:
     """The index that the answer is to be newer than; 0 does not wait."""
     said = asked.first("index") or "0"
-    if not (said.isascii() and said.isdigit() and int(said) <= _LARGEST_INDEX):
+    # Python refuses to read a number of thousands of digits.
+    digits = said.lstrip("0") or "0"
+    if not (said.isascii() and said.isdigit() and len(digits) <= _MOST_DIGITS):
         raise Refused(400, "Invalid index")
-    return int(said)
+    if int(digits) > _LARGEST_INDEX:
+        raise Refused(400, "Invalid index")
+    return int(digits)
 
 
 def wanted_wait(asked: Question) -> float:

@@ -71,6 +71,7 @@ def test_what_makes_no_difference(subject: Subject, name: str) -> None:
         ("index=abc", "Invalid index"),
         ("index=-1", "Invalid index"),
         ("index=18446744073709551616", "Invalid index"),
+        (f"index={'9' * 5000}", "Invalid index"),
         ("passing=odd", "Invalid value for ?passing"),
         (
             "stale&consistent",
