@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from lbconsul.admin.events import EventLog
 from lbconsul.admin.identity import upstream_id
 from lbconsul.admin.server import AdminServer
-from lbconsul.admin.token_file import TokenFile
+from lbconsul.admin.token_file import OneToken, TokenFile, new_token
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.selection import Question
 from lbconsul.clock import WallClock
@@ -43,6 +43,8 @@ class Lookout(MultiService):
     _lag: Lag = field(init=False)
     _bound: LogBound = field(init=False)
     _server: AdminServer | None = None
+    #: With it a demo can be ordered about: for its terminal, and nothing else.
+    demo_token: str = field(default="", repr=False)
 
     def __attrs_post_init__(self) -> None:
         super().__init__()
@@ -56,20 +58,31 @@ class Lookout(MultiService):
         admin = config.admin
         if admin.listen is None:
             return
-        path = config.admin_token_file
-        showing = Showing(self._gateway, reactor.seconds(), wall, self._lag)
+        secret = self._secret(config)
+        changes = "off" if secret is None else "need a token"
+        started = reactor.seconds()
+        showing = Showing(self._gateway, started, wall, self._lag, changes)
         self._server = AdminServer(
             reactor,
             admin.listen,
             showing,
             self.events,
-            TokenFile(path) if path else None,
+            secret,
             config.admin_open_read,
             is_needed=admin.is_needed,
             is_patient=self._is_patient,
             lets=self._bound.lets,
         )
         self._server.setServiceParent(self)
+
+    def _secret(self, config: Config) -> TokenFile | OneToken | None:
+        """What changes are ordered with; a demo has a token of its own."""
+        if config.admin_token_file:
+            return TokenFile(config.admin_token_file)
+        if not config.dev:
+            return None
+        self.demo_token = new_token()
+        return OneToken(self.demo_token)
 
     @property
     def address(self) -> str:

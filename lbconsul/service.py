@@ -168,6 +168,11 @@ class Gateway(MultiService):
         return self._lookout.address
 
     @property
+    def demo_token(self) -> str:
+        """With which a demo can be ordered about; empty for any other gateway."""
+        return self._lookout.demo_token
+
+    @property
     def watch_states(self) -> list[WatchStatus]:
         """What Consul is asked, and how that goes."""
         return self._watches.states()

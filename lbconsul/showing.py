@@ -151,6 +151,8 @@ class Showing:
     _wall: WallClock
     #: How late the reactor's calls come.
     _lag: Lag
+    #: Whether anything can be ordered, as `GatewayStatus` has it.
+    _changes: str = "off"
     _wall_of_workers: WallClock = Factory(lambda: WallClock(time.monotonic))
     _version: str = field(factory=lambda: _own_version())
 
@@ -168,6 +170,7 @@ class Showing:
             not (not_ready or draining),
             (("it accepts nobody any more",) if draining else ()) + not_ready,
             os.getpid(),
+            self._changes,
             tuple(_worker(each) for each in front.members),
             gateway_options(shown.config),
             tuple(map(str, shown.config.consul.addresses)),

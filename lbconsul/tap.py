@@ -197,7 +197,10 @@ def makeService(options: Options) -> Gateway:
     if options.config.dev:
         print(_hints(options.config))
         if gateway.admin_address:
-            print(f"Look at it in a browser: {gateway.admin_address}\n")
+            print(f"Look at it in a browser: {gateway.admin_address}")
+            if gateway.demo_token:
+                print(f"To drain there, give this demo's token: {gateway.demo_token}")
+            print()
         # The log does not go by way of sys.stdout, and would be before it.
         print("End it with Ctrl-C.", flush=True)
     return gateway

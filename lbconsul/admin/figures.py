@@ -12,7 +12,7 @@ from lbconsul.admin.plain import dumps, plain
 Place = tuple[str, str, str]
 
 #: Fields that say no news: what is fixed from the start, or too much for each second.
-_GATEWAY = frozenset({"options", "consul", "version", "started", "pid"})
+_GATEWAY = frozenset({"options", "consul", "version", "started", "pid", "changes"})
 _MAPPING = frozenset(
     {"pools", "options", "connect_time", "first_byte_time", "connection_time"}
 )

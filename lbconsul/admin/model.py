@@ -88,6 +88,8 @@ class GatewayStatus:
     #: Why not, each a sentence.
     not_ready: tuple[str, ...] = ()
     pid: int = 0
+    #: Whether upstreams can be drained, ejected and so on: ``need a token`` or ``off``.
+    changes: str = "off"
     #: None if one process does all.
     workers: tuple[WorkerStatus, ...] = ()
     #: The options in force by name, as they could be written; tokens hidden.

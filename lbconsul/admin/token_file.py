@@ -1,6 +1,7 @@
 """The token that changes are ordered with, from the file that holds it."""
 
 import os
+import secrets
 import stat
 from hmac import compare_digest
 from pathlib import Path
@@ -9,6 +10,24 @@ from attrs import define
 from twisted.logger import Logger
 
 from lbconsul.errors import ConfigError
+
+
+def new_token() -> str:
+    """A token that nobody guesses, and that can be typed."""
+    return secrets.token_hex(8)
+
+
+@define(eq=False, repr=False)
+class OneToken:
+    """A token that is in memory alone, for as long as the gateway runs."""
+
+    _token: str
+
+    def is_it(self, said: str) -> bool:
+        """Whether that is the token; how long this takes does not tell how nearly."""
+        return compare_digest(
+            said.encode("utf-8", "surrogateescape"), self._token.encode()
+        )
 
 
 @define(eq=False, repr=False)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.logger import LogEvent, capturedLogs, formatEvent
 
-from lbconsul.admin.token_file import TokenFile
+from lbconsul.admin.token_file import OneToken, TokenFile, new_token
 from lbconsul.errors import ConfigError
 
 
@@ -75,6 +75,16 @@ def test_a_file_that_goes(path: Path, log: Lines) -> None:
     assert not token.is_it("")
     path.write_text("s3cret")
     assert token.is_it("s3cret")
+
+
+def test_one_token() -> None:
+    """A token in memory is compared in the same way, and no two are alike."""
+    made = new_token()
+    token = OneToken(made)
+    assert token.is_it(made)
+    assert not any(map(token.is_it, ("", made[1:], f"{made} ", "\udcff")))
+    assert made not in repr(token)
+    assert made != new_token()
 
 
 def test_others_may_read_it(path: Path, log: Lines) -> None:

@@ -107,6 +107,13 @@ class Orders:
         self.source.add(*WEB, new)
         self._tell("joined", new, f"{new.service_id}@{new.node} joined")
 
+    def use(self, is_used: bool) -> None:
+        """Whether any pool of the mapping is in use."""
+        mapping, *others = self.source.mapping_list
+        pools = [evolve(each, used=is_used) for each in mapping.pools[:1]]
+        pools += mapping.pools[1:]
+        self.source.mapping_list = [evolve(mapping, pools=tuple(pools)), *others]
+
     def leave(self, service_id: str) -> None:
         """One has left."""
         gone = self._one(service_id)
@@ -210,6 +217,8 @@ async def serve(reactor: Any, arguments: list[str]) -> None:
     """Show a made-up gateway until the standard input ends."""
     upstreams, state, host, port, token, lively = arguments
     source = fake_source(reactor.seconds, int(upstreams), state)
+    if not token:
+        source.gateway_status = evolve(source.gateway_status, changes="off")
     if int(lively):
         source.events = past(reactor.seconds)
         LoopingCall(Calm(source).tick).start(0.1, now=False)

@@ -105,8 +105,25 @@ def test_no_instances(browser: Browser, start: Start) -> None:
     gateway = start(state="empty")
     browser.open_live(gateway.url)
     browser.wait_text(".empty", "Consul knows no instance of web,dc=dc1 that may serve")
-    assert "consul services register -name=web" in browser.text(".empty pre")
+    sample = "document.querySelector('.empty pre')"
+    # The text that is seen: what is not shown has none.
+    seen = browser.run(f"return {sample}.checkVisibility() && {sample}.innerText")
+    assert "consul services register -name=web" in seen
+    assert "Consul has no service web. One that" in browser.text(".empty p")
     assert browser.run("return document.title") == "✕ lbconsul · nobody serves web"
+
+
+def test_no_upstream_serves(browser: Browser, start: Start) -> None:
+    """Where all are out it is said so, though no pool is in use then."""
+    gateway = start(upstreams=3)
+    browser.open_live(gateway.url)
+    browser.wait_text(".row[data-upstream]", "web-0")
+    for name in ("web-0", "web-1", "web-2"):
+        if name in browser.text("#lanes"):
+            gateway.say("alter", name, "", {"standing": "draining", "reason": "ill"})
+    gateway.say("use", False)
+    browser.open_live(gateway.url)
+    browser.wait_text(".empty", "No upstream of web,dc=dc1 serves")
 
 
 def test_no_mapping(browser: Browser, start: Start) -> None:

@@ -1,12 +1,15 @@
 """Trying things out with --dev, with no Consul anywhere."""
 
 import shlex
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.end_to_end.visits import eventually_shared, held, name_in
-from tests.support.gateway import Gateway, StartGateway
+from tests.support.admin_side import AdminSide
+from tests.support.gateway import Gateway, StartGateway, eventually
 from tests.support.http_api import ask
 from tests.support.ports import free_ports
 from tests.support.web_server import WebServer
@@ -52,6 +55,38 @@ def test_what_to_try(
     eventually_shared(ports[0], samples)
     assert "webserver-3" in _curl(commands[8])
     assert len(commands) == 9
+
+
+def test_its_own_token(gateway: StartGateway, tmp_path: Path) -> None:
+    """What is tried out can be drained with the token that it prints, once for each
+    start; the token is nowhere else.
+    """
+    port, catalog, admin = free_ports(3)
+    log = tmp_path / "log"
+    told = ["--dev", f"--admin={admin}", "--consul", f"127.0.0.1:{catalog}"]
+    tokens, side = [], AdminSide(admin)
+    for _ in range(2):
+        started = gateway(
+            *told, f"--log-file={log}", f"--map={port}:web", wait="started"
+        )
+        tokens.append(started.wait_for(r"give this demo's token: (\w{16})$")[1])
+        eventually(lambda: "web-1" in _upstreams(side), "it can be asked")
+        assert side.order("drain", "dc1/dev/web-1", "wr0ng").code == 401
+        assert side.order("drain", "dc1/dev/web-1", tokens[-1]).code == 200
+        assert side.status()["gateway"]["changes"] == "need a token"
+        shown = side.get("/status").body + log.read_text()
+        shown += Path(f"/proc/{started.pid}/cmdline").read_text()
+        assert tokens[-1] not in shown
+        started.terminate()
+        assert started.status() == 0
+    assert tokens[0] != tokens[1]
+
+
+def _upstreams(admin: AdminSide) -> dict[str, Any]:
+    try:
+        return admin.upstreams()
+    except OSError:
+        return {}
 
 
 def test_stop(trying: Gateway, ports: list[int]) -> None:

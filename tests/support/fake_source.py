@@ -196,7 +196,8 @@ def fake_source(
         for number, datacenter in enumerate(datacenters):
             question = f"{service},dc={datacenter}"
             count = share // len(datacenters) + (share % len(datacenters) > number)
-            pools.append(PoolStatus(question, number == 0, False, count))
+            used = number == 0 and bool(count)
+            pools.append(PoolStatus(question, used, False, count))
             source.watch_list.append(
                 _watch(question, service, datacenter, state, count)
             )
@@ -236,6 +237,7 @@ def _gateway(now: float, state: str) -> GatewayStatus:
         ready=not starting,
         not_ready=("80:web: Consul has not answered yet",) if starting else (),
         pid=4711,
+        changes="need a token",
         workers=tuple(WorkerStatus(n, 4711 + n, True, 20 * n, 5 * n) for n in (1, 2)),
         options={"workers": "2", "token": "(hidden)", "state-dir": "/var/lib/lbconsul"},
         consul=("http://10.0.0.1:8500", "http://10.0.0.2:8500"),
@@ -277,6 +279,7 @@ def _mapping(
         histogram(CONNECT_BOUNDS, accepted, 1),
         histogram(FIRST_BYTE_BOUNDS, accepted, 4),
         histogram(CONNECTION_BOUNDS, accepted, 3),
+        f"Consul has no service {service}" if state == "empty" else "",
     )  # fmt: skip
 
 

@@ -18,11 +18,13 @@ export class Empty {
     );
   }
 
-  update({ upstreams, question, used }, watch, mapping) {
+  update(pool, watch, mapping) {
+    const { upstreams, question } = pool;
     const nobody = upstreams.length === 0;
-    const none = !nobody && used && !upstreams.some((each) => serves(each.standing));
+    const isWanted = isLookedAt(pool, mapping);
+    const none = !nobody && isWanted && !upstreams.some((each) => serves(each.standing));
     this.node.hidden = !nobody && !none;
-    this.node.toggleAttribute("data-quiet", !used);
+    this.node.toggleAttribute("data-quiet", !isWanted);
     if (this.node.hidden) return;
     const service = watch?.service ?? mapping.service;
     this.sample.hidden = !nobody || watch?.state === "waiting";
@@ -38,12 +40,22 @@ export class Empty {
       );
     } else {
       this.title.set(`Consul knows no instance of ${question} that may serve`);
+      const why = mapping.empty ? `${sentence(mapping.empty)} ` : "";
       this.hint.set(
-        "One that is registered, with its checks passing, gets connections at once:",
+        `${why}One that is registered, with its checks passing, gets connections at once:`,
       );
       this.code.set(
         `consul services register -name=${service} -id=${service}-1 -port=8080`,
       );
     }
   }
+}
+
+/** Whether it is this pool that connections are missing: where none is used, the first. */
+function isLookedAt(pool, { pools }) {
+  return pool.used || (!pools.some((each) => each.used) && pool === pools[0]);
+}
+
+function sentence(text) {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
 }

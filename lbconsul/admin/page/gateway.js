@@ -1,6 +1,6 @@
 // The gateway itself: its processes, the options in force, and its end.
 
-import { Words, arrange, element } from "./dom.js";
+import { Attribute, Words, arrange, element } from "./dom.js";
 import { clock, count, latency, span } from "./format.js";
 
 export class Gateway {
@@ -14,6 +14,7 @@ export class Gateway {
     this.workers = root.querySelector("#workers");
     this.drain = root.querySelector("#drain-gateway");
     this.drain.addEventListener("click", onDrain);
+    this.changes = new Attribute(root.body, "data-changes");
   }
 
   update(gateway, now) {
@@ -27,6 +28,8 @@ export class Gateway {
     this.#showOptions(gateway.options);
     this.#showWorkers(gateway.workers);
     this.drain.disabled = gateway.state === "draining";
+    // Buttons that cannot work are not shown: style.css.
+    this.changes.set(gateway.changes);
   }
 
   #fact(term, text) {
