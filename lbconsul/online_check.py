@@ -186,7 +186,8 @@ def _counts(selection: Selection, answer: Catalog) -> str:
     """How many instances have which standing."""
     verdicts = [judge(each, selection.rules) for each in answer.instances]
     counts = Counter(
-        each.standing.value if each else "without the tag" for each in verdicts
+        "without the tag" if each.is_unselected else each.standing.value
+        for each in verdicts
     )
     counts["left out"] = len(answer.skipped)
     serving = counts.pop(Standing.SERVING.value)

@@ -128,8 +128,8 @@ def _tagged(
         if type(other) is int and other and not pick.port_name:
             return told["Address"], other, ""
         return told["Address"], port, why
-    if not service.get("Address") and isinstance(of_node, dict):
-        host = of_node.get(tag)
-        if isinstance(host, str) and host:
-            return host, port, why
+    of_node = of_node if isinstance(of_node, dict) else {}
+    host = of_node.get(tag)
+    if isinstance(host, str) and host and not service.get("Address"):
+        return host, port, why
     return "", port, why or f"it has no address tagged {one_line(tag, _SHOWN)!r}"

@@ -67,7 +67,9 @@ def test_the_node_is_ill() -> None:
 
 def test_weight() -> None:
     """Weight 0 keeps an instance from serving."""
-    assert "1 of weight 0" in why_empty([an_instance(own_weight=0)], Rules())
+    found = [an_instance(own_weight=0)]
+    assert "1 of weight 0" in why_empty(found, Rules())
+    assert "1 of weight 0" in why_empty(found, Rules(node_checks=False))
 
 
 def test_drained_by_hand() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lbconsul.balance.instance import Health, Identity, Instance
-from lbconsul.consul.catalog import MOST_NAME, MOST_TAGS, Catalog, parse
+from lbconsul.consul.catalog import MOST_NAME, MOST_TAGS, Catalog, parse, read_entry
 from lbconsul.consul.location import Pick
 from lbconsul.errors import UnusableAnswer
 from tests.support.instances import an_answer, an_entry
@@ -291,6 +291,10 @@ class TestUnusable:
 
     def test_whose(self) -> None:
         """What is wrong is told with the instance that it is of."""
+        [skipped] = parse(an_answer(an_entry(Port=0), an_entry("ok"))).skipped
+        assert str(skipped) == "web-1@node-1 192.0.2.1:0: its port is 0"
+        with pytest.raises(UnusableAnswer, match=r"^an entry is not an object$"):
+            read_entry([])
         with pytest.raises(UnusableAnswer, match=r"^web-9@node-1: Port is str instead"):
             parse(an_answer(an_entry("ok"), an_entry("web-9", Port="80")))
 

@@ -119,6 +119,13 @@ class TestTaggedAddresses:
         own = locate(node, {"Port": 80, "Address": "10.0.0.1"}, pick)
         assert own.why == "it has no address tagged 'wan'"
 
+    @pytest.mark.parametrize("wan", [None, "", 7, {"Address": "203.0.113.9"}])
+    def test_none_of_the_node(self, wan: Any) -> None:
+        """A node without one helps no service, whatever else it says there."""
+        node = {"Address": "10.0.0.9", "TaggedAddresses": {"wan": wan}}
+        found = locate(node, {"Port": 80}, Pick("", "wan"))
+        assert found.why == "it has no address tagged 'wan'"
+
     @pytest.mark.parametrize(
         "tagged", [None, [], {"wan": None}, {"wan": {"Address": 1}}]
     )
