@@ -54,7 +54,11 @@ def show(admin: Admin) -> int:
     except CannotAsk as error:
         return _tell(str(error))
     coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    print("\n".join(Terminal(coloured).lines(status)), flush=True)
+    try:
+        lines = "\n".join(Terminal(coloured).lines(status))
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
+        return _tell(f"{admin.address}: it is no status of lbconsul")
+    print(lines, flush=True)
     return 0 if status["gateway"]["ready"] else NOT_READY
 
 

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import socket
 import subprocess
 import sys
 import threading
@@ -81,6 +82,26 @@ def test_nobody_there(capsys: Capture, tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff")
     assert main(["status", "--token-file", str(tmp_path / "binary")]) == 2
     assert "is not text" in capsys.readouterr().err
+
+
+def test_another_program(capsys: Capture) -> None:
+    """So is what looks like a status at first."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port = sock.getsockname()[1]
+
+        def reply() -> None:
+            client, _ = sock.accept()
+            with client:
+                client.recv(65536)
+                client.sendall(b'HTTP/1.1 200 OK\r\n\r\n{"format": 1, "gateway": []}')
+
+        threading.Thread(target=reply, daemon=True).start()
+        assert main(["status", "--admin", str(port)]) == 2
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == (
+        "",
+        f"lbconsul: {port}: it is no status of lbconsul\n",
+    )
 
 
 def test_a_token(

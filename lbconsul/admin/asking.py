@@ -2,7 +2,9 @@
 
 import json
 import socket
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
+from threading import Timer
 from typing import Any
 
 from attrs import frozen
@@ -12,8 +14,11 @@ from lbconsul.errors import LBConsulError
 
 _DEFAULT_HOST = "127.0.0.1"
 
-#: In seconds.
+#: How long the other side may take for each thing that it says, and for all of it,
+#: in seconds; and how much that may be, in bytes: of 10,000 upstreams it is some 5 MB.
 _PATIENCE = 10.0
+_PATIENCE_FOR_ALL = 60.0
+_MOST = 128 * 1024 * 1024
 
 
 class CannotAsk(LBConsulError):
@@ -42,12 +47,21 @@ class Admin:
     def _get(self, path: str) -> tuple[int, bytes]:
         connection = self._connection()
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        connection.connect()
+        # One that sends a byte now and then would have another ten seconds each time.
+        timer = Timer(_PATIENCE_FOR_ALL, _hang_up, (connection.sock,))
+        timer.daemon = True
+        timer.start()
         try:
             connection.request("GET", path, headers=headers)
             response = connection.getresponse()
-            return response.status, response.read()
+            body = response.read(_MOST + 1)
         finally:
+            timer.cancel()
             connection.close()
+        if len(body) > _MOST:
+            raise ValueError(f"it is longer than {_MOST} bytes")
+        return response.status, body
 
     def _connection(self) -> HTTPConnection:
         if self.address.startswith("unix:"):
@@ -70,12 +84,17 @@ class _UnixConnection(HTTPConnection):
         self.sock.connect(self._path)
 
 
+def _hang_up(sock: socket.socket) -> None:
+    with suppress(OSError):  # it may be closed
+        sock.shutdown(socket.SHUT_RDWR)
+
+
 def _understood(address: str, code: int, body: bytes) -> dict[str, Any]:
     try:
         said = json.loads(body)
         if code == 200 and said["format"] == FORMAT:
             return dict(said)
         why = said.get("error") or f"its format is {said.get('format')}, not {FORMAT}"
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         why = f"it is no status of lbconsul (HTTP {code})"
     raise CannotAsk(f"{address}: {why}")

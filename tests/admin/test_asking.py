@@ -3,12 +3,14 @@
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
+from lbconsul.admin import asking
 from lbconsul.admin.asking import Admin, CannotAsk
 from tests.support.ports import free_ports
 
@@ -71,6 +73,7 @@ def test_unix(tmp_path: Path) -> None:
         (200, b'{"format":2}', "its format is 2, not 1"),
         (200, b"<html>", "it is no status of lbconsul (HTTP 200)"),
         (404, b"[]", "it is no status of lbconsul (HTTP 404)"),
+        (200, b"[" * 100_000, "it is no status of lbconsul (HTTP 200)"),
         (500, b"\xff", "it is no status of lbconsul (HTTP 500)"),
     ],
 )
@@ -81,6 +84,51 @@ def test_no_status(sock: socket.socket, code: int, body: bytes, why: str) -> Non
     with pytest.raises(CannotAsk) as caught:
         Admin(str(port)).status()
     assert str(caught.value) == f"{port}: {why}"
+
+
+class Endless:
+    """Says this to one client, and then something more again and again."""
+
+    def __init__(self, sock: socket.socket, begin: bytes, more: bytes) -> None:
+        self._sock, self._begin, self._more = sock, begin, more
+        threading.Thread(target=self._say, daemon=True).start()
+
+    def _say(self) -> None:
+        client, _ = self._sock.accept()
+        with client, suppress(OSError):
+            client.sendall(self._begin)
+            while True:
+                time.sleep(0.01)
+                client.sendall(self._more)
+
+
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nX: ", b"x"),
+        (b"HTTP/1.1 200 OK\r\n\r\n[", b" "),
+    ],
+    ids=["interim", "head", "body"],
+)
+def test_no_end(
+    sock: socket.socket, begin: bytes, more: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes on without end is given up after a while."""
+    monkeypatch.setattr(asking, "_PATIENCE_FOR_ALL", 0.2)
+    port = sock.getsockname()[1]
+    Endless(sock, begin, more)
+    with pytest.raises(CannotAsk):
+        Admin(str(port)).status()
+
+
+def test_too_much(sock: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is longer than any status is not taken."""
+    monkeypatch.setattr(asking, "_MOST", 1000)
+    port = sock.getsockname()[1]
+    Endless(sock, b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 600)
+    with pytest.raises(CannotAsk, match=f"no answer at {port}: it is longer than 1000"):
+        Admin(str(port)).status()
 
 
 @pytest.mark.parametrize("address", ["", "web", "127.0.0.1", "1:x", "http://a:b", "²"])
