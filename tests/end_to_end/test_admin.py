@@ -920,7 +920,7 @@ def test_what_passes(
     told = [f"--admin-token-file={token_file}", "--map"]
     mapping = f"{port}:{service},slow-start=1500ms,shrink-hold=1s"
     started_with(gateway, workers, admin, *told, mapping)
-    assert admin.order("eject", id_of(anna), TOKEN).code == 200
+    assert admin.order("eject", id_of(anna), TOKEN).code == 409
     bert = registrar.add(service, servers[1], Weights={"Passing": 10, "Warning": 1})
     assert admin.wait_for_standing(bert, "warming")["effective_weight"] < 9
     assert admin.wait_for_standing(bert, "serving", 3.0)["effective_weight"] == 10
