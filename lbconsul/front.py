@@ -61,6 +61,10 @@ class Front(MultiService):
     workers: Workers | None = None
     registry: Registry = field(init=False)
     _asides: Asides = field(init=False)
+    #: The call that is about to note whom workers have set aside.
+    _noting: Any = None
+    #: All that is served, by name; None if it is to be looked up anew.
+    _by_name: dict[str, Mapping] | None = None
     _workshop: Workshop = field(init=False)
     here: Serving = field(init=False)
     #: What we listen on, be it for workers.
@@ -76,7 +80,7 @@ class Front(MultiService):
         self.registry = self._new_registry()
         self._asides = Asides(self.registry, self._note)
         if self.workers is not None:
-            self.workers.learned = self._note_asides
+            self.workers.learned = self._learned
         self._workshop = Workshop(self._reactor, self.registry, log, self.room)
         self.here = Serving(self._workshop, let_go=self._let_go)
         self.here.setServiceParent(self)
@@ -85,6 +89,12 @@ class Front(MultiService):
     def mappings(self) -> list[Mapping]:
         """All that is served, be it listened for by others."""
         return (self.workers.mappings if self.workers else []) + self.here.mappings
+
+    def mapping(self, name: str) -> Mapping | None:
+        """The mapping that is shown under this name, if there is one."""
+        if self._by_name is None:
+            self._by_name = {str(each): each for each in self.mappings}
+        return self._by_name.get(name)
 
     @property
     def open(self) -> int:
@@ -164,6 +174,7 @@ class Front(MultiService):
 
     def lend(self, mapping: Mapping) -> ProxyFactory:
         """A factory for clients that somebody else accepts."""
+        self._by_name = None
         return self.here.lend(mapping)
 
     def listen(self, mapping: Mapping) -> None:
@@ -175,6 +186,7 @@ class Front(MultiService):
         if self.running:
             sock.open()
         self.sockets.append(sock)
+        self._by_name = None
         if self.workers is not None:
             self.registry.chain(route_of(mapping))  # to know how its upstreams stand
             self.workers.serve(sock)
@@ -203,6 +215,7 @@ class Front(MultiService):
         known = {each.mapping.listen: each for each in (*self.sockets, *added)}
         wanted = [(each, known[each.listen]) for each in mappings]
         self.sockets = [sock for _, sock in wanted]
+        self._by_name = None
         for mapping, sock in wanted:
             self._alter(sock, mapping)
         anew = connection_log != self._workshop.connection_log
@@ -262,6 +275,9 @@ class Front(MultiService):
         accepted, closed = self._workshop.accepted, self._workshop.open
         self.here.close_connections()
         self._standings.stop()
+        if self._noting is not None:
+            self._noting.cancel()
+            self._note_asides()
         leases = self.registry.open_connections()
         if self.workers is not None:
             accepted += self.workers.accepted
@@ -291,14 +307,21 @@ class Front(MultiService):
         if self.workers is not None:
             pending = not self.registry.answered(question)
             self.workers.changed(question, change, pending=pending)
-        self.here.answered()
+        self.here.answered(question)
         for kind, text, identity in told_of(change):
             self._note(kind, text, question, identity)
         self._answered(question)
 
+    def _learned(self) -> None:
+        """Called by the workers: they have set others aside than before.
+
+        Where one fails that many mappings have, each worker says so for each.
+        """
+        if self._noting is None:
+            self._noting = self._reactor.callLater(0, self._note_asides)
+
     def _note_asides(self) -> None:
-        """Called by the workers: they have set others aside than before."""
-        workers = self.workers
+        self._noting, workers = None, self.workers
         if workers is not None:
             told = ((route_of(each), workers.aside(each)) for each in workers.mappings)
             self._asides.look(told)

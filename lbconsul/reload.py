@@ -53,13 +53,16 @@ def plan(
     """
     before = {each.listen: each for each in old}
     after: set[Listen | None] = {each.listen for each in new}
-    staying = [each for each in new if each.listen in before]
-    altered = [each for each in staying if anew or before[each.listen] != each]
+    altered, unchanged = list[Mapping](), list[Mapping]()
+    for each in new:
+        old_one = before.get(each.listen)
+        if old_one is not None:
+            (altered if anew or old_one != each else unchanged).append(each)
     return Plan(
         tuple(each for each in new if each.listen not in before),
         tuple(altered),
         tuple(gone for listen, gone in before.items() if listen not in after),
-        tuple(each for each in staying if each not in altered),
+        tuple(unchanged),
     )
 
 

@@ -67,6 +67,9 @@ class Front(Protocol):
     def full(self) -> Counter[Full]:
         """What is full, and in how many processes."""
 
+    def mapping(self, name: str) -> Mapping | None:
+        """The mapping that is shown under this name, if there is one."""
+
     def is_listening(self, mapping: Mapping) -> bool:
         """Whether its clients are accepted."""
 
@@ -241,13 +244,12 @@ class Showing:
 
     def upstreams(self, mapping: str, pool: int) -> Iterator[UpstreamStatus]:
         """The upstreams of a mapping's pool with this number, one by one."""
-        for each in self._gateway.front.mappings:
-            if str(each) == mapping:
-                told = self._gateway.front.tidings(each)
-                chosen = self._chain(each).all[pool]
-                for upstream in tuple(chosen.upstreams()):
-                    yield self._upstream(chosen, pool, upstream, told)
-                return
+        each = self._gateway.front.mapping(mapping)
+        if each is not None:
+            told = self._gateway.front.tidings(each)
+            chosen = self._chain(each).all[pool]
+            for upstream in tuple(chosen.upstreams()):
+                yield self._upstream(chosen, pool, upstream, told)
 
     def _upstream(
         self, pool: Pool, number: int, upstream: Upstream, told: Tidings

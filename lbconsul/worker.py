@@ -137,7 +137,7 @@ class Worker:
             self._serve(order)
         elif isinstance(order, Part):
             if self._replica.take(order):
-                self._serving.answered()
+                self._serving.answered(order.question)
                 self._report()
         elif isinstance(order, Complete):
             self._accept()
@@ -146,7 +146,7 @@ class Worker:
             self._registry.rest(order.resting)
         elif isinstance(order, Eject):
             reason = self._registry.eject(order.identity)
-            self._report_figures()  # the master knows of it before it answers
+            self._tell_all()  # the master knows of it before it answers
             self.uplink.say(write_answer(order.number, reason))
         elif isinstance(order, Retire):
             self._retiring = True
@@ -239,6 +239,11 @@ class Worker:
             self._telling = self._tell_figures()
             self._workshop.sweeper.begin(self._telling)
 
+    def _tell_all(self) -> None:
+        """The same at once."""
+        for _ in self._tell_figures():
+            pass
+
     def _tell_figures(self) -> Iterator[None]:
         for number in tuple(self._places):
             if not self.uplink.is_free:  # news that are told, but not heard, are lost
@@ -275,8 +280,7 @@ class Worker:
         if self._stopping:
             return
         self._stopping = True
-        for _ in self._tell_figures():
-            pass  # all at once: nobody is served any more
+        self._tell_all()
         before = self._state()
         self.uplink.hurry()
         self._close()

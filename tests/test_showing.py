@@ -54,6 +54,9 @@ class FakeFront:
     busy: str = "it is busy"
     full: Counter[Full] = Factory(Counter)
 
+    def mapping(self, name: str) -> Mapping | None:
+        return {str(each): each for each in self.mappings}.get(name)
+
     def is_listening(self, mapping: Mapping) -> bool:
         return self.listening
 

@@ -79,7 +79,7 @@ class WhenEmpty:
         return f"wait={decimal(self.wait)}s" if self.wait else "close"
 
 
-@frozen
+@frozen(cache_hash=True)  # it is looked up by, again and again
 class Mapping:
     """A listening address, the service behind it, and its options.
 

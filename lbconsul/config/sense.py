@@ -4,9 +4,9 @@ What is said of one mapping is asked of its own options only, unless nobody
 could want it: a default of all mappings need not make sense for each.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from itertools import combinations
 
 from attrs import evolve
 
@@ -54,9 +54,7 @@ def refuse_doubles(
     :raises ConfigError: two want the same.
     """
     told = list(told)
-    for (said, one), (other_said, other) in combinations(told, 2):
-        if _overlap(one.listen, other.listen):
-            raise other_said.wrong(f"{one.listen} is taken by {said.where} {said.text}")
+    _refuse_overlaps(told)
     for said, mapping in told:
         if mapping.listen == UnixListen(takeover):
             raise said.wrong(f"{mapping.listen} is the socket for a takeover")
@@ -64,6 +62,20 @@ def refuse_doubles(
             raise said.wrong(f"{mapping.listen} and --admin {admin} cannot both be had")
     if takeover and admin == UnixListen(takeover):
         raise ConfigError(f"--admin {admin}: that is the socket for a takeover")
+
+
+def _refuse_overlaps(told: Iterable[tuple[Said, Mapping]]) -> None:
+    # There may be thousands of mappings: each is only compared with its like.
+    alike = defaultdict[object, dict[Listen | None, Said]](dict)
+    for said, mapping in told:
+        listen = mapping.listen
+        others = alike[_likeness(listen)]
+        # If there is one of every address it is the only one.
+        taken = listen if listen in others else next(iter(others), None)
+        if taken is not None and _overlap(taken, listen):
+            by = others[taken]
+            raise said.wrong(f"{taken} is taken by {by.where} {by.text}")
+        others[listen] = said
 
 
 def refuse_circles(told: Iterable[tuple[Said, Mapping]]) -> None:
@@ -74,19 +86,34 @@ def refuse_circles(told: Iterable[tuple[Said, Mapping]]) -> None:
     :raises ConfigError: some do.
     """
     told = list(told)
-    nexts = {
-        mapping: next((other for _, other in told if _leads_to(mapping, other)), None)
-        for _, mapping in told
-    }
+    nexts = _nexts([mapping for _, mapping in told])
+    sound = set[Mapping]()
     for said, mapping in told:
-        way = [mapping]
-        while (there := nexts[way[-1]]) is not None and there not in way:
-            way.append(there)
+        way = {mapping: None}
+        there = nexts.get(mapping)
+        while there is not None and there not in way and there not in sound:
+            way[there] = None
+            there = nexts.get(there)
         if there == mapping:
             raise said.wrong(
                 f"when-empty={mapping.when_empty} leads back here, by way of"
-                f" {', '.join(map(str, way[1:]))}; let the last one end elsewhere"
+                f" {', '.join(map(str, [*way][1:]))}; let the last one end elsewhere"
             )
+        if there not in way:  # else a circle begins behind it, of which it is no part
+            sound.update(way)
+
+
+def _nexts(mappings: Iterable[Mapping]) -> dict[Mapping, Mapping]:
+    """Of those whose fallbacks lead to another mapping, to which."""
+    alike = defaultdict[object, list[Mapping]](list)
+    for each in mappings:
+        alike[_likeness(each.listen)].append(each)
+    return {
+        mapping: other
+        for mapping in mappings
+        for other in alike.get(_likeness(_fallback(mapping)), ())
+        if _leads_to(mapping, other)
+    }
 
 
 def _refuse_addresses(each: MappingSaid) -> None:
@@ -128,18 +155,30 @@ def _is_within(one: _Network, others: Iterable[_Network]) -> bool:
 
 def _leads_to(mapping: Mapping, other: Mapping) -> bool:
     """Whether a mapping's fallback is where another one listens, as far as one sees."""
-    fallback, listen = mapping.when_empty.fallback, other.listen
-    if not mapping.when_empty.is_address or not isinstance(listen, TCPListen):
+    there, listen = _fallback(mapping), other.listen
+    if there is None or _likeness(there) != _likeness(listen):
         return False
+    assert isinstance(listen, TCPListen)
+    everywhere = listen.host in ANY_HOST and grammar.is_loopback(there.host)
+    return there == listen or everywhere
+
+
+def _fallback(mapping: Mapping) -> TCPListen | None:
+    """The address that it names."""
+    if not mapping.when_empty.is_address:
+        return None
     try:
-        there = grammar.listen_address(fallback)
+        there = grammar.listen_address(mapping.when_empty.fallback)
     except ValueError:
-        return False  # a name, and who knows whose
-    if not isinstance(there, TCPListen) or there.port != listen.port:
-        return False
-    same_family = (":" in there.host) == (":" in listen.host)
-    everywhere = listen.host in ANY_HOST and same_family
-    return there == listen or (everywhere and grammar.is_loopback(there.host))
+        return None  # a name, and who knows whose
+    return there if isinstance(there, TCPListen) else None
+
+
+def _likeness(listen: Listen | None) -> object:
+    """The same for all addresses that may overlap with this one."""
+    if isinstance(listen, TCPListen):
+        return listen.port, ":" in listen.host
+    return listen
 
 
 def _overlap(one: Listen | None, other: Listen | None) -> bool:

@@ -1,5 +1,7 @@
 """What a mapping selects, as the registry has it."""
 
+from functools import lru_cache
+
 from attrs import evolve
 
 from lbconsul.balance.selection import (
@@ -12,7 +14,11 @@ from lbconsul.balance.selection import (
 )
 from lbconsul.config.model import Mapping
 
+#: So many mappings' routes are remembered.
+_MANY = 1 << 14
 
+
+@lru_cache(_MANY)
 def route_of(mapping: Mapping) -> Route:
     """The selections that a mapping's connections are balanced over."""
     selections = tuple(

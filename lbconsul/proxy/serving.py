@@ -9,11 +9,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from lbconsul.config.model import Mapping
+from lbconsul.balance.selection import Question
+from lbconsul.config.model import Listen, Mapping
 from lbconsul.proxy.bind import ListeningSocket
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.listener import ACCEPT_BOUND, Listener
 from lbconsul.proxy.saturation import DESCRIPTORS, MAPPING, PROCESS, Full, Saturation
+from lbconsul.proxy.selecting import route_of
 from lbconsul.proxy.served import Served
 from lbconsul.proxy.workshop import Workshop
 
@@ -37,6 +39,11 @@ class Serving(Service):
     _is_ahead: Callable[[], bool] | None = None
     _let_go: Callable[[], None] = lambda: None
     _served: dict[ListeningSocket, Served] = Factory(dict)
+    _by_listen: dict[Listen | None, Served] = Factory(dict)
+    #: Those that wait for Consul, by what it has to answer; maybe some more.
+    _waiting: dict[Question, dict[Served, None]] = Factory(dict)
+    #: Whether there may be pools that nothing needs any longer.
+    _is_letting_go: bool = False
     #: Factories for whom somebody else listens.
     _lent: list[ProxyFactory] = Factory(list)
     _retired: Deferred[None] | None = None
@@ -46,6 +53,7 @@ class Serving(Service):
     def __attrs_post_init__(self) -> None:
         self._saturation = Saturation(self._workshop.reactor, self._look_for_full)
         self._workshop.tend_too(self._saturation)
+        self._workshop.tend_too(self)
 
     @property
     def full(self) -> tuple[Full, ...]:
@@ -65,9 +73,9 @@ class Serving(Service):
 
     def is_listening(self, mapping: Mapping) -> bool:
         """Whether its clients are accepted, be it by somebody else."""
-        for each in self._served.values():
-            if each.mapping == mapping:
-                return each.listener is not None
+        served = self._by_listen.get(mapping.listen)
+        if served is not None and served.mapping == mapping:
+            return served.listener is not None
         return mapping in [each.mapping for each in self._lent]
 
     def lend(self, mapping: Mapping) -> ProxyFactory:
@@ -81,6 +89,7 @@ class Serving(Service):
         """Serve a mapping on this socket, too."""
         factory = self._workshop.make(mapping)
         served = self._served[source] = Served(source, factory, self._listener)
+        self._by_listen[mapping.listen] = served
         self._connect(served)
         if self.running:
             self._begin(served)
@@ -95,20 +104,38 @@ class Serving(Service):
         """
         mappings = {source: mapping for mapping, source in wanted}
         for source in [each for each in self._served if each not in mappings]:
-            self._remove(self._served.pop(source))
+            gone = self._served.pop(source)
+            self._by_listen.pop(gone.mapping.listen, None)
+            self._remove(gone)
         for source, mapping in mappings.items():
             served = self._served.get(source)
             if served is None:
                 self.serve(mapping, source)
             elif anew or served.mapping != mapping:
                 self._alter(served, mapping)
+        self._waiting = {
+            question: still
+            for question, waiting in self._waiting.items()
+            if (still := {each: None for each in waiting if each.waiting is not None})
+        }
         self._let_go()
 
-    def answered(self) -> None:
-        """Consul has answered something: is that what anybody waits for?"""
-        for each in self.served:
-            if each.waiting is not None and self._workshop.is_known(each.mapping):
+    def answered(self, question: Question) -> None:
+        """Consul has answered this: mappings may have waited for it."""
+        for each in self._waiting.pop(question, ()):
+            if each.waiting is None:
+                continue
+            if self._workshop.is_known(each.mapping):
                 each.accept()
+            else:
+                self._waiting.setdefault(question, {})[each] = None
+
+    def tend(self) -> Iterable[None]:
+        """Let go of pools, together: connections of many mappings may end at once."""
+        if self._is_letting_go:
+            self._is_letting_go = False
+            self._let_go()
+        return ()
 
     def bind(self) -> None:
         """Open every listening socket; CannotListen if one is not to be had."""
@@ -194,6 +221,8 @@ class Serving(Service):
             self._wait(served)
 
     def _wait(self, served: Served) -> None:
+        for each in route_of(served.mapping).all():
+            self._waiting.setdefault(each.question, {})[served] = None
         wait = served.mapping.connect_timeout
         served.waiting = self._workshop.reactor.callLater(wait, self._overdue, served)
 
@@ -223,7 +252,7 @@ class Serving(Service):
         served.ended()
         stays = factory is served.factory and served.source in self._served
         if not stays and self._drop_if_over(factory, served):
-            self._let_go()
+            self._is_letting_go = True
         self._look_whether_retired()
 
     def _drop_if_over(self, factory: ProxyFactory, served: Served) -> bool:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from attrs import Factory, define, evolve
 
-from lbconsul.config.model import Mapping
+from lbconsul.config.model import Listen, Mapping
 from lbconsul.workers.messages import Place, Serve
 
 
@@ -36,6 +36,7 @@ class Places:
     _connection_log: bool
     #: Each with a number that no other one ever has.
     _sockets: dict[Socket, int] = Factory(dict)
+    _by_listen: dict[Listen | None, int] = Factory(dict)
     _numbers: Iterator[int] = Factory(count)
     #: The longest drain timeout there ever was: connections may have it still.
     longest_drain: float = 0.0
@@ -52,15 +53,13 @@ class Places:
 
     def number(self, mapping: Mapping) -> int | None:
         """The number of a mapping's socket."""
-        for sock, number in self._sockets.items():
-            if sock.mapping.listen == mapping.listen:
-                return number
-        return None
+        return self._by_listen.get(mapping.listen)
 
     def add(self, sock: Socket) -> None:
         """Serve its mapping, too."""
         if sock not in self._sockets:
-            self._sockets[sock] = next(self._numbers)
+            number = self._sockets[sock] = next(self._numbers)
+            self._by_listen[sock.mapping.listen] = number
         drain = sock.mapping.drain_timeout
         self.longest_drain = max(self.longest_drain, drain)
 
@@ -70,6 +69,7 @@ class Places:
         wanted = dict.fromkeys(sockets)
         for gone in [each for each in self._sockets if each not in wanted]:
             del self._sockets[gone]
+            self._by_listen.pop(gone.mapping.listen, None)
             gone.close()  # each worker has its own copy
         for each in wanted:
             self.add(each)

@@ -1,7 +1,10 @@
 """What is well written, but cannot be meant: it is refused in words at the start."""
 
+from collections.abc import Callable
+
 import pytest
 
+from lbconsul.config import sense
 from lbconsul.config.build import build
 from lbconsul.config.model import Mapping, WhenEmpty
 from lbconsul.config.sources import Source, from_command_line, from_toml
@@ -84,6 +87,49 @@ class TestDoubles:
     def test_admin_that_nobody_asked_for(self) -> None:
         """The default address gives way to a mapping that wants it."""
         assert len(_built("9200:a")) == 1
+
+
+class TestMany:
+    """Thousands of mappings."""
+
+    #: Of these a hundred fall back to the port of another one.
+    MAPPINGS = tuple(
+        f"{1000 + number}:web{number}"
+        + (f",when-empty=fallback=127.0.0.1:{1001 + number}" if number < 100 else "")
+        for number in range(2000)
+    )
+
+    def test_each_with_its_like_only(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A mapping is only compared with what it may collide with, or lead to."""
+        compared = list[tuple[object, ...]]()
+
+        def counted(name: str) -> Callable[..., bool]:
+            compares: Callable[..., bool] = getattr(sense, name)
+
+            def compare(*both: object) -> bool:
+                compared.append(both)
+                return compares(*both)
+
+            return compare
+
+        for name in ("_overlap", "_leads_to"):
+            monkeypatch.setattr(sense, name, counted(name))
+        assert len(_built(*self.MAPPINGS, "127.0.0.1:80:a", "127.0.0.2:80:a")) == 2002
+        # Each with --admin's address, and with itself.
+        assert len(compared) <= 2 * 2002 + 101
+
+    def test_the_last_one_collides(self) -> None:
+        """The one that collides is found among them."""
+        taken = _refusal(*self.MAPPINGS, "127.0.0.1:2999:late")
+        assert taken.endswith(": 0.0.0.0:2999 is taken by --map 2999:web1999")
+
+    def test_the_last_one_leads_back(self) -> None:
+        """So is a circle of a hundred."""
+        first = "900:first,when-empty=fallback=127.0.0.1:1000"
+        ways = [
+            each.replace("127.0.0.1:1100", "127.0.0.1:900") for each in self.MAPPINGS
+        ]
+        assert " leads back here, by way of 1000:web0, " in _refusal(first, *ways)
 
 
 class TestOwnFallback:

@@ -37,7 +37,7 @@ class Running:
         self.running = running
         self.held = held
         self.registry = Registry(
-            lambda: 0.0, changed=lambda *_: self.serving.answered()
+            lambda: 0.0, changed=lambda question, _: self.serving.answered(question)
         )
         self.workshop = running.call(Workshop, running.reactor, self.registry)
         #: What was served when something was let go.
@@ -233,6 +233,21 @@ def test_removed(running: Running) -> None:
     eventually(lambda: len(running.let_go) == 2, "its factory is gone")
     assert len(running.workshop._factories) == 1
     assert running.workshop.accepted == 1
+
+
+def test_many_removed(running: Running) -> None:
+    """Where connections of many that were removed end together it lets go once."""
+    several = [evolve(MAPPING, attempts=5 + each) for each in range(5)]
+    other, *gone = running.begin(MAPPING, *several)
+    pairs = [running.pair(each) for each in gone]
+    running.replace((MAPPING, other))
+    running.running.call(running.workshop.close_connections)
+    assert len(running.workshop._factories) == 1
+    eventually(lambda: len(running.let_go) == 2, "it lets go of their pools")
+    for client, _ in pairs:
+        assert client.recv(1) == b""
+    running.running.call(running.serving.tend)
+    assert len(running.let_go) == 2
 
 
 def test_removed_in_time(running: Running) -> None:
