@@ -3,6 +3,7 @@
 import os
 import sys
 from collections import ChainMap
+from collections.abc import Iterable
 from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -132,6 +133,7 @@ class Options(usage.Options):
         line on standard error, and exit status 1.
         """
         try:
+            self._refuse_unknown(sys.argv[1:] if options is None else list(options))
             super().parseOptions(options)
         except usage.UsageError as error:
             raise _exit(error) from None
@@ -144,6 +146,33 @@ class Options(usage.Options):
             raise _exit(ConfigError(f"--online: {why}"))
         if self["check"]:
             _check(self.config, user_to_be(self.parent), online=bool(self["online"]))
+
+    def _refuse_unknown(self, arguments: list[str]) -> None:
+        """See that each long option is one of ours, as a whole.
+
+        getopt would take the beginning of one for it: --worker for --workers today,
+        and for another one as soon as that begins in the same way.
+        """
+        ours = {each.rstrip("="): each.endswith("=") for each in self.longOpt}
+        rest = iter(arguments)
+        for each in rest:
+            if not each.startswith("-") or each in ("-", "--"):
+                return
+            name, equals, _ = each.removeprefix("--").partition("=")
+            if not each.startswith("--"):
+                takes_next = f"{each[-1]}:" in self.shortOpt and len(each) == 2
+            elif name in ours:
+                takes_next = ours[name] and not equals
+            else:
+                raise usage.UsageError(self._unknown(name, ours))
+            if takes_next:
+                next(rest, None)
+
+    def _unknown(self, name: str, ours: Iterable[str]) -> str:
+        theirs = getattr(self.parent, "longOpt", ())
+        if name in {each.rstrip("=") for each in theirs}:
+            return f"--{name} is an option of twistd: it stands before lbconsul"
+        return grammar.unknown("option", f"--{name}", (f"--{each}" for each in ours))
 
     def _said(self) -> dict[str, str]:
         return {name: self[name] for name in OPTIONS if self[name] is not None}

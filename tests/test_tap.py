@@ -89,6 +89,12 @@ class TestForms:
         config = _config("--idle-timeout", "10m", "80:a", "81:b,idle-timeout=5s")
         assert [each.idle_timeout for each in config.mappings] == [600.0, 5.0]
 
+    def test_values_that_look_like_options(self) -> None:
+        """Only what stands where an option does is taken for one."""
+        for words in (("--tag", "--worker"), ("--tag=--worker",)):
+            config = _config(*words, "--", "80:web")
+            assert config.mappings[0].tag == "--worker"
+
     def test_dev(self) -> None:
         """--dev brings the catalog along."""
         assert _config("--dev", "--map", "8080:web").dev is True
@@ -192,13 +198,27 @@ class TestAnswers:
 
 #: What is given, and what the line about it says.  In braces: files of `files`.
 BAD = {
-    "unknown option": ("--polcy p2c 80:web", "option --polcy not recognized"),
+    "unknown option": (
+        "--polcy p2c 80:web",
+        "unknown option '--polcy'; did you mean '--policy'?",
+    ),
+    "the beginning of an option": (
+        "--worker 2 80:web",
+        "unknown option '--worker'; did you mean '--workers'?",
+    ),
+    "the beginning of an option, with its value": (
+        "--dev --connect-time=1s 80:web",
+        "unknown option '--connect-time'; did you mean '--connect-timeout'?",
+    ),
     "option without its value": ("--map", "option --map requires argument"),
     "option behind a mapping": (
         "consul 80:web --policy=p2c",
         "--policy=p2c: options come before consul",
     ),
-    "ambiguous option": ("--client x 80:web", "option --client not a unique prefix"),
+    "the beginning of several options": (
+        "--client x 80:web",
+        "unknown option '--client'; did you mean '--client-key'?",
+    ),
     "unknown mapping option": (
         "--map 80:web,polcy=p2c",
         "--map 80:web,polcy=p2c: unknown option 'polcy'; did you mean 'policy'?",

@@ -8,7 +8,6 @@ text stood.
 import re
 from collections.abc import Iterable
 from collections.abc import Mapping as AbstractMapping
-from difflib import get_close_matches
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -184,7 +183,7 @@ def _split_options(text: str | None) -> dict[str, str]:
 def unknown(kind: str, word: str, known: Iterable[str]) -> str:
     """A sentence about an unknown `word`, with the likeliest one meant."""
     choices = sorted(known)
-    near = get_close_matches(word, choices, 1)
+    near = values.nearest(word, choices)
     if near:
-        return f"unknown {kind} {word!r}; did you mean {near[0]!r}?"
+        return f"unknown {kind} {word!r}; did you mean {near!r}?"
     return f"unknown {kind} {word!r}; known are {', '.join(choices)}"

@@ -13,7 +13,7 @@ from typing import Any
 from attrs import Factory, evolve, frozen
 
 from lbconsul.config import grammar, values
-from lbconsul.config.options import OPTIONS
+from lbconsul.config.options import MAPPING_OPTIONS, OPTIONS
 from lbconsul.errors import ConfigError
 
 #: Consul's own variables and the option that each stands for, as its Go client has
@@ -169,6 +169,10 @@ def _toml_mapping(where: str, value: object) -> MappingSaid:
         return _mapping_text(Said(where, value))
     if not isinstance(value, dict):
         raise ConfigError(f"{where} {value}: must be a string or a [[map]] table")
+    known = {"listen", "service", *MAPPING_OPTIONS}
+    for key in value:
+        if key not in known:
+            raise ConfigError(f"{where}: {grammar.unknown('option', key, known)}")
     texts = {key: _toml_text(f"{where}: {key}", each) for key, each in value.items()}
     if missing := {"listen", "service"} - texts.keys():
         raise ConfigError(f"{where}: {' and '.join(sorted(missing))} must be given")

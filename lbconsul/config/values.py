@@ -7,6 +7,7 @@ text stood.
 
 import re
 from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from ipaddress import ip_network
 from posixpath import normpath
 
@@ -20,9 +21,24 @@ _BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _LEAST_SIZE = 64 << 10
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d+)?)(ms|s|m|h)")
 _LONGEST_NAME = 255
+_WHEN_EMPTY = ("close", "wait", "fallback")
 _NAME = re.compile(r"[^\s/?#:,]+")
 _GO_BOOLS = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True)
 _GO_BOOLS |= dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False)
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """The choice that is likely meant by a word; empty if none is."""
+    choices = sorted(choices, key=lambda each: (len(each), each))
+    longer = [each for each in choices if word and each.startswith(word)]
+    near = longer or get_close_matches(word, choices, 1)
+    return near[0] if near else ""
+
+
+def _meant(word: str, choices: Iterable[str]) -> str:
+    """The beginning of a sentence about a word that is none of the choices."""
+    near = nearest(word, choices)
+    return f"did you mean {near}? It " if near else ""
 
 
 def duration(text: str) -> float:
@@ -75,7 +91,7 @@ def switch(text: str) -> bool:
     truth = {"on": True, "true": True, "1": True, "yes": True}
     truth |= {"off": False, "false": False, "0": False, "no": False}
     if text.lower() not in truth:
-        raise ValueError("must be on or off")
+        raise ValueError(f"{_meant(text, ('on', 'off'))}must be on or off")
     return truth[text.lower()]
 
 
@@ -138,7 +154,9 @@ def one_of(choices: Iterable[str]) -> Callable[[str], str]:
 
     def parse(text: str) -> str:
         if text not in known:
-            raise ValueError(f"unknown; it is one of {', '.join(known)}")
+            near = nearest(text, known)
+            hint = f"did you mean {near}? It" if near else "it"
+            raise ValueError(f"unknown; {hint} is one of {', '.join(known)}")
         return text
 
     return parse
@@ -150,7 +168,9 @@ def health(text: str) -> frozenset[str]:
         return frozenset({"passing", "warning", "critical"})
     statuses = frozenset(re.split(r"[,+]", text))
     if "passing" not in statuses or not statuses <= {"passing", "warning"}:
-        raise ValueError("must be passing; passing,warning; or any")
+        odd = next(iter(sorted(statuses - {"passing", "warning"})), "")
+        near = _meant(odd, ("passing", "warning", "any"))
+        raise ValueError(f"{near}must be passing; passing,warning; or any")
     return statuses
 
 
@@ -197,7 +217,10 @@ def when_empty(text: str) -> WhenEmpty:
         return WhenEmpty(wait=duration(value))
     if word == "fallback" and value:
         return _fallback(value)
-    raise ValueError("must be close, wait=5s, fallback=SERVICE or fallback=HOST:PORT")
+    near = "" if word in _WHEN_EMPTY else _meant(word, _WHEN_EMPTY)
+    raise ValueError(
+        f"{near}must be close, wait=5s, fallback=SERVICE or fallback=HOST:PORT"
+    )
 
 
 def _fallback(text: str) -> WhenEmpty:

@@ -278,6 +278,22 @@ class TestFile:
             ("when-empty = true", "when-empty on: must be close, wait=5s, fallback="),
             ("queue-length = -1", "queue-length -1: must be a whole number from 0 to"),
             ("takeover = 'lb.sock'", "takeover lb.sock: must be a path that begins"),
+            ("polcy = 'p2c'", "unknown option 'polcy'; did you mean 'policy'"),
+            ("connect_timeout = '1s'", "unknown .*; did you mean 'connect-timeout'"),
+            ("[[maps]]\nlisten = '80'", "unknown option 'maps'; did you mean 'map'"),
+            ("[polcy]\na = 1", "unknown option 'polcy'; did you mean 'policy'"),
+            (
+                "[[map]]\nlisten = '80'\nservce = 'web'",
+                "map 1: unknown option 'servce'; did you mean 'service'",
+            ),
+            (
+                "[[map]]\nlisten = '80'\nservice = 'web'\n[map.drian-timeout]\na = 1",
+                "map 1: unknown option 'drian-timeout'; did you mean 'drain-timeout'",
+            ),
+            (
+                "[[map]]\nlisten = '80'\nservice = 'web'\nworkers = 2",
+                "map 1: unknown option 'workers'; known are ",
+            ),
         ],
     )
     def test_mistakes(self, toml: str, why: str) -> None:

@@ -1,6 +1,7 @@
 """How single values are written, what they are taken for, and what is refused."""
 
 import re
+from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -197,6 +198,45 @@ class TestNumbers:
         """A port out of range is told with the range."""
         with pytest.raises(ValueError, match=f"port '{text}' must be .* 1 to 65535"):
             values.port(text)
+
+
+class TestHints:
+    """What is likely meant by a word that is mistyped."""
+
+    @pytest.mark.parametrize(
+        ("word", "near"),
+        [
+            ("leastcon", "leastconn"),
+            ("laestconn", "leastconn"),
+            ("round", "roundrobin"),
+            ("P2C", ""),
+            ("r", "random"),
+            ("fastest", ""),
+            ("", ""),
+        ],
+    )
+    def test_nearest(self, word: str, near: str) -> None:
+        """The shortest one that it is the beginning of, or one that looks like it."""
+        policies = ("leastconn", "p2c", "random", "roundrobin")
+        assert values.nearest(word, policies) == near
+
+    @pytest.mark.parametrize(
+        ("parse", "text", "said"),
+        [
+            (values.one_of(["text", "json"]), "jsn", "unknown; did you mean json? It"),
+            (values.switch, "onn", "did you mean on? It must be on or off"),
+            (values.health, "passing,warnin", "did you mean warning? It must be pass"),
+            (values.health, "an", "did you mean any? It must be passing;"),
+            (values.when_empty, "falback=x", "did you mean fallback? It must be clo"),
+        ],
+    )
+    def test_choices(
+        self, parse: Callable[[str], object], text: str, said: str
+    ) -> None:
+        """Whatever has fixed choices tells the one that is meant."""
+        with pytest.raises(ValueError) as raised:
+            parse(text)
+        assert str(raised.value).startswith(said)
 
 
 class TestWords:

@@ -15,7 +15,18 @@ from tests.support.ports import free_ports
 #: {taken} is not, {socket} is a UNIX socket that somebody listens on, {files}
 #: is a directory with the files of `FILES`.
 BAD = {
-    "unknown option": ("--polciy p2c --map {port}:web", ["polciy"]),
+    "unknown option": (
+        "--polciy p2c --map {port}:web",
+        ["'--polciy'; did you mean '--policy'?"],
+    ),
+    "an option of twistd's": (
+        "--pidfile=x --map {port}:web",
+        ["--pidfile is an option of twistd: it stands before lbconsul"],
+    ),
+    "a mistyped key of a mapping": (
+        "--config {files}/servce.toml",
+        ["servce.toml: map 1: unknown option 'servce'; did you mean 'service'?"],
+    ),
     "unknown mapping option": (
         "--map {port}:web,polciy=p2c",
         ["{port}:web", "polciy", "did you mean 'policy'?"],
@@ -159,7 +170,10 @@ BAD = {
     ),
 }
 
-FILES = {"broken.toml": '# mappings\nconsul = "consul:8500"\npolicy = random\n'}
+FILES = {
+    "broken.toml": '# mappings\nconsul = "consul:8500"\npolicy = random\n',
+    "servce.toml": "[[map]]\nlisten = '80'\nservce = 'web'\n",
+}
 
 #: How many gateways may start at a time, on a machine with few cores.
 SIDE_BY_SIDE = 4
