@@ -24,7 +24,7 @@ MEMORY = 256.0
 
 #: How late the reactor's calls may come, in seconds, or how many times as late as
 #: before: the load and Consul's part are played on the same cores.
-LAG = 0.5
+LAG = 1.0
 TIMES = 4.0
 
 _HEAD = b"HTTP/1.1 200 OK\r\n"

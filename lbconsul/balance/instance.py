@@ -10,6 +10,11 @@ Status = Literal["passing", "warning", "critical", "maintenance"]
 STATUSES: tuple[Status, ...] = ("passing", "warning", "critical", "maintenance")
 
 
+#: No more of a name is shown to people, in characters: both names that tell an
+#: instance from others have room in it, if they are no longer than they may be.
+_WORD = 512
+
+
 class Identity(NamedTuple):
     """What tells an instance from all others: a service id alone does not.
 
@@ -106,5 +111,7 @@ class Instance:
 
 
 def _as_word(text: str) -> str:
-    shown = text.replace(" ", "?")
+    shown = text[:_WORD].replace(" ", "?")
+    if shown.isprintable():
+        return shown
     return "".join(char if char.isprintable() else "?" for char in shown)

@@ -63,3 +63,12 @@ def test_several_addresses() -> None:
     assert instance.preferring("b").addresses == ("b", "c", "a")
     assert instance.preferring("a") == instance
     assert evolve(instance, address="", alternates=()).addresses == ()
+
+
+@pytest.mark.parametrize("char", ["x", "\n"])
+def test_long_names_are_cut(char: str) -> None:
+    """Nobody reads a name of a megabyte, and none is made fit for being read."""
+    instance = an_instance(char * 10**6, host=char * 10**6)
+    assert len(str(instance)) < 1100
+    whole = an_instance(char * 255, host="x" * 255)
+    assert str(whole).endswith(f"@node-1 {'x' * 255}:8080")
