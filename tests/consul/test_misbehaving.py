@@ -93,7 +93,8 @@ async def play(real: Any, name: str, scenario: Scenario) -> Outcome:
         )
         await gateway.watch.stopService()
         await server.close()
-    said = [text for text in map(words, events) if text.startswith(f"{name}: ")]
+    about = f"{Question(name)}: "
+    said = [text for text in map(words, events) if text.startswith(about)]
     return Outcome(lasted, asked, requests, meanwhile, recovered, said)
 
 
