@@ -152,6 +152,7 @@ EXCEPT = {
 #: answers is told by one suite of questions, which the real Consul answers too.
 CONTRACT = "tests/dev/contract"
 TESTED_ELSEWHERE = {
+    "lbconsul.consul.http": "tests/consul/test_client.py",
     "lbconsul.dev.agent_api": f"{CONTRACT}/test_services.py",
     "lbconsul.dev.catalog_api": f"{CONTRACT}/test_external_nodes.py",
     "lbconsul.dev.catalog_registration": f"{CONTRACT}/test_external_nodes.py",

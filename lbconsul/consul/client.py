@@ -1,4 +1,4 @@
-"""One question to Consul, with one deadline round headers and body."""
+"""One question to Consul over treq, with one deadline round headers and body."""
 
 from base64 import b64encode
 from collections.abc import Mapping as AbstractMapping
@@ -7,18 +7,17 @@ from typing import NoReturn
 from urllib.parse import quote, urlencode
 
 from attrs import Factory, define, field, frozen
+from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IHostnameResolver, IReactorTime
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
-from twisted.web.http import PotentialDataLoss
+from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IPolicyForHTTPS, IResponse
+from twisted.web.iweb import IPolicyForHTTPS, IResponse
 
 from lbconsul.balance.selection import Question
 from lbconsul.config.model import ConsulAddress, ConsulConfig, decimal
 from lbconsul.consul.endpoints import ConsulEndpoints
+from lbconsul.consul.http import PACKED, Body, bounded_http
 from lbconsul.consul.resolver import HostResolver
 from lbconsul.consul.tls import authority_files, https_policy
 from lbconsul.consul.token import Token
@@ -41,11 +40,6 @@ PAGE_LIMIT = 4 * 1024 * 1024
 
 #: And it may take no longer, in seconds.
 PAGE_WITHIN = 5.0
-
-#: Of so many pieces of a body on, each must hold so many bytes on average: to take
-#: 64 MiB in chunks of one byte would be minutes of work.
-FEW_PIECES = 1_000
-LEAST_PIECE = 64
 
 
 def deadline(wait: float) -> float:
@@ -75,7 +69,7 @@ class ConsulClient:
     """Asks Consul, at one of several addresses."""
 
     _clock: IReactorTime
-    _sites: tuple[tuple[ConsulAddress, IAgent], ...]
+    _sites: tuple[tuple[ConsulAddress, HTTPClient], ...]
     _token: Token = Factory(Token)
     #: What each question says beside its own: namespace and partition.
     _params: AbstractMapping[str, str] = Factory(dict)
@@ -102,7 +96,7 @@ class ConsulClient:
         """Ask for the instances of a service, and block past `index` unless it is 0.
 
         Fails with `UnusableAnswer` for anything but a whole 200, with what
-        Twisted raises when there is no answer, and with `TimeoutError` after
+        treq and Twisted raise when there is no answer, and with `TimeoutError` after
         `deadline` seconds.  Cancelling it hangs up.
         """
         asked = Deferred.fromCoroutine(self._ask(question, index, address, stale))
@@ -142,21 +136,26 @@ class ConsulClient:
         self, address: int, path: str, params: dict[str, str], limit: int
     ) -> Reply:
         """One GET; parameters without a value are left out, but for ``stale``."""
-        site, agent = self._sites[address]
+        site, http = self._sites[address]
         params = {**self._params, **params}
         params = {k: v for k, v in params.items() if v or k == "stale"}
         url = f"{_base_url(site)}{path}"
         if params:
             url += f"?{urlencode(params, quote_via=quote)}"
-        # What is not packed cannot unpack to more than it says.
-        headers = Headers({"Host": [site.netloc], "Accept-Encoding": ["identity"]})
+        headers = Headers({"Host": [site.netloc]})
         token = self._token.value()
         if token:
             headers.setRawHeaders("X-Consul-Token", [token])
         if self._authorization:
             headers.setRawHeaders("Authorization", [self._authorization])
-        response = await agent.request(b"GET", url.encode("ascii"), headers)
-        body = _Body(limit) if response.code == 200 else _Body(4096, excerpt=True)
+        response = await http.get(
+            url,
+            headers=headers,
+            allow_redirects=False,
+            unbuffered=True,
+            reactor=self._clock,  # type: ignore[arg-type]  # sets no timeout
+        )
+        body = Body(limit) if response.code == 200 else Body(4096, excerpt=True)
         response.deliverBody(body)
         return self._reply(response, await body.whole)
 
@@ -166,7 +165,7 @@ class ConsulClient:
             raise Forbidden(f"403: {_excerpt(body)}")
         if response.code != 200:
             raise UnusableAnswer(f"{response.code}: {_excerpt(body)}")
-        packed = _header(response, "Content-Encoding") or "identity"
+        packed = _header(response, PACKED) or "identity"
         if packed.strip().lower() != "identity":
             raise UnusableAnswer(f"packed, unasked: {_excerpt(packed.encode())}")
         contact = _header(response, "X-Consul-LastContact") or ""
@@ -200,7 +199,7 @@ def consul_client(
     return ConsulClient(
         IReactorTime(reactor),
         tuple(
-            (address, _agent(reactor, resolver, address, policy, pool))
+            (address, _http(reactor, resolver, address, policy, pool))
             for address, pool in zip(config.addresses, pools, strict=True)
         ),
         token,
@@ -242,63 +241,15 @@ def _base_url(address: ConsulAddress) -> str:
     return f"{scheme}://localhost{path}"
 
 
-def _agent(
+def _http(
     reactor: object,
     resolver: IHostnameResolver,
     address: ConsulAddress,
     policy: IPolicyForHTTPS,
     pool: HTTPConnectionPool,
-) -> IAgent:
+) -> HTTPClient:
     endpoints = ConsulEndpoints(reactor, resolver, address, policy)
-    agent: IAgent = Agent.usingEndpointFactory(reactor, endpoints, pool)
-    return agent
-
-
-class _Body(Protocol):
-    """Collects one response's body; whoever stops waiting for it hangs up.
-
-    Twisted's own `readBody` leaves the socket open when it is cancelled.  Of an
-    `excerpt` what came is enough, however the rest went.
-    """
-
-    def __init__(self, limit: int, *, excerpt: bool = False) -> None:
-        self._limit = limit
-        self._excerpt = excerpt
-        self._pieces = 0
-        self._data = bytearray()
-        self.whole: Deferred[bytes] = Deferred(lambda _: self._hang_up())
-
-    def dataReceived(self, data: bytes) -> None:
-        if self.whole.called:
-            return
-        self._data += data
-        self._pieces += 1
-        size = len(self._data)
-        if size > self._limit:
-            self._give_up(f"the answer is longer than {self._limit} bytes")
-        elif self._pieces > FEW_PIECES and size < self._pieces * LEAST_PIECE:
-            self._give_up(f"the answer comes in {self._pieces} pieces of a few bytes")
-
-    def _give_up(self, why: str) -> None:
-        self._hang_up()
-        if self._excerpt:
-            self.whole.callback(bytes(self._data))
-        else:
-            self.whole.errback(UnusableAnswer(why))
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self.whole.called:
-            return
-        # A body without a length ends with the connection (PotentialDataLoss);
-        # whether such a one is whole shows when it is parsed.
-        if self._excerpt or reason.check(ResponseDone, PotentialDataLoss):
-            self.whole.callback(bytes(self._data))
-        else:
-            self.whole.errback(reason)
-
-    def _hang_up(self) -> None:
-        assert self.transport is not None
-        self.transport.loseConnection()
+    return bounded_http(Agent.usingEndpointFactory(reactor, endpoints, pool))
 
 
 def _too_late(result: object, seconds: float) -> NoReturn:

@@ -33,6 +33,7 @@ from lbconsul.consul.client import (
     consul_client,
     deadline,
 )
+from lbconsul.consul.http import bounded_http
 from lbconsul.consul.token import Token
 from lbconsul.consul.words import in_words
 from lbconsul.errors import ConfigError, Forbidden, UnusableAnswer
@@ -80,7 +81,9 @@ class AskTests(SynchronousTestCase):
     def client_with(self, token: Token, **params: str) -> ConsulClient:
         """A client at one address."""
         site = ConsulAddress("http", "127.0.0.1", 8500)
-        return ConsulClient(self.clock, ((site, self.agent),), token, params)
+        return ConsulClient(
+            self.clock, ((site, bounded_http(self.agent)),), token, params
+        )
 
     def ask(
         self, question: Question = WEB, index: int = 0, *, stale: bool = True

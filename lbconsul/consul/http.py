@@ -1,0 +1,112 @@
+"""treq, within bounds: what answers in Consul's place cannot take memory or time."""
+
+from http.cookiejar import DefaultCookiePolicy
+
+from attrs import define
+from treq.client import HTTPClient
+from treq.cookies import IndexableCookieJar
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseDone
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IBodyProducer, IResponse
+from zope.interface import implementer
+
+from lbconsul.errors import UnusableAnswer
+
+#: Of so many pieces of a body on, each must hold so many bytes on average: to take
+#: 64 MiB in chunks of one byte would be minutes of work.
+FEW_PIECES = 1_000
+LEAST_PIECE = 64
+
+
+def bounded_http(agent: IAgent) -> HTTPClient:
+    """treq over `agent`; it neither unpacks an answer nor keeps a cookie."""
+    no_cookies = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    return HTTPClient(_Unpacked(agent), no_cookies)
+
+
+#: The header under which `_Unpacked` passes Content-Encoding on.
+PACKED = "X-Lbconsul-Content-Encoding"
+
+
+@implementer(IAgent)
+@define
+class _Unpacked:
+    """An agent whose answers treq does not unpack.
+
+    treq asks for gzip and unpacks an answer as often as it says that it is packed, to
+    any size.  What is not packed cannot unpack to more than it says.
+    """
+
+    _agent: IAgent
+
+    def request(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: IBodyProducer | None = None,  # noqa: N803
+    ) -> Deferred[IResponse]:
+        """Called by treq: ask for what is not packed."""
+        headers = Headers() if headers is None else headers.copy()
+        headers.setRawHeaders("Accept-Encoding", ["identity"])
+        asked = self._agent.request(method, uri, headers, bodyProducer)
+        return asked.addCallback(_hide_packing)
+
+
+def _hide_packing(response: IResponse) -> IResponse:
+    encodings = response.headers.getRawHeaders("Content-Encoding")
+    if encodings is not None:
+        response.headers.removeHeader("Content-Encoding")
+        response.headers.setRawHeaders(PACKED, [", ".join(encodings)])
+    return response
+
+
+class Body(Protocol):
+    """Collects one response's body; whoever stops waiting for it hangs up.
+
+    Twisted's own `readBody` leaves the socket open when it is cancelled.  Of an
+    `excerpt` what came is enough, however the rest went.
+    """
+
+    def __init__(self, limit: int, *, excerpt: bool = False) -> None:
+        self._limit = limit
+        self._excerpt = excerpt
+        self._pieces = 0
+        self._data = bytearray()
+        self.whole: Deferred[bytes] = Deferred(lambda _: self._hang_up())
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.whole.called:
+            return
+        self._data += data
+        self._pieces += 1
+        size = len(self._data)
+        if size > self._limit:
+            self._give_up(f"the answer is longer than {self._limit} bytes")
+        elif self._pieces > FEW_PIECES and size < self._pieces * LEAST_PIECE:
+            self._give_up(f"the answer comes in {self._pieces} pieces of a few bytes")
+
+    def _give_up(self, why: str) -> None:
+        self._hang_up()
+        if self._excerpt:
+            self.whole.callback(bytes(self._data))
+        else:
+            self.whole.errback(UnusableAnswer(why))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.whole.called:
+            return
+        # A body without a length ends with the connection (PotentialDataLoss);
+        # whether such a one is whole shows when it is parsed.
+        if self._excerpt or reason.check(ResponseDone, PotentialDataLoss):
+            self.whole.callback(bytes(self._data))
+        else:
+            self.whole.errback(reason)
+
+    def _hang_up(self) -> None:
+        assert self.transport is not None
+        self.transport.loseConnection()
