@@ -1,106 +1,126 @@
-"""The architecture: who imports whom, and where each test is.
+"""The architecture: which room imports which, and where each test is.
 
-The arrows are those of the docstring of `lbconsul`::
-
-    tap -> service -> {consul, proxy, admin, dev, handover, workers} -> balance
-    worker_main -> worker -> {proxy, workers} -> balance
-    config, errors and text are open to all
+A room is a package of `lbconsul`, or a module that stands in no package.  `ROOMS`
+lists them from the ground up; a module that moves from one room to another changes
+that table only if an arrow does, or if it is pure in a room that is not.  The package
+is parsed once, and every failure names the module and the arrow.
 """
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from attrs import frozen
 
 from tests.support.binaries import REPOSITORY
 
 PACKAGE = REPOSITORY / "lbconsul"
+REACTOR = "twisted.internet.reactor"
 
-#: Which rooms each room may import from, beside itself.
-OPEN_TO_ALL = {"config", "errors", "text"}
-ARROWS: dict[str, set[str]] = {
-    "errors": set(),
-    "text": set(),
-    "config": {"errors", "text"},
-    "clock": set(),
-    "conceal": set(),
-    "limits": set(),
-    "garbage": set(),
-    "balance": {"errors", "text"},
-    "net": set(),
-    "privileges": {"errors"},
-    "admin": {"balance", "net"} | OPEN_TO_ALL,
-    "log_format": set(),
-    "logs": {"log_format"} | OPEN_TO_ALL,
-    "__main__": {"admin"} | OPEN_TO_ALL,
-    "consul": {"balance", "clock", "state_dir"} | OPEN_TO_ALL,
-    "proxy": {"balance", "net"} | OPEN_TO_ALL,
-    "dev": {"balance"} | OPEN_TO_ALL,
-    "handover": {"errors", "net"},
-    "workers": {"balance"} | OPEN_TO_ALL,
-    "worker": {"clock", "garbage", "proxy", "workers", "balance", "limits"}
-    | OPEN_TO_ALL,
-    "worker_main": {"worker", "workers"},
-    "availability": {"consul", "proxy", "notes", "balance"} | OPEN_TO_ALL,
-    "online_check": {"consul", "proxy", "balance"} | OPEN_TO_ALL,
-    "state_dir": {"errors"},
-    "drain_file": {"balance", "state_dir"} | OPEN_TO_ALL,
-    "operations": {"drain_file", "notes", "balance"} | OPEN_TO_ALL,
-    "watches": {"state_dir", "clock", "consul", "admin", "balance"} | OPEN_TO_ALL,
-    "front": {"proxy", "workers", "notes", "balance"} | OPEN_TO_ALL,
-    "notes": {"balance"},
-    "showing": {"clock", "admin", "proxy", "workers", "notes", "balance"} | OPEN_TO_ALL,
-    "lookout": {"clock", "admin", "showing", "proxy", "notes", "balance"} | OPEN_TO_ALL,
-    "reload": OPEN_TO_ALL,
-    "retirement": {"clock"},
-    "systemd": set(),
-    "succession": {"handover"} | OPEN_TO_ALL,
-    "service": {
-        "state_dir",
-        "consul",
-        "proxy",
-        "lookout",
-        "admin",
-        "dev",
-        "handover",
-        "succession",
-        "workers",
-        "balance",
-        "availability",
-        "drain_file",
-        "operations",
-        "watches",
-        "front",
-        "reload",
-        "retirement",
-        "logs",
-    }
-    | OPEN_TO_ALL,
-    "early_signals": set(),
-    "start": {"early_signals", "tap"},
-    "signals": {"early_signals"} | OPEN_TO_ALL,
-    "tap": {
-        "clock",
-        "service",
-        "signals",
-        "systemd",
-        "dev",
-        "handover",
-        "conceal",
-        "garbage",
-        "limits",
-        "logs",
-        "privileges",
-        "online_check",
-    }
-    | OPEN_TO_ALL,
+
+@frozen
+class Room:
+    """What a room may import beside itself, and which of its modules are pure.
+
+    `sees` names rooms, and with a dot single modules of a room ("dev.hints").  In
+    `pure`, "*" stands for all modules.
+    """
+
+    sees: frozenset[str]
+    pure: frozenset[str]
+
+
+def room(sees: str = "", *, pure: str = "") -> Room:
+    """A room, from names with blanks between them."""
+    return Room(frozenset(sees.split()), frozenset(pure.split()))
+
+
+#: Nearly every room reads options, raises errors and prints names.
+COMMON = "config errors text "
+
+#: Every room, from the ground up: each sees only rooms that stand above it here.
+ROOMS: dict[str, Room] = {
+    "errors": room(pure="*"),
+    "text": room(pure="*"),
+    "config": room("errors text", pure="*"),
+    "balance": room("errors text", pure="*"),
+    "net": room(),
+    "clock": room(),
+    "conceal": room(),
+    "limits": room(),
+    "garbage": room(),
+    "early_signals": room(),
+    "systemd": room(),
+    "privileges": room("errors"),
+    "state_dir": room("errors"),
+    "log_format": room(),
+    "logs": room(COMMON + "log_format"),
+    "handover": room("errors net", pure="wire"),
+    "admin": room(
+        COMMON + "net",
+        pure="events figures identity model plain status terminal",
+    ),
+    "dev": room(COMMON),
+    "consul": room(
+        COMMON + "balance clock state_dir",
+        pure="catalog cursor entries location reader record resolv_conf",
+    ),
+    "proxy": room(COMMON + "balance net", pure="networks throttle"),
+    "workers": room(
+        COMMON + "balance",
+        pure="backoff ledger messages outbox printed replica slots",
+    ),
+    "worker": room(COMMON + "balance clock garbage limits proxy workers"),
+    "worker_main": room("worker workers"),
+    "reload": room(COMMON),
+    "retirement": room("clock"),
+    "succession": room(COMMON + "handover"),
+    "signals": room(COMMON + "early_signals"),
+    "notes": room("balance"),
+    "availability": room(COMMON + "balance consul notes proxy"),
+    "online_check": room(COMMON + "balance consul proxy"),
+    "drain_file": room(COMMON + "balance state_dir"),
+    "operations": room(COMMON + "balance drain_file notes"),
+    "watches": room(COMMON + "admin balance clock consul"),
+    "front": room(COMMON + "balance notes proxy workers"),
+    "showing": room(COMMON + "admin balance clock proxy workers"),
+    "lookout": room(COMMON + "admin balance clock proxy showing"),
+    "service": room(
+        COMMON + "balance consul proxy admin dev handover logs state_dir"
+        " availability drain_file front lookout operations reload retirement"
+        " succession watches"
+    ),
+    "tap": room(
+        COMMON + "clock conceal dev.hints garbage handover limits logs"
+        " online_check privileges service signals systemd"
+    ),
+    "start": room("early_signals tap"),
+    "__main__": room(COMMON + "admin"),
 }
 
-#: The modules of dev that the command line may see, to print what they say.
-DEV_FOR_TAP = {"lbconsul.dev.hints", "lbconsul.dev.service"}
+#: Rooms that never see each other, in either direction.
+STRANGERS = [
+    ("consul", "proxy"),
+    ("admin", "consul"),
+    ("admin", "proxy"),
+    ("workers", "consul"),
+    ("workers", "proxy"),
+]
+
+#: Rooms that only these others may see.
+ONLY_FOR = {
+    "conceal": {"tap"},
+    "service": {"tap"},
+    "tap": {"start"},
+    "worker": {"worker_main"},
+    "worker_main": set(),
+}
+
+#: The modules that work with the global reactor; all others are given theirs.
+PROGRAMS = {"lbconsul.tap", "lbconsul.worker"}
 
 #: Neither I/O, nor a clock, nor randomness, nor a log, nor other threads.
 IMPURE = {
@@ -110,39 +130,10 @@ IMPURE = {
     "time", "urllib",
 }  # fmt: skip
 
-#: Modules without I/O, and what beside the standard library they may import.
-PURE = {
-    "lbconsul.balance": {"attrs"},
-    "lbconsul.config": {"attrs"},
-    "lbconsul.consul.catalog": {"attrs"},
-    "lbconsul.consul.cursor": {"attrs"},
-    "lbconsul.consul.entries": set(),
-    "lbconsul.consul.location": {"attrs"},
-    "lbconsul.consul.reader": {"attrs"},
-    "lbconsul.consul.record": {"attrs"},
-    "lbconsul.consul.resolv_conf": {"attrs"},
-    "lbconsul.admin.events": {"attrs"},
-    "lbconsul.admin.figures": {"attrs"},
-    "lbconsul.admin.identity": set(),
-    "lbconsul.admin.model": {"attrs"},
-    "lbconsul.admin.plain": {"attrs"},
-    "lbconsul.admin.status": set(),
-    "lbconsul.admin.terminal": {"attrs"},
-    "lbconsul.errors": set(),
-    "lbconsul.text": set(),
-    "lbconsul.handover.wire": set(),
-    "lbconsul.proxy.networks": {"attrs"},
-    "lbconsul.proxy.throttle": {"attrs"},
-    "lbconsul.workers.backoff": {"attrs"},
-    "lbconsul.workers.ledger": {"attrs"},
-    "lbconsul.workers.messages": {"attrs"},
-    "lbconsul.workers.outbox": {"attrs"},
-    "lbconsul.workers.printed": {"attrs"},
-    "lbconsul.workers.replica": {"attrs"},
-    "lbconsul.workers.slots": {"attrs"},
-}
+#: What pure modules import beside the standard library.
+PURE_LIBRARIES = {"attrs"}
 
-#: What a pure room may have of an impure module: it works on texts.
+#: What a pure module may have of an impure one: it works on texts.
 EXCEPT = {
     ("lbconsul.admin.identity", "urllib.parse"),
     ("lbconsul.config.grammar", "urllib.parse"),
@@ -168,171 +159,219 @@ TESTED_ELSEWHERE = {
 }
 
 
-def _modules() -> dict[str, Path]:
-    found = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(REPOSITORY).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        found[name] = path
-    return found
+@frozen
+class Module:
+    """A module of ours, parsed."""
+
+    name: str
+    path: Path
+    tree: ast.Module
+    #: All that it imports, wherever it does so.
+    imports: frozenset[str]
+    #: What is imported as soon as it is.
+    imports_at_once: frozenset[str]
+
+    @property
+    def room(self) -> str:
+        """The room that it is in; "" for the package itself."""
+        return _room(self.name)
+
+    @property
+    def is_package(self) -> bool:
+        """Whether it is an ``__init__``."""
+        return self.path.stem == "__init__"
+
+    @property
+    def is_pure(self) -> bool:
+        """Whether the table says that it is."""
+        pure = ROOMS[self.room].pure if self.room in ROOMS else frozenset()
+        return bool(pure & {"*", self.name.split(".")[-1]})
+
+    @property
+    def tests(self) -> Path:
+        """Where one looks for its tests."""
+        _, *rooms, last = self.name.split(".")
+        return REPOSITORY.joinpath("tests", *rooms, f"test_{last}.py")
 
 
-MODULES = _modules()
+def _name(path: Path) -> str:
+    parts = path.relative_to(REPOSITORY).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _imported(node: ast.AST) -> Iterator[str]:
+def _room(name: str) -> str:
+    return f"{name}.".split(".")[1]
+
+
+def _is_ours(name: str) -> bool:
+    return name.split(".")[0] == "lbconsul"
+
+
+def _imported(node: ast.AST, ours: Iterable[str]) -> Iterator[str]:
     """The modules that an import statement names."""
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
-        assert node.level == 0, "imports are absolute"
+        assert node.level == 0, f"imports are absolute: {ast.unparse(node)}"
         for alias in node.names:
             whole = f"{node.module}.{alias.name}"
-            submodule = whole in MODULES or whole == "twisted.internet.reactor"
-            yield whole if submodule else str(node.module)
+            yield whole if whole in ours or whole == REACTOR else str(node.module)
 
 
-def _imports(name: str) -> set[str]:
-    """All that a module imports, wherever it does so."""
-    tree = ast.parse(MODULES[name].read_text())
-    return {each for node in ast.walk(tree) for each in _imported(node)}
-
-
-def _at_module_level(tree: ast.AST) -> Iterator[str]:
-    """What is imported as soon as the module is."""
+def _run_at_once(tree: ast.AST) -> Iterator[ast.AST]:
+    """The nodes that run when the module is imported."""
     for node in ast.iter_child_nodes(tree):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            yield from _imported(node)
-            yield from _at_module_level(node)
+            yield node
+            yield from _run_at_once(node)
 
 
-def _imports_at_once(name: str) -> set[str]:
-    return set(_at_module_level(ast.parse(MODULES[name].read_text())))
+def _parse(path: Path, ours: Iterable[str]) -> Module:
+    tree = ast.parse(path.read_text(), str(path))
+    anywhere, at_once = (
+        frozenset(each for node in nodes for each in _imported(node, ours))
+        for nodes in (ast.walk(tree), _run_at_once(tree))
+    )
+    return Module(_name(path), path, tree, anywhere, at_once)
 
 
-def _room(module: str) -> str:
-    """The room that a module of ours is in, or the module itself in the hall."""
-    return module.split(".")[1]
+@pytest.fixture(scope="module")
+def modules() -> dict[str, Module]:
+    """Every module of the package, parsed once."""
+    paths = {_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+    return {name: _parse(path, paths) for name, path in paths.items()}
 
 
-def _tests_of(module: str) -> Path:
-    """Where one looks for the tests of a module."""
-    *rooms, last = module.split(".")[1:]
-    return REPOSITORY.joinpath("tests", *rooms, f"test_{last}.py")
+def _fail_if_any(problems: Iterable[str]) -> None:
+    if found := sorted(problems):
+        pytest.fail("\n".join(found), pytrace=False)
 
 
-def _is_ours(module: str) -> bool:
-    return module.split(".")[0] == "lbconsul"
+def _arrows(modules: dict[str, Module]) -> Iterator[tuple[Module, str]]:
+    """Each import of a module of ours by another room's."""
+    for module in modules.values():
+        for other in module.imports:
+            if _is_ours(other) and _room(other) != module.room:
+                yield module, other
 
 
-@pytest.mark.parametrize("name", sorted(set(MODULES) - {"lbconsul"}))
-def test_arrows(name: str) -> None:
+def _allows(sees: frozenset[str], name: str) -> str | None:
+    """The entry that lets one see this module."""
+    allowed = sees & {_room(name), name.removeprefix("lbconsul.")}
+    return next(iter(allowed), None)
+
+
+def test_arrows(modules: dict[str, Module]) -> None:
     """A module imports from its own room, and from those that its room may see."""
-    mine = _room(name)
-    allowed = ARROWS[mine] | {mine}
-    ours = {each for each in _imports(name) if _is_ours(each)}
-    assert {each for each in ours if _room(each) not in allowed} == set()
-    if mine == "tap":
-        of_dev = {each for each in ours if _room(each) == "dev"}
-        assert of_dev <= DEV_FOR_TAP
+    _fail_if_any(
+        f"{module.name} -> {other}: room {module.room} may see"
+        f" {' '.join(sorted(ROOMS[module.room].sees)) or 'no other'}"
+        for module, other in _arrows(modules)
+        if module.room in ROOMS and not _allows(ROOMS[module.room].sees, other)
+    )
 
 
-def test_every_room_has_its_arrows() -> None:
-    """A room that is added says here whom it may see."""
-    assert {_room(name) for name in MODULES if name != "lbconsul"} == set(ARROWS)
+def test_table_of_rooms(modules: dict[str, Module]) -> None:
+    """It lists the rooms that there are, from the ground up, without spare arrows."""
+    rooms = {module.room for module in modules.values()} - {""}
+    problems = [f"room {name} is not in ROOMS" for name in rooms - set(ROOMS)]
+    problems += [f"there is no room {name}" for name in set(ROOMS) - rooms]
+    used = {
+        (module.room, _allows(ROOMS[module.room].sees, other))
+        for module, other in _arrows(modules)
+        if module.room in ROOMS
+    }
+    below: set[str] = set()
+    for name, each in ROOMS.items():
+        for seen in each.sees:
+            if seen.split(".")[0] not in below:
+                problems.append(f"{name} -> {seen}: not above it in ROOMS")
+            if seen not in COMMON.split() and (name, seen) not in used:
+                problems.append(f"{name} -> {seen}: nothing uses this arrow")
+        problems += [
+            f"there is no pure lbconsul.{name}.{pure}"
+            for pure in each.pure - {"*"}
+            if f"lbconsul.{name}.{pure}" not in modules
+        ]
+        below.add(name)
+    _fail_if_any(problems)
 
 
-def test_arrows_are_as_drawn() -> None:
-    """Consul's room and the proxy's never see each other, balance sees nobody."""
-    assert "proxy" not in ARROWS["consul"]
-    assert "consul" not in ARROWS["proxy"]
-    assert ARROWS["balance"] == {"errors", "text"}
-    assert not ARROWS["workers"] & {"proxy", "consul", "service"}
-    assert [room for room in ARROWS if "worker" in ARROWS[room]] == ["worker_main"]
-    assert [room for room in ARROWS if "worker_main" in ARROWS[room]] == []
-    assert [room for room in ARROWS if "conceal" in ARROWS[room]] == ["tap"]
-    assert [room for room in ARROWS if "service" in ARROWS[room]] == ["tap"]
-    assert [room for room in ARROWS if "tap" in ARROWS[room]] == ["start"]
+def test_walls_between_rooms() -> None:
+    """The table does not grow an arrow through a wall that carries the house."""
+    arrows = {(name, seen.split(".")[0]) for name in ROOMS for seen in ROOMS[name].sees}
+    walls = {pair for one, other in STRANGERS for pair in [(one, other), (other, one)]}
+    problems = {
+        f"{one} -> {other}: they never see each other" for one, other in walls & arrows
+    }
+    problems |= {
+        f"{one} -> {other}: only {' '.join(ONLY_FOR[other]) or 'none'} may see it"
+        for one, other in arrows
+        if other in ONLY_FOR and one not in ONLY_FOR[other]
+    }
+    for name in ("balance", "config"):
+        extra = ROOMS[name].sees - {"errors", "text"}
+        problems |= {f"{name} -> {seen}: it stands on the ground" for seen in extra}
+    _fail_if_any(problems)
 
 
-@pytest.mark.parametrize(
-    ("name", "prefix"),
-    [
-        (name, prefix)
-        for name in MODULES
-        for prefix in PURE
-        if f"{name}.".startswith(f"{prefix}.")
-    ],
-)
-def test_pure(name: str, prefix: str) -> None:
+def test_pure_modules(modules: dict[str, Module]) -> None:
     """What decides can do no I/O, nor tell the time, draw lots, or log."""
-    others = {each for each in _imports(name) if not _is_ours(each)}
-    others -= {module for user, module in EXCEPT if user == name}
-    tops = {each.split(".")[0] for each in others}
-    assert tops & IMPURE == set()
-    assert tops - sys.stdlib_module_names <= PURE[prefix]
+    problems = []
+    for module in filter(lambda each: each.is_pure, modules.values()):
+        for other in module.imports:
+            top = other.split(".")[0]
+            known = _is_ours(other) or top in sys.stdlib_module_names
+            if (module.name, other) in EXCEPT:
+                continue
+            if top in IMPURE or not (known or top in PURE_LIBRARIES):
+                problems.append(f"{module.name} -> {other}: it is to be pure")
+    _fail_if_any(problems)
 
 
-def test_no_circles() -> None:
+def test_no_circles(modules: dict[str, Module]) -> None:
     """Every module can be understood after those that it imports."""
     graph = {
-        name: {each for each in _imports_at_once(name) if each in MODULES}
-        for name in MODULES
+        name: module.imports_at_once & modules.keys()
+        for name, module in modules.items()
     }
     try:
-        order = list(TopologicalSorter(graph).static_order())
+        TopologicalSorter(graph).prepare()
     except CycleError as error:
-        pytest.fail(" -> ".join(error.args[1]))
-    assert set(order) == set(MODULES)
+        pytest.fail(" -> ".join(error.args[1]), pytrace=False)
 
 
-@pytest.mark.parametrize("name", sorted(MODULES))
-def test_no_reactor_at_module_level(name: str) -> None:
-    """To import a module of ours does not install a reactor."""
-    assert "twisted.internet.reactor" not in _imports_at_once(name)
+def test_reactor(modules: dict[str, Module]) -> None:
+    """To import a module of ours installs no reactor; programs alone take it."""
+    _fail_if_any(
+        f"{module.name} -> {REACTOR}"
+        for module in modules.values()
+        if REACTOR in module.imports_at_once
+        or (REACTOR in module.imports) != (module.name in PROGRAMS)
+    )
 
 
-def test_only_programs_take_the_global_reactor() -> None:
-    """Everybody else is given the reactor that it works with."""
-    users = {name for name in MODULES if "twisted.internet.reactor" in _imports(name)}
-    assert users == {"lbconsul.tap", "lbconsul.worker"}
-
-
-@pytest.mark.parametrize(
-    "path", sorted(PACKAGE.rglob("__init__.py")), ids=lambda path: path.parent.name
-)
-def test_packages_are_signposts(path: Path) -> None:
-    """An ``__init__`` holds a docstring that says what the room is for: no more."""
-    tree = ast.parse(path.read_text())
-    assert ast.get_docstring(tree)
-    assert len(tree.body) == 1
-
-
-@pytest.mark.parametrize(
-    "name", sorted(each for each, path in MODULES.items() if path.stem != "__init__")
-)
-def test_each_module_has_its_tests(name: str) -> None:
-    """The tests of a module are where one looks for them."""
-    elsewhere = TESTED_ELSEWHERE.get(name)
-    tests = REPOSITORY / elsewhere if elsewhere else _tests_of(name)
-    assert tests.is_file()
-
-
-def test_no_stale_exceptions() -> None:
-    """A module that is gone, or has its tests in their place, is no exception."""
-    stale = [
-        name
-        for name in TESTED_ELSEWHERE
-        if name not in MODULES or _tests_of(name).is_file()
+def test_docstrings(modules: dict[str, Module]) -> None:
+    """Each module says what it is for; an ``__init__`` holds nothing else."""
+    for_what = {each for each in modules.values() if not ast.get_docstring(each.tree)}
+    problems = [f"{each.name} does not say what it is for" for each in for_what]
+    problems += [
+        f"{each.name} holds more than its docstring"
+        for each in modules.values()
+        if each.is_package and len(each.tree.body) > 1
     ]
-    assert stale == []
+    _fail_if_any(problems)
 
 
-def test_each_module_says_what_it_is_for() -> None:
-    """Every module of ours begins with a docstring."""
-    silent = [
-        name
-        for name, path in MODULES.items()
-        if not ast.get_docstring(ast.parse(path.read_text()))
-    ]
-    assert silent == []
+def test_places_of_tests(modules: dict[str, Module]) -> None:
+    """The tests of a module are where one looks for them, or where it is said."""
+    problems = []
+    for module in (each for each in modules.values() if not each.is_package):
+        elsewhere = TESTED_ELSEWHERE.get(module.name)
+        tests = REPOSITORY / elsewhere if elsewhere else module.tests
+        if not tests.is_file():
+            problems.append(f"{module.name} has no {tests.relative_to(REPOSITORY)}")
+        if elsewhere and module.tests.is_file():
+            problems.append(f"{module.name} has tests in their place")
+    gone = TESTED_ELSEWHERE.keys() - modules.keys()
+    _fail_if_any(problems + [f"{name} is gone" for name in gone])
