@@ -274,8 +274,10 @@ class Dial:
         assert self.lease is not None
         upstream = self.lease.upstream
         self.tried.append(upstream)
-        # A probe is our wish: it costs the client none of its attempts.
-        self.attempts += self.lease.on_trial
+        # A probe, which only the first one can be, is our wish: it costs the client
+        # none of its attempts.  An ejected one that is a last resort does.
+        is_first = self.tried.count(upstream) == len(self.tried)
+        self.attempts += is_first and self.lease.on_trial
         failed = upstream.failed_at(self._address)
         if failing is not Ending.STARVED:
             if failed:

@@ -19,7 +19,7 @@ from zope.interface.verify import verifyObject
 
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.registry import Registry
-from lbconsul.balance.selection import Route
+from lbconsul.balance.selection import Patience, Question, Route
 from lbconsul.balance.upstream import Lease, Record, Upstream
 from lbconsul.proxy.connect import connect
 from lbconsul.proxy.dial import Dial
@@ -299,6 +299,28 @@ class DialTests(DialTestCase):
         self.assert_failed(owner, Ending.REFUSED)
         self.assertEqual(len(owner.tried), 2)
         self.assertEqual(len(dial.tried), 2)
+
+    def test_attempts_among_ejected_ones(self) -> None:
+        """Ejected upstreams, the last resort, cost attempts as any others: a client
+        does not wait for every one of a whole datacenter.
+        """
+        self.registry = registry_of()
+        selections = [
+            evolve(WEB, question=Question("web", dc), patience=Patience(whole=True))
+            for dc in ("dc1", "dc2")
+        ]
+        first, second = (each.question for each in selections)
+        self.registry.chain(Route(tuple(selections)))
+        many = [instance(f"{n}", self.refusing()) for n in range(20)]
+        self.registry.replace(second, [instance("z", self.refusing())])
+        self.registry.replace(first, many)
+        for each in many:
+            self.registry.eject(each.identity)
+        owner = self.owner(route=Route(tuple(selections)))
+        dial = self.start(owner)
+        self.assert_failed(owner, Ending.REFUSED)
+        # One of the second datacenter, and as many of the first as there are attempts.
+        self.assertEqual(len(dial.tried), 1 + 3)
 
     def test_no_upstream(self) -> None:
         """A service without upstreams lets its clients go at once."""
