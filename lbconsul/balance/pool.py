@@ -247,7 +247,9 @@ class Pool:
         """A connection showed this of its upstream."""
         upstream = lease.upstream
         if not upstream.instance.is_at(*lease.instance.location):
-            return  # what was at its old address
+            # What was at its old address; where it is now is yet to be probed.
+            self._outliers.untried(lease)
+            return
         if upstream in self._doubts:
             spoiled = outcome is Outcome.SPOILED and self._selection.patience.spoiled
             if outcome is Outcome.REFUSED or spoiled:

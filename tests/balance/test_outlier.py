@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -548,6 +549,33 @@ def test_somebody_always_serves(
 
 def _placed(pool: Pool) -> list[Upstream]:
     return [each for each in pool.upstreams() if each not in pool._outliers]
+
+
+def test_a_probe_at_an_address_that_is_gone() -> None:
+    """A probe that ends up at an address that its name has no more says nothing of
+    the others: the upstream is probed again, and does not stay ejected for ever.
+    """
+    stage = Stage("bc")
+
+    def resolved(*addresses: str) -> None:
+        first, *others = addresses
+        instance = evolve(an_instance("a"), address=first, alternates=tuple(others))
+        stage.pool.amend([(instance, stage.loads.setdefault("a", Load()))])
+
+    resolved("10.0.0.1", "10.0.0.2")
+    stage.show("a", REFUSED, REFUSED, REFUSED)
+    stage.now += 20
+    probe = stage.trial()
+    probe.showed(CONNECTED)
+    stage.member("a").failed_at("10.0.0.1")  # as another connection finds
+    resolved("10.0.0.2", "10.0.0.3")
+    probe.showed(PROVED)
+    probe.end()
+    stage.now += 20
+    probe = stage.trial()
+    probe.showed(PROVED)
+    probe.end()
+    assert stage.chosen() == {"a", "b", "c"}
 
 
 class TestByHand:
