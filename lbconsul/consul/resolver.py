@@ -63,6 +63,9 @@ _A_TURN = 20
 #: How long one look-up may take, whatever resolv.conf says, in seconds.
 LONGEST = 20.0
 
+#: Not blocking: what has the name may be a FIFO.
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+
 T = TypeVar("T")
 
 
@@ -274,12 +277,18 @@ class _File(Generic[T]):
 
     def _read(self) -> str:
         try:
-            with open(os.open(self._path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    return ""
+            descriptor = os.open(self._path, _READ)
+        except OSError:
+            return ""
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return ""
+            with open(descriptor, "rb", closefd=False) as file:
                 return file.read(_MOST_FILE).decode("utf-8", "replace")
         except OSError:
             return ""
+        finally:
+            os.close(descriptor)
 
 
 @implementer(IHostResolution)

@@ -181,6 +181,18 @@ def test_no_file(etc: Path) -> None:
     assert found(etc, {"web": Reply(["10.0.0.1"])}, "web", "db") == [["10.0.0.1"], []]
 
 
+def test_directories(etc: Path) -> None:
+    """Nor is a directory, as Docker makes one of a file that is to be mounted and is
+    not there; and no descriptor is lost for it.
+    """
+    for name in ("hosts", "resolv.conf"):
+        (etc / name).unlink()
+        (etc / name).mkdir()
+    before = os.listdir("/dev/fd")
+    assert found(etc, {"web": Reply(["10.0.0.1"])}, "web", "db") == [["10.0.0.1"], []]
+    assert len(os.listdir("/dev/fd")) == len(before)
+
+
 def test_many_dead_names(etc: Path) -> None:
     """Whatever number of names is dead, a living one is found at once."""
 
