@@ -17,6 +17,7 @@ from lbconsul.availability import Availability
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
 from lbconsul.config.model import Config, Mapping
+from lbconsul.consul.addresses import from_state, to_state
 from lbconsul.consul.client import consul_client
 from lbconsul.consul.resolver import HostResolver
 from lbconsul.drain_file import from_rows, to_rows
@@ -110,6 +111,7 @@ class Gateway(MultiService):
         _check_directory(config)
         self._lookout = Lookout(reactor, config, self, self._predecessor is not None)
         note = self._lookout.note
+        state = self._predecessor.state if self._predecessor else {}
         self.front = Front(
             reactor,
             config,
@@ -130,12 +132,13 @@ class Gateway(MultiService):
             self._told,
             self._resolver or HostResolver(reactor),
             self._own.why,
+            from_state(state.get("addresses")),
         )
         self.availability = Availability(reactor, self.registry, self._watches, note)
         self.availability.setServiceParent(self)
         self.operations = Operations(reactor, self.front, note, self._busy)
         self.operations.setServiceParent(self)
-        self._inherit(self._predecessor.state if self._predecessor else {})
+        self._inherit(state)
         if config.dev:
             self._add_dev_catalog()
         # Watches know the last answers before clients come.
@@ -356,6 +359,7 @@ class Gateway(MultiService):
         return {
             "drained": to_rows(self.registry.resting),
             "ready": self.availability.was_complete,
+            "addresses": to_state(self._watches.addresses),
         }
 
     def _inherit(self, state: AbstractMapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from lbconsul.admin.model import SkippedStatus, WatchStatus
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
 from lbconsul.clock import WallClock
+from lbconsul.consul.addresses import Addresses
 from lbconsul.consul.catalog import Skipped
 from lbconsul.consul.client import ConsulClient
 from lbconsul.consul.fixed import Fixed
@@ -43,6 +44,8 @@ class Watches(MultiService):
     )
     #: Says why an instance must not be connected to.
     _screen: Screen = lambda instance: ""
+    #: The addresses of host names that a predecessor knew.
+    _inherited: Addresses = Factory(dict)
     _watches: dict[Question, Watch] = Factory(dict)
     #: What needs no Consul.
     _fixed: dict[Question, Fixed] = Factory(dict)
@@ -105,6 +108,12 @@ class Watches(MultiService):
         """Why registrations of its last answer are no instances."""
         watch = self._watches.get(question)
         return [str(each) for each in watch.skipped] if watch is not None else ()
+
+    @property
+    def addresses(self) -> Iterable[Addresses]:
+        """The addresses of the host names of instances, as far as they are known."""
+        of_watches = [each.names.known for each in self._watches.values()]
+        return of_watches + [each.names.known for each in self._fixed.values()]
 
     def error(self, question: Question) -> str:
         """What asking it fails with at present; empty if it does not fail."""
@@ -181,6 +190,7 @@ class Watches(MultiService):
                 self._chance,
                 question,
                 self._screen,
+                inherited=self._inherited,
             )
             self._fixed[question] = fixed
             fixed.setServiceParent(self)
@@ -196,6 +206,7 @@ class Watches(MultiService):
             self._snapshot(question),
             partial(self._told, question),
             screen=self._screen,
+            inherited=self._inherited,
         )
 
     def _snapshot(self, question: Question) -> Snapshot | None:

@@ -10,6 +10,7 @@ from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
 from lbconsul.config.hosts import read_host
+from lbconsul.consul.addresses import Addresses
 from lbconsul.consul.catalog import Skipped
 from lbconsul.consul.names import Names
 from lbconsul.consul.skipping import Screen, Skipping, screened
@@ -38,8 +39,16 @@ class Fixed(Service):
     skipping: Skipping = Factory(
         lambda self: Skipping(self._clock, str(self.question)), takes_self=True
     )
-    _names: Names = Factory(
-        lambda self: Names(self._clock, self._resolver, self._publish, self._chance),
+    #: The addresses of its name that a predecessor knew.
+    _inherited: Addresses = Factory(dict)
+    names: Names = Factory(
+        lambda self: Names(
+            self._clock,
+            self._resolver,
+            self._publish,
+            self._chance,
+            inherited=self._inherited,
+        ),
         takes_self=True,
     )
 
@@ -49,7 +58,7 @@ class Fixed(Service):
 
     def stopService(self) -> None:
         super().stopService()
-        self._names.stop()
+        self.names.stop()
 
     def screen(self) -> None:
         """Others are not to be connected to than before: look at it again."""
@@ -58,9 +67,9 @@ class Fixed(Service):
 
     def _publish(self) -> None:
         instance = fixed_instance(self.question.service)
-        addressed = screened(self._names.addressed([instance]), self._screen)
+        addressed = screened(self.names.addressed([instance]), self._screen)
         self.skipping.replace(
             [Skipped(each.host, each.skipped) for each in addressed if each.skipped]
         )
-        pending = self._names.pending
+        pending = self.names.pending
         self._registry.replace(self.question, addressed, pending=pending)

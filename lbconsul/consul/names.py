@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from lbconsul.balance.instance import Instance
 from lbconsul.config.hosts import canonical
+from lbconsul.consul.addresses import Addresses
 from lbconsul.consul.resolv_conf import absolute
 
 #: How old an address may grow before its name is looked up again, in seconds.
@@ -67,6 +68,8 @@ class Names:
     `changed` is called when other addresses than before are known, or when nothing is
     `pending` any more.  A name that cannot be looked up any more keeps its last
     addresses.  `chance` spreads retries, `usable` says whether others can serve.
+    `inherited` is what a predecessor knew: it is looked up at once, but if that fails
+    it is the last that is known.
     """
 
     _log = Logger()
@@ -75,6 +78,7 @@ class Names:
     _changed: Callable[[], None]
     _chance: Callable[[], float] = lambda: 0.0
     _usable: Callable[[], bool] = lambda: False
+    _inherited: Addresses = Factory(dict)
     _names: dict[str, _Name] = Factory(dict)
     #: Those of which nothing has been heard yet, and since when there are any.
     _unheard: set[str] = Factory(set)
@@ -106,6 +110,11 @@ class Names:
         waited = self._clock.seconds() - self._since
         return waited < (PATIENCE if self._usable() else LONGEST_PATIENCE)
 
+    @property
+    def known(self) -> Addresses:
+        """The addresses of each name that has any."""
+        return {host: x.addresses for host, x in self._names.items() if x.addresses}
+
     def unresolved(self, host: str) -> bool:
         """Whether an instance is not used because its name has no address."""
         name = self._names.get(host)
@@ -121,7 +130,8 @@ class Names:
         if new and not self._unheard:
             self._since = self._clock.seconds()
         self._unheard.update(new)
-        self._names.update((host, _Name()) for host in new)
+        known = self._inherited
+        self._names.update((host, _Name(known.get(host, ()))) for host in new)
         self._look_up_all_due(_NOW)
         self._is_news = False
         self._say()

@@ -14,6 +14,7 @@ from twisted.web.client import RequestTransmissionFailed, ResponseFailed
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
+from lbconsul.consul.addresses import Addresses
 from lbconsul.consul.catalog import Catalog, Skipped
 from lbconsul.consul.client import ConsulClient, Reply
 from lbconsul.consul.cursor import Bucket, Cursor
@@ -83,13 +84,16 @@ class Watch(Service):
         lambda self: Skipping(self._clock, str(self.question)), takes_self=True
     )
     _screen: Screen = lambda instance: ""
-    _names: Names = Factory(
+    #: The addresses of names that a predecessor knew.
+    _inherited: Addresses = Factory(dict)
+    names: Names = Factory(
         lambda self: Names(
             self._clock,
             self._resolver,
             self._publish,
             self._chance,
             lambda: self._registry.usable(self.question),
+            self._inherited,
         ),
         takes_self=True,
     )
@@ -112,7 +116,7 @@ class Watch(Service):
     @property
     def skipped(self) -> list[Skipped]:
         """The instances of the last good answer that are not connected to."""
-        lost = (each for each in self._instances if self._names.unresolved(each.host))
+        lost = (each for each in self._instances if self.names.unresolved(each.host))
         return [
             *self.skipping.all,
             *(Skipped(str(each), "its name cannot be resolved") for each in lost),
@@ -131,7 +135,7 @@ class Watch(Service):
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
-        self._names.stop()
+        self.names.stop()
         if self._snapshot is not None:
             self._snapshot.stop()
         self._watching.cancel()
@@ -256,12 +260,12 @@ class Watch(Service):
 
     def _publish(self) -> None:
         known = self._registry.answered(self.question)
-        instances = screened(self._names.addressed(self._instances), self._screen)
+        instances = screened(self.names.addressed(self._instances), self._screen)
         own = [Skipped(str(each), each.skipped) for each in instances if each.skipped]
         self.skipping.replace([*self._skipped, *own])
         if self._unfit:
             instances += self._not_fit_any_more()
-        pending = self._names.pending
+        pending = self.names.pending
         change = self._registry.replace(self.question, instances, pending=pending)
         self.record.changes += bool(change)
         # While names are looked up that there is none yet says nothing.

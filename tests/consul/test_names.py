@@ -125,6 +125,25 @@ class NamesTests(SynchronousTestCase):
             ["the host name a.example cannot be resolved"],
         )
 
+    def test_what_a_predecessor_knew(self) -> None:
+        """
+        Its addresses are used at once; the name is looked up, and waited for, as any
+        other, and they stay if that fails.
+        """
+        self.names._inherited = {"a.example": ("10.0.0.9", "10.0.0.8")}
+        both = instance("a.example"), instance("b.example", "web-2")
+        self.assertEqual(self.addresses(*both), ["10.0.0.9"])
+        self.assertEqual(self.resolver.asked, ["a.example", "b.example"])
+        self.assertTrue(self.names.pending)
+        self.resolver.answer("a.example")
+        self.resolver.answer("b.example")
+        self.assertFalse(self.names.pending)
+        self.assertEqual(self.addresses(*both), ["10.0.0.9"])
+        self.assertEqual(self.names.known, {"a.example": ("10.0.0.9", "10.0.0.8")})
+        self.clock.advance(FIRST_RETRY)
+        self.resolver.answer("a.example", "10.0.0.7")
+        self.assertEqual(self.addresses(*both), ["10.0.0.7"])
+
     def test_a_name_that_fails_again_is_said_again(self) -> None:
         """
         A name that came back and is lost anew is told of anew.

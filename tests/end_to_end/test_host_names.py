@@ -111,6 +111,32 @@ def test_takeover(
     new.stop()
 
 
+def test_takeover_without_dns(
+    registrar: Registrar,
+    servers: list[WebServer],
+    gateway: StartGateway,
+    service: str,
+    names: NameServer,
+    twistd: list[str],
+    tmp_path: Path,
+) -> None:
+    """While no name can be looked up, a gateway that takes over knows the addresses
+    that its predecessor knew: it serves as that one did.
+    """
+    names.zone["web.example"] = Reply([servers[0].host])
+    registrar.add(service, servers[0], Address="web.example")
+    (port,) = free_ports(1)
+    told = ["--map", f"{port}:{service}", "--takeover", str(tmp_path / "lb.sock")]
+    old = gateway(*told, twistd=twistd)
+    names.zone["web.example"] = DEAD
+    with Load(port, 2) as load:
+        new = next_one(gateway, *told, twistd=twistd)
+        old.wait_until_gone()
+        time.sleep(0.3)
+        assert_untouched(load, 20)
+    new.stop()
+
+
 def test_reload(
     registrar: Registrar,
     servers: list[WebServer],
