@@ -1,6 +1,7 @@
 """The plugin: twistd knows the word lbconsul, and pays nothing for it."""
 
 import ast
+import configparser
 import subprocess
 import sys
 from pathlib import Path
@@ -96,3 +97,13 @@ def test_no_package_of_that_name() -> None:
     Twisted itself, the other would hide the plugin.
     """
     assert list((REPOSITORY / "twisted").rglob("__init__.py")) == []
+
+
+def test_an_installation_has_every_package() -> None:
+    """What `pip install` installs is whole: setup.cfg lists each package there is."""
+    setup = configparser.ConfigParser()
+    setup.read(REPOSITORY / "setup.cfg")
+    listed = set(setup["options"]["packages"].split())
+    rooms = (REPOSITORY / "lbconsul").rglob("__init__.py")
+    there = {".".join(each.parent.relative_to(REPOSITORY).parts) for each in rooms}
+    assert listed == there | {"twisted.plugins"}
