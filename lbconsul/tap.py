@@ -26,6 +26,7 @@ from lbconsul.config.sources import (
 )
 from lbconsul.dev.hints import what_to_try
 from lbconsul.errors import ConfigError, LBConsulError
+from lbconsul.files import read_file
 from lbconsul.garbage import ShortCollections
 from lbconsul.handover.place import check_place
 from lbconsul.handover.take import take
@@ -182,7 +183,7 @@ class Options(usage.Options):
         if self._path is None:
             return Source()
         try:
-            return from_toml(self._path.read_text("utf-8"), path)
+            return from_toml(read_file(self._path).decode("utf-8"), path)
         except OSError as error:
             raise ConfigError(
                 f"--config {path}: cannot be read: {error.strerror or error}"
@@ -308,6 +309,8 @@ def _check(config: Config, user: User | None, *, online: bool) -> None:
     try:
         with acting_as(user):
             balancer(reactor, config)
+            if config.takeover:
+                check_place(config.takeover)
     except LBConsulError as error:
         raise _exit(error) from None
     print("lbconsul: the configuration is sound; it maps")

@@ -45,6 +45,7 @@ COMMON = "config errors text "
 ROOMS: dict[str, Room] = {
     "errors": room(pure="*"),
     "text": room(pure="*"),
+    "files": room(),
     "config": room("errors text", pure="*"),
     "balance": room("errors text", pure="*"),
     "net": room(),
@@ -60,12 +61,12 @@ ROOMS: dict[str, Room] = {
     "logs": room(COMMON + "log_format"),
     "handover": room("errors net", pure="wire"),
     "admin": room(
-        COMMON + "net",
+        COMMON + "files net",
         pure="events figures identity model plain status terminal",
     ),
     "dev": room(COMMON),
     "consul": room(
-        COMMON + "balance clock state_dir",
+        COMMON + "balance clock files state_dir",
         pure="catalog cursor entries location reader record resolv_conf",
     ),
     "proxy": room(COMMON + "balance net", pure="networks throttle"),
@@ -94,7 +95,7 @@ ROOMS: dict[str, Room] = {
         " succession watches"
     ),
     "tap": room(
-        COMMON + "clock conceal dev.hints garbage handover limits logs"
+        COMMON + "clock conceal dev.hints files garbage handover limits logs"
         " online_check privileges service signals systemd"
     ),
     "start": room("early_signals tap"),

@@ -680,6 +680,15 @@ class TestTakeover:
             makeService(options).close()
         assert trusted == [(), (mine.uid,)]
 
+    def test_check_of_no_place(self, tmp_path: Path, capsys: Capture) -> None:
+        """--check says that gateways cannot meet where they are told to."""
+        with pytest.raises(SystemExit) as ended:
+            self.make(str(tmp_path / "none" / "x.sock"), "--check", "8080:web")
+        assert ended.value.code == 1
+        assert f"x.sock: there is no directory {tmp_path}/none\n" in (
+            capsys.readouterr().err
+        )
+
     def test_check(self, path: str, capsys: Capture) -> None:
         """--check takes nothing from anybody."""
         with listen_at(path) as sock:

@@ -4,12 +4,12 @@ import os
 import secrets
 import stat
 from hmac import compare_digest
-from pathlib import Path
 
 from attrs import define
 from twisted.logger import Logger
 
 from lbconsul.errors import ConfigError
+from lbconsul.files import read_file
 
 
 def new_token() -> str:
@@ -75,7 +75,7 @@ class TokenFile:
         stamp = (found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode)
         if stamp == self._stamp:
             return
-        self._token = Path(self._path).read_bytes().strip()
+        self._token = read_file(self._path).strip()
         self._stamp = stamp
         if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             self._log.warn(

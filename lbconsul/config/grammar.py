@@ -46,7 +46,7 @@ def listen_address(text: str) -> Listen:
     if scheme == "unix":
         if not rest.startswith("/") or not rest.isprintable():
             raise ValueError("a UNIX socket's path must begin with / and be printable")
-        return UnixListen(rest)
+        return UnixListen(values.socket_path(rest))
     if scheme == "systemd":
         return SystemdListen(values.name(rest))
     host, _, number = text.rpartition(":")
@@ -100,7 +100,7 @@ def consul_address(
     if unbracketed:
         raise ValueError("must have an IPv6 address in brackets, as [::1]:8500")
     if url.scheme == "unix" and not url.netloc and url.path:
-        return ConsulAddress("unix", path=url.path, tls=tls)
+        return ConsulAddress("unix", path=values.socket_path(url.path), tls=tls)
     try:
         number = url.port
     except ValueError:

@@ -126,9 +126,14 @@ def from_toml(text: str, path: str) -> Source:
         an option.
     """
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return _from_document(tomllib.loads(text), path)
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply") from None
+    except ValueError as error:  # of numbers with too many digits, too
         raise ConfigError(f"{path}: not TOML: {error}") from None
+
+
+def _from_document(document: dict[str, Any], path: str) -> Source:
     maps = document.pop("map", [])
     consul = document.pop("consul", [])
     known = {"map", "consul", *OPTIONS}

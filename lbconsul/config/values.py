@@ -19,6 +19,9 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 #: Less would be another file for some hundred lines.
 _LEAST_SIZE = 64 << 10
+#: ``sun_path`` of unix(7) without the zero at its end, in bytes.
+LONGEST_SOCKET_PATH = 107
+
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d+)?)(ms|s|m|h)")
 _LONGEST_NAME = 255
 _WHEN_EMPTY = ("close", "wait", "fallback")
@@ -280,6 +283,10 @@ def socket_path(text: str) -> str:
     """The path of a UNIX socket."""
     if not text.startswith("/") or not text.isprintable():
         raise ValueError("must be a path that begins with / and is printable")
+    if len(text.encode()) > LONGEST_SOCKET_PATH:
+        raise ValueError(
+            f"the path of a UNIX socket has {LONGEST_SOCKET_PATH} bytes at most"
+        )
     return text
 
 

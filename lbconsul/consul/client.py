@@ -2,7 +2,6 @@
 
 from base64 import b64encode
 from collections.abc import Mapping as AbstractMapping
-from pathlib import Path
 from typing import NoReturn
 from urllib.parse import quote, urlencode
 
@@ -22,6 +21,7 @@ from lbconsul.consul.resolver import HostResolver
 from lbconsul.consul.tls import authority_files, https_policy
 from lbconsul.consul.token import Token
 from lbconsul.errors import Forbidden, UnusableAnswer
+from lbconsul.files import read_file
 from lbconsul.text import one_line
 
 #: How long an answer may take to travel, in seconds.
@@ -224,7 +224,7 @@ def basic(auth: str) -> str:
 
 def _content(path: str) -> bytes:
     try:
-        return Path(path).read_bytes() if path else b""
+        return read_file(path) if path else b""
     except OSError:  # whoever needs it has said so by now
         return b""
 

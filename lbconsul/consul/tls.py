@@ -23,6 +23,7 @@ from zope.interface import implementer
 
 from lbconsul.config.model import ConsulConfig
 from lbconsul.errors import ConfigError
+from lbconsul.files import read_file
 
 
 def https_policy(config: ConsulConfig) -> "ConsulTLS":
@@ -147,7 +148,7 @@ def _key(where: str, path: str) -> crypto.PKey:
 
 def _content(where: str, path: str) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return read_file(path)
     except OSError as error:
         raise ConfigError(
             f"{where} {path}: cannot be read: {error.strerror or error}"

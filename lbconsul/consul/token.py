@@ -1,10 +1,11 @@
 """The ACL token, from where it is kept."""
 
-from pathlib import Path
+import os
 
 from attrs import define, field
 
 from lbconsul.errors import ConfigError
+from lbconsul.files import read_file
 
 
 @define(eq=False)
@@ -47,10 +48,10 @@ class Token:
         self._stamp = None
 
     def _read(self) -> None:
-        stat = Path(self._file).stat()
+        stat = os.stat(self._file)
         stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
         if stamp != self._stamp:
-            self._content = Path(self._file).read_text().strip()
+            self._content = read_file(self._file).decode("utf-8").strip()
             self._stamp = stamp
 
 

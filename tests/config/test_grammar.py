@@ -64,6 +64,8 @@ class TestListenAddress:
             ),
             ("127.0.0.1:", "port '' must be a number"),
             ("unix:/a\0b", "must begin with / and be printable"),
+            (f"unix:/{'x' * 107}", "has 107 bytes at most"),
+            (f"unix:/{'ä' * 54}", "has 107 bytes at most"),
             ("http", "port 'http' must be a number"),
         ],
     )

@@ -169,6 +169,10 @@ class TestToml:
         ("text", "why"),
         [
             ("a = 1\nb =\n", r"^lb.toml: not TOML: Invalid value \(at line 2"),
+            ("a = " + "[" * 9999, "^lb.toml: is nested too deeply$"),
+            ("a = " + "9" * 9999, "^lb.toml: not TOML: .* limit"),
+            ("workers = 0x" + "f" * 9999, "^lb.toml: not TOML: .* limit"),
+            ("map = [0x" + "f" * 9999 + "]", "^lb.toml: not TOML: .* limit"),
             ("polcy = 'p2c'", "^lb.toml: unknown option 'polcy'; .* 'policy'"),
             ("maps = []", "^lb.toml: unknown option 'maps'; .* 'map'"),
             (
