@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
+from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHostnameResolver
@@ -29,7 +30,7 @@ from lbconsul.lookout import Lookout
 from lbconsul.operations import Operations
 from lbconsul.proxy.bind import OwnSocket
 from lbconsul.proxy.factory import ProxyFactory
-from lbconsul.proxy.own import Bound, OwnListeners, bound_to
+from lbconsul.proxy.own import MAX_AGE, Bound, OwnListeners, bound_to
 from lbconsul.proxy.room import Room
 from lbconsul.proxy.selecting import route_of
 from lbconsul.reload import Plan, applicable, plan
@@ -146,6 +147,10 @@ class Gateway(MultiService):
         if self._predecessor is None:
             self.front.setServiceParent(self)
         self._lookout.setServiceParent(self)
+        # A virtual address may come to this host while nothing else changes.
+        moving = TimerService(MAX_AGE, self._look_for_moved)
+        moving.clock = reactor
+        moving.setServiceParent(self)
         self._succession = Succession(reactor, self, self.front, self._predecessor)
         if config.takeover:
             self._succession.setServiceParent(self)
@@ -321,6 +326,11 @@ class Gateway(MultiService):
         if self._dev is not None:
             bounds.append(Bound(self._dev.address, self._dev.port))
         if self._own.replace(bounds):
+            self._watches.screen()
+
+    def _look_for_moved(self) -> None:
+        """Other addresses of this host may be, or be no more, ours to listen at."""
+        if self._own.has_moved():
             self._watches.screen()
 
     async def _stop(self) -> None:

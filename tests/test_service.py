@@ -16,12 +16,15 @@ from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.logger import capturedLogs, formatEvent
 from zope.interface.verify import verifyObject
 
+from lbconsul import service
+from lbconsul.admin.model import WatchStatus
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.selection import Question
 from lbconsul.config.build import build, configure
 from lbconsul.config.model import Config, Mapping
 from lbconsul.config.sources import Source, from_command_line
 from lbconsul.errors import CannotListen, CannotReload, ConfigError, NoWorkers
+from lbconsul.proxy import own
 from lbconsul.proxy.selecting import route_of
 from lbconsul.service import Gateway, balancer
 from lbconsul.workers.table import Table
@@ -286,6 +289,31 @@ class TestServing:
                     served += upstream.recv(1)
                     clients[served[-1]].close()
             assert sorted(served) == [0, 1, 2, 3, 4, 5]
+
+    def test_an_address_that_moves_here(
+        self, running: ReactorThread, no_consul: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A virtual address that this host takes over is its own soon after, though
+        Consul says nothing new: else the gateway would connect to itself.
+        """
+        (port,) = free_ports(1)
+        addresses = {"192.0.2.1"}
+        monkeypatch.setattr(own, "_host_addresses", lambda: frozenset(addresses))
+        monkeypatch.setattr(own, "MAX_AGE", 0.05)
+        monkeypatch.setattr(service, "MAX_AGE", 0.05)
+        mapping = f"{port}:web,when-empty=fallback=192.0.2.7:{port}"
+        gateway = balancer(running.reactor, configure([no_consul], [mapping]))
+        with Started(running, gateway):
+
+            def skipped() -> int:
+                states: list[WatchStatus] = running.call(lambda: gateway.watch_states)
+                return sum(each.skipped for each in states)
+
+            assert skipped() == 0
+            addresses.add("192.0.2.7")
+            eventually(lambda: skipped() == 1, "it knows itself")
+            addresses.remove("192.0.2.7")
+            eventually(lambda: skipped() == 0, "it is another host's again")
 
     @pytest.mark.parametrize("log", ["on", "off"])
     def test_connection_log(

@@ -98,6 +98,10 @@ class OwnListeners:
             self._ports.setdefault(each.port, []).append(each)
         return True
 
+    def has_moved(self) -> bool:
+        """Whether this host has other addresses by now, if they made any difference."""
+        return self._addresses.have_changed()
+
     def why(self, instance: Instance) -> str:
         """Why an instance is not to be connected to: it is us; empty if it is not."""
         for each in self._ports.get(instance.port, ()):
@@ -128,12 +132,22 @@ class HostAddresses:
         """Whether this host answers at an IP address."""
         if ip_address(address).is_loopback:
             return True
-        now = self._seconds()
-        if now - self._since >= MAX_AGE:
-            self._known, self._since = _host_addresses(), now
+        self._look()
         if self._known is not None:
             return _bare(address) in self._known
         return _speaks_from(address)
+
+    def have_changed(self) -> bool:
+        """Whether others are known than before; nothing is, unless it was asked for."""
+        before = self._known
+        if before is not None:
+            self._look()
+        return self._known != before
+
+    def _look(self) -> None:
+        now = self._seconds()
+        if now - self._since >= MAX_AGE:
+            self._known, self._since = _host_addresses(), now
 
 
 def _host_addresses() -> frozenset[str] | None:

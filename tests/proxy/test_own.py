@@ -129,6 +129,21 @@ def test_an_address_that_moves_here(host: Host) -> None:
     assert host.looks == 2
 
 
+def test_addresses_that_come_and_go(host: Host) -> None:
+    """That is noticed where it may matter; elsewhere nobody looks."""
+    host.listeners.replace([Bound("0.0.0.0", 80)])
+    assert not host.listeners.has_moved()
+    assert host.looks == 0
+    assert not host.refuses("10.0.0.9")
+    host.now += MAX_AGE
+    assert not host.listeners.has_moved()
+    host.addresses = frozenset({"10.0.0.9"})
+    host.now += MAX_AGE
+    assert host.listeners.has_moved()
+    assert not host.listeners.has_moved()
+    assert host.refuses("10.0.0.9")
+
+
 def test_a_kernel_that_does_not_tell(host: Host) -> None:
     """Where addresses cannot be listed, each is asked for by itself."""
     host.addresses = None
