@@ -20,6 +20,7 @@ from bench.registry import registry
 from bench.results import Results
 from bench.stage import Stage, staged
 from bench.table import tables
+from bench.upkeep import upkeep
 
 _PARTS: dict[str, Callable[[Stage, plan.Plan, Results], None]] = {
     "compare": compare,
@@ -28,6 +29,7 @@ _PARTS: dict[str, Callable[[Stage, plan.Plan, Results], None]] = {
     "connections": connections,
     "registry": registry,
     "mappings": mappings,
+    "upkeep": upkeep,
     "flapping": flapping,
 }
 

@@ -18,6 +18,7 @@ PARTS = (
     "connections",
     "registry",
     "mappings",
+    "upkeep",
     "flapping",
 )
 
@@ -41,6 +42,9 @@ class Plan:
     idle: Sequence[int] = (1000, 5000)
     upstreams: Sequence[int] = (10, 100, 1000, 10_000)
     mappings: Sequence[int] = (1, 200)
+    #: Held connections, and mappings, whose upkeep is measured; without descriptors.
+    held: Sequence[int] = (1000, 10_000, 50_000)
+    reloaded: Sequence[int] = (10, 100, 1000, 2000)
     instances: int = 1000
 
     @property
@@ -81,6 +85,8 @@ _QUICK = Plan(
     idle=(500, 1000),
     upstreams=(10, 1000, 10_000),
     mappings=(1, 50),
+    held=(1000, 50_000),
+    reloaded=(10, 200),
 )
 
 

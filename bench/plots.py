@@ -15,12 +15,16 @@ from bench.results import Results
 from bench.work import (
     ANSWER,
     BUSY,
+    CLOSE_TURN,
     CPU,
     IDLE,
+    IDLE_TURN,
     P50,
     P99,
     PICK,
     RELEASE,
+    RELOAD_TIME,
+    RELOAD_TURN,
     REPLACE,
     Measure,
 )  # fmt: skip
@@ -104,6 +108,8 @@ def _growth(results: Results, path: Path) -> None:
         ("CPU per request (µs)", "open connections", [BUSY, IDLE]),
         ("A pick, a release (µs)", "upstreams", [PICK, RELEASE]),
         ("An answer with one change (ms)", "upstreams", [REPLACE, ANSWER]),
+        ("Longest turn (ms)", "held connections", [IDLE_TURN, CLOSE_TURN]),
+        ("A reload (ms)", "mappings", [RELOAD_TIME, RELOAD_TURN]),
     ]
     panels = [each for each in panels if any(map(results.peers, each[2]))]
     if not panels:
@@ -114,7 +120,7 @@ def _growth(results: Results, path: Path) -> None:
     for axis, (title, across, measures) in zip(axes.flat, panels, strict=True):
         _curves(axis, results, measures)
         axis.set(xscale="log", xlabel=across, title=title)
-        if ANSWER in measures:
+        if ANSWER in measures or RELOAD_TIME in measures:
             axis.set_yscale("log")
         else:
             axis.set_ylim(bottom=0)
@@ -143,6 +149,10 @@ _SHORT = {
     RELEASE: "release",
     REPLACE: "replace",
     ANSWER: "read and replace",
+    IDLE_TURN: "idle",
+    CLOSE_TURN: "all closed at once",
+    RELOAD_TIME: "all of it",
+    RELOAD_TURN: "longest turn",
 }
 
 

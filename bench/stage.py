@@ -31,7 +31,7 @@ NODE = "bench-node"
 _BATCH = 64
 
 #: Each watch takes a connection, and by default Consul takes 200 from a client.
-_LIMITS = {"limits": {"http_max_conns_per_client": 1000}}
+_LIMITS = {"limits": {"http_max_conns_per_client": 5000}}
 
 #: One process for all, so that the load has a processor left to itself.
 _NGINX = """

@@ -61,6 +61,13 @@ MAPPINGS_START = Measure("Start until N mappings serve", "s")
 MAPPINGS_MEMORY = Measure("Memory with N mappings", "MiB")
 MAPPINGS_CPU = Measure("CPU over N mappings", "us/request")
 
+IDLE_TURN = Measure("Longest turn of the reactor, N idle connections", "ms")
+IDLE_CPU = Measure("CPU without load, N idle connections", "% of one processor")
+CLOSE_TURN = Measure("Longest turn, N connections closed at once", "ms")
+CLOSE_TIME = Measure("Time until N connections are closed", "s")
+RELOAD_TIME = Measure("Reload of N mappings, a tenth altered", "ms")
+RELOAD_TURN = Measure("Longest turn, reload of N mappings", "ms")
+
 FLAPPING_SHARE = Measure("CPU without load, N changes a second", "% of one processor")
 FLAPPING_CPU = Measure("CPU under load, N changes a second", "us/request")
 FLAPPING_P50 = Measure("Latency p50, N changes a second", "us")

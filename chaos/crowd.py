@@ -1,6 +1,6 @@
 """Many clients in one process that all do the same, and are accounted for one by one.
 
-usage: python -m chaos.crowd KIND PORT COUNT AT_ONCE [PATH]
+usage: python -m chaos.crowd KIND PORT COUNT AT_ONCE [PATH [FIRST]]
 
 Kinds: ``hold`` asks once and stays; ``slow`` says a byte a second and never ends its
 question; ``deaf`` asks for PATH and never reads.  They stay until the input ends, and
@@ -10,8 +10,8 @@ AT_ONCE connect at a time.
 what came of it.  AT_ONCE do so at a time, until all have.  ``stream`` is ``fetch``, but
 who has not begun when the input ends does not.
 
-They come from as many addresses as ports demand.  It tells when all that stay have
-connected, and in the end what became of each.
+They come from as many addresses as ports demand; FIRST clients are in other crowds.
+It tells when all that stay have connected, and in the end what became of each.
 """
 
 import asyncio
@@ -54,9 +54,15 @@ class Crowd:
     """As a context manager all are connected, or have failed to."""
 
     def __init__(
-        self, kind: str, port: int, count: int, at_once: int = 50, path: str = "/"
+        self,
+        kind: str,
+        port: int,
+        count: int,
+        at_once: int = 50,
+        path: str = "/",
+        first: int = 0,
     ) -> None:
-        told = [kind, str(port), str(count), str(at_once), path]
+        told = [kind, str(port), str(count), str(at_once), path, str(first)]
         self._command = [sys.executable, "-S", "-E", "-m", "chaos.crowd", *told]
 
     def __enter__(self) -> Self:
@@ -91,8 +97,11 @@ class Crowd:
 class _Crowd:
     """The clients, in their own process."""
 
-    def __init__(self, kind: str, port: int, at_once: int, path: str) -> None:
+    def __init__(
+        self, kind: str, port: int, at_once: int, path: str, first: int
+    ) -> None:
         self._kind = kind
+        self._first = first
         self._does = getattr(self, f"_{kind}")
         self._port = port
         self._path = path
@@ -139,7 +148,8 @@ class _Crowd:
         loop = asyncio.get_running_loop()
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.bind((f"127.0.1.{1 + number // _PER_ADDRESS}", 0))
+        address = (self._first + number) // _PER_ADDRESS
+        sock.bind((f"127.0.1.{1 + address}", 0))
         async with asyncio.timeout(PATIENCE):
             await loop.sock_connect(sock, ("127.0.0.1", self._port))
 
@@ -220,11 +230,13 @@ async def _until_the_end(sock: socket.socket) -> str:
     return "ended"
 
 
-def main(kind: str, port: str, count: str, at_once: str, path: str = "/") -> None:
+def main(
+    kind: str, port: str, count: str, at_once: str, path: str = "/", first: str = "0"
+) -> None:
     """Run the clients until the standard input ends."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    crowd = _Crowd(kind, int(port), int(at_once), path)
+    crowd = _Crowd(kind, int(port), int(at_once), path, int(first))
     print(json.dumps(asyncio.run(crowd.run(int(count)))))
 
 

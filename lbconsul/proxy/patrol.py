@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from lbconsul.proxy.bug_log import BugLog
 
 #: How long one slice of work may hold the reactor, in seconds.
-SLICE = 0.001
+SLICE = 0.002
 
 #: Steps between two looks at the clock: each takes a microsecond, or some tens.
 _STEPS = 16
@@ -20,7 +20,7 @@ _STEPS = 16
 _MOST_STEPS = 4096
 
 #: Of the time while there is something to do, the slices take so much.
-_SHARE = 1 / 3
+_SHARE = 1 / 2
 
 #: Of all time the rounds of one patrol take so much: with very many connections they
 #: are less frequent.
@@ -38,7 +38,7 @@ class Sweeper:
 
     A piece of work is an iterator, each step of which is short.  However many pieces
     there are, and however long, no slice holds the reactor for much longer than
-    `SLICE`, and twice as long as it took passes before the next one.
+    `SLICE`, and as long as it took passes before the next one.
     """
 
     _clock: IReactorTime

@@ -1,0 +1,113 @@
+"""Tens of thousands of connections on which nothing moves, beside a busy mapping."""
+
+import resource
+import time
+from contextlib import ExitStack
+from functools import partial
+
+from chaos.crowd import Client, Crowd
+from chaos.processes import measured, memory
+from chaos.row import Row
+from chaos.rows.slow_clients import judge, others
+from chaos.scene import SERVICE, Scene
+from chaos.stream_server import StreamServer
+from lbconsul.admin.asking import Admin
+from tests.end_to_end.registrar import Registrar
+from tests.support.ports import free_ports
+
+#: How many there are to be.
+MANY, FEW = 50_000, 5_000
+
+#: Descriptors that a process needs beside those of the connections.
+SPARE = 1_000
+
+#: Workers of the row that has them, at most, beside one for each processor.
+WORKERS = 8
+
+#: The clients of one process.
+CLIENTS = 15_000
+
+#: What one may take of our own memory, in KiB.
+EACH = 8.0
+
+#: How late the reactor's calls may come, at most, in milliseconds: less is noise of a
+#: machine that has other things to do.
+LATE = 50.0
+
+#: CPU that they may take while nothing moves, in per cent of one processor.
+CPU = 10.0
+
+#: How long to leave them alone: the worst lag of the last ten seconds is told.
+QUIET = 11.0
+
+#: An idle limit, so that it has to be kept; none of them reaches it.
+IDLE = 600
+
+
+def play(scene: Scene, *, workers: bool = False) -> None:
+    """Measure other clients and the gateway, before and while they are there."""
+    room = (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE) // 2
+    count = int(scene.either(MANY, FEW))
+    processes = min(WORKERS, max(2, -(-count // room))) if workers else 1
+    count = min(count, processes * room)
+    admin_port, busy, idle = free_ports(3)
+    agent = scene.consul()
+    registrar = Registrar(agent)
+    for each in scene.servers(list("abcd"), kind=StreamServer):
+        registrar.add(SERVICE, each)
+    gateway = scene.gateway(
+        f"--consul=127.0.0.1:{agent.port}",
+        f"--admin=127.0.0.1:{admin_port}",
+        f"--map={busy}:{SERVICE}",
+        f"--map={idle}:{SERVICE}",
+        f"--idle-timeout={IDLE}s",
+        "--connection-log=off",
+        *([f"--workers={processes}"] if processes > 1 else []),
+    )
+    admin = Admin(f"127.0.0.1:{admin_port}")
+    lasts = scene.either(20.0, 2.5)
+    before = others(scene, busy, lasts)
+    empty = memory(gateway)
+    clients: list[Client] = []
+    with ExitStack() as stack:
+        crowds = [
+            stack.enter_context(
+                Crowd("hold", idle, min(CLIENTS, count - first), 200, first=first)
+            )
+            for first in range(0, count, CLIENTS)
+        ]
+        with measured(gateway) as span:
+            time.sleep(QUIET)
+        lag = 1000 * float(admin.status()["gateway"]["reactor_lag"])
+        full = memory(gateway)
+        meanwhile = others(scene, busy, lasts)
+        for crowd in crowds:
+            clients += crowd.stop()
+    report = scene.report
+    stayed = sum(each.what == "open" for each in clients)
+    report.count(count, count - stayed)
+    report.note("idle connections", count)
+    report.note("processes", processes)
+    report.at_most("of them lost", count - stayed, 0)
+    report.at_most("memory of each", (full - empty) / 1024 / count, EACH, "KiB")
+    report.at_most("CPU while nothing moves", span.percent, CPU * processes, "%")
+    if processes == 1:  # else it is the master's
+        report.at_most("latest call of the reactor", lag, LATE, "ms")
+    judge(scene, before, meanwhile)
+
+
+ROWS = (
+    Row(
+        "idle-crowd",
+        "50,000 idle connections, or as many as one process may have descriptors for",
+        play,
+        descriptors=12_000,
+    ),
+    Row(
+        "idle-crowd-workers",
+        "50,000 idle connections, over as many workers as that takes",
+        partial(play, workers=True),
+        descriptors=19_000,
+        limit=600.0,
+    ),
+)
