@@ -3,6 +3,8 @@
 import os
 import pwd
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,15 +23,20 @@ def _ids() -> tuple[int, int, list[int]]:
 
 
 @pytest.fixture
-def _readable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def public() -> Iterator[Path]:
+    """A directory that anybody may look into; pytest's own are ours alone."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
+@pytest.fixture
+def _readable(monkeypatch: pytest.MonkeyPatch, public: Path) -> None:
     """A Python, and ourselves, where everybody may read them."""
-    tmp_path.chmod(0o755)
-    for folder in list(tmp_path.parents)[:2]:  # pytest's own are ours alone
-        folder.chmod(0o755)
-    program = tmp_path / "python"
+    program = public / "python"
     program.touch(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
-    monkeypatch.setattr(privileges, "PACKAGE", tmp_path)
+    monkeypatch.setattr(privileges, "PACKAGE", public)
 
 
 def test_who_stays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,18 +94,18 @@ def test_where_we_cannot_be_read(
 
 @as_root
 @pytest.mark.usefixtures("_readable")
-def test_acting(tmp_path: Path) -> None:
+def test_acting(public: Path) -> None:
     """What is done as another user is that one's, and ends when it fails, too."""
     before = _ids()
-    tmp_path.chmod(0o777)
-    (tmp_path / "ours").touch(0o600)
+    public.chmod(0o777)
+    (public / "ours").touch(0o600)
     user = User(NOBODY.pw_uid, NOBODY.pw_gid, (NOBODY.pw_gid,))
     with acting_as(user):
         assert _ids() == (NOBODY.pw_uid, NOBODY.pw_gid, [NOBODY.pw_gid])
-        (tmp_path / "theirs").touch()
-        assert can_read(str(tmp_path / "theirs"))
-        assert not can_read(str(tmp_path / "ours"))
-    assert (tmp_path / "theirs").stat().st_uid == NOBODY.pw_uid
+        (public / "theirs").touch()
+        assert can_read(str(public / "theirs"))
+        assert not can_read(str(public / "ours"))
+    assert (public / "theirs").stat().st_uid == NOBODY.pw_uid
     assert _ids() == before
     with pytest.raises(ZeroDivisionError), acting_as(user):
         raise ZeroDivisionError
