@@ -4,6 +4,7 @@ import os
 from collections.abc import Generator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.binaries import find_consul
 from tests.support.consul_agent import ConsulAgent
@@ -12,6 +13,12 @@ NO_CONSUL = (
     "no Consul binary: set $CONSUL to one, or fetch it with `make consul`;"
     " nothing that talks to a real Consul has been tested"
 )
+
+# A busy machine is no mistake.
+settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")

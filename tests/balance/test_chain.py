@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lbconsul.balance.selection import Caution, Patience, Question, Route, Selection
@@ -612,7 +612,6 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(steps=STEPS)
 def test_which_datacenter(steps: list[tuple[int, bool, int]]) -> None:
     """However datacenters come and go, there is somebody if any has an upstream;

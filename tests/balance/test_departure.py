@@ -1,7 +1,7 @@
 """When the connections to an upstream that is left are closed."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lbconsul.balance.departure import Leave, to_close
@@ -60,7 +60,6 @@ def test_nobody() -> None:
     assert to_close(0, 0.0, 60, 59, STEP) == to_close(0, 0.0, 60, 99, STEP) == 0
 
 
-@settings(deadline=None)
 @given(
     count=st.integers(0, 5000),
     timeout=st.floats(0, 1000),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 from attrs import evolve
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lbconsul.balance.instance import Health, Status
@@ -515,7 +515,6 @@ STATUSES: st.SearchStrategy[Status] = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(
     answers=st.lists(
         st.tuples(st.dictionaries(NAMES, STATUSES), st.sampled_from([0, 1, 29, 31])),

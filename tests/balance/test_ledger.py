@@ -345,7 +345,6 @@ def test_the_ledger() -> None:
         settings=settings(
             max_examples=150,
             stateful_step_count=40,
-            deadline=None,  # a busy machine is no mistake
             suppress_health_check=[HealthCheck.too_slow],
         ),
     )

@@ -5,7 +5,7 @@ from collections import Counter
 from math import isclose
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lbconsul.balance.lottery import Lottery
@@ -111,7 +111,6 @@ def test_membership() -> None:
     assert lottery.weight(one) == 9 * WHOLE
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 7), st.integers(1, 65535)), max_size=40))
 def test_draws_only_members(toggled: list[tuple[int, int]]) -> None:
     """However they come and go, only who is in it is drawn, and all can be."""

@@ -314,7 +314,7 @@ def test_one_that_hangs() -> None:
     assert min(counts[each] for each in names[1:]) > 300
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     hung=st.integers(1, 5),
     patience=st.floats(0.05, 30),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import cycle, pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lbconsul.balance.policy import (
@@ -103,7 +103,6 @@ class TestEach:
         assert _counts(policy, 10) == {name_of(other): 10}
 
     @ALL
-    @settings(deadline=None)
     @given(data=st.data())
     def test_withdrawn_is_withdrawn(self, name: str, data: st.DataObject) -> None:
         """Whatever happens, who is chosen is placed; None is for no one placed."""
@@ -238,7 +237,6 @@ class TestPowerOfTwoChoices:
 class TestRoundRobin:
     """Each in its turn."""
 
-    @settings(deadline=None)
     @given(
         weights=st.lists(st.integers(1, 12), min_size=1, max_size=6),
         rounds=st.integers(1, 4),

@@ -1,6 +1,6 @@
 """The queue: first come, first served."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lbconsul.balance.queue import Queue
@@ -51,7 +51,6 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(length=st.integers(0, 5), steps=STEPS)
 def test_as_a_list_would(length: int, steps: list[tuple[str, int]]) -> None:
     """However clients come, go and are served, it is as fair as a plain list."""

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lbconsul.balance.policy import LeastConnections
@@ -77,7 +77,6 @@ class TestSurplus:
         many[2].rank = None
         assert _over(many) == {}
 
-    @settings(deadline=None)
     @given(
         loads=st.lists(st.tuples(st.integers(0, 500), st.integers(1, 100)), max_size=9)
     )
@@ -162,7 +161,6 @@ class TestRate:
         assert rebalance.allowance(1000, NOW + 1.75) == 0
         assert rebalance.allowance(1000, NOW + 2) == 1
 
-    @settings(deadline=None)
     @given(
         percent=st.integers(1, 99),
         count=st.integers(0, 20000),

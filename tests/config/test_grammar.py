@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lbconsul.config import grammar
@@ -237,7 +237,6 @@ class TestSplitMapping:
         with pytest.raises(ValueError, match=why):
             grammar.split_mapping(text)
 
-    @settings(deadline=None)
     @given(
         st.dictionaries(
             st.from_regex(r"[a-z][a-z-]{0,8}", fullmatch=True),
@@ -258,7 +257,6 @@ class TestSplitMapping:
         text = ",".join(["80:web", *(f"{key}={it}" for key, it in options.items())])
         assert grammar.split_mapping(text) == ("80", "web", options)
 
-    @settings(deadline=None)
     @given(st.text())
     def test_any_text(self, text: str) -> None:
         """No text whatever is answered with anything but parts or a ValueError."""
@@ -271,7 +269,6 @@ class TestSplitMapping:
             assert all(isinstance(value, str) for value in options.values())
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_addresses_of_any_text(text: str) -> None:
     """No text at all brings the readers of addresses down: they take or refuse it."""

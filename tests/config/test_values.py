@@ -5,7 +5,7 @@ from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lbconsul.config import values
@@ -45,7 +45,6 @@ class TestDuration:
         with pytest.raises(ValueError, match="must be longer than 0"):
             values.duration("0.0s")
 
-    @settings(deadline=None)
     @given(
         number=st.integers(1, 999_999_999),
         unit=st.sampled_from([("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600)]),
@@ -54,7 +53,6 @@ class TestDuration:
         """Whatever is written as a whole number of units is so many of them."""
         assert values.duration(f"{number}{unit[0]}") == number * unit[1]
 
-    @settings(deadline=None)
     @given(st.floats(0.001, 1e8))
     def test_round_trip_of_fractions(self, seconds: float) -> None:
         """Seconds written with their decimals are read as they were."""
@@ -383,7 +381,6 @@ class TestDatacenters:
         with pytest.raises(ValueError, match=r"^must name each datacenter once$"):
             values.datacenters("dc1|dc2|dc1")
 
-    @settings(deadline=None)
     @given(
         st.lists(st.from_regex(r"[\w-]{1,9}", fullmatch=True), min_size=1, unique=True)
     )
@@ -467,7 +464,6 @@ class TestWhenEmpty:
         ):
             values.when_empty(f"fallback={host}:80")
 
-    @settings(deadline=None)
     @given(
         st.one_of(
             st.just("close"),
@@ -536,7 +532,6 @@ class TestNetworks:
         ):
             values.networks(text)
 
-    @settings(deadline=None)
     @given(
         st.lists(
             st.tuples(st.ip_addresses(), st.integers(0, 32)), min_size=1, max_size=5
@@ -585,7 +580,6 @@ class TestSocketPath:
 
 
 @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
-@settings(deadline=None)
 @given(text=st.one_of(st.text(), st.text("0123456789abfsmhn%/:|,=.[] -", max_size=12)))
 def test_any_text(option: Option, text: str) -> None:
     """No text brings an option down: it is taken, or refused in words."""
@@ -596,7 +590,6 @@ def test_any_text(option: Option, text: str) -> None:
         assert str(error).isprintable() or not text.isprintable()
 
 
-@settings(deadline=None)
 @given(prefix=st.sampled_from(["wait=", "fallback="]), text=st.text())
 def test_any_text_behind_a_word(prefix: str, text: str) -> None:
     """The same, behind the words that something may follow."""

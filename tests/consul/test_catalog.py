@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lbconsul.balance.instance import Health, Identity, Instance
@@ -323,21 +323,18 @@ def _usable_or_unusable(body: bytes) -> None:
         assert all(1 <= each.port <= 65535 for each in catalog.instances)
 
 
-@settings(deadline=None)
 @given(st.binary())
 def test_any_bytes(body: bytes) -> None:
     """Whatever bytes arrive, they are instances or an unusable answer."""
     _usable_or_unusable(body)
 
 
-@settings(deadline=None)
 @given(ANY_JSON)
 def test_any_json(document: object) -> None:
     """Whatever JSON arrives, it is instances or an unusable answer."""
     _usable_or_unusable(json.dumps(document).encode())
 
 
-@settings(deadline=None)
 @given(
     path=st.sampled_from(
         [

@@ -1,7 +1,7 @@
 """The arithmetic of a blocking query: index, failures, pace."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lbconsul.consul.cursor import Bucket, Cursor
@@ -111,7 +111,6 @@ class TestBucket:
         ]
         assert [bucket.allows(1.0) for _ in range(2)] == [True, False]
 
-    @settings(deadline=None)
     @given(
         st.lists(st.floats(0.0, 5.0), min_size=20, max_size=60),
         st.floats(0.5, 10.0),

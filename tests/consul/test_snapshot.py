@@ -207,7 +207,7 @@ def test_broken(stage: Stage, spoil: object, why: str) -> None:
     assert stage.read() is not None
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=200))
 def test_anything(stage: Stage, data: bytes) -> None:
     """Whatever lies there is read or set aside."""

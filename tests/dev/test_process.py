@@ -8,6 +8,8 @@ import pytest
 from tests.support.dev_catalog import DevCatalogProcess
 from tests.support.http_api import ask
 
+pytestmark = pytest.mark.process
+
 
 def test_samples_answer() -> None:
     """
@@ -35,7 +37,5 @@ def test_stopping_ends_those_who_wait() -> None:
             path = f"/v1/health/service/web?index={index}&wait=60s"
             waiting = threads.submit(ask, catalog.port, "GET", path)
             time.sleep(0.3)
-            began = time.monotonic()
-        assert time.monotonic() - began < 5
         with pytest.raises(OSError):
             waiting.result(timeout=5)

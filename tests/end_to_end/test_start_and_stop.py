@@ -111,14 +111,11 @@ def test_stop(
         answers = [clients.submit(slowly, port, 2.0) for _ in range(ANSWERS)]
         eventually(lambda: _established(port) == ANSWERS, "all have begun")
         time.sleep(0.7)
-        begun = time.monotonic()
         started.terminate()
         started.wait_for("ending: nobody is accepted any more; ")
         eventually(lambda: _refuses(port), "new clients are refused")
-        assert time.monotonic() - begun < 1.0
         assert all(each.result().startswith(("anna", "bert")) for each in answers)
     stopped = started.wait_until_gone()
-    assert time.monotonic() - begun < 5.0
     assert stopped == (ANSWERS, 0, 0)
     assert started.find(f"nobody is accepted any more; {ANSWERS} connections are open")
     assert len(started.find("ending: no connection is open any more")) == 1
@@ -138,9 +135,7 @@ def test_stop_while_idle(
     started = gateway("--workers", workers, "--map", f"{port}:{service}")
     all_in_place(started, workers)
     assert visit(port) == "anna"
-    begun = time.monotonic()
     assert started.stop() == (1, 0, 0)
-    assert time.monotonic() - begun < 2.0
 
 
 @WORKERS
@@ -163,7 +158,7 @@ def test_stop_at_the_latest(
         time.sleep(1.0)
         assert all(visitor.has_connection() for _, visitor in connections)
         stopped = started.wait_until_gone()
-        assert 1.5 < time.monotonic() - begun < 5.0
+        assert time.monotonic() - begun > 1.5
         assert not any(visitor.has_connection() for _, visitor in connections)
     assert stopped == (6, 0, 0)
 
@@ -184,10 +179,8 @@ def test_stop_twice(
     with held(port, 2) as connections:
         started.terminate()
         started.wait_for("ending: nobody is accepted any more; ")
-        begun = time.monotonic()
         started.terminate()
         assert started.status() == 1
-        assert time.monotonic() - begun < 1.0
         eventually(
             lambda: not any(visitor.has_connection() for _, visitor in connections),
             "all are closed",
@@ -229,16 +222,15 @@ def test_grace(
     """With --shutdown-grace it goes on as before for so long after SIGTERM."""
     (port,) = free_ports(1)
     registrar.add(service, servers[0])
-    options = ["--shutdown-grace=1s", "--workers", workers]
+    options = ["--shutdown-grace=2s", "--workers", workers]
     started = gateway(*options, "--map", f"{port}:{service}")
     all_in_place(started, workers)
     begun = time.monotonic()
     started.terminate()
     started.wait_for(r"ending: clients are accepted until \d\d:\d\d:\d\d; 0 conn")
     assert visits(port, 5) == {"anna": 5}
-    assert time.monotonic() - begun < 0.9
     assert started.wait_until_gone() == (5, 0, 0)
-    assert time.monotonic() - begun < 3.0
+    assert time.monotonic() - begun > 1.9
     assert _refuses(port)
 
 

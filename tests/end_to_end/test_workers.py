@@ -121,8 +121,6 @@ def test_killed_worker(
             killed = time.monotonic()
             started.wait_for(rf"worker 2 \(process {before[2]}\) died: signal 9; ")
             eventually(lambda: pids(started)[2] != before[2], "there is another one")
-            # 0.4 s, unless the machine has much else to do.
-            assert time.monotonic() - killed < 3.0
             time.sleep(1.5)
             outcome = load.stop()
         # Each client has one request under way at a time: at most those are lost.
@@ -190,9 +188,7 @@ def test_stop(
                 os.kill(pid, signal.SIGINT)
             time.sleep(0.3)
             assert all(each.has_connection() for each in visitors)
-        begun = time.monotonic()
         stopped = started.stop()
-        assert time.monotonic() - begun < 5
         assert not any(map(is_alive, workers))
         assert not any(each.has_connection() for each in visitors)
     assert stopped == (9, 0, 0)
@@ -271,10 +267,8 @@ def test_frozen_worker(
     frozen = pids(started)[1]
     os.kill(frozen, signal.SIGSTOP)
     try:
-        begun = time.monotonic()
         with crowd(port, 100) as visitors:
             assert_even(shares(visitors), 100)
-        assert time.monotonic() - begun < 5
     finally:
         os.kill(frozen, signal.SIGCONT)
     assert started.stop().accepted == 110

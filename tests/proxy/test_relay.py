@@ -256,7 +256,8 @@ class RelayTests(SynchronousTestCase):
         self.flood(self.upstream)
         before = self.relay.client.owed()
         self.relay.client.doWrite()
-        self.assertEqual(self.relay.client.owed(), before)
+        # The kernel may have found a little room by then.
+        self.assertLessEqual(self.relay.client.owed(), before)
         self.assert_alive()
 
     def test_half_close_of_the_client(self) -> None:

@@ -14,6 +14,9 @@ from tests.support.http_api import Answer
 
 REGISTER = "/v1/agent/service/register"
 
+#: The wait of a question that a change is to answer: longer than anybody has patience.
+LONG = "60s"
+
 
 class Api(Protocol):
     """Whatever answers over HTTP."""
@@ -100,7 +103,7 @@ class Subject:
 
     @contextmanager
     def watching(
-        self, name: str, index: int | None = None, wait: str = "8s", **args: object
+        self, name: str, index: int | None = None, wait: str = LONG, **args: object
     ) -> Iterator[Future[Seen]]:
         """A blocking query that waits already while the body of the `with` acts."""
         since = self.see(name).index if index is None else index

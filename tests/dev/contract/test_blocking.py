@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.dev.contract.subject import Subject
+from tests.dev.contract.subject import LONG, Subject
 
 
 def test_without_an_index(subject: Subject, name: str) -> None:
@@ -11,8 +11,7 @@ def test_without_an_index(subject: Subject, name: str) -> None:
     """
     subject.register(name)
     for index in ("", 0, 1):
-        seen = subject.see(name, index=index, wait="8s")
-        assert seen.seconds < 2
+        seen = subject.see(name, index=index, wait=LONG)
         assert seen.ids() == [name]
 
 
@@ -40,7 +39,6 @@ def test_a_registration_wakes(subject: Subject, name: str) -> None:
     before = subject.see(name).index
     with subject.watching(name) as seen:
         subject.register(name, ID=f"{name}-2")
-    assert seen.result().seconds < 4
     assert seen.result().index > before
     assert seen.result().ids() == [f"{name}-1", f"{name}-2"]
 
@@ -53,7 +51,7 @@ def test_the_first_registration_wakes(subject: Subject, name: str) -> None:
     assert (nothing.instances, nothing.index > 0) == ([], True)
     with subject.watching(name) as seen:
         subject.register(name)
-    assert (seen.result().seconds < 4, seen.result().ids()) == (True, [name])
+    assert seen.result().ids() == [name]
 
 
 def test_a_deregistration_wakes(subject: Subject, name: str) -> None:
@@ -63,7 +61,7 @@ def test_a_deregistration_wakes(subject: Subject, name: str) -> None:
     subject.register(name)
     with subject.watching(name) as seen:
         subject.do(f"/v1/agent/service/deregister/{name}")
-    assert (seen.result().seconds < 4, seen.result().ids()) == (True, [])
+    assert seen.result().ids() == []
 
 
 @pytest.mark.parametrize(
@@ -88,7 +86,6 @@ def test_changes_of_an_instance_wake(
     before = subject.see(name)
     with subject.watching(name) as seen:
         subject.do(path.format(name=name), said)
-    assert seen.result().seconds < 4
     assert seen.result().index > before.index
     assert seen.result().instances != before.instances
 
@@ -101,10 +98,10 @@ def test_changes_of_the_node_wake(subject: Subject, name: str) -> None:
     try:
         with subject.watching(name) as begun:
             subject.do("/v1/agent/maintenance?enable=true")
-        assert begun.result().seconds < 4
+        begun.result()
         with subject.watching(name) as ended:
             subject.do("/v1/agent/maintenance?enable=false")
-        assert ended.result().seconds < 4
+        ended.result()
     finally:
         subject.do("/v1/agent/maintenance?enable=false")
 
@@ -119,7 +116,7 @@ def test_an_external_node_that_leaves_wakes(
     subject.do("/v1/catalog/register", said)
     with subject.watching(name) as seen:
         subject.do("/v1/catalog/deregister", {"Node": external})
-    assert (seen.result().seconds < 4, seen.result().ids()) == (True, [])
+    assert seen.result().ids() == []
 
 
 def test_a_ttl_that_ends_wakes(subject: Subject, name: str) -> None:
@@ -142,7 +139,7 @@ def test_the_wait_runs_out(subject: Subject, name: str, wait: str) -> None:
     subject.register(name)
     before = subject.see(name)
     after = subject.see(name, index=before.index, wait=wait)
-    assert 0.2 <= after.seconds < 5
+    assert after.seconds >= 0.2
     assert (after.index, after.instances) == (before.index, before.instances)
 
 
@@ -200,7 +197,6 @@ def test_the_end_of_another_service_wakes_who_waits_for_none(
     before = subject.see(gone).index
     with subject.watching(gone) as seen:
         subject.do(f"/v1/agent/service/deregister/{name}-other")
-    assert seen.result().seconds < 4
     assert seen.result().index > before
     assert seen.result().instances == []
 
@@ -232,10 +228,10 @@ def test_filters_wake_all_the_same(subject: Subject, name: str) -> None:
     subject.register(name, ID=f"{name}-1")
     with subject.watching(name, passing="") as seen:
         subject.do(f"/v1/agent/service/maintenance/{name}-1?enable=true")
-    assert (seen.result().seconds < 4, seen.result().ids()) == (True, [])
+    assert seen.result().ids() == []
     with subject.watching(name, tag="x") as seen:
         subject.register(name, ID=f"{name}-2")
-    assert (seen.result().seconds < 4, seen.result().ids()) == (True, [])
+    assert seen.result().ids() == []
 
 
 def test_the_lists_can_be_watched_too(
@@ -252,5 +248,5 @@ def test_the_lists_can_be_watched_too(
     subject.register(name)
     subject.do("/v1/catalog/register", {"Node": external, "Address": "10.0.0.9"})
     for path, index in before.items():
-        watched = f"/v1/catalog/{path}?index={index}&wait=8s"
+        watched = f"/v1/catalog/{path}?index={index}&wait={LONG}"
         assert int(subject.headers("GET", watched)["X-Consul-Index"]) > int(index)
