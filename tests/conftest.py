@@ -1,4 +1,4 @@
-"""What tests of every room may ask for: a real Consul."""
+"""What tests of every room may ask for, and what is kept of those that fail."""
 
 import os
 from collections.abc import Generator, Iterator
@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support import kept_logs
 from tests.support.binaries import find_consul
 from tests.support.consul_agent import ConsulAgent
 
@@ -40,13 +41,27 @@ def consul(consul_binary: str) -> Iterator[ConsulAgent]:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Begin the logs of a test."""
+    kept_logs.forget()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the end of Consul's own log beside a failure of a test that used it."""
+    """Keep the logs of the programs that ran in a failed test, and show their ends."""
     report = yield
     if report.failed:
-        for used in getattr(item, "funcargs", {}).values():
-            if isinstance(used, ConsulAgent):
-                report.sections.append(("Consul's log", used.log()))
+        home = getattr(item, "funcargs", {}).get("tmp_path")
+        for log, text in kept_logs.logs(home):
+            kept = kept_logs.keep(item.nodeid, log, text)
+            report.sections.append((str(kept), text[-kept_logs.SHOWN :]))
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say where the logs are."""
+    if kept_logs.FOLDER.is_dir():
+        terminalreporter.write_line(f"logs of failed tests: {kept_logs.FOLDER}")

@@ -1,7 +1,7 @@
 """What the end-to-end tests share: web servers, registrations, gateways."""
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -73,24 +73,3 @@ def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StartGat
             return stack.enter_context(gateway)
 
         yield start
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item,
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the ends of the gateways' logs beside a failure."""
-    report = yield
-    if report.failed:
-        for home in _homes(item):
-            text = (home / "gateway.log").read_text(errors="replace")
-            report.sections.append((f"log in {home}", text[-6000:]))
-    return report
-
-
-def _homes(item: pytest.Item) -> list[Path]:
-    used = getattr(item, "funcargs", {})
-    homes = [each.home for each in used.values() if isinstance(each, Gateway)]
-    if "tmp_path" in used:
-        homes += [log.parent for log in used["tmp_path"].rglob("gateway.log")]
-    return homes

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.support import kept_logs
 from tests.support.http_api import Answer, ask
 from tests.support.ports import free_ports
 
@@ -77,7 +78,8 @@ class ConsulAgent:
 
     def start(self) -> None:
         """Run it, which does not wait for it."""
-        with (self.home / "output.log").open("ab") as output:
+        kept_logs.began(self._output)
+        with self._output.open("ab") as output:
             self._process = subprocess.Popen(
                 self._command,
                 cwd=self.home,
@@ -121,6 +123,7 @@ class ConsulAgent:
     def close(self) -> None:
         """End it, if it runs, and remove its files."""
         self.kill()
+        kept_logs.ended(self._output)
         shutil.rmtree(self.home, ignore_errors=True)
 
     def api(
@@ -136,9 +139,13 @@ class ConsulAgent:
 
     def log(self, lines: int = 60) -> str:
         """The last lines of what it printed."""
-        output = self.home / "output.log"
+        output = self._output
         text = output.read_text(errors="replace") if output.exists() else ""
         return "\n".join(text.splitlines()[-lines:])
+
+    @property
+    def _output(self) -> Path:
+        return self.home / "output.log"
 
     def _config(self, https: bool) -> dict[str, Any]:
         ports = {"http": self.port, "https": self.https_port if https else -1}

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, NamedTuple, Self
 
+from tests.support import kept_logs
 from tests.support.binaries import REPOSITORY
 
 #: How long it may take to start, to stop or to say something, in seconds.
@@ -89,6 +90,7 @@ class Gateway:
 
     def start(self) -> None:
         """Run it, which does not wait for it."""
+        kept_logs.began(self._log_path)
         with self._log_path.open("wb") as output:
             self._start(output)
 
@@ -192,6 +194,7 @@ class Gateway:
             self._process.kill()
             self._process.wait(PATIENCE)
             self._process = None
+        kept_logs.ended(self._log_path)
 
     @property
     def _log_path(self) -> Path:
