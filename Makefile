@@ -1,5 +1,6 @@
 # make demo       a gateway with a catalog and three web servers of its own
 # make test       every test, with a real Consul
+# make test-unit  those that start no program: two minutes
 # make check      style and types
 # make image-test build the Docker image and ask through it (root, buildah)
 # make bench      what the same work costs, beside HAProxy, nginx and Envoy
@@ -17,17 +18,29 @@ INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check \
 PURE = lbconsul/balance/*,lbconsul/config/*,lbconsul/consul/catalog.py,lbconsul/consul/cursor.py,lbconsul/consul/entries.py,lbconsul/consul/location.py,lbconsul/consul/reader.py,lbconsul/consul/record.py,lbconsul/consul/resolv_conf.py,lbconsul/proxy/networks.py,lbconsul/proxy/throttle.py,$(WORKERS)
 WORKERS = lbconsul/workers/backoff.py,lbconsul/workers/ledger.py,lbconsul/workers/messages.py,lbconsul/workers/outbox.py,lbconsul/workers/printed.py,lbconsul/workers/replica.py,lbconsul/workers/slots.py,lbconsul/workers/tally.py
 
-.PHONY: demo test check consul image-test bench bench-quick chaos chaos-quick soak clean
+# How many tests run at the same time: much of what they do is to wait.
+JOBS ?= $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 )))
+BESIDE = -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+
+.PHONY: demo test test-unit check consul image-test bench bench-quick chaos chaos-quick soak clean
 
 demo: $(VENV)/.run
 	$(BIN)/twistd --nodaemon --pidfile= lbconsul --dev --map 8080:webserver
 
+# Some tests would measure the others, and run after them.  What a failed test's
+# programs said is in .cache/failed-tests.
 test: $(VENV)/.test consul
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest
+	rm -rf .cache/failed-tests
+	$(BIN)/python -m coverage run -m pytest -m 'not alone' $(BESIDE)
+	$(BIN)/python -m coverage run -m pytest -m alone
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --include='$(PURE)' --fail-under=100
 	$(BIN)/python -m coverage report --fail-under=95
+
+# No process, no browser, no Consul.
+test-unit: $(VENV)/.test
+	$(BIN)/python -m pytest -m 'not process and not alone' $(BESIDE)
 
 check: $(VENV)/.test
 	$(BIN)/ruff check

@@ -1,7 +1,13 @@
-"""What tests of every room may ask for, and what is kept of those that fail."""
+"""What tests of every room may ask for, and which of them run beside which.
+
+A test that starts a program is marked `process`, by where it stands, by what it asks
+for, or by hand; all others are `make test-unit`, and are refused to start one.
+"""
 
 import os
+import sys
 from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,6 +20,15 @@ NO_CONSUL = (
     "no Consul binary: set $CONSUL to one, or fetch it with `make consul`;"
     " nothing that talks to a real Consul has been tested"
 )
+
+#: Folders whose every test runs programs.
+RUNS_PROGRAMS = {"browser", "end_to_end"}
+
+#: What a test asks for that is a program.
+PROGRAMS = {"consul", "consul_binary", "subject"}
+
+#: What Python tells of a program that is about to start.
+_STARTS = {"os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "subprocess.Popen"}
 
 # A busy machine is no mistake.
 settings.register_profile(
@@ -40,11 +55,60 @@ def consul(consul_binary: str) -> Iterator[ConsulAgent]:
         yield agent
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Mark the tests that run programs, and those that share what a file has made.
+
+    Where tests run beside each other, the long ones come first.
+    """
+    for item in items:
+        if item.path.parent.name in RUNS_PROGRAMS or _asks_for(item) & PROGRAMS:
+            item.add_marker(pytest.mark.process)
+        if group := _group(item):
+            item.add_marker(pytest.mark.xdist_group(group))
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("process") is None)
+
+
+def _asks_for(item: pytest.Item) -> set[str]:
+    return set(getattr(item, "fixturenames", ()))
+
+
+def _group(item: pytest.Item) -> str | None:
+    """The group of tests that run one after the other in one process, if any."""
+    if item.path.parent.name == "browser":
+        return "browser"  # which is one, and a big one
+    fixtures = getattr(item, "_fixtureinfo", None)
+    made = fixtures.name2fixturedefs.values() if fixtures else []
+    if any(each.scope in ("class", "module") for found in made for each in found):
+        return item.nodeid.split("::")[0]
+    return None
+
+
+#: Whether the test that runs just now may start a program.
+_may_start = True
+
+
+def _watch(event: str, _: Any) -> None:
+    if event in _STARTS and not _may_start:
+        raise RuntimeError("a test that starts a program is marked `process`")
+
+
+sys.addaudithook(_watch)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Begin the logs of a test."""
+    """Hold a test to its mark, and begin its logs."""
+    global _may_start
     kept_logs.forget()
-    return (yield)
+    _may_start = item.get_closest_marker("process") is not None
+    try:
+        return (yield)
+    finally:
+        _may_start = True
 
 
 @pytest.hookimpl(wrapper=True)

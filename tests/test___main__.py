@@ -48,6 +48,7 @@ def showing() -> Iterator[Showing]:
     showing.end()
 
 
+@pytest.mark.process
 def test_ready(showing: Showing, capsys: Capture) -> None:
     """A gateway that is ready is shown, without colours where there is no terminal."""
     assert main(["status", "--admin", str(showing.port)]) == 0
@@ -58,6 +59,7 @@ def test_ready(showing: Showing, capsys: Capture) -> None:
     assert shown.err == ""
 
 
+@pytest.mark.process
 def test_not_ready(capsys: Capture) -> None:
     """One that is not ready is shown, too; the exit status says so."""
     showing = Showing("starting")
@@ -121,6 +123,7 @@ def test_a_token(
     assert "s3cret" not in capsys.readouterr().out
 
 
+@pytest.mark.process
 def test_watching(showing: Showing, capsys: Capture) -> None:
     """It can be shown again and again, until one has seen enough."""
     slept: list[float] = []
@@ -135,6 +138,7 @@ def test_watching(showing: Showing, capsys: Capture) -> None:
     assert capsys.readouterr().out.count("lbconsul 0.1.0") == 3
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)]
 )
@@ -165,6 +169,7 @@ def _read(descriptor: int, data: list[bytes]) -> None:
         return
 
 
+@pytest.mark.process
 def test_a_closed_pipe(showing: Showing) -> None:
     """Who has heard enough, as ``head`` may, causes no traceback."""
     command = f"{sys.executable} -m lbconsul status --admin {showing.port} | true"

@@ -41,6 +41,7 @@ def _run(*arguments: str, program: str = PROGRAM) -> list[str]:
     return ran.stdout.decode().splitlines()
 
 
+@pytest.mark.process
 @linux
 @pytest.mark.parametrize(
     "options", [[TOKEN, "--token", TOKEN], [f"--token={TOKEN}"], [TOKEN, TOKEN * 2]]
@@ -65,6 +66,7 @@ print(Path("/proc/self/cmdline").read_bytes())
 """
 
 
+@pytest.mark.process
 @linux
 @pytest.mark.parametrize(
     "options",

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.binaries import REPOSITORY
 
+pytestmark = pytest.mark.process
+
 #: Handles signals from `install` on; what came before was blocked, as in the image.
 SCRIPT = """
 import os, signal, sys

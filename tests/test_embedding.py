@@ -17,6 +17,8 @@ from tests.support.loopback import PATIENCE
 from tests.support.ports import free_ports
 from tests.support.running_proxy import eventually
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def catalog() -> Iterator[int]:

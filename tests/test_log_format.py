@@ -9,8 +9,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import pytest
 from attrs import define
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.logger import (
     LogLevel,
@@ -153,7 +154,6 @@ def test_what_is_incomplete() -> None:
     assert "missing" in broken["message"]
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(
         st.text(max_size=5),
@@ -169,6 +169,7 @@ def test_any_fields(fields: dict[str, Any]) -> None:
     _row({**fields, **_event(log_format="x")})
 
 
+@pytest.mark.process
 def test_a_real_process(tmp_path: Path) -> None:
     """
     Under twistd every line of the log is JSON, the first as well as the last, and a

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.binaries import REPOSITORY
 
 PLUGIN = REPOSITORY / "twisted" / "plugins" / "lbconsul_plugin.py"
@@ -32,6 +34,7 @@ def _run(*arguments: str, folder: Path = REPOSITORY) -> str:
     return ran.stdout
 
 
+@pytest.mark.process
 def test_costs_other_commands_nothing() -> None:
     """Other twistd commands import neither us nor a reactor on our account: with a
     reactor twistd --reactor would fail, on the first start after an installation.
@@ -56,6 +59,7 @@ def test_strings_only() -> None:
     ]
 
 
+@pytest.mark.process
 def test_twistd_lists_it(tmp_path: Path) -> None:
     """twistd --help names lbconsul and says what it is for."""
     twistd = "import sys; from twisted.scripts.twistd import run; run()"
@@ -64,6 +68,7 @@ def test_twistd_lists_it(tmp_path: Path) -> None:
     assert "Balance TCP ports over what Consul calls healthy." in line
 
 
+@pytest.mark.process
 def test_twist_lists_it() -> None:
     """So does the newer twist."""
     assert "lbconsul" in _run("-m", "twisted", "--help")
@@ -87,6 +92,7 @@ print("all are there")
 """
 
 
+@pytest.mark.process
 def test_the_names_resolve() -> None:
     """What the plugin names is there: the options, and what makes the service."""
     assert _run("-c", NAMES) == "all are there\n"

@@ -418,6 +418,7 @@ class TestWorkers:
         assert gateway.front.workers is not None
         assert gateway.front.workers.count == 2
 
+    @pytest.mark.process
     def test_one_balance(
         self, running: ReactorThread, no_consul: str, held: ExitStack
     ) -> None:
@@ -454,6 +455,7 @@ class TestWorkers:
             "stopped: 6 connections accepted, 6 closed just now, 0 leases left",
         ]
 
+    @pytest.mark.process
     def test_taken(self, running: ReactorThread, no_consul: str) -> None:
         """If a port is taken no worker is started, and nothing is left open."""
         [free] = free_ports(1)
@@ -466,6 +468,7 @@ class TestWorkers:
                 running.call(gateway.bind)
         assert is_free(free)
 
+    @pytest.mark.process
     def test_late(
         self, running: ReactorThread, no_consul: str, held: ExitStack
     ) -> None:
@@ -640,6 +643,7 @@ class TestRetire:
             assert client.recv(1) == b""
             assert over == [None]
 
+    @pytest.mark.process
     def test_workers(
         self, running: ReactorThread, no_consul: str, held: ExitStack
     ) -> None:
@@ -675,6 +679,7 @@ class TestReload:
         with pytest.raises(CannotReload, match="it does not run"):
             gateway.reload(config)
 
+    @pytest.mark.process
     @pytest.mark.parametrize("workers", ["1", "2"])
     def test_mappings(
         self, running: ReactorThread, no_consul: str, held: ExitStack, workers: str

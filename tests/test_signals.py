@@ -216,6 +216,7 @@ print("immortal", flush=True)
 """
 
 
+@pytest.mark.process
 def test_ends_at_once() -> None:
     """A second SIGTERM ends us at once, however busy the reactor is."""
     ran = subprocess.run(
@@ -241,6 +242,7 @@ Signals(Reactor(), None, None).leave(int(sys.argv[1]))
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("status", [0, 1])
 def test_leave(status: int) -> None:
     """A gateway that is done with it all has the reactor stop, and exits so."""

@@ -3,7 +3,11 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.binaries import REPOSITORY
+
+pytestmark = pytest.mark.process
 
 SCRIPT = """
 import signal

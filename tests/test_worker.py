@@ -403,6 +403,7 @@ def test_master_gone_at_once(running: Running) -> None:
     assert running.stopped == ["stop"]
 
 
+@pytest.mark.process
 def test_light() -> None:
     """A worker has no part of Consul's client in it, so that it starts quickly."""
     script = "import sys, lbconsul.worker; print(*sys.modules)"

@@ -19,6 +19,7 @@ REFUSAL = "the code was changed since the gateway started: restart it\n"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("arguments", [[], ["0123456789abcdef"], [code_digest(), "x"]])
 def test_other_code(arguments: list[str]) -> None:
     """Started by another version it says so in one line, and does nothing."""
@@ -50,6 +51,7 @@ def test_same_code(monkeypatch: pytest.MonkeyPatch) -> None:
     assert heard == [signal.SIG_IGN] * len(SIGNALS)
 
 
+@pytest.mark.process
 def test_deaf_before_all_else() -> None:
     """What comes with the first imports is not heard either: there are hardly any."""
     script = "import sys, lbconsul.worker_main; print(*sys.modules)"
@@ -63,6 +65,7 @@ def test_deaf_before_all_else() -> None:
     assert {"attrs", "twisted", "lbconsul.workers"} & set(done.stdout.split()) == set()
 
 
+@pytest.mark.process
 def test_orders_that_cannot_be_read() -> None:
     """A worker that does not understand its master says why, and fails."""
     ours, theirs = socket.socketpair()

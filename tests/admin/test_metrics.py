@@ -41,6 +41,7 @@ def _told(source: FakeSource, name: str) -> dict[tuple[str, ...], float]:
     }
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("state", STATES)
 def test_promtool(state: str) -> None:
     """Prometheus' own tool has nothing to say against it."""

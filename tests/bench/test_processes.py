@@ -10,6 +10,8 @@ import pytest
 
 from bench import processes
 
+pytestmark = pytest.mark.process
+
 TICK = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 

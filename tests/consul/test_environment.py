@@ -19,6 +19,8 @@ from lbconsul.consul.client import consul_client
 from tests.support.certificates import Authority
 from tests.support.in_reactor import run
 
+pytestmark = pytest.mark.process
+
 #: How long a client has to say something, in seconds.
 PATIENCE = 20.0
 

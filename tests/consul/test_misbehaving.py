@@ -24,6 +24,9 @@ from tests.support.ports import free_ports
 from tests.support.script_server import Honest, ScriptServer, entry
 from tests.support.watching import Watched, local, watched
 
+# Its time is fast: what takes the machine a second is half a minute here.
+pytestmark = pytest.mark.alone
+
 #: How many times faster the time of the scenarios is than ours.
 SPEED = 25.0
 

@@ -24,6 +24,7 @@ def test_where_to_look() -> None:
     assert "Also" not in what_to_try([8080], 8500, "web")
 
 
+@pytest.mark.process
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
 def test_the_commands_work() -> None:
     """

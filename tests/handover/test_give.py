@@ -319,6 +319,7 @@ signal.pause()
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("stage_of_death", ["hold", "accept"])
 def test_new_process_killed(stage: Stage, stage_of_death: str) -> None:
     """A process that is killed before it accepts changes nothing, after that all."""

@@ -243,6 +243,7 @@ def test_lines_dropped_elsewhere() -> None:
     assert writer.dropped == 7
 
 
+@pytest.mark.process
 def test_a_process_that_ends(tmp_path: Path) -> None:
     """A thread that hangs in a write does not keep the process from its end."""
 

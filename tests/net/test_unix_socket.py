@@ -62,6 +62,7 @@ def test_mode(tmp_path: Path, kind: type[Watched], umask: int, mode: int) -> Non
         os.umask(before)
 
 
+@pytest.mark.process
 @needs_setfacl
 def test_default_acl(tmp_path: Path) -> None:
     """So it has where a directory gives rights to others by default."""

@@ -6,8 +6,12 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
+import pytest
+
 from tests.support.loopback import PATIENCE, accept, connect, listening, reset, stuff
 from tests.support.proxy_process import ProxyProcess
+
+pytestmark = pytest.mark.process
 
 KIB = 1024
 MIB = 1024 * KIB

@@ -86,7 +86,6 @@ class TestBytes:
     @settings(
         max_examples=12,
         derandomize=True,
-        deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
     @given(there=PIECES, back=PIECES)
@@ -376,6 +375,7 @@ def drain(server: socket.socket, held: ExitStack) -> int:
     return count
 
 
+@pytest.mark.process
 class TestLimits:
     """When there is not enough of something."""
 

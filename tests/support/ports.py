@@ -1,5 +1,6 @@
 """Ports that nobody listens on, for programs that must be told theirs."""
 
+import os
 import random
 import socket
 from contextlib import ExitStack
@@ -7,7 +8,19 @@ from contextlib import ExitStack
 #: Below the range from which Linux serves port 0 and outgoing connections
 #: (32768 to 60999), so that nobody is handed a port between our asking and its
 #: use, or while a restarted program is away from it.
-CANDIDATES = range(20000, 32000)
+_RANGE = range(20000, 32000)
+
+
+def _share(worker: str, workers: str) -> range:
+    """The part of the range that is one worker's of pytest-xdist: "gw1" of "3"."""
+    return _RANGE[int(worker.removeprefix("gw")) % int(workers) :: int(workers)]
+
+
+#: Those that this process may hand out.
+CANDIDATES = _share(
+    os.environ.get("PYTEST_XDIST_WORKER", "gw0"),
+    os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"),
+)
 
 #: What was handed out already: its taker may not have bound it yet, or may be
 #: about to bind it again.

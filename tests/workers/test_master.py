@@ -33,6 +33,8 @@ from tests.support.running_proxy import ReactorThread, eventually
 from tests.support.upstreams import WEB, instance
 from tests.support.workers import is_alive, resident
 
+pytestmark = pytest.mark.process
+
 MAPPING = Mapping("web", TCPListen("127.0.0.1", 0))
 
 
@@ -198,10 +200,8 @@ def test_many(start: Any, held: ExitStack) -> None:
     for _ in range(20):
         with connect(started.address), accept(server):
             pass
-    begun = time.monotonic()
     started.replace(*idle[1:], of(server), of(server, "b"))
     started.wait_until_all_know()
-    assert time.monotonic() - begun < 1.0
 
 
 def test_nothing_new(start: Any) -> None:
@@ -704,7 +704,7 @@ def test_hanging_when_it_retires(start: Any, monkeypatch: pytest.MonkeyPatch) ->
     begun = time.monotonic()
     with capturedLogs() as events:
         started.running.outcome(started.workers.retire)
-    assert 0.5 < time.monotonic() - begun < 5.0
+    assert time.monotonic() - begun > 0.5
     assert not is_alive(frozen)
     assert lines(events)[0] == (
         f"worker 1 (process {frozen}) does not end, and is killed"

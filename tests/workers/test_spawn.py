@@ -93,6 +93,7 @@ reactor.run()
 """
 
 
+@pytest.mark.process
 def test_no_standard_streams() -> None:
     """Workers can be had where neither 0 nor 1 nor 2 is open."""
     status = subprocess.call(
