@@ -331,7 +331,7 @@ class Front(MultiService):
         if self.workers is None:  # else it is they who say so
             self._standings.tell(question, upstream, what)
         if upstream is None:
-            self._note("doubted", what, question, None)
+            self._note("suspect", what, question, None)
         else:
             kind = what.partition(" ")[0].rstrip(":,")
             instance = upstream.instance
@@ -355,7 +355,7 @@ class Front(MultiService):
             self._log.warn(
                 "{mapping}: its file cannot be given mode {mode:o}: {error}",
                 mapping=str(mapping),
-                mode=mapping.mode,
+                mode=mapping.unix_mode,
                 error=error.strerror or error,
             )
 

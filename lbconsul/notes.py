@@ -59,7 +59,7 @@ Aside = Mapping[tuple[int, Identity], tuple[str, float]]
 
 @define(eq=False)
 class Asides:
-    """Notes whom workers set aside, and whom all of them trust again.
+    """Notes whom workers eject, and whom all of them have restored.
 
     It is they who connect, so that the registry knows nothing of it.
     """
@@ -93,9 +93,9 @@ class Asides:
                 self._tell("ejected", selection, upstream, why)
         for selection, identity in before.keys() - now.keys():
             upstream = members[selection].get(identity)
-            # One that Consul lets serve no more is not trusted, but forgotten.
+            # One that Consul lets serve no more is not restored, but forgotten.
             if upstream is not None and upstream.standing is not Standing.DRAINING:
-                self._tell("trusted", selection, upstream, "trusted again")
+                self._tell("restored", selection, upstream, "restored")
 
     def _tell(
         self, kind: str, selection: Selection, upstream: Upstream, what: str

@@ -53,8 +53,8 @@ class Retirement:
             return
         longest = grace + self._server.longest_drain
         self._log.info(
-            "ending: clients are accepted until {until}; {open} connections are open,"
-            " and may be until {end} ({span}): {allow}",
+            "draining: listeners open until {until}, {open} connections open, deadline"
+            " {end} ({span}): {allow}",
             until=self._when(grace),
             open=self._server.open,
             end=self._when(longest),
@@ -84,8 +84,8 @@ class Retirement:
         retired = self._server.retire()
         if not retired.called:
             self._log.info(
-                "ending: nobody is accepted any more; {open} connections are open, and"
-                " may be until {until} ({span}): {allow}",
+                "draining: listeners closed, {open} connections open, deadline {until}"
+                " ({span}): {allow}",
                 open=still,
                 until=self._when(longest),
                 span=_span(longest),
@@ -96,7 +96,7 @@ class Retirement:
 
     def _done(self) -> None:
         if not self._is_over:
-            self._log.info("ending: no connection is open any more")
+            self._log.info("draining: done, no connection is open")
             self._finish()
 
     def _finish(self) -> None:

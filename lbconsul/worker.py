@@ -26,6 +26,7 @@ from lbconsul.config.model import Mapping
 from lbconsul.garbage import ShortCollections
 from lbconsul.limits import connections, descriptor_limit
 from lbconsul.proxy.bind import LentSocket
+from lbconsul.proxy.ending import Ending
 from lbconsul.proxy.room import Room
 from lbconsul.proxy.selecting import route_of
 from lbconsul.proxy.serving import Serving
@@ -294,7 +295,7 @@ class Worker:
         with suppress(OSError):
             print(f"cannot do what it is told: {error!r}", file=sys.stderr, flush=True)
         self._log.failure("a bug in lbconsul: a worker cannot do what it is told")
-        self._close()
+        self._close(Ending.WORKER_DIED)
         self.uplink.hurry()
         self.frames.finish()
 
@@ -304,7 +305,7 @@ class Worker:
         self._close()
         self._reactor.stop()
 
-    def _close(self) -> None:
+    def _close(self, ending: Ending = Ending.HARD_STOP) -> None:
         """Accept nobody, and close what is open."""
         for call in self._calls:
             call.stop()
@@ -315,7 +316,7 @@ class Worker:
         self._lane.close()
         if self._workshop is not None:
             self._serving.stopService()
-            self._serving.close_connections()
+            self._serving.close_connections(ending)
         self._standings.stop()
 
 

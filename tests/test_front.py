@@ -109,7 +109,7 @@ def test_mode_that_cannot_be(running: ReactorThread) -> None:
         running.call(front.bind)
         os.unlink(path)
         with capturedLogs() as events:
-            running.call(front.replace, [evolve(unix, mode=0o600)], [], True)
+            running.call(front.replace, [evolve(unix, unix_mode=0o600)], [], True)
         front.close()
     assert [formatEvent(each) for each in events] == [
         f"unix:{path}:web: its file cannot be given mode 600: No such file or directory"

@@ -208,7 +208,7 @@ def test_a_real_process(tmp_path: Path) -> None:
     [connection, *_] = [row for row in rows if "client" in row]
     assert connection["source"] == "lbconsul.proxy.connection_log.ConnectionLog"
     assert connection["mapping"] == f"127.0.0.1:{port}:web"
-    assert connection["ending"] == "--"
+    assert connection["termination"] == "--"
     assert connection["sent"] > 0
     assert connection["worker"] in (1, 2)
     assert "t0psecret" not in text

@@ -138,8 +138,8 @@ def test_notes(running: ReactorThread) -> None:
     made.note("joined", "a joined", Question("web"), an_identity("a"))
     made.note_of_watch(Question("web", "dc2"), "failing", "no answer")
     one, other = made.events.get(1), made.events.get(2)
-    assert (one.kind, one.question, one.upstream) == ("joined", "web", "dc1/node-1/a")
-    assert (other.kind, other.question, other.upstream) == ("failing", "web,dc=dc2", "")
+    assert (one.kind, one.query, one.upstream) == ("joined", "web", "dc1/node-1/a")
+    assert (other.kind, other.query, other.upstream) == ("failing", "web,dc=dc2", "")
 
 
 def test_lag(running: ReactorThread) -> None:

@@ -72,13 +72,11 @@ def test_set_aside_by_workers() -> None:
     assert heard.look((0, A)) == [("ejected", "a@node-1 192.0.2.1:8080 it failed", A)]
     assert heard.look((0, A)) == []
     assert heard.look((0, B), (0, A))[0][2] == B
-    assert heard.look((0, B)) == [
-        ("trusted", "a@node-1 192.0.2.1:8080 trusted again", A)
-    ]
+    assert heard.look((0, B)) == [("restored", "a@node-1 192.0.2.1:8080 restored", A)]
 
 
 def test_set_aside_and_gone() -> None:
-    """One that is gone, or drains, is not trusted again."""
+    """One that is gone, or drains, is not restored."""
     heard = Heard()
     heard.look((0, A), (0, B))
     heard.registry.replace(WEB.question, [an_instance("a", status="maintenance")])

@@ -127,5 +127,5 @@ def test_reactor(
     for client, _, upstream in pairs:
         assert client.recv(1) == upstream.recv(1) == b""
     endings = [each[1] for each in gateway.find(r"in=\d+ out=\d+ .* (\S\S)$")]
-    assert sorted(endings) == sorted(["--", "CD", "SD", *["KD"] * 7])
+    assert sorted(endings) == sorted(["--", "CD", "SD", *["KS"] * 7])
     assert "Malformed" not in gateway.log()

@@ -49,13 +49,13 @@ class RetirementTests(SynchronousTestCase):
         self.assertNoResult(early)
         self.assertRegex(
             self.lines()[0],
-            r"^ending: nobody is accepted any more; 3 connections are open, and may be"
-            r" until \d\d:01:00 \(60 s\): what stops this process must allow as long",
+            r"^draining: listeners closed, 3 connections open, deadline \d\d:01:00"
+            r" \(60 s\): what stops this process must allow as long",
         )
         self.server.retired[0].callback(None)
         for each in (early, late, self.retirement.over()):
             self.assertIsNone(self.successResultOf(each))
-        self.assertEqual(self.lines()[1:], ["ending: no connection is open any more"])
+        self.assertEqual(self.lines()[1:], ["draining: done, no connection is open"])
 
     def test_for_long(self) -> None:
         """How long it may take is told in minutes, where it is some."""
@@ -68,7 +68,7 @@ class RetirementTests(SynchronousTestCase):
         self.server.open = 0
         self.retirement.begin(0.0)
         self.successResultOf(self.retirement.over())
-        self.assertEqual(self.lines(), ["ending: no connection is open any more"])
+        self.assertEqual(self.lines(), ["draining: done, no connection is open"])
 
     def test_grace(self) -> None:
         """Clients are accepted for a while before."""
@@ -77,8 +77,8 @@ class RetirementTests(SynchronousTestCase):
         self.assertEqual(self.server.retired, [])
         self.assertRegex(
             self.lines()[0],
-            r"^ending: clients are accepted until \d\d:00:05; 3 connections are open,"
-            r" and may be until \d\d:01:05 \(65 s\): what stops this process must",
+            r"^draining: listeners open until \d\d:00:05, 3 connections open, deadline"
+            r" \d\d:01:05 \(65 s\): what stops this process must",
         )
         self.clock.advance(0.2)
         self.assertEqual(len(self.server.retired), 1)

@@ -269,7 +269,7 @@ class TestMappings:
         assert (status.name, status.listen) == ("80:web", "0.0.0.0:80")
         assert (status.service, status.policy) == ("web", "p2c")
         assert (status.accepted, status.open, status.queued) == (5, 3, 1)
-        assert status.endings == {"--": 1, "SC": 1}
+        assert status.terminations == {"--": 1, "SC": 1}
         assert (status.bytes_received, status.bytes_sent) == (11, 102)
         assert status.listening
         assert status.options["policy"] == "p2c"
@@ -297,7 +297,7 @@ class TestMappings:
         shown.front.told.used = {1}
         pools = shown.showing.mappings()[0].pools
         assert [
-            (each.question, each.service, each.used, each.fallback, each.upstreams)
+            (each.query, each.service, each.used, each.fallback, each.upstreams)
             for each in pools
         ] == [
             ("web,dc=dc1", "web", False, False, 0),

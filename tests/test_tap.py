@@ -442,7 +442,7 @@ BAD = {
     "addresses of a UNIX socket": (
         "unix:/run/web:web,allow=::1",
         "--map unix:/run/web:web,allow=::1: allow=::1: clients of a UNIX socket have no"
-        " address; say mode= instead",
+        " address; say unix-mode= instead",
     ),
     "shutdown-grace": (
         "--shutdown-grace long 80:web",
@@ -527,7 +527,7 @@ class TestMakeService:
     def test_listens(self, made: Callable[..., Gateway], tmp_path: Path) -> None:
         """The gateway's sockets are there before it starts."""
         path = tmp_path / "web.sock"
-        gateway = made(f"unix:{path}:web,mode=600")
+        gateway = made(f"unix:{path}:web,unix-mode=600")
         assert verifyObject(IService, gateway)
         assert path.is_socket()
         assert path.stat().st_mode & 0o777 == 0o600

@@ -152,10 +152,10 @@ class WatchesTests(SynchronousTestCase):
         self.reactor.advance(0)
         web, mail, fixed = self.watches.states()
         self.assertEqual(
-            (web.question, web.service, web.state), ("web",) * 2 + ("watching",)
+            (web.query, web.service, web.state), ("web",) * 2 + ("watching",)
         )
         self.assertEqual((web.age, web.index, web.answers, web.instances), (0, 7, 1, 0))
-        self.assertEqual((mail.question, mail.datacenter), ("mail,dc=dc2", "dc2"))
+        self.assertEqual((mail.query, mail.datacenter), ("mail,dc=dc2", "dc2"))
         self.assertEqual((mail.state, mail.age), ("backing off", None))
         self.assertEqual((mail.errors, mail.failing_since), (1, 1e9 + 5.0))
         self.assertIn("no route", mail.last_error)

@@ -210,7 +210,7 @@ def test_serves(running: Running, table: Table, held: ExitStack) -> None:
     assert first == Report(7, Count(), 0)
     assert second == Report(7, Count(), 0, True)
     assert last == Report(7, Count(1, 1), 0, True)
-    assert formatEvent(events[-1]).endswith(" KD")
+    assert formatEvent(events[-1]).endswith(" KH")
 
 
 def test_no_answer(running: Running, held: ExitStack) -> None:
@@ -256,6 +256,21 @@ def test_nonsense(
     assert formatEvent(events[0]) == (
         "a bug in lbconsul: a worker cannot do what it is told"
     )
+    running.running._observer.found.clear()
+
+
+def test_nonsense_while_it_serves(running: Running, held: ExitStack) -> None:
+    """Connections that are open then ended with their worker, as the log says."""
+    front, server = (held.enter_context(listening()) for _ in range(2))
+    running.set_up(front, log=True)
+    running.order(put(instance("a", server.getsockname()[1])))
+    running.order(Complete())
+    client = held.enter_context(connect(front.getsockname()))
+    held.enter_context(accept(server))
+    with capturedLogs() as events:
+        running.running.call(running.worker.ordered, b"nonsense")
+    assert client.recv(1) == b""
+    assert formatEvent(events[-1]).endswith(" KW")
     running.running._observer.found.clear()
 
 

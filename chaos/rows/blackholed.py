@@ -47,11 +47,11 @@ def play(scene: Scene) -> None:
             vanished = time.monotonic()
             time.sleep(AWAY)
         healed = time.monotonic()
-        eventually(lambda: _trusted(usual.gateway.log()), "it is trusted", 2 * AGAIN)
+        eventually(lambda: _trusted(usual.gateway.log()), "it is restored", 2 * AGAIN)
         trusted = time.monotonic()
         time.sleep(scene.either(5.0, 1.0))
         outcome = traffic.stop()
-    report.at_most("trusted again after", trusted - healed, AGAIN, "s")
+    report.at_most("restored after", trusted - healed, AGAIN, "s")
     ejected = usual.gateway.find(r"web-anna@.* ejected: 3 in a row not connected")
     report.require("log tells of 3", bool(ejected))
     clean = len(between(outcome, begun, vanished)) / (vanished - begun)
@@ -74,7 +74,7 @@ def judge(report: Report, outcome: Outcome, vanished: float, healed: float) -> N
 
 
 def _trusted(log: str) -> bool:
-    return "web-anna" in log and "trusted again" in log
+    return "web-anna" in log and "restored" in log
 
 
 def time_to_half(outcome: Outcome, since: float, clean: float) -> float:

@@ -33,7 +33,7 @@ def play(scene: Scene, workers: int) -> None:
         f"--consul=127.0.0.1:{agent.port}",
         "--consul-wait=2s",
         f"--workers={workers}",
-        f"--map={port}:{SERVICE},eject-time=500ms",
+        f"--map={port}:{SERVICE},eject-base-time=500ms",
         f"--map={idle_port}:{SERVICE},idle-timeout={IDLE}s",
         env=clock.env,
     )

@@ -13,7 +13,7 @@ PATIENCE = 0.5
 #: What one gives up may be under way when it gets well, in seconds.
 CLIENTS = 8
 
-#: The mapping's eject-time, in seconds.
+#: The mapping's eject-base-time, in seconds.
 EJECTED = 1.0
 
 #: Within which it must be used again once it is well, in seconds: the longest pause
@@ -23,7 +23,7 @@ AGAIN = 45.0
 
 def play(scene: Scene) -> None:
     """Kill one of three, and have its place taken by one that only listens."""
-    usual = scene.usual(mapping=f",eject-time={EJECTED:.0f}s")
+    usual = scene.usual(mapping=f",eject-base-time={EJECTED:.0f}s")
     victim, report = usual.servers[0], scene.report
     with scene.traffic(usual.port, new=CLIENTS, kept=0, timeout=PATIENCE) as traffic:
         time.sleep(1.0)
@@ -66,7 +66,7 @@ def accepted(listening: socket.socket) -> int:
 
 
 def _is_trusted(log: str) -> bool:
-    return f"{SERVICE}-anna" in log and "trusted again" in log
+    return f"{SERVICE}-anna" in log and "restored" in log
 
 
 ROW = Row(

@@ -23,7 +23,7 @@ SECOND, FALLBACK = ("dora", "emil"), ("fred",)
 #: Half of them by a mapping with two datacenters, half by one with a fallback.
 CLIENTS = 8
 
-#: The mappings' connect-timeout, eject-time and failback-after, in seconds.
+#: The mappings' connect-timeout, eject-base-time and failback-after, in seconds.
 TIMEOUT, EJECTED, FAILBACK = 1.0, 2.0, 1.0
 
 #: Each of its instances is probed after 2, 4, 8 and 16 s at most: so often, while it is
@@ -46,7 +46,7 @@ def play(scene: Scene) -> None:
     ports = free_ports(2)
     options = (
         f",connect-timeout={TIMEOUT:.0f}s,attempts={ATTEMPTS}"
-        f",eject-time={EJECTED:.0f}s,failback-after={FAILBACK:.0f}s"
+        f",eject-base-time={EJECTED:.0f}s,failback-after={FAILBACK:.0f}s"
     )
     gateway = scene.gateway(
         f"--consul=127.0.0.1:{east.port}",
@@ -64,7 +64,7 @@ def play(scene: Scene) -> None:
             time.sleep(away)
         healed = time.monotonic()
         eventually(
-            lambda: gateway.log().count("trusted again") >= len(HOSTS),
+            lambda: gateway.log().count("restored") >= len(HOSTS),
             "all are used again",
             away + 30.0,
         )

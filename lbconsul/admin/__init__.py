@@ -1,1 +1,1 @@
-"""Shows what the gateway believes, how old that is, and why."""
+"""Shows what the gateway knows, how old that is, and why."""

@@ -94,7 +94,22 @@ def _understood(address: str, code: int, body: bytes) -> dict[str, Any]:
         said = json.loads(body)
         if code == 200 and said["format"] == FORMAT:
             return dict(said)
-        why = said.get("error") or f"its format is {said.get('format')}, not {FORMAT}"
+        why = said.get("error") or _other_format(said["format"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         why = f"it is no status of lbconsul (HTTP {code})"
     raise CannotAsk(f"{address}: {why}")
+
+
+def _other_format(theirs: object) -> str:
+    """Why a status of that format cannot be shown.
+
+    :raises TypeError: it is no format.
+    """
+    if type(theirs) is not int:
+        raise TypeError
+    age = "an older" if theirs < FORMAT else "a newer"
+    return (
+        f"the gateway runs {age} lbconsul, whose status has format {theirs}; this"
+        f" command reads format {FORMAT}: use the one that is installed with the"
+        " gateway"
+    )

@@ -52,11 +52,11 @@ class EventLog:
         """The number of the first event that is kept; of the next one if none is."""
         return self.newest + 1 - len(self._ring)
 
-    def add(self, kind: str, text: str, question: str = "", upstream: str = "") -> None:
+    def add(self, kind: str, text: str, query: str = "", upstream: str = "") -> None:
         """Something changed just now."""
         self.newest += 1
         text = clipped(text, MOST_TEXT)
-        event = Event(self.newest, self._clock(), kind, text, question, upstream)
+        event = Event(self.newest, self._clock(), kind, text, query, upstream)
         self._ring.append(event)
         self._bytes += _size(event)
         while len(self._ring) > KEPT or self._bytes > KEPT_BYTES:
@@ -84,5 +84,5 @@ class EventLog:
 
 def _size(event: Event) -> int:
     """In bytes; what is not ASCII takes up to four for each character."""
-    texts = (event.text, event.question, event.upstream)
+    texts = (event.text, event.query, event.upstream)
     return _OVERHEAD + sum(len(each) * (1 if each.isascii() else 4) for each in texts)

@@ -28,10 +28,10 @@ from lbconsul.admin.model import (
 AdminCounts = Mapping[tuple[str, int], int]
 
 _MAPPING = ("mapping", "service")
-_WATCH = ("question", "service", "datacenter")
+_WATCH = ("query", "service", "datacenter")
 
 #: What each standing of an upstream is counted under, if it is none of ours.
-STANDINGS = ("serving", "warming", "draining", "ejected", "doubted")
+STANDINGS = ("serving", "warming", "draining", "ejected", "suspect")
 
 _LAG = "How late the reactor's calls came lately, at most."
 _DROPPED = "Lines of the log that could not be written as fast as they came."
@@ -129,9 +129,9 @@ def of_requests(counts: AdminCounts) -> Iterator[Metric]:
 
 def of_watches(watches: list[WatchStatus]) -> Iterator[Metric]:
     """About what Consul is asked."""
-    labels = {each: (each.question, each.service, each.datacenter) for each in watches}
+    labels = {each: (each.query, each.service, each.datacenter) for each in watches}
     for name, text, field in (
-        ("age_seconds", "Time since Consul last confirmed what is believed.", "age"),
+        ("age_seconds", "Time since Consul last confirmed the answer in use.", "age"),
         ("instances", "Instances in the last good answer.", "instances"),
         ("skipped_instances", "Instances that are not connected to.", "skipped"),
         ("index", "Consul's index of the last good answer.", "index"),
@@ -172,12 +172,12 @@ def of_mappings(mappings: list[MappingStatus]) -> Iterator[Metric]:
 
 def _ended(mappings: list[MappingStatus]) -> Metric:
     ended = [
-        ((each.name, each.service, ending), count)
+        ((each.name, each.service, termination), count)
         for each in mappings
-        for ending, count in sorted(each.endings.items())
+        for termination, count in sorted(each.terminations.items())
     ]
     text = "Connections that are over, by how they ended: docs/reference.md."
-    return counter("connections_ended_total", text, ended, (*_MAPPING, "ending"))
+    return counter("connections_ended_total", text, ended, (*_MAPPING, "termination"))
 
 
 def _times(mappings: list[MappingStatus]) -> Iterator[Metric]:
@@ -207,7 +207,7 @@ def of_standings(
     counts: dict[tuple[str, str, str], Counter[str]], used: dict[tuple[str, ...], bool]
 ) -> Iterator[Metric]:
     """About pools: how many of their upstreams stand how."""
-    labels = (*_MAPPING, "question")
+    labels = (*_MAPPING, "query")
     samples = [
         ((*pool, standing), count.get(standing, 0))
         for pool, count in counts.items()

@@ -8,7 +8,7 @@ from attrs import Factory, define
 from lbconsul.admin.model import Source, UpstreamStatus
 from lbconsul.admin.plain import dumps, plain
 
-#: Where an upstream stands: mapping, question, id.
+#: Where an upstream stands: mapping, query, id.
 Place = tuple[str, str, str]
 
 #: Fields that say no news: what is fixed from the start, or too much for each second.
@@ -30,26 +30,26 @@ class Look:
     gateway: dict[str, Any] = Factory(dict)
     watches: Rows = Factory(dict)
     mappings: Rows = Factory(dict)
-    #: The pools of each mapping, by their questions, and which are used.
+    #: The pools of each mapping, by their queries, and which are used.
     pools: Any = None
     upstreams: dict[Place, UpstreamStatus] = Factory(dict)
 
     def take(self, source: Source) -> Iterator[None]:
         """Look at a source: a few upstreams from turn to turn."""
         self.gateway = _without(plain(source.gateway()), _GATEWAY)
-        self.watches = {each.question: plain(each) for each in source.watches()}
+        self.watches = {each.query: plain(each) for each in source.watches()}
         mappings = source.mappings()
         self.mappings = {
             each.name: _without(plain(each), _MAPPING) for each in mappings
         }
         self.pools = {
-            each.name: [(pool.question, pool.used) for pool in each.pools]
+            each.name: [(pool.query, pool.used) for pool in each.pools]
             for each in mappings
         }
         for mapping in mappings:
             for number, pool in enumerate(mapping.pools):
                 for upstream in source.upstreams(mapping.name, number):
-                    place = (mapping.name, pool.question, upstream.id)
+                    place = (mapping.name, pool.query, upstream.id)
                     self.upstreams[place] = upstream
                     yield
 
@@ -65,7 +65,7 @@ class Look:
         yield dumps(
             {
                 "gateway": _changed(before.gateway, self.gateway),
-                "watches": _rows(before.watches, self.watches, "question"),
+                "watches": _rows(before.watches, self.watches, "query"),
                 "mappings": _rows(before.mappings, self.mappings, "name"),
             }
         )
@@ -99,7 +99,7 @@ def _in_documents(key: str, rows: Iterator[dict[str, Any] | None]) -> Iterator[s
 
 
 def _place(place: Place) -> dict[str, Any]:
-    return dict(zip(("mapping", "question", "id"), place, strict=True))
+    return dict(zip(("mapping", "query", "id"), place, strict=True))
 
 
 def _without(row: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class Upstreams:
     """
 
     rows: dict[_Labels, UpstreamStatus] = Factory(dict)
-    #: By mapping, service and question: how many stand how, and whether it is used.
+    #: By mapping, service and query: how many stand how, and whether it is used.
     counts: dict[tuple[str, str, str], Counter[str]] = Factory(dict)
     used: dict[tuple[str, ...], bool] = Factory(dict)
 
@@ -62,7 +62,7 @@ class Upstreams:
         for mapping in source.mappings():
             for number, pool in enumerate(mapping.pools):
                 service = pool.service or mapping.service
-                key = (mapping.name, service, pool.question)
+                key = (mapping.name, service, pool.query)
                 count = self.counts[key] = Counter()
                 self.used[key] = pool.used
                 for upstream in source.upstreams(mapping.name, number):

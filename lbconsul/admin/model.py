@@ -11,7 +11,7 @@ from attrs import Factory, frozen
 
 #: The version of the format of ``/status``: it grows if a name is removed, or means
 #: something else.
-FORMAT = 1
+FORMAT = 2
 
 #: Upper bounds of histograms, in seconds; one more bucket holds what is beyond.
 CONNECT_BOUNDS = (
@@ -118,10 +118,10 @@ class SkippedStatus:
 
 @frozen
 class WatchStatus:
-    """One question that Consul is asked."""
+    """One query that Consul is asked."""
 
     #: The service and what else tells it from others, as in ``web,dc=west``.
-    question: str
+    query: str
     service: str
     datacenter: str
     #: ``waiting`` (no answer yet), ``watching``, ``backing off`` (Consul fails),
@@ -129,7 +129,7 @@ class WatchStatus:
     state: str
     #: Where Consul is asked.
     address: str = ""
-    #: How long ago Consul last confirmed what we believe; None if it never has.
+    #: How long ago Consul last confirmed the answer in use; None if it never has.
     age: float | None = None
     index: int = 0
     #: Of the present streak; empty if there is none.
@@ -176,7 +176,7 @@ class UpstreamStatus:
     #: What Consul says, and how much of it counts now (less while it warms up).
     weight: int
     effective_weight: float
-    #: ``serving``, ``warming``, ``draining``, ``ejected``, ``doubted``.
+    #: ``serving``, ``warming``, ``draining``, ``ejected``, ``suspect``.
     standing: str
     #: Why, for people to read.
     reason: str
@@ -195,9 +195,9 @@ class UpstreamStatus:
 
 @frozen
 class PoolStatus:
-    """The upstreams of one question, under the rules of one mapping."""
+    """The upstreams of one query, under the rules of one mapping."""
 
-    question: str
+    query: str
     #: Whether new connections go there; of several datacenters one is used.
     used: bool
     #: Whether it is only for when all others have nobody.
@@ -235,7 +235,7 @@ class MappingStatus:
     #: Clients that wait for an upstream with room.
     queued: int = 0
     #: Connections by how they ended: `docs/reference.md` has the codes.
-    endings: Mapping[str, int] = Factory(dict)
+    terminations: Mapping[str, int] = Factory(dict)
     bytes_received: int = 0
     bytes_sent: int = 0
     pools: tuple[PoolStatus, ...] = ()
@@ -253,13 +253,13 @@ class Event:
     #: Grows by one from event to event, from 1 at the start.
     id: int
     time: float
-    #: ``joined``, ``left``, ``altered``, ``ejected``, ``trusted``, ``doubted``,
-    #: ``believed``, ``drained``, ``undrained``, ``failing``, ``recovered``,
+    #: ``joined``, ``left``, ``altered``, ``ejected``, ``restored``, ``suspect``,
+    #: ``confirmed``, ``drained``, ``undrained``, ``failing``, ``recovered``,
     #: ``reloaded``, ``draining``.
     kind: str
     #: A sentence for people to read.
     text: str
-    question: str = ""
+    query: str = ""
     #: Its id, where it is about one.
     upstream: str = ""
 

@@ -13,7 +13,7 @@ _MARKS = {
     "warming": ("~", "36"),
     "draining": ("-", "33"),
     "ejected": ("x", "31"),
-    "doubted": ("?", "35"),
+    "suspect": ("?", "35"),
 }
 _GOOD, _BAD, _HEAD, _FAINT = "32", "31", "1", "2"
 
@@ -87,7 +87,7 @@ class Terminal:
 
     def _consul(self, watch: Status, now: float) -> str:
         age = "no answer yet" if watch["age"] is None else f"{span(watch['age'])} old"
-        line = f"{clean(watch['question'])}: {clean(watch['state'])}, {age}"
+        line = f"{clean(watch['query'])}: {clean(watch['state'])}, {age}"
         if watch["failing_since"] is None:
             return f"consul  {line}"
         failing = f", failing for {span(now - watch['failing_since'])}"
@@ -106,7 +106,7 @@ class Terminal:
             several = len(mapping["pools"]) > 1
             if several:
                 used = "" if pool["used"] else " (not used now)"
-                yield f"  {clean(pool['question'])}{used}"
+                yield f"  {clean(pool['query'])}{used}"
             rows = [_cells(each, now) for each in pool["upstreams"]]
             yield from self._table(rows) if rows else ["  nobody"]
 

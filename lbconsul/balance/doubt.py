@@ -70,9 +70,9 @@ class Doubts:
         names = ", ".join(str(each.instance) for each in kept[:_NAMED])
         more = f" and {len(kept) - _NAMED} more" if len(kept) > _NAMED else ""
         return (
-            f"{len(kept)} of {before} upstreams are lost at once, which is doubted:"
-            f" where too few others are left they serve for {self._caution.hold:g} s"
-            f" more ({names}{more})"
+            f"shrink guard: Consul took out {len(kept)} of {before} upstreams at once;"
+            f" they are suspect for {self._caution.hold:g} s, and used where too few"
+            f" others are left ({names}{more})"
         )
 
     def _is_doubtful(self, odd: int, before: int, after: int) -> bool:

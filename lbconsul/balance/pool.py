@@ -265,7 +265,7 @@ class Pool:
         elif ruling is Ruling.TRUST:
             if not self.is_usable:
                 self._outliers.hasten()
-            self._trust(upstream, "trusted again")
+            self._trust(upstream, "restored")
 
     def eject(self, identity: Identity) -> str | None:
         """Eject one as if it had failed: why it cannot be, or nothing if it is.
@@ -336,7 +336,7 @@ class Pool:
         self._settle(upstream)
         self._part(upstream)
         what = "is gone" if upstream.verdict.is_gone else "is out"
-        self._told(upstream, f"believed: it {what}, {why}")
+        self._told(upstream, f"confirmed: it {what}, {why}")
 
     def _trust(self, upstream: Upstream, why: str) -> None:
         self._outliers.trust(upstream)
@@ -346,7 +346,7 @@ class Pool:
 
     def _trust_surplus(self) -> None:
         for each in self._outliers.surplus(len(self._members.candidates)):
-            self._trust(each, "trusted again, since too many others left")
+            self._trust(each, "restored, since too many others left")
 
     def _settle(self, upstream: Upstream) -> None:
         """Let it have what its standing allows."""

@@ -37,7 +37,7 @@ class Registry:
     `chance` gives numbers from 0 up to but without 1; all that is left to
     chance comes from it.  `tally` counts, `changed` is told of each answer once
     the pools know it, `seconds` is the clock, and `told` is told when an upstream
-    of a question is ejected or trusted again, or an answer doubted.  `renewed` is told
+    of a question is ejected or restored, or some become suspect.  `renewed` is told
     when drained instances were registered anew, which ends the drain.
     """
 

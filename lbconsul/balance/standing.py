@@ -18,10 +18,10 @@ class Standing(Enum):
     WARMING = "warming"
     #: Old connections only.
     DRAINING = "draining"
-    #: Set aside: we ourselves saw it fail.
+    #: The proxy saw it fail.
     EJECTED = "ejected"
-    #: Consul says it is gone, or ill, which is doubted: it is kept in reserve.
-    DOUBTED = "doubted"
+    #: Consul says it is gone, or ill, which is not confirmed: it is kept in reserve.
+    DOUBTED = "suspect"
 
 
 @frozen

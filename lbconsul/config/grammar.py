@@ -37,6 +37,13 @@ _MAPPING = re.compile(
 _LOOKS_LIKE_MAPPING = re.compile(
     r"\d+:|unix:(?!//|\d*$)|systemd:|(?:\[[^\]]*\]|[^:\[\]]*):\d+:"
 )
+#: Options that had another name before, and the name that they have now.
+RENAMED = {
+    "eject-early": "eject-on-early-close",
+    "eject-time": "eject-base-time",
+    "mode": "unix-mode",
+}
+
 _OPTION_BREAK = re.compile(r""",(?=(?:[^"`]|"(?:[^"\\]|\\.)*"|`[^`]*`)*$)""")
 
 
@@ -183,6 +190,10 @@ def _split_options(text: str | None) -> dict[str, str]:
 def unknown(kind: str, word: str, known: Iterable[str]) -> str:
     """A sentence about an unknown `word`, with the likeliest one meant."""
     choices = sorted(known)
+    dashes = "--" if word.startswith("--") else ""
+    renamed = dashes + RENAMED.get(word.removeprefix("--"), "")
+    if renamed in choices:
+        return f"{word} is called {renamed} now"
     near = values.nearest(word, choices)
     if near:
         return f"unknown {kind} {word!r}; did you mean {near!r}?"

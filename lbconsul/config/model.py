@@ -106,8 +106,8 @@ class Mapping:
     connect_timeout: float = 2.0
     attempts: int = 3
     eject_after: int = 3
-    eject_time: float = 10.0
-    eject_early: bool = True
+    eject_base_time: float = 10.0
+    eject_on_early_close: bool = True
     shrink_guard: int = 50
     shrink_hold: float = 30.0
     when_empty: WhenEmpty = WhenEmpty()
@@ -129,7 +129,7 @@ class Mapping:
     deny: tuple[str, ...] = ()
     #: The same of instances; none: all.
     upstream_allow: tuple[str, ...] = ()
-    mode: int = 0o660
+    unix_mode: int = 0o660
     #: Whether the gateway is ready though it never had a usable instance.
     allow_empty: bool = False
 

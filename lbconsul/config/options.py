@@ -94,29 +94,30 @@ MAPPING_OPTIONS = _table(
     Option(
         "eject-after",
         values.whole(0, 1000),
-        "set an upstream aside after so many failed connects in a row; 0: never [3]",
+        "eject an upstream after so many consecutive connect failures; 0: never [3]",
     ),
     Option(
-        "eject-time",
+        "eject-base-time",
         values.duration,
-        "for how long at first; doubles each time, up to 5m or this [10s]",
+        "how long the first ejection lasts; it doubles each time, up to 5m or this"
+        " [10s]",
     ),
     Option(
-        "eject-early",
+        "eject-on-early-close",
         values.switch,
-        "whether connections count, by half, that an upstream ends at once without a"
-        " word: on or off [on]",
+        "whether a connection that the upstream closes within 1 s without sending a"
+        " byte counts as half a failure: on or off [on]",
     ),
     Option(
         "shrink-guard",
         values.percentage("%"),
-        "doubt an answer that takes away more than this part of three upstreams or"
-        " more, or all of them: off, or 1% to 99% [50%]",
+        "hold back an answer of Consul that removes more than this share of three"
+        " upstreams or more, or all of them: off, or 1% to 99% [50%]",
     ),
     Option(
         "shrink-hold",
         values.duration,
-        "for how long what is doubted stays in use where nothing else is left [30s]",
+        "how long suspect upstreams stay in use where no other is left [30s]",
     ),
     Option(
         "when-empty",
@@ -199,7 +200,7 @@ MAPPING_OPTIONS = _table(
         "connect to instances in these networks only: 10.0.0.0/8,fd00::/8; without it,"
         " to all that Consul names",
     ),
-    Option("mode", values.file_mode, "permissions of a UNIX socket [660]"),
+    Option("unix-mode", values.file_mode, "permissions of a UNIX socket [660]"),
     Option(
         "allow-empty",
         values.switch,
@@ -233,7 +234,7 @@ CONSUL_OPTIONS = _table(
     Option(
         "consul-wait",
         values.duration_between(1.0, 600.0),
-        "how long Consul may hold a question until there is news; one that hangs is"
+        "how long Consul may hold a query until there is news; one that hangs is"
         " given up a sixteenth and 5s later [30s]",
     ),
 )

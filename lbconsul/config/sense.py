@@ -120,7 +120,7 @@ def _refuse_addresses(each: MappingSaid) -> None:
     for key in _BY_ADDRESS:
         if key in each.options:
             raise each.wrong(
-                key, "clients of a UNIX socket have no address; say mode= instead"
+                key, "clients of a UNIX socket have no address; say unix-mode= instead"
             )
 
 

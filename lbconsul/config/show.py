@@ -45,7 +45,7 @@ def _text(name: str, value: Any) -> str:
         return f"{decimal(value)}s" if value else "off"
     if name in _UNITS:
         return f"{value}{_UNITS[name]}" if value else "off"
-    if name == "mode":
+    if name == "unix-mode":
         return f"{value:03o}"
     if name == "log-file-size":
         return f"{value >> 10}KiB" if value else "off"

@@ -163,8 +163,8 @@ class Snapshot:
     def set_aside(self, why: Exception) -> None:
         """Rename it: it is of no use, but may be to whoever looks into that."""
         self._log.warn(
-            "{question}: the snapshot {path} is set aside: {why}",
-            question=str(self._question),
+            "{query}: the snapshot {path} is set aside: {why}",
+            query=str(self._question),
             path=str(self.path),
             why=one_line(str(why), 300) or type(why).__name__,
         )
@@ -226,8 +226,8 @@ class Snapshot:
     def _complain(self, failure: Failure, what: str) -> None:
         failure.trap(OSError)
         self._log.warn(
-            "{question}: the snapshot {path} {what}: {error}",
-            question=str(self._question),
+            "{query}: the snapshot {path} {what}: {error}",
+            query=str(self._question),
             path=str(self.path),
             what=what,
             error=_reason(failure.value),

@@ -170,8 +170,8 @@ class Watch(Service):
             age = snapshot.age(kept)
             self.record.recalled = self._clock.seconds() - age
             self._log.warn(
-                "{question}: until Consul answers, what it said {age:.0f} s ago",
-                question=self.question,
+                "{query}: until Consul answers, what it said {age:.0f} s ago",
+                query=self.question,
                 age=age,
             )
 
@@ -217,9 +217,9 @@ class Watch(Service):
             if not self._old:
                 self._old = True
                 self._log.warn(
-                    "{question}: Consul's answer is {age:.0f} s old, and no newer one"
+                    "{query}: Consul's answer is {age:.0f} s old, and no newer one"
                     " is to be had: {error}",
-                    question=self.question,
+                    query=self.question,
                     age=reply.last_contact,
                     error=in_words(error),
                 )
@@ -272,8 +272,8 @@ class Watch(Service):
         first = not (known or instances) and self._registry.answered(self.question)
         if change or first:
             self._log.info(
-                "{question}: {change}; {total} in all",
-                question=self.question,
+                "{query}: {change}; {total} in all",
+                query=self.question,
                 change=describe(change),
                 total=len(instances),
             )
@@ -293,8 +293,8 @@ class Watch(Service):
         if self._cursor.failures:
             self._told("recovered", "Consul answers again")
             self._log.info(
-                "{question}: Consul answers again, after {failures} failures",
-                question=self.question,
+                "{query}: Consul answers again, after {failures} failures",
+                query=self.question,
                 failures=self._cursor.failures,
             )
         self._complained.clear()
@@ -314,11 +314,11 @@ class Watch(Service):
 
     def _complain(self, error: Exception) -> None:
         if not isinstance(error, _FORESEEN):
-            self._log.failure("{question}: a bug in lbconsul", question=self.question)
+            self._log.failure("{query}: a bug in lbconsul", query=self.question)
         known = self._registry.answered(self.question)
         self._log.warn(
-            "{question}: no answer from Consul at {url}: {error}; {meanwhile}",
-            question=self.question,
+            "{query}: no answer from Consul at {url}: {error}; {meanwhile}",
+            query=self.question,
             url=self.where,
             error=in_words(error),
             meanwhile="the last good one stays in use" if known else "waiting for one",

@@ -88,10 +88,10 @@ class OwnSocket:
 
         :raises OSError: the file of a UNIX one cannot be given its permissions.
         """
-        mode, self.mapping = self.mapping.mode, mapping
+        mode, self.mapping = self.mapping.unix_mode, mapping
         listen = mapping.listen
-        if isinstance(listen, UnixListen) and mapping.mode != mode and self._sock:
-            os.chmod(listen.path, mapping.mode)
+        if isinstance(listen, UnixListen) and mapping.unix_mode != mode and self._sock:
+            os.chmod(listen.path, mapping.unix_mode)
 
     def close(self) -> None:
         """Give the socket back; the file of a UNIX one goes with it, if it is ours."""
@@ -132,7 +132,7 @@ def open_socket(
     if isinstance(listen, SystemdListen):
         sock = _inherited_socket(listen, inherited)
     elif isinstance(listen, UnixListen):
-        sock = _unix_socket(listen, mapping.mode)
+        sock = _unix_socket(listen, mapping.unix_mode)
     else:
         assert listen is not None
         sock = _tcp_socket(listen)
@@ -156,8 +156,8 @@ def _handed_over(
     if isinstance(listen, UnixListen):
         if not is_socket(listen.path):
             return None  # nobody could find it any more
-        if stat.S_IMODE(os.stat(listen.path).st_mode) != mapping.mode:
-            os.chmod(listen.path, mapping.mode)
+        if stat.S_IMODE(os.stat(listen.path).st_mode) != mapping.unix_mode:
+            os.chmod(listen.path, mapping.unix_mode)
     sock = socket.socket(fileno=os.dup(descriptor))
     sock.setblocking(False)
     return sock

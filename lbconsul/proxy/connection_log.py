@@ -65,7 +65,7 @@ class ConnectionLog:
             sent=sent,
             seconds=seconds,
             retries=retries,
-            ending=ending.value,
+            termination=ending.value,
         )
 
     def stop(self) -> None:
@@ -80,5 +80,5 @@ class ConnectionLog:
             count=count,
             clients="client was" if count == 1 else "clients were",
             what=in_words(endings),
-            endings=dict(endings),
+            terminations=dict(endings),
         )

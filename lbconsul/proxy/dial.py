@@ -226,7 +226,7 @@ class Dial:
             self._failed(code)
         else:
             ended = reason.check(ConnectionDone)
-            self.end(Ending.KILLED if ended else Ending.INTERNAL)
+            self.end(Ending.HARD_STOP if ended else Ending.INTERNAL)
 
     def inspect(self, now: float) -> None:
         """Look at the time and at the client.  Called by the patrol."""

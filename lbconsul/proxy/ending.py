@@ -46,5 +46,11 @@ class Ending(Enum):
     LEFT = "KI"
     #: A bug of ours; the log has the traceback.
     INTERNAL = "I-"
-    #: The gateway was stopped.
-    KILLED = "KD"
+    #: The gateway was being stopped, and its mapping's drain timeout was over.
+    SOFT_STOP = "KS"
+    #: The gateway was stopped at once, without a drain.
+    HARD_STOP = "KH"
+    #: A reload had removed its mapping, whose drain timeout was over.
+    UNMAPPED = "KM"
+    #: Its worker process died.
+    WORKER_DIED = "KW"

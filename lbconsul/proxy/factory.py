@@ -78,8 +78,9 @@ class ProxyFactory:
     _log: ConnectionLog = field(init=False)
     _chance: Chance = random.random
     _parting: Parting = field(init=False)
-    #: Since when nobody comes any more.
+    #: Since when nobody comes any more, and how those end who stay too long.
     _retired: float | None = None
+    _overdue: Ending = Ending.SOFT_STOP
     # What dials and relays ask of their owner.
     attempts: int = field(init=False)
     connect_timeout: float = field(init=False)
@@ -168,10 +169,13 @@ class ProxyFactory:
                 relay.end(ending)
             yield
 
-    def retire(self) -> None:
-        """Nobody comes any more: let what is open end, by the drain timeout."""
+    def retire(self, overdue: Ending = Ending.SOFT_STOP) -> None:
+        """Nobody comes any more: let what is open end, by the drain timeout.
+
+        What is still open then ends as `overdue`; the first call counts.
+        """
         if self._retired is None:
-            self._retired = self.clock.seconds()
+            self._retired, self._overdue = self.clock.seconds(), overdue
 
     def _end_overdue(self, since: float) -> Iterator[None]:
         """End what is open and is to be closed by now, the idlest first."""
@@ -192,7 +196,7 @@ class ProxyFactory:
                 return
             if found is not None and not found.over:
                 count -= 1
-                found.end(Ending.KILLED)
+                found.end(self._overdue)
             yield
 
     def _relays(self) -> Iterator[Relay]:
@@ -201,11 +205,11 @@ class ProxyFactory:
             if isinstance(each, Relay) and not each.over:
                 yield each
 
-    def close_connections(self) -> None:
+    def close_connections(self, ending: Ending = Ending.HARD_STOP) -> None:
         """End everything that is open, at once."""
         self.line.stop()  # nobody is to take the places of those that end
         for each in tuple(self._open):
-            each.end(Ending.KILLED)
+            each.end(ending)
         for patrol in (self.dial_patrol, self._patrol):
             patrol.stop()
         self._log.stop()

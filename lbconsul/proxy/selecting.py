@@ -58,8 +58,9 @@ def _selection(mapping: Mapping, question: Question) -> Selection:
         mapping.tag, mapping.health, mapping.node_checks, mapping.upstream_allow
     )
     rules = Rules() if question.fixed else named
-    first = mapping.eject_time
-    patience = Patience(mapping.eject_after, first, spoiled=mapping.eject_early)
+    first = mapping.eject_base_time
+    early_close = mapping.eject_on_early_close
+    patience = Patience(mapping.eject_after, first, spoiled=early_close)
     if patience.longest < first:
         patience = evolve(patience, longest=first)
     return Selection(

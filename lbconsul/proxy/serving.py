@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from lbconsul.balance.selection import Question
 from lbconsul.config.model import Listen, Mapping
 from lbconsul.proxy.bind import ListeningSocket
+from lbconsul.proxy.ending import Ending
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.listener import ACCEPT_BOUND, Listener
 from lbconsul.proxy.saturation import DESCRIPTORS, MAPPING, PROCESS, Full, Saturation
@@ -181,9 +182,9 @@ class Serving(Service):
         self._look_whether_retired()
         return retired
 
-    def close_connections(self) -> None:
+    def close_connections(self, ending: Ending = Ending.HARD_STOP) -> None:
         """End everything that is open, at once, and do nothing any more."""
-        self._workshop.close_connections()
+        self._workshop.close_connections(ending)
         self._workshop.stop()
         self._saturation.stop()
         self._end_patience()
@@ -244,7 +245,7 @@ class Serving(Service):
     def _remove(self, served: Served) -> None:
         served.close()
         for factory in served.factories:
-            factory.retire()
+            factory.retire(Ending.UNMAPPED)
             self._drop_if_over(factory, served)
 
     def _ended(self, factory: ProxyFactory, served: Served) -> None:
@@ -275,7 +276,7 @@ class Serving(Service):
         self._log.error(
             "a bug in lbconsul: {open} connections overstay", open=open_still
         )
-        self._workshop.close_connections()
+        self._workshop.close_connections(Ending.SOFT_STOP)
 
     def _end_patience(self) -> None:
         if self._too_late is not None:

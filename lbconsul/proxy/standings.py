@@ -28,13 +28,13 @@ class Standings:
         self._bound = LogBound(self._clock, Throttle(RATE, BURST), self._sum_up)
 
     def tell(self, question: Question, upstream: Upstream | None, what: str) -> None:
-        """One line: it was ejected, or is trusted again, and why; or a whole pool."""
+        """One line: it was ejected, or restored, and why; or a whole pool."""
         # The first word says which, but for pools.
-        kind = what.partition(" ")[0].rstrip(":,") if upstream else "doubted"
+        kind = what.partition(" ")[0].rstrip(":,") if upstream else "suspect"
         if self._bound.lets(kind):
             self._log.warn(
-                "{question}: {upstream}{what}",
-                question=str(question),
+                "{query}: {upstream}{what}",
+                query=str(question),
                 upstream=f"{upstream.instance} " if upstream else "",
                 what=what,
             )

@@ -11,6 +11,7 @@ from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Route
 from lbconsul.balance.tidings import Tidings
 from lbconsul.config.model import Listen, Mapping
+from lbconsul.proxy.ending import Ending
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.patrol import Sweeper
 from lbconsul.proxy.poller import Poller, open_poller
@@ -177,10 +178,10 @@ class Workshop:
         for factory in tuple(self._factories):
             factory.retire()
 
-    def close_connections(self) -> None:
+    def close_connections(self, ending: Ending = Ending.HARD_STOP) -> None:
         """End all that is open, at once."""
         for factory in tuple(self._factories):
-            factory.close_connections()
+            factory.close_connections(ending)
 
     def stop(self) -> None:
         """Tend nothing, and watch no connection."""

@@ -28,8 +28,12 @@ from lbconsul.workers.spawn import Program, worker_program
 from lbconsul.workers.table import SLOTS, Table
 from lbconsul.workers.tally import RECOUNT_EVERY, SharedTally
 
-#: How connections end whose worker dies, as it counts: `lbconsul.proxy.ending`.
-_KILLED = "KD"
+#: How connections end whose worker dies, and those that are open when it is stopped:
+#: `lbconsul.proxy.ending`.
+_WORKER_DIED, _HARD_STOP = "KW", "KH"
+
+#: How a worker ends that was told to.
+_IN_ORDER = "exit status 0"
 
 #: How long workers may take to end in order before they are killed, in seconds.
 PATIENCE = 10.0
@@ -280,11 +284,13 @@ class Workers(Service):
         del self._members[number]
         self._table.clear(number, self._ledger.slots.end)
         self.accepted += report.count.accepted
+        is_stopping = self._retiring or not self.running
+        ending = _HARD_STOP if is_stopping and how == _IN_ORDER else _WORKER_DIED
         for place, told in member.tidings.items():
-            self._past.setdefault(place, Figures()).add(told.close(_KILLED))
+            self._past.setdefault(place, Figures()).add(told.close(ending))
         if any(each.aside for each in member.tidings.values()):
             self.learned()
-        if self._retiring or not self.running:
+        if is_stopping:
             self._ended_for_good(member, how)
             return
         wait = self._start_later(number, self._reactor.seconds() - member.started)
@@ -293,7 +299,7 @@ class Workers(Service):
     def _ended_for_good(self, member: Member, how: str) -> None:
         self.closed += member.report.count.open
         self.leases += member.report.leases
-        if self.running and how != "exit status 0":
+        if self.running and how != _IN_ORDER:
             self._tell_death(member, how, "")
         if not self._members:
             waiting, self._waiting_for_all = self._waiting_for_all, []

@@ -14,7 +14,7 @@ from lbconsul.admin import asking
 from lbconsul.admin.asking import Admin, CannotAsk
 from tests.support.ports import free_ports
 
-STATUS = b'{"format":1,"gateway":{}}'
+STATUS = b'{"format":2,"gateway":{}}'
 
 
 class Replying:
@@ -70,7 +70,7 @@ def test_unix(tmp_path: Path) -> None:
     ("code", "body", "why"),
     [
         (401, b'{"error":"this needs the token"}', "this needs the token"),
-        (200, b'{"format":2}', "its format is 2, not 1"),
+        (200, b'{"format":"2"}', "it is no status of lbconsul (HTTP 200)"),
         (200, b"<html>", "it is no status of lbconsul (HTTP 200)"),
         (404, b"[]", "it is no status of lbconsul (HTTP 404)"),
         (200, b"[" * 100_000, "it is no status of lbconsul (HTTP 200)"),
@@ -84,6 +84,20 @@ def test_no_status(sock: socket.socket, code: int, body: bytes, why: str) -> Non
     with pytest.raises(CannotAsk) as caught:
         Admin(str(port)).status()
     assert str(caught.value) == f"{port}: {why}"
+
+
+@pytest.mark.parametrize(("theirs", "age"), [(1, "an older"), (3, "a newer")])
+def test_another_format(sock: socket.socket, theirs: int, age: str) -> None:
+    """Command and gateway may be of different versions: the line says which is older,
+    and what to use instead."""
+    port = sock.getsockname()[1]
+    Replying(sock, b'{"format":%d,"gateway":{}}' % theirs)
+    with pytest.raises(CannotAsk) as caught:
+        Admin(str(port)).status()
+    assert str(caught.value) == (
+        f"{port}: the gateway runs {age} lbconsul, whose status has format {theirs};"
+        " this command reads format 2: use the one that is installed with the gateway"
+    )
 
 
 class Endless:

@@ -80,9 +80,9 @@ def test_full() -> None:
 def test_watches() -> None:
     """How old what is believed is; nothing, as long as nothing is believed."""
     watch, *_ = SOURCE.watches()
-    waiting = evolve(watch, question="api", age=None, failing_since=3.0)
+    waiting = evolve(watch, query="api", age=None, failing_since=3.0)
     found = _samples(of_watches([watch, waiting]))
-    labels = {"question": "web,dc=dc1", "service": "web", "datacenter": "dc1"}
+    labels = {"query": "web,dc=dc1", "service": "web", "datacenter": "dc1"}
     assert found["lbconsul_watch_age_seconds"] == [(labels, 1.5)]
     failing = found["lbconsul_watch_failing"]
     assert [value for _, value in failing] == [False, True]
@@ -90,7 +90,7 @@ def test_watches() -> None:
 
 
 def test_mappings() -> None:
-    """Each mapping's clients, bytes, endings and times."""
+    """Each mapping's clients, bytes, terminations and times."""
     mapping, *_ = SOURCE.mappings()
     mapping = evolve(
         mapping,
@@ -101,8 +101,8 @@ def test_mappings() -> None:
     labels = {"mapping": "80:web", "service": "web"}
     assert found["lbconsul_connections_accepted_total"] == [(labels, mapping.accepted)]
     assert found["lbconsul_connections_ended_total"] == [
-        ({**labels, "ending": ending}, count)
-        for ending, count in sorted(mapping.endings.items())
+        ({**labels, "termination": termination}, count)
+        for termination, count in sorted(mapping.terminations.items())
     ]
     assert found["lbconsul_connect_seconds_bucket"] == [
         ({**labels, "le": "0.5"}, 3),
@@ -121,7 +121,7 @@ def test_standings() -> None:
     counts = {
         labels["standing"]: value
         for labels, value in found["lbconsul_pool_upstreams"]
-        if labels["question"] == "web,dc=a"
+        if labels["query"] == "web,dc=a"
     }
     assert counts == dict.fromkeys(STANDINGS, 0) | {"serving": 3, "odd": 1}
     assert [value for _, value in found["lbconsul_pool_used"]] == [True]

@@ -30,8 +30,8 @@ def test_a_first_look() -> None:
     head, rows = _news(_look(source))
     assert head["gateway"]["state"] == "serving"
     assert "options" not in head["gateway"]
-    assert [each["question"] for each in head["watches"]] == [
-        each.question for each in source.watch_list
+    assert [each["query"] for each in head["watches"]] == [
+        each.query for each in source.watch_list
     ]
     assert head["mappings"][0]["name"] == "80:web"
     assert "connect_time" not in head["mappings"][0]
@@ -58,10 +58,10 @@ def test_what_changed() -> None:
     head, rows = _news(_look(source), before)
     assert head == {
         "gateway": {"open": 61},
-        "watches": [{"question": "web,dc=dc1", "age": 7.5}],
+        "watches": [{"query": "web,dc=dc1", "age": 7.5}],
         "mappings": [{"name": "80:web", "accepted": 9}],
     }
-    place = {"mapping": "80:web", "question": "web,dc=dc1", "id": "dc1/node-01/web-1"}
+    place = {"mapping": "80:web", "query": "web,dc=dc1", "id": "dc1/node-01/web-1"}
     assert rows == {"upstreams": [{**place, "reason": "why", "open": 77}]}
 
 
@@ -75,7 +75,7 @@ def test_coming_and_going() -> None:
     [row] = joined["upstreams"]
     assert row["id"] == "dc1/node-19/web-99"
     assert row["address"] == "10.0.0.99:8080"
-    place = {"mapping": "80:web", "question": "web,dc=dc1", "id": "dc1/node-01/web-1"}
+    place = {"mapping": "80:web", "query": "web,dc=dc1", "id": "dc1/node-01/web-1"}
     assert left == {"gone": [place]}
 
 

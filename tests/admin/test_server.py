@@ -75,7 +75,7 @@ def test_serving() -> None:
         server.privilegedStartService()
         server.startService()
         code, body = await _ask(reactor, server, "/status")
-        assert (code, json.loads(body)["format"]) == (200, 1)
+        assert (code, json.loads(body)["format"]) == (200, 2)
         await server.stopService()
         with pytest.raises(ConnectionRefusedError):
             await _ask(reactor, server, "/healthz")

@@ -39,8 +39,8 @@ def test_what_it_says() -> None:
     source = fake_source(_clock, 100)
     said = _document(source)
     assert said["gateway"]["now"] == _clock()
-    assert [each["question"] for each in said["watches"]] == [
-        each.question for each in source.watch_list
+    assert [each["query"] for each in said["watches"]] == [
+        each.query for each in source.watch_list
     ]
     assert [each["name"] for each in said["mappings"]] == [
         each.name for each in source.mapping_list

@@ -64,7 +64,7 @@ class StreamTests(SynchronousTestCase):
         said = json.loads(event["data"])
         self.assertEqual((said["id"], said["kind"]), (21, "joined"))
         self.assertEqual(said["text"], "web-7 joined")
-        self.assertEqual((said["question"], said["upstream"]), ("web", "dc1/n/web-7"))
+        self.assertEqual((said["query"], said["upstream"]), ("web", "dc1/n/web-7"))
 
     def test_headers(self) -> None:
         """

@@ -138,9 +138,9 @@ class TestDoubted:
         stage.answer("d")
         stage.later(5)
         assert stage.told == [
-            "3 of 4 upstreams are lost at once, which is doubted: where too few others"
-            " are left they serve for 12.5 s more (a@node-1 192.0.2.1:8080, b@node-1"
-            " 192.0.2.1:8080, c@node-1 192.0.2.1:8080)"
+            "shrink guard: Consul took out 3 of 4 upstreams at once; they are suspect"
+            " for 12.5 s, and used where too few others are left (a@node-1"
+            " 192.0.2.1:8080, b@node-1 192.0.2.1:8080, c@node-1 192.0.2.1:8080)"
         ]
 
     def test_not_all_are_named(self) -> None:
@@ -351,7 +351,7 @@ class TestRelease:
         stage.later(0.25)
         assert (stage.chosen(), len(stage.pool())) == (set(), 0)
         assert stage.told[1:] == [
-            f"{name} believed: it is gone, since Consul keeps saying so"
+            f"{name} confirmed: it is gone, since Consul keeps saying so"
             for name in "abc"
         ]
         leave = lease.leave()
@@ -365,7 +365,9 @@ class TestRelease:
         stage.turn("a", "critical")
         stage.later(30)
         assert (stage.chosen(), len(stage.pool())) == (set(), 1)
-        assert stage.told[1:] == ["a believed: it is out, since Consul keeps saying so"]
+        assert stage.told[1:] == [
+            "a confirmed: it is out, since Consul keeps saying so"
+        ]
         leave = lease.leave()
         assert leave is not None
         assert (leave.since, leave.critical) == (stage.now, True)
@@ -388,11 +390,11 @@ class TestRelease:
         stage.leave(*"abc")
         stage.show("b", outcome)
         assert stage.chosen() == {"a", "c"}
-        assert stage.told[1:] == ["b believed: it is gone, as connecting shows"]
+        assert stage.told[1:] == ["b confirmed: it is gone, as connecting shows"]
         assert names_of(stage.members()) == ["a", "c"]
 
     def test_early_ends_that_do_not_count(self) -> None:
-        """With ``eject-early=off`` it says nothing that connections end at once."""
+        """With ``eject-on-early-close=off`` it says nothing that a connection ends."""
         stage = _guarded("abc", patience=Patience(spoiled=False))
         stage.leave(*"abc")
         stage.show("b", SPOILED)

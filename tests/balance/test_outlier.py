@@ -1,4 +1,4 @@
-"""Who is ejected, for how long, and how it is trusted again."""
+"""Who is ejected, for how long, and how it is restored."""
 
 import itertools
 import random
@@ -173,7 +173,7 @@ def test_others_leave() -> None:
     assert stage.chosen() == {"a", "d"}
     stage.join("d", status="critical")
     assert len(stage.chosen()) == 1
-    assert stage.told[2:] == ["a trusted again, since too many others left"]
+    assert stage.told[2:] == ["a restored, since too many others left"]
 
 
 def test_trial() -> None:
@@ -191,7 +191,7 @@ def test_trial() -> None:
     assert stage.chosen() == {"b", "c"}
     trial.showed(PROVED)
     assert stage.chosen() == {"a", "b", "c"}
-    assert stage.told[1:] == ["a trusted again"]
+    assert stage.told[1:] == ["a restored"]
     trial.end()
     assert stage.chosen() == {"a", "b", "c"}
 
@@ -358,8 +358,8 @@ def test_probes_are_few(hung: int, patience: float, pause: float, failed: bool) 
 
 
 def test_one_that_ends_connections_at_once_as_it_should() -> None:
-    """With eject-early=off an upstream may end what it accepts, when it is tried, too:
-    one that did not answer once is ejected once, and serves again.
+    """With eject-on-early-close=off an upstream may end what it accepts, when it is
+    tried, too: one that did not answer once is ejected once, and serves again.
     """
     stage = Stage("abc", Patience(spoiled=False))
     stage.show("a", *[REFUSED] * 3)
@@ -372,7 +372,7 @@ def test_one_that_ends_connections_at_once_as_it_should() -> None:
         lease.end()
     assert [each.partition(":")[0] for each in stage.told] == [
         "a ejected",
-        "a trusted again",
+        "a restored",
     ]
     assert stage.chosen() == {"a", "b", "c"}
 
@@ -596,7 +596,7 @@ class TestByHand:
         assert name_of(lease.upstream) == "a"
         lease.showed(PROVED)
         lease.end()
-        assert stage.told[1:] == ["a trusted again"]
+        assert stage.told[1:] == ["a restored"]
         assert stage.chosen() == {"a", "b", "c"}
 
     def test_who_fails_as_well(self) -> None:

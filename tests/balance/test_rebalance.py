@@ -249,7 +249,7 @@ class TestPool:
         assert clients.loads() == {"a": 21, "b": 21, "c": 38}
 
     def test_one_that_is_set_aside(self) -> None:
-        """Nobody is disturbed for one that may have nothing; once it is trusted again
+        """Nobody is disturbed for one that may have nothing; once it is restored
         it gets its share.
         """
         clients = Clients(90)

@@ -56,7 +56,7 @@ def test_open_connections_against_the_others(browser: Browser, start: Start) -> 
 
 
 @pytest.mark.parametrize(
-    "standing", ["serving", "warming", "draining", "ejected", "doubted"]
+    "standing", ["serving", "warming", "draining", "ejected", "suspect"]
 )
 def test_standing_by_word_and_shape(
     browser: Browser, start: Start, standing: str

@@ -14,6 +14,7 @@ from lbconsul.config.model import (
     TCPListen,
     UnixListen,
 )
+from lbconsul.config.options import OPTIONS
 
 
 class TestUnknown:
@@ -30,6 +31,20 @@ class TestUnknown:
         assert grammar.unknown("option", "zzz", ["tag", "policy"]) == (
             "unknown option 'zzz'; known are policy, tag"
         )
+
+    @pytest.mark.parametrize(("old", "new"), sorted(grammar.RENAMED.items()))
+    def test_renamed(self, old: str, new: str) -> None:
+        """An option's former name is answered with the name that it has now."""
+        known = [*OPTIONS, *(f"--{each}" for each in OPTIONS)]
+        assert grammar.unknown("option", old, known) == f"{old} is called {new} now"
+        assert grammar.unknown("option", f"--{old}", known) == (
+            f"--{old} is called --{new} now"
+        )
+
+    def test_renamed_elsewhere(self) -> None:
+        """Where an option of the new name does not exist, it is not suggested."""
+        said = grammar.unknown("option", "mode", ["tag"])
+        assert said == "unknown option 'mode'; known are tag"
 
 
 class TestListenAddress:
@@ -188,7 +203,7 @@ class TestSplitMapping:
             ("80:w,health=passing,warning", ("80", "w", {"health": "passing,warning"})),
             ("80:web,tag=a=b", ("80", "web", {"tag": "a=b"})),
             ("80:web,tag=", ("80", "web", {"tag": ""})),
-            ('80:w,filter="x,b=y",mode=6', ("80", "w", FILTER | {"mode": "6"})),
+            ('80:w,filter="x,b=y",tag=6', ("80", "w", FILTER | {"tag": "6"})),
             ("80:w,filter=a == `,b=y`", ("80", "w", {"filter": "a == `,b=y`"})),
             (r'80:w,filter="\",b=y"', ("80", "w", {"filter": r'"\",b=y"'})),
             ('80:"a b/c:d,e",tag=v2', ("80", "a b/c:d,e", {"tag": "v2"})),

@@ -73,8 +73,9 @@ def test_defaults_are_told_at_all() -> None:
     assert "if not given, as long as connect-timeout" in OPTIONS["queue-timeout"].help
     assert {option.name for option, _ in _promised()} == {
         "policy", "health", "node-checks", "connect-timeout", "attempts",
-        "idle-timeout", "half-close-timeout", "max-connections", "mode", "verify",
-        "connection-log", "workers", "eject-after", "eject-time", "eject-early",
+        "idle-timeout", "half-close-timeout", "max-connections", "unix-mode", "verify",
+        "connection-log", "workers", "eject-after", "eject-base-time",
+        "eject-on-early-close",
         "failback-after", "shrink-guard", "shrink-hold", "when-empty", "slow-start",
         "max-connections-per-upstream", "queue-length", "drain-timeout",
         "close-on-critical", "max-age", "rebalance", "max-connections-per-client",

@@ -228,7 +228,7 @@ class TestClients:
         """Clients of a UNIX socket have no address, and the operator is told so."""
         assert _refusal(f"unix:/run/web:web,{option}") == (
             f"--map unix:/run/web:web,{option}: {option}: clients of a UNIX socket have"
-            " no address; say mode= instead"
+            " no address; say unix-mode= instead"
         )
 
     def test_no_addresses_in_the_file(self) -> None:

@@ -85,7 +85,7 @@ def test_unix_socket(
     with socket.socket(socket.AF_UNIX) as crashed:
         crashed.bind(str(usual))  # what a gateway that was killed leaves behind
     registrar.add(service, servers[0])
-    maps = [f"unix:{usual}:{service}", f"unix:{asked}:{service},mode=606"]
+    maps = [f"unix:{usual}:{service}", f"unix:{asked}:{service},unix-mode=606"]
     started = gateway("--map", maps[0], "--map", maps[1])
     assert visit(str(usual)) == visit(str(asked)) == "anna"
     assert stat.S_IMODE(usual.stat().st_mode) == 0o660

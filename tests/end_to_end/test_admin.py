@@ -190,7 +190,7 @@ def test_consul_away(
             agent.stop()
             stopped = time.time()
             failing = listener.wait_for("failing")
-            assert failing.data["question"] == service
+            assert failing.data["query"] == service
             watch = admin.status()["watches"][0]
             assert watch["state"] == "backing off"
             assert "refused" in watch["last_error"] or "lost" in watch["last_error"]
@@ -217,13 +217,13 @@ def test_consul_away(
             agent.start()
             agent.wait_until_ready()
             recovered = listener.wait_for("recovered")
-            assert recovered.data["question"] == service
+            assert recovered.data["query"] == service
         watch = admin.status()["watches"][0]
         assert (watch["state"], watch["last_error"]) == ("watching", "")
         assert watch["failing_since"] is None
         assert watch["last_error_at"] is not None
         # The agent has forgotten all, which is doubted.
-        anna = admin.wait_for_standing(f"{service}-anna", "doubted")
+        anna = admin.wait_for_standing(f"{service}-anna", "suspect")
         assert anna["reason"] == "deregistered"
 
 
@@ -334,7 +334,7 @@ def test_figures(
             [mapping] = admin.status()["mappings"]
             sent = 28 * ASKED + 12 * len("?another")
             return bool(
-                (mapping["accepted"], mapping["open"], mapping["endings"])
+                (mapping["accepted"], mapping["open"], mapping["terminations"])
                 == (17, 13, {"--": 4})
                 and mapping["bytes_received"] == sent
             )
@@ -395,7 +395,7 @@ def test_figures(
 
     eventually(lambda: admin.status()["gateway"]["open"] == 0, "all have left")
     eventually(
-        lambda: sum(admin.status()["mappings"][0]["endings"].values()) == 17,
+        lambda: sum(admin.status()["mappings"][0]["terminations"].values()) == 17,
         "all is over",
     )
     after = admin.status()["mappings"][0]
@@ -419,7 +419,7 @@ def test_ejected(
     (port,) = free_ports(1)
     registrar.add(service, servers[0])
     dead = registrar.add(service, own_servers[0])
-    mapping = f"{port}:{service},policy=roundrobin,eject-time=3s"
+    mapping = f"{port}:{service},policy=roundrobin,eject-base-time=3s"
     started_with(gateway, workers, admin, "--map", mapping)
     begun = time.time()
     own_servers[0].kill()
@@ -428,7 +428,7 @@ def test_ejected(
         assert visits(port, 20) == {"anna": 20}
         ejected = listener.wait_for("ejected")
         assert ejected.data["upstream"] == id_of(dead)
-        assert ejected.data["question"] == service
+        assert ejected.data["query"] == service
         assert dead in ejected.data["text"]
         assert "3 in a row not connected" in ejected.data["text"]
         row = admin.wait_for_standing(dead, "ejected", 3.0)
@@ -449,8 +449,8 @@ def test_ejected(
             visit(port)  # each worker tries it for itself
             return bool(admin.upstreams()[dead]["standing"] == "serving")
 
-        eventually(is_trusted, "emil is trusted again")
-        trusted = listener.wait_for("trusted", timeout=2.0)
+        eventually(is_trusted, "emil is restored")
+        trusted = listener.wait_for("restored", timeout=2.0)
         assert trusted.data["upstream"] == id_of(dead)
         assert set(visits(port, 10)) == {"anna", "emil"}
     known = samples(text)
@@ -499,11 +499,11 @@ def test_why(
         assert listener.wait_for("left").data["upstream"] == id_of(new)
         eventually(lambda: new not in admin.upstreams(), "it is gone")
         registrar.remove(well)
-        row = admin.wait_for_standing(well, "doubted", 1.0)
+        row = admin.wait_for_standing(well, "suspect", 1.0)
         assert row["reason"] == "deregistered"
-        assert service in listener.wait_for("doubted").data["question"]
+        assert service in listener.wait_for("suspect").data["query"]
     kinds = [row["standing"] for row in admin.upstreams().values()]
-    assert sorted(kinds) == ["doubted", "draining", "draining", "draining"]
+    assert sorted(kinds) == ["draining", "draining", "draining", "suspect"]
 
 
 @WORKERS
@@ -847,7 +847,8 @@ def test_no_token_is_told(
 #: What `docs/reference.md` says of the lines of a log as JSON.
 ALWAYS = {"time", "level", "source", "message"}
 OF_A_CONNECTION = {
-    "client", "mapping", "upstream", "received", "sent", "seconds", "retries", "ending",
+    "client", "mapping", "upstream", "received", "sent", "seconds", "retries",
+    "termination",
 }  # fmt: skip
 
 
@@ -874,7 +875,7 @@ def test_log_as_json(
     eventually(lambda: admin.get("/readyz").code == 200, "it is ready")
     assert visit(port) == "anna"
     assert admin.order("drain", id_of(anna), TOKEN).code == 200
-    started.wait_for('"ending":')
+    started.wait_for('"termination":')
     started.terminate()
     assert started.status() == 0
     rows = [json.loads(line) for line in started.log().splitlines()]
@@ -883,15 +884,15 @@ def test_log_as_json(
     assert all(re.fullmatch(stamp, row["time"]) for row in rows)
     levels = {row["level"] for row in rows}
     assert levels <= {"debug", "info", "warn"}
-    [over] = [row for row in rows if "ending" in row]
+    [over] = [row for row in rows if "termination" in row]
     assert over.keys() - {"worker"} == ALWAYS | OF_A_CONNECTION
     assert over["mapping"] == mapping
     assert over["upstream"] == f"{anna}@test-node 127.0.0.1:{servers[0].port}"
-    assert (over["received"], over["ending"], over["retries"]) == (ASKED, "--", 0)
+    assert (over["received"], over["termination"], over["retries"]) == (ASKED, "--", 0)
     assert over["sent"] > 100
     assert over.get("worker") in ({None} if workers == "1" else {1, 2})
     [change] = [row for row in rows if "change" in row]
-    assert (change["question"], change["total"]) == (service, 1)
+    assert (change["query"], change["total"]) == (service, 1)
     assert anna in change["change"]
     [order] = [row for row in rows if "order" in row]
     assert order["client"] == "127.0.0.1"
@@ -924,7 +925,7 @@ def test_what_passes(
     with admin.listening() as listener:
         registrar.remove(anna)
         registrar.remove(bert)
-        admin.wait_for_standing(bert, "doubted", 1.0)
+        admin.wait_for_standing(bert, "suspect", 1.0)
         eventually(lambda: bert not in admin.upstreams(), "that is believed", 3.0)
         assert listener.wait_for("believed").data["upstream"] == id_of(bert)
     assert admin.get("/readyz").code == 200

@@ -42,7 +42,7 @@ def test_the_wall_clock_is_set(
         f"--admin=127.0.0.1:{admin_port}",
         "--workers",
         workers,
-        f"--map={port}:{service},idle-timeout=500ms,eject-time=500ms",
+        f"--map={port}:{service},idle-timeout=500ms,eject-base-time=500ms",
         env=clock.env,
     )
     admin = Admin(f"127.0.0.1:{admin_port}")

@@ -140,7 +140,7 @@ def test_set_aside(
     (port,) = free_ports(1)
     for server in own_servers:
         registrar.add(service, server)
-    started = gateway("--map", f"{port}:{service},eject-time=1s,policy=roundrobin")
+    started = gateway("--map", f"{port}:{service},eject-base-time=1s,policy=roundrobin")
     victim = own_servers[0]
     victim.kill()
     with Load(port, CLIENTS) as load:
@@ -154,4 +154,4 @@ def test_set_aside(
     victim.start()
     victim.wait_until_listening()
     eventually_shared(port, {server.name: 3 for server in own_servers})
-    assert started.find(rf"{service}: .* trusted again")
+    assert started.find(rf"{service}: .* restored")

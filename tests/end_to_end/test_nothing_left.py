@@ -137,7 +137,7 @@ def test_unreachable_datacenter(
     dead = [WebServer(name) for name in ("dora", "emil", "fred")]
     for each in dead:
         east.add(service, each)
-    options = "dc=east|west,eject-time=1s,failback-after=1s,shrink-guard=off"
+    options = "dc=east|west,eject-base-time=1s,failback-after=1s,shrink-guard=off"
     started = gateway(
         "--consul", two_datacenters[0].url, f"--workers={workers}", f"--admin={place}",
         "--map", f"{port}:{service},{options}",
@@ -148,7 +148,7 @@ def test_unreachable_datacenter(
 
     def used() -> list[str]:
         pools = admin.status()["mappings"][0]["pools"]
-        return [each["question"] for each in pools if each["used"]]
+        return [each["query"] for each in pools if each["used"]]
 
     def answered_by(name: str, pool: str) -> bool:
         return visits(port, 20) == {name: 20} and used() == [f"{service},dc={pool}"]

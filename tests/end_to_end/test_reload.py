@@ -279,7 +279,7 @@ def test_unix_socket(
     file = tmp_path / "lb.toml"
     running = Running(gateway, file, "1", f"unix:{path}:{service}")
     before = path.stat()
-    running.reload(f"unix:{path}:{service},mode=606")
+    running.reload(f"unix:{path}:{service},unix-mode=606")
     after = path.stat()
     assert (after.st_ino, stat.S_IMODE(after.st_mode)) == (before.st_ino, 0o606)
     assert visits(str(path), 3) == {"anna": 3}

@@ -112,13 +112,13 @@ def test_stop(
         eventually(lambda: _established(port) == ANSWERS, "all have begun")
         time.sleep(0.7)
         started.terminate()
-        started.wait_for("ending: nobody is accepted any more; ")
+        started.wait_for("draining: listeners closed, ")
         eventually(lambda: _refuses(port), "new clients are refused")
         assert all(each.result().startswith(("anna", "bert")) for each in answers)
     stopped = started.wait_until_gone()
     assert stopped == (ANSWERS, 0, 0)
-    assert started.find(f"nobody is accepted any more; {ANSWERS} connections are open")
-    assert len(started.find("ending: no connection is open any more")) == 1
+    assert started.find(f"draining: listeners closed, {ANSWERS} connections open")
+    assert len(started.find("draining: done, no connection is open")) == 1
 
 
 @WORKERS
@@ -178,7 +178,7 @@ def test_stop_twice(
     all_in_place(started, workers)
     with held(port, 2) as connections:
         started.terminate()
-        started.wait_for("ending: nobody is accepted any more; ")
+        started.wait_for("draining: listeners closed, ")
         started.terminate()
         assert started.status() == 1
         eventually(
@@ -202,7 +202,7 @@ def test_interrupt(
     all_in_place(started, workers)
     with held(port, 2):
         started.terminate()
-        started.wait_for("ending: nobody is accepted any more; ")
+        started.wait_for("draining: listeners closed, ")
         started.signal(signal.SIGINT)
         started.status()
     assert started.find(
@@ -227,7 +227,7 @@ def test_grace(
     all_in_place(started, workers)
     begun = time.monotonic()
     started.terminate()
-    started.wait_for(r"ending: clients are accepted until \d\d:\d\d:\d\d; 0 conn")
+    started.wait_for(r"draining: listeners open until \d\d:\d\d:\d\d, 0 conn")
     assert visits(port, 5) == {"anna": 5}
     assert started.wait_until_gone() == (5, 0, 0)
     assert time.monotonic() - begun > 1.9

@@ -77,7 +77,7 @@ def test_balanced(
         where = path if name == "odd" else f"{tmp_path}/{path}"
         body = {"Name": "web", "ID": name, "SocketPath": where}
         assert catalog.api("PUT", "/v1/agent/service/register", body)[0] == 200
-    options = "policy=roundrobin,eject-after=1,eject-time=1h,shrink-guard=off"
+    options = "policy=roundrobin,eject-after=1,eject-base-time=1h,shrink-guard=off"
     with ExitStack() as stack:
         for name in ("anna", "bert"):
             stack.enter_context(UnixServer(tmp_path / f"{name}.sock", name))

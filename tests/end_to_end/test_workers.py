@@ -192,7 +192,7 @@ def test_stop(
         assert not any(map(is_alive, workers))
         assert not any(each.has_connection() for each in visitors)
     assert stopped == (9, 0, 0)
-    assert len(started.find(r" KD$")) == 9
+    assert len(started.find(r" KS$")) == 9
     assert " died" not in started.log()
     with pytest.raises(ConnectionRefusedError):
         connect(port)

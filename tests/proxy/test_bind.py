@@ -33,7 +33,7 @@ class BindTestCase(SynchronousTestCase):
 
     def open(self, listen: Listen, mode: int = 0o660, **passed: int) -> socket.socket:
         """The socket of a mapping that listens so."""
-        mapping = Mapping("web", listen, mode=mode)
+        mapping = Mapping("web", listen, unix_mode=mode)
         return self.held.enter_context(open_socket(mapping, passed))
 
     def folder(self) -> str:
@@ -110,7 +110,7 @@ class HandedOverTests(BindTestCase):
 
     def handed(self, listen: Listen, mode: int = 0o660, **passed: int) -> OwnSocket:
         """That of a mapping of ours which listens where theirs does."""
-        own = OwnSocket(Mapping("web", listen, mode=mode), passed)
+        own = OwnSocket(Mapping("web", listen, unix_mode=mode), passed)
         self.held.callback(own.close)
         return own
 
@@ -335,19 +335,19 @@ class AlterTests(BindTestCase):
         path = f"{self.folder()}/web.sock"
         mapping = Mapping("web", UnixListen(path))
         source = OwnSocket(mapping)
-        source.alter(evolve(mapping, mode=0o600))  # it is not open yet
+        source.alter(evolve(mapping, unix_mode=0o600))  # it is not open yet
         source.open()
         self.addCleanup(source.close)
         self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
         os.chmod(path, 0o640)
         source.alter(evolve(source.mapping, service="mail"))
         self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o640)
-        source.alter(evolve(source.mapping, mode=0o666))
+        source.alter(evolve(source.mapping, unix_mode=0o666))
         self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o666)
         self.assertEqual(str(source.mapping), f"unix:{path}:mail")
         os.unlink(path)
         with self.assertRaises(OSError):
-            source.alter(evolve(source.mapping, mode=0o600))
+            source.alter(evolve(source.mapping, unix_mode=0o600))
 
     def test_tcp(self) -> None:
         """A port has none."""
@@ -355,5 +355,5 @@ class AlterTests(BindTestCase):
         source = OwnSocket(mapping)
         source.open()
         self.addCleanup(source.close)
-        source.alter(evolve(mapping, mode=0o600))
-        self.assertEqual(source.mapping.mode, 0o600)
+        source.alter(evolve(mapping, unix_mode=0o600))
+        self.assertEqual(source.mapping.unix_mode, 0o600)

@@ -71,7 +71,7 @@ def test_storm(logs: Sequence[LogEvent]) -> None:
     assert (
         _lines(logs)[-1] == "80:web: 1234 more clients were not served: 1200 SC, 34 PR"
     )
-    assert logs[-1]["endings"] == {"SC": 1200, "PR": 34}
+    assert logs[-1]["terminations"] == {"SC": 1200, "PR": 34}
     assert (logs[-1]["mapping"], logs[-1]["count"]) == ("80:web", 1234)
     assert logs[-1]["log_level"].name == "info"
 

@@ -424,7 +424,7 @@ class DialTests(DialTestCase):
         owner, dial = self.dial(instance("a", self.blackhole()), instance("b", 9))
         self.reactor.forget(dial)
         dial.connectionLost(Failure(ConnectionDone()))
-        self.assert_failed(owner, Ending.KILLED)
+        self.assert_failed(owner, Ending.HARD_STOP)
         self.assertEqual(len(owner.tried), 1)
 
     def test_bug(self) -> None:
@@ -449,15 +449,15 @@ class DialTests(DialTestCase):
         with patch.object(self.reactor, "addWriter", side_effect=no_watches):
             owner, dial = self.dial(instance("a", self.blackhole()))
         self.assertEqual((owner.starved, owner.failed), (1, []))
-        dial.end(Ending.KILLED)
-        self.assert_failed(owner, Ending.KILLED)
+        dial.end(Ending.HARD_STOP)
+        self.assert_failed(owner, Ending.HARD_STOP)
 
     def test_ended(self) -> None:
         """Whoever ends a dial ends all of it."""
         owner, dial = self.dial(instance("a", self.blackhole()))
-        dial.end(Ending.KILLED)
+        dial.end(Ending.HARD_STOP)
         dial.end(Ending.INTERNAL)
-        self.assert_failed(owner, Ending.KILLED)
+        self.assert_failed(owner, Ending.HARD_STOP)
 
 
 class LeavingClientTests(DialTestCase):
@@ -493,7 +493,7 @@ class LeavingClientTests(DialTestCase):
         self.pass_time(TIMEOUT - 0.3)
         self.assertEqual(owner.failed, [])
         self.assertEqual(self.ours.recv(100), b"question")
-        dial.end(Ending.KILLED)
+        dial.end(Ending.HARD_STOP)
 
     def test_error_on_looking(self) -> None:
         """A client whose socket has an error to tell is gone."""
@@ -539,7 +539,7 @@ class WaitingTests(DialTestCase):
 
     def test_queue_full(self) -> None:
         """One for whom there is no room in the line is over at once."""
-        self.waiting.end(Ending.KILLED)
+        self.waiting.end(Ending.HARD_STOP)
         self.ours, peer = loopback.tcp_pair()
         self.held.enter_context(peer)
         owner = self.owner(route=ONE_EACH)
@@ -550,10 +550,10 @@ class WaitingTests(DialTestCase):
 
     def test_ended(self) -> None:
         """Whoever ends it ends its waiting."""
-        self.waiting.end(Ending.KILLED)
+        self.waiting.end(Ending.HARD_STOP)
         self.assertFalse(self.waits.line)
         self.full.end()
-        self.assert_failed(self.waits, Ending.KILLED)
+        self.assert_failed(self.waits, Ending.HARD_STOP)
 
     def test_client_leaves(self) -> None:
         """So does a client that is gone."""

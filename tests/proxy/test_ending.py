@@ -13,8 +13,9 @@ class EndingTests(SynchronousTestCase):
         Each code tells whose doing it was (C the client's, S the upstream's,
         small letters a limit's, R a resource's, P a rule's of who is served, K
         ours) and when: C while connecting, Q in the queue, D while bytes could flow;
-        R and L tell of the rule (refused, or too many of one client), A, B and I
-        why we closed it: its age, the balance, or that its instance left.
+        R and L tell of the rule (refused, or too many of one client), and the others
+        why it was killed: its age, the balance, its instance, a soft or a hard stop,
+        its mapping, or its worker.
         """
         codes = {ending.name: ending.value for ending in Ending}
         self.assertEqual(
@@ -38,7 +39,10 @@ class EndingTests(SynchronousTestCase):
                 "REBALANCED": "KB",
                 "LEFT": "KI",
                 "INTERNAL": "I-",
-                "KILLED": "KD",
+                "SOFT_STOP": "KS",
+                "HARD_STOP": "KH",
+                "UNMAPPED": "KM",
+                "WORKER_DIED": "KW",
             },
         )
         self.assertEqual(len({*codes.values()}), len(codes))

@@ -307,7 +307,7 @@ class LogTests(FactoryTestCase):
         self.assertEqual(event["upstream"], f"a@node-of-a 127.0.0.1:{self.port}")
         self.assertEqual((event["received"], event["sent"]), (0, 0))
         self.assertEqual(event["retries"], 0)
-        self.assertEqual(event["ending"], "CD")
+        self.assertEqual(event["termination"], "CD")
         self.assertEqual(event["log_level"].name, "info")
 
     def test_retries(self) -> None:
@@ -325,7 +325,7 @@ class LogTests(FactoryTestCase):
             self.lines(events),
             [
                 f"192.0.2.1:4000 80:web b@node-of-b 127.0.0.1:{self.port}"
-                " in=0 out=0 time=0.000 retries=1 KD"
+                " in=0 out=0 time=0.000 retries=1 KH"
             ],
         )
 

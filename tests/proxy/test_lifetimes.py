@@ -2,6 +2,7 @@
 
 import pytest
 
+from lbconsul.proxy.ending import Ending
 from lbconsul.proxy.upkeep import EVERY
 from tests.support import loopback
 from tests.support.tended_proxy import Server, TendedProxy
@@ -53,8 +54,18 @@ def test_retire(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
     assert 10 <= factory.open <= 30
     proxy.pass_time(SPREAD / 2)
     assert factory.open == 0
-    assert set(proxy.endings.values()) == {"KD"}
+    assert set(proxy.endings.values()) == {"KS"}
     assert proxy.is_at_rest()
+
+
+def test_retire_by_a_reload(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
+    """Connections of a removed mapping say so, though the gateway stops meanwhile."""
+    factory = proxy.serve(drain_timeout=DRAIN)
+    proxy.connect_all(factory, map(str, range(4)))
+    factory.retire(Ending.UNMAPPED)
+    factory.retire()
+    proxy.pass_time(DRAIN)
+    assert set(proxy.endings.values()) == {"KM"}
 
 
 def test_retire_while_clients_wait(proxy: TendedProxy) -> None:
@@ -73,7 +84,7 @@ def test_retire_while_clients_wait(proxy: TendedProxy) -> None:
         proxy.register(server.instance(), server.instance(port=port))
         proxy.pass_time(DRAIN)
     assert factory.open == 0
-    assert proxy.endings == {"0": "CD"} | dict.fromkeys("123456", "KD")
+    assert proxy.endings == {"0": "CD"} | dict.fromkeys("123456", "KS")
     assert proxy.is_at_rest()
 
 

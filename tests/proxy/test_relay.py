@@ -394,7 +394,7 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual(self.owner.moved, (8, 10))
         self.client.sendall(b"more")
         self.reactor.settle()
-        self.relay.end(Ending.KILLED)
+        self.relay.end(Ending.HARD_STOP)
         told = self.relay.told_received, self.relay.told_sent
         self.assertEqual(self.owner.moved, told)
         self.assertEqual(told, (8, 10))
@@ -446,7 +446,7 @@ class RelayTests(SynchronousTestCase):
 
     def test_long_dial_is_no_idleness(self) -> None:
         """The limit counts from the start of the relay, not from the accept."""
-        self.relay.end(Ending.KILLED)
+        self.relay.end(Ending.HARD_STOP)
         self.owner.over.clear()
         self.reactor.advance(IDLE * 2)
         ours, _ = self.pair()
@@ -555,21 +555,21 @@ class RelayTests(SynchronousTestCase):
 
     def test_ends_once(self) -> None:
         """To end it again does nothing, and does not change why it ended."""
-        self.relay.end(Ending.KILLED)
+        self.relay.end(Ending.HARD_STOP)
         self.relay.end(Ending.DONE)
-        self.assert_over(Ending.KILLED)
+        self.assert_over(Ending.HARD_STOP)
         self.assertEqual(self.client.recv(1), b"")
 
     def test_nothing_is_left(self) -> None:
         """After its end, however it came, no circle keeps it from being freed."""
         gc.disable()
         self.addCleanup(gc.enable)
-        self.relay.end(Ending.KILLED)
+        self.relay.end(Ending.HARD_STOP)
         for end in (
             self.close_both,
             lambda: reset(self.client),
             lambda: reset(self.upstream),
-            lambda: self.relay.end(Ending.KILLED),
+            lambda: self.relay.end(Ending.HARD_STOP),
         ):
             socks = self.renew()
             self.assertTrue(all(each() for each in socks))
@@ -626,7 +626,7 @@ class RelayTests(SynchronousTestCase):
 
 
 class TrialTests(SynchronousTestCase):
-    """A relay on which it depends if an upstream is trusted again."""
+    """A relay on which it depends if an upstream is restored."""
 
     def setUp(self) -> None:
         self.reactor = RecordingReactor()
@@ -689,13 +689,13 @@ class TrialTests(SynchronousTestCase):
         return not before and chain.lease().on_trial
 
     def test_lives(self) -> None:
-        """Once it has lived for a second the upstream is trusted again, if upstreams
+        """Once it has lived for a second the upstream is restored, if upstreams
         of the mapping never say anything.
         """
         self.reactor.advance(0.9)
         self.assertEqual(len(self.told), 1)
         self.reactor.advance(0.2)
-        self.assertEqual(self.told[1:], ["trusted again"])
+        self.assertEqual(self.told[1:], ["restored"])
 
     def test_lives_unanswered(self) -> None:
         """Where upstreams answer, one that does not is not trusted for accepting: after
@@ -709,7 +709,7 @@ class TrialTests(SynchronousTestCase):
         self.assertEqual(len(self.told), 1)
         self.upstream.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
         self.reactor.settle()
-        self.assertEqual(self.told[1:], ["trusted again"])
+        self.assertEqual(self.told[1:], ["restored"])
 
     def test_lives_idle(self) -> None:
         """A client that says nothing waits for no answer: after ten seconds the
@@ -719,7 +719,7 @@ class TrialTests(SynchronousTestCase):
         self.pass_time(9.9)
         self.assertEqual(len(self.told), 1)
         self.pass_time(0.2)
-        self.assertEqual(self.told[1:], ["trusted again"])
+        self.assertEqual(self.told[1:], ["restored"])
 
     def test_ends_while_it_lives(self) -> None:
         """What is over has nothing more to show, whenever it ended."""
@@ -734,12 +734,12 @@ class TrialTests(SynchronousTestCase):
         """So it is once it speaks, however long the connection lives then."""
         self.upstream.sendall(b"220 ready")
         self.reactor.settle()
-        self.assertEqual(self.told[1:], ["trusted again"])
+        self.assertEqual(self.told[1:], ["restored"])
         self.upstream.close()
         self.client.close()
         self.reactor.settle()
         self.reactor.advance(1.5)
-        self.assertEqual(self.told[1:], ["trusted again"])
+        self.assertEqual(self.told[1:], ["restored"])
 
     def test_one_way(self) -> None:
         """So it is if it took what the client said, where upstreams never say anything
@@ -747,7 +747,7 @@ class TrialTests(SynchronousTestCase):
         """
         self.client.sendall(b"web.requests 1 1760000000\n")
         self.end_in_order()
-        self.assertEqual(self.told[1:], ["trusted again"])
+        self.assertEqual(self.told[1:], ["restored"])
 
     def test_gives_up_on_an_answer(self) -> None:
         """Where upstreams answer that is nobody's proof: a client gave up."""
@@ -837,7 +837,7 @@ class SplicingRelayTests(RelayTests):
         """However a relay ends, as many pipes can be had afterwards as before."""
         for end in (
             lambda: reset(self.client),
-            lambda: self.relay.end(Ending.KILLED),
+            lambda: self.relay.end(Ending.HARD_STOP),
         ):
             for end_of in (self.relay.client, self.relay.upstream):
                 end_of.credit = 1 << 30

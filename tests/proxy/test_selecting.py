@@ -30,9 +30,10 @@ def test_nothing_said() -> None:
 
 def test_patience() -> None:
     """How much failing is borne is part of it; the longest time is the first one's."""
-    [selection] = _route("80:web,eject-after=5,eject-time=20m,eject-early=off").all()
+    options = "eject-after=5,eject-base-time=20m,eject-on-early-close=off"
+    [selection] = _route(f"80:web,{options}").all()
     assert selection.patience == Patience(5, 1200.0, 1200.0, False)
-    [selection] = _route("80:web,eject-time=1s").all()
+    [selection] = _route("80:web,eject-base-time=1s").all()
     assert selection.patience == Patience(3, 1.0, 300.0, True)
 
 

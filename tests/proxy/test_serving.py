@@ -254,8 +254,11 @@ def test_removed_in_time(running: Running) -> None:
     """Those that do not end are closed when the drain timeout is over."""
     [source] = running.begin(evolve(MAPPING, drain_timeout=0.5))
     client, _ = running.pair(source)
-    running.replace()
-    assert client.recv(1) == b""
+    with capturedLogs() as events:
+        running.replace()
+        assert client.recv(1) == b""
+        eventually(lambda: events, "it is told")
+    assert formatEvent(events[-1]).endswith(" KM")
     eventually(lambda: not running.workshop._factories, "its factory is gone")
 
 
@@ -410,6 +413,7 @@ def test_retire_too_late(running: Running, monkeypatch: pytest.MonkeyPatch) -> N
     assert client.recv(1) == b""
     said = [formatEvent(event) for event in events]
     assert "a bug in lbconsul: 1 connections overstay" in said
+    assert said[-1].endswith(" KS")
 
 
 def test_is_listening(running: Running) -> None:

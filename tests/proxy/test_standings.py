@@ -24,13 +24,13 @@ def test_flapping() -> None:
     standings = Standings(clock)
     with capturedLogs() as logs:
         for _ in range(500):
-            for what in ("ejected: it failed", "trusted again"):
+            for what in ("ejected: it failed", "restored"):
                 standings.tell(Question("web"), an_upstream(), what)
         assert len(logs) == BURST
         clock.advance(1)
         standings.stop()
     assert [formatEvent(event) for event in logs[int(BURST) :]] == [
-        "more upstreams: 450 ejected, 450 trusted"
+        "more upstreams: 450 ejected, 450 restored"
     ]
 
 

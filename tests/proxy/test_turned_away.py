@@ -174,4 +174,4 @@ class ShapeOfLogTests(FactoryTestCase):
         lines = [str(formatEvent(event)) for event in logs]
         self.assertEqual(len(lines), len(names))
         for line in lines:
-            self.assertRegex(line, rf"^unix unix:{folder}/web\.sock:web a@.* KD$")
+            self.assertRegex(line, rf"^unix unix:{folder}/web\.sock:web a@.* KH$")

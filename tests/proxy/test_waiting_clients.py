@@ -251,7 +251,7 @@ def test_close_connections(proxy: TendedProxy) -> None:
     proxy.connect_all(factory, [str(each) for each in range(1, 20)])
     factory.close_connections()
     assert factory.open == 0
-    assert set(proxy.endings.values()) == {"KD"}
+    assert set(proxy.endings.values()) == {"KH"}
     assert len(proxy.endings) == 20
     assert server.heard() == ["0"]
     assert proxy.is_at_rest()

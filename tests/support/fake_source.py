@@ -51,7 +51,7 @@ _STANDINGS = (
     ("draining", "weight 0", 1),
     ("draining", "deregistered", 1),
     ("ejected", "3 in a row not connected, back in 8 s", 3),
-    ("doubted", "left together with 7 of 10: used where nobody else is left", 2),
+    ("suspect", "left together with 7 of 10: used where nobody else is left", 2),
 )
 
 Key = tuple[str, int]
@@ -194,13 +194,11 @@ def fake_source(
         accepted = 0 if state == "starting" else share * 4711 + 17
         pools = []
         for number, datacenter in enumerate(datacenters):
-            question = f"{service},dc={datacenter}"
+            query = f"{service},dc={datacenter}"
             count = share // len(datacenters) + (share % len(datacenters) > number)
             used = number == 0 and bool(count)
-            pools.append(PoolStatus(question, used, False, count))
-            source.watch_list.append(
-                _watch(question, service, datacenter, state, count)
-            )
+            pools.append(PoolStatus(query, used, False, count))
+            source.watch_list.append(_watch(query, service, datacenter, state, count))
             source.add(
                 name, number, *_upstreams(chance, service, datacenter, count, now)
             )
@@ -209,7 +207,7 @@ def fake_source(
         )
     for number in range(20):
         name = f"web-{number}"
-        source.events.add(*_story(number, name), question="web,dc=dc1",
+        source.events.add(*_story(number, name), query="web,dc=dc1",
                           upstream=f"dc1/node-{number:02}/{name}")  # fmt: skip
     if state == "consul-away":
         source.events.add("failing", "web,dc=dc1: no answer from Consul", "web,dc=dc1")
@@ -220,7 +218,7 @@ def _story(number: int, name: str) -> tuple[str, str]:
     stories = (
         ("joined", f"web: {name}@node-{number:02} 10.0.0.{number}:8080 joined"),
         ("ejected", f"web: {name}@node-{number:02} ejected: 3 in a row not connected"),
-        ("trusted", f"web: {name}@node-{number:02} is trusted again"),
+        ("restored", f"web: {name}@node-{number:02} restored"),
         ("altered", f"web: {name}@node-{number:02} draining: maintenance: upgrading"),
         ("left", f"web: {name}@node-{number:02} 10.0.0.{number}:8080 left"),
     )
@@ -250,10 +248,10 @@ def _gateway(now: float, state: str) -> GatewayStatus:
 
 
 def _watch(
-    question: str, service: str, datacenter: str, state: str, instances: int
+    query: str, service: str, datacenter: str, state: str, instances: int
 ) -> WatchStatus:
     watch = WatchStatus(
-        question, service, datacenter, "watching", "http://10.0.0.1:8500", age=1.5,
+        query, service, datacenter, "watching", "http://10.0.0.1:8500", age=1.5,
         index=81_234, answers=420, changes=37, errors=3, instances=instances,
         last_error_at=1_760_000_000.0,
     )  # fmt: skip
@@ -271,11 +269,11 @@ def _mapping(
     name: str, listen: str, service: str, policy: str, accepted: int,
     pools: tuple[PoolStatus, ...], state: str,
 ) -> MappingStatus:  # fmt: skip
-    endings = Counter({"--": accepted * 98 // 100, "SC": accepted // 100, "cD": 3})
+    terminations = Counter({"--": accepted * 98 // 100, "SC": accepted // 100, "cD": 3})
     return MappingStatus(
         name, listen, service, policy, state != "starting",
-        {"idle-timeout": "1h", "attempts": "3"}, accepted, accepted % 97, 0, endings,
-        accepted * 800, accepted * 52_000, pools,
+        {"idle-timeout": "1h", "attempts": "3"}, accepted, accepted % 97, 0,
+        terminations, accepted * 800, accepted * 52_000, pools,
         histogram(CONNECT_BOUNDS, accepted, 1),
         histogram(FIRST_BYTE_BOUNDS, accepted, 4),
         histogram(CONNECTION_BOUNDS, accepted, 3),
@@ -374,10 +372,10 @@ class Life:
         self.source.alter(*key, some.id, standing=changed[0], reason=changed[1],
                           since=now, effective_weight=weight)  # fmt: skip
         kind = "ejected" if changed[0] == "ejected" else "altered"
-        question = self.source.mapping_list[0].pools[0].question
+        query = self.source.mapping_list[0].pools[0].query
         name = f"{some.service_id}@{some.node} {some.address}"
         text = f"{name} is {changed[0]}: {changed[1]}"
-        self.source.events.add(kind, text, question, some.id)
+        self.source.events.add(kind, text, query, some.id)
 
 
 class FixedToken:

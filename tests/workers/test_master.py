@@ -317,13 +317,31 @@ def test_figures(start: Any, held: ExitStack, monkeypatch: pytest.MonkeyPatch) -
         upstream.close()
     eventually(lambda: told().figures.endings == {"--": 2}, "two are over")
     kill_all(started)
-    assert told().figures.endings == {"--": 2, "KD": 8}
+    assert told().figures.endings == {"--": 2, "KW": 8}
     assert (told().figures.received, told().figures.sent) == (80, 0)
     assert started.workers.accepted_by_now == 10
     nowhere = Mapping("web", TCPListen("127.0.0.1", 1))
     assert started.running.call(started.workers.tidings, nowhere).figures.accepted == 0
     started.running.call(lambda: started.workers.replace([], connection_log=False))
     eventually(lambda: not started.workers._past, "what is not served is forgotten")
+
+
+def test_stopped_at_once(start: Any, held: ExitStack) -> None:
+    """What is open when workers are stopped did not die with them."""
+    server = held.enter_context(listening())
+    started = start(1, MAPPING)
+    started.replace(of(server))
+    started.wait_until_all_know()
+    mapping = started.sockets[0].mapping
+    held.enter_context(connect(started.address))
+    held.enter_context(accept(server))
+
+    def told() -> Any:
+        return started.running.call(started.workers.tidings, mapping)
+
+    eventually(lambda: told().figures.accepted == 1, "it is known")
+    started.running.outcome(started.workers.stopService)
+    assert told().figures.endings == {"KH": 1}
 
 
 def test_by_hand(start: Any, held: ExitStack) -> None:

@@ -2,6 +2,8 @@
 
 const TOKEN_KEY = "lbconsul-token";
 const PATIENCE = 10_000;
+/** Of `/status`, as lbconsul/admin/model.py has it. */
+const FORMAT = 2;
 
 /** The gateway does not do that for us; `wantsToken` if it would with the token. */
 export class Refused extends Error {
@@ -42,7 +44,13 @@ export class Access {
 
   async status() {
     const response = await this.#ask("status", { signal: AbortSignal.timeout(PATIENCE) });
-    return response.json();
+    const status = await response.json();
+    if (status.format !== FORMAT)
+      throw new Unexpected(
+        `the gateway speaks format ${status.format} of its status, and this page` +
+          ` format ${FORMAT}: load the page again`,
+      );
+    return status;
   }
 
   /** The stream of what changes after the event `last`, if any, until `signal` ends it. */

@@ -110,14 +110,14 @@ function consulBanner(watches, now) {
   const served = kept
     ? `Meanwhile ${plural(kept, "instance")} of ${named(services)} stay in use as Consul` +
       ` last told them, ${span(Math.max(...ages, 0))} ago at most;` +
-      " one that fails connections is still set aside."
+      " one that fails connections is still ejected."
     : `Nobody is known yet who serves ${named(services)}.`;
   return {
     name: "consul",
     level: "bad",
     title: all
       ? `Consul has been away since ${clock(since)} (${span(now - since)})`
-      : `Consul fails to answer ${failing.length} of ${plural(asked.length, "question")}` +
+      : `Consul fails to answer ${failing.length} of ${plural(asked.length, "query", "queries")}` +
         ` since ${clock(since)} (${span(now - since)})`,
     text: [served, ...errors.slice(0, 2).map((each) => `The last error: ${sentence(each)}`)].join(" "),
   };

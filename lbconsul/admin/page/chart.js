@@ -15,9 +15,9 @@ const LONGEST = 300;
 /** The colour of what changed, where it is neither good nor bad news. */
 const OTHER_NEWS = "line";
 const NEWS = {
-  joined: "serving", trusted: "serving", recovered: "serving",
+  joined: "serving", restored: "serving", recovered: "serving",
   left: "ejected", ejected: "ejected", failing: "ejected",
-  doubted: "doubted", drained: "draining", draining: "draining",
+  suspect: "suspect", drained: "draining", draining: "draining",
 };
 
 export class Chart {

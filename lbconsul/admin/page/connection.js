@@ -1,10 +1,10 @@
-// Stays in touch with the gateway: a stream while there is one, else questions.
+// Stays in touch with the gateway: a stream while there is one, else polls.
 
 import { Refused } from "./access.js";
 import { readEvents } from "./sse.js";
 
 const POLL_EVERY = 2000;
-/** After a stream that failed or was silent, questions for so long. */
+/** After a stream that failed or was silent, poll for so long. */
 const NO_STREAM_FOR = 15_000;
 /** Figures come every second or a few: a stream that is silent for longer is none. */
 const SILENCE = 15_000;
@@ -15,7 +15,7 @@ const LONGEST_PAUSE = 10_000;
  * `phase` is one of
  *   "loading"  nothing was heard yet,
  *   "live"     the stream is there,
- *   "polling"  questions are answered, but there is no stream,
+ *   "polling"  requests are answered, but there is no stream,
  *   "lost"     nobody answers, `since` then,
  *   "refused"  the gateway wants a token, or another one.
  */
@@ -87,7 +87,7 @@ export class Connection extends EventTarget {
     return status;
   }
 
-  /** Live on the stream until it ends; without one, wait for the next question. */
+  /** Live on the stream until it ends; without one, wait for the next poll. */
   async #follow() {
     if (Date.now() >= this.#noStreamBefore) {
       if (!(await this.#stream())) this.#noStreamBefore = Date.now() + NO_STREAM_FOR;

@@ -16,7 +16,7 @@ export class Details {
       "Eject",
       element("span", { class: "unseen" }, ` ${upstream.service_id}`),
     );
-    const hint = "sets it aside for a while, as if it had failed";
+    const hint = "ejects it for a while, as if it had failed";
     this.node = element(
       "div",
       { class: "row details", role: "row" },

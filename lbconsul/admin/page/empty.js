@@ -19,7 +19,7 @@ export class Empty {
   }
 
   update(pool, watch, mapping) {
-    const { upstreams, question } = pool;
+    const { upstreams, query } = pool;
     const nobody = upstreams.length === 0;
     const isWanted = isLookedAt(pool, mapping);
     const none = !nobody && isWanted && !upstreams.some((each) => serves(each.standing));
@@ -29,17 +29,17 @@ export class Empty {
     const service = watch?.service ?? mapping.service;
     this.sample.hidden = !nobody || watch?.state === "waiting";
     if (none) {
-      this.title.set(`No upstream of ${question} serves`);
+      this.title.set(`No upstream of ${query} serves`);
       this.hint.set("The reasons stand beside them. New clients wait, or are turned away.");
     } else if (watch?.state === "waiting") {
-      this.title.set(`Consul has not said yet who serves ${question}`);
+      this.title.set(`Consul has not said yet who serves ${query}`);
       this.hint.set(
         watch.last_error
           ? `It fails: ${watch.last_error}. It is asked again and again.`
           : "It has been asked; this takes a moment only.",
       );
     } else {
-      this.title.set(`Consul knows no instance of ${question} that may serve`);
+      this.title.set(`Consul knows no instance of ${query} that may serve`);
       const why = mapping.empty ? `${sentence(mapping.empty)} ` : "";
       this.hint.set(
         `${why}One that is registered, with its checks passing, gets connections at once:`,

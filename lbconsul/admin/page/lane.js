@@ -51,8 +51,8 @@ export class Lane {
     this.listening.set(String(mapping.listening));
     this.state.set(mapping.listening ? "" : "accepts nobody now");
     this.#showFigures(mapping);
-    const questions = new Set(mapping.pools.map((pool) => pool.question));
-    const events = this.store.events.filter((each) => questions.has(each.question));
+    const queries = new Set(mapping.pools.map((pool) => pool.query));
+    const events = this.store.events.filter((each) => queries.has(each.query));
     this.chart.update(this.history, events, now);
     this.#showPools(mapping, now);
   }
@@ -92,15 +92,15 @@ export class Lane {
     const alone = mapping.pools.length === 1;
     const shown = new Map();
     for (const pool of mapping.pools) {
-      const known = this.#pools.get(pool.question) ?? this.#newPool(pool.question);
+      const known = this.#pools.get(pool.query) ?? this.#newPool(pool.query);
       known.update(pool, { alone, now, mapping });
-      shown.set(pool.question, known);
+      shown.set(pool.query, known);
     }
     this.#pools = shown;
     arrange(this.pools, [...shown.values()].map((pool) => pool.node));
   }
 
-  #newPool(question) {
-    return new Pool(this.store, this.name, question, this.onOrder, this.onAgain);
+  #newPool(query) {
+    return new Pool(this.store, this.name, query, this.onOrder, this.onAgain);
   }
 }

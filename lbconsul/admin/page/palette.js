@@ -2,7 +2,7 @@
 
 const NAMES = [
   "ink", "muted", "line", "edge", "surface", "connections", "bytes",
-  "serving", "warming", "draining", "ejected", "doubted",
+  "serving", "warming", "draining", "ejected", "suspect",
 ];
 
 let colours = null;

@@ -7,15 +7,15 @@ export class Picture {
     this.status = status;
     /** When it was taken. */
     this.taken = status.gateway.now;
-    this.watches = new Map(status.watches.map((each) => [each.question, each]));
+    this.watches = new Map(status.watches.map((each) => [each.query, each]));
     this.mappings = new Map(status.mappings.map((each) => [each.name, each]));
     this.pools = new Map();
     this.upstreams = new Map();
     for (const mapping of status.mappings)
       for (const pool of mapping.pools) {
-        this.pools.set(keyOf(mapping.name, pool.question), pool);
+        this.pools.set(keyOf(mapping.name, pool.query), pool);
         for (const each of pool.upstreams)
-          this.upstreams.set(keyOf(mapping.name, pool.question, each.id), each);
+          this.upstreams.set(keyOf(mapping.name, pool.query, each.id), each);
       }
   }
 
@@ -27,11 +27,11 @@ export class Picture {
   merge({ gateway = {}, watches = [], mappings = [], upstreams = [], gone = [] }) {
     Object.assign(this.status.gateway, gateway);
     const known = [
-      ...watches.map((row) => assign(this.watches.get(row.question), row)),
+      ...watches.map((row) => assign(this.watches.get(row.query), row)),
       ...mappings.map((row) => assign(this.mappings.get(row.name), row)),
       ...upstreams.map((row) => this.#upstream(row)),
     ];
-    for (const each of gone) this.forget(keyOf(each.mapping, each.question, each.id));
+    for (const each of gone) this.forget(keyOf(each.mapping, each.query, each.id));
     return known.every(Boolean);
   }
 
@@ -44,11 +44,11 @@ export class Picture {
     pool.upstreams = pool.upstreams.filter((each) => each !== gone);
   }
 
-  #upstream({ mapping, question, ...row }) {
-    const key = keyOf(mapping, question, row.id);
+  #upstream({ mapping, query, ...row }) {
+    const key = keyOf(mapping, query, row.id);
     if (assign(this.upstreams.get(key), row)) return true;
     // One that is new comes with all its fields.
-    const pool = this.pools.get(keyOf(mapping, question));
+    const pool = this.pools.get(keyOf(mapping, query));
     if (pool === undefined || row.address === undefined) return false;
     pool.upstreams.push(row);
     this.upstreams.set(key, row);

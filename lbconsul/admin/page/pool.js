@@ -1,4 +1,4 @@
-// The upstreams of one question: a branching lane of a few, or a dense table of many,
+// The upstreams of one query: a branching lane of a few, or a dense table of many,
 // with a skyline above it that shows all of them at once.
 
 import { niceCeiling } from "./canvas.js";
@@ -33,11 +33,11 @@ export class Pool {
   #scale = null;
 
   /** `onAgain()` is called when it must be updated for what its user did. */
-  constructor(store, mapping, question, onOrder, onAgain) {
+  constructor(store, mapping, query, onOrder, onAgain) {
     this.onAgain = onAgain;
     this.store = store;
     this.mapping = mapping;
-    this.question = question;
+    this.query = query;
     this.onOrder = onOrder;
     this.watch = new WatchLine();
     this.title = new Words();
@@ -46,7 +46,7 @@ export class Pool {
     this.body = element("div", { role: "rowgroup", class: "rows" });
     this.table = element(
       "div",
-      { class: "upstreams", role: "table", "aria-label": `Upstreams of ${question}` },
+      { class: "upstreams", role: "table", "aria-label": `Upstreams of ${query}` },
       this.#head(),
       this.body,
     );
@@ -59,7 +59,7 @@ export class Pool {
     this.box = element("div", { class: "box" }, this.table, this.moreButton);
     this.node = element(
       "section",
-      { class: "pool", "aria-label": `Pool ${question}` },
+      { class: "pool", "aria-label": `Pool ${query}` },
       this.heading,
       this.watch.node,
       this.empty.node,
@@ -76,7 +76,7 @@ export class Pool {
     this.heading.hidden = alone;
     this.title.set(poolInWords(pool));
     this.unused.set(!pool.used && !alone);
-    const watch = this.store.watch(this.question);
+    const watch = this.store.watch(this.query);
     this.watch.update(watch, pool, now);
     this.empty.update(pool, watch, mapping);
     this.#measure(upstreams, pool.used, now);
@@ -138,7 +138,7 @@ export class Pool {
   }
 
   #history(id) {
-    return this.store.history(this.mapping, this.question, id);
+    return this.store.history(this.mapping, this.query, id);
   }
 
   #arrangeFor(many) {
@@ -158,7 +158,7 @@ export class Pool {
       this.#hidden = new Set();
       this.#sort = { by: "standing", down: false };
     }
-    const region = { role: "region", tabindex: "0", "aria-label": `All of ${this.question}` };
+    const region = { role: "region", tabindex: "0", "aria-label": `All of ${this.query}` };
     for (const [name, value] of Object.entries(region))
       if (many) this.box.setAttribute(name, value);
       else this.box.removeAttribute(name);
@@ -302,8 +302,8 @@ export class Pool {
   }
 }
 
-function poolInWords({ question, used, fallback }) {
-  const parts = [question];
+function poolInWords({ query, used, fallback }) {
+  const parts = [query];
   if (fallback) parts.push("fallback");
   parts.push(used ? "in use" : "in reserve");
   return parts.join(" · ");

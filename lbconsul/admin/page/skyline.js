@@ -12,7 +12,7 @@ const HEIGHT = 88;
 const GROUND = 12;
 const SMALLEST_TOP = 2;
 /** How deep the mark of each standing is: told apart without colour. */
-const DEPTHS = { warming: 3, doubted: 5, draining: 7, ejected: 11 };
+const DEPTHS = { warming: 3, suspect: 5, draining: 7, ejected: 11 };
 
 export class Skyline {
   #upstreams = [];

@@ -24,13 +24,13 @@ export const STANDINGS = {
     order: 0,
     // A cross.
     path: "M3.6 1.5L8 5.9L12.4 1.5L14.5 3.6L10.1 8L14.5 12.4L12.4 14.5L8 10.1L3.6 14.5L1.5 12.4L5.9 8L1.5 3.6z",
-    means: "failed, and is set aside for a while",
+    means: "failed, and gets no connections for a while",
   },
-  doubted: {
+  suspect: {
     order: 2,
     // A diamond, hollow.
     path: "M8 .8L15.2 8L8 15.2L.8 8zM8 3.8L3.8 8L8 12.2L12.2 8z",
-    means: "is kept in reserve, since its loss is doubted",
+    means: "is kept in reserve, since its loss is not confirmed",
   },
 };
 

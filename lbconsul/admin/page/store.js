@@ -68,10 +68,10 @@ export class Store {
     const whole = gateway === undefined || this.#nextLook(gateway);
     const known = this.#told.merge(figures);
     this.#newer?.merge(figures);
-    for (const { mapping, question, id } of upstreams)
-      this.#whole?.add(keyOf(mapping, question, id));
-    for (const { mapping, question, id } of gone)
-      this.#histories.delete(keyOf(mapping, question, id));
+    for (const { mapping, query, id } of upstreams)
+      this.#whole?.add(keyOf(mapping, query, id));
+    for (const { mapping, query, id } of gone)
+      this.#histories.delete(keyOf(mapping, query, id));
     if (gateway !== undefined) {
       this.#timeIs(this.#told.now);
       this.#sampleMappings();
@@ -94,13 +94,13 @@ export class Store {
     return Date.now() / 1000 - this.#skew;
   }
 
-  watch(question) {
-    return (this.#newer ?? this.#told).watches.get(question) ?? null;
+  watch(query) {
+    return (this.#newer ?? this.#told).watches.get(query) ?? null;
   }
 
   /** The history of a mapping, or of an upstream in a mapping's pool. */
-  history(mapping, question, id) {
-    const key = question === undefined ? mapping : keyOf(mapping, question, id);
+  history(mapping, query, id) {
+    const key = query === undefined ? mapping : keyOf(mapping, query, id);
     return this.#histories.get(key);
   }
 

@@ -1,4 +1,4 @@
-// What a pool says of its watch: how old it is what is believed.
+// What a pool says of its watch: how old Consul's last confirmation is.
 
 import { Attribute, Words, element } from "./dom.js";
 import { clock, count, plural, span } from "./format.js";
