@@ -155,7 +155,7 @@ class Snapshot:
         if said["lbconsul snapshot"] != _VERSION:
             raise ValueError(f"it is of version {said['lbconsul snapshot']!r}")
         if said["question"] != str(self._question):
-            raise ValueError("it is of another question")
+            raise ValueError("it is of another query")
         if said["sha256"] != hashlib.sha256(body).hexdigest():
             raise ValueError("it is not whole")
         return Kept(body, float(said["time"]))

@@ -57,7 +57,7 @@ def read_question(line: bytes) -> None:
     """
     versions = _read(line).get("takeover")
     if not isinstance(versions, list):
-        raise Nonsense("it is no question for our sockets")
+        raise Nonsense("it is no request for our sockets")
     if VERSION not in versions:
         spoken = ", ".join(str(each) for each in versions[:5])[:_LONGEST]
         raise Nonsense(f"it speaks version {spoken or 'none'}, and we speak {VERSION}")

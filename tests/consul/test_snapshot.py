@@ -183,7 +183,7 @@ def test_the_clock_was_set(stage: Stage, ahead: float) -> None:
         (lambda data: b"", "Expecting value"),
         (lambda data: data[:-1], "it is not whole"),
         (lambda data: data.replace(b'": 1,', b'": 2,', 1), "it is of version 2"),
-        (lambda data: data.replace(b'"web"', b'"mail"'), "of another question"),
+        (lambda data: data.replace(b'"web"', b'"mail"'), "of another query"),
         (lambda data: b"{}\n[]", "lbconsul snapshot"),
         (lambda data: b"7\n[]", "not subscriptable"),
         (lambda data: b"\xff\xfe\n", "utf"),

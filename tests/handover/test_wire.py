@@ -73,8 +73,8 @@ def test_many() -> None:
     [
         ({"takeover": [2, 3]}, "it speaks version 2, 3, and we speak 1"),
         ({"takeover": []}, "it speaks version none, and we speak 1"),
-        ({"takeover": 1}, "it is no question for our sockets"),
-        ({}, "it is no question for our sockets"),
+        ({"takeover": 1}, "it is no request for our sockets"),
+        ({}, "it is no request for our sockets"),
         ([1], "it says what is no JSON object"),
     ],
 )
