@@ -154,6 +154,11 @@ class Upstream:
         """Whether Consul lets it have new connections."""
         return self.verdict.standing is Standing.SERVING
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether it refused the last connection that it decided on."""
+        return self.record is not None and self.record.refused > 0
+
     def crowding(self) -> float:
         """How busy it is: 0 while idle, else (open + 1) / weight.
 

@@ -153,7 +153,9 @@ class Dial:
         try:
             self.lease = self._lease()
         except NoUpstream:
-            return False
+            self.lease = self._lease_of_recovered()
+            if self.lease is None:
+                return False
         owner.line.leave(self)  # before it may have to queue up again
         self._until = None
         self.since = owner.clock.seconds()
@@ -172,6 +174,15 @@ class Dial:
             with suppress(NoUpstream):
                 return owner.lease(spent, self.attempts)
             raise
+
+    def _lease_of_recovered(self) -> Lease | None:
+        """One that refused before we waited, and has accepted others since."""
+        failing = [each for each in self.tried if each.is_failing]
+        if len(failing) == len(self.tried) or len(self.tried) >= self.attempts:
+            return None
+        with suppress(NoUpstream):
+            return self._owner.lease(failing, self.attempts)
+        return None
 
     def _has_more(self, upstream: Upstream) -> bool:
         """Whether it has addresses that were not tried."""

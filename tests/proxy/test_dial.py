@@ -20,7 +20,7 @@ from zope.interface.verify import verifyObject
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Patience, Question, Route
-from lbconsul.balance.upstream import Lease, Record, Upstream
+from lbconsul.balance.upstream import Lease, Outcome, Record, Upstream
 from lbconsul.proxy.connect import connect
 from lbconsul.proxy.dial import Dial
 from lbconsul.proxy.ending import Ending
@@ -530,6 +530,50 @@ class WaitingTests(DialTestCase):
         self.full.end()
         self.reactor.advance(LOOK_EVERY)
         self.assert_answered(self.waits, self.waiting)
+
+    def test_one_that_has_recovered(self) -> None:
+        """
+        An upstream that refused before is tried again once it accepts others: nobody
+        waits in vain while it has room.
+        """
+        self.waiting.end(Ending.HARD_STOP)
+        self.ours, self.peer = loopback.tcp_pair()
+        self.held.enter_context(self.peer)
+        server = self.held.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        other = instance("b", server.getsockname()[1])
+        self.registry.replace(WEB.question, [self.instance, other])
+        owner = self.owner(route=ONE_EACH)
+        dial = self.start(owner)
+        self.pass_time(0.5)
+        self.assertEqual((owner.refused, owner.answered), ([other.port], []))
+        server.listen()
+        self.pass_time(0.5)
+        self.assertEqual(owner.answered, [])
+        one = self.registry.chain(ONE_EACH).lease()
+        one.showed(Outcome.CONNECTED)
+        one.end()
+        self.pass_time(0.1)
+        self.full.end()
+        self.assert_answered(owner, dial)
+        assert dial.lease is not None
+        self.assertEqual(dial.lease.upstream, one.upstream)
+
+    def test_no_more_than_its_attempts(self) -> None:
+        """However often one seems to recover, a client tries no more than it may."""
+        self.waiting.end(Ending.HARD_STOP)
+        self.ours, self.peer = loopback.tcp_pair()
+        self.held.enter_context(self.peer)
+        other = instance("b", self.refusing())
+        self.registry.replace(WEB.question, [self.instance, other])
+        owner = self.owner(route=ONE_EACH)
+        self.start(owner)
+        for _ in range(9):
+            for upstream in self.registry.pool(ONE_EACH.selections[0]).upstreams():
+                upstream.record = None
+            self.pass_time(0.1)
+        self.assertEqual(owner.refused, [other.port] * owner.attempts)
+        self.full.end()
 
     def test_too_long(self) -> None:
         """After the time for that it is over."""

@@ -213,21 +213,23 @@ def test_refused_and_not_in_time(proxy: TendedProxy) -> None:
     assert proxy.is_at_rest()
 
 
-def test_one_to_avoid_is_free(proxy: TendedProxy) -> None:
+def test_one_that_refused_is_elsewhere(proxy: TendedProxy) -> None:
     """
-    A client that waits for another instance than the one that refused it, and has
-    a place now, keeps nobody from that.
+    A client that waits for another instance than the one that refused it gets a place
+    of that one at its new address, in its turn.
     """
     factory, server, _ = _full(proxy, eject_after=0, queue_timeout=60.0)
     broken = proxy.refusing("b")
     proxy.register(server.instance(), broken)
-    proxy.connect(factory, "1")
+    first = proxy.connect(factory, "1")
     mended = proxy.server("b")
     proxy.register(server.instance(), mended.instance())
     held = proxy.connect_all(factory, "23")
-    assert mended.heard() == ["2"]
+    assert mended.heard() == ["1"]
+    proxy.leave(first)
+    assert mended.heard() == ["1", "2"]
     proxy.leave(held["2"])
-    assert mended.heard() == ["2", "3"]
+    assert mended.heard() == ["1", "2", "3"]
     assert server.heard() == ["0"]
 
 
