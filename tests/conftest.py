@@ -1,7 +1,7 @@
 """What tests of every room may ask for, and which of them run beside which.
 
 A test that starts a program is marked `process`, by where it stands, by what it asks
-for, or by hand; all others are `make test-unit`, and are refused to start one.
+for, or by hand; all others are `make test-unit`, which refuses them to start one.
 """
 
 import os
@@ -104,7 +104,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     """Hold a test to its mark, and begin its logs."""
     global _may_start
     kept_logs.forget()
-    _may_start = item.get_closest_marker("process") is not None
+    is_unit = "not process" in item.config.option.markexpr
+    _may_start = not is_unit or item.get_closest_marker("process") is not None
     try:
         return (yield)
     finally:

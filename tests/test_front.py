@@ -62,6 +62,7 @@ def test_added_sockets(running: ReactorThread) -> None:
     assert front.sockets == []
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("workers", [1, 2])
 def test_counts(running: ReactorThread, workers: int) -> None:
     """Connections count wherever they are served, and so do drain timeouts."""

@@ -4,9 +4,12 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.binaries import REPOSITORY
 
 
+@pytest.mark.process
 def test_all_are_closed() -> None:
     """Connections that need no descriptors are held and closed as the gateway's are."""
     program = "import bench.held as held; held.SETTLE = 0.5; held.main('close', '500')"

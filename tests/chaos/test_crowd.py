@@ -3,11 +3,14 @@
 import time
 from collections import Counter
 
+import pytest
+
 from chaos.crowd import Crowd
 from chaos.resetting_server import ResettingServer
 from chaos.stream_server import StreamServer
 
 
+@pytest.mark.process
 def test_those_that_fetch_compare_what_comes() -> None:
     """And those that send compare what became of it."""
     with StreamServer("anna") as server:
@@ -16,6 +19,7 @@ def test_those_that_fetch_compare_what_comes() -> None:
                 assert Counter(each.what for each in crowd.stop()) == {"whole": 20}
 
 
+@pytest.mark.process
 def test_those_that_stay() -> None:
     """Until they are told to leave, or somebody ends their connection."""
     with StreamServer("anna") as server:
@@ -37,6 +41,7 @@ def test_those_that_stay() -> None:
         }
 
 
+@pytest.mark.process
 def test_streams_begin_until_they_are_told_to_leave() -> None:
     """Who is at it finishes, and who has not begun does not count."""
     with StreamServer("anna") as server:
@@ -47,6 +52,7 @@ def test_streams_begin_until_they_are_told_to_leave() -> None:
     assert len(ends) <= 6
 
 
+@pytest.mark.process
 def test_trouble_is_told() -> None:
     """With what it was."""
     server = ResettingServer("dora")
