@@ -5,7 +5,12 @@ from contextlib import suppress
 from typing import Any
 
 from attrs import Factory, define, field
-from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredList,
+    DeferredSemaphore,
+)
 from twisted.internet.defer import TimeoutError as AnyTimeoutError
 from twisted.internet.error import ReactorNotRunning
 
@@ -102,6 +107,8 @@ class OnlineCheck:
         where = f"Consul at {self._client.where(address)}"
         try:
             leader = await self._client.page("/v1/status/leader", "", address)
+        except CancelledError:
+            raise  # all of it took too long
         except Exception as error:
             self.problems.append(f"{where} does not answer: {_words(error)}")
             return
@@ -121,6 +128,8 @@ class OnlineCheck:
         except Forbidden as error:
             self.problems.append(f"Consul does not take the token: {_words(error)}")
             return False
+        except CancelledError:
+            raise
         except Exception:  # without ACLs Consul does not know, and does not care
             return True
         self.found.append("Consul takes the token")
@@ -138,12 +147,17 @@ class OnlineCheck:
             limit.run(lambda each: Deferred.fromCoroutine(self._ask(each)), each)
             for each in questions
         ]
-        await gatherResults(asked, consumeErrors=True)
+        # Those that wait come first, so that cancelling the others begins none of them.
+        await DeferredList(asked[::-1], consumeErrors=True)
+        if len(self._answers) < len(questions):  # some were not waited for
+            raise CancelledError
 
     async def _ask(self, question: Question) -> None:
         try:
             reply = await self._client.ask(question, 0, self._address or 0)
             self._answers[question] = parse(reply.body, pick_of(question))
+        except CancelledError:
+            raise
         except Exception as error:
             self._answers[question] = error
 

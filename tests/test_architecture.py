@@ -156,7 +156,6 @@ TESTED_ELSEWHERE = {
     "lbconsul.dev.registration": f"{CONTRACT}/test_services.py",
     "lbconsul.dev.reply": "tests/dev/test_api.py",
     "lbconsul.dev.shapes": f"{CONTRACT}/test_questions.py",
-    "lbconsul.online_check": "tests/end_to_end/test_misspelt.py",
 }
 
 

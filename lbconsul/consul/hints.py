@@ -6,7 +6,7 @@ from difflib import SequenceMatcher, get_close_matches
 from typing import Any
 
 from attrs import Factory, define
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
@@ -91,6 +91,8 @@ class Hints:
     ) -> tuple[str, ...] | None:
         try:
             said: Any = json.loads(await self._page(path, datacenter, question))
+        except CancelledError:
+            raise
         except Exception:  # whatever it is: it is only a hint that is missing then
             return None
         if not isinstance(said, dict | list):
