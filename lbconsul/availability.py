@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lbconsul.balance.emptiness import why_empty
+from lbconsul.balance.events import EventKind, MappingEvent
 from lbconsul.balance.pool import Pool
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question, Route, Rules, Selection
@@ -178,8 +179,7 @@ class Availability(Service):
         mapping = needed.mapping
         if mapping in self._told:
             self._log.info("{mapping}: has a usable instance now", mapping=str(mapping))
-            question = needed.route.selections[0].question
-            self._note("available", f"{mapping} has a usable instance", question, None)
+            self._tell_event(needed, EventKind.AVAILABLE)
         self._had.add(needed.needs)
         self._forget(mapping)
 
@@ -255,8 +255,13 @@ class Availability(Service):
             why=why,
             consequence=self._consequence(mapping),
         )
-        text = f"{mapping} has no usable instance {when}: {why}"
-        self._note("empty", text, needed.route.selections[0].question, None)
+        self._tell_event(needed, EventKind.EMPTY, f"{when}: {why}")
+
+    def _tell_event(self, needed: _Needed, kind: EventKind, reason: str = "") -> None:
+        question = needed.route.selections[0].question
+        mapping = str(needed.mapping)
+        event = MappingEvent(kind=kind, query=question, mapping=mapping, reason=reason)
+        self._note(event)
 
     def _warn_in_short(self, mappings: list[Mapping]) -> None:
         for each in mappings:

@@ -11,15 +11,15 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.logger import Logger
 
+from lbconsul.balance.events import Change, RegistryEvent, events_of
 from lbconsul.balance.instance import Identity, Instance
-from lbconsul.balance.registry import Change, Registry
+from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
 from lbconsul.balance.tally import OwnTally
 from lbconsul.balance.tidings import Tidings
-from lbconsul.balance.upstream import Upstream
 from lbconsul.config.model import MOST_WORKERS, Config, Mapping, UnixListen
 from lbconsul.errors import NoWorkers
-from lbconsul.notes import Asides, Note, nobody, told_of
+from lbconsul.notes import EjectionReports, Note, ignore
 from lbconsul.proxy.bind import OwnSocket
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.own import Bound, bound_to
@@ -46,8 +46,8 @@ class Front(MultiService):
     _config: Config
     _chance: Callable[[], float]
     _inherited: AbstractMapping[str, int]
-    #: Told of what changes: its kind, a sentence, the question, and the instance.
-    _note: Note = nobody
+    #: Called with each event.
+    _note: Note = ignore
     #: Told that Consul has answered a question.
     _answered: Callable[[Question], None] = lambda question: None
     #: Told that these were registered anew, and are not drained any more.
@@ -60,8 +60,8 @@ class Front(MultiService):
     #: None if all is done in this process.
     workers: Workers | None = None
     registry: Registry = field(init=False)
-    _asides: Asides = field(init=False)
-    #: The call that is about to note whom workers have set aside.
+    _ejections: EjectionReports = field(init=False)
+    #: The call that is about to compare the workers' ejection reports.
     _noting: Any = None
     #: All that is served, by name; None if it is to be looked up anew.
     _by_name: dict[str, Mapping] | None = None
@@ -78,7 +78,7 @@ class Front(MultiService):
             self.workers = _workers(self._reactor, count, log)
             self.workers.setServiceParent(self)
         self.registry = self._new_registry()
-        self._asides = Asides(self.registry, self._note)
+        self._ejections = EjectionReports(self.registry, self._note)
         if self.workers is not None:
             self.workers.learned = self._learned
         self._workshop = Workshop(self._reactor, self.registry, log, self.room)
@@ -277,7 +277,7 @@ class Front(MultiService):
         self._standings.stop()
         if self._noting is not None:
             self._noting.cancel()
-            self._note_asides()
+            self._note_ejections()
         leases = self.registry.open_connections()
         if self.workers is not None:
             accepted += self.workers.accepted
@@ -292,7 +292,7 @@ class Front(MultiService):
             tally,
             self._changed,
             self._reactor.seconds,
-            self._tell,
+            self._on_event,
             self._registered_anew,
         )
 
@@ -308,34 +308,29 @@ class Front(MultiService):
             pending = not self.registry.answered(question)
             self.workers.changed(question, change, pending=pending)
         self.here.answered(question)
-        for kind, text, identity in told_of(change):
-            self._note(kind, text, question, identity)
+        for event in events_of(question, change):
+            self._note(event)
         self._answered(question)
 
     def _learned(self) -> None:
-        """Called by the workers: they have set others aside than before.
+        """Called by the workers: the set of ejected upstreams changed.
 
-        Where one fails that many mappings have, each worker says so for each.
+        An upstream of many mappings is reported for each of them, by each worker.
         """
         if self._noting is None:
-            self._noting = self._reactor.callLater(0, self._note_asides)
+            self._noting = self._reactor.callLater(0, self._note_ejections)
 
-    def _note_asides(self) -> None:
+    def _note_ejections(self) -> None:
         self._noting, workers = None, self.workers
         if workers is not None:
             told = ((route_of(each), workers.aside(each)) for each in workers.mappings)
-            self._asides.look(told)
+            self._ejections.look(told)
 
-    def _tell(self, question: Question, upstream: Upstream | None, what: str) -> None:
+    def _on_event(self, event: RegistryEvent) -> None:
         """Called by the registry: an upstream was ejected, or the like."""
-        if self.workers is None:  # else it is they who say so
-            self._standings.tell(question, upstream, what)
-        if upstream is None:
-            self._note("suspect", what, question, None)
-        else:
-            kind = what.partition(" ")[0].rstrip(":,")
-            instance = upstream.instance
-            self._note(kind, f"{instance} {what}", question, instance.identity)
+        if self.workers is None:  # else each worker logs it
+            self._standings.tell(event)
+        self._note(event)
 
     def _knows(self, mapping: Mapping, *, wholly: bool) -> bool:
         route = route_of(mapping)

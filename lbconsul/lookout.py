@@ -11,8 +11,17 @@ from lbconsul.admin.events import EventLog
 from lbconsul.admin.identity import upstream_id
 from lbconsul.admin.server import AdminServer
 from lbconsul.admin.token_file import OneToken, TokenFile, new_token
+from lbconsul.balance.events import (
+    Event,
+    GatewayEvent,
+    MappingEvent,
+    PoolEvent,
+    UpstreamEvent,
+    describe,
+    names_of,
+    word_of,
+)
 from lbconsul.balance.instance import Identity
-from lbconsul.balance.selection import Question
 from lbconsul.clock import WallClock
 from lbconsul.config.model import Config, TCPListen, UnixListen
 from lbconsul.proxy.lag import Lag
@@ -23,6 +32,9 @@ from lbconsul.showing import Showing, Shown
 #: Lines of the log, a second, how many may come at once, and how often, in seconds, the
 #: others are summed up: anybody who reaches the admin listener may cause them.
 RATE, BURST, SUM_UP_EVERY = 0.2, 5.0, 10.0
+
+#: An event names at most this many instances.
+SHOWN = 10
 
 
 @define(eq=False, repr=False)
@@ -111,20 +123,9 @@ class Lookout(MultiService):
         if self._server is not None:
             self._server.close()
 
-    def note(
-        self,
-        kind: str,
-        text: str,
-        question: Question | None = None,
-        identity: Identity | None = None,
-    ) -> None:
-        """Something changed."""
-        upstream = upstream_id(*identity) if identity else ""
-        self.events.add(kind, text, str(question or ""), upstream)
-
-    def note_of_watch(self, question: Question, kind: str, text: str) -> None:
-        """Something changed between Consul and us."""
-        self.note(kind, text, question)
+    def note(self, event: Event) -> None:
+        """Show this event to those who listen to events."""
+        self.events.add(event.kind.value, describe(event), **_fields(event))
 
     def _sum_up(self, counts: Mapping[str, int]) -> None:
         self._log.warn("admin: not told one by one: {what}", what=in_words(counts))
@@ -137,3 +138,31 @@ class Lookout(MultiService):
         self._lag.stop()
         self._bound.stop()
         return super().stopService()
+
+
+def _fields(event: Event) -> dict[str, Any]:
+    """What an event is about, beside its kind."""
+    if isinstance(event, PoolEvent):
+        return {
+            "query": str(event.query),
+            "instances": tuple(names_of(event.instances)[:SHOWN]),
+            "count": len(event.instances),
+            "seconds": _rounded(event.seconds),
+        }
+    fields: dict[str, Any] = {"reason": event.reason}
+    if not isinstance(event, GatewayEvent):
+        fields["query"] = str(event.query or "")
+    if isinstance(event, MappingEvent):
+        fields["mapping"] = event.mapping
+    if isinstance(event, UpstreamEvent):
+        instance = event.instance
+        identity = instance if isinstance(instance, Identity) else instance.identity
+        fields["upstream"] = upstream_id(*identity)
+        fields["before"] = word_of(event.before)
+        fields["after"] = word_of(event.after)
+        fields["seconds"] = _rounded(event.seconds)
+    return fields
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

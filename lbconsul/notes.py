@@ -1,82 +1,50 @@
-"""What changed, as it is noted for people: the events of the admin listener."""
+"""Notes: who takes events, and the events that workers' reports make."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping
 
 from attrs import Factory, define
 
-from lbconsul.balance.instance import Identity, Instance
-from lbconsul.balance.registry import Change, Registry
-from lbconsul.balance.selection import Question, Route, Selection
+from lbconsul.balance.events import Event, EventKind, UpstreamEvent
+from lbconsul.balance.instance import Identity
+from lbconsul.balance.outlier import Ejection
+from lbconsul.balance.registry import Registry
+from lbconsul.balance.selection import Route, Selection
 from lbconsul.balance.standing import Standing
 from lbconsul.balance.upstream import Upstream
 
-#: Of so many instances each is an event of its own; more are one together.
-_EACH = 20
+#: Takes note of an event.
+Note = Callable[[Event], None]
 
 
-class Note(Protocol):
-    """Takes note of something that changed."""
-
-    def __call__(
-        self,
-        kind: str,
-        text: str,
-        question: Question | None,
-        identity: Identity | None,
-    ) -> None:
-        """It was of this kind, and concerned this question or instance."""
-
-
-def nobody(
-    kind: str, text: str, question: Question | None, identity: Identity | None
-) -> None:
+def ignore(event: Event) -> None:
     """Takes no note."""
 
 
-def told_of(change: Change) -> Iterator[tuple[str, str, Identity | None]]:
-    """The events that one answer makes: kind, sentence, instance."""
-    for kind, instances in (
-        ("joined", change.joined),
-        ("left", change.left),
-        ("altered", change.altered),
-    ):
-        if len(instances) > _EACH:
-            yield kind, f"{len(instances)} instances {kind}", None
-        else:
-            for each in instances:
-                yield kind, f"{each} {kind}{_reason(each)}", each.identity
-
-
-def _reason(instance: Instance) -> str:
-    reason = instance.skipped or instance.health.worst(instance.node_health).reason
-    return f": {reason}" if reason else ""
-
-
-#: Whom workers have set aside: by the number of the pool and the instance, why.
-Aside = Mapping[tuple[int, Identity], tuple[str, float]]
+#: What workers have ejected: by the number of the pool and the instance, why and for
+#: how long, and since when.
+Ejected = Mapping[tuple[int, Identity], tuple[Ejection, float]]
 
 
 @define(eq=False)
-class Asides:
-    """Notes whom workers eject, and whom all of them have restored.
+class EjectionReports:
+    """Turns workers' ejection reports into events.
 
-    It is they who connect, so that the registry knows nothing of it.
+    The master makes no connections, so its own registry sees no ejections.
     """
 
     _registry: Registry
     _note: Note
     _known: dict[tuple[Selection, Identity], None] = Factory(dict)
 
-    def look(self, told: Iterable[tuple[Route, Aside]]) -> None:
-        """They have told this of the routes that there are."""
-        now, served = dict[tuple[Selection, Identity], str](), set[Selection]()
-        for route, aside in told:
+    def look(self, reports: Iterable[tuple[Route, Ejected]]) -> None:
+        """Workers have reported this of the routes that there are."""
+        now, served = dict[tuple[Selection, Identity], Ejection](), set[Selection]()
+        for route, ejected in reports:
             selections = route.all()
             served.update(selections)
-            for (number, identity), (why, _) in aside.items():
-                if number < len(selections):  # else it was told before a reload
-                    now[selections[number], identity] = why
+            for (number, identity), (ejection, _) in ejected.items():
+                if number < len(selections):  # else it is from before a reload
+                    now[selections[number], identity] = ejection
         before = {each: None for each in self._known if each[0] in served}
         self._known = dict.fromkeys(now)
         members = {
@@ -89,17 +57,34 @@ class Asides:
         for selection, identity in now.keys() - before.keys():
             upstream = members[selection].get(identity)
             if upstream is not None:
-                why = now[selection, identity]
-                self._tell("ejected", selection, upstream, why)
+                self._ejected(selection, upstream, now[selection, identity])
         for selection, identity in before.keys() - now.keys():
             upstream = members[selection].get(identity)
             # One that Consul lets serve no more is not restored, but forgotten.
             if upstream is not None and upstream.standing is not Standing.DRAINING:
-                self._tell("restored", selection, upstream, "restored")
+                self._restored(selection, upstream)
 
-    def _tell(
-        self, kind: str, selection: Selection, upstream: Upstream, what: str
+    def _ejected(
+        self, selection: Selection, upstream: Upstream, ejection: Ejection
     ) -> None:
-        instance = upstream.instance
-        text = f"{instance} {what}"
-        self._note(kind, text, selection.question, instance.identity)
+        event = UpstreamEvent(
+            kind=EventKind.EJECTED,
+            query=selection.question,
+            instance=upstream.instance,
+            reason=ejection.reason,
+            before=upstream.standing,
+            after=Standing.EJECTED,
+            seconds=ejection.seconds,
+        )
+        self._note(event)
+
+    def _restored(self, selection: Selection, upstream: Upstream) -> None:
+        event = UpstreamEvent(
+            kind=EventKind.RESTORED,
+            query=selection.question,
+            instance=upstream.instance,
+            reason="every worker uses it again",
+            before=Standing.EJECTED,
+            after=upstream.standing,
+        )
+        self._note(event)

@@ -9,6 +9,12 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
+from lbconsul.balance.events import (
+    EventKind,
+    UpstreamEvent,
+    describe,
+    event_fields,
+)
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.registry import Registry
 from lbconsul.drain_file import LONGEST, MOST, Drained, DrainFile
@@ -95,7 +101,7 @@ class Operations(Service):
         while len(drained) >= MOST:
             del drained[self._gone(drained)]
         self._set(drained | {identity: registry.created(identity)})
-        self._tell("drained", identity)
+        self._tell(EventKind.DRAINED, identity)
         if self._file is None and not self._has_warned:
             self._has_warned = True
             self._log.warn(
@@ -118,15 +124,17 @@ class Operations(Service):
         self._check()
         del drained[identity]
         self._set(drained)
-        self._tell("undrained", identity)
+        self._tell(EventKind.UNDRAINED, identity)
         return True
 
     def renewed(self, instances: tuple[Instance, ...]) -> None:
         """Called by the front: these were registered anew, and are not drained."""
         for each in instances:
-            text = f"{each} was registered anew, and is not drained any more"
-            self._log.info("{instance}: {text}", instance=str(each), text=text)
-            self._note("undrained", text, None, each.identity)
+            event = UpstreamEvent(
+                kind=EventKind.UNDRAINED, instance=each, reason="registered anew"
+            )
+            self._log.info("{event}", event=describe(event), **event_fields(event))
+            self._note(event)
         if self._file is not None:
             self._file.keep(self._front.registry.resting)
 
@@ -158,5 +166,5 @@ class Operations(Service):
         if self._file is not None:
             self._file.keep(drained)
 
-    def _tell(self, kind: str, identity: Identity) -> None:
-        self._note(kind, f"{'/'.join(identity)} {kind} by hand", None, identity)
+    def _tell(self, kind: EventKind, identity: Identity) -> None:
+        self._note(UpstreamEvent(kind=kind, instance=identity, reason="by hand"))

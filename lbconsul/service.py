@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from lbconsul.admin.model import WatchStatus
 from lbconsul.availability import Availability
+from lbconsul.balance.events import EventKind, GatewayEvent, QueryEvent
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
 from lbconsul.config.model import Config, Mapping
@@ -130,7 +131,7 @@ class Gateway(MultiService):
             self.registry,
             self._chance,
             config.state_dir,
-            self._told,
+            self._on_query_event,
             self._resolver or HostResolver(reactor),
             self._own.why,
             from_state(state.get("addresses")),
@@ -280,7 +281,7 @@ class Gateway(MultiService):
             self._succession.leave_files()
             self._retirement = Retirement(self._reactor, self.front)
             self._retirement.begin(grace)
-            self._lookout.note("draining", "it accepts nobody any more")
+            self._note(EventKind.DRAINING, "the gateway accepts no more connections")
         return self._retirement.over()
 
     def reload(self, config: Config) -> Plan:
@@ -362,7 +363,10 @@ class Gateway(MultiService):
                 "Consul is asked anew: its address, the wait, or who we are, is new"
             )
         self._log.info("reloaded: {change}", change=str(change))
-        self._lookout.note("reloaded", f"reloaded: {change}")
+        self._note(EventKind.RELOADED, str(change))
+
+    def _note(self, kind: EventKind, reason: str) -> None:
+        self._lookout.note(GatewayEvent(kind=kind, reason=reason))
 
     def state(self) -> dict[str, object]:
         """What a successor should know of it, as JSON can hold it."""
@@ -394,10 +398,10 @@ class Gateway(MultiService):
         """Called by the front: Consul has answered."""
         self.availability.look(question)
 
-    def _told(self, question: Question, kind: str, text: str) -> None:
+    def _on_query_event(self, event: QueryEvent) -> None:
         """Called by a watch: Consul begins to fail, or answers again."""
-        self._lookout.note_of_watch(question, kind, text)
-        self.availability.look(question)
+        self._lookout.note(event)
+        self.availability.look(event.query)
 
     def _add_dev_catalog(self) -> None:
         # It takes time to load, and few need it.

@@ -26,6 +26,7 @@ from lbconsul.admin.model import (
 from lbconsul.balance.chain import Chain
 from lbconsul.balance.figures import Account, Times
 from lbconsul.balance.instance import Identity
+from lbconsul.balance.outlier import Ejection
 from lbconsul.balance.pool import Pool
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.tidings import Tidings
@@ -259,10 +260,11 @@ class Showing:
         standing, reason, since = state.standing.value, state.reason, state.since
         if standing in ("serving", "warming") and (number, identity) in told.aside:
             standing = "ejected"
-            reason, since = told.aside[number, identity]
+            ejection, since = told.aside[number, identity]
             # Workers wait by the machine's monotonic clock, and we mostly, too.
             is_ours = not self._gateway.front.members
-            since = (self._wall if is_ours else self._wall_of_workers).at(since)
+            wall = self._wall if is_ours else self._wall_of_workers
+            reason, since = _in_words(ejection, wall), wall.at(since)
         else:
             since = self._wall.at(since)
         account = told.figures.accounts.get(identity, _NOTHING)
@@ -353,6 +355,11 @@ def _pool(chain: Chain, pool: Pool, used: bool) -> PoolStatus:
 
 def _histogram(times: Times) -> Histogram:
     return Histogram(times.bounds, tuple(times.counts), times.sum)
+
+
+def _in_words(ejection: Ejection, clock: WallClock) -> str:
+    since, until = clock.at(ejection.since), clock.at(ejection.until)
+    return Ejection(ejection.reason, since, until).in_words(clock.now())
 
 
 def _own_version() -> str:

@@ -1,7 +1,6 @@
 """The watches of a gateway: one for each question that its mappings ask."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from twisted.internet.interfaces import IHostnameResolver
 from twisted.logger import Logger
 
 from lbconsul.admin.model import SkippedStatus, WatchStatus
+from lbconsul.balance.events import QueryEvent
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
 from lbconsul.clock import WallClock
@@ -36,8 +36,8 @@ class Watches(MultiService):
     _chance: Callable[[], float]
     #: Where answers are kept; empty for nowhere.
     _state_dir: str = ""
-    #: Told when Consul begins to fail, and when it answers again.
-    _told: Callable[[Question, str, str], None] = lambda question, kind, text: None
+    #: Called when Consul begins to fail, and when it answers again.
+    _on_event: Callable[[QueryEvent], None] = lambda event: None
     #: Of the host names of instances.
     _resolver: IHostnameResolver = Factory(
         lambda self: HostResolver(self._reactor), takes_self=True
@@ -204,7 +204,7 @@ class Watches(MultiService):
             self._chance,
             question,
             self._snapshot(question),
-            partial(self._told, question),
+            self._on_event,
             screen=self._screen,
             inherited=self._inherited,
         )

@@ -18,9 +18,9 @@ from twisted.internet.protocol import Factory as ProtocolFactory
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger, globalLogBeginner
 
+from lbconsul.balance.events import RegistryEvent
 from lbconsul.balance.registry import Registry
-from lbconsul.balance.selection import Question, Route
-from lbconsul.balance.upstream import Upstream
+from lbconsul.balance.selection import Route
 from lbconsul.clock import use_monotonic_clock
 from lbconsul.config.model import Mapping
 from lbconsul.garbage import ShortCollections
@@ -164,7 +164,7 @@ class Worker:
             random.random,
             self._tally,
             seconds=self._reactor.seconds,
-            told=self._tell,
+            on_event=self._on_event,
         )
         self._replica = Replica(self._registry, slots, self._tally.load)
         workshop = self._workshop = Workshop(
@@ -220,9 +220,9 @@ class Worker:
             self._reported = report
             self.uplink.report(report)
 
-    def _tell(self, question: Question, upstream: Upstream | None, what: str) -> None:
+    def _on_event(self, event: RegistryEvent) -> None:
         """Called by the registry: an upstream was ejected, or the like."""
-        self._standings.tell(question, upstream, what)
+        self._standings.tell(event)
         if self._soon is None and not self._stopping:
             self._soon = self._reactor.callLater(REPORT_SOON, self._report_soon)
 

@@ -1,12 +1,11 @@
 """Which mappings have had an instance, and what an operator is told of the others."""
 
-from typing import Any
-
 import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from lbconsul.availability import NAMED, PAUSE, SOON, Availability
+from lbconsul.balance.events import Event
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
@@ -27,12 +26,12 @@ class Told:
         self.registry = Registry(lambda: 0.0, seconds=self.clock.seconds)
         self.answers = FakeAnswers()
         self.answers.pages["/v1/catalog/services", ""] = {"web": [], "shop": []}
-        self.noted: list[tuple[Any, ...]] = []
+        self.noted: list[Event] = []
         self.availability = Availability(
             self.clock,
             self.registry,
             self.answers,
-            lambda *what: self.noted.append(what),
+            self.noted.append,
         )
         self.mappings = self.mapped(*mappings)
         for each in self.mappings:
@@ -89,7 +88,7 @@ def test_misspelt() -> None:
     assert told.blocks() == [
         "no usable instance yet: Consul has no service shpo; did you mean shop?"
     ]
-    assert [each[0] for each in told.noted] == ["empty"]
+    assert [each.kind.value for each in told.noted] == ["empty"]
     told.answer(Question("shpo"))
     told.clock.advance(PAUSE)
     assert told.lines() == []
@@ -102,7 +101,7 @@ def test_an_instance_comes() -> None:
     told.lines()
     told.answer(WEB, an_instance())
     assert (told.blocks(), told.availability.why(told.mappings[0])) == ([], "")
-    assert [each[0] for each in told.noted] == ["empty", "available"]
+    assert [each.kind.value for each in told.noted] == ["empty", "available"]
 
 
 def test_an_instance_comes_at_once() -> None:

@@ -9,17 +9,29 @@ from typing import Any
 import pytest
 from twisted.logger import capturedLogs, formatEvent
 
+from lbconsul.admin.model import Event as ShownEvent
 from lbconsul.availability import Availability
+from lbconsul.balance.events import (
+    Event,
+    EventKind,
+    GatewayEvent,
+    MappingEvent,
+    PoolEvent,
+    QueryEvent,
+    UpstreamEvent,
+    describe,
+)
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
+from lbconsul.balance.standing import Standing
 from lbconsul.config.build import configure
 from lbconsul.config.model import Config
 from lbconsul.errors import CannotListen, ConfigError
 from lbconsul.lookout import Lookout
-from lbconsul.notes import nobody
+from lbconsul.notes import ignore
 from lbconsul.operations import Operations
 from tests.support.fake_answers import FakeAnswers
-from tests.support.instances import an_identity
+from tests.support.instances import an_identity, an_instance, instances
 from tests.support.loopback import listening
 from tests.support.ports import free_ports
 from tests.support.running_proxy import ReactorThread
@@ -45,10 +57,10 @@ def lookout(
     registry = Registry(lambda: 0.0)
     front = FakeFront(registry, list(config.mappings))
     answers = FakeAnswers()
-    availability = Availability(running.reactor, registry, answers, nobody)
+    availability = Availability(running.reactor, registry, answers, ignore)
     for each in config.mappings:
         availability.add(each)
-    operations = Operations(running.reactor, front, nobody, lambda: "")
+    operations = Operations(running.reactor, front, ignore, lambda: "")
     gateway = FakeGateway(config, registry, front, availability, operations)
     return running.call(Lookout, running.reactor, config, gateway, patient)
 
@@ -77,7 +89,7 @@ def test_off(running: ReactorThread) -> None:
     made.close()
     start(running, made)
     assert made.address == ""
-    made.note("reloaded", "reloaded: nothing")
+    made.note(GatewayEvent(kind=EventKind.RELOADED, reason="nothing"))
     assert made.events.get(1).text == "reloaded: nothing"
     running.outcome(made.stopService)
 
@@ -132,14 +144,76 @@ def test_token_file(running: ReactorThread, tmp_path: Path) -> None:
     lookout(running, config(admin="9", admin_token_file=str(path)))
 
 
-def test_notes(running: ReactorThread) -> None:
-    """What changed is noted with the question and the instance that it is about."""
+WEB = Question("web")
+
+
+@pytest.mark.parametrize(
+    ("event", "shown"),
+    [
+        (
+            UpstreamEvent(
+                kind=EventKind.EJECTED,
+                query=WEB,
+                instance=an_instance("a"),
+                reason="it failed",
+                before=Standing.SERVING,
+                after=Standing.EJECTED,
+                seconds=9.87654,
+            ),
+            {
+                "query": "web",
+                "upstream": "dc1/node-1/a",
+                "reason": "it failed",
+                "before": "serving",
+                "after": "ejected",
+                "seconds": 9.877,
+            },
+        ),
+        (
+            UpstreamEvent(kind=EventKind.DRAINED, instance=an_identity("a")),
+            {"upstream": "dc1/node-1/a"},
+        ),
+        (
+            PoolEvent(
+                kind=EventKind.SUSPECT,
+                query=WEB,
+                instances=tuple(instances(*"abcdefghijkl")),
+                total=14,
+                seconds=30.0,
+            ),
+            {
+                "query": "web",
+                "instances": tuple(map(str, instances(*"abcdefghij"))),
+                "count": 12,
+                "seconds": 30.0,
+            },
+        ),
+        (
+            QueryEvent(
+                kind=EventKind.FAILING, query=Question("web", "dc2"), reason="refused"
+            ),
+            {"query": "web,dc=dc2", "reason": "refused"},
+        ),
+        (
+            MappingEvent(kind=EventKind.AVAILABLE, query=WEB, mapping="80:web"),
+            {"query": "web", "mapping": "80:web"},
+        ),
+        (
+            GatewayEvent(kind=EventKind.RELOADED, reason="1 added"),
+            {"reason": "1 added"},
+        ),
+    ],
+    ids=lambda value: value.kind.value if hasattr(value, "kind") else "",
+)
+def test_events(running: ReactorThread, event: Event, shown: dict[str, Any]) -> None:
+    """An event is kept with all that it is about, each under a name of its own."""
     made = lookout(running, config(admin="off"))
-    made.note("joined", "a joined", Question("web"), an_identity("a"))
-    made.note_of_watch(Question("web", "dc2"), "failing", "no answer")
-    one, other = made.events.get(1), made.events.get(2)
-    assert (one.kind, one.query, one.upstream) == ("joined", "web", "dc1/node-1/a")
-    assert (other.kind, other.query, other.upstream) == ("failing", "web,dc=dc2", "")
+    made.note(event)
+    kept = made.events.get(1)
+    expected = ShownEvent(
+        id=1, time=kept.time, kind=event.kind.value, text=describe(event), **shown
+    )
+    assert kept == expected
 
 
 def test_lag(running: ReactorThread) -> None:

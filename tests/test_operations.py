@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from lbconsul import operations as module
+from lbconsul.balance.events import Event, EventKind, UpstreamEvent
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question, Selection
@@ -39,7 +40,7 @@ class Operated:
     def __init__(
         self, state_dir: str = "", inherited: Mapping[Identity, int] | None = None
     ) -> None:
-        self.noted: list[tuple[Any, ...]] = []
+        self.noted: list[Event] = []
         self.busy = ""
         self.registry = Registry(
             lambda: 0.0,
@@ -49,7 +50,7 @@ class Operated:
         self.operations = Operations(
             Clock(),
             Front(self.registry),
-            lambda *what: self.noted.append(what),
+            self.noted.append,
             lambda: self.busy,
         )
         self.operations.begin(state_dir, inherited)
@@ -85,9 +86,9 @@ def test_drained_and_undrained() -> None:
     assert list(told.operations.drained()) == [(A, True)]
     assert told.operations.undrain(A)
     assert told.registry.resting == {}
-    assert [(each[0], each[1]) for each in told.noted] == [
-        ("drained", "dc1/node-1/a drained by hand"),
-        ("undrained", "dc1/node-1/a undrained by hand"),
+    assert told.noted == [
+        UpstreamEvent(kind=kind, instance=A, reason="by hand")
+        for kind in (EventKind.DRAINED, EventKind.UNDRAINED)
     ]
 
 
@@ -119,10 +120,16 @@ def test_registered_anew(tmp_path: Path) -> None:
     told = Operated(str(tmp_path))
     told.answer(an_instance("a", created=10))
     told.operations.drain(A)
-    told.answer(an_instance("a", created=11))
+    again = an_instance("a", created=11)
+    with capturedLogs() as said:
+        told.answer(again)
     assert told.registry.resting == {}
-    assert told.noted[-1][0] == "undrained"
-    assert "was registered anew" in told.noted[-1][1]
+    assert told.noted[-1] == UpstreamEvent(
+        kind=EventKind.UNDRAINED, instance=again, reason="registered anew"
+    )
+    assert [(each["kind"], each["instance"]) for each in said] == [
+        ("undrained", str(again))
+    ]
     assert Operated(str(tmp_path)).registry.resting == {}
 
 

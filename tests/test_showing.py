@@ -13,7 +13,9 @@ from twisted.internet.task import Clock
 
 from lbconsul.admin.model import FullStatus, Source, UpstreamStatus, WatchStatus
 from lbconsul.availability import Availability
+from lbconsul.balance.events import Event, EventKind, UpstreamEvent
 from lbconsul.balance.instance import Identity
+from lbconsul.balance.outlier import Ejection
 from lbconsul.balance.pool import Pool
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
@@ -22,7 +24,7 @@ from lbconsul.balance.upstream import Lease, Outcome, Upstream
 from lbconsul.clock import WallClock
 from lbconsul.config.build import configure
 from lbconsul.config.model import Config, Mapping
-from lbconsul.notes import nobody
+from lbconsul.notes import ignore
 from lbconsul.operations import Operations
 from lbconsul.proxy.lag import EVERY, Lag
 from lbconsul.proxy.saturation import Full
@@ -96,12 +98,12 @@ class Shown:
         self.clock.advance(1000)
         #: By how much the wall clock is ahead of the reactor's.
         self.ahead = 0.0
-        self.noted: list[Any] = []
+        self.noted: list[Event] = []
         self.registry = Registry(lambda: 0.0, seconds=self.clock.seconds)
         config = configure(mappings=mappings or ["80:web"], **options)
         self.front = FakeFront(self.registry, list(config.mappings))
         self.availability = Availability(
-            self.clock, self.registry, FakeAnswers(), nobody
+            self.clock, self.registry, FakeAnswers(), ignore
         )
         for each in config.mappings:
             self.registry.chain(route_of(each))
@@ -109,7 +111,7 @@ class Shown:
         self.operations = Operations(
             self.clock,
             self.front,
-            lambda *what: self.noted.append(what),
+            self.noted.append,
             lambda: "",
         )
         self.gateway = FakeGateway(
@@ -366,10 +368,11 @@ class TestUpstreams:
     def test_ejected_by_a_worker(self) -> None:
         """So does one that a worker has set aside, unless Consul says worse of it."""
         shown = Shown()
-        shown.front.told.aside = {(0, A): ("it failed", 990.0)}
+        shown.front.told.aside = {(0, A): (Ejection("it failed", 995.0, 1002.0), 990.0)}
         shown.answer(an_instance("a"), an_instance("b"))
         one, other = shown.upstreams()
-        assert (one.standing, one.reason, one.since) == ("ejected", "it failed", 990.0)
+        assert (one.standing, one.since) == ("ejected", 990.0)
+        assert one.reason == "ejected 5 s ago: it failed, back in 2 s"
         assert (other.standing, other.since) == ("serving", 1000.0)
         shown.ahead = 1e9
         assert [each.since for each in shown.upstreams()] == [1e9 + 990, 1e9 + 1000]
@@ -386,7 +389,7 @@ class TestUpstreams:
     def test_ejected_elsewhere(self) -> None:
         """Set aside in one pool, it may serve in another one of the same mapping."""
         shown = Shown("80:web,when-empty=fallback=sorry")
-        shown.front.told.aside = {(1, A): ("it failed", 990.0)}
+        shown.front.told.aside = {(1, A): (Ejection("it failed", 995.0, 1002.0), 990.0)}
         shown.answer(an_instance("a"))
         assert shown.upstream().standing == "serving"
 
@@ -421,12 +424,14 @@ class TestOrders:
         assert shown.showing.drain("dc1/node-1/b")
         assert shown.showing.undrain(A_ID)
         assert [each.standing for each in shown.upstreams()] == ["serving", "draining"]
-        assert [(kind, text) for kind, text, *_ in shown.noted] == [
-            ("drained", "dc1/node-1/a drained by hand"),
-            ("drained", "dc1/node-1/b drained by hand"),
-            ("undrained", "dc1/node-1/a undrained by hand"),
+        assert shown.noted == [
+            UpstreamEvent(kind=kind, instance=identity, reason="by hand")
+            for kind, identity in (
+                (EventKind.DRAINED, A),
+                (EventKind.DRAINED, an_identity("b")),
+                (EventKind.UNDRAINED, A),
+            )
         ]
-        assert shown.noted[0][2:] == (None, A)
 
     def test_eject(self) -> None:
         """Whoever serves is to eject it, and says why it cannot be."""

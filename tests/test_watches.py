@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from lbconsul.balance.events import EventKind, QueryEvent
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
 from lbconsul.clock import WallClock
@@ -133,14 +134,14 @@ class WatchesTests(SynchronousTestCase):
 
     def test_states(self) -> None:
         """It is shown how it goes with each, and what needs no Consul."""
-        heard: list[tuple[Question, str, str]] = []
+        heard: list[QueryEvent] = []
         self.watches = Watches(
             self.reactor,
             self.client,
             self.registry,
             lambda: 0.0,
             "",
-            lambda *what: heard.append(what),
+            heard.append,
             wall=WallClock(self.reactor.seconds, lambda: 1e9 + self.reactor.seconds()),
         )
         address = Question("127.0.0.1:80", fixed=True)
@@ -160,6 +161,7 @@ class WatchesTests(SynchronousTestCase):
         self.assertEqual((mail.errors, mail.failing_since), (1, 1e9 + 5.0))
         self.assertIn("no route", mail.last_error)
         self.assertEqual((fixed.state, fixed.instances), ("fixed", 1))
-        [(question, kind, _)] = heard
-        self.assertEqual((question, kind), (Question("mail", "dc2"), "failing"))
+        [event] = heard
+        self.assertEqual(event.query, Question("mail", "dc2"))
+        self.assertEqual((event.kind, event.reason), (EventKind.FAILING, "no route"))
         self.successResultOf(self.watches.stopService())

@@ -3,6 +3,7 @@
 import re
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from attrs import Factory, define, field
 
@@ -52,11 +53,28 @@ class EventLog:
         """The number of the first event that is kept; of the next one if none is."""
         return self.newest + 1 - len(self._ring)
 
-    def add(self, kind: str, text: str, query: str = "", upstream: str = "") -> None:
-        """Something changed just now."""
+    def add(
+        self,
+        kind: str,
+        text: str,
+        query: str = "",
+        upstream: str = "",
+        *,
+        reason: str = "",
+        **fields: Any,
+    ) -> None:
+        """Something happened just now: the `fields` of an `Event` by name."""
         self.newest += 1
-        text = clipped(text, MOST_TEXT)
-        event = Event(self.newest, self._clock(), kind, text, query, upstream)
+        event = Event(
+            id=self.newest,
+            time=self._clock(),
+            kind=kind,
+            query=query,
+            upstream=upstream,
+            reason=clipped(reason, MOST_TEXT),
+            **fields,
+            text=clipped(text, MOST_TEXT),
+        )
         self._ring.append(event)
         self._bytes += _size(event)
         while len(self._ring) > KEPT or self._bytes > KEPT_BYTES:
@@ -84,5 +102,8 @@ class EventLog:
 
 def _size(event: Event) -> int:
     """In bytes; what is not ASCII takes up to four for each character."""
-    texts = (event.text, event.query, event.upstream)
+    texts = (
+        *(event.text, event.reason, event.query, event.mapping, event.upstream),
+        *event.instances,
+    )
     return _OVERHEAD + sum(len(each) * (1 if each.isascii() else 4) for each in texts)

@@ -246,22 +246,32 @@ class MappingStatus:
     empty: str = ""
 
 
-@frozen
+@frozen(kw_only=True)
 class Event:
-    """Something that changed."""
+    """Something that happened."""
 
     #: Grows by one from event to event, from 1 at the start.
     id: int
     time: float
-    #: ``joined``, ``left``, ``altered``, ``ejected``, ``restored``, ``suspect``,
+    #: ``joined``, ``left``, ``changed``, ``ejected``, ``restored``, ``suspect``,
     #: ``confirmed``, ``drained``, ``undrained``, ``failing``, ``recovered``,
-    #: ``reloaded``, ``draining``.
+    #: ``empty``, ``available``, ``reloaded``, ``draining``.
     kind: str
-    #: A sentence for people to read.
-    text: str
     query: str = ""
-    #: Its id, where it is about one.
+    mapping: str = ""
+    #: The id of the upstream, if the event is about one.
     upstream: str = ""
+    #: The names of the first of them, and how many there are, if it is about several.
+    instances: tuple[str, ...] = ()
+    count: int = 0
+    reason: str = ""
+    #: Standings; health statuses if the instance changed in Consul's catalog.
+    before: str = ""
+    after: str = ""
+    #: For how long it holds at first; None if there is no such limit.
+    seconds: float | None = None
+    #: A sentence for people to read.
+    text: str = ""
 
 
 class Source(Protocol):

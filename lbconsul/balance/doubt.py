@@ -4,7 +4,7 @@ An agent that lost its state, a network that is cut in two, or an ACL that hides
 what there is look as if everything had gone.  What is doubted stays in reserve.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from attrs import Factory, define
 
@@ -20,9 +20,6 @@ _ROUNDING = 1e-9
 
 #: So many that are gone indeed show that the others are, too.
 _DISPROOF = 3
-
-#: So many upstreams are named in one line; of more, only the number.
-_NAMED = 5
 
 
 @define(eq=False)
@@ -64,16 +61,6 @@ class Doubts:
         """Whether it may be that it is not as Consul says."""
         wanted = verdict.deliberate or verdict.weight <= 0
         return not wanted and (self._caution.critical or not verdict.is_critical)
-
-    def in_words(self, kept: Sequence[Upstream], before: int) -> str:
-        """Who is kept of how many, and for how long, for people to read."""
-        names = ", ".join(str(each.instance) for each in kept[:_NAMED])
-        more = f" and {len(kept) - _NAMED} more" if len(kept) > _NAMED else ""
-        return (
-            f"shrink guard: Consul took out {len(kept)} of {before} upstreams at once;"
-            f" they are suspect for {self._caution.hold:g} s, and used where too few"
-            f" others are left ({names}{more})"
-        )
 
     def _is_doubtful(self, odd: int, before: int, after: int) -> bool:
         part = self._caution.part

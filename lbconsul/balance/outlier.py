@@ -12,7 +12,7 @@ from enum import Enum
 from heapq import heappop, heappush
 from itertools import count
 
-from attrs import Factory, define
+from attrs import Factory, define, frozen
 
 from lbconsul.balance.lottery import Chance
 from lbconsul.balance.selection import Patience
@@ -33,6 +33,26 @@ class Ruling(Enum):
     EJECT = "eject"
     TRUST = "trust"
     NOTHING = "nothing"
+
+
+@frozen
+class Ejection:
+    """Why an upstream is ejected, since when and until when, in seconds."""
+
+    reason: str
+    since: float
+    until: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts in all."""
+        return self.until - self.since
+
+    def in_words(self, now: float) -> str:
+        """The same for people to read."""
+        left = self.until - now
+        ahead = f"back in {left:.0f} s" if left > 0 else "to be tried now"
+        return f"ejected {now - self.since:.0f} s ago: {self.reason}, {ahead}"
 
 
 @define(eq=False)
@@ -112,8 +132,8 @@ class Outliers:
         self._note(record, outcome)
         return Ruling.EJECT
 
-    def eject(self, upstream: Upstream) -> str:
-        """It gets nothing for a while; why and for how long, for people to read."""
+    def eject(self, upstream: Upstream) -> Ejection:
+        """It gets nothing for a while; why, and for how long."""
         record = upstream.record
         assert record is not None
         now = self._seconds()
@@ -121,20 +141,22 @@ class Outliers:
         record.eject(now, now + span)
         self._ejected[upstream] = record
         self._enqueue(upstream, record)
-        return f"{record.why()}; back in {span:.0f} s"
+        return self.ejection(upstream)
 
-    def condemn(self, upstream: Upstream) -> str:
-        """Eject it, since an operator wants it so; the same words."""
+    def condemn(self, upstream: Upstream) -> Ejection:
+        """Eject it, since an operator wants it so."""
         upstream.record = upstream.record or Record()
         upstream.record.by_hand = True
         return self.eject(upstream)
 
+    def ejection(self, upstream: Upstream) -> Ejection:
+        """Why one is ejected, since when and until when."""
+        record = self._ejected[upstream]
+        return Ejection(record.why(), record.since, record.until)
+
     def in_words(self, upstream: Upstream) -> str:
-        """Why one is ejected, since when and until when, for people to read."""
-        record, now = self._ejected[upstream], self._seconds()
-        left = record.until - now
-        ahead = f"back in {left:.0f} s" if left > 0 else "to be tried now"
-        return f"ejected {now - record.since:.0f} s ago: {record.why()}, {ahead}"
+        """The same for people to read."""
+        return self.ejection(upstream).in_words(self._seconds())
 
     def due(self) -> Upstream | None:
         """One whose time is over, to be probed by the connection that is to come."""

@@ -6,11 +6,12 @@ from attrs import Factory, define, evolve, field
 
 from lbconsul.balance.departure import Leave
 from lbconsul.balance.doubt import Doubts
+from lbconsul.balance.events import EventKind, PoolEvent, RegistryEvent, UpstreamEvent
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.leaving import Leaving
 from lbconsul.balance.lottery import Chance
 from lbconsul.balance.membership import Membership
-from lbconsul.balance.outlier import Outliers, Ruling
+from lbconsul.balance.outlier import Ejection, Outliers, Ruling
 from lbconsul.balance.placement import Placement
 from lbconsul.balance.selection import Question, Selection
 from lbconsul.balance.standing import GONE, Standing, State, Verdict
@@ -30,8 +31,8 @@ class Pool:
     _placement: Placement
     _outliers: Outliers
     _seconds: Callable[[], float]
-    #: Told what became of an upstream, or of the whole pool, and why.
-    _told: Callable[[Upstream | None, str], None] = lambda upstream, what: None
+    #: Called with each event of an upstream, or of the pool.
+    _on_event: Callable[[RegistryEvent], None] = lambda event: None
     _chance: Chance = lambda: 0.0
     #: The registrations that an operator has drained, by their CreateIndex.
     _resting: Mapping[Identity, int] = Factory(dict)
@@ -142,7 +143,15 @@ class Pool:
         for each in kept:
             self._settle(each)
         if kept:
-            self._told(None, self._doubts.in_words(kept, before))
+            self._on_event(
+                PoolEvent(
+                    kind=EventKind.SUSPECT,
+                    query=self.question,
+                    instances=tuple(each.instance for each in kept),
+                    total=before,
+                    seconds=self._selection.caution.hold,
+                )
+            )
 
     def _part(self, upstream: Upstream) -> None:
         """Let go of one that does not serve, unless that is doubted."""
@@ -254,7 +263,7 @@ class Pool:
             spoiled = outcome is Outcome.SPOILED and self._selection.patience.spoiled
             if outcome is Outcome.REFUSED or spoiled:
                 self._doubts.disproved += 1
-                self._believe(upstream, "as connecting shows")
+                self._confirm(upstream, "connections to it fail")
             return
         candidates = self._members.candidates
         if upstream not in candidates:
@@ -265,7 +274,7 @@ class Pool:
         elif ruling is Ruling.TRUST:
             if not self.is_usable:
                 self._outliers.hasten()
-            self._trust(upstream, "restored")
+            self._trust(upstream, "a connection succeeded")
 
     def eject(self, identity: Identity) -> str | None:
         """Eject one as if it had failed: why it cannot be, or nothing if it is.
@@ -290,9 +299,35 @@ class Pool:
         self._ejected(upstream, self._outliers.condemn(upstream))
         return ""
 
-    def _ejected(self, upstream: Upstream, why: str) -> None:
+    def _ejected(self, upstream: Upstream, ejection: Ejection) -> None:
+        before = upstream.standing
         self._settle(upstream)
-        self._told(upstream, f"ejected: {why}")
+        self._tell(
+            EventKind.EJECTED, upstream, ejection.reason, before, ejection.seconds
+        )
+
+    def _tell(
+        self,
+        kind: EventKind,
+        upstream: Upstream,
+        reason: str,
+        before: Standing | None,
+        seconds: float | None = None,
+    ) -> None:
+        event = UpstreamEvent(
+            kind=kind,
+            query=self.question,
+            instance=upstream.instance,
+            reason=reason,
+            before=before,
+            after=upstream.standing,
+            seconds=seconds,
+        )
+        self._on_event(event)
+
+    def ejection(self, upstream: Upstream) -> Ejection:
+        """Why an ejected upstream is ejected, since when and until when."""
+        return self._outliers.ejection(upstream)
 
     def rejudge(self, identity: Identity) -> bool:
         """An operator has thought otherwise of one; whether it is a member."""
@@ -319,7 +354,7 @@ class Pool:
         now = self._seconds()
         for each in self._doubts.over(now) if self._doubts else ():
             if each in self._doubts:  # or something was heard of it meanwhile
-                self._believe(each, "since Consul keeps saying so")
+                self._confirm(each, "Consul keeps saying so")
                 yield
         for each in tuple(self._warming):
             if each in self._warming:
@@ -330,23 +365,25 @@ class Pool:
         for each in [each for each in self._unselected if not each.load.open]:
             self._remove(each)
 
-    def _believe(self, upstream: Upstream, why: str) -> None:
-        """What was doubted is believed."""
+    def _confirm(self, upstream: Upstream, why: str) -> None:
+        """A suspect upstream is down or gone, as Consul says."""
+        before = upstream.standing
         self._doubts.drop(upstream)
         self._settle(upstream)
         self._part(upstream)
-        what = "is gone" if upstream.verdict.is_gone else "is out"
-        self._told(upstream, f"confirmed: it {what}, {why}")
+        reason = f"{upstream.verdict.reason}; {why}"
+        self._tell(EventKind.CONFIRMED, upstream, reason, before)
 
     def _trust(self, upstream: Upstream, why: str) -> None:
+        before = upstream.standing
         self._outliers.trust(upstream)
         self._settle(upstream)
         self._welcome([upstream])
-        self._told(upstream, why)
+        self._tell(EventKind.RESTORED, upstream, why, before)
 
     def _trust_surplus(self) -> None:
         for each in self._outliers.surplus(len(self._members.candidates)):
-            self._trust(each, "restored, since too many others left")
+            self._trust(each, "too many others left")
 
     def _settle(self, upstream: Upstream) -> None:
         """Let it have what its standing allows."""

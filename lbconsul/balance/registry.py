@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define
 
 from lbconsul.balance.chain import Chain
+from lbconsul.balance.events import Change, Changed, RegistryEvent
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.lottery import Chance
 from lbconsul.balance.outlier import Outliers
@@ -15,19 +16,7 @@ from lbconsul.balance.policy import POLICIES
 from lbconsul.balance.pool import Pool
 from lbconsul.balance.selection import Question, Route, Selection
 from lbconsul.balance.tally import OwnTally, Tally
-from lbconsul.balance.upstream import Load, Upstream
-
-
-@frozen
-class Change:
-    """What one answer changed; false when it changed nothing."""
-
-    joined: tuple[Instance, ...] = ()
-    left: tuple[Instance, ...] = ()
-    altered: tuple[Instance, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.joined or self.left or self.altered)
+from lbconsul.balance.upstream import Load
 
 
 @define(eq=False)
@@ -36,16 +25,16 @@ class Registry:
 
     `chance` gives numbers from 0 up to but without 1; all that is left to
     chance comes from it.  `tally` counts, `changed` is told of each answer once
-    the pools know it, `seconds` is the clock, and `told` is told when an upstream
-    of a question is ejected or restored, or some become suspect.  `renewed` is told
-    when drained instances were registered anew, which ends the drain.
+    the pools know it, `seconds` is the clock, and `on_event` is called with each event
+    of a pool: an upstream is ejected or restored, or the shrink guard holds some back.
+    `renewed` is told when drained instances were registered anew, which ends the drain.
     """
 
     _chance: Chance
     _tally: Tally = Factory(OwnTally)
     _changed: Callable[[Question, Change], None] = lambda question, change: None
     _seconds: Callable[[], float] = lambda: 0.0
-    _told: Callable[[Question, Upstream | None, str], None] = lambda *_: None
+    _on_event: Callable[[RegistryEvent], None] = lambda event: None
     _renewed: Callable[[tuple[Instance, ...]], None] = lambda instances: None
     _pools: dict[Selection, Pool] = Factory(dict)
     _chains: dict[Route, Chain] = Factory(dict)
@@ -114,22 +103,23 @@ class Registry:
         old = self._known.get(question, {})
         self._await(question, pending)
         new = {instance.identity: instance for instance in instances}
-        joined, altered = [], []
+        joined, changed = [], []
         for identity, instance in new.items():
             known = old.get(identity)
             if known is None:
                 joined.append(instance)
             elif known is not instance and known != instance:
-                altered.append(instance)
+                changed.append(Changed(known, instance))
         left = [gone for identity, gone in old.items() if identity not in new]
         self._known[question] = new
         self._count([each.identity for each in joined], 1)
         self._count([each.identity for each in left], -1)
-        change = Change(tuple(joined), tuple(left), tuple(altered))
-        self._pass_on(question, (*joined, *altered), [gone.identity for gone in left])
+        change = Change(tuple(joined), tuple(left), tuple(changed))
+        put = change.put
+        self._pass_on(question, put, [gone.identity for gone in left])
         self._changed(question, change)
         if self._resting:
-            self._renew((*joined, *altered))
+            self._renew(put)
         return change
 
     def _await(self, question: Question, pending: bool) -> None:
@@ -280,7 +270,7 @@ class Registry:
                 elsewhere,
             ),
             self._seconds,
-            partial(self._told, selection.question),
+            self._on_event,
             self._chance,
             self._resting,
         )

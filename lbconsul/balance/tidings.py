@@ -7,6 +7,7 @@ from attrs import Factory, define
 
 from lbconsul.balance.figures import Figures
 from lbconsul.balance.instance import Identity
+from lbconsul.balance.outlier import Ejection
 
 
 @define(eq=False)
@@ -16,9 +17,9 @@ class Tidings:
     figures: Figures = Factory(Figures)
     #: Clients that wait for an upstream.
     queued: int = 0
-    #: Those that it has set aside, each with the number of the pool: why, and since
-    #: when.
-    aside: dict[tuple[int, Identity], tuple[str, float]] = Factory(dict)
+    #: The upstreams that it has ejected, each with the number of the pool: the last
+    #: ejection, and since when it stands so, in seconds.
+    aside: dict[tuple[int, Identity], tuple[Ejection, float]] = Factory(dict)
     #: The numbers of the pools that new connections go to: of one process it is one,
     #: at most.
     used: set[int] = Factory(set)
@@ -28,8 +29,8 @@ class Tidings:
         return self.figures.news() | {
             "queued": self.queued,
             "aside": [
-                [number, *identity, why, since]
-                for (number, identity), (why, since) in self.aside.items()
+                [number, *identity, each.reason, each.since, each.until, since]
+                for (number, identity), (each, since) in self.aside.items()
             ],
             "used": sorted(self.used),
         }
@@ -42,8 +43,11 @@ class Tidings:
         self.figures.heard(news)
         self.queued = int(news["queued"])
         self.aside = {
-            (int(number), Identity(*map(str, identity))): (str(why), float(since))
-            for number, *identity, why, since in news["aside"]
+            (int(number), Identity(*map(str, identity))): (
+                Ejection(str(reason), float(begun), float(until)),
+                float(since),
+            )
+            for number, *identity, reason, begun, until, since in news["aside"]
         }
         self.used = {int(number) for number in news["used"]}
 

@@ -11,6 +11,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.web.client import RequestTransmissionFailed, ResponseFailed
 
+from lbconsul.balance.events import EventKind, QueryEvent, change_fields, summary
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
@@ -24,7 +25,7 @@ from lbconsul.consul.reader import Reader
 from lbconsul.consul.record import Record
 from lbconsul.consul.skipping import Screen, Skipping, screened
 from lbconsul.consul.snapshot import Kept, Snapshot
-from lbconsul.consul.words import describe, in_words
+from lbconsul.consul.words import in_words
 from lbconsul.errors import UnusableAnswer
 
 #: How often Consul is asked while a service churns: questions a second, and
@@ -67,8 +68,8 @@ class Watch(Service):
     _chance: Callable[[], float]
     question: Question
     _snapshot: Snapshot | None = None
-    #: Told when Consul begins to fail, and when it answers again: what happened.
-    _told: Callable[[str, str], None] = lambda kind, text: None
+    #: Called when Consul begins to fail, and when it answers again.
+    _on_event: Callable[[QueryEvent], None] = lambda event: None
     record: Record = Factory(Record)
     _cursor: Cursor = Factory(Cursor)
     _reader: Reader = Factory(
@@ -274,8 +275,9 @@ class Watch(Service):
             self._log.info(
                 "{query}: {change}; {total} in all",
                 query=self.question,
-                change=describe(change),
+                change=summary(change),
                 total=len(instances),
+                **change_fields(change),
             )
 
     def _not_fit_any_more(self) -> list[Instance]:
@@ -291,7 +293,7 @@ class Watch(Service):
 
     def _succeed(self, index: str | None) -> None:
         if self._cursor.failures:
-            self._told("recovered", "Consul answers again")
+            self._tell(EventKind.RECOVERED)
             self._log.info(
                 "{query}: Consul answers again, after {failures} failures",
                 query=self.question,
@@ -305,12 +307,15 @@ class Watch(Service):
         self.record.failed(self._clock.seconds(), in_words(error))
         if type(error) not in self._complained:
             self._complained.add(type(error))
-            self._told("failing", f"no answer from Consul: {in_words(error)}")
+            self._tell(EventKind.FAILING, in_words(error))
             self._complain(error)
         self._cursor = self._cursor.failed(
             unreached=isinstance(error, ConnectError | DNSLookupError)
         )
         self._address = (self._address + 1) % self._client.addresses
+
+    def _tell(self, kind: EventKind, reason: str = "") -> None:
+        self._on_event(QueryEvent(kind=kind, query=self.question, reason=reason))
 
     def _complain(self, error: Exception) -> None:
         if not isinstance(error, _FORESEEN):

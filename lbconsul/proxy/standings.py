@@ -1,4 +1,4 @@
-"""Say in the log what became of an upstream."""
+"""Log what becomes of upstreams."""
 
 from collections.abc import Mapping as AbstractMapping
 
@@ -6,8 +6,7 @@ from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from lbconsul.balance.selection import Question
-from lbconsul.balance.upstream import Upstream
+from lbconsul.balance.events import RegistryEvent, describe, event_fields
 from lbconsul.proxy.log_bound import LogBound
 from lbconsul.proxy.throttle import Throttle, in_words
 
@@ -27,16 +26,11 @@ class Standings:
     def __attrs_post_init__(self) -> None:
         self._bound = LogBound(self._clock, Throttle(RATE, BURST), self._sum_up)
 
-    def tell(self, question: Question, upstream: Upstream | None, what: str) -> None:
-        """One line: it was ejected, or restored, and why; or a whole pool."""
-        # The first word says which, but for pools.
-        kind = what.partition(" ")[0].rstrip(":,") if upstream else "suspect"
-        if self._bound.lets(kind):
+    def tell(self, event: RegistryEvent) -> None:
+        """Log one event; its fields stand beside the sentence."""
+        if self._bound.lets(event.kind.value):
             self._log.warn(
-                "{query}: {upstream}{what}",
-                query=str(question),
-                upstream=f"{upstream.instance} " if upstream else "",
-                what=what,
+                "{query}: {event}", event=describe(event), **event_fields(event)
             )
 
     def stop(self) -> None:

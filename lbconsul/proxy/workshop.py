@@ -107,9 +107,8 @@ class Workshop:
         told.used = self.used(mapping)
         for number, pool in enumerate(self.registry.chain(route_of(mapping)).all):
             for upstream in pool.aside:
-                state = pool.state(upstream)
                 key = number, upstream.instance.identity
-                told.aside[key] = state.reason, state.since
+                told.aside[key] = pool.ejection(upstream), upstream.since
         return told
 
     def has_news(self, mapping: Mapping) -> bool:

@@ -5,8 +5,8 @@ from itertools import islice
 
 from attrs import Factory, define, evolve, frozen
 
+from lbconsul.balance.events import Change
 from lbconsul.balance.instance import Identity, Instance
-from lbconsul.balance.registry import Change
 from lbconsul.balance.selection import Question
 from lbconsul.workers.messages import Part
 from lbconsul.workers.slots import Slots
@@ -64,7 +64,7 @@ class Ledger:
         for identity in drop:
             known.pop(identity, None)
         self._leave(drop)
-        put = (*change.joined, *change.altered)
+        put = change.put
         for instance in put:
             known[instance.identity] = instance
             self.slots.take(instance.identity)

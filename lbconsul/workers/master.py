@@ -10,9 +10,10 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from lbconsul.balance.events import Change
 from lbconsul.balance.figures import Figures
 from lbconsul.balance.instance import Identity
-from lbconsul.balance.registry import Change
+from lbconsul.balance.outlier import Ejection
 from lbconsul.balance.selection import Question
 from lbconsul.balance.tidings import Tidings
 from lbconsul.config.model import Mapping
@@ -132,8 +133,10 @@ class Workers(Service):
         told = [each.tidings.get(number) for each in self._members.values()]
         return Tidings.sum(past + [each for each in told if each is not None])
 
-    def aside(self, mapping: Mapping) -> dict[tuple[int, Identity], tuple[str, float]]:
-        """Whom workers have set aside of a mapping's pools, why, and since when."""
+    def aside(
+        self, mapping: Mapping
+    ) -> dict[tuple[int, Identity], tuple[Ejection, float]]:
+        """The upstreams of a mapping that workers have ejected, as in `Tidings`."""
         number = self._places.number(mapping)
         if number is None:
             return {}

@@ -25,9 +25,19 @@ def test_adding() -> None:
     assert (log.epoch, log.newest, log.oldest) == (12500, 0, 1)
     log.add("joined", "web-1 joined", "web", "dc/n/web-1")
     clock.advance(1)
-    log.add("failing", "no answer")
-    assert log.get(1) == Event(1, 12.5, "joined", "web-1 joined", "web", "dc/n/web-1")
-    assert log.get(2) == Event(2, 13.5, "failing", "no answer")
+    log.add("failing", "no answer", reason="refused", before="a", seconds=3.0)
+    one, other = log.get(1), log.get(2)
+    assert (one.id, one.time, one.kind) == (1, 12.5, "joined")
+    assert (one.text, one.query, one.upstream) == ("web-1 joined", "web", "dc/n/web-1")
+    assert other == Event(
+        id=2,
+        time=13.5,
+        kind="failing",
+        reason="refused",
+        before="a",
+        seconds=3.0,
+        text="no answer",
+    )
     assert (log.oldest, log.newest) == (1, 2)
 
 
@@ -47,11 +57,14 @@ def test_forgetting() -> None:
 def test_long_events(char: str) -> None:
     """Long ones are cut, and fewer of them kept: names are not ours to choose."""
     _, log = _log()
+    long = char * 10**5
     for number in range(2 * KEPT):
-        log.add("joined", char * 10**5, "web", f"dc/n/{number}" + "%20" * 700)
+        upstream = f"dc/n/{number}" + "%20" * 700
+        log.add("joined", long, "web", upstream, reason=long, instances=("a", "b"))
     kept = [log.get(each) for each in range(log.oldest, log.newest + 1)]
     assert {len(each.text) for each in kept} == {MOST_TEXT}
-    size = sum(len(each.text + each.upstream) for each in kept)
+    assert {len(each.reason) for each in kept} == {MOST_TEXT}
+    size = sum(len(each.text + each.reason + each.upstream) for each in kept)
     assert KEPT_BYTES / 8 < size < KEPT_BYTES
     assert log.newest == 2 * KEPT
     for number in range(KEPT):

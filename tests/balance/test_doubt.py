@@ -7,9 +7,11 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lbconsul.balance.events import PoolEvent
 from lbconsul.balance.instance import Health, Status
 from lbconsul.balance.selection import Caution, Patience, Question, Rules, Selection
 from lbconsul.balance.upstream import Outcome
+from tests.support.events import short
 from tests.support.instances import an_instance, name_of, names_of
 from tests.support.stage import Stage
 
@@ -132,22 +134,15 @@ class TestDoubted:
         assert len(stage.told) == 2
 
     def test_told_once(self) -> None:
-        """One line says how many, of how many, for how long, and who."""
+        """One event says which upstreams, of how many, and for how long."""
         stage = _guarded("abcd", Caution(part=0.5, hold=12.5))
         stage.leave("a", "b", "c")
         stage.answer("d")
         stage.later(5)
-        assert stage.told == [
-            "shrink guard: Consul took out 3 of 4 upstreams at once; they are suspect"
-            " for 12.5 s, and used where too few others are left (a@node-1"
-            " 192.0.2.1:8080, b@node-1 192.0.2.1:8080, c@node-1 192.0.2.1:8080)"
-        ]
-
-    def test_not_all_are_named(self) -> None:
-        """Of many the line names five, and says how many more there are."""
-        stage = _guarded("abcdefgh")
-        stage.leave(*"abcdefgh")
-        assert stage.told[0].endswith(", e@node-1 192.0.2.1:8080 and 3 more)")
+        [event] = stage.events
+        assert isinstance(event, PoolEvent)
+        assert short(event) == ("suspect", "a b c", "")
+        assert (event.query, event.total, event.seconds) == (Question("web"), 4, 12.5)
 
     def test_a_warning_that_does_not_do(self) -> None:
         """With ``health=passing`` warnings everywhere are as doubtful."""
@@ -351,7 +346,7 @@ class TestRelease:
         stage.later(0.25)
         assert (stage.chosen(), len(stage.pool())) == (set(), 0)
         assert stage.told[1:] == [
-            f"{name} confirmed: it is gone, since Consul keeps saying so"
+            ("confirmed", name, "deregistered; Consul keeps saying so")
             for name in "abc"
         ]
         leave = lease.leave()
@@ -366,7 +361,7 @@ class TestRelease:
         stage.later(30)
         assert (stage.chosen(), len(stage.pool())) == (set(), 1)
         assert stage.told[1:] == [
-            "a confirmed: it is out, since Consul keeps saying so"
+            ("confirmed", "a", "critical; Consul keeps saying so")
         ]
         leave = lease.leave()
         assert leave is not None
@@ -390,7 +385,9 @@ class TestRelease:
         stage.leave(*"abc")
         stage.show("b", outcome)
         assert stage.chosen() == {"a", "c"}
-        assert stage.told[1:] == ["b confirmed: it is gone, as connecting shows"]
+        assert stage.told[1:] == [
+            ("confirmed", "b", "deregistered; connections to it fail")
+        ]
         assert names_of(stage.members()) == ["a", "c"]
 
     def test_early_ends_that_do_not_count(self) -> None:

@@ -23,8 +23,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from lbconsul.balance.events import Change, Changed
 from lbconsul.balance.instance import Health, Identity, Instance, Status
-from lbconsul.balance.registry import Change, Registry
+from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question, Route, Rules, Selection
 from lbconsul.balance.standing import Standing
 from lbconsul.balance.upstream import Lease, Load, Upstream
@@ -88,7 +89,7 @@ class Model:
             tuple(each for each in new.values() if each.identity not in old),
             tuple(each for each in old.values() if each.identity not in new),
             tuple(
-                each
+                Changed(old[each.identity], each)
                 for each in new.values()
                 if each.identity in old and old[each.identity] != each
             ),

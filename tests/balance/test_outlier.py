@@ -10,11 +10,13 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lbconsul.balance.events import RegistryEvent, UpstreamEvent
 from lbconsul.balance.policy import LeastConnections
 from lbconsul.balance.pool import Pool
 from lbconsul.balance.selection import Patience
 from lbconsul.balance.standing import Standing
 from lbconsul.balance.upstream import Lease, Load, Outcome, Upstream
+from tests.support.events import short
 from tests.support.instances import a_pool, an_identity, an_instance, name_of
 
 CONNECTED, REFUSED, EMPTY = Outcome.CONNECTED, Outcome.REFUSED, Outcome.EMPTY
@@ -26,17 +28,25 @@ class Stage:
 
     def __init__(self, names: str, patience: Patience = Patience()) -> None:  # noqa: B008
         self.now = 1000.0
-        self.told: list[str] = []
+        self.events: list[RegistryEvent] = []
         chance = random.Random(1).random
         self.pool = a_pool(
             LeastConnections(chance), patience=patience, seconds=lambda: self.now
         )
-        self.pool._told = lambda upstream, what: self.told.append(
-            f"{name_of(upstream) if upstream else '-'} {what}"
-        )
+        self.pool._on_event = self.events.append
         self.loads = {name: Load() for name in names}
         for name in names:
             self.join(name)
+
+    @property
+    def told(self) -> list[tuple[str, str, str]]:
+        """What happened to upstreams so far, in short."""
+        return [short(each) for each in self.events]
+
+    @property
+    def seconds(self) -> list[float]:
+        """For how long upstreams were ejected so far."""
+        return [each.seconds for each in self.events if each.seconds is not None]
 
     def join(self, name: str, port: int = 80, status: str = "passing") -> None:
         """An instance joins, or is altered."""
@@ -88,7 +98,11 @@ def test_three_refusals_in_a_row() -> None:
     assert stage.chosen() == {"b", "c"}
     stage.now += 9.9
     assert stage.chosen() == {"b", "c"}
-    assert stage.told == ["a ejected: 3 in a row not connected; back in 10 s"]
+    [event] = stage.events
+    assert isinstance(event, UpstreamEvent)
+    assert short(event) == ("ejected", "a", "3 in a row not connected")
+    assert (event.before, event.after) == (Standing.SERVING, Standing.EJECTED)
+    assert round(stage.seconds[0]) == 10
 
 
 def test_not_in_a_row() -> None:
@@ -106,7 +120,7 @@ def test_ended_at_once() -> None:
     assert stage.chosen() == {"a", "b", "c"}
     stage.show("a", CONNECTED, SPOILED)
     assert stage.chosen() == {"b", "c"}
-    assert stage.told == ["a ejected: 6 in a row ended at once; back in 10 s"]
+    assert stage.told == [("ejected", "a", "6 in a row ended at once")]
 
 
 def test_ended_at_once_now_and_then() -> None:
@@ -121,7 +135,7 @@ def test_both_kinds_add_up() -> None:
     stage = Stage("abc")
     stage.show("a", SPOILED, SPOILED, REFUSED, REFUSED)
     assert stage.chosen() == {"b", "c"}
-    assert "2 in a row not connected, 2 in a row ended at once" in stage.told[0]
+    assert stage.told[0][2] == "2 in a row not connected, 2 in a row ended at once"
 
 
 def test_options() -> None:
@@ -173,7 +187,7 @@ def test_others_leave() -> None:
     assert stage.chosen() == {"a", "d"}
     stage.join("d", status="critical")
     assert len(stage.chosen()) == 1
-    assert stage.told[2:] == ["a restored, since too many others left"]
+    assert stage.told[2:] == [("restored", "a", "too many others left")]
 
 
 def test_trial() -> None:
@@ -191,7 +205,7 @@ def test_trial() -> None:
     assert stage.chosen() == {"b", "c"}
     trial.showed(PROVED)
     assert stage.chosen() == {"a", "b", "c"}
-    assert stage.told[1:] == ["a restored"]
+    assert stage.told[1:] == [("restored", "a", "a connection succeeded")]
     trial.end()
     assert stage.chosen() == {"a", "b", "c"}
 
@@ -370,9 +384,9 @@ def test_one_that_ends_connections_at_once_as_it_should() -> None:
         lease.showed(CONNECTED)
         lease.showed(SPOILED)
         lease.end()
-    assert [each.partition(":")[0] for each in stage.told] == [
-        "a ejected",
-        "a restored",
+    assert [each[:2] for each in stage.told] == [
+        ("ejected", "a"),
+        ("restored", "a"),
     ]
     assert stage.chosen() == {"a", "b", "c"}
 
@@ -454,7 +468,8 @@ def test_last_resort_that_is_due() -> None:
     assert lease is not None
     assert stage.chosen() == {"b"}
     lease.showed(REFUSED)
-    assert stage.told[1:] == ["a ejected: 4 in a row not connected; back in 20 s"]
+    assert stage.told[1:] == [("ejected", "a", "4 in a row not connected")]
+    assert round(stage.seconds[1]) == 20
 
 
 def test_elsewhere() -> None:
@@ -589,14 +604,14 @@ class TestByHand:
         """It gets nothing for ten seconds, and then one connection that tries it."""
         stage = Stage("abc")
         assert self.eject(stage, "a") == ""
-        assert stage.told == ["a ejected: by hand; back in 10 s"]
+        assert stage.told == [("ejected", "a", "by hand")]
         assert stage.chosen() == {"b", "c"}
         stage.now += 10
         lease = stage.trial()
         assert name_of(lease.upstream) == "a"
         lease.showed(PROVED)
         lease.end()
-        assert stage.told[1:] == ["a restored"]
+        assert stage.told[1:] == [("restored", "a", "a connection succeeded")]
         assert stage.chosen() == {"a", "b", "c"}
 
     def test_who_fails_as_well(self) -> None:
@@ -608,9 +623,7 @@ class TestByHand:
         lease = stage.trial()
         lease.showed(REFUSED)
         lease.end()
-        assert stage.told[1:] == [
-            "a ejected: by hand, 2 in a row not connected; back in 20 s"
-        ]
+        assert stage.told[1:] == [("ejected", "a", "by hand, 2 in a row not connected")]
 
     def test_others_must_suffice(self) -> None:
         """Never more than half are set aside, whoever wants it."""

@@ -7,8 +7,9 @@ import weakref
 import pytest
 from attrs import evolve
 
+from lbconsul.balance.events import Change, Changed
 from lbconsul.balance.policy import POLICIES
-from lbconsul.balance.registry import Change, Registry
+from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Caution, Question, Route, Rules, Selection
 from lbconsul.balance.standing import Standing
 from lbconsul.balance.tally import OwnTally
@@ -42,7 +43,7 @@ class TestReplace:
         assert registry.replace(WEB.question, [a, b]) == Change(joined=(a, b))
         heavy = an_instance("b", weight=7)
         change = registry.replace(WEB.question, [heavy, c])
-        assert change == Change(joined=(c,), left=(a,), altered=(heavy,))
+        assert change == Change(joined=(c,), left=(a,), changed=(Changed(b, heavy),))
         assert names_of(registry.pool(WEB).upstreams()) == ["b", "c"]
 
     def test_those_who_left_are_told_in_order(self) -> None:
@@ -479,7 +480,7 @@ def test_eject() -> None:
     assert stage.registry.eject(an_identity("a")) == ""
     assert stage.chosen() == {"b", "c"}
     assert stage.chosen(number=1) == {"a"}
-    assert stage.told == ["a ejected: by hand; back in 10 s"]
+    assert stage.told == [("ejected", "a", "by hand")]
     again = stage.registry.eject(an_identity("a"))
     assert again == "it is ejected 0 s ago: by hand, back in 10 s"
     assert stage.registry.eject(an_identity("z")) == "no mapping selects it"

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from lbconsul.balance.outlier import Ejection
 from lbconsul.balance.tidings import Tidings
 from tests.support.instances import an_identity
 
 A, B = an_identity("a"), an_identity("b")
+FAILED, BY_HAND = Ejection("it failed", 80.0, 95.5), Ejection("by hand", 5.0, 15.0)
 
 
 def some() -> Tidings:
@@ -20,7 +22,7 @@ def some() -> Tidings:
         figures.connected(A, 0.01)
     figures.over(A, 10, 100, 1.0, "--")
     figures.moved(A, 1, 5)
-    tidings.aside[0, B] = ("it failed", 77.0)
+    tidings.aside[0, B] = FAILED, 77.0
     tidings.used.add(0)
     return tidings
 
@@ -42,9 +44,9 @@ def test_news() -> None:
     "news",
     [
         {"queued": "x"},
-        {"aside": [[0, "dc1", "n", "a", "why", "since"]]},
-        {"aside": [[0, "dc1", "n", "a", "why", None]]},
-        {"aside": [[0, "dc1", "n", "why", 5.0]]},
+        {"aside": [[0, "dc1", "n", "a", "why", 4.0, 5.0, "since"]]},
+        {"aside": [[0, "dc1", "n", "a", "why", 4.0, None, 5.0]]},
+        {"aside": [[0, "dc1", "n", "why", 4.0, 5.0, 6.0]]},
         {"used": ["x"]},
         {"used": 1},
     ],
@@ -60,10 +62,10 @@ def test_sum() -> None:
     """What several processes can tell is one, and each stays what it was."""
     one, other = some(), some()
     other.figures.moved(B, 7, 7)
-    other.aside, other.used = {(1, A): ("by hand", 5.0)}, {1}
+    other.aside, other.used = {(1, A): (BY_HAND, 5.0)}, {1}
     total = Tidings.sum([one, other])
     assert (total.queued, total.figures.accepted) == (2, 6)
-    assert total.aside == {(0, B): ("it failed", 77.0), (1, A): ("by hand", 5.0)}
+    assert total.aside == {(0, B): (FAILED, 77.0), (1, A): (BY_HAND, 5.0)}
     assert total.used == {0, 1}
     assert (total.figures.received, total.figures.sent) == (29, 217)
     assert (one.figures.received, one.figures.accepted) == (11, 3)

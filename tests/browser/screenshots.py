@@ -61,7 +61,7 @@ def _few(browser: Browser, gateway: MadeUp) -> None:
     warming = _standing("warming", "slow start, 30 % so far", 3.0)
     gateway.say("join", 6, {**warming, "weight": 10})
     upgrading = _standing("draining", "maintenance: upgrading to v2.4")
-    gateway.say("alter", "web-5", "altered", {**upgrading, "since": time.time()})
+    gateway.say("alter", "web-5", "changed", {**upgrading, "since": time.time()})
     time.sleep(15)
 
 

@@ -30,11 +30,11 @@ def test_a_standing_changes(browser: Browser, start: Start) -> None:
     browser.open_live(gateway.url)
     reason = "check 'tcp' critical: connection refused"
     fields = {"standing": "draining", "reason": reason}
-    gateway.say("alter", "web-1", "altered", fields)
+    gateway.say("alter", "web-1", "changed", fields)
     browser.wait(_STANDS, "web-1", "draining")
     assert reason in browser.row("web-1")
     gateway.say(
-        "alter", "web-1", "altered", {"standing": "serving", "reason": "passing"}
+        "alter", "web-1", "changed", {"standing": "serving", "reason": "passing"}
     )
     browser.wait(_STANDS, "web-1", "serving")
 

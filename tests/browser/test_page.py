@@ -65,7 +65,7 @@ def test_standing_by_word_and_shape(
     gateway = start()
     browser.open_live(gateway.url)
     fields = {"standing": standing, "reason": f"as {standing} as it can be"}
-    gateway.say("alter", "web-3", "altered", fields)
+    gateway.say("alter", "web-3", "changed", fields)
     browser.wait(
         _IN_ROW + "return cell('web-3', '.reason') === arguments[0]", fields["reason"]
     )

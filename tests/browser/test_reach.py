@@ -149,7 +149,7 @@ def test_less_motion(browser: Browser, start: Start) -> None:
     """Nothing moves by itself."""
     gateway = start(lively=True)
     browser.open_live(gateway.url)
-    gateway.say("alter", "web-1", "altered", {"standing": "ejected"})
+    gateway.say("alter", "web-1", "changed", {"standing": "ejected"})
     browser.wait("return document.querySelector('.changed') !== null")
     assert browser.run("return document.getAnimations().length") == 0
 

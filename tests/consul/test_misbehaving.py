@@ -201,4 +201,4 @@ def test_three_thousand_instances_are_balanced() -> None:
         "web-3000@n1 127.1.12.1:8000",
     ]
     assert [each.identity.service_id for each in second.left] == ["web-0"]
-    assert second.altered == ()
+    assert second.changed == ()

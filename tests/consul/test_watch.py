@@ -21,8 +21,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseNeverReceived
 
+from lbconsul.balance.events import Change, EventKind, QueryEvent
 from lbconsul.balance.instance import Instance
-from lbconsul.balance.registry import Change, Registry
+from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Caution, Question, Selection
 from lbconsul.balance.standing import Standing
 from lbconsul.clock import WallClock
@@ -650,8 +651,9 @@ class LogTests(WatchCase):
         self.assertEqual(
             self.lines(),
             [
-                "web,dc=dc2: 1 joined (web-2@n1 127.1.0.3:8000), 1 altered"
-                " (web-1@n1 127.1.0.2:8000, check 'up' critical); 2 in all"
+                "web,dc=dc2: 1 joined (web-2@n1 127.1.0.3:8000), 1 changed"
+                " (web-1@n1 127.1.0.2:8000, passing -> critical, check 'up' critical);"
+                " 2 in all"
             ],
         )
         self.answer(2, index="5")
@@ -907,8 +909,8 @@ class RecordTests(WatchCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.heard: list[tuple[str, str]] = []
-        self.watch._told = lambda *what: self.heard.append(what)
+        self.heard: list[QueryEvent] = []
+        self.watch._on_event = self.heard.append
 
     def test_answers(self) -> None:
         """It is known how many answers came, and how many changed anything."""
@@ -935,11 +937,14 @@ class RecordTests(WatchCase):
         self.assertEqual((record.failing_since, record.last_error), (begun, "no JSON"))
         self.pause()
         self.fail_with(UnusableAnswer("no JSON"))
-        self.assertEqual([kind for kind, _ in self.heard], ["failing", "failing"])
-        self.assertEqual(self.heard[1][1], "no answer from Consul: no JSON")
+        kinds = [each.kind for each in self.heard]
+        self.assertEqual(kinds, [EventKind.FAILING, EventKind.FAILING])
+        self.assertEqual(self.heard[1].reason, "no JSON")
         self.pause()
         self.answer(1)
-        self.assertEqual(self.heard[2:], [("recovered", "Consul answers again")])
+        [end] = self.heard[2:]
+        self.assertEqual(end.kind, EventKind.RECOVERED)
+        self.assertEqual(str(end.query), "web,dc=dc2")
         self.assertIsNone(record.failing_since)
 
     def test_snapshot(self) -> None:

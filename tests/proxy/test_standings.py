@@ -3,19 +3,47 @@
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 
+from lbconsul.balance.events import EventKind, PoolEvent, UpstreamEvent
 from lbconsul.balance.selection import Question
+from lbconsul.balance.standing import Standing
 from lbconsul.proxy.standings import BURST, Standings
-from tests.support.instances import an_upstream
+from tests.support.instances import an_instance
+
+WEB, A = Question("web"), an_instance("a")
+EJECTED = UpstreamEvent(
+    kind=EventKind.EJECTED,
+    query=WEB,
+    instance=A,
+    reason="it failed",
+    before=Standing.SERVING,
+    after=Standing.EJECTED,
+)
+RESTORED = UpstreamEvent(kind=EventKind.RESTORED, query=WEB, instance=A)
 
 
 def test_ejected() -> None:
-    """One line names the service, the instance, and what became of it."""
+    """One line names the service and what happened, which stands in fields as well."""
     standings = Standings(Clock())
     with capturedLogs() as logs:
-        standings.tell(Question("web"), an_upstream(name="web-7"), "ejected: it failed")
-    assert [formatEvent(event) for event in logs] == [
-        "web: web-7@node-1 192.0.2.1:8080 ejected: it failed"
-    ]
+        standings.tell(EJECTED)
+    [event] = logs
+    assert formatEvent(event) == f"web: {A} ejected: it failed"
+    assert (event["kind"], event["query"]) == ("ejected", "web")
+    assert (event["instance"], event["reason"]) == (str(A), "it failed")
+    assert (event["before"], event["after"]) == ("serving", "ejected")
+
+
+def test_a_pool() -> None:
+    """What happens to a whole pool is one line, with the instances in a list."""
+    standings = Standings(Clock())
+    with capturedLogs() as logs:
+        standings.tell(
+            PoolEvent(
+                kind=EventKind.SUSPECT, query=WEB, instances=(A,), total=3, seconds=9.0
+            )
+        )
+    [event] = logs
+    assert (event["kind"], event["instances"]) == ("suspect", [str(A)])
 
 
 def test_flapping() -> None:
@@ -24,8 +52,8 @@ def test_flapping() -> None:
     standings = Standings(clock)
     with capturedLogs() as logs:
         for _ in range(500):
-            for what in ("ejected: it failed", "restored"):
-                standings.tell(Question("web"), an_upstream(), what)
+            for event in (EJECTED, RESTORED):
+                standings.tell(event)
         assert len(logs) == BURST
         clock.advance(1)
         standings.stop()
@@ -40,7 +68,7 @@ def test_stop() -> None:
     standings = Standings(clock)
     with capturedLogs() as logs:
         for _ in range(int(BURST) + 1):
-            standings.tell(Question("web"), an_upstream(), "ejected: it failed")
+            standings.tell(EJECTED)
         standings.stop()
     assert formatEvent(logs[-1]) == "more upstreams: 1 ejected"
     assert clock.getDelayedCalls() == []

@@ -129,9 +129,9 @@ def test_tidings(proxy: TendedProxy) -> None:
     proxy.reactor.settle()
     told = made.tidings(mapping)
     assert (told.queued, told.figures.accepted) == (1, 2)
-    [(key, (why, since))] = told.aside.items()
+    [(key, (ejection, since))] = told.aside.items()
     assert key == (0, other.instance().identity)
-    assert why.startswith("ejected 0 s ago: by hand")
+    assert ejection.reason == "by hand"
     assert since == proxy.reactor.seconds()
     assert told.used == {0}
     proxy.leave(client)

@@ -218,8 +218,8 @@ def _story(number: int, name: str) -> tuple[str, str]:
     stories = (
         ("joined", f"web: {name}@node-{number:02} 10.0.0.{number}:8080 joined"),
         ("ejected", f"web: {name}@node-{number:02} ejected: 3 in a row not connected"),
-        ("restored", f"web: {name}@node-{number:02} restored"),
-        ("altered", f"web: {name}@node-{number:02} draining: maintenance: upgrading"),
+        ("restored", f"web: {name}@node-{number:02} restored: a connection succeeded"),
+        ("changed", f"web: {name}@node-{number:02} draining: maintenance: upgrading"),
         ("left", f"web: {name}@node-{number:02} 10.0.0.{number}:8080 left"),
     )
     return stories[number % len(stories)]
@@ -371,7 +371,7 @@ class Life:
         now = self.source.clock()
         self.source.alter(*key, some.id, standing=changed[0], reason=changed[1],
                           since=now, effective_weight=weight)  # fmt: skip
-        kind = "ejected" if changed[0] == "ejected" else "altered"
+        kind = "ejected" if changed[0] == "ejected" else "changed"
         query = self.source.mapping_list[0].pools[0].query
         name = f"{some.service_id}@{some.node} {some.address}"
         text = f"{name} is {changed[0]}: {changed[1]}"

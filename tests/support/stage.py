@@ -6,12 +6,14 @@ from collections.abc import Collection, Iterable
 
 from attrs import evolve
 
+from lbconsul.balance.events import RegistryEvent
 from lbconsul.balance.instance import Instance, Status
 from lbconsul.balance.pool import Pool
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question, Route, Selection
 from lbconsul.balance.upstream import Lease, Outcome, Upstream
 from lbconsul.errors import NoUpstream
+from tests.support.events import short
 from tests.support.instances import an_instance, name_of
 
 WEB = Selection(Question("web"))
@@ -28,14 +30,14 @@ class Stage:
 
     def __init__(self, *wanted: Selection | Route, seed: int = 1) -> None:
         self.now = 1000.0
-        #: What was told, beginning with the name of whom it is told.
-        self.told: list[str] = []
+        #: The events of upstreams and pools.
+        self.events: list[RegistryEvent] = []
         #: Drained instances that were registered anew.
         self.renewed: list[Instance] = []
         self.registry = Registry(
             random.Random(seed).random,
             seconds=lambda: self.now,
-            told=self._tell,
+            on_event=self.events.append,
             renewed=self.renewed.extend,
         )
         routes = [
@@ -47,8 +49,10 @@ class Stage:
             dict.fromkeys(each.question for route in routes for each in route.all())
         )
 
-    def _tell(self, question: Question, upstream: Upstream | None, what: str) -> None:
-        self.told.append(f"{name_of(upstream)} {what}" if upstream else what)
+    @property
+    def told(self) -> list[tuple[str, str, str]]:
+        """The same events in short."""
+        return [short(each) for each in self.events]
 
     def pool(self, number: int = 0) -> Pool:
         """The first pool of a mapping."""

@@ -7,8 +7,9 @@ from typing import Any
 from attrs import Factory, define, frozen
 from twisted.internet.defer import Deferred
 
+from lbconsul.balance.events import Change
 from lbconsul.balance.instance import Instance
-from lbconsul.balance.registry import Change, Registry
+from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question, Selection
 from lbconsul.config.model import ConsulAddress, ConsulConfig
 from lbconsul.consul.client import ConsulClient, Reply, consul_client

@@ -1,6 +1,6 @@
 """The ledger of what workers are told."""
 
-from lbconsul.balance.registry import Change
+from lbconsul.balance.events import Change, Changed
 from lbconsul.balance.selection import Question
 from lbconsul.workers.ledger import CUT, Delta, Ledger
 from lbconsul.workers.messages import Part
@@ -29,7 +29,7 @@ def test_later_answers() -> None:
     ledger = _ledger()
     ledger.change(WEB, Change((A, B)))
     heavy = an_instance("a", weight=5)
-    told = ledger.change(WEB, Change((C,), (B,), (heavy,)))
+    told = ledger.change(WEB, Change((C,), (B,), (Changed(A, heavy),)))
     assert told == Delta(WEB, (C, heavy), (B.identity,))
     whole = ledger.whole(WEB)
     assert whole.whole

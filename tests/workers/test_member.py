@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from lbconsul.balance.registry import Change
+from lbconsul.balance.events import Change
 from lbconsul.balance.selection import Question
 from lbconsul.balance.tidings import Tidings
 from lbconsul.workers.lane import receive_sockets

@@ -3,8 +3,8 @@
 import pytest
 from attrs import Factory, define
 
+from lbconsul.balance.events import Change
 from lbconsul.balance.instance import Instance
-from lbconsul.balance.registry import Change
 from lbconsul.balance.selection import Question
 from lbconsul.workers.ledger import CUT, Ledger
 from lbconsul.workers.messages import Complete, Order, Part, read_order

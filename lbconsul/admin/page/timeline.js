@@ -17,7 +17,7 @@ const CHECK = "M6.2 13.3L1.4 8.5L3.1 6.8L6.2 9.9L12.9 3.2L14.6 4.9z";
 const KINDS = {
   joined: [PLUS, "serving"],
   left: [MINUS, "ejected"],
-  altered: [TILDE, "muted"],
+  changed: [TILDE, "muted"],
   ejected: [STANDINGS.ejected.path, "ejected"],
   restored: [CHECK, "serving"],
   suspect: [STANDINGS.suspect.path, "suspect"],
