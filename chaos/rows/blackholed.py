@@ -74,7 +74,7 @@ def judge(report: Report, outcome: Outcome, vanished: float, healed: float) -> N
 
 
 def _trusted(log: str) -> bool:
-    return "web-anna" in log and "restored" in log
+    return "web-anna" in log and " restored: " in log
 
 
 def time_to_half(outcome: Outcome, since: float, clean: float) -> float:

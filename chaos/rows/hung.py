@@ -66,7 +66,7 @@ def accepted(listening: socket.socket) -> int:
 
 
 def _is_trusted(log: str) -> bool:
-    return f"{SERVICE}-anna" in log and "restored" in log
+    return f"{SERVICE}-anna" in log and " restored: " in log
 
 
 ROW = Row(

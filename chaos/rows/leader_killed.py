@@ -43,7 +43,7 @@ def play(scene: Scene) -> None:
 
 def changes(gateway: Gateway) -> list[str]:
     """The lines of its log that tell of one."""
-    lines = gateway.find(rf"{SERVICE}: .*\b\d+ (joined|left|altered)\b.*$")
+    lines = gateway.find(rf"{SERVICE}: .*\b\d+ (joined|left|changed)\b.*$")
     return [each[0] for each in lines]
 
 

@@ -64,7 +64,7 @@ def play(scene: Scene) -> None:
             time.sleep(away)
         healed = time.monotonic()
         eventually(
-            lambda: gateway.log().count("restored") >= len(HOSTS),
+            lambda: gateway.log().count(" restored: ") >= len(HOSTS),
             "all are used again",
             away + 30.0,
         )

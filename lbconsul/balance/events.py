@@ -218,7 +218,7 @@ def describe(event: Event) -> str:
             return f"{event.mapping} has no usable instance {event.reason}"
         case MappingEvent():
             return f"{event.mapping} has a usable instance"
-        case GatewayEvent():
+        case _:
             return f"{what}: {event.reason}"
 
 

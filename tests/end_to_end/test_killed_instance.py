@@ -154,4 +154,4 @@ def test_set_aside(
     victim.start()
     victim.wait_until_listening()
     eventually_shared(port, {server.name: 3 for server in own_servers})
-    assert started.find(rf"{service}: .* restored")
+    assert started.find(rf"{service}: .* restored: ")
