@@ -21,6 +21,7 @@ from typing import Any, cast
 
 from twisted.internet import reactor as installed  # noqa: TID253 (a program)
 from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThread
 
 from lbconsul.balance.instance import Health, Identity, Instance
 from lbconsul.balance.registry import Registry
@@ -193,10 +194,14 @@ def reload(count: int, consul: str) -> None:
     def begin() -> None:
         _write(file, count, "2h")
         turns.longest = 0.0
-        begun = time.thread_time()
-        gateway.reload(options.read())
-        taken = 1000 * (time.thread_time() - begun)
-        reactor.callLater(1.0, lambda: _tell(time=taken, longest=1000 * turns.longest))
+        begun = time.process_time()
+        reading = deferToThread(options.read)
+        reading.addCallback(gateway.reload_gradually)
+        reading.addCallback(lambda _: reactor.callLater(1.0, end, begun))
+
+    def end(begun: float) -> None:
+        taken = 1000 * (time.process_time() - begun)
+        _tell(time=taken, longest=1000 * turns.longest)
 
     wait()
 

@@ -6,7 +6,7 @@ gateway from being ready; one that had some and has lost them does not.
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Protocol
 
 from attrs import Factory, define, frozen
@@ -109,14 +109,24 @@ class Availability(Service):
 
     def replace(self, mappings: Iterable[Mapping]) -> None:
         """Just these are served from now on."""
-        served = {each: route_of(each) for each in mappings}
+        for _ in self.replacing(mappings):
+            pass
+
+    def replacing(self, mappings: Iterable[Mapping]) -> Iterator[bool]:
+        """The same, one after the other."""
+        served, needs = dict[Mapping, Route](), set[_Needs]()
+        for mapping in mappings:
+            route = served[mapping] = route_of(mapping)
+            needs.add(_Needed(mapping, route, False).needs)
+            yield False
         for gone in [each for each in self._needed if each not in served]:
             self._forget(gone)
-        needs = {_Needed(*each, False).needs for each in served.items()}
+            yield False
         self._had &= needs
         for mapping in served:
             if mapping not in self._needed:
                 self.add(mapping, is_late=True)
+            yield False
         self._settle()
 
     def look(self, question: Question) -> None:

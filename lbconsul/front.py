@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from collections.abc import Mapping as AbstractMapping
 from typing import Any
 
@@ -23,6 +23,7 @@ from lbconsul.notes import EjectionReports, Note, ignore
 from lbconsul.proxy.bind import OwnSocket
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.own import Bound, bound_to
+from lbconsul.proxy.patrol import Sweeper
 from lbconsul.proxy.room import Room
 from lbconsul.proxy.saturation import Full
 from lbconsul.proxy.selecting import route_of
@@ -193,8 +194,15 @@ class Front(MultiService):
         else:
             self.here.serve(mapping, sock)
 
-    def bound(self, mappings: Iterable[Mapping]) -> list[OwnSocket]:
-        """Sockets for these, open, to be served by and by.
+    @property
+    def sweeper(self) -> Sweeper:
+        """For what is done by and by in this process."""
+        return self._workshop.sweeper
+
+    def binding(
+        self, mappings: Iterable[Mapping]
+    ) -> Generator[None, None, list[OwnSocket]]:
+        """Sockets for these, opened one after the other, to be served by and by.
 
         :raises CannotListen: one is not to be had; none is left open.
         """
@@ -202,7 +210,8 @@ class Front(MultiService):
         try:
             for each in found:
                 each.open()
-        except Exception:
+                yield
+        except BaseException:
             for each in found:
                 each.close()
             raise
@@ -212,21 +221,33 @@ class Front(MultiService):
         self, mappings: Iterable[Mapping], added: list[OwnSocket], connection_log: bool
     ) -> None:
         """Serve just these, for some of which sockets were `added`."""
+        for _ in self.replacing(mappings, added, connection_log):
+            pass
+
+    def replacing(
+        self, mappings: Iterable[Mapping], added: list[OwnSocket], connection_log: bool
+    ) -> Iterator[bool]:
+        """The same step by step; it is said at once what is served."""
         known = {each.mapping.listen: each for each in (*self.sockets, *added)}
         wanted = [(each, known[each.listen]) for each in mappings]
         self.sockets = [sock for _, sock in wanted]
         self._by_name = None
+        yield True
         for mapping, sock in wanted:
             self._alter(sock, mapping)
+            yield False
         anew = connection_log != self._workshop.connection_log
         self._workshop.connection_log = connection_log
         if self.workers is not None:
             for mapping, _ in wanted:
                 self.registry.chain(route_of(mapping))
+                yield False
             self.workers.replace(self.sockets, connection_log=connection_log)
-            self.here.replace((), anew=anew)
+            yield True
+            yield from self.here.replacing((), anew=anew)
         else:
-            self.here.replace(wanted, anew=anew)
+            yield from self.here.replacing(wanted, anew=anew)
+        self._by_name = None
 
     def startService(self) -> None:
         super().startService()

@@ -1,10 +1,13 @@
 """What a new configuration alters in a gateway that runs.  Pure."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Generator, Iterable
+from typing import TypeVar
 
 from attrs import evolve, frozen
 
 from lbconsul.config.model import Config, Listen, Mapping
+
+_Result = TypeVar("_Result")
 
 #: So many mappings are named in the line about a reload; of more, only the number.
 _NAMED = 5
@@ -44,6 +47,16 @@ class Plan:
         )
 
 
+def finish(steps: Generator[object, None, _Result]) -> _Result:
+    """All steps at once, and what comes of them."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as over:
+            result: _Result = over.value
+            return result
+
+
 def plan(
     old: Iterable[Mapping], new: Collection[Mapping], *, anew: bool = False
 ) -> Plan:
@@ -51,6 +64,13 @@ def plan(
 
     With `anew` those that stay are altered, whatever they say.
     """
+    return finish(planning(old, new, anew=anew))
+
+
+def planning(
+    old: Iterable[Mapping], new: Collection[Mapping], *, anew: bool = False
+) -> Generator[None, None, Plan]:
+    """The same step by step."""
     before = {each.listen: each for each in old}
     after: set[Listen | None] = {each.listen for each in new}
     altered, unchanged = list[Mapping](), list[Mapping]()
@@ -58,6 +78,7 @@ def plan(
         old_one = before.get(each.listen)
         if old_one is not None:
             (altered if anew or old_one != each else unchanged).append(each)
+        yield
     return Plan(
         tuple(each for each in new if each.listen not in before),
         tuple(altered),

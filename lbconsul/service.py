@@ -1,7 +1,7 @@
 """A whole gateway as a Twisted service: the one place where the rooms meet."""
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from collections.abc import Mapping as AbstractMapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,7 @@ from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.own import MAX_AGE, Bound, OwnListeners, bound_to
 from lbconsul.proxy.room import Room
 from lbconsul.proxy.selecting import route_of
-from lbconsul.reload import Plan, applicable, plan
+from lbconsul.reload import Plan, applicable, finish, planning
 from lbconsul.retirement import Retirement
 from lbconsul.state_dir import check_directory
 from lbconsul.succession import Succession
@@ -105,6 +105,8 @@ class Gateway(MultiService):
     _dev: "DevCatalog | None" = None
     _retirement: Retirement | None = None
     _succession: Succession = field(init=False)
+    #: A reload that is under way.
+    _reloading: Iterator[object] | None = None
     operations: Operations = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -210,9 +212,10 @@ class Gateway(MultiService):
 
         :raises CannotListen: it runs, and the mapping's address is not to be had.
         """
+        self._finish_reload()
         self.front.listen(mapping)
         if self.running:
-            self._know_listeners()
+            self._learn_listeners()
         self._watches.ask(_questions([mapping]))
         self.availability.add(mapping)
 
@@ -221,6 +224,7 @@ class Gateway(MultiService):
 
         Its service is watched from now on, or from the gateway's start.
         """
+        self._finish_reload()
         factory = self.front.lend(mapping)
         self._watches.ask(_questions([mapping]))
         self.availability.add(mapping)
@@ -239,12 +243,12 @@ class Gateway(MultiService):
         except Exception:
             self.close()
             raise
-        self._know_listeners()
+        self._learn_listeners()
 
     def startService(self) -> None:
-        self._know_listeners()
+        self._learn_listeners()
         super().startService()
-        self._know_listeners()  # systemd's sockets may not have been open before
+        self._learn_listeners()  # systemd's sockets may not have been open before
 
     def bind_files(self) -> None:
         """Open the UNIX sockets only: their files belong to the user who does so.
@@ -276,6 +280,7 @@ class Gateway(MultiService):
         the drain timeout of its mapping is over is closed.  The Deferred fires when
         nothing is open; then there is nothing left to do but to stop.
         """
+        self._finish_reload()
         if self._retirement is None:
             self._succession.give_up()
             self._succession.leave_files()
@@ -293,31 +298,64 @@ class Gateway(MultiService):
 
         :raises LBConsulError: something is not to be had: nothing has changed.
         """
+        self._finish_reload()
+        return finish(self._reload(config))
+
+    def reload_gradually(self, config: Config) -> Deferred[Plan]:
+        """The same in slices, between which clients are served."""
+        self._finish_reload()
+        done: Deferred[Plan] = Deferred()
+        self._reloading = self._gradually(config, done)
+        self.front.sweeper.begin(self._reloading)
+        return done
+
+    def _gradually(self, config: Config, done: Deferred[Plan]) -> Iterator[object]:
+        try:
+            change = yield from self._reload(config)
+        except Exception:
+            self._reloading = None
+            done.errback()
+        else:
+            self._reloading = None
+            done.callback(change)
+
+    def _finish_reload(self) -> None:
+        """What a reload has left to do is done at once, before anything else is."""
+        steps = self._reloading
+        if steps is not None:
+            self.front.sweeper.drop(steps)
+            for _ in steps:
+                pass
+
+    def _reload(self, config: Config) -> Generator[object, None, Plan]:
         if not self.running or self._retirement is not None:
             raise CannotReload(f"it {'ends' if self.running else 'does not run'}")
         config, refused = applicable(self.config, config)
         anew = config.connection_log != self.config.connection_log
         before = [each.mapping for each in self.front.sockets]
-        change = plan(before, config.mappings, anew=anew)
+        change = yield from planning(before, config.mappings, anew=anew)
         _check_directory(config)
         client = consul_client(self._reactor, config.consul, self._resolver)
-        added = self.front.bound(change.added)
+        yield True
+        added = yield from self.front.binding(change.added)
         # From here on nothing can fail.
         self._succession.leave_files()
         self.config = config
-        self._know_listeners(added)
-        self.front.replace(config.mappings, added, config.connection_log)
+        yield from self._know_listeners(added)
+        yield from self.front.replacing(config.mappings, added, config.connection_log)
         self._watches.keep_in(config.state_dir)
         self.operations.keep_in(config.state_dir)
         asked = _questions(self.front.mappings)
-        self.front.forget(self._watches.ask_only(asked))
-        self._know_listeners()
+        yield True
+        self.front.forget((yield from self._watches.asking_only(asked)))
+        yield from self._know_listeners()
         asks_anew = self._watches.turn_to(client)
-        self.availability.replace(self.front.mappings)
+        yield True
+        yield from self.availability.replacing(self.front.mappings)
         self._tell(change, refused, asks_anew=asks_anew)
         return change
 
-    def _know_listeners(self, added: Iterable[OwnSocket] = ()) -> None:
+    def _know_listeners(self, added: Iterable[OwnSocket] = ()) -> Iterator[object]:
         """What is listened on has changed: never connect to any of it."""
         bounds = self.front.bounds()
         bounds += [bound_to(each.mapping.listen, each.sock) for each in added]
@@ -326,15 +364,21 @@ class Gateway(MultiService):
             bounds.append(Bound(path=self.config.takeover))
         if self._dev is not None:
             bounds.append(Bound(self._dev.address, self._dev.port))
+        yield True
         if self._own.replace(bounds):
-            self._watches.screen()
+            yield from self._watches.screening()
 
     def _look_for_moved(self) -> None:
         """Other addresses of this host may be, or be no more, ours to listen at."""
         if self._own.has_moved():
-            self._watches.screen()
+            self.front.sweeper.begin(self._watches.screening())
+
+    def _learn_listeners(self) -> None:
+        for _ in self._know_listeners():
+            pass
 
     async def _stop(self) -> None:
+        self._finish_reload()
         if self._retirement is not None:
             self._retirement.stop()
         self._succession.leave_files()

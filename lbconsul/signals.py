@@ -8,9 +8,10 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from attrs import define
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from lbconsul.config.model import Config
 from lbconsul.early_signals import early_signals
@@ -32,22 +33,27 @@ class Signalled(Protocol):
     def retire(self, grace: float) -> Deferred[None]:
         """Accept nobody any more after so many seconds; fires when all is over."""
 
-    def reload(self, config: Config) -> object:
-        """Do this from now on."""
+    def reload_gradually(self, config: Config) -> Deferred[Any]:
+        """Do this from now on; fires when it does."""
 
 
 @define(eq=False)
 class Signals:
-    """Handles the signals of a gateway's process; `read` gives its configuration."""
+    """Handles the signals of a gateway's process.
+
+    `read` gives its configuration, or a Deferred of it.
+    """
 
     _log = Logger()
     _reactor: Any
     _gateway: Signalled
-    _read: Callable[[], Config]
+    _read: Callable[[], Config | Deferred[Config]]
     #: Writes what is left of the log.
     _close_log: Callable[[], None] = lambda: None
     #: Whether a reload was asked for that has not begun.
     _is_due: bool = False
+    #: Whether one is under way.
+    _is_reloading: bool = False
 
     def reload_on_sighup(self) -> None:
         """From now on; what came before the reactor runs is done once it does."""
@@ -115,16 +121,23 @@ class Signals:
             self._reactor.callFromThread(self._reload)
 
     def _reload(self) -> None:
-        if not self._gateway.is_settled:
+        if self._is_reloading or not self._gateway.is_settled:
             # What is removed, and then added again, the other one would hold.
             self._reactor.callLater(_LOOK_AGAIN, self._reload)
             return
-        self._is_due = False
-        try:
-            self._gateway.reload(self._read())
-        except CannotReload as error:
+        self._is_due, self._is_reloading = False, True
+        reading: Deferred[Any] = maybeDeferred(self._read)
+        reading.addCallback(self._gateway.reload_gradually)
+        reading.addBoth(self._reloaded)
+
+    def _reloaded(self, result: object) -> None:
+        self._is_reloading = False
+        if not isinstance(result, Failure):
+            return
+        error = result.value
+        if isinstance(error, CannotReload):
             self._log.info("SIGHUP changes nothing: {error}", error=str(error))
-        except LBConsulError as error:
+        elif isinstance(error, LBConsulError):
             self._log.error("not reloaded: {error}", error=str(error))
-        except Exception:
-            self._log.failure("not reloaded: a bug in lbconsul")
+        else:
+            self._log.failure("not reloaded: a bug in lbconsul", result)

@@ -5,10 +5,12 @@ import sys
 from collections import ChainMap
 from collections.abc import Iterable
 from contextlib import ExitStack
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python import usage
 
@@ -40,6 +42,10 @@ from lbconsul.signals import Signals
 from lbconsul.systemd import passed_sockets
 
 _log = Logger()
+
+#: How long another thread may keep the reactor's waiting, in seconds.  Python's own
+#: 5 ms would count for each system call while the configuration is read.
+_SWITCH_INTERVAL = 0.0005
 
 
 class Options(usage.Options):
@@ -210,13 +216,16 @@ def makeService(options: Options) -> Gateway:
         gateway = _bound(reactor, options, most)
     except LBConsulError as error:
         raise _exit(error) from None
-    signals = Signals(reactor, gateway, options.read, options.log.close)
+    # Thousands of mappings take a while to read, in which clients are served.
+    read = partial(deferToThread, options.read)
+    signals = Signals(reactor, gateway, read, options.log.close)
     gateway.over = signals.leave
     signals.reload_on_sighup()
     reactor.callWhenRunning(signals.end_on_sigterm)
     reactor.callWhenRunning(signals.end_on_sigint)
     reactor.callWhenRunning(options.log.start)
     reactor.callWhenRunning(ShortCollections().start)
+    reactor.callWhenRunning(sys.setswitchinterval, _SWITCH_INTERVAL)
     reactor.callWhenRunning(
         _log.info,
         "{descriptors} descriptors: max-connections of all mappings together is"

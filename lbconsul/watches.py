@@ -1,6 +1,13 @@
 """The watches of a gateway: one for each question that its mappings ask."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Generator,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from pathlib import Path
 from typing import Any
 
@@ -68,16 +75,23 @@ class Watches(MultiService):
                 watch = self._watches[question] = self._watch(question)
                 watch.setServiceParent(self)
 
-    def ask_only(self, questions: Iterable[Question]) -> list[Question]:
-        """Ask these, and stop asking all others; which those are."""
+    def asking_only(
+        self, questions: Iterable[Question]
+    ) -> Generator[bool, None, list[Question]]:
+        """Ask these, and stop asking all others, step by step; which those are."""
         wanted = dict.fromkeys(questions)
         gone = [each for each in self._watches if each not in wanted]
         for question in gone:
             self._watches.pop(question).disownServiceParent()
+            yield True
         for question in [each for each in self._fixed if each not in wanted]:
             self._fixed.pop(question).disownServiceParent()
             gone.append(question)
-        self.ask(wanted)
+            yield True
+        for question in wanted:
+            is_new = question not in self._watches
+            self.ask([question])
+            yield is_new
         return gone
 
     def turn_to(self, client: ConsulClient) -> bool:
@@ -126,12 +140,13 @@ class Watches(MultiService):
         address = watch.address if watch is not None else 0
         return self._client.page(path, datacenter, address)
 
-    def screen(self) -> None:
+    def screening(self) -> Iterator[bool]:
         """Others must not be connected to than before: look at every instance."""
-        for watch in self._watches.values():
-            watch.screen()
-        for fixed in self._fixed.values():
-            fixed.screen()
+        asked: list[Watch | Fixed] = [*self._watches.values(), *self._fixed.values()]
+        for each in asked:
+            if each.running:
+                each.screen()
+                yield True
 
     def states(self) -> list[WatchStatus]:
         """How it goes with each."""

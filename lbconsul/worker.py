@@ -101,6 +101,8 @@ class Worker:
     _passing: set[int] = Factory(set)
     #: Telling it, a few mappings at a time.
     _telling: Iterator[None] | None = None
+    #: Coming to serve what it was told last.
+    _replacing: Iterator[object] | None = None
     _retiring: bool = False
     _stopping: bool = False
     _reported: Report | None = None
@@ -130,6 +132,8 @@ class Worker:
             self._fail(error)
 
     def _obey(self, order: Order) -> None:
+        if not isinstance(order, Part):
+            self._finish_replacing()
         if self._retiring and isinstance(order, Serve | Complete):
             return  # it was on its way
         if isinstance(order, Setup):
@@ -190,16 +194,32 @@ class Worker:
         wanted = {each.number: each.mapping for each in order.places}
         self._places = wanted
         self._told = {each: self._told[each] for each in wanted if each in self._told}
-        self._serving.replace(
+        self._replacing = self._replace(wanted, anew=anew)
+        self._workshop.sweeper.begin(self._replacing)
+
+    def _replace(self, wanted: dict[int, Mapping], *, anew: bool) -> Iterator[object]:
+        yield from self._serving.replacing(
             [(mapping, self._sockets[each]) for each, mapping in wanted.items()],
             anew=anew,
         )
         for number in self._sockets.keys() - wanted.keys():
             self._sockets.pop(number).close()
+        self._replacing = None
+
+    def _finish_replacing(self) -> None:
+        """What is left to be done of the last order is done at once."""
+        steps = self._replacing
+        if steps is not None:
+            assert self._workshop is not None
+            self._workshop.sweeper.drop(steps)
+            for _ in steps:
+                pass
 
     def _let_go(self) -> None:
         assert self._workshop is not None
-        self._registry.keep_only(self._workshop.routes | self._others)
+        # Some may not be served yet whose instances we were told already.
+        told = {route_of(each) for each in self._places.values()}
+        self._registry.keep_only(self._workshop.routes | told | self._others)
 
     def _accept(self) -> None:
         """Accept from now on: we know what there is to know."""

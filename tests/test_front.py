@@ -14,6 +14,7 @@ from lbconsul.config.build import configure
 from lbconsul.config.model import Config, Mapping, TCPListen, UnixListen
 from lbconsul.errors import CannotListen
 from lbconsul.front import Front
+from lbconsul.reload import finish
 from tests.support.loopback import accept, connect, listening
 from tests.support.ports import free_ports
 from tests.support.running_proxy import ReactorThread, eventually
@@ -53,10 +54,10 @@ def test_added_sockets(running: ReactorThread) -> None:
     with listening() as taken:
         busy = mapping(taken.getsockname()[1])
         with pytest.raises(CannotListen):
-            front.bound([mapping(free), busy, mapping(other)])
+            finish(front.binding([mapping(free), busy, mapping(other)]))
     with pytest.raises(ConnectionRefusedError):
         connect(("127.0.0.1", free))
-    for each in front.bound([mapping(free), mapping(other)]):
+    for each in finish(front.binding([mapping(free), mapping(other)])):
         connect(each.open().getsockname()).close()
         each.close()
     assert front.sockets == []

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from attrs import evolve
@@ -14,6 +15,7 @@ from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.logger import capturedLogs, formatEvent
+from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from lbconsul import service
@@ -25,7 +27,9 @@ from lbconsul.config.model import Config, Mapping
 from lbconsul.config.sources import Source, from_command_line
 from lbconsul.errors import CannotListen, CannotReload, ConfigError, NoWorkers
 from lbconsul.proxy import own
+from lbconsul.proxy.patrol import Sweeper
 from lbconsul.proxy.selecting import route_of
+from lbconsul.reload import Plan
 from lbconsul.service import Gateway, balancer
 from lbconsul.workers.table import Table
 from tests.support.loopback import accept, connect, listening, receive, refusing
@@ -720,6 +724,62 @@ class TestReload:
                 f"127.0.0.1:{port}" for port in (one, three)
             ]
         assert f"reloaded: {change}" in texts(events)
+
+    def test_gradually(
+        self, running: ReactorThread, no_consul: str, held: ExitStack
+    ) -> None:
+        """
+        It may be done in slices.  What else is asked of the gateway meanwhile finds it
+        done: another reload, and the end.
+        """
+        server, ports = held.enter_context(listening()), free_ports(20)
+        every, some = (
+            configure([no_consul], [f"127.0.0.1:{each}:web" for each in several])
+            for several in (ports, ports[10:])
+        )
+        gateway = balancer(running.reactor, some)
+        done: list[Plan] = []
+
+        def reload(*configs: Config) -> int:
+            """How many are done before the next turn of the reactor, if it is busy."""
+            with patch.object(Sweeper, "_slice"):
+                for each in configs:
+                    gateway.reload_gradually(each).addCallback(done.append)
+                return len(done)
+
+        with capturedLogs() as events, Started(running, gateway):
+            serve(running, gateway, of(server))
+            assert running.call(reload, every) == 0
+            running.call(gateway.proxy_factory, Mapping("own"))
+            assert [len(each.added) for each in done] == [10]
+            for each in ports:
+                client = held.enter_context(connect(local(each)))
+                assert_passes(client, held.enter_context(accept(server)))
+            assert running.call(reload, some, every, some) == 3
+            running.call(lambda: gateway.retire() and None)
+            assert [len(each.added) for each in done] == [10, 0, 10, 0]
+            assert all(map(is_free, ports))
+        assert not any("bug" in text for text in texts(events))
+
+    def test_gradually_nothing(
+        self, running: ReactorThread, no_consul: str, held: ExitStack
+    ) -> None:
+        """If anything of it is not to be had it is told to whoever waits for it."""
+        [port] = free_ports(1)
+        taken = held.enter_context(listening())
+        config, other = (
+            configure([no_consul], [f"127.0.0.1:{each}:web"])
+            for each in (port, taken.getsockname()[1])
+        )
+        gateway = balancer(running.reactor, config)
+        failures: list[Failure] = []
+        with Started(running, gateway):
+            running.call(
+                lambda: gateway.reload_gradually(other).addErrback(failures.append)
+            )
+            eventually(lambda: failures, "it is told")
+            assert (gateway.config, is_free(port)) == (config, False)
+        assert failures[0].check(CannotListen)
 
     def test_all_or_nothing(
         self, running: ReactorThread, no_consul: str, held: ExitStack, tmp_path: Path

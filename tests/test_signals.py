@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 from attrs import Factory, define, evolve
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ReactorNotRunning
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
@@ -60,16 +60,19 @@ class Gateway:
     retired: Deferred[None] = Factory(Deferred)
     loaded: list[Config] = Factory(list)
     trouble: Exception | None = None
+    #: What a reload waits for.
+    takes: Deferred[None] | None = None
     is_settled: bool = True
 
     def retire(self, grace: float) -> Deferred[None]:
         self.graces.append(grace)
         return self.retired
 
-    def reload(self, config: Config) -> None:
+    def reload_gradually(self, config: Config) -> Deferred[None]:
         self.loaded.append(config)
         if self.trouble is not None:
             raise self.trouble
+        return self.takes or succeed(None)
 
 
 class SignalsTests(SynchronousTestCase):
@@ -171,6 +174,29 @@ class SignalsTests(SynchronousTestCase):
         self.reactor.turn()
         self.assertEqual((self.gateway.loaded, self.reactor.asked), ([OTHER] * 2, []))
 
+    def test_while_it_takes_long(self) -> None:
+        """
+        One that comes while the file is read, or while the gateway comes to do what it
+        says, is obeyed once that is done.
+        """
+        reading = Deferred[Config]()
+        self.signals = Signals(self.reactor, self.gateway, lambda: reading)
+        self.signals.reload_on_sighup()
+        self.gateway.takes = Deferred()
+        for _ in range(2):
+            self.raise_signal(signal.SIGHUP)
+            self.reactor.turn()
+        self.assertEqual(self.gateway.loaded, [])
+        reading.callback(OTHER)
+        reading = Deferred()
+        for _ in range(3):
+            self.reactor.turn()
+        self.assertEqual(self.gateway.loaded, [OTHER])
+        self.gateway.takes.callback(None)
+        self.reactor.turn()
+        reading.callback(CONFIG)
+        self.assertEqual(self.gateway.loaded, [OTHER, CONFIG])
+
     def test_wrong(self) -> None:
         """What is wrong is one line, as at the start; what is no error is none."""
         for trouble, said in (
@@ -193,7 +219,7 @@ class SignalsTests(SynchronousTestCase):
 #: Is told to end twice, by a gateway that does not come to an end.
 STUBBORN = """
 import os, signal
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from lbconsul.signals import Signals
 
 class Reactor:

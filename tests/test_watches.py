@@ -12,6 +12,7 @@ from lbconsul.balance.registry import Registry
 from lbconsul.balance.selection import Question
 from lbconsul.clock import WallClock
 from lbconsul.consul.client import ConsulClient, Reply
+from lbconsul.reload import finish
 from lbconsul.watches import Watches
 from tests.support.fake_resolver import FakeResolver
 
@@ -80,9 +81,9 @@ class WatchesTests(SynchronousTestCase):
         """What nobody wants to know any more is asked no longer, from now on."""
         self.watches.ask([WEB, MAIL])
         self.watches.startService()
-        self.assertEqual(self.watches.ask_only([SHOP, MAIL]), [WEB])
+        self.assertEqual(finish(self.watches.asking_only([SHOP, MAIL])), [WEB])
         self.assertEqual(self.client.pending, [MAIL, SHOP])
-        self.assertEqual(self.watches.ask_only([SHOP, MAIL]), [])
+        self.assertEqual(finish(self.watches.asking_only([SHOP, MAIL])), [])
         self.assertEqual(len(self.client.asked), 3)
         self.watches.ask([WEB])
         self.assertEqual(self.client.pending, [MAIL, SHOP, WEB])
@@ -96,7 +97,7 @@ class WatchesTests(SynchronousTestCase):
             self.watches.ask([WEB, fixed])
         self.assertEqual(self.client.pending, [WEB])
         self.assertTrue(self.registry.answered(fixed))
-        self.assertEqual(self.watches.ask_only([WEB]), [fixed])
+        self.assertEqual(finish(self.watches.asking_only([WEB])), [fixed])
         self.assertEqual(len(self.watches.services), 1)
         self.successResultOf(self.watches.stopService())
 

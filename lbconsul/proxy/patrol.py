@@ -36,9 +36,9 @@ Work = Iterator[object]
 class Sweeper:
     """Does a process's periodic work in slices.
 
-    A piece of work is an iterator, each step of which is short.  However many pieces
-    there are, and however long, no slice holds the reactor for much longer than
-    `SLICE`, and as long as it took passes before the next one.
+    A piece of work is an iterator, each step of which is short, or true if it was not.
+    However many pieces there are, and however long, no slice holds the reactor for much
+    longer than `SLICE`, and as long as it took passes before the next one.
     """
 
     _clock: IReactorTime
@@ -98,7 +98,7 @@ class Sweeper:
         """Some steps of the piece of work whose turn it is."""
         work = self._current = self._works.popleft()
         try:
-            is_over = sum(1 for _ in islice(work, _STEPS)) < _STEPS
+            is_over = not self._steps(work)
         except Exception:
             # The others are to go on all the same.
             self._bugs.tell("a bug in lbconsul: periodic work failed")
@@ -106,6 +106,15 @@ class Sweeper:
         if not is_over and self._current is work:
             self._works.append(work)
         self._current = None
+
+    def _steps(self, work: Work) -> bool:
+        """Take some; whether there may be more."""
+        count = 0
+        for was_long in islice(work, _STEPS):
+            if was_long:
+                return True
+            count += 1
+        return count == _STEPS
 
 
 class Patrolled(Protocol):

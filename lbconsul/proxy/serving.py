@@ -1,6 +1,6 @@
 """The mappings that one process serves, which come and go while it runs."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from attrs import Factory, define, field
@@ -103,23 +103,36 @@ class Serving(Service):
         With `anew` new clients of those that stay get another factory, whatever
         the options say.
         """
+        for _ in self.replacing(wanted, anew=anew):
+            pass
+
+    def replacing(
+        self, wanted: Iterable[tuple[Mapping, ListeningSocket]], *, anew: bool = False
+    ) -> Iterator[bool]:
+        """The same, one mapping after the other."""
         mappings = {source: mapping for mapping, source in wanted}
+        yield True
         for source in [each for each in self._served if each not in mappings]:
             gone = self._served.pop(source)
             self._by_listen.pop(gone.mapping.listen, None)
             self._remove(gone)
+            yield False
         for source, mapping in mappings.items():
             served = self._served.get(source)
             if served is None:
                 self.serve(mapping, source)
             elif anew or served.mapping != mapping:
                 self._alter(served, mapping)
+            yield False
+        yield True
         self._waiting = {
             question: still
             for question, waiting in self._waiting.items()
             if (still := {each: None for each in waiting if each.waiting is not None})
         }
+        yield True
         self._let_go()
+        yield True
 
     def answered(self, question: Question) -> None:
         """Consul has answered this: mappings may have waited for it."""
