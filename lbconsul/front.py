@@ -244,6 +244,8 @@ class Front(MultiService):
                 yield False
             self.workers.replace(self.sockets, connection_log=connection_log)
             yield True
+            self._let_go()
+            yield True
             yield from self.here.replacing((), anew=anew)
         else:
             yield from self.here.replacing(wanted, anew=anew)
@@ -361,8 +363,10 @@ class Front(MultiService):
 
     def _let_go(self) -> None:
         """Called when connections need less than they did."""
-        served = {route_of(each) for each in self.mappings}
-        self.registry.keep_only(served | self._workshop.routes)
+        by_workers = self.workers.mappings if self.workers is not None else ()
+        routes = self._workshop.routes
+        routes.update(map(route_of, by_workers))
+        self.registry.keep_only(routes)
 
     def _alter(self, sock: OwnSocket, mapping: Mapping) -> None:
         try:

@@ -16,9 +16,9 @@ from typing import Any
 #: then, in seconds of processor time.
 LONG = 0.002
 
-#: Full collections come after so many of the younger generation, so that what has
-#: come meanwhile is not much.  The others are Python's own thresholds.
-_THRESHOLDS = (700, 10, 3)
+#: Collections of the older generations come after so few of the younger ones that
+#: what has come meanwhile is not much.
+_THRESHOLDS = (700, 5, 3)
 
 
 class ShortCollections:

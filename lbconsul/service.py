@@ -341,14 +341,16 @@ class Gateway(MultiService):
         # From here on nothing can fail.
         self._succession.leave_files()
         self.config = config
-        yield from self._know_listeners(added)
+        if added:
+            yield from self._know_listeners(added)
         yield from self.front.replacing(config.mappings, added, config.connection_log)
         self._watches.keep_in(config.state_dir)
         self.operations.keep_in(config.state_dir)
         asked = _questions(self.front.mappings)
         yield True
         self.front.forget((yield from self._watches.asking_only(asked)))
-        yield from self._know_listeners()
+        if change.added or change.removed:
+            yield from self._know_listeners()
         asks_anew = self._watches.turn_to(client)
         yield True
         yield from self.availability.replacing(self.front.mappings)

@@ -9,7 +9,7 @@ from lbconsul.text import quoted
 _JITTER = 0.1
 
 
-@frozen
+@frozen(cache_hash=True)  # it is looked up by, again and again
 class Question:
     """What one watch asks Consul.  Mappings with the same one share a watch."""
 

@@ -201,7 +201,9 @@ class ProxyFactory:
 
     def _relays(self) -> Iterator[Relay]:
         """Those that are open now, as far as they are when it is their turn."""
-        for each in tuple(self._open):
+        rest = list(self._open)
+        while rest:
+            each = rest.pop()  # what ends is not kept
             if isinstance(each, Relay) and not each.over:
                 yield each
 

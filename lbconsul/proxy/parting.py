@@ -5,7 +5,7 @@ should have some of them.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from heapq import merge
 
 from attrs import define, field
@@ -119,16 +119,24 @@ class Parting:
                 yield relay, Ending.REBALANCED
 
 
-def idlest(relays: Sequence[Relay]) -> Iterator[Relay | None]:
+def idlest(relays: list[Relay]) -> Iterator[Relay | None]:
     """The same, first those on which nothing has moved for the longest time.
 
-    None comes in between, for a step of the sorting.
+    None comes in between, for a step of the sorting.  They are taken out of `relays`:
+    whoever is ended is not kept, to be freed together with all others.
     """
     runs = []
-    for begin in range(0, len(relays), _RUN):
-        runs.append(sorted(relays[begin : begin + _RUN], key=_moved_at))
+    while relays:
+        run = sorted(relays[-_RUN:], key=_moved_at, reverse=True)
+        del relays[-_RUN:]
+        runs.append(_taken_from(run))
         yield None
     yield from merge(*runs, key=_moved_at)
+
+
+def _taken_from(run: list[Relay]) -> Iterator[Relay]:
+    while run:
+        yield run.pop()
 
 
 def _moved_at(relay: Relay) -> float:

@@ -187,15 +187,18 @@ class Patrol:
     def _walk(self) -> Iterator[None]:
         seconds, on_list = self._clock.seconds, self._list
         begun = seconds()
-        # What comes later has its turn in the next round, what has gone has none.
-        for patrolled in tuple(on_list):
+        # What comes later has its turn in the next round, what has gone has none; and
+        # what has gone is not kept, to be freed together with all others.
+        rest = list(on_list)
+        while rest:
+            patrolled = rest.pop()
             if patrolled in on_list:
                 try:
                     patrolled.inspect(seconds())
                 except Exception:
                     # The others' limits are to be kept all the same.
                     self._bugs.tell("an inspection failed")
-                yield
+            yield
         self._round = None
         if on_list:
             taken = seconds() - begun

@@ -111,17 +111,20 @@ class Serving(Service):
     ) -> Iterator[bool]:
         """The same, one mapping after the other."""
         mappings = {source: mapping for mapping, source in wanted}
+        is_less = False  # whether there may be pools that nothing needs any longer
         yield True
         for source in [each for each in self._served if each not in mappings]:
             gone = self._served.pop(source)
             self._by_listen.pop(gone.mapping.listen, None)
             self._remove(gone)
+            is_less = True
             yield False
         for source, mapping in mappings.items():
             served = self._served.get(source)
             if served is None:
                 self.serve(mapping, source)
             elif anew or served.mapping != mapping:
+                is_less |= route_of(served.mapping) != route_of(mapping)
                 self._alter(served, mapping)
             yield False
         yield True
@@ -131,8 +134,9 @@ class Serving(Service):
             if (still := {each: None for each in waiting if each.waiting is not None})
         }
         yield True
-        self._let_go()
-        yield True
+        if is_less:
+            self._let_go()
+            yield True
 
     def answered(self, question: Question) -> None:
         """Consul has answered this: mappings may have waited for it."""

@@ -1,6 +1,6 @@
 """The workshop: makes the factories of one process, and looks after them."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,6 +31,8 @@ class Workshop:
     connection_log: bool = True
     room: Room = field(default=Factory(lambda self: Room(self.reactor), True))
     _factories: dict[ProxyFactory, None] = Factory(dict)
+    #: How many of them have each route.
+    _routes: Counter[Route] = Factory(Counter)
     #: The same by where their mappings listen.
     _at: defaultdict[Listen | str, list[ProxyFactory]] = Factory(
         lambda: defaultdict(list)
@@ -70,7 +72,7 @@ class Workshop:
     @property
     def routes(self) -> set[Route]:
         """What connections may be balanced over, new ones and old ones."""
-        return {route_of(each.mapping) for each in self._factories}
+        return set(self._routes)
 
     @property
     def longest_drain(self) -> float:
@@ -92,6 +94,7 @@ class Workshop:
             sweeper=self.sweeper,
         )
         self._factories[factory] = None
+        self._routes[route_of(mapping)] += 1
         self._at[_place(mapping)].append(factory)
         self._upkeep.add(factory)
         return factory
@@ -139,6 +142,10 @@ class Workshop:
     def drop(self, factory: ProxyFactory) -> None:
         """It has no connection, and nobody will come."""
         del self._factories[factory]
+        route = route_of(factory.mapping)
+        self._routes[route] -= 1
+        if not self._routes[route]:
+            del self._routes[route]
         place = _place(factory.mapping)
         self._at[place].remove(factory)
         if not self._at[place]:
