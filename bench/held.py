@@ -24,13 +24,13 @@ from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThread
 
 from lbconsul.balance.instance import Health, Identity, Instance
+from lbconsul.balance.pool_spec import Question
 from lbconsul.balance.registry import Registry
-from lbconsul.balance.selection import Question
 from lbconsul.config.model import Mapping, TCPListen
-from lbconsul.garbage import ShortCollections
+from lbconsul.process.garbage import ShortCollections
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.relay import Arrival, Relay
-from lbconsul.proxy.workshop import Workshop
+from lbconsul.proxy.runtime import Workshop
 from lbconsul.tap import Options, makeService
 
 reactor: Any = installed

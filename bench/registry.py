@@ -12,10 +12,10 @@ from bench.stage import Stage
 from bench.work import ANSWER, PICK, RELEASE, REPLACE
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.policy import POLICIES
+from lbconsul.balance.pool_spec import Question, Route, Selection
 from lbconsul.balance.registry import Registry
-from lbconsul.balance.selection import Question, Route, Selection
 from lbconsul.balance.upstream import Lease
-from lbconsul.consul.reader import Reader
+from lbconsul.consul.incremental import Reader
 
 #: Picks in one measurement; one alone is shorter than the clock is good for.
 _BLOCK = 2000

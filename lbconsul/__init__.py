@@ -24,13 +24,13 @@ The rooms of the house, and who may import whom::
 * `lbconsul.workers` makes several processes one balance: a table of counts in
   shared memory, and how a master tells its workers what the registry knows.
 * `lbconsul.service` is the one place where the rooms meet: a gateway has
-  `lbconsul.watches` that ask, and a `lbconsul.front` that serves.
-  `lbconsul.reload` says what another configuration alters, `lbconsul.retirement`
-  is the end in good order, and `lbconsul.lookout` what the admin side is shown.
-* `lbconsul.tap` is the command line, `lbconsul.signals` what signals ask of it, and
-  `lbconsul.start` what twistd loads, with `lbconsul.early_signals` before all else;
-  `lbconsul.worker` is a worker process, started by the program
-  `lbconsul.worker_main`.
+  `lbconsul.gateway.watches` that ask, and a `lbconsul.gateway.data_plane` that serves.
+  `lbconsul.config.diff` says what another configuration alters, `lbconsul.gateway.graceful_shutdown`
+  is the end in good order, and `lbconsul.gateway.admin` what the admin side is shown.
+* `lbconsul.tap` is the command line, `lbconsul.process.signals` what signals ask of it, and
+  `lbconsul.start` what twistd loads, with `lbconsul.process.early_signals` before all else;
+  `lbconsul.workers.worker` is a worker process, started by the program
+  `lbconsul.workers.__main__`.
 
 The registry is the one object that both sides share: watches call
 ``replace(question, instances)``, connections call ``lease(selection)``.

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lbconsul.admin.asking import Admin, CannotAsk
+from lbconsul.admin.client import Admin, CannotAsk
 from lbconsul.admin.terminal import Terminal
 
 #: From one look to the next with --watch, in seconds.

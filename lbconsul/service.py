@@ -13,32 +13,32 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHostnameResolver
 from twisted.logger import Logger
 
-from lbconsul.admin.model import WatchStatus
-from lbconsul.availability import Availability
+from lbconsul.admin.status_model import WatchStatus
 from lbconsul.balance.events import EventKind, GatewayEvent, QueryEvent
+from lbconsul.balance.pool_spec import Question
 from lbconsul.balance.registry import Registry
-from lbconsul.balance.selection import Question
+from lbconsul.config.diff import Plan, applicable, finish, planning
 from lbconsul.config.model import Config, Mapping
 from lbconsul.consul.addresses import from_state, to_state
 from lbconsul.consul.client import consul_client
 from lbconsul.consul.resolver import HostResolver
-from lbconsul.drain_file import from_rows, to_rows
 from lbconsul.errors import CannotReload
-from lbconsul.front import Front
-from lbconsul.handover.taken import Taken
+from lbconsul.gateway.admin import Lookout
+from lbconsul.gateway.availability import Availability
+from lbconsul.gateway.data_plane import Front
+from lbconsul.gateway.drain_file import from_rows, to_rows
+from lbconsul.gateway.graceful_shutdown import Retirement
+from lbconsul.gateway.operations import Operations
+from lbconsul.gateway.watches import Watches
 from lbconsul.logs.writer import LogWriter
-from lbconsul.lookout import Lookout
-from lbconsul.operations import Operations
-from lbconsul.proxy.bind import OwnSocket
+from lbconsul.net.listening_socket import OwnSocket
+from lbconsul.process.state_dir import check_directory
+from lbconsul.proxy.connection_limit import Room
 from lbconsul.proxy.factory import ProxyFactory
-from lbconsul.proxy.own import MAX_AGE, Bound, OwnListeners, bound_to
-from lbconsul.proxy.room import Room
-from lbconsul.proxy.selecting import route_of
-from lbconsul.reload import Plan, applicable, finish, planning
-from lbconsul.retirement import Retirement
-from lbconsul.state_dir import check_directory
-from lbconsul.succession import Succession
-from lbconsul.watches import Watches
+from lbconsul.proxy.own_listeners import MAX_AGE, Bound, OwnListeners, bound_to
+from lbconsul.proxy.targets import route_of
+from lbconsul.takeover.coordinator import Succession
+from lbconsul.takeover.inherited import Taken
 
 if TYPE_CHECKING:
     from lbconsul.dev.service import DevCatalog

@@ -1,6 +1,6 @@
 """What twistd loads: all of lbconsul, but signals first."""
 
-from lbconsul.early_signals import early_signals
+from lbconsul.process.early_signals import early_signals
 
 early_signals.install()
 

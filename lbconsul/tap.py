@@ -14,8 +14,6 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python import usage
 
-from lbconsul.clock import use_monotonic_clock
-from lbconsul.conceal import conceal
 from lbconsul.config import grammar
 from lbconsul.config.build import build
 from lbconsul.config.model import Config, TCPListen
@@ -26,20 +24,27 @@ from lbconsul.config.sources import (
     from_environment,
     from_toml,
 )
-from lbconsul.dev.hints import what_to_try
+from lbconsul.dev.quickstart import what_to_try
 from lbconsul.errors import ConfigError, LBConsulError
-from lbconsul.files import read_file
-from lbconsul.garbage import ShortCollections
-from lbconsul.handover.place import check_place
-from lbconsul.handover.take import take
-from lbconsul.handover.taken import Taken
-from lbconsul.limits import MOST, OF_SELECT, connections, raise_descriptor_limit
+from lbconsul.gateway.online_check import check_online
 from lbconsul.logs.setup import LogSetup
-from lbconsul.online_check import check_online
-from lbconsul.privileges import User, acting_as, can_read, user_to_be
+from lbconsul.process.argv import conceal
+from lbconsul.process.clock import use_monotonic_clock
+from lbconsul.process.fd_limit import (
+    MOST,
+    OF_SELECT,
+    connections,
+    raise_descriptor_limit,
+)
+from lbconsul.process.files import read_file
+from lbconsul.process.garbage import ShortCollections
+from lbconsul.process.privileges import User, acting_as, can_read, user_to_be
+from lbconsul.process.signals import Signals
+from lbconsul.process.socket_activation import passed_sockets
 from lbconsul.service import Gateway, balancer
-from lbconsul.signals import Signals
-from lbconsul.systemd import passed_sockets
+from lbconsul.takeover.client import take
+from lbconsul.takeover.inherited import Taken
+from lbconsul.takeover.rendezvous import check_place
 
 _log = Logger()
 

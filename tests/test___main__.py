@@ -13,7 +13,7 @@ import pytest
 
 from lbconsul import __main__ as program
 from lbconsul.__main__ import main
-from lbconsul.admin.asking import Admin
+from lbconsul.admin.client import Admin
 from tests.support.binaries import REPOSITORY
 from tests.support.ports import free_ports
 

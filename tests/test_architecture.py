@@ -45,60 +45,37 @@ COMMON = "config errors text "
 ROOMS: dict[str, Room] = {
     "errors": room(pure="*"),
     "text": room(pure="*"),
-    "files": room(),
     "config": room("errors text", pure="*"),
     "balance": room("errors text", pure="*"),
-    "net": room(),
-    "clock": room(),
-    "conceal": room(),
-    "limits": room(),
-    "garbage": room(),
-    "early_signals": room(),
-    "systemd": room(),
-    "privileges": room("errors"),
-    "state_dir": room("errors"),
-    "log_format": room(),
-    "logs": room(COMMON + "log_format"),
-    "handover": room("errors net", pure="wire"),
+    "stats": room("balance", pure="*"),
+    "net": room("config errors", pure="cidr rate_limit"),
+    "process": room("config errors"),
+    "logs": room(COMMON),
+    "takeover": room(COMMON + "net", pure="protocol"),
     "admin": room(
-        COMMON + "files net",
-        pure="events figures identity model plain status terminal",
+        COMMON + "net process",
+        pure="event_log status_diff status_json status_model terminal upstream_id",
     ),
     "dev": room(COMMON),
     "consul": room(
-        COMMON + "balance clock files state_dir",
-        pure="catalog cursor entries location reader record resolv_conf",
+        COMMON + "balance process",
+        pure="blocking_query catalog entries incremental location resolv_conf"
+        " watch_stats",
     ),
-    "proxy": room(COMMON + "balance net", pure="networks throttle"),
+    "proxy": room(COMMON + "balance net stats"),
     "workers": room(
-        COMMON + "balance",
-        pure="backoff ledger messages outbox printed replica slots",
+        COMMON + "balance net process proxy stats",
+        pure="catalog_replica catalog_sender messages restart_backoff slots stderr"
+        " versioned_catalog",
     ),
-    "worker": room(COMMON + "balance clock garbage limits proxy workers"),
-    "worker_main": room("worker workers"),
-    "reload": room(COMMON),
-    "retirement": room("clock"),
-    "succession": room(COMMON + "handover"),
-    "signals": room(COMMON + "early_signals"),
-    "notes": room("balance"),
-    "availability": room(COMMON + "balance consul notes proxy"),
-    "online_check": room(COMMON + "balance consul proxy"),
-    "drain_file": room(COMMON + "balance state_dir"),
-    "operations": room(COMMON + "balance drain_file notes"),
-    "watches": room(COMMON + "admin balance clock consul"),
-    "front": room(COMMON + "balance notes proxy workers"),
-    "showing": room(COMMON + "admin balance clock proxy workers"),
-    "lookout": room(COMMON + "admin balance clock proxy showing"),
+    "gateway": room(
+        COMMON + "admin balance consul net process proxy stats workers",
+    ),
     "service": room(
-        COMMON + "balance consul proxy admin dev handover logs state_dir"
-        " availability drain_file front lookout operations reload retirement"
-        " succession watches"
+        COMMON + "admin balance consul dev gateway logs net process proxy takeover"
     ),
-    "tap": room(
-        COMMON + "clock conceal dev.hints files garbage handover limits logs"
-        " online_check privileges service signals systemd"
-    ),
-    "start": room("early_signals tap"),
+    "tap": room(COMMON + "dev.quickstart gateway logs process service takeover"),
+    "start": room("process tap"),
     "__main__": room(COMMON + "admin"),
 }
 
@@ -108,20 +85,17 @@ STRANGERS = [
     ("admin", "consul"),
     ("admin", "proxy"),
     ("workers", "consul"),
-    ("workers", "proxy"),
 ]
 
 #: Rooms that only these others may see.
 ONLY_FOR = {
-    "conceal": {"tap"},
     "service": {"tap"},
     "tap": {"start"},
-    "worker": {"worker_main"},
-    "worker_main": set(),
+    "gateway": {"service", "tap"},
 }
 
 #: The modules that work with the global reactor; all others are given theirs.
-PROGRAMS = {"lbconsul.tap", "lbconsul.worker"}
+PROGRAMS = {"lbconsul.tap", "lbconsul.workers.worker"}
 
 #: Neither I/O, nor a clock, nor randomness, nor a log, nor other threads.
 IMPURE = {
@@ -136,7 +110,7 @@ PURE_LIBRARIES = {"attrs"}
 
 #: What a pure module may have of an impure one: it works on texts.
 EXCEPT = {
-    ("lbconsul.admin.identity", "urllib.parse"),
+    ("lbconsul.admin.upstream_id", "urllib.parse"),
     ("lbconsul.config.grammar", "urllib.parse"),
 }
 
@@ -148,14 +122,14 @@ TESTED_ELSEWHERE = {
     "lbconsul.dev.agent_api": f"{CONTRACT}/test_services.py",
     "lbconsul.dev.catalog_api": f"{CONTRACT}/test_external_nodes.py",
     "lbconsul.dev.catalog_registration": f"{CONTRACT}/test_external_nodes.py",
-    "lbconsul.dev.listing": f"{CONTRACT}/test_questions.py",
+    "lbconsul.dev.views": f"{CONTRACT}/test_questions.py",
     "lbconsul.dev.own_node": f"{CONTRACT}/test_services.py",
-    "lbconsul.dev.question": f"{CONTRACT}/test_questions.py",
+    "lbconsul.dev.http": f"{CONTRACT}/test_questions.py",
     "lbconsul.dev.records": f"{CONTRACT}/test_services.py",
     "lbconsul.dev.refused": f"{CONTRACT}/test_services.py",
     "lbconsul.dev.registration": f"{CONTRACT}/test_services.py",
     "lbconsul.dev.reply": "tests/dev/test_api.py",
-    "lbconsul.dev.shapes": f"{CONTRACT}/test_questions.py",
+    "lbconsul.dev.schemas": f"{CONTRACT}/test_questions.py",
 }
 
 

@@ -19,19 +19,19 @@ from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from lbconsul import service
-from lbconsul.admin.model import WatchStatus
+from lbconsul.admin.status_model import WatchStatus
 from lbconsul.balance.instance import Instance
-from lbconsul.balance.selection import Question
+from lbconsul.balance.pool_spec import Question
 from lbconsul.config.build import build, configure
+from lbconsul.config.diff import Plan
 from lbconsul.config.model import Config, Mapping
 from lbconsul.config.sources import Source, from_command_line
 from lbconsul.errors import CannotListen, CannotReload, ConfigError, NoWorkers
-from lbconsul.proxy import own
-from lbconsul.proxy.patrol import Sweeper
-from lbconsul.proxy.selecting import route_of
-from lbconsul.reload import Plan
+from lbconsul.net.sweeper import Sweeper
+from lbconsul.proxy import own_listeners as own
+from lbconsul.proxy.targets import route_of
 from lbconsul.service import Gateway, balancer
-from lbconsul.workers.table import Table
+from lbconsul.workers.shared_table import Table
 from tests.support.loopback import accept, connect, listening, receive, refusing
 from tests.support.ports import free_ports
 from tests.support.running_proxy import ReactorThread, eventually

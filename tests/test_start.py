@@ -12,7 +12,7 @@ pytestmark = pytest.mark.process
 SCRIPT = """
 import signal
 from lbconsul import start, tap
-from lbconsul.early_signals import early_signals
+from lbconsul.process.early_signals import early_signals
 assert (start.Options, start.makeService) == (tap.Options, tap.makeService)
 assert signal.getsignal(signal.SIGTERM) == early_signals._terminate
 """

@@ -15,10 +15,10 @@ from zope.interface.verify import verifyObject
 from lbconsul import tap
 from lbconsul.config.model import Config
 from lbconsul.config.sources import ENVIRONMENT
-from lbconsul.handover.place import listen_at
-from lbconsul.handover.wire import write_offer, write_refusal
-from lbconsul.privileges import User
+from lbconsul.process.privileges import User
 from lbconsul.service import Gateway
+from lbconsul.takeover.protocol import write_offer, write_refusal
+from lbconsul.takeover.rendezvous import listen_at
 from lbconsul.tap import Options, makeService
 from tests.support.certificates import Authority
 from tests.support.loopback import listening

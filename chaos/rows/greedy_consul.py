@@ -12,7 +12,7 @@ from chaos.row import Row
 from chaos.rows.consul_fails import telling
 from chaos.scene import SERVICE, Scene
 from chaos.traffic import require_faultless
-from lbconsul.admin.asking import Admin
+from lbconsul.admin.client import Admin
 from tests.support.gateway import Gateway
 from tests.support.misbehaving import Scenario, Stage, always, body, flooding
 from tests.support.ports import free_ports

@@ -11,7 +11,7 @@ from chaos.row import Row
 from chaos.rows.slow_clients import judge, others
 from chaos.scene import SERVICE, Scene
 from chaos.stream_server import StreamServer
-from lbconsul.admin.asking import Admin
+from lbconsul.admin.client import Admin
 from tests.end_to_end.registrar import Registrar
 from tests.support.ports import free_ports
 

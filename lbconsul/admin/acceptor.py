@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lbconsul.admin.site import AdminFactory
+from lbconsul.admin.http_server import AdminFactory
 
 #: Connections accepted in one turn of the reactor.
 AT_ONCE = 16

@@ -11,7 +11,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from lbconsul.admin.families import (
+from lbconsul.admin.metric_families import (
     AdminCounts,
     of_gateway,
     of_mappings,
@@ -19,8 +19,8 @@ from lbconsul.admin.families import (
     of_standings,
     of_watches,
 )
-from lbconsul.admin.model import Source, UpstreamStatus
 from lbconsul.admin.process import of_process
+from lbconsul.admin.status_model import Source, UpstreamStatus
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

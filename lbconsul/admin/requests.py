@@ -7,7 +7,7 @@ from attrs import Factory, define
 from twisted.logger import Logger
 from twisted.web.http import FORBIDDEN, UNAUTHORIZED, Request
 
-from lbconsul.admin.answers import Refusal
+from lbconsul.admin.responses import Refusal
 
 #: So much of an order is told in the log, in characters: ids may be long.
 _LONGEST = 200

@@ -22,7 +22,13 @@ from twisted.web.http import (
     Request,
 )
 
-from lbconsul.admin.answers import (
+from lbconsul.admin.auth import Guard, asker
+from lbconsul.admin.documents import Document
+from lbconsul.admin.event_stream import Stream
+from lbconsul.admin.http_server import AdminRequest, cut
+from lbconsul.admin.metrics import CONTENT_TYPE, metrics
+from lbconsul.admin.requests import Requests, client
+from lbconsul.admin.responses import (
     JSON,
     Refusal,
     answer_json,
@@ -32,17 +38,11 @@ from lbconsul.admin.answers import (
     refuse,
     takes_gzip,
 )
-from lbconsul.admin.documents import Document
-from lbconsul.admin.guard import Guard, asker
-from lbconsul.admin.identity import from_path
-from lbconsul.admin.metrics import CONTENT_TYPE, metrics
-from lbconsul.admin.model import FullStatus, Source
-from lbconsul.admin.pages import answer_page, pages
-from lbconsul.admin.pour import Pour
-from lbconsul.admin.requests import Requests, client
-from lbconsul.admin.site import AdminRequest, cut
-from lbconsul.admin.status import status
-from lbconsul.admin.stream import Stream
+from lbconsul.admin.static_files import answer_page, pages
+from lbconsul.admin.status_json import status
+from lbconsul.admin.status_model import FullStatus, Source
+from lbconsul.admin.streaming import Pour
+from lbconsul.admin.upstream_id import from_path
 from lbconsul.errors import CannotOrder
 
 #: Longer paths are not looked at, in characters: ids of instances are shorter.

@@ -10,14 +10,14 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from lbconsul.admin.acceptor import Acceptor
-from lbconsul.admin.events import EventLog
-from lbconsul.admin.guard import Guard, Secret
-from lbconsul.admin.model import Source
+from lbconsul.admin.auth import Guard, Secret
+from lbconsul.admin.event_log import EventLog
+from lbconsul.admin.event_stream import Stream
+from lbconsul.admin.http_server import AdminFactory
 from lbconsul.admin.requests import Requests
 from lbconsul.admin.routes import Routes
-from lbconsul.admin.site import AdminFactory
 from lbconsul.admin.socket import open_socket
-from lbconsul.admin.stream import Stream
+from lbconsul.admin.status_model import Source
 from lbconsul.config.model import TCPListen, UnixListen
 from lbconsul.errors import CannotListen
 from lbconsul.net.unix_socket import FileIdentity, file_identity, remove_file

@@ -9,7 +9,7 @@ from attrs import define
 from twisted.logger import Logger
 
 from lbconsul.errors import ConfigError
-from lbconsul.files import read_file
+from lbconsul.process.files import read_file
 
 
 def new_token() -> str:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Set
 
 from lbconsul.balance.instance import Identity, Instance
-from lbconsul.balance.selection import Rules
+from lbconsul.balance.pool_spec import Rules
 from lbconsul.balance.standing import AT_REST, Standing, Verdict, judge, outside
 
 #: So many tags or reasons are named in one sentence; of more, only the number.

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from attrs import frozen
 
 from lbconsul.balance.instance import Identity, Instance, Status
-from lbconsul.balance.selection import Question
+from lbconsul.balance.pool_spec import Question
 from lbconsul.balance.standing import Standing
 from lbconsul.text import clipped
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from attrs import Factory, define, evolve
 
 from lbconsul.balance.instance import Identity, Instance
-from lbconsul.balance.selection import Rules
+from lbconsul.balance.pool_spec import Rules
 from lbconsul.balance.standing import AT_REST, GONE, Verdict, judge
 from lbconsul.balance.upstream import Load, Upstream
 

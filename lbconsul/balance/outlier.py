@@ -14,9 +14,9 @@ from itertools import count
 
 from attrs import Factory, define, frozen
 
-from lbconsul.balance.lottery import Chance
-from lbconsul.balance.selection import Patience
+from lbconsul.balance.pool_spec import Patience
 from lbconsul.balance.upstream import Lease, Outcome, Record, Upstream
+from lbconsul.balance.weighted import Chance
 
 #: What a connection counts that the upstream ended at once, when one that it
 #: refused counts 1: it may have its reasons.

@@ -11,8 +11,8 @@ from weakref import WeakKeyDictionary
 
 from attrs import Factory, define
 
-from lbconsul.balance.lottery import Chance, Lottery
 from lbconsul.balance.upstream import Upstream
+from lbconsul.balance.weighted import Chance, Lottery
 
 #: A heap may hold so many outdated entries, beside as many as it has valid
 #: ones, before it is made anew: the price of not searching it on each change.

@@ -5,18 +5,18 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from attrs import Factory, define, evolve, field
 
 from lbconsul.balance.departure import Leave
-from lbconsul.balance.doubt import Doubts
+from lbconsul.balance.draining import Leaving
 from lbconsul.balance.events import EventKind, PoolEvent, RegistryEvent, UpstreamEvent
 from lbconsul.balance.instance import Identity, Instance
-from lbconsul.balance.leaving import Leaving
-from lbconsul.balance.lottery import Chance
 from lbconsul.balance.membership import Membership
 from lbconsul.balance.outlier import Ejection, Outliers, Ruling
-from lbconsul.balance.placement import Placement
-from lbconsul.balance.selection import Question, Selection
+from lbconsul.balance.pool_spec import Question, Selection
+from lbconsul.balance.scheduler import Placement
+from lbconsul.balance.shrink_guard import Doubts
+from lbconsul.balance.slow_start import Warming
 from lbconsul.balance.standing import GONE, Standing, State, Verdict
 from lbconsul.balance.upstream import Lease, Load, Outcome, Upstream
-from lbconsul.balance.warming import Warming
+from lbconsul.balance.weighted import Chance
 
 #: Where no more than this part of a pool is left beside those in doubt, these get
 #: their share.

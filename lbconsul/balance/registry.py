@@ -6,17 +6,17 @@ from functools import partial
 
 from attrs import Factory, define
 
-from lbconsul.balance.chain import Chain
+from lbconsul.balance.counter import OwnTally, Tally
 from lbconsul.balance.events import Change, Changed, RegistryEvent
+from lbconsul.balance.failover import Chain
 from lbconsul.balance.instance import Identity, Instance
-from lbconsul.balance.lottery import Chance
 from lbconsul.balance.outlier import Outliers
-from lbconsul.balance.placement import Placement
 from lbconsul.balance.policy import POLICIES
 from lbconsul.balance.pool import Pool
-from lbconsul.balance.selection import Question, Route, Selection
-from lbconsul.balance.tally import OwnTally, Tally
+from lbconsul.balance.pool_spec import Question, Route, Selection
+from lbconsul.balance.scheduler import Placement
 from lbconsul.balance.upstream import Load
+from lbconsul.balance.weighted import Chance
 
 
 @define(eq=False)

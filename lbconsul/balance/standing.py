@@ -7,7 +7,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from attrs import frozen
 
 from lbconsul.balance.instance import Health, Instance
-from lbconsul.balance.selection import Rules
+from lbconsul.balance.pool_spec import Rules
 
 
 class Standing(Enum):

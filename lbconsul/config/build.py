@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import evolve
 
-from lbconsul.config import grammar, sense
+from lbconsul.config import grammar, validate
 from lbconsul.config.model import (
     Admin,
     Config,
@@ -75,8 +75,8 @@ def build(
     if not told:
         raise _nothing_to_balance(command_line)
     admin = values.get("admin", Admin(None))
-    sense.refuse_doubles(told, values.get("takeover", ""), admin.listen)
-    sense.refuse_circles(told)
+    validate.refuse_doubles(told, values.get("takeover", ""), admin.listen)
+    validate.refuse_circles(told)
     mappings = tuple(mapping for _, mapping in told)
     places = {key: each.where for key, each in said.items()}
     consul = ConsulConfig(places=places, **_chosen(values, CONSUL_OPTIONS))
@@ -145,7 +145,7 @@ def _mapping(each: MappingSaid, defaults: AbstractMapping[str, Any]) -> Mapping:
         service = service_name(each.service)
     except ValueError as error:
         raise each.said.wrong(str(error)) from None
-    return sense.sensible(each, Mapping(service, listen, **values))
+    return validate.sensible(each, Mapping(service, listen, **values))
 
 
 def _nothing_to_balance(command_line: Source) -> ConfigError:

@@ -13,7 +13,7 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IPolicyForHTTPS, IResponse
 
-from lbconsul.balance.selection import Question
+from lbconsul.balance.pool_spec import Question
 from lbconsul.config.model import ConsulAddress, ConsulConfig, decimal
 from lbconsul.consul.endpoints import ConsulEndpoints
 from lbconsul.consul.http import PACKED, Body, bounded_http
@@ -21,7 +21,7 @@ from lbconsul.consul.resolver import HostResolver
 from lbconsul.consul.tls import authority_files, https_policy
 from lbconsul.consul.token import Token
 from lbconsul.errors import Forbidden, UnusableAnswer
-from lbconsul.files import read_file
+from lbconsul.process.files import read_file
 from lbconsul.text import one_line
 
 #: How long an answer may take to travel, in seconds.

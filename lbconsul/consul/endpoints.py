@@ -24,7 +24,7 @@ from zope.interface import implementer
 
 from lbconsul.config.model import ConsulAddress
 from lbconsul.consul.heads import BoundedHeads
-from lbconsul.consul.names import look_up
+from lbconsul.consul.instance_addresses import look_up
 
 #: How long to wait for a connection to one IP address of Consul, in seconds.
 CONNECT_TIMEOUT = 5.0

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from lbconsul.balance.emptiness import fit, listed
-from lbconsul.balance.selection import Question
+from lbconsul.balance.pool_spec import Question
 
 #: Consul is asked for the same names again after so long, in seconds: of 2,000
 #: mappings that are empty at once it is asked once.

@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import frozen
 
-from lbconsul.balance.selection import Question
+from lbconsul.balance.pool_spec import Question
 from lbconsul.config.hosts import read_host
 from lbconsul.text import one_line
 

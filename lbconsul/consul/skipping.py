@@ -7,8 +7,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from lbconsul.balance.instance import Instance
+from lbconsul.consul.blocking_query import Bucket
 from lbconsul.consul.catalog import Skipped
-from lbconsul.consul.cursor import Bucket
 
 #: Lines at once, and a second: what can be registered has no bound.
 BURST, RATE = 20.0, 0.1

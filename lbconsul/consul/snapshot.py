@@ -13,10 +13,10 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lbconsul.balance.selection import Question
-from lbconsul.clock import WallClock
+from lbconsul.balance.pool_spec import Question
 from lbconsul.consul.client import BODY_LIMIT
-from lbconsul.state_dir import Disk, StateDir
+from lbconsul.process.clock import WallClock
+from lbconsul.process.state_dir import Disk, StateDir
 from lbconsul.text import one_line
 
 #: The version of the format, which is the first line's.

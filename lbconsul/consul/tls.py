@@ -23,7 +23,7 @@ from zope.interface import implementer
 
 from lbconsul.config.model import ConsulConfig
 from lbconsul.errors import ConfigError
-from lbconsul.files import read_file
+from lbconsul.process.files import read_file
 
 
 def https_policy(config: ConsulConfig) -> "ConsulTLS":

@@ -5,7 +5,7 @@ import os
 from attrs import define, field
 
 from lbconsul.errors import ConfigError
-from lbconsul.files import read_file
+from lbconsul.process.files import read_file
 
 
 @define(eq=False)

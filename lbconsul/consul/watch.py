@@ -13,19 +13,19 @@ from twisted.web.client import RequestTransmissionFailed, ResponseFailed
 
 from lbconsul.balance.events import EventKind, QueryEvent, change_fields, summary
 from lbconsul.balance.instance import Identity, Instance
+from lbconsul.balance.pool_spec import Question
 from lbconsul.balance.registry import Registry
-from lbconsul.balance.selection import Question
 from lbconsul.consul.addresses import Addresses
+from lbconsul.consul.blocking_query import Bucket, Cursor
 from lbconsul.consul.catalog import Catalog, Skipped
 from lbconsul.consul.client import ConsulClient, Reply
-from lbconsul.consul.cursor import Bucket, Cursor
+from lbconsul.consul.describe import in_words
+from lbconsul.consul.incremental import Reader
+from lbconsul.consul.instance_addresses import Names
 from lbconsul.consul.location import pick_of
-from lbconsul.consul.names import Names
-from lbconsul.consul.reader import Reader
-from lbconsul.consul.record import Record
 from lbconsul.consul.skipping import Screen, Skipping, screened
 from lbconsul.consul.snapshot import Kept, Snapshot
-from lbconsul.consul.words import in_words
+from lbconsul.consul.watch_stats import Record
 from lbconsul.errors import UnusableAnswer
 
 #: How often Consul is asked while a service churns: questions a second, and

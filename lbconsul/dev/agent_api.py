@@ -5,12 +5,12 @@ from collections.abc import Callable
 from attrs import frozen
 
 from lbconsul.dev.agent import Agent
+from lbconsul.dev.http import Act, Question, Routes
 from lbconsul.dev.payload import read
-from lbconsul.dev.question import Act, Question, Routes
 from lbconsul.dev.records import Json
 from lbconsul.dev.refused import Refused
 from lbconsul.dev.registration import agent_check, agent_service, check_update
-from lbconsul.dev.shapes import AGENT_CHECK, AGENT_SERVICE, CHECK_UPDATE
+from lbconsul.dev.schemas import AGENT_CHECK, AGENT_SERVICE, CHECK_UPDATE
 
 
 @frozen

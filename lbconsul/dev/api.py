@@ -14,7 +14,7 @@ from lbconsul.dev.agent_api import AgentApi
 from lbconsul.dev.blocking import Sleeper, Sleepers, wanted_index, wanted_wait
 from lbconsul.dev.catalog import Catalog
 from lbconsul.dev.catalog_api import CatalogApi
-from lbconsul.dev.question import Act, Look, Question, Routes, Watch, path_of
+from lbconsul.dev.http import Act, Look, Question, Routes, Watch, path_of
 from lbconsul.dev.refused import Refused
 from lbconsul.dev.reply import allow, refuse, send, show
 

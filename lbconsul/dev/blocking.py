@@ -6,7 +6,7 @@ from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from lbconsul.dev.duration import duration
-from lbconsul.dev.question import Question
+from lbconsul.dev.http import Question
 from lbconsul.dev.refused import Refused
 
 #: How long a query waits that does not say, and how long any waits at most, in

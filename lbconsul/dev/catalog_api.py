@@ -6,12 +6,12 @@ from attrs import frozen
 
 from lbconsul.dev.catalog import Catalog
 from lbconsul.dev.catalog_registration import catalog_registration
-from lbconsul.dev.listing import catalog_json, health_json, node_json
+from lbconsul.dev.http import Act, Look, Question, Routes, Watch
 from lbconsul.dev.payload import read
-from lbconsul.dev.question import Act, Look, Question, Routes, Watch
 from lbconsul.dev.records import Instance
 from lbconsul.dev.refused import Refused
-from lbconsul.dev.shapes import CATALOG_DEREGISTER, CATALOG_REGISTER
+from lbconsul.dev.schemas import CATALOG_DEREGISTER, CATALOG_REGISTER
+from lbconsul.dev.views import catalog_json, health_json, node_json
 
 LEADER = "127.0.0.1:8300"
 

@@ -16,7 +16,7 @@ from lbconsul.dev.catalog import Catalog
 from lbconsul.dev.own_node import ADDRESS, NODE
 from lbconsul.dev.records import Service
 from lbconsul.dev.samples import Sample
-from lbconsul.dev.web import WebServer
+from lbconsul.dev.web_server import WebServer
 from lbconsul.errors import CannotListen
 
 #: How many web servers each service begins with: enough to see balancing, and

@@ -22,7 +22,7 @@ from zope.interface import implementer
 
 from lbconsul.config.model import Config
 from lbconsul.errors import ConfigError
-from lbconsul.log_format import as_json, as_text
+from lbconsul.logs.format import as_json, as_text
 from lbconsul.logs.log_file import LogFile
 from lbconsul.logs.targets import Descriptor, Stream, Syslog
 from lbconsul.logs.writer import LogWriter, Target

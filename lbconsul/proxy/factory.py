@@ -15,24 +15,24 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Protocol
 from zope.interface import implementer
 
-from lbconsul.balance.chain import Chain
-from lbconsul.balance.figures import Figures
-from lbconsul.balance.lottery import Chance
+from lbconsul.balance.failover import Chain
 from lbconsul.balance.upstream import Lease, Upstream
+from lbconsul.balance.weighted import Chance
 from lbconsul.config.model import Mapping
-from lbconsul.proxy.admission import Admission
-from lbconsul.proxy.adopt import Adopt
-from lbconsul.proxy.connection_log import ConnectionLog
-from lbconsul.proxy.dial import Dial
-from lbconsul.proxy.ending import Ending
-from lbconsul.proxy.line import Line
-from lbconsul.proxy.parting import Parting, idlest
-from lbconsul.proxy.patrol import Patrol, Patrolled, Sweeper
-from lbconsul.proxy.poller import Poller
+from lbconsul.net.poller import Poller
+from lbconsul.net.sockets import reset_on_close
+from lbconsul.net.splice import Pipes
+from lbconsul.net.sweeper import Patrol, Patrolled, Sweeper
+from lbconsul.proxy.access_control import Admission
+from lbconsul.proxy.access_log import ConnectionLog
+from lbconsul.proxy.connection_limit import Room
+from lbconsul.proxy.detach import Adopt
+from lbconsul.proxy.dialer import Dial
+from lbconsul.proxy.drain_manager import Parting, idlest
 from lbconsul.proxy.relay import Arrival, Relay
-from lbconsul.proxy.room import Room
-from lbconsul.proxy.sockets import reset_on_close
-from lbconsul.proxy.splice import Pipes
+from lbconsul.proxy.wait_queue import Line
+from lbconsul.stats.mapping import Figures
+from lbconsul.stats.termination import Ending
 
 #: How often, at least, each relay is inspected, in seconds: how old the counts of
 #: bytes may be that moved on open connections, and how long it may take to see that an

@@ -12,11 +12,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lbconsul.config.model import Mapping
-from lbconsul.proxy.bind import ListeningSocket, OwnSocket
-from lbconsul.proxy.courtesy import Courtesy
-from lbconsul.proxy.room import Room
-from lbconsul.proxy.sockets import STARVED
-from lbconsul.proxy.trouble import Trouble
+from lbconsul.net.listening_socket import ListeningSocket, OwnSocket
+from lbconsul.net.sockets import STARVED
+from lbconsul.proxy.accept_balancer import Courtesy
+from lbconsul.proxy.connection_limit import Room
+from lbconsul.proxy.listener_log import Trouble
 
 #: Clients accepted in one turn of the reactor, so that a busy listener does
 #: not starve the relays.  HAProxy's tune.maxaccept is of this order too.

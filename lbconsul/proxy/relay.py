@@ -7,11 +7,11 @@ from typing import NamedTuple, Protocol
 from twisted.internet.interfaces import IReactorTime
 
 from lbconsul.balance.upstream import Lease, Outcome
-from lbconsul.proxy.end import End
-from lbconsul.proxy.ending import Ending
-from lbconsul.proxy.poller import Poller
-from lbconsul.proxy.sockets import reset_on_close
-from lbconsul.proxy.splice import Pipes
+from lbconsul.net.poller import Poller
+from lbconsul.net.sockets import reset_on_close
+from lbconsul.net.splice import Pipes
+from lbconsul.proxy.relay_side import End
+from lbconsul.stats.termination import Ending
 
 #: A connection that an upstream ends sooner, without having said a word, is
 #: ended at once; one that lives so long has proved it, if that can be.  In seconds.

@@ -7,8 +7,8 @@ from attrs import Factory, define, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from lbconsul.proxy.log_bound import LogBound
-from lbconsul.proxy.throttle import Throttle, in_words
+from lbconsul.net.rate_limit import Throttle, in_words
+from lbconsul.net.throttled_log import LogBound
 
 #: What can be full: the connections of a mapping, those of the process, and its
 #: descriptors.

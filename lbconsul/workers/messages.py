@@ -12,7 +12,7 @@ from typing import Any
 from attrs import asdict, frozen
 
 from lbconsul.balance.instance import Identity, Instance
-from lbconsul.balance.selection import Question
+from lbconsul.balance.pool_spec import Question
 from lbconsul.config.model import Mapping
 
 #: The longest frame either may send, in bytes: far beyond any in use.

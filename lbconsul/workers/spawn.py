@@ -11,14 +11,14 @@ from attrs import frozen
 from twisted.internet.interfaces import IProcessProtocol, IProcessTransport
 
 from lbconsul.errors import NoWorkers
-from lbconsul.workers.code import PACKAGE, code_digest
+from lbconsul.workers.code_digest import PACKAGE, code_digest
 
 #: Where a worker finds the stream to its master, the table, and the lane on which
 #: listening sockets come.
 CONTROL, TABLE, LANE = 3, 4, 5
 
 #: The module that a worker runs.
-MODULE = "lbconsul.worker_main"
+MODULE = "lbconsul.workers"
 
 #: The variables that a worker may have: none that can hold a secret.
 _PASSED_ON = re.compile(

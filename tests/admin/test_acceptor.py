@@ -10,7 +10,7 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.task import deferLater
 
 from lbconsul.admin.acceptor import AT_ONCE, Acceptor
-from lbconsul.admin.site import AdminFactory
+from lbconsul.admin.http_server import AdminFactory
 from tests.support.in_reactor import run, until
 
 

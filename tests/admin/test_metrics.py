@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from lbconsul.admin.metrics import CONTENT_TYPE, metrics
-from lbconsul.admin.model import PoolStatus
+from lbconsul.admin.status_model import PoolStatus
 from tests.support.admin_client import Site
 from tests.support.fake_source import STATES, FakeSource, fake_source, upstream
 

@@ -12,9 +12,9 @@ from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from lbconsul.admin.identity import upstream_id
-from lbconsul.admin.model import FullStatus
 from lbconsul.admin.routes import LONGEST_PATH, MOST_ANSWERS
+from lbconsul.admin.status_model import FullStatus
+from lbconsul.admin.upstream_id import upstream_id
 from lbconsul.config.model import TCPListen, UnixListen
 from lbconsul.errors import CannotOrder
 from tests.support.admin_client import Connection, Site

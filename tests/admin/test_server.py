@@ -15,8 +15,8 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import capturedLogs, formatEvent
 
+from lbconsul.admin.http_server import MOST_CONNECTIONS
 from lbconsul.admin.server import AdminServer
-from lbconsul.admin.site import MOST_CONNECTIONS
 from lbconsul.config.model import TCPListen, UnixListen
 from lbconsul.errors import CannotListen
 from tests.support.fake_source import FakeSource, FixedToken, fake_source

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from lbconsul.admin.model import DrainedStatus, SkippedStatus
-from lbconsul.admin.status import status
+from lbconsul.admin.status_json import status
+from lbconsul.admin.status_model import DrainedStatus, SkippedStatus
 from lbconsul.admin.terminal import Terminal, clean, size, span
 from tests.support.fake_source import STATES, FakeSource, fake_source, upstream
 

@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from lbconsul.balance.emptiness import why_empty
-from lbconsul.balance.selection import Rules
+from lbconsul.balance.pool_spec import Rules
 from tests.support.instances import an_identity, an_instance
 
 PASSING = Rules(health=frozenset({"passing"}))

@@ -21,7 +21,7 @@ from lbconsul.balance.events import (
     summary,
 )
 from lbconsul.balance.instance import Identity, Instance, Status
-from lbconsul.balance.selection import Question
+from lbconsul.balance.pool_spec import Question
 from lbconsul.balance.standing import Standing
 from tests.support.instances import an_identity, an_instance, instances
 

@@ -16,8 +16,8 @@ import pytest
 
 from lbconsul.balance import policy
 from lbconsul.balance.pool import Pool
+from lbconsul.balance.pool_spec import Caution, Question, Route, Selection
 from lbconsul.balance.registry import Registry
-from lbconsul.balance.selection import Caution, Question, Route, Selection
 from lbconsul.balance.upstream import Lease, Upstream
 from tests.support.instances import an_identity, an_instance, upstreams
 

@@ -25,8 +25,8 @@ from hypothesis.stateful import (
 
 from lbconsul.balance.events import Change, Changed
 from lbconsul.balance.instance import Health, Identity, Instance, Status
+from lbconsul.balance.pool_spec import Question, Route, Rules, Selection
 from lbconsul.balance.registry import Registry
-from lbconsul.balance.selection import Question, Route, Rules, Selection
 from lbconsul.balance.standing import Standing
 from lbconsul.balance.upstream import Lease, Load, Upstream
 from lbconsul.errors import NoUpstream

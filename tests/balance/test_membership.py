@@ -4,7 +4,7 @@ from attrs import evolve
 
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.membership import Membership, Shift
-from lbconsul.balance.selection import Rules
+from lbconsul.balance.pool_spec import Rules
 from lbconsul.balance.standing import AT_REST
 from lbconsul.balance.upstream import Load
 from tests.support.instances import an_identity, an_instance, names_of

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lbconsul.balance.events import RegistryEvent, UpstreamEvent
 from lbconsul.balance.policy import LeastConnections
 from lbconsul.balance.pool import Pool
-from lbconsul.balance.selection import Patience
+from lbconsul.balance.pool_spec import Patience
 from lbconsul.balance.standing import Standing
 from lbconsul.balance.upstream import Lease, Load, Outcome, Upstream
 from tests.support.events import short

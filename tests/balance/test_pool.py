@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 from lbconsul.balance.policy import LeastConnections, RoundRobin
 from lbconsul.balance.pool import Pool
-from lbconsul.balance.selection import Rules
+from lbconsul.balance.pool_spec import Rules
 from lbconsul.balance.standing import Standing
 from lbconsul.balance.upstream import Lease, Load, Upstream
 from tests.support.instances import a_pool, an_identity, an_instance, name_of, names_of

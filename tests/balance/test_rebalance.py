@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbconsul.balance.policy import LeastConnections
+from lbconsul.balance.pool_spec import Question, Selection
 from lbconsul.balance.rebalance import Rebalance, surplus
-from lbconsul.balance.selection import Question, Selection
 from lbconsul.balance.upstream import Lease, Outcome, Upstream
 from tests.support.instances import an_instance, an_upstream, name_of
 from tests.support.stage import TICK, Stage
@@ -187,7 +187,7 @@ class Clients:
         self.closed = 0
 
     def pass_time(self, seconds: float) -> None:
-        """As `lbconsul.proxy.parting` does it."""
+        """As `lbconsul.proxy.drain_manager` does it."""
         pool = self.stage.pool()
         end = self.stage.now + seconds
         while self.stage.now < end:

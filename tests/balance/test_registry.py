@@ -7,12 +7,12 @@ import weakref
 import pytest
 from attrs import evolve
 
+from lbconsul.balance.counter import OwnTally
 from lbconsul.balance.events import Change, Changed
 from lbconsul.balance.policy import POLICIES
+from lbconsul.balance.pool_spec import Caution, Question, Route, Rules, Selection
 from lbconsul.balance.registry import Registry
-from lbconsul.balance.selection import Caution, Question, Route, Rules, Selection
 from lbconsul.balance.standing import Standing
-from lbconsul.balance.tally import OwnTally
 from lbconsul.balance.upstream import Outcome
 from lbconsul.errors import NoUpstream
 from tests.support.instances import (

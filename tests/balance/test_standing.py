@@ -4,7 +4,7 @@ import pytest
 from attrs import evolve
 
 from lbconsul.balance.instance import STATUSES, Status
-from lbconsul.balance.selection import Rules
+from lbconsul.balance.pool_spec import Rules
 from lbconsul.balance.standing import AT_REST, GONE, Standing, Verdict, judge
 from tests.support.instances import an_instance
 

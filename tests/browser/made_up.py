@@ -23,9 +23,9 @@ from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
-from lbconsul.admin.events import EventLog
-from lbconsul.admin.model import UpstreamStatus
+from lbconsul.admin.event_log import EventLog
 from lbconsul.admin.server import AdminServer
+from lbconsul.admin.status_model import UpstreamStatus
 from lbconsul.config.model import TCPListen
 from tests.support.binaries import REPOSITORY
 from tests.support.fake_source import (

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from lbconsul.consul.addresses import MOST_TOLD, Addresses, from_state, to_state
-from lbconsul.handover.wire import MAX_LINE, read_state, write_offer
+from lbconsul.takeover.protocol import MAX_LINE, read_state, write_offer
 
 
 def handed_over(*known: Addresses) -> Addresses:

@@ -23,7 +23,7 @@ from twisted.web.client import ResponseFailed, ResponseNeverReceived
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from lbconsul.balance.selection import Question
+from lbconsul.balance.pool_spec import Question
 from lbconsul.config.model import ConsulAddress, ConsulConfig
 from lbconsul.consul import client as module
 from lbconsul.consul.client import (
@@ -33,9 +33,9 @@ from lbconsul.consul.client import (
     consul_client,
     deadline,
 )
+from lbconsul.consul.describe import in_words
 from lbconsul.consul.http import bounded_http
 from lbconsul.consul.token import Token
-from lbconsul.consul.words import in_words
 from lbconsul.errors import ConfigError, Forbidden, UnusableAnswer
 from tests.support.certificates import Authority
 from tests.support.fake_resolver import FakeResolver

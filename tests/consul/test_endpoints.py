@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from twisted.internet.error import ConnectError, DNSLookupError
 
-from lbconsul.balance.selection import Question
+from lbconsul.balance.pool_spec import Question
 from lbconsul.config.model import ConsulAddress, ConsulConfig
 from lbconsul.consul.client import Reply, consul_client
 from tests.support.fake_resolver import FakeResolver

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from lbconsul.balance.selection import Question
+from lbconsul.balance.pool_spec import Question
 from lbconsul.config.build import build
 from lbconsul.config.sources import Source, from_command_line, from_environment
 from lbconsul.consul.client import consul_client

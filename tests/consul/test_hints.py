@@ -7,7 +7,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from lbconsul.balance.selection import Question
+from lbconsul.balance.pool_spec import Question
 from lbconsul.consul.hints import MAX_AGE, Hints
 from lbconsul.errors import UnusableAnswer
 from tests.support.fake_answers import FakeAnswers

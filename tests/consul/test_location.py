@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lbconsul.balance.selection import Question
+from lbconsul.balance.pool_spec import Question
 from lbconsul.consul.location import BY_DEFAULT, Location, Pick, locate, pick_of
 
 HTTP = {"Name": "http", "Port": 8080, "Default": True}

@@ -9,7 +9,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import capturedLogs, formatEvent
 
-from lbconsul.balance.selection import Question
+from lbconsul.balance.pool_spec import Question
 from lbconsul.config.model import ConsulConfig
 from tests.support.certificates import Authority
 from tests.support.consul_agent import ConsulAgent

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, capturedLogs, formatEvent
 
-from lbconsul.balance.selection import Question
-from lbconsul.clock import WallClock
+from lbconsul.balance.pool_spec import Question
 from lbconsul.consul.snapshot import (
     INTERVAL,
     REFRESH,
@@ -21,6 +20,7 @@ from lbconsul.consul.snapshot import (
     Snapshot,
     SnapshotStore,
 )
+from lbconsul.process.clock import WallClock
 from tests.support.running_proxy import ReactorThread
 
 WEB = Question("web")

@@ -23,22 +23,22 @@ from twisted.web.client import ResponseNeverReceived
 
 from lbconsul.balance.events import Change, EventKind, QueryEvent
 from lbconsul.balance.instance import Instance
+from lbconsul.balance.pool_spec import Caution, Question, Selection
 from lbconsul.balance.registry import Registry
-from lbconsul.balance.selection import Caution, Question, Selection
 from lbconsul.balance.standing import Standing
-from lbconsul.clock import WallClock
-from lbconsul.consul.client import ConsulClient, Reply
-from lbconsul.consul.cursor import (
+from lbconsul.consul.blocking_query import (
     BLIND_PAUSE,
     FIRST_BACKOFF,
     LAST_BACKOFF,
     LAST_UNREACHED_BACKOFF,
     NEXT_BACKOFF,
 )
-from lbconsul.consul.names import MAX_AGE
+from lbconsul.consul.client import ConsulClient, Reply
+from lbconsul.consul.instance_addresses import MAX_AGE
 from lbconsul.consul.snapshot import Snapshot, SnapshotStore
 from lbconsul.consul.watch import BURST, MAX_LAST_CONTACT, RATE, SLICE, Watch
 from lbconsul.errors import Forbidden, UnusableAnswer
+from lbconsul.process.clock import WallClock
 from tests.support.fake_resolver import FakeResolver
 from tests.support.script_server import entry
 

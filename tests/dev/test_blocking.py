@@ -4,7 +4,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbconsul.dev.blocking import Sleeper, Sleepers, wanted_index, wanted_wait
-from lbconsul.dev.question import Question
+from lbconsul.dev.http import Question
 from lbconsul.dev.refused import Refused
 
 

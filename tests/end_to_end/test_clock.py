@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lbconsul.admin.asking import Admin
+from lbconsul.admin.client import Admin
 from tests.end_to_end.registrar import Registrar
 from tests.end_to_end.visits import visits
 from tests.support.consul_agent import ConsulAgent

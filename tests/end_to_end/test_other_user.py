@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lbconsul.privileges import User, acting_as
+from lbconsul.process.privileges import User, acting_as
 from tests.end_to_end.registrar import Registrar
 from tests.end_to_end.visits import visit
 from tests.support.admin_side import AdminSide

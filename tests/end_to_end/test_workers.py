@@ -296,7 +296,7 @@ def test_no_secrets(
         for name in ("environ", "cmdline"):
             assert token not in Path(f"/proc/{pid}/{name}").read_text(errors="replace")
         command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-        assert command[1:4] == ["-P", "-m", "lbconsul.worker_main"]
+        assert command[1:4] == ["-P", "-m", "lbconsul.workers"]
         # To the master two, where clients come from, the reactor's own two.
         assert has_open(pid)["socket"] <= 5
 

@@ -11,10 +11,10 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from lbconsul.balance.counter import OwnTally
 from lbconsul.balance.registry import Registry
-from lbconsul.balance.tally import OwnTally
 from lbconsul.config.model import Mapping, TCPListen
-from lbconsul.proxy.adopt import Adopt
+from lbconsul.proxy.detach import Adopt
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.relay import Relay
 from tests.support import loopback

@@ -2,8 +2,8 @@
 
 import pytest
 
-from lbconsul.proxy.ending import Ending
-from lbconsul.proxy.upkeep import EVERY
+from lbconsul.net.periodic import EVERY
+from lbconsul.stats.termination import Ending
 from tests.support import loopback
 from tests.support.tended_proxy import Server, TendedProxy
 

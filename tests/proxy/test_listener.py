@@ -20,15 +20,15 @@ from zope.interface.verify import verifyObject
 
 from lbconsul.config.model import Listen, Mapping, SystemdListen, TCPListen, UnixListen
 from lbconsul.errors import CannotListen
-from lbconsul.proxy import bind
-from lbconsul.proxy.bind import OwnSocket
-from lbconsul.proxy.courtesy import GIVE_WAY, OUR_TURN
+from lbconsul.net import listening_socket
+from lbconsul.net.listening_socket import OwnSocket
+from lbconsul.proxy.accept_balancer import GIVE_WAY, OUR_TURN
+from lbconsul.proxy.connection_limit import Room
 from lbconsul.proxy.listener import (
     ACCEPT_BOUND,
     STARVED_PAUSE,
     Listener,
 )
-from lbconsul.proxy.room import Room
 from tests.support import loopback
 from tests.support.recording_reactor import RecordingReactor
 
@@ -821,7 +821,7 @@ class StarvedTests(ListenerTestCase):
     def scripted(self, script: "Script") -> tuple[Taker, Listener]:
         """A listener whose socket accepts as a script says."""
         open_scripted: Callable[[Any, Any], Script] = lambda mapping, passed: script  # noqa: E731
-        self.patch(bind, "open_socket", open_scripted)
+        self.patch(listening_socket, "open_socket", open_scripted)
         self.held.enter_context(script.real)
         return self.started()
 

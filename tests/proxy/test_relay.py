@@ -17,13 +17,13 @@ from zope.interface.verify import verifyObject
 from lbconsul.balance.events import EventKind, RegistryEvent, UpstreamEvent
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.upstream import Lease, Outcome
-from lbconsul.proxy.end import READ_SIZE
-from lbconsul.proxy.ending import Ending
-from lbconsul.proxy.patrol import Patrol
-from lbconsul.proxy.poller import Poller
+from lbconsul.net.poller import Poller
+from lbconsul.net.sockets import queued
+from lbconsul.net.splice import PIPE_SIZE, Pipes
+from lbconsul.net.sweeper import Patrol
 from lbconsul.proxy.relay import Arrival, Relay
-from lbconsul.proxy.sockets import queued
-from lbconsul.proxy.splice import PIPE_SIZE, Pipes
+from lbconsul.proxy.relay_side import READ_SIZE
+from lbconsul.stats.termination import Ending
 from tests.support.loopback import (
     receive,
     receive_all,
@@ -407,7 +407,7 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual(receive(self.upstream, 8), b"question")
         self.arrive()
         self.pass_time(2)
-        with patch("lbconsul.proxy.end.queued", side_effect=AssertionError):
+        with patch("lbconsul.proxy.relay_side.queued", side_effect=AssertionError):
             self.pass_time(IDLE - 5)
         self.assert_alive()
         self.pass_time(5)

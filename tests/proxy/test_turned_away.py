@@ -10,8 +10,8 @@ from attrs import evolve
 from twisted.logger import capturedLogs, formatEvent
 
 from lbconsul.config.model import UnixListen
-from lbconsul.proxy.bind import OwnSocket
-from lbconsul.proxy.connection_log import BURST
+from lbconsul.net.listening_socket import OwnSocket
+from lbconsul.proxy.access_log import BURST
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.listener import Listener
 from tests.proxy.test_factory import MAPPING, FactoryTestCase

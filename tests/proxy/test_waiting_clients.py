@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from lbconsul.config.model import WhenEmpty
-from lbconsul.proxy.connect import connect
+from lbconsul.net.connect import connect
 from lbconsul.proxy.factory import ProxyFactory
-from lbconsul.proxy.line import LOOK_EVERY
-from lbconsul.proxy.selecting import route_of
+from lbconsul.proxy.targets import route_of
+from lbconsul.proxy.wait_queue import LOOK_EVERY
 from tests.support import loopback
 from tests.support.tended_proxy import Server, TendedProxy
 
@@ -270,7 +270,7 @@ def test_bug(proxy: TendedProxy, monkeypatch: pytest.MonkeyPatch) -> None:
             raise bugs.pop()
         return connect(address, port)
 
-    monkeypatch.setattr("lbconsul.proxy.dial.connect", broken)
+    monkeypatch.setattr("lbconsul.proxy.dialer.connect", broken)
     proxy.leave(client)
     assert proxy.endings == {"1": "I-", "0": "CD"}
     assert server.heard() == ["0", "2"]

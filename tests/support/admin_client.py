@@ -12,12 +12,12 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from lbconsul.admin.events import EventLog
-from lbconsul.admin.guard import Guard, Secret
+from lbconsul.admin.auth import Guard, Secret
+from lbconsul.admin.event_log import EventLog
+from lbconsul.admin.event_stream import Stream
+from lbconsul.admin.http_server import AdminFactory, Channel
 from lbconsul.admin.requests import Requests
 from lbconsul.admin.routes import Routes
-from lbconsul.admin.site import AdminFactory, Channel
-from lbconsul.admin.stream import Stream
 from lbconsul.config.model import TCPListen, UnixListen
 from tests.support.fake_source import FakeSource, FixedToken, fake_source
 

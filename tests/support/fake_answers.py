@@ -6,7 +6,7 @@ from collections.abc import Collection
 from attrs import Factory, define
 from twisted.internet.defer import Deferred, fail, succeed
 
-from lbconsul.balance.selection import Question
+from lbconsul.balance.pool_spec import Question
 
 
 @define(eq=False)

@@ -14,9 +14,8 @@ from typing import Any
 from attrs import Factory, define, evolve, field
 from twisted.internet.defer import Deferred, succeed
 
-from lbconsul.admin.events import EventLog
-from lbconsul.admin.identity import upstream_id
-from lbconsul.admin.model import (
+from lbconsul.admin.event_log import EventLog
+from lbconsul.admin.status_model import (
     CONNECT_BOUNDS,
     CONNECTION_BOUNDS,
     FIRST_BYTE_BOUNDS,
@@ -29,6 +28,7 @@ from lbconsul.admin.model import (
     WatchStatus,
     WorkerStatus,
 )
+from lbconsul.admin.upstream_id import upstream_id
 from lbconsul.errors import CannotOrder
 
 STATES = ("ok", "consul-away", "empty", "starting")
@@ -393,8 +393,8 @@ def main() -> None:
     from twisted.internet import reactor as installed
     from twisted.internet.task import LoopingCall
 
-    from lbconsul.admin.pages import pages
     from lbconsul.admin.server import AdminServer
+    from lbconsul.admin.static_files import pages
     from lbconsul.config.model import TCPListen
 
     parser = argparse.ArgumentParser(prog="python -m tests.support.fake_source")

@@ -6,10 +6,10 @@ from typing import Any
 
 from lbconsul.balance.instance import Health, Identity, Instance, Status
 from lbconsul.balance.outlier import Outliers
-from lbconsul.balance.placement import Placement
 from lbconsul.balance.policy import LeastConnections, Policy
 from lbconsul.balance.pool import Pool
-from lbconsul.balance.selection import Patience, Question, Rules, Selection
+from lbconsul.balance.pool_spec import Patience, Question, Rules, Selection
+from lbconsul.balance.scheduler import Placement
 from lbconsul.balance.standing import Standing, Verdict
 from lbconsul.balance.upstream import Lease, Load, Upstream
 

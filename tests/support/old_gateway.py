@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from lbconsul.handover.place import listen_at
+from lbconsul.takeover.rendezvous import listen_at
 from tests.support.loopback import PATIENCE
 
 #: What it does with one who comes.

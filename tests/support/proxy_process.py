@@ -21,9 +21,9 @@ from twisted.internet.task import deferLater, react
 from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.python.failure import Failure
 
+from lbconsul.net.poller import open_poller
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.listener import Listener
-from lbconsul.proxy.poller import open_poller
 from tests.support import loopback
 from tests.support.binaries import REPOSITORY
 from tests.support.running_proxy import MAPPING

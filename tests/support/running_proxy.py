@@ -18,9 +18,9 @@ from zope.interface import implementer
 
 from lbconsul.balance.instance import Instance
 from lbconsul.config.model import Mapping, TCPListen
+from lbconsul.net.poller import open_poller
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.listener import Listener
-from lbconsul.proxy.poller import open_poller
 from tests.support import loopback
 from tests.support.upstreams import WEB_ROUTE, opens, registry_of
 

@@ -9,8 +9,8 @@ from attrs import evolve
 from lbconsul.balance.events import RegistryEvent
 from lbconsul.balance.instance import Instance, Status
 from lbconsul.balance.pool import Pool
+from lbconsul.balance.pool_spec import Question, Route, Selection
 from lbconsul.balance.registry import Registry
-from lbconsul.balance.selection import Question, Route, Selection
 from lbconsul.balance.upstream import Lease, Outcome, Upstream
 from lbconsul.errors import NoUpstream
 from tests.support.events import short

@@ -10,16 +10,16 @@ from unittest.mock import patch
 from attrs import Factory, define, evolve
 
 from lbconsul.balance.instance import Instance
+from lbconsul.balance.pool_spec import Question
 from lbconsul.balance.registry import Registry
-from lbconsul.balance.selection import Question
 from lbconsul.balance.upstream import Upstream
 from lbconsul.config.model import Mapping
-from lbconsul.proxy.connection_log import ConnectionLog
-from lbconsul.proxy.ending import Ending
+from lbconsul.net.periodic import Upkeep
+from lbconsul.proxy.access_log import ConnectionLog
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.relay import Arrival
-from lbconsul.proxy.selecting import route_of
-from lbconsul.proxy.upkeep import Upkeep
+from lbconsul.proxy.targets import route_of
+from lbconsul.stats.termination import Ending
 from tests.support import loopback
 from tests.support.recording_reactor import RecordingReactor
 from tests.support.upstreams import instance

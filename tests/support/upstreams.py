@@ -3,8 +3,8 @@
 import random
 
 from lbconsul.balance.instance import Identity, Instance
+from lbconsul.balance.pool_spec import Question, Route, Rules, Selection
 from lbconsul.balance.registry import Registry
-from lbconsul.balance.selection import Question, Route, Rules, Selection
 from lbconsul.balance.upstream import Upstream
 
 WEB = Selection(Question("web"), Rules())

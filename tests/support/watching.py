@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred
 
 from lbconsul.balance.events import Change
 from lbconsul.balance.instance import Instance
+from lbconsul.balance.pool_spec import Question, Selection
 from lbconsul.balance.registry import Registry
-from lbconsul.balance.selection import Question, Selection
 from lbconsul.config.model import ConsulAddress, ConsulConfig
 from lbconsul.consul.client import ConsulClient, Reply, consul_client
 from lbconsul.consul.watch import Watch

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lbconsul.balance.selection import Question
+from lbconsul.balance.pool_spec import Question
 from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.workers.messages import (
     ANSWER,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lbconsul.errors import NoWorkers
-from lbconsul.workers.code import PACKAGE, code_digest
+from lbconsul.workers.code_digest import PACKAGE, code_digest
 from lbconsul.workers.spawn import environment, worker_program
 from tests.support.binaries import REPOSITORY
 from tests.support.loopback import PATIENCE
@@ -79,7 +79,7 @@ import os, sys
 os.closerange(0, 3)
 from twisted.internet import reactor
 from twisted.internet.task import LoopingCall
-from lbconsul.workers.master import Workers
+from lbconsul.workers.supervisor import Workers
 
 workers = Workers(reactor, 2, False)
 

@@ -2,7 +2,7 @@
 
 const TOKEN_KEY = "lbconsul-token";
 const PATIENCE = 10_000;
-/** Of `/status`, as lbconsul/admin/model.py has it. */
+/** Of `/status`, as lbconsul/admin/status_model.py has it. */
 const FORMAT = 2;
 
 /** The gateway does not do that for us; `wantsToken` if it would with the token. */

@@ -1,0 +1,147 @@
+"""Who may look, and who may change something."""
+
+import re
+from ipaddress import ip_address
+from typing import Protocol
+
+from attrs import frozen
+from twisted.web.http import FORBIDDEN, UNAUTHORIZED, Request
+
+from lbconsul.admin.responses import Refusal
+from lbconsul.config.grammar import is_loopback
+from lbconsul.config.model import TCPListen, UnixListen
+
+_HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(?::\d*)?")
+
+#: What a browser says of a request that a page of ours makes, or its user.
+_OWN_SITE = frozenset({None, "same-origin", "none"})
+
+
+class Secret(Protocol):
+    """A token that is known to some."""
+
+    def is_it(self, said: str) -> bool:
+        """Whether that is the token."""
+
+
+@frozen
+class Asker:
+    """What a request says of whoever makes it."""
+
+    host: str
+    origin: str | None = None
+    #: Sec-Fetch-Site and Sec-Fetch-Mode: browsers send them, and pages cannot.
+    site: str | None = None
+    mode: str | None = None
+    #: None if it gives no token.
+    token: str | None = None
+
+    @property
+    def is_own_site(self) -> bool:
+        """Whether no other site's page makes it."""
+        own = self.site in _OWN_SITE
+        if self.origin is None:
+            return own
+        return own and self.origin.partition("://")[2] == self.host != ""
+
+    @property
+    def is_followed_link(self) -> bool:
+        """Whether somebody came from elsewhere, to look himself."""
+        return self.mode == "navigate" and self.origin is None
+
+
+def asker(request: Request) -> Asker:
+    """Who makes a request."""
+    token = _header(request, "x-lbconsul-token")
+    scheme, _, bearer = (_header(request, "authorization") or "").partition(" ")
+    if token is None and scheme.lower() == "bearer":
+        token = bearer.strip()
+    return Asker(
+        _header(request, "host") or "",
+        _header(request, "origin"),
+        _header(request, "sec-fetch-site"),
+        _header(request, "sec-fetch-mode"),
+        token,
+    )
+
+
+def _header(request: Request, name: str) -> str | None:
+    found = request.getHeader(name.encode("ascii"))
+    return None if found is None else found.decode("utf-8", "surrogateescape")
+
+
+@frozen
+class Guard:
+    """Lets requests through; a `Refusal` says why one is not."""
+
+    _listen: TCPListen | UnixListen
+    _secret: Secret | None = None
+    _open_read: bool = False
+
+    @property
+    def _is_loopback(self) -> bool:
+        return isinstance(self._listen, TCPListen) and is_loopback(self._listen.host)
+
+    def check_site(self, who: Asker) -> None:
+        """Another site's page may not ask, not even by a name that it gave to us."""
+        if not who.is_own_site and not who.is_followed_link:
+            raise Refusal(FORBIDDEN, "this is not for other sites' pages")
+        if self._is_loopback and not _is_ours(who.host) and not self._knows(who):
+            raise Refusal(
+                FORBIDDEN,
+                "ask by an IP address or as localhost, or give the token: another"
+                " name may have been given to this address by anybody",
+            )
+
+    def check_read(self, who: Asker) -> None:
+        """It must be on this machine, or everybody may read, or it has the token."""
+        is_here = self._is_loopback or isinstance(self._listen, UnixListen)
+        if is_here or self._open_read or self._knows(who):
+            return
+        if self._secret is None:
+            raise Refusal(
+                FORBIDDEN,
+                "reading is off at this address: start the gateway with"
+                " --admin-token-file FILE, or with --admin-open-read on",
+            )
+        raise _unauthorized(who)
+
+    def check_change(self, who: Asker) -> None:
+        """It must have the token, and no site but ours may have made it ask."""
+        if not who.is_own_site:
+            raise Refusal(FORBIDDEN, "this is not for other sites' pages")
+        if self._secret is None:
+            raise Refusal(
+                FORBIDDEN,
+                "changes are off: start the gateway with --admin-token-file FILE,"
+                " a file that holds a token of your choice",
+            )
+        if not self._knows(who):
+            raise _unauthorized(who)
+
+    def _knows(self, who: Asker) -> bool:
+        secret, token = self._secret, who.token
+        return secret is not None and token is not None and secret.is_it(token)
+
+
+def _unauthorized(who: Asker) -> Refusal:
+    what = "this needs the token" if who.token is None else "this is not the token"
+    return Refusal(
+        UNAUTHORIZED,
+        f"{what} of --admin-token-file: send it as Authorization: Bearer TOKEN",
+        (("WWW-Authenticate", "Bearer"),),
+    )
+
+
+def _is_ours(host: str) -> bool:
+    """Whether nobody else can have given us that name."""
+    match = _HOST.fullmatch(host)
+    if match is None:
+        return False
+    name = match[1].removeprefix("[").removesuffix("]").lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return bool(ip_address(name))
+    except ValueError:
+        return False

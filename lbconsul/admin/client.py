@@ -1,0 +1,115 @@
+"""Asks the admin listener of a gateway that runs, from another process."""
+
+import json
+import socket
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException
+from threading import Timer
+from typing import Any
+
+from attrs import frozen
+
+from lbconsul.admin.status_model import FORMAT
+from lbconsul.errors import LBConsulError
+
+_DEFAULT_HOST = "127.0.0.1"
+
+#: How long the other side may take for each thing that it says, and for all of it,
+#: in seconds; and how much that may be, in bytes: of 10,000 upstreams it is some 5 MB.
+_PATIENCE = 10.0
+_PATIENCE_FOR_ALL = 60.0
+_MOST = 128 * 1024 * 1024
+
+
+class CannotAsk(LBConsulError):
+    """The gateway's status could not be had."""
+
+
+@frozen
+class Admin:
+    """Where to ask, as ``[HOST:]PORT`` or ``unix:/PATH``, and with which token."""
+
+    address: str
+    token: str = ""
+
+    def status(self) -> dict[str, Any]:
+        """What ``/status`` says.
+
+        :raises CannotAsk: it says nothing of use.
+        """
+        try:
+            code, body = self._get("/status")
+        except (OSError, HTTPException, ValueError) as error:
+            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise CannotAsk(f"no answer at {self.address}: {why}") from None
+        return _understood(self.address, code, body)
+
+    def _get(self, path: str) -> tuple[int, bytes]:
+        connection = self._connection()
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        connection.connect()
+        # One that sends a byte now and then would have another ten seconds each time.
+        timer = Timer(_PATIENCE_FOR_ALL, _hang_up, (connection.sock,))
+        timer.daemon = True
+        timer.start()
+        try:
+            connection.request("GET", path, headers=headers)
+            response = connection.getresponse()
+            body = response.read(_MOST + 1)
+        finally:
+            timer.cancel()
+            connection.close()
+        if len(body) > _MOST:
+            raise ValueError(f"it is longer than {_MOST} bytes")
+        return response.status, body
+
+    def _connection(self) -> HTTPConnection:
+        if self.address.startswith("unix:"):
+            return _UnixConnection(self.address.removeprefix("unix:"))
+        host, _, port = self.address.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]") or _DEFAULT_HOST
+        if not port.isascii() or not port.isdecimal():
+            raise ValueError("an address is [HOST:]PORT or unix:/PATH")
+        return HTTPConnection(host, int(port), timeout=_PATIENCE)
+
+
+class _UnixConnection(HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=_PATIENCE)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(_PATIENCE)
+        self.sock.connect(self._path)
+
+
+def _hang_up(sock: socket.socket) -> None:
+    with suppress(OSError):  # it may be closed
+        sock.shutdown(socket.SHUT_RDWR)
+
+
+def _understood(address: str, code: int, body: bytes) -> dict[str, Any]:
+    try:
+        said = json.loads(body)
+        if code == 200 and said["format"] == FORMAT:
+            return dict(said)
+        why = said.get("error") or _other_format(said["format"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        why = f"it is no status of lbconsul (HTTP {code})"
+    raise CannotAsk(f"{address}: {why}")
+
+
+def _other_format(theirs: object) -> str:
+    """Why a status of that format cannot be shown.
+
+    :raises TypeError: it is no format.
+    """
+    if type(theirs) is not int:
+        raise TypeError
+    age = "an older" if theirs < FORMAT else "a newer"
+    return (
+        f"the gateway runs {age} lbconsul, whose status has format {theirs}; this"
+        f" command reads format {FORMAT}: use the one that is installed with the"
+        " gateway"
+    )

@@ -1,0 +1,260 @@
+"""The live stream: what changes and what figures are, told to all who listen."""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from attrs import Factory, define, field
+from twisted.internet.interfaces import IPushProducer, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import Request
+from zope.interface import implementer
+
+from lbconsul.admin.event_log import EventLog, read_event_id
+from lbconsul.admin.http_server import Channel, cut
+from lbconsul.admin.plain import dumps
+from lbconsul.admin.sampler import Tick, Ticker
+from lbconsul.admin.status_model import Source
+from lbconsul.admin.turns import Part, Turns
+
+#: So many may listen at a time.
+MOST_READERS = 64
+
+#: A line is sent that often to a reader who is told nothing else, in seconds, so that a
+#: connection that is dead is found out.
+HEARTBEAT = 15.0
+
+#: How long a reader may take nothing before it is given up, in seconds; and before it
+#: is, as soon as another one has no room.
+PATIENCE, PATIENCE_WHEN_FULL = 60.0, 2.0
+
+#: So much of what has changed is told to one who has not said what he knows.
+_AT_FIRST = 100
+
+#: Events are written so many bytes at a time, or a little more.
+_PIECE = 1 << 14
+
+_HELLO = b"retry: 2000\n\n"
+_STILL_HERE = b": still here\n\n"
+
+
+@define(eq=False)
+class Stream:
+    """Tells the events of a log, and the figures of a source, to all readers.
+
+    They take turns with all other long answers, a piece at a time, so that many of
+    them, or slow ones, hold the reactor no longer than one.
+    """
+
+    reactor: IReactorTime
+    source: Source
+    events: EventLog
+    turns: Turns = Factory(lambda self: Turns(self.reactor), takes_self=True)
+    ticker: Ticker = Factory(
+        lambda self: Ticker(self.reactor, self.source, self._all, self.turns),
+        takes_self=True,
+    )
+    readers: "set[Reader]" = Factory(set)
+
+    def has_room(self) -> bool:
+        """Whether one more may listen, be it for one who takes nothing."""
+        if len(self.readers) >= MOST_READERS:
+            stuck = [each for each in self.readers if each.stuck > PATIENCE_WHEN_FULL]
+            if not stuck:
+                return False
+            max(stuck, key=lambda each: each.stuck).give_up()
+        return True
+
+    def join(self, request: Request, known: str | None, *, figures: bool) -> None:
+        """Tell a reader what follows on the event `known`; or on some of the last."""
+        if not self.readers:
+            self.events.listen(self._all)
+        reader = Reader(self, request, figures)
+        self.readers.add(reader)
+        try:
+            reader.begin(known)
+        except Exception:
+            reader.stopProducing()
+            raise
+        if figures:
+            self.ticker.start()
+
+    def leave(self, reader: "Reader") -> None:
+        """It does not listen any more."""
+        if reader not in self.readers:
+            return
+        self.readers.remove(reader)
+        if not any(each.figures for each in self.readers):
+            self.ticker.stop()
+        if not self.readers:
+            self.events.ignore(self._all)
+
+    def _all(self) -> None:
+        for reader in self.readers:
+            reader.wake()
+
+
+@implementer(IPushProducer)
+@define(eq=False)
+class Reader:
+    """One who listens.
+
+    What waits for him is never kept: he has a place in the log of events, and in the
+    figures.  Who comes too late for either is told to look at all anew.
+    """
+
+    _logger = Logger()
+    _stream: Stream
+    _request: Request
+    figures: bool
+    #: The number of the next event that he is to be told.
+    _next: int = 0
+    #: Why he must look at all anew.
+    _reset: str = ""
+    #: Of which look at the figures he is told, and what is left of that.
+    _tick: int = -1
+    _pieces: Iterator[bytes] | None = None
+    _part: Part = Factory(Part)
+    #: Whether there is nothing to tell for now, and since when he takes nothing.
+    _is_idle: bool = False
+    _paused_since: float | None = None
+    #: The next heartbeat; or the end, if he takes nothing.
+    _timer: Any = field(default=None)
+
+    def begin(self, known: str | None) -> None:
+        """Tell what follows on the event `known`."""
+        self._next = max(self._log.oldest, self._log.newest + 1 - _AT_FIRST)
+        if known:
+            self._follow(known)
+        self._request.notifyFinish().addBoth(lambda _: self.stopProducing())
+        self._request.registerProducer(self, True)
+        cast(Channel, self._request.channel).endless()
+        self._request.write(_HELLO)
+        self._time(HEARTBEAT)
+        self._part = self._stream.turns.take_part(self._tell(), self._failed)
+
+    @property
+    def stuck(self) -> float:
+        """For how long he has taken nothing, in seconds."""
+        since = self._paused_since
+        return 0.0 if since is None else self._stream.reactor.seconds() - since
+
+    def give_up(self) -> None:
+        """Cut him off."""
+        self.stopProducing()
+        cut(self._request)
+
+    @property
+    def _log(self) -> EventLog:
+        return self._stream.events
+
+    def _follow(self, known: str) -> None:
+        epoch, number = read_event_id(known) or (None, 0)
+        if epoch != self._log.epoch:
+            self._reset = "the gateway was started anew"
+        elif not self._log.oldest - 1 <= number <= self._log.newest:
+            self._reset = "more has changed than is kept"
+        else:
+            self._next = number + 1
+
+    def wake(self) -> None:
+        """There may be something to be told."""
+        self._is_idle = False
+        self._rest_or_go_on()
+
+    def resumeProducing(self) -> None:
+        """He takes more."""
+        self._paused_since = None
+        self._time(HEARTBEAT)
+        self._rest_or_go_on()
+
+    def pauseProducing(self) -> None:
+        """He has enough for now."""
+        if self._paused_since is None:
+            self._paused_since = self._stream.reactor.seconds()
+            self._time(PATIENCE)
+            self._rest_or_go_on()
+
+    def stopProducing(self) -> None:
+        """He is gone."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._part.stop()
+        self._stream.leave(self)
+
+    def _rest_or_go_on(self) -> None:
+        if self._is_idle or self._paused_since is not None:
+            self._part.pause()
+        else:
+            self._part.resume()
+
+    def _tell(self) -> Iterator[None]:
+        """Write a piece each turn."""
+        while True:
+            piece = self._piece()
+            if piece is None:
+                self._is_idle = True
+                self._rest_or_go_on()
+            elif piece:
+                self._stream.turns.wrote(len(piece))
+                self._request.write(piece)
+                if self._paused_since is None:
+                    self._time(HEARTBEAT)
+            yield
+
+    def _failed(self, failure: Failure) -> None:
+        """It is his answer alone that breaks off."""
+        self._logger.failure("a bug in lbconsul: a stream of events broke off", failure)
+        self.give_up()
+
+    def _piece(self) -> bytes | None:
+        log, last = self._log, self._stream.ticker.last
+        if self._next < log.oldest:
+            self._next, self._reset = log.oldest, "more has changed than is kept"
+        if -1 < self._tick < last.other_since:
+            self._tick, self._reset = -1, "other mappings, pools or watches are shown"
+        if self._reset:
+            reason, self._reset = self._reset, ""
+            return _event("reset", dumps({"reason": reason}).encode("ascii"))
+        if self._next <= log.newest:
+            return self._changes()
+        return self._figure(last) if self.figures and last.is_known else None
+
+    def _changes(self) -> bytes:
+        log, told, size = self._log, [], 0
+        while self._next <= log.newest and size < _PIECE:
+            event = dumps(log.get(self._next))
+            told.append(f"id: {log.epoch}-{self._next}\ndata: {event}\n\n")
+            size += len(told[-1])
+            self._next += 1
+        return "".join(told).encode("ascii")
+
+    def _figure(self, last: Tick) -> bytes | None:
+        if self._tick != last.number:
+            knows_the_last = self._tick == last.number - 1 and self._pieces is None
+            self._pieces = iter(last.news) if knows_the_last else last.whole()
+            self._tick = last.number
+        if self._pieces is None:
+            return None
+        data = next(self._pieces, None)
+        if data is None:
+            self._pieces = None
+        return _event("figures", data) if data else data
+
+    def _time(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._stream.reactor.callLater(seconds, self._timed)
+
+    def _timed(self) -> None:
+        self._timer = None
+        if self._paused_since is not None:
+            self.give_up()
+        else:
+            self._request.write(_STILL_HERE)
+            self._time(HEARTBEAT)
+
+
+def _event(kind: str, data: bytes) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (kind.encode("ascii"), data)

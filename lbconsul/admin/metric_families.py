@@ -1,0 +1,219 @@
+"""The families of metrics that are not told of upstreams one by one."""
+
+import platform
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.utils import floatToGoString
+
+import twisted
+from lbconsul.admin.status_model import (
+    FullStatus,
+    GatewayStatus,
+    Histogram,
+    MappingStatus,
+    WatchStatus,
+    WorkerStatus,
+)
+
+#: Requests to the admin listener: what for, and the code of the answer.
+AdminCounts = Mapping[tuple[str, int], int]
+
+_MAPPING = ("mapping", "service")
+_WATCH = ("query", "service", "datacenter")
+
+#: What each standing of an upstream is counted under, if it is none of ours.
+STANDINGS = ("serving", "warming", "draining", "ejected", "suspect")
+
+_LAG = "How late the reactor's calls came lately, at most."
+_DROPPED = "Lines of the log that could not be written as fast as they came."
+#: What can be full, even if nothing is.
+FULL = ("max-connections", "process", "descriptors")
+
+_FULL = "Mappings and processes in which new clients wait, by what is full."
+_LIMIT = "How many connections it can have open; 0: no limit."
+
+
+def gauge(
+    name: str,
+    text: str,
+    samples: Iterable[tuple[Iterable[str], float | None]],
+    labels: Iterable[str] = (),
+) -> Metric:
+    """What goes up and down; samples without a value are left out."""
+    family = GaugeMetricFamily(f"lbconsul_{name}", text, labels=tuple(labels))
+    return _filled(family, samples)
+
+
+def counter(
+    name: str,
+    text: str,
+    samples: Iterable[tuple[Iterable[str], float | None]],
+    labels: Iterable[str] = (),
+) -> Metric:
+    """What only goes up."""
+    family = CounterMetricFamily(f"lbconsul_{name}", text, labels=tuple(labels))
+    return _filled(family, samples)
+
+
+def _filled(
+    family: GaugeMetricFamily | CounterMetricFamily,
+    samples: Iterable[tuple[Iterable[str], float | None]],
+) -> Metric:
+    for labels, value in samples:
+        if value is not None:
+            family.add_metric(list(labels), value)
+    return family
+
+
+def of_gateway(gateway: GatewayStatus) -> Iterator[Metric]:
+    """About the gateway as a whole."""
+    about = {
+        "version": gateway.version,
+        "python": platform.python_version(),
+        "twisted": twisted.__version__,
+    }
+    yield InfoMetricFamily("lbconsul_build", "What runs.", value=about)
+    draining = gateway.state == "draining"
+    for name, text, value in (
+        ("start_time_seconds", "When it started, since the epoch.", gateway.started),
+        ("ready", "1 if every mapping is served.", gateway.ready),
+        ("draining", "1 if nobody new is accepted.", draining),
+        ("reactor_lag_seconds", _LAG, gateway.reactor_lag),
+        ("connections_limit", _LIMIT, gateway.max_connections),
+    ):
+        yield gauge(name, text, [((), float(value))])
+    yield counter("log_lines_dropped_total", _DROPPED,
+                  [((), gateway.log_lines_dropped)])  # fmt: skip
+    yield gauge("full", _FULL, _full(gateway.full), ("reason",))
+    yield from _of_workers(gateway.workers)
+
+
+def _full(full: tuple[FullStatus, ...]) -> Iterator[tuple[tuple[str], float]]:
+    for reason in FULL:
+        count = sum(each.processes for each in full if each.reason == reason)
+        yield (reason,), float(count)
+
+
+def _of_workers(workers: tuple[WorkerStatus, ...]) -> Iterator[Metric]:
+    serving = sum(each.serves for each in workers)
+    yield gauge("workers", "Worker processes; 0: one process does all.",
+                [((), float(len(workers)))])  # fmt: skip
+    yield gauge("workers_serving", "Those of them that accept clients.",
+                [((), float(serving))])  # fmt: skip
+    label = ("worker",)
+    yield gauge(
+        "worker_connections_open", "Connections that a worker has open.",
+        [((str(each.number),), each.open) for each in workers], label,
+    )  # fmt: skip
+    yield counter(
+        "worker_connections_accepted_total", "Clients that a worker accepted.",
+        [((str(each.number),), each.accepted) for each in workers], label,
+    )  # fmt: skip
+
+
+def of_requests(counts: AdminCounts) -> Iterator[Metric]:
+    """About what the admin listener itself is asked."""
+    text = "Requests to the admin listener, by what for and the answer's code."
+    told = [((what, str(code)), count) for (what, code), count in counts.items()]
+    yield counter("admin_requests_total", text, told, ("what", "code"))
+
+
+def of_watches(watches: list[WatchStatus]) -> Iterator[Metric]:
+    """About what Consul is asked."""
+    labels = {each: (each.query, each.service, each.datacenter) for each in watches}
+    for name, text, field in (
+        ("age_seconds", "Time since Consul last confirmed the answer in use.", "age"),
+        ("instances", "Instances in the last good answer.", "instances"),
+        ("skipped_instances", "Instances that are not connected to.", "skipped"),
+        ("index", "Consul's index of the last good answer.", "index"),
+    ):
+        samples = [(labels[each], getattr(each, field)) for each in watches]
+        yield gauge(f"watch_{name}", text, samples, _WATCH)
+    failing = [(labels[each], each.failing_since is not None) for each in watches]
+    yield gauge("watch_failing", "1 while Consul does not answer.", failing, _WATCH)
+    for name, text, field in (
+        ("answers_total", "Good answers of Consul.", "answers"),
+        ("changes_total", "Good answers that changed something.", "changes"),
+        ("errors_total", "Questions that got no good answer.", "errors"),
+    ):
+        samples = [(labels[each], getattr(each, field)) for each in watches]
+        yield counter(f"watch_{name}", text, samples, _WATCH)
+
+
+def of_mappings(mappings: list[MappingStatus]) -> Iterator[Metric]:
+    """About what is listened on."""
+    told = [((each.name, each.service), each) for each in mappings]
+    for name, text, field in (
+        ("mapping_listening", "1 if clients are accepted.", "listening"),
+        ("connections_open", "Connections that are not over.", "open"),
+        ("connections_queued", "Clients that wait for an upstream.", "queued"),
+    ):
+        samples = [(labels, getattr(each, field)) for labels, each in told]
+        yield gauge(name, text, samples, _MAPPING)
+    for name, text, field in (
+        ("connections_accepted_total", "Clients that were accepted.", "accepted"),
+        ("received_bytes_total", "Bytes from clients.", "bytes_received"),
+        ("sent_bytes_total", "Bytes to clients.", "bytes_sent"),
+    ):
+        samples = [(labels, getattr(each, field)) for labels, each in told]
+        yield counter(name, text, samples, _MAPPING)
+    yield _ended(mappings)
+    yield from _times(mappings)
+
+
+def _ended(mappings: list[MappingStatus]) -> Metric:
+    ended = [
+        ((each.name, each.service, termination), count)
+        for each in mappings
+        for termination, count in sorted(each.terminations.items())
+    ]
+    text = "Connections that are over, by how they ended: docs/reference.md."
+    return counter("connections_ended_total", text, ended, (*_MAPPING, "termination"))
+
+
+def _times(mappings: list[MappingStatus]) -> Iterator[Metric]:
+    for name, text, field in (
+        ("connect", "Time that connecting to an upstream took.", "connect_time"),
+        ("first_byte", "Time from accepting to an upstream's first byte.",
+         "first_byte_time"),
+        ("connection", "Time from accepting to the end.", "connection_time"),
+    ):  # fmt: skip
+        told = [((each.name, each.service), getattr(each, field)) for each in mappings]
+        yield _histogram(f"{name}_seconds", text, told)
+
+
+def _histogram(
+    name: str, text: str, samples: list[tuple[tuple[str, str], Histogram]]
+) -> Metric:
+    family = HistogramMetricFamily(f"lbconsul_{name}", text, labels=_MAPPING)
+    for labels, each in samples:
+        counts = each.counts or (0,) * (len(each.bounds) + 1)
+        bounds = [floatToGoString(bound) for bound in each.bounds] + ["+Inf"]
+        buckets = list(zip(bounds, accumulate(counts), strict=True))
+        family.add_metric(list(labels), buckets, each.sum)
+    return family
+
+
+def of_standings(
+    counts: dict[tuple[str, str, str], Counter[str]], used: dict[tuple[str, ...], bool]
+) -> Iterator[Metric]:
+    """About pools: how many of their upstreams stand how."""
+    labels = (*_MAPPING, "query")
+    samples = [
+        ((*pool, standing), count.get(standing, 0))
+        for pool, count in counts.items()
+        for standing in (*STANDINGS, *(count.keys() - set(STANDINGS)))
+    ]
+    text = "Upstreams of a pool, by standing."
+    yield gauge("pool_upstreams", text, samples, (*labels, "standing"))
+    text = "1 if new connections go to that pool."
+    yield gauge("pool_used", text, used.items(), labels)

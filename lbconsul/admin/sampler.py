@@ -1,0 +1,115 @@
+"""Looks at a source about once a second, for as long as somebody wants to know."""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+from attrs import Factory, define
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from lbconsul.admin.status_diff import Look
+from lbconsul.admin.status_model import Source
+from lbconsul.admin.turns import Part, Turns
+
+#: From one look to the next, in seconds.
+INTERVAL = 1.0
+
+#: A look may take so much of the time: it comes later if there is much to see.
+_SHARE = 0.05
+
+#: Steps between two looks at the clock: some tens of microseconds each.
+_STEPS = 16
+
+
+@define(eq=False)
+class Tick:
+    """One look, and what was new in it."""
+
+    number: int = 0
+    look: Look = Factory(Look)
+    news: list[bytes] = Factory(list)
+    #: The number of the last look that had other mappings, pools or watches than
+    #: the one before it.
+    other_since: int = 0
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there was a look at all."""
+        return self.look.pools is not None
+
+    def whole(self) -> Iterator[bytes]:
+        """All of it, for somebody who does not know the look before."""
+        return (each.encode("ascii") for each in self.look.news(Look()))
+
+
+@define(eq=False)
+class Ticker:
+    """Calls `ticked` after each look."""
+
+    _log = Logger()
+    _reactor: IReactorTime
+    _source: Source
+    _ticked: Callable[[], None]
+    _turns: Turns
+    #: The last look; its number is 0 as long as there is none.
+    last: Tick = Factory(Tick)
+    _is_running: bool = False
+    #: The look that is being taken, or the call that begins the next one.
+    _part: Part = Factory(Part)
+    _call: Any = None
+
+    def start(self) -> None:
+        """Look now, and again and again."""
+        if not self._is_running:
+            self._is_running = True
+            self._begin()
+
+    def stop(self) -> None:
+        """Look no more, and forget what was seen."""
+        self._is_running = False
+        self._part.stop()
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        self.last = Tick(self.last.number, other_since=self.last.other_since)
+
+    def _begin(self) -> None:
+        self._call = None
+        self._part = self._turns.take_part(self._go_on(), self._failed)
+
+    def _go_on(self) -> Iterator[None]:
+        """Take a look, a few steps each turn."""
+        look, taken, over = self._look(), 0.0, False
+        while not over:
+            begin = self._reactor.seconds()
+            over = len(list(islice(look, _STEPS))) < _STEPS
+            taken += self._reactor.seconds() - begin
+            yield
+        self._done(max(INTERVAL, taken / _SHARE))
+
+    def _failed(self, failure: Failure) -> None:
+        self._log.failure(
+            "a bug in lbconsul: no figures for the page this time", failure
+        )
+        self._done(INTERVAL)
+
+    def _done(self, delay: float) -> None:
+        self._call = self._reactor.callLater(delay, self._begin)
+        self._ticked()
+
+    def _look(self) -> Iterator[None]:
+        """Take the next look; the last one stays as it is until it is done."""
+        look, before = Look(), self.last
+        yield from look.take(self._source)
+        news = []
+        if before.is_known:
+            for each in look.news(before.look):
+                if each:
+                    news.append(each.encode("ascii"))
+                yield
+        number, other_since = before.number + 1, before.other_since
+        if not look.is_like(before.look):
+            other_since = number
+        self.last = Tick(number, look, news, other_since)

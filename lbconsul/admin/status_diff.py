@@ -1,0 +1,116 @@
+"""What has changed from one look at a source to the next, for a page that lives."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from attrs import Factory, define
+
+from lbconsul.admin.plain import dumps, plain
+from lbconsul.admin.status_model import Source, UpstreamStatus
+
+#: Where an upstream stands: mapping, query, id.
+Place = tuple[str, str, str]
+
+#: Fields that say no news: what is fixed from the start, or too much for each second.
+_GATEWAY = frozenset({"options", "consul", "version", "started", "pid", "changes"})
+_MAPPING = frozenset(
+    {"pools", "options", "connect_time", "first_byte_time", "connection_time"}
+)
+
+#: Upstreams of which one event tells at most: some 16 KiB.
+_AT_ONCE = 64
+
+Rows = dict[Any, dict[str, Any]]
+
+
+@define(eq=False)
+class Look:
+    """What a source showed at one time."""
+
+    gateway: dict[str, Any] = Factory(dict)
+    watches: Rows = Factory(dict)
+    mappings: Rows = Factory(dict)
+    #: The pools of each mapping, by their queries, and which are used.
+    pools: Any = None
+    upstreams: dict[Place, UpstreamStatus] = Factory(dict)
+
+    def take(self, source: Source) -> Iterator[None]:
+        """Look at a source: a few upstreams from turn to turn."""
+        self.gateway = _without(plain(source.gateway()), _GATEWAY)
+        self.watches = {each.query: plain(each) for each in source.watches()}
+        mappings = source.mappings()
+        self.mappings = {
+            each.name: _without(plain(each), _MAPPING) for each in mappings
+        }
+        self.pools = {
+            each.name: [(pool.query, pool.used) for pool in each.pools]
+            for each in mappings
+        }
+        for mapping in mappings:
+            for number, pool in enumerate(mapping.pools):
+                for upstream in source.upstreams(mapping.name, number):
+                    place = (mapping.name, pool.query, upstream.id)
+                    self.upstreams[place] = upstream
+                    yield
+
+    def is_like(self, other: "Look") -> bool:
+        """Whether both have the same mappings, pools and watches."""
+        return self.pools == other.pools and self.watches.keys() == other.watches.keys()
+
+    def news(self, before: "Look") -> Iterator[str]:
+        """What is new since the look `before`, as documents of bounded length.
+
+        Empty ones mean that there is nothing to tell yet.
+        """
+        yield dumps(
+            {
+                "gateway": _changed(before.gateway, self.gateway),
+                "watches": _rows(before.watches, self.watches, "query"),
+                "mappings": _rows(before.mappings, self.mappings, "name"),
+            }
+        )
+        yield from _in_documents("upstreams", self._altered(before))
+        gone = (place for place in before.upstreams if place not in self.upstreams)
+        yield from _in_documents("gone", (_place(place) for place in gone))
+
+    def _altered(self, before: "Look") -> Iterator[dict[str, Any] | None]:
+        for place, upstream in self.upstreams.items():
+            old = before.upstreams.get(place)
+            if old is None:
+                yield _place(place) | plain(upstream)
+            elif old != upstream:
+                yield _place(place) | _changed(plain(old), plain(upstream))
+            else:
+                yield None
+
+
+def _in_documents(key: str, rows: Iterator[dict[str, Any] | None]) -> Iterator[str]:
+    told: list[dict[str, Any]] = []
+    for count, row in enumerate(rows):
+        if row is not None:
+            told.append(row)
+        if len(told) == _AT_ONCE:
+            yield dumps({key: told})
+            told = []
+        elif count % _AT_ONCE == 0:
+            yield ""
+    if told:
+        yield dumps({key: told})
+
+
+def _place(place: Place) -> dict[str, Any]:
+    return dict(zip(("mapping", "query", "id"), place, strict=True))
+
+
+def _without(row: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in names}
+
+
+def _changed(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in new.items() if old.get(name, old) != value}
+
+
+def _rows(old: Rows, new: Rows, key: str) -> list[dict[str, Any]]:
+    """Of each row that changed what changed, and its key; new ones as a whole."""
+    changed = ((name, _changed(old.get(name, {}), row)) for name, row in new.items())
+    return [{key: name, **row} for name, row in changed if row]

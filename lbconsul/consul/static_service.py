@@ -1,0 +1,75 @@
+"""An address that is used as it stands, and that Consul knows nothing of."""
+
+from collections.abc import Callable
+
+from attrs import Factory, define
+from twisted.application.service import Service
+from twisted.internet.interfaces import IHostnameResolver, IReactorTime
+
+from lbconsul.balance.instance import Identity, Instance
+from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.registry import Registry
+from lbconsul.config.hosts import read_host
+from lbconsul.consul.addresses import Addresses
+from lbconsul.consul.catalog import Skipped
+from lbconsul.consul.instance_addresses import Names
+from lbconsul.consul.skipping import Screen, Skipping, screened
+
+
+def fixed_instance(service: str) -> Instance:
+    """The one instance behind ``HOST:PORT``."""
+    host, _, port = service.rpartition(":")
+    host, address = read_host(host)
+    return Instance(Identity("", "fixed", service), host, int(port), address)
+
+
+@define(eq=False)
+class Fixed(Service):
+    """Answers a question whose service is ``HOST:PORT``: that is the instance.
+
+    A host name is looked up now and then, as those of Consul's instances are.
+    """
+
+    _clock: IReactorTime
+    _resolver: IHostnameResolver
+    _registry: Registry
+    _chance: Callable[[], float]
+    question: Question
+    _screen: Screen = lambda instance: ""
+    skipping: Skipping = Factory(
+        lambda self: Skipping(self._clock, str(self.question)), takes_self=True
+    )
+    #: The addresses of its name that a predecessor knew.
+    _inherited: Addresses = Factory(dict)
+    names: Names = Factory(
+        lambda self: Names(
+            self._clock,
+            self._resolver,
+            self._publish,
+            self._chance,
+            inherited=self._inherited,
+        ),
+        takes_self=True,
+    )
+
+    def startService(self) -> None:
+        super().startService()
+        self._publish()
+
+    def stopService(self) -> None:
+        super().stopService()
+        self.names.stop()
+
+    def screen(self) -> None:
+        """Others are not to be connected to than before: look at it again."""
+        if self._registry.answered(self.question):
+            self._publish()
+
+    def _publish(self) -> None:
+        instance = fixed_instance(self.question.service)
+        addressed = screened(self.names.addressed([instance]), self._screen)
+        self.skipping.replace(
+            [Skipped(each.host, each.skipped) for each in addressed if each.skipped]
+        )
+        pending = self.names.pending
+        self._registry.replace(self.question, addressed, pending=pending)

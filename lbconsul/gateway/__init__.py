@@ -1,0 +1,1 @@
+"""The parts of one gateway, between the service and the rooms."""

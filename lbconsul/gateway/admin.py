@@ -1,0 +1,168 @@
+"""The lookout: what people and their monitoring see of a gateway, and order it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import define, field
+from twisted.application.service import MultiService
+from twisted.logger import Logger
+
+from lbconsul.admin.event_log import EventLog
+from lbconsul.admin.server import AdminServer
+from lbconsul.admin.token_file import OneToken, TokenFile, new_token
+from lbconsul.admin.upstream_id import upstream_id
+from lbconsul.balance.events import (
+    Event,
+    GatewayEvent,
+    MappingEvent,
+    PoolEvent,
+    UpstreamEvent,
+    describe,
+    names_of,
+    word_of,
+)
+from lbconsul.balance.instance import Identity
+from lbconsul.config.model import Config, TCPListen, UnixListen
+from lbconsul.gateway.status import Showing, Shown
+from lbconsul.net.rate_limit import Throttle, in_words
+from lbconsul.net.throttled_log import LogBound
+from lbconsul.process.clock import WallClock
+from lbconsul.process.reactor_lag import Lag
+
+#: Lines of the log, a second, how many may come at once, and how often, in seconds, the
+#: others are summed up: anybody who reaches the admin listener may cause them.
+RATE, BURST, SUM_UP_EVERY = 0.2, 5.0, 10.0
+
+#: An event names at most this many instances.
+SHOWN = 10
+
+
+@define(eq=False, repr=False)
+class Lookout(MultiService):
+    """Notes what changes, and has the admin listener, unless that is off.
+
+    With `is_patient` its address may be another gateway's for a while yet.
+
+    :raises ConfigError: the token file cannot be read.
+    """
+
+    _log = Logger()
+    _reactor: Any
+    _config: Config
+    _gateway: Shown
+    _is_patient: bool = False
+    events: EventLog = field(init=False)
+    _lag: Lag = field(init=False)
+    _bound: LogBound = field(init=False)
+    _server: AdminServer | None = None
+    #: With it a demo can be ordered about: for its terminal, and nothing else.
+    demo_token: str = field(default="", repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        super().__init__()
+        reactor, config = self._reactor, self._config
+        wall = WallClock(reactor.seconds)
+        self.events = EventLog(wall.now)
+        self._lag = Lag(reactor)
+        self._bound = LogBound(
+            reactor, Throttle(RATE, BURST), self._sum_up, SUM_UP_EVERY
+        )
+        admin = config.admin
+        if admin.listen is None:
+            return
+        secret = self._secret(config)
+        changes = "off" if secret is None else "need a token"
+        started = reactor.seconds()
+        showing = Showing(self._gateway, started, wall, self._lag, changes)
+        self._server = AdminServer(
+            reactor,
+            admin.listen,
+            showing,
+            self.events,
+            secret,
+            config.admin_open_read,
+            is_needed=admin.is_needed,
+            is_patient=self._is_patient,
+            lets=self._bound.lets,
+        )
+        self._server.setServiceParent(self)
+
+    def _secret(self, config: Config) -> TokenFile | OneToken | None:
+        """What changes are ordered with; a demo has a token of its own."""
+        if config.admin_token_file:
+            return TokenFile(config.admin_token_file)
+        if not config.dev:
+            return None
+        self.demo_token = new_token()
+        return OneToken(self.demo_token)
+
+    @property
+    def address(self) -> str:
+        """What a browser can be given; empty if nobody listens."""
+        server = self._server
+        return server.address if server is not None and server.is_bound else ""
+
+    @property
+    def listen(self) -> TCPListen | UnixListen | None:
+        """Where it listens, or is going to; None if it does not."""
+        server = self._server
+        return server.listen if server is not None and server.has_address else None
+
+    def bind(self) -> None:
+        """Open the socket; CannotListen if it was asked for and is not to be had."""
+        if self._server is not None:
+            self._server.bind()
+
+    def bind_files(self) -> None:
+        """Open the socket, if it is a UNIX one; CannotListen as with `bind`."""
+        if isinstance(self._config.admin.listen, UnixListen):
+            self.bind()
+
+    def close(self) -> None:
+        """Give back what `bind` opened, if there is to be no start."""
+        if self._server is not None:
+            self._server.close()
+
+    def note(self, event: Event) -> None:
+        """Show this event to those who listen to events."""
+        self.events.add(event.kind.value, describe(event), **_fields(event))
+
+    def _sum_up(self, counts: Mapping[str, int]) -> None:
+        self._log.warn("admin: not told one by one: {what}", what=in_words(counts))
+
+    def startService(self) -> None:
+        self._lag.start()
+        super().startService()
+
+    def stopService(self) -> Any:
+        self._lag.stop()
+        self._bound.stop()
+        return super().stopService()
+
+
+def _fields(event: Event) -> dict[str, Any]:
+    """What an event is about, beside its kind."""
+    if isinstance(event, PoolEvent):
+        return {
+            "query": str(event.query),
+            "instances": tuple(names_of(event.instances)[:SHOWN]),
+            "count": len(event.instances),
+            "seconds": _rounded(event.seconds),
+        }
+    fields: dict[str, Any] = {"reason": event.reason}
+    if not isinstance(event, GatewayEvent):
+        fields["query"] = str(event.query or "")
+    if isinstance(event, MappingEvent):
+        fields["mapping"] = event.mapping
+    if isinstance(event, UpstreamEvent):
+        instance = event.instance
+        identity = instance if isinstance(instance, Identity) else instance.identity
+        fields["upstream"] = upstream_id(*identity)
+        fields["before"] = word_of(event.before)
+        fields["after"] = word_of(event.after)
+        fields["seconds"] = _rounded(event.seconds)
+    return fields
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

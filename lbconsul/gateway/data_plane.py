@@ -1,0 +1,397 @@
+"""The front of a gateway: what it listens on, and who serves that."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Mapping as AbstractMapping
+from typing import Any
+
+from attrs import Factory, define, field
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.logger import Logger
+
+from lbconsul.balance.counter import OwnTally
+from lbconsul.balance.events import Change, RegistryEvent, events_of
+from lbconsul.balance.instance import Identity, Instance
+from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.registry import Registry
+from lbconsul.config.model import MOST_WORKERS, Config, Mapping, UnixListen
+from lbconsul.errors import NoWorkers
+from lbconsul.gateway.events import EjectionReports, Note, ignore
+from lbconsul.net.listening_socket import OwnSocket
+from lbconsul.net.sweeper import Sweeper
+from lbconsul.proxy.connection_limit import Room
+from lbconsul.proxy.factory import ProxyFactory
+from lbconsul.proxy.listener_manager import Serving
+from lbconsul.proxy.own_listeners import Bound, bound_to
+from lbconsul.proxy.runtime import Workshop
+from lbconsul.proxy.saturation import Full
+from lbconsul.proxy.targets import route_of
+from lbconsul.proxy.upstream_log import Standings
+from lbconsul.stats.traffic import Tidings
+from lbconsul.workers.supervisor import Workers
+from lbconsul.workers.worker_process import Member
+
+
+@define(eq=False, repr=False)
+class Front(MultiService):
+    """Serves mappings, in this process or by workers; whoever it is, the registry is
+    one.
+
+    :raises NoWorkers: worker processes cannot be had here.
+    """
+
+    _log = Logger()
+    _reactor: Any
+    _config: Config
+    _chance: Callable[[], float]
+    _inherited: AbstractMapping[str, int]
+    #: Called with each event.
+    _note: Note = ignore
+    #: Told that Consul has answered a question.
+    _answered: Callable[[Question], None] = lambda question: None
+    #: Told that these were registered anew, and are not drained any more.
+    _renewed: Callable[[tuple[Instance, ...]], None] = lambda instances: None
+    #: How many connections this process may have open.
+    room: Room = Factory(lambda self: Room(self._reactor), takes_self=True)
+    _standings: Standings = Factory(
+        lambda self: Standings(self._reactor), takes_self=True
+    )
+    #: None if all is done in this process.
+    workers: Workers | None = None
+    registry: Registry = field(init=False)
+    _ejections: EjectionReports = field(init=False)
+    #: The call that is about to compare the workers' ejection reports.
+    _noting: Any = None
+    #: All that is served, by name; None if it is to be looked up anew.
+    _by_name: dict[str, Mapping] | None = None
+    _workshop: Workshop = field(init=False)
+    here: Serving = field(init=False)
+    #: What we listen on, be it for workers.
+    sockets: list[OwnSocket] = Factory(list)
+
+    def __attrs_post_init__(self) -> None:
+        super().__init__()
+        log = self._config.connection_log
+        count = self._config.workers or min(_cores(), MOST_WORKERS)
+        if count > 1:
+            self.workers = _workers(self._reactor, count, log)
+            self.workers.setServiceParent(self)
+        self.registry = self._new_registry()
+        self._ejections = EjectionReports(self.registry, self._note)
+        if self.workers is not None:
+            self.workers.learned = self._learned
+        self._workshop = Workshop(self._reactor, self.registry, log, self.room)
+        self.here = Serving(self._workshop, let_go=self._let_go)
+        self.here.setServiceParent(self)
+
+    @property
+    def mappings(self) -> list[Mapping]:
+        """All that is served, be it listened for by others."""
+        return (self.workers.mappings if self.workers else []) + self.here.mappings
+
+    def mapping(self, name: str) -> Mapping | None:
+        """The mapping that is shown under this name, if there is one."""
+        if self._by_name is None:
+            self._by_name = {str(each): each for each in self.mappings}
+        return self._by_name.get(name)
+
+    @property
+    def open(self) -> int:
+        """Connections that are not over."""
+        return self._workshop.open + (self.workers.open if self.workers else 0)
+
+    @property
+    def accepted(self) -> int:
+        """Connections accepted since the start."""
+        of_workers = self.workers.accepted_by_now if self.workers else 0
+        return self._workshop.accepted + of_workers
+
+    @property
+    def max_connections(self) -> int:
+        """The limit for all mappings together, in each process; 0: none."""
+        return self.room.limit
+
+    @property
+    def members(self) -> list[Member]:
+        """The workers, if there are any."""
+        return self.workers.members if self.workers else []
+
+    @property
+    def full(self) -> Counter[Full]:
+        """What is full, and in how many processes."""
+        found = Counter(self.here.full)
+        for member in self.members:
+            found.update(Full(*each) for each in member.report.full)
+        return found
+
+    def is_listening(self, mapping: Mapping) -> bool:
+        """Whether its clients are accepted."""
+        if self.workers is None or mapping.listen is None:
+            return self.here.is_listening(mapping)
+        return any(each.report.serves for each in self.workers.members)
+
+    @property
+    def longest_drain(self) -> float:
+        """How long connections may live on, at most, once nobody new comes."""
+        of_workers = self.workers.longest_drain if self.workers else 0.0
+        return max(self._workshop.longest_drain, of_workers)
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether clients of every mapping are accepted, by whichever process."""
+        if self.workers is not None and not self.workers.is_serving:
+            return False
+        return all(each.waiting is None for each in self.here.served)
+
+    def knows(self, *, wholly: bool) -> bool:
+        """Whether Consul has answered something about each mapping, or `wholly` all."""
+        return all(self._knows(each, wholly=wholly) for each in self.mappings)
+
+    def tidings(self, mapping: Mapping) -> Tidings:
+        """What is known of the connections of a mapping, over all processes."""
+        here = self._workshop.tidings(mapping)
+        if self.workers is None:
+            return here
+        # Nobody connects in this process, so that nobody else does it.
+        self.workers.tally.catch_up()
+        theirs = self.workers.tidings(mapping)
+        if theirs.used:  # each worker sees for itself which pool is of use
+            here.used = set()
+        return Tidings.sum([here, theirs])
+
+    def rest(self, resting: AbstractMapping[Identity, int]) -> None:
+        """An operator has drained these registrations, and no others any longer."""
+        self.registry.rest(resting)
+        if self.workers is not None:
+            self.workers.rest(resting)
+
+    def eject(self, identity: Identity) -> Deferred[str]:
+        """Eject it, as an operator wants: why it cannot be, or nothing if it is."""
+        if self.workers is not None:
+            return self.workers.eject(identity)
+        return succeed(self.registry.eject(identity))
+
+    def lend(self, mapping: Mapping) -> ProxyFactory:
+        """A factory for clients that somebody else accepts."""
+        self._by_name = None
+        return self.here.lend(mapping)
+
+    def listen(self, mapping: Mapping) -> None:
+        """Serve a mapping, too.
+
+        :raises CannotListen: we are at it, and its address is not to be had.
+        """
+        sock = OwnSocket(mapping, self._inherited)
+        if self.running:
+            sock.open()
+        self.sockets.append(sock)
+        self._by_name = None
+        if self.workers is not None:
+            self.registry.chain(route_of(mapping))  # to know how its upstreams stand
+            self.workers.serve(sock)
+        else:
+            self.here.serve(mapping, sock)
+
+    @property
+    def sweeper(self) -> Sweeper:
+        """For what is done by and by in this process."""
+        return self._workshop.sweeper
+
+    def binding(
+        self, mappings: Iterable[Mapping]
+    ) -> Generator[None, None, list[OwnSocket]]:
+        """Sockets for these, opened one after the other, to be served by and by.
+
+        :raises CannotListen: one is not to be had; none is left open.
+        """
+        found = [OwnSocket(each, self._inherited) for each in mappings]
+        try:
+            for each in found:
+                each.open()
+                yield
+        except BaseException:
+            for each in found:
+                each.close()
+            raise
+        return found
+
+    def replace(
+        self, mappings: Iterable[Mapping], added: list[OwnSocket], connection_log: bool
+    ) -> None:
+        """Serve just these, for some of which sockets were `added`."""
+        for _ in self.replacing(mappings, added, connection_log):
+            pass
+
+    def replacing(
+        self, mappings: Iterable[Mapping], added: list[OwnSocket], connection_log: bool
+    ) -> Iterator[bool]:
+        """The same step by step; it is said at once what is served."""
+        known = {each.mapping.listen: each for each in (*self.sockets, *added)}
+        wanted = [(each, known[each.listen]) for each in mappings]
+        self.sockets = [sock for _, sock in wanted]
+        self._by_name = None
+        yield True
+        for mapping, sock in wanted:
+            self._alter(sock, mapping)
+            yield False
+        anew = connection_log != self._workshop.connection_log
+        self._workshop.connection_log = connection_log
+        if self.workers is not None:
+            for mapping, _ in wanted:
+                self.registry.chain(route_of(mapping))
+                yield False
+            self.workers.replace(self.sockets, connection_log=connection_log)
+            yield True
+            self._let_go()
+            yield True
+            yield from self.here.replacing((), anew=anew)
+        else:
+            yield from self.here.replacing(wanted, anew=anew)
+        self._by_name = None
+
+    def startService(self) -> None:
+        super().startService()
+        for mapping in self.mappings:
+            self._log.info("balancing {mapping}", mapping=str(mapping))
+
+    def bounds(self) -> list[Bound | None]:
+        """Where it listens."""
+        return [bound_to(each.mapping.listen, each.sock) for each in self.sockets]
+
+    def retire(self) -> Deferred[None]:
+        """Accept nobody any more; fires when nothing is open."""
+        retired = [self.here.retire()]
+        if self.workers is not None:
+            retired.append(self.workers.retire())
+        return gatherResults(retired).addCallback(lambda _: None)
+
+    def forget(self, questions: Iterable[Question]) -> None:
+        """Nobody asks these any more."""
+        if self.workers is not None:
+            for each in questions:
+                self.workers.forget(each)
+
+    def bind(self) -> None:
+        """Open every listening socket; CannotListen if one is not to be had."""
+        for each in self.sockets:
+            each.open()
+
+    def bind_files(self) -> None:
+        """Open the UNIX sockets; CannotListen if one is not to be had."""
+        for each in self.sockets:
+            if isinstance(each.mapping.listen, UnixListen):
+                each.open()
+
+    def close(self) -> None:
+        """Give back what `bind` opened."""
+        for each in self.sockets:
+            each.close()
+
+    def end(self) -> tuple[int, int, int]:
+        """Close what is open, once all has stopped.
+
+        How many connections were accepted in all and closed at the end, and how many
+        leases are left.
+        """
+        accepted, closed = self._workshop.accepted, self._workshop.open
+        self.here.close_connections()
+        self._standings.stop()
+        if self._noting is not None:
+            self._noting.cancel()
+            self._note_ejections()
+        leases = self.registry.open_connections()
+        if self.workers is not None:
+            accepted += self.workers.accepted
+            closed += self.workers.closed
+            leases += self.workers.leases
+        return accepted, closed, leases
+
+    def _new_registry(self) -> Registry:
+        tally = OwnTally() if self.workers is None else self.workers.tally
+        return Registry(
+            self._chance,
+            tally,
+            self._changed,
+            self._reactor.seconds,
+            self._on_event,
+            self._registered_anew,
+        )
+
+    def _registered_anew(self, instances: tuple[Instance, ...]) -> None:
+        """Called by the registry: these are not drained any more."""
+        if self.workers is not None:
+            self.workers.rest(self.registry.resting)
+        self._renewed(instances)
+
+    def _changed(self, question: Question, change: Change) -> None:
+        """Called by the registry: an answer came."""
+        if self.workers is not None:
+            pending = not self.registry.answered(question)
+            self.workers.changed(question, change, pending=pending)
+        self.here.answered(question)
+        for event in events_of(question, change):
+            self._note(event)
+        self._answered(question)
+
+    def _learned(self) -> None:
+        """Called by the workers: the set of ejected upstreams changed.
+
+        An upstream of many mappings is reported for each of them, by each worker.
+        """
+        if self._noting is None:
+            self._noting = self._reactor.callLater(0, self._note_ejections)
+
+    def _note_ejections(self) -> None:
+        self._noting, workers = None, self.workers
+        if workers is not None:
+            told = ((route_of(each), workers.aside(each)) for each in workers.mappings)
+            self._ejections.look(told)
+
+    def _on_event(self, event: RegistryEvent) -> None:
+        """Called by the registry: an upstream was ejected, or the like."""
+        if self.workers is None:  # else each worker logs it
+            self._standings.tell(event)
+        self._note(event)
+
+    def _knows(self, mapping: Mapping, *, wholly: bool) -> bool:
+        route = route_of(mapping)
+        asked = route.all() if wholly else route.selections
+        answered = (self.registry.answered(each.question) for each in asked)
+        return all(answered) if wholly else any(answered)
+
+    def _let_go(self) -> None:
+        """Called when connections need less than they did."""
+        by_workers = self.workers.mappings if self.workers is not None else ()
+        routes = self._workshop.routes
+        routes.update(map(route_of, by_workers))
+        self.registry.keep_only(routes)
+
+    def _alter(self, sock: OwnSocket, mapping: Mapping) -> None:
+        try:
+            sock.alter(mapping)
+        except OSError as error:
+            self._log.warn(
+                "{mapping}: its file cannot be given mode {mode:o}: {error}",
+                mapping=str(mapping),
+                mode=mapping.unix_mode,
+                error=error.strerror or error,
+            )
+
+
+def _workers(reactor: Any, count: int, connection_log: bool) -> Workers:
+    try:
+        return Workers(reactor, count, connection_log)
+    except OSError as error:
+        raise NoWorkers(
+            f"--workers {count}: there is no room for the table that they share:"
+            f" {error.strerror or error}"
+        ) from None
+
+
+def _cores() -> int:
+    """The cores that we may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

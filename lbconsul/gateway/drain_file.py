@@ -1,0 +1,144 @@
+"""What an operator has drained, on disk, for the time after a restart."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import Factory, define
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+
+from lbconsul.balance.instance import Identity
+from lbconsul.process.state_dir import PATIENCE, Disk, StateDir
+
+#: Drained registrations, each with Consul's CreateIndex.
+Drained = Mapping[Identity, int]
+
+#: The version of the format.
+_VERSION = 1
+
+#: No more are drained at a time, nor kept here.
+MOST = 1000
+
+#: A part of an identity is no longer, in characters.
+LONGEST = 255
+
+#: A longer file is none of ours, in bytes: each character may be six of JSON's.
+_MOST_BYTES = MOST * (3 * LONGEST * 6 + 100)
+
+
+def to_rows(drained: Drained) -> list[list[str | int]]:
+    """As JSON can hold it."""
+    return [[*identity, created] for identity, created in drained.items()]
+
+
+def from_rows(rows: Any) -> dict[Identity, int]:
+    """What was made of it.
+
+    :raises ValueError: it is none of that.
+    """
+    if not isinstance(rows, list) or len(rows) > MOST:
+        raise ValueError(f"it is no list of {MOST} at most")
+    found = {}
+    for row in rows:
+        match row:
+            case [str(datacenter), str(node), str(service_id), int(created)] if (
+                created >= 0 and max(map(len, row[:3])) <= LONGEST
+            ):
+                found[Identity(datacenter, node, service_id)] = created
+            case _:
+                raise ValueError("a row is no drained registration")
+    return found
+
+
+@define(eq=False)
+class DrainFile:
+    """A file of a state directory, its owner's only and replaced as a whole.
+
+    It is written in a thread, one version after the other, so that no disk holds the
+    reactor.  Whatever is wrong with it is logged, and the gateway goes on without.
+    """
+
+    _log = Logger()
+    _reactor: Any
+    _directory: Path
+    #: What is to be written when the thread is free, and who is told when it is.
+    _next: Drained | None = None
+    _writing: Deferred[None] | None = None
+    _waiting: list[Deferred[None]] = Factory(list)
+    _is_failing: bool = False
+    #: Runs a function in a thread.
+    _run: Callable[[Callable[[], None]], Deferred[None]] = Factory(
+        lambda self: Disk(self._reactor).run, takes_self=True
+    )
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self._directory / "drained.json"
+
+    def read(self) -> dict[Identity, int]:
+        """What was drained when it was written last; nothing if it cannot be had."""
+        try:
+            data = StateDir(self._directory).read(self.path.name, _MOST_BYTES)
+            if data is None:
+                return {}
+            said = json.loads(data)
+            if said["lbconsul drained"] != _VERSION:
+                raise ValueError(f"it is of version {said['lbconsul drained']!r}")
+            return from_rows(said["drained"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            self._complain("cannot be used, and nothing is drained", error)
+            return {}
+
+    def keep(self, drained: Drained) -> None:
+        """Write this, soon; what waits to be written is obsolete."""
+        self._next = dict(drained)
+        self._turn()
+
+    def stop(self) -> Deferred[None]:
+        """Fires when all is written, or the disk has been waited for long enough."""
+        if self._writing is None:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        return waiting.addTimeout(PATIENCE, self._reactor).addErrback(lambda _: None)
+
+    def _turn(self) -> None:
+        if self._writing is not None:
+            return
+        drained, self._next = self._next, None
+        if drained is None:
+            waiting, self._waiting = self._waiting, []
+            for each in waiting:
+                each.callback(None)
+            return
+        said = {"lbconsul drained": _VERSION, "drained": to_rows(drained)}
+        data = json.dumps(said).encode()
+        state, name = StateDir(self._directory), self.path.name
+        self._writing = self._run(lambda: state.replace(name, [data]))
+        self._writing.addCallbacks(self._written, self._failed)
+        self._writing.addCallback(self._done)
+
+    def _written(self, _: None) -> None:
+        self._is_failing = False
+
+    def _failed(self, failure: Any) -> None:
+        if not self._is_failing:
+            self._is_failing = True
+            self._complain("cannot be written: a restart loses drains", failure.value)
+
+    def _done(self, _: None) -> None:
+        self._writing = None
+        self._turn()
+
+    def _complain(self, what: str, error: Exception) -> None:
+        self._log.warn(
+            "{path} {what}: {error}",
+            path=str(self.path),
+            what=what,
+            error=getattr(error, "strerror", None)
+            or str(error)
+            or type(error).__name__,
+        )

@@ -1,0 +1,213 @@
+"""``--check --online``: asks Consul whether what is configured can be done."""
+
+from collections import Counter
+from contextlib import suppress
+from typing import Any
+
+from attrs import Factory, define, field
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredList,
+    DeferredSemaphore,
+)
+from twisted.internet.defer import TimeoutError as AnyTimeoutError
+from twisted.internet.error import ReactorNotRunning
+
+from lbconsul.balance.emptiness import fit, why_empty
+from lbconsul.balance.pool_spec import Question, Selection
+from lbconsul.balance.standing import Standing, judge
+from lbconsul.config.model import Config, Mapping
+from lbconsul.consul.catalog import Catalog, parse
+from lbconsul.consul.client import ConsulClient, consul_client
+from lbconsul.consul.describe import in_words
+from lbconsul.consul.hints import NO_DATACENTER, Hints
+from lbconsul.consul.location import pick_of
+from lbconsul.errors import Forbidden
+from lbconsul.proxy.targets import route_of
+
+#: All of it is over after so many seconds.
+WITHIN = 20.0
+
+#: So many questions are asked at a time.
+AT_ONCE = 8
+
+#: An error is cut after so many characters.
+_LONGEST = 300
+
+
+def check_online(reactor: Any, config: Config) -> "OnlineCheck":
+    """Run the reactor until Consul has been asked; what was found.
+
+    :raises ConfigError: the token file or a certificate cannot be read.
+    """
+    check = OnlineCheck(reactor, config, consul_client(reactor, config.consul))
+
+    def begin() -> None:
+        done = Deferred.fromCoroutine(check.finish())
+        done.addBoth(lambda _: _stop(reactor))
+
+    reactor.callWhenRunning(begin)
+    reactor.run()
+    return check
+
+
+def _stop(reactor: Any) -> None:
+    with suppress(ReactorNotRunning):  # Ctrl-C was faster
+        reactor.stop()
+
+
+@define(eq=False)
+class OnlineCheck:
+    """What Consul says of a configuration: a line for each mapping or problem."""
+
+    _reactor: Any
+    _config: Config
+    _client: ConsulClient
+    #: What is as it should be, and what is not.
+    found: list[str] = Factory(list)
+    problems: list[str] = Factory(list)
+    #: The number of the first address that answers.
+    _address: int | None = None
+    _answers: dict[Question, Catalog | Exception] = Factory(dict)
+    _hints: Hints = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        def page(path: str, datacenter: str, question: Question) -> Deferred[bytes]:
+            return self._client.page(path, datacenter, self._address or 0)
+
+        self._hints = Hints(self._reactor, page)
+
+    async def finish(self) -> None:
+        """Ask all there is to ask, as far as there is time for it."""
+        try:
+            run = Deferred.fromCoroutine(self.run())
+            await run.addTimeout(WITHIN, self._reactor)
+        except AnyTimeoutError:
+            self.problems.append(
+                f"Consul does not answer all of it within {WITHIN:g} s"
+            )
+        except Exception as error:
+            self.problems.append(f"a bug in lbconsul: {error!r}")
+        await self._client.close()
+
+    async def run(self) -> None:
+        """Ask all there is to ask."""
+        for address in range(self._client.addresses):
+            await self._reach(address)
+        if self._address is None:
+            return
+        if not await self._is_token_valid(self._address):
+            return
+        await self._ask_all()
+        for mapping in self._config.mappings:
+            await self._judge(mapping)
+
+    async def _reach(self, address: int) -> None:
+        where = f"Consul at {self._client.where(address)}"
+        try:
+            leader = await self._client.page("/v1/status/leader", "", address)
+        except CancelledError:
+            raise  # all of it took too long
+        except Exception as error:
+            self.problems.append(f"{where} does not answer: {_words(error)}")
+            return
+        if self._address is None:
+            self._address = address
+        if leader.strip() in (b"", b'""'):
+            self.problems.append(f"{where} has no leader")
+        else:
+            self.found.append(f"{where} answers")
+
+    async def _is_token_valid(self, address: int) -> bool:
+        consul = self._config.consul
+        if not consul.token and not consul.token_file:
+            return True
+        try:
+            await self._client.page("/v1/acl/token/self", "", address)
+        except Forbidden as error:
+            self.problems.append(f"Consul does not take the token: {_words(error)}")
+            return False
+        except CancelledError:
+            raise
+        except Exception:  # without ACLs Consul does not know, and does not care
+            return True
+        self.found.append("Consul takes the token")
+        return True
+
+    async def _ask_all(self) -> None:
+        questions = {
+            each.question: None
+            for mapping in self._config.mappings
+            for each in route_of(mapping).all()
+            if not each.question.fixed
+        }
+        limit = DeferredSemaphore(AT_ONCE)
+        asked = [
+            limit.run(lambda each: Deferred.fromCoroutine(self._ask(each)), each)
+            for each in questions
+        ]
+        # Those that wait come first, so that cancelling the others begins none of them.
+        await DeferredList(asked[::-1], consumeErrors=True)
+        if len(self._answers) < len(questions):  # some were not waited for
+            raise CancelledError
+
+    async def _ask(self, question: Question) -> None:
+        try:
+            reply = await self._client.ask(question, 0, self._address or 0)
+            self._answers[question] = parse(reply.body, pick_of(question))
+        except CancelledError:
+            raise
+        except Exception as error:
+            self._answers[question] = error
+
+    async def _judge(self, mapping: Mapping) -> None:
+        route = route_of(mapping)
+        usable = False
+        lines = []
+        for selection in route.selections:
+            line, serves = await self._look(selection)
+            lines.append((line, serves))
+            usable = usable or serves
+        for line, serves in lines:
+            # Of several datacenters one may have none.
+            self._tell(mapping, line, serves or usable or mapping.allow_empty)
+        if route.fallback is not None and not route.fallback.question.fixed:
+            line, serves = await self._look(route.fallback)
+            self._tell(mapping, f"its fallback: {line}", serves)
+
+    def _tell(self, mapping: Mapping, line: str, is_well: bool) -> None:
+        (self.found if is_well else self.problems).append(f"{mapping}: {line}")
+
+    async def _look(self, selection: Selection) -> tuple[str, bool]:
+        """What there is for a selection, and whether an instance is usable."""
+        question = selection.question
+        answer = self._answers[question]
+        if isinstance(answer, Exception):
+            if NO_DATACENTER in str(answer):
+                return await self._hints.about_datacenter(question), False
+            return f"no answer for {question}: {_words(answer)}", False
+        if not answer.instances and not answer.skipped:
+            return await self._hints.about_service(question), False
+        skipped = [str(each) for each in answer.skipped]
+        why = why_empty(answer.instances, selection.rules, skipped=skipped)
+        return (
+            (f"{question}: {why}", False) if why else (_counts(selection, answer), True)
+        )
+
+
+def _counts(selection: Selection, answer: Catalog) -> str:
+    """How many instances have which standing."""
+    verdicts = [judge(each, selection.rules) for each in answer.instances]
+    counts = Counter(
+        "without the tag" if each.is_unselected else each.standing.value
+        for each in verdicts
+    )
+    counts["left out"] = len(answer.skipped)
+    serving = counts.pop(Standing.SERVING.value)
+    others = "".join(f", {count} {what}" for what, count in counts.items() if count)
+    return f"{selection.question}: {serving} serving{others}"
+
+
+def _words(error: BaseException) -> str:
+    return fit(in_words(error), _LONGEST)

@@ -1,0 +1,369 @@
+"""What a gateway has to show, gathered from all its rooms."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from typing import Protocol
+from urllib.parse import unquote
+
+from attrs import Factory, define, field
+from twisted.internet.defer import Deferred, succeed
+
+from lbconsul.admin.status_model import (
+    DrainedStatus,
+    FullStatus,
+    GatewayStatus,
+    Histogram,
+    MappingStatus,
+    PoolStatus,
+    UpstreamStatus,
+    WatchStatus,
+    WorkerStatus,
+)
+from lbconsul.admin.upstream_id import upstream_id
+from lbconsul.balance.failover import Chain
+from lbconsul.balance.instance import Identity
+from lbconsul.balance.outlier import Ejection
+from lbconsul.balance.pool import Pool
+from lbconsul.balance.registry import Registry
+from lbconsul.balance.upstream import WHOLE, Upstream
+from lbconsul.config.model import Config, Mapping
+from lbconsul.config.render import gateway_options, mapping_options
+from lbconsul.errors import CannotOrder
+from lbconsul.process.clock import WallClock
+from lbconsul.process.reactor_lag import Lag
+from lbconsul.proxy.saturation import Full
+from lbconsul.proxy.targets import route_of
+from lbconsul.stats.mapping import Account, Times
+from lbconsul.stats.traffic import Tidings
+from lbconsul.workers.worker_process import Member
+
+
+class Front(Protocol):
+    """Who serves."""
+
+    @property
+    def mappings(self) -> list[Mapping]:
+        """All that is served."""
+
+    @property
+    def open(self) -> int:
+        """Connections that are not over."""
+
+    @property
+    def accepted(self) -> int:
+        """Connections accepted since the start."""
+
+    @property
+    def max_connections(self) -> int:
+        """The limit for all mappings together, in each process; 0: none."""
+
+    @property
+    def members(self) -> list[Member]:
+        """The workers, if there are any."""
+
+    @property
+    def full(self) -> Counter[Full]:
+        """What is full, and in how many processes."""
+
+    def mapping(self, name: str) -> Mapping | None:
+        """The mapping that is shown under this name, if there is one."""
+
+    def is_listening(self, mapping: Mapping) -> bool:
+        """Whether its clients are accepted."""
+
+    def tidings(self, mapping: Mapping) -> Tidings:
+        """What is known of the connections of a mapping, over all processes."""
+
+    def eject(self, identity: Identity) -> Deferred[str]:
+        """Eject it, as an operator wants: why it cannot be, or nothing if it is."""
+
+
+class Emptiness(Protocol):
+    """Knows which mappings have no usable instance."""
+
+    def blocks(self, mapping: Mapping) -> str:
+        """Why the gateway is not ready for the sake of this mapping, or nothing."""
+
+    def why(self, mapping: Mapping) -> str:
+        """Why it has no usable instance now; empty if it has one."""
+
+
+class Orders(Protocol):
+    """Carries out what an operator orders."""
+
+    @property
+    def kept(self) -> str:
+        """How long a drain lasts, for people to read."""
+
+    def drained(self) -> Iterator[tuple[Identity, bool]]:
+        """What is drained, and whether Consul has that registration now."""
+
+    def drain(self, identity: Identity) -> bool:
+        """Give it nothing new, in all pools; whether there is such an instance."""
+
+    def undrain(self, identity: Identity) -> bool:
+        """The opposite, as far as Consul lets it serve, though it may be gone."""
+
+
+class Shown(Protocol):
+    """A gateway."""
+
+    config: Config
+
+    @property
+    def front(self) -> Front:
+        """Who serves."""
+
+    @property
+    def registry(self) -> Registry:
+        """All pools."""
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether it accepts nobody any more, or is about to."""
+
+    @property
+    def operations(self) -> Orders:
+        """Carries out what an operator orders."""
+
+    @property
+    def availability(self) -> Emptiness:
+        """Which mappings have had an instance."""
+
+    @property
+    def log_lines_dropped(self) -> int:
+        """Lines of the log that were dropped since the start."""
+
+    @property
+    def watch_states(self) -> list[WatchStatus]:
+        """What Consul is asked."""
+
+    def drain(self) -> None:
+        """Accept nobody any more, and end when nothing is open."""
+
+
+@define(eq=False)
+class Showing:
+    """A gateway as the admin listener sees it: a `Source`."""
+
+    _gateway: Shown
+    #: By the reactor's clock.
+    _started: float
+    _wall: WallClock
+    #: How late the reactor's calls come.
+    _lag: Lag
+    #: Whether anything can be ordered, as `GatewayStatus` has it.
+    _changes: str = "off"
+    _wall_of_workers: WallClock = Factory(lambda: WallClock(time.monotonic))
+    _version: str = field(factory=lambda: _own_version())
+
+    def gateway(self) -> GatewayStatus:
+        """The gateway as a whole."""
+        shown, front = self._gateway, self._gateway.front
+        not_ready = self._not_ready()
+        draining = shown.is_draining
+        starting = "starting" if not_ready else "serving"
+        return GatewayStatus(
+            self._version,
+            self._wall.at(self._started),
+            self._wall.now(),
+            "draining" if draining else starting,
+            not (not_ready or draining),
+            (("it accepts nobody any more",) if draining else ()) + not_ready,
+            os.getpid(),
+            self._changes,
+            tuple(_worker(each) for each in front.members),
+            gateway_options(shown.config),
+            tuple(map(str, shown.config.consul.addresses)),
+            self._lag.worst,
+            front.open,
+            front.accepted,
+            front.max_connections,
+            shown.log_lines_dropped,
+            tuple(_full(*each) for each in sorted(front.full.items())),
+        )
+
+    def _not_ready(self) -> tuple[str, ...]:
+        gateway, reasons = self._gateway, []
+        for mapping in gateway.front.mappings:
+            why = gateway.availability.blocks(mapping)
+            if why:
+                reasons.append(f"{mapping}: {why}")
+            elif not gateway.front.is_listening(mapping):
+                reasons.append(f"{mapping}: does not accept clients yet")
+        return tuple(reasons)
+
+    def watches(self) -> list[WatchStatus]:
+        """What Consul is asked."""
+        return self._gateway.watch_states
+
+    def drained(self) -> list[DrainedStatus]:
+        """What an operator has drained, though it may be gone."""
+        return [
+            DrainedStatus(upstream_id(*identity), *identity, is_there)
+            for identity, is_there in self._gateway.operations.drained()
+        ]
+
+    @property
+    def drains_last(self) -> str:
+        """How long a drain lasts, for people to read."""
+        return self._gateway.operations.kept
+
+    def mappings(self) -> list[MappingStatus]:
+        """What is listened on."""
+        return [self._mapping(each) for each in self._gateway.front.mappings]
+
+    def _mapping(self, mapping: Mapping) -> MappingStatus:
+        front = self._gateway.front
+        told, chain = front.tidings(mapping), self._chain(mapping)
+        figures = told.figures
+        return MappingStatus(
+            str(mapping),
+            str(mapping.listen or ""),
+            mapping.service,
+            mapping.policy,
+            front.is_listening(mapping),
+            mapping_options(mapping),
+            figures.accepted,
+            max(0, figures.accepted - sum(figures.endings.values())),
+            told.queued,
+            dict(figures.endings),
+            figures.received,
+            figures.sent,
+            tuple(
+                _pool(chain, pool, number in told.used)
+                for number, pool in enumerate(chain.all)
+            ),
+            _histogram(figures.connect),
+            _histogram(figures.first_byte),
+            _histogram(figures.connection),
+            self._gateway.availability.why(mapping),
+        )
+
+    def upstreams(self, mapping: str, pool: int) -> Iterator[UpstreamStatus]:
+        """The upstreams of a mapping's pool with this number, one by one."""
+        each = self._gateway.front.mapping(mapping)
+        if each is not None:
+            told = self._gateway.front.tidings(each)
+            chosen = self._chain(each).all[pool]
+            for upstream in tuple(chosen.upstreams()):
+                yield self._upstream(chosen, pool, upstream, told)
+
+    def _upstream(
+        self, pool: Pool, number: int, upstream: Upstream, told: Tidings
+    ) -> UpstreamStatus:
+        instance, state = upstream.instance, pool.state(upstream)
+        identity = instance.identity
+        standing, reason, since = state.standing.value, state.reason, state.since
+        if standing in ("serving", "warming") and (number, identity) in told.aside:
+            standing = "ejected"
+            ejection, since = told.aside[number, identity]
+            # Workers wait by the machine's monotonic clock, and we mostly, too.
+            is_ours = not self._gateway.front.members
+            wall = self._wall if is_ours else self._wall_of_workers
+            reason, since = _in_words(ejection, wall), wall.at(since)
+        else:
+            since = self._wall.at(since)
+        account = told.figures.accounts.get(identity, _NOTHING)
+        return UpstreamStatus(
+            upstream_id(*identity),
+            *identity,
+            instance.place,
+            instance.tags,
+            upstream.verdict.weight,
+            upstream.share / WHOLE,
+            standing,
+            reason,
+            since,
+            upstream.load.open,
+            account.total,
+            account.received,
+            account.sent,
+            account.failures,
+            account.connect_time or None,
+        )
+
+    def _chain(self, mapping: Mapping) -> Chain:
+        return self._gateway.registry.chain(route_of(mapping))
+
+    # What an operator orders.
+
+    def drain(self, upstream: str) -> bool:
+        """Give that upstream nothing new, in all pools; whether there is such a one.
+
+        :raises CannotOrder: not now.
+        """
+        return self._gateway.operations.drain(_identity(upstream))
+
+    def undrain(self, upstream: str) -> bool:
+        """The opposite, as far as Consul lets it serve, though it may be gone.
+
+        :raises CannotOrder: not now.
+        """
+        return self._gateway.operations.undrain(_identity(upstream))
+
+    def eject(self, upstream: str) -> Deferred[bool]:
+        """Eject it as if it had failed; whether there is such a one.
+
+        Fails with `CannotOrder` if it cannot be ejected.
+        """
+        identity = _identity(upstream)
+        if not self._gateway.registry.has(identity):
+            return succeed(False)
+
+        def answered(why: str) -> bool:
+            if why:
+                raise CannotOrder(f"{upstream} cannot be ejected: {why}")
+            return True
+
+        return self._gateway.front.eject(identity).addCallback(answered)
+
+    def drain_gateway(self) -> None:
+        """Accept nobody any more, and end when nothing is open."""
+        self._gateway.drain()
+
+
+_NOTHING = Account()
+
+
+def _identity(upstream: str) -> Identity:
+    parts = [unquote(each, errors="surrogatepass") for each in upstream.split("/")]
+    datacenter, node, service_id = parts
+    return Identity(datacenter, node, service_id)
+
+
+def _full(full: Full, processes: int) -> FullStatus:
+    return FullStatus(full.reason, full.mapping, processes)
+
+
+def _worker(member: Member) -> WorkerStatus:
+    report = member.report
+    count = report.count
+    return WorkerStatus(
+        member.number, member.pid, report.serves, count.open, count.accepted
+    )
+
+
+def _pool(chain: Chain, pool: Pool, used: bool) -> PoolStatus:
+    fallback = pool not in chain.pools
+    question = pool.question
+    return PoolStatus(str(question), used, fallback, len(pool), question.service)
+
+
+def _histogram(times: Times) -> Histogram:
+    return Histogram(times.bounds, tuple(times.counts), times.sum)
+
+
+def _in_words(ejection: Ejection, clock: WallClock) -> str:
+    since, until = clock.at(ejection.since), clock.at(ejection.until)
+    return Ejection(ejection.reason, since, until).in_words(clock.now())
+
+
+def _own_version() -> str:
+    try:
+        return version("lbconsul")
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,240 @@
+"""The watches of a gateway: one for each question that its mappings ask."""
+
+from collections.abc import (
+    Callable,
+    Collection,
+    Generator,
+    Iterable,
+    Iterator,
+    Sequence,
+)
+from pathlib import Path
+from typing import Any
+
+from attrs import Factory, define
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IHostnameResolver
+from twisted.logger import Logger
+
+from lbconsul.admin.status_model import SkippedStatus, WatchStatus
+from lbconsul.balance.events import QueryEvent
+from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.registry import Registry
+from lbconsul.consul.addresses import Addresses
+from lbconsul.consul.catalog import Skipped
+from lbconsul.consul.client import ConsulClient
+from lbconsul.consul.resolver import HostResolver
+from lbconsul.consul.skipping import SHOWN, Screen
+from lbconsul.consul.snapshot import Snapshot, SnapshotStore
+from lbconsul.consul.static_service import Fixed
+from lbconsul.consul.watch import Watch
+from lbconsul.process.clock import WallClock
+
+
+@define(eq=False, repr=False)
+class Watches(MultiService):
+    """Asks Consul, through one client, what is asked for now."""
+
+    _log = Logger()
+    _reactor: Any
+    _client: ConsulClient
+    _registry: Registry
+    _chance: Callable[[], float]
+    #: Where answers are kept; empty for nowhere.
+    _state_dir: str = ""
+    #: Called when Consul begins to fail, and when it answers again.
+    _on_event: Callable[[QueryEvent], None] = lambda event: None
+    #: Of the host names of instances.
+    _resolver: IHostnameResolver = Factory(
+        lambda self: HostResolver(self._reactor), takes_self=True
+    )
+    #: Says why an instance must not be connected to.
+    _screen: Screen = lambda instance: ""
+    #: The addresses of host names that a predecessor knew.
+    _inherited: Addresses = Factory(dict)
+    _watches: dict[Question, Watch] = Factory(dict)
+    #: What needs no Consul.
+    _fixed: dict[Question, Fixed] = Factory(dict)
+    _wall: WallClock = Factory(
+        lambda self: WallClock(self._reactor.seconds), takes_self=True
+    )
+
+    _store: SnapshotStore | None = None
+
+    def __attrs_post_init__(self) -> None:
+        super().__init__()
+        self._store = self._store_in(self._state_dir)
+
+    def ask(self, questions: Iterable[Question]) -> None:
+        """Ask these, too; at once, if we are at it."""
+        for question in questions:
+            if question.fixed:
+                self._use(question)
+            elif question not in self._watches:
+                watch = self._watches[question] = self._watch(question)
+                watch.setServiceParent(self)
+
+    def asking_only(
+        self, questions: Iterable[Question]
+    ) -> Generator[bool, None, list[Question]]:
+        """Ask these, and stop asking all others, step by step; which those are."""
+        wanted = dict.fromkeys(questions)
+        gone = [each for each in self._watches if each not in wanted]
+        for question in gone:
+            self._watches.pop(question).disownServiceParent()
+            yield True
+        for question in [each for each in self._fixed if each not in wanted]:
+            self._fixed.pop(question).disownServiceParent()
+            gone.append(question)
+            yield True
+        for question in wanted:
+            is_new = question not in self._watches
+            self.ask([question])
+            yield is_new
+        return gone
+
+    def turn_to(self, client: ConsulClient) -> bool:
+        """Ask this client, if it asks otherwise: another Consul, or with another token.
+
+        Whether it does.
+        """
+        before = self._client
+        if client.made_of == before.made_of:
+            return False
+        self._client = client
+        for watch in self._watches.values():
+            watch.turn_to(client)
+        before.close()
+        return True
+
+    def keep_in(self, state_dir: str) -> None:
+        """Keep answers there from now on; empty for nowhere."""
+        if state_dir != self._state_dir:
+            self._state_dir = state_dir
+            before, self._store = self._store, self._store_in(state_dir)
+            for question, watch in self._watches.items():
+                watch.keep_in(self._snapshot(question))
+            if before is not None:
+                before.stop()
+
+    def skipped(self, question: Question) -> Collection[str]:
+        """Why registrations of its last answer are no instances."""
+        watch = self._watches.get(question)
+        return [str(each) for each in watch.skipped] if watch is not None else ()
+
+    @property
+    def addresses(self) -> Iterable[Addresses]:
+        """The addresses of the host names of instances, as far as they are known."""
+        of_watches = [each.names.known for each in self._watches.values()]
+        return of_watches + [each.names.known for each in self._fixed.values()]
+
+    def error(self, question: Question) -> str:
+        """What asking it fails with at present; empty if it does not fail."""
+        watch = self._watches.get(question)
+        return watch.record.last_error if watch is not None else ""
+
+    def page(self, path: str, datacenter: str, question: Question) -> Deferred[bytes]:
+        """A page of Consul's API, from where `question` is asked."""
+        watch = self._watches.get(question)
+        address = watch.address if watch is not None else 0
+        return self._client.page(path, datacenter, address)
+
+    def screening(self) -> Iterator[bool]:
+        """Others must not be connected to than before: look at every instance."""
+        asked: list[Watch | Fixed] = [*self._watches.values(), *self._fixed.values()]
+        for each in asked:
+            if each.running:
+                each.screen()
+                yield True
+
+    def states(self) -> list[WatchStatus]:
+        """How it goes with each."""
+        now = self._reactor.seconds()
+        known = [self._state(watch, now) for watch in self._watches.values()]
+        return known + [
+            WatchStatus(
+                str(each),
+                each.service,
+                "",
+                "fixed",
+                instances=1,
+                **_shown(fixed.skipping.all),
+            )
+            for each, fixed in self._fixed.items()
+        ]
+
+    def _state(self, watch: Watch, now: float) -> WatchStatus:
+        question, record = watch.question, watch.record
+        return WatchStatus(
+            str(question),
+            question.service,
+            question.datacenter,
+            record.state,
+            watch.where,
+            record.age(now),
+            record.index,
+            record.last_error,
+            self._at(record.last_error_at),
+            self._at(record.failing_since),
+            record.answers,
+            record.changes,
+            record.errors,
+            watch.instances,
+            **_shown(watch.skipped),
+        )
+
+    def _at(self, moment: float | None) -> float | None:
+        return None if moment is None else self._wall.at(moment)
+
+    async def _stop(self) -> None:
+        await MultiService.stopService(self)
+        await self._client.close()
+        if self._store is not None:
+            await self._store.stop()
+
+    def stopService(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._stop())
+
+    def _use(self, question: Question) -> None:
+        if question not in self._fixed:
+            fixed = Fixed(
+                self._reactor,
+                self._resolver,
+                self._registry,
+                self._chance,
+                question,
+                self._screen,
+                inherited=self._inherited,
+            )
+            self._fixed[question] = fixed
+            fixed.setServiceParent(self)
+
+    def _watch(self, question: Question) -> Watch:
+        return Watch(
+            self._reactor,
+            self._resolver,
+            self._client,
+            self._registry,
+            self._chance,
+            question,
+            self._snapshot(question),
+            self._on_event,
+            screen=self._screen,
+            inherited=self._inherited,
+        )
+
+    def _snapshot(self, question: Question) -> Snapshot | None:
+        if self._store is None:
+            return None
+        return Snapshot(self._reactor, self._store, question)
+
+    def _store_in(self, state_dir: str) -> SnapshotStore | None:
+        if not state_dir:
+            return None
+        return SnapshotStore(self._reactor, Path(state_dir), self._wall)
+
+
+def _shown(skipped: Sequence[Skipped]) -> dict[str, Any]:
+    shown = (SkippedStatus(each.instance, each.reason) for each in skipped[:SHOWN])
+    return {"skipped": len(skipped), "skipped_instances": tuple(shown)}

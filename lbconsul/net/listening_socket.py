@@ -1,0 +1,201 @@
+"""The listening socket of a mapping, and whose it is."""
+
+import os
+import socket
+import stat
+from collections.abc import Mapping as AbstractMapping
+from contextlib import suppress
+from typing import Protocol
+
+from attrs import define, field
+
+from lbconsul.config.model import (
+    ANY_HOST,
+    Mapping,
+    SystemdListen,
+    TCPListen,
+    UnixListen,
+)
+from lbconsul.errors import CannotListen
+from lbconsul.net.sockets import set_nodelay
+from lbconsul.net.unix_socket import (
+    FileIdentity,
+    bind_unix,
+    file_identity,
+    is_socket,
+    remove_file,
+    remove_leftover,
+)
+
+#: What the kernel may hold for us; it cuts it to net.core.somaxconn.
+_BACKLOG = 4096
+
+
+class ListeningSocket(Protocol):
+    """Where a listener gets its socket from, and gives it back to."""
+
+    def open(self) -> socket.socket:
+        """The socket, opened unless it is open; CannotListen if it cannot be had."""
+
+    def close(self) -> None:
+        """It is not listened on any more."""
+
+
+@define(eq=False)
+class OwnSocket:
+    """The socket of a mapping, for whoever opens and closes it.
+
+    `inherited` are the descriptors that systemd passed in, by name and number, and
+    those that another gateway handed over, by listening address.
+    """
+
+    mapping: Mapping
+    _inherited: AbstractMapping[str, int] = field(factory=dict)
+    _sock: socket.socket | None = None
+    #: The file of a UNIX one.
+    _file: FileIdentity | None = None
+    #: Whether another gateway listens on it too: the file of a UNIX one is left to
+    #: that one at the end.
+    is_shared: bool = False
+
+    @property
+    def sock(self) -> socket.socket | None:
+        """The socket, if it is open."""
+        return self._sock
+
+    def open(self) -> socket.socket:
+        """The socket, opened unless it is open.
+
+        :raises CannotListen: it is not to be had.
+        """
+        if self._sock is None:
+            mapping = self.mapping
+            try:
+                handed = _handed_over(mapping, self._inherited)
+                self.is_shared = handed is not None
+                self._sock = handed or open_socket(mapping, self._inherited)
+            except OSError as error:
+                raise CannotListen(
+                    f"cannot listen on {mapping.listen} for --map {mapping}:"
+                    f" {error.strerror or error}"
+                ) from None
+            if isinstance(mapping.listen, UnixListen):
+                self._file = file_identity(mapping.listen.path)
+        return self._sock
+
+    def alter(self, mapping: Mapping) -> None:
+        """It is for this mapping from now on, which listens on the same address.
+
+        :raises OSError: the file of a UNIX one cannot be given its permissions.
+        """
+        mode, self.mapping = self.mapping.unix_mode, mapping
+        listen = mapping.listen
+        if isinstance(listen, UnixListen) and mapping.unix_mode != mode and self._sock:
+            os.chmod(listen.path, mapping.unix_mode)
+
+    def close(self) -> None:
+        """Give the socket back; the file of a UNIX one goes with it, if it is ours."""
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            if isinstance(self.mapping.listen, TCPListen) and not self.is_shared:
+                # Workers may have copies, for a moment yet: the address is to be
+                # free at once.
+                with suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+            if isinstance(self.mapping.listen, UnixListen) and not self.is_shared:
+                remove_file(self.mapping.listen.path, self._file)
+
+
+@define(eq=False)
+class LentSocket:
+    """A socket that another process has bound, and will clear away."""
+
+    _sock: socket.socket
+
+    def open(self) -> socket.socket:
+        return self._sock
+
+    def close(self) -> None:
+        """Close our copy of it."""
+        self._sock.close()
+
+
+def open_socket(
+    mapping: Mapping, inherited: AbstractMapping[str, int]
+) -> socket.socket:
+    """The listening socket of a mapping.
+
+    :raises OSError: it is not to be had.
+    """
+    listen = mapping.listen
+    if isinstance(listen, SystemdListen):
+        sock = _inherited_socket(listen, inherited)
+    elif isinstance(listen, UnixListen):
+        sock = _unix_socket(listen, mapping.unix_mode)
+    else:
+        assert listen is not None
+        sock = _tcp_socket(listen)
+    sock.setblocking(False)
+    set_nodelay(sock)
+    return sock
+
+
+def _handed_over(
+    mapping: Mapping, inherited: AbstractMapping[str, int]
+) -> socket.socket | None:
+    """The socket that another gateway handed over, if it did.
+
+    :raises OSError: it cannot be used.
+    """
+    listen, descriptor = mapping.listen, inherited.get(str(mapping.listen))
+    if descriptor is None:
+        return None
+    if isinstance(listen, SystemdListen) and listen.name in inherited:
+        return None  # what systemd says now is newer
+    if isinstance(listen, UnixListen):
+        if not is_socket(listen.path):
+            return None  # nobody could find it any more
+        if stat.S_IMODE(os.stat(listen.path).st_mode) != mapping.unix_mode:
+            os.chmod(listen.path, mapping.unix_mode)
+    sock = socket.socket(fileno=os.dup(descriptor))
+    sock.setblocking(False)
+    return sock
+
+
+def _tcp_socket(listen: TCPListen) -> socket.socket:
+    version6 = ":" in listen.host
+    sock = socket.socket(socket.AF_INET6 if version6 else socket.AF_INET)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if version6 and listen.host in ANY_HOST:
+            # [::]:80 leaves 0.0.0.0:80 to another mapping, as in nginx.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((listen.host, listen.port))
+        sock.listen(_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _unix_socket(listen: UnixListen, mode: int) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        remove_leftover(listen.path)
+        bind_unix(sock, listen.path, mode)
+        sock.listen(_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _inherited_socket(
+    listen: SystemdListen, inherited: AbstractMapping[str, int]
+) -> socket.socket:
+    if listen.name not in inherited:
+        # What another gateway handed over has a colon in its name.
+        had = ", ".join(each for each in inherited if ":" not in each) or "none"
+        raise OSError(f"systemd passed no socket of that name (it passed: {had})")
+    return socket.socket(fileno=os.dup(inherited[listen.name]))

@@ -1,0 +1,102 @@
+"""Upkeep: what is to be done now and then, though nothing happens."""
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from attrs import Factory, define
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from lbconsul.net.sweeper import Sweeper
+
+#: How often, in seconds.
+EVERY = 0.25
+
+
+class Tended(Protocol):
+    """A registry, or a factory."""
+
+    def tend(self) -> Iterable[object]:
+        """What has become due by now, to be done step by step; empty if nothing has.
+
+        It is not called again before all steps are done.
+        """
+
+
+@define(eq=False)
+class Upkeep:
+    """Tends what it is given, a few times a second, in the order in which it came.
+
+    What takes long at one of them delays no other one.
+    """
+
+    _log = Logger()
+    _clock: IReactorTime
+    _sweeper: Sweeper = Factory(lambda self: Sweeper(self._clock), takes_self=True)
+    _tended: dict[Tended, None] = Factory(dict)
+    #: Those that are being tended.
+    _busy: set[Tended] = Factory(set)
+    _runs: bool = False
+    _next: IDelayedCall | None = None
+
+    def add(self, tended: Tended) -> None:
+        """Tend it from now on."""
+        self._tended[tended] = None
+
+    def discard(self, tended: Tended) -> None:
+        """Tend it no longer, if it was tended."""
+        self._tended.pop(tended, None)
+
+    def start(self) -> None:
+        """Begin, unless it has."""
+        if not self._runs:
+            self._runs = True
+            self._next = self._clock.callLater(EVERY, self._begin)
+
+    def stop(self) -> None:
+        """End, until it is started again."""
+        self._runs = False
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+
+    def _begin(self) -> None:
+        self._next = None
+        self._sweeper.begin(self._round())
+
+    def _round(self) -> Iterator[None]:
+        begun = self._clock.seconds()
+        for each in tuple(self._tended):
+            if not self._runs:
+                return
+            if each in self._tended and each not in self._busy:
+                self._tend(each)
+            yield
+        if self._next is None:
+            wait = max(0.0, begun + EVERY - self._clock.seconds())
+            self._next = self._clock.callLater(wait, self._begin)
+
+    def _tend(self, each: Tended) -> None:
+        try:
+            steps = each.tend()
+        except Exception:
+            self._failed()
+            return
+        if steps:
+            self._busy.add(each)
+            self._sweeper.begin(self._steps(each, steps))
+
+    def _steps(self, each: Tended, steps: Iterable[object]) -> Iterator[None]:
+        try:
+            for _ in steps:
+                yield
+                if not self._runs or each not in self._tended:
+                    return
+        except Exception:
+            self._failed()
+        finally:
+            self._busy.discard(each)
+
+    def _failed(self) -> None:
+        # The others are to be tended all the same.
+        self._log.failure("a bug in lbconsul: tending failed")

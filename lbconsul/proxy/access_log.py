@@ -1,0 +1,84 @@
+"""The log of connections: one line for each, at its end."""
+
+from collections.abc import Mapping as AbstractMapping
+
+from attrs import define, field
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from lbconsul.balance.upstream import Upstream
+from lbconsul.config.model import Mapping
+from lbconsul.net.rate_limit import Throttle, in_words
+from lbconsul.net.sockets import address_text
+from lbconsul.net.throttled_log import LogBound
+from lbconsul.proxy.relay import Arrival
+from lbconsul.stats.termination import Ending
+
+#: Lines a second about clients that had no upstream, and how many may come at once.
+#: Of those that are served each has its line.
+RATE, BURST = 10.0, 50.0
+
+
+@define(eq=False)
+class ConnectionLog:
+    """The lines of one mapping's connections, unless they are switched off."""
+
+    _log = Logger()
+    _clock: IReactorTime
+    _mapping: Mapping
+    _is_on: bool = True
+    _bound: LogBound = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._bound = LogBound(self._clock, Throttle(RATE, BURST), self._sum_up)
+
+    def tell(
+        self,
+        arrival: Arrival,
+        upstream: Upstream | None,
+        received: int,
+        sent: int,
+        retries: int,
+        ending: Ending,
+    ) -> None:
+        """A connection is over, or a client was turned away."""
+        if not self._is_on:
+            return
+        if upstream is None and not self._bound.lets(ending.value):
+            return
+        client, mapping = address_text(arrival.address), str(self._mapping)
+        instance = str(upstream.instance) if upstream else "-"
+        seconds = self._clock.seconds() - arrival.time
+        # The line is put together here, and the fields go with it for those who
+        # want them: to have the logger format eight fields takes longer than to
+        # choose the upstream.
+        self._log.info(
+            "{line}",
+            line=(
+                f"{client} {mapping} {instance} in={received} out={sent}"
+                f" time={seconds:.3f} retries={retries} {ending.value}"
+            ),
+            client=client,
+            mapping=mapping,
+            upstream=instance,
+            received=received,
+            sent=sent,
+            seconds=seconds,
+            retries=retries,
+            termination=ending.value,
+        )
+
+    def stop(self) -> None:
+        """Say what was left unsaid."""
+        self._bound.stop()
+
+    def _sum_up(self, endings: AbstractMapping[str, int]) -> None:
+        count = sum(endings.values())
+        self._log.info(
+            "{mapping}: {count} more {clients} not served: {what}",
+            mapping=str(self._mapping),
+            count=count,
+            clients="client was" if count == 1 else "clients were",
+            what=in_words(endings),
+            terminations=dict(endings),
+        )

@@ -1,0 +1,49 @@
+"""Take a socket out of a Twisted transport."""
+
+import socket
+from collections.abc import Callable
+from typing import cast
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.interfaces import ISSLTransport, ISystemHandle, ITransport
+from twisted.internet.protocol import Protocol
+from twisted.logger import Logger
+
+from lbconsul.net.sockets import set_nodelay
+
+
+class Adopt(Protocol):
+    """Hands its transport's socket on, and leaves the transport empty."""
+
+    _log = Logger()
+
+    def __init__(self, connected: Callable[[socket.socket, object], None]) -> None:
+        self._connected = connected
+
+    def makeConnection(self, transport: ITransport) -> None:
+        """Called by the listening port before anything is read."""
+        has_handle = ISystemHandle.providedBy(transport)
+        handle = cast(ISystemHandle, transport).getHandle() if has_handle else None
+        if ISSLTransport.providedBy(transport) or not isinstance(handle, socket.socket):
+            self._log.error(
+                "ProxyFactory needs an endpoint of plain sockets, not {transport}",
+                transport=type(transport).__name__,
+            )
+            transport.loseConnection()
+            return
+        # Out of the reactor's tables first: they are kept by descriptor.
+        descriptor = cast(FileDescriptor, transport)
+        descriptor.stopReading()
+        descriptor.stopWriting()
+        address = _peer(handle)
+        client = socket.socket(fileno=handle.detach())
+        client.setblocking(False)
+        set_nodelay(client)
+        self._connected(client, address)
+
+
+def _peer(sock: socket.socket) -> object:
+    try:
+        return sock.getpeername()
+    except OSError:  # it left at once; the dial will find out
+        return ("?", 0)

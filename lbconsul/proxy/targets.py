@@ -1,0 +1,79 @@
+"""What a mapping selects, as the registry has it."""
+
+from functools import lru_cache
+
+from attrs import evolve
+
+from lbconsul.balance.pool_spec import (
+    Caution,
+    Patience,
+    Question,
+    Route,
+    Rules,
+    Selection,
+)
+from lbconsul.config.model import Mapping
+
+#: So many mappings' routes are remembered.
+_MANY = 1 << 14
+
+
+@lru_cache(_MANY)
+def route_of(mapping: Mapping) -> Route:
+    """The selections that a mapping's connections are balanced over."""
+    selections = tuple(
+        _selection(
+            mapping,
+            Question(
+                mapping.service,
+                dc,
+                mapping.filter,
+                mapping.near,
+                port_name=mapping.port_name,
+                tagged_address=mapping.tagged_address,
+            ),
+        )
+        for dc in mapping.dc or ("",)
+    )
+    empty = mapping.when_empty
+    if len(selections) > 1 or empty.fallback:
+        # Another mapping may use the same service, and have nowhere else to go.
+        selections = tuple(map(_with_others, selections))
+    fallback = Question(empty.fallback, fixed=empty.is_address)
+    return Route(
+        selections,
+        _with_others(_selection(mapping, fallback)) if empty.fallback else None,
+        mapping.failback_after,
+    )
+
+
+def _with_others(selection: Selection) -> Selection:
+    """The same, as one of several pools."""
+    return evolve(selection, patience=evolve(selection.patience, whole=True))
+
+
+def _selection(mapping: Mapping, question: Question) -> Selection:
+    # An address has neither tags nor checks, and the operator named it.
+    named = Rules(
+        mapping.tag, mapping.health, mapping.node_checks, mapping.upstream_allow
+    )
+    rules = Rules() if question.fixed else named
+    first = mapping.eject_base_time
+    early_close = mapping.eject_on_early_close
+    patience = Patience(mapping.eject_after, first, spoiled=early_close)
+    if patience.longest < first:
+        patience = evolve(patience, longest=first)
+    return Selection(
+        question,
+        rules,
+        mapping.policy,
+        patience,
+        Caution(
+            mapping.shrink_guard / 100,
+            mapping.shrink_hold,
+            # Who wants connections closed at once wants no new ones either.
+            critical=not mapping.close_on_critical,
+        ),
+        mapping.slow_start,
+        mapping.max_connections_per_upstream,
+    )

@@ -1,0 +1,41 @@
+"""Log what becomes of upstreams."""
+
+from collections.abc import Mapping as AbstractMapping
+
+from attrs import define, field
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from lbconsul.balance.events import RegistryEvent, describe, event_fields
+from lbconsul.net.rate_limit import Throttle, in_words
+from lbconsul.net.throttled_log import LogBound
+
+#: Lines a second, and how many may come at once: when a network fails, half of
+#: everything may be ejected.
+RATE, BURST = 10.0, 100.0
+
+
+@define(eq=False)
+class Standings:
+    """The lines of all upstreams of one process."""
+
+    _log = Logger()
+    _clock: IReactorTime
+    _bound: LogBound = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._bound = LogBound(self._clock, Throttle(RATE, BURST), self._sum_up)
+
+    def tell(self, event: RegistryEvent) -> None:
+        """Log one event; its fields stand beside the sentence."""
+        if self._bound.lets(event.kind.value):
+            self._log.warn(
+                "{query}: {event}", event=describe(event), **event_fields(event)
+            )
+
+    def stop(self) -> None:
+        """Say what was left unsaid."""
+        self._bound.stop()
+
+    def _sum_up(self, counts: AbstractMapping[str, int]) -> None:
+        self._log.warn("more upstreams: {what}", what=in_words(counts))

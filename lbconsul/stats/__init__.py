@@ -1,0 +1,1 @@
+"""COUNTS: how sessions end, and what mappings and upstreams come to."""

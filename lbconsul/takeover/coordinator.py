@@ -1,0 +1,197 @@
+"""A gateway's place among those that follow each other on one host."""
+
+import socket
+from collections.abc import Callable
+from collections.abc import Mapping as AbstractMapping
+from typing import Any, Protocol
+
+from attrs import define, field
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from lbconsul.config.model import Config
+from lbconsul.takeover.inherited import Taken
+from lbconsul.takeover.server import Handover
+
+#: How often a gateway that takes over looks whether it is so far, in seconds.
+_LOOK = 0.02
+
+#: After so many seconds it does not wait any longer for every datacenter and
+#: fallback of a mapping, but is content with one answer for each mapping.
+_WHOLLY = 5.0
+
+#: So many seconds it may take until Consul has answered, and as many until it
+#: serves: together less than its predecessor waits (`talk.ACCEPT_WITHIN`).
+_EACH_STEP = 20.0
+
+
+class ListeningSocket(Protocol):
+    """What a gateway listens on."""
+
+    is_shared: bool
+
+    @property
+    def sock(self) -> socket.socket | None:
+        """The socket, if it is open."""
+
+
+class Serving(Protocol):
+    """A gateway's front."""
+
+    def knows(self, *, wholly: bool) -> bool:
+        """Whether Consul has answered what it has to know, or enough of it."""
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether clients are accepted, by whichever process."""
+
+
+class Successor(Protocol):
+    """A gateway."""
+
+    config: Config
+
+    @property
+    def sockets(self) -> AbstractMapping[str, ListeningSocket]:
+        """What it listens on, by address."""
+
+    def state(self) -> AbstractMapping[str, object]:
+        """What a successor should know of it, as JSON can hold it."""
+
+    def begin(self) -> None:
+        """Serve."""
+
+    def over(self, status: int, /) -> None:
+        """There is nothing left to do but to end, with this status."""
+
+    def retire(self) -> Deferred[None]:
+        """Accept nobody any more; fires when nothing is open."""
+
+
+@define(eq=False, repr=False)
+class Succession(Service):
+    """Takes the place of the predecessor, if there is one, and then waits for a
+    successor; all that only if there is a path at which they meet.
+    """
+
+    _log = Logger()
+    _reactor: Any
+    _gateway: Successor
+    _front: Serving
+    _predecessor: Taken | None
+    _path: str = field(init=False)
+    _handover: Handover = field(init=False)
+    #: Whether the predecessor may still go on.
+    is_heir: bool = False
+    _is_replaced: bool = False
+    #: The call that looks how far it is.
+    _look: Any = None
+
+    def __attrs_post_init__(self) -> None:
+        self._path = self._gateway.config.takeover
+        self.is_heir = self._predecessor is not None
+        self._handover = Handover(
+            self._reactor,
+            self._path,
+            self._offer,
+            self._replaced,
+            self._predecessor,
+            lambda: self._gateway.state(),
+        )
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether another gateway listens on our sockets too."""
+        return self.is_heir or self._is_replaced or self._handover.is_shared
+
+    @property
+    def is_handing_over(self) -> bool:
+        """Whether another gateway takes, or has taken, our place."""
+        return self._is_replaced or self._handover.is_shared
+
+    def leave_files(self) -> None:
+        """Let the files of shared sockets stay, whatever is closed from now on."""
+        for each in self._gateway.sockets.values():
+            each.is_shared = self.is_shared
+
+    def startService(self) -> None:
+        super().startService()
+        self._handover.startService()
+        if not self.is_heir:
+            self._accepting()
+            return
+        self._log.info(
+            "taking over from the gateway at {path}: it goes on until we serve",
+            path=self._path,
+        )
+        assert self._predecessor is not None
+        if self._predecessor.unused:
+            self._log.warn(
+                "nobody will listen on {unused} then: no mapping of ours does",
+                unused=", ".join(self._predecessor.unused),
+            )
+        self._wait_for_answers(self._reactor.seconds())
+
+    def stopService(self) -> None:
+        super().stopService()
+        self.give_up()
+        self._handover.stopService()
+
+    def give_up(self) -> None:
+        """Do not go any further, if we are not at the end."""
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+
+    def _wait_for_answers(self, since: float) -> None:
+        self._look = None
+        waited = self._reactor.seconds() - since
+        if self._front.knows(wholly=waited < _WHOLLY):
+            self._gateway.begin()
+            self._wait_until_serving(self._reactor.seconds())
+        elif waited < _EACH_STEP:
+            self._later(self._wait_for_answers, since)
+        else:
+            self._fail("Consul does not answer")
+
+    def _wait_until_serving(self, since: float) -> None:
+        self._look = None
+        if self._front.is_serving:
+            self._accepting()
+        elif self._reactor.seconds() - since < _EACH_STEP:
+            self._later(self._wait_until_serving, since)
+        else:
+            self._fail("workers do not serve")
+
+    def _later(self, look: Callable[[float], None], since: float) -> None:
+        self._look = self._reactor.callLater(_LOOK, look, since)
+
+    def _accepting(self) -> None:
+        accepted = self._handover.accepting()
+        accepted.addCallback(self._accepted)
+        accepted.addErrback(lambda why: self._log.failure("a bug in lbconsul", why))
+
+    def _accepted(self, is_ours: bool) -> None:
+        if not is_ours:
+            if self.running:
+                self._fail("it lost its patience")
+        elif self.is_heir:
+            self.is_heir = False
+            self._log.info("taken over from the gateway at {path}", path=self._path)
+
+    def _fail(self, why: str) -> None:
+        self._log.error(
+            "not taken over: {why}; the gateway at {path} goes on",
+            why=why,
+            path=self._path,
+        )
+        self._gateway.retire().addCallback(lambda _: self._gateway.over(1))
+
+    def _offer(self) -> dict[str, socket.socket]:
+        sockets = self._gateway.sockets.items()
+        return {where: each.sock for where, each in sockets if each.sock is not None}
+
+    def _replaced(self) -> None:
+        self._is_replaced = True
+        self._gateway.retire().addCallback(lambda _: self._gateway.over(0))

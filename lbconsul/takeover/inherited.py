@@ -1,0 +1,106 @@
+"""What the new gateway has from the old one, and what it still has to tell it."""
+
+import os
+import socket
+from collections.abc import Iterable
+from typing import Any
+
+from attrs import Factory, define
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory as ProtocolFactory
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.basic import LineOnlyReceiver
+from twisted.python.failure import Failure
+
+from lbconsul.takeover.protocol import (
+    ACCEPTING,
+    MAX_WORD,
+    RETIRING,
+    Nonsense,
+    read_word,
+    write_word,
+)
+from lbconsul.takeover.rendezvous import is_somebody_at
+
+
+@define(eq=False)
+class Taken:
+    """The sockets of a gateway that goes on until it is told that we accept."""
+
+    path: str
+    #: Descriptors by listening address; ours until they are dropped.
+    sockets: dict[str, int]
+    _conversation: socket.socket | None
+    #: Where the old one listens and we do not.
+    unused: list[str] = Factory(list)
+    _announcement: "Announcement | None" = None
+    #: What it says of itself, as JSON has it; whatever that is.
+    state: dict[str, Any] = Factory(dict)
+
+    def drop_sockets(self, used: Iterable[str] = ()) -> None:
+        """Close these descriptors: those that we use have been copied."""
+        self.unused += sorted(self.sockets.keys() - set(used))
+        for each in self.sockets.values():
+            os.close(each)
+        self.sockets.clear()
+
+    def accepting(self, reactor: Any) -> Deferred[bool]:
+        """Let the old one know that we accept.
+
+        It fires when we are the gateway: the old one has heard it, or is dead.  It
+        fires with False if that one lives on without us, since it has waited for
+        too long.  Nothing is waited for meanwhile: both accept.
+        """
+        assert self._conversation is not None
+        said = self._announcement = Announcement()
+        factory = ProtocolFactory.forProtocol(lambda: said)
+        factory.noisy = False
+        with self._conversation as sock:
+            self._conversation = None
+            sock.setblocking(False)
+            reactor.adoptStreamConnection(sock.fileno(), socket.AF_UNIX, factory)
+        return said.heard.addCallback(
+            lambda heard: heard or not is_somebody_at(self.path)
+        )
+
+    def close(self) -> None:
+        """End the conversation, whichever state it is in, and drop the sockets."""
+        self.drop_sockets()
+        if self._conversation is not None:
+            self._conversation.close()
+            self._conversation = None
+        if self._announcement is not None:
+            self._announcement.close()
+
+
+class Announcement(LineOnlyReceiver):
+    """Says that we accept.  `heard` fires with whether the old one has heard it."""
+
+    delimiter = b"\n"
+    MAX_LENGTH = MAX_WORD
+    transport: Any
+
+    def __init__(self) -> None:
+        self.heard: Deferred[bool] = Deferred()
+
+    def connectionMade(self) -> None:
+        self.transport.write(write_word(ACCEPTING))
+
+    def lineReceived(self, line: bytes) -> None:
+        try:
+            heard = read_word(line) == RETIRING
+        except Nonsense:
+            heard = False
+        if heard and not self.heard.called:
+            self.heard.callback(True)
+        elif not heard:
+            self.close()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if not self.heard.called:
+            self.heard.callback(False)
+
+    def close(self) -> None:
+        """Say no more."""
+        if self.transport is not None:
+            self.transport.loseConnection()

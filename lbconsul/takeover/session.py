@@ -1,0 +1,185 @@
+"""The old gateway's part of one conversation with one that would take over."""
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any
+
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.protocols.basic import LineOnlyReceiver
+from twisted.python.failure import Failure
+
+from lbconsul.takeover.protocol import (
+    ACCEPTING,
+    MAX_WORD,
+    RETIRING,
+    Nonsense,
+    read_question,
+    read_word,
+    write_offer,
+    write_refusal,
+    write_word,
+)
+
+#: How long somebody may take to say what they want, in seconds: a gateway says it
+#: at once, and others may be waiting.
+ASK_WITHIN = 5.0
+
+#: How long the new one may take until it accepts, in seconds.
+ACCEPT_WITHIN = 60.0
+
+#: How long it may then take to be found in our place, in seconds.
+LEAVE_WITHIN = 5.0
+
+
+class State(Enum):
+    """How far a conversation is."""
+
+    WAITS = "others are first"
+    BEGUN = "it has said nothing yet"
+    OFFERED = "it has the sockets, or soon will"
+    GIVEN = "it accepts, and knows that we retire"
+    OVER = "it has ended, or is about to"
+
+
+class Talk(LineOnlyReceiver):
+    """One conversation, which begins once it is its turn.
+
+    `offer` are the listening sockets by address, `tell` gives what the other one
+    should know of us; `over` is called once, at the end, with whether it has taken
+    over.
+    """
+
+    _log = Logger()
+    delimiter = b"\n"
+    MAX_LENGTH = MAX_WORD
+    transport: Any
+
+    def __init__(
+        self,
+        reactor: Any,
+        process: int,
+        offer: Callable[[], dict[str, socket.socket]],
+        over: Callable[["Talk", bool], None],
+        tell: Callable[[], Mapping[str, object]] = dict,
+    ) -> None:
+        self._reactor = reactor
+        self._process = process
+        self._offer = offer
+        self._over = over
+        self._tell = tell
+        self._limit: Any = None
+        self._copies: list[int] = []
+        self.state = State.WAITS
+
+    def connectionMade(self) -> None:
+        self.transport.pauseProducing()
+
+    def begin(self) -> None:
+        """It is its turn."""
+        self.state = State.BEGUN
+        self._allow(ASK_WITHIN)
+        self.transport.resumeProducing()
+
+    def refuse(self, why: str) -> None:
+        """Say why not, and end it."""
+        state = self.state
+        self._log.warn(
+            "process {process} cannot take over: {why}", process=self._process, why=why
+        )
+        if state is State.OFFERED:  # it may not have read what we said before
+            self.abort()
+        else:
+            self.transport.write(write_refusal(why))
+            self.transport.loseConnection()
+        self._end()
+
+    def abort(self) -> None:
+        """End it at once; that it is over is told a moment later."""
+        self.transport.abortConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.state is not State.OVER:
+            super().dataReceived(data)
+
+    def lineReceived(self, line: bytes) -> None:
+        try:
+            self._said(line)
+        except Nonsense as error:
+            self.refuse(str(error))
+        except OSError as error:
+            self.refuse(f"the sockets cannot be copied: {error.strerror}")
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self.refuse("it says too much")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._end()
+        for each in self._copies:
+            os.close(each)
+        self._copies.clear()
+
+    def _said(self, line: bytes) -> None:
+        if self.state is State.BEGUN:
+            read_question(line)
+            self._hand_over()
+            return
+        word = read_word(line)
+        if self.state is State.OFFERED and word == ACCEPTING:
+            self.state = State.GIVEN
+            self._allow(LEAVE_WITHIN)
+            self.transport.write(write_word(RETIRING))
+        else:
+            raise Nonsense(f"it says {word!r} out of turn")
+
+    def _hand_over(self) -> None:
+        sockets = self._offer()
+        line = write_offer(sockets, self._tell())
+        # Copies: ours may be closed before these are on their way, and these may
+        # be until the transport is gone.
+        for each in sockets.values():
+            self._copies.append(os.dup(each.fileno()))
+        self.state = State.OFFERED
+        self._allow(ACCEPT_WITHIN)
+        self._log.info(
+            "process {process} takes over: {count} sockets are handed to it",
+            process=self._process,
+            count=len(sockets),
+        )
+        # Each goes along with one of the bytes that are written next.
+        for copy in self._copies:
+            self.transport.sendFileDescriptor(copy)
+        self.transport.write(line)
+
+    def _allow(self, seconds: float) -> None:
+        """It may take so long from now on."""
+        self._forbid()
+        self._limit = self._reactor.callLater(seconds, self._late)
+
+    def _forbid(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
+
+    def _late(self) -> None:
+        self._limit = None
+        self._log.warn(
+            "process {process} says nothing for too long", process=self._process
+        )
+        self.abort()
+        self._end()
+
+    def _end(self) -> None:
+        """It is over, unless it was already; the transport ends in its own time."""
+        if self.state is State.OVER:
+            return
+        state, self.state = self.state, State.OVER
+        self._forbid()
+        if state is State.OFFERED:
+            self._log.warn(
+                "process {process} does not take over after all: we go on",
+                process=self._process,
+            )
+        self._over(self, state is State.GIVEN)

@@ -1,0 +1,352 @@
+"""The master's side: keep so many workers, and let them know what we know."""
+
+from collections.abc import Callable, Iterable
+from collections.abc import Mapping as AbstractMapping
+from typing import Any
+
+from attrs import Factory, define, field
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from lbconsul.balance.events import Change
+from lbconsul.balance.instance import Identity
+from lbconsul.balance.outlier import Ejection
+from lbconsul.balance.pool_spec import Question
+from lbconsul.config.model import Mapping
+from lbconsul.errors import CannotListen
+from lbconsul.stats.mapping import Figures
+from lbconsul.stats.traffic import Tidings
+from lbconsul.workers.listeners import Places, Socket
+from lbconsul.workers.messages import Rest, Setup
+from lbconsul.workers.repeat import repeat
+from lbconsul.workers.restart_backoff import Backoff
+from lbconsul.workers.shared_counter import RECOUNT_EVERY, SharedTally
+from lbconsul.workers.shared_table import SLOTS, Table
+from lbconsul.workers.slots import Slots
+from lbconsul.workers.spawn import Program, worker_program
+from lbconsul.workers.versioned_catalog import Ledger
+from lbconsul.workers.worker_process import Member
+
+#: How connections end whose worker dies, and those that are open when it is stopped:
+#: `lbconsul.stats.termination`.
+_WORKER_DIED, _HARD_STOP = "KW", "KH"
+
+#: How a worker ends that was told to.
+_IN_ORDER = "exit status 0"
+
+#: How long workers may take to end in order before they are killed, in seconds.
+PATIENCE = 10.0
+
+
+@define(eq=False, repr=False)
+class Workers(Service):
+    """So many workers, each of which serves all mappings.
+
+    To make one is an OSError if the machine has no room for their table, and
+    NoWorkers if there is no telling how to start them.
+    """
+
+    _log = Logger()
+    _reactor: Any
+    count: int
+    _connection_log: bool
+    _places: Places = field(init=False)
+    tally: SharedTally = field(init=False)
+    _table: Table = field(init=False)
+    _ledger: Ledger = field(init=False)
+    _program: Program = Factory(worker_program)
+    _members: dict[int, Member] = Factory(dict)
+    _backoff: Backoff = Factory(Backoff)
+    #: The calls that will start another one.
+    _waiting: dict[int, Any] = Factory(dict)
+    #: Connections accepted by workers that are gone; and at the end, how many
+    #: that closed, and how many leases were left.
+    accepted: int = 0
+    closed: int = 0
+    leases: int = 0
+    #: What workers that are gone had told of the places.
+    _past: dict[int, Figures] = Factory(dict)
+    #: Called when others are set aside by workers than before.
+    learned: Callable[[], None] = lambda: None
+    #: The registrations that an operator has drained, by their CreateIndex.
+    _resting: AbstractMapping[Identity, int] = Factory(dict)
+    #: Who waits for the last worker to be gone.
+    _waiting_for_all: list[Deferred[None]] = Factory(list)
+    _retiring: bool = False
+    _is_full: bool = False
+    _recounting: LoopingCall | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self._places = Places(self.count, self._connection_log)
+        self._table = Table.create(1 + self.count)
+        self._ledger = Ledger(Slots(SLOTS))
+        self.tally = SharedTally(self._table, 0, self._ledger.slots.take)
+
+    @property
+    def mappings(self) -> list[Mapping]:
+        """What is served."""
+        return self._places.mappings
+
+    def serve(self, sock: Socket) -> None:
+        """Serve a socket's mapping, too."""
+        self._places.add(sock)
+        self._altered()
+
+    def replace(self, sockets: Iterable[Socket], *, connection_log: bool) -> None:
+        """Serve the mappings of just these, as they are now."""
+        self._places.replace(sockets, connection_log)
+        self._altered()
+
+    def forget(self, question: Question) -> None:
+        """Nobody asks it any more: let the workers know."""
+        delta = self._ledger.forget(question)
+        if delta is not None:
+            for member in self._members.values():
+                member.changed(delta)
+
+    def changed(
+        self, question: Question, change: Change, *, pending: bool = False
+    ) -> None:
+        """An answer changed so, and may be `pending`: let the workers know."""
+        delta = self._ledger.change(question, change, pending=pending)
+        if delta is None:
+            return
+        for member in self._members.values():
+            member.changed(delta)
+        find = self._ledger.slots.find
+        if not self._is_full and any(find(each.identity) is None for each in delta.put):
+            self._is_full = True
+            self._log.warn(
+                "there are more than {slots} instances: each worker balances for"
+                " itself over the further ones",
+                slots=SLOTS,
+            )
+
+    def tidings(self, mapping: Mapping) -> Tidings:
+        """What workers, those that are gone too, have told of a mapping."""
+        number = self._places.number(mapping)
+        if number is None:
+            return Tidings()
+        past = [Tidings(self._past[number])] if number in self._past else []
+        told = [each.tidings.get(number) for each in self._members.values()]
+        return Tidings.sum(past + [each for each in told if each is not None])
+
+    def aside(
+        self, mapping: Mapping
+    ) -> dict[tuple[int, Identity], tuple[Ejection, float]]:
+        """The upstreams of a mapping that workers have ejected, as in `Tidings`."""
+        number = self._places.number(mapping)
+        if number is None:
+            return {}
+        told = [each.tidings.get(number) for each in self._members.values()]
+        return {k: v for each in told if each for k, v in each.aside.items()}
+
+    @property
+    def accepted_by_now(self) -> int:
+        """Connections accepted, as far as workers have told."""
+        told = (each.report.count.accepted for each in self._members.values())
+        return self.accepted + sum(told)
+
+    @property
+    def members(self) -> list[Member]:
+        """Those that run."""
+        return list(self._members.values())
+
+    def rest(self, resting: AbstractMapping[Identity, int]) -> None:
+        """An operator has drained these registrations, and no others any longer."""
+        self._resting = resting
+        for member in self._members.values():
+            member.order(Rest(resting))
+
+    def eject(self, identity: Identity) -> Deferred[str]:
+        """Eject this one in each worker: why none does, or nothing if one does."""
+        answers = [member.eject(identity) for member in self._members.values()]
+        return gatherResults(answers).addCallback(_first_reason)
+
+    def bind(self) -> None:
+        """Open every listening socket; CannotListen if one is not to be had."""
+        self._places.bind()
+
+    def close(self) -> None:
+        """Give back what `bind` opened."""
+        self._places.close()
+
+    def privilegedStartService(self) -> None:
+        super().privilegedStartService()
+        self.bind()
+
+    def startService(self) -> None:
+        super().startService()
+        self.bind()
+        for number in range(1, self.count + 1):
+            self._start(number)
+        self._recounting = repeat(self._reactor, RECOUNT_EVERY, self._recount)
+
+    def retire(self) -> Deferred[None]:
+        """Let workers accept nobody, and end once nothing is open.
+
+        The Deferred fires when they have.  Whoever has not when the time is over
+        by far is killed.
+        """
+        self._retiring = True
+        self._halt()
+        for member in self._members.values():
+            member.retire()
+        return self._all_gone(self.longest_drain + PATIENCE)
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether every worker accepts clients."""
+        all_there = len(self._members) == self.count
+        return all_there and all(each.report.serves for each in self._members.values())
+
+    @property
+    def open(self) -> int:
+        """Connections of workers that have an upstream, or try one."""
+        return sum(self._table.sums[1:].tolist())
+
+    @property
+    def longest_drain(self) -> float:
+        """How long workers let connections live on, at most, when they retire."""
+        return self._places.longest_drain
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        if self._recounting is not None:  # else the start went wrong
+            self._recounting.stop()
+            self._recounting = None
+        self._halt()
+        for member in self._members.values():
+            member.stop()
+        return self._all_gone(PATIENCE)
+
+    def _halt(self) -> None:
+        """Start no further one, and give back what we listen on."""
+        for call in self._waiting.values():
+            call.cancel()
+        self._waiting.clear()
+        self.close()  # each worker has its own copies
+
+    def _all_gone(self, patience: float) -> Deferred[None]:
+        """When the last one is gone, which is killed if it does not go in time."""
+        gone: Deferred[None] = Deferred()
+        if not self._members:
+            gone.callback(None)
+            return gone
+        late = self._reactor.callLater(patience, self._kill)
+
+        def in_time(result: None) -> None:
+            if late.active():
+                late.cancel()
+
+        self._waiting_for_all.append(gone)
+        return gone.addCallback(in_time)
+
+    def _altered(self) -> None:
+        for member in tuple(self._members.values()):
+            member.altered()
+
+    def _kill(self) -> None:
+        for member in self._members.values():
+            self._log.warn(
+                "worker {worker} (process {pid}) does not end, and is killed",
+                worker=member.number,
+                pid=member.pid,
+            )
+            member.kill()
+
+    def _start(self, number: int) -> None:
+        self._waiting.pop(number, None)
+        member = Member(
+            self._reactor, number, self._ledger, self._ended, self._places.of
+        )
+        member.learned = self.learned
+        setup = Setup(number, 1 + self.count)
+        try:
+            self.bind()
+            member.start(self._program, setup, self._table.descriptor)
+        except (OSError, CannotListen) as error:
+            wait = self._start_later(number, 0.0)
+            self._log.warn(
+                "worker {worker} could not be started: {error}; once more in"
+                " {wait:.1f} s",
+                worker=number,
+                error=getattr(error, "strerror", None) or error,
+                wait=wait,
+            )
+        else:
+            self._members[number] = member
+            if self._resting:
+                member.order(Rest(self._resting))
+
+    def _ended(self, member: Member, how: str) -> None:
+        """A worker's process is gone."""
+        number, report = member.number, member.report
+        del self._members[number]
+        self._table.clear(number, self._ledger.slots.end)
+        self.accepted += report.count.accepted
+        is_stopping = self._retiring or not self.running
+        ending = _HARD_STOP if is_stopping and how == _IN_ORDER else _WORKER_DIED
+        for place, told in member.tidings.items():
+            self._past.setdefault(place, Figures()).add(told.close(ending))
+        if any(each.aside for each in member.tidings.values()):
+            self.learned()
+        if is_stopping:
+            self._ended_for_good(member, how)
+            return
+        wait = self._start_later(number, self._reactor.seconds() - member.started)
+        self._tell_death(member, how, f"; another one starts in {wait:.1f} s")
+
+    def _ended_for_good(self, member: Member, how: str) -> None:
+        self.closed += member.report.count.open
+        self.leases += member.report.leases
+        if self.running and how != _IN_ORDER:
+            self._tell_death(member, how, "")
+        if not self._members:
+            waiting, self._waiting_for_all = self._waiting_for_all, []
+            for each in waiting:
+                each.callback(None)
+
+    def _tell_death(self, member: Member, how: str, then: str) -> None:
+        self._log.warn(
+            "worker {worker} (process {pid}) died: {how}; {open} connections were"
+            " open{then}",
+            worker=member.number,
+            pid=member.pid,
+            how=how,
+            open=member.report.count.open,
+            then=then,
+        )
+
+    def _start_later(self, number: int, lived: float) -> float:
+        wait = self._backoff.wait(number, lived)
+        self._waiting[number] = self._reactor.callLater(wait, self._start, number)
+        return wait
+
+    def _tidy(self) -> None:
+        """Forget what is told of places and instances that are gone."""
+        places, knows = self._places.numbers, self._ledger.knows
+        for gone in self._past.keys() - places:
+            del self._past[gone]
+        for figures in self._past.values():
+            figures.tidy(knows)
+        for member in self._members.values():
+            for gone in member.tidings.keys() - places:
+                del member.tidings[gone]
+            for told in member.tidings.values():
+                told.figures.tidy(knows)
+
+    def _recount(self) -> None:
+        """What is only needed now and then."""
+        self.tally.recount()
+        self._tidy()
+        known = min((each.report.level for each in self._members.values()), default=0)
+        self._ledger.slots.reclaim(known, lambda slot: not self._table.total(slot))
+
+
+def _first_reason(reasons: list[str]) -> str:
+    if "" in reasons:
+        return ""
+    return reasons[0] if reasons else "no worker runs"

@@ -1,0 +1,361 @@
+"""A worker process: serves mappings whose instances its master knows.
+
+Run by `lbconsul.workers.__main__`, with the stream to the master, the table, and the
+lane on which listening sockets come as descriptors.
+"""
+
+import os
+import random
+import socket
+import sys
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from attrs import Factory, define, evolve, field
+from twisted.internet.protocol import Factory as ProtocolFactory
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger, globalLogBeginner
+
+from lbconsul.balance.events import RegistryEvent
+from lbconsul.balance.pool_spec import Route
+from lbconsul.balance.registry import Registry
+from lbconsul.config.model import Mapping
+from lbconsul.net.fd_passing import receive_sockets
+from lbconsul.net.listening_socket import LentSocket
+from lbconsul.process.clock import use_monotonic_clock
+from lbconsul.process.fd_limit import connections, descriptor_limit
+from lbconsul.process.garbage import ShortCollections
+from lbconsul.proxy.connection_limit import Room
+from lbconsul.proxy.listener_manager import Serving
+from lbconsul.proxy.runtime import Workshop
+from lbconsul.proxy.targets import route_of
+from lbconsul.proxy.upstream_log import Standings
+from lbconsul.stats.termination import Ending
+from lbconsul.workers.catalog_replica import KnownSlots, Replica
+from lbconsul.workers.channel import Frames
+from lbconsul.workers.log_forwarder import Uplink
+from lbconsul.workers.messages import (
+    Complete,
+    Count,
+    Eject,
+    Order,
+    Part,
+    Report,
+    Rest,
+    Retire,
+    Serve,
+    Setup,
+    read_order,
+    write_answer,
+    write_figures,
+)
+from lbconsul.workers.repeat import repeat
+from lbconsul.workers.shared_counter import RECOUNT_EVERY, SharedTally
+from lbconsul.workers.shared_table import Table
+from lbconsul.workers.spawn import CONTROL, LANE, TABLE
+
+#: Clients accepted in one turn.  All workers accept from one queue: one that
+#: takes few leaves the others some, and loses few if it hangs.
+AT_ONCE = 4
+
+#: How often the master is told how we are, if that has changed, in seconds.
+REPORT_EVERY = 1.0
+
+#: It is told sooner what became of an upstream: after so long, in seconds, so that
+#: of many it is told together.
+REPORT_SOON = 0.1
+
+
+@define(eq=False)
+class Worker:
+    """Does what its master says, for as long as there is one."""
+
+    _log = Logger()
+    _reactor: Any
+    _table: int = TABLE
+    _lane: socket.socket = Factory(lambda: socket.socket(fileno=LANE))
+    frames: Frames = field(init=False)
+    uplink: Uplink = field(init=False)
+    _room: Room = field(init=False)
+    _standings: Standings = field(init=False)
+    _tally: SharedTally = field(init=False)
+    _registry: Registry = field(init=False)
+    _replica: Replica = field(init=False)
+    _workshop: Workshop | None = None
+    _serving: Serving = field(init=False)
+    #: The listening sockets that we have, by their numbers.
+    _sockets: dict[int, LentSocket] = Factory(dict)
+    #: What came on the lane and was not yet used: numbers and descriptors.
+    _received: deque[tuple[int, int]] = Factory(deque)
+    #: What other workers serve alone.
+    _others: set[Route] = Factory(set)
+    #: The mappings that we serve, by the number of the place.
+    _places: dict[int, Mapping] = Factory(dict)
+    #: What the master was told of them last.
+    _told: dict[int, bytes] = Factory(dict)
+    #: The pools that it was told are used.
+    _told_used: dict[int, set[int]] = Factory(dict)
+    #: Those of whom it was told something that may be over without a trace.
+    _passing: set[int] = Factory(set)
+    #: Telling it, a few mappings at a time.
+    _telling: Iterator[None] | None = None
+    #: Coming to serve what it was told last.
+    _replacing: Iterator[object] | None = None
+    _retiring: bool = False
+    _stopping: bool = False
+    _reported: Report | None = None
+    _calls: list[LoopingCall] = Factory(list)
+    #: The report that is about to follow on what became of an upstream.
+    _soon: Any = None
+    #: With which status to exit.
+    status: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self.uplink = Uplink(lambda data: self.frames.sendString(data))
+        self.frames = Frames(
+            self.ordered, self._lost, self.uplink.pause, self.uplink.resume
+        )
+        self._lane.setblocking(False)
+        # The limit of descriptors is our own, though our master has set it.
+        self._room = Room(self._reactor, connections(descriptor_limit()))
+        self._standings = Standings(self._reactor)
+
+    def ordered(self, data: bytes) -> None:
+        """The master says what is to be done; nothing counts after the end."""
+        if self._stopping:
+            return
+        try:
+            self._obey(read_order(data))
+        except Exception as error:
+            self._fail(error)
+
+    def _obey(self, order: Order) -> None:
+        if not isinstance(order, Part):
+            self._finish_replacing()
+        if self._retiring and isinstance(order, Serve | Complete):
+            return  # it was on its way
+        if isinstance(order, Setup):
+            self._set_up(order)
+        elif isinstance(order, Serve):
+            self._serve(order)
+        elif isinstance(order, Part):
+            if self._replica.take(order):
+                self._serving.answered(order.question)
+                self._report()
+        elif isinstance(order, Complete):
+            self._accept()
+            self._report()
+        elif isinstance(order, Rest):
+            self._registry.rest(order.resting)
+        elif isinstance(order, Eject):
+            reason = self._registry.eject(order.identity)
+            self._tell_all()  # the master knows of it before it answers
+            self.uplink.say(write_answer(order.number, reason))
+        elif isinstance(order, Retire):
+            self._retiring = True
+            self._report()
+            self._serving.retire().addCallback(lambda _: self._stop())
+        else:
+            self._stop()
+
+    def _set_up(self, setup: Setup) -> None:
+        slots = KnownSlots()
+        table = Table(self._table, setup.rows)
+        self._tally = SharedTally(table, setup.row, slots.find)
+        self._registry = Registry(
+            random.random,
+            self._tally,
+            seconds=self._reactor.seconds,
+            on_event=self._on_event,
+        )
+        self._replica = Replica(self._registry, slots, self._tally.load)
+        workshop = self._workshop = Workshop(
+            self._reactor, self._registry, room=self._room
+        )
+        self._serving = Serving(workshop, AT_ONCE, self._tally.is_ahead, self._let_go)
+        self._calls += [
+            repeat(self._reactor, REPORT_EVERY, self._report),
+            repeat(self._reactor, REPORT_EVERY, self._report_figures),
+            repeat(self._reactor, RECOUNT_EVERY, self._tally.recount),
+        ]
+
+    def _serve(self, order: Serve) -> None:
+        """Serve what we are told, with the sockets that came for it."""
+        assert self._workshop is not None
+        self._received += receive_sockets(self._lane)
+        for _ in range(order.sent):  # the others are for orders that follow
+            number, descriptor = self._received.popleft()
+            self._sockets[number] = LentSocket(socket.socket(fileno=descriptor))
+        anew = order.connection_log != self._workshop.connection_log
+        self._workshop.connection_log = order.connection_log
+        self._others = {route_of(each) for each in order.others}
+        wanted = {each.number: each.mapping for each in order.places}
+        self._places = wanted
+        self._told = {each: self._told[each] for each in wanted if each in self._told}
+        self._replacing = self._replace(wanted, anew=anew)
+        self._workshop.sweeper.begin(self._replacing)
+
+    def _replace(self, wanted: dict[int, Mapping], *, anew: bool) -> Iterator[object]:
+        yield from self._serving.replacing(
+            [(mapping, self._sockets[each]) for each, mapping in wanted.items()],
+            anew=anew,
+        )
+        for number in self._sockets.keys() - wanted.keys():
+            self._sockets.pop(number).close()
+        self._replacing = None
+
+    def _finish_replacing(self) -> None:
+        """What is left to be done of the last order is done at once."""
+        steps = self._replacing
+        if steps is not None:
+            assert self._workshop is not None
+            self._workshop.sweeper.drop(steps)
+            for _ in steps:
+                pass
+
+    def _let_go(self) -> None:
+        assert self._workshop is not None
+        # Some may not be served yet whose instances we were told already.
+        told = {route_of(each) for each in self._places.values()}
+        self._registry.keep_only(self._workshop.routes | told | self._others)
+
+    def _accept(self) -> None:
+        """Accept from now on: we know what there is to know."""
+        self._tally.serve()
+        self._serving.startService()
+
+    def _state(self) -> Report:
+        assert self._workshop is not None
+        count = Count(self._workshop.accepted, self._workshop.open)
+        leases = self._registry.open_connections()
+        serves = bool(self._serving.running) and not self._retiring
+        full = tuple((each.reason, each.mapping) for each in self._serving.full)
+        return Report(self._replica.level, count, leases, serves, full)
+
+    def _report(self) -> None:
+        report = self._state()
+        if report != self._reported:
+            self._reported = report
+            self.uplink.report(report)
+
+    def _on_event(self, event: RegistryEvent) -> None:
+        """Called by the registry: an upstream was ejected, or the like."""
+        self._standings.tell(event)
+        if self._soon is None and not self._stopping:
+            self._soon = self._reactor.callLater(REPORT_SOON, self._report_soon)
+
+    def _report_soon(self) -> None:
+        self._soon = None
+        if self._telling is None:
+            self._report_figures()
+        else:  # which may have passed the mapping that it is about
+            self._soon = self._reactor.callLater(REPORT_SOON, self._report_soon)
+
+    def _report_figures(self) -> None:
+        """Tell the master what connections came to, where that is news."""
+        assert self._workshop is not None
+        if self._telling is None:
+            self._telling = self._tell_figures()
+            self._workshop.sweeper.begin(self._telling)
+
+    def _tell_all(self) -> None:
+        """The same at once."""
+        for _ in self._tell_figures():
+            pass
+
+    def _tell_figures(self) -> Iterator[None]:
+        for number in tuple(self._places):
+            if not self.uplink.is_free:  # news that are told, but not heard, are lost
+                break
+            mapping = self._places.get(number)
+            if mapping is not None:
+                self._tell_news(number, mapping)
+            yield
+        self._telling = None
+
+    def _tell_news(self, number: int, mapping: Mapping) -> None:
+        workshop = self._workshop
+        assert workshop is not None
+        used = workshop.used(mapping)
+        is_old = number in self._told and number not in self._passing
+        if (
+            is_old
+            and used == self._told_used.get(number)
+            and not workshop.has_news(mapping)
+        ):
+            return
+        told, self._told_used[number] = workshop.tidings(mapping), used
+        if told.queued or told.aside:
+            self._passing.add(number)
+        else:
+            self._passing.discard(number)
+        said = write_figures(number, told.news())
+        if said != self._told.get(number):
+            self._told[number] = said
+            self.uplink.say(said)
+
+    def _stop(self) -> None:
+        """End in order, and let the master know how it was."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self._tell_all()
+        before = self._state()
+        self.uplink.hurry()
+        self._close()
+        leases = self._registry.open_connections()
+        self.uplink.report(evolve(before, leases=leases))
+        self.frames.finish()
+
+    def _fail(self, error: Exception) -> None:
+        """End, since we cannot do what we are told; say why in every way we have."""
+        self._stopping, self.status = True, 1
+        with suppress(OSError):
+            print(f"cannot do what it is told: {error!r}", file=sys.stderr, flush=True)
+        self._log.failure("a bug in lbconsul: a worker cannot do what it is told")
+        self._close(Ending.WORKER_DIED)
+        self.uplink.hurry()
+        self.frames.finish()
+
+    def _lost(self) -> None:
+        """The master is gone, or has heard our last word."""
+        self._stopping = True
+        self._close()
+        self._reactor.stop()
+
+    def _close(self, ending: Ending = Ending.HARD_STOP) -> None:
+        """Accept nobody, and close what is open."""
+        for call in self._calls:
+            call.stop()
+        self._calls.clear()
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        self._lane.close()
+        if self._workshop is not None:
+            self._serving.stopService()
+            self._serving.close_connections(ending)
+        self._standings.stop()
+
+
+def run() -> int:
+    """Serve until the master says so, or is gone; the exit status."""
+    from twisted.internet import reactor as installed
+
+    reactor: Any = installed
+    # The same for all processes of a machine (clock_gettime(2)): the master may
+    # compare what we say with its own.
+    use_monotonic_clock(reactor)
+    worker = Worker(reactor)
+    globalLogBeginner.beginLoggingTo(
+        [worker.uplink], discardBuffer=True, redirectStandardIO=False
+    )
+    factory = ProtocolFactory.forProtocol(lambda: worker.frames)
+    factory.noisy = False
+    reactor.adoptStreamConnection(CONTROL, socket.AF_UNIX, factory)
+    os.close(CONTROL)  # it is the reactor's now
+    ShortCollections().start()
+    reactor.run(installSignalHandlers=False)
+    return worker.status

@@ -1,0 +1,288 @@
+"""A member: one worker process, as its master sees it."""
+
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from itertools import count
+from typing import Any
+
+from attrs import Factory, define, evolve, field
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
+from twisted.internet.interfaces import IProcessTransport
+from twisted.internet.process import reapAllProcesses
+from twisted.internet.protocol import Factory as ProtocolFactory
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger, globalLogPublisher
+from twisted.python.failure import Failure
+
+from lbconsul.balance.instance import Identity
+from lbconsul.errors import CannotListen
+from lbconsul.net.fd_passing import send_sockets
+from lbconsul.stats.traffic import Tidings
+from lbconsul.workers.catalog_sender import Outbox
+from lbconsul.workers.channel import Frames
+from lbconsul.workers.log_forwarder import read_event
+from lbconsul.workers.messages import (
+    ANSWER,
+    FIGURES,
+    LOG,
+    REPORT,
+    Eject,
+    Order,
+    Report,
+    Retire,
+    Serve,
+    Setup,
+    Stop,
+    read_answer,
+    read_figures,
+    read_report,
+    write_order,
+)
+from lbconsul.workers.spawn import Program, spawn
+from lbconsul.workers.stderr import Printed
+from lbconsul.workers.versioned_catalog import Delta, Ledger
+
+#: How often to look whether a worker whose stream has ended is gone, in seconds.
+#: Not every program lets Twisted hear of it by itself (SIGCHLD).
+_LOOK = 0.05
+
+#: How long to wait for the answer to an order, in seconds.
+ANSWER_TIMEOUT = 2.0
+
+#: How long one may take to end that ended its stream by itself, in seconds.
+GRACE = 1.0
+
+
+@define(eq=False)
+class Member(ProcessProtocol):
+    """One worker.  `ended` is called once, when its process is gone.
+
+    `places` gives what the worker with a number is to serve, and the descriptors of
+    the listening sockets for that, by their numbers.
+    """
+
+    _log = Logger()
+    _reactor: Any
+    number: int
+    _ledger: Ledger
+    _ended: Callable[["Member", str], None]
+    _places: Callable[[int], tuple[Serve, dict[int, int]]]
+    #: What it said last.
+    report: Report = Factory(Report)
+    #: And of the places, by their numbers.
+    tidings: dict[int, Tidings] = Factory(dict)
+    #: When it was started, by the reactor's clock.
+    started: float = 0.0
+    pid: int | None = None
+    #: Called when it has told that it set others aside than before.
+    learned: Callable[[], None] = lambda: None
+    _process: IProcessTransport | None = None
+    _lane: socket.socket | None = None
+    #: The numbers of the listening sockets that it has.
+    _given: set[int] = Factory(set)
+    _frames: Frames = field(init=False)
+    _outbox: Outbox = field(init=False)
+    _printed: Printed = field(init=False)
+    _stopping: bool = False
+    _is_cut_off: bool = False
+    #: How its process ended, if it has.
+    _how: str | None = None
+    #: The orders that it has not answered yet, by their numbers.
+    _orders: dict[int, Deferred[str]] = Factory(dict)
+    _numbers: "count[int]" = Factory(count)
+
+    def __attrs_post_init__(self) -> None:
+        self._outbox = Outbox(self._ledger, self._write, self._serve)
+        self._printed = Printed(self._tell)
+        self._frames = Frames(
+            self._heard, self._lost, self._outbox.pause, self._outbox.resume
+        )
+
+    def start(self, program: Program, setup: Setup, table: int) -> None:
+        """Start it, and tell it what it has to know.
+
+        :raises OSError: the machine has no room for it.
+        """
+        self.started = self._reactor.seconds()
+        with ExitStack() as held:
+            ours, theirs = map(held.enter_context, socket.socketpair())
+            lane, their_lane = socket.socketpair()
+            held.enter_context(their_lane)
+            lane.setblocking(False)
+            self._lane = lane
+            try:
+                self._adopt(ours)
+                self._process = self._spawn(program, theirs, table, their_lane)
+            except OSError:
+                lane.close()
+                raise
+        self.pid = self._process.pid
+        self._write(write_order(setup))
+        self._outbox.begin()
+
+    def altered(self) -> None:
+        """What it is to serve is not what it was."""
+        self._outbox.altered()
+
+    def changed(self, delta: Delta) -> None:
+        """The catalog has changed so."""
+        self._outbox.changed(delta)
+
+    def order(self, order: Order) -> None:
+        """Have it do this."""
+        self._write(write_order(order))
+
+    def eject(self, identity: Identity) -> Deferred[str]:
+        """Have it eject this one: why it does not, or nothing if it does."""
+        number, answer = next(self._numbers), Deferred[str]()
+        self._orders[number] = answer
+        self.order(Eject(identity, number))
+
+        def late(*_: object) -> str:
+            self._orders.pop(number, None)
+            return f"worker {self.number} does not answer"
+
+        return answer.addTimeout(ANSWER_TIMEOUT, self._reactor, late)
+
+    def _answered(self, number: int, reason: str) -> None:
+        answer = self._orders.pop(number, None)
+        if answer is not None:  # else it comes too late
+            answer.callback(reason)
+
+    def retire(self) -> None:
+        """Ask it to accept nobody, and to end once nothing is open."""
+        self._stopping = True
+        self._write(write_order(Retire()))
+
+    def stop(self) -> None:
+        """Ask it to end in order, and nothing else from now on."""
+        self._stopping = True
+        self._outbox.close()
+        self._write(write_order(Stop()))
+
+    def kill(self) -> None:
+        """End it at once, if it is there."""
+        if self._process is not None:
+            with suppress(ProcessExitedAlready):
+                self._process.signalProcess(signal.SIGKILL)
+
+    def errReceived(self, data: bytes) -> None:
+        """Called by the reactor: it prints this."""
+        self._printed.more(data, self._reactor.seconds())
+
+    def processEnded(self, reason: Failure) -> None:
+        """Called by the reactor: it is gone, and all that it printed is read."""
+        self._printed.end()
+        self._how = _how(reason)
+        if self._is_cut_off:
+            self._ended(self, self._how)
+
+    def _spawn(
+        self,
+        program: Program,
+        stream: socket.socket,
+        table: int,
+        lane: socket.socket,
+    ) -> IProcessTransport:
+        try:
+            return spawn(
+                self._reactor, self, program, stream.fileno(), table, lane.fileno()
+            )
+        except OSError:
+            self._frames.close()
+            raise
+
+    def _adopt(self, stream: socket.socket) -> None:
+        stream.setblocking(False)
+        factory = ProtocolFactory.forProtocol(lambda: self._frames)
+        factory.noisy = False
+        self._reactor.adoptStreamConnection(stream.fileno(), socket.AF_UNIX, factory)
+
+    def _write(self, data: bytes) -> None:
+        self._frames.sendString(data)
+
+    def _serve(self) -> None:
+        """Called by the outbox: send what it serves as of now."""
+        assert self._lane is not None
+        try:
+            serve, sockets = self._places(self.number)
+            news = {each: sockets[each] for each in sockets if each not in self._given}
+            send_sockets(self._lane, news)
+        except (OSError, CannotListen) as error:
+            # It takes nothing from its lane, so that it hangs; or we lack something.
+            self._tell(f"cannot be told what to serve, and is killed: {error}")
+            self.kill()
+            return
+        self._given = set(sockets)
+        self._write(write_order(evolve(serve, sent=len(news))))
+
+    def _tell(self, line: str) -> None:
+        self._log.warn(
+            "worker {worker} (process {pid}): {line}",
+            worker=self.number,
+            pid=self.pid,
+            line=line,
+        )
+
+    def _heard(self, data: bytes) -> None:
+        kind, said = data[:1], data[1:]
+        try:
+            if kind == LOG:
+                globalLogPublisher({**read_event(said), "worker": self.number})
+            elif kind == REPORT:
+                self._reported(read_report(said))
+            elif kind == FIGURES:
+                number, news = read_figures(said)
+                told = self.tidings.setdefault(number, Tidings())
+                before = told.aside.keys()
+                told.heard(news)
+                if told.aside.keys() != before:
+                    self.learned()
+            elif kind == ANSWER:
+                self._answered(*read_answer(said))
+            else:
+                raise ValueError(f"no log, report, figures or answer: {kind!r}")
+        except Exception:  # whatever reading nonsense may come to
+            self._log.failure("worker {worker} talks nonsense", worker=self.number)
+            self.kill()
+
+    def _reported(self, report: Report) -> None:
+        if report.serves and not self.report.serves:
+            self._log.info(
+                "worker {worker} (process {pid}) serves",
+                worker=self.number,
+                pid=self.pid,
+            )
+        self.report = report
+
+    def _lost(self) -> None:
+        """The stream has ended, so that it is of no use any more."""
+        self._is_cut_off = True
+        for number in tuple(self._orders):
+            self._answered(number, f"worker {self.number} has ended")
+        if self._lane is not None:
+            self._lane.close()
+        if self._process is None:  # it could not be started
+            return
+        if self._how is None:
+            self._look(self._reactor.seconds())
+        else:  # and all that it said before is read
+            self._ended(self, self._how)
+
+    def _look(self, since: float) -> None:
+        if self._how is None:
+            reapAllProcesses()
+            if not self._stopping and self._reactor.seconds() - since >= GRACE:
+                self.kill()
+            self._reactor.callLater(_LOOK, self._look, since)
+
+
+def _how(reason: Failure) -> str:
+    """How a process ended, in words."""
+    error = reason.value
+    if isinstance(error, ProcessTerminated) and error.signal is not None:
+        return f"signal {error.signal}"
+    return f"exit status {getattr(error, 'exitCode', 0)}"

@@ -1,0 +1,155 @@
+"""Who may look, and who may change something."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lbconsul.admin.auth import Asker, Guard
+from lbconsul.admin.responses import Refusal
+from lbconsul.config.model import TCPListen, UnixListen
+from tests.support.fake_source import FixedToken
+
+LOCAL, LOCAL6 = TCPListen("127.0.0.1", 9200), TCPListen("::1", 9200)
+REMOTE, UNIX = TCPListen("0.0.0.0", 9200), UnixListen("/run/lb")
+
+HERE = "127.0.0.1:9200"
+
+
+def _guard(
+    listen: TCPListen | UnixListen, token: str = "s3cret", *, open_read: bool = False
+) -> Guard:
+    return Guard(listen, FixedToken(token) if token else None, open_read)
+
+
+def _code(check: object, who: Asker) -> int:
+    """0 if it is let through."""
+    assert callable(check)
+    try:
+        check(who)
+    except Refusal as refusal:
+        assert "s3cret" not in refusal.sentence
+        return refusal.code
+    return 0
+
+
+@pytest.mark.parametrize("listen", [LOCAL, LOCAL6, UNIX])
+def test_reading_here(listen: TCPListen | UnixListen) -> None:
+    """On this machine everybody may look."""
+    assert _code(_guard(listen).check_read, Asker(HERE)) == 0
+    assert _code(_guard(listen, "").check_read, Asker(HERE)) == 0
+
+
+def test_reading_from_elsewhere() -> None:
+    """Where other machines come, it takes the token, or the word that all may."""
+    guard = _guard(REMOTE)
+    assert _code(guard.check_read, Asker(HERE)) == 401
+    assert _code(guard.check_read, Asker(HERE, token="wrong")) == 401
+    assert _code(guard.check_read, Asker(HERE, token="s3cret")) == 0
+    assert _code(_guard(REMOTE, open_read=True).check_read, Asker(HERE)) == 0
+    assert _code(_guard(REMOTE, "").check_read, Asker(HERE)) == 403
+
+
+def test_changing() -> None:
+    """Changes take the token everywhere, and are off without one."""
+    for listen in (LOCAL, REMOTE, UNIX):
+        guard = _guard(listen, open_read=True)
+        assert _code(guard.check_change, Asker(HERE)) == 401
+        assert _code(guard.check_change, Asker(HERE, token="")) == 401
+        assert _code(guard.check_change, Asker(HERE, token="s3cre")) == 401
+        assert _code(guard.check_change, Asker(HERE, token="s3cret")) == 0
+        assert _code(_guard(listen, "").check_change, Asker(HERE, token="x")) == 403
+
+
+def test_what_is_said() -> None:
+    """Who is refused learns what it takes."""
+    with pytest.raises(Refusal, match="needs the token of --admin-token-file"):
+        _guard(LOCAL).check_change(Asker(HERE))
+    with pytest.raises(Refusal, match="is not the token of --admin-token-file"):
+        _guard(LOCAL).check_change(Asker(HERE, token="x"))
+    with pytest.raises(Refusal, match="start the gateway with --admin-token-file FILE"):
+        _guard(LOCAL, "").check_change(Asker(HERE))
+
+
+@pytest.mark.parametrize(
+    "who",
+    [
+        Asker(HERE, origin="http://evil.example", token="s3cret"),
+        Asker(HERE, origin="http://127.0.0.1:8080", token="s3cret"),
+        Asker(HERE, origin="null", token="s3cret"),
+        Asker(HERE, origin="", token="s3cret"),
+        Asker("", origin="", token="s3cret"),
+        Asker(HERE, site="cross-site", token="s3cret"),
+        Asker(HERE, site="same-site", token="s3cret"),
+        Asker(HERE, site="cross-site", mode="navigate", token="s3cret"),
+    ],
+)
+def test_other_sites(who: Asker) -> None:
+    """Another site's page can order nothing, even if it knew the token."""
+    for listen in (LOCAL, REMOTE, UNIX):
+        assert _code(_guard(listen).check_change, who) == 403
+
+
+@pytest.mark.parametrize(
+    "who",
+    [
+        Asker(HERE, token="s3cret"),
+        Asker(HERE, origin=f"http://{HERE}", site="same-origin", token="s3cret"),
+        Asker("lb.example", origin="https://lb.example", token="s3cret"),
+        Asker(HERE, site="none", token="s3cret"),
+    ],
+)
+def test_our_own_page(who: Asker) -> None:
+    """Our own page, and what is no page at all, can."""
+    assert _code(_guard(LOCAL).check_change, who) == 0
+    assert _code(_guard(LOCAL).check_site, who) == 0
+
+
+def test_looking_from_other_sites() -> None:
+    """A link may lead here; a page of another site may not ask behind one's back."""
+    check = _guard(LOCAL).check_site
+    assert _code(check, Asker(HERE, site="cross-site", mode="navigate")) == 0
+    assert _code(check, Asker(HERE, site="cross-site", mode="cors")) == 403
+    assert _code(check, Asker(HERE, site="cross-site", mode="no-cors")) == 403
+    assert _code(check, Asker(HERE, origin="http://evil.example")) == 403
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1:9200", "127.0.0.1", "[::1]:9200", "[::1]", "localhost:1", "LOCALHOST",
+     "localhost.", "lb.localhost:80", "10.1.2.3:80"],
+)  # fmt: skip
+def test_names_that_nobody_can_give(host: str) -> None:
+    """Addresses, and localhost, are always ours."""
+    assert _code(_guard(LOCAL).check_site, Asker(host)) == 0
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:9200", "127.0.0.1.evil.example", "", "a b",
+     "localhost.evil.example", "[::1", "xlocalhost", "[evil]:1", "127.0.0.1:x"],
+)  # fmt: skip
+def test_rebinding(host: str) -> None:
+    """
+    Whoever has a domain can give its name to 127.0.0.1, and then his page is of one
+    site with ours: by such a name it takes the token.
+    """
+    assert _code(_guard(LOCAL).check_site, Asker(host)) == 403
+    assert _code(_guard(LOCAL6).check_site, Asker(host, token="wrong")) == 403
+    assert _code(_guard(LOCAL).check_site, Asker(host, token="s3cret")) == 0
+    # There, all depends on the token, or all may look; no browser comes this way.
+    assert _code(_guard(REMOTE).check_site, Asker(host)) == 0
+    assert _code(_guard(UNIX).check_site, Asker(host)) == 0
+
+
+@given(st.text())
+def test_any_host(host: str) -> None:
+    """Whatever a client says, it is let through or refused."""
+    assert _code(_guard(LOCAL).check_site, Asker(host)) in (0, 403)
+
+
+@given(st.text(), st.text())
+def test_any_token(said: str, token: str) -> None:
+    """Only the token is the token."""
+    guard = Guard(LOCAL, FixedToken(token))
+    wanted = 0 if said == token else 401
+    assert _code(guard.check_change, Asker(HERE, token=said)) == wanted

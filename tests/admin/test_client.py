@@ -1,0 +1,163 @@
+"""Asking the admin listener of a gateway, from another process."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from lbconsul.admin import client
+from lbconsul.admin.client import Admin, CannotAsk
+from tests.support.ports import free_ports
+
+STATUS = b'{"format":2,"gateway":{}}'
+
+
+class Replying:
+    """Gives one answer to one client, and keeps what that said."""
+
+    def __init__(self, sock: socket.socket, body: bytes, code: int = 200) -> None:
+        self._sock, self._body, self._code = sock, body, code
+        self.asked = b""
+        self._thread = threading.Thread(target=self._reply, daemon=True)
+        self._thread.start()
+
+    def _reply(self) -> None:
+        client, _ = self._sock.accept()
+        with client:
+            self.asked = client.recv(65536)
+            head = (
+                f"HTTP/1.1 {self._code} X\r\nContent-Length: {len(self._body)}\r\n\r\n"
+            )
+            client.sendall(head.encode() + self._body)
+
+
+@pytest.fixture
+def sock() -> Iterator[socket.socket]:
+    with closing(socket.create_server(("127.0.0.1", 0))) as sock:
+        yield sock
+
+
+def test_asking(sock: socket.socket) -> None:
+    """It is asked where one says, with the token if there is one."""
+    port = sock.getsockname()[1]
+    for address in (str(port), f"127.0.0.1:{port}", f"localhost:{port}"):
+        replying = Replying(sock, STATUS)
+        assert Admin(address).status() == json.loads(STATUS)
+        assert replying.asked.startswith(b"GET /status HTTP/1.1\r\n")
+        assert b"Authorization" not in replying.asked
+    replying = Replying(sock, STATUS)
+    Admin(str(port), "s3cret").status()
+    assert b"Authorization: Bearer s3cret\r\n" in replying.asked
+
+
+def test_unix(tmp_path: Path) -> None:
+    """It can be asked over a UNIX socket."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(tmp_path / "admin"))
+        sock.listen()
+        Replying(sock, STATUS)
+        assert Admin(f"unix:{tmp_path}/admin").status() == json.loads(STATUS)
+    with pytest.raises(CannotAsk, match="no answer at unix:/nowhere: No such file"):
+        Admin("unix:/nowhere").status()
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "why"),
+    [
+        (401, b'{"error":"this needs the token"}', "this needs the token"),
+        (200, b'{"format":"2"}', "it is no status of lbconsul (HTTP 200)"),
+        (200, b"<html>", "it is no status of lbconsul (HTTP 200)"),
+        (404, b"[]", "it is no status of lbconsul (HTTP 404)"),
+        (200, b"[" * 100_000, "it is no status of lbconsul (HTTP 200)"),
+        (500, b"\xff", "it is no status of lbconsul (HTTP 500)"),
+    ],
+)
+def test_no_status(sock: socket.socket, code: int, body: bytes, why: str) -> None:
+    """What answers otherwise is told in one line."""
+    port = sock.getsockname()[1]
+    Replying(sock, body, code)
+    with pytest.raises(CannotAsk) as caught:
+        Admin(str(port)).status()
+    assert str(caught.value) == f"{port}: {why}"
+
+
+@pytest.mark.parametrize(("theirs", "age"), [(1, "an older"), (3, "a newer")])
+def test_another_format(sock: socket.socket, theirs: int, age: str) -> None:
+    """Command and gateway may be of different versions: the line says which is older,
+    and what to use instead."""
+    port = sock.getsockname()[1]
+    Replying(sock, b'{"format":%d,"gateway":{}}' % theirs)
+    with pytest.raises(CannotAsk) as caught:
+        Admin(str(port)).status()
+    assert str(caught.value) == (
+        f"{port}: the gateway runs {age} lbconsul, whose status has format {theirs};"
+        " this command reads format 2: use the one that is installed with the gateway"
+    )
+
+
+class Endless:
+    """Says this to one client, and then something more again and again."""
+
+    def __init__(self, sock: socket.socket, begin: bytes, more: bytes) -> None:
+        self._sock, self._begin, self._more = sock, begin, more
+        threading.Thread(target=self._say, daemon=True).start()
+
+    def _say(self) -> None:
+        client, _ = self._sock.accept()
+        with client, suppress(OSError):
+            client.sendall(self._begin)
+            while True:
+                time.sleep(0.01)
+                client.sendall(self._more)
+
+
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nX: ", b"x"),
+        (b"HTTP/1.1 200 OK\r\n\r\n[", b" "),
+    ],
+    ids=["interim", "head", "body"],
+)
+def test_no_end(
+    sock: socket.socket, begin: bytes, more: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes on without end is given up after a while."""
+    monkeypatch.setattr(client, "_PATIENCE_FOR_ALL", 0.2)
+    port = sock.getsockname()[1]
+    Endless(sock, begin, more)
+    with pytest.raises(CannotAsk):
+        Admin(str(port)).status()
+
+
+def test_too_much(sock: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is longer than any status is not taken."""
+    monkeypatch.setattr(client, "_MOST", 1000)
+    port = sock.getsockname()[1]
+    Endless(sock, b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 600)
+    with pytest.raises(CannotAsk, match=f"no answer at {port}: it is longer than 1000"):
+        Admin(str(port)).status()
+
+
+@pytest.mark.parametrize("address", ["", "web", "127.0.0.1", "1:x", "http://a:b", "²"])
+def test_no_address(address: str) -> None:
+    """What is no address is told, too."""
+    with pytest.raises(CannotAsk, match=r"an address is \[HOST:\]PORT or unix:/PATH"):
+        Admin(address).status()
+
+
+def test_nobody_there() -> None:
+    """Nor is it a traceback if nobody is there."""
+    (port,) = free_ports(1)
+    with pytest.raises(CannotAsk, match=f"^no answer at {port}: Connection refused$"):
+        Admin(str(port)).status()
+    with pytest.raises(CannotAsk, match=r"no answer at 127\.0\.0\.1:99999: "):
+        Admin("127.0.0.1:99999").status()
+    with pytest.raises(CannotAsk, match=r"no answer at no.such.host.invalid:1: \w"):
+        Admin("no.such.host.invalid:1").status()

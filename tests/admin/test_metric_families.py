@@ -1,0 +1,133 @@
+"""The families of metrics that are not told of upstreams one by one."""
+
+from collections import Counter
+from typing import Any
+
+from attrs import evolve
+from prometheus_client.core import Metric
+
+from lbconsul.admin.metric_families import (
+    STANDINGS,
+    of_gateway,
+    of_mappings,
+    of_standings,
+    of_watches,
+)
+from lbconsul.admin.status_model import FullStatus, Histogram
+from tests.admin.test_status_model import SCHEMA
+from tests.support.fake_source import fake_source
+
+SOURCE = fake_source(lambda: 1_760_000_000.0, 12)
+
+
+def _samples(families: Any) -> dict[str, list[tuple[dict[str, str], float]]]:
+    found: dict[str, list[tuple[dict[str, str], float]]] = {}
+    for family in families:
+        assert isinstance(family, Metric)
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append((sample.labels, sample.value))
+    return found
+
+
+def test_the_gateway() -> None:
+    """What runs, since when, and how it is."""
+    found = _samples(of_gateway(SOURCE.gateway()))
+    [(about, one)] = found["lbconsul_build_info"]
+    assert (about["version"], one) == ("0.1.0", 1)
+    assert found["lbconsul_ready"] == [({}, 1)]
+    assert found["lbconsul_draining"] == [({}, 0)]
+    assert found["lbconsul_reactor_lag_seconds"] == [({}, 0.004)]
+    assert found["lbconsul_connections_limit"] == [({}, 30_000)]
+    assert [value for _, value in found["lbconsul_full"]] == [0, 0, 0]
+    assert found["lbconsul_log_lines_dropped_total"] == [({}, 7)]
+    draining = evolve(SOURCE.gateway(), state="draining", ready=False)
+    found = _samples(of_gateway(draining))
+    assert found["lbconsul_ready"] == [({}, 0)]
+    assert found["lbconsul_draining"] == [({}, 1)]
+
+
+def test_workers() -> None:
+    """Workers are counted, and each tells what it has; without any there is nothing."""
+    first, second = SOURCE.gateway().workers
+    gateway = evolve(SOURCE.gateway(), workers=(first, evolve(second, serves=False)))
+    found = _samples(of_gateway(gateway))
+    assert found["lbconsul_workers"] == [({}, 2)]
+    assert found["lbconsul_workers_serving"] == [({}, 1)]
+    assert found["lbconsul_worker_connections_open"] == [
+        ({"worker": "1"}, first.open),
+        ({"worker": "2"}, second.open),
+    ]
+    alone = _samples(of_gateway(evolve(gateway, workers=())))
+    assert alone["lbconsul_workers"] == [({}, 0)]
+    assert "lbconsul_worker_connections_open" not in alone
+
+
+def test_full() -> None:
+    """Of what mappings and processes are full is counted, by the reason."""
+    full = (
+        FullStatus("max-connections", "80:web", 2),
+        FullStatus("max-connections", "81:api"),
+        FullStatus("process", "", 1),
+    )
+    found = _samples(of_gateway(evolve(SOURCE.gateway(), full=full)))
+    assert found["lbconsul_full"] == [
+        ({"reason": "max-connections"}, 3),
+        ({"reason": "process"}, 1),
+        ({"reason": "descriptors"}, 0),
+    ]
+
+
+def test_watches() -> None:
+    """How old what is believed is; nothing, as long as nothing is believed."""
+    watch, *_ = SOURCE.watches()
+    waiting = evolve(watch, query="api", age=None, failing_since=3.0)
+    found = _samples(of_watches([watch, waiting]))
+    labels = {"query": "web,dc=dc1", "service": "web", "datacenter": "dc1"}
+    assert found["lbconsul_watch_age_seconds"] == [(labels, 1.5)]
+    failing = found["lbconsul_watch_failing"]
+    assert [value for _, value in failing] == [False, True]
+    assert found["lbconsul_watch_errors_total"][0] == (labels, 3)
+
+
+def test_mappings() -> None:
+    """Each mapping's clients, bytes, terminations and times."""
+    mapping, *_ = SOURCE.mappings()
+    mapping = evolve(
+        mapping,
+        connect_time=Histogram((0.5, 1.0), (3, 2, 1), 4.5),
+        first_byte_time=Histogram((0.5, 1.0), (), 0.0),
+    )
+    found = _samples(of_mappings([mapping]))
+    labels = {"mapping": "80:web", "service": "web"}
+    assert found["lbconsul_connections_accepted_total"] == [(labels, mapping.accepted)]
+    assert found["lbconsul_connections_ended_total"] == [
+        ({**labels, "termination": termination}, count)
+        for termination, count in sorted(mapping.terminations.items())
+    ]
+    assert found["lbconsul_connect_seconds_bucket"] == [
+        ({**labels, "le": "0.5"}, 3),
+        ({**labels, "le": "1.0"}, 5),
+        ({**labels, "le": "+Inf"}, 6),
+    ]
+    assert found["lbconsul_connect_seconds_sum"] == [(labels, 4.5)]
+    assert found["lbconsul_connect_seconds_count"] == [(labels, 6)]
+    assert found["lbconsul_first_byte_seconds_count"] == [(labels, 0)]
+
+
+def test_standings() -> None:
+    """How many upstreams stand how; a standing that nobody has is 0."""
+    pool = ("80:web", "web", "web,dc=a")
+    found = _samples(of_standings({pool: Counter(serving=3, odd=1)}, {pool: True}))
+    counts = {
+        labels["standing"]: value
+        for labels, value in found["lbconsul_pool_upstreams"]
+        if labels["query"] == "web,dc=a"
+    }
+    assert counts == dict.fromkeys(STANDINGS, 0) | {"serving": 3, "odd": 1}
+    assert [value for _, value in found["lbconsul_pool_used"]] == [True]
+
+
+def test_the_standings_there_are() -> None:
+    """They are those that the status may show."""
+    shown = SCHEMA["$defs"]["upstream"]["properties"]["standing"]["enum"]
+    assert list(STANDINGS) == shown

@@ -1,0 +1,101 @@
+"""What has changed from one look to the next."""
+
+import json
+from typing import Any
+
+from attrs import evolve
+
+from lbconsul.admin.status_diff import Look
+from tests.support.fake_source import FakeSource, fake_source, upstream
+
+
+def _look(source: FakeSource) -> Look:
+    look = Look()
+    for _ in look.take(source):
+        pass
+    return look
+
+
+def _news(now: Look, before: Look | None = None) -> list[Any]:
+    return [json.loads(each) for each in now.news(before or Look()) if each]
+
+
+def _source(upstreams: int = 12) -> FakeSource:
+    return fake_source(lambda: 1_760_000_000.0, upstreams)
+
+
+def test_a_first_look() -> None:
+    """Who knows nothing is told all, but for what never changes."""
+    source = _source()
+    head, rows = _news(_look(source))
+    assert head["gateway"]["state"] == "serving"
+    assert "options" not in head["gateway"]
+    assert [each["query"] for each in head["watches"]] == [
+        each.query for each in source.watch_list
+    ]
+    assert head["mappings"][0]["name"] == "80:web"
+    assert "connect_time" not in head["mappings"][0]
+    assert len(rows["upstreams"]) == 12
+    assert rows["upstreams"][0]["address"] == "10.0.0.0:8080"
+
+
+def test_nothing_new() -> None:
+    """Where nothing changed, nothing is told."""
+    look = _look(_source())
+    assert _news(look, look) == [{"gateway": {}, "watches": [], "mappings": []}]
+
+
+def test_what_changed() -> None:
+    """Only the figures are told that are others now, and whose they are."""
+    source = _source()
+    before = _look(source)
+    source.gateway_status = evolve(source.gateway_status, open=61)
+    first, *others = source.mapping_list
+    source.mapping_list = [evolve(first, accepted=9), *others]
+    watch, *rest = source.watch_list
+    source.watch_list = [evolve(watch, age=7.5), *rest]
+    source.alter("80:web", 0, "dc1/node-01/web-1", open=77, reason="why")
+    head, rows = _news(_look(source), before)
+    assert head == {
+        "gateway": {"open": 61},
+        "watches": [{"query": "web,dc=dc1", "age": 7.5}],
+        "mappings": [{"name": "80:web", "accepted": 9}],
+    }
+    place = {"mapping": "80:web", "query": "web,dc=dc1", "id": "dc1/node-01/web-1"}
+    assert rows == {"upstreams": [{**place, "reason": "why", "open": 77}]}
+
+
+def test_coming_and_going() -> None:
+    """Who joined is told as a whole; who left is told by the id."""
+    source = _source()
+    before = _look(source)
+    source.add("80:web", 0, upstream(99))
+    del source.pools["80:web", 0]["dc1/node-01/web-1"]
+    _, joined, left = _news(_look(source), before)
+    [row] = joined["upstreams"]
+    assert row["id"] == "dc1/node-19/web-99"
+    assert row["address"] == "10.0.0.99:8080"
+    place = {"mapping": "80:web", "query": "web,dc=dc1", "id": "dc1/node-01/web-1"}
+    assert left == {"gone": [place]}
+
+
+def test_other_pools() -> None:
+    """Other mappings, pools or watches are another picture; other figures are not."""
+    source = _source()
+    before = _look(source)
+    source.alter("80:web", 0, "dc1/node-01/web-1", open=77)
+    assert _look(source).is_like(before)
+    mappings, watches = source.mapping_list, source.watch_list
+    source.mapping_list = mappings[1:]
+    assert not _look(source).is_like(before)
+    source.mapping_list, source.watch_list = mappings, watches[1:]
+    assert not _look(source).is_like(before)
+
+
+def test_no_document_is_long() -> None:
+    """However many there are, it is told in documents of bounded length."""
+    source = _source(2000)
+    documents = list(_look(source).news(Look()))
+    assert max(map(len, documents)) < 1 << 15
+    told = [json.loads(each) for each in documents if each]
+    assert sum(len(each.get("upstreams", ())) for each in told) == 2000

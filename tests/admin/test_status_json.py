@@ -1,0 +1,82 @@
+"""All there is to be shown, as one document."""
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+from attrs import evolve
+
+from lbconsul.admin.status_json import status
+from lbconsul.admin.status_model import PoolStatus
+from tests.admin.test_status_model import SCHEMA
+from tests.support.fake_source import STATES, FakeSource, fake_source, upstream
+
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+
+
+def _clock() -> float:
+    return 1_760_000_000.0
+
+
+def _document(source: FakeSource) -> Any:
+    return json.loads(b"".join(status(source)))
+
+
+def test_the_schema_is_one() -> None:
+    """What documents it is a schema itself."""
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_it_is_as_documented(state: str) -> None:
+    """Whatever there is to be shown, it is what the schema says."""
+    VALIDATOR.validate(_document(fake_source(_clock, 100, state)))
+
+
+def test_what_it_says() -> None:
+    """Mappings hold their pools, and pools their upstreams."""
+    source = fake_source(_clock, 100)
+    said = _document(source)
+    assert said["gateway"]["now"] == _clock()
+    assert [each["query"] for each in said["watches"]] == [
+        each.query for each in source.watch_list
+    ]
+    assert [each["name"] for each in said["mappings"]] == [
+        each.name for each in source.mapping_list
+    ]
+    found = {
+        (mapping["name"], number): [each["id"] for each in pool["upstreams"]]
+        for mapping in said["mappings"]
+        for number, pool in enumerate(mapping["pools"])
+    }
+    assert found == {key: list(members) for key, members in source.pools.items()}
+    assert sum(map(len, found.values())) == 100
+
+
+@pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 64, 65])
+def test_the_commas(count: int) -> None:
+    """Pieces make up a document, wherever they begin."""
+    source = fake_source(_clock, 0, "empty")
+    mapping, *_ = source.mapping_list
+    pools = (PoolStatus("web", True), PoolStatus("web,dc=b", False))
+    source.mapping_list = [evolve(mapping, pools=pools), evolve(mapping, name="81:b")]
+    source.add(mapping.name, 1, *map(upstream, range(count)))
+    first, second = _document(source)["mappings"]
+    assert [len(each["upstreams"]) for each in first["pools"]] == [0, count]
+    assert [len(each["upstreams"]) for each in second["pools"]] == [0]
+
+
+def test_changes_meanwhile() -> None:
+    """Upstreams may come and go while it is written."""
+    source = fake_source(_clock, 1000)
+    pieces, text = status(source), b""
+    for piece in pieces:
+        text += piece
+        source.pools.clear()
+    VALIDATOR.validate(json.loads(text))
+
+
+def test_no_piece_is_long() -> None:
+    """A document of any length takes little memory at a time."""
+    assert max(map(len, status(fake_source(_clock, 2000)))) < 1 << 15

@@ -1,0 +1,62 @@
+"""The values that are shown, and the schema that documents them."""
+
+import json
+from typing import Any
+
+import pytest
+from attrs import fields
+
+from lbconsul.admin.status_model import (
+    CONNECT_BOUNDS,
+    CONNECTION_BOUNDS,
+    FIRST_BYTE_BOUNDS,
+    FORMAT,
+    DrainedStatus,
+    GatewayStatus,
+    Histogram,
+    MappingStatus,
+    PoolStatus,
+    SkippedStatus,
+    UpstreamStatus,
+    WatchStatus,
+    WorkerStatus,
+)
+from tests.support.binaries import REPOSITORY
+
+SCHEMA: dict[str, Any] = json.loads(
+    (REPOSITORY / "docs" / "status.schema.json").read_text()
+)
+
+
+def test_the_format() -> None:
+    """The schema is that of the format that is written."""
+    assert SCHEMA["properties"]["format"] == {"const": FORMAT}
+
+
+@pytest.mark.parametrize(
+    ("name", "of"),
+    [
+        ("drained", DrainedStatus),
+        ("gateway", GatewayStatus),
+        ("histogram", Histogram),
+        ("mapping", MappingStatus),
+        ("pool", PoolStatus),
+        ("skipped", SkippedStatus),
+        ("upstream", UpstreamStatus),
+        ("watch", WatchStatus),
+        ("worker", WorkerStatus),
+    ],
+)
+def test_all_is_documented(name: str, of: type) -> None:
+    """Each name that is shown is in the schema, and the schema has no others."""
+    schema = SCHEMA["$defs"][name]
+    shown = {each.name for each in fields(of)}
+    assert set(schema["properties"]) == set(schema["required"]) == shown
+
+
+@pytest.mark.parametrize(
+    "bounds", [CONNECT_BOUNDS, FIRST_BYTE_BOUNDS, CONNECTION_BOUNDS]
+)
+def test_bounds(bounds: tuple[float, ...]) -> None:
+    """The bounds of histograms rise."""
+    assert list(bounds) == sorted(set(bounds))

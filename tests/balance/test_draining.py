@@ -1,0 +1,163 @@
+"""Who gets nothing any more, and has connections left."""
+
+import gc
+import weakref
+
+import pytest
+
+from lbconsul.balance.draining import Leaving
+from lbconsul.balance.pool_spec import Question, Rules, Selection
+from lbconsul.balance.standing import GONE
+from lbconsul.balance.upstream import Lease, Load
+from tests.support.instances import an_instance
+from tests.support.stage import WEB, Stage
+
+
+def _leave(lease: Lease) -> tuple[float, bool] | None:
+    """Since when the connection's instance leaves, and whether it is critical."""
+    leave = lease.leave()
+    return None if leave is None else (leave.since, leave.critical)
+
+
+def _held() -> tuple[Stage, Lease]:
+    """One connection to an instance, an hour ago."""
+    stage = Stage()
+    stage.answer("a")
+    lease = stage.lease()
+    stage.now += 3600
+    return stage, lease
+
+
+def test_stays() -> None:
+    """Nobody leaves who serves, whatever its weight or check turns to."""
+    stage, lease = _held()
+    stage.answer(an_instance("a", weight=5, status="warning"))
+    assert _leave(lease) is None
+    assert not stage.pool().leaves
+
+
+@pytest.mark.parametrize("how", ["gone", "maintenance", "weight"])
+def test_drained(how: str) -> None:
+    """Whoever is removed or put to rest is drained from that moment on."""
+    stage, lease = _held()
+    if how == "gone":
+        stage.answer()
+    elif how == "weight":
+        stage.answer(an_instance("a", own_weight=0))
+    else:
+        stage.turn("a", "maintenance")
+    since = stage.now
+    stage.later(60)
+    assert _leave(lease) == (since, False)
+    assert stage.pool().leaves
+
+
+def test_critical() -> None:
+    """A critical one is not drained; whoever wants to, may close its connections."""
+    stage, lease = _held()
+    stage.turn("a", "critical")
+    assert _leave(lease) == (stage.now, True)
+
+
+def test_a_warning_that_does_not_do() -> None:
+    """Where only passing ones serve, connections to one with a warning live on: it
+    is neither critical nor drained.
+    """
+    stage = Stage(Selection(Question("web"), Rules(health=frozenset({"passing"}))))
+    stage.answer("a")
+    lease = stage.lease()
+    stage.turn("a", "warning")
+    assert stage.chosen() == set()
+    assert _leave(lease) is None
+    stage.turn("a", "maintenance")
+    assert _leave(lease) == (stage.now, False)
+    stage.turn("a", "warning")
+    assert _leave(lease) is None
+
+
+def test_the_same_again() -> None:
+    """That Consul says it again, in other words, does not make the time anew."""
+    stage, lease = _held()
+    stage.turn("a", "maintenance")
+    since = stage.now
+    stage.later(10)
+    stage.answer(an_instance("a", status="maintenance", reason="a new disk"))
+    stage.later(10)
+    stage.answer(an_instance("a", own_weight=0))
+    stage.later(10)
+    stage.answer()
+    assert _leave(lease) == (since, False)
+
+
+def test_critical_and_then_removed() -> None:
+    """A critical one that is removed is drained from then on."""
+    stage, lease = _held()
+    stage.turn("a", "critical")
+    stage.later(10)
+    stage.answer()
+    assert _leave(lease) == (stage.now, False)
+
+
+def test_removed_and_back_critical() -> None:
+    """One that was removed, and is back, but critical, is drained no more."""
+    stage, lease = _held()
+    stage.answer()
+    stage.later(10)
+    stage.answer(an_instance("a", status="critical"))
+    assert _leave(lease) == (stage.now, True)
+
+
+@pytest.mark.parametrize("how", ["gone", "maintenance", "critical"])
+def test_back_again(how: str) -> None:
+    """Whoever serves again in time keeps its old connections."""
+    stage, lease = _held()
+    if how == "gone":
+        stage.answer()
+    else:
+        stage.turn("a", how)  # type: ignore[arg-type]
+    stage.later(10)
+    stage.answer("a")
+    assert _leave(lease) is None
+    assert not stage.pool().leaves
+    stage.answer()
+    assert _leave(lease) == (stage.now, False)
+
+
+def test_other_mappings() -> None:
+    """An instance may leave one mapping, by its tag, and serve in another."""
+    stage = Stage(WEB, Selection(Question("web"), Rules(tag="v2")))
+    stage.answer(an_instance("a", tags=["v2"]))
+    leases = [stage.lease(number=number) for number in (0, 1)]
+    stage.answer("a")
+    assert _leave(leases[0]) is None
+    assert _leave(leases[1]) == (stage.now, False)
+
+
+def test_over() -> None:
+    """When its last connection is over, it is forgotten; nothing is kept of it."""
+    stage, lease = _held()
+    stage.answer()
+    stage.later(1)
+    assert stage.pool().leaves
+    gone = weakref.ref(lease.upstream.load)
+    lease.end()
+    stage.later(1)
+    assert not stage.pool().leaves
+    gc.disable()
+    try:
+        del lease
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_who_has_no_connection() -> None:
+    """One that leaves without any connection is forgotten when next tended."""
+    leaving, load = Leaving(), Load()
+    leaving.begin(load, GONE, 5.0)
+    assert leaving
+    leaving.tend()
+    assert not leaving
+    leaving.end(load)
+    leaving.tend()
+    assert leaving.find(load) is None

@@ -1,0 +1,575 @@
+"""The shrink guard: which answers are doubted, for how long, and what is done."""
+
+from collections.abc import Sequence
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lbconsul.balance.events import PoolEvent
+from lbconsul.balance.instance import Health, Status
+from lbconsul.balance.pool_spec import Caution, Patience, Question, Rules, Selection
+from lbconsul.balance.upstream import Outcome
+from tests.support.events import short
+from tests.support.instances import an_instance, name_of, names_of
+from tests.support.stage import Stage
+
+HALF = Caution(part=0.5)
+REFUSED, SPOILED = Outcome.REFUSED, Outcome.SPOILED
+CONNECTED, PROVED = Outcome.CONNECTED, Outcome.PROVED
+
+
+def _guarded(
+    names: Sequence[str],
+    caution: Caution = HALF,
+    *,
+    health: frozenset[str] = Rules().health,
+    patience: Patience = Patience(),  # noqa: B008 (frozen)
+    slow_start: float = 0.0,
+) -> Stage:
+    """A pool of these instances, of which so much may leave at once."""
+    stage = Stage(
+        Selection(
+            Question("web"),
+            Rules(health=health),
+            patience=patience,
+            caution=caution,
+            slow_start=slow_start,
+        )
+    )
+    stage.answer(*names)
+    return stage
+
+
+def _doubted(stage: Stage) -> str:
+    """Who stands in reserve."""
+    reserve = stage.pool()._placement.reserve
+    return "".join(names_of(each for each in stage.members() if each.rank is reserve))
+
+
+class TestDoubted:
+    """What is not believed at once."""
+
+    @pytest.mark.parametrize(
+        ("before", "lost", "doubted"),
+        [
+            ("a", "a", "a"),
+            ("ab", "ab", "ab"),
+            ("abc", "abc", "abc"),
+            ("abc", "ab", "ab"),
+            ("abcd", "abc", "abc"),
+            ("abcde", "abc", "abc"),
+            ("ab", "a", ""),
+            ("abc", "a", ""),
+            ("abcd", "ab", ""),
+            ("abcde", "ab", ""),
+            ("abcdef", "abc", ""),
+        ],
+    )
+    @pytest.mark.parametrize("how", ["leave", "turn critical"])
+    def test_how_many(self, how: str, before: str, lost: str, doubted: str) -> None:
+        """More than half of three or more at once, or all of however few."""
+        stage = _guarded(before)
+        if how == "leave":
+            stage.leave(*lost)
+        else:
+            stage.turn(lost, "critical")
+        assert _doubted(stage) == doubted
+        assert stage.chosen() == (set(before) - set(lost) or set(doubted))
+
+    def test_both_ways(self) -> None:
+        """Those who turn critical and those who leave are counted together."""
+        stage = _guarded("abcde")
+        known = stage.known()
+        critical = [an_instance(name, status="critical") for name in "ab"]
+        stage.answer(*critical, known["d"], known["e"])
+        assert _doubted(stage) == "abc"
+
+    def test_another_part(self) -> None:
+        """The part may be another one; just as much is not more."""
+        stage = _guarded("abcdefghij", Caution(part=0.2))
+        stage.leave("a", "b")
+        assert _doubted(stage) == ""
+        stage.leave("a", "b", "c", "d")
+        assert _doubted(stage) == "cd"
+
+    def test_one_of_two(self) -> None:
+        """Of two one may always leave, however small the part: it says nothing."""
+        stage = _guarded("ab", Caution(part=0.01))
+        stage.leave("a")
+        assert (stage.chosen(), stage.told) == ({"b"}, [])
+
+    @pytest.mark.parametrize("percent", range(1, 100))
+    def test_just_as_much_is_not_more(self, percent: int) -> None:
+        """Of a hundred, 29 are not more than 29 %, whatever floats say; 30 are."""
+        names = [str(number) for number in range(100)]
+        for lost, doubted in ((percent, 0), (percent + 1, percent + 1)):
+            stage = _guarded("", Caution(part=percent / 100))
+            stage.answer(*names)
+            stage.leave(*names[:lost])
+            assert len(_doubted(stage)) == len("".join(names[:doubted]))
+
+    def test_with_maintenance(self) -> None:
+        """Where somebody puts most into maintenance, a check that fails meanwhile is
+        doubted only if none is left.
+        """
+        for names, doubted in (("abcde", ""), ("abcd", "d")):
+            stage = _guarded(names)
+            known = stage.known()
+            stage.answer(
+                *(an_instance(name, status="maintenance") for name in "abc"),
+                an_instance("d", status="critical"),
+                *(each for name, each in known.items() if name == "e"),
+            )
+            assert _doubted(stage) == doubted
+
+    def test_in_steps(self) -> None:
+        """When what was left after doubts leaves as well, that is doubted too."""
+        stage = _guarded("abcd")
+        stage.leave("a", "b", "c")
+        assert stage.chosen() == {"d"}
+        stage.leave("d")
+        assert stage.chosen() == set("abcd")
+        assert len(stage.told) == 2
+
+    def test_told_once(self) -> None:
+        """One event says which upstreams, of how many, and for how long."""
+        stage = _guarded("abcd", Caution(part=0.5, hold=12.5))
+        stage.leave("a", "b", "c")
+        stage.answer("d")
+        stage.later(5)
+        [event] = stage.events
+        assert isinstance(event, PoolEvent)
+        assert short(event) == ("suspect", "a b c", "")
+        assert (event.query, event.total, event.seconds) == (Question("web"), 4, 12.5)
+
+    def test_a_warning_that_does_not_do(self) -> None:
+        """With ``health=passing`` warnings everywhere are as doubtful."""
+        stage = _guarded("abc", health=frozenset({"passing"}))
+        stage.turn("abc", "warning")
+        assert stage.chosen() == set("abc")
+
+
+class TestBelieved:
+    """What is believed at once."""
+
+    @pytest.mark.parametrize("wish", ["maintenance", "weight 0"])
+    def test_what_somebody_wants(self, wish: str) -> None:
+        """Maintenance and weight 0 of all are somebody's wish, whatever checks say."""
+        stage = _guarded("abcd")
+        at_rest = (
+            [an_instance(name, status="maintenance") for name in "abcd"]
+            if wish == "maintenance"
+            else [
+                an_instance("a", own_weight=0),
+                an_instance("b", weight=0),
+                an_instance("c", warning_weight=0, status="warning"),
+                an_instance("d", own_weight=0, status="critical"),
+            ]
+        )
+        stage.answer(*at_rest)
+        assert stage.chosen() == set()
+        assert stage.told == []
+
+    def test_who_was_at_rest_leaves(self) -> None:
+        """Who is drained, and then removed, is gone for good."""
+        stage = _guarded("abc")
+        stage.answer(*(an_instance(name, own_weight=0) for name in "abc"))
+        stage.answer()
+        assert (len(stage.pool()), stage.told) == (0, [])
+
+    def test_blue_green(self) -> None:
+        """All leave and as many others join in one answer: a deployment."""
+        stage = _guarded("abc")
+        stage.answer(*"def")
+        assert names_of(stage.members()) == ["d", "e", "f"]
+        assert stage.told == []
+
+    def test_net_of_those_who_join(self) -> None:
+        """Who joins in the same answer is set against who leaves."""
+        stage = _guarded("abcdef")
+        stage.answer(*"abxy")  # four left, two joined
+        assert stage.told == []
+        stage = _guarded("abcdef")
+        stage.answer(*"abx")  # four left, one joined; two remain
+        assert stage.told == []
+        stage = _guarded("abcdef")
+        stage.answer(*"ax")
+        assert _doubted(stage) == "bcdef"
+
+    def test_first_answers(self) -> None:
+        """At the start nobody was there who could be missed."""
+        stage = _guarded("")
+        stage.answer(*(an_instance(name, status="critical") for name in "abc"))
+        stage.answer()
+        assert (stage.chosen(), stage.told) == (set(), [])
+
+    def test_no_guard(self) -> None:
+        """With the guard off the last one's leaving is believed."""
+        stage = _guarded("abc", Caution(part=0.0))
+        stage.leave(*"abc")
+        assert (len(stage.pool()), stage.told) == (0, [])
+
+    def test_critical_ones_that_are_closed_at_once(self) -> None:
+        """With ``close-on-critical`` a critical instance is critical; one that is
+        missing is doubted still.
+        """
+        caution = Caution(part=0.5, critical=False)
+        stage = _guarded("abc", caution)
+        stage.turn("abc", "critical")
+        assert stage.chosen() == set()
+        stage = _guarded("abc", caution)
+        stage.leave(*"abc")
+        assert stage.chosen() == set("abc")
+        stage = _guarded("abcd", caution)
+        known = [an_instance(name, status="critical") for name in "ab"]
+        stage.answer(*known)
+        assert _doubted(stage) == "cd"
+
+    def test_a_warning_is_not_critical(self) -> None:
+        """With ``close-on-critical`` warnings are doubted as ever."""
+        caution = Caution(part=0.5, critical=False)
+        stage = _guarded("abc", caution, health=frozenset({"passing"}))
+        stage.turn("abc", "warning")
+        assert stage.chosen() == set("abc")
+
+
+class TestReserve:
+    """What those in doubt get."""
+
+    def test_only_where_nobody_else_is_left(self) -> None:
+        """They get nothing as long as another can be had; then they share."""
+        stage = _guarded("abcd")
+        stage.leave("a", "b", "c")
+        assert stage.chosen() == {"d"}
+        others = {stage.lease(stage.member("d")).upstream for _ in range(30)}
+        assert names_of(others) == ["a", "b", "c"]
+
+    def test_before_those_that_are_ejected(self) -> None:
+        """One that was seen to fail comes after them, though Consul lets it serve."""
+        stage = _guarded("abcdef")
+        stage.leave("a", "b", "c", "d")
+        stage.show("e", *[REFUSED] * 3)
+        assert stage.chosen() == {"f"}
+        tried = [stage.member("f")]
+        for _ in range(5):
+            tried.append(stage.lease(*tried).upstream)
+        assert names_of(tried[1:5]) == ["a", "b", "c", "d"]
+        assert name_of(tried[5]) == "e"
+
+    def test_connections_live(self) -> None:
+        """Their connections live on, are counted, and are not drained meanwhile."""
+        stage = _guarded("ab")
+        leases = stage.hold(4)
+        stage.leave("a", "b")
+        assert [each.load.open for each in stage.members()] == [2, 2]
+        assert [each.leave() for each in leases] == [None] * 4
+        stage.later(29)
+        assert not stage.pool().leaves
+        stage.join("a", "b")
+        assert stage.registry.open_connections() == 4
+        assert {each.load.open for each in stage.members()} == {2}
+
+    def test_least_connections(self) -> None:
+        """Those in doubt are balanced like any others."""
+        stage = _guarded("abc")
+        stage.leave(*"abc")
+        stage.hold(9)
+        assert [each.load.open for each in stage.members()] == [3, 3, 3]
+
+
+class TestPositive:
+    """What Consul says of an instance that it still lists is believed at once."""
+
+    def test_blue_and_green(self) -> None:
+        """A flip from one set of instances to the other by tags is done at once,
+        though the whole pool is another one by it.
+        """
+        stage = Stage(Selection(Question("web"), Rules(tag="live"), caution=HALF))
+        blue = [an_instance(name, tags=["blue", "live"]) for name in "abc"]
+        green = [an_instance(name, tags=["green"]) for name in "xyz"]
+        stage.answer(*blue, *green)
+        assert stage.chosen() == {"a", "b", "c"}
+        stage.answer(
+            *(evolve(each, tags=("blue",)) for each in blue),
+            *(evolve(each, tags=("green", "live")) for each in green),
+        )
+        assert stage.chosen() == {"x", "y", "z"}
+        assert stage.told == []
+
+    def test_all_lose_the_tag(self) -> None:
+        """So it is if nobody is left, and their connections drain."""
+        stage = Stage(Selection(Question("web"), Rules(tag="live"), caution=HALF))
+        stage.answer(*(an_instance(name, tags=["live"]) for name in "ab"))
+        lease = stage.lease()
+        stage.answer(*(an_instance(name) for name in "ab"))
+        assert stage.chosen() == set()
+        assert stage.told == []
+        assert lease.leave() is not None
+
+    def test_doubted_before(self) -> None:
+        """One that is doubted is not any more once it lost its tag."""
+        stage = Stage(Selection(Question("web"), Rules(tag="live"), caution=HALF))
+        live = [an_instance(name, tags=["live"]) for name in "ab"]
+        stage.answer(*live)
+        stage.answer(*(evolve(each, health=Health("critical")) for each in live))
+        assert _doubted(stage) == "ab"
+        stage.answer(evolve(live[0], tags=()), *live[1:])
+        assert _doubted(stage) == ""
+        assert stage.chosen() == {"b"}
+
+    @pytest.mark.parametrize(
+        ("filtered", "reason"),
+        [("", "deregistered"), ("x", "deregistered, or no longer matched by filter=")],
+    )
+    def test_what_is_not_listed(self, filtered: str, reason: str) -> None:
+        """Of what is missing Consul does not say why: it is doubted, and the reason
+        says what it may be.
+        """
+        stage = Stage(Selection(Question("web", filter=filtered), caution=HALF))
+        stage.answer("a")
+        stage.answer()
+        assert stage.pool().state(stage.member("a")).reason == reason
+
+
+class TestRelease:
+    """When what was doubted is believed, or was none."""
+
+    def test_after_the_hold(self) -> None:
+        """When Consul has said so for a while it is believed, and told of each."""
+        stage = _guarded("abc")
+        lease = stage.lease()
+        stage.leave(*"abc")
+        stage.later(29.75)
+        assert _doubted(stage) == "abc"
+        stage.later(0.25)
+        assert (stage.chosen(), len(stage.pool())) == (set(), 0)
+        assert stage.told[1:] == [
+            ("confirmed", name, "deregistered; Consul keeps saying so")
+            for name in "abc"
+        ]
+        leave = lease.leave()
+        assert leave is not None
+        assert (leave.since, leave.critical) == (stage.now, False)
+
+    def test_critical_after_the_hold(self) -> None:
+        """One that stays critical is out, and yet a member."""
+        stage = _guarded("a")
+        lease = stage.lease()
+        stage.turn("a", "critical")
+        stage.later(30)
+        assert (stage.chosen(), len(stage.pool())) == (set(), 1)
+        assert stage.told[1:] == [
+            ("confirmed", "a", "critical; Consul keeps saying so")
+        ]
+        leave = lease.leave()
+        assert leave is not None
+        assert (leave.since, leave.critical) == (stage.now, True)
+
+    def test_deregistered_meanwhile(self) -> None:
+        """A critical one that is then removed stays in doubt till its time is over."""
+        stage = _guarded("abc")
+        stage.turn("abc", "critical")
+        stage.later(20)
+        stage.leave("a")
+        stage.later(9.75)
+        assert stage.chosen() == set("abc")
+        stage.later(0.25)
+        assert (stage.chosen(), names_of(stage.members())) == (set(), ["b", "c"])
+
+    @pytest.mark.parametrize("outcome", [REFUSED, SPOILED])
+    def test_by_connecting(self, outcome: Outcome) -> None:
+        """One connection that fails, or ends without a word, is proof enough."""
+        stage = _guarded("abc")
+        stage.leave(*"abc")
+        stage.show("b", outcome)
+        assert stage.chosen() == {"a", "c"}
+        assert stage.told[1:] == [
+            ("confirmed", "b", "deregistered; connections to it fail")
+        ]
+        assert names_of(stage.members()) == ["a", "c"]
+
+    def test_early_ends_that_do_not_count(self) -> None:
+        """With ``eject-on-early-close=off`` it says nothing that a connection ends."""
+        stage = _guarded("abc", patience=Patience(spoiled=False))
+        stage.leave(*"abc")
+        stage.show("b", SPOILED)
+        assert stage.chosen() == set("abc")
+
+    def test_good_connections(self) -> None:
+        """Connections that go well do not prove Consul wrong for good."""
+        stage = _guarded("abc")
+        stage.show("b", REFUSED)
+        stage.leave(*"abc")
+        old = stage.hold(3)
+        for each in old:
+            each.showed(CONNECTED)
+            each.showed(PROVED)
+        assert stage.chosen() == set("abc")
+        stage.later(30)
+        assert stage.chosen() == set()
+
+    def test_back_again(self) -> None:
+        """Whom Consul has again serves at once, wholly, and as nothing new."""
+        stage = _guarded("abcd", slow_start=60)
+        stage.leave("a", "b", "c")
+        stage.join("a")
+        assert stage.chosen() == {"a", "d"}
+        assert not stage.pool().warms
+        assert stage.pool().joins == 0
+        stage.later(31)
+        assert stage.chosen() == {"a", "d"}
+
+    def test_an_agent_that_fills_up_again(self) -> None:
+        """An agent that lost all gets them back one by one: nobody is turned away,
+        and in the end all is as before.
+        """
+        stage = _guarded("abc", slow_start=60)
+        leases = stage.hold(6)
+        stage.answer()
+        assert stage.chosen() == set("abc")
+        for name in "abc":
+            stage.later(3)
+            stage.join(name)
+            assert name in stage.chosen()
+        assert stage.chosen() == set("abc")
+        stage.later(40)
+        assert [each.load.open for each in stage.members()] == [2, 2, 2]
+        assert [each.leave() for each in leases] == [None] * 6
+        assert len(stage.told) == 1
+
+    def test_lost_again(self) -> None:
+        """Who came back and is lost again is doubted anew, for the whole time."""
+        stage = _guarded("a")
+        stage.answer()
+        stage.later(20)
+        stage.join("a")
+        stage.later(5)
+        stage.answer()
+        stage.later(29)
+        assert stage.chosen() == {"a"}
+        stage.later(1)
+        assert stage.chosen() == set()
+
+    @pytest.mark.parametrize("wish", ["maintenance", "weight"])
+    def test_then_it_is_wanted_so(self, wish: str) -> None:
+        """A doubted one that somebody then puts to rest is at rest."""
+        stage = _guarded("abc")
+        stage.turn("abc", "critical")
+        known = stage.known()
+        altered = (
+            an_instance("a", status="maintenance")
+            if wish == "maintenance"
+            else an_instance("a", own_weight=0)
+        )
+        lease = stage.lease(stage.member("b"), stage.member("c"))
+        stage.answer(altered, known["b"], known["c"])
+        assert stage.chosen() == {"b", "c"}
+        assert lease.leave() is not None
+
+    def test_then_it_is_critical(self) -> None:
+        """With ``close-on-critical`` one that was missing and then turns up critical
+        is critical.
+        """
+        stage = _guarded("abc", Caution(part=0.5, critical=False))
+        stage.answer()
+        lease = stage.lease(stage.member("b"), stage.member("c"))
+        stage.answer(an_instance("a", status="critical"))
+        assert stage.chosen() == {"b", "c"}
+        leave = lease.leave()
+        assert leave is not None
+        assert leave.critical
+
+    def test_a_trial_under_way(self) -> None:
+        """That one is gone which was seen to fail is believed; what the probe that is
+        under way shows then is of no interest.
+        """
+        stage = _guarded("ab")
+        stage.show("a", *[REFUSED] * 3)
+        stage.now += 12
+        trial = stage.lease()
+        assert trial.on_trial
+        stage.leave("a", "b")
+        assert _doubted(stage) == "b"
+        trial.showed(REFUSED)
+        trial.end()
+        assert stage.chosen() == {"b"}
+
+    def test_forgotten_pool(self) -> None:
+        """What connections show of a mapping that is no more matters to nobody."""
+        stage = _guarded("abc")
+        leases = stage.hold(3)
+        stage.answer()
+        stage.registry.keep_only([])
+        for each in leases:
+            each.showed(REFUSED)
+            each.end()
+        assert len(stage.told) == 1
+
+
+NAMES = st.sampled_from("abcdef")
+STATUSES: st.SearchStrategy[Status] = st.sampled_from(
+    ["passing", "passing", "warning", "critical"]
+)
+
+
+@given(
+    answers=st.lists(
+        st.tuples(st.dictionaries(NAMES, STATUSES), st.sampled_from([0, 1, 29, 31])),
+        max_size=12,
+    )
+)
+def test_clients_are_served(answers: Sequence[tuple[dict[str, Status], int]]) -> None:
+    """Whatever checks and registrations do, there is somebody for each client
+    until nobody has been healthy for the hold; and no healthy one waits.
+    """
+    stage = _guarded("abc")
+    last_well = stage.now
+    for statuses, pause in answers:
+        stage.answer(*(an_instance(n, status=each) for n, each in statuses.items()))
+        healthy = {n for n, each in statuses.items() if each != "critical"}
+        chosen = stage.chosen(200)
+        if len(healthy) > 1:  # more than a fifth of all that there are
+            assert chosen == healthy
+        elif healthy:
+            assert chosen >= healthy
+        elif stage.now - last_well < 30:
+            assert chosen
+        stage.later(pause)
+        if healthy:
+            last_well = stage.now
+
+
+def test_the_first_to_come_back() -> None:
+    """While instances come back one by one the first ones do not get everything."""
+    names = [f"i{number}" for number in range(20)]
+    stage = _guarded(names)
+    stage.answer()
+    for back in range(1, 6):
+        stage.answer(*(an_instance(name) for name in names[:back]))
+        chosen = stage.chosen(400)
+        if back <= 4:
+            assert len(chosen) > 10
+        else:  # they can bear it
+            assert chosen == set(names[:back])
+
+
+def test_those_that_are_gone_indeed() -> None:
+    """Where most instances have gone indeed, no client pays for the doubt twice: the
+    first ones that fail there are tried elsewhere, and then nobody goes there.
+    """
+    names = [f"i{number}" for number in range(20)]
+    stage = _guarded(names)
+    stage.answer("i0")
+    refused = 0
+    for _ in range(100):
+        lease = stage.lease()
+        if name_of(lease.upstream) != "i0":
+            refused += 1
+            lease.showed(REFUSED)
+            lease.end()
+            lease = stage.lease(lease.upstream)
+        assert name_of(lease.upstream) == "i0"
+        lease.end()
+    assert refused == 3

@@ -1,0 +1,133 @@
+"""Draws with a chance in proportion to weight."""
+
+import random
+from collections import Counter
+from math import isclose
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lbconsul.balance.upstream import WHOLE, Upstream
+from lbconsul.balance.weighted import Lottery
+from tests.support.instances import name_of, reweigh, upstreams
+
+DRAWS = 20_000
+
+
+def _lottery(*members: Upstream) -> Lottery:
+    lottery = Lottery(random.Random(1).random)
+    for upstream in members:
+        lottery.add(upstream)
+    return lottery
+
+
+def _shares(lottery: Lottery) -> dict[str, float]:
+    drawn = Counter(name_of(lottery.draw()) for _ in range(DRAWS))
+    return {name: count / DRAWS for name, count in drawn.items()}
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        (1, 1, 1),
+        (1, 2, 3),
+        (4, 5, 6, 7),
+        (7, 4, 6, 5),
+        (1, 65535),
+        (1, 10, 100),
+        (3, 3, 5, 64),
+    ],
+)
+def test_in_proportion(weights: tuple[int, ...]) -> None:
+    """Each is drawn as often as its weight says, within what chance may do."""
+    shares = _shares(_lottery(*upstreams(*weights)))
+    for name, weight in enumerate(weights):
+        due = weight / sum(weights)
+        # Five standard deviations of a binomial count.
+        tolerance = 5 * (due * (1 - due) / DRAWS) ** 0.5
+        assert isclose(shares.get(str(name), 0.0), due, abs_tol=tolerance)
+
+
+def test_in_proportion_once_the_heaviest_left() -> None:
+    """That a heavier one was there before does not shift the shares."""
+    heavy, light, medium = upstreams(7, 4, 6)
+    lottery = _lottery(heavy, light, medium)
+    lottery.remove(heavy)
+    shares = _shares(lottery)
+    assert set(shares) == {"1", "2"}
+    assert isclose(shares["1"], 0.4, abs_tol=0.02)
+
+
+def test_a_lone_one_needs_no_chance() -> None:
+    """One alone of its weight is drawn, whatever chance says."""
+    [only] = upstreams(3)
+    lottery = Lottery(lambda: 0.999)
+    lottery.add(only)
+    assert lottery.draw() is only
+
+
+def test_chance_at_its_ends() -> None:
+    """The least and the greatest number that chance gives are both fair game."""
+    light, heavy = upstreams(1, 2)
+    greatest = 1 - 2**-53
+    for chance, drawn in ((0.0, light), (greatest, heavy)):
+        lottery = Lottery(lambda chance=chance: chance)  # type: ignore[misc]
+        lottery.add(light)
+        lottery.add(heavy)
+        assert lottery.draw() is drawn
+
+
+def test_chance_in_the_middle() -> None:
+    """A number at the border of two weights' shares is for the second one."""
+    heavy, *light = upstreams(2, 1, 1)
+    lottery = Lottery(lambda: 0.5)
+    for upstream in (heavy, *light):
+        lottery.add(upstream)
+    assert lottery.draw() is light[1]
+
+
+def test_who_left_makes_no_draw_longer() -> None:
+    """After a heavier one left, one that came then is drawn at the first try."""
+    heavy, light = upstreams(5, 3)
+    chances = iter([0.999])
+    lottery = Lottery(lambda: next(chances))
+    lottery.add(heavy)
+    lottery.remove(heavy)
+    lottery.add(light)
+    assert lottery.draw() is light
+
+
+def test_membership() -> None:
+    """One is in it from when it is added until it is removed, by one weight."""
+    one, other = upstreams(2, 3)
+    lottery = _lottery(one)
+    assert (one in lottery, other in lottery, len(lottery)) == (True, False, 1)
+    reweigh(one, 9)
+    assert lottery.weight(one) == 2 * WHOLE
+    lottery.remove(one)
+    assert (one in lottery, len(lottery)) == (False, 0)
+    lottery.add(one)
+    assert lottery.weight(one) == 9 * WHOLE
+
+
+@given(st.lists(st.tuples(st.integers(0, 7), st.integers(1, 65535)), max_size=40))
+def test_draws_only_members(toggled: list[tuple[int, int]]) -> None:
+    """However they come and go, only who is in it is drawn, and all can be."""
+    everyone = upstreams(*[1] * 8)
+    lottery = _lottery()
+    inside: set[Upstream] = set()
+    for which, weight in toggled:
+        upstream = everyone[which]
+        if upstream in inside:
+            lottery.remove(upstream)
+            inside.remove(upstream)
+        else:
+            reweigh(upstream, weight)
+            lottery.add(upstream)
+            inside.add(upstream)
+        assert len(lottery) == len(inside)
+        if inside:
+            assert lottery.draw() in inside
+    for upstream in inside:
+        assert lottery.weight(upstream) == upstream.share

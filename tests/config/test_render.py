@@ -1,0 +1,133 @@
+"""What is configured, as it could be written."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from lbconsul.config.build import configure
+from lbconsul.config.model import Admin, Config, Mapping
+from lbconsul.config.options import (
+    CONSUL_OPTIONS,
+    GATEWAY_OPTIONS,
+    MAPPING_OPTIONS,
+    OPTIONS,
+    SECRETS,
+)
+from lbconsul.config.render import gateway_options, mapping_options
+
+CONFIG = configure(mappings=["80:web"])
+
+
+def config(**options: str) -> Config:
+    """A configuration with these options."""
+    return configure(["10.0.0.1:8500", "10.0.0.2"], ["80:web"], **options)
+
+
+def shown(found: Config) -> dict[str, str]:
+    """All that is shown of it."""
+    [mapping] = found.mappings
+    return gateway_options(found) | mapping_options(mapping)
+
+
+def _texts() -> Iterable[tuple[str, str]]:
+    for name, texts in {
+        "tag": ["v2"],
+        "filter": ["Node.Meta.ssd == yes"],
+        "dc": ["dc1", "dc1|dc2|dc3"],
+        "failback-after": ["500ms", "1h"],
+        "near": ["_agent"],
+        "policy": ["leastconn", "p2c", "random", "roundrobin"],
+        "health": ["passing", "passing,warning", "any"],
+        "node-checks": ["on", "off"],
+        "connect-timeout": ["1ms", "1234567s", "0.1s"],
+        "attempts": ["1", "100"],
+        "eject-after": ["0", "7"],
+        "eject-on-early-close": ["off"],
+        "shrink-guard": ["off", "99%"],
+        "when-empty": ["close", "wait=2m", "fallback=sorry", "fallback=h:80"],
+        "slow-start": ["off", "30s"],
+        "max-connections-per-upstream": ["0", "10"],
+        "queue-timeout": ["7s"],
+        "drain-timeout": ["277777h"],
+        "close-on-critical": ["on"],
+        "max-age": ["off", "1h"],
+        "rebalance": ["off", "5%/min"],
+        "max-connections": ["0", "999999999"],
+        "allow": ["10.0.0.0/8,::1"],
+        "deny": ["192.0.2.1"],
+        "unix-mode": ["660", "0600", "007"],
+        "allow-empty": ["on", "off"],
+        "token-file": ["/token"],
+        "ca-file": ["/ca"],
+        "verify": ["on", "off"],
+        "ca-path": ["/cas"],
+        "tls-server-name": ["consul.example", "::1"],
+        "namespace": ["team"],
+        "partition": ["east"],
+        "state-dir": ["/state"],
+        "shutdown-grace": ["off", "5s"],
+        "takeover": ["/run/lb.sock"],
+        "connection-log": ["off"],
+        "log-format": ["json"],
+        "admin": ["off", "0.0.0.0:9200", "unix:/run/admin", "9201"],
+        "admin-token-file": ["/admin"],
+        "admin-open-read": ["on"],
+        "workers": ["auto", "1", "7"],
+        "log-file-size": ["off", "64KiB", "10240KiB"],
+    }.items():
+        yield from ((name, text) for text in texts)
+
+
+@pytest.mark.parametrize(("name", "text"), list(_texts()))
+def test_can_be_written(name: str, text: str) -> None:
+    """What is shown of an option says, where it is written, the same again."""
+    found = shown(config(**{name.replace("-", "_"): text}))[name]
+    assert OPTIONS[name].parse(found) == OPTIONS[name].parse(text)
+
+
+@pytest.mark.parametrize("name", sorted(OPTIONS.keys() - SECRETS))
+def test_defaults(name: str) -> None:
+    """The defaults are shown where there is one, so that they could be written."""
+    found = shown(CONFIG)
+    option = OPTIONS[name]
+    owners: list[tuple[dict[str, Any], Any]] = [
+        (MAPPING_OPTIONS, CONFIG.mappings[0]),
+        (CONSUL_OPTIONS, CONFIG.consul),
+        (GATEWAY_OPTIONS, CONFIG),
+    ]
+    [value] = [
+        getattr(owner, option.attribute) for table, owner in owners if name in table
+    ]
+    if name in found:
+        assert option.parse(found[name]) == value
+    else:
+        assert not value
+
+
+def test_secrets() -> None:
+    """Of a token or password only that there is one is shown."""
+    for name in SECRETS:
+        found = shown(config(**{name.replace("-", "_"): "s3cret"}))
+        assert found[name] == "(hidden)"
+        assert "s3cret" not in str(found)
+        assert name not in shown(CONFIG)
+
+
+def test_addresses() -> None:
+    """Consul's addresses are shown, all of them."""
+    found = gateway_options(config())
+    assert found["consul"] == "http://10.0.0.1:8500,http://10.0.0.2:8500"
+
+
+def test_not_said() -> None:
+    """What has no value is not shown."""
+    found = mapping_options(Mapping("web"))
+    assert not {"tag", "filter", "dc", "near", "allow", "queue-timeout"} & found.keys()
+    assert found["max-connections"] == "0"
+
+
+def test_embedded() -> None:
+    """Nowhere to look at is off."""
+    assert gateway_options(evolve(CONFIG, admin=Admin(None)))["admin"] == "off"

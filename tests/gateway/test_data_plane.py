@@ -1,0 +1,119 @@
+"""Who serves, and what the gateway knows of it; most is told by the gateway's tests."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from attrs import evolve
+from twisted.logger import capturedLogs, formatEvent
+
+from lbconsul.balance.pool_spec import Question
+from lbconsul.config.build import configure
+from lbconsul.config.diff import finish
+from lbconsul.config.model import Config, Mapping, TCPListen, UnixListen
+from lbconsul.errors import CannotListen
+from lbconsul.gateway.data_plane import Front
+from tests.support.loopback import accept, connect, listening
+from tests.support.ports import free_ports
+from tests.support.running_proxy import ReactorThread, eventually
+from tests.support.upstreams import instance
+
+WEB = Question("web")
+CONFIG = configure([], ["80:web"])
+
+
+@pytest.fixture
+def running() -> Iterator[ReactorThread]:
+    """A reactor."""
+    with ReactorThread() as reactor:
+        yield reactor
+
+
+def front_of(running: ReactorThread, config: Config = CONFIG) -> Front:
+    """A front without anything to serve."""
+    return running.call(Front, running.reactor, config, lambda: 0.0, {})
+
+
+def end(running: ReactorThread, front: Front) -> tuple[int, int, int]:
+    """Stop, and close all."""
+    running.outcome(front.stopService)
+    return running.call(front.end)
+
+
+def mapping(port: int, **options: Any) -> Mapping:
+    """A mapping of web."""
+    return Mapping("web", TCPListen("127.0.0.1", port), **options)
+
+
+def test_added_sockets(running: ReactorThread) -> None:
+    """Of sockets to be added all are open, or none is."""
+    front = front_of(running)
+    free, other = free_ports(2)
+    with listening() as taken:
+        busy = mapping(taken.getsockname()[1])
+        with pytest.raises(CannotListen):
+            finish(front.binding([mapping(free), busy, mapping(other)]))
+    with pytest.raises(ConnectionRefusedError):
+        connect(("127.0.0.1", free))
+    for each in finish(front.binding([mapping(free), mapping(other)])):
+        connect(each.open().getsockname()).close()
+        each.close()
+    assert front.sockets == []
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("workers", [1, 2])
+def test_counts(running: ReactorThread, workers: int) -> None:
+    """Connections count wherever they are served, and so do drain timeouts."""
+    front = front_of(running, evolve(CONFIG, workers=workers))
+    [port] = free_ports(1)
+    front.listen(mapping(port, drain_timeout=7.0))
+    lent = running.call(front.lend, Mapping("own", drain_timeout=9.0))
+    assert front.longest_drain == 9.0
+    assert lent.mapping in front.mappings
+    running.call(front.privilegedStartService)
+    running.call(front.startService)
+    with listening() as server:
+        one = instance("a", server.getsockname()[1])
+        running.call(front.registry.replace, WEB, [one])
+        with connect(("127.0.0.1", port)), accept(server):
+            eventually(lambda: running.call(lambda: front.open) == 1, "it is open")
+            running.call(front.forget, [Question("nobody asked this")])
+            assert end(running, front) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_forgets(running: ReactorThread, workers: int) -> None:
+    """Answers that no mapping needs are forgotten."""
+    front = front_of(running, evolve(CONFIG, workers=workers))
+    one, two = free_ports(2)
+    front.listen(mapping(one))
+    other = evolve(mapping(two), service="mail")
+    front.listen(other)
+    for question in (WEB, Question("mail")):
+        running.call(front.registry.replace, question, [])
+    running.call(front.replace, [other], [], True)
+    assert [str(each.mapping) for each in front.sockets] == [str(other)]
+    assert not front.registry.answered(WEB)
+    assert front.registry.answered(Question("mail"))
+    end(running, front)
+
+
+def test_mode_that_cannot_be(running: ReactorThread) -> None:
+    """That permissions cannot be given is told, and no more."""
+    front = front_of(running)
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/web.sock"
+        unix = Mapping("web", UnixListen(path))
+        front.listen(unix)
+        running.call(front.bind)
+        os.unlink(path)
+        with capturedLogs() as events:
+            running.call(front.replace, [evolve(unix, unix_mode=0o600)], [], True)
+        front.close()
+    assert [formatEvent(each) for each in events] == [
+        f"unix:{path}:web: its file cannot be given mode 600: No such file or directory"
+    ]
+    running.call(front.end)

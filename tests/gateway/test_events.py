@@ -1,0 +1,93 @@
+"""What is noted of workers' ejection reports."""
+
+from typing import Any
+
+from lbconsul.balance.events import Event, EventKind, UpstreamEvent
+from lbconsul.balance.outlier import Ejection
+from lbconsul.balance.pool_spec import Question, Route, Selection
+from lbconsul.balance.registry import Registry
+from lbconsul.balance.standing import Standing
+from lbconsul.gateway.events import EjectionReports, ignore
+from tests.support.events import short
+from tests.support.instances import an_identity, an_instance, instances
+
+WEB, WEST = Selection(Question("web")), Selection(Question("web", "west"))
+A, B = an_identity("a"), an_identity("b")
+FAILED = Ejection("it failed", 5.0, 15.0), 5.0
+
+
+class Heard:
+    """What is noted of what workers report."""
+
+    def __init__(self) -> None:
+        self.registry = Registry(lambda: 0.0)
+        self.registry.chain(Route((WEB, WEST)))
+        self.registry.replace(WEB.question, instances("a", "b"))
+        self.events: list[Event] = []
+        self.reports = EjectionReports(
+            self.registry, lambda event: self.events.append(event)
+        )
+
+    def look(self, *ejected: tuple[int, Any], route: Route | None = None) -> list[Any]:
+        """Workers have ejected these; kind and instance of each event."""
+        reported = dict.fromkeys(ejected, FAILED)
+        self.reports.look([(route or Route((WEB, WEST)), reported)])
+        events, self.events = self.events, []
+        return [short(each)[:2] for each in events if isinstance(each, UpstreamEvent)]
+
+
+def test_ejected_by_workers() -> None:
+    """An ejection by workers is one event, and so is that all have restored it."""
+    heard = Heard()
+    assert heard.look((0, A)) == [("ejected", "a")]
+    assert heard.look((0, A)) == []
+    assert heard.look((0, B), (0, A)) == [("ejected", "b")]
+    assert heard.look((0, B)) == [("restored", "a")]
+
+
+def test_what_an_event_says() -> None:
+    """An ejection has its reason and its length, and each event both standings."""
+    heard, route = Heard(), Route((WEB, WEST))
+    heard.reports.look([(route, {(0, A): FAILED})])
+    heard.reports.look([(route, {})])
+    [a, _] = instances("a", "b")
+    assert heard.events == [
+        UpstreamEvent(
+            kind=EventKind.EJECTED,
+            query=WEB.question,
+            instance=a,
+            reason="it failed",
+            before=Standing.SERVING,
+            after=Standing.EJECTED,
+            seconds=10.0,
+        ),
+        UpstreamEvent(
+            kind=EventKind.RESTORED,
+            query=WEB.question,
+            instance=a,
+            reason="every worker uses it again",
+            before=Standing.EJECTED,
+            after=Standing.SERVING,
+        ),
+    ]
+    ignore(heard.events[0])
+
+
+def test_ejected_and_gone() -> None:
+    """One that is gone, or drains, is not restored."""
+    heard = Heard()
+    heard.look((0, A), (0, B))
+    heard.registry.replace(WEB.question, [an_instance("a", status="maintenance")])
+    assert heard.look() == []
+    assert heard.look((0, an_identity("never-seen"))) == []
+
+
+def test_ejected_before_a_reload() -> None:
+    """Reports on datacenters and mappings that are no more are passed over."""
+    heard = Heard()
+    heard.look((0, A))
+    west = Route((WEST,))
+    assert heard.look((1, A), route=west) == []
+    heard.registry.keep_only([west])
+    assert heard.look(route=west) == []
+    assert WEB not in heard.registry._pools

@@ -1,0 +1,472 @@
+"""What is shown of a gateway, and what is ordered of it."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Mapping as AbstractMapping
+from typing import Any, cast
+
+import pytest
+from attrs import Factory, define, evolve
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+
+from lbconsul.admin.status_model import FullStatus, Source, UpstreamStatus, WatchStatus
+from lbconsul.balance.events import Event, EventKind, UpstreamEvent
+from lbconsul.balance.instance import Identity
+from lbconsul.balance.outlier import Ejection
+from lbconsul.balance.pool import Pool
+from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.registry import Registry
+from lbconsul.balance.upstream import Lease, Outcome, Upstream
+from lbconsul.config.build import configure
+from lbconsul.config.model import Config, Mapping
+from lbconsul.gateway.availability import Availability
+from lbconsul.gateway.events import ignore
+from lbconsul.gateway.operations import Operations
+from lbconsul.gateway.status import Showing
+from lbconsul.process.clock import WallClock
+from lbconsul.process.reactor_lag import EVERY, Lag
+from lbconsul.proxy.saturation import Full
+from lbconsul.proxy.targets import route_of
+from lbconsul.stats.traffic import Tidings
+from lbconsul.workers.messages import Count, Report
+from lbconsul.workers.worker_process import Member
+from tests.support.fake_answers import FakeAnswers
+from tests.support.instances import an_identity, an_instance
+
+A = an_identity("a")
+A_ID = "dc1/node-1/a"
+
+
+@define(eq=False)
+class FakeFront:
+    """Who serves, as the test says."""
+
+    registry: Registry
+    mappings: list[Mapping]
+    open: int = 0
+    accepted: int = 0
+    max_connections: int = 0
+    members: list[Member] = Factory(list)
+    listening: bool = True
+    told: Tidings = Factory(Tidings)
+    ejected: list[Identity] = Factory(list)
+    #: Why none can be ejected.
+    busy: str = "it is busy"
+    full: Counter[Full] = Factory(Counter)
+
+    def mapping(self, name: str) -> Mapping | None:
+        return {str(each): each for each in self.mappings}.get(name)
+
+    def is_listening(self, mapping: Mapping) -> bool:
+        return self.listening
+
+    def tidings(self, mapping: Mapping) -> Tidings:
+        return self.told
+
+    def rest(self, resting: AbstractMapping[Identity, int]) -> None:
+        self.registry.rest(resting)
+
+    def eject(self, identity: Identity) -> Deferred[str]:
+        self.ejected.append(identity)
+        return succeed(self.busy)
+
+
+@define(eq=False)
+class FakeGateway:
+    """A gateway that drains without end."""
+
+    config: Config
+    registry: Registry
+    front: FakeFront
+    availability: Availability
+    operations: Operations
+    watch_states: list[WatchStatus] = Factory(list)
+    is_draining: bool = False
+    log_lines_dropped: int = 0
+
+    def drain(self) -> None:
+        self.is_draining = True
+
+
+class Shown:
+    """A gateway with these mappings, and what is shown of it."""
+
+    def __init__(self, *mappings: str, **options: str) -> None:
+        self.clock = Clock()
+        self.clock.advance(1000)
+        #: By how much the wall clock is ahead of the reactor's.
+        self.ahead = 0.0
+        self.noted: list[Event] = []
+        self.registry = Registry(lambda: 0.0, seconds=self.clock.seconds)
+        config = configure(mappings=mappings or ["80:web"], **options)
+        self.front = FakeFront(self.registry, list(config.mappings))
+        self.availability = Availability(
+            self.clock, self.registry, FakeAnswers(), ignore
+        )
+        for each in config.mappings:
+            self.registry.chain(route_of(each))
+            self.availability.add(each)
+        self.operations = Operations(
+            self.clock,
+            self.front,
+            self.noted.append,
+            lambda: "",
+        )
+        self.gateway = FakeGateway(
+            config, self.registry, self.front, self.availability, self.operations
+        )
+        self.lag = Lag(self.clock)
+        self.showing = Showing(
+            self.gateway,
+            self.clock.seconds(),
+            WallClock(self.clock.seconds, lambda: self.clock.seconds() + self.ahead),
+            self.lag,
+        )
+
+    def answer(self, *instances: Any, **question: Any) -> None:
+        """Consul says that these are the instances of web."""
+        asked = Question(**({"service": "web"} | question))
+        self.registry.replace(asked, instances)
+        self.availability.look(asked)
+
+    def upstreams(self, name: str = "80:web", pool: int = 0) -> list[UpstreamStatus]:
+        """What is shown of a pool."""
+        return list(self.showing.upstreams(name, pool))
+
+    def upstream(self) -> UpstreamStatus:
+        """What is shown of the only one."""
+        [found] = self.upstreams()
+        return found
+
+
+def _fail(pool: Pool, upstream: Upstream) -> None:
+    """It refuses a connection."""
+    lease = Lease(upstream, pool, on_trial=False)
+    lease.showed(Outcome.REFUSED)
+    lease.end()
+
+
+def test_is_a_source() -> None:
+    """It is what the admin listener shows."""
+    source: Source = Shown().showing
+    assert source.watches() == []
+
+
+class TestGateway:
+    """The gateway as a whole."""
+
+    def test_numbers(self) -> None:
+        """Its age, its counts, its limit, and the lag of its reactor are shown."""
+        shown = Shown()
+        shown.lag.start()
+        shown.clock.advance(EVERY + 2)
+        shown.front.open, shown.front.accepted, shown.front.max_connections = 1, 2, 3
+        status = shown.showing.gateway()
+        assert (status.started, status.now) == (1000.0, 1002.25)
+        shown.ahead = -600
+        status = shown.showing.gateway()
+        assert (status.started, status.now) == (400.0, 402.25)
+        assert (status.open, status.accepted, status.max_connections) == (1, 2, 3)
+        assert (status.reactor_lag, status.pid, status.workers) == (2, os.getpid(), ())
+        assert status.consul == ("http://127.0.0.1:8500",)
+        assert status.version
+
+    def test_token(self) -> None:
+        """No secret is shown."""
+        status = Shown(token="s3cret").showing.gateway()
+        assert status.options["token"] == "(hidden)"
+        assert "s3cret" not in repr(status)
+
+    def test_workers(self) -> None:
+        """Of each worker it is shown what it reported last."""
+        shown = Shown()
+        member = Member(None, 3, cast(Any, None), cast(Any, None), cast(Any, None))
+        member.pid, member.report = 4711, Report(1, Count(8, 5), 5, True)
+        shown.front.members.append(member)
+        [worker] = shown.showing.gateway().workers
+        assert (worker.number, worker.pid, worker.serves) == (3, 4711, True)
+        assert (worker.open, worker.accepted) == (5, 8)
+
+    def test_ready(self) -> None:
+        """It is ready once Consul has answered for every mapping, and all listen."""
+        shown = Shown("80:web", "81:mail,dc=dc1|dc2")
+        shown.front.listening = False
+        shown.answer(an_instance("a"))
+        status = shown.showing.gateway()
+        assert (status.ready, status.state) == (False, "starting")
+        assert status.not_ready == (
+            "80:web: does not accept clients yet",
+            "81:mail: no answer from Consul yet",
+        )
+        shown.front.listening = True
+        shown.answer(an_instance("b"), service="mail", datacenter="dc2")
+        status = shown.showing.gateway()
+        assert (status.ready, status.state, status.not_ready) == (True, "serving", ())
+
+    def test_full(self) -> None:
+        """What is full is shown, and in how many processes; it is ready then, too."""
+        shown = Shown()
+        shown.answer(an_instance("a"))
+        shown.front.full = Counter(
+            {Full("process"): 1, Full("max-connections", "x"): 2}
+        )
+        status = shown.showing.gateway()
+        assert status.full == (
+            FullStatus("max-connections", "x", 2),
+            FullStatus("process"),
+        )
+        assert status.ready
+
+    def test_never_had_an_instance(self) -> None:
+        """It is not ready, and the mapping says why it is empty."""
+        shown = Shown()
+        shown.answer()
+        why = "Consul shows no instance of web"
+        assert shown.showing.gateway().not_ready == (
+            f"80:web: no usable instance yet: {why}",
+        )
+        assert shown.showing.mappings()[0].empty == why
+        shown.answer(an_instance("a"))
+        assert shown.showing.gateway().ready
+        assert shown.showing.mappings()[0].empty == ""
+
+    def test_draining(self) -> None:
+        """One that ends is not ready, and says so."""
+        shown = Shown()
+        shown.answer(an_instance("a"))
+        shown.showing.drain_gateway()
+        status = shown.showing.gateway()
+        assert (status.ready, status.state) == (False, "draining")
+        assert status.not_ready == ("it accepts nobody any more",)
+
+    def test_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Run from its source it has no version."""
+        from importlib.metadata import PackageNotFoundError
+
+        from lbconsul.gateway import status as showing
+
+        def fail(name: str) -> str:
+            raise PackageNotFoundError(name)
+
+        monkeypatch.setattr(showing, "version", fail)
+        assert Shown().showing.gateway().version == "not installed"
+
+
+class TestMappings:
+    """What is listened on."""
+
+    def test_counts(self) -> None:
+        """What was accepted and has not ended is open; open bytes count as well."""
+        shown = Shown("80:web,policy=p2c")
+        told = shown.front.told
+        told.queued = 1
+        told.figures.accepted = 5
+        told.figures.connected(A, 0.003)
+        told.figures.over(A, 10, 100, 2.0, "--")
+        told.figures.turned_away("SC")
+        told.figures.moved(A, 1, 2)
+        [status] = shown.showing.mappings()
+        assert (status.name, status.listen) == ("80:web", "0.0.0.0:80")
+        assert (status.service, status.policy) == ("web", "p2c")
+        assert (status.accepted, status.open, status.queued) == (5, 3, 1)
+        assert status.terminations == {"--": 1, "SC": 1}
+        assert (status.bytes_received, status.bytes_sent) == (11, 102)
+        assert status.listening
+        assert status.options["policy"] == "p2c"
+        assert sum(status.connect_time.counts) == 1
+        assert status.connection_time.sum == 2.0
+        assert len(status.connect_time.counts) == len(status.connect_time.bounds) + 1
+
+    def test_told_late(self) -> None:
+        """What ended before its beginning was told makes no number negative."""
+        shown = Shown()
+        shown.front.told.figures.turned_away("SC")
+        assert shown.showing.mappings()[0].open == 0
+
+    def test_lent(self) -> None:
+        """A mapping that somebody else listens for has no address."""
+        shown = Shown()
+        shown.front.mappings.append(Mapping("own"))
+        status = shown.showing.mappings()[1]
+        assert (status.name, status.listen) == ("own", "")
+
+    def test_pools(self) -> None:
+        """Of several datacenters that is marked which is used; so is a fallback."""
+        shown = Shown("80:web,dc=dc1|dc2,when-empty=fallback=sorry")
+        shown.answer(an_instance("a"), an_instance("b"), datacenter="dc2")
+        shown.front.told.used = {1}
+        pools = shown.showing.mappings()[0].pools
+        assert [
+            (each.query, each.service, each.used, each.fallback, each.upstreams)
+            for each in pools
+        ] == [
+            ("web,dc=dc1", "web", False, False, 0),
+            ("web,dc=dc2", "web", True, False, 2),
+            ("sorry", "sorry", False, True, 0),
+        ]
+
+
+class TestUpstreams:
+    """The instances of a pool."""
+
+    def test_all_of_it(self) -> None:
+        """All that is known of an instance is shown."""
+        shown = Shown()
+        shown.answer(an_instance("a", weight=3, tags=["v2"], reason="fine"))
+        figures = shown.front.told.figures
+        figures.connected(A, 0.5)
+        figures.failed(A)
+        figures.over(A, 10, 20, 1.0, "--")
+        figures.moved(A, 1, 2)
+        assert shown.upstream() == UpstreamStatus(
+            A_ID, "dc1", "node-1", "a", "192.0.2.1:8080", ("v2",), 3, 3.0, "serving",
+            "fine", 1000.0, 0, 1, 11, 22, 1, 0.5,
+        )  # fmt: skip
+
+    def test_nothing_yet(self) -> None:
+        """One without a connection has no connect time, and zeros."""
+        shown = Shown()
+        shown.answer(an_instance("a", host="2001:db8::1"))
+        found = shown.upstream()
+        assert (found.address, found.connect_time) == ("[2001:db8::1]:8080", None)
+        assert (found.total, found.connect_failures, found.bytes_sent) == (0, 0, 0)
+
+    def test_open(self) -> None:
+        """Its open connections are those of all mappings."""
+        shown = Shown("80:web", "81:web,tag=v2")
+        shown.answer(an_instance("a", tags=["v2"]))
+        for mapping in shown.front.mappings:
+            shown.registry.chain(route_of(mapping)).lease()
+        assert [shown.upstreams(each)[0].open for each in ("80:web", "81:web")] == [
+            2,
+            2,
+        ]
+
+    def test_warming(self) -> None:
+        """While it warms up less than its weight counts."""
+        shown = Shown("80:web,slow-start=10s")
+        shown.answer(an_instance("a"))
+        shown.answer(an_instance("a"), an_instance("b", weight=2))
+        _, found = shown.upstreams()
+        assert (found.standing, found.weight) == ("warming", 2)
+        assert found.effective_weight == pytest.approx(0.2)
+
+    def test_ejected(self) -> None:
+        """One that is set aside says what for."""
+        shown = Shown()
+        shown.answer(an_instance("a"), an_instance("b"))
+        chain = shown.registry.chain(route_of(shown.front.mappings[0]))
+        upstream, _ = chain.pools[0].upstreams()
+        for _ in range(3):
+            _fail(chain.pools[0], upstream)
+        found, _ = shown.upstreams()
+        assert found.standing == "ejected"
+        assert found.reason.startswith("ejected 0 s ago: 3 in a row not connected")
+
+    def test_ejected_by_a_worker(self) -> None:
+        """So does one that a worker has set aside, unless Consul says worse of it."""
+        shown = Shown()
+        shown.front.told.aside = {(0, A): (Ejection("it failed", 995.0, 1002.0), 990.0)}
+        shown.answer(an_instance("a"), an_instance("b"))
+        one, other = shown.upstreams()
+        assert (one.standing, one.since) == ("ejected", 990.0)
+        assert one.reason == "ejected 5 s ago: it failed, back in 2 s"
+        assert (other.standing, other.since) == ("serving", 1000.0)
+        shown.ahead = 1e9
+        assert [each.since for each in shown.upstreams()] == [1e9 + 990, 1e9 + 1000]
+        # It waits by a clock of its own, from which the same is told.
+        shown.front.members = [Member.__new__(Member)]
+        one, other = shown.upstreams()
+        assert one.since == pytest.approx(time.time() - time.monotonic() + 990, abs=1)
+        assert other.since == 1e9 + 1000
+        ill = an_instance("a", status="critical", reason="on fire")
+        shown.answer(ill, *(an_instance(name) for name in "bcd"))
+        one, *_ = shown.upstreams()
+        assert (one.standing, one.reason) == ("draining", "on fire")
+
+    def test_ejected_elsewhere(self) -> None:
+        """Set aside in one pool, it may serve in another one of the same mapping."""
+        shown = Shown("80:web,when-empty=fallback=sorry")
+        shown.front.told.aside = {(1, A): (Ejection("it failed", 995.0, 1002.0), 990.0)}
+        shown.answer(an_instance("a"))
+        assert shown.upstream().standing == "serving"
+
+    def test_no_such_mapping(self) -> None:
+        """A mapping that was removed meanwhile has none."""
+        assert Shown().upstreams("81:web") == []
+
+    def test_all_gone_meanwhile(self) -> None:
+        """While they are shown one by one they may go, and with them their pool."""
+        shown = Shown()
+        shown.answer(*(an_instance(name) for name in "abcd"))
+        chain = shown.registry.chain(route_of(shown.front.mappings[0]))
+        for upstream in tuple(chain.pools[0].upstreams())[2:]:
+            for _ in range(3):
+                _fail(chain.pools[0], upstream)
+        found = shown.showing.upstreams("80:web", 0)
+        next(found)
+        shown.registry.keep_only([])
+        assert len(list(found)) == 3
+
+
+class TestOrders:
+    """What an operator wants."""
+
+    def test_drain(self) -> None:
+        """A drained upstream has nothing new until it is undrained; both are noted."""
+        shown = Shown()
+        shown.answer(an_instance("a"), an_instance("b"))
+        assert shown.showing.drain(A_ID)
+        assert [each.standing for each in shown.upstreams()] == ["draining", "serving"]
+        assert shown.upstreams()[0].reason == "drained by hand"
+        assert shown.showing.drain("dc1/node-1/b")
+        assert shown.showing.undrain(A_ID)
+        assert [each.standing for each in shown.upstreams()] == ["serving", "draining"]
+        assert shown.noted == [
+            UpstreamEvent(kind=kind, instance=identity, reason="by hand")
+            for kind, identity in (
+                (EventKind.DRAINED, A),
+                (EventKind.DRAINED, an_identity("b")),
+                (EventKind.UNDRAINED, A),
+            )
+        ]
+
+    def test_eject(self) -> None:
+        """Whoever serves is to eject it, and says why it cannot be."""
+        shown = Shown()
+        shown.answer(an_instance("a"))
+        said: list[Any] = []
+        shown.showing.eject(A_ID).addErrback(said.append)
+        [failure] = said
+        assert str(failure.value) == f"{A_ID} cannot be ejected: it is busy"
+        assert shown.front.ejected == [A]
+        shown.front.busy = ""
+        shown.showing.eject(A_ID).addCallback(said.append)
+        assert said[1:] == [True]
+
+    def test_nobody(self) -> None:
+        """Of whom Consul does not know nothing is ordered."""
+        shown = Shown()
+        shown.answer(an_instance("b"))
+        showing = shown.showing
+        assert not showing.drain(A_ID)
+        assert not showing.undrain(A_ID)
+        said: list[bool] = []
+        showing.eject(A_ID).addCallback(said.append)
+        assert said == [False]
+        assert (shown.noted, shown.front.ejected) == ([], [])
+
+    @pytest.mark.parametrize("name", ["a/b c", "%2F", "ä", "..", "\ud800"])
+    def test_odd_names(self, name: str) -> None:
+        """A service id may be anything; the id that is shown leads back to it."""
+        shown = Shown()
+        identity = Identity("dc 1", "node/1", name)
+        shown.answer(evolve(an_instance("a"), identity=identity))
+        assert shown.showing.drain(shown.upstream().id)
+        assert shown.registry.resting == {identity: 0}
+        [drained] = shown.showing.drained()
+        assert (drained.service_id, drained.registered) == (name, True)
+        assert drained.id == shown.upstream().id
+        assert "--state-dir" in shown.showing.drains_last

@@ -1,0 +1,168 @@
+"""Which questions are asked, of whom, and when no longer."""
+
+from pathlib import Path
+
+from attrs import Factory, define
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from lbconsul.balance.events import EventKind, QueryEvent
+from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.registry import Registry
+from lbconsul.config.diff import finish
+from lbconsul.consul.client import ConsulClient, Reply
+from lbconsul.gateway.watches import Watches
+from lbconsul.process.clock import WallClock
+from tests.support.fake_resolver import FakeResolver
+
+WEB, MAIL, SHOP = Question("web"), Question("mail"), Question("shop")
+
+
+class Reactor(Clock):
+    """A clock that can resolve names."""
+
+    nameResolver = FakeResolver()  # noqa: N815
+
+
+@define(eq=False)
+class FakeClient(ConsulClient):
+    """A client that never answers."""
+
+    asked: list[tuple[Question, Deferred[Reply]]] = Factory(list)
+    closed: int = 0
+
+    @property
+    def pending(self) -> list[Question]:
+        """What it is being asked."""
+        return [question for question, answer in self.asked if not answer.called]
+
+    def where(self, address: int) -> str:
+        return "http://consul"
+
+    def ask(
+        self, question: Question, index: int, address: int, *, stale: bool = True
+    ) -> Deferred[Reply]:
+        answer: Deferred[Reply] = Deferred()
+        self.asked.append((question, answer))
+        return answer
+
+    def close(self) -> Deferred[list[tuple[bool, None]]]:
+        self.closed += 1
+        closed: Deferred[list[tuple[bool, None]]] = Deferred()
+        closed.callback([])
+        return closed
+
+
+class WatchesTests(SynchronousTestCase):
+    """Questions that are asked and no longer asked."""
+
+    def setUp(self) -> None:
+        self.reactor = Reactor()
+        self.client = self.client_of("here")
+        self.registry = Registry(lambda: 0.0)
+        self.watches = Watches(self.reactor, self.client, self.registry, lambda: 0.0)
+
+    def client_of(self, what: str) -> FakeClient:
+        """A client that is made of this."""
+        return FakeClient(self.reactor, (), made_of=what)
+
+    def test_ask(self) -> None:
+        """Each question is asked once, from the start on, or from when it is new."""
+        self.watches.ask([WEB, MAIL, WEB])
+        self.assertEqual(self.client.asked, [])
+        self.watches.startService()
+        self.watches.ask([MAIL, SHOP])
+        self.assertEqual(self.client.pending, [WEB, MAIL, SHOP])
+        self.successResultOf(self.watches.stopService())
+        self.assertEqual((self.client.pending, self.client.closed), ([], 1))
+
+    def test_ask_only(self) -> None:
+        """What nobody wants to know any more is asked no longer, from now on."""
+        self.watches.ask([WEB, MAIL])
+        self.watches.startService()
+        self.assertEqual(finish(self.watches.asking_only([SHOP, MAIL])), [WEB])
+        self.assertEqual(self.client.pending, [MAIL, SHOP])
+        self.assertEqual(finish(self.watches.asking_only([SHOP, MAIL])), [])
+        self.assertEqual(len(self.client.asked), 3)
+        self.watches.ask([WEB])
+        self.assertEqual(self.client.pending, [MAIL, SHOP, WEB])
+        self.successResultOf(self.watches.stopService())
+
+    def test_fixed(self) -> None:
+        """What needs no Consul is answered without, for as long as it is wanted."""
+        fixed = Question("127.0.0.1:80", fixed=True)
+        self.watches.startService()
+        for _ in range(2):
+            self.watches.ask([WEB, fixed])
+        self.assertEqual(self.client.pending, [WEB])
+        self.assertTrue(self.registry.answered(fixed))
+        self.assertEqual(finish(self.watches.asking_only([WEB])), [fixed])
+        self.assertEqual(len(self.watches.services), 1)
+        self.successResultOf(self.watches.stopService())
+
+    def test_other_client(self) -> None:
+        """Another Consul is asked everything; the same one is left alone."""
+        self.watches.ask([WEB, MAIL])
+        self.watches.startService()
+        same, other = self.client_of("here"), self.client_of("there")
+        self.assertFalse(self.watches.turn_to(same))
+        self.assertEqual((self.client.pending, same.asked), ([WEB, MAIL], []))
+        self.assertTrue(self.watches.turn_to(other))
+        self.assertEqual((self.client.pending, other.pending), ([], [WEB, MAIL]))
+        self.watches.ask([SHOP])
+        self.assertEqual(other.pending, [WEB, MAIL, SHOP])
+        self.assertEqual((self.client.closed, other.closed), (1, 0))
+        self.successResultOf(self.watches.stopService())
+        self.assertEqual((other.pending, other.closed), ([], 1))
+
+    def test_snapshots(self) -> None:
+        """Answers are kept in a directory, in another one, or nowhere."""
+        self.watches.ask([WEB])
+        [watch] = self.watches._watches.values()
+        kept = self.mktemp(), self.mktemp()
+        self.watches.keep_in(kept[0])
+        self.watches.ask([MAIL])
+        for folder in kept:
+            self.watches.keep_in(folder)
+            snapshot = watch._snapshot
+            assert snapshot is not None
+            self.assertEqual(snapshot.path.parent, Path(folder))
+            self.watches.keep_in(folder)
+            self.assertIs(watch._snapshot, snapshot)
+        self.watches.keep_in("")
+        self.assertIsNone(watch._snapshot)
+
+    def test_states(self) -> None:
+        """It is shown how it goes with each, and what needs no Consul."""
+        heard: list[QueryEvent] = []
+        self.watches = Watches(
+            self.reactor,
+            self.client,
+            self.registry,
+            lambda: 0.0,
+            "",
+            heard.append,
+            wall=WallClock(self.reactor.seconds, lambda: 1e9 + self.reactor.seconds()),
+        )
+        address = Question("127.0.0.1:80", fixed=True)
+        self.watches.ask([WEB, Question("mail", "dc2"), address])
+        self.watches.startService()
+        self.reactor.advance(5.0)
+        self.client.asked[0][1].callback(Reply(b"[]", "7", 0.0, False))
+        self.client.asked[1][1].errback(OSError("no route"))
+        self.reactor.advance(0)
+        web, mail, fixed = self.watches.states()
+        self.assertEqual(
+            (web.query, web.service, web.state), ("web",) * 2 + ("watching",)
+        )
+        self.assertEqual((web.age, web.index, web.answers, web.instances), (0, 7, 1, 0))
+        self.assertEqual((mail.query, mail.datacenter), ("mail,dc=dc2", "dc2"))
+        self.assertEqual((mail.state, mail.age), ("backing off", None))
+        self.assertEqual((mail.errors, mail.failing_since), (1, 1e9 + 5.0))
+        self.assertIn("no route", mail.last_error)
+        self.assertEqual((fixed.state, fixed.instances), ("fixed", 1))
+        [event] = heard
+        self.assertEqual(event.query, Question("mail", "dc2"))
+        self.assertEqual((event.kind, event.reason), (EventKind.FAILING, "no route"))
+        self.successResultOf(self.watches.stopService())

@@ -1,0 +1,57 @@
+"""How listening sockets reach a worker."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from lbconsul.net.fd_passing import AT_ONCE, receive_sockets, send_sockets
+
+
+@pytest.fixture
+def lane() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Both ends."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        yield ours, theirs
+
+
+def test_sockets(lane: tuple[socket.socket, socket.socket]) -> None:
+    """Each arrives with its number, however many, in the order in which they came."""
+    ours, theirs = lane
+    count = 2 * AT_ONCE + 1
+    with ExitStack() as held:
+        server = held.enter_context(socket.create_server(("127.0.0.1", 0)))
+        send_sockets(ours, {})
+        send_sockets(ours, {7: server.fileno()})
+        send_sockets(ours, {100 + each: server.fileno() for each in range(count)})
+        found = dict(receive_sockets(theirs))
+        for each in found.values():
+            held.callback(os.close, each)
+        assert list(found) == [7, *range(100, 100 + count)]
+        for each in found.values():
+            assert not os.get_inheritable(each)
+            with socket.socket(fileno=os.dup(each)) as copy:
+                assert copy.getsockname() == server.getsockname()
+    assert receive_sockets(theirs) == []
+
+
+def test_nobody_there(lane: tuple[socket.socket, socket.socket]) -> None:
+    """When the other end is gone there is nothing to take, and nobody to send to."""
+    ours, theirs = lane
+    ours.close()
+    assert receive_sockets(theirs) == []
+    with pytest.raises(OSError):
+        send_sockets(theirs, {1: theirs.fileno()})
+
+
+def test_nobody_takes_them(lane: tuple[socket.socket, socket.socket]) -> None:
+    """Whoever sends does not wait for somebody to take them."""
+    ours, _ = lane
+    with pytest.raises(OSError):
+        for number in range(10_000):
+            send_sockets(ours, {number: ours.fileno()})

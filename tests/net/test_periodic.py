@@ -1,0 +1,125 @@
+"""Upkeep: regular, whatever one of those that it tends does."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from attrs import define
+from twisted.internet.task import Clock
+
+from lbconsul.net.periodic import EVERY, Upkeep
+
+
+@define(eq=False)
+class Counting:
+    """Counts how often it is tended, and then does something."""
+
+    then: Callable[[], object] = lambda: None
+    count: int = 0
+    steps: Callable[[], Iterable[object]] = lambda: ()
+
+    def tend(self) -> Iterable[object]:
+        """Called by the upkeep."""
+        self.count += 1
+        self.then()
+        return self.steps()
+
+
+def _fail() -> None:
+    raise RuntimeError("on purpose")
+
+
+def _started(*tended: Counting) -> tuple[Clock, Upkeep]:
+    clock = Clock()
+    upkeep = Upkeep(clock)
+    for each in tended:
+        upkeep.add(each)
+    upkeep.start()
+    return clock, upkeep
+
+
+def test_each_is_tended_regularly() -> None:
+    """What is added is tended a few times a second."""
+    one, other = Counting(), Counting()
+    clock, _ = _started(one, other)
+    clock.pump([EVERY] * 4)
+    assert (one.count, other.count) == (4, 4)
+
+
+def test_one_that_fails_harms_no_other() -> None:
+    """A bug at one mapping keeps no other one from what is due."""
+    other = Counting()
+    clock, _ = _started(Counting(_fail), other)
+    clock.pump([EVERY] * 2)
+    assert other.count == 2
+
+
+def test_what_is_discarded_is_left_alone() -> None:
+    """What was removed is tended no longer, be it while others are tended."""
+    other = Counting()
+    clock, upkeep = _started(Counting(lambda: upkeep.discard(other)), other)
+    clock.pump([EVERY] * 3)
+    assert other.count == 0
+
+
+def test_nothing_is_left_after_the_end() -> None:
+    """A stopped upkeep leaves no call behind; stopping and starting twice is fine."""
+    clock, upkeep = _started(Counting())
+    upkeep.start()
+    assert len(clock.getDelayedCalls()) == 1
+    upkeep.stop()
+    upkeep.stop()
+    assert not clock.getDelayedCalls()
+
+
+def test_long_work_delays_no_other_one() -> None:
+    """
+    What takes long at one of them is done bit by bit, is not begun again before it is
+    done, and all others are tended meanwhile as they should be.
+    """
+    clock, done = Clock(), []
+
+    def long() -> Iterator[None]:
+        for number in range(2000):
+            clock.rightNow += 0.0005
+            done.append(number)
+            yield
+
+    one, other = Counting(steps=long), Counting()
+    upkeep = Upkeep(clock)
+    upkeep.add(one)
+    upkeep.add(other)
+    upkeep.start()
+    while clock.seconds() < EVERY + 2.0:
+        clock.advance(0.001)
+    assert one.count == 1
+    assert len(done) >= 500
+    assert other.count >= 7
+    upkeep.discard(one)
+    clock.advance(1.0)
+    count = len(done)
+    clock.pump([0.1] * 20)
+    assert len(done) == count
+    upkeep.stop()
+    clock.advance(1.0)
+    assert not clock.getDelayedCalls()
+
+
+def test_steps_that_fail_harm_no_other() -> None:
+    """A bug in the middle of the work is told, and it is tried again."""
+
+    def fails() -> Iterator[None]:
+        yield
+        _fail()
+
+    one, other = Counting(steps=fails), Counting()
+    clock, _ = _started(one, other)
+    clock.pump([EVERY] * 2)
+    assert (one.count, other.count) == (2, 2)
+
+
+def test_stopped_in_the_middle_of_a_round() -> None:
+    """Who stops it in a round is the last one to be tended."""
+    other = Counting()
+    clock, upkeep = _started(Counting(lambda: upkeep.stop()), other)
+    clock.pump([EVERY] * 3)
+    assert other.count == 0
+    assert not clock.getDelayedCalls()

@@ -1,0 +1,328 @@
+"""The epoll of the connections' own, turned by hand."""
+
+import os
+import select
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.logger import capturedLogs, formatEvent
+from twisted.python.failure import Failure
+from zope.interface.verify import verifyObject
+
+from lbconsul.net import poller
+from lbconsul.net.poller import EpollPoller, ReactorPoller, open_poller
+from tests.support.loopback import reset, tcp_pair
+from tests.support.recording_reactor import RecordingReactor
+
+
+class Watched:
+    """A socket, its peer, and a note of what was called."""
+
+    def __init__(self, held: ExitStack) -> None:
+        self.sock, self.peer = tcp_pair()
+        held.enter_context(self.sock)
+        held.enter_context(self.peer)
+        self.watched = 0
+        self.calls: list[str] = []
+        self.fileno = self.sock.fileno
+
+    def doRead(self) -> None:
+        self.calls.append("read")
+        self.sock.recv(100)
+
+    def doWrite(self) -> None:
+        self.calls.append("write")
+
+    def proceed(self) -> None:
+        self.calls.append("proceed")
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.calls.append("lost")
+
+
+class Stage:
+    """A poller in a reactor that is turned by hand."""
+
+    def __init__(self, held: ExitStack) -> None:
+        self._held = held
+        self.reactor = RecordingReactor()
+        self.poller = EpollPoller(self.reactor)
+
+    def watched(self) -> Watched:
+        """Something to watch."""
+        return Watched(self._held)
+
+    def readable(self) -> Watched:
+        """Something that is watched and has something to read."""
+        one = self.watched()
+        one.peer.send(b"x")
+        select.select([one.sock], [], [], 5)
+        self.poller.addReader(one)
+        return one
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    """A poller that is stopped in the end."""
+    with ExitStack() as held:
+        stage = Stage(held)
+        yield stage
+        stage.poller.stop()
+        assert stage.reactor.reading() == set()
+
+
+def test_interface(stage: Stage) -> None:
+    """To the reactor it is one reader."""
+    assert verifyObject(IReadDescriptor, stage.poller)
+    assert stage.poller.logPrefix() == "poller"
+
+
+def test_one_descriptor_for_all(stage: Stage) -> None:
+    """However many it watches, the reactor watches one; before that none."""
+    assert stage.reactor.reading() == set()
+    for _ in range(3):
+        stage.readable()
+    assert stage.reactor.reading() == {stage.poller.fileno()}
+
+
+def test_reads_and_writes(stage: Stage) -> None:
+    """Each is told what it asked for, and nothing else."""
+    reader, writer, both = stage.readable(), stage.watched(), stage.readable()
+    stage.poller.addWriter(writer)
+    stage.poller.addWriter(both)
+    stage.reactor.turn()
+    assert reader.calls == ["read"]
+    assert writer.calls == ["write"]
+    assert both.calls == ["read", "write"]
+    stage.poller.removeWriter(writer)
+    stage.poller.removeWriter(both)
+    stage.reactor.settle()
+    assert writer.calls == ["write"]
+    both.peer.send(b"x")
+    stage.reactor.settle()
+    assert both.calls == ["read", "write", "read"]
+
+
+def test_twice_is_once(stage: Stage) -> None:
+    """To ask for what is asked for already, or to take back nothing, is nothing."""
+    one = stage.readable()
+    stage.poller.addReader(one)
+    stage.poller.removeWriter(one)
+    stage.reactor.settle()
+    assert one.calls == ["read"]
+    stage.poller.removeReader(one)
+    stage.poller.removeReader(one)
+    stage.poller.forget(one)
+    one.peer.send(b"x")
+    stage.reactor.settle()
+    assert one.calls == ["read"]
+
+
+def test_peer_that_resets(stage: Stage) -> None:
+    """An error is told as what was asked for: the call that follows shows it."""
+    reader, writer = stage.watched(), stage.watched()
+    stage.poller.addReader(reader)
+    stage.poller.addWriter(writer)
+    reset(reader.peer)
+    reset(writer.peer)
+    with capturedLogs():
+        stage.reactor.turn()
+    assert reader.calls[0] == "read"
+    assert writer.calls == ["write"]
+
+
+def test_forgotten_and_closed(stage: Stage) -> None:
+    """One that is forgotten may be closed, and its descriptor be another's."""
+    one, other = stage.readable(), stage.watched()
+    stage.poller.forget(one)
+    descriptor = one.sock.detach()
+    os.dup2(other.fileno(), descriptor)  # closes what it was before
+    heir = socket.socket(fileno=descriptor)
+    with heir:
+        other.fileno = heir.fileno
+        stage.poller.addReader(other)
+        other.peer.send(b"x")
+        stage.reactor.settle()
+        stage.poller.forget(other)
+    assert one.calls == []
+    assert other.calls == ["read"]
+
+
+def test_ended_by_another(stage: Stage) -> None:
+    """Of two that are ready, the first may end the second: that is not called."""
+    pair = [stage.readable(), stage.readable()]
+
+    def forget_other(mine: Watched, other: Watched) -> None:
+        mine.doRead = lambda: stage.poller.forget(other)  # type: ignore[method-assign]
+
+    forget_other(*pair)
+    forget_other(*reversed(pair))
+    stage.reactor.turn()
+    assert sorted(each.watched for each in pair) == [0, 1]
+
+
+def test_read_ends_the_write(stage: Stage) -> None:
+    """One that ends at a read is not asked to write as well."""
+    one = stage.readable()
+    stage.poller.addWriter(one)
+    one.doRead = lambda: stage.poller.forget(one)  # type: ignore[method-assign]
+    stage.reactor.turn()
+    assert one.calls == []
+
+
+def test_later(stage: Stage) -> None:
+    """What is put off comes after everything that was ready at the same time."""
+    order: list[str] = []
+    one, other = stage.readable(), stage.readable()
+    for each in (one, other):
+        each.calls = order
+    stage.poller.later(one)
+    stage.reactor.turn()
+    assert order == ["read", "read", "proceed"]
+    stage.reactor.settle()
+    assert order == ["read", "read", "proceed"]
+
+
+def test_bug(stage: Stage) -> None:
+    """A bug at one connection ends that one, is logged, and holds up no other."""
+    bad, good = stage.readable(), stage.readable()
+
+    def fail() -> None:
+        stage.poller.forget(bad)
+        bad.sock.close()
+        raise RuntimeError("oops")
+
+    bad.doRead = fail  # type: ignore[method-assign]
+    with capturedLogs() as logs:
+        stage.reactor.settle()
+    assert bad.calls == ["lost"]
+    assert good.calls == ["read"]
+    assert [formatEvent(event) for event in logs] == ["a bug in lbconsul"]
+
+
+def test_bug_in_what_was_put_off(stage: Stage) -> None:
+    """A bug in what was put off ends that connection, and nobody else's."""
+    bad, good, other = stage.readable(), stage.readable(), stage.readable()
+    stage.poller.forget(bad)
+    bad.sock.close()
+    bad.proceed = broken  # type: ignore[method-assign]
+    for each in (bad, good):
+        stage.poller.later(each)
+    with capturedLogs() as logs:
+        stage.reactor.settle()
+    assert bad.calls == ["lost"]
+    assert sorted(good.calls) == ["proceed", "read"]
+    assert other.calls == ["read"]
+    assert [formatEvent(event) for event in logs] == ["a bug in lbconsul"]
+
+
+def test_bug_at_the_end(stage: Stage) -> None:
+    """One that cannot even be ended is not called any more."""
+    bad, good = stage.readable(), stage.readable()
+    bad.doRead = bad.connectionLost = broken  # type: ignore[method-assign,assignment]
+    with capturedLogs() as logs:
+        stage.reactor.turn()
+    bad.sock.close()
+    stage.reactor.settle()
+    assert good.calls == ["read"]
+    assert bad.watched == 0
+    assert len(logs) == 2
+
+
+def broken(*_: object) -> None:
+    """A bug."""
+    raise RuntimeError("oops")
+
+
+def test_refused(stage: Stage) -> None:
+    """What the kernel will not watch is as if it had not been asked to."""
+    one = stage.watched()
+    one.fileno = lambda: 10_000
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        stage.poller.addReader(one)
+    assert one.watched == 0
+    stage.poller.removeReader(one)
+    stage.poller.forget(one)
+
+
+def test_stop_and_go(stage: Stage) -> None:
+    """One that was stopped can be used again, by what it watched as well."""
+    one = stage.readable()
+    stage.poller.stop()
+    assert stage.poller.fileno() == -1
+    stage.reactor.settle()
+    assert one.calls == []
+    stage.poller.addReader(one)
+    stage.reactor.settle()
+    assert one.calls == ["read"]
+
+
+def test_sockets_that_live_on_elsewhere(stage: Stage) -> None:
+    """
+    A socket that we closed, but that another process holds, as after a fork,
+    does not keep us busy for ever, and who is watched goes on to be.
+    """
+    gone, stays = stage.readable(), stage.watched()
+    stage.poller.addReader(stays)
+    copy = gone.sock.dup()
+    stage.poller.forget(gone)
+    gone.sock.close()
+    before = stage.poller.fileno()
+    for _ in range(1100):
+        stage.reactor.turn(0)
+    stage.reactor.settle()
+    copy.close()
+    assert stage.reactor.reading() == {stage.poller.fileno()}
+    assert before >= 0
+    stays.peer.send(b"x")
+    stage.reactor.settle()
+    assert stays.calls == ["read"]
+
+
+def test_reactor_ends(stage: Stage) -> None:
+    """A reactor that ends tells all that is watched."""
+    one = stage.readable()
+    stage.poller.connectionLost(Failure(ConnectionDone()))
+    assert one.calls == ["lost"]
+
+
+def test_stopped() -> None:
+    """One that is stopped has no descriptor, whether it ever watched or not."""
+    stopped = EpollPoller(RecordingReactor())
+    stopped.stop()
+    assert stopped.fileno() == -1
+
+
+def test_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no epoll the reactor itself does."""
+    reactor = RecordingReactor()
+    chosen = open_poller(reactor)
+    assert isinstance(chosen, EpollPoller)
+    chosen.stop()
+    monkeypatch.delattr(select, "epoll")
+    assert isinstance(open_poller(reactor), ReactorPoller)
+
+
+def test_reactor_as_poller() -> None:
+    """It watches and forgets by the reactor's own means, and puts nothing off."""
+    with ExitStack() as held:
+        reactor = RecordingReactor()
+        plain = ReactorPoller(reactor)
+        one = Watched(held)
+        plain.addReader(one)
+        plain.addWriter(one)
+        assert reactor.reading() == reactor.writing() == {one.fileno()}
+        plain.forget(one)
+        assert reactor.reading() | reactor.writing() == set()
+        plain.later(one)
+        assert one.calls == ["proceed"]
+        plain.stop()
+
+
+def test_numbers_of_events() -> None:
+    """They are the kernel's, whether this Python has names for them or not."""
+    assert (poller._IN, poller._OUT) == (select.EPOLLIN, select.EPOLLOUT)

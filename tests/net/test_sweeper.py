@@ -1,0 +1,291 @@
+"""One coarse timer round many, whose work comes in slices."""
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import cast
+
+from attrs import Factory, define
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from lbconsul.net.sweeper import SLICE, Patrol, Sweeper
+from lbconsul.net.sweeper import Patrolled as PatrolledProtocol
+
+
+@define(eq=False)
+class Patrolled:
+    """Notes when it was inspected."""
+
+    seen: list[float] = Factory(list)
+    then: Callable[[], object] = lambda: None
+
+    def inspect(self, now: float) -> None:
+        self.seen.append(now)
+        self.then()
+
+
+class PatrolTests(SynchronousTestCase):
+    """A patrol with a round every ten seconds."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.patrol = Patrol(self.clock, 10.0)
+
+    def pass_time(self, seconds: int) -> None:
+        """Second by second."""
+        self.clock.pump([1.0] * seconds)
+
+    def test_rounds(self) -> None:
+        """Whatever is on the list is inspected once in each round."""
+        one, other = Patrolled(), Patrolled()
+        self.patrol.add(one)
+        self.pass_time(5)
+        self.patrol.add(other)
+        self.patrol.add(other)
+        self.pass_time(20)
+        self.assertEqual((one.seen, other.seen), ([10.0, 20.0], [10.0, 20.0]))
+
+    def test_discarded(self) -> None:
+        """What was taken off the list is left alone, if it was on it or not."""
+        patrolled = Patrolled()
+        self.patrol.discard(patrolled)
+        self.patrol.add(patrolled)
+        self.patrol.discard(patrolled)
+        self.pass_time(20)
+        self.assertEqual(patrolled.seen, [])
+
+    def test_no_rounds_for_nobody(self) -> None:
+        """With an empty list there is no timer, and one begins with the next."""
+        patrolled = Patrolled()
+        self.patrol.add(patrolled)
+        self.patrol.discard(patrolled)
+        self.pass_time(10)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.patrol.add(patrolled)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.pass_time(10)
+        self.assertEqual(patrolled.seen, [20.0])
+
+    def test_change_within_a_round(self) -> None:
+        """An inspection may take things off the list, and put others on it."""
+        other = Patrolled()
+
+        def replace() -> None:
+            self.patrol.discard(one)
+            self.patrol.add(other)
+
+        one = Patrolled(then=replace)
+        self.patrol.add(one)
+        self.pass_time(30)
+        self.assertEqual((one.seen, other.seen), ([10.0], [20.0, 30.0]))
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
+    def test_failure(self) -> None:
+        """An inspection that fails is told, and keeps nobody else's limit from him."""
+
+        def fail() -> None:
+            raise KeyError("a bug")
+
+        broken, sound = Patrolled(then=fail), Patrolled()
+        self.patrol.add(broken)
+        self.patrol.add(sound)
+        self.pass_time(20)
+        self.assertEqual((broken.seen, sound.seen), ([10.0, 20.0], [10.0, 20.0]))
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 2)
+
+    def test_stop(self) -> None:
+        """A stop forgets everything and leaves no timer; it may begin again."""
+        patrolled = Patrolled()
+        self.patrol.stop()
+        self.patrol.add(patrolled)
+        self.patrol.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.patrol.add(patrolled)
+        self.pass_time(10)
+        self.assertEqual(patrolled.seen, [10.0])
+
+    def test_interval(self) -> None:
+        """
+        A limit is kept to within an eighth of it, and no patrol is busier than
+        every 50 ms or lazier than every minute, or whatever is asked for.
+        """
+        for limit, interval in ((8.0, 1.0), (0.001, 0.05), (86400.0, 60.0)):
+            self.assertEqual(Patrol.keeping(self.clock, limit).interval, interval)
+        self.assertEqual(Patrol.keeping(self.clock, 8.0, 0.25).interval, 0.25)
+
+    def test_list_of_the_owner(self) -> None:
+        """The list may be somebody's who puts on it and takes off it by himself."""
+        patrolled = Patrolled()
+        listed: set[Patrolled] = {patrolled}
+        patrol = Patrol(self.clock, 10.0, cast(set[PatrolledProtocol], listed))
+        patrol.start()
+        self.pass_time(10)
+        listed.clear()
+        self.pass_time(20)
+        self.assertEqual(patrolled.seen, [10.0])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+@define(eq=False)
+class Costly:
+    """Takes so long to inspect, by the clock; and is inspected as often as `seen`."""
+
+    clock: Clock
+    takes: float
+    seen: list[float] = Factory(list)
+
+    def inspect(self, now: float) -> None:
+        self.clock.rightNow += self.takes
+        self.seen.append(now)
+
+
+class SlicesTests(SynchronousTestCase):
+    """What is periodic holds the reactor for a moment only."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.sweeper = Sweeper(self.clock)
+        #: How long each turn of the reactor took.
+        self.turns: list[float] = []
+
+    def run_for(self, seconds: float) -> None:
+        """Turn after turn."""
+        end = self.clock.seconds() + seconds
+        while self.clock.seconds() < end:
+            before = self.clock.seconds()
+            self.clock.advance(0)
+            self.turns.append(self.clock.seconds() - before)
+            calls = [call.getTime() for call in self.clock.getDelayedCalls()]
+            self.clock.rightNow = max(self.clock.seconds(), min([*calls, end]))
+
+    def costly(self, count: int) -> set[PatrolledProtocol]:
+        """Each takes two microseconds."""
+        return {Costly(self.clock, 2e-6) for _ in range(count)}
+
+    def test_no_turn_is_long(self) -> None:
+        """
+        However many connections two mappings have, no turn of the reactor is held for
+        much longer than a slice, and half of the time at most goes into them.
+        """
+        lists = [self.costly(20_000) for _ in range(2)]
+        for each in lists:
+            Patrol(self.clock, 1.0, each, self.sweeper).start()
+        self.run_for(1.0)
+        self.turns.clear()
+        self.run_for(0.9)
+        self.assertLess(max(self.turns), 2 * SLICE)
+        self.assertLess(sum(self.turns), 0.9 * 0.55)
+        for one in set.union(*lists):
+            self.assertEqual(len(cast(Costly, one).seen), 1)
+
+    def test_many_mappings_at_once(self) -> None:
+        """Rounds that are due at the same moment have one slice of a turn together."""
+        for _ in range(500):
+            Patrol(self.clock, 1.0, self.costly(50), self.sweeper).start()
+        self.run_for(2.0)
+        self.assertLess(max(self.turns), 2 * SLICE)
+
+    def test_limit_is_kept(self) -> None:
+        """With 50,000 connections each is inspected within a tenth of the interval."""
+        many = self.costly(50_000)
+        Patrol(self.clock, 1.0, many, self.sweeper).start()
+        self.run_for(6.0)
+        for each in many:
+            seen = cast(Costly, each).seen
+            gaps = [later - sooner for sooner, later in pairwise([0.0, *seen])]
+            self.assertLess(max(gaps), 2.0)
+            self.assertGreaterEqual(len(seen), 3)
+
+    def test_rounds_leave_time(self) -> None:
+        """Where a round takes very long the next one is so much later."""
+        many = self.costly(50_000)
+        Patrol(self.clock, 0.05, many, self.sweeper).start()
+        self.run_for(5.0)
+        self.assertLess(sum(self.turns), 5.0 / 8)
+
+    def test_come_and_gone_meanwhile(self) -> None:
+        """Who leaves in a round is left alone; who comes has to wait for the next."""
+        many = self.costly(5_000)
+        Patrol(self.clock, 1.0, many, self.sweeper).start()
+        self.run_for(1.005)
+        gone = [each for each in many if not cast(Costly, each).seen]
+        self.assertTrue(gone)
+        late = Costly(self.clock, 0.0)
+        many.add(late)
+        many.difference_update(gone)
+        self.run_for(0.5)
+        self.assertEqual([cast(Costly, each).seen for each in gone], [[]] * len(gone))
+        self.assertEqual(late.seen, [])
+        self.run_for(1.0)
+        self.assertEqual(len(late.seen), 1)
+
+    def test_clock_set_back(self) -> None:
+        """A clock that goes back meanwhile makes no slice endless."""
+        steps = 0
+
+        def back() -> Iterator[None]:
+            nonlocal steps
+            while True:
+                steps += 1
+                self.clock.rightNow -= 1.0
+                yield
+
+        work = back()
+        self.sweeper.begin(work)
+        self.assertLess(steps, 10_000)
+        self.sweeper.drop(work)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_stop_in_the_middle(self) -> None:
+        """A stop in the middle of a round ends it, be it from within, for good."""
+        many = self.costly(5_000)
+        patrol = Patrol(self.clock, 1.0, many, self.sweeper)
+        patrol.start()
+        self.run_for(1.005)
+        patrol.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        stopping = Patrolled(then=patrol.stop)
+        patrol.add(stopping)
+        self.run_for(3.0)
+        self.assertEqual(len(stopping.seen), 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_work_that_fails(self) -> None:
+        """A bug in one piece of work is told, and the others are done."""
+        done: list[int] = []
+
+        def fails() -> Iterator[None]:
+            yield
+            raise KeyError("a bug")
+
+        def goes_on() -> Iterator[None]:
+            self.sweeper.begin(fails())
+            for number in range(100):
+                done.append(number)
+                yield
+
+        self.sweeper.begin(goes_on())
+        self.assertEqual(done, list(range(100)))
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    def test_stop_of_all(self) -> None:
+        """When all is stopped no piece of work goes on; it can begin anew."""
+        done: list[int] = []
+
+        def endless() -> Iterator[None]:
+            while True:
+                self.clock.rightNow += SLICE
+                done.append(1)
+                yield
+
+        work = endless()
+        self.sweeper.begin(work)
+        self.sweeper.begin(endless())
+        self.run_for(0.1)
+        self.sweeper.stop()
+        self.sweeper.drop(work)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        count = len(done)
+        self.sweeper.begin(iter([1, 2]))
+        self.run_for(0.1)
+        self.assertEqual(len(done), count)

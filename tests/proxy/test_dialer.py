@@ -1,0 +1,784 @@
+"""The search for an upstream that accepts, turned by hand."""
+
+import contextlib
+import errno
+import os
+import random
+import select
+import socket
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+from unittest.mock import patch
+
+from attrs import Factory, define, evolve
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IReactorTime, IWriteDescriptor
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from lbconsul.balance.instance import Instance
+from lbconsul.balance.pool_spec import Patience, Question, Route
+from lbconsul.balance.registry import Registry
+from lbconsul.balance.upstream import Lease, Outcome, Record, Upstream
+from lbconsul.net.connect import connect
+from lbconsul.net.poller import Poller
+from lbconsul.net.sweeper import Patrol
+from lbconsul.proxy.dialer import Dial
+from lbconsul.proxy.relay import Arrival
+from lbconsul.proxy.wait_queue import LOOK_EVERY, Line
+from lbconsul.stats.termination import Ending
+from tests.support import loopback
+from tests.support.recording_reactor import RecordingReactor
+from tests.support.upstreams import WEB, WEB_ROUTE, instance, opens, registry_of
+
+TIMEOUT = 2.0
+
+#: One connection to each upstream.
+ONE_EACH = Route((evolve(WEB, limit=1),))
+
+#: What a reactor says of a descriptor with an error.
+LOST = Failure(ConnectionLost())
+
+
+@define(eq=False)
+class Owner:
+    """What a dial needs, and a note of how dials went."""
+
+    poller: Poller
+    clock: IReactorTime
+    registry: Registry
+    attempts: int
+    dial_patrol: Patrol
+    route: Route = WEB_ROUTE
+    connect_timeout: float = TIMEOUT
+    queue_timeout: float = 2 * TIMEOUT
+    empty_timeout: float = 0.0
+    line: Line = Factory(lambda self: Line(self.clock, 2), takes_self=True)
+    #: The ports that were tried, in their order.
+    tried: list[int] = Factory(list)
+    answered: list[socket.socket] = Factory(list)
+    failed: list[Ending] = Factory(list)
+    #: The ports of those that did not accept.
+    refused: list[int] = Factory(list)
+    #: How often there was nothing to dial with.
+    starved: int = 0
+
+    def lease(self, avoiding: Collection[Upstream], attempts: int) -> Lease:
+        lease = self.registry.chain(self.route).lease(avoiding, attempts)
+        self.tried.append(lease.upstream.instance.port)
+        return lease
+
+    def dial_answered(self, dial: Dial, upstream: socket.socket) -> None:
+        self.answered.append(upstream)
+
+    def dial_failed(self, dial: Dial, ending: Ending) -> None:
+        self.failed.append(ending)
+
+    def dial_refused(self, upstream: Upstream) -> None:
+        self.refused.append(upstream.instance.port)
+
+    def dial_starved(self) -> None:
+        self.starved += 1
+
+
+def no_watches(_: object) -> None:
+    """Refuse as epoll_ctl(2) does when there are too many."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class DialTestCase(SynchronousTestCase):
+    """Dials for clients that the test plays."""
+
+    def setUp(self) -> None:
+        held = contextlib.ExitStack()
+        self.addCleanup(held.close)
+        self.held = held
+        self.reactor = RecordingReactor()
+        ours, self.peer = loopback.tcp_pair()
+        held.enter_context(ours)
+        held.enter_context(self.peer)
+        self.ours = ours
+
+    def dial(self, *instances: Instance, attempts: int = 3) -> tuple[Owner, Dial]:
+        """Begin to dial for the client, over these instances."""
+        self.registry = registry_of(*instances)
+        owner = self.owner(attempts)
+        return owner, self.start(owner)
+
+    def owner(self, attempts: int = 3, route: Route = WEB_ROUTE) -> Owner:
+        """Who makes dials, over what the registry knows."""
+        patrol = Patrol.keeping(self.reactor, TIMEOUT, 0.25)
+        reactor = self.reactor
+        return Owner(reactor, reactor, self.registry, attempts, patrol, route)
+
+    def start(self, owner: Owner) -> Dial:
+        """Begin to dial for the client."""
+        dial = Dial(owner, Arrival(self.ours, ("?", 0), self.reactor.seconds()))
+        dial.start()
+        return dial
+
+    def listening(self) -> int:
+        """The port of an upstream that accepts."""
+        server = self.held.enter_context(loopback.listening())
+        port: int = server.getsockname()[1]
+        return port
+
+    def refusing(self) -> int:
+        """The port of an upstream that refuses."""
+        return self.held.enter_context(loopback.refusing())
+
+    def blackhole(self) -> int:
+        """The port of an upstream that does not answer."""
+        return self.held.enter_context(loopback.blackhole())
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass as it does, a tenth of a second at a time."""
+        for _ in range(round(seconds * 10)):
+            self.reactor.advance(0.1)
+            self.reactor.turn(0)
+
+    def assert_answered(self, owner: Owner, dial: Dial) -> None:
+        """It found somebody: the socket is connected, and the lease lives."""
+        self.reactor.turn_until(lambda: bool(owner.answered or owner.failed))
+        self.assertEqual(owner.failed, [])
+        [upstream] = owner.answered
+        assert dial.lease is not None
+        port = dial.lease.upstream.instance.port
+        self.assertEqual(upstream.getpeername()[1], port)
+        self.assertFalse(upstream.getblocking())
+        self.assertEqual(self.registry.open_connections(), 1)
+        self.assert_left()
+        upstream.close()
+
+    def assert_failed(self, owner: Owner, ending: Ending) -> None:
+        """It found nobody: the client is gone, no lease is left."""
+        self.reactor.turn_until(lambda: bool(owner.answered or owner.failed))
+        self.assertEqual(owner.failed, [ending])
+        self.assertEqual(owner.answered, [])
+        self.assertEqual(self.ours.fileno(), -1)
+        self.assertEqual(self.registry.open_connections(), 0)
+        self.assert_left()
+
+    def assert_left(self) -> None:
+        """The reactor and the patrol know of it no longer."""
+        self.assertEqual(self.reactor.reading() | self.reactor.writing(), set())
+        self.reactor.advance(1.0)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+
+def _without_ipv6(
+    connect: Callable[[str, int], tuple[socket.socket | None, int]],
+) -> Callable[[str, int], tuple[socket.socket | None, int]]:
+    """As on a host without IPv6 addresses."""
+
+    def connect_without(address: str, port: int) -> tuple[socket.socket | None, int]:
+        if ":" in address:
+            return None, errno.EADDRNOTAVAIL
+        return connect(address, port)
+
+    return connect_without
+
+
+class DialTests(DialTestCase):
+    """Dials that nothing but upstreams stand in the way of."""
+
+    def test_interface(self) -> None:
+        """A dial is what the reactor takes for a writer."""
+        owner, dial = self.dial(instance("a", self.listening()))
+        self.assertTrue(verifyObject(IWriteDescriptor, dial))
+        self.assertEqual(dial.logPrefix(), "dial")
+        self.assert_answered(owner, dial)
+        self.assertEqual(dial.fileno(), -1)
+
+    def test_counted_before_it_is_there(self) -> None:
+        """A connection counts from the moment it is begun."""
+        self.dial(instance("a", self.blackhole()))
+        self.assertEqual(opens(self.registry), {"a": 1})
+
+    def test_small_pieces_are_sent_at_once(self) -> None:
+        """The connection does not wait to fill its packets."""
+        owner, dial = self.dial(instance("a", self.listening()))
+        self.reactor.turn_until(lambda: bool(owner.answered))
+        nodelay = owner.answered[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        self.assertTrue(nodelay)
+        self.assert_answered(owner, dial)
+
+    def test_ipv6(self) -> None:
+        """An instance may have an IPv6 address."""
+        server = self.held.enter_context(loopback.listening(host="::1"))
+        owner, dial = self.dial(instance("a", server.getsockname()[1], "::1"))
+        self.assert_answered(owner, dial)
+
+    def test_next_one(self) -> None:
+        """Of those that refuse none is tried twice, and the client gets the other."""
+        ports = [self.refusing(), self.refusing(), self.listening()]
+        for seed in range(20):
+            random.Random(seed).shuffle(ports)
+            owner, dial = self.dial(*(instance(f"{n}", n) for n in ports))
+            self.assert_answered(owner, dial)
+            self.assertEqual(len({*owner.tried}), len(owner.tried))
+            self.assertEqual(
+                [each.instance.port for each in dial.tried], owner.tried[:-1]
+            )
+
+    def test_all_refuse(self) -> None:
+        """When each of them refused, the client is let go."""
+        owner, _ = self.dial(*(instance(f"{n}", self.refusing()) for n in range(2)))
+        self.assert_failed(owner, Ending.REFUSED)
+        self.assertEqual(len({*owner.tried}), 2)
+        self.assertEqual(self.peer.recv(1), b"")
+
+    def at(self, service_id: str, port: int, *addresses: str) -> Instance:
+        """An instance whose name has these addresses."""
+        first, *others = addresses
+        return evolve(instance(service_id, port, first), alternates=tuple(others))
+
+    def test_other_addresses(self) -> None:
+        """If an address refuses, the others of its name are tried, and none twice."""
+        port = self.listening()
+        several = self.at("a", port, "127.0.0.7", "127.0.0.8", "127.0.0.1")
+        owner, dial = self.dial(several)
+        self.assert_answered(owner, dial)
+        self.assertEqual(opens(self.registry), {"a": 1})
+        self.assertEqual(len(dial.tried), 2)
+        # It has not failed, and the next connection begins where this one ended.
+        [upstream] = self.registry.pool(WEB).upstreams()
+        self.assertEqual(upstream.instance.address, "127.0.0.1")
+        self.assertEqual([each.refused for each in [upstream.record] if each], [0])
+
+    def test_all_addresses_refuse(self) -> None:
+        """Then the instance has refused, once; and each of its addresses was tried."""
+        several = self.at("a", self.refusing(), "127.0.0.1", "127.0.0.2")
+        owner, dial = self.dial(several, attempts=9)
+        self.assert_failed(owner, Ending.REFUSED)
+        self.assertEqual(len(dial.tried), 2)
+        [upstream] = self.registry.pool(WEB).upstreams()
+        self.assertEqual([each.refused for each in [upstream.record] if each], [1])
+
+    def test_the_last_attempt_is_another_one_s(self) -> None:
+        """However many addresses are dead, a client gets to who is there."""
+        addresses = [f"127.0.0.{number}" for number in range(1, 9)]
+        several = self.at("a", self.refusing(), *addresses)
+        owner, dial = self.dial(several)
+        self.assert_failed(owner, Ending.REFUSED)
+        self.assertEqual(len(dial.tried), 3)
+        self.setUp()
+        owner, dial = self.dial(several, instance("b", self.listening()))
+        self.assert_answered(owner, dial)
+        assert dial.lease is not None
+        self.assertEqual(dial.lease.upstream.instance.identity.service_id, "b")
+
+    def test_a_silent_address(self) -> None:
+        """After a timeout others are tried first, and then the name's next address."""
+        port = self.blackhole()
+        self.held.enter_context(socket.create_server(("127.0.0.9", port)))
+        owner, dial = self.dial(self.at("a", port, "127.0.0.1", "127.0.0.9"))
+        self.pass_time(TIMEOUT + 0.3)
+        self.assert_answered(owner, dial)
+        self.assertEqual([each.refused for each in self.records()], [0])
+
+    def test_a_family_that_this_host_has_not(self) -> None:
+        """An address for which there is none of ours is left for the next one."""
+        port = self.listening()
+        several = self.at("a", port, "2001:db8::1", "127.0.0.1")
+        with patch("lbconsul.proxy.dialer.connect", _without_ipv6(connect)):
+            owner, dial = self.dial(several)
+        self.assert_answered(owner, dial)
+        self.assertEqual(owner.refused, [])
+
+    def records(self) -> list[Record]:
+        """What is known of how upstreams behaved."""
+        upstreams = self.registry.pool(WEB).upstreams()
+        return [each.record for each in upstreams if each.record is not None]
+
+    def test_attempts(self) -> None:
+        """No more upstreams are tried than the mapping allows."""
+        ports = [self.refusing() for _ in range(5)]
+        owner, dial = self.dial(*(instance(f"{n}", n) for n in ports), attempts=2)
+        self.assert_failed(owner, Ending.REFUSED)
+        self.assertEqual(len(owner.tried), 2)
+        self.assertEqual(len(dial.tried), 2)
+
+    def test_attempts_among_ejected_ones(self) -> None:
+        """Ejected upstreams, the last resort, cost attempts as any others: a client
+        does not wait for every one of a whole datacenter.
+        """
+        self.registry = registry_of()
+        selections = [
+            evolve(WEB, question=Question("web", dc), patience=Patience(whole=True))
+            for dc in ("dc1", "dc2")
+        ]
+        first, second = (each.question for each in selections)
+        self.registry.chain(Route(tuple(selections)))
+        many = [instance(f"{n}", self.refusing()) for n in range(20)]
+        self.registry.replace(second, [instance("z", self.refusing())])
+        self.registry.replace(first, many)
+        for each in many:
+            self.registry.eject(each.identity)
+        owner = self.owner(route=Route(tuple(selections)))
+        dial = self.start(owner)
+        self.assert_failed(owner, Ending.REFUSED)
+        # One of the second datacenter, and as many of the first as there are attempts.
+        self.assertEqual(len(dial.tried), 1 + 3)
+
+    def test_no_upstream(self) -> None:
+        """A service without upstreams lets its clients go at once."""
+        owner, _ = self.dial()
+        self.assert_failed(owner, Ending.REFUSED)
+        self.assertEqual(self.peer.recv(1), b"")
+
+    def test_unreachable(self) -> None:
+        """An address that is unreachable at once is like one that refuses."""
+        broadcast = instance("a", 80, "255.255.255.255")
+        owner, dial = self.dial(broadcast, instance("b", self.listening()))
+        self.assert_answered(owner, dial)
+        owner, _ = self.dial(broadcast)
+        self.assert_failed(owner, Ending.REFUSED)
+
+    def test_no_such_scope(self) -> None:
+        """So is an IPv6 address of a network interface that we do not have."""
+        owner, _ = self.dial(instance("a", 80, "fe80::1%nowhere"))
+        self.assert_failed(owner, Ending.REFUSED)
+
+    def test_timeout(self) -> None:
+        """One that does not answer in time is left for the next one."""
+        silent = instance("a", self.blackhole())
+        owner, dial = self.dial(silent)
+        self.registry.replace(
+            WEB_ROUTE.selections[0].question,
+            [silent, instance("b", self.listening(), weight=100)],
+        )
+        self.pass_time(TIMEOUT - 0.3)
+        self.assertEqual(owner.answered, [])
+        self.pass_time(0.6)
+        self.assert_answered(owner, dial)
+        self.assertEqual([len(owner.tried), len(dial.tried)], [2, 1])
+
+    def test_all_time_out(self) -> None:
+        """When the last one did not answer in time, that is how it ended."""
+        ports = [self.blackhole(), self.blackhole()]
+        owner, _ = self.dial(*(instance(f"{n}", n) for n in ports))
+        self.pass_time(2 * TIMEOUT - 0.3)
+        self.assertEqual(owner.failed, [])
+        self.pass_time(0.9)
+        self.assert_failed(owner, Ending.CONNECT_TIMEOUT)
+        self.assertEqual(len(owner.tried), 2)
+
+    def test_each_has_its_time(self) -> None:
+        """A late refusal does not cost the next one any of its time."""
+        ports = [self.blackhole(), self.blackhole()]
+        owner, dial = self.dial(*(instance(f"{n}", n) for n in ports))
+        self.pass_time(TIMEOUT * 0.75)
+        self.reactor.removeWriter(dial)
+        dial.connectionLost(LOST)
+        self.assertEqual(len(owner.tried), 2)
+        self.pass_time(TIMEOUT * 0.75)
+        self.assertEqual(owner.failed, [])
+        self.pass_time(TIMEOUT * 0.5)
+        self.assert_failed(owner, Ending.CONNECT_TIMEOUT)
+
+    def test_late_answer(self) -> None:
+        """An answer that takes its time is waited for."""
+        with loopback.full_queue() as server:
+            owner, dial = self.dial(instance("a", server.getsockname()[1]))
+            self.assertEqual(self.reactor.writing(), {dial.fileno()})
+            server.setblocking(False)
+
+            def make_room() -> bool:
+                with contextlib.suppress(BlockingIOError):
+                    self.held.enter_context(server.accept()[0])
+                return bool(owner.answered)
+
+            self.reactor.turn_until(make_room)  # on the second SYN, after 1 s
+            self.assert_answered(owner, dial)
+
+    def test_late_refusal(self) -> None:
+        """
+        A refusal that takes its time is seen, whether the reactor tells it as
+        a loss, as one of epoll does, or as room to write, as one of select does.
+        """
+        with loopback.blackhole() as port:
+            owner, dial = self.dial(instance("a", port))
+        self.assertEqual(owner.failed, [])
+        self.assert_failed(owner, Ending.REFUSED)  # on the second SYN, after 1 s
+        self.ours, peer = loopback.tcp_pair()
+        self.held.enter_context(peer)
+        with loopback.blackhole() as port:
+            owner, dial = self.dial(instance("a", port))
+        self.assertEqual(owner.failed, [])
+        select.select([], [dial], [], loopback.PATIENCE)
+        dial.doWrite()
+        self.assert_failed(owner, Ending.REFUSED)
+
+    def test_told_twice(self) -> None:
+        """An error that the reactor tells again is no second one."""
+        owner, dial = self.dial(instance("a", self.blackhole()))
+        self.reactor.removeWriter(dial)
+        for _ in range(2):
+            dial.connectionLost(LOST)
+        self.assert_failed(owner, Ending.REFUSED)
+
+    def test_reactor_ends(self) -> None:
+        """When all is at its end no other upstream is asked."""
+        owner, dial = self.dial(instance("a", self.blackhole()), instance("b", 9))
+        self.reactor.forget(dial)
+        dial.connectionLost(Failure(ConnectionDone()))
+        self.assert_failed(owner, Ending.HARD_STOP)
+        self.assertEqual(len(owner.tried), 1)
+
+    def test_bug(self) -> None:
+        """A bug that the poller meets ends the dial, and leaves nothing behind."""
+        owner, dial = self.dial(instance("a", self.blackhole()))
+        self.reactor.forget(dial)
+        dial.connectionLost(Failure(RuntimeError()))
+        dial.connectionLost(Failure(RuntimeError()))
+        self.assert_failed(owner, Ending.INTERNAL)
+
+    def test_bug_between_two(self) -> None:
+        """So does one that shows when the next upstream is to be asked."""
+        owner, dial = self.dial(instance("a", self.blackhole()))
+        owner.registry = None  # type: ignore[assignment]
+        self.pass_time(TIMEOUT + 1)
+        self.assertTrue(dial.over)
+        self.assert_failed(owner, Ending.INTERNAL)
+        self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
+
+    def test_poller_refuses(self) -> None:
+        """A poller that can watch no more is a want of descriptors like another."""
+        with patch.object(self.reactor, "addWriter", side_effect=no_watches):
+            owner, dial = self.dial(instance("a", self.blackhole()))
+        self.assertEqual((owner.starved, owner.failed), (1, []))
+        dial.end(Ending.HARD_STOP)
+        self.assert_failed(owner, Ending.HARD_STOP)
+
+    def test_ended(self) -> None:
+        """Whoever ends a dial ends all of it."""
+        owner, dial = self.dial(instance("a", self.blackhole()))
+        dial.end(Ending.HARD_STOP)
+        dial.end(Ending.INTERNAL)
+        self.assert_failed(owner, Ending.HARD_STOP)
+
+
+class LeavingClientTests(DialTestCase):
+    """Clients that leave while their dial is on."""
+
+    def test_closed_without_a_word(self) -> None:
+        """A client that is gone ends its dial, and frees the upstream."""
+        owner, _ = self.dial(instance("a", self.blackhole()))
+        self.peer.close()
+        self.pass_time(0.5)
+        self.assert_failed(owner, Ending.CLIENT_LEFT)
+
+    def test_reset(self) -> None:
+        """And so does one that resets."""
+        owner, _ = self.dial(instance("a", self.blackhole()))
+        loopback.reset(self.peer)
+        self.pass_time(0.5)
+        self.assert_failed(owner, Ending.CLIENT_LEFT)
+
+    def test_reset_after_a_word(self) -> None:
+        """And one that asked before it did so."""
+        owner, _ = self.dial(instance("a", self.blackhole()))
+        self.peer.sendall(b"question")
+        loopback.reset(self.peer)
+        self.pass_time(0.5)
+        self.assert_failed(owner, Ending.CLIENT_LEFT)
+
+    def test_half_closed_after_a_word(self) -> None:
+        """One that asked, and said that this was all, waits for an answer."""
+        owner, dial = self.dial(instance("a", self.blackhole()))
+        self.peer.sendall(b"question")
+        self.peer.shutdown(socket.SHUT_WR)
+        self.pass_time(TIMEOUT - 0.3)
+        self.assertEqual(owner.failed, [])
+        self.assertEqual(self.ours.recv(100), b"question")
+        dial.end(Ending.HARD_STOP)
+
+    def test_error_on_looking(self) -> None:
+        """A client whose socket has an error to tell is gone."""
+        self.ours = FailingPeek(fileno=self.ours.detach())
+        owner, _ = self.dial(instance("a", self.blackhole()))
+        self.pass_time(0.5)
+        self.assert_failed(owner, Ending.CLIENT_LEFT)
+
+
+class FailingPeek(socket.socket):
+    """A socket that cannot be looked at."""
+
+    def recv(self, *_: Any) -> bytes:
+        raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+
+
+class WaitingTests(DialTestCase):
+    """Dials that have to wait for their turn, since the only upstream is full."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.instance = instance("a", self.listening())
+        self.registry = registry_of(self.instance)
+        self.full = self.registry.chain(ONE_EACH).lease()
+        self.waits = self.owner(route=ONE_EACH)
+        self.waiting = self.start(self.waits)
+
+    def test_waits(self) -> None:
+        """Meanwhile nobody is asked, and the reactor has nothing to watch."""
+        self.pass_time(2 * TIMEOUT - 0.3)
+        self.assertEqual((self.waits.tried, self.waits.failed), ([], []))
+        self.assertEqual(self.reactor.reading() | self.reactor.writing(), set())
+        self.assertEqual(self.waiting.fileno(), -1)
+        self.full.end()
+        self.reactor.advance(LOOK_EVERY)
+        self.assert_answered(self.waits, self.waiting)
+
+    def test_one_that_has_recovered(self) -> None:
+        """
+        An upstream that refused before is tried again once it accepts others: nobody
+        waits in vain while it has room.
+        """
+        self.waiting.end(Ending.HARD_STOP)
+        self.ours, self.peer = loopback.tcp_pair()
+        self.held.enter_context(self.peer)
+        server = self.held.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        other = instance("b", server.getsockname()[1])
+        self.registry.replace(WEB.question, [self.instance, other])
+        owner = self.owner(route=ONE_EACH)
+        dial = self.start(owner)
+        self.pass_time(0.5)
+        self.assertEqual((owner.refused, owner.answered), ([other.port], []))
+        server.listen()
+        self.pass_time(0.5)
+        self.assertEqual(owner.answered, [])
+        one = self.registry.chain(ONE_EACH).lease()
+        one.showed(Outcome.CONNECTED)
+        one.end()
+        self.pass_time(0.1)
+        self.full.end()
+        self.assert_answered(owner, dial)
+        assert dial.lease is not None
+        self.assertEqual(dial.lease.upstream, one.upstream)
+
+    def test_no_more_than_its_attempts(self) -> None:
+        """However often one seems to recover, a client tries no more than it may."""
+        self.waiting.end(Ending.HARD_STOP)
+        self.ours, self.peer = loopback.tcp_pair()
+        self.held.enter_context(self.peer)
+        other = instance("b", self.refusing())
+        self.registry.replace(WEB.question, [self.instance, other])
+        owner = self.owner(route=ONE_EACH)
+        self.start(owner)
+        for _ in range(9):
+            for upstream in self.registry.pool(ONE_EACH.selections[0]).upstreams():
+                upstream.record = None
+            self.pass_time(0.1)
+        self.assertEqual(owner.refused, [other.port] * owner.attempts)
+        self.full.end()
+
+    def test_too_long(self) -> None:
+        """After the time for that it is over."""
+        self.pass_time(2 * TIMEOUT + 0.4)
+        self.full.end()
+        self.assert_failed(self.waits, Ending.QUEUE_TIMEOUT)
+
+    def test_queue_full(self) -> None:
+        """One for whom there is no room in the line is over at once."""
+        self.waiting.end(Ending.HARD_STOP)
+        self.ours, peer = loopback.tcp_pair()
+        self.held.enter_context(peer)
+        owner = self.owner(route=ONE_EACH)
+        owner.line = Line(self.reactor, 0)
+        self.start(owner)
+        self.full.end()
+        self.assert_failed(owner, Ending.QUEUE_FULL)
+
+    def test_ended(self) -> None:
+        """Whoever ends it ends its waiting."""
+        self.waiting.end(Ending.HARD_STOP)
+        self.assertFalse(self.waits.line)
+        self.full.end()
+        self.assert_failed(self.waits, Ending.HARD_STOP)
+
+    def test_client_leaves(self) -> None:
+        """So does a client that is gone."""
+        self.peer.close()
+        self.pass_time(0.5)
+        self.assertFalse(self.waits.line)
+        self.full.end()
+        self.assert_failed(self.waits, Ending.QUEUE_LEFT)
+
+    def test_time_to_connect_counts_from_its_turn(self) -> None:
+        """Who waited for long has the whole time to connect all the same."""
+        silent = instance("b", self.blackhole())
+        self.pass_time(2 * TIMEOUT - 0.5)
+        self.registry.replace(WEB.question, [silent])
+        self.pass_time(TIMEOUT - 0.3)
+        self.assertEqual((len(self.waits.tried), self.waits.failed), (1, []))
+        self.pass_time(0.8)
+        self.full.end()
+        self.assert_failed(self.waits, Ending.CONNECT_TIMEOUT)
+
+    def test_no_descriptor_when_its_turn_comes(self) -> None:
+        """Out of descriptors then, it keeps the place until there is one."""
+        self.full.end()
+        with loopback.no_descriptor_left():
+            self.reactor.advance(LOOK_EVERY)
+        self.assertEqual((self.waits.starved, self.waits.failed), (1, []))
+        self.assertEqual(self.registry.open_connections(), 1)
+        self.assertFalse(self.waits.line)
+        self.pass_time(0.5)
+        self.assert_answered(self.waits, self.waiting)
+
+    def test_looked_at_after_its_end(self) -> None:
+        """A patrol that comes to it in the round in which it went on does no harm."""
+        self.full.end()
+        self.reactor.advance(LOOK_EVERY)
+        self.reactor.settle()
+        self.waiting.inspect(self.reactor.seconds())
+        self.assert_answered(self.waits, self.waiting)
+        self.assertEqual(len(self.waits.tried), 1)
+
+    def test_bug_when_its_turn_comes(self) -> None:
+        """A bug then is its end, and leaves nothing behind."""
+        self.full.end()
+        broken = instance("b", 80, "no\0address")
+        self.registry.replace(WEB.question, [broken])
+        self.reactor.advance(LOOK_EVERY)
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        self.assert_failed(self.waits, Ending.INTERNAL)
+
+
+class ScriptedSocket(socket.socket):
+    """A socket whose making and connecting go as a list says, then as they go."""
+
+    making: list[int]
+    connecting: list[int]
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        if self.making:
+            code = self.making.pop(0)
+            raise OSError(code, os.strerror(code))
+        super().__init__(*arguments, **named)
+
+    def connect_ex(self, address: Any) -> int:
+        if not self.connecting:
+            return super().connect_ex(address)
+        code = self.connecting.pop(0)
+        if not code:
+            self.setblocking(True)
+            self.connect(address)
+            self.setblocking(False)
+        return code
+
+
+class StarvedTests(DialTestCase):
+    """Dials for which the machine has no descriptor or port, and other replies."""
+
+    def script(self, making: Sequence[int] = (), connecting: Sequence[int] = ()) -> Any:
+        """A class of sockets that fail with these codes before they work."""
+        kind = type("Scripted", (ScriptedSocket,), {})
+        kind.making, kind.connecting = [*making], [*connecting]  # type: ignore[attr-defined]
+        self.patch(socket, "socket", kind)
+        return kind
+
+    def test_connected_at_once(self) -> None:
+        """A connection that is there at once needs no turn of the reactor."""
+        port = self.listening()
+        self.script(connecting=[0])
+        owner, dial = self.dial(instance("a", port))
+        self.assertEqual(len(owner.answered), 1)
+        self.assert_answered(owner, dial)
+
+    def test_connected_to_itself(self) -> None:
+        """
+        Where nobody listens any more the kernel may connect a socket to itself,
+        whose echo would be taken for an answer: that counts as a refusal.
+        """
+
+        class Own(socket.socket):
+            def connect_ex(self, address: Any) -> int:
+                with contextlib.suppress(OSError):
+                    self.bind(address)
+                return super().connect_ex(address)
+
+        with loopback.listening() as server:
+            port = server.getsockname()[1]
+        self.patch(socket, "socket", Own)
+        owner, _ = self.dial(instance("a", port))
+        self.reactor.settle()
+        self.assert_failed(owner, Ending.REFUSED)
+
+    def test_reset_as_soon_as_accepted(self) -> None:
+        """An upstream that resets before we look is one that refused."""
+
+        class Short(socket.socket):
+            def getpeername(self) -> Any:
+                raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+
+        with loopback.listening() as server:
+            self.patch(socket, "socket", Short)
+            owner, _ = self.dial(instance("a", server.getsockname()[1]))
+            self.reactor.settle()
+        self.assert_failed(owner, Ending.REFUSED)
+
+    def test_no_descriptor_for_a_while(self) -> None:
+        """Out of descriptors is no fault of the upstream's: it is tried again."""
+        port = self.listening()
+        for making, connecting in (
+            ([errno.EMFILE] * 3, []),
+            ([errno.ENFILE], [errno.ENOBUFS] * 2),
+        ):
+            kind = self.script(making, connecting)
+            owner, dial = self.dial(instance("a", port))
+            self.pass_time(1.2)
+            self.assertEqual((kind.making, kind.connecting), ([], []))
+            self.assert_answered(owner, dial)
+            self.assertEqual((owner.tried, dial.tried), ([port], []))
+            self.assertGreater(owner.starved, 0)  # so that no more clients come in
+
+    def test_no_port_or_address_for_one(self) -> None:
+        """
+        Where no local port is left for one upstream, or no address of its family
+        is had, another one is tried; if there is none, it ends at once.
+        """
+        port = self.listening()
+        self.script(connecting=[errno.EADDRNOTAVAIL])
+        both = instance("a", 80, weight=1000), instance("b", port)
+        owner, dial = self.dial(*both)
+        self.assert_answered(owner, dial)
+        self.assertEqual((owner.tried, owner.starved), ([80, port], 0))
+
+    def test_no_port_or_address_for_any(self) -> None:
+        """If there is no other one the client is told at once."""
+        self.script(connecting=[errno.EADDRNOTAVAIL])
+        owner, _ = self.dial(instance("a", 80))
+        self.assert_failed(owner, Ending.STARVED)
+
+    def test_no_descriptor_for_long(self) -> None:
+        """It is given up after the time that one upstream has to answer."""
+        port = self.listening()
+        self.script(making=[errno.EMFILE] * 1000)
+        owner, _ = self.dial(instance("a", port))
+        self.pass_time(TIMEOUT - 0.3)
+        self.assertEqual((owner.failed, opens(self.registry)), ([], {"a": 1}))
+        self.pass_time(0.6)
+        self.assert_failed(owner, Ending.STARVED)
+        self.assertEqual(owner.tried, [port])
+
+    def test_client_leaves_meanwhile(self) -> None:
+        """A client that leaves need not be connected any more."""
+        port = self.listening()
+        self.script(making=[errno.EMFILE] * 1000)
+        owner, _ = self.dial(instance("a", port))
+        self.peer.close()
+        self.pass_time(0.6)
+        self.assert_failed(owner, Ending.CLIENT_LEFT)
+
+    def test_no_socket_of_that_kind(self) -> None:
+        """A machine without IPv6 goes on to the next upstream."""
+        port = self.listening()
+        self.script(making=[errno.EAFNOSUPPORT])
+        owner, dial = self.dial(
+            instance("a", 80, "::1", weight=1000), instance("b", port)
+        )
+        self.assert_answered(owner, dial)

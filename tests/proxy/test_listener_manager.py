@@ -1,0 +1,431 @@
+"""Mappings that come and go while the process serves."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+import pytest
+from attrs import evolve
+from twisted.application.service import IService
+from twisted.logger import capturedLogs, formatEvent
+from zope.interface.verify import verifyObject
+
+from lbconsul.balance.registry import Registry
+from lbconsul.config.model import Mapping, TCPListen
+from lbconsul.errors import CannotListen
+from lbconsul.net.listening_socket import OwnSocket
+from lbconsul.proxy import listener_manager as module
+from lbconsul.proxy.listener_manager import Serving
+from lbconsul.proxy.runtime import Workshop
+from lbconsul.proxy.saturation import DESCRIPTORS, PROCESS
+from lbconsul.proxy.saturation import MAPPING as MAPPING_FULL
+from lbconsul.proxy.targets import route_of
+from tests.support.loopback import accept, connect, listening
+from tests.support.ports import free_ports
+from tests.support.running_proxy import ReactorThread, eventually
+from tests.support.upstreams import WEB, instance
+
+HERE = TCPListen("127.0.0.1", 0)
+MAPPING = Mapping("web", HERE)
+
+
+class Running:
+    """Serves in a reactor of its own; who the instances of web are the test says."""
+
+    def __init__(self, running: ReactorThread, held: ExitStack) -> None:
+        self.running = running
+        self.held = held
+        self.registry = Registry(
+            lambda: 0.0, changed=lambda question, _: self.serving.answered(question)
+        )
+        self.workshop = running.call(Workshop, running.reactor, self.registry)
+        #: What was served when something was let go.
+        self.let_go: list[set[Any]] = []
+        self.serving = Serving(
+            self.workshop, let_go=lambda: self.let_go.append(self.workshop.routes)
+        )
+        self.server = held.enter_context(listening())
+        self.sources: list[OwnSocket] = []
+
+    def begin(self, *mappings: Mapping, answered: bool = True) -> list[OwnSocket]:
+        """Serve these from the start."""
+        self.sources = [OwnSocket(each) for each in mappings]
+        for each in self.sources:
+            self.running.call(self.serving.serve, each.mapping, each)
+        if answered:
+            self.answer()
+        self.running.call(self.serving.privilegedStartService)
+        self.running.call(self.serving.startService)
+        return self.sources
+
+    def answer(self) -> None:
+        """Consul says that our server is the one instance of web."""
+        one = instance("a", self.server.getsockname()[1])
+        self.running.call(self.registry.replace, WEB.question, [one])
+
+    def replace(self, *wanted: tuple[Mapping, OwnSocket], anew: bool = False) -> None:
+        """Serve just these."""
+        self.running.call(self.serving.replace, wanted, anew=anew)
+
+    def pair(self, source: OwnSocket) -> tuple[Any, Any]:
+        """A client, and what the server has of it."""
+        client = self.held.enter_context(connect(source.open().getsockname()))
+        return client, self.held.enter_context(accept(self.server))
+
+    def retire(self) -> list[bool]:
+        """Retire; holds True once that is over."""
+        over: list[bool] = []
+        self.running.call(
+            lambda: self.serving.retire().addCallback(lambda _: over.append(True))
+        )
+        return over
+
+    def end(self) -> None:
+        """Stop, and close everything."""
+        if self.serving.running:
+            self.running.call(self.serving.stopService)
+        self.running.call(self.serving.close_connections)
+        self.running.call(self.serving.close)
+        assert self.registry.open_connections() == 0
+
+
+@pytest.fixture
+def running() -> Iterator[Running]:
+    """Not started."""
+    with ReactorThread() as reactor, ExitStack() as held:
+        made = Running(reactor, held)
+        yield made
+        made.end()
+
+
+def assert_alive(client: Any, upstream: Any) -> None:
+    """They are joined still."""
+    client.sendall(b"hello")
+    assert upstream.recv(5) == b"hello"
+
+
+def test_interface(running: Running) -> None:
+    """It is a service."""
+    assert verifyObject(IService, running.serving)
+
+
+def test_serves(running: Running) -> None:
+    """From its start on clients are accepted, and after its end none are."""
+    [source] = running.begin(MAPPING)
+    assert running.serving.mappings == [MAPPING]
+    address = source.open().getsockname()
+    pair = running.pair(source)
+    assert (running.workshop.open, running.workshop.accepted) == (1, 1)
+    running.running.call(running.serving.stopService)
+    with pytest.raises(ConnectionRefusedError):
+        connect(address)
+    assert_alive(*pair)
+    running.running.call(running.serving.close_connections)
+    assert pair[0].recv(1) == b""
+
+
+def test_bound_early(running: Running) -> None:
+    """Sockets can be opened before the start, and given back without one."""
+    [port] = free_ports(1)
+    free = OwnSocket(Mapping("web", TCPListen("127.0.0.1", port)))
+    taken = running.server.getsockname()[1]
+    busy = OwnSocket(Mapping("web", TCPListen("127.0.0.1", taken)))
+    for each in (free, busy):
+        running.running.call(running.serving.serve, each.mapping, each)
+    with pytest.raises(CannotListen):
+        running.serving.bind()
+    connect(("127.0.0.1", port)).close()
+    running.serving.close()
+    with pytest.raises(ConnectionRefusedError):
+        connect(("127.0.0.1", port))
+
+
+def test_waits_for_the_first_answer(running: Running) -> None:
+    """Who comes before Consul's first answer waits for it in the kernel's queue."""
+    mapping = evolve(MAPPING, connect_timeout=30.0)
+    [source] = running.begin(mapping, answered=False)
+    client = running.held.enter_context(connect(source.open().getsockname()))
+    client.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        client.recv(1)
+    running.answer()
+    assert_alive(client, running.held.enter_context(accept(running.server)))
+
+
+def test_waits_not_for_ever(running: Running) -> None:
+    """After connect-timeout clients are let in anyway, to be closed."""
+    [source] = running.begin(evolve(MAPPING, connect_timeout=0.2), answered=False)
+    with connect(source.open().getsockname()) as client:
+        assert client.recv(1) == b""
+    running.answer()
+    running.pair(source)
+
+
+def test_waits_while_names_are_looked_up(running: Running) -> None:
+    """Once Consul has answered, clients wait until its instances' names are known."""
+    [source] = running.begin(evolve(MAPPING, connect_timeout=0.1), answered=False)
+    ask = route_of(MAPPING).selections[0].question
+    running.running.call(partial(running.registry.replace, ask, [], pending=True))
+    client = running.held.enter_context(connect(source.open().getsockname()))
+    client.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        client.recv(1)
+    running.answer()
+    assert_alive(client, running.held.enter_context(accept(running.server)))
+
+
+def test_stopped_while_it_waits(running: Running) -> None:
+    """A stop leaves nothing behind that would begin to accept later."""
+    running.begin(evolve(MAPPING, connect_timeout=30.0), answered=False)
+    running.running.call(running.serving.stopService)
+    running.answer()
+    [served] = running.serving.served
+    assert (served.listener, served.waiting) == (None, None)
+
+
+def test_fallback(running: Running) -> None:
+    """Each datacenter is waited for, up to the first that has somebody."""
+    mapping = evolve(MAPPING, dc=("dc1", "dc2"), connect_timeout=30.0)
+    running.begin(mapping, answered=False)
+    [served] = running.serving.served
+    one, two = (each.question for each in route_of(mapping).all())
+    replace = running.registry.replace
+    running.running.call(replace, two, [])
+    assert served.listener is None
+    running.running.call(replace, one, [])
+    assert served.listener is not None
+
+
+def test_unchanged(running: Running) -> None:
+    """What stays as it is is not touched."""
+    sources = running.begin(MAPPING, MAPPING)
+    before = [(each.factory, each.listener) for each in running.serving.served]
+    pair = running.pair(sources[0])
+    running.replace(*((each.mapping, each) for each in sources))
+    after = [(each.factory, each.listener) for each in running.serving.served]
+    assert after == before
+    assert_alive(*pair)
+
+
+def test_added(running: Running) -> None:
+    """What is added is served at once."""
+    [old] = running.begin(MAPPING)
+    new = OwnSocket(MAPPING)
+    running.replace((MAPPING, old), (MAPPING, new))
+    running.pair(old)
+    running.pair(new)
+
+
+def test_removed(running: Running) -> None:
+    """What is removed listens no longer; its connections may end by themselves."""
+    other, gone = running.begin(MAPPING, evolve(MAPPING, attempts=5))
+    address = gone.open().getsockname()
+    client, upstream = running.pair(gone)
+    running.replace((MAPPING, other))
+    with pytest.raises(ConnectionRefusedError):
+        connect(address)
+    assert_alive(client, upstream)
+    assert running.workshop.open == 1
+    assert len(running.let_go) == 1
+    client.close()
+    upstream.close()
+    eventually(lambda: len(running.let_go) == 2, "its factory is gone")
+    assert len(running.workshop._factories) == 1
+    assert running.workshop.accepted == 1
+
+
+def test_many_removed(running: Running) -> None:
+    """Where connections of many that were removed end together it lets go once."""
+    several = [evolve(MAPPING, attempts=5 + each) for each in range(5)]
+    other, *gone = running.begin(MAPPING, *several)
+    pairs = [running.pair(each) for each in gone]
+    running.replace((MAPPING, other))
+    running.running.call(running.workshop.close_connections)
+    assert len(running.workshop._factories) == 1
+    eventually(lambda: len(running.let_go) == 2, "it lets go of their pools")
+    for client, _ in pairs:
+        assert client.recv(1) == b""
+    running.running.call(running.serving.tend)
+    assert len(running.let_go) == 2
+
+
+def test_removed_in_time(running: Running) -> None:
+    """Those that do not end are closed when the drain timeout is over."""
+    [source] = running.begin(evolve(MAPPING, drain_timeout=0.5))
+    client, _ = running.pair(source)
+    with capturedLogs() as events:
+        running.replace()
+        assert client.recv(1) == b""
+        eventually(lambda: events, "it is told")
+    assert formatEvent(events[-1]).endswith(" KM")
+    eventually(lambda: not running.workshop._factories, "its factory is gone")
+
+
+def test_altered(running: Running) -> None:
+    """Under other options the socket stays; old connections live on under theirs."""
+    [source] = running.begin(MAPPING)
+    sock = source.open()
+    old = running.pair(source)
+    [served] = running.serving.served
+    first = served.factory
+    longer = evolve(MAPPING, idle_timeout=5.0)
+    running.replace((longer, source))
+    new = running.pair(source)
+    assert source.open() is sock
+    assert (served.mapping, served.open, served.older) == (longer, 2, [first])
+    for pair in (old, new):
+        assert_alive(*pair)
+        pair[0].close()
+        pair[1].close()
+    eventually(lambda: served.older == [], "the old factory is gone")
+    eventually(lambda: served.open == 0, "all is over")
+    assert running.workshop.accepted == 2
+    assert len(running.workshop._factories) == 1
+
+
+def test_altered_while_idle(running: Running) -> None:
+    """Without a connection nothing of the old one stays."""
+    [source] = running.begin(MAPPING)
+    running.replace((evolve(MAPPING, attempts=1), source))
+    [served] = running.serving.served
+    assert (served.older, len(running.workshop._factories)) == ([], 1)
+    running.replace((evolve(MAPPING, attempts=1), source), anew=True)
+    running.pair(source)
+
+
+def test_altered_before_the_start(running: Running) -> None:
+    """What does not run yet is only noted."""
+    source = OwnSocket(MAPPING)
+    running.running.call(running.serving.serve, MAPPING, source)
+    altered = evolve(MAPPING, attempts=1)
+    running.replace((altered, source))
+    [served] = running.serving.served
+    assert (served.mapping, served.listener) == (altered, None)
+
+
+def test_another_service(running: Running) -> None:
+    """Clients wait until Consul has said who serves that."""
+    [source] = running.begin(MAPPING)
+    other = evolve(MAPPING, service="mail", connect_timeout=30.0)
+    running.replace((other, source))
+    client = running.held.enter_context(connect(source.open().getsockname()))
+    client.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        client.recv(1)
+    one = instance("m", running.server.getsockname()[1])
+    question = route_of(other).selections[0].question
+    running.running.call(running.registry.replace, question, [one])
+    assert_alive(client, running.held.enter_context(accept(running.server)))
+
+
+def test_limit(running: Running) -> None:
+    """A limit is kept over all connections of an address, be they of older options."""
+    limited = evolve(MAPPING, max_connections=1)
+    [source] = running.begin(limited)
+    client, upstream = running.pair(source)
+    running.replace((evolve(limited, attempts=1), source))
+    waiting = running.held.enter_context(connect(source.open().getsockname()))
+    running.server.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        accept(running.server)
+    running.server.settimeout(20)
+    client.close()
+    upstream.close()
+    assert_alive(waiting, running.held.enter_context(accept(running.server)))
+
+
+def test_full(running: Running) -> None:
+    """What is full is known after a second, until there has been room for as long."""
+    (source,) = running.begin(evolve(MAPPING, max_connections=2))
+    pairs = [running.pair(source) for _ in range(2)]
+    name = str(source.mapping)
+    eventually(lambda: running.serving.full == ((MAPPING_FULL, name),), "it is full")
+    for each in pairs[0]:
+        each.close()
+    eventually(lambda: running.serving.full == (), "it is full no more")
+
+
+def test_full_process(running: Running) -> None:
+    """So are a process without room, and one that has nothing left to serve with."""
+    (source,) = running.begin(MAPPING)
+    look = running.serving._look_for_full
+    assert running.running.call(look) == {}
+    running.workshop.room.limit = 1
+    running.pair(source)
+    assert running.running.call(look) == {(PROCESS, ""): 1}
+    running.workshop.room.limit = 0
+    running.running.call(running.serving.served[0].starved)
+    assert running.running.call(look) == {(DESCRIPTORS, ""): 0}
+    eventually(lambda: running.running.call(look) == {}, "there is something again")
+
+
+def test_lent(running: Running) -> None:
+    """For a factory that is lent somebody else listens; it retires with the rest."""
+    running.begin()
+    factory = running.running.call(running.serving.lend, MAPPING)
+    assert running.serving.mappings == [MAPPING]
+    front = running.held.enter_context(listening())
+    client = running.held.enter_context(connect(front.getsockname()))
+    sock, address = front.accept()
+    sock.setblocking(False)
+    running.answer()
+    running.running.call(factory.connected, sock, address)
+    upstream = running.held.enter_context(accept(running.server))
+    over = running.retire()
+    assert_alive(client, upstream)
+    assert over == []
+    client.close()
+    upstream.close()
+    eventually(lambda: over == [True], "it is over")
+
+
+def test_retire(running: Running) -> None:
+    """Nobody is accepted any more; it is over when nothing is open."""
+    [source] = running.begin(MAPPING)
+    address = source.open().getsockname()
+    client, upstream = running.pair(source)
+    over = running.retire()
+    with pytest.raises(ConnectionRefusedError):
+        connect(address)
+    assert_alive(client, upstream)
+    assert over == []
+    client.close()
+    upstream.close()
+    eventually(lambda: over == [True], "it is over")
+
+
+def test_retire_while_idle(running: Running) -> None:
+    """Where nothing is open it is over at once, be it started or not."""
+    assert running.retire() == [True]
+
+
+def test_retire_too_late(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were a factory to close nothing, it would be done for it in the end."""
+    monkeypatch.setattr(module, "LATE", 0.1)
+    [source] = running.begin(evolve(MAPPING, drain_timeout=0.1))
+    client, _ = running.pair(source)
+    [served] = running.serving.served
+    served.factory._retired = 1e12  # as if that were not over for long
+    with capturedLogs() as events:
+        over = running.retire()
+        eventually(lambda: over == [True], "it is over")
+    assert client.recv(1) == b""
+    said = [formatEvent(event) for event in events]
+    assert "a bug in lbconsul: 1 connections overstay" in said
+    assert said[-1].endswith(" KS")
+
+
+def test_is_listening(running: Running) -> None:
+    """A mapping's clients are accepted from when it is known whom to choose from."""
+    [source] = running.begin(MAPPING, answered=False)
+    serving = running.serving
+    assert not serving.is_listening(source.mapping)
+    running.answer()
+    assert serving.is_listening(source.mapping)
+    own = Mapping("own")
+    assert not serving.is_listening(own)
+    running.running.call(serving.lend, own)
+    assert serving.is_listening(own)
+    running.running.call(serving.stopService)
+    assert not serving.is_listening(source.mapping)

@@ -1,0 +1,80 @@
+"""What can be told of a mapping while its connections are open."""
+
+import json
+from typing import Any
+
+import pytest
+
+from lbconsul.balance.outlier import Ejection
+from lbconsul.stats.traffic import Tidings
+from tests.support.instances import an_identity
+
+A, B = an_identity("a"), an_identity("b")
+FAILED, BY_HAND = Ejection("it failed", 80.0, 95.5), Ejection("by hand", 5.0, 15.0)
+
+
+def some() -> Tidings:
+    """Two connections to a, one of them over, and a client that waits; b is aside."""
+    tidings = Tidings(queued=1)
+    figures = tidings.figures
+    figures.accepted = 3
+    for _ in range(2):
+        figures.connected(A, 0.01)
+    figures.over(A, 10, 100, 1.0, "--")
+    figures.moved(A, 1, 5)
+    tidings.aside[0, B] = FAILED, 77.0
+    tidings.used.add(0)
+    return tidings
+
+
+def test_news() -> None:
+    """All arrives at another process; what is over is forgotten there."""
+    tidings, listener = some(), Tidings()
+    listener.heard(json.loads(json.dumps(tidings.news())))
+    assert (listener.queued, listener.aside) == (1, tidings.aside)
+    assert listener.used == {0}
+    assert (listener.figures.received, listener.figures.sent) == (11, 105)
+    tidings.aside, tidings.queued = {}, 0
+    listener.heard(json.loads(json.dumps(tidings.news())))
+    assert (listener.aside, listener.queued) == ({}, 0)
+    assert (listener.figures.received, listener.figures.sent) == (11, 105)
+
+
+@pytest.mark.parametrize(
+    "news",
+    [
+        {"queued": "x"},
+        {"aside": [[0, "dc1", "n", "a", "why", 4.0, 5.0, "since"]]},
+        {"aside": [[0, "dc1", "n", "a", "why", 4.0, None, 5.0]]},
+        {"aside": [[0, "dc1", "n", "why", 4.0, 5.0, 6.0]]},
+        {"used": ["x"]},
+        {"used": 1},
+    ],
+    ids=str,
+)
+def test_nonsense(news: dict[str, Any]) -> None:
+    """What cannot be is no news."""
+    with pytest.raises((ValueError, TypeError)):
+        Tidings().heard(Tidings().news() | news)
+
+
+def test_sum() -> None:
+    """What several processes can tell is one, and each stays what it was."""
+    one, other = some(), some()
+    other.figures.moved(B, 7, 7)
+    other.aside, other.used = {(1, A): (BY_HAND, 5.0)}, {1}
+    total = Tidings.sum([one, other])
+    assert (total.queued, total.figures.accepted) == (2, 6)
+    assert total.aside == {(0, B): (FAILED, 77.0), (1, A): (BY_HAND, 5.0)}
+    assert total.used == {0, 1}
+    assert (total.figures.received, total.figures.sent) == (29, 217)
+    assert (one.figures.received, one.figures.accepted) == (11, 3)
+
+
+def test_close() -> None:
+    """Of a process that died no connection stays open, and no byte is lost."""
+    tidings = some()
+    figures = tidings.close("KW")
+    assert figures.endings == {"--": 1, "KW": 2}
+    assert (figures.received, figures.sent) == (11, 105)
+    assert tidings.close("KW").endings == {"--": 1, "KW": 2}

@@ -1,0 +1,261 @@
+"""The new gateway asks the old one for its sockets."""
+
+import fcntl
+import os
+import resource
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from lbconsul.errors import CannotTakeOver
+from lbconsul.takeover.client import take
+from lbconsul.takeover.inherited import Taken
+from lbconsul.takeover.protocol import write_offer, write_refusal
+from lbconsul.takeover.rendezvous import listen_at, trusted_users
+from tests.support.loopback import accept, connect, listening
+from tests.support.old_gateway import OldGateway, Part, hear, hear_all, says
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """Where they meet."""
+    return str(tmp_path / "lb.sock")
+
+
+@contextmanager
+def listeners(count: int) -> Iterator[dict[str, socket.socket]]:
+    """Listening sockets by address."""
+    with ExitStack() as stack:
+        socks = [stack.enter_context(listening()) for _ in range(count)]
+        yield {"{}:{}".format(*each.getsockname()): each for each in socks}
+
+
+def has(path: str, within: float = 5.0) -> Taken:
+    """What was taken from somebody who is there."""
+    taken = take(path, within=within)
+    assert taken is not None
+    return taken
+
+
+def refusal(path: str, *parts: Part, within: float = 5.0) -> str:
+    """Why nothing can be taken from one who does this; no descriptor is left open."""
+    before = set(os.listdir("/proc/self/fd"))
+    with OldGateway(path, *parts), pytest.raises(CannotTakeOver) as raised:
+        take(path, within=within)
+    assert len(os.listdir("/proc/self/fd")) <= len(before)
+    start = f"--takeover {path}: "
+    assert str(raised.value).startswith(start)
+    return str(raised.value)[len(start) :]
+
+
+def test_nobody_there(path: str) -> None:
+    """Nobody is there, or a socket of somebody who is gone: a normal start."""
+    assert take(path) is None
+    listen_at(path).close()
+    assert os.path.exists(path)
+    assert take(path) is None
+
+
+def test_state(path: str) -> None:
+    """What the old one says of itself is had."""
+    with OldGateway(path, says(write_offer([], {"ready": True}))):
+        taken = has(path)
+        assert taken.state == {"ready": True}
+        taken.close()
+    with OldGateway(path, says(write_offer([]))):
+        taken = has(path)
+        assert taken.state == {}
+        taken.close()
+
+
+def test_unfit_place(tmp_path: Path) -> None:
+    """A path where nobody can be is told before anybody is asked."""
+    with pytest.raises(CannotTakeOver, match=r": what is there is no socket$"):
+        take(str(tmp_path))
+
+
+@pytest.mark.parametrize(("count", "at_once"), [(0, 1), (1, 1), (3, 2), (700, 250)])
+def test_taken(path: str, count: int, at_once: int) -> None:
+    """Each socket comes with its address, however many, and none is passed on."""
+    heard: list[bytes] = []
+
+    def part(client: socket.socket) -> None:
+        heard.append(hear(client))
+        numbers, rest = [each.fileno() for each in theirs.values()], write_offer(theirs)
+        while numbers:
+            socket.send_fds(client, [rest[:1]], numbers[:at_once])
+            rest, numbers = rest[1:], numbers[at_once:]
+        client.sendall(rest)
+        heard.extend(hear_all(client))
+
+    with listeners(count) as theirs, OldGateway(path, part):
+        taken = has(path)
+        assert list(taken.sockets) == list(theirs)
+        for address, number in taken.sockets.items():
+            assert fcntl.fcntl(number, fcntl.F_GETFD) & fcntl.FD_CLOEXEC
+            with socket.socket(fileno=os.dup(number)) as sock:
+                assert sock.getsockname() == theirs[address].getsockname()
+        for sock in list(theirs.values())[:1]:
+            with connect(sock.getsockname()), accept(sock):
+                pass
+        taken.close()
+        assert taken.sockets == {}
+    assert heard == [b'{"takeover": [1], "program": "lbconsul"}\n']
+
+
+def test_byte_by_byte(path: str) -> None:
+    """The answer may come in any pieces."""
+
+    def part(client: socket.socket) -> None:
+        hear(client)
+        line = write_offer(theirs)
+        socket.send_fds(client, [line[:1]], [theirs[address].fileno()])
+        for number in range(1, len(line)):
+            client.sendall(line[number : number + 1])
+        hear_all(client)
+
+    with listeners(1) as theirs, OldGateway(path, part):
+        [address] = theirs
+        taken = has(path)
+        assert list(taken.sockets) == [address]
+        taken.close()
+
+
+def test_refused(path: str) -> None:
+    """The old one's reason is told."""
+    assert refusal(path, says(write_refusal("it is Sunday"))) == (
+        "the gateway there refuses: it is Sunday"
+    )
+
+
+def test_not_understood(path: str) -> None:
+    """So is what cannot be understood, and all that came with it is closed."""
+    with listeners(2) as theirs:
+        line, socks = write_offer(theirs), list(theirs.values())
+        for part, told in (
+            (says(b"HTTP/1.1 400 Bad Request\r\n"), "it says what is no JSON"),
+            (says(b'{"takeover": 2}\n', socks), "it answers in version 2, and we "),
+            (says(line), "it names 2 sockets and passes 0"),
+            (says(line, socks[:1]), "it names 2 sockets and passes 1"),
+            (says(line, [*socks, *socks]), "it names 2 sockets and passes 4"),
+            (says(line + b"{", socks), "it says too much"),
+            (says(b"x" * (1 << 22) + b"xx", socks), "it says too much"),
+        ):
+            told = f"the gateway there is not understood: {told}"
+            assert refusal(path, part).startswith(told)
+
+
+def test_no_listening_sockets(path: str) -> None:
+    """What is passed must be sockets that listen."""
+    told = "the gateway there is not understood: it passes what is no listening socket"
+    line = write_offer(["127.0.0.1:80"])
+    with socket.socket() as fresh, open(os.devnull) as null:
+        assert refusal(path, says(line, [fresh])) == told
+        assert refusal(path, says(line, [null])) == told  # type: ignore[list-item]
+
+
+def test_too_few_descriptors(path: str) -> None:
+    """If there is no room for them that is told, and none of them stays open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with listeners(40) as theirs:
+        part = says(write_offer(theirs), list(theirs.values()))
+        with OldGateway(path, part):
+            free = os.dup(0)
+            os.close(free)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free + 20, hard))
+            try:
+                with pytest.raises(CannotTakeOver, match=r"\(ulimit -n\)$"):
+                    take(path)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_somebody_else(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is taken from another user, not even a question is asked."""
+    heard: list[bytes] = []
+    me = os.geteuid()
+    module = "lbconsul.takeover.client.trusted_users"
+    monkeypatch.setattr(module, lambda also: frozenset({me + 1, *also}))
+    told = refusal(path, lambda client: heard.extend(hear_all(client)))
+    assert told == f"it belongs to somebody else (user {me})"
+    assert heard == []
+    # Unless it is one whom we are going to be ourselves.
+    with OldGateway(path, says(write_offer([]))):
+        taken = take(path, also=[me])
+        assert taken is not None
+        taken.close()
+    assert me in trusted_users()
+
+
+def test_not_to_be_connected_to(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that we may not even connect to is told in one line as well."""
+
+    class Barred(socket.socket):
+        def connect(self, address: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket, "socket", Barred)
+    with pytest.raises(CannotTakeOver, match=r": cannot be connected to: Permission"):
+        take(path)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        lambda client: None,
+        hear,
+        lambda client: (hear(client), client.sendall(b'{"takeover": 1, "soc')),
+    ],
+    ids=["at once", "asked", "amid the answer"],
+)
+def test_asked_again(path: str, before: Part) -> None:
+    """Who ends the conversation without an answer is asked again: others were first."""
+    with listeners(2) as theirs:
+        answer = says(write_offer(theirs), list(theirs.values()))
+        with OldGateway(path, before, before, answer):
+            taken = has(path)
+            assert list(taken.sockets) == list(theirs)
+            taken.close()
+
+
+def test_dies_meanwhile(path: str) -> None:
+    """If nobody is there any more then, it is a normal start."""
+    with OldGateway(path, hear):
+        assert take(path) is None
+
+
+def test_hangs(path: str) -> None:
+    """One that never answers, or word by word, is waited for until the deadline."""
+    for part in (
+        hear_all,
+        lambda client: _trickle(client, b'{"takeover": 1' + b" " * 1000),
+    ):
+        begun = time.monotonic()
+        assert refusal(path, part, within=0.5) == (
+            "the gateway there hands nothing over within 0.5 s"
+        )
+        assert time.monotonic() - begun > 0.4
+
+
+def _trickle(client: socket.socket, data: bytes) -> None:
+    try:
+        for number in range(len(data)):
+            client.sendall(data[number : number + 1])
+            time.sleep(0.05)
+    except OSError:
+        pass
+
+
+def test_queue_full(path: str) -> None:
+    """One with too many before us is asked again until the deadline."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(path)
+        sock.listen(0)
+        with connect(path):
+            with pytest.raises(CannotTakeOver, match=r"hands nothing over within 0.3"):
+                take(path, within=0.3)
+            accept(sock).close()

@@ -1,0 +1,133 @@
+"""The lines by which one gateway takes over from another."""
+
+import json
+
+import pytest
+
+from lbconsul.takeover.protocol import (
+    ACCEPTING,
+    MAX_LINE,
+    MAX_WORD,
+    MOST_SOCKETS,
+    RETIRING,
+    Nonsense,
+    Refused,
+    read_offer,
+    read_question,
+    read_state,
+    read_word,
+    write_offer,
+    write_question,
+    write_refusal,
+    write_word,
+)
+
+
+def test_understood() -> None:
+    """What one says the other understands; a line each."""
+    lines = [write_question("lbconsul 0.1.0"), write_offer([]), write_refusal("no")]
+    read_question(lines[0])
+    assert read_offer(lines[1]) == []
+    for word in (ACCEPTING, RETIRING):
+        lines.append(write_word(word))
+        assert read_word(lines[-1]) == word
+    assert all(each.endswith(b"\n") and each.count(b"\n") == 1 for each in lines)
+    assert all(len(each) <= MAX_WORD for each in lines)
+
+
+def test_addresses() -> None:
+    """Addresses arrive as they are, in their order, whatever a path is made of."""
+    addresses = ["[::]:80", "unix:/run/\u00fc\udcff\n.sock", "systemd:web"]
+    assert read_offer(write_offer(addresses)) == addresses
+
+
+def test_state() -> None:
+    """What the new one should know of the old one comes along; one that says nothing,
+    or what is no state, is understood as well.
+    """
+    state = {"drained": [["dc1", "n", "\u00fc", 7]], "ready": True}
+    line = write_offer(["a"], state)
+    assert (read_offer(line), read_state(line)) == (["a"], state)
+    assert read_state(write_offer(["a"])) == {}
+    assert read_state(b'{"takeover": 1, "sockets": [], "state": [1]}') == {}
+
+
+def test_state_without_room() -> None:
+    """The sockets go before what is said beside them."""
+    line = write_offer(["a"], {"much": "x" * MAX_LINE})
+    assert (read_offer(line), read_state(line)) == (["a"], {})
+
+
+def test_many() -> None:
+    """There is room for as many sockets as anybody has, and not for more."""
+    addresses = [f"unix:/{number:0107}" for number in range(MOST_SOCKETS)]
+    line = write_offer(addresses)
+    assert len(line) < MAX_LINE
+    assert read_offer(line) == addresses
+    with pytest.raises(Nonsense, match=r"^10001 sockets are more than can be handed"):
+        write_offer([*addresses, "one more"])
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"takeover": [2, 3]}, "it speaks version 2, 3, and we speak 1"),
+        ({"takeover": []}, "it speaks version none, and we speak 1"),
+        ({"takeover": 1}, "it is no request for our sockets"),
+        ({}, "it is no request for our sockets"),
+        ([1], "it says what is no JSON object"),
+    ],
+)
+def test_another_question(said: object, told: str) -> None:
+    """Another version is refused by number, and what is no question as that."""
+    with pytest.raises(Nonsense) as raised:
+        read_question(json.dumps(said).encode())
+    assert str(raised.value) == told
+
+
+def test_newer_versions() -> None:
+    """One that speaks newer versions too is understood, and so is what it adds."""
+    read_question(b'{"takeover": [3, 2, 1], "program": "lbconsul 9", "more": {}}')
+    assert read_offer(b'{"takeover": 1, "sockets": ["a"], "more": 1}') == ["a"]
+
+
+def test_refusal() -> None:
+    """A refusal says why."""
+    with pytest.raises(Refused, match=r"^it is Sunday$"):
+        read_offer(write_refusal("it is Sunday"))
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"takeover": 2, "sockets": []}, "it answers in version 2, and we speak 1"),
+        ({"sockets": []}, "it answers in version None, and we speak 1"),
+        ({"takeover": 1}, "it names no sockets"),
+        ({"takeover": 1, "sockets": "80"}, "it names no sockets"),
+        ({"takeover": 1, "sockets": ["a"] * 10_001}, "it names no sockets"),
+        ({"takeover": 1, "sockets": [80]}, "it names a socket that is none"),
+        ({"takeover": 1, "sockets": [""]}, "it names a socket that is none"),
+        ({"takeover": 1, "sockets": ["a" * 301]}, "it names a socket that is none"),
+        ({"takeover": 1, "sockets": ["a", "a"]}, "it names a socket twice"),
+        (None, "it says what is no JSON object"),
+    ],
+)
+def test_another_offer(said: object, told: str) -> None:
+    """What is no offer of sockets is told in a few words."""
+    with pytest.raises(Nonsense) as raised:
+        read_offer(json.dumps(said).encode())
+    assert str(raised.value) == told
+
+
+@pytest.mark.parametrize("line", [b"", b"GET / HTTP/1.1\r\n", b"\xff", b"[" * 100_000])
+def test_no_json(line: bytes) -> None:
+    """Neither is anybody harmed by what is none of it at all."""
+    with pytest.raises(Nonsense, match=r"^it says what is no JSON$"):
+        read_word(line)
+
+
+def test_no_word() -> None:
+    """A word that is unknown is told, in part if it is long."""
+    with pytest.raises(Nonsense) as raised:
+        read_word(write_word("x" * 1000))
+    assert str(raised.value) == f"it says '{'x' * 300}', which means nothing"

@@ -1,0 +1,359 @@
+"""The old gateway hands over: a whole takeover, with real sockets and processes."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from twisted.logger import capturedLogs, formatEvent
+
+from lbconsul.errors import CannotTakeOver
+from lbconsul.takeover import server, session
+from lbconsul.takeover.client import take
+from lbconsul.takeover.inherited import Taken
+from lbconsul.takeover.protocol import ACCEPTING, read_offer, write_question, write_word
+from lbconsul.takeover.rendezvous import is_somebody_at
+from lbconsul.takeover.server import Handover
+from tests.support.binaries import REPOSITORY
+from tests.support.loopback import connect, listening
+from tests.support.old_gateway import hear, hear_all
+from tests.support.running_proxy import ReactorThread
+from tests.support.running_proxy import eventually as eventually_so
+
+QUESTION = write_question("lbconsul 0.1.0")
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Return once it holds."""
+    eventually_so(condition, "what was waited for")
+
+
+class Running:
+    """A gateway's handover that runs in a reactor, and what becomes of it."""
+
+    def __init__(
+        self,
+        running: ReactorThread,
+        path: str,
+        sockets: dict[str, socket.socket],
+        predecessor: Taken | None = None,
+    ) -> None:
+        self.running = running
+        self.taken: list[str] = []
+        self.handover = Handover(
+            running.reactor,
+            path,
+            lambda: sockets,
+            lambda: self.taken.append("taken"),
+            predecessor,
+        )
+        running.call(self.handover.startService)
+
+    def accepting(self) -> bool:
+        """It accepts: whether it is the gateway now."""
+        return self.running.outcome(self.handover.accepting)
+
+    def stop(self) -> None:
+        """It ends."""
+        self.running.call(self.handover.stopService)
+
+
+class Stage:
+    """Gateways that meet at one path, all with one mapping."""
+
+    def __init__(self, path: str, held: ExitStack) -> None:
+        self.path = path
+        self._held = held
+        self._running = held.enter_context(ReactorThread())
+        sock = held.enter_context(listening())
+        self.sockets = {"{}:{}".format(*sock.getsockname()): sock}
+
+    def gateway(self, predecessor: Taken | None = None) -> Running:
+        """One that runs."""
+        running = Running(self._running, self.path, self.sockets, predecessor)
+        self._held.callback(running.stop)
+        return running
+
+    def first(self) -> Running:
+        """One that accepts, with nobody before it."""
+        gateway = self.gateway()
+        assert gateway.accepting()
+        return gateway
+
+    def next(self) -> Running:
+        """One that has the sockets of another."""
+        taken = take(self.path)
+        assert taken is not None
+        assert list(taken.sockets) == list(self.sockets)
+        return self.gateway(taken)
+
+    def client(self, *lines: bytes) -> socket.socket:
+        """Somebody who says this."""
+        client = self._held.enter_context(connect(self.path))
+        for each in lines:
+            client.sendall(each)
+        return client
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    """Where it happens."""
+    with ExitStack() as held:
+        yield Stage(str(tmp_path / "lb.sock"), held)
+
+
+def test_chain(stage: Stage) -> None:
+    """Each takes over from the one before, and can be taken over from at any time."""
+    old = stage.first()
+    for _ in range(4):
+        new = stage.next()
+        assert is_somebody_at(stage.path)
+        assert old.taken == []
+        assert old.handover.is_shared
+        assert new.accepting()
+        eventually(lambda: old.taken == ["taken"])  # noqa: B023
+        assert is_somebody_at(stage.path)
+        assert new.taken == []
+        old.stop()
+        old = new
+    assert os.path.exists(stage.path)
+    old.stop()
+    assert not os.path.exists(stage.path)
+
+
+def test_what_is_bound_then(stage: Stage) -> None:
+    """What is handed over is what is listened on at that moment."""
+    old = stage.first()
+    with listening() as more:
+        stage.sockets["unix:/more"] = more
+        stage.next()
+        assert not old.taken
+        del stage.sockets["unix:/more"]
+
+
+def test_nobody_ever_refused(stage: Stage) -> None:
+    """Whoever connects to the path while gateways follow each other finds one."""
+    over, failed = threading.Event(), []
+
+    def knock() -> None:
+        while not over.is_set():
+            if not is_somebody_at(stage.path):
+                failed.append("nobody there")
+            time.sleep(0.0002)
+
+    old = stage.first()
+    thread = threading.Thread(target=knock)
+    thread.start()
+    try:
+        for _ in range(20):
+            new = stage.next()
+            assert new.accepting()
+            eventually(lambda: old.taken == ["taken"])  # noqa: B023
+            old = new
+    finally:
+        over.set()
+        thread.join()
+    assert failed == []
+
+
+@pytest.mark.parametrize("lines", [[], [QUESTION]], ids=len)
+def test_new_one_gone(stage: Stage, lines: list[bytes]) -> None:
+    """A new one that is gone before it accepts changes nothing; the next one may."""
+    old = stage.first()
+    client = stage.client(*lines)
+    if lines:
+        assert read_offer(hear(client)) == list(stage.sockets)
+    client.close()
+    eventually(lambda: not old.handover.is_shared)
+    assert old.taken == []
+    assert stage.next().accepting()
+    eventually(lambda: old.taken == ["taken"])
+
+
+def test_one_at_a_time(stage: Stage) -> None:
+    """Who comes meanwhile waits, and gets the sockets from the one that was first."""
+    old = stage.first()
+    one = stage.next()
+    found: list[Taken | None] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(take(stage.path)))
+        for _ in range(server.MOST_WAITING + 4)
+    ]
+    for each in threads[:1]:
+        each.start()
+    eventually(lambda: len(old.handover._talks) == 2)
+    assert found == []
+    assert one.accepting()
+    eventually(lambda: len(found) == 1)
+    [second] = found
+    assert second is not None
+    for each in threads[1:]:
+        each.start()
+    two = stage.gateway(second)
+    assert two.accepting()
+    eventually(lambda: one.taken == ["taken"])
+    assert two.taken == []
+    # Each that finds the sockets and leaves lets the next one have its turn.
+    for number in range(2, len(threads) + 1):
+        eventually(lambda: len(found) == number)  # noqa: B023
+        last = found[-1]
+        assert last is not None
+        last.close()
+    for each in threads:
+        each.join()
+
+
+def test_waits_in_vain(stage: Stage) -> None:
+    """Who waits behind one that hangs has its turn after that one's time."""
+    stage.first()
+    hanging = stage.client()
+    taken: list[Taken | None] = []
+    thread = threading.Thread(target=lambda: taken.append(take(stage.path)))
+    thread.start()
+    hanging.sendall(b"nonsense\n")
+    thread.join(10)
+    assert taken[0] is not None
+    taken[0].close()
+    assert hear(hanging) == b'{"refused": "it says what is no JSON"}\n'
+
+
+def test_too_slow(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that accepts too late hears that the old one goes on."""
+    monkeypatch.setattr(session, "ACCEPT_WITHIN", 0.2)
+    old = stage.first()
+    new = stage.next()
+    eventually(lambda: not old.handover.is_shared)
+    assert new.accepting() is False
+    assert old.taken == []
+    assert is_somebody_at(stage.path)
+    new.stop()
+    assert is_somebody_at(stage.path)
+
+
+def test_old_one_gone(stage: Stage) -> None:
+    """If the old one ends meanwhile the new one is the gateway, and can be found."""
+    old = stage.first()
+    new = stage.next()
+    old.stop()
+    assert new.accepting()
+    assert stage.next().accepting()
+
+
+def test_stopped_in_between(stage: Stage) -> None:
+    """A new one that ends before it accepts leaves the path to the old one."""
+    old = stage.first()
+    new = stage.next()
+    new.stop()
+    eventually(lambda: not old.handover.is_shared)
+    assert is_somebody_at(stage.path)
+    assert stage.next().accepting()
+
+
+def test_stopped_while_it_says_so(stage: Stage) -> None:
+    """One that ends while the old one has not answered does not open its door."""
+    old = stage.first()
+    new = stage.next()
+    outcome: list[bool] = []
+
+    def accepts_and_ends() -> None:
+        new.handover.accepting().addCallback(outcome.append)
+        new.handover.stopService()
+
+    new.running.call(accepts_and_ends)
+    eventually(lambda: len(outcome) == 1)
+    assert new.handover._door._sock is None
+    eventually(lambda: not old.handover.is_shared)
+
+
+def test_strangers(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another user gets no socket, whatever they say, and waits for nobody."""
+    old = stage.first()
+    monkeypatch.setattr(server, "trusted_users", lambda: frozenset({4711}))
+    with capturedLogs() as events:
+        told = f"user {os.geteuid()} is neither ours nor root"
+        client = stage.client()
+        assert hear_all(client) == [b'{"refused": "%s"}' % told.encode()]
+        with pytest.raises(CannotTakeOver, match=f"there refuses: {told}"):
+            take(stage.path)
+    assert [formatEvent(each) for each in events] == 2 * [
+        f"process {os.getpid()} cannot take over: {told}"
+    ]
+    assert not old.handover.is_shared
+    assert old.taken == []
+
+
+def test_no_door(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If there can be no door the gateway goes on, and says that it has none."""
+
+    def rename(*names: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "rename", rename)
+    with capturedLogs() as events:
+        gateway = stage.first()
+    assert [formatEvent(each) for each in events] == [
+        f"--takeover {stage.path}: Permission denied: nobody will be able to take over"
+    ]
+    gateway.stop()
+
+
+NEW_ONE = """
+import os, signal, sys
+from lbconsul.takeover.client import take
+taken = take(sys.argv[1])
+print(len(taken.sockets), flush=True)
+if sys.argv[2] == "accept":
+    from twisted.internet import reactor
+    taken.accepting(reactor).addCallback(print)
+    reactor.callLater(1, os._exit, 1)
+    reactor.run()
+signal.pause()
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("stage_of_death", ["hold", "accept"])
+def test_new_process_killed(stage: Stage, stage_of_death: str) -> None:
+    """A process that is killed before it accepts changes nothing, after that all."""
+    for number in range(400):
+        stage.sockets[f"unix:/{number:090}"] = next(iter(stage.sockets.values()))
+    old = stage.first()
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(NEW_ONE), stage.path, stage_of_death],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "401\n"
+    if stage_of_death == "accept":
+        assert process.stdout.readline() == "True\n"
+        assert is_somebody_at(stage.path)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    if stage_of_death == "accept":
+        eventually(lambda: old.taken == ["taken"])
+        assert not is_somebody_at(stage.path)
+    else:
+        eventually(lambda: not old.handover.is_shared)
+        assert old.taken == []
+        stage.next()
+
+
+def test_nothing_kept(stage: Stage) -> None:
+    """However often it is tried in vain, no descriptor stays open."""
+    old = stage.first()
+    before = len(os.listdir("/proc/self/fd"))
+    for lines in ([], [b"x" * 5000], [QUESTION], [QUESTION, write_word(ACCEPTING)]):
+        for _ in range(10):
+            stage.client(*lines).close()
+    eventually(lambda: old.running.call(lambda: len(old.handover._talks)) == 0)
+    eventually(lambda: len(os.listdir("/proc/self/fd")) <= before)

@@ -1,0 +1,254 @@
+"""The old gateway's part of a conversation, word by word."""
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.logger import capturedLogs, formatEvent
+
+from lbconsul.takeover.protocol import (
+    ACCEPTING,
+    RETIRING,
+    read_offer,
+    read_word,
+    write_question,
+    write_word,
+)
+from lbconsul.takeover.session import (
+    ACCEPT_WITHIN,
+    ASK_WITHIN,
+    LEAVE_WITHIN,
+    State,
+    Talk,
+)
+from tests.support.loopback import listening
+
+QUESTION = write_question("lbconsul 0.1.0")
+
+
+class Transport(StringTransport):
+    """What the other one would see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passed: list[int] = []
+        self.aborting = False
+
+    def abortConnection(self) -> None:
+        self.aborting = True
+
+    def sendFileDescriptor(self, descriptor: int) -> None:  # noqa: N802
+        assert not self.value()
+        self.passed.append(descriptor)
+
+    def pauseProducing(self) -> None:
+        self.producerState = "paused"
+
+    def resumeProducing(self) -> None:
+        self.producerState = "producing"
+
+
+class Played:
+    """A conversation of which the test plays the other part."""
+
+    def __init__(self, offer: dict[str, socket.socket] | None = None) -> None:
+        self.clock = Clock()
+        self.outcome: list[bool] = []
+        self.talk = Talk(
+            self.clock,
+            4711,
+            lambda: offer or {},
+            lambda talk, given: self.outcome.append(given),
+        )
+        self.transport = Transport()
+        self.talk.makeConnection(self.transport)
+
+    def say(self, *lines: bytes) -> bytes:
+        """What is answered."""
+        self.transport.clear()
+        for each in lines:
+            self.talk.dataReceived(each)
+        return bytes(self.transport.value())
+
+
+@pytest.fixture
+def played() -> Iterator[Played]:
+    """One of a gateway with one mapping."""
+    with listening() as sock:
+        yield Played({"127.0.0.1:80": sock})
+
+
+def test_whole(played: Played) -> None:
+    """It asks, gets the sockets, accepts, and leaves: it has taken over."""
+    assert played.transport.producerState == "paused"
+    assert played.talk.state is State.WAITS
+    played.talk.begin()
+    assert played.transport.producerState == "producing"
+    with capturedLogs() as events:
+        assert read_offer(played.say(QUESTION)) == ["127.0.0.1:80"]
+        assert len(played.transport.passed) == 1
+        assert read_word(played.say(write_word(ACCEPTING))) == RETIRING
+        assert played.outcome == []
+        played.talk.connectionLost()
+    assert played.outcome == [True]
+    assert played.clock.getDelayedCalls() == []
+    assert [formatEvent(each) for each in events] == [
+        "process 4711 takes over: 1 sockets are handed to it"
+    ]
+
+
+def test_in_pieces(played: Played) -> None:
+    """It may say it in any pieces."""
+    played.talk.begin()
+    words = (QUESTION, write_word(ACCEPTING))
+    said = b"".join(words)
+    played.say(*(said[number : number + 1] for number in range(len(said))))
+    assert played.talk.state is State.GIVEN
+
+
+def test_copies(played: Played) -> None:
+    """What is passed are copies, which stay until nothing can be sent any more."""
+    before = len(os.listdir("/proc/self/fd"))
+    played.talk.begin()
+    played.say(QUESTION, b"nonsense\n")
+    assert played.transport.aborting
+    assert len(os.listdir("/proc/self/fd")) == before + 1
+    played.talk.connectionLost()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_late_at_the_end(played: Played) -> None:
+    """One that hears that we retire, and does not leave, has taken over as well."""
+    played.talk.begin()
+    played.say(QUESTION, write_word(ACCEPTING))
+    played.clock.advance(LEAVE_WITHIN - 0.1)
+    assert played.outcome == []
+    played.clock.advance(0.2)
+    played.talk.connectionLost()
+    assert played.outcome == [True]
+
+
+def test_silent(played: Played) -> None:
+    """One that wants nothing is sent away soon, since others may wait."""
+    played.talk.begin()
+    with capturedLogs() as events:
+        played.clock.advance(ASK_WITHIN)
+    assert played.outcome == [False]
+    assert played.transport.aborting
+    assert [formatEvent(each) for each in events] == [
+        "process 4711 says nothing for too long"
+    ]
+
+
+def test_hangs(played: Played) -> None:
+    """One that never accepts is given up after a minute, and we go on."""
+    played.talk.begin()
+    played.say(QUESTION)
+    played.clock.advance(ACCEPT_WITHIN - 0.1)
+    assert played.outcome == []
+    with capturedLogs() as events:
+        played.clock.advance(0.2)
+    assert played.outcome == [False]
+    assert played.transport.aborting
+    assert [formatEvent(each) for each in events] == [
+        "process 4711 says nothing for too long",
+        "process 4711 does not take over after all: we go on",
+    ]
+    assert played.clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_dies(played: Played, count: int) -> None:
+    """One that is gone before it accepts has taken nothing over."""
+    words = (QUESTION, write_word(ACCEPTING))
+    played.talk.begin()
+    played.say(*words[:count])
+    played.talk.connectionLost()
+    assert played.outcome == [count == 2]
+    assert played.clock.getDelayedCalls() == []
+
+
+def test_leaves_the_queue(played: Played) -> None:
+    """One that does not wait for its turn is no matter."""
+    played.talk.connectionLost()
+    assert played.outcome == [False]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b'{"takeover": [2]}\n', "it speaks version 2, and we speak 1"),
+        (b"GET / HTTP/1.1\r\n", "it says what is no JSON"),
+        (b"x" * 5000, "it says too much"),
+        (b"x" * 5000 + b"\n", "it says too much"),
+    ],
+)
+def test_no_question(played: Played, line: bytes, told: str) -> None:
+    """What cannot be understood is told to both, and ends the conversation only."""
+    played.talk.begin()
+    with capturedLogs() as events:
+        assert played.say(line) == b'{"refused": "%s"}\n' % told.encode()
+    assert [formatEvent(each) for each in events] == [
+        f"process 4711 cannot take over: {told}"
+    ]
+    assert played.outcome == [False]
+    assert played.transport.disconnecting
+    assert played.say(line) == b""
+    played.talk.connectionLost()
+    assert played.outcome == [False]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (write_word(RETIRING), "it says 'retiring' out of turn"),
+        (QUESTION, "it says '[1]', which means nothing"),
+        (b"x" * 5000, "it says too much"),
+    ],
+)
+def test_out_of_turn(played: Played, line: bytes, told: str) -> None:
+    """So it is once the sockets were offered; nothing waits for it to be read."""
+    played.talk.begin()
+    played.say(QUESTION)
+    with capturedLogs() as events:
+        assert played.say(line) == b""
+    assert [formatEvent(each) for each in events] == [
+        f"process 4711 cannot take over: {told}",
+        "process 4711 does not take over after all: we go on",
+    ]
+    assert played.outcome == [False]
+    assert played.transport.aborting
+
+
+def test_cannot_be_copied(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If there is no descriptor left for the copies that is said too."""
+
+    def dup(number: int) -> int:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(os, "dup", dup)
+    played.talk.begin()
+    assert played.say(QUESTION) == (
+        b'{"refused": "the sockets cannot be copied: Too many open files"}\n'
+    )
+    assert played.outcome == [False]
+
+
+def test_too_many_sockets() -> None:
+    """Nor can more be handed over than there is room for."""
+    with listening() as sock:
+        played = Played({str(number): sock for number in range(10_001)})
+        played.talk.begin()
+        assert b"more than can be handed over" in played.say(QUESTION)
+
+
+def test_ended(played: Played) -> None:
+    """We may end it at any moment."""
+    played.talk.begin()
+    played.talk.abort()
+    assert played.transport.aborting
+    played.talk.connectionLost()
+    assert played.outcome == [False]

@@ -1,0 +1,196 @@
+"""What one worker is told, and when."""
+
+import pytest
+from attrs import Factory, define
+
+from lbconsul.balance.events import Change
+from lbconsul.balance.instance import Instance
+from lbconsul.balance.pool_spec import Question
+from lbconsul.workers.catalog_sender import Outbox
+from lbconsul.workers.messages import Complete, Order, Part, read_order
+from lbconsul.workers.slots import Slots
+from lbconsul.workers.versioned_catalog import CUT, Ledger
+from tests.support.instances import an_instance, instances
+
+WEB, MAIL = Question("web"), Question("mail")
+A, B, C = instances("a", "b", "c")
+MANY = tuple(an_instance(str(number)) for number in range(CUT + 1))
+
+
+@define(eq=False)
+class Reader:
+    """A worker's end: what it got, and how much of it before it stops to read."""
+
+    ledger: Ledger = Factory(lambda: Ledger(Slots(5000)))
+    got: list[Order] = Factory(list)
+    patience: int = 1_000_000
+    outbox: Outbox = Factory(
+        lambda self: Outbox(self.ledger, self.write), takes_self=True
+    )
+
+    def write(self, data: bytes) -> None:
+        self.got.append(read_order(data))
+        self.patience -= 1
+        if not self.patience:
+            self.outbox.pause()
+
+    def change(self, question: Question, *joined: Instance) -> None:
+        delta = self.ledger.change(question, Change(joined))
+        assert delta is not None
+        self.outbox.changed(delta)
+
+    def parts(self) -> list[tuple[str, int, bool, int, bool]]:
+        """Of each part: the service, how many, whether whole, level, whether last."""
+        told = []
+        for each in self.got:
+            assert isinstance(each, Part)
+            size = len(each.put)
+            told.append(
+                (each.question.service, size, each.whole, each.level, each.last)
+            )
+        self.got.clear()
+        return told
+
+
+@pytest.fixture
+def reader() -> Reader:
+    """One that knows nothing."""
+    return Reader()
+
+
+def test_all_at_the_start(reader: Reader) -> None:
+    """A new worker hears all that is known; only with the last it is up to date.
+
+    Then it hears that this was all, once.
+    """
+    for question in (WEB, MAIL):
+        reader.ledger.change(question, Change((A, B)))
+    reader.outbox.begin()
+    assert reader.got.pop() == Complete()
+    assert reader.parts() == [("web", 2, True, 0, True), ("mail", 2, True, 2, True)]
+
+
+def test_nothing_known(reader: Reader) -> None:
+    """Before any answer there is nothing to hear, and so it is said."""
+    reader.outbox.begin()
+    assert reader.got == [Complete()]
+
+
+def test_complete_at_last(reader: Reader) -> None:
+    """Who does not read hears that it knows all when it does, and not before."""
+    reader.patience = 1
+    for question in (WEB, MAIL):
+        reader.ledger.change(question, Change((A, B)))
+    reader.outbox.begin()
+    reader.change(MAIL, C)
+    assert [type(each) for each in reader.got] == [Part]
+    reader.outbox.resume()
+    assert [type(each) for each in reader.got] == [Part, Part, Complete]
+
+
+def test_closed(reader: Reader) -> None:
+    """Once it is closed nothing is sent, be it on its way, late or new."""
+    reader.patience = 1
+    reader.change(WEB, *MANY)
+    reader.change(MAIL, A)
+    reader.outbox.close()
+    reader.outbox.resume()
+    reader.change(WEB, A)
+    reader.outbox.resume()
+    assert len(reader.got) == 1
+
+
+def test_changes(reader: Reader) -> None:
+    """From then on it hears of each change as it comes."""
+    reader.outbox.begin()
+    reader.got.clear()
+    reader.change(WEB, A)
+    reader.change(WEB, B)
+    assert reader.parts() == [("web", 1, True, 1, True), ("web", 1, False, 2, True)]
+
+
+def test_who_does_not_read(reader: Reader) -> None:
+    """Who does not read hears later how it is then, once, however much happened."""
+    reader.change(WEB)
+    reader.outbox.pause()
+    for number in range(100):
+        reader.change(WEB, an_instance(str(number)))
+    reader.change(MAIL, A)
+    assert reader.parts() == [("web", 0, True, 1, True)]
+    reader.outbox.resume()
+    assert reader.parts() == [
+        ("web", 100, True, 1, True),
+        ("mail", 1, True, 102, True),
+    ]
+    reader.change(WEB, A)
+    assert reader.parts() == [("web", 1, False, 103, True)]
+
+
+def test_in_the_middle(reader: Reader) -> None:
+    """A change that is on its way is finished first, and another one comes after."""
+    reader.patience = 1
+    reader.change(WEB, *MANY)
+    assert reader.parts() == [("web", CUT, True, 1, False)]
+    reader.change(WEB, A)
+    reader.change(MAIL, B)
+    assert reader.parts() == []
+    reader.outbox.resume()
+    assert reader.parts() == [
+        ("web", 1, True, 1, True),
+        ("web", CUT, True, 1, False),
+        ("web", 2, True, 1, True),
+        ("mail", 1, True, 3, True),
+    ]
+
+
+def test_stops_again(reader: Reader) -> None:
+    """It is never sent more than a part beyond what it reads."""
+    reader.patience = 1
+    reader.change(WEB, *MANY)
+    reader.change(MAIL, B)
+    for expected in ([("web", 1, True, 1, True)], [("mail", 1, True, 2, True)], []):
+        reader.parts()
+        reader.patience = 1
+        reader.outbox.resume()
+        assert reader.parts() == expected
+
+
+def test_what_it_serves(reader: Reader) -> None:
+    """What a worker serves comes before the answers, and once, however often it
+    changes while the worker does not read.
+    """
+    served: list[int] = []
+    reader.outbox = Outbox(reader.ledger, reader.write, lambda: served.append(1))
+    reader.outbox.begin()
+    assert (len(served), reader.got) == (1, [Complete()])
+    reader.outbox.altered()
+    assert len(served) == 2
+    reader.outbox.pause()
+    for _ in range(5):
+        reader.outbox.altered()
+    assert len(served) == 2
+    reader.outbox.resume()
+    assert len(served) == 3
+    reader.outbox.close()
+    reader.outbox.altered()
+    assert len(served) == 3
+
+
+def test_question_gone(reader: Reader) -> None:
+    """That nobody asks a question any more is told like any change, in its turn."""
+    reader.change(WEB, A)
+    reader.outbox.pause()
+    reader.change(MAIL, B)
+    for question in (WEB, MAIL):
+        delta = reader.ledger.forget(question)
+        assert delta is not None
+        reader.outbox.changed(delta)
+    reader.got.clear()
+    reader.outbox.resume()
+    gone = [(each.question, each.gone, each.level) for each in reader.got]  # type: ignore[union-attr]
+    assert gone == [(MAIL, True, 1), (WEB, True, 4)]
+    delta = reader.ledger.change(MAIL, Change((B,)))
+    assert delta is not None
+    reader.got.clear()
+    reader.outbox.changed(delta)
+    assert reader.parts() == [("mail", 1, True, 5, True)]

@@ -1,0 +1,82 @@
+"""The stream between a master and a worker."""
+
+from typing import Any
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.testing import StringTransportWithDisconnection
+from twisted.logger import capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from lbconsul.workers.channel import Frames
+from lbconsul.workers.messages import MAX_FRAME
+
+
+class FramesTests(SynchronousTestCase):
+    """One end of it, and a transport that notes what it is told."""
+
+    def setUp(self) -> None:
+        self.heard: list[bytes | str] = []
+        self.frames = Frames(
+            self.heard.append,
+            lambda: self.heard.append("lost"),
+            lambda: self.heard.append("paused"),
+            lambda: self.heard.append("resumed"),
+        )
+        self.transport = StringTransportWithDisconnection()
+        self.transport.protocol = self.frames
+        self.frames.makeConnection(self.transport)
+
+    def test_whole_frames(self) -> None:
+        """Each frame is passed on as a whole, however the stream is cut."""
+        self.frames.sendString(b"one")
+        self.frames.sendString(b"")
+        self.frames.sendString(b"three")
+        said = self.transport.value()
+        for number in range(len(said)):
+            self.frames.dataReceived(said[number : number + 1])
+        self.frames.dataReceived(said)
+        self.assertEqual(self.heard, [b"one", b"", b"three"] * 2)
+
+    def test_too_long(self) -> None:
+        """A frame beyond any in use is not waited for: the stream is over."""
+        with capturedLogs() as events:
+            self.frames.dataReceived((MAX_FRAME + 1).to_bytes(4, "big"))
+        self.assertEqual(self.heard, ["lost"])
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            ["no frame is 67108865 bytes long: this is none"],
+        )
+
+    def test_flow(self) -> None:
+        """A transport that is full says so, and so it does when it is not."""
+        self.assertTrue(verifyObject(IPushProducer, self.frames))
+        self.assertIs(self.transport.producer, self.frames)
+        self.assertTrue(self.transport.streaming)
+        self.frames.pauseProducing()
+        self.frames.resumeProducing()
+        self.frames.stopProducing()
+        self.assertEqual(self.heard, ["paused", "resumed"])
+
+    def test_close(self) -> None:
+        """To close it ends the stream, with nobody waiting for room in it."""
+        self.frames.close()
+        self.assertIsNone(self.transport.producer)
+        self.assertEqual(self.heard, ["lost"])
+
+    def test_finish(self) -> None:
+        """Who has said all it will goes on hearing, until the other end is closed."""
+        said: list[str] = []
+        transport: Any = self.transport
+        transport.loseWriteConnection = lambda: said.append("end")
+        self.frames.finish()
+        self.frames.dataReceived(b"\0\0\0\3one")
+        self.assertIsNone(self.transport.producer)
+        self.assertEqual((said, self.heard), (["end"], [b"one"]))
+
+    def test_nobody_is_told(self) -> None:
+        """Who does not want to hear of the flow does not."""
+        frames = Frames(self.heard.append, lambda: None)
+        frames.pauseProducing()
+        frames.resumeProducing()
+        self.assertEqual(self.heard, [])

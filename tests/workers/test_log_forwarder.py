@@ -1,0 +1,160 @@
+"""A worker's log, on its way to the master's."""
+
+from typing import Any
+
+import pytest
+from twisted.logger import (
+    ILogObserver,
+    LogEvent,
+    Logger,
+    LogLevel,
+    eventAsText,
+    formatEvent,
+    globalLogPublisher,
+)
+from zope.interface.verify import verifyObject
+
+from lbconsul.workers.log_forwarder import MOST_UNSENT, Uplink, read_event, write_event
+from lbconsul.workers.messages import LOG, REPORT, Count, Report, read_report
+
+
+def event(format: str, **fields: Any) -> LogEvent:
+    """What a logger makes of it."""
+    events: list[LogEvent] = []
+    log = Logger("lbconsul.test", observer=events.append)  # type: ignore[arg-type]
+    log.warn(format, **fields)
+    return events[0]
+
+
+def passed_on(one: LogEvent) -> LogEvent:
+    """What the master makes of it."""
+    data = write_event(one)
+    assert data[:1] == LOG
+    return read_event(data[1:])
+
+
+class TestEvents:
+    """An event of a worker's log, read by the master."""
+
+    def test_fields(self) -> None:
+        """Its text, its fields, its level, its time and its origin arrive."""
+        sent = event("{line} of {number}", line="ä\n", number=3, seconds=0.5)
+        got = passed_on(sent)
+        assert formatEvent(got) == "ä\n of 3"
+        assert got["log_level"] is LogLevel.warn
+        for each in ("line", "number", "seconds", "log_namespace", "log_time"):
+            assert got[each] == sent[each]
+
+    def test_any_object(self) -> None:
+        """What is no JSON is text on the other side."""
+        assert formatEvent(passed_on(event("{it!r}", it=Count(1, 2)))) == repr(
+            Count(1, 2)
+        )
+
+    def test_traceback(self) -> None:
+        """A failure arrives with its traceback."""
+        events: list[LogEvent] = []
+        log = Logger("x", observer=events.append)  # type: ignore[arg-type]
+        try:
+            raise ValueError("because")
+        except ValueError:
+            log.failure("a bug")
+        text = eventAsText(passed_on(events[0]), includeTimestamp=False)
+        assert "a bug" in text
+        assert "test_traceback" in text
+        assert "because" in text
+
+    def test_too_long(self) -> None:
+        """Of a text that is far too long the beginning arrives."""
+        got = passed_on(event("{line}", line="x" * 10_000_000))
+        assert len(formatEvent(got)) == 65536
+        assert got["log_level"] is LogLevel.warn
+
+    @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"1", b"\xff"])
+    def test_none(self, data: bytes) -> None:
+        """What is no event is known for that."""
+        with pytest.raises(ValueError):
+            read_event(data)
+
+
+class TestUplink:
+    """How a worker says something."""
+
+    def test_at_once(self) -> None:
+        """While the master reads, all is said at once."""
+        written: list[bytes] = []
+        uplink = Uplink(written.append)
+        assert verifyObject(ILogObserver, uplink)
+        uplink(event("one"))
+        uplink.report(Report(3))
+        assert [each[:1] for each in written] == [LOG, REPORT]
+
+    def test_while_the_master_does_not_read(self) -> None:
+        """While it does not, lines wait, and of reports the latest one."""
+        written: list[bytes] = []
+        uplink = Uplink(written.append)
+        uplink.pause()
+        for number in range(3):
+            uplink(event("{n}", n=number))
+            uplink.report(Report(number))
+        assert written == []
+        uplink.resume()
+        assert read_report(written[0][1:]) == Report(2)
+        assert [read_event(each[1:])["n"] for each in written[1:]] == [0, 1, 2]
+
+    def test_paused_again(self) -> None:
+        """It says no more than the master takes."""
+        written: list[bytes] = []
+
+        def write(data: bytes) -> None:
+            written.append(data)
+            uplink.pause()
+
+        uplink = Uplink(write)
+        for number in range(3):
+            uplink(event("{n}", n=number))
+        assert len(written) == 1
+        uplink.resume()
+        assert len(written) == 2
+        uplink.hurry()
+        assert len(written) == 3
+        uplink(event("{n}", n=3))
+        assert len(written) == 4
+
+    def test_bounded(self) -> None:
+        """Lines that do not fit are dropped, and later it is said how many."""
+        written: list[bytes] = []
+        uplink = Uplink(written.append)
+        uplink.pause()
+        for _ in range(100):
+            uplink(event("{line}", line="x" * 20_000))
+        globalLogPublisher.addObserver(uplink)
+        try:
+            uplink.resume()
+            uplink.resume()
+        finally:
+            globalLogPublisher.removeObserver(uplink)
+        kept, last = written[:-1], read_event(written[-1][1:])
+        assert MOST_UNSENT - 70_000 < sum(map(len, kept)) <= MOST_UNSENT
+        dropped = 100 - len(kept)
+        assert formatEvent(last) == (
+            f"{dropped} lines dropped: they came faster than the master took them"
+        )
+        assert last["lines_dropped"] == dropped
+        uplink(event("x"))
+        assert len(written) == len(kept) + 2
+
+
+def test_of_use_at_once() -> None:
+    """What is of use only at once is said while the master listens, else never."""
+    written: list[bytes] = []
+    uplink = Uplink(written.append)
+    free = [uplink.is_free]
+    uplink.say(b"one")
+    uplink.pause()
+    free.append(uplink.is_free)
+    uplink.say(b"two")
+    uplink.resume()
+    uplink.say(b"three")
+    assert written == [b"one", b"three"]
+    assert free == [True, False]

@@ -1,0 +1,544 @@
+"""A worker process from within: the master's part plays the test."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from attrs import evolve
+from twisted.internet.testing import StringTransport
+from twisted.logger import capturedLogs, formatEvent
+
+from lbconsul.balance.instance import Instance
+from lbconsul.config.model import Mapping, TCPListen
+from lbconsul.net.fd_passing import send_sockets
+from lbconsul.proxy.targets import route_of
+from lbconsul.stats.traffic import Tidings
+from lbconsul.workers import worker as module
+from lbconsul.workers.channel import Frames
+from lbconsul.workers.messages import (
+    ANSWER,
+    FIGURES,
+    REPORT,
+    Complete,
+    Count,
+    Eject,
+    Order,
+    Part,
+    Place,
+    Report,
+    Rest,
+    Retire,
+    Serve,
+    Setup,
+    Stop,
+    read_answer,
+    read_figures,
+    read_report,
+    write_order,
+)
+from lbconsul.workers.shared_table import Table
+from lbconsul.workers.spawn import environment
+from lbconsul.workers.worker import Worker
+from tests.support.binaries import REPOSITORY
+from tests.support.loopback import accept, connect, listening
+from tests.support.running_proxy import ReactorThread, eventually
+from tests.support.upstreams import WEB, instance
+
+MAPPING = Mapping("web", TCPListen("127.0.0.1", 0))
+
+
+class Stream(StringTransport):
+    """The worker's end of the stream to its master, who closes when it does."""
+
+    protocol: Frames
+    is_slow: bool = False
+
+    def loseWriteConnection(self) -> None:  # noqa: N802
+        if not self.is_slow:
+            self.protocol.connectionLost()
+
+    def loseConnection(self) -> None:  # noqa: N802
+        super().loseConnection()
+        self.protocol.connectionLost()
+
+
+class Running:
+    """A worker that runs in our own process."""
+
+    def __init__(self, running: ReactorThread, table: Table) -> None:
+        self.running = running
+        self.stopped: list[str] = []
+        #: The numbers of the sockets that the worker has.
+        self.sent: set[int] = set()
+        self.lane, theirs = socket.socketpair()
+        self.worker: Worker = running.call(
+            Worker, _Unstoppable(self), table.descriptor, theirs
+        )
+        self.stream = Stream()
+        self.stream.protocol = self.worker.frames
+        running.call(self.worker.frames.makeConnection, self.stream)
+
+    def order(self, order: Order) -> None:
+        """The master says so."""
+        self.running.call(self.worker.ordered, write_order(order))
+
+    def set_up(self, *servers: socket.socket, log: bool = False) -> None:
+        """Begin, and serve web on these sockets."""
+        self.order(Setup(1, 2))
+        self.serve(dict(enumerate(servers)), log=log)
+
+    def serve(
+        self,
+        servers: dict[int, socket.socket],
+        mapping: Mapping = MAPPING,
+        *,
+        log: bool = False,
+    ) -> None:
+        """Serve a mapping on these sockets, by their numbers, and on no others."""
+        sent = {number: each.fileno() for number, each in servers.items()}
+        new = {number: sent[number] for number in sent.keys() - self.sent}
+        self.sent = set(sent)
+        for each in servers.values():
+            each.setblocking(False)
+        send_sockets(self.lane, new)
+        places = tuple(Place(mapping, each) for each in sent)
+        self.order(Serve(places, log, sent=len(new)))
+
+    def reports(self) -> list[Report]:
+        """All that it reported."""
+        data, found = self.running.call(self.stream.value), []
+        while data:
+            end = 4 + int.from_bytes(data[:4], "big")
+            if data[4:5] == REPORT:
+                found.append(read_report(data[5:end]))
+            data = data[end:]
+        return found
+
+    def tidings(self) -> dict[int, Tidings]:
+        """What its master knows of the places."""
+        data, found = self.running.call(self.stream.value), dict[int, Tidings]()
+        while data:
+            end = 4 + int.from_bytes(data[:4], "big")
+            if data[4:5] == FIGURES:
+                number, news = read_figures(data[5:end])
+                found.setdefault(number, Tidings()).heard(news)
+            data = data[end:]
+        return found
+
+    def answers(self) -> list[tuple[int, str]]:
+        """What it answered to orders."""
+        data, found = self.running.call(self.stream.value), []
+        while data:
+            end = 4 + int.from_bytes(data[:4], "big")
+            if data[4:5] == ANSWER:
+                found.append(read_answer(data[5:end]))
+            data = data[end:]
+        return found
+
+    def frames(self) -> int:
+        """How often it told figures."""
+        written: bytes = self.running.call(self.stream.value)
+        return written.count(b'"endings"')
+
+
+class _Unstoppable:
+    """The reactor, which the test itself stops."""
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+
+    def stop(self) -> None:
+        self._running.stopped.append("stop")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._running.running.reactor, name)
+
+
+@pytest.fixture
+def held() -> Iterator[ExitStack]:
+    """Closes at the end of a test what it put into it."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def table(held: ExitStack) -> Table:
+    """The table of a master and one worker."""
+    return Table.create(2)
+
+
+@pytest.fixture
+def running(held: ExitStack, table: Table) -> Iterator[Running]:
+    """A worker."""
+    with ReactorThread() as reactor:
+        running = Running(reactor, table)
+        yield running
+        if not running.stopped:
+            reactor.call(running.worker.frames.connectionLost)
+
+
+def put(*instances: Instance, level: int = 1) -> Part:
+    """The master says that these are the instances of web."""
+    pairs = tuple((each, slot) for slot, each in enumerate(instances))
+    return Part(WEB.question, pairs, whole=True, level=level)
+
+
+def test_serves(running: Running, table: Table, held: ExitStack) -> None:
+    """It accepts nobody before it knows all there is; then it serves and counts."""
+    front, server = (held.enter_context(listening()) for _ in range(2))
+    running.set_up(front, log=True)
+    client = held.enter_context(connect(front.getsockname()))
+    running.order(put(instance("a", server.getsockname()[1]), level=7))
+    with pytest.raises(AssertionError):
+        eventually(lambda: table.total(0), "somebody was accepted", 0.3)
+    assert table.serving[1] == 0
+    with capturedLogs() as events:
+        running.order(Complete())
+        upstream = held.enter_context(accept(server))
+        assert (table.total(0), table.cells[1][0], table.serving[1]) == (1, 1, 1)
+        client.sendall(b"hello")
+        assert upstream.recv(5) == b"hello"
+        running.order(Stop())
+    assert client.recv(1) == b""
+    assert table.total(0) == 0
+    assert running.stopped == ["stop"]
+    first, second, *_, last = running.reports()
+    assert first == Report(7, Count(), 0)
+    assert second == Report(7, Count(), 0, True)
+    assert last == Report(7, Count(1, 1), 0, True)
+    assert formatEvent(events[-1]).endswith(" KH")
+
+
+def test_no_answer(running: Running, held: ExitStack) -> None:
+    """Once it knows all there is it accepts, and closes whom it has nothing for."""
+    front, server = (held.enter_context(listening()) for _ in range(2))
+    running.set_up(front)
+    running.order(Complete())
+    with connect(front.getsockname()) as client:
+        assert client.recv(1) == b""
+    running.order(put(instance("a", server.getsockname()[1])))
+    with connect(front.getsockname()), accept(server):
+        pass
+    assert running.reports()[0] == Report(0, Count(), 0, True)
+
+
+@pytest.mark.parametrize("late", [put(level=2), Complete(), Setup(1, 2), Stop()])
+def test_after_the_end(running: Running, held: ExitStack, late: Order) -> None:
+    """Whatever the master still says once it was told to end does not count."""
+    front = held.enter_context(listening())
+    running.set_up(front)
+    running.order(Complete())
+    running.stream.is_slow = True
+    running.order(Stop())
+    said = running.running.call(running.stream.value)
+    running.order(late)
+    assert running.running.call(running.stream.value) == said
+    assert (running.stopped, running.worker.status) == ([], 0)
+    running.running.call(running.worker.frames.connectionLost)
+    assert (running.stopped, running.worker.status) == (["stop"], 0)
+
+
+@pytest.mark.parametrize("set_up", [True, False])
+def test_nonsense(
+    running: Running, capfd: pytest.CaptureFixture[str], *, set_up: bool
+) -> None:
+    """Orders that it cannot carry out are its end, for which it gives the reason."""
+    if set_up:
+        running.set_up()
+    with capturedLogs() as events:
+        running.running.call(running.worker.ordered, b"nonsense")
+    assert (running.stopped, running.worker.status) == (["stop"], 1)
+    assert "cannot do what it is told: UnpicklingError(" in capfd.readouterr().err
+    assert formatEvent(events[0]) == (
+        "a bug in lbconsul: a worker cannot do what it is told"
+    )
+    running.running._observer.found.clear()
+
+
+def test_nonsense_while_it_serves(running: Running, held: ExitStack) -> None:
+    """Connections that are open then ended with their worker, as the log says."""
+    front, server = (held.enter_context(listening()) for _ in range(2))
+    running.set_up(front, log=True)
+    running.order(put(instance("a", server.getsockname()[1])))
+    running.order(Complete())
+    client = held.enter_context(connect(front.getsockname()))
+    held.enter_context(accept(server))
+    with capturedLogs() as events:
+        running.running.call(running.worker.ordered, b"nonsense")
+    assert client.recv(1) == b""
+    assert formatEvent(events[-1]).endswith(" KW")
+    running.running._observer.found.clear()
+
+
+def test_reports(
+    running: Running, held: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reports now and then how many connections there are, if that is news."""
+    monkeypatch.setattr(module, "REPORT_EVERY", 0.05)
+    front, server = (held.enter_context(listening()) for _ in range(2))
+    running.set_up(front)
+    running.order(put(instance("a", server.getsockname()[1])))
+    running.order(Complete())
+    held.enter_context(connect(front.getsockname()))
+    held.enter_context(accept(server))
+    expected = Report(1, Count(1, 1), 1, True)
+    eventually(lambda: expected in running.reports(), "it is reported")
+    with pytest.raises(AssertionError):
+        eventually(lambda: running.reports().count(expected) > 1, "once more", 0.3)
+
+
+def test_figures(
+    running: Running, held: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It tells now and then what connections came to, where that is news."""
+    monkeypatch.setattr(module, "REPORT_EVERY", 0.05)
+    front, server = (held.enter_context(listening()) for _ in range(2))
+    running.set_up(front)
+    one = instance("a", server.getsockname()[1])
+    running.order(put(one))
+    running.order(Complete())
+    client = held.enter_context(connect(front.getsockname()))
+    upstream = held.enter_context(accept(server))
+    client.sendall(b"question")
+    assert upstream.recv(8) == b"question"
+    eventually(
+        lambda: [each.figures.received for each in running.tidings().values()] == [8],
+        "it is told what is open",
+    )
+    client.close()
+    upstream.close()
+    eventually(lambda: running.tidings()[0].figures.endings == {"--": 1}, "and over")
+    told = running.tidings()[0]
+    assert (told.figures.received, told.figures.sent) == (8, 0)
+    assert told.figures.accounts[one.identity].total == 1
+    before = running.frames()
+    with pytest.raises(AssertionError):
+        eventually(lambda: running.frames() > before + 1, "again and again", 0.3)
+
+
+def test_figures_of_a_busy_master(
+    running: Running, held: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be told while the master was slow is told afterwards."""
+    monkeypatch.setattr(module, "REPORT_EVERY", 0.05)
+    fronts = [held.enter_context(listening()) for _ in range(2)]
+    server = held.enter_context(listening())
+    for front in fronts:
+        front.setblocking(False)
+    send_sockets(running.lane, {each: fronts[each].fileno() for each in (0, 1)})
+    other = evolve(MAPPING, listen=TCPListen("127.0.0.1", 1))
+    running.order(Setup(1, 2))
+    running.order(Serve((Place(MAPPING, 0), Place(other, 1)), False, sent=2))
+    one = instance("a", server.getsockname()[1])
+    running.order(put(one))
+    running.order(Complete())
+    uplink, say = running.worker.uplink, running.worker.uplink._write
+
+    def full(data: bytes) -> None:
+        say(data)
+        uplink.pause()
+
+    running.running.call(setattr, uplink, "_write", full)
+    for front in fronts:
+        with connect(front.getsockname()), accept(server):
+            pass
+
+    def is_told() -> bool:
+        running.running.call(uplink.resume)
+        told = running.tidings()
+        accounts = [told[each].figures.accounts for each in (0, 1) if each in told]
+        return [each[one.identity].total for each in accounts if each] == [1, 1]
+
+    eventually(is_told, "all is told")
+
+
+def test_last_figures(running: Running, held: ExitStack) -> None:
+    """Before its end it tells what connections came to."""
+    front, server = (held.enter_context(listening()) for _ in range(2))
+    running.set_up(front)
+    running.order(put(instance("a", server.getsockname()[1])))
+    running.order(Complete())
+    held.enter_context(connect(front.getsockname()))
+    held.enter_context(accept(server))
+    running.order(Stop())
+    assert running.tidings()[0].figures.accepted == 1
+
+
+def test_by_hand(running: Running, held: ExitStack) -> None:
+    """An operator's orders hold in it, those that come before the instances, too."""
+    running.set_up(held.enter_context(listening()))
+    many = [instance(name, 9) for name in "abcd"]
+    running.order(Rest({many[0].identity: 0}))
+    running.order(put(*many))
+    for number in (4, 5):
+        running.order(Eject(many[1].identity, number))
+    first, (again, why) = running.answers()
+    assert (first, again) == ((4, ""), 5)
+    assert why.startswith("it is ejected 0 s ago: by hand, back in 1")
+    assert len(running.tidings()[0].aside) == 1
+    [selection] = route_of(MAPPING).selections
+    pool = running.worker._registry.pool(selection)
+    stands = {
+        each.instance.identity.service_id: pool.state(each).standing.value
+        for each in pool.upstreams()
+    }
+    assert stands == {
+        "a": "draining", "b": "ejected", "c": "serving", "d": "serving",
+    }  # fmt: skip
+
+
+def test_in_parts(running: Running) -> None:
+    """Of a change in parts it reports once all have come."""
+    running.set_up()
+    running.order(evolve(put(), last=False))
+    running.order(put(level=2))
+    assert [each.level for each in running.reports()] == [2]
+
+
+def test_master_gone(running: Running, held: ExitStack) -> None:
+    """When the master is gone it closes everything and ends."""
+    front, server = (held.enter_context(listening()) for _ in range(2))
+    running.set_up(front)
+    running.order(put(instance("a", server.getsockname()[1])))
+    running.order(Complete())
+    client = held.enter_context(connect(front.getsockname()))
+    held.enter_context(accept(server))
+    running.running.call(running.worker.frames.connectionLost)
+    assert client.recv(1) == b""
+    assert running.stopped == ["stop"]
+
+
+def test_master_gone_at_once(running: Running) -> None:
+    """Also before it has said anything."""
+    running.running.call(running.worker.frames.connectionLost)
+    assert running.stopped == ["stop"]
+
+
+@pytest.mark.process
+def test_light() -> None:
+    """A worker has no part of Consul's client in it, so that it starts quickly."""
+    script = "import sys, lbconsul.workers.worker; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script],
+        env=environment({}, [str(REPOSITORY), *sys.path]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    heavy = {"treq", "twisted.web.client", "OpenSSL", "lbconsul.consul", "lbconsul.dev"}
+    assert heavy & set(done.stdout.split()) == set()
+
+
+def test_sockets(running: Running, held: ExitStack) -> None:
+    """It is told later what else it is to serve, and what no longer."""
+    one, two, server = (held.enter_context(listening()) for _ in range(3))
+    running.set_up(one)
+    running.order(put(instance("a", server.getsockname()[1])))
+    running.order(Complete())
+    client = held.enter_context(connect(one.getsockname()))
+    upstream = held.enter_context(accept(server))
+    running.serve({0: one, 7: two})
+    with connect(two.getsockname()), accept(server):
+        pass
+    running.serve({7: two})
+    one.close()
+    with pytest.raises(ConnectionRefusedError):
+        connect(one_address(client))
+    client.sendall(b"still here")
+    assert upstream.recv(10) == b"still here"
+    with connect(two.getsockname()), accept(server):
+        pass
+    workshop = running.worker._workshop
+    assert workshop is not None
+    eventually(lambda: workshop.open == 1, "the others are over")
+    running.order(Stop())
+    assert running.reports()[-1] == Report(1, Count(3, 1), 0, True)
+
+
+def one_address(client: socket.socket) -> tuple[str, int]:
+    """Where a client is connected to."""
+    host, port = client.getpeername()
+    return str(host), int(port)
+
+
+def test_several_orders_at_once(running: Running, held: ExitStack) -> None:
+    """Sockets for an order that is still on its way are kept for it."""
+    one, two, server = (held.enter_context(listening()) for _ in range(3))
+    for each in (one, two):
+        each.setblocking(False)
+    running.order(Setup(1, 2))
+    running.order(put(instance("a", server.getsockname()[1])))
+    running.order(Complete())
+    # One is given, taken back, and given once more, before it hears of anything.
+    for number, sock in ((0, one), (1, two), (0, one)):
+        send_sockets(running.lane, {number: sock.fileno()})
+    for number in (0, 1, 0):
+        running.order(Serve((Place(MAPPING, number),), False, sent=1))
+    two.close()
+    with connect(one.getsockname()), accept(server):
+        pass
+
+
+def test_connection_log(running: Running, held: ExitStack) -> None:
+    """Whether connections are logged may change while it runs."""
+    front, server = (held.enter_context(listening()) for _ in range(2))
+    running.set_up(front)
+    running.order(put(instance("a", server.getsockname()[1])))
+    running.order(Complete())
+    for log in (False, True):
+        running.serve({0: front}, log=log)
+        with capturedLogs() as events:
+            with connect(front.getsockname()), accept(server):
+                pass
+            eventually(lambda: running.worker._workshop.open == 0, "it is over")  # type: ignore[union-attr]
+        assert bool(events) == log
+
+
+def test_others_answers(running: Running, held: ExitStack) -> None:
+    """What it has no share of it does not serve, but knows who could."""
+    front, server = (held.enter_context(listening()) for _ in range(2))
+    running.order(Setup(1, 2))
+    for _ in range(2):
+        running.order(Serve((), False, (MAPPING,)))
+        running.order(put(instance("a", server.getsockname()[1])))
+    running.order(Complete())
+    running.serve({0: front})
+    with connect(front.getsockname()), accept(server):
+        pass
+
+
+def test_retire(running: Running, held: ExitStack) -> None:
+    """It accepts nobody any more, and ends when nothing is open."""
+    front, server = (held.enter_context(listening()) for _ in range(2))
+    running.set_up(front)
+    running.order(put(instance("a", server.getsockname()[1])))
+    running.order(Complete())
+    client = held.enter_context(connect(front.getsockname()))
+    upstream = held.enter_context(accept(server))
+    running.order(Retire())
+    address = front.getsockname()
+    front.close()
+    with pytest.raises(ConnectionRefusedError):
+        connect(address)
+    for late in (Serve((), False), Complete(), put(level=9)):
+        running.order(late)
+    client.sendall(b"hello")
+    assert upstream.recv(5) == b"hello"
+    assert running.stopped == []
+    client.close()
+    upstream.close()
+    eventually(lambda: running.stopped == ["stop"], "it has ended")
+    assert running.reports()[-1] == Report(9, Count(1, 0), 0, False)
+    assert running.worker.status == 0
+
+
+def test_retire_at_once(running: Running) -> None:
+    """Also where nothing is open, or it has not begun."""
+    running.set_up()
+    running.order(Retire())
+    assert running.stopped == ["stop"]
+    assert running.reports()[-1] == Report(0, Count(), 0, False)

@@ -1,0 +1,378 @@
+"""One worker, as its master sees it; the worker's part plays the test."""
+
+import os
+import signal
+import socket
+from typing import Any
+
+from twisted.internet.error import (
+    ProcessDone,
+    ProcessExitedAlready,
+    ProcessTerminated,
+)
+from twisted.internet.interfaces import IProcessProtocol
+from twisted.logger import Logger, LogLevel, capturedLogs, formatEvent
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from lbconsul.balance.events import Change
+from lbconsul.balance.pool_spec import Question
+from lbconsul.net.fd_passing import receive_sockets
+from lbconsul.stats.traffic import Tidings
+from lbconsul.workers.log_forwarder import write_event
+from lbconsul.workers.messages import (
+    LOG,
+    Complete,
+    Count,
+    Eject,
+    Order,
+    Part,
+    Report,
+    Retire,
+    Serve,
+    Setup,
+    Stop,
+    read_order,
+    write_answer,
+    write_figures,
+    write_report,
+)
+from lbconsul.workers.shared_table import Table
+from lbconsul.workers.slots import Slots
+from lbconsul.workers.spawn import Program
+from lbconsul.workers.versioned_catalog import Ledger
+from lbconsul.workers.worker_process import ANSWER_TIMEOUT, GRACE, Member
+from tests.support.instances import an_identity, instances
+from tests.support.recording_reactor import RecordingReactor
+
+WEB = Question("web")
+
+
+class Process:
+    """A process that notes its signals."""
+
+    pid = 4711
+
+    def __init__(self) -> None:
+        self.signals: list[int] = []
+        self.gone = False
+
+    def signalProcess(self, number: int) -> None:  # noqa: N802
+        if self.gone:
+            raise ProcessExitedAlready
+        self.signals.append(number)
+
+
+class Reactor(RecordingReactor):
+    """Starts no process, and keeps the streams that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.process = Process()
+        self.given: dict[str, Any] = {}
+        self.trouble: dict[str, OSError] = {}
+        self.lost = 0
+
+    def spawnProcess(self, protocol: Any, program: str, *_: Any, **given: Any) -> Any:  # noqa: N802
+        self.given = given
+        # Ours is closed once it is started.
+        self.lane = socket.socket(fileno=os.dup(given["childFDs"][5]))
+        self.lane.setblocking(False)
+        if "spawn" in self.trouble:
+            raise self.trouble["spawn"]
+        return self.process
+
+    def adoptStreamConnection(self, descriptor: int, family: int, factory: Any) -> None:  # noqa: N802
+        assert family == socket.AF_UNIX
+        if "adopt" in self.trouble:
+            raise self.trouble["adopt"]
+        self.protocol = factory.buildProtocol(None)
+        self.orders: list[Order] = []
+        self.protocol.makeConnection(self)
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:  # noqa: N802
+        assert streaming
+
+    def write(self, data: bytes) -> None:
+        self.orders.append(read_order(data[4:]))
+
+    def writeSequence(self, data: Any) -> None:  # noqa: N802
+        self.write(b"".join(data))
+
+    def unregisterProducer(self) -> None:  # noqa: N802
+        """It is closed."""
+
+    def loseConnection(self) -> None:  # noqa: N802
+        self.lost += 1
+        self.protocol.connectionLost()
+
+
+def received(lane: socket.socket) -> dict[int, int]:
+    """The sockets that a worker was sent, which are closed again."""
+    found = dict(receive_sockets(lane))
+    for each in found.values():
+        os.close(each)
+    return found
+
+
+class MemberTests(SynchronousTestCase):
+    """What the master does about it."""
+
+    def setUp(self) -> None:
+        self.reactor = Reactor()
+        self.reactor.advance(100)
+        self.ledger = Ledger(Slots(10))
+        self.ended: list[tuple[Member, str]] = []
+        self.serves = Serve((), True)
+        self.sockets: dict[int, int] = {}
+        self.member = Member(
+            self.reactor,
+            3,
+            self.ledger,
+            lambda *how: self.ended.append(how),
+            lambda number: (self.serves, self.sockets),
+        )
+        self.table = Table.create(4)
+        self.addCleanup(self.table.close)
+
+    def start(self) -> None:
+        """Start it."""
+        self.setup = Setup(3, 4)
+        program = Program(("python", "x"), {"A": "b"})
+        self.member.start(program, self.setup, self.table.descriptor)
+
+    def hear(self, data: bytes) -> None:
+        """It says something."""
+        self.reactor.protocol.stringReceived(data)
+
+    def test_start(self) -> None:
+        """It is given the table and the sockets, and told all that is known."""
+        self.assertTrue(verifyObject(IProcessProtocol, self.member))
+        self.ledger.change(WEB, Change(tuple(instances("a"))))
+        self.start()
+        given = self.reactor.given
+        self.assertEqual(given["env"], {"A": "b"})
+        self.assertEqual(sorted(given["childFDs"]), [0, 1, 2, 3, 4, 5])
+        self.assertEqual(given["childFDs"][4], self.table.descriptor)
+        # Ours may be closed; what it prints as an error we read.
+        self.assertNotIn(given["childFDs"][1], (1, 2))
+        self.assertEqual(given["childFDs"][2], "r")
+        first, serve, second, third = self.reactor.orders
+        self.assertEqual((first, serve), (self.setup, self.serves))
+        assert isinstance(second, Part)
+        self.assertEqual(second.put, ((instances("a")[0], 0),))
+        self.assertEqual(third, Complete())
+        self.assertEqual((self.member.pid, self.member.started), (4711, 100.0))
+
+    def test_no_room(self) -> None:
+        """If there is no room nothing is left of it; without a stream none starts."""
+        for what, spawned in (("adopt", False), ("spawn", True)):
+            self.reactor.trouble = {what: OSError(24, "Too many open files")}
+            with self.assertRaises(OSError):
+                self.start()
+            self.assertEqual(bool(self.reactor.given), spawned)
+        self.assertEqual((self.reactor.lost, self.reactor.orders), (1, []))
+        self.assertEqual((self.ended, self.reactor.getDelayedCalls()), ([], []))
+
+    def test_change(self) -> None:
+        """It hears of each change, unless it does not listen."""
+        self.start()
+        delta = self.ledger.change(WEB, Change())
+        assert delta is not None
+        self.reactor.protocol.pauseProducing()
+        self.member.changed(delta)
+        self.assertEqual(len(self.reactor.orders), 3)
+        self.reactor.protocol.resumeProducing()
+        self.assertEqual(len(self.reactor.orders), 4)
+
+    def test_sockets(self) -> None:
+        """It is sent each listening socket once, before it is told to serve on it."""
+        with socket.create_server(("127.0.0.1", 0)) as one:
+            self.sockets = {5: one.fileno()}
+            self.start()
+            self.assertEqual(list(received(self.reactor.lane)), [5])
+            with socket.create_server(("127.0.0.1", 0)) as other:
+                self.sockets = {5: one.fileno(), 6: other.fileno()}
+                self.member.altered()
+                self.assertEqual(list(received(self.reactor.lane)), [6])
+                self.sockets = {6: other.fileno()}
+                self.member.altered()
+            self.sockets = {5: one.fileno()}  # it had it, but was told to close it
+            self.member.altered()
+            self.assertEqual(list(received(self.reactor.lane)), [5])
+        serves = [each for each in self.reactor.orders if isinstance(each, Serve)]
+        self.assertEqual([each.sent for each in serves], [1, 1, 0, 1])
+
+    def test_full_lane(self) -> None:
+        """One that takes no sockets hangs, and is ended."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            self.start()
+            with capturedLogs() as events:
+                for number in range(2_000):
+                    self.sockets = {number: server.fileno()}
+                    self.member.altered()
+                    if self.reactor.process.signals:
+                        break
+        self.assertEqual(self.reactor.process.signals, [signal.SIGKILL])
+        [event] = events
+        self.assertRegex(
+            formatEvent(event),
+            r"worker 3 \(process 4711\): cannot be told what to serve, and is killed: ",
+        )
+        self.assertGreater(len(received(self.reactor.lane)), 50)
+
+    def test_report(self) -> None:
+        """Its latest report is kept; the first one that it serves is told."""
+        self.start()
+        with capturedLogs() as events:
+            for level in (0, 1, 2):
+                report = Report(level, Count(level, 0), serves=level > 0)
+                self.hear(write_report(report))
+        self.assertEqual(self.member.report, report)
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            ["worker 3 (process 4711) serves"],
+        )
+
+    def test_figures(self) -> None:
+        """Of each place that is kept which it told last."""
+        self.start()
+        worker = Tidings(queued=3)
+        worker.figures.connected(an_identity(), 0.5)
+        self.hear(write_figures(7, worker.news()))
+        self.hear(write_figures(8, Tidings().news()))
+        worker.figures.accepted, worker.queued = 9, 0
+        self.hear(write_figures(7, worker.news()))
+        self.assertEqual(set(self.member.tidings), {7, 8})
+        told = self.member.tidings[7]
+        self.assertEqual((told.queued, told.figures.accepted), (0, 9))
+        self.assertEqual(told.figures.accounts[an_identity()].total, 1)
+
+    def test_order(self) -> None:
+        """It is told what an operator wants."""
+        self.start()
+        self.member.order(Eject(an_identity(), 7))
+        self.assertEqual(self.reactor.orders[-1], Eject(an_identity(), 7))
+
+    def test_eject(self) -> None:
+        """It says whether it could eject one, or cannot say it, or not in time."""
+        self.start()
+        said: list[str] = []
+        for _ in range(5):
+            self.member.eject(an_identity()).addCallback(said.append)
+        self.assertEqual(self.reactor.orders[-1], Eject(an_identity(), 4))
+        self.hear(write_answer(1, "it is ejected"))
+        self.hear(write_answer(0, ""))
+        self.hear(write_answer(0, "again"))
+        self.reactor.advance(ANSWER_TIMEOUT)
+        self.hear(write_answer(2, "too late"))
+        late = ["worker 3 does not answer"] * 3
+        self.assertEqual(said, ["it is ejected", "", *late])
+        self.member.eject(an_identity()).addCallback(said.append)
+        self.reactor.protocol.connectionLost()
+        self.assertEqual(said[5:], ["worker 3 has ended"])
+
+    def test_log(self) -> None:
+        """What it logs is in the master's log, with its number."""
+        self.start()
+        with capturedLogs() as sent:
+            Logger("lbconsul.test").info("{a}", a=5)
+        with capturedLogs() as events:
+            self.hear(write_event(sent[0]))
+        [event] = events
+        self.assertEqual((formatEvent(event), event["worker"]), ("5", 3))
+        self.assertIs(event["log_level"], LogLevel.info)
+
+    def test_nonsense(self) -> None:
+        """One that does not say what can be understood is ended."""
+        nonsense = (
+            b"",
+            b"x",
+            b"r{}",
+            b"l[",
+            LOG + b"\xff",
+            b"r" + b"[" * 100_000,
+            b"f[7]",
+        )
+        for number, said in enumerate(nonsense, 1):
+            self.start()
+            self.hear(said)
+            self.assertEqual(self.reactor.process.signals, [signal.SIGKILL] * number)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 6)
+        self.assertEqual(len(self.flushLoggedErrors(RecursionError)), 1)
+
+    def test_printed(self) -> None:
+        """What it prints is in the log; what stands in no line at its end, too."""
+        self.start()
+        with capturedLogs() as events:
+            self.member.childDataReceived(2, b"Traceback:\n  {because}\nend")
+            self.assertEqual(len(events), 2)
+            self.member.processEnded(Failure(ProcessDone(0)))
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            [
+                f"worker 3 (process 4711): {line}"
+                for line in ("Traceback:", "  {because}", "end")
+            ],
+        )
+
+    def test_stop(self) -> None:
+        """It is asked to end, and then not killed for closing its stream."""
+        self.start()
+        self.member.stop()
+        self.assertEqual(self.reactor.orders[-1], Stop())
+        delta = self.ledger.change(WEB, Change())
+        assert delta is not None
+        self.member.changed(delta)
+        self.reactor.protocol.pauseProducing()
+        self.reactor.protocol.resumeProducing()
+        self.assertEqual(self.reactor.orders[-1], Stop())
+        self.reactor.protocol.connectionLost()
+        self.assertEqual(self.reactor.process.signals, [])
+        self.member.processEnded(Failure(ProcessDone(0)))
+        self.assertEqual(self.ended, [(self.member, "exit status 0")])
+        self.reactor.advance(10)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_retire(self) -> None:
+        """It is asked to end once it is idle, and hears what there is to know still."""
+        self.start()
+        self.member.retire()
+        self.assertEqual(self.reactor.orders[-1], Retire())
+        delta = self.ledger.change(WEB, Change())
+        assert delta is not None
+        self.member.changed(delta)
+        self.assertIsInstance(self.reactor.orders[-1], Part)
+        self.reactor.protocol.connectionLost()
+        self.reactor.pump([GRACE / 2] * 4)
+        self.assertEqual(self.reactor.process.signals, [])
+        self.member.processEnded(Failure(ProcessDone(0)))
+        self.assertEqual(self.ended, [(self.member, "exit status 0")])
+
+    def test_cut_off(self) -> None:
+        """One that we cannot speak with any more is ended."""
+        self.start()
+        self.reactor.protocol.connectionLost()
+        self.assertEqual(self.reactor.process.signals, [])  # it may end by itself
+        self.reactor.pump([GRACE / 10] * 12)
+        self.assertEqual(set(self.reactor.process.signals), {signal.SIGKILL})
+        self.assertEqual(self.ended, [])
+        self.member.processEnded(Failure(ProcessTerminated(None, 9, 9)))
+        self.assertEqual(self.ended, [(self.member, "signal 9")])
+
+    def test_last_words(self) -> None:
+        """What it said before its death is heard before that is passed on."""
+        self.start()
+        self.member.processEnded(Failure(ProcessTerminated(1, None, 256)))
+        self.assertEqual(self.ended, [])
+        self.hear(write_report(Report(5)))
+        self.reactor.process.gone = True
+        self.reactor.protocol.connectionLost()
+        self.assertEqual(self.ended, [(self.member, "exit status 1")])
+        self.assertEqual(self.member.report, Report(5))
+
+    def test_never_started(self) -> None:
+        """To end one that was never started does nothing."""
+        self.member.kill()
+        self.assertIsNone(self.member.pid)
