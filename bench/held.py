@@ -24,13 +24,13 @@ from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThread
 
 from lbconsul.balance.instance import Health, Identity, Instance
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.process.garbage import ShortCollections
 from lbconsul.proxy.factory import ProxyFactory
-from lbconsul.proxy.relay import Arrival, Relay
-from lbconsul.proxy.runtime import Workshop
+from lbconsul.proxy.relay import Downstream, Relay
+from lbconsul.proxy.runtime import ProxyRuntime
 from lbconsul.tap import Options, makeService
 
 reactor: Any = installed
@@ -108,31 +108,31 @@ class Holding:
 
     def __init__(self, count: int) -> None:
         self.registry = Registry(random.random, seconds=reactor.seconds)
-        self.workshop = Workshop(reactor, self.registry, connection_log=False)
-        self.workshop._poller = cast(Any, _NoPoller())
+        self.runtime = ProxyRuntime(reactor, self.registry, connection_log=False)
+        self.runtime._poller = cast(Any, _NoPoller())
         self.answer("passing")
-        self._factory = self.workshop.make(_MAPPING)
+        self._factory = self.runtime.make(_MAPPING)
         for _ in range(count):
             _hold(self._factory)
-        self.workshop.start()
+        self.runtime.start()
         ShortCollections().start()
         LoopingCall(self._report).start(1.0)
 
     def answer(self, status: str) -> None:
         """Consul says this of all instances."""
         instances = [_instance(str(number), status) for number in range(10)]
-        self.registry.replace(Question("held"), instances)
+        self.registry.replace(ServiceQuery("held"), instances)
 
     def _report(self) -> None:
         """What a worker does each second."""
-        if self.workshop.has_news(_MAPPING):
-            self.workshop.tidings(_MAPPING).news()
+        if self.runtime.has_news(_MAPPING):
+            self.runtime.traffic(_MAPPING).news()
 
 
 def _hold(factory: ProxyFactory) -> None:
     """One more connection."""
     client, upstream = (cast(socket.socket, _Shared()) for _ in range(2))
-    arrival = Arrival(client, ("127.0.0.1", 1), reactor.seconds())
+    arrival = Downstream(client, ("127.0.0.1", 1), reactor.seconds())
     factory.figures.accepted += 1
     factory.room.enter()
     relay = Relay(factory, upstream, factory.lease((), 3), arrival, 0)
@@ -166,10 +166,10 @@ def close(count: int) -> None:
 
     def look(begun: float) -> None:
         taken = time.monotonic() - begun
-        if holding.workshop.open and taken < PATIENCE:
+        if holding.runtime.open and taken < PATIENCE:
             reactor.callLater(0.01, look, begun)
         else:
-            _tell(longest=1000 * turns.longest, left=holding.workshop.open, time=taken)
+            _tell(longest=1000 * turns.longest, left=holding.runtime.open, time=taken)
 
     reactor.callLater(SETTLE, begin)
 

@@ -12,10 +12,10 @@ from bench.stage import Stage
 from bench.work import ANSWER, PICK, RELEASE, REPLACE
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.policy import POLICIES
-from lbconsul.balance.pool_spec import Question, Route, Selection
+from lbconsul.balance.pool_spec import FailoverSpec, PoolSpec, ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.upstream import Lease
-from lbconsul.consul.incremental import Reader
+from lbconsul.consul.incremental import IncrementalParser
 
 #: Picks in one measurement; one alone is shorter than the clock is good for.
 _BLOCK = 2000
@@ -30,27 +30,29 @@ def registry(stage: Stage, plan: Plan, results: Results) -> None:
     """All policies at all sizes."""
     for size in plan.upstreams:
         bodies = [answer(size, changed) for changed in (0, 1)]
-        reader = Reader()
+        reader = IncrementalParser()
         answers = [reader.read(body).instances for body in bodies]
         for policy in POLICIES:
             with results.noting(f"{policy}, {size} upstreams"):
-                selection = Selection(Question("web"), policy=policy)
+                selection = PoolSpec(ServiceQuery("web"), policy=policy)
                 _policy(selection, answers, results)
         with results.noting(f"answers of {size} instances"):
             _read(bodies, results)
 
 
 def _policy(
-    selection: Selection, answers: Sequence[Sequence[Instance]], results: Results
+    selection: PoolSpec, answers: Sequence[Sequence[Instance]], results: Results
 ) -> None:
     registry = Registry(random.Random(1).random)
     size = len(answers[0])
     name = selection.policy
     registry.replace(selection.question, answers[0])
-    held = [registry.chain(Route((selection,))).lease() for _ in range(2 * size)]
+    held = [registry.chain(FailoverSpec((selection,))).lease() for _ in range(2 * size)]
     for number in range(_BLOCKS):
         begun = time.perf_counter()
-        leases = [registry.chain(Route((selection,))).lease() for _ in range(_BLOCK)]
+        leases = [
+            registry.chain(FailoverSpec((selection,))).lease() for _ in range(_BLOCK)
+        ]
         results.add(PICK, name, _since(begun) * 1e6 / _BLOCK, size)
         random.Random(size).shuffle(leases)
         begun = time.perf_counter()
@@ -64,8 +66,8 @@ def _policy(
 
 def _read(bodies: Sequence[bytes], results: Results) -> None:
     """What holds the reactor when an answer is there: JSON, instances, replace."""
-    registry, reader = Registry(random.Random(1).random), Reader()
-    selection = Selection(Question("web"))
+    registry, reader = Registry(random.Random(1).random), IncrementalParser()
+    selection = PoolSpec(ServiceQuery("web"))
     registry.pool(selection)
     for number in range(_BLOCKS):
         begun = time.perf_counter()

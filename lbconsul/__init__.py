@@ -25,11 +25,13 @@ The rooms of the house, and who may import whom::
   shared memory, and how a master tells its workers what the registry knows.
 * `lbconsul.service` is the one place where the rooms meet: a gateway has
   `lbconsul.gateway.watches` that ask, and a `lbconsul.gateway.data_plane` that serves.
-  `lbconsul.config.diff` says what another configuration alters, `lbconsul.gateway.graceful_shutdown`
-  is the end in good order, and `lbconsul.gateway.admin` what the admin side is shown.
-* `lbconsul.tap` is the command line, `lbconsul.process.signals` what signals ask of it, and
-  `lbconsul.start` what twistd loads, with `lbconsul.process.early_signals` before all else;
-  `lbconsul.workers.worker` is a worker process, started by the program
+  `lbconsul.config.diff` says what another configuration alters,
+  `lbconsul.gateway.graceful_shutdown` is the end in good order, and
+  `lbconsul.gateway.admin` what the admin side is shown.
+* `lbconsul.tap` is the command line, `lbconsul.process.signals` what signals ask of it,
+  and
+  `lbconsul.start` what twistd loads, with `lbconsul.process.early_signals` before all
+  else; `lbconsul.workers.worker` is a worker process, started by the program
   `lbconsul.workers.__main__`.
 
 The registry is the one object that both sides share: watches call

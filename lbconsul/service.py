@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from lbconsul.admin.status_model import WatchStatus
 from lbconsul.balance.events import EventKind, GatewayEvent, QueryEvent
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.config.diff import Plan, applicable, finish, planning
 from lbconsul.config.model import Config, Mapping
@@ -23,22 +23,22 @@ from lbconsul.consul.addresses import from_state, to_state
 from lbconsul.consul.client import consul_client
 from lbconsul.consul.resolver import HostResolver
 from lbconsul.errors import CannotReload
-from lbconsul.gateway.admin import Lookout
+from lbconsul.gateway.admin import AdminService
 from lbconsul.gateway.availability import Availability
-from lbconsul.gateway.data_plane import Front
+from lbconsul.gateway.data_plane import DataPlane
 from lbconsul.gateway.drain_file import from_rows, to_rows
-from lbconsul.gateway.graceful_shutdown import Retirement
+from lbconsul.gateway.graceful_shutdown import GracefulShutdown
 from lbconsul.gateway.operations import Operations
 from lbconsul.gateway.watches import Watches
 from lbconsul.logs.writer import LogWriter
-from lbconsul.net.listening_socket import OwnSocket
+from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.process.state_dir import check_directory
-from lbconsul.proxy.connection_limit import Room
+from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.own_listeners import MAX_AGE, Bound, OwnListeners, bound_to
-from lbconsul.proxy.targets import route_of
-from lbconsul.takeover.coordinator import Succession
-from lbconsul.takeover.inherited import Taken
+from lbconsul.proxy.targets import failover_spec
+from lbconsul.takeover.coordinator import TakeoverCoordinator
+from lbconsul.takeover.inherited import InheritedSockets
 
 if TYPE_CHECKING:
     from lbconsul.dev.service import DevCatalog
@@ -51,7 +51,7 @@ def balancer(
     chance: Callable[[], float] = random.random,
     inherited: AbstractMapping[str, int] | None = None,
     max_connections: int = 0,
-    predecessor: Taken | None = None,
+    predecessor: InheritedSockets | None = None,
     log: LogWriter | None = None,
     resolver: IHostnameResolver | None = None,
 ) -> "Gateway":
@@ -89,22 +89,22 @@ class Gateway(MultiService):
     config: Config
     _chance: Callable[[], float]
     _inherited: AbstractMapping[str, int]
-    _predecessor: Taken | None = None
+    _predecessor: InheritedSockets | None = None
     _log_writer: LogWriter | None = None
     #: Of host names; None for ours.
     _resolver: IHostnameResolver | None = None
     #: Called with 0 when another gateway has taken over and all that was open is over,
     #: with 1 when the predecessor goes on after all: there is only the end left.
     over: Callable[[int], None] = lambda status: None
-    front: Front = field(init=False)
+    front: DataPlane = field(init=False)
     #: Which mappings have had an instance.
     availability: Availability = field(init=False)
-    _lookout: Lookout = field(init=False)
+    _admin: AdminService = field(init=False)
     _own: OwnListeners = field(init=False)
     _watches: Watches = field(init=False)
     _dev: "DevCatalog | None" = None
-    _retirement: Retirement | None = None
-    _succession: Succession = field(init=False)
+    _shutdown: GracefulShutdown | None = None
+    _takeover: TakeoverCoordinator = field(init=False)
     #: A reload that is under way.
     _reloading: Iterator[object] | None = None
     operations: Operations = field(init=False)
@@ -113,10 +113,10 @@ class Gateway(MultiService):
         super().__init__()
         config, reactor = self.config, self._reactor
         _check_directory(config)
-        self._lookout = Lookout(reactor, config, self, self._predecessor is not None)
-        note = self._lookout.note
+        self._admin = AdminService(reactor, config, self, self._predecessor is not None)
+        note = self._admin.note
         state = self._predecessor.state if self._predecessor else {}
-        self.front = Front(
+        self.front = DataPlane(
             reactor,
             config,
             self._chance,
@@ -149,14 +149,16 @@ class Gateway(MultiService):
         self._watches.setServiceParent(self)
         if self._predecessor is None:
             self.front.setServiceParent(self)
-        self._lookout.setServiceParent(self)
+        self._admin.setServiceParent(self)
         # A virtual address may come to this host while nothing else changes.
         moving = TimerService(MAX_AGE, self._look_for_moved)
         moving.clock = reactor
         moving.setServiceParent(self)
-        self._succession = Succession(reactor, self, self.front, self._predecessor)
+        self._takeover = TakeoverCoordinator(
+            reactor, self, self.front, self._predecessor
+        )
         if config.takeover:
-            self._succession.setServiceParent(self)
+            self._takeover.setServiceParent(self)
 
     @property
     def registry(self) -> Registry:
@@ -164,24 +166,24 @@ class Gateway(MultiService):
         return self.front.registry
 
     @property
-    def room(self) -> Room:
+    def room(self) -> ConnectionLimit:
         """How many connections this process may have open."""
         return self.front.room
 
     @property
-    def sockets(self) -> dict[str, OwnSocket]:
+    def sockets(self) -> dict[str, OwnedSocket]:
         """What it listens on, by address."""
         return {str(each.mapping.listen): each for each in self.front.sockets}
 
     @property
     def admin_address(self) -> str:
         """Where a browser sees it; empty for nowhere."""
-        return self._lookout.address
+        return self._admin.address
 
     @property
     def demo_token(self) -> str:
         """With which a demo can be ordered about; empty for any other gateway."""
-        return self._lookout.demo_token
+        return self._admin.demo_token
 
     @property
     def watch_states(self) -> list[WatchStatus]:
@@ -196,7 +198,7 @@ class Gateway(MultiService):
     @property
     def is_draining(self) -> bool:
         """Whether it accepts nobody any more, or is about to."""
-        return self._retirement is not None
+        return self._shutdown is not None
 
     def drain(self) -> None:
         """Retire, and let that be our end."""
@@ -205,7 +207,7 @@ class Gateway(MultiService):
     @property
     def is_settled(self) -> bool:
         """Whether it is not about to take another one's place."""
-        return self._retirement is not None or not self._succession.is_heir
+        return self._shutdown is not None or not self._takeover.is_pending
 
     def listen(self, mapping: Mapping) -> None:
         """Serve one mapping; at once, if it runs.
@@ -239,7 +241,7 @@ class Gateway(MultiService):
             if self._dev is not None:
                 self._dev.bind()
             self.front.bind()
-            self._lookout.bind()
+            self._admin.bind()
         except Exception:
             self.close()
             raise
@@ -257,7 +259,7 @@ class Gateway(MultiService):
         """
         try:
             self.front.bind_files()
-            self._lookout.bind_files()
+            self._admin.bind_files()
         except Exception:
             self.close()
             raise
@@ -267,7 +269,7 @@ class Gateway(MultiService):
         if self._dev is not None:
             self._dev.close()
         self.front.close()
-        self._lookout.close()
+        self._admin.close()
 
     def begin(self) -> None:
         """Serve: called when the predecessor's place can be taken."""
@@ -281,13 +283,13 @@ class Gateway(MultiService):
         nothing is open; then there is nothing left to do but to stop.
         """
         self._finish_reload()
-        if self._retirement is None:
-            self._succession.give_up()
-            self._succession.leave_files()
-            self._retirement = Retirement(self._reactor, self.front)
-            self._retirement.begin(grace)
+        if self._shutdown is None:
+            self._takeover.give_up()
+            self._takeover.leave_files()
+            self._shutdown = GracefulShutdown(self._reactor, self.front)
+            self._shutdown.begin(grace)
             self._note(EventKind.DRAINING, "the gateway accepts no more connections")
-        return self._retirement.over()
+        return self._shutdown.over()
 
     def reload(self, config: Config) -> Plan:
         """Do what `config` says from now on, and say what has become of mappings.
@@ -328,7 +330,7 @@ class Gateway(MultiService):
                 pass
 
     def _reload(self, config: Config) -> Generator[object, None, Plan]:
-        if not self.running or self._retirement is not None:
+        if not self.running or self._shutdown is not None:
             raise CannotReload(f"it {'ends' if self.running else 'does not run'}")
         config, refused = applicable(self.config, config)
         anew = config.connection_log != self.config.connection_log
@@ -339,7 +341,7 @@ class Gateway(MultiService):
         yield True
         added = yield from self.front.binding(change.added)
         # From here on nothing can fail.
-        self._succession.leave_files()
+        self._takeover.leave_files()
         self.config = config
         if added:
             yield from self._know_listeners(added)
@@ -357,11 +359,11 @@ class Gateway(MultiService):
         self._tell(change, refused, asks_anew=asks_anew)
         return change
 
-    def _know_listeners(self, added: Iterable[OwnSocket] = ()) -> Iterator[object]:
+    def _know_listeners(self, added: Iterable[OwnedSocket] = ()) -> Iterator[object]:
         """What is listened on has changed: never connect to any of it."""
         bounds = self.front.bounds()
         bounds += [bound_to(each.mapping.listen, each.sock) for each in added]
-        bounds.append(bound_to(self._lookout.listen))
+        bounds.append(bound_to(self._admin.listen))
         if self.config.takeover:
             bounds.append(Bound(path=self.config.takeover))
         if self._dev is not None:
@@ -381,9 +383,9 @@ class Gateway(MultiService):
 
     async def _stop(self) -> None:
         self._finish_reload()
-        if self._retirement is not None:
-            self._retirement.stop()
-        self._succession.leave_files()
+        if self._shutdown is not None:
+            self._shutdown.stop()
+        self._takeover.leave_files()
         await MultiService.stopService(self)
         self.front.close()  # it may not have come to its start
         accepted, closed, leases = self.front.end()
@@ -412,7 +414,7 @@ class Gateway(MultiService):
         self._note(EventKind.RELOADED, str(change))
 
     def _note(self, kind: EventKind, reason: str) -> None:
-        self._lookout.note(GatewayEvent(kind=kind, reason=reason))
+        self._admin.note(GatewayEvent(kind=kind, reason=reason))
 
     def state(self) -> dict[str, object]:
         """What a successor should know of it, as JSON can hold it."""
@@ -433,20 +435,20 @@ class Gateway(MultiService):
 
     def _busy(self) -> str:
         """Why an upstream cannot be drained or undrained now; empty if it can."""
-        if not self._succession.is_handing_over:
+        if not self._takeover.is_handing_over:
             return ""
         return (
             "another gateway is taking over, and would not know of it: order it again"
             " when that one answers here"
         )
 
-    def _answered(self, question: Question) -> None:
+    def _answered(self, question: ServiceQuery) -> None:
         """Called by the front: Consul has answered."""
         self.availability.look(question)
 
     def _on_query_event(self, event: QueryEvent) -> None:
         """Called by a watch: Consul begins to fail, or answers again."""
-        self._lookout.note(event)
+        self._admin.note(event)
         self.availability.look(event.query)
 
     def _add_dev_catalog(self) -> None:
@@ -461,9 +463,9 @@ class Gateway(MultiService):
         self._dev.setServiceParent(self)
 
 
-def _questions(mappings: Iterable[Mapping]) -> list[Question]:
+def _questions(mappings: Iterable[Mapping]) -> list[ServiceQuery]:
     """What Consul is to be asked for these."""
-    routes = [route_of(each) for each in mappings]
+    routes = [failover_spec(each) for each in mappings]
     return [selection.question for route in routes for selection in route.all()]
 
 

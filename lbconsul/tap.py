@@ -43,7 +43,7 @@ from lbconsul.process.signals import Signals
 from lbconsul.process.socket_activation import passed_sockets
 from lbconsul.service import Gateway, balancer
 from lbconsul.takeover.client import take
-from lbconsul.takeover.inherited import Taken
+from lbconsul.takeover.inherited import InheritedSockets
 from lbconsul.takeover.rendezvous import check_place
 
 _log = Logger()
@@ -297,7 +297,7 @@ def _see_what_is_needed_later(options: Options) -> None:
         check_place(options.config.takeover)
 
 
-def _taken(config: Config, user: User | None) -> Taken | None:
+def _taken(config: Config, user: User | None) -> InheritedSockets | None:
     """What we take over, if another gateway is there."""
     # Root may take them from the user whom twistd will let us be.
     also = () if user is None else (user.uid,)

@@ -21,15 +21,15 @@ from zope.interface.verify import verifyObject
 from lbconsul import service
 from lbconsul.admin.status_model import WatchStatus
 from lbconsul.balance.instance import Instance
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.build import build, configure
 from lbconsul.config.diff import Plan
 from lbconsul.config.model import Config, Mapping
 from lbconsul.config.sources import Source, from_command_line
 from lbconsul.errors import CannotListen, CannotReload, ConfigError, NoWorkers
-from lbconsul.net.sweeper import Sweeper
+from lbconsul.net.sweeper import TimeSlicer
 from lbconsul.proxy import own_listeners as own
-from lbconsul.proxy.targets import route_of
+from lbconsul.proxy.targets import failover_spec
 from lbconsul.service import Gateway, balancer
 from lbconsul.workers.shared_table import Table
 from tests.support.loopback import accept, connect, listening, receive, refusing
@@ -37,7 +37,7 @@ from tests.support.ports import free_ports
 from tests.support.running_proxy import ReactorThread, eventually
 from tests.support.upstreams import instance
 
-WEB = Question("web")
+WEB = ServiceQuery("web")
 
 
 @pytest.fixture
@@ -447,7 +447,7 @@ class TestWorkers:
             loads = {
                 each.load.open
                 for each in running.call(
-                    gateway.registry.pool, route_of(Mapping("web")).selections[0]
+                    gateway.registry.pool, failover_spec(Mapping("web")).selections[0]
                 ).upstreams()
             }
             assert loads == {3}
@@ -625,7 +625,7 @@ class TestRetire:
             assert [*seen, gateway.is_draining] == [False, True]
             assert is_free(port)
             eventually(lambda: ends == [0], "it is over")
-            events = gateway._lookout.events
+            events = gateway._admin.events
             assert events.get(events.newest).kind == "draining"
 
     def test_stop_is_at_once(
@@ -702,7 +702,7 @@ class TestReload:
         with capturedLogs() as events, Started(running, gateway):
             own = running.call(gateway.proxy_factory, Mapping("own"))
             serve(running, gateway, of(server))
-            running.call(gateway.registry.replace, Question("mail"), [])
+            running.call(gateway.registry.replace, ServiceQuery("mail"), [])
             client = held.enter_context(connect(local(one)))
             upstream = held.enter_context(accept(server))
             change = running.call(
@@ -717,8 +717,8 @@ class TestReload:
             with connect(local(three)), accept(server):
                 pass
             eventually(lambda: is_free(two), "nobody listens")
-            assert not gateway.registry.answered(Question("mail"))
-            assert set(gateway._watches._watches) == {WEB, Question("own")}
+            assert not gateway.registry.answered(ServiceQuery("mail"))
+            assert set(gateway._watches._watches) == {WEB, ServiceQuery("own")}
             assert own.mapping in gateway.front.mappings
             assert list(gateway.sockets) == [
                 f"127.0.0.1:{port}" for port in (one, three)
@@ -742,7 +742,7 @@ class TestReload:
 
         def reload(*configs: Config) -> int:
             """How many are done before the next turn of the reactor, if it is busy."""
-            with patch.object(Sweeper, "_slice"):
+            with patch.object(TimeSlicer, "_slice"):
                 for each in configs:
                     gateway.reload_gradually(each).addCallback(done.append)
                 return len(done)

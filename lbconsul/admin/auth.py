@@ -7,7 +7,7 @@ from typing import Protocol
 from attrs import frozen
 from twisted.web.http import FORBIDDEN, UNAUTHORIZED, Request
 
-from lbconsul.admin.responses import Refusal
+from lbconsul.admin.responses import HTTPError
 from lbconsul.config.grammar import is_loopback
 from lbconsul.config.model import TCPListen, UnixListen
 
@@ -25,7 +25,7 @@ class Secret(Protocol):
 
 
 @frozen
-class Asker:
+class RequestOrigin:
     """What a request says of whoever makes it."""
 
     host: str
@@ -50,13 +50,13 @@ class Asker:
         return self.mode == "navigate" and self.origin is None
 
 
-def asker(request: Request) -> Asker:
+def asker(request: Request) -> RequestOrigin:
     """Who makes a request."""
     token = _header(request, "x-lbconsul-token")
     scheme, _, bearer = (_header(request, "authorization") or "").partition(" ")
     if token is None and scheme.lower() == "bearer":
         token = bearer.strip()
-    return Asker(
+    return RequestOrigin(
         _header(request, "host") or "",
         _header(request, "origin"),
         _header(request, "sec-fetch-site"),
@@ -71,8 +71,8 @@ def _header(request: Request, name: str) -> str | None:
 
 
 @frozen
-class Guard:
-    """Lets requests through; a `Refusal` says why one is not."""
+class Authorizer:
+    """Lets requests through; a `HTTPError` says why one is not."""
 
     _listen: TCPListen | UnixListen
     _secret: Secret | None = None
@@ -82,36 +82,36 @@ class Guard:
     def _is_loopback(self) -> bool:
         return isinstance(self._listen, TCPListen) and is_loopback(self._listen.host)
 
-    def check_site(self, who: Asker) -> None:
+    def check_site(self, who: RequestOrigin) -> None:
         """Another site's page may not ask, not even by a name that it gave to us."""
         if not who.is_own_site and not who.is_followed_link:
-            raise Refusal(FORBIDDEN, "this is not for other sites' pages")
+            raise HTTPError(FORBIDDEN, "this is not for other sites' pages")
         if self._is_loopback and not _is_ours(who.host) and not self._knows(who):
-            raise Refusal(
+            raise HTTPError(
                 FORBIDDEN,
                 "ask by an IP address or as localhost, or give the token: another"
                 " name may have been given to this address by anybody",
             )
 
-    def check_read(self, who: Asker) -> None:
+    def check_read(self, who: RequestOrigin) -> None:
         """It must be on this machine, or everybody may read, or it has the token."""
         is_here = self._is_loopback or isinstance(self._listen, UnixListen)
         if is_here or self._open_read or self._knows(who):
             return
         if self._secret is None:
-            raise Refusal(
+            raise HTTPError(
                 FORBIDDEN,
                 "reading is off at this address: start the gateway with"
                 " --admin-token-file FILE, or with --admin-open-read on",
             )
         raise _unauthorized(who)
 
-    def check_change(self, who: Asker) -> None:
+    def check_change(self, who: RequestOrigin) -> None:
         """It must have the token, and no site but ours may have made it ask."""
         if not who.is_own_site:
-            raise Refusal(FORBIDDEN, "this is not for other sites' pages")
+            raise HTTPError(FORBIDDEN, "this is not for other sites' pages")
         if self._secret is None:
-            raise Refusal(
+            raise HTTPError(
                 FORBIDDEN,
                 "changes are off: start the gateway with --admin-token-file FILE,"
                 " a file that holds a token of your choice",
@@ -119,14 +119,14 @@ class Guard:
         if not self._knows(who):
             raise _unauthorized(who)
 
-    def _knows(self, who: Asker) -> bool:
+    def _knows(self, who: RequestOrigin) -> bool:
         secret, token = self._secret, who.token
         return secret is not None and token is not None and secret.is_it(token)
 
 
-def _unauthorized(who: Asker) -> Refusal:
+def _unauthorized(who: RequestOrigin) -> HTTPError:
     what = "this needs the token" if who.token is None else "this is not the token"
-    return Refusal(
+    return HTTPError(
         UNAUTHORIZED,
         f"{what} of --admin-token-file: send it as Authorization: Bearer TOKEN",
         (("WWW-Authenticate", "Bearer"),),

@@ -13,7 +13,7 @@ from zope.interface import implementer
 from lbconsul.admin.event_log import EventLog, read_event_id
 from lbconsul.admin.http_server import Channel, cut
 from lbconsul.admin.plain import dumps
-from lbconsul.admin.sampler import Tick, Ticker
+from lbconsul.admin.sampler import Sample, Sampler
 from lbconsul.admin.status_model import Source
 from lbconsul.admin.turns import Part, Turns
 
@@ -50,8 +50,8 @@ class Stream:
     source: Source
     events: EventLog
     turns: Turns = Factory(lambda self: Turns(self.reactor), takes_self=True)
-    ticker: Ticker = Factory(
-        lambda self: Ticker(self.reactor, self.source, self._all, self.turns),
+    ticker: Sampler = Factory(
+        lambda self: Sampler(self.reactor, self.source, self._all, self.turns),
         takes_self=True,
     )
     readers: "set[Reader]" = Factory(set)
@@ -230,7 +230,7 @@ class Reader:
             self._next += 1
         return "".join(told).encode("ascii")
 
-    def _figure(self, last: Tick) -> bytes | None:
+    def _figure(self, last: Sample) -> bytes | None:
         if self._tick != last.number:
             knows_the_last = self._tick == last.number - 1 and self._pieces is None
             self._pieces = iter(last.news) if knows_the_last else last.whole()

@@ -7,7 +7,7 @@ from attrs import Factory, define
 from twisted.logger import Logger
 from twisted.web.http import FORBIDDEN, UNAUTHORIZED, Request
 
-from lbconsul.admin.responses import Refusal
+from lbconsul.admin.responses import HTTPError
 
 #: So much of an order is told in the log, in characters: ids may be long.
 _LONGEST = 200
@@ -29,7 +29,7 @@ class Requests:
         """A request for `what` got an answer with this code."""
         self.counts[what, code] += 1
 
-    def refused(self, refusal: Refusal, order: str, request: Request) -> None:
+    def refused(self, refusal: HTTPError, order: str, request: Request) -> None:
         """A request was refused; `order` is empty if nothing was ordered."""
         if not order and refusal.code not in (UNAUTHORIZED, FORBIDDEN):
             return

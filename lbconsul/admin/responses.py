@@ -55,7 +55,7 @@ def joined(request: Request, name: str) -> str:
 
 
 @frozen
-class Refusal(Exception):
+class HTTPError(Exception):
     """A request that is not done: why not, in a sentence."""
 
     code: int
@@ -95,7 +95,7 @@ def answer_text(request: Request, code: int, text: str) -> None:
     finish(request, text.encode())
 
 
-def refuse(request: Request, refusal: Refusal) -> None:
+def refuse(request: Request, refusal: HTTPError) -> None:
     """Say why not."""
     headers = {name.replace("-", "_"): value for name, value in refusal.headers}
     answer_json(request, refusal.code, {"error": refusal.sentence}, **headers)

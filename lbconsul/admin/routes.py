@@ -22,7 +22,7 @@ from twisted.web.http import (
     Request,
 )
 
-from lbconsul.admin.auth import Guard, asker
+from lbconsul.admin.auth import Authorizer, asker
 from lbconsul.admin.documents import Document
 from lbconsul.admin.event_stream import Stream
 from lbconsul.admin.http_server import AdminRequest, cut
@@ -30,7 +30,7 @@ from lbconsul.admin.metrics import CONTENT_TYPE, metrics
 from lbconsul.admin.requests import Requests, client
 from lbconsul.admin.responses import (
     JSON,
-    Refusal,
+    HTTPError,
     answer_json,
     answer_text,
     begin,
@@ -41,7 +41,7 @@ from lbconsul.admin.responses import (
 from lbconsul.admin.static_files import answer_page, pages
 from lbconsul.admin.status_json import status
 from lbconsul.admin.status_model import FullStatus, Source
-from lbconsul.admin.streaming import Pour
+from lbconsul.admin.streaming import StreamingResponse
 from lbconsul.admin.upstream_id import from_path
 from lbconsul.errors import CannotOrder
 
@@ -90,7 +90,7 @@ class Routes:
     _log = Logger()
     _reactor: IReactorTime
     _source: Source
-    _guard: Guard
+    _guard: Authorizer
     _stream: Stream
     _requests: Requests = Factory(Requests)
     _documents: dict[str, Document] = field(init=False)
@@ -118,7 +118,7 @@ class Routes:
             answered = route.handler(request)
             if answered is not None:
                 await answered
-        except Refusal as refusal:
+        except HTTPError as refusal:
             refuse(request, refusal)
             self._requests.refused(refusal, route.order, request)
         except Exception:
@@ -128,7 +128,7 @@ class Routes:
 
     def _check_method(self, request: Request, route: Route) -> None:
         if request.method.decode("latin-1") not in route.methods:
-            raise Refusal(
+            raise HTTPError(
                 NOT_ALLOWED,
                 f"this can only be asked for by {' or '.join(route.methods)}",
                 (("Allow", ", ".join(route.methods)),),
@@ -138,7 +138,7 @@ class Routes:
         """What answers to a request, be it its method or not."""
         path = request.path.decode("latin-1")
         if len(path) > LONGEST_PATH:
-            raise Refusal(REQUEST_URI_TOO_LONG, "no path here is that long")
+            raise HTTPError(REQUEST_URI_TOO_LONG, "no path here is that long")
         if path in _PROBES:
             return Route("probe", _READ, partial(_PROBES[path], self))
         if path in _SHOWN:
@@ -155,7 +155,7 @@ class Routes:
             if upstream is not None and verb in _ORDERS:
                 handler = partial(self._order, verb, upstream)
                 return Route(verb, _CHANGE, handler, f"{verb} {upstream}")
-        raise Refusal(NOT_FOUND, "there is nothing here: see docs/admin.md")
+        raise HTTPError(NOT_FOUND, "there is nothing here: see docs/admin.md")
 
     def _guarded(self, show: Handler) -> Handler:
         def handler(request: AdminRequest) -> None:
@@ -192,7 +192,7 @@ class Routes:
         try:
             self._guard.check_site(who)
             self._guard.check_read(who)
-        except Refusal:
+        except HTTPError:
             return False
         return True
 
@@ -213,7 +213,9 @@ class Routes:
         if request.method == b"HEAD":
             request.finish()
             return
-        pour = Pour(self._stream.turns, request, document.read(packed=packed))
+        pour = StreamingResponse(
+            self._stream.turns, request, document.read(packed=packed)
+        )
         self._answers += 1
         request.notifyFinish().addBoth(lambda _: self._answered())
         pour.begin()
@@ -246,11 +248,11 @@ class Routes:
         except CannotOrder as error:
             if gone:
                 return
-            raise Refusal(CONFLICT, _one_line(str(error))) from None
+            raise HTTPError(CONFLICT, _one_line(str(error))) from None
         if gone:
             return  # workers were asked, which takes a moment
         if not is_known:
-            raise Refusal(NOT_FOUND, f"there is no upstream {upstream}")
+            raise HTTPError(NOT_FOUND, f"there is no upstream {upstream}")
         self._done(request, f"{verb} {upstream}")
         done = {"done": verb, "upstream": upstream}
         if verb == "drain":
@@ -275,7 +277,7 @@ class Routes:
             cut(request)
         else:
             why = "a bug in lbconsul: its log says more"
-            refuse(request, Refusal(INTERNAL_SERVER_ERROR, why))
+            refuse(request, HTTPError(INTERNAL_SERVER_ERROR, why))
 
 
 def _full(full: FullStatus) -> str:
@@ -287,11 +289,11 @@ def _query(request: AdminRequest) -> dict[str, list[str]]:
     try:
         return parse_qs(request.query.decode("latin-1"), max_num_fields=_MOST_FIELDS)
     except ValueError:
-        raise Refusal(BAD_REQUEST, "no query here has that many fields") from None
+        raise HTTPError(BAD_REQUEST, "no query here has that many fields") from None
 
 
-def _busy(why: str) -> Refusal:
-    return Refusal(
+def _busy(why: str) -> HTTPError:
+    return HTTPError(
         SERVICE_UNAVAILABLE, f"{why}: try again later", (("Retry-After", "10"),)
     )
 

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lbconsul.admin.status_diff import Look
+from lbconsul.admin.status_diff import StatusSnapshot
 from lbconsul.admin.status_model import Source
 from lbconsul.admin.turns import Part, Turns
 
@@ -24,11 +24,11 @@ _STEPS = 16
 
 
 @define(eq=False)
-class Tick:
+class Sample:
     """One look, and what was new in it."""
 
     number: int = 0
-    look: Look = Factory(Look)
+    look: StatusSnapshot = Factory(StatusSnapshot)
     news: list[bytes] = Factory(list)
     #: The number of the last look that had other mappings, pools or watches than
     #: the one before it.
@@ -41,11 +41,11 @@ class Tick:
 
     def whole(self) -> Iterator[bytes]:
         """All of it, for somebody who does not know the look before."""
-        return (each.encode("ascii") for each in self.look.news(Look()))
+        return (each.encode("ascii") for each in self.look.news(StatusSnapshot()))
 
 
 @define(eq=False)
-class Ticker:
+class Sampler:
     """Calls `ticked` after each look."""
 
     _log = Logger()
@@ -54,7 +54,7 @@ class Ticker:
     _ticked: Callable[[], None]
     _turns: Turns
     #: The last look; its number is 0 as long as there is none.
-    last: Tick = Factory(Tick)
+    last: Sample = Factory(Sample)
     _is_running: bool = False
     #: The look that is being taken, or the call that begins the next one.
     _part: Part = Factory(Part)
@@ -73,7 +73,7 @@ class Ticker:
         if self._call is not None:
             self._call.cancel()
             self._call = None
-        self.last = Tick(self.last.number, other_since=self.last.other_since)
+        self.last = Sample(self.last.number, other_since=self.last.other_since)
 
     def _begin(self) -> None:
         self._call = None
@@ -101,7 +101,7 @@ class Ticker:
 
     def _look(self) -> Iterator[None]:
         """Take the next look; the last one stays as it is until it is done."""
-        look, before = Look(), self.last
+        look, before = StatusSnapshot(), self.last
         yield from look.take(self._source)
         news = []
         if before.is_known:
@@ -112,4 +112,4 @@ class Ticker:
         number, other_since = before.number + 1, before.other_since
         if not look.is_like(before.look):
             other_since = number
-        self.last = Tick(number, look, news, other_since)
+        self.last = Sample(number, look, news, other_since)

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from lbconsul.admin.acceptor import Acceptor
-from lbconsul.admin.auth import Guard, Secret
+from lbconsul.admin.auth import Authorizer, Secret
 from lbconsul.admin.event_log import EventLog
 from lbconsul.admin.event_stream import Stream
 from lbconsul.admin.http_server import AdminFactory
@@ -58,7 +58,7 @@ class AdminServer(Service):
     )
 
     def __attrs_post_init__(self) -> None:
-        guard = Guard(self.listen, self._token, self._open_read)
+        guard = Authorizer(self.listen, self._token, self._open_read)
         requests = Requests(self._lets)
         routes = Routes(self._reactor, self._source, guard, self._stream, requests)
         self._factory = AdminFactory(self._reactor, routes.answer, self._lets)

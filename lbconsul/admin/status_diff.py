@@ -24,7 +24,7 @@ Rows = dict[Any, dict[str, Any]]
 
 
 @define(eq=False)
-class Look:
+class StatusSnapshot:
     """What a source showed at one time."""
 
     gateway: dict[str, Any] = Factory(dict)
@@ -53,11 +53,11 @@ class Look:
                     self.upstreams[place] = upstream
                     yield
 
-    def is_like(self, other: "Look") -> bool:
+    def is_like(self, other: "StatusSnapshot") -> bool:
         """Whether both have the same mappings, pools and watches."""
         return self.pools == other.pools and self.watches.keys() == other.watches.keys()
 
-    def news(self, before: "Look") -> Iterator[str]:
+    def news(self, before: "StatusSnapshot") -> Iterator[str]:
         """What is new since the look `before`, as documents of bounded length.
 
         Empty ones mean that there is nothing to tell yet.
@@ -73,7 +73,7 @@ class Look:
         gone = (place for place in before.upstreams if place not in self.upstreams)
         yield from _in_documents("gone", (_place(place) for place in gone))
 
-    def _altered(self, before: "Look") -> Iterator[dict[str, Any] | None]:
+    def _altered(self, before: "StatusSnapshot") -> Iterator[dict[str, Any] | None]:
         for place, upstream in self.upstreams.items():
             old = before.upstreams.get(place)
             if old is None:

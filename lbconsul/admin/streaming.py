@@ -18,7 +18,7 @@ from lbconsul.admin.turns import Part, Turns
 
 @implementer(IPushProducer)
 @define(eq=False)
-class Pour:
+class StreamingResponse:
     """Writes the pieces of an answer while its reader takes them.
 
     An empty piece means that there is nothing to be written yet, but that others

@@ -9,13 +9,13 @@ from lbconsul.balance.instance import Identity
 from lbconsul.balance.upstream import Load
 
 
-class Tally(Protocol):
+class ConnectionCounter(Protocol):
     """Keeps one load for each instance, whoever else counts connections to it."""
 
     def load(self, identity: Identity) -> Load:
         """The load of `identity`: the same one for as long as anybody holds it."""
 
-    def catch_up(self) -> None:
+    def sync(self) -> None:
         """Let the loads know what others have counted; before each choice."""
 
     def open_connections(self) -> int:
@@ -23,7 +23,7 @@ class Tally(Protocol):
 
 
 @define(eq=False)
-class OwnTally:
+class LocalCounter:
     """Counts for one process that balances alone."""
 
     #: One for each identity that stands in a pool or has a lease: those hold
@@ -36,7 +36,7 @@ class OwnTally:
             load = self._loads[identity] = Load()
         return load
 
-    def catch_up(self) -> None:
+    def sync(self) -> None:
         """Nobody else counts."""
 
     def open_connections(self) -> int:

@@ -10,7 +10,7 @@ _SPREAD = 0.1
 
 
 @frozen
-class Leave:
+class Drain:
     """An upstream gets nothing any more."""
 
     #: Since when, in seconds.

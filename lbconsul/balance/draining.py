@@ -4,18 +4,18 @@ from weakref import WeakKeyDictionary
 
 from attrs import Factory, define
 
-from lbconsul.balance.departure import Leave
+from lbconsul.balance.departure import Drain
 from lbconsul.balance.standing import Verdict
 from lbconsul.balance.upstream import Load
 
 
 @define(eq=False)
-class Leaving:
+class Draining:
     """Since when each does, by its load: one that comes back has the same."""
 
-    _leaves: WeakKeyDictionary[Load, Leave] = Factory(WeakKeyDictionary)
+    _leaves: WeakKeyDictionary[Load, Drain] = Factory(WeakKeyDictionary)
     #: Those that there are, of which many may be the same; maybe a few more.
-    kinds: frozenset[Leave] = frozenset()
+    kinds: frozenset[Drain] = frozenset()
 
     def __bool__(self) -> bool:
         return bool(self._leaves)
@@ -27,7 +27,7 @@ class Leaving:
             return
         known = self._leaves.get(load)
         if known is None or known.critical is not verdict.is_critical:
-            leave = self._leaves[load] = Leave(now, verdict.is_critical)
+            leave = self._leaves[load] = Drain(now, verdict.is_critical)
             self.kinds |= {leave}
 
     def end(self, load: Load) -> None:
@@ -36,7 +36,7 @@ class Leaving:
         if not self._leaves:
             self.kinds = frozenset()
 
-    def find(self, load: Load) -> Leave | None:
+    def find(self, load: Load) -> Drain | None:
         """Since when, and why, if it leaves."""
         return self._leaves.get(load)
 

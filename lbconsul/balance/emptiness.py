@@ -4,8 +4,14 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Set
 
 from lbconsul.balance.instance import Identity, Instance
-from lbconsul.balance.pool_spec import Rules
-from lbconsul.balance.standing import AT_REST, Standing, Verdict, judge, outside
+from lbconsul.balance.pool_spec import InstanceFilter
+from lbconsul.balance.standing import (
+    MANUALLY_DRAINED,
+    Standing,
+    Verdict,
+    judge,
+    outside,
+)
 
 #: So many tags or reasons are named in one sentence; of more, only the number.
 _NAMED = 5
@@ -17,7 +23,7 @@ _LONGEST, _LONGEST_SENTENCE = 60, 200
 
 def why_empty(
     instances: Collection[Instance],
-    rules: Rules,
+    rules: InstanceFilter,
     drained: Set[Identity] = frozenset(),
     skipped: Collection[str] = (),
 ) -> str:
@@ -61,18 +67,18 @@ def _of_skipped(skipped: Collection[str]) -> str:
     )
 
 
-def _of_tags(instances: Collection[Instance], rules: Rules) -> str:
+def _of_tags(instances: Collection[Instance], rules: InstanceFilter) -> str:
     tags = {tag for each in instances for tag in each.tags}
     have = f"tags: {listed(tags)}" if tags else "they have no tags"
     return f"{_instances(len(instances))}, none has tag {rules.tag}; {have}"
 
 
 def _state(
-    instance: Instance, verdict: Verdict, rules: Rules, drained: Set[Identity]
+    instance: Instance, verdict: Verdict, rules: InstanceFilter, drained: Set[Identity]
 ) -> str:
     """What keeps an instance from serving, or that nothing does."""
     if instance.identity in drained:
-        return AT_REST.reason
+        return MANUALLY_DRAINED.reason
     if verdict.standing is Standing.SERVING:
         return "serving"
     if instance.skipped:

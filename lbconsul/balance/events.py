@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from attrs import frozen
 
 from lbconsul.balance.instance import Identity, Instance, Status
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.standing import Standing
 from lbconsul.text import clipped
 
@@ -87,7 +87,7 @@ class UpstreamEvent:
     """
 
     kind: EventKind
-    query: Question | None = None
+    query: ServiceQuery | None = None
     instance: Instance | Identity
     reason: str = ""
     before: Standing | Status | None = None
@@ -103,7 +103,7 @@ class PoolEvent:
     """
 
     kind: EventKind
-    query: Question
+    query: ServiceQuery
     instances: tuple[Instance, ...]
     total: int = 0
     seconds: float | None = None
@@ -114,7 +114,7 @@ class QueryEvent:
     """Consul fails to answer a query, or answers it again."""
 
     kind: EventKind
-    query: Question
+    query: ServiceQuery
     reason: str = ""
 
 
@@ -123,7 +123,7 @@ class MappingEvent:
     """A mapping has no usable instance, or has one."""
 
     kind: EventKind
-    query: Question
+    query: ServiceQuery
     mapping: str
     reason: str = ""
 
@@ -142,7 +142,7 @@ RegistryEvent = UpstreamEvent | PoolEvent
 Event = UpstreamEvent | PoolEvent | QueryEvent | MappingEvent | GatewayEvent
 
 
-def events_of(query: Question, change: Change) -> Iterator[Event]:
+def events_of(query: ServiceQuery, change: Change) -> Iterator[Event]:
     """The events that one answer makes."""
     yield from _events(
         EventKind.JOINED, query, [(None, each) for each in change.joined]
@@ -153,7 +153,7 @@ def events_of(query: Question, change: Change) -> Iterator[Event]:
 
 def _events(
     kind: EventKind,
-    query: Question,
+    query: ServiceQuery,
     pairs: Iterable[tuple[Instance | None, Instance | None]],
 ) -> Iterator[Event]:
     """`pairs` are instances before and after; None where there is none."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator
 
 from attrs import Factory, define, field
 
-from lbconsul.balance.counter import Tally
+from lbconsul.balance.counter import ConnectionCounter
 from lbconsul.balance.pool import Pool
 from lbconsul.balance.upstream import Lease, Upstream
 from lbconsul.errors import AllFull, NoUpstream
@@ -14,7 +14,7 @@ _UNLIMITED = 1 << 30
 
 
 @define(eq=False)
-class Chain:
+class Failover:
     """One pool for each datacenter, and a fallback for when none is of use.
 
     Connections go to the first pool that is usable, which is: has an upstream that
@@ -29,7 +29,7 @@ class Chain:
     pools: tuple[Pool, ...]
     _fallback: Pool | None
     _failback_after: float
-    _tally: Tally
+    _counter: ConnectionCounter
     _seconds: Callable[[], float]
     #: Every pool of it, in the order of preference.
     all: tuple[Pool, ...] = field(init=False)
@@ -71,7 +71,7 @@ class Chain:
         :raises AllFull: it has to wait until one has room.
         :raises NoUpstream: none is serving, or all that are stand in `avoiding`.
         """
-        self._tally.catch_up()
+        self._counter.sync()
         if len(self.pools) > 1:
             self._turn()
         lease = None

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping
 from attrs import Factory, define, evolve
 
 from lbconsul.balance.instance import Identity, Instance
-from lbconsul.balance.pool_spec import Rules
-from lbconsul.balance.standing import AT_REST, GONE, Verdict, judge
+from lbconsul.balance.pool_spec import InstanceFilter
+from lbconsul.balance.standing import GONE, MANUALLY_DRAINED, Verdict, judge
 from lbconsul.balance.upstream import Load, Upstream
 
 
 @define
-class Shift:
+class MembershipChange:
     """What one answer changes."""
 
     #: How many served before.
@@ -32,7 +32,7 @@ class Membership:
     Who left is a member, with a verdict that says so, until it is removed.
     """
 
-    _rules: Rules
+    _rules: InstanceFilter
     #: The registrations that an operator has drained, by their CreateIndex.
     _resting: Mapping[Identity, int] = Factory(dict)
     #: What is said of one that left.
@@ -43,16 +43,16 @@ class Membership:
 
     def amend(
         self, put: Iterable[tuple[Instance, Load]], drop: Iterable[Identity]
-    ) -> Shift:
+    ) -> MembershipChange:
         """These joined or were altered, each with its identity's load; those left."""
-        shift = Shift(before=len(self.candidates))
+        shift = MembershipChange(before=len(self.candidates))
         for identity in drop:
             self._dismiss(identity, shift)
         for instance, load in put:
             self._admit(instance, load, shift)
         return shift
 
-    def _admit(self, instance: Instance, load: Load, shift: Shift) -> None:
+    def _admit(self, instance: Instance, load: Load, shift: MembershipChange) -> None:
         """`instance` joined or was altered."""
         known = self.all.get(instance.identity)
         verdict = judge(instance, self._rules)
@@ -64,7 +64,7 @@ class Membership:
             return
         created = self._resting.get(instance.identity)
         if created is not None and instance.is_registration(created):
-            verdict = evolve(AT_REST, weight=verdict.weight)
+            verdict = evolve(MANUALLY_DRAINED, weight=verdict.weight)
         if known is None:
             known = Upstream(instance, load, verdict)
             self.all[instance.identity] = known
@@ -77,14 +77,16 @@ class Membership:
         known.instance = instance
         self._judge(known, verdict, shift)
 
-    def _dismiss(self, identity: Identity, shift: Shift) -> None:
+    def _dismiss(self, identity: Identity, shift: MembershipChange) -> None:
         """The instance left, if it was a member at all."""
         upstream = self.all.get(identity)
         if upstream is not None:
             weight = upstream.verdict.weight
             self._judge(upstream, evolve(self._gone, weight=weight), shift)
 
-    def _judge(self, upstream: Upstream, verdict: Verdict, shift: Shift) -> None:
+    def _judge(
+        self, upstream: Upstream, verdict: Verdict, shift: MembershipChange
+    ) -> None:
         """Consul says this of it now."""
         upstream.verdict = verdict
         shift.touched[upstream] = None

@@ -14,8 +14,8 @@ from itertools import count
 
 from attrs import Factory, define, frozen
 
-from lbconsul.balance.pool_spec import Patience
-from lbconsul.balance.upstream import Lease, Outcome, Record, Upstream
+from lbconsul.balance.pool_spec import OutlierConfig
+from lbconsul.balance.upstream import Lease, Outcome, OutlierRecord, Upstream
 from lbconsul.balance.weighted import Chance
 
 #: What a connection counts that the upstream ended at once, when one that it
@@ -63,14 +63,14 @@ class Outliers:
     them where the connections have another pool to go to.
     """
 
-    _patience: Patience
+    _patience: OutlierConfig
     _chance: Chance
     _seconds: Callable[[], float]
     #: Whether an upstream has as many connections as it may, and cannot be probed.
     _is_full: Callable[[Upstream], bool] = lambda upstream: False
     #: Whether connections have another pool to go to.
     _has_elsewhere: Callable[[], bool] = lambda: False
-    _ejected: dict[Upstream, Record] = Factory(dict)
+    _ejected: dict[Upstream, OutlierRecord] = Factory(dict)
     #: A heap of (when it is over, number, upstream); one that does not agree
     #: with its record is outdated.
     _queue: list[tuple[float, int, Upstream]] = Factory(list)
@@ -93,7 +93,7 @@ class Outliers:
             return self._tried(known, lease, outcome) if lease.on_trial else _NOTHING
         record = upstream.record
         if record is None:
-            record = upstream.record = Record()
+            record = upstream.record = OutlierRecord()
         self._note(record, outcome)
         score = record.refused + _SPOILED * record.spoiled
         too_bad = 0 < self._patience.failures <= score
@@ -105,23 +105,23 @@ class Outliers:
         """Whether one more of so many may be ejected."""
         return len(self._ejected) < candidates // 2 or self._has_elsewhere()
 
-    def _note(self, record: Record, outcome: Outcome) -> None:
+    def _note(self, record: OutlierRecord, outcome: Outcome) -> None:
         if outcome is Outcome.REFUSED:
             record.refused += 1
         elif outcome is Outcome.CONNECTED:
             record.refused = record.missed = 0
-        elif outcome is Outcome.PROVED:
+        elif outcome is Outcome.SUCCESS:
             record.spoiled = record.ejections = 0
-        elif outcome is Outcome.SPOILED and self._patience.spoiled:
+        elif outcome is Outcome.EARLY_CLOSE and self._patience.spoiled:
             record.spoiled += 1
 
-    def _tried(self, record: Record, lease: Lease, outcome: Outcome) -> Ruling:
+    def _tried(self, record: OutlierRecord, lease: Lease, outcome: Outcome) -> Ruling:
         """What follows from a connection that was begun after the ejection."""
         if outcome is Outcome.CONNECTED:
             return _NOTHING
         # Where an early end is no failure, to accept is all that one can ask for.
-        is_usual = outcome is Outcome.SPOILED and not self._patience.spoiled
-        if outcome is Outcome.PROVED or is_usual:
+        is_usual = outcome is Outcome.EARLY_CLOSE and not self._patience.spoiled
+        if outcome is Outcome.SUCCESS or is_usual:
             return Ruling.TRUST
         if record.probe is not lease:
             return _NOTHING  # a last resort: its failure is no news
@@ -143,9 +143,9 @@ class Outliers:
         self._enqueue(upstream, record)
         return self.ejection(upstream)
 
-    def condemn(self, upstream: Upstream) -> Ejection:
+    def eject_manually(self, upstream: Upstream) -> Ejection:
         """Eject it, since an operator wants it so."""
-        upstream.record = upstream.record or Record()
+        upstream.record = upstream.record or OutlierRecord()
         upstream.record.by_hand = True
         return self.eject(upstream)
 
@@ -181,7 +181,7 @@ class Outliers:
         if record.probe is None and record.until <= self._seconds():
             record.probe = lease
 
-    def untried(self, lease: Lease) -> None:
+    def abandon_probe(self, lease: Lease) -> None:
         """A connection has shown nothing: if it was the probe, the next one is later.
 
         Each time twice as long, as if it had failed: were it due again at once, all
@@ -193,7 +193,7 @@ class Outliers:
             record.inconclusive += 1
             self._put_off(lease.upstream, record, span)
 
-    def _put_off(self, upstream: Upstream, record: Record, span: float) -> None:
+    def _put_off(self, upstream: Upstream, record: OutlierRecord, span: float) -> None:
         record.probe = None
         record.until = self._seconds() + span
         self._enqueue(upstream, record)
@@ -221,7 +221,7 @@ class Outliers:
             return []
         return list(self._ejected)[:too_many]
 
-    def _enqueue(self, upstream: Upstream, record: Record) -> None:
+    def _enqueue(self, upstream: Upstream, record: OutlierRecord) -> None:
         heappush(self._queue, (record.until, next(self._numbers), upstream))
 
 

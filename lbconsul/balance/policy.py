@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from attrs import Factory, define
 
 from lbconsul.balance.upstream import Upstream
-from lbconsul.balance.weighted import Chance, Lottery
+from lbconsul.balance.weighted import Chance, WeightedSampler
 
 #: A heap may hold so many outdated entries, beside as many as it has valid
 #: ones, before it is made anew: the price of not searching it on each change.
@@ -45,13 +45,13 @@ class LeastConnections:
 
     _chance: Chance
     #: Upstreams by crowding.
-    _equals: dict[float, Lottery] = Factory(dict)
+    _equals: dict[float, WeightedSampler] = Factory(dict)
     _crowding: dict[Upstream, float] = Factory(dict)
     #: A heap of `_equals`' keys.
     _keys: list[float] = Factory(list)
 
     def place(self, upstream: Upstream) -> None:
-        key = upstream.crowding()
+        key = upstream.load_score()
         old = self._crowding.get(upstream)
         if old is not None:
             equals = self._equals[old]
@@ -61,7 +61,7 @@ class LeastConnections:
         self._crowding[upstream] = key
         mine = self._equals.get(key)
         if mine is None:
-            mine = self._equals[key] = Lottery(self._chance)
+            mine = self._equals[key] = WeightedSampler(self._chance)
             heappush(self._keys, key)
         mine.add(upstream)
         if len(self._keys) > 2 * len(self._crowding) + _SLACK:
@@ -92,7 +92,9 @@ class Random:
     """Any upstream, with a chance in proportion to its weight."""
 
     _chance: Chance
-    _all: Lottery = Factory(lambda self: Lottery(self._chance), takes_self=True)
+    _all: WeightedSampler = Factory(
+        lambda self: WeightedSampler(self._chance), takes_self=True
+    )
 
     def place(self, upstream: Upstream) -> None:
         if upstream in self._all:
@@ -127,7 +129,7 @@ class PowerOfTwoChoices(Random):
             other = self._all.draw()
             if other is not one:
                 break
-        return min(one, other, key=Upstream.crowding)
+        return min(one, other, key=Upstream.load_score)
 
 
 @define(eq=False)

@@ -4,17 +4,17 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from attrs import Factory, define, evolve, field
 
-from lbconsul.balance.departure import Leave
-from lbconsul.balance.draining import Leaving
+from lbconsul.balance.departure import Drain
+from lbconsul.balance.draining import Draining
 from lbconsul.balance.events import EventKind, PoolEvent, RegistryEvent, UpstreamEvent
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.membership import Membership
 from lbconsul.balance.outlier import Ejection, Outliers, Ruling
-from lbconsul.balance.pool_spec import Question, Selection
-from lbconsul.balance.scheduler import Placement
-from lbconsul.balance.shrink_guard import Doubts
-from lbconsul.balance.slow_start import Warming
-from lbconsul.balance.standing import GONE, Standing, State, Verdict
+from lbconsul.balance.pool_spec import PoolSpec, ServiceQuery
+from lbconsul.balance.scheduler import Scheduler
+from lbconsul.balance.shrink_guard import ShrinkGuard
+from lbconsul.balance.slow_start import SlowStart
+from lbconsul.balance.standing import GONE, Standing, StandingInfo, Verdict
 from lbconsul.balance.upstream import Lease, Load, Outcome, Upstream
 from lbconsul.balance.weighted import Chance
 
@@ -27,8 +27,8 @@ _FEW_LEFT = 0.2
 class Pool:
     """The upstreams of one selection: which there are, and their standing."""
 
-    _selection: Selection
-    _placement: Placement
+    _selection: PoolSpec
+    _scheduler: Scheduler
     _outliers: Outliers
     _seconds: Callable[[], float]
     #: Called with each event of an upstream, or of the pool.
@@ -37,9 +37,9 @@ class Pool:
     #: The registrations that an operator has drained, by their CreateIndex.
     _resting: Mapping[Identity, int] = Factory(dict)
     _members: Membership = field(init=False)
-    _doubts: Doubts = field(init=False)
-    _warming: Warming = field(init=False)
-    _leaving: Leaving = Factory(Leaving)
+    _shrink_guard: ShrinkGuard = field(init=False)
+    _slow_start: SlowStart = field(init=False)
+    _draining: Draining = Factory(Draining)
     #: How many have joined, or come back, while others served.
     joins: int = 0
     #: Those that Consul lists still, but that are not selected any more: they are
@@ -48,8 +48,8 @@ class Pool:
 
     def __attrs_post_init__(self) -> None:
         self._members = Membership(self._selection.rules, self._resting, self._gone())
-        self._doubts = Doubts(self._selection.caution)
-        self._warming = Warming(self._selection.slow_start)
+        self._shrink_guard = ShrinkGuard(self._selection.caution)
+        self._slow_start = SlowStart(self._selection.slow_start)
 
     def _gone(self) -> Verdict:
         """What is said of one that is not in Consul's answer any more."""
@@ -70,7 +70,7 @@ class Pool:
         return self._members.all.values()
 
     @property
-    def question(self) -> Question:
+    def question(self) -> ServiceQuery:
         """What Consul is asked for it."""
         return self._selection.question
 
@@ -87,7 +87,7 @@ class Pool:
     @property
     def doubts(self) -> bool:
         """Whether somebody is kept in reserve, since it is doubted that it is gone."""
-        return bool(self._doubts)
+        return bool(self._shrink_guard)
 
     @property
     def aside(self) -> Collection[Upstream]:
@@ -97,12 +97,12 @@ class Pool:
     @property
     def warms(self) -> bool:
         """Whether somebody has not come to the whole weight yet."""
-        return bool(self._warming)
+        return bool(self._slow_start)
 
     @property
-    def leaves(self) -> Collection[Leave]:
+    def leaves(self) -> Collection[Drain]:
         """How upstreams left that may have connections still, each way once."""
-        return self._leaving.kinds
+        return self._draining.kinds
 
     def amend(
         self,
@@ -113,7 +113,7 @@ class Pool:
         shift = self._members.amend(put, drop)
         for each in shift.moved:
             self._outliers.trust(each)  # a new chance at another place
-        newcomers = [each for each in shift.gained if not self._doubts.drop(each)]
+        newcomers = [each for each in shift.gained if not self._shrink_guard.drop(each)]
         # Of one that we saw fail ourselves it is believed that it is out.
         odd = [each for each in shift.lost if each not in self._outliers]
         for each in shift.touched:
@@ -129,17 +129,17 @@ class Pool:
         """Consul says something of it, maybe the same as before."""
         self._unselected.discard(upstream)
         if upstream.serving:
-            self._leaving.end(upstream.load)
-            self._warming.weigh(upstream, self._seconds())
+            self._draining.end(upstream.load)
+            self._slow_start.weigh(upstream, self._seconds())
         else:
             self._outliers.trust(upstream)  # no trial while Consul says no
-            self._warming.end(upstream)
+            self._slow_start.end(upstream)
         self._settle(upstream)
 
     def _doubt(self, lost: Iterable[Upstream], before: int) -> None:
         """Keep those in reserve of whom it is hard to believe that they are gone."""
         after = len(self._members.candidates)
-        kept = self._doubts.consider(lost, before, after, self._seconds())
+        kept = self._shrink_guard.consider(lost, before, after, self._seconds())
         for each in kept:
             self._settle(each)
         if kept:
@@ -156,18 +156,20 @@ class Pool:
     def _part(self, upstream: Upstream) -> None:
         """Let go of one that does not serve, unless that is doubted."""
         verdict = upstream.verdict
-        if not self._doubts.may_err(verdict) and self._doubts.drop(upstream):
+        if not self._shrink_guard.may_err(verdict) and self._shrink_guard.drop(
+            upstream
+        ):
             self._settle(upstream)
-        if upstream in self._doubts:
+        if upstream in self._shrink_guard:
             return
-        self._leaving.begin(upstream.load, verdict, self._seconds())
+        self._draining.begin(upstream.load, verdict, self._seconds())
         if verdict.is_gone:
             self._remove(upstream)
         elif verdict.is_unselected:
             self._unselected.add(upstream)
 
     def _remove(self, upstream: Upstream) -> None:
-        self._placement.put(upstream, None)
+        self._scheduler.put(upstream, None)
         self._members.remove(upstream)
         self._unselected.discard(upstream)
 
@@ -175,27 +177,27 @@ class Pool:
         """They joined others, or came back to them."""
         self.joins += len(newcomers)
         for each in newcomers:
-            self._warming.begin(each, self._seconds())
-        if len(self._warming) >= len(self._members.candidates):
-            newcomers = [*newcomers, *self._warming.end_all()]  # they are all new
+            self._slow_start.begin(each, self._seconds())
+        if len(self._slow_start) >= len(self._members.candidates):
+            newcomers = [*newcomers, *self._slow_start.end_all()]  # they are all new
         for each in newcomers:
             self._settle(each)
 
     def clear(self) -> None:
         """Nobody needs it any more: let the loads of its members go."""
         for upstream in self.upstreams():
-            self._doubts.drop(upstream)
+            self._shrink_guard.drop(upstream)
             self._outliers.trust(upstream)
-            self._placement.put(upstream, None)
+            self._scheduler.put(upstream, None)
             upstream.standing = None  # it may be looked at still
         self._members.clear()
         self._unselected.clear()
 
     def lease(self, avoiding: Collection[Upstream] = ()) -> Lease | None:
         """The next connection, counted; to none of `avoiding`."""
-        placement = self._placement
+        placement = self._scheduler
         if not avoiding:
-            if self._doubts and self._is_for_reserve():
+            if self._shrink_guard and self._is_for_reserve():
                 lease = self.lease_reserve()
                 if lease is not None:
                     return lease
@@ -223,20 +225,20 @@ class Pool:
         when instances come back one by one to an agent that had lost them; and as
         long as connecting does not show that those in doubt are gone indeed.
         """
-        left, doubted = len(self._members.candidates), len(self._doubts)
+        left, doubted = len(self._members.candidates), len(self._shrink_guard)
         total = left + doubted
-        is_few = left <= _FEW_LEFT * total and self._doubts.are_sound
+        is_few = left <= _FEW_LEFT * total and self._shrink_guard.are_sound
         return is_few and self._chance() * total >= left
 
     def lease_reserve(self, avoiding: Collection[Upstream] = ()) -> Lease | None:
         """The same of those in doubt, for when there is nobody else."""
-        placement = self._placement
+        placement = self._scheduler
         chosen = placement.choose(placement.reserve, avoiding)
         return None if chosen is None else Lease(chosen, self, on_trial=False)
 
     def lease_ejected(self, avoiding: Collection[Upstream] = ()) -> Lease | None:
         """The same of ejected ones, which are the last resort."""
-        placement = self._placement
+        placement = self._scheduler
         chosen = placement.choose(placement.ejected, avoiding)
         return None if chosen is None else self._try(chosen)
 
@@ -244,25 +246,27 @@ class Pool:
         self, avoiding: Collection[Upstream] = (), *, reserve: bool = False
     ) -> bool:
         """Whether there is one, and none of `avoiding`, that just has no place free."""
-        placement = self._placement
-        rank = placement.reserve if reserve else placement.serving
-        return placement.waits(rank, avoiding)
+        placement = self._scheduler
+        tier = placement.reserve if reserve else placement.serving
+        return placement.waits(tier, avoiding)
 
-    def leave(self, upstream: Upstream) -> Leave | None:
+    def leave(self, upstream: Upstream) -> Drain | None:
         """Since when `upstream` gets nothing any more, unless it does."""
-        return self._leaving.find(upstream.load)
+        return self._draining.find(upstream.load)
 
     def learn(self, lease: Lease, outcome: Outcome) -> None:
         """A connection showed this of its upstream."""
         upstream = lease.upstream
         if not upstream.instance.is_at(*lease.instance.location):
             # What was at its old address; where it is now is yet to be probed.
-            self._outliers.untried(lease)
+            self._outliers.abandon_probe(lease)
             return
-        if upstream in self._doubts:
-            spoiled = outcome is Outcome.SPOILED and self._selection.patience.spoiled
+        if upstream in self._shrink_guard:
+            spoiled = (
+                outcome is Outcome.EARLY_CLOSE and self._selection.patience.spoiled
+            )
             if outcome is Outcome.REFUSED or spoiled:
-                self._doubts.disproved += 1
+                self._shrink_guard.disproved += 1
                 self._confirm(upstream, "connections to it fail")
             return
         candidates = self._members.candidates
@@ -296,7 +300,7 @@ class Pool:
                 f"{serving} of {count} upstreams serve; at most half may be ejected"
                 " where a mapping has no other pool that serves"
             )
-        self._ejected(upstream, self._outliers.condemn(upstream))
+        self._ejected(upstream, self._outliers.eject_manually(upstream))
         return ""
 
     def _ejected(self, upstream: Upstream, ejection: Ejection) -> None:
@@ -329,7 +333,7 @@ class Pool:
         """Why an ejected upstream is ejected, since when and until when."""
         return self._outliers.ejection(upstream)
 
-    def rejudge(self, identity: Identity) -> bool:
+    def reevaluate(self, identity: Identity) -> bool:
         """An operator has thought otherwise of one; whether it is a member."""
         upstream = self._members.all.get(identity)
         if upstream is None or upstream.verdict.is_gone:
@@ -337,38 +341,38 @@ class Pool:
         self.amend([(upstream.instance, upstream.load)])
         return True
 
-    def state(self, upstream: Upstream) -> State:
+    def state(self, upstream: Upstream) -> StandingInfo:
         """How a member stands, and why."""
         standing = upstream.standing or upstream.verdict.standing
         reason = upstream.verdict.reason
         if standing is Standing.EJECTED:
             reason = self._outliers.in_words(upstream)
-        return State(standing, reason, upstream.since)
+        return StandingInfo(standing, reason, upstream.since)
 
-    def untried(self, lease: Lease) -> None:
+    def abandon_probe(self, lease: Lease) -> None:
         """A connection that may be a probe showed nothing."""
-        self._outliers.untried(lease)
+        self._outliers.abandon_probe(lease)
 
     def tend(self) -> Iterator[None]:
         """Do what is due by now, step by step."""
         now = self._seconds()
-        for each in self._doubts.over(now) if self._doubts else ():
-            if each in self._doubts:  # or something was heard of it meanwhile
+        for each in self._shrink_guard.over(now) if self._shrink_guard else ():
+            if each in self._shrink_guard:  # or something was heard of it meanwhile
                 self._confirm(each, "Consul keeps saying so")
                 yield
-        for each in tuple(self._warming):
-            if each in self._warming:
-                self._warming.tend(each, now)
+        for each in tuple(self._slow_start):
+            if each in self._slow_start:
+                self._slow_start.tend(each, now)
                 self._settle(each)
             yield
-        self._leaving.tend()
+        self._draining.tend()
         for each in [each for each in self._unselected if not each.load.open]:
             self._remove(each)
 
     def _confirm(self, upstream: Upstream, why: str) -> None:
         """A suspect upstream is down or gone, as Consul says."""
         before = upstream.standing
-        self._doubts.drop(upstream)
+        self._shrink_guard.drop(upstream)
         self._settle(upstream)
         self._part(upstream)
         reason = f"{upstream.verdict.reason}; {why}"
@@ -387,16 +391,16 @@ class Pool:
 
     def _settle(self, upstream: Upstream) -> None:
         """Let it have what its standing allows."""
-        placement, rank = self._placement, None
+        placement, tier = self._scheduler, None
         standing = upstream.verdict.standing
-        if upstream in self._doubts:
-            rank, standing = placement.reserve, Standing.DOUBTED
+        if upstream in self._shrink_guard:
+            tier, standing = placement.reserve, Standing.DOUBTED
         elif upstream in self._outliers:
-            rank, standing = placement.ejected, Standing.EJECTED
+            tier, standing = placement.ejected, Standing.EJECTED
         elif upstream in self._members.candidates:
-            rank = placement.serving
-            if upstream in self._warming:
+            tier = placement.serving
+            if upstream in self._slow_start:
                 standing = Standing.WARMING
-        placement.put(upstream, rank)
+        placement.put(upstream, tier)
         if standing is not upstream.standing:
             upstream.standing, upstream.since = standing, self._seconds()

@@ -10,7 +10,7 @@ _JITTER = 0.1
 
 
 @frozen(cache_hash=True)  # it is looked up by, again and again
-class Question:
+class ServiceQuery:
     """What one watch asks Consul.  Mappings with the same one share a watch."""
 
     service: str
@@ -34,7 +34,7 @@ class Question:
 
 
 @frozen
-class Rules:
+class InstanceFilter:
     """Which instances of an answer may get connections."""
 
     tag: str = ""
@@ -45,7 +45,7 @@ class Rules:
 
 
 @frozen
-class Patience:
+class OutlierConfig:
     """How much failing of an upstream is borne.  Times in seconds."""
 
     #: So many failures in a row eject; 0: none do.
@@ -68,7 +68,7 @@ class Patience:
 
 
 @frozen
-class Caution:
+class ShrinkGuardConfig:
     """How much an answer is doubted that takes upstreams away.
 
     The moves down only: whoever Consul says serves does so at once.
@@ -84,14 +84,14 @@ class Caution:
 
 
 @frozen(cache_hash=True)  # it is looked up for each connection
-class Selection:
+class PoolSpec:
     """What names a pool.  Mappings with the same one share it."""
 
-    question: Question
-    rules: Rules = Rules()
+    question: ServiceQuery
+    rules: InstanceFilter = InstanceFilter()
     policy: str = "leastconn"
-    patience: Patience = Patience()
-    caution: Caution = Caution()
+    patience: OutlierConfig = OutlierConfig()
+    caution: ShrinkGuardConfig = ShrinkGuardConfig()
     #: The time in which one that joins comes to its whole weight, in seconds.
     slow_start: float = 0.0
     #: The most connections to one instance; 0: no limit.
@@ -99,17 +99,17 @@ class Selection:
 
 
 @frozen(cache_hash=True)
-class Route:
+class FailoverSpec:
     """The selections that one mapping's connections may go to.
 
     To the first one that has an upstream; to an earlier one again when it had
     one for `failback_after` seconds.  Where none has one, to the `fallback`.
     """
 
-    selections: tuple[Selection, ...]
-    fallback: Selection | None = None
+    selections: tuple[PoolSpec, ...]
+    fallback: PoolSpec | None = None
     failback_after: float = 0.0
 
-    def all(self) -> tuple[Selection, ...]:
+    def all(self) -> tuple[PoolSpec, ...]:
         """Every selection of it."""
         return self.selections + ((self.fallback,) if self.fallback else ())

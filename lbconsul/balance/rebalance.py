@@ -26,7 +26,7 @@ def surplus(upstreams: Iterable[Upstream]) -> dict[Upstream, int]:
     upstreams = [
         each
         for each in upstreams
-        if each.rank is not None and each.standing is not Standing.EJECTED
+        if each.tier is not None and each.standing is not Standing.EJECTED
     ]
     total = sum(each.load.open for each in upstreams)
     shares = sum(each.share for each in upstreams)

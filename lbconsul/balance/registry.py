@@ -6,15 +6,15 @@ from functools import partial
 
 from attrs import Factory, define
 
-from lbconsul.balance.counter import OwnTally, Tally
+from lbconsul.balance.counter import ConnectionCounter, LocalCounter
 from lbconsul.balance.events import Change, Changed, RegistryEvent
-from lbconsul.balance.failover import Chain
+from lbconsul.balance.failover import Failover
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.outlier import Outliers
 from lbconsul.balance.policy import POLICIES
 from lbconsul.balance.pool import Pool
-from lbconsul.balance.pool_spec import Question, Route, Selection
-from lbconsul.balance.scheduler import Placement
+from lbconsul.balance.pool_spec import FailoverSpec, PoolSpec, ServiceQuery
+from lbconsul.balance.scheduler import Scheduler
 from lbconsul.balance.upstream import Load
 from lbconsul.balance.weighted import Chance
 
@@ -31,25 +31,25 @@ class Registry:
     """
 
     _chance: Chance
-    _tally: Tally = Factory(OwnTally)
-    _changed: Callable[[Question, Change], None] = lambda question, change: None
+    _counter: ConnectionCounter = Factory(LocalCounter)
+    _changed: Callable[[ServiceQuery, Change], None] = lambda question, change: None
     _seconds: Callable[[], float] = lambda: 0.0
     _on_event: Callable[[RegistryEvent], None] = lambda event: None
     _renewed: Callable[[tuple[Instance, ...]], None] = lambda instances: None
-    _pools: dict[Selection, Pool] = Factory(dict)
-    _chains: dict[Route, Chain] = Factory(dict)
+    _pools: dict[PoolSpec, Pool] = Factory(dict)
+    _chains: dict[FailoverSpec, Failover] = Factory(dict)
     #: The chains that each pool is in.
-    _users: dict[Selection, list[Chain]] = Factory(dict)
-    _known: dict[Question, dict[Identity, Instance]] = Factory(dict)
+    _users: dict[PoolSpec, list[Failover]] = Factory(dict)
+    _known: dict[ServiceQuery, dict[Identity, Instance]] = Factory(dict)
     #: In how many answers each identity is.
     _answers: Counter[Identity] = Factory(Counter)
-    _by_question: dict[Question, list[Pool]] = Factory(dict)
+    _by_question: dict[ServiceQuery, list[Pool]] = Factory(dict)
     #: Those of the known whose instances' host names are being looked up.
-    _pending: set[Question] = Factory(set)
+    _pending: set[ServiceQuery] = Factory(set)
     #: The registrations that an operator has drained, by their CreateIndex.
     _resting: dict[Identity, int] = Factory(dict)
 
-    def pool(self, selection: Selection) -> Pool:
+    def pool(self, selection: PoolSpec) -> Pool:
         """The pool of `selection`, made on the first request for it."""
         pool = self._pools.get(selection)
         if pool is None:
@@ -58,7 +58,7 @@ class Registry:
             pool.amend(self._loaded(self.known(selection.question)))
         return pool
 
-    def answered(self, question: Question) -> bool:
+    def answered(self, question: ServiceQuery) -> bool:
         """Whether it is known who can serve `question`, or that nobody can.
 
         That is: Consul has answered (or its last answer was kept on disk, or the
@@ -73,25 +73,25 @@ class Registry:
         """
         return question in self._known and question not in self._pending
 
-    def pending(self, question: Question) -> bool:
+    def pending(self, question: ServiceQuery) -> bool:
         """Whether Consul has answered, but host names are being looked up."""
         return question in self._pending
 
-    def usable(self, question: Question) -> bool:
+    def usable(self, question: ServiceQuery) -> bool:
         """Whether each pool of `question` has an upstream that Consul lets serve."""
         return all(pool.candidates for pool in self._pools_of(question))
 
-    def known(self, question: Question) -> Collection[Instance]:
+    def known(self, question: ServiceQuery) -> Collection[Instance]:
         """The instances of the last answer to `question`."""
         return self._known.get(question, {}).values()
 
-    def doubts(self, question: Question) -> bool:
+    def doubts(self, question: ServiceQuery) -> bool:
         """Whether a part of the last answer to `question` is doubted."""
         return any(pool.doubts for pool in self._pools_of(question))
 
     def replace(
         self,
-        question: Question,
+        question: ServiceQuery,
         instances: Iterable[Instance],
         *,
         pending: bool = False,
@@ -122,7 +122,7 @@ class Registry:
             self._renew(put)
         return change
 
-    def _await(self, question: Question, pending: bool) -> None:
+    def _await(self, question: ServiceQuery, pending: bool) -> None:
         """There may be more, or not; what once was answered is never pending again."""
         if not pending:
             self._pending.discard(question)
@@ -147,7 +147,7 @@ class Registry:
 
     def amend(
         self,
-        question: Question,
+        question: ServiceQuery,
         put: Iterable[Instance],
         drop: Iterable[Identity],
         *,
@@ -163,24 +163,24 @@ class Registry:
         known.update(new)
         self._pass_on(question, put, drop)
 
-    def chain(self, route: Route) -> Chain:
+    def chain(self, route: FailoverSpec) -> Failover:
         """The pools that connections of `route` may go to."""
         chain = self._chains.get(route)
         if chain is None:
             fallback = self.pool(route.fallback) if route.fallback else None
-            chain = self._chains[route] = Chain(
+            chain = self._chains[route] = Failover(
                 str(route.selections[0].question),
                 tuple(self.pool(each) for each in route.selections),
                 fallback,
                 route.failback_after,
-                self._tally,
+                self._counter,
                 self._seconds,
             )
             for selection in route.all():
                 self._users.setdefault(selection, []).append(chain)
         return chain
 
-    def keep_only(self, routes: Collection[Route]) -> None:
+    def keep_only(self, routes: Collection[FailoverSpec]) -> None:
         """Forget the pools that no other route needs, and the answers for them."""
         kept = {selection for route in routes for selection in route.all()}
         for selection in self._pools.keys() - kept:
@@ -213,7 +213,7 @@ class Registry:
         self._resting.update(resting)
         for identity in changed:
             for pool in self._pools.values():
-                pool.rejudge(identity)
+                pool.reevaluate(identity)
 
     def eject(self, identity: Identity) -> str:
         """Eject it in each pool, as if it had failed: why in none, or nothing."""
@@ -242,7 +242,7 @@ class Registry:
 
     def tend(self) -> Iterator[None]:
         """Do what has become due by now, step by step; a few times a second."""
-        self._tally.catch_up()
+        self._counter.sync()
         for pool in tuple(self._pools.values()):
             yield from pool.tend()
             yield
@@ -252,12 +252,12 @@ class Registry:
 
     def open_connections(self) -> int:
         """Leases of this process that are not ended, over all identities."""
-        return self._tally.open_connections()
+        return self._counter.open_connections()
 
-    def _new_pool(self, selection: Selection) -> Pool:
+    def _new_pool(self, selection: PoolSpec) -> Pool:
         policy, chance = POLICIES[selection.policy], self._chance
         ranks = policy(chance), policy(chance), policy(chance)
-        placement = Placement(*ranks, selection.limit)
+        placement = Scheduler(*ranks, selection.limit)
         elsewhere = partial(self._has_elsewhere, selection)
         return Pool(
             selection,
@@ -275,7 +275,7 @@ class Registry:
             self._resting,
         )
 
-    def _has_elsewhere(self, selection: Selection) -> bool:
+    def _has_elsewhere(self, selection: PoolSpec) -> bool:
         """Whether all who use a pool have another usable one to go to."""
         if not selection.patience.whole:
             return False
@@ -283,7 +283,7 @@ class Registry:
         return bool(users) and all(each.has_other_than(pool) for each in users)
 
     def _pass_on(
-        self, question: Question, put: Iterable[Instance], drop: Iterable[Identity]
+        self, question: ServiceQuery, put: Iterable[Instance], drop: Iterable[Identity]
     ) -> None:
         """Let the pools of `question` know."""
         for pool in self._pools_of(question):
@@ -291,9 +291,9 @@ class Registry:
 
     def _loaded(self, put: Iterable[Instance]) -> Iterator[tuple[Instance, Load]]:
         for instance in put:
-            yield instance, self._tally.load(instance.identity)
+            yield instance, self._counter.load(instance.identity)
 
-    def _pools_of(self, question: Question) -> Collection[Pool]:
+    def _pools_of(self, question: ServiceQuery) -> Collection[Pool]:
         return self._by_question.get(question, ())
 
     def _count(self, identities: Iterable[Identity], answers: int) -> None:

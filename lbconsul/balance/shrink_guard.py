@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from attrs import Factory, define
 
-from lbconsul.balance.pool_spec import Caution
+from lbconsul.balance.pool_spec import ShrinkGuardConfig
 from lbconsul.balance.standing import Verdict
 from lbconsul.balance.upstream import Upstream
 
@@ -23,10 +23,10 @@ _DISPROOF = 3
 
 
 @define(eq=False)
-class Doubts:
+class ShrinkGuard:
     """Who of one pool is kept in reserve, and until when."""
 
-    _caution: Caution
+    _caution: ShrinkGuardConfig
     _until: dict[Upstream, float] = Factory(dict)
     #: How many of them have proved to be gone since the last answer that is doubted.
     disproved: int = 0

@@ -15,7 +15,7 @@ FIRST = 0.1
 
 
 @define(eq=False)
-class Warming:
+class SlowStart:
     """Who of one pool warms up, over `span` seconds; 0: nobody does."""
 
     span: float

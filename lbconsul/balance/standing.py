@@ -7,7 +7,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from attrs import frozen
 
 from lbconsul.balance.instance import Health, Instance
-from lbconsul.balance.pool_spec import Rules
+from lbconsul.balance.pool_spec import InstanceFilter
 
 
 class Standing(Enum):
@@ -46,11 +46,11 @@ GONE = Verdict(Standing.DRAINING, 0, "deregistered", is_gone=True)
 
 
 #: What is said of one that an operator has drained.
-AT_REST = Verdict(Standing.DRAINING, 0, "drained by hand", deliberate=True)
+MANUALLY_DRAINED = Verdict(Standing.DRAINING, 0, "drained by hand", deliberate=True)
 
 
 @frozen
-class State:
+class StandingInfo:
     """How an upstream stands by all that is known, why, and since when."""
 
     standing: Standing
@@ -58,7 +58,7 @@ class State:
     since: float
 
 
-def judge(instance: Instance, rules: Rules) -> Verdict:
+def judge(instance: Instance, rules: InstanceFilter) -> Verdict:
     """The standing of `instance` under `rules`."""
     if rules.tag and not _carries(instance, rules.tag):
         return Verdict(
@@ -93,7 +93,7 @@ def _carries(instance: Instance, tag: str) -> bool:
     return any(each.lower() == wanted for each in instance.tags)
 
 
-def outside(instance: Instance, rules: Rules) -> str:
+def outside(instance: Instance, rules: InstanceFilter) -> str:
     """Why the rules do not allow its address; empty if they do."""
     if not rules.upstream_allow:
         return ""
@@ -122,7 +122,7 @@ def _networks(texts: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
     return tuple(ip_network(each) for each in texts if each[:5] != "unix:")
 
 
-def _health(instance: Instance, rules: Rules) -> Health:
+def _health(instance: Instance, rules: InstanceFilter) -> Health:
     if rules.node_checks:
         return instance.health.worst(instance.node_health)
     return instance.health

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from attrs import Factory, define, field
 
-from lbconsul.balance.departure import Leave
+from lbconsul.balance.departure import Drain
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.standing import Standing, Verdict
 
@@ -37,15 +37,15 @@ class Outcome(Enum):
     #: It accepted.
     CONNECTED = "connected"
     #: It ended the connection at once, without a word.
-    SPOILED = "spoiled"
+    EARLY_CLOSE = "spoiled"
     #: It spoke, took all that the client said, or kept the connection.
-    PROVED = "proved"
+    SUCCESS = "proved"
     #: Both sides ended the connection in order, and neither had said anything.
     EMPTY = "empty"
 
 
 @define(eq=False)
-class Record:
+class OutlierRecord:
     """How one upstream has behaved of late."""
 
     #: Connections in a row that it refused, or did not answer.
@@ -114,14 +114,14 @@ class Upstream:
     #: Told after each change of the load.
     loaded: Callable[["Upstream"], None] = ignore
     #: How it behaved, if there is anything to say.
-    record: Record | None = None
+    record: OutlierRecord | None = None
     #: Its weight as it counts now, in parts of `WHOLE`: less while it warms up.
     share: int = field(init=False)
     #: How it stands by all that is known, and since when, in seconds.
     standing: Standing | None = None
     since: float = 0.0
     #: The policy that orders it among others, if it may have connections.
-    rank: Orders | None = None
+    tier: Orders | None = None
 
     def __attrs_post_init__(self) -> None:
         self.ramp(1.0)
@@ -142,7 +142,7 @@ class Upstream:
         if address != instance.address:
             return False  # it is known already, from a connection begun as early
         self.instance = instance.preferring(instance.alternates[0])
-        record = self.record = self.record or Record()
+        record = self.record = self.record or OutlierRecord()
         record.missed += 1
         if record.missed <= len(instance.alternates):
             return False
@@ -159,7 +159,7 @@ class Upstream:
         """Whether it refused the last connection that it decided on."""
         return self.record is not None and self.record.refused > 0
 
-    def crowding(self) -> float:
+    def load_score(self) -> float:
         """How busy it is: 0 while idle, else (open + 1) / weight.
 
         The key of HAProxy's leastconn: the connection to come is counted, so
@@ -175,10 +175,10 @@ class Judge(Protocol):
     def learn(self, lease: "Lease", outcome: Outcome) -> None:
         """A connection showed this of its upstream."""
 
-    def untried(self, lease: "Lease") -> None:
+    def abandon_probe(self, lease: "Lease") -> None:
         """A connection that may be a probe showed nothing, or has not for long."""
 
-    def leave(self, upstream: Upstream) -> Leave | None:
+    def leave(self, upstream: Upstream) -> Drain | None:
         """Since when `upstream` gets nothing any more, unless it does."""
 
 
@@ -200,7 +200,7 @@ class Lease:
 
     def showed(self, outcome: Outcome) -> None:
         """Tell how the upstream behaved.  Good behaviour is news after bad only."""
-        good = outcome is Outcome.CONNECTED or outcome is Outcome.PROVED
+        good = outcome is Outcome.CONNECTED or outcome is Outcome.SUCCESS
         if good and self.upstream.record is None:
             return
         self._judge.learn(self, outcome)
@@ -212,9 +212,9 @@ class Lease:
 
         What it still shows counts all the same.
         """
-        self._judge.untried(self)
+        self._judge.abandon_probe(self)
 
-    def leave(self) -> Leave | None:
+    def leave(self) -> Drain | None:
         """Since when its upstream gets nothing any more, unless it does."""
         return self._judge.leave(self.upstream)
 
@@ -225,4 +225,4 @@ class Lease:
             load.add(-1)
             if self.on_trial:
                 self.on_trial = False
-                self._judge.untried(self)
+                self._judge.abandon_probe(self)

@@ -21,7 +21,7 @@ class _Weights:
 
 
 @define(eq=False)
-class Lottery:
+class WeightedSampler:
     """Upstreams, one of which is drawn by weight.
 
     Upstreams are kept apart by the power of two that their weight lies in, so
@@ -34,13 +34,13 @@ class Lottery:
     _chance: Chance
     _classes: dict[int, _Weights] = Factory(dict)
     #: Where each upstream lies: its class, index there, and weight.
-    _places: dict[Upstream, tuple[_Weights, int, int]] = Factory(dict)
+    _listeners: dict[Upstream, tuple[_Weights, int, int]] = Factory(dict)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._listeners)
 
     def __contains__(self, upstream: Upstream) -> bool:
-        return upstream in self._places
+        return upstream in self._listeners
 
     def add(self, upstream: Upstream) -> None:
         """Let `upstream`, which is not in it, take part by its present weight."""
@@ -49,7 +49,7 @@ class Lottery:
         mine = self._classes.get(power)
         if mine is None:
             mine = self._classes[power] = _Weights()
-        self._places[upstream] = (mine, len(mine.upstreams), weight)
+        self._listeners[upstream] = (mine, len(mine.upstreams), weight)
         mine.upstreams.append(upstream)
         mine.total += weight
         if weight > mine.bound:
@@ -57,25 +57,25 @@ class Lottery:
 
     def remove(self, upstream: Upstream) -> None:
         """Let `upstream`, which is in it, take part no longer."""
-        mine, index, weight = self._places.pop(upstream)
+        mine, index, weight = self._listeners.pop(upstream)
         last = mine.upstreams.pop()
         if last is not upstream:
             mine.upstreams[index] = last
-            self._places[last] = (mine, index, self._places[last][2])
+            self._listeners[last] = (mine, index, self._listeners[last][2])
         mine.total -= weight
         if not mine.upstreams:
             mine.bound = 0
 
     def weight(self, upstream: Upstream) -> int:
         """The weight by which `upstream` takes part."""
-        return self._places[upstream][2]
+        return self._listeners[upstream][2]
 
     def draw(self) -> Upstream:
         """One upstream; the lottery must not be empty."""
         mine = self._draw_class()
         while True:
             upstream = mine.upstreams[int(self._chance() * len(mine.upstreams))]
-            weight = self._places[upstream][2]
+            weight = self._listeners[upstream][2]
             if weight == mine.bound or self._chance() * mine.bound < weight:
                 return upstream
 

@@ -26,9 +26,9 @@ from lbconsul.config.options import (
     SECRETS,
 )
 from lbconsul.config.sources import (
-    MappingSaid,
-    Said,
+    RawMapping,
     Source,
+    SourcedText,
     from_command_line,
     read,
 )
@@ -98,13 +98,13 @@ def build(
     return Config(consul, mappings, dev=dev, **_chosen(values, GATEWAY_OPTIONS))
 
 
-def _strongest(*weak_to_strong: Source) -> dict[str, Said]:
+def _strongest(*weak_to_strong: Source) -> dict[str, SourcedText]:
     """The options in force.
 
     A token or token file of a stronger source hides both of a weaker one, and so
     does a CA file or directory.
     """
-    merged: dict[str, Said] = {}
+    merged: dict[str, SourcedText] = {}
     environment = weak_to_strong[0]  # in which both may stand
     for source in weak_to_strong:
         tokens = source.options.keys() & {"token", "token-file"}
@@ -130,7 +130,7 @@ def _chosen(
     }
 
 
-def _mapping(each: MappingSaid, defaults: AbstractMapping[str, Any]) -> Mapping:
+def _mapping(each: RawMapping, defaults: AbstractMapping[str, Any]) -> Mapping:
     values = dict(defaults)
     for key, text in each.options.items():
         if key not in MAPPING_OPTIONS:
@@ -156,7 +156,7 @@ def _nothing_to_balance(command_line: Source) -> ConfigError:
     return command_line.consul[0].wrong(f"taken for Consul's address, and {why}")
 
 
-def _dev_consul(consul: ConsulConfig, said: tuple[Said, ...]) -> ConsulConfig:
+def _dev_consul(consul: ConsulConfig, said: tuple[SourcedText, ...]) -> ConsulConfig:
     """Where --dev's catalog listens: loopback only, since it has no locks."""
     for address, each in zip(consul.addresses, said, strict=False):
         if not _is_loopback(address):
@@ -173,7 +173,7 @@ def _refuse_half_a_pair(consul: ConsulConfig) -> None:
         raise ConfigError(f"{consul.where('client-key')} needs --client-cert")
 
 
-def _read_option(name: str, said: Said) -> Any:
+def _read_option(name: str, said: SourcedText) -> Any:
     shown = evolve(said, text="(hidden)") if name in SECRETS else said
     try:
         return OPTIONS[name].parse(said.text)

@@ -40,7 +40,7 @@ DEFAULT_CONSUL = "127.0.0.1:8500"
 
 
 @frozen
-class Said:
+class SourcedText:
     """A text and the place where it stood, as an error would name it."""
 
     where: str
@@ -52,7 +52,7 @@ class Said:
         return ConfigError(f"{self.where} {text}: {why}")
 
 
-def read(said: Said, parse: Any) -> Any:
+def read(said: SourcedText, parse: Any) -> Any:
     try:
         return parse(said.text)
     except ValueError as error:
@@ -60,10 +60,10 @@ def read(said: Said, parse: Any) -> Any:
 
 
 @frozen
-class MappingSaid:
+class RawMapping:
     """A mapping, cut up but not yet read; `said` is the whole of it."""
 
-    said: Said
+    said: SourcedText
     listen: str
     service: str
     options: AbstractMapping[str, str]
@@ -71,16 +71,16 @@ class MappingSaid:
     def wrong(self, option: str, why: str) -> ConfigError:
         """The error to raise about one of its options."""
         whole = f"{self.said.where} {self.said.text}:"
-        return Said(whole, f"{option}={self.options[option]}").wrong(why)
+        return SourcedText(whole, f"{option}={self.options[option]}").wrong(why)
 
 
 @frozen
 class Source:
     """What one source says: single values by option name, and the lists."""
 
-    options: AbstractMapping[str, Said] = Factory(dict)
-    consul: tuple[Said, ...] = ()
-    mappings: tuple[MappingSaid, ...] = ()
+    options: AbstractMapping[str, SourcedText] = Factory(dict)
+    consul: tuple[SourcedText, ...] = ()
+    mappings: tuple[RawMapping, ...] = ()
     #: Whether Consul is spoken to by TLS, even at an address that says http.
     tls: bool = False
 
@@ -92,9 +92,9 @@ def from_command_line(
 ) -> Source:
     """What twistd's parser found, as a source."""
     return Source(
-        {name: Said(f"--{name}", text) for name, text in options.items()},
-        tuple(Said("--consul", text) for text in consul),
-        tuple(_mapping_text(Said("--map", text)) for text in mappings),
+        {name: SourcedText(f"--{name}", text) for name, text in options.items()},
+        tuple(SourcedText("--consul", text) for text in consul),
+        tuple(_mapping_text(SourcedText("--map", text)) for text in mappings),
     )
 
 
@@ -105,17 +105,17 @@ def from_environment(environ: AbstractMapping[str, str]) -> Source:
         warning, without TLS, or without a look at Consul's certificate.
     """
     said = {
-        option: Said(variable, environ[variable])
+        option: SourcedText(variable, environ[variable])
         for variable, option in ENVIRONMENT.items()
         if environ.get(variable)
     }
     if "verify" in said:
         verify = read(said["verify"], values.go_bool)
         said["verify"] = evolve(said["verify"], text="on" if verify else "off")
-    address = Said(
+    address = SourcedText(
         "CONSUL_HTTP_ADDR", environ.get("CONSUL_HTTP_ADDR") or DEFAULT_CONSUL
     )
-    tls = Said("CONSUL_HTTP_SSL", environ.get("CONSUL_HTTP_SSL") or "false")
+    tls = SourcedText("CONSUL_HTTP_SSL", environ.get("CONSUL_HTTP_SSL") or "false")
     return Source(said, (address,), tls=read(tls, values.go_bool))
 
 
@@ -147,10 +147,10 @@ def _from_document(document: dict[str, Any], path: str) -> Source:
         raise ConfigError(f"{path}: consul must be a string or a list of strings")
     return Source(
         {
-            key: Said(f"{path}: {key}", _toml_text(f"{path}: {key}", value))
+            key: SourcedText(f"{path}: {key}", _toml_text(f"{path}: {key}", value))
             for key, value in document.items()
         },
-        tuple(Said(f"{path}: consul", each) for each in addresses),
+        tuple(SourcedText(f"{path}: consul", each) for each in addresses),
         tuple(
             _toml_mapping(f"{path}: map {number}", each)
             for number, each in enumerate(maps, 1)
@@ -169,9 +169,9 @@ def _toml_text(where: str, value: object) -> str:
     raise ConfigError(f"{where}: must be a string, a whole number or a boolean")
 
 
-def _toml_mapping(where: str, value: object) -> MappingSaid:
+def _toml_mapping(where: str, value: object) -> RawMapping:
     if isinstance(value, str):
-        return _mapping_text(Said(where, value))
+        return _mapping_text(SourcedText(where, value))
     if not isinstance(value, dict):
         raise ConfigError(f"{where} {value}: must be a string or a [[map]] table")
     known = {"listen", "service", *MAPPING_OPTIONS}
@@ -182,9 +182,9 @@ def _toml_mapping(where: str, value: object) -> MappingSaid:
     if missing := {"listen", "service"} - texts.keys():
         raise ConfigError(f"{where}: {' and '.join(sorted(missing))} must be given")
     listen, service = texts.pop("listen"), texts.pop("service")
-    said = Said(where, f"{listen}:{service}")
-    return MappingSaid(said, listen, service, texts)
+    said = SourcedText(where, f"{listen}:{service}")
+    return RawMapping(said, listen, service, texts)
 
 
-def _mapping_text(said: Said) -> MappingSaid:
-    return MappingSaid(said, *read(said, grammar.split_mapping))
+def _mapping_text(said: SourcedText) -> RawMapping:
+    return RawMapping(said, *read(said, grammar.split_mapping))

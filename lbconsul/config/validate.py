@@ -19,7 +19,7 @@ from lbconsul.config.model import (
     UnixListen,
     WhenEmpty,
 )
-from lbconsul.config.sources import MappingSaid, Said
+from lbconsul.config.sources import RawMapping, SourcedText
 from lbconsul.errors import ConfigError
 
 #: Options that go by the address of a client.
@@ -28,7 +28,7 @@ _BY_ADDRESS = ("allow", "deny", "max-connections-per-client")
 _Network = IPv4Network | IPv6Network
 
 
-def sensible(each: MappingSaid, mapping: Mapping) -> Mapping:
+def sensible(each: RawMapping, mapping: Mapping) -> Mapping:
     """The mapping, without what is the default of all but has no sense for it.
 
     :raises ConfigError: what it says itself makes no sense.
@@ -47,7 +47,9 @@ def sensible(each: MappingSaid, mapping: Mapping) -> Mapping:
 
 
 def refuse_doubles(
-    told: Iterable[tuple[Said, Mapping]], takeover: str, admin: Listen | None = None
+    told: Iterable[tuple[SourcedText, Mapping]],
+    takeover: str,
+    admin: Listen | None = None,
 ) -> None:
     """No two mappings, nor one and a takeover or `admin`, can have one address.
 
@@ -64,9 +66,9 @@ def refuse_doubles(
         raise ConfigError(f"--admin {admin}: that is the socket for a takeover")
 
 
-def _refuse_overlaps(told: Iterable[tuple[Said, Mapping]]) -> None:
+def _refuse_overlaps(told: Iterable[tuple[SourcedText, Mapping]]) -> None:
     # There may be thousands of mappings: each is only compared with its like.
-    alike = defaultdict[object, dict[Listen | None, Said]](dict)
+    alike = defaultdict[object, dict[Listen | None, SourcedText]](dict)
     for said, mapping in told:
         listen = mapping.listen
         others = alike[_likeness(listen)]
@@ -78,7 +80,7 @@ def _refuse_overlaps(told: Iterable[tuple[Said, Mapping]]) -> None:
         others[listen] = said
 
 
-def refuse_circles(told: Iterable[tuple[Said, Mapping]]) -> None:
+def refuse_circles(told: Iterable[tuple[SourcedText, Mapping]]) -> None:
     """Fallbacks may not lead from port to port of ours and back to the first.
 
     A client would be handed round until no descriptor is left.
@@ -116,7 +118,7 @@ def _nexts(mappings: Iterable[Mapping]) -> dict[Mapping, Mapping]:
     }
 
 
-def _refuse_addresses(each: MappingSaid) -> None:
+def _refuse_addresses(each: RawMapping) -> None:
     for key in _BY_ADDRESS:
         if key in each.options:
             raise each.wrong(
@@ -124,7 +126,7 @@ def _refuse_addresses(each: MappingSaid) -> None:
             )
 
 
-def _refuse_to_serve_nobody(each: MappingSaid, mapping: Mapping) -> None:
+def _refuse_to_serve_nobody(each: RawMapping, mapping: Mapping) -> None:
     if not isinstance(mapping.listen, TCPListen):
         return
     version = 6 if ":" in mapping.listen.host else 4

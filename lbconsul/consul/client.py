@@ -13,7 +13,7 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IPolicyForHTTPS, IResponse
 
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.model import ConsulAddress, ConsulConfig, decimal
 from lbconsul.consul.endpoints import ConsulEndpoints
 from lbconsul.consul.http import PACKED, Body, bounded_http
@@ -79,7 +79,7 @@ class ConsulClient:
     _wait: float = ConsulConfig().consul_wait
     _pools: tuple[HTTPConnectionPool, ...] = ()
     #: What it was made of: where Consul is, who we are, what the files held.
-    made_of: object = field(default=None, repr=False)
+    fingerprint: object = field(default=None, repr=False)
 
     @property
     def addresses(self) -> int:
@@ -91,7 +91,7 @@ class ConsulClient:
         return str(self._sites[address][0])
 
     def ask(
-        self, question: Question, index: int, address: int, *, stale: bool = True
+        self, question: ServiceQuery, index: int, address: int, *, stale: bool = True
     ) -> Deferred[Reply]:
         """Ask for the instances of a service, and block past `index` unless it is 0.
 
@@ -121,7 +121,7 @@ class ConsulClient:
         return reply.body
 
     async def _ask(
-        self, question: Question, index: int, address: int, stale: bool
+        self, question: ServiceQuery, index: int, address: int, stale: bool
     ) -> Reply:
         params = {"dc": question.datacenter}
         params |= {"filter": question.filter, "near": question.near}

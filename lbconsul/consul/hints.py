@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from lbconsul.balance.emptiness import fit, listed
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 
 #: Consul is asked for the same names again after so long, in seconds: of 2,000
 #: mappings that are empty at once it is asked once.
@@ -28,7 +28,7 @@ _MOST_NAMES = 20_000
 NO_DATACENTER = "No path to datacenter"
 
 #: A page of Consul's API: its path, of which datacenter, and for which question.
-Page = Callable[[str, str, Question], Deferred[bytes]]
+Page = Callable[[str, str, ServiceQuery], Deferred[bytes]]
 
 _SERVICES, _DATACENTERS = "/v1/catalog/services", "/v1/catalog/datacenters"
 
@@ -46,7 +46,7 @@ class Hints:
     #: The names by path and datacenter, and when they were asked for.
     _names: dict[tuple[str, str], tuple[float, tuple[str, ...] | None]] = Factory(dict)
 
-    async def about_service(self, question: Question) -> str:
+    async def about_service(self, question: ServiceQuery) -> str:
         """A sentence on a service of which Consul shows no registration."""
         where = f" in datacenter {question.datacenter}" if question.datacenter else ""
         names = await self._known(_SERVICES, question.datacenter, question)
@@ -59,7 +59,7 @@ class Hints:
         hint = await self._meant(question.service, names)
         return f"Consul has no service {question.service}{where}; {hint}"
 
-    async def about_datacenter(self, question: Question) -> str:
+    async def about_datacenter(self, question: ServiceQuery) -> str:
         """A sentence on a datacenter that Consul does not know."""
         names = await self._known(_DATACENTERS, "", question)
         unknown = f"Consul has no datacenter {question.datacenter}"
@@ -68,7 +68,7 @@ class Hints:
         return f"{unknown}; {await self._meant(question.datacenter, names)}"
 
     async def _known(
-        self, path: str, datacenter: str, question: Question
+        self, path: str, datacenter: str, question: ServiceQuery
     ) -> tuple[str, ...] | None:
         """The names that there are; None if that is not to be had."""
         await self._lock.acquire()
@@ -87,7 +87,7 @@ class Hints:
             self._lock.release()
 
     async def _ask(
-        self, path: str, datacenter: str, question: Question
+        self, path: str, datacenter: str, question: ServiceQuery
     ) -> tuple[str, ...] | None:
         try:
             said: Any = json.loads(await self._page(path, datacenter, question))

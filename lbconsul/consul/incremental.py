@@ -26,7 +26,7 @@ _BEGIN = re.compile(rb'\[(\s*)(\{\s*"Node":\s*\{)')
 
 
 @define(eq=False)
-class Reader:
+class IncrementalParser:
     """Reads the answers to one question."""
 
     _pick: Pick = BY_DEFAULT

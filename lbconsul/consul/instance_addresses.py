@@ -62,7 +62,7 @@ class _Name:
 
 
 @define(eq=False)
-class Names:
+class InstanceAddresses:
     """The addresses of the host names of one answer, looked up without blocking.
 
     `changed` is called when other addresses than before are known, or when nothing is

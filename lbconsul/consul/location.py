@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import frozen
 
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.hosts import read_host
 from lbconsul.text import one_line
 
@@ -29,7 +29,7 @@ class Pick:
 BY_DEFAULT = Pick()
 
 
-def pick_of(query: Question) -> Pick:
+def pick_of(query: ServiceQuery) -> Pick:
     """What the mappings of one query take."""
     return Pick(query.port_name, query.tagged_address)
 

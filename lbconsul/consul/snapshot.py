@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.consul.client import BODY_LIMIT
 from lbconsul.process.clock import WallClock
 from lbconsul.process.state_dir import Disk, StateDir
@@ -105,7 +105,7 @@ class Snapshot:
     _log = Logger()
     _clock: IReactorTime
     _store: SnapshotStore
-    _question: Question
+    _question: ServiceQuery
     #: What Consul said last, and when, by the clock.
     _latest: bytes | None = None
     _confirmed: float = 0.0

@@ -7,12 +7,12 @@ from twisted.application.service import Service
 from twisted.internet.interfaces import IHostnameResolver, IReactorTime
 
 from lbconsul.balance.instance import Identity, Instance
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.config.hosts import read_host
 from lbconsul.consul.addresses import Addresses
 from lbconsul.consul.catalog import Skipped
-from lbconsul.consul.instance_addresses import Names
+from lbconsul.consul.instance_addresses import InstanceAddresses
 from lbconsul.consul.skipping import Screen, Skipping, screened
 
 
@@ -24,7 +24,7 @@ def fixed_instance(service: str) -> Instance:
 
 
 @define(eq=False)
-class Fixed(Service):
+class StaticService(Service):
     """Answers a question whose service is ``HOST:PORT``: that is the instance.
 
     A host name is looked up now and then, as those of Consul's instances are.
@@ -34,15 +34,15 @@ class Fixed(Service):
     _resolver: IHostnameResolver
     _registry: Registry
     _chance: Callable[[], float]
-    question: Question
+    question: ServiceQuery
     _screen: Screen = lambda instance: ""
     skipping: Skipping = Factory(
         lambda self: Skipping(self._clock, str(self.question)), takes_self=True
     )
     #: The addresses of its name that a predecessor knew.
     _inherited: Addresses = Factory(dict)
-    names: Names = Factory(
-        lambda self: Names(
+    names: InstanceAddresses = Factory(
+        lambda self: InstanceAddresses(
             self._clock,
             self._resolver,
             self._publish,

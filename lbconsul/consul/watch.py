@@ -13,19 +13,19 @@ from twisted.web.client import RequestTransmissionFailed, ResponseFailed
 
 from lbconsul.balance.events import EventKind, QueryEvent, change_fields, summary
 from lbconsul.balance.instance import Identity, Instance
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.consul.addresses import Addresses
 from lbconsul.consul.blocking_query import Bucket, Cursor
 from lbconsul.consul.catalog import Catalog, Skipped
 from lbconsul.consul.client import ConsulClient, Reply
 from lbconsul.consul.describe import in_words
-from lbconsul.consul.incremental import Reader
-from lbconsul.consul.instance_addresses import Names
+from lbconsul.consul.incremental import IncrementalParser
+from lbconsul.consul.instance_addresses import InstanceAddresses
 from lbconsul.consul.location import pick_of
 from lbconsul.consul.skipping import Screen, Skipping, screened
 from lbconsul.consul.snapshot import Kept, Snapshot
-from lbconsul.consul.watch_stats import Record
+from lbconsul.consul.watch_stats import WatchStats
 from lbconsul.errors import UnusableAnswer
 
 #: How often Consul is asked while a service churns: questions a second, and
@@ -66,14 +66,14 @@ class Watch(Service):
     _client: ConsulClient
     _registry: Registry
     _chance: Callable[[], float]
-    question: Question
+    question: ServiceQuery
     _snapshot: Snapshot | None = None
     #: Called when Consul begins to fail, and when it answers again.
     _on_event: Callable[[QueryEvent], None] = lambda event: None
-    record: Record = Factory(Record)
+    record: WatchStats = Factory(WatchStats)
     _cursor: Cursor = Factory(Cursor)
-    _reader: Reader = Factory(
-        lambda self: Reader(pick_of(self.question)), takes_self=True
+    _reader: IncrementalParser = Factory(
+        lambda self: IncrementalParser(pick_of(self.question)), takes_self=True
     )
     _bucket: Bucket = Factory(lambda: Bucket(RATE, BURST))
     #: Which of the client's addresses to ask at.
@@ -87,8 +87,8 @@ class Watch(Service):
     _screen: Screen = lambda instance: ""
     #: The addresses of names that a predecessor knew.
     _inherited: Addresses = Factory(dict)
-    names: Names = Factory(
-        lambda self: Names(
+    names: InstanceAddresses = Factory(
+        lambda self: InstanceAddresses(
             self._clock,
             self._resolver,
             self._publish,

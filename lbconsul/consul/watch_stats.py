@@ -4,7 +4,7 @@ from attrs import define
 
 
 @define
-class Record:
+class WatchStats:
     """Times are the clock's, in seconds."""
 
     #: Whole, valid answers; those that changed something; and failures.

@@ -12,7 +12,7 @@ from attrs import define, evolve, field, frozen
 from lbconsul.dev.catalog import Catalog
 from lbconsul.dev.own_node import ALIVE, CONSUL, NODE
 from lbconsul.dev.records import Check, Node, Service
-from lbconsul.dev.refused import Refused
+from lbconsul.dev.refused import HTTPError
 from lbconsul.dev.ttl import TTLs
 
 NO_REASON = (
@@ -22,7 +22,7 @@ NO_REASON = (
 
 
 @frozen
-class Wanted:
+class CheckSpec:
     """A check that somebody asks for, with the TTL it is to have."""
 
     check: Check
@@ -50,7 +50,7 @@ class Agent:
             self.catalog.put_check(check)
 
     def register_service(
-        self, service: Service, wanted: Iterable[Wanted], replace: bool, now: float
+        self, service: Service, wanted: Iterable[CheckSpec], replace: bool, now: float
     ) -> None:
         """Add or change a service; its other checks stay unless `replace` is said."""
         self._begin()
@@ -67,39 +67,39 @@ class Agent:
     def deregister_service(self, service_id: str) -> None:
         """Forget a service with its checks; an unknown one is nothing to forget."""
         if not service_id:
-            raise Refused(500, "ServiceID missing")
+            raise HTTPError(500, "ServiceID missing")
         self._begin()
         for check in self._checks_of(service_id):
             self._drop_check(check.id)
         if self.services.pop(service_id, None) is not None:
             self.catalog.drop_service(self.node.name, service_id)
 
-    def register_check(self, wanted: Wanted, now: float) -> None:
+    def register_check(self, wanted: CheckSpec, now: float) -> None:
         """Add or change a check of the node, or of one service on it."""
         subject = wanted.check.service_id
         if subject and subject not in self.services:
-            raise Refused(500, f'ServiceID "{subject}" does not exist')
+            raise HTTPError(500, f'ServiceID "{subject}" does not exist')
         self._begin()
         self._put_check(wanted, now)
 
     def deregister_check(self, check_id: str) -> None:
         """Forget a check; an unknown one is nothing to forget."""
         if not check_id:
-            raise Refused(500, "CheckID missing")
+            raise HTTPError(500, "CheckID missing")
         self._begin()
         self._drop_check(check_id)
 
     def update_check(self, check_id: str, status: str, output: str, now: float) -> None:
         """What the check found just now; it holds for its TTL."""
         if check_id not in self._ttls:
-            raise Refused(500, f'CheckID "{check_id}" does not have associated TTL')
+            raise HTTPError(500, f'CheckID "{check_id}" does not have associated TTL')
         self._ttls.renew(check_id, now)
         self._set_status(check_id, status, output)
 
     def maintain_service(self, service_id: str, enable: bool, reason: str) -> None:
         """Put a service into maintenance, or take it back out."""
         if service_id not in self.services:
-            raise Refused(404, f'No service registered with ID "{service_id}"')
+            raise HTTPError(404, f'No service registered with ID "{service_id}"')
         check = Check(
             node=self.node.name,
             id=f"_service_maintenance:{service_id}",
@@ -139,7 +139,7 @@ class Agent:
         else:
             self.join()
 
-    def _put_check(self, wanted: Wanted, now: float) -> None:
+    def _put_check(self, wanted: CheckSpec, now: float) -> None:
         """A check that was there keeps its status and output, whatever is asked."""
         check, old = wanted.check, self.checks.get(wanted.check.id)
         if old is not None:

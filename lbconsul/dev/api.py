@@ -11,11 +11,11 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from lbconsul.dev.agent import Agent
 from lbconsul.dev.agent_api import AgentApi
-from lbconsul.dev.blocking import Sleeper, Sleepers, wanted_index, wanted_wait
+from lbconsul.dev.blocking import BlockedQuery, Sleepers, wanted_index, wanted_wait
 from lbconsul.dev.catalog import Catalog
 from lbconsul.dev.catalog_api import CatalogApi
-from lbconsul.dev.http import Act, Look, Question, Routes, Watch, path_of
-from lbconsul.dev.refused import Refused
+from lbconsul.dev.http import Action, ConsulRequest, Routes, View, Watch, path_of
+from lbconsul.dev.refused import HTTPError
 from lbconsul.dev.reply import allow, refuse, send, show
 
 #: What the Consul that this imitates says of arguments for its big brother.
@@ -71,30 +71,32 @@ class Api(Resource):
         elif method != route.method:
             allow(request, route.method, refused=method)
         else:
-            self._answer(request, route, Question.of(request, prefix))
+            self._answer(request, route, ConsulRequest.of(request, prefix))
         return NOT_DONE_YET
 
-    def _below(self, path: str) -> tuple[str, Act | Watch | None]:
+    def _below(self, path: str) -> tuple[str, Action | Watch | None]:
         """The route that the path continues: a name may have slashes in it."""
         for prefix, route in self._routes.items():
             if prefix.endswith("/") and path.startswith(prefix):
                 return prefix, route
         return path, None
 
-    def _answer(self, request: Request, route: Act | Watch, asked: Question) -> None:
+    def _answer(
+        self, request: Request, route: Action | Watch, asked: ConsulRequest
+    ) -> None:
         try:
             if asked.has("ns"):
-                raise Refused(400, NO_NAMESPACES)
+                raise HTTPError(400, NO_NAMESPACES)
             if asked.has("filter"):
-                raise Refused(400, NO_FILTERS)
+                raise HTTPError(400, NO_FILTERS)
             if isinstance(route, Watch):
                 self._watch(request, route.look(asked), asked)
             else:
                 self._act(request, route, asked)
-        except Refused as no:
+        except HTTPError as no:
             refuse(request, no.status, no.sentence)
 
-    def _act(self, request: Request, route: Act, asked: Question) -> None:
+    def _act(self, request: Request, route: Action, asked: ConsulRequest) -> None:
         try:
             send(request, route.answer(asked))
         finally:
@@ -102,7 +104,7 @@ class Api(Resource):
         if route.method == "PUT":
             self._log.info("dev catalog: {path}", path=path_of(request))
 
-    def _watch(self, request: Request, look: Look, asked: Question) -> None:
+    def _watch(self, request: Request, look: View, asked: ConsulRequest) -> None:
         wait, newer = wanted_wait(asked), wanted_index(asked)
         consistency = asked.consistency()
         if not self._reaches(asked.first("dc")):
@@ -111,7 +113,7 @@ class Api(Resource):
         if look()[0] > newer or not newer:
             show(request, look(), consistency)
             return
-        sleeper = Sleeper(
+        sleeper = BlockedQuery(
             is_due=lambda: look()[0] > newer,
             answer=lambda: show(request, look(), consistency),
             hang_up=request.loseConnection,

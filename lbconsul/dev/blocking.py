@@ -6,8 +6,8 @@ from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from lbconsul.dev.duration import duration
-from lbconsul.dev.http import Question
-from lbconsul.dev.refused import Refused
+from lbconsul.dev.http import ConsulRequest
+from lbconsul.dev.refused import HTTPError
 
 #: How long a query waits that does not say, and how long any waits at most, in
 #: seconds.  Consul's own numbers.
@@ -20,29 +20,29 @@ _LARGEST_INDEX = 2**64 - 1
 _MOST_DIGITS = 20
 
 
-def wanted_index(asked: Question) -> int:
+def wanted_index(asked: ConsulRequest) -> int:
     """The index that the answer is to be newer than; 0 does not wait."""
     said = asked.first("index") or "0"
     # Python refuses to read a number of thousands of digits.
     digits = said.lstrip("0") or "0"
     if not (said.isascii() and said.isdigit() and len(digits) <= _MOST_DIGITS):
-        raise Refused(400, "Invalid index")
+        raise HTTPError(400, "Invalid index")
     if int(digits) > _LARGEST_INDEX:
-        raise Refused(400, "Invalid index")
+        raise HTTPError(400, "Invalid index")
     return int(digits)
 
 
-def wanted_wait(asked: Question) -> float:
+def wanted_wait(asked: ConsulRequest) -> float:
     """How long to wait for that, in seconds."""
     try:
         wait = duration(asked.first("wait") or "0s")
     except ValueError as error:
-        raise Refused(400, "Invalid wait time") from error
+        raise HTTPError(400, "Invalid wait time") from error
     return min(wait, LONGEST_WAIT) if wait > 0 else DEFAULT_WAIT
 
 
 @define(eq=False)
-class Sleeper:
+class BlockedQuery:
     """One query that waits: when it wakes, how it is answered, how it is ended."""
 
     is_due: Callable[[], bool]
@@ -57,9 +57,9 @@ class Sleepers:
 
     _clock: IReactorTime
     _chance: Callable[[], float]
-    _waiting: set[Sleeper] = field(factory=set)
+    _waiting: set[BlockedQuery] = field(factory=set)
 
-    def add(self, sleeper: Sleeper, wait: float) -> None:
+    def add(self, sleeper: BlockedQuery, wait: float) -> None:
         seconds = wait * (1 + JITTER * self._chance())
         sleeper.timeout = self._clock.callLater(seconds, self._answer, sleeper)
         self._waiting.add(sleeper)
@@ -70,7 +70,7 @@ class Sleepers:
             if sleeper.is_due():
                 self._answer(sleeper)
 
-    def forget(self, sleeper: Sleeper) -> None:
+    def forget(self, sleeper: BlockedQuery) -> None:
         """It is not there any more, or it has been answered."""
         self._waiting.discard(sleeper)
         if sleeper.timeout is not None and sleeper.timeout.active():
@@ -82,6 +82,6 @@ class Sleepers:
             self.forget(sleeper)
             sleeper.hang_up()
 
-    def _answer(self, sleeper: Sleeper) -> None:
+    def _answer(self, sleeper: BlockedQuery) -> None:
         self.forget(sleeper)
         sleeper.answer()

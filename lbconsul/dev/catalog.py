@@ -12,7 +12,7 @@ from typing import TypeVar
 from attrs import define, evolve, field
 
 from lbconsul.dev.records import Check, Instance, Node, Row, Service, Value
-from lbconsul.dev.refused import Refused
+from lbconsul.dev.refused import HTTPError
 
 Key = TypeVar("Key")
 
@@ -59,7 +59,7 @@ class Catalog:
             self._put_check(named, [service])
         elif check.service_id:
             said = f'Missing service registration on node "{check.node}"'
-            raise Refused(500, f"failed inserting check: {said}")
+            raise HTTPError(500, f"failed inserting check: {said}")
         else:
             self._put_check(check, self._services_on(check.node))
 

@@ -6,16 +6,16 @@ from attrs import frozen
 
 from lbconsul.dev.catalog import Catalog
 from lbconsul.dev.catalog_registration import catalog_registration
-from lbconsul.dev.http import Act, Look, Question, Routes, Watch
+from lbconsul.dev.http import Action, ConsulRequest, Routes, View, Watch
 from lbconsul.dev.payload import read
 from lbconsul.dev.records import Instance
-from lbconsul.dev.refused import Refused
+from lbconsul.dev.refused import HTTPError
 from lbconsul.dev.schemas import CATALOG_DEREGISTER, CATALOG_REGISTER
 from lbconsul.dev.views import catalog_json, health_json, node_json
 
 LEADER = "127.0.0.1:8300"
 
-#: As `Look`, before it is JSON.
+#: As `View`, before it is JSON.
 Find = Callable[[], tuple[int, list[Instance]]]
 
 
@@ -31,12 +31,12 @@ class CatalogApi:
             "/v1/catalog/service/": Watch(self._service),
             "/v1/catalog/services": Watch(self._services),
             "/v1/catalog/nodes": Watch(self._nodes),
-            "/v1/catalog/register": Act("PUT", self._register),
-            "/v1/catalog/deregister": Act("PUT", self._deregister),
-            "/v1/status/leader": Act("GET", lambda asked: LEADER),
+            "/v1/catalog/register": Action("PUT", self._register),
+            "/v1/catalog/deregister": Action("PUT", self._deregister),
+            "/v1/status/leader": Action("GET", lambda asked: LEADER),
         }
 
-    def _health(self, asked: Question) -> Look:
+    def _health(self, asked: ConsulRequest) -> View:
         passing = asked.has("passing") and (
             asked.first("passing") == ""
             or asked.truth("passing", "Invalid value for ?passing")
@@ -50,7 +50,7 @@ class CatalogApi:
 
         return look
 
-    def _service(self, asked: Question) -> Look:
+    def _service(self, asked: ConsulRequest) -> View:
         wanted = self._instances(asked)
 
         def look() -> tuple[int, object]:
@@ -59,9 +59,9 @@ class CatalogApi:
 
         return look
 
-    def _instances(self, asked: Question) -> Find:
+    def _instances(self, asked: ConsulRequest) -> Find:
         if not asked.name:
-            raise Refused(400, "Missing service name")
+            raise HTTPError(400, "Missing service name")
         tags = tuple(asked.args.get("tag", ()))
 
         def find() -> tuple[int, list[Instance]]:
@@ -70,17 +70,17 @@ class CatalogApi:
 
         return find
 
-    def _services(self, asked: Question) -> Look:
+    def _services(self, asked: ConsulRequest) -> View:
         return self._catalog.service_tags
 
-    def _nodes(self, asked: Question) -> Look:
+    def _nodes(self, asked: ConsulRequest) -> View:
         def look() -> tuple[int, object]:
             index, rows = self._catalog.nodes()
             return index, [node_json(row, self._catalog.datacenter) for row in rows]
 
         return look
 
-    def _register(self, asked: Question) -> bool:
+    def _register(self, asked: ConsulRequest) -> bool:
         said = read(asked.body, CATALOG_REGISTER)
         self._refuse_others(said.get("Datacenter", ""))
         wanted = catalog_registration(said)
@@ -94,12 +94,12 @@ class CatalogApi:
             self._catalog.put_check(check)
         return True
 
-    def _deregister(self, asked: Question) -> bool:
+    def _deregister(self, asked: ConsulRequest) -> bool:
         said = read(asked.body, CATALOG_DEREGISTER)
         self._refuse_others(said.get("Datacenter", ""))
         node = said.get("Node")
         if not node:
-            raise Refused(500, "Must provide node")
+            raise HTTPError(500, "Must provide node")
         self._catalog.command()
         if said.get("ServiceID"):
             self._catalog.drop_service(node, said["ServiceID"])
@@ -111,4 +111,4 @@ class CatalogApi:
 
     def _refuse_others(self, datacenter: str) -> None:
         if datacenter not in ("", self._catalog.datacenter):
-            raise Refused(500, "No path to datacenter")
+            raise HTTPError(500, "No path to datacenter")

@@ -6,7 +6,7 @@ from typing import Any
 from attrs import frozen
 
 from lbconsul.dev.records import Check, Node, Service
-from lbconsul.dev.refused import Refused
+from lbconsul.dev.refused import HTTPError
 from lbconsul.dev.registration import service_from
 
 Said = Mapping[str, Any]
@@ -37,9 +37,9 @@ def catalog_registration(said: Said) -> CatalogRegistration:
 
 def _node(said: Said, skip: bool) -> Node:
     if not said.get("Node"):
-        raise Refused(500, "Must provide node")
+        raise HTTPError(500, "Must provide node")
     if not said.get("Address") and not skip:
-        raise Refused(500, "Must provide address if SkipNodeUpdate is not set")
+        raise HTTPError(500, "Must provide address if SkipNodeUpdate is not set")
     return Node(
         said["Node"],
         said.get("Address", ""),
@@ -52,10 +52,10 @@ def _node(said: Said, skip: bool) -> Node:
 def _catalog_service(said: Said, node: str) -> Service:
     name = said.get("Service", "")
     if not name and said.get("ID"):
-        raise Refused(500, "Must provide service name with ID")
+        raise HTTPError(500, "Must provide service name with ID")
     if not name:
         missing = "failed inserting service: object missing primary index"
-        raise Refused(500, f"failed inserting service: {missing}")
+        raise HTTPError(500, f"failed inserting service: {missing}")
     weights = said.get("Weights", {})
     passing, warning = weights.get("Passing", 0), weights.get("Warning", 0)
     return service_from(said, node, name, (passing, warning) if passing > 0 else (1, 1))
@@ -64,7 +64,7 @@ def _catalog_service(said: Said, node: str) -> Service:
 def _catalog_check(said: Said, node: str) -> Check:
     if said.get("Node", node) not in ("", node):
         other = said["Node"]
-        raise Refused(500, f'check node "{other}" does not match node "{node}"')
+        raise HTTPError(500, f'check node "{other}" does not match node "{node}"')
     name = said.get("Name", "")
     return Check(
         node=node,

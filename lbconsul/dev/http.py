@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, unquote
 from attrs import frozen
 from twisted.web.server import Request
 
-from lbconsul.dev.refused import Refused
+from lbconsul.dev.refused import HTTPError
 
 #: What Go calls a boolean.
 _TRUE = ("1", "t", "T", "true", "TRUE", "True")
@@ -14,7 +14,7 @@ _FALSE = ("0", "f", "F", "false", "FALSE", "False")
 
 
 @frozen
-class Question:
+class ConsulRequest:
     """One request: the part of its path that names something, and its arguments."""
 
     name: str
@@ -22,7 +22,7 @@ class Question:
     body: bytes
 
     @classmethod
-    def of(cls, request: Request, prefix: str) -> "Question":
+    def of(cls, request: Request, prefix: str) -> "ConsulRequest":
         # Not request.args: it drops what has no "=", such as Consul's "?stale".
         query = request.uri.decode("ascii", "replace").partition("?")[2]
         args = parse_qs(query, keep_blank_values=True)
@@ -40,14 +40,14 @@ class Question:
         """A boolean argument."""
         said = self.first(key)
         if said not in _TRUE + _FALSE:
-            raise Refused(400, complaint)
+            raise HTTPError(400, complaint)
         return said in _TRUE
 
     def consistency(self) -> str:
         """How sure the answer is to be: that of Consul's three modes that is named."""
         if self.has("stale") and self.has("consistent"):
             said = "Cannot specify ?stale with ?consistent, conflicting semantics."
-            raise Refused(400, said)
+            raise HTTPError(400, said)
         return next((m for m in ("stale", "consistent") if self.has(m)), "leader")
 
 
@@ -56,24 +56,24 @@ def path_of(request: Request) -> str:
 
 
 #: Looks at the catalog: the index of what it saw, and what it saw, as JSON.
-Look = Callable[[], tuple[int, object]]
+View = Callable[[], tuple[int, object]]
 
 
 @frozen
-class Act:
+class Action:
     """A path that does something, or shows something at once."""
 
     method: str
-    answer: Callable[[Question], object]
+    answer: Callable[[ConsulRequest], object]
 
 
 @frozen
 class Watch:
     """A path that may be watched: a GET that can wait for a change."""
 
-    look: Callable[[Question], Look]
+    look: Callable[[ConsulRequest], View]
     method: str = "GET"
 
 
 #: Paths, or beginnings of paths if they end in a slash, and what answers there.
-Routes = Mapping[str, Act | Watch]
+Routes = Mapping[str, Action | Watch]

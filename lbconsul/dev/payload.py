@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lbconsul.dev.duration import duration
-from lbconsul.dev.refused import Refused
+from lbconsul.dev.refused import HTTPError
 
 #: Reads one value of the field whose name it is told.
 Kind = Callable[[str, Any], Any]
@@ -32,7 +32,7 @@ def read(body: bytes, shape: Shape) -> dict[str, Any]:
         value = _parse(body.decode(errors="replace"))
         return {} if value is None else structure(shape)("", value)
     except Undecodable as error:
-        raise Refused(400, f"Request decode failed: {error}") from error
+        raise HTTPError(400, f"Request decode failed: {error}") from error
 
 
 class Undecodable(Exception):
@@ -71,7 +71,7 @@ def unsupported(name: str, value: object) -> object:
     """What Consul knows and this catalog does not do."""
     known = "checks with a TTL, and neither Connect nor namespaces"
     said = f"the --dev catalog does not do {name}: it has {known}"
-    raise Refused(400, f"{said}; a real Consul has the rest")
+    raise HTTPError(400, f"{said}; a real Consul has the rest")
 
 
 def ignored(name: str, value: object) -> object:

@@ -4,7 +4,7 @@ from attrs import frozen
 
 
 @frozen
-class Refused(Exception):
+class HTTPError(Exception):
     """The request is answered with this status and this sentence."""
 
     status: int

@@ -7,9 +7,9 @@ from typing import Any
 
 from attrs import evolve
 
-from lbconsul.dev.agent import Wanted
+from lbconsul.dev.agent import CheckSpec
 from lbconsul.dev.records import Check, Service, TaggedAddress
-from lbconsul.dev.refused import Refused
+from lbconsul.dev.refused import HTTPError
 
 Said = Mapping[str, Any]
 Weights = tuple[int, int]
@@ -19,11 +19,11 @@ ANY_ADDRESS = ("0.0.0.0", "::", "[::]")
 FAMILY_TAGS = ("lan_ipv4", "wan_ipv4", "lan_ipv6", "wan_ipv6")
 
 
-def agent_service(said: Said, node: str) -> tuple[Service, list[Wanted]]:
+def agent_service(said: Said, node: str) -> tuple[Service, list[CheckSpec]]:
     """A service as an agent is told of it, with its checks."""
     name = said.get("Name", "")
     if not name:
-        raise Refused(400, "Missing service name")
+        raise HTTPError(400, "Missing service name")
     _refuse_odd_meta(said.get("Meta", {}))
     tagged = said.get("TaggedAddresses") or said.get("tagged_addresses", {})
     override = said.get("EnableTagOverride", said.get("enable_tag_override", False))
@@ -33,13 +33,13 @@ def agent_service(said: Said, node: str) -> tuple[Service, list[Wanted]]:
     return service, _own_checks(said, service)
 
 
-def agent_check(said: Said, node: str) -> Wanted:
+def agent_check(said: Said, node: str) -> CheckSpec:
     """A check as an agent is told of it, of the node or of a service on it."""
     name = said.get("Name", "")
     if not name:
-        raise Refused(400, "Missing check name")
+        raise HTTPError(400, "Missing check name")
     if said.get("Status", "") not in ("", *STATUSES):
-        raise Refused(400, "Bad check status")
+        raise HTTPError(400, "Bad check status")
     service = said.get("ServiceID") or said.get("service_id", "")
     return _wanted(said, said.get("ID") or name, name, node, service)
 
@@ -48,14 +48,14 @@ def check_update(said: Said) -> tuple[str, str]:
     """The status and the output of a check that is updated."""
     status = said.get("Status", "")
     if status not in STATUSES:
-        raise Refused(400, f"Invalid check status: '{status}'")
+        raise HTTPError(400, f"Invalid check status: '{status}'")
     return status, said.get("Output", "")
 
 
 def service_from(said: Said, node: str, name: str, weights: Weights) -> Service:
     """The service that the fields describe, which agents and catalogs share."""
     if said.get("Address") in ANY_ADDRESS:
-        raise Refused(400, "Invalid service address")
+        raise HTTPError(400, "Invalid service address")
     tagged = said.get("TaggedAddresses", {})
     return Service(
         node=node,
@@ -83,7 +83,7 @@ def _with_families(service: Service) -> Service:
         must = tag.rpartition("_ipv")[2] if tag in FAMILY_TAGS else ""
         if must and _family(where.address) != must:
             said = f'Service tagged address "{tag}" must be a valid ipv{must} address'
-            raise Refused(500, said)
+            raise HTTPError(500, said)
     family = _family(service.address)
     if not family:
         return service
@@ -113,7 +113,7 @@ def _agent_weights(said: Said | None) -> Weights:
     elif max(passing, warning) > 65535:
         wrong = "DNS Weight must be between 0 and 65535"
     if wrong:
-        raise Refused(400, f"Invalid Weights: {wrong}")
+        raise HTTPError(400, f"Invalid Weights: {wrong}")
     return passing, warning
 
 
@@ -122,7 +122,7 @@ def _refuse_odd_meta(meta: Mapping[str, str]) -> None:
         wrong = _odd(key, value)
         if wrong:
             pair = f"metadata pair ('{key}', '{value}'): {wrong}"
-            raise Refused(400, f"Invalid Service Meta: Couldn't load {pair}")
+            raise HTTPError(400, f"Invalid Service Meta: Couldn't load {pair}")
 
 
 def _odd(key: str, value: str) -> str:
@@ -138,7 +138,7 @@ def _odd(key: str, value: str) -> str:
     return "Value is too long (limit: 512 characters)" if len(value) > 512 else ""
 
 
-def _own_checks(said: Said, service: Service) -> list[Wanted]:
+def _own_checks(said: Said, service: Service) -> list[CheckSpec]:
     """The checks that come with a service, named after it unless they have names."""
     one = said.get("Check", {})
     asked = [*([one] if any(one.values()) else []), *said.get("Checks", ())]
@@ -148,18 +148,18 @@ def _own_checks(said: Said, service: Service) -> list[Wanted]:
     ]
 
 
-def _own_check(said: Said, service: Service, suffix: str) -> Wanted:
+def _own_check(said: Said, service: Service, suffix: str) -> CheckSpec:
     if said.get("Status", "") not in ("", *STATUSES):
         must = "'passing', 'warning', 'critical'"
-        raise Refused(400, f"Status for checks must {must}")
+        raise HTTPError(400, f"Status for checks must {must}")
     check_id = said.get("CheckID") or f"service:{service.id}{suffix}"
     name = said.get("Name") or f"Service '{service.name}' check"
     return _wanted(said, check_id, name, service.node, service.id)
 
 
-def _wanted(said: Said, check_id: str, name: str, node: str, service: str) -> Wanted:
+def _wanted(said: Said, check_id: str, name: str, node: str, service: str) -> CheckSpec:
     if said.get("TTL", 0) <= 0:
-        raise Refused(400, "Invalid check: TTL must be > 0 for TTL checks")
+        raise HTTPError(400, "Invalid check: TTL must be > 0 for TTL checks")
     check = Check(
         node=node,
         id=check_id,
@@ -169,4 +169,4 @@ def _wanted(said: Said, check_id: str, name: str, node: str, service: str) -> Wa
         service_id=service,
         type="ttl",
     )
-    return Wanted(check, said["TTL"])
+    return CheckSpec(check, said["TTL"])

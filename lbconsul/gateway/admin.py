@@ -23,9 +23,9 @@ from lbconsul.balance.events import (
 )
 from lbconsul.balance.instance import Identity
 from lbconsul.config.model import Config, TCPListen, UnixListen
-from lbconsul.gateway.status import Showing, Shown
-from lbconsul.net.rate_limit import Throttle, in_words
-from lbconsul.net.throttled_log import LogBound
+from lbconsul.gateway.status import Gateway, StatusCollector
+from lbconsul.net.rate_limit import TokenBucket, in_words
+from lbconsul.net.throttled_log import ThrottledLog
 from lbconsul.process.clock import WallClock
 from lbconsul.process.reactor_lag import Lag
 
@@ -38,7 +38,7 @@ SHOWN = 10
 
 
 @define(eq=False, repr=False)
-class Lookout(MultiService):
+class AdminService(MultiService):
     """Notes what changes, and has the admin listener, unless that is off.
 
     With `is_patient` its address may be another gateway's for a while yet.
@@ -49,11 +49,11 @@ class Lookout(MultiService):
     _log = Logger()
     _reactor: Any
     _config: Config
-    _gateway: Shown
+    _gateway: Gateway
     _is_patient: bool = False
     events: EventLog = field(init=False)
     _lag: Lag = field(init=False)
-    _bound: LogBound = field(init=False)
+    _bound: ThrottledLog = field(init=False)
     _server: AdminServer | None = None
     #: With it a demo can be ordered about: for its terminal, and nothing else.
     demo_token: str = field(default="", repr=False)
@@ -64,8 +64,8 @@ class Lookout(MultiService):
         wall = WallClock(reactor.seconds)
         self.events = EventLog(wall.now)
         self._lag = Lag(reactor)
-        self._bound = LogBound(
-            reactor, Throttle(RATE, BURST), self._sum_up, SUM_UP_EVERY
+        self._bound = ThrottledLog(
+            reactor, TokenBucket(RATE, BURST), self._sum_up, SUM_UP_EVERY
         )
         admin = config.admin
         if admin.listen is None:
@@ -73,7 +73,7 @@ class Lookout(MultiService):
         secret = self._secret(config)
         changes = "off" if secret is None else "need a token"
         started = reactor.seconds()
-        showing = Showing(self._gateway, started, wall, self._lag, changes)
+        showing = StatusCollector(self._gateway, started, wall, self._lag, changes)
         self._server = AdminServer(
             reactor,
             admin.listen,

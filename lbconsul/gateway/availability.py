@@ -19,12 +19,17 @@ from twisted.python.failure import Failure
 from lbconsul.balance.emptiness import why_empty
 from lbconsul.balance.events import EventKind, MappingEvent
 from lbconsul.balance.pool import Pool
-from lbconsul.balance.pool_spec import Question, Route, Rules, Selection
+from lbconsul.balance.pool_spec import (
+    FailoverSpec,
+    InstanceFilter,
+    PoolSpec,
+    ServiceQuery,
+)
 from lbconsul.balance.registry import Registry
 from lbconsul.config.model import Mapping
 from lbconsul.consul.hints import NO_DATACENTER, Hints, Page
 from lbconsul.gateway.events import Note
-from lbconsul.proxy.targets import route_of
+from lbconsul.proxy.targets import failover_spec
 
 #: So soon after a mapping is known to be empty it is warned of: what is found out
 #: within that time is told together.  In seconds.
@@ -37,16 +42,16 @@ NAMED, PAUSE = 20, 5.0
 _REFUSED = re.compile(r"\d{3}: ")
 
 #: What a mapping needs: the same after a reload that alters something else of it.
-_Needs = tuple[tuple[Question, Rules], ...]
+_Needs = tuple[tuple[ServiceQuery, InstanceFilter], ...]
 
 
 class Answers(Protocol):
     """What Consul has said: the watches."""
 
-    def skipped(self, question: Question) -> Collection[str]:
+    def skipped(self, question: ServiceQuery) -> Collection[str]:
         """Why registrations of its last answer are no instances."""
 
-    def error(self, question: Question) -> str:
+    def error(self, question: ServiceQuery) -> str:
         """What asking it fails with at present; empty if it does not fail."""
 
     @property
@@ -59,7 +64,7 @@ class _Needed:
     """A mapping that never had an instance."""
 
     mapping: Mapping
-    route: Route
+    route: FailoverSpec
     #: Whether a reload brought it.
     is_late: bool
 
@@ -85,7 +90,7 @@ class Availability(Service):
     was_complete: bool = False
     #: The mappings that never had one.
     _needed: dict[Mapping, _Needed] = Factory(dict)
-    _by_question: dict[Question, dict[Mapping, None]] = Factory(dict)
+    _by_question: dict[ServiceQuery, dict[Mapping, None]] = Factory(dict)
     #: Those of them for whose sake the gateway is not ready.
     _blocking: dict[Mapping, None] = Factory(dict)
     #: What served mappings need that had an instance at some time.
@@ -98,7 +103,7 @@ class Availability(Service):
 
     def add(self, mapping: Mapping, *, is_late: bool = False) -> None:
         """This one is served, too; `is_late` says that a reload brought it."""
-        needed = _Needed(mapping, route_of(mapping), is_late)
+        needed = _Needed(mapping, failover_spec(mapping), is_late)
         if needed.needs in self._had:
             return
         self._needed[mapping] = needed
@@ -114,9 +119,9 @@ class Availability(Service):
 
     def replacing(self, mappings: Iterable[Mapping]) -> Iterator[bool]:
         """The same, one after the other."""
-        served, needs = dict[Mapping, Route](), set[_Needs]()
+        served, needs = dict[Mapping, FailoverSpec](), set[_Needs]()
         for mapping in mappings:
-            route = served[mapping] = route_of(mapping)
+            route = served[mapping] = failover_spec(mapping)
             needs.add(_Needed(mapping, route, False).needs)
             yield False
         for gone in [each for each in self._needed if each not in served]:
@@ -129,7 +134,7 @@ class Availability(Service):
             yield False
         self._settle()
 
-    def look(self, question: Question) -> None:
+    def look(self, question: ServiceQuery) -> None:
         """Consul has answered it, or failed to."""
         for mapping in tuple(self._by_question.get(question, ())):
             self._look(self._needed[mapping])
@@ -150,7 +155,7 @@ class Availability(Service):
 
     def why(self, mapping: Mapping) -> str:
         """Why it has no usable instance now; empty if it has one or that is unknown."""
-        route = route_of(mapping)
+        route = failover_spec(mapping)
         if any(self._registry.pool(each).candidates for each in route.selections):
             return ""
         why = self._why(route)
@@ -207,12 +212,12 @@ class Availability(Service):
         if not self._blocking:
             self.was_complete = True
 
-    def _why(self, route: Route) -> str:
+    def _why(self, route: FailoverSpec) -> str:
         """Why no selection has a usable instance; empty if that is not known yet."""
         reasons = [self._why_selection(each) for each in route.selections]
         return "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""
 
-    def _why_selection(self, selection: Selection) -> str:
+    def _why_selection(self, selection: PoolSpec) -> str:
         question, registry = selection.question, self._registry
         if registry.answered(question):
             skipped = self._answers.skipped(question)
@@ -285,7 +290,7 @@ class Availability(Service):
                 some=", ".join(map(str, mappings[:3])),
             )
 
-    async def _explained(self, selection: Selection) -> str:
+    async def _explained(self, selection: PoolSpec) -> str:
         """Why a selection has no usable instance, with a hint where there is one."""
         question = selection.question
         if not self._registry.answered(question):

@@ -11,31 +11,31 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.logger import Logger
 
-from lbconsul.balance.counter import OwnTally
+from lbconsul.balance.counter import LocalCounter
 from lbconsul.balance.events import Change, RegistryEvent, events_of
 from lbconsul.balance.instance import Identity, Instance
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.config.model import MOST_WORKERS, Config, Mapping, UnixListen
 from lbconsul.errors import NoWorkers
 from lbconsul.gateway.events import EjectionReports, Note, ignore
-from lbconsul.net.listening_socket import OwnSocket
-from lbconsul.net.sweeper import Sweeper
-from lbconsul.proxy.connection_limit import Room
+from lbconsul.net.listening_socket import OwnedSocket
+from lbconsul.net.sweeper import TimeSlicer
+from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.factory import ProxyFactory
-from lbconsul.proxy.listener_manager import Serving
+from lbconsul.proxy.listener_manager import ListenerManager
 from lbconsul.proxy.own_listeners import Bound, bound_to
-from lbconsul.proxy.runtime import Workshop
+from lbconsul.proxy.runtime import ProxyRuntime
 from lbconsul.proxy.saturation import Full
-from lbconsul.proxy.targets import route_of
-from lbconsul.proxy.upstream_log import Standings
-from lbconsul.stats.traffic import Tidings
-from lbconsul.workers.supervisor import Workers
-from lbconsul.workers.worker_process import Member
+from lbconsul.proxy.targets import failover_spec
+from lbconsul.proxy.upstream_log import UpstreamLog
+from lbconsul.stats.traffic import MappingTraffic
+from lbconsul.workers.supervisor import Supervisor
+from lbconsul.workers.worker_process import WorkerProcess
 
 
 @define(eq=False, repr=False)
-class Front(MultiService):
+class DataPlane(MultiService):
     """Serves mappings, in this process or by workers; whoever it is, the registry is
     one.
 
@@ -50,26 +50,28 @@ class Front(MultiService):
     #: Called with each event.
     _note: Note = ignore
     #: Told that Consul has answered a question.
-    _answered: Callable[[Question], None] = lambda question: None
+    _answered: Callable[[ServiceQuery], None] = lambda question: None
     #: Told that these were registered anew, and are not drained any more.
     _renewed: Callable[[tuple[Instance, ...]], None] = lambda instances: None
     #: How many connections this process may have open.
-    room: Room = Factory(lambda self: Room(self._reactor), takes_self=True)
-    _standings: Standings = Factory(
-        lambda self: Standings(self._reactor), takes_self=True
+    room: ConnectionLimit = Factory(
+        lambda self: ConnectionLimit(self._reactor), takes_self=True
+    )
+    _upstream_log: UpstreamLog = Factory(
+        lambda self: UpstreamLog(self._reactor), takes_self=True
     )
     #: None if all is done in this process.
-    workers: Workers | None = None
+    workers: Supervisor | None = None
     registry: Registry = field(init=False)
     _ejections: EjectionReports = field(init=False)
     #: The call that is about to compare the workers' ejection reports.
     _noting: Any = None
     #: All that is served, by name; None if it is to be looked up anew.
     _by_name: dict[str, Mapping] | None = None
-    _workshop: Workshop = field(init=False)
-    here: Serving = field(init=False)
+    _runtime: ProxyRuntime = field(init=False)
+    here: ListenerManager = field(init=False)
     #: What we listen on, be it for workers.
-    sockets: list[OwnSocket] = Factory(list)
+    sockets: list[OwnedSocket] = Factory(list)
 
     def __attrs_post_init__(self) -> None:
         super().__init__()
@@ -82,8 +84,8 @@ class Front(MultiService):
         self._ejections = EjectionReports(self.registry, self._note)
         if self.workers is not None:
             self.workers.learned = self._learned
-        self._workshop = Workshop(self._reactor, self.registry, log, self.room)
-        self.here = Serving(self._workshop, let_go=self._let_go)
+        self._runtime = ProxyRuntime(self._reactor, self.registry, log, self.room)
+        self.here = ListenerManager(self._runtime, let_go=self._let_go)
         self.here.setServiceParent(self)
 
     @property
@@ -100,13 +102,13 @@ class Front(MultiService):
     @property
     def open(self) -> int:
         """Connections that are not over."""
-        return self._workshop.open + (self.workers.open if self.workers else 0)
+        return self._runtime.open + (self.workers.open if self.workers else 0)
 
     @property
     def accepted(self) -> int:
         """Connections accepted since the start."""
         of_workers = self.workers.accepted_by_now if self.workers else 0
-        return self._workshop.accepted + of_workers
+        return self._runtime.accepted + of_workers
 
     @property
     def max_connections(self) -> int:
@@ -114,7 +116,7 @@ class Front(MultiService):
         return self.room.limit
 
     @property
-    def members(self) -> list[Member]:
+    def members(self) -> list[WorkerProcess]:
         """The workers, if there are any."""
         return self.workers.members if self.workers else []
 
@@ -136,7 +138,7 @@ class Front(MultiService):
     def longest_drain(self) -> float:
         """How long connections may live on, at most, once nobody new comes."""
         of_workers = self.workers.longest_drain if self.workers else 0.0
-        return max(self._workshop.longest_drain, of_workers)
+        return max(self._runtime.longest_drain, of_workers)
 
     @property
     def is_serving(self) -> bool:
@@ -149,17 +151,17 @@ class Front(MultiService):
         """Whether Consul has answered something about each mapping, or `wholly` all."""
         return all(self._knows(each, wholly=wholly) for each in self.mappings)
 
-    def tidings(self, mapping: Mapping) -> Tidings:
+    def traffic(self, mapping: Mapping) -> MappingTraffic:
         """What is known of the connections of a mapping, over all processes."""
-        here = self._workshop.tidings(mapping)
+        here = self._runtime.traffic(mapping)
         if self.workers is None:
             return here
         # Nobody connects in this process, so that nobody else does it.
-        self.workers.tally.catch_up()
-        theirs = self.workers.tidings(mapping)
+        self.workers.counter.sync()
+        theirs = self.workers.traffic(mapping)
         if theirs.used:  # each worker sees for itself which pool is of use
             here.used = set()
-        return Tidings.sum([here, theirs])
+        return MappingTraffic.sum([here, theirs])
 
     def rest(self, resting: AbstractMapping[Identity, int]) -> None:
         """An operator has drained these registrations, and no others any longer."""
@@ -183,30 +185,32 @@ class Front(MultiService):
 
         :raises CannotListen: we are at it, and its address is not to be had.
         """
-        sock = OwnSocket(mapping, self._inherited)
+        sock = OwnedSocket(mapping, self._inherited)
         if self.running:
             sock.open()
         self.sockets.append(sock)
         self._by_name = None
         if self.workers is not None:
-            self.registry.chain(route_of(mapping))  # to know how its upstreams stand
+            self.registry.chain(
+                failover_spec(mapping)
+            )  # to know how its upstreams stand
             self.workers.serve(sock)
         else:
             self.here.serve(mapping, sock)
 
     @property
-    def sweeper(self) -> Sweeper:
+    def sweeper(self) -> TimeSlicer:
         """For what is done by and by in this process."""
-        return self._workshop.sweeper
+        return self._runtime.sweeper
 
     def binding(
         self, mappings: Iterable[Mapping]
-    ) -> Generator[None, None, list[OwnSocket]]:
+    ) -> Generator[None, None, list[OwnedSocket]]:
         """Sockets for these, opened one after the other, to be served by and by.
 
         :raises CannotListen: one is not to be had; none is left open.
         """
-        found = [OwnSocket(each, self._inherited) for each in mappings]
+        found = [OwnedSocket(each, self._inherited) for each in mappings]
         try:
             for each in found:
                 each.open()
@@ -218,14 +222,20 @@ class Front(MultiService):
         return found
 
     def replace(
-        self, mappings: Iterable[Mapping], added: list[OwnSocket], connection_log: bool
+        self,
+        mappings: Iterable[Mapping],
+        added: list[OwnedSocket],
+        connection_log: bool,
     ) -> None:
         """Serve just these, for some of which sockets were `added`."""
         for _ in self.replacing(mappings, added, connection_log):
             pass
 
     def replacing(
-        self, mappings: Iterable[Mapping], added: list[OwnSocket], connection_log: bool
+        self,
+        mappings: Iterable[Mapping],
+        added: list[OwnedSocket],
+        connection_log: bool,
     ) -> Iterator[bool]:
         """The same step by step; it is said at once what is served."""
         known = {each.mapping.listen: each for each in (*self.sockets, *added)}
@@ -236,11 +246,11 @@ class Front(MultiService):
         for mapping, sock in wanted:
             self._alter(sock, mapping)
             yield False
-        anew = connection_log != self._workshop.connection_log
-        self._workshop.connection_log = connection_log
+        anew = connection_log != self._runtime.connection_log
+        self._runtime.connection_log = connection_log
         if self.workers is not None:
             for mapping, _ in wanted:
-                self.registry.chain(route_of(mapping))
+                self.registry.chain(failover_spec(mapping))
                 yield False
             self.workers.replace(self.sockets, connection_log=connection_log)
             yield True
@@ -267,7 +277,7 @@ class Front(MultiService):
             retired.append(self.workers.retire())
         return gatherResults(retired).addCallback(lambda _: None)
 
-    def forget(self, questions: Iterable[Question]) -> None:
+    def forget(self, questions: Iterable[ServiceQuery]) -> None:
         """Nobody asks these any more."""
         if self.workers is not None:
             for each in questions:
@@ -295,9 +305,9 @@ class Front(MultiService):
         How many connections were accepted in all and closed at the end, and how many
         leases are left.
         """
-        accepted, closed = self._workshop.accepted, self._workshop.open
+        accepted, closed = self._runtime.accepted, self._runtime.open
         self.here.close_connections()
-        self._standings.stop()
+        self._upstream_log.stop()
         if self._noting is not None:
             self._noting.cancel()
             self._note_ejections()
@@ -309,10 +319,10 @@ class Front(MultiService):
         return accepted, closed, leases
 
     def _new_registry(self) -> Registry:
-        tally = OwnTally() if self.workers is None else self.workers.tally
+        counter = LocalCounter() if self.workers is None else self.workers.counter
         return Registry(
             self._chance,
-            tally,
+            counter,
             self._changed,
             self._reactor.seconds,
             self._on_event,
@@ -325,7 +335,7 @@ class Front(MultiService):
             self.workers.rest(self.registry.resting)
         self._renewed(instances)
 
-    def _changed(self, question: Question, change: Change) -> None:
+    def _changed(self, question: ServiceQuery, change: Change) -> None:
         """Called by the registry: an answer came."""
         if self.workers is not None:
             pending = not self.registry.answered(question)
@@ -346,17 +356,19 @@ class Front(MultiService):
     def _note_ejections(self) -> None:
         self._noting, workers = None, self.workers
         if workers is not None:
-            told = ((route_of(each), workers.aside(each)) for each in workers.mappings)
+            told = (
+                (failover_spec(each), workers.aside(each)) for each in workers.mappings
+            )
             self._ejections.look(told)
 
     def _on_event(self, event: RegistryEvent) -> None:
         """Called by the registry: an upstream was ejected, or the like."""
         if self.workers is None:  # else each worker logs it
-            self._standings.tell(event)
+            self._upstream_log.tell(event)
         self._note(event)
 
     def _knows(self, mapping: Mapping, *, wholly: bool) -> bool:
-        route = route_of(mapping)
+        route = failover_spec(mapping)
         asked = route.all() if wholly else route.selections
         answered = (self.registry.answered(each.question) for each in asked)
         return all(answered) if wholly else any(answered)
@@ -364,11 +376,11 @@ class Front(MultiService):
     def _let_go(self) -> None:
         """Called when connections need less than they did."""
         by_workers = self.workers.mappings if self.workers is not None else ()
-        routes = self._workshop.routes
-        routes.update(map(route_of, by_workers))
+        routes = self._runtime.routes
+        routes.update(map(failover_spec, by_workers))
         self.registry.keep_only(routes)
 
-    def _alter(self, sock: OwnSocket, mapping: Mapping) -> None:
+    def _alter(self, sock: OwnedSocket, mapping: Mapping) -> None:
         try:
             sock.alter(mapping)
         except OSError as error:
@@ -380,9 +392,9 @@ class Front(MultiService):
             )
 
 
-def _workers(reactor: Any, count: int, connection_log: bool) -> Workers:
+def _workers(reactor: Any, count: int, connection_log: bool) -> Supervisor:
     try:
-        return Workers(reactor, count, connection_log)
+        return Supervisor(reactor, count, connection_log)
     except OSError as error:
         raise NoWorkers(
             f"--workers {count}: there is no room for the table that they share:"

@@ -7,7 +7,7 @@ from attrs import Factory, define
 from lbconsul.balance.events import Event, EventKind, UpstreamEvent
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.outlier import Ejection
-from lbconsul.balance.pool_spec import Route, Selection
+from lbconsul.balance.pool_spec import FailoverSpec, PoolSpec
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.standing import Standing
 from lbconsul.balance.upstream import Upstream
@@ -34,11 +34,11 @@ class EjectionReports:
 
     _registry: Registry
     _note: Note
-    _known: dict[tuple[Selection, Identity], None] = Factory(dict)
+    _known: dict[tuple[PoolSpec, Identity], None] = Factory(dict)
 
-    def look(self, reports: Iterable[tuple[Route, Ejected]]) -> None:
+    def look(self, reports: Iterable[tuple[FailoverSpec, Ejected]]) -> None:
         """Workers have reported this of the routes that there are."""
-        now, served = dict[tuple[Selection, Identity], Ejection](), set[Selection]()
+        now, served = dict[tuple[PoolSpec, Identity], Ejection](), set[PoolSpec]()
         for route, ejected in reports:
             selections = route.all()
             served.update(selections)
@@ -65,7 +65,7 @@ class EjectionReports:
                 self._restored(selection, upstream)
 
     def _ejected(
-        self, selection: Selection, upstream: Upstream, ejection: Ejection
+        self, selection: PoolSpec, upstream: Upstream, ejection: Ejection
     ) -> None:
         event = UpstreamEvent(
             kind=EventKind.EJECTED,
@@ -78,7 +78,7 @@ class EjectionReports:
         )
         self._note(event)
 
-    def _restored(self, selection: Selection, upstream: Upstream) -> None:
+    def _restored(self, selection: PoolSpec, upstream: Upstream) -> None:
         event = UpstreamEvent(
             kind=EventKind.RESTORED,
             query=selection.question,

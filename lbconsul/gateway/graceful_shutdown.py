@@ -33,7 +33,7 @@ class Retiring(Protocol):
 
 
 @define(eq=False)
-class Retirement:
+class GracefulShutdown:
     """Has who serves retire, and says what is waited for."""
 
     _log = Logger()

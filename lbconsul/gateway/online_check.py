@@ -15,7 +15,7 @@ from twisted.internet.defer import TimeoutError as AnyTimeoutError
 from twisted.internet.error import ReactorNotRunning
 
 from lbconsul.balance.emptiness import fit, why_empty
-from lbconsul.balance.pool_spec import Question, Selection
+from lbconsul.balance.pool_spec import PoolSpec, ServiceQuery
 from lbconsul.balance.standing import Standing, judge
 from lbconsul.config.model import Config, Mapping
 from lbconsul.consul.catalog import Catalog, parse
@@ -24,7 +24,7 @@ from lbconsul.consul.describe import in_words
 from lbconsul.consul.hints import NO_DATACENTER, Hints
 from lbconsul.consul.location import pick_of
 from lbconsul.errors import Forbidden
-from lbconsul.proxy.targets import route_of
+from lbconsul.proxy.targets import failover_spec
 
 #: All of it is over after so many seconds.
 WITHIN = 20.0
@@ -69,11 +69,11 @@ class OnlineCheck:
     problems: list[str] = Factory(list)
     #: The number of the first address that answers.
     _address: int | None = None
-    _answers: dict[Question, Catalog | Exception] = Factory(dict)
+    _answers: dict[ServiceQuery, Catalog | Exception] = Factory(dict)
     _hints: Hints = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        def page(path: str, datacenter: str, question: Question) -> Deferred[bytes]:
+        def page(path: str, datacenter: str, question: ServiceQuery) -> Deferred[bytes]:
             return self._client.page(path, datacenter, self._address or 0)
 
         self._hints = Hints(self._reactor, page)
@@ -139,7 +139,7 @@ class OnlineCheck:
         questions = {
             each.question: None
             for mapping in self._config.mappings
-            for each in route_of(mapping).all()
+            for each in failover_spec(mapping).all()
             if not each.question.fixed
         }
         limit = DeferredSemaphore(AT_ONCE)
@@ -152,7 +152,7 @@ class OnlineCheck:
         if len(self._answers) < len(questions):  # some were not waited for
             raise CancelledError
 
-    async def _ask(self, question: Question) -> None:
+    async def _ask(self, question: ServiceQuery) -> None:
         try:
             reply = await self._client.ask(question, 0, self._address or 0)
             self._answers[question] = parse(reply.body, pick_of(question))
@@ -162,7 +162,7 @@ class OnlineCheck:
             self._answers[question] = error
 
     async def _judge(self, mapping: Mapping) -> None:
-        route = route_of(mapping)
+        route = failover_spec(mapping)
         usable = False
         lines = []
         for selection in route.selections:
@@ -179,7 +179,7 @@ class OnlineCheck:
     def _tell(self, mapping: Mapping, line: str, is_well: bool) -> None:
         (self.found if is_well else self.problems).append(f"{mapping}: {line}")
 
-    async def _look(self, selection: Selection) -> tuple[str, bool]:
+    async def _look(self, selection: PoolSpec) -> tuple[str, bool]:
         """What there is for a selection, and whether an instance is usable."""
         question = selection.question
         answer = self._answers[question]
@@ -196,7 +196,7 @@ class OnlineCheck:
         )
 
 
-def _counts(selection: Selection, answer: Catalog) -> str:
+def _counts(selection: PoolSpec, answer: Catalog) -> str:
     """How many instances have which standing."""
     verdicts = [judge(each, selection.rules) for each in answer.instances]
     counts = Counter(

@@ -23,7 +23,7 @@ from lbconsul.admin.status_model import (
     WorkerStatus,
 )
 from lbconsul.admin.upstream_id import upstream_id
-from lbconsul.balance.failover import Chain
+from lbconsul.balance.failover import Failover
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.outlier import Ejection
 from lbconsul.balance.pool import Pool
@@ -35,13 +35,13 @@ from lbconsul.errors import CannotOrder
 from lbconsul.process.clock import WallClock
 from lbconsul.process.reactor_lag import Lag
 from lbconsul.proxy.saturation import Full
-from lbconsul.proxy.targets import route_of
-from lbconsul.stats.mapping import Account, Times
-from lbconsul.stats.traffic import Tidings
-from lbconsul.workers.worker_process import Member
+from lbconsul.proxy.targets import failover_spec
+from lbconsul.stats.mapping import DurationHistogram, UpstreamStats
+from lbconsul.stats.traffic import MappingTraffic
+from lbconsul.workers.worker_process import WorkerProcess
 
 
-class Front(Protocol):
+class DataPlane(Protocol):
     """Who serves."""
 
     @property
@@ -61,7 +61,7 @@ class Front(Protocol):
         """The limit for all mappings together, in each process; 0: none."""
 
     @property
-    def members(self) -> list[Member]:
+    def members(self) -> list[WorkerProcess]:
         """The workers, if there are any."""
 
     @property
@@ -74,7 +74,7 @@ class Front(Protocol):
     def is_listening(self, mapping: Mapping) -> bool:
         """Whether its clients are accepted."""
 
-    def tidings(self, mapping: Mapping) -> Tidings:
+    def traffic(self, mapping: Mapping) -> MappingTraffic:
         """What is known of the connections of a mapping, over all processes."""
 
     def eject(self, identity: Identity) -> Deferred[str]:
@@ -108,13 +108,13 @@ class Orders(Protocol):
         """The opposite, as far as Consul lets it serve, though it may be gone."""
 
 
-class Shown(Protocol):
+class Gateway(Protocol):
     """A gateway."""
 
     config: Config
 
     @property
-    def front(self) -> Front:
+    def front(self) -> DataPlane:
         """Who serves."""
 
     @property
@@ -146,10 +146,10 @@ class Shown(Protocol):
 
 
 @define(eq=False)
-class Showing:
+class StatusCollector:
     """A gateway as the admin listener sees it: a `Source`."""
 
-    _gateway: Shown
+    _gateway: Gateway
     #: By the reactor's clock.
     _started: float
     _wall: WallClock
@@ -218,7 +218,7 @@ class Showing:
 
     def _mapping(self, mapping: Mapping) -> MappingStatus:
         front = self._gateway.front
-        told, chain = front.tidings(mapping), self._chain(mapping)
+        told, chain = front.traffic(mapping), self._failover(mapping)
         figures = told.figures
         return MappingStatus(
             str(mapping),
@@ -247,13 +247,13 @@ class Showing:
         """The upstreams of a mapping's pool with this number, one by one."""
         each = self._gateway.front.mapping(mapping)
         if each is not None:
-            told = self._gateway.front.tidings(each)
-            chosen = self._chain(each).all[pool]
+            told = self._gateway.front.traffic(each)
+            chosen = self._failover(each).all[pool]
             for upstream in tuple(chosen.upstreams()):
                 yield self._upstream(chosen, pool, upstream, told)
 
     def _upstream(
-        self, pool: Pool, number: int, upstream: Upstream, told: Tidings
+        self, pool: Pool, number: int, upstream: Upstream, told: MappingTraffic
     ) -> UpstreamStatus:
         instance, state = upstream.instance, pool.state(upstream)
         identity = instance.identity
@@ -286,8 +286,8 @@ class Showing:
             account.connect_time or None,
         )
 
-    def _chain(self, mapping: Mapping) -> Chain:
-        return self._gateway.registry.chain(route_of(mapping))
+    def _failover(self, mapping: Mapping) -> Failover:
+        return self._gateway.registry.chain(failover_spec(mapping))
 
     # What an operator orders.
 
@@ -326,7 +326,7 @@ class Showing:
         self._gateway.drain()
 
 
-_NOTHING = Account()
+_NOTHING = UpstreamStats()
 
 
 def _identity(upstream: str) -> Identity:
@@ -339,7 +339,7 @@ def _full(full: Full, processes: int) -> FullStatus:
     return FullStatus(full.reason, full.mapping, processes)
 
 
-def _worker(member: Member) -> WorkerStatus:
+def _worker(member: WorkerProcess) -> WorkerStatus:
     report = member.report
     count = report.count
     return WorkerStatus(
@@ -347,13 +347,13 @@ def _worker(member: Member) -> WorkerStatus:
     )
 
 
-def _pool(chain: Chain, pool: Pool, used: bool) -> PoolStatus:
+def _pool(chain: Failover, pool: Pool, used: bool) -> PoolStatus:
     fallback = pool not in chain.pools
     question = pool.question
     return PoolStatus(str(question), used, fallback, len(pool), question.service)
 
 
-def _histogram(times: Times) -> Histogram:
+def _histogram(times: DurationHistogram) -> Histogram:
     return Histogram(times.bounds, tuple(times.counts), times.sum)
 
 

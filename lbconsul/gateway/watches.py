@@ -19,7 +19,7 @@ from twisted.logger import Logger
 
 from lbconsul.admin.status_model import SkippedStatus, WatchStatus
 from lbconsul.balance.events import QueryEvent
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.consul.addresses import Addresses
 from lbconsul.consul.catalog import Skipped
@@ -27,7 +27,7 @@ from lbconsul.consul.client import ConsulClient
 from lbconsul.consul.resolver import HostResolver
 from lbconsul.consul.skipping import SHOWN, Screen
 from lbconsul.consul.snapshot import Snapshot, SnapshotStore
-from lbconsul.consul.static_service import Fixed
+from lbconsul.consul.static_service import StaticService
 from lbconsul.consul.watch import Watch
 from lbconsul.process.clock import WallClock
 
@@ -53,9 +53,9 @@ class Watches(MultiService):
     _screen: Screen = lambda instance: ""
     #: The addresses of host names that a predecessor knew.
     _inherited: Addresses = Factory(dict)
-    _watches: dict[Question, Watch] = Factory(dict)
+    _watches: dict[ServiceQuery, Watch] = Factory(dict)
     #: What needs no Consul.
-    _fixed: dict[Question, Fixed] = Factory(dict)
+    _fixed: dict[ServiceQuery, StaticService] = Factory(dict)
     _wall: WallClock = Factory(
         lambda self: WallClock(self._reactor.seconds), takes_self=True
     )
@@ -66,7 +66,7 @@ class Watches(MultiService):
         super().__init__()
         self._store = self._store_in(self._state_dir)
 
-    def ask(self, questions: Iterable[Question]) -> None:
+    def ask(self, questions: Iterable[ServiceQuery]) -> None:
         """Ask these, too; at once, if we are at it."""
         for question in questions:
             if question.fixed:
@@ -76,8 +76,8 @@ class Watches(MultiService):
                 watch.setServiceParent(self)
 
     def asking_only(
-        self, questions: Iterable[Question]
-    ) -> Generator[bool, None, list[Question]]:
+        self, questions: Iterable[ServiceQuery]
+    ) -> Generator[bool, None, list[ServiceQuery]]:
         """Ask these, and stop asking all others, step by step; which those are."""
         wanted = dict.fromkeys(questions)
         gone = [each for each in self._watches if each not in wanted]
@@ -100,7 +100,7 @@ class Watches(MultiService):
         Whether it does.
         """
         before = self._client
-        if client.made_of == before.made_of:
+        if client.fingerprint == before.fingerprint:
             return False
         self._client = client
         for watch in self._watches.values():
@@ -118,7 +118,7 @@ class Watches(MultiService):
             if before is not None:
                 before.stop()
 
-    def skipped(self, question: Question) -> Collection[str]:
+    def skipped(self, question: ServiceQuery) -> Collection[str]:
         """Why registrations of its last answer are no instances."""
         watch = self._watches.get(question)
         return [str(each) for each in watch.skipped] if watch is not None else ()
@@ -129,12 +129,14 @@ class Watches(MultiService):
         of_watches = [each.names.known for each in self._watches.values()]
         return of_watches + [each.names.known for each in self._fixed.values()]
 
-    def error(self, question: Question) -> str:
+    def error(self, question: ServiceQuery) -> str:
         """What asking it fails with at present; empty if it does not fail."""
         watch = self._watches.get(question)
         return watch.record.last_error if watch is not None else ""
 
-    def page(self, path: str, datacenter: str, question: Question) -> Deferred[bytes]:
+    def page(
+        self, path: str, datacenter: str, question: ServiceQuery
+    ) -> Deferred[bytes]:
         """A page of Consul's API, from where `question` is asked."""
         watch = self._watches.get(question)
         address = watch.address if watch is not None else 0
@@ -142,7 +144,10 @@ class Watches(MultiService):
 
     def screening(self) -> Iterator[bool]:
         """Others must not be connected to than before: look at every instance."""
-        asked: list[Watch | Fixed] = [*self._watches.values(), *self._fixed.values()]
+        asked: list[Watch | StaticService] = [
+            *self._watches.values(),
+            *self._fixed.values(),
+        ]
         for each in asked:
             if each.running:
                 each.screen()
@@ -196,9 +201,9 @@ class Watches(MultiService):
     def stopService(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._stop())
 
-    def _use(self, question: Question) -> None:
+    def _use(self, question: ServiceQuery) -> None:
         if question not in self._fixed:
-            fixed = Fixed(
+            fixed = StaticService(
                 self._reactor,
                 self._resolver,
                 self._registry,
@@ -210,7 +215,7 @@ class Watches(MultiService):
             self._fixed[question] = fixed
             fixed.setServiceParent(self)
 
-    def _watch(self, question: Question) -> Watch:
+    def _watch(self, question: ServiceQuery) -> Watch:
         return Watch(
             self._reactor,
             self._resolver,
@@ -224,7 +229,7 @@ class Watches(MultiService):
             inherited=self._inherited,
         )
 
-    def _snapshot(self, question: Question) -> Snapshot | None:
+    def _snapshot(self, question: ServiceQuery) -> Snapshot | None:
         if self._store is None:
             return None
         return Snapshot(self._reactor, self._store, question)

@@ -42,7 +42,7 @@ class ListeningSocket(Protocol):
 
 
 @define(eq=False)
-class OwnSocket:
+class OwnedSocket:
     """The socket of a mapping, for whoever opens and closes it.
 
     `inherited` are the descriptors that systemd passed in, by name and number, and
@@ -108,7 +108,7 @@ class OwnSocket:
 
 
 @define(eq=False)
-class LentSocket:
+class BorrowedSocket:
     """A socket that another process has bound, and will clear away."""
 
     _sock: socket.socket

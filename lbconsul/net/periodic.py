@@ -7,13 +7,13 @@ from attrs import Factory, define
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from lbconsul.net.sweeper import Sweeper
+from lbconsul.net.sweeper import TimeSlicer
 
 #: How often, in seconds.
 EVERY = 0.25
 
 
-class Tended(Protocol):
+class Tickable(Protocol):
     """A registry, or a factory."""
 
     def tend(self) -> Iterable[object]:
@@ -24,7 +24,7 @@ class Tended(Protocol):
 
 
 @define(eq=False)
-class Upkeep:
+class Periodic:
     """Tends what it is given, a few times a second, in the order in which it came.
 
     What takes long at one of them delays no other one.
@@ -32,20 +32,22 @@ class Upkeep:
 
     _log = Logger()
     _clock: IReactorTime
-    _sweeper: Sweeper = Factory(lambda self: Sweeper(self._clock), takes_self=True)
-    _tended: dict[Tended, None] = Factory(dict)
+    _sweeper: TimeSlicer = Factory(
+        lambda self: TimeSlicer(self._clock), takes_self=True
+    )
+    _tickables: dict[Tickable, None] = Factory(dict)
     #: Those that are being tended.
-    _busy: set[Tended] = Factory(set)
+    _busy: set[Tickable] = Factory(set)
     _runs: bool = False
     _next: IDelayedCall | None = None
 
-    def add(self, tended: Tended) -> None:
+    def add(self, tickable: Tickable) -> None:
         """Tend it from now on."""
-        self._tended[tended] = None
+        self._tickables[tickable] = None
 
-    def discard(self, tended: Tended) -> None:
+    def discard(self, tickable: Tickable) -> None:
         """Tend it no longer, if it was tended."""
-        self._tended.pop(tended, None)
+        self._tickables.pop(tickable, None)
 
     def start(self) -> None:
         """Begin, unless it has."""
@@ -66,17 +68,17 @@ class Upkeep:
 
     def _round(self) -> Iterator[None]:
         begun = self._clock.seconds()
-        for each in tuple(self._tended):
+        for each in tuple(self._tickables):
             if not self._runs:
                 return
-            if each in self._tended and each not in self._busy:
+            if each in self._tickables and each not in self._busy:
                 self._tend(each)
             yield
         if self._next is None:
             wait = max(0.0, begun + EVERY - self._clock.seconds())
             self._next = self._clock.callLater(wait, self._begin)
 
-    def _tend(self, each: Tended) -> None:
+    def _tend(self, each: Tickable) -> None:
         try:
             steps = each.tend()
         except Exception:
@@ -86,11 +88,11 @@ class Upkeep:
             self._busy.add(each)
             self._sweeper.begin(self._steps(each, steps))
 
-    def _steps(self, each: Tended, steps: Iterable[object]) -> Iterator[None]:
+    def _steps(self, each: Tickable, steps: Iterable[object]) -> Iterator[None]:
         try:
             for _ in steps:
                 yield
-                if not self._runs or each not in self._tended:
+                if not self._runs or each not in self._tickables:
                     return
         except Exception:
             self._failed()

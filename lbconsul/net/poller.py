@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorFDSet, IReactorTime, IReadDescri
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lbconsul.net.throttled_failures import BugLog
+from lbconsul.net.throttled_failures import ThrottledFailures
 
 #: So many events are taken from the kernel at once.
 _BATCH = 256
@@ -89,7 +89,7 @@ class EpollPoller:
 
     def __init__(self, reactor: IReactorFDSet) -> None:
         self._reactor = reactor
-        self._bugs = BugLog(IReactorTime(reactor))
+        self._bugs = ThrottledFailures(IReactorTime(reactor))
         #: Opened when there is something to watch.
         self._epoll: select.epoll | None = None
         self._watched: dict[int, Any] = {}

@@ -6,7 +6,7 @@ from attrs import Factory, define, field
 
 
 @define
-class Throttle:
+class TokenBucket:
     """Lets a burst through at once, then `rate` a second, and counts the others."""
 
     rate: float

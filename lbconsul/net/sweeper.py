@@ -8,7 +8,7 @@ from typing import Protocol
 from attrs import Factory, define
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from lbconsul.net.throttled_failures import BugLog
+from lbconsul.net.throttled_failures import ThrottledFailures
 
 #: How long one slice of work may hold the reactor, in seconds.
 SLICE = 0.002
@@ -33,7 +33,7 @@ Work = Iterator[object]
 
 
 @define(eq=False)
-class Sweeper:
+class TimeSlicer:
     """Does a process's periodic work in slices.
 
     A piece of work is an iterator, each step of which is short, or true if it was not.
@@ -49,7 +49,9 @@ class Sweeper:
     #: When the next slice may begin, by the reactor's clock.
     _not_before: float = float("-inf")
     _next: IDelayedCall | None = None
-    _bugs: BugLog = Factory(lambda self: BugLog(self._clock), takes_self=True)
+    _bugs: ThrottledFailures = Factory(
+        lambda self: ThrottledFailures(self._clock), takes_self=True
+    )
 
     def begin(self, work: Work) -> None:
         """Do this too, from now on, by and by; at once, if it can be done at once."""
@@ -117,7 +119,7 @@ class Sweeper:
         return count == _STEPS
 
 
-class Patrolled(Protocol):
+class Checkable(Protocol):
     """Something with a time limit."""
 
     def inspect(self, now: float) -> None:
@@ -125,7 +127,7 @@ class Patrolled(Protocol):
 
 
 @define(eq=False)
-class Patrol:
+class Sweeper:
     """Inspects everything on its list every `interval` seconds.
 
     In place of a timer for each connection, which would have to be moved with
@@ -135,12 +137,16 @@ class Patrol:
 
     _clock: IReactorTime
     interval: float
-    _list: set[Patrolled] = Factory(set)
-    _sweeper: Sweeper = Factory(lambda self: Sweeper(self._clock), takes_self=True)
+    _list: set[Checkable] = Factory(set)
+    _sweeper: TimeSlicer = Factory(
+        lambda self: TimeSlicer(self._clock), takes_self=True
+    )
     _next: IDelayedCall | None = None
     #: The round that is under way.
     _round: Work | None = None
-    _bugs: BugLog = Factory(lambda self: BugLog(self._clock), takes_self=True)
+    _bugs: ThrottledFailures = Factory(
+        lambda self: ThrottledFailures(self._clock), takes_self=True
+    )
 
     @staticmethod
     def interval_for(limit: float, longest: float = _LONGEST) -> float:
@@ -148,13 +154,13 @@ class Patrol:
         return min(longest, max(_SHORTEST, limit / 8))
 
     @classmethod
-    def keeping(
+    def for_deadline(
         cls, clock: IReactorTime, limit: float, longest: float = _LONGEST
-    ) -> "Patrol":
+    ) -> "Sweeper":
         """One that is frequent enough to keep a limit of so many seconds."""
         return cls(clock, cls.interval_for(limit, longest))
 
-    def add(self, patrolled: Patrolled) -> None:
+    def add(self, patrolled: Checkable) -> None:
         """Inspect it from now on."""
         self._list.add(patrolled)
         self.start()
@@ -164,7 +170,7 @@ class Patrol:
         if self._next is None and self._round is None:
             self._next = self._clock.callLater(self.interval, self._begin)
 
-    def discard(self, patrolled: Patrolled) -> None:
+    def discard(self, patrolled: Checkable) -> None:
         """Inspect it no longer, if it was inspected."""
         self._list.discard(patrolled)
 

@@ -4,19 +4,19 @@ from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from lbconsul.net.rate_limit import Throttle, in_words
+from lbconsul.net.rate_limit import TokenBucket, in_words
 
 #: Tracebacks a second, and how many may come at once.
 RATE, BURST = 0.2, 5.0
 
 
 @define(eq=False)
-class BugLog:
+class ThrottledFailures:
     """What costs one connection may cost each of them, in the same way."""
 
     _log = Logger()
     _clock: IReactorTime
-    _throttle: Throttle = field(factory=lambda: Throttle(RATE, BURST))
+    _throttle: TokenBucket = field(factory=lambda: TokenBucket(RATE, BURST))
 
     def tell(self, what: str) -> None:
         """To be called where the error is handled: `what` it was."""

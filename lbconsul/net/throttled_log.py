@@ -6,18 +6,18 @@ from collections.abc import Mapping as AbstractMapping
 from attrs import define
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from lbconsul.net.rate_limit import Throttle
+from lbconsul.net.rate_limit import TokenBucket
 
 #: How often to tell of what was not told, while it goes on, in seconds.
 SUM_UP_EVERY = 1.0
 
 
 @define(eq=False)
-class LogBound:
+class ThrottledLog:
     """Asked before a line is written, so that a storm does not fill the disk."""
 
     _clock: IReactorTime
-    _throttle: Throttle
+    _throttle: TokenBucket
     #: Told how many lines of which kind were not written.
     _sum_up: Callable[[AbstractMapping[str, int]], None]
     _every: float = SUM_UP_EVERY

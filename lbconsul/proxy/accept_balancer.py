@@ -15,12 +15,12 @@ OUR_TURN = 0.02
 
 
 @define(eq=False)
-class Courtesy:
-    """Lets the others go first when `is_ahead`; after them it is our turn."""
+class AcceptBalancer:
+    """Lets the others go first when `is_overloaded`; after them it is our turn."""
 
     _clock: IReactorTime
     #: Whether the others should go first; None: there are no others.
-    _is_ahead: Callable[[], bool] | None
+    _is_overloaded: Callable[[], bool] | None
     #: Called when the others' turn is over.
     _go_on: Callable[[], None]
     #: The call that ends the others' turn, and until when then ours is.
@@ -32,13 +32,13 @@ class Courtesy:
         """Whether it is the others' turn."""
         return self._others_turn is not None
 
-    def gives_way(self) -> bool:
+    def should_yield(self) -> bool:
         """Somebody is in the queue: whether the others should go first."""
-        if self._is_ahead is None:
+        if self._is_overloaded is None:
             return False
         is_ours = self._clock.seconds() < self._our_turn
         self._our_turn = 0.0
-        if is_ours or not self._is_ahead():
+        if is_ours or not self._is_overloaded():
             return False
         self._others_turn = self._clock.callLater(GIVE_WAY, self._gave_way)
         return True

@@ -4,7 +4,7 @@ from attrs import Factory, define
 
 from lbconsul.config.model import Mapping
 from lbconsul.net.cidr import Address, Networks, read_address
-from lbconsul.stats.termination import Ending
+from lbconsul.stats.termination import Termination
 
 
 @define(eq=False)
@@ -33,23 +33,23 @@ class Admission:
         allow = Networks.of(mapping.allow) if mapping.allow else None
         return cls(allow, Networks.of(mapping.deny), limit)
 
-    def refuse(self, peer: object) -> Ending | None:
+    def refuse(self, peer: object) -> Termination | None:
         """Why a client is not admitted; if it is, it is counted until it `left`."""
         if not isinstance(peer, tuple):
             return None
         address = read_address(peer[0])
         if address is None:
-            return Ending.CLIENT_LEFT  # before it could be asked for its address
+            return Termination.CLIENT_LEFT  # before it could be asked for its address
         if address in self._deny:
-            return Ending.DENIED
+            return Termination.DENIED
         if self._allow is not None and address not in self._allow:
-            return Ending.DENIED
+            return Termination.DENIED
         return self._count(address.client) if self._limit else None
 
-    def _count(self, client: Address) -> Ending | None:
+    def _count(self, client: Address) -> Termination | None:
         count = self._open.get(client, 0)
         if count >= self._limit:
-            return Ending.CLIENT_LIMIT
+            return Termination.CLIENT_LIMIT
         self._open[client] = count + 1
         return None
 

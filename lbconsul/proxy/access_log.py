@@ -8,11 +8,11 @@ from twisted.logger import Logger
 
 from lbconsul.balance.upstream import Upstream
 from lbconsul.config.model import Mapping
-from lbconsul.net.rate_limit import Throttle, in_words
+from lbconsul.net.rate_limit import TokenBucket, in_words
 from lbconsul.net.sockets import address_text
-from lbconsul.net.throttled_log import LogBound
-from lbconsul.proxy.relay import Arrival
-from lbconsul.stats.termination import Ending
+from lbconsul.net.throttled_log import ThrottledLog
+from lbconsul.proxy.relay import Downstream
+from lbconsul.stats.termination import Termination
 
 #: Lines a second about clients that had no upstream, and how many may come at once.
 #: Of those that are served each has its line.
@@ -27,19 +27,19 @@ class ConnectionLog:
     _clock: IReactorTime
     _mapping: Mapping
     _is_on: bool = True
-    _bound: LogBound = field(init=False)
+    _bound: ThrottledLog = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._bound = LogBound(self._clock, Throttle(RATE, BURST), self._sum_up)
+        self._bound = ThrottledLog(self._clock, TokenBucket(RATE, BURST), self._sum_up)
 
     def tell(
         self,
-        arrival: Arrival,
+        arrival: Downstream,
         upstream: Upstream | None,
         received: int,
         sent: int,
         retries: int,
-        ending: Ending,
+        ending: Termination,
     ) -> None:
         """A connection is over, or a client was turned away."""
         if not self._is_on:

@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from lbconsul.config.model import Mapping
 from lbconsul.net.listening_socket import ListeningSocket
-from lbconsul.proxy.connection_limit import Room
+from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.listener import Listener
 
@@ -27,7 +27,7 @@ class _Kept:
 
 
 @define(eq=False, repr=False)
-class Served:
+class ActiveListener:
     """A listening socket, and the factory that its clients go to.
 
     If the options are altered the same socket goes on with another factory; the
@@ -36,7 +36,7 @@ class Served:
 
     source: ListeningSocket
     factory: ProxyFactory
-    _listener_of: Callable[["Served", ListeningSocket], Listener]
+    _listener_of: Callable[["ActiveListener", ListeningSocket], Listener]
     older: list[ProxyFactory] = Factory(list)
     #: None while clients wait in the kernel's queue.
     listener: Listener | None = None
@@ -49,7 +49,7 @@ class Served:
         return self.factory.mapping
 
     @property
-    def room(self) -> Room:
+    def room(self) -> ConnectionLimit:
         """Asked for by the listener."""
         return self.factory.room
 

@@ -13,12 +13,12 @@ _AT_ONCE = 64
 class Waiting(Protocol):
     """A listener that waits for room."""
 
-    def room_again(self) -> None:
+    def on_available(self) -> None:
         """It is its turn: take one client, if there is one."""
 
 
 @define(eq=False)
-class Room:
+class ConnectionLimit:
     """Counts the connections of all factories; listeners wait in turn when it is full.
 
     Each that is over lets in one client of whoever has waited longest.
@@ -77,7 +77,7 @@ class Room:
             listener = next(iter(self._queue))
             del self._queue[listener]
             try:
-                listener.room_again()
+                listener.on_available()
             except Exception:
                 # The others are to have their turn all the same.
                 self._log.failure("a bug in lbconsul: a listener that waited is lost")

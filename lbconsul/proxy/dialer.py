@@ -19,10 +19,10 @@ from lbconsul.errors import AllFull, NoUpstream
 from lbconsul.net.connect import connect, has_left
 from lbconsul.net.poller import Poller
 from lbconsul.net.sockets import STARVED
-from lbconsul.net.sweeper import Patrol
-from lbconsul.proxy.relay import Arrival
-from lbconsul.proxy.wait_queue import Line
-from lbconsul.stats.termination import Ending
+from lbconsul.net.sweeper import Sweeper
+from lbconsul.proxy.relay import Downstream
+from lbconsul.proxy.wait_queue import WaitQueue
+from lbconsul.stats.termination import Termination
 
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EINTR})
 
@@ -39,8 +39,8 @@ class DialOwner(Protocol):
     #: is none at all.
     queue_timeout: float
     empty_timeout: float
-    line: Line
-    dial_patrol: Patrol
+    line: WaitQueue
+    dial_sweeper: Sweeper
 
     def lease(self, avoiding: Collection[Upstream], attempts: int) -> Lease:
         """The next upstream to try, after at most so many in one pool.
@@ -49,10 +49,10 @@ class DialOwner(Protocol):
         :raises NoUpstream: there is none.
         """
 
-    def dial_answered(self, dial: "Dial", upstream: socket.socket) -> None:
+    def dial_answered(self, dial: "DialAttempt", upstream: socket.socket) -> None:
         """An upstream accepted: here is the socket, and the lease is `dial.lease`."""
 
-    def dial_failed(self, dial: "Dial", ending: Ending) -> None:
+    def dial_failed(self, dial: "DialAttempt", ending: Termination) -> None:
         """No upstream was found; the client's socket is closed."""
 
     def dial_refused(self, upstream: Upstream) -> None:
@@ -63,7 +63,7 @@ class DialOwner(Protocol):
 
 
 @implementer(IWriteDescriptor)
-class Dial:
+class DialAttempt:
     """One client's search for an upstream."""
 
     __slots__ = (
@@ -82,7 +82,7 @@ class Dial:
         "watched",
     )
 
-    def __init__(self, owner: DialOwner, arrival: Arrival) -> None:
+    def __init__(self, owner: DialOwner, arrival: Downstream) -> None:
         self._owner = owner
         self._sock: socket.socket | None = None
         #: Where the present attempt goes to.
@@ -94,7 +94,7 @@ class Dial:
         #: Until when it waits in line for an upstream, if it does, and why it
         #: ends then.
         self._until: float | None = None
-        self._overdue = Ending.REFUSED
+        self._overdue = Termination.REFUSED
         #: When the present attempt began.
         self.since = arrival.time
         self.arrival = arrival
@@ -106,7 +106,7 @@ class Dial:
         #: than one of them.
         self.tried: list[Upstream] = []
 
-    def start(self, failing: Ending = Ending.REFUSED) -> None:
+    def start(self, failing: Termination = Termination.REFUSED) -> None:
         """Try the next upstream; `failing` is why the last one was not to be had."""
         owner = self._owner
         if owner.line:  # whose turn is before ours
@@ -117,27 +117,27 @@ class Dial:
             else:
                 self.lease = owner.lease((), self.attempts)
         except AllFull:
-            self._queue_up(owner.queue_timeout, Ending.QUEUE_TIMEOUT)
+            self._queue_up(owner.queue_timeout, Termination.QUEUE_TIMEOUT)
         except NoUpstream:
             if self.tried or not owner.empty_timeout:
                 self.end(failing)
             else:
-                self._queue_up(owner.empty_timeout, Ending.REFUSED)
+                self._queue_up(owner.empty_timeout, Termination.REFUSED)
         else:
             if self.tried:
                 self.since = owner.clock.seconds()
             self._connect(self.lease.upstream)
 
-    def _queue_up(self, timeout: float, overdue: Ending) -> None:
+    def _queue_up(self, timeout: float, overdue: Termination) -> None:
         """Wait for an upstream; `overdue` is how it ends if there is none in time."""
         owner = self._owner
         if not owner.line.join(self):
-            full = overdue is Ending.QUEUE_TIMEOUT
-            self.end(Ending.QUEUE_FULL if full else overdue)
+            full = overdue is Termination.QUEUE_TIMEOUT
+            self.end(Termination.QUEUE_FULL if full else overdue)
             return
         self._until = owner.clock.seconds() + timeout
         self._overdue = overdue
-        owner.dial_patrol.add(self)
+        owner.dial_sweeper.add(self)
 
     def proceed(self) -> bool:
         """Go on if there is an upstream now; whether there was.  Called by the line."""
@@ -145,7 +145,7 @@ class Dial:
             return self._proceed()
         except Exception:
             # A bug of ours: let it be known, but leak nothing.
-            self.end(Ending.INTERNAL)
+            self.end(Termination.INTERNAL)
             raise
 
     def _proceed(self) -> bool:
@@ -207,7 +207,7 @@ class Dial:
             self._failed(error.errno or 0)
             return
         self._waiting = True
-        self._owner.dial_patrol.add(self)
+        self._owner.dial_sweeper.add(self)
 
     def fileno(self) -> int:
         """Called by the reactor."""
@@ -237,7 +237,7 @@ class Dial:
             self._failed(code)
         else:
             ended = reason.check(ConnectionDone)
-            self.end(Ending.HARD_STOP if ended else Ending.INTERNAL)
+            self.end(Termination.HARD_STOP if ended else Termination.INTERNAL)
 
     def inspect(self, now: float) -> None:
         """Look at the time and at the client.  Called by the patrol."""
@@ -245,15 +245,15 @@ class Dial:
             return  # in this very round: another one's end let it go on
         if has_left(self.arrival.client):
             waits = self._until is not None
-            self.end(Ending.QUEUE_LEFT if waits else Ending.CLIENT_LEFT)
+            self.end(Termination.QUEUE_LEFT if waits else Termination.CLIENT_LEFT)
         elif self._until is not None:
             if now >= self._until:
                 self.end(self._overdue)
         elif now - self.since >= self._owner.connect_timeout:
             if self._sock is None:
-                self.end(Ending.STARVED)
+                self.end(Termination.STARVED)
             else:
-                self._next(Ending.CONNECT_TIMEOUT)
+                self._next(Termination.CONNECT_TIMEOUT)
         elif self._sock is None and self.lease is not None:
             self._connect(self.lease.upstream)
 
@@ -271,16 +271,16 @@ class Dial:
             # No upstream is to be had with it: the patrol tries again, until the
             # time for one attempt is over.
             self._hang_up()
-            self._owner.dial_patrol.add(self)
+            self._owner.dial_sweeper.add(self)
             self._owner.dial_starved()
         elif code == errno.EADDRNOTAVAIL:
             # No local port is left for this upstream, or no address of its
             # family: another one may be had.
-            self._next(Ending.STARVED)
+            self._next(Termination.STARVED)
         else:
-            self._next(Ending.REFUSED)
+            self._next(Termination.REFUSED)
 
-    def _next(self, failing: Ending) -> None:
+    def _next(self, failing: Termination) -> None:
         self._hang_up()
         assert self.lease is not None
         upstream = self.lease.upstream
@@ -290,7 +290,7 @@ class Dial:
         is_first = self.tried.count(upstream) == len(self.tried)
         self.attempts += is_first and self.lease.on_trial
         failed = upstream.failed_at(self._address)
-        if failing is not Ending.STARVED:
+        if failing is not Termination.STARVED:
             if failed:
                 self.lease.showed(Outcome.REFUSED)
             self._owner.dial_refused(upstream)
@@ -303,17 +303,17 @@ class Dial:
             self.start(failing)
         except Exception:
             # A bug of ours: let it be known, but leak nothing.
-            self.end(Ending.INTERNAL)
+            self.end(Termination.INTERNAL)
             raise
 
-    def _may_stay(self, upstream: Upstream, failing: Ending) -> bool:
+    def _may_stay(self, upstream: Upstream, failing: Termination) -> bool:
         """Whether another address of the same upstream is to be tried at once.
 
         The last attempt is another upstream's, if there is one, and so is the next one
         after a timeout: where one address is silent the others may be, too.
         """
         left = self.attempts - len(self.tried)
-        silent = failing is Ending.CONNECT_TIMEOUT
+        silent = failing is Termination.CONNECT_TIMEOUT
         return left > 1 and not silent and self._has_more(upstream)
 
     def _hang_up(self) -> None:
@@ -327,10 +327,10 @@ class Dial:
         if self._waiting:
             self._waiting = False
             self._owner.poller.removeWriter(self)
-        self._owner.dial_patrol.discard(self)
+        self._owner.dial_sweeper.discard(self)
         self._sock = None
 
-    def end(self, ending: Ending) -> None:
+    def end(self, ending: Termination) -> None:
         """Give up, once: close all there is."""
         if self.over:
             return

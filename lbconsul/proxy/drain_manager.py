@@ -10,34 +10,34 @@ from heapq import merge
 
 from attrs import define, field
 
-from lbconsul.balance.departure import Leave, to_close
-from lbconsul.balance.failover import Chain
+from lbconsul.balance.departure import Drain, to_close
+from lbconsul.balance.failover import Failover
 from lbconsul.balance.pool import Pool
 from lbconsul.balance.rebalance import Rebalance, surplus
 from lbconsul.config.model import Mapping
 from lbconsul.net.periodic import EVERY
 from lbconsul.proxy.relay import Relay
-from lbconsul.stats.termination import Ending
+from lbconsul.stats.termination import Termination
 
 #: What is found to be closed, and how it ends; None for a step that found nothing.
-Due = Iterator[tuple[Relay, Ending] | None]
+Due = Iterator[tuple[Relay, Termination] | None]
 
 #: So many are sorted in one step.
 _RUN = 512
 
 
 @define(eq=False)
-class Parting:
+class DrainManager:
     """Decides it for the connections of one mapping; asked each `EVERY` seconds."""
 
-    _chain: Chain
+    _failover: Failover
     _mapping: Mapping
     _seconds: Callable[[], float]
     _rebalances: dict[Pool, Rebalance] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         percent = self._mapping.rebalance
-        pools = self._chain.pools if percent else ()
+        pools = self._failover.pools if percent else ()
         self._rebalances = {pool: Rebalance(percent, pool.joins) for pool in pools}
 
     @property
@@ -47,10 +47,10 @@ class Parting:
 
     def _leaves(self) -> bool:
         return any(
-            self._closes(leave) for pool in self._chain.all for leave in pool.leaves
+            self._closes(leave) for pool in self._failover.all for leave in pool.leaves
         )
 
-    def _closes(self, leave: Leave) -> bool:
+    def _closes(self, leave: Drain) -> bool:
         """Whether any connection to whoever left so is to be closed now."""
         if leave.critical:
             return self._mapping.close_on_critical
@@ -76,14 +76,14 @@ class Parting:
             count = len(theirs)
             if not leave.critical:
                 count = self.count(count, leave.since)
-            for found in idlest(theirs):
+            for found in least_recently_active(theirs):
                 if not count:
                     break
                 if found is None:
                     yield None
                 else:
                     count -= 1
-                    yield found, Ending.LEFT
+                    yield found, Termination.LEFT
 
     def count(self, count: int, since: float) -> int:
         """How many of so many, that are to be drained since then, to close now."""
@@ -108,7 +108,7 @@ class Parting:
                 theirs.append(each)
             yield None
         allowance = rebalance.allowance(len(theirs), now)
-        for relay in idlest(theirs) if allowance else ():
+        for relay in least_recently_active(theirs) if allowance else ():
             if not allowance:
                 return
             if relay is None:
@@ -116,10 +116,10 @@ class Parting:
             elif over[upstream := relay.lease.upstream]:
                 allowance -= 1
                 over[upstream] -= 1
-                yield relay, Ending.REBALANCED
+                yield relay, Termination.REBALANCED
 
 
-def idlest(relays: list[Relay]) -> Iterator[Relay | None]:
+def least_recently_active(relays: list[Relay]) -> Iterator[Relay | None]:
     """The same, first those on which nothing has moved for the longest time.
 
     None comes in between, for a step of the sorting.  They are taken out of `relays`:

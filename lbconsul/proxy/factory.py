@@ -15,24 +15,24 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Protocol
 from zope.interface import implementer
 
-from lbconsul.balance.failover import Chain
+from lbconsul.balance.failover import Failover
 from lbconsul.balance.upstream import Lease, Upstream
 from lbconsul.balance.weighted import Chance
 from lbconsul.config.model import Mapping
 from lbconsul.net.poller import Poller
 from lbconsul.net.sockets import reset_on_close
 from lbconsul.net.splice import Pipes
-from lbconsul.net.sweeper import Patrol, Patrolled, Sweeper
+from lbconsul.net.sweeper import Checkable, Sweeper, TimeSlicer
 from lbconsul.proxy.access_control import Admission
 from lbconsul.proxy.access_log import ConnectionLog
-from lbconsul.proxy.connection_limit import Room
+from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.detach import Adopt
-from lbconsul.proxy.dialer import Dial
-from lbconsul.proxy.drain_manager import Parting, idlest
-from lbconsul.proxy.relay import Arrival, Relay
-from lbconsul.proxy.wait_queue import Line
-from lbconsul.stats.mapping import Figures
-from lbconsul.stats.termination import Ending
+from lbconsul.proxy.dialer import DialAttempt
+from lbconsul.proxy.drain_manager import DrainManager, least_recently_active
+from lbconsul.proxy.relay import Downstream, Relay
+from lbconsul.proxy.wait_queue import WaitQueue
+from lbconsul.stats.mapping import MappingStats
+from lbconsul.stats.termination import Termination
 
 #: How often, at least, each relay is inspected, in seconds: how old the counts of
 #: bytes may be that moved on open connections, and how long it may take to see that an
@@ -57,7 +57,7 @@ class ProxyFactory:
 
     poller: Poller
     clock: IReactorTime
-    _chain: Chain
+    _failover: Failover
     mapping: Mapping
     _log_connections: bool = True
     #: Connections accepted since the start, and those of them not yet over.
@@ -66,21 +66,23 @@ class ProxyFactory:
     ended: Callable[[], None] = lambda: None
     #: Called when a dial finds no descriptor or port.
     starved: Callable[[], None] = lambda: None
-    _open: set[Dial | Relay] = field(factory=set)
+    _open: set[DialAttempt | Relay] = field(factory=set)
     pipes: Pipes = field(factory=Pipes)
     #: Shared by all factories of one listening address.
-    figures: Figures = field(factory=Figures)
+    figures: MappingStats = field(factory=MappingStats)
     #: Shared by all factories of the process, like the sweeper.
-    room: Room = field(default=Factory(lambda self: Room(self.clock), takes_self=True))
+    room: ConnectionLimit = field(
+        default=Factory(lambda self: ConnectionLimit(self.clock), takes_self=True)
+    )
     #: None if everybody is admitted.
-    _admission: Admission | None = field(init=False)
-    _sweeper: Sweeper = Factory(lambda self: Sweeper(self.clock), takes_self=True)
+    _access_control: Admission | None = field(init=False)
+    _sweeper: TimeSlicer = Factory(lambda self: TimeSlicer(self.clock), takes_self=True)
     _log: ConnectionLog = field(init=False)
     _chance: Chance = random.random
-    _parting: Parting = field(init=False)
+    _drain_manager: DrainManager = field(init=False)
     #: Since when nobody comes any more, and how those end who stay too long.
     _retired: float | None = None
-    _overdue: Ending = Ending.SOFT_STOP
+    _overdue: Termination = Termination.SOFT_STOP
     # What dials and relays ask of their owner.
     attempts: int = field(init=False)
     connect_timeout: float = field(init=False)
@@ -88,14 +90,14 @@ class ProxyFactory:
     half_close_timeout: float = field(init=False)
     queue_timeout: float = field(init=False)
     empty_timeout: float = field(init=False)
-    line: Line = field(init=False)
-    dial_patrol: Patrol = field(init=False)
+    line: WaitQueue = field(init=False)
+    dial_sweeper: Sweeper = field(init=False)
     #: Inspects all that is open, of which dials are inspected more often besides.
-    _patrol: Patrol = field(init=False)
+    _patrol: Sweeper = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         mapping, clock = self.mapping, self.clock
-        self._admission = Admission.of(mapping)
+        self._access_control = Admission.of(mapping)
         self._log = ConnectionLog(clock, mapping, self._log_connections)
         self.attempts = mapping.attempts
         self.connect_timeout = mapping.connect_timeout
@@ -103,15 +105,15 @@ class ProxyFactory:
         self.half_close_timeout = mapping.half_close_timeout
         self.queue_timeout = mapping.queue_timeout or mapping.connect_timeout
         self.empty_timeout = mapping.when_empty.wait
-        self.line = Line(clock, mapping.queue_length)
-        self._parting = Parting(self._chain, mapping, clock.seconds)
+        self.line = WaitQueue(clock, mapping.queue_length)
+        self._drain_manager = DrainManager(self._failover, mapping, clock.seconds)
         waits = (self.connect_timeout, self.queue_timeout, self.empty_timeout)
         shortest = min(each for each in waits if each)
-        self.dial_patrol = Patrol(
-            clock, Patrol.interval_for(shortest, _DIAL_ROUND), sweeper=self._sweeper
+        self.dial_sweeper = Sweeper(
+            clock, Sweeper.interval_for(shortest, _DIAL_ROUND), sweeper=self._sweeper
         )
-        found = cast(set[Patrolled], self._open)
-        self._patrol = Patrol(clock, self._round(), found, self._sweeper)
+        found = cast(set[Checkable], self._open)
+        self._patrol = Sweeper(clock, self._round(), found, self._sweeper)
 
     def _round(self) -> float:
         """How often to inspect what is open."""
@@ -119,7 +121,7 @@ class ProxyFactory:
         limits = [mapping.idle_timeout, mapping.half_close_timeout]
         if mapping.max_age:
             limits.append(2 * _AGE_JITTER * mapping.max_age)
-        return Patrol.interval_for(min(limits), _RELAY_ROUND)
+        return Sweeper.interval_for(min(limits), _RELAY_ROUND)
 
     @property
     def open(self) -> int:
@@ -130,13 +132,13 @@ class ProxyFactory:
         """Take over a client's socket, which must not block."""
         self.accepted += 1
         self.figures.accepted += 1
-        arrival = Arrival(client, address, self.clock.seconds())
-        if self._admission is not None:
-            refused = self._admission.refuse(address)
+        arrival = Downstream(client, address, self.clock.seconds())
+        if self._access_control is not None:
+            refused = self._access_control.refuse(address)
             if refused is not None:
                 self._turn_away(arrival, refused)
                 return
-        dial = Dial(self, arrival)
+        dial = DialAttempt(self, arrival)
         self._open.add(dial)
         self.room.enter()
         try:
@@ -144,10 +146,10 @@ class ProxyFactory:
         except Exception:
             # A bug of ours: let it be known, but leak nothing.
             if dial in self._open:
-                dial.end(Ending.INTERNAL)
+                dial.end(Termination.INTERNAL)
             raise
 
-    def _turn_away(self, arrival: Arrival, refused: Ending) -> None:
+    def _turn_away(self, arrival: Downstream, refused: Termination) -> None:
         # With a reset the kernel forgets it at once, however many there are.
         reset_on_close(arrival.client)
         arrival.client.close()
@@ -156,20 +158,20 @@ class ProxyFactory:
 
     def tend(self) -> Iterable[None]:
         """End what is to be ended by now, step by step; a few times a second."""
-        if self._open and (self._retired is not None or self._parting.is_due):
+        if self._open and (self._retired is not None or self._drain_manager.is_due):
             return self._end_due()
         return ()
 
     def _end_due(self) -> Iterator[None]:
         if self._retired is not None:
             yield from self._end_overdue(self._retired)
-        for found in self._parting.due(self._relays):
+        for found in self._drain_manager.due(self._relays):
             if found is not None:
                 relay, ending = found
                 relay.end(ending)
             yield
 
-    def retire(self, overdue: Ending = Ending.SOFT_STOP) -> None:
+    def retire(self, overdue: Termination = Termination.SOFT_STOP) -> None:
         """Nobody comes any more: let what is open end, by the drain timeout.
 
         What is still open then ends as `overdue`; the first call counts.
@@ -179,19 +181,19 @@ class ProxyFactory:
 
     def _end_overdue(self, since: float) -> Iterator[None]:
         """End what is open and is to be closed by now, the idlest first."""
-        count = self._parting.count(self.open, since)
+        count = self._drain_manager.count(self.open, since)
         if not count:
             return
         if count == self.open:
             self.line.stop()  # nobody is to take the places of those that end
-        relays, dials = list[Relay](), list[Dial]()
+        relays, dials = list[Relay](), list[DialAttempt]()
         for each in tuple(self._open):
             if isinstance(each, Relay):
                 relays.append(each)
             else:
                 dials.append(each)
             yield
-        for found in chain(idlest(relays), dials):
+        for found in chain(least_recently_active(relays), dials):
             if not count:
                 return
             if found is not None and not found.over:
@@ -207,21 +209,21 @@ class ProxyFactory:
             if isinstance(each, Relay) and not each.over:
                 yield each
 
-    def close_connections(self, ending: Ending = Ending.HARD_STOP) -> None:
+    def close_connections(self, ending: Termination = Termination.HARD_STOP) -> None:
         """End everything that is open, at once."""
         self.line.stop()  # nobody is to take the places of those that end
         for each in tuple(self._open):
             each.end(ending)
-        for patrol in (self.dial_patrol, self._patrol):
+        for patrol in (self.dial_sweeper, self._patrol):
             patrol.stop()
         self._log.stop()
         self.pipes.close()
 
     def lease(self, avoiding: Collection[Upstream], attempts: int) -> Lease:
         """Called by a dial."""
-        return self._chain.lease(avoiding, attempts)
+        return self._failover.lease(avoiding, attempts)
 
-    def dial_answered(self, dial: Dial, upstream: socket.socket) -> None:
+    def dial_answered(self, dial: DialAttempt, upstream: socket.socket) -> None:
         """Called by a dial: join the two."""
         assert dial.lease is not None
         identity = dial.lease.upstream.instance.identity
@@ -237,10 +239,10 @@ class ProxyFactory:
         try:
             relay.start()
         except Exception:
-            relay.end(Ending.INTERNAL, reset=True)
+            relay.end(Termination.INTERNAL, reset=True)
             raise
 
-    def dial_failed(self, dial: Dial, ending: Ending) -> None:
+    def dial_failed(self, dial: DialAttempt, ending: Termination) -> None:
         """Called by a dial, which is over."""
         self._open.discard(dial)
         self.figures.turned_away(ending.value)
@@ -268,7 +270,7 @@ class ProxyFactory:
         """Called by a relay, now and then."""
         self.figures.moved(relay.lease.upstream.instance.identity, received, sent)
 
-    def relay_over(self, relay: Relay, ending: Ending) -> None:
+    def relay_over(self, relay: Relay, ending: Termination) -> None:
         """Called by a relay, which is over."""
         self._open.discard(relay)
         relay.lease.end()
@@ -297,10 +299,10 @@ class ProxyFactory:
         # The patrol comes late by up to its interval.
         return shortest + self._chance() * max(0, latitude - self._patrol.interval)
 
-    def _over(self, arrival: Arrival) -> None:
+    def _over(self, arrival: Downstream) -> None:
         """A connection that was let in is over."""
-        if self._admission is not None:
-            self._admission.left(arrival.address)
+        if self._access_control is not None:
+            self._access_control.left(arrival.address)
         self.room.leave()
         if self.line:
             self.line.advance()

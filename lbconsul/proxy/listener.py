@@ -12,11 +12,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lbconsul.config.model import Mapping
-from lbconsul.net.listening_socket import ListeningSocket, OwnSocket
+from lbconsul.net.listening_socket import ListeningSocket, OwnedSocket
 from lbconsul.net.sockets import STARVED
-from lbconsul.proxy.accept_balancer import Courtesy
-from lbconsul.proxy.connection_limit import Room
-from lbconsul.proxy.listener_log import Trouble
+from lbconsul.proxy.accept_balancer import AcceptBalancer
+from lbconsul.proxy.connection_limit import ConnectionLimit
+from lbconsul.proxy.listener_log import ListenerLog
 
 #: Clients accepted in one turn of the reactor, so that a busy listener does
 #: not starve the relays.  HAProxy's tune.maxaccept is of this order too.
@@ -40,7 +40,7 @@ class ListenerOwner(Protocol):
         """The options of today."""
 
     @property
-    def room(self) -> Room:
+    def room(self) -> ConnectionLimit:
         """Shared by all factories of the process."""
 
     @property
@@ -64,22 +64,22 @@ class Listener(Service):
     _clock: IReactorTime
     _factory: ListenerOwner
     _source: ListeningSocket = Factory(
-        lambda self: OwnSocket(self._factory.mapping), takes_self=True
+        lambda self: OwnedSocket(self._factory.mapping), takes_self=True
     )
     _at_once: int = ACCEPT_BOUND
-    _gives_way: Callable[[], bool] | None = None
+    _should_yield: Callable[[], bool] | None = None
     _sock: socket.socket | None = None
     _reading: bool = False
     #: When there was last nothing to serve a client with.
     _starved_at: float | None = None
     #: The call that looks again whether there is something to serve clients with.
     _look_again: Any = None
-    _trouble: Trouble = Factory(
-        lambda self: Trouble(self._clock, lambda: self._factory.mapping),
+    _listener_log: ListenerLog = Factory(
+        lambda self: ListenerLog(self._clock, lambda: self._factory.mapping),
         takes_self=True,
     )
-    _courtesy: Courtesy = Factory(
-        lambda self: Courtesy(self._clock, self._gives_way, self._resume),
+    _accept_balancer: AcceptBalancer = Factory(
+        lambda self: AcceptBalancer(self._clock, self._should_yield, self._resume),
         takes_self=True,
     )
 
@@ -109,9 +109,9 @@ class Listener(Service):
         super().stopService()
         self._pause()
         self._end_shortage()
-        self._courtesy.stop()
+        self._accept_balancer.stop()
         self._factory.room.forget(self)
-        self._trouble.stop()
+        self._listener_log.stop()
         self.close()
 
     def close(self) -> None:
@@ -126,7 +126,7 @@ class Listener(Service):
             self._end_shortage()
             self._resume()
 
-    def room_again(self) -> None:
+    def on_available(self) -> None:
         """Called by the room, for which it waited: the next client may come in."""
         if not self._may_accept():
             return
@@ -144,7 +144,7 @@ class Listener(Service):
     def starved(self) -> None:
         """Leave clients in the queue for a while: there is nothing to serve them."""
         self._starved_at = self._clock.seconds()
-        self._trouble.starved(self._factory.open)
+        self._listener_log.starved(self._factory.open)
         self._wait()
 
     def fileno(self) -> int:
@@ -163,11 +163,11 @@ class Listener(Service):
         """
         self._reading = False
         if self._sock is not None and _listens(self._sock):
-            self._trouble.listener_lost(reason)
+            self._listener_log.listener_lost(reason)
 
     def doRead(self) -> None:
         """Accept what is in the queue.  Called by the reactor."""
-        if self._courtesy.gives_way():
+        if self._accept_balancer.should_yield():
             self._pause()
             return
         for _ in range(self._at_once):
@@ -184,7 +184,7 @@ class Listener(Service):
         try:
             client, address = self._sock.accept()
         except BlockingIOError:
-            self._trouble.relieved()
+            self._listener_log.relieved()
             return False
         except OSError as error:
             return self._refused(error)
@@ -193,7 +193,7 @@ class Listener(Service):
             self._factory.connected(client, address)
         except Exception:
             # Were it to reach the reactor, that would close the listener.
-            self._trouble.client_lost()
+            self._listener_log.client_lost()
             client.close()
         return True
 
@@ -202,7 +202,7 @@ class Listener(Service):
         return bool(limit) and self._factory.open >= limit
 
     def _may_accept(self) -> bool:
-        waits = self._look_again is not None or self._courtesy.is_waiting
+        waits = self._look_again is not None or self._accept_balancer.is_waiting
         return self._sock is not None and not waits and not self._is_full()
 
     def _resume(self) -> None:
@@ -227,7 +227,7 @@ class Listener(Service):
         elif self._sock is not None and not _listens(self._sock):
             self._pause()  # who bound it has ended it for all
         else:
-            self._trouble.accept_failed()
+            self._listener_log.accept_failed()
             self._wait()
         return False
 

@@ -8,8 +8,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lbconsul.net.rate_limit import Throttle, in_words
-from lbconsul.net.throttled_log import LogBound
+from lbconsul.net.rate_limit import TokenBucket, in_words
+from lbconsul.net.throttled_log import ThrottledLog
 
 #: Lines a second, how many may come at once, and how often, in seconds, the others
 #: are summed up.
@@ -17,18 +17,18 @@ RATE, BURST, SUM_UP_EVERY = 0.2, 5.0, 10.0
 
 
 @define(eq=False)
-class Trouble:
+class ListenerLog:
     """The lines of one listener, which bear the mapping that it has at the time."""
 
     _log = Logger()
     _clock: IReactorTime
     _mapping: Callable[[], object]
     _is_starved: bool = False
-    _bound: LogBound = field(init=False)
+    _bound: ThrottledLog = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        throttle = Throttle(RATE, BURST)
-        self._bound = LogBound(self._clock, throttle, self._sum_up, SUM_UP_EVERY)
+        throttle = TokenBucket(RATE, BURST)
+        self._bound = ThrottledLog(self._clock, throttle, self._sum_up, SUM_UP_EVERY)
 
     def starved(self, count: int) -> None:
         """There is nothing to serve clients with; `count` connections are open."""

@@ -9,16 +9,16 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.model import Listen, Mapping
 from lbconsul.net.listening_socket import ListeningSocket
-from lbconsul.proxy.active_listener import Served
+from lbconsul.proxy.active_listener import ActiveListener
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.listener import ACCEPT_BOUND, Listener
-from lbconsul.proxy.runtime import Workshop
+from lbconsul.proxy.runtime import ProxyRuntime
 from lbconsul.proxy.saturation import DESCRIPTORS, MAPPING, PROCESS, Full, Saturation
-from lbconsul.proxy.targets import route_of
-from lbconsul.stats.termination import Ending
+from lbconsul.proxy.targets import failover_spec
+from lbconsul.stats.termination import Termination
 
 #: How long after the end of its drain timeout a connection is closed that still
 #: lives, in seconds: by then its factory should have done so.
@@ -26,7 +26,7 @@ LATE = 5.0
 
 
 @define(eq=False, repr=False)
-class Serving(Service):
+class ListenerManager(Service):
     """Listens for mappings; all that their connections go through is the workshop's.
 
     `at_once` and `is_ahead` are for listeners that share their queue with other
@@ -35,14 +35,14 @@ class Serving(Service):
     """
 
     _log = Logger()
-    _workshop: Workshop
+    _runtime: ProxyRuntime
     _at_once: int = ACCEPT_BOUND
-    _is_ahead: Callable[[], bool] | None = None
+    _is_overloaded: Callable[[], bool] | None = None
     _let_go: Callable[[], None] = lambda: None
-    _served: dict[ListeningSocket, Served] = Factory(dict)
-    _by_listen: dict[Listen | None, Served] = Factory(dict)
+    _served: dict[ListeningSocket, ActiveListener] = Factory(dict)
+    _by_listen: dict[Listen | None, ActiveListener] = Factory(dict)
     #: Those that wait for Consul, by what it has to answer; maybe some more.
-    _waiting: dict[Question, dict[Served, None]] = Factory(dict)
+    _waiting: dict[ServiceQuery, dict[ActiveListener, None]] = Factory(dict)
     #: Whether there may be pools that nothing needs any longer.
     _is_letting_go: bool = False
     #: Factories for whom somebody else listens.
@@ -52,9 +52,9 @@ class Serving(Service):
     _saturation: Saturation = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._saturation = Saturation(self._workshop.reactor, self._look_for_full)
-        self._workshop.tend_too(self._saturation)
-        self._workshop.tend_too(self)
+        self._saturation = Saturation(self._runtime.reactor, self._look_for_full)
+        self._runtime.tend_too(self._saturation)
+        self._runtime.tend_too(self)
 
     @property
     def full(self) -> tuple[Full, ...]:
@@ -68,7 +68,7 @@ class Serving(Service):
         return served + [each.mapping for each in self._lent]
 
     @property
-    def served(self) -> list[Served]:
+    def served(self) -> list[ActiveListener]:
         """What we listen for ourselves, in the order in which it came."""
         return list(self._served.values())
 
@@ -81,15 +81,15 @@ class Serving(Service):
 
     def lend(self, mapping: Mapping) -> ProxyFactory:
         """A factory for clients that somebody else accepts."""
-        factory = self._workshop.make(mapping)
+        factory = self._runtime.make(mapping)
         factory.ended = self._look_whether_retired
         self._lent.append(factory)
         return factory
 
     def serve(self, mapping: Mapping, source: ListeningSocket) -> None:
         """Serve a mapping on this socket, too."""
-        factory = self._workshop.make(mapping)
-        served = self._served[source] = Served(source, factory, self._listener)
+        factory = self._runtime.make(mapping)
+        served = self._served[source] = ActiveListener(source, factory, self._listener)
         self._by_listen[mapping.listen] = served
         self._connect(served)
         if self.running:
@@ -124,7 +124,7 @@ class Serving(Service):
             if served is None:
                 self.serve(mapping, source)
             elif anew or served.mapping != mapping:
-                is_less |= route_of(served.mapping) != route_of(mapping)
+                is_less |= failover_spec(served.mapping) != failover_spec(mapping)
                 self._alter(served, mapping)
             yield False
         yield True
@@ -138,12 +138,12 @@ class Serving(Service):
             self._let_go()
             yield True
 
-    def answered(self, question: Question) -> None:
+    def answered(self, question: ServiceQuery) -> None:
         """Consul has answered this: mappings may have waited for it."""
         for each in self._waiting.pop(question, ()):
             if each.waiting is None:
                 continue
-            if self._workshop.is_known(each.mapping):
+            if self._runtime.is_known(each.mapping):
                 each.accept()
             else:
                 self._waiting.setdefault(question, {})[each] = None
@@ -172,7 +172,7 @@ class Serving(Service):
     def startService(self) -> None:
         super().startService()
         self.bind()
-        self._workshop.start()
+        self._runtime.start()
         for each in self.served:
             self._begin(each)
 
@@ -188,27 +188,27 @@ class Serving(Service):
         The Deferred fires when nothing is open, which comes to pass a little
         after the longest drain timeout at the latest.
         """
-        wait = self._workshop.longest_drain + LATE
+        wait = self._runtime.longest_drain + LATE
         for served in self.served:
             served.close()
-        self._workshop.start()  # it may not have come to that
-        self._workshop.retire()
+        self._runtime.start()  # it may not have come to that
+        self._runtime.retire()
         retired: Deferred[None] = Deferred()
         self._retired = retired
-        self._too_late = self._workshop.reactor.callLater(wait, self._end_late)
+        self._too_late = self._runtime.reactor.callLater(wait, self._end_late)
         self._look_whether_retired()
         return retired
 
-    def close_connections(self, ending: Ending = Ending.HARD_STOP) -> None:
+    def close_connections(self, ending: Termination = Termination.HARD_STOP) -> None:
         """End everything that is open, at once, and do nothing any more."""
-        self._workshop.close_connections(ending)
-        self._workshop.stop()
+        self._runtime.close_connections(ending)
+        self._runtime.stop()
         self._saturation.stop()
         self._end_patience()
 
     def _look_for_full(self) -> dict[Full, int]:
         """What is full at the moment, and its limit."""
-        found, room = {}, self._workshop.room
+        found, room = {}, self._runtime.room
         if room.is_full:
             found[Full(PROCESS)] = room.limit
         for served in self._served.values():
@@ -219,53 +219,53 @@ class Serving(Service):
                 found[Full(DESCRIPTORS)] = 0
         return found
 
-    def _connect(self, served: Served) -> None:
+    def _connect(self, served: ActiveListener) -> None:
         """Let the connections of its factory concern its listener."""
         factory = served.factory
         factory.ended = partial(self._ended, factory, served)
         factory.starved = served.starved
 
-    def _listener(self, served: Served, source: ListeningSocket) -> Listener:
+    def _listener(self, served: ActiveListener, source: ListeningSocket) -> Listener:
         # Of a limit each process has its share: to have many is no reason to wait.
-        gives_way = None if served.mapping.max_connections else self._is_ahead
-        reactor = self._workshop.reactor
-        return Listener(reactor, reactor, served, source, self._at_once, gives_way)
+        should_yield = None if served.mapping.max_connections else self._is_overloaded
+        reactor = self._runtime.reactor
+        return Listener(reactor, reactor, served, source, self._at_once, should_yield)
 
-    def _begin(self, served: Served) -> None:
+    def _begin(self, served: ActiveListener) -> None:
         """Accept once there is something to choose from, or after a while anyway."""
-        if self._workshop.is_known(served.mapping):
+        if self._runtime.is_known(served.mapping):
             served.accept()
         elif served.waiting is None:
             self._wait(served)
 
-    def _wait(self, served: Served) -> None:
-        for each in route_of(served.mapping).all():
+    def _wait(self, served: ActiveListener) -> None:
+        for each in failover_spec(served.mapping).all():
             self._waiting.setdefault(each.question, {})[served] = None
         wait = served.mapping.connect_timeout
-        served.waiting = self._workshop.reactor.callLater(wait, self._overdue, served)
+        served.waiting = self._runtime.reactor.callLater(wait, self._overdue, served)
 
-    def _overdue(self, served: Served) -> None:
+    def _overdue(self, served: ActiveListener) -> None:
         """Clients have waited long enough, unless it is for names to be looked up."""
-        if self._workshop.is_pending(served.mapping):
+        if self._runtime.is_pending(served.mapping):
             self._wait(served)
         else:
             served.accept()
 
-    def _alter(self, served: Served, mapping: Mapping) -> None:
+    def _alter(self, served: ActiveListener, mapping: Mapping) -> None:
         served.pause()
-        before = served.turn_to(self._workshop.make(mapping))
+        before = served.turn_to(self._runtime.make(mapping))
         self._connect(served)
         self._drop_if_over(before, served)
         if self.running:
             self._begin(served)
 
-    def _remove(self, served: Served) -> None:
+    def _remove(self, served: ActiveListener) -> None:
         served.close()
         for factory in served.factories:
-            factory.retire(Ending.UNMAPPED)
+            factory.retire(Termination.UNMAPPED)
             self._drop_if_over(factory, served)
 
-    def _ended(self, factory: ProxyFactory, served: Served) -> None:
+    def _ended(self, factory: ProxyFactory, served: ActiveListener) -> None:
         """One of its connections is over."""
         served.ended()
         stays = factory is served.factory and served.source in self._served
@@ -273,27 +273,27 @@ class Serving(Service):
             self._is_letting_go = True
         self._look_whether_retired()
 
-    def _drop_if_over(self, factory: ProxyFactory, served: Served) -> bool:
+    def _drop_if_over(self, factory: ProxyFactory, served: ActiveListener) -> bool:
         if factory.open:
             return False
         if factory in served.older:
             served.older.remove(factory)
-        self._workshop.drop(factory)
+        self._runtime.drop(factory)
         return True
 
     def _look_whether_retired(self) -> None:
-        if self._retired is not None and not self._workshop.open:
+        if self._retired is not None and not self._runtime.open:
             retired, self._retired = self._retired, None
             self._end_patience()
             retired.callback(None)
 
     def _end_late(self) -> None:
         self._too_late = None
-        open_still = self._workshop.open
+        open_still = self._runtime.open
         self._log.error(
             "a bug in lbconsul: {open} connections overstay", open=open_still
         )
-        self._workshop.close_connections(Ending.SOFT_STOP)
+        self._runtime.close_connections(Termination.SOFT_STOP)
 
     def _end_patience(self) -> None:
         if self._too_late is not None:

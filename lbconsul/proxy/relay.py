@@ -10,8 +10,8 @@ from lbconsul.balance.upstream import Lease, Outcome
 from lbconsul.net.poller import Poller
 from lbconsul.net.sockets import reset_on_close
 from lbconsul.net.splice import Pipes
-from lbconsul.proxy.relay_side import End
-from lbconsul.stats.termination import Ending
+from lbconsul.proxy.relay_side import RelaySide
+from lbconsul.stats.termination import Termination
 
 #: A connection that an upstream ends sooner, without having said a word, is
 #: ended at once; one that lives so long has proved it, if that can be.  In seconds.
@@ -21,7 +21,7 @@ AT_ONCE = 1.0
 PROBE_TIMEOUT = 10.0
 
 
-class Arrival(NamedTuple):
+class Downstream(NamedTuple):
     """A client that was accepted: its socket, its address, and when that was."""
 
     client: socket.socket
@@ -49,7 +49,7 @@ class RelayOwner(Protocol):
     def relay_moved(self, relay: "Relay", received: int, sent: int) -> None:
         """So many bytes more came from the client, and from the upstream."""
 
-    def relay_over(self, relay: "Relay", ending: Ending) -> None:
+    def relay_over(self, relay: "Relay", ending: Termination) -> None:
         """The relay's sockets are closed; bytes may have moved that were not told."""
 
 
@@ -83,7 +83,7 @@ class Relay:
         owner: RelayOwner,
         upstream: socket.socket,
         lease: Lease,
-        arrival: Arrival,
+        arrival: Downstream,
         retries: int,
         expires: float = inf,
     ) -> None:
@@ -96,8 +96,8 @@ class Relay:
         #: Upstreams that were tried before this one.
         self.retries = retries
         one, other = (
-            End(self, owner.poller, arrival.client),
-            End(self, owner.poller, upstream),
+            RelaySide(self, owner.poller, arrival.client),
+            RelaySide(self, owner.poller, upstream),
         )
         one.other, other.other = other, one
         self.client, self.upstream = one, other
@@ -122,17 +122,17 @@ class Relay:
         poller.addReader(self.upstream)
         poller.addReader(self.client)
 
-    def begun(self, end: End) -> None:
+    def begun(self, end: RelaySide) -> None:
         """The first bytes came from the peer at `end`."""
         if end is self.upstream:
             self._owner.first_byte(self._owner.clock.seconds() - self.arrival.time)
             if self.lease.on_trial:
-                self.lease.showed(Outcome.PROVED)
+                self.lease.showed(Outcome.SUCCESS)
 
-    def done(self, last: End) -> None:
+    def done(self, last: RelaySide) -> None:
         """Both directions are over, the one from `last` after the other."""
         self._is_by_upstream = last is self.client
-        self.end(Ending.DONE)
+        self.end(Termination.DONE)
 
     def _lives(self) -> None:
         """A connection that may show that an ejected upstream is well lives on.
@@ -143,7 +143,7 @@ class Relay:
         if self.over:
             return
         if not (self._half_closed or self._owner.is_answered):
-            self.lease.showed(Outcome.PROVED)
+            self.lease.showed(Outcome.SUCCESS)
         else:
             self._owner.clock.callLater(PROBE_TIMEOUT - AT_ONCE, self._lives_long)
 
@@ -153,20 +153,20 @@ class Relay:
         if self._half_closed or self.client.moved:
             self.lease.put_off()  # there is no end to it, or no answer
         else:
-            self.lease.showed(Outcome.PROVED)
+            self.lease.showed(Outcome.SUCCESS)
 
-    def _tell(self, ending: Ending) -> None:
+    def _tell(self, ending: Termination) -> None:
         """What it has shown of its upstream, if that can be said."""
         lease = self.lease
         if self.upstream.moved:
-            lease.showed(Outcome.PROVED)
+            lease.showed(Outcome.SUCCESS)
             return
         lived = self._owner.clock.seconds() - self._since >= AT_ONCE
         if self._is_by_upstream and not lived:
-            lease.showed(Outcome.SPOILED)
+            lease.showed(Outcome.EARLY_CLOSE)
         elif lived and not lease.on_trial:
-            lease.showed(Outcome.PROVED)
-        elif ending is Ending.DONE and lease.upstream.record is not None:
+            lease.showed(Outcome.SUCCESS)
+        elif ending is Termination.DONE and lease.upstream.record is not None:
             self._tell_of_silence()
 
     def _tell_of_silence(self) -> None:
@@ -175,18 +175,20 @@ class Relay:
             if self.lease.on_trial:
                 self.lease.showed(Outcome.EMPTY)
         elif not self._owner.is_answered:
-            self.lease.showed(Outcome.PROVED)
+            self.lease.showed(Outcome.SUCCESS)
 
     def half_over(self) -> None:
         """One direction is over and passed on as such."""
         self._half_closed = True
         self._progress = None  # the limit counts from the next inspection
 
-    def lost(self, end: End) -> None:
+    def lost(self, end: RelaySide) -> None:
         """The peer at `end` reset the connection or is gone: tell the other one so."""
         self._is_by_upstream = end is self.upstream
         mine = end is self.client
-        self.end(Ending.CLIENT_RESET if mine else Ending.UPSTREAM_RESET, reset=True)
+        self.end(
+            Termination.CLIENT_RESET if mine else Termination.UPSTREAM_RESET, reset=True
+        )
 
     def inspect(self, now: float) -> None:
         """Tell what has moved; end it if an end failed, or nothing moved for too long.
@@ -195,7 +197,7 @@ class Relay:
         kernel is not asked.
         """
         if now >= self._expires:
-            self.end(Ending.AGED)
+            self.end(Termination.AGED)
         elif (
             self._half_closed
             or self.client.moved + self.upstream.moved != self._progress
@@ -203,7 +205,7 @@ class Relay:
             self._look_closer(now)
         # Nothing has come since the last inspection, and all had arrived by then.
         elif now - self.moved_at >= self._owner.idle_timeout:
-            self.end(Ending.IDLE)
+            self.end(Termination.IDLE)
 
     def _look_closer(self, now: float) -> None:
         client, upstream = self.client, self.upstream
@@ -217,7 +219,7 @@ class Relay:
         if progress != self._progress:
             self._progress, self.moved_at = progress, now
         elif now - self.moved_at >= self._limit():
-            self.end(Ending.HALF_CLOSED if self._half_closed else Ending.IDLE)
+            self.end(Termination.HALF_CLOSED if self._half_closed else Termination.IDLE)
 
     def _tell_moved(self) -> None:
         """Let the owner know of the bytes that it was not told of."""
@@ -233,7 +235,7 @@ class Relay:
             return self._owner.half_close_timeout
         return self._owner.idle_timeout
 
-    def end(self, ending: Ending, *, reset: bool = False) -> None:
+    def end(self, ending: Termination, *, reset: bool = False) -> None:
         """Close both sockets, once; their peers see a reset if `reset`.
 
         They do as well if something was not sent on: what is cut short must not
@@ -256,7 +258,7 @@ class Relay:
         # No circle is left for the garbage collector.
         del client.other, upstream.other, self.client, self.upstream
 
-    def _cut_off(self, end: End) -> None:
+    def _cut_off(self, end: RelaySide) -> None:
         end.drop()
         # Closed in the next turn: the reactor may hold an event for the other
         # one's descriptor, and would give it to whoever got that next.  If it

@@ -39,7 +39,7 @@ _BUFFER = bytearray(READ_SIZE)
 _VIEW = memoryview(_BUFFER)
 
 
-class Joint(Protocol):
+class RelayCallbacks(Protocol):
     """What an end needs of its relay."""
 
     #: Whether it has ended.
@@ -49,21 +49,21 @@ class Joint(Protocol):
     def pipes(self) -> Pipes:
         """For what comes in bulk."""
 
-    def begun(self, end: "End") -> None:
+    def begun(self, end: "RelaySide") -> None:
         """The first bytes came from the peer at `end`."""
 
-    def done(self, last: "End") -> None:
+    def done(self, last: "RelaySide") -> None:
         """Both ends have said all, this one after the other."""
 
     def half_over(self) -> None:
         """One direction is over and passed on as such."""
 
-    def lost(self, end: "End") -> None:
+    def lost(self, end: "RelaySide") -> None:
         """The peer at `end` reset the connection or is gone."""
 
 
 @implementer(IReadWriteDescriptor)
-class End:
+class RelaySide:
     """One socket of a relay: what is read from it goes to the other one."""
 
     __slots__ = (
@@ -82,9 +82,11 @@ class End:
         "watched",
     )
 
-    other: "End"
+    other: "RelaySide"
 
-    def __init__(self, relay: Joint, poller: Poller, sock: socket.socket) -> None:
+    def __init__(
+        self, relay: RelayCallbacks, poller: Poller, sock: socket.socket
+    ) -> None:
         self.relay = relay
         self.poller = poller
         #: The poller's.

@@ -7,8 +7,8 @@ from attrs import Factory, define, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from lbconsul.net.rate_limit import Throttle, in_words
-from lbconsul.net.throttled_log import LogBound
+from lbconsul.net.rate_limit import TokenBucket, in_words
+from lbconsul.net.throttled_log import ThrottledLog
 
 #: What can be full: the connections of a mapping, those of the process, and its
 #: descriptors.
@@ -44,11 +44,11 @@ class Saturation:
     _since: dict[Full, float] = Factory(dict)
     #: What was told to be full, and since when it no longer is, if it is not.
     _told: dict[Full, float | None] = Factory(dict)
-    _bound: LogBound = field(init=False)
+    _bound: ThrottledLog = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        throttle = Throttle(RATE, BURST)
-        self._bound = LogBound(self._clock, throttle, self._sum_up, SUM_UP_EVERY)
+        throttle = TokenBucket(RATE, BURST)
+        self._bound = ThrottledLog(self._clock, throttle, self._sum_up, SUM_UP_EVERY)
 
     @property
     def full(self) -> tuple[Full, ...]:

@@ -7,8 +7,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from lbconsul.balance.events import RegistryEvent, describe, event_fields
-from lbconsul.net.rate_limit import Throttle, in_words
-from lbconsul.net.throttled_log import LogBound
+from lbconsul.net.rate_limit import TokenBucket, in_words
+from lbconsul.net.throttled_log import ThrottledLog
 
 #: Lines a second, and how many may come at once: when a network fails, half of
 #: everything may be ejected.
@@ -16,15 +16,15 @@ RATE, BURST = 10.0, 100.0
 
 
 @define(eq=False)
-class Standings:
+class UpstreamLog:
     """The lines of all upstreams of one process."""
 
     _log = Logger()
     _clock: IReactorTime
-    _bound: LogBound = field(init=False)
+    _bound: ThrottledLog = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._bound = LogBound(self._clock, Throttle(RATE, BURST), self._sum_up)
+        self._bound = ThrottledLog(self._clock, TokenBucket(RATE, BURST), self._sum_up)
 
     def tell(self, event: RegistryEvent) -> None:
         """Log one event; its fields stand beside the sentence."""

@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from lbconsul.balance.queue import Queue
 from lbconsul.balance.upstream import Upstream
-from lbconsul.net.throttled_failures import BugLog
+from lbconsul.net.throttled_failures import ThrottledFailures
 
 #: How often to look whether the first one's turn has come, in seconds, beside at
 #: the end of each connection: an instance may join, and other processes and
@@ -30,7 +30,7 @@ class Waiting(Protocol):
 
 
 @define(eq=False)
-class Line:
+class WaitQueue:
     """First come, first served, of at most `length`.
 
     Those who avoid the same upstreams queue up behind each other: if the first of
@@ -44,7 +44,9 @@ class Line:
     _queues: dict[_Avoided, Queue[Waiting]] = Factory(dict)
     _next: IDelayedCall | None = None
     _is_advancing: bool = False
-    _bugs: BugLog = Factory(lambda self: BugLog(self._clock), takes_self=True)
+    _bugs: ThrottledFailures = Factory(
+        lambda self: ThrottledFailures(self._clock), takes_self=True
+    )
 
     def __len__(self) -> int:
         return sum(map(len, self._queues.values()))

@@ -29,7 +29,7 @@ CROWD = 1000
 
 
 @define(eq=False)
-class Times:
+class DurationHistogram:
     """How many took how long: counts by bound, and one more for what took longer."""
 
     bounds: tuple[float, ...]
@@ -43,7 +43,7 @@ class Times:
         self.counts[bisect_left(self.bounds, seconds)] += 1
         self.sum += seconds
 
-    def add(self, other: "Times") -> None:
+    def add(self, other: "DurationHistogram") -> None:
         """Count what another one has counted, too."""
         pairs = zip(self.counts, other.counts, strict=True)
         self.counts = [mine + its for mine, its in pairs]
@@ -51,7 +51,7 @@ class Times:
 
 
 @define(eq=False)
-class Account:
+class UpstreamStats:
     """What one mapping's connections to one instance came to."""
 
     total: int = 0
@@ -61,7 +61,7 @@ class Account:
     #: A moving average of how long it takes to connect; 0 before the first time.
     connect_time: float = 0.0
 
-    def add(self, other: "Account") -> None:
+    def add(self, other: "UpstreamStats") -> None:
         """Count what another one has counted, too."""
         connects = self.total + other.total
         if connects:
@@ -74,7 +74,7 @@ class Account:
 
 
 @define(eq=False)
-class Figures:
+class MappingStats:
     """Counts for one mapping, whatever its options were meanwhile.
 
     Bytes of a connection count as they are told by `moved`, while it is open.
@@ -85,10 +85,10 @@ class Figures:
     sent: int = 0
     #: Connections by the code of their ending.
     endings: Counter[str] = Factory(Counter)
-    connect: Times = Factory(lambda: Times(CONNECT))
-    first_byte: Times = Factory(lambda: Times(FIRST_BYTE))
-    connection: Times = Factory(lambda: Times(CONNECTION))
-    accounts: dict[Identity, Account] = Factory(dict)
+    connect: DurationHistogram = Factory(lambda: DurationHistogram(CONNECT))
+    first_byte: DurationHistogram = Factory(lambda: DurationHistogram(FIRST_BYTE))
+    connection: DurationHistogram = Factory(lambda: DurationHistogram(CONNECTION))
+    accounts: dict[Identity, UpstreamStats] = Factory(dict)
     #: The instances whose accounts have changed since that was asked last.
     _changed: set[Identity] = Factory(set)
     #: How many were accepted, and how many turned away, when that was asked last.
@@ -97,12 +97,12 @@ class Figures:
     #: With more accounts than these it is looked through for those that are of no use.
     _crowd: int = CROWD
 
-    def account(self, identity: Identity) -> Account:
+    def account(self, identity: Identity) -> UpstreamStats:
         """The account of an instance, which is about to change."""
         self._changed.add(identity)
         account = self.accounts.get(identity)
         if account is None:
-            account = self.accounts[identity] = Account()
+            account = self.accounts[identity] = UpstreamStats()
         return account
 
     def connected(self, identity: Identity, seconds: float) -> None:
@@ -149,7 +149,7 @@ class Figures:
         self.connection.observe(seconds)
         self.moved(identity, received, sent)
 
-    def add(self, other: "Figures") -> None:
+    def add(self, other: "MappingStats") -> None:
         """Count what another process has counted, too."""
         self.accepted += other.accepted
         self.received += other.received
@@ -161,7 +161,7 @@ class Figures:
         for identity, account in other.accounts.items():
             mine = self.accounts.get(identity)
             if mine is None:
-                mine = self.accounts[identity] = Account()
+                mine = self.accounts[identity] = UpstreamStats()
             mine.add(account)
 
     def tidy(self, is_known: Callable[[Identity], bool]) -> None:
@@ -217,19 +217,19 @@ class Figures:
             {str(code): int(count) for code, count in news["endings"].items()}
         )
         for name in ("connect", "first_byte", "connection"):
-            times: Times = getattr(self, name)
+            times: DurationHistogram = getattr(self, name)
             counts, total = news[name]
             if len(counts) != len(times.counts):
                 raise ValueError(f"{len(counts)} counts of {name}")
             times.counts, times.sum = [int(each) for each in counts], float(total)
         for datacenter, node, service_id, *numbers in news["accounts"]:
             total, received, sent, failures, connect_time = numbers
-            self.accounts[Identity(datacenter, node, service_id)] = Account(
+            self.accounts[Identity(datacenter, node, service_id)] = UpstreamStats(
                 int(total), int(received), int(sent), int(failures), float(connect_time)
             )
 
     @classmethod
-    def sum(cls, many: Iterable["Figures"]) -> Self:
+    def sum(cls, many: Iterable["MappingStats"]) -> Self:
         """What many processes have counted together."""
         total = cls()
         for each in many:

@@ -7,7 +7,7 @@ https://docs.haproxy.org/2.6/configuration.html#8.5
 from enum import Enum
 
 
-class Ending(Enum):
+class Termination(Enum):
     """Why a connection is over."""
 
     #: Both sides said all they had to.

@@ -7,14 +7,14 @@ from attrs import Factory, define
 
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.outlier import Ejection
-from lbconsul.stats.mapping import Figures
+from lbconsul.stats.mapping import MappingStats
 
 
 @define(eq=False)
-class Tidings:
+class MappingTraffic:
     """What one process, or all of them, can tell of one mapping by now."""
 
-    figures: Figures = Factory(Figures)
+    figures: MappingStats = Factory(MappingStats)
     #: Clients that wait for an upstream.
     queued: int = 0
     #: The upstreams that it has ejected, each with the number of the pool: the last
@@ -51,7 +51,7 @@ class Tidings:
         }
         self.used = {int(number) for number in news["used"]}
 
-    def close(self, ending: str) -> Figures:
+    def close(self, ending: str) -> MappingStats:
         """Its process is gone, and with it what was open: what all came to then."""
         figures = self.figures
         were_open = figures.accepted - figures.endings.total()
@@ -60,7 +60,7 @@ class Tidings:
         return figures
 
     @classmethod
-    def sum(cls, many: Iterable["Tidings"]) -> Self:
+    def sum(cls, many: Iterable["MappingTraffic"]) -> Self:
         """What many processes can tell together."""
         total = cls()
         for each in many:

@@ -14,11 +14,11 @@ from typing import Any
 
 from attrs import Factory, define
 
-from lbconsul.takeover.inherited import Taken
+from lbconsul.takeover.inherited import InheritedSockets
 from lbconsul.takeover.protocol import (
     MAX_LINE,
     MOST_SOCKETS,
-    Nonsense,
+    ProtocolError,
     Refused,
     read_offer,
     read_state,
@@ -50,7 +50,7 @@ def take(
     *,
     also: Iterable[int] = (),
     within: float = WITHIN,
-) -> Taken | None:
+) -> InheritedSockets | None:
     """The sockets of the gateway that listens at `path`; None if none does.
 
     That one goes on until it is told that we accept.  `also` are users, beside
@@ -69,7 +69,7 @@ def take(
             threading.Event().wait(_PAUSE)
         except TimeoutError:
             pass
-        except (Nonsense, OSError) as error:
+        except (ProtocolError, OSError) as error:
             what = getattr(error, "strerror", None) or error
             raise wrong(path, f"the gateway there is not understood: {what}") from None
         except Refused as error:
@@ -81,7 +81,7 @@ def take(
 
 def _ask(
     path: str, program: str, trusted: frozenset[int], deadline: float
-) -> Taken | None:
+) -> InheritedSockets | None:
     sock = socket.socket(socket.AF_UNIX)
     try:
         if not _connect(sock, path):
@@ -95,7 +95,7 @@ def _ask(
             sock.sendall(write_question(program))
         answer = _Answer(sock, deadline)
         sockets = answer.read()
-        return Taken(path, sockets, sock, state=answer.state())
+        return InheritedSockets(path, sockets, sock, state=answer.state())
     except BaseException:
         sock.close()
         raise
@@ -131,7 +131,7 @@ class _Answer:
                 self._more()
             addresses = read_offer(bytes(self._line))
             if len(addresses) != len(self._descriptors):
-                raise Nonsense(
+                raise ProtocolError(
                     f"it names {len(addresses)} sockets and passes"
                     f" {len(self._descriptors)}"
                 )
@@ -155,14 +155,16 @@ class _Answer:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 self._passed(content)
         if flags & socket.MSG_CTRUNC:
-            raise Nonsense("there are too few descriptors for its sockets (ulimit -n)")
+            raise ProtocolError(
+                "there are too few descriptors for its sockets (ulimit -n)"
+            )
         if not data:
             raise _AskAgain
         self._line += data
         end = self._line.find(b"\n") + 1
         too_long = len(self._line) > MAX_LINE or 0 < end < len(self._line)
         if too_long or len(self._descriptors) > MOST_SOCKETS:
-            raise Nonsense("it says too much")
+            raise ProtocolError("it says too much")
 
     def _passed(self, content: bytes) -> None:
         passed = array.array("i")
@@ -182,4 +184,4 @@ def _check_socket(descriptor: int) -> None:
         finally:
             sock.detach()
     if not listens:
-        raise Nonsense("it passes what is no listening socket")
+        raise ProtocolError("it passes what is no listening socket")

@@ -11,8 +11,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from lbconsul.config.model import Config
-from lbconsul.takeover.inherited import Taken
-from lbconsul.takeover.server import Handover
+from lbconsul.takeover.inherited import InheritedSockets
+from lbconsul.takeover.server import TakeoverServer
 
 #: How often a gateway that takes over looks whether it is so far, in seconds.
 _LOOK = 0.02
@@ -70,7 +70,7 @@ class Successor(Protocol):
 
 
 @define(eq=False, repr=False)
-class Succession(Service):
+class TakeoverCoordinator(Service):
     """Takes the place of the predecessor, if there is one, and then waits for a
     successor; all that only if there is a path at which they meet.
     """
@@ -79,19 +79,19 @@ class Succession(Service):
     _reactor: Any
     _gateway: Successor
     _front: Serving
-    _predecessor: Taken | None
+    _predecessor: InheritedSockets | None
     _path: str = field(init=False)
-    _handover: Handover = field(init=False)
+    _handover: TakeoverServer = field(init=False)
     #: Whether the predecessor may still go on.
-    is_heir: bool = False
+    is_pending: bool = False
     _is_replaced: bool = False
     #: The call that looks how far it is.
     _look: Any = None
 
     def __attrs_post_init__(self) -> None:
         self._path = self._gateway.config.takeover
-        self.is_heir = self._predecessor is not None
-        self._handover = Handover(
+        self.is_pending = self._predecessor is not None
+        self._handover = TakeoverServer(
             self._reactor,
             self._path,
             self._offer,
@@ -103,7 +103,7 @@ class Succession(Service):
     @property
     def is_shared(self) -> bool:
         """Whether another gateway listens on our sockets too."""
-        return self.is_heir or self._is_replaced or self._handover.is_shared
+        return self.is_pending or self._is_replaced or self._handover.is_shared
 
     @property
     def is_handing_over(self) -> bool:
@@ -118,7 +118,7 @@ class Succession(Service):
     def startService(self) -> None:
         super().startService()
         self._handover.startService()
-        if not self.is_heir:
+        if not self.is_pending:
             self._accepting()
             return
         self._log.info(
@@ -176,8 +176,8 @@ class Succession(Service):
         if not is_ours:
             if self.running:
                 self._fail("it lost its patience")
-        elif self.is_heir:
-            self.is_heir = False
+        elif self.is_pending:
+            self.is_pending = False
             self._log.info("taken over from the gateway at {path}", path=self._path)
 
     def _fail(self, why: str) -> None:

@@ -16,7 +16,7 @@ from lbconsul.takeover.protocol import (
     ACCEPTING,
     MAX_WORD,
     RETIRING,
-    Nonsense,
+    ProtocolError,
     read_word,
     write_word,
 )
@@ -24,7 +24,7 @@ from lbconsul.takeover.rendezvous import is_somebody_at
 
 
 @define(eq=False)
-class Taken:
+class InheritedSockets:
     """The sockets of a gateway that goes on until it is told that we accept."""
 
     path: str
@@ -33,7 +33,7 @@ class Taken:
     _conversation: socket.socket | None
     #: Where the old one listens and we do not.
     unused: list[str] = Factory(list)
-    _announcement: "Announcement | None" = None
+    _announcement: "ReadyNotice | None" = None
     #: What it says of itself, as JSON has it; whatever that is.
     state: dict[str, Any] = Factory(dict)
 
@@ -52,7 +52,7 @@ class Taken:
         too long.  Nothing is waited for meanwhile: both accept.
         """
         assert self._conversation is not None
-        said = self._announcement = Announcement()
+        said = self._announcement = ReadyNotice()
         factory = ProtocolFactory.forProtocol(lambda: said)
         factory.noisy = False
         with self._conversation as sock:
@@ -73,7 +73,7 @@ class Taken:
             self._announcement.close()
 
 
-class Announcement(LineOnlyReceiver):
+class ReadyNotice(LineOnlyReceiver):
     """Says that we accept.  `heard` fires with whether the old one has heard it."""
 
     delimiter = b"\n"
@@ -89,7 +89,7 @@ class Announcement(LineOnlyReceiver):
     def lineReceived(self, line: bytes) -> None:
         try:
             heard = read_word(line) == RETIRING
-        except Nonsense:
+        except ProtocolError:
             heard = False
         if heard and not self.heard.called:
             self.heard.callback(True)

@@ -37,7 +37,7 @@ _LONGEST = 300
 ACCEPTING, RETIRING = "accepting", "retiring"
 
 
-class Nonsense(ValueError):
+class ProtocolError(ValueError):
     """The other one said what cannot be understood; the text says what."""
 
 
@@ -57,10 +57,12 @@ def read_question(line: bytes) -> None:
     """
     versions = _read(line).get("takeover")
     if not isinstance(versions, list):
-        raise Nonsense("it is no request for our sockets")
+        raise ProtocolError("it is no request for our sockets")
     if VERSION not in versions:
         spoken = ", ".join(str(each) for each in versions[:5])[:_LONGEST]
-        raise Nonsense(f"it speaks version {spoken or 'none'}, and we speak {VERSION}")
+        raise ProtocolError(
+            f"it speaks version {spoken or 'none'}, and we speak {VERSION}"
+        )
 
 
 def write_offer(
@@ -77,7 +79,9 @@ def write_offer(
     if len(line) > MAX_LINE:
         line = _line(**said)
     if len(addresses) > MOST_SOCKETS or len(line) > MAX_LINE:
-        raise Nonsense(f"{len(addresses)} sockets are more than can be handed over")
+        raise ProtocolError(
+            f"{len(addresses)} sockets are more than can be handed over"
+        )
     return line
 
 
@@ -91,18 +95,18 @@ def read_offer(line: bytes) -> list[str]:
     if "refused" in said:
         raise Refused(str(said["refused"])[:_LONGEST])
     if said.get("takeover") != VERSION:
-        raise Nonsense(
+        raise ProtocolError(
             f"it answers in version {str(said.get('takeover'))[:_LONGEST]},"
             f" and we speak {VERSION}"
         )
     addresses = said.get("sockets")
     if not isinstance(addresses, list) or len(addresses) > MOST_SOCKETS:
-        raise Nonsense("it names no sockets")
+        raise ProtocolError("it names no sockets")
     for each in addresses:
         if not isinstance(each, str) or not 0 < len(each) <= _LONGEST:
-            raise Nonsense("it names a socket that is none")
+            raise ProtocolError("it names a socket that is none")
     if len(set(addresses)) < len(addresses):
-        raise Nonsense("it names a socket twice")
+        raise ProtocolError("it names a socket twice")
     return addresses
 
 
@@ -129,7 +133,7 @@ def read_word(line: bytes) -> str:
     """
     word = _read(line).get("takeover")
     if word not in (ACCEPTING, RETIRING):
-        raise Nonsense(f"it says {str(word)[:_LONGEST]!r}, which means nothing")
+        raise ProtocolError(f"it says {str(word)[:_LONGEST]!r}, which means nothing")
     return str(word)
 
 
@@ -141,7 +145,7 @@ def _read(line: bytes) -> dict[str, Any]:
     try:
         said = json.loads(line)
     except (ValueError, RecursionError):
-        raise Nonsense("it says what is no JSON") from None
+        raise ProtocolError("it says what is no JSON") from None
     if not isinstance(said, dict):
-        raise Nonsense("it says what is no JSON object")
+        raise ProtocolError("it says what is no JSON object")
     return said

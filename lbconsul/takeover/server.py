@@ -12,16 +12,16 @@ from twisted.internet.protocol import Factory as ProtocolFactory
 from twisted.logger import Logger
 
 from lbconsul.takeover.door import Door
-from lbconsul.takeover.inherited import Taken
+from lbconsul.takeover.inherited import InheritedSockets
 from lbconsul.takeover.rendezvous import peer, trusted_users
-from lbconsul.takeover.session import State, Talk
+from lbconsul.takeover.session import State, TakeoverSession
 
 #: How many may wait for their turn; others are sent away, and come again.
 MOST_WAITING = 16
 
 
 @define(eq=False, repr=False)
-class Handover(Service):
+class TakeoverServer(Service):
     """Waits at `path` for a successor, which is one at a time.
 
     `offer` are the sockets that are listened on at that moment, by listening
@@ -35,12 +35,12 @@ class Handover(Service):
     path: str
     _offer: Callable[[], dict[str, socket.socket]]
     _taken: Callable[[], None]
-    _predecessor: Taken | None = None
+    _predecessor: InheritedSockets | None = None
     #: Gives what the successor should know of us.
     _tell: Callable[[], Mapping[str, object]] = dict
     _door: Door = field(init=False)
     #: Those who would take over; the first one is heard.
-    _talks: deque[Talk] = Factory(deque)
+    _talks: deque[TakeoverSession] = Factory(deque)
     _over: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -99,7 +99,9 @@ class Handover(Service):
     def _came(self, sock: socket.socket) -> None:
         """Somebody is at the door."""
         process, user = peer(sock)
-        talk = Talk(self._reactor, process, self._offer, self._ended, self._tell)
+        talk = TakeoverSession(
+            self._reactor, process, self._offer, self._ended, self._tell
+        )
         factory = ProtocolFactory.forProtocol(lambda: talk)
         factory.noisy = False
         self._reactor.adoptStreamConnection(sock.fileno(), socket.AF_UNIX, factory)
@@ -112,7 +114,7 @@ class Handover(Service):
             if len(self._talks) == 1:
                 talk.begin()
 
-    def _ended(self, talk: Talk, given: bool) -> None:
+    def _ended(self, talk: TakeoverSession, given: bool) -> None:
         is_current = bool(self._talks) and self._talks[0] is talk
         if talk in self._talks:
             self._talks.remove(talk)

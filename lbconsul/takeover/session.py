@@ -15,7 +15,7 @@ from lbconsul.takeover.protocol import (
     ACCEPTING,
     MAX_WORD,
     RETIRING,
-    Nonsense,
+    ProtocolError,
     read_question,
     read_word,
     write_offer,
@@ -44,7 +44,7 @@ class State(Enum):
     OVER = "it has ended, or is about to"
 
 
-class Talk(LineOnlyReceiver):
+class TakeoverSession(LineOnlyReceiver):
     """One conversation, which begins once it is its turn.
 
     `offer` are the listening sockets by address, `tell` gives what the other one
@@ -62,7 +62,7 @@ class Talk(LineOnlyReceiver):
         reactor: Any,
         process: int,
         offer: Callable[[], dict[str, socket.socket]],
-        over: Callable[["Talk", bool], None],
+        over: Callable[["TakeoverSession", bool], None],
         tell: Callable[[], Mapping[str, object]] = dict,
     ) -> None:
         self._reactor = reactor
@@ -107,7 +107,7 @@ class Talk(LineOnlyReceiver):
     def lineReceived(self, line: bytes) -> None:
         try:
             self._said(line)
-        except Nonsense as error:
+        except ProtocolError as error:
             self.refuse(str(error))
         except OSError as error:
             self.refuse(f"the sockets cannot be copied: {error.strerror}")
@@ -132,7 +132,7 @@ class Talk(LineOnlyReceiver):
             self._allow(LEAVE_WITHIN)
             self.transport.write(write_word(RETIRING))
         else:
-            raise Nonsense(f"it says {word!r} out of turn")
+            raise ProtocolError(f"it says {word!r} out of turn")
 
     def _hand_over(self) -> None:
         sockets = self._offer()

@@ -5,16 +5,16 @@ from collections.abc import Callable
 from attrs import Factory, define
 
 from lbconsul.balance.instance import Identity
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
-from lbconsul.workers.messages import Part
+from lbconsul.workers.messages import CatalogChunk
 
 
 @define(eq=False)
 class KnownSlots:
     """The slot of each instance in any answer."""
 
-    _slots: dict[Question, dict[Identity, int | None]] = Factory(dict)
+    _slots: dict[ServiceQuery, dict[Identity, int | None]] = Factory(dict)
 
     def find(self, identity: Identity) -> int | None:
         """Its slot, if it has one and we know it."""
@@ -24,15 +24,17 @@ class KnownSlots:
                 return slot
         return None
 
-    def replace(self, question: Question, slots: dict[Identity, int | None]) -> None:
+    def replace(
+        self, question: ServiceQuery, slots: dict[Identity, int | None]
+    ) -> None:
         """These are the instances of an answer now."""
         self._slots[question] = slots
 
-    def forget(self, question: Question) -> None:
+    def forget(self, question: ServiceQuery) -> None:
         """Nobody asks it any more."""
         self._slots.pop(question, None)
 
-    def amend(self, part: Part) -> None:
+    def amend(self, part: CatalogChunk) -> None:
         """These joined an answer, those left it."""
         slots = self._slots[part.question]
         for identity in part.drop:
@@ -42,7 +44,7 @@ class KnownSlots:
 
 
 @define(eq=False)
-class Replica:
+class CatalogReplica:
     """Lets a registry know what the master's knows."""
 
     _registry: Registry
@@ -53,9 +55,9 @@ class Replica:
     #: The version of the catalog that the registry knows.
     level: int = 0
     #: The parts so far of a change that is not whole yet.
-    _parts: list[Part] = Factory(list)
+    _parts: list[CatalogChunk] = Factory(list)
 
-    def take(self, part: Part) -> bool:
+    def take(self, part: CatalogChunk) -> bool:
         """Take one part; whether with it a change is made."""
         self._parts.append(part)
         if not part.last:
@@ -78,7 +80,7 @@ class Replica:
         self.level = part.level
         return True
 
-    def _replace(self, parts: list[Part]) -> None:
+    def _replace(self, parts: list[CatalogChunk]) -> None:
         question, pending = parts[0].question, parts[0].pending
         put = [pair for part in parts for pair in part.put]
         slots = {instance.identity: slot for instance, slot in put}

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator
 
 from attrs import Factory, define
 
-from lbconsul.balance.pool_spec import Question
-from lbconsul.workers.messages import Complete, Part, write_order
-from lbconsul.workers.versioned_catalog import Delta, Ledger
+from lbconsul.balance.pool_spec import ServiceQuery
+from lbconsul.workers.messages import CatalogChunk, SyncComplete, write_order
+from lbconsul.workers.versioned_catalog import Delta, VersionedCatalog
 
 
 @define(eq=False)
-class Outbox:
+class CatalogSender:
     """Sends one worker what it serves, and the catalog's changes.
 
     A worker that does not read costs no memory: while it does not, only the
@@ -18,13 +18,13 @@ class Outbox:
     are then, once it reads again.  `serve` sends what it serves, as it is then.
     """
 
-    _ledger: Ledger
+    _catalog: VersionedCatalog
     _write: Callable[[bytes], None]
     _serve: Callable[[], None] = lambda: None
     #: The version that the worker knows once it has all that was sent.
     _level: int = 0
-    _dirty: dict[Question, None] = Factory(dict)
-    _parts: Iterator[Part] | None = None
+    _dirty: dict[ServiceQuery, None] = Factory(dict)
+    _parts: Iterator[CatalogChunk] | None = None
     _paused: bool = False
     #: Whether what it serves has changed.
     _owes_serve: bool = False
@@ -35,7 +35,7 @@ class Outbox:
     def begin(self) -> None:
         """Send what it serves, all that is known, and that this is all."""
         self._owes_serve = self._owes_complete = True
-        self._dirty.update(dict.fromkeys(self._ledger.questions()))
+        self._dirty.update(dict.fromkeys(self._catalog.questions()))
         self._send()
 
     def changed(self, delta: Delta) -> None:
@@ -43,8 +43,8 @@ class Outbox:
         if self._paused or self._parts or self._dirty:
             self._dirty[delta.question] = None
         else:
-            self._level = self._ledger.version
-            self._parts = self._ledger.parts(delta, self._level)
+            self._level = self._catalog.version
+            self._parts = self._catalog.parts(delta, self._level)
             self._send()
 
     def altered(self) -> None:
@@ -73,7 +73,7 @@ class Outbox:
             elif self._parts is None and not self._turn_to_dirty():
                 if self._owes_complete:
                     self._owes_complete = False
-                    self._write(write_order(Complete()))
+                    self._write(write_order(SyncComplete()))
                 return
             else:
                 self._send_part()
@@ -93,7 +93,7 @@ class Outbox:
         question = next(iter(self._dirty))
         del self._dirty[question]
         if not self._dirty:  # others would be older than what we say they are
-            self._level = self._ledger.version
-        delta = self._ledger.whole(question)
-        self._parts = self._ledger.parts(delta, self._level)
+            self._level = self._catalog.version
+        delta = self._catalog.whole(question)
+        self._parts = self._catalog.parts(delta, self._level)
         return True

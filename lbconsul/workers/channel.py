@@ -18,7 +18,7 @@ def _ignore() -> None:
 
 
 @implementer(IPushProducer)
-class Frames(Int32StringReceiver):
+class Channel(Int32StringReceiver):
     """One end of the stream: passes on each frame that comes, and the end.
 
     `paused` and `resumed` tell when more was written than the other end has

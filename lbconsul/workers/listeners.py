@@ -8,7 +8,7 @@ from typing import Protocol
 from attrs import Factory, define, evolve
 
 from lbconsul.config.model import Listen, Mapping
-from lbconsul.workers.messages import Place, Serve
+from lbconsul.workers.messages import Assignment, Serve
 
 
 class Socket(Protocol):
@@ -29,7 +29,7 @@ def share(limit: int, workers: int, number: int) -> int:
 
 
 @define(eq=False)
-class Places:
+class ListenerSet:
     """The sockets of the mappings that are served, by so many workers."""
 
     _workers: int
@@ -89,14 +89,14 @@ class Places:
 
         A mapping of whose limit it has no share is the others'.
         """
-        places: list[Place] = []
+        places: list[Assignment] = []
         others: list[Mapping] = []
         descriptors: dict[int, int] = {}
         for each, number in self._sockets.items():
             mapping = each.mapping
             part = share(mapping.max_connections, self._workers, worker)
             if part or not mapping.max_connections:
-                places.append(Place(evolve(mapping, max_connections=part), number))
+                places.append(Assignment(evolve(mapping, max_connections=part), number))
                 descriptors[number] = each.open().fileno()
             else:
                 others.append(mapping)

@@ -51,7 +51,7 @@ def read_event(data: bytes) -> LogEvent:
 
 @implementer(ILogObserver)
 @define(eq=False)
-class Uplink:
+class LogForwarder:
     """All that a worker says to its master; called with an event, it logs it.
 
     Whatever the master is at, this never waits for it: of reports only the

@@ -12,7 +12,7 @@ from typing import Any
 from attrs import asdict, frozen
 
 from lbconsul.balance.instance import Identity, Instance
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.model import Mapping
 
 #: The longest frame either may send, in bytes: far beyond any in use.
@@ -31,7 +31,7 @@ class Setup:
 
 
 @frozen
-class Place:
+class Assignment:
     """A mapping that a worker serves, with its share of the connections.
 
     The listening socket with this `number` was sent before.
@@ -45,7 +45,7 @@ class Place:
 class Serve:
     """Serve just these: what stays as it was is not touched."""
 
-    places: tuple[Place, ...]
+    places: tuple[Assignment, ...]
     connection_log: bool
     #: What the others serve alone: answers for it are to be kept all the same.
     others: tuple[Mapping, ...] = ()
@@ -54,7 +54,7 @@ class Serve:
 
 
 @frozen
-class Part:
+class CatalogChunk:
     """A part of a change of one question's answer; the change is made with the last.
 
     `put` joined or were altered, each with its slot; `drop` left.  With `whole`
@@ -64,7 +64,7 @@ class Part:
     are being looked up.
     """
 
-    question: Question
+    question: ServiceQuery
     put: tuple[tuple[Instance, int | None], ...] = ()
     drop: tuple[Identity, ...] = ()
     whole: bool = False
@@ -75,7 +75,7 @@ class Part:
 
 
 @frozen
-class Complete:
+class SyncComplete:
     """That was all that the master knows: accept, be every question answered or not."""
 
 
@@ -107,7 +107,7 @@ class Stop:
     """Accept nobody any more, close what is open, report, and end."""
 
 
-Order = Setup | Serve | Part | Complete | Retire | Stop | Rest | Eject
+Command = Setup | Serve | CatalogChunk | SyncComplete | Retire | Stop | Rest | Eject
 
 
 @frozen
@@ -133,14 +133,14 @@ class Report:
     full: tuple[tuple[str, str], ...] = ()
 
 
-def write_order(order: Order) -> bytes:
+def write_order(order: Command) -> bytes:
     """An order as the worker gets it."""
     return pickle.dumps(order, pickle.HIGHEST_PROTOCOL)
 
 
-def read_order(data: bytes) -> Order:
+def read_order(data: bytes) -> Command:
     """The order that was written so."""
-    order: Order = pickle.loads(data)
+    order: Command = pickle.loads(data)
     return order
 
 
@@ -178,7 +178,7 @@ def _text(said: Any) -> str:
     return said
 
 
-def write_figures(number: int, news: dict[str, Any]) -> bytes:
+def write_stats(number: int, news: dict[str, Any]) -> bytes:
     """The news of the place with this number, as the master gets them."""
     return FIGURES + json.dumps([number, news]).encode()
 

@@ -81,7 +81,7 @@ class SharedTally:
         load.recounted(load.mine if slot is None else self._table.total(slot))
         return load
 
-    def catch_up(self) -> None:
+    def sync(self) -> None:
         if self._table.moved() != self._seen:
             self._follow()
 
@@ -92,7 +92,7 @@ class SharedTally:
         """Be one of those that accept clients."""
         self._table.serving[self._row] = 1
 
-    def is_ahead(self) -> bool:
+    def is_overloaded(self) -> bool:
         """Whether this worker has notably more connections than those that serve.
 
         Over all mappings: they are not counted apart.

@@ -15,7 +15,7 @@ class Slots:
     _size: int
     _slots: dict[Identity, int] = Factory(dict)
     #: Identities that left, with the version of the catalog in which they did.
-    _leaving: dict[Identity, int] = Factory(dict)
+    _draining: dict[Identity, int] = Factory(dict)
     _free: list[int] = Factory(list)
     _next: int = 0
 
@@ -29,7 +29,7 @@ class Slots:
 
         Whoever comes back while it is still counted gets its old one.
         """
-        self._leaving.pop(identity, None)
+        self._draining.pop(identity, None)
         slot = self._slots.get(identity)
         if slot is None:
             slot = self._unused()
@@ -44,7 +44,7 @@ class Slots:
     def leave(self, identity: Identity, version: int) -> None:
         """It is in no answer any more, from this version of the catalog on."""
         if identity in self._slots:
-            self._leaving[identity] = version
+            self._draining[identity] = version
 
     def reclaim(self, known: int, is_idle: Callable[[int], bool]) -> None:
         """Free the slots of who left, if nobody can count there any more.
@@ -54,11 +54,11 @@ class Slots:
         """
         gone = [
             identity
-            for identity, version in self._leaving.items()
+            for identity, version in self._draining.items()
             if version <= known and is_idle(self._slots[identity])
         ]
         for identity in gone:
-            del self._leaving[identity]
+            del self._draining[identity]
             heappush(self._free, self._slots.pop(identity))
 
     def _unused(self) -> int | None:

@@ -13,12 +13,12 @@ from twisted.logger import Logger
 from lbconsul.balance.events import Change
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.outlier import Ejection
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.model import Mapping
 from lbconsul.errors import CannotListen
-from lbconsul.stats.mapping import Figures
-from lbconsul.stats.traffic import Tidings
-from lbconsul.workers.listeners import Places, Socket
+from lbconsul.stats.mapping import MappingStats
+from lbconsul.stats.traffic import MappingTraffic
+from lbconsul.workers.listeners import ListenerSet, Socket
 from lbconsul.workers.messages import Rest, Setup
 from lbconsul.workers.repeat import repeat
 from lbconsul.workers.restart_backoff import Backoff
@@ -26,8 +26,8 @@ from lbconsul.workers.shared_counter import RECOUNT_EVERY, SharedTally
 from lbconsul.workers.shared_table import SLOTS, Table
 from lbconsul.workers.slots import Slots
 from lbconsul.workers.spawn import Program, worker_program
-from lbconsul.workers.versioned_catalog import Ledger
-from lbconsul.workers.worker_process import Member
+from lbconsul.workers.versioned_catalog import VersionedCatalog
+from lbconsul.workers.worker_process import WorkerProcess
 
 #: How connections end whose worker dies, and those that are open when it is stopped:
 #: `lbconsul.stats.termination`.
@@ -41,7 +41,7 @@ PATIENCE = 10.0
 
 
 @define(eq=False, repr=False)
-class Workers(Service):
+class Supervisor(Service):
     """So many workers, each of which serves all mappings.
 
     To make one is an OSError if the machine has no room for their table, and
@@ -52,12 +52,12 @@ class Workers(Service):
     _reactor: Any
     count: int
     _connection_log: bool
-    _places: Places = field(init=False)
-    tally: SharedTally = field(init=False)
+    _listeners: ListenerSet = field(init=False)
+    counter: SharedTally = field(init=False)
     _table: Table = field(init=False)
-    _ledger: Ledger = field(init=False)
+    _catalog: VersionedCatalog = field(init=False)
     _program: Program = Factory(worker_program)
-    _members: dict[int, Member] = Factory(dict)
+    _members: dict[int, WorkerProcess] = Factory(dict)
     _backoff: Backoff = Factory(Backoff)
     #: The calls that will start another one.
     _waiting: dict[int, Any] = Factory(dict)
@@ -67,7 +67,7 @@ class Workers(Service):
     closed: int = 0
     leases: int = 0
     #: What workers that are gone had told of the places.
-    _past: dict[int, Figures] = Factory(dict)
+    _past: dict[int, MappingStats] = Factory(dict)
     #: Called when others are set aside by workers than before.
     learned: Callable[[], None] = lambda: None
     #: The registrations that an operator has drained, by their CreateIndex.
@@ -79,43 +79,43 @@ class Workers(Service):
     _recounting: LoopingCall | None = None
 
     def __attrs_post_init__(self) -> None:
-        self._places = Places(self.count, self._connection_log)
+        self._listeners = ListenerSet(self.count, self._connection_log)
         self._table = Table.create(1 + self.count)
-        self._ledger = Ledger(Slots(SLOTS))
-        self.tally = SharedTally(self._table, 0, self._ledger.slots.take)
+        self._catalog = VersionedCatalog(Slots(SLOTS))
+        self.counter = SharedTally(self._table, 0, self._catalog.slots.take)
 
     @property
     def mappings(self) -> list[Mapping]:
         """What is served."""
-        return self._places.mappings
+        return self._listeners.mappings
 
     def serve(self, sock: Socket) -> None:
         """Serve a socket's mapping, too."""
-        self._places.add(sock)
+        self._listeners.add(sock)
         self._altered()
 
     def replace(self, sockets: Iterable[Socket], *, connection_log: bool) -> None:
         """Serve the mappings of just these, as they are now."""
-        self._places.replace(sockets, connection_log)
+        self._listeners.replace(sockets, connection_log)
         self._altered()
 
-    def forget(self, question: Question) -> None:
+    def forget(self, question: ServiceQuery) -> None:
         """Nobody asks it any more: let the workers know."""
-        delta = self._ledger.forget(question)
+        delta = self._catalog.forget(question)
         if delta is not None:
             for member in self._members.values():
                 member.changed(delta)
 
     def changed(
-        self, question: Question, change: Change, *, pending: bool = False
+        self, question: ServiceQuery, change: Change, *, pending: bool = False
     ) -> None:
         """An answer changed so, and may be `pending`: let the workers know."""
-        delta = self._ledger.change(question, change, pending=pending)
+        delta = self._catalog.change(question, change, pending=pending)
         if delta is None:
             return
         for member in self._members.values():
             member.changed(delta)
-        find = self._ledger.slots.find
+        find = self._catalog.slots.find
         if not self._is_full and any(find(each.identity) is None for each in delta.put):
             self._is_full = True
             self._log.warn(
@@ -124,23 +124,23 @@ class Workers(Service):
                 slots=SLOTS,
             )
 
-    def tidings(self, mapping: Mapping) -> Tidings:
+    def traffic(self, mapping: Mapping) -> MappingTraffic:
         """What workers, those that are gone too, have told of a mapping."""
-        number = self._places.number(mapping)
+        number = self._listeners.number(mapping)
         if number is None:
-            return Tidings()
-        past = [Tidings(self._past[number])] if number in self._past else []
-        told = [each.tidings.get(number) for each in self._members.values()]
-        return Tidings.sum(past + [each for each in told if each is not None])
+            return MappingTraffic()
+        past = [MappingTraffic(self._past[number])] if number in self._past else []
+        told = [each.traffic.get(number) for each in self._members.values()]
+        return MappingTraffic.sum(past + [each for each in told if each is not None])
 
     def aside(
         self, mapping: Mapping
     ) -> dict[tuple[int, Identity], tuple[Ejection, float]]:
-        """The upstreams of a mapping that workers have ejected, as in `Tidings`."""
-        number = self._places.number(mapping)
+        """Upstreams of a mapping that workers have ejected, as in `MappingTraffic`."""
+        number = self._listeners.number(mapping)
         if number is None:
             return {}
-        told = [each.tidings.get(number) for each in self._members.values()]
+        told = [each.traffic.get(number) for each in self._members.values()]
         return {k: v for each in told if each for k, v in each.aside.items()}
 
     @property
@@ -150,7 +150,7 @@ class Workers(Service):
         return self.accepted + sum(told)
 
     @property
-    def members(self) -> list[Member]:
+    def members(self) -> list[WorkerProcess]:
         """Those that run."""
         return list(self._members.values())
 
@@ -167,11 +167,11 @@ class Workers(Service):
 
     def bind(self) -> None:
         """Open every listening socket; CannotListen if one is not to be had."""
-        self._places.bind()
+        self._listeners.bind()
 
     def close(self) -> None:
         """Give back what `bind` opened."""
-        self._places.close()
+        self._listeners.close()
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
@@ -210,7 +210,7 @@ class Workers(Service):
     @property
     def longest_drain(self) -> float:
         """How long workers let connections live on, at most, when they retire."""
-        return self._places.longest_drain
+        return self._listeners.longest_drain
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
@@ -259,8 +259,8 @@ class Workers(Service):
 
     def _start(self, number: int) -> None:
         self._waiting.pop(number, None)
-        member = Member(
-            self._reactor, number, self._ledger, self._ended, self._places.of
+        member = WorkerProcess(
+            self._reactor, number, self._catalog, self._ended, self._listeners.of
         )
         member.learned = self.learned
         setup = Setup(number, 1 + self.count)
@@ -281,17 +281,17 @@ class Workers(Service):
             if self._resting:
                 member.order(Rest(self._resting))
 
-    def _ended(self, member: Member, how: str) -> None:
+    def _ended(self, member: WorkerProcess, how: str) -> None:
         """A worker's process is gone."""
         number, report = member.number, member.report
         del self._members[number]
-        self._table.clear(number, self._ledger.slots.end)
+        self._table.clear(number, self._catalog.slots.end)
         self.accepted += report.count.accepted
         is_stopping = self._retiring or not self.running
         ending = _HARD_STOP if is_stopping and how == _IN_ORDER else _WORKER_DIED
-        for place, told in member.tidings.items():
-            self._past.setdefault(place, Figures()).add(told.close(ending))
-        if any(each.aside for each in member.tidings.values()):
+        for place, told in member.traffic.items():
+            self._past.setdefault(place, MappingStats()).add(told.close(ending))
+        if any(each.aside for each in member.traffic.values()):
             self.learned()
         if is_stopping:
             self._ended_for_good(member, how)
@@ -299,7 +299,7 @@ class Workers(Service):
         wait = self._start_later(number, self._reactor.seconds() - member.started)
         self._tell_death(member, how, f"; another one starts in {wait:.1f} s")
 
-    def _ended_for_good(self, member: Member, how: str) -> None:
+    def _ended_for_good(self, member: WorkerProcess, how: str) -> None:
         self.closed += member.report.count.open
         self.leases += member.report.leases
         if self.running and how != _IN_ORDER:
@@ -309,7 +309,7 @@ class Workers(Service):
             for each in waiting:
                 each.callback(None)
 
-    def _tell_death(self, member: Member, how: str, then: str) -> None:
+    def _tell_death(self, member: WorkerProcess, how: str, then: str) -> None:
         self._log.warn(
             "worker {worker} (process {pid}) died: {how}; {open} connections were"
             " open{then}",
@@ -327,23 +327,23 @@ class Workers(Service):
 
     def _tidy(self) -> None:
         """Forget what is told of places and instances that are gone."""
-        places, knows = self._places.numbers, self._ledger.knows
+        places, knows = self._listeners.numbers, self._catalog.knows
         for gone in self._past.keys() - places:
             del self._past[gone]
         for figures in self._past.values():
             figures.tidy(knows)
         for member in self._members.values():
-            for gone in member.tidings.keys() - places:
-                del member.tidings[gone]
-            for told in member.tidings.values():
+            for gone in member.traffic.keys() - places:
+                del member.traffic[gone]
+            for told in member.traffic.values():
                 told.figures.tidy(knows)
 
     def _recount(self) -> None:
         """What is only needed now and then."""
-        self.tally.recount()
+        self.counter.recount()
         self._tidy()
         known = min((each.report.level for each in self._members.values()), default=0)
-        self._ledger.slots.reclaim(known, lambda slot: not self._table.total(slot))
+        self._catalog.slots.reclaim(known, lambda slot: not self._table.total(slot))
 
 
 def _first_reason(reasons: list[str]) -> str:

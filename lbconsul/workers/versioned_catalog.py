@@ -7,8 +7,8 @@ from attrs import Factory, define, evolve, frozen
 
 from lbconsul.balance.events import Change
 from lbconsul.balance.instance import Identity, Instance
-from lbconsul.balance.pool_spec import Question
-from lbconsul.workers.messages import Part
+from lbconsul.balance.pool_spec import ServiceQuery
+from lbconsul.workers.messages import CatalogChunk
 from lbconsul.workers.slots import Slots
 
 #: So many instances are in one part, so that none takes a reactor long.
@@ -19,7 +19,7 @@ CUT = 500
 class Delta:
     """One change of the catalog."""
 
-    question: Question
+    question: ServiceQuery
     put: tuple[Instance, ...]
     drop: tuple[Identity, ...] = ()
     whole: bool = False
@@ -30,16 +30,16 @@ class Delta:
 
 
 @define(eq=False)
-class Ledger:
+class VersionedCatalog:
     """What is known of each question, in which version, and who has which slot."""
 
     slots: Slots
     #: Grows by one with each change.
     version: int = 0
-    _known: dict[Question, dict[Identity, Instance]] = Factory(dict)
-    _pending: set[Question] = Factory(set)
+    _known: dict[ServiceQuery, dict[Identity, Instance]] = Factory(dict)
+    _pending: set[ServiceQuery] = Factory(set)
 
-    def questions(self) -> list[Question]:
+    def questions(self) -> list[ServiceQuery]:
         """Those that have been answered."""
         return list(self._known)
 
@@ -48,7 +48,7 @@ class Ledger:
         return any(identity in each for each in self._known.values())
 
     def change(
-        self, question: Question, change: Change, *, pending: bool = False
+        self, question: ServiceQuery, change: Change, *, pending: bool = False
     ) -> Delta | None:
         """Take what an answer changed; what workers are to be told, if anything."""
         first = question not in self._known
@@ -70,7 +70,7 @@ class Ledger:
             self.slots.take(instance.identity)
         return Delta(question, put, drop, whole=first, pending=pending)
 
-    def forget(self, question: Question) -> Delta | None:
+    def forget(self, question: ServiceQuery) -> Delta | None:
         """Nobody asks it any more; what workers are to be told, if anything."""
         if question not in self._known:
             return None
@@ -79,17 +79,17 @@ class Ledger:
         self._leave(tuple(self._known.pop(question)))
         return Delta(question, (), whole=True, gone=True)
 
-    def whole(self, question: Question) -> Delta:
+    def whole(self, question: ServiceQuery) -> Delta:
         """All that is known of `question`."""
         if question not in self._known:
             return Delta(question, (), whole=True, gone=True)
         put = tuple(self._known[question].values())
         return Delta(question, put, whole=True, pending=question in self._pending)
 
-    def parts(self, delta: Delta, level: int) -> Iterator[Part]:
+    def parts(self, delta: Delta, level: int) -> Iterator[CatalogChunk]:
         """A change cut into parts, each made when it is its turn."""
         rest = iter(delta.put)
-        first = Part(
+        first = CatalogChunk(
             delta.question,
             (),
             delta.drop,

@@ -19,37 +19,37 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger, globalLogBeginner
 
 from lbconsul.balance.events import RegistryEvent
-from lbconsul.balance.pool_spec import Route
+from lbconsul.balance.pool_spec import FailoverSpec
 from lbconsul.balance.registry import Registry
 from lbconsul.config.model import Mapping
 from lbconsul.net.fd_passing import receive_sockets
-from lbconsul.net.listening_socket import LentSocket
+from lbconsul.net.listening_socket import BorrowedSocket
 from lbconsul.process.clock import use_monotonic_clock
 from lbconsul.process.fd_limit import connections, descriptor_limit
 from lbconsul.process.garbage import ShortCollections
-from lbconsul.proxy.connection_limit import Room
-from lbconsul.proxy.listener_manager import Serving
-from lbconsul.proxy.runtime import Workshop
-from lbconsul.proxy.targets import route_of
-from lbconsul.proxy.upstream_log import Standings
-from lbconsul.stats.termination import Ending
-from lbconsul.workers.catalog_replica import KnownSlots, Replica
-from lbconsul.workers.channel import Frames
-from lbconsul.workers.log_forwarder import Uplink
+from lbconsul.proxy.connection_limit import ConnectionLimit
+from lbconsul.proxy.listener_manager import ListenerManager
+from lbconsul.proxy.runtime import ProxyRuntime
+from lbconsul.proxy.targets import failover_spec
+from lbconsul.proxy.upstream_log import UpstreamLog
+from lbconsul.stats.termination import Termination
+from lbconsul.workers.catalog_replica import CatalogReplica, KnownSlots
+from lbconsul.workers.channel import Channel
+from lbconsul.workers.log_forwarder import LogForwarder
 from lbconsul.workers.messages import (
-    Complete,
+    CatalogChunk,
+    Command,
     Count,
     Eject,
-    Order,
-    Part,
     Report,
     Rest,
     Retire,
     Serve,
     Setup,
+    SyncComplete,
     read_order,
     write_answer,
-    write_figures,
+    write_stats,
 )
 from lbconsul.workers.repeat import repeat
 from lbconsul.workers.shared_counter import RECOUNT_EVERY, SharedTally
@@ -76,23 +76,23 @@ class Worker:
     _reactor: Any
     _table: int = TABLE
     _lane: socket.socket = Factory(lambda: socket.socket(fileno=LANE))
-    frames: Frames = field(init=False)
-    uplink: Uplink = field(init=False)
-    _room: Room = field(init=False)
-    _standings: Standings = field(init=False)
-    _tally: SharedTally = field(init=False)
+    frames: Channel = field(init=False)
+    uplink: LogForwarder = field(init=False)
+    _room: ConnectionLimit = field(init=False)
+    _upstream_log: UpstreamLog = field(init=False)
+    _counter: SharedTally = field(init=False)
     _registry: Registry = field(init=False)
-    _replica: Replica = field(init=False)
-    _workshop: Workshop | None = None
-    _serving: Serving = field(init=False)
+    _replica: CatalogReplica = field(init=False)
+    _runtime: ProxyRuntime | None = None
+    _serving: ListenerManager = field(init=False)
     #: The listening sockets that we have, by their numbers.
-    _sockets: dict[int, LentSocket] = Factory(dict)
+    _sockets: dict[int, BorrowedSocket] = Factory(dict)
     #: What came on the lane and was not yet used: numbers and descriptors.
     _received: deque[tuple[int, int]] = Factory(deque)
     #: What other workers serve alone.
-    _others: set[Route] = Factory(set)
+    _others: set[FailoverSpec] = Factory(set)
     #: The mappings that we serve, by the number of the place.
-    _places: dict[int, Mapping] = Factory(dict)
+    _listeners: dict[int, Mapping] = Factory(dict)
     #: What the master was told of them last.
     _told: dict[int, bytes] = Factory(dict)
     #: The pools that it was told are used.
@@ -113,14 +113,14 @@ class Worker:
     status: int = 0
 
     def __attrs_post_init__(self) -> None:
-        self.uplink = Uplink(lambda data: self.frames.sendString(data))
-        self.frames = Frames(
+        self.uplink = LogForwarder(lambda data: self.frames.sendString(data))
+        self.frames = Channel(
             self.ordered, self._lost, self.uplink.pause, self.uplink.resume
         )
         self._lane.setblocking(False)
         # The limit of descriptors is our own, though our master has set it.
-        self._room = Room(self._reactor, connections(descriptor_limit()))
-        self._standings = Standings(self._reactor)
+        self._room = ConnectionLimit(self._reactor, connections(descriptor_limit()))
+        self._upstream_log = UpstreamLog(self._reactor)
 
     def ordered(self, data: bytes) -> None:
         """The master says what is to be done; nothing counts after the end."""
@@ -131,20 +131,20 @@ class Worker:
         except Exception as error:
             self._fail(error)
 
-    def _obey(self, order: Order) -> None:
-        if not isinstance(order, Part):
+    def _obey(self, order: Command) -> None:
+        if not isinstance(order, CatalogChunk):
             self._finish_replacing()
-        if self._retiring and isinstance(order, Serve | Complete):
+        if self._retiring and isinstance(order, Serve | SyncComplete):
             return  # it was on its way
         if isinstance(order, Setup):
             self._set_up(order)
         elif isinstance(order, Serve):
             self._serve(order)
-        elif isinstance(order, Part):
+        elif isinstance(order, CatalogChunk):
             if self._replica.take(order):
                 self._serving.answered(order.question)
                 self._report()
-        elif isinstance(order, Complete):
+        elif isinstance(order, SyncComplete):
             self._accept()
             self._report()
         elif isinstance(order, Rest):
@@ -163,39 +163,41 @@ class Worker:
     def _set_up(self, setup: Setup) -> None:
         slots = KnownSlots()
         table = Table(self._table, setup.rows)
-        self._tally = SharedTally(table, setup.row, slots.find)
+        self._counter = SharedTally(table, setup.row, slots.find)
         self._registry = Registry(
             random.random,
-            self._tally,
+            self._counter,
             seconds=self._reactor.seconds,
             on_event=self._on_event,
         )
-        self._replica = Replica(self._registry, slots, self._tally.load)
-        workshop = self._workshop = Workshop(
+        self._replica = CatalogReplica(self._registry, slots, self._counter.load)
+        runtime = self._runtime = ProxyRuntime(
             self._reactor, self._registry, room=self._room
         )
-        self._serving = Serving(workshop, AT_ONCE, self._tally.is_ahead, self._let_go)
+        self._serving = ListenerManager(
+            runtime, AT_ONCE, self._counter.is_overloaded, self._let_go
+        )
         self._calls += [
             repeat(self._reactor, REPORT_EVERY, self._report),
             repeat(self._reactor, REPORT_EVERY, self._report_figures),
-            repeat(self._reactor, RECOUNT_EVERY, self._tally.recount),
+            repeat(self._reactor, RECOUNT_EVERY, self._counter.recount),
         ]
 
     def _serve(self, order: Serve) -> None:
         """Serve what we are told, with the sockets that came for it."""
-        assert self._workshop is not None
+        assert self._runtime is not None
         self._received += receive_sockets(self._lane)
         for _ in range(order.sent):  # the others are for orders that follow
             number, descriptor = self._received.popleft()
-            self._sockets[number] = LentSocket(socket.socket(fileno=descriptor))
-        anew = order.connection_log != self._workshop.connection_log
-        self._workshop.connection_log = order.connection_log
-        self._others = {route_of(each) for each in order.others}
+            self._sockets[number] = BorrowedSocket(socket.socket(fileno=descriptor))
+        anew = order.connection_log != self._runtime.connection_log
+        self._runtime.connection_log = order.connection_log
+        self._others = {failover_spec(each) for each in order.others}
         wanted = {each.number: each.mapping for each in order.places}
-        self._places = wanted
+        self._listeners = wanted
         self._told = {each: self._told[each] for each in wanted if each in self._told}
         self._replacing = self._replace(wanted, anew=anew)
-        self._workshop.sweeper.begin(self._replacing)
+        self._runtime.sweeper.begin(self._replacing)
 
     def _replace(self, wanted: dict[int, Mapping], *, anew: bool) -> Iterator[object]:
         yield from self._serving.replacing(
@@ -210,25 +212,25 @@ class Worker:
         """What is left to be done of the last order is done at once."""
         steps = self._replacing
         if steps is not None:
-            assert self._workshop is not None
-            self._workshop.sweeper.drop(steps)
+            assert self._runtime is not None
+            self._runtime.sweeper.drop(steps)
             for _ in steps:
                 pass
 
     def _let_go(self) -> None:
-        assert self._workshop is not None
+        assert self._runtime is not None
         # Some may not be served yet whose instances we were told already.
-        told = {route_of(each) for each in self._places.values()}
-        self._registry.keep_only(self._workshop.routes | told | self._others)
+        told = {failover_spec(each) for each in self._listeners.values()}
+        self._registry.keep_only(self._runtime.routes | told | self._others)
 
     def _accept(self) -> None:
         """Accept from now on: we know what there is to know."""
-        self._tally.serve()
+        self._counter.serve()
         self._serving.startService()
 
     def _state(self) -> Report:
-        assert self._workshop is not None
-        count = Count(self._workshop.accepted, self._workshop.open)
+        assert self._runtime is not None
+        count = Count(self._runtime.accepted, self._runtime.open)
         leases = self._registry.open_connections()
         serves = bool(self._serving.running) and not self._retiring
         full = tuple((each.reason, each.mapping) for each in self._serving.full)
@@ -242,7 +244,7 @@ class Worker:
 
     def _on_event(self, event: RegistryEvent) -> None:
         """Called by the registry: an upstream was ejected, or the like."""
-        self._standings.tell(event)
+        self._upstream_log.tell(event)
         if self._soon is None and not self._stopping:
             self._soon = self._reactor.callLater(REPORT_SOON, self._report_soon)
 
@@ -255,10 +257,10 @@ class Worker:
 
     def _report_figures(self) -> None:
         """Tell the master what connections came to, where that is news."""
-        assert self._workshop is not None
+        assert self._runtime is not None
         if self._telling is None:
             self._telling = self._tell_figures()
-            self._workshop.sweeper.begin(self._telling)
+            self._runtime.sweeper.begin(self._telling)
 
     def _tell_all(self) -> None:
         """The same at once."""
@@ -266,32 +268,32 @@ class Worker:
             pass
 
     def _tell_figures(self) -> Iterator[None]:
-        for number in tuple(self._places):
+        for number in tuple(self._listeners):
             if not self.uplink.is_free:  # news that are told, but not heard, are lost
                 break
-            mapping = self._places.get(number)
+            mapping = self._listeners.get(number)
             if mapping is not None:
                 self._tell_news(number, mapping)
             yield
         self._telling = None
 
     def _tell_news(self, number: int, mapping: Mapping) -> None:
-        workshop = self._workshop
-        assert workshop is not None
-        used = workshop.used(mapping)
+        runtime = self._runtime
+        assert runtime is not None
+        used = runtime.used(mapping)
         is_old = number in self._told and number not in self._passing
         if (
             is_old
             and used == self._told_used.get(number)
-            and not workshop.has_news(mapping)
+            and not runtime.has_news(mapping)
         ):
             return
-        told, self._told_used[number] = workshop.tidings(mapping), used
+        told, self._told_used[number] = runtime.traffic(mapping), used
         if told.queued or told.aside:
             self._passing.add(number)
         else:
             self._passing.discard(number)
-        said = write_figures(number, told.news())
+        said = write_stats(number, told.news())
         if said != self._told.get(number):
             self._told[number] = said
             self.uplink.say(said)
@@ -315,7 +317,7 @@ class Worker:
         with suppress(OSError):
             print(f"cannot do what it is told: {error!r}", file=sys.stderr, flush=True)
         self._log.failure("a bug in lbconsul: a worker cannot do what it is told")
-        self._close(Ending.WORKER_DIED)
+        self._close(Termination.WORKER_DIED)
         self.uplink.hurry()
         self.frames.finish()
 
@@ -325,7 +327,7 @@ class Worker:
         self._close()
         self._reactor.stop()
 
-    def _close(self, ending: Ending = Ending.HARD_STOP) -> None:
+    def _close(self, ending: Termination = Termination.HARD_STOP) -> None:
         """Accept nobody, and close what is open."""
         for call in self._calls:
             call.stop()
@@ -334,10 +336,10 @@ class Worker:
             self._soon.cancel()
             self._soon = None
         self._lane.close()
-        if self._workshop is not None:
+        if self._runtime is not None:
             self._serving.stopService()
             self._serving.close_connections(ending)
-        self._standings.stop()
+        self._upstream_log.stop()
 
 
 def run() -> int:

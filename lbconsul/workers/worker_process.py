@@ -20,17 +20,17 @@ from twisted.python.failure import Failure
 from lbconsul.balance.instance import Identity
 from lbconsul.errors import CannotListen
 from lbconsul.net.fd_passing import send_sockets
-from lbconsul.stats.traffic import Tidings
-from lbconsul.workers.catalog_sender import Outbox
-from lbconsul.workers.channel import Frames
+from lbconsul.stats.traffic import MappingTraffic
+from lbconsul.workers.catalog_sender import CatalogSender
+from lbconsul.workers.channel import Channel
 from lbconsul.workers.log_forwarder import read_event
 from lbconsul.workers.messages import (
     ANSWER,
     FIGURES,
     LOG,
     REPORT,
+    Command,
     Eject,
-    Order,
     Report,
     Retire,
     Serve,
@@ -43,7 +43,7 @@ from lbconsul.workers.messages import (
 )
 from lbconsul.workers.spawn import Program, spawn
 from lbconsul.workers.stderr import Printed
-from lbconsul.workers.versioned_catalog import Delta, Ledger
+from lbconsul.workers.versioned_catalog import Delta, VersionedCatalog
 
 #: How often to look whether a worker whose stream has ended is gone, in seconds.
 #: Not every program lets Twisted hear of it by itself (SIGCHLD).
@@ -57,7 +57,7 @@ GRACE = 1.0
 
 
 @define(eq=False)
-class Member(ProcessProtocol):
+class WorkerProcess(ProcessProtocol):
     """One worker.  `ended` is called once, when its process is gone.
 
     `places` gives what the worker with a number is to serve, and the descriptors of
@@ -67,13 +67,13 @@ class Member(ProcessProtocol):
     _log = Logger()
     _reactor: Any
     number: int
-    _ledger: Ledger
-    _ended: Callable[["Member", str], None]
-    _places: Callable[[int], tuple[Serve, dict[int, int]]]
+    _catalog: VersionedCatalog
+    _ended: Callable[["WorkerProcess", str], None]
+    _listeners: Callable[[int], tuple[Serve, dict[int, int]]]
     #: What it said last.
     report: Report = Factory(Report)
     #: And of the places, by their numbers.
-    tidings: dict[int, Tidings] = Factory(dict)
+    traffic: dict[int, MappingTraffic] = Factory(dict)
     #: When it was started, by the reactor's clock.
     started: float = 0.0
     pid: int | None = None
@@ -83,8 +83,8 @@ class Member(ProcessProtocol):
     _lane: socket.socket | None = None
     #: The numbers of the listening sockets that it has.
     _given: set[int] = Factory(set)
-    _frames: Frames = field(init=False)
-    _outbox: Outbox = field(init=False)
+    _frames: Channel = field(init=False)
+    _sender: CatalogSender = field(init=False)
     _printed: Printed = field(init=False)
     _stopping: bool = False
     _is_cut_off: bool = False
@@ -95,10 +95,10 @@ class Member(ProcessProtocol):
     _numbers: "count[int]" = Factory(count)
 
     def __attrs_post_init__(self) -> None:
-        self._outbox = Outbox(self._ledger, self._write, self._serve)
+        self._sender = CatalogSender(self._catalog, self._write, self._serve)
         self._printed = Printed(self._tell)
-        self._frames = Frames(
-            self._heard, self._lost, self._outbox.pause, self._outbox.resume
+        self._frames = Channel(
+            self._heard, self._lost, self._sender.pause, self._sender.resume
         )
 
     def start(self, program: Program, setup: Setup, table: int) -> None:
@@ -121,17 +121,17 @@ class Member(ProcessProtocol):
                 raise
         self.pid = self._process.pid
         self._write(write_order(setup))
-        self._outbox.begin()
+        self._sender.begin()
 
     def altered(self) -> None:
         """What it is to serve is not what it was."""
-        self._outbox.altered()
+        self._sender.altered()
 
     def changed(self, delta: Delta) -> None:
         """The catalog has changed so."""
-        self._outbox.changed(delta)
+        self._sender.changed(delta)
 
-    def order(self, order: Order) -> None:
+    def order(self, order: Command) -> None:
         """Have it do this."""
         self._write(write_order(order))
 
@@ -160,7 +160,7 @@ class Member(ProcessProtocol):
     def stop(self) -> None:
         """Ask it to end in order, and nothing else from now on."""
         self._stopping = True
-        self._outbox.close()
+        self._sender.close()
         self._write(write_order(Stop()))
 
     def kill(self) -> None:
@@ -208,7 +208,7 @@ class Member(ProcessProtocol):
         """Called by the outbox: send what it serves as of now."""
         assert self._lane is not None
         try:
-            serve, sockets = self._places(self.number)
+            serve, sockets = self._listeners(self.number)
             news = {each: sockets[each] for each in sockets if each not in self._given}
             send_sockets(self._lane, news)
         except (OSError, CannotListen) as error:
@@ -236,7 +236,7 @@ class Member(ProcessProtocol):
                 self._reported(read_report(said))
             elif kind == FIGURES:
                 number, news = read_figures(said)
-                told = self.tidings.setdefault(number, Tidings())
+                told = self.traffic.setdefault(number, MappingTraffic())
                 before = told.aside.keys()
                 told.heard(news)
                 if told.aside.keys() != before:

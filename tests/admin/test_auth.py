@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbconsul.admin.auth import Asker, Guard
-from lbconsul.admin.responses import Refusal
+from lbconsul.admin.auth import Authorizer, RequestOrigin
+from lbconsul.admin.responses import HTTPError
 from lbconsul.config.model import TCPListen, UnixListen
 from tests.support.fake_source import FixedToken
 
@@ -17,16 +17,16 @@ HERE = "127.0.0.1:9200"
 
 def _guard(
     listen: TCPListen | UnixListen, token: str = "s3cret", *, open_read: bool = False
-) -> Guard:
-    return Guard(listen, FixedToken(token) if token else None, open_read)
+) -> Authorizer:
+    return Authorizer(listen, FixedToken(token) if token else None, open_read)
 
 
-def _code(check: object, who: Asker) -> int:
+def _code(check: object, who: RequestOrigin) -> int:
     """0 if it is let through."""
     assert callable(check)
     try:
         check(who)
-    except Refusal as refusal:
+    except HTTPError as refusal:
         assert "s3cret" not in refusal.sentence
         return refusal.code
     return 0
@@ -35,55 +35,60 @@ def _code(check: object, who: Asker) -> int:
 @pytest.mark.parametrize("listen", [LOCAL, LOCAL6, UNIX])
 def test_reading_here(listen: TCPListen | UnixListen) -> None:
     """On this machine everybody may look."""
-    assert _code(_guard(listen).check_read, Asker(HERE)) == 0
-    assert _code(_guard(listen, "").check_read, Asker(HERE)) == 0
+    assert _code(_guard(listen).check_read, RequestOrigin(HERE)) == 0
+    assert _code(_guard(listen, "").check_read, RequestOrigin(HERE)) == 0
 
 
 def test_reading_from_elsewhere() -> None:
     """Where other machines come, it takes the token, or the word that all may."""
     guard = _guard(REMOTE)
-    assert _code(guard.check_read, Asker(HERE)) == 401
-    assert _code(guard.check_read, Asker(HERE, token="wrong")) == 401
-    assert _code(guard.check_read, Asker(HERE, token="s3cret")) == 0
-    assert _code(_guard(REMOTE, open_read=True).check_read, Asker(HERE)) == 0
-    assert _code(_guard(REMOTE, "").check_read, Asker(HERE)) == 403
+    assert _code(guard.check_read, RequestOrigin(HERE)) == 401
+    assert _code(guard.check_read, RequestOrigin(HERE, token="wrong")) == 401
+    assert _code(guard.check_read, RequestOrigin(HERE, token="s3cret")) == 0
+    assert _code(_guard(REMOTE, open_read=True).check_read, RequestOrigin(HERE)) == 0
+    assert _code(_guard(REMOTE, "").check_read, RequestOrigin(HERE)) == 403
 
 
 def test_changing() -> None:
     """Changes take the token everywhere, and are off without one."""
     for listen in (LOCAL, REMOTE, UNIX):
         guard = _guard(listen, open_read=True)
-        assert _code(guard.check_change, Asker(HERE)) == 401
-        assert _code(guard.check_change, Asker(HERE, token="")) == 401
-        assert _code(guard.check_change, Asker(HERE, token="s3cre")) == 401
-        assert _code(guard.check_change, Asker(HERE, token="s3cret")) == 0
-        assert _code(_guard(listen, "").check_change, Asker(HERE, token="x")) == 403
+        assert _code(guard.check_change, RequestOrigin(HERE)) == 401
+        assert _code(guard.check_change, RequestOrigin(HERE, token="")) == 401
+        assert _code(guard.check_change, RequestOrigin(HERE, token="s3cre")) == 401
+        assert _code(guard.check_change, RequestOrigin(HERE, token="s3cret")) == 0
+        assert (
+            _code(_guard(listen, "").check_change, RequestOrigin(HERE, token="x"))
+            == 403
+        )
 
 
 def test_what_is_said() -> None:
     """Who is refused learns what it takes."""
-    with pytest.raises(Refusal, match="needs the token of --admin-token-file"):
-        _guard(LOCAL).check_change(Asker(HERE))
-    with pytest.raises(Refusal, match="is not the token of --admin-token-file"):
-        _guard(LOCAL).check_change(Asker(HERE, token="x"))
-    with pytest.raises(Refusal, match="start the gateway with --admin-token-file FILE"):
-        _guard(LOCAL, "").check_change(Asker(HERE))
+    with pytest.raises(HTTPError, match="needs the token of --admin-token-file"):
+        _guard(LOCAL).check_change(RequestOrigin(HERE))
+    with pytest.raises(HTTPError, match="is not the token of --admin-token-file"):
+        _guard(LOCAL).check_change(RequestOrigin(HERE, token="x"))
+    with pytest.raises(
+        HTTPError, match="start the gateway with --admin-token-file FILE"
+    ):
+        _guard(LOCAL, "").check_change(RequestOrigin(HERE))
 
 
 @pytest.mark.parametrize(
     "who",
     [
-        Asker(HERE, origin="http://evil.example", token="s3cret"),
-        Asker(HERE, origin="http://127.0.0.1:8080", token="s3cret"),
-        Asker(HERE, origin="null", token="s3cret"),
-        Asker(HERE, origin="", token="s3cret"),
-        Asker("", origin="", token="s3cret"),
-        Asker(HERE, site="cross-site", token="s3cret"),
-        Asker(HERE, site="same-site", token="s3cret"),
-        Asker(HERE, site="cross-site", mode="navigate", token="s3cret"),
+        RequestOrigin(HERE, origin="http://evil.example", token="s3cret"),
+        RequestOrigin(HERE, origin="http://127.0.0.1:8080", token="s3cret"),
+        RequestOrigin(HERE, origin="null", token="s3cret"),
+        RequestOrigin(HERE, origin="", token="s3cret"),
+        RequestOrigin("", origin="", token="s3cret"),
+        RequestOrigin(HERE, site="cross-site", token="s3cret"),
+        RequestOrigin(HERE, site="same-site", token="s3cret"),
+        RequestOrigin(HERE, site="cross-site", mode="navigate", token="s3cret"),
     ],
 )
-def test_other_sites(who: Asker) -> None:
+def test_other_sites(who: RequestOrigin) -> None:
     """Another site's page can order nothing, even if it knew the token."""
     for listen in (LOCAL, REMOTE, UNIX):
         assert _code(_guard(listen).check_change, who) == 403
@@ -92,13 +97,15 @@ def test_other_sites(who: Asker) -> None:
 @pytest.mark.parametrize(
     "who",
     [
-        Asker(HERE, token="s3cret"),
-        Asker(HERE, origin=f"http://{HERE}", site="same-origin", token="s3cret"),
-        Asker("lb.example", origin="https://lb.example", token="s3cret"),
-        Asker(HERE, site="none", token="s3cret"),
+        RequestOrigin(HERE, token="s3cret"),
+        RequestOrigin(
+            HERE, origin=f"http://{HERE}", site="same-origin", token="s3cret"
+        ),
+        RequestOrigin("lb.example", origin="https://lb.example", token="s3cret"),
+        RequestOrigin(HERE, site="none", token="s3cret"),
     ],
 )
-def test_our_own_page(who: Asker) -> None:
+def test_our_own_page(who: RequestOrigin) -> None:
     """Our own page, and what is no page at all, can."""
     assert _code(_guard(LOCAL).check_change, who) == 0
     assert _code(_guard(LOCAL).check_site, who) == 0
@@ -107,10 +114,10 @@ def test_our_own_page(who: Asker) -> None:
 def test_looking_from_other_sites() -> None:
     """A link may lead here; a page of another site may not ask behind one's back."""
     check = _guard(LOCAL).check_site
-    assert _code(check, Asker(HERE, site="cross-site", mode="navigate")) == 0
-    assert _code(check, Asker(HERE, site="cross-site", mode="cors")) == 403
-    assert _code(check, Asker(HERE, site="cross-site", mode="no-cors")) == 403
-    assert _code(check, Asker(HERE, origin="http://evil.example")) == 403
+    assert _code(check, RequestOrigin(HERE, site="cross-site", mode="navigate")) == 0
+    assert _code(check, RequestOrigin(HERE, site="cross-site", mode="cors")) == 403
+    assert _code(check, RequestOrigin(HERE, site="cross-site", mode="no-cors")) == 403
+    assert _code(check, RequestOrigin(HERE, origin="http://evil.example")) == 403
 
 
 @pytest.mark.parametrize(
@@ -120,7 +127,7 @@ def test_looking_from_other_sites() -> None:
 )  # fmt: skip
 def test_names_that_nobody_can_give(host: str) -> None:
     """Addresses, and localhost, are always ours."""
-    assert _code(_guard(LOCAL).check_site, Asker(host)) == 0
+    assert _code(_guard(LOCAL).check_site, RequestOrigin(host)) == 0
 
 
 @pytest.mark.parametrize(
@@ -133,23 +140,23 @@ def test_rebinding(host: str) -> None:
     Whoever has a domain can give its name to 127.0.0.1, and then his page is of one
     site with ours: by such a name it takes the token.
     """
-    assert _code(_guard(LOCAL).check_site, Asker(host)) == 403
-    assert _code(_guard(LOCAL6).check_site, Asker(host, token="wrong")) == 403
-    assert _code(_guard(LOCAL).check_site, Asker(host, token="s3cret")) == 0
+    assert _code(_guard(LOCAL).check_site, RequestOrigin(host)) == 403
+    assert _code(_guard(LOCAL6).check_site, RequestOrigin(host, token="wrong")) == 403
+    assert _code(_guard(LOCAL).check_site, RequestOrigin(host, token="s3cret")) == 0
     # There, all depends on the token, or all may look; no browser comes this way.
-    assert _code(_guard(REMOTE).check_site, Asker(host)) == 0
-    assert _code(_guard(UNIX).check_site, Asker(host)) == 0
+    assert _code(_guard(REMOTE).check_site, RequestOrigin(host)) == 0
+    assert _code(_guard(UNIX).check_site, RequestOrigin(host)) == 0
 
 
 @given(st.text())
 def test_any_host(host: str) -> None:
     """Whatever a client says, it is let through or refused."""
-    assert _code(_guard(LOCAL).check_site, Asker(host)) in (0, 403)
+    assert _code(_guard(LOCAL).check_site, RequestOrigin(host)) in (0, 403)
 
 
 @given(st.text(), st.text())
 def test_any_token(said: str, token: str) -> None:
     """Only the token is the token."""
-    guard = Guard(LOCAL, FixedToken(token))
+    guard = Authorizer(LOCAL, FixedToken(token))
     wanted = 0 if said == token else 401
-    assert _code(guard.check_change, Asker(HERE, token=said)) == wanted
+    assert _code(guard.check_change, RequestOrigin(HERE, token=said)) == wanted

@@ -5,7 +5,7 @@ from twisted.web.http import Request
 
 from lbconsul.admin.http_server import AdminFactory
 from lbconsul.admin.responses import (
-    Refusal,
+    HTTPError,
     answer_json,
     answer_text,
     refuse,
@@ -41,7 +41,7 @@ def test_text() -> None:
 
 def test_refusing() -> None:
     """A refusal says why in one sentence, and what else the code demands."""
-    refusal = Refusal(405, "not so", (("Allow", "GET"),))
+    refusal = HTTPError(405, "not so", (("Allow", "GET"),))
     said = _answer(lambda request: refuse(request, refusal))
     assert (said.code, said.error, said.headers["Allow"]) == (405, "not so", "GET")
     assert str(refusal) == "not so"

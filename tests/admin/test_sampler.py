@@ -7,7 +7,7 @@ from attrs import evolve
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lbconsul.admin.sampler import INTERVAL, Ticker
+from lbconsul.admin.sampler import INTERVAL, Sampler
 from lbconsul.admin.turns import Turns
 from tests.support.fake_source import fake_source
 
@@ -31,7 +31,7 @@ class TickerTests(SynchronousTestCase):
         self.clock = Clock()
         self.source: Any = fake_source(self.clock.seconds, 40)
         self.ticks = 0
-        self.ticker = Ticker(self.clock, self.source, self._ticked, Turns(self.clock))
+        self.ticker = Sampler(self.clock, self.source, self._ticked, Turns(self.clock))
 
     def _ticked(self) -> None:
         self.ticks += 1
@@ -82,7 +82,7 @@ class TickerTests(SynchronousTestCase):
         """
         clock = SlowClock()
         source = fake_source(lambda: 0.0, 1000)
-        ticker = Ticker(clock, source, self._ticked, Turns(clock))
+        ticker = Sampler(clock, source, self._ticked, Turns(clock))
         ticker.start()
         while not self.ticks:
             clock.advance(0.02)

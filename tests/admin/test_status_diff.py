@@ -5,19 +5,19 @@ from typing import Any
 
 from attrs import evolve
 
-from lbconsul.admin.status_diff import Look
+from lbconsul.admin.status_diff import StatusSnapshot
 from tests.support.fake_source import FakeSource, fake_source, upstream
 
 
-def _look(source: FakeSource) -> Look:
-    look = Look()
+def _look(source: FakeSource) -> StatusSnapshot:
+    look = StatusSnapshot()
     for _ in look.take(source):
         pass
     return look
 
 
-def _news(now: Look, before: Look | None = None) -> list[Any]:
-    return [json.loads(each) for each in now.news(before or Look()) if each]
+def _news(now: StatusSnapshot, before: StatusSnapshot | None = None) -> list[Any]:
+    return [json.loads(each) for each in now.news(before or StatusSnapshot()) if each]
 
 
 def _source(upstreams: int = 12) -> FakeSource:
@@ -95,7 +95,7 @@ def test_other_pools() -> None:
 def test_no_document_is_long() -> None:
     """However many there are, it is told in documents of bounded length."""
     source = _source(2000)
-    documents = list(_look(source).news(Look()))
+    documents = list(_look(source).news(StatusSnapshot()))
     assert max(map(len, documents)) < 1 << 15
     told = [json.loads(each) for each in documents if each]
     assert sum(len(each.get("upstreams", ())) for each in told) == 2000

@@ -9,7 +9,7 @@ from twisted.web.http import Request
 
 from lbconsul.admin.documents import BrokenOff
 from lbconsul.admin.http_server import ANSWERING, AdminFactory
-from lbconsul.admin.streaming import Pour
+from lbconsul.admin.streaming import StreamingResponse
 from lbconsul.admin.turns import SLICE, Turns
 from tests.support.admin_client import Connection, Site, answer
 
@@ -22,7 +22,7 @@ class PourTests(SynchronousTestCase):
 
     def _pour(self, pieces: Iterator[bytes]) -> Connection:
         def respond(request: Request) -> None:
-            Pour(Turns(self.clock), request, pieces).begin()
+            StreamingResponse(Turns(self.clock), request, pieces).begin()
 
         site = Site(clock=self.clock, factory=AdminFactory(self.clock, respond))
         connection = site.connect()

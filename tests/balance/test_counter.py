@@ -3,32 +3,32 @@
 import gc
 import weakref
 
-from lbconsul.balance.counter import OwnTally
+from lbconsul.balance.counter import LocalCounter
 from tests.support.instances import an_identity
 
 
 def test_one_load_each() -> None:
     """Whoever asks for an instance's load gets the same one, and others another."""
-    tally = OwnTally()
-    load = tally.load(an_identity("a"))
-    assert tally.load(an_identity("a")) is load
-    assert tally.load(an_identity("b")) is not load
+    counter = LocalCounter()
+    load = counter.load(an_identity("a"))
+    assert counter.load(an_identity("a")) is load
+    assert counter.load(an_identity("b")) is not load
 
 
 def test_open_connections() -> None:
     """What is open is the sum over all instances."""
-    tally = OwnTally()
-    loads = [tally.load(an_identity(name)) for name in "ab"]
+    counter = LocalCounter()
+    loads = [counter.load(an_identity(name)) for name in "ab"]
     loads[0].add(2)
     loads[1].add(1)
-    tally.catch_up()
-    assert tally.open_connections() == 3
+    counter.sync()
+    assert counter.open_connections() == 3
 
 
 def test_forgotten() -> None:
     """A load that nobody holds is gone."""
-    tally = OwnTally()
-    load = tally.load(an_identity("a"))
+    counter = LocalCounter()
+    load = counter.load(an_identity("a"))
     load.add(1)
     gone = weakref.ref(load)
     gc.disable()
@@ -37,4 +37,4 @@ def test_forgotten() -> None:
         assert gone() is None
     finally:
         gc.enable()
-    assert tally.open_connections() == 0
+    assert counter.open_connections() == 0

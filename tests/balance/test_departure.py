@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbconsul.balance.departure import Leave, to_close
+from lbconsul.balance.departure import Drain, to_close
 
 #: As a gateway asks, in seconds.
 STEP = 0.25
@@ -85,5 +85,5 @@ def test_nobody_is_left(
 @pytest.mark.parametrize("critical", [False, True])
 def test_leave(critical: bool) -> None:
     """That an upstream leaves says since when, and whether it is critical."""
-    assert Leave(5.0, critical) == Leave(5.0, critical=critical)
-    assert not Leave(5.0).critical
+    assert Drain(5.0, critical) == Drain(5.0, critical=critical)
+    assert not Drain(5.0).critical

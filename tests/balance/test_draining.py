@@ -5,8 +5,8 @@ import weakref
 
 import pytest
 
-from lbconsul.balance.draining import Leaving
-from lbconsul.balance.pool_spec import Question, Rules, Selection
+from lbconsul.balance.draining import Draining
+from lbconsul.balance.pool_spec import InstanceFilter, PoolSpec, ServiceQuery
 from lbconsul.balance.standing import GONE
 from lbconsul.balance.upstream import Lease, Load
 from tests.support.instances import an_instance
@@ -63,7 +63,9 @@ def test_a_warning_that_does_not_do() -> None:
     """Where only passing ones serve, connections to one with a warning live on: it
     is neither critical nor drained.
     """
-    stage = Stage(Selection(Question("web"), Rules(health=frozenset({"passing"}))))
+    stage = Stage(
+        PoolSpec(ServiceQuery("web"), InstanceFilter(health=frozenset({"passing"})))
+    )
     stage.answer("a")
     lease = stage.lease()
     stage.turn("a", "warning")
@@ -125,7 +127,7 @@ def test_back_again(how: str) -> None:
 
 def test_other_mappings() -> None:
     """An instance may leave one mapping, by its tag, and serve in another."""
-    stage = Stage(WEB, Selection(Question("web"), Rules(tag="v2")))
+    stage = Stage(WEB, PoolSpec(ServiceQuery("web"), InstanceFilter(tag="v2")))
     stage.answer(an_instance("a", tags=["v2"]))
     leases = [stage.lease(number=number) for number in (0, 1)]
     stage.answer("a")
@@ -153,7 +155,7 @@ def test_over() -> None:
 
 def test_who_has_no_connection() -> None:
     """One that leaves without any connection is forgotten when next tended."""
-    leaving, load = Leaving(), Load()
+    leaving, load = Draining(), Load()
     leaving.begin(load, GONE, 5.0)
     assert leaving
     leaving.tend()

@@ -6,39 +6,41 @@ import pytest
 from attrs import evolve
 
 from lbconsul.balance.emptiness import why_empty
-from lbconsul.balance.pool_spec import Rules
+from lbconsul.balance.pool_spec import InstanceFilter
 from tests.support.instances import an_identity, an_instance
 
-PASSING = Rules(health=frozenset({"passing"}))
+PASSING = InstanceFilter(health=frozenset({"passing"}))
 
 
 def test_one_is_usable() -> None:
     """Where one instance may serve there is nothing to be told."""
     ill = an_instance("a", status="critical")
-    assert why_empty([ill, an_instance("b")], Rules()) == ""
+    assert why_empty([ill, an_instance("b")], InstanceFilter()) == ""
 
 
 def test_nothing_is_registered() -> None:
     """Of an empty answer the question may be wrong, which others know more about."""
-    assert why_empty([], Rules(tag="v2")) == ""
+    assert why_empty([], InstanceFilter(tag="v2")) == ""
 
 
 def test_not_to_be_connected_to() -> None:
     """Instances that are the gateway itself, or elsewhere, are told as such."""
     own = evolve(an_instance("a"), skipped="it is this gateway")
     elsewhere = an_instance("b", host="192.0.2.9")
-    rules = Rules(upstream_allow=("10.0.0.0/8",))
-    assert why_empty([own], Rules()).endswith("none usable: 1 this gateway itself")
+    rules = InstanceFilter(upstream_allow=("10.0.0.0/8",))
+    assert why_empty([own], InstanceFilter()).endswith(
+        "none usable: 1 this gateway itself"
+    )
     assert why_empty([elsewhere], rules).endswith("1 outside upstream-allow")
 
 
 @pytest.mark.parametrize(
     ("statuses", "rules", "why"),
     [
-        (["critical"], Rules(), "1 instance, none usable: 1 critical"),
+        (["critical"], InstanceFilter(), "1 instance, none usable: 1 critical"),
         (
             ["maintenance", "critical", "maintenance"],
-            Rules(),
+            InstanceFilter(),
             "3 instances, none usable: 2 in maintenance and 1 critical",
         ),
         (
@@ -48,7 +50,7 @@ def test_not_to_be_connected_to() -> None:
         ),
     ],
 )
-def test_health(statuses: list[Any], rules: Rules, why: str) -> None:
+def test_health(statuses: list[Any], rules: InstanceFilter, why: str) -> None:
     """How many are in which state is told, and which option leaves out what is not
     down.
     """
@@ -61,21 +63,23 @@ def test_health(statuses: list[Any], rules: Rules, why: str) -> None:
 def test_the_node_is_ill() -> None:
     """A check of the node counts, unless the mapping leaves those out."""
     found = [an_instance(node_status="critical")]
-    assert "1 critical" in why_empty(found, Rules())
-    assert why_empty(found, Rules(node_checks=False)) == ""
+    assert "1 critical" in why_empty(found, InstanceFilter())
+    assert why_empty(found, InstanceFilter(node_checks=False)) == ""
 
 
 def test_weight() -> None:
     """Weight 0 keeps an instance from serving."""
     found = [an_instance(own_weight=0)]
-    assert "1 of weight 0" in why_empty(found, Rules())
-    assert "1 of weight 0" in why_empty(found, Rules(node_checks=False))
+    assert "1 of weight 0" in why_empty(found, InstanceFilter())
+    assert "1 of weight 0" in why_empty(found, InstanceFilter(node_checks=False))
 
 
 def test_drained_by_hand() -> None:
     """What an operator has drained is told as that."""
     drained = {an_identity("a")}
-    assert "1 drained by hand" in why_empty([an_instance("a")], Rules(), drained)
+    assert "1 drained by hand" in why_empty(
+        [an_instance("a")], InstanceFilter(), drained
+    )
 
 
 @pytest.mark.parametrize(
@@ -89,19 +93,19 @@ def test_drained_by_hand() -> None:
 def test_tag(tags: list[list[str]], have: str) -> None:
     """A tag that no instance has is told with those that there are."""
     found = [an_instance(str(number), tags=each) for number, each in enumerate(tags)]
-    assert have in why_empty(found, Rules(tag="v2"))
+    assert have in why_empty(found, InstanceFilter(tag="v2"))
 
 
 def test_left_out() -> None:
     """Registrations that are no plain backends are told with the reason."""
     skipped = ["a@n 192.0.2.1:0: its kind is connect-proxy"]
-    assert why_empty([], Rules(), skipped=skipped) == (
+    assert why_empty([], InstanceFilter(), skipped=skipped) == (
         "1 instance, none usable: a@n 192.0.2.1:0: its kind is connect-proxy"
     )
 
 
 def test_what_anybody_may_have_registered() -> None:
     """Tags cannot break the line or make it endless."""
-    why = why_empty([an_instance(tags=["a\nb", "x" * 5000])], Rules(tag="v2"))
+    why = why_empty([an_instance(tags=["a\nb", "x" * 5000])], InstanceFilter(tag="v2"))
     assert "a?b" in why
     assert len(why) < 200

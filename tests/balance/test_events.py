@@ -21,11 +21,11 @@ from lbconsul.balance.events import (
     summary,
 )
 from lbconsul.balance.instance import Identity, Instance, Status
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.standing import Standing
 from tests.support.instances import an_identity, an_instance, instances
 
-WEB = Question("web")
+WEB = ServiceQuery("web")
 A = an_instance("a")
 RESTING = an_instance("a", status="maintenance")
 MANY = tuple(instances(*(str(number) for number in range(60))))

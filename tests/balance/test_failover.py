@@ -8,15 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbconsul.balance.pool_spec import Caution, Patience, Question, Route, Selection
+from lbconsul.balance.pool_spec import (
+    FailoverSpec,
+    OutlierConfig,
+    PoolSpec,
+    ServiceQuery,
+    ShrinkGuardConfig,
+)
 from lbconsul.balance.upstream import Outcome, Upstream
 from lbconsul.errors import AllFull, NoUpstream
 from tests.support.instances import an_identity, name_of, names_of
 from tests.support.stage import Stage
 
 REFUSED = Outcome.REFUSED
-FIRST, SECOND, THIRD = (Question("web", f"dc{number}") for number in (1, 2, 3))
-FALLBACK = Question("sorry")
+FIRST, SECOND, THIRD = (ServiceQuery("web", f"dc{number}") for number in (1, 2, 3))
+FALLBACK = ServiceQuery("sorry")
 
 #: The numbers of the questions, as the stage has them.
 DC1, DC2, DC3 = 0, 1, 2
@@ -34,14 +40,16 @@ def _datacenters(
     questions = FIRST, SECOND, THIRD
     selections = [_selected(each, limit, guarded) for each in questions[:count]]
     last = _selected(FALLBACK, limit, guarded) if fallback else None
-    return Stage(Route(tuple(selections), last, failback_after))
+    return Stage(FailoverSpec(tuple(selections), last, failback_after))
 
 
-def _selected(question: Question, limit: int = 0, guarded: bool = False) -> Selection:
+def _selected(
+    question: ServiceQuery, limit: int = 0, guarded: bool = False
+) -> PoolSpec:
     """One of several pools of a mapping."""
-    caution = Caution(part=0.5 if guarded else 0.0)
-    return Selection(
-        question, limit=limit, caution=caution, patience=Patience(whole=True)
+    caution = ShrinkGuardConfig(part=0.5 if guarded else 0.0)
+    return PoolSpec(
+        question, limit=limit, caution=caution, patience=OutlierConfig(whole=True)
     )
 
 
@@ -229,7 +237,7 @@ def _dial(
         names.append(name_of(lease.upstream))
         if names[-1] not in dead:
             lease.showed(Outcome.CONNECTED)
-            lease.showed(Outcome.PROVED)
+            lease.showed(Outcome.SUCCESS)
             lease.end()
             return names
         tried.append(lease.upstream)
@@ -389,8 +397,10 @@ class TestUnreachable:
 
     def test_a_mapping_that_has_no_other(self) -> None:
         """Half of the same service serves where a mapping has nothing else."""
-        alone = Selection(FIRST)
-        stage = Stage(Route((_selected(FIRST), _selected(SECOND))), Route((alone,)))
+        alone = PoolSpec(FIRST)
+        stage = Stage(
+            FailoverSpec((_selected(FIRST), _selected(SECOND))), FailoverSpec((alone,))
+        )
         stage.answer(*"abcd", number=DC1)
         stage.answer("x", number=DC2)
         for _ in range(20):
@@ -398,13 +408,13 @@ class TestUnreachable:
             _dial(stage, "abcd", number=1)
         assert not stage.chains[0].pools[DC1].is_usable
         assert len(stage.chains[1].pools[0].aside) == 2
-        stage.registry.keep_only([Route((alone,))])
+        stage.registry.keep_only([FailoverSpec((alone,))])
         stage.registry.keep_only([])
 
     def test_a_pool_of_two_mappings(self) -> None:
         """All of a pool are ejected only if each mapping has another pool to go to."""
         one, other = _selected(FIRST), _selected(SECOND)
-        routes = Route((one, other)), Route((one, _selected(THIRD)))
+        routes = FailoverSpec((one, other)), FailoverSpec((one, _selected(THIRD)))
         stage = Stage(*routes)
         stage.answer(*"abcd", number=DC1)
         stage.answer("x", number=DC2)

@@ -16,7 +16,12 @@ import pytest
 
 from lbconsul.balance import policy
 from lbconsul.balance.pool import Pool
-from lbconsul.balance.pool_spec import Caution, Question, Route, Selection
+from lbconsul.balance.pool_spec import (
+    FailoverSpec,
+    PoolSpec,
+    ServiceQuery,
+    ShrinkGuardConfig,
+)
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.upstream import Lease, Upstream
 from tests.support.instances import an_identity, an_instance, upstreams
@@ -42,13 +47,13 @@ class Tally:
 
     def __enter__(self) -> "Tally":
         self._before = sys.gettrace()  # a measurement of coverage, maybe
-        Number.tally = self
+        Number.counter = self
         sys.settrace(self._trace)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         sys.settrace(self._before)
-        Number.tally = None
+        Number.counter = None
 
     def _trace(self, frame: FrameType, event: str, argument: Any) -> Any:
         if str(frame.f_globals.get("__name__")).startswith(self._room):
@@ -63,7 +68,7 @@ class Tally:
 class Number(float):
     """A float that counts how often it, and what is made of it, is compared."""
 
-    tally: Tally | None = None
+    counter: Tally | None = None
 
     def __lt__(self, other: float) -> bool:
         self._count()
@@ -88,8 +93,8 @@ class Number(float):
         return Number(float(self) / other)
 
     def _count(self) -> None:
-        if Number.tally is not None:
-            Number.tally.operations += 1
+        if Number.counter is not None:
+            Number.counter.operations += 1
 
 
 class Share(int):
@@ -118,7 +123,11 @@ def _numbers(chance: Callable[[], float]) -> Callable[[], float]:
 #: Nothing but the policy; and all that a mapping can have beside it, a limit among
 #: them by which a third of all are full.
 PLAIN: dict[str, Any] = {}
-ALL: dict[str, Any] = {"limit": 3, "slow_start": 60.0, "caution": Caution(part=0.5)}
+ALL: dict[str, Any] = {
+    "limit": 3,
+    "slow_start": 60.0,
+    "caution": ShrinkGuardConfig(part=0.5),
+}
 
 OPTIONS = pytest.mark.parametrize("options", [PLAIN, ALL], ids=["plain", "all"])
 
@@ -129,18 +138,18 @@ class Gateway:
     def __init__(self, name: str, size: int, options: dict[str, Any] = PLAIN) -> None:
         self._dice = random.Random(size)
         self._registry = Registry(_numbers(random.Random(1).random))
-        selection = Selection(Question("web"), policy=name, **options)
+        selection = PoolSpec(ServiceQuery("web"), policy=name, **options)
         self.pool = self._registry.pool(selection)
         # The last tenth joins later: where there is a slow start it warms up.
         for first, last in ((0, size - size // 10), (size - size // 10, size)):
             self.put(*range(first, last))
-        self._chain = self._registry.chain(Route((selection,)))
+        self._failover = self._registry.chain(FailoverSpec((selection,)))
         self._leases = [self._lease() for _ in range(2 * size)]
 
     def put(self, *numbers: int, weight: int = 0) -> None:
         """Upstreams of these numbers join, or are altered."""
         self._registry.amend(
-            Question("web"),
+            ServiceQuery("web"),
             [
                 an_instance(str(n), weight=weight or WEIGHTS[n % len(WEIGHTS)])
                 for n in numbers
@@ -150,10 +159,10 @@ class Gateway:
 
     def drop(self, number: int) -> None:
         """The upstream of this number leaves."""
-        self._registry.amend(Question("web"), [], [an_identity(str(number))])
+        self._registry.amend(ServiceQuery("web"), [], [an_identity(str(number))])
 
     def _lease(self, *failed: Lease) -> Lease:
-        return self._chain.lease([each.upstream for each in failed])
+        return self._failover.lease([each.upstream for each in failed])
 
     def operations(self, *, failing: bool) -> float:
         """How many a connection takes that begins while another one ends.
@@ -161,18 +170,18 @@ class Gateway:
         When it is `failing`, the first upstream does not answer, so that
         another is chosen, avoiding that.
         """
-        tally = Tally()
+        counter = Tally()
         for _ in range(PICKS):
             place = self._dice.randrange(len(self._leases))
             old = self._leases[place]
-            with tally:
+            with counter:
                 old.end()
                 lease = self._lease()
                 if failing:
                     lease.end()
                     lease = self._lease(lease)
             self._leases[place] = lease
-        return tally.operations / PICKS
+        return counter.operations / PICKS
 
 
 @OPTIONS
@@ -204,12 +213,12 @@ def test_tidying_up_is_paid_for_by_what_made_it_needful() -> None:
         many = upstreams(*[1009 + n for n in range(size)])
         for upstream in many:
             least.place(upstream)
-        with Tally() as tally:
+        with Tally() as counter:
             for change in range(PICKS):
                 upstream = many[change % size]
                 upstream.load.open += 1 + change
                 least.place(upstream)
-        costs.append(tally.operations / PICKS)
+        costs.append(counter.operations / PICKS)
         assert len(least._keys) < 2 * size + 100
     assert costs[1] <= costs[0] + PER_DOUBLING * log2(SIZES[1] / SIZES[0])
 
@@ -225,12 +234,12 @@ def test_a_change_of_one_leaves_the_others_alone(
     costs = []
     for size in SIZES[1:]:
         gateway = Gateway(name, size, options)
-        with Tally() as tally:
+        with Tally() as counter:
             for number in range(50):
                 gateway.put(number, weight=9)
                 gateway.drop(number)
                 gateway.put(size + number)
-        costs.append(tally.operations / 150)
+        costs.append(counter.operations / 150)
     assert costs[0] > 20, "nothing was counted"
     assert costs[1] <= costs[0] + 2 * PER_DOUBLING * log2(SIZES[2] / SIZES[1])
 
@@ -240,7 +249,7 @@ def test_what_grows_is_noticed() -> None:
     costs = []
     for size in SIZES[:2]:
         pool = Gateway("leastconn", size).pool
-        with Tally() as tally:
-            min(pool.upstreams(), key=lambda upstream: upstream.crowding())
-        costs.append(tally.operations)
+        with Tally() as counter:
+            min(pool.upstreams(), key=lambda upstream: upstream.load_score())
+        costs.append(counter.operations)
     assert costs[1] > costs[0] + 50 * PER_DOUBLING * log2(SIZES[1] / SIZES[0])

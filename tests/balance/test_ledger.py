@@ -25,27 +25,32 @@ from hypothesis.stateful import (
 
 from lbconsul.balance.events import Change, Changed
 from lbconsul.balance.instance import Health, Identity, Instance, Status
-from lbconsul.balance.pool_spec import Question, Route, Rules, Selection
+from lbconsul.balance.pool_spec import (
+    FailoverSpec,
+    InstanceFilter,
+    PoolSpec,
+    ServiceQuery,
+)
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.standing import Standing
 from lbconsul.balance.upstream import Lease, Load, Upstream
 from lbconsul.errors import NoUpstream
 from tests.support.instances import an_identity, an_instance
 
-WEB = Question("web")
+WEB = ServiceQuery("web")
 #: The same instances are in the answers to both questions: they are counted once.
-FILTERED = Question("web", filter="Node.Meta.ssd == yes")
+FILTERED = ServiceQuery("web", filter="Node.Meta.ssd == yes")
 QUESTIONS = (WEB, FILTERED)
 
 SELECTIONS = (
-    Selection(WEB),
-    Selection(WEB, Rules(tag="v2")),
-    Selection(WEB, Rules(health=frozenset({"passing"})), "p2c"),
-    Selection(WEB, Rules(node_checks=False), "roundrobin"),
-    Selection(WEB, Rules(health=frozenset({"passing", "warning", "critical"}))),
-    Selection(FILTERED, policy="random"),
-    Selection(FILTERED, Rules(tag="v2"), "roundrobin"),
-    Selection(FILTERED, Rules(node_checks=False)),
+    PoolSpec(WEB),
+    PoolSpec(WEB, InstanceFilter(tag="v2")),
+    PoolSpec(WEB, InstanceFilter(health=frozenset({"passing"})), "p2c"),
+    PoolSpec(WEB, InstanceFilter(node_checks=False), "roundrobin"),
+    PoolSpec(WEB, InstanceFilter(health=frozenset({"passing", "warning", "critical"}))),
+    PoolSpec(FILTERED, policy="random"),
+    PoolSpec(FILTERED, InstanceFilter(tag="v2"), "roundrobin"),
+    PoolSpec(FILTERED, InstanceFilter(node_checks=False)),
 )
 
 #: From the best to the worst, as the documentation has it.
@@ -75,12 +80,12 @@ class Model:
     """What the registry should do, by looking at everything each time."""
 
     def __init__(self) -> None:
-        self.known: dict[Question, dict[Identity, Instance]] = {
+        self.known: dict[ServiceQuery, dict[Identity, Instance]] = {
             question: {} for question in QUESTIONS
         }
         self.living: list[Lease] = []
 
-    def replace(self, question: Question, instances: Iterable[Instance]) -> Change:
+    def replace(self, question: ServiceQuery, instances: Iterable[Instance]) -> Change:
         """Take an answer, and say what it changes."""
         old = self.known[question]
         new = {each.identity: each for each in instances}
@@ -95,7 +100,7 @@ class Model:
             ),
         )
 
-    def selected(self, selection: Selection) -> set[Identity]:
+    def selected(self, selection: PoolSpec) -> set[Identity]:
         """Those that a mapping is concerned with at all."""
         tag = selection.rules.tag
         return {
@@ -104,7 +109,7 @@ class Model:
             if not tag or tag in instance.tags
         }
 
-    def serving(self, selection: Selection) -> dict[Identity, int]:
+    def serving(self, selection: PoolSpec) -> dict[Identity, int]:
         """Those that may get a connection, and their weights."""
         weights = {}
         for identity in self.selected(selection):
@@ -119,13 +124,13 @@ class Model:
         """Living leases on one instance, through whichever mapping."""
         return sum(each.upstream.instance.identity == identity for each in self.living)
 
-    def crowding(self, identity: Identity, weight: int) -> float:
+    def load_score(self, identity: Identity, weight: int) -> float:
         """What least connections goes by."""
         load = self.load(identity)
         return (load + 1) / weight if load else 0.0
 
     @staticmethod
-    def _status(instance: Instance, rules: Rules) -> str:
+    def _status(instance: Instance, rules: InstanceFilter) -> str:
         said = [instance.health.status]
         said += [instance.node_health.status] if rules.node_checks else []
         return max(said, key=SEVERITY.index)
@@ -157,7 +162,7 @@ class Ledger(RuleBasedStateMachine):
     # What Consul says
 
     @rule(question=st.sampled_from(QUESTIONS), name=names, data=st.data())
-    def join(self, question: Question, name: str, data: st.DataObject) -> None:
+    def join(self, question: ServiceQuery, name: str, data: st.DataObject) -> None:
         """One instance joins, or is registered anew, whatever it was before."""
         instances = dict(self.model.known[question])
         instance = data.draw(described(name))
@@ -165,37 +170,37 @@ class Ledger(RuleBasedStateMachine):
         self._answer(question, instances.values())
 
     @rule(question=st.sampled_from(QUESTIONS), name=names)
-    def leave(self, question: Question, name: str) -> None:
+    def leave(self, question: ServiceQuery, name: str) -> None:
         """One instance leaves, if it is there."""
         instances = dict(self.model.known[question])
         instances.pop(an_identity(name), None)
         self._answer(question, instances.values())
 
     @rule(question=st.sampled_from(QUESTIONS), name=names, status=statuses)
-    def alter_status(self, question: Question, name: str, status: Status) -> None:
+    def alter_status(self, question: ServiceQuery, name: str, status: Status) -> None:
         """An instance's check turns."""
         self._alter(question, name, health=Health(status))
 
     @rule(question=st.sampled_from(QUESTIONS), name=names, weight=st.integers(0, 3))
-    def alter_weight(self, question: Question, name: str, weight: int) -> None:
+    def alter_weight(self, question: ServiceQuery, name: str, weight: int) -> None:
         """An instance is given another weight."""
         self._alter(question, name, own_weight=weight)
 
     @rule(question=st.sampled_from(QUESTIONS), name=names, tags=st.sets(names))
-    def alter_tags(self, question: Question, name: str, tags: set[str]) -> None:
+    def alter_tags(self, question: ServiceQuery, name: str, tags: set[str]) -> None:
         """An instance gets other tags; some mappings may lose or win it by that."""
         said = tuple(sorted(tags)) + (("v2",) if "a" in tags else ())
         self._alter(question, name, tags=said)
 
     @rule(question=st.sampled_from(QUESTIONS), names=st.sets(names), data=st.data())
     def replace_all(
-        self, question: Question, names: set[str], data: st.DataObject
+        self, question: ServiceQuery, names: set[str], data: st.DataObject
     ) -> None:
         """A deployment: the whole set is another one."""
         self._answer(question, [data.draw(described(name)) for name in sorted(names)])
 
     @rule(question=st.sampled_from(QUESTIONS))
-    def flap(self, question: Question) -> None:
+    def flap(self, question: ServiceQuery) -> None:
         """All instances go and come back, while their connections live on."""
         instances = list(self.model.known[question].values())
         self._answer(question, [])
@@ -204,12 +209,12 @@ class Ledger(RuleBasedStateMachine):
     # What clients do
 
     @rule(selection=st.sampled_from(SELECTIONS))
-    def lease(self, selection: Selection) -> None:
+    def lease(self, selection: PoolSpec) -> None:
         """A client connects."""
         self._lease(selection, [])
 
     @rule(selection=st.sampled_from(SELECTIONS), clients=st.integers(2, 20))
-    def crowd(self, selection: Selection, clients: int) -> None:
+    def crowd(self, selection: PoolSpec, clients: int) -> None:
         """Many clients connect."""
         for _ in range(clients):
             self._lease(selection, [])
@@ -220,7 +225,7 @@ class Ledger(RuleBasedStateMachine):
         old=st.sets(st.integers(0, 99), max_size=8),
     )
     def lease_with_failures(
-        self, selection: Selection, tries: int, old: set[int]
+        self, selection: PoolSpec, tries: int, old: set[int]
     ) -> None:
         """A client connects, but some of the upstreams do not answer.
 
@@ -285,32 +290,32 @@ class Ledger(RuleBasedStateMachine):
 
     # How it is done
 
-    def _answer(self, question: Question, instances: Iterable[Instance]) -> None:
+    def _answer(self, question: ServiceQuery, instances: Iterable[Instance]) -> None:
         expected = self.model.replace(question, instances)
         now = self.model.known[question].values()
         assert self.registry.replace(question, now) == expected
 
-    def _alter(self, question: Question, name: str, **changes: Any) -> None:
+    def _alter(self, question: ServiceQuery, name: str, **changes: Any) -> None:
         instances = dict(self.model.known[question])
         identity = an_identity(name)
         if identity in instances:
             instances[identity] = evolve(instances[identity], **changes)
             self._answer(question, instances.values())
 
-    def _lease(self, selection: Selection, avoiding: list[Upstream]) -> list[Lease]:
+    def _lease(self, selection: PoolSpec, avoiding: list[Upstream]) -> list[Lease]:
         """One lease, if there is an upstream for it."""
         if selection not in self.opened:
             self.opened.append(selection)
         members = self.registry.pool(selection).upstreams()
         avoided = {each.instance.identity for each in avoiding if each in members}
         eligible = {
-            identity: self.model.crowding(identity, weight)
+            identity: self.model.load_score(identity, weight)
             for identity, weight in self.model.serving(selection).items()
             if identity not in avoided
         }
         loads = Counter({each: self.model.load(each) for each in eligible})
         try:
-            lease = self.registry.chain(Route((selection,))).lease(avoiding)
+            lease = self.registry.chain(FailoverSpec((selection,))).lease(avoiding)
         except NoUpstream:
             assert not eligible
             return []

@@ -3,9 +3,9 @@
 from attrs import evolve
 
 from lbconsul.balance.instance import Identity, Instance
-from lbconsul.balance.membership import Membership, Shift
-from lbconsul.balance.pool_spec import Rules
-from lbconsul.balance.standing import AT_REST
+from lbconsul.balance.membership import Membership, MembershipChange
+from lbconsul.balance.pool_spec import InstanceFilter
+from lbconsul.balance.standing import MANUALLY_DRAINED
 from lbconsul.balance.upstream import Load
 from tests.support.instances import an_identity, an_instance, names_of
 
@@ -13,11 +13,11 @@ from tests.support.instances import an_identity, an_instance, names_of
 class Answers:
     """A pool's members, by what one answer after the other says of them."""
 
-    def __init__(self, rules: Rules = Rules()) -> None:  # noqa: B008 (frozen)
+    def __init__(self, rules: InstanceFilter = InstanceFilter()) -> None:  # noqa: B008 (frozen)
         self.members = Membership(rules)
         self.loads: dict[str, Load] = {}
 
-    def amend(self, *put: Instance, drop: str = "") -> Shift:
+    def amend(self, *put: Instance, drop: str = "") -> MembershipChange:
         """These joined or were altered, those left."""
         return self.members.amend(
             [
@@ -28,7 +28,7 @@ class Answers:
         )
 
 
-def _shifted(shift: Shift) -> tuple[int, str, str, str]:
+def _shifted(shift: MembershipChange) -> tuple[int, str, str, str]:
     """How many served before, and who gained, lost and moved."""
     return (
         shift.before,
@@ -69,7 +69,7 @@ def test_who_left_is_there_until_it_is_removed() -> None:
 
 def test_not_selected() -> None:
     """Who lacks the tag is no member; who loses it has left; others are unknown."""
-    answers = Answers(Rules(tag="v2"))
+    answers = Answers(InstanceFilter(tag="v2"))
     assert _shifted(answers.amend(an_instance("a"), drop="z")) == (0, "", "", "")
     answers.amend(an_instance("a", tags=["v2"]))
     assert _shifted(answers.amend(an_instance("a"))) == (1, "", "a", "")
@@ -87,13 +87,13 @@ def test_clear() -> None:
 def test_at_rest() -> None:
     """Whom an operator drained is a member that does not serve, with its weight."""
     answers, resting = Answers(), dict[Identity, int]()
-    answers.members = Membership(Rules(), resting)
+    answers.members = Membership(InstanceFilter(), resting)
     answers.amend(an_instance("a", weight=7))
     resting[an_identity("a")] = 0
     shift = answers.amend(an_instance("a", weight=7))
     assert _shifted(shift) == (1, "", "a", "")
     [member] = answers.members.all.values()
-    assert member.verdict == evolve(AT_REST, weight=7)
+    assert member.verdict == evolve(MANUALLY_DRAINED, weight=7)
     resting.clear()
     assert _shifted(answers.amend(an_instance("a", weight=7))) == (0, "a", "", "")
 

@@ -13,20 +13,20 @@ from hypothesis import strategies as st
 from lbconsul.balance.events import RegistryEvent, UpstreamEvent
 from lbconsul.balance.policy import LeastConnections
 from lbconsul.balance.pool import Pool
-from lbconsul.balance.pool_spec import Patience
+from lbconsul.balance.pool_spec import OutlierConfig
 from lbconsul.balance.standing import Standing
 from lbconsul.balance.upstream import Lease, Load, Outcome, Upstream
 from tests.support.events import short
 from tests.support.instances import a_pool, an_identity, an_instance, name_of
 
 CONNECTED, REFUSED, EMPTY = Outcome.CONNECTED, Outcome.REFUSED, Outcome.EMPTY
-PROVED, SPOILED = Outcome.PROVED, Outcome.SPOILED
+SUCCESS, EARLY_CLOSE = Outcome.SUCCESS, Outcome.EARLY_CLOSE
 
 
 class Stage:
     """A pool whose clock the test sets, and what was told of its upstreams."""
 
-    def __init__(self, names: str, patience: Patience = Patience()) -> None:  # noqa: B008
+    def __init__(self, names: str, patience: OutlierConfig = OutlierConfig()) -> None:  # noqa: B008
         self.now = 1000.0
         self.events: list[RegistryEvent] = []
         chance = random.Random(1).random
@@ -116,9 +116,9 @@ def test_not_in_a_row() -> None:
 def test_ended_at_once() -> None:
     """Connections that end at once, without a word, count half."""
     stage = Stage("abc")
-    stage.show("a", *[CONNECTED, SPOILED] * 5)
+    stage.show("a", *[CONNECTED, EARLY_CLOSE] * 5)
     assert stage.chosen() == {"a", "b", "c"}
-    stage.show("a", CONNECTED, SPOILED)
+    stage.show("a", CONNECTED, EARLY_CLOSE)
     assert stage.chosen() == {"b", "c"}
     assert stage.told == [("ejected", "a", "6 in a row ended at once")]
 
@@ -126,28 +126,28 @@ def test_ended_at_once() -> None:
 def test_ended_at_once_now_and_then() -> None:
     """One that proves itself in between is no outlier."""
     stage = Stage("abc")
-    stage.show("a", *[SPOILED, SPOILED, SPOILED, PROVED] * 5)
+    stage.show("a", *[EARLY_CLOSE, EARLY_CLOSE, EARLY_CLOSE, SUCCESS] * 5)
     assert stage.chosen() == {"a", "b", "c"}
 
 
 def test_both_kinds_add_up() -> None:
     """Two refusals and two early ends make three."""
     stage = Stage("abc")
-    stage.show("a", SPOILED, SPOILED, REFUSED, REFUSED)
+    stage.show("a", EARLY_CLOSE, EARLY_CLOSE, REFUSED, REFUSED)
     assert stage.chosen() == {"b", "c"}
     assert stage.told[0][2] == "2 in a row not connected, 2 in a row ended at once"
 
 
 def test_options() -> None:
     """The number may be another one, or none, and early ends may not count."""
-    stage = Stage("abc", Patience(failures=1))
+    stage = Stage("abc", OutlierConfig(failures=1))
     stage.show("a", REFUSED)
     assert stage.chosen() == {"b", "c"}
-    never = Stage("abc", Patience(failures=0))
+    never = Stage("abc", OutlierConfig(failures=0))
     never.show("a", *[REFUSED] * 50)
     assert never.chosen() == {"a", "b", "c"}
-    lenient = Stage("abc", Patience(spoiled=False))
-    lenient.show("a", *[SPOILED] * 50)
+    lenient = Stage("abc", OutlierConfig(spoiled=False))
+    lenient.show("a", *[EARLY_CLOSE] * 50)
     assert lenient.chosen() == {"a", "b", "c"}
 
 
@@ -203,7 +203,7 @@ def test_trial() -> None:
     assert stage.chosen() == {"b", "c"}
     trial.showed(CONNECTED)
     assert stage.chosen() == {"b", "c"}
-    trial.showed(PROVED)
+    trial.showed(SUCCESS)
     assert stage.chosen() == {"a", "b", "c"}
     assert stage.told[1:] == [("restored", "a", "a connection succeeded")]
     trial.end()
@@ -215,7 +215,7 @@ def test_failed_trials() -> None:
     stage = Stage("abc")
     stage.show("a", *[REFUSED] * 3)
     spans = [10.0]
-    for outcome in (REFUSED, SPOILED) * 4:
+    for outcome in (REFUSED, EARLY_CLOSE) * 4:
         stage.now += spans[-1] - 0.1
         assert stage.chosen() == {"b", "c"}
         stage.now += 0.2
@@ -241,7 +241,7 @@ def test_trial_without_a_verdict() -> None:
         stage.now += 0.2
     reason = stage.pool.state(stage.member("a")).reason
     assert "7 in a row showed nothing when it was tried" in reason
-    stage.trial().showed(PROVED)
+    stage.trial().showed(SUCCESS)
     assert stage.chosen() == {"a", "b", "c"}
     assert len(stage.told) == 2
 
@@ -278,7 +278,7 @@ def test_trial_that_takes_long() -> None:
     long.put_off()
     stage.now += 1000
     assert stage.chosen() == {"b", "c"}, "the other one is under way"
-    long.showed(PROVED)
+    long.showed(SUCCESS)
     assert stage.chosen() == {"a", "b", "c"}
     other.showed(REFUSED)
     other.end()
@@ -293,10 +293,10 @@ def test_failure_that_takes_long() -> None:
     stage.now += 11
     long = stage.trial()
     long.put_off()
-    long.showed(SPOILED)
+    long.showed(EARLY_CLOSE)
     assert len(stage.told) == 1
     stage.now += 11
-    stage.trial().showed(PROVED)
+    stage.trial().showed(SUCCESS)
     assert stage.chosen() == {"a", "b", "c"}
 
 
@@ -321,7 +321,7 @@ def test_one_that_hangs() -> None:
         if lease.on_trial:
             held.append((stage.now + 0.5, lease))  # it gives up
         else:
-            lease.showed(PROVED)
+            lease.showed(SUCCESS)
             lease.end()
     # At 0, 10.5, 31, 71.5, 152 and 312.5 s.
     assert counts["a"] == 6
@@ -364,7 +364,7 @@ def test_probes_are_few(hung: int, patience: float, pause: float, failed: bool) 
             probes[name].append(begun)
         else:
             assert name in names[hung:]
-            lease.showed(PROVED)
+            lease.showed(SUCCESS)
             lease.end()
     for times in probes.values():
         pauses = [b - a for a, b in itertools.pairwise([0.0, *times])]
@@ -375,14 +375,14 @@ def test_one_that_ends_connections_at_once_as_it_should() -> None:
     """With eject-on-early-close=off an upstream may end what it accepts, when it is
     tried, too: one that did not answer once is ejected once, and serves again.
     """
-    stage = Stage("abc", Patience(spoiled=False))
+    stage = Stage("abc", OutlierConfig(spoiled=False))
     stage.show("a", *[REFUSED] * 3)
     for _ in range(2000):
         stage.now += 1
         lease = stage.pool.lease()
         assert lease is not None
         lease.showed(CONNECTED)
-        lease.showed(SPOILED)
+        lease.showed(EARLY_CLOSE)
         lease.end()
     assert [each[:2] for each in stage.told] == [
         ("ejected", "a"),
@@ -426,7 +426,7 @@ def test_old_connections() -> None:
     stage = Stage("abc")
     old = [Lease(stage.member("a"), stage.pool, on_trial=False) for _ in range(2)]
     stage.show("a", *[REFUSED] * 3)
-    old[0].showed(PROVED)
+    old[0].showed(SUCCESS)
     old[1].showed(REFUSED)
     assert stage.chosen() == {"b", "c"}
     assert len(stage.told) == 1
@@ -455,7 +455,7 @@ def test_last_resort() -> None:
     last = leases[19]
     assert last is not None
     last.showed(CONNECTED)
-    last.showed(PROVED)
+    last.showed(SUCCESS)
     assert stage.chosen() == {"c", "d", name_of(last.upstream)}
 
 
@@ -532,7 +532,7 @@ def test_left_and_back() -> None:
 
 def test_jitter() -> None:
     """Many gateways do not come back at the same moment."""
-    patience = Patience()
+    patience = OutlierConfig()
     assert patience.span(0, 0.0) == 10.0
     assert 10.0 < patience.span(0, 0.5) < 11.0
     assert patience.span(2000, 0.0) == 300.0
@@ -584,11 +584,11 @@ def test_a_probe_at_an_address_that_is_gone() -> None:
     probe.showed(CONNECTED)
     stage.member("a").failed_at("10.0.0.1")  # as another connection finds
     resolved("10.0.0.2", "10.0.0.3")
-    probe.showed(PROVED)
+    probe.showed(SUCCESS)
     probe.end()
     stage.now += 20
     probe = stage.trial()
-    probe.showed(PROVED)
+    probe.showed(SUCCESS)
     probe.end()
     assert stage.chosen() == {"a", "b", "c"}
 
@@ -609,7 +609,7 @@ class TestByHand:
         stage.now += 10
         lease = stage.trial()
         assert name_of(lease.upstream) == "a"
-        lease.showed(PROVED)
+        lease.showed(SUCCESS)
         lease.end()
         assert stage.told[1:] == [("restored", "a", "a connection succeeded")]
         assert stage.chosen() == {"a", "b", "c"}
@@ -662,7 +662,7 @@ def test_how_it_stands() -> None:
     assert state.reason == "ejected 4 s ago: 3 in a row not connected, back in 6 s"
     stage.now += 6
     assert stage.pool.state(member).reason.endswith(", to be tried now")
-    stage.trial().showed(PROVED)
+    stage.trial().showed(SUCCESS)
     state = stage.pool.state(member)
     assert (state.standing, state.since) == (Standing.SERVING, 1060.0)
     assert list(stage.pool.aside) == []

@@ -188,8 +188,8 @@ class TestLeastConnections:
         many = _placed(policy, upstreams(101, 103, 107, 109, 113))
         for _ in range(3000):
             _load(policy, dice.choice(many), dice.randrange(1, 1000))
-            least = min(each.crowding() for each in many)
-            assert _chosen(policy).crowding() == least
+            least = min(each.load_score() for each in many)
+            assert _chosen(policy).load_score() == least
 
     def test_a_weight_that_changes_between_idle_ones(self) -> None:
         """An idle upstream's new weight counts though its crowding is the same."""

@@ -5,14 +5,14 @@ from collections.abc import Collection
 
 from lbconsul.balance.policy import LeastConnections, RoundRobin
 from lbconsul.balance.pool import Pool
-from lbconsul.balance.pool_spec import Rules
+from lbconsul.balance.pool_spec import InstanceFilter
 from lbconsul.balance.standing import Standing
 from lbconsul.balance.upstream import Lease, Load, Upstream
 from tests.support.instances import a_pool, an_identity, an_instance, name_of, names_of
 
 
-def _pool(rules: Rules | None = None) -> Pool:
-    return a_pool(LeastConnections(random.Random(1).random), rules or Rules())
+def _pool(rules: InstanceFilter | None = None) -> Pool:
+    return a_pool(LeastConnections(random.Random(1).random), rules or InstanceFilter())
 
 
 def _choose(pool: Pool, avoiding: Collection[Upstream] = ()) -> Upstream | None:
@@ -50,7 +50,7 @@ def test_only_the_serving_are_chosen() -> None:
 
 def test_who_is_not_selected_is_no_member() -> None:
     """An instance without the mapping's tag is neither shown nor chosen."""
-    pool = _pool(Rules(tag="v2"))
+    pool = _pool(InstanceFilter(tag="v2"))
     load = Load()
     pool.amend([(an_instance("a", tags=["v1"]), load)])
     assert (len(pool), _choose(pool), load.upstreams) == (0, None, [])
@@ -77,7 +77,7 @@ class TestTag:
 
     def begin(self) -> tuple[Pool, Load, Lease]:
         """One that has the tag, and a connection."""
-        pool, load = _pool(Rules(tag="v2")), Load()
+        pool, load = _pool(InstanceFilter(tag="v2")), Load()
         pool.amend([(an_instance("a", tags=["v2"]), load)])
         return pool, load, Lease(_member(pool, "a"), pool, on_trial=False)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbconsul.balance.policy import LeastConnections
-from lbconsul.balance.pool_spec import Question, Selection
+from lbconsul.balance.pool_spec import PoolSpec, ServiceQuery
 from lbconsul.balance.rebalance import Rebalance, surplus
 from lbconsul.balance.upstream import Lease, Outcome, Upstream
 from tests.support.instances import an_instance, an_upstream, name_of
@@ -19,7 +19,7 @@ NOW = 5000.0
 
 def _busy(*loads: int, weights: Sequence[int] = ()) -> list[Upstream]:
     """Upstreams with so many connections, and of these weights, that may have more."""
-    rank = LeastConnections(random.Random(1).random)
+    tier = LeastConnections(random.Random(1).random)
     made = [
         an_upstream(str(number), weight, load)
         for number, (load, weight) in enumerate(
@@ -27,7 +27,7 @@ def _busy(*loads: int, weights: Sequence[int] = ()) -> list[Upstream]:
         )
     ]
     for each in made:
-        each.rank = rank
+        each.tier = tier
     return made
 
 
@@ -74,7 +74,7 @@ class TestSurplus:
     def test_one_that_may_have_none(self) -> None:
         """For one that is set aside nobody gives anything away."""
         many = _busy(50, 50, 0)
-        many[2].rank = None
+        many[2].tier = None
         assert _over(many) == {}
 
     @given(
@@ -180,7 +180,7 @@ class Clients:
     """Clients with long-lived connections, who connect anew when they are closed."""
 
     def __init__(self, count: int, slow_start: float = 0.0) -> None:
-        self.stage = Stage(Selection(Question("web"), slow_start=slow_start))
+        self.stage = Stage(PoolSpec(ServiceQuery("web"), slow_start=slow_start))
         self.stage.answer("a", "b")
         self.leases = self.stage.hold(count)
         self.rebalance = Rebalance(20, self.stage.pool().joins)
@@ -260,7 +260,7 @@ class TestPool:
         assert clients.closed == 0
         stage.later(5)
         trial = stage.lease()
-        trial.showed(Outcome.PROVED)
+        trial.showed(Outcome.SUCCESS)
         trial.end()
         clients.pass_time(300)
         assert clients.loads() == {"a": 31, "b": 31, "c": 28}

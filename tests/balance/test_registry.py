@@ -7,10 +7,16 @@ import weakref
 import pytest
 from attrs import evolve
 
-from lbconsul.balance.counter import OwnTally
+from lbconsul.balance.counter import LocalCounter
 from lbconsul.balance.events import Change, Changed
 from lbconsul.balance.policy import POLICIES
-from lbconsul.balance.pool_spec import Caution, Question, Route, Rules, Selection
+from lbconsul.balance.pool_spec import (
+    FailoverSpec,
+    InstanceFilter,
+    PoolSpec,
+    ServiceQuery,
+    ShrinkGuardConfig,
+)
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.standing import Standing
 from lbconsul.balance.upstream import Outcome
@@ -24,9 +30,9 @@ from tests.support.instances import (
 )
 from tests.support.stage import Stage
 
-WEB = Selection(Question("web"))
-V2 = Selection(Question("web"), Rules(tag="v2"))
-FILTERED = Selection(Question("web", filter="Node.Meta.ssd == yes"))
+WEB = PoolSpec(ServiceQuery("web"))
+V2 = PoolSpec(ServiceQuery("web"), InstanceFilter(tag="v2"))
+FILTERED = PoolSpec(ServiceQuery("web", filter="Node.Meta.ssd == yes"))
 
 
 def _registry() -> Registry:
@@ -96,7 +102,7 @@ class TestReplace:
 
     def test_told(self) -> None:
         """Whoever wants to know hears of each answer, once the pools know it."""
-        told: list[tuple[Question, Change, int]] = []
+        told: list[tuple[ServiceQuery, Change, int]] = []
         registry = Registry(
             random.Random(1).random,
             changed=lambda *what: told.append((*what, len(registry.pool(WEB)))),
@@ -117,7 +123,7 @@ class TestAmend:
         for selection in (WEB, V2, FILTERED):
             registry.pool(selection)
         registry.amend(WEB.question, instances("a", "b", "c"), [])
-        lease = registry.chain(Route((WEB,))).lease()
+        lease = registry.chain(FailoverSpec((WEB,))).lease()
         tagged = an_instance("b", tags=["v2"])
         registry.amend(WEB.question, [tagged, an_instance("d")], [an_identity("a")])
         assert names_of(registry.pool(WEB).upstreams()) == ["b", "c", "d"]
@@ -141,7 +147,7 @@ class TestLease:
         """A lease counts until it is ended, however often."""
         registry = _registry()
         registry.replace(WEB.question, instances("a", "b"))
-        leases = [registry.chain(Route((WEB,))).lease() for _ in range(4)]
+        leases = [registry.chain(FailoverSpec((WEB,))).lease() for _ in range(4)]
         assert registry.open_connections() == 4
         assert [each.load.open for each in registry.pool(WEB).upstreams()] == [2, 2]
         for lease in leases + leases:
@@ -152,33 +158,34 @@ class TestLease:
         """What was tried in vain is not tried again; when all were, it is said."""
         registry = _registry()
         registry.replace(WEB.question, instances("a", "b"))
-        first = registry.chain(Route((WEB,))).lease().upstream
-        second = registry.chain(Route((WEB,))).lease([first]).upstream
+        first = registry.chain(FailoverSpec((WEB,))).lease().upstream
+        second = registry.chain(FailoverSpec((WEB,))).lease([first]).upstream
         assert {name_of(first), name_of(second)} == {"a", "b"}
         with pytest.raises(NoUpstream, match=r"^no upstream of web is left$"):
-            registry.chain(Route((WEB,))).lease([first, second])
+            registry.chain(FailoverSpec((WEB,))).lease([first, second])
         assert registry.open_connections() == 2
 
     def test_what_others_count(self) -> None:
         """Before each choice it is looked up what others have counted."""
 
-        class Shared(OwnTally):
+        class Shared(LocalCounter):
             """Somebody else opens a connection to b, just now."""
 
-            def catch_up(self) -> None:
+            def sync(self) -> None:
                 self.load(an_identity("b")).add(1)
 
         registry = Registry(random.Random(1).random, Shared())
         registry.pool(WEB)
         registry.replace(WEB.question, instances("a", "b"))
         assert [
-            name_of(registry.chain(Route((WEB,))).lease().upstream) for _ in range(2)
+            name_of(registry.chain(FailoverSpec((WEB,))).lease().upstream)
+            for _ in range(2)
         ] == ["a", "a"]
 
     def test_before_any_answer(self) -> None:
         """Before Consul has answered there is nobody to give."""
         with pytest.raises(NoUpstream):
-            _registry().chain(Route((WEB,))).lease()
+            _registry().chain(FailoverSpec((WEB,))).lease()
 
     def test_one_load_for_all_mappings(self) -> None:
         """A connection through one mapping counts in all that share the instance."""
@@ -187,7 +194,7 @@ class TestLease:
             registry.pool(selection)
             registry.replace(selection.question, instances("a", "b"))
         taken = {
-            name_of(registry.chain(Route((each,))).lease().upstream)
+            name_of(registry.chain(FailoverSpec((each,))).lease().upstream)
             for each in (WEB, FILTERED)
         }
         assert taken == {"a", "b"}
@@ -196,11 +203,11 @@ class TestLease:
         """An instance that flaps is not taken for idle: its connections live on."""
         registry = _registry()
         registry.replace(WEB.question, instances("a"))
-        old = [registry.chain(Route((WEB,))).lease() for _ in range(3)]
+        old = [registry.chain(FailoverSpec((WEB,))).lease() for _ in range(3)]
         registry.replace(WEB.question, [])
         assert registry.open_connections() == 3
         registry.replace(WEB.question, instances("a", "b"))
-        assert name_of(registry.chain(Route((WEB,))).lease().upstream) == "b"
+        assert name_of(registry.chain(FailoverSpec((WEB,))).lease().upstream) == "b"
         assert [each.load.open for each in registry.pool(WEB).upstreams()] == [3, 1]
         for lease in old:
             lease.end()
@@ -210,7 +217,7 @@ class TestLease:
         """Of an instance that left, nothing is kept once its last lease is over."""
         registry = _registry()
         registry.replace(WEB.question, instances("a"))
-        lease = registry.chain(Route((WEB,))).lease()
+        lease = registry.chain(FailoverSpec((WEB,))).lease()
         load = weakref.ref(lease.upstream.load)
         gc.disable()  # no collection is needed, nor does one help
         try:
@@ -225,7 +232,9 @@ class TestLease:
 
 def test_doubts() -> None:
     """Whether an answer is doubted is known, until it is believed, or was wrong."""
-    guarded = Selection(Question("web"), Rules(), caution=Caution(0.5))
+    guarded = PoolSpec(
+        ServiceQuery("web"), InstanceFilter(), caution=ShrinkGuardConfig(0.5)
+    )
     stage = Stage(WEB, guarded)
     stage.registry.pool(FILTERED)
 
@@ -245,7 +254,7 @@ def test_doubts() -> None:
     assert doubted() == [False, False]
 
 
-OTHER = Question("other")
+OTHER = ServiceQuery("other")
 
 
 class TestKeepOnly:
@@ -256,10 +265,12 @@ class TestKeepOnly:
         """Of a mapping that is no more nothing is left: no pool, no answer, no load;
         whoever was doubted, set aside, full or warming up.
         """
-        doubted = Selection(
-            OTHER, policy=policy, caution=Caution(0.5), slow_start=60, limit=2
+        doubted = PoolSpec(
+            OTHER, policy=policy, caution=ShrinkGuardConfig(0.5), slow_start=60, limit=2
         )
-        stage = Stage(WEB, Route((doubted, Selection(OTHER, policy=policy, limit=1))))
+        stage = Stage(
+            WEB, FailoverSpec((doubted, PoolSpec(OTHER, policy=policy, limit=1)))
+        )
         stage.answer("a", "b")
         stage.answer(*"pqrstu", number=1)
         stage.counts(6, number=1)
@@ -276,7 +287,7 @@ class TestKeepOnly:
         stage.chains.pop()
         gc.disable()
         try:
-            stage.registry.keep_only([Route((WEB,))])
+            stage.registry.keep_only([FailoverSpec((WEB,))])
             assert [each() for each in forgotten] == [None] * len(forgotten)
         finally:
             gc.enable()
@@ -287,14 +298,14 @@ class TestKeepOnly:
 
     def test_others_are_as_before(self) -> None:
         """Pools, chains and answers that are needed stay the same ones."""
-        stage = Stage(WEB, Route((V2,), FILTERED))
+        stage = Stage(WEB, FailoverSpec((V2,), FILTERED))
         stage.answer("a")
         stage.answer("b", number=1)
         registry, pools = stage.registry, [*stage.chains[1].all]
-        registry.keep_only([Route((V2,), FILTERED)])
+        registry.keep_only([FailoverSpec((V2,), FILTERED)])
         assert [registry.pool(each) for each in (V2, FILTERED)] == pools
-        assert registry.chain(Route((V2,), FILTERED)) is stage.chains[1]
-        assert registry.chain(Route((WEB,))) is not stage.chains[0]
+        assert registry.chain(FailoverSpec((V2,), FILTERED)) is stage.chains[1]
+        assert registry.chain(FailoverSpec((WEB,))) is not stage.chains[0]
         for question in (WEB.question, FILTERED.question):
             assert registry.answered(question)
 
@@ -441,7 +452,9 @@ class TestRest:
 
     def test_who_is_gone(self) -> None:
         """One that is gone, though that is doubted, is not called back by it."""
-        stage = Stage(Selection(Question("web"), caution=Caution(part=0.5)))
+        stage = Stage(
+            PoolSpec(ServiceQuery("web"), caution=ShrinkGuardConfig(part=0.5))
+        )
         stage.answer("a", "b", "c")
         stage.answer()
         a = an_identity("a")
@@ -460,7 +473,11 @@ class TestRest:
 
     def test_has_while_any_answer_does(self) -> None:
         """It may be in several answers, which change by and by and are forgotten."""
-        registry, web, mail = Registry(lambda: 0.0), Question("web"), Question("mail")
+        registry, web, mail = (
+            Registry(lambda: 0.0),
+            ServiceQuery("web"),
+            ServiceQuery("mail"),
+        )
         a, b = an_identity("a"), an_identity("b")
         registry.replace(web, instances("a", "b"))
         registry.amend(mail, instances("a"), [])
@@ -488,7 +505,7 @@ def test_eject() -> None:
 
 def test_since() -> None:
     """An upstream stands as it does since that changed, not since the last answer."""
-    stage = Stage(Selection(Question("web"), slow_start=10.0))
+    stage = Stage(PoolSpec(ServiceQuery("web"), slow_start=10.0))
     stage.answer("a")
 
     def stands(name: str) -> tuple[Standing, float]:
@@ -506,7 +523,7 @@ def test_since() -> None:
 
 def test_doubted() -> None:
     """One of which it is doubted that it is gone stands so, with Consul's reason."""
-    stage = Stage(Selection(Question("web"), caution=Caution(part=0.5)))
+    stage = Stage(PoolSpec(ServiceQuery("web"), caution=ShrinkGuardConfig(part=0.5)))
     stage.answer("a", "b", "c")
     stage.answer()
     state = stage.pool().state(stage.member("a"))
@@ -563,7 +580,7 @@ class TestPending:
     def test_usable(self) -> None:
         """It is if each mapping that asks has somebody: they may have rules."""
         registry = Registry(lambda: 0.0)
-        tagged = evolve(WEB, rules=Rules(tag="blue"))
+        tagged = evolve(WEB, rules=InstanceFilter(tag="blue"))
         for selection in (WEB, tagged):
             registry.pool(selection)
         registry.replace(WEB.question, [an_instance("a")], pending=True)

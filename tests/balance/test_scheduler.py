@@ -15,22 +15,28 @@ from hypothesis.stateful import (
 )
 
 from lbconsul.balance.policy import POLICIES, LeastConnections
-from lbconsul.balance.pool_spec import Caution, Patience, Question, Route, Selection
-from lbconsul.balance.scheduler import Placement
+from lbconsul.balance.pool_spec import (
+    FailoverSpec,
+    OutlierConfig,
+    PoolSpec,
+    ServiceQuery,
+    ShrinkGuardConfig,
+)
+from lbconsul.balance.scheduler import Scheduler
 from lbconsul.balance.upstream import Lease, Outcome, Upstream
 from lbconsul.errors import AllFull, NoUpstream
 from tests.support.instances import an_instance, name_of, upstreams
 from tests.support.stage import Stage
 
-REFUSED, PROVED = Outcome.REFUSED, Outcome.PROVED
-WEB = Question("web")
+REFUSED, SUCCESS = Outcome.REFUSED, Outcome.SUCCESS
+WEB = ServiceQuery("web")
 
 ALL = pytest.mark.parametrize("policy", sorted(POLICIES))
 
 
 def _limited(names: str, limit: int = 1, **options: Any) -> Stage:
     """A pool of these instances, each of which may have so many connections."""
-    stage = Stage(Selection(WEB, limit=limit, **options))
+    stage = Stage(PoolSpec(WEB, limit=limit, **options))
     stage.answer(*names)
     return stage
 
@@ -46,22 +52,22 @@ class TestRanks:
     def test_one_rank_at_a_time(self) -> None:
         """Who is put into another rank is chosen from that, and from no other."""
         ranks = LeastConnections(lambda: 0.0), *_nobody()
-        placement = Placement(*ranks)
+        placement = Scheduler(*ranks)
         [upstream] = upstreams(1)
-        for rank, chosen in (
+        for tier, chosen in (
             (placement.serving, [upstream, None, None]),
             (placement.reserve, [None, upstream, None]),
             (placement.ejected, [None, None, upstream]),
             (None, [None, None, None]),
         ):
-            placement.put(upstream, rank)
+            placement.put(upstream, tier)
             assert [placement.choose(each) for each in ranks] == chosen
 
     @pytest.mark.parametrize("limit", [0, 1])
     def test_who_stands_nowhere_is_not_heard(self, limit: int) -> None:
         """The load of one that may have nothing moves nobody."""
         serving = LeastConnections(random.Random(1).random)
-        placement = Placement(serving, *_nobody(), limit)
+        placement = Scheduler(serving, *_nobody(), limit)
         [upstream] = upstreams(1)
         upstream.load.upstreams.append(upstream)
         placement.put(upstream, serving)
@@ -74,7 +80,7 @@ class TestRanks:
     def test_already_full(self) -> None:
         """One that has all its connections already is placed as full."""
         serving = LeastConnections(random.Random(1).random)
-        placement = Placement(serving, *_nobody(), 2)
+        placement = Scheduler(serving, *_nobody(), 2)
         [upstream] = upstreams(1)
         upstream.load.upstreams.append(upstream)
         upstream.load.add(2)
@@ -104,7 +110,7 @@ class TestFull:
     @ALL
     def test_weights_yield_to_the_limit(self, policy: str) -> None:
         """A heavy one that is full leaves the rest to light ones."""
-        stage = Stage(Selection(WEB, policy=policy, limit=3))
+        stage = Stage(PoolSpec(WEB, policy=policy, limit=3))
         stage.answer(an_instance("a", weight=100), "b")
         stage.hold(6)
         assert [each.load.open for each in stage.members()] == [3, 3]
@@ -186,7 +192,7 @@ class TestEjected:
         stage.later(1)
         trial = stage.lease()
         assert (name_of(trial.upstream), trial.on_trial) == ("a", True)
-        trial.showed(PROVED)
+        trial.showed(SUCCESS)
         trial.end()
         assert stage.chosen() == {"a", "b", "c"}
 
@@ -229,7 +235,7 @@ class TestReserve:
 
     def test_full_reserve(self) -> None:
         """Where all are in doubt, and full, a client waits as it would without."""
-        stage = _limited("abc", caution=Caution(part=0.5))
+        stage = _limited("abc", caution=ShrinkGuardConfig(part=0.5))
         held = stage.hold(2)
         stage.answer()
         stage.hold(1)
@@ -243,7 +249,7 @@ class TestReserve:
 
     def test_no_overflow_into_doubt(self) -> None:
         """A client waits for one that serves rather than take one in doubt."""
-        stage = _limited("abcd", caution=Caution(part=0.5))
+        stage = _limited("abcd", caution=ShrinkGuardConfig(part=0.5))
         stage.leave("a", "b", "c")
         stage.hold(1)
         with pytest.raises(AllFull):
@@ -256,9 +262,9 @@ class TestMappings:
     def test_one_count(self) -> None:
         """Connections of all mappings count, and each keeps to its own limit."""
         stage = Stage(
-            Selection(WEB, limit=2),
-            Selection(WEB, policy="roundrobin", limit=3),
-            Selection(WEB, policy="p2c"),
+            PoolSpec(WEB, limit=2),
+            PoolSpec(WEB, policy="roundrobin", limit=3),
+            PoolSpec(WEB, policy="p2c"),
         )
         stage.answer("a")
         first = stage.lease(number=0)
@@ -275,16 +281,16 @@ class TestMappings:
 
 
 LIMIT = 2
-CAREFUL = Selection(WEB, caution=Caution(0.5), slow_start=20, limit=LIMIT)
+CAREFUL = PoolSpec(WEB, caution=ShrinkGuardConfig(0.5), slow_start=20, limit=LIMIT)
 #: Each of these may be ejected whole.
-WHOLE = Patience(whole=True)
-SPARE = Selection(Question("spare"), patience=WHOLE, limit=LIMIT)
+WHOLE = OutlierConfig(whole=True)
+SPARE = PoolSpec(ServiceQuery("spare"), patience=WHOLE, limit=LIMIT)
 ROUTES = (
-    Route((CAREFUL,)),
-    Route((Selection(WEB, policy="roundrobin", limit=LIMIT),)),
-    Route((Selection(WEB, policy="p2c", limit=LIMIT), CAREFUL)),
-    Route((Selection(Question("other"), limit=LIMIT),), CAREFUL),
-    Route((Selection(WEB, patience=WHOLE, limit=LIMIT),), SPARE),
+    FailoverSpec((CAREFUL,)),
+    FailoverSpec((PoolSpec(WEB, policy="roundrobin", limit=LIMIT),)),
+    FailoverSpec((PoolSpec(WEB, policy="p2c", limit=LIMIT), CAREFUL)),
+    FailoverSpec((PoolSpec(ServiceQuery("other"), limit=LIMIT),), CAREFUL),
+    FailoverSpec((PoolSpec(WEB, patience=WHOLE, limit=LIMIT),), SPARE),
 )
 NAMES = st.sampled_from("abcde")
 

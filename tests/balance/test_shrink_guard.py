@@ -9,30 +9,36 @@ from hypothesis import strategies as st
 
 from lbconsul.balance.events import PoolEvent
 from lbconsul.balance.instance import Health, Status
-from lbconsul.balance.pool_spec import Caution, Patience, Question, Rules, Selection
+from lbconsul.balance.pool_spec import (
+    InstanceFilter,
+    OutlierConfig,
+    PoolSpec,
+    ServiceQuery,
+    ShrinkGuardConfig,
+)
 from lbconsul.balance.upstream import Outcome
 from tests.support.events import short
 from tests.support.instances import an_instance, name_of, names_of
 from tests.support.stage import Stage
 
-HALF = Caution(part=0.5)
-REFUSED, SPOILED = Outcome.REFUSED, Outcome.SPOILED
-CONNECTED, PROVED = Outcome.CONNECTED, Outcome.PROVED
+HALF = ShrinkGuardConfig(part=0.5)
+REFUSED, EARLY_CLOSE = Outcome.REFUSED, Outcome.EARLY_CLOSE
+CONNECTED, SUCCESS = Outcome.CONNECTED, Outcome.SUCCESS
 
 
 def _guarded(
     names: Sequence[str],
-    caution: Caution = HALF,
+    caution: ShrinkGuardConfig = HALF,
     *,
-    health: frozenset[str] = Rules().health,
-    patience: Patience = Patience(),  # noqa: B008 (frozen)
+    health: frozenset[str] = InstanceFilter().health,
+    patience: OutlierConfig = OutlierConfig(),  # noqa: B008 (frozen)
     slow_start: float = 0.0,
 ) -> Stage:
     """A pool of these instances, of which so much may leave at once."""
     stage = Stage(
-        Selection(
-            Question("web"),
-            Rules(health=health),
+        PoolSpec(
+            ServiceQuery("web"),
+            InstanceFilter(health=health),
             patience=patience,
             caution=caution,
             slow_start=slow_start,
@@ -44,8 +50,8 @@ def _guarded(
 
 def _doubted(stage: Stage) -> str:
     """Who stands in reserve."""
-    reserve = stage.pool()._placement.reserve
-    return "".join(names_of(each for each in stage.members() if each.rank is reserve))
+    reserve = stage.pool()._scheduler.reserve
+    return "".join(names_of(each for each in stage.members() if each.tier is reserve))
 
 
 class TestDoubted:
@@ -88,7 +94,7 @@ class TestDoubted:
 
     def test_another_part(self) -> None:
         """The part may be another one; just as much is not more."""
-        stage = _guarded("abcdefghij", Caution(part=0.2))
+        stage = _guarded("abcdefghij", ShrinkGuardConfig(part=0.2))
         stage.leave("a", "b")
         assert _doubted(stage) == ""
         stage.leave("a", "b", "c", "d")
@@ -96,7 +102,7 @@ class TestDoubted:
 
     def test_one_of_two(self) -> None:
         """Of two one may always leave, however small the part: it says nothing."""
-        stage = _guarded("ab", Caution(part=0.01))
+        stage = _guarded("ab", ShrinkGuardConfig(part=0.01))
         stage.leave("a")
         assert (stage.chosen(), stage.told) == ({"b"}, [])
 
@@ -105,7 +111,7 @@ class TestDoubted:
         """Of a hundred, 29 are not more than 29 %, whatever floats say; 30 are."""
         names = [str(number) for number in range(100)]
         for lost, doubted in ((percent, 0), (percent + 1, percent + 1)):
-            stage = _guarded("", Caution(part=percent / 100))
+            stage = _guarded("", ShrinkGuardConfig(part=percent / 100))
             stage.answer(*names)
             stage.leave(*names[:lost])
             assert len(_doubted(stage)) == len("".join(names[:doubted]))
@@ -135,14 +141,18 @@ class TestDoubted:
 
     def test_told_once(self) -> None:
         """One event says which upstreams, of how many, and for how long."""
-        stage = _guarded("abcd", Caution(part=0.5, hold=12.5))
+        stage = _guarded("abcd", ShrinkGuardConfig(part=0.5, hold=12.5))
         stage.leave("a", "b", "c")
         stage.answer("d")
         stage.later(5)
         [event] = stage.events
         assert isinstance(event, PoolEvent)
         assert short(event) == ("suspect", "a b c", "")
-        assert (event.query, event.total, event.seconds) == (Question("web"), 4, 12.5)
+        assert (event.query, event.total, event.seconds) == (
+            ServiceQuery("web"),
+            4,
+            12.5,
+        )
 
     def test_a_warning_that_does_not_do(self) -> None:
         """With ``health=passing`` warnings everywhere are as doubtful."""
@@ -207,7 +217,7 @@ class TestBelieved:
 
     def test_no_guard(self) -> None:
         """With the guard off the last one's leaving is believed."""
-        stage = _guarded("abc", Caution(part=0.0))
+        stage = _guarded("abc", ShrinkGuardConfig(part=0.0))
         stage.leave(*"abc")
         assert (len(stage.pool()), stage.told) == (0, [])
 
@@ -215,7 +225,7 @@ class TestBelieved:
         """With ``close-on-critical`` a critical instance is critical; one that is
         missing is doubted still.
         """
-        caution = Caution(part=0.5, critical=False)
+        caution = ShrinkGuardConfig(part=0.5, critical=False)
         stage = _guarded("abc", caution)
         stage.turn("abc", "critical")
         assert stage.chosen() == set()
@@ -229,7 +239,7 @@ class TestBelieved:
 
     def test_a_warning_is_not_critical(self) -> None:
         """With ``close-on-critical`` warnings are doubted as ever."""
-        caution = Caution(part=0.5, critical=False)
+        caution = ShrinkGuardConfig(part=0.5, critical=False)
         stage = _guarded("abc", caution, health=frozenset({"passing"}))
         stage.turn("abc", "warning")
         assert stage.chosen() == set("abc")
@@ -286,7 +296,9 @@ class TestPositive:
         """A flip from one set of instances to the other by tags is done at once,
         though the whole pool is another one by it.
         """
-        stage = Stage(Selection(Question("web"), Rules(tag="live"), caution=HALF))
+        stage = Stage(
+            PoolSpec(ServiceQuery("web"), InstanceFilter(tag="live"), caution=HALF)
+        )
         blue = [an_instance(name, tags=["blue", "live"]) for name in "abc"]
         green = [an_instance(name, tags=["green"]) for name in "xyz"]
         stage.answer(*blue, *green)
@@ -300,7 +312,9 @@ class TestPositive:
 
     def test_all_lose_the_tag(self) -> None:
         """So it is if nobody is left, and their connections drain."""
-        stage = Stage(Selection(Question("web"), Rules(tag="live"), caution=HALF))
+        stage = Stage(
+            PoolSpec(ServiceQuery("web"), InstanceFilter(tag="live"), caution=HALF)
+        )
         stage.answer(*(an_instance(name, tags=["live"]) for name in "ab"))
         lease = stage.lease()
         stage.answer(*(an_instance(name) for name in "ab"))
@@ -310,7 +324,9 @@ class TestPositive:
 
     def test_doubted_before(self) -> None:
         """One that is doubted is not any more once it lost its tag."""
-        stage = Stage(Selection(Question("web"), Rules(tag="live"), caution=HALF))
+        stage = Stage(
+            PoolSpec(ServiceQuery("web"), InstanceFilter(tag="live"), caution=HALF)
+        )
         live = [an_instance(name, tags=["live"]) for name in "ab"]
         stage.answer(*live)
         stage.answer(*(evolve(each, health=Health("critical")) for each in live))
@@ -327,7 +343,7 @@ class TestPositive:
         """Of what is missing Consul does not say why: it is doubted, and the reason
         says what it may be.
         """
-        stage = Stage(Selection(Question("web", filter=filtered), caution=HALF))
+        stage = Stage(PoolSpec(ServiceQuery("web", filter=filtered), caution=HALF))
         stage.answer("a")
         stage.answer()
         assert stage.pool().state(stage.member("a")).reason == reason
@@ -378,7 +394,7 @@ class TestRelease:
         stage.later(0.25)
         assert (stage.chosen(), names_of(stage.members())) == (set(), ["b", "c"])
 
-    @pytest.mark.parametrize("outcome", [REFUSED, SPOILED])
+    @pytest.mark.parametrize("outcome", [REFUSED, EARLY_CLOSE])
     def test_by_connecting(self, outcome: Outcome) -> None:
         """One connection that fails, or ends without a word, is proof enough."""
         stage = _guarded("abc")
@@ -392,9 +408,9 @@ class TestRelease:
 
     def test_early_ends_that_do_not_count(self) -> None:
         """With ``eject-on-early-close=off`` it says nothing that a connection ends."""
-        stage = _guarded("abc", patience=Patience(spoiled=False))
+        stage = _guarded("abc", patience=OutlierConfig(spoiled=False))
         stage.leave(*"abc")
-        stage.show("b", SPOILED)
+        stage.show("b", EARLY_CLOSE)
         assert stage.chosen() == set("abc")
 
     def test_good_connections(self) -> None:
@@ -405,7 +421,7 @@ class TestRelease:
         old = stage.hold(3)
         for each in old:
             each.showed(CONNECTED)
-            each.showed(PROVED)
+            each.showed(SUCCESS)
         assert stage.chosen() == set("abc")
         stage.later(30)
         assert stage.chosen() == set()
@@ -472,7 +488,7 @@ class TestRelease:
         """With ``close-on-critical`` one that was missing and then turns up critical
         is critical.
         """
-        stage = _guarded("abc", Caution(part=0.5, critical=False))
+        stage = _guarded("abc", ShrinkGuardConfig(part=0.5, critical=False))
         stage.answer()
         lease = stage.lease(stage.member("b"), stage.member("c"))
         stage.answer(an_instance("a", status="critical"))

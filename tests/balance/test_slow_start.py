@@ -9,20 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbconsul.balance.policy import POLICIES
-from lbconsul.balance.pool_spec import Question, Selection
-from lbconsul.balance.slow_start import Warming
+from lbconsul.balance.pool_spec import PoolSpec, ServiceQuery
+from lbconsul.balance.slow_start import SlowStart
 from lbconsul.balance.upstream import WHOLE, Lease, Outcome
 from tests.support.instances import an_instance, an_upstream, name_of, reweigh
 from tests.support.stage import Stage
 
-REFUSED, PROVED = Outcome.REFUSED, Outcome.PROVED
+REFUSED, SUCCESS = Outcome.REFUSED, Outcome.SUCCESS
 
 ALL = pytest.mark.parametrize("policy", sorted(POLICIES))
 
 
 def _slow(names: str, span: float = 60.0, policy: str = "leastconn") -> Stage:
     """A pool of these instances, where newcomers have to warm up."""
-    stage = Stage(Selection(Question("web"), policy=policy, slow_start=span))
+    stage = Stage(PoolSpec(ServiceQuery("web"), policy=policy, slow_start=span))
     stage.answer(*names)
     return stage
 
@@ -55,7 +55,7 @@ class TestRamp:
         """Whenever one looks, it is no less than before, a tenth at least, and when
         the time is over all of it.
         """
-        warming, upstream, now = Warming(span), an_upstream(weight=weight), 50.0
+        warming, upstream, now = SlowStart(span), an_upstream(weight=weight), 50.0
         warming.begin(upstream, now)
         shares = [upstream.share]
         for pause in [*pauses, 1.01 * span]:  # floats round
@@ -80,14 +80,14 @@ class TestRamp:
 
     def test_a_clock_that_is_set_back(self) -> None:
         """Time that runs backwards makes nobody lighter than at the beginning."""
-        warming, upstream = Warming(60), an_upstream()
+        warming, upstream = SlowStart(60), an_upstream()
         warming.begin(upstream, 100)
         warming.weigh(upstream, 0)
         assert upstream.share == 10
 
     def test_nobody_warms_up(self) -> None:
         """Without the option everybody counts wholly at once."""
-        warming, upstream = Warming(0), an_upstream()
+        warming, upstream = SlowStart(0), an_upstream()
         warming.begin(upstream, 100)
         assert (upstream.share, upstream in warming) == (100, False)
         reweigh(upstream, 3)
@@ -106,7 +106,7 @@ class TestWho:
     def test_mapping_that_is_added(self) -> None:
         """A mapping that is added later starts with everybody warm."""
         stage = _slow("ab")
-        other = Selection(Question("web"), policy="p2c", slow_start=60)
+        other = PoolSpec(ServiceQuery("web"), policy="p2c", slow_start=60)
         assert {each.share for each in stage.registry.pool(other).upstreams()} == {100}
 
     def test_all_are_new(self) -> None:
@@ -171,7 +171,7 @@ class TestWho:
         stage = _slow("abc")
         stage.show("c", *[REFUSED] * 3)
         stage.later(12)
-        stage.lease().showed(PROVED)
+        stage.lease().showed(SUCCESS)
         assert _shares(stage) == {"a": 100, "b": 100, "c": 10}
         stage.later(60)
         assert _shares(stage)["c"] == 100

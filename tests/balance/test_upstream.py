@@ -9,13 +9,13 @@ from tests.support.instances import a_lease, an_instance, an_upstream
 
 def test_an_idle_upstream_is_not_crowded() -> None:
     """An idle upstream is as good as any other idle one, whatever the weights."""
-    assert an_upstream(weight=1).crowding() == an_upstream(weight=9).crowding() == 0
+    assert an_upstream(weight=1).load_score() == an_upstream(weight=9).load_score() == 0
 
 
 def test_crowding_counts_the_connection_to_come() -> None:
     """Of two busy ones the one is less crowded that would be better off with it."""
-    assert an_upstream(weight=1, connections=1).crowding() == 2.0
-    assert an_upstream(weight=4, connections=6).crowding() == 1.75
+    assert an_upstream(weight=1, connections=1).load_score() == 2.0
+    assert an_upstream(weight=4, connections=6).load_score() == 1.75
 
 
 def test_a_lease_counts_from_its_birth_to_its_end() -> None:

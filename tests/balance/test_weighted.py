@@ -9,20 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbconsul.balance.upstream import WHOLE, Upstream
-from lbconsul.balance.weighted import Lottery
+from lbconsul.balance.weighted import WeightedSampler
 from tests.support.instances import name_of, reweigh, upstreams
 
 DRAWS = 20_000
 
 
-def _lottery(*members: Upstream) -> Lottery:
-    lottery = Lottery(random.Random(1).random)
+def _lottery(*members: Upstream) -> WeightedSampler:
+    lottery = WeightedSampler(random.Random(1).random)
     for upstream in members:
         lottery.add(upstream)
     return lottery
 
 
-def _shares(lottery: Lottery) -> dict[str, float]:
+def _shares(lottery: WeightedSampler) -> dict[str, float]:
     drawn = Counter(name_of(lottery.draw()) for _ in range(DRAWS))
     return {name: count / DRAWS for name, count in drawn.items()}
 
@@ -62,7 +62,7 @@ def test_in_proportion_once_the_heaviest_left() -> None:
 def test_a_lone_one_needs_no_chance() -> None:
     """One alone of its weight is drawn, whatever chance says."""
     [only] = upstreams(3)
-    lottery = Lottery(lambda: 0.999)
+    lottery = WeightedSampler(lambda: 0.999)
     lottery.add(only)
     assert lottery.draw() is only
 
@@ -72,7 +72,7 @@ def test_chance_at_its_ends() -> None:
     light, heavy = upstreams(1, 2)
     greatest = 1 - 2**-53
     for chance, drawn in ((0.0, light), (greatest, heavy)):
-        lottery = Lottery(lambda chance=chance: chance)  # type: ignore[misc]
+        lottery = WeightedSampler(lambda chance=chance: chance)  # type: ignore[misc]
         lottery.add(light)
         lottery.add(heavy)
         assert lottery.draw() is drawn
@@ -81,7 +81,7 @@ def test_chance_at_its_ends() -> None:
 def test_chance_in_the_middle() -> None:
     """A number at the border of two weights' shares is for the second one."""
     heavy, *light = upstreams(2, 1, 1)
-    lottery = Lottery(lambda: 0.5)
+    lottery = WeightedSampler(lambda: 0.5)
     for upstream in (heavy, *light):
         lottery.add(upstream)
     assert lottery.draw() is light[1]
@@ -91,7 +91,7 @@ def test_who_left_makes_no_draw_longer() -> None:
     """After a heavier one left, one that came then is drawn at the first try."""
     heavy, light = upstreams(5, 3)
     chances = iter([0.999])
-    lottery = Lottery(lambda: next(chances))
+    lottery = WeightedSampler(lambda: next(chances))
     lottery.add(heavy)
     lottery.remove(heavy)
     lottery.add(light)

@@ -4,8 +4,8 @@ import pytest
 
 from lbconsul.config.sources import (
     ENVIRONMENT,
-    MappingSaid,
-    Said,
+    RawMapping,
+    SourcedText,
     from_command_line,
     from_environment,
     from_toml,
@@ -17,7 +17,7 @@ from lbconsul.errors import ConfigError
 def test_a_mistake_is_told_with_its_place() -> None:
     """A text that cannot be read is told with its place, itself and the reason."""
     with pytest.raises(ConfigError, match=r"^--attempts x: invalid literal"):
-        read(Said("--attempts", "x"), int)
+        read(SourcedText("--attempts", "x"), int)
 
 
 def test_a_mistake_in_a_mapping_is_told_with_the_mapping() -> None:
@@ -34,11 +34,17 @@ class TestCommandLine:
     def test_all_of_it(self) -> None:
         """Options, Consul's addresses and mappings keep their order and texts."""
         source = from_command_line({"tag": "v2"}, ["a:1", "b:2"], ["80:web,policy=p2c"])
-        assert source.options == {"tag": Said("--tag", "v2")}
-        assert source.consul == (Said("--consul", "a:1"), Said("--consul", "b:2"))
+        assert source.options == {"tag": SourcedText("--tag", "v2")}
+        assert source.consul == (
+            SourcedText("--consul", "a:1"),
+            SourcedText("--consul", "b:2"),
+        )
         assert source.mappings == (
-            MappingSaid(
-                Said("--map", "80:web,policy=p2c"), "80", "web", {"policy": "p2c"}
+            RawMapping(
+                SourcedText("--map", "80:web,policy=p2c"),
+                "80",
+                "web",
+                {"policy": "p2c"},
             ),
         )
 
@@ -55,7 +61,7 @@ class TestEnvironment:
         """Consul is where its own tools look for it."""
         source = from_environment({})
         assert source.options == {}
-        assert source.consul == (Said("CONSUL_HTTP_ADDR", "127.0.0.1:8500"),)
+        assert source.consul == (SourcedText("CONSUL_HTTP_ADDR", "127.0.0.1:8500"),)
         assert source.tls is False
 
     def test_everything_said(self) -> None:
@@ -64,20 +70,24 @@ class TestEnvironment:
         environ["CONSUL_HTTP_SSL_VERIFY"] = "f"
         environ |= {"CONSUL_HTTP_ADDR": "c:1", "CONSUL_HTTP_SSL": "true"}
         source = from_environment(environ)
-        assert source.consul == (Said("CONSUL_HTTP_ADDR", "c:1"),)
+        assert source.consul == (SourcedText("CONSUL_HTTP_ADDR", "c:1"),)
         assert source.tls is True
         assert source.options == {
-            "token": Said("CONSUL_HTTP_TOKEN", "consul_http_token"),
-            "token-file": Said("CONSUL_HTTP_TOKEN_FILE", "consul_http_token_file"),
-            "http-auth": Said("CONSUL_HTTP_AUTH", "consul_http_auth"),
-            "verify": Said("CONSUL_HTTP_SSL_VERIFY", "off"),
-            "ca-file": Said("CONSUL_CACERT", "consul_cacert"),
-            "ca-path": Said("CONSUL_CAPATH", "consul_capath"),
-            "tls-server-name": Said("CONSUL_TLS_SERVER_NAME", "consul_tls_server_name"),
-            "client-cert": Said("CONSUL_CLIENT_CERT", "consul_client_cert"),
-            "client-key": Said("CONSUL_CLIENT_KEY", "consul_client_key"),
-            "namespace": Said("CONSUL_NAMESPACE", "consul_namespace"),
-            "partition": Said("CONSUL_PARTITION", "consul_partition"),
+            "token": SourcedText("CONSUL_HTTP_TOKEN", "consul_http_token"),
+            "token-file": SourcedText(
+                "CONSUL_HTTP_TOKEN_FILE", "consul_http_token_file"
+            ),
+            "http-auth": SourcedText("CONSUL_HTTP_AUTH", "consul_http_auth"),
+            "verify": SourcedText("CONSUL_HTTP_SSL_VERIFY", "off"),
+            "ca-file": SourcedText("CONSUL_CACERT", "consul_cacert"),
+            "ca-path": SourcedText("CONSUL_CAPATH", "consul_capath"),
+            "tls-server-name": SourcedText(
+                "CONSUL_TLS_SERVER_NAME", "consul_tls_server_name"
+            ),
+            "client-cert": SourcedText("CONSUL_CLIENT_CERT", "consul_client_cert"),
+            "client-key": SourcedText("CONSUL_CLIENT_KEY", "consul_client_key"),
+            "namespace": SourcedText("CONSUL_NAMESPACE", "consul_namespace"),
+            "partition": SourcedText("CONSUL_PARTITION", "consul_partition"),
         }
 
     def test_empty_is_not_said(self) -> None:
@@ -128,32 +138,35 @@ class TestToml:
         """Each value is taken as the text that the command line would have."""
         source = from_toml(FILE, "lb.toml")
         assert source.options == {
-            "connection-log": Said("lb.toml: connection-log", "off"),
-            "attempts": Said("lb.toml: attempts", "5"),
-            "health": Said("lb.toml: health", "passing,warning"),
-            "idle-timeout": Said("lb.toml: idle-timeout", "10m"),
-            "deny": Said("lb.toml: deny", "10.0.0.0/8,::1"),
+            "connection-log": SourcedText("lb.toml: connection-log", "off"),
+            "attempts": SourcedText("lb.toml: attempts", "5"),
+            "health": SourcedText("lb.toml: health", "passing,warning"),
+            "idle-timeout": SourcedText("lb.toml: idle-timeout", "10m"),
+            "deny": SourcedText("lb.toml: deny", "10.0.0.0/8,::1"),
         }
         assert [said.text for said in source.consul] == ["one:8500", "https://two:8501"]
         assert source.mappings == (
-            MappingSaid(
-                Said("lb.toml: map 1", "80:web,tag=v2"), "80", "web", {"tag": "v2"}
+            RawMapping(
+                SourcedText("lb.toml: map 1", "80:web,tag=v2"),
+                "80",
+                "web",
+                {"tag": "v2"},
             ),
         )
 
     def test_tables(self) -> None:
         """A mapping may be a table; a filter then needs no quoting of ours."""
         source = from_toml(TABLES, "lb.toml")
-        assert source.consul == (Said("lb.toml: consul", "one"),)
+        assert source.consul == (SourcedText("lb.toml: consul", "one"),)
         assert source.mappings == (
-            MappingSaid(
-                Said("lb.toml: map 1", "80:web"),
+            RawMapping(
+                SourcedText("lb.toml: map 1", "80:web"),
                 "80",
                 "web",
                 {"filter": 'Service.Meta.zone == "a"', "node-checks": "off"},
             ),
-            MappingSaid(
-                Said("lb.toml: map 2", "unix:/run/w.sock:web"),
+            RawMapping(
+                SourcedText("lb.toml: map 2", "unix:/run/w.sock:web"),
                 "unix:/run/w.sock",
                 "web",
                 {},

@@ -23,7 +23,7 @@ from twisted.web.client import ResponseFailed, ResponseNeverReceived
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.model import ConsulAddress, ConsulConfig
 from lbconsul.consul import client as module
 from lbconsul.consul.client import (
@@ -43,7 +43,7 @@ from tests.support.in_reactor import FastReactor, run, until
 from tests.support.script_server import Asked, Script, ScriptServer
 from tests.support.watching import local
 
-WEB = Question("web")
+WEB = ServiceQuery("web")
 
 T = TypeVar("T")
 
@@ -86,7 +86,7 @@ class AskTests(SynchronousTestCase):
         )
 
     def ask(
-        self, question: Question = WEB, index: int = 0, *, stale: bool = True
+        self, question: ServiceQuery = WEB, index: int = 0, *, stale: bool = True
     ) -> Deferred[Reply]:
         """Ask, and let the bytes flow."""
         asked = self.client.ask(question, index, 0, stale=stale)
@@ -169,7 +169,7 @@ class AskTests(SynchronousTestCase):
         """
         self.client = self.client_with(Token(), ns="team a", partition="east")
         expression = '"v+2" in Service.Tags and Meta.x != "ä&b=c"'
-        self.successResultOf(self.ask(Question("web", "dc2", expression, "_agent")))
+        self.successResultOf(self.ask(ServiceQuery("web", "dc2", expression, "_agent")))
         self.assertEqual(
             self.args(),
             {
@@ -187,7 +187,7 @@ class AskTests(SynchronousTestCase):
         A service's name is one part of the path, whatever characters are in
         it.
         """
-        self.successResultOf(self.ask(Question("a/b c%d?e#ü")))
+        self.successResultOf(self.ask(ServiceQuery("a/b c%d?e#ü")))
         [request] = self.consul.requests
         self.assertEqual(
             request.uri.partition(b"?")[0].rpartition(b"/")[2],
@@ -908,21 +908,23 @@ def test_what_it_is_made_of(tmp_path: Path) -> None:
         token_file=str(token), client_cert=key.cert, client_key=key.key
     )
 
-    def made_of(config: ConsulConfig = config) -> object:
-        return consul_client(MemoryReactorClock(), config).made_of
+    def fingerprint(config: ConsulConfig = config) -> object:
+        return consul_client(MemoryReactorClock(), config).fingerprint
 
-    first = made_of()
-    assert made_of() == first
+    first = fingerprint()
+    assert fingerprint() == first
     others = [
-        made_of(evolve(config, addresses=(ConsulAddress("http", "127.0.0.2", 8500),))),
-        made_of(evolve(config, namespace="other")),
-        made_of(evolve(config, consul_wait=10.0)),
-        made_of(evolve(config, verify=False)),
+        fingerprint(
+            evolve(config, addresses=(ConsulAddress("http", "127.0.0.2", 8500),))
+        ),
+        fingerprint(evolve(config, namespace="other")),
+        fingerprint(evolve(config, consul_wait=10.0)),
+        fingerprint(evolve(config, verify=False)),
     ]
     token.write_text("two")
-    others.append(made_of())
+    others.append(fingerprint())
     Authority(tmp_path).issue("lbconsul")  # in the same files
-    others.append(made_of())
+    others.append(fingerprint())
     for number, each in enumerate(others):
         assert each not in (first, *others[:number])
 

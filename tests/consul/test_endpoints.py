@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 from twisted.internet.error import ConnectError, DNSLookupError
 
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.model import ConsulAddress, ConsulConfig
 from lbconsul.consul.client import Reply, consul_client
 from tests.support.fake_resolver import FakeResolver
 from tests.support.in_reactor import run
 from tests.support.script_server import Asked, ScriptServer
 
-WEB = Question("web")
+WEB = ServiceQuery("web")
 
 
 def ask_by_name(*addresses: str, name: str = "consul.example") -> tuple[Reply, str]:

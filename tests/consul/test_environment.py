@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.build import build
 from lbconsul.config.sources import Source, from_command_line, from_environment
 from lbconsul.consul.client import consul_client
@@ -99,7 +99,7 @@ def by_us(environ: dict[str, str], listener: Listener) -> Seen:
 
     async def scenario(reactor: Any) -> None:
         client = consul_client(reactor, config.consul)
-        asked = client.ask(Question("web"), 0, 0)
+        asked = client.ask(ServiceQuery("web"), 0, 0)
         asked.addErrback(lambda _: None)
         await asked
         await client.close()

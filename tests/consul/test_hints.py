@@ -7,7 +7,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.consul.hints import MAX_AGE, Hints
 from lbconsul.errors import UnusableAnswer
 from tests.support.fake_answers import FakeAnswers
@@ -37,7 +37,7 @@ class Asking:
 
     def service(self, name: str, **of: Any) -> str:
         """The hint about a service that Consul shows no instance of."""
-        return self.result(self.hints.about_service(Question(name, **of)))
+        return self.result(self.hints.about_service(ServiceQuery(name, **of)))
 
 
 @pytest.mark.parametrize(
@@ -92,10 +92,10 @@ def test_datacenter() -> None:
     """A datacenter that Consul does not know is told with the one that is meant."""
     asking = Asking({}, ["east", "west"])
     about = asking.hints.about_datacenter
-    assert asking.result(about(Question("web", "wset"))) == (
+    assert asking.result(about(ServiceQuery("web", "wset"))) == (
         "Consul has no datacenter wset; did you mean west?"
     )
-    assert asking.result(about(Question("web", "west"))) == (
+    assert asking.result(about(ServiceQuery("web", "west"))) == (
         "Consul has no datacenter west"
     )
 
@@ -125,7 +125,7 @@ def test_one_at_a_time() -> None:
     asking = Asking({})
     asking.answers.waiting = []
     for name in ("one", "two"):
-        question = Question("web", name)
+        question = ServiceQuery("web", name)
         Deferred.fromCoroutine(asking.hints.about_service(question))
     assert asking.answers.asked == [(SERVICES, "one")]
     asking.answers.waiting[0].callback(b"{}")
@@ -137,7 +137,7 @@ def test_thousands_of_services() -> None:
     names = [f"service-{number:04}" for number in range(5000)]
     asking = Asking(dict.fromkeys([*names, "invoices"]))
     done: list[str] = []
-    asked = Deferred.fromCoroutine(asking.hints.about_service(Question("invocies")))
+    asked = Deferred.fromCoroutine(asking.hints.about_service(ServiceQuery("invocies")))
     asked.addCallback(done.append)
     turns = 0
     while not done:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lbconsul.consul.catalog import parse
 from lbconsul.consul.entries import ENTRY_LIMIT, MOST_ENTRIES
-from lbconsul.consul.incremental import Reader
+from lbconsul.consul.incremental import IncrementalParser
 from lbconsul.errors import UnusableAnswer
 from tests.support.instances import an_entry
 
@@ -28,12 +28,12 @@ def fleet(size: int, **of: Any) -> list[dict[str, Any]]:
 def test_first_answer() -> None:
     """The first one is read whole."""
     body = consuls(*fleet(5))
-    assert Reader().read(body) == parse(body)
+    assert IncrementalParser().read(body) == parse(body)
 
 
 def test_what_is_the_same_is_the_same() -> None:
     """Of a second answer only what has changed is read, and the rest kept."""
-    reader, entries = Reader(), fleet(5)
+    reader, entries = IncrementalParser(), fleet(5)
     before = reader.read(consuls(*entries)).instances
     entries[2]["Service"]["Port"] = 81
     after = reader.read(consuls(*entries)).instances
@@ -45,7 +45,7 @@ def test_what_is_the_same_is_the_same() -> None:
 
 def test_order_and_number() -> None:
     """Instances that come, go and change places are no different ones."""
-    reader, entries = Reader(), fleet(6)
+    reader, entries = IncrementalParser(), fleet(6)
     before = reader.read(consuls(*entries[:4])).instances
     after = reader.read(consuls(*reversed(entries[1:]))).instances
     assert [each.identity.service_id for each in after] == [
@@ -56,7 +56,7 @@ def test_order_and_number() -> None:
 
 def test_left_out() -> None:
     """Who is no backend is left out of each answer, with the reason."""
-    reader = Reader()
+    reader = IncrementalParser()
     body = consuls(*fleet(2), an_entry("proxy", Kind="connect-proxy"), *fleet(1))
     for _ in range(2):
         read = reader.read(body)
@@ -67,7 +67,7 @@ def test_left_out() -> None:
 
 def test_nobody() -> None:
     """No instance, or one, is an answer like any other."""
-    reader = Reader()
+    reader = IncrementalParser()
     reader.read(consuls(*fleet(3)))
     for size in (0, 1, 0, 2):
         body = consuls(*fleet(size))
@@ -78,13 +78,15 @@ def test_written_by_others() -> None:
     """An answer that is written in another way means the same."""
     for size in (3, 3000):
         entries = fleet(size)
-        assert Reader().read(json.dumps(entries).encode()) == parse(consuls(*entries))
+        assert IncrementalParser().read(json.dumps(entries).encode()) == parse(
+            consuls(*entries)
+        )
 
 
 @pytest.mark.parametrize("blanks", [{"indent": 4}, {"indent": "\t"}])
 def test_written_for_people(blanks: dict[str, Any]) -> None:
     """An agent in ``-dev`` mode writes blanks: that changes nothing."""
-    entries, reader = fleet(3), Reader()
+    entries, reader = fleet(3), IncrementalParser()
     body = json.dumps(entries, **blanks).encode()
     before = reader.read(body)
     assert before == parse(consuls(*entries))
@@ -98,7 +100,7 @@ def test_cut_at_the_wrong_place() -> None:
     """Whatever stands in an entry, it is not taken for the end of one."""
     trap = {"Meta": {"x": '},{"Node":{'}, "Other": [{}, {"Node": {"Node": "x"}}]}
     body = consuls(*fleet(2, **trap), *fleet(1))
-    assert Reader().read(body) == parse(body)
+    assert IncrementalParser().read(body) == parse(body)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +120,7 @@ def test_cut_at_the_wrong_place() -> None:
 )
 def test_unusable(body: bytes) -> None:
     """An answer that is not whole and valid is none, and the next one is read well."""
-    reader, good = Reader(), consuls(*fleet(3))
+    reader, good = IncrementalParser(), consuls(*fleet(3))
     known = reader.read(good)
     with pytest.raises(UnusableAnswer):
         reader.read(body)
@@ -129,10 +131,10 @@ def test_beyond_bounds() -> None:
     """Neither more entries nor longer ones are read than there may be."""
     many = consuls(*fleet(1))[:-2] + b',{"Node":{}}' * MOST_ENTRIES + b"]"
     with pytest.raises(UnusableAnswer, match="50001 entries or more"):
-        Reader().read(many)
+        IncrementalParser().read(many)
     long = consuls(*fleet(2, Meta={"x": "x" * ENTRY_LIMIT}))
     with pytest.raises(UnusableAnswer, match="an entry is no JSON of at most"):
-        Reader().read(long)
+        IncrementalParser().read(long)
 
 
 @given(
@@ -151,7 +153,7 @@ def test_beyond_bounds() -> None:
 )
 def test_like_each_by_itself(answers: list[list[object]]) -> None:
     """Whatever came before, an answer means what it means by itself."""
-    reader = Reader()
+    reader = IncrementalParser()
     for entries in answers:
         body = consuls(*entries)
         read, alone = reader.read(body), parse(body)

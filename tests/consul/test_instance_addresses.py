@@ -11,7 +11,7 @@ from lbconsul.consul.instance_addresses import (
     LONGEST_RETRY,
     MAX_AGE,
     PATIENCE,
-    Names,
+    InstanceAddresses,
     look_up,
 )
 from tests.support.fake_resolver import FakeResolver
@@ -32,7 +32,7 @@ class NamesTests(SynchronousTestCase):
         self.changes = 0
         self.chance = 1.0
         self.usable = False
-        self.names = Names(
+        self.names = InstanceAddresses(
             self.clock,
             self.resolver,
             self.changed,
@@ -259,7 +259,7 @@ class NamesTests(SynchronousTestCase):
         def changed() -> None:
             self.addresses(instance("a.example"))
 
-        self.names = Names(self.clock, self.resolver, changed)
+        self.names = InstanceAddresses(self.clock, self.resolver, changed)
         for number in range(5):
             self.resolver.known["a.example"] = f"10.0.0.{number}"
             self.addresses(instance("a.example"))

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.consul.location import BY_DEFAULT, Location, Pick, locate, pick_of
 
 HTTP = {"Name": "http", "Port": 8080, "Default": True}
@@ -160,6 +160,6 @@ class TestUnixSockets:
 
 def test_what_a_query_takes() -> None:
     """Port and address are those that the query names."""
-    query = Question("web", port_name="grpc", tagged_address="wan")
+    query = ServiceQuery("web", port_name="grpc", tagged_address="wan")
     assert pick_of(query) == Pick("grpc", "wan")
     assert str(query) == "web,port-name=grpc,tagged-address=wan"

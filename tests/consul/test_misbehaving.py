@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, capturedLogs, formatEvent
 
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.model import ConsulConfig
 from lbconsul.consul import client as consul_client_module
 from lbconsul.consul.watch import BURST
@@ -67,7 +67,7 @@ async def play(real: Any, name: str, scenario: Scenario) -> Outcome:
     server = ScriptServer(reactor, honest)
     [port] = free_ports(1)
     server.listen(port)
-    gateway = watched(reactor, ConsulConfig((local(port),)), Question(name))
+    gateway = watched(reactor, ConsulConfig((local(port),)), ServiceQuery(name))
     with capturedLogs() as events:
         gateway.watch.startService()
         await until(reactor, lambda: gateway.ids() == {"web-1", "web-2"}, RECOVERS)
@@ -96,7 +96,7 @@ async def play(real: Any, name: str, scenario: Scenario) -> Outcome:
         )
         await gateway.watch.stopService()
         await server.close()
-    about = f"{Question(name)}: "
+    about = f"{ServiceQuery(name)}: "
     said = [text for text in map(words, events) if text.startswith(about)]
     return Outcome(lasted, asked, requests, meanwhile, recovered, said)
 
@@ -178,7 +178,7 @@ async def many(reactor: Any) -> Watched:
     honest = Honest(reactor, [entry(number) for number in range(3000)])
     server = ScriptServer(reactor, honest)
     server.listen()
-    gateway = watched(reactor, ConsulConfig((local(server.port),)), Question("web"))
+    gateway = watched(reactor, ConsulConfig((local(server.port),)), ServiceQuery("web"))
     gateway.watch.startService()
     await until(reactor, lambda: len(gateway.ids()) == 3000)
     honest.say([entry(number) for number in range(1, 3001)])

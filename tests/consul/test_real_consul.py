@@ -9,7 +9,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import capturedLogs, formatEvent
 
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.model import ConsulConfig
 from tests.support.certificates import Authority
 from tests.support.consul_agent import ConsulAgent
@@ -34,7 +34,7 @@ Scene = Callable[[Any, Watched], Coroutine[Any, Any, T]]
 
 
 def watching(
-    config: ConsulConfig, question: Question, scene: Scene[T], speed: float = SPEED
+    config: ConsulConfig, question: ServiceQuery, scene: Scene[T], speed: float = SPEED
 ) -> T:
     """What `scene` returns, played while a watch of `question` runs."""
 
@@ -136,7 +136,7 @@ class TestNews:
             return gateway.client.asked
 
         config = ConsulConfig((local(consul.port),))
-        asked = watching(config, Question("coming"), scene, 1.0)
+        asked = watching(config, ServiceQuery("coming"), scene, 1.0)
         assert 5 <= asked <= 20
 
     def test_checks_and_maintenance(self, consul: ConsulAgent) -> None:
@@ -173,7 +173,7 @@ class TestNews:
         register(consul, "sick")
         try:
             config = ConsulConfig((local(consul.port),))
-            assert watching(config, Question("sick"), scene) == [
+            assert watching(config, ServiceQuery("sick"), scene) == [
                 (True, "check 'sick-1' warning: slow"),
                 (False, "check 'sick-1' critical: dead"),
                 (True, "passing"),
@@ -203,7 +203,7 @@ class TestNews:
                 ('"v 2" in Service.Tags', {"picked-2"}),
                 ("", {"picked-1", "picked-2"}),
             ):
-                question = Question("picked", "dc1", filter, consul.node)
+                question = ServiceQuery("picked", "dc1", filter, consul.node)
                 assert watching(config, question, scene) == ids
         finally:
             deregister(consul, "picked", 1)
@@ -220,7 +220,7 @@ class TestNews:
             return formatEvent(said[0])
 
         config = ConsulConfig((local(consul.port),))
-        line = watching(config, Question("web", filter="Service.Tags ="), scene)
+        line = watching(config, ServiceQuery("web", filter="Service.Tags ="), scene)
         assert "500: Failed to create boolean expression" in line
 
     def test_an_unknown_datacenter(self, consul: ConsulAgent) -> None:
@@ -235,7 +235,7 @@ class TestNews:
             return gateway.answered(), formatEvent(said[0])
 
         config = ConsulConfig((local(consul.port),))
-        answered, line = watching(config, Question("web", "dc9"), scene)
+        answered, line = watching(config, ServiceQuery("web", "dc9"), scene)
         assert not answered
         assert line.endswith("500: No path to datacenter; waiting for one")
 
@@ -262,7 +262,7 @@ class TestACLs:
         without a word.
         """
         config = ConsulConfig((local(guarded.port),))
-        assert watching(config, Question("vault"), self.sees) == set()
+        assert watching(config, ServiceQuery("vault"), self.sees) == set()
 
     def test_with_a_wrong_token(self, guarded: ConsulAgent) -> None:
         """
@@ -276,7 +276,7 @@ class TestACLs:
             return [formatEvent(event) for event in said]
 
         config = ConsulConfig((local(guarded.port),), token=MASTER[:-2] + "bb")
-        [line] = watching(config, Question("vault"), scene)
+        [line] = watching(config, ServiceQuery("vault"), scene)
         assert line.endswith("403: ACL not found; waiting for one")
 
     def test_with_the_right_token(self, guarded: ConsulAgent, tmp_path: Path) -> None:
@@ -291,7 +291,7 @@ class TestACLs:
             ConsulConfig(sites, token=secret),
             ConsulConfig(sites, token_file=str(file)),
         ):
-            assert watching(config, Question("vault"), self.sees) == {"vault-1"}
+            assert watching(config, ServiceQuery("vault"), self.sees) == {"vault-1"}
 
     def test_a_token_that_is_corrected(
         self, guarded: ConsulAgent, tmp_path: Path
@@ -310,7 +310,7 @@ class TestACLs:
             return await self.sees(reactor, gateway)
 
         config = ConsulConfig((local(guarded.port),), token_file=str(file))
-        assert watching(config, Question("vault"), scene) == {"vault-1"}
+        assert watching(config, ServiceQuery("vault"), scene) == {"vault-1"}
 
     def test_a_token_that_is_rotated(
         self, guarded: ConsulAgent, tmp_path: Path
@@ -341,7 +341,7 @@ class TestACLs:
 
         config = ConsulConfig((local(guarded.port),), token_file=str(file))
         try:
-            assert watching(config, Question("vault"), scene) == set()
+            assert watching(config, ServiceQuery("vault"), scene) == set()
         finally:
             deregister(guarded, "vault", 2)
 
@@ -358,7 +358,7 @@ class TestTLS:
             return formatEvent(said[0])
 
         sites = (local(agent.https_port, "https"),)
-        return watching(ConsulConfig(sites, **config), Question("safe"), scene)
+        return watching(ConsulConfig(sites, **config), ServiceQuery("safe"), scene)
 
     def test_both_certificates(self, secure: ConsulAgent, authority: Authority) -> None:
         """
@@ -432,7 +432,7 @@ class TestTLS:
             return formatEvent(said[0])
 
         config = ConsulConfig((local(secure.https_port),))
-        line = watching(config, Question("safe"), scene)
+        line = watching(config, ServiceQuery("safe"), scene)
         assert "400: Client sent an HTTP request to an HTTPS server." in line
 
 
@@ -465,7 +465,7 @@ class TestRestart:
             # With a check it would come back critical, as Consul has it.
             register(agent, "steady", Check=None)
             config = ConsulConfig((local(agent.port),))
-            ids, changes = watching(config, Question("steady"), scene, 1.0)
+            ids, changes = watching(config, ServiceQuery("steady"), scene, 1.0)
         assert ids == {"steady-1", "steady-2"}
         assert changes == 1
 
@@ -492,7 +492,7 @@ class TestRestart:
         with ConsulAgent(consul_binary) as agent:
             register(agent, "frozen")
             config = ConsulConfig((local(agent.port),))
-            assert watching(config, Question("frozen"), scene, 40.0) == 1
+            assert watching(config, ServiceQuery("frozen"), scene, 40.0) == 1
 
     def test_the_next_address(self, consul: ConsulAgent, consul_binary: str) -> None:
         """
@@ -510,7 +510,7 @@ class TestRestart:
             with ConsulAgent(consul_binary) as first:
                 register(first, "twin")
                 config = ConsulConfig((local(first.port), local(consul.port)))
-                watching(config, Question("twin"), scene, 1.0)
+                watching(config, ServiceQuery("twin"), scene, 1.0)
         finally:
             deregister(consul, "twin", 1)
             deregister(consul, "twin", 2)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, capturedLogs, formatEvent
 
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.consul.snapshot import (
     INTERVAL,
     REFRESH,
@@ -23,7 +23,7 @@ from lbconsul.consul.snapshot import (
 from lbconsul.process.clock import WallClock
 from tests.support.running_proxy import ReactorThread
 
-WEB = Question("web")
+WEB = ServiceQuery("web")
 
 
 class Stage:
@@ -37,7 +37,7 @@ class Stage:
         #: By how much the clock on the wall is ahead of the other one.
         self.ahead = 0.0
 
-    def snapshot(self, question: Question = WEB) -> Snapshot:
+    def snapshot(self, question: ServiceQuery = WEB) -> Snapshot:
         """As a gateway has it that has just been started."""
         return Snapshot(self.clock, self.store(), question)
 
@@ -46,7 +46,7 @@ class Stage:
         wall = WallClock(self.clock.seconds, lambda: self.clock.seconds() + self.ahead)
         return SnapshotStore(self.clock, self.directory, wall)
 
-    def read(self, question: Question = WEB) -> Kept | None:
+    def read(self, question: ServiceQuery = WEB) -> Kept | None:
         """What a gateway finds that has just been started."""
         found: list[Kept] = []
         self.snapshot(question).read(found.append)
@@ -93,11 +93,11 @@ def test_each_question_has_its_own(stage: Stage) -> None:
     """Questions that differ in anything do not share a file, whatever their names."""
     questions = [
         WEB,
-        Question("web", datacenter="dc2"),
-        Question("web", filter="x"),
-        Question("web", near="n"),
-        Question("../../etc/passwd"),
-        Question("ü" * 300),
+        ServiceQuery("web", datacenter="dc2"),
+        ServiceQuery("web", filter="x"),
+        ServiceQuery("web", near="n"),
+        ServiceQuery("../../etc/passwd"),
+        ServiceQuery("ü" * 300),
     ]
     for number, question in enumerate(questions):
         stage.snapshot(question).keep(str(number).encode())
@@ -240,7 +240,7 @@ def test_unwritable(stage: Stage) -> None:
     stage.directory.write_text("a file where the directory should be")
     store = stage.store()
     names = ("web", "mail", "shop")
-    snapshots = [Snapshot(stage.clock, store, Question(each)) for each in names]
+    snapshots = [Snapshot(stage.clock, store, ServiceQuery(each)) for each in names]
     for times in (1, 2):
         for number in range(3):
             for each in snapshots:
@@ -286,7 +286,7 @@ def test_while_the_reactor_runs(tmp_path: Path) -> None:
 
 def test_for_people(stage: Stage) -> None:
     """Its name and first line say what it is."""
-    snapshot = stage.snapshot(Question("web", datacenter="dc2"))
+    snapshot = stage.snapshot(ServiceQuery("web", datacenter="dc2"))
     snapshot.keep(b"[]")
     assert snapshot.path.name.startswith("web-")
     head = json.loads(snapshot.path.read_bytes().partition(b"\n")[0])

@@ -4,9 +4,9 @@ import pytest
 from twisted.internet.task import Clock
 
 from lbconsul.balance.instance import Instance
-from lbconsul.balance.pool_spec import Question, Selection
+from lbconsul.balance.pool_spec import PoolSpec, ServiceQuery
 from lbconsul.balance.registry import Registry
-from lbconsul.consul.static_service import Fixed, fixed_instance
+from lbconsul.consul.static_service import StaticService, fixed_instance
 from tests.support.fake_resolver import FakeResolver
 
 
@@ -24,16 +24,16 @@ def test_what_is_written(service: str, host: str, port: int, address: str) -> No
     assert (instance.host, instance.port, instance.address) == (host, port, address)
 
 
-def _addresses(registry: Registry, question: Question) -> list[str]:
-    pool = registry.pool(Selection(question))
+def _addresses(registry: Registry, question: ServiceQuery) -> list[str]:
+    pool = registry.pool(PoolSpec(question))
     return [each.instance.address for each in pool.upstreams()]
 
 
 def test_an_address_serves_at_once() -> None:
     """A fixed address is there from the start, and nobody is asked for it."""
     registry, resolver = Registry(lambda: 0.0), FakeResolver()
-    question = Question("10.0.0.1:80", fixed=True)
-    fixed = Fixed(Clock(), resolver, registry, lambda: 0.0, question)
+    question = ServiceQuery("10.0.0.1:80", fixed=True)
+    fixed = StaticService(Clock(), resolver, registry, lambda: 0.0, question)
     fixed.startService()
     assert registry.answered(question)
     assert _addresses(registry, question) == ["10.0.0.1"]
@@ -44,17 +44,19 @@ def test_an_address_serves_at_once() -> None:
 def test_an_address_that_is_our_own() -> None:
     """A fixed address at which we listen ourselves gets nothing, and that is shown."""
     registry = Registry(lambda: 0.0)
-    question = Question("10.0.0.1:80", fixed=True)
+    question = ServiceQuery("10.0.0.1:80", fixed=True)
     us = ["10.0.0.1"]
 
     def screen(instance: Instance) -> str:
         return "it is us" if instance.address in us else ""
 
-    fixed = Fixed(Clock(), FakeResolver(), registry, lambda: 0.0, question, screen)
+    fixed = StaticService(
+        Clock(), FakeResolver(), registry, lambda: 0.0, question, screen
+    )
     fixed.screen()
     assert not registry.answered(question)
     fixed.startService()
-    pool = registry.pool(Selection(question))
+    pool = registry.pool(PoolSpec(question))
     assert pool.lease() is None
     assert [each.reason for each in fixed.skipping.all] == ["it is us"]
     us.clear()
@@ -67,8 +69,8 @@ def test_an_address_that_is_our_own() -> None:
 def test_a_host_name_is_looked_up() -> None:
     """A host serves once its address is known; nothing is left behind at the end."""
     clock, registry, resolver = Clock(), Registry(lambda: 0.0), FakeResolver()
-    question = Question("sorry.example:80", fixed=True)
-    fixed = Fixed(clock, resolver, registry, lambda: 0.0, question)
+    question = ServiceQuery("sorry.example:80", fixed=True)
+    fixed = StaticService(clock, resolver, registry, lambda: 0.0, question)
     fixed.startService()
     assert _addresses(registry, question) == []
     resolver.answer("sorry.example", "192.0.2.9")

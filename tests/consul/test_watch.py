@@ -23,7 +23,7 @@ from twisted.web.client import ResponseNeverReceived
 
 from lbconsul.balance.events import Change, EventKind, QueryEvent
 from lbconsul.balance.instance import Instance
-from lbconsul.balance.pool_spec import Caution, Question, Selection
+from lbconsul.balance.pool_spec import PoolSpec, ServiceQuery, ShrinkGuardConfig
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.standing import Standing
 from lbconsul.consul.blocking_query import (
@@ -42,14 +42,14 @@ from lbconsul.process.clock import WallClock
 from tests.support.fake_resolver import FakeResolver
 from tests.support.script_server import entry
 
-QUESTION = Question("web", datacenter="dc2")
+QUESTION = ServiceQuery("web", datacenter="dc2")
 
 
 @frozen
 class Asked:
     """One question, and the Deferred of its answer."""
 
-    question: Question
+    question: ServiceQuery
     index: int
     address: int
     stale: bool
@@ -72,7 +72,7 @@ class FakeClient(ConsulClient):
         return f"http://consul-{address}"
 
     def ask(
-        self, question: Question, index: int, address: int, *, stale: bool = True
+        self, question: ServiceQuery, index: int, address: int, *, stale: bool = True
     ) -> Deferred[Reply]:
         answer: Deferred[Reply] = Deferred(self.cancelled)
         self.questions.append(Asked(question, index, address, stale, answer))
@@ -92,7 +92,7 @@ class WatchCase(SynchronousTestCase):
         self.client = FakeClient(self.clock, ())
         self.resolver = FakeResolver()
         self.registry = Registry(lambda: 0.0)
-        self.pool = self.registry.pool(Selection(QUESTION))
+        self.pool = self.registry.pool(PoolSpec(QUESTION))
         self.chance = 1.0
         self.watch = self.watch_with(self.registry)
         self.said = self.enterContext(capturedLogs())
@@ -399,7 +399,7 @@ class BeliefTests(WatchCase):
 
             def replace(
                 self,
-                question: Question,
+                question: ServiceQuery,
                 instances: Iterable[Instance],
                 *,
                 pending: bool = False,
@@ -490,7 +490,7 @@ class SnapshotTests(WatchCase):
     def again(self) -> None:
         """A watch of a gateway that has just been started."""
         self.registry = Registry(lambda: 0.0)
-        self.pool = self.registry.pool(Selection(QUESTION))
+        self.pool = self.registry.pool(PoolSpec(QUESTION))
         self.watch = self.watch_with(self.registry)
         self.watch._snapshot = self.snapshot(self.directory)
 
@@ -532,7 +532,7 @@ class SnapshotTests(WatchCase):
         An answer that took everything away is not what a later start begins
         with, unless it is believed by then.
         """
-        cautious = Selection(QUESTION, caution=Caution(0.5))
+        cautious = PoolSpec(QUESTION, caution=ShrinkGuardConfig(0.5))
         self.registry.pool(cautious)
         self.start()
         self.answer(1)
@@ -759,8 +759,8 @@ class LogTests(WatchCase):
         """One that is registered as what cannot be used has not left: that is believed
         at once, and shown, until it is deregistered.  One that never could is none.
         """
-        caution = Caution(part=0.5)
-        self.pool = self.registry.pool(Selection(QUESTION, caution=caution))
+        caution = ShrinkGuardConfig(part=0.5)
+        self.pool = self.registry.pool(PoolSpec(QUESTION, caution=caution))
         self.start()
         self.answer(1)
         sidecar = entry(1)
@@ -1049,7 +1049,7 @@ class StopTests(WatchCase):
         class Impatient(Registry):
             def replace(
                 self,
-                question: Question,
+                question: ServiceQuery,
                 instances: Iterable[Instance],
                 *,
                 pending: bool = False,

@@ -1,17 +1,17 @@
 """What became of one watch, in a word and in numbers."""
 
-from lbconsul.consul.watch_stats import Record
+from lbconsul.consul.watch_stats import WatchStats
 
 
 def test_nothing_yet() -> None:
     """Before the first answer it waits, and what is believed has no age."""
-    record = Record()
+    record = WatchStats()
     assert (record.state, record.age(5.0)) == ("waiting", None)
 
 
 def test_answers() -> None:
     """Each good answer confirms what is believed."""
-    record = Record()
+    record = WatchStats()
     record.answered(10.0, 7)
     record.answered(12.0, 9)
     assert (record.state, record.answers, record.index) == ("watching", 2, 9)
@@ -21,7 +21,7 @@ def test_answers() -> None:
 
 def test_failures() -> None:
     """A streak of failures begins with the first and is told by the last."""
-    record = Record()
+    record = WatchStats()
     record.answered(10.0, 7)
     record.failed(20.0, "refused")
     record.failed(25.0, "reset")
@@ -32,7 +32,7 @@ def test_failures() -> None:
 
 def test_after_failures() -> None:
     """With a good answer the streak is over; when it was is still to be seen."""
-    record = Record()
+    record = WatchStats()
     record.failed(20.0, "refused")
     assert record.state == "backing off"
     record.answered(30.0, 1)
@@ -48,7 +48,7 @@ def test_after_failures() -> None:
 
 def test_snapshot() -> None:
     """What an earlier gateway knew is as old as it is, until Consul answers."""
-    record = Record(recalled=100.0)
+    record = WatchStats(recalled=100.0)
     assert (record.state, record.age(160.0)) == ("snapshot", 60.0)
     record.failed(150.0, "refused")
     assert (record.state, record.age(160.0)) == ("snapshot", 60.0)

@@ -2,13 +2,13 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lbconsul.dev.agent import Agent, Wanted
+from lbconsul.dev.agent import Agent, CheckSpec
 from lbconsul.dev.catalog import Catalog
 from lbconsul.dev.records import Check, Service
 
 NODE = "dev"
 WEB = Service(NODE, "web-1", "web")
-ANSWERS = Wanted(Check(NODE, "answers", "answers", service_id="web-1"), ttl=10)
+ANSWERS = CheckSpec(Check(NODE, "answers", "answers", service_id="web-1"), ttl=10)
 
 
 class AgentTests(SynchronousTestCase):

@@ -3,13 +3,13 @@
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lbconsul.dev.blocking import Sleeper, Sleepers, wanted_index, wanted_wait
-from lbconsul.dev.http import Question
-from lbconsul.dev.refused import Refused
+from lbconsul.dev.blocking import BlockedQuery, Sleepers, wanted_index, wanted_wait
+from lbconsul.dev.http import ConsulRequest
+from lbconsul.dev.refused import HTTPError
 
 
-def asking(**args: str) -> Question:
-    return Question("web", {key: [said] for key, said in args.items()}, b"")
+def asking(**args: str) -> ConsulRequest:
+    return ConsulRequest("web", {key: [said] for key, said in args.items()}, b"")
 
 
 class WantedTests(SynchronousTestCase):
@@ -30,7 +30,7 @@ class WantedTests(SynchronousTestCase):
         self.assertEqual(wanted_index(asking(index="17")), 17)
         self.assertEqual(wanted_index(asking(index="")), 0)
         for nonsense in ("x", "-1", "1.0", "²", str(2**64)):
-            self.assertRaises(Refused, wanted_index, asking(index=nonsense))
+            self.assertRaises(HTTPError, wanted_index, asking(index=nonsense))
 
 
 class SleepersTests(SynchronousTestCase):
@@ -40,8 +40,8 @@ class SleepersTests(SynchronousTestCase):
         self.happened: list[str] = []
         self.due = False
 
-    def sleeper(self) -> Sleeper:
-        return Sleeper(
+    def sleeper(self) -> BlockedQuery:
+        return BlockedQuery(
             is_due=lambda: self.due,
             answer=lambda: self.happened.append("answered"),
             hang_up=lambda: self.happened.append("hung up"),

@@ -5,7 +5,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lbconsul.dev.catalog import Catalog
 from lbconsul.dev.records import Check, Node, Service
-from lbconsul.dev.refused import Refused
+from lbconsul.dev.refused import HTTPError
 
 NODE = Node("n", "10.0.0.1")
 WEB = Service("n", "web-1", "web")
@@ -133,5 +133,5 @@ class CatalogTests(SynchronousTestCase):
         A check of a service that is not there cannot be registered.
         """
         stray = Check("n", "c", "c", service_id="nowhere")
-        with self.assertRaises(Refused):
+        with self.assertRaises(HTTPError):
             self.command(self.catalog.put_check, stray)

@@ -3,7 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbconsul.dev.payload import Shape, read, seconds, several, text, unsupported
-from lbconsul.dev.refused import Refused
+from lbconsul.dev.refused import HTTPError
 
 SHAPE: Shape = {
     "Name": text,
@@ -27,7 +27,7 @@ class ReadTests(SynchronousTestCase):
         """
         self.assertEqual(read(b'{"Wait": "2s"}', SHAPE), {"Wait": 2})
         self.assertEqual(read(b'{"Wait": 5000000000}', SHAPE), {"Wait": 5})
-        with self.assertRaises(Refused) as caught:
+        with self.assertRaises(HTTPError) as caught:
             read(b'{"Wait": true}', SHAPE)
         self.assertEqual(caught.exception.status, 400)
 
@@ -36,7 +36,7 @@ class ReadTests(SynchronousTestCase):
         What Consul would do and this catalog would not is refused in a sentence
         that names it.
         """
-        with self.assertRaises(Refused) as caught:
+        with self.assertRaises(HTTPError) as caught:
             read(b'{"HTTP": "http://localhost/"}', SHAPE)
         self.assertEqual(caught.exception.status, 400)
         self.assertIn("does not do HTTP", caught.exception.sentence)

@@ -20,13 +20,13 @@ from lbconsul.balance.events import (
     UpstreamEvent,
     describe,
 )
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.standing import Standing
 from lbconsul.config.build import configure
 from lbconsul.config.model import Config
 from lbconsul.errors import CannotListen, ConfigError
-from lbconsul.gateway.admin import Lookout
+from lbconsul.gateway.admin import AdminService
 from lbconsul.gateway.availability import Availability
 from lbconsul.gateway.events import ignore
 from lbconsul.gateway.operations import Operations
@@ -52,7 +52,7 @@ def config(**options: str) -> Config:
 
 def lookout(
     running: ReactorThread, config: Config, *, patient: bool = False
-) -> Lookout:
+) -> AdminService:
     """That of a gateway that has no upstreams."""
     registry = Registry(lambda: 0.0)
     front = FakeFront(registry, list(config.mappings))
@@ -62,10 +62,10 @@ def lookout(
         availability.add(each)
     operations = Operations(running.reactor, front, ignore, lambda: "")
     gateway = FakeGateway(config, registry, front, availability, operations)
-    return running.call(Lookout, running.reactor, config, gateway, patient)
+    return running.call(AdminService, running.reactor, config, gateway, patient)
 
 
-def start(running: ReactorThread, lookout: Lookout) -> None:
+def start(running: ReactorThread, lookout: AdminService) -> None:
     """Start it as a part of a gateway is."""
     running.call(lookout.privilegedStartService)
     running.call(lookout.startService)
@@ -144,7 +144,7 @@ def test_token_file(running: ReactorThread, tmp_path: Path) -> None:
     lookout(running, config(admin="9", admin_token_file=str(path)))
 
 
-WEB = Question("web")
+WEB = ServiceQuery("web")
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,9 @@ WEB = Question("web")
         ),
         (
             QueryEvent(
-                kind=EventKind.FAILING, query=Question("web", "dc2"), reason="refused"
+                kind=EventKind.FAILING,
+                query=ServiceQuery("web", "dc2"),
+                reason="refused",
             ),
             {"query": "web,dc=dc2", "reason": "refused"},
         ),

@@ -6,16 +6,16 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from lbconsul.balance.events import Event
 from lbconsul.balance.instance import Instance
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.config.build import configure
 from lbconsul.config.model import Mapping
 from lbconsul.gateway.availability import NAMED, PAUSE, SOON, Availability
-from lbconsul.proxy.targets import route_of
+from lbconsul.proxy.targets import failover_spec
 from tests.support.fake_answers import FakeAnswers
 from tests.support.instances import an_identity, an_instance
 
-WEB = Question("web")
+WEB = ServiceQuery("web")
 
 
 class Told:
@@ -42,7 +42,7 @@ class Told:
         """Mappings that are written so, with their pools."""
         made = configure(mappings=mappings).mappings
         for each in made:
-            self.registry.chain(route_of(each))
+            self.registry.chain(failover_spec(each))
         return made
 
     def reload(self, *mappings: str) -> None:
@@ -50,12 +50,12 @@ class Told:
         self.mappings = self.mapped(*mappings)
         self.availability.replace(self.mappings)
 
-    def answer(self, question: Question, *instances: Instance) -> None:
+    def answer(self, question: ServiceQuery, *instances: Instance) -> None:
         """Consul answers."""
         self.registry.replace(question, instances)
         self.availability.look(question)
 
-    def fail(self, question: Question, error: str) -> None:
+    def fail(self, question: ServiceQuery, error: str) -> None:
         """Consul fails to answer."""
         self.answers.errors[question] = error
         self.availability.look(question)
@@ -79,7 +79,7 @@ def test_misspelt() -> None:
     """
     told = Told("80:shpo")
     assert told.blocks() == ["no answer from Consul yet"]
-    told.answer(Question("shpo"))
+    told.answer(ServiceQuery("shpo"))
     assert told.lines() == [
         "80:shpo: no usable instance yet: Consul has no service shpo; did you mean"
         " shop? - its clients are closed at once, and /readyz is 503 unless"
@@ -89,7 +89,7 @@ def test_misspelt() -> None:
         "no usable instance yet: Consul has no service shpo; did you mean shop?"
     ]
     assert [each.kind.value for each in told.noted] == ["empty"]
-    told.answer(Question("shpo"))
+    told.answer(ServiceQuery("shpo"))
     told.clock.advance(PAUSE)
     assert told.lines() == []
 
@@ -119,11 +119,11 @@ def test_scaled_to_zero() -> None:
     told = Told("80:web", "81:shop")
     told.answer(WEB, an_instance())
     told.answer(WEB)
-    told.answer(Question("shop"), an_instance(status="critical"))
+    told.answer(ServiceQuery("shop"), an_instance(status="critical"))
     assert told.blocks() == [
         "no usable instance yet: 1 instance, none usable: 1 critical"
     ]
-    told.answer(Question("shop"), an_instance())
+    told.answer(ServiceQuery("shop"), an_instance())
     assert told.blocks() == []
     list(told.registry.tend())
     told.clock.advance(60)
@@ -190,7 +190,7 @@ def test_unknown_datacenter() -> None:
     """
     told = Told("80:web,dc=est", "81:web")
     told.answers.pages["/v1/catalog/datacenters", ""] = ["east", "west"]
-    told.fail(Question("web", "est"), "500: No path to datacenter")
+    told.fail(ServiceQuery("web", "est"), "500: No path to datacenter")
     told.fail(WEB, "Connection was refused")
     [line] = told.lines()
     assert "80:web: no usable instance yet: Consul has no datacenter est; did" in line
@@ -202,12 +202,12 @@ def test_unknown_datacenter() -> None:
 def test_several_datacenters() -> None:
     """Of several datacenters one with an instance is enough; else each says why."""
     told = Told("80:web,dc=a|b")
-    told.answer(Question("web", "a"))
+    told.answer(ServiceQuery("web", "a"))
     assert told.lines() == []
-    told.answer(Question("web", "b"), an_instance(status="critical"))
+    told.answer(ServiceQuery("web", "b"), an_instance(status="critical"))
     [line] = told.lines()
     assert "Consul shows no service web in datacenter a; 1 instance, none us" in line
-    told.answer(Question("web", "b"), an_instance())
+    told.answer(ServiceQuery("web", "b"), an_instance())
     assert told.blocks() == []
 
 
@@ -231,7 +231,7 @@ class TestReload:
         told.answer(WEB, an_instance())
         told.reload("80:wbe")
         assert told.blocks() == []
-        told.answer(Question("wbe"))
+        told.answer(ServiceQuery("wbe"))
         [line] = told.lines()
         assert line == (
             "80:wbe: no usable instance since the reload: Consul has no service wbe;"
@@ -243,7 +243,7 @@ class TestReload:
         """It is told though Consul has been asked that already."""
         told = Told("80:web", "81:shop,allow-empty=on")
         told.answer(WEB, an_instance())
-        told.answer(Question("shop"))
+        told.answer(ServiceQuery("shop"))
         told.lines()
         told.clock.advance(PAUSE)
         told.reload("80:shop", "81:web")
@@ -263,7 +263,7 @@ class TestReload:
         """A typo that is mended is forgotten, and the gateway is ready."""
         told = Told("80:web", "81:shpo")
         told.answer(WEB, an_instance())
-        told.answer(Question("shpo"))
+        told.answer(ServiceQuery("shpo"))
         told.lines()
         assert len(told.blocks()) == 1
         told.reload("80:web")
@@ -273,10 +273,10 @@ class TestReload:
     def test_not_ready_before(self) -> None:
         """What a gateway that was never ready gets must have an instance, too."""
         told = Told("80:wbe")
-        told.answer(Question("wbe"))
+        told.answer(ServiceQuery("wbe"))
         told.reload("80:shop")
         assert told.blocks() == ["no answer from Consul yet"]
-        told.answer(Question("shop"), an_instance())
+        told.answer(ServiceQuery("shop"), an_instance())
         assert told.blocks() == []
 
 
@@ -286,7 +286,7 @@ def test_very_many() -> None:
     """
     told = Told(*(f"{port}:s{port}" for port in range(10_000, 12_000)))
     for each in told.mappings:
-        told.answer(Question(each.service))
+        told.answer(ServiceQuery(each.service))
     lines = told.lines()
     assert len(lines) == NAMED + 1
     assert lines[-1].startswith("1980 more mappings have no usable instance, among")
@@ -298,7 +298,7 @@ def test_consul_does_not_say() -> None:
     """Where Consul names no services it is told without a hint."""
     told = Told("80:wbe")
     told.answers.pages.clear()
-    told.answer(Question("wbe"))
+    told.answer(ServiceQuery("wbe"))
     assert "yet: Consul shows no service wbe - its clients" in told.lines()[0]
 
 
@@ -306,7 +306,7 @@ def test_stop() -> None:
     """An end in the middle leaves nothing behind."""
     told = Told("80:wbe", "81:web")
     told.answers.waiting = []
-    told.answer(Question("wbe"))
+    told.answer(ServiceQuery("wbe"))
     told.lines()
     told.availability.stopService()
     assert told.clock.getDelayedCalls() == []
@@ -318,7 +318,7 @@ def test_served_otherwise_meanwhile() -> None:
     """What is no longer served when Consul has named its services is not told."""
     told = Told("80:wbe")
     told.answers.waiting = []
-    told.answer(Question("wbe"))
+    told.answer(ServiceQuery("wbe"))
     told.lines()
     told.reload("80:web")
     told.answers.waiting[0].callback(b'{"web": []}')

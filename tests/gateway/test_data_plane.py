@@ -9,18 +9,18 @@ import pytest
 from attrs import evolve
 from twisted.logger import capturedLogs, formatEvent
 
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.build import configure
 from lbconsul.config.diff import finish
 from lbconsul.config.model import Config, Mapping, TCPListen, UnixListen
 from lbconsul.errors import CannotListen
-from lbconsul.gateway.data_plane import Front
+from lbconsul.gateway.data_plane import DataPlane
 from tests.support.loopback import accept, connect, listening
 from tests.support.ports import free_ports
 from tests.support.running_proxy import ReactorThread, eventually
 from tests.support.upstreams import instance
 
-WEB = Question("web")
+WEB = ServiceQuery("web")
 CONFIG = configure([], ["80:web"])
 
 
@@ -31,12 +31,12 @@ def running() -> Iterator[ReactorThread]:
         yield reactor
 
 
-def front_of(running: ReactorThread, config: Config = CONFIG) -> Front:
+def front_of(running: ReactorThread, config: Config = CONFIG) -> DataPlane:
     """A front without anything to serve."""
-    return running.call(Front, running.reactor, config, lambda: 0.0, {})
+    return running.call(DataPlane, running.reactor, config, lambda: 0.0, {})
 
 
-def end(running: ReactorThread, front: Front) -> tuple[int, int, int]:
+def end(running: ReactorThread, front: DataPlane) -> tuple[int, int, int]:
     """Stop, and close all."""
     running.outcome(front.stopService)
     return running.call(front.end)
@@ -80,7 +80,7 @@ def test_counts(running: ReactorThread, workers: int) -> None:
         running.call(front.registry.replace, WEB, [one])
         with connect(("127.0.0.1", port)), accept(server):
             eventually(lambda: running.call(lambda: front.open) == 1, "it is open")
-            running.call(front.forget, [Question("nobody asked this")])
+            running.call(front.forget, [ServiceQuery("nobody asked this")])
             assert end(running, front) == (1, 1, 0)
 
 
@@ -92,12 +92,12 @@ def test_forgets(running: ReactorThread, workers: int) -> None:
     front.listen(mapping(one))
     other = evolve(mapping(two), service="mail")
     front.listen(other)
-    for question in (WEB, Question("mail")):
+    for question in (WEB, ServiceQuery("mail")):
         running.call(front.registry.replace, question, [])
     running.call(front.replace, [other], [], True)
     assert [str(each.mapping) for each in front.sockets] == [str(other)]
     assert not front.registry.answered(WEB)
-    assert front.registry.answered(Question("mail"))
+    assert front.registry.answered(ServiceQuery("mail"))
     end(running, front)
 
 

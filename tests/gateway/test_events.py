@@ -4,14 +4,14 @@ from typing import Any
 
 from lbconsul.balance.events import Event, EventKind, UpstreamEvent
 from lbconsul.balance.outlier import Ejection
-from lbconsul.balance.pool_spec import Question, Route, Selection
+from lbconsul.balance.pool_spec import FailoverSpec, PoolSpec, ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.standing import Standing
 from lbconsul.gateway.events import EjectionReports, ignore
 from tests.support.events import short
 from tests.support.instances import an_identity, an_instance, instances
 
-WEB, WEST = Selection(Question("web")), Selection(Question("web", "west"))
+WEB, WEST = PoolSpec(ServiceQuery("web")), PoolSpec(ServiceQuery("web", "west"))
 A, B = an_identity("a"), an_identity("b")
 FAILED = Ejection("it failed", 5.0, 15.0), 5.0
 
@@ -21,17 +21,19 @@ class Heard:
 
     def __init__(self) -> None:
         self.registry = Registry(lambda: 0.0)
-        self.registry.chain(Route((WEB, WEST)))
+        self.registry.chain(FailoverSpec((WEB, WEST)))
         self.registry.replace(WEB.question, instances("a", "b"))
         self.events: list[Event] = []
         self.reports = EjectionReports(
             self.registry, lambda event: self.events.append(event)
         )
 
-    def look(self, *ejected: tuple[int, Any], route: Route | None = None) -> list[Any]:
+    def look(
+        self, *ejected: tuple[int, Any], route: FailoverSpec | None = None
+    ) -> list[Any]:
         """Workers have ejected these; kind and instance of each event."""
         reported = dict.fromkeys(ejected, FAILED)
-        self.reports.look([(route or Route((WEB, WEST)), reported)])
+        self.reports.look([(route or FailoverSpec((WEB, WEST)), reported)])
         events, self.events = self.events, []
         return [short(each)[:2] for each in events if isinstance(each, UpstreamEvent)]
 
@@ -47,7 +49,7 @@ def test_ejected_by_workers() -> None:
 
 def test_what_an_event_says() -> None:
     """An ejection has its reason and its length, and each event both standings."""
-    heard, route = Heard(), Route((WEB, WEST))
+    heard, route = Heard(), FailoverSpec((WEB, WEST))
     heard.reports.look([(route, {(0, A): FAILED})])
     heard.reports.look([(route, {})])
     [a, _] = instances("a", "b")
@@ -86,7 +88,7 @@ def test_ejected_before_a_reload() -> None:
     """Reports on datacenters and mappings that are no more are passed over."""
     heard = Heard()
     heard.look((0, A))
-    west = Route((WEST,))
+    west = FailoverSpec((WEST,))
     assert heard.look((1, A), route=west) == []
     heard.registry.keep_only([west])
     assert heard.look(route=west) == []

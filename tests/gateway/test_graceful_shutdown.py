@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from lbconsul.gateway.graceful_shutdown import Retirement
+from lbconsul.gateway.graceful_shutdown import GracefulShutdown
 from lbconsul.process.clock import WallClock
 
 
@@ -30,7 +30,7 @@ class RetirementTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock, self.server = Clock(), Server()
-        self.retirement = Retirement(
+        self.retirement = GracefulShutdown(
             self.clock,
             self.server,
             WallClock(self.clock.seconds, self.clock.seconds),
@@ -86,7 +86,7 @@ class RetirementTests(SynchronousTestCase):
     def test_stop(self) -> None:
         """If all ends at once, nobody waits any longer, nor is anything said of it."""
         for grace in (5.0, 0.0):
-            self.retirement = Retirement(self.clock, self.server)
+            self.retirement = GracefulShutdown(self.clock, self.server)
             self.retirement.begin(grace)
             over = self.retirement.over()
             before = self.lines()

@@ -8,7 +8,7 @@ from attrs import Factory, define
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.build import configure
 from lbconsul.gateway.online_check import AT_ONCE, WITHIN, OnlineCheck
 
@@ -29,7 +29,7 @@ class SlowConsul:
     def page(self, path: str, datacenter: str, address: int) -> Deferred[bytes]:
         return self._answer(path)
 
-    def ask(self, question: Question, index: int, address: int) -> Deferred[Any]:
+    def ask(self, question: ServiceQuery, index: int, address: int) -> Deferred[Any]:
         return self._answer(question.service)
 
     async def close(self) -> None:

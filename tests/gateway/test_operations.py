@@ -12,7 +12,7 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from lbconsul.balance.events import Event, EventKind, UpstreamEvent
 from lbconsul.balance.instance import Identity, Instance
-from lbconsul.balance.pool_spec import Question, Selection
+from lbconsul.balance.pool_spec import PoolSpec, ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.errors import CannotOrder
 from lbconsul.gateway import operations as module
@@ -20,7 +20,7 @@ from lbconsul.gateway.drain_file import DrainFile
 from lbconsul.gateway.operations import Operations
 from tests.support.instances import an_identity, an_instance
 
-WEB = Question("web")
+WEB = ServiceQuery("web")
 A, B = an_identity("a"), an_identity("b")
 
 
@@ -46,7 +46,7 @@ class Operated:
             lambda: 0.0,
             renewed=lambda instances: self.operations.renewed(instances),
         )
-        self.registry.pool(Selection(WEB))
+        self.registry.pool(PoolSpec(WEB))
         self.operations = Operations(
             Clock(),
             Front(self.registry),

@@ -16,7 +16,7 @@ from lbconsul.balance.events import Event, EventKind, UpstreamEvent
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.outlier import Ejection
 from lbconsul.balance.pool import Pool
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.upstream import Lease, Outcome, Upstream
 from lbconsul.config.build import configure
@@ -24,14 +24,14 @@ from lbconsul.config.model import Config, Mapping
 from lbconsul.gateway.availability import Availability
 from lbconsul.gateway.events import ignore
 from lbconsul.gateway.operations import Operations
-from lbconsul.gateway.status import Showing
+from lbconsul.gateway.status import StatusCollector
 from lbconsul.process.clock import WallClock
 from lbconsul.process.reactor_lag import EVERY, Lag
 from lbconsul.proxy.saturation import Full
-from lbconsul.proxy.targets import route_of
-from lbconsul.stats.traffic import Tidings
+from lbconsul.proxy.targets import failover_spec
+from lbconsul.stats.traffic import MappingTraffic
 from lbconsul.workers.messages import Count, Report
-from lbconsul.workers.worker_process import Member
+from lbconsul.workers.worker_process import WorkerProcess
 from tests.support.fake_answers import FakeAnswers
 from tests.support.instances import an_identity, an_instance
 
@@ -48,9 +48,9 @@ class FakeFront:
     open: int = 0
     accepted: int = 0
     max_connections: int = 0
-    members: list[Member] = Factory(list)
+    members: list[WorkerProcess] = Factory(list)
     listening: bool = True
-    told: Tidings = Factory(Tidings)
+    told: MappingTraffic = Factory(MappingTraffic)
     ejected: list[Identity] = Factory(list)
     #: Why none can be ejected.
     busy: str = "it is busy"
@@ -62,7 +62,7 @@ class FakeFront:
     def is_listening(self, mapping: Mapping) -> bool:
         return self.listening
 
-    def tidings(self, mapping: Mapping) -> Tidings:
+    def traffic(self, mapping: Mapping) -> MappingTraffic:
         return self.told
 
     def rest(self, resting: AbstractMapping[Identity, int]) -> None:
@@ -106,7 +106,7 @@ class Shown:
             self.clock, self.registry, FakeAnswers(), ignore
         )
         for each in config.mappings:
-            self.registry.chain(route_of(each))
+            self.registry.chain(failover_spec(each))
             self.availability.add(each)
         self.operations = Operations(
             self.clock,
@@ -118,7 +118,7 @@ class Shown:
             config, self.registry, self.front, self.availability, self.operations
         )
         self.lag = Lag(self.clock)
-        self.showing = Showing(
+        self.showing = StatusCollector(
             self.gateway,
             self.clock.seconds(),
             WallClock(self.clock.seconds, lambda: self.clock.seconds() + self.ahead),
@@ -127,7 +127,7 @@ class Shown:
 
     def answer(self, *instances: Any, **question: Any) -> None:
         """Consul says that these are the instances of web."""
-        asked = Question(**({"service": "web"} | question))
+        asked = ServiceQuery(**({"service": "web"} | question))
         self.registry.replace(asked, instances)
         self.availability.look(asked)
 
@@ -182,7 +182,9 @@ class TestGateway:
     def test_workers(self) -> None:
         """Of each worker it is shown what it reported last."""
         shown = Shown()
-        member = Member(None, 3, cast(Any, None), cast(Any, None), cast(Any, None))
+        member = WorkerProcess(
+            None, 3, cast(Any, None), cast(Any, None), cast(Any, None)
+        )
         member.pid, member.report = 4711, Report(1, Count(8, 5), 5, True)
         shown.front.members.append(member)
         [worker] = shown.showing.gateway().workers
@@ -338,7 +340,7 @@ class TestUpstreams:
         shown = Shown("80:web", "81:web,tag=v2")
         shown.answer(an_instance("a", tags=["v2"]))
         for mapping in shown.front.mappings:
-            shown.registry.chain(route_of(mapping)).lease()
+            shown.registry.chain(failover_spec(mapping)).lease()
         assert [shown.upstreams(each)[0].open for each in ("80:web", "81:web")] == [
             2,
             2,
@@ -357,7 +359,7 @@ class TestUpstreams:
         """One that is set aside says what for."""
         shown = Shown()
         shown.answer(an_instance("a"), an_instance("b"))
-        chain = shown.registry.chain(route_of(shown.front.mappings[0]))
+        chain = shown.registry.chain(failover_spec(shown.front.mappings[0]))
         upstream, _ = chain.pools[0].upstreams()
         for _ in range(3):
             _fail(chain.pools[0], upstream)
@@ -377,7 +379,7 @@ class TestUpstreams:
         shown.ahead = 1e9
         assert [each.since for each in shown.upstreams()] == [1e9 + 990, 1e9 + 1000]
         # It waits by a clock of its own, from which the same is told.
-        shown.front.members = [Member.__new__(Member)]
+        shown.front.members = [WorkerProcess.__new__(WorkerProcess)]
         one, other = shown.upstreams()
         assert one.since == pytest.approx(time.time() - time.monotonic() + 990, abs=1)
         assert other.since == 1e9 + 1000
@@ -401,7 +403,7 @@ class TestUpstreams:
         """While they are shown one by one they may go, and with them their pool."""
         shown = Shown()
         shown.answer(*(an_instance(name) for name in "abcd"))
-        chain = shown.registry.chain(route_of(shown.front.mappings[0]))
+        chain = shown.registry.chain(failover_spec(shown.front.mappings[0]))
         for upstream in tuple(chain.pools[0].upstreams())[2:]:
             for _ in range(3):
                 _fail(chain.pools[0], upstream)

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbconsul.balance.events import EventKind, QueryEvent
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.config.diff import finish
 from lbconsul.consul.client import ConsulClient, Reply
@@ -16,7 +16,7 @@ from lbconsul.gateway.watches import Watches
 from lbconsul.process.clock import WallClock
 from tests.support.fake_resolver import FakeResolver
 
-WEB, MAIL, SHOP = Question("web"), Question("mail"), Question("shop")
+WEB, MAIL, SHOP = ServiceQuery("web"), ServiceQuery("mail"), ServiceQuery("shop")
 
 
 class Reactor(Clock):
@@ -29,11 +29,11 @@ class Reactor(Clock):
 class FakeClient(ConsulClient):
     """A client that never answers."""
 
-    asked: list[tuple[Question, Deferred[Reply]]] = Factory(list)
+    asked: list[tuple[ServiceQuery, Deferred[Reply]]] = Factory(list)
     closed: int = 0
 
     @property
-    def pending(self) -> list[Question]:
+    def pending(self) -> list[ServiceQuery]:
         """What it is being asked."""
         return [question for question, answer in self.asked if not answer.called]
 
@@ -41,7 +41,7 @@ class FakeClient(ConsulClient):
         return "http://consul"
 
     def ask(
-        self, question: Question, index: int, address: int, *, stale: bool = True
+        self, question: ServiceQuery, index: int, address: int, *, stale: bool = True
     ) -> Deferred[Reply]:
         answer: Deferred[Reply] = Deferred()
         self.asked.append((question, answer))
@@ -65,7 +65,7 @@ class WatchesTests(SynchronousTestCase):
 
     def client_of(self, what: str) -> FakeClient:
         """A client that is made of this."""
-        return FakeClient(self.reactor, (), made_of=what)
+        return FakeClient(self.reactor, (), fingerprint=what)
 
     def test_ask(self) -> None:
         """Each question is asked once, from the start on, or from when it is new."""
@@ -91,7 +91,7 @@ class WatchesTests(SynchronousTestCase):
 
     def test_fixed(self) -> None:
         """What needs no Consul is answered without, for as long as it is wanted."""
-        fixed = Question("127.0.0.1:80", fixed=True)
+        fixed = ServiceQuery("127.0.0.1:80", fixed=True)
         self.watches.startService()
         for _ in range(2):
             self.watches.ask([WEB, fixed])
@@ -145,8 +145,8 @@ class WatchesTests(SynchronousTestCase):
             heard.append,
             wall=WallClock(self.reactor.seconds, lambda: 1e9 + self.reactor.seconds()),
         )
-        address = Question("127.0.0.1:80", fixed=True)
-        self.watches.ask([WEB, Question("mail", "dc2"), address])
+        address = ServiceQuery("127.0.0.1:80", fixed=True)
+        self.watches.ask([WEB, ServiceQuery("mail", "dc2"), address])
         self.watches.startService()
         self.reactor.advance(5.0)
         self.client.asked[0][1].callback(Reply(b"[]", "7", 0.0, False))
@@ -163,6 +163,6 @@ class WatchesTests(SynchronousTestCase):
         self.assertIn("no route", mail.last_error)
         self.assertEqual((fixed.state, fixed.instances), ("fixed", 1))
         [event] = heard
-        self.assertEqual(event.query, Question("mail", "dc2"))
+        self.assertEqual(event.query, ServiceQuery("mail", "dc2"))
         self.assertEqual((event.kind, event.reason), (EventKind.FAILING, "no route"))
         self.successResultOf(self.watches.stopService())

@@ -19,7 +19,7 @@ from lbconsul.config.model import (
     UnixListen,
 )
 from lbconsul.errors import CannotListen
-from lbconsul.net.listening_socket import LentSocket, OwnSocket, open_socket
+from lbconsul.net.listening_socket import BorrowedSocket, OwnedSocket, open_socket
 from tests.support.loopback import accept, connect
 from tests.support.ports import free_ports
 
@@ -61,7 +61,7 @@ class OwnSocketTests(BindTestCase):
 
     def test_once(self) -> None:
         """It is opened once, however often it is asked for, until it is closed."""
-        own = OwnSocket(Mapping("web", TCPListen("127.0.0.1", 0)))
+        own = OwnedSocket(Mapping("web", TCPListen("127.0.0.1", 0)))
         own.close()
         sock = own.open()
         address = sock.getsockname()
@@ -76,7 +76,7 @@ class OwnSocketTests(BindTestCase):
 
     def test_copies(self) -> None:
         """Its address is free at once, though a worker still has a copy of it."""
-        own = OwnSocket(Mapping("web", TCPListen("127.0.0.1", 0)))
+        own = OwnedSocket(Mapping("web", TCPListen("127.0.0.1", 0)))
         address = own.open().getsockname()
         with own.open().dup():
             own.close()
@@ -85,7 +85,7 @@ class OwnSocketTests(BindTestCase):
     def test_unix(self) -> None:
         """The file of a UNIX socket goes with it, and may be gone before."""
         path = self.folder() + "/web.sock"
-        own = OwnSocket(Mapping("web", UnixListen(path)))
+        own = OwnedSocket(Mapping("web", UnixListen(path)))
         for gone in (False, True):
             own.open()
             if gone:
@@ -95,7 +95,7 @@ class OwnSocketTests(BindTestCase):
 
     def test_refused(self) -> None:
         """Why it is not to be had is one line that names the mapping."""
-        own = OwnSocket(Mapping("web", SystemdListen("front")), {"back": 0})
+        own = OwnedSocket(Mapping("web", SystemdListen("front")), {"back": 0})
         with self.assertRaises(CannotListen) as raised:
             own.open()
         self.assertEqual(
@@ -108,9 +108,9 @@ class OwnSocketTests(BindTestCase):
 class HandedOverTests(BindTestCase):
     """The socket that another gateway had before, and has still."""
 
-    def handed(self, listen: Listen, mode: int = 0o660, **passed: int) -> OwnSocket:
+    def handed(self, listen: Listen, mode: int = 0o660, **passed: int) -> OwnedSocket:
         """That of a mapping of ours which listens where theirs does."""
-        own = OwnSocket(Mapping("web", listen, unix_mode=mode), passed)
+        own = OwnedSocket(Mapping("web", listen, unix_mode=mode), passed)
         self.held.callback(own.close)
         return own
 
@@ -191,7 +191,7 @@ class LentSocketTests(BindTestCase):
         """To close our copy leaves the owner's, and its file, as they are."""
         path = self.folder() + "/web.sock"
         owner = self.open(UnixListen(path))
-        lent = LentSocket(owner.dup())
+        lent = BorrowedSocket(owner.dup())
         self.assert_serves(lent.open())
         lent.close()
         self.assert_serves(owner)
@@ -334,7 +334,7 @@ class AlterTests(BindTestCase):
         """The file of a UNIX socket gets other permissions if other ones are asked."""
         path = f"{self.folder()}/web.sock"
         mapping = Mapping("web", UnixListen(path))
-        source = OwnSocket(mapping)
+        source = OwnedSocket(mapping)
         source.alter(evolve(mapping, unix_mode=0o600))  # it is not open yet
         source.open()
         self.addCleanup(source.close)
@@ -352,7 +352,7 @@ class AlterTests(BindTestCase):
     def test_tcp(self) -> None:
         """A port has none."""
         mapping = Mapping("web", TCPListen("127.0.0.1", 0))
-        source = OwnSocket(mapping)
+        source = OwnedSocket(mapping)
         source.open()
         self.addCleanup(source.close)
         source.alter(evolve(mapping, unix_mode=0o600))

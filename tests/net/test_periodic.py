@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from attrs import define
 from twisted.internet.task import Clock
 
-from lbconsul.net.periodic import EVERY, Upkeep
+from lbconsul.net.periodic import EVERY, Periodic
 
 
 @define(eq=False)
@@ -27,10 +27,10 @@ def _fail() -> None:
     raise RuntimeError("on purpose")
 
 
-def _started(*tended: Counting) -> tuple[Clock, Upkeep]:
+def _started(*tickable: Counting) -> tuple[Clock, Periodic]:
     clock = Clock()
-    upkeep = Upkeep(clock)
-    for each in tended:
+    upkeep = Periodic(clock)
+    for each in tickable:
         upkeep.add(each)
     upkeep.start()
     return clock, upkeep
@@ -84,7 +84,7 @@ def test_long_work_delays_no_other_one() -> None:
             yield
 
     one, other = Counting(steps=long), Counting()
-    upkeep = Upkeep(clock)
+    upkeep = Periodic(clock)
     upkeep.add(one)
     upkeep.add(other)
     upkeep.start()

@@ -3,17 +3,17 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbconsul.net.rate_limit import Throttle, in_words
+from lbconsul.net.rate_limit import TokenBucket, in_words
 
 
-def _lets(throttle: Throttle, now: float, count: int, kind: str = "SC") -> int:
+def _lets(throttle: TokenBucket, now: float, count: int, kind: str = "SC") -> int:
     """How many of so many events at one time may be told."""
     return sum(throttle.lets(now, kind) for _ in range(count))
 
 
 def test_burst_and_rate() -> None:
     """So many at once, and then so many a second."""
-    throttle = Throttle(8, 50)
+    throttle = TokenBucket(8, 50)
     assert _lets(throttle, 100.0, 1000) == 50
     assert [_lets(throttle, 100.0 + n / 8, 100) for n in range(1, 30)] == [1] * 29
     assert _lets(throttle, 105.0, 1000) == 11
@@ -22,14 +22,14 @@ def test_burst_and_rate() -> None:
 
 def test_calm() -> None:
     """What comes slower than the rate is told, all of it."""
-    throttle = Throttle(10, 1)
+    throttle = TokenBucket(10, 1)
     assert all(throttle.lets(float(now), "SC") for now in range(1000))
     assert throttle.take_withheld() == {}
 
 
 def test_counts() -> None:
     """The others are counted by their kinds, each of them once."""
-    throttle = Throttle(1, 2)
+    throttle = TokenBucket(1, 2)
     _lets(throttle, 0.0, 5)
     _lets(throttle, 0.0, 2, "PR")
     assert throttle.take_withheld() == {"SC": 3, "PR": 2}
@@ -40,7 +40,7 @@ def test_counts() -> None:
 
 def test_clock_that_is_set_back() -> None:
     """A clock that jumps back neither silences it nor opens the gates."""
-    throttle = Throttle(10, 5)
+    throttle = TokenBucket(10, 5)
     assert _lets(throttle, 1000.0, 100) == 5
     assert _lets(throttle, 0.0, 100) == 0
     assert _lets(throttle, 0.25, 100) == 2
@@ -53,7 +53,7 @@ def test_clock_that_is_set_back() -> None:
 )
 def test_bound(rate: float, burst: int, storm: list[tuple[float, int]]) -> None:
     """Whenever they come, there are no more than a burst and the rate; all count."""
-    throttle = Throttle(rate, burst)
+    throttle = TokenBucket(rate, burst)
     now, told, total = 50.0, 0, 0
     for pause, count in storm:
         now += pause

@@ -8,8 +8,8 @@ from attrs import Factory, define
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lbconsul.net.sweeper import SLICE, Patrol, Sweeper
-from lbconsul.net.sweeper import Patrolled as PatrolledProtocol
+from lbconsul.net.sweeper import SLICE, Sweeper, TimeSlicer
+from lbconsul.net.sweeper import Checkable as PatrolledProtocol
 
 
 @define(eq=False)
@@ -29,7 +29,7 @@ class PatrolTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.patrol = Patrol(self.clock, 10.0)
+        self.patrol = Sweeper(self.clock, 10.0)
 
     def pass_time(self, seconds: int) -> None:
         """Second by second."""
@@ -110,14 +110,14 @@ class PatrolTests(SynchronousTestCase):
         every 50 ms or lazier than every minute, or whatever is asked for.
         """
         for limit, interval in ((8.0, 1.0), (0.001, 0.05), (86400.0, 60.0)):
-            self.assertEqual(Patrol.keeping(self.clock, limit).interval, interval)
-        self.assertEqual(Patrol.keeping(self.clock, 8.0, 0.25).interval, 0.25)
+            self.assertEqual(Sweeper.for_deadline(self.clock, limit).interval, interval)
+        self.assertEqual(Sweeper.for_deadline(self.clock, 8.0, 0.25).interval, 0.25)
 
     def test_list_of_the_owner(self) -> None:
         """The list may be somebody's who puts on it and takes off it by himself."""
         patrolled = Patrolled()
         listed: set[Patrolled] = {patrolled}
-        patrol = Patrol(self.clock, 10.0, cast(set[PatrolledProtocol], listed))
+        patrol = Sweeper(self.clock, 10.0, cast(set[PatrolledProtocol], listed))
         patrol.start()
         self.pass_time(10)
         listed.clear()
@@ -144,7 +144,7 @@ class SlicesTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.sweeper = Sweeper(self.clock)
+        self.sweeper = TimeSlicer(self.clock)
         #: How long each turn of the reactor took.
         self.turns: list[float] = []
 
@@ -169,7 +169,7 @@ class SlicesTests(SynchronousTestCase):
         """
         lists = [self.costly(20_000) for _ in range(2)]
         for each in lists:
-            Patrol(self.clock, 1.0, each, self.sweeper).start()
+            Sweeper(self.clock, 1.0, each, self.sweeper).start()
         self.run_for(1.0)
         self.turns.clear()
         self.run_for(0.9)
@@ -181,14 +181,14 @@ class SlicesTests(SynchronousTestCase):
     def test_many_mappings_at_once(self) -> None:
         """Rounds that are due at the same moment have one slice of a turn together."""
         for _ in range(500):
-            Patrol(self.clock, 1.0, self.costly(50), self.sweeper).start()
+            Sweeper(self.clock, 1.0, self.costly(50), self.sweeper).start()
         self.run_for(2.0)
         self.assertLess(max(self.turns), 2 * SLICE)
 
     def test_limit_is_kept(self) -> None:
         """With 50,000 connections each is inspected within a tenth of the interval."""
         many = self.costly(50_000)
-        Patrol(self.clock, 1.0, many, self.sweeper).start()
+        Sweeper(self.clock, 1.0, many, self.sweeper).start()
         self.run_for(6.0)
         for each in many:
             seen = cast(Costly, each).seen
@@ -199,14 +199,14 @@ class SlicesTests(SynchronousTestCase):
     def test_rounds_leave_time(self) -> None:
         """Where a round takes very long the next one is so much later."""
         many = self.costly(50_000)
-        Patrol(self.clock, 0.05, many, self.sweeper).start()
+        Sweeper(self.clock, 0.05, many, self.sweeper).start()
         self.run_for(5.0)
         self.assertLess(sum(self.turns), 5.0 / 8)
 
     def test_come_and_gone_meanwhile(self) -> None:
         """Who leaves in a round is left alone; who comes has to wait for the next."""
         many = self.costly(5_000)
-        Patrol(self.clock, 1.0, many, self.sweeper).start()
+        Sweeper(self.clock, 1.0, many, self.sweeper).start()
         self.run_for(1.005)
         gone = [each for each in many if not cast(Costly, each).seen]
         self.assertTrue(gone)
@@ -239,7 +239,7 @@ class SlicesTests(SynchronousTestCase):
     def test_stop_in_the_middle(self) -> None:
         """A stop in the middle of a round ends it, be it from within, for good."""
         many = self.costly(5_000)
-        patrol = Patrol(self.clock, 1.0, many, self.sweeper)
+        patrol = Sweeper(self.clock, 1.0, many, self.sweeper)
         patrol.start()
         self.run_for(1.005)
         patrol.stop()

@@ -3,10 +3,10 @@
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 
-from lbconsul.net.throttled_failures import BURST, RATE, BugLog
+from lbconsul.net.throttled_failures import BURST, RATE, ThrottledFailures
 
 
-def _fail(log: BugLog, what: str, count: int) -> None:
+def _fail(log: ThrottledFailures, what: str, count: int) -> None:
     for _ in range(count):
         try:
             raise KeyError("a bug")
@@ -20,7 +20,7 @@ def test_a_few() -> None:
     which says how many more there were.
     """
     clock = Clock()
-    log = BugLog(clock)
+    log = ThrottledFailures(clock)
     with capturedLogs() as logs:
         _fail(log, "a bug in lbconsul", 1000)
         _fail(log, "an inspection failed", 10)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from twisted.internet.task import Clock
 
-from lbconsul.net.rate_limit import Throttle
-from lbconsul.net.throttled_log import SUM_UP_EVERY, LogBound
+from lbconsul.net.rate_limit import TokenBucket
+from lbconsul.net.throttled_log import SUM_UP_EVERY, ThrottledLog
 
 
 class Storm:
@@ -14,7 +14,7 @@ class Storm:
     def __init__(self) -> None:
         self.clock = Clock()
         self.summed_up: list[tuple[float, Mapping[str, int]]] = []
-        self.bound = LogBound(self.clock, Throttle(1, 2), self.sum_up)
+        self.bound = ThrottledLog(self.clock, TokenBucket(1, 2), self.sum_up)
 
     def sum_up(self, counts: Mapping[str, int]) -> None:
         self.summed_up.append((self.clock.seconds(), counts))

@@ -2,17 +2,19 @@
 
 from twisted.internet.task import Clock
 
-from lbconsul.proxy.accept_balancer import GIVE_WAY, OUR_TURN, Courtesy
+from lbconsul.proxy.accept_balancer import GIVE_WAY, OUR_TURN, AcceptBalancer
 
 
 class Queue:
     """One of those who accept from it, which is ahead of the others or not."""
 
-    def __init__(self, is_ahead: bool = True) -> None:
+    def __init__(self, is_overloaded: bool = True) -> None:
         self.clock = Clock()
-        self.is_ahead = is_ahead
+        self.is_overloaded = is_overloaded
         self.calls = 0
-        self.courtesy = Courtesy(self.clock, lambda: self.is_ahead, self.go_on)
+        self.courtesy = AcceptBalancer(
+            self.clock, lambda: self.is_overloaded, self.go_on
+        )
 
     def go_on(self) -> None:
         self.calls += 1
@@ -20,42 +22,42 @@ class Queue:
 
 def test_nobody_else() -> None:
     """Who is alone waits for nobody."""
-    courtesy = Courtesy(Clock(), None, lambda: None)
-    assert not courtesy.gives_way()
+    courtesy = AcceptBalancer(Clock(), None, lambda: None)
+    assert not courtesy.should_yield()
     courtesy.stop()
 
 
 def test_not_ahead() -> None:
     """Who has no more than the others goes on."""
-    queue = Queue(is_ahead=False)
-    assert not queue.courtesy.gives_way()
+    queue = Queue(is_overloaded=False)
+    assert not queue.courtesy.should_yield()
     assert queue.clock.getDelayedCalls() == []
 
 
 def test_ahead() -> None:
     """Who has more lets the others go first for a moment, once for each turn."""
     queue = Queue()
-    assert queue.courtesy.gives_way()
+    assert queue.courtesy.should_yield()
     assert queue.courtesy.is_waiting
     queue.clock.advance(GIVE_WAY)
     assert (queue.calls, queue.courtesy.is_waiting) == (1, False)
-    assert not queue.courtesy.gives_way()
-    assert queue.courtesy.gives_way()
+    assert not queue.courtesy.should_yield()
+    assert queue.courtesy.should_yield()
 
 
 def test_turn_that_was_not_needed() -> None:
     """Whoever comes later is another client: the others come first again."""
     queue = Queue()
-    queue.courtesy.gives_way()
+    queue.courtesy.should_yield()
     queue.clock.advance(GIVE_WAY)
     queue.clock.advance(OUR_TURN)
-    assert queue.courtesy.gives_way()
+    assert queue.courtesy.should_yield()
 
 
 def test_stop() -> None:
     """Nothing is left of it."""
     queue = Queue()
-    queue.courtesy.gives_way()
+    queue.courtesy.should_yield()
     queue.courtesy.stop()
     assert not queue.courtesy.is_waiting
     assert queue.clock.getDelayedCalls() == []

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from lbconsul.config.model import Mapping
 from lbconsul.proxy.access_control import Admission
-from lbconsul.stats.termination import Ending
+from lbconsul.stats.termination import Termination
 
-DENIED, TOO_MANY = Ending.DENIED, Ending.CLIENT_LIMIT
+DENIED, TOO_MANY = Termination.DENIED, Termination.CLIENT_LIMIT
 
 
-def _admission(**options: Any) -> Admission:
+def _access_control(**options: Any) -> Admission:
     admission = Admission.of(Mapping("web", **options))
     assert admission is not None
     return admission
@@ -23,7 +23,7 @@ def _peer(host: str, port: int = 4000) -> tuple[object, ...]:
     return (host, port, 0, 0) if ":" in host else (host, port)
 
 
-def _refused(admission: Admission, *hosts: str) -> list[Ending | None]:
+def _refused(admission: Admission, *hosts: str) -> list[Termination | None]:
     return [admission.refuse(_peer(host)) for host in hosts]
 
 
@@ -34,28 +34,28 @@ def test_everybody() -> None:
 
 def test_allow() -> None:
     """Only those are served that the mapping allows."""
-    admission = _admission(allow=("10.0.0.0/8", "::1/128"))
+    admission = _access_control(allow=("10.0.0.0/8", "::1/128"))
     hosts = ("10.1.2.3", "::ffff:10.1.2.3", "::1", "11.0.0.1", "::2")
     assert _refused(admission, *hosts) == [None, None, None, DENIED, DENIED]
 
 
 def test_deny() -> None:
     """Everybody is served but those that it denies."""
-    admission = _admission(deny=("10.0.0.0/8", "fe80::/10"))
+    admission = _access_control(deny=("10.0.0.0/8", "fe80::/10"))
     hosts = ("11.0.0.1", "::1", "10.1.2.3", "::ffff:10.1.2.3", "fe80::1%eth0")
     assert _refused(admission, *hosts) == [None, None, DENIED, DENIED, DENIED]
 
 
 def test_both() -> None:
     """Who is denied is not served, though the mapping allows it as well."""
-    admission = _admission(allow=("10.0.0.0/8",), deny=("10.1.0.0/16",))
+    admission = _access_control(allow=("10.0.0.0/8",), deny=("10.1.0.0/16",))
     hosts = ("10.2.0.1", "10.1.0.1", "11.0.0.1")
     assert _refused(admission, *hosts) == [None, DENIED, DENIED]
 
 
 def test_unix() -> None:
     """Clients of a UNIX socket have no address: they are all served, without end."""
-    admission = _admission(allow=("10.0.0.0/8",), max_connections_per_client=1)
+    admission = _access_control(allow=("10.0.0.0/8",), max_connections_per_client=1)
     for name in ("", "/run/client.sock", b"\0abstract", None):
         for _ in range(3):
             assert admission.refuse(name) is None
@@ -65,8 +65,8 @@ def test_unix() -> None:
 
 def test_left_at_once() -> None:
     """Who has left before its address could be asked for is not let in."""
-    admission = _admission(max_connections_per_client=1)
-    assert admission.refuse(("?", 0)) is Ending.CLIENT_LEFT
+    admission = _access_control(max_connections_per_client=1)
+    assert admission.refuse(("?", 0)) is Termination.CLIENT_LEFT
 
 
 def test_limit() -> None:
@@ -74,7 +74,7 @@ def test_limit() -> None:
     One client has so many connections, on whatever ports, and another one once
     one of them is over; others have theirs.
     """
-    admission = _admission(max_connections_per_client=2)
+    admission = _access_control(max_connections_per_client=2)
     assert _refused(admission, *["192.0.2.1"] * 3) == [None, None, TOO_MANY]
     assert _refused(admission, "192.0.2.2", "::ffff:192.0.2.1") == [None, TOO_MANY]
     admission.left(_peer("192.0.2.1", 5000))
@@ -83,14 +83,14 @@ def test_limit() -> None:
 
 def test_limit_of_ipv6() -> None:
     """A client of IPv6 does not get more by all the addresses that it has."""
-    admission = _admission(max_connections_per_client=2)
+    admission = _access_control(max_connections_per_client=2)
     hosts = ("2001:db8::1", "2001:db8::ffff:1", "2001:db8::2", "2001:db8:0:1::1")
     assert _refused(admission, *hosts) == [None, None, TOO_MANY, None]
 
 
 def test_denied_do_not_count() -> None:
     """Who is denied takes no part of what is allowed to others in its network."""
-    admission = _admission(deny=("2001:db8::1/128",), max_connections_per_client=1)
+    admission = _access_control(deny=("2001:db8::1/128",), max_connections_per_client=1)
     hosts = ("2001:db8::1", "2001:db8::1", "2001:db8::2")
     assert _refused(admission, *hosts) == [DENIED, DENIED, None]
 
@@ -101,7 +101,7 @@ HOSTS = st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8:1::1
 @given(st.integers(1, 3), st.lists(st.tuples(st.booleans(), HOSTS)))
 def test_nothing_is_kept(limit: int, steps: list[tuple[bool, str]]) -> None:
     """However they come and go, the count is right; of who is gone nothing is kept."""
-    admission = _admission(max_connections_per_client=limit)
+    admission = _access_control(max_connections_per_client=limit)
     inside: list[str] = []
     for comes, host in steps:
         if comes:

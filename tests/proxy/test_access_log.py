@@ -13,8 +13,8 @@ from twisted.logger import LogEvent, capturedLogs, formatEvent
 from lbconsul.balance.upstream import Upstream
 from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.proxy.access_log import BURST, RATE, ConnectionLog
-from lbconsul.proxy.relay import Arrival
-from lbconsul.stats.termination import Ending
+from lbconsul.proxy.relay import Downstream
+from lbconsul.stats.termination import Termination
 from tests.support.instances import an_upstream
 
 MAPPING = Mapping("web", TCPListen("0.0.0.0", 80))
@@ -35,7 +35,7 @@ class Connections:
 
     def end(
         self,
-        ending: Ending,
+        ending: Termination,
         upstream: Upstream | None = None,
         count: int = 1,
         address: object = ("192.0.2.1", 4000),
@@ -43,7 +43,7 @@ class Connections:
         """So many end like that."""
         with socket.socket() as client:
             for _ in range(count):
-                arrival = Arrival(client, address, self.clock.seconds())
+                arrival = Downstream(client, address, self.clock.seconds())
                 self.log.tell(arrival, upstream, 1, 2, 0, ending)
 
 
@@ -64,8 +64,8 @@ def test_storm(logs: Sequence[LogEvent]) -> None:
     each second, and how many more there were, once a second.
     """
     connections = Connections()
-    connections.end(Ending.REFUSED, count=1250)
-    connections.end(Ending.DENIED, count=34)
+    connections.end(Termination.REFUSED, count=1250)
+    connections.end(Termination.DENIED, count=34)
     assert len(logs) == BURST
     connections.clock.advance(1)
     assert (
@@ -80,7 +80,7 @@ def test_long_storm(logs: Sequence[LogEvent]) -> None:
     """A storm of a minute makes some hundred lines, and each client is in one."""
     connections = Connections()
     for _ in range(600):
-        connections.end(Ending.REFUSED, count=1000)
+        connections.end(Termination.REFUSED, count=1000)
         connections.clock.advance(0.1)
     connections.clock.advance(1)
     lines = _lines(logs)
@@ -94,7 +94,7 @@ def test_long_storm(logs: Sequence[LogEvent]) -> None:
 def test_one_more(logs: Sequence[LogEvent]) -> None:
     """One is no plural."""
     connections = Connections()
-    connections.end(Ending.CLIENT_LIMIT, count=int(BURST) + 1)
+    connections.end(Termination.CLIENT_LIMIT, count=int(BURST) + 1)
     connections.log.stop()
     assert _lines(logs)[-1] == "80:web: 1 more client was not served: 1 PL"
     assert connections.clock.getDelayedCalls() == []
@@ -103,9 +103,9 @@ def test_one_more(logs: Sequence[LogEvent]) -> None:
 def test_served(logs: Sequence[LogEvent]) -> None:
     """Of those that are served each has its line, whatever else is going on."""
     connections = Connections()
-    connections.end(Ending.REFUSED, count=1000)
+    connections.end(Termination.REFUSED, count=1000)
     before = len(logs)
-    connections.end(Ending.DONE, an_upstream(), count=1000)
+    connections.end(Termination.DONE, an_upstream(), count=1000)
     assert len(logs) == before + 1000
     assert {*_lines(logs[before:])} == {
         "192.0.2.1:4000 80:web web-1@node-1 192.0.2.1:8080 in=1 out=2 time=0.000"
@@ -116,8 +116,8 @@ def test_served(logs: Sequence[LogEvent]) -> None:
 def test_switched_off(logs: Sequence[LogEvent]) -> None:
     """Whoever does without these lines does without their number, too."""
     connections = Connections(is_on=False)
-    connections.end(Ending.REFUSED, count=1000)
-    connections.end(Ending.DONE, an_upstream())
+    connections.end(Termination.REFUSED, count=1000)
+    connections.end(Termination.DONE, an_upstream())
     connections.clock.advance(10)
     connections.log.stop()
     assert logs == []
@@ -126,8 +126,8 @@ def test_switched_off(logs: Sequence[LogEvent]) -> None:
 NAMES = st.text(max_size=20) | st.binary(max_size=20).map(lambda name: b"\0" + name)
 
 
-@given(NAMES, st.sampled_from(Ending))
-def test_names_of_unix_sockets(name: str | bytes, ending: Ending) -> None:
+@given(NAMES, st.sampled_from(Termination))
+def test_names_of_unix_sockets(name: str | bytes, ending: Termination) -> None:
     """A client may call its UNIX socket what it likes: that is not in the log."""
     with capturedLogs() as logs:
         connections = Connections()
@@ -143,7 +143,7 @@ def test_names_of_unix_sockets(name: str | bytes, ending: Ending) -> None:
 def test_names_of_instances(name: str) -> None:
     """Whoever registers an instance cannot break its line, nor add one."""
     with capturedLogs() as logs:
-        Connections().end(Ending.DONE, an_upstream(name))
+        Connections().end(Termination.DONE, an_upstream(name))
     [line] = _lines(logs)
     assert SHAPE.fullmatch(line)
     assert line.isprintable()

@@ -7,8 +7,8 @@ from attrs import Factory, define
 from twisted.internet.task import Clock
 
 from lbconsul.config.model import Mapping, TCPListen
-from lbconsul.proxy.active_listener import Served
-from lbconsul.proxy.connection_limit import Room
+from lbconsul.proxy.active_listener import ActiveListener
+from lbconsul.proxy.connection_limit import ConnectionLimit
 
 MAPPING = Mapping("web", TCPListen("127.0.0.1", 80))
 
@@ -19,7 +19,7 @@ class FakeFactory:
 
     open: int = 0
     mapping: Mapping = MAPPING
-    room: Room = Factory(lambda: Room(Clock()))
+    room: ConnectionLimit = Factory(lambda: ConnectionLimit(Clock()))
     clients: list[object] = Factory(list)
 
     def connected(self, client: socket.socket, address: object) -> None:
@@ -60,16 +60,16 @@ class FakeSource:
         self.closed += 1
 
 
-def made(**of: Any) -> tuple[Served, list[FakeListener], FakeSource]:
+def made(**of: Any) -> tuple[ActiveListener, list[FakeListener], FakeSource]:
     """One, the listeners it will have had, and its socket."""
     listeners: list[FakeListener] = []
 
-    def listener(served: Served, source: Any) -> Any:
+    def listener(served: ActiveListener, source: Any) -> Any:
         listeners.append(FakeListener(source))
         return listeners[-1]
 
     source, factory = FakeSource(), FakeFactory(**of)
-    return Served(source, factory, listener), listeners, source  # type: ignore[arg-type]
+    return ActiveListener(source, factory, listener), listeners, source  # type: ignore[arg-type]
 
 
 def test_accepting() -> None:
@@ -90,7 +90,7 @@ def test_accepting() -> None:
 def test_waiting() -> None:
     """The waiting is over when clients are accepted, or never will be."""
     clock = Clock()
-    for end in (Served.accept, Served.pause, Served.close):
+    for end in (ActiveListener.accept, ActiveListener.pause, ActiveListener.close):
         served, _, _ = made()
         served.waiting = clock.callLater(5, served.accept)
         end(served)
@@ -102,7 +102,7 @@ def test_waiting() -> None:
     assert len(listeners) == 1
 
 
-def assert_over(served: Served, clock: Clock) -> None:
+def assert_over(served: ActiveListener, clock: Clock) -> None:
     """It waits for nothing."""
     assert served.waiting is None
     assert clock.getDelayedCalls() == []

@@ -8,13 +8,13 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
-from lbconsul.proxy.connection_limit import Room
+from lbconsul.proxy.connection_limit import ConnectionLimit
 
 
 class Door:
     """A listener with so many clients in its queue."""
 
-    def __init__(self, room: Room, clients: int) -> None:
+    def __init__(self, room: ConnectionLimit, clients: int) -> None:
         self.room, self.clients = room, clients
         self.let_in = 0
         self.is_waiting = False
@@ -28,7 +28,7 @@ class Door:
                 return
             self.take()
 
-    def room_again(self) -> None:
+    def on_available(self) -> None:
         self.trouble()
         self.is_waiting = False
         if self.clients:
@@ -49,7 +49,7 @@ def clock() -> Clock:
 
 def test_no_limit(clock: Clock) -> None:
     """Without a limit nobody ever waits."""
-    room = Room(clock)
+    room = ConnectionLimit(clock)
     door = Door(room, 10_000)
     door.open()
     assert (door.let_in, room.taken) == (10_000, 10_000)
@@ -57,7 +57,7 @@ def test_no_limit(clock: Clock) -> None:
 
 def test_limit(clock: Clock) -> None:
     """So many come in, and then one for each that leaves, in the next turn."""
-    room = Room(clock, 3)
+    room = ConnectionLimit(clock, 3)
     door = Door(room, 5)
     door.open()
     assert (door.let_in, door.is_waiting) == (3, True)
@@ -70,7 +70,7 @@ def test_limit(clock: Clock) -> None:
 
 def test_in_turn(clock: Clock) -> None:
     """Those who wait have their turn one after the other."""
-    room = Room(clock, 3)
+    room = ConnectionLimit(clock, 3)
     doors = [Door(room, 100) for _ in range(3)]
     for door in doors:
         door.open()
@@ -83,7 +83,7 @@ def test_in_turn(clock: Clock) -> None:
 
 def test_who_comes_late(clock: Clock) -> None:
     """Nobody is let in before those who wait already."""
-    room = Room(clock, 1)
+    room = ConnectionLimit(clock, 1)
     first, second = Door(room, 2), Door(room, 1)
     first.open()
     room.leave()
@@ -105,7 +105,7 @@ class Turns(Clock):
 def test_all_at_once() -> None:
     """When many leave at once as many come in, a bounded number in each turn."""
     clock = Turns()
-    room = Room(clock, 1000)
+    room = ConnectionLimit(clock, 1000)
     doors = [Door(room, 2000), Door(room, 2000)]
     for door in doors:
         door.open()
@@ -119,7 +119,7 @@ def test_all_at_once() -> None:
 
 def test_nobody_there(clock: Clock) -> None:
     """One whose clients have gone meanwhile does not keep the next from its turn."""
-    room = Room(clock, 1)
+    room = ConnectionLimit(clock, 1)
     gone, waiting = Door(room, 1), Door(room, 1)
     room.enter()
     gone.open()
@@ -133,7 +133,7 @@ def test_nobody_there(clock: Clock) -> None:
 
 def test_forgotten(clock: Clock) -> None:
     """One that does not wait any more is not called, and no timer is left for it."""
-    room = Room(clock, 1)
+    room = ConnectionLimit(clock, 1)
     door = Door(room, 2)
     door.open()
     room.leave()
@@ -146,7 +146,7 @@ def test_forgotten(clock: Clock) -> None:
 
 def test_bug(clock: Clock) -> None:
     """A bug in one listener costs the others nothing, and is in the log."""
-    room = Room(clock, 1)
+    room = ConnectionLimit(clock, 1)
     broken, sound = Door(room, 1), Door(room, 1)
     broken.trouble = lambda: 1 / 0
     room.enter()

@@ -18,16 +18,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from lbconsul.balance.instance import Instance
-from lbconsul.balance.pool_spec import Patience, Question, Route
+from lbconsul.balance.pool_spec import FailoverSpec, OutlierConfig, ServiceQuery
 from lbconsul.balance.registry import Registry
-from lbconsul.balance.upstream import Lease, Outcome, Record, Upstream
+from lbconsul.balance.upstream import Lease, Outcome, OutlierRecord, Upstream
 from lbconsul.net.connect import connect
 from lbconsul.net.poller import Poller
-from lbconsul.net.sweeper import Patrol
-from lbconsul.proxy.dialer import Dial
-from lbconsul.proxy.relay import Arrival
-from lbconsul.proxy.wait_queue import LOOK_EVERY, Line
-from lbconsul.stats.termination import Ending
+from lbconsul.net.sweeper import Sweeper
+from lbconsul.proxy.dialer import DialAttempt
+from lbconsul.proxy.relay import Downstream
+from lbconsul.proxy.wait_queue import LOOK_EVERY, WaitQueue
+from lbconsul.stats.termination import Termination
 from tests.support import loopback
 from tests.support.recording_reactor import RecordingReactor
 from tests.support.upstreams import WEB, WEB_ROUTE, instance, opens, registry_of
@@ -35,7 +35,7 @@ from tests.support.upstreams import WEB, WEB_ROUTE, instance, opens, registry_of
 TIMEOUT = 2.0
 
 #: One connection to each upstream.
-ONE_EACH = Route((evolve(WEB, limit=1),))
+ONE_EACH = FailoverSpec((evolve(WEB, limit=1),))
 
 #: What a reactor says of a descriptor with an error.
 LOST = Failure(ConnectionLost())
@@ -49,16 +49,16 @@ class Owner:
     clock: IReactorTime
     registry: Registry
     attempts: int
-    dial_patrol: Patrol
-    route: Route = WEB_ROUTE
+    dial_sweeper: Sweeper
+    route: FailoverSpec = WEB_ROUTE
     connect_timeout: float = TIMEOUT
     queue_timeout: float = 2 * TIMEOUT
     empty_timeout: float = 0.0
-    line: Line = Factory(lambda self: Line(self.clock, 2), takes_self=True)
+    line: WaitQueue = Factory(lambda self: WaitQueue(self.clock, 2), takes_self=True)
     #: The ports that were tried, in their order.
     tried: list[int] = Factory(list)
     answered: list[socket.socket] = Factory(list)
-    failed: list[Ending] = Factory(list)
+    failed: list[Termination] = Factory(list)
     #: The ports of those that did not accept.
     refused: list[int] = Factory(list)
     #: How often there was nothing to dial with.
@@ -69,10 +69,10 @@ class Owner:
         self.tried.append(lease.upstream.instance.port)
         return lease
 
-    def dial_answered(self, dial: Dial, upstream: socket.socket) -> None:
+    def dial_answered(self, dial: DialAttempt, upstream: socket.socket) -> None:
         self.answered.append(upstream)
 
-    def dial_failed(self, dial: Dial, ending: Ending) -> None:
+    def dial_failed(self, dial: DialAttempt, ending: Termination) -> None:
         self.failed.append(ending)
 
     def dial_refused(self, upstream: Upstream) -> None:
@@ -100,21 +100,25 @@ class DialTestCase(SynchronousTestCase):
         held.enter_context(self.peer)
         self.ours = ours
 
-    def dial(self, *instances: Instance, attempts: int = 3) -> tuple[Owner, Dial]:
+    def dial(
+        self, *instances: Instance, attempts: int = 3
+    ) -> tuple[Owner, DialAttempt]:
         """Begin to dial for the client, over these instances."""
         self.registry = registry_of(*instances)
         owner = self.owner(attempts)
         return owner, self.start(owner)
 
-    def owner(self, attempts: int = 3, route: Route = WEB_ROUTE) -> Owner:
+    def owner(self, attempts: int = 3, route: FailoverSpec = WEB_ROUTE) -> Owner:
         """Who makes dials, over what the registry knows."""
-        patrol = Patrol.keeping(self.reactor, TIMEOUT, 0.25)
+        patrol = Sweeper.for_deadline(self.reactor, TIMEOUT, 0.25)
         reactor = self.reactor
         return Owner(reactor, reactor, self.registry, attempts, patrol, route)
 
-    def start(self, owner: Owner) -> Dial:
+    def start(self, owner: Owner) -> DialAttempt:
         """Begin to dial for the client."""
-        dial = Dial(owner, Arrival(self.ours, ("?", 0), self.reactor.seconds()))
+        dial = DialAttempt(
+            owner, Downstream(self.ours, ("?", 0), self.reactor.seconds())
+        )
         dial.start()
         return dial
 
@@ -138,7 +142,7 @@ class DialTestCase(SynchronousTestCase):
             self.reactor.advance(0.1)
             self.reactor.turn(0)
 
-    def assert_answered(self, owner: Owner, dial: Dial) -> None:
+    def assert_answered(self, owner: Owner, dial: DialAttempt) -> None:
         """It found somebody: the socket is connected, and the lease lives."""
         self.reactor.turn_until(lambda: bool(owner.answered or owner.failed))
         self.assertEqual(owner.failed, [])
@@ -151,7 +155,7 @@ class DialTestCase(SynchronousTestCase):
         self.assert_left()
         upstream.close()
 
-    def assert_failed(self, owner: Owner, ending: Ending) -> None:
+    def assert_failed(self, owner: Owner, ending: Termination) -> None:
         """It found nobody: the client is gone, no lease is left."""
         self.reactor.turn_until(lambda: bool(owner.answered or owner.failed))
         self.assertEqual(owner.failed, [ending])
@@ -225,7 +229,7 @@ class DialTests(DialTestCase):
     def test_all_refuse(self) -> None:
         """When each of them refused, the client is let go."""
         owner, _ = self.dial(*(instance(f"{n}", self.refusing()) for n in range(2)))
-        self.assert_failed(owner, Ending.REFUSED)
+        self.assert_failed(owner, Termination.REFUSED)
         self.assertEqual(len({*owner.tried}), 2)
         self.assertEqual(self.peer.recv(1), b"")
 
@@ -251,7 +255,7 @@ class DialTests(DialTestCase):
         """Then the instance has refused, once; and each of its addresses was tried."""
         several = self.at("a", self.refusing(), "127.0.0.1", "127.0.0.2")
         owner, dial = self.dial(several, attempts=9)
-        self.assert_failed(owner, Ending.REFUSED)
+        self.assert_failed(owner, Termination.REFUSED)
         self.assertEqual(len(dial.tried), 2)
         [upstream] = self.registry.pool(WEB).upstreams()
         self.assertEqual([each.refused for each in [upstream.record] if each], [1])
@@ -261,7 +265,7 @@ class DialTests(DialTestCase):
         addresses = [f"127.0.0.{number}" for number in range(1, 9)]
         several = self.at("a", self.refusing(), *addresses)
         owner, dial = self.dial(several)
-        self.assert_failed(owner, Ending.REFUSED)
+        self.assert_failed(owner, Termination.REFUSED)
         self.assertEqual(len(dial.tried), 3)
         self.setUp()
         owner, dial = self.dial(several, instance("b", self.listening()))
@@ -287,7 +291,7 @@ class DialTests(DialTestCase):
         self.assert_answered(owner, dial)
         self.assertEqual(owner.refused, [])
 
-    def records(self) -> list[Record]:
+    def records(self) -> list[OutlierRecord]:
         """What is known of how upstreams behaved."""
         upstreams = self.registry.pool(WEB).upstreams()
         return [each.record for each in upstreams if each.record is not None]
@@ -296,7 +300,7 @@ class DialTests(DialTestCase):
         """No more upstreams are tried than the mapping allows."""
         ports = [self.refusing() for _ in range(5)]
         owner, dial = self.dial(*(instance(f"{n}", n) for n in ports), attempts=2)
-        self.assert_failed(owner, Ending.REFUSED)
+        self.assert_failed(owner, Termination.REFUSED)
         self.assertEqual(len(owner.tried), 2)
         self.assertEqual(len(dial.tried), 2)
 
@@ -306,26 +310,30 @@ class DialTests(DialTestCase):
         """
         self.registry = registry_of()
         selections = [
-            evolve(WEB, question=Question("web", dc), patience=Patience(whole=True))
+            evolve(
+                WEB,
+                question=ServiceQuery("web", dc),
+                patience=OutlierConfig(whole=True),
+            )
             for dc in ("dc1", "dc2")
         ]
         first, second = (each.question for each in selections)
-        self.registry.chain(Route(tuple(selections)))
+        self.registry.chain(FailoverSpec(tuple(selections)))
         many = [instance(f"{n}", self.refusing()) for n in range(20)]
         self.registry.replace(second, [instance("z", self.refusing())])
         self.registry.replace(first, many)
         for each in many:
             self.registry.eject(each.identity)
-        owner = self.owner(route=Route(tuple(selections)))
+        owner = self.owner(route=FailoverSpec(tuple(selections)))
         dial = self.start(owner)
-        self.assert_failed(owner, Ending.REFUSED)
+        self.assert_failed(owner, Termination.REFUSED)
         # One of the second datacenter, and as many of the first as there are attempts.
         self.assertEqual(len(dial.tried), 1 + 3)
 
     def test_no_upstream(self) -> None:
         """A service without upstreams lets its clients go at once."""
         owner, _ = self.dial()
-        self.assert_failed(owner, Ending.REFUSED)
+        self.assert_failed(owner, Termination.REFUSED)
         self.assertEqual(self.peer.recv(1), b"")
 
     def test_unreachable(self) -> None:
@@ -334,12 +342,12 @@ class DialTests(DialTestCase):
         owner, dial = self.dial(broadcast, instance("b", self.listening()))
         self.assert_answered(owner, dial)
         owner, _ = self.dial(broadcast)
-        self.assert_failed(owner, Ending.REFUSED)
+        self.assert_failed(owner, Termination.REFUSED)
 
     def test_no_such_scope(self) -> None:
         """So is an IPv6 address of a network interface that we do not have."""
         owner, _ = self.dial(instance("a", 80, "fe80::1%nowhere"))
-        self.assert_failed(owner, Ending.REFUSED)
+        self.assert_failed(owner, Termination.REFUSED)
 
     def test_timeout(self) -> None:
         """One that does not answer in time is left for the next one."""
@@ -362,7 +370,7 @@ class DialTests(DialTestCase):
         self.pass_time(2 * TIMEOUT - 0.3)
         self.assertEqual(owner.failed, [])
         self.pass_time(0.9)
-        self.assert_failed(owner, Ending.CONNECT_TIMEOUT)
+        self.assert_failed(owner, Termination.CONNECT_TIMEOUT)
         self.assertEqual(len(owner.tried), 2)
 
     def test_each_has_its_time(self) -> None:
@@ -376,7 +384,7 @@ class DialTests(DialTestCase):
         self.pass_time(TIMEOUT * 0.75)
         self.assertEqual(owner.failed, [])
         self.pass_time(TIMEOUT * 0.5)
-        self.assert_failed(owner, Ending.CONNECT_TIMEOUT)
+        self.assert_failed(owner, Termination.CONNECT_TIMEOUT)
 
     def test_late_answer(self) -> None:
         """An answer that takes its time is waited for."""
@@ -401,7 +409,7 @@ class DialTests(DialTestCase):
         with loopback.blackhole() as port:
             owner, dial = self.dial(instance("a", port))
         self.assertEqual(owner.failed, [])
-        self.assert_failed(owner, Ending.REFUSED)  # on the second SYN, after 1 s
+        self.assert_failed(owner, Termination.REFUSED)  # on the second SYN, after 1 s
         self.ours, peer = loopback.tcp_pair()
         self.held.enter_context(peer)
         with loopback.blackhole() as port:
@@ -409,7 +417,7 @@ class DialTests(DialTestCase):
         self.assertEqual(owner.failed, [])
         select.select([], [dial], [], loopback.PATIENCE)
         dial.doWrite()
-        self.assert_failed(owner, Ending.REFUSED)
+        self.assert_failed(owner, Termination.REFUSED)
 
     def test_told_twice(self) -> None:
         """An error that the reactor tells again is no second one."""
@@ -417,14 +425,14 @@ class DialTests(DialTestCase):
         self.reactor.removeWriter(dial)
         for _ in range(2):
             dial.connectionLost(LOST)
-        self.assert_failed(owner, Ending.REFUSED)
+        self.assert_failed(owner, Termination.REFUSED)
 
     def test_reactor_ends(self) -> None:
         """When all is at its end no other upstream is asked."""
         owner, dial = self.dial(instance("a", self.blackhole()), instance("b", 9))
         self.reactor.forget(dial)
         dial.connectionLost(Failure(ConnectionDone()))
-        self.assert_failed(owner, Ending.HARD_STOP)
+        self.assert_failed(owner, Termination.HARD_STOP)
         self.assertEqual(len(owner.tried), 1)
 
     def test_bug(self) -> None:
@@ -433,7 +441,7 @@ class DialTests(DialTestCase):
         self.reactor.forget(dial)
         dial.connectionLost(Failure(RuntimeError()))
         dial.connectionLost(Failure(RuntimeError()))
-        self.assert_failed(owner, Ending.INTERNAL)
+        self.assert_failed(owner, Termination.INTERNAL)
 
     def test_bug_between_two(self) -> None:
         """So does one that shows when the next upstream is to be asked."""
@@ -441,7 +449,7 @@ class DialTests(DialTestCase):
         owner.registry = None  # type: ignore[assignment]
         self.pass_time(TIMEOUT + 1)
         self.assertTrue(dial.over)
-        self.assert_failed(owner, Ending.INTERNAL)
+        self.assert_failed(owner, Termination.INTERNAL)
         self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
 
     def test_poller_refuses(self) -> None:
@@ -449,15 +457,15 @@ class DialTests(DialTestCase):
         with patch.object(self.reactor, "addWriter", side_effect=no_watches):
             owner, dial = self.dial(instance("a", self.blackhole()))
         self.assertEqual((owner.starved, owner.failed), (1, []))
-        dial.end(Ending.HARD_STOP)
-        self.assert_failed(owner, Ending.HARD_STOP)
+        dial.end(Termination.HARD_STOP)
+        self.assert_failed(owner, Termination.HARD_STOP)
 
     def test_ended(self) -> None:
         """Whoever ends a dial ends all of it."""
         owner, dial = self.dial(instance("a", self.blackhole()))
-        dial.end(Ending.HARD_STOP)
-        dial.end(Ending.INTERNAL)
-        self.assert_failed(owner, Ending.HARD_STOP)
+        dial.end(Termination.HARD_STOP)
+        dial.end(Termination.INTERNAL)
+        self.assert_failed(owner, Termination.HARD_STOP)
 
 
 class LeavingClientTests(DialTestCase):
@@ -468,14 +476,14 @@ class LeavingClientTests(DialTestCase):
         owner, _ = self.dial(instance("a", self.blackhole()))
         self.peer.close()
         self.pass_time(0.5)
-        self.assert_failed(owner, Ending.CLIENT_LEFT)
+        self.assert_failed(owner, Termination.CLIENT_LEFT)
 
     def test_reset(self) -> None:
         """And so does one that resets."""
         owner, _ = self.dial(instance("a", self.blackhole()))
         loopback.reset(self.peer)
         self.pass_time(0.5)
-        self.assert_failed(owner, Ending.CLIENT_LEFT)
+        self.assert_failed(owner, Termination.CLIENT_LEFT)
 
     def test_reset_after_a_word(self) -> None:
         """And one that asked before it did so."""
@@ -483,7 +491,7 @@ class LeavingClientTests(DialTestCase):
         self.peer.sendall(b"question")
         loopback.reset(self.peer)
         self.pass_time(0.5)
-        self.assert_failed(owner, Ending.CLIENT_LEFT)
+        self.assert_failed(owner, Termination.CLIENT_LEFT)
 
     def test_half_closed_after_a_word(self) -> None:
         """One that asked, and said that this was all, waits for an answer."""
@@ -493,14 +501,14 @@ class LeavingClientTests(DialTestCase):
         self.pass_time(TIMEOUT - 0.3)
         self.assertEqual(owner.failed, [])
         self.assertEqual(self.ours.recv(100), b"question")
-        dial.end(Ending.HARD_STOP)
+        dial.end(Termination.HARD_STOP)
 
     def test_error_on_looking(self) -> None:
         """A client whose socket has an error to tell is gone."""
         self.ours = FailingPeek(fileno=self.ours.detach())
         owner, _ = self.dial(instance("a", self.blackhole()))
         self.pass_time(0.5)
-        self.assert_failed(owner, Ending.CLIENT_LEFT)
+        self.assert_failed(owner, Termination.CLIENT_LEFT)
 
 
 class FailingPeek(socket.socket):
@@ -536,7 +544,7 @@ class WaitingTests(DialTestCase):
         An upstream that refused before is tried again once it accepts others: nobody
         waits in vain while it has room.
         """
-        self.waiting.end(Ending.HARD_STOP)
+        self.waiting.end(Termination.HARD_STOP)
         self.ours, self.peer = loopback.tcp_pair()
         self.held.enter_context(self.peer)
         server = self.held.enter_context(socket.socket())
@@ -561,7 +569,7 @@ class WaitingTests(DialTestCase):
 
     def test_no_more_than_its_attempts(self) -> None:
         """However often one seems to recover, a client tries no more than it may."""
-        self.waiting.end(Ending.HARD_STOP)
+        self.waiting.end(Termination.HARD_STOP)
         self.ours, self.peer = loopback.tcp_pair()
         self.held.enter_context(self.peer)
         other = instance("b", self.refusing())
@@ -579,25 +587,25 @@ class WaitingTests(DialTestCase):
         """After the time for that it is over."""
         self.pass_time(2 * TIMEOUT + 0.4)
         self.full.end()
-        self.assert_failed(self.waits, Ending.QUEUE_TIMEOUT)
+        self.assert_failed(self.waits, Termination.QUEUE_TIMEOUT)
 
     def test_queue_full(self) -> None:
         """One for whom there is no room in the line is over at once."""
-        self.waiting.end(Ending.HARD_STOP)
+        self.waiting.end(Termination.HARD_STOP)
         self.ours, peer = loopback.tcp_pair()
         self.held.enter_context(peer)
         owner = self.owner(route=ONE_EACH)
-        owner.line = Line(self.reactor, 0)
+        owner.line = WaitQueue(self.reactor, 0)
         self.start(owner)
         self.full.end()
-        self.assert_failed(owner, Ending.QUEUE_FULL)
+        self.assert_failed(owner, Termination.QUEUE_FULL)
 
     def test_ended(self) -> None:
         """Whoever ends it ends its waiting."""
-        self.waiting.end(Ending.HARD_STOP)
+        self.waiting.end(Termination.HARD_STOP)
         self.assertFalse(self.waits.line)
         self.full.end()
-        self.assert_failed(self.waits, Ending.HARD_STOP)
+        self.assert_failed(self.waits, Termination.HARD_STOP)
 
     def test_client_leaves(self) -> None:
         """So does a client that is gone."""
@@ -605,7 +613,7 @@ class WaitingTests(DialTestCase):
         self.pass_time(0.5)
         self.assertFalse(self.waits.line)
         self.full.end()
-        self.assert_failed(self.waits, Ending.QUEUE_LEFT)
+        self.assert_failed(self.waits, Termination.QUEUE_LEFT)
 
     def test_time_to_connect_counts_from_its_turn(self) -> None:
         """Who waited for long has the whole time to connect all the same."""
@@ -616,7 +624,7 @@ class WaitingTests(DialTestCase):
         self.assertEqual((len(self.waits.tried), self.waits.failed), (1, []))
         self.pass_time(0.8)
         self.full.end()
-        self.assert_failed(self.waits, Ending.CONNECT_TIMEOUT)
+        self.assert_failed(self.waits, Termination.CONNECT_TIMEOUT)
 
     def test_no_descriptor_when_its_turn_comes(self) -> None:
         """Out of descriptors then, it keeps the place until there is one."""
@@ -645,7 +653,7 @@ class WaitingTests(DialTestCase):
         self.registry.replace(WEB.question, [broken])
         self.reactor.advance(LOOK_EVERY)
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
-        self.assert_failed(self.waits, Ending.INTERNAL)
+        self.assert_failed(self.waits, Termination.INTERNAL)
 
 
 class ScriptedSocket(socket.socket):
@@ -706,7 +714,7 @@ class StarvedTests(DialTestCase):
         self.patch(socket, "socket", Own)
         owner, _ = self.dial(instance("a", port))
         self.reactor.settle()
-        self.assert_failed(owner, Ending.REFUSED)
+        self.assert_failed(owner, Termination.REFUSED)
 
     def test_reset_as_soon_as_accepted(self) -> None:
         """An upstream that resets before we look is one that refused."""
@@ -719,7 +727,7 @@ class StarvedTests(DialTestCase):
             self.patch(socket, "socket", Short)
             owner, _ = self.dial(instance("a", server.getsockname()[1]))
             self.reactor.settle()
-        self.assert_failed(owner, Ending.REFUSED)
+        self.assert_failed(owner, Termination.REFUSED)
 
     def test_no_descriptor_for_a_while(self) -> None:
         """Out of descriptors is no fault of the upstream's: it is tried again."""
@@ -752,7 +760,7 @@ class StarvedTests(DialTestCase):
         """If there is no other one the client is told at once."""
         self.script(connecting=[errno.EADDRNOTAVAIL])
         owner, _ = self.dial(instance("a", 80))
-        self.assert_failed(owner, Ending.STARVED)
+        self.assert_failed(owner, Termination.STARVED)
 
     def test_no_descriptor_for_long(self) -> None:
         """It is given up after the time that one upstream has to answer."""
@@ -762,7 +770,7 @@ class StarvedTests(DialTestCase):
         self.pass_time(TIMEOUT - 0.3)
         self.assertEqual((owner.failed, opens(self.registry)), ([], {"a": 1}))
         self.pass_time(0.6)
-        self.assert_failed(owner, Ending.STARVED)
+        self.assert_failed(owner, Termination.STARVED)
         self.assertEqual(owner.tried, [port])
 
     def test_client_leaves_meanwhile(self) -> None:
@@ -772,7 +780,7 @@ class StarvedTests(DialTestCase):
         owner, _ = self.dial(instance("a", port))
         self.peer.close()
         self.pass_time(0.6)
-        self.assert_failed(owner, Ending.CLIENT_LEFT)
+        self.assert_failed(owner, Termination.CLIENT_LEFT)
 
     def test_no_socket_of_that_kind(self) -> None:
         """A machine without IPv6 goes on to the next upstream."""

@@ -7,15 +7,15 @@ import pytest
 from attrs import define
 
 from lbconsul.balance.instance import Health, Instance
-from lbconsul.balance.pool_spec import Question, Selection
+from lbconsul.balance.pool_spec import PoolSpec, ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.upstream import Lease
 from lbconsul.config.model import Mapping
 from lbconsul.net.periodic import EVERY
-from lbconsul.proxy.drain_manager import Parting, idlest
+from lbconsul.proxy.drain_manager import DrainManager, least_recently_active
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.relay import Relay
-from lbconsul.proxy.targets import route_of
+from lbconsul.proxy.targets import failover_spec
 from tests.support.instances import an_upstream, instances, name_of
 from tests.support.tended_proxy import Server, TendedProxy
 
@@ -186,12 +186,16 @@ def test_not_yet(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
 def test_idlest() -> None:
     """Of many those come first on which nothing has moved for the longest time."""
     upstream = an_upstream()
-    pool = Registry(lambda: 0.0).pool(Selection(Question("web")))
+    pool = Registry(lambda: 0.0).pool(PoolSpec(ServiceQuery("web")))
     times = [float(number * 7919 % 5000) for number in range(5000)]
     held = [Held(Lease(upstream, pool, on_trial=False), each) for each in times]
-    found = [each for each in idlest(cast(list[Relay], held)) if each is not None]
+    found = [
+        each
+        for each in least_recently_active(cast(list[Relay], held))
+        if each is not None
+    ]
     assert [each.moved_at for each in found] == sorted(times)
-    assert list(idlest([])) == []
+    assert list(least_recently_active([])) == []
 
 
 def test_close_on_critical_of_the_last_one(proxy: TendedProxy) -> None:
@@ -279,14 +283,14 @@ def test_rebalance_no_more_than_needed() -> None:
     now = 0.0
     mapping = Mapping("web", rebalance=99)
     registry = Registry(lambda: 0.0)
-    registry.replace(Question("web"), instances("a", "b"))
-    chain = registry.chain(route_of(mapping))
+    registry.replace(ServiceQuery("web"), instances("a", "b"))
+    chain = registry.chain(failover_spec(mapping))
     [pool] = chain.pools
-    parting = Parting(chain, mapping, lambda: now)
+    parting = DrainManager(chain, mapping, lambda: now)
     one, other = sorted(pool.upstreams(), key=name_of)
     held = [Held(Lease(one, pool, on_trial=False), 0.0) for _ in range(211)]
     held += [Held(Lease(other, pool, on_trial=False), 1.0) for _ in range(589)]
-    registry.replace(Question("web"), instances("a", "b", "c", "d"))
+    registry.replace(ServiceQuery("web"), instances("a", "b", "c", "d"))
     relays = cast(list[Relay], held)
     assert set(parting.due(lambda: relays)) == {None}
     now = 1.0
@@ -334,8 +338,8 @@ def test_nothing_to_do(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
     """Where nobody leaves or joins, connections are not even looked at."""
     proxy.serve()
     mapping = Mapping("web", rebalance=99)
-    chain = proxy.registry.chain(route_of(mapping))
-    parting = Parting(chain, mapping, proxy.reactor.seconds)
+    chain = proxy.registry.chain(failover_spec(mapping))
+    parting = DrainManager(chain, mapping, proxy.reactor.seconds)
 
     def relays() -> list[Relay]:
         raise AssertionError("they were looked at")

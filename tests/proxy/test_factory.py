@@ -11,7 +11,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from lbconsul.balance.counter import OwnTally
+from lbconsul.balance.counter import LocalCounter
 from lbconsul.balance.registry import Registry
 from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.proxy.detach import Adopt
@@ -221,8 +221,8 @@ class TroubleTests(FactoryTestCase):
     def test_bug_before_the_lease(self) -> None:
         """A client that a bug of ours keeps from an upstream does not count as open."""
 
-        class Broken(OwnTally):
-            def catch_up(self) -> None:
+        class Broken(LocalCounter):
+            def sync(self) -> None:
                 raise KeyError("a bug")
 
         factory = self.factory(registry=Registry(lambda: 0.0, Broken()))

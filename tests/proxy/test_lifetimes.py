@@ -3,7 +3,7 @@
 import pytest
 
 from lbconsul.net.periodic import EVERY
-from lbconsul.stats.termination import Ending
+from lbconsul.stats.termination import Termination
 from tests.support import loopback
 from tests.support.tended_proxy import Server, TendedProxy
 
@@ -27,7 +27,7 @@ def test_max_age(proxy: TendedProxy, pair: tuple[Server, Server], age: float) ->
     assert max(proxy.times.values()) <= 1.1 * age
     assert max(proxy.times.values()) - min(proxy.times.values()) > 0.1 * age
     assert clients["1"].recv(1) == b""
-    assert proxy.is_at_rest()
+    assert proxy.is_drained()
 
 
 def test_no_max_age(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
@@ -55,14 +55,14 @@ def test_retire(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
     proxy.pass_time(SPREAD / 2)
     assert factory.open == 0
     assert set(proxy.endings.values()) == {"KS"}
-    assert proxy.is_at_rest()
+    assert proxy.is_drained()
 
 
 def test_retire_by_a_reload(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
     """Connections of a removed mapping say so, though the gateway stops meanwhile."""
     factory = proxy.serve(drain_timeout=DRAIN)
     proxy.connect_all(factory, map(str, range(4)))
-    factory.retire(Ending.UNMAPPED)
+    factory.retire(Termination.UNMAPPED)
     factory.retire()
     proxy.pass_time(DRAIN)
     assert set(proxy.endings.values()) == {"KM"}
@@ -85,7 +85,7 @@ def test_retire_while_clients_wait(proxy: TendedProxy) -> None:
         proxy.pass_time(DRAIN)
     assert factory.open == 0
     assert proxy.endings == {"0": "CD"} | dict.fromkeys("123456", "KS")
-    assert proxy.is_at_rest()
+    assert proxy.is_drained()
 
 
 def test_retire_with_a_queue(proxy: TendedProxy) -> None:
@@ -100,7 +100,7 @@ def test_retire_with_a_queue(proxy: TendedProxy) -> None:
     proxy.pass_time(EVERY)
     assert factory.open == 0
     assert server.heard() == ["0", "1"]
-    assert proxy.is_at_rest()
+    assert proxy.is_drained()
 
 
 def test_retire_without_connections(proxy: TendedProxy) -> None:
@@ -109,4 +109,4 @@ def test_retire_without_connections(proxy: TendedProxy) -> None:
     factory.retire()
     proxy.pass_time(DRAIN)
     assert factory.open == 0
-    assert proxy.is_at_rest()
+    assert proxy.is_drained()

@@ -21,9 +21,9 @@ from zope.interface.verify import verifyObject
 from lbconsul.config.model import Listen, Mapping, SystemdListen, TCPListen, UnixListen
 from lbconsul.errors import CannotListen
 from lbconsul.net import listening_socket
-from lbconsul.net.listening_socket import OwnSocket
+from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.proxy.accept_balancer import GIVE_WAY, OUR_TURN
-from lbconsul.proxy.connection_limit import Room
+from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.listener import (
     ACCEPT_BOUND,
     STARVED_PAUSE,
@@ -40,7 +40,7 @@ class Taker:
     """Takes the clients that a listener accepts."""
 
     mapping: Mapping
-    room: Room = Factory(lambda: Room(Clock()))
+    room: ConnectionLimit = Factory(lambda: ConnectionLimit(Clock()))
     taken: list[tuple[socket.socket, object]] = Factory(list)
     open: int = 0
     trouble: Exception | None = None
@@ -70,7 +70,7 @@ class ListenerTestCase(SynchronousTestCase):
         mapping = Mapping("web", listen, max_connections=max_connections)
         taker = Taker(mapping)
         listener = Listener(
-            self.reactor, self.reactor, taker, OwnSocket(mapping, passed)
+            self.reactor, self.reactor, taker, OwnedSocket(mapping, passed)
         )
         self.addCleanup(listener.close)
         self.addCleanup(self.close_taken, taker)
@@ -302,7 +302,7 @@ class PaceTests(ListenerTestCase):
     def test_few_at_once(self) -> None:
         """Where several accept from one queue, each leaves the others some."""
         taker = Taker(Mapping("web", LOOPBACK))
-        source = OwnSocket(taker.mapping)
+        source = OwnedSocket(taker.mapping)
         listener = Listener(self.reactor, self.reactor, taker, source, 2)
         self.addCleanup(self.close_taken, taker)
         listener.startService()
@@ -381,7 +381,7 @@ class GivesWayTests(ListenerTestCase):
         super().setUp()
         self.ahead = True
         self.taker = Taker(Mapping("web", LOOPBACK, max_connections=6))
-        source = OwnSocket(self.taker.mapping)
+        source = OwnedSocket(self.taker.mapping)
         self.listener_ = Listener(
             self.reactor, self.reactor, self.taker, source, 2, lambda: self.ahead
         )
@@ -484,14 +484,14 @@ class RoomTests(ListenerTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.room = Room(self.reactor, 4)
+        self.room = ConnectionLimit(self.reactor, 4)
         self.takers: list[Taker] = []
 
     def started(self, max_connections: int = 0) -> tuple[Taker, Listener]:
         mapping = Mapping("web", LOOPBACK, max_connections=max_connections)
         taker = Taker(mapping, self.room)
         taker.then = self.room.enter
-        listener = Listener(self.reactor, self.reactor, taker, OwnSocket(mapping))
+        listener = Listener(self.reactor, self.reactor, taker, OwnedSocket(mapping))
         self.addCleanup(self.close_taken, taker)
         self.addCleanup(listener.close)
         self.takers.append(taker)

@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, capturedLogs, formatEvent
 from twisted.python.failure import Failure
 
-from lbconsul.proxy.listener_log import BURST, SUM_UP_EVERY, Trouble
+from lbconsul.proxy.listener_log import BURST, SUM_UP_EVERY, ListenerLog
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def _lines(logs: Sequence[LogEvent]) -> list[str]:
 
 def test_starved(logs: Sequence[LogEvent]) -> None:
     """That there are no descriptors is said once, until it is over."""
-    trouble = Trouble(Clock(), lambda: "80:web")
+    trouble = ListenerLog(Clock(), lambda: "80:web")
     for count in (7, 8):
         trouble.starved(count)
         trouble.starved(count)
@@ -35,7 +35,7 @@ def test_starved(logs: Sequence[LogEvent]) -> None:
 def test_starved_again_and_again(logs: Sequence[LogEvent]) -> None:
     """Nor does it fill the log where each connection that ends relieves it."""
     clock = Clock()
-    trouble = Trouble(clock, lambda: "80:web")
+    trouble = ListenerLog(clock, lambda: "80:web")
     for _ in range(6000):
         trouble.starved(1)
         trouble.relieved()
@@ -53,7 +53,7 @@ def test_bugs(logs: Sequence[LogEvent]) -> None:
     A bug that costs every client has its traceback in the log a few times, and
     not as often as clients come.
     """
-    trouble = Trouble(Clock(), lambda: "80:web")
+    trouble = ListenerLog(Clock(), lambda: "80:web")
     for _ in range(50):
         try:
             raise KeyError("a bug")
@@ -74,7 +74,7 @@ def test_bugs(logs: Sequence[LogEvent]) -> None:
 
 def test_listener_lost(logs: Sequence[LogEvent]) -> None:
     """That the listener is lost is always said, and why."""
-    Trouble(Clock(), lambda: "80:web").listener_lost(Failure(ValueError("because")))
+    ListenerLog(Clock(), lambda: "80:web").listener_lost(Failure(ValueError("because")))
     [event] = logs
     assert formatEvent(event) == "80:web: the listener is lost"
     assert event["log_failure"].value.args == ("because",)

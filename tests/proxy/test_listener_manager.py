@@ -14,13 +14,13 @@ from zope.interface.verify import verifyObject
 from lbconsul.balance.registry import Registry
 from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.errors import CannotListen
-from lbconsul.net.listening_socket import OwnSocket
+from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.proxy import listener_manager as module
-from lbconsul.proxy.listener_manager import Serving
-from lbconsul.proxy.runtime import Workshop
+from lbconsul.proxy.listener_manager import ListenerManager
+from lbconsul.proxy.runtime import ProxyRuntime
 from lbconsul.proxy.saturation import DESCRIPTORS, PROCESS
 from lbconsul.proxy.saturation import MAPPING as MAPPING_FULL
-from lbconsul.proxy.targets import route_of
+from lbconsul.proxy.targets import failover_spec
 from tests.support.loopback import accept, connect, listening
 from tests.support.ports import free_ports
 from tests.support.running_proxy import ReactorThread, eventually
@@ -39,18 +39,18 @@ class Running:
         self.registry = Registry(
             lambda: 0.0, changed=lambda question, _: self.serving.answered(question)
         )
-        self.workshop = running.call(Workshop, running.reactor, self.registry)
+        self.runtime = running.call(ProxyRuntime, running.reactor, self.registry)
         #: What was served when something was let go.
         self.let_go: list[set[Any]] = []
-        self.serving = Serving(
-            self.workshop, let_go=lambda: self.let_go.append(self.workshop.routes)
+        self.serving = ListenerManager(
+            self.runtime, let_go=lambda: self.let_go.append(self.runtime.routes)
         )
         self.server = held.enter_context(listening())
-        self.sources: list[OwnSocket] = []
+        self.sources: list[OwnedSocket] = []
 
-    def begin(self, *mappings: Mapping, answered: bool = True) -> list[OwnSocket]:
+    def begin(self, *mappings: Mapping, answered: bool = True) -> list[OwnedSocket]:
         """Serve these from the start."""
-        self.sources = [OwnSocket(each) for each in mappings]
+        self.sources = [OwnedSocket(each) for each in mappings]
         for each in self.sources:
             self.running.call(self.serving.serve, each.mapping, each)
         if answered:
@@ -64,11 +64,11 @@ class Running:
         one = instance("a", self.server.getsockname()[1])
         self.running.call(self.registry.replace, WEB.question, [one])
 
-    def replace(self, *wanted: tuple[Mapping, OwnSocket], anew: bool = False) -> None:
+    def replace(self, *wanted: tuple[Mapping, OwnedSocket], anew: bool = False) -> None:
         """Serve just these."""
         self.running.call(self.serving.replace, wanted, anew=anew)
 
-    def pair(self, source: OwnSocket) -> tuple[Any, Any]:
+    def pair(self, source: OwnedSocket) -> tuple[Any, Any]:
         """A client, and what the server has of it."""
         client = self.held.enter_context(connect(source.open().getsockname()))
         return client, self.held.enter_context(accept(self.server))
@@ -116,7 +116,7 @@ def test_serves(running: Running) -> None:
     assert running.serving.mappings == [MAPPING]
     address = source.open().getsockname()
     pair = running.pair(source)
-    assert (running.workshop.open, running.workshop.accepted) == (1, 1)
+    assert (running.runtime.open, running.runtime.accepted) == (1, 1)
     running.running.call(running.serving.stopService)
     with pytest.raises(ConnectionRefusedError):
         connect(address)
@@ -128,9 +128,9 @@ def test_serves(running: Running) -> None:
 def test_bound_early(running: Running) -> None:
     """Sockets can be opened before the start, and given back without one."""
     [port] = free_ports(1)
-    free = OwnSocket(Mapping("web", TCPListen("127.0.0.1", port)))
+    free = OwnedSocket(Mapping("web", TCPListen("127.0.0.1", port)))
     taken = running.server.getsockname()[1]
-    busy = OwnSocket(Mapping("web", TCPListen("127.0.0.1", taken)))
+    busy = OwnedSocket(Mapping("web", TCPListen("127.0.0.1", taken)))
     for each in (free, busy):
         running.running.call(running.serving.serve, each.mapping, each)
     with pytest.raises(CannotListen):
@@ -165,7 +165,7 @@ def test_waits_not_for_ever(running: Running) -> None:
 def test_waits_while_names_are_looked_up(running: Running) -> None:
     """Once Consul has answered, clients wait until its instances' names are known."""
     [source] = running.begin(evolve(MAPPING, connect_timeout=0.1), answered=False)
-    ask = route_of(MAPPING).selections[0].question
+    ask = failover_spec(MAPPING).selections[0].question
     running.running.call(partial(running.registry.replace, ask, [], pending=True))
     client = running.held.enter_context(connect(source.open().getsockname()))
     client.settimeout(0.5)
@@ -189,7 +189,7 @@ def test_fallback(running: Running) -> None:
     mapping = evolve(MAPPING, dc=("dc1", "dc2"), connect_timeout=30.0)
     running.begin(mapping, answered=False)
     [served] = running.serving.served
-    one, two = (each.question for each in route_of(mapping).all())
+    one, two = (each.question for each in failover_spec(mapping).all())
     replace = running.registry.replace
     running.running.call(replace, two, [])
     assert served.listener is None
@@ -211,7 +211,7 @@ def test_unchanged(running: Running) -> None:
 def test_added(running: Running) -> None:
     """What is added is served at once."""
     [old] = running.begin(MAPPING)
-    new = OwnSocket(MAPPING)
+    new = OwnedSocket(MAPPING)
     running.replace((MAPPING, old), (MAPPING, new))
     running.pair(old)
     running.pair(new)
@@ -226,13 +226,13 @@ def test_removed(running: Running) -> None:
     with pytest.raises(ConnectionRefusedError):
         connect(address)
     assert_alive(client, upstream)
-    assert running.workshop.open == 1
+    assert running.runtime.open == 1
     assert len(running.let_go) == 1
     client.close()
     upstream.close()
     eventually(lambda: len(running.let_go) == 2, "its factory is gone")
-    assert len(running.workshop._factories) == 1
-    assert running.workshop.accepted == 1
+    assert len(running.runtime._factories) == 1
+    assert running.runtime.accepted == 1
 
 
 def test_many_removed(running: Running) -> None:
@@ -241,8 +241,8 @@ def test_many_removed(running: Running) -> None:
     other, *gone = running.begin(MAPPING, *several)
     pairs = [running.pair(each) for each in gone]
     running.replace((MAPPING, other))
-    running.running.call(running.workshop.close_connections)
-    assert len(running.workshop._factories) == 1
+    running.running.call(running.runtime.close_connections)
+    assert len(running.runtime._factories) == 1
     eventually(lambda: len(running.let_go) == 2, "it lets go of their pools")
     for client, _ in pairs:
         assert client.recv(1) == b""
@@ -259,7 +259,7 @@ def test_removed_in_time(running: Running) -> None:
         assert client.recv(1) == b""
         eventually(lambda: events, "it is told")
     assert formatEvent(events[-1]).endswith(" KM")
-    eventually(lambda: not running.workshop._factories, "its factory is gone")
+    eventually(lambda: not running.runtime._factories, "its factory is gone")
 
 
 def test_altered(running: Running) -> None:
@@ -280,8 +280,8 @@ def test_altered(running: Running) -> None:
         pair[1].close()
     eventually(lambda: served.older == [], "the old factory is gone")
     eventually(lambda: served.open == 0, "all is over")
-    assert running.workshop.accepted == 2
-    assert len(running.workshop._factories) == 1
+    assert running.runtime.accepted == 2
+    assert len(running.runtime._factories) == 1
 
 
 def test_altered_while_idle(running: Running) -> None:
@@ -289,14 +289,14 @@ def test_altered_while_idle(running: Running) -> None:
     [source] = running.begin(MAPPING)
     running.replace((evolve(MAPPING, attempts=1), source))
     [served] = running.serving.served
-    assert (served.older, len(running.workshop._factories)) == ([], 1)
+    assert (served.older, len(running.runtime._factories)) == ([], 1)
     running.replace((evolve(MAPPING, attempts=1), source), anew=True)
     running.pair(source)
 
 
 def test_altered_before_the_start(running: Running) -> None:
     """What does not run yet is only noted."""
-    source = OwnSocket(MAPPING)
+    source = OwnedSocket(MAPPING)
     running.running.call(running.serving.serve, MAPPING, source)
     altered = evolve(MAPPING, attempts=1)
     running.replace((altered, source))
@@ -314,7 +314,7 @@ def test_another_service(running: Running) -> None:
     with pytest.raises(TimeoutError):
         client.recv(1)
     one = instance("m", running.server.getsockname()[1])
-    question = route_of(other).selections[0].question
+    question = failover_spec(other).selections[0].question
     running.running.call(running.registry.replace, question, [one])
     assert_alive(client, running.held.enter_context(accept(running.server)))
 
@@ -351,10 +351,10 @@ def test_full_process(running: Running) -> None:
     (source,) = running.begin(MAPPING)
     look = running.serving._look_for_full
     assert running.running.call(look) == {}
-    running.workshop.room.limit = 1
+    running.runtime.room.limit = 1
     running.pair(source)
     assert running.running.call(look) == {(PROCESS, ""): 1}
-    running.workshop.room.limit = 0
+    running.runtime.room.limit = 0
     running.running.call(running.serving.served[0].starved)
     assert running.running.call(look) == {(DESCRIPTORS, ""): 0}
     eventually(lambda: running.running.call(look) == {}, "there is something again")

@@ -20,10 +20,10 @@ from lbconsul.balance.upstream import Lease, Outcome
 from lbconsul.net.poller import Poller
 from lbconsul.net.sockets import queued
 from lbconsul.net.splice import PIPE_SIZE, Pipes
-from lbconsul.net.sweeper import Patrol
-from lbconsul.proxy.relay import Arrival, Relay
+from lbconsul.net.sweeper import Sweeper
+from lbconsul.proxy.relay import Downstream, Relay
 from lbconsul.proxy.relay_side import READ_SIZE
-from lbconsul.stats.termination import Ending
+from lbconsul.stats.termination import Termination
 from tests.support.loopback import (
     receive,
     receive_all,
@@ -48,11 +48,11 @@ class Owner:
 
     poller: Poller
     clock: IReactorTime
-    patrol: Patrol
+    patrol: Sweeper
     idle_timeout: float = IDLE
     half_close_timeout: float = HALF_CLOSED
     pipes: Pipes = Factory(Pipes)
-    over: list[Ending] = Factory(list)
+    over: list[Termination] = Factory(list)
     #: Whether upstreams of the mapping answer.
     is_answered: bool = False
     #: When upstreams spoke first.
@@ -72,7 +72,7 @@ class Owner:
     def relay_moved(self, relay: Relay, received: int, sent: int) -> None:
         self.moved = self.moved[0] + received, self.moved[1] + sent
 
-    def relay_over(self, relay: Relay, ending: Ending) -> None:
+    def relay_over(self, relay: Relay, ending: Termination) -> None:
         self.patrol.discard(relay)
         self.over.append(ending)
         relay.lease.end()
@@ -92,7 +92,7 @@ class RelayTests(SynchronousTestCase):
         self.owner = Owner(
             self.reactor,
             self.reactor,
-            Patrol.keeping(self.reactor, IDLE, 1.0),
+            Sweeper.for_deadline(self.reactor, IDLE, 1.0),
             pipes=Pipes(self.PIPES),
         )
         self.addCleanup(self.owner.pipes.close)
@@ -100,7 +100,7 @@ class RelayTests(SynchronousTestCase):
         ours, self.client = self.pair()
         theirs, self.upstream = self.pair()
         self.descriptors = ours.fileno(), theirs.fileno()
-        arrival = Arrival(ours, ("127.0.0.1", 1), self.reactor.seconds())
+        arrival = Downstream(ours, ("127.0.0.1", 1), self.reactor.seconds())
         lease = self.registry.chain(WEB_ROUTE).lease()
         self.relay = self.owner.inspect(Relay(self.owner, theirs, lease, arrival, 0))
 
@@ -125,7 +125,7 @@ class RelayTests(SynchronousTestCase):
             time.sleep(0.01)
         self.fail("something is still under way")
 
-    def assert_over(self, ending: Ending) -> None:
+    def assert_over(self, ending: Termination) -> None:
         """It ended so, and nothing of it is left in the reactor's hands."""
         self.reactor.settle()
         self.reactor.advance(0)
@@ -225,7 +225,7 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual(self.reactor.reading(), {self.descriptors[1]})
         reset(self.client)
         self.pass_time(2)
-        self.assert_over(Ending.CLIENT_RESET)
+        self.assert_over(Termination.CLIENT_RESET)
 
     def test_half_closed_and_held_up(self) -> None:
         """
@@ -243,7 +243,7 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual(self.relay.client.owed(), 0)
         reset(self.client)
         self.pass_time(2)
-        self.assert_over(Ending.CLIENT_RESET)
+        self.assert_over(Termination.CLIENT_RESET)
 
     def test_slow_reader_may_speak(self) -> None:
         """The direction that is not held up goes on meanwhile."""
@@ -272,7 +272,7 @@ class RelayTests(SynchronousTestCase):
         self.reactor.settle()
         self.upstream.sendall(b"swer")
         self.upstream.close()
-        self.assert_over(Ending.DONE)
+        self.assert_over(Termination.DONE)
         self.assertEqual(receive_all(self.client), b"answer")
 
     def test_half_close_of_the_upstream(self) -> None:
@@ -283,14 +283,14 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual(receive_all(self.client), b"banner")
         self.client.sendall(b"upload")
         self.client.close()
-        self.assert_over(Ending.DONE)
+        self.assert_over(Termination.DONE)
         self.assertEqual(receive_all(self.upstream), b"upload")
 
     def test_both_say_all_at_once(self) -> None:
         """Two ends that come together end it like two that come in turn."""
         self.client.close()
         self.upstream.close()
-        self.assert_over(Ending.DONE)
+        self.assert_over(Termination.DONE)
 
     def test_end_behind_a_slow_reader(self) -> None:
         """What is still to be sent is sent before its end is passed on."""
@@ -302,13 +302,13 @@ class RelayTests(SynchronousTestCase):
     def test_client_resets(self) -> None:
         """A client's reset reaches the upstream as a reset, not as an end."""
         reset(self.client)
-        self.assert_over(Ending.CLIENT_RESET)
+        self.assert_over(Termination.CLIENT_RESET)
         self.assertTrue(was_reset(self.upstream))
 
     def test_upstream_resets(self) -> None:
         """An upstream's reset reaches the client as a reset, not as an end."""
         reset(self.upstream)
-        self.assert_over(Ending.UPSTREAM_RESET)
+        self.assert_over(Termination.UPSTREAM_RESET)
         self.assertTrue(was_reset(self.client))
 
     def test_upstream_is_gone_when_told(self) -> None:
@@ -316,7 +316,7 @@ class RelayTests(SynchronousTestCase):
         reset(self.upstream)
         self.client.sendall(b"anybody there?")
         self.relay.client.doRead()
-        self.assert_over(Ending.UPSTREAM_RESET)
+        self.assert_over(Termination.UPSTREAM_RESET)
         self.assertTrue(was_reset(self.client))
 
     def test_upstream_is_gone_when_told_the_end(self) -> None:
@@ -324,14 +324,14 @@ class RelayTests(SynchronousTestCase):
         reset(self.upstream)
         self.client.shutdown(socket.SHUT_WR)
         self.relay.client.doRead()
-        self.assert_over(Ending.UPSTREAM_RESET)
+        self.assert_over(Termination.UPSTREAM_RESET)
 
     def test_slow_reader_is_gone(self) -> None:
         """And so is one that shows when we send what was left over."""
         self.flood(self.upstream)
         reset(self.client)
         self.relay.client.doWrite()
-        self.assert_over(Ending.CLIENT_RESET)
+        self.assert_over(Termination.CLIENT_RESET)
         self.assertTrue(was_reset(self.upstream))
 
     def test_slow_reader_resets(self) -> None:
@@ -341,7 +341,7 @@ class RelayTests(SynchronousTestCase):
         """
         self.flood(self.upstream)
         reset(self.client)
-        self.assert_over(Ending.CLIENT_RESET)
+        self.assert_over(Termination.CLIENT_RESET)
         self.assertTrue(was_reset(self.upstream))
 
     def test_half_closed_slow_reader_resets(self) -> None:
@@ -349,7 +349,7 @@ class RelayTests(SynchronousTestCase):
         self.client.shutdown(socket.SHUT_WR)
         self.flood(self.upstream)
         reset(self.client)
-        self.assert_over(Ending.CLIENT_RESET)
+        self.assert_over(Termination.CLIENT_RESET)
 
     def test_reset_though_the_process_ends(self) -> None:
         """A process that ends before the next turn leaves a reset, not an end."""
@@ -368,7 +368,7 @@ class RelayTests(SynchronousTestCase):
         reset(self.client)
         self.relay.client.doRead()
         self.assertEqual(next_descriptors(20) & {*self.descriptors}, set())
-        self.assert_over(Ending.CLIENT_RESET)
+        self.assert_over(Termination.CLIENT_RESET)
         self.assertGreater(next_descriptors(20), {*self.descriptors})
 
     def test_idle(self) -> None:
@@ -376,7 +376,7 @@ class RelayTests(SynchronousTestCase):
         self.pass_time(IDLE)
         self.assert_alive()
         self.pass_time(IDLE / 4)
-        self.assert_over(Ending.IDLE)
+        self.assert_over(Termination.IDLE)
         self.assertEqual(self.client.recv(1), b"")
         self.assertEqual(self.upstream.recv(1), b"")
 
@@ -395,7 +395,7 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual(self.owner.moved, (8, 10))
         self.client.sendall(b"more")
         self.reactor.settle()
-        self.relay.end(Ending.HARD_STOP)
+        self.relay.end(Termination.HARD_STOP)
         told = self.relay.told_received, self.relay.told_sent
         self.assertEqual(self.owner.moved, told)
         self.assertEqual(told, (8, 10))
@@ -411,13 +411,13 @@ class RelayTests(SynchronousTestCase):
             self.pass_time(IDLE - 5)
         self.assert_alive()
         self.pass_time(5)
-        self.assert_over(Ending.IDLE)
+        self.assert_over(Termination.IDLE)
 
     def test_greatest_age(self) -> None:
         """One that is as old as it may be is closed, whatever moves on it."""
         ours, client = self.pair()
         theirs, upstream = self.pair()
-        arrival = Arrival(ours, ("127.0.0.1", 1), self.reactor.seconds())
+        arrival = Downstream(ours, ("127.0.0.1", 1), self.reactor.seconds())
         lease = self.registry.chain(WEB_ROUTE).lease()
         old = Relay(self.owner, theirs, lease, arrival, 0, expires=IDLE / 2)
         self.owner.inspect(old)
@@ -428,7 +428,7 @@ class RelayTests(SynchronousTestCase):
             self.pass_time(1)
         self.assert_alive()
         self.pass_time(IDLE / 8 + 1)
-        self.assertEqual(self.owner.over, [Ending.AGED])
+        self.assertEqual(self.owner.over, [Termination.AGED])
         self.assertEqual((client.recv(1), upstream.recv(1)), (b"", b""))
         self.assertFalse(self.relay.over)
 
@@ -443,22 +443,22 @@ class RelayTests(SynchronousTestCase):
             self.assertEqual(receiver.recv(1), b"x")
         self.assert_alive()
         self.pass_time(IDLE * 1.5)
-        self.assert_over(Ending.IDLE)
+        self.assert_over(Termination.IDLE)
 
     def test_long_dial_is_no_idleness(self) -> None:
         """The limit counts from the start of the relay, not from the accept."""
-        self.relay.end(Ending.HARD_STOP)
+        self.relay.end(Termination.HARD_STOP)
         self.owner.over.clear()
         self.reactor.advance(IDLE * 2)
         ours, _ = self.pair()
         theirs, _ = self.pair()
-        arrival = Arrival(ours, "", 0.0)
+        arrival = Downstream(ours, "", 0.0)
         lease = self.registry.chain(WEB_ROUTE).lease()
         self.owner.inspect(Relay(self.owner, theirs, lease, arrival, 1))
         self.pass_time(IDLE * 0.9)
         self.assert_alive()
         self.pass_time(IDLE)
-        self.assert_over(Ending.IDLE)
+        self.assert_over(Termination.IDLE)
 
     def test_half_closed_and_silent(self) -> None:
         """Half of a connection has a shorter limit."""
@@ -468,7 +468,7 @@ class RelayTests(SynchronousTestCase):
         self.pass_time(HALF_CLOSED)
         self.assert_alive()
         self.pass_time(HALF_CLOSED / 4)
-        self.assert_over(Ending.HALF_CLOSED)
+        self.assert_over(Termination.HALF_CLOSED)
         self.assertEqual(self.client.recv(1), b"")
 
     def test_slow_reader_of_an_answer(self) -> None:
@@ -488,7 +488,7 @@ class RelayTests(SynchronousTestCase):
         self.client.shutdown(socket.SHUT_WR)
         self.flood(self.upstream)
         self.pass_time(2 * HALF_CLOSED)
-        self.assert_over(Ending.HALF_CLOSED)
+        self.assert_over(Termination.HALF_CLOSED)
         with self.assertRaises(ConnectionResetError):
             while self.client.recv(1 << 20):
                 pass
@@ -502,7 +502,7 @@ class RelayTests(SynchronousTestCase):
         self.pass_time(HALF_CLOSED)
         self.assert_alive()
         self.pass_time(HALF_CLOSED / 4)
-        self.assert_over(Ending.HALF_CLOSED)
+        self.assert_over(Termination.HALF_CLOSED)
 
     def test_half_closed_and_active(self) -> None:
         """An answer that trickles may take longer than the limit."""
@@ -514,7 +514,7 @@ class RelayTests(SynchronousTestCase):
             self.reactor.settle()
         self.assert_alive()
         self.upstream.close()
-        self.assert_over(Ending.DONE)
+        self.assert_over(Termination.DONE)
         self.assertEqual(receive_all(self.client), b"x" * 10)
 
     def test_half_closed_client_dies(self) -> None:
@@ -526,7 +526,7 @@ class RelayTests(SynchronousTestCase):
         self.reactor.settle()
         reset(self.client)
         self.pass_time(2)
-        self.assert_over(Ending.CLIENT_RESET)
+        self.assert_over(Termination.CLIENT_RESET)
         self.assertEqual(self.upstream.recv(1), b"")
         with self.assertRaises(OSError):
             self.upstream.send(b"nobody is there")
@@ -537,7 +537,7 @@ class RelayTests(SynchronousTestCase):
         self.reactor.settle()
         reset(self.upstream)
         self.pass_time(2)
-        self.assert_over(Ending.UPSTREAM_RESET)
+        self.assert_over(Termination.UPSTREAM_RESET)
 
     def test_reactor_gives_up(self) -> None:
         """An error that only the reactor sees ends it like one of our own."""
@@ -545,32 +545,32 @@ class RelayTests(SynchronousTestCase):
         with contextlib.suppress(OSError):
             self.relay.upstream.sock.send(b"the error is taken here")
         self.relay.upstream.connectionLost(None)  # type: ignore[arg-type]
-        self.assert_over(Ending.UPSTREAM_RESET)
+        self.assert_over(Termination.UPSTREAM_RESET)
 
     def test_reactor_ends(self) -> None:
         """A reactor that ends tells both ends, the second of which knows already."""
         both = self.relay.client, self.relay.upstream
         for end in both:
             end.connectionLost(None)  # type: ignore[arg-type]
-        self.assert_over(Ending.CLIENT_RESET)
+        self.assert_over(Termination.CLIENT_RESET)
 
     def test_ends_once(self) -> None:
         """To end it again does nothing, and does not change why it ended."""
-        self.relay.end(Ending.HARD_STOP)
-        self.relay.end(Ending.DONE)
-        self.assert_over(Ending.HARD_STOP)
+        self.relay.end(Termination.HARD_STOP)
+        self.relay.end(Termination.DONE)
+        self.assert_over(Termination.HARD_STOP)
         self.assertEqual(self.client.recv(1), b"")
 
     def test_nothing_is_left(self) -> None:
         """After its end, however it came, no circle keeps it from being freed."""
         gc.disable()
         self.addCleanup(gc.enable)
-        self.relay.end(Ending.HARD_STOP)
+        self.relay.end(Termination.HARD_STOP)
         for end in (
             self.close_both,
             lambda: reset(self.client),
             lambda: reset(self.upstream),
-            lambda: self.relay.end(Ending.HARD_STOP),
+            lambda: self.relay.end(Termination.HARD_STOP),
         ):
             socks = self.renew()
             self.assertTrue(all(each() for each in socks))
@@ -587,7 +587,7 @@ class RelayTests(SynchronousTestCase):
         self.owner.over.clear()
         ours, self.client = tcp_pair()
         theirs, self.upstream = tcp_pair()
-        arrival = Arrival(ours, "", self.reactor.seconds())
+        arrival = Downstream(ours, "", self.reactor.seconds())
         lease = self.registry.chain(WEB_ROUTE).lease()
         self.relay = self.owner.inspect(Relay(self.owner, theirs, lease, arrival, 0))
         return [weakref.ref(ours), weakref.ref(theirs)]
@@ -654,7 +654,7 @@ class TrialTests(SynchronousTestCase):
         self.trial = self.registry.chain(WEB_ROUTE).lease()
         self.trial.showed(Outcome.CONNECTED)
         self.assertTrue(self.trial.on_trial)
-        patrol = Patrol.keeping(self.reactor, IDLE)
+        patrol = Sweeper.for_deadline(self.reactor, IDLE)
         self.owner = Owner(self.reactor, self.reactor, patrol)
         self.begin(self.trial)
 
@@ -666,7 +666,7 @@ class TrialTests(SynchronousTestCase):
             self.addCleanup(sock.close)
         now = self.reactor.seconds()
         self.relay = self.owner.inspect(
-            Relay(self.owner, theirs, lease, Arrival(ours, "", now), 0)
+            Relay(self.owner, theirs, lease, Downstream(ours, "", now), 0)
         )
 
     def pass_time(self, seconds: float) -> None:
@@ -769,7 +769,7 @@ class TrialTests(SynchronousTestCase):
         self.registry.replace(WEB.question, [instance("c", 80)])
         chain = self.registry.chain(WEB_ROUTE)
         for _ in range(3):
-            for outcome in (Outcome.SPOILED,) * 5:
+            for outcome in (Outcome.EARLY_CLOSE,) * 5:
                 lease = chain.lease()
                 lease.showed(outcome)
                 lease.end()
@@ -778,7 +778,7 @@ class TrialTests(SynchronousTestCase):
             self.end_in_order()
             record = lease.upstream.record
             self.assertEqual(record and record.spoiled, 0)
-        lease.showed(Outcome.SPOILED)
+        lease.showed(Outcome.EARLY_CLOSE)
         self.begin(chain.lease())
         self.end_in_order()
         self.assertEqual(record and record.spoiled, 1)
@@ -837,13 +837,13 @@ class SplicingRelayTests(RelayTests):
         self.assertEqual(len(self.hear(sent + 1)), sent)
         self.assertIsNone(self.relay.client.pipe)
         self.client.close()
-        self.assert_over(Ending.DONE)
+        self.assert_over(Termination.DONE)
 
     def test_pipes_come_back(self) -> None:
         """However a relay ends, as many pipes can be had afterwards as before."""
         for end in (
             lambda: reset(self.client),
-            lambda: self.relay.end(Ending.HARD_STOP),
+            lambda: self.relay.end(Termination.HARD_STOP),
         ):
             for end_of in (self.relay.client, self.relay.upstream):
                 end_of.credit = 1 << 30
@@ -880,13 +880,13 @@ class UnixRelayTests(SynchronousTestCase):
     def test_reset_without_a_reset(self) -> None:
         """A kind of socket that knows no reset is just closed."""
         reactor = RecordingReactor()
-        patrol = Patrol.keeping(reactor, IDLE)
+        patrol = Sweeper.for_deadline(reactor, IDLE)
         owner = Owner(reactor, reactor, patrol)
         ours, client = socket.socketpair()
         theirs, upstream = tcp_pair()
         ours.setblocking(False)
         lease = registry_of(instance("a", 80)).chain(WEB_ROUTE).lease()
-        owner.inspect(Relay(owner, theirs, lease, Arrival(ours, "", 0.0), 0))
+        owner.inspect(Relay(owner, theirs, lease, Downstream(ours, "", 0.0), 0))
         with client, upstream:
             client.sendall(b"hello")
             reactor.settle()
@@ -895,4 +895,4 @@ class UnixRelayTests(SynchronousTestCase):
             reactor.settle()
             reactor.advance(0)
             self.assertEqual(client.recv(1), b"")
-        self.assertEqual(owner.over, [Ending.UPSTREAM_RESET])
+        self.assertEqual(owner.over, [Termination.UPSTREAM_RESET])

@@ -10,7 +10,7 @@ import pytest
 from attrs import Factory, define
 
 from lbconsul.net.splice import Pipe, Pipes
-from lbconsul.proxy.relay_side import READ_SIZE, End
+from lbconsul.proxy.relay_side import READ_SIZE, RelaySide
 from tests.support.loopback import receive, tcp_pair
 from tests.support.recording_reactor import RecordingReactor
 
@@ -33,19 +33,19 @@ class Joint:
     over: bool = False
     said: list[str] = Factory(list)
     #: Those that spoke first, in their order.
-    begins: list[End] = Factory(list)
+    begins: list[RelaySide] = Factory(list)
 
-    def begun(self, end: End) -> None:
+    def begun(self, end: RelaySide) -> None:
         self.begins.append(end)
 
-    def done(self, last: End) -> None:
+    def done(self, last: RelaySide) -> None:
         self.said.append("done")
         self.over = True
 
     def half_over(self) -> None:
         self.said.append("half over")
 
-    def lost(self, end: End) -> None:
+    def lost(self, end: RelaySide) -> None:
         self.said.append("lost")
         self.over = True
 
@@ -58,8 +58,8 @@ class Stage:
     reactor: RecordingReactor
     speaker: socket.socket
     listener: socket.socket
-    end: End
-    other: End
+    end: RelaySide
+    other: RelaySide
 
     def say(self, size: int) -> None:
         """Let the speaker say so much at once, and the listener hear it."""
@@ -92,7 +92,7 @@ def stage() -> Iterator[Stage]:
             held.enter_context(sock)
         joint, reactor = Joint(), RecordingReactor()
         held.callback(joint.pipes.close)
-        end, other = End(joint, reactor, ours), End(joint, reactor, theirs)
+        end, other = RelaySide(joint, reactor, ours), RelaySide(joint, reactor, theirs)
         end.other, other.other = other, end
         reactor.addReader(end)
         reactor.addReader(other)

@@ -6,8 +6,8 @@ from lbconsul.balance.instance import Health
 from lbconsul.balance.registry import Registry
 from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.net.periodic import EVERY
-from lbconsul.proxy.runtime import Workshop
-from lbconsul.proxy.targets import route_of
+from lbconsul.proxy.runtime import ProxyRuntime
+from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.mapping import CROWD
 from tests.support.recording_reactor import RecordingReactor
 from tests.support.tended_proxy import TendedProxy
@@ -16,18 +16,18 @@ from tests.support.upstreams import WEB, instance
 MAPPING = Mapping("web", drain_timeout=5.0)
 
 
-def workshop() -> Workshop:
+def runtime() -> ProxyRuntime:
     """One whose reactor is turned by hand."""
-    return Workshop(RecordingReactor(), Registry(lambda: 0.0))
+    return ProxyRuntime(RecordingReactor(), Registry(lambda: 0.0))
 
 
 def test_factories() -> None:
     """It knows all factories that there are, and what they serve."""
-    made = workshop()
+    made = runtime()
     assert (made.routes, made.longest_drain) == (set(), 0.0)
     one = made.make(MAPPING)
     other = made.make(evolve(MAPPING, service="mail", drain_timeout=9.0))
-    assert made.routes == {route_of(one.mapping), route_of(other.mapping)}
+    assert made.routes == {failover_spec(one.mapping), failover_spec(other.mapping)}
     assert made.longest_drain == 9.0
     assert one.room is other.room is made.room
     assert one.pipes is other.pipes
@@ -35,18 +35,18 @@ def test_factories() -> None:
 
 def test_gone() -> None:
     """What a factory accepted counts also when it is gone."""
-    made = workshop()
+    made = runtime()
     one, other = made.make(MAPPING), made.make(MAPPING)
     one.accepted, other.accepted = 3, 4
     assert made.accepted == 7
     made.drop(one)
     assert (made.accepted, made.open) == (7, 0)
-    assert made.routes == {route_of(MAPPING)}
+    assert made.routes == {failover_spec(MAPPING)}
 
 
 def test_tended() -> None:
     """Between start and stop all that there is is tended."""
-    made = workshop()
+    made = runtime()
     made.make(MAPPING)
     made.drop(made.make(MAPPING))
     made.start()
@@ -59,12 +59,12 @@ def test_tended() -> None:
 
 def test_known() -> None:
     """Known is a mapping when somebody serves it, or it is sure that nobody does."""
-    made = workshop()
+    made = runtime()
     assert not made.is_known(MAPPING)
     made.registry.replace(WEB.question, [])
     assert made.is_known(MAPPING)
     mapping = evolve(MAPPING, dc=("dc1", "dc2"))
-    one, two = (each.question for each in route_of(mapping).all())
+    one, two = (each.question for each in failover_spec(mapping).all())
     made.registry.replace(one, [])
     assert not made.is_known(mapping)
     made.registry.replace(one, [instance("a", 80)])
@@ -76,7 +76,7 @@ def test_known() -> None:
 
 def test_known_while_names_are_looked_up() -> None:
     """Who is there serves at once; where there is nobody yet, they are waited for."""
-    made = workshop()
+    made = runtime()
     registry = made.registry
     ill = evolve(instance("a", 80), health=Health("critical", "down"))
     registry.replace(WEB.question, [ill], pending=True)
@@ -93,7 +93,7 @@ def test_known_while_names_are_looked_up() -> None:
 
 def test_figures() -> None:
     """What connections come to counts by where they came in, whatever changes."""
-    made = workshop()
+    made = runtime()
     mapping = Mapping("web", TCPListen("127.0.0.1", 80))
     one, other = made.make(mapping), made.make(evolve(mapping, tag="v2"))
     assert one.figures is other.figures
@@ -106,28 +106,28 @@ def test_figures() -> None:
 
 def test_figures_of_lent_ones() -> None:
     """Services for which somebody else listens are not mixed up."""
-    made = workshop()
+    made = runtime()
     web, mail = made.make(Mapping("web")), made.make(Mapping("mail"))
     web.figures.accepted = 3
     assert mail.figures.accepted == 0
-    assert made.tidings(Mapping("mail")).figures is mail.figures
+    assert made.traffic(Mapping("mail")).figures is mail.figures
 
 
 def test_tidings(proxy: TendedProxy) -> None:
     """It is told who has open connections, who waits, and who is set aside."""
-    made = Workshop(proxy.reactor, proxy.registry)
+    made = ProxyRuntime(proxy.reactor, proxy.registry)
     made._poller = proxy.reactor
     listen = TCPListen("127.0.0.1", 80)
     mapping = Mapping("web", listen, max_connections_per_upstream=1)
     factories = [made.make(mapping), made.make(evolve(mapping, idle_timeout=7.0))]
-    assert made.tidings(mapping).used == set()
+    assert made.traffic(mapping).used == set()
     one, other = proxy.server("a"), proxy.server("b")
     proxy.register(one.instance(), other.instance())
     assert proxy.registry.eject(other.instance().identity) == ""
     client = proxy.connect(factories[0], "c1")
     proxy.connect(factories[1], "c2")
     proxy.reactor.settle()
-    told = made.tidings(mapping)
+    told = made.traffic(mapping)
     assert (told.queued, told.figures.accepted) == (1, 2)
     [(key, (ejection, since))] = told.aside.items()
     assert key == (0, other.instance().identity)
@@ -136,14 +136,14 @@ def test_tidings(proxy: TendedProxy) -> None:
     assert told.used == {0}
     proxy.leave(client)
     proxy.pass_time(0.1)
-    assert made.tidings(mapping).queued == 0
+    assert made.traffic(mapping).queued == 0
     made.close_connections()
     proxy.reactor.settle()
 
 
 def test_who_is_gone() -> None:
     """Where instances come and go, what they came to is not kept for ever."""
-    made = workshop()
+    made = runtime()
     figures = made.make(MAPPING).figures
     for number in range(CROWD + 1):
         figures.failed(instance(str(number), 80).identity)

@@ -1,30 +1,39 @@
 """What a mapping selects."""
 
-from lbconsul.balance.pool_spec import Caution, Patience, Question, Route, Rules
+from lbconsul.balance.pool_spec import (
+    FailoverSpec,
+    InstanceFilter,
+    OutlierConfig,
+    ServiceQuery,
+    ShrinkGuardConfig,
+)
 from lbconsul.config.build import configure
 from lbconsul.config.model import Mapping
-from lbconsul.proxy.targets import route_of
+from lbconsul.proxy.targets import failover_spec
 
 
-def _route(text: str) -> Route:
+def _route(text: str) -> FailoverSpec:
     [mapping] = configure([], [text]).mappings
-    return route_of(mapping)
+    return failover_spec(mapping)
 
 
 def test_all_that_is_said() -> None:
     """Each of a mapping's options that concern the catalog takes part."""
     text = "80:web,dc=a,filter=b,near=c,tag=d,health=passing,node-checks=off,policy=p2c"
     [selection] = _route(text).all()
-    assert selection.question == Question("web", "a", "b", "c")
-    assert selection.rules == Rules("d", frozenset({"passing"}), False)
+    assert selection.question == ServiceQuery("web", "a", "b", "c")
+    assert selection.rules == InstanceFilter("d", frozenset({"passing"}), False)
     assert selection.policy == "p2c"
 
 
 def test_nothing_said() -> None:
     """Without options there is one pool of the service, and an answer is doubted."""
-    [selection] = route_of(Mapping("web")).all()
-    assert (selection.question, selection.rules) == (Question("web"), Rules())
-    assert selection.caution == Caution(0.5, 30.0, critical=True)
+    [selection] = failover_spec(Mapping("web")).all()
+    assert (selection.question, selection.rules) == (
+        ServiceQuery("web"),
+        InstanceFilter(),
+    )
+    assert selection.caution == ShrinkGuardConfig(0.5, 30.0, critical=True)
     assert (selection.slow_start, selection.limit) == (0.0, 0)
 
 
@@ -32,9 +41,9 @@ def test_patience() -> None:
     """How much failing is borne is part of it; the longest time is the first one's."""
     options = "eject-after=5,eject-base-time=20m,eject-on-early-close=off"
     [selection] = _route(f"80:web,{options}").all()
-    assert selection.patience == Patience(5, 1200.0, 1200.0, False)
+    assert selection.patience == OutlierConfig(5, 1200.0, 1200.0, False)
     [selection] = _route("80:web,eject-base-time=1s").all()
-    assert selection.patience == Patience(3, 1.0, 300.0, True)
+    assert selection.patience == OutlierConfig(3, 1.0, 300.0, True)
 
 
 def test_datacenters() -> None:
@@ -49,7 +58,7 @@ def test_fallback() -> None:
     """A fallback is another service, with the same rules, or an address."""
     route = _route("80:web,dc=a,tag=v2,when-empty=fallback=sorry")
     assert route.fallback is not None
-    assert route.fallback.question == Question("sorry")
+    assert route.fallback.question == ServiceQuery("sorry")
     assert route.fallback.rules.tag == "v2"
     assert route.all() == (*route.selections, route.fallback)
 
@@ -59,13 +68,13 @@ def test_an_address_as_fallback() -> None:
     route = _route("80:web,tag=v2,health=passing,when-empty=fallback=10.0.0.9:80")
     assert route.fallback is not None
     assert route.fallback.question.fixed
-    assert route.fallback.rules == Rules()
+    assert route.fallback.rules == InstanceFilter()
 
 
 def test_what_is_closed_at_once_is_not_doubted() -> None:
     """Where critical instances are to be left at once, no new client gets there."""
     [selection] = _route("80:web,close-on-critical=on,shrink-hold=5s").all()
-    assert selection.caution == Caution(0.5, 5.0, critical=False)
+    assert selection.caution == ShrinkGuardConfig(0.5, 5.0, critical=False)
     [selection] = _route("80:web,shrink-guard=off").all()
     assert selection.caution.part == 0
 

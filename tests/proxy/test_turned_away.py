@@ -10,7 +10,7 @@ from attrs import evolve
 from twisted.logger import capturedLogs, formatEvent
 
 from lbconsul.config.model import UnixListen
-from lbconsul.net.listening_socket import OwnSocket
+from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.proxy.access_log import BURST
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.listener import Listener
@@ -158,7 +158,7 @@ class ShapeOfLogTests(FactoryTestCase):
         folder = self.held.enter_context(tempfile.TemporaryDirectory())
         mapping = evolve(MAPPING, listen=UnixListen(f"{folder}/web.sock"))
         factory = self.factory(mapping)
-        listener = Listener(self.reactor, self.reactor, factory, OwnSocket(mapping))
+        listener = Listener(self.reactor, self.reactor, factory, OwnedSocket(mapping))
         listener.startService()
         names = [f"{folder}/a\nb\x1b[2J", f"{folder}/\udcff", "\0x\nabstract", ""]
         with capturedLogs() as logs:

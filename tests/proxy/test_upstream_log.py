@@ -4,12 +4,12 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 
 from lbconsul.balance.events import EventKind, PoolEvent, UpstreamEvent
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.standing import Standing
-from lbconsul.proxy.upstream_log import BURST, Standings
+from lbconsul.proxy.upstream_log import BURST, UpstreamLog
 from tests.support.instances import an_instance
 
-WEB, A = Question("web"), an_instance("a")
+WEB, A = ServiceQuery("web"), an_instance("a")
 EJECTED = UpstreamEvent(
     kind=EventKind.EJECTED,
     query=WEB,
@@ -23,7 +23,7 @@ RESTORED = UpstreamEvent(kind=EventKind.RESTORED, query=WEB, instance=A)
 
 def test_ejected() -> None:
     """One line names the service and what happened, which stands in fields as well."""
-    standings = Standings(Clock())
+    standings = UpstreamLog(Clock())
     with capturedLogs() as logs:
         standings.tell(EJECTED)
     [event] = logs
@@ -35,7 +35,7 @@ def test_ejected() -> None:
 
 def test_a_pool() -> None:
     """What happens to a whole pool is one line, with the instances in a list."""
-    standings = Standings(Clock())
+    standings = UpstreamLog(Clock())
     with capturedLogs() as logs:
         standings.tell(
             PoolEvent(
@@ -49,7 +49,7 @@ def test_a_pool() -> None:
 def test_flapping() -> None:
     """Upstreams that come and go without end do not fill the log."""
     clock = Clock()
-    standings = Standings(clock)
+    standings = UpstreamLog(clock)
     with capturedLogs() as logs:
         for _ in range(500):
             for event in (EJECTED, RESTORED):
@@ -65,7 +65,7 @@ def test_flapping() -> None:
 def test_stop() -> None:
     """At the end nothing is left unsaid, and no timer is left."""
     clock = Clock()
-    standings = Standings(clock)
+    standings = UpstreamLog(clock)
     with capturedLogs() as logs:
         for _ in range(int(BURST) + 1):
             standings.tell(EJECTED)

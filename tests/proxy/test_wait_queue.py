@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbconsul.balance.upstream import Upstream
-from lbconsul.proxy.wait_queue import LOOK_EVERY, Line
+from lbconsul.proxy.wait_queue import LOOK_EVERY, WaitQueue
 from tests.support.instances import upstreams
 
 
@@ -24,7 +24,7 @@ class Client:
     """Takes a place when there is one, and then does something."""
 
     name: str
-    line: Line
+    line: WaitQueue
     places: Places
     tried: list[Upstream] = Factory(list)
     then: Callable[["Client"], None] = lambda client: None
@@ -45,7 +45,7 @@ class LineTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.line = Line(self.clock, 4)
+        self.line = WaitQueue(self.clock, 4)
         self.one, self.other = upstreams(1, 1)
         self.places = Places({self.one: 0, self.other: 0})
 
@@ -115,7 +115,7 @@ class LineTests(SynchronousTestCase):
 
     def test_no_line(self) -> None:
         """In a line of length 0 nobody waits, and nobody looks."""
-        line = Line(self.clock, 0)
+        line = WaitQueue(self.clock, 0)
         self.assertFalse(line.join(self.client("a")))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -183,7 +183,7 @@ class LineTests(SynchronousTestCase):
 
     def test_going_on_lets_others_go_on(self) -> None:
         """Many who each end at once, and tell the line, do not pile up."""
-        line = Line(self.clock, 5000)
+        line = WaitQueue(self.clock, 5000)
         self.places.free[self.one] = 1
 
         def end(client: Client) -> None:

@@ -8,7 +8,7 @@ import pytest
 from lbconsul.config.model import WhenEmpty
 from lbconsul.net.connect import connect
 from lbconsul.proxy.factory import ProxyFactory
-from lbconsul.proxy.targets import route_of
+from lbconsul.proxy.targets import failover_spec
 from lbconsul.proxy.wait_queue import LOOK_EVERY
 from tests.support import loopback
 from tests.support.tended_proxy import Server, TendedProxy
@@ -34,7 +34,7 @@ def test_first_come_first_served(proxy: TendedProxy) -> None:
         assert server.heard() == [*"0123"[: number + 1]]
         proxy.leave(each)
     assert set(proxy.endings.values()) == {"CD"}
-    assert proxy.is_at_rest()
+    assert proxy.is_drained()
 
 
 def test_nobody_overtakes(proxy: TendedProxy) -> None:
@@ -66,7 +66,7 @@ def test_another_process_connection_ends(proxy: TendedProxy) -> None:
     factory, server, client = _full(proxy)
     proxy.connect(factory, "1")
     [upstream] = proxy.registry.pool(
-        route_of(factory.mapping).selections[0]
+        failover_spec(factory.mapping).selections[0]
     ).upstreams()
     upstream.load.add(1)
     proxy.leave(client)
@@ -100,7 +100,7 @@ def test_too_long(proxy: TendedProxy, options: dict[str, Any], wait: float) -> N
     assert loopback.was_reset(waiting)  # what it said was not read
     assert server.heard() == ["0"]
     proxy.leave(client)
-    assert proxy.is_at_rest()
+    assert proxy.is_drained()
 
 
 def test_no_room_in_the_queue(proxy: TendedProxy) -> None:
@@ -124,7 +124,7 @@ def test_no_queue(proxy: TendedProxy) -> None:
     proxy.connect(factory, "1")
     assert proxy.endings == {"1": "SQ"}
     proxy.leave(client)
-    assert proxy.is_at_rest()
+    assert proxy.is_drained()
 
 
 @pytest.mark.parametrize("name", [" silent", "waiting"])
@@ -136,7 +136,7 @@ def test_client_resets(proxy: TendedProxy, name: str) -> None:
     assert proxy.endings == {name: "CQ"}
     proxy.leave(client)
     assert server.heard() == ["0"]
-    assert proxy.is_at_rest()
+    assert proxy.is_drained()
 
 
 def test_client_leaves_as_its_turn_comes(proxy: TendedProxy) -> None:
@@ -149,7 +149,7 @@ def test_client_leaves_as_its_turn_comes(proxy: TendedProxy) -> None:
     assert factory.open <= 2
     proxy.leave(third)
     factory.close_connections()
-    assert proxy.is_at_rest()
+    assert proxy.is_drained()
 
 
 def test_place_in_the_round_of_a_patrol(proxy: TendedProxy) -> None:
@@ -175,7 +175,7 @@ def test_place_in_the_round_of_a_patrol(proxy: TendedProxy) -> None:
                 proxy.leave(each)
                 proxy.pass_time(0.3)
             factory.close_connections()
-            assert proxy.is_at_rest()
+            assert proxy.is_drained()
 
 
 def test_refused_then_full(proxy: TendedProxy) -> None:
@@ -187,7 +187,7 @@ def test_refused_then_full(proxy: TendedProxy) -> None:
     proxy.leave(client)
     assert server.heard() == ["0", "1"]
     proxy.leave(waiting)
-    assert proxy.is_at_rest()
+    assert proxy.is_drained()
 
 
 def test_refused_when_its_turn_comes(proxy: TendedProxy) -> None:
@@ -210,7 +210,7 @@ def test_refused_and_not_in_time(proxy: TendedProxy) -> None:
     proxy.pass_time(4.5)
     assert proxy.endings == {"1": "sQ"}
     proxy.leave(client)
-    assert proxy.is_at_rest()
+    assert proxy.is_drained()
 
 
 def test_one_that_refused_is_elsewhere(proxy: TendedProxy) -> None:
@@ -244,7 +244,7 @@ def test_everybody_refuses(proxy: TendedProxy) -> None:
     assert proxy.endings == dict.fromkeys(names, "SC")
     assert list(proxy.endings) == names
     factory.close_connections()
-    assert proxy.is_at_rest()
+    assert proxy.is_drained()
 
 
 def test_close_connections(proxy: TendedProxy) -> None:
@@ -256,7 +256,7 @@ def test_close_connections(proxy: TendedProxy) -> None:
     assert set(proxy.endings.values()) == {"KH"}
     assert len(proxy.endings) == 20
     assert server.heard() == ["0"]
-    assert proxy.is_at_rest()
+    assert proxy.is_drained()
 
 
 def test_bug(proxy: TendedProxy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,7 +277,7 @@ def test_bug(proxy: TendedProxy, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "23":
         proxy.leave(waiting[name])
     assert server.heard() == ["0", "2", "3"]
-    assert proxy.is_at_rest()
+    assert proxy.is_drained()
 
 
 def test_bug_in_the_choice(proxy: TendedProxy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,7 +297,7 @@ def test_bug_in_the_choice(proxy: TendedProxy, monkeypatch: pytest.MonkeyPatch) 
     assert proxy.endings == {"1": "I-", "0": "CD"}
     assert server.heard() == ["0", "2"]
     proxy.leave(waiting["2"])
-    assert proxy.is_at_rest()
+    assert proxy.is_drained()
 
 
 def test_no_instance_yet(proxy: TendedProxy) -> None:
@@ -314,7 +314,7 @@ def test_no_instance_yet(proxy: TendedProxy) -> None:
     assert server.heard() == ["1", "2", "3"]
     for each in clients.values():
         proxy.leave(each)
-    assert proxy.is_at_rest()
+    assert proxy.is_drained()
 
 
 def test_no_instance_in_time(proxy: TendedProxy) -> None:
@@ -330,7 +330,7 @@ def test_no_instance_in_time(proxy: TendedProxy) -> None:
     assert loopback.was_reset(client)
     proxy.connect(proxy.serve(), "4")
     assert proxy.endings["4"] == "SC"
-    assert proxy.is_at_rest()
+    assert proxy.is_drained()
 
 
 def test_no_instance_that_accepts(proxy: TendedProxy) -> None:
@@ -339,7 +339,7 @@ def test_no_instance_that_accepts(proxy: TendedProxy) -> None:
     proxy.register(proxy.refusing("a"))
     proxy.connect(factory, "1")
     assert proxy.endings == {"1": "SC"}
-    assert proxy.is_at_rest()
+    assert proxy.is_drained()
 
 
 def test_client_leaves_where_there_is_no_instance(proxy: TendedProxy) -> None:
@@ -348,7 +348,7 @@ def test_client_leaves_where_there_is_no_instance(proxy: TendedProxy) -> None:
     proxy.connect(factory, " 1").close()
     proxy.pass_time(0.3)
     assert proxy.endings == {" 1": "CQ"}
-    assert proxy.is_at_rest()
+    assert proxy.is_drained()
 
 
 def test_fallback(proxy: TendedProxy) -> None:

@@ -16,20 +16,20 @@ from lbconsul.stats.mapping import (
     CONNECTION,
     CROWD,
     FIRST_BYTE,
-    Figures,
-    Times,
+    DurationHistogram,
+    MappingStats,
 )
 from tests.support.instances import an_identity
 
 A, B = an_identity("a"), an_identity("b")
 
 
-def told(figures: Figures, listener: Figures) -> None:
+def told(figures: MappingStats, listener: MappingStats) -> None:
     """Let `listener` hear what is new, as JSON carries it."""
     listener.heard(json.loads(json.dumps(figures.news())))
 
 
-def plain(figures: Figures) -> Any:
+def plain(figures: MappingStats) -> Any:
     """All that there is, to be compared."""
     accounts = {
         identity: (each.total, each.received, each.sent, each.failures)
@@ -52,7 +52,7 @@ class TestTimes:
 
     def test_bounds(self) -> None:
         """What took just as long as a bound says is within it, more is beyond."""
-        times = Times((1.0, 2.0))
+        times = DurationHistogram((1.0, 2.0))
         for seconds in (0.0, 1.0, 1.5, 2.0, 2.5, 99.0):
             times.observe(seconds)
         assert times.counts == [2, 2, 2]
@@ -60,7 +60,7 @@ class TestTimes:
 
     def test_add(self) -> None:
         """Those of several processes are one."""
-        one, other = Times((1.0,)), Times((1.0,))
+        one, other = DurationHistogram((1.0,)), DurationHistogram((1.0,))
         one.observe(0.5)
         other.observe(3.0)
         one.add(other)
@@ -84,7 +84,7 @@ class TestCounts:
 
     def test_life(self) -> None:
         """A connection counts for its mapping and for its instance."""
-        figures = Figures()
+        figures = MappingStats()
         figures.accepted += 3
         figures.failed(A)
         figures.connected(B, 0.25)
@@ -100,7 +100,7 @@ class TestCounts:
 
     def test_connect_time(self) -> None:
         """Connect times are averaged, what is long past counting less and less."""
-        figures = Figures()
+        figures = MappingStats()
         figures.connected(A, 1.0)
         figures.connected(A, 2.0)
         assert figures.accounts[A].connect_time == pytest.approx(1.1)
@@ -110,12 +110,12 @@ class TestCounts:
 
     def test_average_of_averages(self) -> None:
         """Of two processes the one with more connections says more of their time."""
-        one, other = Figures(), Figures()
+        one, other = MappingStats(), MappingStats()
         for _ in range(3):
             one.connected(A, 1.0)
         other.connected(A, 5.0)
         other.failed(B)
-        total = Figures.sum([one, other])
+        total = MappingStats.sum([one, other])
         assert total.accounts[A].connect_time == pytest.approx(2.0)
         assert astuple(total.accounts[B]) == (0, 0, 0, 1, 0.0)
         assert one.accounts[A].total == 3  # as it was
@@ -126,7 +126,7 @@ class TestNews:
 
     def test_all_arrives(self) -> None:
         """The master knows all that its worker does."""
-        figures, listener = Figures(), Figures()
+        figures, listener = MappingStats(), MappingStats()
         figures.accepted = 2
         figures.connected(A, 0.01)
         figures.over(A, 1, 2, 3.0, "cD")
@@ -138,7 +138,7 @@ class TestNews:
 
     def test_only_what_changed(self) -> None:
         """Of thousands of instances only those are told with which something was."""
-        figures, listener = Figures(), Figures()
+        figures, listener = MappingStats(), MappingStats()
         figures.connected(A, 0.01)
         figures.connected(B, 0.01)
         told(figures, listener)
@@ -148,7 +148,7 @@ class TestNews:
 
     def test_whether_there_are_any(self) -> None:
         """Whatever happens is news, once; where nothing does there are none."""
-        figures, listener = Figures(), Figures()
+        figures, listener = MappingStats(), MappingStats()
 
         def accept() -> None:
             figures.accepted += 1
@@ -172,7 +172,7 @@ class TestNews:
 
     def test_others_stay(self) -> None:
         """What is not told of any more is as it was told last."""
-        figures, listener = Figures(), Figures()
+        figures, listener = MappingStats(), MappingStats()
         figures.connected(A, 0.01)
         told(figures, listener)
         figures.connected(B, 0.01)
@@ -196,15 +196,15 @@ class TestNews:
     def test_nonsense(self, news: dict[str, Any]) -> None:
         """What cannot be is no news."""
         with pytest.raises((ValueError, TypeError, AttributeError)):
-            Figures().heard(Figures().news() | news)
+            MappingStats().heard(MappingStats().news() | news)
 
     def test_nothing_is_left_out(self) -> None:
         """News that lack something are none."""
-        for name in Figures().news():
-            news = Figures().news()
+        for name in MappingStats().news():
+            news = MappingStats().news()
             del news[name]
             with pytest.raises(KeyError):
-                Figures().heard(news)
+                MappingStats().heard(news)
 
 
 class TestTidy:
@@ -212,7 +212,7 @@ class TestTidy:
 
     def test_those_who_are_gone(self) -> None:
         """Of instances that are gone nothing is kept, once they are many."""
-        figures = Figures()
+        figures = MappingStats()
         for number in range(CROWD):
             figures.connected(an_identity(str(number)), 0.01)
         figures.tidy(lambda identity: False)
@@ -224,7 +224,7 @@ class TestTidy:
 
     def test_those_who_stay(self) -> None:
         """Ten thousand that are all there are not looked through again and again."""
-        figures, looks = Figures(), 0
+        figures, looks = MappingStats(), 0
 
         def is_known(identity: Identity) -> bool:
             nonlocal looks
@@ -251,8 +251,8 @@ _EVENTS = st.lists(
 @given(_EVENTS)
 def test_sum(events: list[tuple[int, Identity, str, int]]) -> None:
     """Whatever workers count and when they tell it, their master has the sum."""
-    workers, heard = [Figures() for _ in "abc"], [Figures() for _ in "abc"]
-    alone = Figures()
+    workers, heard = [MappingStats() for _ in "abc"], [MappingStats() for _ in "abc"]
+    alone = MappingStats()
     for number, identity, what, amount in events:
         for figures in (workers[number], alone):
             if what == "connected":
@@ -268,8 +268,8 @@ def test_sum(events: list[tuple[int, Identity, str, int]]) -> None:
             told(workers[number], heard[number])
     for worker, listener in zip(workers, heard, strict=True):
         told(worker, listener)
-    assert plain(Figures.sum(heard)) == plain(alone)
-    assert plain(Figures.sum(workers)) == plain(alone)
+    assert plain(MappingStats.sum(heard)) == plain(alone)
+    assert plain(MappingStats.sum(workers)) == plain(alone)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_answered(connections: int, answered: int, expected: bool) -> None:
     """Upstreams answer if they say something on more than one connection of ten; of
     graphite's one that now and then tells of an error is none.
     """
-    figures = Figures()
+    figures = MappingStats()
     for _ in range(connections):
         figures.connected(A, 0.01)
     for _ in range(answered):

@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lbconsul.stats.termination import Ending
+from lbconsul.stats.termination import Termination
 
 
 class EndingTests(SynchronousTestCase):
@@ -17,7 +17,7 @@ class EndingTests(SynchronousTestCase):
         why it was killed: its age, the balance, its instance, a soft or a hard stop,
         its mapping, or its worker.
         """
-        codes = {ending.name: ending.value for ending in Ending}
+        codes = {ending.name: ending.value for ending in Termination}
         self.assertEqual(
             codes,
             {

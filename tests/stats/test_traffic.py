@@ -6,36 +6,36 @@ from typing import Any
 import pytest
 
 from lbconsul.balance.outlier import Ejection
-from lbconsul.stats.traffic import Tidings
+from lbconsul.stats.traffic import MappingTraffic
 from tests.support.instances import an_identity
 
 A, B = an_identity("a"), an_identity("b")
 FAILED, BY_HAND = Ejection("it failed", 80.0, 95.5), Ejection("by hand", 5.0, 15.0)
 
 
-def some() -> Tidings:
+def some() -> MappingTraffic:
     """Two connections to a, one of them over, and a client that waits; b is aside."""
-    tidings = Tidings(queued=1)
-    figures = tidings.figures
+    traffic = MappingTraffic(queued=1)
+    figures = traffic.figures
     figures.accepted = 3
     for _ in range(2):
         figures.connected(A, 0.01)
     figures.over(A, 10, 100, 1.0, "--")
     figures.moved(A, 1, 5)
-    tidings.aside[0, B] = FAILED, 77.0
-    tidings.used.add(0)
-    return tidings
+    traffic.aside[0, B] = FAILED, 77.0
+    traffic.used.add(0)
+    return traffic
 
 
 def test_news() -> None:
     """All arrives at another process; what is over is forgotten there."""
-    tidings, listener = some(), Tidings()
-    listener.heard(json.loads(json.dumps(tidings.news())))
-    assert (listener.queued, listener.aside) == (1, tidings.aside)
+    traffic, listener = some(), MappingTraffic()
+    listener.heard(json.loads(json.dumps(traffic.news())))
+    assert (listener.queued, listener.aside) == (1, traffic.aside)
     assert listener.used == {0}
     assert (listener.figures.received, listener.figures.sent) == (11, 105)
-    tidings.aside, tidings.queued = {}, 0
-    listener.heard(json.loads(json.dumps(tidings.news())))
+    traffic.aside, traffic.queued = {}, 0
+    listener.heard(json.loads(json.dumps(traffic.news())))
     assert (listener.aside, listener.queued) == ({}, 0)
     assert (listener.figures.received, listener.figures.sent) == (11, 105)
 
@@ -55,7 +55,7 @@ def test_news() -> None:
 def test_nonsense(news: dict[str, Any]) -> None:
     """What cannot be is no news."""
     with pytest.raises((ValueError, TypeError)):
-        Tidings().heard(Tidings().news() | news)
+        MappingTraffic().heard(MappingTraffic().news() | news)
 
 
 def test_sum() -> None:
@@ -63,7 +63,7 @@ def test_sum() -> None:
     one, other = some(), some()
     other.figures.moved(B, 7, 7)
     other.aside, other.used = {(1, A): (BY_HAND, 5.0)}, {1}
-    total = Tidings.sum([one, other])
+    total = MappingTraffic.sum([one, other])
     assert (total.queued, total.figures.accepted) == (2, 6)
     assert total.aside == {(0, B): (FAILED, 77.0), (1, A): (BY_HAND, 5.0)}
     assert total.used == {0, 1}
@@ -73,8 +73,8 @@ def test_sum() -> None:
 
 def test_close() -> None:
     """Of a process that died no connection stays open, and no byte is lost."""
-    tidings = some()
-    figures = tidings.close("KW")
+    traffic = some()
+    figures = traffic.close("KW")
     assert figures.endings == {"--": 1, "KW": 2}
     assert (figures.received, figures.sent) == (11, 105)
-    assert tidings.close("KW").endings == {"--": 1, "KW": 2}
+    assert traffic.close("KW").endings == {"--": 1, "KW": 2}

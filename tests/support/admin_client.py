@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from lbconsul.admin.auth import Guard, Secret
+from lbconsul.admin.auth import Authorizer, Secret
 from lbconsul.admin.event_log import EventLog
 from lbconsul.admin.event_stream import Stream
 from lbconsul.admin.http_server import AdminFactory, Channel
@@ -102,7 +102,7 @@ class Site:
         return self.clock.seconds
 
     def _factory(self) -> AdminFactory:
-        guard = Guard(self.listen, self.token, self.open_read)
+        guard = Authorizer(self.listen, self.token, self.open_read)
         routes = Routes(self.clock, self.source, guard, self.stream, self.requests)
         return AdminFactory(self.clock, routes.answer)
 

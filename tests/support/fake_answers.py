@@ -6,7 +6,7 @@ from collections.abc import Collection
 from attrs import Factory, define
 from twisted.internet.defer import Deferred, fail, succeed
 
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 
 
 @define(eq=False)
@@ -14,19 +14,21 @@ class FakeAnswers:
     """Watches of a Consul that has these pages, by path and datacenter."""
 
     pages: dict[tuple[str, str], object] = Factory(dict)
-    left_out: dict[Question, Collection[str]] = Factory(dict)
-    errors: dict[Question, str] = Factory(dict)
+    left_out: dict[ServiceQuery, Collection[str]] = Factory(dict)
+    errors: dict[ServiceQuery, str] = Factory(dict)
     #: The pages that were asked for, and those whose answer the test gives later.
     asked: list[tuple[str, str]] = Factory(list)
     waiting: list[Deferred[bytes]] | None = None
 
-    def skipped(self, question: Question) -> Collection[str]:
+    def skipped(self, question: ServiceQuery) -> Collection[str]:
         return self.left_out.get(question, ())
 
-    def error(self, question: Question) -> str:
+    def error(self, question: ServiceQuery) -> str:
         return self.errors.get(question, "")
 
-    def page(self, path: str, datacenter: str, question: Question) -> Deferred[bytes]:
+    def page(
+        self, path: str, datacenter: str, question: ServiceQuery
+    ) -> Deferred[bytes]:
         self.asked.append((path, datacenter))
         if self.waiting is not None:
             waiting: Deferred[bytes] = Deferred()

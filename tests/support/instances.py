@@ -8,8 +8,13 @@ from lbconsul.balance.instance import Health, Identity, Instance, Status
 from lbconsul.balance.outlier import Outliers
 from lbconsul.balance.policy import LeastConnections, Policy
 from lbconsul.balance.pool import Pool
-from lbconsul.balance.pool_spec import Patience, Question, Rules, Selection
-from lbconsul.balance.scheduler import Placement
+from lbconsul.balance.pool_spec import (
+    InstanceFilter,
+    OutlierConfig,
+    PoolSpec,
+    ServiceQuery,
+)
+from lbconsul.balance.scheduler import Scheduler
 from lbconsul.balance.standing import Standing, Verdict
 from lbconsul.balance.upstream import Lease, Load, Upstream
 
@@ -115,14 +120,14 @@ def an_answer(*entries: object) -> bytes:
 
 def a_pool(
     policy: Policy,
-    rules: Rules = Rules(),  # noqa: B008 (frozen)
-    patience: Patience = Patience(),  # noqa: B008
+    rules: InstanceFilter = InstanceFilter(),  # noqa: B008 (frozen)
+    patience: OutlierConfig = OutlierConfig(),  # noqa: B008
     seconds: Callable[[], float] = lambda: 0.0,
 ) -> Pool:
     """A pool that nobody is told of."""
-    selection = Selection(Question("web"), rules, patience=patience)
+    selection = PoolSpec(ServiceQuery("web"), rules, patience=patience)
     others = LeastConnections(lambda: 0.0), LeastConnections(lambda: 0.0)
-    placement = Placement(policy, *others)
+    placement = Scheduler(policy, *others)
     return Pool(selection, placement, Outliers(patience, lambda: 0.0, seconds), seconds)
 
 

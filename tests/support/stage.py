@@ -9,14 +9,14 @@ from attrs import evolve
 from lbconsul.balance.events import RegistryEvent
 from lbconsul.balance.instance import Instance, Status
 from lbconsul.balance.pool import Pool
-from lbconsul.balance.pool_spec import Question, Route, Selection
+from lbconsul.balance.pool_spec import FailoverSpec, PoolSpec, ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.upstream import Lease, Outcome, Upstream
 from lbconsul.errors import NoUpstream
 from tests.support.events import short
 from tests.support.instances import an_instance, name_of
 
-WEB = Selection(Question("web"))
+WEB = PoolSpec(ServiceQuery("web"))
 
 #: How often things are tended, in seconds, as a gateway does.
 TICK = 0.25
@@ -28,7 +28,7 @@ class Stage:
     Where a method takes `number`, it is the mapping, or the datacenter, meant.
     """
 
-    def __init__(self, *wanted: Selection | Route, seed: int = 1) -> None:
+    def __init__(self, *wanted: PoolSpec | FailoverSpec, seed: int = 1) -> None:
         self.now = 1000.0
         #: The events of upstreams and pools.
         self.events: list[RegistryEvent] = []
@@ -41,7 +41,7 @@ class Stage:
             renewed=self.renewed.extend,
         )
         routes = [
-            each if isinstance(each, Route) else Route((each,))
+            each if isinstance(each, FailoverSpec) else FailoverSpec((each,))
             for each in wanted or [WEB]
         ]
         self.chains = [self.registry.chain(each) for each in routes]

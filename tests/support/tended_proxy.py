@@ -10,16 +10,16 @@ from unittest.mock import patch
 from attrs import Factory, define, evolve
 
 from lbconsul.balance.instance import Instance
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.upstream import Upstream
 from lbconsul.config.model import Mapping
-from lbconsul.net.periodic import Upkeep
+from lbconsul.net.periodic import Periodic
 from lbconsul.proxy.access_log import ConnectionLog
 from lbconsul.proxy.factory import ProxyFactory
-from lbconsul.proxy.relay import Arrival
-from lbconsul.proxy.targets import route_of
-from lbconsul.stats.termination import Ending
+from lbconsul.proxy.relay import Downstream
+from lbconsul.proxy.targets import failover_spec
+from lbconsul.stats.termination import Termination
 from tests.support import loopback
 from tests.support.recording_reactor import RecordingReactor
 from tests.support.upstreams import instance
@@ -64,9 +64,9 @@ class TendedProxy:
         self.reactor = RecordingReactor()
         seconds = self.reactor.seconds
         self.registry = Registry(random.Random(1).random, seconds=seconds)
-        self._upkeep = Upkeep(self.reactor)
-        self._upkeep.add(self.registry)
-        self._upkeep.start()
+        self._periodic = Periodic(self.reactor)
+        self._periodic.add(self.registry)
+        self._periodic.start()
         self._factories: list[ProxyFactory] = []
         #: How connections ended, by the names of their clients, in this order.
         self.endings: dict[str, str] = {}
@@ -79,15 +79,15 @@ class TendedProxy:
     def serve(self, **options: Any) -> ProxyFactory:
         """A mapping, of the service web where nothing else is said."""
         mapping = Mapping(**({"service": "web"} | options))
-        chain = self.registry.chain(route_of(mapping))
+        chain = self.registry.chain(failover_spec(mapping))
         factory = ProxyFactory(self.reactor, self.reactor, chain, mapping)
         self._factories.append(factory)
-        self._upkeep.add(factory)
+        self._periodic.add(factory)
         return factory
 
     def register(self, *who: Instance, service: str = "web", dc: str = "") -> None:
         """Consul says that these are the instances of a service."""
-        self.registry.replace(Question(service, dc), who)
+        self.registry.replace(ServiceQuery(service, dc), who)
 
     def server(self, name: str) -> Server:
         """One that accepts."""
@@ -128,7 +128,7 @@ class TendedProxy:
             self.reactor.advance(step)
             self.reactor.turn(0)
 
-    def is_at_rest(self) -> bool:
+    def is_drained(self) -> bool:
         """Whether nothing is open or counted, and nobody but the upkeep has a timer."""
         self.reactor.pump([60.0, 60.0])  # a patrol without anybody ends in a round
         return not (
@@ -140,12 +140,12 @@ class TendedProxy:
 
     def _tell(
         self,
-        arrival: Arrival,
+        arrival: Downstream,
         upstream: Upstream | None,
         received: int,
         sent: int,
         retries: int,
-        ending: Ending,
+        ending: Termination,
     ) -> None:
         """In the place of the log."""
         name = str(arrival.address)
@@ -157,7 +157,7 @@ class TendedProxy:
     def _close(self) -> None:
         for factory in self._factories:
             factory.close_connections()
-        self._upkeep.stop()
+        self._periodic.stop()
         self.reactor.advance(60.0)
         assert not self.reactor.getDelayedCalls()
         assert not self.registry.open_connections()

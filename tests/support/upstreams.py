@@ -3,12 +3,17 @@
 import random
 
 from lbconsul.balance.instance import Identity, Instance
-from lbconsul.balance.pool_spec import Question, Route, Rules, Selection
+from lbconsul.balance.pool_spec import (
+    FailoverSpec,
+    InstanceFilter,
+    PoolSpec,
+    ServiceQuery,
+)
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.upstream import Upstream
 
-WEB = Selection(Question("web"), Rules())
-WEB_ROUTE = Route((WEB,))
+WEB = PoolSpec(ServiceQuery("web"), InstanceFilter())
+WEB_ROUTE = FailoverSpec((WEB,))
 
 
 def instance(

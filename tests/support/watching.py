@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from lbconsul.balance.events import Change
 from lbconsul.balance.instance import Instance
-from lbconsul.balance.pool_spec import Question, Selection
+from lbconsul.balance.pool_spec import PoolSpec, ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.config.model import ConsulAddress, ConsulConfig
 from lbconsul.consul.client import ConsulClient, Reply, consul_client
@@ -24,7 +24,7 @@ class RecordingRegistry(Registry):
 
     def replace(
         self,
-        question: Question,
+        question: ServiceQuery,
         instances: Iterable[Instance],
         *,
         pending: bool = False,
@@ -43,7 +43,7 @@ class CountingClient(ConsulClient):
     asked: int = 0
 
     def ask(
-        self, question: Question, index: int, address: int, *, stale: bool = True
+        self, question: ServiceQuery, index: int, address: int, *, stale: bool = True
     ) -> Deferred[Reply]:
         """What the client does, counted."""
         self.asked += 1
@@ -60,12 +60,12 @@ class Watched:
 
     def ids(self) -> set[str]:
         """The service ids of what the registry knows."""
-        pool = self.registry.pool(Selection(self.watch.question))
+        pool = self.registry.pool(PoolSpec(self.watch.question))
         return {each.instance.identity.service_id for each in pool.upstreams()}
 
     def serving(self) -> set[str]:
         """The service ids of what would get connections."""
-        pool = self.registry.pool(Selection(self.watch.question))
+        pool = self.registry.pool(PoolSpec(self.watch.question))
         return {
             each.instance.identity.service_id
             for each in pool.upstreams()
@@ -77,7 +77,7 @@ class Watched:
         return self.registry.answered(self.watch.question)
 
 
-def watched(reactor: Any, config: ConsulConfig, question: Question) -> Watched:
+def watched(reactor: Any, config: ConsulConfig, question: ServiceQuery) -> Watched:
     """A watch, not started."""
     registry = RecordingRegistry(random.random)
     plain = consul_client(reactor, config)

@@ -13,7 +13,7 @@ import pytest
 
 from lbconsul.errors import CannotTakeOver
 from lbconsul.takeover.client import take
-from lbconsul.takeover.inherited import Taken
+from lbconsul.takeover.inherited import InheritedSockets
 from lbconsul.takeover.protocol import write_offer, write_refusal
 from lbconsul.takeover.rendezvous import listen_at, trusted_users
 from tests.support.loopback import accept, connect, listening
@@ -34,7 +34,7 @@ def listeners(count: int) -> Iterator[dict[str, socket.socket]]:
         yield {"{}:{}".format(*each.getsockname()): each for each in socks}
 
 
-def has(path: str, within: float = 5.0) -> Taken:
+def has(path: str, within: float = 5.0) -> InheritedSockets:
     """What was taken from somebody who is there."""
     taken = take(path, within=within)
     assert taken is not None

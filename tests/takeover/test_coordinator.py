@@ -12,13 +12,13 @@ from attrs import Factory, define, evolve
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import capturedLogs, formatEvent
 
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.build import configure
 from lbconsul.config.model import Config
 from lbconsul.service import balancer
 from lbconsul.takeover.client import take
-from lbconsul.takeover.coordinator import Succession
-from lbconsul.takeover.inherited import Taken
+from lbconsul.takeover.coordinator import TakeoverCoordinator
+from lbconsul.takeover.inherited import InheritedSockets
 from lbconsul.takeover.rendezvous import is_somebody_at
 from tests.support.loopback import connect, listening, refusing
 from tests.support.ports import free_ports
@@ -93,8 +93,10 @@ class Heir:
         self.reactor = RecordingReactor()
         self.predecessor = predecessor or Predecessor()
         self.gateway = Gateway(at(path), {"127.0.0.1:80": Listening()})
-        taken = cast(Taken, self.predecessor)
-        self.succession = Succession(self.reactor, self.gateway, self.gateway, taken)
+        taken = cast(InheritedSockets, self.predecessor)
+        self.succession = TakeoverCoordinator(
+            self.reactor, self.gateway, self.gateway, taken
+        )
         self.events = held.enter_context(capturedLogs())
         self.succession.startService()
         held.callback(self.succession.stopService)
@@ -130,7 +132,7 @@ def test_first(tmp_path: Path) -> None:
     """The first one waits for a successor from its start to its end."""
     path = str(tmp_path / "lb.sock")
     gateway = Gateway(at(path), {"127.0.0.1:80": Listening(is_shared=True)})
-    succession = Succession(RecordingReactor(), gateway, gateway, None)
+    succession = TakeoverCoordinator(RecordingReactor(), gateway, gateway, None)
     succession.startService()
     assert is_somebody_at(path)
     succession.leave_files()
@@ -249,14 +251,14 @@ def test_one_after_the_other(tmp_path: Path) -> None:
         sockets = {"127.0.0.1:80": Listening(sock), "127.0.0.1:81": Listening()}
         old, new = Gateway(at(path), sockets), Gateway(at(path), answers="all")
         new.is_serving, old.retired = True, Deferred()
-        first: Any = Succession(running.reactor, old, old, None)
+        first: Any = TakeoverCoordinator(running.reactor, old, old, None)
         running.call(first.startService)
         taken = take(path)
         assert taken is not None
         assert list(taken.sockets) == ["127.0.0.1:80"]
         running.call(first.leave_files)
         assert sockets["127.0.0.1:80"].is_shared
-        second = Succession(running.reactor, new, new, taken)
+        second = TakeoverCoordinator(running.reactor, new, new, taken)
         running.call(second.startService)
         eventually(lambda: old.done == ["retired"], "the old one retires")
         eventually(lambda: is_somebody_at(path), "the new one is there")
@@ -278,14 +280,14 @@ class TestGateway:
         with refusing() as port:
             config = configure([f"127.0.0.1:{port}"], mappings)
         config = evolve(config, workers=workers)
-        predecessor = cast(Taken, Predecessor())
+        predecessor = cast(InheritedSockets, Predecessor())
         gateway = balancer(running.reactor, config, predecessor=predecessor)
         running.call(gateway.privilegedStartService)
         running.call(gateway.startService)
         return gateway
 
     def answer(
-        self, running: ReactorThread, gateway: Any, *questions: Question
+        self, running: ReactorThread, gateway: Any, *questions: ServiceQuery
     ) -> None:
         """Consul says that these have no instance."""
         for each in questions:
@@ -302,7 +304,7 @@ class TestGateway:
                 with pytest.raises(TimeoutError):
                     client.recv(1)
                 assert not gateway.front.running
-                self.answer(running, gateway, Question("web"))
+                self.answer(running, gateway, ServiceQuery("web"))
                 running.call(gateway.begin)
                 assert gateway.front.is_serving
                 client.settimeout(5)
@@ -323,13 +325,17 @@ class TestGateway:
 
     def test_what_it_has_to_know(self) -> None:
         """Every datacenter and fallback, or after a while one answer per mapping."""
-        one, two, other = Question("web", "dc1"), Question("web", "dc2"), Question("x")
+        one, two, other = (
+            ServiceQuery("web", "dc1"),
+            ServiceQuery("web", "dc2"),
+            ServiceQuery("x"),
+        )
         knows = [(False, False), (False, True), (True, True)]
         with ReactorThread() as running:
             gateway = self.made(
                 running, "8080:web,dc=dc1|dc2,when-empty=fallback=spare", "8081:x"
             )
-            answers = [(other,), (two,), (one, Question("spare"))]
+            answers = [(other,), (two,), (one, ServiceQuery("spare"))]
             for answer, expected in zip(answers, knows, strict=True):
                 self.answer(running, gateway, *answer)
                 known = gateway.front.knows

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from twisted.internet.interfaces import IReactorTime
 
-from lbconsul.takeover.inherited import Taken
+from lbconsul.takeover.inherited import InheritedSockets
 from lbconsul.takeover.rendezvous import listen_at
 from tests.support.in_reactor import run, until
 from tests.support.loopback import PATIENCE, listening
@@ -21,7 +21,9 @@ class Pair:
         ours, self.theirs = socket.socketpair()
         self.theirs.settimeout(PATIENCE)
         with listening() as sock:
-            self.taken = Taken(path, {"127.0.0.1:80": os.dup(sock.fileno())}, ours)
+            self.taken = InheritedSockets(
+                path, {"127.0.0.1:80": os.dup(sock.fileno())}, ours
+            )
 
 
 def test_accepting(tmp_path: Path) -> None:

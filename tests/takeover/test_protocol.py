@@ -10,7 +10,7 @@ from lbconsul.takeover.protocol import (
     MAX_WORD,
     MOST_SOCKETS,
     RETIRING,
-    Nonsense,
+    ProtocolError,
     Refused,
     read_offer,
     read_question,
@@ -64,7 +64,9 @@ def test_many() -> None:
     line = write_offer(addresses)
     assert len(line) < MAX_LINE
     assert read_offer(line) == addresses
-    with pytest.raises(Nonsense, match=r"^10001 sockets are more than can be handed"):
+    with pytest.raises(
+        ProtocolError, match=r"^10001 sockets are more than can be handed"
+    ):
         write_offer([*addresses, "one more"])
 
 
@@ -80,7 +82,7 @@ def test_many() -> None:
 )
 def test_another_question(said: object, told: str) -> None:
     """Another version is refused by number, and what is no question as that."""
-    with pytest.raises(Nonsense) as raised:
+    with pytest.raises(ProtocolError) as raised:
         read_question(json.dumps(said).encode())
     assert str(raised.value) == told
 
@@ -114,7 +116,7 @@ def test_refusal() -> None:
 )
 def test_another_offer(said: object, told: str) -> None:
     """What is no offer of sockets is told in a few words."""
-    with pytest.raises(Nonsense) as raised:
+    with pytest.raises(ProtocolError) as raised:
         read_offer(json.dumps(said).encode())
     assert str(raised.value) == told
 
@@ -122,12 +124,12 @@ def test_another_offer(said: object, told: str) -> None:
 @pytest.mark.parametrize("line", [b"", b"GET / HTTP/1.1\r\n", b"\xff", b"[" * 100_000])
 def test_no_json(line: bytes) -> None:
     """Neither is anybody harmed by what is none of it at all."""
-    with pytest.raises(Nonsense, match=r"^it says what is no JSON$"):
+    with pytest.raises(ProtocolError, match=r"^it says what is no JSON$"):
         read_word(line)
 
 
 def test_no_word() -> None:
     """A word that is unknown is told, in part if it is long."""
-    with pytest.raises(Nonsense) as raised:
+    with pytest.raises(ProtocolError) as raised:
         read_word(write_word("x" * 1000))
     assert str(raised.value) == f"it says '{'x' * 300}', which means nothing"

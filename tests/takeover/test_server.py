@@ -18,10 +18,10 @@ from twisted.logger import capturedLogs, formatEvent
 from lbconsul.errors import CannotTakeOver
 from lbconsul.takeover import server, session
 from lbconsul.takeover.client import take
-from lbconsul.takeover.inherited import Taken
+from lbconsul.takeover.inherited import InheritedSockets
 from lbconsul.takeover.protocol import ACCEPTING, read_offer, write_question, write_word
 from lbconsul.takeover.rendezvous import is_somebody_at
-from lbconsul.takeover.server import Handover
+from lbconsul.takeover.server import TakeoverServer
 from tests.support.binaries import REPOSITORY
 from tests.support.loopback import connect, listening
 from tests.support.old_gateway import hear, hear_all
@@ -44,11 +44,11 @@ class Running:
         running: ReactorThread,
         path: str,
         sockets: dict[str, socket.socket],
-        predecessor: Taken | None = None,
+        predecessor: InheritedSockets | None = None,
     ) -> None:
         self.running = running
         self.taken: list[str] = []
-        self.handover = Handover(
+        self.handover = TakeoverServer(
             running.reactor,
             path,
             lambda: sockets,
@@ -76,7 +76,7 @@ class Stage:
         sock = held.enter_context(listening())
         self.sockets = {"{}:{}".format(*sock.getsockname()): sock}
 
-    def gateway(self, predecessor: Taken | None = None) -> Running:
+    def gateway(self, predecessor: InheritedSockets | None = None) -> Running:
         """One that runs."""
         running = Running(self._running, self.path, self.sockets, predecessor)
         self._held.callback(running.stop)
@@ -182,7 +182,7 @@ def test_one_at_a_time(stage: Stage) -> None:
     """Who comes meanwhile waits, and gets the sockets from the one that was first."""
     old = stage.first()
     one = stage.next()
-    found: list[Taken | None] = []
+    found: list[InheritedSockets | None] = []
     threads = [
         threading.Thread(target=lambda: found.append(take(stage.path)))
         for _ in range(server.MOST_WAITING + 4)
@@ -215,7 +215,7 @@ def test_waits_in_vain(stage: Stage) -> None:
     """Who waits behind one that hangs has its turn after that one's time."""
     stage.first()
     hanging = stage.client()
-    taken: list[Taken | None] = []
+    taken: list[InheritedSockets | None] = []
     thread = threading.Thread(target=lambda: taken.append(take(stage.path)))
     thread.start()
     hanging.sendall(b"nonsense\n")

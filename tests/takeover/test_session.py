@@ -22,7 +22,7 @@ from lbconsul.takeover.session import (
     ASK_WITHIN,
     LEAVE_WITHIN,
     State,
-    Talk,
+    TakeoverSession,
 )
 from tests.support.loopback import listening
 
@@ -57,7 +57,7 @@ class Played:
     def __init__(self, offer: dict[str, socket.socket] | None = None) -> None:
         self.clock = Clock()
         self.outcome: list[bool] = []
-        self.talk = Talk(
+        self.talk = TakeoverSession(
             self.clock,
             4711,
             lambda: offer or {},

@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbconsul.balance.instance import Identity
-from lbconsul.balance.pool_spec import Question, Selection
+from lbconsul.balance.pool_spec import PoolSpec, ServiceQuery
 from lbconsul.balance.registry import Registry
-from lbconsul.workers.catalog_replica import KnownSlots, Replica
-from lbconsul.workers.messages import Part
+from lbconsul.workers.catalog_replica import CatalogReplica, KnownSlots
+from lbconsul.workers.messages import CatalogChunk
 from lbconsul.workers.slots import Slots
-from lbconsul.workers.versioned_catalog import Ledger
+from lbconsul.workers.versioned_catalog import VersionedCatalog
 from tests.support.instances import an_identity, an_instance, instances, names_of
 
-WEB, FILTERED = Question("web"), Question("web", filter="x")
+WEB, FILTERED = ServiceQuery("web"), ServiceQuery("web", filter="x")
 A, B, C = instances("a", "b", "c")
 
 
@@ -27,14 +27,14 @@ class Knowing:
         self.registry = Registry(random.Random(1).random)
         self.slots = KnownSlots()
         self.counted: list[tuple[Identity, int | None]] = []
-        self.replica = Replica(self.registry, self.slots, self.note)
+        self.replica = CatalogReplica(self.registry, self.slots, self.note)
 
     def note(self, identity: Identity) -> None:
         """The tally learns where it is counted."""
         self.counted.append((identity, self.slots.find(identity)))
 
-    def names(self, question: Question = WEB) -> list[str]:
-        return names_of(self.registry.pool(Selection(question)).upstreams())
+    def names(self, question: ServiceQuery = WEB) -> list[str]:
+        return names_of(self.registry.pool(PoolSpec(question)).upstreams())
 
 
 @pytest.fixture
@@ -51,15 +51,15 @@ def test_nothing_said(knowing: Knowing) -> None:
 
 def test_an_empty_answer(knowing: Knowing) -> None:
     """That there is no instance is an answer as well."""
-    assert knowing.replica.take(Part(WEB, whole=True, level=1))
+    assert knowing.replica.take(CatalogChunk(WEB, whole=True, level=1))
     assert knowing.registry.answered(WEB)
     assert knowing.replica.level == 1
 
 
 def test_only_with_the_last(knowing: Knowing) -> None:
     """A change in parts is made at once, with the last one."""
-    knowing.replica.take(Part(WEB, ((A, 0),), whole=True, level=1))
-    first = Part(WEB, ((B, 1),), (A.identity,), level=2, last=False)
+    knowing.replica.take(CatalogChunk(WEB, ((A, 0),), whole=True, level=1))
+    first = CatalogChunk(WEB, ((B, 1),), (A.identity,), level=2, last=False)
     assert not knowing.replica.take(first)
     assert (knowing.names(), knowing.replica.level) == (["a"], 1)
     assert knowing.replica.take(evolve(first, put=((C, 2),), drop=(), last=True))
@@ -69,9 +69,9 @@ def test_only_with_the_last(knowing: Knowing) -> None:
 
 def test_the_whole(knowing: Knowing) -> None:
     """What is told as a whole is all there is."""
-    knowing.replica.take(Part(WEB, ((A, 0), (B, 1)), whole=True))
-    knowing.replica.take(Part(WEB, ((B, 1),), whole=True, last=False))
-    knowing.replica.take(Part(WEB, ((C, 4),), whole=True))
+    knowing.replica.take(CatalogChunk(WEB, ((A, 0), (B, 1)), whole=True))
+    knowing.replica.take(CatalogChunk(WEB, ((B, 1),), whole=True, last=False))
+    knowing.replica.take(CatalogChunk(WEB, ((C, 4),), whole=True))
     assert knowing.names() == ["b", "c"]
     assert knowing.slots.find(A.identity) is None
     assert knowing.slots.find(C.identity) == 4
@@ -80,21 +80,23 @@ def test_the_whole(knowing: Knowing) -> None:
 def test_several_answers(knowing: Knowing) -> None:
     """An instance keeps its slot while it is in any answer."""
     for question in (WEB, FILTERED):
-        knowing.replica.take(Part(question, ((A, 3),), whole=True))
-    knowing.replica.take(Part(WEB, drop=(A.identity,)))
+        knowing.replica.take(CatalogChunk(question, ((A, 3),), whole=True))
+    knowing.replica.take(CatalogChunk(WEB, drop=(A.identity,)))
     assert (knowing.names(), knowing.names(FILTERED)) == ([], ["a"])
     assert knowing.slots.find(A.identity) == 3
-    knowing.replica.take(Part(FILTERED, drop=(A.identity, an_identity("unknown"))))
+    knowing.replica.take(
+        CatalogChunk(FILTERED, drop=(A.identity, an_identity("unknown")))
+    )
     assert knowing.slots.find(A.identity) is None
 
 
 def test_another_slot(knowing: Knowing) -> None:
     """That an instance is counted elsewhere is passed on, be it otherwise the same."""
     for slot in (None, 3):
-        knowing.replica.take(Part(WEB, ((A, slot),), whole=True))
-    knowing.replica.take(Part(WEB, ((A, 4),), last=False))
+        knowing.replica.take(CatalogChunk(WEB, ((A, slot),), whole=True))
+    knowing.replica.take(CatalogChunk(WEB, ((A, 4),), last=False))
     assert len(knowing.counted) == 2
-    knowing.replica.take(Part(WEB, ((B, 5),)))
+    knowing.replica.take(CatalogChunk(WEB, ((B, 5),)))
     expected = [(A, None), (A, 3), (A, 4), (B, 5)]
     assert knowing.counted == [(each.identity, slot) for each, slot in expected]
 
@@ -102,7 +104,7 @@ def test_another_slot(knowing: Knowing) -> None:
 def test_a_slot_in_one_answer(knowing: Knowing) -> None:
     """A slot is found in whichever answer it is, though others do not know it."""
     for question, slot in ((WEB, None), (FILTERED, 7)):
-        knowing.replica.take(Part(question, ((A, slot),), whole=True))
+        knowing.replica.take(CatalogChunk(question, ((A, slot),), whole=True))
     assert knowing.slots.find(A.identity) == 7
 
 
@@ -115,9 +117,9 @@ _answers = st.lists(
 
 
 @given(_answers)
-def test_as_the_master(answers: list[tuple[Question, dict[str, int]]]) -> None:
+def test_as_the_master(answers: list[tuple[ServiceQuery, dict[str, int]]]) -> None:
     """Whatever Consul says, a worker knows in the end what its master knows."""
-    knowing, ledger = Knowing(), Ledger(Slots(4))
+    knowing, ledger = Knowing(), VersionedCatalog(Slots(4))
     master = Registry(random.Random(1).random)
     for question, weights in answers:
         listed = [an_instance(name, weight=each) for name, each in weights.items()]
@@ -130,7 +132,7 @@ def test_as_the_master(answers: list[tuple[Question, dict[str, int]]]) -> None:
             known = [
                 {
                     upstream.instance.identity: upstream.instance
-                    for upstream in registry.pool(Selection(each)).upstreams()
+                    for upstream in registry.pool(PoolSpec(each)).upstreams()
                 }
                 for registry in (master, knowing.registry)
             ]
@@ -141,20 +143,20 @@ def test_as_the_master(answers: list[tuple[Question, dict[str, int]]]) -> None:
 
 def test_question_gone(knowing: Knowing) -> None:
     """What nobody asks has no slots; who is still served keeps the last answer."""
-    knowing.replica.take(Part(WEB, ((A, 3),), whole=True, level=1))
-    assert knowing.replica.take(Part(WEB, whole=True, level=2, gone=True))
+    knowing.replica.take(CatalogChunk(WEB, ((A, 3),), whole=True, level=1))
+    assert knowing.replica.take(CatalogChunk(WEB, whole=True, level=2, gone=True))
     assert (knowing.names(), knowing.replica.level) == (["a"], 2)
     assert knowing.slots.find(A.identity) is None
-    assert knowing.replica.take(Part(FILTERED, whole=True, level=3, gone=True))
-    knowing.replica.take(Part(WEB, ((A, 5),), whole=True, level=4))
+    assert knowing.replica.take(CatalogChunk(FILTERED, whole=True, level=3, gone=True))
+    knowing.replica.take(CatalogChunk(WEB, ((A, 5),), whole=True, level=4))
     assert knowing.slots.find(A.identity) == 5
 
 
 def test_pending(knowing: Knowing) -> None:
     """As long as the master looks names up, the worker knows that it does."""
-    knowing.replica.take(Part(WEB, whole=True, pending=True))
+    knowing.replica.take(CatalogChunk(WEB, whole=True, pending=True))
     assert not knowing.registry.answered(WEB)
-    knowing.replica.take(Part(WEB, ((A, 0),), pending=True))
+    knowing.replica.take(CatalogChunk(WEB, ((A, 0),), pending=True))
     assert (knowing.names(), knowing.registry.answered(WEB)) == (["a"], False)
-    knowing.replica.take(Part(WEB))
+    knowing.replica.take(CatalogChunk(WEB))
     assert knowing.registry.answered(WEB)

@@ -5,14 +5,14 @@ from attrs import Factory, define
 
 from lbconsul.balance.events import Change
 from lbconsul.balance.instance import Instance
-from lbconsul.balance.pool_spec import Question
-from lbconsul.workers.catalog_sender import Outbox
-from lbconsul.workers.messages import Complete, Order, Part, read_order
+from lbconsul.balance.pool_spec import ServiceQuery
+from lbconsul.workers.catalog_sender import CatalogSender
+from lbconsul.workers.messages import CatalogChunk, Command, SyncComplete, read_order
 from lbconsul.workers.slots import Slots
-from lbconsul.workers.versioned_catalog import CUT, Ledger
+from lbconsul.workers.versioned_catalog import CUT, VersionedCatalog
 from tests.support.instances import an_instance, instances
 
-WEB, MAIL = Question("web"), Question("mail")
+WEB, MAIL = ServiceQuery("web"), ServiceQuery("mail")
 A, B, C = instances("a", "b", "c")
 MANY = tuple(an_instance(str(number)) for number in range(CUT + 1))
 
@@ -21,11 +21,11 @@ MANY = tuple(an_instance(str(number)) for number in range(CUT + 1))
 class Reader:
     """A worker's end: what it got, and how much of it before it stops to read."""
 
-    ledger: Ledger = Factory(lambda: Ledger(Slots(5000)))
-    got: list[Order] = Factory(list)
+    ledger: VersionedCatalog = Factory(lambda: VersionedCatalog(Slots(5000)))
+    got: list[Command] = Factory(list)
     patience: int = 1_000_000
-    outbox: Outbox = Factory(
-        lambda self: Outbox(self.ledger, self.write), takes_self=True
+    outbox: CatalogSender = Factory(
+        lambda self: CatalogSender(self.ledger, self.write), takes_self=True
     )
 
     def write(self, data: bytes) -> None:
@@ -34,7 +34,7 @@ class Reader:
         if not self.patience:
             self.outbox.pause()
 
-    def change(self, question: Question, *joined: Instance) -> None:
+    def change(self, question: ServiceQuery, *joined: Instance) -> None:
         delta = self.ledger.change(question, Change(joined))
         assert delta is not None
         self.outbox.changed(delta)
@@ -43,7 +43,7 @@ class Reader:
         """Of each part: the service, how many, whether whole, level, whether last."""
         told = []
         for each in self.got:
-            assert isinstance(each, Part)
+            assert isinstance(each, CatalogChunk)
             size = len(each.put)
             told.append(
                 (each.question.service, size, each.whole, each.level, each.last)
@@ -66,14 +66,14 @@ def test_all_at_the_start(reader: Reader) -> None:
     for question in (WEB, MAIL):
         reader.ledger.change(question, Change((A, B)))
     reader.outbox.begin()
-    assert reader.got.pop() == Complete()
+    assert reader.got.pop() == SyncComplete()
     assert reader.parts() == [("web", 2, True, 0, True), ("mail", 2, True, 2, True)]
 
 
 def test_nothing_known(reader: Reader) -> None:
     """Before any answer there is nothing to hear, and so it is said."""
     reader.outbox.begin()
-    assert reader.got == [Complete()]
+    assert reader.got == [SyncComplete()]
 
 
 def test_complete_at_last(reader: Reader) -> None:
@@ -83,9 +83,13 @@ def test_complete_at_last(reader: Reader) -> None:
         reader.ledger.change(question, Change((A, B)))
     reader.outbox.begin()
     reader.change(MAIL, C)
-    assert [type(each) for each in reader.got] == [Part]
+    assert [type(each) for each in reader.got] == [CatalogChunk]
     reader.outbox.resume()
-    assert [type(each) for each in reader.got] == [Part, Part, Complete]
+    assert [type(each) for each in reader.got] == [
+        CatalogChunk,
+        CatalogChunk,
+        SyncComplete,
+    ]
 
 
 def test_closed(reader: Reader) -> None:
@@ -160,9 +164,9 @@ def test_what_it_serves(reader: Reader) -> None:
     changes while the worker does not read.
     """
     served: list[int] = []
-    reader.outbox = Outbox(reader.ledger, reader.write, lambda: served.append(1))
+    reader.outbox = CatalogSender(reader.ledger, reader.write, lambda: served.append(1))
     reader.outbox.begin()
-    assert (len(served), reader.got) == (1, [Complete()])
+    assert (len(served), reader.got) == (1, [SyncComplete()])
     reader.outbox.altered()
     assert len(served) == 2
     reader.outbox.pause()

@@ -8,7 +8,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from lbconsul.workers.channel import Frames
+from lbconsul.workers.channel import Channel
 from lbconsul.workers.messages import MAX_FRAME
 
 
@@ -17,7 +17,7 @@ class FramesTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.heard: list[bytes | str] = []
-        self.frames = Frames(
+        self.frames = Channel(
             self.heard.append,
             lambda: self.heard.append("lost"),
             lambda: self.heard.append("paused"),
@@ -76,7 +76,7 @@ class FramesTests(SynchronousTestCase):
 
     def test_nobody_is_told(self) -> None:
         """Who does not want to hear of the flow does not."""
-        frames = Frames(self.heard.append, lambda: None)
+        frames = Channel(self.heard.append, lambda: None)
         frames.pauseProducing()
         frames.resumeProducing()
         self.assertEqual(self.heard, [])

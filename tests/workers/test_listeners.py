@@ -6,8 +6,8 @@ import pytest
 from attrs import Factory, define, evolve
 
 from lbconsul.config.model import Mapping, TCPListen
-from lbconsul.workers.listeners import Places, share
-from lbconsul.workers.messages import Place, Serve
+from lbconsul.workers.listeners import ListenerSet, share
+from lbconsul.workers.messages import Assignment, Serve
 
 WEB = Mapping("web", TCPListen("127.0.0.1", 80), drain_timeout=7.0)
 
@@ -39,24 +39,24 @@ def test_share(limit: int, workers: int, shares: list[int]) -> None:
 
 def test_numbers() -> None:
     """Each socket keeps its number, which no other one ever gets."""
-    places = Places(2, True)
+    places = ListenerSet(2, True)
     one, two, three = Fake(WEB), Fake(WEB), Fake(evolve(WEB, drain_timeout=3.0))
     places.add(one)
     places.add(two)
     places.replace([two, three], connection_log=False)
     assert not one.is_open
     serve, descriptors = places.of(1)
-    assert serve == Serve((Place(WEB, 1), Place(three.mapping, 2)), False)
+    assert serve == Serve((Assignment(WEB, 1), Assignment(three.mapping, 2)), False)
     assert descriptors == {1: two.sock.fileno(), 2: three.sock.fileno()}
     assert places.mappings == [WEB, three.mapping]
     places.replace([one], connection_log=False)
-    assert places.of(1)[0].places == (Place(WEB, 3),)
+    assert places.of(1)[0].places == (Assignment(WEB, 3),)
 
 
 def test_open_and_close() -> None:
     """They are opened and closed together, and one that is served no more is closed."""
     one, two = Fake(WEB), Fake(WEB)
-    places = Places(2, True)
+    places = ListenerSet(2, True)
     for each in (one, two):
         places.add(each)
     places.bind()
@@ -70,15 +70,15 @@ def test_open_and_close() -> None:
 def test_shares() -> None:
     """Each worker has its part of a limit; one without a part has no socket for it."""
     limited = evolve(WEB, max_connections=1)
-    places = Places(2, True)
+    places = ListenerSet(2, True)
     places.add(Fake(limited))
-    assert places.of(1)[0] == Serve((Place(limited, 0),), True)
+    assert places.of(1)[0] == Serve((Assignment(limited, 0),), True)
     assert places.of(2) == (Serve((), True, (limited,)), {})
 
 
 def test_longest_drain() -> None:
     """What was served may still have connections, with the timeout that it had."""
-    places = Places(2, True)
+    places = ListenerSet(2, True)
     assert places.longest_drain == 0.0
     places.add(Fake(WEB))
     places.replace([Fake(evolve(WEB, drain_timeout=1.0))], connection_log=True)
@@ -87,7 +87,7 @@ def test_longest_drain() -> None:
 
 def test_number_of_a_mapping() -> None:
     """A mapping is found by where it listens, whatever its options are."""
-    places = Places(2, True)
+    places = ListenerSet(2, True)
     mail = evolve(WEB, service="mail", listen=TCPListen("127.0.0.1", 25))
     for each in (WEB, mail):
         places.add(Fake(each))

@@ -14,7 +14,12 @@ from twisted.logger import (
 )
 from zope.interface.verify import verifyObject
 
-from lbconsul.workers.log_forwarder import MOST_UNSENT, Uplink, read_event, write_event
+from lbconsul.workers.log_forwarder import (
+    MOST_UNSENT,
+    LogForwarder,
+    read_event,
+    write_event,
+)
 from lbconsul.workers.messages import LOG, REPORT, Count, Report, read_report
 
 
@@ -83,7 +88,7 @@ class TestUplink:
     def test_at_once(self) -> None:
         """While the master reads, all is said at once."""
         written: list[bytes] = []
-        uplink = Uplink(written.append)
+        uplink = LogForwarder(written.append)
         assert verifyObject(ILogObserver, uplink)
         uplink(event("one"))
         uplink.report(Report(3))
@@ -92,7 +97,7 @@ class TestUplink:
     def test_while_the_master_does_not_read(self) -> None:
         """While it does not, lines wait, and of reports the latest one."""
         written: list[bytes] = []
-        uplink = Uplink(written.append)
+        uplink = LogForwarder(written.append)
         uplink.pause()
         for number in range(3):
             uplink(event("{n}", n=number))
@@ -110,7 +115,7 @@ class TestUplink:
             written.append(data)
             uplink.pause()
 
-        uplink = Uplink(write)
+        uplink = LogForwarder(write)
         for number in range(3):
             uplink(event("{n}", n=number))
         assert len(written) == 1
@@ -124,7 +129,7 @@ class TestUplink:
     def test_bounded(self) -> None:
         """Lines that do not fit are dropped, and later it is said how many."""
         written: list[bytes] = []
-        uplink = Uplink(written.append)
+        uplink = LogForwarder(written.append)
         uplink.pause()
         for _ in range(100):
             uplink(event("{line}", line="x" * 20_000))
@@ -148,7 +153,7 @@ class TestUplink:
 def test_of_use_at_once() -> None:
     """What is of use only at once is said while the master listens, else never."""
     written: list[bytes] = []
-    uplink = Uplink(written.append)
+    uplink = LogForwarder(written.append)
     free = [uplink.is_free]
     uplink.say(b"one")
     uplink.pause()

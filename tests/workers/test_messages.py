@@ -2,32 +2,32 @@
 
 import pytest
 
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.workers.messages import (
     ANSWER,
     FIGURES,
     REPORT,
-    Complete,
+    Assignment,
+    CatalogChunk,
+    Command,
     Count,
     Eject,
-    Order,
-    Part,
-    Place,
     Report,
     Rest,
     Retire,
     Serve,
     Setup,
     Stop,
+    SyncComplete,
     read_answer,
     read_figures,
     read_order,
     read_report,
     write_answer,
-    write_figures,
     write_order,
     write_report,
+    write_stats,
 )
 from tests.support.instances import an_identity, an_instance
 
@@ -39,17 +39,24 @@ A = an_instance("a", tags=["v1"], reason="because")
     "order",
     [
         Setup(1, 3),
-        Serve((Place(WEB, 5),), False, (WEB,)),
-        Part(Question("web"), ((A, 3), (A, None)), (an_identity("b"),), True, 7, False),
-        Part(Question("web"), whole=True, gone=True),
-        Complete(),
+        Serve((Assignment(WEB, 5),), False, (WEB,)),
+        CatalogChunk(
+            ServiceQuery("web"),
+            ((A, 3), (A, None)),
+            (an_identity("b"),),
+            True,
+            7,
+            False,
+        ),
+        CatalogChunk(ServiceQuery("web"), whole=True, gone=True),
+        SyncComplete(),
         Retire(),
         Stop(),
         Rest({an_identity("a"): 7}),
         Eject(an_identity("a"), 3),
     ],
 )
-def test_orders(order: Order) -> None:
+def test_orders(order: Command) -> None:
     """An order arrives as it was given."""
     assert read_order(write_order(order)) == order
 
@@ -87,7 +94,7 @@ def test_no_report(data: bytes) -> None:
 
 def test_figures() -> None:
     """Figures arrive as they were told, with the number of their place."""
-    data = write_figures(7, {"accepted": 3})
+    data = write_stats(7, {"accepted": 3})
     assert data[:1] == FIGURES
     assert read_figures(data[1:]) == (7, {"accepted": 3})
 

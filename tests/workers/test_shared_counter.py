@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 )
 
 from lbconsul.balance.instance import Identity
-from lbconsul.balance.pool_spec import Question, Route, Selection
+from lbconsul.balance.pool_spec import FailoverSpec, PoolSpec, ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.upstream import Lease
 from lbconsul.workers.shared_counter import SharedLoad, SharedTally
@@ -28,7 +28,7 @@ from lbconsul.workers.shared_table import RING, Table
 from tests.support.instances import an_identity, an_upstream, instances
 
 A, B = an_identity("a"), an_identity("b")
-WEB = Selection(Question("web"))
+WEB = PoolSpec(ServiceQuery("web"))
 
 
 @pytest.fixture
@@ -64,8 +64,8 @@ def test_told(table: Table) -> None:
     theirs.add(1)
     theirs.add(1)
     assert load.open == 0
-    one.catch_up()
-    one.catch_up()
+    one.sync()
+    one.sync()
     assert (load.open, told.opens) == (2, [2])
     load.add(1)
     assert (load.open, told.opens) == (3, [2, 3])
@@ -79,7 +79,7 @@ def test_nobody_is_told_of_nothing(table: Table) -> None:
     theirs = other.load(A)
     theirs.add(1)
     theirs.add(-1)
-    one.catch_up()
+    one.sync()
     assert (load.open, told.opens) == (0, [])
 
 
@@ -99,11 +99,11 @@ def test_far_behind(table: Table, count: int) -> None:
     others[1].add(5)
     for _ in range(count):
         others[0].add(1)
-    one.catch_up()
+    one.sync()
     assert [each.open for each in loads] == [count, 5]
-    one.catch_up()
+    one.sync()
     others[1].add(1)
-    one.catch_up()
+    one.sync()
     assert loads[1].open == 6
 
 
@@ -116,7 +116,7 @@ def test_overtaken(table: Table) -> None:
     table.heads[2] += RING - 1
     table.rings[1][:] = memoryview(bytes(4 * RING)).cast("I")
     table.cells[1][1] = 7
-    one.catch_up()
+    one.sync()
     assert [each.open for each in loads] == [1, 7]
 
 
@@ -127,17 +127,17 @@ def test_a_death(table: Table) -> None:
     loads = [one.load(A), others[1]]
     others[0].add(3)
     others[1].add(1)
-    one.catch_up()
+    one.sync()
     table.clear(1)
     for each in (one, third):
-        each.catch_up()
+        each.sync()
     assert [each.open for each in loads] == [1, 1]
     successor = tallies(table, a=0)[1]
     load = successor.load(A)
     assert (load.open, load.mine) == (1, 0)
     load.add(1)
     for each in (one, third):
-        each.catch_up()
+        each.sync()
     assert [each.open for each in loads] == [2, 2]
 
 
@@ -161,7 +161,7 @@ def test_no_slot(table: Table) -> None:
     one, other, _ = tallies(table)
     loads = [each.load(A) for each in (one, other)]
     loads[0].add(2)
-    other.catch_up()
+    other.sync()
     assert [each.open for each in loads] == [2, 0]
     one.recount()
     assert loads[0].open == 2
@@ -198,7 +198,7 @@ def test_a_slot_of_another(table: Table) -> None:
     load.add(1)
     del gone
     other.load(B).add(1)
-    one.catch_up()
+    one.sync()
     assert load.open == 2
 
 
@@ -248,7 +248,7 @@ def test_left_behind(table: Table) -> None:
     one.load(A)
     slots[B] = 3
     other.load(B).add(5)
-    one.catch_up()
+    one.sync()
     assert load.open == 0
     one.recount()
     assert load.open == 0
@@ -290,21 +290,21 @@ def test_ahead(table: Table) -> None:
         each.serve()
     loads[0].add(50)
     loads[1].add(4)
-    assert not one.is_ahead()
+    assert not one.is_overloaded()
     loads[1].add(1)
-    assert one.is_ahead()
-    assert not other.is_ahead()
+    assert one.is_overloaded()
+    assert not other.is_overloaded()
     loads[1].add(95)
     loads[2].add(70)
-    assert one.is_ahead()
+    assert one.is_overloaded()
     loads[2].add(10)
-    assert not one.is_ahead()
+    assert not one.is_overloaded()
     loads[1].add(100)
-    assert one.is_ahead()
+    assert one.is_overloaded()
     table.clear(2)
-    assert not one.is_ahead()
+    assert not one.is_overloaded()
     other.serve()
-    assert one.is_ahead()
+    assert one.is_overloaded()
 
 
 def test_one_balance(table: Table) -> None:
@@ -314,8 +314,8 @@ def test_one_balance(table: Table) -> None:
     chance = random.Random(5)
     registries = []
     for row in range(3):
-        tally = SharedTally(table, row, slots.get)
-        registries.append(Registry(chance.random, tally))
+        counter = SharedTally(table, row, slots.get)
+        registries.append(Registry(chance.random, counter))
         registries[-1].replace(WEB.question, instances(*names))
         registries[-1].pool(WEB)
     leases: list[Lease] = []
@@ -324,7 +324,7 @@ def test_one_balance(table: Table) -> None:
             leases.pop(chance.randrange(len(leases))).end()
         else:
             before = {slot: table.total(slot) for slot in range(3)}
-            lease = chance.choice(registries).chain(Route((WEB,))).lease()
+            lease = chance.choice(registries).chain(FailoverSpec((WEB,))).lease()
             leases.append(lease)
             taken = slots[lease.upstream.instance.identity]
             assert before[taken] == min(before.values())
@@ -354,7 +354,7 @@ class Processes(RuleBasedStateMachine):
         self.tallies: list[SharedTally] = []
         self.loads: list[dict[str, SharedLoad]] = []
         for row in range(ROWS):
-            self.tallies.append(self._tally(row))
+            self.tallies.append(self._counter(row))
             self.loads.append({})
 
     @rule(row=rows, name=names, count=st.sampled_from([1, 2, RING + 3]))
@@ -384,9 +384,9 @@ class Processes(RuleBasedStateMachine):
                 del self.loads[row][name]
 
     @rule(row=rows)
-    def catch_up(self, row: int) -> None:
+    def sync(self, row: int) -> None:
         """A process looks what is new: it knows it all then."""
-        self.tallies[row].catch_up()
+        self.tallies[row].sync()
         for name, load in self.loads[row].items():
             shared = an_identity(name) in self.slots
             known = range(ROWS) if shared else [row]
@@ -396,7 +396,7 @@ class Processes(RuleBasedStateMachine):
     def recount(self, row: int) -> None:
         """A process counts anew."""
         self.tallies[row].recount()
-        self.catch_up(row)
+        self.sync(row)
 
     @rule(row=st.integers(1, ROWS - 1))
     def die(self, row: int) -> None:
@@ -404,17 +404,17 @@ class Processes(RuleBasedStateMachine):
         self.table.clear(row)
         for name in NAMES:
             self.open[row, name] = 0
-        self.tallies[row] = self._tally(row)
+        self.tallies[row] = self._counter(row)
         self.loads[row] = {}
 
     @invariant()
     def own_count(self) -> None:
         """Each knows what it has open itself, at any time."""
-        for row, tally in enumerate(getattr(self, "tallies", [])):
+        for row, counter in enumerate(getattr(self, "tallies", [])):
             mine = sum(self.open[row, name] for name in NAMES)
-            assert tally.open_connections() == mine
+            assert counter.open_connections() == mine
 
-    def _tally(self, row: int) -> SharedTally:
+    def _counter(self, row: int) -> SharedTally:
         return SharedTally(self.table, row, self.slots.get)
 
     def _load(self, row: int, name: str) -> SharedLoad:

@@ -19,15 +19,15 @@ from zope.interface.verify import verifyObject
 from lbconsul.balance.registry import Registry
 from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.errors import CannotListen
-from lbconsul.net.listening_socket import OwnSocket
+from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.workers import spawn
 from lbconsul.workers import supervisor as module
 from lbconsul.workers import worker_process as member
 from lbconsul.workers.messages import Report
 from lbconsul.workers.slots import Slots
-from lbconsul.workers.supervisor import Workers
-from lbconsul.workers.versioned_catalog import Ledger
-from lbconsul.workers.worker_process import Member
+from lbconsul.workers.supervisor import Supervisor
+from lbconsul.workers.versioned_catalog import VersionedCatalog
+from lbconsul.workers.worker_process import WorkerProcess
 from tests.support.loopback import accept, connect, listening, reset
 from tests.support.ports import free_ports
 from tests.support.running_proxy import ReactorThread, eventually
@@ -44,11 +44,11 @@ class Running:
 
     def __init__(self, running: ReactorThread, count: int, *mappings: Mapping) -> None:
         self.running = running
-        self.workers = running.call(Workers, running.reactor, count, False)
+        self.workers = running.call(Supervisor, running.reactor, count, False)
         self.registry = Registry(
-            random.Random(1).random, self.workers.tally, self.workers.changed
+            random.Random(1).random, self.workers.counter, self.workers.changed
         )
-        self.sockets = [OwnSocket(each) for each in mappings]
+        self.sockets = [OwnedSocket(each) for each in mappings]
         for each in self.sockets:
             self.workers.serve(each)
 
@@ -66,13 +66,13 @@ class Running:
         """Let Consul say that these are the instances of web."""
         self.running.call(self.registry.replace, WEB.question, instances)
 
-    def members(self) -> dict[int, Member]:
+    def members(self) -> dict[int, WorkerProcess]:
         """The workers that there are."""
         return dict(self.workers._members)
 
     def wait_until_all_know(self) -> None:
         """Return once they all serve, and have heard what was said last."""
-        version = self.workers._ledger.version
+        version = self.workers._catalog.version
         eventually(
             lambda: all(
                 each.report.level >= version and each.report.serves
@@ -121,7 +121,7 @@ def lines(events: Sequence[Any]) -> list[str]:
 def test_interface() -> None:
     """It is a service."""
     with ReactorThread() as running:
-        assert verifyObject(IService, Workers(running.reactor, 2, True))
+        assert verifyObject(IService, Supervisor(running.reactor, 2, True))
 
 
 def test_bound_early(held: ExitStack) -> None:
@@ -150,7 +150,7 @@ def test_serves(start: Any, held: ExitStack) -> None:
     clients = [held.enter_context(connect(started.address)) for _ in range(10)]
     upstreams = [held.enter_context(accept(server)) for _ in clients]
     assert len(upstreams) == 10
-    load = started.running.call(started.workers.tally.load, of(server).identity)
+    load = started.running.call(started.workers.counter.load, of(server).identity)
     eventually(lambda: started.running.call(_open, started, load) == 10, "ten are open")
     address = started.address
     workers = started.workers
@@ -162,7 +162,7 @@ def test_serves(start: Any, held: ExitStack) -> None:
 
 
 def _open(started: Running, load: Any) -> int:
-    started.workers.tally.catch_up()
+    started.workers.counter.sync()
     return int(load.open)
 
 
@@ -303,7 +303,7 @@ def test_figures(start: Any, held: ExitStack, monkeypatch: pytest.MonkeyPatch) -
     mapping = started.sockets[0].mapping
 
     def told() -> Any:
-        return started.running.call(started.workers.tidings, mapping)
+        return started.running.call(started.workers.traffic, mapping)
 
     pairs = []
     for _ in range(10):
@@ -322,7 +322,7 @@ def test_figures(start: Any, held: ExitStack, monkeypatch: pytest.MonkeyPatch) -
     assert (told().figures.received, told().figures.sent) == (80, 0)
     assert started.workers.accepted_by_now == 10
     nowhere = Mapping("web", TCPListen("127.0.0.1", 1))
-    assert started.running.call(started.workers.tidings, nowhere).figures.accepted == 0
+    assert started.running.call(started.workers.traffic, nowhere).figures.accepted == 0
     started.running.call(lambda: started.workers.replace([], connection_log=False))
     eventually(lambda: not started.workers._past, "what is not served is forgotten")
 
@@ -338,7 +338,7 @@ def test_stopped_at_once(start: Any, held: ExitStack) -> None:
     held.enter_context(accept(server))
 
     def told() -> Any:
-        return started.running.call(started.workers.tidings, mapping)
+        return started.running.call(started.workers.traffic, mapping)
 
     eventually(lambda: told().figures.accepted == 1, "it is known")
     started.running.outcome(started.workers.stopService)
@@ -354,7 +354,7 @@ def test_by_hand(start: Any, held: ExitStack) -> None:
     a, b, _ = (each.identity for each in many)
 
     def aside() -> set[Any]:
-        told = started.running.call(started.workers.tidings, MAPPING)
+        told = started.running.call(started.workers.traffic, MAPPING)
         return {identity for _, identity in told.aside}
 
     def eject() -> str:
@@ -398,7 +398,7 @@ def test_half_a_start(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(Workers, "_start", fail)
+    monkeypatch.setattr(Supervisor, "_start", fail)
     [port] = free_ports(1)
     with ReactorThread() as running:
         started = Running(running, 1, Mapping("web", TCPListen("127.0.0.1", port)))
@@ -414,10 +414,10 @@ def test_socket_lost(
     start: Any, monkeypatch: pytest.MonkeyPatch, held: ExitStack
 ) -> None:
     """If a listening socket is not to be had for a new worker, it is tried later."""
-    really = OwnSocket.open
+    really = OwnedSocket.open
     failures = [CannotListen("it is taken")]
 
-    def open_later(self: OwnSocket) -> socket.socket:
+    def open_later(self: OwnedSocket) -> socket.socket:
         if failures:
             raise failures.pop()
         return really(self)
@@ -428,7 +428,7 @@ def test_socket_lost(
     started.wait_until_all_know()
     address = started.address
     with capturedLogs() as events:
-        monkeypatch.setattr(OwnSocket, "open", open_later)
+        monkeypatch.setattr(OwnedSocket, "open", open_later)
         os.kill(started.members()[1].pid, signal.SIGKILL)
         with connect(address), accept(server):
             pass
@@ -456,7 +456,7 @@ def test_odd_report(
             eventually(lambda: len(events) > 2, "it is tried again")
     finally:
         os.kill(worker.pid, signal.SIGCONT)
-    slots, identity = started.workers._ledger.slots, of(server).identity
+    slots, identity = started.workers._catalog.slots, of(server).identity
     eventually(lambda: slots.find(identity) is None, "it is done")
     started.running._observer.found.clear()
 
@@ -570,7 +570,7 @@ def test_hanging_at_the_end(start: Any, monkeypatch: pytest.MonkeyPatch) -> None
 def test_too_many_instances(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """If there are more instances than can be counted together, it is told once."""
     started = start(1, MAPPING)
-    started.workers._ledger = Ledger(Slots(1))
+    started.workers._catalog = VersionedCatalog(Slots(1))
     with capturedLogs() as events:
         for count in (1, 2, 3):
             started.replace(*(instance(str(number), 9) for number in range(count)))
@@ -588,7 +588,7 @@ def test_slots_are_used_again(
     monkeypatch.setattr(module, "RECOUNT_EVERY", 0.1)
     server = held.enter_context(listening())
     started = start(2, MAPPING)
-    slots = started.workers._ledger.slots
+    slots = started.workers._catalog.slots
     started.replace(of(server, "old"))
     client = held.enter_context(connect(started.address))
     upstream = held.enter_context(accept(server))
@@ -613,7 +613,7 @@ def test_replace(start: Any, held: ExitStack) -> None:
     client = held.enter_context(connect(gone.open().getsockname()))
     upstream = held.enter_context(accept(server))
     address = gone.open().getsockname()
-    new = OwnSocket(MAPPING)
+    new = OwnedSocket(MAPPING)
     new.open()
     started.running.call(started.workers.replace, [stays, new], connection_log=True)
     assert started.workers.mappings == [MAPPING, MAPPING]
@@ -655,9 +655,9 @@ def test_forget(start: Any, held: ExitStack) -> None:
     running.call(workers.forget, WEB.question)
     running.call(workers.forget, WEB.question)
     started.wait_until_all_know()
-    assert workers._ledger.questions() == []
+    assert workers._catalog.questions() == []
     running.call(workers._recount)
-    assert workers._ledger.slots.find(of(server).identity) is None
+    assert workers._catalog.slots.find(of(server).identity) is None
 
 
 def test_retire(start: Any, held: ExitStack) -> None:

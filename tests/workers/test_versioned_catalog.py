@@ -1,23 +1,23 @@
 """The ledger of what workers are told."""
 
 from lbconsul.balance.events import Change, Changed
-from lbconsul.balance.pool_spec import Question
-from lbconsul.workers.messages import Part
+from lbconsul.balance.pool_spec import ServiceQuery
+from lbconsul.workers.messages import CatalogChunk
 from lbconsul.workers.slots import Slots
-from lbconsul.workers.versioned_catalog import CUT, Delta, Ledger
+from lbconsul.workers.versioned_catalog import CUT, Delta, VersionedCatalog
 from tests.support.instances import an_identity, an_instance, instances
 
-WEB, FILTERED = Question("web"), Question("web", filter="x")
+WEB, FILTERED = ServiceQuery("web"), ServiceQuery("web", filter="x")
 A, B, C = instances("a", "b", "c")
 
 
-def _ledger(size: int = 10) -> Ledger:
-    return Ledger(Slots(size))
+def _catalog(size: int = 10) -> VersionedCatalog:
+    return VersionedCatalog(Slots(size))
 
 
 def test_the_first_answer() -> None:
     """A first answer is told as a whole, be it empty; the same again is not told."""
-    ledger = _ledger()
+    ledger = _catalog()
     assert ledger.change(WEB, Change()) == Delta(WEB, (), whole=True)
     assert ledger.change(WEB, Change()) is None
     assert ledger.change(FILTERED, Change((A,))) == Delta(FILTERED, (A,), whole=True)
@@ -26,7 +26,7 @@ def test_the_first_answer() -> None:
 
 def test_later_answers() -> None:
     """Of later ones only what changed is told, and the whole can be told any time."""
-    ledger = _ledger()
+    ledger = _catalog()
     ledger.change(WEB, Change((A, B)))
     heavy = an_instance("a", weight=5)
     told = ledger.change(WEB, Change((C,), (B,), (Changed(A, heavy),)))
@@ -38,7 +38,7 @@ def test_later_answers() -> None:
 
 def test_slots() -> None:
     """An instance has its slot while it is in any answer, and until all know more."""
-    ledger = _ledger()
+    ledger = _catalog()
     ledger.change(WEB, Change((A, B)))
     ledger.change(FILTERED, Change((A,)))
     ledger.change(WEB, Change((), (A, B)))
@@ -54,7 +54,7 @@ def test_slots() -> None:
 
 def test_parts() -> None:
     """A large change comes in parts: the first says who left, the last that it is."""
-    ledger = _ledger(CUT)
+    ledger = _catalog(CUT)
     many = tuple(an_instance(str(number)) for number in range(2 * CUT + 1))
     ledger.change(WEB, Change(many))
     gone = (an_identity("gone"),)
@@ -70,14 +70,14 @@ def test_parts() -> None:
 
 def test_one_part() -> None:
     """A small change is one part, even if nothing is in it."""
-    ledger = _ledger()
+    ledger = _catalog()
     whole = Delta(WEB, (), whole=True)
-    assert list(ledger.parts(whole, 1)) == [Part(WEB, whole=True, level=1)]
+    assert list(ledger.parts(whole, 1)) == [CatalogChunk(WEB, whole=True, level=1)]
 
 
 def test_forget() -> None:
     """Of a question that nobody asks nothing is kept, nor are slots for it alone."""
-    ledger = _ledger()
+    ledger = _catalog()
     assert ledger.forget(WEB) is None
     ledger.change(WEB, Change((A, B)))
     ledger.change(FILTERED, Change((A,)))
@@ -85,7 +85,7 @@ def test_forget() -> None:
     assert (ledger.questions(), ledger.version) == ([FILTERED], 3)
     assert ledger.whole(WEB) == Delta(WEB, (), whole=True, gone=True)
     [part] = ledger.parts(ledger.whole(WEB), 3)
-    assert part == Part(WEB, whole=True, level=3, gone=True)
+    assert part == CatalogChunk(WEB, whole=True, level=3, gone=True)
     ledger.slots.reclaim(3, lambda slot: True)
     assert ledger.slots.find(A.identity) == 0
     assert ledger.slots.find(B.identity) is None
@@ -95,7 +95,7 @@ def test_forget() -> None:
 
 def test_knows() -> None:
     """Known is who is in any answer."""
-    ledger = _ledger()
+    ledger = _catalog()
     assert not ledger.knows(A.identity)
     ledger.change(WEB, Change((A,)))
     ledger.change(FILTERED, Change((A,)))
@@ -107,7 +107,7 @@ def test_knows() -> None:
 
 def test_pending() -> None:
     """Workers are told whether there may be more, and when there is not."""
-    ledger = _ledger()
+    ledger = _catalog()
     assert ledger.change(WEB, Change(), pending=True) == Delta(
         WEB, (), whole=True, pending=True
     )

@@ -15,26 +15,26 @@ from twisted.logger import capturedLogs, formatEvent
 from lbconsul.balance.instance import Instance
 from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.net.fd_passing import send_sockets
-from lbconsul.proxy.targets import route_of
-from lbconsul.stats.traffic import Tidings
+from lbconsul.proxy.targets import failover_spec
+from lbconsul.stats.traffic import MappingTraffic
 from lbconsul.workers import worker as module
-from lbconsul.workers.channel import Frames
+from lbconsul.workers.channel import Channel
 from lbconsul.workers.messages import (
     ANSWER,
     FIGURES,
     REPORT,
-    Complete,
+    Assignment,
+    CatalogChunk,
+    Command,
     Count,
     Eject,
-    Order,
-    Part,
-    Place,
     Report,
     Rest,
     Retire,
     Serve,
     Setup,
     Stop,
+    SyncComplete,
     read_answer,
     read_figures,
     read_report,
@@ -54,7 +54,7 @@ MAPPING = Mapping("web", TCPListen("127.0.0.1", 0))
 class Stream(StringTransport):
     """The worker's end of the stream to its master, who closes when it does."""
 
-    protocol: Frames
+    protocol: Channel
     is_slow: bool = False
 
     def loseWriteConnection(self) -> None:  # noqa: N802
@@ -82,7 +82,7 @@ class Running:
         self.stream.protocol = self.worker.frames
         running.call(self.worker.frames.makeConnection, self.stream)
 
-    def order(self, order: Order) -> None:
+    def order(self, order: Command) -> None:
         """The master says so."""
         self.running.call(self.worker.ordered, write_order(order))
 
@@ -105,7 +105,7 @@ class Running:
         for each in servers.values():
             each.setblocking(False)
         send_sockets(self.lane, new)
-        places = tuple(Place(mapping, each) for each in sent)
+        places = tuple(Assignment(mapping, each) for each in sent)
         self.order(Serve(places, log, sent=len(new)))
 
     def reports(self) -> list[Report]:
@@ -118,14 +118,14 @@ class Running:
             data = data[end:]
         return found
 
-    def tidings(self) -> dict[int, Tidings]:
+    def traffic(self) -> dict[int, MappingTraffic]:
         """What its master knows of the places."""
-        data, found = self.running.call(self.stream.value), dict[int, Tidings]()
+        data, found = self.running.call(self.stream.value), dict[int, MappingTraffic]()
         while data:
             end = 4 + int.from_bytes(data[:4], "big")
             if data[4:5] == FIGURES:
                 number, news = read_figures(data[5:end])
-                found.setdefault(number, Tidings()).heard(news)
+                found.setdefault(number, MappingTraffic()).heard(news)
             data = data[end:]
         return found
 
@@ -181,10 +181,10 @@ def running(held: ExitStack, table: Table) -> Iterator[Running]:
             reactor.call(running.worker.frames.connectionLost)
 
 
-def put(*instances: Instance, level: int = 1) -> Part:
+def put(*instances: Instance, level: int = 1) -> CatalogChunk:
     """The master says that these are the instances of web."""
     pairs = tuple((each, slot) for slot, each in enumerate(instances))
-    return Part(WEB.question, pairs, whole=True, level=level)
+    return CatalogChunk(WEB.question, pairs, whole=True, level=level)
 
 
 def test_serves(running: Running, table: Table, held: ExitStack) -> None:
@@ -197,7 +197,7 @@ def test_serves(running: Running, table: Table, held: ExitStack) -> None:
         eventually(lambda: table.total(0), "somebody was accepted", 0.3)
     assert table.serving[1] == 0
     with capturedLogs() as events:
-        running.order(Complete())
+        running.order(SyncComplete())
         upstream = held.enter_context(accept(server))
         assert (table.total(0), table.cells[1][0], table.serving[1]) == (1, 1, 1)
         client.sendall(b"hello")
@@ -217,7 +217,7 @@ def test_no_answer(running: Running, held: ExitStack) -> None:
     """Once it knows all there is it accepts, and closes whom it has nothing for."""
     front, server = (held.enter_context(listening()) for _ in range(2))
     running.set_up(front)
-    running.order(Complete())
+    running.order(SyncComplete())
     with connect(front.getsockname()) as client:
         assert client.recv(1) == b""
     running.order(put(instance("a", server.getsockname()[1])))
@@ -226,12 +226,12 @@ def test_no_answer(running: Running, held: ExitStack) -> None:
     assert running.reports()[0] == Report(0, Count(), 0, True)
 
 
-@pytest.mark.parametrize("late", [put(level=2), Complete(), Setup(1, 2), Stop()])
-def test_after_the_end(running: Running, held: ExitStack, late: Order) -> None:
+@pytest.mark.parametrize("late", [put(level=2), SyncComplete(), Setup(1, 2), Stop()])
+def test_after_the_end(running: Running, held: ExitStack, late: Command) -> None:
     """Whatever the master still says once it was told to end does not count."""
     front = held.enter_context(listening())
     running.set_up(front)
-    running.order(Complete())
+    running.order(SyncComplete())
     running.stream.is_slow = True
     running.order(Stop())
     said = running.running.call(running.stream.value)
@@ -264,7 +264,7 @@ def test_nonsense_while_it_serves(running: Running, held: ExitStack) -> None:
     front, server = (held.enter_context(listening()) for _ in range(2))
     running.set_up(front, log=True)
     running.order(put(instance("a", server.getsockname()[1])))
-    running.order(Complete())
+    running.order(SyncComplete())
     client = held.enter_context(connect(front.getsockname()))
     held.enter_context(accept(server))
     with capturedLogs() as events:
@@ -282,7 +282,7 @@ def test_reports(
     front, server = (held.enter_context(listening()) for _ in range(2))
     running.set_up(front)
     running.order(put(instance("a", server.getsockname()[1])))
-    running.order(Complete())
+    running.order(SyncComplete())
     held.enter_context(connect(front.getsockname()))
     held.enter_context(accept(server))
     expected = Report(1, Count(1, 1), 1, True)
@@ -300,19 +300,19 @@ def test_figures(
     running.set_up(front)
     one = instance("a", server.getsockname()[1])
     running.order(put(one))
-    running.order(Complete())
+    running.order(SyncComplete())
     client = held.enter_context(connect(front.getsockname()))
     upstream = held.enter_context(accept(server))
     client.sendall(b"question")
     assert upstream.recv(8) == b"question"
     eventually(
-        lambda: [each.figures.received for each in running.tidings().values()] == [8],
+        lambda: [each.figures.received for each in running.traffic().values()] == [8],
         "it is told what is open",
     )
     client.close()
     upstream.close()
-    eventually(lambda: running.tidings()[0].figures.endings == {"--": 1}, "and over")
-    told = running.tidings()[0]
+    eventually(lambda: running.traffic()[0].figures.endings == {"--": 1}, "and over")
+    told = running.traffic()[0]
     assert (told.figures.received, told.figures.sent) == (8, 0)
     assert told.figures.accounts[one.identity].total == 1
     before = running.frames()
@@ -332,10 +332,10 @@ def test_figures_of_a_busy_master(
     send_sockets(running.lane, {each: fronts[each].fileno() for each in (0, 1)})
     other = evolve(MAPPING, listen=TCPListen("127.0.0.1", 1))
     running.order(Setup(1, 2))
-    running.order(Serve((Place(MAPPING, 0), Place(other, 1)), False, sent=2))
+    running.order(Serve((Assignment(MAPPING, 0), Assignment(other, 1)), False, sent=2))
     one = instance("a", server.getsockname()[1])
     running.order(put(one))
-    running.order(Complete())
+    running.order(SyncComplete())
     uplink, say = running.worker.uplink, running.worker.uplink._write
 
     def full(data: bytes) -> None:
@@ -349,7 +349,7 @@ def test_figures_of_a_busy_master(
 
     def is_told() -> bool:
         running.running.call(uplink.resume)
-        told = running.tidings()
+        told = running.traffic()
         accounts = [told[each].figures.accounts for each in (0, 1) if each in told]
         return [each[one.identity].total for each in accounts if each] == [1, 1]
 
@@ -361,11 +361,11 @@ def test_last_figures(running: Running, held: ExitStack) -> None:
     front, server = (held.enter_context(listening()) for _ in range(2))
     running.set_up(front)
     running.order(put(instance("a", server.getsockname()[1])))
-    running.order(Complete())
+    running.order(SyncComplete())
     held.enter_context(connect(front.getsockname()))
     held.enter_context(accept(server))
     running.order(Stop())
-    assert running.tidings()[0].figures.accepted == 1
+    assert running.traffic()[0].figures.accepted == 1
 
 
 def test_by_hand(running: Running, held: ExitStack) -> None:
@@ -379,8 +379,8 @@ def test_by_hand(running: Running, held: ExitStack) -> None:
     first, (again, why) = running.answers()
     assert (first, again) == ((4, ""), 5)
     assert why.startswith("it is ejected 0 s ago: by hand, back in 1")
-    assert len(running.tidings()[0].aside) == 1
-    [selection] = route_of(MAPPING).selections
+    assert len(running.traffic()[0].aside) == 1
+    [selection] = failover_spec(MAPPING).selections
     pool = running.worker._registry.pool(selection)
     stands = {
         each.instance.identity.service_id: pool.state(each).standing.value
@@ -404,7 +404,7 @@ def test_master_gone(running: Running, held: ExitStack) -> None:
     front, server = (held.enter_context(listening()) for _ in range(2))
     running.set_up(front)
     running.order(put(instance("a", server.getsockname()[1])))
-    running.order(Complete())
+    running.order(SyncComplete())
     client = held.enter_context(connect(front.getsockname()))
     held.enter_context(accept(server))
     running.running.call(running.worker.frames.connectionLost)
@@ -438,7 +438,7 @@ def test_sockets(running: Running, held: ExitStack) -> None:
     one, two, server = (held.enter_context(listening()) for _ in range(3))
     running.set_up(one)
     running.order(put(instance("a", server.getsockname()[1])))
-    running.order(Complete())
+    running.order(SyncComplete())
     client = held.enter_context(connect(one.getsockname()))
     upstream = held.enter_context(accept(server))
     running.serve({0: one, 7: two})
@@ -452,9 +452,9 @@ def test_sockets(running: Running, held: ExitStack) -> None:
     assert upstream.recv(10) == b"still here"
     with connect(two.getsockname()), accept(server):
         pass
-    workshop = running.worker._workshop
-    assert workshop is not None
-    eventually(lambda: workshop.open == 1, "the others are over")
+    runtime = running.worker._runtime
+    assert runtime is not None
+    eventually(lambda: runtime.open == 1, "the others are over")
     running.order(Stop())
     assert running.reports()[-1] == Report(1, Count(3, 1), 0, True)
 
@@ -472,12 +472,12 @@ def test_several_orders_at_once(running: Running, held: ExitStack) -> None:
         each.setblocking(False)
     running.order(Setup(1, 2))
     running.order(put(instance("a", server.getsockname()[1])))
-    running.order(Complete())
+    running.order(SyncComplete())
     # One is given, taken back, and given once more, before it hears of anything.
     for number, sock in ((0, one), (1, two), (0, one)):
         send_sockets(running.lane, {number: sock.fileno()})
     for number in (0, 1, 0):
-        running.order(Serve((Place(MAPPING, number),), False, sent=1))
+        running.order(Serve((Assignment(MAPPING, number),), False, sent=1))
     two.close()
     with connect(one.getsockname()), accept(server):
         pass
@@ -488,13 +488,13 @@ def test_connection_log(running: Running, held: ExitStack) -> None:
     front, server = (held.enter_context(listening()) for _ in range(2))
     running.set_up(front)
     running.order(put(instance("a", server.getsockname()[1])))
-    running.order(Complete())
+    running.order(SyncComplete())
     for log in (False, True):
         running.serve({0: front}, log=log)
         with capturedLogs() as events:
             with connect(front.getsockname()), accept(server):
                 pass
-            eventually(lambda: running.worker._workshop.open == 0, "it is over")  # type: ignore[union-attr]
+            eventually(lambda: running.worker._runtime.open == 0, "it is over")  # type: ignore[union-attr]
         assert bool(events) == log
 
 
@@ -505,7 +505,7 @@ def test_others_answers(running: Running, held: ExitStack) -> None:
     for _ in range(2):
         running.order(Serve((), False, (MAPPING,)))
         running.order(put(instance("a", server.getsockname()[1])))
-    running.order(Complete())
+    running.order(SyncComplete())
     running.serve({0: front})
     with connect(front.getsockname()), accept(server):
         pass
@@ -516,7 +516,7 @@ def test_retire(running: Running, held: ExitStack) -> None:
     front, server = (held.enter_context(listening()) for _ in range(2))
     running.set_up(front)
     running.order(put(instance("a", server.getsockname()[1])))
-    running.order(Complete())
+    running.order(SyncComplete())
     client = held.enter_context(connect(front.getsockname()))
     upstream = held.enter_context(accept(server))
     running.order(Retire())
@@ -524,7 +524,7 @@ def test_retire(running: Running, held: ExitStack) -> None:
     front.close()
     with pytest.raises(ConnectionRefusedError):
         connect(address)
-    for late in (Serve((), False), Complete(), put(level=9)):
+    for late in (Serve((), False), SyncComplete(), put(level=9)):
         running.order(late)
     client.sendall(b"hello")
     assert upstream.recv(5) == b"hello"

@@ -17,36 +17,36 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from lbconsul.balance.events import Change
-from lbconsul.balance.pool_spec import Question
+from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.net.fd_passing import receive_sockets
-from lbconsul.stats.traffic import Tidings
+from lbconsul.stats.traffic import MappingTraffic
 from lbconsul.workers.log_forwarder import write_event
 from lbconsul.workers.messages import (
     LOG,
-    Complete,
+    CatalogChunk,
+    Command,
     Count,
     Eject,
-    Order,
-    Part,
     Report,
     Retire,
     Serve,
     Setup,
     Stop,
+    SyncComplete,
     read_order,
     write_answer,
-    write_figures,
     write_report,
+    write_stats,
 )
 from lbconsul.workers.shared_table import Table
 from lbconsul.workers.slots import Slots
 from lbconsul.workers.spawn import Program
-from lbconsul.workers.versioned_catalog import Ledger
-from lbconsul.workers.worker_process import ANSWER_TIMEOUT, GRACE, Member
+from lbconsul.workers.versioned_catalog import VersionedCatalog
+from lbconsul.workers.worker_process import ANSWER_TIMEOUT, GRACE, WorkerProcess
 from tests.support.instances import an_identity, instances
 from tests.support.recording_reactor import RecordingReactor
 
-WEB = Question("web")
+WEB = ServiceQuery("web")
 
 
 class Process:
@@ -88,7 +88,7 @@ class Reactor(RecordingReactor):
         if "adopt" in self.trouble:
             raise self.trouble["adopt"]
         self.protocol = factory.buildProtocol(None)
-        self.orders: list[Order] = []
+        self.orders: list[Command] = []
         self.protocol.makeConnection(self)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:  # noqa: N802
@@ -122,11 +122,11 @@ class MemberTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = Reactor()
         self.reactor.advance(100)
-        self.ledger = Ledger(Slots(10))
-        self.ended: list[tuple[Member, str]] = []
+        self.ledger = VersionedCatalog(Slots(10))
+        self.ended: list[tuple[WorkerProcess, str]] = []
         self.serves = Serve((), True)
         self.sockets: dict[int, int] = {}
-        self.member = Member(
+        self.member = WorkerProcess(
             self.reactor,
             3,
             self.ledger,
@@ -160,9 +160,9 @@ class MemberTests(SynchronousTestCase):
         self.assertEqual(given["childFDs"][2], "r")
         first, serve, second, third = self.reactor.orders
         self.assertEqual((first, serve), (self.setup, self.serves))
-        assert isinstance(second, Part)
+        assert isinstance(second, CatalogChunk)
         self.assertEqual(second.put, ((instances("a")[0], 0),))
-        self.assertEqual(third, Complete())
+        self.assertEqual(third, SyncComplete())
         self.assertEqual((self.member.pid, self.member.started), (4711, 100.0))
 
     def test_no_room(self) -> None:
@@ -238,14 +238,14 @@ class MemberTests(SynchronousTestCase):
     def test_figures(self) -> None:
         """Of each place that is kept which it told last."""
         self.start()
-        worker = Tidings(queued=3)
+        worker = MappingTraffic(queued=3)
         worker.figures.connected(an_identity(), 0.5)
-        self.hear(write_figures(7, worker.news()))
-        self.hear(write_figures(8, Tidings().news()))
+        self.hear(write_stats(7, worker.news()))
+        self.hear(write_stats(8, MappingTraffic().news()))
         worker.figures.accepted, worker.queued = 9, 0
-        self.hear(write_figures(7, worker.news()))
-        self.assertEqual(set(self.member.tidings), {7, 8})
-        told = self.member.tidings[7]
+        self.hear(write_stats(7, worker.news()))
+        self.assertEqual(set(self.member.traffic), {7, 8})
+        told = self.member.traffic[7]
         self.assertEqual((told.queued, told.figures.accepted), (0, 9))
         self.assertEqual(told.figures.accounts[an_identity()].total, 1)
 
@@ -343,7 +343,7 @@ class MemberTests(SynchronousTestCase):
         delta = self.ledger.change(WEB, Change())
         assert delta is not None
         self.member.changed(delta)
-        self.assertIsInstance(self.reactor.orders[-1], Part)
+        self.assertIsInstance(self.reactor.orders[-1], CatalogChunk)
         self.reactor.protocol.connectionLost()
         self.reactor.pump([GRACE / 2] * 4)
         self.assertEqual(self.reactor.process.signals, [])
