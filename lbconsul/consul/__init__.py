@@ -1,1 +1,4 @@
-"""Knows what Consul says, and keeps knowing it while Consul says nothing."""
+"""Asks Consul, and keeps the registry's answers what Consul says they are.
+
+While Consul does not answer, the last good answer stays in use.
+"""

@@ -1,1 +1,5 @@
-"""The parts of one gateway, between the service and the rooms."""
+"""The parts of one gateway, which `lbconsul.service.Gateway` joins.
+
+They are the data plane, watches, operations, status, events, availability and the
+graceful shutdown; `online_check` is what ``--check --online`` runs.
+"""

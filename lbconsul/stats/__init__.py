@@ -1,1 +1,4 @@
-"""COUNTS: how sessions end, and what mappings and upstreams come to."""
+"""Counts how connections end, and what mappings and upstreams come to.
+
+Pure: nothing here knows how figures are shown.
+"""

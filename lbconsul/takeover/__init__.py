@@ -1,5 +1,6 @@
-"""One gateway takes over from another: the listening sockets pass between them.
+"""Passes the listening sockets from one gateway to the next.
 
-`take` is what the new one does before it starts, `Taken` what it has then; a
-`Handover` is what the old one does, and the new one after that.
+`client.take` fetches them before the new gateway starts, as `InheritedSockets`; a
+`TakeoverServer` offers those of a gateway that runs, and a `TakeoverCoordinator`
+decides when a gateway takes its predecessor's place.
 """

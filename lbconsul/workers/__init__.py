@@ -1,5 +1,5 @@
-"""Several processes, one balance.
+"""Several processes with one balance.
 
-A master watches Consul and starts workers that serve.  All count connections
-in one table of shared memory, in which each process writes a row of its own.
+A master watches Consul, and its `Supervisor` keeps worker processes that serve.  All
+count connections in one table of shared memory, each process in a row of its own.
 """
