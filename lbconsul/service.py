@@ -443,7 +443,7 @@ class Gateway(MultiService):
         )
 
     def _answered(self, question: ServiceQuery) -> None:
-        """Called by the front: Consul has answered."""
+        """Called by the data plane: Consul has answered."""
         self.availability.look(question)
 
     def _on_query_event(self, event: QueryEvent) -> None:

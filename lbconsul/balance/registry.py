@@ -24,7 +24,7 @@ class Registry:
     """All pools.
 
     `chance` gives numbers from 0 up to but without 1; all that is left to
-    chance comes from it.  `tally` counts, `changed` is told of each answer once
+    chance comes from it.  `counter` counts, `changed` is told of each answer once
     the pools know it, `seconds` is the clock, and `on_event` is called with each event
     of a pool: an upstream is ejected or restored, or the shrink guard holds some back.
     `renewed` is told when drained instances were registered anew, which ends the drain.

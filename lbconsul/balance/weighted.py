@@ -71,7 +71,7 @@ class WeightedSampler:
         return self._listeners[upstream][2]
 
     def draw(self) -> Upstream:
-        """One upstream; the lottery must not be empty."""
+        """One upstream; the sampler must not be empty."""
         mine = self._draw_class()
         while True:
             upstream = mine.upstreams[int(self._chance() * len(mine.upstreams))]

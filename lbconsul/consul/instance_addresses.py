@@ -260,7 +260,7 @@ class InstanceAddresses:
         unsaid, self._unsaid = self._unsaid, []
         if not unsaid:
             return
-        # Anybody may have registered it: it must not break the line.
+        # Any client of Consul may have registered it: it must not break the line.
         names = [each if each.isprintable() else ascii(each) for each in unsaid]
         shown = ", ".join(names[:_NAMED])
         if len(names) == 1:

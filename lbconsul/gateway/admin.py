@@ -1,4 +1,4 @@
-"""The lookout: what people and their monitoring see of a gateway, and order it."""
+"""The admin service of a gateway: status, events, and orders from outside."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""The front of a gateway: what it listens on, and who serves that."""
+"""The data plane of a gateway: its listening sockets, served here or by workers."""
 
 import os
 from collections import Counter

@@ -128,7 +128,7 @@ class Operations(Service):
         return True
 
     def renewed(self, instances: tuple[Instance, ...]) -> None:
-        """Called by the front: these were registered anew, and are not drained."""
+        """Called by the data plane: these were registered anew, and are not drained."""
         for each in instances:
             event = UpstreamEvent(
                 kind=EventKind.UNDRAINED, instance=each, reason="registered anew"

@@ -1,4 +1,4 @@
-"""Upkeep: what is to be done now and then, though nothing happens."""
+"""Periodic work: what becomes due though nothing happens."""
 
 from collections.abc import Iterable, Iterator
 from typing import Protocol

@@ -22,7 +22,7 @@ _MOST_STEPS = 4096
 #: Of the time while there is something to do, the slices take so much.
 _SHARE = 1 / 2
 
-#: Of all time the rounds of one patrol take so much: with very many connections they
+#: Of all time the rounds of one sweeper take so much: with very many connections they
 #: are less frequent.
 _SHARE_OF_ROUNDS = 1 / 5
 
@@ -160,9 +160,9 @@ class Sweeper:
         """One that is frequent enough to keep a limit of so many seconds."""
         return cls(clock, cls.interval_for(limit, longest))
 
-    def add(self, patrolled: Checkable) -> None:
+    def add(self, checkable: Checkable) -> None:
         """Inspect it from now on."""
-        self._list.add(patrolled)
+        self._list.add(checkable)
         self.start()
 
     def start(self) -> None:
@@ -170,9 +170,9 @@ class Sweeper:
         if self._next is None and self._round is None:
             self._next = self._clock.callLater(self.interval, self._begin)
 
-    def discard(self, patrolled: Checkable) -> None:
+    def discard(self, checkable: Checkable) -> None:
         """Inspect it no longer, if it was inspected."""
-        self._list.discard(patrolled)
+        self._list.discard(checkable)
 
     def stop(self) -> None:
         """Inspect nothing any more, until something is added."""
@@ -197,10 +197,10 @@ class Sweeper:
         # what has gone is not kept, to be freed together with all others.
         rest = list(on_list)
         while rest:
-            patrolled = rest.pop()
-            if patrolled in on_list:
+            checkable = rest.pop()
+            if checkable in on_list:
                 try:
-                    patrolled.inspect(seconds())
+                    checkable.inspect(seconds())
                 except Exception:
                     # The others' limits are to be kept all the same.
                     self._bugs.tell("an inspection failed")

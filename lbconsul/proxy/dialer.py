@@ -140,7 +140,7 @@ class DialAttempt:
         owner.dial_sweeper.add(self)
 
     def proceed(self) -> bool:
-        """Go on if there is an upstream now; whether there was.  Called by the line."""
+        """Go on if there is an upstream now; whether there was.  The queue calls it."""
         try:
             return self._proceed()
         except Exception:
@@ -240,7 +240,7 @@ class DialAttempt:
             self.end(Termination.HARD_STOP if ended else Termination.INTERNAL)
 
     def inspect(self, now: float) -> None:
-        """Look at the time and at the client.  Called by the patrol."""
+        """Look at the time and at the client.  Called by the sweeper."""
         if self.over:
             return  # in this very round: another one's end let it go on
         if has_left(self.arrival.client):
@@ -268,7 +268,7 @@ class DialAttempt:
 
     def _failed(self, code: int) -> None:
         if code in STARVED:
-            # No upstream is to be had with it: the patrol tries again, until the
+            # No upstream is to be had with it: the sweeper tries again, until the
             # time for one attempt is over.
             self._hang_up()
             self._owner.dial_sweeper.add(self)
@@ -323,7 +323,7 @@ class DialAttempt:
             sock.close()
 
     def _forget(self) -> None:
-        """Leave the reactor and the patrol, before the socket goes elsewhere."""
+        """Leave the reactor and the sweeper, before the socket goes elsewhere."""
         if self._waiting:
             self._waiting = False
             self._owner.poller.removeWriter(self)

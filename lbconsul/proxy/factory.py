@@ -93,7 +93,7 @@ class ProxyFactory:
     line: WaitQueue = field(init=False)
     dial_sweeper: Sweeper = field(init=False)
     #: Inspects all that is open, of which dials are inspected more often besides.
-    _patrol: Sweeper = field(init=False)
+    _age_sweeper: Sweeper = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         mapping, clock = self.mapping, self.clock
@@ -113,7 +113,7 @@ class ProxyFactory:
             clock, Sweeper.interval_for(shortest, _DIAL_ROUND), sweeper=self._sweeper
         )
         found = cast(set[Checkable], self._open)
-        self._patrol = Sweeper(clock, self._round(), found, self._sweeper)
+        self._age_sweeper = Sweeper(clock, self._round(), found, self._sweeper)
 
     def _round(self) -> float:
         """How often to inspect what is open."""
@@ -214,8 +214,8 @@ class ProxyFactory:
         self.line.stop()  # nobody is to take the places of those that end
         for each in tuple(self._open):
             each.end(ending)
-        for patrol in (self.dial_sweeper, self._patrol):
-            patrol.stop()
+        for sweeper in (self.dial_sweeper, self._age_sweeper):
+            sweeper.stop()
         self._log.stop()
         self.pipes.close()
 
@@ -235,7 +235,7 @@ class ProxyFactory:
             expires = self.clock.seconds() + self._span()
             relay = Relay(self, upstream, dial.lease, arrival, retries, expires)
         self._open.discard(dial)
-        self._patrol.add(relay)
+        self._age_sweeper.add(relay)
         try:
             relay.start()
         except Exception:
@@ -296,8 +296,8 @@ class ProxyFactory:
         """How old a connection may be: by chance, so that not all end together."""
         shortest = self.mapping.max_age * (1 - _AGE_JITTER)
         latitude = 2 * _AGE_JITTER * self.mapping.max_age
-        # The patrol comes late by up to its interval.
-        return shortest + self._chance() * max(0, latitude - self._patrol.interval)
+        # The sweeper comes late by up to its interval.
+        return shortest + self._chance() * max(0, latitude - self._age_sweeper.interval)
 
     def _over(self, arrival: Downstream) -> None:
         """A connection that was let in is over."""

@@ -54,10 +54,10 @@ class ListenerOwner(Protocol):
 @implementer(IReadDescriptor)
 @define(eq=False, repr=False)
 class Listener(Service):
-    """Accepts clients for a factory, no more than its mapping and the room allow.
+    """Accepts clients for its owner, within the limits of the mapping and the process.
 
     `at_once` is how many it accepts in one turn of the reactor.  Where others
-    accept from the same queue, `gives_way` may say that they should go first.
+    accept from the same queue, `should_yield` may say that they should go first.
     """
 
     _reactor: IReactorFDSet

@@ -27,9 +27,9 @@ LATE = 5.0
 
 @define(eq=False, repr=False)
 class ListenerManager(Service):
-    """Listens for mappings; all that their connections go through is the workshop's.
+    """Listens for mappings; all that their connections go through is the runtime's.
 
-    `at_once` and `is_ahead` are for listeners that share their queue with other
+    `at_once` and `is_overloaded` are for listeners that share their queue with other
     processes.  `let_go` is called when factories are gone, whose pools nobody may
     need any longer.
     """

@@ -1,4 +1,4 @@
-"""The workshop: makes the factories of one process, and looks after them."""
+"""The proxy runtime: makes the factories of one process, and looks after them."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator

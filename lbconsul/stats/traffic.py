@@ -1,4 +1,4 @@
-"""Tidings: what can be told of one mapping by now, open connections included."""
+"""The traffic of one mapping by now, open connections included."""
 
 from collections.abc import Iterable
 from typing import Any, Self

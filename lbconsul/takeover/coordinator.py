@@ -22,7 +22,7 @@ _LOOK = 0.02
 _WHOLLY = 5.0
 
 #: So many seconds it may take until Consul has answered, and as many until it
-#: serves: together less than its predecessor waits (`talk.ACCEPT_WITHIN`).
+#: serves: together less than its predecessor waits (`session.ACCEPT_WITHIN`).
 _EACH_STEP = 20.0
 
 

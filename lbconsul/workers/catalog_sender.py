@@ -1,4 +1,4 @@
-"""An outbox: what one worker is to be told, no faster than it listens."""
+"""Sends the catalog to one worker, no faster than the worker reads."""
 
 from collections.abc import Callable, Iterator
 
@@ -39,7 +39,7 @@ class CatalogSender:
         self._send()
 
     def changed(self, delta: Delta) -> None:
-        """Send a change, which is the ledger's latest."""
+        """Send a change, which is the catalog's latest."""
         if self._paused or self._parts or self._dirty:
             self._dirty[delta.question] = None
         else:

@@ -1,4 +1,4 @@
-"""The ledger of what workers are told: each answer, in versions, with slots."""
+"""The catalog that workers are sent: each answer, in versions, with slots."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice

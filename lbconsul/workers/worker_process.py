@@ -205,7 +205,7 @@ class WorkerProcess(ProcessProtocol):
         self._frames.sendString(data)
 
     def _serve(self) -> None:
-        """Called by the outbox: send what it serves as of now."""
+        """Called by the catalog's sender: send what it serves as of now."""
         assert self._lane is not None
         try:
             serve, sockets = self._listeners(self.number)
