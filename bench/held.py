@@ -136,7 +136,7 @@ def _hold(factory: ProxyFactory) -> None:
     factory.figures.accepted += 1
     factory.room.enter()
     relay = Relay(factory, upstream, factory.lease((), 3), arrival, 0)
-    factory._patrol.add(relay)
+    factory._age_sweeper.add(relay)
     relay.start()
 
 

@@ -1,4 +1,4 @@
-"""``python -m lbconsul status``: how a gateway is that runs."""
+"""``python -m lbconsul status``: shows the status of a running gateway."""
 
 import argparse
 import os
@@ -10,10 +10,10 @@ from pathlib import Path
 from lbconsul.admin.client import Admin, CannotAsk
 from lbconsul.admin.terminal import Terminal
 
-#: From one look to the next with --watch, in seconds.
+#: The refresh interval of --watch, in seconds.
 INTERVAL = 2.0
 
-#: Exit statuses, beside 0.
+#: Exit statuses besides 0: the gateway is not ready; its status cannot be read.
 NOT_READY, UNKNOWN = 1, 2
 
 _TOP_AND_CLEAR = "\x1b[H\x1b[J"
@@ -23,7 +23,7 @@ def main(
     arguments: Sequence[str] | None = None,
     sleep: Callable[[float], None] = time.sleep,  # noqa: TID251 (no reactor here)
 ) -> int:
-    """Do what the command line says; the exit status."""
+    """Run the command line; returns the exit status."""
     said = _parser().parse_args(arguments)
     try:
         token = Path(said.token_file).read_text().strip() if said.token_file else ""
@@ -41,14 +41,14 @@ def main(
     except KeyboardInterrupt:
         print()
     except BrokenPipeError:
-        # Whom we tell has heard enough; let Python not stumble over it at the end.
+        # The reader of stdout is gone: keep Python from failing on its last flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNKNOWN
     return status
 
 
 def show(admin: Admin) -> int:
-    """Print how the gateway is; the exit status for that."""
+    """Print the status of the gateway; returns the exit status."""
     try:
         status = admin.status()
     except CannotAsk as error:

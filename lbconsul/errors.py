@@ -1,24 +1,24 @@
-"""What can go wrong that an operator can act on: one class for each.
+"""Errors that an operator can act on: one class for each.
 
-The text of an error is one line that says what is wrong, where, and what
-would be right; it is shown as it stands.
+The text of an error is one line, shown as it stands: what is wrong, where, and
+what would be right.
 """
 
 
 class LBConsulError(Exception):
-    """Anything that lbconsul itself decided is wrong."""
+    """The base class of all errors that lbconsul itself detects."""
 
 
 class ConfigError(LBConsulError):
-    """An option, a mapping, a file or a variable does not say what it must."""
+    """An option, a mapping, a file or an environment variable is not valid."""
 
 
 class CannotListen(LBConsulError):
-    """A listening socket could not be had: the address and the mapping say which."""
+    """A listening socket cannot be opened: the text names address and mapping."""
 
 
 class UnusableAnswer(LBConsulError):
-    """Consul answered, but not with a list of instances that may be believed."""
+    """Consul answered, but not with a valid list of instances."""
 
 
 class Forbidden(UnusableAnswer):
@@ -30,20 +30,20 @@ class NoUpstream(LBConsulError):
 
 
 class AllFull(NoUpstream):
-    """There are upstreams, all of which have as many connections as they may."""
+    """Every upstream is at its connection limit."""
 
 
 class NoWorkers(LBConsulError):
-    """Worker processes cannot be had here; a single process can."""
+    """This host cannot run worker processes; a single process works."""
 
 
 class CannotTakeOver(LBConsulError):
-    """The gateway that runs cannot be taken over from; it goes on."""
+    """The running gateway cannot be taken over from; it keeps serving."""
 
 
 class CannotOrder(LBConsulError):
-    """An order to an upstream cannot be carried out now: the text says why."""
+    """An operator's order on an upstream cannot be carried out: the text says why."""
 
 
 class CannotReload(LBConsulError):
-    """It is no time for another configuration: the gateway does not run, or ends."""
+    """The gateway cannot reload: it is not running yet, or it is shutting down."""

@@ -1,4 +1,4 @@
-"""What twistd loads: all of lbconsul, but signals first."""
+"""Entry point of the twistd plugin: installs early signal handlers, then imports."""
 
 from lbconsul.process.early_signals import early_signals
 

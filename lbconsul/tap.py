@@ -48,13 +48,14 @@ from lbconsul.takeover.rendezvous import check_place
 
 _log = Logger()
 
-#: How long another thread may keep the reactor's waiting, in seconds.  Python's own
-#: 5 ms would count for each system call while the configuration is read.
+#: Python's switch interval, in seconds: how long another thread may keep the reactor's
+#: waiting.  The default of 5 ms would delay each system call of the reactor while a
+#: thread reads the configuration.
 _SWITCH_INTERVAL = 0.0005
 
 
 class Options(usage.Options):
-    """What the command line says; `config` is all of it put together."""
+    """The command line; `config` merges it with the environment and the file."""
 
     synopsis = "[options] [CONSUL] [[ADDRESS:]PORT:SERVICE[,option=value...] ...]"
     longdesc = (
@@ -75,7 +76,7 @@ class Options(usage.Options):
     ]
 
     config: Config
-    #: Where twistd, or twist, is to log to.
+    #: The log of twistd or twist.
     log: LogSetup
 
     def __init__(self) -> None:
@@ -103,9 +104,9 @@ class Options(usage.Options):
         raise SystemExit(0)
 
     def parseArgs(self, *arguments: str) -> None:
-        """The seed's form: Consul's address, then mappings."""
+        """Take the positional form: Consul's address, then mappings."""
         for late in arguments:
-            if late.startswith("-"):  # twistd's parser ends at the first that is none
+            if late.startswith("-"):  # getopt stops at the first argument
                 raise usage.UsageError(f"{late}: options come before {arguments[0]}")
         first = arguments[:1]
         if first and not self._consul and not grammar.looks_like_mapping(first[0]):
@@ -114,7 +115,7 @@ class Options(usage.Options):
         self._mappings.extend(arguments)
 
     def postOptions(self) -> None:
-        """Put everything together."""
+        """Build and validate the configuration, and hide secrets in argv."""
         if self["config"] is not None:  # twistd may change the working directory
             self._path = Path(os.path.abspath(self["config"]))
         try:
@@ -127,9 +128,9 @@ class Options(usage.Options):
                 conceal(self[secret])
 
     def read(self) -> Config:
-        """What the environment, the file as it is now, and the command line say.
+        """The configuration: the environment, the file as it is now, the command line.
 
-        :raises ConfigError: anything is wrong with it.
+        :raises ConfigError: a source cannot be read, or an option is invalid.
         """
         return build(
             from_environment(os.environ),
@@ -139,10 +140,10 @@ class Options(usage.Options):
         )
 
     def parseOptions(self, options: Any = None) -> None:
-        """Called by twistd.
+        """Called by twistd with the arguments; runs ``--check`` and exits if given.
 
-        twistd would print all of the help for each mistake; here it is one
-        line on standard error, and exit status 1.
+        An error is one line on standard error and exit status 1, where twistd would
+        print the whole help.
         """
         try:
             self._refuse_unknown(sys.argv[1:] if options is None else list(options))
@@ -160,10 +161,12 @@ class Options(usage.Options):
             _check(self.config, user_to_be(self.parent), online=bool(self["online"]))
 
     def _refuse_unknown(self, arguments: list[str]) -> None:
-        """See that each long option is one of ours, as a whole.
+        """Refuse abbreviated and unknown long options.
 
-        getopt would take the beginning of one for it: --worker for --workers today,
-        and for another one as soon as that begins in the same way.
+        getopt accepts an unambiguous prefix, such as --worker for --workers; it would
+        become ambiguous when a new option shares the prefix.
+
+        :raises UsageError: an option is not known.
         """
         ours = {each.rstrip("="): each.endswith("=") for each in self.longOpt}
         rest = iter(arguments)
@@ -204,12 +207,12 @@ class Options(usage.Options):
 
 
 def makeService(options: Options) -> Gateway:
-    """Called by twistd: the gateway, with its listening sockets bound.
+    """Called by twistd: returns the gateway, with its listening sockets bound.
 
-    They are bound here rather than at the start, since here it can still be
-    said in one line that one of them is taken.
+    They are bound here, not at the start of the service: an address in use can still be
+    reported in one line.
     """
-    from twisted.internet import reactor  # twistd has installed it by now
+    from twisted.internet import reactor  # imported late: twistd installs it
     from twisted.internet.selectreactor import SelectReactor
 
     use_monotonic_clock(reactor)
@@ -221,7 +224,7 @@ def makeService(options: Options) -> Gateway:
         gateway = _bound(reactor, options, most)
     except LBConsulError as error:
         raise _exit(error) from None
-    # Thousands of mappings take a while to read, in which clients are served.
+    # Thousands of mappings take a while to read: a thread reads them.
     read = partial(deferToThread, options.read)
     signals = Signals(reactor, gateway, read, options.log.close)
     gateway.over = signals.leave
@@ -245,15 +248,15 @@ def makeService(options: Options) -> Gateway:
             if gateway.demo_token:
                 print(f"To drain there, give this demo's token: {gateway.demo_token}")
             print()
-        # The log does not go by way of sys.stdout, and would be before it.
+        # The log bypasses sys.stdout: without a flush it would come first.
         print("End it with Ctrl-C.", flush=True)
     return gateway
 
 
 def _bound(reactor: Any, options: Options, most: int) -> Gateway:
-    """The gateway, with its sockets, be they another one's too.
+    """Make the gateway and bind its sockets, in a takeover with the predecessor's.
 
-    :raises LBConsulError: it cannot be had; another one goes on.
+    :raises LBConsulError: the gateway cannot be made; a predecessor goes on serving.
     """
     config, inherited = options.config, passed_sockets()
     user = user_to_be(options.parent)
@@ -261,8 +264,8 @@ def _bound(reactor: Any, options: Options, most: int) -> Gateway:
         taken = _taken(config, user)
         if taken is not None:
             undo.callback(taken.close)
-        # What we read and make, we read and make again as that user; but only root
-        # may listen on any port.
+        # Files are read and made as the user that the process becomes, since a reload
+        # runs as that user; but only root may bind any port.
         with acting_as(user):
             _see_what_is_needed_later(options)
             gateway = balancer(
@@ -282,9 +285,9 @@ def _bound(reactor: Any, options: Options, most: int) -> Gateway:
 
 
 def _see_what_is_needed_later(options: Options) -> None:
-    """Complain of what the user whom we act as may not do.
+    """Check what the user that the process becomes needs later: reload and takeover.
 
-    :raises LBConsulError: it could not run us.
+    :raises LBConsulError: the takeover socket cannot be used.
     """
     path = options["config"]
     if path is not None and not can_read(path):
@@ -298,8 +301,8 @@ def _see_what_is_needed_later(options: Options) -> None:
 
 
 def _taken(config: Config, user: User | None) -> InheritedSockets | None:
-    """What we take over, if another gateway is there."""
-    # Root may take them from the user whom twistd will let us be.
+    """The sockets of a running gateway to take over from; None if there is none."""
+    # The predecessor may run as root, or as the user that this process becomes.
     also = () if user is None else (user.uid,)
     return take(config.takeover, also=also) if config.takeover else None
 
@@ -334,7 +337,7 @@ def _check(config: Config, user: User | None, *, online: bool) -> None:
 
 
 def _check_online(reactor: Any, config: Config) -> int:
-    """Say how Consul is, and what it has for the mappings; the exit status."""
+    """Print the findings of the online check; returns the exit status."""
     try:
         check = check_online(reactor, config)
     except LBConsulError as error:
@@ -348,7 +351,7 @@ def _check_online(reactor: Any, config: Config) -> int:
 
 
 def _exit(error: Exception) -> SystemExit:
-    # One line, even of a word that holds several.
+    # One line, even if an option's value holds line breaks.
     print(f"lbconsul: {_printable(str(error))}", file=sys.stderr)
     return SystemExit(1)
 

@@ -1,26 +1,26 @@
-"""Texts from outside, made fit for a line that people read.  Pure."""
+"""Makes untrusted text fit for a log line, and quotes names in mappings.  Pure."""
 
 import re
 
-#: A name that says itself: no mapping, option or URL ends within it.
+#: A name that needs no quotes: it has no separator of a mapping, an option or a URL.
 _PLAIN = re.compile(r"""[^\s/?#:,"][^\s/?#:,]*""")
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
 
 def one_line(text: str, most: int) -> str:
-    """The beginning of `text` as one line of printable characters, `most` at most."""
+    """The beginning of `text` on one line: at most `most` printable characters."""
     words = " ".join(text[: 4 * most].split())
     return "".join(char for char in words if char.isprintable())[:most]
 
 
 def clipped(text: str, most: int) -> str:
-    """`text`, or its beginning and an ellipsis if it is longer than `most`."""
+    """`text`, cut to `most` characters with an ellipsis if it is longer."""
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def quoted(name: str) -> str:
-    """A name as a mapping has it: in double quotes if it would not say itself."""
+    """A name as a mapping writes it: in double quotes if it has separators."""
     if _PLAIN.fullmatch(name):
         return name
     escaped = re.sub(r'(["\\])', r"\\\1", name)
@@ -28,9 +28,9 @@ def quoted(name: str) -> str:
 
 
 def unquoted(text: str) -> str:
-    """What stands in double quotes, a backslash before each quote or backslash.
+    """The text in double quotes; a backslash escapes a quote or a backslash.
 
-    :raises ValueError: the quotes are not closed, or something stands behind them.
+    :raises ValueError: the quotes are not closed, or text follows them.
     """
     match = _QUOTED.fullmatch(text)
     if match is None:

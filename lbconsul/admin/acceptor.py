@@ -14,40 +14,40 @@ from lbconsul.admin.http_server import AdminFactory
 #: Connections accepted in one turn of the reactor.
 AT_ONCE = 16
 
-#: How long to accept none after the kernel would not let us, in seconds: it lacks
-#: descriptors, most likely.
+#: How long accepting pauses after `accept` failed, in seconds: most likely the process
+#: has no descriptor left.
 PAUSE = 0.1
 
 
 @implementer(IReadDescriptor)
 @define(eq=False)
 class Acceptor:
-    """Accepts from a listening socket, which is its owner's to close.
+    """Accepts from a listening socket, which the caller owns and closes.
 
-    Twisted's own port would give the file of a UNIX socket to all the world.
+    Twisted's own port would make the file of a UNIX socket accessible to every user.
     """
 
     _log = Logger()
     _reactor: Any
     _sock: socket.socket
     _factory: AdminFactory
-    #: The call that goes on after a pause.
+    #: The delayed call that ends a pause.
     _call: Any = None
 
     def start(self) -> None:
-        """Accept from now on."""
+        """Start accepting."""
         self._call = None
         self._reactor.addReader(self)
 
     def stop(self) -> None:
-        """Accept no more."""
+        """Stop accepting."""
         self._reactor.removeReader(self)
         if self._call is not None:
             self._call.cancel()
             self._call = None
 
     def fileno(self) -> int:
-        """Called by the reactor."""
+        """Called by the reactor: the descriptor to watch."""
         return self._sock.fileno()
 
     def logPrefix(self) -> str:
@@ -55,11 +55,11 @@ class Acceptor:
         return "admin"
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor gave the socket up, which it has no cause to."""
+        """Called by the reactor if it drops the socket, which is not expected."""
         self._log.failure("admin: the listening socket is lost", reason)
 
     def doRead(self) -> None:
-        """Called by the reactor."""
+        """Called by the reactor: clients wait; accept up to `AT_ONCE` of them."""
         for _ in range(AT_ONCE):
             try:
                 sock, _ = self._sock.accept()
@@ -71,13 +71,13 @@ class Acceptor:
             except BlockingIOError:
                 return
             except ConnectionError:
-                continue  # it is gone before it could be had
+                continue  # the client closed before it was accepted
             except OSError:
                 self._wait()
                 return
 
     def _wait(self) -> None:
-        """There is nothing to serve a client with: the longest idle one has to go."""
+        """No descriptor or memory: close the longest idle connection, then pause."""
         self._factory.make_room()
         self._reactor.removeReader(self)
         self._call = self._reactor.callLater(PAUSE, self.start)

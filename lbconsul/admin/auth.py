@@ -1,4 +1,4 @@
-"""Who may look, and who may change something."""
+"""Authorization of requests to the admin listener: reading and changing."""
 
 import re
 from ipaddress import ip_address
@@ -13,32 +13,32 @@ from lbconsul.config.model import TCPListen, UnixListen
 
 _HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(?::\d*)?")
 
-#: What a browser says of a request that a page of ours makes, or its user.
+#: Sec-Fetch-Site of a request from the admin page itself, or typed by its user.
 _OWN_SITE = frozenset({None, "same-origin", "none"})
 
 
 class Secret(Protocol):
-    """A token that is known to some."""
+    """The admin token."""
 
     def is_it(self, said: str) -> bool:
-        """Whether that is the token."""
+        """Whether `said` is the token."""
 
 
 @frozen
 class RequestOrigin:
-    """What a request says of whoever makes it."""
+    """The headers that identify the client of a request."""
 
     host: str
     origin: str | None = None
-    #: Sec-Fetch-Site and Sec-Fetch-Mode: browsers send them, and pages cannot.
+    #: Sec-Fetch-Site and Sec-Fetch-Mode: set by browsers; pages cannot set them.
     site: str | None = None
     mode: str | None = None
-    #: None if it gives no token.
+    #: None if the request carries no token.
     token: str | None = None
 
     @property
     def is_own_site(self) -> bool:
-        """Whether no other site's page makes it."""
+        """Whether no page of another site makes the request."""
         own = self.site in _OWN_SITE
         if self.origin is None:
             return own
@@ -46,12 +46,12 @@ class RequestOrigin:
 
     @property
     def is_followed_link(self) -> bool:
-        """Whether somebody came from elsewhere, to look himself."""
+        """Whether a user followed a link here: a navigation without an Origin."""
         return self.mode == "navigate" and self.origin is None
 
 
 def asker(request: Request) -> RequestOrigin:
-    """Who makes a request."""
+    """The origin of a request, with its token from either of the two headers."""
     token = _header(request, "x-lbconsul-token")
     scheme, _, bearer = (_header(request, "authorization") or "").partition(" ")
     if token is None and scheme.lower() == "bearer":
@@ -72,7 +72,7 @@ def _header(request: Request, name: str) -> str | None:
 
 @frozen
 class Authorizer:
-    """Lets requests through; a `HTTPError` says why one is not."""
+    """Authorizes requests; each check raises a `HTTPError` that says why it failed."""
 
     _listen: TCPListen | UnixListen
     _secret: Secret | None = None
@@ -83,7 +83,10 @@ class Authorizer:
         return isinstance(self._listen, TCPListen) and is_loopback(self._listen.host)
 
     def check_site(self, who: RequestOrigin) -> None:
-        """Another site's page may not ask, not even by a name that it gave to us."""
+        """Refuse pages of other sites, DNS rebinding to a loopback address included.
+
+        :raises HTTPError: 403.
+        """
         if not who.is_own_site and not who.is_followed_link:
             raise HTTPError(FORBIDDEN, "this is not for other sites' pages")
         if self._is_loopback and not _is_ours(who.host) and not self._knows(who):
@@ -94,7 +97,10 @@ class Authorizer:
             )
 
     def check_read(self, who: RequestOrigin) -> None:
-        """It must be on this machine, or everybody may read, or it has the token."""
+        """Allow reading on loopback, a UNIX socket, with open read, or with the token.
+
+        :raises HTTPError: 401 or 403.
+        """
         is_here = self._is_loopback or isinstance(self._listen, UnixListen)
         if is_here or self._open_read or self._knows(who):
             return
@@ -107,7 +113,10 @@ class Authorizer:
         raise _unauthorized(who)
 
     def check_change(self, who: RequestOrigin) -> None:
-        """It must have the token, and no site but ours may have made it ask."""
+        """Allow a change only with the token, and never from a page of another site.
+
+        :raises HTTPError: 401 or 403.
+        """
         if not who.is_own_site:
             raise HTTPError(FORBIDDEN, "this is not for other sites' pages")
         if self._secret is None:
@@ -134,7 +143,7 @@ def _unauthorized(who: RequestOrigin) -> HTTPError:
 
 
 def _is_ours(host: str) -> bool:
-    """Whether nobody else can have given us that name."""
+    """Whether a Host header is an IP address or localhost: no DNS name to rebind."""
     match = _HOST.fullmatch(host)
     if match is None:
         return False

@@ -1,4 +1,4 @@
-"""Asks the admin listener of a gateway that runs, from another process."""
+"""Client of a running gateway's admin listener, for use from another process."""
 
 import json
 import socket
@@ -14,28 +14,28 @@ from lbconsul.errors import LBConsulError
 
 _DEFAULT_HOST = "127.0.0.1"
 
-#: How long the other side may take for each thing that it says, and for all of it,
-#: in seconds; and how much that may be, in bytes: of 10,000 upstreams it is some 5 MB.
+#: Timeouts of one read and of the whole answer, in seconds; and the longest answer, in
+#: bytes: with 10,000 upstreams it has some 5 MB.
 _PATIENCE = 10.0
 _PATIENCE_FOR_ALL = 60.0
 _MOST = 128 * 1024 * 1024
 
 
 class CannotAsk(LBConsulError):
-    """The gateway's status could not be had."""
+    """The gateway's status could not be read."""
 
 
 @frozen
 class Admin:
-    """Where to ask, as ``[HOST:]PORT`` or ``unix:/PATH``, and with which token."""
+    """An admin listener, as ``[HOST:]PORT`` or ``unix:/PATH``, and the token for it."""
 
     address: str
     token: str = ""
 
     def status(self) -> dict[str, Any]:
-        """What ``/status`` says.
+        """The parsed document of ``/status``.
 
-        :raises CannotAsk: it says nothing of use.
+        :raises CannotAsk: no answer, an error, or a status of another format.
         """
         try:
             code, body = self._get("/status")
@@ -48,7 +48,7 @@ class Admin:
         connection = self._connection()
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         connection.connect()
-        # One that sends a byte now and then would have another ten seconds each time.
+        # The socket's timeout starts again with each byte, so the total needs its own.
         timer = Timer(_PATIENCE_FOR_ALL, _hang_up, (connection.sock,))
         timer.daemon = True
         timer.start()
@@ -85,7 +85,7 @@ class _UnixConnection(HTTPConnection):
 
 
 def _hang_up(sock: socket.socket) -> None:
-    with suppress(OSError):  # it may be closed
+    with suppress(OSError):  # it may be closed already
         sock.shutdown(socket.SHUT_RDWR)
 
 
@@ -101,9 +101,9 @@ def _understood(address: str, code: int, body: bytes) -> dict[str, Any]:
 
 
 def _other_format(theirs: object) -> str:
-    """Why a status of that format cannot be shown.
+    """Why a status of the format `theirs` cannot be shown.
 
-    :raises TypeError: it is no format.
+    :raises TypeError: `theirs` is not an int.
     """
     if type(theirs) is not int:
         raise TypeError

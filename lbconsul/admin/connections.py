@@ -1,7 +1,4 @@
-"""Which connections the admin listener keeps when more come than it has room for.
-
-Pure.
-"""
+"""Which connections the admin listener keeps when it reaches its limits.  Pure."""
 
 from collections.abc import Hashable, Iterator
 from ipaddress import IPv6Address, ip_address
@@ -14,19 +11,19 @@ _C = TypeVar("_C", bound=Hashable)
 
 @define(eq=False)
 class Connections(Generic[_C]):
-    """All connections, at most `most`, and `most_of_one` of one client.
+    """All connections: at most `most`, and at most `most_of_one` per client.
 
-    One that has no request to be answered, since it is silent or has only sent a part
-    of one, makes room for a new one: the one that has been so for longest.  So a
-    client that asks at once, as a probe does, is answered, however many others hold
-    connections open.
+    At a limit, the connection that has been without a complete request for longest
+    (silent, or with a partial request) is evicted for a new one.  So a client that
+    sends its request at once, such as a probe, is answered however many idle
+    connections are open.
     """
 
     _most: int
     _most_of_one: int
-    #: Each with its client; None for those that are not counted.
+    #: The client of each connection; None if it has no limit per client.
     _clients: dict[_C, Hashable] = Factory(dict)
-    #: Those without a request to be answered, the longest first.
+    #: Connections without a pending request, the longest idle first.
     _waiting: dict[_C, None] = Factory(dict)
 
     def __len__(self) -> int:
@@ -36,7 +33,7 @@ class Connections(Generic[_C]):
         return iter(tuple(self._clients))
 
     def room(self, client: Hashable) -> tuple[bool, _C | None]:
-        """Whether one more of that client has room, and which has to go for it."""
+        """Whether `client` may connect, and the connection to evict for it."""
         if client is not None:
             own = [one for one, its in self._clients.items() if its == client]
             if len(own) >= self._most_of_one:
@@ -49,35 +46,35 @@ class Connections(Generic[_C]):
 
     @property
     def longest_waiting(self) -> _C | None:
-        """The one that has been without a request to be answered for longest."""
+        """The connection that has been without a pending request for longest."""
         return next(iter(self._waiting), None)
 
     def add(self, connection: _C, client: Hashable) -> None:
-        """It is there, and waits for a request."""
+        """Add a connection that waits for its first request."""
         self._clients[connection] = client
         self._waiting[connection] = None
 
     def asked(self, connection: _C) -> None:
-        """It has a request to be answered."""
+        """A connection has a pending request: it is not evicted."""
         self._waiting.pop(connection, None)
 
     def answered(self, connection: _C) -> None:
-        """It waits for the next request."""
+        """A connection waits for its next request."""
         if connection in self._clients:
             self._waiting.pop(connection, None)
             self._waiting[connection] = None
 
     def discard(self, connection: _C) -> None:
-        """It is gone, or about to be."""
+        """Remove a connection that is closed, or about to be."""
         self._clients.pop(connection, None)
         self._waiting.pop(connection, None)
 
 
 def client_of(host: str | None) -> Hashable:
-    """What the connections of one client have in common: its address.
+    """The key under which the connections of one client are counted: its address.
 
-    Of IPv6 it is the /64, as one customer or host may have all of it.  None for this
-    machine, whose programs have one address together, and for UNIX sockets.
+    For IPv6 it is the /64, since one host may own all of it.  None (no limit) for
+    loopback, where all programs share one address, and for UNIX sockets.
     """
     if host is None:
         return None

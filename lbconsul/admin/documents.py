@@ -1,4 +1,4 @@
-"""Long answers that many may want at once: each is made once for all of them."""
+"""Long answers (status, metrics) that concurrent readers share: rendered once."""
 
 import zlib
 from collections.abc import Callable, Iterator
@@ -8,42 +8,43 @@ from weakref import ref
 from attrs import Factory, define
 from twisted.internet.interfaces import IReactorTime
 
-#: For how long an answer is also that of those who come later, at most, in seconds.
+#: The longest time for which later readers get the same answer, in seconds.
 FRESH = 1.0
 
-#: An answer that takes longer to make, in seconds, is given to later ones as well: for
-#: so many times as long.
+#: An answer that takes longer than `_LONG` seconds to render is reused for `_TIMES`
+#: as long.
 _LONG, _TIMES = 0.005, 5
 
-#: So many editions of one answer are kept at a time, since readers are slow.
+#: The most editions of one answer in memory at a time: slow readers hold them.
 MOST_EDITIONS = 4
 
-#: The oldest of so many may be taken from its readers after so many seconds.
+#: At that limit, the oldest edition is dropped, and its readers are cut off, once it
+#: has this age in seconds.
 OLD = 10.0
 
-#: An answer is kept and written in pieces of about so many bytes.
+#: The size of the pieces in which an answer is kept and written, in bytes.
 PIECE = 1 << 15
 
-#: Of zlib: 1 is fast.  What is shown repeats itself, so that this is enough.
+#: zlib's level: 1 is fast, and enough, since the documents are repetitive.
 _LEVEL = 1
 
-#: What tells zlib to write the format of gzip(1).
+#: zlib's `wbits` for the format of gzip(1).
 _GZIP = 16 + zlib.MAX_WBITS
 
 
 class BrokenOff(Exception):
-    """A text that has no end, since it could not be made or is kept no longer."""
+    """A text cannot be completed: rendering failed, or the text was dropped."""
 
 
 @define(eq=False)
 class Text:
-    """A text that is made piece by piece, by whichever reader comes first to it."""
+    """A text rendered piece by piece; the reader that is furthest renders the next."""
 
     _clock: IReactorTime
     _source: Iterator[bytes]
-    #: Called when it is whole, or broken.
+    #: Called when the text is whole, or broken.
     ended: Callable[[], None] = lambda: None
-    #: How long it took to make what there is, in seconds.
+    #: The time that rendering has taken so far, in seconds.
     taken: float = 0.0
     is_whole: bool = False
     is_broken: bool = False
@@ -52,9 +53,9 @@ class Text:
     _size: int = 0
 
     def read(self) -> Iterator[bytes]:
-        """Its pieces; an empty one stands for a while in which it was worked at.
+        """The pieces; an empty one stands for a step of rendering without output.
 
-        :raises BrokenOff: there is no more of it, and this is not all.
+        :raises BrokenOff: the text was dropped, or could not be rendered.
         """
         place = 0
         while True:
@@ -70,7 +71,7 @@ class Text:
                 yield b""
 
     def drop(self) -> None:
-        """Keep it no longer, be it read or not."""
+        """Free its memory; current readers get `BrokenOff`."""
         self.is_broken = True
         self._pieces.clear()
         self._begun.clear()
@@ -105,7 +106,7 @@ class Text:
 
 
 def gzipped(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The same in the format of gzip(1); an empty piece stays one."""
+    """The pieces in the format of gzip(1); an empty piece stays empty."""
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
     for piece in pieces:
         yield packer.compress(piece) if piece else b""
@@ -114,14 +115,14 @@ def gzipped(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 @define(eq=False, weakref_slot=True)
 class _Edition:
-    """An answer as of one moment, as it is and packed."""
+    """An answer as of one moment: plain, and gzipped if a reader wants that."""
 
     since: float
     plain: Text
     packed: Text | None = None
 
     def read(self, *, packed: bool) -> Iterator[bytes]:
-        """All of it; it is kept as long as this is read."""
+        """All pieces; the generator keeps the edition alive while it is read."""
         if not packed:
             text = self.plain
         elif self.packed is None:
@@ -132,7 +133,7 @@ class _Edition:
         yield from text.read()
 
     def drop(self) -> None:
-        """Keep it no longer, be it read or not."""
+        """Free its memory; current readers get `BrokenOff`."""
         for each in (self.plain, self.packed):
             if each is not None:
                 each.drop()
@@ -140,30 +141,30 @@ class _Edition:
 
 @define(eq=False)
 class Document:
-    """An answer that is another one from moment to moment, for all who ask for it.
+    """An answer that changes over time, cached briefly for concurrent readers.
 
-    Those who ask while it is being made, or shortly after, get the same edition:
-    the longer it takes to make, the longer, but no longer than `FRESH` seconds.
+    Readers that come while an edition is rendered, or shortly after, share it.  An
+    edition is reused in proportion to its rendering time, for `FRESH` seconds at most.
     """
 
     _clock: IReactorTime
     _make: Callable[[], Iterator[bytes]]
-    #: What is given to those who come now; None if it would be old.
+    #: The edition for new readers; None if a new one must be rendered.
     _current: _Edition | None = None
     _editions: "list[ref[_Edition]]" = Factory(list)
     _call: Any = None
 
     def read(self, *, packed: bool) -> Iterator[bytes]:
-        """Its pieces as of now, with gzip(1) if `packed`; an empty one says nothing.
+        """The pieces as of now, gzipped if `packed`; empty ones may occur.
 
-        :raises BrokenOff: there is no more of it, and this is not all.
+        :raises BrokenOff: the edition was dropped, or could not be rendered.
         """
         reading = self._edition().read(packed=packed)
-        next(reading)  # from now on it is kept
+        next(reading)  # from now on this generator keeps the edition
         return reading
 
     def forget(self) -> None:
-        """Something was changed: who comes from now on is to see it."""
+        """Something changed: the next reader gets a new edition."""
         self._current = None
         call, self._call = self._call, None
         if call is not None:
@@ -186,7 +187,7 @@ class Document:
         return edition
 
     def _ended(self) -> None:
-        """An edition is whole, or broken: the current one, or one before it."""
+        """Called when an edition is whole or broken; it need not be the current one."""
         current = self._current
         if current is None or not (current.plain.is_whole or current.plain.is_broken):
             return
@@ -198,6 +199,6 @@ class Document:
             self._call = self._clock.callLater(left, self._forget)
 
     def _forget(self) -> None:
-        """The current edition is old."""
+        """Called by the clock: the current edition has expired."""
         self._call = None
         self._current = None

@@ -1,4 +1,4 @@
-"""What has changed: the last of it is kept for those who come later.  Pure."""
+"""The event log: a bounded ring of the latest events.  Pure."""
 
 import re
 from collections import deque
@@ -10,34 +10,34 @@ from attrs import Factory, define, field
 from lbconsul.admin.status_model import Event
 from lbconsul.text import clipped
 
-#: So many events are kept, and no more than so many bytes of them, of which each has
-#: a text of so many characters at most.
+#: Limits of the ring, in events and in bytes, and of the text of one event, in
+#: characters.
 KEPT = 1000
 KEPT_BYTES = 1 << 20
 MOST_TEXT = 1000
 
-#: What an event holds beside its texts, in bytes.
+#: The size of an event without its texts, in bytes.
 _OVERHEAD = 200
 
-#: What the id of an event looks like: no more digits than time itself will bring.
+#: The id of an event: epoch and number, bounded to 16 digits each.
 _ID = re.compile(r"([0-9]{1,16})-([0-9]{1,16})")
 
 
 def read_event_id(text: str) -> tuple[int, int] | None:
-    """The epoch and the number in the id of an event; None if it is none."""
+    """The epoch and the number in an event's id; None if `text` is not an id."""
     match = _ID.fullmatch(text)
     return (int(match[1]), int(match[2])) if match else None
 
 
 @define(eq=False)
 class EventLog:
-    """Everything that changed since the start, by number; the oldest are forgotten.
+    """The latest events since the start, by number; the oldest are discarded.
 
-    `clock` tells the seconds since the epoch.
+    `clock` returns seconds since the UNIX epoch.
     """
 
     _clock: Callable[[], float]
-    #: Numbers are of use only together with it: those of another start differ.
+    #: Identifies this start of the gateway: event numbers are unique only within it.
     epoch: int = field(init=False)
     #: The number of the last event, 0 if there is none.
     newest: int = 0
@@ -50,7 +50,7 @@ class EventLog:
 
     @property
     def oldest(self) -> int:
-        """The number of the first event that is kept; of the next one if none is."""
+        """The number of the oldest event in the ring; if empty, of the next event."""
         return self.newest + 1 - len(self._ring)
 
     def add(
@@ -63,7 +63,7 @@ class EventLog:
         reason: str = "",
         **fields: Any,
     ) -> None:
-        """Something happened just now: the `fields` of an `Event` by name."""
+        """Append an event with the present time; `fields` are an `Event`'s, by name."""
         self.newest += 1
         event = Event(
             id=self.newest,
@@ -83,25 +83,25 @@ class EventLog:
             listener()
 
     def get(self, number: int) -> Event:
-        """An event that is kept.
+        """The event with this number.
 
-        :raises IndexError: it is not.
+        :raises IndexError: it is not in the ring.
         """
         if not self.oldest <= number <= self.newest:
             raise IndexError(f"event {number} is not kept")
         return self._ring[number - self.oldest]
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Have `listener` called after each event."""
+        """Call `listener` after each event."""
         self._listeners.append(listener)
 
     def ignore(self, listener: Callable[[], None]) -> None:
-        """Do not, any more."""
+        """Stop calling `listener`."""
         self._listeners.remove(listener)
 
 
 def _size(event: Event) -> int:
-    """In bytes; what is not ASCII takes up to four for each character."""
+    """The size of an event in bytes; a text outside ASCII takes up to 4 a character."""
     texts = (
         *(event.text, event.reason, event.query, event.mapping, event.upstream),
         *event.instances,

@@ -1,4 +1,4 @@
-"""The live stream: what changes and what figures are, told to all who listen."""
+"""``/events``: server-sent events (SSE) with the event log and live figures."""
 
 from collections.abc import Iterator
 from typing import Any, cast
@@ -17,21 +17,21 @@ from lbconsul.admin.sampler import Sample, Sampler
 from lbconsul.admin.status_model import Source
 from lbconsul.admin.turns import Part, Turns
 
-#: So many may listen at a time.
+#: The most readers at a time.
 MOST_READERS = 64
 
-#: A line is sent that often to a reader who is told nothing else, in seconds, so that a
-#: connection that is dead is found out.
+#: The interval of heartbeats to a reader that gets nothing else, in seconds: they
+#: reveal dead connections.
 HEARTBEAT = 15.0
 
-#: How long a reader may take nothing before it is given up, in seconds; and before it
-#: is, as soon as another one has no room.
+#: How long a reader may stall before it is cut off, in seconds: normally, and when
+#: `MOST_READERS` are connected and another one comes.
 PATIENCE, PATIENCE_WHEN_FULL = 60.0, 2.0
 
-#: So much of what has changed is told to one who has not said what he knows.
+#: Past events that a reader gets if it sends no ``Last-Event-ID``.
 _AT_FIRST = 100
 
-#: Events are written so many bytes at a time, or a little more.
+#: Events are written in pieces of about this many bytes.
 _PIECE = 1 << 14
 
 _HELLO = b"retry: 2000\n\n"
@@ -40,10 +40,10 @@ _STILL_HERE = b": still here\n\n"
 
 @define(eq=False)
 class Stream:
-    """Tells the events of a log, and the figures of a source, to all readers.
+    """Sends the events of a log, and the figures of a source, to all readers.
 
-    They take turns with all other long answers, a piece at a time, so that many of
-    them, or slow ones, hold the reactor no longer than one.
+    Readers share the reactor with all other long answers, one piece per turn: many
+    readers, or slow ones, block it no longer than one does.
     """
 
     reactor: IReactorTime
@@ -57,7 +57,7 @@ class Stream:
     readers: "set[Reader]" = Factory(set)
 
     def has_room(self) -> bool:
-        """Whether one more may listen, be it for one who takes nothing."""
+        """Whether a reader may join; a stalled reader is cut off to make room."""
         if len(self.readers) >= MOST_READERS:
             stuck = [each for each in self.readers if each.stuck > PATIENCE_WHEN_FULL]
             if not stuck:
@@ -66,7 +66,7 @@ class Stream:
         return True
 
     def join(self, request: Request, known: str | None, *, figures: bool) -> None:
-        """Tell a reader what follows on the event `known`; or on some of the last."""
+        """Add a reader: it gets the events after `known`, or some of the latest."""
         if not self.readers:
             self.events.listen(self._all)
         reader = Reader(self, request, figures)
@@ -80,7 +80,7 @@ class Stream:
             self.ticker.start()
 
     def leave(self, reader: "Reader") -> None:
-        """It does not listen any more."""
+        """Remove a reader; the last one stops the sampler."""
         if reader not in self.readers:
             return
         self.readers.remove(reader)
@@ -97,32 +97,32 @@ class Stream:
 @implementer(IPushProducer)
 @define(eq=False)
 class Reader:
-    """One who listens.
+    """One client of the stream.
 
-    What waits for him is never kept: he has a place in the log of events, and in the
-    figures.  Who comes too late for either is told to look at all anew.
+    It has no buffer of its own, only a position in the event log and in the samples.
+    A reader that falls behind either gets a ``reset`` event and reloads the status.
     """
 
     _logger = Logger()
     _stream: Stream
     _request: Request
     figures: bool
-    #: The number of the next event that he is to be told.
+    #: The number of the next event to send.
     _next: int = 0
-    #: Why he must look at all anew.
+    #: The reason of a ``reset`` event to send; empty for none.
     _reset: str = ""
-    #: Of which look at the figures he is told, and what is left of that.
+    #: The number of the sample that is being sent, and its remaining pieces.
     _tick: int = -1
     _pieces: Iterator[bytes] | None = None
     _part: Part = Factory(Part)
-    #: Whether there is nothing to tell for now, and since when he takes nothing.
+    #: Whether nothing is to be sent now, and since when the client is not reading.
     _is_idle: bool = False
     _paused_since: float | None = None
-    #: The next heartbeat; or the end, if he takes nothing.
+    #: The next heartbeat, or the cut-off while the client is not reading.
     _timer: Any = field(default=None)
 
     def begin(self, known: str | None) -> None:
-        """Tell what follows on the event `known`."""
+        """Start sending, from the event after `known`."""
         self._next = max(self._log.oldest, self._log.newest + 1 - _AT_FIRST)
         if known:
             self._follow(known)
@@ -135,12 +135,12 @@ class Reader:
 
     @property
     def stuck(self) -> float:
-        """For how long he has taken nothing, in seconds."""
+        """For how long the client has not read, in seconds."""
         since = self._paused_since
         return 0.0 if since is None else self._stream.reactor.seconds() - since
 
     def give_up(self) -> None:
-        """Cut him off."""
+        """Abort the connection."""
         self.stopProducing()
         cut(self._request)
 
@@ -158,25 +158,25 @@ class Reader:
             self._next = number + 1
 
     def wake(self) -> None:
-        """There may be something to be told."""
+        """Called by the stream: there may be something to send."""
         self._is_idle = False
         self._rest_or_go_on()
 
     def resumeProducing(self) -> None:
-        """He takes more."""
+        """Called by the transport: the client reads again."""
         self._paused_since = None
         self._time(HEARTBEAT)
         self._rest_or_go_on()
 
     def pauseProducing(self) -> None:
-        """He has enough for now."""
+        """Called by the transport: its buffer is full."""
         if self._paused_since is None:
             self._paused_since = self._stream.reactor.seconds()
             self._time(PATIENCE)
             self._rest_or_go_on()
 
     def stopProducing(self) -> None:
-        """He is gone."""
+        """Called by the transport: the connection is closed."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -190,7 +190,7 @@ class Reader:
             self._part.resume()
 
     def _tell(self) -> Iterator[None]:
-        """Write a piece each turn."""
+        """Write one piece per turn."""
         while True:
             piece = self._piece()
             if piece is None:
@@ -204,7 +204,7 @@ class Reader:
             yield
 
     def _failed(self, failure: Failure) -> None:
-        """It is his answer alone that breaks off."""
+        """Called if sending raises: only this reader is cut off."""
         self._logger.failure("a bug in lbconsul: a stream of events broke off", failure)
         self.give_up()
 

@@ -1,4 +1,4 @@
-"""Connections and requests of HTTP, within bounds of number, size and time."""
+"""The admin listener's HTTP server, with limits of number, size and time."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -21,18 +21,17 @@ from zope.interface import implementer
 from lbconsul.admin.connections import Connections, client_of
 from lbconsul.admin.turns import PROMPT_SHARE, PROMPT_SLICE, Turns
 
-#: So many connections at a time, and so many of one address that is not ours.
+#: The most connections at a time, in all and of one client that is not on loopback.
 MOST_CONNECTIONS, MOST_OF_ONE = 256, 32
 
-#: No request has more to say than some headers, in bytes.
+#: The longest request body, in bytes: bodies are accepted, but not used.
 MOST_BODY = 1 << 14
 
-#: A length of more digits is absurd, and to some of Python's functions an error.
+#: The most digits of a Content-Length: Python's `int` raises for very long ones.
 _MOST_DIGITS = 16
 
-#: How long a request may take to come, from the connection or its first byte on; how
-#: long its answer may take to be read; and how long a connection may be silent
-#: between two of them.  In seconds.
+#: Timeouts, in seconds: for a request to arrive, from the accept or its first byte on;
+#: for the client to read its answer; and of an idle connection between two requests.
 ASKING, ANSWERING, IDLE = 10.0, 60.0, 60.0
 
 _REFUSAL = b"HTTP/1.1 %b\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -42,9 +41,9 @@ _BAD = _REFUSAL % b"400 Bad Request"
 
 
 class AdminRequest(Request):
-    """A request, answered by its factory's `answer` some time after it has come.
+    """A request, answered by its factory's `answer` when its turn comes.
 
-    Its body is of no interest, and neither parsed nor kept.
+    Its body is discarded unparsed, up to `MOST_BODY` bytes.
     """
 
     channel: "Channel"
@@ -52,28 +51,28 @@ class AdminRequest(Request):
     _size = 0
 
     def gotLength(self, length: int | None) -> None:
-        """Called when the headers have come; without a length it comes in chunks."""
-        # What we are told is not what we reserve memory by.
+        """Called after the headers; `length` is None for a chunked body."""
+        # Twisted would choose its buffer by the client's Content-Length.
         super().gotLength(0)
         if length is not None and length > MOST_BODY:
             self._grow(length)
 
     def parseCookies(self) -> None:
-        """There are none of ours."""
+        """Skip Twisted's parsing: the admin listener uses no cookies."""
 
     def handleContentChunk(self, data: bytes) -> None:
-        """Called with a part of the body."""
+        """Called with a chunk of the body."""
         self._grow(len(data))
 
     def _grow(self, size: int) -> None:
-        """The body is larger by so much; if it is too large the client is cut off."""
+        """Count `size` more bytes of the body; answer 413 and close at the limit."""
         was_fine = self._size <= MOST_BODY
         self._size += size
         if was_fine and self._size > MOST_BODY:
             self.channel.refuse(_BODY_TOO_LARGE)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """Called when all of it has come."""
+        """Called when the whole request has arrived."""
         self.method, self.uri, self.clientproto = command, path, version
         self.path, _, self.query = path.partition(b"?")
         if self._size <= MOST_BODY:
@@ -82,25 +81,25 @@ class AdminRequest(Request):
 
 @implementer(IHalfCloseableProtocol)
 class Channel(HTTPChannel):
-    """A connection to the admin listener, which has a deadline at any time.
+    """A connection to the admin listener, always with a deadline but while it streams.
 
-    Requests are answered when it is their turn, one of a connection at a time, and
-    none before the client has read most of the last answer.
+    Requests of one connection are answered one at a time, in turn with those of
+    others, and none before the client has read most of the last answer.
     """
 
     requestFactory = AdminRequest
-    timeOut = None  # twisted's begins anew with each byte
+    timeOut = None  # Twisted's timeout restarts with each byte
     factory: "AdminFactory"
     _deadline: IDelayedCall | None = None
-    #: The request that is to be answered; whether one is, or is just being.
+    #: The request that waits for its turn; and whether one waits or is being answered.
     _request: AdminRequest | None = None
     _is_busy = False
-    #: Whether a part of a request has come.
+    #: Whether a part of a request has arrived.
     _is_asking = False
-    #: Whether the client takes no more for now, and whether it has said all.
+    #: Whether the write buffer is full, and whether the client half-closed.
     _is_clogged = False
     _is_half_closed = False
-    #: Whether its answer goes on without an end.
+    #: Whether the present answer is a stream without an end.
     _is_endless = False
 
     def connectionMade(self) -> None:
@@ -125,7 +124,7 @@ class Channel(HTTPChannel):
             self.refuse(_BAD)
 
     def headerReceived(self, line: bytes) -> bool:
-        """Called with a header; whether to go on."""
+        """Called with a header line; returns whether to go on parsing."""
         name, _, value = line.partition(b":")
         if name.lower() == b"content-length" and len(value.strip()) > _MOST_DIGITS:
             self.refuse(_BODY_TOO_LARGE)
@@ -133,16 +132,16 @@ class Channel(HTTPChannel):
         return bool(super().headerReceived(line))
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        """No path and no header is that long."""
+        """Called if the request line or a header is too long: answer 431."""
         self.refuse(_LINE_TOO_LONG)
 
     def refuse(self, answer: bytes) -> None:
-        """Say this to what is no request, and nothing else."""
+        """Answer a malformed request with these bytes, and close."""
         self.write(answer)
         self.loseConnection()
 
     def received(self, request: AdminRequest) -> None:
-        """A request has come as a whole."""
+        """Called by a request that has arrived: it waits for its turn."""
         self._is_busy, self._is_asking = True, False
         self._request = request
         self.factory.connections.asked(self)
@@ -150,18 +149,18 @@ class Channel(HTTPChannel):
         self._answer_in_turn()
 
     def endless(self) -> None:
-        """The answer has no end, and sees itself to it that its reader is there."""
+        """Drop the deadline: the answer is a stream, which detects a dead client."""
         self._is_endless = True
         self._end_within(None)
 
     def requestDone(self, request: Request) -> None:
-        """Called when the answer is written."""
+        """Called when the answer has been written."""
         self._is_busy = False
         self.factory.connections.answered(self)
         super().requestDone(request)
 
     def setLineMode(self, extra: bytes = b"") -> Any:
-        """Called when the next request may come, or this part of it has."""
+        """Called when the next request may arrive; `extra` is its first part."""
         self._is_asking = bool(extra)
         self._end_within(ASKING if extra else IDLE)
         result = super().setLineMode(extra)
@@ -170,29 +169,29 @@ class Channel(HTTPChannel):
         return result
 
     def pauseProducing(self) -> None:
-        """The client takes no more for now."""
+        """Called by the transport: its write buffer is full."""
         self._is_clogged = True
         super().pauseProducing()
 
     def resumeProducing(self) -> None:
-        """It does, again."""
+        """Called by the transport: its write buffer has room again."""
         self._is_clogged = False
         super().resumeProducing()
         self._answer_in_turn()
 
     def readConnectionLost(self) -> None:
-        """The client has said all; but it may wait for an answer."""
+        """Called when the client half-closes; it may still wait for an answer."""
         self._is_half_closed = True
         if self._is_endless:
-            self.cut()  # it is most likely gone
+            self.cut()  # the client is most likely gone
         elif not self._is_busy:
             self.loseConnection()
 
     def writeConnectionLost(self) -> None:
-        """We never end our direction alone."""
+        """Not used: the server never half-closes."""
 
     def cut(self) -> None:
-        """End it, whatever was to come yet."""
+        """Abort the connection."""
         cast(ITCPTransport, self.transport).abortConnection()
 
     def _answer_in_turn(self) -> None:
@@ -210,7 +209,7 @@ class Channel(HTTPChannel):
         self.cut()
 
     def _end_within(self, seconds: float | None) -> None:
-        """Cut it after so long, unless this is called again before."""
+        """Set the deadline, replacing the last one; None for no deadline."""
         deadline, self._deadline = self._deadline, None
         if deadline is not None and deadline.active():
             deadline.cancel()
@@ -219,32 +218,32 @@ class Channel(HTTPChannel):
 
 
 def cut(request: Request) -> None:
-    """End the connection of a request, unless it is over."""
+    """Abort the connection of a request, unless it is closed already."""
     if request.channel is not None:
         cast(Channel, request.channel).cut()
 
 
 @define(eq=False)
 class AdminFactory(ServerFactory[Any]):
-    """Has requests answered."""
+    """Accepts admin connections within the limits, and passes requests to `answer`."""
 
     noisy = False
     _log = Logger()
     clock: IReactorTime
     answer: Callable[[AdminRequest], None]
-    #: Whether one more line of a kind may be written to the log.
+    #: Rate limit of the log: whether a line of this kind may be written.
     lets: Callable[[str], bool] = lambda kind: True
     connections: Connections[Channel] = Factory(
         lambda: Connections(MOST_CONNECTIONS, MOST_OF_ONE)
     )
-    #: In which requests are answered.
+    #: Schedules the answers.
     turns: Turns = Factory(
         lambda self: Turns(self.clock, PROMPT_SLICE, PROMPT_SHARE), takes_self=True
     )
     _ended: Deferred[None] | None = None
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
-        """Called for each connection."""
+        """Called for each connection; None closes it: no room, or shutting down."""
         client = client_of(getattr(addr, "host", None))
         has_room, gone = self.connections.room(client)
         if self._ended is not None or not has_room:
@@ -257,7 +256,7 @@ class AdminFactory(ServerFactory[Any]):
         return cast(Protocol, channel)
 
     def make_room(self) -> None:
-        """End the connection that has been without a request for longest."""
+        """Abort the connection that has been idle for longest."""
         gone = self.connections.longest_waiting
         if gone is not None:
             self._drop(gone)
@@ -267,15 +266,15 @@ class AdminFactory(ServerFactory[Any]):
         channel.cut()
 
     def log(self, request: Request) -> None:
-        """Called at the end of each request: there is no access log."""
+        """Called by Twisted at the end of each request: there is no access log."""
 
     def failed(self, what: str, failure: Failure | None = None) -> None:
-        """A bug of ours cost a client its answer."""
+        """Log a bug in lbconsul because of which a request was not answered."""
         if self.lets(what):
             self._log.failure("a bug in lbconsul: {what}", failure, what=what)
 
     def cut_all(self) -> Deferred[None]:
-        """End all connections; fires when they are gone."""
+        """Abort all connections and accept no more; fires when all are closed."""
         ended = self._ended = Deferred()
         for channel in self.connections:
             channel.cut()
@@ -283,7 +282,7 @@ class AdminFactory(ServerFactory[Any]):
         return ended
 
     def lost(self, channel: Channel) -> None:
-        """A connection is over."""
+        """Called by a connection that is closed."""
         self.connections.discard(channel)
         self._tell_if_empty()
 

@@ -1,4 +1,4 @@
-"""The families of metrics that are not told of upstreams one by one."""
+"""The metric families that have no sample per upstream."""
 
 import platform
 from collections import Counter
@@ -24,18 +24,18 @@ from lbconsul.admin.status_model import (
     WorkerStatus,
 )
 
-#: Requests to the admin listener: what for, and the code of the answer.
+#: Requests to the admin listener, by what was asked for and the answer's HTTP status.
 AdminCounts = Mapping[tuple[str, int], int]
 
 _MAPPING = ("mapping", "service")
 _WATCH = ("query", "service", "datacenter")
 
-#: What each standing of an upstream is counted under, if it is none of ours.
+#: The standings that have a sample even if no upstream has them.
 STANDINGS = ("serving", "warming", "draining", "ejected", "suspect")
 
 _LAG = "How late the reactor's calls came lately, at most."
 _DROPPED = "Lines of the log that could not be written as fast as they came."
-#: What can be full, even if nothing is.
+#: The values of `reason` that have a sample even if nothing is full.
 FULL = ("max-connections", "process", "descriptors")
 
 _FULL = "Mappings and processes in which new clients wait, by what is full."
@@ -48,7 +48,7 @@ def gauge(
     samples: Iterable[tuple[Iterable[str], float | None]],
     labels: Iterable[str] = (),
 ) -> Metric:
-    """What goes up and down; samples without a value are left out."""
+    """A gauge; samples without a value are left out."""
     family = GaugeMetricFamily(f"lbconsul_{name}", text, labels=tuple(labels))
     return _filled(family, samples)
 
@@ -59,7 +59,7 @@ def counter(
     samples: Iterable[tuple[Iterable[str], float | None]],
     labels: Iterable[str] = (),
 ) -> Metric:
-    """What only goes up."""
+    """A counter; samples without a value are left out."""
     family = CounterMetricFamily(f"lbconsul_{name}", text, labels=tuple(labels))
     return _filled(family, samples)
 
@@ -75,7 +75,7 @@ def _filled(
 
 
 def of_gateway(gateway: GatewayStatus) -> Iterator[Metric]:
-    """About the gateway as a whole."""
+    """Metrics of the gateway as a whole, and of its workers."""
     about = {
         "version": gateway.version,
         "python": platform.python_version(),
@@ -121,14 +121,14 @@ def _of_workers(workers: tuple[WorkerStatus, ...]) -> Iterator[Metric]:
 
 
 def of_requests(counts: AdminCounts) -> Iterator[Metric]:
-    """About what the admin listener itself is asked."""
+    """Metrics of requests to the admin listener itself."""
     text = "Requests to the admin listener, by what for and the answer's code."
     told = [((what, str(code)), count) for (what, code), count in counts.items()]
     yield counter("admin_requests_total", text, told, ("what", "code"))
 
 
 def of_watches(watches: list[WatchStatus]) -> Iterator[Metric]:
-    """About what Consul is asked."""
+    """Metrics of the watches: age, size and errors of Consul's answers."""
     labels = {each: (each.query, each.service, each.datacenter) for each in watches}
     for name, text, field in (
         ("age_seconds", "Time since Consul last confirmed the answer in use.", "age"),
@@ -150,7 +150,7 @@ def of_watches(watches: list[WatchStatus]) -> Iterator[Metric]:
 
 
 def of_mappings(mappings: list[MappingStatus]) -> Iterator[Metric]:
-    """About what is listened on."""
+    """Metrics of mappings: connections, bytes, terminations, histograms."""
     told = [((each.name, each.service), each) for each in mappings]
     for name, text, field in (
         ("mapping_listening", "1 if clients are accepted.", "listening"),
@@ -206,7 +206,7 @@ def _histogram(
 def of_standings(
     counts: dict[tuple[str, str, str], Counter[str]], used: dict[tuple[str, ...], bool]
 ) -> Iterator[Metric]:
-    """About pools: how many of their upstreams stand how."""
+    """Metrics of pools: upstreams by standing, and whether the pool is used."""
     labels = (*_MAPPING, "query")
     samples = [
         ((*pool, standing), count.get(standing, 0))

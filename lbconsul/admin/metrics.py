@@ -1,4 +1,4 @@
-"""All there is to be shown, as metrics for Prometheus, in pieces."""
+"""``/metrics``: the Prometheus exposition, rendered in pieces."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -24,7 +24,7 @@ from lbconsul.admin.status_model import Source, UpstreamStatus
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-#: Samples in one piece: less than a millisecond's work.
+#: Samples in one piece: rendering them takes less than a millisecond.
 _AT_ONCE = 256
 
 _T = TypeVar("_T")
@@ -36,12 +36,12 @@ _Family = type[CounterMetricFamily] | type[GaugeMetricFamily]
 
 @define(eq=False)
 class One(Collector):
-    """One family, for prometheus_client to write."""
+    """A collector of one family, as prometheus_client renders it."""
 
     _family: Metric
 
     def collect(self) -> Iterable[Metric]:
-        """Called by prometheus_client."""
+        """Called by prometheus_client: the family."""
         return (self._family,)
 
 
@@ -49,16 +49,17 @@ class One(Collector):
 class Upstreams:
     """The upstreams of a source at one time.
 
-    They are kept until each family has told of all of them, as the format wants it.
+    The format wants all samples of a family together, so one reading of the upstreams
+    is kept for all families.
     """
 
     rows: dict[_Labels, UpstreamStatus] = Factory(dict)
-    #: By mapping, service and query: how many stand how, and whether it is used.
+    #: By mapping, service and query: upstreams by standing, and whether it is used.
     counts: dict[tuple[str, str, str], Counter[str]] = Factory(dict)
     used: dict[tuple[str, ...], bool] = Factory(dict)
 
     def take(self, source: Source) -> Iterator[bytes]:
-        """Get to know all of them, in many steps."""
+        """Read all upstreams of `source`, one per step; the pieces are empty."""
         for mapping in source.mappings():
             for number, pool in enumerate(mapping.pools):
                 service = pool.service or mapping.service
@@ -67,15 +68,15 @@ class Upstreams:
                 self.used[key] = pool.used
                 for upstream in source.upstreams(mapping.name, number):
                     count[upstream.standing] += 1
-                    # One that two pools have is the same to connections.
+                    # Counts of an upstream in two pools of a mapping are the same.
                     self.rows[mapping.name, service, upstream.id] = upstream
                     yield b""
 
 
 def metrics(source: Source, requests: AdminCounts) -> Iterator[bytes]:
-    """The exposition; upstreams are looked at once, at the beginning.
+    """The exposition in pieces; upstreams are read once, at the beginning.
 
-    `requests` are those to the admin listener itself.
+    `requests` counts the requests to the admin listener itself.
     """
     upstreams = Upstreams()
     yield from upstreams.take(source)
@@ -93,10 +94,10 @@ def metrics(source: Source, requests: AdminCounts) -> Iterator[bytes]:
 
 
 def _of_upstreams(upstreams: Upstreams) -> Iterator[bytes]:
-    """The families that have a sample of each upstream.
+    """The families that have a sample per upstream.
 
-    prometheus_client writes the labels of each once, which takes most of the time,
-    and what stands before each family.
+    prometheus_client renders the header of each family, and the labels of each
+    upstream once for all families, since that takes most of the time.
     """
     rows: list[tuple[str, UpstreamStatus]] = []
     for some in batches(upstreams.rows.items(), _AT_ONCE):
@@ -143,7 +144,7 @@ _COUNTERS = (
 def _family(
     of: _Family, name: str, text: str, told: Iterator[tuple[str, float | None]]
 ) -> Iterator[bytes]:
-    """A family in pieces; who has no value has no sample."""
+    """A family in pieces; upstreams without a value have no sample."""
     name = f"lbconsul_upstream_{name}"
     yield generate_latest(One(of(name, text)))
     for some in batches(told, _AT_ONCE):
@@ -156,7 +157,7 @@ def _family(
 
 
 def written_labels(names: Iterable[str], values: list[_Labels]) -> list[str]:
-    """Labels as they stand between the braces, one text for each of `values`."""
+    """Labels as rendered between the braces, one text for each of `values`."""
     family = GaugeMetricFamily("x", "", labels=tuple(names))
     for each in values:
         family.add_metric(each, 0)
@@ -165,7 +166,7 @@ def written_labels(names: Iterable[str], values: list[_Labels]) -> list[str]:
 
 
 def batches(of: Iterable[_T], count: int) -> Iterator[list[_T]]:
-    """So many at a time."""
+    """The items in lists of `count`; the last one may be shorter."""
     rest = iter(of)
     while some := list(islice(rest, count)):
         yield some

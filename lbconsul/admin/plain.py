@@ -1,4 +1,4 @@
-"""The values that are shown, as JSON."""
+"""JSON encoding of status values."""
 
 import json
 from collections.abc import Callable, Hashable, Mapping
@@ -10,7 +10,7 @@ from attrs import fields, has
 
 
 def plain(value: Any) -> dict[str, Any]:
-    """The fields of a value by name; values in it stay what they are."""
+    """The fields of an attrs value by name; nested values are not converted."""
     names, get = _shape(cast(Hashable, type(value)))
     return dict(zip(names, get(value), strict=True))
 
@@ -31,7 +31,7 @@ def _default(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is nothing to be shown")
 
 
-#: The text of anything that is shown, on one line and in ASCII.
+#: The JSON text of a status value, on one line and in ASCII.
 dumps = json.JSONEncoder(
     default=_default, separators=(",", ":"), allow_nan=False
 ).encode

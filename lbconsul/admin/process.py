@@ -1,7 +1,7 @@
-"""Metrics of this process, as Prometheus names them for every program.
+"""Metrics of this process, under Prometheus' standard names.
 
-prometheus_client's own collector lists the open descriptors one by one to count
-them, which takes longer than connections may wait.
+prometheus_client's own collector counts open descriptors by listing them, which
+blocks the reactor for too long.
 """
 
 import os
@@ -15,7 +15,7 @@ _PROC = Path("/proc/self")
 
 
 def of_process(proc: Path = _PROC) -> Iterator[Metric]:
-    """What the system says of us; what it does not say is left out."""
+    """CPU time, memory and descriptors; what the system does not report is left out."""
     times = os.times()
     text = "Time of processors that was spent, by the program and the system for it."
     yield CounterMetricFamily("process_cpu_seconds", text, times.user + times.system)

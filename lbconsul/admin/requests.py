@@ -1,4 +1,4 @@
-"""What becomes of requests: counted, and told in the log where it matters."""
+"""Counts of admin requests, and log lines of refused ones."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -9,16 +9,16 @@ from twisted.web.http import FORBIDDEN, UNAUTHORIZED, Request
 
 from lbconsul.admin.responses import HTTPError
 
-#: So much of an order is told in the log, in characters: ids may be long.
+#: The most characters of an order in the log: ids may be long.
 _LONGEST = 200
 
 
 @define(eq=False)
 class Requests:
-    """Counts requests by what was asked for and the code of the answer.
+    """Counts requests by what was asked for and the answer's HTTP status.
 
-    Refused orders are told in the log, and so is who lacks the token, or comes from
-    another site.  `lets` says whether one more line of a kind may be written.
+    Refused orders are logged, and so are requests without the token or from another
+    site.  `lets` is the log's rate limit: whether a line of this kind may be written.
     """
 
     _log = Logger()
@@ -26,11 +26,11 @@ class Requests:
     counts: Counter[tuple[str, int]] = Factory(Counter)
 
     def count(self, what: str, code: int) -> None:
-        """A request for `what` got an answer with this code."""
+        """Count a request for `what` that was answered with this HTTP status."""
         self.counts[what, code] += 1
 
     def refused(self, refusal: HTTPError, order: str, request: Request) -> None:
-        """A request was refused; `order` is empty if nothing was ordered."""
+        """Log a refused request; `order` is empty for a request that only reads."""
         if not order and refusal.code not in (UNAUTHORIZED, FORBIDDEN):
             return
         if self._lets("refused requests"):
@@ -44,11 +44,11 @@ class Requests:
             )
 
     def broke(self) -> None:
-        """A bug of ours cost an answer; to be called where the error is handled."""
+        """Log a bug that cost an answer; to be called in an ``except`` block."""
         if self._lets("requests that could not be answered"):
             self._log.failure("a bug in lbconsul: a request could not be answered")
 
 
 def client(request: Request) -> str:
-    """Where a request comes from, as the log tells it."""
+    """The address of a request's client, as it is logged."""
     return str(getattr(request.getClientAddress(), "host", "a UNIX socket"))

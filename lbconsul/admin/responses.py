@@ -1,4 +1,4 @@
-"""How requests are answered."""
+"""Short HTTP answers: JSON, text and errors, with their headers."""
 
 import re
 
@@ -7,8 +7,8 @@ from twisted.web.http import Request, datetimeToString
 
 from lbconsul.admin.plain import dumps
 
-#: What every answer says to browsers: that nobody may frame it, nor learn of it from
-#: another site, and that what comes with it runs only if it is our own.
+#: Security headers of every answer: no framing, no use by other sites, and scripts only
+#: from the admin listener itself.
 SECURITY = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline';"
@@ -25,7 +25,7 @@ JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
 
 
-#: One of the codings that a client takes, and how gladly (RFC 9110, 12.5.3).
+#: One coding of Accept-Encoding with its quality value (RFC 9110, 12.5.3).
 _CODING = re.compile(
     r"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*"
     r"(?:;[ \t]*[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*)?"
@@ -33,9 +33,9 @@ _CODING = re.compile(
 
 
 def takes_gzip(accept_encoding: str) -> bool:
-    """Whether a client that says so takes an answer in the format of gzip(1).
+    """Whether an Accept-Encoding header allows gzip.
 
-    What is not written as RFC 9110 wants it, in 12.5.3, is not understood.
+    Elements that do not match the grammar of RFC 9110, 12.5.3, are ignored.
     """
     said: dict[str, bool] = {}
     for each in accept_encoding.split(","):
@@ -49,14 +49,14 @@ def takes_gzip(accept_encoding: str) -> bool:
 
 
 def joined(request: Request, name: str) -> str:
-    """All that a request says under the name of one header (RFC 9110, 5.3)."""
+    """All values of one header of a request, joined by commas (RFC 9110, 5.3)."""
     values = request.requestHeaders.getRawHeaders(name.encode("ascii"), [])
     return b",".join(values).decode("latin-1")
 
 
 @frozen
 class HTTPError(Exception):
-    """A request that is not done: why not, in a sentence."""
+    """A request is refused: the HTTP status, and the reason as a sentence."""
 
     code: int
     sentence: str
@@ -67,7 +67,7 @@ class HTTPError(Exception):
 
 
 def begin(request: Request, code: int, content_type: str, **headers: str) -> None:
-    """Say what is to come."""
+    """Set the status and headers of an answer; ``_`` in a name stands for ``-``."""
     request.setResponseCode(code)
     request.setHeader(b"Date", datetimeToString())
     told = {"Content-Type": content_type, "Cache-Control": "no-store"} | SECURITY
@@ -77,25 +77,25 @@ def begin(request: Request, code: int, content_type: str, **headers: str) -> Non
 
 
 def finish(request: Request, body: bytes) -> None:
-    """All that was to come is this."""
+    """Write the whole body with its Content-Length, and finish the request."""
     request.setHeader(b"Content-Length", b"%d" % len(body))
     request.write(body)
     request.finish()
 
 
 def answer_json(request: Request, code: int, value: object, **headers: str) -> None:
-    """A short answer, as JSON on one line."""
+    """Answer with a value as JSON on one line."""
     begin(request, code, JSON, **headers)
     finish(request, dumps(value).encode("ascii") + b"\n")
 
 
 def answer_text(request: Request, code: int, text: str) -> None:
-    """A short answer, as lines of text."""
+    """Answer with plain text."""
     begin(request, code, TEXT)
     finish(request, text.encode())
 
 
 def refuse(request: Request, refusal: HTTPError) -> None:
-    """Say why not."""
+    """Answer with an error, as JSON with the reason under ``error``."""
     headers = {name.replace("-", "_"): value for name, value in refusal.headers}
     answer_json(request, refusal.code, {"error": refusal.sentence}, **headers)

@@ -1,4 +1,4 @@
-"""What can be asked for, and how it is answered."""
+"""The routes of the admin listener and their handlers."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -45,17 +45,17 @@ from lbconsul.admin.streaming import StreamingResponse
 from lbconsul.admin.upstream_id import from_path
 from lbconsul.errors import CannotOrder
 
-#: Longer paths are not looked at, in characters: ids of instances are shorter.
+#: The longest path, in characters: ids of instances are shorter.
 LONGEST_PATH = 4096
 
-#: Long answers that are written at a time, at most.  There are more connections than
-#: these and the readers of events, so that there is always one for a probe.
+#: The most long answers at a time.  With the readers of events they are fewer than
+#: `MOST_CONNECTIONS`: a probe always has a connection.
 MOST_ANSWERS = 128
 
-#: What nobody needs is told as an error: more fields than this in a query.
+#: The most fields of a query string; more are an error.
 _MOST_FIELDS = 32
 
-#: What is full is told in so many lines at most.
+#: The most ``full:`` lines in an answer of ``/readyz``.
 _MOST_LINES = 50
 
 _FULL = {
@@ -67,25 +67,25 @@ _FULL = {
 _READ = ("GET", "HEAD")
 _CHANGE = ("POST",)
 
-#: What it gives, if anything, is to be awaited: the request is answered then.
+#: Answers a request, at once or when the awaitable that it returns is done.
 Handler = Callable[[AdminRequest], Awaitable[None] | None]
 
 
 @frozen
 class Route:
-    """What answers to a path, and by which methods."""
+    """The handler of a path, and the HTTP methods that it allows."""
 
-    #: As requests are counted: a few words, whatever is asked for.
+    #: The label under which requests are counted: one of few, whatever the path.
     what: str
     methods: tuple[str, ...]
     handler: Handler
-    #: What is ordered, as the log tells it.
+    #: The order, as it is logged; empty if the route only reads.
     order: str = ""
 
 
 @define(eq=False)
 class Routes:
-    """Answers requests, as far as the guard lets them through."""
+    """Routes, authorizes, answers and counts the requests of the admin listener."""
 
     _log = Logger()
     _reactor: IReactorTime
@@ -107,7 +107,7 @@ class Routes:
         }
 
     def answer(self, request: AdminRequest) -> None:
-        """Answer one request, whatever it is."""
+        """Answer one request; errors become HTTP answers."""
         Deferred.fromCoroutine(self._answer(request))
 
     async def _answer(self, request: AdminRequest) -> None:
@@ -135,7 +135,10 @@ class Routes:
             )
 
     def _route(self, request: Request) -> Route:
-        """What answers to a request, be it its method or not."""
+        """The route of a request's path; its method is not checked here.
+
+        :raises HTTPError: 404 or 414.
+        """
         path = request.path.decode("latin-1")
         if len(path) > LONGEST_PATH:
             raise HTTPError(REQUEST_URI_TOO_LONG, "no path here is that long")
@@ -167,7 +170,7 @@ class Routes:
         return handler
 
     def _page(self, request: Request) -> None:
-        """The page tells nothing by itself, so that it can ask for the token."""
+        """The page holds no data: it needs no token, since it asks for the token."""
         self._guard.check_site(asker(request))
         answer_page(request, pages()[request.path.decode("latin-1")])
 
@@ -177,12 +180,12 @@ class Routes:
     def _ready(self, request: Request) -> None:
         gateway = self._source.gateway()
         if gateway.ready:
-            # Who is full serves still, and would the less the more are taken out.
+            # A full gateway still serves; taking it out would overload the others.
             full = gateway.full if gateway.full and self._may_know(request) else ()
             lines = ["ready", *(_full(each) for each in full[:_MOST_LINES])]
             answer_text(request, OK, "".join(f"{_one_line(each)}\n" for each in lines))
             return
-        # Anybody may know that it is not; why not names services.
+        # The status is public, but the reasons name services.
         reasons = gateway.not_ready if self._may_know(request) else ()
         text = "\n".join(_one_line(each) for each in reasons or ("not ready",))
         answer_text(request, SERVICE_UNAVAILABLE, f"{text}\n")
@@ -250,7 +253,7 @@ class Routes:
                 return
             raise HTTPError(CONFLICT, _one_line(str(error))) from None
         if gone:
-            return  # workers were asked, which takes a moment
+            return  # the client left while workers were asked
         if not is_known:
             raise HTTPError(NOT_FOUND, f"there is no upstream {upstream}")
         self._done(request, f"{verb} {upstream}")
@@ -267,7 +270,7 @@ class Routes:
 
     def _done(self, request: Request, order: str) -> None:
         for document in self._documents.values():
-            document.forget()  # it is to be seen at once
+            document.forget()  # the next /status must show the change
         self._log.info(
             "ordered by {client}: {order}", client=client(request), order=order
         )
@@ -302,12 +305,12 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-#: What has no route.
+#: Counts requests that match no route.
 _OTHER = Route("other", (), lambda request: None)
 
 _Show = Callable[[Routes, AdminRequest], None]
 
-#: What machines ask to see whether it lives: anybody may.
+#: Health probes: open to every client.
 _PROBES: dict[str, _Show] = {"/healthz": Routes._health, "/readyz": Routes._ready}
 _SHOWN: dict[str, _Show] = {
     "/status": Routes._status,

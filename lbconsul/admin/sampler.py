@@ -1,4 +1,4 @@
-"""Looks at a source about once a second, for as long as somebody wants to know."""
+"""Samples a source about once a second, while readers want figures."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -13,61 +13,61 @@ from lbconsul.admin.status_diff import StatusSnapshot
 from lbconsul.admin.status_model import Source
 from lbconsul.admin.turns import Part, Turns
 
-#: From one look to the next, in seconds.
+#: The shortest interval between two samples, in seconds.
 INTERVAL = 1.0
 
-#: A look may take so much of the time: it comes later if there is much to see.
+#: The largest share of time that sampling takes: large gateways are sampled less often.
 _SHARE = 0.05
 
-#: Steps between two looks at the clock: some tens of microseconds each.
+#: Steps per turn: each takes some tens of microseconds.
 _STEPS = 16
 
 
 @define(eq=False)
 class Sample:
-    """One look, and what was new in it."""
+    """One snapshot of the status, and what changed in it."""
 
     number: int = 0
     look: StatusSnapshot = Factory(StatusSnapshot)
     news: list[bytes] = Factory(list)
-    #: The number of the last look that had other mappings, pools or watches than
-    #: the one before it.
+    #: The number of the last sample whose mappings, pools or watches differ from those
+    #: of the sample before it.
     other_since: int = 0
 
     @property
     def is_known(self) -> bool:
-        """Whether there was a look at all."""
+        """Whether a snapshot has been taken."""
         return self.look.pools is not None
 
     def whole(self) -> Iterator[bytes]:
-        """All of it, for somebody who does not know the look before."""
+        """The whole snapshot, for a reader that lacks the sample before it."""
         return (each.encode("ascii") for each in self.look.news(StatusSnapshot()))
 
 
 @define(eq=False)
 class Sampler:
-    """Calls `ticked` after each look."""
+    """Takes samples of a source, and calls `ticked` after each."""
 
     _log = Logger()
     _reactor: IReactorTime
     _source: Source
     _ticked: Callable[[], None]
     _turns: Turns
-    #: The last look; its number is 0 as long as there is none.
+    #: The last sample; its number is 0 before the first one.
     last: Sample = Factory(Sample)
     _is_running: bool = False
-    #: The look that is being taken, or the call that begins the next one.
+    #: The sample in progress, or the delayed call that starts the next one.
     _part: Part = Factory(Part)
     _call: Any = None
 
     def start(self) -> None:
-        """Look now, and again and again."""
+        """Take a sample now, and then periodically."""
         if not self._is_running:
             self._is_running = True
             self._begin()
 
     def stop(self) -> None:
-        """Look no more, and forget what was seen."""
+        """Stop sampling, and free the last snapshot."""
         self._is_running = False
         self._part.stop()
         if self._call is not None:
@@ -80,7 +80,7 @@ class Sampler:
         self._part = self._turns.take_part(self._go_on(), self._failed)
 
     def _go_on(self) -> Iterator[None]:
-        """Take a look, a few steps each turn."""
+        """Take a sample, `_STEPS` steps per turn."""
         look, taken, over = self._look(), 0.0, False
         while not over:
             begin = self._reactor.seconds()
@@ -100,7 +100,7 @@ class Sampler:
         self._ticked()
 
     def _look(self) -> Iterator[None]:
-        """Take the next look; the last one stays as it is until it is done."""
+        """Take the next sample; `last` is replaced when it is complete."""
         look, before = StatusSnapshot(), self.last
         yield from look.take(self._source)
         news = []

@@ -1,4 +1,4 @@
-"""The admin listener as a service: it shows a source, and hands orders to it."""
+"""The admin listener as a Twisted service: serves a source's status and orders."""
 
 import socket
 from collections.abc import Callable
@@ -22,18 +22,18 @@ from lbconsul.config.model import TCPListen, UnixListen
 from lbconsul.errors import CannotListen
 from lbconsul.net.unix_socket import FileIdentity, file_identity, remove_file
 
-#: How often a patient one looks whether its address is free, in seconds.
+#: How often a patient listener retries to bind its address, in seconds.
 LOOK_AGAIN = 1.0
 
 
 @define(eq=False, repr=False)
 class AdminServer(Service):
-    """Listens, be it in vain.
+    """The admin listener; the gateway can run without it.
 
-    `reactor` is any with `IReactorSocket`, `IReactorFDSet` and `IReactorTime`.
-    `is_needed` says whether not to be able to listen is an error or only a warning.
-    With `is_patient` it is neither: the address is tried again and again, since another
-    gateway, whose place we take, is about to leave it.
+    `reactor` provides `IReactorSocket`, `IReactorFDSet` and `IReactorTime`.
+    `is_needed` says whether a failure to listen is an error or only a warning.
+    With `is_patient` it is neither: the bind is retried until the predecessor in a
+    takeover has closed the address.
     """
 
     _log = Logger()
@@ -45,11 +45,11 @@ class AdminServer(Service):
     _open_read: bool = False
     is_needed: bool = True
     is_patient: bool = False
-    #: Whether one more line of a kind may be written to the log.
+    #: Rate limit of the log: whether a line of this kind may be written.
     _lets: Callable[[str], bool] = lambda kind: True
     _factory: AdminFactory = field(init=False)
     _sock: socket.socket | None = None
-    #: The file of a UNIX one.
+    #: The file of a UNIX socket.
     _file: FileIdentity | None = None
     _acceptor: Acceptor | None = None
     _call: Any = None
@@ -65,17 +65,17 @@ class AdminServer(Service):
 
     @property
     def is_bound(self) -> bool:
-        """Whether it has its address."""
+        """Whether its socket is open."""
         return self._sock is not None
 
     @property
     def has_address(self) -> bool:
-        """Whether its address is its own, or is going to be."""
+        """Whether the listener has its address, or is going to bind it."""
         return self.is_bound or self.is_needed or self.is_patient
 
     @property
     def address(self) -> str:
-        """Where it listens: what a browser can be given, if it is TCP."""
+        """Where it listens: a URL, or ``unix:/PATH``."""
         if isinstance(self.listen, UnixListen):
             return str(self.listen)
         return f"http://{self.listen}/"
@@ -83,7 +83,7 @@ class AdminServer(Service):
     def bind(self) -> None:
         """Open the socket now, before the start, unless it is open.
 
-        :raises CannotListen: it is not to be had, and it is needed.
+        :raises CannotListen: the address cannot be bound, and the listener is needed.
         """
         if self._sock is not None:
             return
@@ -141,7 +141,7 @@ class AdminServer(Service):
             await self._factory.cut_all()
 
     def close(self) -> None:
-        """Give the socket back."""
+        """Close the socket, and remove the file of a UNIX socket."""
         sock, self._sock = self._sock, None
         if sock is not None:
             if isinstance(self.listen, UnixListen):

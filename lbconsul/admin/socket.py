@@ -1,4 +1,4 @@
-"""The socket that the admin listener listens on."""
+"""The listening socket of the admin listener."""
 
 import socket
 
@@ -7,14 +7,14 @@ from lbconsul.net.unix_socket import bind_unix, remove_leftover
 
 _BACKLOG = 64
 
-#: A UNIX socket is its owner's only: who may open it may look.
+#: The mode of a UNIX socket's file: any user who can open it can read the status.
 _MODE = 0o600
 
 
 def open_socket(listen: TCPListen | UnixListen) -> socket.socket:
-    """A socket that listens there.
+    """A non-blocking socket that listens on this address.
 
-    :raises OSError: it is not to be had.
+    :raises OSError: the address cannot be bound.
     """
     unix = isinstance(listen, UnixListen)
     version6 = isinstance(listen, TCPListen) and ":" in listen.host

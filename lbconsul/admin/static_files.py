@@ -1,4 +1,4 @@
-"""The page, as the files that come with the package."""
+"""The files of the admin page, from the package's data."""
 
 import hashlib
 from functools import cache
@@ -10,7 +10,7 @@ from twisted.web.http import NOT_MODIFIED, OK, Request
 
 from lbconsul.admin.responses import begin, finish, joined, takes_gzip
 
-#: What a file of each kind is to a browser; files of other kinds are not served.
+#: Content types by file suffix; files with other suffixes are not served.
 _KINDS = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
@@ -24,7 +24,7 @@ _KINDS = {
 
 @frozen
 class Page:
-    """One file of the page."""
+    """One file of the admin page."""
 
     content_type: str
     body: bytes
@@ -33,7 +33,7 @@ class Page:
 
 @cache
 def pages() -> dict[str, Page]:
-    """The files, by the path under which they are asked for."""
+    """The files by URL path; ``/`` is ``index.html``."""
     found = {}
     directory = files("lbconsul.admin").joinpath("page")
     for each in directory.iterdir() if directory.is_dir() else ():
@@ -47,7 +47,7 @@ def pages() -> dict[str, Page]:
 
 @cache
 def packed(page: Page) -> Page:
-    """The same, in the format of gzip(1); packed when it is asked for first."""
+    """The file in the format of gzip(1); compressed once, on first use."""
     return _page(page.content_type, compress(page.body, mtime=0))
 
 
@@ -56,7 +56,7 @@ def _page(content_type: str, body: bytes) -> Page:
 
 
 def answer_page(request: Request, page: Page) -> None:
-    """Send a file, unless the browser has it."""
+    """Send a file, or 304 if the browser has this version (If-None-Match)."""
     more = {"Cache_Control": "no-cache", "Vary": "Accept-Encoding"}
     if takes_gzip(joined(request, "accept-encoding")):
         page = packed(page)

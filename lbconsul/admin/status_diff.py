@@ -1,4 +1,4 @@
-"""What has changed from one look at a source to the next, for a page that lives."""
+"""Differences between two snapshots of the status, for the live page."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,16 +8,16 @@ from attrs import Factory, define
 from lbconsul.admin.plain import dumps, plain
 from lbconsul.admin.status_model import Source, UpstreamStatus
 
-#: Where an upstream stands: mapping, query, id.
+#: The key of an upstream in a snapshot: mapping, query, id.
 Place = tuple[str, str, str]
 
-#: Fields that say no news: what is fixed from the start, or too much for each second.
+#: Fields left out of snapshots: constant, or too large to send each second.
 _GATEWAY = frozenset({"options", "consul", "version", "started", "pid", "changes"})
 _MAPPING = frozenset(
     {"pools", "options", "connect_time", "first_byte_time", "connection_time"}
 )
 
-#: Upstreams of which one event tells at most: some 16 KiB.
+#: The most upstreams in one document: some 16 KiB.
 _AT_ONCE = 64
 
 Rows = dict[Any, dict[str, Any]]
@@ -25,17 +25,17 @@ Rows = dict[Any, dict[str, Any]]
 
 @define(eq=False)
 class StatusSnapshot:
-    """What a source showed at one time."""
+    """The status of a source at one time."""
 
     gateway: dict[str, Any] = Factory(dict)
     watches: Rows = Factory(dict)
     mappings: Rows = Factory(dict)
-    #: The pools of each mapping, by their queries, and which are used.
+    #: By mapping: the query of each pool, and whether the pool is used.
     pools: Any = None
     upstreams: dict[Place, UpstreamStatus] = Factory(dict)
 
     def take(self, source: Source) -> Iterator[None]:
-        """Look at a source: a few upstreams from turn to turn."""
+        """Fill the snapshot from a source, one upstream per step."""
         self.gateway = _without(plain(source.gateway()), _GATEWAY)
         self.watches = {each.query: plain(each) for each in source.watches()}
         mappings = source.mappings()
@@ -54,13 +54,13 @@ class StatusSnapshot:
                     yield
 
     def is_like(self, other: "StatusSnapshot") -> bool:
-        """Whether both have the same mappings, pools and watches."""
+        """Whether both snapshots have the same mappings, pools and watches."""
         return self.pools == other.pools and self.watches.keys() == other.watches.keys()
 
     def news(self, before: "StatusSnapshot") -> Iterator[str]:
-        """What is new since the look `before`, as documents of bounded length.
+        """The changes since the snapshot `before`, as JSON documents of bounded length.
 
-        Empty ones mean that there is nothing to tell yet.
+        An empty document stands for a step without output.
         """
         yield dumps(
             {
@@ -111,6 +111,6 @@ def _changed(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rows(old: Rows, new: Rows, key: str) -> list[dict[str, Any]]:
-    """Of each row that changed what changed, and its key; new ones as a whole."""
+    """The changed fields of each changed row, with its key; all fields of new rows."""
     changed = ((name, _changed(old.get(name, {}), row)) for name, row in new.items())
     return [{key: name, **row} for name, row in changed if row]

@@ -1,16 +1,16 @@
-"""All there is to be shown, as one JSON document in pieces."""
+"""``/status``: the whole status as one JSON document, rendered in pieces."""
 
 from collections.abc import Iterator
 
 from lbconsul.admin.plain import dumps, plain
 from lbconsul.admin.status_model import FORMAT, MappingStatus, PoolStatus, Source
 
-#: Upstreams in one piece: less than a millisecond's work.
+#: Upstreams in one piece: rendering them takes less than a millisecond.
 _AT_ONCE = 32
 
 
 def status(source: Source) -> Iterator[bytes]:
-    """The document; its upstreams are asked for as it is written."""
+    """The document in pieces; upstreams are read from `source` as it is rendered."""
     return (piece.encode("ascii") for piece in _pieces(source))
 
 
@@ -41,7 +41,7 @@ def _mapping(source: Source, mapping: MappingStatus) -> Iterator[str]:
 
 def _pool(source: Source, mapping: str, place: int, pool: PoolStatus) -> Iterator[str]:
     row = plain(pool)
-    del row["upstreams"]  # their number, where now they are
+    del row["upstreams"]  # the number of upstreams; the document has the list
     yield _open(row, "upstreams")
     texts: list[str] = []
     comma = ""
@@ -55,5 +55,5 @@ def _pool(source: Source, mapping: str, place: int, pool: PoolStatus) -> Iterato
 
 
 def _open(row: dict[str, object], last: str) -> str:
-    """An object whose last field is a list that is to follow."""
+    """The beginning of an object, up to the list that is its last field."""
     return f'{dumps(row)[:-1]},"{last}":['

@@ -1,5 +1,5 @@
-"""A long answer, written bit by bit: neither at the cost of connections, which wait
-for the reactor, nor of memory, if its reader is slow."""
+"""Writes a long answer piece by piece: it neither blocks the reactor nor buffers the
+answer for a slow client."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,10 +19,10 @@ from lbconsul.admin.turns import Part, Turns
 @implementer(IPushProducer)
 @define(eq=False)
 class StreamingResponse:
-    """Writes the pieces of an answer while its reader takes them.
+    """Writes the pieces of an answer as the client reads them.
 
-    An empty piece means that there is nothing to be written yet, but that others
-    may have their turn.  How long all of it may take is the connection's concern.
+    An empty piece ends the turn without output.  The connection's deadline, not this
+    class, limits the total time.
     """
 
     _log = Logger()
@@ -33,21 +33,21 @@ class StreamingResponse:
     _over: bool = False
 
     def begin(self) -> None:
-        """Write all of it, from now on."""
+        """Start writing."""
         self._request.notifyFinish().addErrback(lambda _: self._leave())
         self._request.registerProducer(self, True)
         self._part = self._turns.take_part(self._write(), self._failed)
 
     def resumeProducing(self) -> None:
-        """The reader takes more."""
+        """Called by the transport: the client reads again."""
         self._part.resume()
 
     def pauseProducing(self) -> None:
-        """The reader has enough for now."""
+        """Called by the transport: its buffer is full."""
         self._part.pause()
 
     def stopProducing(self) -> None:
-        """The reader is gone."""
+        """Called by the transport: the connection is closed."""
         self._leave()
 
     def _write(self) -> Iterator[None]:
@@ -61,7 +61,7 @@ class StreamingResponse:
         self._request.finish()
 
     def _failed(self, failure: Failure) -> None:
-        """Cut it, so that no reader takes a part for the whole."""
+        """Abort the connection: a client must not take a part for the whole answer."""
         if failure.check(BrokenOff) is None:
             self._log.failure("a bug in lbconsul: an answer broke off", failure)
         self._leave()
@@ -74,5 +74,5 @@ class StreamingResponse:
         self._part.stop()
         close = getattr(self._pieces, "close", None)
         if close is not None:
-            with suppress(ValueError):  # it is just being run
+            with suppress(ValueError):  # the generator is running
                 close()

@@ -1,4 +1,4 @@
-"""The status of a gateway as lines for a terminal."""
+"""Renders the status of a gateway as lines for a terminal."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ from attrs import frozen
 
 Status = dict[str, Any]
 
-#: Of each standing: a mark that needs no colour, and its colour (ECMA-48).
+#: By standing: a mark, readable without colour, and its ECMA-48 colour.
 _MARKS = {
     "serving": ("+", "32"),
     "warming": ("~", "36"),
@@ -17,7 +17,7 @@ _MARKS = {
 }
 _GOOD, _BAD, _HEAD, _FAINT = "32", "31", "1", "2"
 
-#: So many skipped instances of one query are named.
+#: The most skipped instances that are named per query.
 _SKIPPED = 3
 
 _COLUMNS = (
@@ -29,18 +29,18 @@ _TO_THE_RIGHT = frozenset(
 )
 
 
-#: So many upstreams are named in one line; of more, only the number.
+#: The most upstreams that are named in one line; the rest are counted.
 _NAMED = 5
 
 
 @frozen
 class Terminal:
-    """Where it is shown."""
+    """Renders a status, with colours or without."""
 
     is_coloured: bool = False
 
     def lines(self, status: Status) -> Iterator[str]:
-        """All of it."""
+        """The lines of a parsed ``/status`` document."""
         gateway = status["gateway"]
         yield from self._gateway(gateway)
         for watch in status["watches"]:
@@ -70,7 +70,7 @@ class Terminal:
             yield f"workers: {serving} of {len(workers)} serve"
 
     def _drained(self, drained: list[Status]) -> Iterator[str]:
-        """Those drained by hand that no table shows."""
+        """The drained instances that are in no table, since Consul lacks them."""
         gone = [each for each in drained if not each["registered"]]
         if gone:
             names = ", ".join(clean(each["id"]) for each in gone[:_NAMED])
@@ -152,12 +152,12 @@ def _aligned(cells: tuple[str, ...], widths: list[int]) -> str:
 
 
 def clean(text: str) -> str:
-    """A text that can do nothing to a terminal, whoever registered it."""
+    """The text without control characters: names in Consul are not trusted."""
     return "".join(char if char.isprintable() else "\ufffd" for char in str(text))
 
 
 def span(seconds: float) -> str:
-    """A time that passed, short."""
+    """A duration in seconds as short text: ``1.5 ms``, ``3 m 20 s``."""
     if seconds < 0.9995:
         is_short = seconds < 0.1
         return f"{max(0, seconds) * 1000:.3g} ms" if is_short else f"{seconds:.2f} s"
@@ -173,7 +173,7 @@ def span(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """So many bytes, short."""
+    """A number of bytes as short text, in powers of 1000: ``1.5 MB``."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if count < 999.5 or unit == "TB":
             return f"{count:.3g} {unit}" if count < 999.5 else f"{count:.0f} {unit}"

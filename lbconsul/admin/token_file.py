@@ -1,4 +1,4 @@
-"""The token that changes are ordered with, from the file that holds it."""
+"""The admin token: from a file, or in memory for a demo."""
 
 import os
 import secrets
@@ -13,18 +13,18 @@ from lbconsul.process.files import read_file
 
 
 def new_token() -> str:
-    """A token that nobody guesses, and that can be typed."""
+    """A random token of 64 bits, short enough to type."""
     return secrets.token_hex(8)
 
 
 @define(eq=False, repr=False)
 class OneToken:
-    """A token that is in memory alone, for as long as the gateway runs."""
+    """A token in memory only, valid while the gateway runs."""
 
     _token: str
 
     def is_it(self, said: str) -> bool:
-        """Whether that is the token; how long this takes does not tell how nearly."""
+        """Whether `said` is the token; compared in constant time."""
         return compare_digest(
             said.encode("utf-8", "surrogateescape"), self._token.encode()
         )
@@ -34,8 +34,10 @@ class OneToken:
 class TokenFile:
     """A file with a token, which is read again when it changes.
 
-    :raises ConfigError: the file cannot be read at first, or is empty.  If that
-        comes later, there is no token until it can be read again.
+    If the file becomes unreadable or empty later, no token is valid until it can be
+    read again.
+
+    :raises ConfigError: the file cannot be read at first, or is empty.
     """
 
     _log = Logger()
@@ -55,7 +57,7 @@ class TokenFile:
             raise ConfigError(f"--admin-token-file {self._path}: holds no token")
 
     def is_it(self, said: str) -> bool:
-        """Whether that is the token; how long this takes does not tell how nearly."""
+        """Whether `said` is the token; compared in constant time."""
         try:
             self._read()
         except OSError as error:

@@ -1,4 +1,4 @@
-"""How answers share the reactor's time, so that connections never wait for them."""
+"""Cooperative scheduling of admin answers: they never block proxied connections."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -9,44 +9,44 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import Cooperator, TaskFinished, TaskStopped
 from twisted.python.failure import Failure
 
-#: How long all long answers together may hold the reactor at a time, in seconds.
+#: The longest time for which all long answers together block the reactor, in seconds.
 SLICE = 0.002
 
-#: The part of the reactor's time that they may have, as long as it has other work.
+#: Their largest share of the reactor's time while the reactor has other work.
 SHARE = 0.25
 
-#: The same for short answers, of which each takes some 0.2 ms.
+#: The same two limits for short answers: each takes some 0.2 ms.
 PROMPT_SLICE, PROMPT_SHARE = 0.001, 0.5
 
-#: Bytes written in one slice, at most: they are sent outside of it.
+#: The most bytes written in one slice: the reactor sends them outside of the slice.
 MOST_WRITTEN = 1 << 18
 
-#: The longest pause between two slices, in seconds: a slice takes long on a busy
-#: machine, too.
+#: The longest pause between two slices, in seconds: on a busy machine a slice can take
+#: long by the clock.
 _LONGEST_PAUSE = 0.02
 
 
 @define(eq=False)
 class Part:
-    """The work of one answer; to pause it twice is to pause it once."""
+    """The work of one answer; pausing and resuming are idempotent."""
 
     _task: Any = None
     _is_paused: bool = False
 
     def pause(self) -> None:
-        """Leave the others more time."""
+        """Suspend the work."""
         if not self._is_paused and self._task is not None:
             self._is_paused = True
             self._task.pause()
 
     def resume(self) -> None:
-        """Go on, unless it does."""
+        """Go on with suspended work."""
         if self._is_paused and self._task is not None:
             self._is_paused = False
             self._task.resume()
 
     def stop(self) -> None:
-        """Do no more of it, if there is more to do."""
+        """End the work, finished or not."""
         task, self._task = self._task, None
         if task is not None:
             with suppress(TaskFinished):
@@ -55,17 +55,17 @@ class Part:
 
 @define(eq=False)
 class Turns:
-    """Gives all who take part one slice of the reactor's time together, in turn.
+    """Runs all parts in slices of the reactor's time, one step of each in turn.
 
-    Between two slices the reactor has its time for connections.  What fails harms
-    no other.
+    Between two slices the reactor serves connections.  A part that fails does not
+    affect the others.
     """
 
     _clock: IReactorTime
     _slice: float = SLICE
     _share: float = SHARE
     _cooperator: Cooperator = field(init=False)
-    #: When the last slice began, and when its last step ended.
+    #: The time at which the last slice began, and at which its last step ended.
     _begun: float = 0.0
     _ended: float = 0.0
     #: Bytes written in this slice.
@@ -75,13 +75,13 @@ class Turns:
         self._cooperator = Cooperator(self._begin, self._schedule)
 
     def wrote(self, size: int) -> None:
-        """Called by those who take part."""
+        """Called by a part that wrote `size` bytes, for the limit of the slice."""
         self._written += size
 
     def take_part(
         self, work: Iterator[object], failed: Callable[[Failure], None]
     ) -> Part:
-        """Do `work`, a step each turn; `failed` is called if a step raises.
+        """Run `work`, one step per turn; `failed` is called if a step raises.
 
         A step should take less than a millisecond.
         """
@@ -100,14 +100,14 @@ class Turns:
         return self._is_over
 
     def _is_over(self) -> bool:
-        """Called after each step."""
+        """Called by the cooperator after each step: whether the slice ends."""
         self._ended = self._clock.seconds()
         if self._written >= MOST_WRITTEN:
             return True
         return self._ended >= self._begun + self._slice
 
     def _schedule(self, tick: Callable[[], None]) -> IDelayedCall:
-        """Called when there is something to do, and no slice is to come."""
+        """Called by the cooperator when there is work: schedule the next slice."""
         pause = (self._ended - self._begun) * (1 / self._share - 1)
         begin = self._ended + min(pause, _LONGEST_PAUSE)
         return self._clock.callLater(max(0.0, begin - self._clock.seconds()), tick)

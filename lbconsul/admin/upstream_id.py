@@ -1,4 +1,4 @@
-"""How an instance is named where one is shown, and ordered about."""
+"""The id of an upstream in the status and in the paths of orders."""
 
 from urllib.parse import quote, unquote
 
@@ -13,11 +13,11 @@ def upstream_id(datacenter: str, node: str, service_id: str) -> str:
 
 
 def from_path(segments: list[str]) -> str | None:
-    """The id that stands in the path of a request; None if it is none.
+    """The id in the path of a request; None if the path holds no id.
 
-    `segments` are the raw parts of the path.  The id may be one of them, encoded
-    as a whole (``encodeURIComponent(id)``), which holds for every service id; or
-    three, as it stands, which browsers and proxies spoil if one is ``.`` or ``..``.
+    `segments` are the raw segments of the path.  The id may be one segment, encoded
+    as a whole (``encodeURIComponent(id)``), which works for every service id; or three
+    segments, as it is, which browsers and proxies rewrite if one is ``.`` or ``..``.
     """
     try:
         if len(segments) == 1:

@@ -1,4 +1,4 @@
-"""Tallies: who counts the connections of each instance."""
+"""Connection counters: how many connections each instance has open."""
 
 from typing import Protocol
 from weakref import WeakValueDictionary
@@ -10,24 +10,24 @@ from lbconsul.balance.upstream import Load
 
 
 class ConnectionCounter(Protocol):
-    """Keeps one load for each instance, whoever else counts connections to it."""
+    """Keeps one load per instance, which other processes may count into too."""
 
     def load(self, identity: Identity) -> Load:
-        """The load of `identity`: the same one for as long as anybody holds it."""
+        """The load of `identity`: one object as long as a pool or lease holds it."""
 
     def sync(self) -> None:
-        """Let the loads know what others have counted; before each choice."""
+        """Read the counts of other processes into the loads; before each choice."""
 
     def open_connections(self) -> int:
-        """Leases of this process that are not ended, over all identities."""
+        """Open leases of this process, over all identities."""
 
 
 @define(eq=False)
 class LocalCounter:
-    """Counts for one process that balances alone."""
+    """The counter of a process that balances alone."""
 
-    #: One for each identity that stands in a pool or has a lease: those hold
-    #: it, so that it goes with the last of them.
+    #: Weak values: pools and leases of an identity hold its load, which goes with
+    #: the last of them.
     _loads: WeakValueDictionary[Identity, Load] = Factory(WeakValueDictionary)
 
     def load(self, identity: Identity) -> Load:
@@ -37,7 +37,7 @@ class LocalCounter:
         return load
 
     def sync(self) -> None:
-        """Nobody else counts."""
+        """Does nothing: no other process counts."""
 
     def open_connections(self) -> int:
         return sum(load.open for load in self._loads.values())

@@ -1,29 +1,29 @@
-"""When the connections to an upstream that is left are closed."""
+"""When the open connections of a draining upstream are closed."""
 
 from math import ceil
 
 from attrs import frozen
 
-#: The last part of the time, over which the closing is spread: so that not all
-#: clients come back at the same moment.
+#: The last part of the drain timeout, over which closing is spread: clients must not
+#: all reconnect at the same moment.
 _SPREAD = 0.1
 
 
 @frozen
 class Drain:
-    """An upstream gets nothing any more."""
+    """A drain: the upstream gets no new connections."""
 
-    #: Since when, in seconds.
+    #: When the drain began, in seconds.
     since: float
-    #: Whether it turned critical, rather than left or was put at rest.
+    #: Whether a critical check caused it, not a deregistration or an operator.
     critical: bool = False
 
 
 def to_close(count: int, since: float, timeout: float, now: float, step: float) -> int:
-    """How many of `count` connections to close now, when asked each `step` seconds.
+    """How many of `count` connections to close now, if called every `step` seconds.
 
-    None for the most of the `timeout`, then so many each time that none is left
-    at its end.
+    0 for most of the `timeout`, then an equal number per call until none is left at
+    its end.
     """
     left = since + timeout - now
     if left > timeout * _SPREAD:

@@ -1,4 +1,4 @@
-"""Who of one pool gets nothing any more, and has connections left."""
+"""The draining upstreams of one pool: no new connections, old ones still open."""
 
 from weakref import WeakKeyDictionary
 
@@ -11,19 +11,19 @@ from lbconsul.balance.upstream import Load
 
 @define(eq=False)
 class Draining:
-    """Since when each does, by its load: one that comes back has the same."""
+    """The drains of one pool, by load: an instance that returns keeps its load."""
 
     _leaves: WeakKeyDictionary[Load, Drain] = Factory(WeakKeyDictionary)
-    #: Those that there are, of which many may be the same; maybe a few more.
+    #: The distinct drains; ended ones may remain until the next `tend`.
     kinds: frozenset[Drain] = frozenset()
 
     def __bool__(self) -> bool:
         return bool(self._leaves)
 
     def begin(self, load: Load, verdict: Verdict, now: float) -> None:
-        """Consul says this of it, and it serves no more."""
+        """The upstream stopped serving: drain it if `verdict` demands that."""
         if not (verdict.deliberate or verdict.is_gone or verdict.is_critical):
-            self.end(load)  # not good enough to get more: its connections live on
+            self.end(load)  # no new connections, but the open ones live on
             return
         known = self._leaves.get(load)
         if known is None or known.critical is not verdict.is_critical:
@@ -31,17 +31,17 @@ class Draining:
             self.kinds |= {leave}
 
     def end(self, load: Load) -> None:
-        """It stays."""
+        """End the drain, if there is one."""
         self._leaves.pop(load, None)
         if not self._leaves:
             self.kinds = frozenset()
 
     def find(self, load: Load) -> Drain | None:
-        """Since when, and why, if it leaves."""
+        """The drain of `load`, or None."""
         return self._leaves.get(load)
 
     def tend(self) -> None:
-        """Forget those whose connections are over."""
+        """Forget the drains whose connections are all closed."""
         if self.kinds:
             for load in [each for each in self._leaves if not each.open]:
                 del self._leaves[load]

@@ -1,4 +1,4 @@
-"""Why a pool has no usable upstream, for people to read.  Pure."""
+"""Explains to the operator why a pool has no usable upstream.  Pure."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Set
@@ -13,11 +13,11 @@ from lbconsul.balance.standing import (
     outside,
 )
 
-#: So many tags or reasons are named in one sentence; of more, only the number.
+#: One sentence names at most this many tags or reasons, and counts the others.
 _NAMED = 5
 
-#: A word that anybody may have registered is cut after so many characters, and so
-#: is a sentence that has such words in it.
+#: The most characters shown of a word from a registration, and of a sentence that
+#: contains such words.
 _LONGEST, _LONGEST_SENTENCE = 60, 200
 
 
@@ -29,8 +29,8 @@ def why_empty(
 ) -> str:
     """Why none of the `instances` of an answer may get connections.
 
-    `skipped` says of each entry that was left out why.  Empty if one is usable, or if
-    there is no entry at all: then the question itself may be wrong.
+    `skipped` has the reason for each entry that was left out.  The text is empty if an
+    instance is usable, or if there is no entry at all: then the query may be wrong.
     """
     if not instances:
         return _of_skipped(skipped)
@@ -47,14 +47,14 @@ def why_empty(
 
 
 def listed(words: Iterable[str], longest: int = _LONGEST) -> str:
-    """Some of the words, made fit for a line of log."""
+    """The first words in order, each bounded and printable, and how many follow."""
     shown = sorted(set(words))
     more = f" and {len(shown) - _NAMED} more" if len(shown) > _NAMED else ""
     return ", ".join(fit(each, longest) for each in shown[:_NAMED]) + more
 
 
 def fit(word: str, longest: int = _LONGEST) -> str:
-    """A word from elsewhere, bounded, and without what could break a line."""
+    """An untrusted word, bounded, its unprintable characters replaced by ``?``."""
     shown = "".join(char if char.isprintable() else "?" for char in word[:longest])
     return shown if len(word) <= longest else f"{shown}..."
 
@@ -76,7 +76,7 @@ def _of_tags(instances: Collection[Instance], rules: InstanceFilter) -> str:
 def _state(
     instance: Instance, verdict: Verdict, rules: InstanceFilter, drained: Set[Identity]
 ) -> str:
-    """What keeps an instance from serving, or that nothing does."""
+    """What keeps an instance from serving; ``serving`` if nothing does."""
     if instance.identity in drained:
         return MANUALLY_DRAINED.reason
     if verdict.standing is Standing.SERVING:

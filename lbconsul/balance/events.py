@@ -1,7 +1,7 @@
 """Events: what happened, as values, and the one place where they become sentences.
 
-A log line, a row of the event stream and a test are made from the value; no code
-reads a sentence to learn what happened.
+Log lines, rows of the event stream and tests use the value; no code parses a
+sentence to learn what happened.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,31 +15,31 @@ from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.standing import Standing
 from lbconsul.text import clipped
 
-#: An answer that changes at most this many instances in one way makes an event for each
-#: of them; more make one event together, so that a large answer displaces no others.
+#: Up to this many instances that change in one way make one event each.  More make one
+#: event together: a large answer must not displace other events.
 _SINGLE = 20
 
-#: A sentence names at most this many instances, a list of names at most that many.
+#: The most instances that a sentence names, and that a list of names holds.
 _NAMED, _LISTED = 5, 50
 
-#: The most that is shown of one instance, in characters.
+#: The most characters shown of one instance.
 _INSTANCE = 500
 
 
 class EventKind(Enum):
     """What happened."""
 
-    #: An instance is in Consul's answer now, is not any more, or is different.
+    #: An instance appears in Consul's answer, disappears from it, or changes.
     JOINED = "joined"
     LEFT = "left"
     CHANGED = "changed"
-    #: An upstream failed, or an operator ejected it; it is used again.
+    #: An upstream failed, or an operator ejected it; it gets connections again.
     EJECTED = "ejected"
     RESTORED = "restored"
-    #: The shrink guard holds upstreams back that Consul dropped; one of them is gone.
+    #: The shrink guard keeps upstreams that Consul dropped; one of them is gone indeed.
     SUSPECT = "suspect"
     CONFIRMED = "confirmed"
-    #: An operator drained an instance; that drain is over.
+    #: An operator drained an instance; the drain is over.
     DRAINED = "drained"
     UNDRAINED = "undrained"
     #: A query to Consul fails; Consul answers it again.
@@ -54,7 +54,7 @@ class EventKind(Enum):
 
 
 class Changed(NamedTuple):
-    """One instance, as it was in an answer and as it is in the next one."""
+    """One instance that two successive answers describe differently."""
 
     before: Instance
     after: Instance
@@ -62,7 +62,7 @@ class Changed(NamedTuple):
 
 @frozen
 class Change:
-    """The difference that one answer makes; false if it makes none."""
+    """The difference between two successive answers; false if there is none."""
 
     joined: tuple[Instance, ...] = ()
     left: tuple[Instance, ...] = ()
@@ -73,7 +73,7 @@ class Change:
 
     @property
     def put(self) -> tuple[Instance, ...]:
-        """The instances that are new or different, as they are now."""
+        """The instances that joined or changed, as they are now."""
         return (*self.joined, *(each.after for each in self.changed))
 
 
@@ -82,8 +82,8 @@ class UpstreamEvent:
     """Something that happened to one instance.
 
     `before` and `after` are Consul's health statuses if the catalog changed, else
-    standings in a pool.  `query` is None for what holds in every pool, `instance` is
-    an identity where no more is known, and `seconds` says how long it lasts at first.
+    standings in a pool.  `query` is None if the event concerns every pool, `instance`
+    is an identity if no more is known, and `seconds` is the initial duration.
     """
 
     kind: EventKind
@@ -99,7 +99,7 @@ class UpstreamEvent:
 class PoolEvent:
     """Something that happened to several instances of one query at once.
 
-    `total` is the number of upstreams that served before, if that matters.
+    `total` is the number of upstreams that served before; 0 if irrelevant.
     """
 
     kind: EventKind
@@ -143,7 +143,7 @@ Event = UpstreamEvent | PoolEvent | QueryEvent | MappingEvent | GatewayEvent
 
 
 def events_of(query: ServiceQuery, change: Change) -> Iterator[Event]:
-    """The events that one answer makes."""
+    """The events for the change that one answer makes."""
     yield from _events(
         EventKind.JOINED, query, [(None, each) for each in change.joined]
     )
@@ -156,7 +156,7 @@ def _events(
     query: ServiceQuery,
     pairs: Iterable[tuple[Instance | None, Instance | None]],
 ) -> Iterator[Event]:
-    """`pairs` are instances before and after; None where there is none."""
+    """`pairs`: each instance before and after the answer; None if absent."""
     found = [(before, after, after or before) for before, after in pairs]
     if len(found) > _SINGLE:
         instances = tuple(each for _, _, each in found if each is not None)
@@ -185,12 +185,12 @@ def _status(instance: Instance | None) -> Status | None:
 
 
 def name_of(instance: Instance | Identity) -> str:
-    """An instance for people to read."""
+    """An instance as logs and events show it."""
     return "/".join(instance) if isinstance(instance, Identity) else str(instance)
 
 
 def names_of(instances: Iterable[Instance]) -> list[str]:
-    """The names of the first instances of many: at most 50, none of them endless."""
+    """The names of the first 50 instances, each of at most 500 characters."""
     return [
         clipped(str(each), _INSTANCE)
         for each, _ in zip(instances, range(_LISTED), strict=False)
@@ -201,7 +201,7 @@ def names_of(instances: Iterable[Instance]) -> list[str]:
 
 
 def describe(event: Event) -> str:
-    """The sentence of an event, for people to read."""
+    """An event as a sentence for the operator."""
     what = event.kind.value
     match event:
         case UpstreamEvent():
@@ -223,7 +223,7 @@ def describe(event: Event) -> str:
 
 
 def _details(event: UpstreamEvent) -> str:
-    """The cause of an event, and its consequence, as far as there are any."""
+    """The cause and the consequence of an event, where it has them."""
     shift = event.kind is EventKind.CHANGED and event.before != event.after
     shown = [f"{event.before} -> {event.after}"] if shift else []
     shown += [event.reason] if event.reason else []
@@ -245,7 +245,7 @@ def _held(event: PoolEvent) -> str:
 
 
 def summary(change: Change) -> str:
-    """The difference that an answer makes; it names instances while they are few."""
+    """A change as one line: counts, with names where at most 5 instances changed."""
     changed = [_changed(each) for each in change.changed[: _NAMED + 1]]
     parts = [
         _part("joined", len(change.joined), _with_reasons(change.joined)),
@@ -290,7 +290,7 @@ def change_fields(change: Change) -> dict[str, Any]:
 
 
 def event_fields(event: RegistryEvent) -> dict[str, Any]:
-    """An event as the fields of a log line; without those that it does not have."""
+    """An event as the fields of a log line; empty fields are left out."""
     fields: dict[str, Any] = {"kind": event.kind.value, "query": str(event.query or "")}
     if isinstance(event, PoolEvent):
         fields |= {

@@ -1,4 +1,4 @@
-"""A chain: the pools that one mapping's connections may go to, in their order."""
+"""Failover: the pools that one mapping's connections may go to, by priority."""
 
 from collections.abc import Callable, Collection, Iterator
 
@@ -9,19 +9,19 @@ from lbconsul.balance.pool import Pool
 from lbconsul.balance.upstream import Lease, Upstream
 from lbconsul.errors import AllFull, NoUpstream
 
-#: For callers that try as many upstreams as there are.
+#: The default of `attempts`: every upstream of a pool may be tried.
 _UNLIMITED = 1 << 30
 
 
 @define(eq=False)
 class Failover:
-    """One pool for each datacenter, and a fallback for when none is of use.
+    """One pool per datacenter, and a fallback for when none of them is usable.
 
-    Connections go to the first pool that is usable, which is: has an upstream that
-    Consul lets serve and that is not ejected.  Once it was not, it must be usable for
-    `failback_after` seconds before they go there again.
+    Connections go to the first usable pool: one with an upstream that Consul lets
+    serve and that is not ejected.  After an outage a pool must be usable for
+    `failback_after` seconds before connections return to it.
 
-    Where no pool is usable, suspect upstreams are taken before the fallback, and
+    If no pool is usable, suspect upstreams are chosen before the fallback, and
     ejected ones after everything else.
     """
 
@@ -31,13 +31,13 @@ class Failover:
     _failback_after: float
     _counter: ConnectionCounter
     _seconds: Callable[[], float]
-    #: Every pool of it, in the order of preference.
+    #: Every pool in order of preference, the fallback last.
     all: tuple[Pool, ...] = field(init=False)
-    #: The number of the pool that is in use.
+    #: The index of the pool in use.
     _current: int = 0
-    #: Since when each pool is usable; None while it is not.
+    #: Since when each pool is usable, in seconds; None while it is not.
     _well_since: list[float | None] = field(init=False)
-    #: The pools that ever were.
+    #: The indexes of the pools that have been usable before.
     _proven: set[int] = Factory(set)
 
     def __attrs_post_init__(self) -> None:
@@ -47,7 +47,7 @@ class Failover:
 
     @property
     def current(self) -> Pool | None:
-        """The pool that new connections go to, if there is any."""
+        """The pool that new connections go to; None if no pool can take any."""
         return next(iter(self._order_of_use()), None)
 
     def _order_of_use(self) -> Iterator[Pool]:
@@ -57,19 +57,19 @@ class Failover:
         yield from (pool for pool in self._by_preference() if pool.candidates)
 
     def has_other_than(self, pool: Pool) -> bool:
-        """Whether connections have a usable pool beside this one."""
+        """Whether connections have a usable pool other than `pool`."""
         return any(each.is_usable for each in self.all if each is not pool)
 
     def lease(
         self, avoiding: Collection[Upstream] = (), attempts: int = _UNLIMITED
     ) -> Lease:
-        """Count a connection to the upstream that is to have it.
+        """Choose an upstream for the next connection, and count the connection.
 
-        After so many `attempts` in one pool, which are in `avoiding`, it goes to the
-        next: a pool of which nothing can be reached is not to use up all of them.
+        `avoiding` holds the upstreams already tried.  After `attempts` of them in one
+        pool the next pool follows: an unreachable pool must not use up all attempts.
 
-        :raises AllFull: it has to wait until one has room.
-        :raises NoUpstream: none is serving, or all that are stand in `avoiding`.
+        :raises AllFull: the connection must wait until an upstream has room.
+        :raises NoUpstream: no upstream serves, or all that do are in `avoiding`.
         """
         self._counter.sync()
         if len(self.pools) > 1:
@@ -82,7 +82,7 @@ class Failover:
         return lease or self._lease_elsewhere(avoiding, attempts)
 
     def _probe(self, current: int) -> Lease | None:
-        """The next connection, if it is to find out that an earlier pool is well."""
+        """A lease that probes an ejected upstream of an earlier pool, if one is due."""
         for pool in self.pools[:current]:
             lease = pool.probe()
             if lease is not None:
@@ -108,7 +108,7 @@ class Failover:
         if len(avoiding) < attempts:
             return pools
         if len(avoiding) >= attempts * len(pools):
-            return ()  # some of them are members no longer
+            return ()  # the count below would miss upstreams that have left
         return tuple(
             pool for pool in pools if sum(map(pool.holds, avoiding)) < attempts
         )
@@ -120,7 +120,7 @@ class Failover:
         return (current, *(each for each in self.all if each is not current))
 
     def _groups(self, pools: tuple[Pool, ...]) -> tuple[tuple[Pool, ...], ...]:
-        """The same pools, the fallback apart from the others."""
+        """The same pools, with the fallback in a group of its own."""
         if self._fallback is None:
             return (pools,)
         others = tuple(each for each in pools if each is not self._fallback)
@@ -129,9 +129,9 @@ class Failover:
     def _lease_of(
         self, pools: tuple[Pool, ...], avoiding: Collection[Upstream]
     ) -> Lease | None:
-        """One of the first pool that has one; of suspect ones only if none has.
+        """A lease from the first pool that has one; suspect upstreams come last.
 
-        :raises AllFull: the first one that has any has just no room.
+        :raises AllFull: all upstreams of that pool are at their connection limit.
         """
         for reserve in (False, True):
             for pool in pools:
@@ -146,12 +146,12 @@ class Failover:
         return None
 
     def tend(self) -> None:
-        """Do what has become due by now; to be called a few times a second."""
+        """Switch to another pool if that is due; called a few times a second."""
         if len(self.pools) > 1:
             self._turn()
 
     def _turn(self) -> None:
-        """See which pool is to be used now."""
+        """Determine which pool is in use."""
         now = self._seconds()
         for number, pool in enumerate(self.pools):
             if not pool.is_usable:

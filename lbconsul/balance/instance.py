@@ -6,19 +6,19 @@ from attrs import evolve, frozen
 
 Status = Literal["passing", "warning", "critical", "maintenance"]
 
-#: From the best to the worst; of several checks the worst one counts.
+#: From best to worst; the worst of several checks counts.
 STATUSES: tuple[Status, ...] = ("passing", "warning", "critical", "maintenance")
 
 
-#: No more of a name is shown to people, in characters: both names that tell an
-#: instance from others have room in it, if they are no longer than they may be.
+#: The most characters shown of a name: room for a service id and a node name of the
+#: maximum lengths.
 _WORD = 512
 
 
 class Identity(NamedTuple):
-    """What tells an instance from all others: a service id alone does not.
+    """Identifies an instance.
 
-    Service ids are unique within one node only (hashicorp/consul#8930).
+    A service id alone is unique within one node only (hashicorp/consul#8930).
     """
 
     datacenter: str
@@ -28,13 +28,13 @@ class Identity(NamedTuple):
 
 @frozen
 class Health:
-    """What checks say, and the worst one's words on it."""
+    """The status of an instance's checks, and the reason that the worst one gives."""
 
     status: Status = "passing"
     reason: str = ""
 
     def worst(self, other: "Health") -> "Health":
-        """The worse of two; the first of equals."""
+        """The worse of the two; `self` if they are equal."""
         return max(self, other, key=lambda health: STATUSES.index(health.status))
 
 
@@ -42,9 +42,9 @@ class Health:
 class Instance:
     """One registration of a service.
 
-    `host` is what Consul says, an IP address or a host name; `address` is the
-    IP address to connect to, empty until a host name is resolved.  Of a UNIX socket
-    both are its path.
+    `host` is the IP address or host name that Consul has; `address` is the IP address
+    to connect to, empty until the host name is resolved.  For a UNIX socket both are
+    its path.
     """
 
     identity: Identity
@@ -61,43 +61,43 @@ class Instance:
     health: Health = Health()
     #: Node-level checks.
     node_health: Health = Health()
-    #: The other addresses of its host name, to try where `address` fails.
+    #: The other addresses of its host name, tried after `address` fails.
     alternates: tuple[str, ...] = ()
-    #: Consul's CreateIndex, which is another one after a deregistration; 0: unknown.
+    #: Consul's CreateIndex, which changes when it registers again; 0: unknown.
     created: int = 0
-    #: Why it is never connected to, whatever its checks say; empty for most.
+    #: Why it never gets connections, whatever its checks say; empty for most.
     skipped: str = ""
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """All that it may be connected to at; none until its name is resolved."""
+        """All addresses to connect to; none until the host name is resolved."""
         return (self.address, *self.alternates) if self.address else ()
 
     @property
     def location(self) -> tuple[str, int]:
-        """Where it is connected to."""
+        """The address and port to connect to."""
         return self.address, self.port
 
     @property
     def place(self) -> str:
-        """The same for people to read: ``10.0.0.1:80``, ``unix:/run/web.sock``."""
+        """Host and port, or path, as text: ``10.0.0.1:80``, ``unix:/run/web.sock``."""
         if self.address.startswith("/"):
             return f"unix:{self.address}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
     def is_at(self, address: str, port: int) -> bool:
-        """Whether that is where it is connected to, or one of the places."""
+        """Whether connections to it may go to this address and port."""
         return port == self.port and address in self.addresses
 
     def is_registration(self, created: int) -> bool:
-        """Whether it is the registration with that CreateIndex, as far as one knows."""
+        """Whether it may have this CreateIndex; an unknown one (0) matches any."""
         return not created or not self.created or created == self.created
 
     def preferring(self, address: str) -> "Instance":
-        """The same, to be connected to at this one of its addresses first.
+        """A copy whose first address is this one of its addresses.
 
-        The others follow in the order that they are in, as in a ring.
+        The others follow in cyclic order.
         """
         all = self.addresses
         number = all.index(address)
@@ -106,7 +106,7 @@ class Instance:
 
     def __str__(self) -> str:
         words = f"{self.identity.service_id}@{self.identity.node}", self.place
-        # It is two words in lines of log, and anybody may have registered it.
+        # Log lines show it as two words, and a registration may contain anything.
         return " ".join(_as_word(each) for each in words)
 
 

@@ -1,4 +1,4 @@
-"""Who is in one pool, and whom of them Consul lets serve."""
+"""The members of one pool, and which of them Consul lets serve."""
 
 from collections.abc import Iterable, Mapping
 
@@ -12,39 +12,39 @@ from lbconsul.balance.upstream import Load, Upstream
 
 @define
 class MembershipChange:
-    """What one answer changes."""
+    """What one answer changes in a pool."""
 
-    #: How many served before.
+    #: How many upstreams served before.
     before: int
-    #: Of whom it says anything.
+    #: The upstreams that the answer concerns.
     touched: dict[Upstream, None] = Factory(dict)
-    #: Who serves now and did not; who did and does not.
+    #: The upstreams that started to serve, and those that stopped.
     gained: dict[Upstream, None] = Factory(dict)
     lost: dict[Upstream, None] = Factory(dict)
-    #: Who has another address.
+    #: The upstreams that have a new address.
     moved: list[Upstream] = Factory(list)
 
 
 @define(eq=False)
 class Membership:
-    """The upstreams of those instances that the rules select.
+    """The upstreams of the instances that the rules select.
 
-    Who left is a member, with a verdict that says so, until it is removed.
+    An instance that left stays a member, with a verdict that says so, until `remove`.
     """
 
     _rules: InstanceFilter
-    #: The registrations that an operator has drained, by their CreateIndex.
+    #: The registrations that an operator has drained, with their CreateIndex.
     _resting: Mapping[Identity, int] = Factory(dict)
-    #: What is said of one that left.
+    #: The verdict on an instance that left.
     _gone: Verdict = GONE
     all: dict[Identity, Upstream] = Factory(dict)
-    #: Those of them that Consul lets serve.
+    #: The members that Consul lets serve.
     candidates: set[Upstream] = Factory(set)
 
     def amend(
         self, put: Iterable[tuple[Instance, Load]], drop: Iterable[Identity]
     ) -> MembershipChange:
-        """These joined or were altered, each with its identity's load; those left."""
+        """Apply an answer: `put` joined or changed, each with its load; `drop` left."""
         shift = MembershipChange(before=len(self.candidates))
         for identity in drop:
             self._dismiss(identity, shift)
@@ -53,7 +53,7 @@ class Membership:
         return shift
 
     def _admit(self, instance: Instance, load: Load, shift: MembershipChange) -> None:
-        """`instance` joined or was altered."""
+        """`instance` joined or changed."""
         known = self.all.get(instance.identity)
         verdict = judge(instance, self._rules)
         if verdict.is_unselected:
@@ -72,13 +72,13 @@ class Membership:
         elif not instance.is_at(*known.instance.location):
             shift.moved.append(known)
         elif instance.alternates:
-            # Where it accepts is not known where its name is looked up.
+            # The resolver does not know which address accepts: keep the one in use.
             instance = instance.preferring(known.instance.address)
         known.instance = instance
         self._judge(known, verdict, shift)
 
     def _dismiss(self, identity: Identity, shift: MembershipChange) -> None:
-        """The instance left, if it was a member at all."""
+        """The instance left; ignored if it is no member."""
         upstream = self.all.get(identity)
         if upstream is not None:
             weight = upstream.verdict.weight
@@ -87,7 +87,7 @@ class Membership:
     def _judge(
         self, upstream: Upstream, verdict: Verdict, shift: MembershipChange
     ) -> None:
-        """Consul says this of it now."""
+        """Set the verdict on a member, and note whether it starts or stops serving."""
         upstream.verdict = verdict
         shift.touched[upstream] = None
         served = upstream in self.candidates
@@ -99,12 +99,12 @@ class Membership:
             shift.lost[upstream] = None
 
     def remove(self, upstream: Upstream) -> None:
-        """It is a member no longer."""
+        """Remove a member, and unlink it from its load."""
         del self.all[upstream.instance.identity]
         upstream.load.upstreams.remove(upstream)
 
     def clear(self) -> None:
-        """Nobody is a member any longer."""
+        """Remove every member."""
         for upstream in tuple(self.all.values()):
             self.remove(upstream)
         self.candidates.clear()

@@ -1,9 +1,9 @@
 """When to eject an upstream that fails, for how long, and when to restore it.
 
-What we see ourselves, beside what Consul says: a check may pass while nobody
+Connections are evidence beside Consul's checks: a check may pass while no client
 can connect.  The rule is that of Envoy's outlier detection for consecutive
-failures at the connection level, with a probe by one connection before the rest
-follow.
+failures at the connection level; one connection probes the upstream before the
+rest follow.
 https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/upstream/outlier
 """
 
@@ -18,17 +18,17 @@ from lbconsul.balance.pool_spec import OutlierConfig
 from lbconsul.balance.upstream import Lease, Outcome, OutlierRecord, Upstream
 from lbconsul.balance.weighted import Chance
 
-#: What a connection counts that the upstream ended at once, when one that it
-#: refused counts 1: it may have its reasons.
+#: An early close counts as this part of a refused connection: the upstream may have
+#: a good reason to close.
 _SPOILED = 0.5
 
-#: One that is full when it is to be probed is looked at again so much later, in
-#: seconds: others may be due that have room.
+#: If an upstream is full when its probe is due, the probe is postponed by this many
+#: seconds: other upstreams may be due that have room.
 _PUT_OFF = 1.0
 
 
 class Ruling(Enum):
-    """What follows from an outcome."""
+    """What the outlier detection decides after an outcome."""
 
     EJECT = "eject"
     TRUST = "trust"
@@ -45,11 +45,11 @@ class Ejection:
 
     @property
     def seconds(self) -> float:
-        """How long it lasts in all."""
+        """The length of the whole ejection, in seconds."""
         return self.until - self.since
 
     def in_words(self, now: float) -> str:
-        """The same for people to read."""
+        """The ejection as text for the operator."""
         left = self.until - now
         ahead = f"back in {left:.0f} s" if left > 0 else "to be tried now"
         return f"ejected {now - self.since:.0f} s ago: {self.reason}, {ahead}"
@@ -57,22 +57,22 @@ class Ejection:
 
 @define(eq=False)
 class Outliers:
-    """Which upstreams of one pool are ejected, until when, and which are probed.
+    """The outlier detection of one pool: which upstreams are ejected or probed.
 
-    At most half of the candidates are ejected, and so never the only one; all of
-    them where the connections have another pool to go to.
+    At most half of the candidates are ejected, hence never the only one.  All of them
+    may be ejected if the connections have another pool to go to.
     """
 
     _patience: OutlierConfig
     _chance: Chance
     _seconds: Callable[[], float]
-    #: Whether an upstream has as many connections as it may, and cannot be probed.
+    #: Whether an upstream is at its connection limit, and so cannot be probed.
     _is_full: Callable[[Upstream], bool] = lambda upstream: False
     #: Whether connections have another pool to go to.
     _has_elsewhere: Callable[[], bool] = lambda: False
     _ejected: dict[Upstream, OutlierRecord] = Factory(dict)
-    #: A heap of (when it is over, number, upstream); one that does not agree
-    #: with its record is outdated.
+    #: A heap of (end of the ejection, number, upstream); an entry that differs from
+    #: the upstream's record is outdated.
     _queue: list[tuple[float, int, Upstream]] = Factory(list)
     _numbers: "count[int]" = Factory(count)
 
@@ -81,15 +81,18 @@ class Outliers:
 
     @property
     def ejected(self) -> Collection[Upstream]:
-        """All that are."""
+        """The ejected upstreams."""
         return self._ejected.keys()
 
     def learn(self, lease: Lease, outcome: Outcome, candidates: int) -> Ruling:
-        """What follows for its upstream, one of so many that Consul lets serve."""
+        """Count an outcome, and decide what follows for the upstream.
+
+        `candidates` is the number of upstreams that Consul lets serve.
+        """
         upstream = lease.upstream
         known = self._ejected.get(upstream)
         if known is not None:
-            # What is shown by others was begun before it was ejected.
+            # Leases that began before the ejection do not count.
             return self._tried(known, lease, outcome) if lease.on_trial else _NOTHING
         record = upstream.record
         if record is None:
@@ -102,7 +105,7 @@ class Outliers:
         return _NOTHING
 
     def others_suffice(self, candidates: int) -> bool:
-        """Whether one more of so many may be ejected."""
+        """Whether one more of this many candidates may be ejected."""
         return len(self._ejected) < candidates // 2 or self._has_elsewhere()
 
     def _note(self, record: OutlierRecord, outcome: Outcome) -> None:
@@ -116,15 +119,15 @@ class Outliers:
             record.spoiled += 1
 
     def _tried(self, record: OutlierRecord, lease: Lease, outcome: Outcome) -> Ruling:
-        """What follows from a connection that was begun after the ejection."""
+        """Decide after an outcome of a connection that began after the ejection."""
         if outcome is Outcome.CONNECTED:
             return _NOTHING
-        # Where an early end is no failure, to accept is all that one can ask for.
+        # If an early close is no failure, accepting is enough to be restored.
         is_usual = outcome is Outcome.EARLY_CLOSE and not self._patience.spoiled
         if outcome is Outcome.SUCCESS or is_usual:
             return Ruling.TRUST
         if record.probe is not lease:
-            return _NOTHING  # a last resort: its failure is no news
+            return _NOTHING  # used as the last resort: its failure changes nothing
         if outcome is Outcome.EMPTY:
             span = self._patience.span(0, self._chance())
             self._put_off(lease.upstream, record, span)
@@ -133,7 +136,7 @@ class Outliers:
         return Ruling.EJECT
 
     def eject(self, upstream: Upstream) -> Ejection:
-        """It gets nothing for a while; why, and for how long."""
+        """Eject an upstream for a time that grows with its consecutive ejections."""
         record = upstream.record
         assert record is not None
         now = self._seconds()
@@ -144,22 +147,22 @@ class Outliers:
         return self.ejection(upstream)
 
     def eject_manually(self, upstream: Upstream) -> Ejection:
-        """Eject it, since an operator wants it so."""
+        """Eject an upstream on an operator's order."""
         upstream.record = upstream.record or OutlierRecord()
         upstream.record.by_hand = True
         return self.eject(upstream)
 
     def ejection(self, upstream: Upstream) -> Ejection:
-        """Why one is ejected, since when and until when."""
+        """Why an ejected upstream is ejected, since when and until when."""
         record = self._ejected[upstream]
         return Ejection(record.why(), record.since, record.until)
 
     def in_words(self, upstream: Upstream) -> str:
-        """The same for people to read."""
+        """The ejection of an ejected upstream as text for the operator."""
         return self.ejection(upstream).in_words(self._seconds())
 
     def due(self) -> Upstream | None:
-        """One whose time is over, to be probed by the connection that is to come."""
+        """An ejected upstream for the next connection to probe, if one is due."""
         if not self._queue:
             return None
         now = self._seconds()
@@ -176,16 +179,16 @@ class Outliers:
         return None
 
     def begin(self, lease: Lease) -> None:
-        """A connection to an ejected one begins: it is the probe, if one is due."""
+        """Make a new connection to an ejected upstream its probe, if one is due."""
         record = self._ejected[lease.upstream]
         if record.probe is None and record.until <= self._seconds():
             record.probe = lease
 
     def abandon_probe(self, lease: Lease) -> None:
-        """A connection has shown nothing: if it was the probe, the next one is later.
+        """A connection proved nothing: if it was the probe, postpone the next one.
 
-        Each time twice as long, as if it had failed: were it due again at once, all
-        connections would go to one that accepts and never answers.
+        The delay doubles each time, as after a failure: were the probe due at once,
+        all connections would go to an upstream that accepts and never answers.
         """
         record = self._ejected.get(lease.upstream)
         if record is not None and record.probe is lease:
@@ -199,9 +202,9 @@ class Outliers:
         self._enqueue(upstream, record)
 
     def hasten(self) -> None:
-        """One of those that failed together is well: probe the others soon.
+        """The first of several ejected upstreams recovered: probe the others now.
 
-        Else all that comes would be its alone for as long as they are ejected.
+        Otherwise it would get all connections until the other ejections end.
         """
         now = self._seconds()
         for upstream, record in self._ejected.items():
@@ -210,12 +213,12 @@ class Outliers:
                 self._enqueue(upstream, record)
 
     def trust(self, upstream: Upstream) -> None:
-        """It is ejected no longer, and starts anew."""
+        """Restore an upstream, if it is ejected, and clear its record."""
         self._ejected.pop(upstream, None)
         upstream.record = None
 
     def surplus(self, candidates: int) -> list[Upstream]:
-        """Which must be restored, since too many of the others left."""
+        """The upstreams to restore because too few other candidates are left."""
         too_many = len(self._ejected) - candidates // 2
         if too_many <= 0 or self._has_elsewhere():
             return []

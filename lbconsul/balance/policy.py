@@ -1,7 +1,6 @@
-"""How to choose one upstream of a pool: least connections and its kin.
+"""Policies: how to choose one upstream of a pool, by least connections or otherwise.
 
-None of them costs more than O(log n) of the pool for a choice, a change of
-load, a join or a leave.
+A choice, a change of load, a join or a leave costs at most O(log n) of the pool.
 """
 
 from collections.abc import Callable
@@ -14,8 +13,8 @@ from attrs import Factory, define
 from lbconsul.balance.upstream import Upstream
 from lbconsul.balance.weighted import Chance, WeightedSampler
 
-#: A heap may hold so many outdated entries, beside as many as it has valid
-#: ones, before it is made anew: the price of not searching it on each change.
+#: A heap may hold this many outdated entries, beside as many as it has valid ones,
+#: before it is rebuilt: that is cheaper than a search on each change.
 _SLACK = 64
 
 
@@ -26,7 +25,7 @@ class Policy(Protocol):
         """`upstream` joined, or its load or weight changed."""
 
     def withdraw(self, upstream: Upstream) -> None:
-        """`upstream`, which was placed, gets nothing any more."""
+        """`upstream`, which was placed, gets no more connections."""
 
     def choose(self) -> Upstream | None:
         """The upstream for the next connection; None if none is placed."""
@@ -37,17 +36,17 @@ class Policy(Protocol):
 
 @define(eq=False)
 class LeastConnections:
-    """The least crowded upstream; equals share by chance, in proportion to weight.
+    """The least loaded upstream; equals share by chance, in proportion to weight.
 
-    Always taking the first of equals would flood one upstream of a service of
-    short connections.
+    Always taking the first of equals would flood one upstream if connections are
+    short.
     """
 
     _chance: Chance
-    #: Upstreams by crowding.
+    #: Upstreams by load score.
     _equals: dict[float, WeightedSampler] = Factory(dict)
     _crowding: dict[Upstream, float] = Factory(dict)
-    #: A heap of `_equals`' keys.
+    #: A heap of the keys of `_equals`.
     _keys: list[float] = Factory(list)
 
     def place(self, upstream: Upstream) -> None:
@@ -89,7 +88,7 @@ class LeastConnections:
 
 @define(eq=False)
 class Random:
-    """Any upstream, with a chance in proportion to its weight."""
+    """A random upstream, in proportion to weight."""
 
     _chance: Chance
     _all: WeightedSampler = Factory(
@@ -115,17 +114,17 @@ class Random:
 
 @define(eq=False)
 class PowerOfTwoChoices(Random):
-    """The less crowded of two that chance has drawn (Mitzenmacher, 2001).
+    """The less loaded of two upstreams drawn at random (Mitzenmacher, 2001).
 
-    Nearly as even as least connections, and many gateways that do not know
-    of each other do not all run to the same upstream.
+    Nearly as even as least connections, and independent gateways do not all choose
+    the same upstream.
     """
 
     def choose(self) -> Upstream | None:
         if not self._all:
             return None
         one = other = self._all.draw()
-        for _ in range(3):  # bounded: one may weigh more than all others
+        for _ in range(3):  # bounded: one upstream may outweigh all others
             other = self._all.draw()
             if other is not one:
                 break
@@ -134,17 +133,17 @@ class PowerOfTwoChoices(Random):
 
 @define(eq=False)
 class RoundRobin:
-    """Each in its turn, as often as its weight says (stride scheduling)."""
+    """Each upstream in turn, as often as its weight says (stride scheduling)."""
 
     _chance: Chance
-    #: When each is next, on a scale on which a turn takes 1 / share, and share.
+    #: The next turn of each, on a scale where a turn takes 1 / share, and its share.
     _turns: dict[Upstream, tuple[float, int]] = Factory(dict)
-    #: The same of who was withdrawn: to be avoided once, or to be altered, moves
-    #: nobody's turn.  A broken upstream would else be tried twice as often.
+    #: The same for withdrawn upstreams: being avoided once, or changed, must not move
+    #: a turn.  Otherwise a broken upstream would be tried twice as often.
     _withdrawn: WeakKeyDictionary[Upstream, tuple[float, int]] = Factory(
         WeakKeyDictionary
     )
-    #: A heap of (turn, number, upstream); one that is not in `_turns` is outdated.
+    #: A heap of (turn, number, upstream); an entry not in `_turns` is outdated.
     _queue: list[tuple[float, int, Upstream]] = Factory(list)
     _now: float = 0.0
     _number: int = 0
@@ -156,11 +155,11 @@ class RoundRobin:
             return
         turn, old_weight = known or self._withdrawn.pop(upstream, (0.0, 0))
         if not old_weight:
-            # By chance within its first turn, so that gateways which start
-            # together do not walk in step.
+            # At random within its first turn: gateways that start together must
+            # not choose in step.
             turn = self._now + self._chance() / weight
         elif old_weight != weight:
-            # What is left of its turn passes at the new pace.
+            # The rest of its turn is scaled to the new weight.
             turn = self._now + (turn - self._now) * old_weight / weight
         self._enqueue(upstream, max(turn, self._now))
 
@@ -191,7 +190,7 @@ class RoundRobin:
             heapify(self._queue)
 
 
-#: Every policy by its name among the options.
+#: Every policy by its name in the option ``policy``.
 POLICIES: dict[str, Callable[[Chance], Policy]] = {
     "leastconn": LeastConnections,
     "p2c": PowerOfTwoChoices,

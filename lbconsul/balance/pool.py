@@ -1,4 +1,4 @@
-"""A pool: the upstreams of one selection, and which of them is next."""
+"""A pool: the upstreams that one `PoolSpec` selects, and which of them is next."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
@@ -18,14 +18,14 @@ from lbconsul.balance.standing import GONE, Standing, StandingInfo, Verdict
 from lbconsul.balance.upstream import Lease, Load, Outcome, Upstream
 from lbconsul.balance.weighted import Chance
 
-#: Where no more than this part of a pool is left beside those in doubt, these get
-#: their share.
+#: If the confirmed upstreams are at most this fraction of the pool, suspect ones get
+#: connections too.
 _FEW_LEFT = 0.2
 
 
 @define(eq=False)
 class Pool:
-    """The upstreams of one selection: which there are, and their standing."""
+    """The upstreams of one `PoolSpec`, their standings, and the leases on them."""
 
     _selection: PoolSpec
     _scheduler: Scheduler
@@ -34,16 +34,16 @@ class Pool:
     #: Called with each event of an upstream, or of the pool.
     _on_event: Callable[[RegistryEvent], None] = lambda event: None
     _chance: Chance = lambda: 0.0
-    #: The registrations that an operator has drained, by their CreateIndex.
+    #: The registrations that an operator has drained, with their CreateIndex.
     _resting: Mapping[Identity, int] = Factory(dict)
     _members: Membership = field(init=False)
     _shrink_guard: ShrinkGuard = field(init=False)
     _slow_start: SlowStart = field(init=False)
     _draining: Draining = Factory(Draining)
-    #: How many have joined, or come back, while others served.
+    #: How many upstreams have joined, or come back, while others served.
     joins: int = 0
-    #: Those that Consul lists still, but that are not selected any more: they are
-    #: shown until their connections are over.
+    #: The upstreams that Consul still lists but the rules no longer select: they are
+    #: shown until their connections are closed.
     _unselected: set[Upstream] = Factory(set)
 
     def __attrs_post_init__(self) -> None:
@@ -52,17 +52,17 @@ class Pool:
         self._slow_start = SlowStart(self._selection.slow_start)
 
     def _gone(self) -> Verdict:
-        """What is said of one that is not in Consul's answer any more."""
+        """The verdict on an instance that is no longer in Consul's answer."""
         if not self._selection.question.filter:
             return GONE
-        # Consul does not say which of the two.
+        # Consul does not say which of the two it is.
         return evolve(GONE, reason="deregistered, or no longer matched by filter=")
 
     def __len__(self) -> int:
         return len(self._members.all)
 
     def holds(self, upstream: Upstream) -> bool:
-        """Whether it is a member."""
+        """Whether `upstream` is a member of this pool."""
         return self._members.all.get(upstream.instance.identity) is upstream
 
     def upstreams(self) -> Collection[Upstream]:
@@ -71,7 +71,7 @@ class Pool:
 
     @property
     def question(self) -> ServiceQuery:
-        """What Consul is asked for it."""
+        """The query whose answer fills the pool."""
         return self._selection.question
 
     @property
@@ -81,27 +81,27 @@ class Pool:
 
     @property
     def is_usable(self) -> bool:
-        """Whether Consul lets any upstream serve that is not ejected."""
+        """Whether any upstream that Consul lets serve is not ejected."""
         return len(self._members.candidates) > len(self._outliers.ejected)
 
     @property
     def doubts(self) -> bool:
-        """Whether somebody is kept in reserve, since it is doubted that it is gone."""
+        """Whether any upstream is suspect."""
         return bool(self._shrink_guard)
 
     @property
     def aside(self) -> Collection[Upstream]:
-        """Those that are ejected, since they failed."""
+        """The ejected upstreams."""
         return self._outliers.ejected
 
     @property
     def warms(self) -> bool:
-        """Whether somebody has not come to the whole weight yet."""
+        """Whether any upstream is in slow start."""
         return bool(self._slow_start)
 
     @property
     def leaves(self) -> Collection[Drain]:
-        """How upstreams left that may have connections still, each way once."""
+        """The distinct drains of upstreams that may still have connections."""
         return self._draining.kinds
 
     def amend(
@@ -109,12 +109,12 @@ class Pool:
         put: Iterable[tuple[Instance, Load]] = (),
         drop: Iterable[Identity] = (),
     ) -> None:
-        """These joined or were altered, each with its identity's load; those left."""
+        """Apply an answer: `put` joined or changed, each with its load; `drop` left."""
         shift = self._members.amend(put, drop)
         for each in shift.moved:
-            self._outliers.trust(each)  # a new chance at another place
+            self._outliers.trust(each)  # a new address has not failed yet
         newcomers = [each for each in shift.gained if not self._shrink_guard.drop(each)]
-        # Of one that we saw fail ourselves it is believed that it is out.
+        # An ejected upstream failed here too: that confirms Consul's answer.
         odd = [each for each in shift.lost if each not in self._outliers]
         for each in shift.touched:
             self._judged(each)
@@ -126,18 +126,18 @@ class Pool:
         self._trust_surplus()
 
     def _judged(self, upstream: Upstream) -> None:
-        """Consul says something of it, maybe the same as before."""
+        """Follow the verdict on an upstream, which may be the same as before."""
         self._unselected.discard(upstream)
         if upstream.serving:
             self._draining.end(upstream.load)
             self._slow_start.weigh(upstream, self._seconds())
         else:
-            self._outliers.trust(upstream)  # no trial while Consul says no
+            self._outliers.trust(upstream)  # no probe while Consul says no
             self._slow_start.end(upstream)
         self._settle(upstream)
 
     def _doubt(self, lost: Iterable[Upstream], before: int) -> None:
-        """Keep those in reserve of whom it is hard to believe that they are gone."""
+        """Keep the lost upstreams that the shrink guard holds back as suspect."""
         after = len(self._members.candidates)
         kept = self._shrink_guard.consider(lost, before, after, self._seconds())
         for each in kept:
@@ -154,7 +154,7 @@ class Pool:
             )
 
     def _part(self, upstream: Upstream) -> None:
-        """Let go of one that does not serve, unless that is doubted."""
+        """Drain or remove an upstream that does not serve, unless it is suspect."""
         verdict = upstream.verdict
         if not self._shrink_guard.may_err(verdict) and self._shrink_guard.drop(
             upstream
@@ -174,34 +174,34 @@ class Pool:
         self._unselected.discard(upstream)
 
     def _welcome(self, newcomers: Collection[Upstream]) -> None:
-        """They joined others, or came back to them."""
+        """Begin the slow start of upstreams that joined others or came back."""
         self.joins += len(newcomers)
         for each in newcomers:
             self._slow_start.begin(each, self._seconds())
         if len(self._slow_start) >= len(self._members.candidates):
-            newcomers = [*newcomers, *self._slow_start.end_all()]  # they are all new
+            newcomers = [*newcomers, *self._slow_start.end_all()]  # all are new
         for each in newcomers:
             self._settle(each)
 
     def clear(self) -> None:
-        """Nobody needs it any more: let the loads of its members go."""
+        """No mapping uses the pool any more: release the loads of its members."""
         for upstream in self.upstreams():
             self._shrink_guard.drop(upstream)
             self._outliers.trust(upstream)
             self._scheduler.put(upstream, None)
-            upstream.standing = None  # it may be looked at still
+            upstream.standing = None  # other objects may still refer to it
         self._members.clear()
         self._unselected.clear()
 
     def lease(self, avoiding: Collection[Upstream] = ()) -> Lease | None:
-        """The next connection, counted; to none of `avoiding`."""
+        """Lease the next upstream, none of `avoiding`; None if none is available."""
         placement = self._scheduler
         if not avoiding:
             if self._shrink_guard and self._is_for_reserve():
                 lease = self.lease_reserve()
                 if lease is not None:
                     return lease
-            # A client that another one failed has risked enough.
+            # A retry must not be a probe too: its client already met one failure.
             due = self._outliers.due()
             if due is not None:
                 return self._try(due)
@@ -209,7 +209,7 @@ class Pool:
         return None if chosen is None else Lease(chosen, self, on_trial=False)
 
     def probe(self) -> Lease | None:
-        """The next connection, if it is to try an ejected one whose time is over."""
+        """A lease that probes an ejected upstream, if one is due."""
         due = self._outliers.due()
         return None if due is None else self._try(due)
 
@@ -219,11 +219,11 @@ class Pool:
         return lease
 
     def _is_for_reserve(self) -> bool:
-        """Whether the next one goes to those in doubt, though some are left.
+        """Whether the next connection goes to a suspect upstream, drawn by chance.
 
-        If these are so few that all that others had would be too much for them, as
-        when instances come back one by one to an agent that had lost them; and as
-        long as connecting does not show that those in doubt are gone indeed.
+        Only while the confirmed upstreams are too few for the whole load, as when
+        instances come back one by one to an agent that lost them, and while no
+        connections show that the suspect upstreams are gone indeed.
         """
         left, doubted = len(self._members.candidates), len(self._shrink_guard)
         total = left + doubted
@@ -231,13 +231,13 @@ class Pool:
         return is_few and self._chance() * total >= left
 
     def lease_reserve(self, avoiding: Collection[Upstream] = ()) -> Lease | None:
-        """The same of those in doubt, for when there is nobody else."""
+        """Lease a suspect upstream, none of `avoiding`, where no other is left."""
         placement = self._scheduler
         chosen = placement.choose(placement.reserve, avoiding)
         return None if chosen is None else Lease(chosen, self, on_trial=False)
 
     def lease_ejected(self, avoiding: Collection[Upstream] = ()) -> Lease | None:
-        """The same of ejected ones, which are the last resort."""
+        """Lease an ejected upstream, none of `avoiding`, as the last resort."""
         placement = self._scheduler
         chosen = placement.choose(placement.ejected, avoiding)
         return None if chosen is None else self._try(chosen)
@@ -245,20 +245,23 @@ class Pool:
     def waits(
         self, avoiding: Collection[Upstream] = (), *, reserve: bool = False
     ) -> bool:
-        """Whether there is one, and none of `avoiding`, that just has no place free."""
+        """Whether an upstream, none of `avoiding`, is merely at its connection limit.
+
+        `reserve`: look at suspect upstreams instead of serving ones.
+        """
         placement = self._scheduler
         tier = placement.reserve if reserve else placement.serving
         return placement.waits(tier, avoiding)
 
     def leave(self, upstream: Upstream) -> Drain | None:
-        """Since when `upstream` gets nothing any more, unless it does."""
+        """The drain of `upstream`, or None."""
         return self._draining.find(upstream.load)
 
     def learn(self, lease: Lease, outcome: Outcome) -> None:
-        """A connection showed this of its upstream."""
+        """Act on what a connection showed of its upstream."""
         upstream = lease.upstream
         if not upstream.instance.is_at(*lease.instance.location):
-            # What was at its old address; where it is now is yet to be probed.
+            # The outcome is of an old address; the present one is yet to be probed.
             self._outliers.abandon_probe(lease)
             return
         if upstream in self._shrink_guard:
@@ -281,9 +284,9 @@ class Pool:
             self._trust(upstream, "a connection succeeded")
 
     def eject(self, identity: Identity) -> str | None:
-        """Eject one as if it had failed: why it cannot be, or nothing if it is.
+        """Eject an instance as if it had failed, on an operator's order.
 
-        None if it is no member.
+        Empty if it is ejected now, else why it cannot be; None if it is no member.
         """
         upstream = self._members.all.get(identity)
         if upstream is None:
@@ -334,7 +337,10 @@ class Pool:
         return self._outliers.ejection(upstream)
 
     def reevaluate(self, identity: Identity) -> bool:
-        """An operator has thought otherwise of one; whether it is a member."""
+        """Judge an instance again, since an operator drained or undrained it.
+
+        False if it is no member, or left.
+        """
         upstream = self._members.all.get(identity)
         if upstream is None or upstream.verdict.is_gone:
             return False
@@ -342,7 +348,7 @@ class Pool:
         return True
 
     def state(self, upstream: Upstream) -> StandingInfo:
-        """How a member stands, and why."""
+        """The standing of a member, why, and since when."""
         standing = upstream.standing or upstream.verdict.standing
         reason = upstream.verdict.reason
         if standing is Standing.EJECTED:
@@ -350,14 +356,14 @@ class Pool:
         return StandingInfo(standing, reason, upstream.since)
 
     def abandon_probe(self, lease: Lease) -> None:
-        """A connection that may be a probe showed nothing."""
+        """A connection that may be a probe proved nothing."""
         self._outliers.abandon_probe(lease)
 
     def tend(self) -> Iterator[None]:
-        """Do what is due by now, step by step."""
+        """Do what is due, one step per iteration: suspects, slow start, drains."""
         now = self._seconds()
         for each in self._shrink_guard.over(now) if self._shrink_guard else ():
-            if each in self._shrink_guard:  # or something was heard of it meanwhile
+            if each in self._shrink_guard:  # unless an answer came between two steps
                 self._confirm(each, "Consul keeps saying so")
                 yield
         for each in tuple(self._slow_start):
@@ -370,7 +376,7 @@ class Pool:
             self._remove(each)
 
     def _confirm(self, upstream: Upstream, why: str) -> None:
-        """A suspect upstream is down or gone, as Consul says."""
+        """A suspect upstream is critical or gone indeed: drain or remove it."""
         before = upstream.standing
         self._shrink_guard.drop(upstream)
         self._settle(upstream)
@@ -390,7 +396,7 @@ class Pool:
             self._trust(each, "too many others left")
 
     def _settle(self, upstream: Upstream) -> None:
-        """Let it have what its standing allows."""
+        """Put an upstream into its tier, and note its standing."""
         placement, tier = self._scheduler, None
         standing = upstream.verdict.standing
         if upstream in self._shrink_guard:

@@ -1,25 +1,25 @@
-"""What a mapping selects: a question to Consul, and rules for its answer."""
+"""What a mapping selects: a query to Consul, and rules for its answer."""
 
 from attrs import frozen
 
 from lbconsul.text import quoted
 
-#: An ejection is longer by up to this part of it, by chance, so that many
-#: gateways do not try an instance at the same moment.
+#: Chance lengthens an ejection by up to this fraction: gateways must not all probe an
+#: instance at the same moment.
 _JITTER = 0.1
 
 
 @frozen(cache_hash=True)  # it is looked up by, again and again
 class ServiceQuery:
-    """What one watch asks Consul.  Mappings with the same one share a watch."""
+    """What one watch asks Consul.  Mappings with an equal query share a watch."""
 
     service: str
     datacenter: str = ""
     filter: str = ""
     near: str = ""
-    #: Whether there is nothing to ask: `service` is ``HOST:PORT``, used as it stands.
+    #: Whether Consul is not asked: `service` is ``HOST:PORT``, used as it stands.
     fixed: bool = False
-    #: Which of several ports and addresses of an instance is meant; empty: the default.
+    #: Which of an instance's ports and addresses to use; empty: the default.
     port_name: str = ""
     tagged_address: str = ""
 
@@ -40,70 +40,74 @@ class InstanceFilter:
     tag: str = ""
     health: frozenset[str] = frozenset({"passing", "warning"})
     node_checks: bool = True
-    #: The networks in which an instance's address must be; none: any.
+    #: The networks and UNIX paths that an instance's address must be in; empty: any.
     upstream_allow: tuple[str, ...] = ()
 
 
 @frozen
 class OutlierConfig:
-    """How much failing of an upstream is borne.  Times in seconds."""
+    """After how many failures an upstream is ejected, and for how many seconds."""
 
-    #: So many failures in a row eject; 0: none do.
+    #: This many consecutive failures eject; 0: none do.
     failures: int = 3
-    #: The first ejection takes so long, each further one in a row twice as long
-    #: as the one before, up to `longest`.
+    #: The length of the first ejection; each consecutive one is twice as long as the
+    #: one before, up to `longest`.
     first: float = 10.0
     longest: float = 300.0
-    #: Whether connections count that an upstream ends at once, without a word.
+    #: Whether an early close counts: the upstream closes at once and sends no byte.
     spoiled: bool = True
-    #: Whether a mapping has other pools to go to, so that all upstreams of this one
-    #: may be ejected while another one has any that is not.
+    #: Whether the mapping has other pools: then all upstreams of this one may be
+    #: ejected while another pool is usable.
     whole: bool = False
 
     def span(self, ejections: int, chance: float) -> float:
-        """How long an ejection takes after so many in a row."""
-        # Beyond some 1000 doublings a float is infinite.
+        """The length in seconds of an ejection that follows `ejections` in a row.
+
+        `chance` is a random number from 0 up to but without 1.
+        """
+        # Beyond some 1000 doublings a float overflows.
         span = min(self.longest, self.first * 2.0 ** min(ejections, 30))
         return span * (1 + _JITTER * chance)
 
 
 @frozen
 class ShrinkGuardConfig:
-    """How much an answer is doubted that takes upstreams away.
+    """When the shrink guard holds back an answer that removes upstreams.
 
-    The moves down only: whoever Consul says serves does so at once.
+    It delays removals only: an instance that Consul lets serve does so at once.
     """
 
-    #: An answer is doubted that takes more than this part of three upstreams or
-    #: more, or the last ones; 0: none is.
+    #: An answer is held back if it removes more than this fraction of three upstreams
+    #: or more, or the last ones; 0: none is.
     part: float = 0.0
-    #: For how long, in seconds.
+    #: How long upstreams stay suspect, in seconds.
     hold: float = 30.0
-    #: Whether those are doubted that turned critical, and not only who is gone.
+    #: Whether upstreams that turned critical become suspect, and not only missing ones.
     critical: bool = True
 
 
-@frozen(cache_hash=True)  # it is looked up for each connection
+@frozen(cache_hash=True)  # hashed for each connection
 class PoolSpec:
-    """What names a pool.  Mappings with the same one share it."""
+    """Identifies a pool.  Mappings with an equal spec share the pool."""
 
     question: ServiceQuery
     rules: InstanceFilter = InstanceFilter()
     policy: str = "leastconn"
     patience: OutlierConfig = OutlierConfig()
     caution: ShrinkGuardConfig = ShrinkGuardConfig()
-    #: The time in which one that joins comes to its whole weight, in seconds.
+    #: How long an upstream that joins takes to reach its full weight, in seconds.
     slow_start: float = 0.0
-    #: The most connections to one instance; 0: no limit.
+    #: The most open connections to one instance; 0: no limit.
     limit: int = 0
 
 
 @frozen(cache_hash=True)
 class FailoverSpec:
-    """The selections that one mapping's connections may go to.
+    """The pools that one mapping's connections may go to, by priority.
 
-    To the first one that has an upstream; to an earlier one again when it had
-    one for `failback_after` seconds.  Where none has one, to the `fallback`.
+    Connections go to the first pool that has a usable upstream.  They return to an
+    earlier pool once it had one for `failback_after` seconds.  If no pool has one,
+    they go to the `fallback`.
     """
 
     selections: tuple[PoolSpec, ...]
@@ -111,5 +115,5 @@ class FailoverSpec:
     failback_after: float = 0.0
 
     def all(self) -> tuple[PoolSpec, ...]:
-        """Every selection of it."""
+        """Every pool spec, the fallback last."""
         return self.selections + ((self.fallback,) if self.fallback else ())

@@ -1,4 +1,4 @@
-"""A queue of clients that wait for an upstream, first come first served."""
+"""A wait queue: clients that wait for an upstream, first come first served."""
 
 from typing import Generic, TypeVar
 
@@ -9,7 +9,7 @@ Client = TypeVar("Client")
 
 @define(eq=False)
 class Queue(Generic[Client]):
-    """At most `length` clients; each knows itself how long it waits."""
+    """Holds at most `length` clients; each client keeps its own timeout."""
 
     length: int
     _waiting: dict[Client, None] = Factory(dict)
@@ -18,16 +18,16 @@ class Queue(Generic[Client]):
         return len(self._waiting)
 
     def join(self, client: Client) -> bool:
-        """Queue up behind all others; whether there is room."""
+        """Append a client; False if the queue is full."""
         if len(self._waiting) >= self.length:
             return False
         self._waiting[client] = None
         return True
 
     def leave(self, client: Client) -> None:
-        """It waits no longer, if it did."""
+        """Remove a client, if it waits."""
         self._waiting.pop(client, None)
 
     def first(self) -> Client | None:
-        """Whose turn it is."""
+        """The client that has waited longest, or None."""
         return next(iter(self._waiting), None)

@@ -1,7 +1,7 @@
-"""Which connections to close so that clients that reconnect reach newcomers.
+"""Rebalancing: which connections to close for clients to reach new upstreams.
 
-A long-lived connection stays where it is, so that whoever joins a pool of such
-connections gets nothing for a long time.
+Long-lived connections stay where they are: an upstream that joins a pool of such
+connections gets none for a long time.
 """
 
 from collections.abc import Iterable
@@ -12,16 +12,16 @@ from attrs import define
 from lbconsul.balance.standing import Standing
 from lbconsul.balance.upstream import Upstream
 
-#: So much above its share is borne: chance alone does not spread evenly, and to
-#: close what comes back to where it was would have no end.
+#: How far an upstream may exceed its share: chance alone does not spread evenly, and
+#: clients that return to the same upstream would be closed without end.
 _TOLERANCE = 0.05
 
 
 def surplus(upstreams: Iterable[Upstream]) -> dict[Upstream, int]:
-    """By how many connections each has notably more than its share, of those that do.
+    """By how many connections each overloaded upstream exceeds its share.
 
-    Who may have no connection now, since it is ejected, has no share either: else
-    others would be closed for it without end.
+    An ejected upstream has no share, since it gets no connections: otherwise other
+    upstreams' connections would be closed for it without end.
     """
     upstreams = [
         each
@@ -40,19 +40,19 @@ def surplus(upstreams: Iterable[Upstream]) -> dict[Upstream, int]:
 
 @define
 class Rebalance:
-    """How many connections may be closed by now: `percent` of them each minute.
+    """Limits rebalancing to `percent` of the connections per minute.
 
-    From when somebody joined until nobody has more than the share.
+    It begins when an upstream joins, and ends when none exceeds its share.
     """
 
     percent: int
-    #: How many had joined when it last began.
+    #: How many upstreams had joined at the last call of `begin`.
     _joins: int = 0
     _since: float | None = None
     _budget: float = 0.0
 
     def begin(self, joins: int, now: float) -> None:
-        """So many have joined the pool by now; it begins if that is more."""
+        """Begin if more upstreams have joined; `joins` counts all of them so far."""
         if joins != self._joins:
             self._joins = joins
             if self._since is None:
@@ -60,18 +60,18 @@ class Rebalance:
 
     @property
     def active(self) -> bool:
-        """Whether there is anything to do."""
+        """Whether rebalancing has begun and not ended."""
         return self._since is not None
 
     def end(self) -> None:
-        """Nobody has more than the share."""
+        """No upstream exceeds its share."""
         self._since = None
 
     def allowance(self, count: int, now: float) -> int:
         """How many of `count` connections may be closed now."""
         assert self._since is not None
         per_second = count * self.percent / 100 / 60
-        # What could not be used is not saved up.
+        # An unused allowance is not saved up.
         self._budget = min(
             self._budget + per_second * (now - self._since), max(1.0, per_second)
         )

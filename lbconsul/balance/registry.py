@@ -1,4 +1,4 @@
-"""The registry: where what Consul says and what connections do meet."""
+"""The registry: all pools, where Consul's answers and connections' outcomes meet."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -23,11 +23,12 @@ from lbconsul.balance.weighted import Chance
 class Registry:
     """All pools.
 
-    `chance` gives numbers from 0 up to but without 1; all that is left to
-    chance comes from it.  `counter` counts, `changed` is told of each answer once
-    the pools know it, `seconds` is the clock, and `on_event` is called with each event
-    of a pool: an upstream is ejected or restored, or the shrink guard holds some back.
-    `renewed` is told when drained instances were registered anew, which ends the drain.
+    `chance` yields numbers from 0 up to but without 1, and is the only source of
+    chance.  `counter` counts connections, and `seconds` is the clock.  `changed` is
+    called with the change of each answer after the pools have applied it.  `on_event`
+    is called with each event of a pool: an upstream is ejected or restored, or the
+    shrink guard holds some back.  `renewed` is called with drained instances that
+    registered again, which ends their drain.
     """
 
     _chance: Chance
@@ -38,19 +39,19 @@ class Registry:
     _renewed: Callable[[tuple[Instance, ...]], None] = lambda instances: None
     _pools: dict[PoolSpec, Pool] = Factory(dict)
     _chains: dict[FailoverSpec, Failover] = Factory(dict)
-    #: The chains that each pool is in.
+    #: The failovers that each pool is in.
     _users: dict[PoolSpec, list[Failover]] = Factory(dict)
     _known: dict[ServiceQuery, dict[Identity, Instance]] = Factory(dict)
-    #: In how many answers each identity is.
+    #: How many answers contain each identity.
     _answers: Counter[Identity] = Factory(Counter)
     _by_question: dict[ServiceQuery, list[Pool]] = Factory(dict)
-    #: Those of the known whose instances' host names are being looked up.
+    #: The known queries whose host names are still being resolved.
     _pending: set[ServiceQuery] = Factory(set)
-    #: The registrations that an operator has drained, by their CreateIndex.
+    #: The registrations that an operator has drained, with their CreateIndex.
     _resting: dict[Identity, int] = Factory(dict)
 
     def pool(self, selection: PoolSpec) -> Pool:
-        """The pool of `selection`, made on the first request for it."""
+        """The pool of `selection`, created at the first request for it."""
         pool = self._pools.get(selection)
         if pool is None:
             pool = self._pools[selection] = self._new_pool(selection)
@@ -59,22 +60,23 @@ class Registry:
         return pool
 
     def answered(self, question: ServiceQuery) -> bool:
-        """Whether it is known who can serve `question`, or that nobody can.
+        """Whether it is known which instances serve `question`, even if none does.
 
         That is: Consul has answered (or its last answer was kept on disk, or the
-        question is an address itself), and each host name in the answer has been
-        resolved, or has failed, or has been waited for long enough: half a second
-        where each pool has an upstream without it, else ten.  From then on it stays
-        so, whatever is asked, fails or is looked up.
+        query is a fixed address), and each host name in the answer is resolved, has
+        failed, or has timed out: after half a second if each pool has an upstream
+        without it, else after ten.  Once true it stays true, whatever is queried,
+        fails or is resolved later.
 
-        Before, a start keeps clients waiting, a takeover leaves them to its
-        predecessor, and ``/readyz`` says no.  Who wants to know of one mapping looks
-        first whether its pool has `candidates`: some may be known before all are.
+        Until then the gateway keeps clients waiting after a start, leaves them to its
+        predecessor in a takeover, and says no to ``/readyz``.  To ask about one
+        mapping, look first whether its pool has `candidates`: some instances may be
+        known before all are.
         """
         return question in self._known and question not in self._pending
 
     def pending(self, question: ServiceQuery) -> bool:
-        """Whether Consul has answered, but host names are being looked up."""
+        """Whether Consul has answered, but host names are still being resolved."""
         return question in self._pending
 
     def usable(self, question: ServiceQuery) -> bool:
@@ -86,7 +88,7 @@ class Registry:
         return self._known.get(question, {}).values()
 
     def doubts(self, question: ServiceQuery) -> bool:
-        """Whether a part of the last answer to `question` is doubted."""
+        """Whether the shrink guard holds back a part of the last answer."""
         return any(pool.doubts for pool in self._pools_of(question))
 
     def replace(
@@ -96,9 +98,9 @@ class Registry:
         *,
         pending: bool = False,
     ) -> Change:
-        """The instances are these now; what survives keeps its leases.
+        """Apply a whole answer; instances that remain keep their leases.
 
-        `pending`: there may be more, whose host names are being looked up.
+        `pending`: more instances may follow once their host names are resolved.
         """
         old = self._known.get(question, {})
         self._await(question, pending)
@@ -123,24 +125,24 @@ class Registry:
         return change
 
     def _await(self, question: ServiceQuery, pending: bool) -> None:
-        """There may be more, or not; what once was answered is never pending again."""
+        """Note whether instances may follow; an answered query stays answered."""
         if not pending:
             self._pending.discard(question)
         elif question not in self._known:
             self._pending.add(question)
 
     def _renew(self, instances: Iterable[Instance]) -> None:
-        """A drain is over with the registration that it was of."""
+        """End each drain whose instance has registered again."""
         anew = []
         for each in instances:
             created = self._resting.get(each.identity)
-            # A lower one is what a server says that has not heard of the later one.
+            # A lower index comes from a Consul server that lags behind.
             if created is None or each.created <= created:
                 continue
             if created:
                 del self._resting[each.identity]
                 anew.append(each)
-            else:  # it was drained before it was known which one it is
+            else:  # it was drained before its CreateIndex was known
                 self._resting[each.identity] = each.created
         if anew:
             self._renewed(tuple(anew))
@@ -153,7 +155,7 @@ class Registry:
         *,
         pending: bool = False,
     ) -> None:
-        """What another process learned: these joined or were altered, those left."""
+        """Apply a change from another process: `put` joined or changed, `drop` left."""
         self._await(question, pending)
         known = self._known.setdefault(question, {})
         put, drop = tuple(put), tuple(drop)
@@ -164,7 +166,7 @@ class Registry:
         self._pass_on(question, put, drop)
 
     def chain(self, route: FailoverSpec) -> Failover:
-        """The pools that connections of `route` may go to."""
+        """The failover of `route`, created at the first request for it."""
         chain = self._chains.get(route)
         if chain is None:
             fallback = self.pool(route.fallback) if route.fallback else None
@@ -181,7 +183,7 @@ class Registry:
         return chain
 
     def keep_only(self, routes: Collection[FailoverSpec]) -> None:
-        """Forget the pools that no other route needs, and the answers for them."""
+        """Drop the pools, failovers and answers that none of `routes` needs."""
         kept = {selection for route in routes for selection in route.all()}
         for selection in self._pools.keys() - kept:
             pool = self._pools.pop(selection)
@@ -203,11 +205,11 @@ class Registry:
 
     @property
     def resting(self) -> dict[Identity, int]:
-        """The registrations that an operator has drained, by their CreateIndex."""
+        """The registrations that an operator has drained, with their CreateIndex."""
         return dict(self._resting)
 
     def rest(self, resting: Mapping[Identity, int]) -> None:
-        """An operator has drained these registrations, and no others any longer."""
+        """Replace the registrations that an operator has drained by these."""
         changed = dict(self._resting.items() ^ resting.items())
         self._resting.clear()
         self._resting.update(resting)
@@ -216,7 +218,10 @@ class Registry:
                 pool.reevaluate(identity)
 
     def eject(self, identity: Identity) -> str:
-        """Eject it in each pool, as if it had failed: why in none, or nothing."""
+        """Eject an instance in each pool as if it had failed, on an operator's order.
+
+        Empty if a pool ejected it, else why none did.
+        """
         said = [pool.eject(identity) for pool in self._pools.values()]
         reasons = [each for each in said if each is not None]
         if "" in reasons:
@@ -224,7 +229,7 @@ class Registry:
         return reasons[0] if reasons else "no mapping selects it"
 
     def is_resting(self, identity: Identity) -> bool:
-        """Whether Consul still has the registration of it that an operator drained."""
+        """Whether Consul still has the registration that an operator drained."""
         created = self._resting.get(identity)
         found = (known.get(identity) for known in self._known.values())
         return created is not None and any(
@@ -232,16 +237,16 @@ class Registry:
         )
 
     def has(self, identity: Identity) -> bool:
-        """Whether Consul knows such an instance, of any service that is asked for."""
+        """Whether any of Consul's answers contains the instance."""
         return identity in self._answers
 
     def created(self, identity: Identity) -> int:
-        """The CreateIndex of its latest registration; 0 if that is not known."""
+        """The CreateIndex of the instance's latest registration; 0 if unknown."""
         found = (known.get(identity) for known in self._known.values())
         return max((each.created for each in found if each is not None), default=0)
 
     def tend(self) -> Iterator[None]:
-        """Do what has become due by now, step by step; a few times a second."""
+        """Do what is due, one step per iteration; called a few times a second."""
         self._counter.sync()
         for pool in tuple(self._pools.values()):
             yield from pool.tend()
@@ -251,7 +256,7 @@ class Registry:
             yield
 
     def open_connections(self) -> int:
-        """Leases of this process that are not ended, over all identities."""
+        """Open leases of this process, over all identities."""
         return self._counter.open_connections()
 
     def _new_pool(self, selection: PoolSpec) -> Pool:
@@ -276,7 +281,7 @@ class Registry:
         )
 
     def _has_elsewhere(self, selection: PoolSpec) -> bool:
-        """Whether all who use a pool have another usable one to go to."""
+        """Whether every failover that uses the pool has another usable one."""
         if not selection.patience.whole:
             return False
         pool, users = self._pools[selection], self._users.get(selection, ())
@@ -285,7 +290,7 @@ class Registry:
     def _pass_on(
         self, question: ServiceQuery, put: Iterable[Instance], drop: Iterable[Identity]
     ) -> None:
-        """Let the pools of `question` know."""
+        """Apply a change to the pools of `question`."""
         for pool in self._pools_of(question):
             pool.amend(self._loaded(put), drop)
 
@@ -297,7 +302,7 @@ class Registry:
         return self._by_question.get(question, ())
 
     def _count(self, identities: Iterable[Identity], answers: int) -> None:
-        """These are in so many answers more, or fewer."""
+        """Add `answers` to the number of answers that contain each identity."""
         counts = self._answers
         for identity in identities:
             count = counts[identity] + answers

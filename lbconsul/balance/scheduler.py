@@ -1,4 +1,4 @@
-"""Who of one pool may be chosen: those that serve, a reserve, a last resort."""
+"""The scheduler: which upstreams of one pool may be chosen, in three tiers."""
 
 from collections.abc import Collection
 
@@ -10,10 +10,10 @@ from lbconsul.balance.upstream import Upstream, ignore
 
 @define(eq=False)
 class Scheduler:
-    """Orders upstreams by load, and leaves those out that are full.
+    """Orders the upstreams of each tier by load, and leaves out full ones.
 
-    Each stands in one rank: `serving`, `reserve`, `ejected`, or none.  `limit` is how
-    many connections one may have; 0: as many as there are.
+    Each upstream is in one tier: `serving`, `reserve` (suspect), `ejected`, or none.
+    `limit` is the most connections to one upstream; 0: no limit.
     """
 
     serving: Policy
@@ -23,7 +23,7 @@ class Scheduler:
     _full: set[Upstream] = Factory(set)
 
     def put(self, upstream: Upstream, tier: Policy | None) -> None:
-        """It stands in this rank now, or its weight has changed."""
+        """Move an upstream to this tier, or apply its new weight."""
         if upstream.tier is not tier:
             self._take_out(upstream)
             upstream.tier = tier
@@ -34,7 +34,7 @@ class Scheduler:
     def choose(
         self, tier: Policy, avoiding: Collection[Upstream] = ()
     ) -> Upstream | None:
-        """The next one of a rank, which is none of `avoiding` and not full."""
+        """The next upstream of a tier, not full and none of `avoiding`, or None."""
         if not avoiding:
             return tier.choose()
         aside = [
@@ -50,11 +50,11 @@ class Scheduler:
         return chosen
 
     def is_full(self, upstream: Upstream) -> bool:
-        """Whether it has as many connections as it may."""
+        """Whether an upstream is at its connection limit."""
         return 0 < self.limit <= upstream.load.open
 
     def waits(self, tier: Policy, avoiding: Collection[Upstream] = ()) -> bool:
-        """Whether there is one of a rank, and none of `avoiding`, that is just full."""
+        """Whether an upstream of a tier, none of `avoiding`, is merely full."""
         return any(each.tier is tier and each not in avoiding for each in self._full)
 
     def _take_out(self, upstream: Upstream) -> None:
@@ -65,7 +65,7 @@ class Scheduler:
             upstream.tier.withdraw(upstream)
 
     def _loaded(self, upstream: Upstream) -> None:
-        """Its load, or its weight, is another one."""
+        """The load or the weight of an upstream changed."""
         tier = upstream.tier
         assert tier is not None
         if not self.is_full(upstream):

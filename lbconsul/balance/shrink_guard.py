@@ -1,7 +1,7 @@
-"""The shrink guard: not every answer that takes upstreams away is believed.
+"""The shrink guard: holds back an answer that removes implausibly many upstreams.
 
-An agent that lost its state, a network that is cut in two, or an ACL that hides
-what there is look as if everything had gone.  What is doubted stays in reserve.
+An agent that lost its state, a network partition, or an ACL that hides instances
+look as if all instances had left.  Such upstreams are suspect, and stay in reserve.
 """
 
 from collections.abc import Iterable
@@ -12,23 +12,23 @@ from lbconsul.balance.pool_spec import ShrinkGuardConfig
 from lbconsul.balance.standing import Verdict
 from lbconsul.balance.upstream import Upstream
 
-#: Of so few it says nothing that most are gone.
+#: Smaller pools are not guarded against partial loss.
 _FEW = 3
 
-#: 29 of 100 are not more than 29 %, whatever floats say.
+#: Absorbs rounding of floats: 29 of 100 are not more than 29 %.
 _ROUNDING = 1e-9
 
-#: So many that are gone indeed show that the others are, too.
+#: This many suspect upstreams that are gone indeed show that the others are, too.
 _DISPROOF = 3
 
 
 @define(eq=False)
 class ShrinkGuard:
-    """Who of one pool is kept in reserve, and until when."""
+    """The suspect upstreams of one pool, and until when each is kept in reserve."""
 
     _caution: ShrinkGuardConfig
     _until: dict[Upstream, float] = Factory(dict)
-    #: How many of them have proved to be gone since the last answer that is doubted.
+    #: How many of them proved to be gone since an answer was last held back.
     disproved: int = 0
 
     def __contains__(self, upstream: Upstream) -> bool:
@@ -40,10 +40,10 @@ class ShrinkGuard:
     def consider(
         self, lost: Iterable[Upstream], before: int, after: int, now: float
     ) -> list[Upstream]:
-        """Who of those that an answer takes away is kept from now on.
+        """The upstreams among `lost` that are suspect from now on.
 
-        `before` it so many served, and `after` it so many do, new ones among them.
-        What somebody wants so is believed.
+        `before`, `after`: serving upstreams before and after the answer, new ones
+        included.  Deliberate changes are never held back.
         """
         odd = [each for each in lost if self.may_err(each.verdict)]
         if not odd or not self._is_doubtful(len(odd), before, after):
@@ -54,11 +54,11 @@ class ShrinkGuard:
 
     @property
     def are_sound(self) -> bool:
-        """Whether it has not shown yet that they are gone indeed."""
+        """Whether connections have not yet shown that the suspects are gone indeed."""
         return self.disproved < _DISPROOF
 
     def may_err(self, verdict: Verdict) -> bool:
-        """Whether it may be that it is not as Consul says."""
+        """Whether Consul may be wrong about an upstream with this verdict."""
         wanted = verdict.deliberate or verdict.weight <= 0
         return not wanted and (self._caution.critical or not verdict.is_critical)
 
@@ -70,9 +70,9 @@ class ShrinkGuard:
         return before >= _FEW and shrinks_by - part * before > _ROUNDING
 
     def drop(self, upstream: Upstream) -> bool:
-        """It is doubted no longer; whether it was."""
+        """Clear an upstream of suspicion; whether it was suspect."""
         return self._until.pop(upstream, None) is not None
 
     def over(self, now: float) -> list[Upstream]:
-        """Whose time is over."""
+        """The suspect upstreams whose hold time is over."""
         return [each for each, until in self._until.items() if until <= now]

@@ -1,6 +1,6 @@
-"""Slow start: whoever joins comes to its whole weight little by little.
+"""Slow start: an upstream that joins reaches its full weight gradually.
 
-A server that has just started has cold caches; as HAProxy's ``slowstart``.
+A server that has just started has cold caches; like HAProxy's ``slowstart``.
 https://docs.haproxy.org/2.6/configuration.html#5.2-slowstart
 """
 
@@ -10,13 +10,13 @@ from attrs import Factory, define
 
 from lbconsul.balance.upstream import Upstream
 
-#: What part of its weight it begins with.
+#: The fraction of its weight that an upstream begins with.
 FIRST = 0.1
 
 
 @define(eq=False)
 class SlowStart:
-    """Who of one pool warms up, over `span` seconds; 0: nobody does."""
+    """The upstreams of one pool in slow start, over `span` seconds; 0: none."""
 
     span: float
     _since: dict[Upstream, float] = Factory(dict)
@@ -31,18 +31,18 @@ class SlowStart:
         return iter(self._since)
 
     def begin(self, upstream: Upstream, now: float) -> None:
-        """It joined, or came back."""
+        """Begin the slow start of an upstream that joined or came back."""
         if self.span:
             self._since[upstream] = now
             self.weigh(upstream, now)
 
     def end(self, upstream: Upstream) -> None:
-        """Its whole weight counts."""
+        """End the slow start of an upstream: its full weight counts."""
         self._since.pop(upstream, None)
         upstream.ramp(1.0)
 
     def weigh(self, upstream: Upstream, now: float) -> None:
-        """Let so much of its weight count as is due."""
+        """Let as much of the weight count as is due now."""
         since = self._since.get(upstream)
         if since is None:
             upstream.ramp(1.0)
@@ -51,7 +51,7 @@ class SlowStart:
             upstream.ramp(min(1.0, max(FIRST, part)))
 
     def tend(self, upstream: Upstream, now: float) -> None:
-        """Let so much of its weight count as is due: all of it, if its time is over."""
+        """Let as much of the weight count as is due: all of it after `span` seconds."""
         since = self._since.get(upstream)
         if since is not None and now - since >= self.span:
             self.end(upstream)
@@ -59,7 +59,7 @@ class SlowStart:
             self.weigh(upstream, now)
 
     def end_all(self) -> list[Upstream]:
-        """Everybody's whole weight counts; whose has changed."""
+        """End every slow start; the upstreams whose weight changed."""
         warming = list(self._since)
         for each in warming:
             self.end(each)

@@ -1,4 +1,4 @@
-"""What an instance may get, by what Consul says of it."""
+"""The standing of an instance, by Consul's answer and the mapping's rules."""
 
 from enum import Enum
 from functools import lru_cache
@@ -14,44 +14,44 @@ class Standing(Enum):
     """What an upstream may get."""
 
     SERVING = "serving"
-    #: Less than its weight says, for a while.
+    #: Slow start: less than its weight says, for a while.
     WARMING = "warming"
     #: Old connections only.
     DRAINING = "draining"
-    #: The proxy saw it fail.
+    #: Connections to it failed, or an operator ejected it.
     EJECTED = "ejected"
-    #: Consul says it is gone, or ill, which is not confirmed: it is kept in reserve.
+    #: Consul says it is gone or critical, unconfirmed: it is kept in reserve.
     DOUBTED = "suspect"
 
 
 @frozen
 class Verdict:
-    """A standing, the weight that goes with it, and why, for a person to read."""
+    """A standing by Consul alone, the weight that goes with it, and the reason."""
 
     standing: Standing
     weight: int
     reason: str
-    #: Whether somebody wants it so: maintenance, weight 0.
+    #: Whether an operator wants it: maintenance, weight 0.
     deliberate: bool = False
-    #: Whether it is not in Consul's answer any more.
+    #: Whether the instance is no longer in Consul's answer.
     is_gone: bool = False
-    #: Whether a check that counts is critical, and this is why it drains.
+    #: Whether it drains because a check that counts is critical.
     is_critical: bool = False
-    #: Whether Consul lists it still, but the mapping does not select it any more.
+    #: Whether Consul still lists it, but the mapping does not select it.
     is_unselected: bool = False
 
 
-#: What is said of one that is not in the answer any more.
+#: The verdict on an instance that is no longer in the answer.
 GONE = Verdict(Standing.DRAINING, 0, "deregistered", is_gone=True)
 
 
-#: What is said of one that an operator has drained.
+#: The verdict on an instance that an operator has drained.
 MANUALLY_DRAINED = Verdict(Standing.DRAINING, 0, "drained by hand", deliberate=True)
 
 
 @frozen
 class StandingInfo:
-    """How an upstream stands by all that is known, why, and since when."""
+    """The standing of an upstream by all evidence, why, and since when in seconds."""
 
     standing: Standing
     reason: str
@@ -59,7 +59,7 @@ class StandingInfo:
 
 
 def judge(instance: Instance, rules: InstanceFilter) -> Verdict:
-    """The standing of `instance` under `rules`."""
+    """The verdict on `instance` under `rules`."""
     if rules.tag and not _carries(instance, rules.tag):
         return Verdict(
             Standing.DRAINING,
@@ -88,13 +88,13 @@ def judge(instance: Instance, rules: InstanceFilter) -> Verdict:
 
 
 def _carries(instance: Instance, tag: str) -> bool:
-    """Whether it has a tag, in upper or lower case, as Consul's ``?tag=`` and DNS."""
+    """Whether it has a tag, whatever its case, as in Consul's ``?tag=`` and DNS."""
     wanted = tag.lower()
     return any(each.lower() == wanted for each in instance.tags)
 
 
 def outside(instance: Instance, rules: InstanceFilter) -> str:
-    """Why the rules do not allow its address; empty if they do."""
+    """Why the rules do not allow an address of `instance`; empty if they do."""
     if not rules.upstream_allow:
         return ""
     for address in instance.addresses:  # any of them may be tried
@@ -107,7 +107,7 @@ def outside(instance: Instance, rules: InstanceFilter) -> str:
 
 
 def _is_below(path: str, allowed: tuple[str, ...]) -> bool:
-    """Whether a UNIX socket is one of these, or below a directory of these."""
+    """Whether a UNIX socket is an allowed path, or below an allowed directory."""
     paths = (each.removeprefix("unix:") for each in allowed if each[:5] == "unix:")
     return any(path == each or path.startswith(f"{each}/") for each in paths)
 

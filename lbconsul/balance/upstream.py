@@ -1,4 +1,4 @@
-"""Upstreams, the load on them, and the leases that make it up."""
+"""Upstreams, the load on them, and the leases that make up the load."""
 
 from collections.abc import Callable
 from enum import Enum
@@ -13,17 +13,17 @@ from lbconsul.balance.standing import Standing, Verdict
 
 @define(eq=False)
 class Load:
-    """The open connections of one instance, in whichever pools it stands.
+    """The open connections of one instance, over all pools that contain it.
 
-    It lives with the instance's identity: while it stands in a pool, and after
-    it left for as long as a lease on it is not ended.
+    It belongs to the instance's identity, and lives as long as a pool contains the
+    instance or a lease on it is open.
     """
 
     open: int = 0
     upstreams: list["Upstream"] = Factory(list)
 
     def add(self, connections: int) -> None:
-        """Count so many connections more, or fewer, and tell every pool."""
+        """Add `connections`, which may be negative, and notify every pool."""
         self.open += connections
         for upstream in self.upstreams:
             upstream.loaded(upstream)
@@ -32,49 +32,49 @@ class Load:
 class Outcome(Enum):
     """What a connection showed of its upstream."""
 
-    #: It refused, or did not answer in time.
+    #: The upstream refused, or did not accept in time.
     REFUSED = "refused"
-    #: It accepted.
+    #: The upstream accepted.
     CONNECTED = "connected"
-    #: It ended the connection at once, without a word.
+    #: The upstream closed the connection at once, without sending a byte.
     EARLY_CLOSE = "spoiled"
-    #: It spoke, took all that the client said, or kept the connection.
+    #: The upstream sent data, took all that the client sent, or kept the connection.
     SUCCESS = "proved"
-    #: Both sides ended the connection in order, and neither had said anything.
+    #: Both sides closed the connection in order, and neither had sent a byte.
     EMPTY = "empty"
 
 
 @define(eq=False)
 class OutlierRecord:
-    """How one upstream has behaved of late."""
+    """The recent failures and ejections of one upstream."""
 
-    #: Connections in a row that it refused, or did not answer.
+    #: Consecutive connections that it refused, or did not accept in time.
     refused: int = 0
-    #: Connections in a row that it ended at once.
+    #: Consecutive connections that it closed at once.
     spoiled: int = 0
-    #: Addresses in a row that failed, of an instance with several.
+    #: Consecutive addresses that failed, of an instance with several.
     missed: int = 0
-    #: Ejections in a row.
+    #: Consecutive ejections.
     ejections: int = 0
-    #: When the last one began, and when it is over, in seconds.
+    #: When the last ejection began, and when it ends, in seconds.
     since: float = 0.0
     until: float = 0.0
-    #: Whether an operator had it ejected.
+    #: Whether an operator ejected it.
     by_hand: bool = False
-    #: The one connection that probes it, while that is under way.
+    #: The one connection that probes the upstream, while it is under way.
     probe: "Lease | None" = None
-    #: Probes in a row that showed nothing.
+    #: Consecutive probes that proved nothing.
     inconclusive: int = 0
 
     def eject(self, since: float, until: float) -> None:
-        """It gets nothing until then."""
+        """Count an ejection, from `since` to `until`."""
         self.since, self.until = since, until
         self.ejections += 1
         self.inconclusive = 0
         self.probe = None
 
     def why(self) -> str:
-        """What it did, for people to read."""
+        """The reason for an ejection, as text for the operator."""
         said = ["by hand"] if self.by_hand else []
         said += [f"{self.refused} in a row not connected"] if self.refused else []
         said += [f"{self.spoiled} in a row ended at once"] if self.spoiled else []
@@ -88,17 +88,17 @@ WHOLE = 100
 
 
 def ignore(upstream: "Upstream") -> None:
-    """For who does not care about the load of `upstream`."""
+    """The `loaded` callback of an upstream that is in no tier."""
 
 
 class Orders(Protocol):
-    """A policy, as an upstream knows it."""
+    """The interface of a policy that upstreams use."""
 
     def place(self, upstream: "Upstream") -> None:
         """`upstream` joined, or its load or weight changed."""
 
     def withdraw(self, upstream: "Upstream") -> None:
-        """`upstream`, which was placed, gets nothing any more."""
+        """`upstream`, which was placed, gets no more connections."""
 
     def __contains__(self, upstream: "Upstream") -> bool:
         """Whether `upstream` is placed."""
@@ -111,36 +111,36 @@ class Upstream:
     instance: Instance
     load: Load
     verdict: Verdict
-    #: Told after each change of the load.
+    #: Called after each change of the load.
     loaded: Callable[["Upstream"], None] = ignore
-    #: How it behaved, if there is anything to say.
+    #: Its recent failures; None if there are none.
     record: OutlierRecord | None = None
-    #: Its weight as it counts now, in parts of `WHOLE`: less while it warms up.
+    #: Its effective weight, `WHOLE` for weight 1; less during slow start.
     share: int = field(init=False)
-    #: How it stands by all that is known, and since when, in seconds.
+    #: Its standing by all evidence, and since when, in seconds.
     standing: Standing | None = None
     since: float = 0.0
-    #: The policy that orders it among others, if it may have connections.
+    #: The policy that orders it among others, if it may get connections.
     tier: Orders | None = None
 
     def __attrs_post_init__(self) -> None:
         self.ramp(1.0)
 
     def ramp(self, part: float) -> None:
-        """Let so much of its weight count."""
+        """Let this fraction of the weight count."""
         self.share = max(1, int(self.verdict.weight * WHOLE * part))
 
     def failed_at(self, address: str) -> bool:
-        """Connecting to it at this address failed; whether the instance has, by that.
+        """Count a failed connect to `address`; whether the whole instance failed.
 
-        It has once all addresses of its name have failed in a row.  Until then the
-        next connections go to the next one.
+        It did once all addresses of its host name failed in a row.  Until then the
+        next connections go to the next address.
         """
         instance = self.instance
         if not instance.alternates:
             return True
         if address != instance.address:
-            return False  # it is known already, from a connection begun as early
+            return False  # already counted by a connection that began as early
         self.instance = instance.preferring(instance.alternates[0])
         record = self.record = self.record or OutlierRecord()
         record.missed += 1
@@ -156,50 +156,50 @@ class Upstream:
 
     @property
     def is_failing(self) -> bool:
-        """Whether it refused the last connection that it decided on."""
+        """Whether the last connect to it that had a result failed."""
         return self.record is not None and self.record.refused > 0
 
     def load_score(self) -> float:
-        """How busy it is: 0 while idle, else (open + 1) / weight.
+        """The load by weight: 0 while idle, else (open + 1) / weight.
 
-        The key of HAProxy's leastconn: the connection to come is counted, so
-        that of two busy upstreams the one is taken that would be better off.
+        The key of HAProxy's leastconn.  It counts the connection to come, which goes
+        to the busy upstream that will be less loaded with it.
         """
         open = self.load.open
         return (open + 1) * WHOLE / self.share if open else 0.0
 
 
 class Judge(Protocol):
-    """Who wants to know what connections show."""
+    """What leases report to: the pool of their upstream."""
 
     def learn(self, lease: "Lease", outcome: Outcome) -> None:
-        """A connection showed this of its upstream."""
+        """Act on what a connection showed of its upstream."""
 
     def abandon_probe(self, lease: "Lease") -> None:
-        """A connection that may be a probe showed nothing, or has not for long."""
+        """A connection that may be a probe proved nothing, or has not for long."""
 
     def leave(self, upstream: Upstream) -> Drain | None:
-        """Since when `upstream` gets nothing any more, unless it does."""
+        """The drain of `upstream`, or None."""
 
 
 class Lease:
-    """One counted connection to one upstream; ending it again does nothing."""
+    """One counted use of an upstream; ending it again does nothing."""
 
     __slots__ = ("_judge", "_load", "instance", "on_trial", "upstream")
 
     def __init__(self, upstream: Upstream, judge: Judge, on_trial: bool) -> None:
         self.upstream = upstream
-        #: What the upstream was then: it may be at another address by now.
+        #: The instance at the time: the upstream may have another address by now.
         self.instance = upstream.instance
         self._judge = judge
-        #: Whether the upstream was ejected then, so that this connection can show
-        #: that it is well; until it has shown anything.
+        #: Whether the upstream was ejected at the time, and this connection may still
+        #: show that it recovered.
         self.on_trial = on_trial
         self._load: Load | None = upstream.load
         upstream.load.add(1)
 
     def showed(self, outcome: Outcome) -> None:
-        """Tell how the upstream behaved.  Good behaviour is news after bad only."""
+        """Report how the upstream behaved; success is reported after failures only."""
         good = outcome is Outcome.CONNECTED or outcome is Outcome.SUCCESS
         if good and self.upstream.record is None:
             return
@@ -208,18 +208,18 @@ class Lease:
             self.on_trial = False
 
     def put_off(self) -> None:
-        """It has shown nothing for so long that another one may probe the upstream.
+        """Let another connection probe the upstream: this one proves nothing for long.
 
-        What it still shows counts all the same.
+        Its later outcome still counts.
         """
         self._judge.abandon_probe(self)
 
     def leave(self) -> Drain | None:
-        """Since when its upstream gets nothing any more, unless it does."""
+        """The drain of its upstream, or None."""
         return self._judge.leave(self.upstream)
 
     def end(self) -> None:
-        """The connection is over."""
+        """The use of the upstream is over: stop counting it."""
         load, self._load = self._load, None
         if load is not None:
             load.add(-1)

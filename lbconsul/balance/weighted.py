@@ -1,4 +1,4 @@
-"""A draw with a chance in proportion to weight, at a cost that does not grow."""
+"""Weighted random sampling at constant cost."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from attrs import Factory, define
 
 from lbconsul.balance.upstream import Upstream
 
-#: Gives a number from 0 up to but without 1, as `random.random` does.
+#: Yields a number from 0 up to but without 1, like `random.random`.
 Chance = Callable[[], float]
 
 
@@ -16,24 +16,24 @@ class _Weights:
 
     upstreams: list[Upstream] = Factory(list)
     total: int = 0
-    #: At least the greatest weight in it, and less than twice any.
+    #: At least the greatest weight in it, and less than twice the least.
     bound: int = 0
 
 
 @define(eq=False)
 class WeightedSampler:
-    """Upstreams, one of which is drawn by weight.
+    """Draws one of its upstreams at random, in proportion to weight.
 
-    Upstreams are kept apart by the power of two that their weight lies in, so
-    that within one class a uniform draw which is accepted with the chance
-    weight / bound needs two tries at most on average, and one where all
-    weights are equal.  Adding, removing and drawing thus cost O(1) for a
-    bounded range of weights (Consul's end at 65535: 23 classes of shares).
+    Upstreams are grouped into classes by the power of two that their weight lies in.
+    Within a class, a uniform draw is accepted with the chance weight / bound: on
+    average this needs at most two tries, and one where all weights are equal.  Adding,
+    removing and drawing cost O(1) for a bounded range of weights (Consul's end at
+    65535: 23 classes of shares).
     """
 
     _chance: Chance
     _classes: dict[int, _Weights] = Factory(dict)
-    #: Where each upstream lies: its class, index there, and weight.
+    #: Each upstream's class, its index there, and its weight.
     _listeners: dict[Upstream, tuple[_Weights, int, int]] = Factory(dict)
 
     def __len__(self) -> int:
@@ -43,7 +43,7 @@ class WeightedSampler:
         return upstream in self._listeners
 
     def add(self, upstream: Upstream) -> None:
-        """Let `upstream`, which is not in it, take part by its present weight."""
+        """Add `upstream`, which must not be in the sampler, with its present weight."""
         weight = upstream.share
         power = weight.bit_length()
         mine = self._classes.get(power)
@@ -56,7 +56,7 @@ class WeightedSampler:
             mine.bound = weight
 
     def remove(self, upstream: Upstream) -> None:
-        """Let `upstream`, which is in it, take part no longer."""
+        """Remove `upstream`, which must be in the sampler."""
         mine, index, weight = self._listeners.pop(upstream)
         last = mine.upstreams.pop()
         if last is not upstream:
@@ -67,7 +67,7 @@ class WeightedSampler:
             mine.bound = 0
 
     def weight(self, upstream: Upstream) -> int:
-        """The weight by which `upstream` takes part."""
+        """The weight that `upstream` was added with."""
         return self._listeners[upstream][2]
 
     def draw(self) -> Upstream:

@@ -1,4 +1,4 @@
-"""What the operator wants: values, the grammar they are written in, and sources.
+"""The operator's configuration: values, their grammar, and their sources.
 
 Pure: nothing here opens a file, a socket or the environment by itself.
 """

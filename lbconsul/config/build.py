@@ -1,6 +1,6 @@
-"""Put one configuration together from its sources.
+"""Builds one configuration from its sources.
 
-The command line wins over the file, the file over the environment.
+The command line overrides the file, and the file the environment.
 """
 
 from collections.abc import Iterable
@@ -39,13 +39,13 @@ from lbconsul.errors import ConfigError
 def configure(
     consul: Iterable[str] = (), mappings: Iterable[str] = (), **options: str
 ) -> Config:
-    """A configuration for somebody who embeds a gateway.
+    """Build a configuration for a program that embeds a gateway.
 
     The texts are those of the command line: ``configure(["consul:8500"],
-    ["8080:web,tag=v2"], connect_timeout="1s")``.  Only that there is no admin
-    listener unless it is asked for: ``admin="127.0.0.1:9200"``.
+    ["8080:web,tag=v2"], connect_timeout="1s")``.  Unlike there, the admin listener is
+    off by default: ``admin="127.0.0.1:9200"``.
 
-    :raises ConfigError: anything is wrong with it.
+    :raises ConfigError: the configuration is invalid.
     """
     said = {key.replace("_", "-"): text for key, text in options.items()}
     for key in said:
@@ -58,12 +58,12 @@ def configure(
 def build(
     environment: Source, file: Source, command_line: Source, *, dev: bool = False
 ) -> Config:
-    """The whole configuration.
+    """Build the whole configuration.
 
-    Mappings of the file and the command line are all served; one of the
-    command line replaces the file's with the same listening address.
+    Mappings of the file and the command line are all served; one of the command line
+    replaces the file's with the same listening address.
 
-    :raises ConfigError: anything is wrong with it.
+    :raises ConfigError: the configuration is invalid.
     """
     said = _strongest(environment, file, command_line)
     values = {key: _read_option(key, each) for key, each in said.items()}
@@ -83,7 +83,8 @@ def build(
     said_consul = command_line.consul or file.consul or environment.consul
     address = partial(
         grammar.consul_address,
-        # What --dev brings along speaks no TLS, whatever Consul the variables mean.
+        # The catalog of --dev speaks no TLS, whatever the variables say of another
+        # Consul.
         tls=environment.tls and not dev,
         ports=grammar.CONSUL_PORTS
         if command_line.consul or file.consul
@@ -105,7 +106,7 @@ def _strongest(*weak_to_strong: Source) -> dict[str, SourcedText]:
     does a CA file or directory.
     """
     merged: dict[str, SourcedText] = {}
-    environment = weak_to_strong[0]  # in which both may stand
+    environment = weak_to_strong[0]  # the environment may have both
     for source in weak_to_strong:
         tokens = source.options.keys() & {"token", "token-file"}
         if len(tokens) == 2 and source is not environment:
@@ -152,12 +153,12 @@ def _nothing_to_balance(command_line: Source) -> ConfigError:
     why = "nothing to balance: say --map PORT:SERVICE, such as --map 80:webserver"
     if len(command_line.consul) != 1:
         return ConfigError(why)
-    # It may have been a mapping, but mistyped.
+    # The operator may have mistyped a mapping.
     return command_line.consul[0].wrong(f"taken for Consul's address, and {why}")
 
 
 def _dev_consul(consul: ConsulConfig, said: tuple[SourcedText, ...]) -> ConsulConfig:
-    """Where --dev's catalog listens: loopback only, since it has no locks."""
+    """The address of --dev's catalog: loopback only, since it has no access control."""
     for address, each in zip(consul.addresses, said, strict=False):
         if not _is_loopback(address):
             raise each.wrong("--dev listens on a loopback address, such as 127.0.0.1")

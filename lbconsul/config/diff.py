@@ -1,4 +1,4 @@
-"""What a new configuration alters in a gateway that runs.  Pure."""
+"""What a new configuration changes in a running gateway.  Pure."""
 
 from collections.abc import Collection, Generator, Iterable
 from typing import TypeVar
@@ -9,10 +9,11 @@ from lbconsul.config.model import Config, Listen, Mapping
 
 _Result = TypeVar("_Result")
 
-#: So many mappings are named in the line about a reload; of more, only the number.
+#: The log line about a reload names up to this many mappings; of more it gives the
+#: number.
 _NAMED = 5
 
-#: What a gateway can have only from its start on: the option, and its field.
+#: Settings that only a restart can change: the option, and its field.
 _FIXED = (
     ("--workers", "workers"),
     ("--takeover", "takeover"),
@@ -29,7 +30,7 @@ _FIXED = (
 
 @frozen
 class Plan:
-    """What becomes of each mapping; they are told apart by where they listen."""
+    """What a reload does to each mapping; mappings are identified by their address."""
 
     added: tuple[Mapping, ...] = ()
     altered: tuple[Mapping, ...] = ()
@@ -48,7 +49,7 @@ class Plan:
 
 
 def finish(steps: Generator[object, None, _Result]) -> _Result:
-    """All steps at once, and what comes of them."""
+    """Run all steps of a generator at once, and return its result."""
     while True:
         try:
             next(steps)
@@ -60,9 +61,9 @@ def finish(steps: Generator[object, None, _Result]) -> _Result:
 def plan(
     old: Iterable[Mapping], new: Collection[Mapping], *, anew: bool = False
 ) -> Plan:
-    """What leads from the `old` mappings to the `new` ones.
+    """The plan that leads from the `old` mappings to the `new` ones.
 
-    With `anew` those that stay are altered, whatever they say.
+    With `anew`, unchanged mappings count as altered too.
     """
     return finish(planning(old, new, anew=anew))
 
@@ -70,7 +71,7 @@ def plan(
 def planning(
     old: Iterable[Mapping], new: Collection[Mapping], *, anew: bool = False
 ) -> Generator[None, None, Plan]:
-    """The same step by step."""
+    """As `plan`, one mapping a step."""
     before = {each.listen: each for each in old}
     after: set[Listen | None] = {each.listen for each in new}
     altered, unchanged = list[Mapping](), list[Mapping]()
@@ -88,14 +89,16 @@ def planning(
 
 
 def applicable(running: Config, wanted: Config) -> tuple[Config, list[str]]:
-    """What of `wanted` a gateway can do that runs, and the options that it cannot."""
+    """Return the part of `wanted` that a reload can apply, and the options it
+    cannot.
+    """
     refused = [
         option
         for option, name in _FIXED
         if getattr(running, name) != getattr(wanted, name)
     ]
     kept = {name: getattr(running, name) for _, name in _FIXED}
-    if running.dev:  # its catalog listens there
+    if running.dev:  # the dev catalog listens there
         kept["consul"] = running.consul
         if wanted.consul != running.consul and wanted.dev:
             refused.append("--consul")

@@ -1,8 +1,7 @@
-"""How addresses and mappings are written.
+"""Parses addresses and mappings.
 
-Each function takes text and gives a value, or raises `ValueError` whose text
-says what would be right; `lbconsul.config.sources` puts before it where the
-text stood.
+Each function takes text and returns a value, or raises `ValueError` whose text says
+what would be right; `lbconsul.config.sources` prefixes it with the place of the text.
 """
 
 import re
@@ -26,7 +25,7 @@ from lbconsul.text import unquoted
 #: https://developer.hashicorp.com/consul/docs/reference/architecture/ports
 CONSUL_PORTS = {"http": 8500, "https": 8501}
 
-#: Those that Consul's own tools take from a URL that names none.
+#: The ports that Consul's own tools use for a URL without one.
 WEB_PORTS = {"http": 80, "https": 443}
 
 _MAPPING = re.compile(
@@ -37,7 +36,7 @@ _MAPPING = re.compile(
 _LOOKS_LIKE_MAPPING = re.compile(
     r"\d+:|unix:(?!//|\d*$)|systemd:|(?:\[[^\]]*\]|[^:\[\]]*):\d+:"
 )
-#: Options that had another name before, and the name that they have now.
+#: Former names of options, and their present names.
 RENAMED = {
     "eject-early": "eject-on-early-close",
     "eject-time": "eject-base-time",
@@ -48,7 +47,7 @@ _OPTION_BREAK = re.compile(r""",(?=(?:[^"`]|"(?:[^"\\]|\\.)*"|`[^`]*`)*$)""")
 
 
 def listen_address(text: str) -> Listen:
-    """``[ADDRESS:]PORT``, ``unix:/PATH`` or ``systemd:NAME``."""
+    """Parse ``[ADDRESS:]PORT``, ``unix:/PATH`` or ``systemd:NAME``."""
     scheme, _, rest = text.partition(":")
     if scheme == "unix":
         if not rest.startswith("/") or not rest.isprintable():
@@ -61,8 +60,9 @@ def listen_address(text: str) -> Listen:
 
 
 def admin(text: str) -> Admin:
-    """``[ADDRESS:]PORT``, on this machine only if nothing else is said; ``unix:/PATH``;
-    or ``off``."""
+    """Parse ``[ADDRESS:]PORT`` (loopback without an address), ``unix:/PATH`` or
+    ``off``.
+    """
     if text == "off":
         return Admin(None, is_needed=True)
     try:
@@ -93,10 +93,10 @@ def consul_address(
     tls: bool = False,
     ports: AbstractMapping[str, int] = CONSUL_PORTS,
 ) -> ConsulAddress:
-    """``host``, ``host:port``, or a URL with http, https or unix.
+    """Parse ``host``, ``host:port``, or a URL with http, https or unix.
 
-    With `tls` (``CONSUL_HTTP_SSL``) it is spoken to by TLS, be it a URL with http.
-    `ports` are those of an address without one, by scheme.
+    With `tls` (``CONSUL_HTTP_SSL``) the address uses TLS even if its URL says http.
+    `ports` are the default ports by scheme.
     """
     bare = "://" not in text
     unbracketed = bare and text.count(":") > 1 and not text.startswith("[")
@@ -134,7 +134,7 @@ def _refuse_strange_host(scheme: str, host: str) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, and to be reached from nowhere else."""
+    """Whether a host is this machine, reachable only from itself."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
@@ -147,12 +147,11 @@ def looks_like_mapping(text: str) -> bool:
 
 
 def split_mapping(text: str) -> tuple[str, str, dict[str, str]]:
-    """Cut ``[ADDRESS:]PORT:SERVICE[,option=value...]`` into its three parts.
+    """Split ``[ADDRESS:]PORT:SERVICE[,option=value...]`` into its three parts.
 
-    A service may stand in double quotes, so that it can have any name.  A comma
-    within double quotes or backticks belongs to the value, so that ``filter=`` can
-    hold any expression, and so does one after which no option begins, as in
-    ``health=passing,warning``.
+    A service in double quotes can have any name.  A comma within double quotes or
+    backticks belongs to the value, so ``filter=`` can hold any expression; so does a
+    comma after which no option begins, as in ``health=passing,warning``.
     """
     match = _MAPPING.fullmatch(text)
     if match is None:
@@ -188,7 +187,7 @@ def _split_options(text: str | None) -> dict[str, str]:
 
 
 def unknown(kind: str, word: str, known: Iterable[str]) -> str:
-    """A sentence about an unknown `word`, with the likeliest one meant."""
+    """The error text for an unknown `word`, with the likeliest intended one."""
     choices = sorted(known)
     dashes = "--" if word.startswith("--") else ""
     renamed = dashes + RENAMED.get(word.removeprefix("--"), "")

@@ -1,30 +1,30 @@
-"""How hosts are written, and which of them can be connected to.  Pure."""
+"""Parses hosts, and rejects those that cannot be connected to.  Pure."""
 
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 _NAME = re.compile(r"[\w-]+(?:\.[\w-]+)*\.?")
 
-#: The longest host name with a dot behind it (RFC 1035, 2.3.4).
+#: The longest host name with a final dot (RFC 1035, 2.3.4).
 _LONGEST = 254
 
-#: A name whose last part is a number is none: inet_aton(3) and URLs read it as an
-#: IPv4 address, of which there are many spellings (https://url.spec.whatwg.org/,
-#: "ends in a number").
+#: A name whose last label is a number is no host name: inet_aton(3) and URLs read it as
+#: an IPv4 address, which has many spellings (https://url.spec.whatwg.org/, "ends in a
+#: number").
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.IGNORECASE)
 
-#: A zone of RFC 4007: an interface by its name, or its number.
+#: A zone of RFC 4007: an interface's name or its number.
 _ZONE = re.compile(r"[\w.:@-]{1,15}")
 
 _BROADCAST = IPv4Address("255.255.255.255")
 
 
 def read_host(text: str) -> tuple[str, str]:
-    """A host as it is looked up and shown, and its IP address if it is one.
+    """Return a host as it is looked up and shown, and its IP address if it is one.
 
-    White space around it does no harm, nor do brackets round an IPv6 address.
+    White space around it and brackets round an IPv6 address are dropped.
 
-    :raises ValueError: it cannot be connected to; the text says what it is.
+    :raises ValueError: it cannot be connected to; the text says why.
     """
     host = text.strip()
     if re.fullmatch(r"\[.*:.*\]", host):
@@ -38,11 +38,11 @@ def read_host(text: str) -> tuple[str, str]:
 
 
 def canonical(text: str) -> str:
-    """An IP address in the one way in which equal ones are equal.
+    """The canonical text of an IP address: equal addresses have equal texts.
 
-    IPv4 addresses written as IPv6 ones (``::ffff:192.0.2.1``) become such.
+    IPv4-mapped IPv6 addresses (``::ffff:192.0.2.1``) become IPv4 addresses.
 
-    :raises ValueError: it is none, or cannot be connected to.
+    :raises ValueError: it is no IP address, or cannot be connected to.
     """
     return _connectable(ip_address(text))
 
@@ -80,7 +80,7 @@ def _name(host: str) -> str:
     if re.fullmatch(r"(?:\[.*\]|[^:]*):\d*", host):
         raise ValueError("holds a port, where only the host belongs")
     try:
-        # Full-width digits and dots become ordinary ones.
+        # IDNA maps full-width digits and dots to ordinary ones.
         last = host[: _LONGEST + 1].encode("idna").decode("ascii").rstrip(".")
     except UnicodeError:
         last = ""

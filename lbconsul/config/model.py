@@ -11,8 +11,8 @@ from lbconsul.text import quoted
 #: The addresses that mean every address of their family.
 ANY_HOST = frozenset({"0.0.0.0", "::"})
 
-#: Each worker looks at what all others count, so that there is an end to how
-#: many are of use; this is far beyond it.
+#: The most workers.  Each worker reads the counters of all others, which limits how
+#: many are of use; this is far beyond that.
 MOST_WORKERS = 256
 
 
@@ -55,16 +55,16 @@ Listen = TCPListen | UnixListen | SystemdListen
 
 
 def decimal(number: float) -> str:
-    """A number as people write it: not as 1e+06."""
+    """A number in plain decimal notation: not as 1e+06."""
     return f"{number:.9f}".rstrip("0").rstrip(".")
 
 
 @frozen
 class WhenEmpty:
-    """What becomes of a client for whom no instance is left.
+    """What happens to a client when no instance is left.
 
-    It is held for `wait` seconds, in case one appears; or `fallback` serves it, a
-    service in Consul or, if `is_address`, ``host:port``.  With neither it is closed
+    It is held for `wait` seconds, in case an instance appears; or `fallback` serves it,
+    a service in Consul or, if `is_address`, ``host:port``.  With neither it is closed
     at once.
     """
 
@@ -79,25 +79,25 @@ class WhenEmpty:
         return f"wait={decimal(self.wait)}s" if self.wait else "close"
 
 
-@frozen(cache_hash=True)  # it is looked up by, again and again
+@frozen(cache_hash=True)  # it is a key in hot paths
 class Mapping:
     """A listening address, the service behind it, and its options.
 
-    Durations are seconds; 0 is off, or no limit.  The options' meaning is told
-    by `lbconsul.config.options`.  Without an address it is a mapping for
-    somebody who listens by other means.
+    Durations are seconds; 0 is off, or no limit.  `lbconsul.config.options` describes
+    the options.  Without an address the mapping is for a program that listens by other
+    means.
     """
 
     service: str
     listen: Listen | None = None
     tag: str = ""
     filter: str = ""
-    #: The datacenters to use, the first that has an instance first; none: the
+    #: The datacenters by priority: the first that has an instance is used.  Empty: the
     #: agent's own.
     dc: tuple[str, ...] = ()
     failback_after: float = 30.0
     near: str = ""
-    #: Which of several ports and addresses of an instance to use; empty: the default.
+    #: Which of an instance's several ports and addresses to use; empty: the default.
     port_name: str = ""
     tagged_address: str = ""
     policy: str = "leastconn"
@@ -114,7 +114,7 @@ class Mapping:
     slow_start: float = 0.0
     max_connections_per_upstream: int = 0
     queue_length: int = 1000
-    #: 0: as long as `connect_timeout`.
+    #: 0: the same as `connect_timeout`.
     queue_timeout: float = 0.0
     drain_timeout: float = 300.0
     close_on_critical: bool = False
@@ -127,10 +127,10 @@ class Mapping:
     #: Networks, as ``10.0.0.0/8``.
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
-    #: The same of instances; none: all.
+    #: Networks of instances; empty: all.
     upstream_allow: tuple[str, ...] = ()
     unix_mode: int = 0o660
-    #: Whether the gateway is ready though it never had a usable instance.
+    #: Whether the gateway is ready even if the mapping never had a usable instance.
     allow_empty: bool = False
 
     def __str__(self) -> str:
@@ -144,7 +144,7 @@ class Mapping:
 
 @frozen
 class ConsulAddress:
-    """Where a Consul agent or server speaks HTTP.
+    """The HTTP address of a Consul agent or server.
 
     `scheme` is ``http``, ``https`` or ``unix``; for ``unix`` the `path` is the
     socket's, else a prefix of every request's path.
@@ -154,7 +154,7 @@ class ConsulAddress:
     host: str = ""
     port: int = 0
     path: str = ""
-    #: For ``unix``: TLS over the socket, as ``CONSUL_HTTP_SSL`` asks.
+    #: For ``unix``: TLS over the socket, as ``CONSUL_HTTP_SSL`` requests.
     tls: bool = False
 
     def __str__(self) -> str:
@@ -164,7 +164,7 @@ class ConsulAddress:
 
     @property
     def netloc(self) -> str:
-        """What stands in the Host header of a request to it."""
+        """The Host header of a request to this address."""
         if self.scheme == "unix":
             return "localhost"
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -173,18 +173,18 @@ class ConsulAddress:
 
 @frozen
 class ConsulConfig:
-    """How to reach Consul and who we are to it."""
+    """How to reach Consul, and the credentials for it."""
 
     addresses: tuple[ConsulAddress, ...] = (ConsulAddress("http", "127.0.0.1", 8500),)
-    #: Also used while the token file is empty.
+    #: Used without a token file, and while that file is empty.
     token: str = field(default="", repr=False)
     token_file: str = ""
     #: ``user:password`` of HTTP basic authentication (RFC 7617).
     http_auth: str = field(default="", repr=False)
     ca_file: str = ""
-    #: A directory of such files; `ca_file` hides it.
+    #: A directory of CA files; `ca_file` overrides it.
     ca_path: str = ""
-    #: The name to ask for and to verify, instead of the address's host.
+    #: The name for SNI and verification, instead of the address's host.
     tls_server_name: str = ""
     client_cert: str = ""
     client_key: str = ""
@@ -193,20 +193,20 @@ class ConsulConfig:
     partition: str = ""
     #: How long one blocking query may wait, in seconds.
     consul_wait: float = 30.0
-    #: Where an option was said, if not on the command line.
+    #: Where an option was set, if not on the command line.
     places: AbstractMapping[str, str] = field(factory=dict, eq=False, repr=False)
 
     def where(self, option: str) -> str:
-        """The place of an option, as an error about it would name it."""
+        """The place of an option, as an error message names it."""
         return self.places.get(option, f"--{option}")
 
 
 @frozen
 class Admin:
-    """Where the gateway can be looked at, and ordered about; nowhere without one."""
+    """The address of the admin listener; None for none."""
 
     listen: TCPListen | UnixListen | None = TCPListen("127.0.0.1", 9200)
-    #: Whether somebody asked for it: it must be had then.
+    #: Whether the operator set it: then a failure to listen is an error.
     is_needed: bool = field(default=False, eq=False)
 
     def __str__(self) -> str:
@@ -223,14 +223,14 @@ def _count_of_workers(config: object, attribute: object, count: Any) -> None:
 
 @frozen
 class Config:
-    """Everything one gateway is told."""
+    """The whole configuration of one gateway."""
 
     consul: ConsulConfig
     mappings: tuple[Mapping, ...]
     connection_log: bool = True
     log_format: str = "text"
     log_file: str = ""
-    #: Bytes; 0: it is not rotated.
+    #: Bytes; 0: no rotation.
     log_file_size: int = 10 << 20
     log_file_keep: int = 5
     admin: Admin = Admin()
@@ -240,5 +240,5 @@ class Config:
     shutdown_grace: float = 0.0
     takeover: str = ""
     dev: bool = False
-    #: Processes that serve; 0: one for each core that we may use.
+    #: Processes that serve; 0: one for each usable core.
     workers: int = field(default=1, validator=_count_of_workers)

@@ -1,7 +1,6 @@
-"""The options there are: their names, what they mean, how their text is read.
+"""The table of options: their names, meanings and parsers.
 
-One table serves the command line, the mapping grammar and the TOML file, so
-that the three cannot drift apart.
+The command line, the mapping grammar and the TOML file share it, so they cannot differ.
 """
 
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from attrs import frozen
 
 from lbconsul.config import grammar, values
 
-#: The policies by name; `lbconsul.balance.policy` has one class for each.
+#: The policies' names; `lbconsul.balance.policy` has a class for each.
 POLICIES = ("leastconn", "p2c", "random", "roundrobin")
 
 LOG_FORMATS = ("json", "text")
@@ -41,8 +40,7 @@ def _text(text: str) -> str:
     return text
 
 
-#: What may stand in a mapping, and, as an option of the gateway, is the
-#: default of all mappings.
+#: Options of a mapping; set for the gateway, they are the defaults of all mappings.
 MAPPING_OPTIONS = _table(
     Option("tag", _text, "only instances that carry this tag"),
     Option("filter", _text, "only instances that Consul's filter expression keeps"),
@@ -239,7 +237,7 @@ CONSUL_OPTIONS = _table(
     ),
 )
 
-#: What concerns the gateway as a whole.
+#: Options of the gateway as a whole.
 GATEWAY_OPTIONS = _table(
     Option(
         "state-dir",
@@ -303,8 +301,8 @@ GATEWAY_OPTIONS = _table(
     ),
 )
 
-#: Options whose text nobody but us and Consul may see.
+#: Options whose text may be shown to Consul only.
 SECRETS = frozenset({"token", "http-auth"})
 
-#: Every option that has one value.
+#: Every option with a single value.
 OPTIONS = MAPPING_OPTIONS | CONSUL_OPTIONS | GATEWAY_OPTIONS

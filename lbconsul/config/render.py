@@ -1,4 +1,4 @@
-"""What is configured, as it could be written."""
+"""Renders a configuration as the texts of its options."""
 
 from typing import Any
 
@@ -15,12 +15,12 @@ _UNITS = {"shrink-guard": "%", "rebalance": "%/min"}
 
 
 def mapping_options(mapping: Mapping) -> dict[str, str]:
-    """The options of a mapping by name, defaults too, but for what is not said."""
+    """A mapping's options by name, defaults included, but without empty ones."""
     return _shown(MAPPING_OPTIONS, mapping)
 
 
 def gateway_options(config: Config) -> dict[str, str]:
-    """The options that are not mappings', by name; nothing that is secret."""
+    """The gateway's own options by name; secrets are hidden."""
     consul = ",".join(map(str, config.consul.addresses))
     shown = {"consul": consul, **_shown(CONSUL_OPTIONS, config.consul)}
     return shown | _shown(GATEWAY_OPTIONS, config)
@@ -40,7 +40,7 @@ def _text(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     if name == "queue-timeout" and not value:
-        return ""  # as long as connect-timeout
+        return ""  # the same as connect-timeout
     if isinstance(value, float):
         return f"{decimal(value)}s" if value else "off"
     if name in _UNITS:

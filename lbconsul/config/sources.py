@@ -1,7 +1,6 @@
-"""What the environment, a TOML file and the command line say.
+"""Reads the environment, a TOML file and the command line.
 
-Each becomes a `Source`: texts, each with the place where it stood, so that
-whatever is wrong with it can be told there.
+Each becomes a `Source`: texts, each with its place, which error messages name.
 """
 
 import re
@@ -16,8 +15,8 @@ from lbconsul.config import grammar, values
 from lbconsul.config.options import MAPPING_OPTIONS, OPTIONS
 from lbconsul.errors import ConfigError
 
-#: Consul's own variables and the option that each stands for, as its Go client has
-#: them: https://github.com/hashicorp/consul/blob/main/api/api.go
+#: Consul's own variables and the option that each sets, as in its Go client:
+#: https://github.com/hashicorp/consul/blob/main/api/api.go
 ENVIRONMENT = {
     "CONSUL_HTTP_TOKEN": "token",
     "CONSUL_HTTP_TOKEN_FILE": "token-file",
@@ -41,13 +40,13 @@ DEFAULT_CONSUL = "127.0.0.1:8500"
 
 @frozen
 class SourcedText:
-    """A text and the place where it stood, as an error would name it."""
+    """A text and its place, as an error message names it."""
 
     where: str
     text: str
 
     def wrong(self, why: str) -> ConfigError:
-        """The error to raise about this text, without any password in it."""
+        """The error about this text, with passwords removed."""
         text = re.sub(r"//[^/@]*@|(token|http-auth)=[^,]*", "(hidden)", self.text)
         return ConfigError(f"{self.where} {text}: {why}")
 
@@ -61,7 +60,7 @@ def read(said: SourcedText, parse: Any) -> Any:
 
 @frozen
 class RawMapping:
-    """A mapping, cut up but not yet read; `said` is the whole of it."""
+    """A mapping, split but not parsed yet; `said` is its whole text."""
 
     said: SourcedText
     listen: str
@@ -69,19 +68,19 @@ class RawMapping:
     options: AbstractMapping[str, str]
 
     def wrong(self, option: str, why: str) -> ConfigError:
-        """The error to raise about one of its options."""
+        """The error about one of the mapping's options."""
         whole = f"{self.said.where} {self.said.text}:"
         return SourcedText(whole, f"{option}={self.options[option]}").wrong(why)
 
 
 @frozen
 class Source:
-    """What one source says: single values by option name, and the lists."""
+    """The content of one source: single values by option name, and the lists."""
 
     options: AbstractMapping[str, SourcedText] = Factory(dict)
     consul: tuple[SourcedText, ...] = ()
     mappings: tuple[RawMapping, ...] = ()
-    #: Whether Consul is spoken to by TLS, even at an address that says http.
+    #: Whether to use TLS to Consul, even at an address that says http.
     tls: bool = False
 
 
@@ -90,7 +89,7 @@ def from_command_line(
     consul: Iterable[str],
     mappings: Iterable[str],
 ) -> Source:
-    """What twistd's parser found, as a source."""
+    """The result of twistd's parser, as a source."""
     return Source(
         {name: SourcedText(f"--{name}", text) for name, text in options.items()},
         tuple(SourcedText("--consul", text) for text in consul),
@@ -99,10 +98,10 @@ def from_command_line(
 
 
 def from_environment(environ: AbstractMapping[str, str]) -> Source:
-    """Consul's own environment variables; an empty one counts as not set.
+    """Consul's own environment variables; an empty variable counts as unset.
 
-    :raises ConfigError: a boolean is none to Consul's tools.  These go on with a
-        warning, without TLS, or without a look at Consul's certificate.
+    :raises ConfigError: a boolean is invalid to Consul's tools.  These continue with a
+        warning, without TLS, or without verifying Consul's certificate.
     """
     said = {
         option: SourcedText(variable, environ[variable])
@@ -120,16 +119,16 @@ def from_environment(environ: AbstractMapping[str, str]) -> Source:
 
 
 def from_toml(text: str, path: str) -> Source:
-    """A TOML file's text; `path` is only named in errors.
+    """Read a TOML file's text; `path` is only named in errors.
 
-    :raises ConfigError: it is not TOML (the line is told), or a key is not
-        an option.
+    :raises ConfigError: it is not TOML (the error names the line), or a key is not an
+        option.
     """
     try:
         return _from_document(tomllib.loads(text), path)
     except RecursionError:
         raise ConfigError(f"{path}: is nested too deeply") from None
-    except ValueError as error:  # of numbers with too many digits, too
+    except ValueError as error:  # also raised for overlong numbers
         raise ConfigError(f"{path}: not TOML: {error}") from None
 
 
@@ -165,7 +164,7 @@ def _toml_text(where: str, value: object) -> str:
         return ",".join(map(str, value))
     if isinstance(value, str | int):
         return str(value)
-    # Without the value, which may hold a token.
+    # The value is left out, since it may hold a token.
     raise ConfigError(f"{where}: must be a string, a whole number or a boolean")
 
 

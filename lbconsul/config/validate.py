@@ -1,7 +1,7 @@
-"""Mappings that are well written, but cannot be meant: each is told at the start.
+"""Rejects mappings that parse but cannot work, before the gateway starts.
 
-What is said of one mapping is asked of its own options only, unless nobody
-could want it: a default of all mappings need not make sense for each.
+Only options that the mapping sets itself are rejected, unless the result could never
+work: a default of all mappings need not make sense for each.
 """
 
 from collections import defaultdict
@@ -22,16 +22,16 @@ from lbconsul.config.model import (
 from lbconsul.config.sources import RawMapping, SourcedText
 from lbconsul.errors import ConfigError
 
-#: Options that go by the address of a client.
+#: Options that depend on the client's address.
 _BY_ADDRESS = ("allow", "deny", "max-connections-per-client")
 
 _Network = IPv4Network | IPv6Network
 
 
 def sensible(each: RawMapping, mapping: Mapping) -> Mapping:
-    """The mapping, without what is the default of all but has no sense for it.
+    """Return the mapping without defaults that make no sense for it.
 
-    :raises ConfigError: what it says itself makes no sense.
+    :raises ConfigError: an option that the mapping sets itself makes no sense.
     """
     if isinstance(mapping.listen, UnixListen):
         _refuse_addresses(each)
@@ -51,9 +51,10 @@ def refuse_doubles(
     takeover: str,
     admin: Listen | None = None,
 ) -> None:
-    """No two mappings, nor one and a takeover or `admin`, can have one address.
+    """Reject two mappings, or a mapping and the takeover socket or `admin`, at one
+    address.
 
-    :raises ConfigError: two want the same.
+    :raises ConfigError: two have the same address.
     """
     told = list(told)
     _refuse_overlaps(told)
@@ -67,12 +68,13 @@ def refuse_doubles(
 
 
 def _refuse_overlaps(told: Iterable[tuple[SourcedText, Mapping]]) -> None:
-    # There may be thousands of mappings: each is only compared with its like.
+    # There may be thousands of mappings: each is compared only with those that may
+    # overlap.
     alike = defaultdict[object, dict[Listen | None, SourcedText]](dict)
     for said, mapping in told:
         listen = mapping.listen
         others = alike[_likeness(listen)]
-        # If there is one of every address it is the only one.
+        # A mapping of every address of a family is the only one in its group.
         taken = listen if listen in others else next(iter(others), None)
         if taken is not None and _overlap(taken, listen):
             by = others[taken]
@@ -81,11 +83,11 @@ def _refuse_overlaps(told: Iterable[tuple[SourcedText, Mapping]]) -> None:
 
 
 def refuse_circles(told: Iterable[tuple[SourcedText, Mapping]]) -> None:
-    """Fallbacks may not lead from port to port of ours and back to the first.
+    """Reject fallbacks that lead through this gateway's own ports back to the first.
 
-    A client would be handed round until no descriptor is left.
+    A client would be passed round until no descriptor is left.
 
-    :raises ConfigError: some do.
+    :raises ConfigError: there is such a loop.
     """
     told = list(told)
     nexts = _nexts([mapping for _, mapping in told])
@@ -101,12 +103,12 @@ def refuse_circles(told: Iterable[tuple[SourcedText, Mapping]]) -> None:
                 f"when-empty={mapping.when_empty} leads back here, by way of"
                 f" {', '.join(map(str, [*way][1:]))}; let the last one end elsewhere"
             )
-        if there not in way:  # else a circle begins behind it, of which it is no part
+        if there not in way:  # else it leads into a loop but is not in it
             sound.update(way)
 
 
 def _nexts(mappings: Iterable[Mapping]) -> dict[Mapping, Mapping]:
-    """Of those whose fallbacks lead to another mapping, to which."""
+    """The next mapping of each mapping whose fallback leads to another one."""
     alike = defaultdict[object, list[Mapping]](list)
     for each in mappings:
         alike[_likeness(each.listen)].append(each)
@@ -156,7 +158,7 @@ def _is_within(one: _Network, others: Iterable[_Network]) -> bool:
 
 
 def _leads_to(mapping: Mapping, other: Mapping) -> bool:
-    """Whether a mapping's fallback is where another one listens, as far as one sees."""
+    """Whether a mapping's fallback address is visibly where `other` listens."""
     there, listen = _fallback(mapping), other.listen
     if there is None or _likeness(there) != _likeness(listen):
         return False
@@ -166,25 +168,25 @@ def _leads_to(mapping: Mapping, other: Mapping) -> bool:
 
 
 def _fallback(mapping: Mapping) -> TCPListen | None:
-    """The address that it names."""
+    """The address of the mapping's fallback, if it is an IP address."""
     if not mapping.when_empty.is_address:
         return None
     try:
         there = grammar.listen_address(mapping.when_empty.fallback)
     except ValueError:
-        return None  # a name, and who knows whose
+        return None  # a name may resolve to any host
     return there if isinstance(there, TCPListen) else None
 
 
 def _likeness(listen: Listen | None) -> object:
-    """The same for all addresses that may overlap with this one."""
+    """A key that is equal for all addresses that may overlap with this one."""
     if isinstance(listen, TCPListen):
         return listen.port, ":" in listen.host
     return listen
 
 
 def _overlap(one: Listen | None, other: Listen | None) -> bool:
-    """Whether both cannot be had: the same, or every address and one of them."""
+    """Whether the two cannot both be bound: equal, or every address and one of them."""
     if one == other:
         return True
     if not isinstance(one, TCPListen) or not isinstance(other, TCPListen):

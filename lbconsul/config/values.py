@@ -1,8 +1,7 @@
-"""How single values are written: durations, numbers, choices, names, networks.
+"""Parses single values: durations, numbers, choices, names, networks.
 
-Each function takes text and gives a value, or raises `ValueError` whose text
-says what would be right; `lbconsul.config.sources` puts before it where the
-text stood.
+Each function takes text and returns a value, or raises `ValueError` whose text says
+what would be right; `lbconsul.config.sources` prefixes it with the place of the text.
 """
 
 import re
@@ -17,7 +16,7 @@ from lbconsul.text import unquoted
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-#: Less would be another file for some hundred lines.
+#: The least log file size: a smaller file would be rotated after some hundred lines.
 _LEAST_SIZE = 64 << 10
 #: ``sun_path`` of unix(7) without the zero at its end, in bytes.
 LONGEST_SOCKET_PATH = 107
@@ -31,7 +30,7 @@ _GO_BOOLS |= dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False)
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
-    """The choice that is likely meant by a word; empty if none is."""
+    """The choice most likely meant by a word; empty if none is."""
     choices = sorted(choices, key=lambda each: (len(each), each))
     longer = [each for each in choices if word and each.startswith(word)]
     near = longer or get_close_matches(word, choices, 1)
@@ -39,7 +38,7 @@ def nearest(word: str, choices: Iterable[str]) -> str:
 
 
 def _meant(word: str, choices: Iterable[str]) -> str:
-    """The beginning of a sentence about a word that is none of the choices."""
+    """The start of the error text about a word that is none of the choices."""
     near = nearest(word, choices)
     return f"did you mean {near}? It " if near else ""
 
@@ -68,7 +67,7 @@ def duration_between(least: float, most: float) -> Callable[[str], float]:
 
 
 def duration_or_off(text: str) -> float:
-    """The same; 0 for ``off``."""
+    """As `duration`; 0 for ``off``."""
     if text in ("off", "0", "0s"):
         return 0.0
     try:
@@ -90,7 +89,7 @@ def percentage(unit: str) -> Callable[[str], int]:
 
 
 def switch(text: str) -> bool:
-    """``on`` or ``off``, or another word for one of them."""
+    """A boolean from ``on`` or ``off``, or a synonym of either."""
     truth = {"on": True, "true": True, "1": True, "yes": True}
     truth |= {"off": False, "false": False, "0": False, "no": False}
     if text.lower() not in truth:
@@ -192,7 +191,7 @@ def name(text: str) -> str:
 
 
 def service(text: str) -> str:
-    """The name of a service, whatever is in it."""
+    """The name of a service, with any characters."""
     if not text or not text.isprintable() or len(text) > _LONGEST_NAME:
         raise ValueError(
             f"service must have 1 to {_LONGEST_NAME} characters, all of them printable"
@@ -251,14 +250,14 @@ def _is_host(text: str) -> bool:
 
 
 def networks(text: str) -> tuple[str, ...]:
-    """Networks such as ``10.0.0.0/8`` or ``::1``, one or more after commas."""
+    """One or more networks such as ``10.0.0.0/8`` or ``::1``, separated by commas."""
     found = []
     for each in text.split(","):
         try:
             network = str(ip_network(each))
         except ValueError:
             network = "%"
-        if "%" in network:  # a zone's: no client's address is within it
+        if "%" in network:  # no client's address has a zone
             raise ValueError(
                 f"{each!r} must be a network, such as 10.0.0.0/8, 192.0.2.1 or"
                 " 2001:db8::/32, with no bit set behind its prefix"
@@ -268,7 +267,9 @@ def networks(text: str) -> tuple[str, ...]:
 
 
 def upstream_networks(text: str) -> tuple[str, ...]:
-    """The same, and ``unix:/PATH`` for a UNIX socket or those below a directory."""
+    """As `networks`, and ``unix:/PATH`` for a UNIX socket or those below a
+    directory.
+    """
     found: list[str] = []
     for each in text.split(","):
         kind, _, path = each.partition(":")
@@ -291,7 +292,7 @@ def socket_path(text: str) -> str:
 
 
 def port(text: str) -> int:
-    """A port number that one can connect to."""
+    """A port number from 1 to 65535."""
     if not re.fullmatch(r"\d{1,5}", text) or not 1 <= int(text) <= 65535:
         raise ValueError(f"port {text!r} must be a number from 1 to 65535")
     return int(text)

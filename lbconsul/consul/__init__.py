@@ -1,4 +1,4 @@
-"""Asks Consul, and keeps the registry's answers what Consul says they are.
+"""Queries Consul and keeps the registry's pools equal to its answers.
 
 While Consul does not answer, the last good answer stays in use.
 """

@@ -1,7 +1,7 @@
-"""The addresses of host names, as one gateway tells them to its successor.
+"""The addresses of host names, as a gateway hands them to its successor in a takeover.
 
-Without them a successor whose DNS servers are silent would take over knowing of no
-instance that is registered under a name, where its predecessor knew them all.
+Without them a successor whose DNS servers are silent would take over without any
+instance that is registered under a host name, though its predecessor knew them all.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,20 +10,23 @@ from typing import Any
 from lbconsul.config.hosts import canonical
 from lbconsul.consul.dns_server import MOST_ADDRESSES
 
-#: The addresses of names, the one in use first.
+#: The addresses of each host name, the one in use first.
 Addresses = Mapping[str, tuple[str, ...]]
 
-#: So many characters of names and addresses are told at most: there are other things
-#: to tell, and one line has room for all.
+#: The most characters of names and addresses that are handed over: one line of the
+#: takeover protocol holds them beside the rest of the state.
 MOST_TOLD = 1 << 20
 
 
 def to_state(known: Iterable[Addresses]) -> dict[str, list[str]]:
-    """As JSON can hold it: what several know, as far as there is room."""
+    """The addresses from several sources, as JSON values, up to `MOST_TOLD` characters.
+
+    Names beyond that limit are left out.
+    """
     said, left = dict[str, list[str]](), MOST_TOLD
     for addresses in known:
         for host, each in addresses.items():
-            # With JSON's quotes and commas; a character may be six of its ASCII.
+            # Counts JSON's quotes and commas; one character may take six in ASCII.
             left -= 6 * len(host) + 50 * len(each) + 10
             if left < 0:
                 return said
@@ -32,7 +35,7 @@ def to_state(known: Iterable[Addresses]) -> dict[str, list[str]]:
 
 
 def from_state(said: Any) -> Addresses:
-    """What was made of it; without what makes no sense."""
+    """The addresses that `to_state` wrote; invalid entries are left out."""
     return dict(_read(said.items())) if isinstance(said, dict) else {}
 
 

@@ -1,63 +1,66 @@
-"""The arithmetic of a blocking query: index, failures, pace.  Pure.
+"""The arithmetic of a blocking query: index, backoff, rate limit.  Pure.
 
 https://developer.hashicorp.com/consul/api-docs/features/blocking
 """
 
 from attrs import define, evolve, frozen
 
-#: Between tries after failures, in seconds: the first bound, doubled at each
-#: further failure up to the next one, at which it stays for so many failures that
-#: news come soon after an outage of half a minute; then doubled up to the last.
+#: The bounds of the backoff after failures, in seconds.  The bound starts at
+#: FIRST_BACKOFF and doubles with each failure up to NEXT_BACKOFF.  There it stays
+#: until SHORT_OUTAGE failures in a row, for a quick recovery from an outage of half a
+#: minute; then it doubles up to LAST_BACKOFF.
 FIRST_BACKOFF = 0.5
 NEXT_BACKOFF = 4.0
 SHORT_OUTAGE = 20
 LAST_BACKOFF = 30.0
 
-#: The last bound while Consul cannot even be connected to.  A connection that
-#: is refused is no burden to it, and the sooner we see it back the better.
+#: The last bound while connecting to Consul fails, in seconds.  A refused connection
+#: costs Consul nothing, and a short bound notices its return sooner.
 LAST_UNREACHED_BACKOFF = 2.0
 
-#: Before the next question when the answer's index cannot be blocked on, in
-#: seconds: without this, such a server would be asked without end.
+#: The pause before the next query when the answer has no index to block on, in
+#: seconds.  Without it the watch would query such a server in a tight loop.
 BLIND_PAUSE = 1.0
 
 
 @frozen
 class Cursor:
-    """Where a blocking query stands."""
+    """The state of a blocking query between two requests: its index and failures."""
 
-    #: What to send as ``index``; 0 asks for an answer at once.
+    #: The ``index`` to send; with 0 Consul answers at once.
     index: int = 0
     #: Failures since the last good answer.
     failures: int = 0
-    #: Whether the last failure came before Consul was connected to.
+    #: Whether the last failure was one of connecting to Consul.
     unreached: bool = False
-    #: Whether the last answer had no index that one can block on.
+    #: Whether the last answer had no index to block on.
     blind: bool = False
 
     def answered(self, index: str | None) -> "Cursor":
-        """A good answer came, with this ``X-Consul-Index``.
+        """The cursor after a good answer with this ``X-Consul-Index``.
 
-        An index that goes backwards starts over (the server lost its state);
-        one below 1 would never block.
+        An index that goes backwards resets to 0 (the server lost its state); one
+        below 1 would never block.
         """
-        # Consul's have 20 digits at most; int() raises at some thousands.
+        # Consul's indexes have at most 20 digits; int() raises at some thousands.
         number = int(index) if index and index.isdecimal() and len(index) <= 20 else 0
         if number < 1:
             return Cursor(blind=True)
         return Cursor(index=number if number >= self.index else 0)
 
     def failed(self, *, unreached: bool = False) -> "Cursor":
-        """No good answer came; an index from before an outage may never come up."""
+        """The cursor after a failure.
+
+        It drops the index: Consul may never reach an index from before an outage.
+        """
         return evolve(
             self, index=0, failures=self.failures + 1, unreached=unreached, blind=False
         )
 
     def pause(self, chance: float) -> float:
-        """Seconds to wait before the next question; `chance` is from 0 to 1.
+        """Seconds to wait before the next query; `chance` is from 0 to 1.
 
-        Full jitter: many gateways that lost the same Consul do not come back
-        in step.
+        Full jitter keeps many gateways that lost the same Consul out of step.
         """
         if self.blind:
             return BLIND_PAUSE
@@ -73,10 +76,10 @@ class Cursor:
 
 @define
 class Bucket:
-    """A token bucket: a small burst at once, then `rate` a second.
+    """A token bucket: `burst` tokens at once, then `rate` tokens a second.
 
-    A service that churns cannot make us flood Consul, and a single change is
-    asked after without delay.
+    A service that churns cannot make a watch flood Consul, and a single change is
+    followed by the next query without delay.
     """
 
     rate: float
@@ -85,13 +88,13 @@ class Bucket:
     _since: float | None = None
 
     def take(self, now: float) -> float:
-        """Take one token at the time `now`; the seconds to wait until it is there."""
+        """Take one token at the time `now`; return the seconds until it is there."""
         self._fill(now)
         self._tokens -= 1
         return max(0.0, -self._tokens / self.rate)
 
     def allows(self, now: float) -> bool:
-        """Take one token at the time `now`, if there is one; whether there was."""
+        """Take one token at the time `now` if there is one; return whether it did."""
         self._fill(now)
         if self._tokens < 1:
             return False

@@ -1,4 +1,4 @@
-"""From the JSON of ``/v1/health/service`` to instances.  Pure.
+"""Parses the JSON of ``/v1/health/service`` into instances.  Pure.
 
 https://developer.hashicorp.com/consul/api-docs/health#list-service-instances-for-service
 """
@@ -14,7 +14,7 @@ from lbconsul.consul.location import BY_DEFAULT, Location, Pick, locate
 from lbconsul.errors import UnusableAnswer
 from lbconsul.text import clipped, one_line
 
-#: In Meta with a number, or as a tag ``lbconsul-weight=N``: replaces the
+#: A key in Meta with a number, or a tag ``lbconsul-weight=N``: it replaces the
 #: weights of the registration.
 WEIGHT = "lbconsul-weight"
 
@@ -24,27 +24,27 @@ _MOST_WEIGHT = 65535
 _NODE_MAINTENANCE = "_node_maintenance"
 _SERVICE_MAINTENANCE = "_service_maintenance"
 
-#: How much of a check's output is kept for people to read, in characters.
+#: How much of a check's output is kept for the status and the log, in characters.
 _OUTPUT = 120
 
-#: An instance with a longer id, node, datacenter or host is left out, in characters.
-#: A host name has 253 at most (RFC 1035), and a file's name, as DNS's and
-#: Kubernetes' names do too, stays below it.
+#: The longest id, node, datacenter or host of an instance, in characters; an instance
+#: with a longer one is skipped.  Host names have at most 253 (RFC 1035); file names
+#: and Kubernetes' names stay below it, too.
 MOST_NAME = 255
 
-#: So many of an instance's tags are known, if they are no longer than a name.
+#: The most tags of an instance that are kept; tags longer than `MOST_NAME` are not.
 MOST_TAGS = 256
 
 T = TypeVar("T")
 
 
-#: An entry's instance, and why it is left out, or nothing.
+#: An entry's instance, and why it is skipped; empty if it is not.
 Entry = tuple[Instance, str]
 
 
 @frozen
 class Skipped:
-    """An instance that is not balanced over, as it is shown to people, and why."""
+    """An instance that gets no connections, as the status and the log show it."""
 
     instance: str
     reason: str
@@ -55,30 +55,30 @@ class Skipped:
 
 @frozen
 class Catalog:
-    """One answer: its instances, and those that cannot be used."""
+    """One parsed answer: its instances, and those that are skipped."""
 
     instances: tuple[Instance, ...]
     skipped: tuple[Skipped, ...] = ()
-    #: The latter with their reasons, but those with names that are too long.
+    #: The reasons of the skipped instances, without those with too long a name.
     unfit: Mapping[Identity, str] = Factory(dict)
 
 
-#: Reads an answer: a step for each entry, so that others may have their turn.
+#: Parses an answer, one entry a step: the reactor can run between two steps.
 Reading = Generator[None, None, Catalog]
 
 
 def parse(body: bytes, pick: Pick = BY_DEFAULT) -> Catalog:
-    """Read one answer.
+    """Parse one answer.
 
     :raises UnusableAnswer: it is not a list of entries as Consul documents
-        them.  One wrong entry spoils the whole: half an answer would take
-        instances away.
+        them.  One invalid entry rejects the whole answer: half an answer would
+        remove instances.
     """
     return finished(parsing(body, pick))
 
 
 def parsing(body: bytes, pick: Pick = BY_DEFAULT) -> Reading:
-    """The same, a step at a time."""
+    """Parse one answer as `parse` does, one entry a step."""
     read = []
     for each in entries(body):
         read.append(read_entry(each, pick))
@@ -87,7 +87,7 @@ def parsing(body: bytes, pick: Pick = BY_DEFAULT) -> Reading:
 
 
 def finished(reading: Reading) -> Catalog:
-    """What comes of all the steps."""
+    """Run all the steps of `reading` and return its catalog."""
     while True:
         try:
             next(reading)
@@ -97,7 +97,7 @@ def finished(reading: Reading) -> Catalog:
 
 
 def catalog_of(read: Iterable[Entry]) -> Catalog:
-    """What these entries make."""
+    """The catalog of these parsed entries."""
     instances, skipped, unfit = [], [], {}
     for instance, why in read:
         if why:
@@ -110,9 +110,9 @@ def catalog_of(read: Iterable[Entry]) -> Catalog:
 
 
 def read_entry(entry: object, pick: Pick = BY_DEFAULT) -> Entry:
-    """The instance of one entry, and why it is to be left out, or nothing.
+    """The instance of one entry, and why it is skipped; empty if it is not.
 
-    :raises UnusableAnswer: it is no entry as Consul documents them.
+    :raises UnusableAnswer: the entry is not as Consul documents it.
     """
     if not isinstance(entry, dict):
         raise UnusableAnswer("an entry is not an object")
@@ -125,7 +125,7 @@ def read_entry(entry: object, pick: Pick = BY_DEFAULT) -> Entry:
 
 
 def _whose(entry: dict[str, Any]) -> str:
-    """The instance that an entry is of, as far as it says so."""
+    """The prefix of an error that names the entry's instance; empty if it has no id."""
     service, node = entry.get("Service"), entry.get("Node")
     said = service.get("ID") if isinstance(service, dict) else None
     at = node.get("Node") if isinstance(node, dict) else None
@@ -169,7 +169,7 @@ def _instance(entry: dict[str, Any], location: Location) -> Instance:
 
 
 def _unfit(entry: dict[str, Any], instance: Instance, location: Location) -> str:
-    """Why an entry is no plain backend, or nothing."""
+    """Why an entry cannot be an upstream; empty if it can."""
     kind = _get(entry["Service"], "Kind", str, "")
     if kind:
         return f"its kind is {_line(kind)}"
@@ -182,7 +182,10 @@ def _unfit(entry: dict[str, Any], instance: Instance, location: Location) -> str
 
 
 def _healths(checks: list[Any]) -> tuple[Health, Health]:
-    """The worst of the service's checks with any maintenance, and of the node's."""
+    """The worst of the service's checks and of the node's.
+
+    Maintenance of either counts as the service's.
+    """
     service, node = Health(), Health()
     for check in checks:
         if not isinstance(check, dict):
@@ -214,20 +217,23 @@ def _own_weight(service: dict[str, Any]) -> int | None:
     said = [_get(service, "Meta", dict, {}).get(WEIGHT)]
     said += [tag.partition("=")[2] for tag in tags if tag.startswith(f"{WEIGHT}=")]
     for text in said:
-        # Nobody means a weight of ten digits, and int() raises at some thousands.
+        # A weight of ten digits is a mistake, and int() raises at some thousands.
         if isinstance(text, str) and text.isdecimal() and len(text) < 10:
             return min(int(text), _MOST_WEIGHT)
     return None
 
 
 def _get(of: dict[str, Any], key: str, kind: type[T], default: T | None = None) -> T:
-    """The value of `key`, of `kind`; null counts as absent, as Go writes nil so."""
+    """The value of `key`, of type `kind`; null counts as absent (Go writes nil so).
+
+    :raises UnusableAnswer: it is of another type, or absent without a default.
+    """
     value = of.get(key)
     if value is None:
         value = default
-    # bool is an int to Python, and no port or weight to us.
+    # bool is an int in Python, but never a port or a weight.
     if not isinstance(value, kind) or isinstance(value, bool):
-        said = type(value).__name__  # its text may be as long as the answer
+        said = type(value).__name__  # the value's text may be as long as the answer
         raise UnusableAnswer(f"{key} is {said} instead of {kind.__name__}")
     return value
 

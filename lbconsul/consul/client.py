@@ -1,4 +1,4 @@
-"""One question to Consul over treq, with one deadline round headers and body."""
+"""Requests to Consul over treq, with one deadline for headers and body together."""
 
 from base64 import b64encode
 from collections.abc import Mapping as AbstractMapping
@@ -24,28 +24,29 @@ from lbconsul.errors import Forbidden, UnusableAnswer
 from lbconsul.process.files import read_file
 from lbconsul.text import one_line
 
-#: How long an answer may take to travel, in seconds.
+#: How long the request and its answer may take on the network, in seconds.
 ON_THE_WAY = 5.0
 
-#: How many connections to Consul are kept.  One watch holds one, and Twisted
-#: would keep two; an agent allows 200 a client (``http_max_conns_per_client``).
+#: The most idle connections to each Consul address.  Each watch uses one, and
+#: Twisted's default is two; an agent allows 200 for each client
+#: (``http_max_conns_per_client``).
 MAX_CONNECTIONS = 200
 
-#: The most that one answer may hold, in bytes: some 50,000 instances.
+#: The longest body of an answer, in bytes: some 50,000 instances.
 BODY_LIMIT = 64 * 1024 * 1024
 
-#: A page of the catalog that only serves a hint may hold no more, in bytes: some
-#: thousands of services with many tags, which is read within some 20 ms.
+#: The longest page of the catalog, in bytes, which only serves a hint: some thousands
+#: of services with many tags, parsed within some 20 ms.
 PAGE_LIMIT = 4 * 1024 * 1024
 
-#: And it may take no longer, in seconds.
+#: How long such a page may take, in seconds.
 PAGE_WITHIN = 5.0
 
 
 def deadline(wait: float) -> float:
-    """After how long a blocking query that hangs is given up, all in seconds.
+    """The timeout of a blocking query with this wait, both in seconds.
 
-    Consul adds up to a sixteenth of the wait to it:
+    Consul adds jitter of up to a sixteenth of the wait:
     https://developer.hashicorp.com/consul/api-docs/features/blocking
     """
     return wait + wait / 16 + ON_THE_WAY
@@ -53,63 +54,64 @@ def deadline(wait: float) -> float:
 
 @frozen
 class Reply:
-    """A whole 200 from Consul: its body, and what its headers say."""
+    """A complete answer of Consul with status 200: its body and its headers' values."""
 
     body: bytes
-    #: ``X-Consul-Index``, as it stands.
+    #: The text of ``X-Consul-Index``.
     index: str | None = None
-    #: Seconds since the server that answered last heard from the leader.
+    #: Seconds since the answering server last heard from the leader.
     last_contact: float = 0.0
-    #: Whether ACLs hid something (Consul 1.11 and newer say so).
+    #: Whether ACLs hid a part of the result (sent by Consul 1.11 and newer).
     filtered: bool = False
 
 
 @define(eq=False)
 class ConsulClient:
-    """Asks Consul, at one of several addresses."""
+    """Sends requests to Consul, each to one of several addresses."""
 
     _clock: IReactorTime
     _sites: tuple[tuple[ConsulAddress, HTTPClient], ...]
     _token: Token = Factory(Token)
-    #: What each question says beside its own: namespace and partition.
+    #: Parameters of every request: namespace and partition.
     _params: AbstractMapping[str, str] = Factory(dict)
-    #: The value of each question's Authorization header; empty for none.
+    #: The Authorization header of every request; empty for none.
     _authorization: str = field(default="", repr=False)
-    #: How long a blocking query may wait, in seconds.
+    #: How long Consul may hold a blocking query, in seconds.
     _wait: float = ConsulConfig().consul_wait
     _pools: tuple[HTTPConnectionPool, ...] = ()
-    #: What it was made of: where Consul is, who we are, what the files held.
+    #: The configuration, the token and the contents of the files it was made from; a
+    #: reload compares it.
     fingerprint: object = field(default=None, repr=False)
 
     @property
     def addresses(self) -> int:
-        """How many addresses there are to ask at."""
+        """The number of Consul addresses."""
         return len(self._sites)
 
     def where(self, address: int) -> str:
-        """The address with this number, for people to read."""
+        """The address with this number, as the status and the log show it."""
         return str(self._sites[address][0])
 
     def ask(
         self, question: ServiceQuery, index: int, address: int, *, stale: bool = True
     ) -> Deferred[Reply]:
-        """Ask for the instances of a service, and block past `index` unless it is 0.
+        """Query the instances of a service; block past `index` unless it is 0.
 
-        Fails with `UnusableAnswer` for anything but a whole 200, with what
-        treq and Twisted raise when there is no answer, and with `TimeoutError` after
-        `deadline` seconds.  Cancelling it hangs up.
+        The Deferred fails with `UnusableAnswer` for anything but a complete 200, with
+        the errors of treq and Twisted without an answer, and with `TimeoutError`
+        after `deadline` seconds.  Cancelling it closes the connection.
         """
         asked = Deferred.fromCoroutine(self._ask(question, index, address, stale))
         return asked.addTimeout(deadline(self._wait), self._clock, _too_late)
 
     def close(self) -> Deferred[list[tuple[bool, None]]]:
-        """Close the connections that are kept for the next question."""
+        """Close the idle connections to Consul."""
         return DeferredList([pool.closeCachedConnections() for pool in self._pools])
 
     def page(self, path: str, datacenter: str, address: int) -> Deferred[bytes]:
-        """Ask once for one page of the API, such as ``/v1/catalog/services``.
+        """Request one page of the API once, such as ``/v1/catalog/services``.
 
-        Fails as `ask` does, also if the page is longer than `PAGE_LIMIT`; with
+        It fails as `ask` does, also for a page longer than `PAGE_LIMIT`; with
         `TimeoutError` after `PAGE_WITHIN` seconds.
         """
         asked = Deferred.fromCoroutine(self._page(path, datacenter, address))
@@ -135,7 +137,7 @@ class ConsulClient:
     async def _get(
         self, address: int, path: str, params: dict[str, str], limit: int
     ) -> Reply:
-        """One GET; parameters without a value are left out, but for ``stale``."""
+        """Send one GET; empty parameters are left out, except ``stale``."""
         site, http = self._sites[address]
         params = {**self._params, **params}
         params = {k: v for k, v in params.items() if v or k == "stale"}
@@ -169,7 +171,7 @@ class ConsulClient:
         if packed.strip().lower() != "identity":
             raise UnusableAnswer(f"packed, unasked: {_excerpt(packed.encode())}")
         contact = _header(response, "X-Consul-LastContact") or ""
-        known = contact.isdecimal() and len(contact) <= 20  # as many as 64 bits have
+        known = contact.isdecimal() and len(contact) <= 20  # a 64-bit number's digits
         return Reply(
             body,
             _header(response, "X-Consul-Index"),
@@ -181,10 +183,10 @@ class ConsulClient:
 def consul_client(
     reactor: object, config: ConsulConfig, resolver: IHostnameResolver | None = None
 ) -> ConsulClient:
-    """The client of a gateway's watches, each of which holds one connection.
+    """The client of a gateway's watches, each of which uses one connection.
 
-    The hosts of Consul's addresses are looked up by `resolver`, or by one of its own,
-    so that however many names instances have, Consul's need not wait for theirs.
+    `resolver` looks up the hosts of Consul's addresses.  The default is a resolver of
+    its own: Consul's look-ups do not wait behind those of the instances' names.
 
     :raises ConfigError: the token file or a certificate cannot be read.
     """
@@ -192,7 +194,8 @@ def consul_client(
     token = Token(config.token, config.token_file, config.where("token-file"))
     files = (*authority_files(config), config.client_cert, config.client_key)
     resolver = resolver or HostResolver(reactor)
-    # Not one pool for all addresses: it tells them by the host of the URL.
+    # A pool for each address: a pool keys connections by the URL's host, which is
+    # always localhost here.
     pools = tuple(HTTPConnectionPool(reactor) for _ in config.addresses)
     for pool in pools:
         pool.maxPersistentPerHost = MAX_CONNECTIONS
@@ -214,7 +217,7 @@ def consul_client(
 def basic(auth: str) -> str:
     """The Authorization header for ``user`` or ``user:password``; empty for none.
 
-    RFC 7617: without a password there is an empty one.
+    Without a password an empty one is sent (RFC 7617).
     """
     if not auth:
         return ""
@@ -225,17 +228,18 @@ def basic(auth: str) -> str:
 def _content(path: str) -> bytes:
     try:
         return read_file(path) if path else b""
-    except OSError:  # whoever needs it has said so by now
+    except OSError:  # reading the token and the certificates has raised its error
         return b""
 
 
-#: What stands in a path as it is (RFC 3986, section 3.3), and what is quoted already.
+#: Characters of a path that need no quoting (RFC 3986, section 3.3), and the percent
+#: sign of what is quoted already.
 _IN_PATHS = "/%:@!$&'()*+,;="
 
 
 def _base_url(address: ConsulAddress) -> str:
-    # The endpoint knows where to connect to, and the Host header is our own: a
-    # URL has no place for a socket's path.
+    # The host is a placeholder: the endpoint knows where to connect, the client sets
+    # the Host header itself, and a URL cannot hold a socket's path.
     scheme = "https" if address.scheme == "https" or address.tls else "http"
     path = "" if address.scheme == "unix" else quote(address.path, safe=_IN_PATHS)
     return f"{scheme}://localhost{path}"

@@ -1,4 +1,4 @@
-"""All addresses of one name, from several DNS servers and in several domains."""
+"""Looks up all addresses of a name, at several DNS servers and in several domains."""
 
 import socket
 from collections import OrderedDict
@@ -13,20 +13,20 @@ from twisted.python.failure import Failure
 from lbconsul.consul.dns_server import FAILURES, DNSServer, NoSuchName
 from lbconsul.consul.resolv_conf import ResolvConf, by_preference
 
-#: How long to wait for the addresses of one family once there are some of the other, in
-#: seconds.  RFC 8305, 3, has 0.05 for browsers, for whom people wait.
+#: How long to wait for the addresses of one family once the other has some, in
+#: seconds.  RFC 8305, 3, has 0.05 for browsers, where people wait.
 OTHER_FAMILY = 0.5
 
-#: A server that did not answer so many queries in a row is asked after the others, for
-#: so many seconds after the last of them.
+#: A server that did not answer SILENT queries in a row is asked after the others, for
+#: SILENT_FOR seconds after the last of them.
 SILENT, SILENT_FOR = 3, 30.0
 
-#: So many names are remembered: of which addresses, or that they had none.
+#: The number of names whose last result is remembered: addresses, or none.
 _MOST_REMEMBERED = 10_000
 
 
 def has_route(address: str) -> bool:
-    """Whether the kernel has a route there; no packet is sent."""
+    """Whether the kernel has a route to the address; no packet is sent."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as sock:
@@ -38,26 +38,26 @@ def has_route(address: str) -> bool:
 
 @define(eq=False)
 class DNSClient:
-    """Asks servers in the order and as often as resolv.conf(5) says."""
+    """Asks DNS servers in the order and as often as resolv.conf(5) says."""
 
     _reactor: Any
     _port: int = dns.PORT
     _has_route: Callable[[str], bool] = has_route
     _servers: dict[str, DNSServer] = Factory(dict)
-    #: Which server is asked first, where they take turns.
+    #: The number of the server that is asked first, with ``options rotate``.
     _turn: int = 0
-    #: What each name had last, by the kind of record; nothing if that was nothing.
+    #: The last result of each name, by record type; empty if it had no address.
     _last: OrderedDict[str, dict[int, list[str]]] = Factory(OrderedDict)
 
     def has_found(self, name: str) -> bool | None:
-        """Whether a name had addresses when it was looked up last; None if never."""
+        """Whether the last look-up of a name found addresses; None before the first."""
         last = self._last.get(name)
         return None if last is None else bool(last)
 
     async def find(self, name: str, conf: ResolvConf) -> list[str]:
-        """All addresses of a name, in the order to try them; none if it has none.
+        """All addresses of a name, in the order to try them; empty if it has none.
 
-        :raises FAILURES: nobody can tell.
+        :raises FAILURES: the servers do not answer, or fail.
         """
         try:
             return await self._find(name, conf)
@@ -73,7 +73,7 @@ class DNSClient:
             except TimeoutError:
                 raise
             except FAILURES as error:
-                # As the C library does: a domain whose servers fail hides no other one.
+                # As in the C library, a domain whose servers fail does not hide others.
                 failure = error
             else:
                 if found:
@@ -86,7 +86,7 @@ class DNSClient:
     async def _of_both_families(
         self, candidate: str, name: str, conf: ResolvConf
     ) -> list[str]:
-        """All addresses of a name, if one family at least could be asked for."""
+        """All addresses of a name, if the look-up of at least one family succeeds."""
         kinds = (dns.A,) if conf.no_aaaa else (dns.A, dns.AAAA)
         asked = [Deferred.fromCoroutine(self._ask(candidate, x, conf)) for x in kinds]
         got = await _Both(self._reactor, asked, self._is_enough).whole
@@ -106,7 +106,10 @@ class DNSClient:
         return any(map(self._has_route, found))
 
     async def _ask(self, name: str, kind: int, conf: ResolvConf) -> list[str]:
-        """Ask one server after the other; those that were silent once more."""
+        """Ask one server after the other; ask those that time out again.
+
+        Each server is asked up to ``attempts`` times.
+        """
         servers = self._in_order(conf)
         failure: Exception = TimeoutError()
         for _ in range(conf.attempts):
@@ -156,10 +159,10 @@ class DNSClient:
 
 @define(eq=False)
 class _Both:
-    """The answers of both families: of one that is late None, of one that failed why.
+    """The answers of both families: addresses, an error, or None for a late answer.
 
-    One is late that does not come soon after the other one gave addresses, or said
-    that there is no such name.
+    An answer is late `OTHER_FAMILY` seconds after the other family gave a reachable
+    address, or the answer that there is no such name (which counts as no address).
     """
 
     _reactor: Any

@@ -1,9 +1,9 @@
-"""Ask one DNS server for the addresses of one name.
+"""Asks one DNS server for the addresses of one name.
 
-Messages are twisted.names'; how they travel is not: its `Resolver` never asks a
-second server where the first one fails (SERVFAIL, REFUSED), keeps a name for ever as
-being asked where a socket cannot be had, does not compare an answer with the question,
-and knows nothing of a server that refuses.
+The messages are those of twisted.names, the transport is not.  Its `Resolver` never
+asks a second server when the first one fails (SERVFAIL, REFUSED), and keeps a name
+pending for ever when it cannot open a socket.  It does not compare an answer with its
+query, and does not notice that a server's port is closed.
 """
 
 import errno
@@ -29,33 +29,33 @@ from twisted.protocols.basic import Int16StringReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-#: So many queries go through one UDP socket, that is have its port in common (RFC
-#: 5452, 4.5): the next ones get another, by the kernel's chance.  It is closed as soon
-#: as nothing is waited for.
+#: The number of queries that share one UDP socket, and so one source port (RFC 5452,
+#: 4.5); the next ones get another socket, at a port that the kernel chooses at random.
+#: A socket is closed as soon as no query waits for its answer.
 QUERIES_A_SOCKET = 50
 
-#: So many datagrams are read in one turn of the reactor.
+#: The most datagrams that are read in one turn of the reactor.
 _A_TURN = 20
 
-#: The longest answer that is read, in bytes: hundreds of addresses.
+#: The longest answer, in bytes: hundreds of addresses.
 MOST_ANSWER = 16384
 
-#: So many addresses of one name are used.
+#: The most addresses of one name that are used.
 MOST_ADDRESSES = 64
 
-#: So many aliases are followed within one answer.
+#: The most aliases (CNAME) that are followed within one answer.
 _MOST_ALIASES = 16
 
 
 class ServerFailed(Exception):
-    """The server answered that it cannot answer, or what is no answer."""
+    """The server answered with an error, or with an invalid message."""
 
 
 class NoSuchName(Exception):
-    """The server answered that there is no such name, whatever is asked of it."""
+    """The server answered that the name does not exist, with any record type."""
 
 
-#: What asking may fail with.  Each means that another server may know better.
+#: The errors of a query for which the next server is asked.
 FAILURES = (
     ServerFailed,
     TimeoutError,
@@ -67,7 +67,7 @@ FAILURES = (
 
 @define(eq=False)
 class DNSServer:
-    """One server: over UDP, and over TCP where an answer does not fit.
+    """One DNS server: asked over UDP, and over TCP when an answer is truncated.
 
     `reactor` provides `IReactorTime`, `IReactorFDSet` and `IReactorTCP`.
     """
@@ -76,19 +76,19 @@ class DNSServer:
     host: str
     _port: int = dns.PORT
     _socket: "_Socket | None" = None
-    #: How many queries in a row it did not answer in time, and when the last one.
+    #: How many queries in a row timed out, and the time of the last timeout.
     silent: int = 0
     silent_since: float = 0.0
 
     async def ask(
         self, name: str, kind: int, timeout: float, *, use_tcp: bool = False
     ) -> list[str]:
-        """The addresses of this kind (A or AAAA); none if it has none.
+        """The addresses of a name in records of `kind` (A or AAAA); empty for none.
 
         `name` is absolute and encoded.  Each transport gets `timeout` seconds.
 
-        :raises NoSuchName: there is no such name.
-        :raises FAILURES: the server did not answer, or not the question.
+        :raises NoSuchName: the name does not exist.
+        :raises FAILURES: the server did not answer, or not this query.
         """
         query = dns.Query(name.encode("ascii"), kind)
         try:
@@ -110,7 +110,7 @@ class DNSServer:
         try:
             message = await self._timed(self._over_tcp(query, timeout), timeout)
         except FAILURES:
-            if short:  # some of its addresses are better than none
+            if short:  # a truncated list of addresses is better than none
                 return short
             raise
         self.silent = 0
@@ -133,10 +133,10 @@ class DNSServer:
 
 
 def addresses(message: dns.Message, query: dns.Query) -> list[str]:
-    """The addresses that an answer gives to a query, through aliases (CNAME).
+    """The addresses in an answer to a query, through aliases (CNAME).
 
-    :raises NoSuchName: it says that there is no such name.
-    :raises ServerFailed: it says that it cannot answer.
+    :raises NoSuchName: the answer's code is NXDOMAIN.
+    :raises ServerFailed: its code is another error.
     """
     if message.rCode == dns.ENAME:
         raise NoSuchName
@@ -163,8 +163,10 @@ def addresses(message: dns.Message, query: dns.Query) -> list[str]:
 @implementer(IReadDescriptor)
 @define(eq=False)
 class _Socket:
-    """A connected UDP socket: the kernel drops what others send, and tells if the
-    server's port is closed.  Twisted's own has two lines of log for each.
+    """A connected UDP socket.
+
+    The kernel drops datagrams of other senders, and reports a closed port of the
+    server.  Twisted's UDP port would log two lines for each socket.
     """
 
     _reactor: Any
@@ -176,7 +178,7 @@ class _Socket:
     _waiting: "dict[int, tuple[dns.Query, Deferred[dns.Message]]]" = Factory(dict)
 
     def ask(self, query: dns.Query) -> "Deferred[dns.Message]":
-        """The answer; cancelling it, it is waited for no longer."""
+        """Send a query; fires with its answer.  Cancelling it drops the query."""
         answer: Deferred[dns.Message] = Deferred(lambda _: self._forget(number))
         number = _new_number(self._waiting)
         self._waiting[number] = query, answer
@@ -199,15 +201,15 @@ class _Socket:
         return self._sock
 
     def fileno(self) -> int:
-        """Called by the reactor."""
+        """The descriptor that the reactor polls; -1 if the socket is closed."""
         return -1 if self._sock is None else self._sock.fileno()
 
     def logPrefix(self) -> str:
-        """Called by the reactor for each event."""
+        """The log prefix that the reactor asks for at each event."""
         return "dns"
 
     def doRead(self) -> None:
-        """Called by the reactor."""
+        """The reactor found the socket readable: read at most `_A_TURN` datagrams."""
         for _ in range(_A_TURN):
             if self._sock is None:
                 return
@@ -221,7 +223,7 @@ class _Socket:
             self._read(data)
 
     def connectionLost(self, reason: Failure) -> None:
-        """The server's port is closed, or the reactor is at its end."""
+        """The server's port is closed, or the reactor ends: all queries fail."""
         code = errno.ECONNREFUSED
         if self._sock is not None:
             code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or code
@@ -308,7 +310,7 @@ async def _over_tcp(
 
 
 def _new_number(taken: Container[int]) -> int:
-    """A query's id that is hard to guess."""
+    """A random id for a query, which is hard to guess."""
     while True:
         number = dns.randomSource()
         if number not in taken:
@@ -323,7 +325,7 @@ def _message(number: int, query: dns.Query) -> bytes:
 
 
 def _name(of: Any) -> bytes:
-    """The name in a part of a message, in lower case."""
+    """The name of a query or of a record, in lower case."""
     name: bytes = of.name.name.lower()
     return name
 
@@ -333,14 +335,17 @@ def _decoded(data: bytes) -> dns.Message | None:
     try:
         message.fromStr(data)
         (answers,) = struct.unpack_from("!H", data, 6)
-    except Exception:  # of many kinds: who sent it may be anybody
+    except Exception:  # Twisted raises many kinds for a malformed message
         return None
-    # Of one that is cut short Twisted gives what there is.
+    # Of a message that is cut short Twisted parses the records that are there.
     return message if message.trunc or len(message.answers) == answers else None
 
 
 def _answers(message: dns.Message, query: dns.Query) -> bool:
-    """Whether it is an answer to that; some leave the question out when they fail."""
+    """Whether the message answers the query.
+
+    Some servers leave the query out of an answer with an error code.
+    """
     if not message.answer:
         return False
     asked = [(_name(each), each.type) for each in message.queries]

@@ -1,4 +1,4 @@
-"""How to connect to one Consul address."""
+"""The endpoints of Twisted that connect to one Consul address."""
 
 from typing import Any
 
@@ -26,26 +26,26 @@ from lbconsul.config.model import ConsulAddress
 from lbconsul.consul.heads import BoundedHeads
 from lbconsul.consul.instance_addresses import look_up
 
-#: How long to wait for a connection to one IP address of Consul, in seconds.
+#: The timeout of a connect to one IP address of Consul, in seconds.
 CONNECT_TIMEOUT = 5.0
 
 
 @implementer(IAgentEndpointFactory)
 @define(eq=False)
 class ConsulEndpoints:
-    """The endpoint of one Consul address, whatever URL is asked for."""
+    """Makes the endpoint of one Consul address, for any URL."""
 
     _reactor: object
     _resolver: IHostnameResolver
     _address: ConsulAddress
     _policy: IPolicyForHTTPS
-    #: The host's addresses as they were found last, and those of them that have failed
-    #: when they were last tried.
+    #: The host's addresses of the last successful look-up, and those of them whose
+    #: last connect failed.
     _known: list[str] = Factory(list)
     _failed: set[str] = Factory(set)
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        """Called by Twisted's `Agent` for each new connection."""
+        """Twisted's `Agent` needs a new connection: the endpoint of the address."""
         return _Watchful(self._endpoint())
 
     def _endpoint(self) -> IStreamClientEndpoint:
@@ -71,14 +71,14 @@ class ConsulEndpoints:
     async def connect(self, factory: IProtocolFactory) -> IProtocol:
         """Connect to the first of the host's addresses that accepts.
 
-        Those that failed the last time are tried last: the time for one question may
+        Addresses whose last connect failed are tried last: the time for one query may
         not suffice for all.
 
-        :raises DNSLookupError: the host has no address, and never had one.
-        :raises ConnectError: none accepts.
+        :raises DNSLookupError: no look-up of the host has found an address.
+        :raises ConnectError: no address accepts.
         """
         host, port = self._address.host, self._address.port
-        # A DNS server that fails takes no Consul away.
+        # If DNS fails, the last known addresses stay in use.
         self._known = await look_up(self._resolver, host) or self._known
         self._failed &= set(self._known)
         failed: ConnectError | DNSLookupError = DNSLookupError(
@@ -101,10 +101,10 @@ class ConsulEndpoints:
 @implementer(IStreamClientEndpoint)
 @frozen
 class _Named:
-    """A host and a port: the first of the host's addresses that accepts.
+    """Connects to the first of the addresses of Consul's host that accepts.
 
-    Twisted's `HostnameEndpoint` refuses names with an underscore, which Docker's
-    networks have, and tells of a refusal a third of a second late.
+    Twisted's `HostnameEndpoint` rejects names with an underscore, which Docker's
+    networks have, and reports a refusal a third of a second late.
     """
 
     _endpoints: ConsulEndpoints
@@ -116,9 +116,9 @@ class _Named:
 @implementer(IStreamClientEndpoint)
 @frozen
 class _Watchful:
-    """An endpoint whose connections notice a peer that vanished or fell silent.
+    """An endpoint whose connections use TCP keepalive and bound the answers' heads.
 
-    Nor do they take headers without end.
+    Keepalive detects a peer that vanished without closing the connection.
     """
 
     _endpoint: IStreamClientEndpoint
@@ -133,7 +133,7 @@ def _keep_alive(bounded: Any) -> IProtocol:
     if hasattr(transport, "setTcpKeepAlive"):  # a UNIX socket has none
         transport.setTcpKeepAlive(True)
     if isinstance(transport, TLSMemoryBIOProtocol):
-        # To lose it would be to wait, without end, for the peer's own goodbye.
+        # loseConnection would wait without limit for the peer's close_notify.
         transport.loseConnection = transport.abortConnection  # type: ignore[method-assign]
     protocol: IProtocol = bounded.wrappedProtocol
     return protocol

@@ -1,7 +1,7 @@
-"""The objects of a JSON list one by one, of however long an answer.  Pure.
+"""Parses the objects of a JSON list one at a time.  Pure.
 
-What JSON unpacks to may be twenty times as long as its text: so never is more
-unpacked than one of them, which is bounded.
+Parsed JSON may take twenty times the memory of its text.  Only one object is parsed
+at a time, and its length is bounded, so a long answer takes little memory.
 """
 
 import json
@@ -12,20 +12,21 @@ from collections.abc import Iterator
 from lbconsul.errors import UnusableAnswer
 from lbconsul.text import one_line
 
-#: The most objects there may be, and the longest text of one of them, in bytes.
+#: The most objects in a list, and the longest text of one object, in bytes.
 MOST_ENTRIES = 50_000
 ENTRY_LIMIT = 256 * 1024
 
-#: So much is unpacked at a time at first, in bytes.
+#: The first size of the window of decoded text, in bytes.
 _WINDOW = 128 * 1024
 
 _BLANKS = re.compile(r"[ \t\r\n]*")
 
 
 def entries(body: bytes) -> Iterator[object]:
-    """What the list holds.
+    """The objects of the list, one at a time.
 
-    :raises UnusableAnswer: it is no list of objects, or more than one may be.
+    :raises UnusableAnswer: the body is no list of objects, or exceeds `MOST_ENTRIES`
+        or `ENTRY_LIMIT`.
     """
     try:
         yield from _entries(_Text(body))
@@ -36,7 +37,7 @@ def entries(body: bytes) -> Iterator[object]:
 
 
 def too_many(count: int) -> UnusableAnswer:
-    """The error of an answer with so many entries."""
+    """The error of an answer with at least `count` entries."""
     return UnusableAnswer(f"{count} entries or more: {MOST_ENTRIES} is the most")
 
 
@@ -62,7 +63,7 @@ def _entries(text: "_Text") -> Iterator[object]:
 
 
 class _Text:
-    """JSON that is read from its beginning on, a window of it at a time."""
+    """Reads JSON text from start to end through a window of bounded size."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -73,7 +74,7 @@ class _Text:
         self._place = 0
 
     def next(self) -> str:
-        """The next character that is no blank; empty at the end."""
+        """Peek at the next character that is no blank; empty at the end."""
         while True:
             blanks = _BLANKS.match(self._window, self._place)
             assert blanks is not None
@@ -84,11 +85,14 @@ class _Text:
                 return ""
 
     def skip(self) -> None:
-        """Go beyond the character that was seen."""
+        """Consume the character that `next` returned."""
         self._place += 1
 
     def value(self) -> object:
-        """The next value."""
+        """Parse and consume the next value.
+
+        :raises UnusableAnswer: it is longer than `ENTRY_LIMIT`.
+        """
         while True:
             try:
                 value, self._place = self._read(self._window, self._place)
@@ -103,7 +107,7 @@ class _Text:
                 return value
 
     def end(self) -> None:
-        """The list ends here, and nothing follows."""
+        """Check that the list ends here and nothing follows."""
         if self.next() != "]":
             raise json.JSONDecodeError("no end", self._window, self._place)
         self.skip()
@@ -111,9 +115,9 @@ class _Text:
             raise json.JSONDecodeError("Extra data", self._window, self._place)
 
     def _more(self) -> bool:
-        """Have more of it in the window; whether there was any."""
+        """Extend the window; return whether there was more text."""
         rest = self._window[self._place :]
-        # Twice as much as was not enough, but for the longest.
+        # Double the text that was too short, up to the longest entry.
         size = min(max(_WINDOW, len(rest)), max(1, ENTRY_LIMIT + 1 - len(rest)))
         begin, self._taken = self._taken, self._taken + size
         piece = self._body[begin : self._taken]

@@ -1,7 +1,7 @@
-"""The heads of Consul's answers, which Twisted's HTTP client does not bound.
+"""Bounds the heads of Consul's answers, which Twisted's HTTP client does not.
 
-It takes header after header for as long as they come, and any number of interim
-answers (RFC 9110, section 15.2) before the one that counts, with a line of log each.
+Twisted accepts headers without limit, and any number of interim answers (RFC 9110,
+section 15.2) before the final one, with a line of log for each.
 """
 
 import re
@@ -15,43 +15,43 @@ from twisted.python.failure import Failure
 
 from lbconsul.errors import UnusableAnswer
 
-#: The most that an answer's status line and headers may hold, in bytes and in lines,
-#: those of interim answers counted in.  Consul and a proxy before it send some twenty.
+#: The most bytes and lines of an answer's status line and headers, including those of
+#: interim answers.  Consul and a proxy before it send some twenty lines.
 HEAD_LIMIT = 64 * 1024
 MOST_LINES = 256
 
-#: A head ends with the first line that is empty.
+#: A head ends with the first empty line.
 _END = re.compile(rb"\n\r?\n")
 
-#: The status line (RFC 9112, section 4), and whether it is an interim answer's.
+#: The status line (RFC 9112, section 4); the group matches only an interim answer's.
 _STATUS = re.compile(rb"HTTP/1\.[01] (?:(1\d\d)|\d{3})[ \r\n]")
 
 
 @define(eq=False)
 class Heads:
-    """Keeps back what comes of an answer until its head is whole.
+    """Holds back the bytes of an answer until its head is complete.
 
-    Interim answers are left out.
+    It drops interim answers.
     """
 
     _head: bytearray = Factory(bytearray)
-    #: Where the end of the head is still to be looked for.
+    #: Where in the head the search for its end goes on.
     _searched: int = 0
-    #: What interim answers had before this head.
+    #: The bytes and lines of the interim answers before this head.
     _bytes: int = 0
     _lines: int = 0
     _is_over: bool = True
 
     def begin(self) -> None:
-        """A question was put: a head follows."""
+        """A request was sent: a head follows."""
         self._head.clear()
         self._searched = self._bytes = self._lines = 0
         self._is_over = False
 
     def take(self, data: bytes) -> bytes:
-        """These bytes came: what of them, and of those before, may be passed on.
+        """Take received bytes; return those, with earlier ones, to be passed on.
 
-        :raises UnusableAnswer: they are no head of HTTP/1, or too long a one.
+        :raises UnusableAnswer: they are no HTTP/1 head, or exceed the limits.
         """
         if self._is_over:
             return data
@@ -82,7 +82,7 @@ class Heads:
 
 
 class _Bounded(ProtocolWrapper):
-    """The connection of an HTTP client; it ends where a head has no end."""
+    """A connection of an HTTP client; it aborts at a head beyond the limits."""
 
     transport: ITCPTransport
 
@@ -92,7 +92,7 @@ class _Bounded(ProtocolWrapper):
         self._why: Failure | None = None
 
     def writeSequence(self, data: list[bytes]) -> None:  # noqa: N802
-        """Called to put a question; one comes only after the answer to the last."""
+        """Send a request: Twisted sends one only after the answer to the last."""
         self._heads.begin()
         super().writeSequence(data)
 
@@ -113,10 +113,10 @@ class _Bounded(ProtocolWrapper):
 
 
 class BoundedHeads(WrappingFactory):
-    """Makes the connections of an HTTP client that bound the heads of answers.
+    """Wraps an HTTP client's factory: its connections bound the heads of answers.
 
-    A question whose answer's head is not to be had fails with `ResponseFailed`, or
-    `ResponseNeverReceived`, whose reason says why.
+    A request whose answer's head is invalid or too long fails with `ResponseFailed`
+    or `ResponseNeverReceived`; its reason is the `UnusableAnswer`.
     """
 
     noisy = False

@@ -1,4 +1,4 @@
-"""What an operator may have meant by a name that Consul does not know."""
+"""Suggests the name that an operator may have meant when Consul does not know it."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -13,21 +13,22 @@ from twisted.internet.task import deferLater
 from lbconsul.balance.emptiness import fit, listed
 from lbconsul.balance.pool_spec import ServiceQuery
 
-#: Consul is asked for the same names again after so long, in seconds: of 2,000
-#: mappings that are empty at once it is asked once.
+#: How long a list of names is reused, in seconds: 2,000 mappings that are empty at
+#: the same time make one request.
 MAX_AGE = 30.0
 
-#: So many names are compared in one turn of the reactor: some 3 ms.
+#: The number of names that are compared in one turn of the reactor: some 3 ms.
 _AT_ONCE = 250
 
-#: More names than these are not compared with.
+#: The most names that are compared.
 _MOST_NAMES = 20_000
 
-#: Consul says so, with status 500, of a datacenter that it does not know.
+#: Consul's text, with status 500, for a datacenter that it does not know.
 #: https://github.com/hashicorp/consul/blob/v1.8.7/agent/structs/errors.go
 NO_DATACENTER = "No path to datacenter"
 
-#: A page of Consul's API: its path, of which datacenter, and for which question.
+#: Requests a page of Consul's API: its path, the datacenter, and the query for which
+#: it is needed.
 Page = Callable[[str, str, ServiceQuery], Deferred[bytes]]
 
 _SERVICES, _DATACENTERS = "/v1/catalog/services", "/v1/catalog/datacenters"
@@ -35,19 +36,19 @@ _SERVICES, _DATACENTERS = "/v1/catalog/services", "/v1/catalog/datacenters"
 
 @define(eq=False)
 class Hints:
-    """Asks Consul which names there are: one request at a time, and seldom.
+    """Compares unknown names with those in Consul: one request at a time, and seldom.
 
-    Where it does not answer, or an ACL hides the names, there is no hint.
+    There is no hint if Consul does not answer, or an ACL hides the names.
     """
 
     _clock: IReactorTime
     _page: Page
     _lock: DeferredLock = Factory(DeferredLock)
-    #: The names by path and datacenter, and when they were asked for.
+    #: The names by path and datacenter, and the time of their request.
     _names: dict[tuple[str, str], tuple[float, tuple[str, ...] | None]] = Factory(dict)
 
     async def about_service(self, question: ServiceQuery) -> str:
-        """A sentence on a service of which Consul shows no registration."""
+        """A clause on a service without any visible instance, for logs and status."""
         where = f" in datacenter {question.datacenter}" if question.datacenter else ""
         names = await self._known(_SERVICES, question.datacenter, question)
         if not names:
@@ -60,7 +61,7 @@ class Hints:
         return f"Consul has no service {question.service}{where}; {hint}"
 
     async def about_datacenter(self, question: ServiceQuery) -> str:
-        """A sentence on a datacenter that Consul does not know."""
+        """A clause on a datacenter that Consul does not know, for logs and status."""
         names = await self._known(_DATACENTERS, "", question)
         unknown = f"Consul has no datacenter {question.datacenter}"
         if not names or question.datacenter in names:
@@ -70,7 +71,7 @@ class Hints:
     async def _known(
         self, path: str, datacenter: str, question: ServiceQuery
     ) -> tuple[str, ...] | None:
-        """The names that there are; None if that is not to be had."""
+        """The names at this path, at most `MAX_AGE` old; None if the request failed."""
         await self._lock.acquire()
         try:
             now = self._clock.seconds()
@@ -93,16 +94,16 @@ class Hints:
             said: Any = json.loads(await self._page(path, datacenter, question))
         except CancelledError:
             raise
-        except Exception:  # whatever it is: it is only a hint that is missing then
+        except Exception:  # any failure costs only the hint
             return None
         if not isinstance(said, dict | list):
             return None
-        # Consul's own service is nobody's mapping, unless there is no other.
+        # No mapping means Consul's own service, unless it is the only one.
         names = [each for each in said if isinstance(each, str)][:_MOST_NAMES]
         return tuple(each for each in names if each != "consul") or tuple(names)
 
     async def _meant(self, word: str, names: tuple[str, ...]) -> str:
-        """Which of the names may be meant, or which there are."""
+        """The name that is most like the word, or else a list of the names."""
         best: tuple[float, str] = 0.0, ""
         async for name in self._near(word, names):
             best = max(best, (SequenceMatcher(None, name, word).ratio(), name))
@@ -111,7 +112,10 @@ class Hints:
         return f"there are {listed(names)}"
 
     async def _near(self, word: str, names: tuple[str, ...]) -> AsyncIterator[str]:
-        """Names that look like the word, found in slices; then names that hold it."""
+        """The best candidate of each slice: a similar name, or else a longer one.
+
+        A longer name begins or ends with the word.  The reactor runs between slices.
+        """
         for first in range(0, len(names), _AT_ONCE):
             if first:
                 await deferLater(self._clock, 0)

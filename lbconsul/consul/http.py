@@ -1,4 +1,4 @@
-"""treq, within bounds: what answers in Consul's place cannot take memory or time."""
+"""treq with limits: a server in Consul's place cannot exhaust memory or time."""
 
 from http.cookiejar import DefaultCookiePolicy
 
@@ -16,14 +16,14 @@ from zope.interface import implementer
 
 from lbconsul.errors import UnusableAnswer
 
-#: Of so many pieces of a body on, each must hold so many bytes on average: to take
-#: 64 MiB in chunks of one byte would be minutes of work.
+#: After FEW_PIECES pieces of a body, a piece must have LEAST_PIECE bytes on average:
+#: 64 MiB in chunks of one byte would take minutes of processor time.
 FEW_PIECES = 1_000
 LEAST_PIECE = 64
 
 
 def bounded_http(agent: IAgent) -> HTTPClient:
-    """treq over `agent`; it neither unpacks an answer nor keeps a cookie."""
+    """treq's client over `agent`, without decompression and without cookies."""
     no_cookies = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[]))
     return HTTPClient(_Unpacked(agent), no_cookies)
 
@@ -35,10 +35,10 @@ PACKED = "X-Lbconsul-Content-Encoding"
 @implementer(IAgent)
 @define
 class _Unpacked:
-    """An agent whose answers treq does not unpack.
+    """An agent whose answers treq does not decompress.
 
-    treq asks for gzip and unpacks an answer as often as it says that it is packed, to
-    any size.  What is not packed cannot unpack to more than it says.
+    treq asks for gzip, and decompresses an answer once for each encoding that its
+    header names, to any size.  This agent asks for no encoding, and hides the header.
     """
 
     _agent: IAgent
@@ -50,7 +50,7 @@ class _Unpacked:
         headers: Headers | None = None,
         bodyProducer: IBodyProducer | None = None,  # noqa: N803
     ) -> Deferred[IResponse]:
-        """Called by treq: ask for what is not packed."""
+        """treq sends a request: ask for an answer without compression."""
         headers = Headers() if headers is None else headers.copy()
         headers.setRawHeaders("Accept-Encoding", ["identity"])
         asked = self._agent.request(method, uri, headers, bodyProducer)
@@ -66,10 +66,10 @@ def _hide_packing(response: IResponse) -> IResponse:
 
 
 class Body(Protocol):
-    """Collects one response's body; whoever stops waiting for it hangs up.
+    """Collects the body of one response; cancelling `whole` closes the connection.
 
-    Twisted's own `readBody` leaves the socket open when it is cancelled.  Of an
-    `excerpt` what came is enough, however the rest went.
+    Twisted's `readBody` leaves the socket open when it is cancelled.  With `excerpt`
+    the received part counts as the body when the rest fails or exceeds `limit`.
     """
 
     def __init__(self, limit: int, *, excerpt: bool = False) -> None:
@@ -100,8 +100,8 @@ class Body(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self.whole.called:
             return
-        # A body without a length ends with the connection (PotentialDataLoss);
-        # whether such a one is whole shows when it is parsed.
+        # A body without a length ends with the connection (PotentialDataLoss); the
+        # parser finds out whether it is complete.
         if self._excerpt or reason.check(ResponseDone, PotentialDataLoss):
             self.whole.callback(bytes(self._data))
         else:

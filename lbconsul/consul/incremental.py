@@ -1,7 +1,7 @@
-"""Read one answer after the other, and what is the same as before only once.  Pure.
+"""Parses successive answers to one query, only the entries that changed.  Pure.
 
-Of a thousand instances mostly one has changed.  To read the other ones again
-would take some 30 milliseconds.
+Of a thousand instances mostly one has changed.  Parsing the others again would take
+some 30 milliseconds.
 """
 
 import json
@@ -21,27 +21,27 @@ from lbconsul.consul.catalog import (
 from lbconsul.consul.entries import ENTRY_LIMIT, MOST_ENTRIES, too_many
 from lbconsul.consul.location import BY_DEFAULT, Pick
 
-#: The beginning of an answer as Consul writes it, with or without blanks.
+#: The beginning of an answer as Consul writes it, compact or with blanks.
 _BEGIN = re.compile(rb'\[(\s*)(\{\s*"Node":\s*\{)')
 
 
 @define(eq=False)
 class IncrementalParser:
-    """Reads the answers to one question."""
+    """Parses the answers to one query; unchanged entries keep their objects."""
 
     _pick: Pick = BY_DEFAULT
     #: The entries of the last answer by their text.
     _known: dict[bytes, Entry] = Factory(dict)
 
     def read(self, body: bytes) -> Catalog:
-        """What `parse` makes of it, with the same objects for what has not changed.
+        """The result of `parse`, with the same objects for unchanged entries.
 
         :raises UnusableAnswer: as `parse` does.
         """
         return finished(self.reading(body))
 
     def reading(self, body: bytes) -> Reading:
-        """The same, a step at a time; one answer must be read before the next one."""
+        """Parse as `read` does, one entry a step; finish one answer before the next."""
         known: dict[bytes, Entry] = {}
         try:
             for piece in _pieces(body):
@@ -55,7 +55,7 @@ class IncrementalParser:
         return catalog_of(known.values())
 
     def _entry(self, piece: bytes) -> Entry:
-        if len(piece) > ENTRY_LIMIT:  # it may be several, written in another way
+        if len(piece) > ENTRY_LIMIT:  # maybe several entries, with other blanks
             raise ValueError
         return self._known.get(piece) or read_entry(json.loads(piece), self._pick)
 
@@ -63,12 +63,12 @@ class IncrementalParser:
 def _pieces(body: bytes) -> list[bytes]:
     """The texts of the entries, cut where the next one begins like the first.
 
-    That cannot be within a string, where quotes are escaped.  And were it
-    elsewhere, the pieces would not be JSON: a list of pieces that each are is
-    JSON as a whole, with just these entries, wherever it was cut.
+    Such a cut is never within a string, where quotes are escaped.  At another wrong
+    place the pieces would not be JSON.  If each piece is JSON, so is the whole list,
+    with just these entries, wherever it was cut.
 
-    :raises ValueError: it does not look like a list of entries.
-    :raises UnusableAnswer: it looks like more than there may be.
+    :raises ValueError: the body does not look like a list of entries.
+    :raises UnusableAnswer: it has more than `MOST_ENTRIES`.
     """
     body = body.strip()
     start = _BEGIN.match(body)

@@ -1,4 +1,4 @@
-"""IP addresses for instances that are registered under a host name."""
+"""Looks up the IP addresses of instances that are registered under a host name."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -22,54 +22,54 @@ from lbconsul.config.hosts import canonical
 from lbconsul.consul.addresses import Addresses
 from lbconsul.consul.resolv_conf import absolute
 
-#: How old an address may grow before its name is looked up again, in seconds.
-#: Half a minute is what Consul's own DNS answers and common DNS balancers use.
+#: The age at which an address is looked up again, in seconds.  Half a minute is what
+#: Consul's own DNS answers and common DNS balancers use.
 MAX_AGE = 30.0
 
-#: A name without an address is looked up again after so long, in seconds, and after
-#: twice as long each further time, up to the second.
+#: The backoff of a name without an address, in seconds: from FIRST_RETRY, doubled with
+#: each failure, up to LONGEST_RETRY.
 FIRST_RETRY, LONGEST_RETRY = 1.0, 60.0
 
-#: For so long nothing is said of an answer's instances while names are looked up for
-#: the first time, in seconds: where others are usable, and where none is.
+#: How long an answer counts as pending while names are looked up for the first time,
+#: in seconds: PATIENCE if other instances are usable, LONGEST_PATIENCE if none is.
 PATIENCE, LONGEST_PATIENCE = 0.5, 10.0
 
-#: How often to see which names are due, and whether patience is at its end; and what
-#: comes within how long is one change, in seconds.
+#: In seconds: the interval of checks for names that are due, the same while names are
+#: pending, and how long look-ups are collected into one change.
 _TICK, _SHORT_TICK, _TOGETHER = 1.0, 0.25, 0.05
 
-#: So many are begun to be looked up in one turn of the reactor.
+#: The most look-ups that start in one turn of the reactor.
 _A_TURN = 200
 
-#: So many names that cannot be resolved are named in one line of log.
+#: The most unresolved names in one line of log.
 _NAMED = 5
 
 
-#: When names are due that are new.
+#: The `due` of a new name.
 _NOW = -math.inf
 
 
 @define(eq=False)
 class _Name:
-    """What is known of one name."""
+    """One host name: its addresses, failures and the time of its next look-up."""
 
     addresses: tuple[str, ...] = ()
-    #: How often in a row it had no address.
+    #: How many look-ups in a row found no address.
     failures: int = 0
-    #: When it is to be looked up, in seconds; not while it is.
+    #: When the next look-up is due, in the clock's seconds; infinite during one.
     due: float = _NOW
     looking: Deferred[None] | None = None
 
 
 @define(eq=False)
 class InstanceAddresses:
-    """The addresses of the host names of one answer, looked up without blocking.
+    """Keeps the addresses of the host names in one answer, without blocking.
 
-    `changed` is called when other addresses than before are known, or when nothing is
-    `pending` any more.  A name that cannot be looked up any more keeps its last
-    addresses.  `chance` spreads retries, `usable` says whether others can serve.
-    `inherited` is what a predecessor knew: it is looked up at once, but if that fails
-    it is the last that is known.
+    It calls `changed` when addresses change, and when the answer is no longer
+    `pending`.  A name whose look-up fails keeps its last addresses.  `chance` spreads
+    retries, `usable` returns whether other instances can serve.  `inherited` has the
+    addresses that the predecessor in a takeover knew: they are in use until a look-up,
+    which starts at once, finds others.
     """
 
     _log = Logger()
@@ -80,30 +80,30 @@ class InstanceAddresses:
     _usable: Callable[[], bool] = lambda: False
     _inherited: Addresses = Factory(dict)
     _names: dict[str, _Name] = Factory(dict)
-    #: Those of which nothing has been heard yet, and since when there are any.
+    #: The names whose first look-up is not over, and since when there are any.
     _unheard: set[str] = Factory(set)
     _since: float = 0.0
-    #: Those that the log has yet to tell of.
+    #: The names without an address that are not logged yet.
     _unsaid: list[str] = Factory(list)
-    #: How many are being looked up.
+    #: How many look-ups are in progress.
     _looking: int = 0
-    #: Whether other addresses are known than were told.
+    #: Whether addresses have changed since the last call of `changed`.
     _is_news: bool = False
-    #: Whether they are about to be told, once all that are due are looked up.
+    #: Whether a batch of look-ups is being started; its caller reports changes after.
     _is_telling: bool = False
     _was_pending: bool = False
     _timer: Any = None
-    #: The call that looks up those for whom one turn did not suffice.
+    #: The call that starts the look-ups beyond one turn's limit.
     _next: Any = None
-    #: The call that tells what came together.
+    #: The call that reports the changes collected so far.
     _telling: Any = None
 
     @property
     def pending(self) -> bool:
-        """Whether names are being looked up that may yet be worth waiting for.
+        """Whether the pool should wait for the first look-ups of new names.
 
-        Not any more once each has been resolved or has failed, nor when they have had
-        `PATIENCE` and others can serve, or `LONGEST_PATIENCE`.
+        It ends when each has succeeded or failed, after `PATIENCE` if other instances
+        are usable, and after `LONGEST_PATIENCE` in any case.
         """
         if not self._unheard:
             return False
@@ -112,16 +112,19 @@ class InstanceAddresses:
 
     @property
     def known(self) -> Addresses:
-        """The addresses of each name that has any."""
+        """The names that have addresses, with these."""
         return {host: x.addresses for host, x in self._names.items() if x.addresses}
 
     def unresolved(self, host: str) -> bool:
-        """Whether an instance is not used because its name has no address."""
+        """Whether `host` is a name of this answer without an address."""
         name = self._names.get(host)
         return name is not None and not name.addresses
 
     def addressed(self, instances: Iterable[Instance]) -> list[Instance]:
-        """The instances whose address is known, with it; the others are looked up."""
+        """The instances whose address is known, with that address.
+
+        It starts look-ups for the others and drops names that are no longer needed.
+        """
         instances = tuple(instances)
         wanted = dict.fromkeys(each.host for each in instances if not each.address)
         for host in [host for host in self._names if host not in wanted]:
@@ -144,7 +147,7 @@ class InstanceAddresses:
         ]
 
     def stop(self) -> None:
-        """Look nothing up any more, until instances are given again."""
+        """Cancel all look-ups and timers until the next call of `addressed`."""
         for host, name in list(self._names.items()):
             if name.addresses:
                 self._names[host] = _Name(name.addresses)
@@ -182,7 +185,7 @@ class InstanceAddresses:
 
     def _look_up_all_due(self, now: float) -> None:
         due = [(host, name) for host, name in self._names.items() if name.due <= now]
-        self._is_telling = True  # of what is known at once
+        self._is_telling = True  # look-ups may finish at once
         for host, name in due[:_A_TURN]:
             self._look_up(host, name)
         self._is_telling = False
@@ -219,7 +222,7 @@ class InstanceAddresses:
         self._tell_together()
 
     def _keep(self, name: _Name, addresses: list[str]) -> None:
-        # The order changes with each answer of many a DNS server.
+        # Many DNS servers rotate the order with each answer.
         if set(name.addresses) == set(addresses):
             return
         # A name with several addresses keeps the one in use while it is valid.
@@ -228,7 +231,7 @@ class InstanceAddresses:
         self._is_news = True
 
     def _put_off(self, name: _Name, host: str) -> None:
-        """It has no address, or nobody can tell: try again later, by chance."""
+        """The look-up found no address or failed: retry after backoff with jitter."""
         longest = MAX_AGE if name.addresses else LONGEST_RETRY
         wait = min(longest, FIRST_RETRY * 2.0 ** min(name.failures, 30))
         name.due = self._clock.seconds() + wait * (1 + self._chance()) / 2
@@ -237,7 +240,7 @@ class InstanceAddresses:
         name.failures += 1
 
     def _tell_together(self) -> None:
-        """Let what comes at about the same time be one change."""
+        """Collect changes of about the same time into one call of `changed`."""
         if self._telling is not None or self._is_telling:
             return
         if self._looking:
@@ -256,11 +259,11 @@ class InstanceAddresses:
             self._changed()
 
     def _say(self) -> None:
-        """Let the log know which names have no address."""
+        """Log the names without an address, in one line."""
         unsaid, self._unsaid = self._unsaid, []
         if not unsaid:
             return
-        # Any client of Consul may have registered it: it must not break the line.
+        # Any client of Consul may have registered the name: it must not break the line.
         names = [each if each.isprintable() else ascii(each) for each in unsaid]
         shown = ", ".join(names[:_NAMED])
         if len(names) == 1:
@@ -275,8 +278,11 @@ class InstanceAddresses:
 
 
 def _connectable(addresses: Iterable[str]) -> list[str]:
-    """Those that one can connect to, as registered ones are read: not 0.0.0.0, which
-    filters in DNS say for what they block, and which would lead to this very host."""
+    """The addresses that are fit to connect to, as for registered addresses.
+
+    This excludes 0.0.0.0, the answer of DNS filters for a blocked name: a connection
+    to it would reach this host.
+    """
     found = []
     for each in addresses:
         with suppress(ValueError):
@@ -285,11 +291,11 @@ def _connectable(addresses: Iterable[str]) -> list[str]:
 
 
 def look_up(resolver: IHostnameResolver, host: str) -> Deferred[list[str]]:
-    """The IP addresses of `host`, none if it has none or cannot be looked up."""
+    """The IP addresses of `host`; empty if it has none or the look-up fails."""
     try:
         absolute(host)
     except ValueError:
-        return succeed([])  # Twisted's resolver would never answer
+        return succeed([])  # Twisted's resolver would never complete
     receiver = _Receiver()
     resolver.resolveHostName(receiver, host)
     return receiver.complete
@@ -314,5 +320,5 @@ class _Receiver:
 
     def _cancel(self, complete: Deferred[list[str]]) -> None:
         if self._resolution is not None:
-            with suppress(NotImplementedError):  # as Twisted's own, which has threads
+            with suppress(NotImplementedError):  # Twisted's threaded resolver raises it
                 self._resolution.cancel()

@@ -1,4 +1,4 @@
-"""Where an instance is, as its registration says it.  Pure."""
+"""Reads an instance's host and port, or socket path, from its registration.  Pure."""
 
 import posixpath
 from typing import Any
@@ -9,7 +9,7 @@ from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.hosts import read_host
 from lbconsul.text import one_line
 
-#: How much of an address is shown that is none, in characters.
+#: How much of an invalid address is shown, in characters.
 _SHOWN = 80
 
 #: The longest path of a UNIX socket, in bytes (unix(7)).
@@ -18,11 +18,11 @@ _LONGEST_PATH = 107
 
 @frozen
 class Pick:
-    """What a mapping takes of a registration that names several places."""
+    """Which port and address a mapping uses of a registration with several."""
 
-    #: The name of the port, of a service with several; empty for the default one.
+    #: The name of the port; empty for the service's default port.
     port_name: str = ""
-    #: The tag of the address, such as ``wan``; empty for the address itself.
+    #: The tag of the address, such as ``wan``; empty for the untagged address.
     tagged_address: str = ""
 
 
@@ -30,7 +30,7 @@ BY_DEFAULT = Pick()
 
 
 def pick_of(query: ServiceQuery) -> Pick:
-    """What the mappings of one query take."""
+    """The port and address that the mappings of one query use."""
     return Pick(query.port_name, query.tagged_address)
 
 
@@ -38,8 +38,8 @@ def pick_of(query: ServiceQuery) -> Pick:
 class Location:
     """A host and a port, or the path of a UNIX socket as `host` and `address`.
 
-    `address` is an IP address, empty if `host` is a name; `why` says why one cannot
-    connect there, and is empty if one can.
+    `address` is an IP address, empty if `host` is a name.  `why` is the reason why the
+    gateway cannot connect there, empty if it can.
     """
 
     host: str
@@ -51,8 +51,8 @@ class Location:
 def locate(node: dict[str, Any], service: dict[str, Any], pick: Pick) -> Location:
     """The location of one entry's ``Node`` and ``Service``.
 
-    Their addresses and ports are of the types that Consul documents, if they are
-    there; ``Ports`` and ``TaggedAddresses`` may be anything.
+    Addresses and ports must be absent or of the types that Consul documents;
+    ``Ports`` and ``TaggedAddresses`` may be of any type.
     """
     path = service.get("SocketPath") or ""
     if path:
@@ -87,7 +87,7 @@ def _socket(path: str) -> Location:
 
 
 def _port(service: dict[str, Any], name: str) -> tuple[int, str]:
-    """The port, or the one of this name, or why there is none.
+    """The default port, or the port of this name; and the reason if there is none.
 
     https://developer.hashicorp.com/consul/docs/connect/proxy/multiport
     """
@@ -117,8 +117,8 @@ def _tagged(
 ) -> tuple[str, int, str]:
     """The host and port under a tag of the service's addresses, or of its node's.
 
-    The node's counts where the service has no address of its own.  A port that was
-    asked for by its name is that, whatever the tag says.
+    The node's tag counts if the service has no address of its own.  A port that the
+    mapping selects by name takes precedence over the tag's port.
     """
     tag = pick.tagged_address
     of_service, of_node = service.get("TaggedAddresses"), node.get("TaggedAddresses")

@@ -1,39 +1,39 @@
-"""What resolv.conf(5) and hosts(5) say.  Pure."""
+"""Parses resolv.conf(5) and hosts(5).  Pure."""
 
 from ipaddress import IPv6Address, ip_address
 
 from attrs import frozen
 
-#: Name servers beyond these are ignored, as by the C library (``MAXNS``).
+#: The most name servers; further ones are ignored, as in the C library (``MAXNS``).
 _MOST_SERVERS = 3
 
-#: Search domains beyond these are ignored.  The C library had six for long.
+#: The most search domains; further ones are ignored.  The C library long had six.
 _MOST_DOMAINS = 32
 
-#: The bounds of the C library for what ``options`` say (resolv.conf(5)).
+#: The C library's upper bounds of values in ``options`` (resolv.conf(5)).
 _MOST_NDOTS, _MOST_TIMEOUT, _MOST_ATTEMPTS = 15, 30, 5
 
 #: The longest host name, in bytes without the dot at its end (RFC 1035, 2.3.4).
 MOST_NAME = 253
 
-#: The longest part of one (RFC 1035, 2.3.4).
+#: The longest label of a host name, in bytes (RFC 1035, 2.3.4).
 _MOST_LABEL = 63
 
 
 @frozen
 class ResolvConf:
-    """How names are looked up: resolv.conf(5).  Times in seconds."""
+    """The settings of resolv.conf(5) for look-ups of names.  Times in seconds."""
 
-    #: The IP addresses of the name servers, in order; IPv6 maybe with a zone.
+    #: The IP addresses of the name servers, in order; IPv6 optionally with a zone.
     servers: tuple[str, ...] = ("127.0.0.1",)
     search: tuple[str, ...] = ()
-    #: A name with so many dots is tried as it stands first.
+    #: A name with at least so many dots is tried unchanged before the search domains.
     ndots: int = 1
     #: How long one server has to answer.
     timeout: int = 5
     #: How often each server is asked.
     attempts: int = 2
-    #: Whether each query begins with another server.
+    #: Whether queries start at each server in turn.
     rotate: bool = False
     #: Whether servers are asked over TCP only.
     use_tcp: bool = False
@@ -41,9 +41,9 @@ class ResolvConf:
     no_aaaa: bool = False
 
     def candidates(self, name: str) -> list[str]:
-        """The absolute names, without the dot at the end, to try for `name`, in order.
+        """The absolute names to try for `name`, in order, without the final dot.
 
-        A name with a dot at the end is absolute (resolv.conf(5), ``search``).
+        A name with a final dot is absolute already (resolv.conf(5), ``search``).
         """
         if name.endswith("."):
             return [name[:-1]]
@@ -55,7 +55,7 @@ class ResolvConf:
 
 
 def parse_resolv_conf(text: str, host_name: str = "") -> ResolvConf:
-    """What the file says; lines that make no sense are ignored, as everywhere.
+    """Parse resolv.conf; invalid lines are ignored, as in the C library.
 
     Without ``search`` and ``domain`` the domain of `host_name` is searched.
     """
@@ -87,9 +87,9 @@ def parse_resolv_conf(text: str, host_name: str = "") -> ResolvConf:
 
 
 def parse_hosts(text: str) -> dict[str, list[str]]:
-    """What stands for the address of each name, in lower case: hosts(5).
+    """Parse hosts(5): the text of the address fields of each name, in lower case.
 
-    Few of its names are ever asked for: `addresses_of` sees which are addresses.
+    Few names are ever looked up, so only `addresses_of` validates the addresses.
     """
     found: dict[str, list[str]] = {}
     for line in text.lower().split("\n"):
@@ -100,14 +100,14 @@ def parse_hosts(text: str) -> dict[str, list[str]]:
 
 
 def addresses_of(name: str, hosts: dict[str, list[str]]) -> list[str]:
-    """The addresses of a name, in the file's order; none if it has none there."""
+    """The valid addresses of a name, in the file's order; empty if it has none."""
     return [each for each in dict.fromkeys(hosts.get(name, ())) if _is_ip(each)]
 
 
 def absolute(host: str) -> str:
-    """`host` as DNS has it: ASCII, in lower case.
+    """`host` in the form of DNS: ASCII (IDNA) and lower case.
 
-    :raises ValueError: it is no host name.
+    :raises ValueError: `host` is no valid host name.
     """
     name = host if host.isascii() else host.encode("idna").decode("ascii")
     labels = name.removesuffix(".").split(".")
@@ -121,10 +121,10 @@ def absolute(host: str) -> str:
 
 
 def by_preference(addresses: list[str], unreachable: set[str]) -> list[str]:
-    """Addresses in the order to try them, which is that of RFC 6724 in short.
+    """Addresses in the order to try them: a simplified RFC 6724.
 
-    Those without a route go last; then IPv6 before IPv4 before IPv6's private
-    networks, and what the server put first before what it put next.
+    Addresses without a route go last.  Otherwise IPv6 goes before IPv4, IPv4 before
+    IPv6's private networks; equals keep the server's order.
     """
     return sorted(
         dict.fromkeys(addresses), key=lambda each: (each in unreachable, _rank(each))
@@ -139,7 +139,7 @@ def _rank(address: str) -> int:
 
 
 def _server(address: str) -> list[str]:
-    # In the form in which the kernel would write it, too.
+    # In canonical form, as the kernel writes it.
     return [str(ip_address(address))] if _is_ip(address) else []
 
 
@@ -149,12 +149,12 @@ def _domains(said: tuple[str, ...]) -> list[str]:
         try:
             domains.append(absolute(each.removesuffix(".")))
         except ValueError:
-            continue  # the root, among others, which is searched anyway
+            continue  # an invalid domain, or the root, which is searched anyway
     return domains
 
 
 def _number(options: list[str], name: str, default: int, least: int, most: int) -> int:
-    """The last number that is said; the C library takes it into its bounds."""
+    """The last value of an option, clamped as the C library does, or the default."""
     for option in reversed(options):
         key, _, value = option.partition(":")
         if key == name and value.isdecimal() and len(value) < 10:

@@ -1,9 +1,9 @@
-"""Host names to IP addresses, without any thread.
+"""Resolves host names to IP addresses without threads.
 
 The order is that of ``hosts: files dns`` in nsswitch.conf(5): the hosts file, then the
 DNS servers and search domains of resolv.conf(5).  Other sources of nsswitch.conf
-(mdns, sss, libvirt, a cluster's own) are not asked; what they serve must come through
-a DNS server, as systemd-resolved's stub does.
+(mdns, sss, libvirt, a cluster's own) are not asked; their names need a DNS server,
+such as systemd-resolved's stub.
 """
 
 import os
@@ -39,31 +39,31 @@ from lbconsul.consul.resolv_conf import (
     parse_resolv_conf,
 )
 
-#: The files, and the port of the servers that the first one names.
+#: The files, and the port of the name servers in resolv.conf.
 RESOLV_CONF = Path("/etc/resolv.conf")
 HOSTS = Path("/etc/hosts")
 PORT = dns.PORT
 
-#: How often a file is looked at, to see whether it has changed, in seconds.
+#: How often a file is checked for changes, in seconds.
 _LOOK_EVERY = 1.0
 
-#: The longest file that is read, in bytes: a hundred thousand lines.
+#: How much of a file is read, in bytes: a hundred thousand lines.
 _MOST_FILE = 4 * 1024 * 1024
 
-#: So many look-ups are under way that began within the last `SOON` seconds, and so many
-#: in all.  Dead names do not delay living ones: they hold the first kind of place for
-#: a moment only.
+#: The most look-ups in progress that began within the last `SOON` seconds, and the
+#: most in all.  A name that gets no answer uses the first limit for `SOON` seconds
+#: only, so it does not delay names that resolve.
 AT_ONCE = 100
 IN_ALL = 1000
 SOON = 0.25
 
-#: So many begin in one turn of the reactor.
+#: The most look-ups that begin in one turn of the reactor.
 _A_TURN = 20
 
-#: How long one look-up may take, whatever resolv.conf says, in seconds.
+#: The timeout of one look-up, whatever resolv.conf says, in seconds.
 LONGEST = 20.0
 
-#: Not blocking: what has the name may be a FIFO.
+#: Non-blocking, since the path may name a FIFO.
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 T = TypeVar("T")
@@ -71,11 +71,11 @@ T = TypeVar("T")
 
 @define(eq=False)
 class _Lookup:
-    """One name that is being looked up, and those who wait for it."""
+    """The look-up of one name, queued or in progress, and its waiting Deferreds."""
 
     name: str
     waiting: "dict[Deferred[list[str]], None]" = Factory(dict)
-    #: What is under way; None while it is queued.
+    #: The look-up in progress; None while it is queued.
     under_way: "Deferred[list[str]] | None" = None
 
 
@@ -84,10 +84,10 @@ class _Lookup:
 class HostResolver:
     """Resolves names by the hosts file and DNS, many at once.
 
-    `reactor` provides `IReactorTime`, `IReactorFDSet` and `IReactorTCP`.  All addresses
-    of both families are given, in the order to try them; a family that could not be
-    asked for does no harm to the other.  Answers are not kept: who asks again says
-    when, whatever their TTL.
+    `reactor` provides `IReactorTime`, `IReactorFDSet` and `IReactorTCP`.  A result has
+    all addresses of both families, in the order to try them; a failure of one family
+    does not affect the other.  Answers are not cached: the caller decides when to look
+    a name up again, whatever the TTL.
     """
 
     _log = Logger()
@@ -101,12 +101,12 @@ class HostResolver:
     _hosts_file: "_File[dict[str, list[str]]]" = field(init=False)
     _client: DNSClient = field(init=False)
     _lookups: dict[str, _Lookup] = Factory(dict)
-    #: Those that wait for a place: known ones first, then new ones, then those that had
-    #: no address the last time.
+    #: The queued look-ups: names that had addresses the last time, then new names, then
+    #: names that had none.
     _queues: tuple[deque[_Lookup], ...] = Factory(lambda: (deque(), deque(), deque()))
     _fresh: int = 0
     _in_all: int = 0
-    #: The call that begins with the next ones.
+    #: The call that begins the next look-ups.
     _next: Any = None
 
     def __attrs_post_init__(self) -> None:
@@ -122,7 +122,7 @@ class HostResolver:
         addressTypes: Sequence[type[IAddress]] | None = None,  # noqa: N803
         transportSemantics: str = "TCP",  # noqa: N803
     ) -> IHostResolution:
-        """Tell the receiver each address of a name; see `IHostnameResolver`."""
+        """Pass each address of a name to the receiver; see `IHostnameResolver`."""
         resolution = _Resolution(hostName)
         resolutionReceiver.resolutionBegan(resolution)
         kinds = tuple(addressTypes or (IPv4Address, IPv6Address))
@@ -141,9 +141,9 @@ class HostResolver:
         return resolution
 
     def addresses(self, host: str) -> "Deferred[list[str]]":
-        """The addresses of a name, none if it has none or nobody can tell.
+        """The addresses of a name; empty if it has none or the look-up fails.
 
-        Cancelling it, nothing is looked up any more unless others want to know.
+        Cancelling the last Deferred of a name cancels its look-up.
         """
         if _is_ip(host):
             return succeed([host])
@@ -164,7 +164,7 @@ class HostResolver:
         return wanted
 
     def _without_dns(self, name: str) -> list[str] | None:
-        """What the hosts file says, and what no DNS server is to be asked for."""
+        """The addresses by the hosts file, or of a special name; None to ask DNS."""
         hosts = self._hosts_file.value(self._reactor.seconds())
         known = addresses_of(name, hosts)
         if known:
@@ -176,13 +176,13 @@ class HostResolver:
                 return []
         return None
 
-    # Which look-ups are under way.
+    # The queue of look-ups.
 
     def _rank(self, name: str) -> int:
         return {True: 0, None: 1, False: 2}[self._client.has_found(name)]
 
     def _advance(self) -> None:
-        """Begin, in the reactor's next turn, with those for whom there is a place."""
+        """Begin queued look-ups in the reactor's next turn, as the limits allow."""
         if self._next is None and any(self._queues):
             self._next = self._reactor.callLater(0, self._begin_some)
 
@@ -221,7 +221,7 @@ class HostResolver:
             found = self._not_found(found)
         waiting, lookup.waiting = lookup.waiting, {}
         for each in waiting:
-            if not each.called:  # another one's callback may have cancelled it
+            if not each.called:  # another Deferred's callback may have cancelled it
                 each.callback(list(found))
         self._advance()
 
@@ -231,14 +231,14 @@ class HostResolver:
         return []
 
     def _leave(self, lookup: _Lookup, wanted: "Deferred[list[str]]") -> None:
-        """One of those who wait does so no longer."""
+        """A waiting Deferred was cancelled; the last one cancels the look-up."""
         lookup.waiting.pop(wanted, None)
         if lookup.waiting or self._lookups.get(lookup.name) is not lookup:
             return
         del self._lookups[lookup.name]
         if lookup.under_way is not None:
             lookup.under_way.cancel()
-        # One that is queued is left there until its turn comes.
+        # A queued look-up stays in its queue; its turn skips it.
 
     def _parse_conf(self, text: str) -> ResolvConf:
         return parse_resolv_conf(text, self._host_name())
@@ -250,7 +250,7 @@ def _too_late(result: object, seconds: float) -> list[str]:
 
 @define(eq=False)
 class _File(Generic[T]):
-    """A small local file, read again when it has changed."""
+    """A small local file that is parsed again when it has changed."""
 
     _path: Path
     _parse: Callable[[str], T]
@@ -259,7 +259,7 @@ class _File(Generic[T]):
     _seen: tuple[int, ...] = ()
 
     def value(self, now: float) -> T:
-        """What it says, or what an empty file would."""
+        """The parsed file; an unreadable file counts as an empty one."""
         if self._looked is None or not 0 <= now - self._looked < _LOOK_EVERY:
             self._looked = now
             seen = self._state()
@@ -298,7 +298,7 @@ class _Resolution:
     found: "Deferred[list[str]] | None" = None
 
     def cancel(self) -> None:
-        """Nobody wants to know any more."""
+        """Cancel the look-up; the receiver gets no further calls."""
         if self.found is not None:
             self.found.cancel()
 

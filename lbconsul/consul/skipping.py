@@ -1,4 +1,4 @@
-"""The instances of one answer that are not connected to, and what is said of them."""
+"""The instances of an answer that get no connections: keeps and logs them."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -10,18 +10,19 @@ from lbconsul.balance.instance import Instance
 from lbconsul.consul.blocking_query import Bucket
 from lbconsul.consul.catalog import Skipped
 
-#: Lines at once, and a second: what can be registered has no bound.
+#: The limit of log lines: a burst, and lines a second.  The number of registrations
+#: has no bound.
 BURST, RATE = 20.0, 0.1
 
-#: So many are shown; of more, only how many there are.
+#: The most skipped instances that the status names; it counts the others.
 SHOWN = 50
 
-#: Says why an instance must not be connected to; empty for most.
+#: Returns why the gateway must not connect to an instance; empty if it may.
 Screen = Callable[[Instance], str]
 
 
 def screened(instances: Iterable[Instance], screen: Screen) -> list[Instance]:
-    """The instances, those with the reason that must not be connected to."""
+    """The instances, with the reason in `skipped` for those that `screen` rejects."""
     return [
         evolve(each, skipped=why) if (why := screen(each)) else each
         for each in instances
@@ -30,7 +31,7 @@ def screened(instances: Iterable[Instance], screen: Screen) -> list[Instance]:
 
 @define(eq=False)
 class Skipping:
-    """The skipped instances of one query; each is logged once while it is one."""
+    """The skipped instances of one query; each is logged once while it is skipped."""
 
     _log = Logger()
     _clock: IReactorTime
@@ -40,7 +41,7 @@ class Skipping:
     _bucket: Bucket = Factory(lambda: Bucket(RATE, BURST))
 
     def replace(self, skipped: Sequence[Skipped]) -> None:
-        """These are skipped now."""
+        """Set the skipped instances, and log the new ones."""
         if skipped or self.all:
             self.all = tuple(skipped)
             new = dict.fromkeys(each for each in skipped if each not in self._known)

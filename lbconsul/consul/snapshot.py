@@ -1,4 +1,4 @@
-"""The last good answer on disk, for a start while Consul is not to be had."""
+"""Keeps the last good answer on disk, for a start while Consul is unavailable."""
 
 import hashlib
 import json
@@ -19,27 +19,27 @@ from lbconsul.process.clock import WallClock
 from lbconsul.process.state_dir import Disk, StateDir
 from lbconsul.text import one_line
 
-#: The version of the format, which is the first line's.
+#: The version of the format, which the first line states.
 _VERSION = 1
 
-#: A service that churns is written at most so often, in seconds; and a large answer
-#: less often, so many bytes a second.
+#: The shortest interval between two writes, in seconds, and the most bytes a second,
+#: so large answers are written less often.
 INTERVAL = 5.0
 _RATE = 1 << 20
 
-#: An answer that stays the same is written again after so long, in seconds: its age
-#: counts from when Consul last confirmed it.
+#: An unchanged answer is written again after this time, in seconds: its age counts
+#: from Consul's last confirmation.
 REFRESH = 60.0
 
-#: The longest first line.
+#: The longest first line, in bytes.
 _HEAD = 1 << 16
 
 
 @frozen
 class Kept:
-    """An answer that was kept: its body, and when Consul last confirmed it.
+    """A kept answer: its body, and the time of Consul's last confirmation.
 
-    In seconds since the epoch.
+    The time is in seconds since the epoch.
     """
 
     body: bytes
@@ -48,7 +48,7 @@ class Kept:
 
 @define(eq=False)
 class SnapshotStore:
-    """Where the snapshots of a gateway are, and whether they can be written."""
+    """The snapshot files of a gateway; logs when writing begins to fail."""
 
     _log = Logger()
     _clock: IReactorTime
@@ -61,20 +61,23 @@ class SnapshotStore:
     _is_failing: bool = False
 
     def read(self, name: str) -> Deferred[bytes | None]:
-        """What is in a file; None if there is none."""
+        """The content of a file; None if it does not exist."""
         return self._disk.run(lambda: self._files.read(name, BODY_LIMIT + _HEAD))
 
     def write(self, name: str, pieces: Iterable[bytes]) -> Deferred[bool]:
-        """Have this in a file; whether it is.  If not, it is said once for all."""
+        """Write a file; fires with whether it succeeded.
+
+        Failures of all files in a row are logged once.
+        """
         written = self._disk.run(lambda: self._files.replace(name, pieces))
         return written.addCallbacks(self._written, self._failed)
 
     def rename(self, name: str, other: str) -> Deferred[None]:
-        """Call a file something else."""
+        """Rename a file."""
         return self._disk.run(lambda: self._files.rename(name, other))
 
     def stop(self) -> Deferred[None]:
-        """Fires when all is written, or the disk has been waited for long enough."""
+        """Fires when all is written, or after `state_dir.PATIENCE`."""
         return self._disk.idle()
 
     def _written(self, _: None) -> bool:
@@ -96,47 +99,48 @@ class SnapshotStore:
 
 @define(eq=False)
 class Snapshot:
-    """The last good answer to one question.
+    """The last good answer to one query, in a file.
 
-    Its first line says what it is, the rest is what Consul said.  Whatever is wrong
-    with it, it is told and set aside, and the gateway goes on without.
+    The first line of the file has its version, query, time and checksum; the rest is
+    Consul's body.  An invalid file is logged and renamed, and the gateway starts
+    without it.
     """
 
     _log = Logger()
     _clock: IReactorTime
     _store: SnapshotStore
     _question: ServiceQuery
-    #: What Consul said last, and when, by the clock.
+    #: The last body from Consul, and when it came, in the clock's seconds.
     _latest: bytes | None = None
     _confirmed: float = 0.0
-    #: The same of what was written last.
+    #: The body that was written last, and when it came.
     _written: bytes | None = None
     _written_at: float = 0.0
     _is_writing: bool = False
-    #: Ends the time in which nothing more is written.
+    #: The end of the pause after a write.
     _pause: IDelayedCall | None = None
     _is_over: bool = False
 
     @property
     def name(self) -> str:
-        """Of the file: the service's, for people, and what tells all apart."""
+        """The file's name: the service, for people, and a digest of the whole query."""
         name = re.sub(r"[^\w.-]", "_", self._question.service)[:100]
         digest = hashlib.sha256(repr(self._question).encode()).hexdigest()[:16]
         return f"{name}-{digest}.snapshot"
 
     @property
     def path(self) -> Path:
-        """Where it is."""
+        """The file's path."""
         return self._store.path / self.name
 
     def read(self, use: Callable[[Kept], None]) -> None:
-        """Call `use` with the answer that was kept last, if there is one."""
+        """Read the file, and call `use` with its answer if there is a valid one."""
         self._store.read(self.name).addCallbacks(
             self._use, self._complain, (use,), {}, ("cannot be read",), {}
         )
 
     def age(self, kept: Kept) -> float:
-        """How old an answer is, in seconds; 0 if the clock was before it since."""
+        """The age of an answer in seconds; 0 if the wall clock was set back past it."""
         return self._store.wall.age(kept.time)
 
     def _use(self, data: bytes | None, use: Callable[[Kept], None]) -> None:
@@ -161,7 +165,7 @@ class Snapshot:
         return Kept(body, float(said["time"]))
 
     def set_aside(self, why: Exception) -> None:
-        """Rename it: it is of no use, but may be to whoever looks into that."""
+        """Rename an unusable snapshot to ``.broken``, and keep it for the operator."""
         self._log.warn(
             "{query}: the snapshot {path} is set aside: {why}",
             query=str(self._question),
@@ -173,13 +177,13 @@ class Snapshot:
         renamed.addErrback(self._complain, "cannot be set aside")
 
     def keep(self, body: bytes) -> None:
-        """Consul says this, or still says it: write it, now or when it is time."""
+        """Consul answered this, changed or not: write it now, or after the pause."""
         self._latest, self._confirmed = body, self._clock.seconds()
         if not self._is_writing and self._pause is None and self._is_due():
             self._write()
 
     def stop(self) -> None:
-        """Write what is not written yet."""
+        """Write the last answer if it is newer than the file."""
         self._is_over = True
         if self._pause is not None:
             self._pause.cancel()
@@ -205,7 +209,7 @@ class Snapshot:
             "lbconsul snapshot": _VERSION,
             "question": str(self._question),
             "time": time,
-            "sha256": hashlib.sha256(body).hexdigest(),  # in the thread: it takes long
+            "sha256": hashlib.sha256(body).hexdigest(),  # slow, so in the disk's thread
         }
         yield json.dumps(head).encode() + b"\n"
         yield body

@@ -1,4 +1,4 @@
-"""An address that is used as it stands, and that Consul knows nothing of."""
+"""A static address as the only instance of a pool, without Consul."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ from lbconsul.consul.skipping import Screen, Skipping, screened
 
 
 def fixed_instance(service: str) -> Instance:
-    """The one instance behind ``HOST:PORT``."""
+    """The only instance of the service ``HOST:PORT``."""
     host, _, port = service.rpartition(":")
     host, address = read_host(host)
     return Instance(Identity("", "fixed", service), host, int(port), address)
@@ -25,9 +25,9 @@ def fixed_instance(service: str) -> Instance:
 
 @define(eq=False)
 class StaticService(Service):
-    """Answers a question whose service is ``HOST:PORT``: that is the instance.
+    """Answers a query whose service is ``HOST:PORT``: that address is its instance.
 
-    A host name is looked up now and then, as those of Consul's instances are.
+    A host name is looked up at intervals, as those of Consul's instances are.
     """
 
     _clock: IReactorTime
@@ -39,7 +39,7 @@ class StaticService(Service):
     skipping: Skipping = Factory(
         lambda self: Skipping(self._clock, str(self.question)), takes_self=True
     )
-    #: The addresses of its name that a predecessor knew.
+    #: The addresses of host names that the predecessor in a takeover knew.
     _inherited: Addresses = Factory(dict)
     names: InstanceAddresses = Factory(
         lambda self: InstanceAddresses(
@@ -61,7 +61,7 @@ class StaticService(Service):
         self.names.stop()
 
     def screen(self) -> None:
-        """Others are not to be connected to than before: look at it again."""
+        """The screen's result may have changed: apply it to the instance again."""
         if self._registry.answered(self.question):
             self._publish()
 

@@ -1,4 +1,4 @@
-"""TLS to Consul: whom to trust, and what to show."""
+"""TLS to Consul: trusted authorities, client certificate and verification."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,9 +27,10 @@ from lbconsul.process.files import read_file
 
 
 def https_policy(config: ConsulConfig) -> "ConsulTLS":
-    """How to do TLS with Consul.
+    """The TLS settings of the connections to Consul.
 
-    :raises ConfigError: a file cannot be read or does not hold what it must.
+    :raises ConfigError: a file cannot be read, or holds no certificate or key, or the
+        client's key does not fit its certificate.
     """
     trust = None
     authorities = _authorities(config)
@@ -52,18 +53,18 @@ def https_policy(config: ConsulConfig) -> "ConsulTLS":
 @implementer(IPolicyForHTTPS)
 @frozen
 class ConsulTLS:
-    """TLS as the options say it, for one Consul address after the other."""
+    """Makes the TLS settings for each Consul address from the options."""
 
     _trust: Any
     _verify: bool
     _shown: dict[str, Any]
-    #: The name to ask for and to verify; empty for the address's host.
+    #: The name for SNI and verification; empty for the address's host.
     _name: str = ""
 
     def creatorForNetloc(
         self, hostname: bytes, port: int
     ) -> IOpenSSLClientConnectionCreator:
-        """Called by Twisted's `Agent` for each new connection."""
+        """Twisted's `Agent` needs a new connection: the TLS settings for its host."""
         name = self._name or hostname.decode("ascii")
         if self._verify:
             return optionsForClientTLS(
@@ -77,27 +78,27 @@ class ConsulTLS:
 @implementer(IOpenSSLClientConnectionCreator)
 @frozen
 class _Unverified:
-    """Whoever answers is believed, as ``CONSUL_HTTP_SSL_VERIFY=false`` asks."""
+    """TLS without verification of the peer, for ``CONSUL_HTTP_SSL_VERIFY=false``."""
 
     hostname: str
     context: SSL.Context
 
     def clientConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        """Called by Twisted for each new connection."""
+        """Twisted opens a new connection: its TLS state, with SNI for a host name."""
         connection = SSL.Connection(self.context, None)
-        # RFC 6066, section 3: an address is no name to ask for.
+        # SNI must not hold an IP address (RFC 6066, section 3).
         if not (isIPAddress(self.hostname) or isIPv6Address(self.hostname)):
             connection.set_tlsext_host_name(self.hostname.encode("ascii"))
         return connection
 
 
 def authority_files(config: ConsulConfig) -> list[str]:
-    """The files with the authorities to trust; none for those of the system.
+    """The files with the trusted authorities; empty for those of the system.
 
-    As of Consul's own tools the directory counts if there is no file, with those
-    below it and without any that a link leads to (hashicorp/go-rootcerts).
+    As in Consul's own tools, the directory counts only without a file.  It includes
+    its subdirectories, but not those behind symbolic links (hashicorp/go-rootcerts).
 
-    :raises ConfigError: the directory cannot be read.
+    :raises ConfigError: the directory cannot be read, or holds no file.
     """
     if config.ca_file or not config.ca_path:
         return [config.ca_file] if config.ca_file else []

@@ -1,4 +1,4 @@
-"""The ACL token, from where it is kept."""
+"""Consul's ACL token, from an option or from a file."""
 
 import os
 
@@ -12,15 +12,15 @@ from lbconsul.process.files import read_file
 class Token:
     """An ACL token: a text, or a file that is read again when it changes.
 
-    While the file is empty it is the text, as for Consul's own tools.
+    While the file is empty the text is in use, as in Consul's own tools.
 
-    :raises ConfigError: the file cannot be read at first.  Later the last
-        token that could be read stays in use.
+    :raises ConfigError: the first read of the file fails.  After a later failure the
+        last token that was read stays in use.
     """
 
     _text: str = field(default="", repr=False)
     _file: str = ""
-    #: How an error names the option that said the file.
+    #: How an error names the option that set the file.
     _where: str = "--token-file"
     _stamp: tuple[int, int, int] | None = None
     _content: str = field(default="", repr=False)
@@ -44,7 +44,7 @@ class Token:
         return self._content or self._text
 
     def distrust(self) -> None:
-        """Consul refused it: read the file again, changed or not."""
+        """Consul rejected the token: read the file again, changed or not."""
         self._stamp = None
 
     def _read(self) -> None:

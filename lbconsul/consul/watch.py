@@ -1,4 +1,4 @@
-"""A watch: asks Consul one blocking question for ever."""
+"""A watch: repeats one blocking query to Consul as long as it runs."""
 
 from collections.abc import Callable, Mapping
 
@@ -28,19 +28,19 @@ from lbconsul.consul.snapshot import Kept, Snapshot
 from lbconsul.consul.watch_stats import WatchStats
 from lbconsul.errors import UnusableAnswer
 
-#: How often Consul is asked while a service churns: questions a second, and
-#: how many may follow each other at once before that.
+#: The rate limit of one watch while a service churns: queries a second, and the
+#: burst before that.
 RATE = 5.0
 BURST = 5.0
 
-#: A server that has not heard from the leader for longer is asked for a
-#: consistent answer, in seconds.
+#: A server whose last contact with the leader is older, in seconds, is asked for a
+#: consistent answer.
 MAX_LAST_CONTACT = 600.0
 
-#: For how long an answer is read at a time, in seconds.
+#: How long an answer is parsed in one turn of the reactor, in seconds.
 SLICE = 0.005
 
-#: What asking Consul may fail with, as far as we know; anything else is our own bug.
+#: The errors that a query to Consul is known to raise; any other is a bug.
 _FORESEEN = (
     UnusableAnswer,
     ConnectError,
@@ -54,10 +54,10 @@ _FORESEEN = (
 
 @define(eq=False)
 class Watch(Service):
-    """Keeps the registry's answer to one question what Consul says it is.
+    """Keeps the registry's instances of one query equal to Consul's answer.
 
-    Only a whole, valid answer changes a pool.  Whatever else happens, the
-    last good one stays.
+    Only a whole, valid answer changes a pool; after any failure the last good answer
+    stays in use.
     """
 
     _log = Logger()
@@ -68,7 +68,7 @@ class Watch(Service):
     _chance: Callable[[], float]
     question: ServiceQuery
     _snapshot: Snapshot | None = None
-    #: Called when Consul begins to fail, and when it answers again.
+    #: Called when Consul starts to fail, and when it answers again.
     _on_event: Callable[[QueryEvent], None] = lambda event: None
     record: WatchStats = Factory(WatchStats)
     _cursor: Cursor = Factory(Cursor)
@@ -76,7 +76,7 @@ class Watch(Service):
         lambda self: IncrementalParser(pick_of(self.question)), takes_self=True
     )
     _bucket: Bucket = Factory(lambda: Bucket(RATE, BURST))
-    #: Which of the client's addresses to ask at.
+    #: The number of the client's address for the next query.
     _address: int = 0
     _instances: tuple[Instance, ...] = ()
     _skipped: tuple[Skipped, ...] = ()
@@ -85,7 +85,7 @@ class Watch(Service):
         lambda self: Skipping(self._clock, str(self.question)), takes_self=True
     )
     _screen: Screen = lambda instance: ""
-    #: The addresses of names that a predecessor knew.
+    #: The addresses of host names that the predecessor in a takeover knew.
     _inherited: Addresses = Factory(dict)
     names: InstanceAddresses = Factory(
         lambda self: InstanceAddresses(
@@ -98,25 +98,26 @@ class Watch(Service):
         ),
         takes_self=True,
     )
-    #: The kinds of failure that this streak's log has already told.
+    #: The kinds of failure that are logged already in this streak.
     _complained: set[type[Exception]] = Factory(set)
-    #: Whether the log has told that no answer is newer than `MAX_LAST_CONTACT`.
+    #: Whether the log says already that Consul has no answer newer than
+    #: `MAX_LAST_CONTACT`.
     _old: bool = False
     _watching: Deferred[None] = Factory(lambda: succeed(None))
 
     @property
     def where(self) -> str:
-        """Where Consul is asked next."""
+        """The address of Consul for the next query, as text."""
         return self._client.where(self._address)
 
     @property
     def address(self) -> int:
-        """The number of the address where Consul is asked next."""
+        """The number of Consul's address for the next query."""
         return self._address
 
     @property
     def skipped(self) -> list[Skipped]:
-        """The instances of the last good answer that are not connected to."""
+        """The instances of the last good answer that get no connections."""
         lost = (each for each in self._instances if self.names.unresolved(each.host))
         return [
             *self.skipping.all,
@@ -125,7 +126,7 @@ class Watch(Service):
 
     @property
     def instances(self) -> int:
-        """How many the last good answer had."""
+        """The number of instances in the last good answer."""
         return len(self._instances)
 
     def startService(self) -> None:
@@ -143,22 +144,22 @@ class Watch(Service):
         return self._watching
 
     def turn_to(self, client: ConsulClient) -> None:
-        """Ask this client from now on, and at once what is being asked."""
+        """Use this client from now on; a query in progress is repeated with it."""
         self._client = client
-        # Another Consul may count otherwise.
+        # Another Consul has other indexes.
         self._address, self._cursor = 0, Cursor()
         self._complained.clear()
         if self.running:
             self._watching.cancel()
 
     def keep_in(self, snapshot: Snapshot | None) -> None:
-        """Keep answers there from now on."""
+        """Write answers to this snapshot from now on; None for no snapshot."""
         if self._snapshot is not None:
             self._snapshot.stop()
         self._snapshot = snapshot
 
     def _recall(self, kept: Kept) -> None:
-        """Begin with the answer that an earlier gateway got last."""
+        """Start with the snapshot's answer, unless Consul has answered already."""
         snapshot = self._snapshot
         answered = self._registry.answered(self.question)
         if snapshot is None or answered or not self.running:
@@ -183,9 +184,9 @@ class Watch(Service):
                 await self._pace()
                 index = await self._ask(client)
             except Exception as error:
-                # Cancelling a request surfaces as more than one exception, so
-                # it is the flag that tells a stop from a failure, and the client
-                # whether we turned to another one.
+                # Cancelling a request surfaces as different exceptions.  The flag
+                # distinguishes a stop from a failure, and the client a switch to
+                # another one.
                 if not self.running:
                     return
                 if client is self._client:
@@ -201,7 +202,11 @@ class Watch(Service):
             await deferLater(self._clock, pause)
 
     async def _ask(self, client: ConsulClient) -> str | None:
-        """Ask and believe the answer; what it gives as its index."""
+        """Query Consul and apply the answer; return its index.
+
+        If the server's last contact with the leader is older than `MAX_LAST_CONTACT`,
+        one consistent query follows.
+        """
         address = self._address
         reply = await client.ask(self.question, self._cursor.index, address)
         await self._believe(reply)
@@ -209,7 +214,7 @@ class Watch(Service):
             self._old = False
             return reply.index
         try:
-            self._bucket.take(self._clock.seconds())  # a question like any other
+            self._bucket.take(self._clock.seconds())  # it counts towards the rate
             newer = await client.ask(self.question, 0, address, stale=False)
             await self._believe(newer)
         except Exception as error:
@@ -232,12 +237,12 @@ class Watch(Service):
         if reply.filtered and not catalog.instances:
             raise UnusableAnswer("empty, because ACLs hide what there is")
         self._take(catalog)
-        # What the pools doubt is not what a later start is to begin with.
+        # A later start must not use an answer that the shrink guard holds back.
         if self._snapshot is not None and not self._registry.doubts(self.question):
             self._snapshot.keep(reply.body)
 
     async def _read(self, body: bytes) -> Catalog:
-        """What an answer says; connections have their turn while a long one is read."""
+        """Parse an answer in slices of `SLICE`; the reactor runs between them."""
         reading = self._reader.reading(body)
         while True:
             until = self._clock.seconds() + SLICE
@@ -255,7 +260,7 @@ class Watch(Service):
         self._publish()
 
     def screen(self) -> None:
-        """Others are not to be connected to than before: look at each again."""
+        """The screen's results may have changed: apply it to all instances again."""
         if self._registry.answered(self.question):
             self._publish()
 
@@ -269,7 +274,7 @@ class Watch(Service):
         pending = self.names.pending
         change = self._registry.replace(self.question, instances, pending=pending)
         self.record.changes += bool(change)
-        # While names are looked up that there is none yet says nothing.
+        # An empty first answer is logged, but not while names are still looked up.
         first = not (known or instances) and self._registry.answered(self.question)
         if change or first:
             self._log.info(
@@ -281,9 +286,9 @@ class Watch(Service):
             )
 
     def _not_fit_any_more(self) -> list[Instance]:
-        """Those that Consul lists still, as what cannot be balanced over.
+        """The pool's instances that Consul still lists, but that are skipped now.
 
-        They have not left the answer, which might be doubted.
+        They stay in the answer: the shrink guard must not see them as lost.
         """
         return [
             evolve(each, skipped=self._unfit[each.identity])

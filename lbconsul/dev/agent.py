@@ -1,8 +1,8 @@
-"""One agent: what was registered with it, its TTLs and its maintenance.
+"""One Consul agent: its registrations, TTLs and maintenance.
 
-It keeps its own view of its services and checks and brings the catalog up to
-date with it at once.  As with Consul's, a check whose output alone changes is
-not worth a change of the catalog: the output goes with the next status.
+It keeps its own view of its services and checks and updates the catalog at once.  As
+with Consul's, a check whose output alone changes does not change the catalog: the
+output goes with the next status.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ NO_REASON = (
 
 @frozen
 class CheckSpec:
-    """A check that somebody asks for, with the TTL it is to have."""
+    """A check to be registered, with its TTL."""
 
     check: Check
     ttl: float
@@ -40,7 +40,7 @@ class Agent:
     _ttls: TTLs = field(factory=TTLs)
 
     def join(self) -> None:
-        """Enter the catalog, alive, with whatever is registered here."""
+        """Register the node in the catalog, alive, with all its services and checks."""
         self.catalog.command()
         self.catalog.put_node(self.node)
         self.catalog.put_check(ALIVE)
@@ -52,7 +52,7 @@ class Agent:
     def register_service(
         self, service: Service, wanted: Iterable[CheckSpec], replace: bool, now: float
     ) -> None:
-        """Add or change a service; its other checks stay unless `replace` is said."""
+        """Add or change a service; its other checks stay unless `replace` is set."""
         self._begin()
         self.services[service.id] = service
         self.catalog.put_service(service)
@@ -65,7 +65,7 @@ class Agent:
                 self._drop_check(check.id)
 
     def deregister_service(self, service_id: str) -> None:
-        """Forget a service with its checks; an unknown one is nothing to forget."""
+        """Remove a service with its checks; an unknown one is ignored."""
         if not service_id:
             raise HTTPError(500, "ServiceID missing")
         self._begin()
@@ -83,14 +83,14 @@ class Agent:
         self._put_check(wanted, now)
 
     def deregister_check(self, check_id: str) -> None:
-        """Forget a check; an unknown one is nothing to forget."""
+        """Remove a check; an unknown one is ignored."""
         if not check_id:
             raise HTTPError(500, "CheckID missing")
         self._begin()
         self._drop_check(check_id)
 
     def update_check(self, check_id: str, status: str, output: str, now: float) -> None:
-        """What the check found just now; it holds for its TTL."""
+        """Set a check's status and output, which hold for its TTL."""
         if check_id not in self._ttls:
             raise HTTPError(500, f'CheckID "{check_id}" does not have associated TTL')
         self._ttls.renew(check_id, now)
@@ -122,25 +122,29 @@ class Agent:
         self._maintain(check, enable)
 
     def expire(self, now: float) -> None:
-        """Turn those critical that nobody has spoken for within their TTL."""
+        """Turn the checks critical whose TTL is over."""
         for check_id in self._ttls.expire(now):
             last = self.checks[check_id].output
             hint = f" (last output before timeout follows): {last}" if last else ""
             self._set_status(check_id, "critical", f"TTL expired{hint}")
 
     def next_expiry(self) -> float | None:
-        """When `expire` has something to do, if nobody speaks until then."""
+        """When the next TTL ends, if no check is updated until then; None without
+        TTLs.
+        """
         return self._ttls.next()
 
     def _begin(self) -> None:
-        """Start a command; should somebody have removed our node, enter anew."""
+        """Start a command; register the node again if it was removed from the
+        catalog.
+        """
         if self.catalog.knows_node(self.node.name):
             self.catalog.command()
         else:
             self.join()
 
     def _put_check(self, wanted: CheckSpec, now: float) -> None:
-        """A check that was there keeps its status and output, whatever is asked."""
+        """Register a check; an existing one keeps its status and output."""
         check, old = wanted.check, self.checks.get(wanted.check.id)
         if old is not None:
             check = evolve(check, status=old.status, output=old.output)
@@ -157,7 +161,9 @@ class Agent:
             self._publish(new)
 
     def _maintain(self, check: Check, enable: bool) -> None:
-        """Enabling what is enabled changes nothing, not even the reason."""
+        """Enable or disable maintenance; enabling it twice does not change the
+        reason.
+        """
         self._begin()
         if not enable:
             self._drop_check(check.id)
@@ -173,7 +179,9 @@ class Agent:
         self.catalog.put_check(check)
 
     def _drop_check(self, check_id: str) -> None:
-        """Only what is ours: what others registered on our node is not."""
+        """Remove a check of this agent; checks registered by others on the node
+        stay.
+        """
         self._ttls.forget(check_id)
         if self.checks.pop(check_id, None) is not None:
             self.catalog.drop_check(self.node.name, check_id)

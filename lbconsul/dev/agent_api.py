@@ -15,7 +15,7 @@ from lbconsul.dev.schemas import AGENT_CHECK, AGENT_SERVICE, CHECK_UPDATE
 
 @frozen
 class AgentApi:
-    """What the agent is asked and told, over HTTP."""
+    """The agent's HTTP API."""
 
     _agent: Agent
     _seconds: Callable[[], float]

@@ -1,4 +1,4 @@
-"""Consul's HTTP API, as far as a balancer and the people who try it need it."""
+"""Consul's HTTP API, as far as a balancer and its users need it."""
 
 import random
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from lbconsul.dev.http import Action, ConsulRequest, Routes, View, Watch, path_o
 from lbconsul.dev.refused import HTTPError
 from lbconsul.dev.reply import allow, refuse, send, show
 
-#: What the Consul that this imitates says of arguments for its big brother.
+#: What Consul's open-source edition answers to arguments of the Enterprise edition.
 NO_NAMESPACES = (
     'Bad request: Invalid query parameter: "ns" - Namespaces are a Consul'
     " Enterprise feature"
@@ -30,8 +30,8 @@ NO_FILTERS = "the --dev catalog does not do ?filter=; a real Consul does"
 class Api(Resource):
     """The root of the dev catalog's web site: it answers every path itself.
 
-    After every command it wakes the queries that wait, and it sees to it that
-    TTLs end in time.  `stop` ends both.
+    After every command it wakes the blocked queries; it also expires TTLs in time.
+    `stop` ends both.
     """
 
     _log = Logger()
@@ -52,7 +52,7 @@ class Api(Resource):
         self._agent.join()
 
     def stop(self) -> None:
-        """Leave the waiting without an answer, and let no TTL end any more."""
+        """Drop the blocked queries without an answer, and expire no further TTL."""
         self._sleepers.hang_up()
         if self._expiry is not None and self._expiry.active():
             self._expiry.cancel()
@@ -75,7 +75,7 @@ class Api(Resource):
         return NOT_DONE_YET
 
     def _below(self, path: str) -> tuple[str, Action | Watch | None]:
-        """The route that the path continues: a name may have slashes in it."""
+        """The route whose prefix the path continues: a name may contain slashes."""
         for prefix, route in self._routes.items():
             if prefix.endswith("/") and path.startswith(prefix):
                 return prefix, route

@@ -1,4 +1,4 @@
-"""Blocking queries: what they ask for, and those that nobody has answered yet."""
+"""Blocking queries: their arguments, and the queries that wait."""
 
 from collections.abc import Callable
 
@@ -9,11 +9,12 @@ from lbconsul.dev.duration import duration
 from lbconsul.dev.http import ConsulRequest
 from lbconsul.dev.refused import HTTPError
 
-#: How long a query waits that does not say, and how long any waits at most, in
-#: seconds.  Consul's own numbers.
+#: The wait of a query that names none, and the longest wait, in seconds: Consul's own
+#: numbers.
 DEFAULT_WAIT = 300.0
 LONGEST_WAIT = 600.0
-#: Consul lets each wait up to a sixteenth longer, lest all return at once.
+#: Consul extends each wait by up to a sixteenth, to keep queries from returning all at
+#: once.
 JITTER = 1 / 16
 
 _LARGEST_INDEX = 2**64 - 1
@@ -21,9 +22,9 @@ _MOST_DIGITS = 20
 
 
 def wanted_index(asked: ConsulRequest) -> int:
-    """The index that the answer is to be newer than; 0 does not wait."""
+    """The index that the answer must exceed; 0 does not wait."""
     said = asked.first("index") or "0"
-    # Python refuses to read a number of thousands of digits.
+    # Python refuses to parse a number of thousands of digits.
     digits = said.lstrip("0") or "0"
     if not (said.isascii() and said.isdigit() and len(digits) <= _MOST_DIGITS):
         raise HTTPError(400, "Invalid index")
@@ -33,7 +34,7 @@ def wanted_index(asked: ConsulRequest) -> int:
 
 
 def wanted_wait(asked: ConsulRequest) -> float:
-    """How long to wait for that, in seconds."""
+    """How long the query may wait, in seconds."""
     try:
         wait = duration(asked.first("wait") or "0s")
     except ValueError as error:
@@ -43,7 +44,7 @@ def wanted_wait(asked: ConsulRequest) -> float:
 
 @define(eq=False)
 class BlockedQuery:
-    """One query that waits: when it wakes, how it is answered, how it is ended."""
+    """One blocked query: when it wakes, how it is answered, how it is ended."""
 
     is_due: Callable[[], bool]
     answer: Callable[[], None]
@@ -53,7 +54,7 @@ class BlockedQuery:
 
 @define(eq=False)
 class Sleepers:
-    """All queries that wait for a change, or for their time to be over."""
+    """All queries that wait for a change or for their timeout."""
 
     _clock: IReactorTime
     _chance: Callable[[], float]
@@ -65,19 +66,19 @@ class Sleepers:
         self._waiting.add(sleeper)
 
     def wake(self) -> None:
-        """Answer those who have waited for what has just happened."""
+        """Answer the queries that waited for the latest change."""
         for sleeper in list(self._waiting):
             if sleeper.is_due():
                 self._answer(sleeper)
 
     def forget(self, sleeper: BlockedQuery) -> None:
-        """It is not there any more, or it has been answered."""
+        """Drop a query that was answered or whose client has left."""
         self._waiting.discard(sleeper)
         if sleeper.timeout is not None and sleeper.timeout.active():
             sleeper.timeout.cancel()
 
     def hang_up(self) -> None:
-        """Leave all without an answer, as a Consul does that ends."""
+        """End all queries without an answer, as a stopping Consul does."""
         for sleeper in list(self._waiting):
             self.forget(sleeper)
             sleeper.hang_up()

@@ -1,9 +1,9 @@
-"""What Consul's servers know: nodes, services, checks, and when each changed.
+"""The state of Consul's servers: nodes, services, checks, and when each changed.
 
-Every command moves the index; a change moves the indexes of what it touched.
-Each service has an index of its own, so that a blocking query for one service
-sleeps through the changes of all others.  A service without instances has the
-index of the last time that any service lost its last one.
+Every command raises the index; a change raises the indexes of what it touched. Each
+service has an index of its own, so a blocking query for one service does not wake for
+changes of others.  A service without instances has the index of the last time that any
+service lost its last one.
 """
 
 from collections.abc import Iterable
@@ -35,23 +35,23 @@ class Catalog:
     _changed_checks: int = 0
 
     def command(self) -> None:
-        """Begin a command: what it changes shares one index."""
+        """Begin a command: all its changes share one index."""
         self._index += 1
 
     def put_node(self, node: Node) -> None:
-        """Register a node, or what is new about it."""
+        """Register a node, or update it."""
         if self._put(self._nodes, node.name, node):
             self._changed_nodes = self._index
             self._touch(self._services_on(node.name))
 
     def put_service(self, service: Service) -> None:
-        """Register a service on a node that is known."""
+        """Register a service on a known node."""
         if self._put(self._services, (service.node, service.id), service):
             self._changed_services = self._index
             self._touch([service])
 
     def put_check(self, check: Check) -> None:
-        """Register a check; that of a service takes the service's name and tags."""
+        """Register a check; a service's check takes the service's name and tags."""
         subject = self._services.get((check.node, check.service_id))
         if subject is not None:
             service = subject.value
@@ -69,7 +69,7 @@ class Catalog:
             self._touch(subjects)
 
     def drop_node(self, name: str) -> None:
-        """Forget a node with all that is on it; an unknown one is nothing to forget."""
+        """Remove a node with all its services and checks; an unknown one is ignored."""
         for service in self._services_on(name):
             self.drop_service(name, service.id)
         for node, check in list(self._checks):
@@ -79,7 +79,7 @@ class Catalog:
             self._changed_nodes = self._index
 
     def drop_service(self, node: str, service_id: str) -> None:
-        """Forget a service with its checks; an unknown one is nothing to forget."""
+        """Remove a service with its checks; an unknown one is ignored."""
         for key, row in list(self._checks.items()):
             if row.value.service_id == service_id != "" and key[0] == node:
                 self.drop_check(*key)
@@ -93,7 +93,7 @@ class Catalog:
             del self._by_service[gone.value.name]
 
     def drop_check(self, node: str, check_id: str) -> None:
-        """Forget a check; an unknown one is nothing to forget."""
+        """Remove a check; an unknown one is ignored."""
         gone = self._checks.pop((node, check_id), None)
         if gone is None:
             return
@@ -133,7 +133,7 @@ class Catalog:
         return self._last_extinction or max(tables)
 
     def _checks_of(self, service: Service) -> tuple[Row[Check], ...]:
-        """Those of its node, then its own, each by their id."""
+        """The checks of the service's node, then its own, each sorted by id."""
         ours = [
             row
             for key, row in sorted(self._checks.items(), key=lambda item: item[0])
@@ -151,7 +151,7 @@ class Catalog:
         self._by_service.update({service.name: self._index for service in services})
 
     def _put(self, rows: dict[Key, Row[Value]], key: Key, value: Value) -> bool:
-        """Keep the value, and say whether that changed anything."""
+        """Store the value; return whether it changed anything."""
         old = rows.get(key)
         if old is not None and old.value == value:
             return False

@@ -1,4 +1,4 @@
-"""The paths below `/v1/catalog/` and `/v1/health/`: what all servers know."""
+"""The paths below `/v1/catalog/` and `/v1/health/`: the servers' state."""
 
 from collections.abc import Callable
 
@@ -15,13 +15,13 @@ from lbconsul.dev.views import catalog_json, health_json, node_json
 
 LEADER = "127.0.0.1:8300"
 
-#: As `View`, before it is JSON.
+#: As `View`, but with instances instead of JSON.
 Find = Callable[[], tuple[int, list[Instance]]]
 
 
 @frozen
 class CatalogApi:
-    """What the servers are asked and told, over HTTP."""
+    """The HTTP API of the catalog."""
 
     _catalog: Catalog
 

@@ -1,4 +1,4 @@
-"""What a body sent to `/v1/catalog/register` means: a node, a service, checks."""
+"""Reads the body of `/v1/catalog/register`: a node, a service, checks."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ Said = Mapping[str, Any]
 
 @frozen
 class CatalogRegistration:
-    """What one request wants in the catalog, in this order."""
+    """What one request registers, in this order."""
 
     node: Node
     skip_node: bool
@@ -23,7 +23,7 @@ class CatalogRegistration:
 
 
 def catalog_registration(said: Said) -> CatalogRegistration:
-    """A node, a service on it, and checks of both, as the catalog is told of them."""
+    """The node, its service, and checks of both, from a request's fields."""
     skip = said.get("SkipNodeUpdate", False)
     node = _node(said, skip)
     service = (

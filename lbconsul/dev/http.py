@@ -1,4 +1,4 @@
-"""One HTTP request taken apart, what answers it, and what is answered."""
+"""One HTTP request, parsed, and the kinds of routes that answer it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qs, unquote
@@ -8,7 +8,7 @@ from twisted.web.server import Request
 
 from lbconsul.dev.refused import HTTPError
 
-#: What Go calls a boolean.
+#: Go's texts for true.
 _TRUE = ("1", "t", "T", "true", "TRUE", "True")
 _FALSE = ("0", "f", "F", "false", "FALSE", "False")
 
@@ -23,7 +23,7 @@ class ConsulRequest:
 
     @classmethod
     def of(cls, request: Request, prefix: str) -> "ConsulRequest":
-        # Not request.args: it drops what has no "=", such as Consul's "?stale".
+        # Not request.args: it drops arguments without "=", such as Consul's "?stale".
         query = request.uri.decode("ascii", "replace").partition("?")[2]
         args = parse_qs(query, keep_blank_values=True)
         body = b"" if request.content is None else request.content.read()
@@ -33,7 +33,7 @@ class ConsulRequest:
         return key in self.args
 
     def first(self, key: str) -> str:
-        """The first value of an argument, empty if it is not there."""
+        """The first value of an argument; empty if it is absent."""
         return next(iter(self.args.get(key, ())), "")
 
     def truth(self, key: str, complaint: str) -> bool:
@@ -44,7 +44,7 @@ class ConsulRequest:
         return said in _TRUE
 
     def consistency(self) -> str:
-        """How sure the answer is to be: that of Consul's three modes that is named."""
+        """The consistency mode: the one of Consul's three that the request names."""
         if self.has("stale") and self.has("consistent"):
             said = "Cannot specify ?stale with ?consistent, conflicting semantics."
             raise HTTPError(400, said)
@@ -55,13 +55,13 @@ def path_of(request: Request) -> str:
     return unquote(request.path.decode("ascii", "replace"))
 
 
-#: Looks at the catalog: the index of what it saw, and what it saw, as JSON.
+#: Reads the catalog: returns its index, and the content as JSON.
 View = Callable[[], tuple[int, object]]
 
 
 @frozen
 class Action:
-    """A path that does something, or shows something at once."""
+    """A path that changes something, or answers at once."""
 
     method: str
     answer: Callable[[ConsulRequest], object]
@@ -69,11 +69,11 @@ class Action:
 
 @frozen
 class Watch:
-    """A path that may be watched: a GET that can wait for a change."""
+    """A path with blocking queries: a GET that can wait for a change."""
 
     look: Callable[[ConsulRequest], View]
     method: str = "GET"
 
 
-#: Paths, or beginnings of paths if they end in a slash, and what answers there.
+#: Paths, or prefixes of paths if they end in a slash, and their handlers.
 Routes = Mapping[str, Action | Watch]

@@ -17,5 +17,5 @@ ALIVE = Check(
     status="passing",
     output="Agent alive and reachable",
 )
-#: Consul's servers list themselves.  Nothing of ours listens there.
+#: Consul's servers list themselves; nothing listens on this port here.
 CONSUL = Service(NODE.name, "consul", "consul", port=8300)

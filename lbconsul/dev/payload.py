@@ -1,8 +1,7 @@
-"""JSON bodies, read as strictly as Consul's Go does.
+"""Parses JSON bodies as strictly as Consul's Go does.
 
-Names are matched whatever their case, a name that Consul does not know is an
-error, so is a value of another type, and null is as good as absent.  A shape
-says which names there are and what they hold.
+Names match regardless of case.  An unknown name or a value of another type is an error;
+null counts as absent.  A shape lists the names and the types of their values.
 """
 
 import json
@@ -12,7 +11,7 @@ from typing import Any
 from lbconsul.dev.duration import duration
 from lbconsul.dev.refused import HTTPError
 
-#: Reads one value of the field whose name it is told.
+#: Reads one value; takes the field's name and the value.
 Kind = Callable[[str, Any], Any]
 Shape = Mapping[str, Kind]
 
@@ -36,7 +35,7 @@ def read(body: bytes, shape: Shape) -> dict[str, Any]:
 
 
 class Undecodable(Exception):
-    """The body is not JSON, or says something that Consul does not understand."""
+    """The body is not JSON, or has content that Consul does not accept."""
 
 
 def text(name: str, value: object) -> str:
@@ -68,14 +67,14 @@ def seconds(name: str, value: object) -> float:
 
 
 def unsupported(name: str, value: object) -> object:
-    """What Consul knows and this catalog does not do."""
+    """A field that Consul supports and this catalog does not: an error if it is set."""
     known = "checks with a TTL, and neither Connect nor namespaces"
     said = f"the --dev catalog does not do {name}: it has {known}"
     raise HTTPError(400, f"{said}; a real Consul has the rest")
 
 
 def ignored(name: str, value: object) -> object:
-    """What is accepted and changes nothing that anybody can see."""
+    """A field that is accepted and has no visible effect."""
     return value
 
 
@@ -124,7 +123,7 @@ def _mismatch(name: str, value: object, wanted: str) -> Undecodable:
 
 
 def _parse(body: str) -> object:
-    """The first JSON value of the body; Consul's Go does not look any further."""
+    """The first JSON value of the body; like Consul's Go, it ignores the rest."""
     try:
         return json.JSONDecoder().raw_decode(body.lstrip())[0]
     except json.JSONDecodeError as error:

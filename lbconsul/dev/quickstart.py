@@ -1,4 +1,4 @@
-"""What to try next: commands to paste into another terminal, and what they show."""
+"""Commands to try next, to paste into another terminal, and what they show."""
 
 import json
 import shlex
@@ -37,7 +37,7 @@ CHECK = {"Name": "works", "ServiceID": "mine", "TTL": "1h", "Status": "passing"}
 def what_to_try(
     listening: Sequence[int], catalog: int, service: str, host: str = "127.0.0.1"
 ) -> str:
-    """Commands that work as they stand, for the gateway's ports and its catalog.
+    """Commands that work unchanged with the gateway's ports and its catalog.
 
     `service` is behind the first of the ports; `host` is the catalog's.
     """
@@ -55,5 +55,5 @@ def what_to_try(
 
 
 def _argument(body: Mapping[str, object]) -> str:
-    """JSON as one word of a shell's command."""
+    """JSON as one argument of a shell command."""
     return shlex.quote(json.dumps(body))

@@ -11,7 +11,7 @@ Value = TypeVar("Value")
 
 @frozen
 class Node:
-    """One machine, or what stands for it."""
+    """One node: a machine, or what represents it."""
 
     name: str
     address: str
@@ -22,7 +22,7 @@ class Node:
 
 @frozen
 class TaggedAddress:
-    """Where else a service is reached, by those to whom the tag means something."""
+    """A further address of a service, for clients that use its tag."""
 
     address: str
     port: int = 0
@@ -47,7 +47,7 @@ class Service:
     weight_warning: int = 1
     enable_tag_override: bool = False
     kind: str = ""
-    #: Of a UNIX socket, in Consul 1.10 and newer.
+    #: The path of a UNIX socket, in Consul 1.10 and newer.
     socket_path: str = ""
 
     def weights(self) -> Json:
@@ -58,7 +58,9 @@ class Service:
         return {"TaggedAddresses": tagged} if tagged else {}
 
     def json(self) -> Json:
-        """As an agent lists it: without indexes, for it does not know them."""
+        """The JSON of an agent's list: without indexes, which an agent does not
+        have.
+        """
         return {
             **({"Kind": self.kind} if self.kind else {}),
             "ID": self.id,
@@ -76,7 +78,7 @@ class Service:
 
 @frozen
 class Check:
-    """One opinion about a node, or about one service on it."""
+    """One check of a node, or of one service on it."""
 
     node: str
     id: str
@@ -90,7 +92,7 @@ class Check:
     type: str = ""
 
     def json(self, created: int = 0, modified: int = 0) -> Json:
-        """As everybody lists it; an agent knows no indexes and says 0."""
+        """The JSON of the check in any list; an agent has no indexes and gives 0."""
         return {
             "Node": self.node,
             "CheckID": self.id,
@@ -122,7 +124,7 @@ class Row(Generic[Value]):
 
 @frozen
 class Instance:
-    """One service with its node and with all checks that count for it."""
+    """One service with its node and with all checks that apply to it."""
 
     node: Row[Node]
     service: Row[Service]
@@ -132,6 +134,6 @@ class Instance:
         return all(row.value.status == "passing" for row in self.checks)
 
     def is_tagged(self, tags: tuple[str, ...]) -> bool:
-        """Whether it carries them all; tags are compared without regard to case."""
+        """Whether the service has all the tags, compared without regard to case."""
         own = {tag.lower() for tag in self.service.value.tags}
         return own.issuperset(tag.lower() for tag in tags)

@@ -1,11 +1,11 @@
-"""The one way in which the dev catalog says no."""
+"""The dev catalog's error response."""
 
 from attrs import frozen
 
 
 @frozen
 class HTTPError(Exception):
-    """The request is answered with this status and this sentence."""
+    """Ends a request with this status and this sentence."""
 
     status: int
     sentence: str

@@ -1,4 +1,4 @@
-"""What the bodies sent to an agent mean: services and checks of its node."""
+"""Reads the bodies sent to an agent: services and checks of its node."""
 
 import ipaddress
 import re
@@ -20,7 +20,7 @@ FAMILY_TAGS = ("lan_ipv4", "wan_ipv4", "lan_ipv6", "wan_ipv6")
 
 
 def agent_service(said: Said, node: str) -> tuple[Service, list[CheckSpec]]:
-    """A service as an agent is told of it, with its checks."""
+    """A service and its checks, from the fields of a request to an agent."""
     name = said.get("Name", "")
     if not name:
         raise HTTPError(400, "Missing service name")
@@ -34,7 +34,7 @@ def agent_service(said: Said, node: str) -> tuple[Service, list[CheckSpec]]:
 
 
 def agent_check(said: Said, node: str) -> CheckSpec:
-    """A check as an agent is told of it, of the node or of a service on it."""
+    """A check of the node or of a service on it, from a request to an agent."""
     name = said.get("Name", "")
     if not name:
         raise HTTPError(400, "Missing check name")
@@ -45,7 +45,7 @@ def agent_check(said: Said, node: str) -> CheckSpec:
 
 
 def check_update(said: Said) -> tuple[str, str]:
-    """The status and the output of a check that is updated."""
+    """The status and the output in a check's update."""
     status = said.get("Status", "")
     if status not in STATUSES:
         raise HTTPError(400, f"Invalid check status: '{status}'")
@@ -53,7 +53,7 @@ def check_update(said: Said) -> tuple[str, str]:
 
 
 def service_from(said: Said, node: str, name: str, weights: Weights) -> Service:
-    """The service that the fields describe, which agents and catalogs share."""
+    """The service that the fields describe, for agents and the catalog alike."""
     if said.get("Address") in ANY_ADDRESS:
         raise HTTPError(400, "Invalid service address")
     tagged = said.get("TaggedAddresses", {})
@@ -78,7 +78,7 @@ def service_from(said: Said, node: str, name: str, weights: Weights) -> Service:
 
 
 def _with_families(service: Service) -> Service:
-    """An address that is an IP is also tagged as one of its family."""
+    """Add the tagged address of its family to a service whose address is an IP."""
     for tag, where in service.tagged_addresses.items():
         must = tag.rpartition("_ipv")[2] if tag in FAMILY_TAGS else ""
         if must and _family(where.address) != must:
@@ -94,7 +94,7 @@ def _with_families(service: Service) -> Service:
 
 
 def _family(address: str) -> str:
-    """The version of IP that the address belongs to; nothing if it is a name."""
+    """The address's IP version; empty if it is a name."""
     try:
         return str(ipaddress.ip_address(address).version)
     except ValueError:
@@ -126,7 +126,7 @@ def _refuse_odd_meta(meta: Mapping[str, str]) -> None:
 
 
 def _odd(key: str, value: str) -> str:
-    """What Consul dislikes about one pair of metadata; nothing, mostly."""
+    """Why Consul rejects one pair of metadata; empty if it does not."""
     if not key:
         return "Key cannot be blank"
     if not re.fullmatch(r"[a-zA-Z0-9_-]+", key):

@@ -1,4 +1,4 @@
-"""What goes back over HTTP, with the headers that Consul gives it."""
+"""Writes HTTP responses with the headers that Consul sends."""
 
 import json
 
@@ -6,7 +6,7 @@ from twisted.web.server import Request
 
 
 def send(request: Request, answer: object) -> None:
-    """What a path says at once: JSON, or nothing if all is well."""
+    """Send an immediate answer: JSON, or nothing on plain success."""
     if answer is None:
         _finish(request, b"")
     else:
@@ -14,7 +14,7 @@ def send(request: Request, answer: object) -> None:
 
 
 def show(request: Request, seen: tuple[int, object], consistency: str) -> None:
-    """What the catalog holds, with the index of its last change."""
+    """Send catalog content, with the index of its last change."""
     index, listed = seen
     request.setHeader("X-Consul-Effective-Consistency", consistency)
     _describe(request, max(1, index), known_leader=True)
@@ -22,7 +22,7 @@ def show(request: Request, seen: tuple[int, object], consistency: str) -> None:
 
 
 def refuse(request: Request, status: int, said: str, lost: bool = False) -> None:
-    """A sentence instead of an answer; `lost` if no server could be asked."""
+    """Send an error sentence; `lost` if no server could be reached."""
     request.setResponseCode(status)
     if lost:
         _describe(request, 1, known_leader=False)
@@ -30,7 +30,9 @@ def refuse(request: Request, status: int, said: str, lost: bool = False) -> None
 
 
 def allow(request: Request, method: str, refused: str = "") -> None:
-    """Which methods the path knows, and that the refused one is not among them."""
+    """Send the methods that the path allows, and that the refused one is not
+    among them.
+    """
     request.setHeader("Allow", f"OPTIONS,{method}")
     if refused:
         refuse(request, 405, f"method {refused} not allowed")

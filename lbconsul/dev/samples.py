@@ -1,4 +1,4 @@
-"""Small web servers to balance over: each says who it is and how often it did."""
+"""Small web servers to balance over: each reports its name and its request count."""
 
 from attrs import define
 from twisted.web.resource import Resource

@@ -1,4 +1,4 @@
-"""The shapes of the bodies that may be sent: names, and what they hold."""
+"""The shapes of the request bodies: names, and the types of their values."""
 
 from lbconsul.dev.payload import (
     Kind,

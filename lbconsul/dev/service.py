@@ -19,14 +19,14 @@ from lbconsul.dev.samples import Sample
 from lbconsul.dev.web_server import WebServer
 from lbconsul.errors import CannotListen
 
-#: How many web servers each service begins with: enough to see balancing, and
-#: to take one away and still see it.
+#: How many web servers each service starts with: enough to see balancing, and to still
+#: see it with one stopped.
 SAMPLES = 3
 
 
 @define(eq=False)
 class DevCatalog(MultiService):
-    """An in-process Consul that knows three sample web servers of each service."""
+    """An in-process Consul with three sample web servers for each service."""
 
     _log = Logger()
 
@@ -55,7 +55,7 @@ class DevCatalog(MultiService):
         return "127.0.0.1" if self._host == "localhost" else self._host
 
     def bind(self) -> None:
-        """Open all ports, unless they are open; CannotListen if one cannot be had."""
+        """Open all ports that are not open; CannotListen if one cannot be opened."""
         if self._web.is_bound():
             return
         try:
@@ -68,7 +68,7 @@ class DevCatalog(MultiService):
             raise CannotListen(_excuse(error)) from error
 
     def close(self) -> None:
-        """Give back what `bind` opened, though the service never started."""
+        """Close what `bind` opened, even if the service never started."""
         for server in self.services:
             Deferred.fromCoroutine(server.unbind())
 
@@ -103,7 +103,7 @@ class DevCatalog(MultiService):
 
 
 def _excuse(error: CannotListenError) -> str:
-    """What is wrong, where, and what would be right."""
+    """The error text: what is wrong, where, and what would be right."""
     where = f"[{error.interface}]" if ":" in error.interface else error.interface
     reason = error.socketError.strerror or str(error.socketError)
     hint = ""

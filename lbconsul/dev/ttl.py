@@ -1,11 +1,11 @@
-"""How long checks keep a status that nobody repeats."""
+"""The TTLs of checks: how long a status holds without an update."""
 
 from attrs import define, evolve, field, frozen
 
 
 @frozen
 class TTL:
-    """One check's time, and when it is over; None once it was."""
+    """One check's TTL, and when it ends; None once it has ended."""
 
     seconds: float
     ends: float | None
@@ -13,7 +13,7 @@ class TTL:
 
 @define
 class TTLs:
-    """The times of an agent's checks, by the ids of the checks."""
+    """The TTLs of an agent's checks, by check id."""
 
     _by_check: dict[str, TTL] = field(factory=dict)
 
@@ -24,14 +24,14 @@ class TTLs:
         self._by_check[check] = TTL(seconds, now + seconds)
 
     def renew(self, check: str, now: float) -> None:
-        """Somebody spoke for it: its time begins anew."""
+        """Restart the TTL of an updated check."""
         self.start(check, self._by_check[check].seconds, now)
 
     def forget(self, check: str) -> None:
         self._by_check.pop(check, None)
 
     def expire(self, now: float) -> list[str]:
-        """Those whose time is over by now, each told once."""
+        """The checks whose TTL has ended by now, each returned once."""
         over = [
             check
             for check, ttl in self._by_check.items()
@@ -42,6 +42,6 @@ class TTLs:
         return over
 
     def next(self) -> float | None:
-        """When the next one is over, if nobody speaks until then."""
+        """When the next TTL ends, if no check is updated until then."""
         ends = [t.ends for t in self._by_check.values() if t.ends is not None]
         return min(ends, default=None)

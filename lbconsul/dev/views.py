@@ -1,8 +1,8 @@
-"""How Consul lists what its catalog holds: the JSON of the answers."""
+"""The JSON of the catalog's content, as Consul lists it."""
 
 from lbconsul.dev.records import Instance, Json, Node, Row
 
-#: What a service that has nothing to do with Connect says about it.
+#: The fields of a service that does not use Connect.
 _NO_CONNECT: Json = {"Proxy": {"MeshGateway": {}, "Expose": {}}, "Connect": {}}
 
 
@@ -38,7 +38,7 @@ def health_json(instance: Instance, datacenter: str) -> Json:
 
 
 def catalog_json(instance: Instance, datacenter: str) -> Json:
-    """An instance as `/v1/catalog/service/<name>` lists it, which has no checks."""
+    """An instance as `/v1/catalog/service/<name>` lists it, without checks."""
     node = node_json(instance.node, datacenter)
     service = instance.service.value
     listed = service.json()

@@ -1,4 +1,4 @@
-"""One web site on one port, which can be told to be gone."""
+"""A web site on one port, which can be closed together with its connections."""
 
 from typing import cast
 
@@ -15,7 +15,7 @@ from twisted.web.server import Site
 
 
 class QuietSite(Site):
-    """A site without an access log, and without the clock that dates one."""
+    """A site without an access log, and without the timer that formats its dates."""
 
     noisy = False
 
@@ -30,13 +30,13 @@ class QuietSite(Site):
 
 
 class Connections(WrappingFactory[ProtocolWrapper]):
-    """The connections to a site, so that they can be ended with it."""
+    """Tracks the connections to a site, to end them together with it."""
 
     noisy = False
     _ended: Deferred[None] | None = None
 
     def abort(self) -> Deferred[None]:
-        """Cut them all; fires when the last of them is gone."""
+        """Abort all connections; fires when the last of them is gone."""
         ended: Deferred[None] = Deferred()
         self._ended = ended
         for connection in list(self.protocols):
@@ -67,7 +67,7 @@ class WebServer(Service):
 
     @property
     def port(self) -> int:
-        """The port it listens on, or is to listen on."""
+        """The port that the server listens on, or will."""
         if self._listening is None:
             return self._wanted
         return cast(IPv4Address, self._listening.getHost()).port
@@ -76,7 +76,7 @@ class WebServer(Service):
         return self._listening is not None
 
     def bind(self) -> None:
-        """Open the port, unless it is open; CannotListenError if that cannot be."""
+        """Open the port if it is closed; CannotListenError if that fails."""
         if self._listening is None:
             site = QuietSite(self._root, reactor=self._reactor)
             self._connections = Connections(site)

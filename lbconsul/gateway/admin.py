@@ -1,4 +1,4 @@
-"""The admin service of a gateway: status, events, and orders from outside."""
+"""The admin service of a gateway: the event log and the admin listener."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,8 +29,8 @@ from lbconsul.net.throttled_log import ThrottledLog
 from lbconsul.process.clock import WallClock
 from lbconsul.process.reactor_lag import Lag
 
-#: Lines of the log, a second, how many may come at once, and how often, in seconds, the
-#: others are summed up: anybody who reaches the admin listener may cause them.
+#: Rate limit of log lines that clients of the admin listener can cause: lines a second,
+#: burst, and the interval in seconds at which suppressed lines are summed up.
 RATE, BURST, SUM_UP_EVERY = 0.2, 5.0, 10.0
 
 #: An event names at most this many instances.
@@ -39,9 +39,9 @@ SHOWN = 10
 
 @define(eq=False, repr=False)
 class AdminService(MultiService):
-    """Notes what changes, and has the admin listener, unless that is off.
+    """Records events, and runs the admin listener unless that is off.
 
-    With `is_patient` its address may be another gateway's for a while yet.
+    With `is_patient` the address may still belong to the predecessor in a takeover.
 
     :raises ConfigError: the token file cannot be read.
     """
@@ -55,7 +55,7 @@ class AdminService(MultiService):
     _lag: Lag = field(init=False)
     _bound: ThrottledLog = field(init=False)
     _server: AdminServer | None = None
-    #: With it a demo can be ordered about: for its terminal, and nothing else.
+    #: The token of a demo (``--dev``): shown on its terminal only.
     demo_token: str = field(default="", repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -88,7 +88,7 @@ class AdminService(MultiService):
         self._server.setServiceParent(self)
 
     def _secret(self, config: Config) -> TokenFile | OneToken | None:
-        """What changes are ordered with; a demo has a token of its own."""
+        """The token that changes need; a demo gets a random one."""
         if config.admin_token_file:
             return TokenFile(config.admin_token_file)
         if not config.dev:
@@ -98,33 +98,39 @@ class AdminService(MultiService):
 
     @property
     def address(self) -> str:
-        """What a browser can be given; empty if nobody listens."""
+        """The URL or ``unix:/PATH`` of the listener; empty if it is not bound."""
         server = self._server
         return server.address if server is not None and server.is_bound else ""
 
     @property
     def listen(self) -> TCPListen | UnixListen | None:
-        """Where it listens, or is going to; None if it does not."""
+        """The address that the listener has or is going to bind; None for none."""
         server = self._server
         return server.listen if server is not None and server.has_address else None
 
     def bind(self) -> None:
-        """Open the socket; CannotListen if it was asked for and is not to be had."""
+        """Open the socket.
+
+        :raises CannotListen: the configured address cannot be bound.
+        """
         if self._server is not None:
             self._server.bind()
 
     def bind_files(self) -> None:
-        """Open the socket, if it is a UNIX one; CannotListen as with `bind`."""
+        """Open the socket, if it is a UNIX socket.
+
+        :raises CannotListen: the configured address cannot be bound.
+        """
         if isinstance(self._config.admin.listen, UnixListen):
             self.bind()
 
     def close(self) -> None:
-        """Give back what `bind` opened, if there is to be no start."""
+        """Close what `bind` opened, if the service is not going to be started."""
         if self._server is not None:
             self._server.close()
 
     def note(self, event: Event) -> None:
-        """Show this event to those who listen to events."""
+        """Append an event to the event log, and so to all streams of events."""
         self.events.add(event.kind.value, describe(event), **_fields(event))
 
     def _sum_up(self, counts: Mapping[str, int]) -> None:
@@ -141,7 +147,7 @@ class AdminService(MultiService):
 
 
 def _fields(event: Event) -> dict[str, Any]:
-    """What an event is about, beside its kind."""
+    """The fields of an event in the event log, except its kind and text."""
     if isinstance(event, PoolEvent):
         return {
             "query": str(event.query),

@@ -1,8 +1,8 @@
 """Availability: which mappings have had a usable instance, and why others have none.
 
-A service that is misspelt looks like one that is scaled to zero: Consul's answer is
-an empty list.  So a mapping that never had an instance is warned of, and keeps the
-gateway from being ready; one that had some and has lost them does not.
+A misspelt service looks like a service that is scaled to zero: Consul's answer is an
+empty list.  So a mapping that never had an instance causes a warning, and the gateway
+is not ready; a mapping that has lost its instances does neither.
 """
 
 import re
@@ -31,32 +31,32 @@ from lbconsul.consul.hints import NO_DATACENTER, Hints, Page
 from lbconsul.gateway.events import Note
 from lbconsul.proxy.targets import failover_spec
 
-#: So soon after a mapping is known to be empty it is warned of: what is found out
-#: within that time is told together.  In seconds.
+#: The delay from the first empty mapping to the warning, in seconds: mappings found
+#: empty within it are reported together.
 SOON = 0.2
 
-#: So many mappings are named at a time; and the next ones not before so many seconds.
+#: The most mappings named at a time, and the pause before the next ones, in seconds.
 NAMED, PAUSE = 20, 5.0
 
-#: An answer of Consul's that is none of instances begins with its status.
+#: An HTTP error of Consul is reported with its status first.
 _REFUSED = re.compile(r"\d{3}: ")
 
-#: What a mapping needs: the same after a reload that alters something else of it.
+#: The queries and filters of a mapping: unchanged by a reload of its other options.
 _Needs = tuple[tuple[ServiceQuery, InstanceFilter], ...]
 
 
 class Answers(Protocol):
-    """What Consul has said: the watches."""
+    """Consul's latest answers, as the watches know them."""
 
     def skipped(self, question: ServiceQuery) -> Collection[str]:
-        """Why registrations of its last answer are no instances."""
+        """The skipped registrations of the last answer, each with its reason."""
 
     def error(self, question: ServiceQuery) -> str:
-        """What asking it fails with at present; empty if it does not fail."""
+        """The present error of this query; empty if it does not fail."""
 
     @property
     def page(self) -> Page:
-        """Asks for a page of Consul's API."""
+        """Requests a page of Consul's API."""
 
 
 @frozen(eq=False)
@@ -65,7 +65,7 @@ class _Needed:
 
     mapping: Mapping
     route: FailoverSpec
-    #: Whether a reload brought it.
+    #: Whether a reload added it.
     is_late: bool
 
     @property
@@ -75,7 +75,7 @@ class _Needed:
 
 @define(eq=False)
 class Availability(Service):
-    """Warns of mappings that never had a usable instance, each once."""
+    """Warns once of each mapping that never had a usable instance."""
 
     _log = Logger()
     _reactor: Any
@@ -85,24 +85,24 @@ class Availability(Service):
     _hints: Hints = Factory(
         lambda self: Hints(self._reactor, self._answers.page), takes_self=True
     )
-    #: Whether every mapping had an instance at some time: what is empty later, or
-    #: comes with a reload, takes no gateway out of service that serves.
+    #: Whether every mapping has had an instance.  From then on the gateway stays ready,
+    #: whatever becomes empty or is added by a reload.
     was_complete: bool = False
-    #: The mappings that never had one.
+    #: The mappings that never had an instance.
     _needed: dict[Mapping, _Needed] = Factory(dict)
     _by_question: dict[ServiceQuery, dict[Mapping, None]] = Factory(dict)
-    #: Those of them for whose sake the gateway is not ready.
+    #: The mappings among them that keep the gateway from being ready.
     _blocking: dict[Mapping, None] = Factory(dict)
-    #: What served mappings need that had an instance at some time.
+    #: The needs of served mappings that have had an instance.
     _had: set[_Needs] = Factory(set)
-    #: Those to be warned of; and of the others why they were empty when they were
-    #: warned of, and that with a hint.
+    #: Mappings whose warning is due; and by reported mapping: the reason at the time of
+    #: the warning, and the reason with a hint.
     _due: dict[Mapping, None] = Factory(dict)
     _told: dict[Mapping, tuple[str, str]] = Factory(dict)
     _telling: Deferred[None] | None = None
 
     def add(self, mapping: Mapping, *, is_late: bool = False) -> None:
-        """This one is served, too; `is_late` says that a reload brought it."""
+        """Add a served mapping; `is_late` if a reload added it."""
         needed = _Needed(mapping, failover_spec(mapping), is_late)
         if needed.needs in self._had:
             return
@@ -113,12 +113,12 @@ class Availability(Service):
         self._look(needed)
 
     def replace(self, mappings: Iterable[Mapping]) -> None:
-        """Just these are served from now on."""
+        """Replace the served mappings."""
         for _ in self.replacing(mappings):
             pass
 
     def replacing(self, mappings: Iterable[Mapping]) -> Iterator[bool]:
-        """The same, one after the other."""
+        """Replace the served mappings, one per step."""
         served, needs = dict[Mapping, FailoverSpec](), set[_Needs]()
         for mapping in mappings:
             route = served[mapping] = failover_spec(mapping)
@@ -135,12 +135,12 @@ class Availability(Service):
         self._settle()
 
     def look(self, question: ServiceQuery) -> None:
-        """Consul has answered it, or failed to."""
+        """Check the mappings of a query that Consul answered, or failed to answer."""
         for mapping in tuple(self._by_question.get(question, ())):
             self._look(self._needed[mapping])
 
     def blocks(self, mapping: Mapping) -> str:
-        """Why the gateway is not ready for the sake of this mapping, or nothing."""
+        """Why this mapping keeps the gateway from being ready; empty if it does not."""
         if self.was_complete or mapping not in self._blocking:
             return ""
         why = self.why(mapping)
@@ -154,7 +154,10 @@ class Availability(Service):
         return "no answer from Consul yet" + (f": {refused}" if refused else "")
 
     def why(self, mapping: Mapping) -> str:
-        """Why it has no usable instance now; empty if it has one or that is unknown."""
+        """Why a mapping has no usable instance now.
+
+        Empty if it has a usable instance, or if that is not known yet.
+        """
         route = failover_spec(mapping)
         if any(self._registry.pool(each).candidates for each in route.selections):
             return ""
@@ -184,7 +187,7 @@ class Availability(Service):
         self._settle()
 
     def _has_instance(self, pool: Pool) -> bool:
-        """Whether one is usable, or would be but for an operator."""
+        """Whether an instance is usable, or would be without an operator's drain."""
         if pool.candidates:
             return True
         drained = self._registry.resting
@@ -213,7 +216,7 @@ class Availability(Service):
             self.was_complete = True
 
     def _why(self, route: FailoverSpec) -> str:
-        """Why no selection has a usable instance; empty if that is not known yet."""
+        """Why no pool of `route` has a usable instance; empty if not known yet."""
         reasons = [self._why_selection(each) for each in route.selections]
         return "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""
 
@@ -246,7 +249,7 @@ class Availability(Service):
         due, self._due = tuple(self._due), {}
         for mapping in due[:NAMED]:
             await self._warn(mapping)
-        if not self.running:  # cancelling a request need not surface as such
+        if not self.running:  # cancelling a request need not raise here
             return
         self._warn_in_short([each for each in due[NAMED:] if each in self._needed])
         await deferLater(self._reactor, PAUSE)
@@ -256,7 +259,7 @@ class Availability(Service):
         if needed is None:
             return
         reasons = [await self._explained(each) for each in needed.route.selections]
-        # Meanwhile it has one, or is not served; or all ends.
+        # Meanwhile it has an instance or was removed, or the service stops.
         if mapping not in self._needed or not self.running:
             return
         why = "; ".join(dict.fromkeys(reasons))
@@ -291,7 +294,7 @@ class Availability(Service):
             )
 
     async def _explained(self, selection: PoolSpec) -> str:
-        """Why a selection has no usable instance, with a hint where there is one."""
+        """Why a pool has no usable instance, with a hint from Consul if it has one."""
         question = selection.question
         if not self._registry.answered(question):
             if NO_DATACENTER in self._answers.error(question):
@@ -303,7 +306,7 @@ class Availability(Service):
         return self._why_selection(selection)
 
     def _consequence(self, mapping: Mapping) -> str:
-        """What becomes of clients, and of the gateway."""
+        """The effect on clients, and on readiness."""
         empty = mapping.when_empty
         if empty.fallback:
             clients = f"{empty.fallback} serves its clients"

@@ -36,10 +36,9 @@ from lbconsul.workers.worker_process import WorkerProcess
 
 @define(eq=False, repr=False)
 class DataPlane(MultiService):
-    """Serves mappings, in this process or by workers; whoever it is, the registry is
-    one.
+    """Serves mappings, in this process or in workers, over one registry.
 
-    :raises NoWorkers: worker processes cannot be had here.
+    :raises NoWorkers: worker processes cannot be used on this system.
     """
 
     _log = Logger()
@@ -49,28 +48,28 @@ class DataPlane(MultiService):
     _inherited: AbstractMapping[str, int]
     #: Called with each event.
     _note: Note = ignore
-    #: Told that Consul has answered a question.
+    #: Called when Consul has answered a query.
     _answered: Callable[[ServiceQuery], None] = lambda question: None
-    #: Told that these were registered anew, and are not drained any more.
+    #: Called with instances whose drain ended by a new registration.
     _renewed: Callable[[tuple[Instance, ...]], None] = lambda instances: None
-    #: How many connections this process may have open.
+    #: The limit of open connections in this process.
     room: ConnectionLimit = Factory(
         lambda self: ConnectionLimit(self._reactor), takes_self=True
     )
     _upstream_log: UpstreamLog = Factory(
         lambda self: UpstreamLog(self._reactor), takes_self=True
     )
-    #: None if all is done in this process.
+    #: None if all mappings are served in this process.
     workers: Supervisor | None = None
     registry: Registry = field(init=False)
     _ejections: EjectionReports = field(init=False)
-    #: The call that is about to compare the workers' ejection reports.
+    #: The delayed call that compares the workers' ejection reports.
     _noting: Any = None
-    #: All that is served, by name; None if it is to be looked up anew.
+    #: The served mappings by name; None if the cache is stale.
     _by_name: dict[str, Mapping] | None = None
     _runtime: ProxyRuntime = field(init=False)
     here: ListenerManager = field(init=False)
-    #: What we listen on, be it for workers.
+    #: The listening sockets, those of workers included.
     sockets: list[OwnedSocket] = Factory(list)
 
     def __attrs_post_init__(self) -> None:
@@ -90,100 +89,103 @@ class DataPlane(MultiService):
 
     @property
     def mappings(self) -> list[Mapping]:
-        """All that is served, be it listened for by others."""
+        """The served mappings: of workers, of this process, and of `lend`."""
         return (self.workers.mappings if self.workers else []) + self.here.mappings
 
     def mapping(self, name: str) -> Mapping | None:
-        """The mapping that is shown under this name, if there is one."""
+        """The mapping with this name in the status; None if there is none."""
         if self._by_name is None:
             self._by_name = {str(each): each for each in self.mappings}
         return self._by_name.get(name)
 
     @property
     def open(self) -> int:
-        """Connections that are not over."""
+        """Open connections, over all processes."""
         return self._runtime.open + (self.workers.open if self.workers else 0)
 
     @property
     def accepted(self) -> int:
-        """Connections accepted since the start."""
+        """Connections accepted since the start, over all processes."""
         of_workers = self.workers.accepted_by_now if self.workers else 0
         return self._runtime.accepted + of_workers
 
     @property
     def max_connections(self) -> int:
-        """The limit for all mappings together, in each process; 0: none."""
+        """The connection limit over all mappings, per process; 0: no limit."""
         return self.room.limit
 
     @property
     def members(self) -> list[WorkerProcess]:
-        """The workers, if there are any."""
+        """The worker processes; empty without workers."""
         return self.workers.members if self.workers else []
 
     @property
     def full(self) -> Counter[Full]:
-        """What is full, and in how many processes."""
+        """The limits that are reached, and in how many processes."""
         found = Counter(self.here.full)
         for member in self.members:
             found.update(Full(*each) for each in member.report.full)
         return found
 
     def is_listening(self, mapping: Mapping) -> bool:
-        """Whether its clients are accepted."""
+        """Whether clients of this mapping are accepted."""
         if self.workers is None or mapping.listen is None:
             return self.here.is_listening(mapping)
         return any(each.report.serves for each in self.workers.members)
 
     @property
     def longest_drain(self) -> float:
-        """How long connections may live on, at most, once nobody new comes."""
+        """The longest drain timeout of all mappings, in seconds."""
         of_workers = self.workers.longest_drain if self.workers else 0.0
         return max(self._runtime.longest_drain, of_workers)
 
     @property
     def is_serving(self) -> bool:
-        """Whether clients of every mapping are accepted, by whichever process."""
+        """Whether clients of every mapping are accepted."""
         if self.workers is not None and not self.workers.is_serving:
             return False
         return all(each.waiting is None for each in self.here.served)
 
     def knows(self, *, wholly: bool) -> bool:
-        """Whether Consul has answered something about each mapping, or `wholly` all."""
+        """Whether Consul has answered enough to serve each mapping.
+
+        With `wholly`, whether it has answered all queries, fallbacks included.
+        """
         return all(self._knows(each, wholly=wholly) for each in self.mappings)
 
     def traffic(self, mapping: Mapping) -> MappingTraffic:
-        """What is known of the connections of a mapping, over all processes."""
+        """The traffic of a mapping, summed over all processes."""
         here = self._runtime.traffic(mapping)
         if self.workers is None:
             return here
-        # Nobody connects in this process, so that nobody else does it.
+        # This process makes no connections, so nothing else syncs the counter.
         self.workers.counter.sync()
         theirs = self.workers.traffic(mapping)
-        if theirs.used:  # each worker sees for itself which pool is of use
+        if theirs.used:  # each worker decides which pool it uses
             here.used = set()
         return MappingTraffic.sum([here, theirs])
 
     def rest(self, resting: AbstractMapping[Identity, int]) -> None:
-        """An operator has drained these registrations, and no others any longer."""
+        """Set the drained registrations, with their CreateIndex; others serve again."""
         self.registry.rest(resting)
         if self.workers is not None:
             self.workers.rest(resting)
 
     def eject(self, identity: Identity) -> Deferred[str]:
-        """Eject it, as an operator wants: why it cannot be, or nothing if it is."""
+        """Eject an upstream; fires with the reason of a refusal, empty if ejected."""
         if self.workers is not None:
             return self.workers.eject(identity)
         return succeed(self.registry.eject(identity))
 
     def lend(self, mapping: Mapping) -> ProxyFactory:
-        """A factory for clients that somebody else accepts."""
+        """A factory for a mapping whose clients the caller's endpoint accepts."""
         self._by_name = None
         return self.here.lend(mapping)
 
     def listen(self, mapping: Mapping) -> None:
-        """Serve a mapping, too.
+        """Add a mapping; its socket is opened at once if the service runs.
 
-        :raises CannotListen: we are at it, and its address is not to be had.
+        :raises CannotListen: the service runs, and the address cannot be bound.
         """
         sock = OwnedSocket(mapping, self._inherited)
         if self.running:
@@ -193,22 +195,22 @@ class DataPlane(MultiService):
         if self.workers is not None:
             self.registry.chain(
                 failover_spec(mapping)
-            )  # to know how its upstreams stand
+            )  # the status shows the standing of its upstreams
             self.workers.serve(sock)
         else:
             self.here.serve(mapping, sock)
 
     @property
     def sweeper(self) -> TimeSlicer:
-        """For what is done by and by in this process."""
+        """Runs long work in slices in this process."""
         return self._runtime.sweeper
 
     def binding(
         self, mappings: Iterable[Mapping]
     ) -> Generator[None, None, list[OwnedSocket]]:
-        """Sockets for these, opened one after the other, to be served by and by.
+        """Open sockets for these mappings, one per step; returns them for `replace`.
 
-        :raises CannotListen: one is not to be had; none is left open.
+        :raises CannotListen: an address cannot be bound; all sockets are closed again.
         """
         found = [OwnedSocket(each, self._inherited) for each in mappings]
         try:
@@ -227,7 +229,7 @@ class DataPlane(MultiService):
         added: list[OwnedSocket],
         connection_log: bool,
     ) -> None:
-        """Serve just these, for some of which sockets were `added`."""
+        """Replace the served mappings; `added` are the sockets of new ones."""
         for _ in self.replacing(mappings, added, connection_log):
             pass
 
@@ -237,7 +239,7 @@ class DataPlane(MultiService):
         added: list[OwnedSocket],
         connection_log: bool,
     ) -> Iterator[bool]:
-        """The same step by step; it is said at once what is served."""
+        """Replace the served mappings in steps; `mappings` changes with the first."""
         known = {each.mapping.listen: each for each in (*self.sockets, *added)}
         wanted = [(each, known[each.listen]) for each in mappings]
         self.sockets = [sock for _, sock in wanted]
@@ -267,43 +269,49 @@ class DataPlane(MultiService):
             self._log.info("balancing {mapping}", mapping=str(mapping))
 
     def bounds(self) -> list[Bound | None]:
-        """Where it listens."""
+        """The addresses that are listened on."""
         return [bound_to(each.mapping.listen, each.sock) for each in self.sockets]
 
     def retire(self) -> Deferred[None]:
-        """Accept nobody any more; fires when nothing is open."""
+        """Close the listeners and drain; fires when no connection is open."""
         retired = [self.here.retire()]
         if self.workers is not None:
             retired.append(self.workers.retire())
         return gatherResults(retired).addCallback(lambda _: None)
 
     def forget(self, questions: Iterable[ServiceQuery]) -> None:
-        """Nobody asks these any more."""
+        """Discard the answers to queries that no mapping uses any more."""
         if self.workers is not None:
             for each in questions:
                 self.workers.forget(each)
 
     def bind(self) -> None:
-        """Open every listening socket; CannotListen if one is not to be had."""
+        """Open every listening socket.
+
+        :raises CannotListen: an address cannot be bound.
+        """
         for each in self.sockets:
             each.open()
 
     def bind_files(self) -> None:
-        """Open the UNIX sockets; CannotListen if one is not to be had."""
+        """Open the UNIX sockets only.
+
+        :raises CannotListen: an address cannot be bound.
+        """
         for each in self.sockets:
             if isinstance(each.mapping.listen, UnixListen):
                 each.open()
 
     def close(self) -> None:
-        """Give back what `bind` opened."""
+        """Close all listening sockets."""
         for each in self.sockets:
             each.close()
 
     def end(self) -> tuple[int, int, int]:
-        """Close what is open, once all has stopped.
+        """Close all connections, after the service has stopped.
 
-        How many connections were accepted in all and closed at the end, and how many
-        leases are left.
+        Returns the number of connections accepted in all, of connections closed here,
+        and of leases left.
         """
         accepted, closed = self._runtime.accepted, self._runtime.open
         self.here.close_connections()
@@ -330,13 +338,13 @@ class DataPlane(MultiService):
         )
 
     def _registered_anew(self, instances: tuple[Instance, ...]) -> None:
-        """Called by the registry: these are not drained any more."""
+        """Called by the registry: a new registration ended the drain of these."""
         if self.workers is not None:
             self.workers.rest(self.registry.resting)
         self._renewed(instances)
 
     def _changed(self, question: ServiceQuery, change: Change) -> None:
-        """Called by the registry: an answer came."""
+        """Called by the registry for each answer: update workers, log the changes."""
         if self.workers is not None:
             pending = not self.registry.answered(question)
             self.workers.changed(question, change, pending=pending)
@@ -346,9 +354,9 @@ class DataPlane(MultiService):
         self._answered(question)
 
     def _learned(self) -> None:
-        """Called by the workers: the set of ejected upstreams changed.
+        """Called by the supervisor: the set of ejected upstreams changed.
 
-        An upstream of many mappings is reported for each of them, by each worker.
+        Each worker reports an upstream once per mapping, so reports are batched.
         """
         if self._noting is None:
             self._noting = self._reactor.callLater(0, self._note_ejections)
@@ -362,7 +370,7 @@ class DataPlane(MultiService):
             self._ejections.look(told)
 
     def _on_event(self, event: RegistryEvent) -> None:
-        """Called by the registry: an upstream was ejected, or the like."""
+        """Called by the registry: the standing of an upstream or pool changed."""
         if self.workers is None:  # else each worker logs it
             self._upstream_log.tell(event)
         self._note(event)
@@ -403,7 +411,7 @@ def _workers(reactor: Any, count: int, connection_log: bool) -> Supervisor:
 
 
 def _cores() -> int:
-    """The cores that we may use."""
+    """The number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

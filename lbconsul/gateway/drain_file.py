@@ -1,4 +1,4 @@
-"""What an operator has drained, on disk, for the time after a restart."""
+"""The drained registrations on disk, which survive a restart."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -15,28 +15,28 @@ from lbconsul.process.state_dir import PATIENCE, Disk, StateDir
 #: Drained registrations, each with Consul's CreateIndex.
 Drained = Mapping[Identity, int]
 
-#: The version of the format.
+#: The version of the file's format.
 _VERSION = 1
 
-#: No more are drained at a time, nor kept here.
+#: The most drained registrations at a time.
 MOST = 1000
 
-#: A part of an identity is no longer, in characters.
+#: The longest part of an identity, in characters.
 LONGEST = 255
 
-#: A longer file is none of ours, in bytes: each character may be six of JSON's.
+#: The largest valid file, in bytes: JSON may need six bytes for a character.
 _MOST_BYTES = MOST * (3 * LONGEST * 6 + 100)
 
 
 def to_rows(drained: Drained) -> list[list[str | int]]:
-    """As JSON can hold it."""
+    """The drained registrations as JSON values."""
     return [[*identity, created] for identity, created in drained.items()]
 
 
 def from_rows(rows: Any) -> dict[Identity, int]:
-    """What was made of it.
+    """The drained registrations from the values of `to_rows`.
 
-    :raises ValueError: it is none of that.
+    :raises ValueError: `rows` has another form.
     """
     if not isinstance(rows, list) or len(rows) > MOST:
         raise ValueError(f"it is no list of {MOST} at most")
@@ -54,16 +54,17 @@ def from_rows(rows: Any) -> dict[Identity, int]:
 
 @define(eq=False)
 class DrainFile:
-    """A file of a state directory, its owner's only and replaced as a whole.
+    """A file in the state directory, readable by its owner only, replaced atomically.
 
-    It is written in a thread, one version after the other, so that no disk holds the
-    reactor.  Whatever is wrong with it is logged, and the gateway goes on without.
+    It is written in a thread, one version at a time: a slow disk never blocks the
+    reactor.  Errors are logged, and the gateway goes on without the file.
     """
 
     _log = Logger()
     _reactor: Any
     _directory: Path
-    #: What is to be written when the thread is free, and who is told when it is.
+    #: The version to write next, the write in progress, and the Deferreds to fire when
+    #: all is written.
     _next: Drained | None = None
     _writing: Deferred[None] | None = None
     _waiting: list[Deferred[None]] = Factory(list)
@@ -75,11 +76,11 @@ class DrainFile:
 
     @property
     def path(self) -> Path:
-        """Where it is."""
+        """The path of the file."""
         return self._directory / "drained.json"
 
     def read(self) -> dict[Identity, int]:
-        """What was drained when it was written last; nothing if it cannot be had."""
+        """The drained registrations in the file; none if it cannot be read."""
         try:
             data = StateDir(self._directory).read(self.path.name, _MOST_BYTES)
             if data is None:
@@ -93,12 +94,12 @@ class DrainFile:
             return {}
 
     def keep(self, drained: Drained) -> None:
-        """Write this, soon; what waits to be written is obsolete."""
+        """Write these registrations soon; they replace a version not yet written."""
         self._next = dict(drained)
         self._turn()
 
     def stop(self) -> Deferred[None]:
-        """Fires when all is written, or the disk has been waited for long enough."""
+        """Fires when all is written, or after `PATIENCE` seconds."""
         if self._writing is None:
             return succeed(None)
         waiting: Deferred[None] = Deferred()

@@ -1,4 +1,4 @@
-"""Notes: who takes events, and the events that workers' reports make."""
+"""Event callbacks, and the events made from workers' ejection reports."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -12,16 +12,16 @@ from lbconsul.balance.registry import Registry
 from lbconsul.balance.standing import Standing
 from lbconsul.balance.upstream import Upstream
 
-#: Takes note of an event.
+#: Called with each event.
 Note = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """Takes no note."""
+    """Discard an event."""
 
 
-#: What workers have ejected: by the number of the pool and the instance, why and for
-#: how long, and since when.
+#: Ejections reported by workers: by number of the pool and instance, the ejection and
+#: its start.
 Ejected = Mapping[tuple[int, Identity], tuple[Ejection, float]]
 
 
@@ -29,7 +29,7 @@ Ejected = Mapping[tuple[int, Identity], tuple[Ejection, float]]
 class EjectionReports:
     """Turns workers' ejection reports into events.
 
-    The master makes no connections, so its own registry sees no ejections.
+    With workers, this process makes no connections: its own registry sees no ejections.
     """
 
     _registry: Registry
@@ -37,7 +37,7 @@ class EjectionReports:
     _known: dict[tuple[PoolSpec, Identity], None] = Factory(dict)
 
     def look(self, reports: Iterable[tuple[FailoverSpec, Ejected]]) -> None:
-        """Workers have reported this of the routes that there are."""
+        """Note an event for each difference from the reports of the last call."""
         now, served = dict[tuple[PoolSpec, Identity], Ejection](), set[PoolSpec]()
         for route, ejected in reports:
             selections = route.all()
@@ -60,7 +60,7 @@ class EjectionReports:
                 self._ejected(selection, upstream, now[selection, identity])
         for selection, identity in before.keys() - now.keys():
             upstream = members[selection].get(identity)
-            # One that Consul lets serve no more is not restored, but forgotten.
+            # A draining upstream is not restored: only its ejection is forgotten.
             if upstream is not None and upstream.standing is not Standing.DRAINING:
                 self._restored(selection, upstream)
 

@@ -1,4 +1,4 @@
-"""Retirement: how a gateway ends in good order, step by step."""
+"""Graceful shutdown: a grace period, then draining, then the end."""
 
 from datetime import datetime
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ from twisted.logger import Logger
 
 from lbconsul.process.clock import WallClock
 
-#: Most kill a process that has not ended so soon: Docker after 10 s.
+#: Supervisors kill a process that does not exit in time: Docker after 10 s.
 _ALLOW = (
     "what stops this process must allow as long before it kills (docker stop -t,"
     " terminationGracePeriodSeconds, kill_timeout, TimeoutStopSec)"
@@ -18,23 +18,23 @@ _ALLOW = (
 
 
 class Retiring(Protocol):
-    """Who serves: a front."""
+    """The data plane, as the shutdown needs it."""
 
     @property
     def open(self) -> int:
-        """Connections that are not over."""
+        """Open connections."""
 
     @property
     def longest_drain(self) -> float:
-        """How long they may live on, at most, once nobody new comes."""
+        """The longest drain timeout of all mappings, in seconds."""
 
     def retire(self) -> Deferred[None]:
-        """Accept nobody any more; fires when nothing is open."""
+        """Close the listeners and drain; fires when no connection is open."""
 
 
 @define(eq=False)
 class GracefulShutdown:
-    """Has who serves retire, and says what is waited for."""
+    """Drains the data plane, and logs what is still open and until when."""
 
     _log = Logger()
     _clock: Any
@@ -47,7 +47,7 @@ class GracefulShutdown:
     _is_over: bool = False
 
     def begin(self, grace: float) -> None:
-        """Go on accepting for `grace` seconds, and then retire."""
+        """Accept for `grace` more seconds, then close the listeners and drain."""
         if not grace:
             self._retire()
             return
@@ -65,7 +65,7 @@ class GracefulShutdown:
         self._grace.addCallbacks(lambda _: self._retire(), lambda _: None)
 
     def over(self) -> Deferred[None]:
-        """Fires when nothing is open any more."""
+        """Fires when no connection is open any more."""
         waiting: Deferred[None] = Deferred()
         if self._is_over:
             waiting.callback(None)
@@ -74,7 +74,7 @@ class GracefulShutdown:
         return waiting
 
     def stop(self) -> None:
-        """Everything ends at once: there is nothing left to wait for."""
+        """End the wait: the gateway stops, and closes what is still open."""
         if self._grace is not None:
             self._grace.cancel()
         self._finish()
@@ -111,6 +111,6 @@ class GracefulShutdown:
 
 
 def _span(seconds: float) -> str:
-    """How long that is, for people to read."""
+    """A duration in seconds as text."""
     is_even = seconds >= 120 and not seconds % 60
     return f"{seconds / 60:g} min" if is_even else f"{seconds:g} s"

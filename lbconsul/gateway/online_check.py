@@ -1,4 +1,4 @@
-"""``--check --online``: asks Consul whether what is configured can be done."""
+"""``--check --online``: checks a configuration against Consul."""
 
 from collections import Counter
 from contextlib import suppress
@@ -26,18 +26,18 @@ from lbconsul.consul.location import pick_of
 from lbconsul.errors import Forbidden
 from lbconsul.proxy.targets import failover_spec
 
-#: All of it is over after so many seconds.
+#: The timeout of the whole check, in seconds.
 WITHIN = 20.0
 
-#: So many questions are asked at a time.
+#: The most concurrent queries.
 AT_ONCE = 8
 
-#: An error is cut after so many characters.
+#: The most characters of an error that are shown.
 _LONGEST = 300
 
 
 def check_online(reactor: Any, config: Config) -> "OnlineCheck":
-    """Run the reactor until Consul has been asked; what was found.
+    """Run the reactor until the check is done; returns its findings.
 
     :raises ConfigError: the token file or a certificate cannot be read.
     """
@@ -59,15 +59,15 @@ def _stop(reactor: Any) -> None:
 
 @define(eq=False)
 class OnlineCheck:
-    """What Consul says of a configuration: a line for each mapping or problem."""
+    """Checks a configuration against Consul: a line for each mapping or problem."""
 
     _reactor: Any
     _config: Config
     _client: ConsulClient
-    #: What is as it should be, and what is not.
+    #: Lines about what is well, and about what is not.
     found: list[str] = Factory(list)
     problems: list[str] = Factory(list)
-    #: The number of the first address that answers.
+    #: The number of the first Consul address that answers; None before.
     _address: int | None = None
     _answers: dict[ServiceQuery, Catalog | Exception] = Factory(dict)
     _hints: Hints = field(init=False)
@@ -79,7 +79,7 @@ class OnlineCheck:
         self._hints = Hints(self._reactor, page)
 
     async def finish(self) -> None:
-        """Ask all there is to ask, as far as there is time for it."""
+        """Run the check within `WITHIN` seconds; errors become problems."""
         try:
             run = Deferred.fromCoroutine(self.run())
             await run.addTimeout(WITHIN, self._reactor)
@@ -92,7 +92,7 @@ class OnlineCheck:
         await self._client.close()
 
     async def run(self) -> None:
-        """Ask all there is to ask."""
+        """Check Consul's addresses, the token, and then all mappings."""
         for address in range(self._client.addresses):
             await self._reach(address)
         if self._address is None:
@@ -108,7 +108,7 @@ class OnlineCheck:
         try:
             leader = await self._client.page("/v1/status/leader", "", address)
         except CancelledError:
-            raise  # all of it took too long
+            raise  # the whole check timed out
         except Exception as error:
             self.problems.append(f"{where} does not answer: {_words(error)}")
             return
@@ -130,7 +130,7 @@ class OnlineCheck:
             return False
         except CancelledError:
             raise
-        except Exception:  # without ACLs Consul does not know, and does not care
+        except Exception:  # without ACLs Consul ignores tokens
             return True
         self.found.append("Consul takes the token")
         return True
@@ -147,9 +147,10 @@ class OnlineCheck:
             limit.run(lambda each: Deferred.fromCoroutine(self._ask(each)), each)
             for each in questions
         ]
-        # Those that wait come first, so that cancelling the others begins none of them.
+        # A timeout cancels in this order: queued queries first, so that cancelling the
+        # running ones starts none of them.
         await DeferredList(asked[::-1], consumeErrors=True)
-        if len(self._answers) < len(questions):  # some were not waited for
+        if len(self._answers) < len(questions):  # cancelled by the timeout
             raise CancelledError
 
     async def _ask(self, question: ServiceQuery) -> None:
@@ -170,7 +171,7 @@ class OnlineCheck:
             lines.append((line, serves))
             usable = usable or serves
         for line, serves in lines:
-            # Of several datacenters one may have none.
+            # With several datacenters, one of them may have no instance.
             self._tell(mapping, line, serves or usable or mapping.allow_empty)
         if route.fallback is not None and not route.fallback.question.fixed:
             line, serves = await self._look(route.fallback)
@@ -180,7 +181,7 @@ class OnlineCheck:
         (self.found if is_well else self.problems).append(f"{mapping}: {line}")
 
     async def _look(self, selection: PoolSpec) -> tuple[str, bool]:
-        """What there is for a selection, and whether an instance is usable."""
+        """A line about a pool, and whether one of its instances is usable."""
         question = selection.question
         answer = self._answers[question]
         if isinstance(answer, Exception):
@@ -197,7 +198,7 @@ class OnlineCheck:
 
 
 def _counts(selection: PoolSpec, answer: Catalog) -> str:
-    """How many instances have which standing."""
+    """The number of instances per standing, as text."""
     verdicts = [judge(each, selection.rules) for each in answer.instances]
     counts = Counter(
         "without the tag" if each.is_unselected else each.standing.value

@@ -1,4 +1,4 @@
-"""Operations: what an operator orders of upstreams."""
+"""Operations: the operator's orders to drain and undrain upstreams."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,38 +23,38 @@ from lbconsul.gateway.events import Note
 
 
 class Serving(Protocol):
-    """Who serves: a front."""
+    """The data plane, as operations need it."""
 
     @property
     def registry(self) -> Registry:
         """All pools."""
 
     def rest(self, resting: Drained) -> None:
-        """An operator has drained these registrations, and no others any longer."""
+        """Set the drained registrations, with their CreateIndex; others serve again."""
 
 
 @define(eq=False)
 class Operations(Service):
-    """Drains upstreams by hand, and remembers which are drained.
+    """Drains upstreams by hand, and stores which are drained.
 
-    A drain belongs to one registration of an instance: it ends with that one, or when
-    the operator ends it, whether the instance is there or not.  It is kept in the
-    state directory, if there is one, and handed over in a takeover.
+    A drain belongs to one registration of an instance.  It ends when the instance is
+    registered again, or when the operator undrains it, registered or not.  It is stored
+    in the state directory, if there is one, and handed over in a takeover.
     """
 
     _log = Logger()
     _reactor: Any
     _front: Serving
     _note: Note
-    #: Why nothing can be ordered now; empty if it can.
+    #: Why orders are refused now; empty if they are not.
     _busy: Callable[[], str]
     _file: DrainFile | None = field(init=False, default=None)
     _state_dir: str = field(init=False, default="")
-    #: Whether it has been told that drains are not kept.
+    #: Whether the log has warned that drains are not stored.
     _has_warned: bool = False
 
     def begin(self, state_dir: str, inherited: Drained | None) -> None:
-        """Drain what was drained: by the predecessor, or else as the file says."""
+        """Restore drains: the predecessor's in a takeover, else those of the file."""
         self._use(state_dir)
         kept = self._file.read() if self._file is not None else {}
         drained = kept if inherited is None else inherited
@@ -65,7 +65,7 @@ class Operations(Service):
             self._log.warn("{count} upstreams are drained by hand", count=len(drained))
 
     def keep_in(self, state_dir: str) -> None:
-        """Keep what is drained there from now on; empty for nowhere."""
+        """Store drains in this directory from now on; empty for nowhere."""
         if state_dir == self._state_dir:
             return
         self._use(state_dir)
@@ -74,21 +74,22 @@ class Operations(Service):
 
     @property
     def kept(self) -> str:
-        """How long a drain lasts, for people to read."""
+        """How long a drain lasts, as text."""
         if self._file is not None:
             return "until it is undrained, or registered anew"
         return "until the gateway ends: --state-dir keeps it longer"
 
     def drained(self) -> Iterator[tuple[Identity, bool]]:
-        """What is drained, and whether Consul has that registration now."""
+        """The drained instances, and whether Consul still has the registration."""
         registry = self._front.registry
         for identity in registry.resting:
             yield identity, registry.is_resting(identity)
 
     def drain(self, identity: Identity) -> bool:
-        """Give it nothing new, in all pools; whether there is such an instance.
+        """Drain an upstream in all pools; returns whether the instance exists.
 
-        :raises CannotOrder: not now.
+        :raises CannotOrder: a takeover is in progress, the id is too long, or `MOST`
+            upstreams are drained.
         """
         registry = self._front.registry
         drained = registry.resting
@@ -111,11 +112,11 @@ class Operations(Service):
         return True
 
     def undrain(self, identity: Identity) -> bool:
-        """The opposite, as far as Consul lets it serve, though it may be gone.
+        """End a drain; the upstream serves again if its health in Consul allows.
 
-        Whether there is such an instance, or was one when it was drained.
+        Returns whether the instance exists, or existed when it was drained.
 
-        :raises CannotOrder: not now.
+        :raises CannotOrder: a takeover is in progress.
         """
         registry = self._front.registry
         drained = registry.resting
@@ -128,7 +129,7 @@ class Operations(Service):
         return True
 
     def renewed(self, instances: tuple[Instance, ...]) -> None:
-        """Called by the data plane: these were registered anew, and are not drained."""
+        """Called by the data plane: a new registration ended the drain of these."""
         for each in instances:
             event = UpstreamEvent(
                 kind=EventKind.UNDRAINED, instance=each, reason="registered anew"
@@ -153,7 +154,10 @@ class Operations(Service):
             raise CannotOrder(busy)
 
     def _gone(self, drained: Drained) -> Identity:
-        """The one that was drained first of those whose registration is gone."""
+        """The earliest drained instance whose registration is gone.
+
+        :raises CannotOrder: all registrations still exist.
+        """
         registry = self._front.registry
         gone = (each for each in drained if not registry.is_resting(each))
         found = next(gone, None)

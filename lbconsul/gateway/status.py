@@ -1,4 +1,4 @@
-"""What a gateway has to show, gathered from all its rooms."""
+"""Collects the status of a gateway from all its parts."""
 
 import os
 import time
@@ -42,80 +42,80 @@ from lbconsul.workers.worker_process import WorkerProcess
 
 
 class DataPlane(Protocol):
-    """Who serves."""
+    """The data plane, as the status needs it."""
 
     @property
     def mappings(self) -> list[Mapping]:
-        """All that is served."""
+        """The served mappings."""
 
     @property
     def open(self) -> int:
-        """Connections that are not over."""
+        """Open connections, over all processes."""
 
     @property
     def accepted(self) -> int:
-        """Connections accepted since the start."""
+        """Connections accepted since the start, over all processes."""
 
     @property
     def max_connections(self) -> int:
-        """The limit for all mappings together, in each process; 0: none."""
+        """The connection limit over all mappings, per process; 0: no limit."""
 
     @property
     def members(self) -> list[WorkerProcess]:
-        """The workers, if there are any."""
+        """The worker processes; empty without workers."""
 
     @property
     def full(self) -> Counter[Full]:
-        """What is full, and in how many processes."""
+        """The limits that are reached, and in how many processes."""
 
     def mapping(self, name: str) -> Mapping | None:
-        """The mapping that is shown under this name, if there is one."""
+        """The mapping with this name in the status; None if there is none."""
 
     def is_listening(self, mapping: Mapping) -> bool:
-        """Whether its clients are accepted."""
+        """Whether clients of this mapping are accepted."""
 
     def traffic(self, mapping: Mapping) -> MappingTraffic:
-        """What is known of the connections of a mapping, over all processes."""
+        """The traffic of a mapping, summed over all processes."""
 
     def eject(self, identity: Identity) -> Deferred[str]:
-        """Eject it, as an operator wants: why it cannot be, or nothing if it is."""
+        """Eject an upstream; fires with the reason of a refusal, empty if ejected."""
 
 
 class Emptiness(Protocol):
     """Knows which mappings have no usable instance."""
 
     def blocks(self, mapping: Mapping) -> str:
-        """Why the gateway is not ready for the sake of this mapping, or nothing."""
+        """Why this mapping keeps the gateway from being ready; empty if it does not."""
 
     def why(self, mapping: Mapping) -> str:
-        """Why it has no usable instance now; empty if it has one."""
+        """Why a mapping has no usable instance now; empty if it has one."""
 
 
 class Orders(Protocol):
-    """Carries out what an operator orders."""
+    """Executes the operator's orders."""
 
     @property
     def kept(self) -> str:
-        """How long a drain lasts, for people to read."""
+        """How long a drain lasts, as text."""
 
     def drained(self) -> Iterator[tuple[Identity, bool]]:
-        """What is drained, and whether Consul has that registration now."""
+        """The drained instances, and whether Consul still has the registration."""
 
     def drain(self, identity: Identity) -> bool:
-        """Give it nothing new, in all pools; whether there is such an instance."""
+        """Drain an upstream in all pools; returns whether the instance exists."""
 
     def undrain(self, identity: Identity) -> bool:
-        """The opposite, as far as Consul lets it serve, though it may be gone."""
+        """End a drain, also of a deregistered instance; returns whether it exists."""
 
 
 class Gateway(Protocol):
-    """A gateway."""
+    """The gateway, as the status needs it."""
 
     config: Config
 
     @property
     def front(self) -> DataPlane:
-        """Who serves."""
+        """The data plane."""
 
     @property
     def registry(self) -> Registry:
@@ -123,39 +123,39 @@ class Gateway(Protocol):
 
     @property
     def is_draining(self) -> bool:
-        """Whether it accepts nobody any more, or is about to."""
+        """Whether the shutdown has begun."""
 
     @property
     def operations(self) -> Orders:
-        """Carries out what an operator orders."""
+        """The operator's orders."""
 
     @property
     def availability(self) -> Emptiness:
-        """Which mappings have had an instance."""
+        """Why mappings have no usable instance."""
 
     @property
     def log_lines_dropped(self) -> int:
-        """Lines of the log that were dropped since the start."""
+        """Log lines dropped since the start."""
 
     @property
     def watch_states(self) -> list[WatchStatus]:
-        """What Consul is asked."""
+        """The watches, and how each goes."""
 
     def drain(self) -> None:
-        """Accept nobody any more, and end when nothing is open."""
+        """Close the listeners, and exit when no connection is open."""
 
 
 @define(eq=False)
 class StatusCollector:
-    """A gateway as the admin listener sees it: a `Source`."""
+    """Implements the admin listener's `Source` for a gateway."""
 
     _gateway: Gateway
-    #: By the reactor's clock.
+    #: The time of the start, by the reactor's clock.
     _started: float
     _wall: WallClock
     #: How late the reactor's calls come.
     _lag: Lag
-    #: Whether anything can be ordered, as `GatewayStatus` has it.
+    #: Whether orders are possible: `GatewayStatus.changes`.
     _changes: str = "off"
     _wall_of_workers: WallClock = Factory(lambda: WallClock(time.monotonic))
     _version: str = field(factory=lambda: _own_version())
@@ -197,11 +197,11 @@ class StatusCollector:
         return tuple(reasons)
 
     def watches(self) -> list[WatchStatus]:
-        """What Consul is asked."""
+        """The watches, and how each goes."""
         return self._gateway.watch_states
 
     def drained(self) -> list[DrainedStatus]:
-        """What an operator has drained, though it may be gone."""
+        """The instances that the operator has drained, deregistered ones included."""
         return [
             DrainedStatus(upstream_id(*identity), *identity, is_there)
             for identity, is_there in self._gateway.operations.drained()
@@ -209,11 +209,11 @@ class StatusCollector:
 
     @property
     def drains_last(self) -> str:
-        """How long a drain lasts, for people to read."""
+        """How long a drain lasts, as text."""
         return self._gateway.operations.kept
 
     def mappings(self) -> list[MappingStatus]:
-        """What is listened on."""
+        """The mappings, without their upstreams."""
         return [self._mapping(each) for each in self._gateway.front.mappings]
 
     def _mapping(self, mapping: Mapping) -> MappingStatus:
@@ -244,7 +244,7 @@ class StatusCollector:
         )
 
     def upstreams(self, mapping: str, pool: int) -> Iterator[UpstreamStatus]:
-        """The upstreams of a mapping's pool with this number, one by one."""
+        """Iterate over the upstreams of pool number `pool` of a mapping."""
         each = self._gateway.front.mapping(mapping)
         if each is not None:
             told = self._gateway.front.traffic(each)
@@ -261,7 +261,8 @@ class StatusCollector:
         if standing in ("serving", "warming") and (number, identity) in told.aside:
             standing = "ejected"
             ejection, since = told.aside[number, identity]
-            # Workers wait by the machine's monotonic clock, and we mostly, too.
+            # Workers report times by the system's monotonic clock; the reactor's clock
+            # here may be another one.
             is_ours = not self._gateway.front.members
             wall = self._wall if is_ours else self._wall_of_workers
             reason, since = _in_words(ejection, wall), wall.at(since)
@@ -289,26 +290,26 @@ class StatusCollector:
     def _failover(self, mapping: Mapping) -> Failover:
         return self._gateway.registry.chain(failover_spec(mapping))
 
-    # What an operator orders.
+    # The operator's orders.
 
     def drain(self, upstream: str) -> bool:
-        """Give that upstream nothing new, in all pools; whether there is such a one.
+        """Drain an upstream in all pools; returns whether it exists.
 
-        :raises CannotOrder: not now.
+        :raises CannotOrder: the order is not possible now.
         """
         return self._gateway.operations.drain(_identity(upstream))
 
     def undrain(self, upstream: str) -> bool:
-        """The opposite, as far as Consul lets it serve, though it may be gone.
+        """End a drain, also of a deregistered instance; returns whether it exists.
 
-        :raises CannotOrder: not now.
+        :raises CannotOrder: the order is not possible now.
         """
         return self._gateway.operations.undrain(_identity(upstream))
 
     def eject(self, upstream: str) -> Deferred[bool]:
-        """Eject it as if it had failed; whether there is such a one.
+        """Eject an upstream as outlier detection does; fires with whether it exists.
 
-        Fails with `CannotOrder` if it cannot be ejected.
+        Fails with `CannotOrder` if the upstream cannot be ejected.
         """
         identity = _identity(upstream)
         if not self._gateway.registry.has(identity):
@@ -322,7 +323,7 @@ class StatusCollector:
         return self._gateway.front.eject(identity).addCallback(answered)
 
     def drain_gateway(self) -> None:
-        """Accept nobody any more, and end when nothing is open."""
+        """Close the listeners, and exit when no connection is open."""
         self._gateway.drain()
 
 

@@ -1,7 +1,7 @@
-"""Events of the log as lines: as Twisted writes them, and as JSON for machines.
+"""Formats log events as lines: as Twisted's text, or as JSON for machines.
 
-In JSON ``time`` (ISO 8601, UTC), ``level``, ``source`` (who says it) and ``message``
-are in each line; beside them stand the fields of the event, under their own names.
+Each JSON line has ``time`` (ISO 8601, UTC), ``level``, ``source`` (the logger's
+namespace) and ``message``, and the event's fields under their own names.
 """
 
 import json
@@ -19,13 +19,14 @@ from twisted.logger import (
     formatTime,
 )
 
-#: What twisted.python.log adds to an event, and what our own fields are called.
+#: Field names that are left out: those of the line itself, and those that
+#: twisted.python.log adds to an event.
 _TAKEN = frozenset(
     {"time", "level", "source", "message", "traceback"}
     | {"system", "isError", "failure", "format", "printed", "why"}
 )
 
-#: Values within values are looked at so deep.
+#: How many levels of nested values are written.
 _DEPTH = 3
 
 
@@ -35,7 +36,7 @@ def as_text(event: LogEvent) -> str:
 
 
 def as_json(event: LogEvent) -> str:
-    """An event on one line, with its end."""
+    """An event as one line of JSON, with its newline."""
     message = formatEvent(event)
     level = event.get("log_level")
     row = {
@@ -47,7 +48,7 @@ def as_json(event: LogEvent) -> str:
     row |= {
         name: value
         for name, value in _fields(event)
-        # The line of a connection is the whole message.
+        # The access log's field `line` would repeat the message.
         if value is not _NOTHING and value != message
     }
     failure = event.get("log_failure")
@@ -62,7 +63,7 @@ def _local_time(seconds: float | None) -> str:
 
 @lru_cache(maxsize=4)
 def _second(seconds: int) -> str:
-    """Lines of the same second share its text."""
+    """The text of a second, cached for lines of the same second."""
     return formatTime(seconds)
 
 
@@ -75,7 +76,7 @@ _NOTHING = object()
 
 
 def _fields(event: LogEvent) -> list[tuple[str, Any]]:
-    """The event's own fields, as far as they are something to be told."""
+    """The event's own fields, as JSON values or `_NOTHING`."""
     return [
         (name, _told(value, _DEPTH))
         for name, value in event.items()
@@ -84,7 +85,7 @@ def _fields(event: LogEvent) -> list[tuple[str, Any]]:
 
 
 def _told(value: Any, depth: int) -> Any:
-    """What JSON can hold, or the text of what has one; else nothing."""
+    """A value as JSON can hold it, else its text; `_NOTHING` if it has none."""
     if isinstance(value, Enum):
         value = value.value
     if isinstance(value, float):
@@ -97,6 +98,6 @@ def _told(value: Any, depth: int) -> Any:
     if isinstance(value, list | tuple | set | frozenset) and depth:
         rows = [_told(each, depth - 1) for each in value]
         return [each for each in rows if each is not _NOTHING]
-    # What has no text of its own would tell its innards.
+    # The default text of an object shows only its type and address.
     has_text = getattr(type(value), "__str__") is not object.__str__  # noqa: B009
     return str(value) if has_text else _NOTHING

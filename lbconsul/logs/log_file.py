@@ -1,4 +1,4 @@
-"""A log file: rotated by size, and reopened when another program rotates it.
+"""A log file that is rotated by size, or reopened when another program rotates it.
 
 Several processes may write to it, such as both gateways of a takeover.
 """
@@ -14,20 +14,20 @@ from twisted.logger import Logger
 
 from lbconsul.logs.targets import Descriptor
 
-#: The permissions of a new file: others have no business with who connected.
+#: The permissions of a new file: clients' addresses are not for other users.
 MODE = 0o640
 
 
 @define(eq=False)
 class LogFile:
-    """The file at an absolute `path`; making it opens it.
+    """The log file at an absolute `path`; the constructor opens it.
 
-    Before it grows beyond `size` bytes (0: never) it becomes ``PATH.1``, that one
-    ``PATH.2``, and so on up to ``PATH.keep``; that is, no directory is ever read.
-    It belongs to `owner` (uid and gid) if it is new.  With `rotates_when_asked` it is
-    also rotated when it is to be reopened, and was neither renamed nor removed.
+    Before it grows beyond `size` bytes (0: never) it is renamed to ``PATH.1``, that one
+    to ``PATH.2``, and so on up to ``PATH.keep``; no directory is read.  A new file
+    belongs to `owner` (uid and gid).  With `rotates_when_asked` a request to reopen
+    also rotates the file if it was neither renamed nor removed.
 
-    :raises OSError: it cannot be opened.
+    :raises OSError: the file cannot be opened.
     """
 
     _log = Logger()
@@ -38,14 +38,14 @@ class LogFile:
     _rotates_when_asked: bool = False
     _out: Descriptor = field(init=False)
     _is_asked: bool = False
-    #: What of it failed, and was told.
+    #: The last failure that was logged.
     _told: str = ""
 
     def __attrs_post_init__(self) -> None:
         self._out = Descriptor(_open(self._path, MODE, self._owner))
 
     def write(self, lines: deque[bytes]) -> None:
-        """Append whole lines, to another file if it is time for that."""
+        """Append whole lines; rotate or reopen the file before if that is due."""
         if lines or self._is_asked:
             self._follow()
             if lines and self._is_full(sum(map(len, lines))):
@@ -53,11 +53,11 @@ class LogFile:
         self._out.write(lines)
 
     def reopen(self) -> None:
-        """Before the next write look whether the file was renamed or removed."""
+        """Check before the next write whether the file was renamed or removed."""
         self._is_asked = True
 
     def _follow(self) -> None:
-        """Write to the file that has the name now."""
+        """Reopen the path if it names another file now, or rotate if asked to."""
         asked, self._is_asked = self._is_asked, False
         if not stat.S_ISREG(os.fstat(self._out.fileno).st_mode):
             return  # a device or a pipe is not rotated
@@ -86,7 +86,7 @@ class LogFile:
         )
 
     def _rotate(self) -> None:
-        """Rename the files, unless another process is at it, or has done it."""
+        """Rotate the files, unless another process does so or has done so."""
         if not _lock(self._out.fileno):
             return
         try:
@@ -98,7 +98,7 @@ class LogFile:
             self._open_again()
         except OSError as error:
             self._tell("cannot be rotated, and grows", error)
-        # The lock is gone with the file that was closed, if one was.
+        # If the old file was closed, its lock is released already.
         with suppress(OSError):
             fcntl.flock(self._out.fileno, fcntl.LOCK_UN)
 
@@ -106,9 +106,9 @@ class LogFile:
         return f"{self._path}.{number}"
 
     def _open_again(self) -> None:
-        """Open the file of that name; it is like the one before, if it is new.
+        """Open the path again; a new file gets the old one's owner and permissions.
 
-        :raises OSError: it cannot be opened, and the one before has no name any more.
+        :raises OSError: it cannot be opened, and the old file is removed.
         """
         before = os.fstat(self._out.fileno)
         owner = before.st_uid, before.st_gid
@@ -116,7 +116,7 @@ class LogFile:
             opened = _open(self._path, stat.S_IMODE(before.st_mode), owner)
         except OSError as error:
             if not before.st_nlink:
-                raise  # what is written to it is lost
+                raise  # lines written to a removed file are lost
             self._tell("cannot be opened; the one it was before is written to", error)
             return
         os.close(self._out.fileno)
@@ -131,7 +131,10 @@ class LogFile:
 
 
 def _lock(fileno: int) -> bool:
-    """Whether no other process has the lock; some file systems have no locks."""
+    """Lock the file; False if another process holds the lock.
+
+    On a file system without locks the result is True.
+    """
     try:
         fcntl.flock(fileno, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -142,9 +145,9 @@ def _lock(fileno: int) -> bool:
 
 
 def _open(path: str, mode: int, owner: tuple[int, int] | None) -> int:
-    """Open a file to append to it; `mode` and `owner` are those of a new one."""
+    """Open a file to append to it; a new one gets `mode` and `owner`."""
     is_new = not os.path.exists(path)
-    # Not blocking: a FIFO that nobody reads is an error then.
+    # Non-blocking: a FIFO without a reader is an error then.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY
     opened = os.open(path, flags | os.O_CLOEXEC, 0o600)
     if is_new:

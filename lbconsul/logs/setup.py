@@ -1,4 +1,4 @@
-"""Where the log of a gateway goes, and in which format: what the options come to."""
+"""Chooses the target and the format of a gateway's log from the options."""
 
 import atexit
 import io
@@ -27,25 +27,25 @@ from lbconsul.logs.log_file import LogFile
 from lbconsul.logs.targets import Descriptor, Stream, Syslog
 from lbconsul.logs.writer import LogWriter, Target
 
-#: An event as lines, each with its newline; nothing for one without a text.
+#: Formats an event as lines, each with its newline; empty for an event without text.
 Format = Callable[[LogEvent], bytes]
 
-#: Where twistd logs to as a daemon, unless it is told.
+#: The default log file of twistd as a daemon.
 _TWISTD_LOG = "twistd.log"
 
 
 @implementer(ILogObserver)
 @define(eq=False)
 class LogObserver:
-    """Formats events, and has them written."""
+    """Formats log events and passes the lines to the writer."""
 
     _writer: LogWriter
     _format: Format
 
     def __call__(self, event: LogEvent) -> None:
-        """Called for each event, from any thread."""
+        """Format and write one event; Twisted calls it from any thread."""
         lines = self._format(event)
-        if "lines_dropped" in event:  # a worker's, on their way to us
+        if "lines_dropped" in event:  # a worker dropped lines before sending them
             self._writer.count_dropped(event["lines_dropped"])
         if lines:
             self._writer.write(lines)
@@ -53,21 +53,21 @@ class LogObserver:
 
 @define(eq=False)
 class LogSetup:
-    """Has twistd, or twist, whose options `parent` is, log by a `LogWriter`.
+    """Makes twistd or twist, whose options are `parent`, log through a `LogWriter`.
 
-    A `parent` without options is neither of them, and has a log of its own.  Made while
-    options are read, since twistd asks for its logger before it makes a service;
-    nothing is opened until `open`.
+    An empty `parent` stands for another program, which keeps its own log.  The setup is
+    made while options are parsed, since twistd asks for its logger before it makes a
+    service; nothing is opened before `open`.
 
-    :raises ConfigError: options of theirs and of ours contradict each other.
+    :raises ConfigError: lbconsul's log options contradict those of twistd.
     """
 
     _config: Config
     _parent: MutableMapping[str, Any]
-    #: There from `open` on, unless a logger of the operator's own has the log.
+    #: Set by `open`, unless the operator's own logger handles the log.
     writer: LogWriter | None = None
     _format: Format = field(init=False)
-    #: Whether the log is ours to write.
+    #: Whether lbconsul writes the log.
     _is_ours: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -107,9 +107,9 @@ class LogSetup:
         return not (self._is_twist or stays)
 
     def open(self) -> None:
-        """Open what is logged to; from now on SIGUSR1 has a file reopened.
+        """Open the log's target; from now on SIGUSR1 reopens a log file.
 
-        :raises ConfigError: it cannot be opened.
+        :raises ConfigError: the target cannot be opened.
         """
         if not self._is_ours:
             return
@@ -121,17 +121,17 @@ class LogSetup:
             self.start()
 
     def start(self) -> None:
-        """Write from now on: a daemon forks no more."""
+        """Start the writer's thread; a daemon calls this after its last fork."""
         if self.writer is not None:
             self.writer.start()
 
     def close(self) -> None:
-        """Write what is unwritten, for a short time at most."""
+        """Write the waiting lines, for a bounded time."""
         if self.writer is not None:
             self.writer.close()
 
     def observer(self) -> LogObserver:
-        """What twistd, or twist, has observe all events."""
+        """The observer that twistd or twist adds for all events."""
         assert self.writer is not None, "makeService has opened it"
         return LogObserver(self.writer, self._format)
 
@@ -170,7 +170,7 @@ class LogSetup:
                 config.log_file_size,
                 config.log_file_keep,
                 _owner(self._parent),
-                # As twistd does it with a log file of its own.
+                # As twistd rotates its own log file.
                 option == "--logfile",
             )
         except OSError as error:
@@ -179,27 +179,30 @@ class LogSetup:
             ) from None
 
 
-#: The setup that twistd was told of last: it wants the name of a function, which it
-#: calls with nothing.
+#: The last setup, for `of_twistd`: twistd takes the name of a function, and calls it
+#: without arguments.
 _current: list[LogSetup] = []
 
 
 def of_twistd() -> LogObserver:
-    """What twistd calls for its logger."""
+    """The log observer of the last setup; twistd's ``--logger`` names this function."""
     [setup] = _current
     return setup.observer()
 
 
 def _refuse_two(parent: Mapping[str, Any]) -> None:
-    """A log file of ours, and another place of twistd's, cannot both be meant."""
+    """Reject ``--log-file`` together with a log target of twistd.
+
+    :raises ConfigError: both are set.
+    """
     for option in ("logfile", "syslog", "logger"):
         if parent.get(option):
             raise ConfigError(f"--log-file: cannot be had with twistd's --{option}")
 
 
 def _standing(file: Any) -> Target:
-    """Standard output, or another file object that is open."""
-    if file is None:  # it was closed before we were started
+    """The target for standard output, or for another open file object."""
+    if file is None:  # standard output was closed at the start
         return Descriptor(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC))
     file.flush()
     try:
@@ -209,7 +212,7 @@ def _standing(file: Any) -> Target:
 
 
 def _owner(parent: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Who we will be once twistd has given up being root; None for no other."""
+    """The uid and gid after twistd drops root; -1 for no change, None for neither."""
     uid, gid = parent.get("uid"), parent.get("gid")
     if uid is not None and gid is None:
         with suppress(KeyError):
@@ -227,7 +230,7 @@ def _encoded(format: Callable[[LogEvent], str | None]) -> Format:
 
 
 def _as_syslog(event: LogEvent) -> bytes:
-    """As twistd writes it to syslog: the lines of it, each behind its priority."""
+    """An event as twistd writes it to syslog: each line has its priority in front."""
     lines: list[str] = []
     observer: Any = _ToLines(lines).emit
     LegacyLogObserverWrapper(observer)(dict(event))
@@ -235,11 +238,11 @@ def _as_syslog(event: LogEvent) -> bytes:
 
 
 class _ToLines(SyslogObserver):
-    """Twisted's, which writes to a list."""
+    """Twisted's syslog observer, which appends to a list instead."""
 
     def __init__(self, lines: list[str]) -> None:
         self._lines = lines
 
     def syslog(self, priority: int, text: str) -> None:
-        """Called by Twisted's."""
+        """Append one record of the observer, with its priority."""
         self._lines.append(f"{priority} {text}")

@@ -1,4 +1,4 @@
-"""What lines of the log can be written to: a descriptor, syslog, a file object."""
+"""The targets of the log writer: a descriptor, syslog, or a file object."""
 
 import os
 import select
@@ -15,13 +15,13 @@ from lbconsul.logs.writer import AT_ONCE
 
 @define(eq=False)
 class Descriptor:
-    """A pipe, a terminal, a socket or a file that is open, blocking or not."""
+    """An open pipe, terminal, socket or file, blocking or not."""
 
     fileno: int
-    #: Bytes in one system call.  Into a pipe so many go as a whole or not at all
-    #: (pipe(7)), so that lines of several processes do not mix.
+    #: The most bytes in one system call.  Writes of PIPE_BUF bytes into a pipe are
+    #: atomic (pipe(7)): lines of several processes do not mix.
     _most: int = field(init=False)
-    #: Whether a part of a line was written, and then there was an error.
+    #: Whether an error left a line partly written.
     _is_torn: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -29,7 +29,7 @@ class Descriptor:
         self._most = AT_ONCE if is_file else select.PIPE_BUF
 
     def write(self, lines: deque[bytes]) -> None:
-        """Write whole lines, many at a time."""
+        """Write whole lines, many in one system call."""
         while lines:
             if self._is_torn:
                 self._write(b"\n")
@@ -45,7 +45,7 @@ class Descriptor:
         """There is nothing to reopen."""
 
     def _next(self, lines: deque[bytes]) -> bytes:
-        """As many lines as go at once; at least one."""
+        """The lines for one system call, at least one."""
         count, size = 0, 0
         for line in lines:
             size += len(line)
@@ -58,14 +58,14 @@ class Descriptor:
         while True:
             try:
                 return os.write(self.fileno, data)
-            except BlockingIOError:  # another process may have made it so
+            except BlockingIOError:  # another process may have set O_NONBLOCK
                 poll = select.poll()
                 poll.register(self.fileno, select.POLLOUT)
                 poll.poll()
 
 
 def _take_off(lines: deque[bytes], written: int) -> bool:
-    """Take off what so many bytes were; whether they end within a line."""
+    """Remove the written bytes' lines; return whether the bytes end within a line."""
     while lines and written >= len(lines[0]):
         written -= len(lines.popleft())
     return written > 0
@@ -75,7 +75,7 @@ def _take_off(lines: deque[bytes], written: int) -> bool:
 class Syslog:
     """The C library's syslog(3).
 
-    Each line of what is written has its priority and a blank before its text.
+    Each line has its priority and a blank before its text.
     """
 
     _prefix: str
@@ -84,7 +84,7 @@ class Syslog:
         syslog.openlog(self._prefix, 0, syslog.LOG_USER)
 
     def write(self, lines: deque[bytes]) -> None:
-        """Write each line; it is the system's to lose them, which it does not tell."""
+        """Write each line; syslog(3) does not report lines that it loses."""
         while lines:
             for record in lines[0].decode().split("\n"):
                 priority, _, text = record.partition(" ")

@@ -1,8 +1,8 @@
 """The log writer: lines wait in a bounded buffer, and a thread writes them.
 
-A thread, because it is right for every target: a pipe, a terminal, the socket of the
-systemd journal, a file on a disk that hangs, syslog.  A descriptor that is shared with
-other processes cannot be made non-blocking for us alone, and a regular file not at all.
+A thread suits every target: a pipe, a terminal, the socket of the systemd journal, a
+file on a disk that hangs, syslog.  O_NONBLOCK would also affect the other processes
+that share a descriptor, and has no effect on a regular file.
 """
 
 import signal
@@ -14,47 +14,47 @@ from typing import Protocol
 
 from attrs import Factory, define, field
 
-#: Lines that wait may take so many bytes; beyond that lines are dropped.  At 120 bytes
-#: for each connection that is some 20,000 lines.
+#: The most bytes of waiting lines; further lines are dropped.  At 120 bytes for each
+#: connection that is some 20,000 lines.
 MOST_WAITING = 4 << 20
 
-#: What a line takes beside its text (the object, its place in the queue), in bytes.
+#: The memory of a line besides its text (the object, its place in the queue), in bytes.
 OVERHEAD = 64
 
-#: Lines are collected for so long before they are written, in seconds: many lines
-#: then cost one system call and one switch of threads.
+#: How long lines are collected before they are written, in seconds: many lines then
+#: cost one system call and one switch of threads.
 COLLECT = 0.02
 
-#: After an error of the target it is tried again after so long, in seconds.
+#: The pause before a retry after an error of the target, in seconds.
 RETRY = 1.0
 
-#: How long the end of the process may wait for what is unwritten, in seconds.
+#: How long the end of the process waits for unwritten lines, in seconds.
 PATIENCE = 2.0
 
-#: The target gets so many bytes at a time, give or take a line.
+#: About how many bytes the target gets at a time.
 AT_ONCE = 1 << 16
 
 
 class Target(Protocol):
-    """Where lines are written to.  Only the writer's thread calls `write`."""
+    """Where the writer writes lines.  Only the writer's thread calls `write`."""
 
     def write(self, lines: deque[bytes]) -> None:
-        """Write the lines, and take each off the left once it is written whole.
+        """Write the lines, and remove each from the left once it is written whole.
 
         This may block.
 
-        :raises OSError: it cannot be written; what is left was not.
+        :raises OSError: a write fails; the remaining lines are not written.
         """
 
     def reopen(self) -> None:
-        """Before the next write look whether the file is still the one meant."""
+        """Check before the next write whether the path still names the open file."""
 
 
 @define(eq=False)
 class LogWriter:
     """Takes lines from any thread, a signal handler included, and never blocks.
 
-    `tell_dropped` makes the line that says how many lines were dropped, and why.
+    `tell_dropped` formats the line that reports how many lines were dropped, and why.
     """
 
     _target: Target
@@ -63,20 +63,20 @@ class LogWriter:
     #: Lines dropped since the start.
     dropped: int = 0
     _lines: deque[bytes] = Factory(deque)
-    #: What `_lines` takes, in bytes.
+    #: The size of `_lines`, in bytes.
     _waiting: int = 0
-    #: Lines dropped that the log does not tell of yet.
+    #: Dropped lines that the log does not report yet.
     _untold: int = 0
     #: The last error of the target since then.
     _error: str = ""
-    #: Guards all of these.  Reentrant: a signal handler or a finalizer may log while
-    #: its thread has it.
+    #: Guards the writer's state.  Reentrant: a signal handler or a finalizer may log
+    #: while its thread holds the lock.
     _lock: threading.RLock = Factory(threading.RLock)
     _empty: threading.Condition = field(init=False)
-    #: Locked while there is nothing to do; unlocked once when there is.
+    #: Locked while the thread has nothing to do; released once to wake it.
     _bell: threading.Lock = Factory(threading.Lock)
     _is_rung: bool = False
-    #: Whether the target has something to do beside lines.
+    #: Whether the target must be called even without lines, to reopen its file.
     _is_due: bool = False
     _ending: threading.Event = Factory(threading.Event)
     _deadline: float | None = None
@@ -87,11 +87,11 @@ class LogWriter:
         self._bell.acquire()
 
     def write(self, line: bytes) -> None:
-        """Have a line written, which ends with a newline."""
+        """Queue a line, which ends with a newline; drop it if the buffer is full."""
         size = len(line) + OVERHEAD
         with self._lock:
-            # Once a line is dropped all are, until what waits is written: the line
-            # that tells of them stands where they are missing.
+            # After one dropped line all are dropped until the buffer is written: the
+            # line that reports them then stands where they are missing.
             if self._untold or self._waiting + size > self._most:
                 self._untold += 1
                 self.dropped += 1
@@ -103,12 +103,12 @@ class LogWriter:
                 self._bell.release()
 
     def count_dropped(self, lines: int) -> None:
-        """Count lines that were dropped on their way to us, and told."""
+        """Count lines that a worker dropped and has reported."""
         with self._lock:
             self.dropped += lines
 
     def reopen(self) -> None:
-        """Have the target look whether its file was renamed or removed."""
+        """Make the target check whether its file was renamed or removed."""
         self._target.reopen()
         with self._lock:
             self._is_due = True
@@ -117,14 +117,14 @@ class LogWriter:
                 self._bell.release()
 
     def start(self) -> None:
-        """Start the thread; a process that forks must have done so before."""
+        """Start the thread; a process that forks must call this after the fork."""
         if self._thread is None:
             thread = threading.Thread(target=self._run, name="log", daemon=True)
             self._thread = thread
             thread.start()
 
     def close(self) -> None:
-        """Write what waits, for no longer than `PATIENCE`, however often called."""
+        """Write the waiting lines, for at most `PATIENCE` over all calls."""
         self._ending.set()
         if self._thread is None:
             self._bell.acquire(blocking=False)
@@ -137,8 +137,8 @@ class LogWriter:
             self._empty.wait_for(lambda: not self._is_rung, left)
 
     def _run(self) -> None:
-        # Signals are the main thread's: one that came while we write would be
-        # noticed by it only after its system call.
+        # Signals are for the main thread: if this thread received one, the main
+        # thread would handle it only after its present system call.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while True:
             self._bell.acquire()
@@ -154,7 +154,7 @@ class LogWriter:
                 return
 
     def _take(self) -> deque[bytes]:
-        """The next lines to be written, and of those dropped the line that tells."""
+        """The next lines to write, followed by the report of dropped lines, if any."""
         taken: deque[bytes] = deque()
         size = 0
         with self._lock:
@@ -170,7 +170,7 @@ class LogWriter:
         return taken
 
     def _put(self, lines: deque[bytes]) -> None:
-        """Write these, however long that takes; at the end, once."""
+        """Write these lines, with retries; at the end of the process without."""
         while True:
             is_end = self._ending.is_set()
             try:
@@ -178,13 +178,13 @@ class LogWriter:
                 return
             except OSError as error:
                 self._error = error.strerror or str(error)
-            except Exception as error:  # these lines would fail again
+            except Exception as error:  # a bug: these lines would fail again
                 self._error = repr(error)
                 self._drop(lines)
             if is_end:
                 self._drop(lines)
                 self._drop(self._lines)
-                self._waiting = self._untold = 0  # there is nowhere to tell it
+                self._waiting = self._untold = 0  # no target is left to report it to
                 return
             self._ending.wait(RETRY)
 

@@ -1,4 +1,4 @@
-"""Networks, and whether an address is in one of them.  Pure."""
+"""CIDR networks, and whether an address is in one of them.  Pure."""
 
 from collections.abc import Iterable
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_network
@@ -6,34 +6,34 @@ from typing import NamedTuple
 
 from attrs import frozen
 
-#: Bits of an address.
+#: Bits of an IPv4 and of an IPv6 address.
 _IPV4, _IPV6 = 32, 128
 
-#: Bits of what one client of IPv6 has for itself, as a rule (RFC 6177).
+#: Prefix length that one IPv6 client usually has for itself (RFC 6177).
 _SITE = 64
 
-#: IPv4 addresses written as IPv6 ones begin so (RFC 4291, 2.5.5.2).
+#: The prefix of IPv4-mapped IPv6 addresses, as a number (RFC 4291, 2.5.5.2).
 _MAPPED = 0xFFFF
 
 
 class Address(NamedTuple):
-    """An IP address, or the beginning of one: how many bits, and these as a number."""
+    """An IP address or a prefix of one: the number of bits, and their value."""
 
     bits: int
     number: int
 
     @property
     def client(self) -> "Address":
-        """What stands for its client: itself, or of IPv6 the first 64 bits."""
+        """The key of the address's client: the IPv4 address, or the IPv6 /64."""
         if self.bits == _IPV4:
             return self
         return Address(_SITE, self.number >> (_IPV6 - _SITE))
 
 
 def read_address(text: str) -> Address | None:
-    """An IP address, whatever its scope (``%eth0``); None if `text` is none.
+    """Parse an IP address, ignoring its scope (``%eth0``); None if `text` is none.
 
-    One of IPv4 is one of IPv4, though it is written as ``::ffff:192.0.2.1``.
+    An IPv4-mapped address (``::ffff:192.0.2.1``) is read as IPv4.
     """
     try:
         if ":" not in text:
@@ -48,17 +48,17 @@ def read_address(text: str) -> Address | None:
 
 @frozen
 class Networks:
-    """Any number of networks, in which an address is found without a search.
+    """A set of networks with constant-time lookup for each prefix length.
 
-    By the bits of an address, and by how many of them do not matter: the
-    beginnings that do.  An address is looked up once for each length of prefix.
+    Maps address bits to (host bits, prefixes) pairs: a lookup shifts the host bits
+    off, and looks the rest up in the prefixes.
     """
 
     _beginnings: dict[int, tuple[tuple[int, frozenset[int]], ...]]
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> "Networks":
-        """Of networks as `lbconsul.config.values.networks` gives them."""
+        """Build from networks as `lbconsul.config.values.networks` returns them."""
         found: dict[int, dict[int, set[int]]] = {_IPV4: {}, _IPV6: {}}
         for text in texts:
             bits, rest, beginning = _read_network(text)
@@ -79,7 +79,7 @@ class Networks:
 
 
 def _read_network(text: str) -> tuple[int, int, int]:
-    """The bits of its addresses, how many of them do not matter, and the others."""
+    """The address bits of a network, its host bits, and its prefix."""
     network = ip_network(text)
     bits, rest = network.max_prefixlen, network.max_prefixlen - network.prefixlen
     beginning = int(network.network_address) >> rest

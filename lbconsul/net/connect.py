@@ -1,4 +1,4 @@
-"""Connect to an upstream without blocking, and see whether a client is still there."""
+"""Non-blocking connect, and whether a client has left."""
 
 import errno
 import socket
@@ -9,10 +9,10 @@ _KIND = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
 
 
 def connect(address: str, port: int) -> tuple[socket.socket | None, int]:
-    """Begin to connect: the socket, if there is one, and the errno, 0 once it is done.
+    """Begin to connect; returns the socket, if one was made, and an errno.
 
-    The errno of one that is on its way is EINPROGRESS or the like.  An address that
-    begins with a slash is the path of a UNIX socket.
+    0 means connected; EINPROGRESS, EALREADY or EINTR that the connect continues.  An
+    address that begins with a slash is the path of a UNIX socket.
     """
     if address[0] == "/":
         return _connect_unix(address)
@@ -26,21 +26,21 @@ def connect(address: str, port: int) -> tuple[socket.socket | None, int]:
     try:
         code = sock.connect_ex(peer)
         if code == errno.EINPROGRESS:
-            # On the same machine the handshake is over by now, and to ask
-            # again costs less than to have the reactor tell.
+            # On the same host the handshake is over by now, and a second call costs
+            # less than a turn of the reactor.
             code = sock.connect_ex(peer)
         if not code and port >= first_own_port() and _is_own(sock):
             code = errno.ECONNREFUSED
     except OSError as error:
-        # No such scope, as in fe80::1%eth9; or reset since it was accepted.
+        # No such scope, as in fe80::1%eth9; or a reset after the accept.
         code = error.errno or errno.EINVAL
     return sock, code
 
 
 def _connect_unix(path: str) -> tuple[socket.socket | None, int]:
-    """The same of a UNIX socket, which is decided at once.
+    """Connect to a UNIX socket; the result is immediate.
 
-    EAGAIN says that its queue is full (unix(7)); it is a refusal as any other.
+    EAGAIN says that its queue is full (unix(7)), which counts as a refusal.
     """
     try:
         sock = socket.socket(socket.AF_UNIX, _KIND)
@@ -53,23 +53,22 @@ def _connect_unix(path: str) -> tuple[socket.socket | None, int]:
 
 
 def _is_own(sock: socket.socket) -> bool:
-    """Whether a socket is connected to itself, and nobody else is there.
+    """Whether a socket is connected to itself (RFC 9293, 3.5, simultaneous open).
 
-    Where nobody listens on a port of this machine from which outgoing
-    connections are served as well, the kernel may choose just that one, and
-    then completes the handshake with itself (RFC 9293, 3.5).
+    If no process listens on a local port in the ephemeral range, the kernel may
+    choose that port as the source, and complete the handshake with itself.
     """
     return bool(sock.getsockname() == sock.getpeername())
 
 
 def has_left(client: socket.socket) -> bool:
-    """Whether a client reset, or closed without having said anything.
+    """Whether a client sent a reset, or closed without sending a byte.
 
-    One that said something and then closed its sending side waits for an
-    answer, so it is still there as far as anybody can tell.
+    A client that sent bytes and then closed its sending side may still wait for an
+    answer, and counts as present.
     """
     if client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-        return True  # a reset, which does not show before what was said is read
+        return True  # a reset, which recv hides behind unread bytes
     try:
         return not client.recv(1, socket.MSG_PEEK)
     except BlockingIOError:

@@ -1,8 +1,8 @@
-"""The lane: how listening sockets reach a worker, each with the number it has.
+"""Passes listening sockets to a worker, each with its number (SCM_RIGHTS).
 
-A stream beside the one for words, since descriptors travel with bytes.  The kernel
-holds what is sent until the worker takes it: whoever hears of a socket finds it
-there.
+They have a UNIX stream of their own beside the message channel, since descriptors
+travel with bytes.  The kernel holds them until the worker receives: a worker that
+reads a socket's number in a message finds the socket there.
 """
 
 import array
@@ -10,14 +10,14 @@ import socket
 import struct
 from collections.abc import Mapping
 
-#: So many descriptors go with one message: Linux takes 253 (SCM_MAX_FD).
+#: Descriptors in one message; Linux allows 253 (SCM_MAX_FD).
 AT_ONCE = 200
 
 
 def send_sockets(lane: socket.socket, sockets: Mapping[int, int]) -> None:
-    """Send descriptors by their numbers, without waiting for anybody.
+    """Send descriptors by their numbers, without blocking.
 
-    :raises OSError: they are too many that nobody took, or nobody is there.
+    :raises OSError: the receiver has taken too few so far, or is gone.
     """
     pairs = list(sockets.items())
     for begin in range(0, len(pairs), AT_ONCE):
@@ -27,7 +27,7 @@ def send_sockets(lane: socket.socket, sockets: Mapping[int, int]) -> None:
 
 
 def receive_sockets(lane: socket.socket) -> list[tuple[int, int]]:
-    """All that were sent by now, in that order: each number with its descriptor."""
+    """Receive all that were sent so far, in order: (number, descriptor) pairs."""
     found: list[tuple[int, int]] = []
     while True:
         try:
@@ -40,7 +40,7 @@ def receive_sockets(lane: socket.socket) -> list[tuple[int, int]]:
 
 
 def _receive(lane: socket.socket) -> tuple[tuple[int, ...], list[int]]:
-    # As `socket.recv_fds`, whose descriptors a program that we start would have.
+    # Unlike `socket.recv_fds` this sets close-on-exec: child programs must not inherit.
     room = socket.CMSG_SPACE(AT_ONCE * array.array("i").itemsize)
     flags = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
     data, ancillary, _, _ = lane.recvmsg(8 * AT_ONCE, room, flags)

@@ -1,4 +1,4 @@
-"""The listening socket of a mapping, and whose it is."""
+"""Listening sockets of mappings: owned, inherited or borrowed."""
 
 import os
 import socket
@@ -27,46 +27,49 @@ from lbconsul.net.unix_socket import (
     remove_leftover,
 )
 
-#: What the kernel may hold for us; it cuts it to net.core.somaxconn.
+#: The accept queue's length; the kernel caps it at net.core.somaxconn.
 _BACKLOG = 4096
 
 
 class ListeningSocket(Protocol):
-    """Where a listener gets its socket from, and gives it back to."""
+    """Opens a socket for a listener, and closes it."""
 
     def open(self) -> socket.socket:
-        """The socket, opened unless it is open; CannotListen if it cannot be had."""
+        """The socket, opened unless it is open.
+
+        :raises CannotListen: the socket cannot be opened.
+        """
 
     def close(self) -> None:
-        """It is not listened on any more."""
+        """Close the socket: the listener has stopped."""
 
 
 @define(eq=False)
 class OwnedSocket:
-    """The socket of a mapping, for whoever opens and closes it.
+    """The listening socket of a mapping, which this process opens and closes.
 
-    `inherited` are the descriptors that systemd passed in, by name and number, and
-    those that another gateway handed over, by listening address.
+    `inherited` maps names to descriptors: those that systemd passed by their name,
+    those that another gateway handed over by their listening address.
     """
 
     mapping: Mapping
     _inherited: AbstractMapping[str, int] = field(factory=dict)
     _sock: socket.socket | None = None
-    #: The file of a UNIX one.
+    #: The file of a UNIX socket.
     _file: FileIdentity | None = None
-    #: Whether another gateway listens on it too: the file of a UNIX one is left to
-    #: that one at the end.
+    #: Whether another gateway listens on it too, which then keeps the file of a UNIX
+    #: socket.
     is_shared: bool = False
 
     @property
     def sock(self) -> socket.socket | None:
-        """The socket, if it is open."""
+        """The socket; None unless it is open."""
         return self._sock
 
     def open(self) -> socket.socket:
         """The socket, opened unless it is open.
 
-        :raises CannotListen: it is not to be had.
+        :raises CannotListen: the socket cannot be opened or inherited.
         """
         if self._sock is None:
             mapping = self.mapping
@@ -84,9 +87,9 @@ class OwnedSocket:
         return self._sock
 
     def alter(self, mapping: Mapping) -> None:
-        """It is for this mapping from now on, which listens on the same address.
+        """Use the socket for another mapping with the same listening address.
 
-        :raises OSError: the file of a UNIX one cannot be given its permissions.
+        :raises OSError: chmod(2) on the file of a UNIX socket fails.
         """
         mode, self.mapping = self.mapping.unix_mode, mapping
         listen = mapping.listen
@@ -94,12 +97,12 @@ class OwnedSocket:
             os.chmod(listen.path, mapping.unix_mode)
 
     def close(self) -> None:
-        """Give the socket back; the file of a UNIX one goes with it, if it is ours."""
+        """Close the socket; remove the file of a UNIX socket unless it is shared."""
         sock, self._sock = self._sock, None
         if sock is not None:
             if isinstance(self.mapping.listen, TCPListen) and not self.is_shared:
-                # Workers may have copies, for a moment yet: the address is to be
-                # free at once.
+                # Workers may hold copies a moment longer; shutdown frees the address
+                # at once.
                 with suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
             sock.close()
@@ -109,7 +112,7 @@ class OwnedSocket:
 
 @define(eq=False)
 class BorrowedSocket:
-    """A socket that another process has bound, and will clear away."""
+    """A socket that another process has bound, and cleans up."""
 
     _sock: socket.socket
 
@@ -117,16 +120,16 @@ class BorrowedSocket:
         return self._sock
 
     def close(self) -> None:
-        """Close our copy of it."""
+        """Close this process's copy."""
         self._sock.close()
 
 
 def open_socket(
     mapping: Mapping, inherited: AbstractMapping[str, int]
 ) -> socket.socket:
-    """The listening socket of a mapping.
+    """Open the listening socket of a mapping, or take it from systemd.
 
-    :raises OSError: it is not to be had.
+    :raises OSError: it cannot be bound, or systemd did not pass it.
     """
     listen = mapping.listen
     if isinstance(listen, SystemdListen):
@@ -144,7 +147,7 @@ def open_socket(
 def _handed_over(
     mapping: Mapping, inherited: AbstractMapping[str, int]
 ) -> socket.socket | None:
-    """The socket that another gateway handed over, if it did.
+    """The socket that another gateway handed over, if there is one.
 
     :raises OSError: it cannot be used.
     """
@@ -152,10 +155,10 @@ def _handed_over(
     if descriptor is None:
         return None
     if isinstance(listen, SystemdListen) and listen.name in inherited:
-        return None  # what systemd says now is newer
+        return None  # the socket that systemd passes now is newer
     if isinstance(listen, UnixListen):
         if not is_socket(listen.path):
-            return None  # nobody could find it any more
+            return None  # clients could not find it any more
         if stat.S_IMODE(os.stat(listen.path).st_mode) != mapping.unix_mode:
             os.chmod(listen.path, mapping.unix_mode)
     sock = socket.socket(fileno=os.dup(descriptor))
@@ -195,7 +198,7 @@ def _inherited_socket(
     listen: SystemdListen, inherited: AbstractMapping[str, int]
 ) -> socket.socket:
     if listen.name not in inherited:
-        # What another gateway handed over has a colon in its name.
+        # Names of sockets that another gateway handed over contain a colon.
         had = ", ".join(each for each in inherited if ":" not in each) or "none"
         raise OSError(f"systemd passed no socket of that name (it passed: {had})")
     return socket.socket(fileno=os.dup(inherited[listen.name]))

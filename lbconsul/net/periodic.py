@@ -1,4 +1,4 @@
-"""Periodic work: what becomes due though nothing happens."""
+"""Periodic work: what falls due without an event."""
 
 from collections.abc import Iterable, Iterator
 from typing import Protocol
@@ -9,15 +9,15 @@ from twisted.logger import Logger
 
 from lbconsul.net.sweeper import TimeSlicer
 
-#: How often, in seconds.
+#: Seconds between rounds.
 EVERY = 0.25
 
 
 class Tickable(Protocol):
-    """A registry, or a factory."""
+    """Something with periodic work, such as the registry or a factory."""
 
     def tend(self) -> Iterable[object]:
-        """What has become due by now, to be done step by step; empty if nothing has.
+        """Do what is due: returns its steps, empty if nothing is due.
 
         It is not called again before all steps are done.
         """
@@ -25,9 +25,9 @@ class Tickable(Protocol):
 
 @define(eq=False)
 class Periodic:
-    """Tends what it is given, a few times a second, in the order in which it came.
+    """Calls `tend` of each tickable every `EVERY` seconds, in the order of `add`.
 
-    What takes long at one of them delays no other one.
+    Long work of one tickable does not delay the others.
     """
 
     _log = Logger()
@@ -36,27 +36,27 @@ class Periodic:
         lambda self: TimeSlicer(self._clock), takes_self=True
     )
     _tickables: dict[Tickable, None] = Factory(dict)
-    #: Those that are being tended.
+    #: Tickables whose steps are not all done.
     _busy: set[Tickable] = Factory(set)
     _runs: bool = False
     _next: IDelayedCall | None = None
 
     def add(self, tickable: Tickable) -> None:
-        """Tend it from now on."""
+        """Call `tend` of this from now on."""
         self._tickables[tickable] = None
 
     def discard(self, tickable: Tickable) -> None:
-        """Tend it no longer, if it was tended."""
+        """Remove this, if it was added."""
         self._tickables.pop(tickable, None)
 
     def start(self) -> None:
-        """Begin, unless it has."""
+        """Start the rounds, unless they run."""
         if not self._runs:
             self._runs = True
             self._next = self._clock.callLater(EVERY, self._begin)
 
     def stop(self) -> None:
-        """End, until it is started again."""
+        """Stop the rounds, until `start`."""
         self._runs = False
         if self._next is not None:
             self._next.cancel()
@@ -100,5 +100,5 @@ class Periodic:
             self._busy.discard(each)
 
     def _failed(self) -> None:
-        # The others are to be tended all the same.
+        # A bug in one tickable must not stop the others.
         self._log.failure("a bug in lbconsul: tending failed")

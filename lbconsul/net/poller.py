@@ -1,4 +1,4 @@
-"""Which sockets are ready: an epoll of the connections' own, inside the reactor's."""
+"""Polls connections' sockets with an epoll of their own, nested in the reactor's."""
 
 import select
 from collections.abc import Callable
@@ -11,10 +11,10 @@ from zope.interface import implementer
 
 from lbconsul.net.throttled_failures import ThrottledFailures
 
-#: So many events are taken from the kernel at once.
+#: Most events taken from the kernel at once.
 _BATCH = 256
 
-#: So many events in a row that are nobody's are too many.
+#: Events in a row for unknown descriptors after which the epoll is replaced.
 _MANY_ORPHANS = 1000
 
 _Call = Callable[[Any], None]
@@ -24,39 +24,39 @@ _OUT = 4
 
 
 class Poller(Protocol):
-    """Tells descriptors what is ready, in the words of `IReactorFDSet`."""
+    """Watches descriptors and calls them when ready, as `IReactorFDSet` does."""
 
     def addReader(self, each: Any) -> None:
         """Call its ``doRead`` when there is something to read, or an error."""
 
     def removeReader(self, each: Any) -> None:
-        """Call its ``doRead`` no longer."""
+        """Stop calling its ``doRead``."""
 
     def addWriter(self, each: Any) -> None:
         """Call its ``doWrite`` when there is room to write, or an error."""
 
     def removeWriter(self, each: Any) -> None:
-        """Call its ``doWrite`` no longer."""
+        """Stop calling its ``doWrite``."""
 
     def forget(self, each: Any) -> None:
-        """Call nothing of it any more: its socket is about to be closed."""
+        """Stop watching it: its socket is about to be closed."""
 
     def later(self, each: Any) -> None:
-        """Call its ``proceed`` once all events that came together are told."""
+        """Call its ``proceed`` after the current batch of events."""
 
     def stop(self) -> None:
-        """Nothing is watched any more, nor will be."""
+        """Stop watching everything, for good."""
 
 
 def open_poller(reactor: IReactorFDSet) -> Poller:
-    """The cheapest poller that there is on this system."""
+    """The cheapest poller that this system has."""
     if hasattr(select, "epoll"):
         return EpollPoller(reactor)
     return ReactorPoller(reactor)
 
 
 class ReactorPoller:
-    """The reactor itself, where there is nothing cheaper."""
+    """Passes all calls to the reactor, on systems without epoll."""
 
     def __init__(self, reactor: IReactorFDSet) -> None:
         self.addReader: _Call = reactor.addReader
@@ -72,19 +72,19 @@ class ReactorPoller:
         each.proceed()
 
     def stop(self) -> None:
-        """Nothing of its own to close."""
+        """Nothing to close: the reactor does the polling."""
 
 
 @implementer(IReadDescriptor)
 class EpollPoller:
-    """One descriptor for the reactor, whatever the number of connections.
+    """Registers one descriptor with the reactor, for any number of connections.
 
     The reactor looks up a log prefix, a logging context and the state of a
-    descriptor round each event, and asks the kernel to forget each socket that
-    is about to be closed, which the kernel does by itself.  Without that a
-    request costs a tenth less and a connection a sixth.
+    descriptor for each event, and unregisters each socket before it is closed,
+    which the kernel does by itself.  Without that a request costs a tenth less and
+    a connection a sixth.
 
-    What it watches has a number `watched`, at first 0, which is this poller's.
+    Watched objects have an integer `watched`, initially 0, that only the poller sets.
     """
 
     def __init__(self, reactor: IReactorFDSet) -> None:
@@ -94,7 +94,7 @@ class EpollPoller:
         self._epoll: select.epoll | None = None
         self._watched: dict[int, Any] = {}
         self._later: list[Any] = []
-        #: Events in a row that were nobody's.
+        #: Events in a row for unknown descriptors.
         self._orphans = 0
 
     def addReader(self, each: Any) -> None:
@@ -116,13 +116,13 @@ class EpollPoller:
         descriptor = each.fileno()
         epoll = self._epoll or self._open()
         if not before:
-            epoll.register(descriptor, events)  # which may be refused
+            epoll.register(descriptor, events)  # may raise OSError
             self._watched[descriptor] = each
         elif events:
             epoll.modify(descriptor, events)
         else:
-            # Not left there with no events: the kernel would go on to tell that
-            # the peer has gone, without end.
+            # Not kept with an empty mask: epoll would still report EPOLLHUP and
+            # EPOLLERR, and the reactor would spin.
             del self._watched[descriptor]
             epoll.unregister(descriptor)
         each.watched = events
@@ -153,10 +153,10 @@ class EpollPoller:
             self._epoll = None
 
     def _renew(self) -> None:
-        """Watch the same with a new epoll.
+        """Watch the same sockets with a new epoll.
 
-        A process that forked off without becoming another program has every
-        socket as well, so that the kernel does not forget those we close.
+        A child that forked without exec holds a copy of every socket, and the kernel
+        then keeps sockets in the epoll that this process has closed.
         """
         self._close()
         epoll = self._open()
@@ -164,24 +164,24 @@ class EpollPoller:
             epoll.register(descriptor, each.watched)
 
     def fileno(self) -> int:
-        """Called by the reactor."""
+        """The epoll's descriptor, for the reactor; -1 while it is closed."""
         return -1 if self._epoll is None else self._epoll.fileno()
 
     def logPrefix(self) -> str:
-        """Called by the reactor for each event."""
+        """The prefix of log lines, for the reactor."""
         return "poller"
 
     def doRead(self) -> None:
-        """Pass on what the kernel has to tell.  Called by the reactor."""
+        """Dispatch events to the watched objects.  Called by the reactor."""
         assert self._epoll is not None
         watched, orphans = self._watched, 0
         for descriptor, events in self._epoll.poll(0, _BATCH):
             each = watched.get(descriptor)
             if each is None:
-                orphans += 1  # most often it ended in this very turn
+                orphans += 1  # usually it ended in this batch
                 continue
             try:
-                # An error, or a peer that is gone, shows in what is done next.
+                # An error or a hang-up shows in the next recv or send.
                 if each.watched == _IN or events & _IN:
                     each.doRead()
                 if events & ~_IN and each.watched & _OUT:
@@ -204,7 +204,7 @@ class EpollPoller:
                 self._give_up(each)
 
     def _give_up(self, each: Any) -> None:
-        """End one connection for a bug of ours, and no other one."""
+        """End the connection whose callback raised, and no other."""
         self._bugs.tell("a bug in lbconsul")
         try:
             each.connectionLost(Failure())
@@ -213,6 +213,6 @@ class EpollPoller:
             self.forget(each)
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor is at its end, and so is all that is watched."""
+        """The reactor stops: end all that is watched."""
         for each in tuple(self._watched.values()):
             each.connectionLost(Failure(ConnectionDone()))

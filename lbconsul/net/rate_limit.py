@@ -1,4 +1,4 @@
-"""How many lines of log a storm of events may make.  Pure."""
+"""Token buckets: bound how many log lines a storm of events writes.  Pure."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from attrs import Factory, define, field
 
 @define
 class TokenBucket:
-    """Lets a burst through at once, then `rate` a second, and counts the others."""
+    """Allows `burst` events at once, then `rate` a second; counts the others."""
 
     rate: float
     burst: float
@@ -19,7 +19,7 @@ class TokenBucket:
         self._tokens = self.burst
 
     def lets(self, now: float, kind: str) -> bool:
-        """Whether one of this kind may be told at the time `now`."""
+        """Whether an event of this kind passes at `now`, in seconds; else count it."""
         if self._since is not None:
             # A clock may be set back.
             earned = max(0.0, now - self._since) * self.rate
@@ -32,12 +32,12 @@ class TokenBucket:
         return False
 
     def take_withheld(self) -> dict[str, int]:
-        """How many were not told since this was last asked, by their kinds."""
+        """Return and reset the counts of events that did not pass, by kind."""
         withheld, self._withheld = self._withheld, {}
         return withheld
 
 
 def in_words(counts: Mapping[str, int]) -> str:
-    """How many of each kind, most first: ``1200 SC, 34 PR``."""
+    """Counts by kind as text, most frequent first: ``1200 SC, 34 PR``."""
     ordered = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
     return ", ".join(f"{count} {kind}" for kind, count in ordered)

@@ -1,4 +1,4 @@
-"""What all that works on bare sockets needs."""
+"""Helpers for bare sockets."""
 
 import errno
 import fcntl
@@ -8,7 +8,7 @@ import termios
 from functools import cache
 from pathlib import Path
 
-#: We are out of something that comes back when a connection ends.
+#: Errors that say a resource ran out which the end of a connection frees.
 STARVED = frozenset(
     {
         errno.EMFILE,
@@ -23,21 +23,21 @@ _LINGER_NOT_AT_ALL = struct.pack("ii", 1, 0)
 
 
 def reset_on_close(sock: socket.socket) -> None:
-    """Let a socket's peer see a reset when it is closed, if its kind has one."""
+    """Make close(2) send a reset to the peer, if the socket's kind has one."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT_AT_ALL)
 
 
 def set_nodelay(sock: socket.socket) -> None:
-    """Send small pieces at once; a TCP socket that listens passes it on."""
+    """Set TCP_NODELAY on a TCP socket; accepted sockets inherit it."""
     if sock.family in (socket.AF_INET, socket.AF_INET6):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def queued(sock: socket.socket) -> int:
-    """Bytes that were sent on a socket and have not arrived (tcp(7), SIOCOUTQ)."""
+    """Bytes sent on a socket but not acknowledged (tcp(7), SIOCOUTQ)."""
     try:
         answer = fcntl.ioctl(sock, termios.TIOCOUTQ, struct.pack("i", 0))
-    except OSError:  # it is not connected any more
+    except OSError:  # the socket is not connected any more
         return 0
     count: int = struct.unpack("i", answer)[0]
     return count

@@ -1,4 +1,4 @@
-"""Bytes moved from socket to socket within the kernel, through pipes (splice(2))."""
+"""Moves bytes between sockets within the kernel, through pipes (splice(2))."""
 
 import fcntl
 import os
@@ -6,32 +6,32 @@ import socket
 from contextlib import suppress
 from functools import cache
 
-#: What a pipe is asked to hold, in bytes.  The kernel may grant less
+#: Requested capacity of a pipe, in bytes.  The kernel may grant less
 #: (pipe(7), pipe-max-size and pipe-user-pages-soft).
 PIPE_SIZE = 1 << 20
 
-#: A pipe that holds less is not worth it: copying takes as much at a time.
+#: Least useful capacity, in bytes: a copy moves as much at a time.
 _SMALLEST = 1 << 16
 
-#: How many pipes may hold bytes at a time, and how many are kept while they
-#: do not: a move needs one only until its bytes are out again.
+#: Most pipes open at a time, and most idle pipes kept: a splice needs a pipe only
+#: until its bytes are out again.
 _MOST, _KEPT = 64, 4
 
-#: After a refusal so many moves are copies before a pipe is asked for again.
+#: Requests to deny after a failure to open a pipe, before trying again.
 _REFUSAL = 64
 
 
-#: Pages are moved rather than copied where that can be, and nothing waits.
+#: Move pages rather than copy where possible, and never block.
 _FLAGS = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)
 
 
 class Pipe:
-    """A pipe, and how many bytes are in it."""
+    """A pipe; `held` is the number of bytes in it."""
 
     __slots__ = ("_entry", "_exit", "_size", "held")
 
     def __init__(self) -> None:
-        """Raises OSError: there is none to be had, or only a small one."""
+        """:raises OSError: no pipe can be opened, or only a small one."""
         self._exit, self._entry = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._size = _grow(self._entry)
         self.held = 0
@@ -40,7 +40,7 @@ class Pipe:
             raise OSError("the pipe is too small")
 
     def fill(self, sock: int) -> int:
-        """Take what there is to read from a socket: the bytes, 0 at its end.
+        """Move readable bytes from a socket; returns their number, 0 at its end.
 
         :raises OSError: as recv(2) does.
         """
@@ -48,21 +48,21 @@ class Pipe:
         return self.held
 
     def drain(self, sock: int) -> None:
-        """Send on as much as a socket takes.
+        """Move as many bytes to a socket as it takes.
 
         :raises OSError: as send(2) does.
         """
         self.held -= os.splice(self._exit, sock, self.held, flags=_FLAGS)
 
     def close(self) -> None:
-        """Give its descriptors back."""
+        """Close both descriptors."""
         os.close(self._entry)
         os.close(self._exit)
 
 
 def _grow(pipe: int) -> int:
-    """Ask for more room; how much there is."""
-    with suppress(OSError):  # it stays as large as it is
+    """Request `PIPE_SIZE`; returns the capacity in bytes, 0 if unknown."""
+    with suppress(OSError):  # the pipe keeps its size
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
     try:
         return fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)
@@ -71,7 +71,7 @@ def _grow(pipe: int) -> int:
 
 
 class Pipes:
-    """Pipes that are lent, each until it is empty again."""
+    """A pool of pipes, each lent until it is empty again."""
 
     def __init__(self, most: int = _MOST) -> None:
         self._left = most
@@ -79,7 +79,7 @@ class Pipes:
         self._refused = 0
 
     def lend(self) -> Pipe | None:
-        """An empty pipe; None if none is to be had, so that one must copy."""
+        """An empty pipe; None if there is none, and the relay must copy."""
         if self._free:
             return self._free.pop()
         if self._refused:
@@ -96,7 +96,7 @@ class Pipes:
         return pipe
 
     def give_back(self, pipe: Pipe) -> None:
-        """Take one back; what it holds is lost."""
+        """Take back a pipe; bytes that it still holds are lost."""
         if pipe.held or len(self._free) >= _KEPT:
             self._left += 1
             pipe.close()
@@ -104,7 +104,7 @@ class Pipes:
             self._free.append(pipe)
 
     def close(self) -> None:
-        """Close those that are not lent."""
+        """Close the pipes that are not lent."""
         while self._free:
             self._left += 1
             self._free.pop().close()
@@ -118,9 +118,9 @@ def _new_pipe() -> Pipe:
 
 @cache
 def _is_allowed() -> bool:
-    """Whether the system has splice(2) and lets us: some sandboxes do not.
+    """Whether splice(2) exists and works: some sandboxes forbid it.
 
-    :raises OSError: that cannot be said now, for want of descriptors.
+    :raises OSError: not known yet, for lack of descriptors.
     """
     if not hasattr(os, "splice"):
         return False

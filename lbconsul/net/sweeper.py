@@ -1,4 +1,4 @@
-"""Periodic work over many connections, done in slices of the reactor's turns."""
+"""Sweeps over many connections, in short slices between the reactor's turns."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -10,20 +10,21 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from lbconsul.net.throttled_failures import ThrottledFailures
 
-#: How long one slice of work may hold the reactor, in seconds.
+#: Longest slice of work in one turn of the reactor, in seconds.
 SLICE = 0.002
 
-#: Steps between two looks at the clock: each takes a microsecond, or some tens.
+#: Steps between two reads of the clock: a step takes from one to some tens of
+#: microseconds.
 _STEPS = 16
 
-#: Steps in one slice, at most, whatever the clock says.
+#: Most steps in one slice, whatever the clock says.
 _MOST_STEPS = 4096
 
-#: Of the time while there is something to do, the slices take so much.
+#: The fraction of time that slices take while there is work.
 _SHARE = 1 / 2
 
-#: Of all time the rounds of one sweeper take so much: with very many connections they
-#: are less frequent.
+#: The largest fraction of time that rounds of one sweeper take: with very many
+#: connections rounds are less frequent.
 _SHARE_OF_ROUNDS = 1 / 5
 
 #: The shortest and the longest time between two rounds, in seconds.
@@ -34,16 +35,16 @@ Work = Iterator[object]
 
 @define(eq=False)
 class TimeSlicer:
-    """Does a process's periodic work in slices.
+    """Runs a process's periodic work in slices.
 
-    A piece of work is an iterator, each step of which is short, or true if it was not.
-    However many pieces there are, and however long, no slice holds the reactor for much
-    longer than `SLICE`, and as long as it took passes before the next one.
+    Work is an iterator with short steps; a step that was long yields true.  No slice
+    holds the reactor for much longer than `SLICE`, however much work there is, and
+    the pause before the next slice is as long as the slice.
     """
 
     _clock: IReactorTime
     _works: deque[Work] = Factory(deque)
-    #: The piece of work that a slice is at.
+    #: The work whose steps a slice is running.
     _current: Work | None = None
     _is_at_it: bool = False
     #: When the next slice may begin, by the reactor's clock.
@@ -54,7 +55,7 @@ class TimeSlicer:
     )
 
     def begin(self, work: Work) -> None:
-        """Do this too, from now on, by and by; at once, if it can be done at once."""
+        """Add work; its first slice runs at once if no slice or pause is under way."""
         self._works.append(work)
         if self._is_at_it or self._next is not None:
             return
@@ -65,7 +66,7 @@ class TimeSlicer:
             self._slice()
 
     def drop(self, work: Work) -> None:
-        """Do no more of this; nothing happens if it is over."""
+        """Remove work; nothing happens if it is done."""
         if work is self._current:
             self._current = None
         elif work in self._works:
@@ -75,7 +76,7 @@ class TimeSlicer:
             self._next = None
 
     def stop(self) -> None:
-        """Do no more of anything, until something new begins."""
+        """Remove all work.  `begin` starts the slicer again."""
         self._current = None
         for work in tuple(self._works):
             self.drop(work)
@@ -85,7 +86,7 @@ class TimeSlicer:
         begun = now = self._clock.seconds()
         self._is_at_it = True
         steps = 0
-        # The steps count as well: the clock may have been set back.
+        # Bounded by steps as well: the clock may have been set back.
         while self._works and now - begun < SLICE and steps < _MOST_STEPS:
             self._go_on()
             steps += _STEPS
@@ -97,12 +98,12 @@ class TimeSlicer:
             self._next = self._clock.callLater(pause, self._slice)
 
     def _go_on(self) -> None:
-        """Some steps of the piece of work whose turn it is."""
+        """Run some steps of the next work in turn."""
         work = self._current = self._works.popleft()
         try:
             is_over = not self._steps(work)
         except Exception:
-            # The others are to go on all the same.
+            # A bug in one work must not stop the others.
             self._bugs.tell("a bug in lbconsul: periodic work failed")
             is_over = True
         if not is_over and self._current is work:
@@ -110,7 +111,7 @@ class TimeSlicer:
         self._current = None
 
     def _steps(self, work: Work) -> bool:
-        """Take some; whether there may be more."""
+        """Run up to `_STEPS` steps; returns whether there may be more."""
         count = 0
         for was_long in islice(work, _STEPS):
             if was_long:
@@ -120,19 +121,19 @@ class TimeSlicer:
 
 
 class Checkable(Protocol):
-    """Something with a time limit."""
+    """Something with a time limit, such as a dial or a relay."""
 
     def inspect(self, now: float) -> None:
-        """A round has come to it, at this time of the reactor's clock."""
+        """Check the limit; `now` is the reactor's time in seconds."""
 
 
 @define(eq=False)
 class Sweeper:
-    """Inspects everything on its list every `interval` seconds.
+    """Inspects every item on its list every `interval` seconds.
 
-    In place of a timer for each connection, which would have to be moved with
-    each byte: a limit of n intervals is kept to within one interval.  The list may be
-    its owner's, who then calls `start` when something is on it.
+    It replaces a timer for each connection, which each byte would reset.  A limit
+    fires at most one interval late.  The list may be the owner's; the owner then calls
+    `start` when it adds an item.
     """
 
     _clock: IReactorTime
@@ -142,7 +143,7 @@ class Sweeper:
         lambda self: TimeSlicer(self._clock), takes_self=True
     )
     _next: IDelayedCall | None = None
-    #: The round that is under way.
+    #: The current round.
     _round: Work | None = None
     _bugs: ThrottledFailures = Factory(
         lambda self: ThrottledFailures(self._clock), takes_self=True
@@ -150,32 +151,32 @@ class Sweeper:
 
     @staticmethod
     def interval_for(limit: float, longest: float = _LONGEST) -> float:
-        """How often to look, so that a limit of so many seconds is kept well enough."""
+        """The seconds between rounds that suit a limit of so many seconds."""
         return min(longest, max(_SHORTEST, limit / 8))
 
     @classmethod
     def for_deadline(
         cls, clock: IReactorTime, limit: float, longest: float = _LONGEST
     ) -> "Sweeper":
-        """One that is frequent enough to keep a limit of so many seconds."""
+        """A sweeper with an interval that suits a limit of so many seconds."""
         return cls(clock, cls.interval_for(limit, longest))
 
     def add(self, checkable: Checkable) -> None:
-        """Inspect it from now on."""
+        """Add an item, and start."""
         self._list.add(checkable)
         self.start()
 
     def start(self) -> None:
-        """Inspect what is on the list from now on."""
+        """Start the rounds, unless they run."""
         if self._next is None and self._round is None:
             self._next = self._clock.callLater(self.interval, self._begin)
 
     def discard(self, checkable: Checkable) -> None:
-        """Inspect it no longer, if it was inspected."""
+        """Remove an item, if it is on the list."""
         self._list.discard(checkable)
 
     def stop(self) -> None:
-        """Inspect nothing any more, until something is added."""
+        """Empty the list and stop the rounds."""
         self._list.clear()
         if self._next is not None:
             self._next.cancel()
@@ -202,7 +203,7 @@ class Sweeper:
                 try:
                     checkable.inspect(seconds())
                 except Exception:
-                    # The others' limits are to be kept all the same.
+                    # A bug in one item must not stop the others' limits.
                     self._bugs.tell("an inspection failed")
             yield
         self._round = None

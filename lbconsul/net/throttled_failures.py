@@ -1,4 +1,4 @@
-"""Bugs of ours in the log: a few tracebacks, however often each happens."""
+"""Logs tracebacks of bugs in lbconsul, throttled."""
 
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
@@ -6,20 +6,20 @@ from twisted.logger import Logger
 
 from lbconsul.net.rate_limit import TokenBucket, in_words
 
-#: Tracebacks a second, and how many may come at once.
+#: Tracebacks a second, and the burst.
 RATE, BURST = 0.2, 5.0
 
 
 @define(eq=False)
 class ThrottledFailures:
-    """What costs one connection may cost each of them, in the same way."""
+    """Bounds tracebacks: a bug that ends one connection may end every one."""
 
     _log = Logger()
     _clock: IReactorTime
     _throttle: TokenBucket = field(factory=lambda: TokenBucket(RATE, BURST))
 
     def tell(self, what: str) -> None:
-        """To be called where the error is handled: `what` it was."""
+        """Log the current exception as `what`; call it in the `except` block."""
         if not self._throttle.lets(self._clock.seconds(), what):
             return
         more = self._throttle.take_withheld()

@@ -1,4 +1,4 @@
-"""A bound on lines of log: what is beyond it is counted, and told in one line."""
+"""Bounds log lines; lines beyond the bound are counted, and summed up in one."""
 
 from collections.abc import Callable
 from collections.abc import Mapping as AbstractMapping
@@ -8,23 +8,23 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from lbconsul.net.rate_limit import TokenBucket
 
-#: How often to tell of what was not told, while it goes on, in seconds.
+#: Seconds between summaries of withheld lines.
 SUM_UP_EVERY = 1.0
 
 
 @define(eq=False)
 class ThrottledLog:
-    """Asked before a line is written, so that a storm does not fill the disk."""
+    """Decides whether a log line is written: a storm must not fill the disk."""
 
     _clock: IReactorTime
     _throttle: TokenBucket
-    #: Told how many lines of which kind were not written.
+    #: Logs a summary of withheld lines, given their counts by kind.
     _sum_up: Callable[[AbstractMapping[str, int]], None]
     _every: float = SUM_UP_EVERY
     _next: IDelayedCall | None = None
 
     def lets(self, kind: str) -> bool:
-        """Whether a line of this kind may be written; if not it is counted."""
+        """Whether a line of this kind may be written; if not, count it."""
         if self._throttle.lets(self._clock.seconds(), kind):
             return True
         if self._next is None:
@@ -32,7 +32,7 @@ class ThrottledLog:
         return False
 
     def stop(self) -> None:
-        """Tell now of what was not told yet, if there is anything."""
+        """Log the summary of withheld lines now, if there are any."""
         if self._next is not None:
             self._next.cancel()
             self._tell()

@@ -1,4 +1,4 @@
-"""UNIX sockets, and the files by which they are found."""
+"""UNIX sockets and their files."""
 
 import errno
 import os
@@ -6,14 +6,14 @@ import socket
 import stat
 from contextlib import suppress
 
-#: What tells one file from another, even at the same path: device and inode.
+#: Device and inode: distinguishes files at the same path.
 FileIdentity = tuple[int, int]
 
 
 def bind_unix(sock: socket.socket, path: str, mode: int) -> None:
-    """Bind to `path`: at no moment may more users connect than `mode` says.
+    """Bind to `path`; the file never has wider permissions than `mode`.
 
-    :raises OSError: it is not possible.
+    :raises OSError: bind(2) or chmod(2) fails.
     """
     with suppress(OSError):
         # On Linux the file gets the mode of the socket, even in a directory whose
@@ -29,20 +29,20 @@ def bind_unix(sock: socket.socket, path: str, mode: int) -> None:
 
 
 def remove_leftover(path: str) -> None:
-    """Remove the socket of a process that is gone: one that nobody listens on.
+    """Remove a stale socket, on which no process listens.
 
     :raises OSError: it cannot be removed.
     """
     if not is_socket(path):
         return
     with socket.socket(socket.AF_UNIX) as probe:
-        probe.setblocking(False)  # its queue may be full, for as long as it likes
+        probe.setblocking(False)  # connect(2) blocks while the queue is full
         if probe.connect_ex(path) == errno.ECONNREFUSED:
             os.unlink(path)
 
 
 def is_socket(path: str) -> bool:
-    """Whether a socket is there."""
+    """Whether `path` is a socket."""
     try:
         return stat.S_ISSOCK(os.stat(path).st_mode)
     except FileNotFoundError:
@@ -50,7 +50,7 @@ def is_socket(path: str) -> bool:
 
 
 def file_identity(path: str) -> FileIdentity | None:
-    """Which file is at `path` now; None if there is none."""
+    """The identity of the file at `path`; None if there is none."""
     with suppress(OSError):
         found = os.lstat(path)
         return found.st_dev, found.st_ino
@@ -58,7 +58,7 @@ def file_identity(path: str) -> FileIdentity | None:
 
 
 def remove_file(path: str, identity: FileIdentity | None) -> None:
-    """Remove this file, if it is there still and can be removed."""
+    """Remove the file at `path` if it is still this one; ignore errors."""
     if identity is not None and file_identity(path) == identity:
         with suppress(OSError):
             os.unlink(path)

@@ -1,4 +1,4 @@
-"""This operating-system process: signals, clocks, descriptors, user and files.
+"""The operating-system process: signals, clocks, descriptors, user and files.
 
 `state_dir` reads and replaces the files of the state directory.
 """

@@ -1,4 +1,4 @@
-"""Keep a secret given on the command line out of the process list."""
+"""Hides a secret of the command line from the process list."""
 
 import ctypes
 import os
@@ -7,17 +7,17 @@ from pathlib import Path
 
 
 def conceal(secret: str, *, stat: Path = Path("/proc/self/stat")) -> bool:
-    """Overwrite `secret` in this process's arguments, as ``ps`` shows them.
+    """Overwrite `secret` in the process's arguments, as ``ps`` shows them.
 
-    Whether that was possible: it takes Linux, where the file `stat` tells where
-    the arguments lie (proc(5), fields 48 and 49).  Until we come here the
-    arguments could be read, so a token file is the better place.
+    Return whether that was possible.  It requires Linux, where the file `stat` has the
+    addresses of the arguments (proc(5), fields 48 and 49).  Until this call other
+    users can read the arguments, so a token file is the better place.
     """
     if not sys.platform.startswith("linux"):
         return False
     try:
         fields = stat.read_text().rpartition(")")[2].split()
-    except OSError:  # no /proc here
+    except OSError:  # /proc is not mounted
         return False
     start, end = int(fields[45]), int(fields[46])
     if not start < end:

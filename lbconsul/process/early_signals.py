@@ -1,9 +1,9 @@
-"""Signals that come before a gateway can handle them.
+"""Handles signals that arrive while the gateway is still being loaded.
 
-Loading takes a part of a second.  A signal that comes meanwhile has the kernel's
-default action, which for SIGHUP is the end of the process; and for process 1 of a
-container it is none: the signal is lost (pid_namespaces(7)).  So this is what is loaded
-first, it loads nothing else, and the image blocks these signals until it is there.
+Loading takes a part of a second.  A signal that arrives meanwhile has the kernel's
+default action, which for SIGHUP ends the process.  For process 1 of a container there
+is no default action: the signal is lost (pid_namespaces(7)).  So this module is loaded
+first and imports nothing else of lbconsul; the image blocks these signals until then.
 """
 
 import os
@@ -15,31 +15,31 @@ _OURS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1}
 
 
 class EarlySignals:
-    """What came before there was a gateway."""
+    """The signal handlers of the process until the gateway has its own."""
 
     def __init__(self) -> None:
-        #: Whether a reload was asked for.
+        #: Whether SIGHUP asked for a reload.
         self.hung_up = False
 
     def install(self) -> None:
-        """Handle signals from now on, those too that were blocked so far."""
+        """Install the handlers, and unblock the signals except SIGUSR1."""
         for number, handler in (
             (signal.SIGTERM, self._terminate),
             (signal.SIGHUP, self._hang_up),
         ):
-            if signal.getsignal(number) is signal.SIG_DFL:  # else somebody cares
+            if signal.getsignal(number) is signal.SIG_DFL:  # keep another's handler
                 signal.signal(number, handler)
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._interrupt)
-        # twistd handles SIGUSR1 only if it has the default action: let it wait.
+        # twistd handles SIGUSR1 only if it has the default action: block it until then.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS - {signal.SIGUSR1})
 
     def hand_over(self) -> bool:
-        """There is a gateway; whether it was asked to reload before.
+        """The gateway takes over; return whether SIGHUP came before.
 
-        SIGTERM is left to the reactor, which takes it when it runs; SIGINT, which it
-        takes only from Python itself, is given back.
+        SIGTERM keeps its handler until the running reactor replaces it.  SIGINT gets
+        Python's default handler back, the only one that the reactor replaces.
         """
         if signal.getsignal(signal.SIGINT) == self._interrupt:
             signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -47,7 +47,7 @@ class EarlySignals:
         return hung_up
 
     def release(self) -> None:
-        """It runs: SIGUSR1 has the log's file reopened, or does nothing."""
+        """The reactor runs: unblock SIGUSR1, which reopens the log or does nothing."""
         if signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:
             signal.signal(signal.SIGUSR1, _nothing)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
@@ -56,7 +56,7 @@ class EarlySignals:
         self.hung_up = True
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
-        # There is nothing to end in order, and imports may catch an exception.
+        # Nothing needs an orderly end yet, and imports may catch an exception.
         os._exit(0)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
@@ -64,8 +64,8 @@ class EarlySignals:
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:
-    """Not SIG_IGN, which programs that we start would inherit."""
+    """Ignore a signal; child processes would inherit SIG_IGN."""
 
 
-#: Those of this process.
+#: The early signals of this process.
 early_signals = EarlySignals()

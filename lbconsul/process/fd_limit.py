@@ -1,23 +1,23 @@
-"""How many descriptors the process may have."""
+"""The process's limit of descriptors, and how many connections it allows."""
 
 import resource
 
-#: select(2) knows no higher numbers.
+#: select(2) supports only descriptors below this number.
 OF_SELECT = 1024
 
-#: More than this is asked for by nobody: what runs through all numbers to close
-#: them, as some programs do, would take its time.
+#: The highest limit that is set: programs that close all descriptor numbers in a
+#: loop would take long with a higher one.
 MOST = 1 << 20
 
-#: Descriptors that are not connections: listeners, Consul, logs, pipes.  So many,
-#: or the fourth part of a few.
+#: Descriptors that are not connections: listeners, Consul, logs, pipes.  At most a
+#: quarter of the limit is kept for them.
 _SPARE = 200
 
 
 def raise_descriptor_limit(bound: int = MOST) -> int:
     """Raise the soft limit to the hard one (getrlimit(2)), or to `bound`.
 
-    How many descriptors are of use then.
+    Return the number of descriptors that the process can use then.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     known, most = (MOST if n == resource.RLIM_INFINITY else n for n in (soft, hard))
@@ -28,12 +28,12 @@ def raise_descriptor_limit(bound: int = MOST) -> int:
 
 
 def descriptor_limit() -> int:
-    """How many descriptors we may have as it is."""
+    """The soft limit of descriptors, at most `MOST`."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST if soft == resource.RLIM_INFINITY else min(soft, MOST)
 
 
 def connections(descriptors: int) -> int:
-    """How many connections that is enough for: each takes two."""
+    """The number of connections that `descriptors` allow; each takes two."""
     spare = min(_SPARE, descriptors // 4)
     return max(1, (descriptors - spare) // 2)

@@ -1,22 +1,20 @@
-"""Files that an operator names: read in bounded time and memory."""
+"""Reads files that the operator names, in bounded time and memory."""
 
 import errno
 import os
 import stat
 
-#: A longer file is refused, in bytes: the certificates of all authorities are some
-#: 200 KiB.
+#: The longest file, in bytes: the certificates of all authorities take some 200 KiB.
 MOST = 16 * 1024 * 1024
 
 
 def read_file(path: str | os.PathLike[str], most: int = MOST) -> bytes:
-    """What is in a regular file.
+    """The content of a regular file.
 
-    A FIFO, a device or a terminal is not read: it may have the reactor wait for ever,
-    or never end.
+    A FIFO, a device or a terminal is rejected: it may block the reactor, or never end.
 
-    :raises OSError: it cannot be opened, is no regular file, or holds more than `most`
-        bytes; `strerror` says which.
+    :raises OSError: the file cannot be opened, is not regular, or holds more than
+        `most` bytes; `strerror` says which.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     with open(descriptor, "rb") as file:

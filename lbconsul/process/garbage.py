@@ -1,8 +1,8 @@
-"""The garbage collector of a process that holds many connections.
+"""Keeps full garbage collections short in a process with many connections.
 
-A full collection looks at everything there is: at 50,000 connections, or with 2,000
-mappings, it would hold the process for 100 ms and more, again and again as they
-come.  What they leave behind is freed without it, since no circles are left.
+A full collection scans all objects: with 50,000 connections, or 2,000 mappings, it
+would stop the process for 100 ms and more, repeatedly as connections arrive.  Closed
+connections leave no reference cycles, so they are freed without it.
 
 https://docs.python.org/3/library/gc.html#gc.freeze
 """
@@ -12,8 +12,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-#: A full collection that took longer is the last one that looks at what there is by
-#: then, in seconds of processor time.
+#: After a full collection that took longer, in seconds of processor time, all present
+#: objects are frozen: later collections do not scan them.
 LONG = 0.002
 
 #: Collections of the older generations come after so few of the younger ones that
@@ -22,23 +22,23 @@ _THRESHOLDS = (700, 5, 3)
 
 
 class ShortCollections:
-    """Sets aside what took a full collection long, so that the next one is short."""
+    """Freezes all objects after a long full collection: the next one is short."""
 
     def __init__(self) -> None:
         self._begun = 0.0
 
     def start(self) -> None:
-        """From now on, and for what there is by now."""
+        """Freeze the present objects, and watch collections from now on."""
         gc.freeze()
         gc.set_threshold(*_THRESHOLDS)
         gc.callbacks.append(self._collected)
 
     def stop(self) -> None:
-        """Leave it to Python again."""
+        """Stop watching collections."""
         gc.callbacks.remove(self._collected)
 
     def _collected(self, phase: str, info: Mapping[str, Any]) -> None:
-        """Called by the collector, before and after each collection."""
+        """The collector starts or ends a collection: freeze after a long full one."""
         if info["generation"] < 2:
             return
         if phase == "start":

@@ -1,4 +1,4 @@
-"""The user whom twistd makes us once we listen: ``twistd --uid --gid``."""
+"""The user that the process becomes once it listens: ``twistd --uid --gid``."""
 
 import os
 import pwd
@@ -12,13 +12,13 @@ from attrs import frozen
 
 from lbconsul.errors import ConfigError
 
-#: What that user has to be able to read, beside Python.
+#: The package's directory, which that user must be able to read, as Python itself.
 PACKAGE = Path(__file__).parents[1]
 
 
 @frozen
 class User:
-    """A user that is not ourselves yet."""
+    """The user that the process will become."""
 
     uid: int
     gid: int
@@ -32,13 +32,13 @@ class User:
 
 
 def user_to_be(options: Mapping[str, Any] | None) -> User | None:
-    """Whom we are to be, by twistd's options; None if we stay who we are.
+    """The user of twistd's options; None if the process keeps its user.
 
-    :raises ConfigError: there is no such user, or it cannot run us.
+    :raises ConfigError: the user does not exist, or may not read lbconsul or Python.
     """
     uid, gid = (options or {}).get("uid"), (options or {}).get("gid")
     if os.geteuid() != 0 or (uid is None and gid is None):
-        return None  # twistd says itself that it takes root
+        return None  # twistd itself reports that these options need root
     if uid is None or uid == 0:
         return User(0, os.getegid() if gid is None else gid, tuple(os.getgroups()))
     try:
@@ -61,9 +61,9 @@ def user_to_be(options: Mapping[str, Any] | None) -> User | None:
 
 @contextmanager
 def acting_as(user: User | None) -> Iterator[None]:
-    """Do something as that user; as ourselves if it is None.
+    """Run the block with the rights of `user`; with the present ones if it is None.
 
-    What is made so is the user's, and what the user may not read cannot be read.
+    New files belong to the user, and files that the user may not read are unreadable.
     """
     if user is None:
         yield
@@ -81,7 +81,7 @@ def acting_as(user: User | None) -> Iterator[None]:
 
 
 def can_read(path: str) -> bool:
-    """Whether we may read that file, as the user whom we act as."""
+    """Whether the process's effective user may read the file."""
     try:
         with Path(path).open("rb"):
             return True

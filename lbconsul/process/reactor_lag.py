@@ -1,18 +1,18 @@
-"""How late the reactor's calls come: how busy, or held up, the process is."""
+"""Measures how late the reactor runs delayed calls: how busy or blocked it is."""
 
 from collections import deque
 
 from attrs import Factory, define
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-#: How often to look, in seconds, and how many looks count.
+#: The interval between measurements, in seconds, and how many of them are kept.
 EVERY = 0.25
 _KEPT = 40
 
 
 @define(eq=False)
 class Lag:
-    """Looks at the clock at regular intervals."""
+    """Measures the delay of a periodic call."""
 
     _clock: IReactorTime
     _latest: deque[float] = Factory(lambda: deque(maxlen=_KEPT))
@@ -21,17 +21,17 @@ class Lag:
 
     @property
     def worst(self) -> float:
-        """By how much a call came too late, at most, in the last ten seconds."""
+        """The longest delay of a call in the last ten seconds, in seconds."""
         return max(self._latest, default=0.0)
 
     def start(self) -> None:
-        """Begin, unless it has."""
+        """Start measuring, unless it is started."""
         if self._next is None:
             self._due = self._clock.seconds() + EVERY
             self._next = self._clock.callLater(EVERY, self._look)
 
     def stop(self) -> None:
-        """End."""
+        """Stop measuring."""
         if self._next is not None:
             self._next.cancel()
             self._next = None

@@ -1,4 +1,4 @@
-"""What signals ask of a gateway: SIGTERM to end, SIGHUP to read everything again."""
+"""The signals of a gateway's process: SIGTERM and SIGINT end it, SIGHUP reloads."""
 
 import atexit
 import os
@@ -17,31 +17,31 @@ from lbconsul.config.model import Config
 from lbconsul.errors import CannotReload, LBConsulError
 from lbconsul.process.early_signals import early_signals
 
-#: How often to look whether a gateway has taken another one's place, in seconds.
+#: The interval of checks whether a takeover or reload is over, in seconds.
 _LOOK_AGAIN = 0.1
 
 
 class Signalled(Protocol):
-    """A gateway."""
+    """What `Signals` needs of a gateway."""
 
     config: Config
 
     @property
     def is_settled(self) -> bool:
-        """Whether it is not about to take another one's place."""
+        """Whether no takeover from another gateway is in progress."""
 
     def retire(self, grace: float) -> Deferred[None]:
-        """Accept nobody any more after so many seconds; fires when all is over."""
+        """Stop accepting after `grace` seconds; fires when all connections ended."""
 
     def reload_gradually(self, config: Config) -> Deferred[Any]:
-        """Do this from now on; fires when it does."""
+        """Apply this configuration; fires when it is in effect."""
 
 
 @define(eq=False)
 class Signals:
     """Handles the signals of a gateway's process.
 
-    `read` gives its configuration, or a Deferred of it.
+    `read` returns the configuration for a reload, or a Deferred of it.
     """
 
     _log = Logger()
@@ -50,39 +50,39 @@ class Signals:
     _read: Callable[[], Config | Deferred[Config]]
     #: Writes what is left of the log.
     _close_log: Callable[[], None] = lambda: None
-    #: Whether a reload was asked for that has not begun.
+    #: Whether a reload is requested that has not begun.
     _is_due: bool = False
-    #: Whether one is under way.
+    #: Whether a reload is in progress.
     _is_reloading: bool = False
 
     def reload_on_sighup(self) -> None:
-        """From now on; what came before the reactor runs is done once it does."""
+        """Reload on SIGHUP; one before the reactor runs takes effect once it does."""
         signal.signal(signal.SIGHUP, self._hang_up)
         if early_signals.hand_over():
             self._hang_up(signal.SIGHUP, None)
 
     def end_on_sigterm(self) -> None:
-        """Let SIGTERM end us with status 0; a second one ends us at once.
+        """SIGTERM drains and ends the process with status 0; a second ends it at once.
 
-        Twisted's own handler has twistd die of the signal in the end, which service
+        With Twisted's own handler twistd finally dies of the signal, which service
         managers and containers take for a crash.
         """
         signal.signal(signal.SIGTERM, self._terminate)
         early_signals.release()
 
     def end_on_sigint(self) -> None:
-        """Let SIGINT stop us in order, and then end us; a second one ends us at once.
+        """SIGINT stops the reactor, then ends the process; a second ends it at once.
 
         With Twisted's own handler twistd dies before the rest of the log is written.
         """
-        # Else somebody has it ignored, or debugs.
+        # With another handler, SIGINT is ignored on purpose or used by a debugger.
         if signal.getsignal(signal.SIGINT) == getattr(self._reactor, "sigInt", None):
             signal.signal(signal.SIGINT, self._interrupt)
 
     def leave(self, status: int) -> None:
-        """Let the process end, with this status."""
+        """Stop the reactor, and end the process with this status."""
         if status:
-            # The reactor's end is twistd's with status 0.
+            # twistd ends with status 0 after the reactor.
             atexit.register(self._exit, status)
         self._stop()
 
@@ -99,10 +99,10 @@ class Signals:
         self._close_log()
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
-        os._exit(128 + number)  # process 1 does not die of it
+        os._exit(128 + number)  # process 1 does not die of the signal
 
     def _terminate(self, number: int, frame: object) -> None:
-        # Not SIG_DFL: the kernel keeps that from process 1 of a container.
+        # Not SIG_DFL: the kernel withholds such signals from a container's process 1.
         signal.signal(signal.SIGTERM, lambda number, frame: os._exit(1))
         self._reactor.callFromThread(self._end)
 
@@ -111,18 +111,19 @@ class Signals:
         ended.addCallback(lambda _: self._stop())
 
     def _stop(self) -> None:
-        with suppress(ReactorNotRunning):  # SIGINT may have been faster
+        with suppress(ReactorNotRunning):  # SIGINT may have stopped it already
             self._reactor.stop()
 
     def _hang_up(self, number: int, frame: object) -> None:
-        # Those that come before the next turn are one.
+        # Several SIGHUPs before the reload make one reload.
         if not self._is_due:
             self._is_due = True
             self._reactor.callFromThread(self._reload)
 
     def _reload(self) -> None:
         if self._is_reloading or not self._gateway.is_settled:
-            # What is removed, and then added again, the other one would hold.
+            # During a takeover the other gateway would still hold the socket of a
+            # mapping that a reload removes and the next one adds again.
             self._reactor.callLater(_LOOK_AGAIN, self._reload)
             return
         self._is_due, self._is_reloading = False, True

@@ -1,4 +1,4 @@
-"""What systemd passes to the process when it starts it; see sd_listen_fds(3)."""
+"""The sockets that systemd passes to the process at its start: sd_listen_fds(3)."""
 
 import os
 from pathlib import Path
@@ -7,17 +7,17 @@ from twisted.python.systemd import ListenFDs
 
 
 def passed_sockets() -> dict[str, int]:
-    """The sockets that systemd passed in, by FileDescriptorName and by number.
+    """The descriptors that systemd passed, by FileDescriptorName and by number.
 
-    Twisted's endpoints take systemd's variables out of `os.environ` when they
-    are imported, so they are read from where the kernel keeps them.
+    Twisted's endpoints remove systemd's variables from `os.environ` when they are
+    imported, so this function reads them from /proc/self/environ.
     """
     at_start = Path("/proc/self/environ")
     lines = at_start.read_text(errors="replace") if at_start.exists() else ""
     variables = dict(each.split("=", 1) for each in lines.split("\0") if "=" in each)
     variables |= os.environ
     if variables.get("LISTEN_FDS", "").isdecimal():
-        # systemd always names them, systemd-socket-activate does not.
+        # systemd always names the sockets, systemd-socket-activate does not.
         unnamed = ":".join(["unknown"] * int(variables["LISTEN_FDS"]))
         variables.setdefault("LISTEN_FDNAMES", unnamed)
     listen = ListenFDs.fromEnvironment(variables)

@@ -1,4 +1,4 @@
-"""The state directory: what a gateway keeps on disk for the next one."""
+"""The state directory: files that a gateway keeps on disk for its next start."""
 
 import errno
 import os
@@ -21,22 +21,22 @@ Result = TypeVar("Result")
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
-#: How long a disk is waited for at the end, in seconds.
+#: How long the end of the process waits for the disk, in seconds.
 PATIENCE = 2.0
 
-#: Permissions by which others than its owner may write to a file or a directory.
+#: The permissions of group and others to write to a file or a directory.
 _BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def check_directory(path: str) -> None:
-    """See whether state can be kept there by the user whom we act as.
+    """Check that the process's effective user can keep state in the directory.
 
-    It need not exist yet; whether one that does can be written to is found out when it
-    is.
+    It need not exist yet.  Whether an existing one is writable shows at the first
+    write.
 
-    :raises ConfigError: it is no directory and cannot be made, is another user's, or
-        may be written to by others: what a gateway begins with decides where its
-        clients' bytes go.
+    :raises ConfigError: it is no directory and cannot be made, belongs to another user,
+        or is writable by others: the state that a gateway starts with decides where
+        its clients' bytes go.
     """
     users = {os.geteuid(), 0}
     try:
@@ -65,7 +65,7 @@ def _obstacle(path: Path, users: Collection[int]) -> str:
 def _cannot_be_made(parent: Path) -> str:
     if not parent.is_dir():
         return f"{parent} is no directory"
-    # A disk that is read-only may be so for a while.
+    # A read-only disk may be so only temporarily.
     is_read_only = os.statvfs(parent).f_flag & os.ST_RDONLY
     effective = os.access in os.supports_effective_ids
     may = os.access(parent, os.W_OK | os.X_OK, effective_ids=effective)
@@ -73,7 +73,7 @@ def _cannot_be_made(parent: Path) -> str:
 
 
 def _foreign(known: os.stat_result, users: Collection[int]) -> str:
-    """Why something is not only ours, or nothing."""
+    """Why other users own or may write to a file; empty if none does."""
     if known.st_uid not in users:
         ours = " or ".join(map(str, sorted(users)))
         return f"it belongs to user {known.st_uid} instead of {ours}"
@@ -84,10 +84,10 @@ def _foreign(known: os.stat_result, users: Collection[int]) -> str:
 
 @define(eq=False)
 class Disk:
-    """Does what may have to wait for a disk, one thing after the other.
+    """Runs functions that may block on a disk, one after the other, in its own thread.
 
-    In a thread of its own, which does not keep the process from its end: a disk
-    that hangs holds up neither the reactor nor its threads.
+    A disk that hangs blocks neither the reactor nor its thread pool; the daemon thread
+    does not delay the end of the process.
     """
 
     _reactor: Any
@@ -97,10 +97,10 @@ class Disk:
     _thread: Thread | None = None
 
     def run(self, function: Callable[[], Result]) -> Deferred[Result]:
-        """What it returns or raises, called after all before it.
+        """Queue a function; fires with its result or its exception.
 
-        While the reactor does not run yet there is nothing to be held up: then it
-        is called at once.
+        Before the reactor runs the function is called at once: there is nothing to
+        block yet.
         """
         if not getattr(self._reactor, "running", False):
             return execute(function)
@@ -112,7 +112,7 @@ class Disk:
         return done
 
     def idle(self) -> Deferred[None]:
-        """Fires when all is done, or was waited for long enough; the thread ends."""
+        """Fires when all functions are done, or after `PATIENCE`; the thread ends."""
         if self._thread is None:
             return execute(lambda: None)
         done = self.run(lambda: None)
@@ -131,7 +131,7 @@ class Disk:
 
 
 def _succeed(done: Deferred[Result], result: Result) -> None:
-    if not done.called:  # nobody may have waited so long
+    if not done.called:  # it may have timed out
         done.callback(result)
 
 
@@ -142,18 +142,18 @@ def _fail(done: Deferred[Any], failure: Failure) -> None:
 
 @define(eq=False)
 class StateDir:
-    """Files that are their owner's only, and are replaced as a whole.
+    """Private files of the process's user in one directory, replaced atomically.
 
-    Its methods wait for the disk: they are for `Disk.run`.  They raise `OSError`.
+    The methods block on the disk: call them through `Disk.run`.  They raise `OSError`.
     """
 
     path: Path
 
     def read(self, name: str, most: int) -> bytes | None:
-        """What is in a file; None if there is none.
+        """The content of a file; None if it does not exist.
 
-        :raises OSError: it is no regular file that only we, or root, may write to, or
-            it is longer than `most` bytes.
+        :raises OSError: the file is not regular, others than the process's user and
+            root own it or may write to it, or it is longer than `most` bytes.
         """
         try:
             directory = self._open()
@@ -167,20 +167,20 @@ class StateDir:
             os.close(directory)
 
     def replace(self, name: str, pieces: Iterable[bytes]) -> None:
-        """Have this in a file, whatever is there; the directory is made if need be."""
+        """Write a file, or replace it atomically; make the directory if needed."""
         with suppress(FileExistsError):
             os.mkdir(self.path, 0o700)
         directory = self._open()
         new = f"{name}.new"
         try:
             with suppress(FileNotFoundError):
-                os.unlink(new, dir_fd=directory)  # its permissions might be others
+                os.unlink(new, dir_fd=directory)  # it may have other permissions
             with open(os.open(new, _WRITE, 0o600, dir_fd=directory), "wb") as file:
                 file.writelines(pieces)
                 file.flush()
                 os.fsync(file.fileno())
                 ours = os.fstat(file.fileno())
-            # In a takeover two gateways may be at it: the one that began last wins.
+            # In a takeover two gateways may write it: the one that began last wins.
             with suppress(FileNotFoundError):
                 there = os.stat(new, dir_fd=directory, follow_symlinks=False)
                 if os.path.samestat(ours, there):
@@ -189,7 +189,7 @@ class StateDir:
             os.close(directory)
 
     def rename(self, name: str, other: str) -> None:
-        """Call a file something else."""
+        """Rename a file within the directory."""
         directory = self._open()
         try:
             os.replace(name, other, src_dir_fd=directory, dst_dir_fd=directory)

@@ -1,1 +1,1 @@
-"""Moves connections and bytes."""
+"""Listeners, sessions, dials and relays: moves connections and bytes."""

@@ -1,39 +1,39 @@
-"""Where several processes accept from one queue: who goes first."""
+"""Balances accepts among worker processes that share one accept queue."""
 
 from collections.abc import Callable
 
 from attrs import define
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-#: How long to let others go first, in seconds: enough for an idle process to
-#: wake up.  Whoever is still in the queue then is taken.
+#: How long an overloaded worker leaves pending connections to the others, in
+#: seconds: enough for an idle process to wake up.  It then accepts what is left.
 GIVE_WAY = 0.001
 
-#: For how long after that it is our turn, in seconds: a busy reactor may not come
-#: round to the queue at once, and whoever comes later is another client.
+#: How long after that pause this worker accepts without another one, in seconds: a
+#: busy reactor may not read the queue at once, and later clients are new ones.
 OUR_TURN = 0.02
 
 
 @define(eq=False)
 class AcceptBalancer:
-    """Lets the others go first when `is_overloaded`; after them it is our turn."""
+    """Delays accepting while `is_overloaded`; after each delay this worker accepts."""
 
     _clock: IReactorTime
-    #: Whether the others should go first; None: there are no others.
+    #: Whether other workers should accept first; None: no other process accepts.
     _is_overloaded: Callable[[], bool] | None
-    #: Called when the others' turn is over.
+    #: Resumes accepting when the delay is over.
     _go_on: Callable[[], None]
-    #: The call that ends the others' turn, and until when then ours is.
+    #: The call that ends the delay, and until when the next accept is not delayed.
     _others_turn: IDelayedCall | None = None
     _our_turn: float = 0.0
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it is the others' turn."""
+        """Whether accepting is delayed now."""
         return self._others_turn is not None
 
     def should_yield(self) -> bool:
-        """Somebody is in the queue: whether the others should go first."""
+        """Whether to leave a pending connection to other workers; begins the delay."""
         if self._is_overloaded is None:
             return False
         is_ours = self._clock.seconds() < self._our_turn
@@ -44,7 +44,7 @@ class AcceptBalancer:
         return True
 
     def stop(self) -> None:
-        """Wait no longer."""
+        """Cancel the delay, without resuming."""
         if self._others_turn is not None:
             self._others_turn.cancel()
             self._others_turn = None

@@ -1,4 +1,4 @@
-"""Admission: which clients a mapping serves, and how many connections of each."""
+"""Access control: which clients a mapping serves, with how many connections each."""
 
 from attrs import Factory, define
 
@@ -9,24 +9,23 @@ from lbconsul.stats.termination import Termination
 
 @define(eq=False)
 class Admission:
-    """Admits the clients of one mapping by `allow`, `deny`, and their number.
+    """Admits the clients of one mapping by `allow`, `deny` and connections per client.
 
-    A client is one address of IPv4 or 64 bits of IPv6.  Clients of a UNIX socket
-    have no address and are always admitted.  It counts the connections of its own
-    process: of several workers each one counts for itself, so that together they
-    may serve one client `max-connections-per-client` connections each.
+    A client is one IPv4 address or one IPv6 /64.  Clients of a UNIX socket have no
+    address and are always admitted.  Each worker counts its own connections only:
+    N workers may serve one client N times `max-connections-per-client`.
     """
 
     _allow: Networks | None
     _deny: Networks
-    #: Connections of one client; 0: no limit.
+    #: Most connections of one client; 0: no limit.
     _limit: int
-    #: Only those who have any.
+    #: Open connections by client, without clients that have none.
     _open: dict[Address, int] = Factory(dict)
 
     @classmethod
     def of(cls, mapping: Mapping) -> "Admission | None":
-        """That of a mapping; None if it admits everybody."""
+        """Access control for a mapping; None if the mapping admits every client."""
         limit = mapping.max_connections_per_client
         if not (mapping.allow or mapping.deny or limit):
             return None
@@ -34,12 +33,12 @@ class Admission:
         return cls(allow, Networks.of(mapping.deny), limit)
 
     def refuse(self, peer: object) -> Termination | None:
-        """Why a client is not admitted; if it is, it is counted until it `left`."""
+        """Why a client is refused, or None; an admitted one counts until `left`."""
         if not isinstance(peer, tuple):
             return None
         address = read_address(peer[0])
         if address is None:
-            return Termination.CLIENT_LEFT  # before it could be asked for its address
+            return Termination.CLIENT_LEFT  # before getpeername()
         if address in self._deny:
             return Termination.DENIED
         if self._allow is not None and address not in self._allow:
@@ -54,7 +53,7 @@ class Admission:
         return None
 
     def left(self, peer: object) -> None:
-        """A connection of a client that was admitted is over."""
+        """Stop counting one connection of an admitted client, which closed."""
         if not self._limit or not isinstance(peer, tuple):
             return
         address = read_address(peer[0])

@@ -1,4 +1,4 @@
-"""The log of connections: one line for each, at its end."""
+"""The access log: one line per connection, at its end."""
 
 from collections.abc import Mapping as AbstractMapping
 
@@ -14,14 +14,14 @@ from lbconsul.net.throttled_log import ThrottledLog
 from lbconsul.proxy.relay import Downstream
 from lbconsul.stats.termination import Termination
 
-#: Lines a second about clients that had no upstream, and how many may come at once.
-#: Of those that are served each has its line.
+#: Lines a second, and the burst, for clients that got no upstream.  Connections that
+#: had an upstream are never throttled.
 RATE, BURST = 10.0, 50.0
 
 
 @define(eq=False)
 class ConnectionLog:
-    """The lines of one mapping's connections, unless they are switched off."""
+    """Writes the access log of one mapping, unless `is_on` is false."""
 
     _log = Logger()
     _clock: IReactorTime
@@ -41,7 +41,10 @@ class ConnectionLog:
         retries: int,
         ending: Termination,
     ) -> None:
-        """A connection is over, or a client was turned away."""
+        """Log a connection that ended, or a client that was refused.
+
+        `received` and `sent` are bytes from the client and from the upstream.
+        """
         if not self._is_on:
             return
         if upstream is None and not self._bound.lets(ending.value):
@@ -49,9 +52,8 @@ class ConnectionLog:
         client, mapping = address_text(arrival.address), str(self._mapping)
         instance = str(upstream.instance) if upstream else "-"
         seconds = self._clock.seconds() - arrival.time
-        # The line is put together here, and the fields go with it for those who
-        # want them: to have the logger format eight fields takes longer than to
-        # choose the upstream.
+        # Formatted here, with the fields beside it for structured logs: the logger
+        # takes longer to format eight fields than the pool to choose an upstream.
         self._log.info(
             "{line}",
             line=(
@@ -69,7 +71,7 @@ class ConnectionLog:
         )
 
     def stop(self) -> None:
-        """Say what was left unsaid."""
+        """Log the summary of withheld lines now, if there are any."""
         self._bound.stop()
 
     def _sum_up(self, endings: AbstractMapping[str, int]) -> None:

@@ -1,4 +1,4 @@
-"""One listening address that is served, under options that may be altered."""
+"""One listening address that is served; its options may change at a reload."""
 
 import socket
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from lbconsul.proxy.listener import Listener
 
 @define(eq=False)
 class _Kept:
-    """A socket that one listener has after the other; none of them closes it."""
+    """A socket that successive listeners share; its owner closes it, not they."""
 
     _source: ListeningSocket
 
@@ -23,15 +23,15 @@ class _Kept:
         return self._source.open()
 
     def close(self) -> None:
-        """The next one goes on with it."""
+        """Do nothing: the next listener uses the same socket."""
 
 
 @define(eq=False, repr=False)
 class ActiveListener:
-    """A listening socket, and the factory that its clients go to.
+    """A listening socket, and the factory that serves its clients.
 
-    If the options are altered the same socket goes on with another factory; the
-    `older` ones keep their connections.  `listener_of` makes a listener.
+    When the options change the socket gets a new factory; the `older` factories
+    keep their connections.  `listener_of` makes a listener.
     """
 
     source: ListeningSocket
@@ -40,44 +40,44 @@ class ActiveListener:
     older: list[ProxyFactory] = Factory(list)
     #: None while clients wait in the kernel's queue.
     listener: Listener | None = None
-    #: The call that ends the waiting for Consul's first answer.
+    #: The call that ends the wait for Consul's first answer.
     waiting: IDelayedCall | None = None
 
     @property
     def mapping(self) -> Mapping:
-        """Its options of today."""
+        """The current options."""
         return self.factory.mapping
 
     @property
     def room(self) -> ConnectionLimit:
-        """Asked for by the listener."""
+        """The connection limit of the process, which the listener asks."""
         return self.factory.room
 
     @property
     def factories(self) -> list[ProxyFactory]:
-        """Today's, and those whose connections live on."""
+        """The current factory, then older ones that still have connections."""
         return [self.factory, *self.older]
 
     @property
     def open(self) -> int:
-        """Connections that are not over, whatever options they came under."""
+        """Open connections of all factories, current and older."""
         if not self.older:
             return self.factory.open
         return sum(factory.open for factory in self.factories)
 
     @property
     def is_full(self) -> bool:
-        """Whether it has as many connections as its mapping may have."""
+        """Whether the mapping's `max-connections` are reached."""
         limit = self.mapping.max_connections
         return bool(limit) and self.open >= limit
 
     @property
     def is_starved(self) -> bool:
-        """Whether there was nothing to serve a client with, a moment ago."""
+        """Whether the listener recently ran out of descriptors, ports or memory."""
         return self.listener is not None and self.listener.is_starved
 
     def connected(self, client: socket.socket, address: object) -> None:
-        """Called by the listener."""
+        """Hand a client that the listener accepted to the current factory."""
         self.factory.connected(client, address)
 
     def accept(self) -> None:
@@ -88,30 +88,30 @@ class ActiveListener:
             self.listener.startService()
 
     def pause(self) -> None:
-        """Accept nobody; the socket stays open, and clients wait in its queue."""
+        """Stop accepting; the socket stays open, and clients wait in its queue."""
         self._end_waiting()
         listener, self.listener = self.listener, None
         if listener is not None:
             listener.stopService()
 
     def close(self) -> None:
-        """Accept nobody, and give the socket back."""
+        """Stop accepting, and close the socket."""
         self.pause()
         self.source.close()
 
     def turn_to(self, factory: ProxyFactory) -> ProxyFactory:
-        """Clients go to this factory from now on; the one that they went to."""
+        """Send new clients to this factory; returns the previous one."""
         before, self.factory = self.factory, factory
         self.older.append(before)
         return before
 
     def ended(self) -> None:
-        """A connection is over: there may be room for another one."""
+        """Let the listener accept again, since a connection has ended."""
         if self.listener is not None:
             self.listener.connection_ended()
 
     def starved(self) -> None:
-        """Nothing is left to serve a client with."""
+        """Pause the listener, since descriptors, ports or memory ran out."""
         if self.listener is not None:
             self.listener.starved()
 

@@ -1,4 +1,4 @@
-"""Room: how many connections one process may have open, over all its factories."""
+"""The connection limit of one process, over all its factories (HAProxy's maxconn)."""
 
 from typing import Protocol
 
@@ -6,37 +6,37 @@ from attrs import Factory, define
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-#: Clients let in, at most, before the reactor has its turn again.
+#: Most waiting clients to accept in one turn of the reactor.
 _AT_ONCE = 64
 
 
 class Waiting(Protocol):
-    """A listener that waits for room."""
+    """A listener that waits for a connection slot."""
 
     def on_available(self) -> None:
-        """It is its turn: take one client, if there is one."""
+        """Accept one client, if any is pending."""
 
 
 @define(eq=False)
 class ConnectionLimit:
-    """Counts the connections of all factories; listeners wait in turn when it is full.
+    """Counts the connections of all factories; at the limit, listeners wait in turn.
 
-    Each that is over lets in one client of whoever has waited longest.
+    Each connection that ends lets the longest-waiting listener accept one client.
     """
 
     _log = Logger()
     _clock: IReactorTime
-    #: How many connections there may be; 0: any number.
+    #: Most open connections; 0: no limit.
     limit: int = 0
     taken: int = 0
-    #: A queue: who is asked next comes first.
+    #: Listeners that wait, longest first.
     _queue: dict[Waiting, None] = Factory(dict)
     _next: IDelayedCall | None = None
 
     def must_wait(self, listener: Waiting) -> bool:
-        """Whether there is no room, or others wait for it already.
+        """Whether the limit is reached or other listeners wait already.
 
-        Then the listener waits as well, until it is called.
+        If so the listener is queued, and `on_available` will call it.
         """
         if not self.limit or (self.taken < self.limit and not self._queue):
             return False
@@ -45,27 +45,27 @@ class ConnectionLimit:
 
     @property
     def is_full(self) -> bool:
-        """Whether there are as many connections as there may be."""
+        """Whether the limit is reached."""
         return bool(self.limit) and self.taken >= self.limit
 
     def forget(self, listener: Waiting) -> None:
-        """The listener waits no longer, if it did."""
+        """Remove a listener from the queue, if it waits."""
         self._queue.pop(listener, None)
         if self._next is not None and not self._queue:
             self._next.cancel()
             self._next = None
 
     def enter(self) -> None:
-        """There is one connection more."""
+        """Count one more connection."""
         self.taken += 1
 
     def leave(self) -> None:
-        """A connection is over."""
+        """Count one connection less; a waiting listener may accept."""
         self.taken -= 1
         self._go_on()
 
     def _go_on(self) -> None:
-        # In the next turn: what ends a connection is in the middle of something.
+        # In the next turn: the caller is in the middle of ending a connection.
         if self._queue and self._next is None and self.taken < self.limit:
             self._next = self._clock.callLater(0, self._let_in)
 
@@ -79,6 +79,6 @@ class ConnectionLimit:
             try:
                 listener.on_available()
             except Exception:
-                # The others are to have their turn all the same.
+                # A bug in one listener must not stop the others.
                 self._log.failure("a bug in lbconsul: a listener that waited is lost")
         self._go_on()

@@ -13,7 +13,7 @@ from lbconsul.net.sockets import set_nodelay
 
 
 class Adopt(Protocol):
-    """Hands its transport's socket on, and leaves the transport empty."""
+    """Detaches the socket from its transport, and passes it to `connected`."""
 
     _log = Logger()
 
@@ -21,7 +21,7 @@ class Adopt(Protocol):
         self._connected = connected
 
     def makeConnection(self, transport: ITransport) -> None:
-        """Called by the listening port before anything is read."""
+        """Detach the socket; the listening port calls this before any read."""
         has_handle = ISystemHandle.providedBy(transport)
         handle = cast(ISystemHandle, transport).getHandle() if has_handle else None
         if ISSLTransport.providedBy(transport) or not isinstance(handle, socket.socket):
@@ -31,7 +31,7 @@ class Adopt(Protocol):
             )
             transport.loseConnection()
             return
-        # Out of the reactor's tables first: they are kept by descriptor.
+        # Leave the reactor's tables first: their keys are descriptors.
         descriptor = cast(FileDescriptor, transport)
         descriptor.stopReading()
         descriptor.stopWriting()
@@ -45,5 +45,5 @@ class Adopt(Protocol):
 def _peer(sock: socket.socket) -> object:
     try:
         return sock.getpeername()
-    except OSError:  # it left at once; the dial will find out
+    except OSError:  # the client left at once; the dial will see it
         return ("?", 0)

@@ -1,6 +1,6 @@
-"""Find an upstream that accepts: connect without blocking, try the next on failure.
+"""Finds an upstream that accepts: connects without blocking, retries on failure.
 
-Nothing has been read from the client yet, so trying again is always safe.
+Nothing was read from the client yet, which makes a retry always safe.
 """
 
 import errno
@@ -28,43 +28,45 @@ _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EINTR})
 
 
 class DialOwner(Protocol):
-    """What a dial needs from whoever made it."""
+    """What a dial needs of its owner, the `ProxyFactory`."""
 
     poller: Poller
     clock: IReactorTime
-    #: How many upstreams to try in one pool.
+    #: Most upstreams to try in one pool.
     attempts: int
     connect_timeout: float
-    #: How long to wait, in seconds, while all upstreams are full; and where there
-    #: is none at all.
+    #: How long to wait, in seconds, while all upstreams are full, and while there
+    #: is no upstream at all.
     queue_timeout: float
     empty_timeout: float
     line: WaitQueue
     dial_sweeper: Sweeper
 
     def lease(self, avoiding: Collection[Upstream], attempts: int) -> Lease:
-        """The next upstream to try, after at most so many in one pool.
+        """Lease the next upstream to try, outside `avoiding`.
 
-        :raises AllFull: it has to wait until one has room.
-        :raises NoUpstream: there is none.
+        After `attempts` upstreams of one pool the next pool's turn has come.
+
+        :raises AllFull: every upstream left has as many connections as it may.
+        :raises NoUpstream: no upstream is left to try.
         """
 
     def dial_answered(self, dial: "DialAttempt", upstream: socket.socket) -> None:
-        """An upstream accepted: here is the socket, and the lease is `dial.lease`."""
+        """Take over the socket of an upstream that accepted, leased by `dial.lease`."""
 
     def dial_failed(self, dial: "DialAttempt", ending: Termination) -> None:
-        """No upstream was found; the client's socket is closed."""
+        """Count a dial that ended without an upstream; the client is closed."""
 
     def dial_refused(self, upstream: Upstream) -> None:
-        """An upstream refused, or did not answer; the next one is tried."""
+        """Count a failed connect to an upstream; the dial tries the next one."""
 
     def dial_starved(self) -> None:
-        """There is no descriptor or port for a dial: let no more clients in."""
+        """Stop accepting: descriptors or memory ran out."""
 
 
 @implementer(IWriteDescriptor)
 class DialAttempt:
-    """One client's search for an upstream."""
+    """One client's dial: leases and connects until an upstream accepts."""
 
     __slots__ = (
         "_address",
@@ -85,31 +87,30 @@ class DialAttempt:
     def __init__(self, owner: DialOwner, arrival: Downstream) -> None:
         self._owner = owner
         self._sock: socket.socket | None = None
-        #: Where the present attempt goes to.
+        #: The address of the current attempt.
         self._address = ""
-        #: The poller's.
+        #: Events watched; only the poller changes it.
         self.watched = 0
-        #: Whether the poller is to tell when the attempt is decided.
+        #: Whether the poller watches the current attempt.
         self._waiting = False
-        #: Until when it waits in line for an upstream, if it does, and why it
-        #: ends then.
+        #: The deadline in the wait queue, if the dial is queued, and the
+        #: termination at that deadline.
         self._until: float | None = None
         self._overdue = Termination.REFUSED
-        #: When the present attempt began.
+        #: When the current attempt began.
         self.since = arrival.time
         self.arrival = arrival
         self.attempts = owner.attempts
         self.lease: Lease | None = None
-        #: Whether it has an upstream, or has given up.
+        #: Whether the dial has connected or given up.
         self.over = False
-        #: The upstreams that did not accept; one with several addresses maybe at more
-        #: than one of them.
+        #: The upstreams that did not accept, once for each address that was tried.
         self.tried: list[Upstream] = []
 
     def start(self, failing: Termination = Termination.REFUSED) -> None:
-        """Try the next upstream; `failing` is why the last one was not to be had."""
+        """Try the next upstream; `failing` is how the last attempt failed."""
         owner = self._owner
-        if owner.line:  # whose turn is before ours
+        if owner.line:  # dials that wait go first
             owner.line.advance()
         try:
             if self.tried:
@@ -129,7 +130,7 @@ class DialAttempt:
             self._connect(self.lease.upstream)
 
     def _queue_up(self, timeout: float, overdue: Termination) -> None:
-        """Wait for an upstream; `overdue` is how it ends if there is none in time."""
+        """Wait for an upstream; `overdue` is the termination at the timeout."""
         owner = self._owner
         if not owner.line.join(self):
             full = overdue is Termination.QUEUE_TIMEOUT
@@ -140,11 +141,11 @@ class DialAttempt:
         owner.dial_sweeper.add(self)
 
     def proceed(self) -> bool:
-        """Go on if there is an upstream now; whether there was.  The queue calls it."""
+        """Dial if an upstream is free; returns whether one was.  For the wait queue."""
         try:
             return self._proceed()
         except Exception:
-            # A bug of ours: let it be known, but leak nothing.
+            # A bug in lbconsul: report it, but leak nothing.
             self.end(Termination.INTERNAL)
             raise
 
@@ -163,7 +164,7 @@ class DialAttempt:
         return True
 
     def _lease(self) -> Lease:
-        """The next upstream: one that was not tried, else another address of one."""
+        """Lease an untried upstream, else one that has an untried address."""
         owner, tried = self._owner, self.tried
         try:
             return owner.lease(tried, self.attempts)
@@ -176,7 +177,7 @@ class DialAttempt:
             raise
 
     def _lease_of_recovered(self) -> Lease | None:
-        """One that refused before we waited, and has accepted others since."""
+        """Lease an upstream that refused before the wait and accepts again by now."""
         failing = [each for each in self.tried if each.is_failing]
         if len(failing) == len(self.tried) or len(self.tried) >= self.attempts:
             return None
@@ -185,7 +186,7 @@ class DialAttempt:
         return None
 
     def _has_more(self, upstream: Upstream) -> bool:
-        """Whether it has addresses that were not tried."""
+        """Whether the upstream has untried addresses."""
         return self.tried.count(upstream) <= len(upstream.instance.alternates)
 
     def _connect(self, upstream: Upstream) -> None:
@@ -200,7 +201,7 @@ class DialAttempt:
             self._answered()
 
     def _wait(self) -> None:
-        """Let the poller tell when the attempt is decided."""
+        """Watch the socket until the connect completes or fails."""
         try:
             self._owner.poller.addWriter(self)
         except OSError as error:
@@ -210,15 +211,15 @@ class DialAttempt:
         self._owner.dial_sweeper.add(self)
 
     def fileno(self) -> int:
-        """Called by the reactor."""
+        """The socket's descriptor, for the poller."""
         return -1 if self._sock is None else self._sock.fileno()
 
     def logPrefix(self) -> str:
-        """Called by the reactor for each event."""
+        """The prefix of log lines, for the reactor."""
         return "dial"
 
     def doWrite(self) -> None:
-        """The attempt is decided.  Called by the reactor."""
+        """The connect completed or failed.  Called by the poller."""
         assert self._sock is not None
         code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
@@ -227,7 +228,7 @@ class DialAttempt:
             self._answered()
 
     def connectionLost(self, reason: Failure) -> None:
-        """The attempt failed; or the poller is at its end, or we have a bug."""
+        """The attempt failed, a callback raised, or the reactor stopped."""
         if self.over:
             return
         if reason.check(ConnectionLost):
@@ -240,9 +241,9 @@ class DialAttempt:
             self.end(Termination.HARD_STOP if ended else Termination.INTERNAL)
 
     def inspect(self, now: float) -> None:
-        """Look at the time and at the client.  Called by the sweeper."""
+        """Check timeouts and whether the client left.  Called by the sweeper."""
         if self.over:
-            return  # in this very round: another one's end let it go on
+            return  # in this round: the end of another dial let this one connect
         if has_left(self.arrival.client):
             waits = self._until is not None
             self.end(Termination.QUEUE_LEFT if waits else Termination.CLIENT_LEFT)
@@ -268,14 +269,14 @@ class DialAttempt:
 
     def _failed(self, code: int) -> None:
         if code in STARVED:
-            # No upstream is to be had with it: the sweeper tries again, until the
-            # time for one attempt is over.
+            # Another upstream needs the same: the sweeper retries this one until the
+            # connect timeout.
             self._hang_up()
             self._owner.dial_sweeper.add(self)
             self._owner.dial_starved()
         elif code == errno.EADDRNOTAVAIL:
-            # No local port is left for this upstream, or no address of its
-            # family: another one may be had.
+            # No local port is left for this upstream, or no local address of its
+            # family: another upstream may work.
             self._next(Termination.STARVED)
         else:
             self._next(Termination.REFUSED)
@@ -285,8 +286,8 @@ class DialAttempt:
         assert self.lease is not None
         upstream = self.lease.upstream
         self.tried.append(upstream)
-        # A probe, which only the first one can be, is our wish: it costs the client
-        # none of its attempts.  An ejected one that is a last resort does.
+        # A probe, which only the first attempt can be, costs the client none of its
+        # attempts.  An ejected upstream that is a last resort does.
         is_first = self.tried.count(upstream) == len(self.tried)
         self.attempts += is_first and self.lease.on_trial
         failed = upstream.failed_at(self._address)
@@ -302,15 +303,15 @@ class DialAttempt:
             self.lease.end()
             self.start(failing)
         except Exception:
-            # A bug of ours: let it be known, but leak nothing.
+            # A bug in lbconsul: report it, but leak nothing.
             self.end(Termination.INTERNAL)
             raise
 
     def _may_stay(self, upstream: Upstream, failing: Termination) -> bool:
-        """Whether another address of the same upstream is to be tried at once.
+        """Whether to try another address of the same upstream at once.
 
-        The last attempt is another upstream's, if there is one, and so is the next one
-        after a timeout: where one address is silent the others may be, too.
+        The last attempt goes to another upstream, if there is one.  So does the next
+        one after a timeout: if one address is silent, the others may be as well.
         """
         left = self.attempts - len(self.tried)
         silent = failing is Termination.CONNECT_TIMEOUT
@@ -323,7 +324,7 @@ class DialAttempt:
             sock.close()
 
     def _forget(self) -> None:
-        """Leave the reactor and the sweeper, before the socket goes elsewhere."""
+        """Leave the poller and the sweeper, before the socket is closed or relayed."""
         if self._waiting:
             self._waiting = False
             self._owner.poller.removeWriter(self)
@@ -331,7 +332,7 @@ class DialAttempt:
         self._sock = None
 
     def end(self, ending: Termination) -> None:
-        """Give up, once: close all there is."""
+        """Give up: close both sockets and end the lease.  Later calls do nothing."""
         if self.over:
             return
         self.over = True

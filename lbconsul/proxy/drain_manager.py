@@ -1,7 +1,8 @@
-"""Which connections are to be closed, though both sides would go on.
+"""Chooses established connections to close: drain deadline, critical, rebalance.
 
-Their instance left and the time for that is over, the gateway ends, or others
-should have some of them.
+Connections to a draining upstream end by the drain timeout, or at once with
+`close-on-critical`; connections of a draining gateway end by the drain timeout;
+rebalancing closes some in favour of instances that joined.
 """
 
 from collections import defaultdict
@@ -19,16 +20,16 @@ from lbconsul.net.periodic import EVERY
 from lbconsul.proxy.relay import Relay
 from lbconsul.stats.termination import Termination
 
-#: What is found to be closed, and how it ends; None for a step that found nothing.
+#: A relay to close and its termination; None for a step that found none.
 Due = Iterator[tuple[Relay, Termination] | None]
 
-#: So many are sorted in one step.
+#: Relays sorted in one step.
 _RUN = 512
 
 
 @define(eq=False)
 class DrainManager:
-    """Decides it for the connections of one mapping; asked each `EVERY` seconds."""
+    """Chooses for the connections of one mapping; asked each `EVERY` seconds."""
 
     _failover: Failover
     _mapping: Mapping
@@ -42,7 +43,7 @@ class DrainManager:
 
     @property
     def is_due(self) -> bool:
-        """Whether there may be something to close now."""
+        """Whether there may be a connection to close now."""
         return bool(self._rebalances) or self._leaves()
 
     def _leaves(self) -> bool:
@@ -51,20 +52,20 @@ class DrainManager:
         )
 
     def _closes(self, leave: Drain) -> bool:
-        """Whether any connection to whoever left so is to be closed now."""
+        """Whether to close any connection of an upstream that drains like this now."""
         if leave.critical:
             return self._mapping.close_on_critical
         return bool(self.count(1, leave.since))
 
     def due(self, relays: Callable[[], Iterable[Relay]]) -> Due:
-        """What is to be closed now of `relays`, which are only looked at if need be."""
+        """Which of `relays` to close now; `relays` is only called if any may be due."""
         if self._leaves():
             yield from self._left(relays())
         for pool, rebalance in self._rebalances.items():
             yield from self._rebalanced(pool, rebalance, relays)
 
     def _left(self, relays: Iterable[Relay]) -> Due:
-        """Those whose instance gets nothing any more."""
+        """Relays to close whose upstream is draining, or failed its checks."""
         by_leave = defaultdict(list)
         for relay in relays:
             upstream = relay.lease.upstream
@@ -86,14 +87,14 @@ class DrainManager:
                     yield found, Termination.LEFT
 
     def count(self, count: int, since: float) -> int:
-        """How many of so many, that are to be drained since then, to close now."""
+        """How many of `count` connections, draining since `since`, to close now."""
         timeout = self._mapping.drain_timeout
         return to_close(count, since, timeout, self._seconds(), EVERY)
 
     def _rebalanced(
         self, pool: Pool, rebalance: Rebalance, relays: Callable[[], Iterable[Relay]]
     ) -> Due:
-        """Those that the ones who joined should have."""
+        """Relays to close in favour of upstreams that joined."""
         now = self._seconds()
         rebalance.begin(pool.joins, now)
         if not rebalance.active:
@@ -120,10 +121,10 @@ class DrainManager:
 
 
 def least_recently_active(relays: list[Relay]) -> Iterator[Relay | None]:
-    """The same, first those on which nothing has moved for the longest time.
+    """`relays`, the one longest without traffic first.
 
-    None comes in between, for a step of the sorting.  They are taken out of `relays`:
-    whoever is ended is not kept, to be freed together with all others.
+    None comes in between, for a step of the sorting.  Relays are taken out of `relays`:
+    one that is ended is freed at once, not together with all others.
     """
     runs = []
     while relays:

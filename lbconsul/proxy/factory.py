@@ -1,4 +1,4 @@
-"""The proxy factory: each client it is given gets a lease, a dial and a relay."""
+"""The proxy factory: gives each client of a mapping a dial, a lease and a relay."""
 
 import random
 import socket
@@ -34,25 +34,25 @@ from lbconsul.proxy.wait_queue import WaitQueue
 from lbconsul.stats.mapping import MappingStats
 from lbconsul.stats.termination import Termination
 
-#: How often, at least, each relay is inspected, in seconds: how old the counts of
-#: bytes may be that moved on open connections, and how long it may take to see that an
-#: end failed which the reactor does not watch, since nothing is to be read from it.
+#: Longest time between inspections of a relay, in seconds.  It bounds the age of byte
+#: counts of open connections, and the time until the relay sees a failed peer while
+#: the poller does not watch that side, since nothing is read from it.
 _RELAY_ROUND = 1.0
 
-#: By so much of it a connection's greatest age may differ.
+#: The fraction of `max-age` by which a connection's age limit varies either way.
 _AGE_JITTER = 0.1
 
-#: The same for dials: their clients may leave.
+#: Longest time between inspections of a dial, in seconds: its client may leave.
 _DIAL_ROUND = 0.25
 
 
 @implementer(IProtocolFactory)
 @define(eq=False, repr=False)
 class ProxyFactory:
-    """Balances the clients of one mapping over the upstreams of its route.
+    """Balances the clients of one mapping over the upstreams of its pools.
 
     Works on any endpoint that yields plain sockets, as in
-    ``endpoint.listen(factory)``; our own `Listener` takes a shorter way in.
+    ``endpoint.listen(factory)``; the `Listener` skips the Twisted transport.
     """
 
     poller: Poller
@@ -60,7 +60,7 @@ class ProxyFactory:
     _failover: Failover
     mapping: Mapping
     _log_connections: bool = True
-    #: Connections accepted since the start, and those of them not yet over.
+    #: Connections accepted since the start.
     accepted: int = 0
     #: Called at each connection's end.
     ended: Callable[[], None] = lambda: None
@@ -74,16 +74,16 @@ class ProxyFactory:
     room: ConnectionLimit = field(
         default=Factory(lambda self: ConnectionLimit(self.clock), takes_self=True)
     )
-    #: None if everybody is admitted.
+    #: None if the mapping admits every client.
     _access_control: Admission | None = field(init=False)
     _sweeper: TimeSlicer = Factory(lambda self: TimeSlicer(self.clock), takes_self=True)
     _log: ConnectionLog = field(init=False)
     _chance: Chance = random.random
     _drain_manager: DrainManager = field(init=False)
-    #: Since when nobody comes any more, and how those end who stay too long.
+    #: Since when the factory drains, and the termination of connections that it closes.
     _retired: float | None = None
     _overdue: Termination = Termination.SOFT_STOP
-    # What dials and relays ask of their owner.
+    # Options that dials and relays read from their owner.
     attempts: int = field(init=False)
     connect_timeout: float = field(init=False)
     idle_timeout: float = field(init=False)
@@ -92,7 +92,7 @@ class ProxyFactory:
     empty_timeout: float = field(init=False)
     line: WaitQueue = field(init=False)
     dial_sweeper: Sweeper = field(init=False)
-    #: Inspects all that is open, of which dials are inspected more often besides.
+    #: Inspects all that is open; `dial_sweeper` inspects dials more often besides.
     _age_sweeper: Sweeper = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -116,7 +116,7 @@ class ProxyFactory:
         self._age_sweeper = Sweeper(clock, self._round(), found, self._sweeper)
 
     def _round(self) -> float:
-        """How often to inspect what is open."""
+        """The seconds between inspections of what is open."""
         mapping = self.mapping
         limits = [mapping.idle_timeout, mapping.half_close_timeout]
         if mapping.max_age:
@@ -125,11 +125,11 @@ class ProxyFactory:
 
     @property
     def open(self) -> int:
-        """Connections that are not over, whether they have an upstream yet or not."""
+        """Open connections, with an upstream or still dialing."""
         return len(self._open)
 
     def connected(self, client: socket.socket, address: object) -> None:
-        """Take over a client's socket, which must not block."""
+        """Take over the non-blocking socket of a client."""
         self.accepted += 1
         self.figures.accepted += 1
         arrival = Downstream(client, address, self.clock.seconds())
@@ -144,20 +144,20 @@ class ProxyFactory:
         try:
             dial.start()
         except Exception:
-            # A bug of ours: let it be known, but leak nothing.
+            # A bug in lbconsul: report it, but leak nothing.
             if dial in self._open:
                 dial.end(Termination.INTERNAL)
             raise
 
     def _turn_away(self, arrival: Downstream, refused: Termination) -> None:
-        # With a reset the kernel forgets it at once, however many there are.
+        # After a reset the kernel keeps no TIME-WAIT state, however many come.
         reset_on_close(arrival.client)
         arrival.client.close()
         self.figures.turned_away(refused.value)
         self._log.tell(arrival, None, 0, 0, 0, refused)
 
     def tend(self) -> Iterable[None]:
-        """End what is to be ended by now, step by step; a few times a second."""
+        """Close what is due, step by step; `Periodic` calls it each `EVERY` seconds."""
         if self._open and (self._retired is not None or self._drain_manager.is_due):
             return self._end_due()
         return ()
@@ -172,20 +172,20 @@ class ProxyFactory:
             yield
 
     def retire(self, overdue: Termination = Termination.SOFT_STOP) -> None:
-        """Nobody comes any more: let what is open end, by the drain timeout.
+        """Drain: let open connections end, and close the rest by the drain timeout.
 
-        What is still open then ends as `overdue`; the first call counts.
+        Those that are closed end as `overdue`.  Only the first call has an effect.
         """
         if self._retired is None:
             self._retired, self._overdue = self.clock.seconds(), overdue
 
     def _end_overdue(self, since: float) -> Iterator[None]:
-        """End what is open and is to be closed by now, the idlest first."""
+        """Close connections that are due since the drain began, least active first."""
         count = self._drain_manager.count(self.open, since)
         if not count:
             return
         if count == self.open:
-            self.line.stop()  # nobody is to take the places of those that end
+            self.line.stop()  # queued dials must not take the freed slots
         relays, dials = list[Relay](), list[DialAttempt]()
         for each in tuple(self._open):
             if isinstance(each, Relay):
@@ -210,8 +210,8 @@ class ProxyFactory:
                 yield each
 
     def close_connections(self, ending: Termination = Termination.HARD_STOP) -> None:
-        """End everything that is open, at once."""
-        self.line.stop()  # nobody is to take the places of those that end
+        """Close all open connections at once, and stop the sweepers."""
+        self.line.stop()  # queued dials must not take the freed slots
         for each in tuple(self._open):
             each.end(ending)
         for sweeper in (self.dial_sweeper, self._age_sweeper):
@@ -220,11 +220,11 @@ class ProxyFactory:
         self.pipes.close()
 
     def lease(self, avoiding: Collection[Upstream], attempts: int) -> Lease:
-        """Called by a dial."""
+        """Lease an upstream for a dial, from the pools by priority."""
         return self._failover.lease(avoiding, attempts)
 
     def dial_answered(self, dial: DialAttempt, upstream: socket.socket) -> None:
-        """Called by a dial: join the two."""
+        """Relay between the client and the upstream that a dial connected to."""
         assert dial.lease is not None
         identity = dial.lease.upstream.instance.identity
         self.figures.connected(identity, self.clock.seconds() - dial.since)
@@ -243,35 +243,35 @@ class ProxyFactory:
             raise
 
     def dial_failed(self, dial: DialAttempt, ending: Termination) -> None:
-        """Called by a dial, which is over."""
+        """Count, log and forget a dial that ended without an upstream."""
         self._open.discard(dial)
         self.figures.turned_away(ending.value)
         self._log.tell(dial.arrival, None, 0, 0, len(dial.tried), ending)
         self._over(dial.arrival)
 
     def dial_refused(self, upstream: Upstream) -> None:
-        """Called by a dial, which tries the next one."""
+        """Count an upstream that did not accept; the dial tries the next one."""
         self.figures.failed(upstream.instance.identity)
 
     def dial_starved(self) -> None:
-        """Called by a dial, which waits."""
+        """Pause the listener: a dial got no descriptor or memory, and waits."""
         self.starved()
 
     def first_byte(self, seconds: float) -> None:
-        """Called by a relay."""
+        """Count the seconds from accept to the upstream's first byte."""
         self.figures.first_byte.observe(seconds)
 
     @property
     def is_answered(self) -> bool:
-        """Asked by a relay."""
+        """Whether upstreams answer on more than a tenth of connections."""
         return self.figures.is_answered
 
     def relay_moved(self, relay: Relay, received: int, sent: int) -> None:
-        """Called by a relay, now and then."""
+        """Count bytes that a relay moved since it last reported."""
         self.figures.moved(relay.lease.upstream.instance.identity, received, sent)
 
     def relay_over(self, relay: Relay, ending: Termination) -> None:
-        """Called by a relay, which is over."""
+        """End the lease of a relay that closed; count and log the connection."""
         self._open.discard(relay)
         relay.lease.end()
         received, sent = relay.client.moved, relay.upstream.moved
@@ -293,14 +293,14 @@ class ProxyFactory:
         self._over(relay.arrival)
 
     def _span(self) -> float:
-        """How old a connection may be: by chance, so that not all end together."""
+        """A connection's age limit in seconds, random to spread the ends."""
         shortest = self.mapping.max_age * (1 - _AGE_JITTER)
         latitude = 2 * _AGE_JITTER * self.mapping.max_age
-        # The sweeper comes late by up to its interval.
+        # The sweeper is late by up to its interval.
         return shortest + self._chance() * max(0, latitude - self._age_sweeper.interval)
 
     def _over(self, arrival: Downstream) -> None:
-        """A connection that was let in is over."""
+        """Free the places of an admitted connection that ended."""
         if self._access_control is not None:
             self._access_control.left(arrival.address)
         self.room.leave()
@@ -308,7 +308,7 @@ class ProxyFactory:
             self.line.advance()
         self.ended()
 
-    # What an endpoint asks of a factory.
+    # IProtocolFactory, for endpoints.
 
     def buildProtocol(self, address: IAddress) -> Protocol:
         """A protocol that hands its transport's socket to `connected`."""
@@ -318,4 +318,4 @@ class ProxyFactory:
         """Nothing to do before listening."""
 
     def doStop(self) -> None:
-        """The endpoint stopped listening; what is open lives on."""
+        """Nothing to do: open connections outlive the listening port."""

@@ -1,4 +1,4 @@
-"""A listener: the bound socket of one mapping, and when to accept from it."""
+"""A listener: accepts clients from the bound socket of one mapping."""
 
 import errno
 import socket
@@ -18,37 +18,37 @@ from lbconsul.proxy.accept_balancer import AcceptBalancer
 from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.listener_log import ListenerLog
 
-#: Clients accepted in one turn of the reactor, so that a busy listener does
-#: not starve the relays.  HAProxy's tune.maxaccept is of this order too.
+#: Most clients to accept in one turn of the reactor: a busy listener must not
+#: starve the relays.  HAProxy's tune.maxaccept is of this order too.
 ACCEPT_BOUND = 64
 
-#: How long to wait when there is no descriptor for another client, unless a
-#: connection ends before.  In seconds.
+#: How long to stop accepting after descriptors, ports or memory ran out, in seconds;
+#: the end of a connection ends the pause.
 STARVED_PAUSE = 0.5
 
-#: Errors of one connection that was in the queue: the next one is fine.
+#: accept(2) errors of one pending connection; the next one may be fine.
 _ITS_OWN = frozenset(
     {errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.EINTR, errno.ECONNRESET}
 )
 
 
 class ListenerOwner(Protocol):
-    """Takes what a listener accepts: a `ProxyFactory`."""
+    """Receives accepted clients: a `ProxyFactory` or an `ActiveListener`."""
 
     @property
     def mapping(self) -> Mapping:
-        """The options of today."""
+        """The current options."""
 
     @property
     def room(self) -> ConnectionLimit:
-        """Shared by all factories of the process."""
+        """The connection limit of the process."""
 
     @property
     def open(self) -> int:
-        """Connections that are not over."""
+        """Open connections of the mapping."""
 
     def connected(self, client: socket.socket, address: object) -> None:
-        """Take over a client's socket."""
+        """Take over the socket of an accepted client."""
 
 
 @implementer(IReadDescriptor)
@@ -56,8 +56,8 @@ class ListenerOwner(Protocol):
 class Listener(Service):
     """Accepts clients for its owner, within the limits of the mapping and the process.
 
-    `at_once` is how many it accepts in one turn of the reactor.  Where others
-    accept from the same queue, `should_yield` may say that they should go first.
+    `at_once` bounds the clients accepted in one turn of the reactor.  If processes
+    share the accept queue, `should_yield` says when this one leaves clients to others.
     """
 
     _reactor: IReactorFDSet
@@ -70,9 +70,9 @@ class Listener(Service):
     _should_yield: Callable[[], bool] | None = None
     _sock: socket.socket | None = None
     _reading: bool = False
-    #: When there was last nothing to serve a client with.
+    #: When descriptors, ports or memory last ran out.
     _starved_at: float | None = None
-    #: The call that looks again whether there is something to serve clients with.
+    #: The call that ends the pause after descriptors, ports or memory ran out.
     _look_again: Any = None
     _listener_log: ListenerLog = Factory(
         lambda self: ListenerLog(self._clock, lambda: self._factory.mapping),
@@ -85,14 +85,14 @@ class Listener(Service):
 
     @property
     def address(self) -> object:
-        """Where it listens, as the socket has it; once it is bound."""
+        """The bound address, as getsockname(2) gives it; only after `bind`."""
         assert self._sock is not None
         return self._sock.getsockname()
 
     def bind(self) -> None:
         """Open the listening socket, unless it is open.
 
-        :raises CannotListen: it is not to be had.
+        :raises CannotListen: the socket cannot be opened.
         """
         self._sock = self._source.open()
 
@@ -115,58 +115,58 @@ class Listener(Service):
         self.close()
 
     def close(self) -> None:
-        """Give the listening socket back."""
+        """Close the listening socket, or return it to its owner."""
         if self._sock is not None:
             self._sock = None
             self._source.close()
 
     def connection_ended(self) -> None:
-        """There may be room for another one: called at each connection's end."""
+        """Resume accepting after the end of a connection, if paused."""
         if not self._reading and self.running:
             self._end_shortage()
             self._resume()
 
     def on_available(self) -> None:
-        """Called by the room, for which it waited: the next client may come in."""
+        """Accept one client: the connection limit has a free slot for it."""
         if not self._may_accept():
             return
         if not self._accept() and self._look_again is None:
-            self._watch()  # nobody is in its queue
+            self._watch()  # no client is pending
         elif not self._reading:
             self._resume()
 
     @property
     def is_starved(self) -> bool:
-        """Whether there was nothing to serve a client with, a moment ago."""
+        """Whether descriptors, ports or memory ran out recently."""
         at = self._starved_at
         return at is not None and self._clock.seconds() - at < 1.5 * STARVED_PAUSE
 
     def starved(self) -> None:
-        """Leave clients in the queue for a while: there is nothing to serve them."""
+        """Pause accepting: descriptors, ports or memory ran out."""
         self._starved_at = self._clock.seconds()
         self._listener_log.starved(self._factory.open)
         self._wait()
 
     def fileno(self) -> int:
-        """Called by the reactor."""
+        """The listening socket's descriptor, for the reactor; -1 once closed."""
         return -1 if self._sock is None else self._sock.fileno()
 
     def logPrefix(self) -> str:
-        """Called by the reactor for each event."""
+        """The prefix of log lines, for the reactor."""
         return "listener"
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor gave the listening socket up.
+        """The reactor dropped the listening socket.
 
-        It has no cause to, unless who bound it has ended it for all: then that is
-        about to tell us so.
+        That is a fault, unless the process that bound the socket has shut it down: its
+        order to stop listening then follows.
         """
         self._reading = False
         if self._sock is not None and _listens(self._sock):
             self._listener_log.listener_lost(reason)
 
     def doRead(self) -> None:
-        """Accept what is in the queue.  Called by the reactor."""
+        """Accept pending clients.  Called by the reactor."""
         if self._accept_balancer.should_yield():
             self._pause()
             return
@@ -174,12 +174,12 @@ class Listener(Service):
             if self._is_full() or self._factory.room.must_wait(self):
                 self._pause()
                 return
-            # It does not read any more if there was nothing to serve a client with.
+            # `starved` may have stopped the reading meanwhile.
             if not self._accept() or not self._reading:
                 return
 
     def _accept(self) -> bool:
-        """Take the next client; false if there is none, or none can be taken."""
+        """Accept the next client; false if none is pending or accept(2) fails."""
         assert self._sock is not None
         try:
             client, address = self._sock.accept()
@@ -192,7 +192,7 @@ class Listener(Service):
         try:
             self._factory.connected(client, address)
         except Exception:
-            # Were it to reach the reactor, that would close the listener.
+            # The reactor would close the listener on an exception.
             self._listener_log.client_lost()
             client.close()
         return True
@@ -219,20 +219,20 @@ class Listener(Service):
             self._reactor.removeReader(self)
 
     def _refused(self, error: OSError) -> bool:
-        """Whether to go on; else the kernel would wake us without end."""
+        """Whether to continue after an error; else pause, or the reactor would spin."""
         if error.errno in _ITS_OWN:
             return True
         if error.errno in STARVED:
             self.starved()
         elif self._sock is not None and not _listens(self._sock):
-            self._pause()  # who bound it has ended it for all
+            self._pause()  # the process that bound it has shut it down
         else:
             self._listener_log.accept_failed()
             self._wait()
         return False
 
     def _wait(self) -> None:
-        """Accept nobody for a while, unless a connection ends before."""
+        """Stop accepting for `STARVED_PAUSE`, or until a connection ends."""
         self._pause()
         if self._look_again is None and self.running:
             self._look_again = self._clock.callLater(STARVED_PAUSE, self._waited)

@@ -1,4 +1,4 @@
-"""What a listener says of trouble: no more than somebody can read."""
+"""Logs the faults of one listener, throttled."""
 
 from collections.abc import Callable
 from collections.abc import Mapping as AbstractMapping
@@ -11,14 +11,13 @@ from twisted.python.failure import Failure
 from lbconsul.net.rate_limit import TokenBucket, in_words
 from lbconsul.net.throttled_log import ThrottledLog
 
-#: Lines a second, how many may come at once, and how often, in seconds, the others
-#: are summed up.
+#: Lines a second, the burst, and the seconds between summaries of withheld lines.
 RATE, BURST, SUM_UP_EVERY = 0.2, 5.0, 10.0
 
 
 @define(eq=False)
 class ListenerLog:
-    """The lines of one listener, which bear the mapping that it has at the time."""
+    """Writes a listener's log lines under its current mapping."""
 
     _log = Logger()
     _clock: IReactorTime
@@ -31,7 +30,7 @@ class ListenerLog:
         self._bound = ThrottledLog(self._clock, throttle, self._sum_up, SUM_UP_EVERY)
 
     def starved(self, count: int) -> None:
-        """There is nothing to serve clients with; `count` connections are open."""
+        """Descriptors, ports or memory ran out with `count` connections open."""
         if self._is_starved:
             return
         self._is_starved = True
@@ -44,27 +43,27 @@ class ListenerLog:
             )
 
     def relieved(self) -> None:
-        """Nobody is left in the queue; being starved once more is something new."""
+        """The accept queue is empty: log the next shortage again."""
         self._is_starved = False
 
     def accept_failed(self) -> None:
-        """To be called where the error is handled."""
+        """Log a failed accept(2); call it in the `except` block."""
         if self._bound.lets("accept failed"):
             self._log.failure("{mapping}: accept failed", mapping=self._name())
 
     def client_lost(self) -> None:
-        """A bug of ours cost a client; to be called where the error is handled."""
+        """Log a bug that lost a client; call it in the `except` block."""
         if self._bound.lets("client lost"):
             self._log.failure("{mapping}: client lost", mapping=self._name())
 
     def listener_lost(self, reason: Failure) -> None:
-        """The reactor gave the listener up."""
+        """Log that the reactor dropped the listener."""
         self._log.failure(
             "{mapping}: the listener is lost", reason, mapping=self._name()
         )
 
     def stop(self) -> None:
-        """Say what was left unsaid."""
+        """Log the summary of withheld lines now, if there are any."""
         self._bound.stop()
 
     def _name(self) -> str:

@@ -1,4 +1,4 @@
-"""The mappings that one process serves, which come and go while it runs."""
+"""Adds, updates and drains the listeners of one process (Envoy's ListenerManager)."""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -20,18 +20,18 @@ from lbconsul.proxy.saturation import DESCRIPTORS, MAPPING, PROCESS, Full, Satur
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.termination import Termination
 
-#: How long after the end of its drain timeout a connection is closed that still
-#: lives, in seconds: by then its factory should have done so.
+#: How long after the drain timeout connections that are still open are closed, in
+#: seconds: their factories should have closed them by then.
 LATE = 5.0
 
 
 @define(eq=False, repr=False)
 class ListenerManager(Service):
-    """Listens for mappings; all that their connections go through is the runtime's.
+    """Listens for mappings; the runtime makes the factories that serve clients.
 
-    `at_once` and `is_overloaded` are for listeners that share their queue with other
-    processes.  `let_go` is called when factories are gone, whose pools nobody may
-    need any longer.
+    `at_once` and `is_overloaded` are for listeners that share their accept queue with
+    other processes.  `let_go` is called when factories are gone: pools may have become
+    unused.
     """
 
     _log = Logger()
@@ -41,11 +41,11 @@ class ListenerManager(Service):
     _let_go: Callable[[], None] = lambda: None
     _served: dict[ListeningSocket, ActiveListener] = Factory(dict)
     _by_listen: dict[Listen | None, ActiveListener] = Factory(dict)
-    #: Those that wait for Consul, by what it has to answer; maybe some more.
+    #: Listeners that wait for Consul's answer, by query; some may wait no longer.
     _waiting: dict[ServiceQuery, dict[ActiveListener, None]] = Factory(dict)
-    #: Whether there may be pools that nothing needs any longer.
+    #: Whether pools may have become unused.
     _is_letting_go: bool = False
-    #: Factories for whom somebody else listens.
+    #: Factories whose clients an endpoint outside this service accepts.
     _lent: list[ProxyFactory] = Factory(list)
     _retired: Deferred[None] | None = None
     _too_late: IDelayedCall | None = None
@@ -58,36 +58,36 @@ class ListenerManager(Service):
 
     @property
     def full(self) -> tuple[Full, ...]:
-        """What has been full for a second, and is: new clients wait for it."""
+        """Limits reached for a second or more: new clients wait."""
         return self._saturation.full
 
     @property
     def mappings(self) -> list[Mapping]:
-        """What is served, by whomever it is listened for."""
+        """The mappings served, by own listeners and by `lend`."""
         served = [each.mapping for each in self._served.values()]
         return served + [each.mapping for each in self._lent]
 
     @property
     def served(self) -> list[ActiveListener]:
-        """What we listen for ourselves, in the order in which it came."""
+        """Own listeners, in the order in which they were added."""
         return list(self._served.values())
 
     def is_listening(self, mapping: Mapping) -> bool:
-        """Whether its clients are accepted, be it by somebody else."""
+        """Whether clients of a mapping are accepted, by a listener or by `lend`."""
         served = self._by_listen.get(mapping.listen)
         if served is not None and served.mapping == mapping:
             return served.listener is not None
         return mapping in [each.mapping for each in self._lent]
 
     def lend(self, mapping: Mapping) -> ProxyFactory:
-        """A factory for clients that somebody else accepts."""
+        """A factory for clients that the caller's own endpoint accepts."""
         factory = self._runtime.make(mapping)
         factory.ended = self._look_whether_retired
         self._lent.append(factory)
         return factory
 
     def serve(self, mapping: Mapping, source: ListeningSocket) -> None:
-        """Serve a mapping on this socket, too."""
+        """Add a listener: serve a mapping on this socket."""
         factory = self._runtime.make(mapping)
         served = self._served[source] = ActiveListener(source, factory, self._listener)
         self._by_listen[mapping.listen] = served
@@ -98,10 +98,9 @@ class ListenerManager(Service):
     def replace(
         self, wanted: Iterable[tuple[Mapping, ListeningSocket]], *, anew: bool = False
     ) -> None:
-        """Serve just these on their sockets: what stays as it is is not touched.
+        """Serve exactly these mappings; unchanged ones are not touched.
 
-        With `anew` new clients of those that stay get another factory, whatever
-        the options say.
+        With `anew` unchanged mappings get a new factory for new clients, too.
         """
         for _ in self.replacing(wanted, anew=anew):
             pass
@@ -109,7 +108,7 @@ class ListenerManager(Service):
     def replacing(
         self, wanted: Iterable[tuple[Mapping, ListeningSocket]], *, anew: bool = False
     ) -> Iterator[bool]:
-        """The same, one mapping after the other."""
+        """Do as `replace`, one mapping a step; each step says whether it was long."""
         mappings = {source: mapping for mapping, source in wanted}
         is_less = False  # whether there may be pools that nothing needs any longer
         yield True
@@ -139,7 +138,7 @@ class ListenerManager(Service):
             yield True
 
     def answered(self, question: ServiceQuery) -> None:
-        """Consul has answered this: mappings may have waited for it."""
+        """Accept clients of mappings that waited for Consul's answer to this query."""
         for each in self._waiting.pop(question, ()):
             if each.waiting is None:
                 continue
@@ -149,19 +148,22 @@ class ListenerManager(Service):
                 self._waiting.setdefault(question, {})[each] = None
 
     def tend(self) -> Iterable[None]:
-        """Let go of pools, together: connections of many mappings may end at once."""
+        """Drop unused pools, in one go for all factories that ended."""
         if self._is_letting_go:
             self._is_letting_go = False
             self._let_go()
         return ()
 
     def bind(self) -> None:
-        """Open every listening socket; CannotListen if one is not to be had."""
+        """Open every listening socket.
+
+        :raises CannotListen: one cannot be opened.
+        """
         for source in self._served:
             source.open()
 
     def close(self) -> None:
-        """Give back what `bind` opened."""
+        """Close the sockets that `bind` opened."""
         for source in self._served:
             source.close()
 
@@ -177,21 +179,21 @@ class ListenerManager(Service):
             self._begin(each)
 
     def stopService(self) -> None:
-        """Accept nobody any more; what is open lives on until it is closed."""
+        """Stop accepting; open connections stay until they are closed."""
         super().stopService()
         for each in self._served.values():
             each.close()
 
     def retire(self) -> Deferred[None]:
-        """Accept nobody any more, and let what is open end.
+        """Drain: stop accepting, and let open connections end.
 
-        The Deferred fires when nothing is open, which comes to pass a little
-        after the longest drain timeout at the latest.
+        The Deferred fires when no connection is open: `LATE` seconds after the
+        longest drain timeout at the latest.
         """
         wait = self._runtime.longest_drain + LATE
         for served in self.served:
             served.close()
-        self._runtime.start()  # it may not have come to that
+        self._runtime.start()  # it may not have started yet
         self._runtime.retire()
         retired: Deferred[None] = Deferred()
         self._retired = retired
@@ -200,14 +202,14 @@ class ListenerManager(Service):
         return retired
 
     def close_connections(self, ending: Termination = Termination.HARD_STOP) -> None:
-        """End everything that is open, at once, and do nothing any more."""
+        """Close all open connections at once, and stop all periodic work."""
         self._runtime.close_connections(ending)
         self._runtime.stop()
         self._saturation.stop()
         self._end_patience()
 
     def _look_for_full(self) -> dict[Full, int]:
-        """What is full at the moment, and its limit."""
+        """What is full now, each with its limit."""
         found, room = {}, self._runtime.room
         if room.is_full:
             found[Full(PROCESS)] = room.limit
@@ -220,19 +222,20 @@ class ListenerManager(Service):
         return found
 
     def _connect(self, served: ActiveListener) -> None:
-        """Let the connections of its factory concern its listener."""
+        """Let the factory report ended connections and shortages to its listener."""
         factory = served.factory
         factory.ended = partial(self._ended, factory, served)
         factory.starved = served.starved
 
     def _listener(self, served: ActiveListener, source: ListeningSocket) -> Listener:
-        # Of a limit each process has its share: to have many is no reason to wait.
+        # Each process has its share of `max-connections`: a process with many
+        # connections has no reason to wait.
         should_yield = None if served.mapping.max_connections else self._is_overloaded
         reactor = self._runtime.reactor
         return Listener(reactor, reactor, served, source, self._at_once, should_yield)
 
     def _begin(self, served: ActiveListener) -> None:
-        """Accept once there is something to choose from, or after a while anyway."""
+        """Accept once an upstream is known, or after the connect timeout."""
         if self._runtime.is_known(served.mapping):
             served.accept()
         elif served.waiting is None:
@@ -245,7 +248,7 @@ class ListenerManager(Service):
         served.waiting = self._runtime.reactor.callLater(wait, self._overdue, served)
 
     def _overdue(self, served: ActiveListener) -> None:
-        """Clients have waited long enough, unless it is for names to be looked up."""
+        """Accept clients now, unless host names are still being resolved."""
         if self._runtime.is_pending(served.mapping):
             self._wait(served)
         else:
@@ -266,7 +269,7 @@ class ListenerManager(Service):
             self._drop_if_over(factory, served)
 
     def _ended(self, factory: ProxyFactory, served: ActiveListener) -> None:
-        """One of its connections is over."""
+        """After a connection ended: drop the factory if it is drained."""
         served.ended()
         stays = factory is served.factory and served.source in self._served
         if not stays and self._drop_if_over(factory, served):

@@ -1,8 +1,8 @@
-"""What this gateway listens on, and whether an address leads there.
+"""Detects instances whose address is one of this gateway's own listeners.
 
-A registration that names the gateway itself would have it connect to itself, and
-that connection again, until no descriptor is left; one that names its admin
-listener would open that to every client.
+A registration that names a mapping's listener would make the gateway connect to
+itself in a loop, until no descriptor is left; one that names the admin listener
+would open that to every client.
 """
 
 import os
@@ -23,8 +23,8 @@ from lbconsul.config.model import (
     UnixListen,
 )
 
-#: How long what the kernel said of this host's addresses is taken for granted, in
-#: seconds: a virtual one moves from host to host.
+#: How long this host's addresses are cached, in seconds: a virtual address moves
+#: from host to host.
 MAX_AGE = 5.0
 
 # rtnetlink(7), netlink(7): RTM_GETADDR, NLM_F_REQUEST with NLM_F_DUMP, RTM_NEWADDR,
@@ -42,7 +42,7 @@ class Bound:
 
     host: str = ""
     port: int = 0
-    #: Whether a host of ``::`` has IPv4's clients, too.
+    #: Whether a host of ``::`` accepts IPv4 clients, too.
     is_dual: bool = False
     path: str = ""
 
@@ -53,7 +53,7 @@ class Bound:
 
 
 def bound_to(listen: Listen | None, sock: socket.socket | None = None) -> Bound | None:
-    """Where a mapping or the admin side listens; None if nobody can tell (yet)."""
+    """Where a mapping or the admin side listens; None if not known (yet)."""
     if isinstance(listen, TCPListen):
         return Bound(listen.host, listen.port)
     if isinstance(listen, UnixListen):
@@ -62,7 +62,7 @@ def bound_to(listen: Listen | None, sock: socket.socket | None = None) -> Bound 
 
 
 def _bound(sock: socket.socket) -> Bound | None:
-    """The same of a socket that somebody else has bound."""
+    """Where a socket that another process bound listens."""
     name = sock.getsockname()
     if sock.family == socket.AF_UNIX:
         return Bound(path=name) if isinstance(name, str) and name else None
@@ -74,10 +74,10 @@ def _bound(sock: socket.socket) -> Bound | None:
 
 @define(eq=False)
 class OwnListeners:
-    """Whether to connect to an instance would be to connect to ourselves.
+    """Knows whether an instance is this gateway itself.
 
-    Two gateways that are registered as each other's instances, or a port of
-    another host that is forwarded to ours, cannot be told so.
+    It does not detect two gateways that are registered as each other's instances,
+    nor a port of another host that is forwarded to this gateway.
     """
 
     _seconds: Callable[[], float]
@@ -88,7 +88,7 @@ class OwnListeners:
     )
 
     def replace(self, bounds: Iterable[Bound | None]) -> bool:
-        """We listen just there; whether that is news."""
+        """Set all listeners of this gateway; returns whether they changed."""
         new = frozenset(each for each in bounds if each is not None)
         if new == self._bounds:
             return False
@@ -99,13 +99,13 @@ class OwnListeners:
         return True
 
     def has_moved(self) -> bool:
-        """Whether this host has other addresses by now, if they made any difference."""
+        """Whether this host's addresses changed, if an earlier check used them."""
         return self._addresses.have_changed()
 
     def why(self, instance: Instance) -> str:
-        """Why an instance is not to be connected to: it is us; empty if it is not."""
+        """Why the gateway must not connect to an instance: it is itself; else empty."""
         for each in self._ports.get(instance.port, ()):
-            # One address of a name's is enough: any of them may be tried.
+            # One address of a host name is enough: a dial may try any of them.
             if any(self._leads_to(at, each) for at in instance.addresses):
                 return f"it is this gateway itself, which listens on {each}"
         return ""
@@ -122,14 +122,14 @@ class OwnListeners:
 
 @define(eq=False)
 class HostAddresses:
-    """Which addresses are this host's own."""
+    """This host's own addresses, cached for `MAX_AGE`."""
 
     _seconds: Callable[[], float]
     _known: frozenset[str] | None = None
     _since: float = -MAX_AGE
 
     def has(self, address: str) -> bool:
-        """Whether this host answers at an IP address."""
+        """Whether an IP address is one of this host's."""
         if ip_address(address).is_loopback:
             return True
         self._look()
@@ -138,7 +138,7 @@ class HostAddresses:
         return _speaks_from(address)
 
     def have_changed(self) -> bool:
-        """Whether others are known than before; nothing is, unless it was asked for."""
+        """Whether the addresses differ from the cached ones, if there are any."""
         before = self._known
         if before is not None:
             self._look()
@@ -151,9 +151,9 @@ class HostAddresses:
 
 
 def _host_addresses() -> frozenset[str] | None:
-    """All addresses of this host, of the kernel; None if it cannot be asked.
+    """All addresses of this host by netlink; None if the kernel cannot be asked.
 
-    That is at once, and nothing is sent anywhere.
+    The answer is immediate, and no packet leaves the host.
     """
     if not hasattr(socket, "AF_NETLINK"):
         return None
@@ -169,7 +169,7 @@ def _host_addresses() -> frozenset[str] | None:
 
 
 def _messages(netlink: socket.socket) -> Iterator[bytes]:
-    """The bodies of the messages that tell of an address."""
+    """The bodies of the RTM_NEWADDR messages."""
     while True:
         data = netlink.recv(1 << 16)
         while data:
@@ -183,7 +183,7 @@ def _messages(netlink: socket.socket) -> Iterator[bytes]:
 
 
 def _own_address(body: bytes) -> str:
-    """The address that a message tells of; not the peer's, if it has both."""
+    """The local address in a message, not the peer's if it has both."""
     family, *_ = _ABOUT.unpack_from(body)
     found: dict[int, bytes] = {}
     rest = body[_ABOUT.size :]
@@ -202,9 +202,10 @@ def _aligned(length: int) -> int:
 
 
 def _speaks_from(address: str) -> bool:
-    """Whether we would speak from the very address, without saying anything.
+    """Whether the kernel would choose this very source address to reach the address.
 
-    So it is with one of our own, but for secondary ones of Linux.
+    That holds for the host's own addresses, except for secondary ones on Linux.
+    Nothing is sent: connect(2) on UDP only looks up the route.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
@@ -214,7 +215,7 @@ def _speaks_from(address: str) -> bool:
 
 
 def _is_same_file(one: str, other: str) -> bool:
-    """Whether two paths lead to the same socket, by whatever links."""
+    """Whether two paths lead to the same socket, through any links."""
     if os.path.realpath(one) == os.path.realpath(other):
         return True
     with suppress(OSError):

@@ -13,16 +13,16 @@ from lbconsul.net.splice import Pipes
 from lbconsul.proxy.relay_side import RelaySide
 from lbconsul.stats.termination import Termination
 
-#: A connection that an upstream ends sooner, without having said a word, is
-#: ended at once; one that lives so long has proved it, if that can be.  In seconds.
+#: In seconds.  An upstream that closes a connection sooner, without a byte, counts as
+#: an early close; a connection that lives longer counts as a success.
 AT_ONCE = 1.0
 
-#: A probe that has shown nothing for so long gives others their turn, in seconds.
+#: How long a probe may go without a result before another may run, in seconds.
 PROBE_TIMEOUT = 10.0
 
 
 class Downstream(NamedTuple):
-    """A client that was accepted: its socket, its address, and when that was."""
+    """An accepted client: its socket, its address, and the time of the accept."""
 
     client: socket.socket
     address: object
@@ -30,33 +30,33 @@ class Downstream(NamedTuple):
 
 
 class RelayOwner(Protocol):
-    """What a relay needs from whoever made it."""
+    """What a relay needs of its owner, the `ProxyFactory`."""
 
     poller: Poller
     clock: IReactorTime
-    #: For what comes in bulk.
+    #: Pipes for splice(2), for bulk data.
     pipes: Pipes
     idle_timeout: float
     half_close_timeout: float
 
     @property
     def is_answered(self) -> bool:
-        """Whether upstreams of this mapping say something on most connections."""
+        """Whether upstreams answer on more than a tenth of connections."""
 
     def first_byte(self, seconds: float) -> None:
-        """An upstream spoke first, so long after its client was accepted."""
+        """The upstream's first byte came so many seconds after the accept."""
 
     def relay_moved(self, relay: "Relay", received: int, sent: int) -> None:
-        """So many bytes more came from the client, and from the upstream."""
+        """So many more bytes came from the client and from the upstream."""
 
     def relay_over(self, relay: "Relay", ending: Termination) -> None:
-        """The relay's sockets are closed; bytes may have moved that were not told."""
+        """The relay closed its sockets; bytes since `relay_moved` may be unreported."""
 
 
 class Relay:
-    """Two joined sockets, until both directions are over.
+    """Moves bytes between two joined sockets, until both directions are over.
 
-    Its owner inspects it about once a second, or more often where limits are short.
+    The owner calls `inspect` about once a second, more often if limits are short.
     """
 
     __slots__ = (
@@ -88,12 +88,12 @@ class Relay:
         expires: float = inf,
     ) -> None:
         self._owner = owner
-        #: When it is as old as a connection may be.
+        #: When the connection reaches its age limit.
         self._expires = expires
         self.pipes = owner.pipes
         self.lease = lease
         self.arrival = arrival
-        #: Upstreams that were tried before this one.
+        #: Connect attempts that failed before this one.
         self.retries = retries
         one, other = (
             RelaySide(self, owner.poller, arrival.client),
@@ -103,19 +103,19 @@ class Relay:
         self.client, self.upstream = one, other
         self.over = False
         self._half_closed = False
-        #: Whether it was the upstream that ended it.
+        #: Whether the upstream ended the connection.
         self._is_by_upstream = False
         #: Bytes that have arrived at either peer, as the last inspection found.
         self._progress: int | None = None  # the limit counts from the first inspection
-        #: What the owner was told of: bytes from the client, and from the upstream.
+        #: Bytes reported to the owner: from the client, and from the upstream.
         self.told_received = self.told_sent = 0
         #: When the two were joined.
         self._since = owner.clock.seconds()
-        #: When something moved last, as far as inspections have seen.
+        #: When bytes last moved, by the latest inspections.
         self.moved_at = self._since
 
     def start(self) -> None:
-        """Let the bytes flow."""
+        """Begin to move bytes."""
         poller = self._owner.poller
         if self.lease.on_trial:
             self._owner.clock.callLater(AT_ONCE, self._lives)
@@ -123,22 +123,22 @@ class Relay:
         poller.addReader(self.client)
 
     def begun(self, end: RelaySide) -> None:
-        """The first bytes came from the peer at `end`."""
+        """The first bytes came from the peer of `end`."""
         if end is self.upstream:
             self._owner.first_byte(self._owner.clock.seconds() - self.arrival.time)
             if self.lease.on_trial:
                 self.lease.showed(Outcome.SUCCESS)
 
     def done(self, last: RelaySide) -> None:
-        """Both directions are over, the one from `last` after the other."""
+        """Close: both directions are over, the one from `last` later."""
         self._is_by_upstream = last is self.client
         self.end(Termination.DONE)
 
     def _lives(self) -> None:
-        """A connection that may show that an ejected upstream is well lives on.
+        """Judge a probe of an ejected upstream that is open after `AT_ONCE`.
 
-        Its kernel accepts, and takes bytes, for one that hangs, too: where upstreams
-        answer, only that counts.
+        The kernel accepts and buffers bytes for a hung upstream as well: if upstreams
+        of this mapping answer, only an answer counts as a success.
         """
         if self.over:
             return
@@ -151,12 +151,12 @@ class Relay:
         if self.over:
             return
         if self._half_closed or self.client.moved:
-            self.lease.put_off()  # there is no end to it, or no answer
+            self.lease.put_off()  # no result: half-closed or no answer
         else:
             self.lease.showed(Outcome.SUCCESS)
 
     def _tell(self, ending: Termination) -> None:
-        """What it has shown of its upstream, if that can be said."""
+        """Report the upstream's outcome to its lease, if the connection shows one."""
         lease = self.lease
         if self.upstream.moved:
             lease.showed(Outcome.SUCCESS)
@@ -170,7 +170,7 @@ class Relay:
             self._tell_of_silence()
 
     def _tell_of_silence(self) -> None:
-        """Both sides ended it in order, and the upstream has said nothing."""
+        """Report an orderly close without a byte from the upstream."""
         if not self.client.moved:
             if self.lease.on_trial:
                 self.lease.showed(Outcome.EMPTY)
@@ -178,12 +178,12 @@ class Relay:
             self.lease.showed(Outcome.SUCCESS)
 
     def half_over(self) -> None:
-        """One direction is over and passed on as such."""
+        """One direction is over, and its end was passed on."""
         self._half_closed = True
         self._progress = None  # the limit counts from the next inspection
 
     def lost(self, end: RelaySide) -> None:
-        """The peer at `end` reset the connection or is gone: tell the other one so."""
+        """Reset the other peer: the peer of `end` sent a reset or is gone."""
         self._is_by_upstream = end is self.upstream
         mine = end is self.client
         self.end(
@@ -191,10 +191,10 @@ class Relay:
         )
 
     def inspect(self, now: float) -> None:
-        """Tell what has moved; end it if an end failed, or nothing moved for too long.
+        """Report bytes; close on a failed peer, the age limit or an idle timeout.
 
-        This is done for every connection again and again: of one that is idle the
-        kernel is not asked.
+        The sweeper calls this for every connection each round, hence no system call
+        for an idle one.
         """
         if now >= self._expires:
             self.end(Termination.AGED)
@@ -203,13 +203,13 @@ class Relay:
             or self.client.moved + self.upstream.moved != self._progress
         ):
             self._look_closer(now)
-        # Nothing has come since the last inspection, and all had arrived by then.
+        # Nothing was read since the last inspection, and all had arrived by then.
         elif now - self.moved_at >= self._owner.idle_timeout:
             self.end(Termination.IDLE)
 
     def _look_closer(self, now: float) -> None:
         client, upstream = self.client, self.upstream
-        # The reactor does not watch an end while nothing is to be read from it.
+        # The poller does not watch a side while nothing is to be read from it.
         for end in (client, upstream):
             if (end.at_end or end.other.owed()) and end.has_failed():
                 self.lost(end)
@@ -222,7 +222,7 @@ class Relay:
             self.end(Termination.HALF_CLOSED if self._half_closed else Termination.IDLE)
 
     def _tell_moved(self) -> None:
-        """Let the owner know of the bytes that it was not told of."""
+        """Report bytes since the last report to the owner."""
         received, sent = self.client.moved, self.upstream.moved
         more_received = received - self.told_received
         more_sent = sent - self.told_sent
@@ -236,10 +236,10 @@ class Relay:
         return self._owner.idle_timeout
 
     def end(self, ending: Termination, *, reset: bool = False) -> None:
-        """Close both sockets, once; their peers see a reset if `reset`.
+        """Close both sockets, with a reset if `reset`.  Later calls do nothing.
 
-        They do as well if something was not sent on: what is cut short must not
-        look whole.
+        Both peers also see a reset if bytes were not sent on: a truncated stream
+        must not look complete.
         """
         if self.over:
             return
@@ -255,13 +255,13 @@ class Relay:
             upstream.sock.close()
         self._tell(ending)
         owner.relay_over(self, ending)
-        # No circle is left for the garbage collector.
+        # Leave no reference cycle to the garbage collector.
         del client.other, upstream.other, self.client, self.upstream
 
     def _cut_off(self, end: RelaySide) -> None:
         end.drop()
-        # Closed in the next turn: the reactor may hold an event for the other
-        # one's descriptor, and would give it to whoever got that next.  If it
-        # ends before, the kernel closes it, as a reset too.
+        # Closed in the next turn: the poller may hold an event for the other side's
+        # descriptor, and would deliver it to the next socket of that number.  If the
+        # process exits first, the kernel closes the socket, with a reset too.
         reset_on_close(end.sock)
         self._owner.clock.callLater(0, end.sock.close)

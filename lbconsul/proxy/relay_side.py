@@ -1,8 +1,8 @@
-"""One end of a relay: a socket, and what is read from it goes to the other one.
+"""One side of a relay: a socket whose bytes go to the other side.
 
-It is registered with the poller itself.  No protocol, no transport and no
-Deferred stands between `recv` on the one and `send` on the other: that halves
-the cost of a request.
+The side itself is registered with the poller.  No protocol, transport or Deferred
+stands between `recv` on one side and `send` on the other: that halves the cost of
+a request.
 """
 
 import errno
@@ -17,54 +17,54 @@ from lbconsul.net.poller import Poller
 from lbconsul.net.sockets import queued
 from lbconsul.net.splice import Pipe, Pipes
 
-#: What one read takes at most, in bytes, and so all that we ever hold of one
-#: direction: with what is round it, less than 64 KiB.  HAProxy holds 16 KiB;
-#: this needs a quarter of the system calls.
+#: Most bytes of one read, and hence the most that a copying relay holds of one
+#: direction: less than 64 KiB with the object's overhead.  HAProxy holds 16 KiB; this
+#: needs a quarter of the system calls.
 READ_SIZE = 61440
 
-#: A move through a pipe that brought so many bytes shows that bulk goes on.
+#: A splice that moved this many bytes shows that a bulk transfer continues.
 _BULK = 16384
 
-#: So many moves that brought less may follow before it is over: an answer of
-#: 64 KiB may come in several pieces.
+#: Smaller splices in a row after which the relay copies again: an answer of 64 KiB
+#: may come in several pieces.
 _CREDIT = 16
 
-#: A socket of a kind that cannot be spliced, or no memory for it: nothing is
-#: lost, and the bytes can be copied.
+#: splice(2) does not support the socket, or lacks memory: no byte is lost, and the
+#: relay copies instead.
 _CANNOT_SPLICE = frozenset({errno.EINVAL, errno.ENOMEM, errno.EPERM})
 
-# All relays read into the same memory: what cannot be sent on at once is
-# copied out of it before anything else is read.
+# All relays read into the same buffer: bytes that cannot be sent at once are copied
+# out of it before the next read.
 _BUFFER = bytearray(READ_SIZE)
 _VIEW = memoryview(_BUFFER)
 
 
 class RelayCallbacks(Protocol):
-    """What an end needs of its relay."""
+    """What a side needs of its relay."""
 
-    #: Whether it has ended.
+    #: Whether the relay has ended.
     over: bool
 
     @property
     def pipes(self) -> Pipes:
-        """For what comes in bulk."""
+        """Pipes for splice(2), for bulk data."""
 
     def begun(self, end: "RelaySide") -> None:
-        """The first bytes came from the peer at `end`."""
+        """The first bytes came from the peer of `end`."""
 
     def done(self, last: "RelaySide") -> None:
-        """Both ends have said all, this one after the other."""
+        """Both peers have ended their direction, that of `last` later."""
 
     def half_over(self) -> None:
-        """One direction is over and passed on as such."""
+        """One direction is over, and its end was passed on."""
 
     def lost(self, end: "RelaySide") -> None:
-        """The peer at `end` reset the connection or is gone."""
+        """The peer of `end` reset the connection or is gone."""
 
 
 @implementer(IReadWriteDescriptor)
 class RelaySide:
-    """One socket of a relay: what is read from it goes to the other one."""
+    """One socket of a relay: sends what it reads to the other side."""
 
     __slots__ = (
         "at_end",
@@ -89,26 +89,26 @@ class RelaySide:
     ) -> None:
         self.relay = relay
         self.poller = poller
-        #: The poller's.
+        #: Events watched; only the poller changes it.
         self.watched = 0
         self.sock = sock
-        # Looked up once, since every byte passes them.
+        # Looked up once: the hot path calls them for each chunk.
         self.fileno = sock.fileno
         self.recv_into = sock.recv_into
         self.send = sock.send
         #: Bytes read from this socket.
         self.moved = 0
-        #: What is still to be sent to this socket, as bytes or in a pipe; while
-        #: there is something, nothing is read from the other one.
+        #: What is still to be sent to this socket, as bytes or in a pipe; until it is
+        #: sent, the other side is not read.
         self.pending = b""
         self.pipe: Pipe | None = None
-        #: While it is more than 0, what comes from this socket comes in bulk.
+        #: Splices left before this side copies again; 0: it copies.
         self.credit = 0
-        #: Whether this side has said all it will.
+        #: Whether this side's peer has ended its direction.
         self.at_end = False
 
     def doRead(self) -> None:
-        """Pass on what there is.  Called by the poller."""
+        """Read, and send to the other side.  Called by the poller."""
         if self.credit and (pipe := self.relay.pipes.lend()) is not None:
             self._move_through(pipe)
             return
@@ -139,7 +139,7 @@ class RelaySide:
             self.credit = _CREDIT
 
     def _move_through(self, pipe: Pipe) -> None:
-        """Pass on what there is without looking at it."""
+        """Splice what is readable to the other side through a pipe."""
         try:
             count = pipe.fill(self.fileno())
         except BlockingIOError:
@@ -165,12 +165,12 @@ class RelaySide:
             self._hold()
 
     def _hold(self) -> None:
-        """Read no more until the other one has taken what is read."""
+        """Stop reading until the other side has sent what is pending."""
         self.poller.removeReader(self)
         self.poller.addWriter(self.other)
 
     def drained(self) -> bool:
-        """Send what is pending in the pipe; whether all of it went."""
+        """Send what is pending in the pipe; returns whether all of it was sent."""
         pipe = self.pipe
         assert pipe is not None
         try:
@@ -187,7 +187,7 @@ class RelaySide:
         return True
 
     def doWrite(self) -> None:
-        """Send what is pending, then read on.  Called by the poller."""
+        """Send what is pending, then resume reading.  Called by the poller."""
         if self.pipe is not None:
             if self.drained():
                 self._resume()
@@ -206,15 +206,15 @@ class RelaySide:
             self._resume()
 
     def _resume(self) -> None:
-        """All was taken: the other one is read from again."""
+        """Read from the other side again: all that was pending is sent."""
         self.poller.removeWriter(self)
         self.poller.addReader(self.other)
 
     def _finish(self) -> None:
-        """This side has said all; the other one is told soon, unless it has as well.
+        """End this direction: the relay is done, or the other side is shut down soon.
 
-        Very often its own end is among the events that the poller holds: then
-        both are closed, which tells them just as well.
+        Often the other side's end is already among the poller's events: then closing
+        both sockets saves the shutdown.
         """
         self.at_end = True
         if self.other.at_end:
@@ -223,7 +223,7 @@ class RelaySide:
             self.poller.later(self)
 
     def proceed(self) -> None:
-        """Tell the other one that this side has said all.  Called by the poller."""
+        """Shut down the other socket's sending side.  Called by the poller."""
         if self.relay.over:
             return
         self.poller.removeReader(self)
@@ -235,32 +235,32 @@ class RelaySide:
         self.relay.half_over()
 
     def owed(self) -> int:
-        """Bytes that were read for this socket and not yet sent to it."""
+        """Bytes read for this socket and not yet sent to it."""
         return self.pipe.held if self.pipe else len(self.pending)
 
     def progress(self) -> int:
-        """What was read from this socket, less what is under way to it.
+        """Bytes read from this socket, less those under way to it.
 
-        The sum over both ends grows with each byte that arrives at either peer.
+        The sum over both sides grows with each byte that arrives at either peer.
         """
         return self.moved - self.owed() - queued(self.sock)
 
     def has_failed(self) -> bool:
-        """Whether the peer is gone, though nothing is read or written."""
+        """Whether the socket has an error pending, without a read or write."""
         return bool(self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
 
     def drop(self) -> None:
-        """Let go of what is pending."""
+        """Discard what is pending."""
         self.pending = b""
         if self.pipe is not None:
             self.relay.pipes.give_back(self.pipe)
             self.pipe = None
 
     def connectionLost(self, reason: Failure) -> None:
-        """The poller saw an error on the socket, and has forgotten it."""
-        if not self.relay.over:  # at its own end the reactor tells both ends
+        """The socket failed, a callback raised, or the reactor stopped."""
+        if not self.relay.over:  # at its own stop the reactor calls both sides
             self.relay.lost(self)
 
     def logPrefix(self) -> str:
-        """Called by the reactor for each event."""
+        """The prefix of log lines, for the reactor."""
         return "relay"

@@ -1,4 +1,4 @@
-"""The proxy runtime: makes the factories of one process, and looks after them."""
+"""The proxy runtime: makes the factories of one process, and ticks them."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -23,11 +23,11 @@ from lbconsul.stats.traffic import MappingTraffic
 
 @define(eq=False)
 class ProxyRuntime:
-    """What all factories of a process share, and those that there are."""
+    """What all factories of a process share, and the factories themselves."""
 
     reactor: Any
     registry: Registry
-    #: Of factories that are made from now on.
+    #: Whether factories made from now on write the access log.
     connection_log: bool = True
     room: ConnectionLimit = field(
         default=Factory(lambda self: ConnectionLimit(self.reactor), True)
@@ -42,7 +42,7 @@ class ProxyRuntime:
     _poller: Poller = field(
         init=False, default=Factory(lambda self: open_poller(self.reactor), True)
     )
-    #: For all that is done now and then in this process.
+    #: Runs all periodic work of this process.
     sweeper: TimeSlicer = field(
         init=False, default=Factory(lambda self: TimeSlicer(self.reactor), True)
     )
@@ -51,8 +51,8 @@ class ProxyRuntime:
         default=Factory(lambda self: Periodic(self.reactor, self.sweeper), True),
     )
     _pipes: Pipes = Factory(Pipes)
-    #: By where mappings listen, whatever their options; of those for whom somebody
-    #: else does, by their service.
+    #: By a mapping's listening address, over all options it had; by service if an
+    #: endpoint outside listens for it.
     _figures: dict[Listen | str, MappingStats] = Factory(dict)
     #: Connections accepted by factories that are gone.
     _accepted: int = 0
@@ -68,7 +68,7 @@ class ProxyRuntime:
 
     @property
     def open(self) -> int:
-        """Connections that are not over."""
+        """Open connections."""
         return self.room.taken
 
     @property
@@ -78,12 +78,12 @@ class ProxyRuntime:
 
     @property
     def longest_drain(self) -> float:
-        """How long connections may live on, at most, once nobody new comes."""
+        """The longest drain timeout of all factories, in seconds."""
         timeouts = [each.mapping.drain_timeout for each in self._factories]
         return max(timeouts, default=0.0)
 
     def make(self, mapping: Mapping) -> ProxyFactory:
-        """A factory for a mapping, tended from now on."""
+        """Make a factory for a mapping, and start its periodic work."""
         factory = ProxyFactory(
             self._poller,
             self.reactor,
@@ -102,11 +102,11 @@ class ProxyRuntime:
         return factory
 
     def figures(self, mapping: Mapping) -> MappingStats:
-        """What connections to a mapping's address came to in this process."""
+        """The counts of a mapping's address in this process."""
         return self._figures.setdefault(_place(mapping), MappingStats())
 
     def traffic(self, mapping: Mapping) -> MappingTraffic:
-        """What this process can tell of a mapping by now."""
+        """A snapshot of a mapping's counts, queue and ejections in this process."""
         told = MappingTraffic(self.figures(mapping))
         told.queued = self._queued(mapping)
         told.used = self.used(mapping)
@@ -117,9 +117,9 @@ class ProxyRuntime:
         return told
 
     def has_news(self, mapping: Mapping) -> bool:
-        """Whether its figures have changed since their news were taken last.
+        """Whether a mapping's counts changed since the last report.
 
-        It may be so besides while clients wait, or upstreams are set aside.
+        Also true while clients wait, or upstreams are ejected.
         """
         if self.figures(mapping).has_news or self._queued(mapping):
             return True
@@ -127,7 +127,7 @@ class ProxyRuntime:
         return any(pool.aside for pool in pools)
 
     def used(self, mapping: Mapping) -> set[int]:
-        """The number of the pool that its new connections go to, if there is one."""
+        """The index of the pool that gets new connections; empty if there is none."""
         chain = self.registry.chain(failover_spec(mapping))
         used = chain.current
         return set() if used is None else {chain.all.index(used)}
@@ -136,13 +136,13 @@ class ProxyRuntime:
         return sum(len(each.line) for each in self._at.get(_place(mapping), ()))
 
     def tend(self) -> Iterator[None]:
-        """Forget what is told of instances that are gone, if it is much."""
+        """Drop counts of instances that are gone, if there are many."""
         for each in tuple(self._figures.values()):
             each.tidy(self.registry.has)
             yield
 
     def drop(self, factory: ProxyFactory) -> None:
-        """It has no connection, and nobody will come."""
+        """Forget a factory that has no connection and gets no more clients."""
         del self._factories[factory]
         route = failover_spec(factory.mapping)
         self._routes[route] -= 1
@@ -157,7 +157,7 @@ class ProxyRuntime:
         factory.close_connections()
 
     def is_known(self, mapping: Mapping) -> bool:
-        """Whether it is known who is to serve a mapping now, or that nobody is."""
+        """Whether it is known which pool serves a mapping, or that none does."""
         for selection in failover_spec(mapping).all():
             if self.registry.pool(selection).candidates:
                 return True
@@ -166,33 +166,33 @@ class ProxyRuntime:
         return True
 
     def is_pending(self, mapping: Mapping) -> bool:
-        """Whether host names of its instances are being looked up.
+        """Whether host names of a mapping's instances are being resolved.
 
-        That is over before long: it is bounded where they are.
+        The resolver bounds how long that takes.
         """
         asked = (each.question for each in failover_spec(mapping).all())
         return any(map(self.registry.pending, asked))
 
     def tend_too(self, tickable: Tickable) -> None:
-        """Tend this as well."""
+        """Call `tend` of this periodically as well."""
         self._periodic.add(tickable)
 
     def start(self) -> None:
-        """Tend the factories and the registry."""
+        """Start the periodic work of the factories and the registry."""
         self._periodic.start()
 
     def retire(self) -> None:
-        """Nobody comes any more, to any of them."""
+        """Drain all factories."""
         for factory in tuple(self._factories):
             factory.retire()
 
     def close_connections(self, ending: Termination = Termination.HARD_STOP) -> None:
-        """End all that is open, at once."""
+        """Close all open connections at once."""
         for factory in tuple(self._factories):
             factory.close_connections(ending)
 
     def stop(self) -> None:
-        """Tend nothing, and watch no connection."""
+        """Stop periodic work and the poller."""
         self._periodic.stop()
         self.sweeper.stop()
         self._poller.stop()

@@ -1,4 +1,4 @@
-"""What is full: how long it has been so, and the lines of log for that."""
+"""Tracks which limits are reached and for how long, and logs that."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
@@ -14,35 +14,34 @@ from lbconsul.net.throttled_log import ThrottledLog
 #: descriptors.
 MAPPING, PROCESS, DESCRIPTORS = "max-connections", "process", "descriptors"
 
-#: How long something has to be full, or no more, before that is told, in seconds.
+#: How long a limit must be reached, or free again, before that is reported, in seconds.
 LASTS = 1.0
 
-#: Lines a second, how many may come at once, and how often, in seconds, the others
-#: are summed up.
+#: Lines a second, the burst, and the seconds between summaries of withheld lines.
 RATE, BURST, SUM_UP_EVERY = 0.2, 5.0, 10.0
 
 
 class Full(NamedTuple):
-    """Something that is full: `reason` is one of the above."""
+    """A limit that is reached: MAPPING, PROCESS or DESCRIPTORS."""
 
     reason: str
-    #: Of which mapping; empty for all of the process.
+    #: The mapping; empty if the limit is the process's.
     mapping: str = ""
 
 
 @define(eq=False)
 class Saturation:
-    """Looks a few times a second what is full, and tells what lasts.
+    """Checks what is full whenever `Periodic` calls, and reports what lasts.
 
-    `look` gives what is full at the moment, each with its limit.
+    `look` returns what is full now, each with its limit.
     """
 
     _log = Logger()
     _clock: IReactorTime
     _look: Callable[[], Mapping[Full, int]]
-    #: What is full, since when.
+    #: Since when each is full.
     _since: dict[Full, float] = Factory(dict)
-    #: What was told to be full, and since when it no longer is, if it is not.
+    #: What was reported as full; since when it is free again, or None.
     _told: dict[Full, float | None] = Factory(dict)
     _bound: ThrottledLog = field(init=False)
 
@@ -52,11 +51,11 @@ class Saturation:
 
     @property
     def full(self) -> tuple[Full, ...]:
-        """What has been full for a while, and is."""
+        """What is full and was reported, sorted."""
         return tuple(sorted(self._told))
 
     def tend(self) -> Iterable[None]:
-        """Look; to be called a few times a second."""
+        """Check what is full; `Periodic` calls this."""
         self._look_again()
         return ()
 
@@ -75,11 +74,11 @@ class Saturation:
             self._not_full(each, now)
 
     def stop(self) -> None:
-        """Say what was left unsaid."""
+        """Log the summary of withheld lines now, if there are any."""
         self._bound.stop()
 
     def _not_full(self, each: Full, now: float) -> None:
-        """It is not full at the moment: is that the end of it?"""
+        """Report the end of being full, once it has lasted `LASTS` seconds."""
         if each not in self._told:
             del self._since[each]
             return
@@ -92,7 +91,7 @@ class Saturation:
 
     def _tell_full(self, each: Full, limit: int) -> None:
         if each.reason == DESCRIPTORS:
-            return  # the listener that lacks them has said so
+            return  # the listener has logged the shortage
         if not self._bound.lets("full"):
             return
         if each.reason == MAPPING:

@@ -1,4 +1,4 @@
-"""What a mapping selects, as the registry has it."""
+"""Turns a mapping into the pools that the registry balances over."""
 
 from functools import lru_cache
 
@@ -14,13 +14,13 @@ from lbconsul.balance.pool_spec import (
 )
 from lbconsul.config.model import Mapping
 
-#: So many mappings' routes are remembered.
+#: Mappings whose `FailoverSpec` is cached.
 _MANY = 1 << 14
 
 
 @lru_cache(_MANY)
 def failover_spec(mapping: Mapping) -> FailoverSpec:
-    """The selections that a mapping's connections are balanced over."""
+    """The pools of a mapping by priority, and its fallback."""
     selections = tuple(
         _selection(
             mapping,
@@ -37,7 +37,7 @@ def failover_spec(mapping: Mapping) -> FailoverSpec:
     )
     empty = mapping.when_empty
     if len(selections) > 1 or empty.fallback:
-        # Another mapping may use the same service, and have nowhere else to go.
+        # A spec of its own: another mapping may have only this pool to go to.
         selections = tuple(map(_with_others, selections))
     fallback = ServiceQuery(empty.fallback, fixed=empty.is_address)
     return FailoverSpec(
@@ -48,7 +48,7 @@ def failover_spec(mapping: Mapping) -> FailoverSpec:
 
 
 def _with_others(selection: PoolSpec) -> PoolSpec:
-    """The same, as one of several pools."""
+    """The same pool, all of which may be ejected while another pool can serve."""
     return evolve(selection, patience=evolve(selection.patience, whole=True))
 
 
@@ -71,7 +71,7 @@ def _selection(mapping: Mapping, question: ServiceQuery) -> PoolSpec:
         ShrinkGuardConfig(
             mapping.shrink_guard / 100,
             mapping.shrink_hold,
-            # Who wants connections closed at once wants no new ones either.
+            # With close-on-critical, a critical upstream gets no new connections.
             critical=not mapping.close_on_critical,
         ),
         mapping.slow_start,

@@ -1,4 +1,4 @@
-"""Log what becomes of upstreams."""
+"""Logs ejections, restorations and other events of upstreams."""
 
 from collections.abc import Mapping as AbstractMapping
 
@@ -10,14 +10,14 @@ from lbconsul.balance.events import RegistryEvent, describe, event_fields
 from lbconsul.net.rate_limit import TokenBucket, in_words
 from lbconsul.net.throttled_log import ThrottledLog
 
-#: Lines a second, and how many may come at once: when a network fails, half of
-#: everything may be ejected.
+#: Lines a second, and the burst: when a network fails, half of all upstreams may be
+#: ejected at once.
 RATE, BURST = 10.0, 100.0
 
 
 @define(eq=False)
 class UpstreamLog:
-    """The lines of all upstreams of one process."""
+    """Writes the log lines of all upstreams of one process, throttled."""
 
     _log = Logger()
     _clock: IReactorTime
@@ -27,14 +27,14 @@ class UpstreamLog:
         self._bound = ThrottledLog(self._clock, TokenBucket(RATE, BURST), self._sum_up)
 
     def tell(self, event: RegistryEvent) -> None:
-        """Log one event; its fields stand beside the sentence."""
+        """Log one event as a sentence, with its fields for structured logs."""
         if self._bound.lets(event.kind.value):
             self._log.warn(
                 "{query}: {event}", event=describe(event), **event_fields(event)
             )
 
     def stop(self) -> None:
-        """Say what was left unsaid."""
+        """Log the summary of withheld lines now, if there are any."""
         self._bound.stop()
 
     def _sum_up(self, counts: AbstractMapping[str, int]) -> None:

@@ -1,4 +1,4 @@
-"""A line of dials that wait for an upstream with room, or for any upstream."""
+"""The wait queue: dials that wait for a free upstream, or for any upstream."""
 
 from collections.abc import Collection
 from typing import Protocol
@@ -10,9 +10,8 @@ from lbconsul.balance.queue import Queue
 from lbconsul.balance.upstream import Upstream
 from lbconsul.net.throttled_failures import ThrottledFailures
 
-#: How often to look whether the first one's turn has come, in seconds, beside at
-#: the end of each connection: an instance may join, and other processes and
-#: mappings have connections to the same ones.
+#: Seconds between checks for a free upstream, beside the one at each connection's
+#: end: an instance may join, and other workers and mappings connect to the same ones.
 LOOK_EVERY = 0.02
 
 _Avoided = frozenset[Upstream]
@@ -23,24 +22,23 @@ class Waiting(Protocol):
 
     @property
     def tried(self) -> Collection[Upstream]:
-        """Whom it does not want; the same ones for as long as it waits."""
+        """Upstreams to avoid; constant while the dial waits."""
 
     def proceed(self) -> bool:
-        """Leave and go on if there is an upstream now; whether there was."""
+        """Leave the queue and dial if an upstream is free; returns whether one was."""
 
 
 @define(eq=False)
 class WaitQueue:
-    """First come, first served, of at most `length`.
+    """A queue of at most `length` dials.
 
-    Those who avoid the same upstreams queue up behind each other: if the first of
-    them cannot go on, none of them can.  Whoever avoids some has been here before,
-    and goes first.
+    Dials that avoid the same upstreams share one FIFO: if its first cannot dial, none
+    of them can.  Dials that have already tried some upstreams go first.
     """
 
     _clock: IReactorTime
     _length: int
-    #: Those that somebody is in.
+    #: The FIFOs that are not empty, by avoided upstreams.
     _queues: dict[_Avoided, Queue[Waiting]] = Factory(dict)
     _next: IDelayedCall | None = None
     _is_advancing: bool = False
@@ -52,10 +50,10 @@ class WaitQueue:
         return sum(map(len, self._queues.values()))
 
     def __bool__(self) -> bool:
-        return bool(self._queues)  # asked for each connection
+        return bool(self._queues)  # cheap: checked for each connection
 
     def join(self, dial: Waiting) -> bool:
-        """Wait behind all others; whether there is room to."""
+        """Queue a dial; returns false if the queue is full."""
         if len(self) >= self._length:
             return False
         queue = self._queues.setdefault(frozenset(dial.tried), Queue(self._length))
@@ -65,12 +63,12 @@ class WaitQueue:
         return True
 
     def leave(self, dial: Waiting) -> None:
-        """It waits no longer, if it did."""
+        """Remove a dial, if it waits."""
         self._drop(dial, frozenset(dial.tried))
 
     def advance(self) -> None:
-        """Let those go on for whom there is an upstream, as long as there is."""
-        if self._is_advancing:  # it is their going on that calls us
+        """Let queued dials proceed while upstreams are free."""
+        if self._is_advancing:  # a dial that proceeds calls this again
             return
         self._is_advancing = True
         try:
@@ -81,14 +79,14 @@ class WaitQueue:
             self._is_advancing = False
 
     def stop(self) -> None:
-        """Forget all, until somebody joins."""
+        """Empty the queue, and check no more until a dial joins."""
         self._queues.clear()
         if self._next is not None:
             self._next.cancel()
             self._next = None
 
     def _goes_on(self, avoided: _Avoided) -> bool:
-        """Whether there was an upstream for the first of those who avoid these."""
+        """Whether the first dial that avoids these upstreams could proceed."""
         queue = self._queues.get(avoided)
         first = queue.first() if queue else None
         if first is None:
@@ -96,7 +94,7 @@ class WaitQueue:
         try:
             return first.proceed()
         except Exception:
-            # The others are to have their turn all the same.
+            # A bug in one dial must not stop the others.
             self._bugs.tell("a dial that waited failed")
             self._drop(first, avoided)
             return True

@@ -1,4 +1,4 @@
-"""Counts how connections end, and what mappings and upstreams come to.
+"""Counts terminations, and the traffic of mappings and upstreams.
 
-Pure: nothing here knows how figures are shown.
+Pure: nothing here knows how statistics are shown.
 """

@@ -1,4 +1,4 @@
-"""Figures: what one mapping's connections came to, in numbers that only grow."""
+"""The statistics of one mapping: counters and histograms that only grow."""
 
 from bisect import bisect_left
 from collections import Counter
@@ -9,7 +9,7 @@ from attrs import Factory, define
 
 from lbconsul.balance.instance import Identity
 
-#: Upper bounds of what is counted by how long it took, in seconds.
+#: Upper bounds of the histograms, in seconds.
 CONNECT = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 )  # fmt: skip
@@ -18,19 +18,20 @@ CONNECTION = (
     0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 3600.0, 14400.0,
 )  # fmt: skip
 
-#: What the latest one counts in a moving average.
+#: The weight of the latest value in a moving average.
 _LATEST = 0.1
 
-#: Where fewer of the connections are, upstreams are not expected to say anything.
+#: If upstreams send data on at most this fraction of the connections, they are not
+#: expected to send any.
 _ANSWERED = 0.1
 
-#: With fewer accounts nobody asks whose of them are of use still.
+#: With at most this many accounts, `tidy` keeps all of them.
 CROWD = 1000
 
 
 @define(eq=False)
 class DurationHistogram:
-    """How many took how long: counts by bound, and one more for what took longer."""
+    """Counts of durations by upper bound, and one more count for longer ones."""
 
     bounds: tuple[float, ...]
     counts: list[int] = Factory(
@@ -39,12 +40,12 @@ class DurationHistogram:
     sum: float = 0.0
 
     def observe(self, seconds: float) -> None:
-        """One took so long."""
+        """Count one duration."""
         self.counts[bisect_left(self.bounds, seconds)] += 1
         self.sum += seconds
 
     def add(self, other: "DurationHistogram") -> None:
-        """Count what another one has counted, too."""
+        """Add the counts of another histogram with the same bounds."""
         pairs = zip(self.counts, other.counts, strict=True)
         self.counts = [mine + its for mine, its in pairs]
         self.sum += other.sum
@@ -52,17 +53,17 @@ class DurationHistogram:
 
 @define(eq=False)
 class UpstreamStats:
-    """What one mapping's connections to one instance came to."""
+    """The statistics of one mapping's connections to one instance."""
 
     total: int = 0
     received: int = 0
     sent: int = 0
     failures: int = 0
-    #: A moving average of how long it takes to connect; 0 before the first time.
+    #: A moving average of the connect time, in seconds; 0 before the first one.
     connect_time: float = 0.0
 
     def add(self, other: "UpstreamStats") -> None:
-        """Count what another one has counted, too."""
+        """Add the statistics of another process; connect times are averaged."""
         connects = self.total + other.total
         if connects:
             mine, its = self.connect_time * self.total, other.connect_time * other.total
@@ -75,30 +76,30 @@ class UpstreamStats:
 
 @define(eq=False)
 class MappingStats:
-    """Counts for one mapping, whatever its options were meanwhile.
+    """The statistics of one mapping, across changes of its options.
 
-    Bytes of a connection count as they are told by `moved`, while it is open.
+    The bytes of a connection count while it is open, at each call of `moved`.
     """
 
     accepted: int = 0
     received: int = 0
     sent: int = 0
-    #: Connections by the code of their ending.
+    #: Connections by their termination code.
     endings: Counter[str] = Factory(Counter)
     connect: DurationHistogram = Factory(lambda: DurationHistogram(CONNECT))
     first_byte: DurationHistogram = Factory(lambda: DurationHistogram(FIRST_BYTE))
     connection: DurationHistogram = Factory(lambda: DurationHistogram(CONNECTION))
     accounts: dict[Identity, UpstreamStats] = Factory(dict)
-    #: The instances whose accounts have changed since that was asked last.
+    #: The instances whose accounts changed since the last `news`.
     _changed: set[Identity] = Factory(set)
-    #: How many were accepted, and how many turned away, when that was asked last.
+    #: How many clients were accepted, and turned away, at the last `news`.
     _told: tuple[int, int] = (0, 0)
     _turned_away: int = 0
-    #: With more accounts than these it is looked through for those that are of no use.
+    #: With more accounts than this, `tidy` looks for unknown instances.
     _crowd: int = CROWD
 
     def account(self, identity: Identity) -> UpstreamStats:
-        """The account of an instance, which is about to change."""
+        """The account of an instance, for a caller that is about to change it."""
         self._changed.add(identity)
         account = self.accounts.get(identity)
         if account is None:
@@ -106,7 +107,7 @@ class MappingStats:
         return account
 
     def connected(self, identity: Identity, seconds: float) -> None:
-        """An instance accepted a connection after so long."""
+        """An instance accepted a connection after `seconds`."""
         self.connect.observe(seconds)
         account = self.account(identity)
         account.total += 1
@@ -117,24 +118,24 @@ class MappingStats:
 
     @property
     def is_answered(self) -> bool:
-        """Whether upstreams say something on connections, as far as is known.
+        """Whether upstreams send data on connections, judging by those so far.
 
-        There are protocols in which only clients speak: graphite's, syslog.
+        In some protocols only clients do: Graphite's, syslog.
         """
         answered = sum(self.first_byte.counts)
         return answered > _ANSWERED * sum(self.connect.counts)
 
     def failed(self, identity: Identity) -> None:
-        """An instance did not accept one."""
+        """An instance did not accept a connection."""
         self.account(identity).failures += 1
 
     def turned_away(self, ending: str) -> None:
-        """A client is gone that had no upstream."""
+        """A client's connection ended before it had an upstream."""
         self._turned_away += 1
         self.endings[ending] += 1
 
     def moved(self, identity: Identity, received: int, sent: int) -> None:
-        """So many bytes more came from a client, and from its upstream."""
+        """`received` more bytes came from a client, and `sent` from its upstream."""
         self.received += received
         self.sent += sent
         account = self.account(identity)
@@ -144,13 +145,13 @@ class MappingStats:
     def over(
         self, identity: Identity, received: int, sent: int, seconds: float, ending: str
     ) -> None:
-        """A connection is over, with so many bytes that were not told before."""
+        """A connection ended after `seconds`, with bytes that `moved` did not count."""
         self.endings[ending] += 1
         self.connection.observe(seconds)
         self.moved(identity, received, sent)
 
     def add(self, other: "MappingStats") -> None:
-        """Count what another process has counted, too."""
+        """Add the statistics of another process."""
         self.accepted += other.accepted
         self.received += other.received
         self.sent += other.sent
@@ -165,9 +166,9 @@ class MappingStats:
             mine.add(account)
 
     def tidy(self, is_known: Callable[[Identity], bool]) -> None:
-        """Once there are many accounts, keep those of instances that are known still.
+        """Once there are many accounts, drop those of unknown instances.
 
-        Where instances come and go they would be more and more.
+        Otherwise accounts would accumulate where instances come and go.
         """
         if len(self.accounts) <= self._crowd:
             return
@@ -179,15 +180,15 @@ class MappingStats:
         self._changed &= self.accounts.keys()
         self._crowd = max(CROWD, 2 * len(self.accounts))
 
-    # What a worker tells its master.
+    # What a worker reports to the supervisor.
 
     @property
     def has_news(self) -> bool:
-        """Whether there is something to tell since the last time."""
+        """Whether anything has changed since the last `news`."""
         return bool(self._changed) or self._told != (self.accepted, self._turned_away)
 
     def news(self) -> dict[str, Any]:
-        """All, but of the accounts only those that changed since the last time."""
+        """All counters as JSON values, and the accounts changed since the last call."""
         changed, self._changed = self._changed, set()
         self._told = self.accepted, self._turned_away
         return {
@@ -206,9 +207,9 @@ class MappingStats:
         }
 
     def heard(self, news: dict[str, Any]) -> None:
-        """Another process has come to this since it told last.
+        """Replace the counters by the `news` of another process.
 
-        :raises Exception: it is no such news, whichever way.
+        :raises Exception: `news` is malformed; the type depends on the fault.
         """
         self.accepted, self.received, self.sent = (
             int(news[name]) for name in ("accepted", "received", "sent")
@@ -230,7 +231,7 @@ class MappingStats:
 
     @classmethod
     def sum(cls, many: Iterable["MappingStats"]) -> Self:
-        """What many processes have counted together."""
+        """The statistics of many processes together."""
         total = cls()
         for each in many:
             total.add(each)

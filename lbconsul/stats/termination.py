@@ -1,6 +1,6 @@
-"""How connections end: two letters, in the manner of HAProxy's termination codes.
+"""How connections end: two letters, modelled on HAProxy's termination states.
 
-The first says whose doing it was, the second what the connection was at.
+The first says which side ended the connection, the second in which phase it was.
 https://docs.haproxy.org/2.6/configuration.html#8.5
 """
 
@@ -10,41 +10,41 @@ from enum import Enum
 class Termination(Enum):
     """Why a connection is over."""
 
-    #: Both sides said all they had to.
+    #: Both sides sent all their data and closed.
     DONE = "--"
-    #: The client went away while we looked for an upstream.
+    #: The client closed while the dialer looked for an upstream.
     CLIENT_LEFT = "CC"
     #: The last upstream tried refused, or there was none.
     REFUSED = "SC"
     #: The last upstream tried did not answer in time.
     CONNECT_TIMEOUT = "sC"
-    #: We had no descriptor or local port left to connect with.
+    #: The gateway had no descriptor or local port left to connect with.
     STARVED = "RC"
     #: The mapping's `allow` and `deny` do not let the client in.
     DENIED = "PR"
-    #: The client has as many connections as the mapping lets one client have.
+    #: The client has as many connections as the mapping allows one client.
     CLIENT_LIMIT = "PL"
-    #: Every upstream was full, for the whole queue timeout.
+    #: Every upstream was full for the whole queue timeout.
     QUEUE_TIMEOUT = "sQ"
-    #: Every upstream was full, and so was the queue.
+    #: Every upstream was full, and so was the wait queue.
     QUEUE_FULL = "SQ"
-    #: The client went away while it was in the queue.
+    #: The client closed while it was in the wait queue.
     QUEUE_LEFT = "CQ"
     #: The client reset the connection, or vanished.
     CLIENT_RESET = "CD"
     #: The upstream reset the connection, or vanished.
     UPSTREAM_RESET = "SD"
-    #: Nothing moved for the idle timeout.
+    #: No data moved for the idle timeout.
     IDLE = "cD"
-    #: One side had said all, and nothing moved for the half-close timeout.
+    #: One side had closed, and no data moved for the half-close timeout.
     HALF_CLOSED = "sD"
-    #: It was as old as a connection may be.
+    #: The connection reached its maximum age.
     AGED = "KA"
-    #: It was closed so that the client reaches those who joined.
+    #: Rebalancing closed it to let the client reach upstreams that joined.
     REBALANCED = "KB"
-    #: Its instance left, and the time to end was over; or it turned critical.
+    #: Its upstream drained, and the drain timeout was over; or turned critical.
     LEFT = "KI"
-    #: A bug of ours; the log has the traceback.
+    #: A bug in lbconsul; the log has the traceback.
     INTERNAL = "I-"
     #: The gateway was being stopped, and its mapping's drain timeout was over.
     SOFT_STOP = "KS"

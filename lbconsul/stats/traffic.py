@@ -1,4 +1,4 @@
-"""The traffic of one mapping by now, open connections included."""
+"""The traffic of one mapping so far, open connections included."""
 
 from collections.abc import Iterable
 from typing import Any, Self
@@ -12,20 +12,19 @@ from lbconsul.stats.mapping import MappingStats
 
 @define(eq=False)
 class MappingTraffic:
-    """What one process, or all of them, can tell of one mapping by now."""
+    """The statistics and the state of one mapping, in one process or in all."""
 
     figures: MappingStats = Factory(MappingStats)
     #: Clients that wait for an upstream.
     queued: int = 0
-    #: The upstreams that it has ejected, each with the number of the pool: the last
-    #: ejection, and since when it stands so, in seconds.
+    #: The ejected upstreams, by the number of the pool and the identity: the last
+    #: ejection, and since when the upstream has this standing, in seconds.
     aside: dict[tuple[int, Identity], tuple[Ejection, float]] = Factory(dict)
-    #: The numbers of the pools that new connections go to: of one process it is one,
-    #: at most.
+    #: The numbers of the pools that new connections go to; at most one per process.
     used: set[int] = Factory(set)
 
     def news(self) -> dict[str, Any]:
-        """All that is new since the last time, as JSON may have it."""
+        """All that a worker reports since the last time, as JSON values."""
         return self.figures.news() | {
             "queued": self.queued,
             "aside": [
@@ -36,9 +35,9 @@ class MappingTraffic:
         }
 
     def heard(self, news: dict[str, Any]) -> None:
-        """Another process has these news.
+        """Replace the state by the `news` of another process.
 
-        :raises Exception: they are none, whichever way.
+        :raises Exception: `news` is malformed; the type depends on the fault.
         """
         self.figures.heard(news)
         self.queued = int(news["queued"])
@@ -52,7 +51,10 @@ class MappingTraffic:
         self.used = {int(number) for number in news["used"]}
 
     def close(self, ending: str) -> MappingStats:
-        """Its process is gone, and with it what was open: what all came to then."""
+        """The process died: count its open connections under `ending`.
+
+        Returns the final statistics.
+        """
         figures = self.figures
         were_open = figures.accepted - figures.endings.total()
         if were_open > 0:
@@ -61,7 +63,7 @@ class MappingTraffic:
 
     @classmethod
     def sum(cls, many: Iterable["MappingTraffic"]) -> Self:
-        """What many processes can tell together."""
+        """The traffic of many processes together."""
         total = cls()
         for each in many:
             total.figures.add(each.figures)

@@ -1,6 +1,6 @@
-"""Passes the listening sockets from one gateway to the next.
+"""Passes the listening sockets from a running gateway to its successor.
 
-`client.take` fetches them before the new gateway starts, as `InheritedSockets`; a
-`TakeoverServer` offers those of a gateway that runs, and a `TakeoverCoordinator`
-decides when a gateway takes its predecessor's place.
+`client.take` fetches them as `InheritedSockets` before the new gateway starts.  A
+`TakeoverServer` offers those of a running gateway, and a `TakeoverCoordinator` decides
+when a gateway replaces its predecessor.
 """

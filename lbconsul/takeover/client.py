@@ -1,6 +1,6 @@
-"""The new gateway asks the old one for its listening sockets, before it starts.
+"""The new gateway fetches the running gateway's listening sockets before it starts.
 
-All this waits for the other one, within a deadline: no reactor runs yet.
+Calls block, within a deadline: no reactor runs yet.
 """
 
 import array
@@ -26,22 +26,23 @@ from lbconsul.takeover.protocol import (
 )
 from lbconsul.takeover.rendezvous import check_place, peer, trusted_users, wrong
 
-#: How long to wait for the sockets, in seconds, be it that others are first.
+#: How long to wait for the sockets in seconds, including the turns of other clients.
 WITHIN = 30.0
 
-#: How long to wait before we ask again, in seconds.
+#: The delay before another attempt, in seconds.
 _PAUSE = 0.05
 
 #: The most descriptors that the kernel passes with one message (SCM_MAX_FD).
 _MOST_AT_ONCE = 253
 
-#: What to tell the kernel of descriptors that come: no program that we start is
-#: to have them.
+#: The recvmsg flag for received descriptors: child processes must not inherit them.
 _CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
 class _AskAgain(Exception):
-    """It ended the conversation before we had all: another one may be there by now."""
+    """The connection ended before the answer was complete; a successor may listen
+    by now.
+    """
 
 
 def take(
@@ -51,13 +52,13 @@ def take(
     also: Iterable[int] = (),
     within: float = WITHIN,
 ) -> InheritedSockets | None:
-    """The sockets of the gateway that listens at `path`; None if none does.
+    """Fetch the sockets of the gateway that listens at `path`; None if none listens.
 
-    That one goes on until it is told that we accept.  `also` are users, beside
-    ourselves and root, from whom we take sockets.
+    That gateway goes on until the new gateway reports that it accepts.  `also` are
+    users from whom sockets are taken, beside this process's user and root.
 
-    :raises CannotTakeOver: somebody is there from whom they cannot be had; or
-        nobody could be there.
+    :raises CannotTakeOver: `path` cannot be used, or the process there does not hand
+        over.
     """
     check_place(path)
     trusted = trusted_users(also)
@@ -91,7 +92,7 @@ def _ask(
         if user not in trusted:
             raise wrong(path, f"it belongs to somebody else (user {user})")
         sock.settimeout(max(0.001, deadline - time.monotonic()))
-        with suppress(ConnectionError):  # it may have said why not already
+        with suppress(ConnectionError):  # a refusal may have been sent already
             sock.sendall(write_question(program))
         answer = _Answer(sock, deadline)
         sockets = answer.read()
@@ -102,13 +103,13 @@ def _ask(
 
 
 def _connect(sock: socket.socket, path: str) -> bool:
-    """Whether somebody is there."""
+    """Connect; return whether a process listens at `path`."""
     sock.setblocking(False)
     try:
         sock.connect(path)
     except (FileNotFoundError, ConnectionRefusedError):
         return False
-    except BlockingIOError:  # too many are before us
+    except BlockingIOError:  # the listen queue is full
         raise
     except OSError as error:
         raise wrong(path, f"cannot be connected to: {error.strerror}") from None
@@ -117,7 +118,7 @@ def _connect(sock: socket.socket, path: str) -> bool:
 
 @define
 class _Answer:
-    """The line that the old one says, and the descriptors that come with it."""
+    """The running gateway's line, and the descriptors that come with it."""
 
     _sock: socket.socket
     _deadline: float
@@ -125,7 +126,7 @@ class _Answer:
     _descriptors: list[int] = Factory(list)
 
     def read(self) -> dict[str, int]:
-        """The descriptors by listening address; closed again if anything is wrong."""
+        """The descriptors by listening address; on any error all are closed again."""
         try:
             while not self._line.endswith(b"\n"):
                 self._more()
@@ -144,7 +145,7 @@ class _Answer:
         return dict(zip(addresses, self._descriptors, strict=True))
 
     def state(self) -> dict[str, Any]:
-        """What the old one says of itself, once all is read."""
+        """The running gateway's state, once all is read."""
         return read_state(bytes(self._line))
 
     def _more(self) -> None:
@@ -175,7 +176,7 @@ class _Answer:
 
 
 def _check_socket(descriptor: int) -> None:
-    """See that it is a socket that listens."""
+    """Raise an error unless the descriptor is a listening socket."""
     listens = 0
     with suppress(OSError):
         sock = socket.socket(fileno=descriptor)

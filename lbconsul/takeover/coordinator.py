@@ -1,4 +1,4 @@
-"""A gateway's place among those that follow each other on one host."""
+"""Coordinates a gateway with its predecessor and its successor on one host."""
 
 import socket
 from collections.abc import Callable
@@ -14,20 +14,20 @@ from lbconsul.config.model import Config
 from lbconsul.takeover.inherited import InheritedSockets
 from lbconsul.takeover.server import TakeoverServer
 
-#: How often a gateway that takes over looks whether it is so far, in seconds.
+#: How often a gateway that takes over checks its own progress, in seconds.
 _LOOK = 0.02
 
-#: After so many seconds it does not wait any longer for every datacenter and
-#: fallback of a mapping, but is content with one answer for each mapping.
+#: After this many seconds one answer for each mapping suffices, not one for every
+#: datacenter and fallback.
 _WHOLLY = 5.0
 
-#: So many seconds it may take until Consul has answered, and as many until it
-#: serves: together less than its predecessor waits (`session.ACCEPT_WITHIN`).
+#: The limit in seconds for Consul to answer, and again for the gateway to serve:
+#: together less than the predecessor waits (`session.ACCEPT_WITHIN`).
 _EACH_STEP = 20.0
 
 
 class ListeningSocket(Protocol):
-    """What a gateway listens on."""
+    """A listening socket of a gateway."""
 
     is_shared: bool
 
@@ -37,42 +37,45 @@ class ListeningSocket(Protocol):
 
 
 class Serving(Protocol):
-    """A gateway's front."""
+    """A gateway's data plane."""
 
     def knows(self, *, wholly: bool) -> bool:
-        """Whether Consul has answered what it has to know, or enough of it."""
+        """Whether Consul has answered every query, or, unless `wholly`, enough to
+        serve.
+        """
 
     @property
     def is_serving(self) -> bool:
-        """Whether clients are accepted, by whichever process."""
+        """Whether clients are accepted, in this process or in workers."""
 
 
 class Successor(Protocol):
-    """A gateway."""
+    """A gateway, as the coordinator sees it."""
 
     config: Config
 
     @property
     def sockets(self) -> AbstractMapping[str, ListeningSocket]:
-        """What it listens on, by address."""
+        """The listening sockets by address."""
 
     def state(self) -> AbstractMapping[str, object]:
-        """What a successor should know of it, as JSON can hold it."""
+        """The state for a successor, as JSON can hold it."""
 
     def begin(self) -> None:
-        """Serve."""
+        """Start serving."""
 
     def over(self, status: int, /) -> None:
-        """There is nothing left to do but to end, with this status."""
+        """End the gateway with this exit status."""
 
     def retire(self) -> Deferred[None]:
-        """Accept nobody any more; fires when nothing is open."""
+        """Drain: stop accepting; fires when nothing is open."""
 
 
 @define(eq=False, repr=False)
 class TakeoverCoordinator(Service):
-    """Takes the place of the predecessor, if there is one, and then waits for a
-    successor; all that only if there is a path at which they meet.
+    """Replaces the predecessor, if there is one, and then waits for a successor.
+
+    It does neither without a path at which gateways meet.
     """
 
     _log = Logger()
@@ -82,10 +85,10 @@ class TakeoverCoordinator(Service):
     _predecessor: InheritedSockets | None
     _path: str = field(init=False)
     _handover: TakeoverServer = field(init=False)
-    #: Whether the predecessor may still go on.
+    #: Whether the takeover from the predecessor is not decided yet.
     is_pending: bool = False
     _is_replaced: bool = False
-    #: The call that looks how far it is.
+    #: The delayed call that checks the progress.
     _look: Any = None
 
     def __attrs_post_init__(self) -> None:
@@ -102,16 +105,16 @@ class TakeoverCoordinator(Service):
 
     @property
     def is_shared(self) -> bool:
-        """Whether another gateway listens on our sockets too."""
+        """Whether another gateway listens on the same sockets."""
         return self.is_pending or self._is_replaced or self._handover.is_shared
 
     @property
     def is_handing_over(self) -> bool:
-        """Whether another gateway takes, or has taken, our place."""
+        """Whether a successor is replacing this gateway, or has."""
         return self._is_replaced or self._handover.is_shared
 
     def leave_files(self) -> None:
-        """Let the files of shared sockets stay, whatever is closed from now on."""
+        """Keep the files of shared UNIX sockets when these are closed from now on."""
         for each in self._gateway.sockets.values():
             each.is_shared = self.is_shared
 
@@ -139,7 +142,7 @@ class TakeoverCoordinator(Service):
         self._handover.stopService()
 
     def give_up(self) -> None:
-        """Do not go any further, if we are not at the end."""
+        """Abandon a takeover that is not decided yet."""
         if self._look is not None:
             self._look.cancel()
             self._look = None

@@ -1,4 +1,4 @@
-"""The door at which a gateway waits for its successor."""
+"""The listening socket at which a gateway waits for its successor."""
 
 import socket
 from collections.abc import Callable
@@ -13,15 +13,15 @@ from zope.interface import implementer
 from lbconsul.net.unix_socket import FileIdentity, file_identity, remove_file
 from lbconsul.takeover.rendezvous import listen_at
 
-#: How long to leave the door alone after the kernel would not let us open it, be it
-#: for want of descriptors, in seconds.
+#: How long to stop accepting after accept() failed, for instance for want of
+#: descriptors, in seconds.
 _PAUSE = 1.0
 
 
 @implementer(IReadDescriptor)
 @define(eq=False)
 class Door:
-    """Listens at `path`, and passes on whoever comes."""
+    """Listens at `path`, and passes on each connection."""
 
     _log = Logger()
     _reactor: Any
@@ -32,16 +32,18 @@ class Door:
     _pause: Any = None
 
     def open(self) -> None:
-        """Listen, in the place of whoever did before.
+        """Listen at `path`, in place of any earlier listener.
 
-        :raises OSError: it cannot be had.
+        :raises OSError: the socket cannot be created.
         """
         self._sock = listen_at(self.path)
         self._identity = file_identity(self.path)
         self._reactor.addReader(self)
 
     def close(self, *, clear: bool) -> None:
-        """Listen no more; with `clear` our file goes, unless it is another's by now."""
+        """Stop listening; with `clear` remove the socket file unless another
+        gateway owns it.
+        """
         if self._sock is None:
             return
         if self._pause is None:
@@ -63,11 +65,11 @@ class Door:
         return "takeover"
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor gave the socket up, which it has no cause to."""
+        """Called by the reactor if it gives the socket up, which should not happen."""
         self._log.failure("{path}: the socket is lost", reason, path=self.path)
 
     def doRead(self) -> None:
-        """Somebody comes.  Called by the reactor."""
+        """Called by the reactor when a client connects."""
         assert self._sock is not None
         try:
             sock, _ = self._sock.accept()

@@ -1,4 +1,4 @@
-"""What the new gateway has from the old one, and what it still has to tell it."""
+"""The sockets inherited from the predecessor, and the notice that ends a takeover."""
 
 import os
 import socket
@@ -25,31 +25,30 @@ from lbconsul.takeover.rendezvous import is_somebody_at
 
 @define(eq=False)
 class InheritedSockets:
-    """The sockets of a gateway that goes on until it is told that we accept."""
+    """The sockets of a predecessor that goes on until the new gateway accepts."""
 
     path: str
-    #: Descriptors by listening address; ours until they are dropped.
+    #: Descriptors by listening address; owned by this object until they are dropped.
     sockets: dict[str, int]
     _conversation: socket.socket | None
-    #: Where the old one listens and we do not.
+    #: Addresses where the predecessor listens and this gateway does not.
     unused: list[str] = Factory(list)
     _announcement: "ReadyNotice | None" = None
-    #: What it says of itself, as JSON has it; whatever that is.
+    #: The predecessor's state, as decoded JSON; not validated.
     state: dict[str, Any] = Factory(dict)
 
     def drop_sockets(self, used: Iterable[str] = ()) -> None:
-        """Close these descriptors: those that we use have been copied."""
+        """Close the inherited descriptors; those `used` have been copied."""
         self.unused += sorted(self.sockets.keys() - set(used))
         for each in self.sockets.values():
             os.close(each)
         self.sockets.clear()
 
     def accepting(self, reactor: Any) -> Deferred[bool]:
-        """Let the old one know that we accept.
+        """Report to the predecessor that this gateway accepts.
 
-        It fires when we are the gateway: the old one has heard it, or is dead.  It
-        fires with False if that one lives on without us, since it has waited for
-        too long.  Nothing is waited for meanwhile: both accept.
+        Fires with True once the predecessor has read it or is dead, and with False if
+        the predecessor timed out before and lives on.  Meanwhile both accept.
         """
         assert self._conversation is not None
         said = self._announcement = ReadyNotice()
@@ -64,7 +63,9 @@ class InheritedSockets:
         )
 
     def close(self) -> None:
-        """End the conversation, whichever state it is in, and drop the sockets."""
+        """Close the connection to the predecessor in any state, and drop the
+        sockets.
+        """
         self.drop_sockets()
         if self._conversation is not None:
             self._conversation.close()
@@ -74,7 +75,9 @@ class InheritedSockets:
 
 
 class ReadyNotice(LineOnlyReceiver):
-    """Says that we accept.  `heard` fires with whether the old one has heard it."""
+    """Reports that this gateway accepts; `heard` fires with whether the
+    predecessor read it.
+    """
 
     delimiter = b"\n"
     MAX_LENGTH = MAX_WORD
@@ -101,6 +104,6 @@ class ReadyNotice(LineOnlyReceiver):
             self.heard.callback(False)
 
     def close(self) -> None:
-        """Say no more."""
+        """Close the connection."""
         if self.transport is not None:
             self.transport.loseConnection()

@@ -1,59 +1,59 @@
-"""What a gateway and the one that takes over from it say, and how it is written.
+"""The messages between a running gateway and the new one that takes over from it.
 
-Each says lines of JSON, in this order::
+Both send lines of JSON, in this order::
 
     the new one   {"takeover": [1], "program": "lbconsul 0.1.0"}
     the old one   {"takeover": 1, "sockets": ["0.0.0.0:80", "unix:/run/web.sock"]}
     the new one   {"takeover": "accepting"}
     the old one   {"takeover": "retiring"}
 
-First come the versions that the new one speaks.  With the bytes of the second
-line come the descriptors of the sockets, in their order; all are there when the
-line is whole.  It may also have ``"state": {...}``, which is what the new one should
-know of the old one; who does not know a name in it does without.  Instead of that line
-the old one may say ``{"refused": "why"}``.  When the
-new one ends the conversation after the last line the old one retires; if it ends
-earlier, the old one goes on as if nothing had been.
+The first line has the versions that the new gateway speaks.  The sockets' descriptors
+come with the bytes of the second line, in the order of its addresses; all have arrived
+when the line is complete.  That line may also have ``"state": {...}``, the running
+gateway's state for the new one; unknown names in it are ignored.  Instead of that line
+the running gateway may send ``{"refused": "why"}``.  When the new gateway closes the
+connection after the last line, the old one drains; if it closes earlier, the old one
+goes on unchanged.
 """
 
 import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
-#: The version that we speak.  To add a word to a line is no new version.
+#: The protocol version of this code.  A further name in a line needs no new version.
 VERSION = 1
 
-#: The longest line that either takes, and the most sockets, in that order: far
-#: beyond any in use.
+#: The longest line in bytes, and the most sockets, that are accepted: far beyond any in
+#: use.
 MAX_LINE, MOST_SOCKETS = 1 << 22, 10_000
 
-#: The longest line that the new one says.
+#: The longest line that the new gateway sends, in bytes.
 MAX_WORD = 4096
 
 #: The longest listening address, and the longest reason to refuse, in characters.
 _LONGEST = 300
 
-#: What the new one says when it accepts, and what the old one answers to that.
+#: The new gateway's word once it accepts, and the running gateway's answer.
 ACCEPTING, RETIRING = "accepting", "retiring"
 
 
 class ProtocolError(ValueError):
-    """The other one said what cannot be understood; the text says what."""
+    """The other gateway sent an invalid message; the text says what is wrong."""
 
 
 class Refused(Exception):
-    """The other one will not hand over; the text says why."""
+    """The running gateway refuses to hand over; the text says why."""
 
 
 def write_question(program: str) -> bytes:
-    """The new one asks for the sockets."""
+    """Encode the new gateway's request for the sockets."""
     return _line(takeover=[VERSION], program=program)
 
 
 def read_question(line: bytes) -> None:
-    """Understand it.
+    """Check a request.
 
-    :raises Nonsense: it is none, or none of a version that we speak.
+    :raises ProtocolError: the line is no request, or of no version known here.
     """
     versions = _read(line).get("takeover")
     if not isinstance(versions, list):
@@ -68,11 +68,11 @@ def read_question(line: bytes) -> None:
 def write_offer(
     addresses: Collection[str], state: Mapping[str, object] | None = None
 ) -> bytes:
-    """The old one says which sockets come with this line, by listening address.
+    """Encode the addresses of the sockets that come with this line.
 
-    And its state, where there is room for that.
+    The state is added where there is room for it.
 
-    :raises Nonsense: they are too many.
+    :raises ProtocolError: there are too many sockets.
     """
     said = {"takeover": VERSION, "sockets": list(addresses)}
     line = _line(**said, state=state) if state else _line(**said)
@@ -86,10 +86,10 @@ def write_offer(
 
 
 def read_offer(line: bytes) -> list[str]:
-    """The listening addresses of the sockets that came with this line.
+    """The listening addresses of the sockets that come with this line.
 
-    :raises Refused: there are none, and this is why.
-    :raises Nonsense: it is no offer, or none of a version that we speak.
+    :raises Refused: the running gateway refuses; the text says why.
+    :raises ProtocolError: the line is no offer, or of no version known here.
     """
     said = _read(line)
     if "refused" in said:
@@ -111,25 +111,25 @@ def read_offer(line: bytes) -> list[str]:
 
 
 def read_state(line: bytes) -> dict[str, Any]:
-    """The state that came with an offer; empty from a gateway that says none."""
+    """The state in an offer; empty if the offer has none."""
     state = _read(line).get("state")
     return state if isinstance(state, dict) else {}
 
 
 def write_refusal(why: str) -> bytes:
-    """The old one will not hand over."""
+    """Encode the running gateway's refusal."""
     return _line(refused=why)
 
 
 def write_word(word: str) -> bytes:
-    """One of the words that follow."""
+    """Encode one of the later words, `ACCEPTING` or `RETIRING`."""
     return _line(takeover=word)
 
 
 def read_word(line: bytes) -> str:
-    """The word that was written so.
+    """Decode a word.
 
-    :raises Nonsense: it is none.
+    :raises ProtocolError: the line is none.
     """
     word = _read(line).get("takeover")
     if word not in (ACCEPTING, RETIRING):

@@ -1,4 +1,4 @@
-"""The place where gateways meet: a UNIX socket that its user alone may use."""
+"""The UNIX socket where gateways meet; only its user may connect."""
 
 import os
 import secrets
@@ -10,17 +10,17 @@ from collections.abc import Iterable
 from lbconsul.errors import CannotTakeOver
 from lbconsul.net.unix_socket import bind_unix
 
-#: How many may wait in the kernel to be heard.
+#: The listen(2) backlog.
 _BACKLOG = 64
 
-#: struct ucred, as SO_PEERCRED tells it: process, user, group.
+#: struct ucred as SO_PEERCRED returns it: process, user, group.
 _CREDENTIALS = struct.Struct("iII")
 
 
 def check_place(path: str) -> None:
-    """See that gateways can meet at `path`.
+    """Check that gateways can meet at `path`.
 
-    :raises CannotTakeOver: they cannot, and this is why.
+    :raises CannotTakeOver: they cannot; the text says why.
     """
     if not hasattr(socket, "SO_PEERCRED"):
         raise wrong(path, "this system does not tell who is at the other end")
@@ -30,8 +30,8 @@ def check_place(path: str) -> None:
     effective = os.access in os.supports_effective_ids
     if not os.access(folder, os.W_OK | os.X_OK, effective_ids=effective):
         raise wrong(path, f"the directory {folder} is not writable")
-    # The kernel's limit, which counts the zero at the end; we begin with a longer
-    # name.
+    # The kernel's limit of 108 bytes includes the final zero; the socket is first bound
+    # to a longer, temporary name.
     if len(os.fsencode(_temporary(path))) > 107:
         raise wrong(path, "the path is too long for a UNIX socket")
     _see_what_is_there(path)
@@ -49,13 +49,12 @@ def _see_what_is_there(path: str) -> None:
 
 
 def listen_at(path: str) -> socket.socket:
-    """A socket that listens at `path`, in the place of the one that did before.
+    """A socket that listens at `path`, in place of any earlier one.
 
-    Connecting to `path` succeeds at any moment, if it did before: the socket
-    gets another name first and is then renamed.  Nobody but its user may ever use
-    it.
+    Connecting to `path` succeeds at any moment if it did before: the socket is bound to
+    a temporary name and then renamed.  Only its user may ever connect.
 
-    :raises OSError: it cannot be had.
+    :raises OSError: the socket cannot be created.
     """
     sock, temporary = socket.socket(socket.AF_UNIX), _temporary(path)
     try:
@@ -74,12 +73,12 @@ def listen_at(path: str) -> socket.socket:
 
 
 def is_somebody_at(path: str) -> bool:
-    """Whether somebody listens at `path`, however busy."""
+    """Whether a process listens at `path`, however busy."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.setblocking(False)
         try:
             probe.connect(path)
-        except BlockingIOError:  # its queue is full
+        except BlockingIOError:  # the listen queue is full
             return True
         except OSError:
             return False
@@ -87,19 +86,19 @@ def is_somebody_at(path: str) -> bool:
 
 
 def trusted_users(also: Iterable[int] = ()) -> frozenset[int]:
-    """Whom we deal with: ourselves, root, and `also`."""
+    """The users that are trusted: this process's user, root, and `also`."""
     return frozenset({0, os.geteuid(), *also})
 
 
 def peer(sock: socket.socket) -> tuple[int, int]:
-    """Process and user at the other end, as the kernel has them."""
+    """Process and user at the other end, according to the kernel."""
     said = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     process, user, _ = _CREDENTIALS.unpack(said)
     return process, user
 
 
 def wrong(path: str, what: str | None) -> CannotTakeOver:
-    """What is wrong with `path`, or with whoever is there."""
+    """The error about `path`, or about the process that listens there."""
     return CannotTakeOver(f"--takeover {path}: {what}")
 
 

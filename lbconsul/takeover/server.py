@@ -1,4 +1,4 @@
-"""The old gateway hands its listening sockets to the next one."""
+"""The running gateway hands its listening sockets to its successor."""
 
 import socket
 from collections import deque
@@ -16,18 +16,17 @@ from lbconsul.takeover.inherited import InheritedSockets
 from lbconsul.takeover.rendezvous import peer, trusted_users
 from lbconsul.takeover.session import State, TakeoverSession
 
-#: How many may wait for their turn; others are sent away, and come again.
+#: How many clients may wait for their turn; further ones are closed and retry.
 MOST_WAITING = 16
 
 
 @define(eq=False, repr=False)
 class TakeoverServer(Service):
-    """Waits at `path` for a successor, which is one at a time.
+    """Waits at `path` for a successor; serves one client at a time.
 
-    `offer` are the sockets that are listened on at that moment, by listening
-    address.  `taken` is called once a successor accepts in our place: it has the
-    sockets, with their files, and the path.  `predecessor` is whom we take over
-    from ourselves.
+    `offer` gives the current listening sockets by address.  `taken` is called once a
+    successor accepts: it then owns the sockets, with their files, and the path.
+    `predecessor` is the gateway that this one itself takes over from.
     """
 
     _log = Logger()
@@ -36,10 +35,10 @@ class TakeoverServer(Service):
     _offer: Callable[[], dict[str, socket.socket]]
     _taken: Callable[[], None]
     _predecessor: InheritedSockets | None = None
-    #: Gives what the successor should know of us.
+    #: Gives the state for the successor.
     _tell: Callable[[], Mapping[str, object]] = dict
     _door: Door = field(init=False)
-    #: Those who would take over; the first one is heard.
+    #: The sessions of waiting clients; the first one is active.
     _talks: deque[TakeoverSession] = Factory(deque)
     _over: bool = False
 
@@ -53,10 +52,11 @@ class TakeoverServer(Service):
         return any(each.state in shared for each in self._talks)
 
     def accepting(self) -> Deferred[bool]:
-        """The gateway accepts: let the predecessor retire, and take its place.
+        """Called when this gateway accepts: ask the predecessor to drain, then replace
+        it.
 
-        It fires with whether we are the gateway now.  If not, the predecessor has
-        lost its patience before, and goes on.
+        Fires with whether this gateway has replaced it; False if the predecessor timed
+        out before and goes on.
         """
         if self._predecessor is None:
             self._open()
@@ -75,7 +75,8 @@ class TakeoverServer(Service):
         if heard and self.running:
             self._open()
         if self._predecessor is not None:
-            # It leaves its door when it hears this, so ours had to be open before.
+            # The predecessor closes its socket when it reads this, so the new one must
+            # be open before.
             self._predecessor.close()
             self._predecessor = None
         return heard
@@ -97,7 +98,7 @@ class TakeoverServer(Service):
             talk.abort()
 
     def _came(self, sock: socket.socket) -> None:
-        """Somebody is at the door."""
+        """Called by the door with a new client."""
         process, user = peer(sock)
         talk = TakeoverSession(
             self._reactor, process, self._offer, self._ended, self._tell

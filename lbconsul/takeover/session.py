@@ -1,4 +1,4 @@
-"""The old gateway's part of one conversation with one that would take over."""
+"""The running gateway's side of one takeover."""
 
 import os
 import socket
@@ -23,19 +23,19 @@ from lbconsul.takeover.protocol import (
     write_word,
 )
 
-#: How long somebody may take to say what they want, in seconds: a gateway says it
-#: at once, and others may be waiting.
+#: How long a client may take to send its request, in seconds: a gateway sends it at
+#: once, and other clients may be waiting.
 ASK_WITHIN = 5.0
 
-#: How long the new one may take until it accepts, in seconds.
+#: How long the new gateway may take until it accepts, in seconds.
 ACCEPT_WITHIN = 60.0
 
-#: How long it may then take to be found in our place, in seconds.
+#: How long the new gateway may then take to listen at the path, in seconds.
 LEAVE_WITHIN = 5.0
 
 
 class State(Enum):
-    """How far a conversation is."""
+    """The state of a takeover session."""
 
     WAITS = "others are first"
     BEGUN = "it has said nothing yet"
@@ -45,11 +45,10 @@ class State(Enum):
 
 
 class TakeoverSession(LineOnlyReceiver):
-    """One conversation, which begins once it is its turn.
+    """One takeover session, which begins once it is its turn.
 
-    `offer` are the listening sockets by address, `tell` gives what the other one
-    should know of us; `over` is called once, at the end, with whether it has taken
-    over.
+    `offer` gives the listening sockets by address, `tell` this gateway's state for the
+    successor; `over` is called once, at the end, with whether the client took over.
     """
 
     _log = Logger()
@@ -78,18 +77,18 @@ class TakeoverSession(LineOnlyReceiver):
         self.transport.pauseProducing()
 
     def begin(self) -> None:
-        """It is its turn."""
+        """Start reading: it is this session's turn."""
         self.state = State.BEGUN
         self._allow(ASK_WITHIN)
         self.transport.resumeProducing()
 
     def refuse(self, why: str) -> None:
-        """Say why not, and end it."""
+        """Send a refusal and close."""
         state = self.state
         self._log.warn(
             "process {process} cannot take over: {why}", process=self._process, why=why
         )
-        if state is State.OFFERED:  # it may not have read what we said before
+        if state is State.OFFERED:  # earlier data may still be unread
             self.abort()
         else:
             self.transport.write(write_refusal(why))
@@ -97,7 +96,7 @@ class TakeoverSession(LineOnlyReceiver):
         self._end()
 
     def abort(self) -> None:
-        """End it at once; that it is over is told a moment later."""
+        """Abort the connection; `over` is called a moment later."""
         self.transport.abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
@@ -137,8 +136,8 @@ class TakeoverSession(LineOnlyReceiver):
     def _hand_over(self) -> None:
         sockets = self._offer()
         line = write_offer(sockets, self._tell())
-        # Copies: ours may be closed before these are on their way, and these may
-        # be until the transport is gone.
+        # Copies: the originals may be closed before these are sent, and these live
+        # until the transport is gone.
         for each in sockets.values():
             self._copies.append(os.dup(each.fileno()))
         self.state = State.OFFERED
@@ -148,13 +147,13 @@ class TakeoverSession(LineOnlyReceiver):
             process=self._process,
             count=len(sockets),
         )
-        # Each goes along with one of the bytes that are written next.
+        # Each descriptor goes along with one of the bytes written next.
         for copy in self._copies:
             self.transport.sendFileDescriptor(copy)
         self.transport.write(line)
 
     def _allow(self, seconds: float) -> None:
-        """It may take so long from now on."""
+        """Restart the session's time limit."""
         self._forbid()
         self._limit = self._reactor.callLater(seconds, self._late)
 
@@ -172,7 +171,7 @@ class TakeoverSession(LineOnlyReceiver):
         self._end()
 
     def _end(self) -> None:
-        """It is over, unless it was already; the transport ends in its own time."""
+        """Finish once; the transport closes by itself."""
         if self.state is State.OVER:
             return
         state, self.state = self.state, State.OVER

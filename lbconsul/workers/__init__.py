@@ -1,5 +1,6 @@
 """Several processes with one balance.
 
-A master watches Consul, and its `Supervisor` keeps worker processes that serve.  All
-count connections in one table of shared memory, each process in a row of its own.
+The master process watches Consul, and its `Supervisor` keeps worker processes that
+serve clients.  All processes count connections in one table of shared memory, each in a
+row of its own.
 """

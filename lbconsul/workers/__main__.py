@@ -1,8 +1,8 @@
 """The program of a worker process: ``python -m lbconsul.workers DIGEST``.
 
-The digest is that of its master's code: another worker could not be trusted to
-understand what that says.  Little is imported until it is found to be the same,
-and nothing at all before signals are ignored.
+DIGEST is that of the master's code: a worker with other code could misread the master's
+messages.  The worker ignores signals before it imports anything, and checks the digest
+before it imports the rest.
 """
 
 import signal
@@ -11,9 +11,10 @@ from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve until the master says so, or is gone; the exit status."""
-    # Terminals and service managers send these to the whole group: it is the
-    # master who orders the end, and who has the log file that SIGUSR1 is about.
+    """Serve until the master stops this worker or is gone; return the exit status."""
+    # Terminals and service managers send these to the whole process group.  The master
+    # stops its workers itself, and only the master has the log file that SIGUSR1
+    # reopens.
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(each, signal.SIG_IGN)
     from lbconsul.workers.code_digest import code_digest

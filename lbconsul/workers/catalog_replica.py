@@ -1,4 +1,4 @@
-"""A replica: what a worker knows of the catalog, as its master tells it."""
+"""The worker's copy of the catalog, kept up to date by the master."""
 
 from collections.abc import Callable
 
@@ -12,12 +12,12 @@ from lbconsul.workers.messages import CatalogChunk
 
 @define(eq=False)
 class KnownSlots:
-    """The slot of each instance in any answer."""
+    """The slot of each instance, for every service query."""
 
     _slots: dict[ServiceQuery, dict[Identity, int | None]] = Factory(dict)
 
     def find(self, identity: Identity) -> int | None:
-        """Its slot, if it has one and we know it."""
+        """The instance's slot; None if it has none or is unknown."""
         for slots in self._slots.values():
             slot = slots.get(identity)
             if slot is not None:
@@ -27,15 +27,15 @@ class KnownSlots:
     def replace(
         self, question: ServiceQuery, slots: dict[Identity, int | None]
     ) -> None:
-        """These are the instances of an answer now."""
+        """Replace all slots of a query."""
         self._slots[question] = slots
 
     def forget(self, question: ServiceQuery) -> None:
-        """Nobody asks it any more."""
+        """Drop a query that is no longer asked."""
         self._slots.pop(question, None)
 
     def amend(self, part: CatalogChunk) -> None:
-        """These joined an answer, those left it."""
+        """Apply the instances that joined and left a query's answer."""
         slots = self._slots[part.question]
         for identity in part.drop:
             slots.pop(identity, None)
@@ -45,32 +45,33 @@ class KnownSlots:
 
 @define(eq=False)
 class CatalogReplica:
-    """Lets a registry know what the master's knows."""
+    """Applies the master's catalog chunks to the worker's registry."""
 
     _registry: Registry
     _slots: KnownSlots
-    #: Lets the tally know where an identity is counted, which may be news though
-    #: the instance is not.
+    #: Called with each identity put, since its slot may have changed although the
+    #: instance has not.
     _counted: Callable[[Identity], object]
     #: The version of the catalog that the registry knows.
     level: int = 0
-    #: The parts so far of a change that is not whole yet.
+    #: The chunks received of a change that is not complete yet.
     _parts: list[CatalogChunk] = Factory(list)
 
     def take(self, part: CatalogChunk) -> bool:
-        """Take one part; whether with it a change is made."""
+        """Take one chunk; return whether it completed a change."""
         self._parts.append(part)
         if not part.last:
             return False
         parts, self._parts = self._parts, []
         if part.gone:
-            self._slots.forget(part.question)  # the registry goes by who is served
+            self._slots.forget(part.question)  # the registry drops unmapped pools
         elif part.whole:
             self._replace(parts)
         else:
             for each in parts:
                 self._slots.amend(each)
-            # All at once: what a part of it takes away may be no loss in the whole.
+            # The chunks are applied together: applied one by one, a removal could look
+            # like a loss to the shrink guard although the whole change is none.
             put = [instance for each in parts for instance, _ in each.put]
             drop = [identity for each in parts for identity in each.drop]
             self._registry.amend(part.question, put, drop, pending=part.pending)

@@ -11,35 +11,35 @@ from lbconsul.workers.versioned_catalog import Delta, VersionedCatalog
 
 @define(eq=False)
 class CatalogSender:
-    """Sends one worker what it serves, and the catalog's changes.
+    """Sends one worker its mappings and the catalog's changes.
 
-    A worker that does not read costs no memory: while it does not, only the
-    questions are noted whose answers changed, and these are sent whole, as they
-    are then, once it reads again.  `serve` sends what it serves, as it is then.
+    A worker that does not read costs no memory: the sender notes only which queries
+    changed, and sends their current answers whole once the worker reads again.  `serve`
+    writes the worker's current mappings.
     """
 
     _catalog: VersionedCatalog
     _write: Callable[[bytes], None]
     _serve: Callable[[], None] = lambda: None
-    #: The version that the worker knows once it has all that was sent.
+    #: The version that the worker has once it has read all that was sent.
     _level: int = 0
     _dirty: dict[ServiceQuery, None] = Factory(dict)
     _parts: Iterator[CatalogChunk] | None = None
     _paused: bool = False
-    #: Whether what it serves has changed.
+    #: Whether the worker's mappings have changed since they were sent.
     _owes_serve: bool = False
-    #: Whether the worker waits to hear that it knows all there is.
+    #: Whether `SyncComplete` is still to be sent.
     _owes_complete: bool = False
     _is_closed: bool = False
 
     def begin(self) -> None:
-        """Send what it serves, all that is known, and that this is all."""
+        """Send the mappings, the whole catalog and `SyncComplete`."""
         self._owes_serve = self._owes_complete = True
         self._dirty.update(dict.fromkeys(self._catalog.questions()))
         self._send()
 
     def changed(self, delta: Delta) -> None:
-        """Send a change, which is the catalog's latest."""
+        """Send the catalog's latest change."""
         if self._paused or self._parts or self._dirty:
             self._dirty[delta.question] = None
         else:
@@ -48,21 +48,21 @@ class CatalogSender:
             self._send()
 
     def altered(self) -> None:
-        """What it serves has changed."""
+        """Send the worker's mappings again, since they have changed."""
         self._owes_serve = True
         self._send()
 
     def pause(self) -> None:
-        """The worker does not read as fast as we send."""
+        """Stop sending: the worker reads more slowly than the master writes."""
         self._paused = True
 
     def resume(self) -> None:
-        """It has read what was sent."""
+        """Send again: the worker has read what was sent."""
         self._paused = False
         self._send()
 
     def close(self) -> None:
-        """Send nothing any more, whatever changes or is on its way."""
+        """Send nothing more, not even the rest of a change."""
         self._is_closed = True
 
     def _send(self) -> None:
@@ -87,12 +87,12 @@ class CatalogSender:
             self._write(write_order(part))
 
     def _turn_to_dirty(self) -> bool:
-        """Begin with the next answer that has to be sent whole, if there is one."""
+        """Start on the next query to be sent whole; False if there is none."""
         if not self._dirty:
             return False
         question = next(iter(self._dirty))
         del self._dirty[question]
-        if not self._dirty:  # others would be older than what we say they are
+        if not self._dirty:  # else dirty answers are older than this level
             self._level = self._catalog.version
         delta = self._catalog.whole(question)
         self._parts = self._catalog.parts(delta, self._level)

@@ -1,4 +1,4 @@
-"""Frames: how a master and a worker speak over the stream between them."""
+"""Length-prefixed messages on the stream between the master and a worker."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,15 +14,15 @@ from lbconsul.workers.messages import MAX_FRAME
 
 
 def _ignore() -> None:
-    """Nobody wants to know."""
+    """The default callback: does nothing."""
 
 
 @implementer(IPushProducer)
 class Channel(Int32StringReceiver):
-    """One end of the stream: passes on each frame that comes, and the end.
+    """One end of the stream: passes on each frame received, and the stream's end.
 
-    `paused` and `resumed` tell when more was written than the other end has
-    read, some 64 KiB, and when that is over.
+    `paused` is called once some 64 KiB are written that the other end has not read,
+    `resumed` once it has read them.
     """
 
     _log = Logger()
@@ -55,16 +55,16 @@ class Channel(Int32StringReceiver):
         self._lost()
 
     def finish(self) -> None:
-        """Say no more, once all that was written is on its way; go on hearing.
+        """Close this end for writing after all that was written; keep reading.
 
-        Were the stream closed while the other end still speaks, that would take
-        it for broken, and might not read our last words.
+        If the whole stream were closed while the other end still writes, that end would
+        take it for broken and might not read the last messages.
         """
         self.transport.unregisterProducer()
         self.transport.loseWriteConnection()
 
     def close(self) -> None:
-        """End the stream, once all that was written is read."""
+        """Close the stream after all that was written."""
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 
@@ -75,4 +75,4 @@ class Channel(Int32StringReceiver):
         self._resumed()
 
     def stopProducing(self) -> None:
-        """The stream is lost; we are told so anyway."""
+        """Does nothing: `connectionLost` reports the end of the stream."""

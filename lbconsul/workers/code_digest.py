@@ -1,15 +1,15 @@
-"""Which code this is: a worker must run the same as its master."""
+"""The digest of this code: a worker must run the same code as its master."""
 
 import hashlib
 import sys
 from pathlib import Path
 
-#: Where our package lies.
+#: The directory of the lbconsul package.
 PACKAGE = Path(__file__).parents[1]
 
 
 def code_digest(package: Path = PACKAGE) -> str:
-    """A name for what its modules say, and for the Python that runs them."""
+    """A digest of the package's modules and of the Python version that runs them."""
     digest = hashlib.sha256(sys.version.encode())
     for path in sorted(package.rglob("*.py")):
         content = path.read_bytes()

@@ -1,4 +1,4 @@
-"""The places: what workers are to serve, and the listening sockets for it."""
+"""The mappings that workers serve, and their listening sockets."""
 
 import socket
 from collections.abc import Iterable, Iterator
@@ -12,43 +12,44 @@ from lbconsul.workers.messages import Assignment, Serve
 
 
 class Socket(Protocol):
-    """A listening socket that the master owns, and what it is for now."""
+    """A listening socket that the master owns, and the mapping it serves."""
 
     mapping: Mapping
 
     def open(self) -> socket.socket:
-        """The socket, opened unless it is open."""
+        """Return the socket; open it first if it is closed."""
 
     def close(self) -> None:
-        """Give it back."""
+        """Close the socket."""
 
 
 def share(limit: int, workers: int, number: int) -> int:
-    """The part of a limit that worker `number` has; the first ones get the rest."""
+    """Worker `number`'s share of a limit; the first workers get the remainder."""
     return limit // workers + (number <= limit % workers)
 
 
 @define(eq=False)
 class ListenerSet:
-    """The sockets of the mappings that are served, by so many workers."""
+    """The sockets of the served mappings, shared by `workers` workers."""
 
     _workers: int
     _connection_log: bool
-    #: Each with a number that no other one ever has.
+    #: The number of each socket; numbers are never reused.
     _sockets: dict[Socket, int] = Factory(dict)
     _by_listen: dict[Listen | None, int] = Factory(dict)
     _numbers: Iterator[int] = Factory(count)
-    #: The longest drain timeout there ever was: connections may have it still.
+    #: The longest drain timeout ever served, in seconds: old connections may still have
+    #: it.
     longest_drain: float = 0.0
 
     @property
     def mappings(self) -> list[Mapping]:
-        """What is served."""
+        """The served mappings."""
         return [each.mapping for each in self._sockets]
 
     @property
     def numbers(self) -> set[int]:
-        """Of all sockets that there are."""
+        """The numbers of all sockets."""
         return set(self._sockets.values())
 
     def number(self, mapping: Mapping) -> int | None:
@@ -56,7 +57,7 @@ class ListenerSet:
         return self._by_listen.get(mapping.listen)
 
     def add(self, sock: Socket) -> None:
-        """Serve its mapping, too."""
+        """Serve the socket's mapping in addition to the others."""
         if sock not in self._sockets:
             number = self._sockets[sock] = next(self._numbers)
             self._by_listen[sock.mapping.listen] = number
@@ -64,7 +65,9 @@ class ListenerSet:
         self.longest_drain = max(self.longest_drain, drain)
 
     def replace(self, sockets: Iterable[Socket], connection_log: bool) -> None:
-        """Serve the mappings of just these, as they are now; close the others."""
+        """Serve the mappings of these sockets in their current form; close all other
+        sockets.
+        """
         self._connection_log = connection_log
         wanted = dict.fromkeys(sockets)
         for gone in [each for each in self._sockets if each not in wanted]:
@@ -75,7 +78,7 @@ class ListenerSet:
             self.add(each)
 
     def bind(self) -> None:
-        """Open every listening socket; CannotListen if one is not to be had."""
+        """Open every listening socket; CannotListen if one cannot be opened."""
         for each in self._sockets:
             each.open()
 
@@ -85,9 +88,10 @@ class ListenerSet:
             each.close()
 
     def of(self, worker: int) -> tuple[Serve, dict[int, int]]:
-        """What a worker serves, and the descriptors for it by their numbers.
+        """A worker's `Serve` message, and its listening descriptors by number.
 
-        A mapping of whose limit it has no share is the others'.
+        A mapping with a connection limit too small for this worker to get a share is
+        left to the other workers.
         """
         places: list[Assignment] = []
         others: list[Mapping] = []

@@ -1,4 +1,4 @@
-"""A worker's log, on its way to the master's."""
+"""Sends a worker's log and reports to the master."""
 
 from collections import deque
 from collections.abc import Callable
@@ -16,16 +16,16 @@ from zope.interface import implementer
 
 from lbconsul.workers.messages import LOG, Report, write_report
 
-#: So much log may wait for the master, in bytes, before lines are dropped: some
-#: three thousand lines.
+#: The most log in bytes that may wait for the master; further lines are dropped. It is
+#: some three thousand lines.
 MOST_UNSENT = 1 << 20
 
-#: A longer event goes on its way as its text, cut to this many characters.
+#: An event longer than this many bytes is sent as its text, cut to as many characters.
 _LONGEST = 1 << 16
 
 
 def write_event(event: LogEvent) -> bytes:
-    """An event of the log as the master gets it."""
+    """Encode a log event for the master."""
     data = eventAsJSON(event).encode()
     if len(data) > _LONGEST:
         kept: LogEvent = {
@@ -39,9 +39,9 @@ def write_event(event: LogEvent) -> bytes:
 
 
 def read_event(data: bytes) -> LogEvent:
-    """The event that was written so, without its first byte.
+    """Decode a log event, without its first byte.
 
-    :raises ValueError: it is none.
+    :raises ValueError: the data is no log event.
     """
     event = eventFromJSON(data.decode())
     if not isinstance(event, dict):
@@ -52,17 +52,17 @@ def read_event(data: bytes) -> LogEvent:
 @implementer(ILogObserver)
 @define(eq=False)
 class LogForwarder:
-    """All that a worker says to its master; called with an event, it logs it.
+    """Sends a worker's messages to the master; it is a log observer as well.
 
-    Whatever the master is at, this never waits for it: of reports only the
-    latest is kept, and the log is bounded.
+    It never waits for the master: only the latest report is kept, and the log is
+    bounded.
     """
 
     _log = Logger()
     _write: Callable[[bytes], None]
     _report: bytes | None = None
     _lines: deque[bytes] = Factory(deque)
-    #: Bytes of `_lines`, and lines that were dropped since that was last told.
+    #: Bytes of `_lines`, and lines dropped since the last warning about it.
     _unsent: int = 0
     _dropped: int = 0
     _paused: bool = False
@@ -78,26 +78,26 @@ class LogForwarder:
         self._send()
 
     def report(self, report: Report) -> None:
-        """Say how we are."""
+        """Send a report in place of any older one that is unsent."""
         self._report = write_report(report)
         self._send()
 
     @property
     def is_free(self) -> bool:
-        """Whether what is said now is written at once."""
+        """Whether `say` would write at once."""
         return not self._paused
 
     def say(self, data: bytes) -> None:
-        """Say something that is of use only if it is written at once."""
+        """Write data that is useful only now; drop it if the master does not read."""
         if not self._paused:
             self._write(data)
 
     def pause(self) -> None:
-        """The master does not read as fast as we write."""
+        """Stop writing: the master reads more slowly than the worker writes."""
         self._paused = True
 
     def resume(self) -> None:
-        """It has read what was written."""
+        """Write again: the master has read what was written."""
         self._paused = False
         self._send()
         if self._dropped and not self._paused:
@@ -110,7 +110,9 @@ class LogForwarder:
             )
 
     def hurry(self) -> None:
-        """It is the end: write all there is, and what comes yet, at once."""
+        """Write all that waits, and from now on everything at once: the worker is
+        ending.
+        """
         self._ending = True
         self._send()
 

@@ -1,7 +1,7 @@
-"""What a master and its workers say to each other, and how it is written.
+"""The messages between the master and its workers, and their encoding.
 
-A master speaks pickle: its workers run the same code and believe it anyway.
-Workers speak JSON, which is data and no more, whatever became of a worker.
+The master sends pickle: workers run the same code and trust the master.  Workers send
+JSON, which is only data, so a compromised worker cannot run code in the master.
 """
 
 import json
@@ -15,16 +15,16 @@ from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.model import Mapping
 
-#: The longest frame either may send, in bytes: far beyond any in use.
+#: The longest frame in bytes that either side may send: far beyond any in use.
 MAX_FRAME = 1 << 26
 
-#: What a worker's frame is, by its first byte.
+#: The kinds of a worker's frames, by their first byte.
 REPORT, LOG, FIGURES, ANSWER = b"r", b"l", b"f", b"a"
 
 
 @frozen
 class Setup:
-    """What a worker must know before all else: its row, and how many there are."""
+    """The first message: the worker's row in the table, and how many rows there are."""
 
     row: int
     rows: int
@@ -32,9 +32,9 @@ class Setup:
 
 @frozen
 class Assignment:
-    """A mapping that a worker serves, with its share of the connections.
+    """A mapping that a worker serves, with the worker's share of its limits.
 
-    The listening socket with this `number` was sent before.
+    Its listening socket was sent before, under this `number`.
     """
 
     mapping: Mapping
@@ -43,25 +43,26 @@ class Assignment:
 
 @frozen
 class Serve:
-    """Serve just these: what stays as it was is not touched."""
+    """Serve exactly these mappings; unchanged ones are left alone."""
 
     places: tuple[Assignment, ...]
     connection_log: bool
-    #: What the others serve alone: answers for it are to be kept all the same.
+    #: Mappings that only other workers serve; this worker keeps their pools
+    #: nevertheless.
     others: tuple[Mapping, ...] = ()
-    #: How many listening sockets were sent for this.
+    #: How many listening sockets were sent for this message.
     sent: int = 0
 
 
 @frozen
 class CatalogChunk:
-    """A part of a change of one question's answer; the change is made with the last.
+    """A part of one change of a query's answer; the last part completes the change.
 
-    `put` joined or were altered, each with its slot; `drop` left.  With `whole`
-    set, the answer is what was put and nothing else.  Whoever has made the
-    change knows the catalog as it was in version `level`.  With `gone` set nobody
-    asks the question any more; with `pending` set there may be more, whose host names
-    are being looked up.
+    `put` holds the instances that joined or changed, each with its slot; `drop` those
+    that left.  With `whole` the answer is what was put and nothing else.  After the
+    last part the worker has the catalog's version `level`.  `gone`: the query is no
+    longer asked.  `pending`: more instances may follow, whose host names are being
+    looked up.
     """
 
     question: ServiceQuery
@@ -76,19 +77,21 @@ class CatalogChunk:
 
 @frozen
 class SyncComplete:
-    """That was all that the master knows: accept, be every question answered or not."""
+    """The worker has the master's whole catalog: accept, even if some queries have no
+    answer yet.
+    """
 
 
 @frozen
 class Retire:
-    """Accept nobody any more, let what is open end, report, and end."""
+    """Stop accepting, let open connections end, report, and exit."""
 
 
 @frozen
 class Rest:
-    """An operator has drained these registrations, and no others any longer.
+    """The registrations that an operator has drained; all others are not drained.
 
-    Each with its CreateIndex.
+    Each is given with its CreateIndex.
     """
 
     resting: AbstractMapping[Identity, int]
@@ -96,7 +99,7 @@ class Rest:
 
 @frozen
 class Eject:
-    """Eject this one, as if it had failed; answer with this number how it went."""
+    """Eject this upstream as if it had failed; answer under this number."""
 
     identity: Identity
     number: int
@@ -104,7 +107,7 @@ class Eject:
 
 @frozen
 class Stop:
-    """Accept nobody any more, close what is open, report, and end."""
+    """Stop accepting, close open connections, report, and exit."""
 
 
 Command = Setup | Serve | CatalogChunk | SyncComplete | Retire | Stop | Rest | Eject
@@ -112,7 +115,7 @@ Command = Setup | Serve | CatalogChunk | SyncComplete | Retire | Stop | Rest | E
 
 @frozen
 class Count:
-    """Connections: accepted since the start, and open."""
+    """Connections: accepted since the start, and open now."""
 
     accepted: int = 0
     open: int = 0
@@ -120,39 +123,39 @@ class Count:
 
 @frozen
 class Report:
-    """How a worker is."""
+    """A worker's state."""
 
-    #: The version of the catalog that it knows.
+    #: The version of the catalog that the worker has.
     level: int = 0
     count: Count = Count()
-    #: Leases that are not ended.
+    #: Leases that have not ended.
     leases: int = 0
-    #: Whether it accepts clients.
+    #: Whether the worker accepts clients.
     serves: bool = False
-    #: What is full: for what reason, and of which mapping, if of one.
+    #: What is full: the reason, and the mapping's name if it concerns one mapping.
     full: tuple[tuple[str, str], ...] = ()
 
 
 def write_order(order: Command) -> bytes:
-    """An order as the worker gets it."""
+    """Encode a command for the worker."""
     return pickle.dumps(order, pickle.HIGHEST_PROTOCOL)
 
 
 def read_order(data: bytes) -> Command:
-    """The order that was written so."""
+    """Decode a command."""
     order: Command = pickle.loads(data)
     return order
 
 
 def write_report(report: Report) -> bytes:
-    """A report as the master gets it."""
+    """Encode a report for the master."""
     return REPORT + json.dumps(asdict(report)).encode()
 
 
 def read_report(data: bytes) -> Report:
-    """The report that was written so, without its first byte.
+    """Decode a report, without its first byte.
 
-    :raises ValueError: it is none.
+    :raises ValueError: the data is no report.
     """
     said: Any = json.loads(data)
     try:
@@ -179,14 +182,14 @@ def _text(said: Any) -> str:
 
 
 def write_stats(number: int, news: dict[str, Any]) -> bytes:
-    """The news of the place with this number, as the master gets them."""
+    """Encode what changed in the traffic of the assignment with this number."""
     return FIGURES + json.dumps([number, news]).encode()
 
 
 def read_figures(data: bytes) -> tuple[int, dict[str, Any]]:
-    """The number and news that were written so, without their first byte.
+    """Decode an assignment's number and traffic changes, without their first byte.
 
-    :raises ValueError: they are none.
+    :raises ValueError: the data is no such message.
     """
     match json.loads(data):
         case [int(number), dict(news)]:
@@ -196,14 +199,14 @@ def read_figures(data: bytes) -> tuple[int, dict[str, Any]]:
 
 
 def write_answer(number: int, reason: str) -> bytes:
-    """Why an order of this number was not carried out, or nothing if it was."""
+    """Encode the answer to a command: the reason for its failure, or "" on success."""
     return ANSWER + json.dumps([number, reason]).encode()
 
 
 def read_answer(data: bytes) -> tuple[int, str]:
-    """The number and reason that were written so, without their first byte.
+    """Decode an answer's number and reason, without their first byte.
 
-    :raises ValueError: they are none.
+    :raises ValueError: the data is no answer.
     """
     match json.loads(data):
         case [int(number), str(reason)]:

@@ -1,4 +1,4 @@
-"""What is done now and then, for ever."""
+"""A periodic call."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ _log = Logger()
 
 
 def repeat(clock: Any, seconds: float, what: Callable[[], object]) -> LoopingCall:
-    """Call `what` every so many seconds, also if it should fail once."""
+    """Call `what` every `seconds`; an exception is logged and does not end it."""
 
     def call() -> None:
         try:

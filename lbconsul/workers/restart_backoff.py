@@ -1,24 +1,24 @@
-"""When to replace a worker that died."""
+"""When to restart a worker that died."""
 
 from attrs import Factory, define
 
-#: A worker that lived for so long, in seconds, is replaced at once.
+#: A worker that lived this long, in seconds, is restarted at once.
 LIVED = 2.0
 
-#: How long to wait before one is replaced that did not, and the longest such
-#: wait, in seconds; it doubles with each that dies early.
+#: The delay before a worker that died earlier is restarted, and its upper bound, in
+#: seconds; it doubles with each early death.
 FIRST_WAIT, LONGEST_WAIT = 0.5, 10.0
 
 
 @define(eq=False)
 class Backoff:
-    """How long to wait for the next one of a number."""
+    """The restart delays of all worker numbers."""
 
-    #: How many of each number have died early, one after the other.
+    #: Consecutive early deaths of each worker number.
     _early: dict[int, int] = Factory(dict)
 
     def wait(self, number: int, lived: float) -> float:
-        """Seconds to wait, now that one is dead that lived for so many."""
+        """Seconds until the restart of a worker that died after `lived` seconds."""
         if lived >= LIVED:
             self._early.pop(number, None)
             return 0.0

@@ -1,4 +1,4 @@
-"""A tally that several processes share: each counts in its own row of one table."""
+"""A connection counter for several processes: each has its own row of one table."""
 
 from collections.abc import Callable
 from weakref import WeakValueDictionary
@@ -9,25 +9,26 @@ from lbconsul.balance.instance import Identity
 from lbconsul.balance.upstream import Load
 from lbconsul.workers.shared_table import RING, Table
 
-#: How often everything is to be counted anew, if anything has changed, in seconds.
+#: How often all slots are read again, if any has changed, in seconds.
 RECOUNT_EVERY = 5.0
 
-#: A worker is ahead if it has so many connections more than the mean, and an
-#: eighth of the mean.
+#: A worker is overloaded above the mean plus this many connections plus an eighth of
+#: the mean.
 AHEAD = 2
 
 
 @define(eq=False)
 class SharedLoad(Load):
-    """A load to which all processes add.
+    """The load of one upstream, summed over all processes.
 
-    Without a `slot` it is this process's alone: the table has room for no more.
+    Without a `slot` (the table is full, or the instance is unknown) it counts only this
+    process.
     """
 
     _count: Callable[[int], None] = field(kw_only=True)
     _publish: Callable[[int, int], None] = field(kw_only=True)
     slot: int | None = None
-    #: What this process has added.
+    #: This process's share of the count.
     mine: int = 0
 
     def add(self, connections: int) -> None:
@@ -38,17 +39,17 @@ class SharedLoad(Load):
         Load.add(self, connections)
 
     def recounted(self, total: int) -> None:
-        """So many are open over all processes: tell every pool, if that is news."""
+        """Set the count over all processes; pools are updated only if it changed."""
         if total != self.open:
             Load.add(self, total - self.open)
 
 
 @define(eq=False)
 class SharedTally:
-    """Counts in one row of a table, and knows what is counted in the others.
+    """Counts connections in one row of the table and reads the other rows.
 
-    `slot_of` gives the slot of an identity.  What others count is learned from
-    their journals, which costs nothing while there is nothing new.
+    `slot_of` gives the slot of an identity.  Other processes' changes are read from
+    their journals, at no cost while there are none.
     """
 
     _table: Table
@@ -56,12 +57,12 @@ class SharedTally:
     _slot_of: Callable[[Identity], int | None]
     _loads: WeakValueDictionary[Identity, SharedLoad] = Factory(WeakValueDictionary)
     _by_slot: WeakValueDictionary[int, SharedLoad] = Factory(WeakValueDictionary)
-    #: The table's heads as far as we followed them; and the same as numbers.
+    #: The table's heads up to which journals have been read; and the same as numbers.
     _seen: bytearray = field(init=False)
     _positions: memoryview = field(init=False)
-    #: What this process has added, over all identities.
+    #: This process's connections over all identities.
     _open: int = 0
-    #: The heads at the last recount.
+    #: The table's heads at the last recount.
     _recounted: bytes = b""
 
     def __attrs_post_init__(self) -> None:
@@ -89,29 +90,29 @@ class SharedTally:
         return self._open
 
     def serve(self) -> None:
-        """Be one of those that accept clients."""
+        """Mark this process as one that accepts clients."""
         self._table.serving[self._row] = 1
 
     def is_overloaded(self) -> bool:
-        """Whether this worker has notably more connections than those that serve.
+        """Whether this worker has notably more connections than the mean.
 
-        Over all mappings: they are not counted apart.
+        The mean is taken over the serving workers; connections of all mappings count.
         """
         serving = sum(self._table.serving[1:].tolist())
         mean = sum(self._table.sums[1:].tolist()) / max(1, serving)
         return self._open > mean + AHEAD + mean / 8
 
     def recount(self) -> None:
-        """Count everything anew, if anybody wrote anything since the last time.
+        """Read all slots again, if any process has written since the last recount.
 
-        Now and then, since a processor may show us the number of a journal
-        before what it stands for: we would not look there again.
+        Journals alone do not suffice: a processor may show a journal's new number
+        before the entry it stands for, and that entry would not be read again.
         """
         if self._table.moved() != self._recounted:
             self._recount()
 
     def _follow(self) -> None:
-        """Read on in the journals of the others."""
+        """Read the new journal entries of the other processes."""
         heads, positions = self._table.heads, self._positions
         if heads[0] != positions[0]:
             self._recount()
@@ -121,7 +122,7 @@ class SharedTally:
             begin, end = positions[1 + row], heads[1 + row]
             if begin != end:
                 slots.update([ring[each % RING] for each in range(begin, end)[-RING:]])
-                # The writer may be about to write where we have just read.
+                # The writer may be overwriting the entry just read.
                 if heads[1 + row] - begin >= RING:
                     self._recount()
                     return
@@ -134,21 +135,22 @@ class SharedTally:
     def _recount(self) -> None:
         self._recounted = self._table.moved()
         self._seen[:] = self._recounted
-        # A load may be gone any time; only items() holds out.
+        # Loads are weakly referenced and may vanish while iterating; items() keeps them
+        # alive.
         known = dict(self._by_slot.items())
         totals = self._table.totals(max(known, default=-1) + 1)
         for slot, load in known.items():
             load.recounted(totals[slot])
 
     def _vacate(self, load: SharedLoad) -> None:
-        """Let it count in no slot."""
+        """Remove a load from its slot."""
         slot, load.slot = load.slot, None
-        if slot is not None:  # and it is still its own: who takes one says so
+        if slot is not None:  # and no other load has taken it
             del self._by_slot[slot]
             self._correct(slot, 0)
 
     def _occupy(self, slot: int, load: SharedLoad) -> None:
-        """Let it count in a slot, and no other load of ours."""
+        """Assign a slot to a load and take it from any other load of this process."""
         before = self._by_slot.get(slot)
         if before is not None:
             before.slot = None
@@ -161,12 +163,12 @@ class SharedTally:
             self._publish(slot, count)
 
     def _count(self, connections: int) -> None:
-        """Note in our row that we have so many more open, wherever."""
+        """Add to this process's sum over all identities in its row."""
         self._open += connections
         self._table.sums[self._row] = self._open
 
     def _publish(self, slot: int, count: int) -> None:
-        """Note in our row that we have so many open there."""
+        """Write this process's count of a slot to its row, and to its journal."""
         table, row = self._table, self._row
         number = self._positions[1 + row]
         table.cells[row][slot] = count

@@ -1,9 +1,9 @@
-"""The table: a piece of shared memory in which each process has a row to count in.
+"""Shared memory in which each process has a row to count connections in.
 
-A row has a cell for each slot, and a journal: a number that grows by one with
-each change, and a ring of the slots that were changed last.  A process writes
-nowhere but in its own row, so that nobody needs a lock; the master clears the
-row of one that died, and tells so by the generation.
+A row has a cell for each slot, and a journal: a number that grows by one with each
+change, and a ring of the slots changed last.  A process writes only to its own row, so
+no lock is needed.  The master clears the row of a worker that died, and then raises the
+generation.
 """
 
 import fcntl
@@ -14,15 +14,15 @@ from typing import Self
 
 from attrs import define, field
 
-#: How many instances can be counted at the same time.  A quarter of a mebibyte
-#: a row, of which only what is used takes memory.
+#: How many instances can be counted at the same time: a quarter of a mebibyte a row, of
+#: which only the used pages take memory.
 SLOTS = 65536
 
-#: So many changes a reader may be behind before it has to count everything anew.
+#: How many changes a reader may be behind before it must read all slots again.
 RING = 4096
 
-#: Room for the generation and the journals' numbers, 8 bytes each, for the sums
-#: of the rows, 4 bytes each, and for who serves, 1 byte each.
+#: Room for the generation and the journals' numbers (8 bytes each), the sums of the
+#: rows (4 bytes each) and the serving flags (1 byte each).
 _HEAD = 4096
 
 _ROW = 4 * (SLOTS + RING)
@@ -33,12 +33,12 @@ MOST_ROWS = 257
 
 @define(eq=False)
 class Table:
-    """The shared memory, as one process has it before it.
+    """The shared memory, mapped into one process.
 
-    Each value is stored and loaded whole: it is aligned, and no longer than a
-    machine word.  `heads` are the generation and then each row's number; `sums`
-    are what each row counts in all, slot or none; `serving` is 1 for each row
-    whose process accepts clients.
+    Each value is aligned and no longer than a machine word, so it is stored and loaded
+    whole.  `heads` are the generation and then each row's journal number; `sums` are
+    what each row counts in all, slot or none; `serving` is 1 for each row whose process
+    accepts clients.
     """
 
     descriptor: int
@@ -53,7 +53,7 @@ class Table:
 
     @classmethod
     def create(cls, rows: int) -> Self:
-        """A new one, all zeros."""
+        """A new table, all zeros."""
         assert 1 <= rows <= MOST_ROWS
         return cls(_unnamed_file(_HEAD + rows * _ROW), rows)
 
@@ -71,24 +71,26 @@ class Table:
         self.rings = [view[each + ring : each + _ROW].cast("I") for each in starts]
 
     def moved(self) -> bytes:
-        """All heads as they are, to be compared: who has written anything since?"""
+        """A copy of all heads: if it differs from an earlier one, some process has
+        written.
+        """
         return self._memory[: self._heads_end]
 
     def total(self, slot: int) -> int:
-        """What all rows together count."""
+        """The sum of a slot over all rows."""
         return sum([cells[slot] for cells in self.cells])
 
     def totals(self, end: int) -> list[int]:
-        """The totals of the slots below `end`."""
+        """The sums of the slots below `end`, over all rows."""
         sums = self.cells[0][:end].tolist()
         for cells in self.cells[1:]:
             sums = list(map(int.__add__, sums, cells[:end].tolist()))
         return sums
 
     def clear(self, row: int, end: int = SLOTS) -> None:
-        """Nothing is open any more that the late writer of this row counted.
+        """Clear the row of a process that died.
 
-        It knew of no slots but those below `end`.
+        `end` bounds the slots that the process knew.
         """
         start = _HEAD + row * _ROW
         self._memory[start : start + 4 * end] = bytes(4 * end)
@@ -96,7 +98,7 @@ class Table:
         self.heads[0] += 1
 
     def close(self) -> None:
-        """Give the memory back, as far as this process is concerned."""
+        """Unmap the memory from this process."""
         heads = (self.heads, self.sums, self.serving)
         for view in (*heads, *self.cells, *self.rings):
             view.release()
@@ -108,10 +110,10 @@ def _unnamed_file(size: int) -> int:
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("lbconsul", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(descriptor, size)
-        # Were it cut short, whoever looks at it next would die of SIGBUS.
+        # If the file were truncated, the next access by any process would raise SIGBUS.
         seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
         return descriptor
-    with tempfile.TemporaryFile() as file:  # no Linux
+    with tempfile.TemporaryFile() as file:  # not on Linux
         os.ftruncate(file.fileno(), size)
         return os.dup(file.fileno())

@@ -1,4 +1,4 @@
-"""Which slot of the table counts for which instance: the master allots them."""
+"""Assigns slots of the shared table to instances; only the master does."""
 
 from collections.abc import Callable
 from heapq import heappop, heappush
@@ -10,24 +10,24 @@ from lbconsul.balance.instance import Identity
 
 @define(eq=False)
 class Slots:
-    """Slots from 0 up to but without `size`, the lowest free ones first."""
+    """Slots from 0 to `size` - 1; the lowest free slot is assigned first."""
 
     _size: int
     _slots: dict[Identity, int] = Factory(dict)
-    #: Identities that left, with the version of the catalog in which they did.
+    #: Identities that left, with the catalog version in which they did.
     _draining: dict[Identity, int] = Factory(dict)
     _free: list[int] = Factory(list)
     _next: int = 0
 
     @property
     def end(self) -> int:
-        """All that were ever taken are below it."""
+        """The upper bound (exclusive) of the slots ever assigned."""
         return self._next
 
     def take(self, identity: Identity) -> int | None:
-        """The slot of `identity`, which stays so until it left; None if all are taken.
+        """Assign a slot to `identity` until it leaves; None if no slot is free.
 
-        Whoever comes back while it is still counted gets its old one.
+        An instance that returns before its slot is reclaimed keeps that slot.
         """
         self._draining.pop(identity, None)
         slot = self._slots.get(identity)
@@ -38,19 +38,19 @@ class Slots:
         return slot
 
     def find(self, identity: Identity) -> int | None:
-        """The slot that `identity` has, if it has one."""
+        """The slot of `identity`; None if it has none."""
         return self._slots.get(identity)
 
     def leave(self, identity: Identity, version: int) -> None:
-        """It is in no answer any more, from this version of the catalog on."""
+        """Record that `identity` is in no answer from this catalog version on."""
         if identity in self._slots:
             self._draining[identity] = version
 
     def reclaim(self, known: int, is_idle: Callable[[int], bool]) -> None:
-        """Free the slots of who left, if nobody can count there any more.
+        """Free the slots of instances that left, once no process can count in them.
 
-        That is when every process knows the catalog's version `known`, in which
-        they were gone, and nothing is open in any row.
+        That is when every process has a catalog version up to `known` that lacks them,
+        and no row counts a connection.
         """
         gone = [
             identity

@@ -1,4 +1,4 @@
-"""How a worker process is started, and what it is given."""
+"""Starts a worker process with its descriptors and environment."""
 
 import os
 import re
@@ -13,14 +13,14 @@ from twisted.internet.interfaces import IProcessProtocol, IProcessTransport
 from lbconsul.errors import NoWorkers
 from lbconsul.workers.code_digest import PACKAGE, code_digest
 
-#: Where a worker finds the stream to its master, the table, and the lane on which
-#: listening sockets come.
+#: A worker's descriptors: the stream to the master, the table, and the channel on which
+#: listening sockets are passed.
 CONTROL, TABLE, LANE = 3, 4, 5
 
 #: The module that a worker runs.
 MODULE = "lbconsul.workers"
 
-#: The variables that a worker may have: none that can hold a secret.
+#: The environment variables passed to a worker: none that can hold a secret.
 _PASSED_ON = re.compile(
     r"PATH|HOME|LANG|LC_\w+|TZ|TMPDIR|PYTHON\w*|LD_LIBRARY_PATH|VIRTUAL_ENV"
     r"|COVERAGE\w*|COV_\w+"
@@ -29,23 +29,23 @@ _PASSED_ON = re.compile(
 
 @frozen
 class Program:
-    """What every worker of a gateway is started as."""
+    """The command and environment with which a gateway starts its workers."""
 
     command: tuple[str, ...]
     environ: dict[str, str]
 
 
 def worker_program() -> Program:
-    """The same Python with the same modules that run here.
+    """The Python and the modules of this process.
 
-    :raises NoWorkers: there is no telling which.
+    :raises NoWorkers: they cannot be determined.
     """
     if not sys.executable:
         raise NoWorkers(
             "workers cannot be started: Python does not know where it lies itself"
             " (sys.executable is empty)"
         )
-    # -P: what lies in the working directory is none of its modules.
+    # -P: modules in the working directory are not to be imported.
     command = (sys.executable, "-P", "-m", MODULE, code_digest())
     return Program(command, environment(os.environ, sys.path))
 
@@ -55,10 +55,10 @@ def environment(
     path: Iterable[str],
     home: str = str(PACKAGE.parent),
 ) -> dict[str, str]:
-    """A worker's: without secrets, and with the module `path` that we have.
+    """A worker's environment: without secrets, and with this process's module `path`.
 
-    The working directory, which an empty word in it stands for, is part of it
-    only if it is `home`, where our own package is.
+    The working directory, for which an empty entry stands, is included only if it is
+    `home`, the directory of this package.
     """
     kept = {key: text for key, text in environ.items() if _PASSED_ON.fullmatch(key)}
     words = [each for each in path if each or _is_here(home)]
@@ -80,10 +80,10 @@ def spawn(
 ) -> IProcessTransport:
     """Start a worker.
 
-    It inherits these descriptors, of which `stream` and `lane` are its ends of
-    those, and nothing else that is open.  What it prints as an error we read.
+    It inherits these descriptors and no others; `stream` and `lane` are the worker's
+    ends.  The master reads its standard error.
 
-    :raises OSError: the machine has no room for it.
+    :raises OSError: the machine lacks the resources.
     """
     null = os.open(os.devnull, os.O_RDWR)
     try:

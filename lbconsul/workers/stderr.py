@@ -1,29 +1,28 @@
-"""What a worker prints: nothing, unless something is wrong with it."""
+"""Logs a worker's standard error, which is empty unless something is wrong."""
 
 from collections.abc import Callable
 
 from attrs import define
 
-#: Of a longer line only so much is kept, in bytes.
+#: Longer lines are cut to this many bytes.
 LONGEST = 1000
 
-#: So many lines are passed on in so many seconds, and further ones are not: some
-#: five tracebacks.
+#: At most `MOST` lines are passed on in `EVERY` seconds: some five tracebacks.
 MOST, EVERY = 100, 60.0
 
 
 @define(eq=False)
 class Printed:
-    """Cuts what was printed into lines, and tells each, up to a limit."""
+    """Splits the output into lines and passes on each, up to a limit."""
 
     _tell: Callable[[str], None]
     _rest: bytes = b""
-    #: Lines told since then.
+    #: Lines passed on since then.
     _told: int = 0
     _since: float = 0.0
 
     def more(self, data: bytes, now: float) -> None:
-        """This was printed just now."""
+        """Take output that was just read."""
         if now - self._since >= EVERY:
             self._told, self._since = 0, now
         *lines, rest = (self._rest + data).split(b"\n")
@@ -32,7 +31,7 @@ class Printed:
             self._line(line)
 
     def end(self) -> None:
-        """Nothing more will be printed."""
+        """Pass on an unfinished last line: the output has ended."""
         rest, self._rest = self._rest, b""
         if rest:
             self._line(rest)

@@ -1,4 +1,4 @@
-"""The master's side: keep so many workers, and let them know what we know."""
+"""The master's side: keeps worker processes running and sends them the catalog."""
 
 from collections.abc import Callable, Iterable
 from collections.abc import Mapping as AbstractMapping
@@ -29,23 +29,23 @@ from lbconsul.workers.spawn import Program, worker_program
 from lbconsul.workers.versioned_catalog import VersionedCatalog
 from lbconsul.workers.worker_process import WorkerProcess
 
-#: How connections end whose worker dies, and those that are open when it is stopped:
+#: The terminations of connections whose worker dies, and of those open at a hard stop:
 #: `lbconsul.stats.termination`.
 _WORKER_DIED, _HARD_STOP = "KW", "KH"
 
-#: How a worker ends that was told to.
+#: How a worker ends that was ordered to.
 _IN_ORDER = "exit status 0"
 
-#: How long workers may take to end in order before they are killed, in seconds.
+#: How long workers may take to exit when stopped before they are killed, in seconds.
 PATIENCE = 10.0
 
 
 @define(eq=False, repr=False)
 class Supervisor(Service):
-    """So many workers, each of which serves all mappings.
+    """Runs `count` workers, each of which serves all mappings.
 
-    To make one is an OSError if the machine has no room for their table, and
-    NoWorkers if there is no telling how to start them.
+    :raises OSError: at creation, the machine lacks memory for the shared table.
+    :raises NoWorkers: at creation, it cannot be determined how to start workers.
     """
 
     _log = Logger()
@@ -59,20 +59,20 @@ class Supervisor(Service):
     _program: Program = Factory(worker_program)
     _members: dict[int, WorkerProcess] = Factory(dict)
     _backoff: Backoff = Factory(Backoff)
-    #: The calls that will start another one.
+    #: The delayed calls that will restart workers, by number.
     _waiting: dict[int, Any] = Factory(dict)
-    #: Connections accepted by workers that are gone; and at the end, how many
-    #: that closed, and how many leases were left.
+    #: Connections accepted by workers that have ended; and at the end, how many were
+    #: closed and how many leases were left.
     accepted: int = 0
     closed: int = 0
     leases: int = 0
-    #: What workers that are gone had told of the places.
+    #: The traffic that ended workers had reported, by assignment.
     _past: dict[int, MappingStats] = Factory(dict)
-    #: Called when others are set aside by workers than before.
+    #: Called when the workers' set of ejected upstreams changes.
     learned: Callable[[], None] = lambda: None
-    #: The registrations that an operator has drained, by their CreateIndex.
+    #: The registrations that an operator has drained, with their CreateIndex.
     _resting: AbstractMapping[Identity, int] = Factory(dict)
-    #: Who waits for the last worker to be gone.
+    #: Fired once the last worker has ended.
     _waiting_for_all: list[Deferred[None]] = Factory(list)
     _retiring: bool = False
     _is_full: bool = False
@@ -86,21 +86,21 @@ class Supervisor(Service):
 
     @property
     def mappings(self) -> list[Mapping]:
-        """What is served."""
+        """The served mappings."""
         return self._listeners.mappings
 
     def serve(self, sock: Socket) -> None:
-        """Serve a socket's mapping, too."""
+        """Serve a socket's mapping in addition to the others."""
         self._listeners.add(sock)
         self._altered()
 
     def replace(self, sockets: Iterable[Socket], *, connection_log: bool) -> None:
-        """Serve the mappings of just these, as they are now."""
+        """Serve the mappings of these sockets, in their current form, and no others."""
         self._listeners.replace(sockets, connection_log)
         self._altered()
 
     def forget(self, question: ServiceQuery) -> None:
-        """Nobody asks it any more: let the workers know."""
+        """Send the workers that a query is no longer asked."""
         delta = self._catalog.forget(question)
         if delta is not None:
             for member in self._members.values():
@@ -109,7 +109,7 @@ class Supervisor(Service):
     def changed(
         self, question: ServiceQuery, change: Change, *, pending: bool = False
     ) -> None:
-        """An answer changed so, and may be `pending`: let the workers know."""
+        """Send the workers a change of an answer, which may be `pending`."""
         delta = self._catalog.change(question, change, pending=pending)
         if delta is None:
             return
@@ -125,7 +125,7 @@ class Supervisor(Service):
             )
 
     def traffic(self, mapping: Mapping) -> MappingTraffic:
-        """What workers, those that are gone too, have told of a mapping."""
+        """A mapping's traffic over all workers, ended ones included."""
         number = self._listeners.number(mapping)
         if number is None:
             return MappingTraffic()
@@ -136,7 +136,7 @@ class Supervisor(Service):
     def aside(
         self, mapping: Mapping
     ) -> dict[tuple[int, Identity], tuple[Ejection, float]]:
-        """Upstreams of a mapping that workers have ejected, as in `MappingTraffic`."""
+        """A mapping's upstreams that workers have ejected, as in `MappingTraffic`."""
         number = self._listeners.number(mapping)
         if number is None:
             return {}
@@ -145,32 +145,36 @@ class Supervisor(Service):
 
     @property
     def accepted_by_now(self) -> int:
-        """Connections accepted, as far as workers have told."""
+        """Connections accepted, as last reported by the workers."""
         told = (each.report.count.accepted for each in self._members.values())
         return self.accepted + sum(told)
 
     @property
     def members(self) -> list[WorkerProcess]:
-        """Those that run."""
+        """The running workers."""
         return list(self._members.values())
 
     def rest(self, resting: AbstractMapping[Identity, int]) -> None:
-        """An operator has drained these registrations, and no others any longer."""
+        """Set the registrations that an operator has drained; all others are not
+        drained.
+        """
         self._resting = resting
         for member in self._members.values():
             member.order(Rest(resting))
 
     def eject(self, identity: Identity) -> Deferred[str]:
-        """Eject this one in each worker: why none does, or nothing if one does."""
+        """Eject an upstream in each worker; fires with "" if one did, else with the
+        reason.
+        """
         answers = [member.eject(identity) for member in self._members.values()]
         return gatherResults(answers).addCallback(_first_reason)
 
     def bind(self) -> None:
-        """Open every listening socket; CannotListen if one is not to be had."""
+        """Open every listening socket; CannotListen if one cannot be opened."""
         self._listeners.bind()
 
     def close(self) -> None:
-        """Give back what `bind` opened."""
+        """Close what `bind` opened."""
         self._listeners.close()
 
     def privilegedStartService(self) -> None:
@@ -185,10 +189,10 @@ class Supervisor(Service):
         self._recounting = repeat(self._reactor, RECOUNT_EVERY, self._recount)
 
     def retire(self) -> Deferred[None]:
-        """Let workers accept nobody, and end once nothing is open.
+        """Drain the workers: they stop accepting and exit once nothing is open.
 
-        The Deferred fires when they have.  Whoever has not when the time is over
-        by far is killed.
+        The Deferred fires when all have exited.  A worker still alive `PATIENCE` after
+        the longest drain timeout is killed.
         """
         self._retiring = True
         self._halt()
@@ -204,17 +208,17 @@ class Supervisor(Service):
 
     @property
     def open(self) -> int:
-        """Connections of workers that have an upstream, or try one."""
+        """The workers' connections that have an upstream or dial one."""
         return sum(self._table.sums[1:].tolist())
 
     @property
     def longest_drain(self) -> float:
-        """How long workers let connections live on, at most, when they retire."""
+        """The longest time in seconds that a draining worker lets connections live."""
         return self._listeners.longest_drain
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
-        if self._recounting is not None:  # else the start went wrong
+        if self._recounting is not None:  # it is None if the start failed
             self._recounting.stop()
             self._recounting = None
         self._halt()
@@ -223,14 +227,16 @@ class Supervisor(Service):
         return self._all_gone(PATIENCE)
 
     def _halt(self) -> None:
-        """Start no further one, and give back what we listen on."""
+        """Start no further worker, and close the listening sockets."""
         for call in self._waiting.values():
             call.cancel()
         self._waiting.clear()
-        self.close()  # each worker has its own copies
+        self.close()  # each worker holds its own copies
 
     def _all_gone(self, patience: float) -> Deferred[None]:
-        """When the last one is gone, which is killed if it does not go in time."""
+        """Fires when the last worker has ended; kills the rest after `patience`
+        seconds.
+        """
         gone: Deferred[None] = Deferred()
         if not self._members:
             gone.callback(None)
@@ -282,7 +288,7 @@ class Supervisor(Service):
                 member.order(Rest(self._resting))
 
     def _ended(self, member: WorkerProcess, how: str) -> None:
-        """A worker's process is gone."""
+        """Called by a worker process when it has ended."""
         number, report = member.number, member.report
         del self._members[number]
         self._table.clear(number, self._catalog.slots.end)
@@ -326,7 +332,7 @@ class Supervisor(Service):
         return wait
 
     def _tidy(self) -> None:
-        """Forget what is told of places and instances that are gone."""
+        """Drop statistics of assignments and instances that no longer exist."""
         places, knows = self._listeners.numbers, self._catalog.knows
         for gone in self._past.keys() - places:
             del self._past[gone]
@@ -339,7 +345,7 @@ class Supervisor(Service):
                 told.figures.tidy(knows)
 
     def _recount(self) -> None:
-        """What is only needed now and then."""
+        """Periodic: recount, drop stale statistics and reclaim slots."""
         self.counter.recount()
         self._tidy()
         known = min((each.report.level for each in self._members.values()), default=0)

@@ -1,4 +1,4 @@
-"""The catalog that workers are sent: each answer, in versions, with slots."""
+"""The catalog that is sent to workers: each query's answer, with versions and slots."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -11,7 +11,7 @@ from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.workers.messages import CatalogChunk
 from lbconsul.workers.slots import Slots
 
-#: So many instances are in one part, so that none takes a reactor long.
+#: Instances in one chunk: few, so none blocks a reactor for long.
 CUT = 500
 
 
@@ -23,15 +23,15 @@ class Delta:
     put: tuple[Instance, ...]
     drop: tuple[Identity, ...] = ()
     whole: bool = False
-    #: Nobody asks the question any more.
+    #: The query is no longer asked.
     gone: bool = False
-    #: There may be more, whose host names are being looked up.
+    #: More instances may follow, whose host names are being looked up.
     pending: bool = False
 
 
 @define(eq=False)
 class VersionedCatalog:
-    """What is known of each question, in which version, and who has which slot."""
+    """The instances of each query, the catalog's version, and the instances' slots."""
 
     slots: Slots
     #: Grows by one with each change.
@@ -40,17 +40,19 @@ class VersionedCatalog:
     _pending: set[ServiceQuery] = Factory(set)
 
     def questions(self) -> list[ServiceQuery]:
-        """Those that have been answered."""
+        """The queries that have been answered."""
         return list(self._known)
 
     def knows(self, identity: Identity) -> bool:
-        """Whether it is in any answer."""
+        """Whether the instance is in any answer."""
         return any(identity in each for each in self._known.values())
 
     def change(
         self, question: ServiceQuery, change: Change, *, pending: bool = False
     ) -> Delta | None:
-        """Take what an answer changed; what workers are to be told, if anything."""
+        """Apply an answer's change; return the delta for the workers, None if there is
+        none.
+        """
         first = question not in self._known
         if not (first or change or (question in self._pending) != pending):
             return None
@@ -71,7 +73,7 @@ class VersionedCatalog:
         return Delta(question, put, drop, whole=first, pending=pending)
 
     def forget(self, question: ServiceQuery) -> Delta | None:
-        """Nobody asks it any more; what workers are to be told, if anything."""
+        """Drop a query; return the delta for the workers, None if it was unknown."""
         if question not in self._known:
             return None
         self.version += 1
@@ -80,14 +82,14 @@ class VersionedCatalog:
         return Delta(question, (), whole=True, gone=True)
 
     def whole(self, question: ServiceQuery) -> Delta:
-        """All that is known of `question`."""
+        """The whole current answer of `question` as a delta."""
         if question not in self._known:
             return Delta(question, (), whole=True, gone=True)
         put = tuple(self._known[question].values())
         return Delta(question, put, whole=True, pending=question in self._pending)
 
     def parts(self, delta: Delta, level: int) -> Iterator[CatalogChunk]:
-        """A change cut into parts, each made when it is its turn."""
+        """Split a delta into chunks, each made only when it is taken."""
         rest = iter(delta.put)
         first = CatalogChunk(
             delta.question,
@@ -108,7 +110,7 @@ class VersionedCatalog:
             first, put = evolve(first, drop=()), more
 
     def _leave(self, identities: tuple[Identity, ...]) -> None:
-        """Those that are in no answer any more have left."""
+        """Mark the slots of identities that are in no answer any more."""
         for identity in identities:
             if not self.knows(identity):
                 self.slots.leave(identity, self.version)

@@ -1,7 +1,7 @@
-"""A worker process: serves mappings whose instances its master knows.
+"""A worker process: serves mappings with the instances that its master sends.
 
-Run by `lbconsul.workers.__main__`, with the stream to the master, the table, and the
-lane on which listening sockets come as descriptors.
+Run by `lbconsul.workers.__main__`, with three descriptors: the stream to the master,
+the shared table, and the channel on which listening sockets are passed.
 """
 
 import os
@@ -56,21 +56,21 @@ from lbconsul.workers.shared_counter import RECOUNT_EVERY, SharedTally
 from lbconsul.workers.shared_table import Table
 from lbconsul.workers.spawn import CONTROL, LANE, TABLE
 
-#: Clients accepted in one turn.  All workers accept from one queue: one that
-#: takes few leaves the others some, and loses few if it hangs.
+#: Clients accepted in one turn.  All workers accept from one queue: a worker that takes
+#: few leaves some to the others, and loses few if it hangs.
 AT_ONCE = 4
 
-#: How often the master is told how we are, if that has changed, in seconds.
+#: How often a changed report is sent to the master, in seconds.
 REPORT_EVERY = 1.0
 
-#: It is told sooner what became of an upstream: after so long, in seconds, so that
-#: of many it is told together.
+#: A change of an upstream's standing is reported sooner: after this many seconds, which
+#: batches several.
 REPORT_SOON = 0.1
 
 
 @define(eq=False)
 class Worker:
-    """Does what its master says, for as long as there is one."""
+    """Carries out the master's commands until the stream to the master ends."""
 
     _log = Logger()
     _reactor: Any
@@ -85,31 +85,32 @@ class Worker:
     _replica: CatalogReplica = field(init=False)
     _runtime: ProxyRuntime | None = None
     _serving: ListenerManager = field(init=False)
-    #: The listening sockets that we have, by their numbers.
+    #: The listening sockets by number.
     _sockets: dict[int, BorrowedSocket] = Factory(dict)
-    #: What came on the lane and was not yet used: numbers and descriptors.
+    #: Sockets received but not used yet: numbers and descriptors.
     _received: deque[tuple[int, int]] = Factory(deque)
-    #: What other workers serve alone.
+    #: What only other workers serve.
     _others: set[FailoverSpec] = Factory(set)
-    #: The mappings that we serve, by the number of the place.
+    #: The mappings served, by the number of the assignment.
     _listeners: dict[int, Mapping] = Factory(dict)
-    #: What the master was told of them last.
+    #: What was last sent to the master, by assignment.
     _told: dict[int, bytes] = Factory(dict)
-    #: The pools that it was told are used.
+    #: The pools last reported as used, by assignment.
     _told_used: dict[int, set[int]] = Factory(dict)
-    #: Those of whom it was told something that may be over without a trace.
+    #: Assignments last reported with queued connections or ejected upstreams: these can
+    #: end without any other change, so they are compared each time.
     _passing: set[int] = Factory(set)
-    #: Telling it, a few mappings at a time.
+    #: The current round of statistics, sent a few mappings at a time.
     _telling: Iterator[None] | None = None
-    #: Coming to serve what it was told last.
+    #: The steps still to do of the last `Serve` command.
     _replacing: Iterator[object] | None = None
     _retiring: bool = False
     _stopping: bool = False
     _reported: Report | None = None
     _calls: list[LoopingCall] = Factory(list)
-    #: The report that is about to follow on what became of an upstream.
+    #: The delayed call of the next early report about upstreams.
     _soon: Any = None
-    #: With which status to exit.
+    #: The exit status.
     status: int = 0
 
     def __attrs_post_init__(self) -> None:
@@ -118,12 +119,12 @@ class Worker:
             self.ordered, self._lost, self.uplink.pause, self.uplink.resume
         )
         self._lane.setblocking(False)
-        # The limit of descriptors is our own, though our master has set it.
+        # Each process has its own limit of descriptors, though the master has set it.
         self._room = ConnectionLimit(self._reactor, connections(descriptor_limit()))
         self._upstream_log = UpstreamLog(self._reactor)
 
     def ordered(self, data: bytes) -> None:
-        """The master says what is to be done; nothing counts after the end."""
+        """Called by the channel with a command; ignored once the worker is ending."""
         if self._stopping:
             return
         try:
@@ -135,7 +136,7 @@ class Worker:
         if not isinstance(order, CatalogChunk):
             self._finish_replacing()
         if self._retiring and isinstance(order, Serve | SyncComplete):
-            return  # it was on its way
+            return  # it was sent before the master knew
         if isinstance(order, Setup):
             self._set_up(order)
         elif isinstance(order, Serve):
@@ -151,7 +152,7 @@ class Worker:
             self._registry.rest(order.resting)
         elif isinstance(order, Eject):
             reason = self._registry.eject(order.identity)
-            self._tell_all()  # the master knows of it before it answers
+            self._tell_all()  # before the answer to the command
             self.uplink.say(write_answer(order.number, reason))
         elif isinstance(order, Retire):
             self._retiring = True
@@ -184,10 +185,10 @@ class Worker:
         ]
 
     def _serve(self, order: Serve) -> None:
-        """Serve what we are told, with the sockets that came for it."""
+        """Carry out a `Serve` command with the sockets that were sent for it."""
         assert self._runtime is not None
         self._received += receive_sockets(self._lane)
-        for _ in range(order.sent):  # the others are for orders that follow
+        for _ in range(order.sent):  # further ones belong to later commands
             number, descriptor = self._received.popleft()
             self._sockets[number] = BorrowedSocket(socket.socket(fileno=descriptor))
         anew = order.connection_log != self._runtime.connection_log
@@ -209,7 +210,7 @@ class Worker:
         self._replacing = None
 
     def _finish_replacing(self) -> None:
-        """What is left to be done of the last order is done at once."""
+        """Finish the last `Serve` command at once."""
         steps = self._replacing
         if steps is not None:
             assert self._runtime is not None
@@ -219,12 +220,12 @@ class Worker:
 
     def _let_go(self) -> None:
         assert self._runtime is not None
-        # Some may not be served yet whose instances we were told already.
+        # Instances may have been sent for mappings that are not served yet.
         told = {failover_spec(each) for each in self._listeners.values()}
         self._registry.keep_only(self._runtime.routes | told | self._others)
 
     def _accept(self) -> None:
-        """Accept from now on: we know what there is to know."""
+        """Start accepting: the worker has the whole catalog."""
         self._counter.serve()
         self._serving.startService()
 
@@ -243,7 +244,7 @@ class Worker:
             self.uplink.report(report)
 
     def _on_event(self, event: RegistryEvent) -> None:
-        """Called by the registry: an upstream was ejected, or the like."""
+        """Called by the registry, for instance when an upstream is ejected."""
         self._upstream_log.tell(event)
         if self._soon is None and not self._stopping:
             self._soon = self._reactor.callLater(REPORT_SOON, self._report_soon)
@@ -252,24 +253,24 @@ class Worker:
         self._soon = None
         if self._telling is None:
             self._report_figures()
-        else:  # which may have passed the mapping that it is about
+        else:  # a round may have passed its mapping
             self._soon = self._reactor.callLater(REPORT_SOON, self._report_soon)
 
     def _report_figures(self) -> None:
-        """Tell the master what connections came to, where that is news."""
+        """Start sending changed statistics to the master, a few mappings at a time."""
         assert self._runtime is not None
         if self._telling is None:
             self._telling = self._tell_figures()
             self._runtime.sweeper.begin(self._telling)
 
     def _tell_all(self) -> None:
-        """The same at once."""
+        """Send all changed statistics to the master at once."""
         for _ in self._tell_figures():
             pass
 
     def _tell_figures(self) -> Iterator[None]:
         for number in tuple(self._listeners):
-            if not self.uplink.is_free:  # news that are told, but not heard, are lost
+            if not self.uplink.is_free:  # an unread delta would be lost
                 break
             mapping = self._listeners.get(number)
             if mapping is not None:
@@ -299,7 +300,7 @@ class Worker:
             self.uplink.say(said)
 
     def _stop(self) -> None:
-        """End in order, and let the master know how it was."""
+        """Send the final report and exit."""
         if self._stopping:
             return
         self._stopping = True
@@ -312,7 +313,7 @@ class Worker:
         self.frames.finish()
 
     def _fail(self, error: Exception) -> None:
-        """End, since we cannot do what we are told; say why in every way we have."""
+        """Exit after a command that failed, and log the error in every way there is."""
         self._stopping, self.status = True, 1
         with suppress(OSError):
             print(f"cannot do what it is told: {error!r}", file=sys.stderr, flush=True)
@@ -322,13 +323,13 @@ class Worker:
         self.frames.finish()
 
     def _lost(self) -> None:
-        """The master is gone, or has heard our last word."""
+        """Called by the channel: the master is gone, or has read the last message."""
         self._stopping = True
         self._close()
         self._reactor.stop()
 
     def _close(self, ending: Termination = Termination.HARD_STOP) -> None:
-        """Accept nobody, and close what is open."""
+        """Stop accepting, and close what is open."""
         for call in self._calls:
             call.stop()
         self._calls.clear()
@@ -343,12 +344,12 @@ class Worker:
 
 
 def run() -> int:
-    """Serve until the master says so, or is gone; the exit status."""
+    """Serve until the master stops this worker or is gone; return the exit status."""
     from twisted.internet import reactor as installed
 
     reactor: Any = installed
-    # The same for all processes of a machine (clock_gettime(2)): the master may
-    # compare what we say with its own.
+    # This clock is the same for all processes of a machine (clock_gettime(2)), so the
+    # master can compare times across processes.
     use_monotonic_clock(reactor)
     worker = Worker(reactor)
     globalLogBeginner.beginLoggingTo(
@@ -357,7 +358,7 @@ def run() -> int:
     factory = ProtocolFactory.forProtocol(lambda: worker.frames)
     factory.noisy = False
     reactor.adoptStreamConnection(CONTROL, socket.AF_UNIX, factory)
-    os.close(CONTROL)  # it is the reactor's now
+    os.close(CONTROL)  # the reactor has its own copy
     ShortCollections().start()
     reactor.run(installSignalHandlers=False)
     return worker.status

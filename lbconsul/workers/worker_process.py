@@ -1,4 +1,4 @@
-"""A member: one worker process, as its master sees it."""
+"""One worker process, as the master sees it."""
 
 import signal
 import socket
@@ -45,14 +45,14 @@ from lbconsul.workers.spawn import Program, spawn
 from lbconsul.workers.stderr import Printed
 from lbconsul.workers.versioned_catalog import Delta, VersionedCatalog
 
-#: How often to look whether a worker whose stream has ended is gone, in seconds.
-#: Not every program lets Twisted hear of it by itself (SIGCHLD).
+#: How often to check whether a worker whose stream has ended is gone, in seconds.  Not
+#: every embedding program lets Twisted handle SIGCHLD.
 _LOOK = 0.05
 
-#: How long to wait for the answer to an order, in seconds.
+#: How long to wait for the answer to a command, in seconds.
 ANSWER_TIMEOUT = 2.0
 
-#: How long one may take to end that ended its stream by itself, in seconds.
+#: How long a worker that ended its stream may take to exit, in seconds.
 GRACE = 1.0
 
 
@@ -60,8 +60,8 @@ GRACE = 1.0
 class WorkerProcess(ProcessProtocol):
     """One worker.  `ended` is called once, when its process is gone.
 
-    `places` gives what the worker with a number is to serve, and the descriptors of
-    the listening sockets for that, by their numbers.
+    `places` gives the assignments of the worker with a number, and the descriptors of
+    their listening sockets by number.
     """
 
     _log = Logger()
@@ -70,27 +70,27 @@ class WorkerProcess(ProcessProtocol):
     _catalog: VersionedCatalog
     _ended: Callable[["WorkerProcess", str], None]
     _listeners: Callable[[int], tuple[Serve, dict[int, int]]]
-    #: What it said last.
+    #: The worker's last report.
     report: Report = Factory(Report)
-    #: And of the places, by their numbers.
+    #: The worker's last traffic reports, by assignment.
     traffic: dict[int, MappingTraffic] = Factory(dict)
-    #: When it was started, by the reactor's clock.
+    #: When the worker was started, by the reactor's clock.
     started: float = 0.0
     pid: int | None = None
-    #: Called when it has told that it set others aside than before.
+    #: Called when the worker reports another set of ejected upstreams.
     learned: Callable[[], None] = lambda: None
     _process: IProcessTransport | None = None
     _lane: socket.socket | None = None
-    #: The numbers of the listening sockets that it has.
+    #: The numbers of the listening sockets that the worker has.
     _given: set[int] = Factory(set)
     _frames: Channel = field(init=False)
     _sender: CatalogSender = field(init=False)
     _printed: Printed = field(init=False)
     _stopping: bool = False
     _is_cut_off: bool = False
-    #: How its process ended, if it has.
+    #: How the process ended; None while it runs.
     _how: str | None = None
-    #: The orders that it has not answered yet, by their numbers.
+    #: Commands without an answer yet, by number.
     _orders: dict[int, Deferred[str]] = Factory(dict)
     _numbers: "count[int]" = Factory(count)
 
@@ -102,9 +102,9 @@ class WorkerProcess(ProcessProtocol):
         )
 
     def start(self, program: Program, setup: Setup, table: int) -> None:
-        """Start it, and tell it what it has to know.
+        """Start the process and send its setup.
 
-        :raises OSError: the machine has no room for it.
+        :raises OSError: the machine lacks the resources.
         """
         self.started = self._reactor.seconds()
         with ExitStack() as held:
@@ -124,19 +124,21 @@ class WorkerProcess(ProcessProtocol):
         self._sender.begin()
 
     def altered(self) -> None:
-        """What it is to serve is not what it was."""
+        """Send the worker's mappings again, since they have changed."""
         self._sender.altered()
 
     def changed(self, delta: Delta) -> None:
-        """The catalog has changed so."""
+        """Send a change of the catalog."""
         self._sender.changed(delta)
 
     def order(self, order: Command) -> None:
-        """Have it do this."""
+        """Send a command."""
         self._write(write_order(order))
 
     def eject(self, identity: Identity) -> Deferred[str]:
-        """Have it eject this one: why it does not, or nothing if it does."""
+        """Have the worker eject an upstream; fires with "" if it did, else with the
+        reason.
+        """
         number, answer = next(self._numbers), Deferred[str]()
         self._orders[number] = answer
         self.order(Eject(identity, number))
@@ -149,32 +151,32 @@ class WorkerProcess(ProcessProtocol):
 
     def _answered(self, number: int, reason: str) -> None:
         answer = self._orders.pop(number, None)
-        if answer is not None:  # else it comes too late
+        if answer is not None:  # it is None after the timeout
             answer.callback(reason)
 
     def retire(self) -> None:
-        """Ask it to accept nobody, and to end once nothing is open."""
+        """Order the worker to stop accepting and to exit once nothing is open."""
         self._stopping = True
         self._write(write_order(Retire()))
 
     def stop(self) -> None:
-        """Ask it to end in order, and nothing else from now on."""
+        """Order the worker to stop, and send nothing else from now on."""
         self._stopping = True
         self._sender.close()
         self._write(write_order(Stop()))
 
     def kill(self) -> None:
-        """End it at once, if it is there."""
+        """Kill the process, if it runs."""
         if self._process is not None:
             with suppress(ProcessExitedAlready):
                 self._process.signalProcess(signal.SIGKILL)
 
     def errReceived(self, data: bytes) -> None:
-        """Called by the reactor: it prints this."""
+        """Called by the reactor with output on standard error."""
         self._printed.more(data, self._reactor.seconds())
 
     def processEnded(self, reason: Failure) -> None:
-        """Called by the reactor: it is gone, and all that it printed is read."""
+        """Called by the reactor: the process is gone, and all its output is read."""
         self._printed.end()
         self._how = _how(reason)
         if self._is_cut_off:
@@ -205,14 +207,15 @@ class WorkerProcess(ProcessProtocol):
         self._frames.sendString(data)
 
     def _serve(self) -> None:
-        """Called by the catalog's sender: send what it serves as of now."""
+        """Called by the catalog sender: send the worker's current mappings."""
         assert self._lane is not None
         try:
             serve, sockets = self._listeners(self.number)
             news = {each: sockets[each] for each in sockets if each not in self._given}
             send_sockets(self._lane, news)
         except (OSError, CannotListen) as error:
-            # It takes nothing from its lane, so that it hangs; or we lack something.
+            # The worker does not read its sockets and so hangs; or the master lacks
+            # resources.
             self._tell(f"cannot be told what to serve, and is killed: {error}")
             self.kill()
             return
@@ -245,7 +248,7 @@ class WorkerProcess(ProcessProtocol):
                 self._answered(*read_answer(said))
             else:
                 raise ValueError(f"no log, report, figures or answer: {kind!r}")
-        except Exception:  # whatever reading nonsense may come to
+        except Exception:  # invalid data may raise anything
             self._log.failure("worker {worker} talks nonsense", worker=self.number)
             self.kill()
 
@@ -259,17 +262,17 @@ class WorkerProcess(ProcessProtocol):
         self.report = report
 
     def _lost(self) -> None:
-        """The stream has ended, so that it is of no use any more."""
+        """Called by the channel: the stream has ended, and with it the worker's use."""
         self._is_cut_off = True
         for number in tuple(self._orders):
             self._answered(number, f"worker {self.number} has ended")
         if self._lane is not None:
             self._lane.close()
-        if self._process is None:  # it could not be started
+        if self._process is None:  # it was never started
             return
         if self._how is None:
             self._look(self._reactor.seconds())
-        else:  # and all that it said before is read
+        else:  # all it wrote before is read
             self._ended(self, self._how)
 
     def _look(self, since: float) -> None:
