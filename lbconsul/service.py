@@ -1,4 +1,4 @@
-"""A whole gateway as a Twisted service, assembled from all packages."""
+"""A whole gateway as a Twisted service: the one place where the rooms meet."""
 
 import random
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -55,22 +55,20 @@ def balancer(
     log: LogWriter | None = None,
     resolver: IHostnameResolver | None = None,
 ) -> "Gateway":
-    """Make a gateway that serves `config` once it is started.
+    """A gateway that does what `config` says once it is started.
 
-    :param reactor: provides `IReactorFDSet`, `IReactorTime` and `IReactorTCP`.
-    :param chance: returns random numbers in [0, 1).
-    :param inherited: listening descriptors: systemd's by name or number, the
-        predecessor's by listening address.
-    :param max_connections: the limit over all mappings in this process; above it
-        clients wait in the kernel's queue; 0 is no limit.  Each worker process sets its
-        own limit, by its descriptors.
-    :param predecessor: the gateway to take over from: the new gateway begins to serve
-        when Consul's answers let it take the predecessor's place.
-    :param log: the log writer whose dropped lines the status counts.
-    :param resolver: resolves host names, in place of the hosts file and DNS.
+    `reactor` is any with `IReactorFDSet`, `IReactorTime` and `IReactorTCP`.  Host names
+    are looked up in the hosts file and by DNS, or by `resolver`.  `inherited` are
+    the listening descriptors that systemd passed in, by name and by number.  Beyond
+    `max_connections`, over all mappings, clients wait in the kernel's queue; 0 is
+    no limit.  Worker processes each find their own limit, by their descriptors.
+    With a `predecessor` it begins to serve when it can take the place of that one,
+    whose sockets are among the inherited ones, by listening address.  `log` is what
+    writes the log, if it is ours to show how many lines it dropped.
+
     :raises ConfigError: a token or certificate file cannot be read, or the state
-        directory cannot be made, belongs to another user or is writable by others.
-    :raises NoWorkers: worker processes cannot be used on this system.
+        directory is not only ours.
+    :raises NoWorkers: worker processes cannot be had here.
     """
     gateway = Gateway(
         reactor, config, chance, inherited or {}, predecessor, log, resolver
@@ -83,28 +81,23 @@ def balancer(
 
 @define(eq=False, repr=False)
 class Gateway(MultiService):
-    """One running lbconsul: watches, registry, data plane, admin and takeover.
-
-    `balancer` makes one.  As a Twisted service it is started and stopped by its parent;
-    `reload` applies another configuration, `retire` shuts it down gracefully.
-    """
+    """Watches, a front that serves, and the registry between them."""
 
     _log = Logger()
     _reactor: Any
-    #: The configuration in force.
+    #: What it does.
     config: Config
     _chance: Callable[[], float]
     _inherited: AbstractMapping[str, int]
     _predecessor: InheritedSockets | None = None
     _log_writer: LogWriter | None = None
-    #: Resolves host names; None for the hosts file and DNS.
+    #: Of host names; None for ours.
     _resolver: IHostnameResolver | None = None
-    #: Called with the exit status when the process should exit: 0 after a drain or when
-    #: a successor has taken over and no connection is open, 1 if the predecessor of a
-    #: takeover goes on serving after all.
+    #: Called with 0 when another gateway has taken over and all that was open is over,
+    #: with 1 when the predecessor goes on after all: there is only the end left.
     over: Callable[[int], None] = lambda status: None
     front: DataPlane = field(init=False)
-    #: Which mappings have had a usable instance.
+    #: Which mappings have had an instance.
     availability: Availability = field(init=False)
     _admin: AdminService = field(init=False)
     _own: OwnListeners = field(init=False)
@@ -112,7 +105,7 @@ class Gateway(MultiService):
     _dev: "DevCatalog | None" = None
     _shutdown: GracefulShutdown | None = None
     _takeover: TakeoverCoordinator = field(init=False)
-    #: The reload in progress.
+    #: A reload that is under way.
     _reloading: Iterator[object] | None = None
     operations: Operations = field(init=False)
 
@@ -152,12 +145,12 @@ class Gateway(MultiService):
         self._inherit(state)
         if config.dev:
             self._add_dev_catalog()
-        # Watches start first: they restore snapshots before clients are accepted.
+        # Watches know the last answers before clients come.
         self._watches.setServiceParent(self)
         if self._predecessor is None:
             self.front.setServiceParent(self)
         self._admin.setServiceParent(self)
-        # A virtual address may move to this host at any time.
+        # A virtual address may come to this host while nothing else changes.
         moving = TimerService(MAX_AGE, self._look_for_moved)
         moving.clock = reactor
         moving.setServiceParent(self)
@@ -169,57 +162,57 @@ class Gateway(MultiService):
 
     @property
     def registry(self) -> Registry:
-        """The registry: all pools."""
+        """All pools."""
         return self.front.registry
 
     @property
     def room(self) -> ConnectionLimit:
-        """The limit of open connections in this process."""
+        """How many connections this process may have open."""
         return self.front.room
 
     @property
     def sockets(self) -> dict[str, OwnedSocket]:
-        """The listening sockets by address."""
+        """What it listens on, by address."""
         return {str(each.mapping.listen): each for each in self.front.sockets}
 
     @property
     def admin_address(self) -> str:
-        """The URL or ``unix:/PATH`` of the admin listener; empty if it is not bound."""
+        """Where a browser sees it; empty for nowhere."""
         return self._admin.address
 
     @property
     def demo_token(self) -> str:
-        """The admin token of a demo (``--dev``); empty for any other gateway."""
+        """With which a demo can be ordered about; empty for any other gateway."""
         return self._admin.demo_token
 
     @property
-    def watch_states(self) -> list[WatchStatus]:
-        """The status of each watch."""
+    def watch_states(self) -> Iterable[WatchStatus]:
+        """What Consul is asked, and how that goes."""
         return self._watches.states()
 
     @property
     def log_lines_dropped(self) -> int:
-        """Log lines dropped since the start."""
+        """Lines of the log that were dropped since the start."""
         return self._log_writer.dropped if self._log_writer is not None else 0
 
     @property
     def is_draining(self) -> bool:
-        """Whether the shutdown has begun, its grace period included."""
+        """Whether it accepts nobody any more, or is about to."""
         return self._shutdown is not None
 
     def drain(self) -> None:
-        """Shut down gracefully, after the configured grace, and then call `over`."""
+        """Retire, and let that be our end."""
         self.retire(self.config.shutdown_grace).addCallback(lambda _: self.over(0))
 
     @property
     def is_settled(self) -> bool:
-        """Whether no takeover from a predecessor is pending."""
+        """Whether it is not about to take another one's place."""
         return self._shutdown is not None or not self._takeover.is_pending
 
     def listen(self, mapping: Mapping) -> None:
-        """Add a mapping; it is served at once if the gateway runs.
+        """Serve one mapping; at once, if it runs.
 
-        :raises CannotListen: the gateway runs, and the address cannot be bound.
+        :raises CannotListen: it runs, and the mapping's address is not to be had.
         """
         self._finish_reload()
         self.front.listen(mapping)
@@ -229,9 +222,9 @@ class Gateway(MultiService):
         self.availability.add(mapping)
 
     def proxy_factory(self, mapping: Mapping) -> ProxyFactory:
-        """A factory for a mapping whose listening endpoint the caller provides.
+        """A factory for a mapping that somebody else listens for.
 
-        The mapping's service is watched from now on, or from the gateway's start.
+        Its service is watched from now on, or from the gateway's start.
         """
         self._finish_reload()
         factory = self.front.lend(mapping)
@@ -242,7 +235,7 @@ class Gateway(MultiService):
     def bind(self) -> None:
         """Open every listening socket now, before the start.
 
-        :raises CannotListen: an address cannot be bound; all sockets are closed again.
+        :raises CannotListen: one is not to be had; none is left open.
         """
         try:
             if self._dev is not None:
@@ -260,9 +253,9 @@ class Gateway(MultiService):
         self._learn_listeners()  # systemd's sockets may not have been open before
 
     def bind_files(self) -> None:
-        """Open the UNIX sockets only: their files belong to the process's present user.
+        """Open the UNIX sockets only: their files belong to the user who does so.
 
-        :raises CannotListen: an address cannot be bound; all sockets are closed again.
+        :raises CannotListen: one is not to be had; none is left open.
         """
         try:
             self.front.bind_files()
@@ -272,22 +265,22 @@ class Gateway(MultiService):
             raise
 
     def close(self) -> None:
-        """Close what `bind` opened, if the gateway is not going to be started."""
+        """Give back what `bind` opened, if there is to be no start."""
         if self._dev is not None:
             self._dev.close()
         self.front.close()
         self._admin.close()
 
     def begin(self) -> None:
-        """Called by the takeover coordinator: start serving."""
+        """Serve: called when the predecessor's place can be taken."""
         self.front.setServiceParent(self)
 
     def retire(self, grace: float = 0.0) -> Deferred[None]:
-        """Shut down gracefully: close the listeners, and drain the connections.
+        """Accept nobody any more, and let what is open end.
 
-        The gateway accepts for `grace` more seconds first.  Connections that are open
-        after the drain timeout of their mapping are closed.  The Deferred fires when no
-        connection is open; the caller then stops the service.
+        Before that it goes on accepting for `grace` seconds.  What is still open when
+        the drain timeout of its mapping is over is closed.  The Deferred fires when
+        nothing is open; then there is nothing left to do but to stop.
         """
         self._finish_reload()
         if self._shutdown is None:
@@ -299,20 +292,19 @@ class Gateway(MultiService):
         return self._shutdown.over()
 
     def reload(self, config: Config) -> Plan:
-        """Apply `config` from now on; returns what changes for each mapping.
+        """Do what `config` says from now on, and say what has become of mappings.
 
-        Connections of kept mappings, altered or not, go on; those of removed mappings
-        have their drain timeout to end.  A mapping that was added by `listen` is
-        removed unless `config` has it.
+        Connections of mappings that stay are not touched, be these altered or not;
+        those of removed ones have their drain timeout to end.  A mapping that was
+        added by `listen` stays only if it is one of `config`.
 
-        :raises LBConsulError: the gateway does not run or shuts down, a file cannot be
-            read, or an address cannot be bound; nothing has changed then.
+        :raises LBConsulError: something is not to be had: nothing has changed.
         """
         self._finish_reload()
         return finish(self._reload(config))
 
     def reload_gradually(self, config: Config) -> Deferred[Plan]:
-        """`reload` in slices: clients are served in between."""
+        """The same in slices, between which clients are served."""
         self._finish_reload()
         done: Deferred[Plan] = Deferred()
         self._reloading = self._gradually(config, done)
@@ -330,7 +322,7 @@ class Gateway(MultiService):
             done.callback(change)
 
     def _finish_reload(self) -> None:
-        """Finish a reload in progress at once."""
+        """What a reload has left to do is done at once, before anything else is."""
         steps = self._reloading
         if steps is not None:
             self.front.sweeper.drop(steps)
@@ -348,7 +340,7 @@ class Gateway(MultiService):
         client = consul_client(self._reactor, config.consul, self._resolver)
         yield True
         added = yield from self.front.binding(change.added)
-        # From here on the reload cannot fail.
+        # From here on nothing can fail.
         self._takeover.leave_files()
         self.config = config
         if added:
@@ -368,7 +360,7 @@ class Gateway(MultiService):
         return change
 
     def _know_listeners(self, added: Iterable[OwnedSocket] = ()) -> Iterator[object]:
-        """Update the own addresses, which upstreams must not have (proxy loops)."""
+        """What is listened on has changed: never connect to any of it."""
         bounds = self.front.bounds()
         bounds += [bound_to(each.mapping.listen, each.sock) for each in added]
         bounds.append(bound_to(self._admin.listen))
@@ -381,7 +373,7 @@ class Gateway(MultiService):
             yield from self._watches.screening()
 
     def _look_for_moved(self) -> None:
-        """Screen all instances again if the addresses of this host have changed."""
+        """Other addresses of this host may be, or be no more, ours to listen at."""
         if self._own.has_moved():
             self.front.sweeper.begin(self._watches.screening())
 
@@ -395,7 +387,7 @@ class Gateway(MultiService):
             self._shutdown.stop()
         self._takeover.leave_files()
         await MultiService.stopService(self)
-        self.front.close()  # the data plane may never have started
+        self.front.close()  # it may not have come to its start
         accepted, closed, leases = self.front.end()
         self._log.info(
             "stopped: {accepted} connections accepted, {open} closed just now,"
@@ -425,7 +417,7 @@ class Gateway(MultiService):
         self._admin.note(GatewayEvent(kind=kind, reason=reason))
 
     def state(self) -> dict[str, object]:
-        """The state for a successor in a takeover, as JSON values."""
+        """What a successor should know of it, as JSON can hold it."""
         return {
             "drained": to_rows(self.registry.resting),
             "ready": self.availability.was_complete,
@@ -433,7 +425,7 @@ class Gateway(MultiService):
         }
 
     def _inherit(self, state: AbstractMapping[str, Any]) -> None:
-        """Apply the predecessor's state; one of an older version may lack fields."""
+        """Begin with what the predecessor says; an older one does not say all of it."""
         self.availability.was_complete = state.get("ready") is True
         drained = None
         if "drained" in state:
@@ -442,7 +434,7 @@ class Gateway(MultiService):
         self.operations.begin(self.config.state_dir, drained)
 
     def _busy(self) -> str:
-        """Why drains cannot be ordered now; empty if they can."""
+        """Why an upstream cannot be drained or undrained now; empty if it can."""
         if not self._takeover.is_handing_over:
             return ""
         return (
@@ -451,16 +443,16 @@ class Gateway(MultiService):
         )
 
     def _answered(self, question: ServiceQuery) -> None:
-        """Called by the data plane: Consul has answered a query."""
+        """Called by the front: Consul has answered."""
         self.availability.look(question)
 
     def _on_query_event(self, event: QueryEvent) -> None:
-        """Called by a watch: its query begins to fail, or Consul answers it again."""
+        """Called by a watch: Consul begins to fail, or answers again."""
         self._admin.note(event)
         self.availability.look(event.query)
 
     def _add_dev_catalog(self) -> None:
-        # Imported only for --dev, since the import takes time.
+        # It takes time to load, and few need it.
         from lbconsul.dev.service import DevCatalog
 
         address = self.config.consul.addresses[0]
@@ -472,7 +464,7 @@ class Gateway(MultiService):
 
 
 def _questions(mappings: Iterable[Mapping]) -> list[ServiceQuery]:
-    """The queries of these mappings, fallbacks included."""
+    """What Consul is to be asked for these."""
     routes = [failover_spec(each) for each in mappings]
     return [selection.question for route in routes for selection in route.all()]
 

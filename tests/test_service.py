@@ -310,7 +310,9 @@ class TestServing:
         with Started(running, gateway):
 
             def skipped() -> int:
-                states: list[WatchStatus] = running.call(lambda: gateway.watch_states)
+                states: list[WatchStatus] = running.call(
+                    lambda: [*gateway.watch_states]
+                )
                 return sum(each.skipped for each in states)
 
             assert skipped() == 0

@@ -1,7 +1,8 @@
 """``/metrics``: the Prometheus exposition, rendered in pieces."""
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import TypeVar
 
@@ -20,14 +21,22 @@ from lbconsul.admin.metric_families import (
     of_watches,
 )
 from lbconsul.admin.process import of_process
-from lbconsul.admin.status_model import Source, UpstreamStatus
+from lbconsul.admin.status_model import MappingStatus, Source, UpstreamStatus
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 #: Samples in one piece: rendering them takes less than a millisecond.
 _AT_ONCE = 256
 
+#: Mappings, watches and pools that are looked at in one step: each has some tens of
+#: samples.
+_ROWS = 16
+
+#: What stands before the samples of a family.
+_HEAD = re.compile(rb"\A(#[^\n]*\n)*")
+
 _T = TypeVar("_T")
+_Pool = tuple[str, str, str]
 
 _LABELS = ("mapping", "service", "upstream")
 _Labels = tuple[str, ...]
@@ -47,12 +56,13 @@ class One(Collector):
 
 @define(eq=False)
 class Upstreams:
-    """The upstreams of a source at one time.
+    """The mappings of a source and their upstreams at one time.
 
     The format wants all samples of a family together, so one reading of the upstreams
     is kept for all families.
     """
 
+    mappings: list[MappingStatus] = Factory(list)
     rows: dict[_Labels, UpstreamStatus] = Factory(dict)
     #: By mapping, service and query: upstreams by standing, and whether it is used.
     counts: dict[tuple[str, str, str], Counter[str]] = Factory(dict)
@@ -61,6 +71,9 @@ class Upstreams:
     def take(self, source: Source) -> Iterator[bytes]:
         """Read all upstreams of `source`, one per step; the pieces are empty."""
         for mapping in source.mappings():
+            self.mappings.append(mapping)
+            yield b""
+        for mapping in self.mappings:
             for number, pool in enumerate(mapping.pools):
                 service = pool.service or mapping.service
                 key = (mapping.name, service, pool.query)
@@ -72,6 +85,10 @@ class Upstreams:
                     self.rows[mapping.name, service, upstream.id] = upstream
                     yield b""
 
+    def standings(self, counts: list[tuple[_Pool, Counter[str]]]) -> Iterator[Metric]:
+        """About some of the pools."""
+        return of_standings(dict(counts), {pool: self.used[pool] for pool, _ in counts})
+
 
 def metrics(source: Source, requests: AdminCounts) -> Iterator[bytes]:
     """The exposition in pieces; upstreams are read once, at the beginning.
@@ -80,17 +97,34 @@ def metrics(source: Source, requests: AdminCounts) -> Iterator[bytes]:
     """
     upstreams = Upstreams()
     yield from upstreams.take(source)
-    for family in chain(
-        of_gateway(source.gateway()),
-        of_watches(source.watches()),
-        of_mappings(source.mappings()),
-        of_standings(upstreams.counts, upstreams.used),
-        of_requests(requests),
-        of_process(),
-    ):
+    for family in of_gateway(source.gateway()):
+        yield generate_latest(One(family))
+    yield from _in_parts(source.watches(), of_watches)
+    yield from _in_parts(upstreams.mappings, of_mappings)
+    yield from _in_parts(upstreams.counts.items(), upstreams.standings)
+    for family in chain(of_requests(requests), of_process()):
         yield generate_latest(One(family))
     if upstreams.rows:
         yield from _of_upstreams(upstreams)
+
+
+def _in_parts(
+    rows: Iterable[_T], families: Callable[[list[_T]], Iterator[Metric]]
+) -> Iterator[bytes]:
+    """The families of rows, of which some are looked at in one step.
+
+    Each family has to tell of all rows before the next one begins.
+    """
+    heads: dict[str, list[bytes]] = {}
+    for some in batches(rows, _ROWS):
+        for family in families(some):
+            text = generate_latest(One(family))
+            if family.name in heads:  # and what it is was told
+                text = _HEAD.sub(b"", text)
+            heads.setdefault(family.name, []).append(text)
+            yield b""
+    for texts in heads.values():
+        yield from texts
 
 
 def _of_upstreams(upstreams: Upstreams) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
-"""Differences between two snapshots of the status, for the live page."""
+"""What has changed from one look at a source to the next, for a page that lives."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from attrs import Factory, define
@@ -8,16 +9,16 @@ from attrs import Factory, define
 from lbconsul.admin.plain import dumps, plain
 from lbconsul.admin.status_model import Source, UpstreamStatus
 
-#: The key of an upstream in a snapshot: mapping, query, id.
+#: Where an upstream stands: mapping, query, id.
 Place = tuple[str, str, str]
 
-#: Fields left out of snapshots: constant, or too large to send each second.
+#: Fields that say no news: what is fixed from the start, or too much for each second.
 _GATEWAY = frozenset({"options", "consul", "version", "started", "pid", "changes"})
 _MAPPING = frozenset(
     {"pools", "options", "connect_time", "first_byte_time", "connection_time"}
 )
 
-#: The most upstreams in one document: some 16 KiB.
+#: Rows of one kind of which one event tells at most: some 16 KiB.
 _AT_ONCE = 64
 
 Rows = dict[Any, dict[str, Any]]
@@ -25,27 +26,30 @@ Rows = dict[Any, dict[str, Any]]
 
 @define(eq=False)
 class StatusSnapshot:
-    """The status of a source at one time."""
+    """What a source showed at one time."""
 
     gateway: dict[str, Any] = Factory(dict)
     watches: Rows = Factory(dict)
     mappings: Rows = Factory(dict)
-    #: By mapping: the query of each pool, and whether the pool is used.
+    #: The pools of each mapping, by their queries, and which are used.
     pools: Any = None
     upstreams: dict[Place, UpstreamStatus] = Factory(dict)
 
     def take(self, source: Source) -> Iterator[None]:
-        """Fill the snapshot from a source, one upstream per step."""
+        """Look at a source: a few upstreams from turn to turn."""
         self.gateway = _without(plain(source.gateway()), _GATEWAY)
-        self.watches = {each.query: plain(each) for each in source.watches()}
-        mappings = source.mappings()
-        self.mappings = {
-            each.name: _without(plain(each), _MAPPING) for each in mappings
-        }
-        self.pools = {
-            each.name: [(pool.query, pool.used) for pool in each.pools]
-            for each in mappings
-        }
+        yield
+        for watch in source.watches():
+            self.watches[watch.query] = plain(watch)
+            yield
+        mappings, self.pools = [], {}
+        for mapping in source.mappings():
+            mappings.append(mapping)
+            self.mappings[mapping.name] = _without(plain(mapping), _MAPPING)
+            self.pools[mapping.name] = [
+                (pool.query, pool.used) for pool in mapping.pools
+            ]
+            yield
         for mapping in mappings:
             for number, pool in enumerate(mapping.pools):
                 for upstream in source.upstreams(mapping.name, number):
@@ -54,21 +58,25 @@ class StatusSnapshot:
                     yield
 
     def is_like(self, other: "StatusSnapshot") -> bool:
-        """Whether both snapshots have the same mappings, pools and watches."""
+        """Whether both have the same mappings, pools and watches."""
         return self.pools == other.pools and self.watches.keys() == other.watches.keys()
 
     def news(self, before: "StatusSnapshot") -> Iterator[str]:
-        """The changes since the snapshot `before`, as JSON documents of bounded length.
+        """What is new since the look `before`, as documents of bounded length.
 
-        An empty document stands for a step without output.
+        Empty ones mean that there is nothing to tell yet.
         """
+        watches = _rows(before.watches, self.watches, "query")
+        mappings = _rows(before.mappings, self.mappings, "name")
         yield dumps(
             {
                 "gateway": _changed(before.gateway, self.gateway),
-                "watches": _rows(before.watches, self.watches, "query"),
-                "mappings": _rows(before.mappings, self.mappings, "name"),
+                "watches": _first(watches),
+                "mappings": _first(mappings),
             }
         )
+        yield from _in_documents("watches", watches)
+        yield from _in_documents("mappings", mappings)
         yield from _in_documents("upstreams", self._altered(before))
         gone = (place for place in before.upstreams if place not in self.upstreams)
         yield from _in_documents("gone", (_place(place) for place in gone))
@@ -110,7 +118,12 @@ def _changed(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in new.items() if old.get(name, old) != value}
 
 
-def _rows(old: Rows, new: Rows, key: str) -> list[dict[str, Any]]:
-    """The changed fields of each changed row, with its key; all fields of new rows."""
-    changed = ((name, _changed(old.get(name, {}), row)) for name, row in new.items())
-    return [{key: name, **row} for name, row in changed if row]
+def _rows(old: Rows, new: Rows, key: str) -> Iterator[dict[str, Any] | None]:
+    """Of each row what changed, and its key; new ones as a whole, None for no news."""
+    for name, row in new.items():
+        changed = _changed(old.get(name, {}), row)
+        yield {key: name, **changed} if changed else None
+
+
+def _first(rows: Iterator[dict[str, Any] | None]) -> list[dict[str, Any]]:
+    return [each for each in islice(rows, _AT_ONCE) if each is not None]

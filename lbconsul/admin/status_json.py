@@ -15,14 +15,15 @@ def status(source: Source) -> Iterator[bytes]:
 
 
 def _pieces(source: Source) -> Iterator[str]:
-    gateway, watches = source.gateway(), source.watches()
     head = {
         "format": FORMAT,
-        "gateway": gateway,
-        "watches": watches,
+        "gateway": source.gateway(),
         "drained": source.drained(),
     }
-    yield _open(head, "mappings")
+    yield _open(head, "watches")
+    for place, watch in enumerate(source.watches()):
+        yield ("," if place else "") + dumps(plain(watch))
+    yield '],"mappings":['
     for place, mapping in enumerate(source.mappings()):
         yield "," if place else ""
         yield from _mapping(source, mapping)

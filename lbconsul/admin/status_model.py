@@ -1,16 +1,16 @@
-"""The status of a gateway, as values.
+"""What there is to be shown, as values.
 
-`Source` provides them: a gateway.  Times are seconds since the UNIX epoch, durations
-are seconds.  ``/status`` is these values as JSON, under the same names.
+`Source` is who knows it: a gateway.  Times are seconds since the epoch, spans are
+seconds.  ``/status`` is these values as JSON, under the same names.
 """
 
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from attrs import Factory, frozen
 
-#: The version of the format of ``/status``: it grows when a name is removed or changes
-#: its meaning.
+#: The version of the format of ``/status``: it grows if a name is removed, or means
+#: something else.
 FORMAT = 2
 
 #: Upper bounds of histograms, in seconds; one more bucket holds what is beyond.
@@ -49,7 +49,7 @@ CONNECTION_BOUNDS = (0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 1800, 3600, 1440
 
 @frozen
 class WorkerStatus:
-    """One worker process."""
+    """One process that serves."""
 
     number: int
     pid: int | None
@@ -61,15 +61,15 @@ class WorkerStatus:
 
 @frozen
 class FullStatus:
-    """A limit that is reached: new clients wait."""
+    """Something that takes no more for now, so that new clients wait."""
 
-    #: ``max-connections`` (of a mapping), ``process`` (the connection limit of a
-    #: process, by its descriptors), ``descriptors`` (the system had no descriptor, port
-    #: or memory left).
+    #: ``max-connections`` (of a mapping), ``process`` (as many connections as the
+    #: descriptors of a process allow), ``descriptors`` (none of them, or no port, or no
+    #: memory was to be had).
     reason: str
-    #: Empty if the limit concerns all mappings.
+    #: Empty if it concerns all.
     mapping: str = ""
-    #: The number of processes that have reached it.
+    #: In how many processes.
     processes: int = 1
 
 
@@ -77,40 +77,39 @@ class FullStatus:
 class GatewayStatus:
     """The gateway as a whole."""
 
-    #: The version of lbconsul.
+    #: Of lbconsul.
     version: str
     started: float
     now: float
-    #: ``starting``, ``serving``, ``draining`` (no new clients are accepted).
+    #: ``starting``, ``serving``, ``draining`` (nobody new is accepted).
     state: str
-    #: Whether every mapping listens and has had an answer, and the gateway is not
-    #: draining.
+    #: Whether every mapping listens and has had an answer, and it is not draining.
     ready: bool
-    #: The reasons why it is not ready, each a sentence.
+    #: Why not, each a sentence.
     not_ready: tuple[str, ...] = ()
     pid: int = 0
-    #: Whether orders (drain, undrain, eject) are possible: ``need a token`` or ``off``.
+    #: Whether upstreams can be drained, ejected and so on: ``need a token`` or ``off``.
     changes: str = "off"
-    #: Empty if one process does all.
+    #: None if one process does all.
     workers: tuple[WorkerStatus, ...] = ()
-    #: The options in force by name, in their written form; tokens are hidden.
+    #: The options in force by name, as they could be written; tokens hidden.
     options: Mapping[str, str] = Factory(dict)
     #: Consul's addresses.
     consul: tuple[str, ...] = ()
-    #: The largest recent delay of the reactor's calls, in seconds.
+    #: How late the reactor's calls come, lately, at most.
     reactor_lag: float = 0.0
     open: int = 0
     accepted: int = 0
     max_connections: int = 0
-    #: Log lines dropped since the start, because the log was not written fast enough.
+    #: Since the start, because the log could not be written as fast.
     log_lines_dropped: int = 0
-    #: The limits that have been reached for at least a second.
+    #: What has been full for a second, and is.
     full: tuple[FullStatus, ...] = ()
 
 
 @frozen
 class SkippedStatus:
-    """An instance that is never connected to, and why."""
+    """An instance that is not connected to, and why."""
 
     #: ``id@node host:port``.
     instance: str
@@ -119,52 +118,52 @@ class SkippedStatus:
 
 @frozen
 class WatchStatus:
-    """One watch: a query to Consul and how it goes."""
+    """One query that Consul is asked."""
 
-    #: The service and the query's other parameters, as in ``web,dc=west``.
+    #: The service and what else tells it from others, as in ``web,dc=west``.
     query: str
     service: str
     datacenter: str
     #: ``waiting`` (no answer yet), ``watching``, ``backing off`` (Consul fails),
-    #: ``snapshot`` (using the saved answer of an earlier run), ``fixed`` (an address).
+    #: ``snapshot`` (serving what an earlier gateway knew), ``fixed`` (an address).
     state: str
-    #: The address of the Consul agent in use.
+    #: Where Consul is asked.
     address: str = ""
     #: How long ago Consul last confirmed the answer in use; None if it never has.
     age: float | None = None
     index: int = 0
-    #: The last error of the present streak of failures; empty if there is none.
+    #: Of the present streak; empty if there is none.
     last_error: str = ""
-    #: The time of the last error, also after a recovery.
+    #: When the last error was, whenever that is.
     last_error_at: float | None = None
-    #: The start of the present streak of failures; None if there is none.
+    #: Since when Consul fails without a break.
     failing_since: float | None = None
     answers: int = 0
     changes: int = 0
     errors: int = 0
     instances: int = 0
-    #: The number of instances that are skipped whatever their checks say, and the first
-    #: fifty of them.
+    #: How many instances are not connected to, whatever their checks say, and the
+    #: first fifty of them.
     skipped: int = 0
     skipped_instances: tuple[SkippedStatus, ...] = ()
 
 
 @frozen
 class DrainedStatus:
-    """One instance that the operator has drained."""
+    """One instance that an operator has drained."""
 
     #: ``datacenter/node/service_id``, each part percent-encoded.
     id: str
     datacenter: str
     node: str
     service_id: str
-    #: Whether Consul still has the registration; if not, it can still be undrained.
+    #: Whether Consul has the registration that was drained; it can be undrained anyway.
     registered: bool
 
 
 @frozen
 class UpstreamStatus:
-    """One upstream: an instance as one pool balances over it."""
+    """One instance, as one pool balances over it."""
 
     #: ``datacenter/node/service_id``, each part percent-encoded.
     id: str
@@ -174,24 +173,23 @@ class UpstreamStatus:
     #: ``10.0.0.5:8080``.
     address: str
     tags: tuple[str, ...]
-    #: Consul's weight, and how much of it counts now (less during slow start).
+    #: What Consul says, and how much of it counts now (less while it warms up).
     weight: int
     effective_weight: float
     #: ``serving``, ``warming``, ``draining``, ``ejected``, ``suspect``.
     standing: str
-    #: The reason of the standing, as text.
+    #: Why, for people to read.
     reason: str
-    #: The time of the last change of standing.
+    #: Since when that is its standing.
     since: float
-    #: Open connections over all mappings; connections of this pool's mapping since the
-    #: start.
+    #: Connections, over all mappings, and those that this pool's mapping has had.
     open: int = 0
     total: int = 0
-    #: Bytes from clients to the upstream, and from the upstream to clients.
+    #: From clients to it, and from it to clients.
     bytes_received: int = 0
     bytes_sent: int = 0
     connect_failures: int = 0
-    #: The moving average of the connect time, in seconds; None before the first one.
+    #: How long connecting takes, a moving average; None before the first one.
     connect_time: float | None = None
 
 
@@ -200,43 +198,43 @@ class PoolStatus:
     """The upstreams of one query, under the rules of one mapping."""
 
     query: str
-    #: Whether new connections go to this pool; of several datacenters one is used.
+    #: Whether new connections go there; of several datacenters one is used.
     used: bool
-    #: Whether the pool is used only when all others have no usable upstream.
+    #: Whether it is only for when all others have nobody.
     fallback: bool = False
     upstreams: int = 0
-    #: The service of a fallback pool; empty if it is the mapping's.
+    #: Whose they are, if not the mapping's: a fallback's.
     service: str = ""
 
 
 @frozen
 class Histogram:
-    """A histogram; counts are per bucket, not cumulative."""
+    """How many were within each bound, not counting those within a lower one."""
 
     bounds: tuple[float, ...]
-    #: One more than there are bounds: the last bucket has no upper bound.
+    #: One more than there are bounds.
     counts: tuple[int, ...]
     sum: float
 
 
 @frozen
 class MappingStatus:
-    """A listening address, the service behind it, and its connections."""
+    """A listening address and what is behind it."""
 
-    #: The mapping in its written form: ``80:web``.
+    #: As it could be written: ``80:web``.
     name: str
     #: ``0.0.0.0:80``, ``unix:/run/web.sock``.
     listen: str
     service: str
     policy: str
-    #: Whether clients are accepted; above a limit they wait in the kernel's queue.
+    #: Whether clients are accepted, waiting ones being in the kernel's queue.
     listening: bool
     options: Mapping[str, str] = Factory(dict)
     accepted: int = 0
     open: int = 0
-    #: Clients in the wait queue: no upstream has room for them.
+    #: Clients that wait for an upstream with room.
     queued: int = 0
-    #: Ended connections by termination: `docs/reference.md` has the codes.
+    #: Connections by how they ended: `docs/reference.md` has the codes.
     terminations: Mapping[str, int] = Factory(dict)
     bytes_received: int = 0
     bytes_sent: int = 0
@@ -244,15 +242,15 @@ class MappingStatus:
     connect_time: Histogram = Histogram(CONNECT_BOUNDS, (), 0.0)
     first_byte_time: Histogram = Histogram(FIRST_BYTE_BOUNDS, (), 0.0)
     connection_time: Histogram = Histogram(CONNECTION_BOUNDS, (), 0.0)
-    #: Why no instance is usable; empty if an instance is, or if that is not known yet.
+    #: Why no instance is usable; empty if one is, or if nothing is known yet.
     empty: str = ""
 
 
 @frozen(kw_only=True)
 class Event:
-    """An event of the gateway, as shown by ``/events``."""
+    """Something that happened."""
 
-    #: The number of the event: 1 for the first after the start.
+    #: Grows by one from event to event, from 1 at the start.
     id: int
     time: float
     #: ``joined``, ``left``, ``changed``, ``ejected``, ``restored``, ``suspect``,
@@ -263,64 +261,62 @@ class Event:
     mapping: str = ""
     #: The id of the upstream, if the event is about one.
     upstream: str = ""
-    #: If the event is about several instances: the names of the first, and the number
-    #: of all.
+    #: The names of the first of them, and how many there are, if it is about several.
     instances: tuple[str, ...] = ()
     count: int = 0
     reason: str = ""
-    #: Standings; or health statuses, if the instance changed in Consul's catalog.
+    #: Standings; health statuses if the instance changed in Consul's catalog.
     before: str = ""
     after: str = ""
-    #: How long the effect lasts at first, such as an ejection; None if it has no limit.
+    #: For how long it holds at first; None if there is no such limit.
     seconds: float | None = None
-    #: The event as a sentence.
+    #: A sentence for people to read.
     text: str = ""
 
 
 class Source(Protocol):
-    """What the admin listener needs of a gateway: its status, and its orders."""
+    """Who knows what there is to be shown, and does what is ordered."""
 
     def gateway(self) -> GatewayStatus:
         """The gateway as a whole."""
 
-    def watches(self) -> list[WatchStatus]:
-        """The watches, and how each goes."""
+    def watches(self) -> Iterable[WatchStatus]:
+        """What Consul is asked."""
 
     def drained(self) -> list[DrainedStatus]:
-        """The instances that the operator has drained, deregistered ones included."""
+        """What an operator has drained, though it may be gone."""
 
     @property
     def drains_last(self) -> str:
-        """How long a drain lasts, as text."""
+        """How long a drain lasts, for people to read."""
 
-    def mappings(self) -> list[MappingStatus]:
-        """The mappings, without their upstreams."""
+    def mappings(self) -> Iterable[MappingStatus]:
+        """What is listened on, one by one."""
 
     def upstreams(self, mapping: str, pool: int) -> Iterator[UpstreamStatus]:
-        """Iterate over the upstreams of pool number `pool` of a mapping.
+        """The upstreams of a mapping's pool with this number, one by one.
 
-        There may be 10,000 of them, and the pool may change during the iteration.
+        There may be 10,000 of them, and all may have changed before the next is
+        asked for.
         """
 
     def drain(self, upstream: str) -> bool:
-        """Drain an upstream in all pools; returns whether it exists.
+        """Give that upstream nothing new, in all pools; whether there is such a one.
 
-        :raises CannotOrder: the order is not possible now.
+        :raises CannotOrder: not now.
         """
 
     def undrain(self, upstream: str) -> bool:
-        """End a drain, also of a deregistered instance; returns whether it exists.
+        """The opposite, as far as Consul lets it serve, though it may be gone.
 
-        The upstream serves again if its health in Consul allows.
-
-        :raises CannotOrder: the order is not possible now.
+        :raises CannotOrder: not now.
         """
 
     def eject(self, upstream: str) -> Awaitable[bool]:
-        """Eject an upstream as outlier detection does; returns whether it exists.
+        """Eject it as if it had failed; whether there is such a one.
 
-        Fails with `CannotOrder` if the upstream cannot be ejected.
+        Fails with `CannotOrder` if it cannot be ejected.
         """
 
     def drain_gateway(self) -> None:
-        """Close the listeners, and exit when no connection is open, as on SIGTERM."""
+        """Accept nobody any more, and end when nothing is open: as SIGTERM does."""

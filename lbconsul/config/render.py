@@ -1,5 +1,6 @@
 """Renders a configuration as the texts of its options."""
 
+from functools import lru_cache
 from typing import Any
 
 from lbconsul.config.model import Config, Mapping, decimal
@@ -14,6 +15,11 @@ from lbconsul.config.options import (
 _UNITS = {"shrink-guard": "%", "rebalance": "%/min"}
 
 
+#: So many mappings' options are remembered: they are asked for again and again.
+_MANY = 1 << 14
+
+
+@lru_cache(_MANY)
 def mapping_options(mapping: Mapping) -> dict[str, str]:
     """A mapping's options by name, defaults included, but without empty ones."""
     return _shown(MAPPING_OPTIONS, mapping)

@@ -1,9 +1,9 @@
-"""Collects the status of a gateway from all its parts."""
+"""What a gateway has to show, gathered from all its rooms."""
 
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 from urllib.parse import unquote
@@ -42,80 +42,80 @@ from lbconsul.workers.worker_process import WorkerProcess
 
 
 class DataPlane(Protocol):
-    """The data plane, as the status needs it."""
+    """Who serves."""
 
     @property
     def mappings(self) -> list[Mapping]:
-        """The served mappings."""
+        """All that is served."""
 
     @property
     def open(self) -> int:
-        """Open connections, over all processes."""
+        """Connections that are not over."""
 
     @property
     def accepted(self) -> int:
-        """Connections accepted since the start, over all processes."""
+        """Connections accepted since the start."""
 
     @property
     def max_connections(self) -> int:
-        """The connection limit over all mappings, per process; 0: no limit."""
+        """The limit for all mappings together, in each process; 0: none."""
 
     @property
     def members(self) -> list[WorkerProcess]:
-        """The worker processes; empty without workers."""
+        """The workers, if there are any."""
 
     @property
     def full(self) -> Counter[Full]:
-        """The limits that are reached, and in how many processes."""
+        """What is full, and in how many processes."""
 
     def mapping(self, name: str) -> Mapping | None:
-        """The mapping with this name in the status; None if there is none."""
+        """The mapping that is shown under this name, if there is one."""
 
     def is_listening(self, mapping: Mapping) -> bool:
-        """Whether clients of this mapping are accepted."""
+        """Whether its clients are accepted."""
 
     def traffic(self, mapping: Mapping) -> MappingTraffic:
-        """The traffic of a mapping, summed over all processes."""
+        """What is known of the connections of a mapping, over all processes."""
 
     def eject(self, identity: Identity) -> Deferred[str]:
-        """Eject an upstream; fires with the reason of a refusal, empty if ejected."""
+        """Eject it, as an operator wants: why it cannot be, or nothing if it is."""
 
 
 class Emptiness(Protocol):
     """Knows which mappings have no usable instance."""
 
     def blocks(self, mapping: Mapping) -> str:
-        """Why this mapping keeps the gateway from being ready; empty if it does not."""
+        """Why the gateway is not ready for the sake of this mapping, or nothing."""
 
     def why(self, mapping: Mapping) -> str:
-        """Why a mapping has no usable instance now; empty if it has one."""
+        """Why it has no usable instance now; empty if it has one."""
 
 
 class Orders(Protocol):
-    """Executes the operator's orders."""
+    """Carries out what an operator orders."""
 
     @property
     def kept(self) -> str:
-        """How long a drain lasts, as text."""
+        """How long a drain lasts, for people to read."""
 
     def drained(self) -> Iterator[tuple[Identity, bool]]:
-        """The drained instances, and whether Consul still has the registration."""
+        """What is drained, and whether Consul has that registration now."""
 
     def drain(self, identity: Identity) -> bool:
-        """Drain an upstream in all pools; returns whether the instance exists."""
+        """Give it nothing new, in all pools; whether there is such an instance."""
 
     def undrain(self, identity: Identity) -> bool:
-        """End a drain, also of a deregistered instance; returns whether it exists."""
+        """The opposite, as far as Consul lets it serve, though it may be gone."""
 
 
 class Gateway(Protocol):
-    """The gateway, as the status needs it."""
+    """A gateway."""
 
     config: Config
 
     @property
     def front(self) -> DataPlane:
-        """The data plane."""
+        """Who serves."""
 
     @property
     def registry(self) -> Registry:
@@ -123,39 +123,39 @@ class Gateway(Protocol):
 
     @property
     def is_draining(self) -> bool:
-        """Whether the shutdown has begun."""
+        """Whether it accepts nobody any more, or is about to."""
 
     @property
     def operations(self) -> Orders:
-        """The operator's orders."""
+        """Carries out what an operator orders."""
 
     @property
     def availability(self) -> Emptiness:
-        """Why mappings have no usable instance."""
+        """Which mappings have had an instance."""
 
     @property
     def log_lines_dropped(self) -> int:
-        """Log lines dropped since the start."""
+        """Lines of the log that were dropped since the start."""
 
     @property
-    def watch_states(self) -> list[WatchStatus]:
-        """The watches, and how each goes."""
+    def watch_states(self) -> Iterable[WatchStatus]:
+        """What Consul is asked."""
 
     def drain(self) -> None:
-        """Close the listeners, and exit when no connection is open."""
+        """Accept nobody any more, and end when nothing is open."""
 
 
 @define(eq=False)
 class StatusCollector:
-    """Implements the admin listener's `Source` for a gateway."""
+    """A gateway as the admin listener sees it: a `Source`."""
 
     _gateway: Gateway
-    #: The time of the start, by the reactor's clock.
+    #: By the reactor's clock.
     _started: float
     _wall: WallClock
     #: How late the reactor's calls come.
     _lag: Lag
-    #: Whether orders are possible: `GatewayStatus.changes`.
+    #: Whether anything can be ordered, as `GatewayStatus` has it.
     _changes: str = "off"
     _wall_of_workers: WallClock = Factory(lambda: WallClock(time.monotonic))
     _version: str = field(factory=lambda: _own_version())
@@ -196,12 +196,12 @@ class StatusCollector:
                 reasons.append(f"{mapping}: does not accept clients yet")
         return tuple(reasons)
 
-    def watches(self) -> list[WatchStatus]:
-        """The watches, and how each goes."""
+    def watches(self) -> Iterable[WatchStatus]:
+        """What Consul is asked."""
         return self._gateway.watch_states
 
     def drained(self) -> list[DrainedStatus]:
-        """The instances that the operator has drained, deregistered ones included."""
+        """What an operator has drained, though it may be gone."""
         return [
             DrainedStatus(upstream_id(*identity), *identity, is_there)
             for identity, is_there in self._gateway.operations.drained()
@@ -209,12 +209,12 @@ class StatusCollector:
 
     @property
     def drains_last(self) -> str:
-        """How long a drain lasts, as text."""
+        """How long a drain lasts, for people to read."""
         return self._gateway.operations.kept
 
-    def mappings(self) -> list[MappingStatus]:
-        """The mappings, without their upstreams."""
-        return [self._mapping(each) for each in self._gateway.front.mappings]
+    def mappings(self) -> Iterator[MappingStatus]:
+        """What is listened on, one by one."""
+        return map(self._mapping, self._gateway.front.mappings)
 
     def _mapping(self, mapping: Mapping) -> MappingStatus:
         front = self._gateway.front
@@ -244,7 +244,7 @@ class StatusCollector:
         )
 
     def upstreams(self, mapping: str, pool: int) -> Iterator[UpstreamStatus]:
-        """Iterate over the upstreams of pool number `pool` of a mapping."""
+        """The upstreams of a mapping's pool with this number, one by one."""
         each = self._gateway.front.mapping(mapping)
         if each is not None:
             told = self._gateway.front.traffic(each)
@@ -261,8 +261,7 @@ class StatusCollector:
         if standing in ("serving", "warming") and (number, identity) in told.aside:
             standing = "ejected"
             ejection, since = told.aside[number, identity]
-            # Workers report times by the system's monotonic clock; the reactor's clock
-            # here may be another one.
+            # Workers wait by the machine's monotonic clock, and we mostly, too.
             is_ours = not self._gateway.front.members
             wall = self._wall if is_ours else self._wall_of_workers
             reason, since = _in_words(ejection, wall), wall.at(since)
@@ -290,26 +289,26 @@ class StatusCollector:
     def _failover(self, mapping: Mapping) -> Failover:
         return self._gateway.registry.chain(failover_spec(mapping))
 
-    # The operator's orders.
+    # What an operator orders.
 
     def drain(self, upstream: str) -> bool:
-        """Drain an upstream in all pools; returns whether it exists.
+        """Give that upstream nothing new, in all pools; whether there is such a one.
 
-        :raises CannotOrder: the order is not possible now.
+        :raises CannotOrder: not now.
         """
         return self._gateway.operations.drain(_identity(upstream))
 
     def undrain(self, upstream: str) -> bool:
-        """End a drain, also of a deregistered instance; returns whether it exists.
+        """The opposite, as far as Consul lets it serve, though it may be gone.
 
-        :raises CannotOrder: the order is not possible now.
+        :raises CannotOrder: not now.
         """
         return self._gateway.operations.undrain(_identity(upstream))
 
     def eject(self, upstream: str) -> Deferred[bool]:
-        """Eject an upstream as outlier detection does; fires with whether it exists.
+        """Eject it as if it had failed; whether there is such a one.
 
-        Fails with `CannotOrder` if the upstream cannot be ejected.
+        Fails with `CannotOrder` if it cannot be ejected.
         """
         identity = _identity(upstream)
         if not self._gateway.registry.has(identity):
@@ -323,7 +322,7 @@ class StatusCollector:
         return self._gateway.front.eject(identity).addCallback(answered)
 
     def drain_gateway(self) -> None:
-        """Close the listeners, and exit when no connection is open."""
+        """Accept nobody any more, and end when nothing is open."""
         self._gateway.drain()
 
 

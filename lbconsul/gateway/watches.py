@@ -1,4 +1,4 @@
-"""The watches of a gateway: one for each query of its mappings."""
+"""The watches of a gateway: one for each question that its mappings ask."""
 
 from collections.abc import (
     Callable,
@@ -34,27 +34,27 @@ from lbconsul.process.clock import WallClock
 
 @define(eq=False, repr=False)
 class Watches(MultiService):
-    """Runs a watch per query, all through one Consul client."""
+    """Asks Consul, through one client, what is asked for now."""
 
     _log = Logger()
     _reactor: Any
     _client: ConsulClient
     _registry: Registry
     _chance: Callable[[], float]
-    #: The directory of snapshots; empty for none.
+    #: Where answers are kept; empty for nowhere.
     _state_dir: str = ""
-    #: Called when a query begins to fail, and when Consul answers it again.
+    #: Called when Consul begins to fail, and when it answers again.
     _on_event: Callable[[QueryEvent], None] = lambda event: None
-    #: Resolves the host names of instances.
+    #: Of the host names of instances.
     _resolver: IHostnameResolver = Factory(
         lambda self: HostResolver(self._reactor), takes_self=True
     )
-    #: Says why an instance must not be connected to; empty if it may be.
+    #: Says why an instance must not be connected to.
     _screen: Screen = lambda instance: ""
-    #: The addresses of host names that the predecessor had resolved.
+    #: The addresses of host names that a predecessor knew.
     _inherited: Addresses = Factory(dict)
     _watches: dict[ServiceQuery, Watch] = Factory(dict)
-    #: Services with a fixed address, which need no Consul.
+    #: What needs no Consul.
     _fixed: dict[ServiceQuery, StaticService] = Factory(dict)
     _wall: WallClock = Factory(
         lambda self: WallClock(self._reactor.seconds), takes_self=True
@@ -67,7 +67,7 @@ class Watches(MultiService):
         self._store = self._store_in(self._state_dir)
 
     def ask(self, questions: Iterable[ServiceQuery]) -> None:
-        """Add watches for these queries; they start at once if the service runs."""
+        """Ask these, too; at once, if we are at it."""
         for question in questions:
             if question.fixed:
                 self._use(question)
@@ -78,7 +78,7 @@ class Watches(MultiService):
     def asking_only(
         self, questions: Iterable[ServiceQuery]
     ) -> Generator[bool, None, list[ServiceQuery]]:
-        """Watch exactly these queries, step by step; returns the removed ones."""
+        """Ask these, and stop asking all others, step by step; which those are."""
         wanted = dict.fromkeys(questions)
         gone = [each for each in self._watches if each not in wanted]
         for question in gone:
@@ -95,9 +95,9 @@ class Watches(MultiService):
         return gone
 
     def turn_to(self, client: ConsulClient) -> bool:
-        """Switch to `client` if its configuration, token or certificate files differ.
+        """Ask this client, if it asks otherwise: another Consul, or with another token.
 
-        Returns whether it switched; the old client is closed.
+        Whether it does.
         """
         before = self._client
         if client.fingerprint == before.fingerprint:
@@ -109,7 +109,7 @@ class Watches(MultiService):
         return True
 
     def keep_in(self, state_dir: str) -> None:
-        """Save snapshots in this directory from now on; empty for nowhere."""
+        """Keep answers there from now on; empty for nowhere."""
         if state_dir != self._state_dir:
             self._state_dir = state_dir
             before, self._store = self._store, self._store_in(state_dir)
@@ -119,31 +119,31 @@ class Watches(MultiService):
                 before.stop()
 
     def skipped(self, question: ServiceQuery) -> Collection[str]:
-        """The skipped registrations of the last answer, each with its reason."""
+        """Why registrations of its last answer are no instances."""
         watch = self._watches.get(question)
         return [str(each) for each in watch.skipped] if watch is not None else ()
 
     @property
     def addresses(self) -> Iterable[Addresses]:
-        """The resolved addresses of instances' host names."""
+        """The addresses of the host names of instances, as far as they are known."""
         of_watches = [each.names.known for each in self._watches.values()]
         return of_watches + [each.names.known for each in self._fixed.values()]
 
     def error(self, question: ServiceQuery) -> str:
-        """The present error of this query; empty if it does not fail."""
+        """What asking it fails with at present; empty if it does not fail."""
         watch = self._watches.get(question)
         return watch.record.last_error if watch is not None else ""
 
     def page(
         self, path: str, datacenter: str, question: ServiceQuery
     ) -> Deferred[bytes]:
-        """A page of Consul's API, from the agent that the watch of `question` uses."""
+        """A page of Consul's API, from where `question` is asked."""
         watch = self._watches.get(question)
         address = watch.address if watch is not None else 0
         return self._client.page(path, datacenter, address)
 
     def screening(self) -> Iterator[bool]:
-        """Screen every instance again, one watch per step: the screen has changed."""
+        """Others must not be connected to than before: look at every instance."""
         asked: list[Watch | StaticService] = [
             *self._watches.values(),
             *self._fixed.values(),
@@ -153,12 +153,12 @@ class Watches(MultiService):
                 each.screen()
                 yield True
 
-    def states(self) -> list[WatchStatus]:
-        """The status of each watch and fixed address."""
-        now = self._reactor.seconds()
-        known = [self._state(watch, now) for watch in self._watches.values()]
-        return known + [
-            WatchStatus(
+    def states(self) -> Iterator[WatchStatus]:
+        """How it goes with each, one by one; they may come and go meanwhile."""
+        for watch in tuple(self._watches.values()):
+            yield self._state(watch, self._reactor.seconds())
+        for each, fixed in tuple(self._fixed.items()):
+            yield WatchStatus(
                 str(each),
                 each.service,
                 "",
@@ -166,8 +166,6 @@ class Watches(MultiService):
                 instances=1,
                 **_shown(fixed.skipping.all),
             )
-            for each, fixed in self._fixed.items()
-        ]
 
     def _state(self, watch: Watch, now: float) -> WatchStatus:
         question, record = watch.question, watch.record

@@ -74,6 +74,28 @@ def test_each_family_is_told_once() -> None:
     assert max(Counter(upstreams).values()) == 1
 
 
+def test_many_mappings() -> None:
+    """Of very many some are looked at in one step; each family is told once."""
+    source = _source()
+    mapping, watch = source.mapping_list[0], source.watch_list[0]
+    source.mapping_list = [
+        evolve(mapping, name=f"{each}:web", accepted=each) for each in range(100)
+    ]
+    source.watch_list = [
+        evolve(watch, query=str(each), answers=each) for each in range(100)
+    ]
+    parts = list(metrics(source, {}))
+    assert max(part.count(b"\n") for part in parts) < 1000
+    text = b"".join(parts).decode()
+    heads = Counter(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
+    assert set(heads.values()) == {1}
+    accepted = _told(source, "lbconsul_connections_accepted_total")
+    assert list(accepted.values()) == list(range(100))
+    answers = _told(source, "lbconsul_watch_answers_total")
+    assert list(answers.values()) == list(range(100))
+    assert len(_told(source, "lbconsul_connect_seconds_count")) == 100
+
+
 def test_upstreams() -> None:
     """Each upstream's figures, under its mapping, its service and its id."""
     source = _source(200)

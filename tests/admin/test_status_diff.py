@@ -39,6 +39,26 @@ def test_a_first_look() -> None:
     assert rows["upstreams"][0]["address"] == "10.0.0.0:8080"
 
 
+def test_many_mappings() -> None:
+    """Of very many mappings and watches the first event tells some, others the rest."""
+    source = _source()
+    watch, mapping = source.watch_list[0], source.mapping_list[0]
+    source.watch_list = [evolve(watch, query=str(each)) for each in range(200)]
+    source.mapping_list = [
+        evolve(mapping, name=f"{each}:web", pools=()) for each in range(300)
+    ]
+    look = _look(source)
+    told = _news(look)
+    watches = [row["query"] for each in told for row in each.get("watches", [])]
+    assert watches == [each.query for each in source.watch_list]
+    mappings = [row["name"] for each in told for row in each.get("mappings", [])]
+    assert mappings == [each.name for each in source.mapping_list]
+    assert max(len(each.get("mappings", [])) for each in told) == 64
+    source.mapping_list[299] = evolve(source.mapping_list[299], accepted=9)
+    _, late = _news(_look(source), look)
+    assert late == {"mappings": [{"name": "299:web", "accepted": 9}]}
+
+
 def test_nothing_new() -> None:
     """Where nothing changed, nothing is told."""
     look = _look(_source())

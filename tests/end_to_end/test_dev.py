@@ -93,7 +93,7 @@ def test_stop(trying: Gateway, ports: list[int]) -> None:
     """The catalog and the samples end with the gateway, well and soon."""
     with held(ports[0], 3):
         trying.terminate()
-        trying.wait_for("; 3 connections are open")
+        trying.wait_for(", 3 connections open")
     assert trying.wait_until_gone().closed == 0
     with pytest.raises(ConnectionRefusedError):
         ask(ports[1], "GET", "/v1/status/leader")

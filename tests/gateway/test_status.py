@@ -229,10 +229,10 @@ class TestGateway:
         assert shown.showing.gateway().not_ready == (
             f"80:web: no usable instance yet: {why}",
         )
-        assert shown.showing.mappings()[0].empty == why
+        assert next(shown.showing.mappings()).empty == why
         shown.answer(an_instance("a"))
         assert shown.showing.gateway().ready
-        assert shown.showing.mappings()[0].empty == ""
+        assert next(shown.showing.mappings()).empty == ""
 
     def test_draining(self) -> None:
         """One that ends is not ready, and says so."""
@@ -285,13 +285,13 @@ class TestMappings:
         """What ended before its beginning was told makes no number negative."""
         shown = Shown()
         shown.front.told.figures.turned_away("SC")
-        assert shown.showing.mappings()[0].open == 0
+        assert next(shown.showing.mappings()).open == 0
 
     def test_lent(self) -> None:
         """A mapping that somebody else listens for has no address."""
         shown = Shown()
         shown.front.mappings.append(Mapping("own"))
-        status = shown.showing.mappings()[1]
+        status = [*shown.showing.mappings()][1]
         assert (status.name, status.listen) == ("own", "")
 
     def test_pools(self) -> None:
@@ -299,7 +299,7 @@ class TestMappings:
         shown = Shown("80:web,dc=dc1|dc2,when-empty=fallback=sorry")
         shown.answer(an_instance("a"), an_instance("b"), datacenter="dc2")
         shown.front.told.used = {1}
-        pools = shown.showing.mappings()[0].pools
+        pools = next(shown.showing.mappings()).pools
         assert [
             (each.query, each.service, each.used, each.fallback, each.upstreams)
             for each in pools
