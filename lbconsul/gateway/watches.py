@@ -23,7 +23,7 @@ from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.consul.addresses import Addresses
 from lbconsul.consul.catalog import Skipped
-from lbconsul.consul.client import ConsulClient
+from lbconsul.consul.client import MAX_CONNECTIONS, ConsulClient
 from lbconsul.consul.resolver import HostResolver
 from lbconsul.consul.skipping import SHOWN, Screen
 from lbconsul.consul.snapshot import Snapshot, SnapshotStore
@@ -60,6 +60,8 @@ class Watches(MultiService):
         lambda self: WallClock(self._reactor.seconds), takes_self=True
     )
 
+    #: Whether it is known that they are more than Consul takes by default.
+    _are_many: bool = False
     _store: SnapshotStore | None = None
 
     def __attrs_post_init__(self) -> None:
@@ -92,7 +94,25 @@ class Watches(MultiService):
             is_new = question not in self._watches
             self.ask([question])
             yield is_new
+        self._count()
         return gone
+
+    def startService(self) -> None:
+        super().startService()
+        self._count()
+
+    def _count(self) -> None:
+        """Warn if Consul may take fewer connections than there are watches."""
+        were_many, count = self._are_many, len(self._watches)
+        self._are_many = count > MAX_CONNECTIONS
+        if self._are_many and not were_many:
+            self._log.warn(
+                "{count} services are watched, each over a connection to Consul: by"
+                " default an agent takes {most} from one client, and has no answer for"
+                " the others: raise its limits.http_max_conns_per_client",
+                count=count,
+                most=MAX_CONNECTIONS,
+            )
 
     def turn_to(self, client: ConsulClient) -> bool:
         """Ask this client, if it asks otherwise: another Consul, or with another token.

@@ -589,3 +589,18 @@ def test_those_that_are_gone_indeed() -> None:
         assert name_of(lease.upstream) == "i0"
         lease.end()
     assert refused == 3
+
+
+def test_one_that_returns_between_two_steps() -> None:
+    """What happens between two steps of the upkeep counts: who is back is not gone."""
+    stage = _guarded("abcd")
+    stage.leave("a", "b", "c")
+    stage.now += 1000.0
+    steps = stage.pool().tend()
+    next(steps)
+    [gone] = [name for kind, name, _ in stage.told if kind == "confirmed"]
+    stage.join("a", "b", "c")
+    list(steps)
+    assert len([kind for kind, *_ in stage.told if kind == "confirmed"]) == 1
+    assert gone in "abc"
+    assert stage.chosen() == set("abcd")

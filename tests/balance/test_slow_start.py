@@ -236,3 +236,16 @@ class TestShares:
         for _ in range(1000):
             counts[name_of(stage.lease().upstream)] += 1
         assert counts["d"] < 80
+
+
+def test_one_that_leaves_between_two_steps() -> None:
+    """What happens between two steps of the upkeep counts: who left gets no weight."""
+    stage = _slow("abc")
+    stage.join("d", "e")
+    stage.now += 30.0
+    steps = stage.pool().tend()
+    next(steps)
+    stage.leave("d", "e")
+    list(steps)
+    assert stage.chosen() == {"a", "b", "c"}
+    assert not stage.pool().warms

@@ -1,17 +1,20 @@
 """Which questions are asked, of whom, and when no longer."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from attrs import Factory, define
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbconsul.balance.events import EventKind, QueryEvent
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.config.diff import finish
-from lbconsul.consul.client import ConsulClient, Reply
+from lbconsul.consul.client import MAX_CONNECTIONS, ConsulClient, Reply
 from lbconsul.gateway.watches import Watches
 from lbconsul.process.clock import WallClock
 from tests.support.fake_resolver import FakeResolver
@@ -54,6 +57,14 @@ class FakeClient(ConsulClient):
         return closed
 
 
+def _warnings(events: Iterable[Any]) -> list[str]:
+    return [
+        str(formatEvent(each))
+        for each in events
+        if each["log_level"] is LogLevel.warn and "watched" in each["log_format"]
+    ]
+
+
 class WatchesTests(SynchronousTestCase):
     """Questions that are asked and no longer asked."""
 
@@ -87,6 +98,23 @@ class WatchesTests(SynchronousTestCase):
         self.assertEqual(len(self.client.asked), 3)
         self.watches.ask([WEB])
         self.assertEqual(self.client.pending, [MAIL, SHOP, WEB])
+        self.successResultOf(self.watches.stopService())
+
+    def test_more_than_consul_takes(self) -> None:
+        """More watches than an agent has connections for are warned of, once."""
+        many = [ServiceQuery(f"web-{each}") for each in range(MAX_CONNECTIONS + 1)]
+        with capturedLogs() as events:
+            self.watches.ask(many[1:])
+            self.watches.startService()
+            self.assertEqual(_warnings(events), [])
+            for _ in range(2):
+                finish(self.watches.asking_only(many))
+            [warning] = _warnings(events)
+            finish(self.watches.asking_only(many[1:]))
+            finish(self.watches.asking_only(many))
+            self.assertEqual(_warnings(events), [warning, warning])
+        self.assertTrue(warning.startswith("201 services are watched, "))
+        self.assertIn("limits.http_max_conns_per_client", warning)
         self.successResultOf(self.watches.stopService())
 
     def test_fixed(self) -> None:
