@@ -95,7 +95,7 @@ def test_another_program(capsys: Capture) -> None:
             client, _ = sock.accept()
             with client:
                 client.recv(65536)
-                client.sendall(b'HTTP/1.1 200 OK\r\n\r\n{"format": 1, "gateway": []}')
+                client.sendall(b'HTTP/1.1 200 OK\r\n\r\n{"format": 2, "gateway": []}')
 
         threading.Thread(target=reply, daemon=True).start()
         assert main(["status", "--admin", str(port)]) == 2
