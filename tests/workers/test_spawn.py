@@ -79,9 +79,9 @@ import os, sys
 os.closerange(0, 3)
 from twisted.internet import reactor
 from twisted.internet.task import LoopingCall
-from lbconsul.workers.supervisor import Workers
+from lbconsul.workers.supervisor import Supervisor
 
-workers = Workers(reactor, 2, False)
+workers = Supervisor(reactor, 2, False)
 
 def look():
     if all(each.report.serves for each in workers._members.values()):
