@@ -62,7 +62,9 @@ def test_deaf_before_all_else() -> None:
         text=True,
         check=True,
     )
-    assert {"attrs", "twisted", "lbconsul.workers"} & set(done.stdout.split()) == set()
+    assert {"attrs", "twisted", "lbconsul.workers.worker"} & set(
+        done.stdout.split()
+    ) == set()
 
 
 @pytest.mark.process
