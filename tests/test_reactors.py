@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import gateway as module
 from tests.support.consul_agent import ConsulAgent
 from tests.support.gateway import TWISTD, Gateway
 from tests.support.loopback import (
@@ -77,13 +76,12 @@ def test_reactor(
     consul: ConsulAgent,
     tmp_path: Path,
     held: ExitStack,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """
     Connections are balanced, bytes pass, ends and resets are passed on, and
     SIGTERM ends it with status 0 and nothing untoward in its log.
     """
-    monkeypatch.setattr(module, "TWISTD", (*TWISTD, f"--reactor={reactor}"))
+    twistd = (*TWISTD, f"--reactor={reactor}")
     service = f"reactor-{reactor}"
     [port] = free_ports(1)
     arguments = [
@@ -92,7 +90,7 @@ def test_reactor(
     ]
     address = ("127.0.0.1", port)
     servers = held.enter_context(Servers(consul, service))
-    with Gateway(tmp_path, *arguments) as gateway:
+    with Gateway(tmp_path, *arguments, twistd=twistd) as gateway:
         gateway.wait_for(rf"reactor class: twisted.internet.{reactor}reactor")
         gateway.wait_for(r"2 in all$")
         pairs = []
