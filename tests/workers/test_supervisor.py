@@ -20,7 +20,7 @@ from lbconsul.balance.registry import Registry
 from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.errors import CannotListen
 from lbconsul.net.listening_socket import OwnedSocket
-from lbconsul.workers import spawn
+from lbconsul.workers import restart_backoff, spawn
 from lbconsul.workers import supervisor as module
 from lbconsul.workers import worker_process as member
 from lbconsul.workers.messages import Report
@@ -255,8 +255,9 @@ def test_who_does_not_read(start: Any, held: ExitStack) -> None:
             pass
 
 
-def test_a_death(start: Any, held: ExitStack) -> None:
+def test_a_death(start: Any, held: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that dies is replaced, and it is told in the log."""
+    monkeypatch.setattr(restart_backoff, "LIVED", float("inf"))
     server = held.enter_context(listening())
     started = start(2, MAPPING)
     started.replace(of(server))
