@@ -1,12 +1,16 @@
-"""The draining upstreams of one pool: no new connections, old ones still open."""
+"""The draining upstreams of one pool, and when their open connections are closed."""
 
+from math import ceil
 from weakref import WeakKeyDictionary
 
 from attrs import Factory, define
 
-from lbconsul.balance.departure import Drain
-from lbconsul.balance.standing import Verdict
+from lbconsul.balance.standing import Drain, Verdict
 from lbconsul.balance.upstream import Load
+
+#: The last part of the drain timeout, over which closing is spread: clients must not
+#: all reconnect at the same moment.
+_SPREAD = 0.1
 
 
 @define(eq=False)
@@ -46,3 +50,15 @@ class Draining:
             for load in [each for each in self._leaves if not each.open]:
                 del self._leaves[load]
             self.kinds = frozenset(self._leaves.values())
+
+
+def to_close(count: int, since: float, timeout: float, now: float, step: float) -> int:
+    """How many of `count` connections to close now, if called every `step` seconds.
+
+    0 for most of the `timeout`, then an equal number per call until none is left at
+    its end.
+    """
+    left = since + timeout - now
+    if left > timeout * _SPREAD:
+        return 0
+    return count if left <= 0 else ceil(count / ceil(left / step))

@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from attrs import Factory, define, evolve, field
 
-from lbconsul.balance.departure import Drain
 from lbconsul.balance.draining import Draining
 from lbconsul.balance.events import EventKind, PoolEvent, RegistryEvent, UpstreamEvent
 from lbconsul.balance.instance import Identity, Instance
@@ -14,7 +13,7 @@ from lbconsul.balance.pool_spec import PoolSpec, ServiceQuery
 from lbconsul.balance.scheduler import Scheduler
 from lbconsul.balance.shrink_guard import ShrinkGuard
 from lbconsul.balance.slow_start import SlowStart
-from lbconsul.balance.standing import GONE, Standing, StandingInfo, Verdict
+from lbconsul.balance.standing import GONE, Drain, Standing, StandingInfo, Verdict
 from lbconsul.balance.upstream import Lease, Load, Outcome, Upstream
 from lbconsul.balance.weighted import Chance
 

@@ -58,6 +58,16 @@ class StandingInfo:
     since: float
 
 
+@frozen
+class Drain:
+    """A drain: the upstream gets no new connections."""
+
+    #: When the drain began, in seconds.
+    since: float
+    #: Whether a critical check caused it, not a deregistration or an operator.
+    critical: bool = False
+
+
 def judge(instance: Instance, rules: InstanceFilter) -> Verdict:
     """The verdict on `instance` under `rules`."""
     if rules.tag and not _carries(instance, rules.tag):

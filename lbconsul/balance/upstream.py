@@ -6,9 +6,8 @@ from typing import Protocol
 
 from attrs import Factory, define, field
 
-from lbconsul.balance.departure import Drain
 from lbconsul.balance.instance import Instance
-from lbconsul.balance.standing import Standing, Verdict
+from lbconsul.balance.standing import Drain, Standing, Verdict
 
 
 @define(eq=False)

@@ -11,10 +11,11 @@ from heapq import merge
 
 from attrs import define, field
 
-from lbconsul.balance.departure import Drain, to_close
+from lbconsul.balance.draining import to_close
 from lbconsul.balance.failover import Failover
 from lbconsul.balance.pool import Pool
 from lbconsul.balance.rebalance import Rebalance, surplus
+from lbconsul.balance.standing import Drain
 from lbconsul.config.model import Mapping
 from lbconsul.net.periodic import EVERY
 from lbconsul.proxy.relay import Relay
