@@ -6,7 +6,6 @@ from typing import Protocol
 from attrs import Factory, define
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from lbconsul.balance.queue import Queue
 from lbconsul.balance.upstream import Upstream
 from lbconsul.net.throttled_failures import ThrottledFailures
 
@@ -28,6 +27,11 @@ class Waiting(Protocol):
         """Leave the queue and dial if an upstream is free; returns whether one was."""
 
 
+#: Dials in the order in which they came: a dict keeps it, and a dial in the middle
+#: leaves at once.
+_Fifo = dict[Waiting, None]
+
+
 @define(eq=False)
 class WaitQueue:
     """A queue of at most `length` dials.
@@ -39,7 +43,7 @@ class WaitQueue:
     _clock: IReactorTime
     _length: int
     #: The FIFOs that are not empty, by avoided upstreams.
-    _queues: dict[_Avoided, Queue[Waiting]] = Factory(dict)
+    _queues: dict[_Avoided, _Fifo] = Factory(dict)
     _next: IDelayedCall | None = None
     _is_advancing: bool = False
     _bugs: ThrottledFailures = Factory(
@@ -56,8 +60,7 @@ class WaitQueue:
         """Queue a dial; returns false if the queue is full."""
         if len(self) >= self._length:
             return False
-        queue = self._queues.setdefault(frozenset(dial.tried), Queue(self._length))
-        queue.join(dial)
+        self._queues.setdefault(frozenset(dial.tried), {})[dial] = None
         if self._next is None:
             self._look_later()
         return True
@@ -88,9 +91,9 @@ class WaitQueue:
     def _goes_on(self, avoided: _Avoided) -> bool:
         """Whether the first dial that avoids these upstreams could proceed."""
         queue = self._queues.get(avoided)
-        first = queue.first() if queue else None
-        if first is None:
+        if queue is None:
             return False
+        first = next(iter(queue))
         try:
             return first.proceed()
         except Exception:
@@ -102,7 +105,7 @@ class WaitQueue:
     def _drop(self, dial: Waiting, avoided: _Avoided) -> None:
         queue = self._queues.get(avoided)
         if queue is not None:
-            queue.leave(dial)
+            queue.pop(dial, None)
             if not queue:
                 del self._queues[avoided]
 
