@@ -12,8 +12,8 @@ from zope.interface import implementer
 
 from lbconsul.admin.event_log import EventLog, read_event_id
 from lbconsul.admin.http_server import Channel, cut
-from lbconsul.admin.plain import dumps
 from lbconsul.admin.sampler import Sample, Sampler
+from lbconsul.admin.status_json import dumps
 from lbconsul.admin.status_model import Source
 from lbconsul.admin.turns import Part, Turns
 

@@ -5,7 +5,7 @@ import re
 from attrs import frozen
 from twisted.web.http import Request, datetimeToString
 
-from lbconsul.admin.plain import dumps
+from lbconsul.admin.status_json import dumps
 
 #: Security headers of every answer: no framing, no use by other sites, and scripts only
 #: from the admin listener itself.

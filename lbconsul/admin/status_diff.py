@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import Factory, define
 
-from lbconsul.admin.plain import dumps, plain
+from lbconsul.admin.status_json import dumps, plain
 from lbconsul.admin.status_model import Source, UpstreamStatus
 
 #: Where an upstream stands: mapping, query, id.

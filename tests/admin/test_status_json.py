@@ -1,13 +1,14 @@
 """All there is to be shown, as one document."""
 
 import json
+from types import MappingProxyType
 from typing import Any
 
 import jsonschema
 import pytest
-from attrs import evolve
+from attrs import evolve, frozen
 
-from lbconsul.admin.status_json import status
+from lbconsul.admin.status_json import dumps, plain, status
 from lbconsul.admin.status_model import PoolStatus
 from tests.admin.test_status_model import SCHEMA
 from tests.support.fake_source import STATES, FakeSource, fake_source, upstream
@@ -80,3 +81,39 @@ def test_changes_meanwhile() -> None:
 def test_no_piece_is_long() -> None:
     """A document of any length takes little memory at a time."""
     assert max(map(len, status(fake_source(_clock, 2000)))) < 1 << 15
+
+
+@frozen
+class Point:
+    x: int
+    tags: tuple[str, ...] = ()
+
+
+def test_a_value() -> None:
+    """A value is an object with its fields, and so are values in it."""
+    assert plain(Point(1, ("a",))) == {"x": 1, "tags": ("a",)}
+    told = {"point": Point(2), "set": frozenset({"b", "a"})}
+    assert json.loads(dumps(told)) == {
+        "point": {"x": 2, "tags": []},
+        "set": ["a", "b"],
+    }
+    assert dumps(MappingProxyType({"a": 1})) == '{"a":1}'
+
+
+def test_ascii_on_one_line() -> None:
+    """It can be sent as it is, whatever the names in it."""
+    assert dumps({"ü\n": "\udce9"}) == r'{"\u00fc\n":"\udce9"}'
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_no_json(value: float) -> None:
+    """What no parser would take is not written."""
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        dumps(value)
+
+
+def test_nothing_to_be_shown() -> None:
+    """Innards are not shown by mistake."""
+    unknown: Any = object()
+    with pytest.raises(TypeError, match="object is nothing to be shown"):
+        dumps(unknown)
