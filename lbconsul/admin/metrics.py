@@ -16,11 +16,11 @@ from lbconsul.admin.metric_families import (
     AdminCounts,
     of_gateway,
     of_mappings,
+    of_process,
     of_requests,
     of_standings,
     of_watches,
 )
-from lbconsul.admin.process import of_process
 from lbconsul.admin.status_model import MappingStatus, Source, UpstreamStatus
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -1,6 +1,9 @@
 """The families of metrics that are not told of upstreams one by one."""
 
+import os
+import resource
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from attrs import evolve
@@ -10,6 +13,7 @@ from lbconsul.admin.metric_families import (
     STANDINGS,
     of_gateway,
     of_mappings,
+    of_process,
     of_standings,
     of_watches,
 )
@@ -131,3 +135,43 @@ def test_the_standings_there_are() -> None:
     """They are those that the status may show."""
     shown = SCHEMA["$defs"]["upstream"]["properties"]["standing"]["enum"]
     assert list(STANDINGS) == shown
+
+
+def _of_process(proc: Path) -> dict[str, float]:
+    return {
+        sample.name: sample.value
+        for each in of_process(proc)
+        for sample in each.samples
+    }
+
+
+def test_this_process(tmp_path: Path) -> None:
+    """Time, memory and descriptors, under the names that all programs use."""
+    (tmp_path / "statm").write_text("300 200 10 1 0 50 0\n")
+    (tmp_path / "fd").write_text("x" * 17)  # so many are open, says its size
+    told = _of_process(tmp_path)
+    page = resource.getpagesize()
+    assert told["process_virtual_memory_bytes"] == 300 * page
+    assert told["process_resident_memory_bytes"] == 200 * page
+    assert told["process_open_fds"] == 17
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert told["process_max_fds"] == most
+    spent = sum(os.times()[:2])
+    assert spent - 1 < told["process_cpu_seconds_total"] <= spent
+
+
+def test_what_the_system_does_not_say(tmp_path: Path) -> None:
+    """Older systems do not count descriptors; others have none of it."""
+    names = {"process_cpu_seconds_total", "process_max_fds"}
+    assert set(_of_process(tmp_path)) == names
+    (tmp_path / "statm").write_text("nonsense")
+    (tmp_path / "fd").touch()
+    assert set(_of_process(tmp_path)) == names
+    (tmp_path / "statm").write_text("300 200")
+    assert "process_open_fds" not in _of_process(tmp_path)
+
+
+def test_ourselves() -> None:
+    """This very process has a size."""
+    told = {each.name: each.samples[0].value for each in of_process()}
+    assert told["process_resident_memory_bytes"] > 1 << 20
