@@ -16,14 +16,19 @@ from lbconsul.admin.event_stream import Stream
 from lbconsul.admin.http_server import AdminFactory
 from lbconsul.admin.requests import Requests
 from lbconsul.admin.routes import Routes
-from lbconsul.admin.socket import open_socket
 from lbconsul.admin.status_model import Source
 from lbconsul.config.model import TCPListen, UnixListen
 from lbconsul.errors import CannotListen
+from lbconsul.net.listening_socket import listen_on
 from lbconsul.net.unix_socket import FileIdentity, file_identity, remove_file
 
 #: How often a patient listener retries to bind its address, in seconds.
 LOOK_AGAIN = 1.0
+
+_BACKLOG = 64
+
+#: The mode of a UNIX socket's file: any user who can open it can read the status.
+_UNIX_MODE = 0o600
 
 
 @define(eq=False, repr=False)
@@ -88,7 +93,7 @@ class AdminServer(Service):
         if self._sock is not None:
             return
         try:
-            self._sock = open_socket(self.listen)
+            self._sock = listen_on(self.listen, _UNIX_MODE, _BACKLOG)
             if isinstance(self.listen, UnixListen):
                 self._file = file_identity(self.listen.path)
         except OSError as error:

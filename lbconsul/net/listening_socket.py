@@ -1,4 +1,4 @@
-"""Listening sockets of mappings: owned, inherited or borrowed."""
+"""Listening sockets: opened, inherited or borrowed."""
 
 import os
 import socket
@@ -134,14 +134,48 @@ def open_socket(
     listen = mapping.listen
     if isinstance(listen, SystemdListen):
         sock = _inherited_socket(listen, inherited)
-    elif isinstance(listen, UnixListen):
-        sock = _unix_socket(listen, mapping.unix_mode)
+        sock.setblocking(False)
     else:
         assert listen is not None
-        sock = _tcp_socket(listen)
-    sock.setblocking(False)
+        sock = listen_on(listen, mapping.unix_mode)
     set_nodelay(sock)
     return sock
+
+
+def listen_on(
+    listen: TCPListen | UnixListen, unix_mode: int, backlog: int = _BACKLOG
+) -> socket.socket:
+    """A non-blocking socket that listens on an address.
+
+    The file of a UNIX socket gets the mode `unix_mode`, and replaces a socket that no
+    process listens on.
+
+    :raises OSError: the address cannot be bound.
+    """
+    unix = isinstance(listen, UnixListen)
+    version6 = isinstance(listen, TCPListen) and ":" in listen.host
+    inet = socket.AF_INET6 if version6 else socket.AF_INET
+    sock = socket.socket(socket.AF_UNIX if unix else inet)
+    try:
+        if isinstance(listen, UnixListen):
+            remove_leftover(listen.path)
+            bind_unix(sock, listen.path, unix_mode)
+        else:
+            _bind_tcp(sock, listen)
+        sock.listen(backlog)
+    except OSError:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return sock
+
+
+def _bind_tcp(sock: socket.socket, listen: TCPListen) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if sock.family == socket.AF_INET6 and listen.host in ANY_HOST:
+        # [::]:80 leaves 0.0.0.0:80 to another mapping, as in nginx.
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    sock.bind((listen.host, listen.port))
 
 
 def _handed_over(
@@ -163,34 +197,6 @@ def _handed_over(
             os.chmod(listen.path, mapping.unix_mode)
     sock = socket.socket(fileno=os.dup(descriptor))
     sock.setblocking(False)
-    return sock
-
-
-def _tcp_socket(listen: TCPListen) -> socket.socket:
-    version6 = ":" in listen.host
-    sock = socket.socket(socket.AF_INET6 if version6 else socket.AF_INET)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if version6 and listen.host in ANY_HOST:
-            # [::]:80 leaves 0.0.0.0:80 to another mapping, as in nginx.
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind((listen.host, listen.port))
-        sock.listen(_BACKLOG)
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def _unix_socket(listen: UnixListen, mode: int) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX)
-    try:
-        remove_leftover(listen.path)
-        bind_unix(sock, listen.path, mode)
-        sock.listen(_BACKLOG)
-    except OSError:
-        sock.close()
-        raise
     return sock
 
 

@@ -85,13 +85,14 @@ def test_serving() -> None:
 
 
 def test_unix(tmp_path: Path) -> None:
-    """It serves on a UNIX socket as well."""
+    """It serves on a UNIX socket as well, which only its user can open."""
 
     async def scenario(reactor: EPollReactor) -> None:
         path = tmp_path / "admin"
         server = _server(reactor, UnixListen(str(path)))
         assert server.address == f"unix:{path}"
         server.startService()
+        assert path.stat().st_mode & 0o777 == 0o600
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))
             client.sendall(b"GET /healthz HTTP/1.1\r\nHost: any.name\r\n\r\n")

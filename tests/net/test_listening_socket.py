@@ -296,6 +296,12 @@ class UnixTests(BindTestCase):
         error = self.refusal(UnixListen(f"{self.path}.d/web.sock"))
         self.assertEqual(error.errno, errno.ENOENT)
 
+    def test_nothing_is_left_open(self) -> None:
+        """A bind that fails closes its socket."""
+        before = len(os.listdir("/proc/self/fd"))
+        self.refusal(UnixListen(f"{self.path}.d/web.sock"))
+        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+
 
 class SystemdTests(BindTestCase):
     """Sockets that systemd passes in."""
