@@ -9,7 +9,6 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from lbconsul.admin.acceptor import Acceptor
 from lbconsul.admin.auth import Authorizer, Secret
 from lbconsul.admin.event_log import EventLog
 from lbconsul.admin.event_stream import Stream
@@ -19,11 +18,15 @@ from lbconsul.admin.routes import Routes
 from lbconsul.admin.status_model import Source
 from lbconsul.config.model import TCPListen, UnixListen
 from lbconsul.errors import CannotListen
+from lbconsul.net.acceptor import Acceptor
 from lbconsul.net.listening_socket import listen_on
 from lbconsul.net.unix_socket import FileIdentity, file_identity, remove_file
 
 #: How often a patient listener retries to bind its address, in seconds.
 LOOK_AGAIN = 1.0
+
+#: How long accepting pauses when no descriptor is left, in seconds.
+PAUSE = 0.1
 
 _BACKLOG = 64
 
@@ -119,11 +122,19 @@ class AdminServer(Service):
 
     def _serve(self) -> None:
         if self._sock is not None:
-            self._acceptor = Acceptor(self._reactor, self._sock, self._factory)
+            self._acceptor = Acceptor(
+                self._reactor, "admin", self._sock, self._accepted, self._starved, PAUSE
+            )
             self._acceptor.start()
             self._log.info("status, metrics and a page: {at}", at=self.address)
         elif self.is_patient:
             self._call = self._reactor.callLater(LOOK_AGAIN, self._look_again)
+
+    def _accepted(self, sock: socket.socket) -> None:
+        self._reactor.adoptStreamConnection(sock.fileno(), sock.family, self._factory)
+
+    def _starved(self, error: OSError) -> None:
+        self._factory.make_room()
 
     def _look_again(self) -> None:
         self._call = None

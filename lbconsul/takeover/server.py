@@ -5,19 +5,23 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import Factory, define, field
+from attrs import Factory, define
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory as ProtocolFactory
 from twisted.logger import Logger
 
-from lbconsul.takeover.door import Door
+from lbconsul.net.acceptor import Acceptor
+from lbconsul.net.unix_socket import FileIdentity, file_identity, remove_file
 from lbconsul.takeover.inherited import InheritedSockets
-from lbconsul.takeover.rendezvous import peer, trusted_users
+from lbconsul.takeover.rendezvous import listen_at, peer, trusted_users
 from lbconsul.takeover.session import State, TakeoverSession
 
 #: How many clients may wait for their turn; further ones are closed and retry.
 MOST_WAITING = 16
+
+#: How long accepting pauses when no descriptor is left, in seconds.
+PAUSE = 1.0
 
 
 @define(eq=False, repr=False)
@@ -37,13 +41,13 @@ class TakeoverServer(Service):
     _predecessor: InheritedSockets | None = None
     #: Gives the state for the successor.
     _tell: Callable[[], Mapping[str, object]] = dict
-    _door: Door = field(init=False)
+    #: The socket that listens at `path`, and its file.
+    _sock: socket.socket | None = None
+    _file: FileIdentity | None = None
+    _acceptor: Acceptor | None = None
     #: The sessions of waiting clients; the first one is active.
     _talks: deque[TakeoverSession] = Factory(deque)
     _over: bool = False
-
-    def __attrs_post_init__(self) -> None:
-        self._door = Door(self._reactor, self.path, self._came)
 
     @property
     def is_shared(self) -> bool:
@@ -83,22 +87,41 @@ class TakeoverServer(Service):
 
     def _open(self) -> None:
         try:
-            self._door.open()
+            self._sock = listen_at(self.path)
         except OSError as error:
             self._log.error(
                 "--takeover {path}: {error}: nobody will be able to take over",
                 path=self.path,
                 error=error.strerror or error,
             )
+            return
+        self._file = file_identity(self.path)
+        self._acceptor = Acceptor(
+            self._reactor, "takeover", self._sock, self._came, self._starved, PAUSE
+        )
+        self._acceptor.start()
 
     def _close(self, *, clear: bool) -> None:
+        """End; with `clear` remove the file, unless another gateway owns it."""
         self._over = True
-        self._door.close(clear=clear)
+        sock, self._sock = self._sock, None
+        if sock is not None and self._acceptor is not None:
+            self._acceptor.stop()
+            if clear:
+                remove_file(self.path, self._file)
+            sock.close()
         for talk in tuple(self._talks):
             talk.abort()
 
+    def _starved(self, error: OSError) -> None:
+        self._log.warn(
+            "{path}: nobody can be let in: {error}",
+            path=self.path,
+            error=error.strerror,
+        )
+
     def _came(self, sock: socket.socket) -> None:
-        """Called by the door with a new client."""
+        """Called with the connection of a new client."""
         process, user = peer(sock)
         talk = TakeoverSession(
             self._reactor, process, self._offer, self._ended, self._tell

@@ -1,5 +1,6 @@
 """The old gateway hands over: a whole takeover, with real sockets and processes."""
 
+import errno
 import os
 import signal
 import socket
@@ -269,7 +270,7 @@ def test_stopped_while_it_says_so(stage: Stage) -> None:
 
     new.running.call(accepts_and_ends)
     eventually(lambda: len(outcome) == 1)
-    assert new.handover._door._sock is None
+    assert new.handover._sock is None
     eventually(lambda: not old.handover.is_shared)
 
 
@@ -303,6 +304,34 @@ def test_no_door(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
         f"--takeover {stage.path}: Permission denied: nobody will be able to take over"
     ]
     gateway.stop()
+
+
+def test_out_of_descriptors(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While there is no descriptor for a client the log says so, and it waits."""
+    monkeypatch.setattr(server, "PAUSE", 0.05)
+    old = stage.first()
+
+    def accept(sock: socket.socket) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch, capturedLogs() as events:
+        patch.setattr(socket.socket, "accept", accept)
+        client = stage.client(QUESTION)
+        eventually(lambda: bool(events))
+    assert [formatEvent(each) for each in events[:1]] == [
+        f"{stage.path}: nobody can be let in: Too many open files"
+    ]
+    assert read_offer(hear(client)) == list(stage.sockets)
+    assert old.handover.is_shared
+
+
+def test_path_of_another(stage: Stage) -> None:
+    """The file stays if another gateway listens there by now; else it goes."""
+    old, other = stage.first(), stage.first()
+    old.stop()
+    assert is_somebody_at(stage.path)
+    other.stop()
+    assert not os.path.exists(stage.path)
 
 
 NEW_ONE = """

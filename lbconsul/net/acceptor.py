@@ -1,6 +1,7 @@
-"""Accepts connections to the admin listener."""
+"""Accepts connections for the gateway itself: to the admin listener, to take over."""
 
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from attrs import define
@@ -9,14 +10,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lbconsul.admin.http_server import AdminFactory
-
 #: Connections accepted in one turn of the reactor.
 AT_ONCE = 16
-
-#: How long accepting pauses after `accept` failed, in seconds: most likely the process
-#: has no descriptor left.
-PAUSE = 0.1
 
 
 @implementer(IReadDescriptor)
@@ -25,12 +20,22 @@ class Acceptor:
     """Accepts from a listening socket, which the caller owns and closes.
 
     Twisted's own port would make the file of a UNIX socket accessible to every user.
+    Mappings have a listener of their own, with limits that a few connections do not
+    need.
     """
 
     _log = Logger()
     _reactor: Any
+    #: What it accepts for, in log lines.
+    _name: str
     _sock: socket.socket
-    _factory: AdminFactory
+    #: Takes a connection, whose socket is closed when this returns.
+    _accepted: Callable[[socket.socket], None]
+    #: Called when no descriptor or memory is left for a connection, or for the copy of
+    #: its socket that the reactor adopts.
+    _starved: Callable[[OSError], None]
+    #: How long accepting pauses then, in seconds.
+    _pause: float
     #: The delayed call that ends a pause.
     _call: Any = None
 
@@ -52,11 +57,13 @@ class Acceptor:
 
     def logPrefix(self) -> str:
         """Called by the reactor for each event."""
-        return "admin"
+        return self._name
 
     def connectionLost(self, reason: Failure) -> None:
         """Called by the reactor if it drops the socket, which is not expected."""
-        self._log.failure("admin: the listening socket is lost", reason)
+        self._log.failure(
+            "{name}: the listening socket is lost", reason, name=self._name
+        )
 
     def doRead(self) -> None:
         """Called by the reactor: clients wait; accept up to `AT_ONCE` of them."""
@@ -65,19 +72,16 @@ class Acceptor:
                 sock, _ = self._sock.accept()
                 with sock:
                     sock.setblocking(False)
-                    self._reactor.adoptStreamConnection(
-                        sock.fileno(), sock.family, self._factory
-                    )
+                    self._accepted(sock)
             except BlockingIOError:
                 return
             except ConnectionError:
                 continue  # the client closed before it was accepted
-            except OSError:
-                self._wait()
+            except OSError as error:
+                self._wait(error)
                 return
 
-    def _wait(self) -> None:
-        """No descriptor or memory: close the longest idle connection, then pause."""
-        self._factory.make_room()
+    def _wait(self, error: OSError) -> None:
+        self._starved(error)
         self._reactor.removeReader(self)
-        self._call = self._reactor.callLater(PAUSE, self.start)
+        self._call = self._reactor.callLater(self._pause, self.start)
