@@ -419,7 +419,7 @@ class Gateway(MultiService):
     def state(self) -> dict[str, object]:
         """What a successor should know of it, as JSON can hold it."""
         return {
-            "drained": to_rows(self.registry.resting),
+            "drained": to_rows(self.registry.drained),
             "ready": self.availability.was_complete,
             "addresses": to_state(self._watches.addresses),
         }

@@ -34,7 +34,7 @@ class Membership:
 
     _rules: InstanceFilter
     #: The registrations that an operator has drained, with their CreateIndex.
-    _resting: Mapping[Identity, int] = Factory(dict)
+    _drained: Mapping[Identity, int] = Factory(dict)
     #: The verdict on an instance that left.
     _gone: Verdict = GONE
     all: dict[Identity, Upstream] = Factory(dict)
@@ -62,7 +62,7 @@ class Membership:
                 weight = known.verdict.weight
                 self._judge(known, evolve(verdict, weight=weight), shift)
             return
-        created = self._resting.get(instance.identity)
+        created = self._drained.get(instance.identity)
         if created is not None and instance.is_registration(created):
             verdict = evolve(MANUALLY_DRAINED, weight=verdict.weight)
         if known is None:

@@ -34,7 +34,7 @@ class Pool:
     _on_event: Callable[[RegistryEvent], None] = lambda event: None
     _chance: Chance = lambda: 0.0
     #: The registrations that an operator has drained, with their CreateIndex.
-    _resting: Mapping[Identity, int] = Factory(dict)
+    _drained: Mapping[Identity, int] = Factory(dict)
     _members: Membership = field(init=False)
     _shrink_guard: ShrinkGuard = field(init=False)
     _slow_start: SlowStart = field(init=False)
@@ -46,7 +46,7 @@ class Pool:
     _unselected: set[Upstream] = Factory(set)
 
     def __attrs_post_init__(self) -> None:
-        self._members = Membership(self._selection.rules, self._resting, self._gone())
+        self._members = Membership(self._selection.rules, self._drained, self._gone())
         self._shrink_guard = ShrinkGuard(self._selection.caution)
         self._slow_start = SlowStart(self._selection.slow_start)
 
@@ -89,7 +89,7 @@ class Pool:
         return bool(self._shrink_guard)
 
     @property
-    def aside(self) -> Collection[Upstream]:
+    def ejected(self) -> Collection[Upstream]:
         """The ejected upstreams."""
         return self._outliers.ejected
 

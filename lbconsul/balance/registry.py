@@ -48,7 +48,7 @@ class Registry:
     #: The known queries whose host names are still being resolved.
     _pending: set[ServiceQuery] = Factory(set)
     #: The registrations that an operator has drained, with their CreateIndex.
-    _resting: dict[Identity, int] = Factory(dict)
+    _drained: dict[Identity, int] = Factory(dict)
 
     def pool(self, selection: PoolSpec) -> Pool:
         """The pool of `selection`, created at the first request for it."""
@@ -120,7 +120,7 @@ class Registry:
         put = change.put
         self._pass_on(question, put, [gone.identity for gone in left])
         self._changed(question, change)
-        if self._resting:
+        if self._drained:
             self._renew(put)
         return change
 
@@ -135,15 +135,15 @@ class Registry:
         """End each drain whose instance has registered again."""
         anew = []
         for each in instances:
-            created = self._resting.get(each.identity)
+            created = self._drained.get(each.identity)
             # A lower index comes from a Consul server that lags behind.
             if created is None or each.created <= created:
                 continue
             if created:
-                del self._resting[each.identity]
+                del self._drained[each.identity]
                 anew.append(each)
             else:  # it was drained before its CreateIndex was known
-                self._resting[each.identity] = each.created
+                self._drained[each.identity] = each.created
         if anew:
             self._renewed(tuple(anew))
 
@@ -204,15 +204,15 @@ class Registry:
                     del self._users[selection]
 
     @property
-    def resting(self) -> dict[Identity, int]:
+    def drained(self) -> dict[Identity, int]:
         """The registrations that an operator has drained, with their CreateIndex."""
-        return dict(self._resting)
+        return dict(self._drained)
 
-    def rest(self, resting: Mapping[Identity, int]) -> None:
+    def set_drained(self, drained: Mapping[Identity, int]) -> None:
         """Replace the registrations that an operator has drained by these."""
-        changed = dict(self._resting.items() ^ resting.items())
-        self._resting.clear()
-        self._resting.update(resting)
+        changed = dict(self._drained.items() ^ drained.items())
+        self._drained.clear()
+        self._drained.update(drained)
         for identity in changed:
             for pool in self._pools.values():
                 pool.reevaluate(identity)
@@ -228,9 +228,9 @@ class Registry:
             return ""
         return reasons[0] if reasons else "no mapping selects it"
 
-    def is_resting(self, identity: Identity) -> bool:
+    def is_drained(self, identity: Identity) -> bool:
         """Whether Consul still has the registration that an operator drained."""
-        created = self._resting.get(identity)
+        created = self._drained.get(identity)
         found = (known.get(identity) for known in self._known.values())
         return created is not None and any(
             each is not None and each.is_registration(created) for each in found
@@ -277,7 +277,7 @@ class Registry:
             self._seconds,
             self._on_event,
             self._chance,
-            self._resting,
+            self._drained,
         )
 
     def _has_elsewhere(self, selection: PoolSpec) -> bool:

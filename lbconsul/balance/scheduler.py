@@ -37,15 +37,15 @@ class Scheduler:
         """The next upstream of a tier, not full and none of `avoiding`, or None."""
         if not avoiding:
             return tier.choose()
-        aside = [
+        withdrawn = [
             each
             for each in dict.fromkeys(avoiding)
             if each.tier is tier and each not in self._full
         ]
-        for each in aside:
+        for each in withdrawn:
             tier.withdraw(each)
         chosen = tier.choose()
-        for each in aside:
+        for each in withdrawn:
             tier.place(each)
         return chosen
 

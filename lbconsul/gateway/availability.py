@@ -190,7 +190,7 @@ class Availability(Service):
         """Whether an instance is usable, or would be without an operator's drain."""
         if pool.candidates:
             return True
-        drained = self._registry.resting
+        drained = self._registry.drained
         return any(each.instance.identity in drained for each in pool.upstreams())
 
     def _found(self, needed: _Needed) -> None:
@@ -224,7 +224,7 @@ class Availability(Service):
         question, registry = selection.question, self._registry
         if registry.answered(question):
             skipped = self._answers.skipped(question)
-            drained = registry.resting.keys()
+            drained = registry.drained.keys()
             instances = registry.known(question)
             why = why_empty(instances, selection.rules, drained, skipped)
             return why or f"Consul shows no instance of {question}"

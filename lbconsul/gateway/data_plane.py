@@ -165,11 +165,11 @@ class DataPlane(MultiService):
             here.used = set()
         return MappingTraffic.sum([here, theirs])
 
-    def rest(self, resting: AbstractMapping[Identity, int]) -> None:
+    def set_drained(self, drained: AbstractMapping[Identity, int]) -> None:
         """Set the drained registrations, with their CreateIndex; others serve again."""
-        self.registry.rest(resting)
+        self.registry.set_drained(drained)
         if self.workers is not None:
-            self.workers.rest(resting)
+            self.workers.set_drained(drained)
 
     def eject(self, identity: Identity) -> Deferred[str]:
         """Eject an upstream; fires with the reason of a refusal, empty if ejected."""
@@ -340,7 +340,7 @@ class DataPlane(MultiService):
     def _registered_anew(self, instances: tuple[Instance, ...]) -> None:
         """Called by the registry: a new registration ended the drain of these."""
         if self.workers is not None:
-            self.workers.rest(self.registry.resting)
+            self.workers.set_drained(self.registry.drained)
         self._renewed(instances)
 
     def _changed(self, question: ServiceQuery, change: Change) -> None:
@@ -365,7 +365,8 @@ class DataPlane(MultiService):
         self._noting, workers = None, self.workers
         if workers is not None:
             told = (
-                (failover_spec(each), workers.aside(each)) for each in workers.mappings
+                (failover_spec(each), workers.ejected(each))
+                for each in workers.mappings
             )
             self._ejections.look(told)
 

@@ -29,7 +29,7 @@ class Serving(Protocol):
     def registry(self) -> Registry:
         """All pools."""
 
-    def rest(self, resting: Drained) -> None:
+    def set_drained(self, drained: Drained) -> None:
         """Set the drained registrations, with their CreateIndex; others serve again."""
 
 
@@ -61,7 +61,7 @@ class Operations(Service):
         if self._file is not None and drained != kept:
             self._file.keep(drained)
         if drained:
-            self._front.rest(drained)
+            self._front.set_drained(drained)
             self._log.warn("{count} upstreams are drained by hand", count=len(drained))
 
     def keep_in(self, state_dir: str) -> None:
@@ -70,7 +70,7 @@ class Operations(Service):
             return
         self._use(state_dir)
         if self._file is not None:
-            self._file.keep(self._front.registry.resting)
+            self._file.keep(self._front.registry.drained)
 
     @property
     def kept(self) -> str:
@@ -82,8 +82,8 @@ class Operations(Service):
     def drained(self) -> Iterator[tuple[Identity, bool]]:
         """The drained instances, and whether Consul still has the registration."""
         registry = self._front.registry
-        for identity in registry.resting:
-            yield identity, registry.is_resting(identity)
+        for identity in registry.drained:
+            yield identity, registry.is_drained(identity)
 
     def drain(self, identity: Identity) -> bool:
         """Drain an upstream in all pools; returns whether the instance exists.
@@ -92,7 +92,7 @@ class Operations(Service):
             upstreams are drained.
         """
         registry = self._front.registry
-        drained = registry.resting
+        drained = registry.drained
         if not registry.has(identity):
             return identity in drained
         self._check()
@@ -119,7 +119,7 @@ class Operations(Service):
         :raises CannotOrder: a takeover is in progress.
         """
         registry = self._front.registry
-        drained = registry.resting
+        drained = registry.drained
         if identity not in drained:
             return registry.has(identity)
         self._check()
@@ -137,7 +137,7 @@ class Operations(Service):
             self._log.info("{event}", event=describe(event), **event_fields(event))
             self._note(event)
         if self._file is not None:
-            self._file.keep(self._front.registry.resting)
+            self._file.keep(self._front.registry.drained)
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
@@ -159,14 +159,14 @@ class Operations(Service):
         :raises CannotOrder: all registrations still exist.
         """
         registry = self._front.registry
-        gone = (each for each in drained if not registry.is_resting(each))
+        gone = (each for each in drained if not registry.is_drained(each))
         found = next(gone, None)
         if found is None:
             raise CannotOrder(f"{MOST} upstreams are drained already: undrain some")
         return found
 
     def _set(self, drained: Drained) -> None:
-        self._front.rest(drained)
+        self._front.set_drained(drained)
         if self._file is not None:
             self._file.keep(drained)
 

@@ -258,9 +258,9 @@ class StatusCollector:
         instance, state = upstream.instance, pool.state(upstream)
         identity = instance.identity
         standing, reason, since = state.standing.value, state.reason, state.since
-        if standing in ("serving", "warming") and (number, identity) in told.aside:
+        if standing in ("serving", "warming") and (number, identity) in told.ejected:
             standing = "ejected"
-            ejection, since = told.aside[number, identity]
+            ejection, since = told.ejected[number, identity]
             # Workers wait by the machine's monotonic clock, and we mostly, too.
             is_ours = not self._gateway.front.members
             wall = self._wall if is_ours else self._wall_of_workers

@@ -111,9 +111,9 @@ class ProxyRuntime:
         told.queued = self._queued(mapping)
         told.used = self.used(mapping)
         for number, pool in enumerate(self.registry.chain(failover_spec(mapping)).all):
-            for upstream in pool.aside:
+            for upstream in pool.ejected:
                 key = number, upstream.instance.identity
-                told.aside[key] = pool.ejection(upstream), upstream.since
+                told.ejected[key] = pool.ejection(upstream), upstream.since
         return told
 
     def has_news(self, mapping: Mapping) -> bool:
@@ -124,7 +124,7 @@ class ProxyRuntime:
         if self.figures(mapping).has_news or self._queued(mapping):
             return True
         pools = self.registry.chain(failover_spec(mapping)).all
-        return any(pool.aside for pool in pools)
+        return any(pool.ejected for pool in pools)
 
     def used(self, mapping: Mapping) -> set[int]:
         """The index of the pool that gets new connections; empty if there is none."""

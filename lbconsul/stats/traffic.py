@@ -19,7 +19,7 @@ class MappingTraffic:
     queued: int = 0
     #: The ejected upstreams, by the number of the pool and the identity: the last
     #: ejection, and since when the upstream has this standing, in seconds.
-    aside: dict[tuple[int, Identity], tuple[Ejection, float]] = Factory(dict)
+    ejected: dict[tuple[int, Identity], tuple[Ejection, float]] = Factory(dict)
     #: The numbers of the pools that new connections go to; at most one per process.
     used: set[int] = Factory(set)
 
@@ -27,9 +27,9 @@ class MappingTraffic:
         """All that a worker reports since the last time, as JSON values."""
         return self.figures.news() | {
             "queued": self.queued,
-            "aside": [
+            "ejected": [
                 [number, *identity, each.reason, each.since, each.until, since]
-                for (number, identity), (each, since) in self.aside.items()
+                for (number, identity), (each, since) in self.ejected.items()
             ],
             "used": sorted(self.used),
         }
@@ -41,12 +41,12 @@ class MappingTraffic:
         """
         self.figures.heard(news)
         self.queued = int(news["queued"])
-        self.aside = {
+        self.ejected = {
             (int(number), Identity(*map(str, identity))): (
                 Ejection(str(reason), float(begun), float(until)),
                 float(since),
             )
-            for number, *identity, reason, begun, until, since in news["aside"]
+            for number, *identity, reason, begun, until, since in news["ejected"]
         }
         self.used = {int(number) for number in news["used"]}
 
@@ -68,6 +68,6 @@ class MappingTraffic:
         for each in many:
             total.figures.add(each.figures)
             total.queued += each.queued
-            total.aside.update(each.aside)
+            total.ejected.update(each.ejected)
             total.used |= each.used
         return total

@@ -88,13 +88,13 @@ class Retire:
 
 
 @frozen
-class Rest:
+class SetDrained:
     """The registrations that an operator has drained; all others are not drained.
 
     Each is given with its CreateIndex.
     """
 
-    resting: AbstractMapping[Identity, int]
+    drained: AbstractMapping[Identity, int]
 
 
 @frozen
@@ -110,7 +110,9 @@ class Stop:
     """Stop accepting, close open connections, report, and exit."""
 
 
-Command = Setup | Serve | CatalogChunk | SyncComplete | Retire | Stop | Rest | Eject
+Command = (
+    Setup | Serve | CatalogChunk | SyncComplete | Retire | Stop | SetDrained | Eject
+)
 
 
 @frozen

@@ -19,7 +19,7 @@ from lbconsul.errors import CannotListen
 from lbconsul.stats.mapping import MappingStats
 from lbconsul.stats.traffic import MappingTraffic
 from lbconsul.workers.listeners import ListenerSet, Socket
-from lbconsul.workers.messages import Rest, Setup
+from lbconsul.workers.messages import SetDrained, Setup
 from lbconsul.workers.repeat import repeat
 from lbconsul.workers.restart_backoff import Backoff
 from lbconsul.workers.shared_counter import RECOUNT_EVERY, SharedTally
@@ -71,7 +71,7 @@ class Supervisor(Service):
     #: Called when the workers' set of ejected upstreams changes.
     learned: Callable[[], None] = lambda: None
     #: The registrations that an operator has drained, with their CreateIndex.
-    _resting: AbstractMapping[Identity, int] = Factory(dict)
+    _drained: AbstractMapping[Identity, int] = Factory(dict)
     #: Fired once the last worker has ended.
     _waiting_for_all: list[Deferred[None]] = Factory(list)
     _retiring: bool = False
@@ -133,7 +133,7 @@ class Supervisor(Service):
         told = [each.traffic.get(number) for each in self._members.values()]
         return MappingTraffic.sum(past + [each for each in told if each is not None])
 
-    def aside(
+    def ejected(
         self, mapping: Mapping
     ) -> dict[tuple[int, Identity], tuple[Ejection, float]]:
         """A mapping's upstreams that workers have ejected, as in `MappingTraffic`."""
@@ -141,7 +141,7 @@ class Supervisor(Service):
         if number is None:
             return {}
         told = [each.traffic.get(number) for each in self._members.values()]
-        return {k: v for each in told if each for k, v in each.aside.items()}
+        return {k: v for each in told if each for k, v in each.ejected.items()}
 
     @property
     def accepted_by_now(self) -> int:
@@ -154,13 +154,13 @@ class Supervisor(Service):
         """The running workers."""
         return list(self._members.values())
 
-    def rest(self, resting: AbstractMapping[Identity, int]) -> None:
+    def set_drained(self, drained: AbstractMapping[Identity, int]) -> None:
         """Set the registrations that an operator has drained; all others are not
         drained.
         """
-        self._resting = resting
+        self._drained = drained
         for member in self._members.values():
-            member.order(Rest(resting))
+            member.order(SetDrained(drained))
 
     def eject(self, identity: Identity) -> Deferred[str]:
         """Eject an upstream in each worker; fires with "" if one did, else with the
@@ -284,8 +284,8 @@ class Supervisor(Service):
             )
         else:
             self._members[number] = member
-            if self._resting:
-                member.order(Rest(self._resting))
+            if self._drained:
+                member.order(SetDrained(self._drained))
 
     def _ended(self, member: WorkerProcess, how: str) -> None:
         """Called by a worker process when it has ended."""
@@ -297,7 +297,7 @@ class Supervisor(Service):
         ending = _HARD_STOP if is_stopping and how == _IN_ORDER else _WORKER_DIED
         for place, told in member.traffic.items():
             self._past.setdefault(place, MappingStats()).add(told.close(ending))
-        if any(each.aside for each in member.traffic.values()):
+        if any(each.ejected for each in member.traffic.values()):
             self.learned()
         if is_stopping:
             self._ended_for_good(member, how)

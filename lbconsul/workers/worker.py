@@ -42,9 +42,9 @@ from lbconsul.workers.messages import (
     Count,
     Eject,
     Report,
-    Rest,
     Retire,
     Serve,
+    SetDrained,
     Setup,
     SyncComplete,
     read_order,
@@ -148,8 +148,8 @@ class Worker:
         elif isinstance(order, SyncComplete):
             self._accept()
             self._report()
-        elif isinstance(order, Rest):
-            self._registry.rest(order.resting)
+        elif isinstance(order, SetDrained):
+            self._registry.set_drained(order.drained)
         elif isinstance(order, Eject):
             reason = self._registry.eject(order.identity)
             self._tell_all()  # before the answer to the command
@@ -290,7 +290,7 @@ class Worker:
         ):
             return
         told, self._told_used[number] = runtime.traffic(mapping), used
-        if told.queued or told.aside:
+        if told.queued or told.ejected:
             self._passing.add(number)
         else:
             self._passing.discard(number)

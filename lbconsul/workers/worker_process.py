@@ -240,9 +240,9 @@ class WorkerProcess(ProcessProtocol):
             elif kind == FIGURES:
                 number, news = read_figures(said)
                 told = self.traffic.setdefault(number, MappingTraffic())
-                before = told.aside.keys()
+                before = told.ejected.keys()
                 told.heard(news)
-                if told.aside.keys() != before:
+                if told.ejected.keys() != before:
                     self.learned()
             elif kind == ANSWER:
                 self._answered(*read_answer(said))

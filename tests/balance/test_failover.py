@@ -328,7 +328,7 @@ class TestUnreachable:
         paths = [_dial(stage, "")[0] for _ in range(5)]
         assert len(set(paths)) == 5
         assert set(paths) < set("abcdef")
-        assert len(stage.pool().aside) == 0
+        assert len(stage.pool().ejected) == 0
 
     def test_hangs(self) -> None:
         """One that accepts and never answers gets no more than the probes."""
@@ -359,7 +359,7 @@ class TestUnreachable:
         for _ in range(50):
             _dial(stage, "abxy")
         second = stage.chains[0].pools[DC2]
-        assert len(second.aside) == 1
+        assert len(second.ejected) == 1
         assert stage.chains[0].current is second
         assert _dial(stage, "xy")[-1] in "ab", "the last resort"
 
@@ -382,7 +382,7 @@ class TestUnreachable:
             stage.show(name, *[REFUSED] * 3)
         stage.answer(number=DC2)
         stage.join("c", number=DC1)
-        assert len(stage.pool().aside) == 1
+        assert len(stage.pool().ejected) == 1
 
     def test_last_resort_of_all(self) -> None:
         """The fallback comes before those that are ejected."""
@@ -407,7 +407,7 @@ class TestUnreachable:
             assert _dial(stage, "abcd")[-1] == "x"
             _dial(stage, "abcd", number=1)
         assert not stage.chains[0].pools[DC1].is_usable
-        assert len(stage.chains[1].pools[0].aside) == 2
+        assert len(stage.chains[1].pools[0].ejected) == 2
         stage.registry.keep_only([FailoverSpec((alone,))])
         stage.registry.keep_only([])
 
@@ -420,11 +420,11 @@ class TestUnreachable:
         stage.answer("x", number=DC2)
         for _ in range(20):
             _dial(stage, "abcd")
-        assert len(stage.pool().aside) == 2
+        assert len(stage.pool().ejected) == 2
         stage.registry.keep_only(routes[:1])
         for _ in range(20):
             _dial(stage, "abcd")
-        assert len(stage.pool().aside) == 4
+        assert len(stage.pool().ejected) == 4
 
     def test_by_hand(self) -> None:
         """An operator may eject all of one, if there is another."""

@@ -86,15 +86,15 @@ def test_clear() -> None:
 
 def test_at_rest() -> None:
     """Whom an operator drained is a member that does not serve, with its weight."""
-    answers, resting = Answers(), dict[Identity, int]()
-    answers.members = Membership(InstanceFilter(), resting)
+    answers, drained = Answers(), dict[Identity, int]()
+    answers.members = Membership(InstanceFilter(), drained)
     answers.amend(an_instance("a", weight=7))
-    resting[an_identity("a")] = 0
+    drained[an_identity("a")] = 0
     shift = answers.amend(an_instance("a", weight=7))
     assert _shifted(shift) == (1, "", "a", "")
     [member] = answers.members.all.values()
     assert member.verdict == evolve(MANUALLY_DRAINED, weight=7)
-    resting.clear()
+    drained.clear()
     assert _shifted(answers.amend(an_instance("a", weight=7))) == (0, "a", "", "")
 
 

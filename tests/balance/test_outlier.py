@@ -547,7 +547,7 @@ EVENTS = st.lists(
 def test_somebody_always_serves(
     events: Sequence[tuple[str, Outcome | None]], sizes: int
 ) -> None:
-    """Whatever happens, at most half are set aside, and never all."""
+    """Whatever happens, at most half are ejected, and never all."""
     stage = Stage("abcd"[:sizes])
     for name, outcome in events:
         present = [name_of(each) for each in stage.pool.upstreams()]
@@ -594,7 +594,7 @@ def test_a_probe_at_an_address_that_is_gone() -> None:
 
 
 class TestByHand:
-    """An operator sets one aside."""
+    """An operator ejects an upstream."""
 
     def eject(self, stage: Stage, name: str) -> str | None:
         """Have it ejected; why it is not."""
@@ -626,7 +626,7 @@ class TestByHand:
         assert stage.told[1:] == [("ejected", "a", "by hand, 2 in a row not connected")]
 
     def test_others_must_suffice(self) -> None:
-        """Never more than half are set aside, whoever wants it."""
+        """Never more than half are ejected, whoever wants it."""
         stage = Stage("abcd")
         why = (
             "2 of 4 upstreams serve; at most half may be ejected where a mapping has no"
@@ -650,12 +650,12 @@ class TestByHand:
 
 
 def test_how_it_stands() -> None:
-    """Of one that is set aside it is told why, since when and until when."""
+    """Of one that is ejected it is told why, since when and until when."""
     stage = Stage("abc")
     stage.now += 50
     stage.show("a", REFUSED, REFUSED, REFUSED)
     member = stage.member("a")
-    assert list(stage.pool.aside) == [member]
+    assert list(stage.pool.ejected) == [member]
     stage.now += 4
     state = stage.pool.state(member)
     assert (state.standing, state.since) == (Standing.EJECTED, 1050.0)
@@ -665,7 +665,7 @@ def test_how_it_stands() -> None:
     stage.trial().showed(SUCCESS)
     state = stage.pool.state(member)
     assert (state.standing, state.since) == (Standing.SERVING, 1060.0)
-    assert list(stage.pool.aside) == []
+    assert list(stage.pool.ejected) == []
 
 
 def test_how_it_stood() -> None:

@@ -72,7 +72,7 @@ class TestSurplus:
         assert _over(many) == {"0": 16, "1": 16}
 
     def test_one_that_may_have_none(self) -> None:
-        """For one that is set aside nobody gives anything away."""
+        """For one that is ejected nobody gives anything away."""
         many = _busy(50, 50, 0)
         many[2].tier = None
         assert _over(many) == {}

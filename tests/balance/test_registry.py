@@ -263,7 +263,7 @@ class TestKeepOnly:
     @pytest.mark.parametrize("policy", sorted(POLICIES))
     def test_what_nobody_needs_is_gone(self, policy: str) -> None:
         """Of a mapping that is no more nothing is left: no pool, no answer, no load;
-        whoever was doubted, set aside, full or warming up.
+        whoever was doubted, ejected, full or warming up.
         """
         doubted = PoolSpec(
             OTHER, policy=policy, caution=ShrinkGuardConfig(0.5), slow_start=60, limit=2
@@ -347,7 +347,7 @@ class TestRest:
         stage = Stage(WEB, V2)
         stage.answer(*(an_instance(name, tags=["v2"]) for name in "abc"))
         leases = stage.hold(9)
-        stage.registry.rest({an_identity("a"): 0, an_identity("b"): 0})
+        stage.registry.set_drained({an_identity("a"): 0, an_identity("b"): 0})
         assert stage.chosen() == stage.chosen(number=1) == {"c"}
         assert stage.member("a").load.open == 3
         state = stage.pool().state(stage.member("a"))
@@ -359,7 +359,7 @@ class TestRest:
         """Even all of them can be drained."""
         stage = Stage()
         stage.answer("a", "b", "c")
-        stage.registry.rest({an_identity(name): 0 for name in "abc"})
+        stage.registry.set_drained({an_identity(name): 0 for name in "abc"})
         assert stage.chosen() == set()
         assert not stage.registry.doubts(WEB.question)
 
@@ -368,11 +368,11 @@ class TestRest:
         stage = Stage()
         stage.answer("a", "b")
         a, b = an_identity("a"), an_identity("b")
-        stage.registry.rest({a: 0})
+        stage.registry.set_drained({a: 0})
         stage.turn("a", "critical")
         stage.now += 7
-        stage.registry.rest({b: 0})
-        assert stage.registry.resting == {b: 0}
+        stage.registry.set_drained({b: 0})
+        assert stage.registry.drained == {b: 0}
         assert stage.chosen() == set()
         state = stage.pool().state(stage.member("a"))
         assert (state.standing, state.reason) == (Standing.DRAINING, "critical")
@@ -384,11 +384,11 @@ class TestRest:
         """It holds when it is altered, when it comes back, and in new mappings."""
         stage = Stage()
         stage.answer("a", "b")
-        stage.registry.rest({an_identity("a"): 0})
+        stage.registry.set_drained({an_identity("a"): 0})
         stage.answer(an_instance("a", weight=5), "b")
         assert stage.chosen() == {"b"}
         stage.answer("b")
-        stage.registry.rest({an_identity("a"): 0})
+        stage.registry.set_drained({an_identity("a"): 0})
         stage.answer("a", "b")
         assert stage.chosen() == {"b"}
         lease = stage.registry.pool(FILTERED).lease()
@@ -405,24 +405,24 @@ class TestRest:
         stage = Stage(WEB, V2)
         old, other = an_instance("a", tags=["v2"], created=10), an_instance("b")
         stage.answer(old, other)
-        stage.registry.rest({old.identity: 10})
+        stage.registry.set_drained({old.identity: 10})
         stage.answer(evolve(old, port=9000), other)
         assert stage.chosen() == {"b"}
-        assert stage.registry.is_resting(old.identity)
+        assert stage.registry.is_drained(old.identity)
         stage.answer(evolve(old, created=20), other)
         assert stage.chosen() == {"a", "b"}
         assert stage.chosen(number=1) == {"a"}
-        assert stage.registry.resting == {}
+        assert stage.registry.drained == {}
         assert [each.identity.service_id for each in stage.renewed] == ["a"]
 
     def test_gone_meanwhile(self) -> None:
         """It is free, too, where the old registration had left before."""
         stage = Stage()
         stage.answer(an_instance("a", created=10), "b")
-        stage.registry.rest({an_identity("a"): 10})
+        stage.registry.set_drained({an_identity("a"): 10})
         stage.answer("b")
-        assert not stage.registry.is_resting(an_identity("a"))
-        assert stage.registry.resting == {an_identity("a"): 10}
+        assert not stage.registry.is_drained(an_identity("a"))
+        assert stage.registry.drained == {an_identity("a"): 10}
         stage.answer(an_instance("a", created=11), "b")
         assert stage.chosen() == {"a", "b"}
 
@@ -430,7 +430,7 @@ class TestRest:
         """An older registration, which a server names that lags, ends no drain."""
         stage = Stage()
         stage.answer(an_instance("a", created=20), "b")
-        stage.registry.rest({an_identity("a"): 20})
+        stage.registry.set_drained({an_identity("a"): 20})
         stage.answer(an_instance("a", created=10), "b")
         stage.answer(an_instance("a", created=20), "b")
         assert stage.chosen() == {"b"}
@@ -442,10 +442,10 @@ class TestRest:
         stage = Stage()
         stage.answer(an_instance("a"), "b")
         assert stage.registry.created(an_identity("a")) == 0
-        stage.registry.rest({an_identity("a"): 0})
+        stage.registry.set_drained({an_identity("a"): 0})
         stage.answer(an_instance("a", created=10), "b")
         assert stage.chosen() == {"b"}
-        assert stage.registry.resting == {an_identity("a"): 10}
+        assert stage.registry.drained == {an_identity("a"): 10}
         assert stage.registry.created(an_identity("a")) == 10
         stage.answer(an_instance("a", created=11), "b")
         assert stage.chosen() == {"a", "b"}
@@ -458,8 +458,8 @@ class TestRest:
         stage.answer("a", "b", "c")
         stage.answer()
         a = an_identity("a")
-        for resting in ({a: 0}, {}):
-            stage.registry.rest(resting)
+        for drained in ({a: 0}, {}):
+            stage.registry.set_drained(drained)
             assert stage.member("a").verdict.is_gone
 
     def test_has(self) -> None:
@@ -491,7 +491,7 @@ class TestRest:
 
 
 def test_eject() -> None:
-    """An operator sets one aside in all mappings in which others suffice."""
+    """An operator ejects one in all mappings in which others suffice."""
     stage = Stage(WEB, V2)
     stage.answer(an_instance("a", tags=["v2"]), "b", "c")
     assert stage.registry.eject(an_identity("a")) == ""

@@ -171,7 +171,7 @@ class TestFull:
 
 
 class TestEjected:
-    """Who is full and set aside."""
+    """Full and ejected upstreams."""
 
     def test_full_when_it_is_to_be_tried(self) -> None:
         """Who is full of old connections is tried once one of them has ended."""
@@ -210,7 +210,7 @@ class TestEjected:
         assert (name_of(trial.upstream), trial.on_trial) == ("b", True)
 
     def test_better_than_nobody_if_it_has_room(self) -> None:
-        """Where all others were tried, it is the turn of one aside that has room."""
+        """Where all others were tried, it is the turn of one ejected that has room."""
         stage = _limited("abcd")
         stage.hold(4)
         for name in "ab":
@@ -222,7 +222,7 @@ class TestEjected:
             stage.lease(*others)
 
     def test_not_while_another_is_just_full(self) -> None:
-        """One that is set aside is not taken because a good one has no room."""
+        """One that is ejected is not taken because a good one has no room."""
         stage = _limited("ab")
         stage.show("a", *[REFUSED] * 3)
         stage.hold(1)

@@ -177,7 +177,7 @@ class TestWho:
         assert _shares(stage)["c"] == 100
 
     def test_trusted_since_it_is_needed(self) -> None:
-        """One that is no longer set aside, as nobody else is left, does all."""
+        """One that is no longer ejected, as nobody else is left, does all."""
         stage = _slow("ab")
         stage.show("b", *[REFUSED] * 3)
         stage.leave("a")

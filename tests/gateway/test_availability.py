@@ -214,7 +214,7 @@ def test_several_datacenters() -> None:
 def test_drained_by_hand() -> None:
     """An instance that an operator has drained is one: the service is not misspelt."""
     told = Told("80:web")
-    told.registry.rest({an_identity("a"): 0})
+    told.registry.set_drained({an_identity("a"): 0})
     told.answer(WEB, an_instance("a"))
     assert told.blocks() == []
     assert "1 drained by hand" in told.availability.why(told.mappings[0])

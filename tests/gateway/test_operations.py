@@ -30,8 +30,8 @@ class Front:
 
     registry: Registry
 
-    def rest(self, resting: Mapping[Identity, int]) -> None:
-        self.registry.rest(resting)
+    def set_drained(self, drained: Mapping[Identity, int]) -> None:
+        self.registry.set_drained(drained)
 
 
 class Operated:
@@ -82,10 +82,10 @@ def test_drained_and_undrained() -> None:
     told = Operated()
     told.answer(an_instance("a", created=10))
     assert told.operations.drain(A)
-    assert told.registry.resting == {A: 10}
+    assert told.registry.drained == {A: 10}
     assert list(told.operations.drained()) == [(A, True)]
     assert told.operations.undrain(A)
-    assert told.registry.resting == {}
+    assert told.registry.drained == {}
     assert told.noted == [
         UpstreamEvent(kind=kind, instance=A, reason="by hand")
         for kind in (EventKind.DRAINED, EventKind.UNDRAINED)
@@ -123,14 +123,14 @@ def test_registered_anew(tmp_path: Path) -> None:
     again = an_instance("a", created=11)
     with capturedLogs() as said:
         told.answer(again)
-    assert told.registry.resting == {}
+    assert told.registry.drained == {}
     assert told.noted[-1] == UpstreamEvent(
         kind=EventKind.UNDRAINED, instance=again, reason="registered anew"
     )
     assert [(each["kind"], each["instance"]) for each in said] == [
         ("undrained", str(again))
     ]
-    assert Operated(str(tmp_path)).registry.resting == {}
+    assert Operated(str(tmp_path)).registry.drained == {}
 
 
 def test_restart(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_restart(tmp_path: Path) -> None:
     told.operations.drain(B)
     told.operations.undrain(B)
     again = Operated(str(tmp_path))
-    assert again.registry.resting == {A: 10}
+    assert again.registry.drained == {A: 10}
     assert again.operations.kept == "until it is undrained, or registered anew"
     assert list(again.operations.drained()) == [(A, False)]
 
@@ -164,10 +164,10 @@ def test_state_directory_by_reload(tmp_path: Path) -> None:
     told.answer(an_instance("a", created=10))
     told.operations.drain(A)
     told.operations.keep_in(str(tmp_path))
-    assert Operated(str(tmp_path)).registry.resting == {A: 10}
+    assert Operated(str(tmp_path)).registry.drained == {A: 10}
     told.operations.keep_in("")
     told.operations.undrain(A)
-    assert Operated(str(tmp_path)).registry.resting == {A: 10}
+    assert Operated(str(tmp_path)).registry.drained == {A: 10}
 
 
 def test_takeover(tmp_path: Path) -> None:
@@ -175,10 +175,10 @@ def test_takeover(tmp_path: Path) -> None:
     told = Operated(str(tmp_path))
     told.answer(an_instance("a", created=10))
     told.operations.drain(A)
-    assert Operated(str(tmp_path), {B: 5}).registry.resting == {B: 5}
-    assert Operated(str(tmp_path)).registry.resting == {B: 5}
-    assert Operated(str(tmp_path), {}).registry.resting == {}
-    assert Operated(str(tmp_path)).registry.resting == {}
+    assert Operated(str(tmp_path), {B: 5}).registry.drained == {B: 5}
+    assert Operated(str(tmp_path)).registry.drained == {B: 5}
+    assert Operated(str(tmp_path), {}).registry.drained == {}
+    assert Operated(str(tmp_path)).registry.drained == {}
 
 
 def test_during_a_takeover() -> None:
@@ -188,13 +188,13 @@ def test_during_a_takeover() -> None:
     told.busy = "another gateway is taking over"
     with pytest.raises(CannotOrder, match="another gateway is taking over"):
         told.operations.drain(A)
-    assert told.registry.resting == {}
+    assert told.registry.drained == {}
     told.busy = ""
     told.operations.drain(A)
     told.busy = "another gateway is taking over"
     with pytest.raises(CannotOrder):
         told.operations.undrain(A)
-    assert told.registry.resting == {A: 0}
+    assert told.registry.drained == {A: 0}
 
 
 def test_very_many(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +212,7 @@ def test_very_many(monkeypatch: pytest.MonkeyPatch) -> None:
         told.operations.drain(an_identity("c"))
     told.answer(*many[1:])
     told.operations.drain(an_identity("c"))
-    assert list(told.registry.resting) == [B, an_identity("c")]
+    assert list(told.registry.drained) == [B, an_identity("c")]
 
 
 def test_long_id() -> None:

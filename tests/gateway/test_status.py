@@ -65,8 +65,8 @@ class FakeFront:
     def traffic(self, mapping: Mapping) -> MappingTraffic:
         return self.told
 
-    def rest(self, resting: AbstractMapping[Identity, int]) -> None:
-        self.registry.rest(resting)
+    def set_drained(self, drained: AbstractMapping[Identity, int]) -> None:
+        self.registry.set_drained(drained)
 
     def eject(self, identity: Identity) -> Deferred[str]:
         self.ejected.append(identity)
@@ -356,7 +356,7 @@ class TestUpstreams:
         assert found.effective_weight == pytest.approx(0.2)
 
     def test_ejected(self) -> None:
-        """One that is set aside says what for."""
+        """One that is ejected says what for."""
         shown = Shown()
         shown.answer(an_instance("a"), an_instance("b"))
         chain = shown.registry.chain(failover_spec(shown.front.mappings[0]))
@@ -368,9 +368,11 @@ class TestUpstreams:
         assert found.reason.startswith("ejected 0 s ago: 3 in a row not connected")
 
     def test_ejected_by_a_worker(self) -> None:
-        """So does one that a worker has set aside, unless Consul says worse of it."""
+        """So does one that a worker has ejected, unless Consul says worse of it."""
         shown = Shown()
-        shown.front.told.aside = {(0, A): (Ejection("it failed", 995.0, 1002.0), 990.0)}
+        shown.front.told.ejected = {
+            (0, A): (Ejection("it failed", 995.0, 1002.0), 990.0)
+        }
         shown.answer(an_instance("a"), an_instance("b"))
         one, other = shown.upstreams()
         assert (one.standing, one.since) == ("ejected", 990.0)
@@ -389,9 +391,11 @@ class TestUpstreams:
         assert (one.standing, one.reason) == ("draining", "on fire")
 
     def test_ejected_elsewhere(self) -> None:
-        """Set aside in one pool, it may serve in another one of the same mapping."""
+        """Ejected in one pool, it may serve in another one of the same mapping."""
         shown = Shown("80:web,when-empty=fallback=sorry")
-        shown.front.told.aside = {(1, A): (Ejection("it failed", 995.0, 1002.0), 990.0)}
+        shown.front.told.ejected = {
+            (1, A): (Ejection("it failed", 995.0, 1002.0), 990.0)
+        }
         shown.answer(an_instance("a"))
         assert shown.upstream().standing == "serving"
 
@@ -467,7 +471,7 @@ class TestOrders:
         identity = Identity("dc 1", "node/1", name)
         shown.answer(evolve(an_instance("a"), identity=identity))
         assert shown.showing.drain(shown.upstream().id)
-        assert shown.registry.resting == {identity: 0}
+        assert shown.registry.drained == {identity: 0}
         [drained] = shown.showing.drained()
         assert (drained.service_id, drained.registered) == (name, True)
         assert drained.id == shown.upstream().id

@@ -800,7 +800,7 @@ class TrialTests(SynchronousTestCase):
         self.assertTrue(self.is_probed_after(10.0))
 
     def test_upstream_ends_it(self) -> None:
-        """If the upstream ends it at once, it is set aside for twice as long."""
+        """If the upstream ends it at once, it is ejected for twice as long."""
         reset(self.upstream)
         self.reactor.settle()
         self.reactor.advance(1.5)

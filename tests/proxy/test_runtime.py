@@ -114,7 +114,7 @@ def test_figures_of_lent_ones() -> None:
 
 
 def test_tidings(proxy: TendedProxy) -> None:
-    """It is told who has open connections, who waits, and who is set aside."""
+    """It is told who has open connections, who waits, and who is ejected."""
     made = ProxyRuntime(proxy.reactor, proxy.registry)
     made._poller = proxy.reactor
     listen = TCPListen("127.0.0.1", 80)
@@ -129,7 +129,7 @@ def test_tidings(proxy: TendedProxy) -> None:
     proxy.reactor.settle()
     told = made.traffic(mapping)
     assert (told.queued, told.figures.accepted) == (1, 2)
-    [(key, (ejection, since))] = told.aside.items()
+    [(key, (ejection, since))] = told.ejected.items()
     assert key == (0, other.instance().identity)
     assert ejection.reason == "by hand"
     assert since == proxy.reactor.seconds()

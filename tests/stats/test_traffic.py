@@ -14,7 +14,7 @@ FAILED, BY_HAND = Ejection("it failed", 80.0, 95.5), Ejection("by hand", 5.0, 15
 
 
 def some() -> MappingTraffic:
-    """Two connections to a, one of them over, and a client that waits; b is aside."""
+    """Two connections to a, one of them over, and a client that waits; b is ejected."""
     traffic = MappingTraffic(queued=1)
     figures = traffic.figures
     figures.accepted = 3
@@ -22,7 +22,7 @@ def some() -> MappingTraffic:
         figures.connected(A, 0.01)
     figures.over(A, 10, 100, 1.0, "--")
     figures.moved(A, 1, 5)
-    traffic.aside[0, B] = FAILED, 77.0
+    traffic.ejected[0, B] = FAILED, 77.0
     traffic.used.add(0)
     return traffic
 
@@ -31,12 +31,12 @@ def test_news() -> None:
     """All arrives at another process; what is over is forgotten there."""
     traffic, listener = some(), MappingTraffic()
     listener.heard(json.loads(json.dumps(traffic.news())))
-    assert (listener.queued, listener.aside) == (1, traffic.aside)
+    assert (listener.queued, listener.ejected) == (1, traffic.ejected)
     assert listener.used == {0}
     assert (listener.figures.received, listener.figures.sent) == (11, 105)
-    traffic.aside, traffic.queued = {}, 0
+    traffic.ejected, traffic.queued = {}, 0
     listener.heard(json.loads(json.dumps(traffic.news())))
-    assert (listener.aside, listener.queued) == ({}, 0)
+    assert (listener.ejected, listener.queued) == ({}, 0)
     assert (listener.figures.received, listener.figures.sent) == (11, 105)
 
 
@@ -44,9 +44,9 @@ def test_news() -> None:
     "news",
     [
         {"queued": "x"},
-        {"aside": [[0, "dc1", "n", "a", "why", 4.0, 5.0, "since"]]},
-        {"aside": [[0, "dc1", "n", "a", "why", 4.0, None, 5.0]]},
-        {"aside": [[0, "dc1", "n", "why", 4.0, 5.0, 6.0]]},
+        {"ejected": [[0, "dc1", "n", "a", "why", 4.0, 5.0, "since"]]},
+        {"ejected": [[0, "dc1", "n", "a", "why", 4.0, None, 5.0]]},
+        {"ejected": [[0, "dc1", "n", "why", 4.0, 5.0, 6.0]]},
         {"used": ["x"]},
         {"used": 1},
     ],
@@ -62,10 +62,10 @@ def test_sum() -> None:
     """What several processes can tell is one, and each stays what it was."""
     one, other = some(), some()
     other.figures.moved(B, 7, 7)
-    other.aside, other.used = {(1, A): (BY_HAND, 5.0)}, {1}
+    other.ejected, other.used = {(1, A): (BY_HAND, 5.0)}, {1}
     total = MappingTraffic.sum([one, other])
     assert (total.queued, total.figures.accepted) == (2, 6)
-    assert total.aside == {(0, B): (FAILED, 77.0), (1, A): (BY_HAND, 5.0)}
+    assert total.ejected == {(0, B): (FAILED, 77.0), (1, A): (BY_HAND, 5.0)}
     assert total.used == {0, 1}
     assert (total.figures.received, total.figures.sent) == (29, 217)
     assert (one.figures.received, one.figures.accepted) == (11, 3)

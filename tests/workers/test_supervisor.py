@@ -354,9 +354,9 @@ def test_by_hand(start: Any, held: ExitStack) -> None:
     started.replace(*many)
     a, b, _ = (each.identity for each in many)
 
-    def aside() -> set[Any]:
+    def ejected() -> set[Any]:
         told = started.running.call(started.workers.traffic, MAPPING)
-        return {identity for _, identity in told.aside}
+        return {identity for _, identity in told.ejected}
 
     def eject() -> str:
         said: list[str] = []
@@ -367,10 +367,10 @@ def test_by_hand(start: Any, held: ExitStack) -> None:
 
     started.wait_until_all_know()
     assert eject() == ""
-    assert aside() == {b}
+    assert ejected() == {b}
     assert eject().startswith("it is ejected 0 s ago: by hand")
-    started.running.call(started.workers.rest, {a: 1, b: 0})
-    eventually(lambda: aside() == set(), "who drains is not set aside")
+    started.running.call(started.workers.set_drained, {a: 1, b: 0})
+    eventually(lambda: ejected() == set(), "a draining upstream is not ejected")
     kill_all(started)
     started.wait_until_all_know()
     for _ in range(6):

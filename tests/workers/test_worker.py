@@ -29,9 +29,9 @@ from lbconsul.workers.messages import (
     Count,
     Eject,
     Report,
-    Rest,
     Retire,
     Serve,
+    SetDrained,
     Setup,
     Stop,
     SyncComplete,
@@ -372,14 +372,14 @@ def test_by_hand(running: Running, held: ExitStack) -> None:
     """An operator's orders hold in it, those that come before the instances, too."""
     running.set_up(held.enter_context(listening()))
     many = [instance(name, 9) for name in "abcd"]
-    running.order(Rest({many[0].identity: 0}))
+    running.order(SetDrained({many[0].identity: 0}))
     running.order(put(*many))
     for number in (4, 5):
         running.order(Eject(many[1].identity, number))
     first, (again, why) = running.answers()
     assert (first, again) == ((4, ""), 5)
     assert why.startswith("it is ejected 0 s ago: by hand, back in 1")
-    assert len(running.traffic()[0].aside) == 1
+    assert len(running.traffic()[0].ejected) == 1
     [selection] = failover_spec(MAPPING).selections
     pool = running.worker._registry.pool(selection)
     stands = {
