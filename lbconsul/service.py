@@ -81,7 +81,7 @@ def balancer(
 
 @define(eq=False, repr=False)
 class Gateway(MultiService):
-    """Watches, a front that serves, and the registry between them."""
+    """Watches, a data plane, and the registry between them."""
 
     _log = Logger()
     _reactor: Any
@@ -95,8 +95,8 @@ class Gateway(MultiService):
     _resolver: IHostnameResolver | None = None
     #: Called with 0 when another gateway has taken over and all that was open is over,
     #: with 1 when the predecessor goes on after all: there is only the end left.
-    over: Callable[[int], None] = lambda status: None
-    front: DataPlane = field(init=False)
+    finished: Callable[[int], None] = lambda status: None
+    data_plane: DataPlane = field(init=False)
     #: Which mappings have had an instance.
     availability: Availability = field(init=False)
     _admin: AdminService = field(init=False)
@@ -116,7 +116,7 @@ class Gateway(MultiService):
         self._admin = AdminService(reactor, config, self, self._predecessor is not None)
         note = self._admin.note
         state = self._predecessor.state if self._predecessor else {}
-        self.front = DataPlane(
+        self.data_plane = DataPlane(
             reactor,
             config,
             self._chance,
@@ -140,7 +140,7 @@ class Gateway(MultiService):
         )
         self.availability = Availability(reactor, self.registry, self._watches, note)
         self.availability.setServiceParent(self)
-        self.operations = Operations(reactor, self.front, note, self._busy)
+        self.operations = Operations(reactor, self.data_plane, note, self._busy)
         self.operations.setServiceParent(self)
         self._inherit(state)
         if config.dev:
@@ -148,14 +148,14 @@ class Gateway(MultiService):
         # Watches know the last answers before clients come.
         self._watches.setServiceParent(self)
         if self._predecessor is None:
-            self.front.setServiceParent(self)
+            self.data_plane.setServiceParent(self)
         self._admin.setServiceParent(self)
         # A virtual address may come to this host while nothing else changes.
         moving = TimerService(MAX_AGE, self._look_for_moved)
         moving.clock = reactor
         moving.setServiceParent(self)
         self._takeover = TakeoverCoordinator(
-            reactor, self, self.front, self._predecessor
+            reactor, self, self.data_plane, self._predecessor
         )
         if config.takeover:
             self._takeover.setServiceParent(self)
@@ -163,17 +163,17 @@ class Gateway(MultiService):
     @property
     def registry(self) -> Registry:
         """All pools."""
-        return self.front.registry
+        return self.data_plane.registry
 
     @property
     def room(self) -> ConnectionLimit:
         """How many connections this process may have open."""
-        return self.front.room
+        return self.data_plane.room
 
     @property
     def sockets(self) -> dict[str, OwnedSocket]:
         """What it listens on, by address."""
-        return {str(each.mapping.listen): each for each in self.front.sockets}
+        return {str(each.mapping.listen): each for each in self.data_plane.sockets}
 
     @property
     def admin_address(self) -> str:
@@ -200,9 +200,9 @@ class Gateway(MultiService):
         """Whether it accepts nobody any more, or is about to."""
         return self._shutdown is not None
 
-    def drain(self) -> None:
-        """Retire, and let that be our end."""
-        self.retire(self.config.shutdown_grace).addCallback(lambda _: self.over(0))
+    def shut_down(self) -> None:
+        """Drain, and then report the end to `finished`."""
+        self.drain(self.config.shutdown_grace).addCallback(lambda _: self.finished(0))
 
     @property
     def is_settled(self) -> bool:
@@ -215,10 +215,10 @@ class Gateway(MultiService):
         :raises CannotListen: it runs, and the mapping's address is not to be had.
         """
         self._finish_reload()
-        self.front.listen(mapping)
+        self.data_plane.listen(mapping)
         if self.running:
             self._learn_listeners()
-        self._watches.ask(_questions([mapping]))
+        self._watches.ask(_queries([mapping]))
         self.availability.add(mapping)
 
     def proxy_factory(self, mapping: Mapping) -> ProxyFactory:
@@ -227,8 +227,8 @@ class Gateway(MultiService):
         Its service is watched from now on, or from the gateway's start.
         """
         self._finish_reload()
-        factory = self.front.lend(mapping)
-        self._watches.ask(_questions([mapping]))
+        factory = self.data_plane.lend(mapping)
+        self._watches.ask(_queries([mapping]))
         self.availability.add(mapping)
         return factory
 
@@ -240,7 +240,7 @@ class Gateway(MultiService):
         try:
             if self._dev is not None:
                 self._dev.bind()
-            self.front.bind()
+            self.data_plane.bind()
             self._admin.bind()
         except Exception:
             self.close()
@@ -258,7 +258,7 @@ class Gateway(MultiService):
         :raises CannotListen: one is not to be had; none is left open.
         """
         try:
-            self.front.bind_files()
+            self.data_plane.bind_files()
             self._admin.bind_files()
         except Exception:
             self.close()
@@ -268,14 +268,14 @@ class Gateway(MultiService):
         """Give back what `bind` opened, if there is to be no start."""
         if self._dev is not None:
             self._dev.close()
-        self.front.close()
+        self.data_plane.close()
         self._admin.close()
 
-    def begin(self) -> None:
+    def start_serving(self) -> None:
         """Serve: called when the predecessor's place can be taken."""
-        self.front.setServiceParent(self)
+        self.data_plane.setServiceParent(self)
 
-    def retire(self, grace: float = 0.0) -> Deferred[None]:
+    def drain(self, grace: float = 0.0) -> Deferred[None]:
         """Accept nobody any more, and let what is open end.
 
         Before that it goes on accepting for `grace` seconds.  What is still open when
@@ -286,10 +286,10 @@ class Gateway(MultiService):
         if self._shutdown is None:
             self._takeover.give_up()
             self._takeover.leave_files()
-            self._shutdown = GracefulShutdown(self._reactor, self.front)
+            self._shutdown = GracefulShutdown(self._reactor, self.data_plane)
             self._shutdown.begin(grace)
             self._note(EventKind.DRAINING, "the gateway accepts no more connections")
-        return self._shutdown.over()
+        return self._shutdown.when_done()
 
     def reload(self, config: Config) -> Plan:
         """Do what `config` says from now on, and say what has become of mappings.
@@ -308,7 +308,7 @@ class Gateway(MultiService):
         self._finish_reload()
         done: Deferred[Plan] = Deferred()
         self._reloading = self._gradually(config, done)
-        self.front.sweeper.begin(self._reloading)
+        self.data_plane.sweeper.begin(self._reloading)
         return done
 
     def _gradually(self, config: Config, done: Deferred[Plan]) -> Iterator[object]:
@@ -325,7 +325,7 @@ class Gateway(MultiService):
         """What a reload has left to do is done at once, before anything else is."""
         steps = self._reloading
         if steps is not None:
-            self.front.sweeper.drop(steps)
+            self.data_plane.sweeper.drop(steps)
             for _ in steps:
                 pass
 
@@ -334,34 +334,36 @@ class Gateway(MultiService):
             raise CannotReload(f"it {'ends' if self.running else 'does not run'}")
         config, refused = applicable(self.config, config)
         anew = config.connection_log != self.config.connection_log
-        before = [each.mapping for each in self.front.sockets]
+        before = [each.mapping for each in self.data_plane.sockets]
         change = yield from planning(before, config.mappings, anew=anew)
         _check_directory(config)
         client = consul_client(self._reactor, config.consul, self._resolver)
         yield True
-        added = yield from self.front.binding(change.added)
+        added = yield from self.data_plane.binding(change.added)
         # From here on nothing can fail.
         self._takeover.leave_files()
         self.config = config
         if added:
             yield from self._know_listeners(added)
-        yield from self.front.replacing(config.mappings, added, config.connection_log)
+        yield from self.data_plane.replacing(
+            config.mappings, added, config.connection_log
+        )
         self._watches.keep_in(config.state_dir)
         self.operations.keep_in(config.state_dir)
-        asked = _questions(self.front.mappings)
+        asked = _queries(self.data_plane.mappings)
         yield True
-        self.front.forget((yield from self._watches.asking_only(asked)))
+        self.data_plane.forget((yield from self._watches.asking_only(asked)))
         if change.added or change.removed:
             yield from self._know_listeners()
         asks_anew = self._watches.turn_to(client)
         yield True
-        yield from self.availability.replacing(self.front.mappings)
+        yield from self.availability.replacing(self.data_plane.mappings)
         self._tell(change, refused, asks_anew=asks_anew)
         return change
 
     def _know_listeners(self, added: Iterable[OwnedSocket] = ()) -> Iterator[object]:
         """What is listened on has changed: never connect to any of it."""
-        bounds = self.front.bounds()
+        bounds = self.data_plane.bounds()
         bounds += [bound_to(each.mapping.listen, each.sock) for each in added]
         bounds.append(bound_to(self._admin.listen))
         if self.config.takeover:
@@ -375,7 +377,7 @@ class Gateway(MultiService):
     def _look_for_moved(self) -> None:
         """Other addresses of this host may be, or be no more, ours to listen at."""
         if self._own.has_moved():
-            self.front.sweeper.begin(self._watches.screening())
+            self.data_plane.sweeper.begin(self._watches.screening())
 
     def _learn_listeners(self) -> None:
         for _ in self._know_listeners():
@@ -387,8 +389,8 @@ class Gateway(MultiService):
             self._shutdown.stop()
         self._takeover.leave_files()
         await MultiService.stopService(self)
-        self.front.close()  # it may not have come to its start
-        accepted, closed, leases = self.front.end()
+        self.data_plane.close()  # it may not have come to its start
+        accepted, closed, leases = self.data_plane.end()
         self._log.info(
             "stopped: {accepted} connections accepted, {open} closed just now,"
             " {leases} leases left",
@@ -443,7 +445,7 @@ class Gateway(MultiService):
         )
 
     def _answered(self, question: ServiceQuery) -> None:
-        """Called by the front: Consul has answered."""
+        """Called by the data plane: Consul has answered."""
         self.availability.look(question)
 
     def _on_query_event(self, event: QueryEvent) -> None:
@@ -463,7 +465,7 @@ class Gateway(MultiService):
         self._dev.setServiceParent(self)
 
 
-def _questions(mappings: Iterable[Mapping]) -> list[ServiceQuery]:
+def _queries(mappings: Iterable[Mapping]) -> list[ServiceQuery]:
     """What Consul is to be asked for these."""
     routes = [failover_spec(each) for each in mappings]
     return [selection.question for route in routes for selection in route.all()]

@@ -227,7 +227,7 @@ def makeService(options: Options) -> Gateway:
     # Thousands of mappings take a while to read: a thread reads them.
     read = partial(deferToThread, options.read)
     signals = Signals(reactor, gateway, read, options.log.close)
-    gateway.over = signals.leave
+    gateway.finished = signals.leave
     signals.reload_on_sighup()
     reactor.callWhenRunning(signals.end_on_sigterm)
     reactor.callWhenRunning(signals.end_on_sigint)

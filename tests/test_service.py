@@ -410,7 +410,7 @@ class TestWorkers:
         monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(cores))
         config = configure([], ["8080:web"], workers=count)
         gateway = balancer(running.reactor, config)
-        made = gateway.front.workers
+        made = gateway.data_plane.workers
         assert (made.count if made else 0) == workers
 
     def test_cores_elsewhere(
@@ -421,8 +421,8 @@ class TestWorkers:
         monkeypatch.setattr(os, "cpu_count", lambda: 2)
         config = configure([], ["8080:web"], workers="auto")
         gateway = balancer(running.reactor, config)
-        assert gateway.front.workers is not None
-        assert gateway.front.workers.count == 2
+        assert gateway.data_plane.workers is not None
+        assert gateway.data_plane.workers.count == 2
 
     @pytest.mark.process
     def test_one_balance(
@@ -586,7 +586,7 @@ class TestStop:
             assert len(ended) == 1
 
 
-class TestRetire:
+class TestDrain:
     """The end in good order."""
 
     def test_waits(
@@ -603,7 +603,7 @@ class TestRetire:
             upstream = held.enter_context(accept(server))
             over: list[object] = []
             for _ in range(2):
-                running.call(lambda: gateway.retire().addCallback(over.append))
+                running.call(lambda: gateway.drain().addCallback(over.append))
             assert is_free(port)
             assert_passes(client, upstream)
             with pytest.raises(CannotReload, match="it ends"):
@@ -620,10 +620,10 @@ class TestRetire:
             running.reactor, configure([no_consul], [f"127.0.0.1:{port}:web"])
         )
         ends: list[int] = []
-        gateway.over = ends.append
+        gateway.finished = ends.append
         with Started(running, gateway):
             seen = [gateway.is_draining]
-            running.call(gateway.drain)
+            running.call(gateway.shut_down)
             assert [*seen, gateway.is_draining] == [False, True]
             assert is_free(port)
             eventually(lambda: ends == [0], "it is over")
@@ -644,7 +644,7 @@ class TestRetire:
                 serve(running, gateway, of(server))
                 client = held.enter_context(connect(local(port)))
                 held.enter_context(accept(server))
-                running.call(lambda: gateway.retire(grace).addCallback(over.append))  # noqa: B023
+                running.call(lambda: gateway.drain(grace).addCallback(over.append))  # noqa: B023
                 assert is_free(port) == (not grace)
             assert client.recv(1) == b""
             assert over == [None]
@@ -663,7 +663,7 @@ class TestRetire:
             client = held.enter_context(connect(local(port)))
             upstream = held.enter_context(accept(server))
             over: list[object] = []
-            running.call(lambda: gateway.retire().addCallback(over.append))
+            running.call(lambda: gateway.drain().addCallback(over.append))
             eventually(lambda: is_free(port), "nobody listens")
             assert_passes(client, upstream)
             assert over == []
@@ -721,7 +721,7 @@ class TestReload:
             eventually(lambda: is_free(two), "nobody listens")
             assert not gateway.registry.answered(ServiceQuery("mail"))
             assert set(gateway._watches._watches) == {WEB, ServiceQuery("own")}
-            assert own.mapping in gateway.front.mappings
+            assert own.mapping in gateway.data_plane.mappings
             assert list(gateway.sockets) == [
                 f"127.0.0.1:{port}" for port in (one, three)
             ]
@@ -758,7 +758,7 @@ class TestReload:
                 client = held.enter_context(connect(local(each)))
                 assert_passes(client, held.enter_context(accept(server)))
             assert running.call(reload, some, every, some) == 3
-            running.call(lambda: gateway.retire() and None)
+            running.call(lambda: gateway.drain() and None)
             assert [len(each.added) for each in done] == [10, 0, 10, 0]
             assert all(map(is_free, ports))
         assert not any("bug" in text for text in texts(events))
@@ -803,12 +803,12 @@ class TestReload:
             ),
         ]
         with Started(running, gateway):
-            [served] = gateway.front.here.served
+            [served] = gateway.data_plane.here.served
             for each in bad:
                 with pytest.raises((CannotListen, ConfigError)):
                     running.call(gateway.reload, each)
                 assert (gateway.config, is_free(free)) == (config, True)
-                assert gateway.front.here.served == [served]
+                assert gateway.data_plane.here.served == [served]
 
     def test_consul(
         self, running: ReactorThread, no_consul: str, tmp_path: Path

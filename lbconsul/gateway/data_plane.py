@@ -272,12 +272,12 @@ class DataPlane(MultiService):
         """The addresses that are listened on."""
         return [bound_to(each.mapping.listen, each.sock) for each in self.sockets]
 
-    def retire(self) -> Deferred[None]:
+    def drain(self) -> Deferred[None]:
         """Close the listeners and drain; fires when no connection is open."""
-        retired = [self.here.retire()]
+        drained = [self.here.retire()]
         if self.workers is not None:
-            retired.append(self.workers.retire())
-        return gatherResults(retired).addCallback(lambda _: None)
+            drained.append(self.workers.drain())
+        return gatherResults(drained).addCallback(lambda _: None)
 
     def forget(self, questions: Iterable[ServiceQuery]) -> None:
         """Discard the answers to queries that no mapping uses any more."""

@@ -17,7 +17,7 @@ _ALLOW = (
 )
 
 
-class Retiring(Protocol):
+class Draining(Protocol):
     """The data plane, as the shutdown needs it."""
 
     @property
@@ -28,7 +28,7 @@ class Retiring(Protocol):
     def longest_drain(self) -> float:
         """The longest drain timeout of all mappings, in seconds."""
 
-    def retire(self) -> Deferred[None]:
+    def drain(self) -> Deferred[None]:
         """Close the listeners and drain; fires when no connection is open."""
 
 
@@ -38,7 +38,7 @@ class GracefulShutdown:
 
     _log = Logger()
     _clock: Any
-    _server: Retiring
+    _server: Draining
     _wall: WallClock = Factory(
         lambda self: WallClock(self._clock.seconds), takes_self=True
     )
@@ -49,7 +49,7 @@ class GracefulShutdown:
     def begin(self, grace: float) -> None:
         """Accept for `grace` more seconds, then close the listeners and drain."""
         if not grace:
-            self._retire()
+            self._drain()
             return
         longest = grace + self._server.longest_drain
         self._log.info(
@@ -62,9 +62,9 @@ class GracefulShutdown:
             allow=_ALLOW,
         )
         self._grace = deferLater(self._clock, grace)
-        self._grace.addCallbacks(lambda _: self._retire(), lambda _: None)
+        self._grace.addCallbacks(lambda _: self._drain(), lambda _: None)
 
-    def over(self) -> Deferred[None]:
+    def when_done(self) -> Deferred[None]:
         """Fires when no connection is open any more."""
         waiting: Deferred[None] = Deferred()
         if self._is_over:
@@ -79,10 +79,10 @@ class GracefulShutdown:
             self._grace.cancel()
         self._finish()
 
-    def _retire(self) -> None:
+    def _drain(self) -> None:
         still, longest = self._server.open, self._server.longest_drain
-        retired = self._server.retire()
-        if not retired.called:
+        drained = self._server.drain()
+        if not drained.called:
             self._log.info(
                 "draining: listeners closed, {open} connections open, deadline {until}"
                 " ({span}): {allow}",
@@ -91,8 +91,8 @@ class GracefulShutdown:
                 span=_span(longest),
                 allow=_ALLOW,
             )
-        retired.addErrback(lambda why: self._log.failure("a bug in lbconsul", why))
-        retired.addCallback(lambda _: self._done())
+        drained.addErrback(lambda why: self._log.failure("a bug in lbconsul", why))
+        drained.addCallback(lambda _: self._done())
 
     def _done(self) -> None:
         if not self._is_over:

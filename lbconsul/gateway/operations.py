@@ -44,7 +44,7 @@ class Operations(Service):
 
     _log = Logger()
     _reactor: Any
-    _front: Serving
+    _data_plane: Serving
     _note: Note
     #: Why orders are refused now; empty if they are not.
     _busy: Callable[[], str]
@@ -61,7 +61,7 @@ class Operations(Service):
         if self._file is not None and drained != kept:
             self._file.keep(drained)
         if drained:
-            self._front.set_drained(drained)
+            self._data_plane.set_drained(drained)
             self._log.warn("{count} upstreams are drained by hand", count=len(drained))
 
     def keep_in(self, state_dir: str) -> None:
@@ -70,7 +70,7 @@ class Operations(Service):
             return
         self._use(state_dir)
         if self._file is not None:
-            self._file.keep(self._front.registry.drained)
+            self._file.keep(self._data_plane.registry.drained)
 
     @property
     def kept(self) -> str:
@@ -81,7 +81,7 @@ class Operations(Service):
 
     def drained(self) -> Iterator[tuple[Identity, bool]]:
         """The drained instances, and whether Consul still has the registration."""
-        registry = self._front.registry
+        registry = self._data_plane.registry
         for identity in registry.drained:
             yield identity, registry.is_drained(identity)
 
@@ -91,7 +91,7 @@ class Operations(Service):
         :raises CannotOrder: a takeover is in progress, the id is too long, or `MOST`
             upstreams are drained.
         """
-        registry = self._front.registry
+        registry = self._data_plane.registry
         drained = registry.drained
         if not registry.has(identity):
             return identity in drained
@@ -118,7 +118,7 @@ class Operations(Service):
 
         :raises CannotOrder: a takeover is in progress.
         """
-        registry = self._front.registry
+        registry = self._data_plane.registry
         drained = registry.drained
         if identity not in drained:
             return registry.has(identity)
@@ -137,7 +137,7 @@ class Operations(Service):
             self._log.info("{event}", event=describe(event), **event_fields(event))
             self._note(event)
         if self._file is not None:
-            self._file.keep(self._front.registry.drained)
+            self._file.keep(self._data_plane.registry.drained)
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
@@ -158,7 +158,7 @@ class Operations(Service):
 
         :raises CannotOrder: all registrations still exist.
         """
-        registry = self._front.registry
+        registry = self._data_plane.registry
         gone = (each for each in drained if not registry.is_drained(each))
         found = next(gone, None)
         if found is None:
@@ -166,7 +166,7 @@ class Operations(Service):
         return found
 
     def _set(self, drained: Drained) -> None:
-        self._front.set_drained(drained)
+        self._data_plane.set_drained(drained)
         if self._file is not None:
             self._file.keep(drained)
 

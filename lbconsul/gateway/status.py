@@ -114,7 +114,7 @@ class Gateway(Protocol):
     config: Config
 
     @property
-    def front(self) -> DataPlane:
+    def data_plane(self) -> DataPlane:
         """Who serves."""
 
     @property
@@ -141,7 +141,7 @@ class Gateway(Protocol):
     def watch_states(self) -> Iterable[WatchStatus]:
         """What Consul is asked."""
 
-    def drain(self) -> None:
+    def shut_down(self) -> None:
         """Accept nobody any more, and end when nothing is open."""
 
 
@@ -162,7 +162,7 @@ class StatusCollector:
 
     def gateway(self) -> GatewayStatus:
         """The gateway as a whole."""
-        shown, front = self._gateway, self._gateway.front
+        shown, data_plane = self._gateway, self._gateway.data_plane
         not_ready = self._not_ready()
         draining = shown.is_draining
         starting = "starting" if not_ready else "serving"
@@ -175,24 +175,24 @@ class StatusCollector:
             (("it accepts nobody any more",) if draining else ()) + not_ready,
             os.getpid(),
             self._changes,
-            tuple(_worker(each) for each in front.members),
+            tuple(_worker(each) for each in data_plane.members),
             gateway_options(shown.config),
             tuple(map(str, shown.config.consul.addresses)),
             self._lag.worst,
-            front.open,
-            front.accepted,
-            front.max_connections,
+            data_plane.open,
+            data_plane.accepted,
+            data_plane.max_connections,
             shown.log_lines_dropped,
-            tuple(_full(*each) for each in sorted(front.full.items())),
+            tuple(_full(*each) for each in sorted(data_plane.full.items())),
         )
 
     def _not_ready(self) -> tuple[str, ...]:
         gateway, reasons = self._gateway, []
-        for mapping in gateway.front.mappings:
+        for mapping in gateway.data_plane.mappings:
             why = gateway.availability.blocks(mapping)
             if why:
                 reasons.append(f"{mapping}: {why}")
-            elif not gateway.front.is_listening(mapping):
+            elif not gateway.data_plane.is_listening(mapping):
                 reasons.append(f"{mapping}: does not accept clients yet")
         return tuple(reasons)
 
@@ -214,18 +214,18 @@ class StatusCollector:
 
     def mappings(self) -> Iterator[MappingStatus]:
         """What is listened on, one by one."""
-        return map(self._mapping, self._gateway.front.mappings)
+        return map(self._mapping, self._gateway.data_plane.mappings)
 
     def _mapping(self, mapping: Mapping) -> MappingStatus:
-        front = self._gateway.front
-        told, chain = front.traffic(mapping), self._failover(mapping)
+        data_plane = self._gateway.data_plane
+        told, chain = data_plane.traffic(mapping), self._failover(mapping)
         figures = told.figures
         return MappingStatus(
             str(mapping),
             str(mapping.listen or ""),
             mapping.service,
             mapping.policy,
-            front.is_listening(mapping),
+            data_plane.is_listening(mapping),
             mapping_options(mapping),
             figures.accepted,
             max(0, figures.accepted - sum(figures.endings.values())),
@@ -245,9 +245,9 @@ class StatusCollector:
 
     def upstreams(self, mapping: str, pool: int) -> Iterator[UpstreamStatus]:
         """The upstreams of a mapping's pool with this number, one by one."""
-        each = self._gateway.front.mapping(mapping)
+        each = self._gateway.data_plane.mapping(mapping)
         if each is not None:
-            told = self._gateway.front.traffic(each)
+            told = self._gateway.data_plane.traffic(each)
             chosen = self._failover(each).all[pool]
             for upstream in tuple(chosen.upstreams()):
                 yield self._upstream(chosen, pool, upstream, told)
@@ -262,7 +262,7 @@ class StatusCollector:
             standing = "ejected"
             ejection, since = told.ejected[number, identity]
             # Workers wait by the machine's monotonic clock, and we mostly, too.
-            is_ours = not self._gateway.front.members
+            is_ours = not self._gateway.data_plane.members
             wall = self._wall if is_ours else self._wall_of_workers
             reason, since = _in_words(ejection, wall), wall.at(since)
         else:
@@ -319,11 +319,11 @@ class StatusCollector:
                 raise CannotOrder(f"{upstream} cannot be ejected: {why}")
             return True
 
-        return self._gateway.front.eject(identity).addCallback(answered)
+        return self._gateway.data_plane.eject(identity).addCallback(answered)
 
     def drain_gateway(self) -> None:
         """Accept nobody any more, and end when nothing is open."""
-        self._gateway.drain()
+        self._gateway.shut_down()
 
 
 _NOTHING = UpstreamStats()

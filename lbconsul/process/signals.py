@@ -30,7 +30,7 @@ class Signalled(Protocol):
     def is_settled(self) -> bool:
         """Whether no takeover from another gateway is in progress."""
 
-    def retire(self, grace: float) -> Deferred[None]:
+    def drain(self, grace: float) -> Deferred[None]:
         """Stop accepting after `grace` seconds; fires when all connections ended."""
 
     def reload_gradually(self, config: Config) -> Deferred[Any]:
@@ -107,7 +107,7 @@ class Signals:
         self._reactor.callFromThread(self._end)
 
     def _end(self) -> None:
-        ended = self._gateway.retire(self._gateway.config.shutdown_grace)
+        ended = self._gateway.drain(self._gateway.config.shutdown_grace)
         ended.addCallback(lambda _: self._stop())
 
     def _stop(self) -> None:

@@ -61,13 +61,13 @@ class Successor(Protocol):
     def state(self) -> AbstractMapping[str, object]:
         """The state for a successor, as JSON can hold it."""
 
-    def begin(self) -> None:
+    def start_serving(self) -> None:
         """Start serving."""
 
-    def over(self, status: int, /) -> None:
+    def finished(self, status: int, /) -> None:
         """End the gateway with this exit status."""
 
-    def retire(self) -> Deferred[None]:
+    def drain(self) -> Deferred[None]:
         """Drain: stop accepting; fires when nothing is open."""
 
 
@@ -81,7 +81,7 @@ class TakeoverCoordinator(Service):
     _log = Logger()
     _reactor: Any
     _gateway: Successor
-    _front: Serving
+    _data_plane: Serving
     _predecessor: InheritedSockets | None
     _path: str = field(init=False)
     _handover: TakeoverServer = field(init=False)
@@ -150,8 +150,8 @@ class TakeoverCoordinator(Service):
     def _wait_for_answers(self, since: float) -> None:
         self._look = None
         waited = self._reactor.seconds() - since
-        if self._front.knows(wholly=waited < _WHOLLY):
-            self._gateway.begin()
+        if self._data_plane.knows(wholly=waited < _WHOLLY):
+            self._gateway.start_serving()
             self._wait_until_serving(self._reactor.seconds())
         elif waited < _EACH_STEP:
             self._later(self._wait_for_answers, since)
@@ -160,7 +160,7 @@ class TakeoverCoordinator(Service):
 
     def _wait_until_serving(self, since: float) -> None:
         self._look = None
-        if self._front.is_serving:
+        if self._data_plane.is_serving:
             self._accepting()
         elif self._reactor.seconds() - since < _EACH_STEP:
             self._later(self._wait_until_serving, since)
@@ -189,7 +189,7 @@ class TakeoverCoordinator(Service):
             why=why,
             path=self._path,
         )
-        self._gateway.retire().addCallback(lambda _: self._gateway.over(1))
+        self._gateway.drain().addCallback(lambda _: self._gateway.finished(1))
 
     def _offer(self) -> dict[str, socket.socket]:
         sockets = self._gateway.sockets.items()
@@ -197,4 +197,4 @@ class TakeoverCoordinator(Service):
 
     def _replaced(self) -> None:
         self._is_replaced = True
-        self._gateway.retire().addCallback(lambda _: self._gateway.over(0))
+        self._gateway.drain().addCallback(lambda _: self._gateway.finished(0))

@@ -83,7 +83,7 @@ class SyncComplete:
 
 
 @frozen
-class Retire:
+class Drain:
     """Stop accepting, let open connections end, report, and exit."""
 
 
@@ -111,7 +111,7 @@ class Stop:
 
 
 Command = (
-    Setup | Serve | CatalogChunk | SyncComplete | Retire | Stop | SetDrained | Eject
+    Setup | Serve | CatalogChunk | SyncComplete | Drain | Stop | SetDrained | Eject
 )
 
 

@@ -74,7 +74,7 @@ class Supervisor(Service):
     _drained: AbstractMapping[Identity, int] = Factory(dict)
     #: Fired once the last worker has ended.
     _waiting_for_all: list[Deferred[None]] = Factory(list)
-    _retiring: bool = False
+    _draining: bool = False
     _is_full: bool = False
     _recounting: LoopingCall | None = None
 
@@ -188,16 +188,16 @@ class Supervisor(Service):
             self._start(number)
         self._recounting = repeat(self._reactor, RECOUNT_EVERY, self._recount)
 
-    def retire(self) -> Deferred[None]:
+    def drain(self) -> Deferred[None]:
         """Drain the workers: they stop accepting and exit once nothing is open.
 
         The Deferred fires when all have exited.  A worker still alive `PATIENCE` after
         the longest drain timeout is killed.
         """
-        self._retiring = True
+        self._draining = True
         self._halt()
         for member in self._members.values():
-            member.retire()
+            member.drain()
         return self._all_gone(self.longest_drain + PATIENCE)
 
     @property
@@ -293,7 +293,7 @@ class Supervisor(Service):
         del self._members[number]
         self._table.clear(number, self._catalog.slots.end)
         self.accepted += report.count.accepted
-        is_stopping = self._retiring or not self.running
+        is_stopping = self._draining or not self.running
         ending = _HARD_STOP if is_stopping and how == _IN_ORDER else _WORKER_DIED
         for place, told in member.traffic.items():
             self._past.setdefault(place, MappingStats()).add(told.close(ending))

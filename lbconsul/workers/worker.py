@@ -40,9 +40,9 @@ from lbconsul.workers.messages import (
     CatalogChunk,
     Command,
     Count,
+    Drain,
     Eject,
     Report,
-    Retire,
     Serve,
     SetDrained,
     Setup,
@@ -104,7 +104,7 @@ class Worker:
     _telling: Iterator[None] | None = None
     #: The steps still to do of the last `Serve` command.
     _replacing: Iterator[object] | None = None
-    _retiring: bool = False
+    _draining: bool = False
     _stopping: bool = False
     _reported: Report | None = None
     _calls: list[LoopingCall] = Factory(list)
@@ -135,7 +135,7 @@ class Worker:
     def _obey(self, order: Command) -> None:
         if not isinstance(order, CatalogChunk):
             self._finish_replacing()
-        if self._retiring and isinstance(order, Serve | SyncComplete):
+        if self._draining and isinstance(order, Serve | SyncComplete):
             return  # it was sent before the master knew
         if isinstance(order, Setup):
             self._set_up(order)
@@ -154,8 +154,8 @@ class Worker:
             reason = self._registry.eject(order.identity)
             self._tell_all()  # before the answer to the command
             self.uplink.say(write_answer(order.number, reason))
-        elif isinstance(order, Retire):
-            self._retiring = True
+        elif isinstance(order, Drain):
+            self._draining = True
             self._report()
             self._serving.retire().addCallback(lambda _: self._stop())
         else:
@@ -233,7 +233,7 @@ class Worker:
         assert self._runtime is not None
         count = Count(self._runtime.accepted, self._runtime.open)
         leases = self._registry.open_connections()
-        serves = bool(self._serving.running) and not self._retiring
+        serves = bool(self._serving.running) and not self._draining
         full = tuple((each.reason, each.mapping) for each in self._serving.full)
         return Report(self._replica.level, count, leases, serves, full)
 

@@ -30,9 +30,9 @@ from lbconsul.workers.messages import (
     LOG,
     REPORT,
     Command,
+    Drain,
     Eject,
     Report,
-    Retire,
     Serve,
     Setup,
     Stop,
@@ -154,10 +154,10 @@ class WorkerProcess(ProcessProtocol):
         if answer is not None:  # it is None after the timeout
             answer.callback(reason)
 
-    def retire(self) -> None:
+    def drain(self) -> None:
         """Order the worker to stop accepting and to exit once nothing is open."""
         self._stopping = True
-        self._write(write_order(Retire()))
+        self._write(write_order(Drain()))
 
     def stop(self) -> None:
         """Order the worker to stop, and send nothing else from now on."""

@@ -30,7 +30,7 @@ from lbconsul.gateway.admin import AdminService
 from lbconsul.gateway.availability import Availability
 from lbconsul.gateway.events import ignore
 from lbconsul.gateway.operations import Operations
-from tests.gateway.test_status import FakeFront, FakeGateway
+from tests.gateway.test_status import FakeDataPlane, FakeGateway
 from tests.support.fake_answers import FakeAnswers
 from tests.support.instances import an_identity, an_instance, instances
 from tests.support.loopback import listening
@@ -55,13 +55,13 @@ def lookout(
 ) -> AdminService:
     """That of a gateway that has no upstreams."""
     registry = Registry(lambda: 0.0)
-    front = FakeFront(registry, list(config.mappings))
+    data_plane = FakeDataPlane(registry, list(config.mappings))
     answers = FakeAnswers()
     availability = Availability(running.reactor, registry, answers, ignore)
     for each in config.mappings:
         availability.add(each)
-    operations = Operations(running.reactor, front, ignore, lambda: "")
-    gateway = FakeGateway(config, registry, front, availability, operations)
+    operations = Operations(running.reactor, data_plane, ignore, lambda: "")
+    gateway = FakeGateway(config, registry, data_plane, availability, operations)
     return running.call(AdminService, running.reactor, config, gateway, patient)
 
 

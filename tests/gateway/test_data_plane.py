@@ -31,15 +31,15 @@ def running() -> Iterator[ReactorThread]:
         yield reactor
 
 
-def front_of(running: ReactorThread, config: Config = CONFIG) -> DataPlane:
-    """A front without anything to serve."""
+def data_plane_of(running: ReactorThread, config: Config = CONFIG) -> DataPlane:
+    """A data plane without anything to serve."""
     return running.call(DataPlane, running.reactor, config, lambda: 0.0, {})
 
 
-def end(running: ReactorThread, front: DataPlane) -> tuple[int, int, int]:
+def end(running: ReactorThread, data_plane: DataPlane) -> tuple[int, int, int]:
     """Stop, and close all."""
-    running.outcome(front.stopService)
-    return running.call(front.end)
+    running.outcome(data_plane.stopService)
+    return running.call(data_plane.end)
 
 
 def mapping(port: int, **options: Any) -> Mapping:
@@ -49,71 +49,71 @@ def mapping(port: int, **options: Any) -> Mapping:
 
 def test_added_sockets(running: ReactorThread) -> None:
     """Of sockets to be added all are open, or none is."""
-    front = front_of(running)
+    data_plane = data_plane_of(running)
     free, other = free_ports(2)
     with listening() as taken:
         busy = mapping(taken.getsockname()[1])
         with pytest.raises(CannotListen):
-            finish(front.binding([mapping(free), busy, mapping(other)]))
+            finish(data_plane.binding([mapping(free), busy, mapping(other)]))
     with pytest.raises(ConnectionRefusedError):
         connect(("127.0.0.1", free))
-    for each in finish(front.binding([mapping(free), mapping(other)])):
+    for each in finish(data_plane.binding([mapping(free), mapping(other)])):
         connect(each.open().getsockname()).close()
         each.close()
-    assert front.sockets == []
+    assert data_plane.sockets == []
 
 
 @pytest.mark.process
 @pytest.mark.parametrize("workers", [1, 2])
 def test_counts(running: ReactorThread, workers: int) -> None:
     """Connections count wherever they are served, and so do drain timeouts."""
-    front = front_of(running, evolve(CONFIG, workers=workers))
+    data_plane = data_plane_of(running, evolve(CONFIG, workers=workers))
     [port] = free_ports(1)
-    front.listen(mapping(port, drain_timeout=7.0))
-    lent = running.call(front.lend, Mapping("own", drain_timeout=9.0))
-    assert front.longest_drain == 9.0
-    assert lent.mapping in front.mappings
-    running.call(front.privilegedStartService)
-    running.call(front.startService)
+    data_plane.listen(mapping(port, drain_timeout=7.0))
+    lent = running.call(data_plane.lend, Mapping("own", drain_timeout=9.0))
+    assert data_plane.longest_drain == 9.0
+    assert lent.mapping in data_plane.mappings
+    running.call(data_plane.privilegedStartService)
+    running.call(data_plane.startService)
     with listening() as server:
         one = instance("a", server.getsockname()[1])
-        running.call(front.registry.replace, WEB, [one])
+        running.call(data_plane.registry.replace, WEB, [one])
         with connect(("127.0.0.1", port)), accept(server):
-            eventually(lambda: running.call(lambda: front.open) == 1, "it is open")
-            running.call(front.forget, [ServiceQuery("nobody asked this")])
-            assert end(running, front) == (1, 1, 0)
+            eventually(lambda: running.call(lambda: data_plane.open) == 1, "it is open")
+            running.call(data_plane.forget, [ServiceQuery("nobody asked this")])
+            assert end(running, data_plane) == (1, 1, 0)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_forgets(running: ReactorThread, workers: int) -> None:
     """Answers that no mapping needs are forgotten."""
-    front = front_of(running, evolve(CONFIG, workers=workers))
+    data_plane = data_plane_of(running, evolve(CONFIG, workers=workers))
     one, two = free_ports(2)
-    front.listen(mapping(one))
+    data_plane.listen(mapping(one))
     other = evolve(mapping(two), service="mail")
-    front.listen(other)
+    data_plane.listen(other)
     for question in (WEB, ServiceQuery("mail")):
-        running.call(front.registry.replace, question, [])
-    running.call(front.replace, [other], [], True)
-    assert [str(each.mapping) for each in front.sockets] == [str(other)]
-    assert not front.registry.answered(WEB)
-    assert front.registry.answered(ServiceQuery("mail"))
-    end(running, front)
+        running.call(data_plane.registry.replace, question, [])
+    running.call(data_plane.replace, [other], [], True)
+    assert [str(each.mapping) for each in data_plane.sockets] == [str(other)]
+    assert not data_plane.registry.answered(WEB)
+    assert data_plane.registry.answered(ServiceQuery("mail"))
+    end(running, data_plane)
 
 
 def test_mode_that_cannot_be(running: ReactorThread) -> None:
     """That permissions cannot be given is told, and no more."""
-    front = front_of(running)
+    data_plane = data_plane_of(running)
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/web.sock"
         unix = Mapping("web", UnixListen(path))
-        front.listen(unix)
-        running.call(front.bind)
+        data_plane.listen(unix)
+        running.call(data_plane.bind)
         os.unlink(path)
         with capturedLogs() as events:
-            running.call(front.replace, [evolve(unix, unix_mode=0o600)], [], True)
-        front.close()
+            running.call(data_plane.replace, [evolve(unix, unix_mode=0o600)], [], True)
+        data_plane.close()
     assert [formatEvent(each) for each in events] == [
         f"unix:{path}:web: its file cannot be given mode 600: No such file or directory"
     ]
-    running.call(front.end)
+    running.call(data_plane.end)

@@ -25,7 +25,7 @@ A, B = an_identity("a"), an_identity("b")
 
 
 @define(eq=False)
-class Front:
+class FakeDataPlane:
     """Serves alone."""
 
     registry: Registry
@@ -49,7 +49,7 @@ class Operated:
         self.registry.pool(PoolSpec(WEB))
         self.operations = Operations(
             Clock(),
-            Front(self.registry),
+            FakeDataPlane(self.registry),
             self.noted.append,
             lambda: self.busy,
         )

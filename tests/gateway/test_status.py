@@ -40,7 +40,7 @@ A_ID = "dc1/node-1/a"
 
 
 @define(eq=False)
-class FakeFront:
+class FakeDataPlane:
     """Who serves, as the test says."""
 
     registry: Registry
@@ -79,14 +79,14 @@ class FakeGateway:
 
     config: Config
     registry: Registry
-    front: FakeFront
+    data_plane: FakeDataPlane
     availability: Availability
     operations: Operations
     watch_states: list[WatchStatus] = Factory(list)
     is_draining: bool = False
     log_lines_dropped: int = 0
 
-    def drain(self) -> None:
+    def shut_down(self) -> None:
         self.is_draining = True
 
 
@@ -101,7 +101,7 @@ class Shown:
         self.noted: list[Event] = []
         self.registry = Registry(lambda: 0.0, seconds=self.clock.seconds)
         config = configure(mappings=mappings or ["80:web"], **options)
-        self.front = FakeFront(self.registry, list(config.mappings))
+        self.data_plane = FakeDataPlane(self.registry, list(config.mappings))
         self.availability = Availability(
             self.clock, self.registry, FakeAnswers(), ignore
         )
@@ -110,12 +110,12 @@ class Shown:
             self.availability.add(each)
         self.operations = Operations(
             self.clock,
-            self.front,
+            self.data_plane,
             self.noted.append,
             lambda: "",
         )
         self.gateway = FakeGateway(
-            config, self.registry, self.front, self.availability, self.operations
+            config, self.registry, self.data_plane, self.availability, self.operations
         )
         self.lag = Lag(self.clock)
         self.showing = StatusCollector(
@@ -162,7 +162,11 @@ class TestGateway:
         shown = Shown()
         shown.lag.start()
         shown.clock.advance(EVERY + 2)
-        shown.front.open, shown.front.accepted, shown.front.max_connections = 1, 2, 3
+        (
+            shown.data_plane.open,
+            shown.data_plane.accepted,
+            shown.data_plane.max_connections,
+        ) = 1, 2, 3
         status = shown.showing.gateway()
         assert (status.started, status.now) == (1000.0, 1002.25)
         shown.ahead = -600
@@ -186,7 +190,7 @@ class TestGateway:
             None, 3, cast(Any, None), cast(Any, None), cast(Any, None)
         )
         member.pid, member.report = 4711, Report(1, Count(8, 5), 5, True)
-        shown.front.members.append(member)
+        shown.data_plane.members.append(member)
         [worker] = shown.showing.gateway().workers
         assert (worker.number, worker.pid, worker.serves) == (3, 4711, True)
         assert (worker.open, worker.accepted) == (5, 8)
@@ -194,7 +198,7 @@ class TestGateway:
     def test_ready(self) -> None:
         """It is ready once Consul has answered for every mapping, and all listen."""
         shown = Shown("80:web", "81:mail,dc=dc1|dc2")
-        shown.front.listening = False
+        shown.data_plane.listening = False
         shown.answer(an_instance("a"))
         status = shown.showing.gateway()
         assert (status.ready, status.state) == (False, "starting")
@@ -202,7 +206,7 @@ class TestGateway:
             "80:web: does not accept clients yet",
             "81:mail: no answer from Consul yet",
         )
-        shown.front.listening = True
+        shown.data_plane.listening = True
         shown.answer(an_instance("b"), service="mail", datacenter="dc2")
         status = shown.showing.gateway()
         assert (status.ready, status.state, status.not_ready) == (True, "serving", ())
@@ -211,7 +215,7 @@ class TestGateway:
         """What is full is shown, and in how many processes; it is ready then, too."""
         shown = Shown()
         shown.answer(an_instance("a"))
-        shown.front.full = Counter(
+        shown.data_plane.full = Counter(
             {Full("process"): 1, Full("max-connections", "x"): 2}
         )
         status = shown.showing.gateway()
@@ -262,7 +266,7 @@ class TestMappings:
     def test_counts(self) -> None:
         """What was accepted and has not ended is open; open bytes count as well."""
         shown = Shown("80:web,policy=p2c")
-        told = shown.front.told
+        told = shown.data_plane.told
         told.queued = 1
         told.figures.accepted = 5
         told.figures.connected(A, 0.003)
@@ -284,13 +288,13 @@ class TestMappings:
     def test_told_late(self) -> None:
         """What ended before its beginning was told makes no number negative."""
         shown = Shown()
-        shown.front.told.figures.turned_away("SC")
+        shown.data_plane.told.figures.turned_away("SC")
         assert next(shown.showing.mappings()).open == 0
 
     def test_lent(self) -> None:
         """A mapping that somebody else listens for has no address."""
         shown = Shown()
-        shown.front.mappings.append(Mapping("own"))
+        shown.data_plane.mappings.append(Mapping("own"))
         status = [*shown.showing.mappings()][1]
         assert (status.name, status.listen) == ("own", "")
 
@@ -298,7 +302,7 @@ class TestMappings:
         """Of several datacenters that is marked which is used; so is a fallback."""
         shown = Shown("80:web,dc=dc1|dc2,when-empty=fallback=sorry")
         shown.answer(an_instance("a"), an_instance("b"), datacenter="dc2")
-        shown.front.told.used = {1}
+        shown.data_plane.told.used = {1}
         pools = next(shown.showing.mappings()).pools
         assert [
             (each.query, each.service, each.used, each.fallback, each.upstreams)
@@ -317,7 +321,7 @@ class TestUpstreams:
         """All that is known of an instance is shown."""
         shown = Shown()
         shown.answer(an_instance("a", weight=3, tags=["v2"], reason="fine"))
-        figures = shown.front.told.figures
+        figures = shown.data_plane.told.figures
         figures.connected(A, 0.5)
         figures.failed(A)
         figures.over(A, 10, 20, 1.0, "--")
@@ -339,7 +343,7 @@ class TestUpstreams:
         """Its open connections are those of all mappings."""
         shown = Shown("80:web", "81:web,tag=v2")
         shown.answer(an_instance("a", tags=["v2"]))
-        for mapping in shown.front.mappings:
+        for mapping in shown.data_plane.mappings:
             shown.registry.chain(failover_spec(mapping)).lease()
         assert [shown.upstreams(each)[0].open for each in ("80:web", "81:web")] == [
             2,
@@ -359,7 +363,7 @@ class TestUpstreams:
         """One that is ejected says what for."""
         shown = Shown()
         shown.answer(an_instance("a"), an_instance("b"))
-        chain = shown.registry.chain(failover_spec(shown.front.mappings[0]))
+        chain = shown.registry.chain(failover_spec(shown.data_plane.mappings[0]))
         upstream, _ = chain.pools[0].upstreams()
         for _ in range(3):
             _fail(chain.pools[0], upstream)
@@ -370,7 +374,7 @@ class TestUpstreams:
     def test_ejected_by_a_worker(self) -> None:
         """So does one that a worker has ejected, unless Consul says worse of it."""
         shown = Shown()
-        shown.front.told.ejected = {
+        shown.data_plane.told.ejected = {
             (0, A): (Ejection("it failed", 995.0, 1002.0), 990.0)
         }
         shown.answer(an_instance("a"), an_instance("b"))
@@ -381,7 +385,7 @@ class TestUpstreams:
         shown.ahead = 1e9
         assert [each.since for each in shown.upstreams()] == [1e9 + 990, 1e9 + 1000]
         # It waits by a clock of its own, from which the same is told.
-        shown.front.members = [WorkerProcess.__new__(WorkerProcess)]
+        shown.data_plane.members = [WorkerProcess.__new__(WorkerProcess)]
         one, other = shown.upstreams()
         assert one.since == pytest.approx(time.time() - time.monotonic() + 990, abs=1)
         assert other.since == 1e9 + 1000
@@ -393,7 +397,7 @@ class TestUpstreams:
     def test_ejected_elsewhere(self) -> None:
         """Ejected in one pool, it may serve in another one of the same mapping."""
         shown = Shown("80:web,when-empty=fallback=sorry")
-        shown.front.told.ejected = {
+        shown.data_plane.told.ejected = {
             (1, A): (Ejection("it failed", 995.0, 1002.0), 990.0)
         }
         shown.answer(an_instance("a"))
@@ -407,7 +411,7 @@ class TestUpstreams:
         """While they are shown one by one they may go, and with them their pool."""
         shown = Shown()
         shown.answer(*(an_instance(name) for name in "abcd"))
-        chain = shown.registry.chain(failover_spec(shown.front.mappings[0]))
+        chain = shown.registry.chain(failover_spec(shown.data_plane.mappings[0]))
         for upstream in tuple(chain.pools[0].upstreams())[2:]:
             for _ in range(3):
                 _fail(chain.pools[0], upstream)
@@ -447,8 +451,8 @@ class TestOrders:
         shown.showing.eject(A_ID).addErrback(said.append)
         [failure] = said
         assert str(failure.value) == f"{A_ID} cannot be ejected: it is busy"
-        assert shown.front.ejected == [A]
-        shown.front.busy = ""
+        assert shown.data_plane.ejected == [A]
+        shown.data_plane.busy = ""
         shown.showing.eject(A_ID).addCallback(said.append)
         assert said[1:] == [True]
 
@@ -462,7 +466,7 @@ class TestOrders:
         said: list[bool] = []
         showing.eject(A_ID).addCallback(said.append)
         assert said == [False]
-        assert (shown.noted, shown.front.ejected) == ([], [])
+        assert (shown.noted, shown.data_plane.ejected) == ([], [])
 
     @pytest.mark.parametrize("name", ["a/b c", "%2F", "ä", "..", "\ud800"])
     def test_odd_names(self, name: str) -> None:

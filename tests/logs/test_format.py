@@ -34,7 +34,7 @@ def _event(**fields: Any) -> dict[str, Any]:
     return {
         "log_time": 1_760_000_000.25,
         "log_level": LogLevel.warn,
-        "log_namespace": "lbconsul.gateway.data_plane.Front",
+        "log_namespace": "lbconsul.gateway.data_plane.DataPlane",
         "log_logger": object(),
         **fields,
     }
@@ -54,7 +54,7 @@ def test_a_line() -> None:
     assert _row(_event(log_format="{service}: {n} joined", service="web", n=2)) == {
         "time": "2025-10-09T08:53:20.250Z",
         "level": "warn",
-        "source": "lbconsul.gateway.data_plane.Front",
+        "source": "lbconsul.gateway.data_plane.DataPlane",
         "message": "web: 2 joined",
         "service": "web",
         "n": 2,

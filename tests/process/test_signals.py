@@ -57,16 +57,16 @@ class Gateway:
 
     config: Config = CONFIG
     graces: list[float] = Factory(list)
-    retired: Deferred[None] = Factory(Deferred)
+    drained: Deferred[None] = Factory(Deferred)
     loaded: list[Config] = Factory(list)
     trouble: Exception | None = None
     #: What a reload waits for.
     takes: Deferred[None] | None = None
     is_settled: bool = True
 
-    def retire(self, grace: float) -> Deferred[None]:
+    def drain(self, grace: float) -> Deferred[None]:
         self.graces.append(grace)
-        return self.retired
+        return self.drained
 
     def reload_gradually(self, config: Config) -> Deferred[None]:
         self.loaded.append(config)
@@ -94,7 +94,7 @@ class SignalsTests(SynchronousTestCase):
         signal.raise_signal(number)
 
     def test_end(self) -> None:
-        """SIGTERM has the gateway retire, and stops the reactor after that, so that
+        """SIGTERM has the gateway drain, and stops the reactor after that, so that
         the exit status is 0.
         """
         self.signals.end_on_sigterm()
@@ -102,7 +102,7 @@ class SignalsTests(SynchronousTestCase):
         self.assertEqual(self.gateway.graces, [])  # not in the midst of anything
         self.reactor.turn()
         self.assertEqual((self.gateway.graces, self.reactor.stopped), ([7.0], 0))
-        self.gateway.retired.callback(None)
+        self.gateway.drained.callback(None)
         self.assertEqual(self.reactor.stopped, 1)
 
     def test_interrupted(self) -> None:
@@ -111,7 +111,7 @@ class SignalsTests(SynchronousTestCase):
         self.raise_signal(signal.SIGTERM)
         self.reactor.turn()
         self.reactor.is_running = False
-        self.gateway.retired.callback(None)
+        self.gateway.drained.callback(None)
         self.assertEqual(self.lines(), [])
 
     def test_reload_while_taking_over(self) -> None:
@@ -230,8 +230,8 @@ class Gateway:
     class config:
         shutdown_grace = 0.0
 
-    def retire(self, grace):
-        print("retiring", flush=True)
+    def drain(self, grace):
+        print("draining", flush=True)
         return Deferred()
 
 Signals(Reactor(), Gateway(), None).end_on_sigterm()
@@ -252,7 +252,7 @@ def test_ends_at_once() -> None:
         text=True,
         timeout=60,
     )
-    assert ran.stdout.splitlines() == ["retiring", "still here"]
+    assert ran.stdout.splitlines() == ["draining", "still here"]
     assert ran.returncode == 1
 
 

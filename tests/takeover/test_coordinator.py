@@ -43,7 +43,7 @@ class Gateway:
     done: list[object] = Factory(list)
     answers: str = "none"
     is_serving: bool = False
-    retired: Deferred[None] = Factory(lambda: succeed(None))
+    drained: Deferred[None] = Factory(lambda: succeed(None))
 
     def knows(self, *, wholly: bool) -> bool:
         return self.answers == "all" or (self.answers == "some" and not wholly)
@@ -51,14 +51,14 @@ class Gateway:
     def state(self) -> dict[str, object]:
         return {}
 
-    def begin(self) -> None:
-        self.done.append("begun")
+    def start_serving(self) -> None:
+        self.done.append("started")
 
-    def retire(self) -> Deferred[None]:
-        self.done.append("retired")
-        return self.retired
+    def drain(self) -> Deferred[None]:
+        self.done.append("drained")
+        return self.drained
 
-    def over(self, status: int) -> None:
+    def finished(self, status: int) -> None:
         self.done.append(status)
 
 
@@ -148,7 +148,7 @@ def test_heir(heir: Heir) -> None:
     assert heir.gateway.done == []
     heir.gateway.answers = "all"
     heir.wait(0.1)
-    assert heir.gateway.done == ["begun"]
+    assert heir.gateway.done == ["started"]
     heir.wait(1)
     assert not heir.predecessor.is_told()
     heir.gateway.is_serving = True
@@ -184,7 +184,7 @@ def test_some_answers(heir: Heir) -> None:
     heir.wait(4.8)
     assert heir.gateway.done == []
     heir.wait(0.4)
-    assert heir.gateway.done == ["begun"]
+    assert heir.gateway.done == ["started"]
 
 
 def test_no_answers(heir: Heir) -> None:
@@ -192,7 +192,7 @@ def test_no_answers(heir: Heir) -> None:
     heir.wait(19.8)
     assert heir.gateway.done == []
     heir.wait(0.4)
-    assert heir.gateway.done == ["retired", 1]
+    assert heir.gateway.done == ["drained", 1]
     assert heir.is_shared()
     assert heir.said()[1:] == [
         f"not taken over: Consul does not answer; the gateway at {heir.path} goes on"
@@ -206,19 +206,19 @@ def test_serves_never(heir: Heir) -> None:
     """Neither is one of use whose workers do not serve."""
     heir.gateway.answers = "all"
     heir.wait(20.2)
-    assert heir.gateway.done == ["begun", "retired", 1]
+    assert heir.gateway.done == ["started", "drained", 1]
     assert "not taken over: workers do not serve;" in heir.said()[1]
 
 
 def test_too_late(heir: Heir) -> None:
     """If the old one has lost its patience that one stays the gateway."""
     heir.gateway.answers, heir.gateway.is_serving = "all", True
-    heir.gateway.retired = Deferred()
+    heir.gateway.drained = Deferred()
     heir.wait(0.1)
     heir.predecessor.heard.callback(False)
-    assert heir.gateway.done == ["begun", "retired"]
-    heir.gateway.retired.callback(None)
-    assert heir.gateway.done == ["begun", "retired", 1]
+    assert heir.gateway.done == ["started", "drained"]
+    heir.gateway.drained.callback(None)
+    assert heir.gateway.done == ["started", "drained", 1]
     assert not is_somebody_at(heir.path)
     assert heir.is_shared()
 
@@ -238,7 +238,7 @@ def test_ended_meanwhile(heir: Heir) -> None:
     heir.wait(0.1)
     heir.succession.stopService()
     heir.predecessor.heard.callback(False)
-    assert heir.gateway.done == ["begun"]
+    assert heir.gateway.done == ["started"]
     assert not os.path.exists(heir.path)
 
 
@@ -250,7 +250,7 @@ def test_one_after_the_other(tmp_path: Path) -> None:
         sock = held.enter_context(listening())
         sockets = {"127.0.0.1:80": Listening(sock), "127.0.0.1:81": Listening()}
         old, new = Gateway(at(path), sockets), Gateway(at(path), answers="all")
-        new.is_serving, old.retired = True, Deferred()
+        new.is_serving, old.drained = True, Deferred()
         first: Any = TakeoverCoordinator(running.reactor, old, old, None)
         running.call(first.startService)
         taken = take(path)
@@ -260,12 +260,12 @@ def test_one_after_the_other(tmp_path: Path) -> None:
         assert sockets["127.0.0.1:80"].is_shared
         second = TakeoverCoordinator(running.reactor, new, new, taken)
         running.call(second.startService)
-        eventually(lambda: old.done == ["retired"], "the old one retires")
+        eventually(lambda: old.done == ["drained"], "the old one retires")
         eventually(lambda: is_somebody_at(path), "the new one is there")
         running.call(first.leave_files)
         assert sockets["127.0.0.1:80"].is_shared
-        running.call(old.retired.callback, None)
-        assert old.done == ["retired", 0]
+        running.call(old.drained.callback, None)
+        assert old.done == ["drained", 0]
         running.call(first.stopService)
         assert is_somebody_at(path)
         running.call(second.stopService)
@@ -303,10 +303,10 @@ class TestGateway:
                 client.settimeout(0.2)
                 with pytest.raises(TimeoutError):
                     client.recv(1)
-                assert not gateway.front.running
+                assert not gateway.data_plane.running
                 self.answer(running, gateway, ServiceQuery("web"))
-                running.call(gateway.begin)
-                assert gateway.front.is_serving
+                running.call(gateway.start_serving)
+                assert gateway.data_plane.is_serving
                 client.settimeout(5)
                 assert client.recv(1) == b""
             running.outcome(gateway.stopService)
@@ -318,7 +318,7 @@ class TestGateway:
         with ReactorThread() as running:
             gateway = self.made(running, f"127.0.0.1:{port}:web", workers=workers)
             gateway.bind()
-            running.outcome(gateway.retire)
+            running.outcome(gateway.drain)
             running.outcome(gateway.stopService)
             with pytest.raises(ConnectionRefusedError):
                 connect(("127.0.0.1", port))
@@ -338,6 +338,6 @@ class TestGateway:
             answers = [(other,), (two,), (one, ServiceQuery("spare"))]
             for answer, expected in zip(answers, knows, strict=True):
                 self.answer(running, gateway, *answer)
-                known = gateway.front.knows
+                known = gateway.data_plane.knows
                 assert (known(wholly=True), known(wholly=False)) == expected
             running.outcome(gateway.stopService)

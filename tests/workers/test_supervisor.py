@@ -661,7 +661,7 @@ def test_forget(start: Any, held: ExitStack) -> None:
     assert workers._catalog.slots.find(of(server).identity) is None
 
 
-def test_retire(start: Any, held: ExitStack) -> None:
+def test_drain(start: Any, held: ExitStack) -> None:
     """Workers let what is open end, and end then; nobody takes their place."""
     server = held.enter_context(listening())
     started = start(2, MAPPING)
@@ -677,7 +677,7 @@ def test_retire(start: Any, held: ExitStack) -> None:
     address = started.address
     over: list[object] = []
     with capturedLogs() as events:
-        started.running.call(lambda: started.workers.retire().addCallback(over.append))
+        started.running.call(lambda: started.workers.drain().addCallback(over.append))
         eventually(lambda: _refuses(address), "nobody listens")
         eventually(lambda: started.workers.open == 2, "who was let in before is gone")
         for client, upstream in pairs:
@@ -695,7 +695,7 @@ def test_retire(start: Any, held: ExitStack) -> None:
 
 
 def test_death_meanwhile(start: Any, held: ExitStack) -> None:
-    """One that dies while it retires is told of, and not replaced."""
+    """One that dies while it drains is told of, and not replaced."""
     server = held.enter_context(listening())
     started = start(1, MAPPING)
     started.replace(of(server))
@@ -705,7 +705,7 @@ def test_death_meanwhile(start: Any, held: ExitStack) -> None:
     pid = started.members()[1].pid
     over: list[object] = []
     with capturedLogs() as events:
-        started.running.call(lambda: started.workers.retire().addCallback(over.append))
+        started.running.call(lambda: started.workers.drain().addCallback(over.append))
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: over == [None], "it is over")
     assert started.members() == {}
@@ -713,7 +713,7 @@ def test_death_meanwhile(start: Any, held: ExitStack) -> None:
     assert line.startswith(f"worker 1 (process {pid}) died: signal 9; ")
 
 
-def test_hanging_when_it_retires(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hanging_while_it_drains(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that hangs is killed after the longest drain timeout and some more."""
     monkeypatch.setattr(module, "PATIENCE", 0.2)
     started = start(2, evolve(MAPPING, drain_timeout=0.5))
@@ -723,7 +723,7 @@ def test_hanging_when_it_retires(start: Any, monkeypatch: pytest.MonkeyPatch) ->
     os.kill(frozen, signal.SIGSTOP)
     begun = time.monotonic()
     with capturedLogs() as events:
-        started.running.outcome(started.workers.retire)
+        started.running.outcome(started.workers.drain)
     assert time.monotonic() - begun > 0.5
     assert not is_alive(frozen)
     assert lines(events)[0] == (

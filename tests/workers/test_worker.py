@@ -27,9 +27,9 @@ from lbconsul.workers.messages import (
     CatalogChunk,
     Command,
     Count,
+    Drain,
     Eject,
     Report,
-    Retire,
     Serve,
     SetDrained,
     Setup,
@@ -511,7 +511,7 @@ def test_others_answers(running: Running, held: ExitStack) -> None:
         pass
 
 
-def test_retire(running: Running, held: ExitStack) -> None:
+def test_drain(running: Running, held: ExitStack) -> None:
     """It accepts nobody any more, and ends when nothing is open."""
     front, server = (held.enter_context(listening()) for _ in range(2))
     running.set_up(front)
@@ -519,7 +519,7 @@ def test_retire(running: Running, held: ExitStack) -> None:
     running.order(SyncComplete())
     client = held.enter_context(connect(front.getsockname()))
     upstream = held.enter_context(accept(server))
-    running.order(Retire())
+    running.order(Drain())
     address = front.getsockname()
     front.close()
     with pytest.raises(ConnectionRefusedError):
@@ -536,9 +536,9 @@ def test_retire(running: Running, held: ExitStack) -> None:
     assert running.worker.status == 0
 
 
-def test_retire_at_once(running: Running) -> None:
+def test_drain_at_once(running: Running) -> None:
     """Also where nothing is open, or it has not begun."""
     running.set_up()
-    running.order(Retire())
+    running.order(Drain())
     assert running.stopped == ["stop"]
     assert running.reports()[-1] == Report(0, Count(), 0, False)

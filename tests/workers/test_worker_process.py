@@ -26,9 +26,9 @@ from lbconsul.workers.messages import (
     CatalogChunk,
     Command,
     Count,
+    Drain,
     Eject,
     Report,
-    Retire,
     Serve,
     Setup,
     Stop,
@@ -335,11 +335,11 @@ class MemberTests(SynchronousTestCase):
         self.reactor.advance(10)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
-    def test_retire(self) -> None:
+    def test_drain(self) -> None:
         """It is asked to end once it is idle, and hears what there is to know still."""
         self.start()
-        self.member.retire()
-        self.assertEqual(self.reactor.orders[-1], Retire())
+        self.member.drain()
+        self.assertEqual(self.reactor.orders[-1], Drain())
         delta = self.ledger.change(WEB, Change())
         assert delta is not None
         self.member.changed(delta)
