@@ -28,7 +28,7 @@ from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.process.garbage import ShortCollections
-from lbconsul.proxy.factory import ProxyFactory
+from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.relay import Downstream, Relay
 from lbconsul.proxy.runtime import ProxyRuntime
 from lbconsul.tap import Options, makeService
@@ -111,9 +111,9 @@ class Holding:
         self.runtime = ProxyRuntime(reactor, self.registry, connection_log=False)
         self.runtime._poller = cast(Any, _NoPoller())
         self.answer("passing")
-        self._factory = self.runtime.make(_MAPPING)
+        self._proxy = self.runtime.make(_MAPPING)
         for _ in range(count):
-            _hold(self._factory)
+            _hold(self._proxy)
         self.runtime.start()
         ShortCollections().start()
         LoopingCall(self._report).start(1.0)
@@ -129,14 +129,14 @@ class Holding:
             self.runtime.traffic(_MAPPING).news()
 
 
-def _hold(factory: ProxyFactory) -> None:
+def _hold(proxy: MappingProxy) -> None:
     """One more connection."""
     client, upstream = (cast(socket.socket, _Shared()) for _ in range(2))
     arrival = Downstream(client, ("127.0.0.1", 1), reactor.seconds())
-    factory.figures.accepted += 1
-    factory.room.enter()
-    relay = Relay(factory, upstream, factory.lease((), 3), arrival, 0)
-    factory._age_sweeper.add(relay)
+    proxy.figures.accepted += 1
+    proxy.room.enter()
+    relay = Relay(proxy, upstream, proxy.lease((), 3), arrival, 0)
+    proxy._age_sweeper.add(relay)
     relay.start()
 
 

@@ -9,8 +9,8 @@ from twisted.internet.interfaces import IDelayedCall
 from lbconsul.config.model import Mapping
 from lbconsul.net.listening_socket import ListeningSocket
 from lbconsul.proxy.connection_limit import ConnectionLimit
-from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.listener import Listener
+from lbconsul.proxy.mapping_proxy import MappingProxy
 
 
 @define(eq=False)
@@ -28,16 +28,16 @@ class _Kept:
 
 @define(eq=False, repr=False)
 class ActiveListener:
-    """A listening socket, and the factory that serves its clients.
+    """A listening socket, and the proxy that serves its clients.
 
-    When the options change the socket gets a new factory; the `older` factories
+    When the options change the socket gets a new proxy; the `older` proxies
     keep their connections.  `listener_of` makes a listener.
     """
 
     source: ListeningSocket
-    factory: ProxyFactory
+    proxy: MappingProxy
     _listener_of: Callable[["ActiveListener", ListeningSocket], Listener]
-    older: list[ProxyFactory] = Factory(list)
+    older: list[MappingProxy] = Factory(list)
     #: None while clients wait in the kernel's queue.
     listener: Listener | None = None
     #: The call that ends the wait for Consul's first answer.
@@ -46,24 +46,24 @@ class ActiveListener:
     @property
     def mapping(self) -> Mapping:
         """The current options."""
-        return self.factory.mapping
+        return self.proxy.mapping
 
     @property
     def room(self) -> ConnectionLimit:
         """The connection limit of the process, which the listener asks."""
-        return self.factory.room
+        return self.proxy.room
 
     @property
-    def factories(self) -> list[ProxyFactory]:
-        """The current factory, then older ones that still have connections."""
-        return [self.factory, *self.older]
+    def proxies(self) -> list[MappingProxy]:
+        """The current proxy, then older ones that still have connections."""
+        return [self.proxy, *self.older]
 
     @property
     def open(self) -> int:
-        """Open connections of all factories, current and older."""
+        """Open connections of all proxies, current and older."""
         if not self.older:
-            return self.factory.open
-        return sum(factory.open for factory in self.factories)
+            return self.proxy.open
+        return sum(proxy.open for proxy in self.proxies)
 
     @property
     def is_full(self) -> bool:
@@ -77,8 +77,8 @@ class ActiveListener:
         return self.listener is not None and self.listener.is_starved
 
     def connected(self, client: socket.socket, address: object) -> None:
-        """Hand a client that the listener accepted to the current factory."""
-        self.factory.connected(client, address)
+        """Hand a client that the listener accepted to the current proxy."""
+        self.proxy.connected(client, address)
 
     def accept(self) -> None:
         """Accept clients from now on."""
@@ -99,9 +99,9 @@ class ActiveListener:
         self.pause()
         self.source.close()
 
-    def turn_to(self, factory: ProxyFactory) -> ProxyFactory:
-        """Send new clients to this factory; returns the previous one."""
-        before, self.factory = self.factory, factory
+    def turn_to(self, proxy: MappingProxy) -> MappingProxy:
+        """Send new clients to this proxy; returns the previous one."""
+        before, self.proxy = self.proxy, proxy
         self.older.append(before)
         return before
 

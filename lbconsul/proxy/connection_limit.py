@@ -1,4 +1,4 @@
-"""The connection limit of one process, over all its factories (HAProxy's maxconn)."""
+"""The connection limit of one process, over all its proxies (HAProxy's maxconn)."""
 
 from typing import Protocol
 
@@ -19,7 +19,7 @@ class Waiting(Protocol):
 
 @define(eq=False)
 class ConnectionLimit:
-    """Counts the connections of all factories; at the limit, listeners wait in turn.
+    """Counts the connections of all proxies; at the limit, listeners wait in turn.
 
     Each connection that ends lets the longest-waiting listener accept one client.
     """

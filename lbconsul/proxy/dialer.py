@@ -28,7 +28,7 @@ _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EINTR})
 
 
 class DialOwner(Protocol):
-    """What a dial needs of its owner, the `ProxyFactory`."""
+    """What a dial needs of its owner, the `MappingProxy`."""
 
     poller: Poller
     clock: IReactorTime

@@ -33,7 +33,7 @@ _ITS_OWN = frozenset(
 
 
 class ListenerOwner(Protocol):
-    """Receives accepted clients: a `ProxyFactory` or an `ActiveListener`."""
+    """Receives accepted clients: a `MappingProxy` or an `ActiveListener`."""
 
     @property
     def mapping(self) -> Mapping:
@@ -62,9 +62,9 @@ class Listener(Service):
 
     _reactor: IReactorFDSet
     _clock: IReactorTime
-    _factory: ListenerOwner
+    _owner: ListenerOwner
     _source: ListeningSocket = Factory(
-        lambda self: OwnedSocket(self._factory.mapping), takes_self=True
+        lambda self: OwnedSocket(self._owner.mapping), takes_self=True
     )
     _at_once: int = ACCEPT_BOUND
     _should_yield: Callable[[], bool] | None = None
@@ -75,7 +75,7 @@ class Listener(Service):
     #: The call that ends the pause after descriptors, ports or memory ran out.
     _look_again: Any = None
     _listener_log: ListenerLog = Factory(
-        lambda self: ListenerLog(self._clock, lambda: self._factory.mapping),
+        lambda self: ListenerLog(self._clock, lambda: self._owner.mapping),
         takes_self=True,
     )
     _accept_balancer: AcceptBalancer = Factory(
@@ -110,7 +110,7 @@ class Listener(Service):
         self._pause()
         self._end_shortage()
         self._accept_balancer.stop()
-        self._factory.room.forget(self)
+        self._owner.room.forget(self)
         self._listener_log.stop()
         self.close()
 
@@ -144,7 +144,7 @@ class Listener(Service):
     def starved(self) -> None:
         """Pause accepting: descriptors, ports or memory ran out."""
         self._starved_at = self._clock.seconds()
-        self._listener_log.starved(self._factory.open)
+        self._listener_log.starved(self._owner.open)
         self._wait()
 
     def fileno(self) -> int:
@@ -171,7 +171,7 @@ class Listener(Service):
             self._pause()
             return
         for _ in range(self._at_once):
-            if self._is_full() or self._factory.room.must_wait(self):
+            if self._is_full() or self._owner.room.must_wait(self):
                 self._pause()
                 return
             # `starved` may have stopped the reading meanwhile.
@@ -190,7 +190,7 @@ class Listener(Service):
             return self._refused(error)
         client.setblocking(False)
         try:
-            self._factory.connected(client, address)
+            self._owner.connected(client, address)
         except Exception:
             # The reactor would close the listener on an exception.
             self._listener_log.client_lost()
@@ -198,15 +198,15 @@ class Listener(Service):
         return True
 
     def _is_full(self) -> bool:
-        limit = self._factory.mapping.max_connections
-        return bool(limit) and self._factory.open >= limit
+        limit = self._owner.mapping.max_connections
+        return bool(limit) and self._owner.open >= limit
 
     def _may_accept(self) -> bool:
         waits = self._look_again is not None or self._accept_balancer.is_waiting
         return self._sock is not None and not waits and not self._is_full()
 
     def _resume(self) -> None:
-        if self._may_accept() and not self._factory.room.must_wait(self):
+        if self._may_accept() and not self._owner.room.must_wait(self):
             self._watch()
 
     def _watch(self) -> None:

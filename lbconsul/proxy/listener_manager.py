@@ -15,22 +15,23 @@ from lbconsul.net.listening_socket import ListeningSocket
 from lbconsul.proxy.active_listener import ActiveListener
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.listener import ACCEPT_BOUND, Listener
+from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.runtime import ProxyRuntime
 from lbconsul.proxy.saturation import DESCRIPTORS, MAPPING, PROCESS, Full, Saturation
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.termination import Termination
 
 #: How long after the drain timeout connections that are still open are closed, in
-#: seconds: their factories should have closed them by then.
+#: seconds: their proxies should have closed them by then.
 LATE = 5.0
 
 
 @define(eq=False, repr=False)
 class ListenerManager(Service):
-    """Listens for mappings; the runtime makes the factories that serve clients.
+    """Listens for mappings; the runtime makes the proxies that serve clients.
 
     `at_once` and `is_overloaded` are for listeners that share their accept queue with
-    other processes.  `let_go` is called when factories are gone: pools may have become
+    other processes.  `let_go` is called when proxies are gone: pools may have become
     unused.
     """
 
@@ -45,8 +46,8 @@ class ListenerManager(Service):
     _waiting: dict[ServiceQuery, dict[ActiveListener, None]] = Factory(dict)
     #: Whether pools may have become unused.
     _is_letting_go: bool = False
-    #: Factories whose clients an endpoint outside this service accepts.
-    _lent: list[ProxyFactory] = Factory(list)
+    #: Proxies whose clients an endpoint outside this service accepts.
+    _lent: list[MappingProxy] = Factory(list)
     _retired: Deferred[None] | None = None
     _too_late: IDelayedCall | None = None
     _saturation: Saturation = field(init=False)
@@ -81,15 +82,15 @@ class ListenerManager(Service):
 
     def lend(self, mapping: Mapping) -> ProxyFactory:
         """A factory for clients that the caller's own endpoint accepts."""
-        factory = self._runtime.make(mapping)
-        factory.ended = self._look_whether_retired
-        self._lent.append(factory)
-        return factory
+        proxy = self._runtime.make(mapping)
+        proxy.ended = self._look_whether_retired
+        self._lent.append(proxy)
+        return ProxyFactory(proxy)
 
     def serve(self, mapping: Mapping, source: ListeningSocket) -> None:
         """Add a listener: serve a mapping on this socket."""
-        factory = self._runtime.make(mapping)
-        served = self._served[source] = ActiveListener(source, factory, self._listener)
+        proxy = self._runtime.make(mapping)
+        served = self._served[source] = ActiveListener(source, proxy, self._listener)
         self._by_listen[mapping.listen] = served
         self._connect(served)
         if self.running:
@@ -100,7 +101,7 @@ class ListenerManager(Service):
     ) -> None:
         """Serve exactly these mappings; unchanged ones are not touched.
 
-        With `anew` unchanged mappings get a new factory for new clients, too.
+        With `anew` unchanged mappings get a new proxy for new clients, too.
         """
         for _ in self.replacing(wanted, anew=anew):
             pass
@@ -148,7 +149,7 @@ class ListenerManager(Service):
                 self._waiting.setdefault(question, {})[each] = None
 
     def tend(self) -> Iterable[None]:
-        """Drop unused pools, in one go for all factories that ended."""
+        """Drop unused pools, in one go for all proxies that ended."""
         if self._is_letting_go:
             self._is_letting_go = False
             self._let_go()
@@ -222,10 +223,10 @@ class ListenerManager(Service):
         return found
 
     def _connect(self, served: ActiveListener) -> None:
-        """Let the factory report ended connections and shortages to its listener."""
-        factory = served.factory
-        factory.ended = partial(self._ended, factory, served)
-        factory.starved = served.starved
+        """Let the proxy report ended connections and shortages to its listener."""
+        proxy = served.proxy
+        proxy.ended = partial(self._ended, proxy, served)
+        proxy.starved = served.starved
 
     def _listener(self, served: ActiveListener, source: ListeningSocket) -> Listener:
         # Each process has its share of `max-connections`: a process with many
@@ -264,24 +265,24 @@ class ListenerManager(Service):
 
     def _remove(self, served: ActiveListener) -> None:
         served.close()
-        for factory in served.factories:
-            factory.retire(Termination.UNMAPPED)
-            self._drop_if_over(factory, served)
+        for proxy in served.proxies:
+            proxy.retire(Termination.UNMAPPED)
+            self._drop_if_over(proxy, served)
 
-    def _ended(self, factory: ProxyFactory, served: ActiveListener) -> None:
-        """After a connection ended: drop the factory if it is drained."""
+    def _ended(self, proxy: MappingProxy, served: ActiveListener) -> None:
+        """After a connection ended: drop the proxy if it is drained."""
         served.ended()
-        stays = factory is served.factory and served.source in self._served
-        if not stays and self._drop_if_over(factory, served):
+        stays = proxy is served.proxy and served.source in self._served
+        if not stays and self._drop_if_over(proxy, served):
             self._is_letting_go = True
         self._look_whether_retired()
 
-    def _drop_if_over(self, factory: ProxyFactory, served: ActiveListener) -> bool:
-        if factory.open:
+    def _drop_if_over(self, proxy: MappingProxy, served: ActiveListener) -> bool:
+        if proxy.open:
             return False
-        if factory in served.older:
-            served.older.remove(factory)
-        self._runtime.drop(factory)
+        if proxy in served.older:
+            served.older.remove(proxy)
+        self._runtime.drop(proxy)
         return True
 
     def _look_whether_retired(self) -> None:

@@ -30,7 +30,7 @@ class Downstream(NamedTuple):
 
 
 class RelayOwner(Protocol):
-    """What a relay needs of its owner, the `ProxyFactory`."""
+    """What a relay needs of its owner, the `MappingProxy`."""
 
     poller: Poller
     clock: IReactorTime

@@ -1,4 +1,4 @@
-"""The proxy runtime: makes the factories of one process, and ticks them."""
+"""The proxy runtime: makes the proxies of one process, and ticks them."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from lbconsul.net.poller import Poller, open_poller
 from lbconsul.net.splice import Pipes
 from lbconsul.net.sweeper import TimeSlicer
 from lbconsul.proxy.connection_limit import ConnectionLimit
-from lbconsul.proxy.factory import ProxyFactory
+from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.mapping import MappingStats
 from lbconsul.stats.termination import Termination
@@ -23,20 +23,20 @@ from lbconsul.stats.traffic import MappingTraffic
 
 @define(eq=False)
 class ProxyRuntime:
-    """What all factories of a process share, and the factories themselves."""
+    """What all proxies of a process share, and the proxies themselves."""
 
     reactor: Any
     registry: Registry
-    #: Whether factories made from now on write the access log.
+    #: Whether proxies made from now on write the access log.
     connection_log: bool = True
     room: ConnectionLimit = field(
         default=Factory(lambda self: ConnectionLimit(self.reactor), True)
     )
-    _factories: dict[ProxyFactory, None] = Factory(dict)
+    _proxies: dict[MappingProxy, None] = Factory(dict)
     #: How many of them have each route.
     _routes: Counter[FailoverSpec] = Factory(Counter)
     #: The same by where their mappings listen.
-    _at: defaultdict[Listen | str, list[ProxyFactory]] = Factory(
+    _at: defaultdict[Listen | str, list[MappingProxy]] = Factory(
         lambda: defaultdict(list)
     )
     _poller: Poller = field(
@@ -54,7 +54,7 @@ class ProxyRuntime:
     #: By a mapping's listening address, over all options it had; by service if an
     #: endpoint outside listens for it.
     _figures: dict[Listen | str, MappingStats] = Factory(dict)
-    #: Connections accepted by factories that are gone.
+    #: Connections accepted by proxies that are gone.
     _accepted: int = 0
 
     def __attrs_post_init__(self) -> None:
@@ -64,7 +64,7 @@ class ProxyRuntime:
     @property
     def accepted(self) -> int:
         """Connections accepted since the start."""
-        return self._accepted + sum(each.accepted for each in self._factories)
+        return self._accepted + sum(each.accepted for each in self._proxies)
 
     @property
     def open(self) -> int:
@@ -78,13 +78,13 @@ class ProxyRuntime:
 
     @property
     def longest_drain(self) -> float:
-        """The longest drain timeout of all factories, in seconds."""
-        timeouts = [each.mapping.drain_timeout for each in self._factories]
+        """The longest drain timeout of all proxies, in seconds."""
+        timeouts = [each.mapping.drain_timeout for each in self._proxies]
         return max(timeouts, default=0.0)
 
-    def make(self, mapping: Mapping) -> ProxyFactory:
-        """Make a factory for a mapping, and start its periodic work."""
-        factory = ProxyFactory(
+    def make(self, mapping: Mapping) -> MappingProxy:
+        """Make a proxy for a mapping, and start its periodic work."""
+        proxy = MappingProxy(
             self._poller,
             self.reactor,
             self.registry.chain(failover_spec(mapping)),
@@ -95,11 +95,11 @@ class ProxyRuntime:
             room=self.room,
             sweeper=self.sweeper,
         )
-        self._factories[factory] = None
+        self._proxies[proxy] = None
         self._routes[failover_spec(mapping)] += 1
-        self._at[_place(mapping)].append(factory)
-        self._periodic.add(factory)
-        return factory
+        self._at[_place(mapping)].append(proxy)
+        self._periodic.add(proxy)
+        return proxy
 
     def figures(self, mapping: Mapping) -> MappingStats:
         """The counts of a mapping's address in this process."""
@@ -141,20 +141,20 @@ class ProxyRuntime:
             each.tidy(self.registry.has)
             yield
 
-    def drop(self, factory: ProxyFactory) -> None:
-        """Forget a factory that has no connection and gets no more clients."""
-        del self._factories[factory]
-        route = failover_spec(factory.mapping)
+    def drop(self, proxy: MappingProxy) -> None:
+        """Forget a proxy that has no connection and gets no more clients."""
+        del self._proxies[proxy]
+        route = failover_spec(proxy.mapping)
         self._routes[route] -= 1
         if not self._routes[route]:
             del self._routes[route]
-        place = _place(factory.mapping)
-        self._at[place].remove(factory)
+        place = _place(proxy.mapping)
+        self._at[place].remove(proxy)
         if not self._at[place]:
             del self._at[place]
-        self._accepted += factory.accepted
-        self._periodic.discard(factory)
-        factory.close_connections()
+        self._accepted += proxy.accepted
+        self._periodic.discard(proxy)
+        proxy.close_connections()
 
     def is_known(self, mapping: Mapping) -> bool:
         """Whether it is known which pool serves a mapping, or that none does."""
@@ -178,18 +178,18 @@ class ProxyRuntime:
         self._periodic.add(tickable)
 
     def start(self) -> None:
-        """Start the periodic work of the factories and the registry."""
+        """Start the periodic work of the proxies and the registry."""
         self._periodic.start()
 
     def retire(self) -> None:
-        """Drain all factories."""
-        for factory in tuple(self._factories):
-            factory.retire()
+        """Drain all proxies."""
+        for proxy in tuple(self._proxies):
+            proxy.retire()
 
     def close_connections(self, ending: Termination = Termination.HARD_STOP) -> None:
         """Close all open connections at once."""
-        for factory in tuple(self._factories):
-            factory.close_connections(ending)
+        for proxy in tuple(self._proxies):
+            proxy.close_connections(ending)
 
     def stop(self) -> None:
         """Stop periodic work and the poller."""

@@ -15,7 +15,7 @@ MAPPING = Mapping("web", TCPListen("127.0.0.1", 80))
 
 @define(eq=False)
 class FakeFactory:
-    """A factory that notes its clients."""
+    """A proxy that notes its clients."""
 
     open: int = 0
     mapping: Mapping = MAPPING
@@ -68,8 +68,8 @@ def made(**of: Any) -> tuple[ActiveListener, list[FakeListener], FakeSource]:
         listeners.append(FakeListener(source))
         return listeners[-1]
 
-    source, factory = FakeSource(), FakeFactory(**of)
-    return ActiveListener(source, factory, listener), listeners, source  # type: ignore[arg-type]
+    source, mapped = FakeSource(), FakeFactory(**of)
+    return ActiveListener(source, mapped, listener), listeners, source  # type: ignore[arg-type]
 
 
 def test_accepting() -> None:
@@ -109,12 +109,12 @@ def assert_over(served: ActiveListener, clock: Clock) -> None:
 
 
 def test_factories() -> None:
-    """Clients go to today's factory, and the connections of all of them count."""
+    """Clients go to today's proxy, and the connections of all of them count."""
     served, _, _ = made(open=2)
     assert (served.open, served.mapping) == (2, MAPPING)
     other: Any = FakeFactory(3)
     before: Any = served.turn_to(other)
-    assert (served.open, served.factories) == (5, [other, before])
+    assert (served.open, served.proxies) == (5, [other, before])
     assert served.room is other.room
     served.connected("client", "address")  # type: ignore[arg-type]
     assert (other.clients, before.clients) == (["address"], [])

@@ -13,7 +13,7 @@ from lbconsul.balance.upstream import Lease
 from lbconsul.config.model import Mapping
 from lbconsul.net.periodic import EVERY
 from lbconsul.proxy.drain_manager import DrainManager, least_recently_active
-from lbconsul.proxy.factory import ProxyFactory
+from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.relay import Relay
 from lbconsul.proxy.targets import failover_spec
 from tests.support.instances import an_upstream, instances, name_of
@@ -49,8 +49,8 @@ def test_drain(proxy: TendedProxy, pair: tuple[Server, Server], how: str) -> Non
     and then end little by little; those to others are left alone.
     """
     one, other = pair
-    factory = proxy.serve(drain_timeout=DRAIN)
-    proxy.connect_all(factory, map(str, range(40)))
+    mapped = proxy.serve(drain_timeout=DRAIN)
+    proxy.connect_all(mapped, map(str, range(40)))
     leaver = {
         "deregistered": [],
         "in maintenance": [one.instance(health=Health("maintenance"))],
@@ -65,7 +65,7 @@ def test_drain(proxy: TendedProxy, pair: tuple[Server, Server], how: str) -> Non
     assert _of(proxy, "a") == ["KI"] * 20
     assert _of(proxy, "b") == []
     proxy.pass_time(DRAIN)
-    assert factory.open == 20
+    assert mapped.open == 20
     assert max(proxy.times.values()) <= DRAIN
 
 
@@ -73,8 +73,8 @@ def test_idlest_first(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
     """Of those to be drained the ones are closed first that nothing moves on."""
     one, other = pair
     proxy.register(one.instance())
-    factory = proxy.serve(drain_timeout=DRAIN, idle_timeout=40.0)
-    clients = proxy.connect_all(factory, "abcdefgh")
+    mapped = proxy.serve(drain_timeout=DRAIN, idle_timeout=40.0)
+    clients = proxy.connect_all(mapped, "abcdefgh")
     for _ in range(3):
         for name in "bdfh":
             clients[name].sendall(b"x")
@@ -88,8 +88,8 @@ def test_idlest_first(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
 def test_back_in_time(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
     """An instance that comes back in time keeps what was not closed by then."""
     one, other = pair
-    factory = proxy.serve(drain_timeout=DRAIN)
-    proxy.connect_all(factory, map(str, range(40)))
+    mapped = proxy.serve(drain_timeout=DRAIN)
+    proxy.connect_all(mapped, map(str, range(40)))
     proxy.register(other.instance())
     proxy.pass_time(DRAIN - SPREAD / 2)
     some = len(proxy.endings)
@@ -116,21 +116,21 @@ def test_each_mapping_has_its_drain_timeout(
     proxy.connect_all(never, ["n1", "n2"])
     proxy.register(other.instance())
     proxy.pass_time(EVERY)
-    assert [factory.open for factory in (quick, slow, never)] == [2, 2, 1]
+    assert [mapped.open for mapped in (quick, slow, never)] == [2, 2, 1]
     proxy.pass_time(1.0)
-    assert [factory.open for factory in (quick, slow, never)] == [1, 2, 1]
+    assert [mapped.open for mapped in (quick, slow, never)] == [1, 2, 1]
     proxy.pass_time(DRAIN)
-    assert [factory.open for factory in (quick, slow, never)] == [1, 1, 1]
+    assert [mapped.open for mapped in (quick, slow, never)] == [1, 1, 1]
     assert set(proxy.endings.values()) == {"KI"}
 
 
 def test_dial_to_one_that_leaves(proxy: TendedProxy) -> None:
     """A connection that is made while its instance leaves is drained like others."""
     server = proxy.server("a")
-    factory = proxy.serve(drain_timeout=DRAIN, max_connections_per_upstream=1)
+    mapped = proxy.serve(drain_timeout=DRAIN, max_connections_per_upstream=1)
     proxy.register(server.instance())
-    held = proxy.connect(factory, "0")
-    proxy.connect(factory, "1")
+    held = proxy.connect(mapped, "0")
+    proxy.connect(mapped, "1")
     proxy.leave(held)
     proxy.register(server.instance(passing_weight=0))
     proxy.pass_time(DRAIN + EVERY)
@@ -140,8 +140,8 @@ def test_dial_to_one_that_leaves(proxy: TendedProxy) -> None:
 def test_critical(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
     """Connections to an instance that turns critical live on, for as long as it is."""
     one, other = pair
-    factory = proxy.serve(drain_timeout=DRAIN)
-    proxy.connect_all(factory, "12")
+    mapped = proxy.serve(drain_timeout=DRAIN)
+    proxy.connect_all(mapped, "12")
     proxy.register(_sick(one), other.instance())
     proxy.pass_time(5 * DRAIN)
     assert proxy.endings == {}
@@ -170,17 +170,17 @@ def test_close_on_critical(proxy: TendedProxy, pair: tuple[Server, Server]) -> N
 def test_not_yet(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
     """For as long as none is to be closed connections are not even looked at."""
     one, other = pair
-    factory = proxy.serve(drain_timeout=DRAIN)
-    proxy.connect_all(factory, map(str, range(4)))
+    mapped = proxy.serve(drain_timeout=DRAIN)
+    proxy.connect_all(mapped, map(str, range(4)))
     proxy.register(other.instance())
     proxy.pass_time(EVERY)
-    assert list(factory.tend()) == []
+    assert list(mapped.tend()) == []
     proxy.register(_sick(one), other.instance())
     proxy.pass_time(EVERY)
-    assert list(factory.tend()) == []
+    assert list(mapped.tend()) == []
     proxy.register(other.instance())
     proxy.pass_time(DRAIN - SPREAD)
-    assert list(factory.tend()) != []
+    assert list(mapped.tend()) != []
 
 
 def test_idlest() -> None:
@@ -201,21 +201,21 @@ def test_idlest() -> None:
 def test_close_on_critical_of_the_last_one(proxy: TendedProxy) -> None:
     """Though it is the last one, and that it is lost would else be doubted."""
     server = proxy.server("a")
-    factory = proxy.serve(close_on_critical=True)
+    mapped = proxy.serve(close_on_critical=True)
     proxy.register(server.instance())
-    proxy.connect(factory, "1")
+    proxy.connect(mapped, "1")
     proxy.register(_sick(server))
     proxy.pass_time(EVERY)
-    proxy.connect(factory, "2")
+    proxy.connect(mapped, "2")
     assert proxy.endings == {"1": "KI", "2": "SC"}
 
 
 def _even(
     proxy: TendedProxy, count: int, **options: float
-) -> tuple[ProxyFactory, dict[str, socket.socket]]:
+) -> tuple[MappingProxy, dict[str, socket.socket]]:
     """So many connections, to a and b."""
-    factory = proxy.serve(**options)
-    return factory, proxy.connect_all(factory, map(str, range(count)))
+    mapped = proxy.serve(**options)
+    return mapped, proxy.connect_all(mapped, map(str, range(count)))
 
 
 def _join(proxy: TendedProxy, pair: tuple[Server, Server]) -> Server:
@@ -230,7 +230,7 @@ def test_rebalance(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
     After a join connections are closed, at most so many per cent of them a minute,
     until nobody has notably more than the fair share, with clients that come again.
     """
-    factory, _ = _even(proxy, 60, rebalance=20)
+    mapped, _ = _even(proxy, 60, rebalance=20)
     proxy.pass_time(5, EVERY)
     newcomer = _join(proxy, pair)
     again = 0
@@ -239,7 +239,7 @@ def test_rebalance(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
         for _ in range(240):
             proxy.pass_time(EVERY, EVERY)
             while again < len(proxy.endings):
-                proxy.connect(factory, f"again {again}")
+                proxy.connect(mapped, f"again {again}")
                 again += 1
         assert len(proxy.endings) - before <= 0.2 * 60 + 1
         assert len(proxy.endings) >= min(18, 7 * minute)
@@ -253,7 +253,7 @@ def test_rebalance_idlest_first(
     proxy: TendedProxy, pair: tuple[Server, Server]
 ) -> None:
     """Those are closed first on which nothing moves."""
-    factory, clients = _even(proxy, 12, rebalance=99, idle_timeout=80.0)
+    mapped, clients = _even(proxy, 12, rebalance=99, idle_timeout=80.0)
     for _ in range(6):
         for name in range(0, 12, 2):
             clients[str(name)].sendall(b"x")
@@ -262,14 +262,14 @@ def test_rebalance_idlest_first(
     proxy.pass_time(30, EVERY)
     assert 4 <= len(proxy.endings) <= 6
     assert {int(name) % 2 for name in proxy.endings} == {1}
-    assert factory.open == 12 - len(proxy.endings)
+    assert mapped.open == 12 - len(proxy.endings)
 
 
 def test_rebalance_is_over(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
     """Once all is even, what becomes uneven later is left as it is."""
-    factory, _ = _even(proxy, 6, rebalance=99)
+    mapped, _ = _even(proxy, 6, rebalance=99)
     newcomer = _join(proxy, pair)
-    held = proxy.connect_all(factory, ["c1", "c2", "c3"])
+    held = proxy.connect_all(mapped, ["c1", "c2", "c3"])
     proxy.pass_time(60, 1)
     assert (proxy.endings, newcomer.heard()) == ({}, [*held])
     for each in held.values():
@@ -301,10 +301,10 @@ def test_rebalance_no_more_than_needed() -> None:
 
 def test_rebalance_none(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
     """Without the option a join closes nothing."""
-    factory, _ = _even(proxy, 20)
+    mapped, _ = _even(proxy, 20)
     newcomer = _join(proxy, pair)
     proxy.pass_time(300, 1)
-    assert (proxy.endings, factory.open, newcomer.heard()) == ({}, 20, [])
+    assert (proxy.endings, mapped.open, newcomer.heard()) == ({}, 20, [])
 
 
 def test_rebalance_only_after_a_join(proxy: TendedProxy) -> None:
@@ -314,8 +314,8 @@ def test_rebalance_only_after_a_join(proxy: TendedProxy) -> None:
     uneven = proxy.serve()
     proxy.connect_all(uneven, map(str, range(20)))
     proxy.register(one.instance(), other.instance())
-    factory = proxy.serve(rebalance=99)
-    proxy.connect(factory, "late")
+    mapped = proxy.serve(rebalance=99)
+    proxy.connect(mapped, "late")
     proxy.pass_time(300, 1)
     assert proxy.endings == {}
 
@@ -324,13 +324,13 @@ def test_rebalance_returned(proxy: TendedProxy) -> None:
     """An instance that comes back is one that joins; only our own are closed."""
     one, other = proxy.server("a"), proxy.server("b")
     proxy.register(one.instance(), other.instance())
-    others, factory = proxy.serve(), proxy.serve(rebalance=99)
+    others, mapped = proxy.serve(), proxy.serve(rebalance=99)
     proxy.register(one.instance(), _sick(other))
     proxy.connect_all(others, [f"o{each}" for each in range(10)])
-    proxy.connect_all(factory, map(str, range(10)))
+    proxy.connect_all(mapped, map(str, range(10)))
     proxy.register(one.instance(), other.instance())
     proxy.pass_time(600, 1)
-    assert (others.open, factory.open) == (10, 0)
+    assert (others.open, mapped.open) == (10, 0)
     assert proxy.endings == {str(each): "KB" for each in range(10)}
 
 

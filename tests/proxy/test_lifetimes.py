@@ -16,8 +16,8 @@ SPREAD = 1.0
 @pytest.mark.parametrize("age", [2.0, 60.0, 3600.0])
 def test_max_age(proxy: TendedProxy, pair: tuple[Server, Server], age: float) -> None:
     """All are closed at about the greatest age, not all at once, busy ones too."""
-    factory = proxy.serve(max_age=age, idle_timeout=2 * age)
-    clients = proxy.connect_all(factory, map(str, range(40)))
+    mapped = proxy.serve(max_age=age, idle_timeout=2 * age)
+    clients = proxy.connect_all(mapped, map(str, range(40)))
     proxy.pass_time(age * 0.89, age / 1000)
     assert proxy.endings == {}
     clients["0"].sendall(b"x")
@@ -32,8 +32,8 @@ def test_max_age(proxy: TendedProxy, pair: tuple[Server, Server], age: float) ->
 
 def test_no_max_age(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
     """Where none is said nothing looks for it, however long a connection lives."""
-    factory = proxy.serve(idle_timeout=1e6)
-    proxy.connect(factory, "1")
+    mapped = proxy.serve(idle_timeout=1e6)
+    proxy.connect(mapped, "1")
     timers = len(proxy.reactor.getDelayedCalls())
     assert timers == 2  # the upkeep's, and the idle limit's
     proxy.pass_time(1e5, 1000)
@@ -42,28 +42,28 @@ def test_no_max_age(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
 
 def test_retire(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
     """What is open may end by itself for most of the drain timeout, then it must."""
-    factory = proxy.serve(drain_timeout=DRAIN)
-    proxy.connect_all(factory, map(str, range(40)))
+    mapped = proxy.serve(drain_timeout=DRAIN)
+    proxy.connect_all(mapped, map(str, range(40)))
     proxy.pass_time(5)
-    factory.retire()
-    factory.retire()
+    mapped.retire()
+    mapped.retire()
     proxy.pass_time(DRAIN - SPREAD - 0.1)
-    factory.retire()
-    assert factory.open == 40
+    mapped.retire()
+    assert mapped.open == 40
     proxy.pass_time(SPREAD / 2 + 0.1)
-    assert 10 <= factory.open <= 30
+    assert 10 <= mapped.open <= 30
     proxy.pass_time(SPREAD / 2)
-    assert factory.open == 0
+    assert mapped.open == 0
     assert set(proxy.endings.values()) == {"KS"}
     assert proxy.is_drained()
 
 
 def test_retire_by_a_reload(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
     """Connections of a removed mapping say so, though the gateway stops meanwhile."""
-    factory = proxy.serve(drain_timeout=DRAIN)
-    proxy.connect_all(factory, map(str, range(4)))
-    factory.retire(Termination.UNMAPPED)
-    factory.retire()
+    mapped = proxy.serve(drain_timeout=DRAIN)
+    proxy.connect_all(mapped, map(str, range(4)))
+    mapped.retire(Termination.UNMAPPED)
+    mapped.retire()
     proxy.pass_time(DRAIN)
     assert set(proxy.endings.values()) == {"KM"}
 
@@ -74,16 +74,16 @@ def test_retire_while_clients_wait(proxy: TendedProxy) -> None:
         server = proxy.server("a")
         proxy.register(server.instance())
         options = {"queue_timeout": 60.0, "connect_timeout": 60.0}
-        factory = proxy.serve(
+        mapped = proxy.serve(
             drain_timeout=DRAIN, max_connections_per_upstream=1, **options
         )
-        clients = proxy.connect_all(factory, "0123456")
-        factory.retire()
+        clients = proxy.connect_all(mapped, "0123456")
+        mapped.retire()
         proxy.leave(clients["0"])
         assert server.heard() == ["0", "1"]  # a place that is free is still given
         proxy.register(server.instance(), server.instance(port=port))
         proxy.pass_time(DRAIN)
-    assert factory.open == 0
+    assert mapped.open == 0
     assert proxy.endings == {"0": "CD"} | dict.fromkeys("123456", "KS")
     assert proxy.is_drained()
 
@@ -92,21 +92,21 @@ def test_retire_with_a_queue(proxy: TendedProxy) -> None:
     """The last ones end together: nobody is joined just to be closed again."""
     server = proxy.server("a")
     proxy.register(server.instance())
-    factory = proxy.serve(
+    mapped = proxy.serve(
         drain_timeout=0.0, max_connections_per_upstream=2, queue_timeout=60.0
     )
-    proxy.connect_all(factory, "0123456")
-    factory.retire()
+    proxy.connect_all(mapped, "0123456")
+    mapped.retire()
     proxy.pass_time(EVERY)
-    assert factory.open == 0
+    assert mapped.open == 0
     assert server.heard() == ["0", "1"]
     assert proxy.is_drained()
 
 
 def test_retire_without_connections(proxy: TendedProxy) -> None:
     """Where nothing is open nothing happens."""
-    factory = proxy.serve(drain_timeout=DRAIN)
-    factory.retire()
+    mapped = proxy.serve(drain_timeout=DRAIN)
+    mapped.retire()
     proxy.pass_time(DRAIN)
-    assert factory.open == 0
+    assert mapped.open == 0
     assert proxy.is_drained()

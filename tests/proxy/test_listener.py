@@ -620,7 +620,7 @@ class RoomTests(ListenerTestCase):
         self.assertEqual(limited[0].open, 1)
 
     def test_clients_that_are_not_let_in(self) -> None:
-        """Whom a factory turns away takes no place: the next one has it."""
+        """Whom a proxy turns away takes no place: the next one has it."""
         one, other = self.started(), self.started()
         self.connect(other[1], 4)
         self.settle()

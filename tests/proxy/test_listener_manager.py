@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 from twisted.application.service import IService
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.logger import capturedLogs, formatEvent
 from zope.interface.verify import verifyObject
 
@@ -200,10 +202,10 @@ def test_fallback(running: Running) -> None:
 def test_unchanged(running: Running) -> None:
     """What stays as it is is not touched."""
     sources = running.begin(MAPPING, MAPPING)
-    before = [(each.factory, each.listener) for each in running.serving.served]
+    before = [(each.proxy, each.listener) for each in running.serving.served]
     pair = running.pair(sources[0])
     running.replace(*((each.mapping, each) for each in sources))
-    after = [(each.factory, each.listener) for each in running.serving.served]
+    after = [(each.proxy, each.listener) for each in running.serving.served]
     assert after == before
     assert_alive(*pair)
 
@@ -230,8 +232,8 @@ def test_removed(running: Running) -> None:
     assert len(running.let_go) == 1
     client.close()
     upstream.close()
-    eventually(lambda: len(running.let_go) == 2, "its factory is gone")
-    assert len(running.runtime._factories) == 1
+    eventually(lambda: len(running.let_go) == 2, "its proxy is gone")
+    assert len(running.runtime._proxies) == 1
     assert running.runtime.accepted == 1
 
 
@@ -242,7 +244,7 @@ def test_many_removed(running: Running) -> None:
     pairs = [running.pair(each) for each in gone]
     running.replace((MAPPING, other))
     running.running.call(running.runtime.close_connections)
-    assert len(running.runtime._factories) == 1
+    assert len(running.runtime._proxies) == 1
     eventually(lambda: len(running.let_go) == 2, "it lets go of their pools")
     for client, _ in pairs:
         assert client.recv(1) == b""
@@ -259,7 +261,7 @@ def test_removed_in_time(running: Running) -> None:
         assert client.recv(1) == b""
         eventually(lambda: events, "it is told")
     assert formatEvent(events[-1]).endswith(" KM")
-    eventually(lambda: not running.runtime._factories, "its factory is gone")
+    eventually(lambda: not running.runtime._proxies, "its proxy is gone")
 
 
 def test_altered(running: Running) -> None:
@@ -268,7 +270,7 @@ def test_altered(running: Running) -> None:
     sock = source.open()
     old = running.pair(source)
     [served] = running.serving.served
-    first = served.factory
+    first = served.proxy
     longer = evolve(MAPPING, idle_timeout=5.0)
     running.replace((longer, source))
     new = running.pair(source)
@@ -278,10 +280,10 @@ def test_altered(running: Running) -> None:
         assert_alive(*pair)
         pair[0].close()
         pair[1].close()
-    eventually(lambda: served.older == [], "the old factory is gone")
+    eventually(lambda: served.older == [], "the old proxy is gone")
     eventually(lambda: served.open == 0, "all is over")
     assert running.runtime.accepted == 2
-    assert len(running.runtime._factories) == 1
+    assert len(running.runtime._proxies) == 1
 
 
 def test_altered_while_idle(running: Running) -> None:
@@ -289,7 +291,7 @@ def test_altered_while_idle(running: Running) -> None:
     [source] = running.begin(MAPPING)
     running.replace((evolve(MAPPING, attempts=1), source))
     [served] = running.serving.served
-    assert (served.older, len(running.runtime._factories)) == ([], 1)
+    assert (served.older, len(running.runtime._proxies)) == ([], 1)
     running.replace((evolve(MAPPING, attempts=1), source), anew=True)
     running.pair(source)
 
@@ -365,12 +367,12 @@ def test_lent(running: Running) -> None:
     running.begin()
     factory = running.running.call(running.serving.lend, MAPPING)
     assert running.serving.mappings == [MAPPING]
-    front = running.held.enter_context(listening())
-    client = running.held.enter_context(connect(front.getsockname()))
-    sock, address = front.accept()
-    sock.setblocking(False)
     running.answer()
-    running.running.call(factory.connected, sock, address)
+    reactor = running.running.reactor
+    endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
+    port = running.running.outcome(lambda: endpoint.listen(factory))
+    there = "127.0.0.1", port.getHost().port
+    client = running.held.enter_context(connect(there))
     upstream = running.held.enter_context(accept(running.server))
     over = running.retire()
     assert_alive(client, upstream)
@@ -378,6 +380,7 @@ def test_lent(running: Running) -> None:
     client.close()
     upstream.close()
     eventually(lambda: over == [True], "it is over")
+    running.running.outcome(lambda: maybeDeferred(port.stopListening))
 
 
 def test_retire(running: Running) -> None:
@@ -401,12 +404,12 @@ def test_retire_while_idle(running: Running) -> None:
 
 
 def test_retire_too_late(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Were a factory to close nothing, it would be done for it in the end."""
+    """Were a proxy to close nothing, it would be done for it in the end."""
     monkeypatch.setattr(module, "LATE", 0.1)
     [source] = running.begin(evolve(MAPPING, drain_timeout=0.1))
     client, _ = running.pair(source)
     [served] = running.serving.served
-    served.factory._retired = 1e12  # as if that were not over for long
+    served.proxy._retired = 1e12  # as if that were not over for long
     with capturedLogs() as events:
         over = running.retire()
         eventually(lambda: over == [True], "it is over")

@@ -1,4 +1,4 @@
-"""What all factories of a process share."""
+"""What all proxies of a process share."""
 
 from attrs import evolve
 
@@ -22,7 +22,7 @@ def runtime() -> ProxyRuntime:
 
 
 def test_factories() -> None:
-    """It knows all factories that there are, and what they serve."""
+    """It knows all proxies that there are, and what they serve."""
     made = runtime()
     assert (made.routes, made.longest_drain) == (set(), 0.0)
     one = made.make(MAPPING)
@@ -34,7 +34,7 @@ def test_factories() -> None:
 
 
 def test_gone() -> None:
-    """What a factory accepted counts also when it is gone."""
+    """What a proxy accepted counts also when it is gone."""
     made = runtime()
     one, other = made.make(MAPPING), made.make(MAPPING)
     one.accepted, other.accepted = 3, 4
@@ -119,13 +119,13 @@ def test_tidings(proxy: TendedProxy) -> None:
     made._poller = proxy.reactor
     listen = TCPListen("127.0.0.1", 80)
     mapping = Mapping("web", listen, max_connections_per_upstream=1)
-    factories = [made.make(mapping), made.make(evolve(mapping, idle_timeout=7.0))]
+    proxies = [made.make(mapping), made.make(evolve(mapping, idle_timeout=7.0))]
     assert made.traffic(mapping).used == set()
     one, other = proxy.server("a"), proxy.server("b")
     proxy.register(one.instance(), other.instance())
     assert proxy.registry.eject(other.instance().identity) == ""
-    client = proxy.connect(factories[0], "c1")
-    proxy.connect(factories[1], "c2")
+    client = proxy.connect(proxies[0], "c1")
+    proxy.connect(proxies[1], "c2")
     proxy.reactor.settle()
     told = made.traffic(mapping)
     assert (told.queued, told.figures.accepted) == (1, 2)

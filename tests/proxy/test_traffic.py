@@ -286,7 +286,7 @@ class TestEnds:
     ) -> None:
         """To close all connections ends both sides of each."""
         pairs = [joined(proxy, server, held) for _ in range(20)]
-        proxy.call(proxy.factory.close_connections)
+        proxy.call(proxy.mapped.close_connections)
         for client, upstream in pairs:
             assert client.recv(1) == upstream.recv(1) == b""
         assert proxy.open() == 0
@@ -424,10 +424,10 @@ class TestLimits:
                     one.shutdown(socket.SHUT_WR)
                     assert other.recv(1) == b""
         proxy.wait_until_open(0)
-        proxy.call(proxy.factory.pipes.close)
+        proxy.call(proxy.mapped.pipes.close)
         eventually(lambda: len(os.listdir("/proc/self/fd")) <= before, "all are closed")
         assert proxy.call(proxy.registry.open_connections) == 0
-        assert proxy.factory.accepted == 10_001
+        assert proxy.mapped.accepted == 10_001
 
     def test_no_descriptors(self, server: socket.socket, held: ExitStack) -> None:
         """

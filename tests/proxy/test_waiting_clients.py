@@ -1,4 +1,4 @@
-"""Clients that wait for an instance, from the factory to their end."""
+"""Clients that wait for an instance, from the mapped to their end."""
 
 import socket
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from lbconsul.config.model import WhenEmpty
 from lbconsul.net.connect import connect
-from lbconsul.proxy.factory import ProxyFactory
+from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.proxy.wait_queue import LOOK_EVERY
 from tests.support import loopback
@@ -16,20 +16,20 @@ from tests.support.tended_proxy import Server, TendedProxy
 
 def _full(
     proxy: TendedProxy, **options: Any
-) -> tuple[ProxyFactory, Server, socket.socket]:
+) -> tuple[MappingProxy, Server, socket.socket]:
     """A mapping with one instance, which serves one client at a time; and that one."""
     server = proxy.server("a")
     proxy.register(server.instance())
     limits = {"max_connections_per_upstream": 1, "queue_timeout": 4.0}
-    factory = proxy.serve(**(limits | options))
-    return factory, server, proxy.connect(factory, "0")
+    mapped = proxy.serve(**(limits | options))
+    return mapped, server, proxy.connect(mapped, "0")
 
 
 def test_first_come_first_served(proxy: TendedProxy) -> None:
     """Who waits gets the place of a connection that ends, at once and in turn."""
-    factory, server, client = _full(proxy)
-    clients = [client, *proxy.connect_all(factory, "123").values()]
-    assert factory.open == 4
+    mapped, server, client = _full(proxy)
+    clients = [client, *proxy.connect_all(mapped, "123").values()]
+    assert mapped.open == 4
     for number, each in enumerate(clients):
         assert server.heard() == [*"0123"[: number + 1]]
         proxy.leave(each)
@@ -39,14 +39,14 @@ def test_first_come_first_served(proxy: TendedProxy) -> None:
 
 def test_nobody_overtakes(proxy: TendedProxy) -> None:
     """A new client goes behind those who wait, though a place is just free."""
-    factory, server, client = _full(proxy)
+    mapped, server, client = _full(proxy)
     other = proxy.serve(max_connections_per_upstream=1)
     proxy.leave(client)
     held = proxy.connect(other, "other")
-    proxy.connect(factory, "1")
+    proxy.connect(mapped, "1")
     loopback.reset(held)
     proxy.reactor.settle()  # the line of the first mapping has not looked yet
-    proxy.connect(factory, "2")
+    proxy.connect(mapped, "2")
     assert server.heard() == ["0", "other", "1"]
 
 
@@ -63,10 +63,10 @@ def test_another_mappings_connection_ends(proxy: TendedProxy) -> None:
 
 def test_another_process_connection_ends(proxy: TendedProxy) -> None:
     """And so is one that another process leaves, of which only the count tells."""
-    factory, server, client = _full(proxy)
-    proxy.connect(factory, "1")
+    mapped, server, client = _full(proxy)
+    proxy.connect(mapped, "1")
     [upstream] = proxy.registry.pool(
-        failover_spec(factory.mapping).selections[0]
+        failover_spec(mapped.mapping).selections[0]
     ).upstreams()
     upstream.load.add(1)
     proxy.leave(client)
@@ -90,8 +90,8 @@ def test_too_long(proxy: TendedProxy, options: dict[str, Any], wait: float) -> N
     Who waited for the queue timeout, which is the connect timeout where nothing
     is said, is let go; nothing was read of it.
     """
-    factory, server, client = _full(proxy, **options)
-    waiting = proxy.connect(factory, "1")
+    mapped, server, client = _full(proxy, **options)
+    waiting = proxy.connect(mapped, "1")
     proxy.pass_time(wait - 0.02, 0.01)
     assert proxy.endings == {}
     proxy.pass_time(0.3, 0.01)
@@ -105,13 +105,13 @@ def test_too_long(proxy: TendedProxy, options: dict[str, Any], wait: float) -> N
 
 def test_no_room_in_the_queue(proxy: TendedProxy) -> None:
     """Where the queue is full a client is let go at once; when one goes, it is not."""
-    factory, server, client = _full(proxy, queue_length=2)
-    waiting = proxy.connect_all(factory, [" 1", "2", "3"])
+    mapped, server, client = _full(proxy, queue_length=2)
+    waiting = proxy.connect_all(mapped, [" 1", "2", "3"])
     assert proxy.endings == {"3": "SQ"}
     waiting[" 1"].close()
     proxy.pass_time(0.3)
     assert proxy.endings == {"3": "SQ", " 1": "CQ"}
-    proxy.connect_all(factory, "45")
+    proxy.connect_all(mapped, "45")
     assert proxy.endings == {"3": "SQ", " 1": "CQ", "5": "SQ"}
     proxy.leave(client)
     proxy.leave(waiting["2"])
@@ -120,8 +120,8 @@ def test_no_room_in_the_queue(proxy: TendedProxy) -> None:
 
 def test_no_queue(proxy: TendedProxy) -> None:
     """With a queue of length 0 nobody waits."""
-    factory, _, client = _full(proxy, queue_length=0)
-    proxy.connect(factory, "1")
+    mapped, _, client = _full(proxy, queue_length=0)
+    proxy.connect(mapped, "1")
     assert proxy.endings == {"1": "SQ"}
     proxy.leave(client)
     assert proxy.is_drained()
@@ -130,8 +130,8 @@ def test_no_queue(proxy: TendedProxy) -> None:
 @pytest.mark.parametrize("name", [" silent", "waiting"])
 def test_client_resets(proxy: TendedProxy, name: str) -> None:
     """A client that resets while it waits is gone, whether it spoke or not."""
-    factory, server, client = _full(proxy)
-    loopback.reset(proxy.connect(factory, name))
+    mapped, server, client = _full(proxy)
+    loopback.reset(proxy.connect(mapped, name))
     proxy.pass_time(0.3)
     assert proxy.endings == {name: "CQ"}
     proxy.leave(client)
@@ -141,14 +141,14 @@ def test_client_resets(proxy: TendedProxy, name: str) -> None:
 
 def test_client_leaves_as_its_turn_comes(proxy: TendedProxy) -> None:
     """A client that is gone, but was not looked at yet, ends like any that leaves."""
-    factory, _, client = _full(proxy)
-    proxy.connect(factory, " gone").close()
-    third = proxy.connect(factory, "3")
+    mapped, _, client = _full(proxy)
+    proxy.connect(mapped, " gone").close()
+    third = proxy.connect(mapped, "3")
     proxy.leave(client)
     proxy.pass_time(5)
-    assert factory.open <= 2
+    assert mapped.open <= 2
     proxy.leave(third)
-    factory.close_connections()
+    mapped.close_connections()
     assert proxy.is_drained()
 
 
@@ -162,27 +162,27 @@ def test_place_in_the_round_of_a_patrol(proxy: TendedProxy) -> None:
             server = proxy.server("a")
             silent = server.instance(port=port)
             proxy.register(silent)
-            factory = proxy.serve(max_connections_per_upstream=1)
-            gone = proxy.connect(factory, f" {number}")
-            waiting = proxy.connect_all(factory, [f"{number}{each}" for each in "abc"])
+            mapped = proxy.serve(max_connections_per_upstream=1)
+            gone = proxy.connect(mapped, f" {number}")
+            waiting = proxy.connect_all(mapped, [f"{number}{each}" for each in "abc"])
             proxy.register(server.instance())
             gone.close()
             proxy.pass_time(0.3)
             proxy.reactor.settle()
             assert server.heard() == [f"{number}a"]
-            assert factory.open == 3
+            assert mapped.open == 3
             for each in waiting.values():
                 proxy.leave(each)
                 proxy.pass_time(0.3)
-            factory.close_connections()
+            mapped.close_connections()
             assert proxy.is_drained()
 
 
 def test_refused_then_full(proxy: TendedProxy) -> None:
     """A client that one instance refuses waits for the others, if all are full."""
-    factory, server, client = _full(proxy, eject_after=0)
+    mapped, server, client = _full(proxy, eject_after=0)
     proxy.register(server.instance(), proxy.refusing("b"))
-    waiting = proxy.connect(factory, "1")
+    waiting = proxy.connect(mapped, "1")
     assert proxy.endings == {}
     proxy.leave(client)
     assert server.heard() == ["0", "1"]
@@ -192,20 +192,20 @@ def test_refused_then_full(proxy: TendedProxy) -> None:
 
 def test_refused_when_its_turn_comes(proxy: TendedProxy) -> None:
     """A client whose place is at one that refuses meanwhile goes on to the next."""
-    factory, server, client = _full(proxy)
-    proxy.connect(factory, "1")
+    mapped, server, client = _full(proxy)
+    proxy.connect(mapped, "1")
     proxy.register(proxy.refusing("b"), server.instance())
     proxy.pass_time(LOOK_EVERY, LOOK_EVERY)
     assert proxy.endings == {}
-    assert factory.open == 2
+    assert mapped.open == 2
     proxy.leave(client)
     assert server.heard() == ["0", "1"]
 
 
 def test_refused_and_not_in_time(proxy: TendedProxy) -> None:
     """If there is no place at that one either, the queue timeout ends it."""
-    factory, server, client = _full(proxy)
-    proxy.connect(factory, "1")
+    mapped, server, client = _full(proxy)
+    proxy.connect(mapped, "1")
     proxy.register(proxy.refusing("b"), server.instance())
     proxy.pass_time(4.5)
     assert proxy.endings == {"1": "sQ"}
@@ -218,13 +218,13 @@ def test_one_that_refused_is_elsewhere(proxy: TendedProxy) -> None:
     A client that waits for another instance than the one that refused it gets a place
     of that one at its new address, in its turn.
     """
-    factory, server, _ = _full(proxy, eject_after=0, queue_timeout=60.0)
+    mapped, server, _ = _full(proxy, eject_after=0, queue_timeout=60.0)
     broken = proxy.refusing("b")
     proxy.register(server.instance(), broken)
-    first = proxy.connect(factory, "1")
+    first = proxy.connect(mapped, "1")
     mended = proxy.server("b")
     proxy.register(server.instance(), mended.instance())
-    held = proxy.connect_all(factory, "23")
+    held = proxy.connect_all(mapped, "23")
     assert mended.heard() == ["1"]
     proxy.leave(first)
     assert mended.heard() == ["1", "2"]
@@ -235,24 +235,24 @@ def test_one_that_refused_is_elsewhere(proxy: TendedProxy) -> None:
 
 def test_everybody_refuses(proxy: TendedProxy) -> None:
     """Many that wait, and are all refused when their turn comes, end one by one."""
-    factory, _, _ = _full(proxy)
+    mapped, _, _ = _full(proxy)
     names = [str(each) for each in range(1, 1001)]
-    proxy.connect_all(factory, names)
-    assert factory.open == 1001
+    proxy.connect_all(mapped, names)
+    assert mapped.open == 1001
     proxy.register(proxy.refusing("b"))
     proxy.reactor.advance(LOOK_EVERY)
     assert proxy.endings == dict.fromkeys(names, "SC")
     assert list(proxy.endings) == names
-    factory.close_connections()
+    mapped.close_connections()
     assert proxy.is_drained()
 
 
 def test_close_connections(proxy: TendedProxy) -> None:
     """When all ends at once nobody gets the place of those that do."""
-    factory, server, _ = _full(proxy)
-    proxy.connect_all(factory, [str(each) for each in range(1, 20)])
-    factory.close_connections()
-    assert factory.open == 0
+    mapped, server, _ = _full(proxy)
+    proxy.connect_all(mapped, [str(each) for each in range(1, 20)])
+    mapped.close_connections()
+    assert mapped.open == 0
     assert set(proxy.endings.values()) == {"KH"}
     assert len(proxy.endings) == 20
     assert server.heard() == ["0"]
@@ -261,8 +261,8 @@ def test_close_connections(proxy: TendedProxy) -> None:
 
 def test_bug(proxy: TendedProxy, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug that one client meets when its turn comes is its own end, nobody else's."""
-    factory, server, client = _full(proxy)
-    waiting = proxy.connect_all(factory, "123")
+    mapped, server, client = _full(proxy)
+    waiting = proxy.connect_all(mapped, "123")
     bugs = [RuntimeError("a bug")]
 
     def broken(address: str, port: int) -> Any:
@@ -282,17 +282,17 @@ def test_bug(proxy: TendedProxy, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_bug_in_the_choice(proxy: TendedProxy, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does one that shows when an instance is chosen."""
-    factory, server, client = _full(proxy)
-    waiting = proxy.connect_all(factory, "12")
+    mapped, server, client = _full(proxy)
+    waiting = proxy.connect_all(mapped, "12")
     bugs = [RuntimeError("a bug")]
-    lease = type(factory).lease
+    lease = type(mapped).lease
 
-    def broken(owner: ProxyFactory, avoiding: Any, attempts: int) -> Any:
+    def broken(owner: MappingProxy, avoiding: Any, attempts: int) -> Any:
         if bugs:
             raise bugs.pop()
         return lease(owner, avoiding, attempts)
 
-    monkeypatch.setattr(ProxyFactory, "lease", broken)
+    monkeypatch.setattr(MappingProxy, "lease", broken)
     proxy.leave(client)
     assert proxy.endings == {"1": "I-", "0": "CD"}
     assert server.heard() == ["0", "2"]
@@ -302,11 +302,11 @@ def test_bug_in_the_choice(proxy: TendedProxy, monkeypatch: pytest.MonkeyPatch) 
 
 def test_no_instance_yet(proxy: TendedProxy) -> None:
     """Told to wait, clients are held while there is no instance, and then served."""
-    factory = proxy.serve(when_empty=WhenEmpty(wait=5.0))
+    mapped = proxy.serve(when_empty=WhenEmpty(wait=5.0))
     proxy.register()
-    clients = proxy.connect_all(factory, "123")
+    clients = proxy.connect_all(mapped, "123")
     proxy.pass_time(4)
-    assert (factory.open, proxy.endings) == (3, {})
+    assert (mapped.open, proxy.endings) == (3, {})
     server = proxy.server("a")
     proxy.register(server.instance())
     proxy.pass_time(LOOK_EVERY, LOOK_EVERY)
@@ -319,9 +319,9 @@ def test_no_instance_yet(proxy: TendedProxy) -> None:
 
 def test_no_instance_in_time(proxy: TendedProxy) -> None:
     """They are let go when none has come by then; with no word to wait, at once."""
-    factory = proxy.serve(when_empty=WhenEmpty(wait=5.0), queue_length=2)
-    client = proxy.connect(factory, "1")
-    proxy.connect_all(factory, "23")
+    mapped = proxy.serve(when_empty=WhenEmpty(wait=5.0), queue_length=2)
+    client = proxy.connect(mapped, "1")
+    proxy.connect_all(mapped, "23")
     assert proxy.endings == {"3": "SC"}
     proxy.pass_time(4.9)
     assert proxy.endings == {"3": "SC"}
@@ -335,17 +335,17 @@ def test_no_instance_in_time(proxy: TendedProxy) -> None:
 
 def test_no_instance_that_accepts(proxy: TendedProxy) -> None:
     """Only where there is none they wait, not where all there are refused."""
-    factory = proxy.serve(when_empty=WhenEmpty(wait=5.0))
+    mapped = proxy.serve(when_empty=WhenEmpty(wait=5.0))
     proxy.register(proxy.refusing("a"))
-    proxy.connect(factory, "1")
+    proxy.connect(mapped, "1")
     assert proxy.endings == {"1": "SC"}
     assert proxy.is_drained()
 
 
 def test_client_leaves_where_there_is_no_instance(proxy: TendedProxy) -> None:
     """A client that leaves meanwhile is gone."""
-    factory = proxy.serve(when_empty=WhenEmpty(wait=5.0))
-    proxy.connect(factory, " 1").close()
+    mapped = proxy.serve(when_empty=WhenEmpty(wait=5.0))
+    proxy.connect(mapped, " 1").close()
     proxy.pass_time(0.3)
     assert proxy.endings == {" 1": "CQ"}
     assert proxy.is_drained()
@@ -355,17 +355,17 @@ def test_fallback(proxy: TendedProxy) -> None:
     """Where no instance is left, or none accepts, another service serves."""
     web, sorry = proxy.server("a"), proxy.server("sorry")
     proxy.register(sorry.instance(), service="sorry")
-    factory = proxy.serve(when_empty=WhenEmpty(fallback="sorry"), shrink_guard=0)
-    proxy.connect(factory, "1")
+    mapped = proxy.serve(when_empty=WhenEmpty(fallback="sorry"), shrink_guard=0)
+    proxy.connect(mapped, "1")
     proxy.register(web.instance())
-    proxy.connect(factory, "2")
+    proxy.connect(mapped, "2")
     proxy.register(proxy.refusing("b"))
-    proxy.connect(factory, "3")
+    proxy.connect(mapped, "3")
     proxy.reactor.settle()
     assert sorry.heard() == ["1", "3"]
     assert web.heard() == ["2"]
     proxy.register(service="sorry")
-    proxy.connect(factory, "4")
+    proxy.connect(mapped, "4")
     assert proxy.endings == {"4": "SC"}
 
 
@@ -375,24 +375,24 @@ def test_datacenters(proxy: TendedProxy) -> None:
     when it has had one for a while.
     """
     near, far = proxy.server("near"), proxy.server("far")
-    factory = proxy.serve(dc=("dc1", "dc2"), failback_after=30.0, shrink_guard=0)
+    mapped = proxy.serve(dc=("dc1", "dc2"), failback_after=30.0, shrink_guard=0)
     proxy.register(near.instance(), dc="dc1")
     proxy.register(far.instance(), dc="dc2")
-    proxy.connect(factory, "1")
+    proxy.connect(mapped, "1")
     proxy.register(dc="dc1")
-    proxy.connect(factory, "2")
+    proxy.connect(mapped, "2")
     proxy.pass_time(60, 1)
     proxy.register(near.instance(), dc="dc1")
-    proxy.connect(factory, "3")
+    proxy.connect(mapped, "3")
     proxy.pass_time(29, 1)
-    proxy.connect(factory, "4")
+    proxy.connect(mapped, "4")
     proxy.pass_time(2, 1)
-    proxy.connect(factory, "5")
+    proxy.connect(mapped, "5")
     proxy.register(dc="dc1")
-    proxy.connect(factory, "6")
+    proxy.connect(mapped, "6")
     proxy.register(near.instance(), dc="dc1")
     proxy.pass_time(31, 1)  # this counts though nobody comes
-    proxy.connect(factory, "7")
+    proxy.connect(mapped, "7")
     proxy.reactor.settle()
     assert near.heard() == ["1", "5", "7"]
     assert far.heard() == ["2", "3", "4", "6"]

@@ -22,8 +22,8 @@ from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.python.failure import Failure
 
 from lbconsul.net.poller import open_poller
-from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.listener import Listener
+from lbconsul.proxy.mapping_proxy import MappingProxy
 from tests.support import loopback
 from tests.support.binaries import REPOSITORY
 from tests.support.running_proxy import MAPPING
@@ -110,11 +110,11 @@ class _UntilItsEnd(Protocol):
 async def serve(reactor: Any, upstream_port: int) -> None:
     """Run the proxy until the standard input ends."""
     registry = registry_of(instance("a", upstream_port))
-    factory = ProxyFactory(
+    mapped = MappingProxy(
         open_poller(reactor), reactor, registry.chain(WEB_ROUTE), MAPPING
     )
-    listener = Listener(reactor, reactor, factory)
-    factory.ended = listener.connection_ended
+    listener = Listener(reactor, reactor, mapped)
+    mapped.ended = listener.connection_ended
     listener.startService()
     assert isinstance(listener.address, tuple)
     ended: Deferred[None] = Deferred()
@@ -123,8 +123,8 @@ async def serve(reactor: Any, upstream_port: int) -> None:
     print(listener.address[1], flush=True)
     await ended
     listener.stopService()
-    print(json.dumps([factory.accepted, factory.open, registry.open_connections()]))
-    factory.close_connections()
+    print(json.dumps([mapped.accepted, mapped.open, registry.open_connections()]))
+    mapped.close_connections()
 
 
 def main(upstream_port: str, descriptors: str) -> None:

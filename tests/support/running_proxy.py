@@ -19,8 +19,8 @@ from zope.interface import implementer
 from lbconsul.balance.instance import Instance
 from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.net.poller import open_poller
-from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.listener import Listener
+from lbconsul.proxy.mapping_proxy import MappingProxy
 from tests.support import loopback
 from tests.support.upstreams import WEB_ROUTE, opens, registry_of
 
@@ -112,14 +112,14 @@ class RunningProxy(ReactorThread):
         super().__init__()
         self.registry = registry_of(*instances)
         self._poller = open_poller(self.reactor)
-        self.factory = ProxyFactory(
+        self.mapped = MappingProxy(
             self._poller,
             self.reactor,
             self.registry.chain(WEB_ROUTE),
             evolve(MAPPING, **options),
         )
-        self._listener = Listener(self.reactor, self.reactor, self.factory)
-        self.factory.ended = self._listener.connection_ended
+        self._listener = Listener(self.reactor, self.reactor, self.mapped)
+        self.mapped.ended = self._listener.connection_ended
         self._clients = ExitStack()
 
     def __enter__(self) -> Self:
@@ -136,7 +136,7 @@ class RunningProxy(ReactorThread):
     ) -> None:
         self._clients.close()
         self.call(self._listener.stopService)
-        self.call(self.factory.close_connections)
+        self.call(self.mapped.close_connections)
         assert self.call(self.registry.open_connections) == 0
         super().__exit__(kind, error, trace)
 
@@ -146,7 +146,7 @@ class RunningProxy(ReactorThread):
 
     def open(self) -> int:
         """Connections that are not over."""
-        return self.call(lambda: self.factory.open)
+        return self.call(lambda: self.mapped.open)
 
     def opens(self) -> dict[str, int]:
         """The open connections of each upstream, by service id."""

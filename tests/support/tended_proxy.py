@@ -16,7 +16,7 @@ from lbconsul.balance.upstream import Upstream
 from lbconsul.config.model import Mapping
 from lbconsul.net.periodic import Periodic
 from lbconsul.proxy.access_log import ConnectionLog
-from lbconsul.proxy.factory import ProxyFactory
+from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.relay import Downstream
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.termination import Termination
@@ -67,7 +67,7 @@ class TendedProxy:
         self._periodic = Periodic(self.reactor)
         self._periodic.add(self.registry)
         self._periodic.start()
-        self._factories: list[ProxyFactory] = []
+        self._proxies: list[MappingProxy] = []
         #: How connections ended, by the names of their clients, in this order.
         self.endings: dict[str, str] = {}
         #: When they did, and by the name of what instance.
@@ -76,14 +76,14 @@ class TendedProxy:
         held.enter_context(patch.object(ConnectionLog, "tell", self._tell))
         held.callback(self._close)
 
-    def serve(self, **options: Any) -> ProxyFactory:
+    def serve(self, **options: Any) -> MappingProxy:
         """A mapping, of the service web where nothing else is said."""
         mapping = Mapping(**({"service": "web"} | options))
         chain = self.registry.chain(failover_spec(mapping))
-        factory = ProxyFactory(self.reactor, self.reactor, chain, mapping)
-        self._factories.append(factory)
-        self._periodic.add(factory)
-        return factory
+        mapped = MappingProxy(self.reactor, self.reactor, chain, mapping)
+        self._proxies.append(mapped)
+        self._periodic.add(mapped)
+        return mapped
 
     def register(self, *who: Instance, service: str = "web", dc: str = "") -> None:
         """Consul says that these are the instances of a service."""
@@ -101,21 +101,21 @@ class TendedProxy:
         """An instance that refuses."""
         return instance(name, self._held.enter_context(loopback.refusing()))
 
-    def connect(self, factory: ProxyFactory, name: str) -> socket.socket:
+    def connect(self, mapped: MappingProxy, name: str) -> socket.socket:
         """A client that says its name; or nothing, if that begins with a blank."""
         ours, peer = loopback.tcp_pair()
         self._held.enter_context(peer)
         if not name.startswith(" "):
             peer.sendall(name.encode())
-        factory.connected(ours, name)
+        mapped.connected(ours, name)
         self.reactor.turn(0)
         return peer
 
     def connect_all(
-        self, factory: ProxyFactory, names: Iterable[str]
+        self, mapped: MappingProxy, names: Iterable[str]
     ) -> dict[str, socket.socket]:
         """Several of them."""
-        return {name: self.connect(factory, name) for name in names}
+        return {name: self.connect(mapped, name) for name in names}
 
     def leave(self, client: socket.socket) -> None:
         """A client goes away, so that its connection ends at once."""
@@ -132,7 +132,7 @@ class TendedProxy:
         """Whether nothing is open or counted, and nobody but the upkeep has a timer."""
         self.reactor.pump([60.0, 60.0])  # a patrol without anybody ends in a round
         return not (
-            any(each.open for each in self._factories)
+            any(each.open for each in self._proxies)
             or self.registry.open_connections()
             or self.reactor.reading() | self.reactor.writing()
             or len(self.reactor.getDelayedCalls()) > 1
@@ -155,8 +155,8 @@ class TendedProxy:
         self.left[name] = upstream.instance.identity.service_id if upstream else ""
 
     def _close(self) -> None:
-        for factory in self._factories:
-            factory.close_connections()
+        for mapped in self._proxies:
+            mapped.close_connections()
         self._periodic.stop()
         self.reactor.advance(60.0)
         assert not self.reactor.getDelayedCalls()
