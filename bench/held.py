@@ -26,7 +26,7 @@ from twisted.internet.threads import deferToThread
 from lbconsul.balance.instance import Health, Identity, Instance
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
-from lbconsul.config.model import Mapping, TCPListen
+from lbconsul.config.model import Drain, Mapping, TCPListen
 from lbconsul.process.garbage import ShortCollections
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.relay import Downstream, Relay
@@ -41,7 +41,9 @@ SETTLE, MEASURED = 3.0, 10.0
 #: The longest that closing all of them may take, in seconds.
 PATIENCE = 60.0
 
-_MAPPING = Mapping("held", TCPListen("127.0.0.1", 1), close_on_critical=True)
+_MAPPING = Mapping(
+    "held", TCPListen("127.0.0.1", 1), drain=Drain(close_on_critical=True)
+)
 
 
 class Turns:

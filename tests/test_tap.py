@@ -87,7 +87,7 @@ class TestForms:
     def test_defaults_of_all_mappings(self) -> None:
         """An option of a mapping among the options is the default of all."""
         config = _config("--idle-timeout", "10m", "80:a", "81:b,idle-timeout=5s")
-        assert [each.idle_timeout for each in config.mappings] == [600.0, 5.0]
+        assert [each.timeouts.idle for each in config.mappings] == [600.0, 5.0]
 
     def test_values_that_look_like_options(self) -> None:
         """Only what stands where an option does is taken for one."""

@@ -24,6 +24,7 @@ from lbconsul.config.options import (
     MAPPING_OPTIONS,
     OPTIONS,
     SECRETS,
+    with_options,
 )
 from lbconsul.config.sources import (
     RawMapping,
@@ -67,7 +68,7 @@ def build(
     """
     said = _strongest(environment, file, command_line)
     values = {key: _read_option(key, each) for key, each in said.items()}
-    defaults = _chosen(values, MAPPING_OPTIONS)
+    defaults = {key: values[key] for key in values if key in MAPPING_OPTIONS}
     given = [(each.said, _mapping(each, defaults)) for each in command_line.mappings]
     listening = {mapping.listen for _, mapping in given}
     filed = [(each.said, _mapping(each, defaults)) for each in file.mappings]
@@ -138,7 +139,7 @@ def _mapping(each: RawMapping, defaults: AbstractMapping[str, Any]) -> Mapping:
             raise each.said.wrong(grammar.unknown("option", key, MAPPING_OPTIONS))
         option = MAPPING_OPTIONS[key]
         try:
-            values[option.attribute] = option.parse(text)
+            values[key] = option.parse(text)
         except ValueError as error:
             raise each.wrong(key, str(error)) from None
     try:
@@ -146,7 +147,7 @@ def _mapping(each: RawMapping, defaults: AbstractMapping[str, Any]) -> Mapping:
         service = service_name(each.service)
     except ValueError as error:
         raise each.said.wrong(str(error)) from None
-    return validate.sensible(each, Mapping(service, listen, **values))
+    return validate.sensible(each, with_options(Mapping(service, listen), values))
 
 
 def _nothing_to_balance(command_line: Source) -> ConfigError:

@@ -79,6 +79,67 @@ class WhenEmpty:
         return f"wait={decimal(self.wait)}s" if self.wait else "close"
 
 
+@frozen
+class Timeouts:
+    """How long a client's connection may take, in seconds."""
+
+    #: For one upstream to accept.
+    connect: float = 2.0
+    #: In the queue while every upstream is full; 0: as long as `connect`.
+    queue: float = 0.0
+    #: Without a byte.
+    idle: float = 3600.0
+    #: Without a byte, after one side has ended.
+    half_close: float = 30.0
+    #: From accept to end, give or take a tenth; 0: no limit.
+    max_age: float = 0.0
+
+
+@frozen
+class Limits:
+    """How many connections there may be; 0: no limit."""
+
+    connections: int = 0
+    connections_per_client: int = 0
+    connections_per_upstream: int = 0
+    #: Clients that may queue while every upstream is full.
+    queue_length: int = 1000
+
+
+@frozen
+class Ejection:
+    """When and for how long outlier detection ejects an upstream."""
+
+    #: Consecutive connect failures; 0: never.
+    after: int = 3
+    #: Seconds of the first ejection; it doubles each time.
+    base_time: float = 10.0
+    #: Whether an early close by the upstream counts as half a failure.
+    on_early_close: bool = True
+
+
+@frozen
+class ShrinkGuard:
+    """When an answer of Consul that removes upstreams is held back."""
+
+    #: The share of a pool that an answer may remove; 0: off.
+    percent: int = 50
+    #: Seconds for which suspect upstreams stay in use.
+    hold: float = 30.0
+
+
+@frozen
+class Drain:
+    """What becomes of the connections of an upstream that is to get none."""
+
+    #: Seconds until they are closed.
+    timeout: float = 300.0
+    #: Whether those of an upstream that turns critical are closed at once.
+    close_on_critical: bool = False
+    #: Percent of connections closed each minute after an upstream joined; 0: none.
+    rebalance: int = 0
+
+
 @frozen(cache_hash=True)  # it is a key in hot paths
 class Mapping:
     """A listening address, the service behind it, and its options.
@@ -103,27 +164,15 @@ class Mapping:
     policy: str = "leastconn"
     health: frozenset[str] = frozenset({"passing", "warning"})
     node_checks: bool = True
-    connect_timeout: float = 2.0
+    #: How many upstreams of each pool one connection may try.
     attempts: int = 3
-    eject_after: int = 3
-    eject_base_time: float = 10.0
-    eject_on_early_close: bool = True
-    shrink_guard: int = 50
-    shrink_hold: float = 30.0
+    timeouts: Timeouts = Timeouts()
+    limits: Limits = Limits()
+    ejection: Ejection = Ejection()
+    shrink_guard: ShrinkGuard = ShrinkGuard()
+    drain: Drain = Drain()
     when_empty: WhenEmpty = WhenEmpty()
     slow_start: float = 0.0
-    max_connections_per_upstream: int = 0
-    queue_length: int = 1000
-    #: 0: the same as `connect_timeout`.
-    queue_timeout: float = 0.0
-    drain_timeout: float = 300.0
-    close_on_critical: bool = False
-    max_age: float = 0.0
-    rebalance: int = 0
-    idle_timeout: float = 3600.0
-    half_close_timeout: float = 30.0
-    max_connections: int = 0
-    max_connections_per_client: int = 0
     #: Networks, as ``10.0.0.0/8``.
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()

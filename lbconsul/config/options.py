@@ -3,12 +3,16 @@
 The command line, the mapping grammar and the TOML file share it, so they cannot differ.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
+from collections.abc import Mapping as AbstractMapping
+from operator import attrgetter
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from lbconsul.config import grammar, values
+from lbconsul.config.model import Mapping
 
 #: The policies' names; `lbconsul.balance.policy` has a class for each.
 POLICIES = ("leastconn", "p2c", "random", "roundrobin")
@@ -23,11 +27,17 @@ class Option:
     name: str
     parse: Callable[[str], Any]
     help: str
+    #: The field that holds the value, as ``group.name``; empty: named as the option.
+    field: str = ""
 
     @property
     def attribute(self) -> str:
-        """The name of the field that holds the value."""
-        return self.name.replace("-", "_")
+        """The field that holds the value, with its group if it has one."""
+        return self.field or self.name.replace("-", "_")
+
+    def value_in(self, owner: object) -> Any:
+        """The value of this option in a mapping or configuration."""
+        return attrgetter(self.attribute)(owner)
 
 
 def _table(*options: Option) -> dict[str, Option]:
@@ -83,6 +93,7 @@ MAPPING_OPTIONS = _table(
         "connect-timeout",
         values.duration,
         "how long one upstream may take to accept [2s]",
+        field="timeouts.connect",
     ),
     Option(
         "attempts",
@@ -93,29 +104,34 @@ MAPPING_OPTIONS = _table(
         "eject-after",
         values.whole(0, 1000),
         "eject an upstream after so many consecutive connect failures; 0: never [3]",
+        field="ejection.after",
     ),
     Option(
         "eject-base-time",
         values.duration,
         "how long the first ejection lasts; it doubles each time, up to 5m or this"
         " [10s]",
+        field="ejection.base_time",
     ),
     Option(
         "eject-on-early-close",
         values.switch,
         "whether a connection that the upstream closes within 1 s without sending a"
         " byte counts as half a failure: on or off [on]",
+        field="ejection.on_early_close",
     ),
     Option(
         "shrink-guard",
         values.percentage("%"),
         "hold back an answer of Consul that removes more than this share of three"
         " upstreams or more, or all of them: off, or 1% to 99% [50%]",
+        field="shrink_guard.percent",
     ),
     Option(
         "shrink-hold",
         values.duration,
         "how long suspect upstreams stay in use where no other is left [30s]",
+        field="shrink_guard.hold",
     ),
     Option(
         "when-empty",
@@ -133,33 +149,39 @@ MAPPING_OPTIONS = _table(
         "max-connections-per-upstream",
         values.whole(0),
         "open no more to one instance; clients queue for it; 0: no limit [0]",
+        field="limits.connections_per_upstream",
     ),
     Option(
         "queue-length",
         values.whole(0, 1_000_000),
         "how many clients may queue while every instance is full [1000]",
+        field="limits.queue_length",
     ),
     Option(
         "queue-timeout",
         values.duration,
         "how long a client may queue; if not given, as long as connect-timeout",
+        field="timeouts.queue",
     ),
     Option(
         "drain-timeout",
         values.duration,
         "how long connections may live on when their instance is deregistered,"
         " in maintenance or of weight 0, and when the gateway ends [5m]",
+        field="drain.timeout",
     ),
     Option(
         "close-on-critical",
         values.switch,
         "whether connections to an instance that turns critical are closed at once:"
         " on or off [off]",
+        field="drain.close_on_critical",
     ),
     Option(
         "max-age",
         values.duration_or_off,
         "close a connection that has lived so long, give or take a tenth [off]",
+        field="timeouts.max_age",
     ),
     Option(
         "rebalance",
@@ -167,28 +189,33 @@ MAPPING_OPTIONS = _table(
         "once an instance has joined or returned, close so many connections of those"
         " with more than their share, so that clients connect anew: off, or 1%/min to"
         " 99%/min [off]",
+        field="drain.rebalance",
     ),
     Option(
         "idle-timeout",
         values.duration,
         "close a connection on which nothing moved for so long [1h]",
+        field="timeouts.idle",
     ),
     Option(
         "half-close-timeout",
         values.duration,
         "close a connection of which one side has said all it will, once nothing moved"
         " for so long [30s]",
+        field="timeouts.half_close",
     ),
     Option(
         "max-connections",
         values.whole(0),
         "leave new clients in the kernel's queue beyond so many; 0: no limit [0]",
+        field="limits.connections",
     ),
     Option(
         "max-connections-per-client",
         values.whole(0),
         "serve no more at a time to one client, which is an IPv4 address or an IPv6"
         " /64; 0: no limit [0]",
+        field="limits.connections_per_client",
     ),
     Option("allow", values.networks, "serve these networks only: 10.0.0.0/8,::1"),
     Option("deny", values.networks, "turn these networks away, allowed or not"),
@@ -306,3 +333,15 @@ SECRETS = frozenset({"token", "http-auth"})
 
 #: Every option with a single value.
 OPTIONS = MAPPING_OPTIONS | CONSUL_OPTIONS | GATEWAY_OPTIONS
+
+
+def with_options(mapping: Mapping, values: AbstractMapping[str, Any]) -> Mapping:
+    """The mapping with these values of its options, which have the options' names."""
+    fields = dict[str, Any]()
+    groups = defaultdict[str, dict[str, Any]](dict)
+    for option, value in values.items():
+        group, _, name = MAPPING_OPTIONS[option].attribute.rpartition(".")
+        (groups[group] if group else fields)[name] = value
+    for group, inner in groups.items():
+        fields[group] = evolve(getattr(mapping, group), **inner)
+    return evolve(mapping, **fields)

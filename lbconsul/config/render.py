@@ -34,8 +34,7 @@ def gateway_options(config: Config) -> dict[str, str]:
 
 def _shown(table: dict[str, Option], owner: object) -> dict[str, str]:
     texts = {
-        name: _text(name, getattr(owner, option.attribute))
-        for name, option in table.items()
+        name: _text(name, option.value_in(owner)) for name, option in table.items()
     }
     return {name: text for name, text in texts.items() if text}
 

@@ -35,7 +35,8 @@ def sensible(each: RawMapping, mapping: Mapping) -> Mapping:
     """
     if isinstance(mapping.listen, UnixListen):
         _refuse_addresses(each)
-        mapping = evolve(mapping, allow=(), deny=(), max_connections_per_client=0)
+        limits = evolve(mapping.limits, connections_per_client=0)
+        mapping = evolve(mapping, allow=(), deny=(), limits=limits)
     _refuse_to_serve_nobody(each, mapping)
     empty = mapping.when_empty
     is_itself = empty.fallback == mapping.service and not empty.is_address

@@ -26,7 +26,7 @@ class Admission:
     @classmethod
     def of(cls, mapping: Mapping) -> "Admission | None":
         """Access control for a mapping; None if the mapping admits every client."""
-        limit = mapping.max_connections_per_client
+        limit = mapping.limits.connections_per_client
         if not (mapping.allow or mapping.deny or limit):
             return None
         allow = Networks.of(mapping.allow) if mapping.allow else None

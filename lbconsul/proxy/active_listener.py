@@ -68,7 +68,7 @@ class ActiveListener:
     @property
     def is_full(self) -> bool:
         """Whether the mapping's `max-connections` are reached."""
-        limit = self.mapping.max_connections
+        limit = self.mapping.limits.connections
         return bool(limit) and self.open >= limit
 
     @property

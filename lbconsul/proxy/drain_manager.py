@@ -38,7 +38,7 @@ class DrainManager:
     _rebalances: dict[Pool, Rebalance] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        percent = self._mapping.rebalance
+        percent = self._mapping.drain.rebalance
         pools = self._failover.pools if percent else ()
         self._rebalances = {pool: Rebalance(percent, pool.joins) for pool in pools}
 
@@ -55,7 +55,7 @@ class DrainManager:
     def _closes(self, leave: Drain) -> bool:
         """Whether to close any connection of an upstream that drains like this now."""
         if leave.critical:
-            return self._mapping.close_on_critical
+            return self._mapping.drain.close_on_critical
         return bool(self.count(1, leave.since))
 
     def due(self, relays: Callable[[], Iterable[Relay]]) -> Due:
@@ -89,7 +89,7 @@ class DrainManager:
 
     def count(self, count: int, since: float) -> int:
         """How many of `count` connections, draining since `since`, to close now."""
-        timeout = self._mapping.drain_timeout
+        timeout = self._mapping.drain.timeout
         return to_close(count, since, timeout, self._seconds(), EVERY)
 
     def _rebalanced(

@@ -198,7 +198,7 @@ class Listener(Service):
         return True
 
     def _is_full(self) -> bool:
-        limit = self._owner.mapping.max_connections
+        limit = self._owner.mapping.limits.connections
         return bool(limit) and self._owner.open >= limit
 
     def _may_accept(self) -> bool:

@@ -217,7 +217,7 @@ class ListenerManager(Service):
         for served in self._served.values():
             if served.is_full:
                 mapping = served.mapping
-                found[Full(MAPPING, str(mapping))] = mapping.max_connections
+                found[Full(MAPPING, str(mapping))] = mapping.limits.connections
             if served.is_starved:
                 found[Full(DESCRIPTORS)] = 0
         return found
@@ -231,7 +231,9 @@ class ListenerManager(Service):
     def _listener(self, served: ActiveListener, source: ListeningSocket) -> Listener:
         # Each process has its share of `max-connections`: a process with many
         # connections has no reason to wait.
-        should_yield = None if served.mapping.max_connections else self._is_overloaded
+        should_yield = (
+            None if served.mapping.limits.connections else self._is_overloaded
+        )
         reactor = self._runtime.reactor
         return Listener(reactor, reactor, served, source, self._at_once, should_yield)
 
@@ -245,7 +247,7 @@ class ListenerManager(Service):
     def _wait(self, served: ActiveListener) -> None:
         for each in failover_spec(served.mapping).all():
             self._waiting.setdefault(each.question, {})[served] = None
-        wait = served.mapping.connect_timeout
+        wait = served.mapping.timeouts.connect
         served.waiting = self._runtime.reactor.callLater(wait, self._overdue, served)
 
     def _overdue(self, served: ActiveListener) -> None:

@@ -91,12 +91,12 @@ class MappingProxy:
         self._access_control = Admission.of(mapping)
         self._log = ConnectionLog(clock, mapping, self._log_connections)
         self.attempts = mapping.attempts
-        self.connect_timeout = mapping.connect_timeout
-        self.idle_timeout = mapping.idle_timeout
-        self.half_close_timeout = mapping.half_close_timeout
-        self.queue_timeout = mapping.queue_timeout or mapping.connect_timeout
+        self.connect_timeout = mapping.timeouts.connect
+        self.idle_timeout = mapping.timeouts.idle
+        self.half_close_timeout = mapping.timeouts.half_close
+        self.queue_timeout = mapping.timeouts.queue or mapping.timeouts.connect
         self.empty_timeout = mapping.when_empty.wait
-        self.line = WaitQueue(clock, mapping.queue_length)
+        self.line = WaitQueue(clock, mapping.limits.queue_length)
         self._drain_manager = DrainManager(self._failover, mapping, clock.seconds)
         waits = (self.connect_timeout, self.queue_timeout, self.empty_timeout)
         shortest = min(each for each in waits if each)
@@ -109,9 +109,9 @@ class MappingProxy:
     def _round(self) -> float:
         """The seconds between inspections of what is open."""
         mapping = self.mapping
-        limits = [mapping.idle_timeout, mapping.half_close_timeout]
-        if mapping.max_age:
-            limits.append(2 * _AGE_JITTER * mapping.max_age)
+        limits = [mapping.timeouts.idle, mapping.timeouts.half_close]
+        if mapping.timeouts.max_age:
+            limits.append(2 * _AGE_JITTER * mapping.timeouts.max_age)
         return Sweeper.interval_for(min(limits), _RELAY_ROUND)
 
     @property
@@ -220,7 +220,7 @@ class MappingProxy:
         identity = dial.lease.upstream.instance.identity
         self.figures.connected(identity, self.clock.seconds() - dial.since)
         arrival, retries = dial.arrival, len(dial.tried)
-        if not self.mapping.max_age:
+        if not self.mapping.timeouts.max_age:
             relay = Relay(self, upstream, dial.lease, arrival, retries)
         else:
             expires = self.clock.seconds() + self._span()
@@ -285,8 +285,8 @@ class MappingProxy:
 
     def _span(self) -> float:
         """A connection's age limit in seconds, random to spread the ends."""
-        shortest = self.mapping.max_age * (1 - _AGE_JITTER)
-        latitude = 2 * _AGE_JITTER * self.mapping.max_age
+        shortest = self.mapping.timeouts.max_age * (1 - _AGE_JITTER)
+        latitude = 2 * _AGE_JITTER * self.mapping.timeouts.max_age
         # The sweeper is late by up to its interval.
         return shortest + self._chance() * max(0, latitude - self._age_sweeper.interval)
 

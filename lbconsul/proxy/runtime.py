@@ -79,7 +79,7 @@ class ProxyRuntime:
     @property
     def longest_drain(self) -> float:
         """The longest drain timeout of all proxies, in seconds."""
-        timeouts = [each.mapping.drain_timeout for each in self._proxies]
+        timeouts = [each.mapping.drain.timeout for each in self._proxies]
         return max(timeouts, default=0.0)
 
     def make(self, mapping: Mapping) -> MappingProxy:

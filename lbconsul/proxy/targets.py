@@ -58,9 +58,9 @@ def _selection(mapping: Mapping, question: ServiceQuery) -> PoolSpec:
         mapping.tag, mapping.health, mapping.node_checks, mapping.upstream_allow
     )
     rules = InstanceFilter() if question.fixed else named
-    first = mapping.eject_base_time
-    early_close = mapping.eject_on_early_close
-    patience = OutlierConfig(mapping.eject_after, first, spoiled=early_close)
+    first = mapping.ejection.base_time
+    early_close = mapping.ejection.on_early_close
+    patience = OutlierConfig(mapping.ejection.after, first, spoiled=early_close)
     if patience.longest < first:
         patience = evolve(patience, longest=first)
     return PoolSpec(
@@ -69,11 +69,11 @@ def _selection(mapping: Mapping, question: ServiceQuery) -> PoolSpec:
         mapping.policy,
         patience,
         ShrinkGuardConfig(
-            mapping.shrink_guard / 100,
-            mapping.shrink_hold,
+            mapping.shrink_guard.percent / 100,
+            mapping.shrink_guard.hold,
             # With close-on-critical, a critical upstream gets no new connections.
-            critical=not mapping.close_on_critical,
+            critical=not mapping.drain.close_on_critical,
         ),
         mapping.slow_start,
-        mapping.max_connections_per_upstream,
+        mapping.limits.connections_per_upstream,
     )

@@ -61,7 +61,7 @@ class ListenerSet:
         if sock not in self._sockets:
             number = self._sockets[sock] = next(self._numbers)
             self._by_listen[sock.mapping.listen] = number
-        drain = sock.mapping.drain_timeout
+        drain = sock.mapping.drain.timeout
         self.longest_drain = max(self.longest_drain, drain)
 
     def replace(self, sockets: Iterable[Socket], connection_log: bool) -> None:
@@ -97,10 +97,11 @@ class ListenerSet:
         others: list[Mapping] = []
         descriptors: dict[int, int] = {}
         for each, number in self._sockets.items():
-            mapping = each.mapping
-            part = share(mapping.max_connections, self._workers, worker)
-            if part or not mapping.max_connections:
-                places.append(Assignment(evolve(mapping, max_connections=part), number))
+            mapping, limits = each.mapping, each.mapping.limits
+            part = share(limits.connections, self._workers, worker)
+            if part or not limits.connections:
+                theirs = evolve(mapping, limits=evolve(limits, connections=part))
+                places.append(Assignment(theirs, number))
                 descriptors[number] = each.open().fileno()
             else:
                 others.append(mapping)

@@ -9,8 +9,12 @@ from lbconsul.config.model import (
     Config,
     ConsulAddress,
     ConsulConfig,
+    Drain,
+    Limits,
     Mapping,
+    ShrinkGuard,
     TCPListen,
+    Timeouts,
     UnixListen,
     WhenEmpty,
 )
@@ -54,7 +58,10 @@ class TestConfigure:
             ConsulConfig(addresses=(ConsulAddress("http", "c", 1),)),
             (
                 Mapping(
-                    "web", TCPListen("0.0.0.0", 8080), tag="v2", connect_timeout=1.0
+                    "web",
+                    TCPListen("0.0.0.0", 8080),
+                    tag="v2",
+                    timeouts=Timeouts(connect=1.0),
                 ),
             ),
             admin=Admin(None),
@@ -246,11 +253,9 @@ class TestFile:
             TCPListen("0.0.0.0", 80),
             allow=("10.0.0.0/8", "::1/128"),
             deny=("10.1.0.0/16",),
-            close_on_critical=True,
-            max_connections_per_upstream=100,
-            queue_length=0,
-            shrink_guard=0,
-            rebalance=5,
+            drain=Drain(close_on_critical=True, rebalance=5),
+            limits=Limits(connections_per_upstream=100, queue_length=0),
+            shrink_guard=ShrinkGuard(percent=0),
             when_empty=WhenEmpty(wait=5.0),
         )
         assert config.mappings == (

@@ -6,7 +6,16 @@ import pytest
 from attrs import fields
 
 from lbconsul.balance import policy
-from lbconsul.config.model import Config, ConsulConfig, Mapping
+from lbconsul.config.model import (
+    Config,
+    ConsulConfig,
+    Drain,
+    Ejection,
+    Limits,
+    Mapping,
+    ShrinkGuard,
+    Timeouts,
+)
 from lbconsul.config.options import (
     CONSUL_OPTIONS,
     GATEWAY_OPTIONS,
@@ -20,6 +29,16 @@ from lbconsul.config.options import (
 ITS_OWN = {"service", "listen"}
 
 
+#: Fields of a mapping that hold a group of options.
+GROUPS = {
+    "timeouts": Timeouts,
+    "limits": Limits,
+    "ejection": Ejection,
+    "shrink_guard": ShrinkGuard,
+    "drain": Drain,
+}
+
+
 def _field_names(of: type) -> set[str]:
     return {each.name for each in fields(of)}
 
@@ -27,7 +46,12 @@ def _field_names(of: type) -> set[str]:
 def test_a_mapping_has_a_place_for_each_option() -> None:
     """Each option of a mapping is kept in it, and it keeps nothing else."""
     attributes = {option.attribute for option in MAPPING_OPTIONS.values()}
-    assert attributes == _field_names(Mapping) - ITS_OWN
+    grouped = {
+        f"{name}.{each}"
+        for name, group in GROUPS.items()
+        for each in _field_names(group)
+    }
+    assert attributes == (_field_names(Mapping) - ITS_OWN - GROUPS.keys()) | grouped
 
 
 def test_the_other_options_have_their_places_too() -> None:
@@ -62,9 +86,13 @@ def _promised() -> list[tuple[Option, str]]:
 def test_the_help_tells_the_defaults(option: Option, default: str) -> None:
     """What the help says of an option that is not given is what holds."""
     config = Config(ConsulConfig(), (Mapping("web"),))
-    owners = (config.mappings[0], config.consul, config)
-    [owner] = [each for each in owners if hasattr(each, option.attribute)]
-    assert getattr(owner, option.attribute) == option.parse(default)
+    owners = (
+        (MAPPING_OPTIONS, config.mappings[0]),
+        (CONSUL_OPTIONS, config.consul),
+        (GATEWAY_OPTIONS, config),
+    )
+    [owner] = [owner for table, owner in owners if option.name in table]
+    assert option.value_in(owner) == option.parse(default)
 
 
 def test_defaults_are_told_at_all() -> None:

@@ -97,9 +97,7 @@ def test_defaults(name: str) -> None:
         (CONSUL_OPTIONS, CONFIG.consul),
         (GATEWAY_OPTIONS, CONFIG),
     ]
-    [value] = [
-        getattr(owner, option.attribute) for table, owner in owners if name in table
-    ]
+    [value] = [option.value_in(owner) for table, owner in owners if name in table]
     if name in found:
         assert option.parse(found[name]) == value
     else:

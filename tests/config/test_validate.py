@@ -250,8 +250,12 @@ class TestClients:
         )
         assert tcp.allow == ("10.0.0.0/8",)
         assert tcp.deny == ("10.1.0.0/16",)
-        assert tcp.max_connections_per_client == 5
-        assert (unix.allow, unix.deny, unix.max_connections_per_client) == ((), (), 0)
+        assert tcp.limits.connections_per_client == 5
+        assert (unix.allow, unix.deny, unix.limits.connections_per_client) == (
+            (),
+            (),
+            0,
+        )
 
     @pytest.mark.parametrize(
         ("mapping", "family"),

@@ -12,10 +12,11 @@ from twisted.logger import capturedLogs, formatEvent
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.build import configure
 from lbconsul.config.diff import finish
-from lbconsul.config.model import Config, Mapping, TCPListen, UnixListen
+from lbconsul.config.model import Config, Drain, Mapping, TCPListen, UnixListen
 from lbconsul.errors import CannotListen
 from lbconsul.gateway.data_plane import DataPlane
 from tests.support.loopback import accept, connect, listening
+from tests.support.mappings import altered
 from tests.support.ports import free_ports
 from tests.support.running_proxy import ReactorThread, eventually
 from tests.support.upstreams import instance
@@ -44,7 +45,7 @@ def end(running: ReactorThread, data_plane: DataPlane) -> tuple[int, int, int]:
 
 def mapping(port: int, **options: Any) -> Mapping:
     """A mapping of web."""
-    return Mapping("web", TCPListen("127.0.0.1", port), **options)
+    return altered(Mapping("web", TCPListen("127.0.0.1", port)), **options)
 
 
 def test_added_sockets(running: ReactorThread) -> None:
@@ -70,7 +71,7 @@ def test_counts(running: ReactorThread, workers: int) -> None:
     data_plane = data_plane_of(running, evolve(CONFIG, workers=workers))
     [port] = free_ports(1)
     data_plane.listen(mapping(port, drain_timeout=7.0))
-    lent = running.call(data_plane.lend, Mapping("own", drain_timeout=9.0))
+    lent = running.call(data_plane.lend, Mapping("own", drain=Drain(timeout=9.0)))
     assert data_plane.longest_drain == 9.0
     assert lent.mapping in data_plane.mappings
     running.call(data_plane.privilegedStartService)

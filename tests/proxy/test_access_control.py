@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 from lbconsul.config.model import Mapping
 from lbconsul.proxy.access_control import Admission
 from lbconsul.stats.termination import Termination
+from tests.support.mappings import altered
 
 DENIED, TOO_MANY = Termination.DENIED, Termination.CLIENT_LIMIT
 
 
 def _access_control(**options: Any) -> Admission:
-    admission = Admission.of(Mapping("web", **options))
+    admission = Admission.of(altered(Mapping("web"), **options))
     assert admission is not None
     return admission
 

@@ -1,7 +1,7 @@
 """Connections that are closed since others should have their clients."""
 
 import socket
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from attrs import define
@@ -10,7 +10,7 @@ from lbconsul.balance.instance import Health, Instance
 from lbconsul.balance.pool_spec import PoolSpec, ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.upstream import Lease
-from lbconsul.config.model import Mapping
+from lbconsul.config.model import Drain, Mapping
 from lbconsul.net.periodic import EVERY
 from lbconsul.proxy.drain_manager import DrainManager, least_recently_active
 from lbconsul.proxy.mapping_proxy import MappingProxy
@@ -211,7 +211,7 @@ def test_close_on_critical_of_the_last_one(proxy: TendedProxy) -> None:
 
 
 def _even(
-    proxy: TendedProxy, count: int, **options: float
+    proxy: TendedProxy, count: int, **options: Any
 ) -> tuple[MappingProxy, dict[str, socket.socket]]:
     """So many connections, to a and b."""
     mapped = proxy.serve(**options)
@@ -281,7 +281,7 @@ def test_rebalance_is_over(proxy: TendedProxy, pair: tuple[Server, Server]) -> N
 def test_rebalance_no_more_than_needed() -> None:
     """However many could be closed at once, nobody ends below the fair share."""
     now = 0.0
-    mapping = Mapping("web", rebalance=99)
+    mapping = Mapping("web", drain=Drain(rebalance=99))
     registry = Registry(lambda: 0.0)
     registry.replace(ServiceQuery("web"), instances("a", "b"))
     chain = registry.chain(failover_spec(mapping))
@@ -337,7 +337,7 @@ def test_rebalance_returned(proxy: TendedProxy) -> None:
 def test_nothing_to_do(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
     """Where nobody leaves or joins, connections are not even looked at."""
     proxy.serve()
-    mapping = Mapping("web", rebalance=99)
+    mapping = Mapping("web", drain=Drain(rebalance=99))
     chain = proxy.registry.chain(failover_spec(mapping))
     parting = DrainManager(chain, mapping, proxy.reactor.seconds)
 

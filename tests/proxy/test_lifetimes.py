@@ -1,5 +1,7 @@
 """How long connections may live: their greatest age, and the gateway's own end."""
 
+from typing import Any
+
 import pytest
 
 from lbconsul.net.periodic import EVERY
@@ -73,7 +75,7 @@ def test_retire_while_clients_wait(proxy: TendedProxy) -> None:
     with loopback.blackhole() as port:
         server = proxy.server("a")
         proxy.register(server.instance())
-        options = {"queue_timeout": 60.0, "connect_timeout": 60.0}
+        options: dict[str, Any] = {"queue_timeout": 60.0, "connect_timeout": 60.0}
         mapped = proxy.serve(
             drain_timeout=DRAIN, max_connections_per_upstream=1, **options
         )

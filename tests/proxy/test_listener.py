@@ -18,7 +18,14 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from lbconsul.config.model import Listen, Mapping, SystemdListen, TCPListen, UnixListen
+from lbconsul.config.model import (
+    Limits,
+    Listen,
+    Mapping,
+    SystemdListen,
+    TCPListen,
+    UnixListen,
+)
 from lbconsul.errors import CannotListen
 from lbconsul.net import listening_socket
 from lbconsul.net.listening_socket import OwnedSocket
@@ -67,7 +74,7 @@ class ListenerTestCase(SynchronousTestCase):
         self, max_connections: int = 0, listen: Listen = LOOPBACK, **passed: int
     ) -> tuple[Taker, Listener]:
         """A listener that is not bound, and who takes its clients."""
-        mapping = Mapping("web", listen, max_connections=max_connections)
+        mapping = Mapping("web", listen, limits=Limits(connections=max_connections))
         taker = Taker(mapping)
         listener = Listener(
             self.reactor, self.reactor, taker, OwnedSocket(mapping, passed)
@@ -380,7 +387,7 @@ class GivesWayTests(ListenerTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.ahead = True
-        self.taker = Taker(Mapping("web", LOOPBACK, max_connections=6))
+        self.taker = Taker(Mapping("web", LOOPBACK, limits=Limits(connections=6)))
         source = OwnedSocket(self.taker.mapping)
         self.listener_ = Listener(
             self.reactor, self.reactor, self.taker, source, 2, lambda: self.ahead
@@ -488,7 +495,7 @@ class RoomTests(ListenerTestCase):
         self.takers: list[Taker] = []
 
     def started(self, max_connections: int = 0) -> tuple[Taker, Listener]:
-        mapping = Mapping("web", LOOPBACK, max_connections=max_connections)
+        mapping = Mapping("web", LOOPBACK, limits=Limits(connections=max_connections))
         taker = Taker(mapping, self.room)
         taker.then = self.room.enter
         listener = Listener(self.reactor, self.reactor, taker, OwnedSocket(mapping))

@@ -14,7 +14,7 @@ from twisted.logger import capturedLogs, formatEvent
 from zope.interface.verify import verifyObject
 
 from lbconsul.balance.registry import Registry
-from lbconsul.config.model import Mapping, TCPListen
+from lbconsul.config.model import Drain, Limits, Mapping, TCPListen, Timeouts
 from lbconsul.errors import CannotListen
 from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.proxy import listener_manager as module
@@ -145,7 +145,7 @@ def test_bound_early(running: Running) -> None:
 
 def test_waits_for_the_first_answer(running: Running) -> None:
     """Who comes before Consul's first answer waits for it in the kernel's queue."""
-    mapping = evolve(MAPPING, connect_timeout=30.0)
+    mapping = evolve(MAPPING, timeouts=Timeouts(connect=30.0))
     [source] = running.begin(mapping, answered=False)
     client = running.held.enter_context(connect(source.open().getsockname()))
     client.settimeout(0.2)
@@ -157,7 +157,9 @@ def test_waits_for_the_first_answer(running: Running) -> None:
 
 def test_waits_not_for_ever(running: Running) -> None:
     """After connect-timeout clients are let in anyway, to be closed."""
-    [source] = running.begin(evolve(MAPPING, connect_timeout=0.2), answered=False)
+    [source] = running.begin(
+        evolve(MAPPING, timeouts=Timeouts(connect=0.2)), answered=False
+    )
     with connect(source.open().getsockname()) as client:
         assert client.recv(1) == b""
     running.answer()
@@ -166,7 +168,9 @@ def test_waits_not_for_ever(running: Running) -> None:
 
 def test_waits_while_names_are_looked_up(running: Running) -> None:
     """Once Consul has answered, clients wait until its instances' names are known."""
-    [source] = running.begin(evolve(MAPPING, connect_timeout=0.1), answered=False)
+    [source] = running.begin(
+        evolve(MAPPING, timeouts=Timeouts(connect=0.1)), answered=False
+    )
     ask = failover_spec(MAPPING).selections[0].question
     running.running.call(partial(running.registry.replace, ask, [], pending=True))
     client = running.held.enter_context(connect(source.open().getsockname()))
@@ -179,7 +183,7 @@ def test_waits_while_names_are_looked_up(running: Running) -> None:
 
 def test_stopped_while_it_waits(running: Running) -> None:
     """A stop leaves nothing behind that would begin to accept later."""
-    running.begin(evolve(MAPPING, connect_timeout=30.0), answered=False)
+    running.begin(evolve(MAPPING, timeouts=Timeouts(connect=30.0)), answered=False)
     running.running.call(running.serving.stopService)
     running.answer()
     [served] = running.serving.served
@@ -188,7 +192,7 @@ def test_stopped_while_it_waits(running: Running) -> None:
 
 def test_fallback(running: Running) -> None:
     """Each datacenter is waited for, up to the first that has somebody."""
-    mapping = evolve(MAPPING, dc=("dc1", "dc2"), connect_timeout=30.0)
+    mapping = evolve(MAPPING, dc=("dc1", "dc2"), timeouts=Timeouts(connect=30.0))
     running.begin(mapping, answered=False)
     [served] = running.serving.served
     one, two = (each.question for each in failover_spec(mapping).all())
@@ -254,7 +258,7 @@ def test_many_removed(running: Running) -> None:
 
 def test_removed_in_time(running: Running) -> None:
     """Those that do not end are closed when the drain timeout is over."""
-    [source] = running.begin(evolve(MAPPING, drain_timeout=0.5))
+    [source] = running.begin(evolve(MAPPING, drain=Drain(timeout=0.5)))
     client, _ = running.pair(source)
     with capturedLogs() as events:
         running.replace()
@@ -271,7 +275,7 @@ def test_altered(running: Running) -> None:
     old = running.pair(source)
     [served] = running.serving.served
     first = served.proxy
-    longer = evolve(MAPPING, idle_timeout=5.0)
+    longer = evolve(MAPPING, timeouts=Timeouts(idle=5.0))
     running.replace((longer, source))
     new = running.pair(source)
     assert source.open() is sock
@@ -309,7 +313,7 @@ def test_altered_before_the_start(running: Running) -> None:
 def test_another_service(running: Running) -> None:
     """Clients wait until Consul has said who serves that."""
     [source] = running.begin(MAPPING)
-    other = evolve(MAPPING, service="mail", connect_timeout=30.0)
+    other = evolve(MAPPING, service="mail", timeouts=Timeouts(connect=30.0))
     running.replace((other, source))
     client = running.held.enter_context(connect(source.open().getsockname()))
     client.settimeout(0.2)
@@ -323,7 +327,7 @@ def test_another_service(running: Running) -> None:
 
 def test_limit(running: Running) -> None:
     """A limit is kept over all connections of an address, be they of older options."""
-    limited = evolve(MAPPING, max_connections=1)
+    limited = evolve(MAPPING, limits=Limits(connections=1))
     [source] = running.begin(limited)
     client, upstream = running.pair(source)
     running.replace((evolve(limited, attempts=1), source))
@@ -339,7 +343,7 @@ def test_limit(running: Running) -> None:
 
 def test_full(running: Running) -> None:
     """What is full is known after a second, until there has been room for as long."""
-    (source,) = running.begin(evolve(MAPPING, max_connections=2))
+    (source,) = running.begin(evolve(MAPPING, limits=Limits(connections=2)))
     pairs = [running.pair(source) for _ in range(2)]
     name = str(source.mapping)
     eventually(lambda: running.serving.full == ((MAPPING_FULL, name),), "it is full")
@@ -406,7 +410,7 @@ def test_retire_while_idle(running: Running) -> None:
 def test_retire_too_late(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """Were a proxy to close nothing, it would be done for it in the end."""
     monkeypatch.setattr(module, "LATE", 0.1)
-    [source] = running.begin(evolve(MAPPING, drain_timeout=0.1))
+    [source] = running.begin(evolve(MAPPING, drain=Drain(timeout=0.1)))
     client, _ = running.pair(source)
     [served] = running.serving.served
     served.proxy._retired = 1e12  # as if that were not over for long

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lbconsul.balance.counter import LocalCounter
 from lbconsul.balance.registry import Registry
-from lbconsul.config.model import Mapping, TCPListen
+from lbconsul.config.model import Mapping, TCPListen, Timeouts
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.relay import Relay
 from tests.support import loopback
@@ -111,7 +111,7 @@ class MappingProxyTests(MappingProxyTestCase):
                 self.reactor.settle()
                 self.assertEqual(proxy.open, served)
                 proxy.close_connections()
-            mapping = evolve(MAPPING, connect_timeout=0.2)
+            mapping = evolve(MAPPING, timeouts=Timeouts(connect=0.2))
             proxy = self.proxy(mapping, registry_of(instance("a", silent)))
             self.connect(proxy)
             self.reactor.pump([0.05] * 3)
@@ -121,7 +121,12 @@ class MappingProxyTests(MappingProxyTestCase):
 
     def test_timeouts_of_the_mapping(self) -> None:
         """And so is how long nothing may move."""
-        proxy = self.proxy(evolve(MAPPING, idle_timeout=8.0, half_close_timeout=4.0))
+        proxy = self.proxy(
+            evolve(
+                MAPPING,
+                timeouts=Timeouts(idle=8.0, half_close=4.0),
+            )
+        )
         idle, half = self.connect(proxy), self.connect(proxy)
         half.shutdown(socket.SHUT_WR)
         self.reactor.settle()

@@ -4,7 +4,7 @@ from attrs import evolve
 
 from lbconsul.balance.instance import Health
 from lbconsul.balance.registry import Registry
-from lbconsul.config.model import Mapping, TCPListen
+from lbconsul.config.model import Drain, Limits, Mapping, TCPListen, Timeouts
 from lbconsul.net.periodic import EVERY
 from lbconsul.proxy.runtime import ProxyRuntime
 from lbconsul.proxy.targets import failover_spec
@@ -13,7 +13,7 @@ from tests.support.recording_reactor import RecordingReactor
 from tests.support.tended_proxy import TendedProxy
 from tests.support.upstreams import WEB, instance
 
-MAPPING = Mapping("web", drain_timeout=5.0)
+MAPPING = Mapping("web", drain=Drain(timeout=5.0))
 
 
 def runtime() -> ProxyRuntime:
@@ -26,7 +26,7 @@ def test_factories() -> None:
     made = runtime()
     assert (made.routes, made.longest_drain) == (set(), 0.0)
     one = made.make(MAPPING)
-    other = made.make(evolve(MAPPING, service="mail", drain_timeout=9.0))
+    other = made.make(evolve(MAPPING, service="mail", drain=Drain(timeout=9.0)))
     assert made.routes == {failover_spec(one.mapping), failover_spec(other.mapping)}
     assert made.longest_drain == 9.0
     assert one.room is other.room is made.room
@@ -118,8 +118,11 @@ def test_tidings(proxy: TendedProxy) -> None:
     made = ProxyRuntime(proxy.reactor, proxy.registry)
     made._poller = proxy.reactor
     listen = TCPListen("127.0.0.1", 80)
-    mapping = Mapping("web", listen, max_connections_per_upstream=1)
-    proxies = [made.make(mapping), made.make(evolve(mapping, idle_timeout=7.0))]
+    mapping = Mapping("web", listen, limits=Limits(connections_per_upstream=1))
+    proxies = [
+        made.make(mapping),
+        made.make(evolve(mapping, timeouts=Timeouts(idle=7.0))),
+    ]
     assert made.traffic(mapping).used == set()
     one, other = proxy.server("a"), proxy.server("b")
     proxy.register(one.instance(), other.instance())

@@ -16,6 +16,7 @@ from lbconsul.proxy.listener import Listener
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from tests.proxy.test_mapping_proxy import MAPPING, MappingProxyTestCase
 from tests.support import loopback
+from tests.support.mappings import altered
 
 
 class TurnedAwayTests(MappingProxyTestCase):
@@ -23,7 +24,7 @@ class TurnedAwayTests(MappingProxyTestCase):
 
     def mapped(self, **options: Any) -> MappingProxy:
         """A proxy of a mapping with these options."""
-        mapped = self.proxy(evolve(MAPPING, **options))
+        mapped = self.proxy(altered(MAPPING, **options))
         self.addCleanup(mapped.close_connections)
         return mapped
 

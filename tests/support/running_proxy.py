@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
-from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
@@ -22,6 +21,7 @@ from lbconsul.net.poller import open_poller
 from lbconsul.proxy.listener import Listener
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from tests.support import loopback
+from tests.support.mappings import altered
 from tests.support.upstreams import WEB_ROUTE, opens, registry_of
 
 P = ParamSpec("P")
@@ -116,7 +116,7 @@ class RunningProxy(ReactorThread):
             self._poller,
             self.reactor,
             self.registry.chain(WEB_ROUTE),
-            evolve(MAPPING, **options),
+            altered(MAPPING, **options),
         )
         self._listener = Listener(self.reactor, self.reactor, self.mapped)
         self.mapped.ended = self._listener.connection_ended

@@ -21,6 +21,7 @@ from lbconsul.proxy.relay import Downstream
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.termination import Termination
 from tests.support import loopback
+from tests.support.mappings import altered
 from tests.support.recording_reactor import RecordingReactor
 from tests.support.upstreams import instance
 
@@ -76,9 +77,9 @@ class TendedProxy:
         held.enter_context(patch.object(ConnectionLog, "tell", self._tell))
         held.callback(self._close)
 
-    def serve(self, **options: Any) -> MappingProxy:
+    def serve(self, service: str = "web", **options: Any) -> MappingProxy:
         """A mapping, of the service web where nothing else is said."""
-        mapping = Mapping(**({"service": "web"} | options))
+        mapping = altered(Mapping(service), **options)
         chain = self.registry.chain(failover_spec(mapping))
         mapped = MappingProxy(self.reactor, self.reactor, chain, mapping)
         self._proxies.append(mapped)

@@ -5,11 +5,11 @@ import socket
 import pytest
 from attrs import Factory, define, evolve
 
-from lbconsul.config.model import Mapping, TCPListen
+from lbconsul.config.model import Drain, Limits, Mapping, TCPListen
 from lbconsul.workers.listeners import ListenerSet, share
 from lbconsul.workers.messages import Assignment, Serve
 
-WEB = Mapping("web", TCPListen("127.0.0.1", 80), drain_timeout=7.0)
+WEB = Mapping("web", TCPListen("127.0.0.1", 80), drain=Drain(timeout=7.0))
 
 
 @define(eq=False)
@@ -40,7 +40,7 @@ def test_share(limit: int, workers: int, shares: list[int]) -> None:
 def test_numbers() -> None:
     """Each socket keeps its number, which no other one ever gets."""
     places = ListenerSet(2, True)
-    one, two, three = Fake(WEB), Fake(WEB), Fake(evolve(WEB, drain_timeout=3.0))
+    one, two, three = Fake(WEB), Fake(WEB), Fake(evolve(WEB, drain=Drain(timeout=3.0)))
     places.add(one)
     places.add(two)
     places.replace([two, three], connection_log=False)
@@ -69,7 +69,7 @@ def test_open_and_close() -> None:
 
 def test_shares() -> None:
     """Each worker has its part of a limit; one without a part has no socket for it."""
-    limited = evolve(WEB, max_connections=1)
+    limited = evolve(WEB, limits=Limits(connections=1))
     places = ListenerSet(2, True)
     places.add(Fake(limited))
     assert places.of(1)[0] == Serve((Assignment(limited, 0),), True)
@@ -81,7 +81,7 @@ def test_longest_drain() -> None:
     places = ListenerSet(2, True)
     assert places.longest_drain == 0.0
     places.add(Fake(WEB))
-    places.replace([Fake(evolve(WEB, drain_timeout=1.0))], connection_log=True)
+    places.replace([Fake(evolve(WEB, drain=Drain(timeout=1.0)))], connection_log=True)
     assert places.longest_drain == 7.0
 
 

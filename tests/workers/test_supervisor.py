@@ -17,7 +17,7 @@ from twisted.logger import capturedLogs, formatEvent
 from zope.interface.verify import verifyObject
 
 from lbconsul.balance.registry import Registry
-from lbconsul.config.model import Mapping, TCPListen
+from lbconsul.config.model import Drain, Limits, Mapping, TCPListen
 from lbconsul.errors import CannotListen
 from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.workers import restart_backoff, spawn
@@ -217,7 +217,7 @@ def test_nothing_new(start: Any) -> None:
 def test_limit(start: Any, held: ExitStack) -> None:
     """The limit of a mapping holds for all workers together, exactly."""
     server = held.enter_context(listening())
-    started = start(4, evolve(MAPPING, max_connections=2))
+    started = start(4, evolve(MAPPING, limits=Limits(connections=2)))
     started.replace(of(server))
     started.wait_until_all_know()
     clients = [held.enter_context(connect(started.address)) for _ in range(5)]
@@ -716,7 +716,7 @@ def test_death_meanwhile(start: Any, held: ExitStack) -> None:
 def test_hanging_while_it_drains(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that hangs is killed after the longest drain timeout and some more."""
     monkeypatch.setattr(module, "PATIENCE", 0.2)
-    started = start(2, evolve(MAPPING, drain_timeout=0.5))
+    started = start(2, evolve(MAPPING, drain=Drain(timeout=0.5)))
     started.replace()
     started.wait_until_all_know()
     frozen = started.members()[1].pid
