@@ -11,6 +11,7 @@ from typing import Any
 from attrs import evolve
 
 from lbconsul.config import grammar, validate
+from lbconsul.config.mapping_options import MAPPING_OPTIONS, with_options
 from lbconsul.config.model import (
     Admin,
     Config,
@@ -18,14 +19,7 @@ from lbconsul.config.model import (
     ConsulConfig,
     Mapping,
 )
-from lbconsul.config.options import (
-    CONSUL_OPTIONS,
-    GATEWAY_OPTIONS,
-    MAPPING_OPTIONS,
-    OPTIONS,
-    SECRETS,
-    with_options,
-)
+from lbconsul.config.options import CONSUL_OPTIONS, GATEWAY_OPTIONS, OPTIONS, SECRETS
 from lbconsul.config.sources import (
     RawMapping,
     Source,

@@ -144,9 +144,9 @@ class Drain:
 class Mapping:
     """A listening address, the service behind it, and its options.
 
-    Durations are seconds; 0 is off, or no limit.  `lbconsul.config.options` describes
-    the options.  Without an address the mapping is for a program that listens by other
-    means.
+    Durations are seconds; 0 is off, or no limit.  `lbconsul.config.mapping_options`
+    describes the options.  Without an address the mapping is for a program that listens
+    by other means.
     """
 
     service: str

@@ -3,256 +3,43 @@
 The command line, the mapping grammar and the TOML file share it, so they cannot differ.
 """
 
-from collections import defaultdict
-from collections.abc import Callable
-from collections.abc import Mapping as AbstractMapping
-from operator import attrgetter
-from typing import Any
-
-from attrs import evolve, frozen
-
 from lbconsul.config import grammar, values
-from lbconsul.config.model import Mapping
-
-#: The policies' names; `lbconsul.balance.policy` has a class for each.
-POLICIES = ("leastconn", "p2c", "random", "roundrobin")
+from lbconsul.config.mapping_options import MAPPING_OPTIONS
+from lbconsul.config.option import Option, table
 
 LOG_FORMATS = ("json", "text")
 
-
-@frozen
-class Option:
-    """One option: `parse` turns its text into the value or raises ValueError."""
-
-    name: str
-    parse: Callable[[str], Any]
-    help: str
-    #: The field that holds the value, as ``group.name``; empty: named as the option.
-    field: str = ""
-
-    @property
-    def attribute(self) -> str:
-        """The field that holds the value, with its group if it has one."""
-        return self.field or self.name.replace("-", "_")
-
-    def value_in(self, owner: object) -> Any:
-        """The value of this option in a mapping or configuration."""
-        return attrgetter(self.attribute)(owner)
-
-
-def _table(*options: Option) -> dict[str, Option]:
-    return {option.name: option for option in options}
-
-
-def _text(text: str) -> str:
-    if not text or not text.isprintable():
-        raise ValueError("must not be empty or hold control characters")
-    return text
-
-
-#: Options of a mapping; set for the gateway, they are the defaults of all mappings.
-MAPPING_OPTIONS = _table(
-    Option("tag", _text, "only instances that carry this tag"),
-    Option("filter", _text, "only instances that Consul's filter expression keeps"),
-    Option(
-        "dc",
-        values.datacenters,
-        "the datacenter to ask for; of dc1|dc2, the first that has an instance"
-        " [the agent's own]",
-    ),
-    Option(
-        "failback-after",
-        values.duration,
-        "how long an earlier datacenter must be well before it is used again [30s]",
-    ),
-    Option("port-name", values.name, "of services with several ports, the one to use"),
-    Option(
-        "tagged-address",
-        values.name,
-        "use this one of Consul's tagged addresses of an instance, such as wan or"
-        " lan_ipv6",
-    ),
-    Option("near", values.name, "let Consul sort by distance from this node"),
-    Option(
-        "policy",
-        values.one_of(POLICIES),
-        f"how to choose: {', '.join(POLICIES)} [leastconn]",
-    ),
-    Option(
-        "health",
-        values.health,
-        "statuses that get connections: passing; passing,warning; or any"
-        " [passing,warning]",
-    ),
-    Option(
-        "node-checks",
-        values.switch,
-        "whether checks of the node count: on or off [on]",
-    ),
-    Option(
-        "connect-timeout",
-        values.duration,
-        "how long one upstream may take to accept [2s]",
-        field="timeouts.connect",
-    ),
-    Option(
-        "attempts",
-        values.whole(1, 100),
-        "how many upstreams to try for one connection, in each datacenter [3]",
-    ),
-    Option(
-        "eject-after",
-        values.whole(0, 1000),
-        "eject an upstream after so many consecutive connect failures; 0: never [3]",
-        field="ejection.after",
-    ),
-    Option(
-        "eject-base-time",
-        values.duration,
-        "how long the first ejection lasts; it doubles each time, up to 5m or this"
-        " [10s]",
-        field="ejection.base_time",
-    ),
-    Option(
-        "eject-on-early-close",
-        values.switch,
-        "whether a connection that the upstream closes within 1 s without sending a"
-        " byte counts as half a failure: on or off [on]",
-        field="ejection.on_early_close",
-    ),
-    Option(
-        "shrink-guard",
-        values.percentage("%"),
-        "hold back an answer of Consul that removes more than this share of three"
-        " upstreams or more, or all of them: off, or 1% to 99% [50%]",
-        field="shrink_guard.percent",
-    ),
-    Option(
-        "shrink-hold",
-        values.duration,
-        "how long suspect upstreams stay in use where no other is left [30s]",
-        field="shrink_guard.hold",
-    ),
-    Option(
-        "when-empty",
-        values.when_empty,
-        "what becomes of clients when no instance is left: close, wait=TIME,"
-        " fallback=SERVICE or fallback=HOST:PORT [close]",
-    ),
-    Option(
-        "slow-start",
-        values.duration_or_off,
-        "the time in which an instance that joins or returns comes to its full"
-        " weight, from a tenth of it [off]",
-    ),
-    Option(
-        "max-connections-per-upstream",
-        values.whole(0),
-        "open no more to one instance; clients queue for it; 0: no limit [0]",
-        field="limits.connections_per_upstream",
-    ),
-    Option(
-        "queue-length",
-        values.whole(0, 1_000_000),
-        "how many clients may queue while every instance is full [1000]",
-        field="limits.queue_length",
-    ),
-    Option(
-        "queue-timeout",
-        values.duration,
-        "how long a client may queue; if not given, as long as connect-timeout",
-        field="timeouts.queue",
-    ),
-    Option(
-        "drain-timeout",
-        values.duration,
-        "how long connections may live on when their instance is deregistered,"
-        " in maintenance or of weight 0, and when the gateway ends [5m]",
-        field="drain.timeout",
-    ),
-    Option(
-        "close-on-critical",
-        values.switch,
-        "whether connections to an instance that turns critical are closed at once:"
-        " on or off [off]",
-        field="drain.close_on_critical",
-    ),
-    Option(
-        "max-age",
-        values.duration_or_off,
-        "close a connection that has lived so long, give or take a tenth [off]",
-        field="timeouts.max_age",
-    ),
-    Option(
-        "rebalance",
-        values.percentage("%/min"),
-        "once an instance has joined or returned, close so many connections of those"
-        " with more than their share, so that clients connect anew: off, or 1%/min to"
-        " 99%/min [off]",
-        field="drain.rebalance",
-    ),
-    Option(
-        "idle-timeout",
-        values.duration,
-        "close a connection on which nothing moved for so long [1h]",
-        field="timeouts.idle",
-    ),
-    Option(
-        "half-close-timeout",
-        values.duration,
-        "close a connection of which one side has said all it will, once nothing moved"
-        " for so long [30s]",
-        field="timeouts.half_close",
-    ),
-    Option(
-        "max-connections",
-        values.whole(0),
-        "leave new clients in the kernel's queue beyond so many; 0: no limit [0]",
-        field="limits.connections",
-    ),
-    Option(
-        "max-connections-per-client",
-        values.whole(0),
-        "serve no more at a time to one client, which is an IPv4 address or an IPv6"
-        " /64; 0: no limit [0]",
-        field="limits.connections_per_client",
-    ),
-    Option("allow", values.networks, "serve these networks only: 10.0.0.0/8,::1"),
-    Option("deny", values.networks, "turn these networks away, allowed or not"),
-    Option(
-        "upstream-allow",
-        values.upstream_networks,
-        "connect to instances in these networks only: 10.0.0.0/8,fd00::/8; without it,"
-        " to all that Consul names",
-    ),
-    Option("unix-mode", values.file_mode, "permissions of a UNIX socket [660]"),
-    Option(
-        "allow-empty",
-        values.switch,
-        "whether the gateway is ready (/readyz) though the mapping never had a usable"
-        " instance: on or off [off]",
-    ),
-)
-
 #: How to reach Consul.
-CONSUL_OPTIONS = _table(
-    Option("token", _text, "ACL token; a file is safer"),
-    Option("token-file", _text, "file that holds the ACL token; read again on change"),
+CONSUL_OPTIONS = table(
+    Option("token", values.printable, "ACL token; a file is safer"),
+    Option(
+        "token-file",
+        values.printable,
+        "file that holds the ACL token; read again on change",
+    ),
     Option(
         "http-auth",
-        _text,
+        values.printable,
         "USER or USER:PASSWORD of HTTP basic authentication, for a proxy before"
         " Consul; the TOML file or CONSUL_HTTP_AUTH is safer",
     ),
-    Option("ca-file", _text, "PEM file of the authorities to trust for Consul"),
-    Option("ca-path", _text, "directory of such files, each of them; ca-file hides it"),
+    Option(
+        "ca-file", values.printable, "PEM file of the authorities to trust for Consul"
+    ),
+    Option(
+        "ca-path",
+        values.printable,
+        "directory of such files, each of them; ca-file hides it",
+    ),
     Option(
         "tls-server-name",
         values.server_name,
         "name to ask for and to verify in Consul's certificate, not the address's",
     ),
-    Option("client-cert", _text, "PEM file of the certificate to show to Consul"),
-    Option("client-key", _text, "PEM file of that certificate's key"),
+    Option(
+        "client-cert", values.printable, "PEM file of the certificate to show to Consul"
+    ),
+    Option("client-key", values.printable, "PEM file of that certificate's key"),
     Option("verify", values.switch, "whether to verify Consul's certificate [on]"),
     Option("namespace", values.name, "Consul Enterprise namespace"),
     Option("partition", values.name, "Consul Enterprise admin partition"),
@@ -265,10 +52,10 @@ CONSUL_OPTIONS = _table(
 )
 
 #: Options of the gateway as a whole.
-GATEWAY_OPTIONS = _table(
+GATEWAY_OPTIONS = table(
     Option(
         "state-dir",
-        _text,
+        values.printable,
         "directory for Consul's last good answers, for a start while it is away",
     ),
     Option(
@@ -290,7 +77,7 @@ GATEWAY_OPTIONS = _table(
     ),
     Option(
         "log-file",
-        _text,
+        values.printable,
         "file to log to; reopened when it was renamed or removed, as by logrotate",
     ),
     Option(
@@ -311,7 +98,7 @@ GATEWAY_OPTIONS = _table(
     ),
     Option(
         "admin-token-file",
-        _text,
+        values.printable,
         "file that holds the token with which upstreams can be drained, undrained and"
         " ejected there; nobody can without it",
     ),
@@ -333,15 +120,3 @@ SECRETS = frozenset({"token", "http-auth"})
 
 #: Every option with a single value.
 OPTIONS = MAPPING_OPTIONS | CONSUL_OPTIONS | GATEWAY_OPTIONS
-
-
-def with_options(mapping: Mapping, values: AbstractMapping[str, Any]) -> Mapping:
-    """The mapping with these values of its options, which have the options' names."""
-    fields = dict[str, Any]()
-    groups = defaultdict[str, dict[str, Any]](dict)
-    for option, value in values.items():
-        group, _, name = MAPPING_OPTIONS[option].attribute.rpartition(".")
-        (groups[group] if group else fields)[name] = value
-    for group, inner in groups.items():
-        fields[group] = evolve(getattr(mapping, group), **inner)
-    return evolve(mapping, **fields)

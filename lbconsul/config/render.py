@@ -3,14 +3,10 @@
 from functools import lru_cache
 from typing import Any
 
+from lbconsul.config.mapping_options import MAPPING_OPTIONS
 from lbconsul.config.model import Config, Mapping, decimal
-from lbconsul.config.options import (
-    CONSUL_OPTIONS,
-    GATEWAY_OPTIONS,
-    MAPPING_OPTIONS,
-    SECRETS,
-    Option,
-)
+from lbconsul.config.option import Option
+from lbconsul.config.options import CONSUL_OPTIONS, GATEWAY_OPTIONS, SECRETS
 
 _UNITS = {"shrink-guard": "%", "rebalance": "%/min"}
 

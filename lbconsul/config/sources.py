@@ -12,7 +12,8 @@ from typing import Any
 from attrs import Factory, evolve, frozen
 
 from lbconsul.config import grammar, values
-from lbconsul.config.options import MAPPING_OPTIONS, OPTIONS
+from lbconsul.config.mapping_options import MAPPING_OPTIONS
+from lbconsul.config.options import OPTIONS
 from lbconsul.errors import ConfigError
 
 #: Consul's own variables and the option that each sets, as in its Go client:

@@ -29,6 +29,13 @@ _GO_BOOLS = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True)
 _GO_BOOLS |= dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False)
 
 
+def printable(text: str) -> str:
+    """Any text of printable characters."""
+    if not text or not text.isprintable():
+        raise ValueError("must not be empty or hold control characters")
+    return text
+
+
 def nearest(word: str, choices: Iterable[str]) -> str:
     """The choice most likely meant by a word; empty if none is."""
     choices = sorted(choices, key=lambda each: (len(each), each))

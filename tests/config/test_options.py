@@ -6,6 +6,7 @@ import pytest
 from attrs import fields
 
 from lbconsul.balance import policy
+from lbconsul.config.mapping_options import MAPPING_OPTIONS, POLICIES
 from lbconsul.config.model import (
     Config,
     ConsulConfig,
@@ -16,14 +17,8 @@ from lbconsul.config.model import (
     ShrinkGuard,
     Timeouts,
 )
-from lbconsul.config.options import (
-    CONSUL_OPTIONS,
-    GATEWAY_OPTIONS,
-    MAPPING_OPTIONS,
-    OPTIONS,
-    POLICIES,
-    Option,
-)
+from lbconsul.config.option import Option
+from lbconsul.config.options import CONSUL_OPTIONS, GATEWAY_OPTIONS, OPTIONS
 
 #: What a mapping has beside its options.
 ITS_OWN = {"service", "listen"}

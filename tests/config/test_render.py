@@ -7,14 +7,9 @@ import pytest
 from attrs import evolve
 
 from lbconsul.config.build import configure
+from lbconsul.config.mapping_options import MAPPING_OPTIONS
 from lbconsul.config.model import Admin, Config, Mapping
-from lbconsul.config.options import (
-    CONSUL_OPTIONS,
-    GATEWAY_OPTIONS,
-    MAPPING_OPTIONS,
-    OPTIONS,
-    SECRETS,
-)
+from lbconsul.config.options import CONSUL_OPTIONS, GATEWAY_OPTIONS, OPTIONS, SECRETS
 from lbconsul.config.render import gateway_options, mapping_options
 
 CONFIG = configure(mappings=["80:web"])

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from lbconsul.config import values
 from lbconsul.config.model import WhenEmpty
-from lbconsul.config.options import OPTIONS, Option
+from lbconsul.config.option import Option
+from lbconsul.config.options import OPTIONS
 
 
 class TestDuration:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from lbconsul.config.mapping_options import MAPPING_OPTIONS, with_options
 from lbconsul.config.model import Mapping
-from lbconsul.config.options import MAPPING_OPTIONS, with_options
 
 
 def altered(mapping: Mapping, **values: Any) -> Mapping:
