@@ -5,11 +5,11 @@ import secrets
 import stat
 from hmac import compare_digest
 
-from attrs import define
+from attrs import define, field
 from twisted.logger import Logger
 
 from lbconsul.errors import ConfigError
-from lbconsul.process.files import read_file
+from lbconsul.process.secret_file import SecretFile
 
 
 def new_token() -> str:
@@ -42,43 +42,36 @@ class TokenFile:
 
     _log = Logger()
     _path: str
-    _token: bytes = b""
-    _stamp: tuple[int, ...] = ()
+    _file: SecretFile = field(init=False)
+    _is_unreadable: bool = False
 
     def __attrs_post_init__(self) -> None:
-        try:
-            self._read()
-        except OSError as error:
-            why = error.strerror or error
-            raise ConfigError(
-                f"--admin-token-file {self._path}: cannot be read: {why}"
-            ) from None
-        if not self._token:
+        self._file = SecretFile("--admin-token-file", self._path, self._was_read)
+        if not self._file.first():
             raise ConfigError(f"--admin-token-file {self._path}: holds no token")
 
     def is_it(self, said: str) -> bool:
         """Whether `said` is the token; compared in constant time."""
+        token = self._token()
+        same = compare_digest(said.encode("utf-8", "surrogateescape"), token)
+        return same and bool(token)
+
+    def _token(self) -> bytes:
         try:
-            self._read()
+            token = self._file.read()
         except OSError as error:
-            self._token, stamp = b"", self._stamp
-            self._stamp = (0,)
-            if stamp != self._stamp:
+            if not self._is_unreadable:
                 self._log.warn(
                     "--admin-token-file {path}: cannot be read any more: {why}",
                     path=self._path,
                     why=error.strerror or str(error),
                 )
-        same = compare_digest(said.encode("utf-8", "surrogateescape"), self._token)
-        return same and bool(self._token)
+            self._is_unreadable = True
+            return b""
+        self._is_unreadable = False
+        return token
 
-    def _read(self) -> None:
-        found = os.stat(self._path)
-        stamp = (found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode)
-        if stamp == self._stamp:
-            return
-        self._token = read_file(self._path).strip()
-        self._stamp = stamp
+    def _was_read(self, found: os.stat_result) -> None:
         if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             self._log.warn(
                 "--admin-token-file {path}: not its owner alone may use it: chmod 600",

@@ -191,7 +191,7 @@ def consul_client(
     :raises ConfigError: the token file or a certificate cannot be read.
     """
     policy = https_policy(config)
-    token = Token(config.token, config.token_file, config.where("token-file"))
+    token = Token.of(config.token, config.token_file, config.where("token-file"))
     files = (*authority_files(config), config.client_cert, config.client_key)
     resolver = resolver or HostResolver(reactor)
     # A pool for each address: a pool keys connections by the URL's host, which is

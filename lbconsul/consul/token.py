@@ -1,11 +1,10 @@
 """Consul's ACL token, from an option or from a file."""
 
-import os
+from contextlib import suppress
 
 from attrs import define, field
 
-from lbconsul.errors import ConfigError
-from lbconsul.process.files import read_file
+from lbconsul.process.secret_file import SecretFile
 
 
 @define(eq=False)
@@ -19,41 +18,29 @@ class Token:
     """
 
     _text: str = field(default="", repr=False)
-    _file: str = ""
-    #: How an error names the option that set the file.
-    _where: str = "--token-file"
-    _stamp: tuple[int, int, int] | None = None
+    _file: SecretFile | None = None
     _content: str = field(default="", repr=False)
 
     def __attrs_post_init__(self) -> None:
-        if self._file:
+        if self._file is not None:
             try:
-                self._read()
-            except (OSError, UnicodeDecodeError) as error:
-                raise ConfigError(
-                    f"{self._where} {self._file}: cannot be read: {_why(error)}"
-                ) from None
+                self._content = self._file.first().decode("utf-8").strip()
+            except UnicodeDecodeError:
+                raise self._file.unusable("not text") from None
+
+    @classmethod
+    def of(cls, text: str, file: str, option: str = "--token-file") -> "Token":
+        """The token of these options, each empty where it is not set."""
+        return cls(text, SecretFile(option, file) if file else None)
 
     def value(self) -> str:
         """The token to send; empty for none."""
-        if self._file:
-            try:
-                self._read()
-            except (OSError, UnicodeDecodeError):
-                self._stamp = None
+        if self._file is not None:
+            with suppress(OSError, UnicodeDecodeError):
+                self._content = self._file.read().decode("utf-8").strip()
         return self._content or self._text
 
     def distrust(self) -> None:
         """Consul rejected the token: read the file again, changed or not."""
-        self._stamp = None
-
-    def _read(self) -> None:
-        stat = os.stat(self._file)
-        stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-        if stamp != self._stamp:
-            self._content = read_file(self._file).decode("utf-8").strip()
-            self._stamp = stamp
-
-
-def _why(error: Exception) -> str:
-    return (error.strerror or str(error)) if isinstance(error, OSError) else "not text"
+        if self._file is not None:
+            self._file.distrust()

@@ -284,7 +284,7 @@ class AskTests(SynchronousTestCase):
         """
         path = Path(self.enterContext(TemporaryDirectory())) / "token"
         path.write_text("wrong")
-        self.client = self.client_with(Token(file=str(path)))
+        self.client = self.client_with(Token.of("", str(path)))
         self.consul.code, self.consul.content = 403, b"ACL not found"
         before = path.stat()
         self.assertEqual(self.refusal(Forbidden), "403: ACL not found")

@@ -47,14 +47,14 @@ def test_a_file_without_its_newline(file: Path) -> None:
     """
     The newline that editors end a file with is no part of the token.
     """
-    assert Token(file=str(file)).value() == "first"
+    assert Token.of("", str(file)).value() == "first"
 
 
 def test_a_file_that_changes_is_read_again(file: Path) -> None:
     """
     A token that is rotated in its file is used from the next question on.
     """
-    token = Token(file=str(file))
+    token = Token.of("", str(file))
     file.write_text("the second\n")
     assert token.value() == "the second"
 
@@ -64,7 +64,7 @@ def test_a_file_that_is_replaced_is_read_again(file: Path) -> None:
     Replacing the file, as Vault and Kubernetes do, is a change, even if size
     and time are the same.
     """
-    token = Token(file=str(file))
+    token = Token.of("", str(file))
     other = file.with_name("other")
     other.write_text("other\n")
     before = file.stat()
@@ -78,7 +78,7 @@ def test_a_refused_token_is_read_again(file: Path) -> None:
     After Consul refused a token its file is read again, even if it looks
     unchanged.
     """
-    token = Token(file=str(file))
+    token = Token.of("", str(file))
     rewrite(file, "fixed\n")
     assert token.value() == "first"
     token.distrust()
@@ -90,7 +90,7 @@ def test_a_file_that_goes_away_leaves_its_token(file: Path) -> None:
     When the file cannot be read any more the last token stays in use, and the
     file is read when it is back.
     """
-    token = Token(file=str(file))
+    token = Token.of("", str(file))
     content = file.stat()
     file.unlink()
     assert token.value() == "first"
@@ -105,7 +105,7 @@ def test_a_file_that_is_empty(file: Path) -> None:
     """
     While the file is empty the token beside it counts, as for Consul's own tools.
     """
-    token = Token("beside", str(file))
+    token = Token.of("beside", str(file))
     assert token.value() == "first"
     file.write_text(" \n")
     assert token.value() == "beside"
@@ -118,7 +118,7 @@ def test_a_file_that_is_not_there_at_the_start(tmp_path: Path) -> None:
     """
     path = tmp_path / "none"
     with pytest.raises(ConfigError) as refused:
-        Token(file=str(path))
+        Token.of("", str(path))
     assert str(refused.value) == (
         f"--token-file {path}: cannot be read: No such file or directory"
     )
@@ -131,7 +131,7 @@ def test_a_file_that_somebody_else_named(tmp_path: Path) -> None:
     """
     path = tmp_path / "none"
     with pytest.raises(ConfigError) as refused:
-        Token("", str(path), "CONSUL_HTTP_TOKEN_FILE")
+        Token.of("", str(path), "CONSUL_HTTP_TOKEN_FILE")
     assert str(refused.value).startswith(f"CONSUL_HTTP_TOKEN_FILE {path}: cannot be")
 
 
@@ -142,5 +142,5 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
     path = tmp_path / "binary"
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError) as refused:
-        Token(file=str(path))
+        Token.of("", str(path))
     assert str(refused.value) == f"--token-file {path}: cannot be read: not text"

@@ -59,7 +59,7 @@ def test_a_token_becomes_a_fifo(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_text("secret")
     path.chmod(0o600)
-    token, admin = Token("", str(path)), TokenFile(str(path))
+    token, admin = Token.of("", str(path)), TokenFile(str(path))
     path.unlink()
     os.mkfifo(path, 0o600)
     assert token.value() == "secret"
