@@ -1,17 +1,50 @@
-"""Passes listening sockets to a worker, each with its number (SCM_RIGHTS).
+"""Passes listening sockets to another process (SCM_RIGHTS).
 
-They have a UNIX stream of their own beside the message channel, since descriptors
-travel with bytes.  The kernel holds them until the worker receives: a worker that
-reads a socket's number in a message finds the socket there.
+Descriptors travel with bytes.  To a worker each goes with its number, on a UNIX stream
+of their own beside the message channel.  The kernel holds them until the worker
+receives: a worker that reads a socket's number in a message finds the socket there.
 """
 
 import array
+import errno
+import os
 import socket
 import struct
 from collections.abc import Mapping
 
-#: Descriptors in one message; Linux allows 253 (SCM_MAX_FD).
+#: The most descriptors that Linux passes with one message (SCM_MAX_FD).
+_MOST = 253
+
+#: Descriptors in one message to a worker.
 AT_ONCE = 200
+
+
+def receive_with_descriptors(sock: socket.socket, most: int) -> tuple[bytes, list[int]]:
+    """Receive up to `most` bytes, and the descriptors that come with them.
+
+    Child processes do not inherit these.
+
+    :raises OSError: nothing can be received, or this process has too few descriptors
+        for those that come; then it keeps none of them.
+    """
+    # Unlike `socket.recv_fds` this sets close-on-exec as they arrive.
+    room = socket.CMSG_SPACE(_MOST * array.array("i").itemsize)
+    at_once = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+    data, extra, flags, _ = sock.recvmsg(most, room, at_once)
+    descriptors = array.array("i")
+    for level, kind, content in extra:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            whole = len(content) - len(content) % descriptors.itemsize
+            descriptors.frombytes(content[:whole])
+    for each in descriptors:
+        os.set_inheritable(each, False)
+    if flags & socket.MSG_CTRUNC:
+        for each in descriptors:
+            os.close(each)
+        raise OSError(
+            errno.EMFILE, "there are too few descriptors for its sockets (ulimit -n)"
+        )
+    return data, list(descriptors)
 
 
 def send_sockets(lane: socket.socket, sockets: Mapping[int, int]) -> None:
@@ -40,11 +73,5 @@ def receive_sockets(lane: socket.socket) -> list[tuple[int, int]]:
 
 
 def _receive(lane: socket.socket) -> tuple[tuple[int, ...], list[int]]:
-    # Unlike `socket.recv_fds` this sets close-on-exec: child programs must not inherit.
-    room = socket.CMSG_SPACE(AT_ONCE * array.array("i").itemsize)
-    flags = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-    data, ancillary, _, _ = lane.recvmsg(8 * AT_ONCE, room, flags)
-    descriptors = array.array("i")
-    for _, _, content in ancillary:
-        descriptors.frombytes(content)
-    return struct.unpack(f"!{len(data) // 8}Q", data), list(descriptors)
+    data, descriptors = receive_with_descriptors(lane, 8 * AT_ONCE)
+    return struct.unpack(f"!{len(data) // 8}Q", data), descriptors

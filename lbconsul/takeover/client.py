@@ -3,7 +3,6 @@
 Calls block, within a deadline: no reactor runs yet.
 """
 
-import array
 import os
 import socket
 import threading
@@ -14,6 +13,7 @@ from typing import Any
 
 from attrs import Factory, define
 
+from lbconsul.net.fd_passing import receive_with_descriptors
 from lbconsul.takeover.inherited import InheritedSockets
 from lbconsul.takeover.protocol import (
     MAX_LINE,
@@ -31,12 +31,6 @@ WITHIN = 30.0
 
 #: The delay before another attempt, in seconds.
 _PAUSE = 0.05
-
-#: The most descriptors that the kernel passes with one message (SCM_MAX_FD).
-_MOST_AT_ONCE = 253
-
-#: The recvmsg flag for received descriptors: child processes must not inherit them.
-_CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
 class _AskAgain(Exception):
@@ -150,15 +144,8 @@ class _Answer:
 
     def _more(self) -> None:
         self._sock.settimeout(max(0.001, self._deadline - time.monotonic()))
-        room = socket.CMSG_SPACE(_MOST_AT_ONCE * 4)
-        data, extra, flags, _ = self._sock.recvmsg(65536, room, _CLOSE_ON_EXEC)
-        for level, kind, content in extra:
-            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                self._passed(content)
-        if flags & socket.MSG_CTRUNC:
-            raise ProtocolError(
-                "there are too few descriptors for its sockets (ulimit -n)"
-            )
+        data, descriptors = receive_with_descriptors(self._sock, 65536)
+        self._descriptors += descriptors
         if not data:
             raise _AskAgain
         self._line += data
@@ -166,13 +153,6 @@ class _Answer:
         too_long = len(self._line) > MAX_LINE or 0 < end < len(self._line)
         if too_long or len(self._descriptors) > MOST_SOCKETS:
             raise ProtocolError("it says too much")
-
-    def _passed(self, content: bytes) -> None:
-        passed = array.array("i")
-        passed.frombytes(content[: len(content) - len(content) % passed.itemsize])
-        self._descriptors.extend(passed)
-        for each in passed:
-            os.set_inheritable(each, False)
 
 
 def _check_socket(descriptor: int) -> None:

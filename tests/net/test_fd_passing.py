@@ -1,6 +1,7 @@
 """How listening sockets reach a worker."""
 
 import os
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -38,6 +39,24 @@ def test_sockets(lane: tuple[socket.socket, socket.socket]) -> None:
             with socket.socket(fileno=os.dup(each)) as copy:
                 assert copy.getsockname() == server.getsockname()
     assert receive_sockets(theirs) == []
+
+
+def test_too_few_descriptors(lane: tuple[socket.socket, socket.socket]) -> None:
+    """If the process has too few descriptors for them, it keeps none of them."""
+    ours, theirs = lane
+    send_sockets(ours, dict.fromkeys(range(40), ours.fileno()))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + 20, hard))
+    try:
+        with pytest.raises(OSError, match="too few descriptors"):
+            receive_sockets(theirs)
+        with open(os.devnull):
+            assert os.dup(0) == free + 1
+            os.close(free + 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_nobody_there(lane: tuple[socket.socket, socket.socket]) -> None:
