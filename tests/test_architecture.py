@@ -58,7 +58,7 @@ ROOMS: dict[str, Room] = {
     ),
     "dev": room(COMMON),
     "consul": room(
-        COMMON + "balance process",
+        COMMON + "balance net process",
         pure="blocking_query catalog entries incremental location resolv_conf"
         " watch_stats",
     ),

@@ -1,9 +1,9 @@
-"""The arithmetic of a blocking query: index, backoff, rate limit.  Pure.
+"""The arithmetic of a blocking query: index and backoff.  Pure.
 
 https://developer.hashicorp.com/consul/api-docs/features/blocking
 """
 
-from attrs import define, evolve, frozen
+from attrs import evolve, frozen
 
 #: The bounds of the backoff after failures, in seconds.  The bound starts at
 #: FIRST_BACKOFF and doubles with each failure up to NEXT_BACKOFF.  There it stays
@@ -72,39 +72,3 @@ class Cursor:
             doublings = min(self.failures - SHORT_OUTAGE, 16)
             bound = min(LAST_BACKOFF, NEXT_BACKOFF * 2.0**doublings)
         return chance * min(bound, LAST_UNREACHED_BACKOFF if self.unreached else bound)
-
-
-@define
-class Bucket:
-    """A token bucket: `burst` tokens at once, then `rate` tokens a second.
-
-    A service that churns cannot make a watch flood Consul, and a single change is
-    followed by the next query without delay.
-    """
-
-    rate: float
-    burst: float
-    _tokens: float = 0.0
-    _since: float | None = None
-
-    def take(self, now: float) -> float:
-        """Take one token at the time `now`; return the seconds until it is there."""
-        self._fill(now)
-        self._tokens -= 1
-        return max(0.0, -self._tokens / self.rate)
-
-    def allows(self, now: float) -> bool:
-        """Take one token at the time `now` if there is one; return whether it did."""
-        self._fill(now)
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
-
-    def _fill(self, now: float) -> None:
-        if self._since is None:
-            self._tokens = self.burst
-        else:
-            earned = (now - self._since) * self.rate
-            self._tokens = min(self.burst, self._tokens + earned)
-        self._since = now

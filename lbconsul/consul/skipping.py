@@ -7,8 +7,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from lbconsul.balance.instance import Instance
-from lbconsul.consul.blocking_query import Bucket
 from lbconsul.consul.catalog import Skipped
+from lbconsul.net.rate_limit import TokenBucket
 
 #: The limit of log lines: a burst, and lines a second.  The number of registrations
 #: has no bound.
@@ -38,7 +38,7 @@ class Skipping:
     _query: str
     all: tuple[Skipped, ...] = ()
     _known: frozenset[Skipped] = frozenset()
-    _bucket: Bucket = Factory(lambda: Bucket(RATE, BURST))
+    _bucket: TokenBucket = Factory(lambda: TokenBucket(RATE, BURST))
 
     def replace(self, skipped: Sequence[Skipped]) -> None:
         """Set the skipped instances, and log the new ones."""

@@ -16,7 +16,7 @@ from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.consul.addresses import Addresses
-from lbconsul.consul.blocking_query import Bucket, Cursor
+from lbconsul.consul.blocking_query import Cursor
 from lbconsul.consul.catalog import Catalog, Skipped
 from lbconsul.consul.client import ConsulClient, Reply
 from lbconsul.consul.describe import in_words
@@ -27,6 +27,7 @@ from lbconsul.consul.skipping import Screen, Skipping, screened
 from lbconsul.consul.snapshot import Kept, Snapshot
 from lbconsul.consul.watch_stats import WatchStats
 from lbconsul.errors import UnusableAnswer
+from lbconsul.net.rate_limit import TokenBucket
 
 #: The rate limit of one watch while a service churns: queries a second, and the
 #: burst before that.
@@ -75,7 +76,7 @@ class Watch(Service):
     _reader: IncrementalParser = Factory(
         lambda self: IncrementalParser(pick_of(self.question)), takes_self=True
     )
-    _bucket: Bucket = Factory(lambda: Bucket(RATE, BURST))
+    _bucket: TokenBucket = Factory(lambda: TokenBucket(RATE, BURST))
     #: The number of the client's address for the next query.
     _address: int = 0
     _instances: tuple[Instance, ...] = ()

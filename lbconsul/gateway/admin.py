@@ -24,8 +24,8 @@ from lbconsul.balance.events import (
 from lbconsul.balance.instance import Identity
 from lbconsul.config.model import Config, TCPListen, UnixListen
 from lbconsul.gateway.status import Gateway, StatusCollector
-from lbconsul.net.rate_limit import TokenBucket, in_words
-from lbconsul.net.throttled_log import ThrottledLog
+from lbconsul.net.rate_limit import TokenBucket
+from lbconsul.net.throttled_log import ThrottledLog, in_words
 from lbconsul.process.clock import WallClock
 from lbconsul.process.reactor_lag import Lag
 

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorFDSet, IReactorTime, IReadDescri
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lbconsul.net.throttled_failures import ThrottledFailures
+from lbconsul.net.throttled_log import ThrottledFailures
 
 #: Most events taken from the kernel at once.
 _BATCH = 256

@@ -1,43 +1,33 @@
-"""Token buckets: bound how many log lines a storm of events writes.  Pure."""
+"""Token buckets: bound how often something happens.  Pure."""
 
-from collections.abc import Mapping
-
-from attrs import Factory, define, field
+from attrs import define
 
 
 @define
 class TokenBucket:
-    """Allows `burst` events at once, then `rate` a second; counts the others."""
+    """A token bucket: `burst` tokens at once, then `rate` tokens a second."""
 
     rate: float
     burst: float
-    _tokens: float = field(init=False)
+    _tokens: float = 0.0
     _since: float | None = None
-    _withheld: dict[str, int] = Factory(dict)
 
-    def __attrs_post_init__(self) -> None:
-        self._tokens = self.burst
-
-    def lets(self, now: float, kind: str) -> bool:
-        """Whether an event of this kind passes at `now`, in seconds; else count it."""
-        if self._since is not None:
+    def allows(self, now: float) -> bool:
+        """Take one token at the time `now` if there is one; return whether it did."""
+        if self._since is None:
+            tokens = self.burst
+        else:
             # A clock may be set back.
             earned = max(0.0, now - self._since) * self.rate
-            self._tokens = min(self.burst, self._tokens + earned)
+            tokens = min(self.burst, self._tokens + earned)
         self._since = now
-        if self._tokens >= 1:
-            self._tokens -= 1
-            return True
-        self._withheld[kind] = self._withheld.get(kind, 0) + 1
-        return False
+        has_one = tokens >= 1
+        self._tokens = tokens - 1 if has_one else tokens
+        return has_one
 
-    def take_withheld(self) -> dict[str, int]:
-        """Return and reset the counts of events that did not pass, by kind."""
-        withheld, self._withheld = self._withheld, {}
-        return withheld
-
-
-def in_words(counts: Mapping[str, int]) -> str:
-    """Counts by kind as text, most frequent first: ``1200 SC, 34 PR``."""
-    ordered = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
-    return ", ".join(f"{count} {kind}" for kind, count in ordered)
+    def take(self, now: float) -> float:
+        """Take one token at the time `now`; return the seconds until it is there."""
+        if self.allows(now):
+            return 0.0
+        self._tokens -= 1
+        return max(0.0, -self._tokens / self.rate)

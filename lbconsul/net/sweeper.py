@@ -8,7 +8,7 @@ from typing import Protocol
 from attrs import Factory, define
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from lbconsul.net.throttled_failures import ThrottledFailures
+from lbconsul.net.throttled_log import ThrottledFailures
 
 #: Longest slice of work in one turn of the reactor, in seconds.
 SLICE = 0.002

@@ -8,9 +8,9 @@ from twisted.logger import Logger
 
 from lbconsul.balance.upstream import Upstream
 from lbconsul.config.model import Mapping
-from lbconsul.net.rate_limit import TokenBucket, in_words
+from lbconsul.net.rate_limit import TokenBucket
 from lbconsul.net.sockets import address_text
-from lbconsul.net.throttled_log import ThrottledLog
+from lbconsul.net.throttled_log import ThrottledLog, in_words
 from lbconsul.proxy.relay import Downstream
 from lbconsul.stats.termination import Termination
 

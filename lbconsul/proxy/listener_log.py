@@ -8,8 +8,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lbconsul.net.rate_limit import TokenBucket, in_words
-from lbconsul.net.throttled_log import ThrottledLog
+from lbconsul.net.rate_limit import TokenBucket
+from lbconsul.net.throttled_log import ThrottledLog, in_words
 
 #: Lines a second, the burst, and the seconds between summaries of withheld lines.
 RATE, BURST, SUM_UP_EVERY = 0.2, 5.0, 10.0

@@ -7,8 +7,8 @@ from attrs import Factory, define, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from lbconsul.net.rate_limit import TokenBucket, in_words
-from lbconsul.net.throttled_log import ThrottledLog
+from lbconsul.net.rate_limit import TokenBucket
+from lbconsul.net.throttled_log import ThrottledLog, in_words
 
 #: What can be full: the connections of a mapping, those of the process, and its
 #: descriptors.

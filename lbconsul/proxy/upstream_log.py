@@ -7,8 +7,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from lbconsul.balance.events import RegistryEvent, describe, event_fields
-from lbconsul.net.rate_limit import TokenBucket, in_words
-from lbconsul.net.throttled_log import ThrottledLog
+from lbconsul.net.rate_limit import TokenBucket
+from lbconsul.net.throttled_log import ThrottledLog, in_words
 
 #: Lines a second, and the burst: when a network fails, half of all upstreams may be
 #: ejected at once.

@@ -7,7 +7,7 @@ from attrs import Factory, define
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from lbconsul.balance.upstream import Upstream
-from lbconsul.net.throttled_failures import ThrottledFailures
+from lbconsul.net.throttled_log import ThrottledFailures
 
 #: Seconds between checks for a free upstream, beside the one at each connection's
 #: end: an instance may join, and other workers and mappings connect to the same ones.

@@ -1,10 +1,8 @@
-"""The arithmetic of a blocking query: index, failures, pace."""
+"""The arithmetic of a blocking query: index and failures."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from lbconsul.consul.blocking_query import Bucket, Cursor
+from lbconsul.consul.blocking_query import Cursor
 
 
 class TestIndex:
@@ -82,44 +80,3 @@ class TestPause:
     def test_a_failure_after_a_blind_answer(self) -> None:
         """A failure counts as such, even after an answer without an index."""
         assert Cursor().answered(None).failed().pause(1.0) == 0.5
-
-
-class TestBucket:
-    """The pace of questions."""
-
-    def test_a_burst_then_the_rate(self) -> None:
-        """A few changes are asked after at once, then so many a second."""
-        bucket = Bucket(rate=2.0, burst=3.0)
-        assert [bucket.take(10.0) for _ in range(5)] == [0.0, 0.0, 0.0, 0.5, 1.0]
-
-    def test_fills_again(self) -> None:
-        """After a quiet time there is another burst, and not a greater one."""
-        bucket = Bucket(rate=1.0, burst=2.0)
-        for _ in range(2):
-            bucket.take(0.0)
-        assert [bucket.take(1000.0) for _ in range(3)] == [0.0, 0.0, 1.0]
-
-    def test_what_need_not_be(self) -> None:
-        """What there is no token for is left undone, and takes none from others."""
-        bucket = Bucket(rate=1.0, burst=2.0)
-        assert [bucket.allows(0.0) for _ in range(5)] == [
-            True,
-            True,
-            False,
-            False,
-            False,
-        ]
-        assert [bucket.allows(1.0) for _ in range(2)] == [True, False]
-
-    @given(
-        st.lists(st.floats(0.0, 5.0), min_size=20, max_size=60),
-        st.floats(0.5, 10.0),
-        st.integers(1, 5),
-    )
-    def test_never_faster(self, idle: list[float], rate: float, burst: int) -> None:
-        """Whoever waits as told never asks more than the burst and the rate allow."""
-        bucket, now = Bucket(rate, burst), 0.0
-        for asked, seconds in enumerate(idle, 1):
-            now += seconds
-            now += bucket.take(now)
-            assert asked <= burst + rate * now + 1e-6

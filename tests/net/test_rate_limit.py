@@ -1,49 +1,37 @@
-"""How many lines a storm may make."""
+"""How often something may happen."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbconsul.net.rate_limit import TokenBucket, in_words
+from lbconsul.net.rate_limit import TokenBucket
 
 
-def _lets(throttle: TokenBucket, now: float, count: int, kind: str = "SC") -> int:
-    """How many of so many events at one time may be told."""
-    return sum(throttle.lets(now, kind) for _ in range(count))
+def _allowed(bucket: TokenBucket, now: float, count: int) -> int:
+    """How many of so many events at one time are allowed."""
+    return sum(bucket.allows(now) for _ in range(count))
 
 
 def test_burst_and_rate() -> None:
     """So many at once, and then so many a second."""
-    throttle = TokenBucket(8, 50)
-    assert _lets(throttle, 100.0, 1000) == 50
-    assert [_lets(throttle, 100.0 + n / 8, 100) for n in range(1, 30)] == [1] * 29
-    assert _lets(throttle, 105.0, 1000) == 11
-    assert _lets(throttle, 10_000.0, 1000) == 50
+    bucket = TokenBucket(8, 50)
+    assert _allowed(bucket, 100.0, 1000) == 50
+    assert [_allowed(bucket, 100.0 + n / 8, 100) for n in range(1, 30)] == [1] * 29
+    assert _allowed(bucket, 105.0, 1000) == 11
+    assert _allowed(bucket, 10_000.0, 1000) == 50
 
 
 def test_calm() -> None:
-    """What comes slower than the rate is told, all of it."""
-    throttle = TokenBucket(10, 1)
-    assert all(throttle.lets(float(now), "SC") for now in range(1000))
-    assert throttle.take_withheld() == {}
-
-
-def test_counts() -> None:
-    """The others are counted by their kinds, each of them once."""
-    throttle = TokenBucket(1, 2)
-    _lets(throttle, 0.0, 5)
-    _lets(throttle, 0.0, 2, "PR")
-    assert throttle.take_withheld() == {"SC": 3, "PR": 2}
-    assert throttle.take_withheld() == {}
-    _lets(throttle, 0.0, 1, "PR")
-    assert throttle.take_withheld() == {"PR": 1}
+    """What comes slower than the rate is allowed, all of it."""
+    bucket = TokenBucket(10, 1)
+    assert all(bucket.allows(float(now)) for now in range(1000))
 
 
 def test_clock_that_is_set_back() -> None:
-    """A clock that jumps back neither silences it nor opens the gates."""
-    throttle = TokenBucket(10, 5)
-    assert _lets(throttle, 1000.0, 100) == 5
-    assert _lets(throttle, 0.0, 100) == 0
-    assert _lets(throttle, 0.25, 100) == 2
+    """A clock that jumps back neither closes the gates nor opens them."""
+    bucket = TokenBucket(10, 5)
+    assert _allowed(bucket, 1000.0, 100) == 5
+    assert _allowed(bucket, 0.0, 100) == 0
+    assert _allowed(bucket, 0.25, 100) == 2
 
 
 @given(
@@ -52,18 +40,45 @@ def test_clock_that_is_set_back() -> None:
     st.lists(st.tuples(st.floats(0, 10), st.integers(1, 30)), max_size=50),
 )
 def test_bound(rate: float, burst: int, storm: list[tuple[float, int]]) -> None:
-    """Whenever they come, there are no more than a burst and the rate; all count."""
-    throttle = TokenBucket(rate, burst)
-    now, told, total = 50.0, 0, 0
+    """Whenever they come, no more are allowed than a burst and the rate."""
+    bucket = TokenBucket(rate, burst)
+    now, allowed = 50.0, 0
     for pause, count in storm:
         now += pause
-        told += _lets(throttle, now, count)
-        total += count
-    assert told <= burst + rate * (now - 50.0) + 0.001
-    assert told + throttle.take_withheld().get("SC", 0) == total
+        allowed += _allowed(bucket, now, count)
+    assert allowed <= burst + rate * (now - 50.0) + 0.001
 
 
-def test_in_words() -> None:
-    """What there is most of comes first."""
-    assert in_words({"PR": 34, "SC": 1200}) == "1200 SC, 34 PR"
-    assert in_words({"b": 1, "a": 1}) == "1 a, 1 b"
+def test_a_burst_then_waits() -> None:
+    """Who takes a token before it is there is told for how long to wait."""
+    bucket = TokenBucket(rate=2.0, burst=3.0)
+    assert [bucket.take(10.0) for _ in range(5)] == [0.0, 0.0, 0.0, 0.5, 1.0]
+
+
+def test_fills_again() -> None:
+    """After a quiet time there is another burst, and not a greater one."""
+    bucket = TokenBucket(rate=1.0, burst=2.0)
+    for _ in range(2):
+        bucket.take(0.0)
+    assert [bucket.take(1000.0) for _ in range(3)] == [0.0, 0.0, 1.0]
+
+
+def test_what_need_not_be() -> None:
+    """An event that is not allowed takes no token from others."""
+    bucket = TokenBucket(rate=1.0, burst=2.0)
+    assert [bucket.allows(0.0) for _ in range(4)] == [True, True, False, False]
+    assert [bucket.allows(1.0) for _ in range(2)] == [True, False]
+
+
+@given(
+    st.lists(st.floats(0.0, 5.0), min_size=20, max_size=60),
+    st.floats(0.5, 10.0),
+    st.integers(1, 5),
+)
+def test_never_faster(idle: list[float], rate: float, burst: int) -> None:
+    """Who waits as told never takes more than the burst and the rate allow."""
+    bucket, now = TokenBucket(rate, burst), 0.0
+    for taken, seconds in enumerate(idle, 1):
+        now += seconds
+        now += bucket.take(now)
+        assert taken <= burst + rate * now + 1e-6

@@ -3,9 +3,17 @@
 from collections.abc import Mapping
 
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 
 from lbconsul.net.rate_limit import TokenBucket
-from lbconsul.net.throttled_log import SUM_UP_EVERY, ThrottledLog
+from lbconsul.net.throttled_log import (
+    FAILURES_BURST,
+    FAILURES_RATE,
+    SUM_UP_EVERY,
+    ThrottledFailures,
+    ThrottledLog,
+    in_words,
+)
 
 
 class Storm:
@@ -19,9 +27,9 @@ class Storm:
     def sum_up(self, counts: Mapping[str, int]) -> None:
         self.summed_up.append((self.clock.seconds(), counts))
 
-    def ask(self, count: int) -> int:
+    def ask(self, count: int, kind: str = "SC") -> int:
         """How many of so many may be written."""
-        return sum(self.bound.lets("SC") for _ in range(count))
+        return sum(self.bound.lets(kind) for _ in range(count))
 
 
 def test_no_storm() -> None:
@@ -58,3 +66,50 @@ def test_stop() -> None:
     assert storm.clock.getDelayedCalls() == []
     storm.bound.stop()
     assert len(storm.summed_up) == 1
+
+
+def test_counts() -> None:
+    """Lines that are withheld are counted by their kinds, each of them once."""
+    storm = Storm()
+    storm.ask(5)
+    storm.ask(2, "PR")
+    storm.bound.stop()
+    storm.ask(1, "PR")
+    storm.bound.stop()
+    assert [counts for _, counts in storm.summed_up] == [{"SC": 3, "PR": 2}, {"PR": 1}]
+
+
+def test_in_words() -> None:
+    """What there is most of comes first."""
+    assert in_words({"PR": 34, "SC": 1200}) == "1200 SC, 34 PR"
+    assert in_words({"b": 1, "a": 1}) == "1 a, 1 b"
+
+
+def _fail(log: ThrottledFailures, what: str, count: int) -> None:
+    for _ in range(count):
+        try:
+            raise KeyError("a bug")
+        except KeyError:
+            log.tell(what)
+
+
+def test_a_few_failures() -> None:
+    """
+    The first ones are told with their tracebacks, and then one now and then,
+    which says how many more there were.
+    """
+    clock = Clock()
+    log = ThrottledFailures(clock)
+    with capturedLogs() as logs:
+        _fail(log, "a bug in lbconsul", 1000)
+        _fail(log, "an inspection failed", 10)
+        assert {event["log_failure"].type for event in logs} == {KeyError}
+        assert len(logs) == FAILURES_BURST
+        clock.advance(1 / FAILURES_RATE)
+        _fail(log, "an inspection failed", 2)
+    assert [formatEvent(event) for event in logs] == [
+        *["a bug in lbconsul"] * int(FAILURES_BURST),
+        "not told since the last bug: 995 a bug in lbconsul, 10 an inspection failed",
+        "an inspection failed",
+    ]
+    assert clock.getDelayedCalls() == []
