@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lbconsul.admin.client import Admin, CannotAsk
 from lbconsul.admin.terminal import Terminal
+from lbconsul.text import printable
 
 #: The refresh interval of --watch, in seconds.
 INTERVAL = 2.0
@@ -63,8 +64,7 @@ def show(admin: Admin) -> int:
 
 
 def _tell(why: str) -> int:
-    line = "".join(char if char.isprintable() else "?" for char in why)
-    print(f"lbconsul: {line}", file=sys.stderr)
+    print(f"lbconsul: {printable(why)}", file=sys.stderr)
     return UNKNOWN
 
 

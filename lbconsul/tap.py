@@ -45,6 +45,7 @@ from lbconsul.service import Gateway, balancer
 from lbconsul.takeover.client import take
 from lbconsul.takeover.inherited import InheritedSockets
 from lbconsul.takeover.rendezvous import check_place
+from lbconsul.text import printable
 
 _log = Logger()
 
@@ -346,15 +347,11 @@ def _check_online(reactor: Any, config: Config) -> int:
         print(f"  {each}")
     sys.stdout.flush()
     for each in check.problems:
-        print(f"lbconsul: {_printable(each)}", file=sys.stderr)
+        print(f"lbconsul: {printable(each)}", file=sys.stderr)
     return 1 if check.problems else 0
 
 
 def _exit(error: Exception) -> SystemExit:
     # One line, even if an option's value holds line breaks.
-    print(f"lbconsul: {_printable(str(error))}", file=sys.stderr)
+    print(f"lbconsul: {printable(str(error))}", file=sys.stderr)
     return SystemExit(1)
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text)

@@ -8,10 +8,20 @@ _PLAIN = re.compile(r"""[^\s/?#:,"][^\s/?#:,]*""")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
 
+def printable(text: str, instead: str = "?") -> str:
+    """The text with `instead` for each character that is not printable.
+
+    A line break or a control character from outside must not garble a line.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else instead for char in text)
+
+
 def one_line(text: str, most: int) -> str:
     """The beginning of `text` on one line: at most `most` printable characters."""
     words = " ".join(text[: 4 * most].split())
-    return "".join(char for char in words if char.isprintable())[:most]
+    return printable(words, "")[:most]
 
 
 def clipped(text: str, most: int) -> str:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbconsul.config.grammar import split_mapping
-from lbconsul.text import clipped, one_line, quoted, unquoted
+from lbconsul.text import clipped, one_line, printable, quoted, unquoted
 
 
 def test_one_line() -> None:
@@ -14,6 +14,13 @@ def test_one_line() -> None:
     assert one_line("x" * 10**6, 5) == "xxxxx"
     assert one_line("\ud800 ok", 5) == " ok"
     assert one_line("", 5) == ""
+
+
+def test_printable() -> None:
+    """What is not printable cannot move the cursor, but shows that it was there."""
+    assert printable("grün, and so on") == "grün, and so on"
+    assert printable("a\r\n\x1b[31m\xa0b") == "a???[31m?b"
+    assert printable("a\0b", "") == "ab"
 
 
 def test_clipped() -> None:

@@ -5,6 +5,8 @@ from typing import Any
 
 from attrs import frozen
 
+from lbconsul.text import printable
+
 Status = dict[str, Any]
 
 #: By standing: a mark, readable without colour, and its ECMA-48 colour.
@@ -153,7 +155,7 @@ def _aligned(cells: tuple[str, ...], widths: list[int]) -> str:
 
 def clean(text: str) -> str:
     """The text without control characters: names in Consul are not trusted."""
-    return "".join(char if char.isprintable() else "\ufffd" for char in str(text))
+    return printable(str(text), "\ufffd")
 
 
 def span(seconds: float) -> str:

@@ -12,6 +12,7 @@ from lbconsul.balance.standing import (
     judge,
     outside,
 )
+from lbconsul.text import printable
 
 #: One sentence names at most this many tags or reasons, and counts the others.
 _NAMED = 5
@@ -55,7 +56,7 @@ def listed(words: Iterable[str], longest: int = _LONGEST) -> str:
 
 def fit(word: str, longest: int = _LONGEST) -> str:
     """An untrusted word, bounded, its unprintable characters replaced by ``?``."""
-    shown = "".join(char if char.isprintable() else "?" for char in word[:longest])
+    shown = printable(word[:longest])
     return shown if len(word) <= longest else f"{shown}..."
 
 

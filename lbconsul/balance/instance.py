@@ -4,6 +4,8 @@ from typing import Literal, NamedTuple
 
 from attrs import evolve, frozen
 
+from lbconsul.text import printable
+
 Status = Literal["passing", "warning", "critical", "maintenance"]
 
 #: From best to worst; the worst of several checks counts.
@@ -111,7 +113,4 @@ class Instance:
 
 
 def _as_word(text: str) -> str:
-    shown = text[:_WORD].replace(" ", "?")
-    if shown.isprintable():
-        return shown
-    return "".join(char if char.isprintable() else "?" for char in shown)
+    return printable(text[:_WORD].replace(" ", "?"))
