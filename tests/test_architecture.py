@@ -65,7 +65,7 @@ ROOMS: dict[str, Room] = {
     "proxy": room(COMMON + "balance net stats"),
     "workers": room(
         COMMON + "balance net process proxy stats",
-        pure="catalog_replica catalog_sender messages restart_backoff slots stderr"
+        pure="catalog_replica catalog_sender messages restart_backoff slots"
         " versioned_catalog",
     ),
     "gateway": room(

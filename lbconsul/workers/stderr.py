@@ -1,30 +1,40 @@
 """Logs a worker's standard error, which is empty unless something is wrong."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from attrs import define
+from attrs import define, field
+from twisted.internet.interfaces import IReactorTime
+
+from lbconsul.net.rate_limit import TokenBucket
+from lbconsul.net.throttled_log import ThrottledLog
+from lbconsul.text import printable
 
 #: Longer lines are cut to this many bytes.
 LONGEST = 1000
 
-#: At most `MOST` lines are passed on in `EVERY` seconds: some five tracebacks.
-MOST, EVERY = 100, 60.0
+#: The burst of lines, some five tracebacks, and lines a second.
+BURST, RATE = 100.0, 1.0
+
+#: Seconds until it is told how many lines were left out.
+SUM_UP_EVERY = 60.0
 
 
 @define(eq=False)
 class Printed:
     """Splits the output into lines and passes on each, up to a limit."""
 
+    _clock: IReactorTime
     _tell: Callable[[str], None]
     _rest: bytes = b""
-    #: Lines passed on since then.
-    _told: int = 0
-    _since: float = 0.0
+    _bound: ThrottledLog = field(init=False)
 
-    def more(self, data: bytes, now: float) -> None:
+    def __attrs_post_init__(self) -> None:
+        self._bound = ThrottledLog(
+            self._clock, TokenBucket(RATE, BURST), self._sum_up, SUM_UP_EVERY
+        )
+
+    def more(self, data: bytes) -> None:
         """Take output that was just read."""
-        if now - self._since >= EVERY:
-            self._told, self._since = 0, now
         *lines, rest = (self._rest + data).split(b"\n")
         self._rest = rest[:LONGEST]
         for line in lines:
@@ -35,11 +45,11 @@ class Printed:
         rest, self._rest = self._rest, b""
         if rest:
             self._line(rest)
+        self._bound.stop()
 
     def _line(self, line: bytes) -> None:
-        if self._told == MOST:
-            self._tell("(too many lines: the next ones are dropped)")
-        elif self._told < MOST:
-            text = line[:LONGEST].decode(errors="replace")
-            self._tell("".join(char if char.isprintable() else "?" for char in text))
-        self._told += 1
+        if self._bound.lets("line"):
+            self._tell(printable(line[:LONGEST].decode(errors="replace")))
+
+    def _sum_up(self, counts: Mapping[str, int]) -> None:
+        self._tell(f"({sum(counts.values())} more lines are left out)")

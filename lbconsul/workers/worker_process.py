@@ -96,7 +96,7 @@ class WorkerProcess(ProcessProtocol):
 
     def __attrs_post_init__(self) -> None:
         self._sender = CatalogSender(self._catalog, self._write, self._serve)
-        self._printed = Printed(self._tell)
+        self._printed = Printed(self._reactor, self._tell)
         self._frames = Channel(
             self._heard, self._lost, self._sender.pause, self._sender.resume
         )
@@ -173,7 +173,7 @@ class WorkerProcess(ProcessProtocol):
 
     def errReceived(self, data: bytes) -> None:
         """Called by the reactor with output on standard error."""
-        self._printed.more(data, self._reactor.seconds())
+        self._printed.more(data)
 
     def processEnded(self, reason: Failure) -> None:
         """Called by the reactor: the process is gone, and all its output is read."""

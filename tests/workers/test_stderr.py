@@ -1,8 +1,9 @@
 """What a worker prints, in lines."""
 
 import pytest
+from twisted.internet.task import Clock
 
-from lbconsul.workers.stderr import EVERY, LONGEST, MOST, Printed
+from lbconsul.workers.stderr import BURST, LONGEST, RATE, SUM_UP_EVERY, Printed
 
 
 @pytest.fixture
@@ -12,15 +13,21 @@ def told() -> list[str]:
 
 
 @pytest.fixture
-def printed(told: list[str]) -> Printed:
+def clock() -> Clock:
+    """The reactor's time."""
+    return Clock()
+
+
+@pytest.fixture
+def printed(clock: Clock, told: list[str]) -> Printed:
     """One that tells it there."""
-    return Printed(told.append)
+    return Printed(clock, told.append)
 
 
 def test_lines(printed: Printed, told: list[str]) -> None:
     """Lines are told one by one, however they come; the last one at the end."""
     for each in (b"on", b"e\ntwo\n\nth", b"ree"):
-        printed.more(each, 1.0)
+        printed.more(each)
     assert told == ["one", "two", ""]
     printed.end()
     printed.end()
@@ -29,23 +36,31 @@ def test_lines(printed: Printed, told: list[str]) -> None:
 
 def test_no_text(printed: Printed, told: list[str]) -> None:
     """What is no text cannot garble the log."""
-    printed.more("ä\x1b[31m\r\xa0\n".encode() + b"\xff\n", 1.0)
+    printed.more("ä\x1b[31m\r\xa0\n".encode() + b"\xff\n")
     assert told == ["ä?[31m??", "\ufffd"]
 
 
 def test_long_line(printed: Printed, told: list[str]) -> None:
     """Of a line that is far too long the beginning is told, and no more is kept."""
     for _ in range(100):
-        printed.more(b"x" * 65536, 1.0)
+        printed.more(b"x" * 65536)
         assert len(printed._rest) == LONGEST
-    printed.more(b"\nshort\n", 1.0)
+    printed.more(b"\nshort\n")
     assert told == ["x" * LONGEST, "short"]
 
 
-def test_many_lines(printed: Printed, told: list[str]) -> None:
-    """Of a flood the beginning is told, and later what comes then."""
+def test_many_lines(clock: Clock, printed: Printed, told: list[str]) -> None:
+    """Of a flood the beginning is told, then a line now and then, and how many more."""
+    most = int(BURST)
     for _ in range(10):
-        printed.more(b"line\n" * MOST, 100.0)
-    assert told == ["line"] * MOST + ["(too many lines: the next ones are dropped)"]
-    printed.more(b"again\n", 100.0 + EVERY)
-    assert told[MOST + 1 :] == ["again"]
+        printed.more(b"line\n" * most)
+    assert told == ["line"] * most
+    clock.advance(SUM_UP_EVERY)
+    assert told[most:] == [f"({9 * most} more lines are left out)"]
+    printed.more(b"again\n")
+    assert told[most + 1 :] == ["again"]
+    printed.more(b"line\n" * 2 * most)
+    printed.end()
+    left_out = 2 * most - int(SUM_UP_EVERY * RATE) + 1
+    assert told[-1] == f"({left_out} more lines are left out)"
+    assert clock.getDelayedCalls() == []
