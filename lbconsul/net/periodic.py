@@ -1,13 +1,16 @@
 """Periodic work: what falls due without an event."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from attrs import Factory, define
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from lbconsul.net.sweeper import TimeSlicer
+
+_log = Logger()
 
 #: Seconds between rounds.
 EVERY = 0.25
@@ -102,3 +105,20 @@ class Periodic:
     def _failed(self) -> None:
         # A bug in one tickable must not stop the others.
         self._log.failure("a bug in lbconsul: tending failed")
+
+
+def repeat(
+    clock: IReactorTime, seconds: float, what: Callable[[], object]
+) -> LoopingCall:
+    """Call `what` every `seconds`; an exception is logged and does not end it."""
+
+    def call() -> None:
+        try:
+            what()
+        except Exception:
+            _log.failure("a bug in lbconsul; it is tried again")
+
+    loop = LoopingCall(call)
+    loop.clock = clock
+    loop.start(seconds, now=False)
+    return loop

@@ -16,11 +16,11 @@ from lbconsul.balance.outlier import Ejection
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.model import Mapping
 from lbconsul.errors import CannotListen
+from lbconsul.net.periodic import repeat
 from lbconsul.stats.mapping import MappingStats
 from lbconsul.stats.traffic import MappingTraffic
 from lbconsul.workers.listeners import ListenerSet, Socket
 from lbconsul.workers.messages import SetDrained, Setup
-from lbconsul.workers.repeat import repeat
 from lbconsul.workers.restart_backoff import Backoff
 from lbconsul.workers.shared_counter import RECOUNT_EVERY, SharedTally
 from lbconsul.workers.shared_table import SLOTS, Table

@@ -24,6 +24,7 @@ from lbconsul.balance.registry import Registry
 from lbconsul.config.model import Mapping
 from lbconsul.net.fd_passing import receive_sockets
 from lbconsul.net.listening_socket import BorrowedSocket
+from lbconsul.net.periodic import repeat
 from lbconsul.process.clock import use_monotonic_clock
 from lbconsul.process.fd_limit import connections, descriptor_limit
 from lbconsul.process.garbage import ShortCollections
@@ -51,7 +52,6 @@ from lbconsul.workers.messages import (
     write_answer,
     write_stats,
 )
-from lbconsul.workers.repeat import repeat
 from lbconsul.workers.shared_counter import RECOUNT_EVERY, SharedTally
 from lbconsul.workers.shared_table import Table
 from lbconsul.workers.spawn import CONTROL, LANE, TABLE
