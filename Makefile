@@ -27,20 +27,18 @@ BESIDE = -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 demo: $(VENV)/.run
 	$(BIN)/twistd --nodaemon --pidfile= lbconsul --dev --map 8080:webserver
 
-# Some tests would measure the others, and run after them.  What a failed test's
-# programs said is in .cache/failed-tests.
+# What a failed test's programs said is in .cache/failed-tests.
 test: $(VENV)/.test consul
 	$(BIN)/python -m coverage erase
 	rm -rf .cache/failed-tests
-	$(BIN)/python -m coverage run -m pytest -m 'not alone' $(BESIDE)
-	$(BIN)/python -m coverage run -m pytest -m alone
+	$(BIN)/python -m coverage run -m pytest $(BESIDE)
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --include='$(PURE)' --fail-under=100
 	$(BIN)/python -m coverage report --fail-under=95
 
 # No process, no browser, no Consul.
 test-unit: $(VENV)/.test
-	$(BIN)/python -m pytest -m 'not process and not alone' $(BESIDE)
+	$(BIN)/python -m pytest -m 'not process' $(BESIDE)
 
 check: $(VENV)/.test
 	$(BIN)/ruff check
