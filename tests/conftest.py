@@ -69,7 +69,23 @@ def pytest_collection_modifyitems(
         if group := _group(item):
             item.add_marker(pytest.mark.xdist_group(group))
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: item.get_closest_marker("process") is None)
+        items.sort(key=_is_short)
+
+
+def _is_short(item: pytest.Item) -> tuple[bool, bool]:
+    """Whether a test starts no program, and whether no group of tests hangs on it."""
+    return (
+        item.get_closest_marker("process") is None,
+        item.get_closest_marker("xdist_group") is None,
+    )
+
+
+def pytest_collection_finish() -> None:
+    """Measure the coverage of the tests' own processes, and of no program they start.
+
+    Its start would take half as long again.  What it runs is tested without it, too.
+    """
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 
 def _asks_for(item: pytest.Item) -> set[str]:
