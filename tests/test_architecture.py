@@ -125,12 +125,9 @@ TESTED_ELSEWHERE = {
     "lbconsul.dev.catalog_api": f"{CONTRACT}/test_external_nodes.py",
     "lbconsul.dev.catalog_registration": f"{CONTRACT}/test_external_nodes.py",
     "lbconsul.dev.views": f"{CONTRACT}/test_questions.py",
-    "lbconsul.dev.own_node": f"{CONTRACT}/test_services.py",
     "lbconsul.dev.http": f"{CONTRACT}/test_questions.py",
     "lbconsul.dev.records": f"{CONTRACT}/test_services.py",
-    "lbconsul.dev.refused": f"{CONTRACT}/test_services.py",
     "lbconsul.dev.registration": f"{CONTRACT}/test_services.py",
-    "lbconsul.dev.reply": "tests/dev/test_api.py",
     "lbconsul.dev.schemas": f"{CONTRACT}/test_questions.py",
 }
 

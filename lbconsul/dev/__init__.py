@@ -6,14 +6,11 @@ the same answers.  It refuses what it does not implement, with an explanation.
 
 - `records`, `views`: a node, a service, a check; and the JSON of their lists.
 - `catalog`: the state of Consul's servers, and the indexes of its changes.
-- `agent`, `ttl`, `own_node`: what is registered with the agent of this node.
-- `payload`, `schemas`, `duration`: request bodies, parsed as strictly as by Consul.
+- `agent`: this node, and what is registered with its agent.
+- `payload`, `schemas`: request bodies, parsed as strictly as by Consul.
 - `registration`, `catalog_registration`: what those bodies register.
-- `http`, `blocking`, `reply`, `refused`: HTTP requests, blocking queries, responses
-  and errors.
+- `http`, `blocking`: HTTP requests, responses and errors, and blocking queries.
 - `agent_api`, `catalog_api`, `api`: the paths, and the site that serves them.
-- `samples`, `web_server`, `service`, `quickstart`: upstreams to balance over, each on
+- `web_server`, `service`, `quickstart`: upstreams to balance over, each on
   a port of its own, and commands to try next.
-
-The first five groups do not use Twisted.
 """

@@ -5,10 +5,9 @@ from collections.abc import Callable
 from attrs import frozen
 
 from lbconsul.dev.agent import Agent
-from lbconsul.dev.http import Action, ConsulRequest, Routes
+from lbconsul.dev.http import Action, ConsulRequest, HTTPError, Routes
 from lbconsul.dev.payload import read
 from lbconsul.dev.records import Json
-from lbconsul.dev.refused import HTTPError
 from lbconsul.dev.registration import agent_check, agent_service, check_update
 from lbconsul.dev.schemas import AGENT_CHECK, AGENT_SERVICE, CHECK_UPDATE
 

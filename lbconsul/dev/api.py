@@ -14,9 +14,19 @@ from lbconsul.dev.agent_api import AgentApi
 from lbconsul.dev.blocking import BlockedQuery, Sleepers, wanted_index, wanted_wait
 from lbconsul.dev.catalog import Catalog
 from lbconsul.dev.catalog_api import CatalogApi
-from lbconsul.dev.http import Action, ConsulRequest, Routes, View, Watch, path_of
-from lbconsul.dev.refused import HTTPError
-from lbconsul.dev.reply import allow, refuse, send, show
+from lbconsul.dev.http import (
+    Action,
+    ConsulRequest,
+    HTTPError,
+    Routes,
+    View,
+    Watch,
+    allow,
+    path_of,
+    refuse,
+    send,
+    show,
+)
 
 #: What Consul's open-source edition answers to arguments of the Enterprise edition.
 NO_NAMESPACES = (

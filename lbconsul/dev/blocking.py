@@ -5,9 +5,8 @@ from collections.abc import Callable
 from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from lbconsul.dev.duration import duration
-from lbconsul.dev.http import ConsulRequest
-from lbconsul.dev.refused import HTTPError
+from lbconsul.dev.http import ConsulRequest, HTTPError
+from lbconsul.dev.payload import duration
 
 #: The wait of a query that names none, and the longest wait, in seconds: Consul's own
 #: numbers.

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from attrs import define, evolve, field
 
+from lbconsul.dev.http import HTTPError
 from lbconsul.dev.records import Check, Instance, Node, Row, Service, Value
-from lbconsul.dev.refused import HTTPError
 
 Key = TypeVar("Key")
 

@@ -6,10 +6,9 @@ from attrs import frozen
 
 from lbconsul.dev.catalog import Catalog
 from lbconsul.dev.catalog_registration import catalog_registration
-from lbconsul.dev.http import Action, ConsulRequest, Routes, View, Watch
+from lbconsul.dev.http import Action, ConsulRequest, HTTPError, Routes, View, Watch
 from lbconsul.dev.payload import read
 from lbconsul.dev.records import Instance
-from lbconsul.dev.refused import HTTPError
 from lbconsul.dev.schemas import CATALOG_DEREGISTER, CATALOG_REGISTER
 from lbconsul.dev.views import catalog_json, health_json, node_json
 

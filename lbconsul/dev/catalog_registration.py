@@ -5,8 +5,8 @@ from typing import Any
 
 from attrs import frozen
 
+from lbconsul.dev.http import HTTPError
 from lbconsul.dev.records import Check, Node, Service
-from lbconsul.dev.refused import HTTPError
 from lbconsul.dev.registration import service_from
 
 Said = Mapping[str, Any]

@@ -1,16 +1,23 @@
-"""One HTTP request, parsed, and the kinds of routes that answer it."""
+"""HTTP as Consul speaks it: requests, the routes that answer them, and responses."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qs, unquote
 
 from attrs import frozen
 from twisted.web.server import Request
 
-from lbconsul.dev.refused import HTTPError
-
 #: Go's texts for true.
 _TRUE = ("1", "t", "T", "true", "TRUE", "True")
 _FALSE = ("0", "f", "F", "false", "FALSE", "False")
+
+
+@frozen
+class HTTPError(Exception):
+    """Ends a request with this status and this sentence."""
+
+    status: int
+    sentence: str
 
 
 @frozen
@@ -77,3 +84,55 @@ class Watch:
 
 #: Paths, or prefixes of paths if they end in a slash, and their handlers.
 Routes = Mapping[str, Action | Watch]
+
+
+def send(request: Request, answer: object) -> None:
+    """Send an immediate answer: JSON, or nothing on plain success."""
+    if answer is None:
+        _finish(request, b"")
+    else:
+        _finish(request, _pretty(answer), "application/json")
+
+
+def show(request: Request, seen: tuple[int, object], consistency: str) -> None:
+    """Send catalog content, with the index of its last change."""
+    index, listed = seen
+    request.setHeader("X-Consul-Effective-Consistency", consistency)
+    _describe(request, max(1, index), known_leader=True)
+    send(request, listed)
+
+
+def refuse(request: Request, status: int, said: str, lost: bool = False) -> None:
+    """Send an error sentence; `lost` if no server could be reached."""
+    request.setResponseCode(status)
+    if lost:
+        _describe(request, 1, known_leader=False)
+    _finish(request, said.encode(), "text/plain; charset=utf-8")
+
+
+def allow(request: Request, method: str, refused: str = "") -> None:
+    """Send the methods that the path allows, and that the refused one is not
+    among them.
+    """
+    request.setHeader("Allow", f"OPTIONS,{method}")
+    if refused:
+        refuse(request, 405, f"method {refused} not allowed")
+    else:
+        _finish(request, b"")
+
+
+def _describe(request: Request, index: int, known_leader: bool) -> None:
+    request.setHeader("X-Consul-Index", str(index))
+    request.setHeader("X-Consul-KnownLeader", str(known_leader).lower())
+    request.setHeader("X-Consul-LastContact", "0")
+
+
+def _pretty(answer: object) -> bytes:
+    return json.dumps(answer, indent=4, ensure_ascii=False).encode() + b"\n"
+
+
+def _finish(request: Request, body: bytes, kind: str = "") -> None:
+    request.defaultContentType = kind.encode() or None
+    request.setHeader("Content-Length", str(len(body)))
+    request.write(body)
+    request.finish()

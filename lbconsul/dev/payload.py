@@ -5,11 +5,11 @@ null counts as absent.  A shape lists the names and the types of their values.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lbconsul.dev.duration import duration
-from lbconsul.dev.refused import HTTPError
+from lbconsul.dev.http import HTTPError
 
 #: Reads one value; takes the field's name and the value.
 Kind = Callable[[str, Any], Any]
@@ -23,6 +23,10 @@ _GO_NAMES = {
     list: "array",
     dict: "object",
 }
+
+#: Seconds in each unit.  Go has no unit for a day.
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
+_TERM = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)")
 
 
 def read(body: bytes, shape: Shape) -> dict[str, Any]:
@@ -137,3 +141,17 @@ def _complaint(body: str, error: json.JSONDecodeError) -> str:
     if unfinished:
         return "unexpected EOF"
     return f"invalid character {body[error.pos]!r}: {error.msg}"
+
+
+def duration(text: str) -> float:
+    """Seconds of a duration as Go writes it: "60s", "1m30s", "0.5s", "100ms".
+
+    :raises ValueError: the text is no duration, which always has a unit.
+    """
+    sign = -1.0 if text.startswith("-") else 1.0
+    terms = text[1:] if text[:1] in ("-", "+") else text
+    if terms == "0":
+        return 0.0
+    if not terms or _TERM.sub("", terms):
+        raise ValueError(f'invalid duration "{text}"')
+    return sign * sum(float(many) * _UNITS[unit] for many, unit in _TERM.findall(terms))

@@ -8,8 +8,8 @@ from typing import Any
 from attrs import evolve
 
 from lbconsul.dev.agent import CheckSpec
+from lbconsul.dev.http import HTTPError
 from lbconsul.dev.records import Check, Service, TaggedAddress
-from lbconsul.dev.refused import HTTPError
 
 Said = Mapping[str, Any]
 Weights = tuple[int, int]

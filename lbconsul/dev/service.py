@@ -10,13 +10,11 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IReactorTCP, IReactorTime
 from twisted.logger import Logger
 
-from lbconsul.dev.agent import Agent
+from lbconsul.dev.agent import ADDRESS, NODE, Agent
 from lbconsul.dev.api import Api
 from lbconsul.dev.catalog import Catalog
-from lbconsul.dev.own_node import ADDRESS, NODE
 from lbconsul.dev.records import Service
-from lbconsul.dev.samples import Sample
-from lbconsul.dev.web_server import WebServer
+from lbconsul.dev.web_server import Sample, WebServer
 from lbconsul.errors import CannotListen
 
 #: How many web servers each service starts with: enough to see balancing, and to still

@@ -1,4 +1,4 @@
-"""A web site on one port, which can be closed together with its connections."""
+"""Web servers to balance over, each of which closes with its connections."""
 
 from typing import cast
 
@@ -11,7 +11,7 @@ from twisted.internet.protocol import ServerFactory
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.web import http
 from twisted.web.resource import Resource
-from twisted.web.server import Site
+from twisted.web.server import Request, Site
 
 
 class QuietSite(Site):
@@ -99,3 +99,25 @@ class WebServer(Service):
         if listening is not None and self._connections is not None:
             await maybeDeferred(listening.stopListening)
             await self._connections.abort()
+
+
+@define(eq=False)
+class Sample(Resource):
+    """Answers every GET with one line."""
+
+    isLeaf = True
+
+    name: str
+    port: int = 0
+    answered: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        super().__init__()
+
+    def render_GET(self, request: Request) -> bytes:
+        self.answered += 1
+        times = "time" if self.answered == 1 else "times"
+        line = f"{self.name} on port {self.port} has answered {self.answered} {times}\n"
+        request.setHeader("Content-Type", "text/plain; charset=utf-8")
+        request.setHeader("X-Served-By", self.name)
+        return line.encode()

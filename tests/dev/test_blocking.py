@@ -4,8 +4,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbconsul.dev.blocking import BlockedQuery, Sleepers, wanted_index, wanted_wait
-from lbconsul.dev.http import ConsulRequest
-from lbconsul.dev.refused import HTTPError
+from lbconsul.dev.http import ConsulRequest, HTTPError
 
 
 def asking(**args: str) -> ConsulRequest:

@@ -4,8 +4,8 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbconsul.dev.catalog import Catalog
+from lbconsul.dev.http import HTTPError
 from lbconsul.dev.records import Check, Node, Service
-from lbconsul.dev.refused import HTTPError
 
 NODE = Node("n", "10.0.0.1")
 WEB = Service("n", "web-1", "web")
