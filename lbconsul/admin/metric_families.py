@@ -201,9 +201,8 @@ def _histogram(
 ) -> Metric:
     family = HistogramMetricFamily(f"lbconsul_{name}", text, labels=_MAPPING)
     for labels, each in samples:
-        counts = each.counts or (0,) * (len(each.bounds) + 1)
         bounds = [floatToGoString(bound) for bound in each.bounds] + ["+Inf"]
-        buckets = list(zip(bounds, accumulate(counts), strict=True))
+        buckets = list(zip(bounds, accumulate(each.counts), strict=True))
         family.add_metric(list(labels), buckets, each.sum)
     return family
 

@@ -13,39 +13,6 @@ from attrs import Factory, frozen
 #: something else.
 FORMAT = 2
 
-#: Upper bounds of histograms, in seconds; one more bucket holds what is beyond.
-CONNECT_BOUNDS = (
-    0.0005,
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1,
-    2.5,
-    5,
-)
-FIRST_BYTE_BOUNDS = (
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1,
-    2.5,
-    5,
-    10,
-)
-CONNECTION_BOUNDS = (0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 1800, 3600, 14400)
-
 
 @frozen
 class WorkerStatus:
@@ -73,7 +40,7 @@ class FullStatus:
     processes: int = 1
 
 
-@frozen
+@frozen(kw_only=True)
 class GatewayStatus:
     """The gateway as a whole."""
 
@@ -116,7 +83,7 @@ class SkippedStatus:
     reason: str
 
 
-@frozen
+@frozen(kw_only=True)
 class WatchStatus:
     """One query that Consul is asked."""
 
@@ -161,7 +128,7 @@ class DrainedStatus:
     registered: bool
 
 
-@frozen
+@frozen(kw_only=True)
 class UpstreamStatus:
     """One instance, as one pool balances over it."""
 
@@ -211,13 +178,14 @@ class PoolStatus:
 class Histogram:
     """How many were within each bound, not counting those within a lower one."""
 
+    #: Upper bounds in seconds; one more bucket holds what is beyond.
     bounds: tuple[float, ...]
     #: One more than there are bounds.
     counts: tuple[int, ...]
     sum: float
 
 
-@frozen
+@frozen(kw_only=True)
 class MappingStatus:
     """A listening address and what is behind it."""
 
@@ -239,9 +207,9 @@ class MappingStatus:
     bytes_received: int = 0
     bytes_sent: int = 0
     pools: tuple[PoolStatus, ...] = ()
-    connect_time: Histogram = Histogram(CONNECT_BOUNDS, (), 0.0)
-    first_byte_time: Histogram = Histogram(FIRST_BYTE_BOUNDS, (), 0.0)
-    connection_time: Histogram = Histogram(CONNECTION_BOUNDS, (), 0.0)
+    connect_time: Histogram
+    first_byte_time: Histogram
+    connection_time: Histogram
     #: Why no instance is usable; empty if one is, or if nothing is known yet.
     empty: str = ""
 

@@ -167,23 +167,23 @@ class StatusCollector:
         draining = shown.is_draining
         starting = "starting" if not_ready else "serving"
         return GatewayStatus(
-            self._version,
-            self._wall.at(self._started),
-            self._wall.now(),
-            "draining" if draining else starting,
-            not (not_ready or draining),
-            (("it accepts nobody any more",) if draining else ()) + not_ready,
-            os.getpid(),
-            self._changes,
-            tuple(_worker(each) for each in data_plane.members),
-            gateway_options(shown.config),
-            tuple(map(str, shown.config.consul.addresses)),
-            self._lag.worst,
-            data_plane.open,
-            data_plane.accepted,
-            data_plane.max_connections,
-            shown.log_lines_dropped,
-            tuple(_full(*each) for each in sorted(data_plane.full.items())),
+            version=self._version,
+            started=self._wall.at(self._started),
+            now=self._wall.now(),
+            state="draining" if draining else starting,
+            ready=not (not_ready or draining),
+            not_ready=(("it accepts nobody any more",) if draining else ()) + not_ready,
+            pid=os.getpid(),
+            changes=self._changes,
+            workers=tuple(_worker(each) for each in data_plane.members),
+            options=gateway_options(shown.config),
+            consul=tuple(map(str, shown.config.consul.addresses)),
+            reactor_lag=self._lag.worst,
+            open=data_plane.open,
+            accepted=data_plane.accepted,
+            max_connections=data_plane.max_connections,
+            log_lines_dropped=shown.log_lines_dropped,
+            full=tuple(_full(*each) for each in sorted(data_plane.full.items())),
         )
 
     def _not_ready(self) -> tuple[str, ...]:
@@ -221,26 +221,26 @@ class StatusCollector:
         told, chain = data_plane.traffic(mapping), self._failover(mapping)
         figures = told.figures
         return MappingStatus(
-            str(mapping),
-            str(mapping.listen or ""),
-            mapping.service,
-            mapping.policy,
-            data_plane.is_listening(mapping),
-            mapping_options(mapping),
-            figures.accepted,
-            max(0, figures.accepted - sum(figures.endings.values())),
-            told.queued,
-            dict(figures.endings),
-            figures.received,
-            figures.sent,
-            tuple(
+            name=str(mapping),
+            listen=str(mapping.listen or ""),
+            service=mapping.service,
+            policy=mapping.policy,
+            listening=data_plane.is_listening(mapping),
+            options=mapping_options(mapping),
+            accepted=figures.accepted,
+            open=max(0, figures.accepted - sum(figures.endings.values())),
+            queued=told.queued,
+            terminations=dict(figures.endings),
+            bytes_received=figures.received,
+            bytes_sent=figures.sent,
+            pools=tuple(
                 _pool(chain, pool, number in told.used)
                 for number, pool in enumerate(chain.all)
             ),
-            _histogram(figures.connect),
-            _histogram(figures.first_byte),
-            _histogram(figures.connection),
-            self._gateway.availability.why(mapping),
+            connect_time=_histogram(figures.connect),
+            first_byte_time=_histogram(figures.first_byte),
+            connection_time=_histogram(figures.connection),
+            empty=self._gateway.availability.why(mapping),
         )
 
     def upstreams(self, mapping: str, pool: int) -> Iterator[UpstreamStatus]:
@@ -269,21 +269,23 @@ class StatusCollector:
             since = self._wall.at(since)
         account = told.figures.accounts.get(identity, _NOTHING)
         return UpstreamStatus(
-            upstream_id(*identity),
-            *identity,
-            instance.place,
-            instance.tags,
-            upstream.verdict.weight,
-            upstream.share / WHOLE,
-            standing,
-            reason,
-            since,
-            upstream.load.open,
-            account.total,
-            account.received,
-            account.sent,
-            account.failures,
-            account.connect_time or None,
+            id=upstream_id(*identity),
+            datacenter=identity.datacenter,
+            node=identity.node,
+            service_id=identity.service_id,
+            address=instance.place,
+            tags=instance.tags,
+            weight=upstream.verdict.weight,
+            effective_weight=upstream.share / WHOLE,
+            standing=standing,
+            reason=reason,
+            since=since,
+            open=upstream.load.open,
+            total=account.total,
+            bytes_received=account.received,
+            bytes_sent=account.sent,
+            connect_failures=account.failures,
+            connect_time=account.connect_time or None,
         )
 
     def _failover(self, mapping: Mapping) -> Failover:

@@ -179,10 +179,10 @@ class Watches(MultiService):
             yield self._state(watch, self._reactor.seconds())
         for each, fixed in tuple(self._fixed.items()):
             yield WatchStatus(
-                str(each),
-                each.service,
-                "",
-                "fixed",
+                query=str(each),
+                service=each.service,
+                datacenter="",
+                state="fixed",
                 instances=1,
                 **_shown(fixed.skipping.all),
             )
@@ -190,20 +190,20 @@ class Watches(MultiService):
     def _state(self, watch: Watch, now: float) -> WatchStatus:
         question, record = watch.question, watch.record
         return WatchStatus(
-            str(question),
-            question.service,
-            question.datacenter,
-            record.state,
-            watch.where,
-            record.age(now),
-            record.index,
-            record.last_error,
-            self._at(record.last_error_at),
-            self._at(record.failing_since),
-            record.answers,
-            record.changes,
-            record.errors,
-            watch.instances,
+            query=str(question),
+            service=question.service,
+            datacenter=question.datacenter,
+            state=record.state,
+            address=watch.where,
+            age=record.age(now),
+            index=record.index,
+            last_error=record.last_error,
+            last_error_at=self._at(record.last_error_at),
+            failing_since=self._at(record.failing_since),
+            answers=record.answers,
+            changes=record.changes,
+            errors=record.errors,
+            instances=watch.instances,
             **_shown(watch.skipped),
         )
 

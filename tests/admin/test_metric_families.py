@@ -99,7 +99,7 @@ def test_mappings() -> None:
     mapping = evolve(
         mapping,
         connect_time=Histogram((0.5, 1.0), (3, 2, 1), 4.5),
-        first_byte_time=Histogram((0.5, 1.0), (), 0.0),
+        first_byte_time=Histogram((0.5, 1.0), (0, 0, 0), 0.0),
     )
     found = _samples(of_mappings([mapping]))
     labels = {"mapping": "80:web", "service": "web"}

@@ -7,9 +7,6 @@ import pytest
 from attrs import fields
 
 from lbconsul.admin.status_model import (
-    CONNECT_BOUNDS,
-    CONNECTION_BOUNDS,
-    FIRST_BYTE_BOUNDS,
     FORMAT,
     DrainedStatus,
     GatewayStatus,
@@ -52,11 +49,3 @@ def test_all_is_documented(name: str, of: type) -> None:
     schema = SCHEMA["$defs"][name]
     shown = {each.name for each in fields(of)}
     assert set(schema["properties"]) == set(schema["required"]) == shown
-
-
-@pytest.mark.parametrize(
-    "bounds", [CONNECT_BOUNDS, FIRST_BYTE_BOUNDS, CONNECTION_BOUNDS]
-)
-def test_bounds(bounds: tuple[float, ...]) -> None:
-    """The bounds of histograms rise."""
-    assert list(bounds) == sorted(set(bounds))

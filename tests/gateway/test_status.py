@@ -327,9 +327,23 @@ class TestUpstreams:
         figures.over(A, 10, 20, 1.0, "--")
         figures.moved(A, 1, 2)
         assert shown.upstream() == UpstreamStatus(
-            A_ID, "dc1", "node-1", "a", "192.0.2.1:8080", ("v2",), 3, 3.0, "serving",
-            "fine", 1000.0, 0, 1, 11, 22, 1, 0.5,
-        )  # fmt: skip
+            id=A_ID,
+            datacenter="dc1",
+            node="node-1",
+            service_id="a",
+            address="192.0.2.1:8080",
+            tags=("v2",),
+            weight=3,
+            effective_weight=3.0,
+            standing="serving",
+            reason="fine",
+            since=1000.0,
+            total=1,
+            bytes_received=11,
+            bytes_sent=22,
+            connect_failures=1,
+            connect_time=0.5,
+        )
 
     def test_nothing_yet(self) -> None:
         """One without a connection has no connect time, and zeros."""

@@ -16,9 +16,6 @@ from twisted.internet.defer import Deferred, succeed
 
 from lbconsul.admin.event_log import EventLog
 from lbconsul.admin.status_model import (
-    CONNECT_BOUNDS,
-    CONNECTION_BOUNDS,
-    FIRST_BYTE_BOUNDS,
     DrainedStatus,
     GatewayStatus,
     Histogram,
@@ -30,6 +27,7 @@ from lbconsul.admin.status_model import (
 )
 from lbconsul.admin.upstream_id import upstream_id
 from lbconsul.errors import CannotOrder
+from lbconsul.stats.mapping import CONNECT, CONNECTION, FIRST_BYTE
 
 STATES = ("ok", "consul-away", "empty", "starting")
 
@@ -251,10 +249,19 @@ def _watch(
     query: str, service: str, datacenter: str, state: str, instances: int
 ) -> WatchStatus:
     watch = WatchStatus(
-        query, service, datacenter, "watching", "http://10.0.0.1:8500", age=1.5,
-        index=81_234, answers=420, changes=37, errors=3, instances=instances,
+        query=query,
+        service=service,
+        datacenter=datacenter,
+        state="watching",
+        address="http://10.0.0.1:8500",
+        age=1.5,
+        index=81_234,
+        answers=420,
+        changes=37,
+        errors=3,
+        instances=instances,
         last_error_at=1_760_000_000.0,
-    )  # fmt: skip
+    )
     if state == "starting":
         return evolve(watch, state="waiting", age=None, index=0, answers=0, changes=0,
                       errors=0, last_error_at=None)  # fmt: skip
@@ -271,13 +278,22 @@ def _mapping(
 ) -> MappingStatus:  # fmt: skip
     terminations = Counter({"--": accepted * 98 // 100, "SC": accepted // 100, "cD": 3})
     return MappingStatus(
-        name, listen, service, policy, state != "starting",
-        {"idle-timeout": "1h", "attempts": "3"}, accepted, accepted % 97, 0,
-        terminations, accepted * 800, accepted * 52_000, pools,
-        histogram(CONNECT_BOUNDS, accepted, 1),
-        histogram(FIRST_BYTE_BOUNDS, accepted, 4),
-        histogram(CONNECTION_BOUNDS, accepted, 3),
-        f"Consul has no service {service}" if state == "empty" else "",
+        name=name,
+        listen=listen,
+        service=service,
+        policy=policy,
+        listening=state != "starting",
+        options={"idle-timeout": "1h", "attempts": "3"},
+        accepted=accepted,
+        open=accepted % 97,
+        terminations=terminations,
+        bytes_received=accepted * 800,
+        bytes_sent=accepted * 52_000,
+        pools=pools,
+        connect_time=histogram(CONNECT, accepted, 1),
+        first_byte_time=histogram(FIRST_BYTE, accepted, 4),
+        connection_time=histogram(CONNECTION, accepted, 3),
+        empty=f"Consul has no service {service}" if state == "empty" else "",
     )  # fmt: skip
 
 
