@@ -32,6 +32,7 @@ from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.relay import Downstream, Relay
 from lbconsul.proxy.runtime import ProxyRuntime
 from lbconsul.tap import Options, makeService
+from lbconsul.workers.traffic_messages import write_traffic
 
 reactor: Any = installed
 
@@ -128,7 +129,7 @@ class Holding:
     def _report(self) -> None:
         """What a worker does each second."""
         if self.runtime.has_news(_MAPPING):
-            self.runtime.traffic(_MAPPING).news()
+            write_traffic(0, self.runtime.traffic(_MAPPING))
 
 
 def _hold(proxy: MappingProxy) -> None:

@@ -66,7 +66,7 @@ ROOMS: dict[str, Room] = {
     "workers": room(
         COMMON + "balance net process proxy stats",
         pure="catalog_replica catalog_sender messages restart_backoff slots"
-        " versioned_catalog",
+        " traffic_messages versioned_catalog",
     ),
     "gateway": room(
         COMMON + "admin balance consul net process proxy stats workers",

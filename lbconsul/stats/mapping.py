@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any, Self
+from typing import Self
 
 from attrs import Factory, define
 
@@ -90,9 +90,10 @@ class MappingStats:
     first_byte: DurationHistogram = Factory(lambda: DurationHistogram(FIRST_BYTE))
     connection: DurationHistogram = Factory(lambda: DurationHistogram(CONNECTION))
     accounts: dict[Identity, UpstreamStats] = Factory(dict)
-    #: The instances whose accounts changed since the last `news`.
+    #: The instances whose accounts changed since the last `take_changed`.
     _changed: set[Identity] = Factory(set)
-    #: How many clients were accepted, and turned away, at the last `news`.
+    #: How many clients were accepted, and turned away, at the last
+    #: `take_changed`.
     _told: tuple[int, int] = (0, 0)
     _turned_away: int = 0
     #: With more accounts than this, `tidy` looks for unknown instances.
@@ -180,54 +181,16 @@ class MappingStats:
         self._changed &= self.accounts.keys()
         self._crowd = max(CROWD, 2 * len(self.accounts))
 
-    # What a worker reports to the supervisor.
-
     @property
     def has_news(self) -> bool:
-        """Whether anything has changed since the last `news`."""
+        """Whether anything has changed since the last `take_changed`."""
         return bool(self._changed) or self._told != (self.accepted, self._turned_away)
 
-    def news(self) -> dict[str, Any]:
-        """All counters as JSON values, and the accounts changed since the last call."""
+    def take_changed(self) -> dict[Identity, UpstreamStats]:
+        """The accounts that changed since the last call."""
         changed, self._changed = self._changed, set()
         self._told = self.accepted, self._turned_away
-        return {
-            "accepted": self.accepted,
-            "received": self.received,
-            "sent": self.sent,
-            "endings": dict(self.endings),
-            "connect": [self.connect.counts, self.connect.sum],
-            "first_byte": [self.first_byte.counts, self.first_byte.sum],
-            "connection": [self.connection.counts, self.connection.sum],
-            "accounts": [
-                [*identity, a.total, a.received, a.sent, a.failures, a.connect_time]
-                for identity in changed
-                if (a := self.accounts.get(identity)) is not None
-            ],
-        }
-
-    def heard(self, news: dict[str, Any]) -> None:
-        """Replace the counters by the `news` of another process.
-
-        :raises Exception: `news` is malformed; the type depends on the fault.
-        """
-        self.accepted, self.received, self.sent = (
-            int(news[name]) for name in ("accepted", "received", "sent")
-        )
-        self.endings = Counter(
-            {str(code): int(count) for code, count in news["endings"].items()}
-        )
-        for name in ("connect", "first_byte", "connection"):
-            times: DurationHistogram = getattr(self, name)
-            counts, total = news[name]
-            if len(counts) != len(times.counts):
-                raise ValueError(f"{len(counts)} counts of {name}")
-            times.counts, times.sum = [int(each) for each in counts], float(total)
-        for datacenter, node, service_id, *numbers in news["accounts"]:
-            total, received, sent, failures, connect_time = numbers
-            self.accounts[Identity(datacenter, node, service_id)] = UpstreamStats(
-                int(total), int(received), int(sent), int(failures), float(connect_time)
-            )
+        return {each: self.accounts[each] for each in changed if each in self.accounts}
 
     @classmethod
     def sum(cls, many: Iterable["MappingStats"]) -> Self:

@@ -1,7 +1,7 @@
 """The traffic of one mapping so far, open connections included."""
 
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Self
 
 from attrs import Factory, define
 
@@ -22,33 +22,6 @@ class MappingTraffic:
     ejected: dict[tuple[int, Identity], tuple[Ejection, float]] = Factory(dict)
     #: The numbers of the pools that new connections go to; at most one per process.
     used: set[int] = Factory(set)
-
-    def news(self) -> dict[str, Any]:
-        """All that a worker reports since the last time, as JSON values."""
-        return self.figures.news() | {
-            "queued": self.queued,
-            "ejected": [
-                [number, *identity, each.reason, each.since, each.until, since]
-                for (number, identity), (each, since) in self.ejected.items()
-            ],
-            "used": sorted(self.used),
-        }
-
-    def heard(self, news: dict[str, Any]) -> None:
-        """Replace the state by the `news` of another process.
-
-        :raises Exception: `news` is malformed; the type depends on the fault.
-        """
-        self.figures.heard(news)
-        self.queued = int(news["queued"])
-        self.ejected = {
-            (int(number), Identity(*map(str, identity))): (
-                Ejection(str(reason), float(begun), float(until)),
-                float(since),
-            )
-            for number, *identity, reason, begun, until, since in news["ejected"]
-        }
-        self.used = {int(number) for number in news["used"]}
 
     def close(self, ending: str) -> MappingStats:
         """The process died: count its open connections under `ending`.

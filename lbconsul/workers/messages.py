@@ -19,7 +19,7 @@ from lbconsul.config.model import Mapping
 MAX_FRAME = 1 << 26
 
 #: The kinds of a worker's frames, by their first byte.
-REPORT, LOG, FIGURES, ANSWER = b"r", b"l", b"f", b"a"
+REPORT, LOG, TRAFFIC, ANSWER = b"r", b"l", b"f", b"a"
 
 
 @frozen
@@ -181,23 +181,6 @@ def _text(said: Any) -> str:
     if type(said) is not str:
         raise TypeError(f"{said!r} is no text")
     return said
-
-
-def write_stats(number: int, news: dict[str, Any]) -> bytes:
-    """Encode what changed in the traffic of the assignment with this number."""
-    return FIGURES + json.dumps([number, news]).encode()
-
-
-def read_figures(data: bytes) -> tuple[int, dict[str, Any]]:
-    """Decode an assignment's number and traffic changes, without their first byte.
-
-    :raises ValueError: the data is no such message.
-    """
-    match json.loads(data):
-        case [int(number), dict(news)]:
-            return number, news
-        case _:
-            raise ValueError("no figures")
 
 
 def write_answer(number: int, reason: str) -> bytes:

@@ -50,11 +50,11 @@ from lbconsul.workers.messages import (
     SyncComplete,
     read_order,
     write_answer,
-    write_stats,
 )
 from lbconsul.workers.shared_counter import RECOUNT_EVERY, SharedTally
 from lbconsul.workers.shared_table import Table
 from lbconsul.workers.spawn import CONTROL, LANE, TABLE
+from lbconsul.workers.traffic_messages import write_traffic
 
 #: Clients accepted in one turn.  All workers accept from one queue: a worker that takes
 #: few leaves some to the others, and loses few if it hangs.
@@ -294,7 +294,7 @@ class Worker:
             self._passing.add(number)
         else:
             self._passing.discard(number)
-        said = write_stats(number, told.news())
+        said = write_traffic(number, told)
         if said != self._told.get(number):
             self._told[number] = said
             self.uplink.say(said)

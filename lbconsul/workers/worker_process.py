@@ -26,9 +26,9 @@ from lbconsul.workers.channel import Channel
 from lbconsul.workers.log_forwarder import read_event
 from lbconsul.workers.messages import (
     ANSWER,
-    FIGURES,
     LOG,
     REPORT,
+    TRAFFIC,
     Command,
     Drain,
     Eject,
@@ -37,12 +37,12 @@ from lbconsul.workers.messages import (
     Setup,
     Stop,
     read_answer,
-    read_figures,
     read_report,
     write_order,
 )
 from lbconsul.workers.spawn import Program, spawn
 from lbconsul.workers.stderr import Printed
+from lbconsul.workers.traffic_messages import apply_changes, read_traffic
 from lbconsul.workers.versioned_catalog import Delta, VersionedCatalog
 
 #: How often to check whether a worker whose stream has ended is gone, in seconds.  Not
@@ -237,17 +237,17 @@ class WorkerProcess(ProcessProtocol):
                 globalLogPublisher({**read_event(said), "worker": self.number})
             elif kind == REPORT:
                 self._reported(read_report(said))
-            elif kind == FIGURES:
-                number, news = read_figures(said)
+            elif kind == TRAFFIC:
+                number, changes = read_traffic(said)
                 told = self.traffic.setdefault(number, MappingTraffic())
                 before = told.ejected.keys()
-                told.heard(news)
+                apply_changes(told, changes)
                 if told.ejected.keys() != before:
                     self.learned()
             elif kind == ANSWER:
                 self._answered(*read_answer(said))
             else:
-                raise ValueError(f"no log, report, figures or answer: {kind!r}")
+                raise ValueError(f"no log, report, traffic or answer: {kind!r}")
         except Exception:  # invalid data may raise anything
             self._log.failure("worker {worker} talks nonsense", worker=self.number)
             self.kill()

@@ -1,13 +1,9 @@
 """What a mapping's connections came to, counted here and told elsewhere."""
 
-import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from attrs import astuple
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lbconsul.balance.instance import Identity
 from lbconsul.stats.mapping import (
@@ -21,29 +17,6 @@ from lbconsul.stats.mapping import (
 from tests.support.instances import an_identity
 
 A, B = an_identity("a"), an_identity("b")
-
-
-def told(figures: MappingStats, listener: MappingStats) -> None:
-    """Let `listener` hear what is new, as JSON carries it."""
-    listener.heard(json.loads(json.dumps(figures.news())))
-
-
-def plain(figures: MappingStats) -> Any:
-    """All that there is, to be compared."""
-    accounts = {
-        identity: (each.total, each.received, each.sent, each.failures)
-        for identity, each in figures.accounts.items()
-    }
-    times = (figures.connect, figures.first_byte, figures.connection)
-    counts = [each.counts for each in times]
-    return (
-        figures.accepted,
-        figures.received,
-        figures.sent,
-        figures.endings,
-        counts,
-        accounts,
-    )
 
 
 class TestTimes:
@@ -114,34 +87,22 @@ class TestCounts:
         assert one.accounts[A].total == 3  # as it was
 
 
-class TestNews:
-    """What a worker tells its master."""
-
-    def test_all_arrives(self) -> None:
-        """The master knows all that its worker does."""
-        figures, listener = MappingStats(), MappingStats()
-        figures.accepted = 2
-        figures.connected(A, 0.01)
-        figures.over(A, 1, 2, 3.0, "cD")
-        figures.turned_away("SC")
-        told(figures, listener)
-        assert plain(listener) == plain(figures)
-        assert listener.accounts[A].connect_time == 0.01
-        assert listener.connection.sum == 3.0
+class TestChanges:
+    """Which accounts a worker has to report."""
 
     def test_only_what_changed(self) -> None:
-        """Of thousands of instances only those are told with which something was."""
-        figures, listener = MappingStats(), MappingStats()
+        """Of thousands of instances only those are named with which something was."""
+        figures = MappingStats()
         figures.connected(A, 0.01)
         figures.connected(B, 0.01)
-        told(figures, listener)
+        assert figures.take_changed() == figures.accounts
         figures.failed(B)
-        assert [each[2] for each in figures.news()["accounts"]] == ["b"]
-        assert figures.news()["accounts"] == []
+        assert figures.take_changed() == {B: figures.accounts[B]}
+        assert figures.take_changed() == {}
 
     def test_whether_there_are_any(self) -> None:
         """Whatever happens is news, once; where nothing does there are none."""
-        figures, listener = MappingStats(), MappingStats()
+        figures = MappingStats()
 
         def accept() -> None:
             figures.accepted += 1
@@ -159,45 +120,8 @@ class TestNews:
             was_news.append(figures.has_news)
             each()
             was_news.append(figures.has_news)
-            told(figures, listener)
+            figures.take_changed()
         assert was_news == [False, True] * len(happenings)
-        assert plain(listener) == plain(figures)
-
-    def test_others_stay(self) -> None:
-        """What is not told of any more is as it was told last."""
-        figures, listener = MappingStats(), MappingStats()
-        figures.connected(A, 0.01)
-        told(figures, listener)
-        figures.connected(B, 0.01)
-        told(figures, listener)
-        told(figures, listener)
-        assert plain(listener) == plain(figures)
-
-    @pytest.mark.parametrize(
-        "news",
-        [
-            {"accepted": None},
-            {"endings": ["--"]},
-            {"connect": [[1, 2], 0.0]},
-            {"connection": 5},
-            {"accounts": [["dc1", "node-1"]]},
-            {"accounts": [["dc1", "node-1", "a", 1, 2, 3, 4]]},
-            {"first_byte": [[None] * (len(FIRST_BYTE) + 1), 0.0]},
-        ],
-        ids=str,
-    )
-    def test_nonsense(self, news: dict[str, Any]) -> None:
-        """What cannot be is no news."""
-        with pytest.raises((ValueError, TypeError, AttributeError)):
-            MappingStats().heard(MappingStats().news() | news)
-
-    def test_nothing_is_left_out(self) -> None:
-        """News that lack something are none."""
-        for name in MappingStats().news():
-            news = MappingStats().news()
-            del news[name]
-            with pytest.raises(KeyError):
-                MappingStats().heard(news)
 
 
 class TestTidy:
@@ -213,7 +137,7 @@ class TestTidy:
         figures.connected(A, 0.01)
         figures.tidy(lambda identity: identity == A)
         assert list(figures.accounts) == [A]
-        assert [each[2] for each in figures.news()["accounts"]] == ["a"]
+        assert list(figures.take_changed()) == [A]
 
     def test_those_who_stay(self) -> None:
         """Ten thousand that are all there are not looked through again and again."""
@@ -229,40 +153,6 @@ class TestTidy:
         for _ in range(5):
             figures.tidy(is_known)
         assert (len(figures.accounts), looks) == (10 * CROWD, 10 * CROWD)
-
-
-_EVENTS = st.lists(
-    st.tuples(
-        st.integers(0, 2),
-        st.sampled_from([A, B]),
-        st.sampled_from(["connected", "failed", "over", "away", "tell"]),
-        st.integers(0, 5),
-    )
-)
-
-
-@given(_EVENTS)
-def test_sum(events: list[tuple[int, Identity, str, int]]) -> None:
-    """Whatever workers count and when they tell it, their master has the sum."""
-    workers, heard = [MappingStats() for _ in "abc"], [MappingStats() for _ in "abc"]
-    alone = MappingStats()
-    for number, identity, what, amount in events:
-        for figures in (workers[number], alone):
-            if what == "connected":
-                figures.accepted += 1
-                figures.connected(identity, amount / 8)
-            elif what == "failed":
-                figures.failed(identity)
-            elif what == "over":
-                figures.over(identity, amount, 2 * amount, amount, "--")
-            elif what == "away":
-                figures.turned_away("SC")
-        if what == "tell":
-            told(workers[number], heard[number])
-    for worker, listener in zip(workers, heard, strict=True):
-        told(worker, listener)
-    assert plain(MappingStats.sum(heard)) == plain(alone)
-    assert plain(MappingStats.sum(workers)) == plain(alone)
 
 
 @pytest.mark.parametrize(

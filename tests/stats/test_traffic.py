@@ -1,10 +1,5 @@
 """What can be told of a mapping while its connections are open."""
 
-import json
-from typing import Any
-
-import pytest
-
 from lbconsul.balance.outlier import Ejection
 from lbconsul.stats.traffic import MappingTraffic
 from tests.support.instances import an_identity
@@ -25,37 +20,6 @@ def some() -> MappingTraffic:
     traffic.ejected[0, B] = FAILED, 77.0
     traffic.used.add(0)
     return traffic
-
-
-def test_news() -> None:
-    """All arrives at another process; what is over is forgotten there."""
-    traffic, listener = some(), MappingTraffic()
-    listener.heard(json.loads(json.dumps(traffic.news())))
-    assert (listener.queued, listener.ejected) == (1, traffic.ejected)
-    assert listener.used == {0}
-    assert (listener.figures.received, listener.figures.sent) == (11, 105)
-    traffic.ejected, traffic.queued = {}, 0
-    listener.heard(json.loads(json.dumps(traffic.news())))
-    assert (listener.ejected, listener.queued) == ({}, 0)
-    assert (listener.figures.received, listener.figures.sent) == (11, 105)
-
-
-@pytest.mark.parametrize(
-    "news",
-    [
-        {"queued": "x"},
-        {"ejected": [[0, "dc1", "n", "a", "why", 4.0, 5.0, "since"]]},
-        {"ejected": [[0, "dc1", "n", "a", "why", 4.0, None, 5.0]]},
-        {"ejected": [[0, "dc1", "n", "why", 4.0, 5.0, 6.0]]},
-        {"used": ["x"]},
-        {"used": 1},
-    ],
-    ids=str,
-)
-def test_nonsense(news: dict[str, Any]) -> None:
-    """What cannot be is no news."""
-    with pytest.raises((ValueError, TypeError)):
-        MappingTraffic().heard(MappingTraffic().news() | news)
 
 
 def test_sum() -> None:

@@ -6,7 +6,6 @@ from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.workers.messages import (
     ANSWER,
-    FIGURES,
     REPORT,
     Assignment,
     CatalogChunk,
@@ -21,13 +20,11 @@ from lbconsul.workers.messages import (
     Stop,
     SyncComplete,
     read_answer,
-    read_figures,
     read_order,
     read_report,
     write_answer,
     write_order,
     write_report,
-    write_stats,
 )
 from tests.support.instances import an_identity, an_instance
 
@@ -90,23 +87,6 @@ def test_no_report(data: bytes) -> None:
     """What is no report is known for that."""
     with pytest.raises(ValueError):
         read_report(data)
-
-
-def test_figures() -> None:
-    """Figures arrive as they were told, with the number of their place."""
-    data = write_stats(7, {"accepted": 3})
-    assert data[:1] == FIGURES
-    assert read_figures(data[1:]) == (7, {"accepted": 3})
-
-
-@pytest.mark.parametrize(
-    "data",
-    [b"", b"{", b"5", b"[]", b"{}", b"[1]", b"[1, 2]", b'["1", {}]', b"[1, {}, 2]"],
-)
-def test_no_figures(data: bytes) -> None:
-    """What is none is a ValueError, whatever it is."""
-    with pytest.raises(ValueError):
-        read_figures(data)
 
 
 def test_answers() -> None:

@@ -21,8 +21,8 @@ from lbconsul.workers import worker as module
 from lbconsul.workers.channel import Channel
 from lbconsul.workers.messages import (
     ANSWER,
-    FIGURES,
     REPORT,
+    TRAFFIC,
     Assignment,
     CatalogChunk,
     Command,
@@ -36,12 +36,12 @@ from lbconsul.workers.messages import (
     Stop,
     SyncComplete,
     read_answer,
-    read_figures,
     read_report,
     write_order,
 )
 from lbconsul.workers.shared_table import Table
 from lbconsul.workers.spawn import environment
+from lbconsul.workers.traffic_messages import apply_changes, read_traffic
 from lbconsul.workers.worker import Worker
 from tests.support.binaries import REPOSITORY
 from tests.support.loopback import accept, connect, listening
@@ -123,9 +123,10 @@ class Running:
         data, found = self.running.call(self.stream.value), dict[int, MappingTraffic]()
         while data:
             end = 4 + int.from_bytes(data[:4], "big")
-            if data[4:5] == FIGURES:
-                number, news = read_figures(data[5:end])
-                found.setdefault(number, MappingTraffic()).heard(news)
+            if data[4:5] == TRAFFIC:
+                number, changes = read_traffic(data[5:end])
+                told = found.setdefault(number, MappingTraffic())
+                apply_changes(told, changes)
             data = data[end:]
         return found
 

@@ -36,11 +36,11 @@ from lbconsul.workers.messages import (
     read_order,
     write_answer,
     write_report,
-    write_stats,
 )
 from lbconsul.workers.shared_table import Table
 from lbconsul.workers.slots import Slots
 from lbconsul.workers.spawn import Program
+from lbconsul.workers.traffic_messages import write_traffic
 from lbconsul.workers.versioned_catalog import VersionedCatalog
 from lbconsul.workers.worker_process import ANSWER_TIMEOUT, GRACE, WorkerProcess
 from tests.support.instances import an_identity, instances
@@ -240,10 +240,10 @@ class MemberTests(SynchronousTestCase):
         self.start()
         worker = MappingTraffic(queued=3)
         worker.figures.connected(an_identity(), 0.5)
-        self.hear(write_stats(7, worker.news()))
-        self.hear(write_stats(8, MappingTraffic().news()))
+        self.hear(write_traffic(7, worker))
+        self.hear(write_traffic(8, MappingTraffic()))
         worker.figures.accepted, worker.queued = 9, 0
-        self.hear(write_stats(7, worker.news()))
+        self.hear(write_traffic(7, worker))
         self.assertEqual(set(self.member.traffic), {7, 8})
         told = self.member.traffic[7]
         self.assertEqual((told.queued, told.figures.accepted), (0, 9))

@@ -1,0 +1,96 @@
+"""What a worker reports of a mapping's traffic, and its encoding.
+
+Counters are sent as they stand, and of thousands of accounts those that changed.
+"""
+
+import json
+from collections import Counter
+from typing import Any
+
+from lbconsul.balance.instance import Identity
+from lbconsul.balance.outlier import Ejection
+from lbconsul.stats.mapping import DurationHistogram, MappingStats, UpstreamStats
+from lbconsul.stats.traffic import MappingTraffic
+from lbconsul.workers.messages import TRAFFIC
+
+_HISTOGRAMS = ("connect", "first_byte", "connection")
+
+
+def write_traffic(number: int, traffic: MappingTraffic) -> bytes:
+    """Encode the traffic of the assignment with this number.
+
+    Afterwards none of its accounts has changed.
+    """
+    return TRAFFIC + json.dumps([number, changes_of(traffic)]).encode()
+
+
+def read_traffic(data: bytes) -> tuple[int, dict[str, Any]]:
+    """Decode an assignment's number and traffic changes, without their first byte.
+
+    :raises ValueError: the data is no such message.
+    """
+    match json.loads(data):
+        case [int(number), dict(changes)]:
+            return number, changes
+        case _:
+            raise ValueError("no traffic")
+
+
+def changes_of(traffic: MappingTraffic) -> dict[str, Any]:
+    """All counters as JSON values, and the accounts changed since the last call."""
+    stats = traffic.figures
+    times = [(name, getattr(stats, name)) for name in _HISTOGRAMS]
+    return {
+        "accepted": stats.accepted,
+        "received": stats.received,
+        "sent": stats.sent,
+        "endings": dict(stats.endings),
+        **{name: [each.counts, each.sum] for name, each in times},
+        "accounts": [
+            [*identity, a.total, a.received, a.sent, a.failures, a.connect_time]
+            for identity, a in stats.take_changed().items()
+        ],
+        "queued": traffic.queued,
+        "ejected": [
+            [number, *identity, each.reason, each.since, each.until, since]
+            for (number, identity), (each, since) in traffic.ejected.items()
+        ],
+        "used": sorted(traffic.used),
+    }
+
+
+def apply_changes(traffic: MappingTraffic, changes: dict[str, Any]) -> None:
+    """Replace the counters and the state by those of another process.
+
+    :raises Exception: `changes` is malformed; the type depends on the fault.
+    """
+    _apply_stats(traffic.figures, changes)
+    traffic.queued = int(changes["queued"])
+    traffic.ejected = {
+        (int(number), Identity(*map(str, identity))): (
+            Ejection(str(reason), float(begun), float(until)),
+            float(since),
+        )
+        for number, *identity, reason, begun, until, since in changes["ejected"]
+    }
+    traffic.used = {int(number) for number in changes["used"]}
+
+
+def _apply_stats(stats: MappingStats, changes: dict[str, Any]) -> None:
+    stats.accepted, stats.received, stats.sent = (
+        int(changes[name]) for name in ("accepted", "received", "sent")
+    )
+    stats.endings = Counter(
+        {str(code): int(count) for code, count in changes["endings"].items()}
+    )
+    for name in _HISTOGRAMS:
+        times: DurationHistogram = getattr(stats, name)
+        counts, total = changes[name]
+        if len(counts) != len(times.counts):
+            raise ValueError(f"{len(counts)} counts of {name}")
+        times.counts, times.sum = [int(each) for each in counts], float(total)
+    for datacenter, node, service_id, *numbers in changes["accounts"]:
+        total, received, sent, failures, connect_time = numbers
+        stats.accounts[Identity(datacenter, node, service_id)] = UpstreamStats(
+            int(total), int(received), int(sent), int(failures), float(connect_time)
+        )
