@@ -5,33 +5,16 @@ A choice, a change of load, a join or a leave costs at most O(log n) of the pool
 
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
-from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from attrs import Factory, define
 
-from lbconsul.balance.upstream import Upstream
+from lbconsul.balance.upstream import Policy, Upstream
 from lbconsul.balance.weighted import Chance, WeightedSampler
 
 #: A heap may hold this many outdated entries, beside as many as it has valid ones,
 #: before it is rebuilt: that is cheaper than a search on each change.
 _SLACK = 64
-
-
-class Policy(Protocol):
-    """Orders the upstreams of one pool."""
-
-    def place(self, upstream: Upstream) -> None:
-        """`upstream` joined, or its load or weight changed."""
-
-    def withdraw(self, upstream: Upstream) -> None:
-        """`upstream`, which was placed, gets no more connections."""
-
-    def choose(self) -> Upstream | None:
-        """The upstream for the next connection; None if none is placed."""
-
-    def __contains__(self, upstream: Upstream) -> bool:
-        """Whether `upstream` is placed."""
 
 
 @define(eq=False)

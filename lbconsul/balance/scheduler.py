@@ -4,8 +4,7 @@ from collections.abc import Collection
 
 from attrs import Factory, define
 
-from lbconsul.balance.policy import Policy
-from lbconsul.balance.upstream import Upstream, ignore
+from lbconsul.balance.upstream import Policy, Upstream, ignore
 
 
 @define(eq=False)

@@ -90,14 +90,17 @@ def ignore(upstream: "Upstream") -> None:
     """The `loaded` callback of an upstream that is in no tier."""
 
 
-class Orders(Protocol):
-    """The interface of a policy that upstreams use."""
+class Policy(Protocol):
+    """Orders the upstreams of one tier of a pool."""
 
     def place(self, upstream: "Upstream") -> None:
         """`upstream` joined, or its load or weight changed."""
 
     def withdraw(self, upstream: "Upstream") -> None:
         """`upstream`, which was placed, gets no more connections."""
+
+    def choose(self) -> "Upstream | None":
+        """The upstream for the next connection; None if none is placed."""
 
     def __contains__(self, upstream: "Upstream") -> bool:
         """Whether `upstream` is placed."""
@@ -120,7 +123,7 @@ class Upstream:
     standing: Standing | None = None
     since: float = 0.0
     #: The policy that orders it among others, if it may get connections.
-    tier: Orders | None = None
+    tier: Policy | None = None
 
     def __attrs_post_init__(self) -> None:
         self.ramp(1.0)

@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 from lbconsul.balance.policy import (
     POLICIES,
     LeastConnections,
-    Policy,
     PowerOfTwoChoices,
     Random,
     RoundRobin,
 )
-from lbconsul.balance.upstream import Upstream
+from lbconsul.balance.upstream import Policy, Upstream
 from tests.support.instances import an_upstream, name_of, reweigh, upstreams
 
 ALL = pytest.mark.parametrize("name", sorted(POLICIES))

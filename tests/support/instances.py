@@ -6,7 +6,7 @@ from typing import Any
 
 from lbconsul.balance.instance import Health, Identity, Instance, Status
 from lbconsul.balance.outlier import Outliers
-from lbconsul.balance.policy import LeastConnections, Policy
+from lbconsul.balance.policy import LeastConnections
 from lbconsul.balance.pool import Pool
 from lbconsul.balance.pool_spec import (
     InstanceFilter,
@@ -16,7 +16,7 @@ from lbconsul.balance.pool_spec import (
 )
 from lbconsul.balance.scheduler import Scheduler
 from lbconsul.balance.standing import Standing, Verdict
-from lbconsul.balance.upstream import Lease, Load, Upstream
+from lbconsul.balance.upstream import Lease, Load, Policy, Upstream
 
 
 def an_identity(name: str = "web-1") -> Identity:
