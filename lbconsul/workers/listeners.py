@@ -1,26 +1,13 @@
 """The mappings that workers serve, and their listening sockets."""
 
-import socket
 from collections.abc import Iterable, Iterator
 from itertools import count
-from typing import Protocol
 
 from attrs import Factory, define, evolve
 
 from lbconsul.config.model import Listen, Mapping
+from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.workers.messages import Assignment, Serve
-
-
-class Socket(Protocol):
-    """A listening socket that the master owns, and the mapping it serves."""
-
-    mapping: Mapping
-
-    def open(self) -> socket.socket:
-        """Return the socket; open it first if it is closed."""
-
-    def close(self) -> None:
-        """Close the socket."""
 
 
 def share(limit: int, workers: int, number: int) -> int:
@@ -35,7 +22,7 @@ class ListenerSet:
     _workers: int
     _connection_log: bool
     #: The number of each socket; numbers are never reused.
-    _sockets: dict[Socket, int] = Factory(dict)
+    _sockets: dict[OwnedSocket, int] = Factory(dict)
     _by_listen: dict[Listen | None, int] = Factory(dict)
     _numbers: Iterator[int] = Factory(count)
     #: The longest drain timeout ever served, in seconds: old connections may still have
@@ -56,7 +43,7 @@ class ListenerSet:
         """The number of a mapping's socket."""
         return self._by_listen.get(mapping.listen)
 
-    def add(self, sock: Socket) -> None:
+    def add(self, sock: OwnedSocket) -> None:
         """Serve the socket's mapping in addition to the others."""
         if sock not in self._sockets:
             number = self._sockets[sock] = next(self._numbers)
@@ -64,7 +51,7 @@ class ListenerSet:
         drain = sock.mapping.drain.timeout
         self.longest_drain = max(self.longest_drain, drain)
 
-    def replace(self, sockets: Iterable[Socket], connection_log: bool) -> None:
+    def replace(self, sockets: Iterable[OwnedSocket], connection_log: bool) -> None:
         """Serve the mappings of these sockets in their current form; close all other
         sockets.
         """

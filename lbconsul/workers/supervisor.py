@@ -16,10 +16,11 @@ from lbconsul.balance.outlier import Ejection
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.model import Mapping
 from lbconsul.errors import CannotListen
+from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.net.periodic import repeat
 from lbconsul.stats.mapping import MappingStats
 from lbconsul.stats.traffic import MappingTraffic
-from lbconsul.workers.listeners import ListenerSet, Socket
+from lbconsul.workers.listeners import ListenerSet
 from lbconsul.workers.messages import SetDrained, Setup
 from lbconsul.workers.restart_backoff import Backoff
 from lbconsul.workers.shared_counter import RECOUNT_EVERY, SharedTally
@@ -89,12 +90,12 @@ class Supervisor(Service):
         """The served mappings."""
         return self._listeners.mappings
 
-    def serve(self, sock: Socket) -> None:
+    def serve(self, sock: OwnedSocket) -> None:
         """Serve a socket's mapping in addition to the others."""
         self._listeners.add(sock)
         self._altered()
 
-    def replace(self, sockets: Iterable[Socket], *, connection_log: bool) -> None:
+    def replace(self, sockets: Iterable[OwnedSocket], *, connection_log: bool) -> None:
         """Serve the mappings of these sockets, in their current form, and no others."""
         self._listeners.replace(sockets, connection_log)
         self._altered()
