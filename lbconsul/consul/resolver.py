@@ -8,7 +8,6 @@ such as systemd-resolved's stub.
 
 import os
 import socket
-import stat
 from collections import deque
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
@@ -38,6 +37,7 @@ from lbconsul.consul.resolv_conf import (
     parse_hosts,
     parse_resolv_conf,
 )
+from lbconsul.process.files import read_file
 
 #: The files, and the port of the name servers in resolv.conf.
 RESOLV_CONF = Path("/etc/resolv.conf")
@@ -64,8 +64,6 @@ _A_TURN = 20
 LONGEST = 20.0
 
 #: Non-blocking, since the path may name a FIFO.
-_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-
 T = TypeVar("T")
 
 
@@ -277,18 +275,10 @@ class _File(Generic[T]):
 
     def _read(self) -> str:
         try:
-            descriptor = os.open(self._path, _READ)
+            content = read_file(self._path, _MOST_FILE, cut=True)
         except OSError:
             return ""
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return ""
-            with open(descriptor, "rb", closefd=False) as file:
-                return file.read(_MOST_FILE).decode("utf-8", "replace")
-        except OSError:
-            return ""
-        finally:
-            os.close(descriptor)
+        return content.decode("utf-8", "replace")
 
 
 @implementer(IHostResolution)

@@ -8,22 +8,29 @@ import stat
 MOST = 16 * 1024 * 1024
 
 
-def read_file(path: str | os.PathLike[str], most: int = MOST) -> bytes:
+def read_file(
+    path: str | os.PathLike[str], most: int = MOST, *, cut: bool = False
+) -> bytes:
     """The content of a regular file.
 
     A FIFO, a device or a terminal is rejected: it may block the reactor, or never end.
+    With `cut` the first `most` bytes of a longer file count as its content.
 
     :raises OSError: the file cannot be opened, is not regular, or holds more than
         `most` bytes; `strerror` says which.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-    with open(descriptor, "rb") as file:
+    try:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISDIR(mode):
             raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
         if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "it is no regular file")
-        content = file.read(most + 1)
-    if len(content) > most:
+        # Only now: for a directory `open` fails, and leaves the descriptor open.
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(most + 1)
+    finally:
+        os.close(descriptor)
+    if len(content) > most and not cut:
         raise OSError(errno.EFBIG, f"it is longer than {most} bytes")
-    return content
+    return content[:most]

@@ -27,6 +27,7 @@ def test_a_long_file(tmp_path: Path) -> None:
     path.write_bytes(b"12345")
     with pytest.raises(OSError, match="it is longer than 4 bytes"):
         read_file(path, 4)
+    assert read_file(path, 4, cut=True) == b"1234"
 
 
 @pytest.mark.parametrize(
@@ -39,9 +40,15 @@ def test_a_long_file(tmp_path: Path) -> None:
     ],
 )
 def test_no_file(kind: str, why: str, tmp_path: Path) -> None:
-    """What is no regular file is refused at once, though nothing is written to it."""
+    """What is no regular file is refused at once, though nothing is written to it.
+
+    No descriptor stays open for it.
+    """
+    path = _made(tmp_path / "it", kind)
+    before = os.listdir("/dev/fd")
     with pytest.raises(OSError, match=why):
-        read_file(_made(tmp_path / "it", kind))
+        read_file(path)
+    assert len(os.listdir("/dev/fd")) == len(before)
 
 
 def _made(path: Path, kind: str) -> Path:
