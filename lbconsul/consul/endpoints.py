@@ -24,7 +24,7 @@ from zope.interface import implementer
 
 from lbconsul.config.model import ConsulAddress
 from lbconsul.consul.heads import BoundedHeads
-from lbconsul.consul.instance_addresses import look_up
+from lbconsul.consul.host_lookup import look_up
 
 #: The timeout of a connect to one IP address of Consul, in seconds.
 CONNECT_TIMEOUT = 5.0

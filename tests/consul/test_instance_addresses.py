@@ -12,7 +12,6 @@ from lbconsul.consul.instance_addresses import (
     MAX_AGE,
     PATIENCE,
     InstanceAddresses,
-    look_up,
 )
 from tests.support.fake_resolver import FakeResolver
 
@@ -181,14 +180,6 @@ class NamesTests(SynchronousTestCase):
         self.assertEqual(self.changes, 2)
         self.assertEqual(self.addresses(*both), ["10.0.0.9", "10.0.0.1"])
 
-    def test_no_name_at_all(self) -> None:
-        """
-        What no resolver takes for a host name is one that cannot be resolved.
-        """
-        found: list[list[str]] = []
-        look_up(self.resolver, "my..host").addCallback(found.append)
-        self.assertEqual((found, self.resolver.asked), ([[]], []))
-
     def test_a_name_that_would_break_the_log(self) -> None:
         """What somebody registered as a host name cannot add a line to the log."""
         with capturedLogs() as said:
@@ -288,15 +279,6 @@ class NamesTests(SynchronousTestCase):
         self.names.stop()
         self.assertEqual(self.addresses(instance("a.example")), ["10.0.0.9"])
         self.assertEqual(self.resolver.asked, ["a.example"] * 2)
-
-    def test_all_addresses_of_a_name(self) -> None:
-        """
-        Whoever looks a name up by itself gets all of its addresses.
-        """
-        found = look_up(self.resolver, "a.example")
-        self.assertNoResult(found)
-        self.resolver.answer("a.example", "10.0.0.1", "10.0.0.2")
-        self.assertEqual(self.successResultOf(found), ["10.0.0.1", "10.0.0.2"])
 
     def test_addresses_that_lead_nowhere(self) -> None:
         """

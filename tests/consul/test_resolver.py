@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from lbconsul.consul.instance_addresses import look_up
+from lbconsul.consul.host_lookup import look_up
 from lbconsul.consul.resolv_conf import ResolvConf
 from lbconsul.consul.resolver import AT_ONCE, IN_ALL, LONGEST, SOON, HostResolver
 from tests.support.in_reactor import run
