@@ -189,7 +189,7 @@ def reload(count: int, consul: str) -> None:
     turns = Turns()
 
     def wait() -> None:
-        if gateway.data_plane.is_serving and gateway.data_plane.knows(wholly=True):
+        if gateway.is_serving and gateway.knows(wholly=True):
             reactor.callLater(SETTLE, begin)
         else:
             reactor.callLater(0.1, wait)

@@ -14,7 +14,15 @@ from twisted.internet.interfaces import IHostnameResolver
 from twisted.logger import Logger
 
 from lbconsul.admin.status_model import WatchStatus
-from lbconsul.balance.events import EventKind, GatewayEvent, QueryEvent
+from lbconsul.balance.events import (
+    Change,
+    EventKind,
+    GatewayEvent,
+    QueryEvent,
+    RegistryEvent,
+    events_of,
+)
+from lbconsul.balance.instance import Instance
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.config.diff import Plan, applicable, finish, planning
@@ -24,10 +32,11 @@ from lbconsul.consul.client import consul_client
 from lbconsul.consul.resolver import HostResolver
 from lbconsul.errors import CannotReload
 from lbconsul.gateway.admin import AdminService
-from lbconsul.gateway.availability import Availability
-from lbconsul.gateway.data_plane import DataPlane
+from lbconsul.gateway.availability import Availability, is_answered
+from lbconsul.gateway.data_plane import make_data_plane
 from lbconsul.gateway.drain_file import from_rows, to_rows
 from lbconsul.gateway.graceful_shutdown import GracefulShutdown
+from lbconsul.gateway.interfaces import DataPlane
 from lbconsul.gateway.operations import Operations
 from lbconsul.gateway.watches import Watches
 from lbconsul.logs.writer import LogWriter
@@ -114,16 +123,9 @@ class Gateway(MultiService):
         config, reactor = self.config, self._reactor
         _check_directory(config)
         self._admin = AdminService(reactor, config, self, self._predecessor is not None)
-        note = self._admin.note
         state = self._predecessor.state if self._predecessor else {}
-        self.data_plane = DataPlane(
-            reactor,
-            config,
-            self._chance,
-            self._inherited,
-            note,
-            self._answered,
-            lambda instances: self.operations.renewed(instances),
+        self.data_plane = make_data_plane(
+            reactor, config, self._chance, self._inherited, self
         )
         client = consul_client(reactor, config.consul, self._resolver)
         self._own = OwnListeners(reactor.seconds)
@@ -133,14 +135,16 @@ class Gateway(MultiService):
             self.registry,
             self._chance,
             config.state_dir,
-            self._on_query_event,
+            self.on_query_event,
             self._resolver or HostResolver(reactor),
             self._own.why,
             from_state(state.get("addresses")),
         )
-        self.availability = Availability(reactor, self.registry, self._watches, note)
+        self.availability = Availability(
+            reactor, self.registry, self._watches, self._admin
+        )
         self.availability.setServiceParent(self)
-        self.operations = Operations(reactor, self.data_plane, note, self._busy)
+        self.operations = Operations(reactor, self.data_plane, self._admin, self._busy)
         self.operations.setServiceParent(self)
         self._inherit(state)
         if config.dev:
@@ -154,9 +158,7 @@ class Gateway(MultiService):
         moving = TimerService(MAX_AGE, self._look_for_moved)
         moving.clock = reactor
         moving.setServiceParent(self)
-        self._takeover = TakeoverCoordinator(
-            reactor, self, self.data_plane, self._predecessor
-        )
+        self._takeover = TakeoverCoordinator(reactor, self, self._predecessor)
         if config.takeover:
             self._takeover.setServiceParent(self)
 
@@ -240,7 +242,7 @@ class Gateway(MultiService):
         try:
             if self._dev is not None:
                 self._dev.bind()
-            self.data_plane.bind()
+            self.data_plane.sockets.bind()
             self._admin.bind()
         except Exception:
             self.close()
@@ -258,7 +260,7 @@ class Gateway(MultiService):
         :raises CannotListen: one is not to be had; none is left open.
         """
         try:
-            self.data_plane.bind_files()
+            self.data_plane.sockets.bind_files()
             self._admin.bind_files()
         except Exception:
             self.close()
@@ -268,8 +270,23 @@ class Gateway(MultiService):
         """Give back what `bind` opened, if there is to be no start."""
         if self._dev is not None:
             self._dev.close()
-        self.data_plane.close()
+        self.data_plane.sockets.close()
         self._admin.close()
+
+    def knows(self, *, wholly: bool) -> bool:
+        """Whether Consul has answered enough to serve each mapping.
+
+        With `wholly`, whether it has answered all queries, fallbacks included.
+        """
+        return all(
+            is_answered(self.registry, each, wholly=wholly)
+            for each in self.data_plane.mappings
+        )
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether clients of every mapping are accepted."""
+        return self.data_plane.is_serving
 
     def start_serving(self) -> None:
         """Serve: called when the predecessor's place can be taken."""
@@ -339,7 +356,7 @@ class Gateway(MultiService):
         _check_directory(config)
         client = consul_client(self._reactor, config.consul, self._resolver)
         yield True
-        added = yield from self.data_plane.binding(change.added)
+        added = yield from self.data_plane.sockets.binding(change.added)
         # From here on nothing can fail.
         self._takeover.leave_files()
         self.config = config
@@ -363,8 +380,8 @@ class Gateway(MultiService):
 
     def _know_listeners(self, added: Iterable[OwnedSocket] = ()) -> Iterator[object]:
         """What is listened on has changed: never connect to any of it."""
-        bounds = self.data_plane.bounds()
-        bounds += [bound_to(each.mapping.listen, each.sock) for each in added]
+        sockets = [*self.data_plane.sockets, *added]
+        bounds = [bound_to(each.mapping.listen, each.sock) for each in sockets]
         bounds.append(bound_to(self._admin.listen))
         if self.config.takeover:
             bounds.append(Bound(path=self.config.takeover))
@@ -389,7 +406,7 @@ class Gateway(MultiService):
             self._shutdown.stop()
         self._takeover.leave_files()
         await MultiService.stopService(self)
-        self.data_plane.close()  # it may not have come to its start
+        self.data_plane.sockets.close()  # it may not have come to its start
         accepted, closed, leases = self.data_plane.end()
         self._log.info(
             "stopped: {accepted} connections accepted, {open} closed just now,"
@@ -416,7 +433,7 @@ class Gateway(MultiService):
         self._note(EventKind.RELOADED, str(change))
 
     def _note(self, kind: EventKind, reason: str) -> None:
-        self._admin.note(GatewayEvent(kind=kind, reason=reason))
+        self._admin.on_event(GatewayEvent(kind=kind, reason=reason))
 
     def state(self) -> dict[str, object]:
         """What a successor should know of it, as JSON can hold it."""
@@ -444,13 +461,23 @@ class Gateway(MultiService):
             " when that one answers here"
         )
 
-    def _answered(self, question: ServiceQuery) -> None:
+    def on_change(self, query: ServiceQuery, change: Change) -> None:
         """Called by the data plane: Consul has answered."""
-        self.availability.look(question)
+        for event in events_of(query, change):
+            self._admin.on_event(event)
+        self.availability.look(query)
 
-    def _on_query_event(self, event: QueryEvent) -> None:
+    def on_event(self, event: RegistryEvent) -> None:
+        """Called by the data plane: an upstream's or pool's standing changed."""
+        self._admin.on_event(event)
+
+    def on_reregistered(self, instances: tuple[Instance, ...]) -> None:
+        """Called by the data plane: a new registration of these ended their drain."""
+        self.operations.on_reregistered(instances)
+
+    def on_query_event(self, event: QueryEvent) -> None:
         """Called by a watch: Consul begins to fail, or answers again."""
-        self._admin.note(event)
+        self._admin.on_event(event)
         self.availability.look(event.query)
 
     def _add_dev_catalog(self) -> None:

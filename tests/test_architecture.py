@@ -115,7 +115,8 @@ EXCEPT = {
 }
 
 #: Modules whose tests are elsewhere, and where.  What the dev catalog knows and
-#: answers is told by one suite of questions, which the real Consul answers too.
+#: answers is told by one suite of questions, which the real Consul answers too; one
+#: suite tells what both data planes do.
 CONTRACT = "tests/dev/contract"
 TESTED_ELSEWHERE = {
     "lbconsul.config.mapping_options": "tests/config/test_options.py",
@@ -129,6 +130,8 @@ TESTED_ELSEWHERE = {
     "lbconsul.dev.records": f"{CONTRACT}/test_services.py",
     "lbconsul.dev.registration": f"{CONTRACT}/test_services.py",
     "lbconsul.dev.schemas": f"{CONTRACT}/test_questions.py",
+    "lbconsul.gateway.interfaces": "tests/gateway/test_data_plane.py",
+    "lbconsul.proxy.data_plane": "tests/gateway/test_data_plane.py",
 }
 
 

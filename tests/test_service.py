@@ -26,12 +26,11 @@ from lbconsul.config.build import build, configure
 from lbconsul.config.diff import Plan
 from lbconsul.config.model import Config, Mapping
 from lbconsul.config.sources import Source, from_command_line
-from lbconsul.errors import CannotListen, CannotReload, ConfigError, NoWorkers
+from lbconsul.errors import CannotListen, CannotReload, ConfigError
 from lbconsul.net.sweeper import TimeSlicer
 from lbconsul.proxy import own_listeners as own
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.service import Gateway, balancer
-from lbconsul.workers.shared_table import Table
 from tests.support.loopback import accept, connect, listening, receive, refusing
 from tests.support.ports import free_ports
 from tests.support.running_proxy import ReactorThread, eventually
@@ -394,36 +393,6 @@ class TestOwnEndpoint:
 class TestWorkers:
     """Processes beside this one."""
 
-    @pytest.mark.parametrize(
-        ("count", "cores", "workers"),
-        [("auto", 1, 0), ("auto", 3, 3), ("1", 8, 0), ("5", 1, 5), ("auto", 999, 256)],
-    )
-    def test_count(
-        self,
-        running: ReactorThread,
-        monkeypatch: pytest.MonkeyPatch,
-        count: str,
-        cores: int,
-        workers: int,
-    ) -> None:
-        """There are as many as is said, or as cores; one is this process alone."""
-        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(cores))
-        config = configure([], ["8080:web"], workers=count)
-        gateway = balancer(running.reactor, config)
-        made = gateway.data_plane.workers
-        assert (made.count if made else 0) == workers
-
-    def test_cores_elsewhere(
-        self, running: ReactorThread, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Where one cannot be kept to some cores, all of them count."""
-        monkeypatch.delattr(os, "sched_getaffinity")
-        monkeypatch.setattr(os, "cpu_count", lambda: 2)
-        config = configure([], ["8080:web"], workers="auto")
-        gateway = balancer(running.reactor, config)
-        assert gateway.data_plane.workers is not None
-        assert gateway.data_plane.workers.count == 2
-
     @pytest.mark.process
     def test_one_balance(
         self, running: ReactorThread, no_consul: str, held: ExitStack
@@ -498,23 +467,6 @@ class TestWorkers:
                 running.call(gateway.listen, taken)
             assert list(gateway.sockets) == [f"127.0.0.1:{port}" for port in ports]
         assert is_free(ports[1])
-
-    def test_no_room(
-        self, running: ReactorThread, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Where there is no shared memory to be had, that is one line."""
-
-        def fail(rows: int) -> Table:
-            raise OSError(24, "Too many open files")
-
-        monkeypatch.setattr(Table, "create", fail)
-        config = configure([], ["8080:web"], workers="2")
-        with pytest.raises(NoWorkers) as raised:
-            balancer(running.reactor, config)
-        assert str(raised.value) == (
-            "--workers 2: there is no room for the table that they share: Too many open"
-            " files"
-        )
 
 
 class Slow(Service):
@@ -803,12 +755,12 @@ class TestReload:
             ),
         ]
         with Started(running, gateway):
-            [served] = gateway.data_plane.here.served
+            served = list(gateway.data_plane.sockets)
             for each in bad:
                 with pytest.raises((CannotListen, ConfigError)):
                     running.call(gateway.reload, each)
                 assert (gateway.config, is_free(free)) == (config, True)
-                assert gateway.data_plane.here.served == [served]
+                assert list(gateway.data_plane.sockets) == served
 
     def test_consul(
         self, running: ReactorThread, no_consul: str, tmp_path: Path

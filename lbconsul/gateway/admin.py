@@ -23,7 +23,8 @@ from lbconsul.balance.events import (
 )
 from lbconsul.balance.instance import Identity
 from lbconsul.config.model import Config, TCPListen, UnixListen
-from lbconsul.gateway.status import Gateway, StatusCollector
+from lbconsul.gateway.interfaces import Gateway
+from lbconsul.gateway.status import StatusCollector
 from lbconsul.net.rate_limit import TokenBucket
 from lbconsul.net.throttled_log import ThrottledLog, in_words
 from lbconsul.process.clock import WallClock
@@ -129,7 +130,7 @@ class AdminService(MultiService):
         if self._server is not None:
             self._server.close()
 
-    def note(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Append an event to the event log, and so to all streams of events."""
         self.events.add(event.kind.value, describe(event), **_fields(event))
 

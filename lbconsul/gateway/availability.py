@@ -28,7 +28,7 @@ from lbconsul.balance.pool_spec import (
 from lbconsul.balance.registry import Registry
 from lbconsul.config.model import Mapping
 from lbconsul.consul.hints import NO_DATACENTER, Hints, Page
-from lbconsul.gateway.events import Note
+from lbconsul.gateway.interfaces import EventObserver
 from lbconsul.proxy.targets import failover_spec
 
 #: The delay from the first empty mapping to the warning, in seconds: mappings found
@@ -73,6 +73,17 @@ class _Needed:
         return tuple((each.question, each.rules) for each in self.route.selections)
 
 
+def is_answered(registry: Registry, mapping: Mapping, *, wholly: bool) -> bool:
+    """Whether Consul has answered enough to serve a mapping.
+
+    With `wholly`, whether it has answered all queries, fallbacks included.
+    """
+    route = failover_spec(mapping)
+    if wholly:
+        return all(registry.answered(each.question) for each in route.all())
+    return any(registry.answered(each.question) for each in route.selections)
+
+
 @define(eq=False)
 class Availability(Service):
     """Warns once of each mapping that never had a usable instance."""
@@ -81,7 +92,7 @@ class Availability(Service):
     _reactor: Any
     _registry: Registry
     _answers: Answers
-    _note: Note
+    _observer: EventObserver
     _hints: Hints = Factory(
         lambda self: Hints(self._reactor, self._answers.page), takes_self=True
     )
@@ -279,7 +290,7 @@ class Availability(Service):
         question = needed.route.selections[0].question
         mapping = str(needed.mapping)
         event = MappingEvent(kind=kind, query=question, mapping=mapping, reason=reason)
-        self._note(event)
+        self._observer.on_event(event)
 
     def _warn_in_short(self, mappings: list[Mapping]) -> None:
         for each in mappings:

@@ -1,13 +1,14 @@
 """Graceful shutdown: a grace period, then draining, then the end."""
 
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from attrs import Factory, define
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from lbconsul.gateway.interfaces import DataPlane
 from lbconsul.process.clock import WallClock
 
 #: Supervisors kill a process that does not exit in time: Docker after 10 s.
@@ -17,28 +18,13 @@ _ALLOW = (
 )
 
 
-class Draining(Protocol):
-    """The data plane, as the shutdown needs it."""
-
-    @property
-    def open(self) -> int:
-        """Open connections."""
-
-    @property
-    def longest_drain(self) -> float:
-        """The longest drain timeout of all mappings, in seconds."""
-
-    def drain(self) -> Deferred[None]:
-        """Close the listeners and drain; fires when no connection is open."""
-
-
 @define(eq=False)
 class GracefulShutdown:
     """Drains the data plane, and logs what is still open and until when."""
 
     _log = Logger()
     _clock: Any
-    _server: Draining
+    _data_plane: DataPlane
     _wall: WallClock = Factory(
         lambda self: WallClock(self._clock.seconds), takes_self=True
     )
@@ -51,12 +37,12 @@ class GracefulShutdown:
         if not grace:
             self._drain()
             return
-        longest = grace + self._server.longest_drain
+        longest = grace + self._data_plane.longest_drain
         self._log.info(
             "draining: listeners open until {until}, {open} connections open, deadline"
             " {end} ({span}): {allow}",
             until=self._when(grace),
-            open=self._server.open,
+            open=self._data_plane.open,
             end=self._when(longest),
             span=_span(longest),
             allow=_ALLOW,
@@ -80,8 +66,8 @@ class GracefulShutdown:
         self._finish()
 
     def _drain(self) -> None:
-        still, longest = self._server.open, self._server.longest_drain
-        drained = self._server.drain()
+        still, longest = self._data_plane.open, self._data_plane.longest_drain
+        drained = self._data_plane.drain()
         if not drained.called:
             self._log.info(
                 "draining: listeners closed, {open} connections open, deadline {until}"

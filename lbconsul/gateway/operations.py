@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from attrs import define, field
 from twisted.application.service import Service
@@ -16,21 +16,9 @@ from lbconsul.balance.events import (
     event_fields,
 )
 from lbconsul.balance.instance import Identity, Instance
-from lbconsul.balance.registry import Registry
 from lbconsul.errors import CannotOrder
 from lbconsul.gateway.drain_file import LONGEST, MOST, Drained, DrainFile
-from lbconsul.gateway.events import Note
-
-
-class Serving(Protocol):
-    """The data plane, as operations need it."""
-
-    @property
-    def registry(self) -> Registry:
-        """All pools."""
-
-    def set_drained(self, drained: Drained) -> None:
-        """Set the drained registrations, with their CreateIndex; others serve again."""
+from lbconsul.gateway.interfaces import DataPlane, EventObserver
 
 
 @define(eq=False)
@@ -44,8 +32,8 @@ class Operations(Service):
 
     _log = Logger()
     _reactor: Any
-    _data_plane: Serving
-    _note: Note
+    _data_plane: DataPlane
+    _observer: EventObserver
     #: Why orders are refused now; empty if they are not.
     _busy: Callable[[], str]
     _file: DrainFile | None = field(init=False, default=None)
@@ -128,14 +116,14 @@ class Operations(Service):
         self._tell(EventKind.UNDRAINED, identity)
         return True
 
-    def renewed(self, instances: tuple[Instance, ...]) -> None:
+    def on_reregistered(self, instances: tuple[Instance, ...]) -> None:
         """Called by the data plane: a new registration ended the drain of these."""
         for each in instances:
             event = UpstreamEvent(
                 kind=EventKind.UNDRAINED, instance=each, reason="registered anew"
             )
             self._log.info("{event}", event=describe(event), **event_fields(event))
-            self._note(event)
+            self._observer.on_event(event)
         if self._file is not None:
             self._file.keep(self._data_plane.registry.drained)
 
@@ -171,4 +159,6 @@ class Operations(Service):
             self._file.keep(drained)
 
     def _tell(self, kind: EventKind, identity: Identity) -> None:
-        self._note(UpstreamEvent(kind=kind, instance=identity, reason="by hand"))
+        self._observer.on_event(
+            UpstreamEvent(kind=kind, instance=identity, reason="by hand")
+        )

@@ -2,10 +2,8 @@
 
 import os
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
-from typing import Protocol
 from urllib.parse import unquote
 
 from attrs import Factory, define, field
@@ -27,11 +25,11 @@ from lbconsul.balance.failover import Failover
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.outlier import Ejection
 from lbconsul.balance.pool import Pool
-from lbconsul.balance.registry import Registry
 from lbconsul.balance.upstream import WHOLE, Upstream
-from lbconsul.config.model import Config, Mapping
+from lbconsul.config.model import Mapping
 from lbconsul.config.render import gateway_options, mapping_options
 from lbconsul.errors import CannotOrder
+from lbconsul.gateway.interfaces import Gateway
 from lbconsul.process.clock import WallClock
 from lbconsul.process.reactor_lag import Lag
 from lbconsul.proxy.saturation import Full
@@ -39,110 +37,6 @@ from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.mapping import DurationHistogram, UpstreamStats
 from lbconsul.stats.traffic import MappingTraffic
 from lbconsul.workers.worker_process import WorkerProcess
-
-
-class DataPlane(Protocol):
-    """Who serves."""
-
-    @property
-    def mappings(self) -> list[Mapping]:
-        """All that is served."""
-
-    @property
-    def open(self) -> int:
-        """Connections that are not over."""
-
-    @property
-    def accepted(self) -> int:
-        """Connections accepted since the start."""
-
-    @property
-    def max_connections(self) -> int:
-        """The limit for all mappings together, in each process; 0: none."""
-
-    @property
-    def members(self) -> list[WorkerProcess]:
-        """The workers, if there are any."""
-
-    @property
-    def full(self) -> Counter[Full]:
-        """What is full, and in how many processes."""
-
-    def mapping(self, name: str) -> Mapping | None:
-        """The mapping that is shown under this name, if there is one."""
-
-    def is_listening(self, mapping: Mapping) -> bool:
-        """Whether its clients are accepted."""
-
-    def traffic(self, mapping: Mapping) -> MappingTraffic:
-        """What is known of the connections of a mapping, over all processes."""
-
-    def eject(self, identity: Identity) -> Deferred[str]:
-        """Eject it, as an operator wants: why it cannot be, or nothing if it is."""
-
-
-class Emptiness(Protocol):
-    """Knows which mappings have no usable instance."""
-
-    def blocks(self, mapping: Mapping) -> str:
-        """Why the gateway is not ready for the sake of this mapping, or nothing."""
-
-    def why(self, mapping: Mapping) -> str:
-        """Why it has no usable instance now; empty if it has one."""
-
-
-class Orders(Protocol):
-    """Carries out what an operator orders."""
-
-    @property
-    def kept(self) -> str:
-        """How long a drain lasts, for people to read."""
-
-    def drained(self) -> Iterator[tuple[Identity, bool]]:
-        """What is drained, and whether Consul has that registration now."""
-
-    def drain(self, identity: Identity) -> bool:
-        """Give it nothing new, in all pools; whether there is such an instance."""
-
-    def undrain(self, identity: Identity) -> bool:
-        """The opposite, as far as Consul lets it serve, though it may be gone."""
-
-
-class Gateway(Protocol):
-    """A gateway."""
-
-    config: Config
-
-    @property
-    def data_plane(self) -> DataPlane:
-        """Who serves."""
-
-    @property
-    def registry(self) -> Registry:
-        """All pools."""
-
-    @property
-    def is_draining(self) -> bool:
-        """Whether it accepts nobody any more, or is about to."""
-
-    @property
-    def operations(self) -> Orders:
-        """Carries out what an operator orders."""
-
-    @property
-    def availability(self) -> Emptiness:
-        """Which mappings have had an instance."""
-
-    @property
-    def log_lines_dropped(self) -> int:
-        """Lines of the log that were dropped since the start."""
-
-    @property
-    def watch_states(self) -> Iterable[WatchStatus]:
-        """What Consul is asked."""
-
-    def shut_down(self) -> None:
-        """Accept nobody any more, and end when nothing is open."""
 
 
 @define(eq=False)
@@ -175,13 +69,13 @@ class StatusCollector:
             not_ready=(("it accepts nobody any more",) if draining else ()) + not_ready,
             pid=os.getpid(),
             changes=self._changes,
-            workers=tuple(_worker(each) for each in data_plane.members),
+            workers=tuple(_worker(each) for each in data_plane.workers),
             options=gateway_options(shown.config),
             consul=tuple(map(str, shown.config.consul.addresses)),
             reactor_lag=self._lag.worst,
             open=data_plane.open,
             accepted=data_plane.accepted,
-            max_connections=data_plane.max_connections,
+            max_connections=data_plane.room.limit,
             log_lines_dropped=shown.log_lines_dropped,
             full=tuple(_full(*each) for each in sorted(data_plane.full.items())),
         )
@@ -262,7 +156,7 @@ class StatusCollector:
             standing = "ejected"
             ejection, since = told.ejected[number, identity]
             # Workers wait by the machine's monotonic clock, and we mostly, too.
-            is_ours = not self._gateway.data_plane.members
+            is_ours = not self._gateway.data_plane.workers
             wall = self._wall if is_ours else self._wall_of_workers
             reason, since = _in_words(ejection, wall), wall.at(since)
         else:
@@ -341,11 +235,11 @@ def _full(full: Full, processes: int) -> FullStatus:
     return FullStatus(full.reason, full.mapping, processes)
 
 
-def _worker(member: WorkerProcess) -> WorkerStatus:
-    report = member.report
+def _worker(worker: WorkerProcess) -> WorkerStatus:
+    report = worker.report
     count = report.count
     return WorkerStatus(
-        member.number, member.pid, report.serves, count.open, count.accepted
+        worker.number, worker.pid, report.serves, count.open, count.accepted
     )
 
 

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from lbconsul.config.model import Config
+from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.takeover.inherited import InheritedSockets
 from lbconsul.takeover.server import TakeoverServer
 
@@ -26,37 +27,23 @@ _WHOLLY = 5.0
 _EACH_STEP = 20.0
 
 
-class ListeningSocket(Protocol):
-    """A listening socket of a gateway."""
-
-    is_shared: bool
-
-    @property
-    def sock(self) -> socket.socket | None:
-        """The socket, if it is open."""
-
-
-class Serving(Protocol):
-    """A gateway's data plane."""
-
-    def knows(self, *, wholly: bool) -> bool:
-        """Whether Consul has answered every query, or, unless `wholly`, enough to
-        serve.
-        """
-
-    @property
-    def is_serving(self) -> bool:
-        """Whether clients are accepted, in this process or in workers."""
-
-
-class Successor(Protocol):
+class Gateway(Protocol):
     """A gateway, as the coordinator sees it."""
 
     config: Config
 
     @property
-    def sockets(self) -> AbstractMapping[str, ListeningSocket]:
+    def sockets(self) -> AbstractMapping[str, OwnedSocket]:
         """The listening sockets by address."""
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether clients are accepted, in this process or in workers."""
+
+    def knows(self, *, wholly: bool) -> bool:
+        """Whether Consul has answered every query, or, unless `wholly`, enough to
+        serve.
+        """
 
     def state(self) -> AbstractMapping[str, object]:
         """The state for a successor, as JSON can hold it."""
@@ -68,7 +55,7 @@ class Successor(Protocol):
         """End the gateway with this exit status."""
 
     def drain(self) -> Deferred[None]:
-        """Drain: stop accepting; fires when nothing is open."""
+        """Stop accepting; fires when nothing is open."""
 
 
 @define(eq=False, repr=False)
@@ -80,8 +67,7 @@ class TakeoverCoordinator(Service):
 
     _log = Logger()
     _reactor: Any
-    _gateway: Successor
-    _data_plane: Serving
+    _gateway: Gateway
     _predecessor: InheritedSockets | None
     _path: str = field(init=False)
     _handover: TakeoverServer = field(init=False)
@@ -150,7 +136,7 @@ class TakeoverCoordinator(Service):
     def _wait_for_answers(self, since: float) -> None:
         self._look = None
         waited = self._reactor.seconds() - since
-        if self._data_plane.knows(wholly=waited < _WHOLLY):
+        if self._gateway.knows(wholly=waited < _WHOLLY):
             self._gateway.start_serving()
             self._wait_until_serving(self._reactor.seconds())
         elif waited < _EACH_STEP:
@@ -160,7 +146,7 @@ class TakeoverCoordinator(Service):
 
     def _wait_until_serving(self, since: float) -> None:
         self._look = None
-        if self._data_plane.is_serving:
+        if self._gateway.is_serving:
             self._accepting()
         elif self._reactor.seconds() - since < _EACH_STEP:
             self._later(self._wait_until_serving, since)

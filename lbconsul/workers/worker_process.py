@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 
 from attrs import Factory, define, evolve, field
 from twisted.internet.defer import Deferred
@@ -56,19 +56,29 @@ ANSWER_TIMEOUT = 2.0
 GRACE = 1.0
 
 
+class WorkerObserver(Protocol):
+    """Hears of one worker."""
+
+    def on_ejections_changed(self) -> None:
+        """The worker reports another set of ejected upstreams."""
+
+    def on_ended(self, worker: "WorkerProcess", how: str, /) -> None:
+        """The process of the worker is gone; called once, with how it ended."""
+
+
 @define(eq=False)
 class WorkerProcess(ProcessProtocol):
-    """One worker.  `ended` is called once, when its process is gone.
+    """One worker.
 
-    `places` gives the assignments of the worker with a number, and the descriptors of
-    their listening sockets by number.
+    `listeners` gives the assignments of the worker with a number, and the descriptors
+    of their listening sockets by number.
     """
 
     _log = Logger()
     _reactor: Any
     number: int
     _catalog: VersionedCatalog
-    _ended: Callable[["WorkerProcess", str], None]
+    _observer: WorkerObserver
     _listeners: Callable[[int], tuple[Serve, dict[int, int]]]
     #: The worker's last report.
     report: Report = Factory(Report)
@@ -77,8 +87,6 @@ class WorkerProcess(ProcessProtocol):
     #: When the worker was started, by the reactor's clock.
     started: float = 0.0
     pid: int | None = None
-    #: Called when the worker reports another set of ejected upstreams.
-    learned: Callable[[], None] = lambda: None
     _process: IProcessTransport | None = None
     _lane: socket.socket | None = None
     #: The numbers of the listening sockets that the worker has.
@@ -180,7 +188,7 @@ class WorkerProcess(ProcessProtocol):
         self._printed.end()
         self._how = _how(reason)
         if self._is_cut_off:
-            self._ended(self, self._how)
+            self._observer.on_ended(self, self._how)
 
     def _spawn(
         self,
@@ -243,7 +251,7 @@ class WorkerProcess(ProcessProtocol):
                 before = told.ejected.keys()
                 apply_changes(told, changes)
                 if told.ejected.keys() != before:
-                    self.learned()
+                    self._observer.on_ejections_changed()
             elif kind == ANSWER:
                 self._answered(*read_answer(said))
             else:
@@ -273,7 +281,7 @@ class WorkerProcess(ProcessProtocol):
         if self._how is None:
             self._look(self._reactor.seconds())
         else:  # all it wrote before is read
-            self._ended(self, self._how)
+            self._observer.on_ended(self, self._how)
 
     def _look(self, since: float) -> None:
         if self._how is None:

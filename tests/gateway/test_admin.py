@@ -28,9 +28,9 @@ from lbconsul.config.model import Config
 from lbconsul.errors import CannotListen, ConfigError
 from lbconsul.gateway.admin import AdminService
 from lbconsul.gateway.availability import Availability
-from lbconsul.gateway.events import ignore
 from lbconsul.gateway.operations import Operations
 from tests.gateway.test_status import FakeDataPlane, FakeGateway
+from tests.support.events import EventRecorder
 from tests.support.fake_answers import FakeAnswers
 from tests.support.instances import an_identity, an_instance, instances
 from tests.support.loopback import listening
@@ -55,12 +55,13 @@ def lookout(
 ) -> AdminService:
     """That of a gateway that has no upstreams."""
     registry = Registry(lambda: 0.0)
-    data_plane = FakeDataPlane(registry, list(config.mappings))
+    observer = EventRecorder()
+    data_plane: Any = FakeDataPlane(registry, list(config.mappings))
     answers = FakeAnswers()
-    availability = Availability(running.reactor, registry, answers, ignore)
+    availability = Availability(running.reactor, registry, answers, observer)
     for each in config.mappings:
         availability.add(each)
-    operations = Operations(running.reactor, data_plane, ignore, lambda: "")
+    operations = Operations(running.reactor, data_plane, observer, lambda: "")
     gateway = FakeGateway(config, registry, data_plane, availability, operations)
     return running.call(AdminService, running.reactor, config, gateway, patient)
 
@@ -89,7 +90,7 @@ def test_off(running: ReactorThread) -> None:
     made.close()
     start(running, made)
     assert made.address == ""
-    made.note(GatewayEvent(kind=EventKind.RELOADED, reason="nothing"))
+    made.on_event(GatewayEvent(kind=EventKind.RELOADED, reason="nothing"))
     assert made.events.get(1).text == "reloaded: nothing"
     running.outcome(made.stopService)
 
@@ -210,7 +211,7 @@ WEB = ServiceQuery("web")
 def test_events(running: ReactorThread, event: Event, shown: dict[str, Any]) -> None:
     """An event is kept with all that it is about, each under a name of its own."""
     made = lookout(running, config(admin="off"))
-    made.note(event)
+    made.on_event(event)
     kept = made.events.get(1)
     expected = ShownEvent(
         id=1, time=kept.time, kind=event.kind.value, text=describe(event), **shown

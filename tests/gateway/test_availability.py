@@ -4,7 +4,6 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
-from lbconsul.balance.events import Event
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
@@ -12,6 +11,7 @@ from lbconsul.config.build import configure
 from lbconsul.config.model import Mapping
 from lbconsul.gateway.availability import NAMED, PAUSE, SOON, Availability
 from lbconsul.proxy.targets import failover_spec
+from tests.support.events import EventRecorder
 from tests.support.fake_answers import FakeAnswers
 from tests.support.instances import an_identity, an_instance
 
@@ -26,12 +26,13 @@ class Told:
         self.registry = Registry(lambda: 0.0, seconds=self.clock.seconds)
         self.answers = FakeAnswers()
         self.answers.pages["/v1/catalog/services", ""] = {"web": [], "shop": []}
-        self.noted: list[Event] = []
+        self.observer = EventRecorder()
+        self.noted = self.observer.events
         self.availability = Availability(
             self.clock,
             self.registry,
             self.answers,
-            self.noted.append,
+            self.observer,
         )
         self.mappings = self.mapped(*mappings)
         for each in self.mappings:

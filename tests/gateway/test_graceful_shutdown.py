@@ -1,5 +1,7 @@
 """How a gateway ends in good order."""
 
+from typing import Any, cast
+
 from attrs import Factory, define
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -11,7 +13,7 @@ from lbconsul.process.clock import WallClock
 
 
 @define(eq=False)
-class Server:
+class FakeDataPlane:
     """A data plane whose draining ends when the test says so."""
 
     open: int = 3
@@ -29,10 +31,10 @@ class GracefulShutdownTests(SynchronousTestCase):
     """Step by step."""
 
     def setUp(self) -> None:
-        self.clock, self.server = Clock(), Server()
+        self.clock, self.server = Clock(), FakeDataPlane()
         self.shutdown = GracefulShutdown(
             self.clock,
-            self.server,
+            cast(Any, self.server),
             WallClock(self.clock.seconds, self.clock.seconds),
         )
         self.events = self.enterContext(capturedLogs())
@@ -86,7 +88,7 @@ class GracefulShutdownTests(SynchronousTestCase):
     def test_stop(self) -> None:
         """If all ends at once, nobody waits any longer, nor is anything said of it."""
         for grace in (5.0, 0.0):
-            self.shutdown = GracefulShutdown(self.clock, self.server)
+            self.shutdown = GracefulShutdown(self.clock, cast(Any, self.server))
             self.shutdown.begin(grace)
             over = self.shutdown.when_done()
             before = self.lines()

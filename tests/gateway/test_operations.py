@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from attrs import define
@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
-from lbconsul.balance.events import Event, EventKind, UpstreamEvent
+from lbconsul.balance.events import EventKind, UpstreamEvent
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.pool_spec import PoolSpec, ServiceQuery
 from lbconsul.balance.registry import Registry
@@ -18,6 +18,7 @@ from lbconsul.errors import CannotOrder
 from lbconsul.gateway import operations as module
 from lbconsul.gateway.drain_file import DrainFile
 from lbconsul.gateway.operations import Operations
+from tests.support.events import EventRecorder
 from tests.support.instances import an_identity, an_instance
 
 WEB = ServiceQuery("web")
@@ -40,17 +41,18 @@ class Operated:
     def __init__(
         self, state_dir: str = "", inherited: Mapping[Identity, int] | None = None
     ) -> None:
-        self.noted: list[Event] = []
+        self.observer = EventRecorder()
+        self.noted = self.observer.events
         self.busy = ""
         self.registry = Registry(
             lambda: 0.0,
-            renewed=lambda instances: self.operations.renewed(instances),
+            renewed=lambda instances: self.operations.on_reregistered(instances),
         )
         self.registry.pool(PoolSpec(WEB))
         self.operations = Operations(
             Clock(),
-            FakeDataPlane(self.registry),
-            self.noted.append,
+            cast(Any, FakeDataPlane(self.registry)),
+            self.observer,
             lambda: self.busy,
         )
         self.operations.begin(state_dir, inherited)

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from lbconsul.admin.status_model import FullStatus, Source, UpstreamStatus, WatchStatus
-from lbconsul.balance.events import Event, EventKind, UpstreamEvent
+from lbconsul.balance.events import EventKind, UpstreamEvent
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.outlier import Ejection
 from lbconsul.balance.pool import Pool
@@ -22,16 +22,17 @@ from lbconsul.balance.upstream import Lease, Outcome, Upstream
 from lbconsul.config.build import configure
 from lbconsul.config.model import Config, Mapping
 from lbconsul.gateway.availability import Availability
-from lbconsul.gateway.events import ignore
 from lbconsul.gateway.operations import Operations
 from lbconsul.gateway.status import StatusCollector
 from lbconsul.process.clock import WallClock
 from lbconsul.process.reactor_lag import EVERY, Lag
+from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.saturation import Full
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.traffic import MappingTraffic
 from lbconsul.workers.messages import Count, Report
 from lbconsul.workers.worker_process import WorkerProcess
+from tests.support.events import EventRecorder
 from tests.support.fake_answers import FakeAnswers
 from tests.support.instances import an_identity, an_instance
 
@@ -47,8 +48,8 @@ class FakeDataPlane:
     mappings: list[Mapping]
     open: int = 0
     accepted: int = 0
-    max_connections: int = 0
-    members: list[WorkerProcess] = Factory(list)
+    room: ConnectionLimit = Factory(lambda: ConnectionLimit(Clock()))
+    workers: list[WorkerProcess] = Factory(list)
     listening: bool = True
     told: MappingTraffic = Factory(MappingTraffic)
     ejected: list[Identity] = Factory(list)
@@ -79,7 +80,7 @@ class FakeGateway:
 
     config: Config
     registry: Registry
-    data_plane: FakeDataPlane
+    data_plane: Any
     availability: Availability
     operations: Operations
     watch_states: list[WatchStatus] = Factory(list)
@@ -98,20 +99,21 @@ class Shown:
         self.clock.advance(1000)
         #: By how much the wall clock is ahead of the reactor's.
         self.ahead = 0.0
-        self.noted: list[Event] = []
+        self.observer = EventRecorder()
+        self.noted = self.observer.events
         self.registry = Registry(lambda: 0.0, seconds=self.clock.seconds)
         config = configure(mappings=mappings or ["80:web"], **options)
-        self.data_plane = FakeDataPlane(self.registry, list(config.mappings))
+        self.data_plane: Any = FakeDataPlane(self.registry, list(config.mappings))
         self.availability = Availability(
-            self.clock, self.registry, FakeAnswers(), ignore
+            self.clock, self.registry, FakeAnswers(), self.observer
         )
         for each in config.mappings:
             self.registry.chain(failover_spec(each))
             self.availability.add(each)
         self.operations = Operations(
             self.clock,
-            self.data_plane,
-            self.noted.append,
+            cast(Any, self.data_plane),
+            self.observer,
             lambda: "",
         )
         self.gateway = FakeGateway(
@@ -162,11 +164,8 @@ class TestGateway:
         shown = Shown()
         shown.lag.start()
         shown.clock.advance(EVERY + 2)
-        (
-            shown.data_plane.open,
-            shown.data_plane.accepted,
-            shown.data_plane.max_connections,
-        ) = 1, 2, 3
+        served = shown.data_plane
+        served.open, served.accepted, served.room.limit = 1, 2, 3
         status = shown.showing.gateway()
         assert (status.started, status.now) == (1000.0, 1002.25)
         shown.ahead = -600
@@ -190,7 +189,7 @@ class TestGateway:
             None, 3, cast(Any, None), cast(Any, None), cast(Any, None)
         )
         member.pid, member.report = 4711, Report(1, Count(8, 5), 5, True)
-        shown.data_plane.members.append(member)
+        shown.data_plane.workers.append(member)
         [worker] = shown.showing.gateway().workers
         assert (worker.number, worker.pid, worker.serves) == (3, 4711, True)
         assert (worker.open, worker.accepted) == (5, 8)
@@ -399,7 +398,7 @@ class TestUpstreams:
         shown.ahead = 1e9
         assert [each.since for each in shown.upstreams()] == [1e9 + 990, 1e9 + 1000]
         # It waits by a clock of its own, from which the same is told.
-        shown.data_plane.members = [WorkerProcess.__new__(WorkerProcess)]
+        shown.data_plane.workers = [WorkerProcess.__new__(WorkerProcess)]
         one, other = shown.upstreams()
         assert one.since == pytest.approx(time.time() - time.monotonic() + 990, abs=1)
         assert other.since == 1e9 + 1000

@@ -39,7 +39,7 @@ class Gateway:
     """Notes what becomes of it, and is so far when a test says so."""
 
     config: Config
-    sockets: dict[str, Listening] = Factory(dict)
+    sockets: dict[str, Any] = Factory(dict)
     done: list[object] = Factory(list)
     answers: str = "none"
     is_serving: bool = False
@@ -94,9 +94,7 @@ class Heir:
         self.predecessor = predecessor or Predecessor()
         self.gateway = Gateway(at(path), {"127.0.0.1:80": Listening()})
         taken = cast(InheritedSockets, self.predecessor)
-        self.succession = TakeoverCoordinator(
-            self.reactor, self.gateway, self.gateway, taken
-        )
+        self.succession = TakeoverCoordinator(self.reactor, self.gateway, taken)
         self.events = held.enter_context(capturedLogs())
         self.succession.startService()
         held.callback(self.succession.stopService)
@@ -109,7 +107,7 @@ class Heir:
     def is_shared(self) -> bool:
         """Whether what it listens on is left alone at its end."""
         self.succession.leave_files()
-        return self.gateway.sockets["127.0.0.1:80"].is_shared
+        return bool(self.gateway.sockets["127.0.0.1:80"].is_shared)
 
     def said(self) -> list[str]:
         """The log."""
@@ -132,7 +130,7 @@ def test_first(tmp_path: Path) -> None:
     """The first one waits for a successor from its start to its end."""
     path = str(tmp_path / "lb.sock")
     gateway = Gateway(at(path), {"127.0.0.1:80": Listening(is_shared=True)})
-    succession = TakeoverCoordinator(RecordingReactor(), gateway, gateway, None)
+    succession = TakeoverCoordinator(RecordingReactor(), gateway, None)
     succession.startService()
     assert is_somebody_at(path)
     succession.leave_files()
@@ -251,14 +249,14 @@ def test_one_after_the_other(tmp_path: Path) -> None:
         sockets = {"127.0.0.1:80": Listening(sock), "127.0.0.1:81": Listening()}
         old, new = Gateway(at(path), sockets), Gateway(at(path), answers="all")
         new.is_serving, old.drained = True, Deferred()
-        first: Any = TakeoverCoordinator(running.reactor, old, old, None)
+        first: Any = TakeoverCoordinator(running.reactor, old, None)
         running.call(first.startService)
         taken = take(path)
         assert taken is not None
         assert list(taken.sockets) == ["127.0.0.1:80"]
         running.call(first.leave_files)
         assert sockets["127.0.0.1:80"].is_shared
-        second = TakeoverCoordinator(running.reactor, new, new, taken)
+        second = TakeoverCoordinator(running.reactor, new, taken)
         running.call(second.startService)
         eventually(lambda: old.done == ["drained"], "the old one retires")
         eventually(lambda: is_somebody_at(path), "the new one is there")
@@ -306,7 +304,7 @@ class TestGateway:
                 assert not gateway.data_plane.running
                 self.answer(running, gateway, ServiceQuery("web"))
                 running.call(gateway.start_serving)
-                assert gateway.data_plane.is_serving
+                assert gateway.is_serving
                 client.settimeout(5)
                 assert client.recv(1) == b""
             running.outcome(gateway.stopService)
@@ -338,6 +336,6 @@ class TestGateway:
             answers = [(other,), (two,), (one, ServiceQuery("spare"))]
             for answer, expected in zip(answers, knows, strict=True):
                 self.answer(running, gateway, *answer)
-                known = gateway.data_plane.knows
+                known = gateway.knows
                 assert (known(wholly=True), known(wholly=False)) == expected
             running.outcome(gateway.stopService)

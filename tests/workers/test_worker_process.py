@@ -124,17 +124,26 @@ class MemberTests(SynchronousTestCase):
         self.reactor.advance(100)
         self.ledger = VersionedCatalog(Slots(10))
         self.ended: list[tuple[WorkerProcess, str]] = []
+        self.changes = 0
         self.serves = Serve((), True)
         self.sockets: dict[int, int] = {}
         self.member = WorkerProcess(
             self.reactor,
             3,
             self.ledger,
-            lambda *how: self.ended.append(how),
+            self,
             lambda number: (self.serves, self.sockets),
         )
         self.table = Table.create(4)
         self.addCleanup(self.table.close)
+
+    def on_ended(self, worker: WorkerProcess, how: str) -> None:
+        """Called by the member."""
+        self.ended.append((worker, how))
+
+    def on_ejections_changed(self) -> None:
+        """Called by the member."""
+        self.changes += 1
 
     def start(self) -> None:
         """Start it."""

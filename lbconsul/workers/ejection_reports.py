@@ -1,24 +1,17 @@
-"""Event callbacks, and the events made from workers' ejection reports."""
+"""The events made from workers' ejection reports."""
 
 from collections.abc import Callable, Iterable, Mapping
 
 from attrs import Factory, define
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from lbconsul.balance.events import Event, EventKind, UpstreamEvent
+from lbconsul.balance.events import EventKind, UpstreamEvent
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.outlier import Ejection
 from lbconsul.balance.pool_spec import FailoverSpec, PoolSpec
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.standing import Standing
 from lbconsul.balance.upstream import Upstream
-
-#: Called with each event.
-Note = Callable[[Event], None]
-
-
-def ignore(event: Event) -> None:
-    """Discard an event."""
-
 
 #: Ejections reported by workers: by number of the pool and instance, the ejection and
 #: its start.
@@ -32,14 +25,33 @@ class EjectionReports:
     With workers, this process makes no connections: its own registry sees no ejections.
     """
 
+    _clock: IReactorTime
     _registry: Registry
-    _note: Note
+    #: The present reports of the workers, by failover.
+    _reports: Callable[[], Iterable[tuple[FailoverSpec, Ejected]]]
+    _on_event: Callable[[UpstreamEvent], None]
+    _soon: IDelayedCall | None = None
     _known: dict[tuple[PoolSpec, Identity], None] = Factory(dict)
 
-    def look(self, reports: Iterable[tuple[FailoverSpec, Ejected]]) -> None:
-        """Note an event for each difference from the reports of the last call."""
+    def changed(self) -> None:
+        """A worker reports another set; its further reports of this turn count too.
+
+        Each worker reports an upstream once per mapping.
+        """
+        if self._soon is None:
+            self._soon = self._clock.callLater(0, self._look)
+
+    def stop(self) -> None:
+        """Make the events that are due at once."""
+        if self._soon is not None:
+            self._soon.cancel()
+            self._look()
+
+    def _look(self) -> None:
+        """Make an event for each difference from the reports of the last call."""
+        self._soon = None
         now, served = dict[tuple[PoolSpec, Identity], Ejection](), set[PoolSpec]()
-        for route, ejected in reports:
+        for route, ejected in self._reports():
             selections = route.all()
             served.update(selections)
             for (number, identity), (ejection, _) in ejected.items():
@@ -76,7 +88,7 @@ class EjectionReports:
             after=Standing.EJECTED,
             seconds=ejection.seconds,
         )
-        self._note(event)
+        self._on_event(event)
 
     def _restored(self, selection: PoolSpec, upstream: Upstream) -> None:
         event = UpstreamEvent(
@@ -87,4 +99,4 @@ class EjectionReports:
             before=Standing.EJECTED,
             after=upstream.standing,
         )
-        self._note(event)
+        self._on_event(event)

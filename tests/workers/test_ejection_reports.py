@@ -1,13 +1,15 @@
-"""What is noted of workers' ejection reports."""
+"""The events that are made of workers' ejection reports."""
 
 from typing import Any
+
+from twisted.internet.task import Clock
 
 from lbconsul.balance.events import Event, EventKind, UpstreamEvent
 from lbconsul.balance.outlier import Ejection
 from lbconsul.balance.pool_spec import FailoverSpec, PoolSpec, ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.standing import Standing
-from lbconsul.gateway.events import EjectionReports, ignore
+from lbconsul.workers.ejection_reports import EjectionReports
 from tests.support.events import short
 from tests.support.instances import an_identity, an_instance, instances
 
@@ -24,16 +26,28 @@ class Heard:
         self.registry.chain(FailoverSpec((WEB, WEST)))
         self.registry.replace(WEB.question, instances("a", "b"))
         self.events: list[Event] = []
+        self.clock = Clock()
+        self.reported: list[Any] = []
         self.reports = EjectionReports(
-            self.registry, lambda event: self.events.append(event)
+            self.clock,
+            self.registry,
+            lambda: self.reported,
+            lambda event: self.events.append(event),
         )
+
+    def report(self, route: FailoverSpec, ejected: Any) -> None:
+        """Workers have ejected these upstreams of a failover."""
+        self.reported = [(route, ejected)]
+        for _ in range(2):  # as if for two mappings
+            self.reports.changed()
+        self.clock.advance(0)
 
     def look(
         self, *ejected: tuple[int, Any], route: FailoverSpec | None = None
     ) -> list[Any]:
         """Workers have ejected these; kind and instance of each event."""
         reported = dict.fromkeys(ejected, FAILED)
-        self.reports.look([(route or FailoverSpec((WEB, WEST)), reported)])
+        self.report(route or FailoverSpec((WEB, WEST)), reported)
         events, self.events = self.events, []
         return [short(each)[:2] for each in events if isinstance(each, UpstreamEvent)]
 
@@ -50,8 +64,8 @@ def test_ejected_by_workers() -> None:
 def test_what_an_event_says() -> None:
     """An ejection has its reason and its length, and each event both standings."""
     heard, route = Heard(), FailoverSpec((WEB, WEST))
-    heard.reports.look([(route, {(0, A): FAILED})])
-    heard.reports.look([(route, {})])
+    heard.report(route, {(0, A): FAILED})
+    heard.report(route, {})
     [a, _] = instances("a", "b")
     assert heard.events == [
         UpstreamEvent(
@@ -72,7 +86,6 @@ def test_what_an_event_says() -> None:
             after=Standing.SERVING,
         ),
     ]
-    ignore(heard.events[0])
 
 
 def test_ejected_and_gone() -> None:
@@ -93,3 +106,14 @@ def test_ejected_before_a_reload() -> None:
     heard.registry.keep_only([west])
     assert heard.look(route=west) == []
     assert WEB not in heard.registry._pools
+
+
+def test_at_the_end() -> None:
+    """What was reported just before the end is an event, too."""
+    heard = Heard()
+    heard.reported = [(FailoverSpec((WEB, WEST)), {(0, A): FAILED})]
+    heard.reports.changed()
+    heard.reports.stop()
+    heard.reports.stop()
+    assert [each.kind for each in heard.events] == [EventKind.EJECTED]
+    assert heard.clock.getDelayedCalls() == []

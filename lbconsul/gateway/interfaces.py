@@ -1,0 +1,197 @@
+"""A gateway and its data plane, as the parts of a gateway see them."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Mapping as AbstractMapping
+from typing import Protocol
+
+from twisted.application.service import IServiceCollection
+from twisted.internet.defer import Deferred
+
+from lbconsul.admin.status_model import WatchStatus
+from lbconsul.balance.events import Event
+from lbconsul.balance.instance import Identity
+from lbconsul.balance.pool_spec import ServiceQuery
+from lbconsul.balance.registry import Registry
+from lbconsul.config.model import Config, Mapping
+from lbconsul.net.listening_socket import OwnedSocket
+from lbconsul.net.listening_sockets import ListeningSockets
+from lbconsul.net.sweeper import TimeSlicer
+from lbconsul.proxy.connection_limit import ConnectionLimit
+from lbconsul.proxy.factory import ProxyFactory
+from lbconsul.proxy.saturation import Full
+from lbconsul.stats.traffic import MappingTraffic
+from lbconsul.workers.worker_process import WorkerProcess
+
+
+class EventObserver(Protocol):
+    """Hears of each event of a gateway."""
+
+    def on_event(self, event: Event) -> None:
+        """Something happened."""
+
+
+class DataPlane(Protocol):
+    """Serves mappings: a Twisted service, in this process alone or with workers."""
+
+    #: The listening sockets, those of workers included.
+    sockets: ListeningSockets
+
+    @property
+    def running(self) -> int:
+        """Whether the service runs."""
+
+    @property
+    def registry(self) -> Registry:
+        """All pools."""
+
+    @property
+    def room(self) -> ConnectionLimit:
+        """The limit of open connections in this process."""
+
+    @property
+    def sweeper(self) -> TimeSlicer:
+        """Runs long work in slices in this process."""
+
+    @property
+    def mappings(self) -> list[Mapping]:
+        """The served mappings, those of `lend` included."""
+
+    @property
+    def workers(self) -> Collection[WorkerProcess]:
+        """The running worker processes; empty without workers."""
+
+    @property
+    def open(self) -> int:
+        """Open connections, over all processes."""
+
+    @property
+    def accepted(self) -> int:
+        """Connections accepted since the start, over all processes."""
+
+    @property
+    def full(self) -> Counter[Full]:
+        """The limits that are reached, and in how many processes."""
+
+    @property
+    def longest_drain(self) -> float:
+        """The longest drain timeout of all mappings, in seconds."""
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether clients of every mapping are accepted."""
+
+    def mapping(self, name: str) -> Mapping | None:
+        """The mapping with this name in the status; None if there is none."""
+
+    def is_listening(self, mapping: Mapping) -> bool:
+        """Whether clients of this mapping are accepted."""
+
+    def traffic(self, mapping: Mapping) -> MappingTraffic:
+        """The traffic of a mapping, summed over all processes."""
+
+    def set_drained(self, drained: AbstractMapping[Identity, int]) -> None:
+        """Set the drained registrations, with their CreateIndex; others serve again."""
+
+    def eject(self, identity: Identity) -> Deferred[str]:
+        """Eject an upstream; fires with the reason of a refusal, empty if ejected."""
+
+    def lend(self, mapping: Mapping) -> ProxyFactory:
+        """A factory for a mapping whose clients the caller's endpoint accepts."""
+
+    def listen(self, mapping: Mapping) -> None:
+        """Add a mapping; its socket is opened at once if the service runs.
+
+        :raises CannotListen: the service runs, and the address cannot be bound.
+        """
+
+    def replacing(
+        self,
+        mappings: Iterable[Mapping],
+        added: Iterable[OwnedSocket],
+        connection_log: bool,
+    ) -> Iterator[bool]:
+        """Replace the served mappings in steps; `added` are the sockets of new ones.
+
+        Each step says whether it was long.  `sockets` changes with the first.
+        """
+
+    def forget(self, queries: Iterable[ServiceQuery]) -> None:
+        """Discard the answers to queries that are no longer asked."""
+
+    def setServiceParent(self, parent: IServiceCollection) -> None:
+        """Start with, and stop with, this service."""
+
+    def drain(self) -> Deferred[None]:
+        """Close the listeners and drain; fires when no connection is open."""
+
+    def end(self) -> tuple[int, int, int]:
+        """Close all connections, after the service has stopped.
+
+        Returns the number of connections accepted in all, of connections closed just
+        now, and of leases left.
+        """
+
+
+class UpstreamOperations(Protocol):
+    """Carries out what an operator orders for upstreams."""
+
+    @property
+    def kept(self) -> str:
+        """How long a drain lasts, as text."""
+
+    def drained(self) -> Iterator[tuple[Identity, bool]]:
+        """The drained instances, and whether Consul still has the registration."""
+
+    def drain(self, identity: Identity) -> bool:
+        """Drain an upstream in all pools; returns whether the instance exists."""
+
+    def undrain(self, identity: Identity) -> bool:
+        """End a drain; returns whether the instance exists, or existed."""
+
+
+class MappingAvailability(Protocol):
+    """Knows which mappings have no usable instance."""
+
+    def blocks(self, mapping: Mapping) -> str:
+        """Why this mapping keeps the gateway from being ready; empty if it does not."""
+
+    def why(self, mapping: Mapping) -> str:
+        """Why a mapping has no usable instance now; empty if it has one."""
+
+
+class Gateway(Protocol):
+    """A gateway, as the admin service sees it."""
+
+    config: Config
+
+    @property
+    def data_plane(self) -> DataPlane:
+        """Serves the mappings."""
+
+    @property
+    def registry(self) -> Registry:
+        """All pools."""
+
+    @property
+    def operations(self) -> UpstreamOperations:
+        """Carries out what an operator orders."""
+
+    @property
+    def availability(self) -> MappingAvailability:
+        """Which mappings have had an instance."""
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the listeners are closed, or about to be."""
+
+    @property
+    def log_lines_dropped(self) -> int:
+        """Lines of the log that were dropped since the start."""
+
+    @property
+    def watch_states(self) -> Iterable[WatchStatus]:
+        """The queries to Consul, and how each goes."""
+
+    def shut_down(self) -> None:
+        """Drain, and end when no connection is open."""
