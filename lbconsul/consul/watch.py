@@ -11,7 +11,8 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.web.client import RequestTransmissionFailed, ResponseFailed
 
-from lbconsul.balance.events import EventKind, QueryEvent, change_fields, summary
+from lbconsul.balance.event_text import change_fields, summary
+from lbconsul.balance.events import EventKind, QueryEvent
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry

@@ -11,15 +11,13 @@ from lbconsul.admin.event_log import EventLog
 from lbconsul.admin.server import AdminServer
 from lbconsul.admin.token_file import OneToken, TokenFile, new_token
 from lbconsul.admin.upstream_id import upstream_id
+from lbconsul.balance.event_text import describe, names_of, word_of
 from lbconsul.balance.events import (
     Event,
     GatewayEvent,
     MappingEvent,
     PoolEvent,
     UpstreamEvent,
-    describe,
-    names_of,
-    word_of,
 )
 from lbconsul.balance.instance import Identity
 from lbconsul.config.model import Config, TCPListen, UnixListen

@@ -9,12 +9,8 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from lbconsul.balance.events import (
-    EventKind,
-    UpstreamEvent,
-    describe,
-    event_fields,
-)
+from lbconsul.balance.event_text import describe, event_fields
+from lbconsul.balance.events import EventKind, UpstreamEvent
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.errors import CannotOrder
 from lbconsul.gateway.drain_file import LONGEST, MOST, Drained, DrainFile

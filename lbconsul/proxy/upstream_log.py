@@ -6,7 +6,8 @@ from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from lbconsul.balance.events import RegistryEvent, describe, event_fields
+from lbconsul.balance.event_text import describe, event_fields
+from lbconsul.balance.events import RegistryEvent
 from lbconsul.net.rate_limit import TokenBucket
 from lbconsul.net.throttled_log import ThrottledLog, in_words
 

@@ -10,6 +10,7 @@ import pytest
 from twisted.logger import capturedLogs, formatEvent
 
 from lbconsul.admin.status_model import Event as ShownEvent
+from lbconsul.balance.event_text import describe
 from lbconsul.balance.events import (
     Event,
     EventKind,
@@ -18,7 +19,6 @@ from lbconsul.balance.events import (
     PoolEvent,
     QueryEvent,
     UpstreamEvent,
-    describe,
 )
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
