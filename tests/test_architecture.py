@@ -121,6 +121,7 @@ CONTRACT = "tests/dev/contract"
 TESTED_ELSEWHERE = {
     "lbconsul.config.mapping_options": "tests/config/test_options.py",
     "lbconsul.config.option": "tests/config/test_options.py",
+    "lbconsul.consul.dns_messages": "tests/consul/test_dns_server.py",
     "lbconsul.consul.http": "tests/consul/test_client.py",
     "lbconsul.dev.agent_api": f"{CONTRACT}/test_services.py",
     "lbconsul.dev.catalog_api": f"{CONTRACT}/test_external_nodes.py",

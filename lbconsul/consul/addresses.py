@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from lbconsul.config.hosts import canonical
-from lbconsul.consul.dns_server import MOST_ADDRESSES
+from lbconsul.consul.dns_messages import MOST_ADDRESSES
 
 #: The addresses of each host name, the one in use first.
 Addresses = Mapping[str, tuple[str, ...]]

@@ -10,7 +10,8 @@ from twisted.internet.defer import Deferred
 from twisted.names import dns
 from twisted.python.failure import Failure
 
-from lbconsul.consul.dns_server import FAILURES, DNSServer, NoSuchName
+from lbconsul.consul.dns_messages import NoSuchName
+from lbconsul.consul.dns_server import FAILURES, DNSServer
 from lbconsul.consul.resolv_conf import ResolvConf, by_preference
 
 #: How long to wait for the addresses of one family once the other has some, in

@@ -1,17 +1,15 @@
 """Asks one DNS server for the addresses of one name.
 
-The messages are those of twisted.names, the transport is not.  Its `Resolver` never
-asks a second server when the first one fails (SERVFAIL, REFUSED), and keeps a name
-pending for ever when it cannot open a socket.  It does not compare an answer with its
-query, and does not notice that a server's port is closed.
+The transport is not that of twisted.names.  Its `Resolver` never asks a second server
+when the first one fails (SERVFAIL, REFUSED), and keeps a name pending for ever when it
+cannot open a socket.  It does not compare an answer with its query, and does not notice
+that a server's port is closed.
 """
 
 import errno
 import os
 import socket
-import struct
 from collections.abc import Container
-from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from attrs import Factory, define
@@ -29,6 +27,15 @@ from twisted.protocols.basic import Int16StringReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from lbconsul.consul.dns_messages import (
+    MOST_ANSWER,
+    ServerFailed,
+    addresses,
+    answers_query,
+    decoded,
+    encoded,
+)
+
 #: The number of queries that share one UDP socket, and so one source port (RFC 5452,
 #: 4.5); the next ones get another socket, at a port that the kernel chooses at random.
 #: A socket is closed as soon as no query waits for its answer.
@@ -36,24 +43,6 @@ QUERIES_A_SOCKET = 50
 
 #: The most datagrams that are read in one turn of the reactor.
 _A_TURN = 20
-
-#: The longest answer, in bytes: hundreds of addresses.
-MOST_ANSWER = 16384
-
-#: The most addresses of one name that are used.
-MOST_ADDRESSES = 64
-
-#: The most aliases (CNAME) that are followed within one answer.
-_MOST_ALIASES = 16
-
-
-class ServerFailed(Exception):
-    """The server answered with an error, or with an invalid message."""
-
-
-class NoSuchName(Exception):
-    """The server answered that the name does not exist, with any record type."""
-
 
 #: The errors of a query for which the next server is asked.
 FAILURES = (
@@ -132,34 +121,6 @@ class DNSServer:
         return Deferred.fromCoroutine(_over_tcp(endpoint, query))
 
 
-def addresses(message: dns.Message, query: dns.Query) -> list[str]:
-    """The addresses in an answer to a query, through aliases (CNAME).
-
-    :raises NoSuchName: the answer's code is NXDOMAIN.
-    :raises ServerFailed: its code is another error.
-    """
-    if message.rCode == dns.ENAME:
-        raise NoSuchName
-    if message.rCode != dns.OK:
-        raise ServerFailed(f"it answers with code {message.rCode}")
-    aliases, found = dict[bytes, bytes](), dict[bytes, list[str]]()
-    for each in message.answers:
-        owner = _name(each)
-        record: Any = each.payload
-        if isinstance(record, dns.Record_CNAME):
-            aliases.setdefault(owner, _name(record))
-        elif each.type == query.type and isinstance(record, dns.Record_A):
-            found.setdefault(owner, []).append(str(IPv4Address(record.address)))
-        elif each.type == query.type and isinstance(record, dns.Record_AAAA):
-            found.setdefault(owner, []).append(str(IPv6Address(record.address)))
-    name = _name(query)
-    for _ in range(_MOST_ALIASES):
-        if name in found or name not in aliases:
-            break
-        name = aliases[name]
-    return found.get(name, [])[:MOST_ADDRESSES]
-
-
 @implementer(IReadDescriptor)
 @define(eq=False)
 class _Socket:
@@ -185,7 +146,7 @@ class _Socket:
         self._asked += 1
         self.is_spent = self._asked >= QUERIES_A_SOCKET
         try:
-            self._open().send(_message(number, query))
+            self._open().send(encoded(number, query))
         except OSError as error:
             self._forget(number)
             answer.errback(error)
@@ -230,11 +191,11 @@ class _Socket:
         self._fail(OSError(code, os.strerror(code)))
 
     def _read(self, data: bytes) -> None:
-        message = _decoded(data)
+        message = decoded(data)
         if message is None or message.id not in self._waiting:
             return
         query, answer = self._waiting[message.id]
-        if _answers(message, query):
+        if answers_query(message, query):
             self._forget(message.id)
             answer.callback(message)
 
@@ -264,15 +225,15 @@ class _Stream(Int16StringReceiver):
         self.answer: Deferred[dns.Message] = Deferred(lambda _: self._hang_up())
 
     def connectionMade(self) -> None:
-        self.sendString(_message(self._number, self._query))
+        self.sendString(encoded(self._number, self._query))
 
     def stringReceived(self, string: bytes) -> None:
-        message = _decoded(string)
+        message = decoded(string)
         if self.answer.called:
             return
         if message is None or message.id != self._number:
             self.answer.errback(ServerFailed("what it says is no answer"))
-        elif not _answers(message, self._query):
+        elif not answers_query(message, self._query):
             self.answer.errback(ServerFailed("it answers another question"))
         else:
             self.answer.callback(message)
@@ -315,43 +276,6 @@ def _new_number(taken: Container[int]) -> int:
         number = dns.randomSource()
         if number not in taken:
             return number
-
-
-def _message(number: int, query: dns.Query) -> bytes:
-    message = dns.Message(number, recDes=1)
-    message.queries = [query]
-    encoded: bytes = message.toStr()
-    return encoded
-
-
-def _name(of: Any) -> bytes:
-    """The name of a query or of a record, in lower case."""
-    name: bytes = of.name.name.lower()
-    return name
-
-
-def _decoded(data: bytes) -> dns.Message | None:
-    message = dns.Message()
-    try:
-        message.fromStr(data)
-        (answers,) = struct.unpack_from("!H", data, 6)
-    except Exception:  # Twisted raises many kinds for a malformed message
-        return None
-    # Of a message that is cut short Twisted parses the records that are there.
-    return message if message.trunc or len(message.answers) == answers else None
-
-
-def _answers(message: dns.Message, query: dns.Query) -> bool:
-    """Whether the message answers the query.
-
-    Some servers leave the query out of an answer with an error code.
-    """
-    if not message.answer:
-        return False
-    asked = [(_name(each), each.type) for each in message.queries]
-    if not asked:
-        return message.rCode not in (dns.OK, dns.ENAME)
-    return asked == [(_name(query), query.type)]
 
 
 def _too_late(result: object, seconds: float) -> dns.Message:

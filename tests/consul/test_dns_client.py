@@ -16,7 +16,7 @@ from lbconsul.consul.dns_client import (
     DNSClient,
     has_route,
 )
-from lbconsul.consul.dns_server import NoSuchName, ServerFailed
+from lbconsul.consul.dns_messages import NoSuchName, ServerFailed
 from lbconsul.consul.resolv_conf import ResolvConf
 
 Outcome = list[str] | Exception

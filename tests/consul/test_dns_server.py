@@ -9,14 +9,8 @@ from typing import Any, TypeVar
 import pytest
 from twisted.names import dns
 
-from lbconsul.consul.dns_server import (
-    FAILURES,
-    MOST_ADDRESSES,
-    QUERIES_A_SOCKET,
-    DNSServer,
-    NoSuchName,
-    ServerFailed,
-)
+from lbconsul.consul.dns_messages import MOST_ADDRESSES, NoSuchName, ServerFailed
+from lbconsul.consul.dns_server import FAILURES, QUERIES_A_SOCKET, DNSServer
 from tests.support.in_reactor import run, until
 from tests.support.name_server import DEAD, NameServer, Reply, answer
 
