@@ -58,20 +58,13 @@ def finish(steps: Generator[object, None, _Result]) -> _Result:
             return result
 
 
-def plan(
-    old: Iterable[Mapping], new: Collection[Mapping], *, anew: bool = False
-) -> Plan:
-    """The plan that leads from the `old` mappings to the `new` ones.
-
-    With `anew`, unchanged mappings count as altered too.
-    """
-    return finish(planning(old, new, anew=anew))
-
-
 def planning(
     old: Iterable[Mapping], new: Collection[Mapping], *, anew: bool = False
 ) -> Generator[None, None, Plan]:
-    """As `plan`, one mapping a step."""
+    """The plan that leads from the `old` mappings to the `new` ones, one a step.
+
+    With `anew`, unchanged mappings count as altered too.
+    """
     before = {each.listen: each for each in old}
     after: set[Listen | None] = {each.listen for each in new}
     altered, unchanged = list[Mapping](), list[Mapping]()

@@ -154,13 +154,6 @@ class Sweeper:
         """The seconds between rounds that suit a limit of so many seconds."""
         return min(longest, max(_SHORTEST, limit / 8))
 
-    @classmethod
-    def for_deadline(
-        cls, clock: IReactorTime, limit: float, longest: float = _LONGEST
-    ) -> "Sweeper":
-        """A sweeper with an interval that suits a limit of so many seconds."""
-        return cls(clock, cls.interval_for(limit, longest))
-
     def add(self, checkable: Checkable) -> None:
         """Add an item, and start."""
         self._list.add(checkable)

@@ -3,11 +3,16 @@
 from attrs import evolve
 
 from lbconsul.config.build import configure
-from lbconsul.config.diff import Plan, applicable, plan
+from lbconsul.config.diff import Plan, applicable, finish, planning
 from lbconsul.config.model import Config, ConsulConfig, Mapping, TCPListen, UnixListen
 
 A, B, C = (Mapping("web", TCPListen("0.0.0.0", port)) for port in (80, 81, 82))
 UNIX = Mapping("web", UnixListen("/run/web.sock"))
+
+
+def plan(old: list[Mapping], new: list[Mapping], *, anew: bool = False) -> Plan:
+    """The plan that leads from some mappings to others."""
+    return finish(planning(old, new, anew=anew))
 
 
 def test_nothing() -> None:

@@ -110,8 +110,8 @@ class PatrolTests(SynchronousTestCase):
         every 50 ms or lazier than every minute, or whatever is asked for.
         """
         for limit, interval in ((8.0, 1.0), (0.001, 0.05), (86400.0, 60.0)):
-            self.assertEqual(Sweeper.for_deadline(self.clock, limit).interval, interval)
-        self.assertEqual(Sweeper.for_deadline(self.clock, 8.0, 0.25).interval, 0.25)
+            self.assertEqual(Sweeper.interval_for(limit), interval)
+        self.assertEqual(Sweeper.interval_for(8.0, 0.25), 0.25)
 
     def test_list_of_the_owner(self) -> None:
         """The list may be somebody's who puts on it and takes off it by himself."""

@@ -110,7 +110,7 @@ class DialTestCase(SynchronousTestCase):
 
     def owner(self, attempts: int = 3, route: FailoverSpec = WEB_ROUTE) -> Owner:
         """Who makes dials, over what the registry knows."""
-        patrol = Sweeper.for_deadline(self.reactor, TIMEOUT, 0.25)
+        patrol = Sweeper(self.reactor, Sweeper.interval_for(TIMEOUT, 0.25))
         reactor = self.reactor
         return Owner(reactor, reactor, self.registry, attempts, patrol, route)
 

@@ -92,7 +92,7 @@ class RelayTests(SynchronousTestCase):
         self.owner = Owner(
             self.reactor,
             self.reactor,
-            Sweeper.for_deadline(self.reactor, IDLE, 1.0),
+            Sweeper(self.reactor, Sweeper.interval_for(IDLE, 1.0)),
             pipes=Pipes(self.PIPES),
         )
         self.addCleanup(self.owner.pipes.close)
@@ -654,7 +654,7 @@ class TrialTests(SynchronousTestCase):
         self.trial = self.registry.chain(WEB_ROUTE).lease()
         self.trial.showed(Outcome.CONNECTED)
         self.assertTrue(self.trial.on_trial)
-        patrol = Sweeper.for_deadline(self.reactor, IDLE)
+        patrol = Sweeper(self.reactor, Sweeper.interval_for(IDLE))
         self.owner = Owner(self.reactor, self.reactor, patrol)
         self.begin(self.trial)
 
@@ -880,7 +880,7 @@ class UnixRelayTests(SynchronousTestCase):
     def test_reset_without_a_reset(self) -> None:
         """A kind of socket that knows no reset is just closed."""
         reactor = RecordingReactor()
-        patrol = Sweeper.for_deadline(reactor, IDLE)
+        patrol = Sweeper(reactor, Sweeper.interval_for(IDLE))
         owner = Owner(reactor, reactor, patrol)
         ours, client = socket.socketpair()
         theirs, upstream = tcp_pair()
