@@ -5,7 +5,9 @@ import time
 from contextlib import ExitStack
 from functools import partial
 
-from chaos.crowd import Client, Crowd
+from attrs import frozen
+
+from chaos.crowd import Crowd
 from chaos.processes import measured, memory
 from chaos.row import Row
 from chaos.rows.slow_clients import judge, others
@@ -13,6 +15,7 @@ from chaos.scene import SERVICE, Scene
 from chaos.stream_server import StreamServer
 from lbconsul.admin.client import Admin
 from tests.end_to_end.registrar import Registrar
+from tests.support.gateway import Gateway
 from tests.support.ports import free_ports
 
 #: How many there are to be.
@@ -44,31 +47,26 @@ QUIET = 11.0
 IDLE = 600
 
 
+@frozen
+class _Measured:
+    """What the gateway took while nothing moved."""
+
+    #: In bytes, over what it took before.
+    memory: float
+    #: In per cent of one processor.
+    cpu: float
+    #: In milliseconds.
+    lag: float
+
+
 def play(scene: Scene, *, workers: bool = False) -> None:
     """Measure other clients and the gateway, before and while they are there."""
-    room = (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE) // 2
-    count = int(scene.either(MANY, FEW))
-    processes = min(WORKERS, max(2, -(-count // room))) if workers else 1
-    count = min(count, processes * room)
-    admin_port, busy, idle = free_ports(3)
-    agent = scene.consul()
-    registrar = Registrar(agent)
-    for each in scene.servers(list("abcd"), kind=StreamServer):
-        registrar.add(SERVICE, each)
-    gateway = scene.gateway(
-        f"--consul=127.0.0.1:{agent.port}",
-        f"--admin=127.0.0.1:{admin_port}",
-        f"--map={busy}:{SERVICE}",
-        f"--map={idle}:{SERVICE}",
-        f"--idle-timeout={IDLE}s",
-        "--connection-log=off",
-        *([f"--workers={processes}"] if processes > 1 else []),
-    )
-    admin = Admin(f"127.0.0.1:{admin_port}")
+    count, processes = _size(scene, workers)
+    admin, busy, idle = free_ports(3)
+    gateway = _gateway(scene, admin, busy, idle, processes)
     lasts = scene.either(20.0, 2.5)
     before = others(scene, busy, lasts)
     empty = memory(gateway)
-    clients: list[Client] = []
     with ExitStack() as stack:
         crowds = [
             stack.enter_context(
@@ -76,24 +74,59 @@ def play(scene: Scene, *, workers: bool = False) -> None:
             )
             for first in range(0, count, CLIENTS)
         ]
-        with measured(gateway) as span:
-            time.sleep(QUIET)
-        lag = 1000 * float(admin.status()["gateway"]["reactor_lag"])
-        full = memory(gateway)
+        found = _measure(gateway, Admin(f"127.0.0.1:{admin}"), empty)
         meanwhile = others(scene, busy, lasts)
-        for crowd in crowds:
-            clients += crowd.stop()
-    report = scene.report
+        clients = [client for crowd in crowds for client in crowd.stop()]
     stayed = sum(each.what == "open" for each in clients)
+    _report(scene, count, stayed, processes, found)
+    judge(scene, before, meanwhile)
+
+
+def _size(scene: Scene, workers: bool) -> tuple[int, int]:
+    """How many connections, in how many processes, the descriptors allow."""
+    room = (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE) // 2
+    count = int(scene.either(MANY, FEW))
+    processes = min(WORKERS, max(2, -(-count // room))) if workers else 1
+    return min(count, processes * room), processes
+
+
+def _gateway(scene: Scene, admin: int, busy: int, idle: int, processes: int) -> Gateway:
+    """A gateway with two mappings of the same four servers."""
+    agent = scene.consul()
+    registrar = Registrar(agent)
+    for each in scene.servers(list("abcd"), kind=StreamServer):
+        registrar.add(SERVICE, each)
+    return scene.gateway(
+        f"--consul=127.0.0.1:{agent.port}",
+        f"--admin=127.0.0.1:{admin}",
+        f"--map={busy}:{SERVICE}",
+        f"--map={idle}:{SERVICE}",
+        f"--idle-timeout={IDLE}s",
+        "--connection-log=off",
+        *([f"--workers={processes}"] if processes > 1 else []),
+    )
+
+
+def _measure(gateway: Gateway, admin: Admin, empty: float) -> _Measured:
+    """Leave the crowd alone for a while."""
+    with measured(gateway) as span:
+        time.sleep(QUIET)
+    lag = 1000 * float(admin.status()["gateway"]["reactor_lag"])
+    return _Measured(memory(gateway) - empty, span.percent, lag)
+
+
+def _report(
+    scene: Scene, count: int, stayed: int, processes: int, found: _Measured
+) -> None:
+    report = scene.report
     report.count(count, count - stayed)
     report.note("idle connections", count)
     report.note("processes", processes)
     report.at_most("of them lost", count - stayed, 0)
-    report.at_most("memory of each", (full - empty) / 1024 / count, EACH, "KiB")
-    report.at_most("CPU while nothing moves", span.percent, CPU * processes, "%")
+    report.at_most("memory of each", found.memory / 1024 / count, EACH, "KiB")
+    report.at_most("CPU while nothing moves", found.cpu, CPU * processes, "%")
     if processes == 1:  # else it is the master's
-        report.at_most("latest call of the reactor", lag, LATE, "ms")
-    judge(scene, before, meanwhile)
+        report.at_most("latest call of the reactor", found.lag, LATE, "ms")
 
 
 ROWS = (
