@@ -58,7 +58,7 @@ def show(admin: Admin) -> int:
     try:
         lines = "\n".join(Terminal(coloured).lines(status))
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
-        return _tell(f"{admin.address}: it is no status of lbconsul")
+        return _tell(f"{admin.address}: the answer is not a status of lbconsul")
     print(lines, flush=True)
     return 0 if status["gateway"]["ready"] else NOT_READY
 
@@ -71,16 +71,18 @@ def _tell(why: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m lbconsul",
-        description="Looks after a gateway that runs (started by twistd lbconsul).",
+        description="Inspects a running gateway (started by twistd lbconsul).",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     status = commands.add_parser(
         "status",
-        help="show how it is",
-        description="Shows how a gateway is. Exit status: 0 if it is ready, 1 if it is"
-        " not, 2 if it cannot be asked.",
+        help="show the gateway's status",
+        description=(
+            "Shows a gateway's status. Exit status: 0 if it is ready, 1 if it is not,"
+            " 2 if it cannot be reached."
+        ),
     )
-    status.add_argument("--watch", action="store_true", help="again and again")
+    status.add_argument("--watch", action="store_true", help="repeat until interrupted")
     status.add_argument(
         "--admin",
         default="127.0.0.1:9200",
@@ -88,7 +90,9 @@ def _parser() -> argparse.ArgumentParser:
         help="[HOST:]PORT or unix:/PATH [%(default)s]",
     )
     status.add_argument(
-        "--token-file", metavar="FILE", help="the token, where reading needs one"
+        "--token-file",
+        metavar="FILE",
+        help=("file that holds the token, if reading needs one"),
     )
     return parser
 

@@ -305,7 +305,7 @@ class Gateway(MultiService):
             self._takeover.leave_files()
             self._shutdown = GracefulShutdown(self._reactor, self.data_plane)
             self._shutdown.begin(grace)
-            self._note(EventKind.DRAINING, "the gateway accepts no more connections")
+            self._note(EventKind.DRAINING, "no new clients are accepted")
         return self._shutdown.when_done()
 
     def reload(self, config: Config) -> Plan:
@@ -348,7 +348,9 @@ class Gateway(MultiService):
 
     def _reload(self, config: Config) -> Generator[object, None, Plan]:
         if not self.running or self._shutdown is not None:
-            raise CannotReload(f"it {'ends' if self.running else 'does not run'}")
+            raise CannotReload(
+                f"the gateway {'is shutting down' if self.running else 'does not run'}"
+            )
         config, refused = applicable(self.config, config)
         anew = config.connection_log != self.config.connection_log
         before = [each.mapping for each in self.data_plane.sockets]
@@ -409,7 +411,7 @@ class Gateway(MultiService):
         self.data_plane.sockets.close()  # it may not have come to its start
         accepted, closed, leases = self.data_plane.end()
         self._log.info(
-            "stopped: {accepted} connections accepted, {open} closed just now,"
+            "stopped: {accepted} connections accepted, {open} closed at the end,"
             " {leases} leases left",
             accepted=accepted,
             open=closed,
@@ -422,12 +424,13 @@ class Gateway(MultiService):
     def _tell(self, change: Plan, refused: list[str], *, asks_anew: bool) -> None:
         for option in refused:
             self._log.warn(
-                "{option} cannot be changed while the gateway runs: restart it",
+                "{option} cannot be changed by a reload: restart the gateway",
                 option=option,
             )
         if asks_anew:
             self._log.info(
-                "Consul is asked anew: its address, the wait, or who we are, is new"
+                "Consul's address, the wait, the token or the certificate changed: all"
+                " watches restarted"
             )
         self._log.info("reloaded: {change}", change=str(change))
         self._note(EventKind.RELOADED, str(change))
@@ -457,8 +460,7 @@ class Gateway(MultiService):
         if not self._takeover.is_handing_over:
             return ""
         return (
-            "another gateway is taking over, and would not know of it: order it again"
-            " when that one answers here"
+            "a takeover is in progress: repeat the order when the new gateway answers"
         )
 
     def on_change(self, query: ServiceQuery, change: Change) -> None:

@@ -60,20 +60,20 @@ class Options(usage.Options):
 
     synopsis = "[options] [CONSUL] [[ADDRESS:]PORT:SERVICE[,option=value...] ...]"
     longdesc = (
-        "Balance ports over the healthy instances of services in Consul."
-        " CONSUL:8500 80:web 81:graphite is short for --consul CONSUL:8500 --map"
-        " 80:web --map 81:graphite. Options of a mapping may stand behind its"
-        " service (80:web,tag=v2,policy=p2c) or, as defaults of all mappings,"
-        " among the options. In [ ]: what holds if nothing is said."
+        "Balance ports over the healthy instances of services in Consul. CONSUL:8500"
+        " 80:web 81:graphite is short for --consul CONSUL:8500 --map 80:web --map"
+        " 81:graphite. Options of a mapping may stand behind its service"
+        " (80:web,tag=v2,policy=p2c) or, as defaults of all mappings, among the"
+        " options. In [ ]: the default."
     )
     optParameters = [  # noqa: RUF012
-        ["config", "f", None, "TOML file that says the same things"],
+        ["config", "f", None, "TOML file with the same options"],
         *([option.name, None, None, option.help] for option in OPTIONS.values()),
     ]
     optFlags = [  # noqa: RUF012
-        ["check", None, "say whether the configuration is sound, and exit"],
+        ["check", None, "check the configuration, and exit"],
         ["online", None, "with --check: ask Consul for the services, too"],
-        ["dev", None, "bring a catalog and sample servers along, to try things out"],
+        ["dev", None, "start a catalog and sample servers, to try things out"],
     ]
 
     config: Config
@@ -101,7 +101,7 @@ class Options(usage.Options):
         try:
             print(f"lbconsul {version('lbconsul')}")
         except PackageNotFoundError:
-            print("lbconsul, not installed but run where it lies")
+            print("lbconsul, version unknown: run from a source tree")
         raise SystemExit(0)
 
     def parseArgs(self, *arguments: str) -> None:
@@ -153,7 +153,7 @@ class Options(usage.Options):
             raise _exit(error) from None
         if self["online"] and (not self["check"] or self["dev"]):
             why = (
-                "it is asked with --check"
+                "Consul is asked only with --check; add it"
                 if not self["check"]
                 else "--dev has a catalog of its own"
             )

@@ -102,7 +102,7 @@ def test_another_program(capsys: Capture) -> None:
     shown = capsys.readouterr()
     assert (shown.out, shown.err) == (
         "",
-        f"lbconsul: {port}: it is no status of lbconsul\n",
+        f"lbconsul: {port}: the answer is not a status of lbconsul\n",
     )
 
 

@@ -427,7 +427,7 @@ class TestWorkers:
         said = [text for text in texts(events) if text.startswith(("bal", "stop"))]
         assert said == [
             f"balancing {mapping}",
-            "stopped: 6 connections accepted, 6 closed just now, 0 leases left",
+            "stopped: 6 connections accepted, 6 closed at the end, 0 leases left",
         ]
 
     @pytest.mark.process
@@ -506,7 +506,7 @@ class TestStop:
         assert said == [
             f"balancing {mappings[0]}",
             f"balancing {mappings[1]}",
-            "stopped: 2 connections accepted, 2 closed just now, 0 leases left",
+            "stopped: 2 connections accepted, 2 closed at the end, 0 leases left",
         ]
 
     def test_order(
@@ -558,7 +558,7 @@ class TestDrain:
                 running.call(lambda: gateway.drain().addCallback(over.append))
             assert is_free(port)
             assert_passes(client, upstream)
-            with pytest.raises(CannotReload, match="it ends"):
+            with pytest.raises(CannotReload, match="the gateway is shutting down"):
                 running.call(gateway.reload, config)
             assert over == []
             client.close()
@@ -623,7 +623,7 @@ class TestDrain:
             upstream.close()
             eventually(lambda: over == [None], "it is over")
         assert texts(events)[-1] == (
-            "stopped: 1 connections accepted, 0 closed just now, 0 leases left"
+            "stopped: 1 connections accepted, 0 closed at the end, 0 leases left"
         )
 
 
@@ -634,7 +634,7 @@ class TestReload:
         """One that does not run is not reloaded."""
         config = configure([no_consul], ["8080:web"])
         gateway = balancer(running.reactor, config)
-        with pytest.raises(CannotReload, match="it does not run"):
+        with pytest.raises(CannotReload, match="the gateway does not run"):
             gateway.reload(config)
 
     @pytest.mark.process
@@ -783,6 +783,7 @@ class TestReload:
             assert gateway.config.workers == 1
         said = texts(events)
         assert (
-            "Consul is asked anew: its address, the wait, or who we are, is new" in said
+            "Consul's address, the wait, the token or the certificate changed: all"
+            " watches restarted" in said
         )
-        assert "--workers cannot be changed while the gateway runs: restart it" in said
+        assert "--workers cannot be changed by a reload: restart the gateway" in said

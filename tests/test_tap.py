@@ -177,7 +177,7 @@ class TestAnswers:
         with pytest.raises(SystemExit) as exited:
             _config("--version")
         assert exited.value.code == 0
-        assert capsys.readouterr().out.startswith("lbconsul, not installed")
+        assert capsys.readouterr().out.startswith("lbconsul, version unknown")
 
     def test_check(self, tmp_path: Path, capsys: Capture) -> None:
         """--check says what a sound configuration comes to, and binds no port."""
@@ -310,13 +310,13 @@ BAD = {
     ),
     "nothing to balance": (
         "--consul consul:8500",
-        "--consul consul:8500: taken for Consul's address, and nothing to balance: say"
-        " --map PORT:SERVICE, such as --map 80:webserver",
+        "--consul consul:8500: taken as Consul's address, so there is nothing to"
+        " balance: give --map PORT:SERVICE, such as --map 80:webserver",
     ),
     "a mistyped mapping": (
         "80;web",
-        "--consul 80;web: taken for Consul's address, and nothing to balance: say"
-        " --map PORT:SERVICE, such as --map 80:webserver",
+        "--consul 80;web: taken as Consul's address, so there is nothing to balance:"
+        " give --map PORT:SERVICE, such as --map 80:webserver",
     ),
     "a UNIX socket's path from nowhere": (
         "unix:web.sock:web",
@@ -325,7 +325,7 @@ BAD = {
     ),
     "nothing at all": (
         "",
-        "nothing to balance: say --map PORT:SERVICE, such as --map 80:webserver",
+        "nothing to balance: give --map PORT:SERVICE, such as --map 80:webserver",
     ),
     "rubbish": (
         "consul rubbish",
@@ -382,7 +382,7 @@ BAD = {
     "a fallback that is the mapping's own": (
         "80:web,when-empty=fallback=web",
         "--map 80:web,when-empty=fallback=web: when-empty=fallback=web: leads back to"
-        " this very mapping; name another",
+        " this mapping; name another service or address",
     ),
     "slow-start": (
         "--slow-start on 80:web",
@@ -436,13 +436,13 @@ BAD = {
     ),
     "nobody left to serve": (
         "80:web,allow=10.0.0.0/8,deny=0.0.0.0/0",
-        "--map 80:web,allow=10.0.0.0/8,deny=0.0.0.0/0: deny wins over allow, and would"
-        " leave nobody to serve; allow alone keeps all others out",
+        "--map 80:web,allow=10.0.0.0/8,deny=0.0.0.0/0: deny covers all of allow, so no"
+        " client could connect; drop deny: allow alone keeps all others out",
     ),
     "addresses of a UNIX socket": (
         "unix:/run/web:web,allow=::1",
-        "--map unix:/run/web:web,allow=::1: allow=::1: clients of a UNIX socket have no"
-        " address; say unix-mode= instead",
+        "--map unix:/run/web:web,allow=::1: allow=::1: clients of a UNIX socket have"
+        " no address; use unix-mode= instead",
     ),
     "shutdown-grace": (
         "--shutdown-grace long 80:web",
@@ -455,7 +455,8 @@ BAD = {
     ),
     "dev elsewhere": (
         "--dev consul:8500 80:web",
-        "--consul consul:8500: --dev listens on a loopback address, such as 127.0.0.1",
+        "--consul consul:8500: with --dev this must be a loopback address, such as"
+        " 127.0.0.1",
     ),
 }
 
@@ -547,8 +548,8 @@ class TestMakeService:
         monkeypatch.setattr(os, "memfd_create", fail, raising=False)
         line = _fails_in_one_line(capsys, lambda: made("--workers=2", "8080:web"))
         assert line == (
-            "lbconsul: --workers 2: there is no room for the table that they share:"
-            " Too many open files"
+            "lbconsul: --workers 2: cannot create the workers' shared table: Too many"
+            " open files"
         )
 
     @pytest.mark.parametrize("option", ["--token-file", "--ca-file"])
@@ -660,7 +661,7 @@ class TestTakeover:
         with OldGateway(path, says(write_refusal("it is Sunday"))):
             line = _fails_in_one_line(capsys, lambda: self.make(path, "8080:web"))
         assert line == (
-            f"lbconsul: --takeover {path}: the gateway there refuses: it is Sunday"
+            f"lbconsul: --takeover {path}: the running gateway refuses: it is Sunday"
         )
 
     def test_user_to_be(self, path: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ def play(scene: Scene) -> None:
         time.sleep(scene.either(5.0, 1.0))
         outcome = traffic.stop()
     report.at_most("restored after", trusted - healed, AGAIN, "s")
-    ejected = usual.gateway.find(r"web-anna@.* ejected: 3 in a row not connected")
+    ejected = usual.gateway.find(r"web-anna@.* ejected: 3 consecutive connect failures")
     report.require("log tells of 3", bool(ejected))
     clean = len(between(outcome, begun, vanished)) / (vanished - begun)
     report.note("clean rate", clean, "/s")

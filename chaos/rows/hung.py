@@ -28,7 +28,9 @@ def play(scene: Scene) -> None:
     with scene.traffic(usual.port, new=CLIENTS, kept=0, timeout=PATIENCE) as traffic:
         time.sleep(1.0)
         victim.kill()
-        usual.gateway.wait_for(rf"{SERVICE}-anna@.* ejected: 3 in a row not connected")
+        usual.gateway.wait_for(
+            rf"{SERVICE}-anna@.* ejected: 3 consecutive connect failures"
+        )
         with socket.create_server((victim.host, victim.port), backlog=1024) as hung:
             begun = time.monotonic()
             time.sleep(scene.either(60.0, 4.0))

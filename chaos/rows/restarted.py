@@ -33,7 +33,7 @@ def play(scene: Scene) -> None:
     report.at_most("serves after a stop in", min(stopped), SERVES, "s")
     report.at_most("serves after a kill in", min(killed), SERVES, "s")
     report.note("slowest", max(*stopped, *killed), "s")
-    told = gateway.find(rf"{SERVICE}: until Consul answers, what it said \d+ s ago")
+    told = gateway.find(rf"{SERVICE}: using the snapshot of \d+ s ago")
     report.require("log tells", bool(told))
     require_faultless(report, outcome)
     served = set(outcome.servers())

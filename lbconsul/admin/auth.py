@@ -88,12 +88,12 @@ class Authorizer:
         :raises HTTPError: 403.
         """
         if not who.is_own_site and not who.is_followed_link:
-            raise HTTPError(FORBIDDEN, "this is not for other sites' pages")
+            raise HTTPError(FORBIDDEN, "pages of other sites may not use this")
         if self._is_loopback and not _is_ours(who.host) and not self._knows(who):
             raise HTTPError(
                 FORBIDDEN,
-                "ask by an IP address or as localhost, or give the token: another"
-                " name may have been given to this address by anybody",
+                "use an IP address or localhost in the URL, or send the token: another"
+                " host name may be DNS rebinding",
             )
 
     def check_read(self, who: RequestOrigin) -> None:
@@ -118,7 +118,7 @@ class Authorizer:
         :raises HTTPError: 401 or 403.
         """
         if not who.is_own_site:
-            raise HTTPError(FORBIDDEN, "this is not for other sites' pages")
+            raise HTTPError(FORBIDDEN, "pages of other sites may not use this")
         if self._secret is None:
             raise HTTPError(
                 FORBIDDEN,
@@ -134,7 +134,7 @@ class Authorizer:
 
 
 def _unauthorized(who: RequestOrigin) -> HTTPError:
-    what = "this needs the token" if who.token is None else "this is not the token"
+    what = "needs the token" if who.token is None else "not the token"
     return HTTPError(
         UNAUTHORIZED,
         f"{what} of --admin-token-file: send it as Authorization: Bearer TOKEN",

@@ -60,7 +60,7 @@ class Admin:
             timer.cancel()
             connection.close()
         if len(body) > _MOST:
-            raise ValueError(f"it is longer than {_MOST} bytes")
+            raise ValueError(f"the answer is longer than {_MOST} bytes")
         return response.status, body
 
     def _connection(self) -> HTTPConnection:
@@ -69,7 +69,7 @@ class Admin:
         host, _, port = self.address.rpartition(":")
         host = host.removeprefix("[").removesuffix("]") or _DEFAULT_HOST
         if not port.isascii() or not port.isdecimal():
-            raise ValueError("an address is [HOST:]PORT or unix:/PATH")
+            raise ValueError("must be [HOST:]PORT or unix:/PATH")
         return HTTPConnection(host, int(port), timeout=_PATIENCE)
 
 
@@ -96,7 +96,7 @@ def _understood(address: str, code: int, body: bytes) -> dict[str, Any]:
             return dict(said)
         why = said.get("error") or _other_format(said["format"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        why = f"it is no status of lbconsul (HTTP {code})"
+        why = f"the answer is not a status of lbconsul (HTTP {code})"
     raise CannotAsk(f"{address}: {why}")
 
 

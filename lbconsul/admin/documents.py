@@ -60,7 +60,7 @@ class Text:
         place = 0
         while True:
             if self.is_broken:
-                raise BrokenOff("an answer broke off")
+                raise BrokenOff("the document was dropped, or its rendering failed")
             if place < len(self._pieces):
                 yield self._pieces[place]
                 place += 1

@@ -151,9 +151,9 @@ class Reader:
     def _follow(self, known: str) -> None:
         epoch, number = read_event_id(known) or (None, 0)
         if epoch != self._log.epoch:
-            self._reset = "the gateway was started anew"
+            self._reset = "the gateway was restarted"
         elif not self._log.oldest - 1 <= number <= self._log.newest:
-            self._reset = "more has changed than is kept"
+            self._reset = "older events are no longer kept"
         else:
             self._next = number + 1
 
@@ -205,15 +205,15 @@ class Reader:
 
     def _failed(self, failure: Failure) -> None:
         """Called if sending raises: only this reader is cut off."""
-        self._logger.failure("a bug in lbconsul: a stream of events broke off", failure)
+        self._logger.failure("a bug in lbconsul: an event stream is cut off", failure)
         self.give_up()
 
     def _piece(self) -> bytes | None:
         log, last = self._log, self._stream.ticker.last
         if self._next < log.oldest:
-            self._next, self._reset = log.oldest, "more has changed than is kept"
+            self._next, self._reset = log.oldest, "older events are no longer kept"
         if -1 < self._tick < last.other_since:
-            self._tick, self._reset = -1, "other mappings, pools or watches are shown"
+            self._tick, self._reset = -1, "the mappings, pools or watches changed"
         if self._reset:
             reason, self._reset = self._reset, ""
             return _event("reset", dumps({"reason": reason}).encode("ascii"))

@@ -38,13 +38,13 @@ _WATCH = ("query", "service", "datacenter")
 #: The standings that have a sample even if no upstream has them.
 STANDINGS = ("serving", "warming", "draining", "ejected", "suspect")
 
-_LAG = "How late the reactor's calls came lately, at most."
-_DROPPED = "Lines of the log that could not be written as fast as they came."
+_LAG = "Longest delay of a reactor call in the last 10 s."
+_DROPPED = "Log lines dropped because the log's target was too slow."
 #: The values of `reason` that have a sample even if nothing is full.
 FULL = ("max-connections", "process", "descriptors")
 
 _FULL = "Mappings and processes in which new clients wait, by what is full."
-_LIMIT = "How many connections it can have open; 0: no limit."
+_LIMIT = "Most connections that one process can have open; 0: no limit."
 
 
 def gauge(
@@ -86,12 +86,18 @@ def of_gateway(gateway: GatewayStatus) -> Iterator[Metric]:
         "python": platform.python_version(),
         "twisted": twisted.__version__,
     }
-    yield InfoMetricFamily("lbconsul_build", "What runs.", value=about)
+    yield InfoMetricFamily(
+        "lbconsul_build", "Versions of lbconsul, Python and Twisted.", value=about
+    )
     draining = gateway.state == "draining"
     for name, text, value in (
-        ("start_time_seconds", "When it started, since the epoch.", gateway.started),
-        ("ready", "1 if every mapping is served.", gateway.ready),
-        ("draining", "1 if nobody new is accepted.", draining),
+        (
+            "start_time_seconds",
+            "Start time of the gateway, in seconds since the epoch.",
+            gateway.started,
+        ),
+        ("ready", "1 if the gateway is ready: every mapping is served.", gateway.ready),
+        ("draining", "1 if the gateway drains and accepts no new clients.", draining),
         ("reactor_lag_seconds", _LAG, gateway.reactor_lag),
         ("connections_limit", _LIMIT, gateway.max_connections),
     ):
@@ -112,22 +118,22 @@ def _of_workers(workers: tuple[WorkerStatus, ...]) -> Iterator[Metric]:
     serving = sum(each.serves for each in workers)
     yield gauge("workers", "Worker processes; 0: one process does all.",
                 [((), float(len(workers)))])  # fmt: skip
-    yield gauge("workers_serving", "Those of them that accept clients.",
+    yield gauge("workers_serving", "Worker processes that accept clients.",
                 [((), float(serving))])  # fmt: skip
     label = ("worker",)
     yield gauge(
-        "worker_connections_open", "Connections that a worker has open.",
+        "worker_connections_open", "Open connections of a worker.",
         [((str(each.number),), each.open) for each in workers], label,
     )  # fmt: skip
     yield counter(
-        "worker_connections_accepted_total", "Clients that a worker accepted.",
+        "worker_connections_accepted_total", "Clients accepted by a worker.",
         [((str(each.number),), each.accepted) for each in workers], label,
     )  # fmt: skip
 
 
 def of_requests(counts: AdminCounts) -> Iterator[Metric]:
     """Metrics of requests to the admin listener itself."""
-    text = "Requests to the admin listener, by what for and the answer's code."
+    text = "Requests to the admin listener, by kind and status code."
     told = [((what, str(code)), count) for (what, code), count in counts.items()]
     yield counter("admin_requests_total", text, told, ("what", "code"))
 
@@ -137,18 +143,24 @@ def of_watches(watches: list[WatchStatus]) -> Iterator[Metric]:
     labels = {each: (each.query, each.service, each.datacenter) for each in watches}
     for name, text, field in (
         ("age_seconds", "Time since Consul last confirmed the answer in use.", "age"),
-        ("instances", "Instances in the last good answer.", "instances"),
-        ("skipped_instances", "Instances that are not connected to.", "skipped"),
-        ("index", "Consul's index of the last good answer.", "index"),
+        ("instances", "Instances in the last valid answer.", "instances"),
+        (
+            "skipped_instances",
+            "Instances skipped because they cannot be used.",
+            "skipped",
+        ),
+        ("index", "Consul's index of the last valid answer.", "index"),
     ):
         samples = [(labels[each], getattr(each, field)) for each in watches]
         yield gauge(f"watch_{name}", text, samples, _WATCH)
     failing = [(labels[each], each.failing_since is not None) for each in watches]
-    yield gauge("watch_failing", "1 while Consul does not answer.", failing, _WATCH)
+    yield gauge(
+        "watch_failing", "1 while Consul does not answer the query.", failing, _WATCH
+    )
     for name, text, field in (
-        ("answers_total", "Good answers of Consul.", "answers"),
-        ("changes_total", "Good answers that changed something.", "changes"),
-        ("errors_total", "Questions that got no good answer.", "errors"),
+        ("answers_total", "Valid answers of Consul.", "answers"),
+        ("changes_total", "Valid answers that changed something.", "changes"),
+        ("errors_total", "Queries without a valid answer.", "errors"),
     ):
         samples = [(labels[each], getattr(each, field)) for each in watches]
         yield counter(f"watch_{name}", text, samples, _WATCH)
@@ -158,16 +170,16 @@ def of_mappings(mappings: list[MappingStatus]) -> Iterator[Metric]:
     """Metrics of mappings: connections, bytes, terminations, histograms."""
     told = [((each.name, each.service), each) for each in mappings]
     for name, text, field in (
-        ("mapping_listening", "1 if clients are accepted.", "listening"),
-        ("connections_open", "Connections that are not over.", "open"),
+        ("mapping_listening", "1 if the mapping accepts clients.", "listening"),
+        ("connections_open", "Open connections.", "open"),
         ("connections_queued", "Clients that wait for an upstream.", "queued"),
     ):
         samples = [(labels, getattr(each, field)) for labels, each in told]
         yield gauge(name, text, samples, _MAPPING)
     for name, text, field in (
-        ("connections_accepted_total", "Clients that were accepted.", "accepted"),
-        ("received_bytes_total", "Bytes from clients.", "bytes_received"),
-        ("sent_bytes_total", "Bytes to clients.", "bytes_sent"),
+        ("connections_accepted_total", "Clients accepted.", "accepted"),
+        ("received_bytes_total", "Bytes received from clients.", "bytes_received"),
+        ("sent_bytes_total", "Bytes sent to clients.", "bytes_sent"),
     ):
         samples = [(labels, getattr(each, field)) for labels, each in told]
         yield counter(name, text, samples, _MAPPING)
@@ -181,16 +193,17 @@ def _ended(mappings: list[MappingStatus]) -> Metric:
         for each in mappings
         for termination, count in sorted(each.terminations.items())
     ]
-    text = "Connections that are over, by how they ended: docs/reference.md."
+    text = "Ended connections, by termination: docs/reference.md."
     return counter("connections_ended_total", text, ended, (*_MAPPING, "termination"))
 
 
 def _times(mappings: list[MappingStatus]) -> Iterator[Metric]:
     for name, text, field in (
-        ("connect", "Time that connecting to an upstream took.", "connect_time"),
-        ("first_byte", "Time from accepting to an upstream's first byte.",
+        ("connect", "Time to connect to an upstream.", "connect_time"),
+        ("first_byte", "Time from accept to the upstream's first byte.",
          "first_byte_time"),
-        ("connection", "Time from accepting to the end.", "connection_time"),
+        ("connection", "Time from accept to the end of the connection.",
+         "connection_time"),
     ):  # fmt: skip
         told = [((each.name, each.service), getattr(each, field)) for each in mappings]
         yield _histogram(f"{name}_seconds", text, told)
@@ -219,7 +232,7 @@ def of_standings(
     ]
     text = "Upstreams of a pool, by standing."
     yield gauge("pool_upstreams", text, samples, (*labels, "standing"))
-    text = "1 if new connections go to that pool."
+    text = "1 if new connections go to the pool."
     yield gauge("pool_used", text, used.items(), labels)
 
 
@@ -230,10 +243,10 @@ def of_process(proc: Path = _PROC) -> Iterator[Metric]:
     counts open descriptors by listing them, which blocks the reactor for too long.
     """
     times = os.times()
-    text = "Time of processors that was spent, by the program and the system for it."
+    text = "User and system CPU time, in seconds."
     yield CounterMetricFamily("process_cpu_seconds", text, times.user + times.system)
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    text = "How many descriptors may be open."
+    text = "Limit of open descriptors."
     yield GaugeMetricFamily("process_max_fds", text, most)
     try:
         size, resident, *_ = map(int, (proc / "statm").read_text().split())
@@ -242,10 +255,10 @@ def of_process(proc: Path = _PROC) -> Iterator[Metric]:
     except (OSError, ValueError):  # no /proc here
         return
     page = resource.getpagesize()
-    text = "Memory that is in use."
+    text = "Resident memory size, in bytes."
     yield GaugeMetricFamily("process_resident_memory_bytes", text, resident * page)
-    text = "Memory that is reserved."
+    text = "Virtual memory size, in bytes."
     yield GaugeMetricFamily("process_virtual_memory_bytes", text, size * page)
     if descriptors:
-        text = "How many descriptors are open."
+        text = "Open descriptors."
         yield GaugeMetricFamily("process_open_fds", text, descriptors)

@@ -149,27 +149,35 @@ def _of_upstreams(upstreams: Upstreams) -> Iterator[bytes]:
     more = written_labels(("standing",), [(each,) for each in standings])
     ends = dict(zip(standings, more, strict=True))
     told = ((f"{labels},{ends[each.standing]}", 1.0) for labels, each in rows)
-    text = "1 for the standing that it has."
+    text = "1 for the upstream's current standing."
     yield from _family(GaugeMetricFamily, "standing", text, told)
 
 
 _GAUGES = (
-    ("connections_open", "Connections to it, over all mappings.", "open"),
-    ("weight", "The weight that Consul gives it.", "weight"),
-    ("effective_weight", "What counts of its weight just now.", "effective_weight"),
+    (
+        "connections_open",
+        "Open connections to the upstream, over all mappings.",
+        "open",
+    ),
+    ("weight", "The upstream's weight in Consul.", "weight"),
+    (
+        "effective_weight",
+        "The weight in use, reduced by slow start.",
+        "effective_weight",
+    ),
     (
         "connect_time_seconds",
-        "How long connecting to it takes, a moving average.",
+        "Moving average of the time to connect.",
         "connect_time",
     ),
 )
 _COUNTERS = (
-    ("connections_total", "Connections that it got from this mapping.", "total"),
-    ("received_bytes_total", "Bytes from clients to it.", "bytes_received"),
-    ("sent_bytes_total", "Bytes from it to clients.", "bytes_sent"),
+    ("connections_total", "Connections from this mapping.", "total"),
+    ("received_bytes_total", "Bytes from clients to the upstream.", "bytes_received"),
+    ("sent_bytes_total", "Bytes from the upstream to clients.", "bytes_sent"),
     (
         "connect_failures_total",
-        "Connections that it refused, or did not answer.",
+        "Failed attempts to connect: refused or timed out.",
         "connect_failures",
     ),
 )

@@ -60,7 +60,9 @@ _MOST_LINES = 50
 
 _FULL = {
     "max-connections": "max-connections is reached; new clients wait",
-    "process": "as many connections as its descriptors allow; new clients wait",
+    "process": (
+        "the process has as many connections as its descriptors allow; new clients wait"
+    ),
     "descriptors": "no descriptors, ports or memory; new clients wait",
 }
 
@@ -130,7 +132,7 @@ class Routes:
         if request.method.decode("latin-1") not in route.methods:
             raise HTTPError(
                 NOT_ALLOWED,
-                f"this can only be asked for by {' or '.join(route.methods)}",
+                f"the method must be {' or '.join(route.methods)}",
                 (("Allow", ", ".join(route.methods)),),
             )
 
@@ -141,7 +143,7 @@ class Routes:
         """
         path = request.path.decode("latin-1")
         if len(path) > LONGEST_PATH:
-            raise HTTPError(REQUEST_URI_TOO_LONG, "no path here is that long")
+            raise HTTPError(REQUEST_URI_TOO_LONG, "path too long")
         if path in _PROBES:
             return Route("probe", _READ, partial(_PROBES[path], self))
         if path in _SHOWN:
@@ -158,7 +160,7 @@ class Routes:
             if upstream is not None and verb in _ORDERS:
                 handler = partial(self._order, verb, upstream)
                 return Route(verb, _CHANGE, handler, f"{verb} {upstream}")
-        raise HTTPError(NOT_FOUND, "there is nothing here: see docs/admin.md")
+        raise HTTPError(NOT_FOUND, "no such path: docs/admin.md lists them")
 
     def _guarded(self, show: Handler) -> Handler:
         def handler(request: AdminRequest) -> None:
@@ -207,7 +209,7 @@ class Routes:
 
     def _pour(self, request: Request, content_type: str, document: Document) -> None:
         if self._answers >= MOST_ANSWERS:
-            raise _busy("too many long answers are being written")
+            raise _busy("too many long answers are in progress")
         more = {"Vary": "Accept-Encoding"}
         packed = takes_gzip(joined(request, "accept-encoding"))
         if packed:
@@ -229,7 +231,7 @@ class Routes:
     def _events(self, request: AdminRequest) -> None:
         query = _query(request)
         if not self._stream.has_room():
-            raise _busy("as many as may listen do so already")
+            raise _busy("too many event streams are open")
         known = query.get("since", [None])[-1]
         header = request.getHeader(b"last-event-id")
         if header is not None:
@@ -255,7 +257,7 @@ class Routes:
         if gone:
             return  # the client left while workers were asked
         if not is_known:
-            raise HTTPError(NOT_FOUND, f"there is no upstream {upstream}")
+            raise HTTPError(NOT_FOUND, f"no upstream {upstream}")
         self._done(request, f"{verb} {upstream}")
         done = {"done": verb, "upstream": upstream}
         if verb == "drain":
@@ -279,7 +281,7 @@ class Routes:
         if request.startedWriting:
             cut(request)
         else:
-            why = "a bug in lbconsul: its log says more"
+            why = "a bug in lbconsul: the log has details"
             refuse(request, HTTPError(INTERNAL_SERVER_ERROR, why))
 
 
@@ -292,7 +294,7 @@ def _query(request: AdminRequest) -> dict[str, list[str]]:
     try:
         return parse_qs(request.query.decode("latin-1"), max_num_fields=_MOST_FIELDS)
     except ValueError:
-        raise HTTPError(BAD_REQUEST, "no query here has that many fields") from None
+        raise HTTPError(BAD_REQUEST, "too many query fields") from None
 
 
 def _busy(why: str) -> HTTPError:

@@ -91,7 +91,7 @@ class Sampler:
 
     def _failed(self, failure: Failure) -> None:
         self._log.failure(
-            "a bug in lbconsul: no figures for the page this time", failure
+            "a bug in lbconsul: one sample for the page is missing", failure
         )
         self._done(INTERVAL)
 

@@ -87,7 +87,7 @@ def _default(value: Any) -> Any:
         return dict(value)
     if isinstance(value, set | frozenset):
         return sorted(value)
-    raise TypeError(f"{type(value).__name__} is nothing to be shown")
+    raise TypeError(f"cannot show a {type(value).__name__}")
 
 
 #: The JSON text of a status value, on one line and in ASCII.

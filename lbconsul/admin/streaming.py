@@ -63,7 +63,7 @@ class StreamingResponse:
     def _failed(self, failure: Failure) -> None:
         """Abort the connection: a client must not take a part for the whole answer."""
         if failure.check(BrokenOff) is None:
-            self._log.failure("a bug in lbconsul: an answer broke off", failure)
+            self._log.failure("a bug in lbconsul: an answer is cut off", failure)
         self._leave()
         cut(self._request)
 

@@ -77,7 +77,7 @@ class Terminal:
         if gone:
             names = ", ".join(clean(each["id"]) for each in gone[:_NAMED])
             more = f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else ""
-            yield f"drained by hand, and gone: {names}{more}"
+            yield f"drained by hand, not in Consul: {names}{more}"
 
     def _watch(self, watch: Status, now: float) -> Iterator[str]:
         yield self._consul(watch, now)
@@ -110,7 +110,7 @@ class Terminal:
                 used = "" if pool["used"] else " (not used now)"
                 yield f"  {clean(pool['query'])}{used}"
             rows = [_cells(each, now) for each in pool["upstreams"]]
-            yield from self._table(rows) if rows else ["  nobody"]
+            yield from self._table(rows) if rows else ["  no upstreams"]
 
     def _table(self, rows: list[tuple[str, ...]]) -> Iterator[str]:
         widths = [max(map(len, column)) for column in zip(_COLUMNS, *rows, strict=True)]

@@ -62,7 +62,8 @@ class TokenFile:
         except OSError as error:
             if not self._is_unreadable:
                 self._log.warn(
-                    "--admin-token-file {path}: cannot be read any more: {why}",
+                    "--admin-token-file {path}: can no longer be read: {why}; every"
+                    " token is refused",
                     path=self._path,
                     why=error.strerror or str(error),
                 )
@@ -74,6 +75,6 @@ class TokenFile:
     def _was_read(self, found: os.stat_result) -> None:
         if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             self._log.warn(
-                "--admin-token-file {path}: not its owner alone may use it: chmod 600",
+                "--admin-token-file {path}: other users can access it: chmod 600",
                 path=self._path,
             )

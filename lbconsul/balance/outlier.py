@@ -51,7 +51,7 @@ class Ejection:
     def in_words(self, now: float) -> str:
         """The ejection as text for the operator."""
         left = self.until - now
-        ahead = f"back in {left:.0f} s" if left > 0 else "to be tried now"
+        ahead = f"back in {left:.0f} s" if left > 0 else "a probe is due"
         return f"ejected {now - self.since:.0f} s ago: {self.reason}, {ahead}"
 
 

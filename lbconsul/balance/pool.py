@@ -293,9 +293,9 @@ class Pool:
         count = len(self._members.candidates)
         if upstream not in self._members.candidates:
             state = self.state(upstream)
-            return f"it does not serve: {state.standing.value}, {state.reason}"
+            return f"it is not serving: {state.standing.value}, {state.reason}"
         if upstream in self._outliers:
-            return f"it is {self._outliers.in_words(upstream)}"
+            return f"it is already {self._outliers.in_words(upstream)}"
         if not self._outliers.others_suffice(count):
             serving = count - len(self._outliers.ejected)
             return (
@@ -363,7 +363,7 @@ class Pool:
         now = self._seconds()
         for each in self._shrink_guard.over(now) if self._shrink_guard else ():
             if each in self._shrink_guard:  # unless an answer came between two steps
-                self._confirm(each, "Consul keeps saying so")
+                self._confirm(each, "Consul did not bring it back")
                 yield
         for each in tuple(self._slow_start):
             if each in self._slow_start:
@@ -392,7 +392,7 @@ class Pool:
 
     def _trust_surplus(self) -> None:
         for each in self._outliers.surplus(len(self._members.candidates)):
-            self._trust(each, "too many others left")
+            self._trust(each, "too few others are left")
 
     def _settle(self, upstream: Upstream) -> None:
         """Put an upstream into its tier, and note its standing."""

@@ -75,9 +75,9 @@ class OutlierRecord:
     def why(self) -> str:
         """The reason for an ejection, as text for the operator."""
         said = ["by hand"] if self.by_hand else []
-        said += [f"{self.refused} in a row not connected"] if self.refused else []
-        said += [f"{self.spoiled} in a row ended at once"] if self.spoiled else []
-        probes = f"{self.inconclusive} in a row showed nothing when it was tried"
+        said += [f"{self.refused} consecutive connect failures"] if self.refused else []
+        said += [f"{self.spoiled} consecutive early closes"] if self.spoiled else []
+        probes = f"{self.inconclusive} consecutive inconclusive probes"
         said += [probes] if self.inconclusive else []
         return ", ".join(said)
 

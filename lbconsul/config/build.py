@@ -145,18 +145,20 @@ def _mapping(each: RawMapping, defaults: AbstractMapping[str, Any]) -> Mapping:
 
 
 def _nothing_to_balance(command_line: Source) -> ConfigError:
-    why = "nothing to balance: say --map PORT:SERVICE, such as --map 80:webserver"
+    why = "nothing to balance: give --map PORT:SERVICE, such as --map 80:webserver"
     if len(command_line.consul) != 1:
         return ConfigError(why)
     # The operator may have mistyped a mapping.
-    return command_line.consul[0].wrong(f"taken for Consul's address, and {why}")
+    return command_line.consul[0].wrong(f"taken as Consul's address, so there is {why}")
 
 
 def _dev_consul(consul: ConsulConfig, said: tuple[SourcedText, ...]) -> ConsulConfig:
     """The address of --dev's catalog: loopback only, since it has no access control."""
     for address, each in zip(consul.addresses, said, strict=False):
         if not _is_loopback(address):
-            raise each.wrong("--dev listens on a loopback address, such as 127.0.0.1")
+            raise each.wrong(
+                "with --dev this must be a loopback address, such as 127.0.0.1"
+            )
     return ConsulConfig(addresses=consul.addresses[:1])
 
 

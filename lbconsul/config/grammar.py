@@ -128,9 +128,9 @@ def _refuse_strange_host(scheme: str, host: str) -> None:
     try:
         host.encode("idna")
     except UnicodeError:
-        raise ValueError(f"{host!r} is no host name") from None
+        raise ValueError(f"{host!r} is not a host name") from None
     if scheme == "https" and "_" in host:
-        raise ValueError(f"no certificate can be for {host!r}, with an underscore")
+        raise ValueError(f"{host!r} has an underscore, which no certificate can name")
 
 
 def is_loopback(host: str) -> bool:

@@ -87,5 +87,5 @@ def _name(host: str) -> str:
     if not last or len(host) > _LONGEST or not _NAME.fullmatch(host):
         raise ValueError("is neither an IP address nor a host name")
     if _NUMBER.fullmatch(last.rpartition(".")[2]):
-        raise ValueError("looks like an IPv4 address, but is none")
+        raise ValueError("looks like an IPv4 address, but is not valid")
     return host

@@ -32,29 +32,31 @@ MAPPING_OPTIONS = table(
         values.duration,
         "how long an earlier datacenter must be well before it is used again [30s]",
     ),
-    Option("port-name", values.name, "of services with several ports, the one to use"),
+    Option(
+        "port-name", values.name, "name of the port to use, of a service with several"
+    ),
     Option(
         "tagged-address",
         values.name,
-        "use this one of Consul's tagged addresses of an instance, such as wan or"
+        "which of an instance's tagged addresses in Consul to use, such as wan or"
         " lan_ipv6",
     ),
     Option("near", values.name, "let Consul sort by distance from this node"),
     Option(
         "policy",
         values.one_of(POLICIES),
-        f"how to choose: {', '.join(POLICIES)} [leastconn]",
+        f"how to choose an upstream: {', '.join(POLICIES)} [leastconn]",
     ),
     Option(
         "health",
         values.health,
-        "statuses that get connections: passing; passing,warning; or any"
+        "health statuses that get connections: passing; passing,warning; or any"
         " [passing,warning]",
     ),
     Option(
         "node-checks",
         values.switch,
-        "whether checks of the node count: on or off [on]",
+        "whether the node's checks count too: on or off [on]",
     ),
     Option(
         "connect-timeout",
@@ -133,8 +135,8 @@ MAPPING_OPTIONS = table(
     Option(
         "drain-timeout",
         values.duration,
-        "how long connections may live on when their instance is deregistered,"
-        " in maintenance or of weight 0, and when the gateway ends [5m]",
+        "how long connections may live on when their instance is deregistered, in"
+        " maintenance or of weight 0, and when the gateway shuts down [5m]",
         field="drain.timeout",
     ),
     Option(
@@ -154,8 +156,8 @@ MAPPING_OPTIONS = table(
         "rebalance",
         values.percentage("%/min"),
         "once an instance has joined or returned, close so many connections of those"
-        " with more than their share, so that clients connect anew: off, or 1%/min to"
-        " 99%/min [off]",
+        " with more than their share, so that their clients reconnect: off, or 1%/min"
+        " to 99%/min [off]",
         field="drain.rebalance",
     ),
     Option(
@@ -167,8 +169,7 @@ MAPPING_OPTIONS = table(
     Option(
         "half-close-timeout",
         values.duration,
-        "close a connection of which one side has said all it will, once nothing moved"
-        " for so long [30s]",
+        "close a half-closed connection on which nothing moved for so long [30s]",
         field="timeouts.half_close",
     ),
     Option(
@@ -180,8 +181,8 @@ MAPPING_OPTIONS = table(
     Option(
         "max-connections-per-client",
         values.whole(0),
-        "serve no more at a time to one client, which is an IPv4 address or an IPv6"
-        " /64; 0: no limit [0]",
+        "serve no more connections at a time to one client (an IPv4 address or an IPv6"
+        " /64); 0: no limit [0]",
         field="limits.connections_per_client",
     ),
     Option("allow", values.networks, "serve these networks only: 10.0.0.0/8,::1"),

@@ -265,8 +265,8 @@ class Admin:
 def _count_of_workers(config: object, attribute: object, count: Any) -> None:
     if type(count) is not int or not 0 <= count <= MOST_WORKERS:
         raise ConfigError(
-            f"workers: {count!r} is no number of processes: 0 is one for each core, 1"
-            f" is no others beside this one, {MOST_WORKERS} is the most"
+            f"workers: {count!r} must be a number of processes up to {MOST_WORKERS}; 0"
+            " is one for each core, 1 is this process alone"
         )
 
 

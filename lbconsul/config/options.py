@@ -29,7 +29,7 @@ CONSUL_OPTIONS = table(
     Option(
         "ca-path",
         values.printable,
-        "directory of such files, each of them; ca-file hides it",
+        "directory of such files, all of which are read; ca-file overrides it",
     ),
     Option(
         "tls-server-name",
@@ -46,7 +46,7 @@ CONSUL_OPTIONS = table(
     Option(
         "consul-wait",
         values.duration_between(1.0, 600.0),
-        "how long Consul may hold a query until there is news; one that hangs is"
+        "how long Consul may hold a query that has no change; a query that hangs is"
         " given up a sixteenth and 5s later [30s]",
     ),
 )
@@ -56,24 +56,29 @@ GATEWAY_OPTIONS = table(
     Option(
         "state-dir",
         values.printable,
-        "directory for Consul's last good answers, for a start while it is away",
+        "directory for Consul's last valid answers, for a start while Consul is away",
     ),
     Option(
         "shutdown-grace",
         values.duration_or_off,
-        "how long to go on accepting after SIGTERM, until others know [off]",
+        "how long to go on accepting after SIGTERM, until balancers in front notice"
+        " [off]",
     ),
     Option(
         "takeover",
         values.socket_path,
-        "UNIX socket over which to take the listening sockets of a gateway that runs,"
+        "UNIX socket over which to take the listening sockets from a running gateway,"
         " and to hand them to the next one",
     ),
-    Option("connection-log", values.switch, "one line a connection: on or off [on]"),
+    Option(
+        "connection-log",
+        values.switch,
+        "whether to log one line per connection: on or off [on]",
+    ),
     Option(
         "log-format",
         values.one_of(LOG_FORMATS),
-        "text, or json: one object a line, with all there is to it [text]",
+        "text, or json: one object per line, with all fields [text]",
     ),
     Option(
         "log-file",
@@ -83,7 +88,8 @@ GATEWAY_OPTIONS = table(
     Option(
         "log-file-size",
         values.size_or_off,
-        "rotate the log file before it is larger, such as 512KiB; or off [10MiB]",
+        "rotate the log file before it exceeds this size, such as 512KiB; or off"
+        " [10MiB]",
     ),
     Option(
         "log-file-keep",
@@ -99,19 +105,19 @@ GATEWAY_OPTIONS = table(
     Option(
         "admin-token-file",
         values.printable,
-        "file that holds the token with which upstreams can be drained, undrained and"
-        " ejected there; nobody can without it",
+        "file that holds the token for orders on the admin listener: drain, undrain,"
+        " eject; without it they are off",
     ),
     Option(
         "admin-open-read",
         values.switch,
-        "whether everybody may look at what is served there, even where other machines"
-        " reach it: on or off [off]",
+        "whether reading status, metrics and page needs no token even where other"
+        " machines can connect: on or off [off]",
     ),
     Option(
         "workers",
         values.worker_count,
-        "processes that serve, or auto: one for each core we may use [1]",
+        "processes that serve, or auto: one for each available core [1]",
     ),
 )
 

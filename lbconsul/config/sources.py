@@ -128,7 +128,7 @@ def from_toml(text: str, path: str) -> Source:
     try:
         return _from_document(tomllib.loads(text), path)
     except RecursionError:
-        raise ConfigError(f"{path}: is nested too deeply") from None
+        raise ConfigError(f"{path}: nested too deeply") from None
     except ValueError as error:  # also raised for overlong numbers
         raise ConfigError(f"{path}: not TOML: {error}") from None
 

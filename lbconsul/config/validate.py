@@ -43,7 +43,9 @@ def sensible(each: RawMapping, mapping: Mapping) -> Mapping:
     if not is_itself and not _leads_to(mapping, mapping):
         return mapping
     if "when-empty" in each.options:
-        raise each.wrong("when-empty", "leads back to this very mapping; name another")
+        raise each.wrong(
+            "when-empty", "leads back to this mapping; name another service or address"
+        )
     return evolve(mapping, when_empty=WhenEmpty())
 
 
@@ -61,11 +63,18 @@ def refuse_doubles(
     _refuse_overlaps(told)
     for said, mapping in told:
         if mapping.listen == UnixListen(takeover):
-            raise said.wrong(f"{mapping.listen} is the socket for a takeover")
+            raise said.wrong(
+                f"{mapping.listen} is the takeover socket; choose another path"
+            )
         if admin is not None and _overlap(mapping.listen, admin):
-            raise said.wrong(f"{mapping.listen} and --admin {admin} cannot both be had")
+            raise said.wrong(
+                f"{mapping.listen} overlaps with --admin {admin}; choose another"
+                " address for one"
+            )
     if takeover and admin == UnixListen(takeover):
-        raise ConfigError(f"--admin {admin}: that is the socket for a takeover")
+        raise ConfigError(
+            f"--admin {admin}: is the takeover socket; choose another path"
+        )
 
 
 def _refuse_overlaps(told: Iterable[tuple[SourcedText, Mapping]]) -> None:
@@ -100,9 +109,10 @@ def refuse_circles(told: Iterable[tuple[SourcedText, Mapping]]) -> None:
             way[there] = None
             there = nexts.get(there)
         if there == mapping:
+            through = ", ".join(map(str, [*way][1:]))
             raise said.wrong(
-                f"when-empty={mapping.when_empty} leads back here, by way of"
-                f" {', '.join(map(str, [*way][1:]))}; let the last one end elsewhere"
+                f"when-empty={mapping.when_empty} leads back here through {through};"
+                " give the last one another fallback"
             )
         if there not in way:  # else it leads into a loop but is not in it
             sound.update(way)
@@ -125,7 +135,7 @@ def _refuse_addresses(each: RawMapping) -> None:
     for key in _BY_ADDRESS:
         if key in each.options:
             raise each.wrong(
-                key, "clients of a UNIX socket have no address; say unix-mode= instead"
+                key, "clients of a UNIX socket have no address; use unix-mode= instead"
             )
 
 
@@ -137,13 +147,15 @@ def _refuse_to_serve_nobody(each: RawMapping, mapping: Mapping) -> None:
     allowed = _of(version, mapping.allow or everybody)
     if not allowed and "allow" in each.options:
         raise each.wrong(
-            "allow", f"must name an IPv{version} network; nobody else can connect here"
+            "allow",
+            f"must name an IPv{version} network, since only IPv{version} clients"
+            " can connect here",
         )
     denied = _of(version, mapping.deny)
     if allowed and all(_is_within(one, denied) for one in allowed):
         raise each.said.wrong(
-            "deny wins over allow, and would leave nobody to serve; allow alone keeps"
-            " all others out"
+            "deny covers all of allow, so no client could connect; drop deny: allow"
+            " alone keeps all others out"
         )
 
 

@@ -169,7 +169,9 @@ class ConsulClient:
             raise UnusableAnswer(f"{response.code}: {_excerpt(body)}")
         packed = _header(response, PACKED) or "identity"
         if packed.strip().lower() != "identity":
-            raise UnusableAnswer(f"packed, unasked: {_excerpt(packed.encode())}")
+            raise UnusableAnswer(
+                f"unexpected Content-Encoding: {_excerpt(packed.encode())}"
+            )
         contact = _header(response, "X-Consul-LastContact") or ""
         known = contact.isdecimal() and len(contact) <= 20  # a 64-bit number's digits
         return Reply(
@@ -257,7 +259,7 @@ def _http(
 
 
 def _too_late(result: object, seconds: float) -> NoReturn:
-    raise TimeoutError(f"no whole answer within {seconds:.0f} s")
+    raise TimeoutError(f"no complete answer within {seconds:.0f} s")
 
 
 def _header(response: IResponse, name: str) -> str | None:

@@ -33,7 +33,7 @@ def addresses(message: dns.Message, query: dns.Query) -> list[str]:
     if message.rCode == dns.ENAME:
         raise NoSuchName
     if message.rCode != dns.OK:
-        raise ServerFailed(f"it answers with code {message.rCode}")
+        raise ServerFailed(f"response code {message.rCode}")
     aliases, found = dict[bytes, bytes](), dict[bytes, list[str]]()
     for each in message.answers:
         owner = _name(each)

@@ -232,16 +232,16 @@ class _Stream(Int16StringReceiver):
         if self.answer.called:
             return
         if message is None or message.id != self._number:
-            self.answer.errback(ServerFailed("what it says is no answer"))
+            self.answer.errback(ServerFailed("malformed answer"))
         elif not answers_query(message, self._query):
-            self.answer.errback(ServerFailed("it answers another question"))
+            self.answer.errback(ServerFailed("answer to another query"))
         else:
             self.answer.callback(message)
         self._hang_up()
 
     def lengthLimitExceeded(self, length: int) -> None:
         if not self.answer.called:
-            self.answer.errback(ServerFailed(f"its answer has {length} bytes"))
+            self.answer.errback(ServerFailed(f"answer of {length} bytes"))
         self._hang_up()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -99,7 +99,7 @@ class _Text:
             except json.JSONDecodeError:
                 if len(self._window) - self._place > ENTRY_LIMIT:
                     raise UnusableAnswer(
-                        f"an entry is no JSON of at most {ENTRY_LIMIT} bytes"
+                        f"an entry is not JSON of at most {ENTRY_LIMIT} bytes"
                     ) from None
                 if not self._more():
                     raise

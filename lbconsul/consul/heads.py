@@ -60,7 +60,7 @@ class Heads:
             self._bound(end.end())
             status = _STATUS.match(self._head)
             if status is None:
-                raise UnusableAnswer("it is not HTTP/1")
+                raise UnusableAnswer("the answer is not HTTP/1")
             if status[1] is None:
                 self._is_over = True
                 whole = bytes(self._head)

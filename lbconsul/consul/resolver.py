@@ -225,7 +225,7 @@ class HostResolver:
 
     def _not_found(self, failure: Failure) -> list[str]:
         if not failure.check(*FAILURES, CancelledError):
-            self._log.failure("a bug in lbconsul: a name is not looked up", failure)
+            self._log.failure("a bug in lbconsul: a name lookup failed", failure)
         return []
 
     def _leave(self, lookup: _Lookup, wanted: "Deferred[list[str]]") -> None:

@@ -89,8 +89,8 @@ class SnapshotStore:
         if not self._is_failing:
             self._is_failing = True
             self._log.warn(
-                "--state-dir {path}: snapshots cannot be written, so that a start while"
-                " Consul is away has none, or old ones: {error}",
+                "--state-dir {path}: snapshots cannot be written: {error}; a start"
+                " while Consul is away would have old ones or none",
                 path=str(self.path),
                 error=_reason(failure.value),
             )
@@ -157,24 +157,24 @@ class Snapshot:
         head, _, body = data.partition(b"\n")
         said: Any = json.loads(head)
         if said["lbconsul snapshot"] != _VERSION:
-            raise ValueError(f"it is of version {said['lbconsul snapshot']!r}")
+            raise ValueError(f"unknown version {said['lbconsul snapshot']!r}")
         if said["question"] != str(self._question):
-            raise ValueError("it is of another query")
+            raise ValueError("it belongs to another query")
         if said["sha256"] != hashlib.sha256(body).hexdigest():
-            raise ValueError("it is not whole")
+            raise ValueError("its checksum is wrong")
         return Kept(body, float(said["time"]))
 
     def set_aside(self, why: Exception) -> None:
         """Rename an unusable snapshot to ``.broken``, and keep it for the operator."""
         self._log.warn(
-            "{query}: the snapshot {path} is set aside: {why}",
+            "{query}: snapshot {path} is unusable: {why}; renamed to .broken",
             query=str(self._question),
             path=str(self.path),
             why=one_line(str(why), 300) or type(why).__name__,
         )
         other = f"{self.name.removesuffix('.snapshot')}.broken"
         renamed = self._store.rename(self.name, other)
-        renamed.addErrback(self._complain, "cannot be set aside")
+        renamed.addErrback(self._complain, "cannot be renamed")
 
     def keep(self, body: bytes) -> None:
         """Consul answered this, changed or not: write it now, or after the pause."""
@@ -230,7 +230,7 @@ class Snapshot:
     def _complain(self, failure: Failure, what: str) -> None:
         failure.trap(OSError)
         self._log.warn(
-            "{query}: the snapshot {path} {what}: {error}",
+            "{query}: snapshot {path} {what}: {error}",
             query=str(self._question),
             path=str(self.path),
             what=what,

@@ -123,7 +123,7 @@ class Watch(Service):
         lost = (each for each in self._instances if self.names.unresolved(each.host))
         return [
             *self.skipping.all,
-            *(Skipped(str(each), "its name cannot be resolved") for each in lost),
+            *(Skipped(str(each), "its host name cannot be resolved") for each in lost),
         ]
 
     @property
@@ -174,7 +174,7 @@ class Watch(Service):
             age = snapshot.age(kept)
             self.record.recalled = self._clock.seconds() - age
             self._log.warn(
-                "{query}: until Consul answers, what it said {age:.0f} s ago",
+                "{query}: using the snapshot of {age:.0f} s ago until Consul answers",
                 query=self.question,
                 age=age,
             )
@@ -225,8 +225,8 @@ class Watch(Service):
             if not self._old:
                 self._old = True
                 self._log.warn(
-                    "{query}: Consul's answer is {age:.0f} s old, and no newer one"
-                    " is to be had: {error}",
+                    "{query}: Consul's answer is {age:.0f} s old, and a consistent"
+                    " query failed: {error}",
                     query=self.question,
                     age=reply.last_contact,
                     error=in_words(error),
@@ -237,7 +237,9 @@ class Watch(Service):
     async def _believe(self, reply: Reply) -> None:
         catalog = await self._read(reply.body)
         if reply.filtered and not catalog.instances:
-            raise UnusableAnswer("empty, because ACLs hide what there is")
+            raise UnusableAnswer(
+                "empty, because ACLs hide all instances from the token"
+            )
         self._take(catalog)
         # A later start must not use an answer that the shrink guard holds back.
         if self._snapshot is not None and not self._registry.doubts(self.question):
@@ -333,5 +335,7 @@ class Watch(Service):
             query=self.question,
             url=self.where,
             error=in_words(error),
-            meanwhile="the last good one stays in use" if known else "waiting for one",
+            meanwhile="the last answer stays in use"
+            if known
+            else ("waiting for the first answer"),
         )

@@ -133,7 +133,7 @@ class AdminService(MultiService):
         self.events.add(event.kind.value, describe(event), **_fields(event))
 
     def _sum_up(self, counts: Mapping[str, int]) -> None:
-        self._log.warn("admin: not told one by one: {what}", what=in_words(counts))
+        self._log.warn("admin: more of the same: {what}", what=in_words(counts))
 
     def startService(self) -> None:
         self._lag.start()

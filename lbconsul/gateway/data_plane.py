@@ -35,7 +35,7 @@ def make_data_plane(
         return WorkerDataPlane(reactor, count, chance, observer, sockets, log)
     except OSError as error:
         raise NoWorkers(
-            f"--workers {count}: there is no room for the table that they share:"
+            f"--workers {count}: cannot create the workers' shared table:"
             f" {error.strerror or error}"
         ) from None
 

@@ -39,7 +39,7 @@ def from_rows(rows: Any) -> dict[Identity, int]:
     :raises ValueError: `rows` has another form.
     """
     if not isinstance(rows, list) or len(rows) > MOST:
-        raise ValueError(f"it is no list of {MOST} at most")
+        raise ValueError(f"not a list of at most {MOST} rows")
     found = {}
     for row in rows:
         match row:
@@ -48,7 +48,7 @@ def from_rows(rows: Any) -> dict[Identity, int]:
             ):
                 found[Identity(datacenter, node, service_id)] = created
             case _:
-                raise ValueError("a row is no drained registration")
+                raise ValueError("a row is not a drained registration")
     return found
 
 
@@ -87,10 +87,10 @@ class DrainFile:
                 return {}
             said = json.loads(data)
             if said["lbconsul drained"] != _VERSION:
-                raise ValueError(f"it is of version {said['lbconsul drained']!r}")
+                raise ValueError(f"unknown version {said['lbconsul drained']!r}")
             return from_rows(said["drained"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            self._complain("cannot be used, and nothing is drained", error)
+            self._complain("unusable, so nothing is drained", error)
             return {}
 
     def keep(self, drained: Drained) -> None:
@@ -128,7 +128,9 @@ class DrainFile:
     def _failed(self, failure: Any) -> None:
         if not self._is_failing:
             self._is_failing = True
-            self._complain("cannot be written: a restart loses drains", failure.value)
+            self._complain(
+                "cannot be written, so a restart loses drains", failure.value
+            )
 
     def _done(self, _: None) -> None:
         self._writing = None
@@ -136,7 +138,7 @@ class DrainFile:
 
     def _complain(self, what: str, error: Exception) -> None:
         self._log.warn(
-            "{path} {what}: {error}",
+            "{path}: {what}: {error}",
             path=str(self.path),
             what=what,
             error=getattr(error, "strerror", None)

@@ -85,7 +85,7 @@ class OnlineCheck:
             await run.addTimeout(WITHIN, self._reactor)
         except AnyTimeoutError:
             self.problems.append(
-                f"Consul does not answer all of it within {WITHIN:g} s"
+                f"Consul did not answer every query within {WITHIN:g} s"
             )
         except Exception as error:
             self.problems.append(f"a bug in lbconsul: {error!r}")

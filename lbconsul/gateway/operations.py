@@ -60,8 +60,8 @@ class Operations(Service):
     def kept(self) -> str:
         """How long a drain lasts, as text."""
         if self._file is not None:
-            return "until it is undrained, or registered anew"
-        return "until the gateway ends: --state-dir keeps it longer"
+            return "until it is undrained or registered again"
+        return "until the gateway ends; --state-dir keeps it longer"
 
     def drained(self) -> Iterator[tuple[Identity, bool]]:
         """The drained instances, and whether Consul still has the registration."""
@@ -81,7 +81,9 @@ class Operations(Service):
             return identity in drained
         self._check()
         if max(map(len, identity)) > LONGEST:
-            raise CannotOrder(f"its id has more than {LONGEST} characters")
+            raise CannotOrder(
+                f"the upstream's id has a part of more than {LONGEST} characters"
+            )
         drained.pop(identity, None)
         while len(drained) >= MOST:
             del drained[self._gone(drained)]
@@ -90,8 +92,8 @@ class Operations(Service):
         if self._file is None and not self._has_warned:
             self._has_warned = True
             self._log.warn(
-                "a drain by hand is kept until the gateway ends, or is handed over in"
-                " a takeover: --state-dir keeps it longer"
+                "a drain by hand lasts until the gateway ends without a takeover:"
+                " --state-dir keeps it longer"
             )
         return True
 
@@ -116,7 +118,7 @@ class Operations(Service):
         """Called by the data plane: a new registration ended the drain of these."""
         for each in instances:
             event = UpstreamEvent(
-                kind=EventKind.UNDRAINED, instance=each, reason="registered anew"
+                kind=EventKind.UNDRAINED, instance=each, reason="registered again"
             )
             self._log.info("{event}", event=describe(event), **event_fields(event))
             self._observer.on_event(event)
@@ -146,7 +148,7 @@ class Operations(Service):
         gone = (each for each in drained if not registry.is_drained(each))
         found = next(gone, None)
         if found is None:
-            raise CannotOrder(f"{MOST} upstreams are drained already: undrain some")
+            raise CannotOrder(f"{MOST} upstreams are already drained: undrain some")
         return found
 
     def _set(self, drained: Drained) -> None:

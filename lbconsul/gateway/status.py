@@ -66,7 +66,8 @@ class StatusCollector:
             now=self._wall.now(),
             state="draining" if draining else starting,
             ready=not (not_ready or draining),
-            not_ready=(("it accepts nobody any more",) if draining else ()) + not_ready,
+            not_ready=(("draining: no new clients are accepted",) if draining else ())
+            + not_ready,
             pid=os.getpid(),
             changes=self._changes,
             workers=tuple(_worker(each) for each in data_plane.workers),
@@ -87,7 +88,7 @@ class StatusCollector:
             if why:
                 reasons.append(f"{mapping}: {why}")
             elif not gateway.data_plane.is_listening(mapping):
-                reasons.append(f"{mapping}: does not accept clients yet")
+                reasons.append(f"{mapping}: not listening yet")
         return tuple(reasons)
 
     def watches(self) -> Iterable[WatchStatus]:

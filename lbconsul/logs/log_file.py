@@ -97,7 +97,7 @@ class LogFile:
                 os.rename(self._path, self._older(1))
             self._open_again()
         except OSError as error:
-            self._tell("cannot be rotated, and grows", error)
+            self._tell("cannot be rotated, so it grows", error)
         # If the old file was closed, its lock is released already.
         with suppress(OSError):
             fcntl.flock(self._out.fileno, fcntl.LOCK_UN)
@@ -117,7 +117,7 @@ class LogFile:
         except OSError as error:
             if not before.st_nlink:
                 raise  # lines written to a removed file are lost
-            self._tell("cannot be opened; the one it was before is written to", error)
+            self._tell("cannot be opened; the previous file stays in use", error)
             return
         os.close(self._out.fileno)
         self._out = Descriptor(opened)

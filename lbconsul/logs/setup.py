@@ -88,7 +88,8 @@ class LogSetup:
         if parent.get("syslog"):
             if is_json:
                 raise ConfigError(
-                    "--log-format json: cannot be had with twistd's --syslog"
+                    "--log-format json: not possible with twistd's --syslog; drop one"
+                    " of them"
                 )
             self._format = _as_syslog
         if not parent.get("logger"):
@@ -136,7 +137,7 @@ class LogSetup:
         return LogObserver(self.writer, self._format)
 
     def _tell_dropped(self, count: int, error: str) -> bytes:
-        why = error or "they came faster than they could be written"
+        why = error or "the log's target is too slow"
         events: list[LogEvent] = []
         log = Logger("lbconsul.logs", observer=events.append)  # type: ignore[arg-type]
         log.warn(
@@ -197,7 +198,9 @@ def _refuse_two(parent: Mapping[str, Any]) -> None:
     """
     for option in ("logfile", "syslog", "logger"):
         if parent.get(option):
-            raise ConfigError(f"--log-file: cannot be had with twistd's --{option}")
+            raise ConfigError(
+                f"--log-file: not possible with twistd's --{option}; drop one of them"
+            )
 
 
 def _standing(file: Any) -> Target:

@@ -62,7 +62,7 @@ class Acceptor:
     def connectionLost(self, reason: Failure) -> None:
         """Called by the reactor if it drops the socket, which is not expected."""
         self._log.failure(
-            "{name}: the listening socket is lost", reason, name=self._name
+            "{name}: the reactor dropped the listening socket", reason, name=self._name
         )
 
     def doRead(self) -> None:

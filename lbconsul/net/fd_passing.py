@@ -42,7 +42,8 @@ def receive_with_descriptors(sock: socket.socket, most: int) -> tuple[bytes, lis
         for each in descriptors:
             os.close(each)
         raise OSError(
-            errno.EMFILE, "there are too few descriptors for its sockets (ulimit -n)"
+            errno.EMFILE,
+            "its sockets exceed this process's limit of descriptors (ulimit -n)",
         )
     return data, list(descriptors)
 

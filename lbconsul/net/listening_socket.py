@@ -206,5 +206,5 @@ def _inherited_socket(
     if listen.name not in inherited:
         # Names of sockets that another gateway handed over contain a colon.
         had = ", ".join(each for each in inherited if ":" not in each) or "none"
-        raise OSError(f"systemd passed no socket of that name (it passed: {had})")
+        raise OSError(f"systemd passed no socket with that name; it passed: {had}")
     return socket.socket(fileno=os.dup(inherited[listen.name]))

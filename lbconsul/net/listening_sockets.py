@@ -78,7 +78,7 @@ class ListeningSockets(Collection[OwnedSocket]):
             sock.alter(mapping)
         except OSError as error:
             self._log.warn(
-                "{mapping}: its file cannot be given mode {mode:o}: {error}",
+                "{mapping}: the socket's file cannot be set to mode {mode:o}: {error}",
                 mapping=str(mapping),
                 mode=mapping.unix_mode,
                 error=error.strerror or error,

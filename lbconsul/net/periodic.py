@@ -104,7 +104,7 @@ class Periodic:
 
     def _failed(self) -> None:
         # A bug in one tickable must not stop the others.
-        self._log.failure("a bug in lbconsul: tending failed")
+        self._log.failure("a bug in lbconsul: a periodic task failed")
 
 
 def repeat(
@@ -116,7 +116,7 @@ def repeat(
         try:
             what()
         except Exception:
-            _log.failure("a bug in lbconsul; it is tried again")
+            _log.failure("a bug in lbconsul: a periodic task failed; it is tried again")
 
     loop = LoopingCall(call)
     loop.clock = clock

@@ -209,7 +209,7 @@ class EpollPoller:
         try:
             each.connectionLost(Failure())
         except Exception:
-            self._bugs.tell("a bug in lbconsul, at its end")
+            self._bugs.tell("a bug in lbconsul: closing a connection failed")
             self.forget(each)
 
     def connectionLost(self, reason: Failure) -> None:

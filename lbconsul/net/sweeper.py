@@ -197,7 +197,7 @@ class Sweeper:
                     checkable.inspect(seconds())
                 except Exception:
                     # A bug in one item must not stop the others' limits.
-                    self._bugs.tell("an inspection failed")
+                    self._bugs.tell("a bug in lbconsul: a check failed")
             yield
         self._round = None
         if on_list:

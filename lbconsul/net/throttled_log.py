@@ -66,7 +66,7 @@ class ThrottledFailures:
         if self._withheld:
             more = in_words(self._withheld)
             self._withheld.clear()
-            self._log.error("not told since the last bug: {what}", what=more)
+            self._log.error("not logged since the last bug: {what}", what=more)
         self._log.failure("{what}", what=what)
 
 

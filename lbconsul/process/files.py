@@ -25,7 +25,7 @@ def read_file(
         if stat.S_ISDIR(mode):
             raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
         if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, "it is no regular file")
+            raise OSError(errno.EINVAL, "not a regular file")
         # Only now: for a directory `open` fails, and leaves the descriptor open.
         with open(descriptor, "rb", closefd=False) as file:
             content = file.read(most + 1)

@@ -45,7 +45,7 @@ def user_to_be(options: Mapping[str, Any] | None) -> User | None:
         known = pwd.getpwuid(uid)
     except KeyError:
         raise ConfigError(
-            f"twistd --uid {uid}: there is no such user, whose groups twistd asks for"
+            f"twistd --uid {uid}: no such user, so twistd cannot look up its groups"
         ) from None
     gid = known.pw_gid if gid is None else gid
     user = User(uid, gid, tuple(os.getgrouplist(known.pw_name, gid)))

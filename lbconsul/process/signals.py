@@ -137,8 +137,10 @@ class Signals:
             return
         error = result.value
         if isinstance(error, CannotReload):
-            self._log.info("SIGHUP changes nothing: {error}", error=str(error))
+            self._log.info("SIGHUP ignored: {error}", error=str(error))
         elif isinstance(error, LBConsulError):
-            self._log.error("not reloaded: {error}", error=str(error))
+            self._log.error(
+                "not reloaded: {error}; the old configuration stays", error=str(error)
+            )
         else:
             self._log.failure("not reloaded: a bug in lbconsul", result)

@@ -42,7 +42,7 @@ def check_directory(path: str) -> None:
     try:
         why = _obstacle(Path(path), users)
     except OSError as error:
-        why = f"cannot be looked at: {error.strerror or error}"
+        why = f"cannot be accessed: {error.strerror or error}"
     if why:
         raise ConfigError(f"--state-dir {path}: {why}")
 
@@ -58,13 +58,13 @@ def _obstacle(path: Path, users: Collection[int]) -> str:
         with suppress(FileNotFoundError):
             known = path.stat()
     if not stat.S_ISDIR(known.st_mode):
-        return f"{path} is no directory"
+        return f"{path} is not a directory"
     return _foreign(known, users)
 
 
 def _cannot_be_made(parent: Path) -> str:
     if not parent.is_dir():
-        return f"{parent} is no directory"
+        return f"{parent} is not a directory"
     # A read-only disk may be so only temporarily.
     is_read_only = os.statvfs(parent).f_flag & os.ST_RDONLY
     effective = os.access in os.supports_effective_ids
@@ -216,12 +216,12 @@ def _content(directory: int, name: str, most: int) -> bytes:
     try:
         known = os.fstat(descriptor)
         if not stat.S_ISREG(known.st_mode):
-            raise _unfit("it is no regular file")
+            raise _unfit("not a regular file")
         why = _foreign(known, {os.geteuid(), 0})
         if why:
             raise _unfit(why)
         if known.st_size > most:
-            raise _unfit(f"it is longer than {most} bytes")
+            raise _unfit(f"longer than {most} bytes")
         with open(descriptor, "rb", closefd=False) as file:
             return file.read(most)
     finally:

@@ -80,5 +80,5 @@ class ConnectionLimit:
                 listener.on_available()
             except Exception:
                 # A bug in one listener must not stop the others.
-                self._log.failure("a bug in lbconsul: a listener that waited is lost")
+                self._log.failure("a bug in lbconsul: a waiting listener failed")
         self._go_on()

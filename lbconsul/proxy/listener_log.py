@@ -59,7 +59,9 @@ class ListenerLog:
     def listener_lost(self, reason: Failure) -> None:
         """Log that the reactor dropped the listener."""
         self._log.failure(
-            "{mapping}: the listener is lost", reason, mapping=self._name()
+            "{mapping}: the reactor dropped the listener: no new clients",
+            reason,
+            mapping=self._name(),
         )
 
     def stop(self) -> None:

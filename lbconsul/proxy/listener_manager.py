@@ -297,7 +297,8 @@ class ListenerManager(Service):
         self._too_late = None
         open_still = self._runtime.open
         self._log.error(
-            "a bug in lbconsul: {open} connections overstay", open=open_still
+            "a bug in lbconsul: {open} connections are open past their deadline",
+            open=open_still,
         )
         self._runtime.close_connections(Termination.SOFT_STOP)
 

@@ -98,7 +98,7 @@ class WaitQueue:
             return first.proceed()
         except Exception:
             # A bug in one dial must not stop the others.
-            self._bugs.tell("a dial that waited failed")
+            self._bugs.tell("a bug in lbconsul: a queued dial failed")
             self._drop(first, avoided)
             return True
 

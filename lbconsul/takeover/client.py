@@ -66,11 +66,13 @@ def take(
             pass
         except (ProtocolError, OSError) as error:
             what = getattr(error, "strerror", None) or error
-            raise wrong(path, f"the gateway there is not understood: {what}") from None
+            raise wrong(
+                path, f"the running gateway sent an invalid offer: {what}"
+            ) from None
         except Refused as error:
-            raise wrong(path, f"the gateway there refuses: {error}") from None
+            raise wrong(path, f"the running gateway refuses: {error}") from None
         if time.monotonic() >= deadline:
-            told = f"the gateway there hands nothing over within {within:g} s"
+            told = f"the running gateway hands nothing over within {within:g} s"
             raise wrong(path, told)
 
 
@@ -84,7 +86,11 @@ def _ask(
             return None
         user = peer(sock)[1]
         if user not in trusted:
-            raise wrong(path, f"it belongs to somebody else (user {user})")
+            raise wrong(
+                path,
+                f"the process there runs as user {user}, which is neither this user"
+                " nor root",
+            )
         sock.settimeout(max(0.001, deadline - time.monotonic()))
         with suppress(ConnectionError):  # a refusal may have been sent already
             sock.sendall(write_question(program))
@@ -127,8 +133,8 @@ class _Answer:
             addresses = read_offer(bytes(self._line))
             if len(addresses) != len(self._descriptors):
                 raise ProtocolError(
-                    f"it names {len(addresses)} sockets and passes"
-                    f" {len(self._descriptors)}"
+                    f"{len(addresses)} sockets are named, {len(self._descriptors)}"
+                    " passed"
                 )
             for each in self._descriptors:
                 _check_socket(each)
@@ -152,7 +158,7 @@ class _Answer:
         end = self._line.find(b"\n") + 1
         too_long = len(self._line) > MAX_LINE or 0 < end < len(self._line)
         if too_long or len(self._descriptors) > MOST_SOCKETS:
-            raise ProtocolError("it says too much")
+            raise ProtocolError("too many bytes or descriptors")
 
 
 def _check_socket(descriptor: int) -> None:
@@ -165,4 +171,4 @@ def _check_socket(descriptor: int) -> None:
         finally:
             sock.detach()
     if not listens:
-        raise ProtocolError("it passes what is no listening socket")
+        raise ProtocolError("a passed descriptor is not a listening socket")

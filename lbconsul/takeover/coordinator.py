@@ -111,13 +111,13 @@ class TakeoverCoordinator(Service):
             self._accepting()
             return
         self._log.info(
-            "taking over from the gateway at {path}: it goes on until we serve",
+            "taking over from the gateway at {path}: it serves until this gateway does",
             path=self._path,
         )
         assert self._predecessor is not None
         if self._predecessor.unused:
             self._log.warn(
-                "nobody will listen on {unused} then: no mapping of ours does",
+                "{unused}: offered but not mapped: closed after the takeover",
                 unused=", ".join(self._predecessor.unused),
             )
         self._wait_for_answers(self._reactor.seconds())
@@ -151,7 +151,7 @@ class TakeoverCoordinator(Service):
         elif self._reactor.seconds() - since < _EACH_STEP:
             self._later(self._wait_until_serving, since)
         else:
-            self._fail("workers do not serve")
+            self._fail("the workers do not serve")
 
     def _later(self, look: Callable[[float], None], since: float) -> None:
         self._look = self._reactor.callLater(_LOOK, look, since)
@@ -164,14 +164,14 @@ class TakeoverCoordinator(Service):
     def _accepted(self, is_ours: bool) -> None:
         if not is_ours:
             if self.running:
-                self._fail("it lost its patience")
+                self._fail("it timed out")
         elif self.is_pending:
             self.is_pending = False
             self._log.info("taken over from the gateway at {path}", path=self._path)
 
     def _fail(self, why: str) -> None:
         self._log.error(
-            "not taken over: {why}; the gateway at {path} goes on",
+            "not taken over: {why}; the gateway at {path} goes on serving",
             why=why,
             path=self._path,
         )

@@ -57,12 +57,10 @@ def read_question(line: bytes) -> None:
     """
     versions = _read(line).get("takeover")
     if not isinstance(versions, list):
-        raise ProtocolError("it is no request for our sockets")
+        raise ProtocolError("not a takeover request")
     if VERSION not in versions:
         spoken = ", ".join(str(each) for each in versions[:5])[:_LONGEST]
-        raise ProtocolError(
-            f"it speaks version {spoken or 'none'}, and we speak {VERSION}"
-        )
+        raise ProtocolError(f"protocol version {spoken or 'none'} instead of {VERSION}")
 
 
 def write_offer(
@@ -96,17 +94,17 @@ def read_offer(line: bytes) -> list[str]:
         raise Refused(str(said["refused"])[:_LONGEST])
     if said.get("takeover") != VERSION:
         raise ProtocolError(
-            f"it answers in version {str(said.get('takeover'))[:_LONGEST]},"
-            f" and we speak {VERSION}"
+            f"protocol version {str(said.get('takeover'))[:_LONGEST]} instead of"
+            f" {VERSION}"
         )
     addresses = said.get("sockets")
     if not isinstance(addresses, list) or len(addresses) > MOST_SOCKETS:
-        raise ProtocolError("it names no sockets")
+        raise ProtocolError("no list of sockets")
     for each in addresses:
         if not isinstance(each, str) or not 0 < len(each) <= _LONGEST:
-            raise ProtocolError("it names a socket that is none")
+            raise ProtocolError("a socket's address is not valid")
     if len(set(addresses)) < len(addresses):
-        raise ProtocolError("it names a socket twice")
+        raise ProtocolError("a socket is named twice")
     return addresses
 
 
@@ -133,7 +131,7 @@ def read_word(line: bytes) -> str:
     """
     word = _read(line).get("takeover")
     if word not in (ACCEPTING, RETIRING):
-        raise ProtocolError(f"it says {str(word)[:_LONGEST]!r}, which means nothing")
+        raise ProtocolError(f"unknown word {str(word)[:_LONGEST]!r}")
     return str(word)
 
 
@@ -145,7 +143,7 @@ def _read(line: bytes) -> dict[str, Any]:
     try:
         said = json.loads(line)
     except (ValueError, RecursionError):
-        raise ProtocolError("it says what is no JSON") from None
+        raise ProtocolError("not JSON") from None
     if not isinstance(said, dict):
-        raise ProtocolError("it says what is no JSON object")
+        raise ProtocolError("not a JSON object")
     return said

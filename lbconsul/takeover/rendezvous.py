@@ -23,7 +23,7 @@ def check_place(path: str) -> None:
     :raises CannotTakeOver: they cannot; the text says why.
     """
     if not hasattr(socket, "SO_PEERCRED"):
-        raise wrong(path, "this system does not tell who is at the other end")
+        raise wrong(path, "needs SO_PEERCRED, which this system lacks")
     folder = os.path.dirname(path)
     if not os.path.isdir(folder):
         raise wrong(path, f"there is no directory {folder}")
@@ -45,7 +45,7 @@ def _see_what_is_there(path: str) -> None:
     except OSError as error:
         raise wrong(path, error.strerror) from None
     if not stat.S_ISSOCK(mode):
-        raise wrong(path, "what is there is no socket")
+        raise wrong(path, "exists and is not a socket")
 
 
 def listen_at(path: str) -> socket.socket:

@@ -90,7 +90,7 @@ class TakeoverServer(Service):
             self._sock = listen_at(self.path)
         except OSError as error:
             self._log.error(
-                "--takeover {path}: {error}: nobody will be able to take over",
+                "--takeover {path}: cannot listen: {error}; no takeover is possible",
                 path=self.path,
                 error=error.strerror or error,
             )
@@ -115,7 +115,7 @@ class TakeoverServer(Service):
 
     def _starved(self, error: OSError) -> None:
         self._log.warn(
-            "{path}: nobody can be let in: {error}",
+            "--takeover {path}: accept failed: {error}; tried again soon",
             path=self.path,
             error=error.strerror,
         )
@@ -130,7 +130,7 @@ class TakeoverServer(Service):
         factory.noisy = False
         self._reactor.adoptStreamConnection(sock.fileno(), socket.AF_UNIX, factory)
         if user not in trusted_users():
-            talk.refuse(f"user {user} is neither ours nor root")
+            talk.refuse(f"user {user} is neither this gateway's nor root")
         elif len(self._talks) > MOST_WAITING:
             talk.abort()
         else:
@@ -146,7 +146,9 @@ class TakeoverServer(Service):
             return
         if given:
             self._close(clear=False)
-            self._log.info("{path}: another gateway has taken over", path=self.path)
+            self._log.info(
+                "--takeover {path}: another gateway has taken over", path=self.path
+            )
             self._taken()
         elif is_current and self._talks:
             self._talks[0].begin()

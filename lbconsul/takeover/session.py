@@ -37,11 +37,11 @@ LEAVE_WITHIN = 5.0
 class State(Enum):
     """The state of a takeover session."""
 
-    WAITS = "others are first"
-    BEGUN = "it has said nothing yet"
-    OFFERED = "it has the sockets, or soon will"
-    GIVEN = "it accepts, and knows that we retire"
-    OVER = "it has ended, or is about to"
+    WAITS = "other sessions are first"
+    BEGUN = "the client has sent nothing yet"
+    OFFERED = "the client has the sockets, or soon will"
+    GIVEN = "the client accepts, and knows that this gateway shuts down"
+    OVER = "the session has ended, or is about to"
 
 
 class TakeoverSession(LineOnlyReceiver):
@@ -112,7 +112,7 @@ class TakeoverSession(LineOnlyReceiver):
             self.refuse(f"the sockets cannot be copied: {error.strerror}")
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        self.refuse("it says too much")
+        self.refuse("its line is too long")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._end()
@@ -131,7 +131,7 @@ class TakeoverSession(LineOnlyReceiver):
             self._allow(LEAVE_WITHIN)
             self.transport.write(write_word(RETIRING))
         else:
-            raise ProtocolError(f"it says {word!r} out of turn")
+            raise ProtocolError(f"{word!r} is out of turn")
 
     def _hand_over(self) -> None:
         sockets = self._offer()
@@ -143,7 +143,7 @@ class TakeoverSession(LineOnlyReceiver):
         self.state = State.OFFERED
         self._allow(ACCEPT_WITHIN)
         self._log.info(
-            "process {process} takes over: {count} sockets are handed to it",
+            "process {process} takes over: {count} sockets handed to it",
             process=self._process,
             count=len(sockets),
         )
@@ -165,7 +165,7 @@ class TakeoverSession(LineOnlyReceiver):
     def _late(self) -> None:
         self._limit = None
         self._log.warn(
-            "process {process} says nothing for too long", process=self._process
+            "process {process} timed out: its takeover ends", process=self._process
         )
         self.abort()
         self._end()
@@ -178,7 +178,7 @@ class TakeoverSession(LineOnlyReceiver):
         self._forbid()
         if state is State.OFFERED:
             self._log.warn(
-                "process {process} does not take over after all: we go on",
+                "process {process} does not take over after all: this gateway goes on",
                 process=self._process,
             )
         self._over(self, state is State.GIVEN)

@@ -33,8 +33,8 @@ class CatalogPublisher:
         if not self._is_full and any(find(each.identity) is None for each in delta.put):
             self._is_full = True
             self._log.warn(
-                "there are more than {slots} instances: each worker balances for"
-                " itself over the further ones",
+                "more than {slots} instances: for the others each worker counts only"
+                " its own connections",
                 slots=SLOTS,
             )
 

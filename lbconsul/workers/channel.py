@@ -48,7 +48,10 @@ class Channel(Int32StringReceiver):
         self._received(string)
 
     def lengthLimitExceeded(self, length: int) -> None:
-        self._log.error("no frame is {length} bytes long: this is none", length=length)
+        self._log.error(
+            "a frame of {length} bytes is too long: the channel is closed",
+            length=length,
+        )
         self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

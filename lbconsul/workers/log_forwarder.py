@@ -45,7 +45,7 @@ def read_event(data: bytes) -> LogEvent:
     """
     event = eventFromJSON(data.decode())
     if not isinstance(event, dict):
-        raise ValueError(f"no event: {event!r}")
+        raise ValueError(f"not an event: {event!r}")
     return event
 
 
@@ -103,8 +103,7 @@ class LogForwarder:
         if self._dropped and not self._paused:
             dropped, self._dropped = self._dropped, 0
             self._log.warn(
-                "{lines_dropped} {lines} dropped: they came faster than the master"
-                " took them",
+                "{lines_dropped} {lines} dropped: the master is too slow",
                 lines_dropped=dropped,
                 lines="line" if dropped == 1 else "lines",
             )

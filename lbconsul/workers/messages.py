@@ -168,18 +168,18 @@ def read_report(data: bytes) -> Report:
         full = tuple((_text(reason), _text(name)) for reason, name in said["full"])
         return Report(level, count, leases, said["serves"] is True, full)
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"no report: {error!r}") from None
+        raise ValueError(f"not a report: {error!r}") from None
 
 
 def _number(said: Any) -> int:
     if type(said) is not int or said < 0:
-        raise TypeError(f"{said!r} counts nothing")
+        raise TypeError(f"{said!r} is not a count")
     return said
 
 
 def _text(said: Any) -> str:
     if type(said) is not str:
-        raise TypeError(f"{said!r} is no text")
+        raise TypeError(f"{said!r} is not text")
     return said
 
 
@@ -197,4 +197,4 @@ def read_answer(data: bytes) -> tuple[int, str]:
         case [int(number), str(reason)]:
             return number, reason
         case _:
-            raise ValueError("no answer")
+            raise ValueError("not an answer")

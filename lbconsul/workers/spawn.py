@@ -42,8 +42,8 @@ def worker_program() -> Program:
     """
     if not sys.executable:
         raise NoWorkers(
-            "workers cannot be started: Python does not know where it lies itself"
-            " (sys.executable is empty)"
+            "workers cannot be started: sys.executable is empty, so Python's path is"
+            " unknown"
         )
     # -P: modules in the working directory are not to be imported.
     command = (sys.executable, "-P", "-m", MODULE, code_digest())

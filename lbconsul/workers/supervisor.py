@@ -141,7 +141,7 @@ class Supervisor(Service):
     def _kill(self) -> None:
         for worker in self._workers.values():
             self._log.warn(
-                "worker {worker} (process {pid}) does not end, and is killed",
+                "worker {worker} (process {pid}) did not exit in time: killed",
                 worker=worker.number,
                 pid=worker.pid,
             )
@@ -159,8 +159,8 @@ class Supervisor(Service):
         except (OSError, CannotListen) as error:
             wait = self._start_later(number, 0.0)
             self._log.warn(
-                "worker {worker} could not be started: {error}; once more in"
-                " {wait:.1f} s",
+                "worker {worker} could not be started: {error}; next try in {wait:.1f}"
+                " s",
                 worker=number,
                 error=getattr(error, "strerror", None) or error,
                 wait=wait,
@@ -184,7 +184,7 @@ class Supervisor(Service):
             self._ended_for_good(worker, how)
             return
         wait = self._start_later(number, self._reactor.seconds() - worker.started)
-        self._tell_death(worker, how, f"; another one starts in {wait:.1f} s")
+        self._tell_death(worker, how, f"; restart in {wait:.1f} s")
 
     def _ended_for_good(self, worker: WorkerProcess, how: str) -> None:
         if self.running and how != _IN_ORDER:

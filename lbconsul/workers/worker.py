@@ -316,8 +316,8 @@ class Worker:
         """Exit after a command that failed, and log the error in every way there is."""
         self._stopping, self.status = True, 1
         with suppress(OSError):
-            print(f"cannot do what it is told: {error!r}", file=sys.stderr, flush=True)
-        self._log.failure("a bug in lbconsul: a worker cannot do what it is told")
+            print(f"a command failed: {error!r}", file=sys.stderr, flush=True)
+        self._log.failure("a bug in lbconsul: a command failed, so this worker ends")
         self._close(Termination.WORKER_DIED)
         self.uplink.hurry()
         self.frames.finish()

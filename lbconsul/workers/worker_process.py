@@ -224,7 +224,7 @@ class WorkerProcess(ProcessProtocol):
         except (OSError, CannotListen) as error:
             # The worker does not read its sockets and so hangs; or the master lacks
             # resources.
-            self._tell(f"cannot be told what to serve, and is killed: {error}")
+            self._tell(f"cannot be sent its sockets: {error}; killed")
             self.kill()
             return
         self._given = set(sockets)
@@ -255,9 +255,11 @@ class WorkerProcess(ProcessProtocol):
             elif kind == ANSWER:
                 self._answered(*read_answer(said))
             else:
-                raise ValueError(f"no log, report, traffic or answer: {kind!r}")
+                raise ValueError(f"unknown kind of message: {kind!r}")
         except Exception:  # invalid data may raise anything
-            self._log.failure("worker {worker} talks nonsense", worker=self.number)
+            self._log.failure(
+                "worker {worker} sent an invalid message: killed", worker=self.number
+            )
             self.kill()
 
     def _reported(self, report: Report) -> None:

@@ -67,7 +67,7 @@ def test_what_is_said() -> None:
     """Who is refused learns what it takes."""
     with pytest.raises(HTTPError, match="needs the token of --admin-token-file"):
         _guard(LOCAL).check_change(RequestOrigin(HERE))
-    with pytest.raises(HTTPError, match="is not the token of --admin-token-file"):
+    with pytest.raises(HTTPError, match="not the token of --admin-token-file"):
         _guard(LOCAL).check_change(RequestOrigin(HERE, token="x"))
     with pytest.raises(
         HTTPError, match="start the gateway with --admin-token-file FILE"

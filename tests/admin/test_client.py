@@ -69,12 +69,12 @@ def test_unix(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "body", "why"),
     [
-        (401, b'{"error":"this needs the token"}', "this needs the token"),
-        (200, b'{"format":"2"}', "it is no status of lbconsul (HTTP 200)"),
-        (200, b"<html>", "it is no status of lbconsul (HTTP 200)"),
-        (404, b"[]", "it is no status of lbconsul (HTTP 404)"),
-        (200, b"[" * 100_000, "it is no status of lbconsul (HTTP 200)"),
-        (500, b"\xff", "it is no status of lbconsul (HTTP 500)"),
+        (401, b'{"error":"needs the token"}', "needs the token"),
+        (200, b'{"format":"2"}', "the answer is not a status of lbconsul (HTTP 200)"),
+        (200, b"<html>", "the answer is not a status of lbconsul (HTTP 200)"),
+        (404, b"[]", "the answer is not a status of lbconsul (HTTP 404)"),
+        (200, b"[" * 100_000, "the answer is not a status of lbconsul (HTTP 200)"),
+        (500, b"\xff", "the answer is not a status of lbconsul (HTTP 500)"),
     ],
 )
 def test_no_status(sock: socket.socket, code: int, body: bytes, why: str) -> None:
@@ -141,14 +141,16 @@ def test_too_much(sock: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "_MOST", 1000)
     port = sock.getsockname()[1]
     Endless(sock, b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 600)
-    with pytest.raises(CannotAsk, match=f"no answer at {port}: it is longer than 1000"):
+    with pytest.raises(
+        CannotAsk, match=(f"no answer at {port}: the answer is longer than 1000")
+    ):
         Admin(str(port)).status()
 
 
 @pytest.mark.parametrize("address", ["", "web", "127.0.0.1", "1:x", "http://a:b", "²"])
 def test_no_address(address: str) -> None:
     """What is no address is told, too."""
-    with pytest.raises(CannotAsk, match=r"an address is \[HOST:\]PORT or unix:/PATH"):
+    with pytest.raises(CannotAsk, match=r"must be \[HOST:\]PORT or unix:/PATH"):
         Admin(address).status()
 
 

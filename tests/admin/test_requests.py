@@ -32,18 +32,18 @@ class RequestsTests(SynchronousTestCase):
             ("POST", "/upstreams/dc1/n/nobody/eject", "Authorization", "Bearer s3cret"),
             ("GET", ORDER, "X", "y"),
         )
-        why = "this is not the token of --admin-token-file: send it as Authorization:"
+        why = "not the token of --admin-token-file: send it as Authorization:"
         self.assertEqual(
             lines,
             [
                 "admin: refused to 192.168.1.1 with 401: drain dc1/node-00/web-0:"
                 f" {why} Bearer TOKEN",
-                "admin: refused to 192.168.1.1 with 403: drain the gateway: this is"
-                " not for other sites' pages",
-                "admin: refused to 192.168.1.1 with 404: eject dc1/n/nobody: there is"
-                " no upstream dc1/n/nobody",
-                "admin: refused to 192.168.1.1 with 405: drain dc1/node-00/web-0:"
-                " this can only be asked for by POST",
+                "admin: refused to 192.168.1.1 with 403: drain the gateway: pages of"
+                " other sites may not use this",
+                "admin: refused to 192.168.1.1 with 404: eject dc1/n/nobody: no"
+                " upstream dc1/n/nobody",
+                "admin: refused to 192.168.1.1 with 405: drain dc1/node-00/web-0: the"
+                " method must be POST",
             ],
         )
 
@@ -59,8 +59,8 @@ class RequestsTests(SynchronousTestCase):
             ("GET", "/nowhere", "Authorization", "Bearer gu3ss"),
             ("GET", "/readyz", "Authorization", "Bearer gu3ss"),
         )
-        self.assertIn("with 401: /status: this is not the token", line)
-        self.assertIn("with 403: /metrics: this is not for other", other)
+        self.assertIn("with 401: /status: not the token", line)
+        self.assertIn("with 403: /metrics: pages of other sites", other)
 
     def test_long_ids(self) -> None:
         """

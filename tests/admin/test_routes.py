@@ -35,7 +35,7 @@ def test_only_for_reading(path: str, method: str) -> None:
     refused = Site().ask(method, path, [TOKEN])
     assert refused.code == 405
     assert refused.headers["Allow"] == "GET, HEAD"
-    assert refused.error == "this can only be asked for by GET or HEAD"
+    assert refused.error == "the method must be GET or HEAD"
 
 
 @pytest.mark.parametrize("path", [*ORDERS, "/drain"])
@@ -65,7 +65,7 @@ def test_nothing_there(path: str, method: str) -> None:
     site = Site()
     refused = site.ask(method, path, [TOKEN])
     assert refused.code == 404
-    assert refused.error == "there is nothing here: see docs/admin.md"
+    assert refused.error == "no such path: docs/admin.md lists them"
     assert site.source.orders == []
 
 
@@ -130,9 +130,9 @@ def test_full() -> None:
     said = site.ask("GET", "/readyz")
     assert (said.code, said.text) == (
         200,
-        "ready\n"
-        "full: 80:web: max-connections is reached; new clients wait\n"
-        "full: as many connections as its descriptors allow; new clients wait\n",
+        "ready\nfull: 80:web: max-connections is reached; new clients wait\nfull: the"
+        " process has as many connections as its descriptors allow;"
+        " new clients wait\n",
     )
     assert remote.ask("GET", "/readyz").text == "ready\n"
     assert "80:web" in remote.ask("GET", "/readyz", [TOKEN]).text
@@ -193,7 +193,7 @@ def test_ordering(verb: str) -> None:
     assert site.source.orders == [(verb, found)] * 2
     unknown = site.change(f"/upstreams/dc1/node-00/nobody/{verb}")
     assert unknown.code == 404
-    assert unknown.error == "there is no upstream dc1/node-00/nobody"
+    assert unknown.error == "no upstream dc1/node-00/nobody"
 
 
 def test_one_that_cannot_be_ejected() -> None:
@@ -369,7 +369,7 @@ class BugTests(SynchronousTestCase):
         source.gateway_status = None
         refused = site.ask("GET", "/readyz")
         self.assertEqual(refused.code, 500)
-        self.assertEqual(refused.error, "a bug in lbconsul: its log says more")
+        self.assertEqual(refused.error, "a bug in lbconsul: the log has details")
         self.assertEqual(len(self.flushLoggedErrors()), 1)
         # What has begun is cut off.
         site.ask_in_vain("/status")

@@ -115,5 +115,5 @@ def test_no_json(value: float) -> None:
 def test_nothing_to_be_shown() -> None:
     """Innards are not shown by mistake."""
     unknown: Any = object()
-    with pytest.raises(TypeError, match="object is nothing to be shown"):
+    with pytest.raises(TypeError, match="object"):
         dumps(unknown)

@@ -50,7 +50,7 @@ def test_drained_and_gone() -> None:
         for number in range(8)
     ]
     [line] = [each for each in _lines(source) if each.startswith("drained")]
-    assert line.startswith("drained by hand, and gone: dc1/n/1, dc1/n/2, ")
+    assert line.startswith("drained by hand, not in Consul: dc1/n/1, dc1/n/2, ")
     assert line.endswith("dc1/n/5 and 2 more")
 
 
@@ -76,7 +76,7 @@ def test_trouble() -> None:
     starting = _lines(_source(3, "starting"))
     assert "not ready: 80:web: Consul has not answered yet" in starting
     assert "consul  web,dc=dc1: waiting, no answer yet" in starting
-    assert "  nobody" in starting
+    assert "  no upstreams" in starting
     assert any("does not listen on" in each for each in starting)
 
 

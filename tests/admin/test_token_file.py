@@ -68,7 +68,8 @@ def test_a_file_that_goes(path: Path, log: Lines) -> None:
     for said in ("s3cret", "s3cret", ""):
         assert not token.is_it(said)
     assert log.told == [
-        f"--admin-token-file {path}: cannot be read any more: No such file or directory"
+        f"--admin-token-file {path}: can no longer be read: No such file or directory;"
+        " every token is refused"
     ]
     path.write_text("")
     path.chmod(0o600)
@@ -92,7 +93,7 @@ def test_others_may_read_it(path: Path, log: Lines) -> None:
     path.chmod(0o640)
     TokenFile(str(path))
     assert log.told == [
-        f"--admin-token-file {path}: not its owner alone may use it: chmod 600"
+        f"--admin-token-file {path}: other users can access it: chmod 600"
     ]
 
 

@@ -100,7 +100,7 @@ def test_three_refusals_in_a_row() -> None:
     assert stage.chosen() == {"b", "c"}
     [event] = stage.events
     assert isinstance(event, UpstreamEvent)
-    assert short(event) == ("ejected", "a", "3 in a row not connected")
+    assert short(event) == ("ejected", "a", "3 consecutive connect failures")
     assert (event.before, event.after) == (Standing.SERVING, Standing.EJECTED)
     assert round(stage.seconds[0]) == 10
 
@@ -120,7 +120,7 @@ def test_ended_at_once() -> None:
     assert stage.chosen() == {"a", "b", "c"}
     stage.show("a", CONNECTED, EARLY_CLOSE)
     assert stage.chosen() == {"b", "c"}
-    assert stage.told == [("ejected", "a", "6 in a row ended at once")]
+    assert stage.told == [("ejected", "a", "6 consecutive early closes")]
 
 
 def test_ended_at_once_now_and_then() -> None:
@@ -135,7 +135,9 @@ def test_both_kinds_add_up() -> None:
     stage = Stage("abc")
     stage.show("a", EARLY_CLOSE, EARLY_CLOSE, REFUSED, REFUSED)
     assert stage.chosen() == {"b", "c"}
-    assert stage.told[0][2] == "2 in a row not connected, 2 in a row ended at once"
+    assert stage.told[0][2] == (
+        "2 consecutive connect failures, 2 consecutive early closes"
+    )
 
 
 def test_options() -> None:
@@ -187,7 +189,7 @@ def test_others_leave() -> None:
     assert stage.chosen() == {"a", "d"}
     stage.join("d", status="critical")
     assert len(stage.chosen()) == 1
-    assert stage.told[2:] == [("restored", "a", "too many others left")]
+    assert stage.told[2:] == [("restored", "a", "too few others are left")]
 
 
 def test_trial() -> None:
@@ -240,7 +242,7 @@ def test_trial_without_a_verdict() -> None:
         assert stage.chosen() == {"b", "c"}
         stage.now += 0.2
     reason = stage.pool.state(stage.member("a")).reason
-    assert "7 in a row showed nothing when it was tried" in reason
+    assert "7 consecutive inconclusive probes" in reason
     stage.trial().showed(SUCCESS)
     assert stage.chosen() == {"a", "b", "c"}
     assert len(stage.told) == 2
@@ -468,7 +470,7 @@ def test_last_resort_that_is_due() -> None:
     assert lease is not None
     assert stage.chosen() == {"b"}
     lease.showed(REFUSED)
-    assert stage.told[1:] == [("ejected", "a", "4 in a row not connected")]
+    assert stage.told[1:] == [("ejected", "a", "4 consecutive connect failures")]
     assert round(stage.seconds[1]) == 20
 
 
@@ -623,7 +625,9 @@ class TestByHand:
         lease = stage.trial()
         lease.showed(REFUSED)
         lease.end()
-        assert stage.told[1:] == [("ejected", "a", "by hand, 2 in a row not connected")]
+        assert stage.told[1:] == [
+            ("ejected", "a", "by hand, 2 consecutive connect failures")
+        ]
 
     def test_others_must_suffice(self) -> None:
         """Never more than half are ejected, whoever wants it."""
@@ -634,7 +638,7 @@ class TestByHand:
         )
         assert [self.eject(stage, name) for name in "abc"] == ["", "", why]
         stage.now += 3
-        again = "it is ejected 3 s ago: by hand, back in 7 s"
+        again = "it is already ejected 3 s ago: by hand, back in 7 s"
         assert self.eject(stage, "a") == again
         assert stage.chosen() == {"c", "d"}
         assert len(stage.told) == 2
@@ -644,7 +648,7 @@ class TestByHand:
         """What does not serve, or is not there, is not ejected, and it is told why."""
         stage = Stage("abc")
         stage.join("d", status="maintenance")
-        assert self.eject(stage, "d") == "it does not serve: draining, maintenance"
+        assert self.eject(stage, "d") == "it is not serving: draining, maintenance"
         assert self.eject(stage, "never-seen") is None
         assert stage.told == []
 
@@ -659,9 +663,11 @@ def test_how_it_stands() -> None:
     stage.now += 4
     state = stage.pool.state(member)
     assert (state.standing, state.since) == (Standing.EJECTED, 1050.0)
-    assert state.reason == "ejected 4 s ago: 3 in a row not connected, back in 6 s"
+    assert state.reason == (
+        "ejected 4 s ago: 3 consecutive connect failures, back in 6 s"
+    )
     stage.now += 6
-    assert stage.pool.state(member).reason.endswith(", to be tried now")
+    assert stage.pool.state(member).reason.endswith(", a probe is due")
     stage.trial().showed(SUCCESS)
     state = stage.pool.state(member)
     assert (state.standing, state.since) == (Standing.SERVING, 1060.0)

@@ -499,7 +499,7 @@ def test_eject() -> None:
     assert stage.chosen(number=1) == {"a"}
     assert stage.told == [("ejected", "a", "by hand")]
     again = stage.registry.eject(an_identity("a"))
-    assert again == "it is ejected 0 s ago: by hand, back in 10 s"
+    assert again == "it is already ejected 0 s ago: by hand, back in 10 s"
     assert stage.registry.eject(an_identity("z")) == "no mapping selects it"
 
 

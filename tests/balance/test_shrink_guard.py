@@ -362,7 +362,7 @@ class TestRelease:
         stage.later(0.25)
         assert (stage.chosen(), len(stage.pool())) == (set(), 0)
         assert stage.told[1:] == [
-            ("confirmed", name, "deregistered; Consul keeps saying so")
+            ("confirmed", name, "deregistered; Consul did not bring it back")
             for name in "abc"
         ]
         leave = lease.leave()
@@ -377,7 +377,7 @@ class TestRelease:
         stage.later(30)
         assert (stage.chosen(), len(stage.pool())) == (set(), 1)
         assert stage.told[1:] == [
-            ("confirmed", "a", "critical; Consul keeps saying so")
+            ("confirmed", "a", "critical; Consul did not bring it back")
         ]
         leave = lease.leave()
         assert leave is not None

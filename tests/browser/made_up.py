@@ -168,7 +168,7 @@ def past(clock: Callable[[], float]) -> EventLog:
         (5412.0, "failing", "Consul fails: connect: Connection refused"),
         (5375.0, "recovered", "Consul answers again, after 37 s"),
         (3190.0, "joined", "web-3@node-03 10.0.0.3:8080 joined"),
-        (1240.0, "ejected", "web-1@node-01 ejected: 3 in a row not connected"),
+        (1240.0, "ejected", "web-1@node-01 ejected: 3 consecutive connect failures"),
         (1229.0, "restored", "web-1@node-01 restored: a connection succeeded"),
         (845.0, "drained", "web-2@node-02 is drained by hand"),
         (612.0, "undrained", "web-2@node-02 is no longer drained"),

@@ -54,7 +54,7 @@ def _few(browser: Browser, gateway: MadeUp) -> None:
     gateway.say("alter", "web-3", "", {"weight": 5, "effective_weight": 5.0})
     browser.open_live(gateway.url)
     time.sleep(_A_WHILE - 15)
-    failed = _standing("ejected", "3 in a row not connected, back in 8 s")
+    failed = _standing("ejected", "3 consecutive connect failures, back in 8 s")
     gateway.say(
         "alter", "web-4", "ejected", {**failed, "since": time.time(), "open": 1}
     )
@@ -69,7 +69,7 @@ def _some_of_many(gateway: MadeUp) -> None:
     for number in range(500):
         fields = _standing("serving", "passing", 1.0)
         if number % 97 == 3:
-            fields = _standing("ejected", "3 in a row not connected, back in 8 s")
+            fields = _standing("ejected", "3 consecutive connect failures, back in 8 s")
         elif number % 53 == 7:
             fields = _standing("draining", "maintenance: upgrading to v2.4")
         elif number % 71 == 9:

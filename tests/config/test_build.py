@@ -374,14 +374,14 @@ class TestMistakes:
         with pytest.raises(ConfigError) as raised:
             _build(consul=(said,))
         assert str(raised.value) == (
-            f"--consul {said}: taken for Consul's address, and nothing to balance: say"
-            " --map PORT:SERVICE, such as --map 80:webserver"
+            f"--consul {said}: taken as Consul's address, so there is nothing to"
+            " balance: give --map PORT:SERVICE, such as --map 80:webserver"
         )
 
     def test_consul_alone(self) -> None:
         """Several addresses of Consul are none that was mistyped, nor is the file's."""
         for said in ({"consul": ("a", "b")}, {"toml": "consul = 'a'"}):
-            with pytest.raises(ConfigError, match=r"^nothing to balance: say --map"):
+            with pytest.raises(ConfigError, match=r"^nothing to balance: give --map"):
                 _build(**said)
 
     @pytest.mark.parametrize(
@@ -476,7 +476,7 @@ class TestDev:
     def test_elsewhere(self, said: str) -> None:
         """It has no locks, and so it listens nowhere else."""
         with pytest.raises(
-            ConfigError, match=f"^--consul {said}: --dev listens on a lo"
+            ConfigError, match=f"^--consul {said}: with --dev this must be a lo"
         ):
             _build("80:web", consul=(said,), dev=True)
 

@@ -102,8 +102,8 @@ def test_no_number_of_workers(count: Any) -> None:
     with pytest.raises(ConfigError) as raised:
         Config(ConsulConfig(), (Mapping("web"),), workers=count)
     assert str(raised.value) == (
-        f"workers: {count!r} is no number of processes: 0 is one for each core, 1 is no"
-        " others beside this one, 256 is the most"
+        f"workers: {count!r} must be a number of processes up to 256; 0 is one for"
+        " each core, 1 is this process alone"
     )
 
 

@@ -182,7 +182,7 @@ class TestToml:
         ("text", "why"),
         [
             ("a = 1\nb =\n", r"^lb.toml: not TOML: Invalid value \(at line 2"),
-            ("a = " + "[" * 9999, "^lb.toml: is nested too deeply$"),
+            ("a = " + "[" * 9999, "^lb.toml: nested too deeply$"),
             ("a = " + "9" * 9999, "^lb.toml: not TOML: .* limit"),
             ("workers = 0x" + "f" * 9999, "^lb.toml: not TOML: .* limit"),
             ("map = [0x" + "f" * 9999 + "]", "^lb.toml: not TOML: .* limit"),

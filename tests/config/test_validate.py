@@ -59,7 +59,8 @@ class TestDoubles:
     def test_takeover(self) -> None:
         """The socket for a takeover is no place for clients."""
         assert _refusal("80:a", "unix:/run/lb:b", takeover="/run/lb") == (
-            "--map unix:/run/lb:b: unix:/run/lb is the socket for a takeover"
+            "--map unix:/run/lb:b: unix:/run/lb is the takeover socket; choose another"
+            " path"
         )
         assert len(_built("unix:/run/web:a", takeover="/run/lb")) == 1
 
@@ -75,14 +76,17 @@ class TestDoubles:
     def test_admin(self, mapping: str, admin: str) -> None:
         """Where the gateway is looked at is no place for clients."""
         assert _refusal(mapping, admin=admin) == (
-            f"--map {mapping}: {mapping[:-2]} and --admin {admin} cannot both be had"
+            f"--map {mapping}: {mapping[:-2]} overlaps with --admin {admin}; choose"
+            " another address for one"
         )
         assert len(_built(mapping, admin="off")) == 1
 
     def test_admin_and_takeover(self) -> None:
         """Nor can it be where another gateway takes over."""
         refusal = _refusal("80:a", admin="unix:/run/lb", takeover="/run/lb")
-        assert refusal == "--admin unix:/run/lb: that is the socket for a takeover"
+        assert refusal == (
+            "--admin unix:/run/lb: is the takeover socket; choose another path"
+        )
 
     def test_admin_that_nobody_asked_for(self) -> None:
         """The default address gives way to a mapping that wants it."""
@@ -129,7 +133,7 @@ class TestMany:
         ways = [
             each.replace("127.0.0.1:1100", "127.0.0.1:900") for each in self.MAPPINGS
         ]
-        assert " leads back here, by way of 1000:web0, " in _refusal(first, *ways)
+        assert " leads back here through 1000:web0, " in _refusal(first, *ways)
 
 
 class TestOwnFallback:
@@ -150,8 +154,8 @@ class TestOwnFallback:
         """Its own service, or the port that it listens on itself, is refused."""
         option = f"when-empty=fallback={fallback}"
         assert _refusal(f"{mapping},{option}") == (
-            f"--map {mapping},{option}: {option}: leads back to this very mapping;"
-            " name another"
+            f"--map {mapping},{option}: {option}: leads back to this mapping; name"
+            " another service or address"
         )
 
     @pytest.mark.parametrize(
@@ -188,8 +192,8 @@ class TestCircles:
         one = "80:a,when-empty=fallback=127.0.0.1:81"
         two = "81:b,when-empty=fallback=127.0.0.1:80"
         assert _refusal(one, two) == (
-            f"--map {one}: when-empty=fallback=127.0.0.1:81 leads back here, by way of"
-            " 81:b; let the last one end elsewhere"
+            f"--map {one}: when-empty=fallback=127.0.0.1:81 leads back here through"
+            " 81:b; give the last one another fallback"
         )
 
     def test_three(self) -> None:
@@ -201,7 +205,7 @@ class TestCircles:
             "82:c,when-empty=fallback=127.0.0.1:80",
         )
         assert refused.startswith("--map 80:a,")
-        assert "by way of 81:b, 82:c; " in refused
+        assert "through 81:b, 82:c; " in refused
 
     def test_services(self) -> None:
         """Two services that stand in for each other make no circle."""
@@ -227,8 +231,8 @@ class TestClients:
     def test_no_addresses(self, option: str) -> None:
         """Clients of a UNIX socket have no address, and the operator is told so."""
         assert _refusal(f"unix:/run/web:web,{option}") == (
-            f"--map unix:/run/web:web,{option}: {option}: clients of a UNIX socket have"
-            " no address; say unix-mode= instead"
+            f"--map unix:/run/web:web,{option}: {option}: clients of a UNIX socket"
+            " have no address; use unix-mode= instead"
         )
 
     def test_no_addresses_in_the_file(self) -> None:
@@ -262,11 +266,11 @@ class TestClients:
         [("80:web,allow=::1", 4), ("[::]:80:web,allow=10.0.0.0/8", 6)],
     )
     def test_other_family(self, mapping: str, family: int) -> None:
-        """Who allows no address that could come at all is told so."""
+        """An allow of the other family only is an error: no client could connect."""
         option = mapping.rpartition(",")[2]
         assert _refusal(mapping) == (
-            f"--map {mapping}: {option}: must name an IPv{family} network; nobody else"
-            " can connect here"
+            f"--map {mapping}: {option}: must name an IPv{family} network,"
+            f" since only IPv{family} clients can connect here"
         )
 
     def test_other_family_as_default(self) -> None:
@@ -285,14 +289,14 @@ class TestClients:
     def test_nobody_left(self, options: str) -> None:
         """To deny all others as well, as one does elsewhere, would deny all."""
         assert _refusal(f"80:web,{options}") == (
-            f"--map 80:web,{options}: deny wins over allow, and would leave nobody to"
-            " serve; allow alone keeps all others out"
+            f"--map 80:web,{options}: deny covers all of allow, so no client could"
+            " connect; drop deny: allow alone keeps all others out"
         )
 
     def test_nobody_left_by_defaults(self) -> None:
         """Wherever allow and deny come from."""
         refused = _refusal("80:web", allow="10.0.0.0/8", deny="0.0.0.0/0,::/0")
-        assert refused.startswith("--map 80:web: deny wins over allow")
+        assert refused.startswith("--map 80:web: deny covers all of allow")
 
     @pytest.mark.parametrize(
         "options",

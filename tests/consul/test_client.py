@@ -311,7 +311,7 @@ class AskTests(SynchronousTestCase):
             self.assertNoResult(asked)
             self.clock.advance(0.1)
             failure = self.failureResultOf(asked, TimeoutError)
-            told = f"no whole answer within {lasts:.0f} s"
+            told = f"no complete answer within {lasts:.0f} s"
             self.assertEqual(str(failure.value), told)
 
     def test_a_question_can_be_given_up(self) -> None:
@@ -482,7 +482,7 @@ def test_the_deadline_spans_headers_and_body(beginning: bytes) -> None:
 
     error = played(lambda asked: asked.write(beginning), scene, SPEED)
     assert isinstance(error, TimeoutError)
-    assert str(error) == "no whole answer within 37 s"
+    assert str(error) == "no complete answer within 37 s"
 
 
 @pytest.mark.parametrize("beginning", ["", "HTTP/1.1 200 OK\r\n\r\n["])
@@ -595,7 +595,7 @@ def test_what_is_packed_is_not_unpacked(coding: str, body: bytes) -> None:
 
     error = played(script, lambda site: failure_of(site.ask()))
     assert isinstance(error, UnusableAnswer)
-    assert str(error) == f"packed, unasked: {coding.replace(chr(27), '')}"
+    assert str(error) == f"unexpected Content-Encoding: {coding.replace(chr(27), '')}"
 
 
 def test_what_is_said_to_be_packed_in_no_way() -> None:

@@ -51,10 +51,10 @@ def test_it_is_what_json_is(what: list[object], ascii_only: bool, limit: int) ->
         (b"[]x", "not JSON: Extra data"),
         (b"[" + b'{"a":' * 100_000 + b"1}", "not JSON: maximum recursion depth"),
         (b'[{"a": %b}]' % (b"9" * 5000), "not JSON: Exceeds the limit (4300 digits)"),
-        (b'["' + b"x" * 3 * ENTRY_LIMIT, "an entry is no JSON of at most 262144"),
+        (b'["' + b"x" * 3 * ENTRY_LIMIT, "an entry is not JSON of at most 262144"),
         (
             b'[{"a": "' + b"x" * 3 * ENTRY_LIMIT,
-            "an entry is no JSON of at most 262144",
+            "an entry is not JSON of at most 262144",
         ),
         (b"[" + b"{}," * MOST_ENTRIES + b"{}]", "50001 entries or more"),
     ],

@@ -133,7 +133,7 @@ def test_beyond_bounds() -> None:
     with pytest.raises(UnusableAnswer, match="50001 entries or more"):
         IncrementalParser().read(many)
     long = consuls(*fleet(2, Meta={"x": "x" * ENTRY_LIMIT}))
-    with pytest.raises(UnusableAnswer, match="an entry is no JSON of at most"):
+    with pytest.raises(UnusableAnswer, match="an entry is not JSON of at most"):
         IncrementalParser().read(long)
 
 

@@ -165,7 +165,7 @@ def test_the_log_says_it_once(outcomes: dict[str, Outcome], name: str) -> None:
     if SCENARIOS[name].fails:
         assert 1 <= len(failures) <= 2
         assert len(ends) == 1
-        assert all("the last good one stays in use" in line for line in failures)
+        assert all("the last answer stays in use" in line for line in failures)
         assert not any("Failure" in line or "object at" in line for line in failures)
     else:
         assert failures == ends == []

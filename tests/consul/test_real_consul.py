@@ -237,7 +237,7 @@ class TestNews:
         config = ConsulConfig((local(consul.port),))
         answered, line = watching(config, ServiceQuery("web", "dc9"), scene)
         assert not answered
-        assert line.endswith("500: No path to datacenter; waiting for one")
+        assert line.endswith("500: No path to datacenter; waiting for the first answer")
 
 
 class TestACLs:
@@ -277,7 +277,7 @@ class TestACLs:
 
         config = ConsulConfig((local(guarded.port),), token=MASTER[:-2] + "bb")
         [line] = watching(config, ServiceQuery("vault"), scene)
-        assert line.endswith("403: ACL not found; waiting for one")
+        assert line.endswith("403: ACL not found; waiting for the first answer")
 
     def test_with_the_right_token(self, guarded: ConsulAgent, tmp_path: Path) -> None:
         """

@@ -181,9 +181,9 @@ def test_the_clock_was_set(stage: Stage, ahead: float) -> None:
     ("spoil", "why"),
     [
         (lambda data: b"", "Expecting value"),
-        (lambda data: data[:-1], "it is not whole"),
-        (lambda data: data.replace(b'": 1,', b'": 2,', 1), "it is of version 2"),
-        (lambda data: data.replace(b'"web"', b'"mail"'), "of another query"),
+        (lambda data: data[:-1], "its checksum is wrong"),
+        (lambda data: data.replace(b'": 1,', b'": 2,', 1), "unknown version 2"),
+        (lambda data: data.replace(b'"web"', b'"mail"'), "to another query"),
         (lambda data: b"{}\n[]", "lbconsul snapshot"),
         (lambda data: b"7\n[]", "not subscriptable"),
         (lambda data: b"\xff\xfe\n", "utf"),
@@ -198,7 +198,7 @@ def test_broken(stage: Stage, spoil: object, why: str) -> None:
     snapshot.path.write_bytes(spoil(snapshot.path.read_bytes()))
     assert stage.read() is None
     assert why in stage.texts()[0]
-    assert "is set aside" in stage.texts()[0]
+    assert "is unusable" in stage.texts()[0]
     names = [path.suffix for path in stage.directory.iterdir()]
     assert names == [".broken"]
     assert stage.read() is None
@@ -221,7 +221,7 @@ def test_unreadable(stage: Stage) -> None:
     stage.snapshot().path.mkdir(parents=True)
     assert stage.read() is None
     [line] = stage.texts()
-    assert "cannot be read: it is no regular file" in line
+    assert "cannot be read: not a regular file" in line
 
 
 def test_cannot_be_set_aside(stage: Stage) -> None:
@@ -232,7 +232,7 @@ def test_cannot_be_set_aside(stage: Stage) -> None:
     snapshot.path.with_suffix(".broken").mkdir()
     (snapshot.path.with_suffix(".broken") / "x").mkdir()
     assert stage.read() is None
-    assert "cannot be set aside" in stage.texts()[1]
+    assert "cannot be renamed" in stage.texts()[1]
 
 
 def test_unwritable(stage: Stage) -> None:
@@ -281,7 +281,7 @@ def test_while_the_reactor_runs(tmp_path: Path) -> None:
         running.call(Snapshot(clock, store, WEB).read, found.append)
         running.outcome(store.stop)
         assert len(found) == 1
-        assert "it is no regular file" in str(formatEvent(said[-1]))
+        assert "not a regular file" in str(formatEvent(said[-1]))
 
 
 def test_for_people(stage: Stage) -> None:

@@ -362,7 +362,7 @@ class BeliefTests(WatchCase):
         useless: Sequence[Exception | Reply] = (
             ConnectionRefusedError(),
             ResponseNeverReceived([Failure(ConnectionLost())]),
-            TimeoutError("no whole answer within 79 s"),
+            TimeoutError("no complete answer within 79 s"),
             Forbidden("403: ACL not found"),
             UnusableAnswer("500: No cluster leader"),
             Reply(b'[{"Node":', "8"),
@@ -508,11 +508,12 @@ class SnapshotTests(WatchCase):
         self.start()
         self.assertEqual(self.ids(), ["web-1", "web-2"])
         self.assertIn(
-            "web,dc=dc2: until Consul answers, what it said 60 s ago", self.lines()
+            "web,dc=dc2: using the snapshot of 60 s ago until Consul answers",
+            self.lines(),
         )
         self.fail_with(ConnectionRefusedError())
         self.assertEqual(self.ids(), ["web-1", "web-2"])
-        self.assertIn("the last good one stays in use", self.lines()[0])
+        self.assertIn("the last answer stays in use", self.lines()[0])
         self.pause()
         self.answer(3)
         self.assertEqual(self.ids(), ["web-3"])
@@ -548,7 +549,7 @@ class SnapshotTests(WatchCase):
         self.watch._snapshot.keep(b'{"not": "a list"}')
         self.start()
         self.assertFalse(self.registry.answered(QUESTION))
-        self.assertIn("is set aside", self.lines()[0])
+        self.assertIn("is unusable", self.lines()[0])
         self.answer(1)
         self.assertEqual(self.ids(), ["web-1"])
 
@@ -606,8 +607,8 @@ class OldAnswerTests(WatchCase):
         [old] = [line for line in self.lines() if "3600 s old" in line]
         self.assertEqual(
             old,
-            "web,dc=dc2: Consul's answer is 3600 s old, and no newer one is to be"
-            " had: 500: No cluster leader",
+            "web,dc=dc2: Consul's answer is 3600 s old, and a consistent query failed:"
+            " 500: No cluster leader",
         )
         self.answer(1, index="10")
         self.clock.advance(5.0)
@@ -615,16 +616,16 @@ class OldAnswerTests(WatchCase):
         self.fail_with(UnusableAnswer("500: No cluster leader"))
         self.assertEqual(len([x for x in self.lines() if "3600 s old" in x]), 1)
 
-    def test_a_newer_answer_that_is_none(self) -> None:
+    def test_an_unusable_newer_answer(self) -> None:
         """
-        An answer that is not to be believed has no index either: that of the
-        old one, which was, is asked with.
+        The index of an unusable answer is not used: the next query repeats that of
+        the old answer.
         """
         self.start()
         self.answer(1, index="7", last_contact=3600.0)
         self.asked.answer.callback(Reply(b"<html>", "99"))
         self.assertEqual((self.ids(), self.asked.index), (["web-1"], 7))
-        [old] = [line for line in self.lines() if "old, and no newer" in line]
+        [old] = [line for line in self.lines() if "a consistent query failed" in line]
         self.assertIn("answer is 3600 s old", old)
 
 
@@ -687,8 +688,8 @@ class LogTests(WatchCase):
         self.assertEqual(
             self.lines(),
             [
-                "web,dc=dc2: no answer from Consul at http://consul-0:"
-                " 500: No cluster leader; the last good one stays in use"
+                "web,dc=dc2: no answer from Consul at http://consul-0: 500: No cluster"
+                " leader; the last answer stays in use"
             ],
         )
         self.answer(1)
@@ -707,7 +708,7 @@ class LogTests(WatchCase):
         self.fail_with(ConnectionRefusedError(None, "Connection refused"))
         [line] = self.lines()
         self.assertIn("Connection refused", line)
-        self.assertTrue(line.endswith("; waiting for one"), line)
+        self.assertTrue(line.endswith("; waiting for the first answer"), line)
 
     def test_a_refused_token_is_said_loudly_once(self) -> None:
         """
@@ -833,7 +834,7 @@ class LogTests(WatchCase):
         self.resolver.answer("gone.example")
         [skipped] = self.watch.skipped
         self.assertEqual(skipped.instance, "web-2@n1 gone.example:8000")
-        self.assertEqual(skipped.reason, "its name cannot be resolved")
+        self.assertEqual(skipped.reason, "its host name cannot be resolved")
 
 
 class WorkingClock(Clock):

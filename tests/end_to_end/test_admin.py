@@ -429,12 +429,13 @@ def test_ejected(
         ejected = listener.wait_for("ejected")
         assert ejected.data["upstream"] == id_of(dead)
         assert ejected.data["query"] == service
-        assert ejected.data["reason"] == "3 in a row not connected"
+        assert ejected.data["reason"] == "3 consecutive connect failures"
         shift = ejected.data["before"], ejected.data["after"]
         assert shift == ("serving", "ejected")
         row = admin.wait_for_standing(dead, "ejected", 3.0)
         assert re.fullmatch(
-            r"ejected \d s ago: 3 in a row not connected, back in \d s", row["reason"]
+            r"ejected \d s ago: 3 consecutive connect failures, back in \d s",
+            row["reason"],
         )
         eventually(lambda: admin.upstreams()[dead]["connect_failures"] >= 3, "3", 3.0)
         row = admin.upstreams()[dead]

@@ -37,7 +37,7 @@ def test_consul_crash(
         with Load(port, 4) as new, Load(port, 4, keep_alive=True) as kept:
             time.sleep(0.5)
             agent.kill()
-            started.wait_for(rf"{service}: no answer .*; the last good one stays in us")
+            started.wait_for(rf"{service}: no answer .*; the last answer stays in us")
             time.sleep(AWAY)
             agent.restart()
             started.wait_for(rf"{service}: Consul answers again")
@@ -86,7 +86,7 @@ def test_start_while_consul_is_away(
         second = gateway(*place, *told, wait="listening")
         eventually(lambda: is_served(port), "it serves")
         print(f"served {time.monotonic() - begun:.2f} s after the start")
-        assert second.find(rf"{service}: until Consul answers, what it said \d+ s ago")
+        assert second.find(rf"{service}: using the snapshot of \d+ s ago")
         agent.restart()
         second.wait_for(rf"{service}: Consul answers again")
         registrar.remove(f"{service}-anna")

@@ -150,7 +150,7 @@ def test_set_aside(
     assert len(outcome) > 300
     # Three refusals, those that were under way then, and two trials.
     assert len(started.find(r" retries=1 --$")) <= 3 + CLIENTS + 2
-    assert started.find(rf"{service}: .* ejected: \d+ in a row not connected")
+    assert started.find(rf"{service}: .* ejected: \d+ consecutive connect failures")
     victim.start()
     victim.wait_until_listening()
     eventually_shared(port, {server.name: 3 for server in own_servers})

@@ -171,7 +171,10 @@ def test_check_online_token(consul_binary: str) -> None:
 @pytest.mark.parametrize(
     ("told", "why"),
     [
-        (["--online", "--map=80:web"], "--online: it is asked with --check"),
+        (
+            ["--online", "--map=80:web"],
+            "--online: Consul is asked only with --check; add it",
+        ),
         (["--check", "--online", "--dev", "--map=80:web"], "--online: --dev has"),
     ],
 )

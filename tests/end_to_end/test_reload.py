@@ -174,7 +174,7 @@ def test_removed_and_added(
         running.reload(one)
         running.reload(one, other)
     assert visits(port, 4) == {"anna": 4}
-    assert not running.gateway.find("not reloaded|is lost|failed")
+    assert not running.gateway.find("not reloaded|dropped the|failed")
 
 
 @WORKERS

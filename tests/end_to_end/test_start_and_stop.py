@@ -53,13 +53,15 @@ def test_start_before_consul(
         maps = f"--map={port}:{service},policy=roundrobin,connect-timeout=200ms"
         place = f"127.0.0.1:{agent.port}"
         started = gateway("--consul", place, maps, wait="listening")
-        started.wait_for(rf"{service}: no answer from Consul at .*; waiting for one")
+        started.wait_for(
+            rf"{service}: no answer from Consul at .*; waiting for the first answer"
+        )
         eventually(lambda: is_closed_at_once(port), "clients are closed")
         agent.start()
         agent.wait_until_ready()
         Registrar(agent).add(service, servers[0])
         eventually_shared(port, {"anna": 2})
-        assert len(started.find("waiting for one")) == 1
+        assert len(started.find("waiting for the first answer")) == 1
         started.wait_for(rf"{service}: Consul answers again, after \d+ failures")
     finally:
         agent.close()
@@ -206,7 +208,7 @@ def test_interrupt(
         started.signal(signal.SIGINT)
         started.status()
     assert started.find(
-        "stopped: 2 connections accepted, 2 closed just now, 0 leases left"
+        "stopped: 2 connections accepted, 2 closed at the end, 0 leases left"
     )
     assert "Traceback" not in started.log()
 

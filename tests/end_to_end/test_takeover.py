@@ -209,7 +209,7 @@ def test_port_of_somebody_else(
     ("path", "why"),
     [
         ("/nonexistent/lb.sock", "there is no directory /nonexistent"),
-        ("/dev/null", "what is there is no socket"),
+        ("/dev/null", "exists and is not a socket"),
     ],
 )
 def test_unfit_path(web: str, tmp_path: Path, path: str, why: str) -> None:
@@ -235,14 +235,14 @@ def test_check_takes_nothing(
 
 def killed(process: "subprocess.Popen[str]", old: Gateway) -> None:
     """It is killed once it has the sockets."""
-    old.wait_for(r"process \d+ takes over: 1 sockets are handed to it")
+    old.wait_for(r"process \d+ takes over: 1 sockets handed to it")
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=30)
 
 
 def terminated(process: "subprocess.Popen[str]", old: Gateway) -> None:
     """It is told to end once it has the sockets."""
-    old.wait_for(r"process \d+ takes over: 1 sockets are handed to it")
+    old.wait_for(r"process \d+ takes over: 1 sockets handed to it")
     time.sleep(1)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
@@ -272,7 +272,7 @@ def test_new_one_ends_before_it_accepts(
         with full_queue() as deaf:  # a Consul that does not answer
             place = f"127.0.0.1:{deaf.getsockname()[1]}"
             end(run_to_its_end(tmp_path, "--consul", place, *told), old)
-        old.wait_for("does not take over after all: we go on")
+        old.wait_for("does not take over after all: this gateway goes on")
         next_one(gateway, *told)
         old.wait_until_gone()
         assert_untouched(load, 100)
@@ -289,7 +289,7 @@ def test_bad_configuration(
         maps = ["--map", f"{port}:{web}", "--map", f"{place}:{web}"]
         ended = run_to_its_end(tmp_path, "--takeover", meeting, *maps)
         assert ended.wait(30) == 1
-    old.wait_for("does not take over after all: we go on")
+    old.wait_for("does not take over after all: this gateway goes on")
     assert visit(port) in ("anna", "bert")
 
 
@@ -305,7 +305,7 @@ def test_other_mappings(gateway: StartGateway, web: str, meeting: str) -> None:
             *("--map", f"{kept}:{web}", "--map", f"{added}:{web}"),
             *("--takeover", meeting),
         )
-        assert new.find(rf"nobody will listen on 0\.0\.0\.0:{dropped} then")
+        assert new.find(rf"0\.0\.0\.0:{dropped}: offered but not mapped")
         old.wait_until_gone()
         assert_untouched(load, 50)
     assert visit(added) in ("anna", "bert")
@@ -327,7 +327,7 @@ def test_after_a_reload(
     old.wait_for(r"reloaded: 1 added")
     with Load(second, 4) as load:
         next_one(gateway, "--config", str(file))
-        old.wait_for(r"takes over: 2 sockets are handed to it")
+        old.wait_for(r"takes over: 2 sockets handed to it")
         old.wait_until_gone()
         assert_untouched(load, 50)
 
@@ -365,7 +365,7 @@ def test_many(gateway: StartGateway, web: str, meeting: str) -> None:
     old = gateway(*told)
     with Load(ports[-1], 4) as load:
         next_one(gateway, *told)
-        old.wait_for(r"takes over: 300 sockets are handed to it")
+        old.wait_for(r"takes over: 300 sockets handed to it")
         old.wait_until_gone()
         assert_untouched(load, 50)
     assert visit(ports[0]) in ("anna", "bert")

@@ -250,4 +250,4 @@ def test_refusals_in_the_log(running: ReactorThread, tmp_path: Path) -> None:
     ]
     assert 5 <= len(told) < 10
     rest = 20 - len(told)
-    assert f"admin: not told one by one: {rest} refused requests" in lines
+    assert f"admin: more of the same: {rest} refused requests" in lines

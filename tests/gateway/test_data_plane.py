@@ -334,6 +334,5 @@ def test_no_room(reactor: ReactorThread, monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(NoWorkers) as raised:
         Serving(reactor, configure([], ["8080:web"], workers="2"))
     assert str(raised.value) == (
-        "--workers 2: there is no room for the table that they share: Too many open"
-        " files"
+        "--workers 2: cannot create the workers' shared table: Too many open files"
     )

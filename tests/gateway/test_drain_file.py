@@ -109,7 +109,9 @@ def test_cannot_be_written(tmp_path: Path) -> None:
         thread.run()
 
     [line] = said(keep)
-    assert line.startswith(f"{file.path} cannot be written: a restart loses drains: ")
+    assert line.startswith(
+        f"{file.path}: cannot be written, so a restart loses drains: "
+    )
     assert said(keep) == []
     place.unlink()
     assert said(keep) == []
@@ -144,7 +146,7 @@ def test_broken(tmp_path: Path, content: bytes) -> None:
     file, _ = file_in(tmp_path)
     file.path.write_bytes(content)
     [line] = said(lambda: file.read() == {} or pytest.fail("something is drained"))
-    assert "drained.json cannot be used, and nothing is drained: " in line
+    assert "drained.json: unusable, so nothing is drained: " in line
 
 
 @pytest.mark.parametrize(
@@ -160,5 +162,5 @@ def test_no_file(tmp_path: Path, make: Callable[[Any], None]) -> None:
 def test_rows() -> None:
     """What is handed over is checked as what is read."""
     assert from_rows(to_rows({A: 1, B: 0})) == {A: 1, B: 0}
-    with pytest.raises(ValueError, match="a row is no drained registration"):
+    with pytest.raises(ValueError, match="a row is not a drained registration"):
         from_rows([["dc", "n", "x" * (LONGEST + 1), 1]])

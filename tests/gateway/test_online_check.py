@@ -12,7 +12,7 @@ from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.build import configure
 from lbconsul.gateway.online_check import AT_ONCE, WITHIN, OnlineCheck
 
-OVER = f"Consul does not answer all of it within {WITHIN:g} s"
+OVER = f"Consul did not answer every query within {WITHIN:g} s"
 
 
 @define

@@ -127,7 +127,7 @@ def test_registered_anew(tmp_path: Path) -> None:
         told.answer(again)
     assert told.registry.drained == {}
     assert told.noted[-1] == UpstreamEvent(
-        kind=EventKind.UNDRAINED, instance=again, reason="registered anew"
+        kind=EventKind.UNDRAINED, instance=again, reason="registered again"
     )
     assert [(each["kind"], each["instance"]) for each in said] == [
         ("undrained", str(again))
@@ -144,7 +144,7 @@ def test_restart(tmp_path: Path) -> None:
     told.operations.undrain(B)
     again = Operated(str(tmp_path))
     assert again.registry.drained == {A: 10}
-    assert again.operations.kept == "until it is undrained, or registered anew"
+    assert again.operations.kept == "until it is undrained or registered again"
     assert list(again.operations.drained()) == [(A, False)]
 
 
@@ -210,7 +210,7 @@ def test_very_many(monkeypatch: pytest.MonkeyPatch) -> None:
     told.operations.drain(A)
     told.operations.drain(B)
     told.operations.drain(A)
-    with pytest.raises(CannotOrder, match="2 upstreams are drained already"):
+    with pytest.raises(CannotOrder, match="2 upstreams are already drained"):
         told.operations.drain(an_identity("c"))
     told.answer(*many[1:])
     told.operations.drain(an_identity("c"))

@@ -202,7 +202,7 @@ class TestGateway:
         status = shown.showing.gateway()
         assert (status.ready, status.state) == (False, "starting")
         assert status.not_ready == (
-            "80:web: does not accept clients yet",
+            "80:web: not listening yet",
             "81:mail: no answer from Consul yet",
         )
         shown.data_plane.listening = True
@@ -244,7 +244,7 @@ class TestGateway:
         shown.showing.drain_gateway()
         status = shown.showing.gateway()
         assert (status.ready, status.state) == (False, "draining")
-        assert status.not_ready == ("it accepts nobody any more",)
+        assert status.not_ready == ("draining: no new clients are accepted",)
 
     def test_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Run from its source it has no version."""
@@ -382,7 +382,9 @@ class TestUpstreams:
             _fail(chain.pools[0], upstream)
         found, _ = shown.upstreams()
         assert found.standing == "ejected"
-        assert found.reason.startswith("ejected 0 s ago: 3 in a row not connected")
+        assert found.reason.startswith(
+            "ejected 0 s ago: 3 consecutive connect failures"
+        )
 
     def test_ejected_by_a_worker(self) -> None:
         """So does one that a worker has ejected, unless Consul says worse of it."""

@@ -220,7 +220,7 @@ def test_it_cannot_be_reopened(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         patch.setattr(os, "open", refuse)
         log(file, "one", "two")
     assert [formatEvent(each) for each in events] == [
-        f"log file {path}: cannot be opened; the one it was before is written to:"
+        f"log file {path}: cannot be opened; the previous file stays in use:"
         " Permission denied"
     ]
     assert numbered(path, 1).read_text() == "one\ntwo\n"
@@ -239,7 +239,7 @@ def test_it_cannot_be_rotated(path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         patch.setattr(os, "rename", refuse)
         log(file, "first", "second", "third")
     assert [formatEvent(each) for each in events] == [
-        f"log file {path}: cannot be rotated, and grows: Permission denied"
+        f"log file {path}: cannot be rotated, so it grows: Permission denied"
     ]
     assert path.read_text() == "first\nsecond\nthird\n"
     log(file, "fourth")

@@ -146,4 +146,6 @@ def test_lost(stage: _Stage) -> None:
     """Were the reactor to drop the socket, the log would say so."""
     with capturedLogs() as events:
         stage.acceptor.connectionLost(Failure(OSError("odd")))
-    assert formatEvent(events[0]) == "takeover: the listening socket is lost"
+    assert (
+        formatEvent(events[0]) == "takeover: the reactor dropped the listening socket"
+    )

@@ -101,7 +101,7 @@ class OwnSocketTests(BindTestCase):
         self.assertEqual(
             str(raised.exception),
             "cannot listen on systemd:front for --map systemd:front:web: systemd"
-            " passed no socket of that name (it passed: back)",
+            " passed no socket with that name; it passed: back",
         )
 
 
@@ -325,11 +325,11 @@ class SystemdTests(BindTestCase):
         """If there is none of the name, the names there are get told."""
         self.assertEqual(
             str(self.refusal(SystemdListen("web"), admin=0, other=0)),
-            "systemd passed no socket of that name (it passed: admin, other)",
+            "systemd passed no socket with that name; it passed: admin, other",
         )
         self.assertEqual(
             str(self.refusal(SystemdListen("web"))),
-            "systemd passed no socket of that name (it passed: none)",
+            "systemd passed no socket with that name; it passed: none",
         )
 
 

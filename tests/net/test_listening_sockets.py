@@ -118,5 +118,6 @@ def test_mode_that_cannot_be(tmp_path: Path) -> None:
         sockets.alter(sock, evolve(unix, unix_mode=0o600))
     sockets.close()
     assert [formatEvent(each) for each in events] == [
-        f"unix:{path}:web: its file cannot be given mode 600: No such file or directory"
+        f"unix:{path}:web: the socket's file cannot be set to mode 600: No such file"
+        " or directory"
     ]

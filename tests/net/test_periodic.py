@@ -154,6 +154,6 @@ class RepeatTests(SynchronousTestCase):
         self.assertEqual(tries, [3])
         self.assertEqual(
             {formatEvent(event) for event in events},
-            {"a bug in lbconsul; it is tried again"},
+            {"a bug in lbconsul: a periodic task failed; it is tried again"},
         )
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 3)

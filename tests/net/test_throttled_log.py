@@ -102,14 +102,15 @@ def test_a_few_failures() -> None:
     log = ThrottledFailures(clock)
     with capturedLogs() as logs:
         _fail(log, "a bug in lbconsul", 1000)
-        _fail(log, "an inspection failed", 10)
+        _fail(log, "a bug in lbconsul: a check failed", 10)
         assert {event["log_failure"].type for event in logs} == {KeyError}
         assert len(logs) == FAILURES_BURST
         clock.advance(1 / FAILURES_RATE)
-        _fail(log, "an inspection failed", 2)
+        _fail(log, "a bug in lbconsul: a check failed", 2)
     assert [formatEvent(event) for event in logs] == [
         *["a bug in lbconsul"] * int(FAILURES_BURST),
-        "not told since the last bug: 995 a bug in lbconsul, 10 an inspection failed",
-        "an inspection failed",
+        "not logged since the last bug: 995 a bug in lbconsul, 10 a bug in lbconsul: a"
+        " check failed",
+        "a bug in lbconsul: a check failed",
     ]
     assert clock.getDelayedCalls() == []

@@ -25,7 +25,7 @@ def test_a_long_file(tmp_path: Path) -> None:
     """A file that is longer than it may be is refused."""
     path = tmp_path / "file"
     path.write_bytes(b"12345")
-    with pytest.raises(OSError, match="it is longer than 4 bytes"):
+    with pytest.raises(OSError, match="longer than 4 bytes"):
         read_file(path, 4)
     assert read_file(path, 4, cut=True) == b"1234"
 
@@ -33,8 +33,8 @@ def test_a_long_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "why"),
     [
-        ("fifo", "it is no regular file"),
-        ("device", "it is no regular file"),
+        ("fifo", "not a regular file"),
+        ("device", "not a regular file"),
         ("directory", "Is a directory"),
         ("nothing", "No such file or directory"),
     ],
@@ -76,5 +76,5 @@ def test_a_token_becomes_a_fifo(tmp_path: Path) -> None:
 def test_a_certificate_is_a_fifo(tmp_path: Path) -> None:
     """A certificate that is a FIFO is a mistake in one line."""
     path = _made(tmp_path / "ca.pem", "fifo")
-    with pytest.raises(ConfigError, match=r"ca\.pem: cannot be read: it is no regular"):
+    with pytest.raises(ConfigError, match=r"ca\.pem: cannot be read: not a regular"):
         https_policy(ConsulConfig((), ca_file=str(path)))

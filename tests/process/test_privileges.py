@@ -70,7 +70,7 @@ def test_no_such_user() -> None:
     """A user that there is not is one clear line, where twistd has a traceback."""
     with pytest.raises(ConfigError) as caught:
         user_to_be({"uid": 3_999_999, "gid": None})
-    assert str(caught.value).startswith("twistd --uid 3999999: there is no such user")
+    assert str(caught.value).startswith("twistd --uid 3999999: no such user")
     assert str(User(3_999_999, 1, ())) == "user 3999999"
 
 

@@ -198,10 +198,13 @@ class SignalsTests(SynchronousTestCase):
         self.assertEqual(self.gateway.loaded, [OTHER, CONFIG])
 
     def test_wrong(self) -> None:
-        """What is wrong is one line, as at the start; what is no error is none."""
+        """A failed reload is one error line, an ignored SIGHUP one info line."""
         for trouble, said in (
-            (ConfigError("port 0 is none"), "error: not reloaded: port 0 is none"),
-            (CannotReload("it ends"), "info: SIGHUP changes nothing: it ends"),
+            (
+                ConfigError("port 0 is none"),
+                "error: not reloaded: port 0 is none; the old configuration stays",
+            ),
+            (CannotReload("it ends"), "info: SIGHUP ignored: it ends"),
         ):
             self.gateway.trouble = trouble
             self.signals._reload()

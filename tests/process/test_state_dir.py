@@ -52,9 +52,9 @@ def test_no_place_for_it(place: Path) -> None:
     (place / "file").write_text("")
     (place / "dangling").symlink_to(place / "none")
     for bad in ("file", "file/sub", "no/such", "dangling"):
-        with pytest.raises(ConfigError, match=r"--state-dir .*: .* is no directory"):
+        with pytest.raises(ConfigError, match=r"--state-dir .*: .* is not a directory"):
             check_directory(str(place / bad))
-    with pytest.raises(ConfigError, match=r"--state-dir .*: cannot be looked at: File"):
+    with pytest.raises(ConfigError, match=r"--state-dir .*: cannot be accessed: File"):
         check_directory(str(place / ("x" * 300)))
 
 
@@ -182,12 +182,12 @@ def _long(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (_fifo, "it is no regular file"),
-        (Path.mkdir, "it is no regular file"),
+        (_fifo, "not a regular file"),
+        (Path.mkdir, "not a regular file"),
         (_link, "it is a symbolic link"),
         (_socket, "No such device or address"),
         (_others, "others may write to it"),
-        (_long, "it is longer than 99 bytes"),
+        (_long, "longer than 99 bytes"),
     ],
 )
 def test_what_is_no_file_of_ours(place: Path, make: object, why: str) -> None:

@@ -217,7 +217,7 @@ class LifeTests(ListenerTestCase):
             listener.connectionLost(Failure(ValueError("because")))
         self.assertEqual(
             [formatEvent(event) for event in events],
-            [f"{taker.mapping}: the listener is lost"],
+            [f"{taker.mapping}: the reactor dropped the listener: no new clients"],
         )
         self.assertEqual(events[0]["log_failure"].value.args, ("because",))
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
@@ -288,8 +288,8 @@ class CannotListenTests(ListenerTestCase):
         """And for a socket that systemd did not pass in."""
         self.assert_line(
             SystemdListen("web"),
-            "cannot listen on systemd:web for --map systemd:web:web: systemd"
-            " passed no socket of that name (it passed: admin)",
+            "cannot listen on systemd:web for --map systemd:web:web: systemd passed no"
+            " socket with that name; it passed: admin",
             admin=0,
         )
 

@@ -76,5 +76,7 @@ def test_listener_lost(logs: Sequence[LogEvent]) -> None:
     """That the listener is lost is always said, and why."""
     ListenerLog(Clock(), lambda: "80:web").listener_lost(Failure(ValueError("because")))
     [event] = logs
-    assert formatEvent(event) == "80:web: the listener is lost"
+    assert formatEvent(event) == (
+        "80:web: the reactor dropped the listener: no new clients"
+    )
     assert event["log_failure"].value.args == ("because",)

@@ -419,7 +419,7 @@ def test_retire_too_late(running: Running, monkeypatch: pytest.MonkeyPatch) -> N
         eventually(lambda: over == [True], "it is over")
     assert client.recv(1) == b""
     said = [formatEvent(event) for event in events]
-    assert "a bug in lbconsul: 1 connections overstay" in said
+    assert "a bug in lbconsul: 1 connections are open past their deadline" in said
     assert said[-1].endswith(" KS")
 
 

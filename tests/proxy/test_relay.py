@@ -806,7 +806,7 @@ class TrialTests(SynchronousTestCase):
         self.reactor.advance(1.5)
         [_, again] = self.told
         assert isinstance(again, UpstreamEvent)
-        why = "3 in a row not connected, 1 in a row ended at once"
+        why = "3 consecutive connect failures, 1 consecutive early closes"
         self.assertEqual((again.kind, again.reason), (EventKind.EJECTED, why))
         self.assertEqual(again.seconds, 20.0)
 

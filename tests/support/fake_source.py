@@ -48,7 +48,7 @@ _STANDINGS = (
     ("draining", "check 'tcp' critical: dial tcp: connection refused", 3),
     ("draining", "weight 0", 1),
     ("draining", "deregistered", 1),
-    ("ejected", "3 in a row not connected, back in 8 s", 3),
+    ("ejected", "3 consecutive connect failures, back in 8 s", 3),
     ("suspect", "left together with 7 of 10: used where nobody else is left", 2),
 )
 
@@ -215,7 +215,10 @@ def fake_source(
 def _story(number: int, name: str) -> tuple[str, str]:
     stories = (
         ("joined", f"web: {name}@node-{number:02} 10.0.0.{number}:8080 joined"),
-        ("ejected", f"web: {name}@node-{number:02} ejected: 3 in a row not connected"),
+        (
+            "ejected",
+            f"web: {name}@node-{number:02} ejected: 3 consecutive connect failures",
+        ),
         ("restored", f"web: {name}@node-{number:02} restored: a connection succeeded"),
         ("changed", f"web: {name}@node-{number:02} draining: maintenance: upgrading"),
         ("left", f"web: {name}@node-{number:02} 10.0.0.{number}:8080 left"),

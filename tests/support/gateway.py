@@ -184,7 +184,9 @@ class Gateway:
             log = re.sub(f"^.*{expected}.*$", "", log, flags=re.MULTILINE)
         for bad in ("Traceback", "Unhandled", "#critical]", "#error]"):
             assert bad not in log, f"{bad} in its log"
-        last = r"stopped: (\d+) connections accepted, (\d+) closed just now, (\d+) lea"
+        last = (
+            r"stopped: (\d+) connections accepted, (\d+) closed at the end, (\d+) lea"
+        )
         (said,) = self.find(last)
         return Stopped(*(int(number) for number in said.groups()))
 

@@ -74,7 +74,7 @@ def test_state(path: str) -> None:
 
 def test_unfit_place(tmp_path: Path) -> None:
     """A path where nobody can be is told before anybody is asked."""
-    with pytest.raises(CannotTakeOver, match=r": what is there is no socket$"):
+    with pytest.raises(CannotTakeOver, match=r": exists and is not a socket$"):
         take(str(tmp_path))
 
 
@@ -128,7 +128,7 @@ def test_byte_by_byte(path: str) -> None:
 def test_refused(path: str) -> None:
     """The old one's reason is told."""
     assert refusal(path, says(write_refusal("it is Sunday"))) == (
-        "the gateway there refuses: it is Sunday"
+        "the running gateway refuses: it is Sunday"
     )
 
 
@@ -137,21 +137,24 @@ def test_not_understood(path: str) -> None:
     with listeners(2) as theirs:
         line, socks = write_offer(theirs), list(theirs.values())
         for part, told in (
-            (says(b"HTTP/1.1 400 Bad Request\r\n"), "it says what is no JSON"),
-            (says(b'{"takeover": 2}\n', socks), "it answers in version 2, and we "),
-            (says(line), "it names 2 sockets and passes 0"),
-            (says(line, socks[:1]), "it names 2 sockets and passes 1"),
-            (says(line, [*socks, *socks]), "it names 2 sockets and passes 4"),
-            (says(line + b"{", socks), "it says too much"),
-            (says(b"x" * (1 << 22) + b"xx", socks), "it says too much"),
+            (says(b"HTTP/1.1 400 Bad Request\r\n"), "not JSON"),
+            (says(b'{"takeover": 2}\n', socks), "protocol version 2 instead"),
+            (says(line), "2 sockets are named, 0"),
+            (says(line, socks[:1]), "2 sockets are named, 1"),
+            (says(line, [*socks, *socks]), "2 sockets are named, 4"),
+            (says(line + b"{", socks), "too many bytes or descriptors"),
+            (says(b"x" * (1 << 22) + b"xx", socks), "too many bytes or descriptors"),
         ):
-            told = f"the gateway there is not understood: {told}"
+            told = f"the running gateway sent an invalid offer: {told}"
             assert refusal(path, part).startswith(told)
 
 
 def test_no_listening_sockets(path: str) -> None:
     """What is passed must be sockets that listen."""
-    told = "the gateway there is not understood: it passes what is no listening socket"
+    told = (
+        "the running gateway sent an invalid offer: a passed descriptor is not a"
+        " listening socket"
+    )
     line = write_offer(["127.0.0.1:80"])
     with socket.socket() as fresh, open(os.devnull) as null:
         assert refusal(path, says(line, [fresh])) == told
@@ -181,7 +184,9 @@ def test_somebody_else(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = "lbconsul.takeover.client.trusted_users"
     monkeypatch.setattr(module, lambda also: frozenset({me + 1, *also}))
     told = refusal(path, lambda client: heard.extend(hear_all(client)))
-    assert told == f"it belongs to somebody else (user {me})"
+    assert told == (
+        f"the process there runs as user {me}, which is neither this user nor root"
+    )
     assert heard == []
     # Unless it is one whom we are going to be ourselves.
     with OldGateway(path, says(write_offer([]))):
@@ -236,7 +241,7 @@ def test_hangs(path: str) -> None:
     ):
         begun = time.monotonic()
         assert refusal(path, part, within=0.5) == (
-            "the gateway there hands nothing over within 0.5 s"
+            "the running gateway hands nothing over within 0.5 s"
         )
         assert time.monotonic() - begun > 0.4
 

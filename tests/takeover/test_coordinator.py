@@ -159,7 +159,8 @@ def test_heir(heir: Heir) -> None:
     assert not heir.is_shared()
     assert is_somebody_at(heir.path)
     assert heir.said() == [
-        f"taking over from the gateway at {heir.path}: it goes on until we serve",
+        f"taking over from the gateway at {heir.path}: it serves until this gateway"
+        " does",
         f"taken over from the gateway at {heir.path}",
     ]
 
@@ -171,8 +172,8 @@ def test_dropped(tmp_path: Path) -> None:
         predecessor.unused = ["127.0.0.1:81", "unix:/run/web.sock"]
         heir = Heir(str(tmp_path / "lb.sock"), held, predecessor)
         assert heir.said()[1:] == [
-            "nobody will listen on 127.0.0.1:81, unix:/run/web.sock then: no mapping"
-            " of ours does"
+            "127.0.0.1:81, unix:/run/web.sock: offered but not mapped: closed after"
+            " the takeover"
         ]
 
 
@@ -194,6 +195,7 @@ def test_no_answers(heir: Heir) -> None:
     assert heir.is_shared()
     assert heir.said()[1:] == [
         f"not taken over: Consul does not answer; the gateway at {heir.path} goes on"
+        " serving"
     ]
     assert not heir.predecessor.is_told()
     heir.succession.stopService()
@@ -205,7 +207,7 @@ def test_serves_never(heir: Heir) -> None:
     heir.gateway.answers = "all"
     heir.wait(20.2)
     assert heir.gateway.done == ["started", "drained", 1]
-    assert "not taken over: workers do not serve;" in heir.said()[1]
+    assert "not taken over: the workers do not serve;" in heir.said()[1]
 
 
 def test_too_late(heir: Heir) -> None:

@@ -73,11 +73,11 @@ def test_many() -> None:
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        ({"takeover": [2, 3]}, "it speaks version 2, 3, and we speak 1"),
-        ({"takeover": []}, "it speaks version none, and we speak 1"),
-        ({"takeover": 1}, "it is no request for our sockets"),
-        ({}, "it is no request for our sockets"),
-        ([1], "it says what is no JSON object"),
+        ({"takeover": [2, 3]}, "protocol version 2, 3 instead of 1"),
+        ({"takeover": []}, "protocol version none instead of 1"),
+        ({"takeover": 1}, "not a takeover request"),
+        ({}, "not a takeover request"),
+        ([1], "not a JSON object"),
     ],
 )
 def test_another_question(said: object, told: str) -> None:
@@ -102,16 +102,16 @@ def test_refusal() -> None:
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        ({"takeover": 2, "sockets": []}, "it answers in version 2, and we speak 1"),
-        ({"sockets": []}, "it answers in version None, and we speak 1"),
-        ({"takeover": 1}, "it names no sockets"),
-        ({"takeover": 1, "sockets": "80"}, "it names no sockets"),
-        ({"takeover": 1, "sockets": ["a"] * 10_001}, "it names no sockets"),
-        ({"takeover": 1, "sockets": [80]}, "it names a socket that is none"),
-        ({"takeover": 1, "sockets": [""]}, "it names a socket that is none"),
-        ({"takeover": 1, "sockets": ["a" * 301]}, "it names a socket that is none"),
-        ({"takeover": 1, "sockets": ["a", "a"]}, "it names a socket twice"),
-        (None, "it says what is no JSON object"),
+        ({"takeover": 2, "sockets": []}, "protocol version 2 instead of 1"),
+        ({"sockets": []}, "protocol version None instead of 1"),
+        ({"takeover": 1}, "no list of sockets"),
+        ({"takeover": 1, "sockets": "80"}, "no list of sockets"),
+        ({"takeover": 1, "sockets": ["a"] * 10_001}, "no list of sockets"),
+        ({"takeover": 1, "sockets": [80]}, "a socket's address is not valid"),
+        ({"takeover": 1, "sockets": [""]}, "a socket's address is not valid"),
+        ({"takeover": 1, "sockets": ["a" * 301]}, "a socket's address is not valid"),
+        ({"takeover": 1, "sockets": ["a", "a"]}, "a socket is named twice"),
+        (None, "not a JSON object"),
     ],
 )
 def test_another_offer(said: object, told: str) -> None:
@@ -124,7 +124,7 @@ def test_another_offer(said: object, told: str) -> None:
 @pytest.mark.parametrize("line", [b"", b"GET / HTTP/1.1\r\n", b"\xff", b"[" * 100_000])
 def test_no_json(line: bytes) -> None:
     """Neither is anybody harmed by what is none of it at all."""
-    with pytest.raises(ProtocolError, match=r"^it says what is no JSON$"):
+    with pytest.raises(ProtocolError, match=r"^not JSON$"):
         read_word(line)
 
 
@@ -132,4 +132,4 @@ def test_no_word() -> None:
     """A word that is unknown is told, in part if it is long."""
     with pytest.raises(ProtocolError) as raised:
         read_word(write_word("x" * 1000))
-    assert str(raised.value) == f"it says '{'x' * 300}', which means nothing"
+    assert str(raised.value) == f"unknown word '{'x' * 300}'"

@@ -223,7 +223,7 @@ def test_waits_in_vain(stage: Stage) -> None:
     thread.join(10)
     assert taken[0] is not None
     taken[0].close()
-    assert hear(hanging) == b'{"refused": "it says what is no JSON"}\n'
+    assert hear(hanging) == b'{"refused": "not JSON"}\n'
 
 
 def test_too_slow(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,10 +279,10 @@ def test_strangers(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     old = stage.first()
     monkeypatch.setattr(server, "trusted_users", lambda: frozenset({4711}))
     with capturedLogs() as events:
-        told = f"user {os.geteuid()} is neither ours nor root"
+        told = f"user {os.geteuid()} is neither this gateway's nor root"
         client = stage.client()
         assert hear_all(client) == [b'{"refused": "%s"}' % told.encode()]
-        with pytest.raises(CannotTakeOver, match=f"there refuses: {told}"):
+        with pytest.raises(CannotTakeOver, match=f"gateway refuses: {told}"):
             take(stage.path)
     assert [formatEvent(each) for each in events] == 2 * [
         f"process {os.getpid()} cannot take over: {told}"
@@ -301,7 +301,8 @@ def test_no_door(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     with capturedLogs() as events:
         gateway = stage.first()
     assert [formatEvent(each) for each in events] == [
-        f"--takeover {stage.path}: Permission denied: nobody will be able to take over"
+        f"--takeover {stage.path}: cannot listen: Permission denied; no"
+        " takeover is possible"
     ]
     gateway.stop()
 
@@ -319,7 +320,7 @@ def test_out_of_descriptors(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> No
         client = stage.client(QUESTION)
         eventually(lambda: bool(events))
     assert [formatEvent(each) for each in events[:1]] == [
-        f"{stage.path}: nobody can be let in: Too many open files"
+        f"--takeover {stage.path}: accept failed: Too many open files; tried again soon"
     ]
     assert read_offer(hear(client)) == list(stage.sockets)
     assert old.handover.is_shared

@@ -96,7 +96,7 @@ def test_whole(played: Played) -> None:
     assert played.outcome == [True]
     assert played.clock.getDelayedCalls() == []
     assert [formatEvent(each) for each in events] == [
-        "process 4711 takes over: 1 sockets are handed to it"
+        "process 4711 takes over: 1 sockets handed to it"
     ]
 
 
@@ -139,7 +139,7 @@ def test_silent(played: Played) -> None:
     assert played.outcome == [False]
     assert played.transport.aborting
     assert [formatEvent(each) for each in events] == [
-        "process 4711 says nothing for too long"
+        "process 4711 timed out: its takeover ends"
     ]
 
 
@@ -154,8 +154,8 @@ def test_hangs(played: Played) -> None:
     assert played.outcome == [False]
     assert played.transport.aborting
     assert [formatEvent(each) for each in events] == [
-        "process 4711 says nothing for too long",
-        "process 4711 does not take over after all: we go on",
+        "process 4711 timed out: its takeover ends",
+        "process 4711 does not take over after all: this gateway goes on",
     ]
     assert played.clock.getDelayedCalls() == []
 
@@ -180,10 +180,10 @@ def test_leaves_the_queue(played: Played) -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        (b'{"takeover": [2]}\n', "it speaks version 2, and we speak 1"),
-        (b"GET / HTTP/1.1\r\n", "it says what is no JSON"),
-        (b"x" * 5000, "it says too much"),
-        (b"x" * 5000 + b"\n", "it says too much"),
+        (b'{"takeover": [2]}\n', "protocol version 2 instead of 1"),
+        (b"GET / HTTP/1.1\r\n", "not JSON"),
+        (b"x" * 5000, "its line is too long"),
+        (b"x" * 5000 + b"\n", "its line is too long"),
     ],
 )
 def test_no_question(played: Played, line: bytes, told: str) -> None:
@@ -204,9 +204,9 @@ def test_no_question(played: Played, line: bytes, told: str) -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        (write_word(RETIRING), "it says 'retiring' out of turn"),
-        (QUESTION, "it says '[1]', which means nothing"),
-        (b"x" * 5000, "it says too much"),
+        (write_word(RETIRING), "'retiring' is out of turn"),
+        (QUESTION, "unknown word '[1]'"),
+        (b"x" * 5000, "its line is too long"),
     ],
 )
 def test_out_of_turn(played: Played, line: bytes, told: str) -> None:
@@ -217,7 +217,7 @@ def test_out_of_turn(played: Played, line: bytes, told: str) -> None:
         assert played.say(line) == b""
     assert [formatEvent(each) for each in events] == [
         f"process 4711 cannot take over: {told}",
-        "process 4711 does not take over after all: we go on",
+        "process 4711 does not take over after all: this gateway goes on",
     ]
     assert played.outcome == [False]
     assert played.transport.aborting

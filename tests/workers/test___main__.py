@@ -95,5 +95,5 @@ def test_orders_that_cannot_be_read() -> None:
         ours.close()
         _, printed = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
-    assert printed.startswith("cannot do what it is told: UnpicklingError(")
+    assert printed.startswith("a command failed: UnpicklingError(")
     assert b"UnpicklingError" in said

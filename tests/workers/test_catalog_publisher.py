@@ -81,8 +81,8 @@ def test_too_many_instances(start: Any, monkeypatch: pytest.MonkeyPatch) -> None
             started.replace(*(instance(str(number), 9) for number in range(count)))
     told = [line for line in lines(events) if "instances" in line]
     assert told == [
-        "there are more than 65536 instances: each worker balances for itself over"
-        " the further ones"
+        "more than 65536 instances: for the others each worker counts only"
+        " its own connections"
     ]
 
 

@@ -45,7 +45,7 @@ class FramesTests(SynchronousTestCase):
         self.assertEqual(self.heard, ["lost"])
         self.assertEqual(
             [formatEvent(event) for event in events],
-            ["no frame is 67108865 bytes long: this is none"],
+            ["a frame of 67108865 bytes is too long: the channel is closed"],
         )
 
     def test_flow(self) -> None:

@@ -99,7 +99,7 @@ def test_by_hand(start: Any, held: ExitStack) -> None:
     started.wait_until_all_know()
     assert eject() == ""
     assert ejected() == {b}
-    assert eject().startswith("it is ejected 0 s ago: by hand")
+    assert eject().startswith("it is already ejected 0 s ago: by hand")
     started.running.call(started.data_plane.set_drained, {a: 1, b: 0})
     eventually(lambda: ejected() == set(), "a draining upstream is not ejected")
     kill_all(started)

@@ -64,8 +64,8 @@ def test_a_death(start: Any, held: ExitStack, monkeypatch: pytest.MonkeyPatch) -
         started.wait_until_all_know()
     new = started.members()[2].pid
     assert [line for line in lines(events) if "worker 2" in line] == [
-        f"worker 2 (process {old}) died: signal 9; 0 connections were open; another"
-        " one starts in 0.5 s",
+        f"worker 2 (process {old}) died: signal 9; 0 connections were open; restart in"
+        " 0.5 s",
         f"worker 2 (process {new}) serves",
     ]
     with connect(started.address), accept(server):
@@ -130,7 +130,7 @@ def test_socket_lost(
         with connect(address), accept(server):
             pass
     [told] = [line for line in lines(events) if "could not" in line]
-    expected = "worker 1 could not be started: it is taken; once more in "
+    expected = "worker 1 could not be started: it is taken; next try in "
     assert told.startswith(expected)
 
 
@@ -187,7 +187,7 @@ def test_cannot_live(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         eventually(lambda: len(lines(events)) >= 2, "two have died")
         started.stop()
     assert [line.partition("died: ")[2] for line in lines(events)[:2]] == [
-        f"exit status 0; 0 connections were open; another one starts in {wait} s"
+        f"exit status 0; 0 connections were open; restart in {wait} s"
         for wait in (0.5, 1.0)
     ]
 
@@ -210,8 +210,8 @@ def test_no_room(start: Any, monkeypatch: pytest.MonkeyPatch, held: ExitStack) -
         with connect(started.address), accept(server):
             pass
     assert lines(events)[0] == (
-        "worker 1 could not be started: Resource temporarily unavailable; once more"
-        " in 0.5 s"
+        "worker 1 could not be started: Resource temporarily unavailable; next try in"
+        " 0.5 s"
     )
 
 
@@ -222,7 +222,7 @@ def test_no_such_program(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         started = start(1, MAPPING)
         eventually(lambda: bool(lines(events)), "it is told")
         started.stop()
-    assert "another one starts" in lines(events)[0] or "once more" in lines(events)[0]
+    assert "restart in" in lines(events)[0] or "next try in" in lines(events)[0]
 
 
 def test_hanging_at_the_end(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +236,9 @@ def test_hanging_at_the_end(start: Any, monkeypatch: pytest.MonkeyPatch) -> None
     with capturedLogs() as events:
         started.stop()
     assert not is_alive(frozen)
-    assert lines(events) == [f"worker 1 (process {frozen}) does not end, and is killed"]
+    assert lines(events) == [
+        f"worker 1 (process {frozen}) did not exit in time: killed"
+    ]
 
 
 def test_drain(start: Any, held: ExitStack) -> None:
@@ -309,5 +311,5 @@ def test_hanging_while_it_drains(start: Any, monkeypatch: pytest.MonkeyPatch) ->
     assert time.monotonic() - begun > 0.5
     assert not is_alive(frozen)
     assert lines(events)[0] == (
-        f"worker 1 (process {frozen}) does not end, and is killed"
+        f"worker 1 (process {frozen}) did not exit in time: killed"
     )

@@ -253,9 +253,9 @@ def test_nonsense(
     with capturedLogs() as events:
         running.running.call(running.worker.ordered, b"nonsense")
     assert (running.stopped, running.worker.status) == (["stop"], 1)
-    assert "cannot do what it is told: UnpicklingError(" in capfd.readouterr().err
+    assert "a command failed: UnpicklingError(" in capfd.readouterr().err
     assert formatEvent(events[0]) == (
-        "a bug in lbconsul: a worker cannot do what it is told"
+        "a bug in lbconsul: a command failed, so this worker ends"
     )
     running.running._observer.found.clear()
 
@@ -379,7 +379,7 @@ def test_by_hand(running: Running, held: ExitStack) -> None:
         running.order(Eject(many[1].identity, number))
     first, (again, why) = running.answers()
     assert (first, again) == ((4, ""), 5)
-    assert why.startswith("it is ejected 0 s ago: by hand, back in 1")
+    assert why.startswith("it is already ejected 0 s ago: by hand, back in 1")
     assert len(running.traffic()[0].ejected) == 1
     [selection] = failover_spec(MAPPING).selections
     pool = running.worker._registry.pool(selection)

@@ -227,7 +227,7 @@ class MemberTests(SynchronousTestCase):
         [event] = events
         self.assertRegex(
             formatEvent(event),
-            r"worker 3 \(process 4711\): cannot be told what to serve, and is killed: ",
+            r"worker 3 \(process 4711\): cannot be sent its sockets: ",
         )
         self.assertGreater(len(received(self.reactor.lane)), 50)
 
