@@ -10,7 +10,7 @@ import errno
 import os
 import socket
 from collections.abc import Container
-from typing import Any
+from typing import Any, NoReturn
 
 from attrs import Factory, define
 from twisted.internet.defer import Deferred
@@ -108,7 +108,7 @@ class DNSServer:
     def _timed(
         self, asked: "Deferred[dns.Message]", timeout: float
     ) -> "Deferred[dns.Message]":
-        return asked.addTimeout(timeout, self._reactor, _too_late)
+        return asked.addTimeout(timeout, self._reactor, too_late)
 
     def _over_udp(self, query: dns.Query) -> "Deferred[dns.Message]":
         if self._socket is None or self._socket.is_spent:
@@ -278,5 +278,6 @@ def _new_number(taken: Container[int]) -> int:
             return number
 
 
-def _too_late(result: object, seconds: float) -> dns.Message:
+def too_late(result: object, seconds: float) -> NoReturn:
+    """What a `Deferred` calls that has no result within `seconds`."""
     raise TimeoutError(f"no answer within {seconds:.0f} s")

@@ -101,7 +101,7 @@ def parse_hosts(text: str) -> dict[str, list[str]]:
 
 def addresses_of(name: str, hosts: dict[str, list[str]]) -> list[str]:
     """The valid addresses of a name, in the file's order; empty if it has none."""
-    return [each for each in dict.fromkeys(hosts.get(name, ())) if _is_ip(each)]
+    return [each for each in dict.fromkeys(hosts.get(name, ())) if is_ip(each)]
 
 
 def absolute(host: str) -> str:
@@ -140,7 +140,7 @@ def _rank(address: str) -> int:
 
 def _server(address: str) -> list[str]:
     # In canonical form, as the kernel writes it.
-    return [str(ip_address(address))] if _is_ip(address) else []
+    return [str(ip_address(address))] if is_ip(address) else []
 
 
 def _domains(said: tuple[str, ...]) -> list[str]:
@@ -162,7 +162,8 @@ def _number(options: list[str], name: str, default: int, least: int, most: int) 
     return default
 
 
-def _is_ip(text: str) -> bool:
+def is_ip(text: str) -> bool:
+    """Whether the text is an IP address."""
     try:
         ip_address(text)
     except ValueError:

@@ -10,7 +10,6 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -29,11 +28,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lbconsul.consul.dns_client import DNSClient, has_route
-from lbconsul.consul.dns_server import FAILURES
+from lbconsul.consul.dns_server import FAILURES, too_late
 from lbconsul.consul.resolv_conf import (
     ResolvConf,
     absolute,
     addresses_of,
+    is_ip,
     parse_hosts,
     parse_resolv_conf,
 )
@@ -143,7 +143,7 @@ class HostResolver:
 
         Cancelling the last Deferred of a name cancels its look-up.
         """
-        if _is_ip(host):
+        if is_ip(host):
             return succeed([host])
         try:
             name = absolute(host)
@@ -201,7 +201,7 @@ class HostResolver:
         place = self._reactor.callLater(SOON, self._no_longer_fresh)
         conf = self._conf_file.value(self._reactor.seconds())
         lookup.under_way = Deferred.fromCoroutine(self._client.find(lookup.name, conf))
-        lookup.under_way.addTimeout(LONGEST, self._reactor, _too_late)
+        lookup.under_way.addTimeout(LONGEST, self._reactor, too_late)
         lookup.under_way.addBoth(self._done, lookup, place)
 
     def _no_longer_fresh(self) -> None:
@@ -240,10 +240,6 @@ class HostResolver:
 
     def _parse_conf(self, text: str) -> ResolvConf:
         return parse_resolv_conf(text, self._host_name())
-
-
-def _too_late(result: object, seconds: float) -> list[str]:
-    raise TimeoutError(f"no answer within {seconds:.0f} s")
 
 
 @define(eq=False)
@@ -291,11 +287,3 @@ class _Resolution:
         """Cancel the look-up; the receiver gets no further calls."""
         if self.found is not None:
             self.found.cancel()
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
