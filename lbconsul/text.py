@@ -1,9 +1,16 @@
 """Makes untrusted text fit for a log line, and quotes names in mappings.  Pure."""
 
 import re
+from collections.abc import Iterable
 
 #: A name that needs no quotes: it has no separator of a mapping, an option or a URL.
 _PLAIN = re.compile(r"""[^\s/?#:,"][^\s/?#:,]*""")
+
+#: A list names at most this many words, and counts the others.
+_NAMED = 5
+
+#: The most characters shown of one word.
+_WORD = 60
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
@@ -27,6 +34,19 @@ def one_line(text: str, most: int) -> str:
 def clipped(text: str, most: int) -> str:
     """`text`, cut to `most` characters with an ellipsis if it is longer."""
     return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def listed(words: Iterable[str], longest: int = _WORD) -> str:
+    """The first words in order, each bounded and printable, and how many follow."""
+    shown = sorted(set(words))
+    more = f" and {len(shown) - _NAMED} more" if len(shown) > _NAMED else ""
+    return ", ".join(fit(each, longest) for each in shown[:_NAMED]) + more
+
+
+def fit(word: str, longest: int = _WORD) -> str:
+    """An untrusted word, bounded, its unprintable characters replaced by ``?``."""
+    shown = printable(word[:longest])
+    return shown if len(word) <= longest else f"{shown}..."
 
 
 def quoted(name: str) -> str:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbconsul.config.grammar import split_mapping
-from lbconsul.text import clipped, one_line, printable, quoted, unquoted
+from lbconsul.text import clipped, fit, listed, one_line, printable, quoted, unquoted
 
 
 def test_one_line() -> None:
@@ -27,6 +27,14 @@ def test_clipped() -> None:
     """What is cut shows it, and is as long as it may be."""
     assert clipped("12345678", 8) == "12345678"
     assert clipped("123456789", 8) == "12345..."
+
+
+def test_listed() -> None:
+    """Of many words the first five are named, none of them at any length."""
+    assert listed(["b", "a", "b"]) == "a, b"
+    assert listed("gfedcba") == "a, b, c, d, e and 2 more"
+    assert listed(["x" * 99, "a\nb"], 8) == "a?b, xxxxxxxx..."
+    assert fit("x" * 60) == "x" * 60
 
 
 @pytest.mark.parametrize(

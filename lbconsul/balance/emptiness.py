@@ -1,7 +1,7 @@
 """Explains to the operator why a pool has no usable upstream.  Pure."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Set
+from collections.abc import Collection, Set
 
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.pool_spec import InstanceFilter
@@ -12,14 +12,10 @@ from lbconsul.balance.standing import (
     judge,
     outside,
 )
-from lbconsul.text import printable
+from lbconsul.text import listed
 
-#: One sentence names at most this many tags or reasons, and counts the others.
-_NAMED = 5
-
-#: The most characters shown of a word from a registration, and of a sentence that
-#: contains such words.
-_LONGEST, _LONGEST_SENTENCE = 60, 200
+#: The most characters shown of a sentence that contains words from registrations.
+_LONGEST_SENTENCE = 200
 
 
 def why_empty(
@@ -45,19 +41,6 @@ def why_empty(
     counts = " and ".join(f"{count} {state}" for state, count in states.most_common())
     wish = f"; health={','.join(sorted(rules.health))}" if "warning" in states else ""
     return f"{_instances(len(selected))}, none usable: {counts}{wish}"
-
-
-def listed(words: Iterable[str], longest: int = _LONGEST) -> str:
-    """The first words in order, each bounded and printable, and how many follow."""
-    shown = sorted(set(words))
-    more = f" and {len(shown) - _NAMED} more" if len(shown) > _NAMED else ""
-    return ", ".join(fit(each, longest) for each in shown[:_NAMED]) + more
-
-
-def fit(word: str, longest: int = _LONGEST) -> str:
-    """An untrusted word, bounded, its unprintable characters replaced by ``?``."""
-    shown = printable(word[:longest])
-    return shown if len(word) <= longest else f"{shown}..."
 
 
 def _of_skipped(skipped: Collection[str]) -> str:

@@ -10,8 +10,8 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from lbconsul.balance.emptiness import fit, listed
 from lbconsul.balance.pool_spec import ServiceQuery
+from lbconsul.text import fit, listed
 
 #: How long a list of names is reused, in seconds: 2,000 mappings that are empty at
 #: the same time make one request.

@@ -14,7 +14,7 @@ from twisted.internet.defer import (
 from twisted.internet.defer import TimeoutError as AnyTimeoutError
 from twisted.internet.error import ReactorNotRunning
 
-from lbconsul.balance.emptiness import fit, why_empty
+from lbconsul.balance.emptiness import why_empty
 from lbconsul.balance.pool_spec import PoolSpec, ServiceQuery
 from lbconsul.balance.standing import Standing, judge
 from lbconsul.config.model import Config, Mapping
@@ -25,6 +25,7 @@ from lbconsul.consul.hints import NO_DATACENTER, Hints
 from lbconsul.consul.location import pick_of
 from lbconsul.errors import Forbidden
 from lbconsul.proxy.targets import failover_spec
+from lbconsul.text import fit
 
 #: The timeout of the whole check, in seconds.
 WITHIN = 20.0
