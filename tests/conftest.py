@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from lbconsul.config.sources import ENVIRONMENT
 from tests.support import kept_logs
 from tests.support.binaries import find_consul
 from tests.support.consul_agent import ConsulAgent
@@ -53,6 +54,13 @@ def consul(consul_binary: str) -> Iterator[ConsulAgent]:
     """One dev agent that all tests share: use names of your own, and clean up."""
     with ConsulAgent(consul_binary) as agent:
         yield agent
+
+
+@pytest.fixture
+def without_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the machine's own Consul is, is not the test's business."""
+    for variable in (*ENVIRONMENT, "CONSUL_HTTP_ADDR", "CONSUL_HTTP_SSL"):
+        monkeypatch.delenv(variable, raising=False)
 
 
 @pytest.hookimpl(tryfirst=True)

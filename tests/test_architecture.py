@@ -74,7 +74,10 @@ ROOMS: dict[str, Room] = {
     "service": room(
         COMMON + "admin balance consul dev gateway logs net process proxy takeover"
     ),
-    "tap": room(COMMON + "dev.quickstart gateway logs process service takeover"),
+    "command_line": room(COMMON + "logs process"),
+    "tap": room(
+        COMMON + "command_line dev.quickstart gateway process service takeover"
+    ),
     "start": room("process tap"),
     "__main__": room(COMMON + "admin"),
 }
@@ -90,6 +93,7 @@ STRANGERS = [
 #: Rooms that only these others may see.
 ONLY_FOR = {
     "service": {"tap"},
+    "command_line": {"tap"},
     "tap": {"start"},
     "gateway": {"service", "tap"},
 }
