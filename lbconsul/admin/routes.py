@@ -7,12 +7,8 @@ from urllib.parse import parse_qs
 from attrs import Factory, define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web.http import (
-    ACCEPTED,
     BAD_REQUEST,
-    CONFLICT,
     INTERNAL_SERVER_ERROR,
     NOT_ALLOWED,
     NOT_FOUND,
@@ -27,11 +23,11 @@ from lbconsul.admin.documents import Document
 from lbconsul.admin.event_stream import Stream
 from lbconsul.admin.http_server import AdminRequest, cut
 from lbconsul.admin.metrics import CONTENT_TYPE, metrics
-from lbconsul.admin.requests import Requests, client
+from lbconsul.admin.orders import ORDERS, Orders
+from lbconsul.admin.requests import Requests
 from lbconsul.admin.responses import (
     JSON,
     HTTPError,
-    answer_json,
     answer_text,
     begin,
     joined,
@@ -43,7 +39,6 @@ from lbconsul.admin.status_json import status
 from lbconsul.admin.status_model import FullStatus, Source
 from lbconsul.admin.streaming import StreamingResponse
 from lbconsul.admin.upstream_id import from_path
-from lbconsul.errors import CannotOrder
 
 #: The longest path, in characters: ids of instances are shorter.
 LONGEST_PATH = 4096
@@ -89,13 +84,13 @@ class Route:
 class Routes:
     """Routes, authorizes, answers and counts the requests of the admin listener."""
 
-    _log = Logger()
     _reactor: IReactorTime
     _source: Source
     _guard: Authorizer
     _stream: Stream
     _requests: Requests = Factory(Requests)
     _documents: dict[str, Document] = field(init=False)
+    _orders: Orders = field(init=False)
     #: Long answers that are being written.
     _answers: int = 0
 
@@ -107,6 +102,7 @@ class Routes:
         self._documents = {
             what: Document(self._reactor, make) for what, make in made.items()
         }
+        self._orders = Orders(self._source, self._guard, self._forget)
 
     def answer(self, request: AdminRequest) -> None:
         """Answer one request; errors become HTTP answers."""
@@ -153,12 +149,12 @@ class Routes:
             return Route("page", _READ, self._page)
         if path == "/drain":
             order = "drain the gateway"
-            return Route("drain gateway", _CHANGE, self._drain_gateway, order)
+            return Route("drain gateway", _CHANGE, self._orders.drain_gateway, order)
         if path.startswith("/upstreams/"):
             *segments, verb = path.removeprefix("/upstreams/").split("/")
             upstream = from_path(segments)
-            if upstream is not None and verb in _ORDERS:
-                handler = partial(self._order, verb, upstream)
+            if upstream is not None and verb in ORDERS:
+                handler = partial(self._orders.carry_out, verb, upstream)
                 return Route(verb, _CHANGE, handler, f"{verb} {upstream}")
         raise HTTPError(NOT_FOUND, "no such path: docs/admin.md lists them")
 
@@ -243,39 +239,10 @@ class Routes:
             figures = query.get("figures") != ["off"]
             self._stream.join(request, known, figures=figures)
 
-    async def _order(self, verb: str, upstream: str, request: Request) -> None:
-        self._guard.check_change(asker(request))
-        gone: list[Failure] = []
-        request.notifyFinish().addErrback(gone.append)
-        try:
-            ordered = _ORDERS[verb](self._source, upstream)
-            is_known = ordered if isinstance(ordered, bool) else await ordered
-        except CannotOrder as error:
-            if gone:
-                return
-            raise HTTPError(CONFLICT, _one_line(str(error))) from None
-        if gone:
-            return  # the client left while workers were asked
-        if not is_known:
-            raise HTTPError(NOT_FOUND, f"no upstream {upstream}")
-        self._done(request, f"{verb} {upstream}")
-        done = {"done": verb, "upstream": upstream}
-        if verb == "drain":
-            done["lasts"] = self._source.drains_last
-        answer_json(request, OK, done)
-
-    def _drain_gateway(self, request: Request) -> None:
-        self._guard.check_change(asker(request))
-        self._done(request, "drain the gateway")
-        self._source.drain_gateway()
-        answer_json(request, ACCEPTED, {"done": "drain"})
-
-    def _done(self, request: Request, order: str) -> None:
+    def _forget(self) -> None:
+        """Something has changed, which the next ``/status`` must show."""
         for document in self._documents.values():
-            document.forget()  # the next /status must show the change
-        self._log.info(
-            "ordered by {client}: {order}", client=client(request), order=order
-        )
+            document.forget()
 
     def _broke(self, request: Request) -> None:
         if request.startedWriting:
@@ -318,9 +285,4 @@ _SHOWN: dict[str, _Show] = {
     "/status": Routes._status,
     "/metrics": Routes._metrics,
     "/events": Routes._events,
-}
-_ORDERS: dict[str, Callable[[Source, str], bool | Awaitable[bool]]] = {
-    "drain": lambda source, upstream: source.drain(upstream),
-    "undrain": lambda source, upstream: source.undrain(upstream),
-    "eject": lambda source, upstream: source.eject(upstream),
 }
