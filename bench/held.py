@@ -28,9 +28,10 @@ from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.config.model import Drain, Mapping, TCPListen
 from lbconsul.process.garbage import ShortCollections
+from lbconsul.proxy.dialer import DialAttempt
 from lbconsul.proxy.mapping_proxy import MappingProxy
-from lbconsul.proxy.relay import Downstream, Relay
 from lbconsul.proxy.runtime import ProxyRuntime
+from lbconsul.proxy.tcp_session import TcpSession
 from lbconsul.tap import Options, makeService
 from lbconsul.workers.traffic_messages import write_traffic
 
@@ -88,6 +89,16 @@ class _Shared:
         """Others have it as well."""
 
 
+class _NoObserver:
+    """No listener is told of connections."""
+
+    def on_ended(self, proxy: MappingProxy) -> None:
+        """Nothing to resume."""
+
+    def on_starved(self) -> None:
+        """Nothing to pause."""
+
+
 class _NoPoller:
     """Nothing ever comes."""
 
@@ -114,7 +125,7 @@ class Holding:
         self.runtime = ProxyRuntime(reactor, self.registry, connection_log=False)
         self.runtime._poller = cast(Any, _NoPoller())
         self.answer("passing")
-        self._proxy = self.runtime.make(_MAPPING)
+        self._proxy = self.runtime.make(_MAPPING, _NoObserver())
         for _ in range(count):
             _hold(self._proxy)
         self.runtime.start()
@@ -135,12 +146,12 @@ class Holding:
 def _hold(proxy: MappingProxy) -> None:
     """One more connection."""
     client, upstream = (cast(socket.socket, _Shared()) for _ in range(2))
-    arrival = Downstream(client, ("127.0.0.1", 1), reactor.seconds())
-    proxy.figures.accepted += 1
-    proxy.room.enter()
-    relay = Relay(proxy, upstream, proxy.lease((), 3), arrival, 0)
-    proxy._age_sweeper.add(relay)
-    relay.start()
+    session = TcpSession(proxy, client, ("127.0.0.1", 1), reactor.seconds())
+    proxy.stats.accepted += 1
+    proxy.opened(session)
+    session._dial = DialAttempt(proxy.dialer, session, reactor.seconds())
+    session._dial.lease = proxy.dialer.failover.lease((), 3)
+    session.on_connected(upstream)
 
 
 def idle(count: int) -> None:

@@ -8,6 +8,8 @@ import termios
 from functools import cache
 from pathlib import Path
 
+from lbconsul.net.stream import Stream
+
 #: Errors that say a resource ran out which the end of a connection frees.
 STARVED = frozenset(
     {
@@ -22,7 +24,7 @@ STARVED = frozenset(
 _LINGER_NOT_AT_ALL = struct.pack("ii", 1, 0)
 
 
-def reset_on_close(sock: socket.socket) -> None:
+def reset_on_close(sock: Stream) -> None:
     """Make close(2) send a reset to the peer, if the socket's kind has one."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT_AT_ALL)
 
@@ -33,7 +35,7 @@ def set_nodelay(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def queued(sock: socket.socket) -> int:
+def queued(sock: Stream) -> int:
     """Bytes sent on a socket but not acknowledged (tcp(7), SIOCOUTQ)."""
     try:
         answer = fcntl.ioctl(sock, termios.TIOCOUTQ, struct.pack("i", 0))

@@ -123,13 +123,13 @@ class TimeSlicer:
 class Checkable(Protocol):
     """Something with a time limit, such as a dial or a relay."""
 
-    def inspect(self, now: float) -> None:
+    def check(self, now: float) -> None:
         """Check the limit; `now` is the reactor's time in seconds."""
 
 
 @define(eq=False)
 class Sweeper:
-    """Inspects every item on its list every `interval` seconds.
+    """Checks every item on its list every `interval` seconds.
 
     It replaces a timer for each connection, which each byte would reset.  A limit
     fires at most one interval late.  The list may be the owner's; the owner then calls
@@ -194,7 +194,7 @@ class Sweeper:
             checkable = rest.pop()
             if checkable in on_list:
                 try:
-                    checkable.inspect(seconds())
+                    checkable.check(seconds())
                 except Exception:
                     # A bug in one item must not stop the others' limits.
                     self._bugs.tell("a bug in lbconsul: a check failed")

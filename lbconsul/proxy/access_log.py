@@ -11,7 +11,6 @@ from lbconsul.config.model import Mapping
 from lbconsul.net.rate_limit import TokenBucket
 from lbconsul.net.sockets import address_text
 from lbconsul.net.throttled_log import ThrottledLog, in_words
-from lbconsul.proxy.relay import Downstream
 from lbconsul.stats.termination import Termination
 
 #: Lines a second, and the burst, for clients that got no upstream.  Connections that
@@ -34,31 +33,33 @@ class ConnectionLog:
 
     def tell(
         self,
-        arrival: Downstream,
+        address: object,
+        accepted_at: float,
         upstream: Upstream | None,
         received: int,
         sent: int,
         retries: int,
-        ending: Termination,
+        termination: Termination,
     ) -> None:
         """Log a connection that ended, or a client that was refused.
 
+        The client has the address, and was accepted at the reactor's time given.
         `received` and `sent` are bytes from the client and from the upstream.
         """
         if not self._is_on:
             return
-        if upstream is None and not self._bound.lets(ending.value):
+        if upstream is None and not self._bound.lets(termination.value):
             return
-        client, mapping = address_text(arrival.address), str(self._mapping)
+        client, mapping = address_text(address), str(self._mapping)
         instance = str(upstream.instance) if upstream else "-"
-        seconds = self._clock.seconds() - arrival.time
+        seconds = self._clock.seconds() - accepted_at
         # Formatted here, with the fields beside it for structured logs: the logger
         # takes longer to format eight fields than the pool to choose an upstream.
         self._log.info(
             "{line}",
             line=(
                 f"{client} {mapping} {instance} in={received} out={sent}"
-                f" time={seconds:.3f} retries={retries} {ending.value}"
+                f" time={seconds:.3f} retries={retries} {termination.value}"
             ),
             client=client,
             mapping=mapping,
@@ -67,7 +68,7 @@ class ConnectionLog:
             sent=sent,
             seconds=seconds,
             retries=retries,
-            termination=ending.value,
+            termination=termination.value,
         )
 
     def stop(self) -> None:

@@ -1,16 +1,17 @@
 """One listening address that is served; its options may change at a reload."""
 
 import socket
-from collections.abc import Callable
+from typing import Protocol
 
-from attrs import Factory, define
+from attrs import Factory, define, field
 from twisted.internet.interfaces import IDelayedCall
 
 from lbconsul.config.model import Mapping
 from lbconsul.net.listening_socket import ListeningSocket
 from lbconsul.proxy.connection_limit import ConnectionLimit
+from lbconsul.proxy.handler import handle
 from lbconsul.proxy.listener import Listener
-from lbconsul.proxy.mapping_proxy import MappingProxy
+from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
 
 
 @define(eq=False)
@@ -26,22 +27,41 @@ class _Kept:
         """Do nothing: the next listener uses the same socket."""
 
 
+class ActiveListenerOwner(Protocol):
+    """Makes the parts of active listeners, and is told of their connections."""
+
+    def proxy_for(self, mapping: Mapping, observer: ProxyObserver) -> MappingProxy:
+        """Make the proxy that serves a mapping."""
+
+    def listener_for(
+        self, active: "ActiveListener", source: ListeningSocket
+    ) -> Listener:
+        """Make the listener that accepts clients from a socket."""
+
+    def on_ended(self, active: "ActiveListener", proxy: MappingProxy) -> None:
+        """A connection of a current or older proxy ended."""
+
+
 @define(eq=False, repr=False)
 class ActiveListener:
     """A listening socket, and the proxy that serves its clients.
 
     When the options change the socket gets a new proxy; the `older` proxies
-    keep their connections.  `listener_of` makes a listener.
+    keep their connections.
     """
 
     source: ListeningSocket
-    proxy: MappingProxy
-    _listener_of: Callable[["ActiveListener", ListeningSocket], Listener]
+    _first_mapping: Mapping
+    _owner: ActiveListenerOwner
+    proxy: MappingProxy = field(init=False)
     older: list[MappingProxy] = Factory(list)
     #: None while clients wait in the kernel's queue.
     listener: Listener | None = None
     #: The call that ends the wait for Consul's first answer.
     waiting: IDelayedCall | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self.proxy = self._owner.proxy_for(self._first_mapping, self)
 
     @property
     def mapping(self) -> Mapping:
@@ -49,9 +69,9 @@ class ActiveListener:
         return self.proxy.mapping
 
     @property
-    def room(self) -> ConnectionLimit:
+    def connection_limit(self) -> ConnectionLimit:
         """The connection limit of the process, which the listener asks."""
-        return self.proxy.room
+        return self.proxy.connection_limit
 
     @property
     def proxies(self) -> list[MappingProxy]:
@@ -78,13 +98,13 @@ class ActiveListener:
 
     def connected(self, client: socket.socket, address: object) -> None:
         """Hand a client that the listener accepted to the current proxy."""
-        self.proxy.connected(client, address)
+        handle(self.proxy, client, address)
 
     def accept(self) -> None:
         """Accept clients from now on."""
         self._end_waiting()
         if self.listener is None:
-            self.listener = self._listener_of(self, _Kept(self.source))
+            self.listener = self._owner.listener_for(self, _Kept(self.source))
             self.listener.startService()
 
     def pause(self) -> None:
@@ -99,18 +119,21 @@ class ActiveListener:
         self.pause()
         self.source.close()
 
-    def turn_to(self, proxy: MappingProxy) -> MappingProxy:
-        """Send new clients to this proxy; returns the previous one."""
-        before, self.proxy = self.proxy, proxy
+    def turn_to(self, mapping: Mapping) -> MappingProxy:
+        """Serve new clients by a new proxy with these options; returns the old one."""
+        before, self.proxy = self.proxy, self._owner.proxy_for(mapping, self)
         self.older.append(before)
         return before
 
-    def ended(self) -> None:
+    # The observer of its proxies.
+
+    def on_ended(self, proxy: MappingProxy) -> None:
         """Let the listener accept again, since a connection has ended."""
         if self.listener is not None:
             self.listener.connection_ended()
+        self._owner.on_ended(self, proxy)
 
-    def starved(self) -> None:
+    def on_starved(self) -> None:
         """Pause the listener, since descriptors, ports or memory ran out."""
         if self.listener is not None:
             self.listener.starved()

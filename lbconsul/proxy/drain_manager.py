@@ -8,6 +8,7 @@ rebalancing closes some in favour of instances that joined.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from heapq import merge
+from typing import Protocol
 
 from attrs import define, field
 
@@ -16,15 +17,43 @@ from lbconsul.balance.failover import Failover
 from lbconsul.balance.pool import Pool
 from lbconsul.balance.rebalance import Rebalance, surplus
 from lbconsul.balance.standing import Drain
+from lbconsul.balance.upstream import Lease
 from lbconsul.config.model import Mapping
 from lbconsul.net.periodic import EVERY
-from lbconsul.proxy.relay import Relay
 from lbconsul.stats.termination import Termination
 
-#: A relay to close and its termination; None for a step that found none.
-Due = Iterator[tuple[Relay, Termination] | None]
 
-#: Relays sorted in one step.
+class Session(Protocol):
+    """A client's connection, as its mapping sees it."""
+
+    #: The client's address.
+    address: object
+    #: The use of an upstream, while `is_relaying`.
+    lease: Lease
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+
+    @property
+    def is_relaying(self) -> bool:
+        """Whether it moves bytes between the client and the upstream of `lease`."""
+
+    @property
+    def moved_at(self) -> float:
+        """When bytes last moved, in the reactor's time; only once it was relaying."""
+
+    def end(self, termination: Termination) -> None:
+        """Close the connection, unless it is over."""
+
+    def check(self, now: float) -> None:
+        """Check its time limits."""
+
+
+#: A session to close and its termination; None for a step that found none.
+Due = Iterator[tuple[Session, Termination] | None]
+
+#: Sessions sorted in one step.
 _RUN = 512
 
 
@@ -58,21 +87,21 @@ class DrainManager:
             return self._mapping.drain.close_on_critical
         return bool(self.count(1, leave.since))
 
-    def due(self, relays: Callable[[], Iterable[Relay]]) -> Due:
-        """Which of `relays` to close now; `relays` is only called if any may be due."""
+    def due(self, sessions: Callable[[], Iterable[Session]]) -> Due:
+        """Which sessions to close now; `sessions` is only called if any may be due."""
         if self._leaves():
-            yield from self._left(relays())
+            yield from self._left(sessions())
         for pool, rebalance in self._rebalances.items():
-            yield from self._rebalanced(pool, rebalance, relays)
+            yield from self._rebalanced(pool, rebalance, sessions)
 
-    def _left(self, relays: Iterable[Relay]) -> Due:
-        """Relays to close whose upstream is draining, or failed its checks."""
+    def _left(self, sessions: Iterable[Session]) -> Due:
+        """Sessions to close whose upstream is draining, or failed its checks."""
         by_leave = defaultdict(list)
-        for relay in relays:
-            upstream = relay.lease.upstream
-            leave = None if upstream.serving else relay.lease.leave()
+        for session in sessions:
+            upstream = session.lease.upstream
+            leave = None if upstream.serving else session.lease.leave()
             if leave is not None and self._closes(leave):
-                by_leave[leave].append(relay)
+                by_leave[leave].append(session)
             yield None
         for leave, theirs in by_leave.items():
             count = len(theirs)
@@ -93,9 +122,12 @@ class DrainManager:
         return to_close(count, since, timeout, self._seconds(), EVERY)
 
     def _rebalanced(
-        self, pool: Pool, rebalance: Rebalance, relays: Callable[[], Iterable[Relay]]
+        self,
+        pool: Pool,
+        rebalance: Rebalance,
+        sessions: Callable[[], Iterable[Session]],
     ) -> Due:
-        """Relays to close in favour of upstreams that joined."""
+        """Sessions to close in favour of upstreams that joined."""
         now = self._seconds()
         rebalance.begin(pool.joins, now)
         if not rebalance.active:
@@ -105,41 +137,41 @@ class DrainManager:
             rebalance.end()
             return
         theirs = []
-        for each in relays():
+        for each in sessions():
             if each.lease.upstream in over:
                 theirs.append(each)
             yield None
         allowance = rebalance.allowance(len(theirs), now)
-        for relay in least_recently_active(theirs) if allowance else ():
+        for session in least_recently_active(theirs) if allowance else ():
             if not allowance:
                 return
-            if relay is None:
+            if session is None:
                 yield None
-            elif over[upstream := relay.lease.upstream]:
+            elif over[upstream := session.lease.upstream]:
                 allowance -= 1
                 over[upstream] -= 1
-                yield relay, Termination.REBALANCED
+                yield session, Termination.REBALANCED
 
 
-def least_recently_active(relays: list[Relay]) -> Iterator[Relay | None]:
-    """`relays`, the one longest without traffic first.
+def least_recently_active(sessions: list[Session]) -> Iterator[Session | None]:
+    """`sessions`, the one longest without traffic first.
 
-    None comes in between, for a step of the sorting.  Relays are taken out of `relays`:
-    one that is ended is freed at once, not together with all others.
+    None comes in between, for a step of the sorting.  Sessions are taken out of the
+    list: one that is ended is freed at once, not together with all others.
     """
     runs = []
-    while relays:
-        run = sorted(relays[-_RUN:], key=_moved_at, reverse=True)
-        del relays[-_RUN:]
+    while sessions:
+        run = sorted(sessions[-_RUN:], key=_moved_at, reverse=True)
+        del sessions[-_RUN:]
         runs.append(_taken_from(run))
         yield None
     yield from merge(*runs, key=_moved_at)
 
 
-def _taken_from(run: list[Relay]) -> Iterator[Relay]:
+def _taken_from(run: list[Session]) -> Iterator[Session]:
     while run:
         yield run.pop()
 
 
-def _moved_at(relay: Relay) -> float:
-    return relay.moved_at
+def _moved_at(session: Session) -> float:
+    return session.moved_at

@@ -1,5 +1,7 @@
 """The proxy factory: lets an endpoint's clients in to a mapping."""
 
+import socket
+
 from attrs import define
 from twisted.internet.interfaces import IAddress, IProtocolFactory
 from twisted.internet.protocol import Protocol
@@ -7,6 +9,7 @@ from zope.interface import implementer
 
 from lbconsul.config.model import Mapping
 from lbconsul.proxy.detach import Adopt
+from lbconsul.proxy.handler import handle
 from lbconsul.proxy.mapping_proxy import MappingProxy
 
 
@@ -37,8 +40,11 @@ class ProxyFactory:
         return self._proxy.open
 
     def buildProtocol(self, address: IAddress) -> Protocol:
-        """A protocol that hands its transport's socket to the mapping's proxy."""
-        return Adopt(self._proxy.connected)
+        """A protocol that passes on its transport's socket."""
+        return Adopt(self._connected)
+
+    def _connected(self, client: socket.socket, address: object) -> None:
+        handle(self._proxy, client, address)
 
     def doStart(self) -> None:
         """Nothing to do before listening."""

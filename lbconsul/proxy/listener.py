@@ -33,14 +33,14 @@ _ITS_OWN = frozenset(
 
 
 class ListenerOwner(Protocol):
-    """Receives accepted clients: a `MappingProxy` or an `ActiveListener`."""
+    """Receives accepted clients: an `ActiveListener`."""
 
     @property
     def mapping(self) -> Mapping:
         """The current options."""
 
     @property
-    def room(self) -> ConnectionLimit:
+    def connection_limit(self) -> ConnectionLimit:
         """The connection limit of the process."""
 
     @property
@@ -110,7 +110,7 @@ class Listener(Service):
         self._pause()
         self._end_shortage()
         self._accept_balancer.stop()
-        self._owner.room.forget(self)
+        self._owner.connection_limit.forget(self)
         self._listener_log.stop()
         self.close()
 
@@ -171,7 +171,7 @@ class Listener(Service):
             self._pause()
             return
         for _ in range(self._at_once):
-            if self._is_full() or self._owner.room.must_wait(self):
+            if self._is_full() or self._owner.connection_limit.must_wait(self):
                 self._pause()
                 return
             # `starved` may have stopped the reading meanwhile.
@@ -206,7 +206,7 @@ class Listener(Service):
         return self._sock is not None and not waits and not self._is_full()
 
     def _resume(self) -> None:
-        if self._may_accept() and not self._owner.room.must_wait(self):
+        if self._may_accept() and not self._owner.connection_limit.must_wait(self):
             self._watch()
 
     def _watch(self) -> None:

@@ -1,7 +1,6 @@
 """Adds, updates and drains the listeners of one process (Envoy's ListenerManager)."""
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 
 from attrs import Factory, define, field
 from twisted.application.service import Service
@@ -15,7 +14,7 @@ from lbconsul.net.listening_socket import ListeningSocket
 from lbconsul.proxy.active_listener import ActiveListener
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.listener import ACCEPT_BOUND, Listener
-from lbconsul.proxy.mapping_proxy import MappingProxy
+from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
 from lbconsul.proxy.runtime import ProxyRuntime
 from lbconsul.proxy.saturation import DESCRIPTORS, MAPPING, PROCESS, Full, Saturation
 from lbconsul.proxy.targets import failover_spec
@@ -82,17 +81,14 @@ class ListenerManager(Service):
 
     def lend(self, mapping: Mapping) -> ProxyFactory:
         """A factory for clients that the caller's own endpoint accepts."""
-        proxy = self._runtime.make(mapping)
-        proxy.ended = self._look_whether_retired
+        proxy = self._runtime.make(mapping, _LentObserver(self))
         self._lent.append(proxy)
         return ProxyFactory(proxy)
 
     def serve(self, mapping: Mapping, source: ListeningSocket) -> None:
         """Add a listener: serve a mapping on this socket."""
-        proxy = self._runtime.make(mapping)
-        served = self._served[source] = ActiveListener(source, proxy, self._listener)
+        served = self._served[source] = ActiveListener(source, mapping, self)
         self._by_listen[mapping.listen] = served
-        self._connect(served)
         if self.running:
             self._begin(served)
 
@@ -199,7 +195,7 @@ class ListenerManager(Service):
         retired: Deferred[None] = Deferred()
         self._retired = retired
         self._too_late = self._runtime.reactor.callLater(wait, self._end_late)
-        self._look_whether_retired()
+        self.look_whether_retired()
         return retired
 
     def close_connections(self, ending: Termination = Termination.HARD_STOP) -> None:
@@ -222,20 +218,28 @@ class ListenerManager(Service):
                 found[Full(DESCRIPTORS)] = 0
         return found
 
-    def _connect(self, served: ActiveListener) -> None:
-        """Let the proxy report ended connections and shortages to its listener."""
-        proxy = served.proxy
-        proxy.ended = partial(self._ended, proxy, served)
-        proxy.starved = served.starved
+    # The owner of its active listeners.
 
-    def _listener(self, served: ActiveListener, source: ListeningSocket) -> Listener:
+    def proxy_for(self, mapping: Mapping, observer: ProxyObserver) -> MappingProxy:
+        """Make the proxy that serves a mapping."""
+        return self._runtime.make(mapping, observer)
+
+    def listener_for(self, active: ActiveListener, source: ListeningSocket) -> Listener:
+        """Make the listener that accepts clients from a socket."""
         # Each process has its share of `max-connections`: a process with many
         # connections has no reason to wait.
         should_yield = (
-            None if served.mapping.limits.connections else self._is_overloaded
+            None if active.mapping.limits.connections else self._is_overloaded
         )
         reactor = self._runtime.reactor
-        return Listener(reactor, reactor, served, source, self._at_once, should_yield)
+        return Listener(reactor, reactor, active, source, self._at_once, should_yield)
+
+    def on_ended(self, active: ActiveListener, proxy: MappingProxy) -> None:
+        """Drop a proxy that is drained, after one of its connections ended."""
+        stays = proxy is active.proxy and active.source in self._served
+        if not stays and self._drop_if_over(proxy, active):
+            self._is_letting_go = True
+        self.look_whether_retired()
 
     def _begin(self, served: ActiveListener) -> None:
         """Accept once an upstream is known, or after the connect timeout."""
@@ -259,8 +263,7 @@ class ListenerManager(Service):
 
     def _alter(self, served: ActiveListener, mapping: Mapping) -> None:
         served.pause()
-        before = served.turn_to(self._runtime.make(mapping))
-        self._connect(served)
+        before = served.turn_to(mapping)
         self._drop_if_over(before, served)
         if self.running:
             self._begin(served)
@@ -271,14 +274,6 @@ class ListenerManager(Service):
             proxy.retire(Termination.UNMAPPED)
             self._drop_if_over(proxy, served)
 
-    def _ended(self, proxy: MappingProxy, served: ActiveListener) -> None:
-        """After a connection ended: drop the proxy if it is drained."""
-        served.ended()
-        stays = proxy is served.proxy and served.source in self._served
-        if not stays and self._drop_if_over(proxy, served):
-            self._is_letting_go = True
-        self._look_whether_retired()
-
     def _drop_if_over(self, proxy: MappingProxy, served: ActiveListener) -> bool:
         if proxy.open:
             return False
@@ -287,7 +282,8 @@ class ListenerManager(Service):
         self._runtime.drop(proxy)
         return True
 
-    def _look_whether_retired(self) -> None:
+    def look_whether_retired(self) -> None:
+        """End the drain if it was the last connection that ended."""
         if self._retired is not None and not self._runtime.open:
             retired, self._retired = self._retired, None
             self._end_patience()
@@ -306,3 +302,16 @@ class ListenerManager(Service):
         if self._too_late is not None:
             self._too_late.cancel()
             self._too_late = None
+
+
+@define(eq=False)
+class _LentObserver:
+    """Observes a proxy whose clients an endpoint accepts, which no shortage pauses."""
+
+    _manager: ListenerManager
+
+    def on_ended(self, proxy: MappingProxy) -> None:
+        self._manager.look_whether_retired()
+
+    def on_starved(self) -> None:
+        """Do nothing: the dial tries again, and the endpoint goes on."""

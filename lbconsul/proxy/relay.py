@@ -1,36 +1,37 @@
-"""A relay: two joined sockets and the bytes between them."""
+"""A relay: two joined streams and the bytes between them."""
 
-import socket
-from math import inf
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+from attrs import define
 from twisted.internet.interfaces import IReactorTime
 
-from lbconsul.balance.upstream import Lease, Outcome
 from lbconsul.net.poller import Poller
 from lbconsul.net.sockets import reset_on_close
 from lbconsul.net.splice import Pipes
+from lbconsul.net.stream import Stream
 from lbconsul.proxy.relay_side import RelaySide
 from lbconsul.stats.termination import Termination
 
-#: In seconds.  An upstream that closes a connection sooner, without a byte, counts as
-#: an early close; a connection that lives longer counts as a success.
-AT_ONCE = 1.0
 
-#: How long a probe may go without a result before another may run, in seconds.
-PROBE_TIMEOUT = 10.0
+class RelayUser(Protocol):
+    """What joins two streams, such as a session."""
+
+    def on_first_byte(self) -> None:
+        """The upstream's first byte arrived."""
+
+    def on_moved(self, received: int, sent: int) -> None:
+        """So many more bytes came from the client and from the upstream."""
+
+    def on_closed(self, termination: Termination, *, by_upstream: bool) -> None:
+        """The relay closed its streams; the upstream ended them if `by_upstream`.
+
+        Bytes since `on_moved` are not reported.
+        """
 
 
-class Downstream(NamedTuple):
-    """An accepted client: its socket, its address, and the time of the accept."""
-
-    client: socket.socket
-    address: object
-    time: float
-
-
-class RelayOwner(Protocol):
-    """What a relay needs of its owner, the `MappingProxy`."""
+@define(eq=False)
+class RelaySettings:
+    """What the relays of one mapping share.  Times are in seconds."""
 
     poller: Poller
     clock: IReactorTime
@@ -39,148 +40,74 @@ class RelayOwner(Protocol):
     idle_timeout: float
     half_close_timeout: float
 
-    @property
-    def is_answered(self) -> bool:
-        """Whether upstreams answer on more than a tenth of connections."""
-
-    def first_byte(self, seconds: float) -> None:
-        """The upstream's first byte came so many seconds after the accept."""
-
-    def relay_moved(self, relay: "Relay", received: int, sent: int) -> None:
-        """So many more bytes came from the client and from the upstream."""
-
-    def relay_over(self, relay: "Relay", ending: Termination) -> None:
-        """The relay closed its sockets; bytes since `relay_moved` may be unreported."""
-
 
 class Relay:
-    """Moves bytes between two joined sockets, until both directions are over.
+    """Moves bytes between two joined streams, until both directions are over.
 
-    The owner calls `inspect` about once a second, more often if limits are short.
+    Its user calls `check` about once a second, more often if limits are short.
     """
 
     __slots__ = (
-        "_expires",
-        "_half_closed",
         "_is_by_upstream",
-        "_owner",
         "_progress",
-        "_since",
-        "arrival",
+        "_settings",
+        "_user",
         "client",
-        "lease",
+        "is_half_closed",
         "moved_at",
         "over",
         "pipes",
-        "retries",
-        "told_received",
-        "told_sent",
+        "reported_received",
+        "reported_sent",
         "upstream",
     )
 
     def __init__(
         self,
-        owner: RelayOwner,
-        upstream: socket.socket,
-        lease: Lease,
-        arrival: Downstream,
-        retries: int,
-        expires: float = inf,
+        settings: RelaySettings,
+        user: RelayUser,
+        client: Stream,
+        upstream: Stream,
+        now: float,
     ) -> None:
-        self._owner = owner
-        #: When the connection reaches its age limit.
-        self._expires = expires
-        self.pipes = owner.pipes
-        self.lease = lease
-        self.arrival = arrival
-        #: Connect attempts that failed before this one.
-        self.retries = retries
-        one, other = (
-            RelaySide(self, owner.poller, arrival.client),
-            RelaySide(self, owner.poller, upstream),
-        )
+        self._settings = settings
+        self._user = user
+        self.pipes = settings.pipes
+        one = RelaySide(self, settings.poller, client)
+        other = RelaySide(self, settings.poller, upstream)
         one.other, other.other = other, one
         self.client, self.upstream = one, other
         self.over = False
-        self._half_closed = False
-        #: Whether the upstream ended the connection.
+        #: Whether one direction is over.
+        self.is_half_closed = False
         self._is_by_upstream = False
-        #: Bytes that have arrived at either peer, as the last inspection found.
-        self._progress: int | None = None  # the limit counts from the first inspection
-        #: Bytes reported to the owner: from the client, and from the upstream.
-        self.told_received = self.told_sent = 0
-        #: When the two were joined.
-        self._since = owner.clock.seconds()
-        #: When bytes last moved, by the latest inspections.
-        self.moved_at = self._since
+        #: Bytes that have arrived at either peer, as the last check found.
+        self._progress: int | None = None  # the limit counts from the first check
+        #: Bytes reported to the user: from the client, and from the upstream.
+        self.reported_received = self.reported_sent = 0
+        #: When bytes last moved, by the latest checks.
+        self.moved_at = now
 
     def start(self) -> None:
         """Begin to move bytes."""
-        poller = self._owner.poller
-        if self.lease.on_trial:
-            self._owner.clock.callLater(AT_ONCE, self._lives)
+        poller = self._settings.poller
         poller.addReader(self.upstream)
         poller.addReader(self.client)
 
     def begun(self, end: RelaySide) -> None:
         """The first bytes came from the peer of `end`."""
         if end is self.upstream:
-            self._owner.first_byte(self._owner.clock.seconds() - self.arrival.time)
-            if self.lease.on_trial:
-                self.lease.showed(Outcome.SUCCESS)
+            self._user.on_first_byte()
 
     def done(self, last: RelaySide) -> None:
         """Close: both directions are over, the one from `last` later."""
         self._is_by_upstream = last is self.client
         self.end(Termination.DONE)
 
-    def _lives(self) -> None:
-        """Judge a probe of an ejected upstream that is open after `AT_ONCE`.
-
-        The kernel accepts and buffers bytes for a hung upstream as well: if upstreams
-        of this mapping answer, only an answer counts as a success.
-        """
-        if self.over:
-            return
-        if not (self._half_closed or self._owner.is_answered):
-            self.lease.showed(Outcome.SUCCESS)
-        else:
-            self._owner.clock.callLater(PROBE_TIMEOUT - AT_ONCE, self._lives_long)
-
-    def _lives_long(self) -> None:
-        if self.over:
-            return
-        if self._half_closed or self.client.moved:
-            self.lease.put_off()  # no result: half-closed or no answer
-        else:
-            self.lease.showed(Outcome.SUCCESS)
-
-    def _tell(self, ending: Termination) -> None:
-        """Report the upstream's outcome to its lease, if the connection shows one."""
-        lease = self.lease
-        if self.upstream.moved:
-            lease.showed(Outcome.SUCCESS)
-            return
-        lived = self._owner.clock.seconds() - self._since >= AT_ONCE
-        if self._is_by_upstream and not lived:
-            lease.showed(Outcome.EARLY_CLOSE)
-        elif lived and not lease.on_trial:
-            lease.showed(Outcome.SUCCESS)
-        elif ending is Termination.DONE and lease.upstream.record is not None:
-            self._tell_of_silence()
-
-    def _tell_of_silence(self) -> None:
-        """Report an orderly close without a byte from the upstream."""
-        if not self.client.moved:
-            if self.lease.on_trial:
-                self.lease.showed(Outcome.EMPTY)
-        elif not self._owner.is_answered:
-            self.lease.showed(Outcome.SUCCESS)
-
     def half_over(self) -> None:
         """One direction is over, and its end was passed on."""
-        self._half_closed = True
-        self._progress = None  # the limit counts from the next inspection
+        self.is_half_closed = True
+        self._progress = None  # the limit counts from the next check
 
     def lost(self, end: RelaySide) -> None:
         """Reset the other peer: the peer of `end` sent a reset or is gone."""
@@ -190,21 +117,19 @@ class Relay:
             Termination.CLIENT_RESET if mine else Termination.UPSTREAM_RESET, reset=True
         )
 
-    def inspect(self, now: float) -> None:
-        """Report bytes; close on a failed peer, the age limit or an idle timeout.
+    def check(self, now: float) -> None:
+        """Report bytes; close on a failed peer or an idle timeout.
 
-        The sweeper calls this for every connection each round, hence no system call
-        for an idle one.
+        It is called for every connection each round, hence no system call for an idle
+        one.
         """
-        if now >= self._expires:
-            self.end(Termination.AGED)
-        elif (
-            self._half_closed
+        if (
+            self.is_half_closed
             or self.client.moved + self.upstream.moved != self._progress
         ):
             self._look_closer(now)
-        # Nothing was read since the last inspection, and all had arrived by then.
-        elif now - self.moved_at >= self._owner.idle_timeout:
+        # Nothing was read since the last check, and all had arrived by then.
+        elif now - self.moved_at >= self._settings.idle_timeout:
             self.end(Termination.IDLE)
 
     def _look_closer(self, now: float) -> None:
@@ -214,29 +139,31 @@ class Relay:
             if (end.at_end or end.other.owed()) and end.has_failed():
                 self.lost(end)
                 return
-        self._tell_moved()
+        self._report_moved()
         progress = client.progress() + upstream.progress()
         if progress != self._progress:
             self._progress, self.moved_at = progress, now
         elif now - self.moved_at >= self._limit():
-            self.end(Termination.HALF_CLOSED if self._half_closed else Termination.IDLE)
+            self.end(
+                Termination.HALF_CLOSED if self.is_half_closed else Termination.IDLE
+            )
 
-    def _tell_moved(self) -> None:
-        """Report bytes since the last report to the owner."""
+    def _report_moved(self) -> None:
+        """Report bytes that moved since the last report."""
         received, sent = self.client.moved, self.upstream.moved
-        more_received = received - self.told_received
-        more_sent = sent - self.told_sent
+        more_received = received - self.reported_received
+        more_sent = sent - self.reported_sent
         if more_received or more_sent:
-            self.told_received, self.told_sent = received, sent
-            self._owner.relay_moved(self, more_received, more_sent)
+            self.reported_received, self.reported_sent = received, sent
+            self._user.on_moved(more_received, more_sent)
 
     def _limit(self) -> float:
-        if self._half_closed:
-            return self._owner.half_close_timeout
-        return self._owner.idle_timeout
+        if self.is_half_closed:
+            return self._settings.half_close_timeout
+        return self._settings.idle_timeout
 
-    def end(self, ending: Termination, *, reset: bool = False) -> None:
-        """Close both sockets, with a reset if `reset`.  Later calls do nothing.
+    def end(self, termination: Termination, *, reset: bool = False) -> None:
+        """Close both streams, with a reset if `reset`.  Later calls do nothing.
 
         Both peers also see a reset if bytes were not sent on: a truncated stream
         must not look complete.
@@ -244,24 +171,23 @@ class Relay:
         if self.over:
             return
         self.over = True
-        owner, client, upstream = self._owner, self.client, self.upstream
-        owner.poller.forget(client)
-        owner.poller.forget(upstream)
+        poller, client, upstream = self._settings.poller, self.client, self.upstream
+        poller.forget(client)
+        poller.forget(upstream)
         if reset or client.owed() or upstream.owed():
             self._cut_off(client)
             self._cut_off(upstream)
         else:
-            client.sock.close()
-            upstream.sock.close()
-        self._tell(ending)
-        owner.relay_over(self, ending)
+            client.stream.close()
+            upstream.stream.close()
+        self._user.on_closed(termination, by_upstream=self._is_by_upstream)
         # Leave no reference cycle to the garbage collector.
-        del client.other, upstream.other, self.client, self.upstream
+        del client.other, upstream.other, self.client, self.upstream, self._user
 
     def _cut_off(self, end: RelaySide) -> None:
         end.drop()
         # Closed in the next turn: the poller may hold an event for the other side's
         # descriptor, and would deliver it to the next socket of that number.  If the
         # process exits first, the kernel closes the socket, with a reset too.
-        reset_on_close(end.sock)
-        self._owner.clock.callLater(0, end.sock.close)
+        reset_on_close(end.stream)
+        self._settings.clock.callLater(0, end.stream.close)

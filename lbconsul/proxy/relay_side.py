@@ -1,4 +1,4 @@
-"""One side of a relay: a socket whose bytes go to the other side.
+"""One side of a relay: a stream whose bytes go to the other side.
 
 The side itself is registered with the poller.  No protocol, transport or Deferred
 stands between `recv` on one side and `send` on the other: that halves the cost of
@@ -16,6 +16,7 @@ from zope.interface import implementer
 from lbconsul.net.poller import Poller
 from lbconsul.net.sockets import queued
 from lbconsul.net.splice import Pipe, Pipes
+from lbconsul.net.stream import Stream
 
 #: Most bytes of one read, and hence the most that a copying relay holds of one
 #: direction: less than 64 KiB with the object's overhead.  HAProxy holds 16 KiB; this
@@ -64,7 +65,7 @@ class RelayCallbacks(Protocol):
 
 @implementer(IReadWriteDescriptor)
 class RelaySide:
-    """One socket of a relay: sends what it reads to the other side."""
+    """One stream of a relay: sends what it reads to the other side."""
 
     __slots__ = (
         "at_end",
@@ -78,27 +79,25 @@ class RelaySide:
         "recv_into",
         "relay",
         "send",
-        "sock",
+        "stream",
         "watched",
     )
 
     other: "RelaySide"
 
-    def __init__(
-        self, relay: RelayCallbacks, poller: Poller, sock: socket.socket
-    ) -> None:
+    def __init__(self, relay: RelayCallbacks, poller: Poller, stream: Stream) -> None:
         self.relay = relay
         self.poller = poller
         #: Events watched; only the poller changes it.
         self.watched = 0
-        self.sock = sock
+        self.stream = stream
         # Looked up once: the hot path calls them for each chunk.
-        self.fileno = sock.fileno
-        self.recv_into = sock.recv_into
-        self.send = sock.send
-        #: Bytes read from this socket.
+        self.fileno = stream.fileno
+        self.recv_into = stream.recv_into
+        self.send = stream.send
+        #: Bytes read from this stream.
         self.moved = 0
-        #: What is still to be sent to this socket, as bytes or in a pipe; until it is
+        #: What is still to be sent to this stream, as bytes or in a pipe; until it is
         #: sent, the other side is not read.
         self.pending = b""
         self.pipe: Pipe | None = None
@@ -214,7 +213,7 @@ class RelaySide:
         """End this direction: the relay is done, or the other side is shut down soon.
 
         Often the other side's end is already among the poller's events: then closing
-        both sockets saves the shutdown.
+        both streams saves the shutdown.
         """
         self.at_end = True
         if self.other.at_end:
@@ -223,31 +222,31 @@ class RelaySide:
             self.poller.later(self)
 
     def proceed(self) -> None:
-        """Shut down the other socket's sending side.  Called by the poller."""
+        """Shut down the other stream's sending side.  Called by the poller."""
         if self.relay.over:
             return
         self.poller.removeReader(self)
         try:
-            self.other.sock.shutdown(socket.SHUT_WR)
+            self.other.stream.shutdown(socket.SHUT_WR)
         except OSError:
             self.relay.lost(self.other)
             return
         self.relay.half_over()
 
     def owed(self) -> int:
-        """Bytes read for this socket and not yet sent to it."""
+        """Bytes read for this stream and not yet sent to it."""
         return self.pipe.held if self.pipe else len(self.pending)
 
     def progress(self) -> int:
-        """Bytes read from this socket, less those under way to it.
+        """Bytes read from this stream, less those under way to it.
 
         The sum over both sides grows with each byte that arrives at either peer.
         """
-        return self.moved - self.owed() - queued(self.sock)
+        return self.moved - self.owed() - queued(self.stream)
 
     def has_failed(self) -> bool:
-        """Whether the socket has an error pending, without a read or write."""
-        return bool(self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+        """Whether the stream has an error pending, without a read or write."""
+        return bool(self.stream.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
 
     def drop(self) -> None:
         """Discard what is pending."""
@@ -257,7 +256,7 @@ class RelaySide:
             self.pipe = None
 
     def connectionLost(self, reason: Failure) -> None:
-        """The socket failed, a callback raised, or the reactor stopped."""
+        """The stream failed, a callback raised, or the reactor stopped."""
         if not self.relay.over:  # at its own stop the reactor calls both sides
             self.relay.lost(self)
 

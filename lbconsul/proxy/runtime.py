@@ -14,7 +14,7 @@ from lbconsul.net.poller import Poller, open_poller
 from lbconsul.net.splice import Pipes
 from lbconsul.net.sweeper import TimeSlicer
 from lbconsul.proxy.connection_limit import ConnectionLimit
-from lbconsul.proxy.mapping_proxy import MappingProxy
+from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.mapping import MappingStats
 from lbconsul.stats.termination import Termination
@@ -82,18 +82,19 @@ class ProxyRuntime:
         timeouts = [each.mapping.drain.timeout for each in self._proxies]
         return max(timeouts, default=0.0)
 
-    def make(self, mapping: Mapping) -> MappingProxy:
+    def make(self, mapping: Mapping, observer: ProxyObserver) -> MappingProxy:
         """Make a proxy for a mapping, and start its periodic work."""
         proxy = MappingProxy(
             self._poller,
             self.reactor,
             self.registry.chain(failover_spec(mapping)),
             mapping,
+            observer,
             self.connection_log,
             pipes=self._pipes,
-            figures=self.figures(mapping),
-            room=self.room,
-            sweeper=self.sweeper,
+            stats=self.figures(mapping),
+            connection_limit=self.room,
+            slicer=self.sweeper,
         )
         self._proxies[proxy] = None
         self._routes[failover_spec(mapping)] += 1
@@ -133,7 +134,7 @@ class ProxyRuntime:
         return set() if used is None else {chain.all.index(used)}
 
     def _queued(self, mapping: Mapping) -> int:
-        return sum(len(each.line) for each in self._at.get(_place(mapping), ()))
+        return sum(len(each.wait_queue) for each in self._at.get(_place(mapping), ()))
 
     def tend(self) -> Iterator[None]:
         """Drop counts of instances that are gone, if there are many."""

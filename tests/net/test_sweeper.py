@@ -19,7 +19,7 @@ class Patrolled:
     seen: list[float] = Factory(list)
     then: Callable[[], object] = lambda: None
 
-    def inspect(self, now: float) -> None:
+    def check(self, now: float) -> None:
         self.seen.append(now)
         self.then()
 
@@ -134,7 +134,7 @@ class Costly:
     takes: float
     seen: list[float] = Factory(list)
 
-    def inspect(self, now: float) -> None:
+    def check(self, now: float) -> None:
         self.clock.rightNow += self.takes
         self.seen.append(now)
 

@@ -1,7 +1,6 @@
 """The lines of connections, of those that are served and of the others."""
 
 import re
-import socket
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -13,7 +12,6 @@ from twisted.logger import LogEvent, capturedLogs, formatEvent
 from lbconsul.balance.upstream import Upstream
 from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.proxy.access_log import BURST, RATE, ConnectionLog
-from lbconsul.proxy.relay import Downstream
 from lbconsul.stats.termination import Termination
 from tests.support.instances import an_upstream
 
@@ -41,10 +39,9 @@ class Connections:
         address: object = ("192.0.2.1", 4000),
     ) -> None:
         """So many end like that."""
-        with socket.socket() as client:
-            for _ in range(count):
-                arrival = Downstream(client, address, self.clock.seconds())
-                self.log.tell(arrival, upstream, 1, 2, 0, ending)
+        now = self.clock.seconds()
+        for _ in range(count):
+            self.log.tell(address, now, upstream, 1, 2, 0, ending)
 
 
 @pytest.fixture

@@ -1,9 +1,12 @@
 """One listening address whose options may be altered: what its parts are told."""
 
 import socket
+from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
-from attrs import Factory, define
+import pytest
+from attrs import Factory, define, evolve
 from twisted.internet.task import Clock
 
 from lbconsul.config.model import Mapping, TCPListen
@@ -14,16 +17,12 @@ MAPPING = Mapping("web", TCPListen("127.0.0.1", 80))
 
 
 @define(eq=False)
-class FakeFactory:
-    """A proxy that notes its clients."""
+class FakeProxy:
+    """A proxy with so many connections."""
 
     open: int = 0
     mapping: Mapping = MAPPING
-    room: ConnectionLimit = Factory(lambda: ConnectionLimit(Clock()))
-    clients: list[object] = Factory(list)
-
-    def connected(self, client: socket.socket, address: object) -> None:
-        self.clients.append(address)
+    connection_limit: ConnectionLimit = Factory(lambda: ConnectionLimit(Clock()))
 
 
 @define(eq=False)
@@ -60,21 +59,35 @@ class FakeSource:
         self.closed += 1
 
 
-def made(**of: Any) -> tuple[ActiveListener, list[FakeListener], FakeSource]:
-    """One, the listeners it will have had, and its socket."""
-    listeners: list[FakeListener] = []
+@define(eq=False)
+class FakeOwner:
+    """Makes proxies with more connections each, and notes whose connections ended."""
 
-    def listener(served: ActiveListener, source: Any) -> Any:
-        listeners.append(FakeListener(source))
-        return listeners[-1]
+    listeners: list[FakeListener] = Factory(list)
+    ended: list[object] = Factory(list)
+    opens: Iterator[int] = Factory(lambda: count(2))
 
-    source, mapped = FakeSource(), FakeFactory(**of)
-    return ActiveListener(source, mapped, listener), listeners, source  # type: ignore[arg-type]
+    def proxy_for(self, mapping: Mapping, observer: object) -> Any:
+        return FakeProxy(next(self.opens), mapping)
+
+    def listener_for(self, active: ActiveListener, source: Any) -> Any:
+        self.listeners.append(FakeListener(source))
+        return self.listeners[-1]
+
+    def on_ended(self, active: ActiveListener, proxy: object) -> None:
+        self.ended.append(proxy)
+
+
+def made() -> tuple[ActiveListener, FakeOwner, FakeSource]:
+    """One, what makes its parts, and its socket."""
+    source, owner = FakeSource(), FakeOwner()
+    return ActiveListener(source, MAPPING, owner), owner, source
 
 
 def test_accepting() -> None:
     """It has one listener at a time, whose end is not the socket's."""
-    served, listeners, source = made()
+    served, owner, source = made()
+    listeners = owner.listeners
     served.accept()
     served.accept()
     assert [each.done for each in listeners] == [["start"]]
@@ -95,11 +108,11 @@ def test_waiting() -> None:
         served.waiting = clock.callLater(5, served.accept)
         end(served)
         assert_over(served, clock)
-    served, listeners, _ = made()
+    served, owner, _ = made()
     served.waiting = clock.callLater(5, served.accept)
     clock.advance(5)
     assert_over(served, clock)
-    assert len(listeners) == 1
+    assert len(owner.listeners) == 1
 
 
 def assert_over(served: ActiveListener, clock: Clock) -> None:
@@ -108,24 +121,30 @@ def assert_over(served: ActiveListener, clock: Clock) -> None:
     assert clock.getDelayedCalls() == []
 
 
-def test_factories() -> None:
+def test_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients go to today's proxy, and the connections of all of them count."""
-    served, _, _ = made(open=2)
+    clients: list[tuple[object, object]] = []
+    module = "lbconsul.proxy.active_listener.handle"
+    monkeypatch.setattr(module, lambda proxy, _, at: clients.append((proxy, at)))
+    served, _, _ = made()
     assert (served.open, served.mapping) == (2, MAPPING)
-    other: Any = FakeFactory(3)
-    before: Any = served.turn_to(other)
+    altered = evolve(MAPPING, tag="v2")
+    before = served.turn_to(altered)
+    other = served.proxy
     assert (served.open, served.proxies) == (5, [other, before])
-    assert served.room is other.room
+    assert served.mapping == altered
+    assert served.connection_limit is other.connection_limit
     served.connected("client", "address")  # type: ignore[arg-type]
-    assert (other.clients, before.clients) == (["address"], [])
+    assert clients == [(other, "address")]
 
 
 def test_news_for_the_listener() -> None:
     """What becomes of connections concerns the listener, if there is one."""
-    served, listeners, _ = made()
-    served.ended()
-    served.starved()
+    served, owner, _ = made()
+    served.on_ended(served.proxy)
+    served.on_starved()
     served.accept()
-    served.ended()
-    served.starved()
-    assert listeners[0].done == ["start", "ended", "starved"]
+    served.on_ended(served.proxy)
+    served.on_starved()
+    assert owner.listeners[0].done == ["start", "ended", "starved"]
+    assert owner.ended == [served.proxy] * 2

@@ -7,26 +7,26 @@ import random
 import select
 import socket
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
-from attrs import Factory, define, evolve
+from attrs import Factory, define, evolve, field
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IReactorTime, IWriteDescriptor
+from twisted.internet.interfaces import IWriteDescriptor
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from lbconsul.balance.failover import Failover
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.pool_spec import FailoverSpec, OutlierConfig, ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.upstream import Lease, Outcome, OutlierRecord, Upstream
 from lbconsul.net.connect import connect
-from lbconsul.net.poller import Poller
 from lbconsul.net.sweeper import Sweeper
-from lbconsul.proxy.dialer import DialAttempt
-from lbconsul.proxy.relay import Downstream
+from lbconsul.proxy.dialer import DialAttempt, Dialer, DialState
 from lbconsul.proxy.wait_queue import LOOK_EVERY, WaitQueue
+from lbconsul.stats.mapping import MappingStats
 from lbconsul.stats.termination import Termination
 from tests.support import loopback
 from tests.support.recording_reactor import RecordingReactor
@@ -42,43 +42,70 @@ LOST = Failure(ConnectionLost())
 
 
 @define(eq=False)
-class Owner:
-    """What a dial needs, and a note of how dials went."""
+class User:
+    """Needs upstreams, checks its dials, and notes how they went."""
 
-    poller: Poller
-    clock: IReactorTime
+    reactor: RecordingReactor
     registry: Registry
-    attempts: int
-    dial_sweeper: Sweeper
     route: FailoverSpec = WEB_ROUTE
-    connect_timeout: float = TIMEOUT
-    queue_timeout: float = 2 * TIMEOUT
-    empty_timeout: float = 0.0
-    line: WaitQueue = Factory(lambda self: WaitQueue(self.clock, 2), takes_self=True)
+    attempts: int = 3
+    queue_length: int = 2
+    dialer: Dialer = field(init=False)
+    sweeper: Sweeper = field(init=False)
     #: The ports that were tried, in their order.
     tried: list[int] = Factory(list)
     answered: list[socket.socket] = Factory(list)
     failed: list[Termination] = Factory(list)
-    #: The ports of those that did not accept.
-    refused: list[int] = Factory(list)
     #: How often there was nothing to dial with.
     starved: int = 0
 
+    def __attrs_post_init__(self) -> None:
+        self.sweeper = Sweeper(self.reactor, Sweeper.interval_for(TIMEOUT, 0.25))
+        self.dialer = Dialer(
+            self.reactor,
+            self.reactor,
+            cast(Failover, self),
+            WaitQueue(self.reactor, self.queue_length),
+            MappingStats(),
+            attempts=self.attempts,
+            connect_timeout=TIMEOUT,
+            queue_timeout=2 * TIMEOUT,
+            empty_timeout=0.0,
+        )
+
+    def dial(self) -> DialAttempt:
+        """Begin to dial."""
+        dial = DialAttempt(self.dialer, self, self.reactor.seconds())
+        dial.start()
+        if dial.state is not DialState.OVER:
+            self.sweeper.add(dial)
+        return dial
+
     def lease(self, avoiding: Collection[Upstream], attempts: int) -> Lease:
+        """In the place of the failover: note what it leases."""
         lease = self.registry.chain(self.route).lease(avoiding, attempts)
         self.tried.append(lease.upstream.instance.port)
         return lease
 
-    def dial_answered(self, dial: DialAttempt, upstream: socket.socket) -> None:
-        self.answered.append(upstream)
+    @property
+    def refused(self) -> dict[str, int]:
+        """How often upstreams did not accept, by service id."""
+        accounts = self.dialer.stats.accounts.items()
+        return {
+            identity.service_id: account.failures
+            for identity, account in accounts
+            if account.failures
+        }
 
-    def dial_failed(self, dial: DialAttempt, ending: Termination) -> None:
-        self.failed.append(ending)
+    def on_connected(self, sock: socket.socket) -> None:
+        self.sweeper.stop()
+        self.answered.append(sock)
 
-    def dial_refused(self, upstream: Upstream) -> None:
-        self.refused.append(upstream.instance.port)
+    def on_failed(self, termination: Termination) -> None:
+        self.sweeper.stop()
+        self.failed.append(termination)
 
-    def dial_starved(self) -> None:
+    def on_starved(self) -> None:
         self.starved += 1
 
 
@@ -88,39 +115,25 @@ def no_watches(_: object) -> None:
 
 
 class DialTestCase(SynchronousTestCase):
-    """Dials for clients that the test plays."""
+    """Dials of a user that has no client."""
 
     def setUp(self) -> None:
         held = contextlib.ExitStack()
         self.addCleanup(held.close)
         self.held = held
         self.reactor = RecordingReactor()
-        ours, self.peer = loopback.tcp_pair()
-        held.enter_context(ours)
-        held.enter_context(self.peer)
-        self.ours = ours
 
-    def dial(
-        self, *instances: Instance, attempts: int = 3
-    ) -> tuple[Owner, DialAttempt]:
-        """Begin to dial for the client, over these instances."""
+    def dial(self, *instances: Instance, attempts: int = 3) -> tuple[User, DialAttempt]:
+        """Begin to dial over these instances."""
         self.registry = registry_of(*instances)
-        owner = self.owner(attempts)
-        return owner, self.start(owner)
+        user = User(self.reactor, self.registry, attempts=attempts)
+        return user, user.dial()
 
-    def owner(self, attempts: int = 3, route: FailoverSpec = WEB_ROUTE) -> Owner:
-        """Who makes dials, over what the registry knows."""
-        patrol = Sweeper(self.reactor, Sweeper.interval_for(TIMEOUT, 0.25))
-        reactor = self.reactor
-        return Owner(reactor, reactor, self.registry, attempts, patrol, route)
-
-    def start(self, owner: Owner) -> DialAttempt:
-        """Begin to dial for the client."""
-        dial = DialAttempt(
-            owner, Downstream(self.ours, ("?", 0), self.reactor.seconds())
-        )
-        dial.start()
-        return dial
+    def cancel(self, user: User, dial: DialAttempt) -> None:
+        """Cancel a dial, once more than it takes."""
+        dial.cancel()
+        dial.cancel()
+        user.sweeper.discard(dial)
 
     def listening(self) -> int:
         """The port of an upstream that accepts."""
@@ -142,11 +155,11 @@ class DialTestCase(SynchronousTestCase):
             self.reactor.advance(0.1)
             self.reactor.turn(0)
 
-    def assert_answered(self, owner: Owner, dial: DialAttempt) -> None:
+    def assert_answered(self, user: User, dial: DialAttempt) -> None:
         """It found somebody: the socket is connected, and the lease lives."""
-        self.reactor.turn_until(lambda: bool(owner.answered or owner.failed))
-        self.assertEqual(owner.failed, [])
-        [upstream] = owner.answered
+        self.reactor.turn_until(lambda: bool(user.answered or user.failed))
+        self.assertEqual(user.failed, [])
+        [upstream] = user.answered
         assert dial.lease is not None
         port = dial.lease.upstream.instance.port
         self.assertEqual(upstream.getpeername()[1], port)
@@ -155,12 +168,12 @@ class DialTestCase(SynchronousTestCase):
         self.assert_left()
         upstream.close()
 
-    def assert_failed(self, owner: Owner, ending: Termination) -> None:
-        """It found nobody: the client is gone, no lease is left."""
-        self.reactor.turn_until(lambda: bool(owner.answered or owner.failed))
-        self.assertEqual(owner.failed, [ending])
-        self.assertEqual(owner.answered, [])
-        self.assertEqual(self.ours.fileno(), -1)
+    def assert_failed(self, user: User, *terminations: Termination) -> None:
+        """It found nobody, and no lease is left."""
+        if terminations:
+            self.reactor.turn_until(lambda: bool(user.answered or user.failed))
+        self.assertEqual(user.failed, [*terminations])
+        self.assertEqual(user.answered, [])
         self.assertEqual(self.registry.open_connections(), 0)
         self.assert_left()
 
@@ -189,10 +202,10 @@ class DialTests(DialTestCase):
 
     def test_interface(self) -> None:
         """A dial is what the reactor takes for a writer."""
-        owner, dial = self.dial(instance("a", self.listening()))
+        user, dial = self.dial(instance("a", self.listening()))
         self.assertTrue(verifyObject(IWriteDescriptor, dial))
         self.assertEqual(dial.logPrefix(), "dial")
-        self.assert_answered(owner, dial)
+        self.assert_answered(user, dial)
         self.assertEqual(dial.fileno(), -1)
 
     def test_counted_before_it_is_there(self) -> None:
@@ -202,36 +215,35 @@ class DialTests(DialTestCase):
 
     def test_small_pieces_are_sent_at_once(self) -> None:
         """The connection does not wait to fill its packets."""
-        owner, dial = self.dial(instance("a", self.listening()))
-        self.reactor.turn_until(lambda: bool(owner.answered))
-        nodelay = owner.answered[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        user, dial = self.dial(instance("a", self.listening()))
+        self.reactor.turn_until(lambda: bool(user.answered))
+        nodelay = user.answered[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         self.assertTrue(nodelay)
-        self.assert_answered(owner, dial)
+        self.assert_answered(user, dial)
 
     def test_ipv6(self) -> None:
         """An instance may have an IPv6 address."""
         server = self.held.enter_context(loopback.listening(host="::1"))
-        owner, dial = self.dial(instance("a", server.getsockname()[1], "::1"))
-        self.assert_answered(owner, dial)
+        user, dial = self.dial(instance("a", server.getsockname()[1], "::1"))
+        self.assert_answered(user, dial)
 
     def test_next_one(self) -> None:
         """Of those that refuse none is tried twice, and the client gets the other."""
         ports = [self.refusing(), self.refusing(), self.listening()]
         for seed in range(20):
             random.Random(seed).shuffle(ports)
-            owner, dial = self.dial(*(instance(f"{n}", n) for n in ports))
-            self.assert_answered(owner, dial)
-            self.assertEqual(len({*owner.tried}), len(owner.tried))
+            user, dial = self.dial(*(instance(f"{n}", n) for n in ports))
+            self.assert_answered(user, dial)
+            self.assertEqual(len({*user.tried}), len(user.tried))
             self.assertEqual(
-                [each.instance.port for each in dial.tried], owner.tried[:-1]
+                [each.instance.port for each in dial.tried], user.tried[:-1]
             )
 
     def test_all_refuse(self) -> None:
-        """When each of them refused, the client is let go."""
-        owner, _ = self.dial(*(instance(f"{n}", self.refusing()) for n in range(2)))
-        self.assert_failed(owner, Termination.REFUSED)
-        self.assertEqual(len({*owner.tried}), 2)
-        self.assertEqual(self.peer.recv(1), b"")
+        """When each of them refused, the dial fails."""
+        user, _ = self.dial(*(instance(f"{n}", self.refusing()) for n in range(2)))
+        self.assert_failed(user, Termination.REFUSED)
+        self.assertEqual(len({*user.tried}), 2)
 
     def at(self, service_id: str, port: int, *addresses: str) -> Instance:
         """An instance whose name has these addresses."""
@@ -242,8 +254,8 @@ class DialTests(DialTestCase):
         """If an address refuses, the others of its name are tried, and none twice."""
         port = self.listening()
         several = self.at("a", port, "127.0.0.7", "127.0.0.8", "127.0.0.1")
-        owner, dial = self.dial(several)
-        self.assert_answered(owner, dial)
+        user, dial = self.dial(several)
+        self.assert_answered(user, dial)
         self.assertEqual(opens(self.registry), {"a": 1})
         self.assertEqual(len(dial.tried), 2)
         # It has not failed, and the next connection begins where this one ended.
@@ -254,8 +266,8 @@ class DialTests(DialTestCase):
     def test_all_addresses_refuse(self) -> None:
         """Then the instance has refused, once; and each of its addresses was tried."""
         several = self.at("a", self.refusing(), "127.0.0.1", "127.0.0.2")
-        owner, dial = self.dial(several, attempts=9)
-        self.assert_failed(owner, Termination.REFUSED)
+        user, dial = self.dial(several, attempts=9)
+        self.assert_failed(user, Termination.REFUSED)
         self.assertEqual(len(dial.tried), 2)
         [upstream] = self.registry.pool(WEB).upstreams()
         self.assertEqual([each.refused for each in [upstream.record] if each], [1])
@@ -264,12 +276,12 @@ class DialTests(DialTestCase):
         """However many addresses are dead, a client gets to who is there."""
         addresses = [f"127.0.0.{number}" for number in range(1, 9)]
         several = self.at("a", self.refusing(), *addresses)
-        owner, dial = self.dial(several)
-        self.assert_failed(owner, Termination.REFUSED)
+        user, dial = self.dial(several)
+        self.assert_failed(user, Termination.REFUSED)
         self.assertEqual(len(dial.tried), 3)
         self.setUp()
-        owner, dial = self.dial(several, instance("b", self.listening()))
-        self.assert_answered(owner, dial)
+        user, dial = self.dial(several, instance("b", self.listening()))
+        self.assert_answered(user, dial)
         assert dial.lease is not None
         self.assertEqual(dial.lease.upstream.instance.identity.service_id, "b")
 
@@ -277,9 +289,9 @@ class DialTests(DialTestCase):
         """After a timeout others are tried first, and then the name's next address."""
         port = self.blackhole()
         self.held.enter_context(socket.create_server(("127.0.0.9", port)))
-        owner, dial = self.dial(self.at("a", port, "127.0.0.1", "127.0.0.9"))
+        user, dial = self.dial(self.at("a", port, "127.0.0.1", "127.0.0.9"))
         self.pass_time(TIMEOUT + 0.3)
-        self.assert_answered(owner, dial)
+        self.assert_answered(user, dial)
         self.assertEqual([each.refused for each in self.records()], [0])
 
     def test_a_family_that_this_host_has_not(self) -> None:
@@ -287,9 +299,9 @@ class DialTests(DialTestCase):
         port = self.listening()
         several = self.at("a", port, "2001:db8::1", "127.0.0.1")
         with patch("lbconsul.proxy.dialer.connect", _without_ipv6(connect)):
-            owner, dial = self.dial(several)
-        self.assert_answered(owner, dial)
-        self.assertEqual(owner.refused, [])
+            user, dial = self.dial(several)
+        self.assert_answered(user, dial)
+        self.assertEqual(user.refused, {})
 
     def records(self) -> list[OutlierRecord]:
         """What is known of how upstreams behaved."""
@@ -299,9 +311,9 @@ class DialTests(DialTestCase):
     def test_attempts(self) -> None:
         """No more upstreams are tried than the mapping allows."""
         ports = [self.refusing() for _ in range(5)]
-        owner, dial = self.dial(*(instance(f"{n}", n) for n in ports), attempts=2)
-        self.assert_failed(owner, Termination.REFUSED)
-        self.assertEqual(len(owner.tried), 2)
+        user, dial = self.dial(*(instance(f"{n}", n) for n in ports), attempts=2)
+        self.assert_failed(user, Termination.REFUSED)
+        self.assertEqual(len(user.tried), 2)
         self.assertEqual(len(dial.tried), 2)
 
     def test_attempts_among_ejected_ones(self) -> None:
@@ -324,82 +336,81 @@ class DialTests(DialTestCase):
         self.registry.replace(first, many)
         for each in many:
             self.registry.eject(each.identity)
-        owner = self.owner(route=FailoverSpec(tuple(selections)))
-        dial = self.start(owner)
-        self.assert_failed(owner, Termination.REFUSED)
+        user = User(self.reactor, self.registry, FailoverSpec(tuple(selections)))
+        dial = user.dial()
+        self.assert_failed(user, Termination.REFUSED)
         # One of the second datacenter, and as many of the first as there are attempts.
         self.assertEqual(len(dial.tried), 1 + 3)
 
     def test_no_upstream(self) -> None:
-        """A service without upstreams lets its clients go at once."""
-        owner, _ = self.dial()
-        self.assert_failed(owner, Termination.REFUSED)
-        self.assertEqual(self.peer.recv(1), b"")
+        """A dial of a service without upstreams fails at once."""
+        user, _ = self.dial()
+        self.assert_failed(user, Termination.REFUSED)
 
     def test_unreachable(self) -> None:
         """An address that is unreachable at once is like one that refuses."""
         broadcast = instance("a", 80, "255.255.255.255")
-        owner, dial = self.dial(broadcast, instance("b", self.listening()))
-        self.assert_answered(owner, dial)
-        owner, _ = self.dial(broadcast)
-        self.assert_failed(owner, Termination.REFUSED)
+        user, dial = self.dial(broadcast, instance("b", self.listening()))
+        self.assert_answered(user, dial)
+        user, _ = self.dial(broadcast)
+        self.assert_failed(user, Termination.REFUSED)
 
     def test_no_such_scope(self) -> None:
         """So is an IPv6 address of a network interface that we do not have."""
-        owner, _ = self.dial(instance("a", 80, "fe80::1%nowhere"))
-        self.assert_failed(owner, Termination.REFUSED)
+        user, _ = self.dial(instance("a", 80, "fe80::1%nowhere"))
+        self.assert_failed(user, Termination.REFUSED)
 
     def test_timeout(self) -> None:
         """One that does not answer in time is left for the next one."""
         silent = instance("a", self.blackhole())
-        owner, dial = self.dial(silent)
+        user, dial = self.dial(silent)
         self.registry.replace(
             WEB_ROUTE.selections[0].question,
             [silent, instance("b", self.listening(), weight=100)],
         )
         self.pass_time(TIMEOUT - 0.3)
-        self.assertEqual(owner.answered, [])
+        self.assertEqual(user.answered, [])
         self.pass_time(0.6)
-        self.assert_answered(owner, dial)
-        self.assertEqual([len(owner.tried), len(dial.tried)], [2, 1])
+        self.assert_answered(user, dial)
+        self.assertEqual([len(user.tried), len(dial.tried)], [2, 1])
 
     def test_all_time_out(self) -> None:
         """When the last one did not answer in time, that is how it ended."""
         ports = [self.blackhole(), self.blackhole()]
-        owner, _ = self.dial(*(instance(f"{n}", n) for n in ports))
+        user, _ = self.dial(*(instance(f"{n}", n) for n in ports))
         self.pass_time(2 * TIMEOUT - 0.3)
-        self.assertEqual(owner.failed, [])
+        self.assertEqual(user.failed, [])
         self.pass_time(0.9)
-        self.assert_failed(owner, Termination.CONNECT_TIMEOUT)
-        self.assertEqual(len(owner.tried), 2)
+        self.assert_failed(user, Termination.CONNECT_TIMEOUT)
+        self.assertEqual(len(user.tried), 2)
 
     def test_each_has_its_time(self) -> None:
         """A late refusal does not cost the next one any of its time."""
         ports = [self.blackhole(), self.blackhole()]
-        owner, dial = self.dial(*(instance(f"{n}", n) for n in ports))
+        user, dial = self.dial(*(instance(f"{n}", n) for n in ports))
         self.pass_time(TIMEOUT * 0.75)
         self.reactor.removeWriter(dial)
         dial.connectionLost(LOST)
-        self.assertEqual(len(owner.tried), 2)
+        self.assertEqual(len(user.tried), 2)
         self.pass_time(TIMEOUT * 0.75)
-        self.assertEqual(owner.failed, [])
+        self.assertEqual(user.failed, [])
         self.pass_time(TIMEOUT * 0.5)
-        self.assert_failed(owner, Termination.CONNECT_TIMEOUT)
+        self.assert_failed(user, Termination.CONNECT_TIMEOUT)
 
     def test_late_answer(self) -> None:
         """An answer that takes its time is waited for."""
         with loopback.full_queue() as server:
-            owner, dial = self.dial(instance("a", server.getsockname()[1]))
+            user, dial = self.dial(instance("a", server.getsockname()[1]))
             self.assertEqual(self.reactor.writing(), {dial.fileno()})
             server.setblocking(False)
 
             def make_room() -> bool:
                 with contextlib.suppress(BlockingIOError):
                     self.held.enter_context(server.accept()[0])
-                return bool(owner.answered)
+                return bool(user.answered)
 
             self.reactor.turn_until(make_room)  # on the second SYN, after 1 s
-            self.assert_answered(owner, dial)
+            self.assert_answered(user, dial)
 
     def test_late_refusal(self) -> None:
         """
@@ -407,115 +418,64 @@ class DialTests(DialTestCase):
         a loss, as one of epoll does, or as room to write, as one of select does.
         """
         with loopback.blackhole() as port:
-            owner, dial = self.dial(instance("a", port))
-        self.assertEqual(owner.failed, [])
-        self.assert_failed(owner, Termination.REFUSED)  # on the second SYN, after 1 s
-        self.ours, peer = loopback.tcp_pair()
-        self.held.enter_context(peer)
+            user, dial = self.dial(instance("a", port))
+        self.assertEqual(user.failed, [])
+        self.assert_failed(user, Termination.REFUSED)  # on the second SYN, after 1 s
         with loopback.blackhole() as port:
-            owner, dial = self.dial(instance("a", port))
-        self.assertEqual(owner.failed, [])
+            user, dial = self.dial(instance("a", port))
+        self.assertEqual(user.failed, [])
         select.select([], [dial], [], loopback.PATIENCE)
         dial.doWrite()
-        self.assert_failed(owner, Termination.REFUSED)
+        self.assert_failed(user, Termination.REFUSED)
 
     def test_told_twice(self) -> None:
         """An error that the reactor tells again is no second one."""
-        owner, dial = self.dial(instance("a", self.blackhole()))
+        user, dial = self.dial(instance("a", self.blackhole()))
         self.reactor.removeWriter(dial)
         for _ in range(2):
             dial.connectionLost(LOST)
-        self.assert_failed(owner, Termination.REFUSED)
+        self.assert_failed(user, Termination.REFUSED)
 
     def test_reactor_ends(self) -> None:
         """When all is at its end no other upstream is asked."""
-        owner, dial = self.dial(instance("a", self.blackhole()), instance("b", 9))
+        user, dial = self.dial(instance("a", self.blackhole()), instance("b", 9))
         self.reactor.forget(dial)
         dial.connectionLost(Failure(ConnectionDone()))
-        self.assert_failed(owner, Termination.HARD_STOP)
-        self.assertEqual(len(owner.tried), 1)
+        self.assert_failed(user, Termination.HARD_STOP)
+        self.assertEqual(len(user.tried), 1)
 
     def test_bug(self) -> None:
         """A bug that the poller meets ends the dial, and leaves nothing behind."""
-        owner, dial = self.dial(instance("a", self.blackhole()))
+        user, dial = self.dial(instance("a", self.blackhole()))
         self.reactor.forget(dial)
         dial.connectionLost(Failure(RuntimeError()))
         dial.connectionLost(Failure(RuntimeError()))
-        self.assert_failed(owner, Termination.INTERNAL)
+        self.assert_failed(user, Termination.INTERNAL)
 
     def test_bug_between_two(self) -> None:
         """So does one that shows when the next upstream is to be asked."""
-        owner, dial = self.dial(instance("a", self.blackhole()))
-        owner.registry = None  # type: ignore[assignment]
+        user, dial = self.dial(instance("a", self.blackhole()))
+        user.registry = None  # type: ignore[assignment]
         self.pass_time(TIMEOUT + 1)
-        self.assertTrue(dial.over)
-        self.assert_failed(owner, Termination.INTERNAL)
+        self.assertIs(dial.state, DialState.OVER)
+        self.assert_failed(user, Termination.INTERNAL)
         self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
 
     def test_poller_refuses(self) -> None:
         """A poller that can watch no more is a want of descriptors like another."""
         with patch.object(self.reactor, "addWriter", side_effect=no_watches):
-            owner, dial = self.dial(instance("a", self.blackhole()))
-        self.assertEqual((owner.starved, owner.failed), (1, []))
-        dial.end(Termination.HARD_STOP)
-        self.assert_failed(owner, Termination.HARD_STOP)
+            user, dial = self.dial(instance("a", self.blackhole()))
+        self.assertEqual((user.starved, user.failed), (1, []))
+        self.cancel(user, dial)
+        self.assert_failed(user)
 
-    def test_ended(self) -> None:
-        """Whoever ends a dial ends all of it."""
-        owner, dial = self.dial(instance("a", self.blackhole()))
-        dial.end(Termination.HARD_STOP)
-        dial.end(Termination.INTERNAL)
-        self.assert_failed(owner, Termination.HARD_STOP)
-
-
-class LeavingClientTests(DialTestCase):
-    """Clients that leave while their dial is on."""
-
-    def test_closed_without_a_word(self) -> None:
-        """A client that is gone ends its dial, and frees the upstream."""
-        owner, _ = self.dial(instance("a", self.blackhole()))
-        self.peer.close()
-        self.pass_time(0.5)
-        self.assert_failed(owner, Termination.CLIENT_LEFT)
-
-    def test_reset(self) -> None:
-        """And so does one that resets."""
-        owner, _ = self.dial(instance("a", self.blackhole()))
-        loopback.reset(self.peer)
-        self.pass_time(0.5)
-        self.assert_failed(owner, Termination.CLIENT_LEFT)
-
-    def test_reset_after_a_word(self) -> None:
-        """And one that asked before it did so."""
-        owner, _ = self.dial(instance("a", self.blackhole()))
-        self.peer.sendall(b"question")
-        loopback.reset(self.peer)
-        self.pass_time(0.5)
-        self.assert_failed(owner, Termination.CLIENT_LEFT)
-
-    def test_half_closed_after_a_word(self) -> None:
-        """One that asked, and said that this was all, waits for an answer."""
-        owner, dial = self.dial(instance("a", self.blackhole()))
-        self.peer.sendall(b"question")
-        self.peer.shutdown(socket.SHUT_WR)
-        self.pass_time(TIMEOUT - 0.3)
-        self.assertEqual(owner.failed, [])
-        self.assertEqual(self.ours.recv(100), b"question")
-        dial.end(Termination.HARD_STOP)
-
-    def test_error_on_looking(self) -> None:
-        """A client whose socket has an error to tell is gone."""
-        self.ours = FailingPeek(fileno=self.ours.detach())
-        owner, _ = self.dial(instance("a", self.blackhole()))
-        self.pass_time(0.5)
-        self.assert_failed(owner, Termination.CLIENT_LEFT)
-
-
-class FailingPeek(socket.socket):
-    """A socket that cannot be looked at."""
-
-    def recv(self, *_: Any) -> bytes:
-        raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+    def test_cancelled(self) -> None:
+        """A dial that its user cancels tells nothing, and leaves nothing behind."""
+        user, dial = self.dial(instance("a", self.blackhole()))
+        self.cancel(user, dial)
+        dial.connectionLost(LOST)
+        dial.check(self.reactor.seconds())
+        self.assert_failed(user)
 
 
 class WaitingTests(DialTestCase):
@@ -526,8 +486,8 @@ class WaitingTests(DialTestCase):
         self.instance = instance("a", self.listening())
         self.registry = registry_of(self.instance)
         self.full = self.registry.chain(ONE_EACH).lease()
-        self.waits = self.owner(route=ONE_EACH)
-        self.waiting = self.start(self.waits)
+        self.waits = User(self.reactor, self.registry, ONE_EACH)
+        self.waiting = self.waits.dial()
 
     def test_waits(self) -> None:
         """Meanwhile nobody is asked, and the reactor has nothing to watch."""
@@ -544,43 +504,39 @@ class WaitingTests(DialTestCase):
         An upstream that refused before is tried again once it accepts others: nobody
         waits in vain while it has room.
         """
-        self.waiting.end(Termination.HARD_STOP)
-        self.ours, self.peer = loopback.tcp_pair()
-        self.held.enter_context(self.peer)
+        self.cancel(self.waits, self.waiting)
         server = self.held.enter_context(socket.socket())
         server.bind(("127.0.0.1", 0))
         other = instance("b", server.getsockname()[1])
         self.registry.replace(WEB.question, [self.instance, other])
-        owner = self.owner(route=ONE_EACH)
-        dial = self.start(owner)
+        user = User(self.reactor, self.registry, ONE_EACH)
+        dial = user.dial()
         self.pass_time(0.5)
-        self.assertEqual((owner.refused, owner.answered), ([other.port], []))
+        self.assertEqual((user.refused, user.answered), ({"b": 1}, []))
         server.listen()
         self.pass_time(0.5)
-        self.assertEqual(owner.answered, [])
+        self.assertEqual(user.answered, [])
         one = self.registry.chain(ONE_EACH).lease()
         one.showed(Outcome.CONNECTED)
         one.end()
         self.pass_time(0.1)
         self.full.end()
-        self.assert_answered(owner, dial)
+        self.assert_answered(user, dial)
         assert dial.lease is not None
         self.assertEqual(dial.lease.upstream, one.upstream)
 
     def test_no_more_than_its_attempts(self) -> None:
         """However often one seems to recover, a client tries no more than it may."""
-        self.waiting.end(Termination.HARD_STOP)
-        self.ours, self.peer = loopback.tcp_pair()
-        self.held.enter_context(self.peer)
+        self.cancel(self.waits, self.waiting)
         other = instance("b", self.refusing())
         self.registry.replace(WEB.question, [self.instance, other])
-        owner = self.owner(route=ONE_EACH)
-        self.start(owner)
+        user = User(self.reactor, self.registry, ONE_EACH)
+        user.dial()
         for _ in range(9):
             for upstream in self.registry.pool(ONE_EACH.selections[0]).upstreams():
                 upstream.record = None
             self.pass_time(0.1)
-        self.assertEqual(owner.refused, [other.port] * owner.attempts)
+        self.assertEqual(user.refused, {"b": user.attempts})
         self.full.end()
 
     def test_too_long(self) -> None:
@@ -591,29 +547,18 @@ class WaitingTests(DialTestCase):
 
     def test_queue_full(self) -> None:
         """One for whom there is no room in the line is over at once."""
-        self.waiting.end(Termination.HARD_STOP)
-        self.ours, peer = loopback.tcp_pair()
-        self.held.enter_context(peer)
-        owner = self.owner(route=ONE_EACH)
-        owner.line = WaitQueue(self.reactor, 0)
-        self.start(owner)
+        self.cancel(self.waits, self.waiting)
+        user = User(self.reactor, self.registry, ONE_EACH, queue_length=0)
+        user.dial()
         self.full.end()
-        self.assert_failed(owner, Termination.QUEUE_FULL)
+        self.assert_failed(user, Termination.QUEUE_FULL)
 
-    def test_ended(self) -> None:
-        """Whoever ends it ends its waiting."""
-        self.waiting.end(Termination.HARD_STOP)
-        self.assertFalse(self.waits.line)
+    def test_cancelled(self) -> None:
+        """A dial that its user cancels leaves the queue."""
+        self.cancel(self.waits, self.waiting)
+        self.assertFalse(self.waits.dialer.wait_queue)
         self.full.end()
-        self.assert_failed(self.waits, Termination.HARD_STOP)
-
-    def test_client_leaves(self) -> None:
-        """So does a client that is gone."""
-        self.peer.close()
-        self.pass_time(0.5)
-        self.assertFalse(self.waits.line)
-        self.full.end()
-        self.assert_failed(self.waits, Termination.QUEUE_LEFT)
+        self.assert_failed(self.waits)
 
     def test_time_to_connect_counts_from_its_turn(self) -> None:
         """Who waited for long has the whole time to connect all the same."""
@@ -633,7 +578,7 @@ class WaitingTests(DialTestCase):
             self.reactor.advance(LOOK_EVERY)
         self.assertEqual((self.waits.starved, self.waits.failed), (1, []))
         self.assertEqual(self.registry.open_connections(), 1)
-        self.assertFalse(self.waits.line)
+        self.assertFalse(self.waits.dialer.wait_queue)
         self.pass_time(0.5)
         self.assert_answered(self.waits, self.waiting)
 
@@ -642,7 +587,7 @@ class WaitingTests(DialTestCase):
         self.full.end()
         self.reactor.advance(LOOK_EVERY)
         self.reactor.settle()
-        self.waiting.inspect(self.reactor.seconds())
+        self.waiting.check(self.reactor.seconds())
         self.assert_answered(self.waits, self.waiting)
         self.assertEqual(len(self.waits.tried), 1)
 
@@ -693,9 +638,9 @@ class StarvedTests(DialTestCase):
         """A connection that is there at once needs no turn of the reactor."""
         port = self.listening()
         self.script(connecting=[0])
-        owner, dial = self.dial(instance("a", port))
-        self.assertEqual(len(owner.answered), 1)
-        self.assert_answered(owner, dial)
+        user, dial = self.dial(instance("a", port))
+        self.assertEqual(len(user.answered), 1)
+        self.assert_answered(user, dial)
 
     def test_connected_to_itself(self) -> None:
         """
@@ -712,9 +657,9 @@ class StarvedTests(DialTestCase):
         with loopback.listening() as server:
             port = server.getsockname()[1]
         self.patch(socket, "socket", Own)
-        owner, _ = self.dial(instance("a", port))
+        user, _ = self.dial(instance("a", port))
         self.reactor.settle()
-        self.assert_failed(owner, Termination.REFUSED)
+        self.assert_failed(user, Termination.REFUSED)
 
     def test_reset_as_soon_as_accepted(self) -> None:
         """An upstream that resets before we look is one that refused."""
@@ -725,9 +670,9 @@ class StarvedTests(DialTestCase):
 
         with loopback.listening() as server:
             self.patch(socket, "socket", Short)
-            owner, _ = self.dial(instance("a", server.getsockname()[1]))
+            user, _ = self.dial(instance("a", server.getsockname()[1]))
             self.reactor.settle()
-        self.assert_failed(owner, Termination.REFUSED)
+        self.assert_failed(user, Termination.REFUSED)
 
     def test_no_descriptor_for_a_while(self) -> None:
         """Out of descriptors is no fault of the upstream's: it is tried again."""
@@ -737,12 +682,12 @@ class StarvedTests(DialTestCase):
             ([errno.ENFILE], [errno.ENOBUFS] * 2),
         ):
             kind = self.script(making, connecting)
-            owner, dial = self.dial(instance("a", port))
+            user, dial = self.dial(instance("a", port))
             self.pass_time(1.2)
             self.assertEqual((kind.making, kind.connecting), ([], []))
-            self.assert_answered(owner, dial)
-            self.assertEqual((owner.tried, dial.tried), ([port], []))
-            self.assertGreater(owner.starved, 0)  # so that no more clients come in
+            self.assert_answered(user, dial)
+            self.assertEqual((user.tried, dial.tried), ([port], []))
+            self.assertGreater(user.starved, 0)  # so that no more clients come in
 
     def test_no_port_or_address_for_one(self) -> None:
         """
@@ -752,41 +697,32 @@ class StarvedTests(DialTestCase):
         port = self.listening()
         self.script(connecting=[errno.EADDRNOTAVAIL])
         both = instance("a", 80, weight=1000), instance("b", port)
-        owner, dial = self.dial(*both)
-        self.assert_answered(owner, dial)
-        self.assertEqual((owner.tried, owner.starved), ([80, port], 0))
+        user, dial = self.dial(*both)
+        self.assert_answered(user, dial)
+        self.assertEqual((user.tried, user.starved), ([80, port], 0))
 
     def test_no_port_or_address_for_any(self) -> None:
         """If there is no other one the client is told at once."""
         self.script(connecting=[errno.EADDRNOTAVAIL])
-        owner, _ = self.dial(instance("a", 80))
-        self.assert_failed(owner, Termination.STARVED)
+        user, _ = self.dial(instance("a", 80))
+        self.assert_failed(user, Termination.STARVED)
 
     def test_no_descriptor_for_long(self) -> None:
         """It is given up after the time that one upstream has to answer."""
         port = self.listening()
         self.script(making=[errno.EMFILE] * 1000)
-        owner, _ = self.dial(instance("a", port))
+        user, _ = self.dial(instance("a", port))
         self.pass_time(TIMEOUT - 0.3)
-        self.assertEqual((owner.failed, opens(self.registry)), ([], {"a": 1}))
+        self.assertEqual((user.failed, opens(self.registry)), ([], {"a": 1}))
         self.pass_time(0.6)
-        self.assert_failed(owner, Termination.STARVED)
-        self.assertEqual(owner.tried, [port])
-
-    def test_client_leaves_meanwhile(self) -> None:
-        """A client that leaves need not be connected any more."""
-        port = self.listening()
-        self.script(making=[errno.EMFILE] * 1000)
-        owner, _ = self.dial(instance("a", port))
-        self.peer.close()
-        self.pass_time(0.6)
-        self.assert_failed(owner, Termination.CLIENT_LEFT)
+        self.assert_failed(user, Termination.STARVED)
+        self.assertEqual(user.tried, [port])
 
     def test_no_socket_of_that_kind(self) -> None:
         """A machine without IPv6 goes on to the next upstream."""
         port = self.listening()
         self.script(making=[errno.EAFNOSUPPORT])
-        owner, dial = self.dial(
+        user, dial = self.dial(
             instance("a", 80, "::1", weight=1000), instance("b", port)
         )
-        self.assert_answered(owner, dial)
+        self.assert_answered(user, dial)

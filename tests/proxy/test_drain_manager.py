@@ -12,9 +12,12 @@ from lbconsul.balance.registry import Registry
 from lbconsul.balance.upstream import Lease
 from lbconsul.config.model import Drain, Mapping
 from lbconsul.net.periodic import EVERY
-from lbconsul.proxy.drain_manager import DrainManager, least_recently_active
+from lbconsul.proxy.drain_manager import (
+    DrainManager,
+    Session,
+    least_recently_active,
+)
 from lbconsul.proxy.mapping_proxy import MappingProxy
-from lbconsul.proxy.relay import Relay
 from lbconsul.proxy.targets import failover_spec
 from tests.support.instances import an_upstream, instances, name_of
 from tests.support.tended_proxy import Server, TendedProxy
@@ -191,7 +194,7 @@ def test_idlest() -> None:
     held = [Held(Lease(upstream, pool, on_trial=False), each) for each in times]
     found = [
         each
-        for each in least_recently_active(cast(list[Relay], held))
+        for each in least_recently_active(cast(list[Session], held))
         if each is not None
     ]
     assert [each.moved_at for each in found] == sorted(times)
@@ -291,7 +294,7 @@ def test_rebalance_no_more_than_needed() -> None:
     held = [Held(Lease(one, pool, on_trial=False), 0.0) for _ in range(211)]
     held += [Held(Lease(other, pool, on_trial=False), 1.0) for _ in range(589)]
     registry.replace(ServiceQuery("web"), instances("a", "b", "c", "d"))
-    relays = cast(list[Relay], held)
+    relays = cast(list[Session], held)
     assert set(parting.due(lambda: relays)) == {None}
     now = 1.0
     found = [each for each in parting.due(lambda: relays) if each is not None]
@@ -341,7 +344,7 @@ def test_nothing_to_do(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
     chain = proxy.registry.chain(failover_spec(mapping))
     parting = DrainManager(chain, mapping, proxy.reactor.seconds)
 
-    def relays() -> list[Relay]:
+    def relays() -> list[Session]:
         raise AssertionError("they were looked at")
 
     assert list(parting.due(relays)) == []

@@ -47,7 +47,7 @@ class Taker:
     """Takes the clients that a listener accepts."""
 
     mapping: Mapping
-    room: ConnectionLimit = Factory(lambda: ConnectionLimit(Clock()))
+    connection_limit: ConnectionLimit = Factory(lambda: ConnectionLimit(Clock()))
     taken: list[tuple[socket.socket, object]] = Factory(list)
     open: int = 0
     trouble: Exception | None = None

@@ -361,7 +361,7 @@ def test_full_process(running: Running) -> None:
     running.pair(source)
     assert running.running.call(look) == {(PROCESS, ""): 1}
     running.runtime.room.limit = 0
-    running.running.call(running.serving.served[0].starved)
+    running.running.call(running.serving.served[0].on_starved)
     assert running.running.call(look) == {(DESCRIPTORS, ""): 0}
     eventually(lambda: running.running.call(look) == {}, "there is something again")
 
@@ -413,7 +413,7 @@ def test_retire_too_late(running: Running, monkeypatch: pytest.MonkeyPatch) -> N
     [source] = running.begin(evolve(MAPPING, drain=Drain(timeout=0.1)))
     client, _ = running.pair(source)
     [served] = running.serving.served
-    served.proxy._retired = 1e12  # as if that were not over for long
+    served.proxy._draining_since = 1e12  # as if that were not over for long
     with capturedLogs() as events:
         over = running.retire()
         eventually(lambda: over == [True], "it is over")

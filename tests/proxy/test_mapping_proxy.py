@@ -12,9 +12,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from lbconsul.balance.counter import LocalCounter
 from lbconsul.balance.registry import Registry
 from lbconsul.config.model import Mapping, TCPListen, Timeouts
+from lbconsul.proxy.handler import handle
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.relay import Relay
 from tests.support import loopback
+from tests.support.proxy_observer import CountingObserver
 from tests.support.recording_reactor import RecordingReactor
 from tests.support.upstreams import WEB, WEB_ROUTE, instance, opens, registry_of
 
@@ -31,7 +33,7 @@ class MappingProxyTestCase(SynchronousTestCase):
         self.server = self.held.enter_context(loopback.listening())
         self.port = self.server.getsockname()[1]
         self.registry = registry_of(instance("a", self.port))
-        self.ends = 0
+        self.observer = CountingObserver()
 
     def proxy(
         self,
@@ -45,12 +47,9 @@ class MappingProxyTestCase(SynchronousTestCase):
             self.reactor,
             (registry or self.registry).chain(WEB_ROUTE),
             mapping,
+            self.observer,
             log_connections,
-            ended=self.count,
         )
-
-    def count(self) -> None:
-        self.ends += 1
 
     def connect(
         self, proxy: MappingProxy, address: object = ("192.0.2.1", 4000)
@@ -58,7 +57,7 @@ class MappingProxyTestCase(SynchronousTestCase):
         """A client of the proxy; its end of the connection."""
         ours, peer = loopback.tcp_pair()
         self.held.enter_context(peer)
-        proxy.connected(ours, address)
+        handle(proxy, ours, address)
         return peer
 
     def accept(self) -> socket.socket:
@@ -78,7 +77,7 @@ class MappingProxyTests(MappingProxyTestCase):
         proxy = self.proxy()
         client = self.connect(proxy)
         upstream = self.accept()
-        self.assertEqual((proxy.accepted, proxy.open, self.ends), (1, 1, 0))
+        self.assertEqual((proxy.accepted, proxy.open, self.observer.ended), (1, 1, 0))
         self.assertEqual(opens(self.registry), {"a": 1})
         client.sendall(b"question")
         self.reactor.settle()
@@ -86,7 +85,7 @@ class MappingProxyTests(MappingProxyTestCase):
         client.close()
         upstream.close()
         self.reactor.settle()
-        self.assertEqual((proxy.accepted, proxy.open, self.ends), (1, 0, 1))
+        self.assertEqual((proxy.accepted, proxy.open, self.observer.ended), (1, 0, 1))
         self.assertEqual(opens(self.registry), {"a": 0})
 
     def test_open_while_dialling(self) -> None:
@@ -97,7 +96,7 @@ class MappingProxyTests(MappingProxyTestCase):
             self.assertEqual((proxy.accepted, proxy.open), (1, 1))
             client.close()
             self.reactor.advance(0.3)
-        self.assertEqual((proxy.accepted, proxy.open, self.ends), (1, 0, 1))
+        self.assertEqual((proxy.accepted, proxy.open, self.observer.ended), (1, 0, 1))
 
     def test_limits_of_the_mapping(self) -> None:
         """How many upstreams are tried, and how long, is what the mapping says."""
@@ -149,13 +148,13 @@ class MappingProxyTests(MappingProxyTestCase):
             dialling = self.connect(proxy)
             self.assertEqual(proxy.open, 2)
             proxy.close_connections()
-        self.assertEqual((proxy.open, self.ends), (0, 2))
+        self.assertEqual((proxy.open, self.observer.ended), (0, 2))
         self.assertEqual(self.registry.open_connections(), 0)
         self.assertEqual(self.reactor.reading() | self.reactor.writing(), set())
         for each in (joined, dialling, upstream):
             self.assertEqual(each.recv(1), b"")
         proxy.close_connections()
-        self.assertEqual(self.ends, 2)
+        self.assertEqual(self.observer.ended, 2)
 
 
 class FiguresTests(MappingProxyTestCase):
@@ -168,7 +167,7 @@ class FiguresTests(MappingProxyTestCase):
         client.sendall(b"question")
         upstream.sendall(b"the answer")
         self.reactor.settle()
-        figures, identity = proxy.figures, instance("a", 0).identity
+        figures, identity = proxy.stats, instance("a", 0).identity
         self.reactor.advance(1.0)
         self.assertEqual((figures.accepted, figures.accounts[identity].total), (1, 1))
         self.assertEqual((figures.received, figures.sent), (8, 10))
@@ -191,7 +190,7 @@ class FiguresTests(MappingProxyTestCase):
             proxy = self.proxy(registry=registry)
             self.connect(proxy)
             self.reactor.settle()
-        figures = proxy.figures
+        figures = proxy.stats
         self.assertEqual(figures.endings, {"SC": 1})
         [account] = figures.accounts.values()
         self.assertEqual((account.failures, account.total), (1, 0))
@@ -201,8 +200,8 @@ class FiguresTests(MappingProxyTestCase):
         """A client that is not let in counts as accepted and turned away."""
         proxy = self.proxy(evolve(MAPPING, deny=("192.0.2.0/24",)))
         self.connect(proxy)
-        self.assertEqual(proxy.figures.accepted, 1)
-        self.assertEqual(proxy.figures.endings, {"PR": 1})
+        self.assertEqual(proxy.stats.accepted, 1)
+        self.assertEqual(proxy.stats.endings, {"PR": 1})
         self.assertEqual(proxy.open, 0)
 
 
@@ -241,13 +240,11 @@ class TroubleTests(MappingProxyTestCase):
     def test_starved(self) -> None:
         """Whoever lets clients in is told when there is nothing to dial with."""
         proxy = self.proxy()
-        told: list[int] = []
-        proxy.starved = lambda: told.append(proxy.open)
         ours, peer = loopback.tcp_pair()
         self.held.enter_context(peer)
         with loopback.no_descriptor_left():
-            proxy.connected(ours, ("192.0.2.1", 4000))
-        self.assertEqual(told, [1])
+            handle(proxy, ours, ("192.0.2.1", 4000))
+        self.assertEqual((self.observer.starved, proxy.open), (1, 1))
         proxy.close_connections()
 
 
@@ -341,5 +338,5 @@ class LogTests(MappingProxyTestCase):
             loopback.reset(client)
             self.reactor.settle()
             self.connect(self.proxy(registry=registry_of(), log_connections=False))
-        self.assertEqual((proxy.open, self.ends), (0, 2))
+        self.assertEqual((proxy.open, self.observer.ended), (0, 2))
         self.assertEqual(events, [])

@@ -4,24 +4,21 @@ import contextlib
 import gc
 import os
 import socket
+import sys
 import time
 import weakref
 from collections.abc import Callable
 from unittest.mock import patch
 
-from attrs import Factory, define
-from twisted.internet.interfaces import IReactorTime, IReadWriteDescriptor
+from attrs import Factory, define, field
+from twisted.internet.interfaces import IReadWriteDescriptor
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from lbconsul.balance.events import EventKind, RegistryEvent, UpstreamEvent
-from lbconsul.balance.registry import Registry
-from lbconsul.balance.upstream import Lease, Outcome
-from lbconsul.net.poller import Poller
 from lbconsul.net.sockets import queued
 from lbconsul.net.splice import PIPE_SIZE, Pipes
 from lbconsul.net.sweeper import Sweeper
-from lbconsul.proxy.relay import Downstream, Relay
+from lbconsul.proxy.relay import Relay, RelaySettings
 from lbconsul.proxy.relay_side import READ_SIZE
 from lbconsul.stats.termination import Termination
 from tests.support.loopback import (
@@ -33,7 +30,6 @@ from tests.support.loopback import (
     was_reset,
 )
 from tests.support.recording_reactor import RecordingReactor
-from tests.support.upstreams import WEB, WEB_ROUTE, instance, registry_of
 
 IDLE = 80.0
 HALF_CLOSED = 16.0
@@ -43,39 +39,43 @@ ENDLESS = 1 << 27
 
 
 @define(eq=False)
-class Owner:
-    """What a relay needs, and a note of how relays ended."""
+class User:
+    """Joins streams, checks the relays, and notes what they report."""
 
-    poller: Poller
-    clock: IReactorTime
-    patrol: Sweeper
-    idle_timeout: float = IDLE
-    half_close_timeout: float = HALF_CLOSED
+    reactor: RecordingReactor
+    sweeper: Sweeper
     pipes: Pipes = Factory(Pipes)
+    settings: RelaySettings = field(init=False)
     over: list[Termination] = Factory(list)
-    #: Whether upstreams of the mapping answer.
-    is_answered: bool = False
+    #: Which of them the upstream ended.
+    by_upstream: list[bool] = Factory(list)
     #: When upstreams spoke first.
     spoken: list[float] = Factory(list)
     #: Bytes from clients, and from upstreams.
     moved: tuple[int, int] = 0, 0
 
-    def first_byte(self, seconds: float) -> None:
-        self.spoken.append(seconds)
+    def __attrs_post_init__(self) -> None:
+        reactor = self.reactor
+        self.settings = RelaySettings(reactor, reactor, self.pipes, IDLE, HALF_CLOSED)
 
-    def inspect(self, relay: Relay) -> Relay:
-        """Inspect it from now on, and let it begin."""
-        self.patrol.add(relay)
+    def join(self, client: socket.socket, upstream: socket.socket) -> Relay:
+        """Begin a relay, and check it from now on."""
+        now = self.reactor.seconds()
+        relay = Relay(self.settings, self, client, upstream, now)
+        self.sweeper.add(relay)
         relay.start()
         return relay
 
-    def relay_moved(self, relay: Relay, received: int, sent: int) -> None:
+    def on_first_byte(self) -> None:
+        self.spoken.append(self.reactor.seconds())
+
+    def on_moved(self, received: int, sent: int) -> None:
         self.moved = self.moved[0] + received, self.moved[1] + sent
 
-    def relay_over(self, relay: Relay, ending: Termination) -> None:
-        self.patrol.discard(relay)
-        self.over.append(ending)
-        relay.lease.end()
+    def on_closed(self, termination: Termination, *, by_upstream: bool) -> None:
+        self.sweeper.stop()
+        self.over.append(termination)
+        self.by_upstream.append(by_upstream)
 
 
 class RelayTests(SynchronousTestCase):
@@ -89,20 +89,13 @@ class RelayTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.reactor = RecordingReactor()
-        self.owner = Owner(
-            self.reactor,
-            self.reactor,
-            Sweeper(self.reactor, Sweeper.interval_for(IDLE, 1.0)),
-            pipes=Pipes(self.PIPES),
-        )
-        self.addCleanup(self.owner.pipes.close)
-        self.registry = registry_of(instance("a", 80))
+        sweeper = Sweeper(self.reactor, Sweeper.interval_for(IDLE, 1.0))
+        self.user = User(self.reactor, sweeper, Pipes(self.PIPES))
+        self.addCleanup(self.user.pipes.close)
         ours, self.client = self.pair()
         theirs, self.upstream = self.pair()
         self.descriptors = ours.fileno(), theirs.fileno()
-        arrival = Downstream(ours, ("127.0.0.1", 1), self.reactor.seconds())
-        lease = self.registry.chain(WEB_ROUTE).lease()
-        self.relay = self.owner.inspect(Relay(self.owner, theirs, lease, arrival, 0))
+        self.relay = self.user.join(ours, theirs)
 
     def pair(self) -> tuple[socket.socket, socket.socket]:
         """Ours, and the peer's."""
@@ -120,7 +113,7 @@ class RelayTests(SynchronousTestCase):
         """Wait until what was sent, an end among it, has arrived at both peers."""
         ends = (self.relay.client, self.relay.upstream)
         for _ in range(500):
-            if not any(queued(end.sock) for end in ends):
+            if not any(queued(end.stream) for end in ends):
                 return
             time.sleep(0.01)
         self.fail("something is still under way")
@@ -129,14 +122,13 @@ class RelayTests(SynchronousTestCase):
         """It ended so, and nothing of it is left in the reactor's hands."""
         self.reactor.settle()
         self.reactor.advance(0)
-        self.assertEqual(self.owner.over, [ending])
+        self.assertEqual(self.user.over, [ending])
         self.assertEqual(self.reactor.reading() | self.reactor.writing(), set())
-        self.assertEqual(self.registry.open_connections(), 0)
 
     def assert_alive(self) -> None:
         """It is not over."""
         self.reactor.settle()
-        self.assertEqual(self.owner.over, [])
+        self.assertEqual(self.user.over, [])
 
     def test_interfaces(self) -> None:
         """Each end is what the reactor takes for a reader and a writer."""
@@ -159,12 +151,12 @@ class RelayTests(SynchronousTestCase):
         self.relay.upstream.credit = 0  # bulk comes later
         self.client.sendall(b"question")
         self.reactor.settle()
-        self.assertEqual(self.owner.spoken, [])
+        self.assertEqual(self.user.spoken, [])
         self.pass_time(3)
         for _ in range(2):
             self.upstream.sendall(b"answer")
             self.reactor.settle()
-        self.assertEqual(self.owner.spoken, [3.0])
+        self.assertEqual(self.user.spoken, [3.0])
 
     def test_byte_by_byte(self) -> None:
         """A conversation of single bytes passes as such: nothing waits for more."""
@@ -199,7 +191,8 @@ class RelayTests(SynchronousTestCase):
         small the pieces are that the kernel takes.
         """
         client, upstream = self.descriptors
-        self.relay.client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        size = (4096).to_bytes(4, sys.byteorder)
+        self.relay.client.stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
         sent = bytearray()
         self.upstream.setblocking(False)
         with contextlib.suppress(BlockingIOError):
@@ -353,7 +346,7 @@ class RelayTests(SynchronousTestCase):
 
     def test_reset_though_the_process_ends(self) -> None:
         """A process that ends before the next turn leaves a reset, not an end."""
-        ours = self.relay.upstream.sock
+        ours = self.relay.upstream.stream
         reset(self.client)
         self.reactor.settle()
         ours.close()  # as the kernel does then
@@ -388,16 +381,16 @@ class RelayTests(SynchronousTestCase):
         self.client.sendall(b"question")
         self.reactor.settle()
         self.pass_time(1)
-        self.assertEqual(self.owner.moved, (8, 0))
+        self.assertEqual(self.user.moved, (8, 0))
         self.upstream.sendall(b"the answer")
         self.reactor.settle()
         self.pass_time(3)
-        self.assertEqual(self.owner.moved, (8, 10))
+        self.assertEqual(self.user.moved, (8, 10))
         self.client.sendall(b"more")
         self.reactor.settle()
         self.relay.end(Termination.HARD_STOP)
-        told = self.relay.told_received, self.relay.told_sent
-        self.assertEqual(self.owner.moved, told)
+        told = self.relay.reported_received, self.relay.reported_sent
+        self.assertEqual(self.user.moved, told)
         self.assertEqual(told, (8, 10))
 
     def test_idle_asks_the_kernel_nothing(self) -> None:
@@ -412,25 +405,6 @@ class RelayTests(SynchronousTestCase):
         self.assert_alive()
         self.pass_time(5)
         self.assert_over(Termination.IDLE)
-
-    def test_greatest_age(self) -> None:
-        """One that is as old as it may be is closed, whatever moves on it."""
-        ours, client = self.pair()
-        theirs, upstream = self.pair()
-        arrival = Downstream(ours, ("127.0.0.1", 1), self.reactor.seconds())
-        lease = self.registry.chain(WEB_ROUTE).lease()
-        old = Relay(self.owner, theirs, lease, arrival, 0, expires=IDLE / 2)
-        self.owner.inspect(old)
-        for _ in range(int(IDLE / 2) - 1):
-            client.sendall(b"x")
-            self.reactor.settle()
-            self.assertEqual(upstream.recv(1), b"x")
-            self.pass_time(1)
-        self.assert_alive()
-        self.pass_time(IDLE / 8 + 1)
-        self.assertEqual(self.owner.over, [Termination.AGED])
-        self.assertEqual((client.recv(1), upstream.recv(1)), (b"", b""))
-        self.assertFalse(self.relay.over)
 
     def test_activity_keeps_it(self) -> None:
         """One byte in time, either way, is enough to live on."""
@@ -448,13 +422,11 @@ class RelayTests(SynchronousTestCase):
     def test_long_dial_is_no_idleness(self) -> None:
         """The limit counts from the start of the relay, not from the accept."""
         self.relay.end(Termination.HARD_STOP)
-        self.owner.over.clear()
+        self.user.over.clear()
         self.reactor.advance(IDLE * 2)
         ours, _ = self.pair()
         theirs, _ = self.pair()
-        arrival = Downstream(ours, "", 0.0)
-        lease = self.registry.chain(WEB_ROUTE).lease()
-        self.owner.inspect(Relay(self.owner, theirs, lease, arrival, 1))
+        self.user.join(ours, theirs)
         self.pass_time(IDLE * 0.9)
         self.assert_alive()
         self.pass_time(IDLE)
@@ -543,7 +515,7 @@ class RelayTests(SynchronousTestCase):
         """An error that only the reactor sees ends it like one of our own."""
         reset(self.upstream)
         with contextlib.suppress(OSError):
-            self.relay.upstream.sock.send(b"the error is taken here")
+            self.relay.upstream.stream.send(b"the error is taken here")
         self.relay.upstream.connectionLost(None)  # type: ignore[arg-type]
         self.assert_over(Termination.UPSTREAM_RESET)
 
@@ -584,12 +556,10 @@ class RelayTests(SynchronousTestCase):
 
     def renew(self) -> list[Callable[[], object]]:
         """Weak references to the two sockets of a new relay."""
-        self.owner.over.clear()
+        self.user.over.clear()
         ours, self.client = tcp_pair()
         theirs, self.upstream = tcp_pair()
-        arrival = Downstream(ours, "", self.reactor.seconds())
-        lease = self.registry.chain(WEB_ROUTE).lease()
-        self.relay = self.owner.inspect(Relay(self.owner, theirs, lease, arrival, 0))
+        self.relay = self.user.join(ours, theirs)
         return [weakref.ref(ours), weakref.ref(theirs)]
 
     def end_and_forget(self, end: Callable[[], object]) -> None:
@@ -597,7 +567,7 @@ class RelayTests(SynchronousTestCase):
         end()
         self.reactor.settle()
         self.reactor.advance(0)
-        self.assertEqual(len(self.owner.over), 1)
+        self.assertEqual(len(self.user.over), 1)
         self.client.close()
         self.upstream.close()
         del self.relay
@@ -624,198 +594,6 @@ class RelayTests(SynchronousTestCase):
 
         self.reactor.turn_until(enough)
         return bytes(heard)
-
-
-class TrialTests(SynchronousTestCase):
-    """A relay on which it depends if an upstream is restored."""
-
-    @property
-    def kinds(self) -> list[str]:
-        """What happened to upstreams so far."""
-        return [each.kind.value for each in self.told]
-
-    def setUp(self) -> None:
-        self.reactor = RecordingReactor()
-        self.told: list[RegistryEvent] = []
-        self.registry = Registry(
-            lambda: 0.0,
-            seconds=self.reactor.seconds,
-            on_event=self.told.append,
-        )
-        both = instance("a", 80), instance("b", 80)
-        self.registry.replace(WEB.question, both)
-        for _ in range(3):
-            lease = self.registry.chain(WEB_ROUTE).lease()
-            if lease.upstream.instance is both[1]:
-                lease = self.registry.chain(WEB_ROUTE).lease([lease.upstream])
-            lease.showed(Outcome.REFUSED)
-            lease.end()
-        self.reactor.advance(12.0)
-        self.trial = self.registry.chain(WEB_ROUTE).lease()
-        self.trial.showed(Outcome.CONNECTED)
-        self.assertTrue(self.trial.on_trial)
-        patrol = Sweeper(self.reactor, Sweeper.interval_for(IDLE))
-        self.owner = Owner(self.reactor, self.reactor, patrol)
-        self.begin(self.trial)
-
-    def begin(self, lease: Lease) -> None:
-        """A relay for a connection."""
-        ours, self.client = tcp_pair()
-        theirs, self.upstream = tcp_pair()
-        for sock in (ours, theirs, self.client, self.upstream):
-            self.addCleanup(sock.close)
-        now = self.reactor.seconds()
-        self.relay = self.owner.inspect(
-            Relay(self.owner, theirs, lease, Downstream(ours, "", now), 0)
-        )
-
-    def pass_time(self, seconds: float) -> None:
-        """Let time pass, a tenth of a second at a time."""
-        for _ in range(round(seconds * 10)):
-            self.reactor.advance(0.1)
-            self.reactor.turn(0)
-
-    def end_in_order(self) -> None:
-        """The client ends it, the upstream hears that, and ends it, too."""
-        self.client.close()
-        self.reactor.settle()
-        self.upstream.setblocking(False)
-        with contextlib.suppress(BlockingIOError):
-            while self.upstream.recv(1024):
-                pass
-        self.upstream.close()
-        self.reactor.settle()
-
-    def is_probed_after(self, seconds: float) -> bool:
-        """Whether another connection probes the upstream then, and none before."""
-        chain = self.registry.chain(WEB_ROUTE)
-        self.reactor.advance(seconds - 0.1)
-        before = chain.lease().on_trial
-        self.reactor.advance(1.1 + seconds / 10)
-        return not before and chain.lease().on_trial
-
-    def test_lives(self) -> None:
-        """Once it has lived for a second the upstream is restored, if upstreams
-        of the mapping never say anything.
-        """
-        self.reactor.advance(0.9)
-        self.assertEqual(len(self.told), 1)
-        self.reactor.advance(0.2)
-        self.assertEqual(self.kinds[1:], ["restored"])
-
-    def test_lives_unanswered(self) -> None:
-        """Where upstreams answer, one that does not is not trusted for accepting: after
-        ten seconds another connection has its turn.  If it answers after all it is.
-        """
-        self.owner.is_answered = True
-        self.client.sendall(b"GET / HTTP/1.0\r\n\r\n")
-        self.pass_time(10.1)
-        self.assertEqual(len(self.told), 1)
-        self.assertTrue(self.is_probed_after(10.0))
-        self.assertEqual(len(self.told), 1)
-        self.upstream.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
-        self.reactor.settle()
-        self.assertEqual(self.kinds[1:], ["restored"])
-
-    def test_lives_idle(self) -> None:
-        """A client that says nothing waits for no answer: after ten seconds the
-        connection has shown as much as it ever may.
-        """
-        self.owner.is_answered = True
-        self.pass_time(9.9)
-        self.assertEqual(len(self.told), 1)
-        self.pass_time(0.2)
-        self.assertEqual(self.kinds[1:], ["restored"])
-
-    def test_ends_while_it_lives(self) -> None:
-        """What is over has nothing more to show, whenever it ended."""
-        self.owner.is_answered = True
-        self.pass_time(1.5)
-        reset(self.client)
-        self.pass_time(20.0)
-        self.assertEqual(len(self.told), 1)
-        self.assertTrue(self.registry.chain(WEB_ROUTE).lease().on_trial)
-
-    def test_upstream_speaks(self) -> None:
-        """So it is once it speaks, however long the connection lives then."""
-        self.upstream.sendall(b"220 ready")
-        self.reactor.settle()
-        self.assertEqual(self.kinds[1:], ["restored"])
-        self.upstream.close()
-        self.client.close()
-        self.reactor.settle()
-        self.reactor.advance(1.5)
-        self.assertEqual(self.kinds[1:], ["restored"])
-
-    def test_one_way(self) -> None:
-        """So it is if it took what the client said, where upstreams never say anything
-        (graphite, syslog), and both ended it in order.
-        """
-        self.client.sendall(b"web.requests 1 1760000000\n")
-        self.end_in_order()
-        self.assertEqual(self.kinds[1:], ["restored"])
-
-    def test_gives_up_on_an_answer(self) -> None:
-        """Where upstreams answer that is nobody's proof: a client gave up."""
-        self.owner.is_answered = True
-        self.client.sendall(b"GET / HTTP/1.0\r\n\r\n")
-        self.end_in_order()
-        self.assertEqual(len(self.told), 1)
-        self.assertTrue(self.is_probed_after(10.0))
-
-    def test_one_way_with_doubts(self) -> None:
-        """What took all that a client said has ended nothing at once."""
-        self.end_in_order()
-        self.registry.replace(WEB.question, [instance("c", 80)])
-        chain = self.registry.chain(WEB_ROUTE)
-        for _ in range(3):
-            for outcome in (Outcome.EARLY_CLOSE,) * 5:
-                lease = chain.lease()
-                lease.showed(outcome)
-                lease.end()
-            self.begin(lease := chain.lease())
-            self.client.sendall(b"web.requests 1 1760000000\n")
-            self.end_in_order()
-            record = lease.upstream.record
-            self.assertEqual(record and record.spoiled, 0)
-        lease.showed(Outcome.EARLY_CLOSE)
-        self.begin(chain.lease())
-        self.end_in_order()
-        self.assertEqual(record and record.spoiled, 1)
-
-    def test_says_nothing(self) -> None:
-        """A connection on which nobody says anything shows nothing, however orderly."""
-        self.end_in_order()
-        self.assertEqual(len(self.told), 1)
-        self.assertTrue(self.is_probed_after(10.0))
-
-    def test_never_hears_the_end(self) -> None:
-        """One that does not hear the client's end may hang: it is not trusted for that
-        the connection lives on.
-        """
-        self.client.sendall(b"web.requests 1 1760000000\n")
-        self.client.close()
-        self.pass_time(10.1)
-        self.assertEqual(len(self.told), 1)
-        self.assertTrue(self.is_probed_after(10.0))
-
-    def test_upstream_ends_it(self) -> None:
-        """If the upstream ends it at once, it is ejected for twice as long."""
-        reset(self.upstream)
-        self.reactor.settle()
-        self.reactor.advance(1.5)
-        [_, again] = self.told
-        assert isinstance(again, UpstreamEvent)
-        why = "3 consecutive connect failures, 1 consecutive early closes"
-        self.assertEqual((again.kind, again.reason), (EventKind.EJECTED, why))
-        self.assertEqual(again.seconds, 20.0)
-
-    def test_client_ends_it(self) -> None:
-        """A client that leaves at once has shown nothing: another one tries later."""
-        reset(self.client)
-        self.reactor.settle()
-        self.assertEqual(len(self.told), 1)
-        self.assertTrue(self.is_probed_after(10.0))
 
 
 class SplicingRelayTests(RelayTests):
@@ -850,11 +628,11 @@ class SplicingRelayTests(RelayTests):
             self.flood(self.upstream)
             assert self.relay.client.pipe is not None
             self.end_and_forget(end)
-            pipes = [self.owner.pipes.lend() for _ in range(self.PIPES)]
+            pipes = [self.user.pipes.lend() for _ in range(self.PIPES)]
             self.assertNotIn(None, pipes)
             for pipe in pipes:
                 assert pipe is not None
-                self.owner.pipes.give_back(pipe)
+                self.user.pipes.give_back(pipe)
             self.renew()
 
     def test_held_up_both_ways(self) -> None:
@@ -875,24 +653,63 @@ def next_descriptors(count: int) -> set[int]:
 
 
 class UnixRelayTests(SynchronousTestCase):
-    """A relay whose client came by a UNIX socket."""
+    """A relay over UNIX sockets."""
+
+    def setUp(self) -> None:
+        self.reactor = RecordingReactor()
+        self.user = User(
+            self.reactor, Sweeper(self.reactor, Sweeper.interval_for(IDLE))
+        )
+
+    def pair(self) -> tuple[socket.socket, socket.socket]:
+        """Ours, and the peer's."""
+        ours, peer = socket.socketpair()
+        ours.setblocking(False)
+        self.addCleanup(peer.close)
+        return ours, peer
+
+    def test_life(self) -> None:
+        """Two streams are joined, and their user hears of bytes and of the end."""
+        (ours, client), (theirs, upstream) = self.pair(), self.pair()
+        relay = self.user.join(ours, theirs)
+        client.sendall(b"question")
+        upstream.sendall(b"answer")
+        self.reactor.settle()
+        self.assertEqual(upstream.recv(100), b"question")
+        self.assertEqual(client.recv(100), b"answer")
+        self.assertEqual(len(self.user.spoken), 1)
+        relay.check(self.reactor.seconds())
+        self.assertEqual(self.user.moved, (8, 6))
+        client.close()
+        self.reactor.settle()
+        self.assertEqual(self.user.over, [])
+        upstream.close()
+        self.reactor.settle()
+        self.assertEqual(self.user.over, [Termination.DONE])
+        self.assertEqual(self.user.by_upstream, [False])
+        self.assertEqual((ours.fileno(), theirs.fileno()), (-1, -1))
+
+    def test_ended_by_the_upstream(self) -> None:
+        """The user hears that it was the upstream that ended first."""
+        (ours, client), (theirs, upstream) = self.pair(), self.pair()
+        self.user.join(ours, theirs)
+        upstream.close()
+        self.reactor.settle()
+        client.close()
+        self.reactor.settle()
+        self.assertEqual(self.user.by_upstream, [True])
 
     def test_reset_without_a_reset(self) -> None:
         """A kind of socket that knows no reset is just closed."""
-        reactor = RecordingReactor()
-        patrol = Sweeper(reactor, Sweeper.interval_for(IDLE))
-        owner = Owner(reactor, reactor, patrol)
-        ours, client = socket.socketpair()
+        ours, client = self.pair()
         theirs, upstream = tcp_pair()
-        ours.setblocking(False)
-        lease = registry_of(instance("a", 80)).chain(WEB_ROUTE).lease()
-        owner.inspect(Relay(owner, theirs, lease, Downstream(ours, "", 0.0), 0))
+        self.user.join(ours, theirs)
         with client, upstream:
             client.sendall(b"hello")
-            reactor.settle()
+            self.reactor.settle()
             self.assertEqual(receive(upstream, 5), b"hello")
             reset(upstream)
-            reactor.settle()
-            reactor.advance(0)
+            self.reactor.settle()
+            self.reactor.advance(0)
             self.assertEqual(client.recv(1), b"")
-        self.assertEqual(owner.over, [Termination.UPSTREAM_RESET])
+        self.assertEqual(self.user.over, [Termination.UPSTREAM_RESET])

@@ -10,6 +10,7 @@ import pytest
 from attrs import Factory, define
 
 from lbconsul.net.splice import Pipe, Pipes
+from lbconsul.net.stream import Stream
 from lbconsul.proxy.relay_side import READ_SIZE, RelaySide
 from tests.support.loopback import receive, tcp_pair
 from tests.support.recording_reactor import RecordingReactor
@@ -64,7 +65,7 @@ class Stage:
     def say(self, size: int) -> None:
         """Let the speaker say so much at once, and the listener hear it."""
         self.speaker.sendall(bytes(size))
-        while select_readable(self.end.sock) < size:
+        while select_readable(self.end.stream) < size:
             pass
         self.end.doRead()
         assert len(receive(self.listener, size)) == size
@@ -74,10 +75,11 @@ class Stage:
         self.say(READ_SIZE)
 
 
-def select_readable(sock: socket.socket) -> int:
+def select_readable(stream: Stream) -> int:
     """How many bytes can be read."""
+    assert isinstance(stream, socket.socket)
     try:
-        return len(sock.recv(1 << 20, socket.MSG_PEEK))
+        return len(stream.recv(1 << 20, socket.MSG_PEEK))
     except BlockingIOError:
         return 0
 
@@ -122,7 +124,7 @@ def test_other_direction_is_another_stream(stage: Stage) -> None:
     """Short questions are copied, however long the answers are."""
     stage.say_in_bulk()
     stage.listener.sendall(b"next")
-    while not select_readable(stage.other.sock):
+    while not select_readable(stage.other.stream):
         pass
     stage.other.doRead()
     assert receive(stage.speaker, 4) == b"next"
@@ -195,7 +197,7 @@ def test_listener_to_bulk_is_gone(stage: Stage) -> None:
     """And so it is when we send what is in the pipe."""
     stage.say_in_bulk()
     stage.speaker.sendall(bytes(1000))
-    while not select_readable(stage.end.sock):
+    while not select_readable(stage.end.stream):
         pass
     with patch.object(Pipe, "drain", side_effect=BrokenPipeError()):
         stage.end.doRead()
@@ -215,7 +217,7 @@ def test_socket_that_cannot_be_spliced(stage: Stage) -> None:
 def test_listener_is_gone_when_told_the_end(stage: Stage) -> None:
     """An error that shows when an end is passed on is the listener's."""
     stage.speaker.shutdown(socket.SHUT_WR)
-    stage.other.sock.close()
+    stage.other.stream.close()
     stage.end.doRead()
     stage.end.proceed()
     assert stage.joint.said == ["lost"]

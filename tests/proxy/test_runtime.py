@@ -9,11 +9,14 @@ from lbconsul.net.periodic import EVERY
 from lbconsul.proxy.runtime import ProxyRuntime
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.mapping import CROWD
+from tests.support.proxy_observer import CountingObserver
 from tests.support.recording_reactor import RecordingReactor
 from tests.support.tended_proxy import TendedProxy
 from tests.support.upstreams import WEB, instance
 
 MAPPING = Mapping("web", drain=Drain(timeout=5.0))
+
+OBSERVER = CountingObserver()
 
 
 def runtime() -> ProxyRuntime:
@@ -25,18 +28,19 @@ def test_factories() -> None:
     """It knows all proxies that there are, and what they serve."""
     made = runtime()
     assert (made.routes, made.longest_drain) == (set(), 0.0)
-    one = made.make(MAPPING)
-    other = made.make(evolve(MAPPING, service="mail", drain=Drain(timeout=9.0)))
+    one = made.make(MAPPING, OBSERVER)
+    mail = evolve(MAPPING, service="mail", drain=Drain(timeout=9.0))
+    other = made.make(mail, OBSERVER)
     assert made.routes == {failover_spec(one.mapping), failover_spec(other.mapping)}
     assert made.longest_drain == 9.0
-    assert one.room is other.room is made.room
-    assert one.pipes is other.pipes
+    assert one.connection_limit is other.connection_limit is made.room
+    assert one.relaying.pipes is other.relaying.pipes
 
 
 def test_gone() -> None:
     """What a proxy accepted counts also when it is gone."""
     made = runtime()
-    one, other = made.make(MAPPING), made.make(MAPPING)
+    one, other = made.make(MAPPING, OBSERVER), made.make(MAPPING, OBSERVER)
     one.accepted, other.accepted = 3, 4
     assert made.accepted == 7
     made.drop(one)
@@ -47,8 +51,8 @@ def test_gone() -> None:
 def test_tended() -> None:
     """Between start and stop all that there is is tended."""
     made = runtime()
-    made.make(MAPPING)
-    made.drop(made.make(MAPPING))
+    made.make(MAPPING, OBSERVER)
+    made.drop(made.make(MAPPING, OBSERVER))
     made.start()
     made.start()
     made.reactor.advance(EVERY)
@@ -95,22 +99,28 @@ def test_figures() -> None:
     """What connections come to counts by where they came in, whatever changes."""
     made = runtime()
     mapping = Mapping("web", TCPListen("127.0.0.1", 80))
-    one, other = made.make(mapping), made.make(evolve(mapping, tag="v2"))
-    assert one.figures is other.figures
-    one.figures.accepted = 3
+    one, other = (
+        made.make(mapping, OBSERVER),
+        made.make(evolve(mapping, tag="v2"), OBSERVER),
+    )
+    assert one.stats is other.stats
+    one.stats.accepted = 3
     made.drop(one)
     made.drop(other)
-    assert made.make(mapping).figures.accepted == 3
-    assert made.make(Mapping("web")).figures.accepted == 0
+    assert made.make(mapping, OBSERVER).stats.accepted == 3
+    assert made.make(Mapping("web"), OBSERVER).stats.accepted == 0
 
 
 def test_figures_of_lent_ones() -> None:
     """Services for which somebody else listens are not mixed up."""
     made = runtime()
-    web, mail = made.make(Mapping("web")), made.make(Mapping("mail"))
-    web.figures.accepted = 3
-    assert mail.figures.accepted == 0
-    assert made.traffic(Mapping("mail")).figures is mail.figures
+    web, mail = (
+        made.make(Mapping("web"), OBSERVER),
+        made.make(Mapping("mail"), OBSERVER),
+    )
+    web.stats.accepted = 3
+    assert mail.stats.accepted == 0
+    assert made.traffic(Mapping("mail")).figures is mail.stats
 
 
 def test_tidings(proxy: TendedProxy) -> None:
@@ -120,8 +130,8 @@ def test_tidings(proxy: TendedProxy) -> None:
     listen = TCPListen("127.0.0.1", 80)
     mapping = Mapping("web", listen, limits=Limits(connections_per_upstream=1))
     proxies = [
-        made.make(mapping),
-        made.make(evolve(mapping, timeouts=Timeouts(idle=7.0))),
+        made.make(mapping, OBSERVER),
+        made.make(evolve(mapping, timeouts=Timeouts(idle=7.0)), OBSERVER),
     ]
     assert made.traffic(mapping).used == set()
     one, other = proxy.server("a"), proxy.server("b")
@@ -147,7 +157,7 @@ def test_tidings(proxy: TendedProxy) -> None:
 def test_who_is_gone() -> None:
     """Where instances come and go, what they came to is not kept for ever."""
     made = runtime()
-    figures = made.make(MAPPING).figures
+    figures = made.make(MAPPING, OBSERVER).stats
     for number in range(CROWD + 1):
         figures.failed(instance(str(number), 80).identity)
     made.registry.replace(WEB.question, [instance("7", 80)])

@@ -424,7 +424,7 @@ class TestLimits:
                     one.shutdown(socket.SHUT_WR)
                     assert other.recv(1) == b""
         proxy.wait_until_open(0)
-        proxy.call(proxy.mapped.pipes.close)
+        proxy.call(proxy.mapped.relaying.pipes.close)
         eventually(lambda: len(os.listdir("/proc/self/fd")) <= before, "all are closed")
         assert proxy.call(proxy.registry.open_connections) == 0
         assert proxy.mapped.accepted == 10_001

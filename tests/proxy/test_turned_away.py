@@ -10,13 +10,12 @@ from attrs import evolve
 from twisted.logger import capturedLogs, formatEvent
 
 from lbconsul.config.model import UnixListen
-from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.proxy.access_log import BURST
-from lbconsul.proxy.listener import Listener
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from tests.proxy.test_mapping_proxy import MAPPING, MappingProxyTestCase
 from tests.support import loopback
 from tests.support.mappings import altered
+from tests.support.running_proxy import active_listener
 
 
 class TurnedAwayTests(MappingProxyTestCase):
@@ -34,8 +33,8 @@ class TurnedAwayTests(MappingProxyTestCase):
 
     def assert_turned_away(self, mapped: MappingProxy, host: str, code: str) -> None:
         """A client from there is reset at once, and has its line of log."""
-        before, ends = mapped.accepted, self.ends
-        open_, taken = mapped.open, mapped.room.taken
+        before, ends = mapped.accepted, self.observer.ended
+        open_, taken = mapped.open, mapped.connection_limit.taken
         with capturedLogs() as logs:
             client = self.connect(mapped, (host, 4000))
         self.assertTrue(loopback.was_reset(client))
@@ -45,8 +44,8 @@ class TurnedAwayTests(MappingProxyTestCase):
             [f"{where}:4000 80:web - in=0 out=0 time=0.000 retries=0 {code}"],
         )
         self.assertEqual(mapped.accepted, before + 1)
-        self.assertEqual((mapped.open, mapped.room.taken), (open_, taken))
-        self.assertEqual(self.ends, ends)
+        self.assertEqual((mapped.open, mapped.connection_limit.taken), (open_, taken))
+        self.assertEqual(self.observer.ended, ends)
 
     def test_denied(self) -> None:
         """Who is denied is reset, counted, and told of; the others are served."""
@@ -86,16 +85,16 @@ class TurnedAwayTests(MappingProxyTestCase):
         for _ in range(3):
             self.connect(mapped)
             self.reactor.settle()
-        self.assertEqual((mapped.open, self.ends), (0, 3))
+        self.assertEqual((mapped.open, self.observer.ended), (0, 3))
 
     def test_all_over(self) -> None:
         """When all is over nobody counts, and there is room for all."""
         mapped = self.mapped(max_connections_per_client=2)
         for host in ("192.0.2.1", "192.0.2.1", "2001:db8::1"):
             self.serve(mapped, host)
-        self.assertEqual(mapped.room.taken, 3)
+        self.assertEqual(mapped.connection_limit.taken, 3)
         mapped.close_connections()
-        self.assertEqual(mapped.room.taken, 0)
+        self.assertEqual(mapped.connection_limit.taken, 0)
         self.serve(mapped, "192.0.2.1")
         self.serve(mapped, "192.0.2.1")
 
@@ -158,9 +157,8 @@ class ShapeOfLogTests(MappingProxyTestCase):
         """A client's own socket may bear any name that a file can."""
         folder = self.held.enter_context(tempfile.TemporaryDirectory())
         mapping = evolve(MAPPING, listen=UnixListen(f"{folder}/web.sock"))
-        mapped = self.proxy(mapping)
-        listener = Listener(self.reactor, self.reactor, mapped, OwnedSocket(mapping))
-        listener.startService()
+        active = active_listener(self.reactor, self.reactor, self.registry, mapping)
+        active.accept()
         names = [f"{folder}/a\nb\x1b[2J", f"{folder}/\udcff", "\0x\nabstract", ""]
         with capturedLogs() as logs:
             for name in names:
@@ -170,8 +168,8 @@ class ShapeOfLogTests(MappingProxyTestCase):
                 client.connect(f"{folder}/web.sock")
                 self.reactor.settle()
                 self.accept()
-            mapped.close_connections()
-            listener.stopService()
+            active.proxy.close_connections()
+            active.close()
         lines = [str(formatEvent(event)) for event in logs]
         self.assertEqual(len(lines), len(names))
         for line in lines:

@@ -1,10 +1,11 @@
-"""Clients that wait for an instance, from the mapped to their end."""
+"""Clients that wait for an instance, from the accept to their end."""
 
 import socket
 from typing import Any
 
 import pytest
 
+from lbconsul.balance.failover import Failover
 from lbconsul.config.model import WhenEmpty
 from lbconsul.net.connect import connect
 from lbconsul.proxy.mapping_proxy import MappingProxy
@@ -285,14 +286,14 @@ def test_bug_in_the_choice(proxy: TendedProxy, monkeypatch: pytest.MonkeyPatch) 
     mapped, server, client = _full(proxy)
     waiting = proxy.connect_all(mapped, "12")
     bugs = [RuntimeError("a bug")]
-    lease = type(mapped).lease
+    lease = Failover.lease
 
-    def broken(owner: MappingProxy, avoiding: Any, attempts: int) -> Any:
+    def broken(failover: Failover, avoiding: Any, attempts: int) -> Any:
         if bugs:
             raise bugs.pop()
-        return lease(owner, avoiding, attempts)
+        return lease(failover, avoiding, attempts)
 
-    monkeypatch.setattr(MappingProxy, "lease", broken)
+    monkeypatch.setattr(Failover, "lease", broken)
     proxy.leave(client)
     assert proxy.endings == {"1": "I-", "0": "CD"}
     assert server.heard() == ["0", "2"]

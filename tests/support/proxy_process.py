@@ -22,12 +22,10 @@ from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.python.failure import Failure
 
 from lbconsul.net.poller import open_poller
-from lbconsul.proxy.listener import Listener
-from lbconsul.proxy.mapping_proxy import MappingProxy
 from tests.support import loopback
 from tests.support.binaries import REPOSITORY
-from tests.support.running_proxy import MAPPING
-from tests.support.upstreams import WEB_ROUTE, instance, registry_of
+from tests.support.running_proxy import active_listener
+from tests.support.upstreams import instance, registry_of
 
 
 class Summary(NamedTuple):
@@ -110,19 +108,18 @@ class _UntilItsEnd(Protocol):
 async def serve(reactor: Any, upstream_port: int) -> None:
     """Run the proxy until the standard input ends."""
     registry = registry_of(instance("a", upstream_port))
-    mapped = MappingProxy(
-        open_poller(reactor), reactor, registry.chain(WEB_ROUTE), MAPPING
-    )
-    listener = Listener(reactor, reactor, mapped)
-    mapped.ended = listener.connection_ended
-    listener.startService()
-    assert isinstance(listener.address, tuple)
+    active = active_listener(reactor, open_poller(reactor), registry)
+    active.accept()
+    assert active.listener is not None
+    address = active.listener.address
+    assert isinstance(address, tuple)
     ended: Deferred[None] = Deferred()
     StandardIO(_UntilItsEnd(ended), reactor=reactor)
     await deferLater(reactor, 0)  # the reactor has opened what it needs by then
-    print(listener.address[1], flush=True)
+    print(address[1], flush=True)
     await ended
-    listener.stopService()
+    active.close()
+    mapped = active.proxy
     print(json.dumps([mapped.accepted, mapped.open, registry.open_connections()]))
     mapped.close_connections()
 

@@ -9,17 +9,22 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
+from attrs import define
 from twisted.internet.defer import Deferred
 from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from lbconsul.balance.failover import Failover
 from lbconsul.balance.instance import Instance
+from lbconsul.balance.registry import Registry
 from lbconsul.config.model import Mapping, TCPListen
-from lbconsul.net.poller import open_poller
+from lbconsul.net.listening_socket import ListeningSocket, OwnedSocket
+from lbconsul.net.poller import Poller, open_poller
+from lbconsul.proxy.active_listener import ActiveListener
 from lbconsul.proxy.listener import Listener
-from lbconsul.proxy.mapping_proxy import MappingProxy
+from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
 from tests.support import loopback
 from tests.support.mappings import altered
 from tests.support.upstreams import WEB_ROUTE, opens, registry_of
@@ -105,6 +110,32 @@ class ReactorThread:
         self.reactor.run(installSignalHandlers=False)
 
 
+@define(eq=False)
+class _Owner:
+    """The owner of one active listener, which does nothing as connections end."""
+
+    _reactor: Any
+    _poller: Poller
+    _chain: Failover
+
+    def proxy_for(self, mapping: Mapping, observer: ProxyObserver) -> MappingProxy:
+        return MappingProxy(self._poller, self._reactor, self._chain, mapping, observer)
+
+    def listener_for(self, active: ActiveListener, source: ListeningSocket) -> Listener:
+        return Listener(self._reactor, self._reactor, active, source)
+
+    def on_ended(self, active: ActiveListener, proxy: MappingProxy) -> None:
+        """Do nothing: no drain waits for it."""
+
+
+def active_listener(
+    reactor: Any, poller: Poller, registry: Registry, mapping: Mapping = MAPPING
+) -> ActiveListener:
+    """A listener for a mapping of the service web."""
+    owner = _Owner(reactor, poller, registry.chain(WEB_ROUTE))
+    return ActiveListener(OwnedSocket(mapping), mapping, owner)
+
+
 class RunningProxy(ReactorThread):
     """A mapping of the service web, over these instances."""
 
@@ -112,20 +143,18 @@ class RunningProxy(ReactorThread):
         super().__init__()
         self.registry = registry_of(*instances)
         self._poller = open_poller(self.reactor)
-        self.mapped = MappingProxy(
-            self._poller,
-            self.reactor,
-            self.registry.chain(WEB_ROUTE),
-            altered(MAPPING, **options),
+        mapping = altered(MAPPING, **options)
+        self._active = active_listener(
+            self.reactor, self._poller, self.registry, mapping
         )
-        self._listener = Listener(self.reactor, self.reactor, self.mapped)
-        self.mapped.ended = self._listener.connection_ended
+        self.mapped = self._active.proxy
         self._clients = ExitStack()
 
     def __enter__(self) -> Self:
         super().__enter__()
-        self.call(self._listener.startService)
-        self.address = self._listener.address
+        self.call(self._active.accept)
+        assert self._active.listener is not None
+        self.address = self._active.listener.address
         return self
 
     def __exit__(
@@ -135,7 +164,7 @@ class RunningProxy(ReactorThread):
         trace: TracebackType | None,
     ) -> None:
         self._clients.close()
-        self.call(self._listener.stopService)
+        self.call(self._active.close)
         self.call(self.mapped.close_connections)
         assert self.call(self.registry.open_connections) == 0
         super().__exit__(kind, error, trace)

@@ -16,12 +16,13 @@ from lbconsul.balance.upstream import Upstream
 from lbconsul.config.model import Mapping
 from lbconsul.net.periodic import Periodic
 from lbconsul.proxy.access_log import ConnectionLog
+from lbconsul.proxy.handler import handle
 from lbconsul.proxy.mapping_proxy import MappingProxy
-from lbconsul.proxy.relay import Downstream
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.termination import Termination
 from tests.support import loopback
 from tests.support.mappings import altered
+from tests.support.proxy_observer import CountingObserver
 from tests.support.recording_reactor import RecordingReactor
 from tests.support.upstreams import instance
 
@@ -81,7 +82,8 @@ class TendedProxy:
         """A mapping, of the service web where nothing else is said."""
         mapping = altered(Mapping(service), **options)
         chain = self.registry.chain(failover_spec(mapping))
-        mapped = MappingProxy(self.reactor, self.reactor, chain, mapping)
+        reactor, observer = self.reactor, CountingObserver()
+        mapped = MappingProxy(reactor, reactor, chain, mapping, observer)
         self._proxies.append(mapped)
         self._periodic.add(mapped)
         return mapped
@@ -108,7 +110,7 @@ class TendedProxy:
         self._held.enter_context(peer)
         if not name.startswith(" "):
             peer.sendall(name.encode())
-        mapped.connected(ours, name)
+        handle(mapped, ours, name)
         self.reactor.turn(0)
         return peer
 
@@ -141,17 +143,18 @@ class TendedProxy:
 
     def _tell(
         self,
-        arrival: Downstream,
+        address: object,
+        accepted_at: float,
         upstream: Upstream | None,
         received: int,
         sent: int,
         retries: int,
-        ending: Termination,
+        termination: Termination,
     ) -> None:
         """In the place of the log."""
-        name = str(arrival.address)
+        name = str(address)
         assert name not in self.endings, "it ended twice"
-        self.endings[name] = ending.value
+        self.endings[name] = termination.value
         self.times[name] = self.reactor.seconds()
         self.left[name] = upstream.instance.identity.service_id if upstream else ""
 

@@ -1,0 +1,19 @@
+"""What becomes of an accepted socket: a client that is refused, or a session."""
+
+import socket
+
+from lbconsul.proxy.mapping_proxy import MappingProxy
+from lbconsul.proxy.tcp_session import TcpSession
+
+
+def handle(proxy: MappingProxy, client: socket.socket, address: object) -> None:
+    """Take over the non-blocking socket of a client of this mapping."""
+    proxy.accepted += 1
+    proxy.stats.accepted += 1
+    now = proxy.clock.seconds()
+    if proxy.access_control is not None:
+        refused = proxy.access_control.refuse(address)
+        if refused is not None:
+            proxy.turn_away(client, address, now, refused)
+            return
+    TcpSession(proxy, client, address, now).start()

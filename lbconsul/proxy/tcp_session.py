@@ -1,0 +1,256 @@
+"""A TCP session: one client's connection, from accept to end."""
+
+import socket
+from enum import Enum, auto
+from math import inf
+
+from lbconsul.balance.upstream import Lease, Outcome
+from lbconsul.net.connect import has_left
+from lbconsul.proxy.dialer import DialAttempt
+from lbconsul.proxy.mapping_proxy import MappingProxy
+from lbconsul.proxy.relay import Relay
+from lbconsul.stats.termination import Termination
+
+#: In seconds.  An upstream that closes a connection sooner, without a byte, counts as
+#: an early close; a connection that lives longer counts as a success.
+AT_ONCE = 1.0
+
+#: How long a probe may go without a result before another may run, in seconds.
+PROBE_TIMEOUT = 10.0
+
+
+class SessionState(Enum):
+    """How far a session has come."""
+
+    #: The dial has begun, and may be decided at once.
+    STARTING = auto()
+    #: The dial takes time: the sweeper checks it.
+    DIALING = auto()
+    #: The client is joined to an upstream.
+    RELAYING = auto()
+    #: Closed, counted and logged.
+    OVER = auto()
+
+
+class TcpSession:
+    """Dials for an accepted client, then relays between it and the upstream.
+
+    Judges what the connection shows of the upstream, counts it and logs its end.
+    """
+
+    __slots__ = (
+        "_dial",
+        "_expires",
+        "_joined_at",
+        "_proxy",
+        "_relay",
+        "_retries",
+        "accepted_at",
+        "address",
+        "client",
+        "lease",
+        "state",
+    )
+
+    #: While STARTING or DIALING.
+    _dial: DialAttempt
+    #: Since RELAYING: the relay, when it began, when the connection reaches its age
+    #: limit, connect attempts that failed before, and the use of the upstream.
+    _relay: Relay
+    _joined_at: float
+    _expires: float
+    _retries: int
+    lease: Lease
+
+    def __init__(
+        self,
+        proxy: MappingProxy,
+        client: socket.socket,
+        address: object,
+        accepted_at: float,
+    ) -> None:
+        self._proxy = proxy
+        self.client = client
+        self.address = address
+        self.accepted_at = accepted_at
+        self.state = SessionState.STARTING
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the session has ended."""
+        return self.state is SessionState.OVER
+
+    @property
+    def is_relaying(self) -> bool:
+        """Whether the client is joined to the upstream of `lease`."""
+        return self.state is SessionState.RELAYING
+
+    @property
+    def moved_at(self) -> float:
+        """When bytes last moved, once the client was joined to an upstream."""
+        return self._relay.moved_at
+
+    def start(self) -> None:
+        """Dial an upstream for the client."""
+        proxy = self._proxy
+        dial = self._dial = DialAttempt(proxy.dialer, self, self.accepted_at)
+        proxy.opened(self)
+        try:
+            dial.start()
+        except Exception:
+            # A bug in lbconsul: report it, but leak nothing.
+            self.end(Termination.INTERNAL)
+            raise
+        if self.state is SessionState.STARTING:
+            self.state = SessionState.DIALING
+            proxy.dial_sweeper.add(self)
+
+    def check(self, now: float) -> None:
+        """Check time limits, and whether the client of a dial left.
+
+        Called by the sweepers.
+        """
+        if self.state is SessionState.RELAYING:
+            if now >= self._expires:
+                self._relay.end(Termination.AGED)
+            else:
+                self._relay.check(now)
+        elif self.state is SessionState.DIALING:
+            if has_left(self.client):
+                waits = self._dial.is_waiting
+                self.end(Termination.QUEUE_LEFT if waits else Termination.CLIENT_LEFT)
+            else:
+                self._dial.check(now)
+
+    def end(self, termination: Termination) -> None:
+        """Close the connection.  Later calls do nothing."""
+        if self.state is SessionState.RELAYING:
+            self._relay.end(termination)
+        elif self.state is not SessionState.OVER:
+            self._dial.cancel()
+            self.on_failed(termination)
+
+    # Called by the dial.
+
+    def on_failed(self, termination: Termination) -> None:
+        """Close the client: no upstream was found, or none is needed any more."""
+        proxy, retries = self._proxy, len(self._dial.tried)
+        self._leave_dial(SessionState.OVER)
+        self.client.close()
+        proxy.stats.turned_away(termination.value)
+        proxy.log.tell(self.address, self.accepted_at, None, 0, 0, retries, termination)
+        proxy.closed(self)
+
+    def on_starved(self) -> None:
+        """Let the listener pause: descriptors or memory ran out."""
+        self._proxy.observer.on_starved()
+
+    def on_connected(self, sock: socket.socket) -> None:
+        """Relay between the client and the upstream that accepted."""
+        proxy, dial, now = self._proxy, self._dial, self._proxy.clock.seconds()
+        assert dial.lease is not None
+        lease = self.lease = dial.lease
+        self._retries = len(dial.tried)
+        self._leave_dial(SessionState.RELAYING)
+        proxy.stats.connected(lease.upstream.instance.identity, now - dial.since)
+        self._joined_at = now
+        max_age = proxy.mapping.timeouts.max_age
+        self._expires = now + proxy.age_limit() if max_age else inf
+        relay = self._relay = Relay(proxy.relaying, self, self.client, sock, now)
+        if lease.on_trial:
+            proxy.clock.callLater(AT_ONCE, self._judge_probe)
+        try:
+            relay.start()
+        except Exception:
+            relay.end(Termination.INTERNAL, reset=True)
+            raise
+
+    def _leave_dial(self, state: SessionState) -> None:
+        if self.state is SessionState.DIALING:
+            self._proxy.dial_sweeper.discard(self)
+        self.state = state
+        del self._dial  # which refers to the session
+
+    # Called by the relay.
+
+    def on_first_byte(self) -> None:
+        """Count the time to the upstream's first byte, which proves a probe."""
+        proxy = self._proxy
+        proxy.stats.first_byte.observe(proxy.clock.seconds() - self.accepted_at)
+        if self.lease.on_trial:
+            self.lease.showed(Outcome.SUCCESS)
+
+    def on_moved(self, received: int, sent: int) -> None:
+        """Count bytes of an open connection."""
+        identity = self.lease.upstream.instance.identity
+        self._proxy.stats.moved(identity, received, sent)
+
+    def on_closed(self, termination: Termination, *, by_upstream: bool) -> None:
+        """End the lease; count and log the connection."""
+        self.state = SessionState.OVER
+        proxy, relay, lease = self._proxy, self._relay, self.lease
+        now = proxy.clock.seconds()
+        self._judge(termination, by_upstream, now - self._joined_at >= AT_ONCE)
+        lease.end()
+        received, sent = relay.client.moved, relay.upstream.moved
+        proxy.stats.over(
+            lease.upstream.instance.identity,
+            received - relay.reported_received,
+            sent - relay.reported_sent,
+            now - self.accepted_at,
+            termination.value,
+        )
+        proxy.log.tell(
+            self.address,
+            self.accepted_at,
+            lease.upstream,
+            received,
+            sent,
+            self._retries,
+            termination,
+        )
+        proxy.closed(self)
+
+    # What the connection shows of the upstream.
+
+    def _judge(self, termination: Termination, by_upstream: bool, lived: bool) -> None:
+        """Report the outcome at the end; `lived` says that it took `AT_ONCE`."""
+        lease = self.lease
+        if self._relay.upstream.moved:
+            lease.showed(Outcome.SUCCESS)
+        elif by_upstream and not lived:
+            lease.showed(Outcome.EARLY_CLOSE)
+        elif lived and not lease.on_trial:
+            lease.showed(Outcome.SUCCESS)
+        elif termination is Termination.DONE and lease.upstream.record is not None:
+            self._judge_silence()
+
+    def _judge_silence(self) -> None:
+        """Report an orderly close without a byte from the upstream."""
+        if not self._relay.client.moved:
+            if self.lease.on_trial:
+                self.lease.showed(Outcome.EMPTY)
+        elif not self._proxy.stats.is_answered:
+            self.lease.showed(Outcome.SUCCESS)
+
+    def _judge_probe(self) -> None:
+        """Judge a probe of an ejected upstream that is open after `AT_ONCE`.
+
+        The kernel accepts and buffers bytes for a hung upstream as well: if upstreams
+        of this mapping answer, only an answer counts as a success.
+        """
+        if self.state is SessionState.OVER:
+            return
+        if not (self._relay.is_half_closed or self._proxy.stats.is_answered):
+            self.lease.showed(Outcome.SUCCESS)
+        else:
+            later = PROBE_TIMEOUT - AT_ONCE
+            self._proxy.clock.callLater(later, self._judge_long_probe)
+
+    def _judge_long_probe(self) -> None:
+        if self.state is SessionState.OVER:
+            return
+        if self._relay.is_half_closed or self._relay.client.moved:
+            self.lease.put_off()  # no result: half-closed or no answer
+        else:
+            self.lease.showed(Outcome.SUCCESS)

@@ -1,0 +1,19 @@
+"""An observer of a proxy's connections that counts what it is told."""
+
+from attrs import define
+
+from lbconsul.proxy.mapping_proxy import MappingProxy
+
+
+@define(eq=False)
+class CountingObserver:
+    """Counts ended connections, and dials without a descriptor."""
+
+    ended: int = 0
+    starved: int = 0
+
+    def on_ended(self, proxy: MappingProxy) -> None:
+        self.ended += 1
+
+    def on_starved(self) -> None:
+        self.starved += 1
