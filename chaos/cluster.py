@@ -6,7 +6,7 @@ from typing import Self
 
 from chaos.scene import consul_binary
 from tests.support.consul_agent import ConsulAgent
-from tests.support.gateway import eventually
+from tests.support.waiting import eventually
 
 #: Where they speak to each other.
 HOSTS = ("127.0.0.2", "127.0.0.3", "127.0.0.4")

@@ -18,17 +18,15 @@ import asyncio
 import json
 import resource
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from chaos.stream_server import content, digest
-from tests.support.binaries import REPOSITORY
+from tests.support.program import OwnProgram
 
 #: Clients with the same address: of some 28,000 ports the kernel first gives one half,
 #: and finds the others ever more slowly.
@@ -51,7 +49,7 @@ class Client(NamedTuple):
     what: str
 
 
-class Crowd:
+class Crowd(OwnProgram):
     """As a context manager all are connected, or have failed to."""
 
     def __init__(
@@ -64,34 +62,11 @@ class Crowd:
         first: int = 0,
     ) -> None:
         told = [kind, str(port), str(count), str(at_once), path, str(first)]
-        self._command = [sys.executable, "-S", "-E", "-m", "chaos.crowd", *told]
-
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            self._command,
-            cwd=REPOSITORY,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "going\n"
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.communicate()
+        super().__init__([sys.executable, "-S", "-E", "-m", "chaos.crowd", *told])
 
     def stop(self) -> list[Client]:
         """Have all leave, or finish what they are to do; what became of them."""
-        said, _ = self._process.communicate("", timeout=4 * PATIENCE)
-        assert self._process.returncode == 0
+        said = self.end(timeout=4 * PATIENCE)
         return [Client(*each) for each in json.loads(said.splitlines()[-1])]
 
 

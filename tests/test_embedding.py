@@ -15,7 +15,7 @@ from tests.support.binaries import REPOSITORY
 from tests.support.http_api import ask
 from tests.support.loopback import PATIENCE
 from tests.support.ports import free_ports
-from tests.support.running_proxy import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.process
 

@@ -33,8 +33,9 @@ from lbconsul.proxy.targets import failover_spec
 from lbconsul.service import Gateway, balancer
 from tests.support.loopback import accept, connect, listening, receive, refusing
 from tests.support.ports import free_ports
-from tests.support.running_proxy import ReactorThread, eventually
+from tests.support.running_proxy import ReactorThread
 from tests.support.upstreams import instance
+from tests.support.waiting import eventually
 
 WEB = ServiceQuery("web")
 

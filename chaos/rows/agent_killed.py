@@ -8,8 +8,9 @@ from chaos.row import Row
 from chaos.scene import NAMES, SERVICE, Scene
 from chaos.traffic import require_faultless
 from tests.support.consul_agent import ConsulAgent
-from tests.support.gateway import Gateway, eventually
+from tests.support.gateway import Gateway
 from tests.support.ports import free_ports
+from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
 
 #: Within which the change must be seen once Consul tells of it, in seconds.

@@ -7,8 +7,8 @@ from chaos.report import Report
 from chaos.row import Row
 from chaos.scene import NAMES, Scene
 from chaos.traffic import between, slowest
-from tests.support.gateway import eventually
 from tests.support.load import Outcome
+from tests.support.waiting import eventually
 
 HOSTS = ("127.0.0.11", "127.0.0.12", "127.0.0.13")
 

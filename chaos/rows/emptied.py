@@ -7,8 +7,9 @@ from chaos.row import Row
 from chaos.scene import NAMES, SERVICE, Scene, Usual
 from chaos.traffic import between, require_faultless
 from tests.support.consul_agent import ConsulAgent
-from tests.support.gateway import Gateway, eventually
+from tests.support.gateway import Gateway
 from tests.support.load import Outcome
+from tests.support.waiting import eventually
 
 #: So long what is missing from a suddenly short answer goes on being used.
 HOLD = "30s"

@@ -10,8 +10,8 @@ from chaos.row import Row
 from chaos.scene import Scene
 from chaos.traffic import require_faultless
 from tests.end_to_end.visits import visit
-from tests.support.gateway import eventually
 from tests.support.load import connect
+from tests.support.waiting import eventually
 
 #: Descriptors that it may have, and clients that want to stay.
 LIMIT = 256

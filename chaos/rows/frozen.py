@@ -5,7 +5,7 @@ import time
 from chaos.row import Row
 from chaos.scene import NAMES, SERVICE, Scene, Usual
 from chaos.traffic import slowest
-from tests.support.gateway import eventually
+from tests.support.waiting import eventually
 
 #: The mapping's idle-timeout, in seconds; it is kept to within a quarter.
 IDLE = 3.0

@@ -5,7 +5,7 @@ import time
 
 from chaos.row import Row
 from chaos.scene import NAMES, SERVICE, Scene
-from tests.support.gateway import eventually
+from tests.support.waiting import eventually
 
 #: How long clients wait for an answer before they give up, in seconds.
 PATIENCE = 0.5

@@ -10,10 +10,10 @@ from chaos.row import Row
 from chaos.scene import Scene
 from chaos.traffic import p99, require_faultless
 from tests.end_to_end.registrar import Registrar
-from tests.support.gateway import eventually
 from tests.support.http_api import ask
 from tests.support.ports import free_ports
 from tests.support.stalled_log import PipedGateway
+from tests.support.waiting import eventually
 
 #: A long name makes long lines, which fill the buffer soon.
 SERVICE = "web-" + "x" * 200

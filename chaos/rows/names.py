@@ -13,10 +13,11 @@ from chaos.scene import NAMES, SERVICE, Scene
 from chaos.traffic import require_faultless
 from tests.end_to_end.registrar import Registrar
 from tests.end_to_end.visits import visit
-from tests.support.gateway import Gateway, eventually
+from tests.support.gateway import Gateway
 from tests.support.load import connect
 from tests.support.name_server import DEAD, NameServer, Reply
 from tests.support.ports import free_ports
+from tests.support.waiting import eventually
 
 #: How late a slow answer is, in seconds.
 SLOW = 1.0

@@ -15,9 +15,10 @@ from chaos.scene import SERVICE, Scene
 from chaos.stream_server import StreamServer
 from chaos.traffic import require_faultless
 from tests.end_to_end.registrar import Registrar
-from tests.support.gateway import Gateway, eventually
+from tests.support.gateway import Gateway
 from tests.support.load import Outcome, connect
 from tests.support.ports import free_ports
+from tests.support.waiting import eventually
 
 #: In one round of load; there are as many rounds as connections enough take.
 RELOADS = 30

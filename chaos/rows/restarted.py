@@ -6,7 +6,8 @@ from chaos.row import Row
 from chaos.scene import NAMES, SERVICE, Scene, Usual
 from chaos.traffic import require_faultless
 from tests.end_to_end.visits import visit
-from tests.support.gateway import Gateway, eventually
+from tests.support.gateway import Gateway
+from tests.support.waiting import eventually
 
 #: Within which it must serve, from the start of its process, in seconds: the fastest of
 #: some starts, since the others may have had to wait for a processor.

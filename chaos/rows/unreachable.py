@@ -9,9 +9,9 @@ from chaos.scene import NAMES, SERVICE, Scene
 from chaos.traffic import between, slowest, took
 from tests.end_to_end.registrar import Registrar
 from tests.support.consul_agent import ConsulAgent
-from tests.support.gateway import eventually
 from tests.support.load import Outcome
 from tests.support.ports import free_ports
+from tests.support.waiting import eventually
 
 #: The first datacenter's instances: as many as a client has attempts in it.
 HOSTS = ("127.0.0.11", "127.0.0.12", "127.0.0.13")

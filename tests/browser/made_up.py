@@ -8,11 +8,9 @@ ends with its input.
 
 import json
 import math
-import subprocess
 import sys
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from attrs import define, evolve
 from twisted.internet.defer import Deferred
@@ -27,7 +25,6 @@ from lbconsul.admin.event_log import EventLog
 from lbconsul.admin.server import AdminServer
 from lbconsul.admin.status_model import UpstreamStatus
 from lbconsul.config.model import TCPListen
-from tests.support.binaries import REPOSITORY
 from tests.support.fake_source import (
     FakeSource,
     FixedToken,
@@ -37,13 +34,14 @@ from tests.support.fake_source import (
 )
 from tests.support.loopback import PATIENCE
 from tests.support.ports import free_ports
+from tests.support.program import OwnProgram
 
 #: The mapping and the pool that tests work on.
 WEB = ("80:web", 0)
 QUESTION = "web,dc=dc1"
 
 
-class MadeUp:
+class MadeUp(OwnProgram):
     """A gateway that shows what a test makes up.
 
     `lively` lets connections come and go; without it only orders change anything.
@@ -61,38 +59,15 @@ class MadeUp:
         self.port = port or free_ports(1)[0]
         self.url = f"http://127.0.0.1:{self.port}/"
         options = [str(upstreams), state, host, str(self.port), token, str(int(lively))]
-        self._command = [sys.executable, "-m", "tests.browser.made_up", *options]
-
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            self._command,
-            cwd=REPOSITORY,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "ready\n"
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
+        super().__init__([sys.executable, "-m", "tests.browser.made_up", *options])
 
     def stop(self) -> None:
         """End it: nobody answers there any more."""
-        if self._process.poll() is None:
-            self._process.communicate("", timeout=PATIENCE)
+        self.end(timeout=PATIENCE)
 
     def say(self, verb: str, *arguments: object) -> None:
         """Give an order: its verb is the name of a method of `Orders`."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps([verb, *arguments]) + "\n")
-        self._process.stdin.flush()
+        self.tell(json.dumps([verb, *arguments]))
 
 
 @define(eq=False)

@@ -20,9 +20,10 @@ from tests.end_to_end.registrar import TOLD, Registrar
 from tests.end_to_end.visits import held, held_by, visit, visits
 from tests.support.admin_side import AdminSide
 from tests.support.consul_agent import ConsulAgent
-from tests.support.gateway import Gateway, StartGateway, eventually, run_to_its_end
+from tests.support.gateway import Gateway, StartGateway, run_to_its_end
 from tests.support.load import Visitor, connect
 from tests.support.ports import free_ports
+from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
 from tests.support.workers import all_serve, pids
 

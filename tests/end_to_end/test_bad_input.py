@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.gateway import PATIENCE, run_to_its_end
+from tests.support.gateway import run_to_its_end
 from tests.support.ports import free_ports
+from tests.support.waiting import PATIENCE
 
 #: What is given, and the line about it.  In braces: {port} is free, {taken} is not,
 #: {next} comes behind that, {socket} is a UNIX socket that a program listens on, and

@@ -7,9 +7,10 @@ import pytest
 
 from tests.end_to_end.registrar import TOLD, Registrar
 from tests.end_to_end.visits import eventually_shared, held, held_by, visit, visits
-from tests.support.gateway import StartGateway, eventually
+from tests.support.gateway import StartGateway
 from tests.support.load import Visitor
 from tests.support.ports import free_ports
+from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
 
 pytestmark = pytest.mark.consul

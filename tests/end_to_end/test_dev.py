@@ -9,9 +9,10 @@ import pytest
 
 from tests.end_to_end.visits import eventually_shared, held, name_in
 from tests.support.admin_side import AdminSide
-from tests.support.gateway import Gateway, StartGateway, eventually
+from tests.support.gateway import Gateway, StartGateway
 from tests.support.http_api import ask
 from tests.support.ports import free_ports
+from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
 
 SAMPLES = ["webserver-1", "webserver-2", "webserver-3"]

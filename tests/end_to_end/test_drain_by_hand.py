@@ -7,8 +7,9 @@ import pytest
 
 from tests.end_to_end.registrar import Registrar
 from tests.support.admin_side import AdminSide
-from tests.support.gateway import Gateway, StartGateway, eventually
+from tests.support.gateway import Gateway, StartGateway
 from tests.support.ports import free_ports
+from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
 
 TOKEN = "a-token-of-the-test"

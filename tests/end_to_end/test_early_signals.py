@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.binaries import REPOSITORY
-from tests.support.gateway import TWISTD, eventually
+from tests.support.gateway import TWISTD
 from tests.support.ports import free_ports
+from tests.support.waiting import eventually
 
 BLOCKED = "--block-signal=TERM,INT,HUP,USR1"
 

@@ -11,10 +11,11 @@ from tests.end_to_end.registrar import Registrar
 from tests.end_to_end.test_takeover import assert_untouched, next_one
 from tests.end_to_end.visits import eventually_shared, visit, visits
 from tests.support.consul_agent import ConsulAgent
-from tests.support.gateway import StartGateway, eventually
+from tests.support.gateway import StartGateway
 from tests.support.load import Load
 from tests.support.name_server import DEAD, NameServer, Reply
 from tests.support.ports import free_ports
+from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
 from tests.support.workers import all_serve
 

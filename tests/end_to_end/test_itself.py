@@ -9,8 +9,9 @@ import pytest
 from tests.end_to_end.registrar import Registrar
 from tests.end_to_end.visits import eventually_shared, is_closed_at_once, visits
 from tests.support.admin_side import AdminSide
-from tests.support.gateway import StartGateway, eventually
+from tests.support.gateway import StartGateway
 from tests.support.ports import free_ports
+from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
 from tests.support.workers import all_serve
 

@@ -9,10 +9,11 @@ import pytest
 
 from tests.end_to_end.registrar import Registrar
 from tests.support.consul_agent import ConsulAgent
-from tests.support.gateway import StartGateway, eventually, run_to_its_end
+from tests.support.gateway import StartGateway, run_to_its_end
 from tests.support.http_api import ask
 from tests.support.ports import free_ports
 from tests.support.stalled_log import PipedGateway
+from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
 
 pytestmark = pytest.mark.consul

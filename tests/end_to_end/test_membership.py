@@ -10,8 +10,9 @@ from tests.end_to_end.visits import (
     name_in,
     visits,
 )
-from tests.support.gateway import StartGateway, eventually
+from tests.support.gateway import StartGateway
 from tests.support.ports import free_ports
+from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
 
 pytestmark = pytest.mark.consul

@@ -9,8 +9,9 @@ import pytest
 from tests.end_to_end.registrar import Registrar
 from tests.support.admin_side import AdminSide
 from tests.support.consul_agent import ConsulAgent
-from tests.support.gateway import StartGateway, eventually, run_to_its_end
+from tests.support.gateway import StartGateway, run_to_its_end
 from tests.support.ports import free_ports
+from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
 
 #: What stands behind the service's name, and what is told of it.

@@ -11,8 +11,9 @@ from tests.end_to_end.registrar import Registrar
 from tests.end_to_end.visits import is_closed_at_once, visit, visits
 from tests.support.admin_side import AdminSide
 from tests.support.consul_agent import ConsulAgent
-from tests.support.gateway import StartGateway, eventually
+from tests.support.gateway import StartGateway
 from tests.support.ports import free_ports
+from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
 from tests.support.workers import all_serve
 

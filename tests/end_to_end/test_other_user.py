@@ -18,8 +18,9 @@ from tests.end_to_end.visits import visit
 from tests.support.admin_side import AdminSide
 from tests.support.binaries import REPOSITORY
 from tests.support.consul_agent import ConsulAgent
-from tests.support.gateway import Gateway, eventually
+from tests.support.gateway import Gateway
 from tests.support.ports import free_ports
+from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
 from tests.support.workers import all_serve
 

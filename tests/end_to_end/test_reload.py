@@ -16,9 +16,10 @@ from tests.end_to_end.consul_relay import ConsulRelay
 from tests.end_to_end.registrar import Registrar
 from tests.end_to_end.visits import held, visit, visits
 from tests.support.consul_agent import ConsulAgent
-from tests.support.gateway import Gateway, StartGateway, eventually
+from tests.support.gateway import Gateway, StartGateway
 from tests.support.load import Load, connect
 from tests.support.ports import free_ports
+from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
 from tests.support.workers import all_serve, is_alive, kill, pids
 

@@ -7,8 +7,9 @@ from tests.end_to_end.registrar import Registrar
 from tests.end_to_end.visits import eventually_shared, visits
 from tests.support.admin_side import AdminSide
 from tests.support.consul_agent import ConsulAgent
-from tests.support.gateway import StartGateway, eventually
+from tests.support.gateway import StartGateway
 from tests.support.ports import free_ports
+from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
 
 pytestmark = pytest.mark.consul

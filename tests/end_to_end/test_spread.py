@@ -7,9 +7,10 @@ import pytest
 from tests.end_to_end.registrar import Registrar
 from tests.end_to_end.visits import eventually_shared, held, held_by, visits
 from tests.support.consul_agent import ConsulAgent
-from tests.support.gateway import Gateway, StartGateway, eventually
+from tests.support.gateway import Gateway, StartGateway
 from tests.support.load import Visitor
 from tests.support.ports import free_ports
+from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
 
 pytestmark = pytest.mark.consul

@@ -22,9 +22,10 @@ from tests.end_to_end.visits import (
     visits,
 )
 from tests.support.consul_agent import ConsulAgent
-from tests.support.gateway import Gateway, StartGateway, eventually
+from tests.support.gateway import Gateway, StartGateway
 from tests.support.load import Visitor, connect
 from tests.support.ports import free_ports
+from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
 from tests.support.workers import all_serve
 

@@ -19,10 +19,11 @@ from tests.end_to_end.registrar import Registrar
 from tests.end_to_end.test_addresses import LIKE_SYSTEMD
 from tests.end_to_end.visits import held, visit
 from tests.support.consul_agent import ConsulAgent
-from tests.support.gateway import Gateway, StartGateway, eventually, run_to_its_end
+from tests.support.gateway import Gateway, StartGateway, run_to_its_end
 from tests.support.load import Address, Load, connect
 from tests.support.loopback import full_queue, receive_all
 from tests.support.ports import free_ports
+from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
 from tests.support.workers import all_serve
 

@@ -9,8 +9,9 @@ import pytest
 from tests.end_to_end.registrar import Registrar
 from tests.end_to_end.visits import held
 from tests.support.binaries import REPOSITORY
-from tests.support.gateway import StartGateway, eventually
+from tests.support.gateway import StartGateway
 from tests.support.ports import free_ports
+from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
 
 pytestmark = pytest.mark.consul

@@ -11,8 +11,9 @@ import pytest
 from tests.end_to_end.visits import visits
 from tests.support.admin_side import AdminSide
 from tests.support.dev_catalog import DevCatalogProcess
-from tests.support.gateway import StartGateway, eventually
+from tests.support.gateway import StartGateway
 from tests.support.ports import free_ports
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

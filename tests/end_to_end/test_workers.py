@@ -19,9 +19,10 @@ from tests.end_to_end.test_addresses import LIKE_SYSTEMD
 from tests.end_to_end.visits import name_in, visits
 from tests.support.binaries import REPOSITORY
 from tests.support.consul_agent import ConsulAgent
-from tests.support.gateway import Gateway, StartGateway, eventually
+from tests.support.gateway import Gateway, StartGateway
 from tests.support.load import Load, Visitor, connect
 from tests.support.ports import free_ports
+from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
 from tests.support.workers import (
     all_serve,

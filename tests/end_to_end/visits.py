@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
-from tests.support.gateway import eventually
 from tests.support.load import Address, Visitor, connect
+from tests.support.waiting import eventually
 
 
 def visit(address: Address) -> str:

@@ -23,8 +23,9 @@ from tests.support.events import EventRecorder
 from tests.support.instances import an_identity
 from tests.support.loopback import accept, connect, listening
 from tests.support.ports import free_ports
-from tests.support.running_proxy import ReactorThread, eventually
+from tests.support.running_proxy import ReactorThread
 from tests.support.upstreams import instance
+from tests.support.waiting import eventually
 
 WEB, MAIL = ServiceQuery("web"), ServiceQuery("mail")
 CONFIG = configure([], ["80:web"])

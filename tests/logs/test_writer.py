@@ -17,7 +17,7 @@ from attrs import Factory, define
 from lbconsul.logs import writer as module
 from lbconsul.logs.targets import Descriptor
 from lbconsul.logs.writer import OVERHEAD, LogWriter
-from tests.support.gateway import eventually
+from tests.support.waiting import eventually
 
 
 def told(count: int, error: str) -> bytes:

@@ -25,8 +25,9 @@ from lbconsul.proxy.saturation import MAPPING as MAPPING_FULL
 from lbconsul.proxy.targets import failover_spec
 from tests.support.loopback import accept, connect, listening
 from tests.support.ports import free_ports
-from tests.support.running_proxy import ReactorThread, eventually
+from tests.support.running_proxy import ReactorThread
 from tests.support.upstreams import WEB, instance
+from tests.support.waiting import eventually
 
 HERE = TCPListen("127.0.0.1", 0)
 MAPPING = Mapping("web", HERE)

@@ -27,8 +27,9 @@ from tests.support.loopback import (
     was_reset,
 )
 from tests.support.proxy_process import ProxyProcess
-from tests.support.running_proxy import RunningProxy, eventually
+from tests.support.running_proxy import RunningProxy
 from tests.support.upstreams import WEB, instance
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

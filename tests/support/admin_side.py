@@ -12,7 +12,7 @@ from urllib.parse import quote
 import jsonschema
 
 from tests.support.binaries import REPOSITORY
-from tests.support.gateway import eventually
+from tests.support.waiting import eventually
 
 SCHEMA = json.loads((REPOSITORY / "docs" / "status.schema.json").read_text())
 _VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)

@@ -13,9 +13,7 @@ from typing import IO, NamedTuple, Self
 
 from tests.support import kept_logs
 from tests.support.binaries import REPOSITORY
-
-#: How long it may take to start, to stop or to say something, in seconds.
-PATIENCE = 30.0
+from tests.support.waiting import PATIENCE
 
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
 
@@ -220,16 +218,6 @@ def run_to_its_end(
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def eventually(
-    condition: Callable[[], bool], what: str, timeout: float = PATIENCE
-) -> None:
-    """Return once `condition` holds; `what` says in words what was waited for."""
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end, f"not within {timeout:.0f} s: {what}"
-        time.sleep(0.02)
 
 
 def _heed_sigint() -> None:

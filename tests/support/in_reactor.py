@@ -13,6 +13,8 @@ from twisted.internet.interfaces import (
     IReactorPluggableNameResolver,
     IReactorTime,
 )
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.stdio import StandardIO
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -65,6 +67,21 @@ async def until(
         assert waited < timeout, f"not so after {waited:.1f} s"
         await deferLater(reactor, timeout / 1000)
     return reactor.seconds() - begin
+
+
+def input_ended(reactor: Any) -> Deferred[None]:
+    """Fires at the end of the standard input: of a program whose test is over."""
+    ended: Deferred[None] = Deferred()
+    StandardIO(_UntilItsEnd(ended), reactor=reactor)
+    return ended
+
+
+class _UntilItsEnd(Protocol):
+    def __init__(self, ended: Deferred[None]) -> None:
+        self._ended = ended
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._ended.callback(None)
 
 
 @implementer(IReactorTime, IReactorPluggableNameResolver)

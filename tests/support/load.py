@@ -25,15 +25,13 @@ on Linux all processes share.
 import json
 import select
 import socket
-import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from types import TracebackType
 from typing import NamedTuple, Self
 
-from tests.support.binaries import REPOSITORY
+from tests.support.program import OwnProgram
 
 #: How long one answer may take, in seconds.
 TIMEOUT = 20.0
@@ -170,7 +168,7 @@ class Outcome(list[Request]):
         return Counter(each.server for each in self if not each.trouble)
 
 
-class Load:
+class Load(OwnProgram):
     """Clients that ask without end until `stop`, or until the `with` ends.
 
     They share themselves out among several addresses with commas between.
@@ -187,35 +185,17 @@ class Load:
     ) -> None:
         mode = "keep-alive" if keep_alive else "new"
         command = [sys.executable, "-S", "-E", "-m", "tests.support.load"]
-        self._command = [*command, str(address), str(clients), str(pause), mode]
-        self._command.append(str(timeout))
+        told = [str(address), str(clients), str(pause), mode, str(timeout)]
+        super().__init__([*command, *told])
 
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            self._command,
-            cwd=REPOSITORY,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "going\n"
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.communicate()
+    def more(self, requests: int) -> None:
+        """Return once so many requests more are over, which takes what it takes."""
+        self.tell(str(requests))
+        assert self.hear() == "over"
 
     def stop(self) -> Outcome:
         """Let the clients finish what they are at, and hear what became of it all."""
-        said, _ = self._process.communicate("", timeout=TIMEOUT + 10)
-        assert self._process.returncode == 0
+        said = self.end(timeout=TIMEOUT + 10)
         return Outcome(Request(*each) for each in json.loads(said))
 
 
@@ -243,7 +223,11 @@ class _Clients:
             each.start()
         self.first.wait()
         print("going", flush=True)
-        sys.stdin.read()
+        for more in sys.stdin:
+            enough = len(self.requests) + int(more)
+            while len(self.requests) < enough:
+                time.sleep(0.01)
+            print("over", flush=True)
         self._over.set()
         for each in threads:
             each.join()

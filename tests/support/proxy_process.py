@@ -9,23 +9,20 @@ connections it accepted, how many are open, and how many leases.
 import json
 import os
 import resource
-import subprocess
 import sys
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+import tempfile
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.stdio import StandardIO
 from twisted.internet.task import deferLater, react
 from twisted.logger import globalLogBeginner, textFileLogObserver
-from twisted.python.failure import Failure
 
 from lbconsul.net.poller import open_poller
-from tests.support import loopback
-from tests.support.binaries import REPOSITORY
+from tests.support.in_reactor import input_ended
+from tests.support.program import OwnProgram
 from tests.support.running_proxy import active_listener
 from tests.support.upstreams import instance, registry_of
+from tests.support.waiting import PATIENCE
 
 
 class Summary(NamedTuple):
@@ -37,42 +34,25 @@ class Summary(NamedTuple):
     log: str
 
 
-class ProxyProcess:
+class ProxyProcess(OwnProgram):
     """A proxy whose one upstream listens on a port of loopback."""
 
     def __init__(self, upstream_port: int, descriptors: int = 1024) -> None:
         module = ["-m", "tests.support.proxy_process"]
         arguments = [str(upstream_port), str(descriptors)]
-        self._command = [sys.executable, *module, *arguments]
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        super().__init__([sys.executable, *module, *arguments], errors=self._log)
 
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            self._command,
-            cwd=REPOSITORY,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        self.address = ("127.0.0.1", int(self._process.stdout.readline()))
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.communicate()
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens."""
+        return "127.0.0.1", int(self.said)
 
     def stop(self) -> Summary:
         """End it; it must end well."""
-        said, log = self._process.communicate("", timeout=loopback.PATIENCE)
-        assert self._process.returncode == 0, log
+        said = self.end(timeout=PATIENCE)
+        self._log.seek(0)
+        log = self._log.read()
         assert "Traceback" not in log, log
         accepted, open_, leases = json.loads(said)
         return Summary(accepted, open_, leases, log)
@@ -88,21 +68,11 @@ class ProxyProcess:
 
     def descriptors(self) -> int:
         """How many descriptors it has open."""
-        return len(os.listdir(f"/proc/{self._process.pid}/fd"))
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def _proc(self, name: str) -> str:
-        with open(f"/proc/{self._process.pid}/{name}") as file:
+        with open(f"/proc/{self.pid}/{name}") as file:
             return file.read()
-
-
-class _UntilItsEnd(Protocol):
-    """Reads its input and notes the end."""
-
-    def __init__(self, ended: Deferred[None]) -> None:
-        self._ended = ended
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._ended.callback(None)
 
 
 async def serve(reactor: Any, upstream_port: int) -> None:
@@ -113,8 +83,7 @@ async def serve(reactor: Any, upstream_port: int) -> None:
     assert active.listener is not None
     address = active.listener.address
     assert isinstance(address, tuple)
-    ended: Deferred[None] = Deferred()
-    StandardIO(_UntilItsEnd(ended), reactor=reactor)
+    ended = input_ended(reactor)
     await deferLater(reactor, 0)  # the reactor has opened what it needs by then
     print(address[1], flush=True)
     await ended

@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -28,6 +27,7 @@ from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
 from tests.support import loopback
 from tests.support.mappings import altered
 from tests.support.upstreams import WEB_ROUTE, opens, registry_of
+from tests.support.waiting import eventually
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -184,15 +184,3 @@ class RunningProxy(ReactorThread):
     def wait_until_open(self, count: int) -> None:
         """Return once so many connections are open, and no more in the queue."""
         eventually(lambda: self.open() == count, f"{count} open connections")
-
-
-def eventually(
-    condition: Callable[[], object], what: str, patience: float = loopback.PATIENCE
-) -> float:
-    """Wait until `condition` holds; how long that took, in seconds."""
-    begin = time.monotonic()
-    while not condition():
-        waited = time.monotonic() - begin
-        assert waited < patience, f"not after {waited:.0f} s: {what}"
-        time.sleep(0.005)
-    return time.monotonic() - begin

@@ -16,8 +16,9 @@ from lbconsul.workers.versioned_catalog import VersionedCatalog
 from lbconsul.workers.worker_process import WorkerProcess
 from tests.support.events import EventRecorder
 from tests.support.loopback import connect, reset
-from tests.support.running_proxy import ReactorThread, eventually
+from tests.support.running_proxy import ReactorThread
 from tests.support.upstreams import WEB, instance
+from tests.support.waiting import eventually
 
 MAPPING = Mapping("web", TCPListen("127.0.0.1", 0))
 

@@ -4,7 +4,8 @@ import os
 import threading
 from typing import Any
 
-from tests.support.gateway import PATIENCE, Gateway
+from tests.support.gateway import Gateway
+from tests.support.waiting import PATIENCE
 
 
 class PipedGateway(Gateway):

@@ -6,7 +6,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.support.gateway import Gateway, eventually
+from tests.support.gateway import Gateway
+from tests.support.waiting import eventually
 
 
 def all_serve(gateway: Gateway, count: int) -> dict[int, int]:

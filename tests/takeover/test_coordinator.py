@@ -23,7 +23,8 @@ from lbconsul.takeover.rendezvous import is_somebody_at
 from tests.support.loopback import connect, listening, refusing
 from tests.support.ports import free_ports
 from tests.support.recording_reactor import RecordingReactor
-from tests.support.running_proxy import ReactorThread, eventually
+from tests.support.running_proxy import ReactorThread
+from tests.support.waiting import eventually
 
 
 @define

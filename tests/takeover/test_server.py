@@ -9,7 +9,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -27,14 +27,9 @@ from tests.support.binaries import REPOSITORY
 from tests.support.loopback import connect, listening
 from tests.support.old_gateway import hear, hear_all
 from tests.support.running_proxy import ReactorThread
-from tests.support.running_proxy import eventually as eventually_so
+from tests.support.waiting import eventually
 
 QUESTION = write_question("lbconsul 0.1.0")
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    """Return once it holds."""
-    eventually_so(condition, "what was waited for")
 
 
 class Running:
@@ -120,7 +115,7 @@ def test_chain(stage: Stage) -> None:
         assert old.taken == []
         assert old.handover.is_shared
         assert new.accepting()
-        eventually(lambda: old.taken == ["taken"])  # noqa: B023
+        eventually(lambda: old.taken == ["taken"], "they are taken")  # noqa: B023
         assert is_somebody_at(stage.path)
         assert new.taken == []
         old.stop()
@@ -157,7 +152,7 @@ def test_nobody_ever_refused(stage: Stage) -> None:
         for _ in range(20):
             new = stage.next()
             assert new.accepting()
-            eventually(lambda: old.taken == ["taken"])  # noqa: B023
+            eventually(lambda: old.taken == ["taken"], "they are taken")  # noqa: B023
             old = new
     finally:
         over.set()
@@ -173,10 +168,10 @@ def test_new_one_gone(stage: Stage, lines: list[bytes]) -> None:
     if lines:
         assert read_offer(hear(client)) == list(stage.sockets)
     client.close()
-    eventually(lambda: not old.handover.is_shared)
+    eventually(lambda: not old.handover.is_shared, "a gateway has its sockets alone")
     assert old.taken == []
     assert stage.next().accepting()
-    eventually(lambda: old.taken == ["taken"])
+    eventually(lambda: old.taken == ["taken"], "they are taken")
 
 
 def test_one_at_a_time(stage: Stage) -> None:
@@ -190,21 +185,21 @@ def test_one_at_a_time(stage: Stage) -> None:
     ]
     for each in threads[:1]:
         each.start()
-    eventually(lambda: len(old.handover._talks) == 2)
+    eventually(lambda: len(old.handover._talks) == 2, "two ask")
     assert found == []
     assert one.accepting()
-    eventually(lambda: len(found) == 1)
+    eventually(lambda: len(found) == 1, "one is answered")
     [second] = found
     assert second is not None
     for each in threads[1:]:
         each.start()
     two = stage.gateway(second)
     assert two.accepting()
-    eventually(lambda: one.taken == ["taken"])
+    eventually(lambda: one.taken == ["taken"], "they are taken")
     assert two.taken == []
     # Each that finds the sockets and leaves lets the next one have its turn.
     for number in range(2, len(threads) + 1):
-        eventually(lambda: len(found) == number)  # noqa: B023
+        eventually(lambda n=number: len(found) == n, "the next one has them")  # type: ignore[misc]
         last = found[-1]
         assert last is not None
         last.close()
@@ -231,7 +226,7 @@ def test_too_slow(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "ACCEPT_WITHIN", 0.2)
     old = stage.first()
     new = stage.next()
-    eventually(lambda: not old.handover.is_shared)
+    eventually(lambda: not old.handover.is_shared, "a gateway has its sockets alone")
     assert new.accepting() is False
     assert old.taken == []
     assert is_somebody_at(stage.path)
@@ -253,7 +248,7 @@ def test_stopped_in_between(stage: Stage) -> None:
     old = stage.first()
     new = stage.next()
     new.stop()
-    eventually(lambda: not old.handover.is_shared)
+    eventually(lambda: not old.handover.is_shared, "a gateway has its sockets alone")
     assert is_somebody_at(stage.path)
     assert stage.next().accepting()
 
@@ -269,9 +264,9 @@ def test_stopped_while_it_says_so(stage: Stage) -> None:
         new.handover.stopService()
 
     new.running.call(accepts_and_ends)
-    eventually(lambda: len(outcome) == 1)
+    eventually(lambda: len(outcome) == 1, "it is answered")
     assert new.handover._sock is None
-    eventually(lambda: not old.handover.is_shared)
+    eventually(lambda: not old.handover.is_shared, "a gateway has its sockets alone")
 
 
 def test_strangers(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,7 +313,7 @@ def test_out_of_descriptors(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> No
     with monkeypatch.context() as patch, capturedLogs() as events:
         patch.setattr(socket.socket, "accept", accept)
         client = stage.client(QUESTION)
-        eventually(lambda: bool(events))
+        eventually(lambda: bool(events), "that is logged")
     assert [formatEvent(each) for each in events[:1]] == [
         f"--takeover {stage.path}: accept failed: Too many open files; tried again soon"
     ]
@@ -370,10 +365,12 @@ def test_new_process_killed(stage: Stage, stage_of_death: str) -> None:
     process.send_signal(signal.SIGKILL)
     process.communicate()
     if stage_of_death == "accept":
-        eventually(lambda: old.taken == ["taken"])
+        eventually(lambda: old.taken == ["taken"], "they are taken")
         assert not is_somebody_at(stage.path)
     else:
-        eventually(lambda: not old.handover.is_shared)
+        eventually(
+            lambda: not old.handover.is_shared, "a gateway has its sockets alone"
+        )
         assert old.taken == []
         stage.next()
 
@@ -385,5 +382,7 @@ def test_nothing_kept(stage: Stage) -> None:
     for lines in ([], [b"x" * 5000], [QUESTION], [QUESTION, write_word(ACCEPTING)]):
         for _ in range(10):
             stage.client(*lines).close()
-    eventually(lambda: old.running.call(lambda: len(old.handover._talks)) == 0)
-    eventually(lambda: len(os.listdir("/proc/self/fd")) <= before)
+    eventually(
+        lambda: old.running.call(lambda: len(old.handover._talks)) == 0, "all talks end"
+    )
+    eventually(lambda: len(os.listdir("/proc/self/fd")) <= before, "all is closed")

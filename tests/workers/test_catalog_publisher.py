@@ -14,13 +14,13 @@ from lbconsul.workers.messages import Report
 from lbconsul.workers.slots import Slots
 from lbconsul.workers.versioned_catalog import VersionedCatalog
 from tests.support.loopback import accept, connect, listening
-from tests.support.running_proxy import eventually
 from tests.support.running_workers import (
     MAPPING,
     lines,
     of,
 )
 from tests.support.upstreams import WEB, instance
+from tests.support.waiting import eventually
 from tests.support.workers import resident
 
 pytestmark = pytest.mark.process

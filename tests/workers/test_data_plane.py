@@ -12,7 +12,6 @@ from lbconsul.config.diff import finish
 from lbconsul.config.model import Limits, Mapping, TCPListen
 from tests.support.loopback import accept, connect, listening
 from tests.support.ports import free_ports
-from tests.support.running_proxy import eventually
 from tests.support.running_workers import (
     MAPPING,
     RunningWorkers,
@@ -21,6 +20,7 @@ from tests.support.running_workers import (
     refuses,
 )
 from tests.support.upstreams import WEB
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.process
 

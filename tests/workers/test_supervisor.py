@@ -21,7 +21,7 @@ from lbconsul.workers import worker_process as member
 from lbconsul.workers.supervisor import Supervisor
 from tests.support.loopback import accept, connect, listening
 from tests.support.ports import free_ports
-from tests.support.running_proxy import ReactorThread, eventually
+from tests.support.running_proxy import ReactorThread
 from tests.support.running_workers import (
     MAPPING,
     RunningWorkers,
@@ -30,6 +30,7 @@ from tests.support.running_workers import (
     refuses,
 )
 from tests.support.upstreams import WEB, instance
+from tests.support.waiting import eventually
 from tests.support.workers import is_alive
 
 pytestmark = pytest.mark.process

@@ -45,8 +45,9 @@ from lbconsul.workers.traffic_messages import apply_changes, read_traffic
 from lbconsul.workers.worker import Worker
 from tests.support.binaries import REPOSITORY
 from tests.support.loopback import accept, connect, listening
-from tests.support.running_proxy import ReactorThread, eventually
+from tests.support.running_proxy import ReactorThread
 from tests.support.upstreams import WEB, instance
+from tests.support.waiting import eventually
 
 MAPPING = Mapping("web", TCPListen("127.0.0.1", 0))
 

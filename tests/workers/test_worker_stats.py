@@ -8,8 +8,8 @@ import pytest
 from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.workers import data_plane
 from tests.support.loopback import accept, connect, listening
-from tests.support.running_proxy import eventually
 from tests.support.running_workers import MAPPING, kill_all, of
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.process
 
