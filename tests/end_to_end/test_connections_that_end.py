@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.end_to_end.registrar import TOLD, Registrar
-from tests.end_to_end.visits import eventually_shared, held, held_by, visit, visits
+from tests.end_to_end.visits import eventually_shared, held, visit
 from tests.support.gateway import StartGateway
 from tests.support.load import Visitor
 from tests.support.ports import free_ports
@@ -39,28 +39,12 @@ def test_drain(
         registrar.maintain(f"{service}-bert", True)
         began = time.monotonic()
         before = len(_live(connections))
-        time.sleep(2)
+        time.sleep(1)
         assert len(_live(connections)) == before == 12
         eventually(lambda: "bert" not in _live(connections), "bert's are closed")
         assert time.monotonic() - began > 2.5
         assert "anna" in _live(connections)
     started.wait_for(rf"{service}-bert@.* KI")
-
-
-def test_back_in_time(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
-    """Who comes back before the drain timeout keeps its connections for good."""
-    (port,) = free_ports(1)
-    for server in servers[:2]:
-        registrar.add(service, server)
-    gateway("--map", f"{port}:{service},policy=roundrobin,drain-timeout=3s")
-    with held(port, 4) as connections:
-        registrar.remove(f"{service}-bert")
-        time.sleep(1)
-        registrar.add(service, servers[1])
-        time.sleep(4)
-        assert sorted(_live(connections)) == ["anna", "anna", "bert", "bert"]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -97,28 +81,6 @@ def test_max_age(
         eventually(lambda: not _live(connections), "they are closed")
         assert time.monotonic() - began > 1.7
     started.wait_for(rf"{service}-anna@.* KA")
-
-
-def test_rebalance(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
-    """Clients of long connections that are closed after a join reach the newcomer."""
-    (port,) = free_ports(1)
-    registrar.add(service, servers[0])
-    gateway("--map", f"{port}:{service},rebalance=99%/min")
-    with held(port, 40) as connections:
-        registrar.add(service, servers[1])
-        time.sleep(4)
-        open_yet = len(_live(connections))
-        # 99 % a minute is some 0.66 a second of 40.
-        assert 34 <= open_yet <= 39
-        for _, visitor in connections:
-            visitor.ask()  # who was closed connects anew
-        assert held_by([(_name(each), each) for _, each in connections])["bert"] >= 1
-
-
-def _name(visitor: Visitor) -> str:
-    return visitor.ask().partition(" ")[0]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -171,17 +133,3 @@ def test_queue_that_is_full_or_too_slow(
         assert len(errors) == 2
     started.wait_for(rf"{port}:{service} - .* SQ")
     started.wait_for(rf"{port}:{service} - .* sQ")
-
-
-def test_slow_start(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
-    """Who joins gets a little at first, and its whole share after the time."""
-    (port,) = free_ports(1)
-    registrar.add(service, servers[0])
-    started = gateway("--map", f"{port}:{service},policy=random,slow-start=5s")
-    registrar.add(service, servers[1])
-    started.wait_for(rf"{service}: 1 joined \({service}-bert")
-    assert visits(port, 60)["bert"] < 25
-    time.sleep(5)
-    assert 35 < visits(port, 120)["bert"] < 85

@@ -13,7 +13,6 @@ from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
 
 TOKEN = "a-token-of-the-test"
-WORKERS = pytest.mark.parametrize("workers", ["1", "2"])
 
 
 class Site:
@@ -26,7 +25,6 @@ class Site:
         gateway: StartGateway,
         service: str,
         tmp_path: Path,
-        workers: str,
     ) -> None:
         self.registrar, self.servers = registrar, servers
         self._gateway, self.service = gateway, service
@@ -40,7 +38,7 @@ class Site:
         self._told = [
             f"--admin={self.admin.place}",
             f"--admin-token-file={token}",
-            f"--workers={workers}",
+            "--workers=2",
             f"--map={self.port}:{service}",
         ]
 
@@ -48,7 +46,7 @@ class Site:
         """A gateway that is ready."""
         started = self._gateway(*self._told, *told, wait="listening")
         started.wait_for(r"\d+ in all")
-        eventually(lambda: self.pid() == started.pid, "it answers", 30.0)
+        eventually(lambda: self.pid() == started.pid, "it answers")
         eventually(lambda: self.admin.get("/readyz").code == 200, "it is ready")
         return started
 
@@ -75,25 +73,22 @@ class Site:
             found = self.admin.upstreams().items()
             return {name for name, row in found if row["standing"] == "serving"}
 
-        eventually(lambda: serving() == set(names), f"{names} serve", 10.0)
+        eventually(lambda: serving() == set(names), f"{names} serve")
 
 
 @pytest.fixture
 def site(
-    request: pytest.FixtureRequest,
     registrar: Registrar,
     servers: list[WebServer],
     gateway: StartGateway,
     service: str,
     tmp_path: Path,
 ) -> Site:
-    """As the test's number of workers has it."""
-    workers = request.node.callspec.params["workers"]
-    return Site(registrar, servers, gateway, service, tmp_path, workers)
+    """It is served by workers, which hear of a drain from the master."""
+    return Site(registrar, servers, gateway, service, tmp_path)
 
 
-@WORKERS
-def test_redeploy(site: Site, workers: str) -> None:
+def test_redeploy(site: Site) -> None:
     """A service that is registered anew under its id is not drained; one that is
     registered again in place is, and so is one that comes back as it was.
     """
@@ -112,8 +107,7 @@ def test_redeploy(site: Site, workers: str) -> None:
     assert site.drained() == {}
 
 
-@WORKERS
-def test_undrained_while_gone(site: Site, workers: str) -> None:
+def test_undrained_while_gone(site: Site) -> None:
     """It can be undrained whether it is there or not."""
     started = site.start()
     assert site.order("drain", site.anna) == 200
@@ -125,8 +119,7 @@ def test_undrained_while_gone(site: Site, workers: str) -> None:
     assert site.order("undrain", site.anna) in (200, 404)  # it may be doubted
 
 
-@WORKERS
-def test_restart(site: Site, tmp_path: Path, workers: str) -> None:
+def test_restart(site: Site, tmp_path: Path) -> None:
     """With a state directory it holds after a restart, with kill -9 as well; without
     one it does not.
     """
@@ -150,8 +143,7 @@ def test_restart(site: Site, tmp_path: Path, workers: str) -> None:
     site.serves(site.anna, site.bert)
 
 
-@WORKERS
-def test_takeover(site: Site, tmp_path: Path, workers: str) -> None:
+def test_takeover(site: Site, tmp_path: Path) -> None:
     """The next gateway has it with the sockets, from its first connection on."""
     takeover = f"--takeover={tmp_path / 'lb.sock'}"
     first = site.start(takeover)

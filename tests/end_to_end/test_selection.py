@@ -4,7 +4,7 @@ import pytest
 
 from tests.end_to_end.consul_relay import ConsulRelay
 from tests.end_to_end.registrar import Registrar
-from tests.end_to_end.visits import eventually_shared, visits
+from tests.end_to_end.visits import visits
 from tests.support.admin_side import AdminSide
 from tests.support.consul_agent import ConsulAgent
 from tests.support.gateway import StartGateway
@@ -13,23 +13,6 @@ from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
 
 pytestmark = pytest.mark.consul
-
-
-def test_tag(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
-    """With tag= only instances with that tag get connections."""
-    tagged, plain = free_ports(2)
-    registrar.add(service, servers[0], Tags=["v1"])
-    registrar.add(service, servers[1], Tags=["v1", "v2"])
-    registrar.add(service, servers[2], Tags=["v2x"])
-    maps = [f"{tagged}:{service},tag=V2,policy=roundrobin"]  # Consul tells no case
-    maps += [f"{plain}:{service},policy=roundrobin"]
-    gateway("--map", maps[0], "--map", maps[1])
-    assert visits(tagged, 9) == {"bert": 9}
-    assert visits(plain, 9) == {"anna": 3, "bert": 3, "carl": 3}
-    registrar.add(service, servers[0], Tags=["v2"])
-    eventually_shared(tagged, {"anna": 3, "bert": 3})
 
 
 def test_any_name(
@@ -46,44 +29,6 @@ def test_any_name(
     assert visits(port, 3) == {"anna": 3}
     [watch] = AdminSide(admin).status()["watches"]
     assert (watch["service"], watch["instances"]) == (name, 1)
-
-
-def test_filter(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
-    """With filter= Consul's own filter expression selects, commas and quotes too."""
-    (port,) = free_ports(1)
-    registrar.add(service, servers[0], Meta={"room": "first, on the left"})
-    registrar.add(service, servers[1], Meta={"room": "second"})
-    expression = 'Service.Meta.room == "first, on the left"'
-    gateway("--map", f"{port}:{service},filter={expression},policy=roundrobin")
-    assert visits(port, 6) == {"anna": 6}
-    registrar.add(service, servers[2], Meta={"room": "first, on the left"})
-    eventually_shared(port, {"anna": 2, "carl": 2})
-
-
-def test_datacenter(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
-    """With dc= the named datacenter is asked; one that is not there has no answer."""
-    here, nowhere = free_ports(2)
-    registrar.add(service, servers[0])
-    absent = gateway("--map", f"{here}:{service},dc=dc1")
-    assert visits(here, 2) == {"anna": 2}
-    absent = gateway("--map", f"{nowhere}:{service},dc=atlantis", wait="listening")
-    absent.wait_for(rf"{service},dc=atlantis: no answer .* No path to datacenter")
-
-
-def test_two_services(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
-    """Two mappings balance two services, each over its own instances."""
-    first, second = free_ports(2)
-    registrar.add(f"{service}-a", servers[0])
-    registrar.add(f"{service}-b", servers[1])
-    gateway("--map", f"{first}:{service}-a", "--map", f"{second}:{service}-b")
-    assert visits(first, 5) == {"anna": 5}
-    assert visits(second, 5) == {"bert": 5}
 
 
 def test_shared_watch(

@@ -2,12 +2,11 @@
 
 import pytest
 
-from tests.end_to_end.registrar import TOLD, Registrar
+from tests.end_to_end.registrar import Registrar
 from tests.end_to_end.visits import is_closed_at_once, visits
 from tests.support.consul_agent import ConsulAgent
 from tests.support.gateway import StartGateway
 from tests.support.ports import free_ports
-from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
 
 pytestmark = pytest.mark.consul
@@ -32,21 +31,6 @@ def test_agent_that_lost_its_state(
         assert visits(port, 10) == {"anna": 10}
 
 
-def test_all_are_critical_for_a_moment(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
-    """A check that fails everywhere at once takes nobody out of service at once."""
-    (port,) = free_ports(1)
-    service_id = registrar.add(service, servers[0], Check=TOLD)
-    started = gateway("--map", f"{port}:{service}")
-    registrar.check(service_id, "fail")
-    started.wait_for(rf"{service}: shrink guard: Consul took out 1 of 1 upstreams")
-    assert visits(port, 4) == {"anna": 4}
-    registrar.check(service_id, "pass")
-    started.wait_for(rf"(?s)shrink guard: .*{service}: 1 changed")
-    assert visits(port, 4) == {"anna": 4}
-
-
 def test_what_is_gone_is_seen_to_be_gone(
     registrar: Registrar,
     own_servers: list[WebServer],
@@ -65,25 +49,3 @@ def test_what_is_gone_is_seen_to_be_gone(
     started.wait_for(
         rf"{service}: {service}-emil@.* confirmed: .*connections to it fail"
     )
-
-
-def test_maintenance_of_all(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
-    """Who puts everything into maintenance means it."""
-    (port,) = free_ports(1)
-    service_id = registrar.add(service, servers[0])
-    gateway("--map", f"{port}:{service}")
-    registrar.maintain(service_id, True)
-    eventually(lambda: is_closed_at_once(port), "clients are closed")
-
-
-def test_without_the_guard(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
-    """With ``shrink-guard=off`` the last one's leaving is believed at once."""
-    (port,) = free_ports(1)
-    registrar.add(service, servers[0])
-    gateway("--map", f"{port}:{service},shrink-guard=off")
-    registrar.remove(f"{service}-anna")
-    eventually(lambda: is_closed_at_once(port), "clients are closed")
