@@ -15,7 +15,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.keys import Keys
 
 #: How long anything may take to show up at most, in seconds: the machine may be busy.
-PATIENCE = 15.0
+PATIENCE = 30.0
 
 #: Chromium is to talk to nobody but the page's gateway.
 _QUIET = (

@@ -44,7 +44,7 @@ def test_figures_change_without_an_event(browser: Browser, start: Start) -> None
     gateway = start()
     browser.open_live(gateway.url)
     gateway.say("gateway", {"open": 12_345})
-    browser.wait_text("#figures", "12,345", patience=4)
+    browser.wait_text("#figures", "12,345")
 
 
 def test_changes_are_told_to_who_hears_the_page(browser: Browser, start: Start) -> None:
@@ -90,7 +90,7 @@ def test_without_a_stream_it_asks(browser: Browser, start: Start) -> None:
         browser.open(gateway.url)
         browser.wait("return document.body.dataset.phase === 'polling'")
         gateway.say("join", 78, {})
-        browser.wait(_HAS_ROW, "web-78", patience=5)
+        browser.wait(_HAS_ROW, "web-78")
         assert "every 2 s" in browser.text("#phase")
     finally:
         browser.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})

@@ -36,7 +36,7 @@ def test_consul_crash(
         place = f"127.0.0.1:{agent.port}"
         started = gateway("--consul", place, f"--map={port}:{service}")
         with Load(port, 4) as new, Load(port, 4, keep_alive=True) as kept:
-            time.sleep(0.5)
+            new.more(100)
             agent.kill()
             started.wait_for(rf"{service}: no answer .*; the last answer stays in us")
             time.sleep(AWAY)
@@ -47,10 +47,9 @@ def test_consul_crash(
             registrar.remove(f"{service}-anna")
             started.wait_for(rf"{service}: 1 left \({service}-anna@")
             changed = time.monotonic()
-            eventually(lambda: time.monotonic() > changed + 0.5, "some more load")
+            new.more(100)
             outcomes = [new.stop(), kept.stop()]
         for outcome in outcomes:
-            assert len(outcome) > 500
             assert outcome.failed() == []
             assert outcome.wrong() == []
         # Bert may have so many of the kept connections that carl gets all new ones.
@@ -83,10 +82,8 @@ def test_start_while_consul_is_away(
         assert visit(port) in ("anna", "bert")
         first.stop()
         agent.kill()
-        begun = time.monotonic()
         second = gateway(*place, *told, wait="listening")
         eventually(lambda: is_served(port), "it serves")
-        print(f"served {time.monotonic() - begun:.2f} s after the start")
         assert second.find(rf"{service}: using the snapshot of \d+ s ago")
         agent.restart()
         second.wait_for(rf"{service}: Consul answers again")

@@ -37,21 +37,20 @@ def test_killed_instance(
     started = gateway("--map", f"{port}:{service},policy={policy}")
     victim = own_servers[0]
     with Load(port, CLIENTS) as load:
-        time.sleep(1.0)
+        load.more(200)
         victim.kill()
         killed = time.monotonic()
-        time.sleep(1.5)
+        load.more(400)
         outcome = load.stop()
     _, _, listed = consul.api("GET", f"/v1/health/service/{service}?passing")
     assert len(listed) == 3
     after = outcome.begun_after(killed)
-    assert len(after) > 200
     assert outcome.wrong() == []
     assert after.failed() == []
     assert len(outcome.failed()) <= CLIENTS, outcome.failed()
     assert sorted(after.servers()) == ["fred", "gina"]
     assert outcome.servers()[victim.name] > 0
-    assert started.find(r" retries=1 --$")
+    started.wait_for(r" retries=1 --$")
 
 
 def test_killed_instance_of_kept_connections(
@@ -70,37 +69,17 @@ def test_killed_instance_of_kept_connections(
         registrar.add(service, server)
     gateway("--map", f"{port}:{service}")
     with Load(port, CLIENTS, keep_alive=True) as load:
-        time.sleep(1.0)
+        load.more(200)
         own_servers[0].kill()
         killed = time.monotonic()
-        time.sleep(1.5)
+        load.more(400)
         outcome = load.stop()
     after = outcome.begun_after(killed)
     assert outcome.wrong() == []
     assert [each for each in after.failed() if each.fresh] == []
-    assert outcome.begun_after(killed + 0.5).failed() == []
     assert len(outcome.failed()) <= CLIENTS, outcome.failed()
     assert outcome.servers()["emil"] > 0
     assert sorted(after.servers()) == ["fred", "gina"]
-
-
-def test_restarted_instance(
-    registrar: Registrar,
-    own_servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-) -> None:
-    """An instance that died and is back gets its share again, unasked."""
-    (port,) = free_ports(1)
-    for server in own_servers:
-        registrar.add(service, server)
-    gateway("--map", f"{port}:{service},policy=roundrobin")
-    eventually_shared(port, {"emil": 2, "fred": 2, "gina": 2})
-    own_servers[0].kill()
-    assert {visit(port) for _ in range(12)} == {"fred", "gina"}
-    own_servers[0].start()
-    own_servers[0].wait_until_listening()
-    eventually_shared(port, {"emil": 2, "fred": 2, "gina": 2})
 
 
 def test_frozen_instance(
@@ -144,14 +123,13 @@ def test_set_aside(
     victim = own_servers[0]
     victim.kill()
     with Load(port, CLIENTS) as load:
-        time.sleep(2.5)
+        load.more(300)
         outcome = load.stop()
     assert outcome.failed() == []
-    assert len(outcome) > 300
     # Three refusals, those that were under way then, and two trials.
     assert len(started.find(r" retries=1 --$")) <= 3 + CLIENTS + 2
-    assert started.find(rf"{service}: .* ejected: \d+ consecutive connect failures")
+    started.wait_for(rf"{service}: .* ejected: \d+ consecutive connect failures")
     victim.start()
     victim.wait_until_listening()
     eventually_shared(port, {server.name: 3 for server in own_servers})
-    assert started.find(rf"{service}: .* restored: ")
+    started.wait_for(rf"{service}: .* restored: ")

@@ -1,5 +1,8 @@
 """Instances come, go and move while clients are connected."""
 
+import time
+from collections.abc import Callable
+
 import pytest
 
 from tests.end_to_end.registrar import Registrar
@@ -8,42 +11,59 @@ from tests.end_to_end.visits import (
     held,
     is_closed_at_once,
     name_in,
+    visit,
     visits,
 )
 from tests.support.gateway import StartGateway
+from tests.support.load import Load
 from tests.support.ports import free_ports
 from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
 
 pytestmark = pytest.mark.consul
 
-
-def test_registration(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
-    """An instance gets its share from its registration on."""
-    (port,) = free_ports(1)
-    registrar.add(service, servers[0])
-    gateway("--map", f"{port}:{service},policy=roundrobin")
-    assert visits(port, 4) == {"anna": 4}
-    registrar.add(service, servers[1])
-    eventually_shared(port, {"anna": 2, "bert": 2})
+#: Clients and their pause, in seconds: together a new connection every 2 ms.
+CLIENTS, PAUSE = 4, 0.006
 
 
 def test_deregistration(
     registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
 ) -> None:
-    """A deregistered instance gets no new connection, and keeps its old ones."""
+    """From the moment at which a gateway tells that an instance was deregistered, at
+    its agent or in the catalog, no new connection goes there; the old ones stay, and
+    no client is lost on the way.
+    """
     (port,) = free_ports(1)
-    for server in servers[:2]:
-        registrar.add(service, server)
+    anna, bert = servers[:2]
+    registrar.add(service, anna)
     started = gateway("--map", f"{port}:{service},policy=roundrobin")
-    with held(port, 4) as connections:
-        old = dict(connections)
-        registrar.remove(f"{service}-bert")
-        started.wait_for(rf"{service}: 1 left \({service}-bert@")
-        assert visits(port, 20) == {"anna": 20}
-        assert name_in(old["bert"].ask()) == "bert"
+    #: When bert was out.
+    out: list[tuple[float, float]] = []
+
+    def leaves(deregister: Callable[[], None]) -> None:
+        eventually(lambda: visit(port) == "bert", "bert gets connections")
+        with held(port, 4) as connections:
+            deregister()
+            left = rf"{service}: 1 left \("
+            eventually(lambda: len(started.find(left)) > len(out), "that is told")
+            begun = time.monotonic()
+            assert visits(port, 20) == {"anna": 20}
+            out.append((begun, time.monotonic()))
+            assert name_in(dict(connections)["bert"].ask()) == "bert"
+
+    with Load(port, CLIENTS, PAUSE) as load:
+        for _ in range(3):
+            registrar.add(service, bert)
+            leaves(lambda: registrar.remove(f"{service}-bert"))
+            registrar.add_elsewhere("far-away", service, bert)
+            leaves(lambda: registrar.remove_node("far-away"))
+        outcome = load.stop()
+    assert outcome.failed() == outcome.wrong() == []
+    meanwhile = [
+        each for begun, end in out for each in outcome.begun_after(begun)
+        if each.begun < end
+    ]  # fmt: skip
+    assert {each.server for each in meanwhile} == {"anna"}
 
 
 def test_deregistration_of_all(
@@ -61,15 +81,3 @@ def test_deregistration_of_all(
     eventually(lambda: is_closed_at_once(port), "clients are closed")
     registrar.add(service, servers[1])
     eventually_shared(port, {"bert": 2})
-
-
-def test_move(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
-    """An instance that registers again with another port is found there."""
-    (port,) = free_ports(1)
-    registrar.add(service, servers[0], ID="mover")
-    gateway("--map", f"{port}:{service},policy=roundrobin")
-    assert visits(port, 2) == {"anna": 2}
-    registrar.add(service, servers[1], ID="mover")
-    eventually_shared(port, {"bert": 4})

@@ -54,12 +54,12 @@ def next_one(gateway: StartGateway, *arguments: str, **keywords: object) -> Gate
     return started
 
 
-def assert_untouched(load: Load, least: int) -> None:
-    """Every single request of a load was answered."""
+def assert_untouched(load: Load) -> None:
+    """Every single request of a load was answered, and so are the next ones."""
+    load.more(20)
     outcome = load.stop()
     assert outcome.failed() == []
     assert outcome.wrong() == []
-    assert len(outcome) >= least
 
 
 def test_under_load(gateway: StartGateway, web: str, meeting: str) -> None:
@@ -71,8 +71,8 @@ def test_under_load(gateway: StartGateway, web: str, meeting: str) -> None:
         for _ in range(5):
             time.sleep(random.uniform(0.02, 0.2))
             gateways.append(next_one(gateway, *arguments))
-        assert_untouched(fresh, 500)
-        assert_untouched(kept, 200)
+        assert_untouched(fresh)
+        assert_untouched(kept)
     *old, last = gateways
     for each in old:
         assert each.wait_until_gone().closed == 0
@@ -98,8 +98,8 @@ def test_unix_and_systemd(
             new = next_one(gateway, *told)
             old.wait_until_gone()
             old = new
-        assert_untouched(by_path, 100)
-        assert_untouched(by_port, 100)
+        assert_untouched(by_path)
+        assert_untouched(by_port)
     old.stop()
     assert not os.path.exists(path)
 
@@ -119,7 +119,7 @@ def test_workers(
             new = next_one(gateway, *told, "--workers", str(after))
             old.wait_until_gone()
             old = new
-        assert_untouched(load, 100)
+        assert_untouched(load)
 
 
 @contextmanager
@@ -250,14 +250,7 @@ def terminated(process: "subprocess.Popen[str]", old: Gateway) -> None:
     assert process.returncode == 0
 
 
-def left_alone(process: "subprocess.Popen[str]", old: Gateway) -> None:
-    """It gives up by itself."""
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "not taken over: Consul does not answer; the gateway at" in said
-
-
-@pytest.mark.parametrize("end", [killed, terminated, left_alone])
+@pytest.mark.parametrize("end", [killed, terminated])
 def test_new_one_ends_before_it_accepts(
     gateway: StartGateway,
     web: str,
@@ -276,7 +269,7 @@ def test_new_one_ends_before_it_accepts(
         old.wait_for("does not take over after all: this gateway goes on")
         next_one(gateway, *told)
         old.wait_until_gone()
-        assert_untouched(load, 100)
+        assert_untouched(load)
 
 
 def test_bad_configuration(
@@ -308,7 +301,7 @@ def test_other_mappings(gateway: StartGateway, web: str, meeting: str) -> None:
         )
         assert new.find(rf"0\.0\.0\.0:{dropped}: offered but not mapped")
         old.wait_until_gone()
-        assert_untouched(load, 50)
+        assert_untouched(load)
     assert visit(added) in ("anna", "bert")
     with pytest.raises(ConnectionRefusedError):
         visit(dropped)
@@ -330,7 +323,7 @@ def test_after_a_reload(
         next_one(gateway, "--config", str(file))
         old.wait_for(r"takes over: 2 sockets handed to it")
         old.wait_until_gone()
-        assert_untouched(load, 50)
+        assert_untouched(load)
 
 
 def test_two_at_once(
@@ -354,7 +347,7 @@ def test_two_at_once(
         two.sort(key=lambda each: not each.find("has taken over$"))
         two[0].wait_until_gone()
         two[1].wait_for(TAKEN_OVER)
-        assert_untouched(load, 50)
+        assert_untouched(load)
     two[1].stop()
 
 
@@ -368,5 +361,5 @@ def test_many(gateway: StartGateway, web: str, meeting: str) -> None:
         next_one(gateway, *told)
         old.wait_for(r"takes over: 300 sockets handed to it")
         old.wait_until_gone()
-        assert_untouched(load, 50)
+        assert_untouched(load)
     assert visit(ports[0]) in ("anna", "bert")

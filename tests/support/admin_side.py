@@ -17,8 +17,8 @@ from tests.support.waiting import eventually
 SCHEMA = json.loads((REPOSITORY / "docs" / "status.schema.json").read_text())
 _VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
-#: How long one answer may take, in seconds.
-TIMEOUT = 15.0
+#: How long one answer, or an event, may take, in seconds.
+TIMEOUT = 30.0
 
 
 class Said(NamedTuple):
@@ -81,9 +81,7 @@ class AdminSide:
         pools = self.status()["mappings"][mapping]["pools"]
         return {row["service_id"]: row for pool in pools for row in pool["upstreams"]}
 
-    def wait_for_standing(
-        self, service_id: str, standing: str, timeout: float = TIMEOUT
-    ) -> Any:
+    def wait_for_standing(self, service_id: str, standing: str) -> Any:
         """The upstream, once that is how it stands."""
         seen: list[Any] = []
 
@@ -91,7 +89,7 @@ class AdminSide:
             seen.append(self.upstreams().get(service_id, {}))
             return bool(seen[-1].get("standing") == standing)
 
-        eventually(stands, f"{service_id} is {standing}", timeout)
+        eventually(stands, f"{service_id} is {standing}")
         return seen[-1]
 
     @contextmanager
@@ -125,9 +123,9 @@ class Listener:
         #: All that was heard so far.
         self.heard: list[Event] = []
 
-    def wait_for(self, kind: str, timeout: float = TIMEOUT) -> Event:
+    def wait_for(self, kind: str) -> Event:
         """The next event of this kind, be it a change or a name."""
-        end = time.monotonic() + timeout
+        end = time.monotonic() + TIMEOUT
         while time.monotonic() < end:
             event = self._next()
             if event is None:

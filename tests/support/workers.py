@@ -35,9 +35,9 @@ def is_alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
-def wait_until_gone(*gone: int, timeout: float = 10.0) -> None:
+def wait_until_gone(*gone: int) -> None:
     """Return once none of these processes runs."""
-    eventually(lambda: not any(map(is_alive, gone)), f"{gone} are gone", timeout)
+    eventually(lambda: not any(map(is_alive, gone)), f"{gone} are gone")
 
 
 def kill(pid: int) -> None:
