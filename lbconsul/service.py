@@ -1,13 +1,12 @@
-"""A whole gateway as a Twisted service: the one place where the rooms meet."""
+"""A gateway as a Twisted service: the module where the rooms meet."""
 
 import random
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from collections.abc import Mapping as AbstractMapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
-from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHostnameResolver
@@ -25,12 +24,11 @@ from lbconsul.balance.events import (
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
-from lbconsul.config.diff import Plan, applicable, finish, planning
-from lbconsul.config.model import Config, Mapping
+from lbconsul.config.diff import Plan
+from lbconsul.config.model import Config, ConsulConfig, Mapping
 from lbconsul.consul.addresses import from_state, to_state
-from lbconsul.consul.client import consul_client
+from lbconsul.consul.client import ConsulClient, consul_client
 from lbconsul.consul.resolver import HostResolver
-from lbconsul.errors import CannotReload
 from lbconsul.gateway.admin import AdminService
 from lbconsul.gateway.availability import Availability, is_answered
 from lbconsul.gateway.data_plane import make_data_plane
@@ -38,14 +36,15 @@ from lbconsul.gateway.drain_file import from_rows, to_rows
 from lbconsul.gateway.graceful_shutdown import GracefulShutdown
 from lbconsul.gateway.interfaces import DataPlane
 from lbconsul.gateway.operations import Operations
-from lbconsul.gateway.watches import Watches
+from lbconsul.gateway.reload import Reloader
+from lbconsul.gateway.screening import Screening
+from lbconsul.gateway.watches import Watches, queries_of
 from lbconsul.logs.writer import LogWriter
 from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.process.state_dir import check_directory
 from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.factory import ProxyFactory
-from lbconsul.proxy.own_listeners import MAX_AGE, Bound, OwnListeners, bound_to
-from lbconsul.proxy.targets import failover_spec
+from lbconsul.proxy.own_listeners import Bound, OwnListeners
 from lbconsul.takeover.coordinator import TakeoverCoordinator
 from lbconsul.takeover.inherited import InheritedSockets
 
@@ -64,20 +63,20 @@ def balancer(
     log: LogWriter | None = None,
     resolver: IHostnameResolver | None = None,
 ) -> "Gateway":
-    """A gateway that does what `config` says once it is started.
+    """Make a gateway for a configuration; it serves once it is started.
 
     `reactor` is any with `IReactorFDSet`, `IReactorTime` and `IReactorTCP`.  Host names
     are looked up in the hosts file and by DNS, or by `resolver`.  `inherited` are
     the listening descriptors that systemd passed in, by name and by number.  Beyond
     `max_connections`, over all mappings, clients wait in the kernel's queue; 0 is
-    no limit.  Worker processes each find their own limit, by their descriptors.
-    With a `predecessor` it begins to serve when it can take the place of that one,
-    whose sockets are among the inherited ones, by listening address.  `log` is what
-    writes the log, if it is ours to show how many lines it dropped.
+    no limit.  Each worker process finds its own limit, by its descriptors.  With a
+    `predecessor` the gateway serves once it can take over from that gateway, whose
+    sockets are among the inherited ones, by listening address.  `log` writes the log;
+    the status shows how many lines it dropped.
 
-    :raises ConfigError: a token or certificate file cannot be read, or the state
-        directory is not only ours.
-    :raises NoWorkers: worker processes cannot be had here.
+    :raises ConfigError: a token or certificate file cannot be read, or another user
+        can write to the state directory.
+    :raises NoWorkers: worker processes cannot be used on this system.
     """
     gateway = Gateway(
         reactor, config, chance, inherited or {}, predecessor, log, resolver
@@ -90,20 +89,20 @@ def balancer(
 
 @define(eq=False, repr=False)
 class Gateway(MultiService):
-    """Watches, a data plane, and the registry between them."""
+    """Watches, a data plane, and the registry between them: a Twisted service."""
 
     _log = Logger()
     _reactor: Any
-    #: What it does.
+    #: The present configuration.
     config: Config
     _chance: Callable[[], float]
     _inherited: AbstractMapping[str, int]
     _predecessor: InheritedSockets | None = None
     _log_writer: LogWriter | None = None
-    #: Of host names; None for ours.
+    #: Resolves host names; None: the gateway's own resolver.
     _resolver: IHostnameResolver | None = None
-    #: Called with 0 when another gateway has taken over and all that was open is over,
-    #: with 1 when the predecessor goes on after all: there is only the end left.
+    #: Called with the exit status when there is nothing left to do but to end: 0 after
+    #: a shutdown or a takeover by another gateway, 1 if the predecessor goes on.
     finished: Callable[[int], None] = lambda status: None
     data_plane: DataPlane = field(init=False)
     #: Which mappings have had an instance.
@@ -114,53 +113,88 @@ class Gateway(MultiService):
     _dev: "DevCatalog | None" = None
     _shutdown: GracefulShutdown | None = None
     _takeover: TakeoverCoordinator = field(init=False)
-    #: A reload that is under way.
-    _reloading: Iterator[object] | None = None
     operations: Operations = field(init=False)
+    _screening: Screening = field(init=False)
+    _reloader: Reloader = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         super().__init__()
         config, reactor = self.config, self._reactor
-        _check_directory(config)
-        self._admin = AdminService(reactor, config, self, self._predecessor is not None)
+        if config.state_dir:
+            check_directory(config.state_dir)
         state = self._predecessor.state if self._predecessor else {}
+        self._admin = AdminService(reactor, config, self, self._predecessor is not None)
         self.data_plane = make_data_plane(
             reactor, config, self._chance, self._inherited, self
         )
-        client = consul_client(reactor, config.consul, self._resolver)
-        self._own = OwnListeners(reactor.seconds)
-        self._watches = Watches(
-            reactor,
-            client,
-            self.registry,
-            self._chance,
-            config.state_dir,
-            self.on_query_event,
-            self._resolver or HostResolver(reactor),
-            self._own.why,
-            from_state(state.get("addresses")),
-        )
+        own = OwnListeners(reactor.seconds)
+        self._watches = self._make_watches(own, state)
         self.availability = Availability(
             reactor, self.registry, self._watches, self._admin
         )
-        self.availability.setServiceParent(self)
         self.operations = Operations(reactor, self.data_plane, self._admin, self._busy)
-        self.operations.setServiceParent(self)
         self._inherit(state)
-        if config.dev:
-            self._add_dev_catalog()
-        # Watches know the last answers before clients come.
-        self._watches.setServiceParent(self)
-        if self._predecessor is None:
-            self.data_plane.setServiceParent(self)
-        self._admin.setServiceParent(self)
-        # A virtual address may come to this host while nothing else changes.
-        moving = TimerService(MAX_AGE, self._look_for_moved)
-        moving.clock = reactor
-        moving.setServiceParent(self)
+        self._dev = self._make_dev_catalog() if config.dev else None
+        self._screening = self._make_screening(own)
         self._takeover = TakeoverCoordinator(reactor, self, self._predecessor)
-        if config.takeover:
-            self._takeover.setServiceParent(self)
+        self._reloader = Reloader(
+            self,
+            self._watches,
+            self.operations,
+            self.availability,
+            self._screening,
+            self._admin,
+            self._new_client,
+        )
+        self._add_services()
+
+    def _new_client(self, consul: ConsulConfig) -> ConsulClient:
+        return consul_client(self._reactor, consul, self._resolver)
+
+    def _make_watches(
+        self, own: OwnListeners, state: AbstractMapping[str, Any]
+    ) -> Watches:
+        return Watches(
+            self._reactor,
+            self._new_client(self.config.consul),
+            self.registry,
+            self._chance,
+            self.config.state_dir,
+            self.on_query_event,
+            self._resolver or HostResolver(self._reactor),
+            own.why,
+            from_state(state.get("addresses")),
+        )
+
+    def _make_screening(self, own: OwnListeners) -> Screening:
+        fixed = [Bound(path=self.config.takeover)] if self.config.takeover else []
+        if self._dev is not None:
+            fixed.append(Bound(self._dev.address, self._dev.port))
+        return Screening(
+            self._reactor, own, self.data_plane, self._admin, self._watches, fixed
+        )
+
+    def _make_dev_catalog(self) -> "DevCatalog":
+        # It takes time to load, and few need it.
+        from lbconsul.dev.service import DevCatalog
+
+        address = self.config.consul.addresses[0]
+        services = dict.fromkeys(each.service for each in self.config.mappings)
+        return DevCatalog(self._reactor, address.host, address.port, list(services))
+
+    def _add_services(self) -> None:
+        """Add the parts in the order in which they start."""
+        services: list[Any] = [self.availability, self.operations]
+        if self._dev is not None:
+            services.append(self._dev)
+        services.append(self._watches)  # they know the last answers before clients come
+        if self._predecessor is None:
+            services.append(self.data_plane)
+        services += [self._admin, self._screening]
+        if self.config.takeover:
+            services.append(self._takeover)
+        for each in services:
+            each.setServiceParent(self)
 
     @property
     def registry(self) -> Registry:
@@ -169,27 +203,27 @@ class Gateway(MultiService):
 
     @property
     def room(self) -> ConnectionLimit:
-        """How many connections this process may have open."""
+        """The limit of open connections in this process."""
         return self.data_plane.room
 
     @property
     def sockets(self) -> dict[str, OwnedSocket]:
-        """What it listens on, by address."""
+        """The listening sockets, by address."""
         return {str(each.mapping.listen): each for each in self.data_plane.sockets}
 
     @property
     def admin_address(self) -> str:
-        """Where a browser sees it; empty for nowhere."""
+        """The URL of the admin listener; empty if there is none."""
         return self._admin.address
 
     @property
     def demo_token(self) -> str:
-        """With which a demo can be ordered about; empty for any other gateway."""
+        """The token for changes in a demo (``--dev``); empty for any other gateway."""
         return self._admin.demo_token
 
     @property
     def watch_states(self) -> Iterable[WatchStatus]:
-        """What Consul is asked, and how that goes."""
+        """The queries to Consul, and how each goes."""
         return self._watches.states()
 
     @property
@@ -199,7 +233,7 @@ class Gateway(MultiService):
 
     @property
     def is_draining(self) -> bool:
-        """Whether it accepts nobody any more, or is about to."""
+        """Whether the listeners are closed, or about to be."""
         return self._shutdown is not None
 
     def shut_down(self) -> None:
@@ -208,36 +242,36 @@ class Gateway(MultiService):
 
     @property
     def is_settled(self) -> bool:
-        """Whether it is not about to take another one's place."""
+        """Whether no takeover from another gateway is in progress."""
         return self._shutdown is not None or not self._takeover.is_pending
 
     def listen(self, mapping: Mapping) -> None:
-        """Serve one mapping; at once, if it runs.
+        """Serve one more mapping; at once if the gateway runs.
 
-        :raises CannotListen: it runs, and the mapping's address is not to be had.
+        :raises CannotListen: the gateway runs, and the address cannot be bound.
         """
-        self._finish_reload()
+        self._reloader.finish()
         self.data_plane.listen(mapping)
         if self.running:
-            self._learn_listeners()
-        self._watches.ask(_queries([mapping]))
+            self._screening.learn()
+        self._watches.ask(queries_of([mapping]))
         self.availability.add(mapping)
 
     def proxy_factory(self, mapping: Mapping) -> ProxyFactory:
-        """A factory for a mapping that somebody else listens for.
+        """A factory for a mapping whose clients the caller's endpoint accepts.
 
         Its service is watched from now on, or from the gateway's start.
         """
-        self._finish_reload()
+        self._reloader.finish()
         factory = self.data_plane.lend(mapping)
-        self._watches.ask(_queries([mapping]))
+        self._watches.ask(queries_of([mapping]))
         self.availability.add(mapping)
         return factory
 
     def bind(self) -> None:
         """Open every listening socket now, before the start.
 
-        :raises CannotListen: one is not to be had; none is left open.
+        :raises CannotListen: an address cannot be bound; no socket is left open.
         """
         try:
             if self._dev is not None:
@@ -247,17 +281,17 @@ class Gateway(MultiService):
         except Exception:
             self.close()
             raise
-        self._learn_listeners()
+        self._screening.learn()
 
     def startService(self) -> None:
-        self._learn_listeners()
+        self._screening.learn()
         super().startService()
-        self._learn_listeners()  # systemd's sockets may not have been open before
+        self._screening.learn()  # systemd's sockets may not have been open before
 
     def bind_files(self) -> None:
-        """Open the UNIX sockets only: their files belong to the user who does so.
+        """Open the UNIX sockets only: their files belong to the process's user.
 
-        :raises CannotListen: one is not to be had; none is left open.
+        :raises CannotListen: an address cannot be bound; no socket is left open.
         """
         try:
             self.data_plane.sockets.bind_files()
@@ -267,7 +301,7 @@ class Gateway(MultiService):
             raise
 
     def close(self) -> None:
-        """Give back what `bind` opened, if there is to be no start."""
+        """Close what `bind` opened, if the gateway is not going to be started."""
         if self._dev is not None:
             self._dev.close()
         self.data_plane.sockets.close()
@@ -289,126 +323,52 @@ class Gateway(MultiService):
         return self.data_plane.is_serving
 
     def start_serving(self) -> None:
-        """Serve: called when the predecessor's place can be taken."""
+        """Called by the takeover coordinator: start to serve."""
         self.data_plane.setServiceParent(self)
 
     def drain(self, grace: float = 0.0) -> Deferred[None]:
-        """Accept nobody any more, and let what is open end.
+        """Accept for `grace` more seconds, then close the listeners and drain.
 
-        Before that it goes on accepting for `grace` seconds.  What is still open when
-        the drain timeout of its mapping is over is closed.  The Deferred fires when
-        nothing is open; then there is nothing left to do but to stop.
+        Connections that outlive the drain timeout of their mapping are closed.  The
+        Deferred fires when no connection is open; then the service can be stopped.
         """
-        self._finish_reload()
+        self._reloader.finish()
         if self._shutdown is None:
             self._takeover.give_up()
             self._takeover.leave_files()
             self._shutdown = GracefulShutdown(self._reactor, self.data_plane)
             self._shutdown.begin(grace)
-            self._note(EventKind.DRAINING, "no new clients are accepted")
+            reason = "no new clients are accepted"
+            self._admin.on_event(GatewayEvent(kind=EventKind.DRAINING, reason=reason))
         return self._shutdown.when_done()
 
     def reload(self, config: Config) -> Plan:
-        """Do what `config` says from now on, and say what has become of mappings.
+        """Apply a configuration; returns what became of the mappings.
 
-        Connections of mappings that stay are not touched, be these altered or not;
-        those of removed ones have their drain timeout to end.  A mapping that was
-        added by `listen` stays only if it is one of `config`.
+        Mappings that stay, altered or not, keep their connections; those of removed
+        mappings have the drain timeout to end.  A mapping that was added by `listen`
+        stays only if it is one of `config`.
 
-        :raises LBConsulError: something is not to be had: nothing has changed.
+        :raises LBConsulError: something that `config` needs fails; nothing has changed.
         """
-        self._finish_reload()
-        return finish(self._reload(config))
+        return self._reloader.reload(config)
 
     def reload_gradually(self, config: Config) -> Deferred[Plan]:
-        """The same in slices, between which clients are served."""
-        self._finish_reload()
-        done: Deferred[Plan] = Deferred()
-        self._reloading = self._gradually(config, done)
-        self.data_plane.sweeper.begin(self._reloading)
-        return done
+        """Do as `reload`, in slices between which clients are served."""
+        return self._reloader.begin(config)
 
-    def _gradually(self, config: Config, done: Deferred[Plan]) -> Iterator[object]:
-        try:
-            change = yield from self._reload(config)
-        except Exception:
-            self._reloading = None
-            done.errback()
-        else:
-            self._reloading = None
-            done.callback(change)
-
-    def _finish_reload(self) -> None:
-        """What a reload has left to do is done at once, before anything else is."""
-        steps = self._reloading
-        if steps is not None:
-            self.data_plane.sweeper.drop(steps)
-            for _ in steps:
-                pass
-
-    def _reload(self, config: Config) -> Generator[object, None, Plan]:
-        if not self.running or self._shutdown is not None:
-            raise CannotReload(
-                f"the gateway {'is shutting down' if self.running else 'does not run'}"
-            )
-        config, refused = applicable(self.config, config)
-        anew = config.connection_log != self.config.connection_log
-        before = [each.mapping for each in self.data_plane.sockets]
-        change = yield from planning(before, config.mappings, anew=anew)
-        _check_directory(config)
-        client = consul_client(self._reactor, config.consul, self._resolver)
-        yield True
-        added = yield from self.data_plane.sockets.binding(change.added)
-        # From here on nothing can fail.
+    def use(self, config: Config) -> None:
+        """Called by the reloader: have this configuration from now on."""
         self._takeover.leave_files()
         self.config = config
-        if added:
-            yield from self._know_listeners(added)
-        yield from self.data_plane.replacing(
-            config.mappings, added, config.connection_log
-        )
-        self._watches.keep_in(config.state_dir)
-        self.operations.keep_in(config.state_dir)
-        asked = _queries(self.data_plane.mappings)
-        yield True
-        self.data_plane.forget((yield from self._watches.asking_only(asked)))
-        if change.added or change.removed:
-            yield from self._know_listeners()
-        asks_anew = self._watches.turn_to(client)
-        yield True
-        yield from self.availability.replacing(self.data_plane.mappings)
-        self._tell(change, refused, asks_anew=asks_anew)
-        return change
-
-    def _know_listeners(self, added: Iterable[OwnedSocket] = ()) -> Iterator[object]:
-        """What is listened on has changed: never connect to any of it."""
-        sockets = [*self.data_plane.sockets, *added]
-        bounds = [bound_to(each.mapping.listen, each.sock) for each in sockets]
-        bounds.append(bound_to(self._admin.listen))
-        if self.config.takeover:
-            bounds.append(Bound(path=self.config.takeover))
-        if self._dev is not None:
-            bounds.append(Bound(self._dev.address, self._dev.port))
-        yield True
-        if self._own.replace(bounds):
-            yield from self._watches.screening()
-
-    def _look_for_moved(self) -> None:
-        """Other addresses of this host may be, or be no more, ours to listen at."""
-        if self._own.has_moved():
-            self.data_plane.sweeper.begin(self._watches.screening())
-
-    def _learn_listeners(self) -> None:
-        for _ in self._know_listeners():
-            pass
 
     async def _stop(self) -> None:
-        self._finish_reload()
+        self._reloader.finish()
         if self._shutdown is not None:
             self._shutdown.stop()
         self._takeover.leave_files()
         await MultiService.stopService(self)
-        self.data_plane.sockets.close()  # it may not have come to its start
+        self.data_plane.sockets.close()  # the data plane may not have been started
         accepted, closed, leases = self.data_plane.end()
         self._log.info(
             "stopped: {accepted} connections accepted, {open} closed at the end,"
@@ -421,25 +381,8 @@ class Gateway(MultiService):
     def stopService(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._stop())
 
-    def _tell(self, change: Plan, refused: list[str], *, asks_anew: bool) -> None:
-        for option in refused:
-            self._log.warn(
-                "{option} cannot be changed by a reload: restart the gateway",
-                option=option,
-            )
-        if asks_anew:
-            self._log.info(
-                "Consul's address, the wait, the token or the certificate changed: all"
-                " watches restarted"
-            )
-        self._log.info("reloaded: {change}", change=str(change))
-        self._note(EventKind.RELOADED, str(change))
-
-    def _note(self, kind: EventKind, reason: str) -> None:
-        self._admin.on_event(GatewayEvent(kind=kind, reason=reason))
-
     def state(self) -> dict[str, object]:
-        """What a successor should know of it, as JSON can hold it."""
+        """The state for a successor, as JSON can hold it."""
         return {
             "drained": to_rows(self.registry.drained),
             "ready": self.availability.was_complete,
@@ -447,7 +390,7 @@ class Gateway(MultiService):
         }
 
     def _inherit(self, state: AbstractMapping[str, Any]) -> None:
-        """Begin with what the predecessor says; an older one does not say all of it."""
+        """Begin with the predecessor's state; an older version gives less of it."""
         self.availability.was_complete = state.get("ready") is True
         drained = None
         if "drained" in state:
@@ -481,25 +424,3 @@ class Gateway(MultiService):
         """Called by a watch: Consul begins to fail, or answers again."""
         self._admin.on_event(event)
         self.availability.look(event.query)
-
-    def _add_dev_catalog(self) -> None:
-        # It takes time to load, and few need it.
-        from lbconsul.dev.service import DevCatalog
-
-        address = self.config.consul.addresses[0]
-        services = dict.fromkeys(each.service for each in self.config.mappings)
-        self._dev = DevCatalog(
-            self._reactor, address.host, address.port, list(services)
-        )
-        self._dev.setServiceParent(self)
-
-
-def _queries(mappings: Iterable[Mapping]) -> list[ServiceQuery]:
-    """What Consul is to be asked for these."""
-    routes = [failover_spec(each) for each in mappings]
-    return [selection.question for route in routes for selection in route.all()]
-
-
-def _check_directory(config: Config) -> None:
-    if config.state_dir:
-        check_directory(config.state_dir)

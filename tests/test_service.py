@@ -2,42 +2,38 @@
 
 import os
 import select
-import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
-from unittest.mock import patch
 
 import pytest
 from attrs import evolve
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
-from twisted.logger import capturedLogs, formatEvent
-from twisted.python.failure import Failure
+from twisted.logger import capturedLogs
 from zope.interface.verify import verifyObject
 
-from lbconsul import service
-from lbconsul.admin.status_model import WatchStatus
-from lbconsul.balance.instance import Instance
-from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.build import build, configure
-from lbconsul.config.diff import Plan
-from lbconsul.config.model import Config, Mapping
+from lbconsul.config.model import Mapping
 from lbconsul.config.sources import Source, from_command_line
 from lbconsul.errors import CannotListen, CannotReload, ConfigError
-from lbconsul.net.sweeper import TimeSlicer
-from lbconsul.proxy import own_listeners as own
 from lbconsul.proxy.targets import failover_spec
-from lbconsul.service import Gateway, balancer
+from lbconsul.service import balancer
 from tests.support.loopback import accept, connect, listening, receive, refusing
 from tests.support.ports import free_ports
+from tests.support.running_gateway import (
+    WEB,
+    Started,
+    assert_passes,
+    is_free,
+    local,
+    of,
+    serve,
+    texts,
+)
 from tests.support.running_proxy import ReactorThread
-from tests.support.upstreams import instance
 from tests.support.waiting import eventually
-
-WEB = ServiceQuery("web")
 
 
 @pytest.fixture
@@ -59,55 +55,6 @@ def no_consul() -> Iterator[str]:
     """Where Consul is not: what the registry knows is what the test fills in."""
     with refusing() as port:
         yield f"127.0.0.1:{port}"
-
-
-class Started:
-    """A gateway that runs, until it is left."""
-
-    def __init__(self, running: ReactorThread, gateway: Gateway) -> None:
-        self.running = running
-        self.gateway = gateway
-
-    def __enter__(self) -> Gateway:
-        self.running.call(self.gateway.privilegedStartService)
-        self.running.call(self.gateway.startService)
-        return self.gateway
-
-    def __exit__(self, *_: object) -> None:
-        if self.gateway.running:
-            self.stop()
-
-    def stop(self) -> None:
-        """Stop it, and wait until that is done."""
-        self.running.outcome(self.gateway.stopService)
-
-
-def serve(running: ReactorThread, gateway: Gateway, *instances: Instance) -> None:
-    """Let Consul say that these are the instances of web."""
-    running.call(gateway.registry.replace, WEB, instances)
-
-
-def of(server: socket.socket, name: str = "a") -> Instance:
-    """The instance that listens on a socket."""
-    return instance(name, server.getsockname()[1])
-
-
-def local(port: int) -> tuple[str, int]:
-    """A port of loopback."""
-    return "127.0.0.1", port
-
-
-def texts(events: Sequence[dict[str, Any]]) -> list[str]:
-    """Lines of log."""
-    return [formatEvent(event) for event in events]
-
-
-def assert_passes(client: socket.socket, upstream: socket.socket) -> None:
-    """What either says reaches the other."""
-    client.sendall(b"question")
-    assert receive(upstream, 8) == b"question"
-    upstream.sendall(b"answer")
-    assert receive(client, 6) == b"answer"
 
 
 class TestMakeup:
@@ -211,15 +158,6 @@ class TestBinding:
                 assert_passes(client, upstream)
 
 
-def is_free(port: int) -> bool:
-    """Whether nobody listens on it."""
-    try:
-        socket.create_server(local(port)).close()
-    except OSError:
-        return False
-    return True
-
-
 class TestServing:
     """From a port to the instances of its service."""
 
@@ -293,33 +231,6 @@ class TestServing:
                     served += upstream.recv(1)
                     clients[served[-1]].close()
             assert sorted(served) == [0, 1, 2, 3, 4, 5]
-
-    def test_an_address_that_moves_here(
-        self, running: ReactorThread, no_consul: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """A virtual address that this host takes over is its own soon after, though
-        Consul says nothing new: else the gateway would connect to itself.
-        """
-        (port,) = free_ports(1)
-        addresses = {"192.0.2.1"}
-        monkeypatch.setattr(own, "_host_addresses", lambda: frozenset(addresses))
-        monkeypatch.setattr(own, "MAX_AGE", 0.05)
-        monkeypatch.setattr(service, "MAX_AGE", 0.05)
-        mapping = f"{port}:web,when-empty=fallback=192.0.2.7:{port}"
-        gateway = balancer(running.reactor, configure([no_consul], [mapping]))
-        with Started(running, gateway):
-
-            def skipped() -> int:
-                states: list[WatchStatus] = running.call(
-                    lambda: [*gateway.watch_states]
-                )
-                return sum(each.skipped for each in states)
-
-            assert skipped() == 0
-            addresses.add("192.0.2.7")
-            eventually(lambda: skipped() == 1, "it knows itself")
-            addresses.remove("192.0.2.7")
-            eventually(lambda: skipped() == 0, "it is another host's again")
 
     @pytest.mark.parametrize("log", ["on", "off"])
     def test_connection_log(
@@ -626,165 +537,3 @@ class TestDrain:
         assert texts(events)[-1] == (
             "stopped: 1 connections accepted, 0 closed at the end, 0 leases left"
         )
-
-
-class TestReload:
-    """Another configuration while it runs."""
-
-    def test_not_now(self, running: ReactorThread, no_consul: str) -> None:
-        """One that does not run is not reloaded."""
-        config = configure([no_consul], ["8080:web"])
-        gateway = balancer(running.reactor, config)
-        with pytest.raises(CannotReload, match="the gateway does not run"):
-            gateway.reload(config)
-
-    @pytest.mark.process
-    @pytest.mark.parametrize("workers", ["1", "2"])
-    def test_mappings(
-        self, running: ReactorThread, no_consul: str, held: ExitStack, workers: str
-    ) -> None:
-        """What is not there any more is not asked for; what is shared goes on."""
-        ports = free_ports(3)
-        server = held.enter_context(listening())
-
-        def config(*mappings: str) -> Config:
-            words = [f"127.0.0.1:{each}" for each in mappings]
-            return configure([no_consul], words, workers=workers)
-
-        one, two, three = ports
-        first = config(f"{one}:web", f"{two}:mail")
-        gateway = balancer(running.reactor, first)
-        with capturedLogs() as events, Started(running, gateway):
-            own = running.call(gateway.proxy_factory, Mapping("own"))
-            serve(running, gateway, of(server))
-            running.call(gateway.registry.replace, ServiceQuery("mail"), [])
-            client = held.enter_context(connect(local(one)))
-            upstream = held.enter_context(accept(server))
-            change = running.call(
-                gateway.reload, config(f"{one}:web,attempts=2", f"{three}:web")
-            )
-            assert [len(change.added), len(change.altered), len(change.removed)] == [
-                1,
-                1,
-                1,
-            ]
-            assert_passes(client, upstream)
-            with connect(local(three)), accept(server):
-                pass
-            eventually(lambda: is_free(two), "nobody listens")
-            assert not gateway.registry.answered(ServiceQuery("mail"))
-            assert set(gateway._watches._watches) == {WEB, ServiceQuery("own")}
-            assert own.mapping in gateway.data_plane.mappings
-            assert list(gateway.sockets) == [
-                f"127.0.0.1:{port}" for port in (one, three)
-            ]
-        assert f"reloaded: {change}" in texts(events)
-
-    def test_gradually(
-        self, running: ReactorThread, no_consul: str, held: ExitStack
-    ) -> None:
-        """
-        It may be done in slices.  What else is asked of the gateway meanwhile finds it
-        done: another reload, and the end.
-        """
-        server, ports = held.enter_context(listening()), free_ports(20)
-        every, some = (
-            configure([no_consul], [f"127.0.0.1:{each}:web" for each in several])
-            for several in (ports, ports[10:])
-        )
-        gateway = balancer(running.reactor, some)
-        done: list[Plan] = []
-
-        def reload(*configs: Config) -> int:
-            """How many are done before the next turn of the reactor, if it is busy."""
-            with patch.object(TimeSlicer, "_slice"):
-                for each in configs:
-                    gateway.reload_gradually(each).addCallback(done.append)
-                return len(done)
-
-        with capturedLogs() as events, Started(running, gateway):
-            serve(running, gateway, of(server))
-            assert running.call(reload, every) == 0
-            running.call(gateway.proxy_factory, Mapping("own"))
-            assert [len(each.added) for each in done] == [10]
-            for each in ports:
-                client = held.enter_context(connect(local(each)))
-                assert_passes(client, held.enter_context(accept(server)))
-            assert running.call(reload, some, every, some) == 3
-            running.call(lambda: gateway.drain() and None)
-            assert [len(each.added) for each in done] == [10, 0, 10, 0]
-            assert all(map(is_free, ports))
-        assert not any("bug" in text for text in texts(events))
-
-    def test_gradually_nothing(
-        self, running: ReactorThread, no_consul: str, held: ExitStack
-    ) -> None:
-        """If anything of it is not to be had it is told to whoever waits for it."""
-        [port] = free_ports(1)
-        taken = held.enter_context(listening())
-        config, other = (
-            configure([no_consul], [f"127.0.0.1:{each}:web"])
-            for each in (port, taken.getsockname()[1])
-        )
-        gateway = balancer(running.reactor, config)
-        failures: list[Failure] = []
-        with Started(running, gateway):
-            running.call(
-                lambda: gateway.reload_gradually(other).addErrback(failures.append)
-            )
-            eventually(lambda: failures, "it is told")
-            assert (gateway.config, is_free(port)) == (config, False)
-        assert failures[0].check(CannotListen)
-
-    def test_all_or_nothing(
-        self, running: ReactorThread, no_consul: str, held: ExitStack, tmp_path: Path
-    ) -> None:
-        """If anything of it is not to be had nothing has changed."""
-        one, free = free_ports(2)
-        taken = held.enter_context(listening())
-        config = configure([no_consul], [f"127.0.0.1:{one}:web"])
-        gateway = balancer(running.reactor, config)
-        more = configure([no_consul], [f"127.0.0.1:{free}:web"]).mappings
-        busy = f"127.0.0.1:{taken.getsockname()[1]}:web"
-        bad = [
-            evolve(config, mappings=(*more, *configure([], [busy]).mappings)),
-            evolve(config, mappings=more, state_dir="/dev/null"),
-            evolve(
-                config,
-                mappings=more,
-                consul=evolve(config.consul, token_file=str(tmp_path / "none")),
-            ),
-        ]
-        with Started(running, gateway):
-            served = list(gateway.data_plane.sockets)
-            for each in bad:
-                with pytest.raises((CannotListen, ConfigError)):
-                    running.call(gateway.reload, each)
-                assert (gateway.config, is_free(free)) == (config, True)
-                assert list(gateway.data_plane.sockets) == served
-
-    def test_consul(
-        self, running: ReactorThread, no_consul: str, tmp_path: Path
-    ) -> None:
-        """Another Consul is asked, and answers are kept elsewhere; what needs a
-        restart is told.
-        """
-        [port] = free_ports(1)
-        mapping = f"127.0.0.1:{port}:web"
-        config = configure([no_consul], [mapping])
-        gateway = balancer(running.reactor, config)
-        with capturedLogs() as events, Started(running, gateway):
-            running.call(gateway.reload, config)
-            assert not any("asked anew" in text for text in texts(events))
-            other = configure(["127.0.0.1:1"], [mapping], workers="3")
-            running.call(gateway.reload, evolve(other, state_dir=str(tmp_path)))
-            [watch] = gateway._watches._watches.values()
-            assert watch._client.where(0) == "http://127.0.0.1:1"
-            assert watch._snapshot is not None
-            assert gateway.config.workers == 1
-        said = texts(events)
-        assert (
-            "Consul's address, the wait, the token or the certificate changed: all"
-            " watches restarted" in said
-        )
-        assert "--workers cannot be changed by a reload: restart the gateway" in said

@@ -161,9 +161,13 @@ class MappingAvailability(Protocol):
 
 
 class Gateway(Protocol):
-    """A gateway, as the admin service sees it."""
+    """A gateway, as its parts see it."""
 
     config: Config
+
+    @property
+    def running(self) -> int:
+        """Whether the gateway runs."""
 
     @property
     def data_plane(self) -> DataPlane:
@@ -192,6 +196,9 @@ class Gateway(Protocol):
     @property
     def watch_states(self) -> Iterable[WatchStatus]:
         """The queries to Consul, and how each goes."""
+
+    def use(self, config: Config) -> None:
+        """Have this configuration from now on; the parts are going to follow."""
 
     def shut_down(self) -> None:
         """Drain, and end when no connection is open."""

@@ -21,6 +21,7 @@ from lbconsul.admin.status_model import SkippedStatus, WatchStatus
 from lbconsul.balance.events import QueryEvent
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
+from lbconsul.config.model import Mapping
 from lbconsul.consul.addresses import Addresses
 from lbconsul.consul.catalog import Skipped
 from lbconsul.consul.client import MAX_CONNECTIONS, ConsulClient
@@ -30,6 +31,7 @@ from lbconsul.consul.snapshot import Snapshot, SnapshotStore
 from lbconsul.consul.static_service import StaticService
 from lbconsul.consul.watch import Watch
 from lbconsul.process.clock import WallClock
+from lbconsul.proxy.targets import failover_spec
 
 
 @define(eq=False, repr=False)
@@ -261,3 +263,9 @@ class Watches(MultiService):
 def _shown(skipped: Sequence[Skipped]) -> dict[str, Any]:
     shown = (SkippedStatus(each.instance, each.reason) for each in skipped[:SHOWN])
     return {"skipped": len(skipped), "skipped_instances": tuple(shown)}
+
+
+def queries_of(mappings: Iterable[Mapping]) -> list[ServiceQuery]:
+    """The queries that these mappings need, fallbacks included."""
+    routes = map(failover_spec, mappings)
+    return [selection.question for route in routes for selection in route.all()]

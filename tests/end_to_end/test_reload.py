@@ -294,7 +294,7 @@ def test_token_file(
     service: str,
     tmp_path: Path,
 ) -> None:
-    """With another token Consul is asked anew at once; with the same one it is not,
+    """With another token all watches restart at once; with the same one they do not,
     however often everything is read again.
     """
     (port,) = free_ports(1)
@@ -327,7 +327,7 @@ def test_token_file(
         registrar.add(service, servers[1])
         started.wait_for(rf"{service}: 1 joined \({service}-bert@")
         assert "no answer from Consul" not in started.log()
-        assert len(started.find("Consul is asked anew")) == 1
+        assert len(started.find("all watches restarted")) == 1
         started.stop()
 
 

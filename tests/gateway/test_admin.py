@@ -1,7 +1,6 @@
 """What people see of a gateway, from its start to its end."""
 
 import json
-from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -36,13 +35,6 @@ from tests.support.instances import an_identity, an_instance, instances
 from tests.support.loopback import listening
 from tests.support.ports import free_ports
 from tests.support.running_proxy import ReactorThread
-
-
-@pytest.fixture
-def running() -> Iterator[ReactorThread]:
-    """A reactor."""
-    with ReactorThread() as reactor:
-        yield reactor
 
 
 def config(**options: str) -> Config:

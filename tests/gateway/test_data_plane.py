@@ -1,7 +1,6 @@
 """What holds for each data plane: in this process alone, and with workers."""
 
 import os
-from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -99,29 +98,15 @@ class Serving:
         return said[0]
 
 
-@pytest.fixture
-def reactor() -> Iterator[ReactorThread]:
-    """A reactor."""
-    with ReactorThread() as running:
-        yield running
-
-
-@pytest.fixture
-def held() -> Iterator[ExitStack]:
-    """Closes at the end of a test what it put into it."""
-    with ExitStack() as stack:
-        yield stack
-
-
 @pytest.fixture(
     params=[
         pytest.param(1, id="local"),
         pytest.param(2, id="workers", marks=pytest.mark.process),
     ]
 )
-def serving(request: pytest.FixtureRequest, reactor: ReactorThread) -> Serving:
+def serving(request: pytest.FixtureRequest, running: ReactorThread) -> Serving:
     """Each data plane."""
-    return Serving(reactor, evolve(CONFIG, workers=request.param))
+    return Serving(running, evolve(CONFIG, workers=request.param))
 
 
 def test_is_a_service(serving: Serving) -> None:
@@ -250,9 +235,9 @@ def test_operator(serving: Serving, held: ExitStack) -> None:
         each.identity.service_id: each.identity
         for each in serving.data_plane.registry.known(WEB)
     }
-    assert serving.eject(identities["b"]) == ""
-    assert serving.eject(an_identity("nowhere")) != ""
     serving.reactor.call(serving.data_plane.set_drained, {identities["a"]: 0})
+    assert serving.eject(an_identity("nowhere")) == "no mapping selects it"
+    assert serving.eject(identities["b"]) == ""  # workers have read the drain before
     for _ in range(4):
         with connect(("127.0.0.1", port)), accept(servers[2]):
             pass
@@ -301,7 +286,7 @@ def test_observer(serving: Serving) -> None:
     [("auto", 1, 1), ("auto", 3, 3), ("1", 8, 1), ("5", 1, 5), ("auto", 999, 256)],
 )
 def test_count(
-    reactor: ReactorThread,
+    running: ReactorThread,
     monkeypatch: pytest.MonkeyPatch,
     count: str,
     cores: int,
@@ -309,23 +294,23 @@ def test_count(
 ) -> None:
     """There are as many workers as configured, or as cores; one is this process."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(cores))
-    serving = Serving(reactor, configure([], ["8080:web"], workers=count))
+    serving = Serving(running, configure([], ["8080:web"], workers=count))
     assert getattr(serving.service, "count", 1) == workers
     serving.end()
 
 
 def test_cores_elsewhere(
-    reactor: ReactorThread, monkeypatch: pytest.MonkeyPatch
+    running: ReactorThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where a process cannot be kept to some cores, all of them count."""
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    serving = Serving(reactor, configure([], ["8080:web"], workers="auto"))
+    serving = Serving(running, configure([], ["8080:web"], workers="auto"))
     assert serving.service.count == 2
     serving.end()
 
 
-def test_no_room(reactor: ReactorThread, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_room(running: ReactorThread, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is no shared memory, that is one line."""
 
     def fail(rows: int) -> Table:
@@ -333,7 +318,7 @@ def test_no_room(reactor: ReactorThread, monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(Table, "create", fail)
     with pytest.raises(NoWorkers) as raised:
-        Serving(reactor, configure([], ["8080:web"], workers="2"))
+        Serving(running, configure([], ["8080:web"], workers="2"))
     assert str(raised.value) == (
         "--workers 2: cannot create the workers' shared table: Too many open files"
     )

@@ -85,7 +85,11 @@ class FakeGateway:
     operations: Operations
     watch_states: list[WatchStatus] = Factory(list)
     is_draining: bool = False
+    running: int = 1
     log_lines_dropped: int = 0
+
+    def use(self, config: Config) -> None:
+        self.config = config
 
     def shut_down(self) -> None:
         self.is_draining = True

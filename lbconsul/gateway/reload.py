@@ -1,0 +1,146 @@
+"""Reloads a gateway: what can fail is prepared first, then the rest is committed."""
+
+from collections.abc import Callable, Generator, Iterator
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from lbconsul.balance.events import EventKind, GatewayEvent
+from lbconsul.config.diff import Plan, applicable, finish, planning
+from lbconsul.config.model import Config, ConsulConfig
+from lbconsul.consul.client import ConsulClient
+from lbconsul.errors import CannotReload
+from lbconsul.gateway.availability import Availability
+from lbconsul.gateway.interfaces import EventObserver, Gateway
+from lbconsul.gateway.operations import Operations
+from lbconsul.gateway.screening import Screening
+from lbconsul.gateway.watches import Watches, queries_of
+from lbconsul.net.listening_socket import OwnedSocket
+from lbconsul.process.state_dir import check_directory
+
+
+@frozen
+class Prepared:
+    """All that a reload needs and that might have failed."""
+
+    #: The configuration, as far as it applies without a restart.
+    config: Config
+    #: The options that need a restart.
+    refused: list[str]
+    plan: Plan
+    client: ConsulClient
+    #: The open sockets of the added mappings.
+    added: list[OwnedSocket]
+
+
+@define(eq=False)
+class Reloader:
+    """Gives a running gateway another configuration, at once or in slices."""
+
+    _log = Logger()
+    _gateway: Gateway
+    _watches: Watches
+    _operations: Operations
+    _availability: Availability
+    _screening: Screening
+    _observer: EventObserver
+    _new_client: Callable[[ConsulConfig], ConsulClient]
+    #: The steps still to do of a reload in slices.
+    _steps: Iterator[object] | None = field(init=False, default=None)
+
+    def reload(self, config: Config) -> Plan:
+        """Reload at once.
+
+        :raises LBConsulError: something that `config` needs fails; nothing has changed.
+        """
+        self.finish()
+        return finish(self._reload(config))
+
+    def begin(self, config: Config) -> Deferred[Plan]:
+        """Reload in slices, between which clients are served.
+
+        The Deferred fails as `reload` does.
+        """
+        self.finish()
+        done: Deferred[Plan] = Deferred()
+        self._steps = self._in_steps(config, done)
+        self._gateway.data_plane.sweeper.begin(self._steps)
+        return done
+
+    def finish(self) -> None:
+        """Do at once what a reload in slices has left to do."""
+        steps = self._steps
+        if steps is not None:
+            self._gateway.data_plane.sweeper.drop(steps)
+            for _ in steps:
+                pass
+
+    def _in_steps(self, config: Config, done: Deferred[Plan]) -> Iterator[object]:
+        try:
+            plan = yield from self._reload(config)
+        except Exception:
+            self._steps = None
+            done.errback()
+        else:
+            self._steps = None
+            done.callback(plan)
+
+    def _reload(self, config: Config) -> Generator[object, None, Plan]:
+        prepared = yield from self._prepare(config)
+        yield from self._commit(prepared)
+        return prepared.plan
+
+    def _prepare(self, config: Config) -> Generator[object, None, Prepared]:
+        """Do what can fail; if it does, nothing has changed."""
+        gateway = self._gateway
+        if not gateway.running or gateway.is_draining:
+            why = "is shutting down" if gateway.running else "does not run"
+            raise CannotReload(f"the gateway {why}")
+        config, refused = applicable(gateway.config, config)
+        anew = config.connection_log != gateway.config.connection_log
+        before = [each.mapping for each in gateway.data_plane.sockets]
+        plan = yield from planning(before, config.mappings, anew=anew)
+        if config.state_dir:
+            check_directory(config.state_dir)
+        client = self._new_client(config.consul)
+        yield True
+        added = yield from gateway.data_plane.sockets.binding(plan.added)
+        return Prepared(config, refused, plan, client, added)
+
+    def _commit(self, prepared: Prepared) -> Iterator[object]:
+        """Do the rest; none of it can fail."""
+        gateway, config, plan = self._gateway, prepared.config, prepared.plan
+        data_plane = gateway.data_plane
+        gateway.use(config)
+        if prepared.added:
+            yield from self._screening.learning(prepared.added)
+        yield from data_plane.replacing(
+            config.mappings, prepared.added, config.connection_log
+        )
+        self._watches.keep_in(config.state_dir)
+        self._operations.keep_in(config.state_dir)
+        queries = queries_of(data_plane.mappings)
+        yield True
+        data_plane.forget((yield from self._watches.asking_only(queries)))
+        if plan.added or plan.removed:
+            yield from self._screening.learning()
+        restarted = self._watches.turn_to(prepared.client)
+        yield True
+        yield from self._availability.replacing(data_plane.mappings)
+        self._tell(prepared, restarted=restarted)
+
+    def _tell(self, prepared: Prepared, *, restarted: bool) -> None:
+        for option in prepared.refused:
+            self._log.warn(
+                "{option} cannot be changed by a reload: restart the gateway",
+                option=option,
+            )
+        if restarted:
+            self._log.info(
+                "Consul's address, the wait, the token or the certificate changed: all"
+                " watches restarted"
+            )
+        plan = str(prepared.plan)
+        self._log.info("reloaded: {change}", change=plan)
+        self._observer.on_event(GatewayEvent(kind=EventKind.RELOADED, reason=plan))
