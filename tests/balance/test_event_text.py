@@ -61,12 +61,12 @@ def event(change: Change) -> UpstreamEvent:
                 kind=EventKind.EJECTED,
                 query=WEB,
                 instance=A,
-                reason="3 in a row not connected",
+                reason="3 consecutive connect failures",
                 before=Standing.SERVING,
                 after=Standing.EJECTED,
                 seconds=9.6,
             ),
-            f"{A} ejected: 3 in a row not connected; back in 10 s",
+            f"{A} ejected: 3 consecutive connect failures; back in 10 s",
         ),
         (
             UpstreamEvent(
