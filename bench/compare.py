@@ -39,7 +39,7 @@ def compare(stage: Stage, plan: Plan, results: Results) -> None:
 
 
 def in_turn(programs: Sequence[Program], number: int) -> list[Program]:
-    """All, beginning with another one each round: nobody is always after the same."""
+    """All peers, each round starting with another one, so that the order varies."""
     begin = number % max(1, len(programs))
     return [*programs[begin:], *programs[:begin]]
 

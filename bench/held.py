@@ -83,10 +83,10 @@ class _Shared:
         raise BlockingIOError
 
     def setsockopt(self, *option: object) -> None:
-        """It is not the only one's."""
+        """Do nothing: the socket is shared."""
 
     def close(self) -> None:
-        """Others have it as well."""
+        """Keep the shared socket open."""
 
 
 class _NoObserver:
@@ -100,7 +100,7 @@ class _NoObserver:
 
 
 class _NoPoller:
-    """Nothing ever comes."""
+    """Called for events, which never come."""
 
     def addReader(self, each: object) -> None:
         """Not watched, since it has no descriptor of its own."""

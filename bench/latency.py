@@ -34,7 +34,7 @@ def latency(stage: Stage, plan: Plan, results: Results) -> None:
     """p50 and p99 of each balancer, and of the web servers without one.
 
     Half load is half of what the slowest balancer of this run managed, so that
-    the rate is the same for all and nobody is near its end.
+    the rate is the same for all and no balancer is near its limit.
     """
     with started(stage, plan, results, plan.peers) as programs:
         rate = _half_load(programs, plan, results)

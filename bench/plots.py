@@ -29,7 +29,7 @@ from bench.work import (
     Measure,
 )  # fmt: skip
 
-#: Okabe and Ito's colours, which everybody can tell apart.
+#: Okabe and Ito's colours, which colour-blind readers can tell apart.
 _OURS, _OTHERS, _BASE = "#0072B2", "#BBBBBB", "#555555"
 _LINES = ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00")
 

@@ -64,7 +64,7 @@ class Program:
         self.process.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(PATIENCE)
-        # Whoever is left of its session, in which there is nobody else.
+        # What is left of its session, which holds no other program.
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()

@@ -73,7 +73,7 @@ def _read(bodies: Sequence[bytes], results: Results) -> None:
         begun = time.perf_counter()
         instances = reader.read(bodies[number % 2]).instances
         change = registry.replace(selection.question, instances)
-        if change.changed:  # the first one is no change of one, but all anew
+        if change.changed:  # the first answer changes every instance, not one
             results.add(ANSWER, "any policy", _since(begun) * 1e3, len(instances))
 
 

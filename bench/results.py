@@ -12,7 +12,7 @@ from attrs import Factory, define
 
 from bench.work import Measure
 
-#: A measure, whom it is of, and where on its curve (0 if it is no curve).
+#: A measure, its peer, and its place on a curve (0 without a curve).
 Key = tuple[Measure, str, int]
 
 #: How much of an error is kept, in characters: its beginning and its end.
@@ -38,21 +38,21 @@ class Results:
         return statistics.median(values) if values else None
 
     def peers(self, measure: Measure) -> list[str]:
-        """Whom the measure was taken of."""
+        """The peers of a measure."""
         return list(dict.fromkeys(peer for m, peer, _ in self.figures if m == measure))
 
     def places(self, measure: Measure) -> list[int]:
-        """Where on its curve it was taken."""
+        """The places on a measure's curve."""
         return sorted({at for m, _, at in self.figures if m == measure})
 
     def trouble(self, sentence: str) -> None:
-        """Tell at once what went wrong, and keep it."""
+        """Print a failure at once, and keep it."""
         self.troubles.append(sentence)
         print(f"bench: {sentence}", file=sys.stderr)
 
     @contextmanager
     def noting(self, what: str) -> Iterator[None]:
-        """One peer's failure is told, and loses nothing of the others."""
+        """One peer's failure is reported; the other peers are still measured."""
         try:
             yield
         except Exception as error:

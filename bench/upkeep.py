@@ -1,4 +1,4 @@
-"""How long a turn of the reactor is held by what is done again and again."""
+"""How long periodic work holds a turn of the reactor."""
 
 import json
 import subprocess

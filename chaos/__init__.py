@@ -5,6 +5,6 @@ real web servers, the gateway as its users run it, and a load of which every req
 is accounted for.  A row has required figures; one line says whether they are met.
 
 Each row is a process in namespaces of its own (network and processes), in which it is
-the first one.  So ports are its own, nftables rules reach nobody else, and whatever a
-row starts ends with it, on every way out, be it ``kill -9``.
+the first one.  So its ports and nftables rules affect no other process, and
+all that a row starts ends with it, even after ``kill -9``.
 """

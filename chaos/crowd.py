@@ -8,7 +8,7 @@ AT_ONCE connect at a time.
 
 ``fetch`` asks for PATH, compares what comes, and leaves; ``put`` sends, and compares
 what came of it.  AT_ONCE do so at a time, until all have.  ``stream`` is ``fetch``, but
-who has not begun when the input ends does not.
+clients that have not begun when the input ends never do.
 
 They come from as many addresses as ports demand; FIRST clients are in other crowds.
 It tells when all that stay have connected, and in the end what became of each.
@@ -44,7 +44,7 @@ class Client(NamedTuple):
 
     begun: float
     over: float
-    #: ``whole``, ``open`` (until it was told to leave), ``ended``, ``reset``,
+    #: ``whole``, ``open`` (until the row ended it), ``ended``, ``reset``,
     #: ``wrong`` or ``failed: ...``.
     what: str
 

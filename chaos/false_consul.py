@@ -64,7 +64,7 @@ class FalseConsul:
         self._call(lambda: self._server.listen(self.port))
 
     def close(self) -> None:
-        """Refuse, and reset whoever is connected."""
+        """Refuse new connections, and reset open ones."""
         self._call(lambda: Deferred.fromCoroutine(self._server.close()))
 
     def asked(self) -> Counter[str]:

@@ -31,7 +31,7 @@ REPORT = "report.json"
 #: So much of a gateway's log tells what went wrong, in characters.
 _TAIL = 20_000
 
-#: The line that it has for each connection, which nobody can read for thousands.
+#: The gateway's line per connection, left out of the row's output.
 _CONNECTION = re.compile(r"^.* retries=\d+ \S\S\n", re.MULTILINE)
 
 _WORDS = 300
@@ -48,7 +48,7 @@ def main() -> None:
     threading.Thread(target=_end_with_input, args=(told.home,), daemon=True).start()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     isolation.settle()
-    # Whoever is killed leaves files behind: they go with the home.
+    # Killed processes leave files behind: they go with the home.
     tempfile.tempdir = str(told.home)
     row = ROWS[told.name]
     report = Report(row.name, row.done)

@@ -1,7 +1,7 @@
 """A server that resets each connection right after it was accepted.
 
-Not in the same instant: who connects is to believe that it is connected, and to have
-passed on a request, which nobody can take back.
+Not in the same instant: the gateway is to see an open connection, and to have passed
+on a request, which cannot be taken back.
 
 usage: python -m chaos.resetting_server NAME HOST PORT
 """

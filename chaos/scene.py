@@ -86,7 +86,7 @@ class Scene:
     def future_gateway(
         self, *arguments: str, kind: type[Gateway] = Gateway, **said: Any
     ) -> Gateway:
-        """A gateway that somebody else starts and stops."""
+        """A gateway that the row itself starts and stops."""
         home = self.home / f"gateway-{len(self.gateways)}"
         home.mkdir()
         gateway = kind(home, *arguments, **said)

@@ -8,7 +8,7 @@ from chaos.playing import Form
 from chaos.rows.all import ROWS
 from chaos.suite import run
 
-#: Minutes, if nobody says how many.
+#: The default length in minutes.
 LONG = 120.0
 
 #: Where it writes its results.

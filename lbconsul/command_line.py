@@ -1,4 +1,4 @@
-"""The command line: what it says, merged with the environment and the file."""
+"""The command line, merged with the environment and the file."""
 
 import os
 import sys
@@ -27,7 +27,7 @@ from lbconsul.text import printable
 
 
 class CommandLine(usage.Options):
-    """What is said; `config` merges it with the environment and the file."""
+    """The parsed options; `config` merges them with the environment and the file."""
 
     synopsis = "[options] [CONSUL] [[ADDRESS:]PORT:SERVICE[,option=value...] ...]"
     longdesc = (
@@ -177,7 +177,7 @@ class CommandLine(usage.Options):
 
 
 def exit_with(error: Exception) -> SystemExit:
-    """What ends the process with this error as one line on standard error."""
+    """The exception that ends the process with this error as one line on stderr."""
     # One line, even if an option's value holds line breaks.
     print(f"lbconsul: {printable(str(error))}", file=sys.stderr)
     return SystemExit(1)

@@ -80,7 +80,7 @@ def time_until_known(agent: ConsulAgent, ids: set[str]) -> float:
 
 
 def time_until_seen(gateway: Gateway) -> float:
-    """When the gateway has told of one that joined and one that left."""
+    """When the gateway has logged an instance that joined and one that left."""
     gateway.wait_for(rf"{SERVICE}: .*\b1 joined \({SERVICE}-{NAMES[2]}@")
     gateway.wait_for(rf"{SERVICE}: .*\b1 left \({SERVICE}-{NAMES[0]}@")
     return time.monotonic()

@@ -20,7 +20,7 @@ from tests.support.ports import free_ports
 from tests.support.script_server import entry
 from tests.support.web_server import WebServer
 
-#: Each is a service of its own, all at the same time.  That nobody listens is the
+#: Each is a service of its own, all at the same time.  A closed port is the
 #: same for all: it comes afterwards.
 WAYS: Mapping[str, Scenario] = {
     re.sub(r"\W+", "-", name): scenario
@@ -61,7 +61,7 @@ class Play:
     def judge_news(
         self, what: str, names: Iterable[str], before: Counter[str], bound: float
     ) -> None:
-        """Wait until one more change of each of them is told."""
+        """Wait until the log has one more change of each service."""
         begun, missing, slowest = time.monotonic(), set(names), ""
         while missing and time.monotonic() < begun + bound + 10 * SEEN:
             time.sleep(0.05)
@@ -75,7 +75,7 @@ class Play:
 
 
 def play(scene: Scene) -> None:
-    """All in their own ways at once, then nobody listens."""
+    """All services fail at once, each in its own way; then the port is closed."""
     servers = scene.servers()
     port, *ports = free_ports(1 + len(WAYS))
     consul = scene.enter(FalseConsul(port, list(WAYS), telling(servers[:2])))
@@ -116,7 +116,7 @@ def fail(it: Play) -> None:
 
 
 def refuse(it: Play) -> None:
-    """Nobody listens for a while."""
+    """Close Consul's port for a while."""
     before = it.changes()
     it.consul.close()
     time.sleep(it.scene.either(5.0, 2.0))
@@ -142,7 +142,7 @@ def judge_questions(it: Play, asked: Counter[str], span: Span) -> None:
 
 
 def changed(before: Counter[str], after: Counter[str]) -> int:
-    """How many changes were told meanwhile."""
+    """The number of changes logged meanwhile."""
     return (after - before).total()
 
 

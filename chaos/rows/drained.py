@@ -1,4 +1,4 @@
-"""The gateway is told to end while it carries connections."""
+"""The gateway drains while it carries connections."""
 
 import time
 
@@ -59,7 +59,7 @@ def judge_the_rest(scene: Scene, staying: list[Client], told: float) -> None:
 
 
 def is_refused(usual: Usual) -> bool:
-    """Whether nobody listens any more."""
+    """Whether the gateway's port refuses connections."""
     try:
         connect(usual.port).close()
     except ConnectionRefusedError:

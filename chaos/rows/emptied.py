@@ -17,13 +17,13 @@ HOLD = "30s"
 #: The token of the operator.
 MASTER = "3c8ae2a1-52a7-4d3c-8f10-4c0f3e6f2d11"
 
-#: Rules of the gateway's token: as they should be, and when somebody erred.
+#: Rules of the gateway's token: as they should be, and after an operator's mistake.
 OPEN = 'service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }'
 CLOSED = 'key_prefix "x" { policy = "read" }'
 
 
 def play_forgotten(scene: Scene) -> None:
-    """Kill an agent that keeps nothing, start it again, register anew."""
+    """Kill an agent without a state file, restart it, and register again."""
     usual = scene.usual(f"--shrink-hold={HOLD}")
     with scene.traffic(usual.port) as traffic:
         time.sleep(1.0)
@@ -67,7 +67,7 @@ def play_hidden(scene: Scene) -> None:
 def judge(
     scene: Scene, gateway: Gateway, outcome: Outcome, empty: tuple[float, float]
 ) -> None:
-    """Clients may notice nothing; who runs the gateway must."""
+    """Clients may notice nothing; the gateway's operator must."""
     require_faultless(scene.report, outcome)
     last = outcome[-1].begun - 1.0
     for when, part in (
@@ -125,7 +125,7 @@ def shown(usual: Usual, token: str) -> int:
 ROWS = (
     Row(
         "forgotten",
-        "the Consul agent comes back with an empty state, and is told again",
+        "the Consul agent comes back with an empty state, and instances register again",
         play_forgotten,
     ),
     Row(

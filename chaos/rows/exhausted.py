@@ -54,7 +54,7 @@ def play(scene: Scene, surprise: bool) -> None:
 
 
 def answers(port: int) -> bool:
-    """Whether somebody does."""
+    """Whether the port accepts a client."""
     try:
         return bool(visit(port))
     except OSError:

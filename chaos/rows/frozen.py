@@ -1,4 +1,4 @@
-"""An instance freezes: its kernel accepts, and nobody answers."""
+"""An instance freezes: its kernel accepts, but no process answers."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""An instance that refused comes back hung: its kernel accepts, and nobody answers."""
+"""An instance that refused comes back hung: its kernel accepts, but no answer comes."""
 
 import socket
 import time

@@ -40,7 +40,7 @@ LATE = 50.0
 #: CPU that they may take while nothing moves, in per cent of one processor.
 CPU = 10.0
 
-#: How long to leave them alone: the worst lag of the last ten seconds is told.
+#: How long the crowd idles: the gateway shows the worst lag of the last 10 s.
 QUIET = 11.0
 
 #: An idle limit, so that it has to be kept; none of them reaches it.

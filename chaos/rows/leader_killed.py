@@ -12,7 +12,7 @@ from tests.support.ports import free_ports
 
 
 def play(scene: Scene) -> None:
-    """Kill whoever leads, let the others elect, start it again."""
+    """Kill the leader, let the others elect one, and restart the killed server."""
     cluster = scene.enter(Cluster())
     registrar = Registrar(cluster.leader())
     servers = scene.servers()

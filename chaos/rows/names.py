@@ -22,7 +22,7 @@ from tests.support.waiting import eventually
 #: How late a slow answer is, in seconds.
 SLOW = 1.0
 
-#: How many names nobody answers for.
+#: The number of names without an answer.
 MANY = 60
 
 #: Within how long the first client is served, from when the gateway listens, in

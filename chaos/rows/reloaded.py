@@ -1,4 +1,4 @@
-"""The gateway reads its configuration anew, and is replaced, again and again."""
+"""The gateway reloads its configuration and is taken over, again and again."""
 
 import os
 import random
@@ -136,7 +136,7 @@ def eventually_holds(family: Family) -> bool:
 
 
 def listens(port: int) -> bool:
-    """Whether somebody does."""
+    """Whether the port accepts a client."""
     try:
         connect(port).close()
     except OSError:
@@ -145,7 +145,7 @@ def listens(port: int) -> bool:
 
 
 def judge(scene: Scene, family: Family) -> None:
-    """Every file was read, and all gateways end well, the last one when it is told."""
+    """Every file was read, and all gateways end with status 0."""
     *old, last = family.gateways
     report = scene.report
     done = sum(len(each.find(r"\] reloaded: ")) for each in family.gateways)

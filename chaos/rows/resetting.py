@@ -35,7 +35,7 @@ def play(scene: Scene) -> None:
 
 
 def share(outcome: Outcome) -> float:
-    """The part that failed: it is the resetting one's, who answers nobody."""
+    """The share of failed requests: those of the resetting instance."""
     return len(outcome.failed()) / max(1, len(outcome))
 
 

@@ -1,4 +1,4 @@
-"""The connection to Consul is lost, and nobody tells the gateway."""
+"""The connection to Consul is lost without a packet to the gateway."""
 
 import time
 

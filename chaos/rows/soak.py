@@ -14,7 +14,7 @@ from chaos.stream_server import StreamServer
 from chaos.traffic import require_faultless
 from tests.support.load import Outcome
 
-#: How long it lasts, in minutes, if nobody said.
+#: The default length in minutes.
 FULL = 10.0
 QUICK = 0.6
 

@@ -243,7 +243,7 @@ class AdminFactory(ServerFactory[Any]):
     _ended: Deferred[None] | None = None
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
-        """Called for each connection; None closes it: no room, or shutting down."""
+        """Called for each connection; None closes it: too many, or shutting down."""
         client = client_of(getattr(addr, "host", None))
         has_room, gone = self.connections.room(client)
         if self._ended is not None or not has_room:

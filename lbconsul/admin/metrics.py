@@ -119,7 +119,7 @@ def _in_parts(
     for some in batches(rows, _ROWS):
         for family in families(some):
             text = generate_latest(One(family))
-            if family.name in heads:  # and what it is was told
+            if family.name in heads:  # its HELP and TYPE are there already
                 text = _HEAD.sub(b"", text)
             heads.setdefault(family.name, []).append(text)
             yield b""

@@ -83,7 +83,7 @@ class AdminServer(Service):
 
     @property
     def address(self) -> str:
-        """Where it listens: a URL, or ``unix:/PATH``."""
+        """The listening address: a URL, or ``unix:/PATH``."""
         if isinstance(self.listen, UnixListen):
             return str(self.listen)
         return f"http://{self.listen}/"

@@ -1,4 +1,4 @@
-"""What has changed from one look at a source to the next, for a page that lives."""
+"""The changes between two status snapshots, for the live page."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -26,7 +26,7 @@ Rows = dict[Any, dict[str, Any]]
 
 @define(eq=False)
 class StatusSnapshot:
-    """What a source showed at one time."""
+    """The status at one time."""
 
     gateway: dict[str, Any] = Factory(dict)
     watches: Rows = Factory(dict)
@@ -62,7 +62,7 @@ class StatusSnapshot:
         return self.pools == other.pools and self.watches.keys() == other.watches.keys()
 
     def news(self, before: "StatusSnapshot") -> Iterator[str]:
-        """What is new since the look `before`, as documents of bounded length.
+        """The changes since `before`, as documents of bounded length.
 
         Empty ones mean that there is nothing to tell yet.
         """
@@ -119,7 +119,7 @@ def _changed(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rows(old: Rows, new: Rows, key: str) -> Iterator[dict[str, Any] | None]:
-    """Of each row what changed, and its key; new ones as a whole, None for no news."""
+    """Each row's key and changes; new rows whole, None without a change."""
     for name, row in new.items():
         changed = _changed(old.get(name, {}), row)
         yield {key: name, **changed} if changed else None

@@ -31,10 +31,10 @@ class FullStatus:
     """Something that takes no more for now, so that new clients wait."""
 
     #: ``max-connections`` (of a mapping), ``process`` (as many connections as the
-    #: descriptors of a process allow), ``descriptors`` (none of them, or no port, or no
-    #: memory was to be had).
+    #: descriptors of a process allow), ``descriptors`` (descriptors, ports or memory
+    #: ran out).
     reason: str
-    #: Empty if it concerns all.
+    #: Empty if all mappings are concerned.
     mapping: str = ""
     #: In how many processes.
     processes: int = 1
@@ -48,7 +48,7 @@ class GatewayStatus:
     version: str
     started: float
     now: float
-    #: ``starting``, ``serving``, ``draining`` (nobody new is accepted).
+    #: ``starting``, ``serving``, ``draining`` (no new clients are accepted).
     state: str
     #: Whether every mapping listens and has had an answer, and it is not draining.
     ready: bool
@@ -85,7 +85,7 @@ class SkippedStatus:
 
 @frozen(kw_only=True)
 class WatchStatus:
-    """One query that Consul is asked."""
+    """A query, and the state of its watch."""
 
     #: The service and what else tells it from others, as in ``web,dc=west``.
     query: str
@@ -165,9 +165,9 @@ class PoolStatus:
     """The upstreams of one query, under the rules of one mapping."""
 
     query: str
-    #: Whether new connections go there; of several datacenters one is used.
+    #: Whether new connections go to the pool; of several datacenters one is used.
     used: bool
-    #: Whether it is only for when all others have nobody.
+    #: Whether the pool serves only while all others are empty.
     fallback: bool = False
     upstreams: int = 0
     #: Whose they are, if not the mapping's: a fallback's.
@@ -243,7 +243,7 @@ class Event:
 
 
 class Source(Protocol):
-    """Who knows what there is to be shown, and does what is ordered."""
+    """Provides the status, and carries out orders."""
 
     def gateway(self) -> GatewayStatus:
         """The gateway as a whole."""
@@ -287,4 +287,4 @@ class Source(Protocol):
         """
 
     def drain_gateway(self) -> None:
-        """Accept nobody any more, and end when nothing is open: as SIGTERM does."""
+        """Drain the gateway and end it when nothing is open, as SIGTERM does."""

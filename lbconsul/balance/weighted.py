@@ -71,7 +71,7 @@ class WeightedSampler:
         return self._listeners[upstream][2]
 
     def draw(self) -> Upstream:
-        """One upstream; the sampler must not be empty."""
+        """A random upstream by weight; the sampler must not be empty."""
         mine = self._draw_class()
         while True:
             upstream = mine.upstreams[int(self._chance() * len(mine.upstreams))]

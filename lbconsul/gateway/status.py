@@ -1,4 +1,4 @@
-"""What a gateway has to show, gathered from all its rooms."""
+"""Collects a gateway's status from all its rooms."""
 
 import os
 import time
@@ -219,7 +219,7 @@ class StatusCollector:
         return self._gateway.data_plane.eject(identity).addCallback(answered)
 
     def drain_gateway(self) -> None:
-        """Accept nobody any more, and end when nothing is open."""
+        """Drain the gateway and end it when nothing is open."""
         self._gateway.shut_down()
 
 

@@ -36,7 +36,7 @@ from lbconsul.proxy.targets import failover_spec
 
 @define(eq=False, repr=False)
 class Watches(MultiService):
-    """Asks Consul, through one client, what is asked for now."""
+    """Runs one watch per query in use, all through one Consul client."""
 
     _log = Logger()
     _reactor: Any
@@ -152,7 +152,7 @@ class Watches(MultiService):
         return of_watches + [each.names.known for each in self._fixed.values()]
 
     def error(self, question: ServiceQuery) -> str:
-        """What asking it fails with at present; empty if it does not fail."""
+        """The current error of a query; empty if its watch does not fail."""
         watch = self._watches.get(question)
         return watch.record.last_error if watch is not None else ""
 

@@ -22,7 +22,7 @@ class Tickable(Protocol):
     def tend(self) -> Iterable[object]:
         """Do what is due: returns its steps, empty if nothing is due.
 
-        It is not called again before all steps are done.
+        `tend` is not called again before all steps are done.
         """
 
 

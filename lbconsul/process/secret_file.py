@@ -11,15 +11,15 @@ from lbconsul.process.files import read_file
 
 @define(eq=False, repr=False)
 class SecretFile:
-    """A file with a secret, and what stands in it."""
+    """A file with a secret, and its current content."""
 
     #: How an error names the option that set the file.
     option: str
     path: str
-    #: Told about the file each time that its content has been read.
+    #: Called with the file's stat each time its content has been read.
     _was_read: Callable[[os.stat_result], None] = lambda found: None
     _content: bytes = b""
-    #: What tells this content from another; None to read it again.
+    #: Changes with the content; None to read it again.
     _stamp: tuple[int, ...] | None = None
 
     def first(self) -> bytes:

@@ -15,7 +15,7 @@ LONGEST = 1000
 #: The burst of lines, some five tracebacks, and lines a second.
 BURST, RATE = 100.0, 1.0
 
-#: Seconds until it is told how many lines were left out.
+#: Seconds until the log says how many lines were left out.
 SUM_UP_EVERY = 60.0
 
 

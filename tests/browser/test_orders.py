@@ -89,7 +89,7 @@ def test_draining_the_gateway(browser: Browser, start: Start) -> None:
     browser.open_live(gateway.url)
     browser.click("#about summary")
     browser.click("#drain-gateway")
-    browser.wait_text("#drain", "That cannot be taken")
+    browser.wait_text("#drain", "This cannot be undone")
     assert browser.focused() == "Cancel"
     browser.click("#drain-yes")
     browser.give_token("demo")

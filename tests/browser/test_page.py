@@ -104,7 +104,7 @@ def test_its_title_tells_how_it_is(browser: Browser, start: Start) -> None:
     gateway.say("join", 7, {"standing": "draining", "reason": "maintenance"})
     browser.wait("return document.title === '▲ lbconsul · 1 not serving'")
     gateway.say("alter", "web-0", "ejected", {"standing": "ejected"})
-    browser.wait("return document.title === '✕ lbconsul · nobody serves web'")
+    browser.wait("return document.title === '✕ lbconsul · no upstream serves web'")
     browser.wait_text(".empty", "No upstream of web,dc=dc1 serves")
 
 

@@ -96,8 +96,8 @@ def test_a_gateway_that_starts(browser: Browser, start: Start) -> None:
     gateway = start(state="starting")
     browser.open_live(gateway.url)
     browser.wait_text(".banner", "This gateway is starting")
-    browser.wait_text(".empty", "Consul has not said yet who serves web,dc=dc1")
-    assert "accepts nobody now" in browser.text(".rule")
+    browser.wait_text(".empty", "Consul has not answered yet for web,dc=dc1")
+    assert "accepts no clients now" in browser.text(".rule")
 
 
 def test_no_instances(browser: Browser, start: Start) -> None:
@@ -110,7 +110,7 @@ def test_no_instances(browser: Browser, start: Start) -> None:
     seen = browser.run(f"return {sample}.checkVisibility() && {sample}.innerText")
     assert "consul services register -name=web" in seen
     assert "Consul has no service web. One that" in browser.text(".empty p")
-    assert browser.run("return document.title") == "✕ lbconsul · nobody serves web"
+    assert browser.run("return document.title") == "✕ lbconsul · no upstream serves web"
 
 
 def test_no_upstream_serves(browser: Browser, start: Start) -> None:

@@ -61,7 +61,7 @@ class App {
     return this.connection.run();
   }
 
-  /** Show all anew with the next frame; what cannot be seen costs nothing. */
+  /** Show everything again with the next frame; hidden parts cost nothing. */
   #changed() {
     this.summary.update(this.connection, this.store);
     if (this.#due) return;

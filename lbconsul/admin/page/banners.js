@@ -111,7 +111,7 @@ function consulBanner(watches, now) {
     ? `Meanwhile ${plural(kept, "instance")} of ${named(services)} stay in use as Consul` +
       ` last told them, ${span(Math.max(...ages, 0))} ago at most;` +
       " one that fails connections is still ejected."
-    : `Nobody is known yet who serves ${named(services)}.`;
+    : `No instance of ${named(services)} is known yet.`;
   return {
     name: "consul",
     level: "bad",
@@ -137,7 +137,7 @@ function drainBanner({ state, open }) {
     name: "draining",
     level: "warn",
     title: "This gateway is draining",
-    text: `It accepts nobody new, and ends when its ${plural(open, "open connection")} have ended.`,
+    text: `It accepts no new clients, and ends when its ${plural(open, "open connection")} have ended.`,
   };
 }
 
@@ -161,7 +161,7 @@ function snapshotBanner(watches, now) {
     level: "warn",
     title: "A snapshot is in use",
     text:
-      `Consul has not told this gateway yet who serves ${services}. In use is what an` +
+      `Consul has not yet told this gateway which instances serve ${services}. In use is what an` +
       ` earlier one knew, ${span(Math.max(...ages))} ago.`,
   };
 }

@@ -16,7 +16,7 @@ const LONGEST_PAUSE = 10_000;
  *   "loading"  nothing was heard yet,
  *   "live"     the stream is there,
  *   "polling"  requests are answered, but there is no stream,
- *   "lost"     nobody answers, `since` then,
+ *   "lost"     no answer, `since` then,
  *   "refused"  the gateway wants a token, or another one.
  */
 export class Connection extends EventTarget {
@@ -56,7 +56,7 @@ export class Connection extends EventTarget {
     this.#wake();
   }
 
-  /** Show soon what an event has told: figures would do so as well, but later. */
+  /** Show soon what an event says: the figures would follow later. */
   #previewSoon() {
     if (this.#preview !== null) return;
     // A large status is some work for the gateway: a twentieth of the time at most.

@@ -1,5 +1,5 @@
 // A little help with the document.  Nothing here, nor anywhere on this page, parses
-// markup: ids, tags and reasons come from whoever may register in Consul.
+// markup: ids, tags and reasons come from any client that may register in Consul.
 
 const SVG = "http://www.w3.org/2000/svg";
 

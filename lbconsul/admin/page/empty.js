@@ -1,9 +1,9 @@
-// What a pool says while nobody in it serves.
+// The text of a pool in which no upstream serves.
 
 import { Words, element } from "./dom.js";
 import { serves } from "./standing.js";
 
-/** What to do while there is nobody to give connections to. */
+/** What the operator can do while the pool has no usable upstream. */
 export class Empty {
   constructor() {
     this.title = new Words();
@@ -20,23 +20,23 @@ export class Empty {
 
   update(pool, watch, mapping) {
     const { upstreams, query } = pool;
-    const nobody = upstreams.length === 0;
+    const isBare = upstreams.length === 0;
     const isWanted = isLookedAt(pool, mapping);
-    const none = !nobody && isWanted && !upstreams.some((each) => serves(each.standing));
-    this.node.hidden = !nobody && !none;
+    const none = !isBare && isWanted && !upstreams.some((each) => serves(each.standing));
+    this.node.hidden = !isBare && !none;
     this.node.toggleAttribute("data-quiet", !isWanted);
     if (this.node.hidden) return;
     const service = watch?.service ?? mapping.service;
-    this.sample.hidden = !nobody || watch?.state === "waiting";
+    this.sample.hidden = !isBare || watch?.state === "waiting";
     if (none) {
       this.title.set(`No upstream of ${query} serves`);
       this.hint.set("The reasons stand beside them. New clients wait, or are turned away.");
     } else if (watch?.state === "waiting") {
-      this.title.set(`Consul has not said yet who serves ${query}`);
+      this.title.set(`Consul has not answered yet for ${query}`);
       this.hint.set(
         watch.last_error
-          ? `It fails: ${watch.last_error}. It is asked again and again.`
-          : "It has been asked; this takes a moment only.",
+          ? `The query fails: ${watch.last_error}. The query is repeated.`
+          : "The query is on its way.",
       );
     } else {
       this.title.set(`Consul knows no instance of ${query} that may serve`);

@@ -49,7 +49,7 @@ export class Lane {
     this.service.set(mapping.service);
     this.policy.set(POLICIES[mapping.policy] ?? mapping.policy);
     this.listening.set(String(mapping.listening));
-    this.state.set(mapping.listening ? "" : "accepts nobody now");
+    this.state.set(mapping.listening ? "" : "accepts no clients now");
     this.#showFigures(mapping);
     const queries = new Set(mapping.pools.map((pool) => pool.query));
     const events = this.store.events.filter((each) => queries.has(each.query));

@@ -88,7 +88,7 @@ export class Pool {
     if (this.#dense) this.#dense.update(upstreams, this.#inOrder(), this.#scale);
   }
 
-  /** Draw all anew, in other colours. */
+  /** Draw everything again, in other colours. */
   repaint() {
     if (this.#scale === null) return;
     for (const id of this.#seen) this.#rows.get(id)?.draw(this.#scale);
@@ -211,7 +211,7 @@ export class Pool {
     this.onAgain();
   }
 
-  /** The rows in their order, anew if who or what they stand for has changed. */
+  /** The rows in their order, rebuilt if the upstreams changed. */
   #sortIfDue(upstreams) {
     const by = [this.#sort.by, this.#sort.down, this.#search, this.#limit];
     by.push(...this.#hidden, "", ...upstreams.map((each) => each.id + each.standing));

@@ -159,7 +159,7 @@ export class Row {
   }
 
   #showStanding({ standing, reason }) {
-    // What Consul drains nobody here can undrain.
+    // A drain by Consul cannot be undone here.
     this.#verb = reason === BY_HAND ? "undrain" : "drain";
     this.verb.set(this.#verb === "undrain" ? "Undrain" : "Drain");
     this.pressed.set(this.#verb);

@@ -1,6 +1,6 @@
 // The open connections of a large pool, side by side: a bar for each upstream, by its
 // weight, so that a flat top is an even balance.  Those that do not serve have a mark
-// below the ground, so that they are seen even while nobody is connected to them.
+// below the ground, so that they are seen even without connections.
 
 import { FINE, niceCeiling, prepared } from "./canvas.js";
 import { Attribute, Words, element } from "./dom.js";

@@ -2,7 +2,7 @@
 //
 // The stream tells of each look at the gateway what is other than at the look before.
 // That holds only for who has followed every look, so an answer of /status, which may
-// be newer or older than any of them, is never mixed into what the stream has told: it
+// be newer or older than any of them, is never mixed into what the stream has sent: it
 // is shown in its place until the stream has caught up with it.
 
 import { History } from "./history.js";
@@ -25,61 +25,61 @@ export class Store {
   events = [];
   /** As the stream numbers them: the epoch of the gateway's log, and the number. */
   lastEvent = "";
-  #told = null;
+  #streamed = null;
   #newer = null;
-  /** The upstreams of a look that is told as a whole, while it is told. */
+  /** The upstreams of a whole snapshot while it arrives. */
   #whole = null;
-  /** Whether the next look is told as a whole, since the stream begins. */
+  /** Whether the next snapshot comes whole, since the stream begins. */
   #begins = false;
   #skew = 0;
   #histories = new Map();
 
   /** What is to be shown, as `/status` has it; null before the first. */
   get status() {
-    return (this.#newer ?? this.#told)?.status ?? null;
+    return (this.#newer ?? this.#streamed)?.status ?? null;
   }
 
-  /** All there is, anew: a stream may follow on it, or another answer. */
+  /** Replace everything: a stream may follow, or another answer. */
   replace(status) {
-    this.#told = new Picture(status);
+    this.#streamed = new Picture(status);
     this.#newer = this.#whole = null;
     this.#begins = true;
     this.#timeIs(status.gateway.now);
     this.#sampleUpstreams();
     this.#sampleMappings();
-    const { mappings, upstreams } = this.#told;
+    const { mappings, upstreams } = this.#streamed;
     for (const key of this.#histories.keys())
       if (!mappings.has(key) && !upstreams.has(key)) this.#histories.delete(key);
   }
 
   /** All there is, while the stream is followed: it has yet to tell some of it. */
   preview(status) {
-    if (this.#told !== null && isBefore(this.#told.now, status.gateway.now))
+    if (this.#streamed !== null && isBefore(this.#streamed.now, status.gateway.now))
       this.#newer = new Picture(status);
   }
 
   /**
    * A part of a look: the first one has the time, those about upstreams follow.
-   * Whether the stream still tells all; if not, it must be begun anew.
+   * Whether the stream still has everything; if not, it must be restarted.
    */
   figures(figures) {
-    if (this.#told === null) return false;
+    if (this.#streamed === null) return false;
     const { gateway, upstreams = [], gone = [] } = figures;
     const whole = gateway === undefined || this.#nextLook(gateway);
-    const known = this.#told.merge(figures);
+    const known = this.#streamed.merge(figures);
     this.#newer?.merge(figures);
     for (const { mapping, query, id } of upstreams)
       this.#whole?.add(keyOf(mapping, query, id));
     for (const { mapping, query, id } of gone)
       this.#histories.delete(keyOf(mapping, query, id));
     if (gateway !== undefined) {
-      this.#timeIs(this.#told.now);
+      this.#timeIs(this.#streamed.now);
       this.#sampleMappings();
     }
     return whole && known;
   }
 
-  /** Something changed, told under `id`; whether that is news. */
+  /** An event with this `id` came; returns whether it is new. */
   event(event, id) {
     if (id.split("-")[0] !== this.lastEvent.split("-")[0]) this.events = [];
     this.lastEvent = id;
@@ -95,7 +95,7 @@ export class Store {
   }
 
   watch(query) {
-    return (this.#newer ?? this.#told).watches.get(query) ?? null;
+    return (this.#newer ?? this.#streamed).watches.get(query) ?? null;
   }
 
   /** The history of a mapping, or of an upstream in a mapping's pool. */
@@ -104,21 +104,21 @@ export class Store {
     return this.#histories.get(key);
   }
 
-  /** The last look is told to its end; whether nobody is left who was not in it. */
+  /** The last snapshot is complete; returns whether it had every known upstream. */
   #nextLook(gateway) {
-    const told = this.#told;
+    const streamed = this.#streamed;
     this.#sampleUpstreams();
     const missing = [];
     if (this.#whole !== null)
-      for (const key of told.upstreams.keys())
+      for (const key of streamed.upstreams.keys())
         if (!this.#whole.has(key)) missing.push(key);
     // At the beginning they left between the answer of /status and the first look.
-    if (this.#begins) for (const key of missing) told.forget(key);
+    if (this.#begins) for (const key of missing) streamed.forget(key);
     const isWhole = "state" in gateway && "max_connections" in gateway;
     const fine = this.#begins || missing.length === 0;
     this.#begins &&= this.#whole === null;
     this.#whole = isWhole ? new Set() : null;
-    if (this.#newer !== null && !isBefore(told.now, this.#newer.taken))
+    if (this.#newer !== null && !isBefore(streamed.now, this.#newer.taken))
       this.#newer = null;
     return fine;
   }
@@ -128,15 +128,15 @@ export class Store {
   }
 
   #sampleUpstreams() {
-    this.#sample(this.#told.upstreams, "total", UPSTREAM_SAMPLES);
+    this.#sample(this.#streamed.upstreams, "total", UPSTREAM_SAMPLES);
   }
 
   #sampleMappings() {
-    this.#sample(this.#told.mappings, "accepted", MAPPING_SAMPLES);
+    this.#sample(this.#streamed.mappings, "accepted", MAPPING_SAMPLES);
   }
 
   #sample(rows, counter, length) {
-    const { now } = this.#told;
+    const { now } = this.#streamed;
     for (const [key, row] of rows) {
       let history = this.#histories.get(key);
       if (history === undefined) {

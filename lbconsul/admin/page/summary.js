@@ -106,7 +106,7 @@ function verdict({ phase }, store) {
   if (!gateway.ready) return { level: "warn", words: "not ready", sign: "▲" };
   const alone = mappings.filter((each) => !hasUpstream(each));
   if (alone.length > 0)
-    return { level: "bad", words: `nobody serves ${alone[0].service}`, sign: "✕" };
+    return { level: "bad", words: `no upstream serves ${alone[0].service}`, sign: "✕" };
   const { serving, all } = tally(mappings);
   if (serving < all)
     return { level: "warn", words: `${count(all - serving)} not serving`, sign: "▲" };
