@@ -81,7 +81,7 @@ def balancer(
     gateway = Gateway(
         reactor, config, chance, inherited or {}, predecessor, log, resolver
     )
-    gateway.room.limit = max_connections
+    gateway.connection_limit.limit = max_connections
     for mapping in config.mappings:
         gateway.listen(mapping)
     return gateway
@@ -202,9 +202,9 @@ class Gateway(MultiService):
         return self.data_plane.registry
 
     @property
-    def room(self) -> ConnectionLimit:
+    def connection_limit(self) -> ConnectionLimit:
         """The limit of open connections in this process."""
-        return self.data_plane.room
+        return self.data_plane.connection_limit
 
     @property
     def sockets(self) -> dict[str, OwnedSocket]:

@@ -18,7 +18,7 @@ class Draining:
     """The drains of one pool, by load: an instance that returns keeps its load."""
 
     _leaves: WeakKeyDictionary[Load, Drain] = Factory(WeakKeyDictionary)
-    #: The distinct drains; ended ones may remain until the next `tend`.
+    #: The distinct drains; ended ones may remain until the next `tick`.
     kinds: frozenset[Drain] = frozenset()
 
     def __bool__(self) -> bool:
@@ -44,7 +44,7 @@ class Draining:
         """The drain of `load`, or None."""
         return self._leaves.get(load)
 
-    def tend(self) -> None:
+    def tick(self) -> None:
         """Forget the drains whose connections are all closed."""
         if self.kinds:
             for load in [each for each in self._leaves if not each.open]:

@@ -145,7 +145,7 @@ class Failover:
                     raise AllFull(f"every upstream of {name} is full")
         return None
 
-    def tend(self) -> None:
+    def tick(self) -> None:
         """Switch to another pool if that is due; called a few times a second."""
         if len(self.pools) > 1:
             self._turn()

@@ -358,7 +358,7 @@ class Pool:
         """A connection that may be a probe proved nothing."""
         self._outliers.abandon_probe(lease)
 
-    def tend(self) -> Iterator[None]:
+    def tick(self) -> Iterator[None]:
         """Do what is due, one step per iteration: suspects, slow start, drains."""
         now = self._seconds()
         for each in self._shrink_guard.over(now) if self._shrink_guard else ():
@@ -367,10 +367,10 @@ class Pool:
                 yield
         for each in tuple(self._slow_start):
             if each in self._slow_start:
-                self._slow_start.tend(each, now)
+                self._slow_start.tick(each, now)
                 self._settle(each)
             yield
-        self._draining.tend()
+        self._draining.tick()
         for each in [each for each in self._unselected if not each.load.open]:
             self._remove(each)
 

@@ -245,14 +245,14 @@ class Registry:
         found = (known.get(identity) for known in self._known.values())
         return max((each.created for each in found if each is not None), default=0)
 
-    def tend(self) -> Iterator[None]:
+    def tick(self) -> Iterator[None]:
         """Do what is due, one step per iteration; called a few times a second."""
         self._counter.sync()
         for pool in tuple(self._pools.values()):
-            yield from pool.tend()
+            yield from pool.tick()
             yield
         for chain in tuple(self._chains.values()):
-            chain.tend()
+            chain.tick()
             yield
 
     def open_connections(self) -> int:

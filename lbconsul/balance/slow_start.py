@@ -50,7 +50,7 @@ class SlowStart:
             part = FIRST + (1 - FIRST) * (now - since) / self.span
             upstream.ramp(min(1.0, max(FIRST, part)))
 
-    def tend(self, upstream: Upstream, now: float) -> None:
+    def tick(self, upstream: Upstream, now: float) -> None:
         """Let as much of the weight count as is due: all of it after `span` seconds."""
         since = self._since.get(upstream)
         if since is not None and now - since >= self.span:

@@ -46,7 +46,7 @@ class DataPlane(Protocol):
         """All pools."""
 
     @property
-    def room(self) -> ConnectionLimit:
+    def connection_limit(self) -> ConnectionLimit:
         """The limit of open connections in this process."""
 
     @property

@@ -76,7 +76,7 @@ class StatusCollector:
             reactor_lag=self._lag.worst,
             open=data_plane.open,
             accepted=data_plane.accepted,
-            max_connections=data_plane.room.limit,
+            max_connections=data_plane.connection_limit.limit,
             log_lines_dropped=shown.log_lines_dropped,
             full=tuple(_full(*each) for each in sorted(data_plane.full.items())),
         )
@@ -114,7 +114,7 @@ class StatusCollector:
     def _mapping(self, mapping: Mapping) -> MappingStatus:
         data_plane = self._gateway.data_plane
         told, chain = data_plane.traffic(mapping), self._failover(mapping)
-        figures = told.figures
+        figures = told.stats
         return MappingStatus(
             name=str(mapping),
             listen=str(mapping.listen or ""),
@@ -162,7 +162,7 @@ class StatusCollector:
             reason, since = _in_words(ejection, wall), wall.at(since)
         else:
             since = self._wall.at(since)
-        account = told.figures.accounts.get(identity, _NOTHING)
+        account = told.stats.accounts.get(identity, _NOTHING)
         return UpstreamStatus(
             id=upstream_id(*identity),
             datacenter=identity.datacenter,

@@ -19,7 +19,7 @@ EVERY = 0.25
 class Tickable(Protocol):
     """Something with periodic work, such as the registry or a factory."""
 
-    def tend(self) -> Iterable[object]:
+    def tick(self) -> Iterable[object]:
         """Do what is due: returns its steps, empty if nothing is due.
 
         `tend` is not called again before all steps are done.
@@ -28,7 +28,7 @@ class Tickable(Protocol):
 
 @define(eq=False)
 class Periodic:
-    """Calls `tend` of each tickable every `EVERY` seconds, in the order of `add`.
+    """Calls `tick` of each tickable every `EVERY` seconds, in the order of `add`.
 
     Long work of one tickable does not delay the others.
     """
@@ -45,7 +45,7 @@ class Periodic:
     _next: IDelayedCall | None = None
 
     def add(self, tickable: Tickable) -> None:
-        """Call `tend` of this from now on."""
+        """Call `tick` of this from now on."""
         self._tickables[tickable] = None
 
     def discard(self, tickable: Tickable) -> None:
@@ -75,15 +75,15 @@ class Periodic:
             if not self._runs:
                 return
             if each in self._tickables and each not in self._busy:
-                self._tend(each)
+                self._tick(each)
             yield
         if self._next is None:
             wait = max(0.0, begun + EVERY - self._clock.seconds())
             self._next = self._clock.callLater(wait, self._begin)
 
-    def _tend(self, each: Tickable) -> None:
+    def _tick(self, each: Tickable) -> None:
         try:
-            steps = each.tend()
+            steps = each.tick()
         except Exception:
             self._failed()
             return

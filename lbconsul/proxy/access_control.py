@@ -8,7 +8,7 @@ from lbconsul.stats.termination import Termination
 
 
 @define(eq=False)
-class Admission:
+class AccessControl:
     """Admits the clients of one mapping by `allow`, `deny` and connections per client.
 
     A client is one IPv4 address or one IPv6 /64.  Clients of a UNIX socket have no
@@ -24,7 +24,7 @@ class Admission:
     _open: dict[Address, int] = Factory(dict)
 
     @classmethod
-    def of(cls, mapping: Mapping) -> "Admission | None":
+    def of(cls, mapping: Mapping) -> "AccessControl | None":
         """Access control for a mapping; None if the mapping admits every client."""
         limit = mapping.limits.connections_per_client
         if not (mapping.allow or mapping.deny or limit):
@@ -33,7 +33,7 @@ class Admission:
         return cls(allow, Networks.of(mapping.deny), limit)
 
     def refuse(self, peer: object) -> Termination | None:
-        """Why a client is refused, or None; an admitted one counts until `left`."""
+        """Why a client is refused, or None; an admitted one counts until `release`."""
         if not isinstance(peer, tuple):
             return None
         address = read_address(peer[0])
@@ -52,7 +52,7 @@ class Admission:
         self._open[client] = count + 1
         return None
 
-    def left(self, peer: object) -> None:
+    def release(self, peer: object) -> None:
         """Stop counting one connection of an admitted client, which closed."""
         if not self._limit or not isinstance(peer, tuple):
             return

@@ -55,11 +55,11 @@ class ConnectionLimit:
             self._next.cancel()
             self._next = None
 
-    def enter(self) -> None:
+    def acquire(self) -> None:
         """Count one more connection."""
         self.taken += 1
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Count one connection less; a waiting listener may accept."""
         self.taken -= 1
         self._go_on()

@@ -79,7 +79,7 @@ class LocalDataPlane(MultiService):
     _logs_upstreams: bool = True
     _needed_elsewhere: Callable[[], Iterable[FailoverSpec]] = tuple
     #: The limit of open connections in this process.
-    room: ConnectionLimit = field(
+    connection_limit: ConnectionLimit = field(
         init=False,
         default=Factory(lambda self: ConnectionLimit(self._reactor), takes_self=True),
     )
@@ -101,7 +101,7 @@ class LocalDataPlane(MultiService):
             self._observer.on_reregistered,
         )
         self._runtime = ProxyRuntime(
-            self._reactor, self.registry, self._connection_log, self.room
+            self._reactor, self.registry, self._connection_log, self.connection_limit
         )
         self.listeners = ListenerManager(self._runtime, let_go=self.release_pools)
         self.listeners.setServiceParent(self)
@@ -212,7 +212,7 @@ class LocalDataPlane(MultiService):
 
     def drain(self) -> Deferred[None]:
         """Close the listeners and drain; fires when no connection is open."""
-        return self.listeners.retire()
+        return self.listeners.drain()
 
     def end(self) -> tuple[int, int, int]:
         """Close all connections, after the service has stopped.

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from lbconsul.net.sockets import set_nodelay
 
 
-class Adopt(Protocol):
+class SocketDetacher(Protocol):
     """Detaches the socket from its transport, and passes it to `connected`."""
 
     _log = Logger()

@@ -125,7 +125,7 @@ class DialAttempt:
         """Try the next upstream; `failing` is how the last attempt failed."""
         dialer = self._dialer
         if dialer.wait_queue:  # dials that wait go first
-            dialer.wait_queue.advance()
+            dialer.wait_queue.dispatch()
         try:
             if self.tried:
                 self.lease = self._lease()
@@ -153,16 +153,16 @@ class DialAttempt:
         self.state = state
         self._deadline = dialer.clock.seconds() + timeout
 
-    def proceed(self) -> bool:
+    def try_dial(self) -> bool:
         """Dial if an upstream is free; returns whether one was.  For the wait queue."""
         try:
-            return self._proceed()
+            return self._try_dial()
         except Exception:
             # A bug in lbconsul: report it, but leak nothing.
             self._fail(Termination.INTERNAL)
             raise
 
-    def _proceed(self) -> bool:
+    def _try_dial(self) -> bool:
         dialer = self._dialer
         try:
             self.lease = self._lease()

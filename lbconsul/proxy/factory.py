@@ -8,7 +8,7 @@ from twisted.internet.protocol import Protocol
 from zope.interface import implementer
 
 from lbconsul.config.model import Mapping
-from lbconsul.proxy.detach import Adopt
+from lbconsul.proxy.detach import SocketDetacher
 from lbconsul.proxy.handler import handle
 from lbconsul.proxy.mapping_proxy import MappingProxy
 
@@ -41,7 +41,7 @@ class ProxyFactory:
 
     def buildProtocol(self, address: IAddress) -> Protocol:
         """A protocol that passes on its transport's socket."""
-        return Adopt(self._connected)
+        return SocketDetacher(self._connected)
 
     def _connected(self, client: socket.socket, address: object) -> None:
         handle(self._proxy, client, address)

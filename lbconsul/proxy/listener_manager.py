@@ -47,14 +47,14 @@ class ListenerManager(Service):
     _is_letting_go: bool = False
     #: Proxies whose clients an endpoint outside this service accepts.
     _lent: list[MappingProxy] = Factory(list)
-    _retired: Deferred[None] | None = None
+    _drained: Deferred[None] | None = None
     _too_late: IDelayedCall | None = None
     _saturation: Saturation = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._saturation = Saturation(self._runtime.reactor, self._look_for_full)
-        self._runtime.tend_too(self._saturation)
-        self._runtime.tend_too(self)
+        self._runtime.add_tickable(self._saturation)
+        self._runtime.add_tickable(self)
 
     @property
     def full(self) -> tuple[Full, ...]:
@@ -144,7 +144,7 @@ class ListenerManager(Service):
             else:
                 self._waiting.setdefault(question, {})[each] = None
 
-    def tend(self) -> Iterable[None]:
+    def tick(self) -> Iterable[None]:
         """Drop unused pools, in one go for all proxies that ended."""
         if self._is_letting_go:
             self._is_letting_go = False
@@ -181,7 +181,7 @@ class ListenerManager(Service):
         for each in self._served.values():
             each.close()
 
-    def retire(self) -> Deferred[None]:
+    def drain(self) -> Deferred[None]:
         """Drain: stop accepting, and let open connections end.
 
         The Deferred fires when no connection is open: `LATE` seconds after the
@@ -191,12 +191,12 @@ class ListenerManager(Service):
         for served in self.served:
             served.close()
         self._runtime.start()  # it may not have started yet
-        self._runtime.retire()
-        retired: Deferred[None] = Deferred()
-        self._retired = retired
+        self._runtime.drain()
+        drained: Deferred[None] = Deferred()
+        self._drained = drained
         self._too_late = self._runtime.reactor.callLater(wait, self._end_late)
-        self.look_whether_retired()
-        return retired
+        self.check_drained()
+        return drained
 
     def close_connections(self, ending: Termination = Termination.HARD_STOP) -> None:
         """Close all open connections at once, and stop all periodic work."""
@@ -207,9 +207,9 @@ class ListenerManager(Service):
 
     def _look_for_full(self) -> dict[Full, int]:
         """What is full now, each with its limit."""
-        found, room = {}, self._runtime.room
-        if room.is_full:
-            found[Full(PROCESS)] = room.limit
+        found, limit = {}, self._runtime.connection_limit
+        if limit.is_full:
+            found[Full(PROCESS)] = limit.limit
         for served in self._served.values():
             if served.is_full:
                 mapping = served.mapping
@@ -239,7 +239,7 @@ class ListenerManager(Service):
         stays = proxy is active.proxy and active.source in self._served
         if not stays and self._drop_if_over(proxy, active):
             self._is_letting_go = True
-        self.look_whether_retired()
+        self.check_drained()
 
     def _begin(self, served: ActiveListener) -> None:
         """Accept once an upstream is known, or after the connect timeout."""
@@ -271,7 +271,7 @@ class ListenerManager(Service):
     def _remove(self, served: ActiveListener) -> None:
         served.close()
         for proxy in served.proxies:
-            proxy.retire(Termination.UNMAPPED)
+            proxy.drain(Termination.UNMAPPED)
             self._drop_if_over(proxy, served)
 
     def _drop_if_over(self, proxy: MappingProxy, served: ActiveListener) -> bool:
@@ -282,12 +282,12 @@ class ListenerManager(Service):
         self._runtime.drop(proxy)
         return True
 
-    def look_whether_retired(self) -> None:
+    def check_drained(self) -> None:
         """End the drain if it was the last connection that ended."""
-        if self._retired is not None and not self._runtime.open:
-            retired, self._retired = self._retired, None
+        if self._drained is not None and not self._runtime.open:
+            drained, self._drained = self._drained, None
             self._end_patience()
-            retired.callback(None)
+            drained.callback(None)
 
     def _end_late(self) -> None:
         self._too_late = None
@@ -311,7 +311,7 @@ class _LentObserver:
     _manager: ListenerManager
 
     def on_ended(self, proxy: MappingProxy) -> None:
-        self._manager.look_whether_retired()
+        self._manager.check_drained()
 
     def on_starved(self) -> None:
         """Do nothing: the dial tries again, and the endpoint goes on."""

@@ -16,7 +16,7 @@ from lbconsul.net.poller import Poller
 from lbconsul.net.sockets import reset_on_close
 from lbconsul.net.splice import Pipes
 from lbconsul.net.sweeper import Checkable, Sweeper, TimeSlicer
-from lbconsul.proxy.access_control import Admission
+from lbconsul.proxy.access_control import AccessControl
 from lbconsul.proxy.access_log import ConnectionLog
 from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.dialer import Dialer
@@ -71,7 +71,7 @@ class MappingProxy:
     _slicer: TimeSlicer = Factory(lambda self: TimeSlicer(self.clock), takes_self=True)
     _chance: Chance = random.random
     #: None if the mapping admits every client.
-    access_control: Admission | None = field(init=False)
+    access_control: AccessControl | None = field(init=False)
     log: ConnectionLog = field(init=False)
     wait_queue: WaitQueue = field(init=False)
     dialer: Dialer = field(init=False)
@@ -86,7 +86,7 @@ class MappingProxy:
 
     def __attrs_post_init__(self) -> None:
         mapping, clock = self.mapping, self.clock
-        self.access_control = Admission.of(mapping)
+        self.access_control = AccessControl.of(mapping)
         self.log = ConnectionLog(clock, mapping, self._log_connections)
         self.wait_queue = WaitQueue(clock, mapping.limits.queue_length)
         self.dialer = Dialer(
@@ -142,17 +142,17 @@ class MappingProxy:
     def opened(self, session: Session) -> None:
         """Count and check a session until `closed`."""
         self._sessions.add(session)
-        self.connection_limit.enter()
+        self.connection_limit.acquire()
         self._session_sweeper.start()
 
     def closed(self, session: Session) -> None:
         """Free the places of a session that ended."""
         self._sessions.discard(session)
         if self.access_control is not None:
-            self.access_control.left(session.address)
-        self.connection_limit.leave()
+            self.access_control.release(session.address)
+        self.connection_limit.release()
         if self.wait_queue:
-            self.wait_queue.advance()
+            self.wait_queue.dispatch()
         self.observer.on_ended(self)
 
     def age_limit(self) -> float:
@@ -163,7 +163,7 @@ class MappingProxy:
         late = self._session_sweeper.interval
         return shortest + self._chance() * max(0, latitude - late)
 
-    def tend(self) -> Iterable[None]:
+    def tick(self) -> Iterable[None]:
         """Close what is due, step by step; `Periodic` calls it each `EVERY` seconds."""
         is_draining = self._draining_since is not None
         if self._sessions and (is_draining or self._drain_manager.is_due):
@@ -179,7 +179,7 @@ class MappingProxy:
                 session.end(termination)
             yield
 
-    def retire(self, overdue: Termination = Termination.SOFT_STOP) -> None:
+    def drain(self, overdue: Termination = Termination.SOFT_STOP) -> None:
         """Drain: let open connections end, and close the rest by the drain timeout.
 
         Those that are closed end as `overdue`.  Only the first call has an effect.

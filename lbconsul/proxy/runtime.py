@@ -29,7 +29,7 @@ class ProxyRuntime:
     registry: Registry
     #: Whether proxies made from now on write the access log.
     connection_log: bool = True
-    room: ConnectionLimit = field(
+    connection_limit: ConnectionLimit = field(
         default=Factory(lambda self: ConnectionLimit(self.reactor), True)
     )
     _proxies: dict[MappingProxy, None] = Factory(dict)
@@ -53,7 +53,7 @@ class ProxyRuntime:
     _pipes: Pipes = Factory(Pipes)
     #: By a mapping's listening address, over all options it had; by service if an
     #: endpoint outside listens for it.
-    _figures: dict[Listen | str, MappingStats] = Factory(dict)
+    _stats: dict[Listen | str, MappingStats] = Factory(dict)
     #: Connections accepted by proxies that are gone.
     _accepted: int = 0
 
@@ -69,7 +69,7 @@ class ProxyRuntime:
     @property
     def open(self) -> int:
         """Open connections."""
-        return self.room.taken
+        return self.connection_limit.taken
 
     @property
     def routes(self) -> set[FailoverSpec]:
@@ -92,8 +92,8 @@ class ProxyRuntime:
             observer,
             self.connection_log,
             pipes=self._pipes,
-            stats=self.figures(mapping),
-            connection_limit=self.room,
+            stats=self.stats(mapping),
+            connection_limit=self.connection_limit,
             slicer=self.sweeper,
         )
         self._proxies[proxy] = None
@@ -102,13 +102,13 @@ class ProxyRuntime:
         self._periodic.add(proxy)
         return proxy
 
-    def figures(self, mapping: Mapping) -> MappingStats:
+    def stats(self, mapping: Mapping) -> MappingStats:
         """The counts of a mapping's address in this process."""
-        return self._figures.setdefault(_place(mapping), MappingStats())
+        return self._stats.setdefault(_place(mapping), MappingStats())
 
     def traffic(self, mapping: Mapping) -> MappingTraffic:
         """A snapshot of a mapping's counts, queue and ejections in this process."""
-        told = MappingTraffic(self.figures(mapping))
+        told = MappingTraffic(self.stats(mapping))
         told.queued = self._queued(mapping)
         told.used = self.used(mapping)
         for number, pool in enumerate(self.registry.chain(failover_spec(mapping)).all):
@@ -122,7 +122,7 @@ class ProxyRuntime:
 
         Also true while clients wait, or upstreams are ejected.
         """
-        if self.figures(mapping).has_news or self._queued(mapping):
+        if self.stats(mapping).has_news or self._queued(mapping):
             return True
         pools = self.registry.chain(failover_spec(mapping)).all
         return any(pool.ejected for pool in pools)
@@ -136,9 +136,9 @@ class ProxyRuntime:
     def _queued(self, mapping: Mapping) -> int:
         return sum(len(each.wait_queue) for each in self._at.get(_place(mapping), ()))
 
-    def tend(self) -> Iterator[None]:
+    def tick(self) -> Iterator[None]:
         """Drop counts of instances that are gone, if there are many."""
-        for each in tuple(self._figures.values()):
+        for each in tuple(self._stats.values()):
             each.tidy(self.registry.has)
             yield
 
@@ -174,18 +174,18 @@ class ProxyRuntime:
         asked = (each.question for each in failover_spec(mapping).all())
         return any(map(self.registry.pending, asked))
 
-    def tend_too(self, tickable: Tickable) -> None:
-        """Call `tend` of this periodically as well."""
+    def add_tickable(self, tickable: Tickable) -> None:
+        """Call `tick` of this periodically as well."""
         self._periodic.add(tickable)
 
     def start(self) -> None:
         """Start the periodic work of the proxies and the registry."""
         self._periodic.start()
 
-    def retire(self) -> None:
+    def drain(self) -> None:
         """Drain all proxies."""
         for proxy in tuple(self._proxies):
-            proxy.retire()
+            proxy.drain()
 
     def close_connections(self, ending: Termination = Termination.HARD_STOP) -> None:
         """Close all open connections at once."""

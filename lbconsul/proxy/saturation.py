@@ -54,7 +54,7 @@ class Saturation:
         """What is full and was reported, sorted."""
         return tuple(sorted(self._told))
 
-    def tend(self) -> Iterable[None]:
+    def tick(self) -> Iterable[None]:
         """Check what is full; `Periodic` calls this."""
         self._look_again()
         return ()

@@ -23,7 +23,7 @@ class Waiting(Protocol):
     def tried(self) -> Collection[Upstream]:
         """Upstreams to avoid; constant while the dial waits."""
 
-    def proceed(self) -> bool:
+    def try_dial(self) -> bool:
         """Leave the queue and dial if an upstream is free; returns whether one was."""
 
 
@@ -45,7 +45,7 @@ class WaitQueue:
     #: The FIFOs that are not empty, by avoided upstreams.
     _queues: dict[_Avoided, _Fifo] = Factory(dict)
     _next: IDelayedCall | None = None
-    _is_advancing: bool = False
+    _is_dispatching: bool = False
     _bugs: ThrottledFailures = Factory(
         lambda self: ThrottledFailures(self._clock), takes_self=True
     )
@@ -69,17 +69,17 @@ class WaitQueue:
         """Remove a dial, if it waits."""
         self._drop(dial, frozenset(dial.tried))
 
-    def advance(self) -> None:
+    def dispatch(self) -> None:
         """Let queued dials proceed while upstreams are free."""
-        if self._is_advancing:  # a dial that proceeds calls this again
+        if self._is_dispatching:  # a dial that proceeds calls this again
             return
-        self._is_advancing = True
+        self._is_dispatching = True
         try:
             for avoided in sorted(self._queues, key=len, reverse=True):
-                while self._goes_on(avoided):
+                while self._dispatches(avoided):
                     pass
         finally:
-            self._is_advancing = False
+            self._is_dispatching = False
 
     def stop(self) -> None:
         """Empty the queue, and check no more until a dial joins."""
@@ -88,14 +88,14 @@ class WaitQueue:
             self._next.cancel()
             self._next = None
 
-    def _goes_on(self, avoided: _Avoided) -> bool:
+    def _dispatches(self, avoided: _Avoided) -> bool:
         """Whether the first dial that avoids these upstreams could proceed."""
         queue = self._queues.get(avoided)
         if queue is None:
             return False
         first = next(iter(queue))
         try:
-            return first.proceed()
+            return first.try_dial()
         except Exception:
             # A bug in one dial must not stop the others.
             self._bugs.tell("a bug in lbconsul: a queued dial failed")
@@ -114,6 +114,6 @@ class WaitQueue:
 
     def _look(self) -> None:
         self._next = None
-        self.advance()
+        self.dispatch()
         if self._queues and self._next is None:
             self._look_later()

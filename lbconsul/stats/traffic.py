@@ -14,7 +14,7 @@ from lbconsul.stats.mapping import MappingStats
 class MappingTraffic:
     """The statistics and the state of one mapping, in one process or in all."""
 
-    figures: MappingStats = Factory(MappingStats)
+    stats: MappingStats = Factory(MappingStats)
     #: Clients that wait for an upstream.
     queued: int = 0
     #: The ejected upstreams, by the number of the pool and the identity: the last
@@ -28,18 +28,18 @@ class MappingTraffic:
 
         Returns the final statistics.
         """
-        figures = self.figures
-        were_open = figures.accepted - figures.endings.total()
+        stats = self.stats
+        were_open = stats.accepted - stats.endings.total()
         if were_open > 0:
-            figures.endings[ending] += were_open
-        return figures
+            stats.endings[ending] += were_open
+        return stats
 
     @classmethod
     def sum(cls, many: Iterable["MappingTraffic"]) -> Self:
         """The traffic of many processes together."""
         total = cls()
         for each in many:
-            total.figures.add(each.figures)
+            total.stats.add(each.stats)
             total.queued += each.queued
             total.ejected.update(each.ejected)
             total.used |= each.used

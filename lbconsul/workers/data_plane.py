@@ -110,9 +110,9 @@ class WorkerDataPlane(MultiService):
         return self._local.registry
 
     @property
-    def room(self) -> ConnectionLimit:
+    def connection_limit(self) -> ConnectionLimit:
         """The limit of open connections in this process."""
-        return self._local.room
+        return self._local.connection_limit
 
     @property
     def sweeper(self) -> TimeSlicer:

@@ -38,7 +38,7 @@ def read_traffic(data: bytes) -> tuple[int, dict[str, Any]]:
 
 def changes_of(traffic: MappingTraffic) -> dict[str, Any]:
     """All counters as JSON values, and the accounts changed since the last call."""
-    stats = traffic.figures
+    stats = traffic.stats
     times = [(name, getattr(stats, name)) for name in _HISTOGRAMS]
     return {
         "accepted": stats.accepted,
@@ -64,7 +64,7 @@ def apply_changes(traffic: MappingTraffic, changes: dict[str, Any]) -> None:
 
     :raises Exception: `changes` is malformed; the type depends on the fault.
     """
-    _apply_stats(traffic.figures, changes)
+    _apply_stats(traffic.stats, changes)
     traffic.queued = int(changes["queued"])
     traffic.ejected = {
         (int(number), Identity(*map(str, identity))): (

@@ -78,7 +78,7 @@ class Worker:
     _lane: socket.socket = Factory(lambda: socket.socket(fileno=LANE))
     frames: Channel = field(init=False)
     uplink: LogForwarder = field(init=False)
-    _room: ConnectionLimit = field(init=False)
+    _connection_limit: ConnectionLimit = field(init=False)
     _upstream_log: UpstreamLog = field(init=False)
     _counter: SharedTally = field(init=False)
     _registry: Registry = field(init=False)
@@ -120,7 +120,9 @@ class Worker:
         )
         self._lane.setblocking(False)
         # Each process has its own limit of descriptors, though the master has set it.
-        self._room = ConnectionLimit(self._reactor, connections(descriptor_limit()))
+        self._connection_limit = ConnectionLimit(
+            self._reactor, connections(descriptor_limit())
+        )
         self._upstream_log = UpstreamLog(self._reactor)
 
     def ordered(self, data: bytes) -> None:
@@ -157,7 +159,7 @@ class Worker:
         elif isinstance(order, Drain):
             self._draining = True
             self._report()
-            self._serving.retire().addCallback(lambda _: self._stop())
+            self._serving.drain().addCallback(lambda _: self._stop())
         else:
             self._stop()
 
@@ -173,14 +175,14 @@ class Worker:
         )
         self._replica = CatalogReplica(self._registry, slots, self._counter.load)
         runtime = self._runtime = ProxyRuntime(
-            self._reactor, self._registry, room=self._room
+            self._reactor, self._registry, connection_limit=self._connection_limit
         )
         self._serving = ListenerManager(
             runtime, AT_ONCE, self._counter.is_overloaded, self._let_go
         )
         self._calls += [
             repeat(self._reactor, REPORT_EVERY, self._report),
-            repeat(self._reactor, REPORT_EVERY, self._report_figures),
+            repeat(self._reactor, REPORT_EVERY, self._report_stats),
             repeat(self._reactor, RECOUNT_EVERY, self._counter.recount),
         ]
 
@@ -252,23 +254,23 @@ class Worker:
     def _report_soon(self) -> None:
         self._soon = None
         if self._telling is None:
-            self._report_figures()
+            self._report_stats()
         else:  # a round may have passed its mapping
             self._soon = self._reactor.callLater(REPORT_SOON, self._report_soon)
 
-    def _report_figures(self) -> None:
+    def _report_stats(self) -> None:
         """Start sending changed statistics to the master, a few mappings at a time."""
         assert self._runtime is not None
         if self._telling is None:
-            self._telling = self._tell_figures()
+            self._telling = self._tell_stats()
             self._runtime.sweeper.begin(self._telling)
 
     def _tell_all(self) -> None:
         """Send all changed statistics to the master at once."""
-        for _ in self._tell_figures():
+        for _ in self._tell_stats():
             pass
 
-    def _tell_figures(self) -> Iterator[None]:
+    def _tell_stats(self) -> Iterator[None]:
         for number in tuple(self._listeners):
             if not self.uplink.is_free:  # an unread delta would be lost
                 break

@@ -77,7 +77,7 @@ class WorkerStats:
             for gone in worker.traffic.keys() - numbers:
                 del worker.traffic[gone]
             for traffic in worker.traffic.values():
-                traffic.figures.tidy(knows)
+                traffic.stats.tidy(knows)
 
     def _reported(self, number: int) -> list[MappingTraffic]:
         reported = (each.traffic.get(number) for each in self._workers())

@@ -160,10 +160,10 @@ def test_who_has_no_connection() -> None:
     leaving, load = Draining(), Load()
     leaving.begin(load, GONE, 5.0)
     assert leaving
-    leaving.tend()
+    leaving.tick()
     assert not leaving
     leaving.end(load)
-    leaving.tend()
+    leaving.tick()
     assert leaving.find(load) is None
 
 

@@ -58,7 +58,7 @@ def _two(**options: bool | int) -> Stage:
     stage = _datacenters(**options)  # type: ignore[arg-type]
     stage.answer("a", "b", number=DC1)
     stage.answer("x", "y", number=DC2)
-    stage.tend()
+    stage.tick()
     return stage
 
 
@@ -154,10 +154,10 @@ class TestFailback:
         assert stage.chosen() == {"p"}
         stage.later(1)
         stage.answer("x", number=DC2)
-        stage.tend()
+        stage.tick()
         stage.later(15)
         stage.answer("a", number=DC1)
-        stage.tend()
+        stage.tick()
         stage.later(14.75)
         assert stage.chosen() == {"p"}
         stage.later(0.25)
@@ -596,7 +596,7 @@ class TestCurrent:
         chain = stage.chains[0]
         assert chain.current is chain.pools[DC1]
         stage.answer(number=DC1)
-        stage.tend()
+        stage.tick()
         assert chain.current is chain.pools[DC2]
         stage.answer("a", number=DC1)
         stage.later(20)

@@ -254,7 +254,7 @@ class Ledger(RuleBasedStateMachine):
     @invariant()
     def every_load_is_of_its_leases(self) -> None:
         """In each pool stands who should, with the connections that it has."""
-        list(self.registry.tend())
+        list(self.registry.tick())
         for selection in self.opened:
             pool = self.registry.pool(selection)
             members = {each.instance.identity: each for each in pool.upstreams()}

@@ -91,10 +91,10 @@ class TestTag:
         state = pool.state(lease.upstream)
         assert (state.standing, state.reason) == (Standing.DRAINING, "lost tag v2")
         assert lease.leave() is not None
-        list(pool.tend())
+        list(pool.tick())
         assert len(pool) == 1
         lease.end()
-        list(pool.tend())
+        list(pool.tick())
         assert (len(pool), load.upstreams) == (0, [])
 
     def test_comes_back(self) -> None:
@@ -105,7 +105,7 @@ class TestTag:
         assert _choose(pool) is lease.upstream
         assert lease.leave() is None
         lease.end()
-        list(pool.tend())
+        list(pool.tick())
         assert len(pool) == 1
 
     def test_deregistered_meanwhile(self) -> None:
@@ -115,7 +115,7 @@ class TestTag:
         pool.amend(drop=[an_identity("a")])
         assert (len(pool), load.upstreams) == (0, [])
         assert lease.leave() is not None
-        list(pool.tend())
+        list(pool.tick())
         pool.amend([(an_instance("a"), load)])
         pool.clear()
         assert len(pool) == 0

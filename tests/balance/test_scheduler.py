@@ -374,7 +374,7 @@ class Limits(RuleBasedStateMachine):
     def later(self, seconds: float) -> None:
         """Time passes."""
         self.stage.now += seconds
-        self.stage.tend()
+        self.stage.tick()
 
     @invariant()
     def nobody_has_more(self) -> None:

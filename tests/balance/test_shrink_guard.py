@@ -596,7 +596,7 @@ def test_one_that_returns_between_two_steps() -> None:
     stage = _guarded("abcd")
     stage.leave("a", "b", "c")
     stage.now += 1000.0
-    steps = stage.pool().tend()
+    steps = stage.pool().tick()
     next(steps)
     [gone] = [name for kind, name, _ in stage.told if kind == "confirmed"]
     stage.join("a", "b", "c")

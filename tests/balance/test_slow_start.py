@@ -60,7 +60,7 @@ class TestRamp:
         shares = [upstream.share]
         for pause in [*pauses, 1.01 * span]:  # floats round
             now += pause
-            warming.tend(upstream, now)
+            warming.tick(upstream, now)
             shares.append(upstream.share)
         assert all(earlier <= later for earlier, later in pairwise(shares))
         assert shares[0] == weight * WHOLE // 10
@@ -243,7 +243,7 @@ def test_one_that_leaves_between_two_steps() -> None:
     stage = _slow("abc")
     stage.join("d", "e")
     stage.now += 30.0
-    steps = stage.pool().tend()
+    steps = stage.pool().tick()
     next(steps)
     stage.leave("d", "e")
     list(steps)

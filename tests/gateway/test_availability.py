@@ -126,9 +126,9 @@ def test_scaled_to_zero() -> None:
     ]
     told.answer(ServiceQuery("shop"), an_instance())
     assert told.blocks() == []
-    list(told.registry.tend())
+    list(told.registry.tick())
     told.clock.advance(60)
-    list(told.registry.tend())
+    list(told.registry.tick())
     assert told.availability.why(told.mappings[0]) == "Consul shows no instance of web"
 
 

@@ -133,7 +133,7 @@ def test_counts(serving: Serving, held: ExitStack) -> None:
             lambda: serving.reactor.call(lambda: data_plane.accepted) == 1, "accepted"
         )
         served = data_plane.mappings[0]
-        eventually(lambda: serving.traffic(served).figures.accepted == 1, "it is known")
+        eventually(lambda: serving.traffic(served).stats.accepted == 1, "it is known")
         assert serving.traffic(served).used == {0}
         assert not serving.reactor.call(lambda: data_plane.full)
         assert serving.end() == (1, 1, 0)

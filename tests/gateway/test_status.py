@@ -48,7 +48,7 @@ class FakeDataPlane:
     mappings: list[Mapping]
     open: int = 0
     accepted: int = 0
-    room: ConnectionLimit = Factory(lambda: ConnectionLimit(Clock()))
+    connection_limit: ConnectionLimit = Factory(lambda: ConnectionLimit(Clock()))
     workers: list[WorkerProcess] = Factory(list)
     listening: bool = True
     told: MappingTraffic = Factory(MappingTraffic)
@@ -169,7 +169,7 @@ class TestGateway:
         shown.lag.start()
         shown.clock.advance(EVERY + 2)
         served = shown.data_plane
-        served.open, served.accepted, served.room.limit = 1, 2, 3
+        served.open, served.accepted, served.connection_limit.limit = 1, 2, 3
         status = shown.showing.gateway()
         assert (status.started, status.now) == (1000.0, 1002.25)
         shown.ahead = -600
@@ -271,11 +271,11 @@ class TestMappings:
         shown = Shown("80:web,policy=p2c")
         told = shown.data_plane.told
         told.queued = 1
-        told.figures.accepted = 5
-        told.figures.connected(A, 0.003)
-        told.figures.over(A, 10, 100, 2.0, "--")
-        told.figures.turned_away("SC")
-        told.figures.moved(A, 1, 2)
+        told.stats.accepted = 5
+        told.stats.connected(A, 0.003)
+        told.stats.over(A, 10, 100, 2.0, "--")
+        told.stats.turned_away("SC")
+        told.stats.moved(A, 1, 2)
         [status] = shown.showing.mappings()
         assert (status.name, status.listen) == ("80:web", "0.0.0.0:80")
         assert (status.service, status.policy) == ("web", "p2c")
@@ -291,7 +291,7 @@ class TestMappings:
     def test_told_late(self) -> None:
         """What ended before its beginning was told makes no number negative."""
         shown = Shown()
-        shown.data_plane.told.figures.turned_away("SC")
+        shown.data_plane.told.stats.turned_away("SC")
         assert next(shown.showing.mappings()).open == 0
 
     def test_lent(self) -> None:
@@ -324,7 +324,7 @@ class TestUpstreams:
         """All that is known of an instance is shown."""
         shown = Shown()
         shown.answer(an_instance("a", weight=3, tags=["v2"], reason="fine"))
-        figures = shown.data_plane.told.figures
+        figures = shown.data_plane.told.stats
         figures.connected(A, 0.5)
         figures.failed(A)
         figures.over(A, 10, 20, 1.0, "--")

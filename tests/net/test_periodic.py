@@ -18,7 +18,7 @@ class Counting:
     count: int = 0
     steps: Callable[[], Iterable[object]] = lambda: ()
 
-    def tend(self) -> Iterable[object]:
+    def tick(self) -> Iterable[object]:
         """Called by the upkeep."""
         self.count += 1
         self.then()

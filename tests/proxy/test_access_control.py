@@ -6,15 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbconsul.config.model import Mapping
-from lbconsul.proxy.access_control import Admission
+from lbconsul.proxy.access_control import AccessControl
 from lbconsul.stats.termination import Termination
 from tests.support.mappings import altered
 
 DENIED, TOO_MANY = Termination.DENIED, Termination.CLIENT_LIMIT
 
 
-def _access_control(**options: Any) -> Admission:
-    admission = Admission.of(altered(Mapping("web"), **options))
+def _access_control(**options: Any) -> AccessControl:
+    admission = AccessControl.of(altered(Mapping("web"), **options))
     assert admission is not None
     return admission
 
@@ -24,13 +24,13 @@ def _peer(host: str, port: int = 4000) -> tuple[object, ...]:
     return (host, port, 0, 0) if ":" in host else (host, port)
 
 
-def _refused(admission: Admission, *hosts: str) -> list[Termination | None]:
+def _refused(admission: AccessControl, *hosts: str) -> list[Termination | None]:
     return [admission.refuse(_peer(host)) for host in hosts]
 
 
 def test_everybody() -> None:
     """A mapping that says nothing of its clients has no use for it."""
-    assert Admission.of(Mapping("web")) is None
+    assert AccessControl.of(Mapping("web")) is None
 
 
 def test_allow() -> None:
@@ -61,7 +61,7 @@ def test_unix() -> None:
         for _ in range(3):
             assert admission.refuse(name) is None
     for _ in range(3):
-        admission.left("")
+        admission.release("")
 
 
 def test_left_at_once() -> None:
@@ -78,7 +78,7 @@ def test_limit() -> None:
     admission = _access_control(max_connections_per_client=2)
     assert _refused(admission, *["192.0.2.1"] * 3) == [None, None, TOO_MANY]
     assert _refused(admission, "192.0.2.2", "::ffff:192.0.2.1") == [None, TOO_MANY]
-    admission.left(_peer("192.0.2.1", 5000))
+    admission.release(_peer("192.0.2.1", 5000))
     assert _refused(admission, *["192.0.2.1"] * 2) == [None, TOO_MANY]
 
 
@@ -111,8 +111,8 @@ def test_nothing_is_kept(limit: int, steps: list[tuple[bool, str]]) -> None:
             inside += [host] if refused is None else []
         elif host in inside:
             inside.remove(host)
-            admission.left(_peer(host))
+            admission.release(_peer(host))
     assert len(admission._open) == len({*inside})
     for host in inside:
-        admission.left(_peer(host))
+        admission.release(_peer(host))
     assert admission._open == {}

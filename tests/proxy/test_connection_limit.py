@@ -38,7 +38,7 @@ class Door:
     def take(self) -> None:
         self.clients -= 1
         self.let_in += 1
-        self.room.enter()
+        self.room.acquire()
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_limit(clock: Clock) -> None:
     door = Door(room, 5)
     door.open()
     assert (door.let_in, door.is_waiting) == (3, True)
-    room.leave()
+    room.release()
     assert door.let_in == 3
     clock.advance(0)
     assert (door.let_in, door.is_waiting) == (4, True)
@@ -76,7 +76,7 @@ def test_in_turn(clock: Clock) -> None:
         door.open()
     assert [door.let_in for door in doors] == [3, 0, 0]
     for _ in range(30):
-        room.leave()
+        room.release()
         clock.advance(0)
     assert [door.let_in for door in doors] == [13, 10, 10]
 
@@ -86,7 +86,7 @@ def test_who_comes_late(clock: Clock) -> None:
     room = ConnectionLimit(clock, 1)
     first, second = Door(room, 2), Door(room, 1)
     first.open()
-    room.leave()
+    room.release()
     second.open()
     assert second.is_waiting
     clock.advance(0)
@@ -110,7 +110,7 @@ def test_all_at_once() -> None:
     for door in doors:
         door.open()
     for _ in range(1000):
-        room.leave()
+        room.release()
     clock.advance(0.001)
     assert 0 < room.taken < 100
     clock.pump([0.001] * 100)
@@ -121,11 +121,11 @@ def test_nobody_there(clock: Clock) -> None:
     """One whose clients have gone meanwhile does not keep the next from its turn."""
     room = ConnectionLimit(clock, 1)
     gone, waiting = Door(room, 1), Door(room, 1)
-    room.enter()
+    room.acquire()
     gone.open()
     waiting.open()
     gone.clients = 0
-    room.leave()
+    room.release()
     clock.advance(0)
     assert (waiting.let_in, room.taken) == (1, 1)
     assert clock.getDelayedCalls() == []
@@ -136,7 +136,7 @@ def test_forgotten(clock: Clock) -> None:
     room = ConnectionLimit(clock, 1)
     door = Door(room, 2)
     door.open()
-    room.leave()
+    room.release()
     room.forget(door)
     assert clock.getDelayedCalls() == []
     clock.advance(1)
@@ -149,10 +149,10 @@ def test_bug(clock: Clock) -> None:
     room = ConnectionLimit(clock, 1)
     broken, sound = Door(room, 1), Door(room, 1)
     broken.trouble = lambda: 1 / 0
-    room.enter()
+    room.acquire()
     broken.open()
     sound.open()
-    room.leave()
+    room.release()
     with capturedLogs() as logs:
         clock.advance(0)
     assert sound.let_in == 1

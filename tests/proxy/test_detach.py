@@ -13,7 +13,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import alsoProvides
 
-from lbconsul.proxy.detach import Adopt
+from lbconsul.proxy.detach import SocketDetacher
 from tests.support import loopback
 from tests.support.recording_reactor import RecordingReactor
 
@@ -27,7 +27,7 @@ class Adopting(Factory):
         self.taken: list[tuple[socket.socket, object]] = []
 
     def buildProtocol(self, address: IAddress | None) -> Protocol:
-        return Adopt(lambda sock, peer: self.taken.append((sock, peer)))
+        return SocketDetacher(lambda sock, peer: self.taken.append((sock, peer)))
 
 
 class AdoptTests(SynchronousTestCase):

@@ -177,13 +177,13 @@ def test_not_yet(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
     proxy.connect_all(mapped, map(str, range(4)))
     proxy.register(other.instance())
     proxy.pass_time(EVERY)
-    assert list(mapped.tend()) == []
+    assert list(mapped.tick()) == []
     proxy.register(_sick(one), other.instance())
     proxy.pass_time(EVERY)
-    assert list(mapped.tend()) == []
+    assert list(mapped.tick()) == []
     proxy.register(other.instance())
     proxy.pass_time(DRAIN - SPREAD)
-    assert list(mapped.tend()) != []
+    assert list(mapped.tick()) != []
 
 
 def test_idlest() -> None:

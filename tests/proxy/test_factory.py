@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from twisted.internet.interfaces import IProtocolFactory
 from zope.interface.verify import verifyObject
 
-from lbconsul.proxy.detach import Adopt
+from lbconsul.proxy.detach import SocketDetacher
 from lbconsul.proxy.factory import ProxyFactory
 from tests.support.tended_proxy import TendedProxy
 
@@ -17,7 +17,7 @@ def test_interface() -> None:
         assert verifyObject(IProtocolFactory, factory)
         factory.doStart()
         protocol = factory.buildProtocol(None)  # type: ignore[arg-type]
-        assert isinstance(protocol, Adopt)
+        assert isinstance(protocol, SocketDetacher)
         factory.doStop()
 
 

@@ -42,15 +42,15 @@ def test_no_max_age(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
     assert proxy.endings == {}
 
 
-def test_retire(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
+def test_drain(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
     """What is open may end by itself for most of the drain timeout, then it must."""
     mapped = proxy.serve(drain_timeout=DRAIN)
     proxy.connect_all(mapped, map(str, range(40)))
     proxy.pass_time(5)
-    mapped.retire()
-    mapped.retire()
+    mapped.drain()
+    mapped.drain()
     proxy.pass_time(DRAIN - SPREAD - 0.1)
-    mapped.retire()
+    mapped.drain()
     assert mapped.open == 40
     proxy.pass_time(SPREAD / 2 + 0.1)
     assert 10 <= mapped.open <= 30
@@ -60,17 +60,17 @@ def test_retire(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
     assert proxy.is_drained()
 
 
-def test_retire_by_a_reload(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
+def test_drain_by_a_reload(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
     """Connections of a removed mapping say so, though the gateway stops meanwhile."""
     mapped = proxy.serve(drain_timeout=DRAIN)
     proxy.connect_all(mapped, map(str, range(4)))
-    mapped.retire(Termination.UNMAPPED)
-    mapped.retire()
+    mapped.drain(Termination.UNMAPPED)
+    mapped.drain()
     proxy.pass_time(DRAIN)
     assert set(proxy.endings.values()) == {"KM"}
 
 
-def test_retire_while_clients_wait(proxy: TendedProxy) -> None:
+def test_drain_while_clients_wait(proxy: TendedProxy) -> None:
     """Who waits by then, in the queue or for an answer, is let go with the others."""
     with loopback.blackhole() as port:
         server = proxy.server("a")
@@ -80,7 +80,7 @@ def test_retire_while_clients_wait(proxy: TendedProxy) -> None:
             drain_timeout=DRAIN, max_connections_per_upstream=1, **options
         )
         clients = proxy.connect_all(mapped, "0123456")
-        mapped.retire()
+        mapped.drain()
         proxy.leave(clients["0"])
         assert server.heard() == ["0", "1"]  # a place that is free is still given
         proxy.register(server.instance(), server.instance(port=port))
@@ -90,7 +90,7 @@ def test_retire_while_clients_wait(proxy: TendedProxy) -> None:
     assert proxy.is_drained()
 
 
-def test_retire_with_a_queue(proxy: TendedProxy) -> None:
+def test_drain_with_a_queue(proxy: TendedProxy) -> None:
     """The last ones end together: nobody is joined just to be closed again."""
     server = proxy.server("a")
     proxy.register(server.instance())
@@ -98,17 +98,17 @@ def test_retire_with_a_queue(proxy: TendedProxy) -> None:
         drain_timeout=0.0, max_connections_per_upstream=2, queue_timeout=60.0
     )
     proxy.connect_all(mapped, "0123456")
-    mapped.retire()
+    mapped.drain()
     proxy.pass_time(EVERY)
     assert mapped.open == 0
     assert server.heard() == ["0", "1"]
     assert proxy.is_drained()
 
 
-def test_retire_without_connections(proxy: TendedProxy) -> None:
+def test_drain_without_connections(proxy: TendedProxy) -> None:
     """Where nothing is open nothing happens."""
     mapped = proxy.serve(drain_timeout=DRAIN)
-    mapped.retire()
+    mapped.drain()
     proxy.pass_time(DRAIN)
     assert mapped.open == 0
     assert proxy.is_drained()

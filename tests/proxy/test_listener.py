@@ -497,7 +497,7 @@ class RoomTests(ListenerTestCase):
     def started(self, max_connections: int = 0) -> tuple[Taker, Listener]:
         mapping = Mapping("web", LOOPBACK, limits=Limits(connections=max_connections))
         taker = Taker(mapping, self.room)
-        taker.then = self.room.enter
+        taker.then = self.room.acquire
         listener = Listener(self.reactor, self.reactor, taker, OwnedSocket(mapping))
         self.addCleanup(self.close_taken, taker)
         self.addCleanup(listener.close)
@@ -508,7 +508,7 @@ class RoomTests(ListenerTestCase):
     def end(self, taker: Taker, listener: Listener, count: int = 1) -> None:
         """So many connections are over, one a turn."""
         for _ in range(count):
-            self.room.leave()
+            self.room.release()
             super().end(taker, listener)
             self.settle()
 
@@ -605,7 +605,7 @@ class RoomTests(ListenerTestCase):
         self.connect(other[1], 3)
         self.settle()
         for _ in range(4):
-            self.room.leave()
+            self.room.release()
             super().end(*one)
         self.settle()
         self.assertEqual(self.taken(), [2, 2])
@@ -645,7 +645,7 @@ class RoomTests(ListenerTestCase):
         self.connect(listener, 5)
         self.settle()
         with capturedLogs():
-            self.room.leave()
+            self.room.release()
             with loopback.no_descriptor_left():
                 self.reactor.advance(0)
         self.settle()
@@ -663,10 +663,10 @@ class RoomTests(ListenerTestCase):
         self.settle()
         with capturedLogs():
             one[1].starved()
-        self.room.leave()
+        self.room.release()
         self.settle()
         self.assertEqual(self.taken(), [4, 1])
-        self.room.leave()
+        self.room.release()
         self.reactor.advance(STARVED_PAUSE)
         self.settle()
         self.assertEqual(self.taken(), [5, 1])
@@ -678,8 +678,8 @@ class RoomTests(ListenerTestCase):
         self.settle()
 
         def over() -> None:
-            self.room.enter()
-            self.room.leave()
+            self.room.acquire()
+            self.room.release()
             listener.connection_ended()
 
         taker.then = over

@@ -76,11 +76,11 @@ class Running:
         client = self.held.enter_context(connect(source.open().getsockname()))
         return client, self.held.enter_context(accept(self.server))
 
-    def retire(self) -> list[bool]:
+    def drain(self) -> list[bool]:
         """Retire; holds True once that is over."""
         over: list[bool] = []
         self.running.call(
-            lambda: self.serving.retire().addCallback(lambda _: over.append(True))
+            lambda: self.serving.drain().addCallback(lambda _: over.append(True))
         )
         return over
 
@@ -253,7 +253,7 @@ def test_many_removed(running: Running) -> None:
     eventually(lambda: len(running.let_go) == 2, "it lets go of their pools")
     for client, _ in pairs:
         assert client.recv(1) == b""
-    running.running.call(running.serving.tend)
+    running.running.call(running.serving.tick)
     assert len(running.let_go) == 2
 
 
@@ -358,17 +358,17 @@ def test_full_process(running: Running) -> None:
     (source,) = running.begin(MAPPING)
     look = running.serving._look_for_full
     assert running.running.call(look) == {}
-    running.runtime.room.limit = 1
+    running.runtime.connection_limit.limit = 1
     running.pair(source)
     assert running.running.call(look) == {(PROCESS, ""): 1}
-    running.runtime.room.limit = 0
+    running.runtime.connection_limit.limit = 0
     running.running.call(running.serving.served[0].on_starved)
     assert running.running.call(look) == {(DESCRIPTORS, ""): 0}
     eventually(lambda: running.running.call(look) == {}, "there is something again")
 
 
 def test_lent(running: Running) -> None:
-    """For a factory that is lent somebody else listens; it retires with the rest."""
+    """For a factory that is lent somebody else listens; it drains with the rest."""
     running.begin()
     factory = running.running.call(running.serving.lend, MAPPING)
     assert running.serving.mappings == [MAPPING]
@@ -379,7 +379,7 @@ def test_lent(running: Running) -> None:
     there = "127.0.0.1", port.getHost().port
     client = running.held.enter_context(connect(there))
     upstream = running.held.enter_context(accept(running.server))
-    over = running.retire()
+    over = running.drain()
     assert_alive(client, upstream)
     assert over == []
     client.close()
@@ -388,12 +388,12 @@ def test_lent(running: Running) -> None:
     running.running.outcome(lambda: maybeDeferred(port.stopListening))
 
 
-def test_retire(running: Running) -> None:
+def test_drain(running: Running) -> None:
     """Nobody is accepted any more; it is over when nothing is open."""
     [source] = running.begin(MAPPING)
     address = source.open().getsockname()
     client, upstream = running.pair(source)
-    over = running.retire()
+    over = running.drain()
     with pytest.raises(ConnectionRefusedError):
         connect(address)
     assert_alive(client, upstream)
@@ -403,12 +403,12 @@ def test_retire(running: Running) -> None:
     eventually(lambda: over == [True], "it is over")
 
 
-def test_retire_while_idle(running: Running) -> None:
+def test_drain_while_idle(running: Running) -> None:
     """Where nothing is open it is over at once, be it started or not."""
-    assert running.retire() == [True]
+    assert running.drain() == [True]
 
 
-def test_retire_too_late(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drain_too_late(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """Were a proxy to close nothing, it would be done for it in the end."""
     monkeypatch.setattr(module, "LATE", 0.1)
     [source] = running.begin(evolve(MAPPING, drain=Drain(timeout=0.1)))
@@ -416,7 +416,7 @@ def test_retire_too_late(running: Running, monkeypatch: pytest.MonkeyPatch) -> N
     [served] = running.serving.served
     served.proxy._draining_since = 1e12  # as if that were not over for long
     with capturedLogs() as events:
-        over = running.retire()
+        over = running.drain()
         eventually(lambda: over == [True], "it is over")
     assert client.recv(1) == b""
     said = [formatEvent(event) for event in events]

@@ -33,7 +33,7 @@ def test_factories() -> None:
     other = made.make(mail, OBSERVER)
     assert made.routes == {failover_spec(one.mapping), failover_spec(other.mapping)}
     assert made.longest_drain == 9.0
-    assert one.connection_limit is other.connection_limit is made.room
+    assert one.connection_limit is other.connection_limit is made.connection_limit
     assert one.relaying.pipes is other.relaying.pipes
 
 
@@ -120,7 +120,7 @@ def test_figures_of_lent_ones() -> None:
     )
     web.stats.accepted = 3
     assert mail.stats.accepted == 0
-    assert made.traffic(Mapping("mail")).figures is mail.stats
+    assert made.traffic(Mapping("mail")).stats is mail.stats
 
 
 def test_tidings(proxy: TendedProxy) -> None:
@@ -141,7 +141,7 @@ def test_tidings(proxy: TendedProxy) -> None:
     proxy.connect(proxies[1], "c2")
     proxy.reactor.settle()
     told = made.traffic(mapping)
-    assert (told.queued, told.figures.accepted) == (1, 2)
+    assert (told.queued, told.stats.accepted) == (1, 2)
     [(key, (ejection, since))] = told.ejected.items()
     assert key == (0, other.instance().identity)
     assert ejection.reason == "by hand"

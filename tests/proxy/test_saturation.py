@@ -43,7 +43,7 @@ class Looked:
         """Let so much time pass."""
         for _ in range(int(seconds * 4)):
             self.clock.advance(0.25)
-            self.saturation.tend()
+            self.saturation.tick()
 
 
 def test_full(logs: Sequence[LogEvent]) -> None:

@@ -24,16 +24,16 @@ class Client:
     """Takes a place when there is one, and then does something."""
 
     name: str
-    line: WaitQueue
+    queue: WaitQueue
     places: Places
     tried: list[Upstream] = Factory(list)
     then: Callable[["Client"], None] = lambda client: None
 
-    def proceed(self) -> bool:
+    def try_dial(self) -> bool:
         for upstream, count in self.places.free.items():
             if count and upstream not in self.tried:
                 self.places.free[upstream] -= 1
-                self.line.leave(self)
+                self.queue.leave(self)
                 self.places.got.append(self.name)
                 self.then(self)
                 return True
@@ -45,45 +45,45 @@ class LineTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.line = WaitQueue(self.clock, 4)
+        self.queue = WaitQueue(self.clock, 4)
         self.one, self.other = upstreams(1, 1)
         self.places = Places({self.one: 0, self.other: 0})
 
     def client(self, name: str, *tried: Upstream) -> Client:
         """One who is not in the line yet."""
-        return Client(name, self.line, self.places, [*tried])
+        return Client(name, self.queue, self.places, [*tried])
 
     def join(self, name: str, *tried: Upstream) -> Client:
         """One who is."""
         client = self.client(name, *tried)
-        self.assertTrue(self.line.join(client))
+        self.assertTrue(self.queue.join(client))
         return client
 
     def assert_over(self) -> None:
         """Nobody waits, and nobody looks any more."""
-        self.assertFalse(self.line)
-        self.assertEqual(len(self.line), 0)
+        self.assertFalse(self.queue)
+        self.assertEqual(len(self.queue), 0)
         self.clock.advance(LOOK_EVERY)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_nobody(self) -> None:
         """A line without anybody costs nothing."""
-        self.line.advance()
-        self.line.leave(self.client("a"))
-        self.line.stop()
+        self.queue.dispatch()
+        self.queue.leave(self.client("a"))
+        self.queue.stop()
         self.assert_over()
 
     def test_first_come_first_served(self) -> None:
         """As many as there are places for go on, in the order in which they came."""
         for name in "abc":
             self.join(name)
-        self.line.advance()
+        self.queue.dispatch()
         self.assertEqual(self.places.got, [])
         self.places.free[self.one] = 2
-        self.line.advance()
+        self.queue.dispatch()
         self.assertEqual(self.places.got, ["a", "b"])
         self.places.free[self.other] = 2
-        self.line.advance()
+        self.queue.dispatch()
         self.assertEqual(self.places.got, ["a", "b", "c"])
         self.assert_over()
 
@@ -105,27 +105,27 @@ class LineTests(SynchronousTestCase):
         """No more may wait than the line is long, whatever they wait for."""
         held = [self.join("a"), self.join("b"), self.join("c", self.one)]
         held.append(self.join("d", self.other))
-        self.assertFalse(self.line.join(self.client("e")))
-        self.assertFalse(self.line.join(self.client("f", self.one)))
-        self.assertEqual(len(self.line), 4)
-        self.line.leave(held[2])
+        self.assertFalse(self.queue.join(self.client("e")))
+        self.assertFalse(self.queue.join(self.client("f", self.one)))
+        self.assertEqual(len(self.queue), 4)
+        self.queue.leave(held[2])
         self.join("g")
-        self.line.stop()
+        self.queue.stop()
         self.assert_over()
 
     def test_no_line(self) -> None:
         """In a line of length 0 nobody waits, and nobody looks."""
-        line = WaitQueue(self.clock, 0)
-        self.assertFalse(line.join(self.client("a")))
+        queue = WaitQueue(self.clock, 0)
+        self.assertFalse(queue.join(self.client("a")))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_leaving(self) -> None:
         """Who leaves does not get a turn, and is not missed."""
         held = [self.join(name) for name in "abc"]
         for each in (held[1], held[1], held[0]):
-            self.line.leave(each)
+            self.queue.leave(each)
         self.places.free[self.one] = 3
-        self.line.advance()
+        self.queue.dispatch()
         self.assertEqual(self.places.got, ["c"])
         self.assert_over()
 
@@ -138,10 +138,10 @@ class LineTests(SynchronousTestCase):
         self.join("b")
         self.join("c", self.other)
         self.places.free[self.one] = 2
-        self.line.advance()
+        self.queue.dispatch()
         self.assertEqual(sorted(self.places.got), ["b", "c"])
         self.places.free[self.other] = 1
-        self.line.advance()
+        self.queue.dispatch()
         self.assertEqual(self.places.got[2:], ["a"])
         self.assert_over()
 
@@ -153,16 +153,16 @@ class LineTests(SynchronousTestCase):
         def refused(client: Client) -> None:
             client.then = lambda client: None
             client.tried.append(self.one)
-            self.assertTrue(self.line.join(client))
+            self.assertTrue(self.queue.join(client))
 
         first.then = refused
         self.places.free[self.one] = 1
-        self.line.advance()
-        self.assertEqual(len(self.line), 2)
+        self.queue.dispatch()
+        self.assertEqual(len(self.queue), 2)
         self.places.free[self.other] = 1
-        self.line.advance()
+        self.queue.dispatch()
         self.assertEqual(self.places.got, ["a", "a"])
-        self.line.stop()
+        self.queue.stop()
 
     def test_again_in_a_full_line(self) -> None:
         """It has its own place in a line that is full."""
@@ -172,28 +172,28 @@ class LineTests(SynchronousTestCase):
 
         def refused(client: Client) -> None:
             client.tried.append(self.one)
-            self.assertTrue(self.line.join(client))
+            self.assertTrue(self.queue.join(client))
 
         first.then = refused
         self.places.free[self.one] = 1
-        self.line.advance()
-        self.assertEqual(len(self.line), 4)
-        self.line.stop()
+        self.queue.dispatch()
+        self.assertEqual(len(self.queue), 4)
+        self.queue.stop()
         self.assert_over()
 
     def test_going_on_lets_others_go_on(self) -> None:
         """Many who each end at once, and tell the line, do not pile up."""
-        line = WaitQueue(self.clock, 5000)
+        queue = WaitQueue(self.clock, 5000)
         self.places.free[self.one] = 1
 
         def end(client: Client) -> None:
             self.places.free[self.one] += 1
-            line.advance()
+            queue.dispatch()
 
         for number in range(5000):
-            client = Client(str(number), line, self.places, then=end)
-            self.assertTrue(line.join(client))
-        line.advance()
+            client = Client(str(number), queue, self.places, then=end)
+            self.assertTrue(queue.join(client))
+        queue.dispatch()
         self.assertEqual(self.places.got, [str(each) for each in range(5000)])
         self.assert_over()
 
@@ -201,9 +201,9 @@ class LineTests(SynchronousTestCase):
         """One that ends while others go on is left out."""
         first, second = self.join("a"), self.join("b")
         self.join("c")
-        first.then = lambda _: self.line.leave(second)
+        first.then = lambda _: self.queue.leave(second)
         self.places.free[self.one] = 3
-        self.line.advance()
+        self.queue.dispatch()
         self.assertEqual(self.places.got, ["a", "c"])
         self.assert_over()
 
@@ -218,17 +218,17 @@ class LineTests(SynchronousTestCase):
         def fail(client: Client) -> None:
             raise RuntimeError(client.name)
 
-        self.patch(Client, "proceed", _failing(first, Client.proceed))
+        self.patch(Client, "try_dial", _failing(first, Client.try_dial))
         second.then = fail
         self.places.free[self.one] = 3
-        self.line.advance()
+        self.queue.dispatch()
         self.assertEqual(self.places.got, ["b", "c"])
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
         self.assert_over()
 
     def test_bugs_at_a_look(self) -> None:
         """And the looking goes on."""
-        self.patch(Client, "proceed", _failing(self.join("a"), Client.proceed))
+        self.patch(Client, "try_dial", _failing(self.join("a"), Client.try_dial))
         self.join("b")
         self.clock.advance(LOOK_EVERY)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
@@ -240,12 +240,12 @@ class LineTests(SynchronousTestCase):
     def test_stop(self) -> None:
         """A line that is stopped forgets all; it serves again who joins then."""
         held = [self.join("a"), self.join("b", self.one)]
-        self.line.stop()
+        self.queue.stop()
         self.assert_over()
         for each in held:
-            self.line.leave(each)
+            self.queue.leave(each)
         self.places.free[self.one] = 1
-        self.line.advance()
+        self.queue.dispatch()
         self.assertEqual(self.places.got, [])
         self.join("c")
         self.clock.advance(LOOK_EVERY)
@@ -255,25 +255,25 @@ class LineTests(SynchronousTestCase):
     def test_stop_meanwhile(self) -> None:
         """It may be stopped by one that goes on, be it at a look."""
         for at_a_look in (False, True):
-            self.join("a").then = lambda _: self.line.stop()
+            self.join("a").then = lambda _: self.queue.stop()
             self.join("b")
             self.places.free[self.one] = 2
             if at_a_look:
                 self.clock.advance(LOOK_EVERY)
             else:
-                self.line.advance()
+                self.queue.dispatch()
             self.assert_over()
         self.assertEqual(self.places.got, ["a", "a"])
 
 
 def _failing(
-    broken: Client, proceed: Callable[[Client], bool]
+    broken: Client, try_dial: Callable[[Client], bool]
 ) -> Callable[[Client], bool]:
     """The same, but for one client."""
 
     def replaced(client: Client) -> bool:
         if client is broken:
             raise RuntimeError("a bug")
-        return proceed(client)
+        return try_dial(client)
 
     return replaced

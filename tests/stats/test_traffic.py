@@ -11,7 +11,7 @@ FAILED, BY_HAND = Ejection("it failed", 80.0, 95.5), Ejection("by hand", 5.0, 15
 def some() -> MappingTraffic:
     """Two connections to a, one of them over, and a client that waits; b is ejected."""
     traffic = MappingTraffic(queued=1)
-    figures = traffic.figures
+    figures = traffic.stats
     figures.accepted = 3
     for _ in range(2):
         figures.connected(A, 0.01)
@@ -25,14 +25,14 @@ def some() -> MappingTraffic:
 def test_sum() -> None:
     """What several processes can tell is one, and each stays what it was."""
     one, other = some(), some()
-    other.figures.moved(B, 7, 7)
+    other.stats.moved(B, 7, 7)
     other.ejected, other.used = {(1, A): (BY_HAND, 5.0)}, {1}
     total = MappingTraffic.sum([one, other])
-    assert (total.queued, total.figures.accepted) == (2, 6)
+    assert (total.queued, total.stats.accepted) == (2, 6)
     assert total.ejected == {(0, B): (FAILED, 77.0), (1, A): (BY_HAND, 5.0)}
     assert total.used == {0, 1}
-    assert (total.figures.received, total.figures.sent) == (29, 217)
-    assert (one.figures.received, one.figures.accepted) == (11, 3)
+    assert (total.stats.received, total.stats.sent) == (29, 217)
+    assert (one.stats.received, one.stats.accepted) == (11, 3)
 
 
 def test_close() -> None:

@@ -143,11 +143,11 @@ class Stage:
         end = self.now + seconds
         while self.now < end:
             self.now = min(end, self.now + TICK)
-            self.tend()
+            self.tick()
 
-    def tend(self) -> None:
+    def tick(self) -> None:
         """Do what is due."""
-        for _ in self.registry.tend():
+        for _ in self.registry.tick():
             pass
         for each in self.chains:
-            each.tend()
+            each.tick()

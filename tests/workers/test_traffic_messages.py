@@ -52,7 +52,7 @@ def _plain(figures: MappingStats) -> Any:
 def _some() -> MappingTraffic:
     """Two connections to a, one of them over, and a client that waits; b is ejected."""
     traffic = MappingTraffic(queued=1)
-    figures = traffic.figures
+    figures = traffic.stats
     figures.accepted = 3
     for _ in range(2):
         figures.connected(A, 0.01)
@@ -68,15 +68,15 @@ def test_all_arrives() -> None:
     """The master knows all that its worker does; what is over is forgotten there."""
     traffic, listener = _some(), MappingTraffic()
     _tell(traffic, listener)
-    assert _plain(listener.figures) == _plain(traffic.figures)
-    assert listener.figures.accounts[A].connect_time == 0.01
-    assert listener.figures.connection.sum == 3.0
+    assert _plain(listener.stats) == _plain(traffic.stats)
+    assert listener.stats.accounts[A].connect_time == 0.01
+    assert listener.stats.connection.sum == 3.0
     assert (listener.queued, listener.ejected) == (1, traffic.ejected)
     assert listener.used == {0}
     traffic.ejected, traffic.queued = {}, 0
     _tell(traffic, listener)
     assert (listener.ejected, listener.queued) == ({}, 0)
-    assert _plain(listener.figures) == _plain(traffic.figures)
+    assert _plain(listener.stats) == _plain(traffic.stats)
 
 
 def test_only_what_changed() -> None:
@@ -85,14 +85,14 @@ def test_only_what_changed() -> None:
     What is not told of any more is as it was told last.
     """
     traffic, listener = MappingTraffic(), MappingTraffic()
-    traffic.figures.connected(A, 0.01)
+    traffic.stats.connected(A, 0.01)
     _tell(traffic, listener)
-    traffic.figures.connected(B, 0.01)
+    traffic.stats.connected(B, 0.01)
     changes = changes_of(traffic)
     assert [each[2] for each in changes["accounts"]] == ["b"]
     apply_changes(listener, changes)
     _tell(traffic, listener)
-    assert _plain(listener.figures) == _plain(traffic.figures)
+    assert _plain(listener.stats) == _plain(traffic.stats)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_sum_of_workers(events: list[tuple[int, Identity, str, int]]) -> None:
     heard = [MappingTraffic() for _ in "abc"]
     alone = MappingStats()
     for number, identity, what, amount in events:
-        for figures in (workers[number].figures, alone):
+        for figures in (workers[number].stats, alone):
             if what == "connected":
                 figures.accepted += 1
                 figures.connected(identity, amount / 8)
@@ -172,4 +172,4 @@ def test_sum_of_workers(events: list[tuple[int, Identity, str, int]]) -> None:
     for worker, listener in zip(workers, heard, strict=True):
         _tell(worker, listener)
     for told in (heard, workers):
-        assert _plain(MappingTraffic.sum(told).figures) == _plain(alone)
+        assert _plain(MappingTraffic.sum(told).stats) == _plain(alone)

@@ -308,15 +308,15 @@ def test_figures(
     client.sendall(b"question")
     assert upstream.recv(8) == b"question"
     eventually(
-        lambda: [each.figures.received for each in running.traffic().values()] == [8],
+        lambda: [each.stats.received for each in running.traffic().values()] == [8],
         "it is told what is open",
     )
     client.close()
     upstream.close()
-    eventually(lambda: running.traffic()[0].figures.endings == {"--": 1}, "and over")
+    eventually(lambda: running.traffic()[0].stats.endings == {"--": 1}, "and over")
     told = running.traffic()[0]
-    assert (told.figures.received, told.figures.sent) == (8, 0)
-    assert told.figures.accounts[one.identity].total == 1
+    assert (told.stats.received, told.stats.sent) == (8, 0)
+    assert told.stats.accounts[one.identity].total == 1
     before = running.frames()
     with pytest.raises(AssertionError):
         eventually(lambda: running.frames() > before + 1, "again and again", 0.3)
@@ -352,7 +352,7 @@ def test_figures_of_a_busy_master(
     def is_told() -> bool:
         running.running.call(uplink.resume)
         told = running.traffic()
-        accounts = [told[each].figures.accounts for each in (0, 1) if each in told]
+        accounts = [told[each].stats.accounts for each in (0, 1) if each in told]
         return [each[one.identity].total for each in accounts if each] == [1, 1]
 
     eventually(is_told, "all is told")
@@ -367,7 +367,7 @@ def test_last_figures(running: Running, held: ExitStack) -> None:
     held.enter_context(connect(front.getsockname()))
     held.enter_context(accept(server))
     running.order(Stop())
-    assert running.traffic()[0].figures.accepted == 1
+    assert running.traffic()[0].stats.accepted == 1
 
 
 def test_by_hand(running: Running, held: ExitStack) -> None:

@@ -248,15 +248,15 @@ class MemberTests(SynchronousTestCase):
         """Of each place that is kept which it told last."""
         self.start()
         worker = MappingTraffic(queued=3)
-        worker.figures.connected(an_identity(), 0.5)
+        worker.stats.connected(an_identity(), 0.5)
         self.hear(write_traffic(7, worker))
         self.hear(write_traffic(8, MappingTraffic()))
-        worker.figures.accepted, worker.queued = 9, 0
+        worker.stats.accepted, worker.queued = 9, 0
         self.hear(write_traffic(7, worker))
         self.assertEqual(set(self.member.traffic), {7, 8})
         told = self.member.traffic[7]
-        self.assertEqual((told.queued, told.figures.accepted), (0, 9))
-        self.assertEqual(told.figures.accounts[an_identity()].total, 1)
+        self.assertEqual((told.queued, told.stats.accepted), (0, 9))
+        self.assertEqual(told.stats.accounts[an_identity()].total, 1)
 
     def test_order(self) -> None:
         """It is told what an operator wants."""

@@ -27,22 +27,22 @@ def test_figures(start: Any, held: ExitStack, monkeypatch: pytest.MonkeyPatch) -
         client = held.enter_context(connect(started.address))
         pairs.append((client, held.enter_context(accept(server))))
         client.sendall(b"question")
-    eventually(lambda: started.traffic().figures.received == 80, "all of it is known")
-    assert started.traffic().figures.accepted == 10
+    eventually(lambda: started.traffic().stats.received == 80, "all of it is known")
+    assert started.traffic().stats.accepted == 10
     for client, upstream in pairs[:2]:
         assert upstream.recv(8) == b"question"
         client.close()
         upstream.close()
-    eventually(lambda: started.traffic().figures.endings == {"--": 2}, "two are over")
+    eventually(lambda: started.traffic().stats.endings == {"--": 2}, "two are over")
     kill_all(started)
-    assert started.traffic().figures.endings == {"--": 2, "KW": 8}
-    assert (started.traffic().figures.received, started.traffic().figures.sent) == (
+    assert started.traffic().stats.endings == {"--": 2, "KW": 8}
+    assert (started.traffic().stats.received, started.traffic().stats.sent) == (
         80,
         0,
     )
     assert started.data_plane.accepted == 10
     nowhere = Mapping("web", TCPListen("127.0.0.1", 1))
-    assert started.traffic(nowhere).figures.accepted == 0
+    assert started.traffic(nowhere).stats.accepted == 0
     started.running.call(lambda: list(started.data_plane.replacing([], [], False)))
     past = started.data_plane._stats._past
     eventually(lambda: not past, "what is not served is forgotten")
@@ -57,6 +57,6 @@ def test_stopped_at_once(start: Any, held: ExitStack) -> None:
     held.enter_context(connect(started.address))
     held.enter_context(accept(server))
 
-    eventually(lambda: started.traffic().figures.accepted == 1, "it is known")
+    eventually(lambda: started.traffic().stats.accepted == 1, "it is known")
     started.running.outcome(started.data_plane.stopService)
-    assert started.traffic().figures.endings == {"KH": 1}
+    assert started.traffic().stats.endings == {"KH": 1}
