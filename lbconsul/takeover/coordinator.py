@@ -1,13 +1,14 @@
 """Coordinates a gateway with its predecessor and its successor on one host."""
 
 import socket
-from collections.abc import Callable
 from collections.abc import Mapping as AbstractMapping
+from enum import Enum, auto
 from typing import Any, Protocol
 
 from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from lbconsul.config.model import Config
@@ -16,7 +17,7 @@ from lbconsul.takeover.inherited import InheritedSockets
 from lbconsul.takeover.server import TakeoverServer
 
 #: How often a gateway that takes over checks its own progress, in seconds.
-_LOOK = 0.02
+_CHECK_EVERY = 0.02
 
 #: After this many seconds one answer for each mapping suffices, not one for every
 #: datacenter and fallback.
@@ -25,6 +26,27 @@ _WHOLLY = 5.0
 #: The limit in seconds for Consul to answer, and again for the gateway to serve:
 #: together less than the predecessor waits (`session.ACCEPT_WITHIN`).
 _EACH_STEP = 20.0
+
+
+class State(Enum):
+    """How far the takeovers from a predecessor and by a successor are."""
+
+    #: The predecessor serves; this gateway waits for Consul's answers.
+    AWAITING_ANSWERS = auto()
+    #: The predecessor serves; this gateway starts to.
+    STARTING = auto()
+    #: Both serve; the predecessor is asked to drain.
+    CONFIRMING = auto()
+    #: The predecessor goes on; this gateway ends.
+    FAILED = auto()
+    #: This gateway serves alone.
+    SERVING = auto()
+    #: A successor serves; this gateway drains.
+    REPLACED = auto()
+
+
+#: The states in which a predecessor serves.
+_BEFORE = {State.AWAITING_ANSWERS, State.STARTING, State.CONFIRMING, State.FAILED}
 
 
 class Gateway(Protocol):
@@ -71,15 +93,16 @@ class TakeoverCoordinator(Service):
     _predecessor: InheritedSockets | None
     _path: str = field(init=False)
     _handover: TakeoverServer = field(init=False)
-    #: Whether the takeover from the predecessor is not decided yet.
-    is_pending: bool = False
-    _is_replaced: bool = False
+    _state: State = State.SERVING
+    #: When the present state began, by the reactor's clock.
+    _since: float = 0.0
     #: The delayed call that checks the progress.
-    _look: Any = None
+    _check_later: IDelayedCall | None = None
 
     def __attrs_post_init__(self) -> None:
         self._path = self._gateway.config.takeover
-        self.is_pending = self._predecessor is not None
+        if self._predecessor is not None:
+            self._state = State.AWAITING_ANSWERS
         self._handover = TakeoverServer(
             self._reactor,
             self._path,
@@ -90,14 +113,19 @@ class TakeoverCoordinator(Service):
         )
 
     @property
+    def is_pending(self) -> bool:
+        """Whether a predecessor serves, beside this gateway or instead of it."""
+        return self._state in _BEFORE
+
+    @property
     def is_shared(self) -> bool:
         """Whether another gateway listens on the same sockets."""
-        return self.is_pending or self._is_replaced or self._handover.is_shared
+        return self.is_pending or self.is_handing_over
 
     @property
     def is_handing_over(self) -> bool:
         """Whether a successor is replacing this gateway, or has."""
-        return self._is_replaced or self._handover.is_shared
+        return self._state is State.REPLACED or self._handover.is_shared
 
     def leave_files(self) -> None:
         """Keep the files of shared UNIX sockets when these are closed from now on."""
@@ -120,7 +148,8 @@ class TakeoverCoordinator(Service):
                 "{unused}: offered but not mapped: closed after the takeover",
                 unused=", ".join(self._predecessor.unused),
             )
-        self._wait_for_answers(self._reactor.seconds())
+        self._turn_to(State.AWAITING_ANSWERS)
+        self._check()
 
     def stopService(self) -> None:
         super().stopService()
@@ -128,33 +157,35 @@ class TakeoverCoordinator(Service):
         self._handover.stopService()
 
     def give_up(self) -> None:
-        """Abandon a takeover that is not decided yet."""
-        if self._look is not None:
-            self._look.cancel()
-            self._look = None
+        """Abandon a takeover unless the predecessor has been asked to drain."""
+        if self._check_later is not None:
+            self._check_later.cancel()
+            self._check_later = None
 
-    def _wait_for_answers(self, since: float) -> None:
-        self._look = None
-        waited = self._reactor.seconds() - since
-        if self._gateway.knows(wholly=waited < _WHOLLY):
-            self._gateway.start_serving()
-            self._wait_until_serving(self._reactor.seconds())
-        elif waited < _EACH_STEP:
-            self._later(self._wait_for_answers, since)
+    def _turn_to(self, state: State) -> None:
+        self._state, self._since = state, self._reactor.seconds()
+
+    def _check(self) -> None:
+        """See whether the present step of the takeover is done, or lasts too long."""
+        self._check_later = None
+        waited = self._reactor.seconds() - self._since
+        if self._state is State.AWAITING_ANSWERS:
+            if self._gateway.knows(wholly=waited < _WHOLLY):
+                self._gateway.start_serving()
+                self._turn_to(State.STARTING)
+                self._check()
+                return
+            reason = "Consul does not answer"
         else:
-            self._fail("Consul does not answer")
-
-    def _wait_until_serving(self, since: float) -> None:
-        self._look = None
-        if self._gateway.is_serving:
-            self._accepting()
-        elif self._reactor.seconds() - since < _EACH_STEP:
-            self._later(self._wait_until_serving, since)
+            if self._gateway.is_serving:
+                self._turn_to(State.CONFIRMING)
+                self._accepting()
+                return
+            reason = "the workers do not serve"
+        if waited < _EACH_STEP:
+            self._check_later = self._reactor.callLater(_CHECK_EVERY, self._check)
         else:
-            self._fail("the workers do not serve")
-
-    def _later(self, look: Callable[[float], None], since: float) -> None:
-        self._look = self._reactor.callLater(_LOOK, look, since)
+            self._fail(reason)
 
     def _accepting(self) -> None:
         accepted = self._handover.accepting()
@@ -165,22 +196,27 @@ class TakeoverCoordinator(Service):
         if not is_ours:
             if self.running:
                 self._fail("it timed out")
-        elif self.is_pending:
-            self.is_pending = False
+        elif self._state is State.CONFIRMING:
+            self._turn_to(State.SERVING)
             self._log.info("taken over from the gateway at {path}", path=self._path)
 
     def _fail(self, why: str) -> None:
+        self._turn_to(State.FAILED)
         self._log.error(
             "not taken over: {why}; the gateway at {path} goes on serving",
             why=why,
             path=self._path,
         )
-        self._gateway.drain().addCallback(lambda _: self._gateway.finished(1))
+        self._end(1)
 
     def _offer(self) -> dict[str, socket.socket]:
         sockets = self._gateway.sockets.items()
         return {where: each.sock for where, each in sockets if each.sock is not None}
 
     def _replaced(self) -> None:
-        self._is_replaced = True
-        self._gateway.drain().addCallback(lambda _: self._gateway.finished(0))
+        self._turn_to(State.REPLACED)
+        self._end(0)
+
+    def _end(self, status: int) -> None:
+        """Drain the gateway, and end it with this exit status."""
+        self._gateway.drain().addCallback(lambda _: self._gateway.finished(status))

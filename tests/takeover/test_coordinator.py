@@ -84,7 +84,7 @@ class Predecessor:
         self.closed = True
 
 
-class Heir:
+class Successor:
     """A gateway with a predecessor, which a test lets come into its own."""
 
     def __init__(
@@ -95,10 +95,10 @@ class Heir:
         self.predecessor = predecessor or Predecessor()
         self.gateway = Gateway(at(path), {"127.0.0.1:80": Listening()})
         taken = cast(InheritedSockets, self.predecessor)
-        self.succession = TakeoverCoordinator(self.reactor, self.gateway, taken)
+        self.coordinator = TakeoverCoordinator(self.reactor, self.gateway, taken)
         self.events = held.enter_context(capturedLogs())
-        self.succession.startService()
-        held.callback(self.succession.stopService)
+        self.coordinator.startService()
+        held.callback(self.coordinator.stopService)
 
     def wait(self, seconds: float) -> None:
         """Time goes by."""
@@ -107,7 +107,7 @@ class Heir:
 
     def is_shared(self) -> bool:
         """Whether what it listens on is left alone at its end."""
-        self.succession.leave_files()
+        self.coordinator.leave_files()
         return bool(self.gateway.sockets["127.0.0.1:80"].is_shared)
 
     def said(self) -> list[str]:
@@ -121,48 +121,48 @@ def at(path: str) -> Config:
 
 
 @pytest.fixture
-def heir(tmp_path: Path) -> Iterator[Heir]:
+def successor(tmp_path: Path) -> Iterator[Successor]:
     """One that has just started."""
     with ExitStack() as held:
-        yield Heir(str(tmp_path / "lb.sock"), held)
+        yield Successor(str(tmp_path / "lb.sock"), held)
 
 
 def test_first(tmp_path: Path) -> None:
     """The first one waits for a successor from its start to its end."""
     path = str(tmp_path / "lb.sock")
     gateway = Gateway(at(path), {"127.0.0.1:80": Listening(is_shared=True)})
-    succession = TakeoverCoordinator(RecordingReactor(), gateway, None)
-    succession.startService()
+    coordinator = TakeoverCoordinator(RecordingReactor(), gateway, None)
+    coordinator.startService()
     assert is_somebody_at(path)
-    succession.leave_files()
+    coordinator.leave_files()
     assert not gateway.sockets["127.0.0.1:80"].is_shared
     assert gateway.done == []
-    succession.stopService()
+    coordinator.stopService()
     assert not os.path.exists(path)
 
 
-def test_heir(heir: Heir) -> None:
+def test_takes_over(successor: Successor) -> None:
     """It serves when Consul has answered, says so when it does, and is the gateway."""
-    heir.wait(1)
-    assert heir.gateway.done == []
-    heir.gateway.answers = "all"
-    heir.wait(0.1)
-    assert heir.gateway.done == ["started"]
-    heir.wait(1)
-    assert not heir.predecessor.is_told()
-    heir.gateway.is_serving = True
-    heir.wait(0.1)
-    assert heir.predecessor.is_told()
-    assert heir.is_shared()
-    assert not is_somebody_at(heir.path)
-    heir.predecessor.heard.callback(True)
-    assert heir.predecessor.closed
-    assert not heir.is_shared()
-    assert is_somebody_at(heir.path)
-    assert heir.said() == [
-        f"taking over from the gateway at {heir.path}: it serves until this gateway"
-        " does",
-        f"taken over from the gateway at {heir.path}",
+    successor.wait(1)
+    assert successor.gateway.done == []
+    successor.gateway.answers = "all"
+    successor.wait(0.1)
+    assert successor.gateway.done == ["started"]
+    successor.wait(1)
+    assert not successor.predecessor.is_told()
+    successor.gateway.is_serving = True
+    successor.wait(0.1)
+    assert successor.predecessor.is_told()
+    assert successor.is_shared()
+    assert not is_somebody_at(successor.path)
+    successor.predecessor.heard.callback(True)
+    assert successor.predecessor.closed
+    assert not successor.is_shared()
+    assert is_somebody_at(successor.path)
+    assert successor.said() == [
+        f"taking over from the gateway at {successor.path}: it serves until this"
+        " gateway does",
+        f"taken over from the gateway at {successor.path}",
     ]
 
 
@@ -171,76 +171,76 @@ def test_dropped(tmp_path: Path) -> None:
     with ExitStack() as held:
         predecessor = Predecessor()
         predecessor.unused = ["127.0.0.1:81", "unix:/run/web.sock"]
-        heir = Heir(str(tmp_path / "lb.sock"), held, predecessor)
-        assert heir.said()[1:] == [
+        successor = Successor(str(tmp_path / "lb.sock"), held, predecessor)
+        assert successor.said()[1:] == [
             "127.0.0.1:81, unix:/run/web.sock: offered but not mapped: closed after"
             " the takeover"
         ]
 
 
-def test_some_answers(heir: Heir) -> None:
+def test_some_answers(successor: Successor) -> None:
     """A datacenter that does not answer is not waited for without end."""
-    heir.gateway.answers = "some"
-    heir.wait(4.8)
-    assert heir.gateway.done == []
-    heir.wait(0.4)
-    assert heir.gateway.done == ["started"]
+    successor.gateway.answers = "some"
+    successor.wait(4.8)
+    assert successor.gateway.done == []
+    successor.wait(0.4)
+    assert successor.gateway.done == ["started"]
 
 
-def test_no_answers(heir: Heir) -> None:
+def test_no_answers(successor: Successor) -> None:
     """Without any answer it would be worse than the old one, which goes on."""
-    heir.wait(19.8)
-    assert heir.gateway.done == []
-    heir.wait(0.4)
-    assert heir.gateway.done == ["drained", 1]
-    assert heir.is_shared()
-    assert heir.said()[1:] == [
-        f"not taken over: Consul does not answer; the gateway at {heir.path} goes on"
-        " serving"
+    successor.wait(19.8)
+    assert successor.gateway.done == []
+    successor.wait(0.4)
+    assert successor.gateway.done == ["drained", 1]
+    assert successor.is_shared()
+    assert successor.said()[1:] == [
+        "not taken over: Consul does not answer; the gateway at"
+        f" {successor.path} goes on serving"
     ]
-    assert not heir.predecessor.is_told()
-    heir.succession.stopService()
-    assert heir.predecessor.closed
+    assert not successor.predecessor.is_told()
+    successor.coordinator.stopService()
+    assert successor.predecessor.closed
 
 
-def test_serves_never(heir: Heir) -> None:
+def test_serves_never(successor: Successor) -> None:
     """Neither is one of use whose workers do not serve."""
-    heir.gateway.answers = "all"
-    heir.wait(20.2)
-    assert heir.gateway.done == ["started", "drained", 1]
-    assert "not taken over: the workers do not serve;" in heir.said()[1]
+    successor.gateway.answers = "all"
+    successor.wait(20.2)
+    assert successor.gateway.done == ["started", "drained", 1]
+    assert "not taken over: the workers do not serve;" in successor.said()[1]
 
 
-def test_too_late(heir: Heir) -> None:
+def test_too_late(successor: Successor) -> None:
     """If the old one has lost its patience that one stays the gateway."""
-    heir.gateway.answers, heir.gateway.is_serving = "all", True
-    heir.gateway.drained = Deferred()
-    heir.wait(0.1)
-    heir.predecessor.heard.callback(False)
-    assert heir.gateway.done == ["started", "drained"]
-    heir.gateway.drained.callback(None)
-    assert heir.gateway.done == ["started", "drained", 1]
-    assert not is_somebody_at(heir.path)
-    assert heir.is_shared()
+    successor.gateway.answers, successor.gateway.is_serving = "all", True
+    successor.gateway.drained = Deferred()
+    successor.wait(0.1)
+    successor.predecessor.heard.callback(False)
+    assert successor.gateway.done == ["started", "drained"]
+    successor.gateway.drained.callback(None)
+    assert successor.gateway.done == ["started", "drained", 1]
+    assert not is_somebody_at(successor.path)
+    assert successor.is_shared()
 
 
-def test_given_up(heir: Heir) -> None:
+def test_given_up(successor: Successor) -> None:
     """One that is to end before it serves does not begin any more."""
-    heir.succession.give_up()
-    heir.gateway.answers = "all"
-    heir.wait(30)
-    assert heir.gateway.done == []
-    heir.succession.give_up()
+    successor.coordinator.give_up()
+    successor.gateway.answers = "all"
+    successor.wait(30)
+    assert successor.gateway.done == []
+    successor.coordinator.give_up()
 
 
-def test_ended_meanwhile(heir: Heir) -> None:
+def test_ended_meanwhile(successor: Successor) -> None:
     """Nor does one that has ended take anybody's place."""
-    heir.gateway.answers, heir.gateway.is_serving = "all", True
-    heir.wait(0.1)
-    heir.succession.stopService()
-    heir.predecessor.heard.callback(False)
-    assert heir.gateway.done == ["started"]
-    assert not os.path.exists(heir.path)
+    successor.gateway.answers, successor.gateway.is_serving = "all", True
+    successor.wait(0.1)
+    successor.coordinator.stopService()
+    successor.predecessor.heard.callback(False)
+    assert successor.gateway.done == ["started"]
+    assert not os.path.exists(successor.path)
 
 
 def test_one_after_the_other(tmp_path: Path) -> None:
