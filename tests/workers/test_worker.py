@@ -17,7 +17,7 @@ from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.net.fd_passing import send_sockets
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.traffic import MappingTraffic
-from lbconsul.workers import worker as module
+from lbconsul.workers import reporter
 from lbconsul.workers.channel import Channel
 from lbconsul.workers.messages import (
     ANSWER,
@@ -280,7 +280,7 @@ def test_reports(
     running: Running, held: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It reports now and then how many connections there are, if that is news."""
-    monkeypatch.setattr(module, "REPORT_EVERY", 0.05)
+    monkeypatch.setattr(reporter, "REPORT_EVERY", 0.05)
     front, server = (held.enter_context(listening()) for _ in range(2))
     running.set_up(front)
     running.order(put(instance("a", server.getsockname()[1])))
@@ -297,7 +297,7 @@ def test_figures(
     running: Running, held: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It tells now and then what connections came to, where that is news."""
-    monkeypatch.setattr(module, "REPORT_EVERY", 0.05)
+    monkeypatch.setattr(reporter, "REPORT_EVERY", 0.05)
     front, server = (held.enter_context(listening()) for _ in range(2))
     running.set_up(front)
     one = instance("a", server.getsockname()[1])
@@ -326,7 +326,7 @@ def test_figures_of_a_busy_master(
     running: Running, held: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What could not be told while the master was slow is told afterwards."""
-    monkeypatch.setattr(module, "REPORT_EVERY", 0.05)
+    monkeypatch.setattr(reporter, "REPORT_EVERY", 0.05)
     fronts = [held.enter_context(listening()) for _ in range(2)]
     server = held.enter_context(listening())
     for front in fronts:
@@ -496,7 +496,7 @@ def test_connection_log(running: Running, held: ExitStack) -> None:
         with capturedLogs() as events:
             with connect(front.getsockname()), accept(server):
                 pass
-            eventually(lambda: running.worker._runtime.open == 0, "it is over")  # type: ignore[union-attr]
+            eventually(lambda: running.worker._runtime.open == 0, "it is over")
         assert bool(events) == log
 
 
