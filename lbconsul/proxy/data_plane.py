@@ -101,9 +101,13 @@ class LocalDataPlane(MultiService):
             self._observer.on_reregistered,
         )
         self._runtime = ProxyRuntime(
-            self._reactor, self.registry, self._connection_log, self.connection_limit
+            self._reactor,
+            self.registry,
+            self._connection_log,
+            self.connection_limit,
+            self._needed_elsewhere,
         )
-        self.listeners = ListenerManager(self._runtime, let_go=self.release_pools)
+        self.listeners = ListenerManager(self._runtime)
         self.listeners.setServiceParent(self)
         self._index = MappingIndex(lambda: self.mappings)
 
@@ -227,9 +231,7 @@ class LocalDataPlane(MultiService):
 
     def release_pools(self) -> None:
         """Drop the pools and answers that no connection needs, new or old."""
-        routes = self._runtime.routes
-        routes.update(self._needed_elsewhere())
-        self.registry.keep_only(routes)
+        self._runtime.release_pools()
 
     def _on_change(self, query: ServiceQuery, change: Change) -> None:
         """Called by the registry for each answer of Consul."""

@@ -30,21 +30,19 @@ class ListenerManager(Service):
     """Listens for mappings; the runtime makes the proxies that serve clients.
 
     `at_once` and `is_overloaded` are for listeners that share their accept queue with
-    other processes.  `let_go` is called when proxies are gone: pools may have become
-    unused.
+    other processes.
     """
 
     _log = Logger()
     _runtime: ProxyRuntime
     _at_once: int = ACCEPT_BOUND
     _is_overloaded: Callable[[], bool] | None = None
-    _let_go: Callable[[], None] = lambda: None
     _served: dict[ListeningSocket, ActiveListener] = Factory(dict)
     _by_listen: dict[Listen | None, ActiveListener] = Factory(dict)
     #: Listeners that wait for Consul's answer, by query; some may wait no longer.
     _waiting: dict[ServiceQuery, dict[ActiveListener, None]] = Factory(dict)
     #: Whether pools may have become unused.
-    _is_letting_go: bool = False
+    _has_unused_pools: bool = False
     #: Proxies whose clients an endpoint outside this service accepts.
     _lent: list[MappingProxy] = Factory(list)
     _drained: Deferred[None] | None = None
@@ -131,7 +129,7 @@ class ListenerManager(Service):
         }
         yield True
         if is_less:
-            self._let_go()
+            self._runtime.release_pools()
             yield True
 
     def answered(self, question: ServiceQuery) -> None:
@@ -146,9 +144,9 @@ class ListenerManager(Service):
 
     def tick(self) -> Iterable[None]:
         """Drop unused pools, in one go for all proxies that ended."""
-        if self._is_letting_go:
-            self._is_letting_go = False
-            self._let_go()
+        if self._has_unused_pools:
+            self._has_unused_pools = False
+            self._runtime.release_pools()
         return ()
 
     def bind(self) -> None:
@@ -238,7 +236,7 @@ class ListenerManager(Service):
         """Drop a proxy that is drained, after one of its connections ended."""
         stays = proxy is active.proxy and active.source in self._served
         if not stays and self._drop_if_over(proxy, active):
-            self._is_letting_go = True
+            self._has_unused_pools = True
         self.check_drained()
 
     def _begin(self, served: ActiveListener) -> None:

@@ -1,7 +1,7 @@
 """The proxy runtime: makes the proxies of one process, and ticks them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from attrs import Factory, define, field
@@ -32,6 +32,8 @@ class ProxyRuntime:
     connection_limit: ConnectionLimit = field(
         default=Factory(lambda self: ConnectionLimit(self.reactor), True)
     )
+    #: Gives what else is balanced over than by these proxies: pools that are kept.
+    _needed_elsewhere: Callable[[], Iterable[FailoverSpec]] = tuple
     _proxies: dict[MappingProxy, None] = Factory(dict)
     #: How many of them have each route.
     _routes: Counter[FailoverSpec] = Factory(Counter)
@@ -75,6 +77,10 @@ class ProxyRuntime:
     def routes(self) -> set[FailoverSpec]:
         """What connections may be balanced over, new ones and old ones."""
         return set(self._routes)
+
+    def release_pools(self) -> None:
+        """Drop the pools and answers that no connection needs, new or old."""
+        self.registry.keep_only(self.routes.union(self._needed_elsewhere()))
 
     @property
     def longest_drain(self) -> float:

@@ -9,7 +9,7 @@ import random
 import socket
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from enum import Enum, auto
 from functools import singledispatchmethod
@@ -153,10 +153,13 @@ class Worker:
         )
         self._replica = CatalogReplica(self._registry, slots, self._counter.load)
         self._runtime = ProxyRuntime(
-            self._reactor, self._registry, connection_limit=self._connection_limit
+            self._reactor,
+            self._registry,
+            connection_limit=self._connection_limit,
+            needed_elsewhere=self._needed_elsewhere,
         )
         self._listeners = ListenerManager(
-            self._runtime, AT_ONCE, self._counter.is_overloaded, self._let_go
+            self._runtime, AT_ONCE, self._counter.is_overloaded
         )
         self._reporter = Reporter(
             self._reactor, self.uplink, self._runtime, self._report
@@ -234,10 +237,9 @@ class Worker:
             for _ in steps:
                 pass
 
-    def _let_go(self) -> None:
-        # Instances may have been sent for mappings that are not served yet.
-        told = {failover_spec(each) for each in self._mappings.values()}
-        self._registry.keep_only(self._runtime.routes | told | self._others)
+    def _needed_elsewhere(self) -> Iterable[FailoverSpec]:
+        """What this worker does not serve, or not yet: it has their instances."""
+        return self._others.union(map(failover_spec, self._mappings.values()))
 
     def _report(self) -> Report:
         """The worker's present state, for the master."""
