@@ -559,7 +559,10 @@ def test_orders(
         assert set(visits(port, 20)) == {"anna", "carl"}
         row = admin.wait_for_standing(bert, "ejected")
         assert re.fullmatch(r"ejected \d s ago: by hand, back in \d+ s", row["reason"])
-        for other, why in ((bert, "it is ejected "), (anna, "2 of 3 upstreams serve;")):
+        for other, why in (
+            (bert, "it is already ejected "),
+            (anna, "2 of 3 upstreams serve;"),
+        ):
             refused = admin.order("eject", id_of(other), TOKEN)
             assert refused.code == 409
             begin = f"{id_of(other)} cannot be ejected: {why}"
@@ -650,7 +653,7 @@ def test_resuming(
         assert [each.data["kind"] for each in listener.heard] == ["left", "joined"]
         assert listener.heard[0].data["upstream"] == id_of(bert)
     with admin.listening(since="12345-7") as listener:
-        assert "anew" in listener.wait_for("reset").data["reason"]
+        assert "restarted" in listener.wait_for("reset").data["reason"]
 
 
 def test_default_address(
