@@ -14,9 +14,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.task import react
 from twisted.logger import globalLogBeginner, textFileLogObserver
 
-from lbconsul.config.build import configure
-from lbconsul.config.model import Mapping
-from lbconsul.service import balancer
+from lbconsul import Gateway, Mapping, configure
 
 
 async def main(reactor: Any, consul: str, port: str, own_port: str) -> None:
@@ -25,7 +23,7 @@ async def main(reactor: Any, consul: str, port: str, own_port: str) -> None:
     config = configure([consul], [f"{port}:webserver"], connect_timeout="1s")
 
     # A gateway is a service: give it a parent, or start and stop it yourself.
-    gateway = balancer(reactor, config)
+    gateway = Gateway(reactor, config)
     gateway.startService()
     reactor.addSystemEventTrigger("before", "shutdown", gateway.stopService)
 

@@ -24,4 +24,91 @@ The rooms, from the ground up; each imports only from those above it:
 
 ``docs/architecture.md`` says what each must not do, and follows a connection, an
 answer of Consul, a drain and a reload through them.
+
+Programs that embed a gateway import from here, and only from here: what ``__all__``
+names is kept as it is, everything else may change from one release to the next.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lbconsul.config.build import configure
+    from lbconsul.config.model import (
+        Config,
+        Drain,
+        Ejection,
+        Limits,
+        Mapping,
+        ShrinkGuard,
+        SystemdListen,
+        TCPListen,
+        Timeouts,
+        UnixListen,
+        WhenEmpty,
+    )
+    from lbconsul.errors import (
+        CannotListen,
+        CannotReload,
+        ConfigError,
+        LBConsulError,
+        NoWorkers,
+    )
+    from lbconsul.process.clock import use_monotonic_clock
+    from lbconsul.proxy.factory import ProxyFactory
+    from lbconsul.service import Gateway
+
+__all__ = [
+    "CannotListen",
+    "CannotReload",
+    "Config",
+    "ConfigError",
+    "Drain",
+    "Ejection",
+    "Gateway",
+    "LBConsulError",
+    "Limits",
+    "Mapping",
+    "NoWorkers",
+    "ProxyFactory",
+    "ShrinkGuard",
+    "SystemdListen",
+    "TCPListen",
+    "Timeouts",
+    "UnixListen",
+    "WhenEmpty",
+    "configure",
+    "use_monotonic_clock",
+]
+
+#: Where a name comes from; all others come from ``config.model``.
+_HOMES = {
+    "CannotListen": "errors",
+    "CannotReload": "errors",
+    "ConfigError": "errors",
+    "Gateway": "service",
+    "LBConsulError": "errors",
+    "NoWorkers": "errors",
+    "ProxyFactory": "proxy.factory",
+    "configure": "config.build",
+    "use_monotonic_clock": "process.clock",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used.
+
+    Workers and ``python -m lbconsul status`` import this package too, and need little
+    of it.
+    """
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = import_module(f"{__name__}.{_HOMES.get(name, 'config.model')}")
+    value: object = getattr(home, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, imported or not."""
+    return sorted({*globals(), *__all__})

@@ -52,66 +52,47 @@ if TYPE_CHECKING:
     from lbconsul.dev.service import DevCatalog
 
 
-def balancer(
-    reactor: Any,
-    config: Config,
-    *,
-    chance: Callable[[], float] = random.random,
-    inherited: AbstractMapping[str, int] | None = None,
-    max_connections: int = 0,
-    predecessor: InheritedSockets | None = None,
-    log: LogWriter | None = None,
-    resolver: IHostnameResolver | None = None,
-) -> "Gateway":
-    """Make a gateway for a configuration; it serves once it is started.
+@define(eq=False, repr=False)
+class Gateway(MultiService):
+    """Watches, a data plane, and the registry between them: a Twisted service.
 
-    `reactor` is any with `IReactorFDSet`, `IReactorTime` and `IReactorTCP`.  Host names
-    are looked up in the hosts file and by DNS, or by `resolver`.  `inherited` are
-    the listening descriptors that systemd passed in, by name and by number.  Beyond
-    `max_connections`, over all mappings, clients wait in the kernel's queue; 0 is
-    no limit.  Each worker process finds its own limit, by its descriptors.  With a
-    `predecessor` the gateway serves once it can take over from that gateway, whose
-    sockets are among the inherited ones, by listening address.  `log` writes the log;
-    the status shows how many lines it dropped.
+    `reactor` is any with `IReactorFDSet`, `IReactorTime` and `IReactorTCP`.  The
+    mappings of `config` are served once the service is started.
 
     :raises ConfigError: a token or certificate file cannot be read, or another user
         can write to the state directory.
     :raises NoWorkers: worker processes cannot be used on this system.
     """
-    gateway = Gateway(
-        reactor, config, chance, inherited or {}, predecessor, log, resolver
-    )
-    gateway.connection_limit.limit = max_connections
-    for mapping in config.mappings:
-        gateway.listen(mapping)
-    return gateway
-
-
-@define(eq=False, repr=False)
-class Gateway(MultiService):
-    """Watches, a data plane, and the registry between them: a Twisted service."""
 
     _log = Logger()
     _reactor: Any
     #: The present configuration.
     config: Config
-    _chance: Callable[[], float]
-    _inherited: AbstractMapping[str, int]
-    _predecessor: InheritedSockets | None = None
-    _log_writer: LogWriter | None = None
-    #: Resolves host names; None: the gateway's own resolver.
-    _resolver: IHostnameResolver | None = None
+    #: Yields numbers from 0 up to but without 1, like `random.random`.
+    _chance: Callable[[], float] = field(default=random.random, kw_only=True)
+    #: The listening descriptors that systemd passed in, by name and by number.
+    _inherited: AbstractMapping[str, int] = field(factory=dict, kw_only=True)
+    #: Beyond so many connections over all mappings, clients wait in the kernel's queue;
+    #: 0: no limit.  Each worker process finds its own limit, by its descriptors.
+    _max_connections: int = field(default=0, kw_only=True)
+    #: The gateway to take over from: its sockets are among the inherited ones, by
+    #: listening address, and mappings are served once it lets go.
+    _predecessor: InheritedSockets | None = field(default=None, kw_only=True)
+    #: Writes the log; the status shows how many lines it dropped.
+    _log_writer: LogWriter | None = field(default=None, kw_only=True)
+    #: Resolves host names; None: by the hosts file and DNS.
+    _resolver: IHostnameResolver | None = field(default=None, kw_only=True)
     #: Called with the exit status when there is nothing left to do but to end: 0 after
     #: a shutdown or a takeover by another gateway, 1 if the predecessor goes on.
-    finished: Callable[[int], None] = lambda status: None
+    finished: Callable[[int], None] = field(default=lambda status: None, kw_only=True)
     data_plane: DataPlane = field(init=False)
     #: Which mappings have had an instance.
     availability: Availability = field(init=False)
     _admin: AdminService = field(init=False)
     _own: OwnListeners = field(init=False)
     _watches: Watches = field(init=False)
-    _dev: "DevCatalog | None" = None
-    _shutdown: GracefulShutdown | None = None
+    _dev: "DevCatalog | None" = field(init=False, default=None)
+    _shutdown: GracefulShutdown | None = field(init=False, default=None)
     _takeover: TakeoverCoordinator = field(init=False)
     operations: Operations = field(init=False)
     _screening: Screening = field(init=False)
@@ -147,6 +128,9 @@ class Gateway(MultiService):
             self._new_client,
         )
         self._add_services()
+        self.connection_limit.limit = self._max_connections
+        for mapping in config.mappings:
+            self.listen(mapping)
 
     def _new_client(self, consul: ConsulConfig) -> ConsulClient:
         return consul_client(self._reactor, consul, self._resolver)

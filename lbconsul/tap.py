@@ -25,7 +25,7 @@ from lbconsul.process.garbage import ShortCollections
 from lbconsul.process.privileges import User, acting_as, can_read, user_to_be
 from lbconsul.process.signals import Signals
 from lbconsul.process.socket_activation import passed_sockets
-from lbconsul.service import Gateway, balancer
+from lbconsul.service import Gateway
 from lbconsul.takeover.client import take
 from lbconsul.takeover.inherited import InheritedSockets
 from lbconsul.takeover.rendezvous import check_place
@@ -111,13 +111,13 @@ def _bound(reactor: Any, options: Options, most: int) -> Gateway:
         # runs as that user; but only root may bind any port.
         with acting_as(user):
             _see_what_is_needed_later(options)
-            gateway = balancer(
+            gateway = Gateway(
                 reactor,
                 config,
                 inherited=ChainMap(taken.sockets if taken else {}, inherited),
                 max_connections=most,
                 predecessor=taken,
-                log=options.log.writer,
+                log_writer=options.log.writer,
             )
             gateway.bind_files()
         gateway.bind()
@@ -168,7 +168,7 @@ def _check(config: Config, user: User | None, *, online: bool) -> None:
 
     try:
         with acting_as(user):
-            balancer(reactor, config)
+            Gateway(reactor, config)
             if config.takeover:
                 check_place(config.takeover)
     except LBConsulError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import lbconsul
 from tests.support.binaries import REPOSITORY
 from tests.support.http_api import ask
 from tests.support.loopback import PATIENCE
@@ -18,6 +19,27 @@ from tests.support.ports import free_ports
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.process
+
+
+def test_public_names() -> None:
+    """A program finds each public name in the package itself, and no other."""
+    for name in lbconsul.__all__:
+        assert getattr(lbconsul, name).__name__ == name
+    assert set(lbconsul.__all__) <= set(dir(lbconsul))
+    with pytest.raises(AttributeError, match="has no attribute 'balancer'"):
+        lbconsul.balancer  # noqa: B018
+
+
+def test_import_is_light() -> None:
+    """The package alone imports none of its rooms: workers need few of them."""
+    said = subprocess.run(
+        [sys.executable, "-c", "import lbconsul, sys; print(*sys.modules)"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not [each for each in said.stdout.split() if each.startswith("lbconsul.")]
 
 
 @pytest.fixture

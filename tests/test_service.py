@@ -19,7 +19,7 @@ from lbconsul.config.model import Mapping
 from lbconsul.config.sources import Source, from_command_line
 from lbconsul.errors import CannotListen, CannotReload, ConfigError
 from lbconsul.proxy.targets import failover_spec
-from lbconsul.service import balancer
+from lbconsul.service import Gateway
 from tests.support.loopback import accept, connect, listening, receive, refusing
 from tests.support.ports import free_ports
 from tests.support.running_gateway import (
@@ -62,7 +62,7 @@ class TestMakeup:
 
     def test_interface(self, running: ReactorThread) -> None:
         """It is a service like any other of Twisted's."""
-        gateway = balancer(running.reactor, configure([], ["8080:web"]))
+        gateway = Gateway(running.reactor, configure([], ["8080:web"]))
         assert verifyObject(IService, gateway)
 
     def test_watches(self, running: ReactorThread) -> None:
@@ -73,7 +73,7 @@ class TestMakeup:
             "8082:web,dc=dc2",
             "8083:mail",
         ]
-        gateway = balancer(running.reactor, configure([], mappings))
+        gateway = Gateway(running.reactor, configure([], mappings))
         gateway.proxy_factory(Mapping("mail", health=frozenset({"passing"})))
         assert sorted(map(str, gateway._watches._watches)) == [
             "mail",
@@ -85,13 +85,13 @@ class TestMakeup:
         """A token file that cannot be read is found out before anything starts."""
         config = configure([], ["8080:web"], token_file="/nowhere/token")
         with pytest.raises(ConfigError, match="/nowhere/token"):
-            balancer(running.reactor, config)
+            Gateway(running.reactor, config)
 
     def test_no_place_for_snapshots(self, running: ReactorThread) -> None:
         """So is a directory for snapshots that cannot be one."""
         config = evolve(configure([], ["8080:web"]), state_dir="/dev/null")
         with pytest.raises(ConfigError, match="--state-dir /dev/null"):
-            balancer(running.reactor, config)
+            Gateway(running.reactor, config)
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
     def test_state_of_another_user(
@@ -101,7 +101,7 @@ class TestMakeup:
         os.chown(tmp_path, 12345, -1)
         config = evolve(configure([], ["8080:web"]), state_dir=str(tmp_path))
         with pytest.raises(ConfigError, match="belongs to user 12345 instead of 0"):
-            balancer(running.reactor, config)
+            Gateway(running.reactor, config)
 
 
 class TestBinding:
@@ -111,7 +111,7 @@ class TestBinding:
         """Every port is open once they are bound, and bound again that changes none."""
         ports = free_ports(2)
         mappings = [f"127.0.0.1:{port}:web,connect-timeout=100ms" for port in ports]
-        gateway = balancer(running.reactor, configure([no_consul], mappings))
+        gateway = Gateway(running.reactor, configure([no_consul], mappings))
         running.call(gateway.bind)
         running.call(gateway.bind)
         clients = [connect(local(port)) for port in ports]
@@ -132,7 +132,7 @@ class TestBinding:
                 [f"127.0.0.1:{consul}"],
                 [f"127.0.0.1:{port}:web" for port in ports],
             )
-            gateway = balancer(
+            gateway = Gateway(
                 running.reactor, build(Source(), Source(), source, dev=dev)
             )
             with pytest.raises(CannotListen, match=f"127.0.0.1:{busy}:web"):
@@ -149,9 +149,7 @@ class TestBinding:
         """Sockets that systemd passed in are found by their name."""
         passed, server = (held.enter_context(listening()) for _ in range(2))
         config = configure([no_consul], ["systemd:front:web"])
-        gateway = balancer(
-            running.reactor, config, inherited={"front": passed.fileno()}
-        )
+        gateway = Gateway(running.reactor, config, inherited={"front": passed.fileno()})
         with Started(running, gateway):
             serve(running, gateway, of(server))
             with connect(passed.getsockname()) as client, accept(server) as upstream:
@@ -169,7 +167,7 @@ class TestServing:
         one, other = (held.enter_context(listening()) for _ in range(2))
         mapping = f"127.0.0.1:{port}:web,connect-timeout=100ms"
         config = configure([no_consul], [mapping])
-        with Started(running, balancer(running.reactor, config)) as gateway:
+        with Started(running, Gateway(running.reactor, config)) as gateway:
             assert connect(local(port)).recv(1) == b""
             for server in (one, other):
                 serve(running, gateway, of(server, str(server.fileno())))
@@ -183,7 +181,7 @@ class TestServing:
         ports = free_ports(2)
         servers = [held.enter_context(listening()) for _ in range(2)]
         config = configure([no_consul], [f"127.0.0.1:{port}:web" for port in ports])
-        with Started(running, balancer(running.reactor, config)) as gateway:
+        with Started(running, Gateway(running.reactor, config)) as gateway:
             serve(running, gateway, *(of(each, str(each.fileno())) for each in servers))
             for port in ports * 5:
                 held.enter_context(connect(local(port)))
@@ -202,7 +200,7 @@ class TestServing:
         [port] = free_ports(1)
         server = held.enter_context(listening())
         mapping = f"127.0.0.1:{port}:web,max-connections=1"
-        gateway = balancer(running.reactor, configure([no_consul], [mapping]))
+        gateway = Gateway(running.reactor, configure([no_consul], [mapping]))
         with Started(running, gateway):
             serve(running, gateway, of(server))
             for client in [connect(local(port)) for _ in range(5)]:
@@ -218,7 +216,7 @@ class TestServing:
         server = held.enter_context(listening())
         mappings = [f"127.0.0.1:{port}:web" for port in ports]
         config = configure([no_consul], mappings)
-        gateway = balancer(running.reactor, config, max_connections=1)
+        gateway = Gateway(running.reactor, config, max_connections=1)
         with Started(running, gateway):
             serve(running, gateway, of(server))
             clients = [held.enter_context(connect(local(port))) for port in ports * 3]
@@ -242,7 +240,7 @@ class TestServing:
         config = configure([no_consul], [mapping], connection_log=log)
         with (
             capturedLogs() as events,
-            Started(running, balancer(running.reactor, config)),
+            Started(running, Gateway(running.reactor, config)),
         ):
             assert connect(local(port)).recv(1) == b""
         lines = [text for text in texts(events) if text.endswith(" SC")]
@@ -255,7 +253,7 @@ class TestServing:
             {}, [f"127.0.0.1:{consul}"], [f"127.0.0.1:{port}:web"]
         )
         config = build(Source(), Source(), source, dev=True)
-        with Started(running, balancer(running.reactor, config)) as gateway:
+        with Started(running, Gateway(running.reactor, config)) as gateway:
             eventually(
                 lambda: running.call(gateway.registry.answered, WEB), "an answer"
             )
@@ -280,7 +278,7 @@ class TestOwnEndpoint:
         server = held.enter_context(listening())
         [port] = free_ports(1)
         config = configure([no_consul], [f"127.0.0.1:{port}:other"])
-        gateway = balancer(running.reactor, config)
+        gateway = Gateway(running.reactor, config)
         started = Started(running, gateway)
         if not early:
             held.enter_context(started)
@@ -316,7 +314,7 @@ class TestWorkers:
         [port] = free_ports(1)
         mapping = f"127.0.0.1:{port}:web"
         config = configure([no_consul], [mapping], workers="2")
-        gateway = balancer(running.reactor, config)
+        gateway = Gateway(running.reactor, config)
         with capturedLogs() as events, Started(running, gateway):
             factory = running.call(gateway.proxy_factory, Mapping("web"))
             endpoint = TCP4ServerEndpoint(running.reactor, 0, interface="127.0.0.1")
@@ -350,7 +348,7 @@ class TestWorkers:
             ports = [free, taken.getsockname()[1]]
             mappings = [f"127.0.0.1:{port}:web" for port in ports]
             config = configure([no_consul], mappings, workers="2")
-            gateway = balancer(running.reactor, config)
+            gateway = Gateway(running.reactor, config)
             with pytest.raises(CannotListen, match=mappings[1]):
                 running.call(gateway.bind)
         assert is_free(free)
@@ -364,7 +362,7 @@ class TestWorkers:
         server = held.enter_context(listening())
         mappings = [f"127.0.0.1:{port}:web" for port in ports]
         config = configure([no_consul], mappings[:1], workers="2")
-        gateway = balancer(running.reactor, config)
+        gateway = Gateway(running.reactor, config)
         [late] = configure([], mappings[1:]).mappings
         with Started(running, gateway):
             serve(running, gateway, of(server))
@@ -399,7 +397,7 @@ class TestStop:
         """A gateway says what it balances when it starts, and at its end how it was."""
         ports = free_ports(2)
         mappings = [f"127.0.0.1:{port}:web" for port in ports]
-        gateway = balancer(running.reactor, configure([no_consul], mappings))
+        gateway = Gateway(running.reactor, configure([no_consul], mappings))
         with (
             listening() as server,
             capturedLogs() as events,
@@ -431,7 +429,7 @@ class TestStop:
         [port] = free_ports(1)
         server = held.enter_context(listening())
         config = configure([no_consul], [f"127.0.0.1:{port}:web"])
-        gateway = balancer(running.reactor, config)
+        gateway = Gateway(running.reactor, config)
         slow = Slow()
         slow.setServiceParent(gateway)
         with Started(running, gateway):
@@ -460,7 +458,7 @@ class TestDrain:
         [port] = free_ports(1)
         server = held.enter_context(listening())
         config = configure([no_consul], [f"127.0.0.1:{port}:web"])
-        gateway = balancer(running.reactor, config)
+        gateway = Gateway(running.reactor, config)
         with Started(running, gateway):
             serve(running, gateway, of(server))
             client = held.enter_context(connect(local(port)))
@@ -480,7 +478,7 @@ class TestDrain:
     def test_by_the_admin_side(self, running: ReactorThread, no_consul: str) -> None:
         """Who drains the gateway ends it, once; that it drains is noted and shown."""
         [port] = free_ports(1)
-        gateway = balancer(
+        gateway = Gateway(
             running.reactor, configure([no_consul], [f"127.0.0.1:{port}:web"])
         )
         ends: list[int] = []
@@ -502,7 +500,7 @@ class TestDrain:
         for port, grace in zip(ports, (0.0, 60.0), strict=True):
             server = held.enter_context(listening())
             config = configure([no_consul], [f"127.0.0.1:{port}:web"])
-            gateway = balancer(running.reactor, config)
+            gateway = Gateway(running.reactor, config)
             over: list[object] = []
             with Started(running, gateway) as gateway:
                 serve(running, gateway, of(server))
@@ -521,7 +519,7 @@ class TestDrain:
         [port] = free_ports(1)
         server = held.enter_context(listening())
         config = configure([no_consul], [f"127.0.0.1:{port}:web"], workers="2")
-        gateway = balancer(running.reactor, config)
+        gateway = Gateway(running.reactor, config)
         with capturedLogs() as events, Started(running, gateway):
             serve(running, gateway, of(server))
             client = held.enter_context(connect(local(port)))

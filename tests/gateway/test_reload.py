@@ -15,7 +15,7 @@ from lbconsul.config.diff import Plan
 from lbconsul.config.model import Config, Mapping
 from lbconsul.errors import CannotListen, CannotReload, ConfigError
 from lbconsul.net.sweeper import TimeSlicer
-from lbconsul.service import balancer
+from lbconsul.service import Gateway
 from tests.support.loopback import accept, connect, listening
 from tests.support.ports import free_ports
 from tests.support.running_gateway import (
@@ -35,7 +35,7 @@ from tests.support.waiting import eventually
 def test_not_now(running: ReactorThread, no_consul: str) -> None:
     """One that does not run is not reloaded."""
     config = configure([no_consul], ["8080:web"])
-    gateway = balancer(running.reactor, config)
+    gateway = Gateway(running.reactor, config)
     with pytest.raises(CannotReload, match="the gateway does not run"):
         gateway.reload(config)
 
@@ -55,7 +55,7 @@ def test_mappings(
 
     one, two, three = ports
     first = config(f"{one}:web", f"{two}:mail")
-    gateway = balancer(running.reactor, first)
+    gateway = Gateway(running.reactor, first)
     with capturedLogs() as events, Started(running, gateway):
         own = running.call(gateway.proxy_factory, Mapping("own"))
         serve(running, gateway, of(server))
@@ -91,7 +91,7 @@ def test_gradually(running: ReactorThread, no_consul: str, held: ExitStack) -> N
         configure([no_consul], [f"127.0.0.1:{each}:web" for each in several])
         for several in (ports, ports[10:])
     )
-    gateway = balancer(running.reactor, some)
+    gateway = Gateway(running.reactor, some)
     done: list[Plan] = []
 
     def reload(*configs: Config) -> int:
@@ -126,7 +126,7 @@ def test_gradually_nothing(
         configure([no_consul], [f"127.0.0.1:{each}:web"])
         for each in (port, taken.getsockname()[1])
     )
-    gateway = balancer(running.reactor, config)
+    gateway = Gateway(running.reactor, config)
     failures: list[Failure] = []
     with Started(running, gateway):
         running.call(
@@ -144,7 +144,7 @@ def test_all_or_nothing(
     one, free = free_ports(2)
     taken = held.enter_context(listening())
     config = configure([no_consul], [f"127.0.0.1:{one}:web"])
-    gateway = balancer(running.reactor, config)
+    gateway = Gateway(running.reactor, config)
     more = configure([no_consul], [f"127.0.0.1:{free}:web"]).mappings
     busy = f"127.0.0.1:{taken.getsockname()[1]}:web"
     bad = [
@@ -172,7 +172,7 @@ def test_consul(running: ReactorThread, no_consul: str, tmp_path: Path) -> None:
     [port] = free_ports(1)
     mapping = f"127.0.0.1:{port}:web"
     config = configure([no_consul], [mapping])
-    gateway = balancer(running.reactor, config)
+    gateway = Gateway(running.reactor, config)
     with capturedLogs() as events, Started(running, gateway):
         running.call(gateway.reload, config)
         assert not any("watches restarted" in text for text in texts(events))

@@ -6,7 +6,7 @@ from lbconsul.admin.status_model import WatchStatus
 from lbconsul.config.build import configure
 from lbconsul.gateway import screening
 from lbconsul.proxy import own_listeners as own
-from lbconsul.service import balancer
+from lbconsul.service import Gateway
 from tests.support.ports import free_ports
 from tests.support.running_gateway import Started
 from tests.support.running_proxy import ReactorThread
@@ -25,7 +25,7 @@ def test_an_address_that_moves_here(
     monkeypatch.setattr(own, "MAX_AGE", 0.05)
     monkeypatch.setattr(screening, "MAX_AGE", 0.05)
     mapping = f"{port}:web,when-empty=fallback=192.0.2.7:{port}"
-    gateway = balancer(running.reactor, configure([no_consul], [mapping]))
+    gateway = Gateway(running.reactor, configure([no_consul], [mapping]))
     with Started(running, gateway):
 
         def skipped() -> int:

@@ -12,10 +12,10 @@ from attrs import Factory, define, evolve
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import capturedLogs, formatEvent
 
+from lbconsul import service
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.build import configure
 from lbconsul.config.model import Config
-from lbconsul.service import balancer
 from lbconsul.takeover.client import take
 from lbconsul.takeover.coordinator import TakeoverCoordinator
 from lbconsul.takeover.inherited import InheritedSockets
@@ -282,7 +282,7 @@ class TestGateway:
             config = configure([f"127.0.0.1:{port}"], mappings)
         config = evolve(config, workers=workers)
         predecessor = cast(InheritedSockets, Predecessor())
-        gateway = balancer(running.reactor, config, predecessor=predecessor)
+        gateway = service.Gateway(running.reactor, config, predecessor=predecessor)
         running.call(gateway.privilegedStartService)
         running.call(gateway.startService)
         return gateway
