@@ -47,11 +47,13 @@ def _policy(
     size = len(answers[0])
     name = selection.policy
     registry.replace(selection.question, answers[0])
-    held = [registry.chain(FailoverSpec((selection,))).lease() for _ in range(2 * size)]
+    held = [
+        registry.failover(FailoverSpec((selection,))).lease() for _ in range(2 * size)
+    ]
     for number in range(_BLOCKS):
         begun = time.perf_counter()
         leases = [
-            registry.chain(FailoverSpec((selection,))).lease() for _ in range(_BLOCK)
+            registry.failover(FailoverSpec((selection,))).lease() for _ in range(_BLOCK)
         ]
         results.add(PICK, name, _since(begun) * 1e6 / _BLOCK, size)
         random.Random(size).shuffle(leases)

@@ -9,7 +9,7 @@ from lbconsul.balance.standing import (
     MANUALLY_DRAINED,
     Standing,
     Verdict,
-    judge,
+    evaluate,
     outside,
 )
 from lbconsul.text import listed
@@ -31,7 +31,7 @@ def why_empty(
     """
     if not instances:
         return _of_skipped(skipped)
-    verdicts = [(each, judge(each, rules)) for each in instances]
+    verdicts = [(each, evaluate(each, rules)) for each in instances]
     selected = [each for each in verdicts if not each[1].is_unselected]
     if not selected:
         return _of_tags(instances, rules)

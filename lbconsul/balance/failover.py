@@ -53,7 +53,7 @@ class Failover:
     def _order_of_use(self) -> Iterator[Pool]:
         for pools in self._groups(self._by_preference()):
             yield from (pool for pool in pools if pool.is_usable)
-            yield from (pool for pool in pools if pool.doubts)
+            yield from (pool for pool in pools if pool.has_suspects)
         yield from (pool for pool in self._by_preference() if pool.candidates)
 
     def has_other_than(self, pool: Pool) -> bool:

@@ -6,7 +6,7 @@ from attrs import Factory, define, evolve
 
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.pool_spec import InstanceFilter
-from lbconsul.balance.standing import GONE, MANUALLY_DRAINED, Verdict, judge
+from lbconsul.balance.standing import GONE, MANUALLY_DRAINED, Verdict, evaluate
 from lbconsul.balance.upstream import Load, Upstream
 
 
@@ -41,26 +41,26 @@ class Membership:
     #: The members that Consul lets serve.
     candidates: set[Upstream] = Factory(set)
 
-    def amend(
+    def apply(
         self, put: Iterable[tuple[Instance, Load]], drop: Iterable[Identity]
     ) -> MembershipChange:
         """Apply an answer: `put` joined or changed, each with its load; `drop` left."""
         shift = MembershipChange(before=len(self.candidates))
         for identity in drop:
-            self._dismiss(identity, shift)
+            self._remove(identity, shift)
         for instance, load in put:
-            self._admit(instance, load, shift)
+            self._add(instance, load, shift)
         return shift
 
-    def _admit(self, instance: Instance, load: Load, shift: MembershipChange) -> None:
+    def _add(self, instance: Instance, load: Load, shift: MembershipChange) -> None:
         """`instance` joined or changed."""
         known = self.all.get(instance.identity)
-        verdict = judge(instance, self._rules)
+        verdict = evaluate(instance, self._rules)
         if verdict.is_unselected:
             if known is not None:
                 known.instance = instance
                 weight = known.verdict.weight
-                self._judge(known, evolve(verdict, weight=weight), shift)
+                self._evaluate(known, evolve(verdict, weight=weight), shift)
             return
         created = self._drained.get(instance.identity)
         if created is not None and instance.is_registration(created):
@@ -75,16 +75,16 @@ class Membership:
             # The resolver does not know which address accepts: keep the one in use.
             instance = instance.preferring(known.instance.address)
         known.instance = instance
-        self._judge(known, verdict, shift)
+        self._evaluate(known, verdict, shift)
 
-    def _dismiss(self, identity: Identity, shift: MembershipChange) -> None:
+    def _remove(self, identity: Identity, shift: MembershipChange) -> None:
         """The instance left; ignored if it is no member."""
         upstream = self.all.get(identity)
         if upstream is not None:
             weight = upstream.verdict.weight
-            self._judge(upstream, evolve(self._gone, weight=weight), shift)
+            self._evaluate(upstream, evolve(self._gone, weight=weight), shift)
 
-    def _judge(
+    def _evaluate(
         self, upstream: Upstream, verdict: Verdict, shift: MembershipChange
     ) -> None:
         """Set the verdict on a member, and note whether it starts or stops serving."""

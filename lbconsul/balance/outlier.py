@@ -20,7 +20,7 @@ from lbconsul.balance.weighted import Chance
 
 #: An early close counts as this part of a refused connection: the upstream may have
 #: a good reason to close.
-_SPOILED = 0.5
+_EARLY_CLOSE = 0.5
 
 #: If an upstream is full when its probe is due, the probe is postponed by this many
 #: seconds: other upstreams may be due that have room.
@@ -93,12 +93,12 @@ class Outliers:
         known = self._ejected.get(upstream)
         if known is not None:
             # Leases that began before the ejection do not count.
-            return self._tried(known, lease, outcome) if lease.on_trial else _NOTHING
+            return self._tried(known, lease, outcome) if lease.probing else _NOTHING
         record = upstream.record
         if record is None:
             record = upstream.record = OutlierRecord()
         self._note(record, outcome)
-        score = record.refused + _SPOILED * record.spoiled
+        score = record.refused + _EARLY_CLOSE * record.early_closes
         too_bad = 0 < self._patience.failures <= score
         if too_bad and self.others_suffice(candidates):
             return Ruling.EJECT
@@ -114,16 +114,16 @@ class Outliers:
         elif outcome is Outcome.CONNECTED:
             record.refused = record.missed = 0
         elif outcome is Outcome.SUCCESS:
-            record.spoiled = record.ejections = 0
-        elif outcome is Outcome.EARLY_CLOSE and self._patience.spoiled:
-            record.spoiled += 1
+            record.early_closes = record.ejections = 0
+        elif outcome is Outcome.EARLY_CLOSE and self._patience.early_close:
+            record.early_closes += 1
 
     def _tried(self, record: OutlierRecord, lease: Lease, outcome: Outcome) -> Ruling:
         """Decide after an outcome of a connection that began after the ejection."""
         if outcome is Outcome.CONNECTED:
             return _NOTHING
         # If an early close is no failure, accepting is enough to be restored.
-        is_usual = outcome is Outcome.EARLY_CLOSE and not self._patience.spoiled
+        is_usual = outcome is Outcome.EARLY_CLOSE and not self._patience.early_close
         if outcome is Outcome.SUCCESS or is_usual:
             return Ruling.TRUST
         if record.probe is not lease:

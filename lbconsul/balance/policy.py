@@ -28,38 +28,38 @@ class LeastConnections:
     _chance: Chance
     #: Upstreams by load score.
     _equals: dict[float, WeightedSampler] = Factory(dict)
-    _crowding: dict[Upstream, float] = Factory(dict)
+    _scores: dict[Upstream, float] = Factory(dict)
     #: A heap of the keys of `_equals`.
     _keys: list[float] = Factory(list)
 
     def place(self, upstream: Upstream) -> None:
         key = upstream.load_score()
-        old = self._crowding.get(upstream)
+        old = self._scores.get(upstream)
         if old is not None:
             equals = self._equals[old]
-            if key == old and equals.weight(upstream) == upstream.share:
+            if key == old and equals.weight(upstream) == upstream.effective_weight:
                 return
             equals.remove(upstream)
-        self._crowding[upstream] = key
+        self._scores[upstream] = key
         mine = self._equals.get(key)
         if mine is None:
             mine = self._equals[key] = WeightedSampler(self._chance)
             heappush(self._keys, key)
         mine.add(upstream)
-        if len(self._keys) > 2 * len(self._crowding) + _SLACK:
+        if len(self._keys) > 2 * len(self._scores) + _SLACK:
             self._tidy()
 
     def withdraw(self, upstream: Upstream) -> None:
-        self._equals[self._crowding.pop(upstream)].remove(upstream)
+        self._equals[self._scores.pop(upstream)].remove(upstream)
 
     def __contains__(self, upstream: Upstream) -> bool:
-        return upstream in self._crowding
+        return upstream in self._scores
 
     def choose(self) -> Upstream | None:
         while self._keys:
             equals = self._equals[self._keys[0]]
             if equals:
-                return equals.draw()
+                return equals.sample()
             del self._equals[heappop(self._keys)]
         return None
 
@@ -80,7 +80,7 @@ class Random:
 
     def place(self, upstream: Upstream) -> None:
         if upstream in self._all:
-            if self._all.weight(upstream) == upstream.share:
+            if self._all.weight(upstream) == upstream.effective_weight:
                 return
             self._all.remove(upstream)
         self._all.add(upstream)
@@ -92,7 +92,7 @@ class Random:
         return upstream in self._all
 
     def choose(self) -> Upstream | None:
-        return self._all.draw() if self._all else None
+        return self._all.sample() if self._all else None
 
 
 @define(eq=False)
@@ -106,9 +106,9 @@ class PowerOfTwoChoices(Random):
     def choose(self) -> Upstream | None:
         if not self._all:
             return None
-        one = other = self._all.draw()
+        one = other = self._all.sample()
         for _ in range(3):  # bounded: one upstream may outweigh all others
-            other = self._all.draw()
+            other = self._all.sample()
             if other is not one:
                 break
         return min(one, other, key=Upstream.load_score)
@@ -132,7 +132,7 @@ class RoundRobin:
     _number: int = 0
 
     def place(self, upstream: Upstream) -> None:
-        weight = upstream.share
+        weight = upstream.effective_weight
         known = self._turns.get(upstream)
         if known is not None and known[1] == weight:
             return
@@ -157,13 +157,13 @@ class RoundRobin:
             turn, _, upstream = heappop(self._queue)
             if self._turns.get(upstream, (None, 0))[0] == turn:
                 self._now = turn
-                self._enqueue(upstream, turn + 1 / upstream.share)
+                self._enqueue(upstream, turn + 1 / upstream.effective_weight)
                 return upstream
         return None
 
     def _enqueue(self, upstream: Upstream, turn: float) -> None:
         self._number += 1
-        self._turns[upstream] = (turn, upstream.share)
+        self._turns[upstream] = (turn, upstream.effective_weight)
         heappush(self._queue, (turn, self._number, upstream))
         if len(self._queue) > 2 * len(self._turns) + _SLACK:
             self._queue = [

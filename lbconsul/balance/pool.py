@@ -84,7 +84,7 @@ class Pool:
         return len(self._members.candidates) > len(self._outliers.ejected)
 
     @property
-    def doubts(self) -> bool:
+    def has_suspects(self) -> bool:
         """Whether any upstream is suspect."""
         return bool(self._shrink_guard)
 
@@ -103,13 +103,13 @@ class Pool:
         """The distinct drains of upstreams that may still have connections."""
         return self._draining.kinds
 
-    def amend(
+    def apply(
         self,
         put: Iterable[tuple[Instance, Load]] = (),
         drop: Iterable[Identity] = (),
     ) -> None:
         """Apply an answer: `put` joined or changed, each with its load; `drop` left."""
-        shift = self._members.amend(put, drop)
+        shift = self._members.apply(put, drop)
         for each in shift.moved:
             self._outliers.trust(each)  # a new address has not failed yet
         newcomers = [each for each in shift.gained if not self._shrink_guard.drop(each)]
@@ -205,7 +205,7 @@ class Pool:
             if due is not None:
                 return self._try(due)
         chosen = placement.choose(placement.serving, avoiding)
-        return None if chosen is None else Lease(chosen, self, on_trial=False)
+        return None if chosen is None else Lease(chosen, self, probing=False)
 
     def probe(self) -> Lease | None:
         """A lease that probes an ejected upstream, if one is due."""
@@ -213,7 +213,7 @@ class Pool:
         return None if due is None else self._try(due)
 
     def _try(self, ejected: Upstream) -> Lease:
-        lease = Lease(ejected, self, on_trial=True)
+        lease = Lease(ejected, self, probing=True)
         self._outliers.begin(lease)
         return lease
 
@@ -224,8 +224,8 @@ class Pool:
         instances come back one by one to an agent that lost them, and while no
         connections show that the suspect upstreams are gone indeed.
         """
-        left, doubted = len(self._members.candidates), len(self._shrink_guard)
-        total = left + doubted
+        left, suspects = len(self._members.candidates), len(self._shrink_guard)
+        total = left + suspects
         is_few = left <= _FEW_LEFT * total and self._shrink_guard.are_sound
         return is_few and self._chance() * total >= left
 
@@ -233,7 +233,7 @@ class Pool:
         """Lease a suspect upstream, none of `avoiding`, where no other is left."""
         placement = self._scheduler
         chosen = placement.choose(placement.reserve, avoiding)
-        return None if chosen is None else Lease(chosen, self, on_trial=False)
+        return None if chosen is None else Lease(chosen, self, probing=False)
 
     def lease_ejected(self, avoiding: Collection[Upstream] = ()) -> Lease | None:
         """Lease an ejected upstream, none of `avoiding`, as the last resort."""
@@ -264,10 +264,10 @@ class Pool:
             self._outliers.abandon_probe(lease)
             return
         if upstream in self._shrink_guard:
-            spoiled = (
-                outcome is Outcome.EARLY_CLOSE and self._selection.patience.spoiled
+            early_close = (
+                outcome is Outcome.EARLY_CLOSE and self._selection.patience.early_close
             )
-            if outcome is Outcome.REFUSED or spoiled:
+            if outcome is Outcome.REFUSED or early_close:
                 self._shrink_guard.disproved += 1
                 self._confirm(upstream, "connections to it fail")
             return
@@ -343,7 +343,7 @@ class Pool:
         upstream = self._members.all.get(identity)
         if upstream is None or upstream.verdict.is_gone:
             return False
-        self.amend([(upstream.instance, upstream.load)])
+        self.apply([(upstream.instance, upstream.load)])
         return True
 
     def state(self, upstream: Upstream) -> StandingInfo:
@@ -399,7 +399,7 @@ class Pool:
         placement, tier = self._scheduler, None
         standing = upstream.verdict.standing
         if upstream in self._shrink_guard:
-            tier, standing = placement.reserve, Standing.DOUBTED
+            tier, standing = placement.reserve, Standing.SUSPECT
         elif upstream in self._outliers:
             tier, standing = placement.ejected, Standing.EJECTED
         elif upstream in self._members.candidates:

@@ -55,7 +55,7 @@ class OutlierConfig:
     first: float = 10.0
     longest: float = 300.0
     #: Whether an early close counts: the upstream closes at once and sends no byte.
-    spoiled: bool = True
+    early_close: bool = True
     #: Whether the mapping has other pools: then all upstreams of this one may be
     #: ejected while another pool is usable.
     whole: bool = False

@@ -29,8 +29,8 @@ def surplus(upstreams: Iterable[Upstream]) -> dict[Upstream, int]:
         if each.tier is not None and each.standing is not Standing.EJECTED
     ]
     total = sum(each.load.open for each in upstreams)
-    shares = sum(each.share for each in upstreams)
-    fair = {each: total * each.share / shares for each in upstreams}
+    shares = sum(each.effective_weight for each in upstreams)
+    fair = {each: total * each.effective_weight / shares for each in upstreams}
     return {
         each: each.load.open - ceil(due)
         for each, due in fair.items()

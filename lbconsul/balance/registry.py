@@ -38,7 +38,7 @@ class Registry:
     _on_event: Callable[[RegistryEvent], None] = lambda event: None
     _renewed: Callable[[tuple[Instance, ...]], None] = lambda instances: None
     _pools: dict[PoolSpec, Pool] = Factory(dict)
-    _chains: dict[FailoverSpec, Failover] = Factory(dict)
+    _failovers: dict[FailoverSpec, Failover] = Factory(dict)
     #: The failovers that each pool is in.
     _users: dict[PoolSpec, list[Failover]] = Factory(dict)
     _known: dict[ServiceQuery, dict[Identity, Instance]] = Factory(dict)
@@ -56,7 +56,7 @@ class Registry:
         if pool is None:
             pool = self._pools[selection] = self._new_pool(selection)
             self._by_question.setdefault(selection.question, []).append(pool)
-            pool.amend(self._loaded(self.known(selection.question)))
+            pool.apply(self._loaded(self.known(selection.question)))
         return pool
 
     def answered(self, question: ServiceQuery) -> bool:
@@ -87,9 +87,9 @@ class Registry:
         """The instances of the last answer to `question`."""
         return self._known.get(question, {}).values()
 
-    def doubts(self, question: ServiceQuery) -> bool:
+    def has_suspects(self, question: ServiceQuery) -> bool:
         """Whether the shrink guard holds back a part of the last answer."""
-        return any(pool.doubts for pool in self._pools_of(question))
+        return any(pool.has_suspects for pool in self._pools_of(question))
 
     def replace(
         self,
@@ -147,7 +147,7 @@ class Registry:
         if anew:
             self._renewed(tuple(anew))
 
-    def amend(
+    def apply(
         self,
         question: ServiceQuery,
         put: Iterable[Instance],
@@ -165,12 +165,12 @@ class Registry:
         known.update(new)
         self._pass_on(question, put, drop)
 
-    def chain(self, route: FailoverSpec) -> Failover:
+    def failover(self, route: FailoverSpec) -> Failover:
         """The failover of `route`, created at the first request for it."""
-        chain = self._chains.get(route)
-        if chain is None:
+        failover = self._failovers.get(route)
+        if failover is None:
             fallback = self.pool(route.fallback) if route.fallback else None
-            chain = self._chains[route] = Failover(
+            failover = self._failovers[route] = Failover(
                 str(route.selections[0].question),
                 tuple(self.pool(each) for each in route.selections),
                 fallback,
@@ -179,8 +179,8 @@ class Registry:
                 self._seconds,
             )
             for selection in route.all():
-                self._users.setdefault(selection, []).append(chain)
-        return chain
+                self._users.setdefault(selection, []).append(failover)
+        return failover
 
     def keep_only(self, routes: Collection[FailoverSpec]) -> None:
         """Drop the pools, failovers and answers that none of `routes` needs."""
@@ -196,10 +196,10 @@ class Registry:
         for question in self._known.keys() - questions:
             self._count(self._known.pop(question), -1)
             self._pending.discard(question)
-        for route in self._chains.keys() - set(routes):
-            chain = self._chains.pop(route)
+        for route in self._failovers.keys() - set(routes):
+            failover = self._failovers.pop(route)
             for selection in route.all():
-                self._users[selection].remove(chain)
+                self._users[selection].remove(failover)
                 if not self._users[selection]:
                     del self._users[selection]
 
@@ -251,8 +251,8 @@ class Registry:
         for pool in tuple(self._pools.values()):
             yield from pool.tick()
             yield
-        for chain in tuple(self._chains.values()):
-            chain.tick()
+        for failover in tuple(self._failovers.values()):
+            failover.tick()
             yield
 
     def open_connections(self) -> int:
@@ -292,7 +292,7 @@ class Registry:
     ) -> None:
         """Apply a change to the pools of `question`."""
         for pool in self._pools_of(question):
-            pool.amend(self._loaded(put), drop)
+            pool.apply(self._loaded(put), drop)
 
     def _loaded(self, put: Iterable[Instance]) -> Iterator[tuple[Instance, Load]]:
         for instance in put:

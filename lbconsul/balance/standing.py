@@ -21,7 +21,7 @@ class Standing(Enum):
     #: Connections to it failed, or an operator ejected it.
     EJECTED = "ejected"
     #: Consul says it is gone or critical, unconfirmed: it is kept in reserve.
-    DOUBTED = "suspect"
+    SUSPECT = "suspect"
 
 
 @frozen
@@ -68,7 +68,7 @@ class Drain:
     critical: bool = False
 
 
-def judge(instance: Instance, rules: InstanceFilter) -> Verdict:
+def evaluate(instance: Instance, rules: InstanceFilter) -> Verdict:
     """The verdict on `instance` under `rules`."""
     if rules.tag and not _carries(instance, rules.tag):
         return Verdict(

@@ -36,7 +36,7 @@ class Outcome(Enum):
     #: The upstream accepted.
     CONNECTED = "connected"
     #: The upstream closed the connection at once, without sending a byte.
-    EARLY_CLOSE = "spoiled"
+    EARLY_CLOSE = "early close"
     #: The upstream sent data, took all that the client sent, or kept the connection.
     SUCCESS = "proved"
     #: Both sides closed the connection in order, and neither had sent a byte.
@@ -50,7 +50,7 @@ class OutlierRecord:
     #: Consecutive connections that it refused, or did not accept in time.
     refused: int = 0
     #: Consecutive connections that it closed at once.
-    spoiled: int = 0
+    early_closes: int = 0
     #: Consecutive addresses that failed, of an instance with several.
     missed: int = 0
     #: Consecutive ejections.
@@ -76,13 +76,17 @@ class OutlierRecord:
         """The reason for an ejection, as text for the operator."""
         said = ["by hand"] if self.by_hand else []
         said += [f"{self.refused} consecutive connect failures"] if self.refused else []
-        said += [f"{self.spoiled} consecutive early closes"] if self.spoiled else []
+        said += (
+            [f"{self.early_closes} consecutive early closes"]
+            if self.early_closes
+            else []
+        )
         probes = f"{self.inconclusive} consecutive inconclusive probes"
         said += [probes] if self.inconclusive else []
         return ", ".join(said)
 
 
-#: The share of an upstream of weight 1.
+#: The effective weight of an upstream of weight 1.
 WHOLE = 100
 
 
@@ -118,7 +122,7 @@ class Upstream:
     #: Its recent failures; None if there are none.
     record: OutlierRecord | None = None
     #: Its effective weight, `WHOLE` for weight 1; less during slow start.
-    share: int = field(init=False)
+    effective_weight: int = field(init=False)
     #: Its standing by all evidence, and since when, in seconds.
     standing: Standing | None = None
     since: float = 0.0
@@ -130,7 +134,7 @@ class Upstream:
 
     def ramp(self, part: float) -> None:
         """Let this fraction of the weight count."""
-        self.share = max(1, int(self.verdict.weight * WHOLE * part))
+        self.effective_weight = max(1, int(self.verdict.weight * WHOLE * part))
 
     def failed_at(self, address: str) -> bool:
         """Count a failed connect to `address`; whether the whole instance failed.
@@ -168,10 +172,10 @@ class Upstream:
         to the busy upstream that will be less loaded with it.
         """
         open = self.load.open
-        return (open + 1) * WHOLE / self.share if open else 0.0
+        return (open + 1) * WHOLE / self.effective_weight if open else 0.0
 
 
-class Judge(Protocol):
+class LeaseOwner(Protocol):
     """What leases report to: the pool of their upstream."""
 
     def learn(self, lease: "Lease", outcome: Outcome) -> None:
@@ -187,16 +191,16 @@ class Judge(Protocol):
 class Lease:
     """One counted use of an upstream; ending it again does nothing."""
 
-    __slots__ = ("_judge", "_load", "instance", "on_trial", "upstream")
+    __slots__ = ("_load", "_owner", "instance", "probing", "upstream")
 
-    def __init__(self, upstream: Upstream, judge: Judge, on_trial: bool) -> None:
+    def __init__(self, upstream: Upstream, owner: LeaseOwner, probing: bool) -> None:
         self.upstream = upstream
         #: The instance at the time: the upstream may have another address by now.
         self.instance = upstream.instance
-        self._judge = judge
+        self._owner = owner
         #: Whether the upstream was ejected at the time, and this connection may still
         #: show that it recovered.
-        self.on_trial = on_trial
+        self.probing = probing
         self._load: Load | None = upstream.load
         upstream.load.add(1)
 
@@ -205,26 +209,26 @@ class Lease:
         good = outcome is Outcome.CONNECTED or outcome is Outcome.SUCCESS
         if good and self.upstream.record is None:
             return
-        self._judge.learn(self, outcome)
+        self._owner.learn(self, outcome)
         if outcome is not Outcome.CONNECTED:
-            self.on_trial = False
+            self.probing = False
 
     def put_off(self) -> None:
         """Let another connection probe the upstream: this one proves nothing for long.
 
         Its later outcome still counts.
         """
-        self._judge.abandon_probe(self)
+        self._owner.abandon_probe(self)
 
     def leave(self) -> Drain | None:
         """The drain of its upstream, or None."""
-        return self._judge.leave(self.upstream)
+        return self._owner.leave(self.upstream)
 
     def end(self) -> None:
         """The use of the upstream is over: stop counting it."""
         load, self._load = self._load, None
         if load is not None:
             load.add(-1)
-            if self.on_trial:
-                self.on_trial = False
-                self._judge.abandon_probe(self)
+            if self.probing:
+                self.probing = False
+                self._owner.abandon_probe(self)

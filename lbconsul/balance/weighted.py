@@ -44,7 +44,7 @@ class WeightedSampler:
 
     def add(self, upstream: Upstream) -> None:
         """Add `upstream`, which must not be in the sampler, with its present weight."""
-        weight = upstream.share
+        weight = upstream.effective_weight
         power = weight.bit_length()
         mine = self._classes.get(power)
         if mine is None:
@@ -70,7 +70,7 @@ class WeightedSampler:
         """The weight that `upstream` was added with."""
         return self._listeners[upstream][2]
 
-    def draw(self) -> Upstream:
+    def sample(self) -> Upstream:
         """A random upstream by weight; the sampler must not be empty."""
         mine = self._draw_class()
         while True:

@@ -242,7 +242,9 @@ class Watch(Service):
             )
         self._take(catalog)
         # A later start must not use an answer that the shrink guard holds back.
-        if self._snapshot is not None and not self._registry.doubts(self.question):
+        if self._snapshot is not None and not self._registry.has_suspects(
+            self.question
+        ):
             self._snapshot.keep(reply.body)
 
     async def _read(self, body: bytes) -> Catalog:

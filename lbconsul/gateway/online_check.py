@@ -16,7 +16,7 @@ from twisted.internet.error import ReactorNotRunning
 
 from lbconsul.balance.emptiness import why_empty
 from lbconsul.balance.pool_spec import PoolSpec, ServiceQuery
-from lbconsul.balance.standing import Standing, judge
+from lbconsul.balance.standing import Standing, evaluate
 from lbconsul.config.model import Config, Mapping
 from lbconsul.consul.catalog import Catalog, parse
 from lbconsul.consul.client import ConsulClient, consul_client
@@ -102,7 +102,7 @@ class OnlineCheck:
             return
         await self._ask_all()
         for mapping in self._config.mappings:
-            await self._judge(mapping)
+            await self._evaluate(mapping)
 
     async def _reach(self, address: int) -> None:
         where = f"Consul at {self._client.where(address)}"
@@ -163,7 +163,7 @@ class OnlineCheck:
         except Exception as error:
             self._answers[question] = error
 
-    async def _judge(self, mapping: Mapping) -> None:
+    async def _evaluate(self, mapping: Mapping) -> None:
         route = failover_spec(mapping)
         usable = False
         lines = []
@@ -200,7 +200,7 @@ class OnlineCheck:
 
 def _counts(selection: PoolSpec, answer: Catalog) -> str:
     """The number of instances per standing, as text."""
-    verdicts = [judge(each, selection.rules) for each in answer.instances]
+    verdicts = [evaluate(each, selection.rules) for each in answer.instances]
     counts = Counter(
         "without the tag" if each.is_unselected else each.standing.value
         for each in verdicts

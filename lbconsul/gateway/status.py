@@ -113,7 +113,7 @@ class StatusCollector:
 
     def _mapping(self, mapping: Mapping) -> MappingStatus:
         data_plane = self._gateway.data_plane
-        told, chain = data_plane.traffic(mapping), self._failover(mapping)
+        told, failover = data_plane.traffic(mapping), self._failover(mapping)
         figures = told.stats
         return MappingStatus(
             name=str(mapping),
@@ -129,8 +129,8 @@ class StatusCollector:
             bytes_received=figures.received,
             bytes_sent=figures.sent,
             pools=tuple(
-                _pool(chain, pool, number in told.used)
-                for number, pool in enumerate(chain.all)
+                _pool(failover, pool, number in told.used)
+                for number, pool in enumerate(failover.all)
             ),
             connect_time=_histogram(figures.connect),
             first_byte_time=_histogram(figures.first_byte),
@@ -171,7 +171,7 @@ class StatusCollector:
             address=instance.place,
             tags=instance.tags,
             weight=upstream.verdict.weight,
-            effective_weight=upstream.share / WHOLE,
+            effective_weight=upstream.effective_weight / WHOLE,
             standing=standing,
             reason=reason,
             since=since,
@@ -184,7 +184,7 @@ class StatusCollector:
         )
 
     def _failover(self, mapping: Mapping) -> Failover:
-        return self._gateway.registry.chain(failover_spec(mapping))
+        return self._gateway.registry.failover(failover_spec(mapping))
 
     # What an operator orders.
 
@@ -244,8 +244,8 @@ def _worker(worker: WorkerProcess) -> WorkerStatus:
     )
 
 
-def _pool(chain: Failover, pool: Pool, used: bool) -> PoolStatus:
-    fallback = pool not in chain.pools
+def _pool(failover: Failover, pool: Pool, used: bool) -> PoolStatus:
+    fallback = pool not in failover.pools
     question = pool.question
     return PoolStatus(str(question), used, fallback, len(pool), question.service)
 

@@ -305,7 +305,7 @@ class DialAttempt:
         # A probe, which only the first attempt can be, costs the user none of its
         # attempts.  An ejected upstream that is a last resort does.
         is_first = self.tried.count(upstream) == len(self.tried)
-        self._attempts += is_first and self.lease.on_trial
+        self._attempts += is_first and self.lease.probing
         failed = upstream.failed_at(self._address)
         if failing is not Termination.STARVED:
             if failed:

@@ -93,7 +93,7 @@ class ProxyRuntime:
         proxy = MappingProxy(
             self._poller,
             self.reactor,
-            self.registry.chain(failover_spec(mapping)),
+            self.registry.failover(failover_spec(mapping)),
             mapping,
             observer,
             self.connection_log,
@@ -117,7 +117,9 @@ class ProxyRuntime:
         told = MappingTraffic(self.stats(mapping))
         told.queued = self._queued(mapping)
         told.used = self.used(mapping)
-        for number, pool in enumerate(self.registry.chain(failover_spec(mapping)).all):
+        for number, pool in enumerate(
+            self.registry.failover(failover_spec(mapping)).all
+        ):
             for upstream in pool.ejected:
                 key = number, upstream.instance.identity
                 told.ejected[key] = pool.ejection(upstream), upstream.since
@@ -130,14 +132,14 @@ class ProxyRuntime:
         """
         if self.stats(mapping).has_news or self._queued(mapping):
             return True
-        pools = self.registry.chain(failover_spec(mapping)).all
+        pools = self.registry.failover(failover_spec(mapping)).all
         return any(pool.ejected for pool in pools)
 
     def used(self, mapping: Mapping) -> set[int]:
         """The index of the pool that gets new connections; empty if there is none."""
-        chain = self.registry.chain(failover_spec(mapping))
-        used = chain.current
-        return set() if used is None else {chain.all.index(used)}
+        failover = self.registry.failover(failover_spec(mapping))
+        used = failover.current
+        return set() if used is None else {failover.all.index(used)}
 
     def _queued(self, mapping: Mapping) -> int:
         return sum(len(each.wait_queue) for each in self._at.get(_place(mapping), ()))

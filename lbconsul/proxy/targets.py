@@ -60,7 +60,7 @@ def _selection(mapping: Mapping, question: ServiceQuery) -> PoolSpec:
     rules = InstanceFilter() if question.fixed else named
     first = mapping.ejection.base_time
     early_close = mapping.ejection.on_early_close
-    patience = OutlierConfig(mapping.ejection.after, first, spoiled=early_close)
+    patience = OutlierConfig(mapping.ejection.after, first, early_close=early_close)
     if patience.longest < first:
         patience = evolve(patience, longest=first)
     return PoolSpec(

@@ -157,7 +157,7 @@ class TcpSession:
         max_age = proxy.mapping.timeouts.max_age
         self._expires = now + proxy.age_limit() if max_age else inf
         relay = self._relay = Relay(proxy.relaying, self, self.client, sock, now)
-        if lease.on_trial:
+        if lease.probing:
             proxy.clock.callLater(AT_ONCE, self._judge_probe)
         try:
             relay.start()
@@ -177,7 +177,7 @@ class TcpSession:
         """Count the time to the upstream's first byte, which proves a probe."""
         proxy = self._proxy
         proxy.stats.first_byte.observe(proxy.clock.seconds() - self.accepted_at)
-        if self.lease.on_trial:
+        if self.lease.probing:
             self.lease.showed(Outcome.SUCCESS)
 
     def on_moved(self, received: int, sent: int) -> None:
@@ -220,7 +220,7 @@ class TcpSession:
             lease.showed(Outcome.SUCCESS)
         elif by_upstream and not lived:
             lease.showed(Outcome.EARLY_CLOSE)
-        elif lived and not lease.on_trial:
+        elif lived and not lease.probing:
             lease.showed(Outcome.SUCCESS)
         elif termination is Termination.DONE and lease.upstream.record is not None:
             self._judge_silence()
@@ -228,7 +228,7 @@ class TcpSession:
     def _judge_silence(self) -> None:
         """Report an orderly close without a byte from the upstream."""
         if not self._relay.client.moved:
-            if self.lease.on_trial:
+            if self.lease.probing:
                 self.lease.showed(Outcome.EMPTY)
         elif not self._proxy.stats.is_answered:
             self.lease.showed(Outcome.SUCCESS)

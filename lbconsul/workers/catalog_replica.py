@@ -34,7 +34,7 @@ class KnownSlots:
         """Drop a query that is no longer asked."""
         self._slots.pop(question, None)
 
-    def amend(self, part: CatalogChunk) -> None:
+    def apply(self, part: CatalogChunk) -> None:
         """Apply the instances that joined and left a query's answer."""
         slots = self._slots[part.question]
         for identity in part.drop:
@@ -69,12 +69,12 @@ class CatalogReplica:
             self._replace(parts)
         else:
             for each in parts:
-                self._slots.amend(each)
+                self._slots.apply(each)
             # The chunks are applied together: applied one by one, a removal could look
             # like a loss to the shrink guard although the whole change is none.
             put = [instance for each in parts for instance, _ in each.put]
             drop = [identity for each in parts for identity in each.drop]
-            self._registry.amend(part.question, put, drop, pending=part.pending)
+            self._registry.apply(part.question, put, drop, pending=part.pending)
         for each in parts:
             for instance, _ in each.put:
                 self._counted(instance.identity)

@@ -203,7 +203,7 @@ class WorkerDataPlane(MultiService):
         sock = self.sockets.add(mapping, at_once=bool(self.running))
         self._index.invalidate()
         # The status shows the standing of its upstreams.
-        self.registry.chain(failover_spec(mapping))
+        self.registry.failover(failover_spec(mapping))
         self._listeners.add(sock)
         self._supervisor.altered()
 
@@ -224,7 +224,7 @@ class WorkerDataPlane(MultiService):
             self.sockets.alter(sock, mapping)
             yield False
         for mapping, _ in wanted:
-            self.registry.chain(failover_spec(mapping))
+            self.registry.failover(failover_spec(mapping))
             yield False
         self._listeners.replace(self.sockets, connection_log)
         self._supervisor.altered()

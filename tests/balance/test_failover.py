@@ -214,7 +214,7 @@ class TestRetries:
         stage.answer(number=DC1)
         stage.later(5)
         stage.answer("a", number=DC1)
-        second = list(stage.chains[0].pools[1].upstreams())
+        second = list(stage.failovers[0].pools[1].upstreams())
         assert name_of(stage.lease(*second).upstream) == "a"
 
     def test_the_next_client(self) -> None:
@@ -228,10 +228,10 @@ def _dial(
     stage: Stage, dead: Sequence[str], attempts: int = 3, number: int = 0
 ) -> list[str]:
     """Which upstreams a client of a mapping tries; all but the last one refuse."""
-    chain, tried, names = stage.chains[number], list[Upstream](), list[str]()
+    failover, tried, names = stage.failovers[number], list[Upstream](), list[str]()
     while True:
         try:
-            lease = chain.lease(tried, attempts)
+            lease = failover.lease(tried, attempts)
         except NoUpstream:
             return [*names, "-"]
         names.append(name_of(lease.upstream))
@@ -275,18 +275,18 @@ class TestUnreachable:
         stage.answer("sorry", number=1)
         for _ in range(500):
             assert _dial(stage, "abc")[-1] == "sorry"
-        chain = stage.chains[0]
-        assert chain.current is chain.all[1]
+        failover = stage.failovers[0]
+        assert failover.current is failover.all[1]
 
     def test_next_clients_go_there_at_once(self) -> None:
         """Once all of the first are ejected it counts as empty."""
         stage = _two()
         for name in "ab":
             stage.show(name, *[REFUSED] * 3)
-        chain = stage.chains[0]
+        failover = stage.failovers[0]
         assert stage.chosen() == {"x", "y"}
-        assert chain.current is chain.pools[DC2]
-        assert not chain.pools[DC1].is_usable
+        assert failover.current is failover.pools[DC2]
+        assert not failover.pools[DC1].is_usable
 
     def test_comes_back(self) -> None:
         """It is probed while the second one serves; once one probe shows that it is
@@ -358,9 +358,9 @@ class TestUnreachable:
         assert set(tried[2:]) == {"a", "b", "-"}
         for _ in range(50):
             _dial(stage, "abxy")
-        second = stage.chains[0].pools[DC2]
+        second = stage.failovers[0].pools[DC2]
         assert len(second.ejected) == 1
-        assert stage.chains[0].current is second
+        assert stage.failovers[0].current is second
         assert _dial(stage, "xy")[-1] in "ab", "the last resort"
 
     def test_the_second_is_gone(self) -> None:
@@ -369,8 +369,8 @@ class TestUnreachable:
         for name in "ab":
             stage.show(name, *[REFUSED] * 3)
         stage.answer(number=DC2)
-        chain = stage.chains[0]
-        assert chain.current is chain.pools[DC1]
+        failover = stage.failovers[0]
+        assert failover.current is failover.pools[DC1]
         held = stage.hold(10)
         assert {each.upstream.load.open for each in held} == {5}
         assert stage.told[2:] == []
@@ -406,8 +406,8 @@ class TestUnreachable:
         for _ in range(20):
             assert _dial(stage, "abcd")[-1] == "x"
             _dial(stage, "abcd", number=1)
-        assert not stage.chains[0].pools[DC1].is_usable
-        assert len(stage.chains[1].pools[0].ejected) == 2
+        assert not stage.failovers[0].pools[DC1].is_usable
+        assert len(stage.failovers[1].pools[0].ejected) == 2
         stage.registry.keep_only([FailoverSpec((alone,))])
         stage.registry.keep_only([])
 
@@ -429,11 +429,11 @@ class TestUnreachable:
     def test_by_hand(self) -> None:
         """An operator may eject all of one, if there is another."""
         stage = _two()
-        chain = stage.chains[0]
+        failover = stage.failovers[0]
         said = [stage.registry.eject(an_identity(name)) for name in "abxy"]
         assert said[:3] == ["", "", ""]
         assert said[3].startswith("1 of 2 upstreams serve")
-        assert chain.current is chain.pools[DC2]
+        assert failover.current is failover.pools[DC2]
 
     def test_turn_critical(self) -> None:
         """It is believed of those that were seen to fail, and the fallback serves."""
@@ -453,7 +453,7 @@ class TestUnreachable:
         for name in "abcdefg":
             stage.answer(name, number=DC1)
             with contextlib.suppress(NoUpstream):
-                tried.append(stage.chains[0].lease(tried, 3).upstream)
+                tried.append(stage.failovers[0].lease(tried, 3).upstream)
         assert len(tried) == 6
 
 
@@ -471,7 +471,7 @@ class TestDoubt:
         stage.answer(number=DC2)
         in_doubt = list(stage.members())
         assert stage.chosen() <= {"a", "b", "x", "y"}
-        second = stage.chains[0].pools[1].upstreams()
+        second = stage.failovers[0].pools[1].upstreams()
         assert names_of([stage.lease(*in_doubt).upstream])[0] in "xy"
         assert name_of(stage.lease(*in_doubt, *second).upstream) == "sorry"
         stage.later(31)
@@ -568,13 +568,13 @@ class TestFallback:
 
     def test_all_pools(self) -> None:
         """The pools of a mapping are its datacenters', and the fallback's."""
-        chain = self._stage().chains[0]
-        assert chain.all[:-1] == chain.pools
-        assert names_of(chain.all[-1].upstreams()) == ["sorry"]
-        empty = _datacenters(count=1, fallback=True).chains[0]
+        failover = self._stage().failovers[0]
+        assert failover.all[:-1] == failover.pools
+        assert names_of(failover.all[-1].upstreams()) == ["sorry"]
+        empty = _datacenters(count=1, fallback=True).failovers[0]
         assert len(empty.all) == 2, "nobody is in it, but it is there"
-        chain = _two().chains[0]
-        assert chain.all == chain.pools
+        failover = _two().failovers[0]
+        assert failover.all == failover.pools
 
 
 class TestCurrent:
@@ -586,34 +586,38 @@ class TestCurrent:
         stage.answer(*"abc", number=DC1)
         stage.answer("sorry", number=1)
         stage.answer(number=DC1)
-        chain = stage.chains[0]
-        assert chain.current is chain.pools[0]
+        failover = stage.failovers[0]
+        assert failover.current is failover.pools[0]
         assert stage.chosen() == {"a", "b", "c"}
 
     def test_failover_and_back(self) -> None:
         """It is the pool that connections get, until the first is well for long."""
         stage = _two(fallback=True)
-        chain = stage.chains[0]
-        assert chain.current is chain.pools[DC1]
+        failover = stage.failovers[0]
+        assert failover.current is failover.pools[DC1]
         stage.answer(number=DC1)
         stage.tick()
-        assert chain.current is chain.pools[DC2]
+        assert failover.current is failover.pools[DC2]
         stage.answer("a", number=DC1)
         stage.later(20)
-        assert chain.current is chain.pools[DC2]
+        assert failover.current is failover.pools[DC2]
         stage.later(20)
-        assert chain.current is chain.pools[DC1]
+        assert failover.current is failover.pools[DC1]
 
     def test_fallback(self) -> None:
         """A fallback is it while all others are empty; nobody is if it is, too."""
         stage = _datacenters(fallback=True)
-        chain = stage.chains[0]
-        seen = [chain.current]
+        failover = stage.failovers[0]
+        seen = [failover.current]
         for name, number in (("sorry", 2), ("x", DC2)):
             stage.answer(name, number=number)
-            seen.append(chain.current)
-        assert seen == [None, chain.all[-1], chain.pools[DC2]]
-        assert [each.question.service for each in chain.all] == ["web", "web", "sorry"]
+            seen.append(failover.current)
+        assert seen == [None, failover.all[-1], failover.pools[DC2]]
+        assert [each.question.service for each in failover.all] == [
+            "web",
+            "web",
+            "sorry",
+        ]
 
 
 STEPS = st.lists(

@@ -111,7 +111,7 @@ def _shares_that_count(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def counting(self: Upstream, part: float) -> None:
         ramp(self, part)
-        self.share = Share(self.share)
+        self.effective_weight = Share(self.effective_weight)
 
     monkeypatch.setattr(Upstream, "ramp", counting)
 
@@ -143,12 +143,12 @@ class Gateway:
         # The last tenth joins later: where there is a slow start it warms up.
         for first, last in ((0, size - size // 10), (size - size // 10, size)):
             self.put(*range(first, last))
-        self._failover = self._registry.chain(FailoverSpec((selection,)))
+        self._failover = self._registry.failover(FailoverSpec((selection,)))
         self._leases = [self._lease() for _ in range(2 * size)]
 
     def put(self, *numbers: int, weight: int = 0) -> None:
         """Upstreams of these numbers join, or are altered."""
-        self._registry.amend(
+        self._registry.apply(
             ServiceQuery("web"),
             [
                 an_instance(str(n), weight=weight or WEIGHTS[n % len(WEIGHTS)])
@@ -159,7 +159,7 @@ class Gateway:
 
     def drop(self, number: int) -> None:
         """The upstream of this number leaves."""
-        self._registry.amend(ServiceQuery("web"), [], [an_identity(str(number))])
+        self._registry.apply(ServiceQuery("web"), [], [an_identity(str(number))])
 
     def _lease(self, *failed: Lease) -> Lease:
         return self._failover.lease([each.upstream for each in failed])

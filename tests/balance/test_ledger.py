@@ -315,7 +315,7 @@ class Ledger(RuleBasedStateMachine):
         }
         loads = Counter({each: self.model.load(each) for each in eligible})
         try:
-            lease = self.registry.chain(FailoverSpec((selection,))).lease(avoiding)
+            lease = self.registry.failover(FailoverSpec((selection,))).lease(avoiding)
         except NoUpstream:
             assert not eligible
             return []

@@ -17,9 +17,9 @@ class Answers:
         self.members = Membership(rules)
         self.loads: dict[str, Load] = {}
 
-    def amend(self, *put: Instance, drop: str = "") -> MembershipChange:
+    def apply(self, *put: Instance, drop: str = "") -> MembershipChange:
         """These joined or were altered, those left."""
-        return self.members.amend(
+        return self.members.apply(
             [
                 (each, self.loads.setdefault(each.identity.service_id, Load()))
                 for each in put
@@ -41,9 +41,9 @@ def _shifted(shift: MembershipChange) -> tuple[int, str, str, str]:
 def test_joined_altered_left() -> None:
     """An answer tells who serves now, who no longer, and who is elsewhere."""
     answers = Answers()
-    first = answers.amend(*(an_instance(name) for name in "abcd"))
+    first = answers.apply(*(an_instance(name) for name in "abcd"))
     assert _shifted(first) == (0, "abcd", "", "")
-    shift = answers.amend(
+    shift = answers.apply(
         an_instance("a", weight=3),
         an_instance("b", status="critical"),
         an_instance("c", port=81),
@@ -58,8 +58,8 @@ def test_joined_altered_left() -> None:
 def test_who_left_is_there_until_it_is_removed() -> None:
     """One that left is a member, with the weight it had, as it may be doubted."""
     answers = Answers()
-    answers.amend(an_instance("a", weight=7))
-    [gone] = answers.amend(drop="a").lost
+    answers.apply(an_instance("a", weight=7))
+    [gone] = answers.apply(drop="a").lost
     assert (gone.verdict.is_gone, gone.verdict.weight) == (True, 7)
     assert answers.members.all == {an_identity("a"): gone}
     answers.members.remove(gone)
@@ -70,15 +70,15 @@ def test_who_left_is_there_until_it_is_removed() -> None:
 def test_not_selected() -> None:
     """Who lacks the tag is no member; who loses it has left; others are unknown."""
     answers = Answers(InstanceFilter(tag="v2"))
-    assert _shifted(answers.amend(an_instance("a"), drop="z")) == (0, "", "", "")
-    answers.amend(an_instance("a", tags=["v2"]))
-    assert _shifted(answers.amend(an_instance("a"))) == (1, "", "a", "")
+    assert _shifted(answers.apply(an_instance("a"), drop="z")) == (0, "", "", "")
+    answers.apply(an_instance("a", tags=["v2"]))
+    assert _shifted(answers.apply(an_instance("a"))) == (1, "", "a", "")
 
 
 def test_clear() -> None:
     """Nobody is left, and no load knows of the pool."""
     answers = Answers()
-    answers.amend(*(an_instance(name) for name in "ab"))
+    answers.apply(*(an_instance(name) for name in "ab"))
     answers.members.clear()
     assert (answers.members.all, answers.members.candidates) == ({}, set())
     assert [load.upstreams for load in answers.loads.values()] == [[], []]
@@ -88,14 +88,14 @@ def test_at_rest() -> None:
     """Whom an operator drained is a member that does not serve, with its weight."""
     answers, drained = Answers(), dict[Identity, int]()
     answers.members = Membership(InstanceFilter(), drained)
-    answers.amend(an_instance("a", weight=7))
+    answers.apply(an_instance("a", weight=7))
     drained[an_identity("a")] = 0
-    shift = answers.amend(an_instance("a", weight=7))
+    shift = answers.apply(an_instance("a", weight=7))
     assert _shifted(shift) == (1, "", "a", "")
     [member] = answers.members.all.values()
     assert member.verdict == evolve(MANUALLY_DRAINED, weight=7)
     drained.clear()
-    assert _shifted(answers.amend(an_instance("a", weight=7))) == (0, "a", "", "")
+    assert _shifted(answers.apply(an_instance("a", weight=7))) == (0, "a", "", "")
 
 
 def test_other_addresses_of_a_name() -> None:
@@ -106,13 +106,13 @@ def test_other_addresses_of_a_name() -> None:
         first, *others = addresses
         return evolve(an_instance("a"), address=first, alternates=tuple(others))
 
-    answers.amend(at("1", "2", "3"))
+    answers.apply(at("1", "2", "3"))
     [known] = answers.members.all.values()
     known.failed_at("1")
-    assert names_of(answers.amend(at("1", "2", "3")).moved) == []
+    assert names_of(answers.apply(at("1", "2", "3")).moved) == []
     assert list(known.instance.addresses) == ["2", "3", "1"]  # where it was left
-    assert names_of(answers.amend(at("4", "2")).moved) == []
+    assert names_of(answers.apply(at("4", "2")).moved) == []
     assert list(known.instance.addresses) == ["2", "4"]
-    assert names_of(answers.amend(at("2")).moved) == []
-    assert names_of(answers.amend(at("5", "6")).moved) == ["a"]
+    assert names_of(answers.apply(at("2")).moved) == []
+    assert names_of(answers.apply(at("5", "6")).moved) == ["a"]
     assert list(known.instance.addresses) == ["5", "6"]

@@ -51,11 +51,11 @@ class Stage:
     def join(self, name: str, port: int = 80, status: str = "passing") -> None:
         """An instance joins, or is altered."""
         instance = an_instance(name, port=port, status=status)  # type: ignore[arg-type]
-        self.pool.amend([(instance, self.loads.setdefault(name, Load()))])
+        self.pool.apply([(instance, self.loads.setdefault(name, Load()))])
 
     def leave(self, name: str) -> None:
         """An instance leaves."""
-        self.pool.amend(drop=[an_identity(name)])
+        self.pool.apply(drop=[an_identity(name)])
 
     def member(self, name: str) -> Upstream:
         """The upstream of an instance."""
@@ -65,7 +65,7 @@ class Stage:
     def show(self, name: str, *outcomes: Outcome) -> None:
         """Connections to it show this, one after the other."""
         for each in outcomes:
-            lease = Lease(self.member(name), self.pool, on_trial=False)
+            lease = Lease(self.member(name), self.pool, probing=False)
             lease.showed(each)
             lease.end()
 
@@ -76,7 +76,7 @@ class Stage:
         for lease in leases:
             assert lease is not None
             names.add(name_of(lease.upstream))
-            if lease.on_trial:
+            if lease.probing:
                 lease.showed(CONNECTED)
             lease.end()
         return names
@@ -85,7 +85,7 @@ class Stage:
         """The next connection, which tries somebody."""
         lease = self.pool.lease()
         assert lease is not None
-        assert lease.on_trial
+        assert lease.probing
         return lease
 
 
@@ -148,7 +148,7 @@ def test_options() -> None:
     never = Stage("abc", OutlierConfig(failures=0))
     never.show("a", *[REFUSED] * 50)
     assert never.chosen() == {"a", "b", "c"}
-    lenient = Stage("abc", OutlierConfig(spoiled=False))
+    lenient = Stage("abc", OutlierConfig(early_close=False))
     lenient.show("a", *[EARLY_CLOSE] * 50)
     assert lenient.chosen() == {"a", "b", "c"}
 
@@ -320,7 +320,7 @@ def test_one_that_hangs() -> None:
         assert lease is not None
         lease.showed(CONNECTED)
         counts[name_of(lease.upstream)] += 1
-        if lease.on_trial:
+        if lease.probing:
             held.append((stage.now + 0.5, lease))  # it gives up
         else:
             lease.showed(SUCCESS)
@@ -359,7 +359,7 @@ def test_probes_are_few(hung: int, patience: float, pause: float, failed: bool) 
         lease = stage.pool.lease()
         assert lease is not None
         name = name_of(lease.upstream)
-        if lease.on_trial:
+        if lease.probing:
             assert name in names[:hung]
             assert name not in held
             held[name] = begun + patience, lease
@@ -377,7 +377,7 @@ def test_one_that_ends_connections_at_once_as_it_should() -> None:
     """With eject-on-early-close=off an upstream may end what it accepts, when it is
     tried, too: one that did not answer once is ejected once, and serves again.
     """
-    stage = Stage("abc", OutlierConfig(spoiled=False))
+    stage = Stage("abc", OutlierConfig(early_close=False))
     stage.show("a", *[REFUSED] * 3)
     for _ in range(2000):
         stage.now += 1
@@ -401,7 +401,7 @@ def test_trial_by_one_that_another_failed(avoided: str) -> None:
     stage.now += 11
     lease = stage.pool.lease([stage.member(avoided)])
     assert lease is not None
-    assert not lease.on_trial
+    assert not lease.probing
     assert name_of(lease.upstream) in "bc"
     assert name_of(stage.trial().upstream) == "a"
 
@@ -426,7 +426,7 @@ def test_many_to_be_tried() -> None:
 def test_old_connections() -> None:
     """What older connections show of one that is ejected does not count."""
     stage = Stage("abc")
-    old = [Lease(stage.member("a"), stage.pool, on_trial=False) for _ in range(2)]
+    old = [Lease(stage.member("a"), stage.pool, probing=False) for _ in range(2)]
     stage.show("a", *[REFUSED] * 3)
     old[0].showed(SUCCESS)
     old[1].showed(REFUSED)
@@ -489,7 +489,7 @@ def test_elsewhere() -> None:
 def test_elsewhere_meanwhile() -> None:
     """What was at its old port, when it is tried or before, says nothing of the new."""
     stage = Stage("abc")
-    old = [Lease(stage.member("a"), stage.pool, on_trial=False) for _ in range(9)]
+    old = [Lease(stage.member("a"), stage.pool, probing=False) for _ in range(9)]
     stage.show("a", *[REFUSED] * 3)
     stage.now += 11
     trial = stage.trial()
@@ -577,7 +577,7 @@ def test_a_probe_at_an_address_that_is_gone() -> None:
     def resolved(*addresses: str) -> None:
         first, *others = addresses
         instance = evolve(an_instance("a"), address=first, alternates=tuple(others))
-        stage.pool.amend([(instance, stage.loads.setdefault("a", Load()))])
+        stage.pool.apply([(instance, stage.loads.setdefault("a", Load()))])
 
     resolved("10.0.0.1", "10.0.0.2")
     stage.show("a", REFUSED, REFUSED, REFUSED)

@@ -32,8 +32,8 @@ def _member(pool: Pool, name: str) -> Upstream:
 def test_everyone_counts_whatever_the_standing() -> None:
     """A pool shows the draining ones too, with their reason."""
     pool = _pool()
-    pool.amend([(an_instance("a"), Load())])
-    pool.amend([(an_instance("b", status="critical", reason="on fire"), Load())])
+    pool.apply([(an_instance("a"), Load())])
+    pool.apply([(an_instance("b", status="critical", reason="on fire"), Load())])
     assert len(pool) == 2
     assert names_of(pool.upstreams()) == ["a", "b"]
     verdict = _member(pool, "b").verdict
@@ -43,8 +43,8 @@ def test_everyone_counts_whatever_the_standing() -> None:
 def test_only_the_serving_are_chosen() -> None:
     """A draining upstream gets no new connection."""
     pool = _pool()
-    pool.amend([(an_instance("a"), Load())])
-    pool.amend([(an_instance("b", status="maintenance"), Load())])
+    pool.apply([(an_instance("a"), Load())])
+    pool.apply([(an_instance("b", status="maintenance"), Load())])
     assert {_choose(pool) for _ in range(20)} == {_member(pool, "a")}
 
 
@@ -52,21 +52,21 @@ def test_who_is_not_selected_is_no_member() -> None:
     """An instance without the mapping's tag is neither shown nor chosen."""
     pool = _pool(InstanceFilter(tag="v2"))
     load = Load()
-    pool.amend([(an_instance("a", tags=["v1"]), load)])
+    pool.apply([(an_instance("a", tags=["v1"]), load)])
     assert (len(pool), _choose(pool), load.upstreams) == (0, None, [])
 
 
 def test_an_altered_one_stays_who_it_was() -> None:
     """A new status or address changes an upstream, and keeps its connections."""
     pool, load = _pool(), Load()
-    pool.amend([(an_instance("a"), load)])
+    pool.apply([(an_instance("a"), load)])
     upstream = _member(pool, "a")
-    lease = Lease(upstream, pool, on_trial=False)
-    pool.amend([(an_instance("a", status="critical", host="192.0.2.7"), load)])
+    lease = Lease(upstream, pool, probing=False)
+    pool.apply([(an_instance("a", status="critical", host="192.0.2.7"), load)])
     assert _member(pool, "a") is upstream
     assert (upstream.instance.host, upstream.load.open) == ("192.0.2.7", 1)
     assert _choose(pool) is None
-    pool.amend([(an_instance("a", weight=5), load)])
+    pool.apply([(an_instance("a", weight=5), load)])
     assert _choose(pool) is upstream
     assert upstream.verdict.weight == 5
     lease.end()
@@ -78,15 +78,15 @@ class TestTag:
     def begin(self) -> tuple[Pool, Load, Lease]:
         """One that has the tag, and a connection."""
         pool, load = _pool(InstanceFilter(tag="v2")), Load()
-        pool.amend([(an_instance("a", tags=["v2"]), load)])
-        return pool, load, Lease(_member(pool, "a"), pool, on_trial=False)
+        pool.apply([(an_instance("a", tags=["v2"]), load)])
+        return pool, load, Lease(_member(pool, "a"), pool, probing=False)
 
     def test_drains_and_leaves(self) -> None:
         """It gets nothing new, is drained and shown until its connections are over,
         and is no member then.
         """
         pool, load, lease = self.begin()
-        pool.amend([(an_instance("a"), load)])
+        pool.apply([(an_instance("a"), load)])
         assert _choose(pool) is None
         state = pool.state(lease.upstream)
         assert (state.standing, state.reason) == (Standing.DRAINING, "lost tag v2")
@@ -101,7 +101,7 @@ class TestTag:
         """If it has the tag again it goes on as before."""
         pool, load, lease = self.begin()
         for tags in ([], ["v1"], ["v2"]):
-            pool.amend([(an_instance("a", tags=tags), load)])
+            pool.apply([(an_instance("a", tags=tags), load)])
         assert _choose(pool) is lease.upstream
         assert lease.leave() is None
         lease.end()
@@ -111,12 +111,12 @@ class TestTag:
     def test_deregistered_meanwhile(self) -> None:
         """If it is deregistered before its connections are over it leaves like any."""
         pool, load, lease = self.begin()
-        pool.amend([(an_instance("a"), load)])
-        pool.amend(drop=[an_identity("a")])
+        pool.apply([(an_instance("a"), load)])
+        pool.apply(drop=[an_identity("a")])
         assert (len(pool), load.upstreams) == (0, [])
         assert lease.leave() is not None
         list(pool.tick())
-        pool.amend([(an_instance("a"), load)])
+        pool.apply([(an_instance("a"), load)])
         pool.clear()
         assert len(pool) == 0
 
@@ -125,10 +125,10 @@ def test_who_left_is_chosen_no_more() -> None:
     """A deregistered instance gets nothing; whoever is no member leaves quietly."""
     pool = _pool()
     for name, status in (("a", "passing"), ("b", "critical")):
-        pool.amend([(an_instance(name, status=status), Load())])  # type: ignore[arg-type]
+        pool.apply([(an_instance(name, status=status), Load())])  # type: ignore[arg-type]
     loads = [each.load for each in pool.upstreams()]
     for name in ("a", "b", "never-seen"):
-        pool.amend(drop=[an_identity(name)])
+        pool.apply(drop=[an_identity(name)])
     assert (len(pool), _choose(pool)) == (0, None)
     assert [load.upstreams for load in loads] == [[], []]
 
@@ -136,8 +136,8 @@ def test_who_left_is_chosen_no_more() -> None:
 def test_avoiding() -> None:
     """An upstream that was tried in vain is passed over, once."""
     pool = _pool()
-    pool.amend([(an_instance("a"), Load())])
-    pool.amend([(an_instance("b"), Load())])
+    pool.apply([(an_instance("a"), Load())])
+    pool.apply([(an_instance("b"), Load())])
     a, b = _member(pool, "a"), _member(pool, "b")
     assert {_choose(pool, [a]) for _ in range(20)} == {b}
     assert {_choose(pool, [b]) for _ in range(20)} == {a}
@@ -149,13 +149,13 @@ def test_avoiding_who_is_not_there() -> None:
     """Whoever left, drains, or is named twice is easily avoided."""
     pool = _pool()
     for name in ("a", "b", "c"):
-        pool.amend([(an_instance(name), Load())])
+        pool.apply([(an_instance(name), Load())])
     a, b, c = (_member(pool, name) for name in "abc")
-    pool.amend(drop=[an_identity("b")])
-    pool.amend([(an_instance("c", status="critical"), Load())])
+    pool.apply(drop=[an_identity("b")])
+    pool.apply([(an_instance("c", status="critical"), Load())])
     assert _choose(pool, [b, c]) is a
     assert _choose(pool, [a, b, c, a, b, c]) is None
-    pool.amend([(an_instance("b"), Load())])
+    pool.apply([(an_instance("b"), Load())])
     assert _choose(pool, [a, b]) is _member(pool, "b")
 
 
@@ -163,7 +163,7 @@ def test_avoiding_does_not_shift_turns() -> None:
     """A broken upstream is tried no more often than its turn comes."""
     pool = a_pool(RoundRobin(random.Random(1).random))
     for name in "abcd":
-        pool.amend([(an_instance(name), Load())])
+        pool.apply([(an_instance(name), Load())])
     broken, chosen = _member(pool, "a"), []
     for _ in range(1000):
         chosen.append(_choose(pool))

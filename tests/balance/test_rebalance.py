@@ -86,14 +86,18 @@ class TestSurplus:
             *(load for load, _ in loads), weights=[weight for _, weight in loads]
         )
         over = surplus(many)
-        total, shares = sum(e.load.open for e in many), sum(e.share for e in many)
+        total, shares = (
+            sum(e.load.open for e in many),
+            sum(e.effective_weight for e in many),
+        )
         for each in many:
-            fair = total * each.share / shares
+            fair = total * each.effective_weight / shares
             left = each.load.open - over.get(each, 0)
             assert left >= fair - 1e-6 or each not in over
             assert left < max(fair + 1, fair * 1.05 + 1e-6)
         lacking = sum(
-            max(0, total * each.share / shares - each.load.open) for each in many
+            max(0, total * each.effective_weight / shares - each.load.open)
+            for each in many
         )
         assert sum(over.values()) <= lacking + 1e-6
 
@@ -234,7 +238,7 @@ class TestPool:
         clients = Clients(90, slow_start=120)
         clients.stage.join("c")
         clients.pass_time(20)
-        share = clients.stage.member("c").share
+        share = clients.stage.member("c").effective_weight
         assert clients.loads()["c"] <= 90 * share / (200 + share)
         assert clients.rebalance.active
         clients.pass_time(400)

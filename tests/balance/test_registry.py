@@ -122,10 +122,10 @@ class TestAmend:
         registry = _registry()
         for selection in (WEB, V2, FILTERED):
             registry.pool(selection)
-        registry.amend(WEB.question, instances("a", "b", "c"), [])
-        lease = registry.chain(FailoverSpec((WEB,))).lease()
+        registry.apply(WEB.question, instances("a", "b", "c"), [])
+        lease = registry.failover(FailoverSpec((WEB,))).lease()
         tagged = an_instance("b", tags=["v2"])
-        registry.amend(WEB.question, [tagged, an_instance("d")], [an_identity("a")])
+        registry.apply(WEB.question, [tagged, an_instance("d")], [an_identity("a")])
         assert names_of(registry.pool(WEB).upstreams()) == ["b", "c", "d"]
         assert names_of(registry.pool(V2).upstreams()) == ["b"]
         assert len(registry.pool(FILTERED)) == 0
@@ -135,7 +135,7 @@ class TestAmend:
     def test_nothing(self) -> None:
         """An empty answer is one, and who is not known cannot leave."""
         registry = _registry()
-        registry.amend(WEB.question, [], [an_identity("a")])
+        registry.apply(WEB.question, [], [an_identity("a")])
         assert registry.answered(WEB.question)
         assert registry.replace(WEB.question, []) == Change()
 
@@ -147,7 +147,7 @@ class TestLease:
         """A lease counts until it is ended, however often."""
         registry = _registry()
         registry.replace(WEB.question, instances("a", "b"))
-        leases = [registry.chain(FailoverSpec((WEB,))).lease() for _ in range(4)]
+        leases = [registry.failover(FailoverSpec((WEB,))).lease() for _ in range(4)]
         assert registry.open_connections() == 4
         assert [each.load.open for each in registry.pool(WEB).upstreams()] == [2, 2]
         for lease in leases + leases:
@@ -158,11 +158,11 @@ class TestLease:
         """What was tried in vain is not tried again; when all were, it is said."""
         registry = _registry()
         registry.replace(WEB.question, instances("a", "b"))
-        first = registry.chain(FailoverSpec((WEB,))).lease().upstream
-        second = registry.chain(FailoverSpec((WEB,))).lease([first]).upstream
+        first = registry.failover(FailoverSpec((WEB,))).lease().upstream
+        second = registry.failover(FailoverSpec((WEB,))).lease([first]).upstream
         assert {name_of(first), name_of(second)} == {"a", "b"}
         with pytest.raises(NoUpstream, match=r"^no upstream of web is left$"):
-            registry.chain(FailoverSpec((WEB,))).lease([first, second])
+            registry.failover(FailoverSpec((WEB,))).lease([first, second])
         assert registry.open_connections() == 2
 
     def test_what_others_count(self) -> None:
@@ -178,14 +178,14 @@ class TestLease:
         registry.pool(WEB)
         registry.replace(WEB.question, instances("a", "b"))
         assert [
-            name_of(registry.chain(FailoverSpec((WEB,))).lease().upstream)
+            name_of(registry.failover(FailoverSpec((WEB,))).lease().upstream)
             for _ in range(2)
         ] == ["a", "a"]
 
     def test_before_any_answer(self) -> None:
         """Before Consul has answered there is nobody to give."""
         with pytest.raises(NoUpstream):
-            _registry().chain(FailoverSpec((WEB,))).lease()
+            _registry().failover(FailoverSpec((WEB,))).lease()
 
     def test_one_load_for_all_mappings(self) -> None:
         """A connection through one mapping counts in all that share the instance."""
@@ -194,7 +194,7 @@ class TestLease:
             registry.pool(selection)
             registry.replace(selection.question, instances("a", "b"))
         taken = {
-            name_of(registry.chain(FailoverSpec((each,))).lease().upstream)
+            name_of(registry.failover(FailoverSpec((each,))).lease().upstream)
             for each in (WEB, FILTERED)
         }
         assert taken == {"a", "b"}
@@ -203,11 +203,11 @@ class TestLease:
         """An instance that flaps is not taken for idle: its connections live on."""
         registry = _registry()
         registry.replace(WEB.question, instances("a"))
-        old = [registry.chain(FailoverSpec((WEB,))).lease() for _ in range(3)]
+        old = [registry.failover(FailoverSpec((WEB,))).lease() for _ in range(3)]
         registry.replace(WEB.question, [])
         assert registry.open_connections() == 3
         registry.replace(WEB.question, instances("a", "b"))
-        assert name_of(registry.chain(FailoverSpec((WEB,))).lease().upstream) == "b"
+        assert name_of(registry.failover(FailoverSpec((WEB,))).lease().upstream) == "b"
         assert [each.load.open for each in registry.pool(WEB).upstreams()] == [3, 1]
         for lease in old:
             lease.end()
@@ -217,7 +217,7 @@ class TestLease:
         """Of an instance that left, nothing is kept once its last lease is over."""
         registry = _registry()
         registry.replace(WEB.question, instances("a"))
-        lease = registry.chain(FailoverSpec((WEB,))).lease()
+        lease = registry.failover(FailoverSpec((WEB,))).lease()
         load = weakref.ref(lease.upstream.load)
         gc.disable()  # no collection is needed, nor does one help
         try:
@@ -238,20 +238,20 @@ def test_doubts() -> None:
     stage = Stage(WEB, guarded)
     stage.registry.pool(FILTERED)
 
-    def doubted() -> list[bool]:
+    def has_suspects() -> list[bool]:
         questions = WEB.question, FILTERED.question
-        return [stage.registry.doubts(each) for each in questions]
+        return [stage.registry.has_suspects(each) for each in questions]
 
-    assert doubted() == [False, False]
+    assert has_suspects() == [False, False]
     stage.answer("a")
-    assert doubted() == [False, False]
+    assert has_suspects() == [False, False]
     stage.answer()
-    assert doubted() == [True, False]
+    assert has_suspects() == [True, False]
     stage.answer("a")
-    assert doubted() == [False, False]
+    assert has_suspects() == [False, False]
     stage.answer()
     stage.later(30)
-    assert doubted() == [False, False]
+    assert has_suspects() == [False, False]
 
 
 OTHER = ServiceQuery("other")
@@ -265,11 +265,11 @@ class TestKeepOnly:
         """Of a mapping that is no more nothing is left: no pool, no answer, no load;
         whoever was doubted, ejected, full or warming up.
         """
-        doubted = PoolSpec(
+        has_suspects = PoolSpec(
             OTHER, policy=policy, caution=ShrinkGuardConfig(0.5), slow_start=60, limit=2
         )
         stage = Stage(
-            WEB, FailoverSpec((doubted, PoolSpec(OTHER, policy=policy, limit=1)))
+            WEB, FailoverSpec((has_suspects, PoolSpec(OTHER, policy=policy, limit=1)))
         )
         stage.answer("a", "b")
         stage.answer(*"pqrstu", number=1)
@@ -280,11 +280,11 @@ class TestKeepOnly:
         kept = stage.lease()
         forgotten = [
             weakref.ref(each)
-            for pool in stage.chains[1].pools
+            for pool in stage.failovers[1].pools
             for each in [pool, *(member.load for member in pool.upstreams())]
         ]
         assert len(forgotten) > 8
-        stage.chains.pop()
+        stage.failovers.pop()
         gc.disable()
         try:
             stage.registry.keep_only([FailoverSpec((WEB,))])
@@ -301,11 +301,11 @@ class TestKeepOnly:
         stage = Stage(WEB, FailoverSpec((V2,), FILTERED))
         stage.answer("a")
         stage.answer("b", number=1)
-        registry, pools = stage.registry, [*stage.chains[1].all]
+        registry, pools = stage.registry, [*stage.failovers[1].all]
         registry.keep_only([FailoverSpec((V2,), FILTERED)])
         assert [registry.pool(each) for each in (V2, FILTERED)] == pools
-        assert registry.chain(FailoverSpec((V2,), FILTERED)) is stage.chains[1]
-        assert registry.chain(FailoverSpec((WEB,))) is not stage.chains[0]
+        assert registry.failover(FailoverSpec((V2,), FILTERED)) is stage.failovers[1]
+        assert registry.failover(FailoverSpec((WEB,))) is not stage.failovers[0]
         for question in (WEB.question, FILTERED.question):
             assert registry.answered(question)
 
@@ -315,11 +315,11 @@ class TestKeepOnly:
         stage.answer("a", "b")
         leases = stage.hold(2)
         stage.show("a", *[Outcome.REFUSED] * 3)
-        [chain] = stage.chains
+        [failover] = stage.failovers
         stage.registry.keep_only([])
         assert stage.registry.open_connections() == 2
         with pytest.raises(NoUpstream):
-            chain.lease()
+            failover.lease()
         for each in leases:
             each.showed(Outcome.REFUSED)
             each.end()
@@ -361,7 +361,7 @@ class TestRest:
         stage.answer("a", "b", "c")
         stage.registry.set_drained({an_identity(name): 0 for name in "abc"})
         assert stage.chosen() == set()
-        assert not stage.registry.doubts(WEB.question)
+        assert not stage.registry.has_suspects(WEB.question)
 
     def test_undrained(self) -> None:
         """It is as Consul says again once nobody wants it drained."""
@@ -480,11 +480,11 @@ class TestRest:
         )
         a, b = an_identity("a"), an_identity("b")
         registry.replace(web, instances("a", "b"))
-        registry.amend(mail, instances("a"), [])
-        registry.amend(mail, instances("a"), [b])
+        registry.apply(mail, instances("a"), [])
+        registry.apply(mail, instances("a"), [b])
         registry.replace(web, instances("b"))
         assert (registry.has(a), registry.has(b)) == (True, True)
-        registry.amend(mail, [], [a])
+        registry.apply(mail, [], [a])
         assert (registry.has(a), registry.has(b)) == (False, True)
         registry.keep_only([])
         assert (registry.has(a), registry.has(b)) == (False, False)
@@ -527,7 +527,7 @@ def test_doubted() -> None:
     stage.answer("a", "b", "c")
     stage.answer()
     state = stage.pool().state(stage.member("a"))
-    assert (state.standing, state.reason) == (Standing.DOUBTED, "deregistered")
+    assert (state.standing, state.reason) == (Standing.SUSPECT, "deregistered")
 
 
 class TestPending:
@@ -557,16 +557,16 @@ class TestPending:
         registry = Registry(lambda: 0.0)
         registry.replace(WEB.question, [an_instance("a")])
         registry.replace(WEB.question, [an_instance("a")], pending=True)
-        registry.amend(WEB.question, [an_instance("b")], [], pending=True)
+        registry.apply(WEB.question, [an_instance("b")], [], pending=True)
         assert registry.answered(WEB.question)
 
     def test_what_another_process_knows(self) -> None:
         """So it is where a worker is told."""
         registry = Registry(lambda: 0.0)
         registry.replace(WEB.question, [], pending=True)
-        registry.amend(WEB.question, [an_instance("a")], [], pending=True)
+        registry.apply(WEB.question, [an_instance("a")], [], pending=True)
         assert not registry.answered(WEB.question)
-        registry.amend(WEB.question, [], [])
+        registry.apply(WEB.question, [], [])
         assert registry.answered(WEB.question)
 
     def test_forgotten(self) -> None:

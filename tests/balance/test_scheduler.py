@@ -191,7 +191,7 @@ class TestEjected:
         old.end()
         stage.later(1)
         trial = stage.lease()
-        assert (name_of(trial.upstream), trial.on_trial) == ("a", True)
+        assert (name_of(trial.upstream), trial.probing) == ("a", True)
         trial.showed(SUCCESS)
         trial.end()
         assert stage.chosen() == {"a", "b", "c"}
@@ -207,7 +207,7 @@ class TestEjected:
             load.add(-1)
         stage.later(15)
         trial = stage.lease()
-        assert (name_of(trial.upstream), trial.on_trial) == ("b", True)
+        assert (name_of(trial.upstream), trial.probing) == ("b", True)
 
     def test_better_than_nobody_if_it_has_room(self) -> None:
         """Where all others were tried, it is the turn of one ejected that has room."""
@@ -312,16 +312,16 @@ class Limits(RuleBasedStateMachine):
     )
     def connect(self, number: int, clients: int, avoided: set[str]) -> None:
         """Clients connect, and may have tried some already."""
-        chain = self.stage.chains[number]
+        failover = self.stage.failovers[number]
         avoiding = [
             each
-            for pool in chain.all
+            for pool in failover.all
             for each in pool.upstreams()
             if name_of(each) in avoided
         ]
         for _ in range(clients):
             try:
-                lease = chain.lease(avoiding)
+                lease = failover.lease(avoiding)
             except AllFull:
                 self._somebody_is_full(number, avoiding)
             except NoUpstream:
@@ -333,14 +333,14 @@ class Limits(RuleBasedStateMachine):
     def _somebody_is_full(self, number: int, avoiding: list[Upstream]) -> None:
         members = [
             each
-            for pool in self.stage.chains[number].all
+            for pool in self.stage.failovers[number].all
             for each in pool.upstreams()
             if each not in avoiding
         ]
         assert any(each.load.open == LIMIT for each in members)
 
     def _nobody_has_room(self, number: int, avoiding: list[Upstream]) -> None:
-        for pool in self.stage.chains[number].all:
+        for pool in self.stage.failovers[number].all:
             for each in pool.candidates:
                 assert each in avoiding or each.load.open >= LIMIT
 

@@ -48,7 +48,7 @@ def _guarded(
     return stage
 
 
-def _doubted(stage: Stage) -> str:
+def _suspects(stage: Stage) -> str:
     """Who stands in reserve."""
     reserve = stage.pool()._scheduler.reserve
     return "".join(names_of(each for each in stage.members() if each.tier is reserve))
@@ -58,7 +58,7 @@ class TestDoubted:
     """What is not believed at once."""
 
     @pytest.mark.parametrize(
-        ("before", "lost", "doubted"),
+        ("before", "lost", "suspects"),
         [
             ("a", "a", "a"),
             ("ab", "ab", "ab"),
@@ -74,15 +74,15 @@ class TestDoubted:
         ],
     )
     @pytest.mark.parametrize("how", ["leave", "turn critical"])
-    def test_how_many(self, how: str, before: str, lost: str, doubted: str) -> None:
+    def test_how_many(self, how: str, before: str, lost: str, suspects: str) -> None:
         """More than half of three or more at once, or all of however few."""
         stage = _guarded(before)
         if how == "leave":
             stage.leave(*lost)
         else:
             stage.turn(lost, "critical")
-        assert _doubted(stage) == doubted
-        assert stage.chosen() == (set(before) - set(lost) or set(doubted))
+        assert _suspects(stage) == suspects
+        assert stage.chosen() == (set(before) - set(lost) or set(suspects))
 
     def test_both_ways(self) -> None:
         """Those who turn critical and those who leave are counted together."""
@@ -90,15 +90,15 @@ class TestDoubted:
         known = stage.known()
         critical = [an_instance(name, status="critical") for name in "ab"]
         stage.answer(*critical, known["d"], known["e"])
-        assert _doubted(stage) == "abc"
+        assert _suspects(stage) == "abc"
 
     def test_another_part(self) -> None:
         """The part may be another one; just as much is not more."""
         stage = _guarded("abcdefghij", ShrinkGuardConfig(part=0.2))
         stage.leave("a", "b")
-        assert _doubted(stage) == ""
+        assert _suspects(stage) == ""
         stage.leave("a", "b", "c", "d")
-        assert _doubted(stage) == "cd"
+        assert _suspects(stage) == "cd"
 
     def test_one_of_two(self) -> None:
         """Of two one may always leave, however small the part: it says nothing."""
@@ -110,17 +110,17 @@ class TestDoubted:
     def test_just_as_much_is_not_more(self, percent: int) -> None:
         """Of a hundred, 29 are not more than 29 %, whatever floats say; 30 are."""
         names = [str(number) for number in range(100)]
-        for lost, doubted in ((percent, 0), (percent + 1, percent + 1)):
+        for lost, suspects in ((percent, 0), (percent + 1, percent + 1)):
             stage = _guarded("", ShrinkGuardConfig(part=percent / 100))
             stage.answer(*names)
             stage.leave(*names[:lost])
-            assert len(_doubted(stage)) == len("".join(names[:doubted]))
+            assert len(_suspects(stage)) == len("".join(names[:suspects]))
 
     def test_with_maintenance(self) -> None:
         """Where somebody puts most into maintenance, a check that fails meanwhile is
         doubted only if none is left.
         """
-        for names, doubted in (("abcde", ""), ("abcd", "d")):
+        for names, suspects in (("abcde", ""), ("abcd", "d")):
             stage = _guarded(names)
             known = stage.known()
             stage.answer(
@@ -128,7 +128,7 @@ class TestDoubted:
                 an_instance("d", status="critical"),
                 *(each for name, each in known.items() if name == "e"),
             )
-            assert _doubted(stage) == doubted
+            assert _suspects(stage) == suspects
 
     def test_in_steps(self) -> None:
         """When what was left after doubts leaves as well, that is doubted too."""
@@ -206,7 +206,7 @@ class TestBelieved:
         assert stage.told == []
         stage = _guarded("abcdef")
         stage.answer(*"ax")
-        assert _doubted(stage) == "bcdef"
+        assert _suspects(stage) == "bcdef"
 
     def test_first_answers(self) -> None:
         """At the start nobody was there who could be missed."""
@@ -235,7 +235,7 @@ class TestBelieved:
         stage = _guarded("abcd", caution)
         known = [an_instance(name, status="critical") for name in "ab"]
         stage.answer(*known)
-        assert _doubted(stage) == "cd"
+        assert _suspects(stage) == "cd"
 
     def test_a_warning_is_not_critical(self) -> None:
         """With ``close-on-critical`` warnings are doubted as ever."""
@@ -330,9 +330,9 @@ class TestPositive:
         live = [an_instance(name, tags=["live"]) for name in "ab"]
         stage.answer(*live)
         stage.answer(*(evolve(each, health=Health("critical")) for each in live))
-        assert _doubted(stage) == "ab"
+        assert _suspects(stage) == "ab"
         stage.answer(evolve(live[0], tags=()), *live[1:])
-        assert _doubted(stage) == ""
+        assert _suspects(stage) == ""
         assert stage.chosen() == {"b"}
 
     @pytest.mark.parametrize(
@@ -358,7 +358,7 @@ class TestRelease:
         lease = stage.lease()
         stage.leave(*"abc")
         stage.later(29.75)
-        assert _doubted(stage) == "abc"
+        assert _suspects(stage) == "abc"
         stage.later(0.25)
         assert (stage.chosen(), len(stage.pool())) == (set(), 0)
         assert stage.told[1:] == [
@@ -408,7 +408,7 @@ class TestRelease:
 
     def test_early_ends_that_do_not_count(self) -> None:
         """With ``eject-on-early-close=off`` it says nothing that a connection ends."""
-        stage = _guarded("abc", patience=OutlierConfig(spoiled=False))
+        stage = _guarded("abc", patience=OutlierConfig(early_close=False))
         stage.leave(*"abc")
         stage.show("b", EARLY_CLOSE)
         assert stage.chosen() == set("abc")
@@ -505,9 +505,9 @@ class TestRelease:
         stage.show("a", *[REFUSED] * 3)
         stage.now += 12
         trial = stage.lease()
-        assert trial.on_trial
+        assert trial.probing
         stage.leave("a", "b")
-        assert _doubted(stage) == "b"
+        assert _suspects(stage) == "b"
         trial.showed(REFUSED)
         trial.end()
         assert stage.chosen() == {"b"}

@@ -29,7 +29,7 @@ def _slow(names: str, span: float = 60.0, policy: str = "leastconn") -> Stage:
 
 def _shares(stage: Stage) -> dict[str, int]:
     """How much each counts, in percent of a weight of 1."""
-    return {name_of(each): each.share for each in stage.members()}
+    return {name_of(each): each.effective_weight for each in stage.members()}
 
 
 class TestRamp:
@@ -57,11 +57,11 @@ class TestRamp:
         """
         warming, upstream, now = SlowStart(span), an_upstream(weight=weight), 50.0
         warming.begin(upstream, now)
-        shares = [upstream.share]
+        shares = [upstream.effective_weight]
         for pause in [*pauses, 1.01 * span]:  # floats round
             now += pause
             warming.tick(upstream, now)
-            shares.append(upstream.share)
+            shares.append(upstream.effective_weight)
         assert all(earlier <= later for earlier, later in pairwise(shares))
         assert shares[0] == weight * WHOLE // 10
         assert shares[-1] == weight * WHOLE
@@ -83,16 +83,16 @@ class TestRamp:
         warming, upstream = SlowStart(60), an_upstream()
         warming.begin(upstream, 100)
         warming.weigh(upstream, 0)
-        assert upstream.share == 10
+        assert upstream.effective_weight == 10
 
     def test_nobody_warms_up(self) -> None:
         """Without the option everybody counts wholly at once."""
         warming, upstream = SlowStart(0), an_upstream()
         warming.begin(upstream, 100)
-        assert (upstream.share, upstream in warming) == (100, False)
+        assert (upstream.effective_weight, upstream in warming) == (100, False)
         reweigh(upstream, 3)
         warming.weigh(upstream, 101)
-        assert upstream.share == 300
+        assert upstream.effective_weight == 300
 
 
 class TestWho:
@@ -107,7 +107,9 @@ class TestWho:
         """A mapping that is added later starts with everybody warm."""
         stage = _slow("ab")
         other = PoolSpec(ServiceQuery("web"), policy="p2c", slow_start=60)
-        assert {each.share for each in stage.registry.pool(other).upstreams()} == {100}
+        assert {
+            each.effective_weight for each in stage.registry.pool(other).upstreams()
+        } == {100}
 
     def test_all_are_new(self) -> None:
         """When a deployment replaces all at once nobody could take the rest."""

@@ -5,7 +5,13 @@ from attrs import evolve
 
 from lbconsul.balance.instance import STATUSES, Status
 from lbconsul.balance.pool_spec import InstanceFilter
-from lbconsul.balance.standing import GONE, MANUALLY_DRAINED, Standing, Verdict, judge
+from lbconsul.balance.standing import (
+    GONE,
+    MANUALLY_DRAINED,
+    Standing,
+    Verdict,
+    evaluate,
+)
 from tests.support.instances import an_instance
 
 ANY = frozenset({"passing", "warning", "critical"})
@@ -13,20 +19,20 @@ ANY = frozenset({"passing", "warning", "critical"})
 
 def test_passing() -> None:
     """A passing instance serves, by its weight for passing."""
-    verdict = judge(an_instance(weight=7, warning_weight=3), InstanceFilter())
+    verdict = evaluate(an_instance(weight=7, warning_weight=3), InstanceFilter())
     assert verdict == Verdict(Standing.SERVING, 7, "passing")
 
 
 def test_warning() -> None:
     """An instance with a warning serves by its weight for that."""
     instance = an_instance(weight=7, warning_weight=3, status="warning", reason="slow")
-    assert judge(instance, InstanceFilter()) == Verdict(Standing.SERVING, 3, "slow")
+    assert evaluate(instance, InstanceFilter()) == Verdict(Standing.SERVING, 3, "slow")
 
 
 @pytest.mark.parametrize("status", ["critical", "maintenance"])
 def test_unfit(status: Status) -> None:
     """An instance in a bad state drains, and the reason is its check's."""
-    verdict = judge(an_instance(status=status, reason="on fire"), InstanceFilter())
+    verdict = evaluate(an_instance(status=status, reason="on fire"), InstanceFilter())
     assert verdict == Verdict(
         Standing.DRAINING,
         1,
@@ -47,7 +53,7 @@ def test_unfit(status: Status) -> None:
 def test_health_option(health: frozenset[str], serving: list[Status]) -> None:
     """A mapping says which statuses get connections; maintenance never does."""
     verdicts = {
-        status: judge(an_instance(status=status), InstanceFilter(health=health))
+        status: evaluate(an_instance(status=status), InstanceFilter(health=health))
         for status in STATUSES
     }
     found = [
@@ -65,7 +71,7 @@ def test_tag(tag: str, selected: bool) -> None:
     """Without the tag that a mapping asks for an instance is not its business, and
     that is somebody's wish.
     """
-    verdict = judge(an_instance(tags=["v2", "eu"]), InstanceFilter(tag=tag))
+    verdict = evaluate(an_instance(tags=["v2", "eu"]), InstanceFilter(tag=tag))
     assert verdict.is_unselected is not bool(selected)
     if not selected:
         reason = "lost tag v1"
@@ -75,30 +81,30 @@ def test_tag(tag: str, selected: bool) -> None:
 def test_node_checks() -> None:
     """A node's failing check counts, unless the mapping leaves node checks out."""
     instance = an_instance(node_status="critical", node_reason="disk full")
-    counted = judge(instance, InstanceFilter())
+    counted = evaluate(instance, InstanceFilter())
     drains = Verdict(Standing.DRAINING, 1, "disk full", is_critical=True)
     assert counted == drains
-    left_out = judge(instance, InstanceFilter(node_checks=False))
+    left_out = evaluate(instance, InstanceFilter(node_checks=False))
     assert left_out == Verdict(Standing.SERVING, 1, "passing")
 
 
 @pytest.mark.parametrize("weight", [0, -1])
 def test_weight_0(weight: int) -> None:
     """An instance of no weight drains, and that is the reason."""
-    verdict = judge(an_instance(weight=weight), InstanceFilter())
+    verdict = evaluate(an_instance(weight=weight), InstanceFilter())
     assert verdict == Verdict(Standing.DRAINING, 0, "weight 0", deliberate=True)
 
 
 def test_own_weight() -> None:
     """``lbconsul-weight`` replaces the weights of the registration."""
     instance = an_instance(weight=7, warning_weight=3, own_weight=20, status="warning")
-    verdict = judge(instance, InstanceFilter())
+    verdict = evaluate(instance, InstanceFilter())
     assert verdict == Verdict(Standing.SERVING, 20, "warning")
 
 
 def test_own_weight_0() -> None:
     """``lbconsul-weight=0`` takes an instance out without touching its checks."""
-    verdict = judge(an_instance(weight=7, own_weight=0), InstanceFilter())
+    verdict = evaluate(an_instance(weight=7, own_weight=0), InstanceFilter())
     assert verdict == Verdict(Standing.DRAINING, 0, "weight 0", deliberate=True)
 
 
@@ -115,7 +121,7 @@ def test_words_of_those_who_are_out() -> None:
 
 def test_skipped() -> None:
     """One that must not be connected to gets nothing, whatever its checks say."""
-    verdict = judge(
+    verdict = evaluate(
         evolve(an_instance(), skipped="it is us"), InstanceFilter(health=ANY)
     )
     assert verdict == Verdict(Standing.DRAINING, 0, "it is us", deliberate=True)
@@ -134,14 +140,14 @@ def test_skipped() -> None:
 def test_upstream_allow(address: str, serves: bool) -> None:
     """With networks named, an instance elsewhere gets nothing, and why is told."""
     rules = InstanceFilter(upstream_allow=("10.0.0.0/8", "fd00::/16"))
-    verdict = judge(an_instance(host=address), rules)
+    verdict = evaluate(an_instance(host=address), rules)
     assert verdict is not None
     if serves:
         assert verdict.standing is Standing.SERVING
     else:
         why = f"{address} is in no network of upstream-allow"
         assert verdict == Verdict(Standing.DRAINING, 0, why, deliberate=True)
-    assert judge(an_instance(host=address), InstanceFilter()) == Verdict(
+    assert evaluate(an_instance(host=address), InstanceFilter()) == Verdict(
         Standing.SERVING, 1, "passing"
     )
 
@@ -158,7 +164,7 @@ def test_upstream_allow(address: str, serves: bool) -> None:
 def test_upstream_allow_of_a_unix_socket(path: str, serves: bool) -> None:
     """With networks named, a UNIX socket must be named too, or its directory."""
     socket = evolve(an_instance(host=path), port=0)
-    verdict = judge(
+    verdict = evaluate(
         socket, InstanceFilter(upstream_allow=("10.0.0.0/8", "unix:/run/web"))
     )
     assert (verdict.standing is Standing.SERVING) == serves
@@ -169,6 +175,6 @@ def test_upstream_allow_of_a_unix_socket(path: str, serves: bool) -> None:
 def test_upstream_allow_of_a_name() -> None:
     """All addresses of a name must be allowed, since any of them may be tried."""
     named = evolve(an_instance(host="10.1.2.3"), alternates=("192.0.2.9",))
-    verdict = judge(named, InstanceFilter(upstream_allow=("10.0.0.0/8",)))
+    verdict = evaluate(named, InstanceFilter(upstream_allow=("10.0.0.0/8",)))
     assert verdict is not None
     assert verdict.reason == "192.0.2.9 is in no network of upstream-allow"

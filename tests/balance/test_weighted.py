@@ -16,14 +16,14 @@ DRAWS = 20_000
 
 
 def _lottery(*members: Upstream) -> WeightedSampler:
-    lottery = WeightedSampler(random.Random(1).random)
+    sampler = WeightedSampler(random.Random(1).random)
     for upstream in members:
-        lottery.add(upstream)
-    return lottery
+        sampler.add(upstream)
+    return sampler
 
 
-def _shares(lottery: WeightedSampler) -> dict[str, float]:
-    drawn = Counter(name_of(lottery.draw()) for _ in range(DRAWS))
+def _shares(sampler: WeightedSampler) -> dict[str, float]:
+    drawn = Counter(name_of(sampler.sample()) for _ in range(DRAWS))
     return {name: count / DRAWS for name, count in drawn.items()}
 
 
@@ -52,9 +52,9 @@ def test_in_proportion(weights: tuple[int, ...]) -> None:
 def test_in_proportion_once_the_heaviest_left() -> None:
     """That a heavier one was there before does not shift the shares."""
     heavy, light, medium = upstreams(7, 4, 6)
-    lottery = _lottery(heavy, light, medium)
-    lottery.remove(heavy)
-    shares = _shares(lottery)
+    sampler = _lottery(heavy, light, medium)
+    sampler.remove(heavy)
+    shares = _shares(sampler)
     assert set(shares) == {"1", "2"}
     assert isclose(shares["1"], 0.4, abs_tol=0.02)
 
@@ -62,9 +62,9 @@ def test_in_proportion_once_the_heaviest_left() -> None:
 def test_a_lone_one_needs_no_chance() -> None:
     """One alone of its weight is drawn, whatever chance says."""
     [only] = upstreams(3)
-    lottery = WeightedSampler(lambda: 0.999)
-    lottery.add(only)
-    assert lottery.draw() is only
+    sampler = WeightedSampler(lambda: 0.999)
+    sampler.add(only)
+    assert sampler.sample() is only
 
 
 def test_chance_at_its_ends() -> None:
@@ -72,62 +72,62 @@ def test_chance_at_its_ends() -> None:
     light, heavy = upstreams(1, 2)
     greatest = 1 - 2**-53
     for chance, drawn in ((0.0, light), (greatest, heavy)):
-        lottery = WeightedSampler(lambda chance=chance: chance)  # type: ignore[misc]
-        lottery.add(light)
-        lottery.add(heavy)
-        assert lottery.draw() is drawn
+        sampler = WeightedSampler(lambda chance=chance: chance)  # type: ignore[misc]
+        sampler.add(light)
+        sampler.add(heavy)
+        assert sampler.sample() is drawn
 
 
 def test_chance_in_the_middle() -> None:
     """A number at the border of two weights' shares is for the second one."""
     heavy, *light = upstreams(2, 1, 1)
-    lottery = WeightedSampler(lambda: 0.5)
+    sampler = WeightedSampler(lambda: 0.5)
     for upstream in (heavy, *light):
-        lottery.add(upstream)
-    assert lottery.draw() is light[1]
+        sampler.add(upstream)
+    assert sampler.sample() is light[1]
 
 
 def test_who_left_makes_no_draw_longer() -> None:
     """After a heavier one left, one that came then is drawn at the first try."""
     heavy, light = upstreams(5, 3)
     chances = iter([0.999])
-    lottery = WeightedSampler(lambda: next(chances))
-    lottery.add(heavy)
-    lottery.remove(heavy)
-    lottery.add(light)
-    assert lottery.draw() is light
+    sampler = WeightedSampler(lambda: next(chances))
+    sampler.add(heavy)
+    sampler.remove(heavy)
+    sampler.add(light)
+    assert sampler.sample() is light
 
 
 def test_membership() -> None:
     """One is in it from when it is added until it is removed, by one weight."""
     one, other = upstreams(2, 3)
-    lottery = _lottery(one)
-    assert (one in lottery, other in lottery, len(lottery)) == (True, False, 1)
+    sampler = _lottery(one)
+    assert (one in sampler, other in sampler, len(sampler)) == (True, False, 1)
     reweigh(one, 9)
-    assert lottery.weight(one) == 2 * WHOLE
-    lottery.remove(one)
-    assert (one in lottery, len(lottery)) == (False, 0)
-    lottery.add(one)
-    assert lottery.weight(one) == 9 * WHOLE
+    assert sampler.weight(one) == 2 * WHOLE
+    sampler.remove(one)
+    assert (one in sampler, len(sampler)) == (False, 0)
+    sampler.add(one)
+    assert sampler.weight(one) == 9 * WHOLE
 
 
 @given(st.lists(st.tuples(st.integers(0, 7), st.integers(1, 65535)), max_size=40))
 def test_draws_only_members(toggled: list[tuple[int, int]]) -> None:
     """However they come and go, only who is in it is drawn, and all can be."""
     everyone = upstreams(*[1] * 8)
-    lottery = _lottery()
+    sampler = _lottery()
     inside: set[Upstream] = set()
     for which, weight in toggled:
         upstream = everyone[which]
         if upstream in inside:
-            lottery.remove(upstream)
+            sampler.remove(upstream)
             inside.remove(upstream)
         else:
             reweigh(upstream, weight)
-            lottery.add(upstream)
+            sampler.add(upstream)
             inside.add(upstream)
-        assert len(lottery) == len(inside)
+        assert len(sampler) == len(inside)
         if inside:
-            assert lottery.draw() in inside
+            assert sampler.sample() in inside
     for upstream in inside:
-        assert lottery.weight(upstream) == upstream.share
+        assert sampler.weight(upstream) == upstream.effective_weight

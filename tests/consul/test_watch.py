@@ -775,7 +775,7 @@ class LogTests(WatchCase):
             state = self.pool.state(upstream)
             self.assertEqual(state.standing, Standing.DRAINING)
             self.assertEqual(state.reason, "its kind is connect-proxy")
-            self.assertFalse(self.pool.doubts)
+            self.assertFalse(self.pool.has_suspects)
             self.assertEqual(len(self.watch.skipped), 2)
         self.answer(1, index="10")
         self.assertTrue(upstream.serving)

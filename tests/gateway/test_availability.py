@@ -43,7 +43,7 @@ class Told:
         """Mappings that are written so, with their pools."""
         made = configure(mappings=mappings).mappings
         for each in made:
-            self.registry.chain(failover_spec(each))
+            self.registry.failover(failover_spec(each))
         return made
 
     def reload(self, *mappings: str) -> None:

@@ -112,7 +112,7 @@ class Shown:
             self.clock, self.registry, FakeAnswers(), self.observer
         )
         for each in config.mappings:
-            self.registry.chain(failover_spec(each))
+            self.registry.failover(failover_spec(each))
             self.availability.add(each)
         self.operations = Operations(
             self.clock,
@@ -149,7 +149,7 @@ class Shown:
 
 def _fail(pool: Pool, upstream: Upstream) -> None:
     """It refuses a connection."""
-    lease = Lease(upstream, pool, on_trial=False)
+    lease = Lease(upstream, pool, probing=False)
     lease.showed(Outcome.REFUSED)
     lease.end()
 
@@ -361,7 +361,7 @@ class TestUpstreams:
         shown = Shown("80:web", "81:web,tag=v2")
         shown.answer(an_instance("a", tags=["v2"]))
         for mapping in shown.data_plane.mappings:
-            shown.registry.chain(failover_spec(mapping)).lease()
+            shown.registry.failover(failover_spec(mapping)).lease()
         assert [shown.upstreams(each)[0].open for each in ("80:web", "81:web")] == [
             2,
             2,
@@ -380,10 +380,10 @@ class TestUpstreams:
         """One that is ejected says what for."""
         shown = Shown()
         shown.answer(an_instance("a"), an_instance("b"))
-        chain = shown.registry.chain(failover_spec(shown.data_plane.mappings[0]))
-        upstream, _ = chain.pools[0].upstreams()
+        failover = shown.registry.failover(failover_spec(shown.data_plane.mappings[0]))
+        upstream, _ = failover.pools[0].upstreams()
         for _ in range(3):
-            _fail(chain.pools[0], upstream)
+            _fail(failover.pools[0], upstream)
         found, _ = shown.upstreams()
         assert found.standing == "ejected"
         assert found.reason.startswith(
@@ -430,10 +430,10 @@ class TestUpstreams:
         """While they are shown one by one they may go, and with them their pool."""
         shown = Shown()
         shown.answer(*(an_instance(name) for name in "abcd"))
-        chain = shown.registry.chain(failover_spec(shown.data_plane.mappings[0]))
-        for upstream in tuple(chain.pools[0].upstreams())[2:]:
+        failover = shown.registry.failover(failover_spec(shown.data_plane.mappings[0]))
+        for upstream in tuple(failover.pools[0].upstreams())[2:]:
             for _ in range(3):
-                _fail(chain.pools[0], upstream)
+                _fail(failover.pools[0], upstream)
         found = shown.showing.upstreams("80:web", 0)
         next(found)
         shown.registry.keep_only([])

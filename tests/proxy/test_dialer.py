@@ -83,7 +83,7 @@ class User:
 
     def lease(self, avoiding: Collection[Upstream], attempts: int) -> Lease:
         """In the place of the failover: note what it leases."""
-        lease = self.registry.chain(self.route).lease(avoiding, attempts)
+        lease = self.registry.failover(self.route).lease(avoiding, attempts)
         self.tried.append(lease.upstream.instance.port)
         return lease
 
@@ -330,7 +330,7 @@ class DialTests(DialTestCase):
             for dc in ("dc1", "dc2")
         ]
         first, second = (each.question for each in selections)
-        self.registry.chain(FailoverSpec(tuple(selections)))
+        self.registry.failover(FailoverSpec(tuple(selections)))
         many = [instance(f"{n}", self.refusing()) for n in range(20)]
         self.registry.replace(second, [instance("z", self.refusing())])
         self.registry.replace(first, many)
@@ -485,7 +485,7 @@ class WaitingTests(DialTestCase):
         super().setUp()
         self.instance = instance("a", self.listening())
         self.registry = registry_of(self.instance)
-        self.full = self.registry.chain(ONE_EACH).lease()
+        self.full = self.registry.failover(ONE_EACH).lease()
         self.waits = User(self.reactor, self.registry, ONE_EACH)
         self.waiting = self.waits.dial()
 
@@ -516,7 +516,7 @@ class WaitingTests(DialTestCase):
         server.listen()
         self.pass_time(0.5)
         self.assertEqual(user.answered, [])
-        one = self.registry.chain(ONE_EACH).lease()
+        one = self.registry.failover(ONE_EACH).lease()
         one.showed(Outcome.CONNECTED)
         one.end()
         self.pass_time(0.1)

@@ -191,7 +191,7 @@ def test_idlest() -> None:
     upstream = an_upstream()
     pool = Registry(lambda: 0.0).pool(PoolSpec(ServiceQuery("web")))
     times = [float(number * 7919 % 5000) for number in range(5000)]
-    held = [Held(Lease(upstream, pool, on_trial=False), each) for each in times]
+    held = [Held(Lease(upstream, pool, probing=False), each) for each in times]
     found = [
         each
         for each in least_recently_active(cast(list[Session], held))
@@ -287,12 +287,12 @@ def test_rebalance_no_more_than_needed() -> None:
     mapping = Mapping("web", drain=Drain(rebalance=99))
     registry = Registry(lambda: 0.0)
     registry.replace(ServiceQuery("web"), instances("a", "b"))
-    chain = registry.chain(failover_spec(mapping))
-    [pool] = chain.pools
-    parting = DrainManager(chain, mapping, lambda: now)
+    failover = registry.failover(failover_spec(mapping))
+    [pool] = failover.pools
+    parting = DrainManager(failover, mapping, lambda: now)
     one, other = sorted(pool.upstreams(), key=name_of)
-    held = [Held(Lease(one, pool, on_trial=False), 0.0) for _ in range(211)]
-    held += [Held(Lease(other, pool, on_trial=False), 1.0) for _ in range(589)]
+    held = [Held(Lease(one, pool, probing=False), 0.0) for _ in range(211)]
+    held += [Held(Lease(other, pool, probing=False), 1.0) for _ in range(589)]
     registry.replace(ServiceQuery("web"), instances("a", "b", "c", "d"))
     relays = cast(list[Session], held)
     assert set(parting.due(lambda: relays)) == {None}
@@ -341,8 +341,8 @@ def test_nothing_to_do(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
     """Where nobody leaves or joins, connections are not even looked at."""
     proxy.serve()
     mapping = Mapping("web", drain=Drain(rebalance=99))
-    chain = proxy.registry.chain(failover_spec(mapping))
-    parting = DrainManager(chain, mapping, proxy.reactor.seconds)
+    failover = proxy.registry.failover(failover_spec(mapping))
+    parting = DrainManager(failover, mapping, proxy.reactor.seconds)
 
     def relays() -> list[Session]:
         raise AssertionError("they were looked at")

@@ -45,7 +45,7 @@ class MappingProxyTestCase(SynchronousTestCase):
         return MappingProxy(
             self.reactor,
             self.reactor,
-            (registry or self.registry).chain(WEB_ROUTE),
+            (registry or self.registry).failover(WEB_ROUTE),
             mapping,
             self.observer,
             log_connections,

@@ -52,9 +52,9 @@ class SessionTestCase(SynchronousTestCase):
         self, mapping: Mapping, route: FailoverSpec = WEB_ROUTE
     ) -> MappingProxy:
         """A proxy for a mapping."""
-        chain = self.registry.chain(route)
+        failover = self.registry.failover(route)
         observer = CountingObserver()
-        return MappingProxy(self.reactor, self.reactor, chain, mapping, observer)
+        return MappingProxy(self.reactor, self.reactor, failover, mapping, observer)
 
     def start(self) -> TcpSession:
         """A client's session begins."""
@@ -204,7 +204,7 @@ class LeavingClientTests(SessionTestCase):
         """A client that leaves while all upstreams are full leaves the queue."""
         self.proxy = self.proxy_of(MAPPING, ONE_EACH)
         self.registry.replace(WEB.question, [instance("a", self.port)])
-        full = self.registry.chain(ONE_EACH).lease()
+        full = self.registry.failover(ONE_EACH).lease()
         self.start()
         self.assertEqual(len(self.proxy.wait_queue), 1)
         self.client.close()
@@ -245,13 +245,13 @@ class ProbeTests(SessionTestCase):
         both = instance("a", self.port), instance("b", 80)
         self.registry.replace(WEB.question, both)
         for _ in range(3):
-            lease = self.registry.chain(WEB_ROUTE).lease()
+            lease = self.registry.failover(WEB_ROUTE).lease()
             if lease.upstream.instance is both[1]:
-                lease = self.registry.chain(WEB_ROUTE).lease([lease.upstream])
+                lease = self.registry.failover(WEB_ROUTE).lease([lease.upstream])
             lease.showed(Outcome.REFUSED)
             lease.end()
         self.reactor.advance(12.0)
-        self.assertTrue(self.begin().lease.on_trial)
+        self.assertTrue(self.begin().lease.probing)
 
     def answered_before(self) -> None:
         """Upstreams of the mapping answer."""
@@ -261,7 +261,7 @@ class ProbeTests(SessionTestCase):
         """How often in a row the upstream ended connections at once."""
         [upstream] = self.registry.pool(WEB).upstreams()
         assert upstream.record is not None
-        return upstream.record.spoiled
+        return upstream.record.early_closes
 
     def end_in_order(self) -> None:
         """The client ends it, the upstream hears that, and ends it, too."""
@@ -276,11 +276,11 @@ class ProbeTests(SessionTestCase):
 
     def is_probed_after(self, seconds: float) -> bool:
         """Whether another connection probes the upstream then, and none before."""
-        chain = self.registry.chain(WEB_ROUTE)
+        failover = self.registry.failover(WEB_ROUTE)
         self.reactor.advance(seconds - 0.1)
-        before = chain.lease().on_trial
+        before = failover.lease().probing
         self.reactor.advance(1.1 + seconds / 10)
-        return not before and chain.lease().on_trial
+        return not before and failover.lease().probing
 
     def test_lives(self) -> None:
         """Once it has lived for a second the upstream is restored, if upstreams
@@ -322,7 +322,7 @@ class ProbeTests(SessionTestCase):
         reset(self.client)
         self.pass_time(20.0)
         self.assertEqual(len(self.told), 1)
-        self.assertTrue(self.registry.chain(WEB_ROUTE).lease().on_trial)
+        self.assertTrue(self.registry.failover(WEB_ROUTE).lease().probing)
 
     def test_upstream_speaks(self) -> None:
         """So it is once it speaks, however long the connection lives then."""
@@ -355,10 +355,10 @@ class ProbeTests(SessionTestCase):
         """What took all that a client said has ended nothing at once."""
         self.end_in_order()
         self.registry.replace(WEB.question, [instance("c", self.port)])
-        chain = self.registry.chain(WEB_ROUTE)
+        failover = self.registry.failover(WEB_ROUTE)
         for _ in range(3):
             for outcome in (Outcome.EARLY_CLOSE,) * 5:
-                lease = chain.lease()
+                lease = failover.lease()
                 lease.showed(outcome)
                 lease.end()
             self.begin()

@@ -133,4 +133,4 @@ def a_pool(
 
 def a_lease(upstream: Upstream) -> Lease:
     """A lease of which nobody wants to know what it showed."""
-    return Lease(upstream, a_pool(LeastConnections(lambda: 0.0)), on_trial=False)
+    return Lease(upstream, a_pool(LeastConnections(lambda: 0.0)), probing=False)

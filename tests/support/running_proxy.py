@@ -132,7 +132,7 @@ def active_listener(
     reactor: Any, poller: Poller, registry: Registry, mapping: Mapping = MAPPING
 ) -> ActiveListener:
     """A listener for a mapping of the service web."""
-    owner = _Owner(reactor, poller, registry.chain(WEB_ROUTE))
+    owner = _Owner(reactor, poller, registry.failover(WEB_ROUTE))
     return ActiveListener(OwnedSocket(mapping), mapping, owner)
 
 

@@ -44,7 +44,7 @@ class Stage:
             each if isinstance(each, FailoverSpec) else FailoverSpec((each,))
             for each in wanted or [WEB]
         ]
-        self.chains = [self.registry.chain(each) for each in routes]
+        self.failovers = [self.registry.failover(each) for each in routes]
         self._questions = list(
             dict.fromkeys(each.question for route in routes for each in route.all())
         )
@@ -56,7 +56,7 @@ class Stage:
 
     def pool(self, number: int = 0) -> Pool:
         """The first pool of a mapping."""
-        return self.chains[number].pools[0]
+        return self.failovers[number].pools[0]
 
     # What Consul says
 
@@ -98,7 +98,7 @@ class Stage:
 
     def lease(self, *avoiding: Upstream, number: int = 0) -> Lease:
         """A connection through a mapping."""
-        return self.chains[number].lease(avoiding)
+        return self.failovers[number].lease(avoiding)
 
     def hold(self, count: int, number: int = 0) -> list[Lease]:
         """So many connections, which are not ended."""
@@ -123,7 +123,7 @@ class Stage:
     def show(self, name: str, *outcomes: Outcome, number: int = 0) -> None:
         """Connections to an upstream show this, one after the other."""
         for each in outcomes:
-            lease = Lease(self.member(name, number), self.pool(number), on_trial=False)
+            lease = Lease(self.member(name, number), self.pool(number), probing=False)
             lease.showed(each)
             lease.end()
 
@@ -149,5 +149,5 @@ class Stage:
         """Do what is due."""
         for _ in self.registry.tick():
             pass
-        for each in self.chains:
+        for each in self.failovers:
             each.tick()

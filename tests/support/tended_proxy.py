@@ -81,9 +81,9 @@ class TendedProxy:
     def serve(self, service: str = "web", **options: Any) -> MappingProxy:
         """A mapping, of the service web where nothing else is said."""
         mapping = altered(Mapping(service), **options)
-        chain = self.registry.chain(failover_spec(mapping))
+        failover = self.registry.failover(failover_spec(mapping))
         reactor, observer = self.reactor, CountingObserver()
-        mapped = MappingProxy(reactor, reactor, chain, mapping, observer)
+        mapped = MappingProxy(reactor, reactor, failover, mapping, observer)
         self._proxies.append(mapped)
         self._periodic.add(mapped)
         return mapped

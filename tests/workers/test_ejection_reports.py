@@ -23,7 +23,7 @@ class Heard:
 
     def __init__(self) -> None:
         self.registry = Registry(lambda: 0.0)
-        self.registry.chain(FailoverSpec((WEB, WEST)))
+        self.registry.failover(FailoverSpec((WEB, WEST)))
         self.registry.replace(WEB.question, instances("a", "b"))
         self.events: list[Event] = []
         self.clock = Clock()

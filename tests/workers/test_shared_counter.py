@@ -324,7 +324,7 @@ def test_one_balance(table: Table) -> None:
             leases.pop(chance.randrange(len(leases))).end()
         else:
             before = {slot: table.total(slot) for slot in range(3)}
-            lease = chance.choice(registries).chain(FailoverSpec((WEB,))).lease()
+            lease = chance.choice(registries).failover(FailoverSpec((WEB,))).lease()
             leases.append(lease)
             taken = slots[lease.upstream.instance.identity]
             assert before[taken] == min(before.values())
