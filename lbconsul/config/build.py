@@ -70,8 +70,8 @@ def build(
     if not told:
         raise _nothing_to_balance(command_line)
     admin = values.get("admin", Admin(None))
-    validate.refuse_doubles(told, values.get("takeover", ""), admin.listen)
-    validate.refuse_circles(told)
+    validate.reject_duplicates(told, values.get("takeover", ""), admin.listen)
+    validate.reject_fallback_loops(told)
     mappings = tuple(mapping for _, mapping in told)
     places = {key: each.where for key, each in said.items()}
     consul = ConsulConfig(places=places, **_chosen(values, CONSUL_OPTIONS))
@@ -141,7 +141,7 @@ def _mapping(each: RawMapping, defaults: AbstractMapping[str, Any]) -> Mapping:
         service = service_name(each.service)
     except ValueError as error:
         raise each.said.wrong(str(error)) from None
-    return validate.sensible(each, with_options(Mapping(service, listen), values))
+    return validate.validated(each, with_options(Mapping(service, listen), values))
 
 
 def _nothing_to_balance(command_line: Source) -> ConfigError:

@@ -28,7 +28,7 @@ _BY_ADDRESS = ("allow", "deny", "max-connections-per-client")
 _Network = IPv4Network | IPv6Network
 
 
-def sensible(each: RawMapping, mapping: Mapping) -> Mapping:
+def validated(each: RawMapping, mapping: Mapping) -> Mapping:
     """Return the mapping without defaults that make no sense for it.
 
     :raises ConfigError: an option that the mapping sets itself makes no sense.
@@ -49,7 +49,7 @@ def sensible(each: RawMapping, mapping: Mapping) -> Mapping:
     return evolve(mapping, when_empty=WhenEmpty())
 
 
-def refuse_doubles(
+def reject_duplicates(
     told: Iterable[tuple[SourcedText, Mapping]],
     takeover: str,
     admin: Listen | None = None,
@@ -92,7 +92,7 @@ def _refuse_overlaps(told: Iterable[tuple[SourcedText, Mapping]]) -> None:
         others[listen] = said
 
 
-def refuse_circles(told: Iterable[tuple[SourcedText, Mapping]]) -> None:
+def reject_fallback_loops(told: Iterable[tuple[SourcedText, Mapping]]) -> None:
     """Reject fallbacks that lead through this gateway's own ports back to the first.
 
     A client would be passed round until no descriptor is left.

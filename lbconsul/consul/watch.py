@@ -145,7 +145,7 @@ class Watch(Service):
         self._watching.cancel()
         return self._watching
 
-    def turn_to(self, client: ConsulClient) -> None:
+    def use_client(self, client: ConsulClient) -> None:
         """Use this client from now on; a query in progress is repeated with it."""
         self._client = client
         # Another Consul has other indexes.
@@ -154,7 +154,7 @@ class Watch(Service):
         if self.running:
             self._watching.cancel()
 
-    def keep_in(self, snapshot: Snapshot | None) -> None:
+    def use_snapshot(self, snapshot: Snapshot | None) -> None:
         """Write answers to this snapshot from now on; None for no snapshot."""
         if self._snapshot is not None:
             self._snapshot.stop()

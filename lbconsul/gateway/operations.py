@@ -48,7 +48,7 @@ class Operations(Service):
             self._data_plane.set_drained(drained)
             self._log.warn("{count} upstreams are drained by hand", count=len(drained))
 
-    def keep_in(self, state_dir: str) -> None:
+    def use_state_dir(self, state_dir: str) -> None:
         """Store drains in this directory from now on; empty for nowhere."""
         if state_dir == self._state_dir:
             return

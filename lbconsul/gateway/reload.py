@@ -118,14 +118,14 @@ class Reloader:
         yield from data_plane.replacing(
             config.mappings, prepared.added, config.connection_log
         )
-        self._watches.keep_in(config.state_dir)
-        self._operations.keep_in(config.state_dir)
+        self._watches.use_state_dir(config.state_dir)
+        self._operations.use_state_dir(config.state_dir)
         queries = queries_of(data_plane.mappings)
         yield True
         data_plane.forget((yield from self._watches.asking_only(queries)))
         if plan.added or plan.removed:
             yield from self._screening.learning()
-        restarted = self._watches.turn_to(prepared.client)
+        restarted = self._watches.use_client(prepared.client)
         yield True
         yield from self._availability.replacing(data_plane.mappings)
         self._tell(prepared, restarted=restarted)

@@ -116,7 +116,7 @@ class Watches(MultiService):
                 most=MAX_CONNECTIONS,
             )
 
-    def turn_to(self, client: ConsulClient) -> bool:
+    def use_client(self, client: ConsulClient) -> bool:
         """Ask this client, if it asks otherwise: another Consul, or with another token.
 
         Whether it does.
@@ -126,17 +126,17 @@ class Watches(MultiService):
             return False
         self._client = client
         for watch in self._watches.values():
-            watch.turn_to(client)
+            watch.use_client(client)
         before.close()
         return True
 
-    def keep_in(self, state_dir: str) -> None:
+    def use_state_dir(self, state_dir: str) -> None:
         """Keep answers there from now on; empty for nowhere."""
         if state_dir != self._state_dir:
             self._state_dir = state_dir
             before, self._store = self._store, self._store_in(state_dir)
             for question, watch in self._watches.items():
-                watch.keep_in(self._snapshot(question))
+                watch.use_snapshot(self._snapshot(question))
             if before is not None:
                 before.stop()
 

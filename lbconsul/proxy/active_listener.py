@@ -119,7 +119,7 @@ class ActiveListener:
         self.pause()
         self.source.close()
 
-    def turn_to(self, mapping: Mapping) -> MappingProxy:
+    def use(self, mapping: Mapping) -> MappingProxy:
         """Serve new clients by a new proxy with these options; returns the old one."""
         before, self.proxy = self.proxy, self._owner.proxy_for(mapping, self)
         self.older.append(before)

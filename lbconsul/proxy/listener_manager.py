@@ -261,7 +261,7 @@ class ListenerManager(Service):
 
     def _alter(self, served: ActiveListener, mapping: Mapping) -> None:
         served.pause()
-        before = served.turn_to(mapping)
+        before = served.use(mapping)
         self._drop_if_over(before, served)
         if self.running:
             self._begin(served)

@@ -899,7 +899,9 @@ class LongAnswerTests(WatchCase):
         What the one said that was asked before does not count any more.
         """
         self.answer(*range(1, 41))
-        self.watch.turn_to(FakeClient(self.clock, (), questions=self.client.questions))
+        self.watch.use_client(
+            FakeClient(self.clock, (), questions=self.client.questions)
+        )
         self.working.takes = 0.0
         self.answer(99)
         self.assertEqual(self.ids(), ["web-99"])
@@ -954,7 +956,7 @@ class RecordTests(WatchCase):
         snapshot = self.snapshot(folder)
         snapshot.keep(body(1))
         self.clock.advance(60.0)
-        self.watch.keep_in(snapshot)
+        self.watch.use_snapshot(snapshot)
         self.start()
         record = self.watch.record
         self.assertEqual((record.state, record.answers), ("snapshot", 0))
@@ -1101,7 +1103,7 @@ class OtherClientTests(WatchCase):
     def turn(self) -> FakeClient:
         """Turn to another client, which the test has in hand from now on."""
         self.client = FakeClient(self.clock, ())
-        self.watch.turn_to(self.client)
+        self.watch.use_client(self.client)
         return self.client
 
     def test_asked_at_once(self) -> None:
@@ -1173,10 +1175,10 @@ class OtherClientTests(WatchCase):
             self.start()
             for folder in (one, other):
                 snapshot = self.snapshot(Path(folder))
-                self.watch.keep_in(snapshot)
+                self.watch.use_snapshot(snapshot)
                 self.answer(1)
                 self.assertTrue(snapshot.path.exists())
-            self.watch.keep_in(None)
+            self.watch.use_snapshot(None)
             before = snapshot.path.stat().st_mtime_ns
             self.answer(1, 2)
             self.clock.advance(10)

@@ -165,9 +165,9 @@ def test_state_directory_by_reload(tmp_path: Path) -> None:
     told = Operated()
     told.answer(an_instance("a", created=10))
     told.operations.drain(A)
-    told.operations.keep_in(str(tmp_path))
+    told.operations.use_state_dir(str(tmp_path))
     assert Operated(str(tmp_path)).registry.drained == {A: 10}
-    told.operations.keep_in("")
+    told.operations.use_state_dir("")
     told.operations.undrain(A)
     assert Operated(str(tmp_path)).registry.drained == {A: 10}
 

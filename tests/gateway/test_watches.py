@@ -134,9 +134,9 @@ class WatchesTests(SynchronousTestCase):
         self.watches.ask([WEB, MAIL])
         self.watches.startService()
         same, other = self.client_of("here"), self.client_of("there")
-        self.assertFalse(self.watches.turn_to(same))
+        self.assertFalse(self.watches.use_client(same))
         self.assertEqual((self.client.pending, same.asked), ([WEB, MAIL], []))
-        self.assertTrue(self.watches.turn_to(other))
+        self.assertTrue(self.watches.use_client(other))
         self.assertEqual((self.client.pending, other.pending), ([], [WEB, MAIL]))
         self.watches.ask([SHOP])
         self.assertEqual(other.pending, [WEB, MAIL, SHOP])
@@ -149,16 +149,16 @@ class WatchesTests(SynchronousTestCase):
         self.watches.ask([WEB])
         [watch] = self.watches._watches.values()
         kept = self.mktemp(), self.mktemp()
-        self.watches.keep_in(kept[0])
+        self.watches.use_state_dir(kept[0])
         self.watches.ask([MAIL])
         for folder in kept:
-            self.watches.keep_in(folder)
+            self.watches.use_state_dir(folder)
             snapshot = watch._snapshot
             assert snapshot is not None
             self.assertEqual(snapshot.path.parent, Path(folder))
-            self.watches.keep_in(folder)
+            self.watches.use_state_dir(folder)
             self.assertIs(watch._snapshot, snapshot)
-        self.watches.keep_in("")
+        self.watches.use_state_dir("")
         self.assertIsNone(watch._snapshot)
 
     def test_states(self) -> None:

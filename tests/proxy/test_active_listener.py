@@ -129,7 +129,7 @@ def test_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     served, _, _ = made()
     assert (served.open, served.mapping) == (2, MAPPING)
     altered = evolve(MAPPING, tag="v2")
-    before = served.turn_to(altered)
+    before = served.use(altered)
     other = served.proxy
     assert (served.open, served.proxies) == (5, [other, before])
     assert served.mapping == altered
