@@ -79,15 +79,19 @@ import os, sys
 os.closerange(0, 3)
 from twisted.internet import reactor
 from twisted.internet.task import LoopingCall
-from lbconsul.workers.supervisor import Supervisor
+from lbconsul.net.listening_sockets import ListeningSockets
+from lbconsul.workers.data_plane import WorkerDataPlane
+from tests.support.events import EventRecorder
 
-workers = Supervisor(reactor, 2, False)
+data_plane = WorkerDataPlane(
+    reactor, 2, lambda: 0.0, EventRecorder(), ListeningSockets(), False
+)
 
 def look():
-    if all(each.report.serves for each in workers._members.values()):
-        workers.stopService().addCallback(lambda done: os._exit(7))
+    if data_plane.is_serving:
+        data_plane.stopService().addCallback(lambda done: os._exit(7))
 
-reactor.callWhenRunning(workers.startService)
+reactor.callWhenRunning(data_plane.startService)
 LoopingCall(look).start(0.05, now=False)
 reactor.run()
 """
