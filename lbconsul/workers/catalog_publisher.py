@@ -47,5 +47,5 @@ class CatalogPublisher:
 
     def reclaim(self) -> None:
         """Free the slots of instances that all workers know to be gone, and idle."""
-        known = min((each.report.level for each in self._workers()), default=0)
+        known = min((each.report.version for each in self._workers()), default=0)
         self.catalog.slots.reclaim(known, lambda slot: not self._table.total(slot))

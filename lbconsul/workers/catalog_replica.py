@@ -53,7 +53,7 @@ class CatalogReplica:
     #: instance has not.
     _counted: Callable[[Identity], object]
     #: The version of the catalog that the registry knows.
-    level: int = 0
+    version: int = 0
     #: The chunks received of a change that is not complete yet.
     _parts: list[CatalogChunk] = Factory(list)
 
@@ -78,7 +78,7 @@ class CatalogReplica:
         for each in parts:
             for instance, _ in each.put:
                 self._counted(instance.identity)
-        self.level = part.level
+        self.version = part.version
         return True
 
     def _replace(self, parts: list[CatalogChunk]) -> None:

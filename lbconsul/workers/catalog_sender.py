@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from attrs import Factory, define
 
 from lbconsul.balance.pool_spec import ServiceQuery
-from lbconsul.workers.messages import CatalogChunk, SyncComplete, write_order
+from lbconsul.workers.messages import CatalogChunk, SyncComplete, write_command
 from lbconsul.workers.versioned_catalog import Delta, VersionedCatalog
 
 
@@ -22,7 +22,7 @@ class CatalogSender:
     _write: Callable[[bytes], None]
     _serve: Callable[[], None] = lambda: None
     #: The version that the worker has once it has read all that was sent.
-    _level: int = 0
+    _version: int = 0
     _dirty: dict[ServiceQuery, None] = Factory(dict)
     _parts: Iterator[CatalogChunk] | None = None
     _paused: bool = False
@@ -43,8 +43,8 @@ class CatalogSender:
         if self._paused or self._parts or self._dirty:
             self._dirty[delta.question] = None
         else:
-            self._level = self._catalog.version
-            self._parts = self._catalog.parts(delta, self._level)
+            self._version = self._catalog.version
+            self._parts = self._catalog.parts(delta, self._version)
             self._send()
 
     def altered(self) -> None:
@@ -73,7 +73,7 @@ class CatalogSender:
             elif self._parts is None and not self._turn_to_dirty():
                 if self._owes_complete:
                     self._owes_complete = False
-                    self._write(write_order(SyncComplete()))
+                    self._write(write_command(SyncComplete()))
                 return
             else:
                 self._send_part()
@@ -84,7 +84,7 @@ class CatalogSender:
         if part is None:
             self._parts = None
         else:
-            self._write(write_order(part))
+            self._write(write_command(part))
 
     def _turn_to_dirty(self) -> bool:
         """Start on the next query to be sent whole; False if there is none."""
@@ -92,8 +92,8 @@ class CatalogSender:
             return False
         question = next(iter(self._dirty))
         del self._dirty[question]
-        if not self._dirty:  # else dirty answers are older than this level
-            self._level = self._catalog.version
+        if not self._dirty:  # else dirty answers are older than this version
+            self._version = self._catalog.version
         delta = self._catalog.whole(question)
-        self._parts = self._catalog.parts(delta, self._level)
+        self._parts = self._catalog.parts(delta, self._version)
         return True

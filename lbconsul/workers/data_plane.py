@@ -303,7 +303,7 @@ class WorkerDataPlane(MultiService):
 
     def _send_drained(self, *workers: WorkerProcess) -> None:
         for worker in workers:
-            worker.order(SetDrained(self.registry.drained))
+            worker.send(SetDrained(self.registry.drained))
 
     def _recount(self) -> None:
         """Periodic: recount, drop stale statistics and reclaim slots."""

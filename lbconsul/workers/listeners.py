@@ -80,7 +80,7 @@ class ListenerSet:
         A mapping with a connection limit too small for this worker to get a share is
         left to the other workers.
         """
-        places: list[Assignment] = []
+        assignments: list[Assignment] = []
         others: list[Mapping] = []
         descriptors: dict[int, int] = {}
         for each, number in self._sockets.items():
@@ -88,9 +88,9 @@ class ListenerSet:
             part = share(limits.connections, self._workers, worker)
             if part or not limits.connections:
                 theirs = evolve(mapping, limits=evolve(limits, connections=part))
-                places.append(Assignment(theirs, number))
+                assignments.append(Assignment(theirs, number))
                 descriptors[number] = each.open().fileno()
             else:
                 others.append(mapping)
-        serve = Serve(tuple(places), self._connection_log, tuple(others))
+        serve = Serve(tuple(assignments), self._connection_log, tuple(others))
         return serve, descriptors

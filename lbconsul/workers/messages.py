@@ -45,7 +45,7 @@ class Assignment:
 class Serve:
     """Serve exactly these mappings; unchanged ones are left alone."""
 
-    places: tuple[Assignment, ...]
+    assignments: tuple[Assignment, ...]
     connection_log: bool
     #: Mappings that only other workers serve; this worker keeps their pools
     #: nevertheless.
@@ -60,7 +60,7 @@ class CatalogChunk:
 
     `put` holds the instances that joined or changed, each with its slot; `drop` those
     that left.  With `whole` the answer is what was put and nothing else.  After the
-    last part the worker has the catalog's version `level`.  `gone`: the query is no
+    last part the worker has this version of the catalog.  `gone`: the query is no
     longer asked.  `pending`: more instances may follow, whose host names are being
     looked up.
     """
@@ -69,7 +69,7 @@ class CatalogChunk:
     put: tuple[tuple[Instance, int | None], ...] = ()
     drop: tuple[Identity, ...] = ()
     whole: bool = False
-    level: int = 0
+    version: int = 0
     last: bool = True
     gone: bool = False
     pending: bool = False
@@ -128,7 +128,7 @@ class Report:
     """A worker's state."""
 
     #: The version of the catalog that the worker has.
-    level: int = 0
+    version: int = 0
     count: Count = Count()
     #: Leases that have not ended.
     leases: int = 0
@@ -138,15 +138,15 @@ class Report:
     full: tuple[tuple[str, str], ...] = ()
 
 
-def write_order(order: Command) -> bytes:
+def write_command(command: Command) -> bytes:
     """Encode a command for the worker."""
-    return pickle.dumps(order, pickle.HIGHEST_PROTOCOL)
+    return pickle.dumps(command, pickle.HIGHEST_PROTOCOL)
 
 
-def read_order(data: bytes) -> Command:
+def read_command(data: bytes) -> Command:
     """Decode a command."""
-    order: Command = pickle.loads(data)
-    return order
+    command: Command = pickle.loads(data)
+    return command
 
 
 def write_report(report: Report) -> bytes:
@@ -164,9 +164,9 @@ def read_report(data: bytes) -> Report:
         count = Count(
             _number(said["count"]["accepted"]), _number(said["count"]["open"])
         )
-        level, leases = _number(said["level"]), _number(said["leases"])
+        version, leases = _number(said["version"]), _number(said["leases"])
         full = tuple((_text(reason), _text(name)) for reason, name in said["full"])
-        return Report(level, count, leases, said["serves"] is True, full)
+        return Report(version, count, leases, said["serves"] is True, full)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"not a report: {error!r}") from None
 

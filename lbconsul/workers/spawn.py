@@ -15,7 +15,7 @@ from lbconsul.workers.code_digest import PACKAGE, code_digest
 
 #: A worker's descriptors: the stream to the master, the table, and the channel on which
 #: listening sockets are passed.
-CONTROL, TABLE, LANE = 3, 4, 5
+CONTROL, TABLE, FD_CHANNEL = 3, 4, 5
 
 #: The module that a worker runs.
 MODULE = "lbconsul.workers"
@@ -76,18 +76,18 @@ def spawn(
     program: Program,
     stream: int,
     table: int,
-    lane: int,
+    fd_channel: int,
 ) -> IProcessTransport:
     """Start a worker.
 
-    It inherits these descriptors and no others; `stream` and `lane` are the worker's
-    ends.  The master reads its standard error.
+    It inherits these descriptors and no others; `stream` and `fd_channel` are the
+    worker's ends.  The master reads its standard error.
 
     :raises OSError: the machine lacks the resources.
     """
     null = os.open(os.devnull, os.O_RDWR)
     try:
-        given = [null, null, "r", stream, table, lane]
+        given = [null, null, "r", stream, table, fd_channel]
         process: IProcessTransport = reactor.spawnProcess(
             protocol,
             program.command[0],

@@ -88,7 +88,7 @@ class VersionedCatalog:
         put = tuple(self._known[question].values())
         return Delta(question, put, whole=True, pending=question in self._pending)
 
-    def parts(self, delta: Delta, level: int) -> Iterator[CatalogChunk]:
+    def parts(self, delta: Delta, version: int) -> Iterator[CatalogChunk]:
         """Split a delta into chunks, each made only when it is taken."""
         rest = iter(delta.put)
         first = CatalogChunk(
@@ -96,7 +96,7 @@ class VersionedCatalog:
             (),
             delta.drop,
             delta.whole,
-            level,
+            version,
             False,
             delta.gone,
             delta.pending,

@@ -51,13 +51,13 @@ from lbconsul.workers.messages import (
     Setup,
     Stop,
     SyncComplete,
-    read_order,
+    read_command,
     write_answer,
 )
 from lbconsul.workers.reporter import Reporter
 from lbconsul.workers.shared_counter import RECOUNT_EVERY, SharedTally
 from lbconsul.workers.shared_table import Table
-from lbconsul.workers.spawn import CONTROL, LANE, TABLE
+from lbconsul.workers.spawn import CONTROL, FD_CHANNEL, TABLE
 
 #: Clients accepted in one turn.  All workers accept from one queue: a worker that takes
 #: few leaves some to the others, and loses few if it hangs.
@@ -84,8 +84,8 @@ class Worker:
     _log = Logger()
     _reactor: Any
     _table: int = TABLE
-    _lane: socket.socket = Factory(lambda: socket.socket(fileno=LANE))
-    frames: Channel = field(init=False)
+    _fd_channel: socket.socket = Factory(lambda: socket.socket(fileno=FD_CHANNEL))
+    channel: Channel = field(init=False)
     uplink: LogForwarder = field(init=False)
     _connection_limit: ConnectionLimit = field(init=False)
     _upstream_log: UpstreamLog = field(init=False)
@@ -112,23 +112,23 @@ class Worker:
     status: int = 0
 
     def __attrs_post_init__(self) -> None:
-        self.uplink = LogForwarder(lambda data: self.frames.sendString(data))
-        self.frames = Channel(
-            self.ordered, self._lost, self.uplink.pause, self.uplink.resume
+        self.uplink = LogForwarder(lambda data: self.channel.sendString(data))
+        self.channel = Channel(
+            self.on_command, self._lost, self.uplink.pause, self.uplink.resume
         )
-        self._lane.setblocking(False)
+        self._fd_channel.setblocking(False)
         # Each process has its own limit of descriptors, though the master has set it.
         self._connection_limit = ConnectionLimit(
             self._reactor, connections(descriptor_limit())
         )
         self._upstream_log = UpstreamLog(self._reactor)
 
-    def ordered(self, data: bytes) -> None:
+    def on_command(self, data: bytes) -> None:
         """Called by the channel with a command; ignored once the worker is ending."""
         if self._state is State.ENDING:
             return
         try:
-            command = read_order(data)
+            command = read_command(data)
             if not isinstance(command, CatalogChunk):
                 self._finish_replacing()
             self._handle(command)
@@ -173,14 +173,14 @@ class Worker:
         """Serve mappings with the sockets that were sent for this command."""
         if self._state is State.DRAINING:
             return  # it was sent before the master knew
-        self._received += receive_sockets(self._lane)
+        self._received += receive_sockets(self._fd_channel)
         for _ in range(command.sent):  # further ones belong to later commands
             number, descriptor = self._received.popleft()
             self._sockets[number] = BorrowedSocket(socket.socket(fileno=descriptor))
         anew = command.connection_log != self._runtime.connection_log
         self._runtime.connection_log = command.connection_log
         self._others = {failover_spec(each) for each in command.others}
-        self._mappings = {each.number: each.mapping for each in command.places}
+        self._mappings = {each.number: each.mapping for each in command.assignments}
         self._reporter.serve(self._mappings)
         self._replacing = self._replace(self._mappings, anew=anew)
         self._runtime.sweeper.begin(self._replacing)
@@ -247,7 +247,7 @@ class Worker:
         leases = self._registry.open_connections()
         serves = bool(self._listeners.running) and self._state is not State.DRAINING
         full = tuple((each.reason, each.mapping) for each in self._listeners.full)
-        return Report(self._replica.level, count, leases, serves, full)
+        return Report(self._replica.version, count, leases, serves, full)
 
     def _on_event(self, event: RegistryEvent) -> None:
         """Called by the registry, for instance when an upstream is ejected."""
@@ -264,7 +264,7 @@ class Worker:
         self._close()
         leases = self._registry.open_connections()
         self.uplink.report(evolve(before, leases=leases))
-        self.frames.finish()
+        self.channel.finish()
 
     def _fail(self, error: Exception) -> None:
         """Exit after a command that failed, and log the error in every way there is."""
@@ -274,7 +274,7 @@ class Worker:
         self._log.failure("a bug in lbconsul: a command failed, so this worker ends")
         self._close(Termination.WORKER_DIED)
         self.uplink.hurry()
-        self.frames.finish()
+        self.channel.finish()
 
     def _lost(self) -> None:
         """Called by the channel: the master is gone, or has read the last message."""
@@ -286,7 +286,7 @@ class Worker:
         before, self._state = self._state, State.ENDING
         if before is State.ENDING:
             return
-        self._lane.close()
+        self._fd_channel.close()
         if before is not State.NEW:
             self._reporter.stop()
             self._recounting.stop()
@@ -307,7 +307,7 @@ def run() -> int:
     globalLogBeginner.beginLoggingTo(
         [worker.uplink], discardBuffer=True, redirectStandardIO=False
     )
-    factory = ProtocolFactory.forProtocol(lambda: worker.frames)
+    factory = ProtocolFactory.forProtocol(lambda: worker.channel)
     factory.noisy = False
     reactor.adoptStreamConnection(CONTROL, socket.AF_UNIX, factory)
     os.close(CONTROL)  # the reactor has its own copy

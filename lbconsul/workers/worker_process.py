@@ -38,7 +38,7 @@ from lbconsul.workers.messages import (
     Stop,
     read_answer,
     read_report,
-    write_order,
+    write_command,
 )
 from lbconsul.workers.spawn import Program, spawn
 from lbconsul.workers.stderr import Printed
@@ -88,10 +88,10 @@ class WorkerProcess(ProcessProtocol):
     started: float = 0.0
     pid: int | None = None
     _process: IProcessTransport | None = None
-    _lane: socket.socket | None = None
+    _fd_channel: socket.socket | None = None
     #: The numbers of the listening sockets that the worker has.
     _given: set[int] = Factory(set)
-    _frames: Channel = field(init=False)
+    _channel: Channel = field(init=False)
     _sender: CatalogSender = field(init=False)
     _printed: Printed = field(init=False)
     _stopping: bool = False
@@ -99,13 +99,13 @@ class WorkerProcess(ProcessProtocol):
     #: How the process ended; None while it runs.
     _how: str | None = None
     #: Commands without an answer yet, by number.
-    _orders: dict[int, Deferred[str]] = Factory(dict)
+    _unanswered: dict[int, Deferred[str]] = Factory(dict)
     _numbers: "count[int]" = Factory(count)
 
     def __attrs_post_init__(self) -> None:
         self._sender = CatalogSender(self._catalog, self._write, self._serve)
         self._printed = Printed(self._reactor, self._tell)
-        self._frames = Channel(
+        self._channel = Channel(
             self._heard, self._lost, self._sender.pause, self._sender.resume
         )
 
@@ -117,18 +117,18 @@ class WorkerProcess(ProcessProtocol):
         self.started = self._reactor.seconds()
         with ExitStack() as held:
             ours, theirs = map(held.enter_context, socket.socketpair())
-            lane, their_lane = socket.socketpair()
-            held.enter_context(their_lane)
-            lane.setblocking(False)
-            self._lane = lane
+            fd_channel, their_fd_channel = socket.socketpair()
+            held.enter_context(their_fd_channel)
+            fd_channel.setblocking(False)
+            self._fd_channel = fd_channel
             try:
                 self._adopt(ours)
-                self._process = self._spawn(program, theirs, table, their_lane)
+                self._process = self._spawn(program, theirs, table, their_fd_channel)
             except OSError:
-                lane.close()
+                fd_channel.close()
                 raise
         self.pid = self._process.pid
-        self._write(write_order(setup))
+        self._write(write_command(setup))
         self._sender.begin()
 
     def altered(self) -> None:
@@ -139,39 +139,39 @@ class WorkerProcess(ProcessProtocol):
         """Send a change of the catalog."""
         self._sender.changed(delta)
 
-    def order(self, order: Command) -> None:
+    def send(self, command: Command) -> None:
         """Send a command."""
-        self._write(write_order(order))
+        self._write(write_command(command))
 
     def eject(self, identity: Identity) -> Deferred[str]:
         """Have the worker eject an upstream; fires with "" if it did, else with the
         reason.
         """
         number, answer = next(self._numbers), Deferred[str]()
-        self._orders[number] = answer
-        self.order(Eject(identity, number))
+        self._unanswered[number] = answer
+        self.send(Eject(identity, number))
 
         def late(*_: object) -> str:
-            self._orders.pop(number, None)
+            self._unanswered.pop(number, None)
             return f"worker {self.number} does not answer"
 
         return answer.addTimeout(ANSWER_TIMEOUT, self._reactor, late)
 
     def _answered(self, number: int, reason: str) -> None:
-        answer = self._orders.pop(number, None)
+        answer = self._unanswered.pop(number, None)
         if answer is not None:  # it is None after the timeout
             answer.callback(reason)
 
     def drain(self) -> None:
         """Order the worker to stop accepting and to exit once nothing is open."""
         self._stopping = True
-        self._write(write_order(Drain()))
+        self._write(write_command(Drain()))
 
     def stop(self) -> None:
         """Order the worker to stop, and send nothing else from now on."""
         self._stopping = True
         self._sender.close()
-        self._write(write_order(Stop()))
+        self._write(write_command(Stop()))
 
     def kill(self) -> None:
         """Kill the process, if it runs."""
@@ -195,32 +195,37 @@ class WorkerProcess(ProcessProtocol):
         program: Program,
         stream: socket.socket,
         table: int,
-        lane: socket.socket,
+        fd_channel: socket.socket,
     ) -> IProcessTransport:
         try:
             return spawn(
-                self._reactor, self, program, stream.fileno(), table, lane.fileno()
+                self._reactor,
+                self,
+                program,
+                stream.fileno(),
+                table,
+                fd_channel.fileno(),
             )
         except OSError:
-            self._frames.close()
+            self._channel.close()
             raise
 
     def _adopt(self, stream: socket.socket) -> None:
         stream.setblocking(False)
-        factory = ProtocolFactory.forProtocol(lambda: self._frames)
+        factory = ProtocolFactory.forProtocol(lambda: self._channel)
         factory.noisy = False
         self._reactor.adoptStreamConnection(stream.fileno(), socket.AF_UNIX, factory)
 
     def _write(self, data: bytes) -> None:
-        self._frames.sendString(data)
+        self._channel.sendString(data)
 
     def _serve(self) -> None:
         """Called by the catalog sender: send the worker's current mappings."""
-        assert self._lane is not None
+        assert self._fd_channel is not None
         try:
             serve, sockets = self._listeners(self.number)
             news = {each: sockets[each] for each in sockets if each not in self._given}
-            send_sockets(self._lane, news)
+            send_sockets(self._fd_channel, news)
         except (OSError, CannotListen) as error:
             # The worker does not read its sockets and so hangs; or the master lacks
             # resources.
@@ -228,7 +233,7 @@ class WorkerProcess(ProcessProtocol):
             self.kill()
             return
         self._given = set(sockets)
-        self._write(write_order(evolve(serve, sent=len(news))))
+        self._write(write_command(evolve(serve, sent=len(news))))
 
     def _tell(self, line: str) -> None:
         self._log.warn(
@@ -274,10 +279,10 @@ class WorkerProcess(ProcessProtocol):
     def _lost(self) -> None:
         """Called by the channel: the stream has ended, and with it the worker's use."""
         self._is_cut_off = True
-        for number in tuple(self._orders):
+        for number in tuple(self._unanswered):
             self._answered(number, f"worker {self.number} has ended")
-        if self._lane is not None:
-            self._lane.close()
+        if self._fd_channel is not None:
+            self._fd_channel.close()
         if self._process is None:  # it was never started
             return
         if self._how is None:

@@ -79,7 +79,7 @@ class RunningWorkers:
         version = self.catalog.version
         eventually(
             lambda: all(
-                each.report.level >= version and each.report.serves
+                each.report.version >= version and each.report.serves
                 for each in self.members().values()
             ),
             "all know",

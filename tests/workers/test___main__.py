@@ -74,7 +74,7 @@ def test_orders_that_cannot_be_read() -> None:
     script = (
         "import os, sys\n"
         f"os.dup2({theirs.fileno()}, 3)\n"
-        "os.dup2(3, 5)\n"  # its lane, of which it makes no use
+        "os.dup2(3, 5)\n"  # its channel of sockets, of which it makes no use
         "os.execv(sys.executable, [sys.executable, '-P', '-m', *sys.argv[1:]])\n"
     )
     command = ["-c", script, "lbconsul.workers.__main__", code_digest()]

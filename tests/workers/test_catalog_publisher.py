@@ -46,7 +46,7 @@ def test_nothing_new(start: Any) -> None:
     for _ in range(2):
         started.replace(instance("a", 9))
     started.wait_until_all_know()
-    assert started.members()[1].report.level == 1
+    assert started.members()[1].report.version == 1
 
 
 def test_who_does_not_read(start: Any, held: ExitStack) -> None:

@@ -51,19 +51,19 @@ def test_nothing_said(knowing: Knowing) -> None:
 
 def test_an_empty_answer(knowing: Knowing) -> None:
     """That there is no instance is an answer as well."""
-    assert knowing.replica.take(CatalogChunk(WEB, whole=True, level=1))
+    assert knowing.replica.take(CatalogChunk(WEB, whole=True, version=1))
     assert knowing.registry.answered(WEB)
-    assert knowing.replica.level == 1
+    assert knowing.replica.version == 1
 
 
 def test_only_with_the_last(knowing: Knowing) -> None:
     """A change in parts is made at once, with the last one."""
-    knowing.replica.take(CatalogChunk(WEB, ((A, 0),), whole=True, level=1))
-    first = CatalogChunk(WEB, ((B, 1),), (A.identity,), level=2, last=False)
+    knowing.replica.take(CatalogChunk(WEB, ((A, 0),), whole=True, version=1))
+    first = CatalogChunk(WEB, ((B, 1),), (A.identity,), version=2, last=False)
     assert not knowing.replica.take(first)
-    assert (knowing.names(), knowing.replica.level) == (["a"], 1)
+    assert (knowing.names(), knowing.replica.version) == (["a"], 1)
     assert knowing.replica.take(evolve(first, put=((C, 2),), drop=(), last=True))
-    assert (knowing.names(), knowing.replica.level) == (["b", "c"], 2)
+    assert (knowing.names(), knowing.replica.version) == (["b", "c"], 2)
     assert [knowing.slots.find(each.identity) for each in (A, B, C)] == [None, 1, 2]
 
 
@@ -126,7 +126,7 @@ def test_as_the_master(answers: list[tuple[ServiceQuery, dict[str, int]]]) -> No
         delta = ledger.change(question, master.replace(question, listed))
         for part in ledger.parts(delta, ledger.version) if delta else ():
             knowing.replica.take(part)
-        assert knowing.replica.level == ledger.version
+        assert knowing.replica.version == ledger.version
         for each in (WEB, FILTERED):
             assert knowing.registry.answered(each) == master.answered(each)
             known = [
@@ -143,12 +143,14 @@ def test_as_the_master(answers: list[tuple[ServiceQuery, dict[str, int]]]) -> No
 
 def test_question_gone(knowing: Knowing) -> None:
     """What nobody asks has no slots; who is still served keeps the last answer."""
-    knowing.replica.take(CatalogChunk(WEB, ((A, 3),), whole=True, level=1))
-    assert knowing.replica.take(CatalogChunk(WEB, whole=True, level=2, gone=True))
-    assert (knowing.names(), knowing.replica.level) == (["a"], 2)
+    knowing.replica.take(CatalogChunk(WEB, ((A, 3),), whole=True, version=1))
+    assert knowing.replica.take(CatalogChunk(WEB, whole=True, version=2, gone=True))
+    assert (knowing.names(), knowing.replica.version) == (["a"], 2)
     assert knowing.slots.find(A.identity) is None
-    assert knowing.replica.take(CatalogChunk(FILTERED, whole=True, level=3, gone=True))
-    knowing.replica.take(CatalogChunk(WEB, ((A, 5),), whole=True, level=4))
+    assert knowing.replica.take(
+        CatalogChunk(FILTERED, whole=True, version=3, gone=True)
+    )
+    knowing.replica.take(CatalogChunk(WEB, ((A, 5),), whole=True, version=4))
     assert knowing.slots.find(A.identity) == 5
 
 

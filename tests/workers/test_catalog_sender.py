@@ -7,7 +7,7 @@ from lbconsul.balance.events import Change
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.workers.catalog_sender import CatalogSender
-from lbconsul.workers.messages import CatalogChunk, Command, SyncComplete, read_order
+from lbconsul.workers.messages import CatalogChunk, Command, SyncComplete, read_command
 from lbconsul.workers.slots import Slots
 from lbconsul.workers.versioned_catalog import CUT, VersionedCatalog
 from tests.support.instances import an_instance, instances
@@ -29,7 +29,7 @@ class Reader:
     )
 
     def write(self, data: bytes) -> None:
-        self.got.append(read_order(data))
+        self.got.append(read_command(data))
         self.patience -= 1
         if not self.patience:
             self.outbox.pause()
@@ -40,13 +40,13 @@ class Reader:
         self.outbox.changed(delta)
 
     def parts(self) -> list[tuple[str, int, bool, int, bool]]:
-        """Of each part: the service, how many, whether whole, level, whether last."""
+        """Of each part: the service, how many, whether whole, version, whether last."""
         told = []
         for each in self.got:
             assert isinstance(each, CatalogChunk)
             size = len(each.put)
             told.append(
-                (each.question.service, size, each.whole, each.level, each.last)
+                (each.question.service, size, each.whole, each.version, each.last)
             )
         self.got.clear()
         return told
@@ -191,7 +191,7 @@ def test_question_gone(reader: Reader) -> None:
         reader.outbox.changed(delta)
     reader.got.clear()
     reader.outbox.resume()
-    gone = [(each.question, each.gone, each.level) for each in reader.got]  # type: ignore[union-attr]
+    gone = [(each.question, each.gone, each.version) for each in reader.got]  # type: ignore[union-attr]
     assert gone == [(MAIL, True, 1), (WEB, True, 4)]
     delta = reader.ledger.change(MAIL, Change((B,)))
     assert delta is not None

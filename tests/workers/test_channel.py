@@ -17,31 +17,31 @@ class FramesTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.heard: list[bytes | str] = []
-        self.frames = Channel(
+        self.channel = Channel(
             self.heard.append,
             lambda: self.heard.append("lost"),
             lambda: self.heard.append("paused"),
             lambda: self.heard.append("resumed"),
         )
         self.transport = StringTransportWithDisconnection()
-        self.transport.protocol = self.frames
-        self.frames.makeConnection(self.transport)
+        self.transport.protocol = self.channel
+        self.channel.makeConnection(self.transport)
 
     def test_whole_frames(self) -> None:
         """Each frame is passed on as a whole, however the stream is cut."""
-        self.frames.sendString(b"one")
-        self.frames.sendString(b"")
-        self.frames.sendString(b"three")
+        self.channel.sendString(b"one")
+        self.channel.sendString(b"")
+        self.channel.sendString(b"three")
         said = self.transport.value()
         for number in range(len(said)):
-            self.frames.dataReceived(said[number : number + 1])
-        self.frames.dataReceived(said)
+            self.channel.dataReceived(said[number : number + 1])
+        self.channel.dataReceived(said)
         self.assertEqual(self.heard, [b"one", b"", b"three"] * 2)
 
     def test_too_long(self) -> None:
         """A frame beyond any in use is not waited for: the stream is over."""
         with capturedLogs() as events:
-            self.frames.dataReceived((MAX_FRAME + 1).to_bytes(4, "big"))
+            self.channel.dataReceived((MAX_FRAME + 1).to_bytes(4, "big"))
         self.assertEqual(self.heard, ["lost"])
         self.assertEqual(
             [formatEvent(event) for event in events],
@@ -50,17 +50,17 @@ class FramesTests(SynchronousTestCase):
 
     def test_flow(self) -> None:
         """A transport that is full says so, and so it does when it is not."""
-        self.assertTrue(verifyObject(IPushProducer, self.frames))
-        self.assertIs(self.transport.producer, self.frames)
+        self.assertTrue(verifyObject(IPushProducer, self.channel))
+        self.assertIs(self.transport.producer, self.channel)
         self.assertTrue(self.transport.streaming)
-        self.frames.pauseProducing()
-        self.frames.resumeProducing()
-        self.frames.stopProducing()
+        self.channel.pauseProducing()
+        self.channel.resumeProducing()
+        self.channel.stopProducing()
         self.assertEqual(self.heard, ["paused", "resumed"])
 
     def test_close(self) -> None:
         """To close it ends the stream, with nobody waiting for room in it."""
-        self.frames.close()
+        self.channel.close()
         self.assertIsNone(self.transport.producer)
         self.assertEqual(self.heard, ["lost"])
 
@@ -69,8 +69,8 @@ class FramesTests(SynchronousTestCase):
         said: list[str] = []
         transport: Any = self.transport
         transport.loseWriteConnection = lambda: said.append("end")
-        self.frames.finish()
-        self.frames.dataReceived(b"\0\0\0\3one")
+        self.channel.finish()
+        self.channel.dataReceived(b"\0\0\0\3one")
         self.assertIsNone(self.transport.producer)
         self.assertEqual((said, self.heard), (["end"], [b"one"]))
 

@@ -47,62 +47,64 @@ def test_share(limit: int, workers: int, shares: list[int]) -> None:
 
 def test_numbers(owned: Owned) -> None:
     """Each socket keeps its number, which no other one ever gets."""
-    places = ListenerSet(2, True)
+    listeners = ListenerSet(2, True)
     one, two, three = (
         owned(WEB),
         owned(WEB),
         owned(evolve(WEB, drain=Drain(timeout=3.0))),
     )
-    places.add(one)
-    places.add(two)
-    places.replace([two, three], connection_log=False)
+    listeners.add(one)
+    listeners.add(two)
+    listeners.replace([two, three], connection_log=False)
     assert _open(one) == [False]
-    serve, descriptors = places.of(1)
+    serve, descriptors = listeners.of(1)
     assert serve == Serve((Assignment(WEB, 1), Assignment(three.mapping, 2)), False)
     assert descriptors == {1: two.open().fileno(), 2: three.open().fileno()}
-    assert places.mappings == [WEB, three.mapping]
-    places.replace([one], connection_log=False)
-    assert places.of(1)[0].places == (Assignment(WEB, 3),)
+    assert listeners.mappings == [WEB, three.mapping]
+    listeners.replace([one], connection_log=False)
+    assert listeners.of(1)[0].assignments == (Assignment(WEB, 3),)
 
 
 def test_open_and_close(owned: Owned) -> None:
     """They are opened and closed together, and one that is served no more is closed."""
     one, two = owned(WEB), owned(WEB)
-    places = ListenerSet(2, True)
+    listeners = ListenerSet(2, True)
     for each in (one, two):
-        places.add(each)
-    places.bind()
+        listeners.add(each)
+    listeners.bind()
     assert _open(one, two) == [True, True]
-    places.replace([two], connection_log=True)
+    listeners.replace([two], connection_log=True)
     assert _open(one, two) == [False, True]
-    places.close()
+    listeners.close()
     assert _open(one, two) == [False, False]
 
 
 def test_shares(owned: Owned) -> None:
     """Each worker has its part of a limit; one without a part has no socket for it."""
     limited = evolve(WEB, limits=Limits(connections=1))
-    places = ListenerSet(2, True)
-    places.add(owned(limited))
-    assert places.of(1)[0] == Serve((Assignment(limited, 0),), True)
-    assert places.of(2) == (Serve((), True, (limited,)), {})
+    listeners = ListenerSet(2, True)
+    listeners.add(owned(limited))
+    assert listeners.of(1)[0] == Serve((Assignment(limited, 0),), True)
+    assert listeners.of(2) == (Serve((), True, (limited,)), {})
 
 
 def test_longest_drain(owned: Owned) -> None:
     """What was served may still have connections, with the timeout that it had."""
-    places = ListenerSet(2, True)
-    assert places.longest_drain == 0.0
-    places.add(owned(WEB))
-    places.replace([owned(evolve(WEB, drain=Drain(timeout=1.0)))], connection_log=True)
-    assert places.longest_drain == 7.0
+    listeners = ListenerSet(2, True)
+    assert listeners.longest_drain == 0.0
+    listeners.add(owned(WEB))
+    listeners.replace(
+        [owned(evolve(WEB, drain=Drain(timeout=1.0)))], connection_log=True
+    )
+    assert listeners.longest_drain == 7.0
 
 
 def test_number_of_a_mapping(owned: Owned) -> None:
     """A mapping is found by where it listens, whatever its options are."""
-    places = ListenerSet(2, True)
+    listeners = ListenerSet(2, True)
     mail = evolve(WEB, service="mail", listen=TCPListen("127.0.0.1", 25))
     for each in (WEB, mail):
-        places.add(owned(each))
-    assert places.number(evolve(mail, tag="v2")) == 1
-    assert places.number(evolve(WEB, listen=None)) is None
-    assert places.numbers == {0, 1}
+        listeners.add(owned(each))
+    assert listeners.number(evolve(mail, tag="v2")) == 1
+    assert listeners.number(evolve(WEB, listen=None)) is None
+    assert listeners.numbers == {0, 1}

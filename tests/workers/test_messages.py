@@ -20,10 +20,10 @@ from lbconsul.workers.messages import (
     Stop,
     SyncComplete,
     read_answer,
-    read_order,
+    read_command,
     read_report,
     write_answer,
-    write_order,
+    write_command,
     write_report,
 )
 from tests.support.instances import an_identity, an_instance
@@ -55,7 +55,7 @@ A = an_instance("a", tags=["v1"], reason="because")
 )
 def test_orders(order: Command) -> None:
     """An order arrives as it was given."""
-    assert read_order(write_order(order)) == order
+    assert read_command(write_command(order)) == order
 
 
 def test_reports() -> None:
@@ -69,18 +69,18 @@ def test_reports() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"", b"{", b"[]", b"{}", b'{"count": 1, "level": 1, "leases": 2}',
-        b'{"count": {"accepted": 0, "open": 0}, "level": "1", "leases": 2}',
-        b'{"count": {"accepted": 0, "open": 0}, "level": 1, "leases": null}',
-        b'{"count": {"accepted": 0, "open": 0}, "level": true, "leases": 0}',
-        b'{"count": {"accepted": 0, "open": 0}, "level": 1, "leases": -1}',
-        b'{"count": {"accepted": 0, "open": 0}, "level": 1, "leases": 1}',
-        b'{"count": {"accepted": 0, "open": 0}, "level": 1, "leases": 1, "serves": 1,'
+        b"", b"{", b"[]", b"{}", b'{"count": 1, "version": 1, "leases": 2}',
+        b'{"count": {"accepted": 0, "open": 0}, "version": "1", "leases": 2}',
+        b'{"count": {"accepted": 0, "open": 0}, "version": 1, "leases": null}',
+        b'{"count": {"accepted": 0, "open": 0}, "version": true, "leases": 0}',
+        b'{"count": {"accepted": 0, "open": 0}, "version": 1, "leases": -1}',
+        b'{"count": {"accepted": 0, "open": 0}, "version": 1, "leases": 1}',
+        b'{"count": {"accepted": 0, "open": 0}, "version": 1, "leases": 1, "serves": 1,'
         b' "full": [["a"]]}',
-        b'{"count": {"accepted": 0, "open": 0}, "level": 1, "leases": 1, "serves": 1,'
+        b'{"count": {"accepted": 0, "open": 0}, "version": 1, "leases": 1, "serves": 1,'
         b' "full": [["a", 1]]}',
-        b'{"count": {"accepted": 1.5, "open": 1}, "level": 1, "leases": 1}',
-        b'{"count": {"accepted": 1, "open": []}, "level": 1, "leases": 1}',
+        b'{"count": {"accepted": 1.5, "open": 1}, "version": 1, "leases": 1}',
+        b'{"count": {"accepted": 1, "open": []}, "version": 1, "leases": 1}',
     ],
 )  # fmt: skip
 def test_no_report(data: bytes) -> None:

@@ -62,7 +62,7 @@ def test_parts() -> None:
     assert [len(part.put) for part in parts] == [CUT, CUT, 1]
     assert [part.drop for part in parts] == [gone, (), ()]
     assert [part.last for part in parts] == [False, False, True]
-    assert {part.level for part in parts} == {7}
+    assert {part.version for part in parts} == {7}
     put = [pair for part in parts for pair in part.put]
     assert put[:2] == [(many[0], 0), (many[1], 1)]
     assert put[-1] == (many[-1], None)  # there is no slot for it
@@ -72,7 +72,7 @@ def test_one_part() -> None:
     """A small change is one part, even if nothing is in it."""
     ledger = _catalog()
     whole = Delta(WEB, (), whole=True)
-    assert list(ledger.parts(whole, 1)) == [CatalogChunk(WEB, whole=True, level=1)]
+    assert list(ledger.parts(whole, 1)) == [CatalogChunk(WEB, whole=True, version=1)]
 
 
 def test_forget() -> None:
@@ -85,7 +85,7 @@ def test_forget() -> None:
     assert (ledger.questions(), ledger.version) == ([FILTERED], 3)
     assert ledger.whole(WEB) == Delta(WEB, (), whole=True, gone=True)
     [part] = ledger.parts(ledger.whole(WEB), 3)
-    assert part == CatalogChunk(WEB, whole=True, level=3, gone=True)
+    assert part == CatalogChunk(WEB, whole=True, version=3, gone=True)
     ledger.slots.reclaim(3, lambda slot: True)
     assert ledger.slots.find(A.identity) == 0
     assert ledger.slots.find(B.identity) is None

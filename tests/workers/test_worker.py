@@ -37,7 +37,7 @@ from lbconsul.workers.messages import (
     SyncComplete,
     read_answer,
     read_report,
-    write_order,
+    write_command,
 )
 from lbconsul.workers.shared_table import Table
 from lbconsul.workers.spawn import environment
@@ -75,17 +75,17 @@ class Running:
         self.stopped: list[str] = []
         #: The numbers of the sockets that the worker has.
         self.sent: set[int] = set()
-        self.lane, theirs = socket.socketpair()
+        self.fd_channel, theirs = socket.socketpair()
         self.worker: Worker = running.call(
             Worker, _Unstoppable(self), table.descriptor, theirs
         )
         self.stream = Stream()
-        self.stream.protocol = self.worker.frames
-        running.call(self.worker.frames.makeConnection, self.stream)
+        self.stream.protocol = self.worker.channel
+        running.call(self.worker.channel.makeConnection, self.stream)
 
     def order(self, order: Command) -> None:
         """The master says so."""
-        self.running.call(self.worker.ordered, write_order(order))
+        self.running.call(self.worker.on_command, write_command(order))
 
     def set_up(self, *servers: socket.socket, log: bool = False) -> None:
         """Begin, and serve web on these sockets."""
@@ -105,7 +105,7 @@ class Running:
         self.sent = set(sent)
         for each in servers.values():
             each.setblocking(False)
-        send_sockets(self.lane, new)
+        send_sockets(self.fd_channel, new)
         places = tuple(Assignment(mapping, each) for each in sent)
         self.order(Serve(places, log, sent=len(new)))
 
@@ -180,13 +180,13 @@ def running(held: ExitStack, table: Table) -> Iterator[Running]:
         running = Running(reactor, table)
         yield running
         if not running.stopped:
-            reactor.call(running.worker.frames.connectionLost)
+            reactor.call(running.worker.channel.connectionLost)
 
 
-def put(*instances: Instance, level: int = 1) -> CatalogChunk:
+def put(*instances: Instance, version: int = 1) -> CatalogChunk:
     """The master says that these are the instances of web."""
     pairs = tuple((each, slot) for slot, each in enumerate(instances))
-    return CatalogChunk(WEB.question, pairs, whole=True, level=level)
+    return CatalogChunk(WEB.question, pairs, whole=True, version=version)
 
 
 def test_serves(running: Running, table: Table, held: ExitStack) -> None:
@@ -194,7 +194,7 @@ def test_serves(running: Running, table: Table, held: ExitStack) -> None:
     front, server = (held.enter_context(listening()) for _ in range(2))
     running.set_up(front, log=True)
     client = held.enter_context(connect(front.getsockname()))
-    running.order(put(instance("a", server.getsockname()[1]), level=7))
+    running.order(put(instance("a", server.getsockname()[1]), version=7))
     with pytest.raises(AssertionError):
         eventually(lambda: table.total(0), "somebody was accepted", 0.3)
     assert table.serving[1] == 0
@@ -228,7 +228,7 @@ def test_no_answer(running: Running, held: ExitStack) -> None:
     assert running.reports()[0] == Report(0, Count(), 0, True)
 
 
-@pytest.mark.parametrize("late", [put(level=2), SyncComplete(), Setup(1, 2), Stop()])
+@pytest.mark.parametrize("late", [put(version=2), SyncComplete(), Setup(1, 2), Stop()])
 def test_after_the_end(running: Running, held: ExitStack, late: Command) -> None:
     """Whatever the master still says once it was told to end does not count."""
     front = held.enter_context(listening())
@@ -240,7 +240,7 @@ def test_after_the_end(running: Running, held: ExitStack, late: Command) -> None
     running.order(late)
     assert running.running.call(running.stream.value) == said
     assert (running.stopped, running.worker.status) == ([], 0)
-    running.running.call(running.worker.frames.connectionLost)
+    running.running.call(running.worker.channel.connectionLost)
     assert (running.stopped, running.worker.status) == (["stop"], 0)
 
 
@@ -252,7 +252,7 @@ def test_nonsense(
     if set_up:
         running.set_up()
     with capturedLogs() as events:
-        running.running.call(running.worker.ordered, b"nonsense")
+        running.running.call(running.worker.on_command, b"nonsense")
     assert (running.stopped, running.worker.status) == (["stop"], 1)
     assert "a command failed: UnpicklingError(" in capfd.readouterr().err
     assert formatEvent(events[0]) == (
@@ -270,7 +270,7 @@ def test_nonsense_while_it_serves(running: Running, held: ExitStack) -> None:
     client = held.enter_context(connect(front.getsockname()))
     held.enter_context(accept(server))
     with capturedLogs() as events:
-        running.running.call(running.worker.ordered, b"nonsense")
+        running.running.call(running.worker.on_command, b"nonsense")
     assert client.recv(1) == b""
     assert formatEvent(events[-1]).endswith(" KW")
     running.running._observer.found.clear()
@@ -331,7 +331,7 @@ def test_figures_of_a_busy_master(
     server = held.enter_context(listening())
     for front in fronts:
         front.setblocking(False)
-    send_sockets(running.lane, {each: fronts[each].fileno() for each in (0, 1)})
+    send_sockets(running.fd_channel, {each: fronts[each].fileno() for each in (0, 1)})
     other = evolve(MAPPING, listen=TCPListen("127.0.0.1", 1))
     running.order(Setup(1, 2))
     running.order(Serve((Assignment(MAPPING, 0), Assignment(other, 1)), False, sent=2))
@@ -397,8 +397,8 @@ def test_in_parts(running: Running) -> None:
     """Of a change in parts it reports once all have come."""
     running.set_up()
     running.order(evolve(put(), last=False))
-    running.order(put(level=2))
-    assert [each.level for each in running.reports()] == [2]
+    running.order(put(version=2))
+    assert [each.version for each in running.reports()] == [2]
 
 
 def test_master_gone(running: Running, held: ExitStack) -> None:
@@ -409,14 +409,14 @@ def test_master_gone(running: Running, held: ExitStack) -> None:
     running.order(SyncComplete())
     client = held.enter_context(connect(front.getsockname()))
     held.enter_context(accept(server))
-    running.running.call(running.worker.frames.connectionLost)
+    running.running.call(running.worker.channel.connectionLost)
     assert client.recv(1) == b""
     assert running.stopped == ["stop"]
 
 
 def test_master_gone_at_once(running: Running) -> None:
     """Also before it has said anything."""
-    running.running.call(running.worker.frames.connectionLost)
+    running.running.call(running.worker.channel.connectionLost)
     assert running.stopped == ["stop"]
 
 
@@ -477,7 +477,7 @@ def test_several_orders_at_once(running: Running, held: ExitStack) -> None:
     running.order(SyncComplete())
     # One is given, taken back, and given once more, before it hears of anything.
     for number, sock in ((0, one), (1, two), (0, one)):
-        send_sockets(running.lane, {number: sock.fileno()})
+        send_sockets(running.fd_channel, {number: sock.fileno()})
     for number in (0, 1, 0):
         running.order(Serve((Assignment(MAPPING, number),), False, sent=1))
     two.close()
@@ -526,7 +526,7 @@ def test_drain(running: Running, held: ExitStack) -> None:
     front.close()
     with pytest.raises(ConnectionRefusedError):
         connect(address)
-    for late in (Serve((), False), SyncComplete(), put(level=9)):
+    for late in (Serve((), False), SyncComplete(), put(version=9)):
         running.order(late)
     client.sendall(b"hello")
     assert upstream.recv(5) == b"hello"

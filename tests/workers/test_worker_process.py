@@ -33,7 +33,7 @@ from lbconsul.workers.messages import (
     Setup,
     Stop,
     SyncComplete,
-    read_order,
+    read_command,
     write_answer,
     write_report,
 )
@@ -77,8 +77,8 @@ class Reactor(RecordingReactor):
     def spawnProcess(self, protocol: Any, program: str, *_: Any, **given: Any) -> Any:  # noqa: N802
         self.given = given
         # Ours is closed once it is started.
-        self.lane = socket.socket(fileno=os.dup(given["childFDs"][5]))
-        self.lane.setblocking(False)
+        self.fd_channel = socket.socket(fileno=os.dup(given["childFDs"][5]))
+        self.fd_channel.setblocking(False)
         if "spawn" in self.trouble:
             raise self.trouble["spawn"]
         return self.process
@@ -95,7 +95,7 @@ class Reactor(RecordingReactor):
         assert streaming
 
     def write(self, data: bytes) -> None:
-        self.orders.append(read_order(data[4:]))
+        self.orders.append(read_command(data[4:]))
 
     def writeSequence(self, data: Any) -> None:  # noqa: N802
         self.write(b"".join(data))
@@ -108,9 +108,9 @@ class Reactor(RecordingReactor):
         self.protocol.connectionLost()
 
 
-def received(lane: socket.socket) -> dict[int, int]:
+def received(fd_channel: socket.socket) -> dict[int, int]:
     """The sockets that a worker was sent, which are closed again."""
-    found = dict(receive_sockets(lane))
+    found = dict(receive_sockets(fd_channel))
     for each in found.values():
         os.close(each)
     return found
@@ -200,16 +200,16 @@ class MemberTests(SynchronousTestCase):
         with socket.create_server(("127.0.0.1", 0)) as one:
             self.sockets = {5: one.fileno()}
             self.start()
-            self.assertEqual(list(received(self.reactor.lane)), [5])
+            self.assertEqual(list(received(self.reactor.fd_channel)), [5])
             with socket.create_server(("127.0.0.1", 0)) as other:
                 self.sockets = {5: one.fileno(), 6: other.fileno()}
                 self.member.altered()
-                self.assertEqual(list(received(self.reactor.lane)), [6])
+                self.assertEqual(list(received(self.reactor.fd_channel)), [6])
                 self.sockets = {6: other.fileno()}
                 self.member.altered()
             self.sockets = {5: one.fileno()}  # it had it, but was told to close it
             self.member.altered()
-            self.assertEqual(list(received(self.reactor.lane)), [5])
+            self.assertEqual(list(received(self.reactor.fd_channel)), [5])
         serves = [each for each in self.reactor.orders if isinstance(each, Serve)]
         self.assertEqual([each.sent for each in serves], [1, 1, 0, 1])
 
@@ -229,14 +229,14 @@ class MemberTests(SynchronousTestCase):
             formatEvent(event),
             r"worker 3 \(process 4711\): cannot be sent its sockets: ",
         )
-        self.assertGreater(len(received(self.reactor.lane)), 50)
+        self.assertGreater(len(received(self.reactor.fd_channel)), 50)
 
     def test_report(self) -> None:
         """Its latest report is kept; the first one that it serves is told."""
         self.start()
         with capturedLogs() as events:
-            for level in (0, 1, 2):
-                report = Report(level, Count(level, 0), serves=level > 0)
+            for version in (0, 1, 2):
+                report = Report(version, Count(version, 0), serves=version > 0)
                 self.hear(write_report(report))
         self.assertEqual(self.member.report, report)
         self.assertEqual(
@@ -261,7 +261,7 @@ class MemberTests(SynchronousTestCase):
     def test_order(self) -> None:
         """It is told what an operator wants."""
         self.start()
-        self.member.order(Eject(an_identity(), 7))
+        self.member.send(Eject(an_identity(), 7))
         self.assertEqual(self.reactor.orders[-1], Eject(an_identity(), 7))
 
     def test_eject(self) -> None:
