@@ -7,11 +7,12 @@ is not ready; a mapping that has lost its instances does neither.
 
 import re
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
 from attrs import Factory, define, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -89,12 +90,12 @@ class Availability(Service):
     """Warns once of each mapping that never had a usable instance."""
 
     _log = Logger()
-    _reactor: Any
+    _clock: IReactorTime
     _registry: Registry
     _answers: Answers
     _observer: EventObserver
     _hints: Hints = Factory(
-        lambda self: Hints(self._reactor, self._answers.page), takes_self=True
+        lambda self: Hints(self._clock, self._answers.page), takes_self=True
     )
     #: Whether every mapping has had an instance.  From then on the gateway stays ready,
     #: whatever becomes empty or is added by a reload.
@@ -256,14 +257,14 @@ class Availability(Service):
         self._tell_soon()
 
     async def _tell(self) -> None:
-        await deferLater(self._reactor, SOON)
+        await deferLater(self._clock, SOON)
         due, self._due = tuple(self._due), {}
         for mapping in due[:NAMED]:
             await self._warn(mapping)
         if not self.running:  # cancelling a request need not raise here
             return
         self._warn_in_short([each for each in due[NAMED:] if each in self._needed])
-        await deferLater(self._reactor, PAUSE)
+        await deferLater(self._clock, PAUSE)
 
     async def _warn(self, mapping: Mapping) -> None:
         needed = self._needed.get(mapping)

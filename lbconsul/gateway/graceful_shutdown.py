@@ -1,10 +1,10 @@
 """Graceful shutdown: a grace period, then draining, then the end."""
 
 from datetime import datetime
-from typing import Any
 
 from attrs import Factory, define
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -23,7 +23,7 @@ class GracefulShutdown:
     """Drains the data plane, and logs what is still open and until when."""
 
     _log = Logger()
-    _clock: Any
+    _clock: IReactorTime
     _data_plane: DataPlane
     _wall: WallClock = Factory(
         lambda self: WallClock(self._clock.seconds), takes_self=True

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
 
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.protocols.basic import LineOnlyReceiver
@@ -69,7 +70,7 @@ class TakeoverSession(LineOnlyReceiver):
         self._offer = offer
         self._over = over
         self._tell = tell
-        self._limit: Any = None
+        self._limit: IDelayedCall | None = None
         self._copies: list[int] = []
         self.state = State.WAITS
 

@@ -1,10 +1,9 @@
 """Reports to the master what a worker does: its state, and its mappings' traffic."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from attrs import Factory, define
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 
 from lbconsul.config.model import Mapping
@@ -29,7 +28,7 @@ class Reporter:
     `state` gives the worker's present state.
     """
 
-    _clock: Any
+    _clock: IReactorTime
     _uplink: LogForwarder
     _runtime: ProxyRuntime
     _state: Callable[[], Report]
