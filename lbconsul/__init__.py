@@ -23,7 +23,7 @@ The rooms, from the ground up; each imports only from those above it:
 * `__main__`: ``python -m lbconsul status``.
 
 ``docs/architecture.md`` says what each must not do, and follows a connection, an
-answer of Consul, a drain and a reload through them.
+answer of Consul, a drain, a reload, a takeover and a shutdown through them.
 
 Programs that embed a gateway import from here, and only from here: what ``__all__``
 names is kept as it is, everything else may change from one release to the next.

@@ -89,7 +89,6 @@ class Gateway(MultiService):
     #: Which mappings have had an instance.
     availability: Availability = field(init=False)
     _admin: AdminService = field(init=False)
-    _own: OwnListeners = field(init=False)
     _watches: Watches = field(init=False)
     _dev: "DevCatalog | None" = field(init=False, default=None)
     _shutdown: GracefulShutdown | None = field(init=False, default=None)
