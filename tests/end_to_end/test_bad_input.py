@@ -52,7 +52,7 @@ BAD = {
     "a socket of systemd's": (
         "--map systemd:front:web",
         "cannot listen on systemd:front for --map systemd:front:web: systemd passed no"
-        " socket with that name; it passed: none)",
+        " socket with that name; it passed: none",
     ),
     "the port of dev's catalog": (
         "--dev --consul 127.0.0.1:{taken} --map {port}:web",

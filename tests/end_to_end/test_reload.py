@@ -229,7 +229,7 @@ def test_nothing_that_is_wrong(
         busy = f"127.0.0.1:{taken.getsockname()[1]}"
         running.write(f"{free}:{service}", f"{busy}:{service}")
         started.reload()
-        started.expect(f"not reloaded: cannot listen on {busy} for .* already in use$")
+        started.expect(f"not reloaded: cannot listen on {busy} for .* already in use; ")
         assert refuses(free)
         assert visits(port, 4) == {"anna": 4}
         assert all(visitor.has_connection() for _, visitor in connections)
@@ -256,7 +256,7 @@ def test_what_needs_a_restart(
         "connection-log = false\n"
     )
     started.reload()
-    started.wait_for("#warn] --workers cannot be changed while the gateway runs: rest")
+    started.wait_for("#warn] --workers cannot be changed by a reload: rest")
     started.wait_for("reloaded: 1 added .*, 1 altered .*, 0 removed, 0 unchanged$")
     assert visits(port, 2) == visits(new, 2) == {"anna": 2}
     started.stop()
