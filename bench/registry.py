@@ -46,7 +46,7 @@ def _policy(
     registry = Registry(random.Random(1).random)
     size = len(answers[0])
     name = selection.policy
-    registry.replace(selection.question, answers[0])
+    registry.replace(selection.query, answers[0])
     held = [
         registry.failover(FailoverSpec((selection,))).lease() for _ in range(2 * size)
     ]
@@ -61,7 +61,7 @@ def _policy(
         _end(leases)
         results.add(RELEASE, name, _since(begun) * 1e6 / _BLOCK, size)
         begun = time.perf_counter()
-        registry.replace(selection.question, answers[(number + 1) % 2])
+        registry.replace(selection.query, answers[(number + 1) % 2])
         results.add(REPLACE, name, _since(begun) * 1e3, size)
     _end(held)
 
@@ -74,7 +74,7 @@ def _read(bodies: Sequence[bytes], results: Results) -> None:
     for number in range(_BLOCKS):
         begun = time.perf_counter()
         instances = reader.read(bodies[number % 2]).instances
-        change = registry.replace(selection.question, instances)
+        change = registry.replace(selection.query, instances)
         if change.changed:  # the first answer changes every instance, not one
             results.add(ANSWER, "any policy", _since(begun) * 1e3, len(instances))
 

@@ -107,7 +107,7 @@ def fail(it: Play) -> None:
         it.consul.misbehave(dict(WAYS))
         time.sleep(it.scene.either(5.0, 2.0))
     it.scene.report.at_most("pools changed", changed(before, it.changes()), 0)
-    judge_questions(it, it.consul.asked() - asked, span)
+    judge_queries(it, it.consul.asked() - asked, span)
     it.consul.behave(telling(it.servers[1:]))
     hangs = [each for each in WAYS if each.startswith(HANGS)]
     it.judge_news("news seen after", WAYS.keys() - hangs, before, SEEN)
@@ -128,7 +128,7 @@ def refuse(it: Play) -> None:
     it.judge_news("news seen after refusals", WAYS, before, SEEN)
 
 
-def judge_questions(it: Play, asked: Counter[str], span: Span) -> None:
+def judge_queries(it: Play, asked: Counter[str], span: Span) -> None:
     """Consul may not be flooded, nor we be busy with it."""
     most = {
         name: scenario.rate * span.seconds + BURST + 1
@@ -136,8 +136,8 @@ def judge_questions(it: Play, asked: Counter[str], span: Span) -> None:
     }
     flooded = [f"{name}: {asked[name]}" for name in WAYS if asked[name] > most[name]]
     it.scene.report.require("questions bounded", not flooded, ", ".join(flooded))
-    busiest, questions = asked.most_common(1)[0]
-    it.scene.report.note(f"most questions ({busiest})", questions)
+    busiest, queries = asked.most_common(1)[0]
+    it.scene.report.note(f"most questions ({busiest})", queries)
     it.scene.report.at_most("CPU", span.percent, CPU, "%")
 
 

@@ -35,11 +35,11 @@ def play(scene: Scene) -> None:
         f"--consul=127.0.0.1:{relay.port}", f"--map={port}:{SERVICE}"
     )
     time.sleep(1.5)  # the bucket is full again
-    before = len(relay.questions(SERVICE))
+    before = len(relay.queries(SERVICE))
     with scene.traffic(port, new=2, kept=2, pause=0.05) as traffic:
         with measured(gateway) as span:
             changes = flap(scene, registrar, flapping)
-        asked = len(relay.questions(SERVICE)) - before
+        asked = len(relay.queries(SERVICE)) - before
         outcome = traffic.stop()
     report = scene.report
     report.at_least("changes", changes / span.seconds, CHANGES * 0.75, "/s")

@@ -52,7 +52,7 @@ class Pool:
 
     def _gone(self) -> Verdict:
         """The verdict on an instance that is no longer in Consul's answer."""
-        if not self._selection.question.filter:
+        if not self._selection.query.filter:
             return GONE
         # Consul does not say which of the two it is.
         return evolve(GONE, reason="deregistered, or no longer matched by filter=")
@@ -69,9 +69,9 @@ class Pool:
         return self._members.all.values()
 
     @property
-    def question(self) -> ServiceQuery:
+    def query(self) -> ServiceQuery:
         """The query whose answer fills the pool."""
-        return self._selection.question
+        return self._selection.query
 
     @property
     def candidates(self) -> Collection[Upstream]:
@@ -145,7 +145,7 @@ class Pool:
             self._on_event(
                 PoolEvent(
                     kind=EventKind.SUSPECT,
-                    query=self.question,
+                    query=self.query,
                     instances=tuple(each.instance for each in kept),
                     total=before,
                     seconds=self._selection.caution.hold,
@@ -322,7 +322,7 @@ class Pool:
     ) -> None:
         event = UpstreamEvent(
             kind=kind,
-            query=self.question,
+            query=self.query,
             instance=upstream.instance,
             reason=reason,
             before=before,

@@ -90,7 +90,7 @@ class ShrinkGuardConfig:
 class PoolSpec:
     """Identifies a pool.  Mappings with an equal spec share the pool."""
 
-    question: ServiceQuery
+    query: ServiceQuery
     rules: InstanceFilter = InstanceFilter()
     policy: str = "leastconn"
     patience: OutlierConfig = OutlierConfig()

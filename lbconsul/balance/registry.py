@@ -33,7 +33,7 @@ class Registry:
 
     _chance: Chance
     _counter: ConnectionCounter = Factory(LocalCounter)
-    _changed: Callable[[ServiceQuery, Change], None] = lambda question, change: None
+    _changed: Callable[[ServiceQuery, Change], None] = lambda query, change: None
     _seconds: Callable[[], float] = lambda: 0.0
     _on_event: Callable[[RegistryEvent], None] = lambda event: None
     _renewed: Callable[[tuple[Instance, ...]], None] = lambda instances: None
@@ -44,7 +44,7 @@ class Registry:
     _known: dict[ServiceQuery, dict[Identity, Instance]] = Factory(dict)
     #: How many answers contain each identity.
     _answers: Counter[Identity] = Factory(Counter)
-    _by_question: dict[ServiceQuery, list[Pool]] = Factory(dict)
+    _by_query: dict[ServiceQuery, list[Pool]] = Factory(dict)
     #: The known queries whose host names are still being resolved.
     _pending: set[ServiceQuery] = Factory(set)
     #: The registrations that an operator has drained, with their CreateIndex.
@@ -55,12 +55,12 @@ class Registry:
         pool = self._pools.get(selection)
         if pool is None:
             pool = self._pools[selection] = self._new_pool(selection)
-            self._by_question.setdefault(selection.question, []).append(pool)
-            pool.apply(self._loaded(self.known(selection.question)))
+            self._by_query.setdefault(selection.query, []).append(pool)
+            pool.apply(self._loaded(self.known(selection.query)))
         return pool
 
-    def answered(self, question: ServiceQuery) -> bool:
-        """Whether it is known which instances serve `question`, even if none does.
+    def answered(self, query: ServiceQuery) -> bool:
+        """Whether it is known which instances serve `query`, even if none does.
 
         That is: Consul has answered (or its last answer was kept on disk, or the
         query is a fixed address), and each host name in the answer is resolved, has
@@ -73,27 +73,27 @@ class Registry:
         mapping, look first whether its pool has `candidates`: some instances may be
         known before all are.
         """
-        return question in self._known and question not in self._pending
+        return query in self._known and query not in self._pending
 
-    def pending(self, question: ServiceQuery) -> bool:
+    def pending(self, query: ServiceQuery) -> bool:
         """Whether Consul has answered, but host names are still being resolved."""
-        return question in self._pending
+        return query in self._pending
 
-    def usable(self, question: ServiceQuery) -> bool:
-        """Whether each pool of `question` has an upstream that Consul lets serve."""
-        return all(pool.candidates for pool in self._pools_of(question))
+    def usable(self, query: ServiceQuery) -> bool:
+        """Whether each pool of `query` has an upstream that Consul lets serve."""
+        return all(pool.candidates for pool in self._pools_of(query))
 
-    def known(self, question: ServiceQuery) -> Collection[Instance]:
-        """The instances of the last answer to `question`."""
-        return self._known.get(question, {}).values()
+    def known(self, query: ServiceQuery) -> Collection[Instance]:
+        """The instances of the last answer to `query`."""
+        return self._known.get(query, {}).values()
 
-    def has_suspects(self, question: ServiceQuery) -> bool:
+    def has_suspects(self, query: ServiceQuery) -> bool:
         """Whether the shrink guard holds back a part of the last answer."""
-        return any(pool.has_suspects for pool in self._pools_of(question))
+        return any(pool.has_suspects for pool in self._pools_of(query))
 
     def replace(
         self,
-        question: ServiceQuery,
+        query: ServiceQuery,
         instances: Iterable[Instance],
         *,
         pending: bool = False,
@@ -102,8 +102,8 @@ class Registry:
 
         `pending`: more instances may follow once their host names are resolved.
         """
-        old = self._known.get(question, {})
-        self._await(question, pending)
+        old = self._known.get(query, {})
+        self._await(query, pending)
         new = {instance.identity: instance for instance in instances}
         joined, changed = [], []
         for identity, instance in new.items():
@@ -113,23 +113,23 @@ class Registry:
             elif known is not instance and known != instance:
                 changed.append(Changed(known, instance))
         left = [gone for identity, gone in old.items() if identity not in new]
-        self._known[question] = new
+        self._known[query] = new
         self._count([each.identity for each in joined], 1)
         self._count([each.identity for each in left], -1)
         change = Change(tuple(joined), tuple(left), tuple(changed))
         put = change.put
-        self._pass_on(question, put, [gone.identity for gone in left])
-        self._changed(question, change)
+        self._pass_on(query, put, [gone.identity for gone in left])
+        self._changed(query, change)
         if self._drained:
             self._renew(put)
         return change
 
-    def _await(self, question: ServiceQuery, pending: bool) -> None:
+    def _await(self, query: ServiceQuery, pending: bool) -> None:
         """Note whether instances may follow; an answered query stays answered."""
         if not pending:
-            self._pending.discard(question)
-        elif question not in self._known:
-            self._pending.add(question)
+            self._pending.discard(query)
+        elif query not in self._known:
+            self._pending.add(query)
 
     def _renew(self, instances: Iterable[Instance]) -> None:
         """End each drain whose instance has registered again."""
@@ -149,21 +149,21 @@ class Registry:
 
     def apply(
         self,
-        question: ServiceQuery,
+        query: ServiceQuery,
         put: Iterable[Instance],
         drop: Iterable[Identity],
         *,
         pending: bool = False,
     ) -> None:
         """Apply a change from another process: `put` joined or changed, `drop` left."""
-        self._await(question, pending)
-        known = self._known.setdefault(question, {})
+        self._await(query, pending)
+        known = self._known.setdefault(query, {})
         put, drop = tuple(put), tuple(drop)
         self._count([each for each in drop if known.pop(each, None)], -1)
         new = {instance.identity: instance for instance in put}
         self._count([each for each in new if each not in known], 1)
         known.update(new)
-        self._pass_on(question, put, drop)
+        self._pass_on(query, put, drop)
 
     def failover(self, route: FailoverSpec) -> Failover:
         """The failover of `route`, created at the first request for it."""
@@ -171,7 +171,7 @@ class Registry:
         if failover is None:
             fallback = self.pool(route.fallback) if route.fallback else None
             failover = self._failovers[route] = Failover(
-                str(route.selections[0].question),
+                str(route.selections[0].query),
                 tuple(self.pool(each) for each in route.selections),
                 fallback,
                 route.failback_after,
@@ -188,14 +188,14 @@ class Registry:
         for selection in self._pools.keys() - kept:
             pool = self._pools.pop(selection)
             pool.clear()
-            pools = self._by_question[selection.question]
+            pools = self._by_query[selection.query]
             pools.remove(pool)
             if not pools:
-                del self._by_question[selection.question]
-        questions = {selection.question for selection in kept}
-        for question in self._known.keys() - questions:
-            self._count(self._known.pop(question), -1)
-            self._pending.discard(question)
+                del self._by_query[selection.query]
+        queries = {selection.query for selection in kept}
+        for query in self._known.keys() - queries:
+            self._count(self._known.pop(query), -1)
+            self._pending.discard(query)
         for route in self._failovers.keys() - set(routes):
             failover = self._failovers.pop(route)
             for selection in route.all():
@@ -288,18 +288,18 @@ class Registry:
         return bool(users) and all(each.has_other_than(pool) for each in users)
 
     def _pass_on(
-        self, question: ServiceQuery, put: Iterable[Instance], drop: Iterable[Identity]
+        self, query: ServiceQuery, put: Iterable[Instance], drop: Iterable[Identity]
     ) -> None:
-        """Apply a change to the pools of `question`."""
-        for pool in self._pools_of(question):
+        """Apply a change to the pools of `query`."""
+        for pool in self._pools_of(query):
             pool.apply(self._loaded(put), drop)
 
     def _loaded(self, put: Iterable[Instance]) -> Iterator[tuple[Instance, Load]]:
         for instance in put:
             yield instance, self._counter.load(instance.identity)
 
-    def _pools_of(self, question: ServiceQuery) -> Collection[Pool]:
-        return self._by_question.get(question, ())
+    def _pools_of(self, query: ServiceQuery) -> Collection[Pool]:
+        return self._by_query.get(query, ())
 
     def _count(self, identities: Iterable[Identity], answers: int) -> None:
         """Add `answers` to the number of answers that contain each identity."""

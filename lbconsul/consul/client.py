@@ -93,7 +93,7 @@ class ConsulClient:
         return str(self._sites[address][0])
 
     def ask(
-        self, question: ServiceQuery, index: int, address: int, *, stale: bool = True
+        self, query: ServiceQuery, index: int, address: int, *, stale: bool = True
     ) -> Deferred[Reply]:
         """Query the instances of a service; block past `index` unless it is 0.
 
@@ -101,7 +101,7 @@ class ConsulClient:
         the errors of treq and Twisted without an answer, and with `TimeoutError`
         after `deadline` seconds.  Cancelling it closes the connection.
         """
-        asked = Deferred.fromCoroutine(self._ask(question, index, address, stale))
+        asked = Deferred.fromCoroutine(self._ask(query, index, address, stale))
         return asked.addTimeout(deadline(self._wait), self._clock, _too_late)
 
     def close(self) -> Deferred[list[tuple[bool, None]]]:
@@ -123,15 +123,15 @@ class ConsulClient:
         return reply.body
 
     async def _ask(
-        self, question: ServiceQuery, index: int, address: int, stale: bool
+        self, query: ServiceQuery, index: int, address: int, stale: bool
     ) -> Reply:
-        params = {"dc": question.datacenter}
-        params |= {"filter": question.filter, "near": question.near}
+        params = {"dc": query.datacenter}
+        params |= {"filter": query.filter, "near": query.near}
         if stale:
             params["stale"] = ""
         if index:
             params |= {"index": str(index), "wait": f"{decimal(self._wait)}s"}
-        path = f"/v1/health/service/{quote(question.service, safe='')}"
+        path = f"/v1/health/service/{quote(query.service, safe='')}"
         return await self._get(address, path, params, BODY_LIMIT)
 
     async def _get(

@@ -47,29 +47,29 @@ class Hints:
     #: The names by path and datacenter, and the time of their request.
     _names: dict[tuple[str, str], tuple[float, tuple[str, ...] | None]] = Factory(dict)
 
-    async def about_service(self, question: ServiceQuery) -> str:
+    async def about_service(self, query: ServiceQuery) -> str:
         """A clause on a service without any visible instance, for logs and status."""
-        where = f" in datacenter {question.datacenter}" if question.datacenter else ""
-        names = await self._known(_SERVICES, question.datacenter, question)
+        where = f" in datacenter {query.datacenter}" if query.datacenter else ""
+        names = await self._known(_SERVICES, query.datacenter, query)
         if not names:
-            return f"Consul shows no service {question.service}{where}"
-        if question.service in names:
-            if question.filter:
-                return f"no instance of {question.service} is kept by its filter"
+            return f"Consul shows no service {query.service}{where}"
+        if query.service in names:
+            if query.filter:
+                return f"no instance of {query.service} is kept by its filter"
             return f"Consul lists the service{where}, but shows no instance of it"
-        hint = await self._meant(question.service, names)
-        return f"Consul has no service {question.service}{where}; {hint}"
+        hint = await self._meant(query.service, names)
+        return f"Consul has no service {query.service}{where}; {hint}"
 
-    async def about_datacenter(self, question: ServiceQuery) -> str:
+    async def about_datacenter(self, query: ServiceQuery) -> str:
         """A clause on a datacenter that Consul does not know, for logs and status."""
-        names = await self._known(_DATACENTERS, "", question)
-        unknown = f"Consul has no datacenter {question.datacenter}"
-        if not names or question.datacenter in names:
+        names = await self._known(_DATACENTERS, "", query)
+        unknown = f"Consul has no datacenter {query.datacenter}"
+        if not names or query.datacenter in names:
             return unknown
-        return f"{unknown}; {await self._meant(question.datacenter, names)}"
+        return f"{unknown}; {await self._meant(query.datacenter, names)}"
 
     async def _known(
-        self, path: str, datacenter: str, question: ServiceQuery
+        self, path: str, datacenter: str, query: ServiceQuery
     ) -> tuple[str, ...] | None:
         """The names at this path, at most `MAX_AGE` old; None if the request failed."""
         await self._lock.acquire()
@@ -82,16 +82,16 @@ class Hints:
             }
             key = path, datacenter
             if key not in self._names:
-                self._names[key] = now, await self._ask(path, datacenter, question)
+                self._names[key] = now, await self._ask(path, datacenter, query)
             return self._names[key][1]
         finally:
             self._lock.release()
 
     async def _ask(
-        self, path: str, datacenter: str, question: ServiceQuery
+        self, path: str, datacenter: str, query: ServiceQuery
     ) -> tuple[str, ...] | None:
         try:
-            said: Any = json.loads(await self._page(path, datacenter, question))
+            said: Any = json.loads(await self._page(path, datacenter, query))
         except CancelledError:
             raise
         except Exception:  # any failure costs only the hint

@@ -109,7 +109,7 @@ class Snapshot:
     _log = Logger()
     _clock: IReactorTime
     _store: SnapshotStore
-    _question: ServiceQuery
+    _query: ServiceQuery
     #: The last body from Consul, and when it came, in the clock's seconds.
     _latest: bytes | None = None
     _confirmed: float = 0.0
@@ -124,8 +124,8 @@ class Snapshot:
     @property
     def name(self) -> str:
         """The file's name: the service, for people, and a digest of the whole query."""
-        name = re.sub(r"[^\w.-]", "_", self._question.service)[:100]
-        digest = hashlib.sha256(repr(self._question).encode()).hexdigest()[:16]
+        name = re.sub(r"[^\w.-]", "_", self._query.service)[:100]
+        digest = hashlib.sha256(repr(self._query).encode()).hexdigest()[:16]
         return f"{name}-{digest}.snapshot"
 
     @property
@@ -158,7 +158,7 @@ class Snapshot:
         said: Any = json.loads(head)
         if said["lbconsul snapshot"] != _VERSION:
             raise ValueError(f"unknown version {said['lbconsul snapshot']!r}")
-        if said["question"] != str(self._question):
+        if said["question"] != str(self._query):
             raise ValueError("it belongs to another query")
         if said["sha256"] != hashlib.sha256(body).hexdigest():
             raise ValueError("its checksum is wrong")
@@ -168,7 +168,7 @@ class Snapshot:
         """Rename an unusable snapshot to ``.broken``, and keep it for the operator."""
         self._log.warn(
             "{query}: snapshot {path} is unusable: {why}; renamed to .broken",
-            query=str(self._question),
+            query=str(self._query),
             path=str(self.path),
             why=one_line(str(why), 300) or type(why).__name__,
         )
@@ -207,7 +207,7 @@ class Snapshot:
     def _pieces(self, body: bytes, time: float) -> Iterator[bytes]:
         head = {
             "lbconsul snapshot": _VERSION,
-            "question": str(self._question),
+            "question": str(self._query),
             "time": time,
             "sha256": hashlib.sha256(body).hexdigest(),  # slow, so in the disk's thread
         }
@@ -231,7 +231,7 @@ class Snapshot:
         failure.trap(OSError)
         self._log.warn(
             "{query}: snapshot {path} {what}: {error}",
-            query=str(self._question),
+            query=str(self._query),
             path=str(self.path),
             what=what,
             error=_reason(failure.value),

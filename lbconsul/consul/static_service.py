@@ -34,10 +34,10 @@ class StaticService(Service):
     _resolver: IHostnameResolver
     _registry: Registry
     _chance: Callable[[], float]
-    question: ServiceQuery
+    query: ServiceQuery
     _screen: Screen = lambda instance: ""
     skipping: Skipping = Factory(
-        lambda self: Skipping(self._clock, str(self.question)), takes_self=True
+        lambda self: Skipping(self._clock, str(self.query)), takes_self=True
     )
     #: The addresses of host names that the predecessor in a takeover knew.
     _inherited: Addresses = Factory(dict)
@@ -62,14 +62,14 @@ class StaticService(Service):
 
     def screen(self) -> None:
         """The screen's result may have changed: apply it to the instance again."""
-        if self._registry.answered(self.question):
+        if self._registry.answered(self.query):
             self._publish()
 
     def _publish(self) -> None:
-        instance = fixed_instance(self.question.service)
+        instance = fixed_instance(self.query.service)
         addressed = screened(self.names.addressed([instance]), self._screen)
         self.skipping.replace(
             [Skipped(each.host, each.skipped) for each in addressed if each.skipped]
         )
         pending = self.names.pending
-        self._registry.replace(self.question, addressed, pending=pending)
+        self._registry.replace(self.query, addressed, pending=pending)

@@ -68,14 +68,14 @@ class Watch(Service):
     _client: ConsulClient
     _registry: Registry
     _chance: Callable[[], float]
-    question: ServiceQuery
+    query: ServiceQuery
     _snapshot: Snapshot | None = None
     #: Called when Consul starts to fail, and when it answers again.
     _on_event: Callable[[QueryEvent], None] = lambda event: None
     record: WatchStats = Factory(WatchStats)
     _cursor: Cursor = Factory(Cursor)
     _reader: IncrementalParser = Factory(
-        lambda self: IncrementalParser(pick_of(self.question)), takes_self=True
+        lambda self: IncrementalParser(pick_of(self.query)), takes_self=True
     )
     _bucket: TokenBucket = Factory(lambda: TokenBucket(RATE, BURST))
     #: The number of the client's address for the next query.
@@ -84,7 +84,7 @@ class Watch(Service):
     _skipped: tuple[Skipped, ...] = ()
     _unfit: Mapping[Identity, str] = Factory(dict)
     skipping: Skipping = Factory(
-        lambda self: Skipping(self._clock, str(self.question)), takes_self=True
+        lambda self: Skipping(self._clock, str(self.query)), takes_self=True
     )
     _screen: Screen = lambda instance: ""
     #: The addresses of host names that the predecessor in a takeover knew.
@@ -95,7 +95,7 @@ class Watch(Service):
             self._resolver,
             self._publish,
             self._chance,
-            lambda: self._registry.usable(self.question),
+            lambda: self._registry.usable(self.query),
             self._inherited,
         ),
         takes_self=True,
@@ -163,7 +163,7 @@ class Watch(Service):
     def _recall(self, kept: Kept) -> None:
         """Start with the snapshot's answer, unless Consul has answered already."""
         snapshot = self._snapshot
-        answered = self._registry.answered(self.question)
+        answered = self._registry.answered(self.query)
         if snapshot is None or answered or not self.running:
             return
         try:
@@ -175,7 +175,7 @@ class Watch(Service):
             self.record.recalled = self._clock.seconds() - age
             self._log.warn(
                 "{query}: using the snapshot of {age:.0f} s ago until Consul answers",
-                query=self.question,
+                query=self.query,
                 age=age,
             )
 
@@ -210,14 +210,14 @@ class Watch(Service):
         one consistent query follows.
         """
         address = self._address
-        reply = await client.ask(self.question, self._cursor.index, address)
+        reply = await client.ask(self.query, self._cursor.index, address)
         await self._believe(reply)
         if reply.last_contact <= MAX_LAST_CONTACT:
             self._old = False
             return reply.index
         try:
             self._bucket.take(self._clock.seconds())  # it counts towards the rate
-            newer = await client.ask(self.question, 0, address, stale=False)
+            newer = await client.ask(self.query, 0, address, stale=False)
             await self._believe(newer)
         except Exception as error:
             if not self.running or client is not self._client:
@@ -227,7 +227,7 @@ class Watch(Service):
                 self._log.warn(
                     "{query}: Consul's answer is {age:.0f} s old, and a consistent"
                     " query failed: {error}",
-                    query=self.question,
+                    query=self.query,
                     age=reply.last_contact,
                     error=in_words(error),
                 )
@@ -242,9 +242,7 @@ class Watch(Service):
             )
         self._take(catalog)
         # A later start must not use an answer that the shrink guard holds back.
-        if self._snapshot is not None and not self._registry.has_suspects(
-            self.question
-        ):
+        if self._snapshot is not None and not self._registry.has_suspects(self.query):
             self._snapshot.keep(reply.body)
 
     async def _read(self, body: bytes) -> Catalog:
@@ -267,25 +265,25 @@ class Watch(Service):
 
     def screen(self) -> None:
         """The screen's results may have changed: apply it to all instances again."""
-        if self._registry.answered(self.question):
+        if self._registry.answered(self.query):
             self._publish()
 
     def _publish(self) -> None:
-        known = self._registry.answered(self.question)
+        known = self._registry.answered(self.query)
         instances = screened(self.names.addressed(self._instances), self._screen)
         own = [Skipped(str(each), each.skipped) for each in instances if each.skipped]
         self.skipping.replace([*self._skipped, *own])
         if self._unfit:
             instances += self._not_fit_any_more()
         pending = self.names.pending
-        change = self._registry.replace(self.question, instances, pending=pending)
+        change = self._registry.replace(self.query, instances, pending=pending)
         self.record.changes += bool(change)
         # An empty first answer is logged, but not while names are still looked up.
-        first = not (known or instances) and self._registry.answered(self.question)
+        first = not (known or instances) and self._registry.answered(self.query)
         if change or first:
             self._log.info(
                 "{query}: {change}; {total} in all",
-                query=self.question,
+                query=self.query,
                 change=summary(change),
                 total=len(instances),
                 **change_fields(change),
@@ -298,7 +296,7 @@ class Watch(Service):
         """
         return [
             evolve(each, skipped=self._unfit[each.identity])
-            for each in self._registry.known(self.question)
+            for each in self._registry.known(self.query)
             if each.identity in self._unfit
         ]
 
@@ -307,7 +305,7 @@ class Watch(Service):
             self._tell(EventKind.RECOVERED)
             self._log.info(
                 "{query}: Consul answers again, after {failures} failures",
-                query=self.question,
+                query=self.query,
                 failures=self._cursor.failures,
             )
         self._complained.clear()
@@ -326,15 +324,15 @@ class Watch(Service):
         self._address = (self._address + 1) % self._client.addresses
 
     def _tell(self, kind: EventKind, reason: str = "") -> None:
-        self._on_event(QueryEvent(kind=kind, query=self.question, reason=reason))
+        self._on_event(QueryEvent(kind=kind, query=self.query, reason=reason))
 
     def _complain(self, error: Exception) -> None:
         if not isinstance(error, _FORESEEN):
-            self._log.failure("{query}: a bug in lbconsul", query=self.question)
-        known = self._registry.answered(self.question)
+            self._log.failure("{query}: a bug in lbconsul", query=self.query)
+        known = self._registry.answered(self.query)
         self._log.warn(
             "{query}: no answer from Consul at {url}: {error}; {meanwhile}",
-            query=self.question,
+            query=self.query,
             url=self.where,
             error=in_words(error),
             meanwhile="the last answer stays in use"

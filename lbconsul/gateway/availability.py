@@ -49,10 +49,10 @@ _Needs = tuple[tuple[ServiceQuery, InstanceFilter], ...]
 class Answers(Protocol):
     """Consul's latest answers, as the watches know them."""
 
-    def skipped(self, question: ServiceQuery) -> Collection[str]:
+    def skipped(self, query: ServiceQuery) -> Collection[str]:
         """The skipped registrations of the last answer, each with its reason."""
 
-    def error(self, question: ServiceQuery) -> str:
+    def error(self, query: ServiceQuery) -> str:
         """The present error of this query; empty if it does not fail."""
 
     @property
@@ -71,7 +71,7 @@ class _Needed:
 
     @property
     def needs(self) -> _Needs:
-        return tuple((each.question, each.rules) for each in self.route.selections)
+        return tuple((each.query, each.rules) for each in self.route.selections)
 
 
 def is_answered(registry: Registry, mapping: Mapping, *, wholly: bool) -> bool:
@@ -81,8 +81,8 @@ def is_answered(registry: Registry, mapping: Mapping, *, wholly: bool) -> bool:
     """
     route = failover_spec(mapping)
     if wholly:
-        return all(registry.answered(each.question) for each in route.all())
-    return any(registry.answered(each.question) for each in route.selections)
+        return all(registry.answered(each.query) for each in route.all())
+    return any(registry.answered(each.query) for each in route.selections)
 
 
 @define(eq=False)
@@ -102,7 +102,7 @@ class Availability(Service):
     was_complete: bool = False
     #: The mappings that never had an instance.
     _needed: dict[Mapping, _Needed] = Factory(dict)
-    _by_question: dict[ServiceQuery, dict[Mapping, None]] = Factory(dict)
+    _by_query: dict[ServiceQuery, dict[Mapping, None]] = Factory(dict)
     #: The mappings among them that keep the gateway from being ready.
     _blocking: dict[Mapping, None] = Factory(dict)
     #: The needs of served mappings that have had an instance.
@@ -121,7 +121,7 @@ class Availability(Service):
         self._needed[mapping] = needed
         self._blocking[mapping] = None
         for each in needed.route.selections:
-            self._by_question.setdefault(each.question, {})[mapping] = None
+            self._by_query.setdefault(each.query, {})[mapping] = None
         self._look(needed)
 
     def replace(self, mappings: Iterable[Mapping]) -> None:
@@ -146,9 +146,9 @@ class Availability(Service):
             yield False
         self._settle()
 
-    def look(self, question: ServiceQuery) -> None:
+    def look(self, query: ServiceQuery) -> None:
         """Check the mappings of a query that Consul answered, or failed to answer."""
-        for mapping in tuple(self._by_question.get(question, ())):
+        for mapping in tuple(self._by_query.get(query, ())):
             self._look(self._needed[mapping])
 
     def blocks(self, mapping: Mapping) -> str:
@@ -159,7 +159,7 @@ class Availability(Service):
         if why:
             return f"no usable instance yet: {why}"
         errors = (
-            self._answers.error(each.question)
+            self._answers.error(each.query)
             for each in self._needed[mapping].route.selections
         )
         refused = next((each for each in errors if _REFUSED.match(each)), "")
@@ -216,10 +216,10 @@ class Availability(Service):
     def _forget(self, mapping: Mapping) -> None:
         needed = self._needed.pop(mapping)
         for each in needed.route.selections:
-            others = self._by_question[each.question]
+            others = self._by_query[each.query]
             others.pop(mapping, None)
             if not others:
-                del self._by_question[each.question]
+                del self._by_query[each.query]
         for known in (self._blocking, self._due, self._told):
             known.pop(mapping, None)
 
@@ -233,14 +233,14 @@ class Availability(Service):
         return "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""
 
     def _why_selection(self, selection: PoolSpec) -> str:
-        question, registry = selection.question, self._registry
-        if registry.answered(question):
-            skipped = self._answers.skipped(question)
+        query, registry = selection.query, self._registry
+        if registry.answered(query):
+            skipped = self._answers.skipped(query)
             drained = registry.drained.keys()
-            instances = registry.known(question)
+            instances = registry.known(query)
             why = why_empty(instances, selection.rules, drained, skipped)
-            return why or f"Consul shows no instance of {question}"
-        error = self._answers.error(question)
+            return why or f"Consul shows no instance of {query}"
+        error = self._answers.error(query)
         return error if NO_DATACENTER in error else ""
 
     def _tell_soon(self) -> None:
@@ -288,9 +288,9 @@ class Availability(Service):
         self._tell_event(needed, EventKind.EMPTY, f"{when}: {why}")
 
     def _tell_event(self, needed: _Needed, kind: EventKind, reason: str = "") -> None:
-        question = needed.route.selections[0].question
+        query = needed.route.selections[0].query
         mapping = str(needed.mapping)
-        event = MappingEvent(kind=kind, query=question, mapping=mapping, reason=reason)
+        event = MappingEvent(kind=kind, query=query, mapping=mapping, reason=reason)
         self._observer.on_event(event)
 
     def _warn_in_short(self, mappings: list[Mapping]) -> None:
@@ -307,14 +307,14 @@ class Availability(Service):
 
     async def _explained(self, selection: PoolSpec) -> str:
         """Why a pool has no usable instance, with a hint from Consul if it has one."""
-        question = selection.question
-        if not self._registry.answered(question):
-            if NO_DATACENTER in self._answers.error(question):
-                return await self._hints.about_datacenter(question)
+        query = selection.query
+        if not self._registry.answered(query):
+            if NO_DATACENTER in self._answers.error(query):
+                return await self._hints.about_datacenter(query)
             return "Consul does not answer"
-        unknown = not self._registry.known(question)
-        if unknown and not self._answers.skipped(question):
-            return await self._hints.about_service(question)
+        unknown = not self._registry.known(query)
+        if unknown and not self._answers.skipped(query):
+            return await self._hints.about_service(query)
         return self._why_selection(selection)
 
     def _consequence(self, mapping: Mapping) -> str:

@@ -74,7 +74,7 @@ class OnlineCheck:
     _hints: Hints = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        def page(path: str, datacenter: str, question: ServiceQuery) -> Deferred[bytes]:
+        def page(path: str, datacenter: str, query: ServiceQuery) -> Deferred[bytes]:
             return self._client.page(path, datacenter, self._address or 0)
 
         self._hints = Hints(self._reactor, page)
@@ -137,31 +137,31 @@ class OnlineCheck:
         return True
 
     async def _ask_all(self) -> None:
-        questions = {
-            each.question: None
+        queries = {
+            each.query: None
             for mapping in self._config.mappings
             for each in failover_spec(mapping).all()
-            if not each.question.fixed
+            if not each.query.fixed
         }
         limit = DeferredSemaphore(AT_ONCE)
         asked = [
             limit.run(lambda each: Deferred.fromCoroutine(self._ask(each)), each)
-            for each in questions
+            for each in queries
         ]
         # A timeout cancels in this order: queued queries first, so that cancelling the
         # running ones starts none of them.
         await DeferredList(asked[::-1], consumeErrors=True)
-        if len(self._answers) < len(questions):  # cancelled by the timeout
+        if len(self._answers) < len(queries):  # cancelled by the timeout
             raise CancelledError
 
-    async def _ask(self, question: ServiceQuery) -> None:
+    async def _ask(self, query: ServiceQuery) -> None:
         try:
-            reply = await self._client.ask(question, 0, self._address or 0)
-            self._answers[question] = parse(reply.body, pick_of(question))
+            reply = await self._client.ask(query, 0, self._address or 0)
+            self._answers[query] = parse(reply.body, pick_of(query))
         except CancelledError:
             raise
         except Exception as error:
-            self._answers[question] = error
+            self._answers[query] = error
 
     async def _evaluate(self, mapping: Mapping) -> None:
         route = failover_spec(mapping)
@@ -174,7 +174,7 @@ class OnlineCheck:
         for line, serves in lines:
             # With several datacenters, one of them may have no instance.
             self._tell(mapping, line, serves or usable or mapping.allow_empty)
-        if route.fallback is not None and not route.fallback.question.fixed:
+        if route.fallback is not None and not route.fallback.query.fixed:
             line, serves = await self._look(route.fallback)
             self._tell(mapping, f"its fallback: {line}", serves)
 
@@ -183,19 +183,17 @@ class OnlineCheck:
 
     async def _look(self, selection: PoolSpec) -> tuple[str, bool]:
         """A line about a pool, and whether one of its instances is usable."""
-        question = selection.question
-        answer = self._answers[question]
+        query = selection.query
+        answer = self._answers[query]
         if isinstance(answer, Exception):
             if NO_DATACENTER in str(answer):
-                return await self._hints.about_datacenter(question), False
-            return f"no answer for {question}: {_words(answer)}", False
+                return await self._hints.about_datacenter(query), False
+            return f"no answer for {query}: {_words(answer)}", False
         if not answer.instances and not answer.skipped:
-            return await self._hints.about_service(question), False
+            return await self._hints.about_service(query), False
         skipped = [str(each) for each in answer.skipped]
         why = why_empty(answer.instances, selection.rules, skipped=skipped)
-        return (
-            (f"{question}: {why}", False) if why else (_counts(selection, answer), True)
-        )
+        return (f"{query}: {why}", False) if why else (_counts(selection, answer), True)
 
 
 def _counts(selection: PoolSpec, answer: Catalog) -> str:
@@ -208,7 +206,7 @@ def _counts(selection: PoolSpec, answer: Catalog) -> str:
     counts["left out"] = len(answer.skipped)
     serving = counts.pop(Standing.SERVING.value)
     others = "".join(f", {count} {what}" for what, count in counts.items() if count)
-    return f"{selection.question}: {serving} serving{others}"
+    return f"{selection.query}: {serving} serving{others}"
 
 
 def _words(error: BaseException) -> str:

@@ -246,8 +246,8 @@ def _worker(worker: WorkerProcess) -> WorkerStatus:
 
 def _pool(failover: Failover, pool: Pool, used: bool) -> PoolStatus:
     fallback = pool not in failover.pools
-    question = pool.question
-    return PoolStatus(str(question), used, fallback, len(pool), question.service)
+    query = pool.query
+    return PoolStatus(str(query), used, fallback, len(pool), query.service)
 
 
 def _histogram(times: DurationHistogram) -> Histogram:

@@ -1,4 +1,4 @@
-"""The watches of a gateway: one for each question that its mappings ask."""
+"""The watches of a gateway: one for each query of its mappings."""
 
 from collections.abc import (
     Callable,
@@ -70,31 +70,31 @@ class Watches(MultiService):
         super().__init__()
         self._store = self._store_in(self._state_dir)
 
-    def ask(self, questions: Iterable[ServiceQuery]) -> None:
+    def ask(self, queries: Iterable[ServiceQuery]) -> None:
         """Ask these, too; at once, if we are at it."""
-        for question in questions:
-            if question.fixed:
-                self._use(question)
-            elif question not in self._watches:
-                watch = self._watches[question] = self._watch(question)
+        for query in queries:
+            if query.fixed:
+                self._use(query)
+            elif query not in self._watches:
+                watch = self._watches[query] = self._watch(query)
                 watch.setServiceParent(self)
 
     def asking_only(
-        self, questions: Iterable[ServiceQuery]
+        self, queries: Iterable[ServiceQuery]
     ) -> Generator[bool, None, list[ServiceQuery]]:
         """Ask these, and stop asking all others, step by step; which those are."""
-        wanted = dict.fromkeys(questions)
+        wanted = dict.fromkeys(queries)
         gone = [each for each in self._watches if each not in wanted]
-        for question in gone:
-            self._watches.pop(question).disownServiceParent()
+        for query in gone:
+            self._watches.pop(query).disownServiceParent()
             yield True
-        for question in [each for each in self._fixed if each not in wanted]:
-            self._fixed.pop(question).disownServiceParent()
-            gone.append(question)
+        for query in [each for each in self._fixed if each not in wanted]:
+            self._fixed.pop(query).disownServiceParent()
+            gone.append(query)
             yield True
-        for question in wanted:
-            is_new = question not in self._watches
-            self.ask([question])
+        for query in wanted:
+            is_new = query not in self._watches
+            self.ask([query])
             yield is_new
         self._count()
         return gone
@@ -135,14 +135,14 @@ class Watches(MultiService):
         if state_dir != self._state_dir:
             self._state_dir = state_dir
             before, self._store = self._store, self._store_in(state_dir)
-            for question, watch in self._watches.items():
-                watch.use_snapshot(self._snapshot(question))
+            for query, watch in self._watches.items():
+                watch.use_snapshot(self._snapshot(query))
             if before is not None:
                 before.stop()
 
-    def skipped(self, question: ServiceQuery) -> Collection[str]:
+    def skipped(self, query: ServiceQuery) -> Collection[str]:
         """Why registrations of its last answer are no instances."""
-        watch = self._watches.get(question)
+        watch = self._watches.get(query)
         return [str(each) for each in watch.skipped] if watch is not None else ()
 
     @property
@@ -151,16 +151,14 @@ class Watches(MultiService):
         of_watches = [each.names.known for each in self._watches.values()]
         return of_watches + [each.names.known for each in self._fixed.values()]
 
-    def error(self, question: ServiceQuery) -> str:
+    def error(self, query: ServiceQuery) -> str:
         """The current error of a query; empty if its watch does not fail."""
-        watch = self._watches.get(question)
+        watch = self._watches.get(query)
         return watch.record.last_error if watch is not None else ""
 
-    def page(
-        self, path: str, datacenter: str, question: ServiceQuery
-    ) -> Deferred[bytes]:
-        """A page of Consul's API, from where `question` is asked."""
-        watch = self._watches.get(question)
+    def page(self, path: str, datacenter: str, query: ServiceQuery) -> Deferred[bytes]:
+        """A page of Consul's API, from where `query` is asked."""
+        watch = self._watches.get(query)
         address = watch.address if watch is not None else 0
         return self._client.page(path, datacenter, address)
 
@@ -190,11 +188,11 @@ class Watches(MultiService):
             )
 
     def _state(self, watch: Watch, now: float) -> WatchStatus:
-        question, record = watch.question, watch.record
+        query, record = watch.query, watch.record
         return WatchStatus(
-            query=str(question),
-            service=question.service,
-            datacenter=question.datacenter,
+            query=str(query),
+            service=query.service,
+            datacenter=query.datacenter,
             state=record.state,
             address=watch.where,
             age=record.age(now),
@@ -221,38 +219,38 @@ class Watches(MultiService):
     def stopService(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._stop())
 
-    def _use(self, question: ServiceQuery) -> None:
-        if question not in self._fixed:
+    def _use(self, query: ServiceQuery) -> None:
+        if query not in self._fixed:
             fixed = StaticService(
                 self._reactor,
                 self._resolver,
                 self._registry,
                 self._chance,
-                question,
+                query,
                 self._screen,
                 inherited=self._inherited,
             )
-            self._fixed[question] = fixed
+            self._fixed[query] = fixed
             fixed.setServiceParent(self)
 
-    def _watch(self, question: ServiceQuery) -> Watch:
+    def _watch(self, query: ServiceQuery) -> Watch:
         return Watch(
             self._reactor,
             self._resolver,
             self._client,
             self._registry,
             self._chance,
-            question,
-            self._snapshot(question),
+            query,
+            self._snapshot(query),
             self._on_event,
             screen=self._screen,
             inherited=self._inherited,
         )
 
-    def _snapshot(self, question: ServiceQuery) -> Snapshot | None:
+    def _snapshot(self, query: ServiceQuery) -> Snapshot | None:
         if self._store is None:
             return None
-        return Snapshot(self._reactor, self._store, question)
+        return Snapshot(self._reactor, self._store, query)
 
     def _store_in(self, state_dir: str) -> SnapshotStore | None:
         if not state_dir:
@@ -268,4 +266,4 @@ def _shown(skipped: Sequence[Skipped]) -> dict[str, Any]:
 def queries_of(mappings: Iterable[Mapping]) -> list[ServiceQuery]:
     """The queries that these mappings need, fallbacks included."""
     routes = map(failover_spec, mappings)
-    return [selection.question for route in routes for selection in route.all()]
+    return [selection.query for route in routes for selection in route.all()]

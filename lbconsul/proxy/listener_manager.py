@@ -123,8 +123,8 @@ class ListenerManager(Service):
             yield False
         yield True
         self._waiting = {
-            question: still
-            for question, waiting in self._waiting.items()
+            query: still
+            for query, waiting in self._waiting.items()
             if (still := {each: None for each in waiting if each.waiting is not None})
         }
         yield True
@@ -132,15 +132,15 @@ class ListenerManager(Service):
             self._runtime.release_pools()
             yield True
 
-    def answered(self, question: ServiceQuery) -> None:
+    def answered(self, query: ServiceQuery) -> None:
         """Accept clients of mappings that waited for Consul's answer to this query."""
-        for each in self._waiting.pop(question, ()):
+        for each in self._waiting.pop(query, ()):
             if each.waiting is None:
                 continue
             if self._runtime.is_known(each.mapping):
                 each.accept()
             else:
-                self._waiting.setdefault(question, {})[each] = None
+                self._waiting.setdefault(query, {})[each] = None
 
     def tick(self) -> Iterable[None]:
         """Drop unused pools, in one go for all proxies that ended."""
@@ -248,7 +248,7 @@ class ListenerManager(Service):
 
     def _wait(self, served: ActiveListener) -> None:
         for each in failover_spec(served.mapping).all():
-            self._waiting.setdefault(each.question, {})[served] = None
+            self._waiting.setdefault(each.query, {})[served] = None
         wait = served.mapping.timeouts.connect
         served.waiting = self._runtime.reactor.callLater(wait, self._overdue, served)
 

@@ -170,7 +170,7 @@ class ProxyRuntime:
         for selection in failover_spec(mapping).all():
             if self.registry.pool(selection).candidates:
                 return True
-            if not self.registry.answered(selection.question):
+            if not self.registry.answered(selection.query):
                 return False
         return True
 
@@ -179,7 +179,7 @@ class ProxyRuntime:
 
         The resolver bounds how long that takes.
         """
-        asked = (each.question for each in failover_spec(mapping).all())
+        asked = (each.query for each in failover_spec(mapping).all())
         return any(map(self.registry.pending, asked))
 
     def add_tickable(self, tickable: Tickable) -> None:

@@ -52,19 +52,19 @@ def _with_others(selection: PoolSpec) -> PoolSpec:
     return evolve(selection, patience=evolve(selection.patience, whole=True))
 
 
-def _selection(mapping: Mapping, question: ServiceQuery) -> PoolSpec:
+def _selection(mapping: Mapping, query: ServiceQuery) -> PoolSpec:
     # An address has neither tags nor checks, and the operator named it.
     named = InstanceFilter(
         mapping.tag, mapping.health, mapping.node_checks, mapping.upstream_allow
     )
-    rules = InstanceFilter() if question.fixed else named
+    rules = InstanceFilter() if query.fixed else named
     first = mapping.ejection.base_time
     early_close = mapping.ejection.on_early_close
     patience = OutlierConfig(mapping.ejection.after, first, early_close=early_close)
     if patience.longest < first:
         patience = evolve(patience, longest=first)
     return PoolSpec(
-        question,
+        query,
         rules,
         mapping.policy,
         patience,

@@ -22,7 +22,7 @@ from lbconsul.takeover.protocol import (
     Refused,
     read_offer,
     read_state,
-    write_question,
+    write_request,
 )
 from lbconsul.takeover.rendezvous import check_place, peer, trusted_users, wrong
 
@@ -93,7 +93,7 @@ def _ask(
             )
         sock.settimeout(max(0.001, deadline - time.monotonic()))
         with suppress(ConnectionError):  # a refusal may have been sent already
-            sock.sendall(write_question(program))
+            sock.sendall(write_request(program))
         answer = _Answer(sock, deadline)
         sockets = answer.read()
         return InheritedSockets(path, sockets, sock, state=answer.state())

@@ -45,12 +45,12 @@ class Refused(Exception):
     """The running gateway refuses to hand over; the text says why."""
 
 
-def write_question(program: str) -> bytes:
+def write_request(program: str) -> bytes:
     """Encode the new gateway's request for the sockets."""
     return _line(takeover=[VERSION], program=program)
 
 
-def read_question(line: bytes) -> None:
+def read_request(line: bytes) -> None:
     """Check a request.
 
     :raises ProtocolError: the line is no request, or of no version known here.

@@ -17,7 +17,7 @@ from lbconsul.takeover.protocol import (
     MAX_WORD,
     RETIRING,
     ProtocolError,
-    read_question,
+    read_request,
     read_word,
     write_offer,
     write_refusal,
@@ -123,7 +123,7 @@ class TakeoverSession(LineOnlyReceiver):
 
     def _said(self, line: bytes) -> None:
         if self.state is State.BEGUN:
-            read_question(line)
+            read_request(line)
             self._hand_over()
             return
         word = read_word(line)

@@ -24,19 +24,17 @@ class KnownSlots:
                 return slot
         return None
 
-    def replace(
-        self, question: ServiceQuery, slots: dict[Identity, int | None]
-    ) -> None:
+    def replace(self, query: ServiceQuery, slots: dict[Identity, int | None]) -> None:
         """Replace all slots of a query."""
-        self._slots[question] = slots
+        self._slots[query] = slots
 
-    def forget(self, question: ServiceQuery) -> None:
+    def forget(self, query: ServiceQuery) -> None:
         """Drop a query that is no longer asked."""
-        self._slots.pop(question, None)
+        self._slots.pop(query, None)
 
     def apply(self, part: CatalogChunk) -> None:
         """Apply the instances that joined and left a query's answer."""
-        slots = self._slots[part.question]
+        slots = self._slots[part.query]
         for identity in part.drop:
             slots.pop(identity, None)
         for instance, slot in part.put:
@@ -64,7 +62,7 @@ class CatalogReplica:
             return False
         parts, self._parts = self._parts, []
         if part.gone:
-            self._slots.forget(part.question)  # the registry drops unmapped pools
+            self._slots.forget(part.query)  # the registry drops unmapped pools
         elif part.whole:
             self._replace(parts)
         else:
@@ -74,7 +72,7 @@ class CatalogReplica:
             # like a loss to the shrink guard although the whole change is none.
             put = [instance for each in parts for instance, _ in each.put]
             drop = [identity for each in parts for identity in each.drop]
-            self._registry.apply(part.question, put, drop, pending=part.pending)
+            self._registry.apply(part.query, put, drop, pending=part.pending)
         for each in parts:
             for instance, _ in each.put:
                 self._counted(instance.identity)
@@ -82,9 +80,9 @@ class CatalogReplica:
         return True
 
     def _replace(self, parts: list[CatalogChunk]) -> None:
-        question, pending = parts[0].question, parts[0].pending
+        query, pending = parts[0].query, parts[0].pending
         put = [pair for part in parts for pair in part.put]
         slots = {instance.identity: slot for instance, slot in put}
-        self._slots.replace(question, slots)
+        self._slots.replace(query, slots)
         instances = [instance for instance, _ in put]
-        self._registry.replace(question, instances, pending=pending)
+        self._registry.replace(query, instances, pending=pending)

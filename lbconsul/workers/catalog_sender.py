@@ -35,13 +35,13 @@ class CatalogSender:
     def begin(self) -> None:
         """Send the mappings, the whole catalog and `SyncComplete`."""
         self._owes_serve = self._owes_complete = True
-        self._dirty.update(dict.fromkeys(self._catalog.questions()))
+        self._dirty.update(dict.fromkeys(self._catalog.queries()))
         self._send()
 
     def changed(self, delta: Delta) -> None:
         """Send the catalog's latest change."""
         if self._paused or self._parts or self._dirty:
-            self._dirty[delta.question] = None
+            self._dirty[delta.query] = None
         else:
             self._version = self._catalog.version
             self._parts = self._catalog.parts(delta, self._version)
@@ -90,10 +90,10 @@ class CatalogSender:
         """Start on the next query to be sent whole; False if there is none."""
         if not self._dirty:
             return False
-        question = next(iter(self._dirty))
-        del self._dirty[question]
+        query = next(iter(self._dirty))
+        del self._dirty[query]
         if not self._dirty:  # else dirty answers are older than this version
             self._version = self._catalog.version
-        delta = self._catalog.whole(question)
+        delta = self._catalog.whole(query)
         self._parts = self._catalog.parts(delta, self._version)
         return True

@@ -81,7 +81,7 @@ class EjectionReports:
     ) -> None:
         event = UpstreamEvent(
             kind=EventKind.EJECTED,
-            query=selection.question,
+            query=selection.query,
             instance=upstream.instance,
             reason=ejection.reason,
             before=upstream.standing,
@@ -93,7 +93,7 @@ class EjectionReports:
     def _restored(self, selection: PoolSpec, upstream: Upstream) -> None:
         event = UpstreamEvent(
             kind=EventKind.RESTORED,
-            query=selection.question,
+            query=selection.query,
             instance=upstream.instance,
             reason="every worker uses it again",
             before=Standing.EJECTED,

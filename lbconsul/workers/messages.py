@@ -65,7 +65,7 @@ class CatalogChunk:
     looked up.
     """
 
-    question: ServiceQuery
+    query: ServiceQuery
     put: tuple[tuple[Instance, int | None], ...] = ()
     drop: tuple[Identity, ...] = ()
     whole: bool = False

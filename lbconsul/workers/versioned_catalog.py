@@ -19,7 +19,7 @@ CUT = 500
 class Delta:
     """One change of the catalog."""
 
-    question: ServiceQuery
+    query: ServiceQuery
     put: tuple[Instance, ...]
     drop: tuple[Identity, ...] = ()
     whole: bool = False
@@ -39,7 +39,7 @@ class VersionedCatalog:
     _known: dict[ServiceQuery, dict[Identity, Instance]] = Factory(dict)
     _pending: set[ServiceQuery] = Factory(set)
 
-    def questions(self) -> list[ServiceQuery]:
+    def queries(self) -> list[ServiceQuery]:
         """The queries that have been answered."""
         return list(self._known)
 
@@ -48,20 +48,20 @@ class VersionedCatalog:
         return any(identity in each for each in self._known.values())
 
     def change(
-        self, question: ServiceQuery, change: Change, *, pending: bool = False
+        self, query: ServiceQuery, change: Change, *, pending: bool = False
     ) -> Delta | None:
         """Apply an answer's change; return the delta for the workers, None if there is
         none.
         """
-        first = question not in self._known
-        if not (first or change or (question in self._pending) != pending):
+        first = query not in self._known
+        if not (first or change or (query in self._pending) != pending):
             return None
         if pending:
-            self._pending.add(question)
+            self._pending.add(query)
         else:
-            self._pending.discard(question)
+            self._pending.discard(query)
         self.version += 1
-        known = self._known.setdefault(question, {})
+        known = self._known.setdefault(query, {})
         drop = tuple(gone.identity for gone in change.left)
         for identity in drop:
             known.pop(identity, None)
@@ -70,29 +70,29 @@ class VersionedCatalog:
         for instance in put:
             known[instance.identity] = instance
             self.slots.take(instance.identity)
-        return Delta(question, put, drop, whole=first, pending=pending)
+        return Delta(query, put, drop, whole=first, pending=pending)
 
-    def forget(self, question: ServiceQuery) -> Delta | None:
+    def forget(self, query: ServiceQuery) -> Delta | None:
         """Drop a query; return the delta for the workers, None if it was unknown."""
-        if question not in self._known:
+        if query not in self._known:
             return None
         self.version += 1
-        self._pending.discard(question)
-        self._leave(tuple(self._known.pop(question)))
-        return Delta(question, (), whole=True, gone=True)
+        self._pending.discard(query)
+        self._leave(tuple(self._known.pop(query)))
+        return Delta(query, (), whole=True, gone=True)
 
-    def whole(self, question: ServiceQuery) -> Delta:
-        """The whole current answer of `question` as a delta."""
-        if question not in self._known:
-            return Delta(question, (), whole=True, gone=True)
-        put = tuple(self._known[question].values())
-        return Delta(question, put, whole=True, pending=question in self._pending)
+    def whole(self, query: ServiceQuery) -> Delta:
+        """The whole current answer of `query` as a delta."""
+        if query not in self._known:
+            return Delta(query, (), whole=True, gone=True)
+        put = tuple(self._known[query].values())
+        return Delta(query, put, whole=True, pending=query in self._pending)
 
     def parts(self, delta: Delta, version: int) -> Iterator[CatalogChunk]:
         """Split a delta into chunks, each made only when it is taken."""
         rest = iter(delta.put)
         first = CatalogChunk(
-            delta.question,
+            delta.query,
             (),
             delta.drop,
             delta.whole,

@@ -188,7 +188,7 @@ class Worker:
     @_handle.register
     def _take_chunk(self, chunk: CatalogChunk) -> None:
         if self._replica.take(chunk):
-            self._listeners.answered(chunk.question)
+            self._listeners.answered(chunk.query)
             self._reporter.report()
 
     @_handle.register

@@ -37,19 +37,17 @@ def _datacenters(
     count: int = 2,
 ) -> Stage:
     """A mapping over so many datacenters, of which none has answered yet."""
-    questions = FIRST, SECOND, THIRD
-    selections = [_selected(each, limit, guarded) for each in questions[:count]]
+    queries = FIRST, SECOND, THIRD
+    selections = [_selected(each, limit, guarded) for each in queries[:count]]
     last = _selected(FALLBACK, limit, guarded) if fallback else None
     return Stage(FailoverSpec(tuple(selections), last, failback_after))
 
 
-def _selected(
-    question: ServiceQuery, limit: int = 0, guarded: bool = False
-) -> PoolSpec:
+def _selected(query: ServiceQuery, limit: int = 0, guarded: bool = False) -> PoolSpec:
     """One of several pools of a mapping."""
     caution = ShrinkGuardConfig(part=0.5 if guarded else 0.0)
     return PoolSpec(
-        question, limit=limit, caution=caution, patience=OutlierConfig(whole=True)
+        query, limit=limit, caution=caution, patience=OutlierConfig(whole=True)
     )
 
 
@@ -613,7 +611,7 @@ class TestCurrent:
             stage.answer(name, number=number)
             seen.append(failover.current)
         assert seen == [None, failover.all[-1], failover.pools[DC2]]
-        assert [each.question.service for each in failover.all] == [
+        assert [each.query.service for each in failover.all] == [
             "web",
             "web",
             "sorry",

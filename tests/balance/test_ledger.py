@@ -81,15 +81,15 @@ class Model:
 
     def __init__(self) -> None:
         self.known: dict[ServiceQuery, dict[Identity, Instance]] = {
-            question: {} for question in QUESTIONS
+            query: {} for query in QUESTIONS
         }
         self.living: list[Lease] = []
 
-    def replace(self, question: ServiceQuery, instances: Iterable[Instance]) -> Change:
+    def replace(self, query: ServiceQuery, instances: Iterable[Instance]) -> Change:
         """Take an answer, and say what it changes."""
-        old = self.known[question]
+        old = self.known[query]
         new = {each.identity: each for each in instances}
-        self.known[question] = new
+        self.known[query] = new
         return Change(
             tuple(each for each in new.values() if each.identity not in old),
             tuple(each for each in old.values() if each.identity not in new),
@@ -105,7 +105,7 @@ class Model:
         tag = selection.rules.tag
         return {
             identity
-            for identity, instance in self.known[selection.question].items()
+            for identity, instance in self.known[selection.query].items()
             if not tag or tag in instance.tags
         }
 
@@ -113,7 +113,7 @@ class Model:
         """Those that may get a connection, and their weights."""
         weights = {}
         for identity in self.selected(selection):
-            instance = self.known[selection.question][identity]
+            instance = self.known[selection.query][identity]
             status = self._status(instance, selection.rules)
             weight = self._weight(instance, status)
             if status in selection.rules.health and weight > 0:
@@ -161,50 +161,50 @@ class Ledger(RuleBasedStateMachine):
 
     # What Consul says
 
-    @rule(question=st.sampled_from(QUESTIONS), name=names, data=st.data())
-    def join(self, question: ServiceQuery, name: str, data: st.DataObject) -> None:
+    @rule(query=st.sampled_from(QUESTIONS), name=names, data=st.data())
+    def join(self, query: ServiceQuery, name: str, data: st.DataObject) -> None:
         """One instance joins, or is registered anew, whatever it was before."""
-        instances = dict(self.model.known[question])
+        instances = dict(self.model.known[query])
         instance = data.draw(described(name))
         instances[instance.identity] = instance
-        self._answer(question, instances.values())
+        self._answer(query, instances.values())
 
-    @rule(question=st.sampled_from(QUESTIONS), name=names)
-    def leave(self, question: ServiceQuery, name: str) -> None:
+    @rule(query=st.sampled_from(QUESTIONS), name=names)
+    def leave(self, query: ServiceQuery, name: str) -> None:
         """One instance leaves, if it is there."""
-        instances = dict(self.model.known[question])
+        instances = dict(self.model.known[query])
         instances.pop(an_identity(name), None)
-        self._answer(question, instances.values())
+        self._answer(query, instances.values())
 
-    @rule(question=st.sampled_from(QUESTIONS), name=names, status=statuses)
-    def alter_status(self, question: ServiceQuery, name: str, status: Status) -> None:
+    @rule(query=st.sampled_from(QUESTIONS), name=names, status=statuses)
+    def alter_status(self, query: ServiceQuery, name: str, status: Status) -> None:
         """An instance's check turns."""
-        self._alter(question, name, health=Health(status))
+        self._alter(query, name, health=Health(status))
 
-    @rule(question=st.sampled_from(QUESTIONS), name=names, weight=st.integers(0, 3))
-    def alter_weight(self, question: ServiceQuery, name: str, weight: int) -> None:
+    @rule(query=st.sampled_from(QUESTIONS), name=names, weight=st.integers(0, 3))
+    def alter_weight(self, query: ServiceQuery, name: str, weight: int) -> None:
         """An instance is given another weight."""
-        self._alter(question, name, own_weight=weight)
+        self._alter(query, name, own_weight=weight)
 
-    @rule(question=st.sampled_from(QUESTIONS), name=names, tags=st.sets(names))
-    def alter_tags(self, question: ServiceQuery, name: str, tags: set[str]) -> None:
+    @rule(query=st.sampled_from(QUESTIONS), name=names, tags=st.sets(names))
+    def alter_tags(self, query: ServiceQuery, name: str, tags: set[str]) -> None:
         """An instance gets other tags; some mappings may lose or win it by that."""
         said = tuple(sorted(tags)) + (("v2",) if "a" in tags else ())
-        self._alter(question, name, tags=said)
+        self._alter(query, name, tags=said)
 
-    @rule(question=st.sampled_from(QUESTIONS), names=st.sets(names), data=st.data())
+    @rule(query=st.sampled_from(QUESTIONS), names=st.sets(names), data=st.data())
     def replace_all(
-        self, question: ServiceQuery, names: set[str], data: st.DataObject
+        self, query: ServiceQuery, names: set[str], data: st.DataObject
     ) -> None:
         """A deployment: the whole set is another one."""
-        self._answer(question, [data.draw(described(name)) for name in sorted(names)])
+        self._answer(query, [data.draw(described(name)) for name in sorted(names)])
 
-    @rule(question=st.sampled_from(QUESTIONS))
-    def flap(self, question: ServiceQuery) -> None:
+    @rule(query=st.sampled_from(QUESTIONS))
+    def flap(self, query: ServiceQuery) -> None:
         """All instances go and come back, while their connections live on."""
-        instances = list(self.model.known[question].values())
-        self._answer(question, [])
-        self._answer(question, instances)
+        instances = list(self.model.known[query].values())
+        self._answer(query, [])
+        self._answer(query, instances)
 
     # What clients do
 
@@ -266,7 +266,7 @@ class Ledger(RuleBasedStateMachine):
             serving = self.model.serving(selection)
             for identity, upstream in members.items():
                 assert upstream.load.open == self.model.load(identity)
-                known = self.model.known[selection.question][identity]
+                known = self.model.known[selection.query][identity]
                 assert upstream.instance == known
                 assert upstream.serving == (identity in serving)
                 if not upstream.serving:
@@ -281,8 +281,8 @@ class Ledger(RuleBasedStateMachine):
             self._end(self.model.living[0])
         self.every_lease_is_counted()
         self.every_load_is_of_its_leases()
-        for question in QUESTIONS:
-            self._answer(question, [])
+        for query in QUESTIONS:
+            self._answer(query, [])
         for selection in SELECTIONS:
             assert not self._lease(selection, [])
         self.leases.clear()
@@ -290,17 +290,17 @@ class Ledger(RuleBasedStateMachine):
 
     # How it is done
 
-    def _answer(self, question: ServiceQuery, instances: Iterable[Instance]) -> None:
-        expected = self.model.replace(question, instances)
-        now = self.model.known[question].values()
-        assert self.registry.replace(question, now) == expected
+    def _answer(self, query: ServiceQuery, instances: Iterable[Instance]) -> None:
+        expected = self.model.replace(query, instances)
+        now = self.model.known[query].values()
+        assert self.registry.replace(query, now) == expected
 
-    def _alter(self, question: ServiceQuery, name: str, **changes: Any) -> None:
-        instances = dict(self.model.known[question])
+    def _alter(self, query: ServiceQuery, name: str, **changes: Any) -> None:
+        instances = dict(self.model.known[query])
         identity = an_identity(name)
         if identity in instances:
             instances[identity] = evolve(instances[identity], **changes)
-            self._answer(question, instances.values())
+            self._answer(query, instances.values())
 
     def _lease(self, selection: PoolSpec, avoiding: list[Upstream]) -> list[Lease]:
         """One lease, if there is an upstream for it."""

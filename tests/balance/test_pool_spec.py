@@ -6,7 +6,7 @@ from lbconsul.balance.pool_spec import InstanceFilter, PoolSpec, ServiceQuery
 
 
 @pytest.mark.parametrize(
-    ("question", "text"),
+    ("query", "text"),
     [
         (ServiceQuery("web"), "web"),
         (ServiceQuery("web", "dc2"), "web,dc=dc2"),
@@ -19,9 +19,9 @@ from lbconsul.balance.pool_spec import InstanceFilter, PoolSpec, ServiceQuery
         (ServiceQuery("[::1]:80", fixed=True), "[::1]:80"),
     ],
 )
-def test_a_question_shows_itself(question: ServiceQuery, text: str) -> None:
+def test_a_query_shows_itself(query: ServiceQuery, text: str) -> None:
     """A question shows itself as the options that make it up."""
-    assert str(question) == text
+    assert str(query) == text
 
 
 def test_equal_selections_are_one() -> None:

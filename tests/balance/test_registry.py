@@ -46,9 +46,9 @@ class TestReplace:
         """An answer tells who joined, who left, and who is not as before."""
         registry = _registry()
         a, b, c = instances("a", "b", "c")
-        assert registry.replace(WEB.question, [a, b]) == Change(joined=(a, b))
+        assert registry.replace(WEB.query, [a, b]) == Change(joined=(a, b))
         heavy = an_instance("b", weight=7)
-        change = registry.replace(WEB.question, [heavy, c])
+        change = registry.replace(WEB.query, [heavy, c])
         assert change == Change(joined=(c,), left=(a,), changed=(Changed(b, heavy),))
         assert names_of(registry.pool(WEB).upstreams()) == ["b", "c"]
 
@@ -56,14 +56,14 @@ class TestReplace:
         """The log names those who left in the order in which they were known."""
         registry = _registry()
         many = instances(*"dbeca")
-        registry.replace(WEB.question, many)
-        assert registry.replace(WEB.question, []).left == tuple(many)
+        registry.replace(WEB.query, many)
+        assert registry.replace(WEB.query, []).left == tuple(many)
 
     def test_no_change(self) -> None:
         """The same answer once more changes nothing, and is false for that."""
         registry = _registry()
-        assert registry.replace(WEB.question, instances("a"))
-        again = registry.replace(WEB.question, instances("a"))
+        assert registry.replace(WEB.query, instances("a"))
+        again = registry.replace(WEB.query, instances("a"))
         assert not again
         assert again == Change()
 
@@ -71,32 +71,32 @@ class TestReplace:
         """An answer concerns the pools of its question, and no others."""
         registry = _registry()
         registry.pool(FILTERED)
-        registry.replace(WEB.question, instances("a"))
+        registry.replace(WEB.query, instances("a"))
         assert len(registry.pool(WEB)) == 1
         assert len(registry.pool(FILTERED)) == 0
 
-    def test_pools_of_one_question(self) -> None:
+    def test_pools_of_one_query(self) -> None:
         """Mappings with different rules live on one and the same answer."""
         registry = _registry()
         registry.pool(V2)
         answer = [an_instance("a"), an_instance("b", tags=["v2"])]
-        registry.replace(WEB.question, answer)
+        registry.replace(WEB.query, answer)
         assert names_of(registry.pool(V2).upstreams()) == ["b"]
         assert names_of(registry.pool(WEB).upstreams()) == ["a", "b"]
 
     def test_answered(self) -> None:
         """Whether Consul ever answered is known, an empty answer included."""
         registry = _registry()
-        assert not registry.answered(WEB.question)
-        registry.replace(WEB.question, [])
-        assert registry.answered(WEB.question)
-        assert not registry.answered(FILTERED.question)
+        assert not registry.answered(WEB.query)
+        registry.replace(WEB.query, [])
+        assert registry.answered(WEB.query)
+        assert not registry.answered(FILTERED.query)
 
     def test_one_identity_twice(self) -> None:
         """Of two entries with one identity the last counts, and once."""
         registry = _registry()
         answer = [an_instance("a", weight=1), an_instance("a", weight=2)]
-        change = registry.replace(WEB.question, answer)
+        change = registry.replace(WEB.query, answer)
         assert change.joined == (answer[1],)
         assert [each.verdict.weight for each in registry.pool(WEB).upstreams()] == [2]
 
@@ -109,9 +109,9 @@ class TestReplace:
         )
         registry.pool(WEB)
         for _ in range(2):
-            registry.replace(WEB.question, instances("a", "b"))
+            registry.replace(WEB.query, instances("a", "b"))
         change = Change(joined=tuple(instances("a", "b")))
-        assert told == [(WEB.question, change, 2), (WEB.question, Change(), 2)]
+        assert told == [(WEB.query, change, 2), (WEB.query, Change(), 2)]
 
 
 class TestAmend:
@@ -122,10 +122,10 @@ class TestAmend:
         registry = _registry()
         for selection in (WEB, V2, FILTERED):
             registry.pool(selection)
-        registry.apply(WEB.question, instances("a", "b", "c"), [])
+        registry.apply(WEB.query, instances("a", "b", "c"), [])
         lease = registry.failover(FailoverSpec((WEB,))).lease()
         tagged = an_instance("b", tags=["v2"])
-        registry.apply(WEB.question, [tagged, an_instance("d")], [an_identity("a")])
+        registry.apply(WEB.query, [tagged, an_instance("d")], [an_identity("a")])
         assert names_of(registry.pool(WEB).upstreams()) == ["b", "c", "d"]
         assert names_of(registry.pool(V2).upstreams()) == ["b"]
         assert len(registry.pool(FILTERED)) == 0
@@ -135,9 +135,9 @@ class TestAmend:
     def test_nothing(self) -> None:
         """An empty answer is one, and who is not known cannot leave."""
         registry = _registry()
-        registry.apply(WEB.question, [], [an_identity("a")])
-        assert registry.answered(WEB.question)
-        assert registry.replace(WEB.question, []) == Change()
+        registry.apply(WEB.query, [], [an_identity("a")])
+        assert registry.answered(WEB.query)
+        assert registry.replace(WEB.query, []) == Change()
 
 
 class TestLease:
@@ -146,7 +146,7 @@ class TestLease:
     def test_counts(self) -> None:
         """A lease counts until it is ended, however often."""
         registry = _registry()
-        registry.replace(WEB.question, instances("a", "b"))
+        registry.replace(WEB.query, instances("a", "b"))
         leases = [registry.failover(FailoverSpec((WEB,))).lease() for _ in range(4)]
         assert registry.open_connections() == 4
         assert [each.load.open for each in registry.pool(WEB).upstreams()] == [2, 2]
@@ -157,7 +157,7 @@ class TestLease:
     def test_avoiding(self) -> None:
         """What was tried in vain is not tried again; when all were, it is said."""
         registry = _registry()
-        registry.replace(WEB.question, instances("a", "b"))
+        registry.replace(WEB.query, instances("a", "b"))
         first = registry.failover(FailoverSpec((WEB,))).lease().upstream
         second = registry.failover(FailoverSpec((WEB,))).lease([first]).upstream
         assert {name_of(first), name_of(second)} == {"a", "b"}
@@ -176,7 +176,7 @@ class TestLease:
 
         registry = Registry(random.Random(1).random, Shared())
         registry.pool(WEB)
-        registry.replace(WEB.question, instances("a", "b"))
+        registry.replace(WEB.query, instances("a", "b"))
         assert [
             name_of(registry.failover(FailoverSpec((WEB,))).lease().upstream)
             for _ in range(2)
@@ -192,7 +192,7 @@ class TestLease:
         registry = _registry()
         for selection in (WEB, FILTERED):
             registry.pool(selection)
-            registry.replace(selection.question, instances("a", "b"))
+            registry.replace(selection.query, instances("a", "b"))
         taken = {
             name_of(registry.failover(FailoverSpec((each,))).lease().upstream)
             for each in (WEB, FILTERED)
@@ -202,11 +202,11 @@ class TestLease:
     def test_who_left_still_counts(self) -> None:
         """An instance that flaps is not taken for idle: its connections live on."""
         registry = _registry()
-        registry.replace(WEB.question, instances("a"))
+        registry.replace(WEB.query, instances("a"))
         old = [registry.failover(FailoverSpec((WEB,))).lease() for _ in range(3)]
-        registry.replace(WEB.question, [])
+        registry.replace(WEB.query, [])
         assert registry.open_connections() == 3
-        registry.replace(WEB.question, instances("a", "b"))
+        registry.replace(WEB.query, instances("a", "b"))
         assert name_of(registry.failover(FailoverSpec((WEB,))).lease().upstream) == "b"
         assert [each.load.open for each in registry.pool(WEB).upstreams()] == [3, 1]
         for lease in old:
@@ -216,12 +216,12 @@ class TestLease:
     def test_who_is_gone_is_forgotten(self) -> None:
         """Of an instance that left, nothing is kept once its last lease is over."""
         registry = _registry()
-        registry.replace(WEB.question, instances("a"))
+        registry.replace(WEB.query, instances("a"))
         lease = registry.failover(FailoverSpec((WEB,))).lease()
         load = weakref.ref(lease.upstream.load)
         gc.disable()  # no collection is needed, nor does one help
         try:
-            registry.replace(WEB.question, [])
+            registry.replace(WEB.query, [])
             assert load() is not None
             lease.end()
             del lease
@@ -239,8 +239,8 @@ def test_doubts() -> None:
     stage.registry.pool(FILTERED)
 
     def has_suspects() -> list[bool]:
-        questions = WEB.question, FILTERED.question
-        return [stage.registry.has_suspects(each) for each in questions]
+        queries = WEB.query, FILTERED.query
+        return [stage.registry.has_suspects(each) for each in queries]
 
     assert has_suspects() == [False, False]
     stage.answer("a")
@@ -306,8 +306,8 @@ class TestKeepOnly:
         assert [registry.pool(each) for each in (V2, FILTERED)] == pools
         assert registry.failover(FailoverSpec((V2,), FILTERED)) is stage.failovers[1]
         assert registry.failover(FailoverSpec((WEB,))) is not stage.failovers[0]
-        for question in (WEB.question, FILTERED.question):
-            assert registry.answered(question)
+        for query in (WEB.query, FILTERED.query):
+            assert registry.answered(query)
 
     def test_connections_of_one_that_is_gone(self) -> None:
         """Its connections are counted until they end, and matter to nobody else."""
@@ -332,7 +332,7 @@ class TestKeepOnly:
         [lease] = stage.hold(1)
         stage.registry.keep_only([])
         registry = stage.registry
-        registry.replace(WEB.question, instances("a", "b"))
+        registry.replace(WEB.query, instances("a", "b"))
         loads = {
             name_of(each): each.load.open for each in registry.pool(WEB).upstreams()
         }
@@ -361,7 +361,7 @@ class TestRest:
         stage.answer("a", "b", "c")
         stage.registry.set_drained({an_identity(name): 0 for name in "abc"})
         assert stage.chosen() == set()
-        assert not stage.registry.has_suspects(WEB.question)
+        assert not stage.registry.has_suspects(WEB.query)
 
     def test_undrained(self) -> None:
         """It is as Consul says again once nobody wants it drained."""
@@ -393,7 +393,7 @@ class TestRest:
         assert stage.chosen() == {"b"}
         lease = stage.registry.pool(FILTERED).lease()
         assert lease is None
-        stage.registry.replace(FILTERED.question, instances("a", "b"))
+        stage.registry.replace(FILTERED.query, instances("a", "b"))
         lease = stage.registry.pool(FILTERED).lease()
         assert lease is not None
         assert name_of(lease.upstream) == "b"
@@ -537,45 +537,45 @@ class TestPending:
         """As long as somebody may yet be found, nothing is known for certain."""
         registry = Registry(lambda: 0.0)
         pool = registry.pool(WEB)
-        registry.replace(WEB.question, [], pending=True)
-        assert not registry.answered(WEB.question)
-        registry.replace(WEB.question, [an_instance("a")], pending=True)
-        assert not registry.answered(WEB.question)
+        registry.replace(WEB.query, [], pending=True)
+        assert not registry.answered(WEB.query)
+        registry.replace(WEB.query, [an_instance("a")], pending=True)
+        assert not registry.answered(WEB.query)
         assert len(pool.candidates) == 1  # used at once
-        registry.replace(WEB.question, [an_instance("a")])
-        assert registry.answered(WEB.question)
+        registry.replace(WEB.query, [an_instance("a")])
+        assert registry.answered(WEB.query)
 
     def test_known_to_be_none(self) -> None:
         """That no name was found is an answer as well."""
         registry = Registry(lambda: 0.0)
-        registry.replace(WEB.question, [], pending=True)
-        registry.replace(WEB.question, [])
-        assert registry.answered(WEB.question)
+        registry.replace(WEB.query, [], pending=True)
+        registry.replace(WEB.query, [])
+        assert registry.answered(WEB.query)
 
     def test_what_was_answered_stays_so(self) -> None:
         """Names that are new in a later answer make nothing uncertain."""
         registry = Registry(lambda: 0.0)
-        registry.replace(WEB.question, [an_instance("a")])
-        registry.replace(WEB.question, [an_instance("a")], pending=True)
-        registry.apply(WEB.question, [an_instance("b")], [], pending=True)
-        assert registry.answered(WEB.question)
+        registry.replace(WEB.query, [an_instance("a")])
+        registry.replace(WEB.query, [an_instance("a")], pending=True)
+        registry.apply(WEB.query, [an_instance("b")], [], pending=True)
+        assert registry.answered(WEB.query)
 
     def test_what_another_process_knows(self) -> None:
         """So it is where a worker is told."""
         registry = Registry(lambda: 0.0)
-        registry.replace(WEB.question, [], pending=True)
-        registry.apply(WEB.question, [an_instance("a")], [], pending=True)
-        assert not registry.answered(WEB.question)
-        registry.apply(WEB.question, [], [])
-        assert registry.answered(WEB.question)
+        registry.replace(WEB.query, [], pending=True)
+        registry.apply(WEB.query, [an_instance("a")], [], pending=True)
+        assert not registry.answered(WEB.query)
+        registry.apply(WEB.query, [], [])
+        assert registry.answered(WEB.query)
 
     def test_forgotten(self) -> None:
         """What nobody needs any more is not waited for, and begins anew."""
         registry = Registry(lambda: 0.0)
-        registry.replace(WEB.question, [], pending=True)
+        registry.replace(WEB.query, [], pending=True)
         registry.keep_only(())
-        registry.replace(WEB.question, [], pending=True)
-        assert not registry.answered(WEB.question)
+        registry.replace(WEB.query, [], pending=True)
+        assert not registry.answered(WEB.query)
 
     def test_usable(self) -> None:
         """It is if each mapping that asks has somebody: they may have rules."""
@@ -583,7 +583,7 @@ class TestPending:
         tagged = evolve(WEB, rules=InstanceFilter(tag="blue"))
         for selection in (WEB, tagged):
             registry.pool(selection)
-        registry.replace(WEB.question, [an_instance("a")], pending=True)
-        assert not registry.usable(WEB.question)
-        registry.replace(WEB.question, [an_instance("a", tags=("blue",))], pending=True)
-        assert registry.usable(WEB.question)
+        registry.replace(WEB.query, [an_instance("a")], pending=True)
+        assert not registry.usable(WEB.query)
+        registry.replace(WEB.query, [an_instance("a", tags=("blue",))], pending=True)
+        assert registry.usable(WEB.query)

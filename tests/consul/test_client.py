@@ -86,10 +86,10 @@ class AskTests(SynchronousTestCase):
         )
 
     def ask(
-        self, question: ServiceQuery = WEB, index: int = 0, *, stale: bool = True
+        self, query: ServiceQuery = WEB, index: int = 0, *, stale: bool = True
     ) -> Deferred[Reply]:
         """Ask, and let the bytes flow."""
-        asked = self.client.ask(question, index, 0, stale=stale)
+        asked = self.client.ask(query, index, 0, stale=stale)
         self.agent.flush()
         return asked
 
@@ -101,7 +101,7 @@ class AskTests(SynchronousTestCase):
         """Ask, be refused, and say how."""
         return str(self.failureResultOf(self.ask(), kind).value)
 
-    def test_the_first_question(self) -> None:
+    def test_the_first_query(self) -> None:
         """
         The question is a GET for the service's instances, and any server may
         answer it, leader or not.
@@ -112,7 +112,7 @@ class AskTests(SynchronousTestCase):
         self.assertEqual(self.args(), {b"stale": [b""]})
         self.assertFalse(request.requestHeaders.hasHeader("X-Consul-Token"))
 
-    def test_a_question_for_news(self) -> None:
+    def test_a_query_for_news(self) -> None:
         """
         With an index the question waits for news, in a unit that Consul
         understands.
@@ -122,7 +122,7 @@ class AskTests(SynchronousTestCase):
             self.args(), {b"stale": [b""], b"index": [b"42"], b"wait": [b"30s"]}
         )
 
-    def test_a_consistent_question(self) -> None:
+    def test_a_consistent_query(self) -> None:
         """
         A question in default mode leaves ``stale`` out.
         """
@@ -297,7 +297,7 @@ class AskTests(SynchronousTestCase):
         ]
         self.assertEqual(tokens, [["wrong"], ["right"]])
 
-    def test_a_question_has_a_deadline(self) -> None:
+    def test_a_query_has_a_deadline(self) -> None:
         """
         A question that is not answered within its wait, Consul's own addition
         to it and a little more is given up, in words that say so.
@@ -314,7 +314,7 @@ class AskTests(SynchronousTestCase):
             told = f"no complete answer within {lasts:.0f} s"
             self.assertEqual(str(failure.value), told)
 
-    def test_a_question_can_be_given_up(self) -> None:
+    def test_a_query_can_be_given_up(self) -> None:
         """
         Giving a question up ends it at once and leaves no timer.
         """
@@ -412,7 +412,7 @@ def answer(asked: Asked) -> None:
     asked.answer(b"[]", 7)
 
 
-def test_questions_share_a_connection() -> None:
+def test_queries_share_a_connection() -> None:
     """
     A watch asks all its questions over one connection, which the kernel
     probes while it is silent.
@@ -428,7 +428,7 @@ def test_questions_share_a_connection() -> None:
     assert played(answer, scene) == (1, [True])
 
 
-def test_how_long_a_question_may_wait() -> None:
+def test_how_long_a_query_may_wait() -> None:
     """
     The operator says how long Consul may hold a question.
     """
@@ -451,12 +451,12 @@ def test_many_watches_keep_their_connections() -> None:
     async def scene(site: Site) -> int:
         client = site.client()
         for _ in range(2):
-            questions = [client.ask(WEB, 1, 0) for _ in range(20)]
+            queries = [client.ask(WEB, 1, 0) for _ in range(20)]
             await until(site.reactor, lambda: len(waiting) == 20)
             while waiting:
                 answer(waiting.pop())
-            for question in questions:
-                await question
+            for query in queries:
+                await query
         return site.server.accepted
 
     assert played(waiting.append, scene) == 20
@@ -486,7 +486,7 @@ def test_the_deadline_spans_headers_and_body(beginning: bytes) -> None:
 
 
 @pytest.mark.parametrize("beginning", ["", "HTTP/1.1 200 OK\r\n\r\n["])
-def test_a_question_given_up_hangs_up(beginning: str) -> None:
+def test_a_query_given_up_hangs_up(beginning: str) -> None:
     """
     Who gives a question up leaves no connection behind, in the body as little
     as before it.
@@ -504,7 +504,7 @@ def test_a_question_given_up_hangs_up(beginning: str) -> None:
     assert played(lambda asked: asked.write(beginning.encode()), scene) == 0
 
 
-def test_a_question_given_up_while_connecting() -> None:
+def test_a_query_given_up_while_connecting() -> None:
     """
     A question may be given up before there is a connection.
     """

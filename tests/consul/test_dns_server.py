@@ -177,7 +177,7 @@ def _of_another_name(query: dns.Message) -> list[bytes]:
     return [answer(query, Reply(["10.6.6.6"]))]
 
 
-def _a_question(query: dns.Message) -> list[bytes]:
+def _a_query(query: dns.Message) -> list[bytes]:
     return [query.toStr()]
 
 
@@ -187,9 +187,9 @@ def _noise(query: dns.Message) -> list[bytes]:
 
 
 @pytest.mark.parametrize(
-    "forge", [_of_another_number, _of_another_name, _a_question, _noise]
+    "forge", [_of_another_number, _of_another_name, _a_query, _noise]
 )
-def test_what_is_no_answer_to_the_question(
+def test_what_is_no_answer_to_the_query(
     forge: Callable[[dns.Message], Sequence[bytes]],
 ) -> None:
     """It is ignored, and the answer waited for."""
@@ -203,7 +203,7 @@ def test_what_is_no_answer_to_the_question(
     assert ask_forged(then_the_answer) == ["10.0.0.1"]
 
 
-def test_a_failure_without_the_question() -> None:
+def test_a_failure_without_the_query() -> None:
     """Some servers leave it out when they fail."""
 
     def fail(query: dns.Message) -> list[bytes]:

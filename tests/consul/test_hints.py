@@ -125,8 +125,8 @@ def test_one_at_a_time() -> None:
     asking = Asking({})
     asking.answers.waiting = []
     for name in ("one", "two"):
-        question = ServiceQuery("web", name)
-        Deferred.fromCoroutine(asking.hints.about_service(question))
+        query = ServiceQuery("web", name)
+        Deferred.fromCoroutine(asking.hints.about_service(query))
     assert asking.answers.asked == [(SERVICES, "one")]
     asking.answers.waiting[0].callback(b"{}")
     assert asking.answers.asked == [(SERVICES, "one"), (SERVICES, "two")]

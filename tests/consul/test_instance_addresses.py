@@ -241,7 +241,7 @@ class NamesTests(SynchronousTestCase):
         self.resolver.answer("a.example", "10.0.0.9")
         self.assertEqual(self.changes, told + 1)
 
-    def test_a_resolver_that_answers_within_the_question(self) -> None:
+    def test_a_resolver_that_answers_within_the_query(self) -> None:
         """
         With a resolver that knows the answer at once there is one timer, as
         with any other, even when a name changes at each look-up.

@@ -46,7 +46,7 @@ class Outcome:
 
     lasted: float
     #: Questions that the watch asked while the server misbehaved.
-    questions: int
+    queries: int
     #: Requests that the server saw of them: Twisted repeats one whose kept
     #: connection turned out to be dead.
     requests: int
@@ -141,7 +141,7 @@ def test_consul_is_not_flooded(outcomes: dict[str, Outcome], name: str) -> None:
     """
     outcome = outcomes[name]
     fair = SCENARIOS[name].rate * outcome.lasted + BURST + 1
-    assert 1 <= outcome.questions <= fair
+    assert 1 <= outcome.queries <= fair
     assert outcome.requests <= fair + 1
 
 

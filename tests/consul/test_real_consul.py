@@ -34,13 +34,13 @@ Scene = Callable[[Any, Watched], Coroutine[Any, Any, T]]
 
 
 def watching(
-    config: ConsulConfig, question: ServiceQuery, scene: Scene[T], speed: float = SPEED
+    config: ConsulConfig, query: ServiceQuery, scene: Scene[T], speed: float = SPEED
 ) -> T:
-    """What `scene` returns, played while a watch of `question` runs."""
+    """What `scene` returns, played while a watch of `query` runs."""
 
     async def scenario(real: Any) -> T:
         reactor = FastReactor(real, speed)
-        gateway = watched(reactor, config, question)
+        gateway = watched(reactor, config, query)
         gateway.watch.startService()
         try:
             return await scene(real, gateway)
@@ -203,13 +203,13 @@ class TestNews:
                 ('"v 2" in Service.Tags', {"picked-2"}),
                 ("", {"picked-1", "picked-2"}),
             ):
-                question = ServiceQuery("picked", "dc1", filter, consul.node)
-                assert watching(config, question, scene) == ids
+                query = ServiceQuery("picked", "dc1", filter, consul.node)
+                assert watching(config, query, scene) == ids
         finally:
             deregister(consul, "picked", 1)
             deregister(consul, "picked", 2)
 
-    def test_a_question_consul_does_not_understand(self, consul: ConsulAgent) -> None:
+    def test_a_query_consul_does_not_understand(self, consul: ConsulAgent) -> None:
         """
         A filter that Consul cannot parse is told in Consul's words.
         """

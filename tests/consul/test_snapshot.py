@@ -37,19 +37,19 @@ class Stage:
         #: By how much the clock on the wall is ahead of the other one.
         self.ahead = 0.0
 
-    def snapshot(self, question: ServiceQuery = WEB) -> Snapshot:
+    def snapshot(self, query: ServiceQuery = WEB) -> Snapshot:
         """As a gateway has it that has just been started."""
-        return Snapshot(self.clock, self.store(), question)
+        return Snapshot(self.clock, self.store(), query)
 
     def store(self) -> SnapshotStore:
         """Where it is."""
         wall = WallClock(self.clock.seconds, lambda: self.clock.seconds() + self.ahead)
         return SnapshotStore(self.clock, self.directory, wall)
 
-    def read(self, question: ServiceQuery = WEB) -> Kept | None:
+    def read(self, query: ServiceQuery = WEB) -> Kept | None:
         """What a gateway finds that has just been started."""
         found: list[Kept] = []
-        self.snapshot(question).read(found.append)
+        self.snapshot(query).read(found.append)
         return found[0] if found else None
 
     def texts(self) -> list[str]:
@@ -89,9 +89,9 @@ def test_owner_only(stage: Stage) -> None:
     assert os.listdir(stage.directory) == [snapshot.path.name]
 
 
-def test_each_question_has_its_own(stage: Stage) -> None:
+def test_each_query_has_its_own(stage: Stage) -> None:
     """Questions that differ in anything do not share a file, whatever their names."""
-    questions = [
+    queries = [
         WEB,
         ServiceQuery("web", datacenter="dc2"),
         ServiceQuery("web", filter="x"),
@@ -99,14 +99,14 @@ def test_each_question_has_its_own(stage: Stage) -> None:
         ServiceQuery("../../etc/passwd"),
         ServiceQuery("ü" * 300),
     ]
-    for number, question in enumerate(questions):
-        stage.snapshot(question).keep(str(number).encode())
-    for number, question in enumerate(questions):
-        kept = stage.read(question)
+    for number, query in enumerate(queries):
+        stage.snapshot(query).keep(str(number).encode())
+    for number, query in enumerate(queries):
+        kept = stage.read(query)
         assert kept is not None
         assert kept.body == str(number).encode()
     assert {path.parent for path in stage.directory.iterdir()} == {stage.directory}
-    assert len(list(stage.directory.iterdir())) == len(questions)
+    assert len(list(stage.directory.iterdir())) == len(queries)
 
 
 def test_churn(stage: Stage) -> None:

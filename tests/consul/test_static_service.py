@@ -24,19 +24,19 @@ def test_what_is_written(service: str, host: str, port: int, address: str) -> No
     assert (instance.host, instance.port, instance.address) == (host, port, address)
 
 
-def _addresses(registry: Registry, question: ServiceQuery) -> list[str]:
-    pool = registry.pool(PoolSpec(question))
+def _addresses(registry: Registry, query: ServiceQuery) -> list[str]:
+    pool = registry.pool(PoolSpec(query))
     return [each.instance.address for each in pool.upstreams()]
 
 
 def test_an_address_serves_at_once() -> None:
     """A fixed address is there from the start, and nobody is asked for it."""
     registry, resolver = Registry(lambda: 0.0), FakeResolver()
-    question = ServiceQuery("10.0.0.1:80", fixed=True)
-    fixed = StaticService(Clock(), resolver, registry, lambda: 0.0, question)
+    query = ServiceQuery("10.0.0.1:80", fixed=True)
+    fixed = StaticService(Clock(), resolver, registry, lambda: 0.0, query)
     fixed.startService()
-    assert registry.answered(question)
-    assert _addresses(registry, question) == ["10.0.0.1"]
+    assert registry.answered(query)
+    assert _addresses(registry, query) == ["10.0.0.1"]
     assert resolver.asked == []
     fixed.stopService()
 
@@ -44,19 +44,17 @@ def test_an_address_serves_at_once() -> None:
 def test_an_address_that_is_our_own() -> None:
     """A fixed address at which we listen ourselves gets nothing, and that is shown."""
     registry = Registry(lambda: 0.0)
-    question = ServiceQuery("10.0.0.1:80", fixed=True)
+    query = ServiceQuery("10.0.0.1:80", fixed=True)
     us = ["10.0.0.1"]
 
     def screen(instance: Instance) -> str:
         return "it is us" if instance.address in us else ""
 
-    fixed = StaticService(
-        Clock(), FakeResolver(), registry, lambda: 0.0, question, screen
-    )
+    fixed = StaticService(Clock(), FakeResolver(), registry, lambda: 0.0, query, screen)
     fixed.screen()
-    assert not registry.answered(question)
+    assert not registry.answered(query)
     fixed.startService()
-    pool = registry.pool(PoolSpec(question))
+    pool = registry.pool(PoolSpec(query))
     assert pool.lease() is None
     assert [each.reason for each in fixed.skipping.all] == ["it is us"]
     us.clear()
@@ -69,11 +67,11 @@ def test_an_address_that_is_our_own() -> None:
 def test_a_host_name_is_looked_up() -> None:
     """A host serves once its address is known; nothing is left behind at the end."""
     clock, registry, resolver = Clock(), Registry(lambda: 0.0), FakeResolver()
-    question = ServiceQuery("sorry.example:80", fixed=True)
-    fixed = StaticService(clock, resolver, registry, lambda: 0.0, question)
+    query = ServiceQuery("sorry.example:80", fixed=True)
+    fixed = StaticService(clock, resolver, registry, lambda: 0.0, query)
     fixed.startService()
-    assert _addresses(registry, question) == []
+    assert _addresses(registry, query) == []
     resolver.answer("sorry.example", "192.0.2.9")
-    assert _addresses(registry, question) == ["192.0.2.9"]
+    assert _addresses(registry, query) == ["192.0.2.9"]
     fixed.stopService()
     assert clock.getDelayedCalls() == []

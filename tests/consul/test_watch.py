@@ -49,7 +49,7 @@ QUESTION = ServiceQuery("web", datacenter="dc2")
 class Asked:
     """One question, and the Deferred of its answer."""
 
-    question: ServiceQuery
+    query: ServiceQuery
     index: int
     address: int
     stale: bool
@@ -60,7 +60,7 @@ class Asked:
 class FakeClient(ConsulClient):
     """A client whose every answer the test gives."""
 
-    questions: list[Asked] = Factory(list)
+    queries: list[Asked] = Factory(list)
     #: How a Deferred that is cancelled ends; by default as any other.
     cancelled: Callable[[Deferred[Reply]], None] | None = None
 
@@ -72,10 +72,10 @@ class FakeClient(ConsulClient):
         return f"http://consul-{address}"
 
     def ask(
-        self, question: ServiceQuery, index: int, address: int, *, stale: bool = True
+        self, query: ServiceQuery, index: int, address: int, *, stale: bool = True
     ) -> Deferred[Reply]:
         answer: Deferred[Reply] = Deferred(self.cancelled)
-        self.questions.append(Asked(question, index, address, stale, answer))
+        self.queries.append(Asked(query, index, address, stale, answer))
         return answer
 
 
@@ -129,14 +129,14 @@ class WatchCase(SynchronousTestCase):
     @property
     def asked(self) -> Asked:
         """The question that is under way."""
-        asked = self.client.questions[-1]
+        asked = self.client.queries[-1]
         self.assertFalse(asked.answer.called, "no question is under way")
         return asked
 
     @property
-    def questions(self) -> int:
+    def queries(self) -> int:
         """How many questions there were."""
-        return len(self.client.questions)
+        return len(self.client.queries)
 
     def answer(
         self,
@@ -166,8 +166,8 @@ class WatchCase(SynchronousTestCase):
 
     def pause(self) -> float:
         """Wait for the next question; how many seconds that took."""
-        before, begin = self.questions, self.clock.seconds()
-        while self.questions == before:
+        before, begin = self.queries, self.clock.seconds()
+        while self.queries == before:
             self.assertLess(self.clock.seconds() - begin, 100.0, "it asks no more")
             self.clock.advance(1 / 64)  # Such steps add up without a rest.
         return self.clock.seconds() - begin
@@ -176,22 +176,22 @@ class WatchCase(SynchronousTestCase):
 class QuestionTests(WatchCase):
     """What a watch asks, and when."""
 
-    def test_the_first_question_has_no_index(self) -> None:
+    def test_the_first_query_has_no_index(self) -> None:
         """
         The first question is answered at once, with whatever there is.
         """
         self.start()
-        self.assertEqual(self.asked.question, QUESTION)
+        self.assertEqual(self.asked.query, QUESTION)
         self.assertEqual((self.asked.index, self.asked.stale), (0, True))
 
-    def test_the_next_question_waits_for_news(self) -> None:
+    def test_the_next_query_waits_for_news(self) -> None:
         """
         After an answer the next question follows at once, and blocks past the
         index of that answer.
         """
         self.start()
         self.answer(1, index="42")
-        self.assertEqual((self.questions, self.asked.index), (2, 42))
+        self.assertEqual((self.queries, self.asked.index), (2, 42))
 
     def test_an_index_that_goes_backwards(self) -> None:
         """
@@ -235,18 +235,18 @@ class QuestionTests(WatchCase):
         """
         self.start()
         for _ in range(1000):
-            if not self.client.questions[-1].answer.called:
-                self.answer(1, index=str(self.questions))
+            if not self.client.queries[-1].answer.called:
+                self.answer(1, index=str(self.queries))
             else:
                 self.clock.advance(0.01)
         seconds = self.clock.seconds()
         self.assertGreater(seconds, 5.0)
-        self.assertLessEqual(self.questions, RATE * seconds + BURST + 1)
-        self.assertGreaterEqual(self.questions, RATE * (seconds - 1))
+        self.assertLessEqual(self.queries, RATE * seconds + BURST + 1)
+        self.assertGreaterEqual(self.queries, RATE * (seconds - 1))
         self.clock.advance(10.0)
-        before = self.questions
+        before = self.queries
         self.answer(1, index="9999")
-        self.assertEqual(self.questions, before + 1)
+        self.assertEqual(self.queries, before + 1)
 
     def test_patience_grows_with_failures(self) -> None:
         """
@@ -282,11 +282,11 @@ class QuestionTests(WatchCase):
         self.start()
         self.chance = 0.0
         while self.clock.seconds() < 10.0:
-            if not self.client.questions[-1].answer.called:
+            if not self.client.queries[-1].answer.called:
                 self.fail_with(UnusableAnswer("500: oh"))
             else:
                 self.clock.advance(0.05)
-        self.assertLessEqual(self.questions, RATE * 10.0 + BURST + 1)
+        self.assertLessEqual(self.queries, RATE * 10.0 + BURST + 1)
 
     def test_a_consul_that_is_not_there(self) -> None:
         """
@@ -399,14 +399,14 @@ class BeliefTests(WatchCase):
 
             def replace(
                 self,
-                question: ServiceQuery,
+                query: ServiceQuery,
                 instances: Iterable[Instance],
                 *,
                 pending: bool = False,
             ) -> Change:
                 if self.broken:
                     raise KeyError("a bug")
-                return Registry.replace(self, question, instances, pending=pending)
+                return Registry.replace(self, query, instances, pending=pending)
 
         registry = Broken(lambda: 0.0)
         self.watch = self.watch_with(registry)
@@ -434,7 +434,7 @@ class BeliefTests(WatchCase):
         self.assertIn(
             "10.0.0.10", [each.instance.address for each in self.pool.upstreams()]
         )
-        self.assertEqual(self.questions, 2)
+        self.assertEqual(self.queries, 2)
 
     def test_it_is_answered_when_names_are_known(self) -> None:
         """
@@ -870,7 +870,7 @@ class LongAnswerTests(WatchCase):
         self.answer(*range(1, 41))
         while not self.ids():
             self.clock.advance(0)
-        self.assertEqual((len(self.ids()), self.questions), (40, 2))
+        self.assertEqual((len(self.ids()), self.queries), (40, 2))
         self.assertGreaterEqual(self.working.later, 10)
 
     def test_it_may_be_no_answer_at_its_end(self) -> None:
@@ -899,9 +899,7 @@ class LongAnswerTests(WatchCase):
         What the one said that was asked before does not count any more.
         """
         self.answer(*range(1, 41))
-        self.watch.use_client(
-            FakeClient(self.clock, (), questions=self.client.questions)
-        )
+        self.watch.use_client(FakeClient(self.clock, (), queries=self.client.queries))
         self.working.takes = 0.0
         self.answer(99)
         self.assertEqual(self.ids(), ["web-99"])
@@ -969,11 +967,11 @@ class StopTests(WatchCase):
 
     def stop(self) -> None:
         """Stop, and see that this ends at once."""
-        before = self.questions
+        before = self.queries
         self.assertIsNone(self.successResultOf(self.watch.stopService()))
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.clock.advance(1000.0)
-        self.assertEqual(self.questions, before)
+        self.assertEqual(self.queries, before)
         self.assertEqual([x for x in self.lines() if "no answer" in x], [])
 
     def test_before_any_start(self) -> None:
@@ -982,7 +980,7 @@ class StopTests(WatchCase):
         """
         self.stop()
 
-    def test_while_a_question_is_under_way(self) -> None:
+    def test_while_a_query_is_under_way(self) -> None:
         """
         The question is given up, and nobody calls that a failure.
         """
@@ -1026,7 +1024,7 @@ class StopTests(WatchCase):
         """
         self.start()
         while not self.clock.getDelayedCalls():
-            self.answer(1, index=str(self.questions))
+            self.answer(1, index=str(self.queries))
         self.stop()
 
     def test_while_names_are_looked_up(self) -> None:
@@ -1052,19 +1050,19 @@ class StopTests(WatchCase):
         class Impatient(Registry):
             def replace(
                 self,
-                question: ServiceQuery,
+                query: ServiceQuery,
                 instances: Iterable[Instance],
                 *,
                 pending: bool = False,
             ) -> Change:
                 stopped.append(test.watch.stopService())
-                return Registry.replace(self, question, instances, pending=pending)
+                return Registry.replace(self, query, instances, pending=pending)
 
         registry = Impatient(lambda: 0.0)
         self.watch = self.watch_with(registry)
         self.start()
         self.answer(1)
-        self.assertEqual(self.questions, 1)
+        self.assertEqual(self.queries, 1)
         self.assertTrue(registry.answered(QUESTION))
         self.assertIsNone(self.successResultOf(stopped[0]))
 
@@ -1129,9 +1127,9 @@ class OtherClientTests(WatchCase):
         self.start()
         self.fail_with(ConnectError())
         self.turn()
-        self.assertEqual((self.questions, self.asked.address), (1, 0))
+        self.assertEqual((self.queries, self.asked.address), (1, 0))
         self.turn()
-        self.assertEqual(self.questions, 1)
+        self.assertEqual(self.queries, 1)
         self.answer(1)
         self.assertNotIn("answers again", " ".join(self.lines()))
 
@@ -1144,18 +1142,18 @@ class OtherClientTests(WatchCase):
         self.client.cancelled = lambda deferred: deferred.callback(late)
         self.start()
         self.turn()
-        self.assertEqual((self.questions, self.asked.index), (1, 0))
+        self.assertEqual((self.queries, self.asked.index), (1, 0))
 
     def test_before_the_start(self) -> None:
         """
         A watch that does not run yet asks the other one when it does.
         """
         self.turn()
-        self.assertEqual(self.questions, 0)
+        self.assertEqual(self.queries, 0)
         self.start()
-        self.assertEqual(self.questions, 1)
+        self.assertEqual(self.queries, 1)
 
-    def test_second_question(self) -> None:
+    def test_second_query(self) -> None:
         """
         So it is while a newer answer is asked for.
         """
@@ -1164,7 +1162,7 @@ class OtherClientTests(WatchCase):
         self.assertFalse(self.asked.stale)
         self.lines()
         self.turn()
-        self.assertEqual((self.questions, self.asked.stale), (1, True))
+        self.assertEqual((self.queries, self.asked.stale), (1, True))
         self.assertEqual(self.lines(), [])
 
     def test_other_place_for_snapshots(self) -> None:

@@ -34,7 +34,7 @@ class ConsulRelay(socketserver.ThreadingTCPServer):
         self.shutdown()
         self.server_close()
 
-    def questions(self, service: str) -> list[str]:
+    def queries(self, service: str) -> list[str]:
         """What was asked about a service, as the first lines of the requests."""
         lines = [head.split("\r\n", 1)[0] for head in self.heads]
         return [line for line in lines if f"/v1/health/service/{service}?" in line]

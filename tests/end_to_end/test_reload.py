@@ -308,17 +308,17 @@ def test_token_file(
             f"--token-file={token}",
             f"--map={port}:{service}",
         )
-        eventually(lambda: len(relay.questions(service)) >= 2, "it waits for news")
+        eventually(lambda: len(relay.queries(service)) >= 2, "it waits for news")
         time.sleep(0.5)  # Consul has some more to say of what was registered just now
-        before = len(relay.questions(service))
+        before = len(relay.queries(service))
         for number in range(1, 11):
             started.reload()
             eventually(lambda n=number: len(_reloads(started)) == n, "it is reloaded")  # type: ignore[misc]
         time.sleep(0.3)
-        assert len(relay.questions(service)) == before
+        assert len(relay.queries(service)) == before
         token.write_text("second")
         started.reload()
-        eventually(lambda: len(relay.questions(service)) > before, "it asks anew")
+        eventually(lambda: len(relay.queries(service)) > before, "it asks anew")
         assert "X-Consul-Token: second".lower() in relay.heads[-1].lower()
         token.unlink()
         started.reload()

@@ -54,10 +54,10 @@ def test_shared_watch(
     with ConsulRelay(consul.port) as relay:
         gateway("--consul", f"127.0.0.1:{relay.port}", *maps)
         # The answer that is there at once, and then the one that blocks.
-        eventually(lambda: len(relay.questions(other)) == 4, "four questions")
-        eventually(lambda: len(relay.questions(service)) == 2, "two questions")
+        eventually(lambda: len(relay.queries(other)) == 4, "four questions")
+        eventually(lambda: len(relay.queries(service)) == 2, "two questions")
         registrar.remove(f"{service}-bert")
-        eventually(lambda: len(relay.questions(service)) >= 3, "a third question")
+        eventually(lambda: len(relay.queries(service)) >= 3, "a third question")
         assert visits(ports[0], 4) == visits(ports[2], 4) == {"anna": 4}
-        assert len(relay.questions(service)) == 3
-        assert len(relay.questions(other)) == 4
+        assert len(relay.queries(service)) == 3
+        assert len(relay.queries(other)) == 4

@@ -51,15 +51,15 @@ class Told:
         self.mappings = self.mapped(*mappings)
         self.availability.replace(self.mappings)
 
-    def answer(self, question: ServiceQuery, *instances: Instance) -> None:
+    def answer(self, query: ServiceQuery, *instances: Instance) -> None:
         """Consul answers."""
-        self.registry.replace(question, instances)
-        self.availability.look(question)
+        self.registry.replace(query, instances)
+        self.availability.look(query)
 
-    def fail(self, question: ServiceQuery, error: str) -> None:
+    def fail(self, query: ServiceQuery, error: str) -> None:
         """Consul fails to answer."""
-        self.answers.errors[question] = error
-        self.availability.look(question)
+        self.answers.errors[query] = error
+        self.availability.look(query)
 
     def lines(self, level: LogLevel = LogLevel.warn) -> list[str]:
         """What the log has to say within the next moments."""

@@ -29,8 +29,8 @@ class SlowConsul:
     def page(self, path: str, datacenter: str, address: int) -> Deferred[bytes]:
         return self._answer(path)
 
-    def ask(self, question: ServiceQuery, index: int, address: int) -> Deferred[Any]:
-        return self._answer(question.service)
+    def ask(self, query: ServiceQuery, index: int, address: int) -> Deferred[Any]:
+        return self._answer(query.service)
 
     async def close(self) -> None:
         """Nothing is kept."""

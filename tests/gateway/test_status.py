@@ -131,9 +131,9 @@ class Shown:
             self.lag,
         )
 
-    def answer(self, *instances: Any, **question: Any) -> None:
+    def answer(self, *instances: Any, **query: Any) -> None:
         """Consul says that these are the instances of web."""
-        asked = ServiceQuery(**({"service": "web"} | question))
+        asked = ServiceQuery(**({"service": "web"} | query))
         self.registry.replace(asked, instances)
         self.availability.look(asked)
 

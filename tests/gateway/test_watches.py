@@ -38,16 +38,16 @@ class FakeClient(ConsulClient):
     @property
     def pending(self) -> list[ServiceQuery]:
         """What it is being asked."""
-        return [question for question, answer in self.asked if not answer.called]
+        return [query for query, answer in self.asked if not answer.called]
 
     def where(self, address: int) -> str:
         return "http://consul"
 
     def ask(
-        self, question: ServiceQuery, index: int, address: int, *, stale: bool = True
+        self, query: ServiceQuery, index: int, address: int, *, stale: bool = True
     ) -> Deferred[Reply]:
         answer: Deferred[Reply] = Deferred()
-        self.asked.append((question, answer))
+        self.asked.append((query, answer))
         return answer
 
     def close(self) -> Deferred[list[tuple[bool, None]]]:

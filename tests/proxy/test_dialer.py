@@ -324,12 +324,12 @@ class DialTests(DialTestCase):
         selections = [
             evolve(
                 WEB,
-                question=ServiceQuery("web", dc),
+                query=ServiceQuery("web", dc),
                 patience=OutlierConfig(whole=True),
             )
             for dc in ("dc1", "dc2")
         ]
-        first, second = (each.question for each in selections)
+        first, second = (each.query for each in selections)
         self.registry.failover(FailoverSpec(tuple(selections)))
         many = [instance(f"{n}", self.refusing()) for n in range(20)]
         self.registry.replace(second, [instance("z", self.refusing())])
@@ -365,7 +365,7 @@ class DialTests(DialTestCase):
         silent = instance("a", self.blackhole())
         user, dial = self.dial(silent)
         self.registry.replace(
-            WEB_ROUTE.selections[0].question,
+            WEB_ROUTE.selections[0].query,
             [silent, instance("b", self.listening(), weight=100)],
         )
         self.pass_time(TIMEOUT - 0.3)
@@ -508,7 +508,7 @@ class WaitingTests(DialTestCase):
         server = self.held.enter_context(socket.socket())
         server.bind(("127.0.0.1", 0))
         other = instance("b", server.getsockname()[1])
-        self.registry.replace(WEB.question, [self.instance, other])
+        self.registry.replace(WEB.query, [self.instance, other])
         user = User(self.reactor, self.registry, ONE_EACH)
         dial = user.dial()
         self.pass_time(0.5)
@@ -529,7 +529,7 @@ class WaitingTests(DialTestCase):
         """However often one seems to recover, a client tries no more than it may."""
         self.cancel(self.waits, self.waiting)
         other = instance("b", self.refusing())
-        self.registry.replace(WEB.question, [self.instance, other])
+        self.registry.replace(WEB.query, [self.instance, other])
         user = User(self.reactor, self.registry, ONE_EACH)
         user.dial()
         for _ in range(9):
@@ -564,7 +564,7 @@ class WaitingTests(DialTestCase):
         """Who waited for long has the whole time to connect all the same."""
         silent = instance("b", self.blackhole())
         self.pass_time(2 * TIMEOUT - 0.5)
-        self.registry.replace(WEB.question, [silent])
+        self.registry.replace(WEB.query, [silent])
         self.pass_time(TIMEOUT - 0.3)
         self.assertEqual((len(self.waits.tried), self.waits.failed), (1, []))
         self.pass_time(0.8)
@@ -595,7 +595,7 @@ class WaitingTests(DialTestCase):
         """A bug then is its end, and leaves nothing behind."""
         self.full.end()
         broken = instance("b", 80, "no\0address")
-        self.registry.replace(WEB.question, [broken])
+        self.registry.replace(WEB.query, [broken])
         self.reactor.advance(LOOK_EVERY)
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
         self.assert_failed(self.waits, Termination.INTERNAL)

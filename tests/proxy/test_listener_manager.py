@@ -41,7 +41,7 @@ class Running:
         self.running = running
         self.held = held
         self.registry = Registry(
-            lambda: 0.0, changed=lambda question, _: self.serving.answered(question)
+            lambda: 0.0, changed=lambda query, _: self.serving.answered(query)
         )
         #: How often unused pools were released.
         self.releases = 0
@@ -73,7 +73,7 @@ class Running:
     def answer(self) -> None:
         """Consul says that our server is the one instance of web."""
         one = instance("a", self.server.getsockname()[1])
-        self.running.call(self.registry.replace, WEB.question, [one])
+        self.running.call(self.registry.replace, WEB.query, [one])
 
     def replace(self, *wanted: tuple[Mapping, OwnedSocket], anew: bool = False) -> None:
         """Serve just these."""
@@ -180,7 +180,7 @@ def test_waits_while_names_are_looked_up(running: Running) -> None:
     [source] = running.begin(
         evolve(MAPPING, timeouts=Timeouts(connect=0.1)), answered=False
     )
-    ask = failover_spec(MAPPING).selections[0].question
+    ask = failover_spec(MAPPING).selections[0].query
     running.running.call(partial(running.registry.replace, ask, [], pending=True))
     client = running.held.enter_context(connect(source.open().getsockname()))
     client.settimeout(0.5)
@@ -204,7 +204,7 @@ def test_fallback(running: Running) -> None:
     mapping = evolve(MAPPING, dc=("dc1", "dc2"), timeouts=Timeouts(connect=30.0))
     running.begin(mapping, answered=False)
     [served] = running.serving.served
-    one, two = (each.question for each in failover_spec(mapping).all())
+    one, two = (each.query for each in failover_spec(mapping).all())
     replace = running.registry.replace
     running.running.call(replace, two, [])
     assert served.listener is None
@@ -329,8 +329,8 @@ def test_another_service(running: Running) -> None:
     with pytest.raises(TimeoutError):
         client.recv(1)
     one = instance("m", running.server.getsockname()[1])
-    question = failover_spec(other).selections[0].question
-    running.running.call(running.registry.replace, question, [one])
+    query = failover_spec(other).selections[0].query
+    running.running.call(running.registry.replace, query, [one])
     assert_alive(client, running.held.enter_context(accept(running.server)))
 
 

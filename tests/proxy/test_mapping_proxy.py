@@ -144,7 +144,7 @@ class MappingProxyTests(MappingProxyTestCase):
         joined = self.connect(proxy)
         upstream = self.accept()
         with loopback.blackhole() as port:
-            self.registry.replace(WEB.question, [instance("b", port)])
+            self.registry.replace(WEB.query, [instance("b", port)])
             dialling = self.connect(proxy)
             self.assertEqual(proxy.open, 2)
             proxy.close_connections()
@@ -222,7 +222,7 @@ class TroubleTests(MappingProxyTestCase):
 
     def test_bug_after_the_lease(self) -> None:
         """And its lease is ended."""
-        self.registry.replace(WEB.question, [instance("b", 80, "no\0address")])
+        self.registry.replace(WEB.query, [instance("b", 80, "no\0address")])
         proxy = self.proxy()
         with self.assertRaises(TypeError):
             self.connect(proxy)

@@ -65,10 +65,10 @@ def test_known() -> None:
     """Known is a mapping when somebody serves it, or it is sure that nobody does."""
     made = runtime()
     assert not made.is_known(MAPPING)
-    made.registry.replace(WEB.question, [])
+    made.registry.replace(WEB.query, [])
     assert made.is_known(MAPPING)
     mapping = evolve(MAPPING, dc=("dc1", "dc2"))
-    one, two = (each.question for each in failover_spec(mapping).all())
+    one, two = (each.query for each in failover_spec(mapping).all())
     made.registry.replace(one, [])
     assert not made.is_known(mapping)
     made.registry.replace(one, [instance("a", 80)])
@@ -83,14 +83,14 @@ def test_known_while_names_are_looked_up() -> None:
     made = runtime()
     registry = made.registry
     ill = evolve(instance("a", 80), health=Health("critical", "down"))
-    registry.replace(WEB.question, [ill], pending=True)
+    registry.replace(WEB.query, [ill], pending=True)
     assert not made.is_known(MAPPING)
-    registry.replace(WEB.question, [ill, instance("b", 80)], pending=True)
+    registry.replace(WEB.query, [ill, instance("b", 80)], pending=True)
     assert made.is_known(MAPPING)
-    registry.replace(WEB.question, [ill], pending=True)
+    registry.replace(WEB.query, [ill], pending=True)
     assert not made.is_known(MAPPING)
     assert made.is_pending(MAPPING)
-    registry.replace(WEB.question, [ill])
+    registry.replace(WEB.query, [ill])
     assert made.is_known(MAPPING)
     assert not made.is_pending(MAPPING)
 
@@ -160,7 +160,7 @@ def test_who_is_gone() -> None:
     figures = made.make(MAPPING, OBSERVER).stats
     for number in range(CROWD + 1):
         figures.failed(instance(str(number), 80).identity)
-    made.registry.replace(WEB.question, [instance("7", 80)])
+    made.registry.replace(WEB.query, [instance("7", 80)])
     made.start()
     made.reactor.advance(EVERY)
     assert list(figures.accounts) == [instance("7", 80).identity]

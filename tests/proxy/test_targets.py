@@ -21,7 +21,7 @@ def test_all_that_is_said() -> None:
     """Each of a mapping's options that concern the catalog takes part."""
     text = "80:web,dc=a,filter=b,near=c,tag=d,health=passing,node-checks=off,policy=p2c"
     [selection] = _route(text).all()
-    assert selection.question == ServiceQuery("web", "a", "b", "c")
+    assert selection.query == ServiceQuery("web", "a", "b", "c")
     assert selection.rules == InstanceFilter("d", frozenset({"passing"}), False)
     assert selection.policy == "p2c"
 
@@ -29,7 +29,7 @@ def test_all_that_is_said() -> None:
 def test_nothing_said() -> None:
     """Without options there is one pool of the service, and an answer is doubted."""
     [selection] = failover_spec(Mapping("web")).all()
-    assert (selection.question, selection.rules) == (
+    assert (selection.query, selection.rules) == (
         ServiceQuery("web"),
         InstanceFilter(),
     )
@@ -49,7 +49,7 @@ def test_patience() -> None:
 def test_datacenters() -> None:
     """Each datacenter has a pool of its own, in the order in which they stand."""
     route = _route("80:web,dc=a|b,failback-after=5s,tag=v2")
-    assert [each.question.datacenter for each in route.selections] == ["a", "b"]
+    assert [each.query.datacenter for each in route.selections] == ["a", "b"]
     assert {each.rules.tag for each in route.selections} == {"v2"}
     assert (route.failback_after, route.fallback) == (5.0, None)
 
@@ -58,7 +58,7 @@ def test_fallback() -> None:
     """A fallback is another service, with the same rules, or an address."""
     route = _route("80:web,dc=a,tag=v2,when-empty=fallback=sorry")
     assert route.fallback is not None
-    assert route.fallback.question == ServiceQuery("sorry")
+    assert route.fallback.query == ServiceQuery("sorry")
     assert route.fallback.rules.tag == "v2"
     assert route.all() == (*route.selections, route.fallback)
 
@@ -67,7 +67,7 @@ def test_an_address_as_fallback() -> None:
     """An address needs no tag and no check to be a fallback."""
     route = _route("80:web,tag=v2,health=passing,when-empty=fallback=10.0.0.9:80")
     assert route.fallback is not None
-    assert route.fallback.question.fixed
+    assert route.fallback.query.fixed
     assert route.fallback.rules == InstanceFilter()
 
 

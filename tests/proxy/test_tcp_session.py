@@ -72,7 +72,7 @@ class SessionTestCase(SynchronousTestCase):
     def nowhere(self) -> None:
         """The upstream does not answer."""
         port = self.held.enter_context(loopback.blackhole())
-        self.registry.replace(WEB.question, [instance("a", port)])
+        self.registry.replace(WEB.query, [instance("a", port)])
 
     def dial(self) -> TcpSession:
         """A session that does not get an answer from the upstream."""
@@ -115,7 +115,7 @@ class SessionTests(SessionTestCase):
 
     def test_end_while_relaying(self) -> None:
         """And as it relays, once."""
-        self.registry.replace(WEB.question, [instance("a", self.port)])
+        self.registry.replace(WEB.query, [instance("a", self.port)])
         session = self.begin()
         session.end(Termination.HARD_STOP)
         session.end(Termination.HARD_STOP)
@@ -127,7 +127,7 @@ class SessionTests(SessionTestCase):
         """A connection as old as it may be is closed, whatever moves on it."""
         self.proxy.close_connections()
         self.proxy = self.proxy_of(evolve(MAPPING, timeouts=Timeouts(max_age=40.0)))
-        self.registry.replace(WEB.question, [instance("a", self.port)])
+        self.registry.replace(WEB.query, [instance("a", self.port)])
         session = self.begin()
         for _ in range(35):
             self.client.sendall(b"x")
@@ -143,7 +143,7 @@ class SessionTests(SessionTestCase):
         """However a session ends, no circle keeps it from being freed."""
         gc.disable()
         self.addCleanup(gc.enable)
-        self.registry.replace(WEB.question, [instance("a", self.port)])
+        self.registry.replace(WEB.query, [instance("a", self.port)])
         for end in (reset, socket.socket.close):
             session = weakref.ref(self.begin().client)
             end(self.client)
@@ -203,7 +203,7 @@ class LeavingClientTests(SessionTestCase):
     def test_while_it_waits(self) -> None:
         """A client that leaves while all upstreams are full leaves the queue."""
         self.proxy = self.proxy_of(MAPPING, ONE_EACH)
-        self.registry.replace(WEB.question, [instance("a", self.port)])
+        self.registry.replace(WEB.query, [instance("a", self.port)])
         full = self.registry.failover(ONE_EACH).lease()
         self.start()
         self.assertEqual(len(self.proxy.wait_queue), 1)
@@ -215,7 +215,7 @@ class LeavingClientTests(SessionTestCase):
 
     def test_while_there_is_no_descriptor(self) -> None:
         """A client that leaves need not be connected any more."""
-        self.registry.replace(WEB.question, [instance("a", self.port)])
+        self.registry.replace(WEB.query, [instance("a", self.port)])
         ours, client = loopback.tcp_pair()
         self.held.enter_context(client)
         with loopback.no_descriptor_left():
@@ -243,7 +243,7 @@ class ProbeTests(SessionTestCase):
     def setUp(self) -> None:
         super().setUp()
         both = instance("a", self.port), instance("b", 80)
-        self.registry.replace(WEB.question, both)
+        self.registry.replace(WEB.query, both)
         for _ in range(3):
             lease = self.registry.failover(WEB_ROUTE).lease()
             if lease.upstream.instance is both[1]:
@@ -354,7 +354,7 @@ class ProbeTests(SessionTestCase):
     def test_one_way_with_doubts(self) -> None:
         """What took all that a client said has ended nothing at once."""
         self.end_in_order()
-        self.registry.replace(WEB.question, [instance("c", self.port)])
+        self.registry.replace(WEB.query, [instance("c", self.port)])
         failover = self.registry.failover(WEB_ROUTE)
         for _ in range(3):
             for outcome in (Outcome.EARLY_CLOSE,) * 5:

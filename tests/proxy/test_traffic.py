@@ -165,7 +165,7 @@ class TestBytes:
             client.sendall(b"early")
             proxy.wait_until_open(1)
             both = [instance("a", silent), of(server, "b")]
-            proxy.call(proxy.registry.replace, WEB.question, both)
+            proxy.call(proxy.registry.replace, WEB.query, both)
             with accept(server) as upstream:
                 assert receive(upstream, 5) == b"early"
 

@@ -20,15 +20,13 @@ class FakeAnswers:
     asked: list[tuple[str, str]] = Factory(list)
     waiting: list[Deferred[bytes]] | None = None
 
-    def skipped(self, question: ServiceQuery) -> Collection[str]:
-        return self.left_out.get(question, ())
+    def skipped(self, query: ServiceQuery) -> Collection[str]:
+        return self.left_out.get(query, ())
 
-    def error(self, question: ServiceQuery) -> str:
-        return self.errors.get(question, "")
+    def error(self, query: ServiceQuery) -> str:
+        return self.errors.get(query, "")
 
-    def page(
-        self, path: str, datacenter: str, question: ServiceQuery
-    ) -> Deferred[bytes]:
+    def page(self, path: str, datacenter: str, query: ServiceQuery) -> Deferred[bytes]:
         self.asked.append((path, datacenter))
         if self.waiting is not None:
             waiting: Deferred[bytes] = Deferred()

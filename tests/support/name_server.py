@@ -99,7 +99,7 @@ class NameServer:
             if not data:
                 return
             query = _decoded(data)
-            name, kind = _question(query)
+            name, kind = _query(query)
             self.asked.append((name, kind, peer[1]))
             if self.forge is not None:
                 for each in self.forge(query):
@@ -131,7 +131,7 @@ class NameServer:
         with client, suppress(OSError, struct.error):
             (length,) = struct.unpack("!H", client.recv(2))
             query = _decoded(client.recv(length))
-            name, kind = _question(query)
+            name, kind = _query(query)
             self.asked_over_tcp.append(name)
             if self.forge_over_tcp is not None:
                 for each in self.forge_over_tcp(query):
@@ -150,7 +150,7 @@ class NameServer:
 
 def answer(query: dns.Message, reply: Reply, *, is_short: bool = False) -> bytes:
     """The message that answers a query so."""
-    name, kind = _question(query)
+    name, kind = _query(query)
     code = dns.ESERVER if kind in reply.failing else reply.code
     message = dns.Message(query.id, answer=1, recDes=1, recAv=1, rCode=code)
     message.queries, message.maxSize = query.queries, 0
@@ -177,6 +177,6 @@ def _decoded(data: bytes) -> dns.Message:
     return message
 
 
-def _question(query: dns.Message) -> tuple[str, int]:
+def _query(query: dns.Message) -> tuple[str, int]:
     [asked] = query.queries
     return asked.name.name.decode().lower(), asked.type

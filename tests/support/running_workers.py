@@ -59,7 +59,7 @@ class RunningWorkers:
 
     def replace(self, *instances: Any) -> None:
         """Let Consul say that these are the instances of web."""
-        self.running.call(self.registry.replace, WEB.question, instances)
+        self.running.call(self.registry.replace, WEB.query, instances)
 
     def members(self) -> dict[int, WorkerProcess]:
         """The workers by number."""

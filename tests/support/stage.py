@@ -45,8 +45,8 @@ class Stage:
             for each in wanted or [WEB]
         ]
         self.failovers = [self.registry.failover(each) for each in routes]
-        self._questions = list(
-            dict.fromkeys(each.question for route in routes for each in route.all())
+        self._queries = list(
+            dict.fromkeys(each.query for route in routes for each in route.all())
         )
 
     @property
@@ -63,13 +63,13 @@ class Stage:
     def answer(self, *wanted: str | Instance, number: int = 0) -> None:
         """Consul answers the question of this number: these, by name, are healthy."""
         self.registry.replace(
-            self._questions[number],
+            self._queries[number],
             [an_instance(each) if isinstance(each, str) else each for each in wanted],
         )
 
     def known(self, number: int = 0) -> dict[str, Instance]:
         """Consul's last answer, by name."""
-        known = self.registry._known.get(self._questions[number], {})
+        known = self.registry._known.get(self._queries[number], {})
         return {identity.service_id: each for identity, each in known.items()}
 
     def turn(self, names: Iterable[str], status: Status, number: int = 0) -> None:

@@ -32,7 +32,7 @@ def instance(
 def registry_of(*instances: Instance, seed: int = 1) -> Registry:
     """A registry in which the service web has these instances."""
     registry = Registry(random.Random(seed).random)
-    registry.replace(WEB.question, instances)
+    registry.replace(WEB.query, instances)
     return registry
 
 

@@ -24,13 +24,13 @@ class RecordingRegistry(Registry):
 
     def replace(
         self,
-        question: ServiceQuery,
+        query: ServiceQuery,
         instances: Iterable[Instance],
         *,
         pending: bool = False,
     ) -> Change:
         """What the registry does, noted if it changed anything."""
-        change = Registry.replace(self, question, instances, pending=pending)
+        change = Registry.replace(self, query, instances, pending=pending)
         if change:
             self.changes.append(change)
         return change
@@ -43,11 +43,11 @@ class CountingClient(ConsulClient):
     asked: int = 0
 
     def ask(
-        self, question: ServiceQuery, index: int, address: int, *, stale: bool = True
+        self, query: ServiceQuery, index: int, address: int, *, stale: bool = True
     ) -> Deferred[Reply]:
         """What the client does, counted."""
         self.asked += 1
-        return ConsulClient.ask(self, question, index, address, stale=stale)
+        return ConsulClient.ask(self, query, index, address, stale=stale)
 
 
 @frozen
@@ -60,12 +60,12 @@ class Watched:
 
     def ids(self) -> set[str]:
         """The service ids of what the registry knows."""
-        pool = self.registry.pool(PoolSpec(self.watch.question))
+        pool = self.registry.pool(PoolSpec(self.watch.query))
         return {each.instance.identity.service_id for each in pool.upstreams()}
 
     def serving(self) -> set[str]:
         """The service ids of what would get connections."""
-        pool = self.registry.pool(PoolSpec(self.watch.question))
+        pool = self.registry.pool(PoolSpec(self.watch.query))
         return {
             each.instance.identity.service_id
             for each in pool.upstreams()
@@ -74,17 +74,15 @@ class Watched:
 
     def answered(self) -> bool:
         """Whether there ever was a good answer."""
-        return self.registry.answered(self.watch.question)
+        return self.registry.answered(self.watch.query)
 
 
-def watched(reactor: Any, config: ConsulConfig, question: ServiceQuery) -> Watched:
+def watched(reactor: Any, config: ConsulConfig, query: ServiceQuery) -> Watched:
     """A watch, not started."""
     registry = RecordingRegistry(random.random)
     plain = consul_client(reactor, config)
     client = CountingClient(reactor, plain._sites, plain._token)
-    watch = Watch(
-        reactor, reactor.nameResolver, client, registry, random.random, question
-    )
+    watch = Watch(reactor, reactor.nameResolver, client, registry, random.random, query)
     return Watched(registry, client, watch)
 
 

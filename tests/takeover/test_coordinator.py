@@ -288,10 +288,10 @@ class TestGateway:
         return gateway
 
     def answer(
-        self, running: ReactorThread, gateway: Any, *questions: ServiceQuery
+        self, running: ReactorThread, gateway: Any, *queries: ServiceQuery
     ) -> None:
         """Consul says that these have no instance."""
-        for each in questions:
+        for each in queries:
             running.call(gateway.registry.replace, each, [])
 
     def test_begins_when_told(self) -> None:

@@ -13,20 +13,20 @@ from lbconsul.takeover.protocol import (
     ProtocolError,
     Refused,
     read_offer,
-    read_question,
+    read_request,
     read_state,
     read_word,
     write_offer,
-    write_question,
     write_refusal,
+    write_request,
     write_word,
 )
 
 
 def test_understood() -> None:
     """What one says the other understands; a line each."""
-    lines = [write_question("lbconsul 0.1.0"), write_offer([]), write_refusal("no")]
-    read_question(lines[0])
+    lines = [write_request("lbconsul 0.1.0"), write_offer([]), write_refusal("no")]
+    read_request(lines[0])
     assert read_offer(lines[1]) == []
     for word in (ACCEPTING, RETIRING):
         lines.append(write_word(word))
@@ -80,16 +80,16 @@ def test_many() -> None:
         ([1], "not a JSON object"),
     ],
 )
-def test_another_question(said: object, told: str) -> None:
+def test_another_query(said: object, told: str) -> None:
     """Another version is refused by number, and what is no question as that."""
     with pytest.raises(ProtocolError) as raised:
-        read_question(json.dumps(said).encode())
+        read_request(json.dumps(said).encode())
     assert str(raised.value) == told
 
 
 def test_newer_versions() -> None:
     """One that speaks newer versions too is understood, and so is what it adds."""
-    read_question(b'{"takeover": [3, 2, 1], "program": "lbconsul 9", "more": {}}')
+    read_request(b'{"takeover": [3, 2, 1], "program": "lbconsul 9", "more": {}}')
     assert read_offer(b'{"takeover": 1, "sockets": ["a"], "more": 1}') == ["a"]
 
 

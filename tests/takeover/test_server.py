@@ -20,7 +20,7 @@ from lbconsul.errors import CannotTakeOver
 from lbconsul.takeover import server, session
 from lbconsul.takeover.client import take
 from lbconsul.takeover.inherited import InheritedSockets
-from lbconsul.takeover.protocol import ACCEPTING, read_offer, write_question, write_word
+from lbconsul.takeover.protocol import ACCEPTING, read_offer, write_request, write_word
 from lbconsul.takeover.rendezvous import is_somebody_at
 from lbconsul.takeover.server import TakeoverServer
 from tests.support.binaries import REPOSITORY
@@ -29,7 +29,7 @@ from tests.support.old_gateway import hear, hear_all
 from tests.support.running_proxy import ReactorThread
 from tests.support.waiting import eventually
 
-QUESTION = write_question("lbconsul 0.1.0")
+QUESTION = write_request("lbconsul 0.1.0")
 
 
 class Running:

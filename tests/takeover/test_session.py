@@ -14,7 +14,7 @@ from lbconsul.takeover.protocol import (
     RETIRING,
     read_offer,
     read_word,
-    write_question,
+    write_request,
     write_word,
 )
 from lbconsul.takeover.session import (
@@ -26,7 +26,7 @@ from lbconsul.takeover.session import (
 )
 from tests.support.loopback import listening
 
-QUESTION = write_question("lbconsul 0.1.0")
+QUESTION = write_request("lbconsul 0.1.0")
 
 
 class Transport(StringTransport):
@@ -186,7 +186,7 @@ def test_leaves_the_queue(played: Played) -> None:
         (b"x" * 5000 + b"\n", "its line is too long"),
     ],
 )
-def test_no_question(played: Played, line: bytes, told: str) -> None:
+def test_no_query(played: Played, line: bytes, told: str) -> None:
     """What cannot be understood is told to both, and ends the conversation only."""
     played.talk.begin()
     with capturedLogs() as events:

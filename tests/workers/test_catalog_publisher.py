@@ -115,10 +115,10 @@ def test_forget(start: Any, held: ExitStack) -> None:
     started.replace(of(server))
     started.wait_until_all_know()
     running, workers = started.running, started.data_plane
-    running.call(workers.forget, [WEB.question])
-    running.call(workers.forget, [WEB.question])
+    running.call(workers.forget, [WEB.query])
+    running.call(workers.forget, [WEB.query])
     started.wait_until_all_know()
-    assert started.catalog.questions() == []
+    assert started.catalog.queries() == []
     running.call(workers._recount)
     assert started.catalog.slots.find(of(server).identity) is None
 

@@ -33,8 +33,8 @@ class Knowing:
         """The tally learns where it is counted."""
         self.counted.append((identity, self.slots.find(identity)))
 
-    def names(self, question: ServiceQuery = WEB) -> list[str]:
-        return names_of(self.registry.pool(PoolSpec(question)).upstreams())
+    def names(self, query: ServiceQuery = WEB) -> list[str]:
+        return names_of(self.registry.pool(PoolSpec(query)).upstreams())
 
 
 @pytest.fixture
@@ -79,8 +79,8 @@ def test_the_whole(knowing: Knowing) -> None:
 
 def test_several_answers(knowing: Knowing) -> None:
     """An instance keeps its slot while it is in any answer."""
-    for question in (WEB, FILTERED):
-        knowing.replica.take(CatalogChunk(question, ((A, 3),), whole=True))
+    for query in (WEB, FILTERED):
+        knowing.replica.take(CatalogChunk(query, ((A, 3),), whole=True))
     knowing.replica.take(CatalogChunk(WEB, drop=(A.identity,)))
     assert (knowing.names(), knowing.names(FILTERED)) == ([], ["a"])
     assert knowing.slots.find(A.identity) == 3
@@ -103,8 +103,8 @@ def test_another_slot(knowing: Knowing) -> None:
 
 def test_a_slot_in_one_answer(knowing: Knowing) -> None:
     """A slot is found in whichever answer it is, though others do not know it."""
-    for question, slot in ((WEB, None), (FILTERED, 7)):
-        knowing.replica.take(CatalogChunk(question, ((A, slot),), whole=True))
+    for query, slot in ((WEB, None), (FILTERED, 7)):
+        knowing.replica.take(CatalogChunk(query, ((A, slot),), whole=True))
     assert knowing.slots.find(A.identity) == 7
 
 
@@ -121,9 +121,9 @@ def test_as_the_master(answers: list[tuple[ServiceQuery, dict[str, int]]]) -> No
     """Whatever Consul says, a worker knows in the end what its master knows."""
     knowing, ledger = Knowing(), VersionedCatalog(Slots(4))
     master = Registry(random.Random(1).random)
-    for question, weights in answers:
+    for query, weights in answers:
         listed = [an_instance(name, weight=each) for name, each in weights.items()]
-        delta = ledger.change(question, master.replace(question, listed))
+        delta = ledger.change(query, master.replace(query, listed))
         for part in ledger.parts(delta, ledger.version) if delta else ():
             knowing.replica.take(part)
         assert knowing.replica.version == ledger.version
@@ -141,7 +141,7 @@ def test_as_the_master(answers: list[tuple[ServiceQuery, dict[str, int]]]) -> No
                 assert knowing.slots.find(identity) == ledger.slots.find(identity)
 
 
-def test_question_gone(knowing: Knowing) -> None:
+def test_query_gone(knowing: Knowing) -> None:
     """What nobody asks has no slots; who is still served keeps the last answer."""
     knowing.replica.take(CatalogChunk(WEB, ((A, 3),), whole=True, version=1))
     assert knowing.replica.take(CatalogChunk(WEB, whole=True, version=2, gone=True))

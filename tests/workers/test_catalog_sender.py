@@ -34,8 +34,8 @@ class Reader:
         if not self.patience:
             self.outbox.pause()
 
-    def change(self, question: ServiceQuery, *joined: Instance) -> None:
-        delta = self.ledger.change(question, Change(joined))
+    def change(self, query: ServiceQuery, *joined: Instance) -> None:
+        delta = self.ledger.change(query, Change(joined))
         assert delta is not None
         self.outbox.changed(delta)
 
@@ -45,9 +45,7 @@ class Reader:
         for each in self.got:
             assert isinstance(each, CatalogChunk)
             size = len(each.put)
-            told.append(
-                (each.question.service, size, each.whole, each.version, each.last)
-            )
+            told.append((each.query.service, size, each.whole, each.version, each.last))
         self.got.clear()
         return told
 
@@ -63,8 +61,8 @@ def test_all_at_the_start(reader: Reader) -> None:
 
     Then it hears that this was all, once.
     """
-    for question in (WEB, MAIL):
-        reader.ledger.change(question, Change((A, B)))
+    for query in (WEB, MAIL):
+        reader.ledger.change(query, Change((A, B)))
     reader.outbox.begin()
     assert reader.got.pop() == SyncComplete()
     assert reader.parts() == [("web", 2, True, 0, True), ("mail", 2, True, 2, True)]
@@ -79,8 +77,8 @@ def test_nothing_known(reader: Reader) -> None:
 def test_complete_at_last(reader: Reader) -> None:
     """Who does not read hears that it knows all when it does, and not before."""
     reader.patience = 1
-    for question in (WEB, MAIL):
-        reader.ledger.change(question, Change((A, B)))
+    for query in (WEB, MAIL):
+        reader.ledger.change(query, Change((A, B)))
     reader.outbox.begin()
     reader.change(MAIL, C)
     assert [type(each) for each in reader.got] == [CatalogChunk]
@@ -180,18 +178,18 @@ def test_what_it_serves(reader: Reader) -> None:
     assert len(served) == 3
 
 
-def test_question_gone(reader: Reader) -> None:
+def test_query_gone(reader: Reader) -> None:
     """That nobody asks a question any more is told like any change, in its turn."""
     reader.change(WEB, A)
     reader.outbox.pause()
     reader.change(MAIL, B)
-    for question in (WEB, MAIL):
-        delta = reader.ledger.forget(question)
+    for query in (WEB, MAIL):
+        delta = reader.ledger.forget(query)
         assert delta is not None
         reader.outbox.changed(delta)
     reader.got.clear()
     reader.outbox.resume()
-    gone = [(each.question, each.gone, each.version) for each in reader.got]  # type: ignore[union-attr]
+    gone = [(each.query, each.gone, each.version) for each in reader.got]  # type: ignore[union-attr]
     assert gone == [(MAIL, True, 1), (WEB, True, 4)]
     delta = reader.ledger.change(MAIL, Change((B,)))
     assert delta is not None

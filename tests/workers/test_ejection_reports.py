@@ -24,7 +24,7 @@ class Heard:
     def __init__(self) -> None:
         self.registry = Registry(lambda: 0.0)
         self.registry.failover(FailoverSpec((WEB, WEST)))
-        self.registry.replace(WEB.question, instances("a", "b"))
+        self.registry.replace(WEB.query, instances("a", "b"))
         self.events: list[Event] = []
         self.clock = Clock()
         self.reported: list[Any] = []
@@ -70,7 +70,7 @@ def test_what_an_event_says() -> None:
     assert heard.events == [
         UpstreamEvent(
             kind=EventKind.EJECTED,
-            query=WEB.question,
+            query=WEB.query,
             instance=a,
             reason="it failed",
             before=Standing.SERVING,
@@ -79,7 +79,7 @@ def test_what_an_event_says() -> None:
         ),
         UpstreamEvent(
             kind=EventKind.RESTORED,
-            query=WEB.question,
+            query=WEB.query,
             instance=a,
             reason="every worker uses it again",
             before=Standing.EJECTED,
@@ -92,7 +92,7 @@ def test_ejected_and_gone() -> None:
     """One that is gone, or drains, is not restored."""
     heard = Heard()
     heard.look((0, A), (0, B))
-    heard.registry.replace(WEB.question, [an_instance("a", status="maintenance")])
+    heard.registry.replace(WEB.query, [an_instance("a", status="maintenance")])
     assert heard.look() == []
     assert heard.look((0, an_identity("never-seen"))) == []
 

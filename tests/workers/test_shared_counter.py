@@ -316,7 +316,7 @@ def test_one_balance(table: Table) -> None:
     for row in range(3):
         counter = SharedTally(table, row, slots.get)
         registries.append(Registry(chance.random, counter))
-        registries[-1].replace(WEB.question, instances(*names))
+        registries[-1].replace(WEB.query, instances(*names))
         registries[-1].pool(WEB)
     leases: list[Lease] = []
     for _ in range(2000):

@@ -168,9 +168,9 @@ def test_change_at_the_end(start: Any, held: ExitStack, size: int) -> None:
     def stop_and_go_on() -> Any:
         for weight in range(5 * (size > 1)):
             heavier = [evolve(each, passing_weight=weight) for each in many]
-            started.registry.replace(WEB.question, heavier)
+            started.registry.replace(WEB.query, heavier)
         ended = started.data_plane.stopService()
-        started.registry.replace(WEB.question, many)
+        started.registry.replace(WEB.query, many)
         return ended
 
     with capturedLogs() as events:

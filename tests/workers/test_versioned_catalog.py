@@ -21,7 +21,7 @@ def test_the_first_answer() -> None:
     assert ledger.change(WEB, Change()) == Delta(WEB, (), whole=True)
     assert ledger.change(WEB, Change()) is None
     assert ledger.change(FILTERED, Change((A,))) == Delta(FILTERED, (A,), whole=True)
-    assert (ledger.version, ledger.questions()) == (2, [WEB, FILTERED])
+    assert (ledger.version, ledger.queries()) == (2, [WEB, FILTERED])
 
 
 def test_later_answers() -> None:
@@ -82,7 +82,7 @@ def test_forget() -> None:
     ledger.change(WEB, Change((A, B)))
     ledger.change(FILTERED, Change((A,)))
     assert ledger.forget(WEB) == Delta(WEB, (), whole=True, gone=True)
-    assert (ledger.questions(), ledger.version) == ([FILTERED], 3)
+    assert (ledger.queries(), ledger.version) == ([FILTERED], 3)
     assert ledger.whole(WEB) == Delta(WEB, (), whole=True, gone=True)
     [part] = ledger.parts(ledger.whole(WEB), 3)
     assert part == CatalogChunk(WEB, whole=True, version=3, gone=True)

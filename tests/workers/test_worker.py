@@ -186,7 +186,7 @@ def running(held: ExitStack, table: Table) -> Iterator[Running]:
 def put(*instances: Instance, version: int = 1) -> CatalogChunk:
     """The master says that these are the instances of web."""
     pairs = tuple((each, slot) for slot, each in enumerate(instances))
-    return CatalogChunk(WEB.question, pairs, whole=True, version=version)
+    return CatalogChunk(WEB.query, pairs, whole=True, version=version)
 
 
 def test_serves(running: Running, table: Table, held: ExitStack) -> None:
