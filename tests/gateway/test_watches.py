@@ -40,6 +40,10 @@ class FakeClient(ConsulClient):
         """What it is being asked."""
         return [query for query, answer in self.asked if not answer.called]
 
+    @property
+    def addresses(self) -> int:
+        return 1
+
     def where(self, address: int) -> str:
         return "http://consul"
 
