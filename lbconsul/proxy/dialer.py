@@ -82,6 +82,10 @@ class DialState(Enum):
     OVER = auto()
 
 
+# Bound once: to read a member from its class takes 0.2 us in Python 3.11.
+_CHOOSING, _CONNECTING, _QUEUED, _AWAITING, _STARVED, _OVER = DialState
+
+
 @implementer(IWriteDescriptor)
 class DialAttempt:
     """One dial: leases and connects until an upstream accepts.
@@ -106,7 +110,7 @@ class DialAttempt:
     def __init__(self, dialer: Dialer, user: DialUser, since: float) -> None:
         self._dialer = dialer
         self._user = user
-        self.state = DialState.CHOOSING
+        self.state = _CHOOSING
         self._sock: socket.socket | None = None
         #: The address of the current attempt.
         self._address = ""
@@ -132,12 +136,12 @@ class DialAttempt:
             else:
                 self.lease = dialer.failover.lease((), self._attempts)
         except AllFull:
-            self._queue_up(DialState.QUEUED, dialer.queue_timeout)
+            self._queue_up(_QUEUED, dialer.queue_timeout)
         except NoUpstream:
             if self.tried or not dialer.empty_timeout:
                 self._fail(failing)
             else:
-                self._queue_up(DialState.AWAITING, dialer.empty_timeout)
+                self._queue_up(_AWAITING, dialer.empty_timeout)
         else:
             if self.tried:
                 self.since = dialer.clock.seconds()
@@ -147,7 +151,7 @@ class DialAttempt:
         """Wait for an upstream, QUEUED or AWAITING."""
         dialer = self._dialer
         if not dialer.wait_queue.join(self):
-            is_full = state is DialState.QUEUED
+            is_full = state is _QUEUED
             self._fail(Termination.QUEUE_FULL if is_full else Termination.REFUSED)
             return
         self.state = state
@@ -171,7 +175,7 @@ class DialAttempt:
             if self.lease is None:
                 return False
         dialer.wait_queue.leave(self)  # before it may have to queue up again
-        self.state = DialState.CHOOSING
+        self.state = _CHOOSING
         self.since = dialer.clock.seconds()
         self._connect(self.lease.upstream)
         return True
@@ -220,7 +224,7 @@ class DialAttempt:
         except OSError as error:
             self._failed(error.errno or 0)
             return
-        self.state = DialState.CONNECTING
+        self.state = _CONNECTING
 
     def fileno(self) -> int:
         """The socket's descriptor, for the poller."""
@@ -241,7 +245,7 @@ class DialAttempt:
 
     def connectionLost(self, reason: Failure) -> None:
         """The attempt failed, a callback raised, or the reactor stopped."""
-        if self.state is DialState.OVER:
+        if self.state is _OVER:
             return
         if reason.check(ConnectionLost):
             sock, code = self._sock, errno.ECONNREFUSED
@@ -255,21 +259,21 @@ class DialAttempt:
     @property
     def is_waiting(self) -> bool:
         """Whether the dial waits for an upstream that it may connect to."""
-        return self.state is DialState.QUEUED or self.state is DialState.AWAITING
+        return self.state is _QUEUED or self.state is _AWAITING
 
     def check(self, now: float) -> None:
         """Check the time limits, and try again after a shortage."""
         state, timeout = self.state, self._dialer.connect_timeout
         if self.is_waiting:
             if now >= self._deadline:
-                was_full = state is DialState.QUEUED
+                was_full = state is _QUEUED
                 self._fail(
                     Termination.QUEUE_TIMEOUT if was_full else Termination.REFUSED
                 )
-        elif state is DialState.CONNECTING:
+        elif state is _CONNECTING:
             if now - self.since >= timeout:
                 self._next(Termination.CONNECT_TIMEOUT)
-        elif state is DialState.STARVED:
+        elif state is _STARVED:
             if now - self.since >= timeout:
                 self._fail(Termination.STARVED)
             else:
@@ -279,7 +283,7 @@ class DialAttempt:
     def _answered(self) -> None:
         sock = self._sock
         assert sock is not None
-        self._leave_poller(DialState.OVER)
+        self._leave_poller(_OVER)
         assert self.lease is not None
         self.lease.showed(Outcome.CONNECTED)
         self._user.on_connected(sock)
@@ -288,7 +292,7 @@ class DialAttempt:
         if code in STARVED:
             # Another upstream needs the same: `check` retries this one until the
             # connect timeout.
-            self._hang_up(DialState.STARVED)
+            self._hang_up(_STARVED)
             self._user.on_starved()
         elif code == errno.EADDRNOTAVAIL:
             # No local port is left for this upstream, or no local address of its
@@ -298,7 +302,7 @@ class DialAttempt:
             self._next(Termination.REFUSED)
 
     def _next(self, failing: Termination) -> None:
-        self._hang_up(DialState.CHOOSING)
+        self._hang_up(_CHOOSING)
         assert self.lease is not None
         upstream = self.lease.upstream
         self.tried.append(upstream)
@@ -341,22 +345,22 @@ class DialAttempt:
 
     def _leave_poller(self, state: DialState) -> None:
         """Change the state, before the socket is closed or handed to the user."""
-        if self.state is DialState.CONNECTING:
+        if self.state is _CONNECTING:
             self._dialer.poller.removeWriter(self)
         self.state = state
         self._sock = None
 
     def _fail(self, termination: Termination) -> None:
-        if self.state is not DialState.OVER:
+        if self.state is not _OVER:
             self.cancel()
             self._user.on_failed(termination)
 
     def cancel(self) -> None:
         """Close the socket and end the lease.  Later calls do nothing."""
-        if self.state is DialState.OVER:
+        if self.state is _OVER:
             return
         if self.is_waiting:
             self._dialer.wait_queue.leave(self)
         if self.lease is not None:
             self.lease.end()
-        self._hang_up(DialState.OVER)
+        self._hang_up(_OVER)

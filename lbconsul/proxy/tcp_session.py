@@ -32,6 +32,10 @@ class SessionState(Enum):
     OVER = auto()
 
 
+# Bound once: to read a member from its class takes 0.2 us in Python 3.11.
+_STARTING, _DIALING, _RELAYING, _OVER = SessionState
+
+
 class TcpSession:
     """Dials for an accepted client, then relays between it and the upstream.
 
@@ -73,17 +77,17 @@ class TcpSession:
         self.client = client
         self.address = address
         self.accepted_at = accepted_at
-        self.state = SessionState.STARTING
+        self.state = _STARTING
 
     @property
     def is_over(self) -> bool:
         """Whether the session has ended."""
-        return self.state is SessionState.OVER
+        return self.state is _OVER
 
     @property
     def is_relaying(self) -> bool:
         """Whether the client is joined to the upstream of `lease`."""
-        return self.state is SessionState.RELAYING
+        return self.state is _RELAYING
 
     @property
     def moved_at(self) -> float:
@@ -101,8 +105,8 @@ class TcpSession:
             # A bug in lbconsul: report it, but leak nothing.
             self.end(Termination.INTERNAL)
             raise
-        if self.state is SessionState.STARTING:
-            self.state = SessionState.DIALING
+        if self.state is _STARTING:
+            self.state = _DIALING
             proxy.dial_sweeper.add(self)
 
     def check(self, now: float) -> None:
@@ -110,12 +114,12 @@ class TcpSession:
 
         Called by the sweepers.
         """
-        if self.state is SessionState.RELAYING:
+        if self.state is _RELAYING:
             if now >= self._expires:
                 self._relay.end(Termination.AGED)
             else:
                 self._relay.check(now)
-        elif self.state is SessionState.DIALING:
+        elif self.state is _DIALING:
             if has_left(self.client):
                 waits = self._dial.is_waiting
                 self.end(Termination.QUEUE_LEFT if waits else Termination.CLIENT_LEFT)
@@ -124,9 +128,9 @@ class TcpSession:
 
     def end(self, termination: Termination) -> None:
         """Close the connection.  Later calls do nothing."""
-        if self.state is SessionState.RELAYING:
+        if self.state is _RELAYING:
             self._relay.end(termination)
-        elif self.state is not SessionState.OVER:
+        elif self.state is not _OVER:
             self._dial.cancel()
             self.on_failed(termination)
 
@@ -135,7 +139,7 @@ class TcpSession:
     def on_failed(self, termination: Termination) -> None:
         """Close the client: no upstream was found, or none is needed any more."""
         proxy, retries = self._proxy, len(self._dial.tried)
-        self._leave_dial(SessionState.OVER)
+        self._leave_dial(_OVER)
         self.client.close()
         proxy.stats.turned_away(termination.value)
         proxy.log.tell(self.address, self.accepted_at, None, 0, 0, retries, termination)
@@ -151,7 +155,7 @@ class TcpSession:
         assert dial.lease is not None
         lease = self.lease = dial.lease
         self._retries = len(dial.tried)
-        self._leave_dial(SessionState.RELAYING)
+        self._leave_dial(_RELAYING)
         proxy.stats.connected(lease.upstream.instance.identity, now - dial.since)
         self._joined_at = now
         max_age = proxy.mapping.timeouts.max_age
@@ -166,7 +170,7 @@ class TcpSession:
             raise
 
     def _leave_dial(self, state: SessionState) -> None:
-        if self.state is SessionState.DIALING:
+        if self.state is _DIALING:
             self._proxy.dial_sweeper.discard(self)
         self.state = state
         del self._dial  # which refers to the session
@@ -187,7 +191,7 @@ class TcpSession:
 
     def on_closed(self, termination: Termination, *, by_upstream: bool) -> None:
         """End the lease; count and log the connection."""
-        self.state = SessionState.OVER
+        self.state = _OVER
         proxy, relay, lease = self._proxy, self._relay, self.lease
         now = proxy.clock.seconds()
         self._judge(termination, by_upstream, now - self._joined_at >= AT_ONCE)
@@ -239,7 +243,7 @@ class TcpSession:
         The kernel accepts and buffers bytes for a hung upstream as well: if upstreams
         of this mapping answer, only an answer counts as a success.
         """
-        if self.state is SessionState.OVER:
+        if self.state is _OVER:
             return
         if not (self._relay.is_half_closed or self._proxy.stats.is_answered):
             self.lease.showed(Outcome.SUCCESS)
@@ -248,7 +252,7 @@ class TcpSession:
             self._proxy.clock.callLater(later, self._judge_long_probe)
 
     def _judge_long_probe(self) -> None:
-        if self.state is SessionState.OVER:
+        if self.state is _OVER:
             return
         if self._relay.is_half_closed or self._relay.client.moved:
             self.lease.put_off()  # no result: half-closed or no answer
