@@ -75,13 +75,13 @@ class ConnectionLog:
         """Log the summary of withheld lines now, if there are any."""
         self._bound.stop()
 
-    def _sum_up(self, endings: AbstractMapping[str, int]) -> None:
-        count = sum(endings.values())
+    def _sum_up(self, terminations: AbstractMapping[str, int]) -> None:
+        count = sum(terminations.values())
         self._log.info(
             "{mapping}: {count} more {clients} not served: {what}",
             mapping=str(self._mapping),
             count=count,
             clients="client was" if count == 1 else "clients were",
-            what=in_words(endings),
-            terminations=dict(endings),
+            what=in_words(terminations),
+            terminations=dict(terminations),
         )

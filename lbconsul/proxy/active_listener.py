@@ -15,7 +15,7 @@ from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
 
 
 @define(eq=False)
-class _Kept:
+class _SharedSocket:
     """A socket that successive listeners share; its owner closes it, not they."""
 
     _source: ListeningSocket
@@ -104,7 +104,7 @@ class ActiveListener:
         """Accept clients from now on."""
         self._end_waiting()
         if self.listener is None:
-            self.listener = self._owner.listener_for(self, _Kept(self.source))
+            self.listener = self._owner.listener_for(self, _SharedSocket(self.source))
             self.listener.startService()
 
     def pause(self) -> None:

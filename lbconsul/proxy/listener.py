@@ -3,11 +3,16 @@
 import errno
 import socket
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from attrs import Factory, define
 from twisted.application.service import Service
-from twisted.internet.interfaces import IReactorFDSet, IReactorTime, IReadDescriptor
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IReactorFDSet,
+    IReactorTime,
+    IReadDescriptor,
+)
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -73,7 +78,7 @@ class Listener(Service):
     #: When descriptors, ports or memory last ran out.
     _starved_at: float | None = None
     #: The call that ends the pause after descriptors, ports or memory ran out.
-    _look_again: Any = None
+    _shortage: IDelayedCall | None = None
     _listener_log: ListenerLog = Factory(
         lambda self: ListenerLog(self._clock, lambda: self._owner.mapping),
         takes_self=True,
@@ -130,7 +135,7 @@ class Listener(Service):
         """Accept one client: the connection limit has a free slot for it."""
         if not self._may_accept():
             return
-        if not self._accept() and self._look_again is None:
+        if not self._accept() and self._shortage is None:
             self._watch()  # no client is pending
         elif not self._reading:
             self._resume()
@@ -202,7 +207,7 @@ class Listener(Service):
         return bool(limit) and self._owner.open >= limit
 
     def _may_accept(self) -> bool:
-        waits = self._look_again is not None or self._accept_balancer.is_waiting
+        waits = self._shortage is not None or self._accept_balancer.is_waiting
         return self._sock is not None and not waits and not self._is_full()
 
     def _resume(self) -> None:
@@ -234,17 +239,17 @@ class Listener(Service):
     def _wait(self) -> None:
         """Stop accepting for `STARVED_PAUSE`, or until a connection ends."""
         self._pause()
-        if self._look_again is None and self.running:
-            self._look_again = self._clock.callLater(STARVED_PAUSE, self._waited)
+        if self._shortage is None and self.running:
+            self._shortage = self._clock.callLater(STARVED_PAUSE, self._waited)
 
     def _waited(self) -> None:
-        self._look_again = None
+        self._shortage = None
         self._resume()
 
     def _end_shortage(self) -> None:
-        if self._look_again is not None:
-            self._look_again.cancel()
-            self._look_again = None
+        if self._shortage is not None:
+            self._shortage.cancel()
+            self._shortage = None
 
 
 def _listens(sock: socket.socket) -> bool:

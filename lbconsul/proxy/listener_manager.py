@@ -46,7 +46,7 @@ class ListenerManager(Service):
     #: Proxies whose clients an endpoint outside this service accepts.
     _lent: list[MappingProxy] = Factory(list)
     _drained: Deferred[None] | None = None
-    _too_late: IDelayedCall | None = None
+    _deadline: IDelayedCall | None = None
     _saturation: Saturation = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -192,16 +192,18 @@ class ListenerManager(Service):
         self._runtime.drain()
         drained: Deferred[None] = Deferred()
         self._drained = drained
-        self._too_late = self._runtime.reactor.callLater(wait, self._end_late)
+        self._deadline = self._runtime.reactor.callLater(wait, self._close_overdue)
         self.check_drained()
         return drained
 
-    def close_connections(self, ending: Termination = Termination.HARD_STOP) -> None:
+    def close_connections(
+        self, termination: Termination = Termination.HARD_STOP
+    ) -> None:
         """Close all open connections at once, and stop all periodic work."""
-        self._runtime.close_connections(ending)
+        self._runtime.close_connections(termination)
         self._runtime.stop()
         self._saturation.stop()
-        self._end_patience()
+        self._cancel_deadline()
 
     def _look_for_full(self) -> dict[Full, int]:
         """What is full now, each with its limit."""
@@ -250,9 +252,9 @@ class ListenerManager(Service):
         for each in failover_spec(served.mapping).all():
             self._waiting.setdefault(each.query, {})[served] = None
         wait = served.mapping.timeouts.connect
-        served.waiting = self._runtime.reactor.callLater(wait, self._overdue, served)
+        served.waiting = self._runtime.reactor.callLater(wait, self._waited, served)
 
-    def _overdue(self, served: ActiveListener) -> None:
+    def _waited(self, served: ActiveListener) -> None:
         """Accept clients now, unless host names are still being resolved."""
         if self._runtime.is_pending(served.mapping):
             self._wait(served)
@@ -284,11 +286,11 @@ class ListenerManager(Service):
         """End the drain if it was the last connection that ended."""
         if self._drained is not None and not self._runtime.open:
             drained, self._drained = self._drained, None
-            self._end_patience()
+            self._cancel_deadline()
             drained.callback(None)
 
-    def _end_late(self) -> None:
-        self._too_late = None
+    def _close_overdue(self) -> None:
+        self._deadline = None
         open_still = self._runtime.open
         self._log.error(
             "a bug in lbconsul: {open} connections are open past their deadline",
@@ -296,10 +298,10 @@ class ListenerManager(Service):
         )
         self._runtime.close_connections(Termination.SOFT_STOP)
 
-    def _end_patience(self) -> None:
-        if self._too_late is not None:
-            self._too_late.cancel()
-            self._too_late = None
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
 
 @define(eq=False)

@@ -94,22 +94,22 @@ class Relay:
         poller.addReader(self.upstream)
         poller.addReader(self.client)
 
-    def begun(self, end: RelaySide) -> None:
+    def on_first_bytes(self, end: RelaySide) -> None:
         """The first bytes came from the peer of `end`."""
         if end is self.upstream:
             self._user.on_first_byte()
 
-    def done(self, last: RelaySide) -> None:
+    def on_done(self, last: RelaySide) -> None:
         """Close: both directions are over, the one from `last` later."""
         self._is_by_upstream = last is self.client
         self.end(Termination.DONE)
 
-    def half_over(self) -> None:
+    def on_half_closed(self) -> None:
         """One direction is over, and its end was passed on."""
         self.is_half_closed = True
         self._progress = None  # the limit counts from the next check
 
-    def lost(self, end: RelaySide) -> None:
+    def on_lost(self, end: RelaySide) -> None:
         """Reset the other peer: the peer of `end` sent a reset or is gone."""
         self._is_by_upstream = end is self.upstream
         mine = end is self.client
@@ -137,7 +137,7 @@ class Relay:
         # The poller does not watch a side while nothing is to be read from it.
         for end in (client, upstream):
             if (end.at_end or end.other.owed()) and end.has_failed():
-                self.lost(end)
+                self.on_lost(end)
                 return
         self._report_moved()
         progress = client.progress() + upstream.progress()

@@ -50,16 +50,16 @@ class RelayCallbacks(Protocol):
     def pipes(self) -> Pipes:
         """Pipes for splice(2), for bulk data."""
 
-    def begun(self, end: "RelaySide") -> None:
+    def on_first_bytes(self, end: "RelaySide") -> None:
         """The first bytes came from the peer of `end`."""
 
-    def done(self, last: "RelaySide") -> None:
+    def on_done(self, last: "RelaySide") -> None:
         """Both peers have ended their direction, that of `last` later."""
 
-    def half_over(self) -> None:
+    def on_half_closed(self) -> None:
         """One direction is over, and its end was passed on."""
 
-    def lost(self, end: "RelaySide") -> None:
+    def on_lost(self, end: "RelaySide") -> None:
         """The peer of `end` reset the connection or is gone."""
 
 
@@ -116,20 +116,20 @@ class RelaySide:
         except BlockingIOError:
             return
         except OSError:
-            self.relay.lost(self)
+            self.relay.on_lost(self)
             return
         if not count:
             self._finish()
             return
         if not self.moved:
-            self.relay.begun(self)
+            self.relay.on_first_bytes(self)
         self.moved += count
         try:
             sent = self.other.send(_VIEW[:count])
         except BlockingIOError:
             sent = 0
         except OSError:
-            self.relay.lost(self.other)
+            self.relay.on_lost(self.other)
             return
         if sent != count:
             self.other.pending = bytes(_VIEW[sent:count])
@@ -150,7 +150,7 @@ class RelaySide:
                 self.credit = 0
                 self.doRead()
             else:
-                self.relay.lost(self)
+                self.relay.on_lost(self)
             return
         if not count:
             self.relay.pipes.give_back(pipe)
@@ -177,7 +177,7 @@ class RelaySide:
         except BlockingIOError:
             return False
         except OSError:
-            self.relay.lost(self)
+            self.relay.on_lost(self)
             return False
         if pipe.held:
             return False
@@ -198,7 +198,7 @@ class RelaySide:
         except BlockingIOError:
             return
         except OSError:
-            self.relay.lost(self)
+            self.relay.on_lost(self)
             return
         self.pending = self.pending[sent:]
         if not self.pending:
@@ -217,7 +217,7 @@ class RelaySide:
         """
         self.at_end = True
         if self.other.at_end:
-            self.relay.done(self)
+            self.relay.on_done(self)
         else:
             self.poller.later(self)
 
@@ -229,9 +229,9 @@ class RelaySide:
         try:
             self.other.stream.shutdown(socket.SHUT_WR)
         except OSError:
-            self.relay.lost(self.other)
+            self.relay.on_lost(self.other)
             return
-        self.relay.half_over()
+        self.relay.on_half_closed()
 
     def owed(self) -> int:
         """Bytes read for this stream and not yet sent to it."""
@@ -258,7 +258,7 @@ class RelaySide:
     def connectionLost(self, reason: Failure) -> None:
         """The stream failed, a callback raised, or the reactor stopped."""
         if not self.relay.over:  # at its own stop the reactor calls both sides
-            self.relay.lost(self)
+            self.relay.on_lost(self)
 
     def logPrefix(self) -> str:
         """The prefix of log lines, for the reactor."""

@@ -195,10 +195,12 @@ class ProxyRuntime:
         for proxy in tuple(self._proxies):
             proxy.drain()
 
-    def close_connections(self, ending: Termination = Termination.HARD_STOP) -> None:
+    def close_connections(
+        self, termination: Termination = Termination.HARD_STOP
+    ) -> None:
         """Close all open connections at once."""
         for proxy in tuple(self._proxies):
-            proxy.close_connections(ending)
+            proxy.close_connections(termination)
 
     def stop(self) -> None:
         """Stop periodic work and the poller."""

@@ -36,17 +36,17 @@ class Joint:
     #: Those that spoke first, in their order.
     begins: list[RelaySide] = Factory(list)
 
-    def begun(self, end: RelaySide) -> None:
+    def on_first_bytes(self, end: RelaySide) -> None:
         self.begins.append(end)
 
-    def done(self, last: RelaySide) -> None:
+    def on_done(self, last: RelaySide) -> None:
         self.said.append("done")
         self.over = True
 
-    def half_over(self) -> None:
+    def on_half_closed(self) -> None:
         self.said.append("half over")
 
-    def lost(self, end: RelaySide) -> None:
+    def on_lost(self, end: RelaySide) -> None:
         self.said.append("lost")
         self.over = True
 
