@@ -39,6 +39,7 @@ from lbconsul.gateway.operations import Operations
 from lbconsul.gateway.reload import Reloader
 from lbconsul.gateway.screening import Screening
 from lbconsul.gateway.watches import Watches, queries_of
+from lbconsul.logs.connection_lines import ConnectionLines
 from lbconsul.logs.writer import LogWriter
 from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.process.state_dir import check_directory
@@ -80,6 +81,8 @@ class Gateway(MultiService):
     _predecessor: InheritedSockets | None = field(default=None, kw_only=True)
     #: Writes the log; the status shows how many lines it dropped.
     _log_writer: LogWriter | None = field(default=None, kw_only=True)
+    #: Writes the access log, to that same log; None: each connection is a log event.
+    _connection_lines: ConnectionLines | None = field(default=None, kw_only=True)
     #: Resolves host names; None: by the hosts file and DNS.
     _resolver: IHostnameResolver | None = field(default=None, kw_only=True)
     #: Called with the exit status when there is nothing left to do but to end: 0 after
@@ -105,7 +108,7 @@ class Gateway(MultiService):
         state = self._predecessor.state if self._predecessor else {}
         self._admin = AdminService(reactor, config, self, self._predecessor is not None)
         self.data_plane = make_data_plane(
-            reactor, config, self._chance, self._inherited, self
+            reactor, config, self._chance, self._inherited, self, self._connection_lines
         )
         own = OwnListeners(reactor.seconds)
         self._watches = self._make_watches(own, state)

@@ -118,6 +118,7 @@ def _bound(reactor: Any, options: Options, most: int) -> Gateway:
                 max_connections=most,
                 predecessor=taken,
                 log_writer=options.log.writer,
+                connection_lines=options.log.connection_lines(),
             )
             gateway.bind_files()
         gateway.bind()

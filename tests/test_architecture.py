@@ -64,12 +64,12 @@ ROOMS: dict[str, Room] = {
     ),
     "proxy": room(COMMON + "balance net stats"),
     "workers": room(
-        COMMON + "balance net process proxy stats",
+        COMMON + "balance logs net process proxy stats",
         pure="catalog_replica catalog_sender messages restart_backoff slots"
         " traffic_messages versioned_catalog",
     ),
     "gateway": room(
-        COMMON + "admin balance consul net process proxy stats workers",
+        COMMON + "admin balance consul logs net process proxy stats workers",
     ),
     "service": room(
         COMMON + "admin balance consul dev gateway logs net process proxy takeover"

@@ -1,5 +1,6 @@
 """An instance: one registration of a service in Consul's catalog."""
 
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 from attrs import evolve, frozen
@@ -106,10 +107,15 @@ class Instance:
         first, *others = all[number:] + all[:number]
         return evolve(self, address=first, alternates=tuple(others))
 
-    def __str__(self) -> str:
+    @cached_property
+    def text(self) -> str:
+        """Its identity and place as two words of a log line."""
         words = f"{self.identity.service_id}@{self.identity.node}", self.place
-        # Log lines show it as two words, and a registration may contain anything.
+        # A registration may contain anything.
         return " ".join(_as_word(each) for each in words)
+
+    def __str__(self) -> str:
+        return self.text
 
 
 def _as_word(text: str) -> str:

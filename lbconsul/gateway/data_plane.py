@@ -8,6 +8,7 @@ from typing import Any
 from lbconsul.config.model import MOST_WORKERS, Config
 from lbconsul.errors import NoWorkers
 from lbconsul.gateway.interfaces import DataPlane
+from lbconsul.logs.connection_lines import ConnectionLines
 from lbconsul.net.listening_sockets import ListeningSockets
 from lbconsul.proxy.data_plane import DataPlaneObserver, LocalDataPlane
 from lbconsul.workers.data_plane import WorkerDataPlane
@@ -19,20 +20,24 @@ def make_data_plane(
     chance: Callable[[], float],
     inherited: AbstractMapping[str, int],
     observer: DataPlaneObserver,
+    lines: ConnectionLines | None = None,
 ) -> DataPlane:
     """The data plane for a configuration, without a mapping.
 
     It has as many workers as `config` says, or one for each core; a single one is this
     process.  `inherited` are descriptors of listening sockets, by name and address.
+    `lines` writes the access log; without it each connection is a log event.
 
     :raises NoWorkers: worker processes cannot be used on this system.
     """
     count = config.workers or min(_cores(), MOST_WORKERS)
     sockets, log = ListeningSockets(inherited), config.connection_log
     if count == 1:
-        return LocalDataPlane(reactor, chance, observer, sockets, log)
+        return LocalDataPlane(
+            reactor, chance, observer, sockets, log, connection_writer=lines
+        )
     try:
-        return WorkerDataPlane(reactor, count, chance, observer, sockets, log)
+        return WorkerDataPlane(reactor, count, chance, observer, sockets, log, lines)
     except OSError as error:
         raise NoWorkers(
             f"--workers {count}: cannot create the workers' shared table:"

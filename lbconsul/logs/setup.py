@@ -22,6 +22,7 @@ from zope.interface import implementer
 
 from lbconsul.config.model import Config
 from lbconsul.errors import ConfigError
+from lbconsul.logs.connection_lines import ConnectionLines
 from lbconsul.logs.format import as_json, as_text
 from lbconsul.logs.log_file import LogFile
 from lbconsul.logs.targets import Descriptor, Stream, Syslog
@@ -135,6 +136,18 @@ class LogSetup:
         """The observer that twistd or twist adds for all events."""
         assert self.writer is not None, "makeService has opened it"
         return LogObserver(self.writer, self._format)
+
+    def connection_lines(self) -> ConnectionLines | None:
+        """Writes the access log to the same target; None: by log events only.
+
+        The lines are those that the observer writes, which for syslog and for twist's
+        text Twisted formats.
+        """
+        is_json = self._config.log_format == "json"
+        is_foreign = self._parent.get("syslog") or (self._is_twist and not is_json)
+        if self.writer is None or is_foreign:
+            return None
+        return ConnectionLines(is_json, self.writer.write)
 
     def _tell_dropped(self, count: int, error: str) -> bytes:
         why = error or "the log's target is too slow"

@@ -19,6 +19,7 @@ from lbconsul.config.model import Mapping
 from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.net.listening_sockets import ListeningSockets
 from lbconsul.net.sweeper import TimeSlicer
+from lbconsul.proxy.access_log import ConnectionWriter
 from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.listener_manager import ListenerManager
@@ -78,6 +79,7 @@ class LocalDataPlane(MultiService):
     _counter: ConnectionCounter = Factory(LocalCounter)
     _logs_upstreams: bool = True
     _needed_elsewhere: Callable[[], Iterable[FailoverSpec]] = tuple
+    _connection_writer: ConnectionWriter | None = field(default=None, kw_only=True)
     #: The limit of open connections in this process.
     connection_limit: ConnectionLimit = field(
         init=False,
@@ -106,6 +108,7 @@ class LocalDataPlane(MultiService):
             self._connection_log,
             self.connection_limit,
             self._needed_elsewhere,
+            connection_writer=self._connection_writer,
         )
         self.listeners = ListenerManager(self._runtime)
         self.listeners.setServiceParent(self)

@@ -17,7 +17,7 @@ from lbconsul.net.sockets import reset_on_close
 from lbconsul.net.splice import Pipes
 from lbconsul.net.sweeper import Checkable, Sweeper, TimeSlicer
 from lbconsul.proxy.access_control import AccessControl
-from lbconsul.proxy.access_log import ConnectionLog
+from lbconsul.proxy.access_log import ConnectionLog, ConnectionWriter
 from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.dialer import Dialer
 from lbconsul.proxy.drain_manager import DrainManager, Session, least_recently_active
@@ -58,6 +58,8 @@ class MappingProxy:
     mapping: Mapping
     observer: ProxyObserver
     _log_connections: bool = True
+    #: Writes the lines of connections; None: they are log events.
+    _connection_writer: ConnectionWriter | None = None
     #: Connections accepted since the start.
     accepted: int = 0
     _sessions: set[Session] = field(factory=set)
@@ -87,7 +89,9 @@ class MappingProxy:
     def __attrs_post_init__(self) -> None:
         mapping, clock = self.mapping, self.clock
         self.access_control = AccessControl.of(mapping)
-        self.log = ConnectionLog(clock, mapping, self._log_connections)
+        self.log = ConnectionLog(
+            clock, mapping, self._log_connections, self._connection_writer
+        )
         self.wait_queue = WaitQueue(clock, mapping.limits.queue_length)
         self.dialer = Dialer(
             self._poller,

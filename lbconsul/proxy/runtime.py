@@ -13,6 +13,7 @@ from lbconsul.net.periodic import Periodic, Tickable
 from lbconsul.net.poller import Poller, open_poller
 from lbconsul.net.splice import Pipes
 from lbconsul.net.sweeper import TimeSlicer
+from lbconsul.proxy.access_log import ConnectionWriter
 from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
 from lbconsul.proxy.targets import failover_spec
@@ -29,6 +30,8 @@ class ProxyRuntime:
     registry: Registry
     #: Whether proxies made from now on write the access log.
     connection_log: bool = True
+    #: Writes the lines of connections; None: they are log events.
+    _connection_writer: ConnectionWriter | None = field(default=None, kw_only=True)
     connection_limit: ConnectionLimit = field(
         default=Factory(lambda self: ConnectionLimit(self.reactor), True)
     )
@@ -97,6 +100,7 @@ class ProxyRuntime:
             mapping,
             observer,
             self.connection_log,
+            self._connection_writer,
             pipes=self._pipes,
             stats=self.stats(mapping),
             connection_limit=self.connection_limit,

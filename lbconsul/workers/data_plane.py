@@ -16,6 +16,7 @@ from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.pool_spec import FailoverSpec, ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.config.model import Mapping
+from lbconsul.logs.connection_lines import ConnectionLines
 from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.net.listening_sockets import ListeningSockets
 from lbconsul.net.periodic import repeat
@@ -54,6 +55,8 @@ class WorkerDataPlane(MultiService):
     _observer: DataPlaneObserver
     sockets: ListeningSockets
     _connection_log: bool
+    #: Writes the access log; None: each connection is a log event.
+    _lines: ConnectionLines | None = None
     _table: Table = field(init=False)
     _publisher: CatalogPublisher = field(init=False)
     _counter: SharedTally = field(init=False)
@@ -72,7 +75,13 @@ class WorkerDataPlane(MultiService):
         self._table = Table.create(1 + self.count)
         catalog = VersionedCatalog(Slots(SLOTS))
         self._supervisor = Supervisor(
-            self._reactor, self.count, self._listeners, catalog, self._table, self
+            self._reactor,
+            self.count,
+            self._listeners,
+            catalog,
+            self._table,
+            self,
+            self._lines,
         )
         self._supervisor.setServiceParent(self)
         self._publisher = CatalogPublisher(catalog, self._table, self._running_workers)
@@ -87,6 +96,7 @@ class WorkerDataPlane(MultiService):
             self._counter,
             logs_upstreams=False,
             needed_elsewhere=self._needed,
+            connection_writer=self._lines,
         )
         self._local.setServiceParent(self)
         self._index = MappingIndex(lambda: self.mappings)

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable
 
 from attrs import Factory, define
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import (
     ILogObserver,
     LogEvent,
@@ -14,11 +15,14 @@ from twisted.logger import (
 )
 from zope.interface import implementer
 
-from lbconsul.workers.messages import LOG, Report, write_report
+from lbconsul.workers.messages import LINES, LOG, Report, write_report
 
 #: The most log in bytes that may wait for the master; further lines are dropped. It is
 #: some three thousand lines.
 MOST_UNSENT = 1 << 20
+
+#: How long lines are collected before they are sent, in seconds.
+COLLECT = 0.02
 
 #: An event longer than this many bytes is sent as its text, cut to as many characters.
 _LONGEST = 1 << 16
@@ -59,10 +63,13 @@ class LogForwarder:
     """
 
     _log = Logger()
+    _clock: IReactorTime
     _write: Callable[[bytes], None]
     _report: bytes | None = None
+    #: Messages to send; and lines of the access log that will be one.
     _lines: deque[bytes] = Factory(deque)
-    #: Bytes of `_lines`, and lines dropped since the last warning about it.
+    _batch: list[bytes] = Factory(list)
+    #: Bytes of both, and lines dropped since the last warning about it.
     _unsent: int = 0
     _dropped: int = 0
     _paused: bool = False
@@ -70,11 +77,36 @@ class LogForwarder:
 
     def __call__(self, event: LogEvent) -> None:
         line = write_event(event)
+        if self._has_room(line):
+            self._close_batch()
+            self._lines.append(line)
+            self._send()
+
+    def write_line(self, line: bytes) -> None:
+        """Send a line of the access log, with those of the next `COLLECT` seconds."""
+        if self._has_room(line):
+            if not self._batch:
+                self._clock.callLater(COLLECT, self._send_batch)
+            self._batch.append(line)
+            if self._ending:
+                self._send_batch()
+
+    def _has_room(self, line: bytes) -> bool:
+        """Count the bytes of a line as unsent, or the line as dropped."""
         if self._unsent + len(line) > MOST_UNSENT:
             self._dropped += 1
-            return
+            return False
         self._unsent += len(line)
-        self._lines.append(line)
+        return True
+
+    def _close_batch(self) -> None:
+        if self._batch:
+            self._unsent += len(LINES)
+            self._lines.append(LINES + b"".join(self._batch))
+            self._batch.clear()
+
+    def _send_batch(self) -> None:
+        self._close_batch()
         self._send()
 
     def report(self, report: Report) -> None:
@@ -99,7 +131,7 @@ class LogForwarder:
     def resume(self) -> None:
         """Write again: the master has read what was written."""
         self._paused = False
-        self._send()
+        self._send_batch()
         if self._dropped and not self._paused:
             dropped, self._dropped = self._dropped, 0
             self._log.warn(
@@ -113,7 +145,7 @@ class LogForwarder:
         ending.
         """
         self._ending = True
-        self._send()
+        self._send_batch()
 
     def _send(self) -> None:
         while self._ending or not self._paused:

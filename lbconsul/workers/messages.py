@@ -19,15 +19,20 @@ from lbconsul.config.model import Mapping
 MAX_FRAME = 1 << 26
 
 #: The kinds of a worker's frames, by their first byte.
-REPORT, LOG, TRAFFIC, ANSWER = b"r", b"l", b"f", b"a"
+REPORT, LOG, LINES, TRAFFIC, ANSWER = b"r", b"l", b"c", b"f", b"a"
 
 
 @frozen
 class Setup:
-    """The first message: the worker's row in the table, and how many rows there are."""
+    """The first message: the worker's row in the table, and how many rows there are.
+
+    The worker's number is that of its row.
+    """
 
     row: int
     rows: int
+    #: Whether the lines of the access log are JSON; None: connections are log events.
+    json_lines: bool | None = None
 
 
 @frozen

@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from lbconsul.errors import CannotListen
+from lbconsul.logs.connection_lines import ConnectionLines
 from lbconsul.workers.listeners import ListenerSet
 from lbconsul.workers.messages import Setup
 from lbconsul.workers.restart_backoff import Backoff
@@ -60,6 +61,8 @@ class Supervisor(Service):
     _catalog: VersionedCatalog
     _table: Table
     _observer: SupervisorObserver
+    #: Writes the access log; None: the workers send each connection as a log event.
+    _lines: ConnectionLines | None = None
     _program: Program = Factory(worker_program)
     _workers: dict[int, WorkerProcess] = Factory(dict)
     _backoff: Backoff = Factory(Backoff)
@@ -150,9 +153,15 @@ class Supervisor(Service):
     def _start(self, number: int) -> None:
         self._waiting.pop(number, None)
         worker = WorkerProcess(
-            self._reactor, number, self._catalog, self, self._listeners.of
+            self._reactor,
+            number,
+            self._catalog,
+            self,
+            self._listeners.of,
+            self._lines,
         )
-        setup = Setup(number, 1 + self.count)
+        lines = self._lines
+        setup = Setup(number, 1 + self.count, None if lines is None else lines.is_json)
         try:
             self._listeners.bind()
             worker.start(self._program, setup, self._table.descriptor)

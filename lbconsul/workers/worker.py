@@ -24,6 +24,7 @@ from lbconsul.balance.events import RegistryEvent
 from lbconsul.balance.pool_spec import FailoverSpec
 from lbconsul.balance.registry import Registry
 from lbconsul.config.model import Mapping
+from lbconsul.logs.connection_lines import ConnectionLines
 from lbconsul.net.fd_passing import receive_sockets
 from lbconsul.net.listening_socket import BorrowedSocket
 from lbconsul.net.periodic import repeat
@@ -112,7 +113,9 @@ class Worker:
     status: int = 0
 
     def __attrs_post_init__(self) -> None:
-        self.uplink = LogForwarder(lambda data: self.channel.sendString(data))
+        self.uplink = LogForwarder(
+            self._reactor, lambda data: self.channel.sendString(data)
+        )
         self.channel = Channel(
             self.on_command, self._lost, self.uplink.pause, self.uplink.resume
         )
@@ -152,9 +155,13 @@ class Worker:
             on_event=self._on_event,
         )
         self._replica = CatalogReplica(self._registry, slots, self._counter.load)
+        lines = setup.json_lines
         self._runtime = ProxyRuntime(
             self._reactor,
             self._registry,
+            connection_writer=None
+            if lines is None
+            else ConnectionLines(lines, self.uplink.write_line, setup.row),
             connection_limit=self._connection_limit,
             needed_elsewhere=self._needed_elsewhere,
         )

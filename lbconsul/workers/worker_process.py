@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 
 from lbconsul.balance.instance import Identity
 from lbconsul.errors import CannotListen
+from lbconsul.logs.connection_lines import ConnectionLines
 from lbconsul.net.fd_passing import send_sockets
 from lbconsul.stats.traffic import MappingTraffic
 from lbconsul.workers.catalog_sender import CatalogSender
@@ -26,6 +27,7 @@ from lbconsul.workers.channel import Channel
 from lbconsul.workers.log_forwarder import read_event
 from lbconsul.workers.messages import (
     ANSWER,
+    LINES,
     LOG,
     REPORT,
     TRAFFIC,
@@ -80,6 +82,8 @@ class WorkerProcess(ProcessProtocol):
     _catalog: VersionedCatalog
     _observer: WorkerObserver
     _listeners: Callable[[int], tuple[Serve, dict[int, int]]]
+    #: Writes the worker's part of the access log, if the worker formats it.
+    _lines: ConnectionLines | None = None
     #: The worker's last report.
     report: Report = Factory(Report)
     #: The worker's last traffic reports, by assignment.
@@ -248,6 +252,8 @@ class WorkerProcess(ProcessProtocol):
         try:
             if kind == LOG:
                 globalLogPublisher({**read_event(said), "worker": self.number})
+            elif kind == LINES and self._lines is not None:
+                self._lines.pass_on(said)
             elif kind == REPORT:
                 self._reported(read_report(said))
             elif kind == TRAFFIC:

@@ -311,3 +311,30 @@ def test_a_buffer_is_flushed() -> None:
     Logger("here", observer=setup.observer()).info("said")
     setup.close()
     assert file.getvalue().splitlines()[0] == "before"
+
+
+@pytest.mark.parametrize(("log_format", "last"), [("text", "m\n"), ("json", "}\n")])
+def test_lines_of_connections(tmp_path: Path, log_format: str, last: str) -> None:
+    """They go to the same log, between the other lines, in its format."""
+    parent: dict[str, Any] = {"nodaemon": 1}
+    setup = a_setup(parent, log_file="own.log", log_format=log_format)
+    assert setup.connection_lines() is None  # not before the log is open
+    setup.open()
+    lines, log = setup.connection_lines(), Logger("here", observer=setup.observer())
+    assert lines is not None
+    log.info("before")
+    lines.write("m", "unix", "80:web", "-", 0, 0, 0.0, 0, "--")
+    log.info("after")
+    setup.close()
+    first, second, third = (tmp_path / "own.log").read_text().splitlines(keepends=True)
+    assert ("before" in first, "after" in third) == (True, True)
+    assert second.endswith(last)
+
+
+def test_lines_of_connections_that_others_write() -> None:
+    """To syslog, and to a logger of the operator's, connections are log events."""
+    for parent in ({"syslog": True}, {"logger": "a.b", "nodaemon": 1}, {}):
+        setup = a_setup(dict(parent))
+        if not parent.get("syslog"):
+            setup.open()
+        assert setup.connection_lines() is None

@@ -3,11 +3,13 @@
 from typing import Any
 
 import pytest
+from twisted.internet.task import Clock
 from twisted.logger import (
     ILogObserver,
     LogEvent,
     Logger,
     LogLevel,
+    capturedLogs,
     eventAsText,
     formatEvent,
     globalLogPublisher,
@@ -15,12 +17,13 @@ from twisted.logger import (
 from zope.interface.verify import verifyObject
 
 from lbconsul.workers.log_forwarder import (
+    COLLECT,
     MOST_UNSENT,
     LogForwarder,
     read_event,
     write_event,
 )
-from lbconsul.workers.messages import LOG, REPORT, Count, Report, read_report
+from lbconsul.workers.messages import LINES, LOG, REPORT, Count, Report, read_report
 
 
 def event(format: str, **fields: Any) -> LogEvent:
@@ -88,7 +91,7 @@ class TestUplink:
     def test_at_once(self) -> None:
         """While the master reads, all is said at once."""
         written: list[bytes] = []
-        uplink = LogForwarder(written.append)
+        uplink = LogForwarder(Clock(), written.append)
         assert verifyObject(ILogObserver, uplink)
         uplink(event("one"))
         uplink.report(Report(3))
@@ -97,7 +100,7 @@ class TestUplink:
     def test_while_the_master_does_not_read(self) -> None:
         """While it does not, lines wait, and of reports the latest one."""
         written: list[bytes] = []
-        uplink = LogForwarder(written.append)
+        uplink = LogForwarder(Clock(), written.append)
         uplink.pause()
         for number in range(3):
             uplink(event("{n}", n=number))
@@ -115,7 +118,7 @@ class TestUplink:
             written.append(data)
             uplink.pause()
 
-        uplink = LogForwarder(write)
+        uplink = LogForwarder(Clock(), write)
         for number in range(3):
             uplink(event("{n}", n=number))
         assert len(written) == 1
@@ -129,7 +132,7 @@ class TestUplink:
     def test_bounded(self) -> None:
         """Lines that do not fit are dropped, and later it is said how many."""
         written: list[bytes] = []
-        uplink = LogForwarder(written.append)
+        uplink = LogForwarder(Clock(), written.append)
         uplink.pause()
         for _ in range(100):
             uplink(event("{line}", line="x" * 20_000))
@@ -148,10 +151,58 @@ class TestUplink:
         assert len(written) == len(kept) + 2
 
 
+class TestLines:
+    """How a worker sends the lines of its connections."""
+
+    def test_together(self) -> None:
+        """Lines of a fiftieth of a second are one message, in their order."""
+        clock, written = Clock(), list[bytes]()
+        uplink = LogForwarder(clock, written.append)
+        uplink.write_line(b"one\n")
+        uplink.write_line(b"two\n")
+        assert written == []
+        clock.advance(COLLECT)
+        assert written == [LINES + b"one\ntwo\n"]
+        clock.advance(10 * COLLECT)
+        assert len(written) == 1
+
+    def test_order(self) -> None:
+        """A line stands before the event that follows it, and after the one before."""
+        clock, written = Clock(), list[bytes]()
+        uplink = LogForwarder(clock, written.append)
+        uplink(event("x"))
+        uplink.write_line(b"one\n")
+        uplink(event("x"))
+        uplink.write_line(b"two\n")
+        clock.advance(COLLECT)
+        assert [each[:1] for each in written] == [LOG, LINES, LOG, LINES]
+
+    def test_at_the_end(self) -> None:
+        """A worker that ends sends what it has, and each further line at once."""
+        written: list[bytes] = []
+        uplink = LogForwarder(Clock(), written.append)
+        uplink.write_line(b"one\n")
+        uplink.hurry()
+        uplink.write_line(b"two\n")
+        assert written == [LINES + b"one\n", LINES + b"two\n"]
+
+    def test_bounded(self) -> None:
+        """Lines that do not fit are dropped, and later the log says how many."""
+        clock, written = Clock(), list[bytes]()
+        uplink = LogForwarder(clock, written.append)
+        uplink.pause()
+        for _ in range(100):
+            uplink.write_line(b"x" * 20_000)
+        with capturedLogs() as events:
+            uplink.resume()
+        assert [len(each) for each in written] == [1 + 52 * 20_000]
+        assert events[-1]["lines_dropped"] == 48
+
+
 def test_of_use_at_once() -> None:
     """What is of use only at once is said while the master listens, else never."""
     written: list[bytes] = []
-    uplink = LogForwarder(written.append)
+    uplink = LogForwarder(Clock(), written.append)
     free = [uplink.is_free]
     uplink.say(b"one")
     uplink.pause()

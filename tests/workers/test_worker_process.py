@@ -18,10 +18,12 @@ from zope.interface.verify import verifyObject
 
 from lbconsul.balance.events import Change
 from lbconsul.balance.pool_spec import ServiceQuery
+from lbconsul.logs.connection_lines import ConnectionLines
 from lbconsul.net.fd_passing import receive_sockets
 from lbconsul.stats.traffic import MappingTraffic
 from lbconsul.workers.log_forwarder import write_event
 from lbconsul.workers.messages import (
+    LINES,
     LOG,
     CatalogChunk,
     Command,
@@ -385,3 +387,25 @@ class MemberTests(SynchronousTestCase):
         """To end one that was never started does nothing."""
         self.member.kill()
         self.assertIsNone(self.member.pid)
+
+    def test_lines(self) -> None:
+        """Lines of connections that the worker has formatted go into the log."""
+        written: list[bytes] = []
+        self.member = WorkerProcess(
+            self.reactor,
+            3,
+            self.ledger,
+            self,
+            lambda number: (self.serves, self.sockets),
+            ConnectionLines(False, written.append),
+        )
+        self.start()
+        self.hear(LINES + b"one\ntwo\n")
+        self.assertEqual(written, [b"one\n", b"two\n"])
+
+    def test_unwanted_lines(self) -> None:
+        """A worker that was not told to format lines, and does, is killed."""
+        self.start()
+        self.hear(LINES + b"one\n")
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(self.reactor.process.signals, [signal.SIGKILL])

@@ -1,0 +1,132 @@
+"""Lines of connections: the same as the log would make of an event."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.logger import LogEvent, capturedLogs
+
+from lbconsul.config.model import Mapping, TCPListen
+from lbconsul.logs.connection_lines import SOURCE, ConnectionLines
+from lbconsul.logs.format import as_json, as_text
+from lbconsul.proxy.access_log import ConnectionLog
+from lbconsul.stats.termination import Termination
+from tests.support.instances import an_upstream
+
+#: A moment of the wall clock, of which a binary fraction is exact.
+NOW = 1_790_000_000.625
+
+
+class Lines:
+    """What is written, at `NOW`."""
+
+    def __init__(self, is_json: bool, worker: int = 0) -> None:
+        self.written: list[bytes] = []
+        self.now = NOW
+        self.lines = ConnectionLines(
+            is_json, self.written.append, worker, lambda: self.now
+        )
+
+
+def fields(**others: Any) -> dict[str, Any]:
+    """What is known of a connection."""
+    return {
+        "message": "m",
+        "client": "192.0.2.1:4000",
+        "mapping": "80:web",
+        "upstream": "a@n 192.0.2.2:80",
+        "received": 1,
+        "sent": 2,
+        "seconds": 0.5,
+        "retries": 0,
+        "termination": "--",
+    } | others
+
+
+def event_of(known: dict[str, Any]) -> LogEvent:
+    """The event that says the same."""
+    known = fields() | known
+    return {
+        "log_format": "{line}",
+        "log_level": None,
+        "log_namespace": SOURCE,
+        "log_time": NOW,
+        "line": known.pop("message"),
+        **known,
+    }
+
+
+WORDS = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1)
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "message": WORDS.map(lambda word: f"{word} in=1"),
+            "client": WORDS,
+            "mapping": WORDS,
+            "upstream": WORDS,
+            "received": st.integers(0, 1 << 60),
+            "sent": st.integers(0, 1 << 60),
+            "seconds": st.floats(0, 1e7),
+            "retries": st.integers(0, 99),
+            "termination": st.sampled_from(["--", "SC", "KH"]),
+        }
+    )
+)
+def test_json(known: dict[str, Any]) -> None:
+    """A line of JSON is what the log's format makes of the connection's event."""
+    lines = Lines(is_json=True)
+    lines.lines.write(**known)
+    [line] = lines.written
+    assert line.decode() == as_json(event_of(known))
+
+
+def test_text() -> None:
+    """And so is a line of text, with Twisted's prefix."""
+    with capturedLogs() as events:
+        log = ConnectionLog(Clock(), Mapping("web", TCPListen("0.0.0.0", 80)))
+        log.tell(("192.0.2.1", 4000), 0.0, an_upstream(), 1, 2, 0, Termination.DONE)
+    lines = Lines(is_json=False)
+    writing = ConnectionLog(
+        Clock(), Mapping("web", TCPListen("0.0.0.0", 80)), writer=lines.lines
+    )
+    with capturedLogs() as others:
+        writing.tell(("192.0.2.1", 4000), 0.0, an_upstream(), 1, 2, 0, Termination.DONE)
+    assert others == []
+    assert lines.written == [as_text({**events[0], "log_time": NOW}).encode()]
+
+
+@pytest.mark.parametrize("is_json", [True, False])
+def test_time_goes_on(is_json: bool) -> None:
+    """Each line has the time at which it is written."""
+    lines = Lines(is_json)
+    for later in (0.0, 0.25, 0.5, 100.0):
+        lines.now = NOW + later
+        lines.lines.write(**fields())
+    times = [line[:30] for line in lines.written]
+    if is_json:
+        expected = ["20.625Z", "20.875Z", "21.125Z", "00.625Z"]
+        assert [json.loads(each)["time"][-7:] for each in lines.written] == expected
+    else:
+        assert times[0] == times[1] < times[2] < times[3]
+
+
+def test_of_a_worker() -> None:
+    """In JSON a worker's lines have its number; the gateway passes them on as is."""
+    worker, gateway = Lines(is_json=True, worker=2), Lines(is_json=True)
+    worker.lines.write(**fields())
+    worker.lines.write(**fields(client="unix"))
+    assert [json.loads(each)["worker"] for each in worker.written] == [2, 2]
+    gateway.lines.pass_on(b"".join(worker.written))
+    assert gateway.written == worker.written
+
+
+def test_not_encodable() -> None:
+    """A name that UTF-8 cannot encode is escaped."""
+    lines = Lines(is_json=False)
+    lines.lines.write(**fields(message="a\udc80b"))
+    assert lines.written[0].endswith(b"a\\udc80b\n")
