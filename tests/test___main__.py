@@ -20,7 +20,7 @@ from tests.support.ports import free_ports
 Capture = pytest.CaptureFixture[str]
 
 
-class Showing:
+class StatusServer:
     """A made-up gateway, in a process of its own."""
 
     def __init__(self, state: str) -> None:
@@ -42,16 +42,16 @@ class Showing:
 
 
 @pytest.fixture(scope="module")
-def showing() -> Iterator[Showing]:
-    showing = Showing("ok")
-    yield showing
-    showing.end()
+def server() -> Iterator[StatusServer]:
+    server = StatusServer("ok")
+    yield server
+    server.end()
 
 
 @pytest.mark.process
-def test_ready(showing: Showing, capsys: Capture) -> None:
+def test_ready(server: StatusServer, capsys: Capture) -> None:
     """A gateway that is ready is shown, without colours where there is no terminal."""
-    assert main(["status", "--admin", str(showing.port)]) == 0
+    assert main(["status", "--admin", str(server.port)]) == 0
     shown = capsys.readouterr()
     assert shown.out.startswith("lbconsul 0.1.0 serving for 1 d 2 h")
     assert "web-0@node-00" in shown.out
@@ -62,11 +62,11 @@ def test_ready(showing: Showing, capsys: Capture) -> None:
 @pytest.mark.process
 def test_not_ready(capsys: Capture) -> None:
     """One that is not ready is shown, too; the exit status says so."""
-    showing = Showing("starting")
+    server = StatusServer("starting")
     try:
-        assert main(["status", f"--admin=127.0.0.1:{showing.port}"]) == 1
+        assert main(["status", f"--admin=127.0.0.1:{server.port}"]) == 1
     finally:
-        showing.end()
+        server.end()
     assert "not ready: 80:web: Consul has not answered yet" in capsys.readouterr().out
 
 
@@ -124,7 +124,7 @@ def test_a_token(
 
 
 @pytest.mark.process
-def test_watching(showing: Showing, capsys: Capture) -> None:
+def test_watching(server: StatusServer, capsys: Capture) -> None:
     """It can be shown again and again, until one has seen enough."""
     slept: list[float] = []
 
@@ -133,7 +133,7 @@ def test_watching(showing: Showing, capsys: Capture) -> None:
         if len(slept) == 3:
             raise KeyboardInterrupt
 
-    assert main(["status", "--watch", "--admin", str(showing.port)], sleep) == 0
+    assert main(["status", "--watch", "--admin", str(server.port)], sleep) == 0
     assert slept == [2.0] * 3
     assert capsys.readouterr().out.count("lbconsul 0.1.0") == 3
 
@@ -143,11 +143,11 @@ def test_watching(showing: Showing, capsys: Capture) -> None:
     ("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)]
 )
 def test_a_terminal(
-    showing: Showing, environment: dict[str, str], coloured: bool
+    server: StatusServer, environment: dict[str, str], coloured: bool
 ) -> None:
     """On a terminal it has colours, unless nobody wants them."""
     ours, theirs = pty.openpty()
-    words = [sys.executable, "-m", "lbconsul", "status", "--admin", str(showing.port)]
+    words = [sys.executable, "-m", "lbconsul", "status", "--admin", str(server.port)]
     clean = {key: text for key, text in os.environ.items() if key != "NO_COLOR"}
     process = subprocess.Popen(words, stdout=theirs, env=clean | environment)
     os.close(theirs)
@@ -170,9 +170,9 @@ def _read(descriptor: int, data: list[bytes]) -> None:
 
 
 @pytest.mark.process
-def test_a_closed_pipe(showing: Showing) -> None:
+def test_a_closed_pipe(server: StatusServer) -> None:
     """Who has heard enough, as ``head`` may, causes no traceback."""
-    command = f"{sys.executable} -m lbconsul status --admin {showing.port} | true"
+    command = f"{sys.executable} -m lbconsul status --admin {server.port} | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
     assert done.stderr == b""
 

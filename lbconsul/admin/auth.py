@@ -50,7 +50,7 @@ class RequestOrigin:
         return self.mode == "navigate" and self.origin is None
 
 
-def asker(request: Request) -> RequestOrigin:
+def request_origin(request: Request) -> RequestOrigin:
     """The origin of a request, with its token from either of the two headers."""
     token = _header(request, "x-lbconsul-token")
     scheme, _, bearer = (_header(request, "authorization") or "").partition(" ")

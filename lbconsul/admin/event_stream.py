@@ -50,7 +50,7 @@ class Stream:
     source: Source
     events: EventLog
     turns: Turns = Factory(lambda self: Turns(self.reactor), takes_self=True)
-    ticker: Sampler = Factory(
+    sampler: Sampler = Factory(
         lambda self: Sampler(self.reactor, self.source, self._all, self.turns),
         takes_self=True,
     )
@@ -77,7 +77,7 @@ class Stream:
             reader.stopProducing()
             raise
         if figures:
-            self.ticker.start()
+            self.sampler.start()
 
     def leave(self, reader: "Reader") -> None:
         """Remove a reader; the last one stops the sampler."""
@@ -85,7 +85,7 @@ class Stream:
             return
         self.readers.remove(reader)
         if not any(each.figures for each in self.readers):
-            self.ticker.stop()
+            self.sampler.stop()
         if not self.readers:
             self.events.ignore(self._all)
 
@@ -209,7 +209,7 @@ class Reader:
         self.give_up()
 
     def _piece(self) -> bytes | None:
-        log, last = self._log, self._stream.ticker.last
+        log, last = self._log, self._stream.sampler.last
         if self._next < log.oldest:
             self._next, self._reset = log.oldest, "older events are no longer kept"
         if -1 < self._tick < last.other_since:

@@ -7,7 +7,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import ACCEPTED, CONFLICT, NOT_FOUND, OK, Request
 
-from lbconsul.admin.auth import Authorizer, asker
+from lbconsul.admin.auth import Authorizer, request_origin
 from lbconsul.admin.requests import client
 from lbconsul.admin.responses import HTTPError, answer_json
 from lbconsul.admin.status_model import Source
@@ -27,7 +27,7 @@ class Orders:
 
     _log = Logger()
     _source: Source
-    _guard: Authorizer
+    _authorizer: Authorizer
     #: Called when something has changed.
     _changed: Callable[[], None]
 
@@ -36,7 +36,7 @@ class Orders:
 
         :raises HTTPError: it may not be done, or cannot be.
         """
-        self._guard.check_change(asker(request))
+        self._authorizer.check_change(request_origin(request))
         gone: list[Failure] = []
         request.notifyFinish().addErrback(gone.append)
         try:
@@ -61,7 +61,7 @@ class Orders:
 
         :raises HTTPError: it may not be done.
         """
-        self._guard.check_change(asker(request))
+        self._authorizer.check_change(request_origin(request))
         self._done(request, "drain the gateway")
         self._source.drain_gateway()
         answer_json(request, ACCEPTED, {"done": "drain"})

@@ -18,7 +18,7 @@ from twisted.web.http import (
     Request,
 )
 
-from lbconsul.admin.auth import Authorizer, asker
+from lbconsul.admin.auth import Authorizer, request_origin
 from lbconsul.admin.documents import Document
 from lbconsul.admin.event_stream import Stream
 from lbconsul.admin.http_server import AdminRequest, cut
@@ -86,7 +86,7 @@ class Routes:
 
     _reactor: IReactorTime
     _source: Source
-    _guard: Authorizer
+    _authorizer: Authorizer
     _stream: Stream
     _requests: Requests = Factory(Requests)
     _documents: dict[str, Document] = field(init=False)
@@ -102,7 +102,7 @@ class Routes:
         self._documents = {
             what: Document(self._reactor, make) for what, make in made.items()
         }
-        self._orders = Orders(self._source, self._guard, self._forget)
+        self._orders = Orders(self._source, self._authorizer, self._forget)
 
     def answer(self, request: AdminRequest) -> None:
         """Answer one request; errors become HTTP answers."""
@@ -160,16 +160,16 @@ class Routes:
 
     def _guarded(self, show: Handler) -> Handler:
         def handler(request: AdminRequest) -> None:
-            who = asker(request)
-            self._guard.check_site(who)
-            self._guard.check_read(who)
+            who = request_origin(request)
+            self._authorizer.check_site(who)
+            self._authorizer.check_read(who)
             show(request)
 
         return handler
 
     def _page(self, request: Request) -> None:
         """The page holds no data: it needs no token, since it asks for the token."""
-        self._guard.check_site(asker(request))
+        self._authorizer.check_site(request_origin(request))
         answer_page(request, pages()[request.path.decode("latin-1")])
 
     def _health(self, request: Request) -> None:
@@ -189,21 +189,21 @@ class Routes:
         answer_text(request, SERVICE_UNAVAILABLE, f"{text}\n")
 
     def _may_know(self, request: Request) -> bool:
-        who = asker(request)
+        who = request_origin(request)
         try:
-            self._guard.check_site(who)
-            self._guard.check_read(who)
+            self._authorizer.check_site(who)
+            self._authorizer.check_read(who)
         except HTTPError:
             return False
         return True
 
     def _status(self, request: Request) -> None:
-        self._pour(request, JSON, self._documents["status"])
+        self._send(request, JSON, self._documents["status"])
 
     def _metrics(self, request: Request) -> None:
-        self._pour(request, CONTENT_TYPE, self._documents["metrics"])
+        self._send(request, CONTENT_TYPE, self._documents["metrics"])
 
-    def _pour(self, request: Request, content_type: str, document: Document) -> None:
+    def _send(self, request: Request, content_type: str, document: Document) -> None:
         if self._answers >= MOST_ANSWERS:
             raise _busy("too many long answers are in progress")
         more = {"Vary": "Accept-Encoding"}
@@ -214,12 +214,12 @@ class Routes:
         if request.method == b"HEAD":
             request.finish()
             return
-        pour = StreamingResponse(
+        response = StreamingResponse(
             self._stream.turns, request, document.read(packed=packed)
         )
         self._answers += 1
         request.notifyFinish().addBoth(lambda _: self._answered())
-        pour.begin()
+        response.begin()
 
     def _answered(self) -> None:
         self._answers -= 1

@@ -66,9 +66,9 @@ class AdminServer(Service):
     )
 
     def __attrs_post_init__(self) -> None:
-        guard = Authorizer(self.listen, self._token, self._open_read)
+        authorizer = Authorizer(self.listen, self._token, self._open_read)
         requests = Requests(self._lets)
-        routes = Routes(self._reactor, self._source, guard, self._stream, requests)
+        routes = Routes(self._reactor, self._source, authorizer, self._stream, requests)
         self._factory = AdminFactory(self._reactor, routes.answer, self._lets)
 
     @property

@@ -46,14 +46,14 @@ class TakeoverServer(Service):
     _file: FileIdentity | None = None
     _acceptor: Acceptor | None = None
     #: The sessions of waiting clients; the first one is active.
-    _talks: deque[TakeoverSession] = Factory(deque)
+    _sessions: deque[TakeoverSession] = Factory(deque)
     _over: bool = False
 
     @property
     def is_shared(self) -> bool:
         """Whether another gateway has the sockets too, or soon will."""
         shared = (State.OFFERED, State.GIVEN)
-        return any(each.state in shared for each in self._talks)
+        return any(each.state in shared for each in self._sessions)
 
     def accepting(self) -> Deferred[bool]:
         """Called when this gateway accepts: ask the predecessor to drain, then replace
@@ -110,8 +110,8 @@ class TakeoverServer(Service):
             if clear:
                 remove_file(self.path, self._file)
             sock.close()
-        for talk in tuple(self._talks):
-            talk.abort()
+        for session in tuple(self._sessions):
+            session.abort()
 
     def _starved(self, error: OSError) -> None:
         self._log.warn(
@@ -123,25 +123,25 @@ class TakeoverServer(Service):
     def _came(self, sock: socket.socket) -> None:
         """Called with the connection of a new client."""
         process, user = peer(sock)
-        talk = TakeoverSession(
+        session = TakeoverSession(
             self._reactor, process, self._offer, self._ended, self._tell
         )
-        factory = ProtocolFactory.forProtocol(lambda: talk)
+        factory = ProtocolFactory.forProtocol(lambda: session)
         factory.noisy = False
         self._reactor.adoptStreamConnection(sock.fileno(), socket.AF_UNIX, factory)
         if user not in trusted_users():
-            talk.refuse(f"user {user} is neither this gateway's nor root")
-        elif len(self._talks) > MOST_WAITING:
-            talk.abort()
+            session.refuse(f"user {user} is neither this gateway's nor root")
+        elif len(self._sessions) > MOST_WAITING:
+            session.abort()
         else:
-            self._talks.append(talk)
-            if len(self._talks) == 1:
-                talk.begin()
+            self._sessions.append(session)
+            if len(self._sessions) == 1:
+                session.begin()
 
-    def _ended(self, talk: TakeoverSession, given: bool) -> None:
-        is_current = bool(self._talks) and self._talks[0] is talk
-        if talk in self._talks:
-            self._talks.remove(talk)
+    def _ended(self, session: TakeoverSession, given: bool) -> None:
+        is_current = bool(self._sessions) and self._sessions[0] is session
+        if session in self._sessions:
+            self._sessions.remove(session)
         if self._over:
             return
         if given:
@@ -150,5 +150,5 @@ class TakeoverServer(Service):
                 "--takeover {path}: another gateway has taken over", path=self.path
             )
             self._taken()
-        elif is_current and self._talks:
-            self._talks[0].begin()
+        elif is_current and self._sessions:
+            self._sessions[0].begin()

@@ -31,7 +31,7 @@ from lbconsul.workers.catalog_publisher import CatalogPublisher
 from lbconsul.workers.ejection_reports import Ejected, EjectionReports
 from lbconsul.workers.listeners import ListenerSet
 from lbconsul.workers.messages import SetDrained
-from lbconsul.workers.shared_counter import RECOUNT_EVERY, SharedTally
+from lbconsul.workers.shared_counter import RECOUNT_EVERY, SharedCounter
 from lbconsul.workers.shared_table import SLOTS, Table
 from lbconsul.workers.slots import Slots
 from lbconsul.workers.supervisor import Supervisor
@@ -59,7 +59,7 @@ class WorkerDataPlane(MultiService):
     _lines: ConnectionLines | None = None
     _table: Table = field(init=False)
     _publisher: CatalogPublisher = field(init=False)
-    _counter: SharedTally = field(init=False)
+    _counter: SharedCounter = field(init=False)
     _listeners: ListenerSet = field(init=False)
     _supervisor: Supervisor = field(init=False)
     _stats: WorkerStats = field(init=False)
@@ -86,7 +86,7 @@ class WorkerDataPlane(MultiService):
         self._supervisor.setServiceParent(self)
         self._publisher = CatalogPublisher(catalog, self._table, self._running_workers)
         self._stats = WorkerStats(self._listeners, self._running_workers)
-        self._counter = SharedTally(self._table, 0, catalog.slots.take)
+        self._counter = SharedCounter(self._table, 0, catalog.slots.take)
         self._local = LocalDataPlane(
             self._reactor,
             self._chance,

@@ -45,7 +45,7 @@ class SharedLoad(Load):
 
 
 @define(eq=False)
-class SharedTally:
+class SharedCounter:
     """Counts connections in one row of the table and reads the other rows.
 
     `slot_of` gives the slot of an identity.  Other processes' changes are read from

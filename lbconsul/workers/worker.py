@@ -56,7 +56,7 @@ from lbconsul.workers.messages import (
     write_answer,
 )
 from lbconsul.workers.reporter import Reporter
-from lbconsul.workers.shared_counter import RECOUNT_EVERY, SharedTally
+from lbconsul.workers.shared_counter import RECOUNT_EVERY, SharedCounter
 from lbconsul.workers.shared_table import Table
 from lbconsul.workers.spawn import CONTROL, FD_CHANNEL, TABLE
 
@@ -90,7 +90,7 @@ class Worker:
     uplink: LogForwarder = field(init=False)
     _connection_limit: ConnectionLimit = field(init=False)
     _upstream_log: UpstreamLog = field(init=False)
-    _counter: SharedTally = field(init=False)
+    _counter: SharedCounter = field(init=False)
     _registry: Registry = field(init=False)
     _replica: CatalogReplica = field(init=False)
     _runtime: ProxyRuntime = field(init=False)
@@ -147,7 +147,7 @@ class Worker:
     def _set_up(self, setup: Setup) -> None:
         slots = KnownSlots()
         table = Table(self._table, setup.rows)
-        self._counter = SharedTally(table, setup.row, slots.find)
+        self._counter = SharedCounter(table, setup.row, slots.find)
         self._registry = Registry(
             random.random,
             self._counter,

@@ -15,7 +15,7 @@ REMOTE, UNIX = TCPListen("0.0.0.0", 9200), UnixListen("/run/lb")
 HERE = "127.0.0.1:9200"
 
 
-def _guard(
+def _auth(
     listen: TCPListen | UnixListen, token: str = "s3cret", *, open_read: bool = False
 ) -> Authorizer:
     return Authorizer(listen, FixedToken(token) if token else None, open_read)
@@ -35,44 +35,43 @@ def _code(check: object, who: RequestOrigin) -> int:
 @pytest.mark.parametrize("listen", [LOCAL, LOCAL6, UNIX])
 def test_reading_here(listen: TCPListen | UnixListen) -> None:
     """On this machine everybody may look."""
-    assert _code(_guard(listen).check_read, RequestOrigin(HERE)) == 0
-    assert _code(_guard(listen, "").check_read, RequestOrigin(HERE)) == 0
+    assert _code(_auth(listen).check_read, RequestOrigin(HERE)) == 0
+    assert _code(_auth(listen, "").check_read, RequestOrigin(HERE)) == 0
 
 
 def test_reading_from_elsewhere() -> None:
     """Where other machines come, it takes the token, or the word that all may."""
-    guard = _guard(REMOTE)
-    assert _code(guard.check_read, RequestOrigin(HERE)) == 401
-    assert _code(guard.check_read, RequestOrigin(HERE, token="wrong")) == 401
-    assert _code(guard.check_read, RequestOrigin(HERE, token="s3cret")) == 0
-    assert _code(_guard(REMOTE, open_read=True).check_read, RequestOrigin(HERE)) == 0
-    assert _code(_guard(REMOTE, "").check_read, RequestOrigin(HERE)) == 403
+    authorizer = _auth(REMOTE)
+    assert _code(authorizer.check_read, RequestOrigin(HERE)) == 401
+    assert _code(authorizer.check_read, RequestOrigin(HERE, token="wrong")) == 401
+    assert _code(authorizer.check_read, RequestOrigin(HERE, token="s3cret")) == 0
+    assert _code(_auth(REMOTE, open_read=True).check_read, RequestOrigin(HERE)) == 0
+    assert _code(_auth(REMOTE, "").check_read, RequestOrigin(HERE)) == 403
 
 
 def test_changing() -> None:
     """Changes take the token everywhere, and are off without one."""
     for listen in (LOCAL, REMOTE, UNIX):
-        guard = _guard(listen, open_read=True)
-        assert _code(guard.check_change, RequestOrigin(HERE)) == 401
-        assert _code(guard.check_change, RequestOrigin(HERE, token="")) == 401
-        assert _code(guard.check_change, RequestOrigin(HERE, token="s3cre")) == 401
-        assert _code(guard.check_change, RequestOrigin(HERE, token="s3cret")) == 0
+        authorizer = _auth(listen, open_read=True)
+        assert _code(authorizer.check_change, RequestOrigin(HERE)) == 401
+        assert _code(authorizer.check_change, RequestOrigin(HERE, token="")) == 401
+        assert _code(authorizer.check_change, RequestOrigin(HERE, token="s3cre")) == 401
+        assert _code(authorizer.check_change, RequestOrigin(HERE, token="s3cret")) == 0
         assert (
-            _code(_guard(listen, "").check_change, RequestOrigin(HERE, token="x"))
-            == 403
+            _code(_auth(listen, "").check_change, RequestOrigin(HERE, token="x")) == 403
         )
 
 
 def test_what_is_said() -> None:
     """Who is refused learns what it takes."""
     with pytest.raises(HTTPError, match="needs the token of --admin-token-file"):
-        _guard(LOCAL).check_change(RequestOrigin(HERE))
+        _auth(LOCAL).check_change(RequestOrigin(HERE))
     with pytest.raises(HTTPError, match="not the token of --admin-token-file"):
-        _guard(LOCAL).check_change(RequestOrigin(HERE, token="x"))
+        _auth(LOCAL).check_change(RequestOrigin(HERE, token="x"))
     with pytest.raises(
         HTTPError, match="start the gateway with --admin-token-file FILE"
     ):
-        _guard(LOCAL, "").check_change(RequestOrigin(HERE))
+        _auth(LOCAL, "").check_change(RequestOrigin(HERE))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +90,7 @@ def test_what_is_said() -> None:
 def test_other_sites(who: RequestOrigin) -> None:
     """Another site's page can order nothing, even if it knew the token."""
     for listen in (LOCAL, REMOTE, UNIX):
-        assert _code(_guard(listen).check_change, who) == 403
+        assert _code(_auth(listen).check_change, who) == 403
 
 
 @pytest.mark.parametrize(
@@ -107,13 +106,13 @@ def test_other_sites(who: RequestOrigin) -> None:
 )
 def test_our_own_page(who: RequestOrigin) -> None:
     """Our own page, and what is no page at all, can."""
-    assert _code(_guard(LOCAL).check_change, who) == 0
-    assert _code(_guard(LOCAL).check_site, who) == 0
+    assert _code(_auth(LOCAL).check_change, who) == 0
+    assert _code(_auth(LOCAL).check_site, who) == 0
 
 
 def test_looking_from_other_sites() -> None:
     """A link may lead here; a page of another site may not ask behind one's back."""
-    check = _guard(LOCAL).check_site
+    check = _auth(LOCAL).check_site
     assert _code(check, RequestOrigin(HERE, site="cross-site", mode="navigate")) == 0
     assert _code(check, RequestOrigin(HERE, site="cross-site", mode="cors")) == 403
     assert _code(check, RequestOrigin(HERE, site="cross-site", mode="no-cors")) == 403
@@ -127,7 +126,7 @@ def test_looking_from_other_sites() -> None:
 )  # fmt: skip
 def test_names_that_nobody_can_give(host: str) -> None:
     """Addresses, and localhost, are always ours."""
-    assert _code(_guard(LOCAL).check_site, RequestOrigin(host)) == 0
+    assert _code(_auth(LOCAL).check_site, RequestOrigin(host)) == 0
 
 
 @pytest.mark.parametrize(
@@ -140,23 +139,23 @@ def test_rebinding(host: str) -> None:
     Whoever has a domain can give its name to 127.0.0.1, and then his page is of one
     site with ours: by such a name it takes the token.
     """
-    assert _code(_guard(LOCAL).check_site, RequestOrigin(host)) == 403
-    assert _code(_guard(LOCAL6).check_site, RequestOrigin(host, token="wrong")) == 403
-    assert _code(_guard(LOCAL).check_site, RequestOrigin(host, token="s3cret")) == 0
+    assert _code(_auth(LOCAL).check_site, RequestOrigin(host)) == 403
+    assert _code(_auth(LOCAL6).check_site, RequestOrigin(host, token="wrong")) == 403
+    assert _code(_auth(LOCAL).check_site, RequestOrigin(host, token="s3cret")) == 0
     # There, all depends on the token, or all may look; no browser comes this way.
-    assert _code(_guard(REMOTE).check_site, RequestOrigin(host)) == 0
-    assert _code(_guard(UNIX).check_site, RequestOrigin(host)) == 0
+    assert _code(_auth(REMOTE).check_site, RequestOrigin(host)) == 0
+    assert _code(_auth(UNIX).check_site, RequestOrigin(host)) == 0
 
 
 @given(st.text())
 def test_any_host(host: str) -> None:
     """Whatever a client says, it is let through or refused."""
-    assert _code(_guard(LOCAL).check_site, RequestOrigin(host)) in (0, 403)
+    assert _code(_auth(LOCAL).check_site, RequestOrigin(host)) in (0, 403)
 
 
 @given(st.text(), st.text())
 def test_any_token(said: str, token: str) -> None:
     """Only the token is the token."""
-    guard = Authorizer(LOCAL, FixedToken(token))
+    authorizer = Authorizer(LOCAL, FixedToken(token))
     wanted = 0 if said == token else 401
-    assert _code(guard.check_change, RequestOrigin(HERE, token=said)) == wanted
+    assert _code(authorizer.check_change, RequestOrigin(HERE, token=said)) == wanted

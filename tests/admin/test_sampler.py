@@ -31,50 +31,50 @@ class TickerTests(SynchronousTestCase):
         self.clock = Clock()
         self.source: Any = fake_source(self.clock.seconds, 40)
         self.ticks = 0
-        self.ticker = Sampler(self.clock, self.source, self._ticked, Turns(self.clock))
+        self.sampler = Sampler(self.clock, self.source, self._ticked, Turns(self.clock))
 
     def _ticked(self) -> None:
         self.ticks += 1
 
     def _news(self) -> list[Any]:
-        return [json.loads(each) for each in self.ticker.last.news]
+        return [json.loads(each) for each in self.sampler.last.news]
 
     def test_ticking(self) -> None:
         """
         The first look is all there is to know; later ones tell what is new.
         """
-        self.assertFalse(self.ticker.last.is_known)
-        self.ticker.start()
-        self.ticker.start()
+        self.assertFalse(self.sampler.last.is_known)
+        self.sampler.start()
+        self.sampler.start()
         self.clock.advance(0)
-        self.assertEqual((self.ticks, self.ticker.last.number), (1, 1))
-        self.assertTrue(self.ticker.last.is_known)
+        self.assertEqual((self.ticks, self.sampler.last.number), (1, 1))
+        self.assertTrue(self.sampler.last.is_known)
         self.assertEqual(self._news(), [])
-        self.assertEqual(self.ticker.last.other_since, 1)
+        self.assertEqual(self.sampler.last.other_since, 1)
         self.source.gateway_status = evolve(self.source.gateway_status, open=7)
         self.clock.advance(INTERVAL)
-        self.assertEqual((self.ticks, self.ticker.last.number), (2, 2))
+        self.assertEqual((self.ticks, self.sampler.last.number), (2, 2))
         self.assertEqual(self._news()[0]["gateway"]["open"], 7)
-        self.assertEqual(self.ticker.last.other_since, 1)
+        self.assertEqual(self.sampler.last.other_since, 1)
         self.source.mapping_list = self.source.mapping_list[1:]
         self.clock.advance(INTERVAL)
-        self.assertEqual(self.ticker.last.other_since, 3)
-        self.ticker.stop()
+        self.assertEqual(self.sampler.last.other_since, 3)
+        self.sampler.stop()
 
     def test_stopping(self) -> None:
         """
         Nothing is looked at, and nothing kept, when nobody wants to know.
         """
-        self.ticker.stop()
-        self.ticker.start()
+        self.sampler.stop()
+        self.sampler.start()
         self.clock.advance(0)
-        self.ticker.stop()
+        self.sampler.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertFalse(self.ticker.last.is_known)
-        self.ticker.start()
+        self.assertFalse(self.sampler.last.is_known)
+        self.sampler.start()
         self.clock.advance(0)
-        self.assertEqual(self.ticker.last.number, 2)
-        self.ticker.stop()
+        self.assertEqual(self.sampler.last.number, 2)
+        self.sampler.stop()
 
     def test_giving_way(self) -> None:
         """
@@ -82,8 +82,8 @@ class TickerTests(SynchronousTestCase):
         """
         clock = SlowClock()
         source = fake_source(lambda: 0.0, 1000)
-        ticker = Sampler(clock, source, self._ticked, Turns(clock))
-        ticker.start()
+        sampler = Sampler(clock, source, self._ticked, Turns(clock))
+        sampler.start()
         while not self.ticks:
             clock.advance(0.02)
         self.assertEqual(self.ticks, 1)
@@ -91,7 +91,7 @@ class TickerTests(SynchronousTestCase):
         [call] = clock.getDelayedCalls()
         # Some hundred steps of a millisecond each, of which there may be 5 %.
         self.assertGreater(call.getTime() - clock.rightNow, 1.0)
-        ticker.stop()
+        sampler.stop()
 
     def test_a_source_that_fails(self) -> None:
         """
@@ -99,10 +99,10 @@ class TickerTests(SynchronousTestCase):
         """
         mappings = self.source.mapping_list
         self.source.mapping_list = None
-        self.ticker.start()
+        self.sampler.start()
         self.clock.advance(0)
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
         self.source.mapping_list = mappings
         self.clock.advance(INTERVAL)
-        self.assertTrue(self.ticker.last.is_known)
-        self.ticker.stop()
+        self.assertTrue(self.sampler.last.is_known)
+        self.sampler.stop()

@@ -20,7 +20,7 @@ class PourTests(SynchronousTestCase):
         self.closed = False
         self.turns = 0
 
-    def _pour(self, pieces: Iterator[bytes]) -> Connection:
+    def _send(self, pieces: Iterator[bytes]) -> Connection:
         def respond(request: Request) -> None:
             StreamingResponse(Turns(self.clock), request, pieces).begin()
 
@@ -43,7 +43,7 @@ class PourTests(SynchronousTestCase):
         """
         All pieces are written, and then it is over.
         """
-        connection = self._pour(self._pieces(6))
+        connection = self._send(self._pieces(6))
         self.clock.advance(0)
         self.assertEqual(answer(connection.value()).body, b"1,3,5,")
         self.assertTrue(connection.disconnecting)
@@ -55,7 +55,7 @@ class PourTests(SynchronousTestCase):
         Others have their turn after some milliseconds, whether or not there was
         anything to be written.
         """
-        self._pour(self._pieces(100, cost=SLICE))
+        self._send(self._pieces(100, cost=SLICE))
         call: Any = self.clock.getDelayedCalls()[0]
         self.clock.calls.remove(call)
         call.func()
@@ -65,7 +65,7 @@ class PourTests(SynchronousTestCase):
         """
         Nothing is produced that the reader does not take.
         """
-        connection = self._pour(self._pieces(1000))
+        connection = self._send(self._pieces(1000))
         connection.enough()
         self.clock.advance(ANSWERING / 2)
         self.assertEqual(self.turns, 0)
@@ -86,7 +86,7 @@ class PourTests(SynchronousTestCase):
             self.fail("it went on")
 
         connection: Any = None
-        connection = self._pour(pieces())
+        connection = self._send(pieces())
         self.clock.advance(0)
         self.assertIn(b"b", connection.value())
         connection.lose()
@@ -103,7 +103,7 @@ class PourTests(SynchronousTestCase):
                 yield b"a"
                 connection.enough()
 
-        connection = self._pour(pieces())
+        connection = self._send(pieces())
         for _ in range(int(ANSWERING)):
             self.assertTrue(connection.connected)
             self.clock.advance(1)
@@ -118,7 +118,7 @@ class PourTests(SynchronousTestCase):
         """
         pieces = self._pieces(1000)
         next(pieces)
-        connection = self._pour(pieces)
+        connection = self._send(pieces)
         connection.lose()
         self.assertTrue(self.closed)
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -133,7 +133,7 @@ class PourTests(SynchronousTestCase):
             yield b"some"
             raise RuntimeError("no more")
 
-        connection = self._pour(pieces())
+        connection = self._send(pieces())
         self.clock.advance(0)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         self.assertFalse(connection.connected)
@@ -148,7 +148,7 @@ class PourTests(SynchronousTestCase):
             yield b"some"
             raise BrokenOff("it is kept no longer")
 
-        connection = self._pour(pieces())
+        connection = self._send(pieces())
         self.clock.advance(0)
         self.assertEqual(self.flushLoggedErrors(), [])
         self.assertFalse(connection.connected)

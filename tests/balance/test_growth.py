@@ -38,14 +38,14 @@ PICKS = 1_500
 PER_DOUBLING = 5
 
 
-class Tally:
+class LineCounter:
     """Counts operations while it is entered."""
 
     def __init__(self) -> None:
         self.operations = 0
         self._room = Pool.__module__.rpartition(".")[0]
 
-    def __enter__(self) -> "Tally":
+    def __enter__(self) -> "LineCounter":
         self._before = sys.gettrace()  # a measurement of coverage, maybe
         Number.counter = self
         sys.settrace(self._trace)
@@ -68,7 +68,7 @@ class Tally:
 class Number(float):
     """A float that counts how often it, and what is made of it, is compared."""
 
-    counter: Tally | None = None
+    counter: LineCounter | None = None
 
     def __lt__(self, other: float) -> bool:
         self._count()
@@ -170,7 +170,7 @@ class Gateway:
         When it is `failing`, the first upstream does not answer, so that
         another is chosen, avoiding that.
         """
-        counter = Tally()
+        counter = LineCounter()
         for _ in range(PICKS):
             place = self._dice.randrange(len(self._leases))
             old = self._leases[place]
@@ -211,7 +211,7 @@ def test_tidying_up_is_paid_for_by_what_made_it_needful() -> None:
         many = upstreams(*[1009 + n for n in range(size)])
         for upstream in many:
             least.place(upstream)
-        with Tally() as counter:
+        with LineCounter() as counter:
             for change in range(PICKS):
                 upstream = many[change % size]
                 upstream.load.open += 1 + change
@@ -232,7 +232,7 @@ def test_a_change_of_one_leaves_the_others_alone(
     costs = []
     for size in SIZES[1:]:
         gateway = Gateway(name, size, options)
-        with Tally() as counter:
+        with LineCounter() as counter:
             for number in range(50):
                 gateway.put(number, weight=9)
                 gateway.drop(number)
@@ -247,7 +247,7 @@ def test_what_grows_is_noticed() -> None:
     costs = []
     for size in SIZES[:2]:
         pool = Gateway("leastconn", size).pool
-        with Tally() as counter:
+        with LineCounter() as counter:
             min(pool.upstreams(), key=lambda upstream: upstream.load_score())
         costs.append(counter.operations)
     assert costs[1] > costs[0] + 50 * PER_DOUBLING * log2(SIZES[1] / SIZES[0])

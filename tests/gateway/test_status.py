@@ -124,7 +124,7 @@ class Shown:
             config, self.registry, self.data_plane, self.availability, self.operations
         )
         self.lag = Lag(self.clock)
-        self.showing = StatusCollector(
+        self.collector = StatusCollector(
             self.gateway,
             self.clock.seconds(),
             WallClock(self.clock.seconds, lambda: self.clock.seconds() + self.ahead),
@@ -139,7 +139,7 @@ class Shown:
 
     def upstreams(self, name: str = "80:web", pool: int = 0) -> list[UpstreamStatus]:
         """What is shown of a pool."""
-        return list(self.showing.upstreams(name, pool))
+        return list(self.collector.upstreams(name, pool))
 
     def upstream(self) -> UpstreamStatus:
         """What is shown of the only one."""
@@ -156,7 +156,7 @@ def _fail(pool: Pool, upstream: Upstream) -> None:
 
 def test_is_a_source() -> None:
     """It is what the admin listener shows."""
-    source: Source = Shown().showing
+    source: Source = Shown().collector
     assert source.watches() == []
 
 
@@ -170,10 +170,10 @@ class TestGateway:
         shown.clock.advance(EVERY + 2)
         served = shown.data_plane
         served.open, served.accepted, served.connection_limit.limit = 1, 2, 3
-        status = shown.showing.gateway()
+        status = shown.collector.gateway()
         assert (status.started, status.now) == (1000.0, 1002.25)
         shown.ahead = -600
-        status = shown.showing.gateway()
+        status = shown.collector.gateway()
         assert (status.started, status.now) == (400.0, 402.25)
         assert (status.open, status.accepted, status.max_connections) == (1, 2, 3)
         assert (status.reactor_lag, status.pid, status.workers) == (2, os.getpid(), ())
@@ -182,7 +182,7 @@ class TestGateway:
 
     def test_token(self) -> None:
         """No secret is shown."""
-        status = Shown(token="s3cret").showing.gateway()
+        status = Shown(token="s3cret").collector.gateway()
         assert status.options["token"] == "(hidden)"
         assert "s3cret" not in repr(status)
 
@@ -194,7 +194,7 @@ class TestGateway:
         )
         member.pid, member.report = 4711, Report(1, Count(8, 5), 5, True)
         shown.data_plane.workers.append(member)
-        [worker] = shown.showing.gateway().workers
+        [worker] = shown.collector.gateway().workers
         assert (worker.number, worker.pid, worker.serves) == (3, 4711, True)
         assert (worker.open, worker.accepted) == (5, 8)
 
@@ -203,7 +203,7 @@ class TestGateway:
         shown = Shown("80:web", "81:mail,dc=dc1|dc2")
         shown.data_plane.listening = False
         shown.answer(an_instance("a"))
-        status = shown.showing.gateway()
+        status = shown.collector.gateway()
         assert (status.ready, status.state) == (False, "starting")
         assert status.not_ready == (
             "80:web: not listening yet",
@@ -211,7 +211,7 @@ class TestGateway:
         )
         shown.data_plane.listening = True
         shown.answer(an_instance("b"), service="mail", datacenter="dc2")
-        status = shown.showing.gateway()
+        status = shown.collector.gateway()
         assert (status.ready, status.state, status.not_ready) == (True, "serving", ())
 
     def test_full(self) -> None:
@@ -221,7 +221,7 @@ class TestGateway:
         shown.data_plane.full = Counter(
             {Full("process"): 1, Full("max-connections", "x"): 2}
         )
-        status = shown.showing.gateway()
+        status = shown.collector.gateway()
         assert status.full == (
             FullStatus("max-connections", "x", 2),
             FullStatus("process"),
@@ -233,20 +233,20 @@ class TestGateway:
         shown = Shown()
         shown.answer()
         why = "Consul shows no instance of web"
-        assert shown.showing.gateway().not_ready == (
+        assert shown.collector.gateway().not_ready == (
             f"80:web: no usable instance yet: {why}",
         )
-        assert next(shown.showing.mappings()).empty == why
+        assert next(shown.collector.mappings()).empty == why
         shown.answer(an_instance("a"))
-        assert shown.showing.gateway().ready
-        assert next(shown.showing.mappings()).empty == ""
+        assert shown.collector.gateway().ready
+        assert next(shown.collector.mappings()).empty == ""
 
     def test_draining(self) -> None:
         """One that ends is not ready, and says so."""
         shown = Shown()
         shown.answer(an_instance("a"))
-        shown.showing.drain_gateway()
-        status = shown.showing.gateway()
+        shown.collector.drain_gateway()
+        status = shown.collector.gateway()
         assert (status.ready, status.state) == (False, "draining")
         assert status.not_ready == ("draining: no new clients are accepted",)
 
@@ -254,13 +254,13 @@ class TestGateway:
         """Run from its source it has no version."""
         from importlib.metadata import PackageNotFoundError
 
-        from lbconsul.gateway import status as showing
+        from lbconsul.gateway import status as collector
 
         def fail(name: str) -> str:
             raise PackageNotFoundError(name)
 
-        monkeypatch.setattr(showing, "version", fail)
-        assert Shown().showing.gateway().version == "not installed"
+        monkeypatch.setattr(collector, "version", fail)
+        assert Shown().collector.gateway().version == "not installed"
 
 
 class TestMappings:
@@ -276,7 +276,7 @@ class TestMappings:
         told.stats.over(A, 10, 100, 2.0, "--")
         told.stats.turned_away("SC")
         told.stats.moved(A, 1, 2)
-        [status] = shown.showing.mappings()
+        [status] = shown.collector.mappings()
         assert (status.name, status.listen) == ("80:web", "0.0.0.0:80")
         assert (status.service, status.policy) == ("web", "p2c")
         assert (status.accepted, status.open, status.queued) == (5, 3, 1)
@@ -292,13 +292,13 @@ class TestMappings:
         """What ended before its beginning was told makes no number negative."""
         shown = Shown()
         shown.data_plane.told.stats.turned_away("SC")
-        assert next(shown.showing.mappings()).open == 0
+        assert next(shown.collector.mappings()).open == 0
 
     def test_lent(self) -> None:
         """A mapping that somebody else listens for has no address."""
         shown = Shown()
         shown.data_plane.mappings.append(Mapping("own"))
-        status = [*shown.showing.mappings()][1]
+        status = [*shown.collector.mappings()][1]
         assert (status.name, status.listen) == ("own", "")
 
     def test_pools(self) -> None:
@@ -306,7 +306,7 @@ class TestMappings:
         shown = Shown("80:web,dc=dc1|dc2,when-empty=fallback=sorry")
         shown.answer(an_instance("a"), an_instance("b"), datacenter="dc2")
         shown.data_plane.told.used = {1}
-        pools = next(shown.showing.mappings()).pools
+        pools = next(shown.collector.mappings()).pools
         assert [
             (each.query, each.service, each.used, each.fallback, each.upstreams)
             for each in pools
@@ -434,7 +434,7 @@ class TestUpstreams:
         for upstream in tuple(failover.pools[0].upstreams())[2:]:
             for _ in range(3):
                 _fail(failover.pools[0], upstream)
-        found = shown.showing.upstreams("80:web", 0)
+        found = shown.collector.upstreams("80:web", 0)
         next(found)
         shown.registry.keep_only([])
         assert len(list(found)) == 3
@@ -447,11 +447,11 @@ class TestOrders:
         """A drained upstream has nothing new until it is undrained; both are noted."""
         shown = Shown()
         shown.answer(an_instance("a"), an_instance("b"))
-        assert shown.showing.drain(A_ID)
+        assert shown.collector.drain(A_ID)
         assert [each.standing for each in shown.upstreams()] == ["draining", "serving"]
         assert shown.upstreams()[0].reason == "drained by hand"
-        assert shown.showing.drain("dc1/node-1/b")
-        assert shown.showing.undrain(A_ID)
+        assert shown.collector.drain("dc1/node-1/b")
+        assert shown.collector.undrain(A_ID)
         assert [each.standing for each in shown.upstreams()] == ["serving", "draining"]
         assert shown.noted == [
             UpstreamEvent(kind=kind, instance=identity, reason="by hand")
@@ -467,23 +467,23 @@ class TestOrders:
         shown = Shown()
         shown.answer(an_instance("a"))
         said: list[Any] = []
-        shown.showing.eject(A_ID).addErrback(said.append)
+        shown.collector.eject(A_ID).addErrback(said.append)
         [failure] = said
         assert str(failure.value) == f"{A_ID} cannot be ejected: it is busy"
         assert shown.data_plane.ejected == [A]
         shown.data_plane.busy = ""
-        shown.showing.eject(A_ID).addCallback(said.append)
+        shown.collector.eject(A_ID).addCallback(said.append)
         assert said[1:] == [True]
 
     def test_nobody(self) -> None:
         """Of whom Consul does not know nothing is ordered."""
         shown = Shown()
         shown.answer(an_instance("b"))
-        showing = shown.showing
-        assert not showing.drain(A_ID)
-        assert not showing.undrain(A_ID)
+        collector = shown.collector
+        assert not collector.drain(A_ID)
+        assert not collector.undrain(A_ID)
         said: list[bool] = []
-        showing.eject(A_ID).addCallback(said.append)
+        collector.eject(A_ID).addCallback(said.append)
         assert said == [False]
         assert (shown.noted, shown.data_plane.ejected) == ([], [])
 
@@ -493,9 +493,9 @@ class TestOrders:
         shown = Shown()
         identity = Identity("dc 1", "node/1", name)
         shown.answer(evolve(an_instance("a"), identity=identity))
-        assert shown.showing.drain(shown.upstream().id)
+        assert shown.collector.drain(shown.upstream().id)
         assert shown.registry.drained == {identity: 0}
-        [drained] = shown.showing.drained()
+        [drained] = shown.collector.drained()
         assert (drained.service_id, drained.registered) == (name, True)
         assert drained.id == shown.upstream().id
-        assert "--state-dir" in shown.showing.drains_last
+        assert "--state-dir" in shown.collector.drains_last

@@ -31,11 +31,11 @@ def _fail() -> None:
 
 def _started(*tickable: Counting) -> tuple[Clock, Periodic]:
     clock = Clock()
-    upkeep = Periodic(clock)
+    periodic = Periodic(clock)
     for each in tickable:
-        upkeep.add(each)
-    upkeep.start()
-    return clock, upkeep
+        periodic.add(each)
+    periodic.start()
+    return clock, periodic
 
 
 def test_each_is_tended_regularly() -> None:
@@ -57,18 +57,18 @@ def test_one_that_fails_harms_no_other() -> None:
 def test_what_is_discarded_is_left_alone() -> None:
     """What was removed is tended no longer, be it while others are tended."""
     other = Counting()
-    clock, upkeep = _started(Counting(lambda: upkeep.discard(other)), other)
+    clock, periodic = _started(Counting(lambda: periodic.discard(other)), other)
     clock.pump([EVERY] * 3)
     assert other.count == 0
 
 
 def test_nothing_is_left_after_the_end() -> None:
     """A stopped upkeep leaves no call behind; stopping and starting twice is fine."""
-    clock, upkeep = _started(Counting())
-    upkeep.start()
+    clock, periodic = _started(Counting())
+    periodic.start()
     assert len(clock.getDelayedCalls()) == 1
-    upkeep.stop()
-    upkeep.stop()
+    periodic.stop()
+    periodic.stop()
     assert not clock.getDelayedCalls()
 
 
@@ -86,21 +86,21 @@ def test_long_work_delays_no_other_one() -> None:
             yield
 
     one, other = Counting(steps=long), Counting()
-    upkeep = Periodic(clock)
-    upkeep.add(one)
-    upkeep.add(other)
-    upkeep.start()
+    periodic = Periodic(clock)
+    periodic.add(one)
+    periodic.add(other)
+    periodic.start()
     while clock.seconds() < EVERY + 2.0:
         clock.advance(0.001)
     assert one.count == 1
     assert len(done) >= 500
     assert other.count >= 7
-    upkeep.discard(one)
+    periodic.discard(one)
     clock.advance(1.0)
     count = len(done)
     clock.pump([0.1] * 20)
     assert len(done) == count
-    upkeep.stop()
+    periodic.stop()
     clock.advance(1.0)
     assert not clock.getDelayedCalls()
 
@@ -121,7 +121,7 @@ def test_steps_that_fail_harm_no_other() -> None:
 def test_stopped_in_the_middle_of_a_round() -> None:
     """Who stops it in a round is the last one to be tended."""
     other = Counting()
-    clock, upkeep = _started(Counting(lambda: upkeep.stop()), other)
+    clock, periodic = _started(Counting(lambda: periodic.stop()), other)
     clock.pump([EVERY] * 3)
     assert other.count == 0
     assert not clock.getDelayedCalls()

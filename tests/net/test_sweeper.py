@@ -9,11 +9,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbconsul.net.sweeper import SLICE, Sweeper, TimeSlicer
-from lbconsul.net.sweeper import Checkable as PatrolledProtocol
+from lbconsul.net.sweeper import Checkable as CheckedProtocol
 
 
 @define(eq=False)
-class Patrolled:
+class Checked:
     """Notes when it was inspected."""
 
     seen: list[float] = Factory(list)
@@ -29,7 +29,7 @@ class PatrolTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.patrol = Sweeper(self.clock, 10.0)
+        self.sweeper = Sweeper(self.clock, 10.0)
 
     def pass_time(self, seconds: int) -> None:
         """Second by second."""
@@ -37,45 +37,45 @@ class PatrolTests(SynchronousTestCase):
 
     def test_rounds(self) -> None:
         """Whatever is on the list is inspected once in each round."""
-        one, other = Patrolled(), Patrolled()
-        self.patrol.add(one)
+        one, other = Checked(), Checked()
+        self.sweeper.add(one)
         self.pass_time(5)
-        self.patrol.add(other)
-        self.patrol.add(other)
+        self.sweeper.add(other)
+        self.sweeper.add(other)
         self.pass_time(20)
         self.assertEqual((one.seen, other.seen), ([10.0, 20.0], [10.0, 20.0]))
 
     def test_discarded(self) -> None:
         """What was taken off the list is left alone, if it was on it or not."""
-        patrolled = Patrolled()
-        self.patrol.discard(patrolled)
-        self.patrol.add(patrolled)
-        self.patrol.discard(patrolled)
+        checked = Checked()
+        self.sweeper.discard(checked)
+        self.sweeper.add(checked)
+        self.sweeper.discard(checked)
         self.pass_time(20)
-        self.assertEqual(patrolled.seen, [])
+        self.assertEqual(checked.seen, [])
 
     def test_no_rounds_for_nobody(self) -> None:
         """With an empty list there is no timer, and one begins with the next."""
-        patrolled = Patrolled()
-        self.patrol.add(patrolled)
-        self.patrol.discard(patrolled)
+        checked = Checked()
+        self.sweeper.add(checked)
+        self.sweeper.discard(checked)
         self.pass_time(10)
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.patrol.add(patrolled)
+        self.sweeper.add(checked)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         self.pass_time(10)
-        self.assertEqual(patrolled.seen, [20.0])
+        self.assertEqual(checked.seen, [20.0])
 
     def test_change_within_a_round(self) -> None:
         """An inspection may take things off the list, and put others on it."""
-        other = Patrolled()
+        other = Checked()
 
         def replace() -> None:
-            self.patrol.discard(one)
-            self.patrol.add(other)
+            self.sweeper.discard(one)
+            self.sweeper.add(other)
 
-        one = Patrolled(then=replace)
-        self.patrol.add(one)
+        one = Checked(then=replace)
+        self.sweeper.add(one)
         self.pass_time(30)
         self.assertEqual((one.seen, other.seen), ([10.0], [20.0, 30.0]))
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
@@ -86,23 +86,23 @@ class PatrolTests(SynchronousTestCase):
         def fail() -> None:
             raise KeyError("a bug")
 
-        broken, sound = Patrolled(then=fail), Patrolled()
-        self.patrol.add(broken)
-        self.patrol.add(sound)
+        broken, sound = Checked(then=fail), Checked()
+        self.sweeper.add(broken)
+        self.sweeper.add(sound)
         self.pass_time(20)
         self.assertEqual((broken.seen, sound.seen), ([10.0, 20.0], [10.0, 20.0]))
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 2)
 
     def test_stop(self) -> None:
         """A stop forgets everything and leaves no timer; it may begin again."""
-        patrolled = Patrolled()
-        self.patrol.stop()
-        self.patrol.add(patrolled)
-        self.patrol.stop()
+        checked = Checked()
+        self.sweeper.stop()
+        self.sweeper.add(checked)
+        self.sweeper.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.patrol.add(patrolled)
+        self.sweeper.add(checked)
         self.pass_time(10)
-        self.assertEqual(patrolled.seen, [10.0])
+        self.assertEqual(checked.seen, [10.0])
 
     def test_interval(self) -> None:
         """
@@ -115,14 +115,14 @@ class PatrolTests(SynchronousTestCase):
 
     def test_list_of_the_owner(self) -> None:
         """The list may be somebody's who puts on it and takes off it by himself."""
-        patrolled = Patrolled()
-        listed: set[Patrolled] = {patrolled}
-        patrol = Sweeper(self.clock, 10.0, cast(set[PatrolledProtocol], listed))
-        patrol.start()
+        checked = Checked()
+        listed: set[Checked] = {checked}
+        sweeper = Sweeper(self.clock, 10.0, cast(set[CheckedProtocol], listed))
+        sweeper.start()
         self.pass_time(10)
         listed.clear()
         self.pass_time(20)
-        self.assertEqual(patrolled.seen, [10.0])
+        self.assertEqual(checked.seen, [10.0])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
@@ -144,7 +144,7 @@ class SlicesTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.sweeper = TimeSlicer(self.clock)
+        self.slicer = TimeSlicer(self.clock)
         #: How long each turn of the reactor took.
         self.turns: list[float] = []
 
@@ -158,7 +158,7 @@ class SlicesTests(SynchronousTestCase):
             calls = [call.getTime() for call in self.clock.getDelayedCalls()]
             self.clock.rightNow = max(self.clock.seconds(), min([*calls, end]))
 
-    def costly(self, count: int) -> set[PatrolledProtocol]:
+    def costly(self, count: int) -> set[CheckedProtocol]:
         """Each takes two microseconds."""
         return {Costly(self.clock, 2e-6) for _ in range(count)}
 
@@ -169,7 +169,7 @@ class SlicesTests(SynchronousTestCase):
         """
         lists = [self.costly(20_000) for _ in range(2)]
         for each in lists:
-            Sweeper(self.clock, 1.0, each, self.sweeper).start()
+            Sweeper(self.clock, 1.0, each, self.slicer).start()
         self.run_for(1.0)
         self.turns.clear()
         self.run_for(0.9)
@@ -181,14 +181,14 @@ class SlicesTests(SynchronousTestCase):
     def test_many_mappings_at_once(self) -> None:
         """Rounds that are due at the same moment have one slice of a turn together."""
         for _ in range(500):
-            Sweeper(self.clock, 1.0, self.costly(50), self.sweeper).start()
+            Sweeper(self.clock, 1.0, self.costly(50), self.slicer).start()
         self.run_for(2.0)
         self.assertLess(max(self.turns), 2 * SLICE)
 
     def test_limit_is_kept(self) -> None:
         """With 50,000 connections each is inspected within a tenth of the interval."""
         many = self.costly(50_000)
-        Sweeper(self.clock, 1.0, many, self.sweeper).start()
+        Sweeper(self.clock, 1.0, many, self.slicer).start()
         self.run_for(6.0)
         for each in many:
             seen = cast(Costly, each).seen
@@ -199,14 +199,14 @@ class SlicesTests(SynchronousTestCase):
     def test_rounds_leave_time(self) -> None:
         """Where a round takes very long the next one is so much later."""
         many = self.costly(50_000)
-        Sweeper(self.clock, 0.05, many, self.sweeper).start()
+        Sweeper(self.clock, 0.05, many, self.slicer).start()
         self.run_for(5.0)
         self.assertLess(sum(self.turns), 5.0 / 8)
 
     def test_come_and_gone_meanwhile(self) -> None:
         """Who leaves in a round is left alone; who comes has to wait for the next."""
         many = self.costly(5_000)
-        Sweeper(self.clock, 1.0, many, self.sweeper).start()
+        Sweeper(self.clock, 1.0, many, self.slicer).start()
         self.run_for(1.005)
         gone = [each for each in many if not cast(Costly, each).seen]
         self.assertTrue(gone)
@@ -231,21 +231,21 @@ class SlicesTests(SynchronousTestCase):
                 yield
 
         work = back()
-        self.sweeper.begin(work)
+        self.slicer.begin(work)
         self.assertLess(steps, 10_000)
-        self.sweeper.drop(work)
+        self.slicer.drop(work)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_stop_in_the_middle(self) -> None:
         """A stop in the middle of a round ends it, be it from within, for good."""
         many = self.costly(5_000)
-        patrol = Sweeper(self.clock, 1.0, many, self.sweeper)
-        patrol.start()
+        sweeper = Sweeper(self.clock, 1.0, many, self.slicer)
+        sweeper.start()
         self.run_for(1.005)
-        patrol.stop()
+        sweeper.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        stopping = Patrolled(then=patrol.stop)
-        patrol.add(stopping)
+        stopping = Checked(then=sweeper.stop)
+        sweeper.add(stopping)
         self.run_for(3.0)
         self.assertEqual(len(stopping.seen), 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -259,12 +259,12 @@ class SlicesTests(SynchronousTestCase):
             raise KeyError("a bug")
 
         def goes_on() -> Iterator[None]:
-            self.sweeper.begin(fails())
+            self.slicer.begin(fails())
             for number in range(100):
                 done.append(number)
                 yield
 
-        self.sweeper.begin(goes_on())
+        self.slicer.begin(goes_on())
         self.assertEqual(done, list(range(100)))
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
@@ -279,13 +279,13 @@ class SlicesTests(SynchronousTestCase):
                 yield
 
         work = endless()
-        self.sweeper.begin(work)
-        self.sweeper.begin(endless())
+        self.slicer.begin(work)
+        self.slicer.begin(endless())
         self.run_for(0.1)
-        self.sweeper.stop()
-        self.sweeper.drop(work)
+        self.slicer.stop()
+        self.slicer.drop(work)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         count = len(done)
-        self.sweeper.begin(iter([1, 2]))
+        self.slicer.begin(iter([1, 2]))
         self.run_for(0.1)
         self.assertEqual(len(done), count)

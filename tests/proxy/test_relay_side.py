@@ -27,7 +27,7 @@ class CountedPipes(Pipes):
 
 
 @define(eq=False)
-class Joint:
+class Callbacks:
     """What an end needs of its relay, and a note of what it said."""
 
     pipes: CountedPipes = Factory(CountedPipes)
@@ -55,7 +55,7 @@ class Joint:
 class Stage:
     """Two ends, and the peers of both."""
 
-    joint: Joint
+    relay: Callbacks
     reactor: RecordingReactor
     speaker: socket.socket
     listener: socket.socket
@@ -92,31 +92,34 @@ def stage() -> Iterator[Stage]:
         theirs, listener = tcp_pair()
         for sock in (ours, speaker, theirs, listener):
             held.enter_context(sock)
-        joint, reactor = Joint(), RecordingReactor()
-        held.callback(joint.pipes.close)
-        end, other = RelaySide(joint, reactor, ours), RelaySide(joint, reactor, theirs)
+        relay, reactor = Callbacks(), RecordingReactor()
+        held.callback(relay.pipes.close)
+        end, other = (
+            RelaySide(relay, reactor, ours),
+            RelaySide(relay, reactor, theirs),
+        )
         end.other, other.other = other, end
         reactor.addReader(end)
         reactor.addReader(other)
-        yield Stage(joint, reactor, speaker, listener, end, other)
+        yield Stage(relay, reactor, speaker, listener, end, other)
 
 
 def test_small_messages_are_copied(stage: Stage) -> None:
     """A conversation in small pieces takes no pipe."""
     for _ in range(100):
         stage.say(1000)
-    assert stage.joint.pipes.lent == 0
+    assert stage.relay.pipes.lent == 0
     assert stage.end.moved == 100_000
 
 
 def test_bulk_goes_through_a_pipe(stage: Stage) -> None:
     """After a read that was full, what follows is not looked at any more."""
     stage.say_in_bulk()
-    assert stage.joint.pipes.lent == 0
+    assert stage.relay.pipes.lent == 0
     with patch.object(stage.end, "recv_into", side_effect=AssertionError("copied")):
         for _ in range(5):
             stage.say(40_000)
-    assert stage.joint.pipes.lent == 5
+    assert stage.relay.pipes.lent == 5
     assert stage.end.moved == READ_SIZE + 200_000
 
 
@@ -128,7 +131,7 @@ def test_other_direction_is_another_stream(stage: Stage) -> None:
         pass
     stage.other.doRead()
     assert receive(stage.speaker, 4) == b"next"
-    assert stage.joint.pipes.lent == 0
+    assert stage.relay.pipes.lent == 0
 
 
 def test_calm_after_bulk(stage: Stage) -> None:
@@ -137,21 +140,21 @@ def test_calm_after_bulk(stage: Stage) -> None:
     for _ in range(10):
         stage.say(1000)
     stage.say(40_000)
-    stage.joint.pipes.lent = 0
+    stage.relay.pipes.lent = 0
     for _ in range(30):
         stage.say(1000)
-    assert stage.joint.pipes.lent == 16
+    assert stage.relay.pipes.lent == 16
     stage.say_in_bulk()
     stage.say(1000)
-    assert stage.joint.pipes.lent == 17
+    assert stage.relay.pipes.lent == 17
 
 
 def test_no_pipe_to_be_had(stage: Stage) -> None:
     """Bulk is copied where there is no pipe."""
-    stage.joint.pipes = CountedPipes(0)
+    stage.relay.pipes = CountedPipes(0)
     stage.say_in_bulk()
     stage.say(READ_SIZE)
-    assert stage.joint.pipes.lent == 1
+    assert stage.relay.pipes.lent == 1
     assert stage.end.moved == 2 * READ_SIZE
 
 
@@ -159,7 +162,7 @@ def test_nothing_there(stage: Stage) -> None:
     """To be called for nothing takes no pipe away."""
     stage.say_in_bulk()
     stage.end.doRead()
-    assert stage.joint.said == []
+    assert stage.relay.said == []
     stage.say(1000)
 
 
@@ -168,7 +171,7 @@ def test_end_of_bulk(stage: Stage) -> None:
     stage.say_in_bulk()
     stage.speaker.shutdown(socket.SHUT_WR)
     stage.reactor.settle()
-    assert stage.joint.said == ["half over"]
+    assert stage.relay.said == ["half over"]
     assert stage.listener.recv(1) == b""
 
 
@@ -179,9 +182,9 @@ def test_both_ends_at_once(stage: Stage) -> None:
     with patch("socket.socket.shutdown", side_effect=AssertionError("shut down")):
         stage.end.doRead()
         stage.other.doRead()
-    assert stage.joint.said == ["done"]
+    assert stage.relay.said == ["done"]
     stage.end.proceed()  # the poller was asked to call it
-    assert stage.joint.said == ["done"]
+    assert stage.relay.said == ["done"]
 
 
 def test_speaker_of_bulk_is_gone(stage: Stage) -> None:
@@ -189,8 +192,8 @@ def test_speaker_of_bulk_is_gone(stage: Stage) -> None:
     stage.say_in_bulk()
     with patch("os.splice", side_effect=ConnectionResetError()):
         stage.end.doRead()
-    assert stage.joint.said == ["lost"]
-    assert stage.joint.pipes.lend() is not None
+    assert stage.relay.said == ["lost"]
+    assert stage.relay.pipes.lend() is not None
 
 
 def test_listener_to_bulk_is_gone(stage: Stage) -> None:
@@ -201,7 +204,7 @@ def test_listener_to_bulk_is_gone(stage: Stage) -> None:
         pass
     with patch.object(Pipe, "drain", side_effect=BrokenPipeError()):
         stage.end.doRead()
-    assert stage.joint.said[0] == "lost"
+    assert stage.relay.said[0] == "lost"
 
 
 def test_socket_that_cannot_be_spliced(stage: Stage) -> None:
@@ -210,8 +213,8 @@ def test_socket_that_cannot_be_spliced(stage: Stage) -> None:
     with patch("os.splice", side_effect=OSError(errno.EINVAL, "no")):
         stage.say(1000)
         stage.say(1000)
-    assert stage.joint.said == []
-    assert stage.joint.pipes.lent == 1
+    assert stage.relay.said == []
+    assert stage.relay.pipes.lent == 1
 
 
 def test_listener_is_gone_when_told_the_end(stage: Stage) -> None:
@@ -220,4 +223,4 @@ def test_listener_is_gone_when_told_the_end(stage: Stage) -> None:
     stage.other.stream.close()
     stage.end.doRead()
     stage.end.proceed()
-    assert stage.joint.said == ["lost"]
+    assert stage.relay.said == ["lost"]

@@ -44,22 +44,22 @@ class Running:
     ) -> None:
         self.running = running
         self.taken: list[str] = []
-        self.handover = TakeoverServer(
+        self.server = TakeoverServer(
             running.reactor,
             path,
             lambda: sockets,
             lambda: self.taken.append("taken"),
             predecessor,
         )
-        running.call(self.handover.startService)
+        running.call(self.server.startService)
 
     def accepting(self) -> bool:
         """It accepts: whether it is the gateway now."""
-        return self.running.outcome(self.handover.accepting)
+        return self.running.outcome(self.server.accepting)
 
     def stop(self) -> None:
         """It ends."""
-        self.running.call(self.handover.stopService)
+        self.running.call(self.server.stopService)
 
 
 class Stage:
@@ -113,7 +113,7 @@ def test_chain(stage: Stage) -> None:
         new = stage.next()
         assert is_somebody_at(stage.path)
         assert old.taken == []
-        assert old.handover.is_shared
+        assert old.server.is_shared
         assert new.accepting()
         eventually(lambda: old.taken == ["taken"], "they are taken")  # noqa: B023
         assert is_somebody_at(stage.path)
@@ -168,7 +168,7 @@ def test_new_one_gone(stage: Stage, lines: list[bytes]) -> None:
     if lines:
         assert read_offer(hear(client)) == list(stage.sockets)
     client.close()
-    eventually(lambda: not old.handover.is_shared, "a gateway has its sockets alone")
+    eventually(lambda: not old.server.is_shared, "a gateway has its sockets alone")
     assert old.taken == []
     assert stage.next().accepting()
     eventually(lambda: old.taken == ["taken"], "they are taken")
@@ -185,7 +185,7 @@ def test_one_at_a_time(stage: Stage) -> None:
     ]
     for each in threads[:1]:
         each.start()
-    eventually(lambda: len(old.handover._talks) == 2, "two ask")
+    eventually(lambda: len(old.server._sessions) == 2, "two ask")
     assert found == []
     assert one.accepting()
     eventually(lambda: len(found) == 1, "one is answered")
@@ -226,7 +226,7 @@ def test_too_slow(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "ACCEPT_WITHIN", 0.2)
     old = stage.first()
     new = stage.next()
-    eventually(lambda: not old.handover.is_shared, "a gateway has its sockets alone")
+    eventually(lambda: not old.server.is_shared, "a gateway has its sockets alone")
     assert new.accepting() is False
     assert old.taken == []
     assert is_somebody_at(stage.path)
@@ -248,7 +248,7 @@ def test_stopped_in_between(stage: Stage) -> None:
     old = stage.first()
     new = stage.next()
     new.stop()
-    eventually(lambda: not old.handover.is_shared, "a gateway has its sockets alone")
+    eventually(lambda: not old.server.is_shared, "a gateway has its sockets alone")
     assert is_somebody_at(stage.path)
     assert stage.next().accepting()
 
@@ -260,13 +260,13 @@ def test_stopped_while_it_says_so(stage: Stage) -> None:
     outcome: list[bool] = []
 
     def accepts_and_ends() -> None:
-        new.handover.accepting().addCallback(outcome.append)
-        new.handover.stopService()
+        new.server.accepting().addCallback(outcome.append)
+        new.server.stopService()
 
     new.running.call(accepts_and_ends)
     eventually(lambda: len(outcome) == 1, "it is answered")
-    assert new.handover._sock is None
-    eventually(lambda: not old.handover.is_shared, "a gateway has its sockets alone")
+    assert new.server._sock is None
+    eventually(lambda: not old.server.is_shared, "a gateway has its sockets alone")
 
 
 def test_strangers(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,7 +282,7 @@ def test_strangers(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [formatEvent(each) for each in events] == 2 * [
         f"process {os.getpid()} cannot take over: {told}"
     ]
-    assert not old.handover.is_shared
+    assert not old.server.is_shared
     assert old.taken == []
 
 
@@ -318,7 +318,7 @@ def test_out_of_descriptors(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> No
         f"--takeover {stage.path}: accept failed: Too many open files; tried again soon"
     ]
     assert read_offer(hear(client)) == list(stage.sockets)
-    assert old.handover.is_shared
+    assert old.server.is_shared
 
 
 def test_path_of_another(stage: Stage) -> None:
@@ -368,9 +368,7 @@ def test_new_process_killed(stage: Stage, stage_of_death: str) -> None:
         eventually(lambda: old.taken == ["taken"], "they are taken")
         assert not is_somebody_at(stage.path)
     else:
-        eventually(
-            lambda: not old.handover.is_shared, "a gateway has its sockets alone"
-        )
+        eventually(lambda: not old.server.is_shared, "a gateway has its sockets alone")
         assert old.taken == []
         stage.next()
 
@@ -383,6 +381,7 @@ def test_nothing_kept(stage: Stage) -> None:
         for _ in range(10):
             stage.client(*lines).close()
     eventually(
-        lambda: old.running.call(lambda: len(old.handover._talks)) == 0, "all talks end"
+        lambda: old.running.call(lambda: len(old.server._sessions)) == 0,
+        "all end",
     )
     eventually(lambda: len(os.listdir("/proc/self/fd")) <= before, "all is closed")

@@ -57,20 +57,20 @@ class Played:
     def __init__(self, offer: dict[str, socket.socket] | None = None) -> None:
         self.clock = Clock()
         self.outcome: list[bool] = []
-        self.talk = TakeoverSession(
+        self.session = TakeoverSession(
             self.clock,
             4711,
             lambda: offer or {},
-            lambda talk, given: self.outcome.append(given),
+            lambda session, given: self.outcome.append(given),
         )
         self.transport = Transport()
-        self.talk.makeConnection(self.transport)
+        self.session.makeConnection(self.transport)
 
     def say(self, *lines: bytes) -> bytes:
         """What is answered."""
         self.transport.clear()
         for each in lines:
-            self.talk.dataReceived(each)
+            self.session.dataReceived(each)
         return bytes(self.transport.value())
 
 
@@ -84,15 +84,15 @@ def played() -> Iterator[Played]:
 def test_whole(played: Played) -> None:
     """It asks, gets the sockets, accepts, and leaves: it has taken over."""
     assert played.transport.producerState == "paused"
-    assert played.talk.state is State.WAITS
-    played.talk.begin()
+    assert played.session.state is State.WAITS
+    played.session.begin()
     assert played.transport.producerState == "producing"
     with capturedLogs() as events:
         assert read_offer(played.say(QUESTION)) == ["127.0.0.1:80"]
         assert len(played.transport.passed) == 1
         assert read_word(played.say(write_word(ACCEPTING))) == RETIRING
         assert played.outcome == []
-        played.talk.connectionLost()
+        played.session.connectionLost()
     assert played.outcome == [True]
     assert played.clock.getDelayedCalls() == []
     assert [formatEvent(each) for each in events] == [
@@ -102,38 +102,38 @@ def test_whole(played: Played) -> None:
 
 def test_in_pieces(played: Played) -> None:
     """It may say it in any pieces."""
-    played.talk.begin()
+    played.session.begin()
     words = (QUESTION, write_word(ACCEPTING))
     said = b"".join(words)
     played.say(*(said[number : number + 1] for number in range(len(said))))
-    assert played.talk.state is State.GIVEN
+    assert played.session.state is State.GIVEN
 
 
 def test_copies(played: Played) -> None:
     """What is passed are copies, which stay until nothing can be sent any more."""
     before = len(os.listdir("/proc/self/fd"))
-    played.talk.begin()
+    played.session.begin()
     played.say(QUESTION, b"nonsense\n")
     assert played.transport.aborting
     assert len(os.listdir("/proc/self/fd")) == before + 1
-    played.talk.connectionLost()
+    played.session.connectionLost()
     assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_late_at_the_end(played: Played) -> None:
     """One that hears that we retire, and does not leave, has taken over as well."""
-    played.talk.begin()
+    played.session.begin()
     played.say(QUESTION, write_word(ACCEPTING))
     played.clock.advance(LEAVE_WITHIN - 0.1)
     assert played.outcome == []
     played.clock.advance(0.2)
-    played.talk.connectionLost()
+    played.session.connectionLost()
     assert played.outcome == [True]
 
 
 def test_silent(played: Played) -> None:
     """One that wants nothing is sent away soon, since others may wait."""
-    played.talk.begin()
+    played.session.begin()
     with capturedLogs() as events:
         played.clock.advance(ASK_WITHIN)
     assert played.outcome == [False]
@@ -145,7 +145,7 @@ def test_silent(played: Played) -> None:
 
 def test_hangs(played: Played) -> None:
     """One that never accepts is given up after a minute, and we go on."""
-    played.talk.begin()
+    played.session.begin()
     played.say(QUESTION)
     played.clock.advance(ACCEPT_WITHIN - 0.1)
     assert played.outcome == []
@@ -164,16 +164,16 @@ def test_hangs(played: Played) -> None:
 def test_dies(played: Played, count: int) -> None:
     """One that is gone before it accepts has taken nothing over."""
     words = (QUESTION, write_word(ACCEPTING))
-    played.talk.begin()
+    played.session.begin()
     played.say(*words[:count])
-    played.talk.connectionLost()
+    played.session.connectionLost()
     assert played.outcome == [count == 2]
     assert played.clock.getDelayedCalls() == []
 
 
 def test_leaves_the_queue(played: Played) -> None:
     """One that does not wait for its turn is no matter."""
-    played.talk.connectionLost()
+    played.session.connectionLost()
     assert played.outcome == [False]
 
 
@@ -188,7 +188,7 @@ def test_leaves_the_queue(played: Played) -> None:
 )
 def test_no_query(played: Played, line: bytes, told: str) -> None:
     """What cannot be understood is told to both, and ends the conversation only."""
-    played.talk.begin()
+    played.session.begin()
     with capturedLogs() as events:
         assert played.say(line) == b'{"refused": "%s"}\n' % told.encode()
     assert [formatEvent(each) for each in events] == [
@@ -197,7 +197,7 @@ def test_no_query(played: Played, line: bytes, told: str) -> None:
     assert played.outcome == [False]
     assert played.transport.disconnecting
     assert played.say(line) == b""
-    played.talk.connectionLost()
+    played.session.connectionLost()
     assert played.outcome == [False]
 
 
@@ -211,7 +211,7 @@ def test_no_query(played: Played, line: bytes, told: str) -> None:
 )
 def test_out_of_turn(played: Played, line: bytes, told: str) -> None:
     """So it is once the sockets were offered; nothing waits for it to be read."""
-    played.talk.begin()
+    played.session.begin()
     played.say(QUESTION)
     with capturedLogs() as events:
         assert played.say(line) == b""
@@ -230,7 +230,7 @@ def test_cannot_be_copied(played: Played, monkeypatch: pytest.MonkeyPatch) -> No
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(os, "dup", dup)
-    played.talk.begin()
+    played.session.begin()
     assert played.say(QUESTION) == (
         b'{"refused": "the sockets cannot be copied: Too many open files"}\n'
     )
@@ -241,14 +241,14 @@ def test_too_many_sockets() -> None:
     """Nor can more be handed over than there is room for."""
     with listening() as sock:
         played = Played({str(number): sock for number in range(10_001)})
-        played.talk.begin()
+        played.session.begin()
         assert b"more than can be handed over" in played.say(QUESTION)
 
 
 def test_ended(played: Played) -> None:
     """We may end it at any moment."""
-    played.talk.begin()
-    played.talk.abort()
+    played.session.begin()
+    played.session.abort()
     assert played.transport.aborting
-    played.talk.connectionLost()
+    played.session.connectionLost()
     assert played.outcome == [False]

@@ -23,7 +23,7 @@ from lbconsul.balance.instance import Identity
 from lbconsul.balance.pool_spec import FailoverSpec, PoolSpec, ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.upstream import Lease
-from lbconsul.workers.shared_counter import SharedLoad, SharedTally
+from lbconsul.workers.shared_counter import SharedCounter, SharedLoad
 from lbconsul.workers.shared_table import RING, Table
 from tests.support.instances import an_identity, an_upstream, instances
 
@@ -50,15 +50,15 @@ class Told:
         load.upstreams.append(upstream)
 
 
-def tallies(table: Table, **slots: int) -> list[SharedTally]:
+def counters(table: Table, **slots: int) -> list[SharedCounter]:
     """A tally for each row."""
     known = {an_identity(name): slot for name, slot in slots.items()}
-    return [SharedTally(table, row, known.get) for row in range(table.rows)]
+    return [SharedCounter(table, row, known.get) for row in range(table.rows)]
 
 
 def test_told(table: Table) -> None:
     """A process learns what others count when it catches up, and its pools with it."""
-    one, other, _ = tallies(table, a=0)
+    one, other, _ = counters(table, a=0)
     load, told = one.load(A), Told(one.load(A))
     theirs = other.load(A)
     theirs.add(1)
@@ -74,7 +74,7 @@ def test_told(table: Table) -> None:
 
 def test_nobody_is_told_of_nothing(table: Table) -> None:
     """What comes and goes before anybody looks is no news."""
-    one, other, _ = tallies(table, a=0)
+    one, other, _ = counters(table, a=0)
     load, told = one.load(A), Told(one.load(A))
     theirs = other.load(A)
     theirs.add(1)
@@ -85,7 +85,7 @@ def test_nobody_is_told_of_nothing(table: Table) -> None:
 
 def test_late(table: Table) -> None:
     """Who gets to know an instance late knows at once what is open there."""
-    one, other, _ = tallies(table, a=0)
+    one, other, _ = counters(table, a=0)
     other.load(A).add(3)
     assert one.load(A).open == 3
 
@@ -93,7 +93,7 @@ def test_late(table: Table) -> None:
 @pytest.mark.parametrize("count", [RING - 1, RING, RING + 1, 3 * RING])
 def test_far_behind(table: Table, count: int) -> None:
     """Who has not looked for long counts everything anew."""
-    one, other, _ = tallies(table, a=0, b=9)
+    one, other, _ = counters(table, a=0, b=9)
     loads = [one.load(each) for each in (A, B)]
     others = [other.load(each) for each in (A, B)]
     others[1].add(5)
@@ -109,7 +109,7 @@ def test_far_behind(table: Table, count: int) -> None:
 
 def test_overtaken(table: Table) -> None:
     """Where the writer comes round while one reads its journal, all is counted."""
-    one, other, _ = tallies(table, a=0, b=1)
+    one, other, _ = counters(table, a=0, b=1)
     loads = [one.load(each) for each in (A, B)]
     other.load(A).add(1)
     # The number has not moved yet, what it stands for is overwritten already.
@@ -122,7 +122,7 @@ def test_overtaken(table: Table) -> None:
 
 def test_a_death(table: Table) -> None:
     """What a dead process counted is forgotten by all; its successor counts anew."""
-    one, other, third = tallies(table, a=0)
+    one, other, third = counters(table, a=0)
     others = [other.load(A), third.load(A)]
     loads = [one.load(A), others[1]]
     others[0].add(3)
@@ -132,7 +132,7 @@ def test_a_death(table: Table) -> None:
     for each in (one, third):
         each.sync()
     assert [each.open for each in loads] == [1, 1]
-    successor = tallies(table, a=0)[1]
+    successor = counters(table, a=0)[1]
     load = successor.load(A)
     assert (load.open, load.mine) == (1, 0)
     load.add(1)
@@ -143,7 +143,7 @@ def test_a_death(table: Table) -> None:
 
 def test_recount(table: Table) -> None:
     """What a journal has not told is found in the end; if nothing moved, not sought."""
-    one, other, _ = tallies(table, a=0)
+    one, other, _ = counters(table, a=0)
     load = one.load(A)
     other.load(A).add(1)
     one.recount()
@@ -158,7 +158,7 @@ def test_recount(table: Table) -> None:
 
 def test_no_slot(table: Table) -> None:
     """An instance that the table has no room for is counted by each for itself."""
-    one, other, _ = tallies(table)
+    one, other, _ = counters(table)
     loads = [each.load(A) for each in (one, other)]
     loads[0].add(2)
     other.sync()
@@ -170,7 +170,7 @@ def test_no_slot(table: Table) -> None:
 def test_another_slot(table: Table) -> None:
     """An instance that gets another slot takes its count along."""
     slots: dict[Identity, int] = {}
-    one = SharedTally(table, 0, slots.get)
+    one = SharedCounter(table, 0, slots.get)
     load = one.load(A)
     load.add(2)
     for slot in (5, 6):
@@ -190,7 +190,7 @@ def test_another_slot(table: Table) -> None:
 def test_a_slot_of_another(table: Table) -> None:
     """Who held on to an instance that is gone does not disturb its successor."""
     slots = {A: 3}
-    one, other = (SharedTally(table, row, slots.get) for row in (0, 1))
+    one, other = (SharedCounter(table, row, slots.get) for row in (0, 1))
     gone = one.load(A)
     slots.clear()
     slots[B] = 3
@@ -205,7 +205,7 @@ def test_a_slot_of_another(table: Table) -> None:
 def test_two_change_places(table: Table) -> None:
     """Who gets a slot that is still another's leaves nothing of it there."""
     slots: dict[Identity, int] = {A: 0, B: 1}
-    one, other = (SharedTally(table, row, slots.get) for row in (0, 1))
+    one, other = (SharedCounter(table, row, slots.get) for row in (0, 1))
     loads = [one.load(each) for each in (A, B)]
     for load, count in zip(loads, (2, 3), strict=True):
         load.add(count)
@@ -224,7 +224,7 @@ def test_two_change_places(table: Table) -> None:
 def test_no_slot_any_more(table: Table) -> None:
     """Who loses its slot to another one counts alone, and spoils nothing there."""
     slots: dict[Identity, int] = {A: 3}
-    one = SharedTally(table, 0, slots.get)
+    one = SharedCounter(table, 0, slots.get)
     gone = one.load(A)
     slots.clear()
     slots[B] = 3
@@ -242,7 +242,7 @@ def test_no_slot_any_more(table: Table) -> None:
 def test_left_behind(table: Table) -> None:
     """A slot that was left tells its late owner nothing, whoever has it now."""
     slots: dict[Identity, int] = {A: 3}
-    one, other = (SharedTally(table, row, slots.get) for row in (0, 1))
+    one, other = (SharedCounter(table, row, slots.get) for row in (0, 1))
     load = one.load(A)
     slots[A] = 4
     one.load(A)
@@ -263,7 +263,7 @@ class Crumbling(WeakValueDictionary[int, SharedLoad]):
 
 def test_gone_while_counting(table: Table) -> None:
     """A load that goes while everything is counted anew is no trouble."""
-    one, other, _ = tallies(table, a=0)
+    one, other, _ = counters(table, a=0)
     load = one.load(A)
     one._by_slot = Crumbling(one._by_slot.items())
     other.load(A).add(1)
@@ -273,7 +273,7 @@ def test_gone_while_counting(table: Table) -> None:
 
 def test_forgotten(table: Table) -> None:
     """A load that nobody holds is gone, as ever."""
-    one, _, _ = tallies(table, a=0)
+    one, _, _ = counters(table, a=0)
     gone = weakref.ref(one.load(A))
     gc.collect()
     assert gone() is None
@@ -284,7 +284,7 @@ def test_ahead(table: Table) -> None:
 
     Neither is one that has died, or does not serve yet.
     """
-    master, one, other = tallies(table, a=0)
+    master, one, other = counters(table, a=0)
     loads = [each.load(A) for each in (master, one, other)]
     for each in (one, other):
         each.serve()
@@ -314,7 +314,7 @@ def test_one_balance(table: Table) -> None:
     chance = random.Random(5)
     registries = []
     for row in range(3):
-        counter = SharedTally(table, row, slots.get)
+        counter = SharedCounter(table, row, slots.get)
         registries.append(Registry(chance.random, counter))
         registries[-1].replace(WEB.query, instances(*names))
         registries[-1].pool(WEB)
@@ -351,10 +351,10 @@ class Processes(RuleBasedStateMachine):
         self.table = Table.create(ROWS)
         self.slots = {an_identity(name): slot for slot, name in enumerate(NAMES[:3])}
         self.open: Counter[tuple[int, str]] = Counter()
-        self.tallies: list[SharedTally] = []
+        self.counters: list[SharedCounter] = []
         self.loads: list[dict[str, SharedLoad]] = []
         for row in range(ROWS):
-            self.tallies.append(self._counter(row))
+            self.counters.append(self._counter(row))
             self.loads.append({})
 
     @rule(row=rows, name=names, count=st.sampled_from([1, 2, RING + 3]))
@@ -386,7 +386,7 @@ class Processes(RuleBasedStateMachine):
     @rule(row=rows)
     def sync(self, row: int) -> None:
         """A process looks what is new: it knows it all then."""
-        self.tallies[row].sync()
+        self.counters[row].sync()
         for name, load in self.loads[row].items():
             shared = an_identity(name) in self.slots
             known = range(ROWS) if shared else [row]
@@ -395,7 +395,7 @@ class Processes(RuleBasedStateMachine):
     @rule(row=rows)
     def recount(self, row: int) -> None:
         """A process counts anew."""
-        self.tallies[row].recount()
+        self.counters[row].recount()
         self.sync(row)
 
     @rule(row=st.integers(1, ROWS - 1))
@@ -404,7 +404,7 @@ class Processes(RuleBasedStateMachine):
         self.table.clear(row)
         for name in NAMES:
             self.open[row, name] = 0
-        self.tallies[row] = self._counter(row)
+        self.counters[row] = self._counter(row)
         self.loads[row] = {}
 
     @invariant()
@@ -414,11 +414,11 @@ class Processes(RuleBasedStateMachine):
             mine = sum(self.open[row, name] for name in NAMES)
             assert counter.open_connections() == mine
 
-    def _counter(self, row: int) -> SharedTally:
-        return SharedTally(self.table, row, self.slots.get)
+    def _counter(self, row: int) -> SharedCounter:
+        return SharedCounter(self.table, row, self.slots.get)
 
     def _load(self, row: int, name: str) -> SharedLoad:
-        load = self.tallies[row].load(an_identity(name))
+        load = self.counters[row].load(an_identity(name))
         self.loads[row][name] = load
         return load
 

@@ -191,9 +191,9 @@ def put(*instances: Instance, version: int = 1) -> CatalogChunk:
 
 def test_serves(running: Running, table: Table, held: ExitStack) -> None:
     """It accepts nobody before it knows all there is; then it serves and counts."""
-    front, server = (held.enter_context(listening()) for _ in range(2))
-    running.set_up(front, log=True)
-    client = held.enter_context(connect(front.getsockname()))
+    listener, server = (held.enter_context(listening()) for _ in range(2))
+    running.set_up(listener, log=True)
+    client = held.enter_context(connect(listener.getsockname()))
     running.order(put(instance("a", server.getsockname()[1]), version=7))
     with pytest.raises(AssertionError):
         eventually(lambda: table.total(0), "somebody was accepted", 0.3)
@@ -217,13 +217,13 @@ def test_serves(running: Running, table: Table, held: ExitStack) -> None:
 
 def test_no_answer(running: Running, held: ExitStack) -> None:
     """Once it knows all there is it accepts, and closes whom it has nothing for."""
-    front, server = (held.enter_context(listening()) for _ in range(2))
-    running.set_up(front)
+    listener, server = (held.enter_context(listening()) for _ in range(2))
+    running.set_up(listener)
     running.order(SyncComplete())
-    with connect(front.getsockname()) as client:
+    with connect(listener.getsockname()) as client:
         assert client.recv(1) == b""
     running.order(put(instance("a", server.getsockname()[1])))
-    with connect(front.getsockname()), accept(server):
+    with connect(listener.getsockname()), accept(server):
         pass
     assert running.reports()[0] == Report(0, Count(), 0, True)
 
@@ -231,8 +231,8 @@ def test_no_answer(running: Running, held: ExitStack) -> None:
 @pytest.mark.parametrize("late", [put(version=2), SyncComplete(), Setup(1, 2), Stop()])
 def test_after_the_end(running: Running, held: ExitStack, late: Command) -> None:
     """Whatever the master still says once it was told to end does not count."""
-    front = held.enter_context(listening())
-    running.set_up(front)
+    listener = held.enter_context(listening())
+    running.set_up(listener)
     running.order(SyncComplete())
     running.stream.is_slow = True
     running.order(Stop())
@@ -263,11 +263,11 @@ def test_nonsense(
 
 def test_nonsense_while_it_serves(running: Running, held: ExitStack) -> None:
     """Connections that are open then ended with their worker, as the log says."""
-    front, server = (held.enter_context(listening()) for _ in range(2))
-    running.set_up(front, log=True)
+    listener, server = (held.enter_context(listening()) for _ in range(2))
+    running.set_up(listener, log=True)
     running.order(put(instance("a", server.getsockname()[1])))
     running.order(SyncComplete())
-    client = held.enter_context(connect(front.getsockname()))
+    client = held.enter_context(connect(listener.getsockname()))
     held.enter_context(accept(server))
     with capturedLogs() as events:
         running.running.call(running.worker.on_command, b"nonsense")
@@ -281,11 +281,11 @@ def test_reports(
 ) -> None:
     """It reports now and then how many connections there are, if that is news."""
     monkeypatch.setattr(reporter, "REPORT_EVERY", 0.05)
-    front, server = (held.enter_context(listening()) for _ in range(2))
-    running.set_up(front)
+    listener, server = (held.enter_context(listening()) for _ in range(2))
+    running.set_up(listener)
     running.order(put(instance("a", server.getsockname()[1])))
     running.order(SyncComplete())
-    held.enter_context(connect(front.getsockname()))
+    held.enter_context(connect(listener.getsockname()))
     held.enter_context(accept(server))
     expected = Report(1, Count(1, 1), 1, True)
     eventually(lambda: expected in running.reports(), "it is reported")
@@ -298,12 +298,12 @@ def test_figures(
 ) -> None:
     """It tells now and then what connections came to, where that is news."""
     monkeypatch.setattr(reporter, "REPORT_EVERY", 0.05)
-    front, server = (held.enter_context(listening()) for _ in range(2))
-    running.set_up(front)
+    listener, server = (held.enter_context(listening()) for _ in range(2))
+    running.set_up(listener)
     one = instance("a", server.getsockname()[1])
     running.order(put(one))
     running.order(SyncComplete())
-    client = held.enter_context(connect(front.getsockname()))
+    client = held.enter_context(connect(listener.getsockname()))
     upstream = held.enter_context(accept(server))
     client.sendall(b"question")
     assert upstream.recv(8) == b"question"
@@ -327,11 +327,13 @@ def test_figures_of_a_busy_master(
 ) -> None:
     """What could not be told while the master was slow is told afterwards."""
     monkeypatch.setattr(reporter, "REPORT_EVERY", 0.05)
-    fronts = [held.enter_context(listening()) for _ in range(2)]
+    listeners = [held.enter_context(listening()) for _ in range(2)]
     server = held.enter_context(listening())
-    for front in fronts:
-        front.setblocking(False)
-    send_sockets(running.fd_channel, {each: fronts[each].fileno() for each in (0, 1)})
+    for listener in listeners:
+        listener.setblocking(False)
+    send_sockets(
+        running.fd_channel, {each: listeners[each].fileno() for each in (0, 1)}
+    )
     other = evolve(MAPPING, listen=TCPListen("127.0.0.1", 1))
     running.order(Setup(1, 2))
     running.order(Serve((Assignment(MAPPING, 0), Assignment(other, 1)), False, sent=2))
@@ -345,8 +347,8 @@ def test_figures_of_a_busy_master(
         uplink.pause()
 
     running.running.call(setattr, uplink, "_write", full)
-    for front in fronts:
-        with connect(front.getsockname()), accept(server):
+    for listener in listeners:
+        with connect(listener.getsockname()), accept(server):
             pass
 
     def is_told() -> bool:
@@ -360,11 +362,11 @@ def test_figures_of_a_busy_master(
 
 def test_last_figures(running: Running, held: ExitStack) -> None:
     """Before its end it tells what connections came to."""
-    front, server = (held.enter_context(listening()) for _ in range(2))
-    running.set_up(front)
+    listener, server = (held.enter_context(listening()) for _ in range(2))
+    running.set_up(listener)
     running.order(put(instance("a", server.getsockname()[1])))
     running.order(SyncComplete())
-    held.enter_context(connect(front.getsockname()))
+    held.enter_context(connect(listener.getsockname()))
     held.enter_context(accept(server))
     running.order(Stop())
     assert running.traffic()[0].stats.accepted == 1
@@ -403,11 +405,11 @@ def test_in_parts(running: Running) -> None:
 
 def test_master_gone(running: Running, held: ExitStack) -> None:
     """When the master is gone it closes everything and ends."""
-    front, server = (held.enter_context(listening()) for _ in range(2))
-    running.set_up(front)
+    listener, server = (held.enter_context(listening()) for _ in range(2))
+    running.set_up(listener)
     running.order(put(instance("a", server.getsockname()[1])))
     running.order(SyncComplete())
-    client = held.enter_context(connect(front.getsockname()))
+    client = held.enter_context(connect(listener.getsockname()))
     held.enter_context(accept(server))
     running.running.call(running.worker.channel.connectionLost)
     assert client.recv(1) == b""
@@ -487,14 +489,14 @@ def test_several_orders_at_once(running: Running, held: ExitStack) -> None:
 
 def test_connection_log(running: Running, held: ExitStack) -> None:
     """Whether connections are logged may change while it runs."""
-    front, server = (held.enter_context(listening()) for _ in range(2))
-    running.set_up(front)
+    listener, server = (held.enter_context(listening()) for _ in range(2))
+    running.set_up(listener)
     running.order(put(instance("a", server.getsockname()[1])))
     running.order(SyncComplete())
     for log in (False, True):
-        running.serve({0: front}, log=log)
+        running.serve({0: listener}, log=log)
         with capturedLogs() as events:
-            with connect(front.getsockname()), accept(server):
+            with connect(listener.getsockname()), accept(server):
                 pass
             eventually(lambda: running.worker._runtime.open == 0, "it is over")
         assert bool(events) == log
@@ -502,28 +504,28 @@ def test_connection_log(running: Running, held: ExitStack) -> None:
 
 def test_others_answers(running: Running, held: ExitStack) -> None:
     """What it has no share of it does not serve, but knows who could."""
-    front, server = (held.enter_context(listening()) for _ in range(2))
+    listener, server = (held.enter_context(listening()) for _ in range(2))
     running.order(Setup(1, 2))
     for _ in range(2):
         running.order(Serve((), False, (MAPPING,)))
         running.order(put(instance("a", server.getsockname()[1])))
     running.order(SyncComplete())
-    running.serve({0: front})
-    with connect(front.getsockname()), accept(server):
+    running.serve({0: listener})
+    with connect(listener.getsockname()), accept(server):
         pass
 
 
 def test_drain(running: Running, held: ExitStack) -> None:
     """It accepts nobody any more, and ends when nothing is open."""
-    front, server = (held.enter_context(listening()) for _ in range(2))
-    running.set_up(front)
+    listener, server = (held.enter_context(listening()) for _ in range(2))
+    running.set_up(listener)
     running.order(put(instance("a", server.getsockname()[1])))
     running.order(SyncComplete())
-    client = held.enter_context(connect(front.getsockname()))
+    client = held.enter_context(connect(listener.getsockname()))
     upstream = held.enter_context(accept(server))
     running.order(Drain())
-    address = front.getsockname()
-    front.close()
+    address = listener.getsockname()
+    listener.close()
     with pytest.raises(ConnectionRefusedError):
         connect(address)
     for late in (Serve((), False), SyncComplete(), put(version=9)):
