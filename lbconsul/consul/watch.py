@@ -72,7 +72,7 @@ class Watch(Service):
     _snapshot: Snapshot | None = None
     #: Called when Consul starts to fail, and when it answers again.
     _on_event: Callable[[QueryEvent], None] = lambda event: None
-    record: WatchStats = Factory(WatchStats)
+    stats: WatchStats = Factory(WatchStats)
     _cursor: Cursor = Factory(Cursor)
     _reader: IncrementalParser = Factory(
         lambda self: IncrementalParser(pick_of(self.query)), takes_self=True
@@ -172,7 +172,7 @@ class Watch(Service):
             snapshot.set_aside(error)
         else:
             age = snapshot.age(kept)
-            self.record.recalled = self._clock.seconds() - age
+            self.stats.recalled = self._clock.seconds() - age
             self._log.warn(
                 "{query}: using the snapshot of {age:.0f} s ago until Consul answers",
                 query=self.query,
@@ -277,7 +277,7 @@ class Watch(Service):
             instances += self._not_fit_any_more()
         pending = self.names.pending
         change = self._registry.replace(self.query, instances, pending=pending)
-        self.record.changes += bool(change)
+        self.stats.changes += bool(change)
         # An empty first answer is logged, but not while names are still looked up.
         first = not (known or instances) and self._registry.answered(self.query)
         if change or first:
@@ -310,10 +310,10 @@ class Watch(Service):
             )
         self._complained.clear()
         self._cursor = self._cursor.answered(index)
-        self.record.answered(self._clock.seconds(), self._cursor.index)
+        self.stats.answered(self._clock.seconds(), self._cursor.index)
 
     def _fail(self, error: Exception) -> None:
-        self.record.failed(self._clock.seconds(), in_words(error))
+        self.stats.failed(self._clock.seconds(), in_words(error))
         if type(error) not in self._complained:
             self._complained.add(type(error))
             self._tell(EventKind.FAILING, in_words(error))

@@ -114,7 +114,7 @@ class StatusCollector:
     def _mapping(self, mapping: Mapping) -> MappingStatus:
         data_plane = self._gateway.data_plane
         told, failover = data_plane.traffic(mapping), self._failover(mapping)
-        figures = told.stats
+        stats = told.stats
         return MappingStatus(
             name=str(mapping),
             listen=str(mapping.listen or ""),
@@ -122,19 +122,19 @@ class StatusCollector:
             policy=mapping.policy,
             listening=data_plane.is_listening(mapping),
             options=mapping_options(mapping),
-            accepted=figures.accepted,
-            open=max(0, figures.accepted - sum(figures.endings.values())),
+            accepted=stats.accepted,
+            open=max(0, stats.accepted - sum(stats.endings.values())),
             queued=told.queued,
-            terminations=dict(figures.endings),
-            bytes_received=figures.received,
-            bytes_sent=figures.sent,
+            terminations=dict(stats.endings),
+            bytes_received=stats.received,
+            bytes_sent=stats.sent,
             pools=tuple(
                 _pool(failover, pool, number in told.used)
                 for number, pool in enumerate(failover.all)
             ),
-            connect_time=_histogram(figures.connect),
-            first_byte_time=_histogram(figures.first_byte),
-            connection_time=_histogram(figures.connection),
+            connect_time=_histogram(stats.connect),
+            first_byte_time=_histogram(stats.first_byte),
+            connection_time=_histogram(stats.connection),
             empty=self._gateway.availability.why(mapping),
         )
 

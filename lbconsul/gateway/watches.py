@@ -154,7 +154,7 @@ class Watches(MultiService):
     def error(self, query: ServiceQuery) -> str:
         """The current error of a query; empty if its watch does not fail."""
         watch = self._watches.get(query)
-        return watch.record.last_error if watch is not None else ""
+        return watch.stats.last_error if watch is not None else ""
 
     def page(self, path: str, datacenter: str, query: ServiceQuery) -> Deferred[bytes]:
         """A page of Consul's API, from where `query` is asked."""
@@ -188,21 +188,21 @@ class Watches(MultiService):
             )
 
     def _state(self, watch: Watch, now: float) -> WatchStatus:
-        query, record = watch.query, watch.record
+        query, stats = watch.query, watch.stats
         return WatchStatus(
             query=str(query),
             service=query.service,
             datacenter=query.datacenter,
-            state=record.state,
+            state=stats.state,
             address=watch.where,
-            age=record.age(now),
-            index=record.index,
-            last_error=record.last_error,
-            last_error_at=self._at(record.last_error_at),
-            failing_since=self._at(record.failing_since),
-            answers=record.answers,
-            changes=record.changes,
-            errors=record.errors,
+            age=stats.age(now),
+            index=stats.index,
+            last_error=stats.last_error,
+            last_error_at=self._at(stats.last_error_at),
+            failing_since=self._at(stats.failing_since),
+            answers=stats.answers,
+            changes=stats.changes,
+            errors=stats.errors,
             instances=watch.instances,
             **_shown(watch.skipped),
         )

@@ -86,7 +86,7 @@ class WorkerDataPlane(MultiService):
         self._supervisor.setServiceParent(self)
         self._publisher = CatalogPublisher(catalog, self._table, self._running_workers)
         self._stats = WorkerStats(self._listeners, self._running_workers)
-        self._counter = SharedCounter(self._table, 0, catalog.slots.take)
+        self._counter = SharedCounter(self._table, 0, catalog.slots.allocate)
         self._local = LocalDataPlane(
             self._reactor,
             self._chance,

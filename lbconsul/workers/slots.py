@@ -24,8 +24,8 @@ class Slots:
         """The upper bound (exclusive) of the slots ever assigned."""
         return self._next
 
-    def take(self, identity: Identity) -> int | None:
-        """Assign a slot to `identity` until it leaves; None if no slot is free.
+    def allocate(self, identity: Identity) -> int | None:
+        """Assign a slot to `identity` until its release; None if no slot is free.
 
         An instance that returns before its slot is reclaimed keeps that slot.
         """
@@ -41,7 +41,7 @@ class Slots:
         """The slot of `identity`; None if it has none."""
         return self._slots.get(identity)
 
-    def leave(self, identity: Identity, version: int) -> None:
+    def release_after(self, identity: Identity, version: int) -> None:
         """Record that `identity` is in no answer from this catalog version on."""
         if identity in self._slots:
             self._draining[identity] = version

@@ -69,7 +69,7 @@ class VersionedCatalog:
         put = change.put
         for instance in put:
             known[instance.identity] = instance
-            self.slots.take(instance.identity)
+            self.slots.allocate(instance.identity)
         return Delta(query, put, drop, whole=first, pending=pending)
 
     def forget(self, query: ServiceQuery) -> Delta | None:
@@ -113,7 +113,7 @@ class VersionedCatalog:
         """Mark the slots of identities that are in no answer any more."""
         for identity in identities:
             if not self.knows(identity):
-                self.slots.leave(identity, self.version)
+                self.slots.release_after(identity, self.version)
 
     def _cut(self, rest: Iterator[Instance]) -> tuple[tuple[Instance, int | None], ...]:
         take: Callable[[Identity], int | None] = self.slots.find

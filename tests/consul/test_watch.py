@@ -915,14 +915,14 @@ class RecordTests(WatchCase):
 
     def test_answers(self) -> None:
         """It is known how many answers came, and how many changed anything."""
-        self.assertEqual(self.watch.record.state, "waiting")
+        self.assertEqual(self.watch.stats.state, "waiting")
         self.start()
         self.answer(1, 2)
         self.answer(1, 2, index="9")
-        record = self.watch.record
-        self.assertEqual((record.answers, record.changes, record.index), (2, 1, 9))
-        self.assertEqual((record.state, self.watch.instances), ("watching", 2))
-        self.assertEqual(record.age(self.clock.seconds() + 3.0), 3.0)
+        stats = self.watch.stats
+        self.assertEqual((stats.answers, stats.changes, stats.index), (2, 1, 9))
+        self.assertEqual((stats.state, self.watch.instances), ("watching", 2))
+        self.assertEqual(stats.age(self.clock.seconds() + 3.0), 3.0)
         self.assertEqual(self.heard, [])
 
     def test_failures(self) -> None:
@@ -933,9 +933,9 @@ class RecordTests(WatchCase):
         self.assertEqual(self.watch.where, "http://consul-1")
         self.pause()
         self.fail_with(UnusableAnswer("no JSON"))
-        record = self.watch.record
-        self.assertEqual((record.state, record.errors), ("backing off", 2))
-        self.assertEqual((record.failing_since, record.last_error), (begun, "no JSON"))
+        stats = self.watch.stats
+        self.assertEqual((stats.state, stats.errors), ("backing off", 2))
+        self.assertEqual((stats.failing_since, stats.last_error), (begun, "no JSON"))
         self.pause()
         self.fail_with(UnusableAnswer("no JSON"))
         kinds = [each.kind for each in self.heard]
@@ -946,7 +946,7 @@ class RecordTests(WatchCase):
         [end] = self.heard[2:]
         self.assertEqual(end.kind, EventKind.RECOVERED)
         self.assertEqual(str(end.query), "web,dc=dc2")
-        self.assertIsNone(record.failing_since)
+        self.assertIsNone(stats.failing_since)
 
     def test_snapshot(self) -> None:
         """What an earlier gateway knew is shown as what it is."""
@@ -956,10 +956,10 @@ class RecordTests(WatchCase):
         self.clock.advance(60.0)
         self.watch.use_snapshot(snapshot)
         self.start()
-        record = self.watch.record
-        self.assertEqual((record.state, record.answers), ("snapshot", 0))
+        stats = self.watch.stats
+        self.assertEqual((stats.state, stats.answers), ("snapshot", 0))
         self.answer(1)
-        self.assertEqual((record.state, record.answers), ("watching", 1))
+        self.assertEqual((stats.state, stats.answers), ("watching", 1))
 
 
 class StopTests(WatchCase):
