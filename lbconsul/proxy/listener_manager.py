@@ -13,6 +13,7 @@ from lbconsul.config.model import Listen, Mapping
 from lbconsul.net.listening_socket import ListeningSocket
 from lbconsul.proxy.active_listener import ActiveListener
 from lbconsul.proxy.factory import ProxyFactory
+from lbconsul.proxy.first_answer import FirstAnswer
 from lbconsul.proxy.listener import ACCEPT_BOUND, Listener
 from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
 from lbconsul.proxy.runtime import ProxyRuntime
@@ -39,8 +40,9 @@ class ListenerManager(Service):
     _is_overloaded: Callable[[], bool] | None = None
     _served: dict[ListeningSocket, ActiveListener] = Factory(dict)
     _by_listen: dict[Listen | None, ActiveListener] = Factory(dict)
-    #: Listeners that wait for Consul's answer, by query; some may wait no longer.
-    _waiting: dict[ServiceQuery, dict[ActiveListener, None]] = Factory(dict)
+    _first_answer: FirstAnswer = Factory(
+        lambda self: FirstAnswer(self._runtime), takes_self=True
+    )
     #: Whether pools may have become unused.
     _has_unused_pools: bool = False
     #: Proxies whose clients an endpoint outside this service accepts.
@@ -88,7 +90,7 @@ class ListenerManager(Service):
         served = self._served[source] = ActiveListener(source, mapping, self)
         self._by_listen[mapping.listen] = served
         if self.running:
-            self._begin(served)
+            self._first_answer.begin(served)
 
     def replace(
         self, wanted: Iterable[tuple[Mapping, ListeningSocket]], *, anew: bool = False
@@ -122,11 +124,7 @@ class ListenerManager(Service):
                 self._alter(served, mapping)
             yield False
         yield True
-        self._waiting = {
-            query: still
-            for query, waiting in self._waiting.items()
-            if (still := {each: None for each in waiting if each.waiting is not None})
-        }
+        self._first_answer.tidy()
         yield True
         if is_less:
             self._runtime.release_pools()
@@ -134,13 +132,7 @@ class ListenerManager(Service):
 
     def answered(self, query: ServiceQuery) -> None:
         """Accept clients of mappings that waited for Consul's answer to this query."""
-        for each in self._waiting.pop(query, ()):
-            if each.waiting is None:
-                continue
-            if self._runtime.is_known(each.mapping):
-                each.accept()
-            else:
-                self._waiting.setdefault(query, {})[each] = None
+        self._first_answer.answered(query)
 
     def tick(self) -> Iterable[None]:
         """Drop unused pools, in one go for all proxies that ended."""
@@ -171,7 +163,7 @@ class ListenerManager(Service):
         self.bind()
         self._runtime.start()
         for each in self.served:
-            self._begin(each)
+            self._first_answer.begin(each)
 
     def stopService(self) -> None:
         """Stop accepting; open connections stay until they are closed."""
@@ -241,32 +233,12 @@ class ListenerManager(Service):
             self._has_unused_pools = True
         self.check_drained()
 
-    def _begin(self, served: ActiveListener) -> None:
-        """Accept once an upstream is known, or after the connect timeout."""
-        if self._runtime.is_known(served.mapping):
-            served.accept()
-        elif served.waiting is None:
-            self._wait(served)
-
-    def _wait(self, served: ActiveListener) -> None:
-        for each in failover_spec(served.mapping).all():
-            self._waiting.setdefault(each.query, {})[served] = None
-        wait = served.mapping.timeouts.connect
-        served.waiting = self._runtime.reactor.callLater(wait, self._waited, served)
-
-    def _waited(self, served: ActiveListener) -> None:
-        """Accept clients now, unless host names are still being resolved."""
-        if self._runtime.is_pending(served.mapping):
-            self._wait(served)
-        else:
-            served.accept()
-
     def _alter(self, served: ActiveListener, mapping: Mapping) -> None:
         served.pause()
         before = served.use(mapping)
         self._drop_if_over(before, served)
         if self.running:
-            self._begin(served)
+            self._first_answer.begin(served)
 
     def _remove(self, served: ActiveListener) -> None:
         served.close()
