@@ -1,4 +1,4 @@
-"""Who may look, and who may change something."""
+"""Authorization: which requests may read, and which may change something."""
 
 import pytest
 from hypothesis import given
@@ -34,7 +34,7 @@ def _code(check: object, who: RequestOrigin) -> int:
 
 @pytest.mark.parametrize("listen", [LOCAL, LOCAL6, UNIX])
 def test_reading_here(listen: TCPListen | UnixListen) -> None:
-    """On this machine everybody may look."""
+    """On this machine every client may read."""
     assert _code(_auth(listen).check_read, RequestOrigin(HERE)) == 0
     assert _code(_auth(listen, "").check_read, RequestOrigin(HERE)) == 0
 
@@ -63,7 +63,7 @@ def test_changing() -> None:
 
 
 def test_what_is_said() -> None:
-    """Who is refused learns what it takes."""
+    """A refusal names what the client needs."""
     with pytest.raises(HTTPError, match="needs the token of --admin-token-file"):
         _auth(LOCAL).check_change(RequestOrigin(HERE))
     with pytest.raises(HTTPError, match="not the token of --admin-token-file"):
@@ -136,8 +136,8 @@ def test_names_that_nobody_can_give(host: str) -> None:
 )  # fmt: skip
 def test_rebinding(host: str) -> None:
     """
-    Whoever has a domain can give its name to 127.0.0.1, and then his page is of one
-    site with ours: by such a name it takes the token.
+    Any domain's owner can point its name to 127.0.0.1, and its pages then count as this
+    site's: under such a name a request needs the token.
     """
     assert _code(_auth(LOCAL).check_site, RequestOrigin(host)) == 403
     assert _code(_auth(LOCAL6).check_site, RequestOrigin(host, token="wrong")) == 403

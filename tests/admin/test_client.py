@@ -78,7 +78,7 @@ def test_unix(tmp_path: Path) -> None:
     ],
 )
 def test_no_status(sock: socket.socket, code: int, body: bytes, why: str) -> None:
-    """What answers otherwise is told in one line."""
+    """An answer of another kind is one line of error."""
     port = sock.getsockname()[1]
     Replying(sock, body, code)
     with pytest.raises(CannotAsk) as caught:
@@ -149,13 +149,13 @@ def test_too_much(sock: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("address", ["", "web", "127.0.0.1", "1:x", "http://a:b", "²"])
 def test_no_address(address: str) -> None:
-    """What is no address is told, too."""
+    """An invalid address is one line of error, too."""
     with pytest.raises(CannotAsk, match=r"must be \[HOST:\]PORT or unix:/PATH"):
         Admin(address).status()
 
 
 def test_nobody_there() -> None:
-    """Nor is it a traceback if nobody is there."""
+    """A port where no gateway listens causes no traceback."""
     (port,) = free_ports(1)
     with pytest.raises(CannotAsk, match=f"^no answer at {port}: Connection refused$"):
         Admin(str(port)).status()

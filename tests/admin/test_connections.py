@@ -18,7 +18,7 @@ def _enter(table: Connections[int], number: int, client: object = None) -> int |
 
 
 def test_the_longest_silent_one_goes() -> None:
-    """A new one has room: the one that has been silent for longest makes it."""
+    """A new connection has room: the one silent for longest is closed for it."""
     table: Connections[int] = Connections(3, 2)
     assert [_enter(table, each) for each in (1, 2, 3)] == [None] * 3
     assert _enter(table, 4) == 1
@@ -30,7 +30,7 @@ def test_the_longest_silent_one_goes() -> None:
 
 
 def test_who_is_being_answered_stays() -> None:
-    """Nobody is cut off in the middle of an answer."""
+    """No connection is cut off in the middle of an answer."""
     table: Connections[int] = Connections(2, 2)
     for each in (1, 2):
         _enter(table, each)

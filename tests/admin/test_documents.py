@@ -54,7 +54,7 @@ class DocumentTests(SynchronousTestCase):
 
     def test_packed(self) -> None:
         """
-        Who asks for it has it packed: the same, made and packed once for all.
+        Clients that accept gzip get it: the same text, made and packed once for all.
         """
         plain = self.document.read(packed=False)
         readings = [self.document.read(packed=True) for _ in range(3)]
@@ -65,7 +65,8 @@ class DocumentTests(SynchronousTestCase):
 
     def test_together(self) -> None:
         """
-        Those who come while it is being made share it, whoever reads faster.
+        Clients that ask while a document is being made share it, however fast they
+        read.
         """
         readings = [self.document.read(packed=False) for _ in range(3)]
         got = [b"", b"", b""]
@@ -77,7 +78,8 @@ class DocumentTests(SynchronousTestCase):
 
     def test_made_soon_after(self) -> None:
         """
-        What takes little is made anew each time; what takes long not at once.
+        A cheap document is made for each request; an expensive one is reused for a
+        while.
         """
         self._read()
         self._read()
@@ -92,7 +94,8 @@ class DocumentTests(SynchronousTestCase):
 
     def test_never_old(self) -> None:
         """
-        However long it takes, what is older than a second is given to nobody else.
+        However long a document takes, none older than a second is given to a new
+        client.
         """
         self.cost = 0.2
         self._read()
@@ -105,9 +108,7 @@ class DocumentTests(SynchronousTestCase):
         self.assertEqual(begun + b"".join(reading), b"2" * PIECE * 4)
 
     def test_forgetting(self) -> None:
-        """
-        After a change those who come see it.
-        """
+        """After a change new clients see it."""
         self.cost = 0.02
         self._read()
         self.document.forget()
@@ -120,7 +121,7 @@ class DocumentTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def _slow(self, count: int) -> list[Iterator[bytes]]:
-        """So many readers of an edition each, who read only a little of it."""
+        """Many readers of each edition, which read only a little of it."""
         readings = []
         for _ in range(count):
             self.document.forget()
@@ -132,8 +133,8 @@ class DocumentTests(SynchronousTestCase):
 
     def test_slow_readers(self) -> None:
         """
-        No more than some editions are kept, whoever reads how slowly: for a while
-        the last one is given to others, then the first one is no more.
+        The number of editions is bounded, however slowly clients read: for a while the
+        last one is given to others, then the oldest one is dropped.
         """
         first, *_, last = readings = self._slow(MOST_EDITIONS)
         self.assertEqual(self._read(), b"4" * PIECE * 4)
@@ -145,9 +146,7 @@ class DocumentTests(SynchronousTestCase):
         self.assertEqual(len(readings), MOST_EDITIONS)
 
     def test_nothing_is_kept(self) -> None:
-        """
-        What nobody reads any more is gone.
-        """
+        """An edition without readers is freed."""
         readings = self._slow(MOST_EDITIONS)
         del readings
         gc.collect()
@@ -156,8 +155,8 @@ class DocumentTests(SynchronousTestCase):
 
     def test_breaking(self) -> None:
         """
-        What cannot be made breaks off for all who read it, and is made anew for
-        those who come then.
+        A document whose rendering fails is cut off for its readers, and made again for
+        the next ones.
         """
 
         def breaks() -> Iterator[bytes]:

@@ -73,7 +73,7 @@ def test_long_events(char: str) -> None:
 
 
 def test_listening() -> None:
-    """Who listens is called after each event, until he does not any more."""
+    """A listener is called after each event, until it stops listening."""
     _, log = _log()
     heard: list[int] = []
 
@@ -89,7 +89,7 @@ def test_listening() -> None:
 
 
 def test_ids() -> None:
-    """An id is two numbers of digits that everybody writes; all else is none."""
+    """An id is two numbers in ASCII digits; any other text is no id."""
     assert read_event_id("1760000000000-17") == (1_760_000_000_000, 17)
     assert read_event_id("0-0") == (0, 0)
     for odd in ("", "-", "1", "1-", "-1", "1-1\n", " 1-1", "1-\u0661", "9" * 17 + "-1"):

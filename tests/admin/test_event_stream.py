@@ -1,4 +1,4 @@
-"""The live stream: what is told, to whom, and what it costs if they are slow."""
+"""The live stream: which events each reader gets, and what slow readers cost."""
 
 import json
 from typing import Any
@@ -53,7 +53,8 @@ class StreamTests(SynchronousTestCase):
 
     def test_changes(self) -> None:
         """
-        Each change is an event with its number; the last ones are told at once.
+        Each change is an event with its number; a new reader gets the last ones at
+        once.
         """
         connection = self._listen("/events?figures=off")
         self.assertEqual(self._numbers(connection), list(range(1, 21)))
@@ -67,9 +68,7 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual((said["query"], said["upstream"]), ("web", "dc1/n/web-7"))
 
     def test_headers(self) -> None:
-        """
-        It is a stream that nobody keeps, nor holds back.
-        """
+        """Neither a cache nor a proxy may store or delay the stream."""
         connection = self._listen("/events?figures=off")
         connection.lose()
         said = answer(connection.value() + b"0\r\n\r\n")
@@ -78,9 +77,7 @@ class StreamTests(SynchronousTestCase):
         self.assertTrue(said.text.startswith("retry: 2000\n\n"))
 
     def test_resuming(self) -> None:
-        """
-        Who knows some of it is told what follows.
-        """
+        """A reader that knows some events gets those that follow."""
         epoch = self.site.events.epoch
         for number, wanted in ((0, 20), (17, 3), (20, 0)):
             known = f"{epoch}-{number}"
@@ -92,9 +89,7 @@ class StreamTests(SynchronousTestCase):
                 self.assertEqual(self._numbers(connection), expected)
 
     def test_what_cannot_be_resumed(self) -> None:
-        """
-        Who knows what another gateway told, or too little, starts over.
-        """
+        """A reader with another gateway's id, or too old a one, starts over."""
         epoch = self.site.events.epoch
         for known in ("7", f"{epoch + 1}-20", f"{epoch}-21", f"{epoch}-x", "ü", "-"):
             connection = self._listen("/events?figures=off", Last_Event_ID=known)
@@ -103,9 +98,7 @@ class StreamTests(SynchronousTestCase):
             self.assertEqual(len(others), 20)
 
     def test_too_far_behind(self) -> None:
-        """
-        Who takes nothing while more changes than is kept starts over.
-        """
+        """A reader that stalls while more events come than are kept starts over."""
         connection = self._listen("/events?figures=off")
         self._heard(connection)
         connection.enough()
@@ -120,9 +113,7 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual(len(others), KEPT)
 
     def test_figures(self) -> None:
-        """
-        Figures are told about once a second: at first all, then what changed.
-        """
+        """Figures are sent about once a second: at first all, then what changed."""
         connection = self._listen()
         figures = [
             json.loads(each["data"])
@@ -142,8 +133,8 @@ class StreamTests(SynchronousTestCase):
 
     def test_one_computation_for_all(self) -> None:
         """
-        However many listen, figures are looked at once a second; not at all when
-        nobody does.
+        However many readers there are, figures are sampled once a second; without a
+        reader, never.
         """
         looks = []
         gateway = type(self.site.source).gateway
@@ -168,9 +159,7 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual(len(looks), 4)
 
     def test_another_picture(self) -> None:
-        """
-        When other mappings are shown, who listens is told to look at all anew.
-        """
+        """When other mappings are shown, readers are asked to reload the status."""
         connection = self._listen()
         self._heard(connection)
         self.site.source.mapping_list = self.site.source.mapping_list[1:]
@@ -180,9 +169,7 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual({each["event"] for each in others}, {"figures"})
 
     def test_missing_a_look(self) -> None:
-        """
-        Who missed what changed, or only some of it, is told all figures.
-        """
+        """A reader that missed a sample, or part of it, gets all figures."""
         connection = self._listen()
         self._heard(connection)
         connection.enough()
@@ -199,7 +186,7 @@ class StreamTests(SynchronousTestCase):
 
     def test_heartbeat(self) -> None:
         """
-        Who is told nothing else gets a comment, so that the dead are found out.
+        An idle stream gets a comment now and then, so that dead clients are noticed.
         """
         connection = self._listen("/events?figures=off")
         self._text(connection)
@@ -211,9 +198,7 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual(self._text(connection), ": still here\n\n")
 
     def test_patience(self) -> None:
-        """
-        Who takes nothing at all for long is cut off.
-        """
+        """A reader that takes nothing for long is cut off."""
         connection = self._listen()
         connection.enough()
         for _ in range(int(PATIENCE) - 1):
@@ -226,8 +211,8 @@ class StreamTests(SynchronousTestCase):
 
     def test_hostile_ids(self) -> None:
         """
-        Whatever is said to be known, it costs nobody else anything: who says what is
-        no id starts over, and has his place only as long as he is there.
+        Whatever id a client sends, other readers pay nothing: with an invalid id it
+        starts over, and its place lasts only as long as its connection.
         """
         listener = self._listen("/events?figures=off")
         self._heard(listener)
@@ -275,9 +260,7 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual(len(self.site.stream.readers), 1)
 
     def test_one_that_cannot_begin(self) -> None:
-        """
-        Nor does one that cannot begin keep a place.
-        """
+        """A stream that cannot begin keeps no place either."""
         self.patch(Reader, "_time", lambda *_: 1 // 0)
         connection = self._listen()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
@@ -285,9 +268,7 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual(self.site.stream.readers, set())
 
     def test_half_closing(self) -> None:
-        """
-        Who ends his direction has left.
-        """
+        """A client that closes its direction has left."""
         connection = self._listen()
         connection.protocol.readConnectionLost()
         self.assertFalse(connection.connected)
@@ -295,7 +276,8 @@ class StreamTests(SynchronousTestCase):
 
     def test_room_for_who_reads(self) -> None:
         """
-        When all places are taken, the one who has taken nothing for longest loses his.
+        When all places are taken, the reader that has stalled for longest loses its
+        own.
         """
         connections = [self._listen("/events?figures=off") for _ in range(MOST_READERS)]
         for number in (5, 3):
@@ -309,9 +291,7 @@ class StreamTests(SynchronousTestCase):
         )
 
     def test_too_many(self) -> None:
-        """
-        Only so many may listen at a time; who leaves makes room.
-        """
+        """The number of readers is bounded; one that leaves makes room."""
         connections = [self._listen() for _ in range(MOST_READERS)]
         refused = self.site.ask("GET", "/events")
         self.assertEqual(refused.code, 503)

@@ -53,7 +53,7 @@ def test_large_bodies(sent: int) -> None:
 
 
 def test_endless_bodies() -> None:
-    """So is one whose length is not told, once it is too long."""
+    """A chunked body is refused as well, once it is too long."""
     chunk = b"1000\r\n" + b"a" * 0x1000 + b"\r\n"
     assert _post("Transfer-Encoding: chunked", chunk * 20) == (413, True)
 
@@ -75,7 +75,7 @@ def test_what_is_no_http(data: bytes) -> None:
 
 @pytest.mark.parametrize("digits", [17, 5_000, 16_000])
 def test_absurd_lengths(digits: int) -> None:
-    """Nor is a number of thousands of digits one of bytes."""
+    """A content length with thousands of digits is no number of bytes."""
     assert _post(f"Content-Length: {'9' * digits}", b"") == (413, True)
     assert _post(f"content-length:{'0' * digits}1", b"") == (413, True)
     chunk = b"f" * min(digits, 1000) + b"\r\n" + b"a" * (MOST_BODY + 1)
@@ -140,8 +140,8 @@ def test_trickling(used: bool, length: bytes) -> None:
 
 def test_too_many() -> None:
     """
-    However many connections are held open, be it with halves of requests, who asks
-    is answered: the one that is silent for longest goes.
+    However many connections are held open, even by half a request, a new request is
+    answered: the connection that is silent for longest is closed.
     """
     site = Site()
     connections = [_half(site) for _ in range(MOST_CONNECTIONS)]
@@ -160,7 +160,7 @@ def test_too_many() -> None:
 
 
 def test_all_are_answered() -> None:
-    """Nobody is cut off in the middle of an answer."""
+    """No connection is cut off in the middle of an answer."""
     site = Site()
     site.factory = AdminFactory(site.clock, lambda request: None)
     for _ in range(MOST_CONNECTIONS):
@@ -247,7 +247,7 @@ def test_half_closing(version: str) -> None:
 
 
 def test_leaving_before_the_answer() -> None:
-    """Who has left by then gets none."""
+    """A client that has left by then gets no answer."""
     site = Site()
     connection = site.connect()
     connection.protocol.dataReceived(PROBE * 2)
@@ -284,9 +284,7 @@ class BugTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_unreadable(self) -> None:
-        """
-        So does one in the reading of requests.
-        """
+        """A bug while a request is read ends only its connection."""
         site = Site()
         connection = site.connect()
         self.patch(HTTPChannel, "lineReceived", lambda *_: 1 // 0)

@@ -1,4 +1,4 @@
-"""The families of metrics that are not told of upstreams one by one."""
+"""The families of metrics that have no series per upstream."""
 
 import os
 import resource
@@ -82,7 +82,7 @@ def test_full() -> None:
 
 
 def test_watches() -> None:
-    """How old what is believed is; nothing, as long as nothing is believed."""
+    """The age of the answer in use; without an answer there is no sample."""
     watch, *_ = SOURCE.watches()
     waiting = evolve(watch, query="api", age=None, failing_since=3.0)
     found = _samples(of_watches([watch, waiting]))
@@ -119,7 +119,7 @@ def test_mappings() -> None:
 
 
 def test_standings() -> None:
-    """How many upstreams stand how; a standing that nobody has is 0."""
+    """The number of upstreams by standing; a standing that no upstream has is 0."""
     pool = ("80:web", "web", "web,dc=a")
     found = _samples(of_standings({pool: Counter(serving=3, odd=1)}, {pool: True}))
     counts = {

@@ -75,7 +75,7 @@ def test_each_family_is_told_once() -> None:
 
 
 def test_many_mappings() -> None:
-    """Of very many some are looked at in one step; each family is told once."""
+    """Many upstreams are rendered in batches; each family has one head."""
     source = _source()
     mapping, watch = source.mapping_list[0], source.watch_list[0]
     source.mapping_list = [
@@ -120,14 +120,14 @@ def test_upstreams() -> None:
 
 
 def test_who_is_gone() -> None:
-    """The series of who is gone are gone, too."""
+    """The series of an upstream that left are gone, too."""
     source = _source(200)
     del source.pools["80:web", 0]["dc1/node-01/web-1"]
     assert "dc1/node-01/web-1" not in _text(source)
 
 
 def test_times_that_are_not_known() -> None:
-    """A time that nobody measured is not told."""
+    """A time that was never measured has no sample."""
     source = _source(0, "empty")
     source.add("80:web", 0, evolve(upstream(1), connect_time=None), upstream(2))
     assert len(_told(source, "lbconsul_upstream_connect_time_seconds")) == 1

@@ -40,7 +40,7 @@ def test_ordering(verb: str) -> None:
 
 
 def test_one_that_cannot_be_ejected() -> None:
-    """That is told, with the reason on one line, and no order is said to be done."""
+    """The client gets the reason on one line, and no order is logged as done."""
     site = Site()
     site.source.ejecting = fail(CannotOrder("it does not serve:\ndraining, weight 0"))
     with capturedLogs() as events:
@@ -72,7 +72,7 @@ def test_ejecting_takes_a_moment() -> None:
 
 
 def test_gone_while_it_is_ejected() -> None:
-    """A client that is gone by then harms nobody."""
+    """A client that left by then harms no other."""
     site = Site()
     for result in (True, Failure(CannotOrder("it is ejected already"))):
         connection, ejecting = _begin_to_eject(site)
@@ -149,7 +149,7 @@ def test_draining_the_gateway() -> None:
 
 
 def test_no_token_is_logged() -> None:
-    """Orders are logged, with who gave them; no token ever is."""
+    """Orders are logged with the client that gave them; a token never is."""
     site = Site()
     with capturedLogs() as events:
         site.change(ORDERS[0])

@@ -22,9 +22,7 @@ class RequestsTests(SynchronousTestCase):
         return [str(formatEvent(each)) for each in events]
 
     def test_refused_orders(self) -> None:
-        """
-        An order that is refused is told, with who gave it and why.
-        """
+        """A refused order is logged with its client and the reason."""
         lines = self._lines(
             Site(),
             ("POST", ORDER, "Authorization", "Bearer gu3ss"),
@@ -48,9 +46,7 @@ class RequestsTests(SynchronousTestCase):
         )
 
     def test_who_lacks_the_token(self) -> None:
-        """
-        So is who only wants to look, and lacks the token or comes from elsewhere.
-        """
+        """So is a refused read: without the token, or from another site."""
         site = Site(TCPListen("0.0.0.0", 9200))
         line, other = self._lines(
             site,

@@ -115,7 +115,7 @@ def test_probes() -> None:
 
 
 def test_full() -> None:
-    """Who is full is ready, and says of what he is full to those who may know."""
+    """A full gateway is ready, and names what is full to clients that may read."""
     site, remote = Site(), Site(TCPListen("0.0.0.0", 9200))
     full = (FullStatus("max-connections", "80:web"), FullStatus("process"))
     for each in (site, remote):
@@ -136,7 +136,7 @@ def test_full() -> None:
 
 
 def test_probes_by_other_names() -> None:
-    """Nor are reasons for whoever may have given a name to this address."""
+    """Clients under an untrusted host name get no reasons."""
     site = Site()
     status = site.source.gateway_status
     site.source.gateway_status = evolve(status, ready=False, not_ready=("80:web",))
@@ -145,7 +145,7 @@ def test_probes_by_other_names() -> None:
 
 
 def test_probes_from_elsewhere() -> None:
-    """Probes need no token; why it is not ready is for those who have it."""
+    """Probes need no token; the reasons are for clients that have it."""
     site = Site(TCPListen("0.0.0.0", 9200))
     status = site.source.gateway_status
     site.source.gateway_status = evolve(status, ready=False, not_ready=("80:web",))
@@ -172,7 +172,7 @@ def test_reading_from_elsewhere(path: str) -> None:
 
 
 def test_rebinding() -> None:
-    """By a name that anybody may have given to this address, nothing is shown."""
+    """Under a host name that could be any attacker's, nothing is shown."""
     for path in (*SHOWN, "/"):
         if path != "/" or Site().ask("GET", "/").code == 200:
             assert Site().ask("GET", path, [("Host", "evil.example")]).code == 403
@@ -181,7 +181,7 @@ def test_rebinding() -> None:
 
 @pytest.mark.parametrize("path", ["/status", "/metrics"])
 def test_packed(path: str) -> None:
-    """Long answers are packed for who takes that, and say so."""
+    """Long answers are gzipped for clients that accept it, and say so."""
     plain, said = (
         Site().ask("GET", path, [("Accept-Encoding", each)])
         for each in ("gzip;q=0", "gzip")
@@ -197,7 +197,7 @@ def test_packed(path: str) -> None:
 
 
 def test_many_long_answers() -> None:
-    """So many long answers are written at a time; one that ends makes room."""
+    """The number of long answers in progress is bounded; one that ends makes room."""
     site = Site()
     connections = [site.connect() for _ in range(MOST_ANSWERS)]
     for each in connections:

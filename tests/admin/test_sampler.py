@@ -1,4 +1,4 @@
-"""Looking again and again, as long as somebody wants to know."""
+"""Sampling the status, as long as there are readers."""
 
 import json
 from typing import Any
@@ -62,9 +62,7 @@ class TickerTests(SynchronousTestCase):
         self.sampler.stop()
 
     def test_stopping(self) -> None:
-        """
-        Nothing is looked at, and nothing kept, when nobody wants to know.
-        """
+        """Without readers nothing is sampled, and nothing kept."""
         self.sampler.stop()
         self.sampler.start()
         self.clock.advance(0)

@@ -141,7 +141,7 @@ def test_an_address_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_patient_one() -> None:
-    """Who takes another one's place waits until the address is free."""
+    """A gateway that takes over waits until the admin address is free."""
 
     async def scenario(reactor: EPollReactor) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taker:
@@ -304,7 +304,7 @@ def test_slow_listeners() -> None:
 
 
 def _slow_client(port: int) -> socket.socket:
-    """One that asks for the stream, and never reads any of it."""
+    """A client that asks for the stream, and never reads it."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.connect(("127.0.0.1", port))

@@ -42,7 +42,7 @@ def test_what_is_served() -> None:
     [("/", "text/html"), ("/a.js", "text/javascript"), ("/a.css", "text/css")],
 )
 def test_a_page(path: str, kind: str) -> None:
-    """A browser is told what it is, to look whether it is new, and what it may do."""
+    """A browser gets the content type, revalidates, and gets the security headers."""
     said = Site().ask("GET", path)
     assert (said.code, said.body) == (200, pages()[path].body)
     assert said.headers["Content-Type"] == f"{kind}; charset=utf-8"
@@ -62,7 +62,7 @@ def test_what_the_browser_has() -> None:
 
 
 def test_packed() -> None:
-    """Who takes it packed gets it so, under another ETag."""
+    """A client that accepts gzip gets it, under another ETag."""
     plain = Site().ask("GET", "/a.js")
     gladly = ("Accept-Encoding", "gzip, br")
     said = Site().ask("GET", "/a.js", [gladly])

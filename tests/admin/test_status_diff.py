@@ -25,7 +25,7 @@ def _source(upstreams: int = 12) -> FakeSource:
 
 
 def test_a_first_look() -> None:
-    """Who knows nothing is told all, but for what never changes."""
+    """A reader that knows nothing gets everything but what never changes."""
     source = _source()
     head, rows = _news(_look(source))
     assert head["gateway"]["state"] == "serving"
@@ -60,13 +60,13 @@ def test_many_mappings() -> None:
 
 
 def test_nothing_new() -> None:
-    """Where nothing changed, nothing is told."""
+    """Without a change nothing is sent."""
     look = _look(_source())
     assert _news(look, look) == [{"gateway": {}, "watches": [], "mappings": []}]
 
 
 def test_what_changed() -> None:
-    """Only the figures are told that are others now, and whose they are."""
+    """Only figures that changed are sent, with the id of their owner."""
     source = _source()
     before = _look(source)
     source.gateway_status = evolve(source.gateway_status, open=61)
@@ -86,7 +86,7 @@ def test_what_changed() -> None:
 
 
 def test_coming_and_going() -> None:
-    """Who joined is told as a whole; who left is told by the id."""
+    """An upstream that joined is sent whole; one that left, by its id."""
     source = _source()
     before = _look(source)
     source.add("80:web", 0, upstream(99))
@@ -113,7 +113,7 @@ def test_other_pools() -> None:
 
 
 def test_no_document_is_long() -> None:
-    """However many there are, it is told in documents of bounded length."""
+    """However many upstreams there are, the documents have a bounded length."""
     source = _source(2000)
     documents = list(_look(source).news(StatusSnapshot()))
     assert max(map(len, documents)) < 1 << 15

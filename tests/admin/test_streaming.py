@@ -75,9 +75,7 @@ class PourTests(SynchronousTestCase):
         self.assertTrue(connection.disconnecting)
 
     def test_pausing_within(self) -> None:
-        """
-        A reader who has enough is left alone at once.
-        """
+        """A reader with a full buffer gets nothing more at once."""
 
         def pieces() -> Iterator[bytes]:
             yield b"a"
@@ -93,7 +91,7 @@ class PourTests(SynchronousTestCase):
 
     def test_patience(self) -> None:
         """
-        A reader who has not taken all of it after long is cut off, be it that he
+        A reader that has not taken the whole answer after long is cut off, even if it
         takes a little now and then.
         """
         connection: Any = None
@@ -125,7 +123,7 @@ class PourTests(SynchronousTestCase):
 
     def test_breaking_off(self) -> None:
         """
-        An answer that cannot be finished is cut off, so that nobody takes a part
+        An answer that cannot be completed is cut off, so that no client takes a part
         for the whole.
         """
 
@@ -140,9 +138,7 @@ class PourTests(SynchronousTestCase):
         self.assertFalse(connection.value().endswith(b"0\r\n\r\n"))
 
     def test_kept_no_longer(self) -> None:
-        """
-        Nor does the log speak of one that is cut off since it is kept no longer.
-        """
+        """The log has no line for a reader whose edition is no longer kept."""
 
         def pieces() -> Iterator[bytes]:
             yield b"some"

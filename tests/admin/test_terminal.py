@@ -91,7 +91,7 @@ def test_colours(state: str) -> None:
 
 
 def test_queued() -> None:
-    """Clients that wait are told of, where there are any."""
+    """Queued clients are shown, where there are any."""
     source = _source()
     first, *others = source.mapping_list
     source.mapping_list = [evolve(first, queued=7), *others]
@@ -118,7 +118,7 @@ def test_an_unknown_standing() -> None:
 
 
 def test_hostile_names() -> None:
-    """Whoever registers a service cannot do anything to a terminal."""
+    """Names in Consul's catalog cannot send commands to a terminal."""
     assert clean("a\x1b[2Jb\n\u202e") == "a\ufffd[2Jb\ufffd\ufffd"
     source = _source(0, "empty")
     source.add(

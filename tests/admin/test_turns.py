@@ -32,9 +32,7 @@ class TurnsTests(SynchronousTestCase):
         self.clock.calls.remove(call)
 
     def test_in_turn(self) -> None:
-        """
-        All who take part do a step each, one after the other, till all is done.
-        """
+        """All parts do a step each in turn, till all is done."""
         self._begin("a", 3)
         self._begin("b", 2)
         self.clock.advance(0)
@@ -56,18 +54,14 @@ class TurnsTests(SynchronousTestCase):
         self.assertEqual("".join(self.done), "abcd")
 
     def test_a_slice_that_took_long(self) -> None:
-        """
-        On a machine that is busy with other things nobody waits for long.
-        """
+        """On a machine that is busy with other work no part waits for long."""
         self._begin("a", 9, cost=5.0)
         self._one_slice()
         [call] = self.clock.getDelayedCalls()
         self.assertAlmostEqual(call.getTime() - self.clock.rightNow, 0.02)
 
     def test_after_a_while(self) -> None:
-        """
-        Who comes when nothing was to be done does not wait at all.
-        """
+        """A part that comes while the queue is empty does not wait at all."""
         self._begin("a", 1, cost=0.001)
         self.clock.advance(0)
         self.clock.advance(1)
@@ -93,7 +87,7 @@ class TurnsTests(SynchronousTestCase):
 
     def test_pausing(self) -> None:
         """
-        Who is paused, be it twice, costs nothing, and goes on when it is resumed.
+        A paused part, even paused twice, costs nothing, and goes on when it is resumed.
         """
         part = self._begin("a", 2)
         part.pause()
@@ -108,9 +102,7 @@ class TurnsTests(SynchronousTestCase):
         self.assertEqual("".join(self.done), "bbaa")
 
     def test_stopping(self) -> None:
-        """
-        Who is stopped does nothing any more, be it over or not.
-        """
+        """A stopped part does nothing any more, whether it was complete or not."""
         over, gone = self._begin("a", 1), self._begin("b", 5)
         gone.stop()
         self.clock.advance(0)
@@ -122,9 +114,7 @@ class TurnsTests(SynchronousTestCase):
         self.assertEqual((self.failures, self.clock.getDelayedCalls()), ([], []))
 
     def test_failing(self) -> None:
-        """
-        What fails is told so, and the others go on.
-        """
+        """A part that fails is reported, and the others go on."""
 
         def fails() -> Iterator[None]:
             yield

@@ -18,7 +18,7 @@ def test_an_id() -> None:
 
 @given(st.text(), st.text(), st.text())
 def test_round_trip(datacenter: str, node: str, service_id: str) -> None:
-    """Whatever somebody registers, its id in a path is its own."""
+    """Whatever names are registered, each upstream's id in a path is unique."""
     found = upstream_id(datacenter, node, service_id)
     assert from_path(found.split("/")) == found
     # As encodeURIComponent, which is the one for names that are ``..``, too.

@@ -8,7 +8,7 @@ from tests.support.instances import an_identity
 
 
 def test_one_load_each() -> None:
-    """Whoever asks for an instance's load gets the same one, and others another."""
+    """Each instance has one load, the same for every caller."""
     counter = LocalCounter()
     load = counter.load(an_identity("a"))
     assert counter.load(an_identity("a")) is load
@@ -26,7 +26,7 @@ def test_open_connections() -> None:
 
 
 def test_forgotten() -> None:
-    """A load that nobody holds is gone."""
+    """An unreferenced load is freed."""
     counter = LocalCounter()
     load = counter.load(an_identity("a"))
     load.add(1)

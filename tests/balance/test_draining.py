@@ -1,4 +1,4 @@
-"""Who gets nothing any more, and has connections left."""
+"""Upstreams that get no new connections, and still have old ones."""
 
 import gc
 import weakref
@@ -31,7 +31,7 @@ def _held() -> tuple[Stage, Lease]:
 
 
 def test_stays() -> None:
-    """Nobody leaves who serves, whatever its weight or check turns to."""
+    """A serving upstream never drains, whatever its weight or check turns to."""
     stage, lease = _held()
     stage.answer(an_instance("a", weight=5, status="warning"))
     assert _leave(lease) is None
@@ -40,7 +40,7 @@ def test_stays() -> None:
 
 @pytest.mark.parametrize("how", ["gone", "maintenance", "weight"])
 def test_drained(how: str) -> None:
-    """Whoever is removed or put to rest is drained from that moment on."""
+    """A removed or manually drained upstream drains from that moment on."""
     stage, lease = _held()
     if how == "gone":
         stage.answer()
@@ -55,7 +55,9 @@ def test_drained(how: str) -> None:
 
 
 def test_critical() -> None:
-    """A critical one is not drained; whoever wants to, may close its connections."""
+    """
+    A critical upstream does not drain; `close-on-critical` may close its connections.
+    """
     stage, lease = _held()
     stage.turn("a", "critical")
     assert _leave(lease) == (stage.now, True)
@@ -80,7 +82,9 @@ def test_a_warning_that_does_not_do() -> None:
 
 
 def test_the_same_again() -> None:
-    """That Consul says it again, in other words, does not make the time anew."""
+    """
+    Another answer that says the same in other words does not restart the drain time.
+    """
     stage, lease = _held()
     stage.turn("a", "maintenance")
     since = stage.now
@@ -94,7 +98,7 @@ def test_the_same_again() -> None:
 
 
 def test_critical_and_then_removed() -> None:
-    """A critical one that is removed is drained from then on."""
+    """A critical upstream that is removed drains from then on."""
     stage, lease = _held()
     stage.turn("a", "critical")
     stage.later(10)
@@ -103,7 +107,7 @@ def test_critical_and_then_removed() -> None:
 
 
 def test_removed_and_back_critical() -> None:
-    """One that was removed, and is back, but critical, is drained no more."""
+    """An upstream that was removed, and is back but critical, drains no more."""
     stage, lease = _held()
     stage.answer()
     stage.later(10)
@@ -113,7 +117,7 @@ def test_removed_and_back_critical() -> None:
 
 @pytest.mark.parametrize("how", ["gone", "maintenance", "critical"])
 def test_back_again(how: str) -> None:
-    """Whoever serves again in time keeps its old connections."""
+    """An upstream that serves again in time keeps its old connections."""
     stage, lease = _held()
     if how == "gone":
         stage.answer()
@@ -156,7 +160,7 @@ def test_over() -> None:
 
 
 def test_who_has_no_connection() -> None:
-    """One that leaves without any connection is forgotten when next tended."""
+    """An upstream that leaves without connections is forgotten at the next tick."""
     leaving, load = Draining(), Load()
     leaving.begin(load, GONE, 5.0)
     assert leaving

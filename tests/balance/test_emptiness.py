@@ -1,4 +1,4 @@
-"""Why a pool has no usable upstream: what an operator is told."""
+"""Why a pool has no usable upstream: the text for the operator."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ PASSING = InstanceFilter(health=frozenset({"passing"}))
 
 
 def test_one_is_usable() -> None:
-    """Where one instance may serve there is nothing to be told."""
+    """Where one instance may serve, there is no reason."""
     ill = an_instance("a", status="critical")
     assert why_empty([ill, an_instance("b")], InstanceFilter()) == ""
 
@@ -24,7 +24,9 @@ def test_nothing_is_registered() -> None:
 
 
 def test_not_to_be_connected_to() -> None:
-    """Instances that are the gateway itself, or elsewhere, are told as such."""
+    """
+    Instances that are the gateway itself, or outside upstream-allow, are named as such.
+    """
     own = evolve(an_instance("a"), skipped="it is this gateway")
     elsewhere = an_instance("b", host="192.0.2.9")
     rules = InstanceFilter(upstream_allow=("10.0.0.0/8",))
@@ -51,9 +53,7 @@ def test_not_to_be_connected_to() -> None:
     ],
 )
 def test_health(statuses: list[Any], rules: InstanceFilter, why: str) -> None:
-    """How many are in which state is told, and which option leaves out what is not
-    down.
-    """
+    """The text counts instances by state, and names the option that excludes them."""
     found = [
         an_instance(str(number), status=each) for number, each in enumerate(statuses)
     ]
@@ -75,7 +75,7 @@ def test_weight() -> None:
 
 
 def test_drained_by_hand() -> None:
-    """What an operator has drained is told as that."""
+    """A drain by an operator is named as such."""
     drained = {an_identity("a")}
     assert "1 drained by hand" in why_empty(
         [an_instance("a")], InstanceFilter(), drained
@@ -91,13 +91,13 @@ def test_drained_by_hand() -> None:
     ],
 )
 def test_tag(tags: list[list[str]], have: str) -> None:
-    """A tag that no instance has is told with those that there are."""
+    """If no instance has the tag, the text lists the tags that exist."""
     found = [an_instance(str(number), tags=each) for number, each in enumerate(tags)]
     assert have in why_empty(found, InstanceFilter(tag="v2"))
 
 
 def test_left_out() -> None:
-    """Registrations that are no plain backends are told with the reason."""
+    """Skipped registrations are listed with the reason."""
     skipped = ["a@n 192.0.2.1:0: its kind is connect-proxy"]
     assert why_empty([], InstanceFilter(), skipped=skipped) == (
         "1 instance, none usable: a@n 192.0.2.1:0: its kind is connect-proxy"

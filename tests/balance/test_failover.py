@@ -77,7 +77,7 @@ class TestFailover:
         assert stage.chosen() == {"x", "y"}
 
     def test_the_one_after(self) -> None:
-        """Of three, one that is empty is passed over."""
+        """Of three datacenters, an empty one is passed over."""
         stage = _datacenters(count=3)
         stage.answer("p", number=DC3)
         assert stage.chosen() == {"p"}
@@ -87,7 +87,9 @@ class TestFailover:
         assert stage.chosen() == {"p"}
 
     def test_no_one(self) -> None:
-        """With none in any there is nobody; the error names the service."""
+        """
+        If every datacenter is empty no upstream is found; the error names the service.
+        """
         stage = _two()
         for number in (DC1, DC2):
             stage.answer(number=number)
@@ -133,7 +135,10 @@ class TestFailback:
         assert stage.chosen() == {"a"}
 
     def test_at_once_if_the_other_goes(self) -> None:
-        """When the second one has none left nobody waits for the first to be well."""
+        """
+        When the second datacenter is empty, clients do not wait for the first one's
+        failback.
+        """
         stage = _two()
         stage.answer(number=DC1)
         stage.later(5)
@@ -216,7 +221,7 @@ class TestRetries:
         assert name_of(stage.lease(*second).upstream) == "a"
 
     def test_the_next_client(self) -> None:
-        """One client's bad luck moves nobody else."""
+        """One client's failed attempts move no other client."""
         stage = _two()
         stage.lease(*stage.members())
         assert stage.chosen() == {"a", "b"}
@@ -329,7 +334,7 @@ class TestUnreachable:
         assert len(stage.pool().ejected) == 0
 
     def test_hangs(self) -> None:
-        """One that accepts and never answers gets no more than the probes."""
+        """An upstream that accepts and never answers gets no more than the probes."""
         stage = _two()
         for name in "ab":
             stage.show(name, *[REFUSED] * 3)
@@ -434,7 +439,7 @@ class TestUnreachable:
         assert failover.current is failover.pools[DC2]
 
     def test_turn_critical(self) -> None:
-        """It is believed of those that were seen to fail, and the fallback serves."""
+        """Upstreams seen to fail count as gone, and the fallback serves."""
         stage = _datacenters(count=1, fallback=True, guarded=True)
         stage.answer(*"abcd", number=DC1)
         stage.answer("sorry", number=1)
@@ -476,8 +481,9 @@ class TestDoubt:
         assert stage.chosen() == {"sorry"}
 
     def test_retries(self) -> None:
-        """A client that has tried all who serve in the first goes on to the second,
-        rather than to those in doubt of the first; to these after that.
+        """
+        A client that has tried all serving upstreams of the first datacenter goes on to
+        the second, and only then to suspect ones of the first.
         """
         stage = _datacenters(guarded=True)
         stage.answer(*"abcd", number=DC1)
@@ -548,7 +554,7 @@ class TestFallback:
         assert stage.chosen() == {"a"}
 
     def test_when_all_failed(self) -> None:
-        """It serves a client for whom all others have failed."""
+        """An ejected upstream serves a client for which all others have failed."""
         stage = self._stage()
         lease = stage.lease(*stage.members())
         assert name_of(lease.upstream) == "sorry"
@@ -603,7 +609,10 @@ class TestCurrent:
         assert failover.current is failover.pools[DC1]
 
     def test_fallback(self) -> None:
-        """A fallback is it while all others are empty; nobody is if it is, too."""
+        """
+        A fallback is used while all others are empty; if it is empty too, no upstream
+        is found.
+        """
         stage = _datacenters(fallback=True)
         failover = stage.failovers[0]
         seen = [failover.current]
@@ -626,9 +635,10 @@ STEPS = st.lists(
 
 @given(steps=STEPS)
 def test_which_datacenter(steps: list[tuple[int, bool, int]]) -> None:
-    """However datacenters come and go, there is somebody if any has an upstream;
-    none is left for an earlier one that was not well for long enough, except at the
-    start, nor kept once an earlier one was.
+    """
+    However datacenters come and go, an upstream is found if any has one; an earlier
+    datacenter is used only once it was well for long enough, except at the start, and a
+    later one is left as soon as an earlier one was.
     """
     stage = _datacenters(count=3)
     since: dict[int, float] = {}

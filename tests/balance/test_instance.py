@@ -37,7 +37,7 @@ def test_shows_itself(host: str, text: str) -> None:
 
 
 def test_cannot_forge_a_line_of_log() -> None:
-    """What somebody registered cannot break a line, nor command a terminal."""
+    """A registered name cannot break a line, nor command a terminal."""
     instance = an_instance("a\nb\x1b[2J", host="h\ud800")
     assert str(instance) == "a?b?[2J@node-1 h?:8080"
 
@@ -67,7 +67,7 @@ def test_several_addresses() -> None:
 
 @pytest.mark.parametrize("char", ["x", "\n"])
 def test_long_names_are_cut(char: str) -> None:
-    """Nobody reads a name of a megabyte, and none is made fit for being read."""
+    """A name of a megabyte is cut before it is made printable."""
     instance = an_instance(char * 10**6, host=char * 10**6)
     assert len(str(instance)) < 1100
     whole = an_instance(char * 255, host="x" * 255)

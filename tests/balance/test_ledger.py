@@ -1,8 +1,7 @@
-"""The ledger: whatever Consul says and clients do, the counts are right.
-
-A state machine lets instances come, go and change, and connections begin and
-end, in any order, and compares the registry with a model that works each
-answer out anew by looking at everything.
+"""
+The ledger: whatever Consul says and clients do, the counts are right. A state machine
+lets instances come, go and change, and connections begin and end, in any order, and
+compares the registry with a naive model.
 """
 
 import random
@@ -163,7 +162,7 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(query=st.sampled_from(QUESTIONS), name=names, data=st.data())
     def join(self, query: ServiceQuery, name: str, data: st.DataObject) -> None:
-        """One instance joins, or is registered anew, whatever it was before."""
+        """An instance joins, or is registered again, whatever its state was before."""
         instances = dict(self.model.known[query])
         instance = data.draw(described(name))
         instances[instance.identity] = instance
@@ -253,7 +252,7 @@ class Ledger(RuleBasedStateMachine):
 
     @invariant()
     def every_load_is_of_its_leases(self) -> None:
-        """In each pool stands who should, with the connections that it has."""
+        """Each pool has the members that it should, with their connections."""
         list(self.registry.tick())
         for selection in self.opened:
             pool = self.registry.pool(selection)

@@ -1,4 +1,4 @@
-"""Who is in a pool, and what one answer changes of that."""
+"""The members of a pool, and what one answer changes of them."""
 
 from attrs import evolve
 
@@ -29,7 +29,7 @@ class Answers:
 
 
 def _shifted(shift: MembershipChange) -> tuple[int, str, str, str]:
-    """How many served before, and who gained, lost and moved."""
+    """The number of serving upstreams before, and which gained, lost and moved."""
     return (
         shift.before,
         "".join(names_of(shift.gained)),
@@ -39,7 +39,9 @@ def _shifted(shift: MembershipChange) -> tuple[int, str, str, str]:
 
 
 def test_joined_altered_left() -> None:
-    """An answer tells who serves now, who no longer, and who is elsewhere."""
+    """
+    An answer yields the upstreams that serve now, no longer, or at another address.
+    """
     answers = Answers()
     first = answers.apply(*(an_instance(name) for name in "abcd"))
     assert _shifted(first) == (0, "abcd", "", "")
@@ -56,7 +58,10 @@ def test_joined_altered_left() -> None:
 
 
 def test_who_left_is_there_until_it_is_removed() -> None:
-    """One that left is a member, with the weight it had, as it may be doubted."""
+    """
+    An upstream that left is a member, with its last weight, as the guard may suspect
+    it.
+    """
     answers = Answers()
     answers.apply(an_instance("a", weight=7))
     [gone] = answers.apply(drop="a").lost
@@ -68,7 +73,10 @@ def test_who_left_is_there_until_it_is_removed() -> None:
 
 
 def test_not_selected() -> None:
-    """Who lacks the tag is no member; who loses it has left; others are unknown."""
+    """
+    An instance without the tag is no member; one that loses it has left; others are
+    unknown.
+    """
     answers = Answers(InstanceFilter(tag="v2"))
     assert _shifted(answers.apply(an_instance("a"), drop="z")) == (0, "", "", "")
     answers.apply(an_instance("a", tags=["v2"]))
@@ -76,7 +84,7 @@ def test_not_selected() -> None:
 
 
 def test_clear() -> None:
-    """Nobody is left, and no load knows of the pool."""
+    """No member is left, and no load refers to the pool."""
     answers = Answers()
     answers.apply(*(an_instance(name) for name in "ab"))
     answers.members.clear()
@@ -85,7 +93,7 @@ def test_clear() -> None:
 
 
 def test_at_rest() -> None:
-    """Whom an operator drained is a member that does not serve, with its weight."""
+    """A manually drained instance is a member that does not serve, with its weight."""
     answers, drained = Answers(), dict[Identity, int]()
     answers.members = Membership(InstanceFilter(), drained)
     answers.apply(an_instance("a", weight=7))

@@ -1,4 +1,4 @@
-"""Who is ejected, for how long, and how it is restored."""
+"""Outlier detection: which upstreams are ejected, for how long, and how they return."""
 
 import itertools
 import random
@@ -24,7 +24,7 @@ SUCCESS, EARLY_CLOSE = Outcome.SUCCESS, Outcome.EARLY_CLOSE
 
 
 class Stage:
-    """A pool whose clock the test sets, and what was told of its upstreams."""
+    """A pool whose clock the test sets, and the events of its upstreams."""
 
     def __init__(self, names: str, patience: OutlierConfig = OutlierConfig()) -> None:  # noqa: B008
         self.now = 1000.0
@@ -70,7 +70,7 @@ class Stage:
             lease.end()
 
     def chosen(self, count: int = 40) -> set[str]:
-        """Who gets so many connections that are held."""
+        """The names of the upstreams that get so many held connections."""
         leases = [self.pool.lease() for _ in range(count)]
         names = set()
         for lease in leases:
@@ -82,7 +82,7 @@ class Stage:
         return names
 
     def trial(self) -> Lease:
-        """The next connection, which tries somebody."""
+        """The next connection, which may be a probe."""
         lease = self.pool.lease()
         assert lease is not None
         assert lease.probing
@@ -90,7 +90,9 @@ class Stage:
 
 
 def test_three_refusals_in_a_row() -> None:
-    """Who refuses three connections in a row gets no more, for ten seconds."""
+    """
+    An upstream that refuses three connections in a row is ejected for ten seconds.
+    """
     stage = Stage("abc")
     stage.show("a", REFUSED, REFUSED)
     assert stage.chosen() == {"a", "b", "c"}
@@ -106,7 +108,7 @@ def test_three_refusals_in_a_row() -> None:
 
 
 def test_not_in_a_row() -> None:
-    """An accepted connection in between makes the count begin anew."""
+    """An accepted connection in between restarts the count."""
     stage = Stage("abc")
     for _ in range(5):
         stage.show("a", REFUSED, REFUSED, CONNECTED)
@@ -124,7 +126,7 @@ def test_ended_at_once() -> None:
 
 
 def test_ended_at_once_now_and_then() -> None:
-    """One that proves itself in between is no outlier."""
+    """An upstream that succeeds in between is no outlier."""
     stage = Stage("abc")
     stage.show("a", *[EARLY_CLOSE, EARLY_CLOSE, EARLY_CLOSE, SUCCESS] * 5)
     assert stage.chosen() == {"a", "b", "c"}
@@ -170,7 +172,7 @@ def test_never_more_than_half(names: str, most: int) -> None:
 
 
 def test_half_of_who_may_serve() -> None:
-    """Who is critical anyway does not count among those of whom half may go."""
+    """A critical upstream does not count for the limit of one half."""
     stage = Stage("abcd")
     stage.join("c", status="critical")
     stage.join("d", status="critical")
@@ -249,8 +251,10 @@ def test_trial_without_a_verdict() -> None:
 
 
 def test_trial_that_was_empty() -> None:
-    """One on which nobody said anything costs nobody anything, and shows nothing: as
-    health checks of a balancer before this one.  The next is always ten seconds later.
+    """
+    A probe on which nothing was sent, such as a health check of a balancer in front,
+    costs the upstream nothing and proves nothing. The next probe is always ten seconds
+    later.
     """
     stage = Stage("abc")
     stage.show("a", *[REFUSED] * 3)
@@ -374,8 +378,9 @@ def test_probes_are_few(hung: int, patience: float, pause: float, failed: bool) 
 
 
 def test_one_that_ends_connections_at_once_as_it_should() -> None:
-    """With eject-on-early-close=off an upstream may end what it accepts, when it is
-    tried, too: one that did not answer once is ejected once, and serves again.
+    """
+    With eject-on-early-close=off an upstream may close a probe early, too: one that
+    failed to answer once is ejected once, and serves again.
     """
     stage = Stage("abc", OutlierConfig(early_close=False))
     stage.show("a", *[REFUSED] * 3)
@@ -424,7 +429,7 @@ def test_many_to_be_tried() -> None:
 
 
 def test_old_connections() -> None:
-    """What older connections show of one that is ejected does not count."""
+    """Older connections to an ejected upstream do not count."""
     stage = Stage("abc")
     old = [Lease(stage.member("a"), stage.pool, probing=False) for _ in range(2)]
     stage.show("a", *[REFUSED] * 3)
@@ -502,7 +507,9 @@ def test_elsewhere_meanwhile() -> None:
 
 
 def test_critical_meanwhile() -> None:
-    """Nobody is tried whom Consul does not let serve; then it begins anew."""
+    """
+    An upstream that Consul takes out is not probed; afterwards its count starts over.
+    """
     stage = Stage("abc")
     stage.show("a", *[REFUSED] * 3)
     stage.join("a", status="critical")
@@ -617,7 +624,7 @@ class TestByHand:
         assert stage.chosen() == {"a", "b", "c"}
 
     def test_who_fails_as_well(self) -> None:
-        """If it fails when it is tried, that is told, too."""
+        """A failed probe is an event, too."""
         stage = Stage("abc")
         stage.show("a", REFUSED)
         assert self.eject(stage, "a") == ""
@@ -630,7 +637,7 @@ class TestByHand:
         ]
 
     def test_others_must_suffice(self) -> None:
-        """Never more than half are ejected, whoever wants it."""
+        """Never more than half are ejected, even by an operator."""
         stage = Stage("abcd")
         why = (
             "2 of 4 upstreams serve; at most half may be ejected where a mapping has no"
@@ -645,7 +652,10 @@ class TestByHand:
         assert self.eject(Stage("a"), "a") == why.replace("2 of 4", "1 of 1")
 
     def test_who_cannot(self) -> None:
-        """What does not serve, or is not there, is not ejected, and it is told why."""
+        """
+        An upstream that does not serve, or is unknown, cannot be ejected; the reason
+        says why.
+        """
         stage = Stage("abc")
         stage.join("d", status="maintenance")
         assert self.eject(stage, "d") == "it is not serving: draining, maintenance"
@@ -654,7 +664,7 @@ class TestByHand:
 
 
 def test_how_it_stands() -> None:
-    """Of one that is ejected it is told why, since when and until when."""
+    """An ejected upstream's reason says why, since when and until when."""
     stage = Stage("abc")
     stage.now += 50
     stage.show("a", REFUSED, REFUSED, REFUSED)

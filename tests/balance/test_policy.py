@@ -104,7 +104,10 @@ class TestEach:
     @ALL
     @given(data=st.data())
     def test_withdrawn_is_withdrawn(self, name: str, data: st.DataObject) -> None:
-        """Whatever happens, who is chosen is placed; None is for no one placed."""
+        """
+        Whatever happens, the chosen upstream is a member; None means that there are
+        none.
+        """
         policy = POLICIES[name](_chance(data.draw(st.integers(0, 9))))
         everyone = upstreams(*[1] * 5)
         placed: set[Upstream] = set()
@@ -227,7 +230,7 @@ class TestPowerOfTwoChoices:
         assert spread["random"] >= 20
 
     def test_a_giant(self) -> None:
-        """With one that outweighs all others a choice still comes to an end."""
+        """Even if one upstream outweighs all others, a choice ends."""
         policy = PowerOfTwoChoices(_scripted(0.0))
         giant, _ = _placed(policy, upstreams(65535, 1))
         assert policy.choose() is giant
@@ -275,7 +278,10 @@ class TestRoundRobin:
         assert _counts(policy, 10) == {"0": 5, "1": 5}
 
     def test_a_newcomer_is_due_within_a_round(self) -> None:
-        """Who joins late is due within one round, and gets no more than its share."""
+        """
+        An upstream that joins late is due within one round, and gets no more than its
+        share.
+        """
         policy = RoundRobin(_chance())
         _placed(policy, upstreams(1, 1))
         _counts(policy, 1000)
@@ -283,7 +289,7 @@ class TestRoundRobin:
         assert 2 <= _counts(policy, 9)["late"] <= 4
 
     def test_newcomers_are_not_all_first(self) -> None:
-        """Whether who joins late is the very next one is left to chance."""
+        """Whether a late upstream is the very next one is left to chance."""
         nexts: Counter[str] = Counter()
         for seed in range(100):
             policy = RoundRobin(_chance(seed))
@@ -294,9 +300,7 @@ class TestRoundRobin:
         assert 5 <= nexts["late"] <= 50
 
     def test_a_new_weight_counts_at_once(self) -> None:
-        """One that becomes heavy does not wait for the turn that it had as a light
-        one.
-        """
+        """An upstream that becomes heavy does not wait for its turn as a light one."""
         policy = RoundRobin(_scripted(0.5))
         _, light = _placed(policy, upstreams(1000, 1))
         reweigh(light, 1000)
@@ -304,7 +308,9 @@ class TestRoundRobin:
         assert 4 <= _counts(policy, 10)["1"] <= 6
 
     def test_a_turn_that_was_given_up_is_none(self) -> None:
-        """One that was given ever new weights has the turns of the last one only."""
+        """
+        An upstream whose weight changes all the time has the turns of the last weight.
+        """
         policy = RoundRobin(_chance())
         fickle, _ = _placed(policy, upstreams(1, 1))
         for weight in range(20, 0, -1):
@@ -343,7 +349,9 @@ class TestRoundRobin:
         assert len(policy._queue) < 3 + 100
 
     def test_who_was_away_has_no_claims(self) -> None:
-        """Who was away for many rounds does not make up for them at once."""
+        """
+        An upstream that was away for many rounds does not make up for them at once.
+        """
         policy = RoundRobin(_chance())
         away = _placed(policy, upstreams(1, 1))[0]
         policy.withdraw(away)

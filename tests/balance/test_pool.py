@@ -1,4 +1,4 @@
-"""A pool: who is in it, with what standing, and who is next."""
+"""A pool: its members, their standings, and the next upstream."""
 
 import random
 from collections.abc import Collection
@@ -16,7 +16,7 @@ def _pool(rules: InstanceFilter | None = None) -> Pool:
 
 
 def _choose(pool: Pool, avoiding: Collection[Upstream] = ()) -> Upstream | None:
-    """Whom the next connection would get."""
+    """The upstream that the next connection would get."""
     lease = pool.lease(avoiding)
     if lease is None:
         return None
@@ -76,7 +76,7 @@ class TestTag:
     """An instance that loses the tag which a mapping asks for."""
 
     def begin(self) -> tuple[Pool, Load, Lease]:
-        """One that has the tag, and a connection."""
+        """An instance with the tag, and a connection to it."""
         pool, load = _pool(InstanceFilter(tag="v2")), Load()
         pool.apply([(an_instance("a", tags=["v2"]), load)])
         return pool, load, Lease(_member(pool, "a"), pool, probing=False)
@@ -122,7 +122,7 @@ class TestTag:
 
 
 def test_who_left_is_chosen_no_more() -> None:
-    """A deregistered instance gets nothing; whoever is no member leaves quietly."""
+    """A deregistered instance gets nothing; releasing an unknown one is no error."""
     pool = _pool()
     for name, status in (("a", "passing"), ("b", "critical")):
         pool.apply([(an_instance(name, status=status), Load())])  # type: ignore[arg-type]
@@ -146,7 +146,7 @@ def test_avoiding() -> None:
 
 
 def test_avoiding_who_is_not_there() -> None:
-    """Whoever left, drains, or is named twice is easily avoided."""
+    """Upstreams that left, drain, or are named twice can be avoided."""
     pool = _pool()
     for name in ("a", "b", "c"):
         pool.apply([(an_instance(name), Load())])

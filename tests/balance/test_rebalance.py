@@ -1,4 +1,4 @@
-"""Which connections are closed so that those who joined get their share."""
+"""Rebalancing: which connections are closed so that new upstreams get their share."""
 
 import random
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ def _over(many: list[Upstream]) -> dict[str, int]:
 
 
 class TestSurplus:
-    """Who has more than the fair share."""
+    """The upstreams with more than the fair share."""
 
     @pytest.mark.parametrize(
         ("loads", "over"),
@@ -51,7 +51,8 @@ class TestSurplus:
         ],
     )
     def test_equals(self, loads: Sequence[int], over: dict[str, int]) -> None:
-        """More than its part of all, rounded up: of what cannot be divided somebody
+        """
+        More than the share means rounded up: of what cannot be divided, one upstream
         has one more.
         """
         assert _over(_busy(*loads)) == over
@@ -62,7 +63,7 @@ class TestSurplus:
         assert _over(_busy(20, 20, weights=(3, 1))) == {"1": 10}
 
     def test_one_that_warms_up(self) -> None:
-        """One that warms up has a share that grows."""
+        """The share of a warming upstream grows."""
         many = _busy(50, 50, 0)
         many[2].ramp(0.1)
         assert _over(many) == {}
@@ -72,7 +73,7 @@ class TestSurplus:
         assert _over(many) == {"0": 16, "1": 16}
 
     def test_one_that_may_have_none(self) -> None:
-        """For one that is ejected nobody gives anything away."""
+        """No connection is closed in favour of an ejected upstream."""
         many = _busy(50, 50, 0)
         many[2].tier = None
         assert _over(many) == {}
@@ -81,7 +82,10 @@ class TestSurplus:
         loads=st.lists(st.tuples(st.integers(0, 500), st.integers(1, 100)), max_size=9)
     )
     def test_enough_and_not_too_much(self, loads: list[tuple[int, int]]) -> None:
-        """Whoever gives has the share still, and somebody is there to take it."""
+        """
+        An upstream keeps its share when it gives connections away, and another can take
+        them.
+        """
         many = _busy(
             *(load for load, _ in loads), weights=[weight for _, weight in loads]
         )
@@ -106,7 +110,9 @@ class TestRate:
     """How many are closed, and from when to when."""
 
     def test_begins_when_somebody_joins(self) -> None:
-        """It begins with one that joins, not before, and not again for the same."""
+        """
+        It begins when an upstream joins, not before, and not again for the same one.
+        """
         rebalance, active = Rebalance(6, 3), []
         for joins in (3, 4, 4):
             rebalance.begin(joins, NOW)
@@ -181,7 +187,7 @@ class TestRate:
 
 
 class Clients:
-    """Clients with long-lived connections, who connect anew when they are closed."""
+    """Clients with long-lived connections, which reconnect when these are closed."""
 
     def __init__(self, count: int, slow_start: float = 0.0) -> None:
         self.stage = Stage(PoolSpec(ServiceQuery("web"), slow_start=slow_start))
@@ -221,7 +227,7 @@ class TestPool:
     """How a pool comes to rest."""
 
     def test_until_nobody_has_more(self) -> None:
-        """A newcomer gets its share, after which nobody is disturbed any more."""
+        """A newcomer gets its share, after which no more connections are closed."""
         clients = Clients(90)
         clients.pass_time(60)
         assert clients.closed == 0
@@ -234,7 +240,10 @@ class TestPool:
         assert not clients.rebalance.active
 
     def test_while_it_warms_up(self) -> None:
-        """One that warms up gets no more than is good for it, and then the rest."""
+        """
+        A warming upstream gets no more than its effective weight allows, and later the
+        rest.
+        """
         clients = Clients(90, slow_start=120)
         clients.stage.join("c")
         clients.pass_time(20)
@@ -253,8 +262,9 @@ class TestPool:
         assert clients.loads() == {"a": 21, "b": 21, "c": 38}
 
     def test_one_that_is_set_aside(self) -> None:
-        """Nobody is disturbed for one that may have nothing; once it is restored
-        it gets its share.
+        """
+        No connection is closed for an upstream that gets none; once restored it gets
+        its share.
         """
         clients = Clients(90)
         stage = clients.stage

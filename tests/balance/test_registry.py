@@ -43,7 +43,7 @@ class TestReplace:
     """What one answer changes."""
 
     def test_change(self) -> None:
-        """An answer tells who joined, who left, and who is not as before."""
+        """An answer yields which instances joined, left and changed."""
         registry = _registry()
         a, b, c = instances("a", "b", "c")
         assert registry.replace(WEB.query, [a, b]) == Change(joined=(a, b))
@@ -53,7 +53,7 @@ class TestReplace:
         assert names_of(registry.pool(WEB).upstreams()) == ["b", "c"]
 
     def test_those_who_left_are_told_in_order(self) -> None:
-        """The log names those who left in the order in which they were known."""
+        """The log names the instances that left in their known order."""
         registry = _registry()
         many = instances(*"dbeca")
         registry.replace(WEB.query, many)
@@ -101,7 +101,7 @@ class TestReplace:
         assert [each.verdict.weight for each in registry.pool(WEB).upstreams()] == [2]
 
     def test_told(self) -> None:
-        """Whoever wants to know hears of each answer, once the pools know it."""
+        """The callback gets each answer after the pools have applied it."""
         told: list[tuple[ServiceQuery, Change, int]] = []
         registry = Registry(
             random.Random(1).random,
@@ -133,7 +133,7 @@ class TestAmend:
         lease.end()
 
     def test_nothing(self) -> None:
-        """An empty answer is one, and who is not known cannot leave."""
+        """An empty answer is valid, and an unknown instance cannot leave."""
         registry = _registry()
         registry.apply(WEB.query, [], [an_identity("a")])
         assert registry.answered(WEB.query)
@@ -169,7 +169,7 @@ class TestLease:
         """Before each choice it is looked up what others have counted."""
 
         class Shared(LocalCounter):
-            """Somebody else opens a connection to b, just now."""
+            """Another process opens a connection to b."""
 
             def sync(self) -> None:
                 self.load(an_identity("b")).add(1)
@@ -183,7 +183,7 @@ class TestLease:
         ] == ["a", "a"]
 
     def test_before_any_answer(self) -> None:
-        """Before Consul has answered there is nobody to give."""
+        """Before Consul has answered no upstream is found."""
         with pytest.raises(NoUpstream):
             _registry().failover(FailoverSpec((WEB,))).lease()
 
@@ -231,7 +231,7 @@ class TestLease:
 
 
 def test_doubts() -> None:
-    """Whether an answer is doubted is known, until it is believed, or was wrong."""
+    """A query has suspects until they are confirmed, or are back."""
     guarded = PoolSpec(
         ServiceQuery("web"), InstanceFilter(), caution=ShrinkGuardConfig(0.5)
     )
@@ -262,8 +262,9 @@ class TestKeepOnly:
 
     @pytest.mark.parametrize("policy", sorted(POLICIES))
     def test_what_nobody_needs_is_gone(self, policy: str) -> None:
-        """Of a mapping that is no more nothing is left: no pool, no answer, no load;
-        whoever was doubted, ejected, full or warming up.
+        """
+        Of a removed mapping nothing is left: no pool, no answer, no load, whichever
+        upstreams were suspect, ejected, full or warming.
         """
         has_suspects = PoolSpec(
             OTHER, policy=policy, caution=ShrinkGuardConfig(0.5), slow_start=60, limit=2
@@ -310,7 +311,9 @@ class TestKeepOnly:
             assert registry.answered(query)
 
     def test_connections_of_one_that_is_gone(self) -> None:
-        """Its connections are counted until they end, and matter to nobody else."""
+        """
+        Its connections are counted until they end, and count for no other upstream.
+        """
         stage = Stage(WEB)
         stage.answer("a", "b")
         leases = stage.hold(2)
@@ -326,7 +329,7 @@ class TestKeepOnly:
         assert stage.registry.open_connections() == 0
 
     def test_in_a_new_mapping(self) -> None:
-        """Connections of a mapping that is gone count in one that comes later."""
+        """Connections of a removed mapping count in one that is added later."""
         stage = Stage(WEB)
         stage.answer("a", "b")
         [lease] = stage.hold(1)
@@ -343,7 +346,10 @@ class TestRest:
     """An operator gives an instance nothing new."""
 
     def test_drained(self) -> None:
-        """It gets nothing, in no mapping; what it has stays; nobody doubts it."""
+        """
+        A manually drained instance gets nothing in any mapping, keeps its connections,
+        and is never suspect.
+        """
         stage = Stage(WEB, V2)
         stage.answer(*(an_instance(name, tags=["v2"]) for name in "abc"))
         leases = stage.hold(9)
@@ -364,7 +370,7 @@ class TestRest:
         assert not stage.registry.has_suspects(WEB.query)
 
     def test_undrained(self) -> None:
-        """It is as Consul says again once nobody wants it drained."""
+        """After an undrain the instance is as Consul's latest answer says."""
         stage = Stage()
         stage.answer("a", "b")
         a, b = an_identity("a"), an_identity("b")
@@ -399,8 +405,9 @@ class TestRest:
         assert name_of(lease.upstream) == "b"
 
     def test_registered_anew(self) -> None:
-        """A new registration under the same id is not drained, in no mapping; one that
-        is altered in place is the same.
+        """
+        A new registration under the same id is not drained in any mapping; one that is
+        altered in place stays drained.
         """
         stage = Stage(WEB, V2)
         old, other = an_instance("a", tags=["v2"], created=10), an_instance("b")
@@ -436,8 +443,8 @@ class TestRest:
         assert stage.chosen() == {"b"}
 
     def test_registration_unknown(self) -> None:
-        """One that was drained before it was known which one it is keeps the drain with
-        the first that is known.
+        """
+        A drain of an unknown registration applies to the first one that becomes known.
         """
         stage = Stage()
         stage.answer(an_instance("a"), "b")
@@ -451,7 +458,9 @@ class TestRest:
         assert stage.chosen() == {"a", "b"}
 
     def test_who_is_gone(self) -> None:
-        """One that is gone, though that is doubted, is not called back by it."""
+        """
+        A drain does not bring back an instance that is gone, even if it is suspect.
+        """
         stage = Stage(
             PoolSpec(ServiceQuery("web"), caution=ShrinkGuardConfig(part=0.5))
         )
@@ -472,7 +481,10 @@ class TestRest:
         assert not stage.registry.has(an_identity("a"))
 
     def test_has_while_any_answer_does(self) -> None:
-        """It may be in several answers, which change by and by and are forgotten."""
+        """
+        An instance may be in several answers, which change and are forgotten one by
+        one.
+        """
         registry, web, mail = (
             Registry(lambda: 0.0),
             ServiceQuery("web"),
@@ -522,7 +534,7 @@ def test_since() -> None:
 
 
 def test_doubted() -> None:
-    """One of which it is doubted that it is gone stands so, with Consul's reason."""
+    """A suspect upstream has that standing, with Consul's reason."""
     stage = Stage(PoolSpec(ServiceQuery("web"), caution=ShrinkGuardConfig(part=0.5)))
     stage.answer("a", "b", "c")
     stage.answer()
@@ -534,7 +546,7 @@ class TestPending:
     """Host names of an answer are being looked up."""
 
     def test_answered_when_all_is_known(self) -> None:
-        """As long as somebody may yet be found, nothing is known for certain."""
+        """While host names are still looked up, an answer is not complete."""
         registry = Registry(lambda: 0.0)
         pool = registry.pool(WEB)
         registry.replace(WEB.query, [], pending=True)
@@ -561,7 +573,7 @@ class TestPending:
         assert registry.answered(WEB.query)
 
     def test_what_another_process_knows(self) -> None:
-        """So it is where a worker is told."""
+        """The same holds where a worker gets the answer from the master."""
         registry = Registry(lambda: 0.0)
         registry.replace(WEB.query, [], pending=True)
         registry.apply(WEB.query, [an_instance("a")], [], pending=True)
@@ -570,7 +582,10 @@ class TestPending:
         assert registry.answered(WEB.query)
 
     def test_forgotten(self) -> None:
-        """What nobody needs any more is not waited for, and begins anew."""
+        """
+        A query that no mapping needs is not waited for, and starts over when needed
+        again.
+        """
         registry = Registry(lambda: 0.0)
         registry.replace(WEB.query, [], pending=True)
         registry.keep_only(())
@@ -578,7 +593,10 @@ class TestPending:
         assert not registry.answered(WEB.query)
 
     def test_usable(self) -> None:
-        """It is if each mapping that asks has somebody: they may have rules."""
+        """
+        An answer suffices if each mapping of the query has an upstream by its own
+        rules.
+        """
         registry = Registry(lambda: 0.0)
         tagged = evolve(WEB, rules=InstanceFilter(tag="blue"))
         for selection in (WEB, tagged):

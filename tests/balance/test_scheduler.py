@@ -1,4 +1,4 @@
-"""Limits: nobody has more connections than it may, and who waits for whom."""
+"""Limits: no upstream exceeds its limit, and which clients wait for which upstream."""
 
 import random
 from typing import Any
@@ -47,10 +47,10 @@ def _nobody() -> tuple[LeastConnections, LeastConnections]:
 
 
 class TestRanks:
-    """Who stands where."""
+    """The tier of each upstream."""
 
     def test_one_rank_at_a_time(self) -> None:
-        """Who is put into another rank is chosen from that, and from no other."""
+        """An upstream that is put into another tier is chosen from that tier only."""
         ranks = LeastConnections(lambda: 0.0), *_nobody()
         placement = Scheduler(*ranks)
         [upstream] = upstreams(1)
@@ -65,7 +65,7 @@ class TestRanks:
 
     @pytest.mark.parametrize("limit", [0, 1])
     def test_who_stands_nowhere_is_not_heard(self, limit: int) -> None:
-        """The load of one that may have nothing moves nobody."""
+        """The load of an upstream without a tier moves no other."""
         serving = LeastConnections(random.Random(1).random)
         placement = Scheduler(serving, *_nobody(), limit)
         [upstream] = upstreams(1)
@@ -78,7 +78,7 @@ class TestRanks:
         assert not placement.waits(serving)
 
     def test_already_full(self) -> None:
-        """One that has all its connections already is placed as full."""
+        """An upstream that has all its connections already is assigned as full."""
         serving = LeastConnections(random.Random(1).random)
         placement = Scheduler(serving, *_nobody(), 2)
         [upstream] = upstreams(1)
@@ -109,14 +109,14 @@ class TestFull:
 
     @ALL
     def test_weights_yield_to_the_limit(self, policy: str) -> None:
-        """A heavy one that is full leaves the rest to light ones."""
+        """A heavy upstream that is full leaves the rest to light ones."""
         stage = Stage(PoolSpec(WEB, policy=policy, limit=3))
         stage.answer(an_instance("a", weight=100), "b")
         stage.hold(6)
         assert [each.load.open for each in stage.members()] == [3, 3]
 
     def test_nobody_to_wait_for(self) -> None:
-        """Where there is nobody, or all were tried, waiting would be of no use."""
+        """Without upstreams, or if all were tried, waiting would be of no use."""
         stage = _limited("")
         with pytest.raises(NoUpstream) as caught:
             stage.lease()
@@ -128,7 +128,7 @@ class TestFull:
         assert caught.type is NoUpstream
 
     def test_waits_for_one_not_tried(self) -> None:
-        """One that tried the one with room waits for the one that is full."""
+        """A client that tried the only upstream with room waits for the full one."""
         stage = _limited("ab")
         held = stage.lease()
         [other] = [each for each in stage.members() if each is not held.upstream]
@@ -138,7 +138,7 @@ class TestFull:
         assert stage.lease(other).upstream is held.upstream
 
     def test_who_leaves_is_not_waited_for(self) -> None:
-        """A full one that leaves, or turns critical, is nobody's hope."""
+        """Clients do not wait for a full upstream that leaves or turns critical."""
         for leave in (True, False):
             stage = _limited("a")
             stage.hold(1)
@@ -151,7 +151,9 @@ class TestFull:
             assert caught.type is NoUpstream
 
     def test_back_with_connections(self) -> None:
-        """One that left, and is back, has its connections still, and is as full."""
+        """
+        An upstream that left and is back still has its connections, and is as full.
+        """
         stage = _limited("a")
         lease = stage.lease()
         stage.leave("a")
@@ -174,7 +176,7 @@ class TestEjected:
     """Full and ejected upstreams."""
 
     def test_full_when_it_is_to_be_tried(self) -> None:
-        """Who is full of old connections is tried once one of them has ended."""
+        """An upstream full of old connections is tried once one of them has ended."""
         stage = _limited("abc")
         held = stage.hold(3)
         stage.show("a", *[REFUSED] * 3)
@@ -197,7 +199,7 @@ class TestEjected:
         assert stage.chosen() == {"a", "b", "c"}
 
     def test_others_are_tried_meanwhile(self) -> None:
-        """One that is full does not keep others from being tried that are due too."""
+        """A full upstream does not keep others from their probe."""
         stage = _limited("abcd")
         [old] = [each for each in stage.hold(4) if name_of(each.upstream) == "a"]
         for name in "ab":
@@ -222,7 +224,7 @@ class TestEjected:
             stage.lease(*others)
 
     def test_not_while_another_is_just_full(self) -> None:
-        """One that is ejected is not taken because a good one has no room."""
+        """An ejected upstream is not chosen because a good one is full."""
         stage = _limited("ab")
         stage.show("a", *[REFUSED] * 3)
         stage.hold(1)
@@ -231,7 +233,7 @@ class TestEjected:
 
 
 class TestReserve:
-    """Who is full and in doubt."""
+    """Upstreams that are full and suspect."""
 
     def test_full_reserve(self) -> None:
         """Where all are in doubt, and full, a client waits as it would without."""
@@ -248,7 +250,7 @@ class TestReserve:
         assert stage.lease().upstream is held[0].upstream
 
     def test_no_overflow_into_doubt(self) -> None:
-        """A client waits for one that serves rather than take one in doubt."""
+        """A client waits for a serving upstream rather than take a suspect one."""
         stage = _limited("abcd", caution=ShrinkGuardConfig(part=0.5))
         stage.leave("a", "b", "c")
         stage.hold(1)
@@ -385,7 +387,7 @@ class Limits(RuleBasedStateMachine):
             assert sum(load.open for load in loads) == len(self.leases)
 
     def teardown(self) -> None:
-        """When all connections have ended everybody who serves has room."""
+        """When all connections have ended every serving upstream has room."""
         if hasattr(self, "stage"):
             for each in self.leases:
                 each.end()
@@ -397,9 +399,10 @@ class Limits(RuleBasedStateMachine):
 
 
 def test_the_limit_holds() -> None:
-    """However connections, answers and failures follow on each other, through
-    several mappings, no instance ever has more connections than it may; clients
-    wait only for one that is full, and are turned away only where none has room.
+    """
+    However connections, answers and failures follow on each other, through several
+    mappings, no instance ever exceeds its limit; clients wait only for a full one, and
+    are turned away only where none has room.
     """
     run_state_machine_as_test(
         Limits,

@@ -1,4 +1,4 @@
-"""The shrink guard: which answers are doubted, for how long, and what is done."""
+"""The shrink guard: which upstreams become suspect, for how long, and what they get."""
 
 from collections.abc import Sequence
 
@@ -49,13 +49,13 @@ def _guarded(
 
 
 def _suspects(stage: Stage) -> str:
-    """Who stands in reserve."""
+    """The upstreams in reserve."""
     reserve = stage.pool()._scheduler.reserve
     return "".join(names_of(each for each in stage.members() if each.tier is reserve))
 
 
 class TestDoubted:
-    """What is not believed at once."""
+    """Changes that are held back."""
 
     @pytest.mark.parametrize(
         ("before", "lost", "suspects"),
@@ -85,7 +85,7 @@ class TestDoubted:
         assert stage.chosen() == (set(before) - set(lost) or set(suspects))
 
     def test_both_ways(self) -> None:
-        """Those who turn critical and those who leave are counted together."""
+        """Upstreams that turn critical and those that leave are counted together."""
         stage = _guarded("abcde")
         known = stage.known()
         critical = [an_instance(name, status="critical") for name in "ab"]
@@ -117,8 +117,9 @@ class TestDoubted:
             assert len(_suspects(stage)) == len("".join(names[:suspects]))
 
     def test_with_maintenance(self) -> None:
-        """Where somebody puts most into maintenance, a check that fails meanwhile is
-        doubted only if none is left.
+        """
+        Where an operator puts most into maintenance, a check that fails meanwhile makes
+        its upstream suspect only if none is left.
         """
         for names, suspects in (("abcde", ""), ("abcd", "d")):
             stage = _guarded(names)
@@ -131,7 +132,9 @@ class TestDoubted:
             assert _suspects(stage) == suspects
 
     def test_in_steps(self) -> None:
-        """When what was left after doubts leaves as well, that is doubted too."""
+        """
+        When the rest leaves after an upstream became suspect, that is held back too.
+        """
         stage = _guarded("abcd")
         stage.leave("a", "b", "c")
         assert stage.chosen() == {"d"}
@@ -162,11 +165,11 @@ class TestDoubted:
 
 
 class TestBelieved:
-    """What is believed at once."""
+    """Changes that are applied at once."""
 
     @pytest.mark.parametrize("wish", ["maintenance", "weight 0"])
     def test_what_somebody_wants(self, wish: str) -> None:
-        """Maintenance and weight 0 of all are somebody's wish, whatever checks say."""
+        """Maintenance and weight 0 of all are deliberate, whatever checks say."""
         stage = _guarded("abcd")
         at_rest = (
             [an_instance(name, status="maintenance") for name in "abcd"]
@@ -183,7 +186,7 @@ class TestBelieved:
         assert stage.told == []
 
     def test_who_was_at_rest_leaves(self) -> None:
-        """Who is drained, and then removed, is gone for good."""
+        """An upstream that was drained, and is then removed, is gone for good."""
         stage = _guarded("abc")
         stage.answer(*(an_instance(name, own_weight=0) for name in "abc"))
         stage.answer()
@@ -197,7 +200,7 @@ class TestBelieved:
         assert stage.told == []
 
     def test_net_of_those_who_join(self) -> None:
-        """Who joins in the same answer is set against who leaves."""
+        """Joining upstreams are set against leaving ones in the same answer."""
         stage = _guarded("abcdef")
         stage.answer(*"abxy")  # four left, two joined
         assert stage.told == []
@@ -209,21 +212,22 @@ class TestBelieved:
         assert _suspects(stage) == "bcdef"
 
     def test_first_answers(self) -> None:
-        """At the start nobody was there who could be missed."""
+        """At the start there is no upstream that could be missing."""
         stage = _guarded("")
         stage.answer(*(an_instance(name, status="critical") for name in "abc"))
         stage.answer()
         assert (stage.chosen(), stage.told) == (set(), [])
 
     def test_no_guard(self) -> None:
-        """With the guard off the last one's leaving is believed."""
+        """With the guard off the last upstream may leave at once."""
         stage = _guarded("abc", ShrinkGuardConfig(part=0.0))
         stage.leave(*"abc")
         assert (len(stage.pool()), stage.told) == (0, [])
 
     def test_critical_ones_that_are_closed_at_once(self) -> None:
-        """With ``close-on-critical`` a critical instance is critical; one that is
-        missing is doubted still.
+        """
+        With ``close-on-critical`` a critical instance is critical; a missing one is
+        still suspect.
         """
         caution = ShrinkGuardConfig(part=0.5, critical=False)
         stage = _guarded("abc", caution)
@@ -238,7 +242,7 @@ class TestBelieved:
         assert _suspects(stage) == "cd"
 
     def test_a_warning_is_not_critical(self) -> None:
-        """With ``close-on-critical`` warnings are doubted as ever."""
+        """With ``close-on-critical`` warnings are held back as ever."""
         caution = ShrinkGuardConfig(part=0.5, critical=False)
         stage = _guarded("abc", caution, health=frozenset({"passing"}))
         stage.turn("abc", "warning")
@@ -257,7 +261,10 @@ class TestReserve:
         assert names_of(others) == ["a", "b", "c"]
 
     def test_before_those_that_are_ejected(self) -> None:
-        """One that was seen to fail comes after them, though Consul lets it serve."""
+        """
+        A suspect upstream that failed comes after the others, though Consul lets it
+        serve.
+        """
         stage = _guarded("abcdef")
         stage.leave("a", "b", "c", "d")
         stage.show("e", *[REFUSED] * 3)
@@ -290,7 +297,7 @@ class TestReserve:
 
 
 class TestPositive:
-    """What Consul says of an instance that it still lists is believed at once."""
+    """What Consul says of an instance that it still lists is applied at once."""
 
     def test_blue_and_green(self) -> None:
         """A flip from one set of instances to the other by tags is done at once,
@@ -311,7 +318,7 @@ class TestPositive:
         assert stage.told == []
 
     def test_all_lose_the_tag(self) -> None:
-        """So it is if nobody is left, and their connections drain."""
+        """So is the end of all upstreams, and their connections drain."""
         stage = Stage(
             PoolSpec(ServiceQuery("web"), InstanceFilter(tag="live"), caution=HALF)
         )
@@ -323,7 +330,7 @@ class TestPositive:
         assert lease.leave() is not None
 
     def test_doubted_before(self) -> None:
-        """One that is doubted is not any more once it lost its tag."""
+        """A suspect upstream that lost its tag is suspect no more."""
         stage = Stage(
             PoolSpec(ServiceQuery("web"), InstanceFilter(tag="live"), caution=HALF)
         )
@@ -340,8 +347,9 @@ class TestPositive:
         [("", "deregistered"), ("x", "deregistered, or no longer matched by filter=")],
     )
     def test_what_is_not_listed(self, filtered: str, reason: str) -> None:
-        """Of what is missing Consul does not say why: it is doubted, and the reason
-        says what it may be.
+        """
+        Consul does not say why an instance is missing: it becomes suspect, and the
+        reason names the possibilities.
         """
         stage = Stage(PoolSpec(ServiceQuery("web", filter=filtered), caution=HALF))
         stage.answer("a")
@@ -350,10 +358,10 @@ class TestPositive:
 
 
 class TestRelease:
-    """When what was doubted is believed, or was none."""
+    """When suspects are confirmed, or are back."""
 
     def test_after_the_hold(self) -> None:
-        """When Consul has said so for a while it is believed, and told of each."""
+        """After the hold suspects are confirmed, with an event for each."""
         stage = _guarded("abc")
         lease = stage.lease()
         stage.leave(*"abc")
@@ -370,7 +378,7 @@ class TestRelease:
         assert (leave.since, leave.critical) == (stage.now, False)
 
     def test_critical_after_the_hold(self) -> None:
-        """One that stays critical is out, and yet a member."""
+        """A confirmed critical upstream is out, and yet a member."""
         stage = _guarded("a")
         lease = stage.lease()
         stage.turn("a", "critical")
@@ -384,7 +392,9 @@ class TestRelease:
         assert (leave.since, leave.critical) == (stage.now, True)
 
     def test_deregistered_meanwhile(self) -> None:
-        """A critical one that is then removed stays in doubt till its time is over."""
+        """
+        A critical suspect that is then removed stays suspect till its time is over.
+        """
         stage = _guarded("abc")
         stage.turn("abc", "critical")
         stage.later(20)
@@ -427,7 +437,7 @@ class TestRelease:
         assert stage.chosen() == set()
 
     def test_back_again(self) -> None:
-        """Whom Consul has again serves at once, wholly, and as nothing new."""
+        """A suspect that Consul has again serves at once, with its whole weight."""
         stage = _guarded("abcd", slow_start=60)
         stage.leave("a", "b", "c")
         stage.join("a")
@@ -438,8 +448,9 @@ class TestRelease:
         assert stage.chosen() == {"a", "d"}
 
     def test_an_agent_that_fills_up_again(self) -> None:
-        """An agent that lost all gets them back one by one: nobody is turned away,
-        and in the end all is as before.
+        """
+        An agent that lost its state gets the instances back one by one: no client is
+        turned away, and in the end all is as before.
         """
         stage = _guarded("abc", slow_start=60)
         leases = stage.hold(6)
@@ -456,7 +467,10 @@ class TestRelease:
         assert len(stage.told) == 1
 
     def test_lost_again(self) -> None:
-        """Who came back and is lost again is doubted anew, for the whole time."""
+        """
+        An upstream that came back and is lost again is suspect for the whole time
+        again.
+        """
         stage = _guarded("a")
         stage.answer()
         stage.later(20)
@@ -470,7 +484,7 @@ class TestRelease:
 
     @pytest.mark.parametrize("wish", ["maintenance", "weight"])
     def test_then_it_is_wanted_so(self, wish: str) -> None:
-        """A doubted one that somebody then puts to rest is at rest."""
+        """A suspect that an operator then drains is drained."""
         stage = _guarded("abc")
         stage.turn("abc", "critical")
         known = stage.known()
@@ -485,8 +499,9 @@ class TestRelease:
         assert lease.leave() is not None
 
     def test_then_it_is_critical(self) -> None:
-        """With ``close-on-critical`` one that was missing and then turns up critical
-        is critical.
+        """
+        With ``close-on-critical`` a missing instance that turns up critical is
+        critical.
         """
         stage = _guarded("abc", ShrinkGuardConfig(part=0.5, critical=False))
         stage.answer()
@@ -498,8 +513,9 @@ class TestRelease:
         assert leave.critical
 
     def test_a_trial_under_way(self) -> None:
-        """That one is gone which was seen to fail is believed; what the probe that is
-        under way shows then is of no interest.
+        """
+        A missing upstream that was seen to fail is confirmed at once; the result of its
+        probe no longer matters.
         """
         stage = _guarded("ab")
         stage.show("a", *[REFUSED] * 3)
@@ -513,7 +529,7 @@ class TestRelease:
         assert stage.chosen() == {"b"}
 
     def test_forgotten_pool(self) -> None:
-        """What connections show of a mapping that is no more matters to nobody."""
+        """Outcomes of connections of a removed mapping have no effect."""
         stage = _guarded("abc")
         leases = stage.hold(3)
         stage.answer()
@@ -537,8 +553,9 @@ STATUSES: st.SearchStrategy[Status] = st.sampled_from(
     )
 )
 def test_clients_are_served(answers: Sequence[tuple[dict[str, Status], int]]) -> None:
-    """Whatever checks and registrations do, there is somebody for each client
-    until nobody has been healthy for the hold; and no healthy one waits.
+    """
+    Whatever checks and registrations do, each client finds an upstream until none has
+    been healthy for the hold; and no healthy one waits.
     """
     stage = _guarded("abc")
     last_well = stage.now
@@ -572,8 +589,9 @@ def test_the_first_to_come_back() -> None:
 
 
 def test_those_that_are_gone_indeed() -> None:
-    """Where most instances have gone indeed, no client pays for the doubt twice: the
-    first ones that fail there are tried elsewhere, and then nobody goes there.
+    """
+    Where most instances have really gone, no client pays for the guard twice: the first
+    failures are retried elsewhere, and then suspects get no more connections.
     """
     names = [f"i{number}" for number in range(20)]
     stage = _guarded(names)
@@ -592,7 +610,9 @@ def test_those_that_are_gone_indeed() -> None:
 
 
 def test_one_that_returns_between_two_steps() -> None:
-    """What happens between two steps of the upkeep counts: who is back is not gone."""
+    """
+    Changes between two steps of a tick count: an upstream that is back is not removed.
+    """
     stage = _guarded("abcd")
     stage.leave("a", "b", "c")
     stage.now += 1000.0

@@ -1,4 +1,4 @@
-"""Slow start: who joins others comes to its whole weight little by little."""
+"""Slow start: a new upstream comes to its whole weight little by little."""
 
 import random
 from collections import Counter, deque
@@ -79,14 +79,16 @@ class TestRamp:
         assert _shares(stage)["c"] == 400
 
     def test_a_clock_that_is_set_back(self) -> None:
-        """Time that runs backwards makes nobody lighter than at the beginning."""
+        """
+        A clock that runs backwards makes no upstream lighter than at the beginning.
+        """
         warming, upstream = SlowStart(60), an_upstream()
         warming.begin(upstream, 100)
         warming.weigh(upstream, 0)
         assert upstream.effective_weight == 10
 
     def test_nobody_warms_up(self) -> None:
-        """Without the option everybody counts wholly at once."""
+        """Without the option every upstream has its whole weight at once."""
         warming, upstream = SlowStart(0), an_upstream()
         warming.begin(upstream, 100)
         assert (upstream.effective_weight, upstream in warming) == (100, False)
@@ -96,7 +98,7 @@ class TestRamp:
 
 
 class TestWho:
-    """Who warms up, and who does not."""
+    """Which upstreams warm up, and which do not."""
 
     def test_at_the_start(self) -> None:
         """At the first answer all are new, and none has to wait for the others."""
@@ -104,7 +106,7 @@ class TestWho:
         assert set(_shares(stage).values()) == {100}
 
     def test_mapping_that_is_added(self) -> None:
-        """A mapping that is added later starts with everybody warm."""
+        """A mapping that is added later starts with every upstream warm."""
         stage = _slow("ab")
         other = PoolSpec(ServiceQuery("web"), policy="p2c", slow_start=60)
         assert {
@@ -112,7 +114,9 @@ class TestWho:
         } == {100}
 
     def test_all_are_new(self) -> None:
-        """When a deployment replaces all at once nobody could take the rest."""
+        """
+        When a deployment replaces all at once, no warm upstream could take the rest.
+        """
         stage = _slow("abc")
         stage.answer(*"defg")
         assert set(_shares(stage).values()) == {100}
@@ -143,7 +147,7 @@ class TestWho:
         assert _shares(stage)["c"] == 100
 
     def test_after_critical(self) -> None:
-        """Who was critical begins anew, as it may have been restarted."""
+        """An upstream that was critical starts over, as it may have been restarted."""
         stage = _slow("abc")
         stage.turn("c", "critical")
         stage.later(5)
@@ -151,7 +155,9 @@ class TestWho:
         assert _shares(stage) == {"a": 100, "b": 100, "c": 10}
 
     def test_critical_while_it_warms_up(self) -> None:
-        """One that turns critical before it is warm begins anew when it is back."""
+        """
+        An upstream that turns critical before it is warm starts over when it is back.
+        """
         stage = _slow("ab")
         stage.join("c")
         stage.later(50)
@@ -161,7 +167,7 @@ class TestWho:
         assert _shares(stage)["c"] == 10
 
     def test_left_while_it_warms_up(self) -> None:
-        """One that leaves before it is warm is forgotten."""
+        """An upstream that leaves before it is warm is forgotten."""
         stage = _slow("ab")
         stage.join("c")
         stage.leave("c")
@@ -169,7 +175,7 @@ class TestWho:
         assert stage.chosen() == {"a", "b"}
 
     def test_after_it_was_set_aside(self) -> None:
-        """Who failed, and has proved itself, is not flooded at once."""
+        """A restored upstream is not flooded at once."""
         stage = _slow("abc")
         stage.show("c", *[REFUSED] * 3)
         stage.later(12)
@@ -179,7 +185,7 @@ class TestWho:
         assert _shares(stage)["c"] == 100
 
     def test_trusted_since_it_is_needed(self) -> None:
-        """One that is no longer ejected, as nobody else is left, does all."""
+        """An upstream restored because no other is left takes all connections."""
         stage = _slow("ab")
         stage.show("b", *[REFUSED] * 3)
         stage.leave("a")
@@ -195,7 +201,7 @@ class TestWho:
 
 
 class TestShares:
-    """What those who warm up get."""
+    """What warming upstreams get."""
 
     @ALL
     @pytest.mark.parametrize(("seconds", "share"), [(0, 10), (30, 55), (60, 100)])
@@ -241,7 +247,9 @@ class TestShares:
 
 
 def test_one_that_leaves_between_two_steps() -> None:
-    """What happens between two steps of the upkeep counts: who left gets no weight."""
+    """
+    Changes between two steps of a tick count: an upstream that left gets no weight.
+    """
     stage = _slow("abc")
     stage.join("d", "e")
     stage.now += 30.0

@@ -68,9 +68,7 @@ def test_health_option(health: frozenset[str], serving: list[Status]) -> None:
     ("tag", "selected"), [("", 1), ("v2", 1), ("V2", 1), ("v1", 0)]
 )
 def test_tag(tag: str, selected: bool) -> None:
-    """Without the tag that a mapping asks for an instance is not its business, and
-    that is somebody's wish.
-    """
+    """An instance without the mapping's tag is unselected, and that is deliberate."""
     verdict = evaluate(an_instance(tags=["v2", "eu"]), InstanceFilter(tag=tag))
     assert verdict.is_unselected is not bool(selected)
     if not selected:
@@ -109,7 +107,10 @@ def test_own_weight_0() -> None:
 
 
 def test_words_of_those_who_are_out() -> None:
-    """Who is gone, or drained by hand, has nothing new; only the latter is wished."""
+    """
+    Neither a gone nor a manually drained instance gets new connections; only the latter
+    is deliberate.
+    """
     assert (GONE.standing, MANUALLY_DRAINED.standing) == (
         Standing.DRAINING,
         Standing.DRAINING,
@@ -120,7 +121,9 @@ def test_words_of_those_who_are_out() -> None:
 
 
 def test_skipped() -> None:
-    """One that must not be connected to gets nothing, whatever its checks say."""
+    """
+    An instance that must not be connected to gets nothing, whatever its checks say.
+    """
     verdict = evaluate(
         evolve(an_instance(), skipped="it is us"), InstanceFilter(health=ANY)
     )
@@ -138,7 +141,9 @@ def test_skipped() -> None:
     ],
 )
 def test_upstream_allow(address: str, serves: bool) -> None:
-    """With networks named, an instance elsewhere gets nothing, and why is told."""
+    """
+    With networks named, an instance elsewhere gets nothing, and the reason says why.
+    """
     rules = InstanceFilter(upstream_allow=("10.0.0.0/8", "fd00::/16"))
     verdict = evaluate(an_instance(host=address), rules)
     assert verdict is not None

@@ -88,7 +88,7 @@ def test_chance_in_the_middle() -> None:
 
 
 def test_who_left_makes_no_draw_longer() -> None:
-    """After a heavier one left, one that came then is drawn at the first try."""
+    """After a heavier upstream left, one that came then is sampled at the first try."""
     heavy, light = upstreams(5, 3)
     chances = iter([0.999])
     sampler = WeightedSampler(lambda: next(chances))
@@ -113,7 +113,7 @@ def test_membership() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 7), st.integers(1, 65535)), max_size=40))
 def test_draws_only_members(toggled: list[tuple[int, int]]) -> None:
-    """However they come and go, only who is in it is drawn, and all can be."""
+    """However upstreams come and go, only members are sampled, and all can be."""
     everyone = upstreams(*[1] * 8)
     sampler = _lottery()
     inside: set[Upstream] = set()
