@@ -21,8 +21,8 @@ from lbconsul.process.early_signals import early_signals
 _LOOK_AGAIN = 0.1
 
 
-class Signalled(Protocol):
-    """What `Signals` needs of a gateway."""
+class Gateway(Protocol):
+    """A gateway, as its process sees it."""
 
     config: Config
 
@@ -46,7 +46,7 @@ class Signals:
 
     _log = Logger()
     _reactor: Any
-    _gateway: Signalled
+    _gateway: Gateway
     _read: Callable[[], Config | Deferred[Config]]
     #: Writes what is left of the log.
     _close_log: Callable[[], None] = lambda: None
