@@ -49,7 +49,7 @@ def _addresses(config: Config) -> list[str]:
 
 
 class TestConfigure:
-    """The configuration of a gateway that somebody embeds."""
+    """The configuration of an embedded gateway."""
 
     def test_example(self) -> None:
         """The texts of the command line make a configuration in Python."""
@@ -68,7 +68,9 @@ class TestConfigure:
         )
 
     def test_admin(self) -> None:
-        """There is an admin listener only where somebody asks for one."""
+        """
+        An embedded gateway has an admin listener only if its program asks for one.
+        """
         config = configure(mappings=["80:web"], admin="9300")
         assert config.admin == Admin(TCPListen("127.0.0.1", 9300))
 
@@ -79,7 +81,7 @@ class TestConfigure:
         assert _addresses(config) == ["http://127.0.0.1:8500"]
 
     def test_unknown_option(self) -> None:
-        """A misspelt option is answered with the one that was meant."""
+        """The error about a misspelt option names the likely one."""
         with pytest.raises(
             ConfigError, match="'conect-timeout'; did you mean 'connect-"
         ):
@@ -90,7 +92,7 @@ class TestPrecedence:
     """The command line wins over the file, the file over the environment."""
 
     def test_options(self) -> None:
-        """The strongest source that names an option is the one that counts."""
+        """The source of the highest rank that sets an option counts."""
         environ = {"CONSUL_NAMESPACE": "env", "CONSUL_CACERT": "/env"}
         toml = "namespace = 'file'\ntag = 'file'\npolicy = 'p2c'"
         config = _build("80:web", toml=toml, environ=environ, tag="line")
@@ -302,7 +304,7 @@ class TestFile:
         ],
     )
     def test_mistakes(self, toml: str, why: str) -> None:
-        """A value that is wrong is told with its key and what would be right."""
+        """The error about a wrong value names its key and what would be right."""
         with pytest.raises(ConfigError, match=f"^lb.toml: {why}"):
             _build("80:web", toml=toml)
 
@@ -361,7 +363,7 @@ class TestToken:
 
 
 class TestMistakes:
-    """Each is told with its place and what would be right."""
+    """Each error names its place and what would be right."""
 
     def test_nothing_to_balance(self) -> None:
         """Without a mapping there is nothing to do, and an example is given."""
@@ -379,7 +381,10 @@ class TestMistakes:
         )
 
     def test_consul_alone(self) -> None:
-        """Several addresses of Consul are none that was mistyped, nor is the file's."""
+        """
+        Several addresses of Consul, or one in the file, are not taken for a mistyped
+        mapping.
+        """
         for said in ({"consul": ("a", "b")}, {"toml": "consul = 'a'"}):
             with pytest.raises(ConfigError, match=r"^nothing to balance: give --map"):
                 _build(**said)
@@ -401,12 +406,12 @@ class TestMistakes:
         ],
     )
     def test_mappings(self, mapping: str, why: str) -> None:
-        """A wrong mapping is told whole, and then what is wrong in it."""
+        """The error about a wrong mapping shows the whole mapping, then the mistake."""
         with pytest.raises(ConfigError, match=why):
             _build(mapping)
 
     def test_options(self) -> None:
-        """A wrong default of all mappings is told as the option that it is."""
+        """A wrong default of all mappings is reported as that option."""
         with pytest.raises(
             ConfigError, match=r"^--idle-timeout 5: must be a number wi"
         ):
@@ -419,7 +424,7 @@ class TestMistakes:
             _build("80:web", environ={"CONSUL_HTTP_SSL_VERIFY": "si"})
 
     def test_consul_address(self) -> None:
-        """A wrong address of Consul is told with the place where it stood."""
+        """The error about a wrong address of Consul names its source."""
         with pytest.raises(ConfigError, match=r"^CONSUL_HTTP_ADDR c:x: the port must"):
             _build("80:web", environ={"CONSUL_HTTP_ADDR": "c:x"})
 
@@ -431,7 +436,7 @@ class TestMistakes:
             _build("80:web", environ={"CONSUL_CLIENT_KEY": "/k.pem"})
 
     def test_places(self) -> None:
-        """A file that turns out to be unreadable is told with who named it."""
+        """The error about an unreadable file names the option's source."""
         environ = {"CONSUL_CACERT": "/ca", "CONSUL_CLIENT_CERT": "/own"}
         consul = _build("80:web", environ=environ, toml="token-file = '/t'").consul
         assert consul.where("ca-file") == "CONSUL_CACERT"

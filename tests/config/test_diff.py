@@ -37,7 +37,7 @@ def test_anew() -> None:
 
 
 def test_many() -> None:
-    """Of many mappings only the number is told."""
+    """Of many mappings only the number is shown."""
     many = [Mapping("web", TCPListen("0.0.0.0", port)) for port in range(1, 7)]
     assert str(plan([], many)) == "6 added, 0 altered, 0 removed, 0 unchanged"
     assert "(1:web, 2:web, 3:web, 4:web, 5:web)" in str(plan([], many[:5]))

@@ -21,7 +21,7 @@ class TestUnknown:
     """An unknown word."""
 
     def test_unknown_word_with_a_guess(self) -> None:
-        """A misspelt option is answered with the one that was meant."""
+        """The error about a misspelt option names the likely one."""
         assert grammar.unknown("option", "polcy", ["tag", "policy"]) == (
             "unknown option 'polcy'; did you mean 'policy'?"
         )
@@ -85,7 +85,7 @@ class TestListenAddress:
         ],
     )
     def test_mistakes(self, text: str, why: str) -> None:
-        """Each mistake is told with what would be right."""
+        """Each error says what would be right."""
         with pytest.raises(ValueError, match=why):
             grammar.listen_address(text)
 
@@ -139,7 +139,7 @@ class TestConsulAddress:
         ],
     )
     def test_mistakes(self, text: str, why: str) -> None:
-        """Each mistake is told with what would be right."""
+        """Each error says what would be right."""
         with pytest.raises(ValueError, match=why):
             grammar.consul_address(text)
 
@@ -321,6 +321,6 @@ def test_admin(text: str, listen: TCPListen | UnixListen | None) -> None:
     ["", "on", "9300x", "99999", "lb.example:9300", "unix:run", "systemd:a", "²"],
 )
 def test_no_admin(text: str) -> None:
-    """What is none of these is told."""
+    """Any other text is an error."""
     with pytest.raises(ValueError, match=r", or off$|unix:/PATH or off$"):
         grammar.admin(text)

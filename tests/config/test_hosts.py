@@ -82,7 +82,7 @@ def test_can_be_connected_to(text: str, host: str, address: str) -> None:
     ],
 )
 def test_cannot_be_connected_to(text: str, why: str) -> None:
-    """What is no host is told as what it is."""
+    """An invalid host is described as what it is."""
     with pytest.raises(ValueError) as raised:
         read_host(text)
     assert str(raised.value) == why
@@ -90,7 +90,7 @@ def test_cannot_be_connected_to(text: str, why: str) -> None:
 
 @given(st.one_of(st.text(), st.ip_addresses().map(str)))
 def test_any_text(text: str) -> None:
-    """Whatever is registered, it is a host or it is told why not, quickly."""
+    """Any registered text is a host or yields a reason, quickly."""
     try:
         host, address = read_host(text)
     except ValueError as error:

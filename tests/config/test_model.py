@@ -98,7 +98,9 @@ def test_workers(count: int) -> None:
 
 @pytest.mark.parametrize("count", [-1, 300, 2.0, "4", None, True])
 def test_no_number_of_workers(count: Any) -> None:
-    """Who puts a configuration together by hand is told what would be right."""
+    """
+    Values set in code are checked as well, and the error says what would be right.
+    """
     with pytest.raises(ConfigError) as raised:
         Config(ConsulConfig(), (Mapping("web"),), workers=count)
     assert str(raised.value) == (

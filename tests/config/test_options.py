@@ -58,7 +58,7 @@ def test_the_other_options_have_their_places_too() -> None:
 
 
 def test_no_two_options_share_a_name() -> None:
-    """Each option's name says by itself whom it concerns."""
+    """Each option's name alone says which part it concerns."""
     tables = (MAPPING_OPTIONS, CONSUL_OPTIONS, GATEWAY_OPTIONS)
     assert len(OPTIONS) == sum(map(len, tables))
 

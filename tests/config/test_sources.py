@@ -15,13 +15,13 @@ from lbconsul.errors import ConfigError
 
 
 def test_a_mistake_is_told_with_its_place() -> None:
-    """A text that cannot be read is told with its place, itself and the reason."""
+    """The error about an unreadable text names its place, the text and the reason."""
     with pytest.raises(ConfigError, match=r"^--attempts x: invalid literal"):
         read(SourcedText("--attempts", "x"), int)
 
 
 def test_a_mistake_in_a_mapping_is_told_with_the_mapping() -> None:
-    """An option of a mapping is told with all of the mapping before it."""
+    """The error about a mapping's option shows the whole mapping first."""
     [mapping] = from_command_line({}, [], ["80:web,attempts=x"]).mappings
     assert str(mapping.wrong("attempts", "no number")) == (
         "--map 80:web,attempts=x: attempts=x: no number"
@@ -49,7 +49,7 @@ class TestCommandLine:
         )
 
     def test_no_mapping(self) -> None:
-        """What is no mapping is told as the --map it stood for."""
+        """The error about a text that is no mapping names its --map."""
         with pytest.raises(ConfigError, match=r"^--map rubbish: must be \[ADDRESS:\]"):
             from_command_line({}, [], ["rubbish"])
 
@@ -91,12 +91,12 @@ class TestEnvironment:
         }
 
     def test_empty_is_not_said(self) -> None:
-        """An empty variable, as compose files leave them, is one that is not set."""
+        """An empty variable, as compose files leave them, counts as unset."""
         empty = dict.fromkeys((*ENVIRONMENT, "CONSUL_HTTP_ADDR", "CONSUL_HTTP_SSL"), "")
         assert from_environment(empty) == from_environment({})
 
     def test_wrong_switch(self) -> None:
-        """What is no boolean to Consul's tools is told as such, with those that are."""
+        """The error about a non-boolean lists the values of Consul's tools."""
         for said in ("si", "on", "yes", "TRue", " true"):
             with pytest.raises(ConfigError) as raised:
                 from_environment({"CONSUL_HTTP_SSL": said})
@@ -205,7 +205,7 @@ class TestToml:
         ],
     )
     def test_mistakes(self, text: str, why: str) -> None:
-        """Each mistake is told with the file, the place in it and the reason."""
+        """Each error names the file, the place in it and the reason."""
         with pytest.raises(ConfigError, match=why):
             from_toml(text, "lb.toml")
 

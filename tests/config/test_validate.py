@@ -123,12 +123,12 @@ class TestMany:
         assert len(compared) <= 2 * 2002 + 101
 
     def test_the_last_one_collides(self) -> None:
-        """The one that collides is found among them."""
+        """Among thousands of mappings the colliding one is found."""
         taken = _refusal(*self.MAPPINGS, "127.0.0.1:2999:late")
         assert taken.endswith(": 0.0.0.0:2999 is taken by --map 2999:web1999")
 
     def test_the_last_one_leads_back(self) -> None:
-        """So is a circle of a hundred."""
+        """So is a loop of a hundred."""
         first = "900:first,when-empty=fallback=127.0.0.1:1000"
         ways = [
             each.replace("127.0.0.1:1100", "127.0.0.1:900") for each in self.MAPPINGS
@@ -197,7 +197,10 @@ class TestCircles:
         )
 
     def test_three(self) -> None:
-        """The mappings in between are named; one that leads into it is not to blame."""
+        """
+        The error names the mappings in between; a mapping that only leads into the loop
+        is fine.
+        """
         refused = _refusal(
             "79:z,when-empty=fallback=127.0.0.1:80",
             "80:a,when-empty=fallback=127.0.0.1:81",
@@ -223,13 +226,13 @@ class TestCircles:
 
 
 class TestClients:
-    """Who may connect, by the client's address."""
+    """Access rules: which clients may connect, by address."""
 
     @pytest.mark.parametrize(
         "option", ["allow=10.0.0.0/8", "deny=::1", "max-connections-per-client=5"]
     )
     def test_no_addresses(self, option: str) -> None:
-        """Clients of a UNIX socket have no address, and the operator is told so."""
+        """Clients of a UNIX socket have no address, and the error says so."""
         assert _refusal(f"unix:/run/web:web,{option}") == (
             f"--map unix:/run/web:web,{option}: {option}: clients of a UNIX socket"
             " have no address; use unix-mode= instead"
@@ -307,7 +310,7 @@ class TestClients:
         ],
     )
     def test_somebody_left(self, options: str) -> None:
-        """Where deny leaves somebody, it is as it is said."""
+        """A deny that leaves some clients is valid."""
         assert len(_built(f"80:web,{options}", f"systemd:web:web,{options}")) == 2
 
 

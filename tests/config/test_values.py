@@ -140,7 +140,7 @@ class TestNumbers:
 
     @pytest.mark.parametrize("text", ["0", "-1", "1.5", "", "many", "101"])
     def test_not_whole(self, text: str) -> None:
-        """The range is told when it is not kept."""
+        """The error names the range."""
         with pytest.raises(ValueError, match=r"must be a whole number from 1 to 100$"):
             values.whole(1, 100)(text)
 
@@ -159,7 +159,7 @@ class TestNumbers:
         "text", ["", "10", "10MB", "10 MiB", "1.5MiB", "63KiB", "-1MiB", "1mib"]
     )
     def test_no_size(self, text: str) -> None:
-        """Nothing else is one, nor is one that a few lines would fill."""
+        """Neither is any other text, nor a size that a few lines would fill."""
         with pytest.raises(ValueError, match="such as 512KiB, 10MiB or 1GiB"):
             values.size_or_off(text)
 
@@ -171,7 +171,7 @@ class TestNumbers:
 
     @pytest.mark.parametrize("text", ["0", "-1", "257", "2.5", "", "all", "AUTO"])
     def test_no_worker_count(self, text: str) -> None:
-        """What is right is told, auto included."""
+        """The error says what would be right, auto included."""
         with pytest.raises(
             ValueError, match=r"must be a whole number from 1 to 256, or auto$"
         ):
@@ -194,7 +194,7 @@ class TestNumbers:
 
     @pytest.mark.parametrize("text", ["0", "65536", "-1", "http", "", "000080"])
     def test_no_port(self, text: str) -> None:
-        """A port out of range is told with the range."""
+        """The error about a port out of range names the range."""
         with pytest.raises(ValueError, match=f"port '{text}' must be .* 1 to 65535"):
             values.port(text)
 
@@ -215,7 +215,7 @@ class TestHints:
         ],
     )
     def test_nearest(self, word: str, near: str) -> None:
-        """The shortest one that it is the beginning of, or one that looks like it."""
+        """The hint is the shortest choice that begins so, or one that looks like it."""
         policies = ("leastconn", "p2c", "random", "roundrobin")
         assert values.nearest(word, policies) == near
 
@@ -232,7 +232,7 @@ class TestHints:
     def test_choices(
         self, parse: Callable[[str], object], text: str, said: str
     ) -> None:
-        """Whatever has fixed choices tells the one that is meant."""
+        """The error of each option with fixed choices names the likely one."""
         with pytest.raises(ValueError) as raised:
             parse(text)
         assert str(raised.value).startswith(said)
@@ -297,7 +297,7 @@ class TestDurationOrOff:
 
     @pytest.mark.parametrize("text", ["", "on", "5", "OFF", "-1s"])
     def test_neither(self, text: str) -> None:
-        """What is right is told, off included."""
+        """The error says what would be right, off included."""
         with pytest.raises(ValueError, match=r"^must be a number .* or 1h, or off$"):
             values.duration_or_off(text)
 
@@ -314,12 +314,12 @@ class TestDurationBetween:
 
     @pytest.mark.parametrize("text", ["999ms", "121s", "1h"])
     def test_beyond(self, text: str) -> None:
-        """The bounds are told."""
+        """The error names the bounds."""
         with pytest.raises(ValueError, match=r"^must be from 1s to 120s$"):
             values.duration_between(1.0, 120.0)(text)
 
     def test_no_duration(self) -> None:
-        """What is no duration at all is told as elsewhere."""
+        """A text that is no duration gets the usual error."""
         with pytest.raises(ValueError, match="with a unit"):
             values.duration_between(1.0, 120.0)("30")
 
@@ -338,7 +338,9 @@ class TestPercentage:
         "text", ["", "50", "0%", "100%", "5.5%", "-5%", "05%", "50 %", "on", "50%/min"]
     )
     def test_no_parts(self, text: str) -> None:
-        """The range is told when it is not kept, and when the sign is missing."""
+        """
+        The error names the range, when it is exceeded and when the sign is missing.
+        """
         with pytest.raises(
             ValueError, match=r"^must be off, or a part from 1% to 99%$"
         ):
@@ -371,7 +373,9 @@ class TestDatacenters:
         "text", ["", "|", "dc1|", "|dc1", "dc1||dc2", "dc1 | dc2", "dc1,dc2", "a/b"]
     )
     def test_no_names(self, text: str) -> None:
-        """Every one needs a name, without spaces; the separator is told."""
+        """
+        Each datacenter needs a name without spaces; the error names the separator.
+        """
         with pytest.raises(
             ValueError, match=r"^must be a datacenter's name, or several as dc1\|dc2$"
         ):
@@ -391,7 +395,7 @@ class TestDatacenters:
 
 
 class TestWhenEmpty:
-    """What becomes of clients for whom there is no instance."""
+    """What happens to clients when no instance is left."""
 
     @pytest.mark.parametrize(
         ("text", "meant"),
@@ -416,7 +420,7 @@ class TestWhenEmpty:
         ],
     )
     def test_forms(self, text: str, meant: WhenEmpty) -> None:
-        """They are closed, held, or served by somebody else."""
+        """They are closed, held, or served by a fallback."""
         assert values.when_empty(text) == meant
 
     @pytest.mark.parametrize(
@@ -424,7 +428,7 @@ class TestWhenEmpty:
         ["", "wait", "wait=", "fallback", "fallback=", "close=5s", "open", "5s", "off"],
     )
     def test_none_of_them(self, text: str) -> None:
-        """All forms are told to whoever writes another one."""
+        """The error about another form lists all forms."""
         with pytest.raises(
             ValueError,
             match=r"^must be close, wait=5s, fallback=SERVICE or fallback=HOST:PORT$",
@@ -444,7 +448,7 @@ class TestWhenEmpty:
         ],
     )
     def test_wrong_values(self, text: str, why: str) -> None:
-        """A wrong time, name or port is told as elsewhere."""
+        """A wrong time, name or port gets the usual error."""
         with pytest.raises(ValueError, match=f"^{why}"):
             values.when_empty(text)
 
@@ -492,7 +496,7 @@ class TestWhenEmpty:
 
 
 class TestNetworks:
-    """Who may connect, and who may not."""
+    """Networks that may connect, and networks that may not."""
 
     @pytest.mark.parametrize(
         ("text", "networks"),
@@ -526,7 +530,7 @@ class TestNetworks:
         ],
     )
     def test_no_networks(self, text: str, wrong: str) -> None:
-        """The one that is wrong is named, with what would be right."""
+        """The error names the wrong network, and what would be right."""
         with pytest.raises(
             ValueError,
             match=f"^{re.escape(repr(wrong))} must be a network, such as 10.0.0.0/8",
@@ -539,7 +543,7 @@ class TestNetworks:
         )
     )
     def test_round_trip(self, drawn: list[tuple[object, int]]) -> None:
-        """Networks are read as they were written, and hold whom they held."""
+        """Networks are shown as they were written, and match the same clients."""
         written = [str(ip_network(f"{it}/{size}", False)) for it, size in drawn]
         read = values.networks(",".join(written))
         assert list(read) == written
@@ -558,7 +562,7 @@ class TestUpstreamNetworks:
 
     @pytest.mark.parametrize("text", ["", "10.0.0.1/8", "unix:", "unix:run", "/run"])
     def test_mistakes(self, text: str) -> None:
-        """What is neither is refused."""
+        """Anything else is refused."""
         with pytest.raises(ValueError, match=r"must be a (network|path)"):
             values.upstream_networks(text)
 

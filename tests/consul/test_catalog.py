@@ -89,7 +89,7 @@ class TestEntry:
         assert (instance.host, instance.address) == (address or host, address)
 
     def test_a_unix_socket(self) -> None:
-        """One that is registered under a path needs neither address nor port."""
+        """An instance with a SocketPath needs neither address nor port."""
         entry = an_entry(Address="", Port=0, SocketPath="/run/web.sock")
         entry["Node"]["Address"] = None
         instance = _one(entry)
@@ -97,7 +97,7 @@ class TestEntry:
         assert str(instance) == "web-1@node-1 unix:/run/web.sock"
 
     def test_one_of_several(self) -> None:
-        """Of several ports and addresses the one that was asked for is taken."""
+        """Of several ports and addresses the configured one is taken."""
         entry = an_entry(
             Port=0,
             Ports=[{"Name": "http", "Port": 80}, {"Name": "grpc", "Port": 90}],
@@ -112,7 +112,7 @@ class TestEntry:
         assert [each.identity.service_id for each in parse(body).instances] == [*"bac"]
 
     def test_none(self) -> None:
-        """A service that nobody registered is an answer like any other."""
+        """The answer about an unregistered service is valid, and empty."""
         assert parse(b"[]") == Catalog(())
 
 
@@ -141,7 +141,7 @@ class TestHealth:
         ("status", "word"), [("", "of unknown status"), ("melted\nX", "melted X")]
     )
     def test_unknown_status(self, status: str, word: str) -> None:
-        """A status that nobody has heard of is not trusted."""
+        """An unknown status counts as critical."""
         entry = an_entry(checks=[_check(Status=status)])
         assert _one(entry).health == Health("critical", f"check 'http' {word}")
 
@@ -150,7 +150,7 @@ class TestHealth:
         [("_node_maintenance", ""), ("_service_maintenance:web-1", "web-1")],
     )
     def test_maintenance(self, check_id: str, service_id: str) -> None:
-        """Maintenance, of the node as of the service, is told with its reason."""
+        """Maintenance of the node or the service has its reason."""
         check = _check(check_id, service_id, Status="critical", Notes="new disk")
         instance = _one(an_entry(checks=[check, _check(Status="critical")]))
         assert instance.health == Health("maintenance", "maintenance: new disk")
@@ -223,7 +223,9 @@ class TestSkipped:
         ],
     )
     def test_why(self, entry: object, sentence: str) -> None:
-        """Sidecars, and what has no port or address, are left out, and told."""
+        """
+        Sidecars, and instances without port or address, are skipped with a reason.
+        """
         catalog = parse(an_answer(an_entry("ok"), entry))
         assert [each.identity.service_id for each in catalog.instances] == ["ok"]
         [skipped] = catalog.skipped
@@ -290,7 +292,7 @@ class TestUnusable:
             parse(an_answer(an_entry("ok"), entry))
 
     def test_whose(self) -> None:
-        """What is wrong is told with the instance that it is of."""
+        """The error names the instance whose entry is wrong."""
         [skipped] = parse(an_answer(an_entry(Port=0), an_entry("ok"))).skipped
         assert str(skipped) == "web-1@node-1 192.0.2.1:0: its port is 0"
         with pytest.raises(UnusableAnswer, match=r"^an entry is not an object$"):
@@ -362,7 +364,7 @@ def test_any_value_anywhere(path: str, value: object) -> None:
 
 
 class TestBounds:
-    """Anybody may register anything."""
+    """Registrations are untrusted input."""
 
     @pytest.mark.parametrize("what", ["id", "node", "datacenter", "address"])
     def test_long_names(self, what: str) -> None:

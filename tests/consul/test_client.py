@@ -131,8 +131,8 @@ class AskTests(SynchronousTestCase):
 
     def test_a_page_of_the_catalog(self) -> None:
         """
-        A page that only serves a hint is asked for with who we are, of one
-        datacenter or of all, and without waiting for news.
+        The request for a hint has the token, is for one datacenter or all, and does not
+        block.
         """
         self.client = self.client_with(Token("s3cret"), ns="team-a")
         self.consul.content = b'{"web": []}'
@@ -259,18 +259,13 @@ class AskTests(SynchronousTestCase):
         self.assertLess(len(text), 220)
 
     def test_an_error_without_words(self) -> None:
-        """
-        An error without a body is told by its number.
-        """
+        """An error without a body shows its number."""
         self.consul.code = 429
         self.consul.content = b""
         self.assertEqual(self.refusal(), "429: no reason given")
 
     def test_a_redirect_is_not_followed(self) -> None:
-        """
-        A redirect is an error: a token must not be carried to where anybody
-        sends it.
-        """
+        """A redirect is an error: the token must not go to another host."""
         self.consul.headers = {"Location": "http://127.0.0.1:8500/elsewhere"}
         for code in (301, 302, 307):
             self.consul.code = code
@@ -488,8 +483,7 @@ def test_the_deadline_spans_headers_and_body(beginning: bytes) -> None:
 @pytest.mark.parametrize("beginning", ["", "HTTP/1.1 200 OK\r\n\r\n["])
 def test_a_query_given_up_hangs_up(beginning: str) -> None:
     """
-    Who gives a question up leaves no connection behind, in the body as little
-    as before it.
+    A cancelled query leaves no connection behind, not even while its body arrives.
     """
 
     async def scene(site: Site) -> int:
@@ -585,8 +579,8 @@ def bomb(times: int) -> bytes:
 )
 def test_what_is_packed_is_not_unpacked(coding: str, body: bytes) -> None:
     """
-    Answers are asked for as they are: one that is packed all the same, which could
-    unpack to anything, is none.
+    Answers are requested uncompressed; a compressed one, which could unpack to any
+    size, is unusable.
     """
 
     def script(asked: Asked) -> None:
@@ -824,8 +818,8 @@ def test_a_path_before_consul_s_own() -> None:
 
 def test_a_host_name() -> None:
     """
-    Consul may be at a name; one that does not resolve is a failure to reach
-    it, and so is a port on which nobody listens.
+    Consul may have a host name; one that does not resolve counts as unreachable, and so
+    does a closed port.
     """
     resolver = FakeResolver(known={"consul.example": "127.0.0.1"})
 
@@ -890,10 +884,7 @@ def test_a_unix_socket_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_wrong_file_is_an_error_at_the_start(tmp_path: Path) -> None:
-    """
-    A token or certificate file that cannot be read is told before anything is
-    asked.
-    """
+    """An unreadable token or certificate file is an error before the first query."""
     missing = str(tmp_path / "none")
     for config in (ConsulConfig(token_file=missing), ConsulConfig(ca_file=missing)):
         with pytest.raises(ConfigError):
@@ -901,7 +892,7 @@ def test_a_wrong_file_is_an_error_at_the_start(tmp_path: Path) -> None:
 
 
 def test_what_it_is_made_of(tmp_path: Path) -> None:
-    """Clients are told apart by where Consul is, who we are, and what files hold."""
+    """Clients differ by Consul's address, the credentials, and the content of files."""
     token, key = tmp_path / "token", Authority(tmp_path).issue("lbconsul")
     token.write_text("one")
     config = ConsulConfig(
@@ -962,8 +953,8 @@ class TLSSite(Site):
 
 def test_tls_checks_the_address(tmp_path: Path) -> None:
     """
-    A Consul whose certificate is for another address is not believed, unless
-    the check is off.
+    A Consul whose certificate is for another address is refused, unless the check is
+    off.
     """
 
     async def scenario(reactor: Any) -> tuple[Exception, Reply]:
@@ -1019,8 +1010,8 @@ def test_tls_with_an_address(tmp_path: Path, host: str) -> None:
 
 def test_tls_without_verification_names_the_host(tmp_path: Path) -> None:
     """
-    Even a Consul that need not prove itself is told whom we mean, so that one
-    behind a proxy is found; an address is no name, and not said.
+    Even without verification the TLS handshake names the server, so that a Consul
+    behind a proxy is found; an IP address is not sent.
     """
 
     async def scenario(reactor: Any) -> list[str]:

@@ -183,7 +183,7 @@ class DNSClientTests(SynchronousTestCase):
         self.assertNotIn(("web.more.example", dns.A), self.one.asked)
 
     def test_search_domains_that_all_fail(self) -> None:
-        """That nobody can tell is something else than that there is no such name."""
+        """A failed look-up is another error than a name that does not exist."""
         self.one.known = {
             ("web.a", dns.A): ServerFailed(),
             ("web.a", dns.AAAA): ServerFailed(),
@@ -201,7 +201,9 @@ class DNSClientTests(SynchronousTestCase):
         self.assertNotIn(("web.b", dns.A), self.one.asked)
 
     def test_a_server_that_fails(self) -> None:
-        """The next one is asked at once; the one that failed is not asked again."""
+        """
+        After a failure the next server is asked at once, and the failed one not again.
+        """
         found = self.find("web", no_aaaa=True)
         self.one.answer("web", dns.A, ServerFailed())
         self.clock.advance(5.0)
@@ -219,7 +221,7 @@ class DNSClientTests(SynchronousTestCase):
         self.assertIs(self.client.has_found("web"), False)
 
     def test_a_silent_server_goes_last(self) -> None:
-        """One that did not answer several times is asked after the others, a while."""
+        """A server that was silent several times is asked last for a while."""
         self.other.known = {(name, dns.A): ["10.0.0.1"] for name in "abcdef"}
         for name in "abc"[:SILENT]:
             found = self.find(name, no_aaaa=True)
@@ -248,7 +250,7 @@ class DNSClientTests(SynchronousTestCase):
         self.assertEqual(list(self.client._servers), ["192.0.2.2"])
 
     def test_given_up(self) -> None:
-        """A look-up that nobody waits for any more leaves nothing behind."""
+        """A cancelled look-up leaves nothing behind."""
         for given_up in (self.find("web"), self.find("mail")):
             self.one.known["mail", dns.A] = ["10.0.0.1"]
             given_up.addErrback(lambda _: None)

@@ -108,7 +108,7 @@ def test_a_long_answer() -> None:
 
 
 def test_a_long_answer_that_fails() -> None:
-    """Of an answer whose rest is not to be had, what there is must do."""
+    """If the rest of a truncated answer cannot be fetched, the part counts."""
 
     def cut(query: dns.Message) -> list[bytes]:
         message = dns.Message()
@@ -142,7 +142,7 @@ def test_silence() -> None:
 
 
 def test_a_closed_port() -> None:
-    """That nobody listens is known at once."""
+    """A closed port is known at once."""
 
     async def scenario(reactor: Any) -> None:
         with pytest.raises(FAILURES):
@@ -152,7 +152,7 @@ def test_a_closed_port() -> None:
 
 
 def test_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no socket is to be had asking fails, and the next time it works."""
+    """Without a free socket a query fails, and the next one works."""
 
     async def scene(server: DNSServer) -> list[str]:
         with monkeypatch.context() as patch, pytest.raises(FAILURES):

@@ -61,16 +61,14 @@ def test_a_name_with_several_addresses() -> None:
 
 def test_a_name_all_of_whose_addresses_refuse() -> None:
     """
-    A refusal is told as one, and not as a name that does not resolve.
+    A refused connection is reported as such, and not as a name that does not resolve.
     """
     with pytest.raises(ConnectError):
         ask_by_name("127.0.0.3", "127.0.0.4")
 
 
 def test_a_name_without_an_address() -> None:
-    """
-    A name that cannot be resolved is told by name.
-    """
+    """The error names the host name that cannot be resolved."""
     with pytest.raises(DNSLookupError, match=r"the host name consul\.example cannot"):
         ask_by_name()
 

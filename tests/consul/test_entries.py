@@ -62,7 +62,7 @@ def test_it_is_what_json_is(what: list[object], ascii_only: bool, limit: int) ->
 )
 def test_what_is_none(body: bytes, why: str) -> None:
     """
-    What is no list of objects, or more than there may be, is told in a short line.
+    The error about an answer that is no list of objects, or too long, is a short line.
     """
     with pytest.raises(UnusableAnswer) as told:
         list(entries(body))

@@ -41,9 +41,7 @@ def test_a_head_and_a_body_in_any_pieces(cuts: list[int], interim: int) -> None:
 
 
 def test_what_is_no_answer_passes() -> None:
-    """
-    Bytes that nobody asked for are the HTTP client's own affair.
-    """
+    """Unexpected bytes are left to the HTTP client."""
     assert Heads().take(b"x") == b"x"
 
 
@@ -69,8 +67,8 @@ def head_of(size: int, lines: int) -> bytes:
 @pytest.mark.parametrize("step", [1, 1000, 10**6])
 def test_the_bounds_are_exact(step: int) -> None:
     """
-    A head that is as long as one may be is one, and one that is a byte or a line longer
-    is none, however it comes.
+    A head of the longest size is accepted, and one that is a byte or a line longer is
+    refused, in whatever pieces it comes.
     """
     for size, lines, fits in (
         (HEAD_LIMIT, 9, True),
@@ -103,7 +101,7 @@ def test_what_is_no_status_line(status: bytes) -> None:
 
 
 class Notes(Protocol):
-    """An HTTP client that notes what it is told."""
+    """An HTTP client that records its calls."""
 
     def __init__(self) -> None:
         self.told: list[bytes] = []
@@ -117,10 +115,7 @@ class Notes(Protocol):
 
 
 def test_a_connection_ends_with_a_head_that_is_none() -> None:
-    """
-    The client is told why, once the connection is gone, and nothing that comes before
-    that.
-    """
+    """The client gets the reason once the connection is gone, and nothing before."""
     inner = Notes()
     bounded = BoundedHeads(Factory.forProtocol(lambda: inner)).buildProtocol(None)
     transport = StringTransport()

@@ -51,8 +51,9 @@ class Asking:
     ],
 )
 def test_misspelt(said: str, hint: str) -> None:
-    """A service that Consul does not have is told with the one that is meant, or with
-    those that there are; Consul's own is meant by nobody.
+    """
+    The hint about an unknown service names the likely one, or those that exist;
+    Consul's own is never meant.
     """
     services = {"consul": [], "web": ["v1"], "graphite": [], "mailer": []}
     found = Asking(services).service(said)
@@ -60,7 +61,7 @@ def test_misspelt(said: str, hint: str) -> None:
 
 
 def test_nothing_but_consul() -> None:
-    """Where there is no other service Consul's own is told."""
+    """Where there is no other service the hint names Consul's own."""
     assert Asking({"consul": []}).service("web").endswith("there are consul")
 
 
@@ -89,7 +90,7 @@ def test_no_hint(services: object) -> None:
 
 
 def test_datacenter() -> None:
-    """A datacenter that Consul does not know is told with the one that is meant."""
+    """The hint about an unknown datacenter names the likely one."""
     asking = Asking({}, ["east", "west"])
     about = asking.hints.about_datacenter
     assert asking.result(about(ServiceQuery("web", "wset"))) == (

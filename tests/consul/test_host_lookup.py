@@ -24,7 +24,7 @@ def test_all_addresses_of_a_name() -> None:
 
 
 def test_no_name_at_all() -> None:
-    """What no resolver takes for a host name is one that cannot be resolved."""
+    """A text that no resolver takes for a host name cannot be resolved."""
     resolver = FakeResolver()
     assert _results(look_up(resolver, "my..host")) == [[]]
     assert resolver.asked == []

@@ -55,7 +55,9 @@ def test_order_and_number() -> None:
 
 
 def test_left_out() -> None:
-    """Who is no backend is left out of each answer, with the reason."""
+    """
+    Registrations that are no backends are skipped in each answer, with the reason.
+    """
     reader = IncrementalParser()
     body = consuls(*fleet(2), an_entry("proxy", Kind="connect-proxy"), *fleet(1))
     for _ in range(2):

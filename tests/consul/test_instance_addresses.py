@@ -50,8 +50,7 @@ class NamesTests(SynchronousTestCase):
 
     def test_ip_addresses_pass_at_once(self) -> None:
         """
-        An instance with an IP address is used at once, nobody is asked for
-        its name, and no timer runs for it.
+        An instance with an IP address is used at once, without a look-up or a timer.
         """
         self.assertEqual(self.addresses(instance("10.0.0.1")), ["10.0.0.1"])
         self.assertEqual(self.resolver.asked, [])
@@ -59,8 +58,8 @@ class NamesTests(SynchronousTestCase):
 
     def test_a_name_is_waited_for_by_nobody(self) -> None:
         """
-        While a name is looked up the other instances are already used; once
-        its address is known, that is told.
+        While a name is looked up the other instances are already used; its address is
+        reported once known.
         """
         both = instance("a.example"), instance("10.0.0.1", "web-2")
         self.assertEqual(self.addresses(*both), ["10.0.0.1"])
@@ -91,8 +90,7 @@ class NamesTests(SynchronousTestCase):
 
     def test_names_are_looked_up_again_with_age(self) -> None:
         """
-        Every half a minute each name is looked up again; a new address is
-        told, the same one is not.
+        Each name is looked up again every half minute; only a new address is reported.
         """
         self.addresses(instance("a.example"))
         self.resolver.answer("a.example", "10.0.0.9")
@@ -108,8 +106,8 @@ class NamesTests(SynchronousTestCase):
 
     def test_a_failing_refresh_keeps_the_last_address(self) -> None:
         """
-        A DNS server that fails takes nobody out of service, and that is said
-        once for the whole time it fails.
+        A failing DNS server takes no instance out of service, and is logged once per
+        outage.
         """
         self.addresses(instance("a.example"))
         self.resolver.answer("a.example", "10.0.0.9")
@@ -144,9 +142,7 @@ class NamesTests(SynchronousTestCase):
         self.assertEqual(self.addresses(*both), ["10.0.0.7"])
 
     def test_a_name_that_fails_again_is_said_again(self) -> None:
-        """
-        A name that came back and is lost anew is told of anew.
-        """
+        """A name that recovered and fails again is logged again."""
         self.addresses(instance("a.example"))
         with capturedLogs() as said:
             for addresses in ((), ("10.0.0.9",), ()):
@@ -155,9 +151,7 @@ class NamesTests(SynchronousTestCase):
         self.assertEqual(len(said), 2)
 
     def test_a_name_that_returns_unknown_is_said_again(self) -> None:
-        """
-        A name that left, returns and does not resolve either is told of.
-        """
+        """A name that left, returns and does not resolve either is logged."""
         with capturedLogs() as said:
             for _ in range(2):
                 self.addresses(instance("a.example"))
@@ -181,7 +175,7 @@ class NamesTests(SynchronousTestCase):
         self.assertEqual(self.addresses(*both), ["10.0.0.9", "10.0.0.1"])
 
     def test_a_name_that_would_break_the_log(self) -> None:
-        """What somebody registered as a host name cannot add a line to the log."""
+        """A registered host name cannot add a line to the log."""
         with capturedLogs() as said:
             self.addresses(instance("a\nb\x1b[2J.example"))
         [line] = [str(formatEvent(each)) for each in said]
@@ -271,8 +265,8 @@ class NamesTests(SynchronousTestCase):
 
     def test_names_after_a_stop_are_looked_up_anew(self) -> None:
         """
-        Who is started again after a stop has fresh addresses, and until then
-        the ones from before.
+        After a restart addresses are looked up again, and until then the old ones
+        serve.
         """
         self.addresses(instance("a.example"))
         self.resolver.answer("a.example", "10.0.0.9")
@@ -282,8 +276,8 @@ class NamesTests(SynchronousTestCase):
 
     def test_addresses_that_lead_nowhere(self) -> None:
         """
-        What DNS says to block a name is no address, nor is what no registration
-        may be; an IPv4 address in IPv6's clothes is one of IPv4.
+        DNS answers that block a name are no addresses, nor are those that no
+        registration may have; an IPv4-mapped address counts as IPv4.
         """
         names = self.names.addressed([instance("a.example")])
         self.assertEqual(names, [])
@@ -338,7 +332,7 @@ class NamesTests(SynchronousTestCase):
         self.assertTrue(self.resolver.is_asked("a.example"))
 
     def test_what_comes_together_is_one_change(self) -> None:
-        """Many names that are found at about the same time are told of once."""
+        """Many names found at about the same time are one report."""
         many = [instance(f"h{n}.example", f"web-{n}") for n in range(100)]
         self.addresses(*many)
         for n in range(100):
@@ -358,7 +352,7 @@ class NamesTests(SynchronousTestCase):
         self.assertEqual(len(set(self.resolver.asked)), len(many))
 
     def test_thousands_of_names_that_are_known_at_once(self) -> None:
-        """Those whom one turn did not suffice for are told of a little later."""
+        """Names that did not fit into one turn are reported a little later."""
         many = [instance(f"h{n}.example", f"web-{n}") for n in range(300)]
         self.resolver.known = {each.host: "10.0.0.1" for each in many}
         self.assertLess(len(self.addresses(*many)), len(many))
@@ -382,12 +376,12 @@ class NamesTests(SynchronousTestCase):
         )
 
     def pending_after(self, *steps: float) -> bool:
-        """Whether somebody is still waited for after so many seconds."""
+        """Whether an answer is still pending after so many seconds."""
         self.clock.pump(steps)
         return self.names.pending
 
     def test_nothing_is_pending_without_names(self) -> None:
-        """IP addresses are known at once, and so is a name that is known at once."""
+        """IP addresses are known at once, and so is a cached name."""
         self.resolver.known["a.example"] = "10.0.0.9"
         self.addresses(instance("10.0.0.1"), instance("a.example", "web-2"))
         self.assertFalse(self.names.pending)
@@ -405,7 +399,7 @@ class NamesTests(SynchronousTestCase):
         self.assertEqual(self.changes, 1)
 
     def test_dead_names_are_not_waited_for(self) -> None:
-        """Where others can serve, one that does not answer is waited for shortly."""
+        """Where other instances can serve, a silent name is waited for shortly."""
         self.usable = True
         self.addresses(instance("10.0.0.1"), instance("dead.example", "web-2"))
         self.assertTrue(self.pending_after(PATIENCE / 2))
@@ -416,7 +410,10 @@ class NamesTests(SynchronousTestCase):
         self.assertEqual(self.changes, 1)
 
     def test_only_dead_names(self) -> None:
-        """Where nobody else can serve they are waited for longer, but not for ever."""
+        """
+        Where no other instance can serve, names are waited for longer, but not for
+        ever.
+        """
         self.addresses(instance("dead.example"))
         self.assertTrue(self.pending_after(*[0.5] * 19))
         self.assertEqual(self.changes, 0)

@@ -33,12 +33,12 @@ def test_address_and_port() -> None:
 
 @pytest.mark.parametrize("port", [0, -1, 65536, 10**30])
 def test_no_port(port: int) -> None:
-    """A port that cannot be one is told."""
+    """An impossible port is a reason to skip."""
     assert why(Port=port) == f"its port is {port}"
 
 
 def test_no_address() -> None:
-    """That there is none is told, and so is a wrong one."""
+    """So is a missing or wrong address."""
     sentence = "neither the service nor its node has an address"
     assert locate({}, {"Port": 80}, BY_DEFAULT).why == sentence
     assert why(Address=" ", Port=80) == sentence
@@ -154,7 +154,7 @@ class TestUnixSockets:
         ],
     )
     def test_no_path(self, path: str, sentence: str) -> None:
-        """What is no path of a socket is told."""
+        """So is a SocketPath that is no path."""
         assert why(SocketPath=path) == sentence
 
 

@@ -126,9 +126,8 @@ def outcomes() -> Iterator[dict[str, Outcome]]:
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_no_pool_changes(outcomes: dict[str, Outcome], name: str) -> None:
     """
-    Whatever Consul does short of a whole, valid answer, every pool stays as
-    the last good answer left it, and so does one whose answers bring nothing
-    new.
+    Whatever Consul does short of a whole, valid answer, every pool stays as the last
+    valid answer left it.
     """
     assert outcomes[name].changes == []
 
@@ -136,8 +135,8 @@ def test_no_pool_changes(outcomes: dict[str, Outcome], name: str) -> None:
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_consul_is_not_flooded(outcomes: dict[str, Outcome], name: str) -> None:
     """
-    A Consul in trouble is asked about once a second at most, and one that
-    always has something new five times; and it is asked again at all.
+    A failing Consul is asked about once a second at most, and one that always has a
+    change five times; but it is asked.
     """
     outcome = outcomes[name]
     fair = SCENARIOS[name].rate * outcome.lasted + BURST + 1
@@ -147,17 +146,15 @@ def test_consul_is_not_flooded(outcomes: dict[str, Outcome], name: str) -> None:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_the_news_is_seen(outcomes: dict[str, Outcome], name: str) -> None:
-    """
-    Once Consul answers as it should, a change is seen without anybody's help.
-    """
+    """Once Consul answers correctly, a change is seen without any intervention."""
     assert 0 <= outcomes[name].recovered < RECOVERS
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_the_log_says_it_once(outcomes: dict[str, Outcome], name: str) -> None:
     """
-    A failure is told once for each kind of it, however long it lasts, and its
-    end is told as well; what is no failure is not called one.
+    Each kind of failure is logged once, however long it lasts, and so is its end; other
+    answers are no failures.
     """
     said = outcomes[name].said
     failures = [line for line in said if "no answer from Consul" in line]

@@ -1,4 +1,4 @@
-"""Watches of a real Consul: what it says, whom it lets, and how it comes back."""
+"""Watches of a real Consul: its answers, access rules, and outages."""
 
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -70,7 +70,7 @@ def deregister(agent: ConsulAgent, service: str, number: int = 1) -> None:
 
 
 def done(answer: tuple[int, Any, Any]) -> Any:
-    """What Consul answered, if it did what it was told."""
+    """Consul's answer, if it carried the request out."""
     status, _, said = answer
     assert status == 200, said
     return said
@@ -92,7 +92,7 @@ def guarded(consul_binary: str) -> Iterator[ConsulAgent]:
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Who made the certificates."""
+    """The authority of the certificates."""
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
@@ -141,8 +141,8 @@ class TestNews:
 
     def test_checks_and_maintenance(self, consul: ConsulAgent) -> None:
         """
-        An instance that turns critical or goes into maintenance gets no
-        connections, one that warns does, and each time its reason is shown.
+        A critical instance or one in maintenance gets no connections, one with a
+        warning does, and the reason is shown.
         """
 
         async def scene(reactor: Any, gateway: Watched) -> list[tuple[bool, str]]:
@@ -210,9 +210,7 @@ class TestNews:
             deregister(consul, "picked", 2)
 
     def test_a_query_consul_does_not_understand(self, consul: ConsulAgent) -> None:
-        """
-        A filter that Consul cannot parse is told in Consul's words.
-        """
+        """The log has Consul's own words about a filter that Consul cannot parse."""
 
         async def scene(reactor: Any, gateway: Watched) -> str:
             with capturedLogs() as said:
@@ -225,8 +223,7 @@ class TestNews:
 
     def test_an_unknown_datacenter(self, consul: ConsulAgent) -> None:
         """
-        A datacenter that Consul does not know is a failure, told in Consul's
-        words, and no empty service.
+        An unknown datacenter is a failure in Consul's words, and not an empty service.
         """
 
         async def scene(reactor: Any, gateway: Watched) -> tuple[bool, str]:
@@ -241,7 +238,7 @@ class TestNews:
 
 
 class TestACLs:
-    """A Consul that lets nobody see anything without a token."""
+    """A Consul that shows nothing without a token."""
 
     def token(self, agent: ConsulAgent, name: str) -> tuple[str, str]:
         """The accessor and the secret of a token that may read everything."""
@@ -386,9 +383,7 @@ class TestTLS:
     def test_another_authority(
         self, secure: ConsulAgent, authority: Authority, tmp_path: Path
     ) -> None:
-        """
-        A Consul whose certificate another authority made is not believed.
-        """
+        """A Consul whose certificate another authority made is refused."""
         own = authority.issue("gateway")
         other = Authority(tmp_path, "other")
         line = self.said_by(
@@ -412,7 +407,7 @@ class TestTLS:
         self, secure: ConsulAgent, authority: Authority
     ) -> None:
         """
-        With the check off any Consul is believed; it still sees our
+        With the check off any Consul is accepted; it still gets the client's
         certificate.
         """
         own = authority.issue("gateway")
@@ -422,9 +417,7 @@ class TestTLS:
         assert line.startswith("safe: 1 joined (safe-1@test-node ")
 
     def test_http_to_https(self, secure: ConsulAgent) -> None:
-        """
-        Who forgets the s is told what Consul says to that.
-        """
+        """Without the s in https the log has what Consul answers to that."""
 
         async def scene(reactor: Any, gateway: Watched) -> str:
             with capturedLogs() as said:

@@ -182,8 +182,9 @@ def test_no_file(etc: Path) -> None:
 
 
 def test_directories(etc: Path) -> None:
-    """Nor is a directory, as Docker makes one of a file that is to be mounted and is
-    not there; and no descriptor is lost for it.
+    """
+    Nor is a directory, as Docker makes one of a missing file to be mounted; no
+    descriptor is lost for it.
     """
     for name in ("hosts", "resolv.conf"):
         (etc / name).unlink()
@@ -259,7 +260,7 @@ class QueueTests(SynchronousTestCase):
         return [f"dead-{number}" for number in range(count)]
 
     def test_one_look_up_for_all(self) -> None:
-        """Those who ask for the same name at once get the same answer."""
+        """Simultaneous look-ups of the same name share one answer."""
         one, other = self.look_up("web", "WEB")
         self.client.pending["web"].callback(["10.0.0.1"])
         self.assertEqual(self.successResultOf(one), ["10.0.0.1"])
@@ -302,7 +303,7 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(found), [])
 
     def test_nobody_waits_any_more(self) -> None:
-        """What nobody waits for is not looked up, or no longer."""
+        """A cancelled look-up is not begun, or ended."""
         one, other = self.look_up("web", "web")
         one.addErrback(lambda _: None).cancel()
         pending = self.client.pending["web"]
@@ -316,7 +317,7 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_resolution_that_is_given_up(self) -> None:
-        """As Twisted's interface has it, whoever asked may cancel that."""
+        """By Twisted's interface, a caller may cancel its look-up."""
         found = look_up(self.resolver, "web").addErrback(lambda _: None)
         self.turn()
         found.cancel()

@@ -77,7 +77,7 @@ def test_next_start(stage: Stage) -> None:
 
 
 def test_owner_only(stage: Stage) -> None:
-    """Nobody else may look into it, whatever lay there before."""
+    """No other user may read the file, whatever was there before."""
     snapshot = stage.snapshot()
     stage.directory.mkdir(mode=0o700)
     left = snapshot.path.with_name(f"{snapshot.name}.new")
@@ -152,7 +152,7 @@ def test_confirmed_no_more(stage: Stage) -> None:
 
 
 def test_large(stage: Stage) -> None:
-    """A large one that churns does not keep the disk busy."""
+    """A large service that changes all the time does not keep the disk busy."""
     snapshot = stage.snapshot()
     large = b" " * (20 << 20)
     for body in (large, b"[]"):
@@ -191,7 +191,7 @@ def test_the_clock_was_set(stage: Stage, ahead: float) -> None:
     ],
 )
 def test_broken(stage: Stage, spoil: object, why: str) -> None:
-    """One that is broken is set aside, told, and never fatal; the next one is good."""
+    """A broken snapshot is renamed, logged, and never fatal; the next one is good."""
     snapshot = stage.snapshot()
     snapshot.keep(b"[1, 2, 3]")
     assert callable(spoil)
@@ -210,14 +210,14 @@ def test_broken(stage: Stage, spoil: object, why: str) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=200))
 def test_anything(stage: Stage, data: bytes) -> None:
-    """Whatever lies there is read or set aside."""
+    """Any file content is read or renamed."""
     stage.directory.mkdir(exist_ok=True)
     stage.snapshot().path.write_bytes(data)
     assert stage.read() is None
 
 
 def test_unreadable(stage: Stage) -> None:
-    """One that cannot be read is told, in one line."""
+    """An unreadable snapshot is one line of log."""
     stage.snapshot().path.mkdir(parents=True)
     assert stage.read() is None
     [line] = stage.texts()
@@ -225,7 +225,7 @@ def test_unreadable(stage: Stage) -> None:
 
 
 def test_cannot_be_set_aside(stage: Stage) -> None:
-    """If it cannot even be renamed, that is told as well, and that is all."""
+    """A failure to rename it is logged as well, and nothing else happens."""
     snapshot = stage.snapshot()
     snapshot.keep(b"[]")
     snapshot.path.write_bytes(b"?")
@@ -236,7 +236,7 @@ def test_cannot_be_set_aside(stage: Stage) -> None:
 
 
 def test_unwritable(stage: Stage) -> None:
-    """A disk that does not take it is told once for all, until it does again."""
+    """A disk that fails is logged once for all queries, until it works again."""
     stage.directory.write_text("a file where the directory should be")
     store = stage.store()
     names = ("web", "mail", "shop")

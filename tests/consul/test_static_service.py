@@ -30,7 +30,7 @@ def _addresses(registry: Registry, query: ServiceQuery) -> list[str]:
 
 
 def test_an_address_serves_at_once() -> None:
-    """A fixed address is there from the start, and nobody is asked for it."""
+    """A fixed address is there from the start, without a query."""
     registry, resolver = Registry(lambda: 0.0), FakeResolver()
     query = ServiceQuery("10.0.0.1:80", fixed=True)
     fixed = StaticService(Clock(), resolver, registry, lambda: 0.0, query)

@@ -126,8 +126,8 @@ def test_a_client_key_that_is_none(own: Issued) -> None:
 
 def test_a_certificate_file_without_its_key(own: Issued) -> None:
     """
-    Who gives no key file has the key in the certificate's file; if it is not
-    there, it is that option and that file that are named.
+    Without a key file the key is read from the certificate's file; the error about a
+    missing key names that option and file.
     """
     assert refusal(ConsulConfig(client_cert=own.cert)) == (
         f"--client-cert {own.cert}: holds no PEM key, or one under a passphrase"
@@ -135,9 +135,7 @@ def test_a_certificate_file_without_its_key(own: Issued) -> None:
 
 
 def test_a_client_key_under_a_passphrase(own: Issued) -> None:
-    """
-    A key that needs a passphrase is refused, for nobody could type it.
-    """
+    """A key under a passphrase is refused, for no operator could type it."""
     key = load_pem_private_key(Path(own.key).read_bytes(), None)
     Path(own.key).write_bytes(
         key.private_bytes(

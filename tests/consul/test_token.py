@@ -37,9 +37,7 @@ def test_a_token_may_be_a_text() -> None:
 
 
 def test_the_token_is_not_shown() -> None:
-    """
-    Nobody reads the token in a log or a traceback.
-    """
+    """The token appears in no log and no traceback."""
     assert "secret" not in repr(Token("secret"))
 
 

@@ -195,7 +195,7 @@ class QuestionTests(WatchCase):
 
     def test_an_index_that_goes_backwards(self) -> None:
         """
-        A Consul that lost its state counts anew; we ask it anew, too.
+        A Consul that lost its state counts from the start; the watch starts over, too.
         """
         self.start()
         self.answer(1, index="42")
@@ -206,8 +206,8 @@ class QuestionTests(WatchCase):
 
     def test_an_index_one_cannot_wait_on(self) -> None:
         """
-        An answer without a useful index is believed, and asked for again once
-        a second instead of without end.
+        An answer without a usable index is applied, and the query repeated once a
+        second.
         """
         self.start()
         useless = (None, "", "0", "-1", "soon", "1.5", "9" * 5000)
@@ -276,8 +276,8 @@ class QuestionTests(WatchCase):
 
     def test_the_least_chance_is_no_flood(self) -> None:
         """
-        Even if chance says 0 each time, a Consul that fails is not asked more
-        often than one that churns.
+        Even with the shortest random pauses, a failing Consul is not asked more often
+        than one that changes.
         """
         self.start()
         self.chance = 0.0
@@ -317,8 +317,8 @@ class QuestionTests(WatchCase):
 
     def test_failures_lead_to_the_next_address(self) -> None:
         """
-        Each failure leads to the next of Consul's addresses, and after the
-        last comes the first; one that answers is kept.
+        Each failure leads to the next of Consul's addresses, and after the last comes
+        the first; a working one is kept.
         """
         self.start()
         for address in (0, 1, 2, 0, 1):
@@ -519,7 +519,7 @@ class SnapshotTests(WatchCase):
         self.assertEqual(self.ids(), ["web-3"])
 
     def test_no_answer_is_kept_that_is_none(self) -> None:
-        """What was not believed is not kept either."""
+        """An unusable answer is not stored either."""
         self.start()
         self.answer(1)
         self.answer(filtered=True)
@@ -530,8 +530,8 @@ class SnapshotTests(WatchCase):
 
     def test_what_is_doubted_is_not_kept(self) -> None:
         """
-        An answer that took everything away is not what a later start begins
-        with, unless it is believed by then.
+        An answer that removed every instance is not stored for a later start until it
+        is confirmed.
         """
         cautious = PoolSpec(QUESTION, caution=ShrinkGuardConfig(0.5))
         self.registry.pool(cautious)
@@ -544,7 +544,7 @@ class SnapshotTests(WatchCase):
         self.assertEqual(self.ids(), ["web-1"])
 
     def test_what_is_no_answer(self) -> None:
-        """A snapshot that is whole, but not understood any more, is set aside."""
+        """A whole snapshot that can no longer be parsed is renamed."""
         assert self.watch._snapshot is not None
         self.watch._snapshot.keep(b'{"not": "a list"}')
         self.start()
@@ -593,8 +593,8 @@ class OldAnswerTests(WatchCase):
 
     def test_an_old_answer_is_better_than_none(self) -> None:
         """
-        If no consistent answer is to be had the old one counts, and that is
-        said once, until an answer is fresh again.
+        If the consistent query fails the old answer counts, and that is logged once,
+        until an answer is fresh again.
         """
         self.start()
         for index in ("7", "8", "9"):
@@ -634,8 +634,8 @@ class LogTests(WatchCase):
 
     def test_an_answer_is_told_by_what_it_changed(self) -> None:
         """
-        A line says who joined, left or changed, and why; an answer without
-        news says nothing, but for the first.
+        A line says which instances joined, left or changed, and why; an answer without
+        a change has no line, but for the first.
         """
         self.start()
         self.answer(index="1")
@@ -676,8 +676,8 @@ class LogTests(WatchCase):
 
     def test_a_failure_is_told_once_and_so_is_its_end(self) -> None:
         """
-        A failure is told when it begins, with what is done meanwhile, and not
-        at each try; the good answer that ends it tells how often it failed.
+        A failure is logged when it begins, with what happens meanwhile, and not at each
+        try; the line at its end has the number of failures.
         """
         self.start()
         self.answer(1)
@@ -712,8 +712,8 @@ class LogTests(WatchCase):
 
     def test_a_refused_token_is_said_loudly_once(self) -> None:
         """
-        403 is told once a streak, and again beside another failure, for it is
-        the operator who must act.
+        A 403 is logged once a streak, and again beside another failure, for the
+        operator must act.
         """
         self.start()
         self.fail_with(UnusableAnswer("500: oh"))
@@ -737,9 +737,7 @@ class LogTests(WatchCase):
         self.assertNotIn("Failure", line)
 
     def test_an_error_without_words_has_a_name(self) -> None:
-        """
-        An error that says nothing is told by its kind.
-        """
+        """An error without a text is named by its kind."""
         self.start()
         self.fail_with(OSError())
         [line] = self.lines()
@@ -757,8 +755,9 @@ class LogTests(WatchCase):
         self.assertNotIn("\n", line)
 
     def test_not_fit_any_more(self) -> None:
-        """One that is registered as what cannot be used has not left: that is believed
-        at once, and shown, until it is deregistered.  One that never could is none.
+        """
+        A registration that becomes unusable has not left: it is applied at once, and
+        shown, until it is deregistered. One that never was usable is no member.
         """
         caution = ShrinkGuardConfig(part=0.5)
         self.pool = self.registry.pool(PoolSpec(QUESTION, caution=caution))
@@ -782,9 +781,7 @@ class LogTests(WatchCase):
         self.assertEqual(self.watch.skipped, [])
 
     def test_what_is_skipped_is_told_once(self) -> None:
-        """
-        An instance we cannot use is told when it appears, not at each answer.
-        """
+        """An unusable instance is logged when it appears, not at each answer."""
         self.start()
         unfit = json.dumps([entry(1), entry(2, Port=0)]).encode()
         for index in ("1", "2"):
@@ -797,8 +794,8 @@ class LogTests(WatchCase):
 
     def test_what_must_not_be_connected_to(self) -> None:
         """
-        An instance that is the gateway itself gets no connection, and is shown and
-        told; once it is not any more, it serves; nothing of that is doubted.
+        An instance that is the gateway itself gets no connection, is shown and logged;
+        once it is another address, it serves; the shrink guard ignores all that.
         """
         us = {"web-2"}
         self.watch._screen = lambda each: (
@@ -926,7 +923,7 @@ class RecordTests(WatchCase):
         self.assertEqual(self.heard, [])
 
     def test_failures(self) -> None:
-        """Of a streak of failures each kind is told once, and so is its end."""
+        """Each kind of failure in a streak is logged once, and so is the end."""
         self.start()
         self.fail_with(ConnectionRefusedError())
         begun = self.clock.seconds()
@@ -981,9 +978,7 @@ class StopTests(WatchCase):
         self.stop()
 
     def test_while_a_query_is_under_way(self) -> None:
-        """
-        The question is given up, and nobody calls that a failure.
-        """
+        """The query is cancelled, and that is no failure."""
         self.start()
         under_way = self.asked.answer
         self.stop()
@@ -1019,9 +1014,7 @@ class StopTests(WatchCase):
         self.stop()
 
     def test_while_it_waits_for_its_turn(self) -> None:
-        """
-        So is the pause of a service that churns.
-        """
+        """So is the pause of a service that changes all the time."""
         self.start()
         while not self.clock.getDelayedCalls():
             self.answer(1, index=str(self.queries))
@@ -1041,8 +1034,8 @@ class StopTests(WatchCase):
 
     def test_while_an_answer_is_taken_in(self) -> None:
         """
-        A stop may come from whoever hears of the answer: that one is taken in,
-        and no further question is asked.
+        A callback may stop the watch: the answer is applied, and no further query
+        follows.
         """
         stopped: list[Deferred[None]] = []
         test = self
@@ -1106,8 +1099,7 @@ class OtherClientTests(WatchCase):
 
     def test_asked_at_once(self) -> None:
         """
-        What is being asked is asked anew at once, from the beginning, without
-        a word in the log.
+        A pending query is repeated at once, from the beginning, without a line of log.
         """
         self.start()
         self.answer(1, index="42")
@@ -1121,9 +1113,7 @@ class OtherClientTests(WatchCase):
         self.assertEqual([line for line in self.lines() if "no answer" in line], [])
 
     def test_while_it_backs_off(self) -> None:
-        """
-        Nor is a pause after a failure waited for.
-        """
+        """A pause after a failure ends at once, too."""
         self.start()
         self.fail_with(ConnectError())
         self.turn()

@@ -4,13 +4,13 @@ from lbconsul.consul.watch_stats import WatchStats
 
 
 def test_nothing_yet() -> None:
-    """Before the first answer it waits, and what is believed has no age."""
+    """Before the first answer the state is waiting, and there is no age."""
     record = WatchStats()
     assert (record.state, record.age(5.0)) == ("waiting", None)
 
 
 def test_answers() -> None:
-    """Each good answer confirms what is believed."""
+    """Each valid answer confirms the one in use."""
     record = WatchStats()
     record.answered(10.0, 7)
     record.answered(12.0, 9)
@@ -20,7 +20,7 @@ def test_answers() -> None:
 
 
 def test_failures() -> None:
-    """A streak of failures begins with the first and is told by the last."""
+    """A streak of failures has the time of the first and the error of the last."""
     record = WatchStats()
     record.answered(10.0, 7)
     record.failed(20.0, "refused")

@@ -22,9 +22,7 @@ class AgentTests(SynchronousTestCase):
         return {row.value.id: row.value.status for row in instance.checks}
 
     def test_a_ttl_ends(self) -> None:
-        """
-        A check that nobody speaks for in time turns critical, once.
-        """
+        """A TTL check without an update in time turns critical, once."""
         self.agent.register_service(WEB, [ANSWERS], replace=False, now=100)
         self.agent.update_check("answers", "passing", "", now=100)
         self.assertEqual(self.agent.next_expiry(), 110)
@@ -58,9 +56,7 @@ class AgentTests(SynchronousTestCase):
 
 class TTLsTests(SynchronousTestCase):
     def test_over_once(self) -> None:
-        """
-        A check whose time is over is told once, and then has no end any more.
-        """
+        """An expired check is reported once, and then has no deadline any more."""
         ttls = TTLs()
         ttls.start("a", 10, now=100)
         ttls.start("b", 5, now=100)
@@ -71,9 +67,7 @@ class TTLsTests(SynchronousTestCase):
         self.assertEqual(ttls.next(), 110)
 
     def test_renewed(self) -> None:
-        """
-        Whoever speaks for a check starts its time anew, even when it was over.
-        """
+        """An update restarts a check's TTL, even when it had expired."""
         ttls = TTLs()
         ttls.start("a", 10, now=100)
         ttls.renew("a", now=108)

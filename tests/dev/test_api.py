@@ -61,10 +61,7 @@ class ApiTests(SynchronousTestCase):
         self.assertEqual(self.answer(asked), [])
 
     def test_a_ttl_ends(self) -> None:
-        """
-        A check turns critical when its time is over, and whoever waits for
-        that sees it.
-        """
+        """A check turns critical when its TTL is over, and a blocked query sees it."""
         self.register(Check={"TTL": "30s", "Status": "passing"})
         asked = self.see(f"?index={self.index()}&wait=5m")
         self.clock.advance(29)
@@ -88,9 +85,7 @@ class ApiTests(SynchronousTestCase):
         self.register()
 
     def test_stopping(self) -> None:
-        """
-        A catalog that stops hangs up on those who wait.
-        """
+        """A catalog that stops closes blocked queries."""
         self.register(Check={"TTL": "30s"})
         asked = self.see(f"?index={self.index()}")
         self.assertEqual(len(self.clock.getDelayedCalls()), 2)

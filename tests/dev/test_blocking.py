@@ -51,8 +51,8 @@ class SleepersTests(SynchronousTestCase):
 
     def test_the_wait_runs_out(self) -> None:
         """
-        Who waits in vain is answered when the wait is over, and as chance has
-        it up to a sixteenth later.
+        A blocked query without a change is answered when the wait is over, or up to a
+        sixteenth later by chance.
         """
         self.sleepers.add(self.sleeper(), 32)
         self.clock.advance(32.9)
@@ -73,17 +73,13 @@ class SleepersTests(SynchronousTestCase):
         self.assertEqual(self.happened, ["answered"])
 
     def test_the_end(self) -> None:
-        """
-        When the catalog ends, nobody who waits gets an answer.
-        """
+        """When the catalog ends, blocked queries get no answer."""
         self.sleepers.add(self.sleeper(), 32)
         self.sleepers.hang_up()
         self.assertEqual(self.happened, ["hung up"])
 
     def test_who_leaves(self) -> None:
-        """
-        Who leaves is forgotten, and may be forgotten again.
-        """
+        """A client that leaves is forgotten, and may be forgotten again."""
         sleeper = self.sleeper()
         self.sleepers.add(sleeper, 32)
         self.sleepers.forget(sleeper)

@@ -27,10 +27,7 @@ def test_samples_answer() -> None:
 
 
 def test_stopping_ends_those_who_wait() -> None:
-    """
-    A catalog that is stopped hangs up on those who wait for a change, and is
-    gone at once.
-    """
+    """A stopped catalog closes blocked queries, and is gone at once."""
     with ThreadPoolExecutor(1) as threads:
         with DevCatalogProcess("web") as catalog:
             index = catalog.api("GET", "/v1/health/service/web")[1]["X-Consul-Index"]

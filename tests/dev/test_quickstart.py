@@ -28,8 +28,7 @@ def test_where_to_look() -> None:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
 def test_the_commands_work() -> None:
     """
-    Whoever pastes the commands into a shell sees each of them succeed, and an
-    instance that comes and goes.
+    Each of the commands, pasted into a shell, succeeds, and an instance comes and goes.
     """
     with DevCatalogProcess(SERVICE) as catalog:
         text = what_to_try([8080], catalog.port, SERVICE)

@@ -1,4 +1,4 @@
-"""A web site that can be told to be gone."""
+"""A sample web server that can be made unhealthy."""
 
 from typing import Any
 
@@ -11,7 +11,9 @@ from lbconsul.dev.web_server import Sample, WebServer
 
 
 class Aborting(StringTransport):
-    """A transport that loses its connection only when told that it is lost."""
+    """
+    A transport that reports the loss of its connection only when the test says so.
+    """
 
     aborted = False
 
@@ -65,9 +67,7 @@ class WebServerTests(SynchronousTestCase):
 
 class SampleTests(SynchronousTestCase):
     def test_who_answers(self) -> None:
-        """
-        Each answer says who gave it and how many there were.
-        """
+        """Each answer names the server and counts its answers."""
         treq: Any = StubTreq(Sample("web-1", 9000))
         said = []
         for path in ("/", "/any/where"):

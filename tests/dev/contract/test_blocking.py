@@ -91,9 +91,7 @@ def test_changes_of_an_instance_wake(
 
 
 def test_changes_of_the_node_wake(subject: Subject, name: str) -> None:
-    """
-    What happens to a node is seen at once by those who watch its services.
-    """
+    """A change of a node wakes the watchers of its services at once."""
     subject.register(name)
     try:
         with subject.watching(name) as begun:
@@ -120,9 +118,7 @@ def test_an_external_node_that_leaves_wakes(
 
 
 def test_a_ttl_that_ends_wakes(subject: Subject, name: str) -> None:
-    """
-    A check that nobody repeats turns critical before the eyes of the watcher.
-    """
+    """A TTL check without an update turns critical, and wakes the watcher."""
     subject.register(name, Check={"TTL": "500ms", "Status": "passing"})
     with subject.watching(name) as seen:
         pass
@@ -170,8 +166,8 @@ def test_an_index_from_the_future_sleeps_through_changes(
 
 def test_other_services_do_not_wake(subject: Subject, name: str) -> None:
     """
-    A service that has instances has an index of its own: whoever watches it
-    sleeps through the coming and going of others.
+    A service with instances has an index of its own: changes of others do not wake its
+    watchers.
     """
     subject.register(name)
     before = subject.see(name)

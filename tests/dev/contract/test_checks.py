@@ -8,9 +8,7 @@ from tests.dev.contract.subject import REGISTER, Subject
 
 
 def test_a_service_with_a_check(subject: Subject, name: str) -> None:
-    """
-    A check is critical until somebody says that it passes.
-    """
+    """A check is critical until its first passing update."""
     subject.register(name, ID=f"{name}-1", Tags=["a"], Check={"TTL": "30s"})
     (check,) = subject.checks(name).values()
     assert check.pop("CreateIndex") == check.pop("ModifyIndex") > 0
@@ -63,9 +61,7 @@ def test_no_check(subject: Subject, name: str, nothing: object) -> None:
 
 
 def test_reporting(subject: Subject, name: str) -> None:
-    """
-    Whoever owns a check reports how it goes, with a note that all can read.
-    """
+    """The owner of a check reports its status, with a note that all can read."""
     subject.register(name, Check={"TTL": "30s"})
     told = f"/v1/agent/check/{{}}/service:{name}"
     reports = [
@@ -198,9 +194,7 @@ def test_deregistering_takes_the_checks_along(subject: Subject, name: str) -> No
 
 @pytest.mark.parametrize("verb", ["pass", "warn", "fail", "update"])
 def test_reporting_on_an_unknown_check(subject: Subject, name: str, verb: str) -> None:
-    """
-    Nobody can report on a check that is not there.
-    """
+    """An update of an unknown check is an error."""
     body = {"Status": "passing"} if verb == "update" else None
     said = f'CheckID "{name}" does not have associated TTL'
     assert subject.put(f"/v1/agent/check/{verb}/{name}", body) == (500, said)

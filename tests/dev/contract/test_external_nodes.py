@@ -80,8 +80,8 @@ def test_weights_that_say_nothing(
 
 def test_checks(subject: Subject, name: str, external: str) -> None:
     """
-    Whoever registers a node also says how it is: a check of the node counts
-    for all of its services, any status is kept, and none means critical.
+    A registration of a node sets its status, too: a check of the node counts for all of
+    its services, any status is kept, and none means critical.
     """
     node = {"Node": external, "Address": "10.0.0.9"}
     service = {"Service": name, "Tags": ["t"]}

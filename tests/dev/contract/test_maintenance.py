@@ -52,9 +52,7 @@ def test_maintenance_twice(subject: Subject, name: str) -> None:
 
 
 def test_maintenance_without_a_reason(subject: Subject, name: str) -> None:
-    """
-    Whoever gives no reason is told so.
-    """
+    """Without a reason the default text is used."""
     subject.register(name)
     subject.do(f"/v1/agent/service/maintenance/{name}?enable=1")
     check = subject.checks(name)[f"_service_maintenance:{name}"]

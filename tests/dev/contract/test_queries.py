@@ -54,8 +54,8 @@ def test_another_datacenter(subject: Subject, name: str) -> None:
 
 def test_what_makes_no_difference(subject: Subject, name: str) -> None:
     """
-    One node has nothing to sort by distance, what is unknown is ignored, and
-    so is a token while there are no access rules.
+    One node has nothing to sort by distance, unknown parameters are ignored, and so is
+    a token while there are no access rules.
     """
     subject.register(name)
     assert subject.see(name, near="_agent", odd="1", token="x").ids() == [name]
