@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.registrar import Registrar
+from tests.end_to_end.stage import Stage
 from tests.support.consul_agent import ConsulAgent
 from tests.support.gateway import Gateway, StartGateway
 from tests.support.web_server import WebServer
@@ -73,3 +74,14 @@ def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StartGat
             return stack.enter_context(gateway)
 
         yield start
+
+
+@pytest.fixture
+def stage(
+    service: str,
+    registrar: Registrar,
+    servers: list[WebServer],
+    gateway: StartGateway,
+) -> Stage:
+    """All of these at once."""
+    return Stage(service, registrar, servers, gateway)

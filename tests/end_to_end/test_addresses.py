@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.registrar import Registrar
+from tests.end_to_end.stage import Stage
 from tests.end_to_end.visits import eventually_shared, visit, visits
-from tests.support.gateway import StartGateway
 from tests.support.ports import free_ports
 from tests.support.web_server import WebServer
 
@@ -39,54 +38,45 @@ def six() -> Iterator[WebServer]:
         yield server
 
 
-def test_ipv6_listening(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
+def test_ipv6_listening(stage: Stage) -> None:
     """An IPv6 address in brackets is listened on, and IPv4's stays free."""
     (port,) = free_ports(1)
-    registrar.add(service, servers[0])
-    gateway("--map", f"[::1]:{port}:{service}")
+    stage.add(stage.servers[0])
+    stage.gateway("--map", f"[::1]:{port}:{stage.service}")
     assert visit(f"[::1]:{port}") == "anna"
     with pytest.raises(ConnectionRefusedError):
         visit(port)
 
 
-def test_ipv6_any(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
+def test_ipv6_any(stage: Stage) -> None:
     """One port can lead to different services over IPv4 and IPv6."""
     (port,) = free_ports(1)
-    registrar.add(f"{service}-4", servers[0])
-    registrar.add(f"{service}-6", servers[1])
-    gateway(f"{port}:{service}-4", f"[::]:{port}:{service}-6")
+    stage.registrar.add(f"{stage.service}-4", stage.servers[0])
+    stage.registrar.add(f"{stage.service}-6", stage.servers[1])
+    stage.gateway(f"{port}:{stage.service}-4", f"[::]:{port}:{stage.service}-6")
     assert visit(port) == "anna"
     assert visit(f"[::1]:{port}") == "bert"
 
 
-def test_ipv6_upstream(
-    registrar: Registrar, six: WebServer, gateway: StartGateway, service: str
-) -> None:
+def test_ipv6_upstream(stage: Stage, six: WebServer) -> None:
     """An instance with an IPv6 address is reached, from an IPv4 port."""
     (port,) = free_ports(1)
-    registrar.add(service, six)
-    gateway("--map", f"{port}:{service}")
+    stage.add(six)
+    stage.gateway("--map", f"{port}:{stage.service}")
     assert visit(port) == "six"
 
 
-def test_unix_socket(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    tmp_path: Path,
-) -> None:
+def test_unix_socket(stage: Stage, tmp_path: Path) -> None:
     """A UNIX socket is listened on with the mode that is asked for; none is left."""
     usual, asked = tmp_path / "usual.sock", tmp_path / "asked.sock"
     with socket.socket(socket.AF_UNIX) as crashed:
         crashed.bind(str(usual))  # what a gateway that was killed leaves behind
-    registrar.add(service, servers[0])
-    maps = [f"unix:{usual}:{service}", f"unix:{asked}:{service},unix-mode=606"]
-    started = gateway("--map", maps[0], "--map", maps[1])
+    stage.add(stage.servers[0])
+    maps = [
+        f"unix:{usual}:{stage.service}",
+        f"unix:{asked}:{stage.service},unix-mode=606",
+    ]
+    started = stage.gateway("--map", maps[0], "--map", maps[1])
     assert visit(str(usual)) == visit(str(asked)) == "anna"
     assert stat.S_IMODE(usual.stat().st_mode) == 0o660
     assert stat.S_IMODE(asked.stat().st_mode) == 0o606
@@ -95,13 +85,7 @@ def test_unix_socket(
     assert not asked.exists()
 
 
-def test_systemd(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    tmp_path: Path,
-) -> None:
+def test_systemd(stage: Stage, tmp_path: Path) -> None:
     """Sockets that systemd passes in are listened on, by name and by number."""
     with ExitStack() as stack:
         tcp = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
@@ -112,37 +96,36 @@ def test_systemd(
         passed = [tcp.fileno(), unix.fileno()]
         numbers = [str(fd) for fd in passed]
         prefix = [sys.executable, "-c", LIKE_SYSTEMD, "front:back", "2", *numbers]
-        for server in servers[:2]:
-            registrar.add(f"{service}-{server.name}", server)
-        maps = [f"systemd:front:{service}-anna", f"systemd:1:{service}-bert"]
-        gateway(*maps, prefix=prefix, pass_fds=passed)
+        for server in stage.servers[:2]:
+            stage.registrar.add(f"{stage.service}-{server.name}", server)
+        maps = [
+            f"systemd:front:{stage.service}-anna",
+            f"systemd:1:{stage.service}-bert",
+        ]
+        stage.gateway(*maps, prefix=prefix, pass_fds=passed)
         assert visit(tcp.getsockname()[1]) == "anna"
         assert visit(path) == "bert"
 
 
-def test_host_name(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
+def test_host_name(stage: Stage) -> None:
     """An instance may be registered under a host name."""
     (port,) = free_ports(1)
-    registrar.add(service, servers[0], Address="localhost")
-    gateway("--map", f"{port}:{service},policy=roundrobin")
+    stage.add(stage.servers[0], Address="localhost")
+    stage.gateway("--map", f"{port}:{stage.service},policy=roundrobin")
     eventually_shared(port, {"anna": 4})
 
 
-def test_unfit_instances(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
+def test_unfit_instances(stage: Stage) -> None:
     """Instances that cannot be backends are named once, and the others serve."""
     (port,) = free_ports(1)
-    registrar.add(service, servers[0])
-    registrar.add(service, servers[1], ID="portless", Port=0)
+    stage.add(stage.servers[0])
+    stage.add(stage.servers[1], ID="portless", Port=0)
     proxy = {"DestinationServiceName": "x"}
-    registrar.add(service, servers[1], ID="sidecar", Kind="connect-proxy", Proxy=proxy)
-    registrar.add(service, servers[1], ID="lost", Address="nobody.invalid")
-    started = gateway("--map", f"{port}:{service},policy=roundrobin")
+    stage.add(stage.servers[1], ID="sidecar", Kind="connect-proxy", Proxy=proxy)
+    stage.add(stage.servers[1], ID="lost", Address="nobody.invalid")
+    started = stage.gateway("--map", f"{port}:{stage.service},policy=roundrobin")
     started.wait_for(r"host name nobody\.invalid cannot be resolved")
-    registrar.add(service, servers[2])
+    stage.add(stage.servers[2])
     eventually_shared(port, {"anna": 3, "carl": 3})
     assert visits(port, 10) == {"anna": 5, "carl": 5}
     once = (

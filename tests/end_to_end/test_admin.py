@@ -17,6 +17,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.end_to_end.registrar import TOLD, Registrar
+from tests.end_to_end.stage import Stage
 from tests.end_to_end.visits import held, held_by, visit, visits
 from tests.support.admin_side import AdminSide
 from tests.support.consul_agent import ConsulAgent
@@ -86,20 +87,13 @@ def started_with(
 
 
 @WORKERS
-def test_full(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    admin: AdminSide,
-    workers: str,
-) -> None:
+def test_full(stage: Stage, admin: AdminSide, workers: str) -> None:
     """A mapping that is full is ready still, and says so wherever one looks."""
-    registrar.add(service, servers[0])
+    stage.add(stage.servers[0])
     (port,) = free_ports(1)
-    mapping = f"{port}:{service}"
+    mapping = f"{port}:{stage.service}"
     full = started_with(
-        gateway, workers, admin, f"--map={mapping},max-connections={workers}"
+        stage.gateway, workers, admin, f"--map={mapping},max-connections={workers}"
     )
     with held(port, int(workers)):
         full.wait_for(rf"{mapping}: full: max-connections=1 is reached; new clients")
@@ -226,23 +220,16 @@ def test_consul_away(
 @WORKERS
 @pytest.mark.parametrize("how", ["SIGTERM", "POST"])
 def test_draining_the_gateway(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    admin: AdminSide,
-    token_file: Path,
-    workers: str,
-    how: str,
+    stage: Stage, admin: AdminSide, token_file: Path, workers: str, how: str
 ) -> None:
     """
     A gateway that ends lives as long as somebody is connected, and is not ready; so
     it is ordered by a signal or by who has the token.
     """
     (port,) = free_ports(1)
-    registrar.add(service, servers[0])
-    told = [f"--admin-token-file={token_file}", f"--map={port}:{service}"]
-    started = started_with(gateway, workers, admin, *told)
+    stage.add(stage.servers[0])
+    told = [f"--admin-token-file={token_file}", f"--map={port}:{stage.service}"]
+    started = started_with(stage.gateway, workers, admin, *told)
     with Visitor(port) as visitor, admin.listening() as listener:
         assert visitor.ask()
         assert admin.get("/readyz").code == 200
@@ -302,23 +289,16 @@ def promtool(text: str) -> str:
 
 
 @WORKERS
-def test_figures(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    admin: AdminSide,
-    workers: str,
-) -> None:
+def test_figures(stage: Stage, admin: AdminSide, workers: str) -> None:
     """
     Every connection and every byte is accounted for, also of connections that are
     open, over all processes; Prometheus is told the same.
     """
     (port,) = free_ports(1)
-    for server in servers[:2]:
-        registrar.add(service, server, Tags=["v1", server.name])
-    told = ["--map", f"{port}:{service}"]
-    started = started_with(gateway, workers, admin, *told)
+    for server in stage.servers[:2]:
+        stage.add(server, Tags=["v1", server.name])
+    told = ["--map", f"{port}:{stage.service}"]
+    started = started_with(stage.gateway, workers, admin, *told)
     with held(port, 12) as connections, Visitor(port) as silent:
         silent.join()
         assert held_by(connections) == {"anna": 6, "bert": 6}
@@ -351,10 +331,10 @@ def test_figures(
     assert {row["connect_failures"] for row in rows} == {0}
     assert {tuple(row["tags"]) for row in rows} == {("v1", "anna"), ("v1", "bert")}
     assert {row["id"] for row in rows} == {
-        id_of(f"{service}-{name}") for name in ("anna", "bert")
+        id_of(f"{stage.service}-{name}") for name in ("anna", "bert")
     }
     assert {row["address"] for row in rows} == {
-        f"127.0.0.1:{server.port}" for server in servers[:2]
+        f"127.0.0.1:{server.port}" for server in stage.servers[:2]
     }
     assert all(0 < row["connect_time"] < 1 for row in rows)
     assert all((row["standing"], row["weight"]) == ("serving", 1) for row in rows)
@@ -372,7 +352,7 @@ def test_figures(
 
     assert promtool(text) == "0"
     known = samples(text)
-    name = (mapping["name"], service)
+    name = (mapping["name"], stage.service)
     assert known["lbconsul_connections_accepted_total"] == {name: 17}
     assert known["lbconsul_connections_open"] == {name: 13}
     assert known["lbconsul_connections_ended_total"] == {(*name, "--"): 4}
@@ -401,22 +381,16 @@ def test_figures(
 
 @WORKERS
 def test_ejected(
-    registrar: Registrar,
-    servers: list[WebServer],
-    own_servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    admin: AdminSide,
-    workers: str,
+    stage: Stage, own_servers: list[WebServer], admin: AdminSide, workers: str
 ) -> None:
     """Of an instance that does not answer one sees the failures, and for how long it
     is set aside; it is told at once, and so is its return.
     """
     (port,) = free_ports(1)
-    registrar.add(service, servers[0])
-    dead = registrar.add(service, own_servers[0])
-    mapping = f"{port}:{service},policy=roundrobin,eject-base-time=3s"
-    started_with(gateway, workers, admin, "--map", mapping)
+    stage.add(stage.servers[0])
+    dead = stage.add(own_servers[0])
+    mapping = f"{port}:{stage.service},policy=roundrobin,eject-base-time=3s"
+    started_with(stage.gateway, workers, admin, "--map", mapping)
     begun = time.time()
     own_servers[0].kill()
     with admin.listening() as listener:
@@ -424,7 +398,7 @@ def test_ejected(
         assert visits(port, 20) == {"anna": 20}
         ejected = listener.wait_for("ejected")
         assert ejected.data["upstream"] == id_of(dead)
-        assert ejected.data["query"] == service
+        assert ejected.data["query"] == stage.service
         assert ejected.data["reason"] == "3 consecutive connect failures"
         shift = ejected.data["before"], ejected.data["after"]
         assert shift == ("serving", "ejected")
@@ -460,26 +434,20 @@ def test_ejected(
     assert [v for k, v in failures.items() if k[2] == id_of(dead)] >= [3]
 
 
-def test_why(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    admin: AdminSide,
-) -> None:
+def test_why(stage: Stage, admin: AdminSide) -> None:
     """Of each instance one sees why it gets what it gets, in Consul's own words."""
     (port,) = free_ports(1)
-    well = registrar.add(service, servers[0])
-    ill = registrar.add(service, servers[1], Check=TOLD)
-    resting = registrar.add(service, servers[2])
-    mapping = f"{port}:{service},slow-start=1m,shrink-hold=1m"
-    gateway(f"--admin={admin.place}", "--map", mapping)
+    well = stage.add(stage.servers[0])
+    ill = stage.add(stage.servers[1], Check=TOLD)
+    resting = stage.add(stage.servers[2])
+    mapping = f"{port}:{stage.service},slow-start=1m,shrink-hold=1m"
+    stage.gateway(f"--admin={admin.place}", "--map", mapping)
     assert {row["standing"] for row in admin.upstreams().values()} == {"serving"}
     with admin.listening() as listener:
-        registrar.maintain(resting, True)
+        stage.registrar.maintain(resting, True)
         row = admin.wait_for_standing(resting, "draining")
         assert row["reason"] == "maintenance: spring cleaning"
-        registrar.check(ill, "fail")
+        stage.registrar.check(ill, "fail")
         row = admin.wait_for_standing(ill, "draining")
         assert "critical: as told" in row["reason"]
         changed = listener.wait_for("changed")
@@ -487,45 +455,37 @@ def test_why(
         assert "spring cleaning" in changed.data["reason"]
         shift = changed.data["before"], changed.data["after"]
         assert shift == ("passing", "maintenance")
-        new = registrar.add(service, servers[3], Weights={"Passing": 10, "Warning": 1})
+        new = stage.add(stage.servers[3], Weights={"Passing": 10, "Warning": 1})
         row = admin.wait_for_standing(new, "warming")
         assert row["weight"] == 10
         assert row["effective_weight"] < 5
         assert listener.wait_for("joined").data["upstream"] == id_of(new)
         zero = {"lbconsul-weight": "0"}
-        weightless = registrar.add(service, servers[2], Meta=zero, ID="w0")
+        weightless = stage.add(stage.servers[2], Meta=zero, ID="w0")
         assert admin.wait_for_standing(weightless, "draining")["reason"] == "weight 0"
-        registrar.remove(new)
+        stage.registrar.remove(new)
         assert listener.wait_for("left").data["upstream"] == id_of(new)
         eventually(lambda: new not in admin.upstreams(), "it is gone")
-        registrar.remove(well)
+        stage.registrar.remove(well)
         row = admin.wait_for_standing(well, "suspect")
         assert row["reason"] == "deregistered"
-        assert service in listener.wait_for("suspect").data["query"]
+        assert stage.service in listener.wait_for("suspect").data["query"]
     kinds = [row["standing"] for row in admin.upstreams().values()]
     assert sorted(kinds) == ["draining", "draining", "draining", "suspect"]
 
 
 @WORKERS
-def test_orders(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    admin: AdminSide,
-    token_file: Path,
-    workers: str,
-) -> None:
+def test_orders(stage: Stage, admin: AdminSide, token_file: Path, workers: str) -> None:
     """
     Who has the token drains and undrains an instance, and sets one aside; nobody else
     does.
     """
     (port,) = free_ports(1)
-    names = [server.name for server in servers[:3]]
-    anna, bert, _ = [registrar.add(service, server) for server in servers[:3]]
-    mapping = f"{port}:{service},policy=roundrobin"
+    names = [server.name for server in stage.servers[:3]]
+    anna, bert, _ = [stage.add(server) for server in stage.servers[:3]]
+    mapping = f"{port}:{stage.service},policy=roundrobin"
     told = [f"--admin-token-file={token_file}", "--map", mapping]
-    started = started_with(gateway, workers, admin, *told)
+    started = started_with(stage.gateway, workers, admin, *told)
     for verb in ("drain", "undrain", "eject"):
         refused = admin.order(verb, id_of(anna))
         assert (refused.code, "needs the token" in refused.error) == (401, True)
@@ -570,17 +530,11 @@ def test_orders(
     assert started.find(r"ordered by 127\.0\.0\.1: drain dc1/test-node/")
 
 
-def test_without_a_token_file(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    admin: AdminSide,
-) -> None:
+def test_without_a_token_file(stage: Stage, admin: AdminSide) -> None:
     """Without a token file nobody can change anything, and it is said how one can."""
     (port,) = free_ports(1)
-    anna = registrar.add(service, servers[0])
-    gateway(f"--admin={admin.place}", "--map", f"{port}:{service}")
+    anna = stage.add(stage.servers[0])
+    stage.gateway(f"--admin={admin.place}", "--map", f"{port}:{stage.service}")
     for token in (None, "", "any"):
         refused = admin.order("drain", id_of(anna), token)
         assert (refused.code, "--admin-token-file" in refused.error) == (403, True)
@@ -604,20 +558,15 @@ ODD = [
 ]
 
 
-def test_odd_ids(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    admin: AdminSide,
-    token_file: Path,
-) -> None:
+def test_odd_ids(stage: Stage, admin: AdminSide, token_file: Path) -> None:
     """An instance can be drained whatever its id is."""
     (port,) = free_ports(1)
     for number, odd in enumerate(ODD):
-        registrar.add_elsewhere(f"odd-node-{number}", service, servers[0], ID=odd)
+        stage.registrar.add_elsewhere(
+            f"odd-node-{number}", stage.service, stage.servers[0], ID=odd
+        )
     told = [f"--admin={admin.place}", f"--admin-token-file={token_file}"]
-    gateway(*told, "--map", f"{port}:{service}")
+    stage.gateway(*told, "--map", f"{port}:{stage.service}")
     known = admin.upstreams()
     assert sorted(known) == sorted(ODD)
     for odd in ODD:
@@ -627,26 +576,20 @@ def test_odd_ids(
     assert {key[2] for key in rows} == {row["id"] for row in known.values()}
 
 
-def test_resuming(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    admin: AdminSide,
-) -> None:
+def test_resuming(stage: Stage, admin: AdminSide) -> None:
     """Who was away for a while is told all that he missed, and nothing twice."""
     (port,) = free_ports(1)
-    registrar.add(service, servers[0])
-    gateway(f"--admin={admin.place}", "--map", f"{port}:{service}")
+    stage.add(stage.servers[0])
+    stage.gateway(f"--admin={admin.place}", "--map", f"{port}:{stage.service}")
     with admin.listening() as listener:
         joined = listener.wait_for("joined")
-        bert = registrar.add(service, servers[1])
+        bert = stage.add(stage.servers[1])
         known = listener.wait_for("joined")
         assert (joined.data["upstream"], known.data["upstream"]) == (
-            id_of(f"{service}-anna"), id_of(bert),
+            id_of(f"{stage.service}-anna"), id_of(bert),
         )  # fmt: skip
-    registrar.remove(bert)
-    carl = registrar.add(service, servers[2])
+    stage.registrar.remove(bert)
+    carl = stage.add(stage.servers[2])
     eventually(lambda: carl in admin.upstreams(), "carl is there")
     with admin.listening(since=known.id) as listener:
         listener.wait_for("joined")
@@ -656,18 +599,18 @@ def test_resuming(
         assert "restarted" in listener.wait_for("reset").data["reason"]
 
 
-def test_default_address(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
+def test_default_address(stage: Stage) -> None:
     """Where the default address is taken a gateway does without, and says so."""
     (port,) = free_ports(1)
-    registrar.add(service, servers[0])
+    stage.add(stage.servers[0])
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with suppress(OSError):  # somebody else has it
             taken.bind(("127.0.0.1", 9200))
             taken.listen()
-        started = gateway("--admin-open-read=off", "--map", f"{port}:{service}")
+        started = stage.gateway(
+            "--admin-open-read=off", "--map", f"{port}:{stage.service}"
+        )
         started.wait_for(
             r"AdminServer#warn\] cannot listen on 127\.0\.0\.1:9200 for --admin: "
             r"Address already in use; there is no status, .*--admin"
@@ -689,13 +632,11 @@ def test_taken_address(tmp_path: Path) -> None:
     assert ended.returncode == 1
 
 
-def test_off(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
+def test_off(stage: Stage) -> None:
     """With ``--admin off`` nothing but the mappings listens."""
     (port,) = free_ports(1)
-    registrar.add(service, servers[0])
-    started = gateway("--admin", "off", "--map", f"{port}:{service}")
+    stage.add(stage.servers[0])
+    started = stage.gateway("--admin", "off", "--map", f"{port}:{stage.service}")
     assert listens_on(started.pid) == {port}
     assert "--admin" not in started.log()
 
@@ -716,21 +657,14 @@ def listens_on(pid: int) -> set[int]:
     }
 
 
-def test_unix_socket(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    token_file: Path,
-    tmp_path: Path,
-) -> None:
+def test_unix_socket(stage: Stage, token_file: Path, tmp_path: Path) -> None:
     """A UNIX socket is its owner's alone, says all, and goes with the gateway."""
     (port,) = free_ports(1)
-    anna = registrar.add(service, servers[0])
+    anna = stage.add(stage.servers[0])
     path = tmp_path / "admin.sock"
     admin = AdminSide(str(path))
-    told = [f"--admin-token-file={token_file}", "--map", f"{port}:{service}"]
-    started = started_with(gateway, "2", admin, *told)
+    told = [f"--admin-token-file={token_file}", "--map", f"{port}:{stage.service}"]
+    started = started_with(stage.gateway, "2", admin, *told)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert admin.get("/readyz").code == 200
     assert admin.upstreams()[anna]["standing"] == "serving"
@@ -740,26 +674,19 @@ def test_unix_socket(
     assert not path.exists()
 
 
-def test_takeover(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    admin: AdminSide,
-    tmp_path: Path,
-) -> None:
+def test_takeover(stage: Stage, admin: AdminSide, tmp_path: Path) -> None:
     """A gateway that takes over has the same admin address soon after the old one left.
 
     While the old one still has connections it is the one that answers, or nobody.
     """
     (port,) = free_ports(1)
-    registrar.add(service, servers[0])
-    told = ["--map", f"{port}:{service}", f"--takeover={tmp_path / 'lb.sock'}"]
-    old = started_with(gateway, "2", admin, *told)
+    stage.add(stage.servers[0])
+    told = ["--map", f"{port}:{stage.service}", f"--takeover={tmp_path / 'lb.sock'}"]
+    old = started_with(stage.gateway, "2", admin, *told)
     with Visitor(port) as visitor:
         visitor.ask()
         place = f"--admin={admin.place}"
-        new = gateway(place, "--workers=2", *told, wait="listening")
+        new = stage.gateway(place, "--workers=2", *told, wait="listening")
         new.wait_for(r"taken over from the gateway at /")
         assert admin.status()["gateway"]["pid"] == old.pid
         assert admin.get("/readyz").code == 503
@@ -772,20 +699,15 @@ def test_takeover(
     assert visit(port) == "anna"
 
 
-def test_reload(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    admin: AdminSide,
-    tmp_path: Path,
-) -> None:
+def test_reload(stage: Stage, admin: AdminSide, tmp_path: Path) -> None:
     """SIGHUP does not disturb who looks on, and the new mappings are shown."""
     old, new = free_ports(2)
-    registrar.add(service, servers[0])
+    stage.add(stage.servers[0])
     file = tmp_path / "lb.toml"
-    file.write_text(f"map = ['{old}:{service}']\nadmin = '{admin.place}'\n")
-    started = gateway("--config", str(file), "--workers=2", "--admin", str(admin.place))
+    file.write_text(f"map = ['{old}:{stage.service}']\nadmin = '{admin.place}'\n")
+    started = stage.gateway(
+        "--config", str(file), "--workers=2", "--admin", str(admin.place)
+    )
     all_serve(started, 2)
     kept = admin.connect()
     kept.request("GET", "/healthz")
@@ -793,7 +715,10 @@ def test_reload(
     sock = kept.sock
     with admin.listening() as listener, Visitor(old) as visitor:
         visitor.ask()
-        for mappings in (f"'{old}:{service}', '{new}:{service}'", f"'{new}:{service}'"):
+        for mappings in (
+            f"'{old}:{stage.service}', '{new}:{stage.service}'",
+            f"'{new}:{stage.service}'",
+        ):
             file.write_text(f"map = [{mappings}]\nadmin = 'off'\n")
             started.reload()
             assert "1 unchanged" in listener.wait_for("reloaded").data["text"]
@@ -808,20 +733,15 @@ def test_reload(
     kept.close()
 
 
-def test_no_token_is_told(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    admin: AdminSide,
-    token_file: Path,
-) -> None:
+def test_no_token_is_told(stage: Stage, admin: AdminSide, token_file: Path) -> None:
     """No token is in the log, in what is shown, or in the process list."""
     (port,) = free_ports(1)
-    anna = registrar.add(service, servers[0])
+    anna = stage.add(stage.servers[0])
     secret = "c0nsul-s3cret-of-ours"
     told = ["--token", secret, f"--admin-token-file={token_file}"]
-    started = started_with(gateway, "2", admin, *told, "--map", f"{port}:{service}")
+    started = started_with(
+        stage.gateway, "2", admin, *told, "--map", f"{port}:{stage.service}"
+    )
     wrong = "wr0ng-s3cret"
     with admin.listening() as listener:
         assert admin.order("drain", id_of(anna), TOKEN).code == 200
@@ -850,23 +770,19 @@ OF_A_CONNECTION = {
 
 @WORKERS
 def test_log_as_json(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    admin: AdminSide,
-    token_file: Path,
-    workers: str,
+    stage: Stage, admin: AdminSide, token_file: Path, workers: str
 ) -> None:
     """With ``--log-format json`` each line is an object with the fields that are
     documented, from the first one to the last.
     """
     (port,) = free_ports(1)
-    anna = registrar.add(service, servers[0])
+    anna = stage.add(stage.servers[0])
     place = f"--admin={admin.place}"
     told = [place, "--log-format=json", f"--admin-token-file={token_file}"]
-    mapping = f"{port}:{service}"
-    started = gateway(*told, f"--workers={workers}", "--map", mapping, wait="listening")
+    mapping = f"{port}:{stage.service}"
+    started = stage.gateway(
+        *told, f"--workers={workers}", "--map", mapping, wait="listening"
+    )
     eventually(lambda: not is_down(admin), "it can be asked")
     eventually(lambda: admin.get("/readyz").code == 200, "it is ready")
     assert visit(port) == "anna"
@@ -883,42 +799,35 @@ def test_log_as_json(
     [over] = [row for row in rows if "termination" in row]
     assert over.keys() - {"worker"} == ALWAYS | OF_A_CONNECTION
     assert over["mapping"] == mapping
-    assert over["upstream"] == f"{anna}@test-node 127.0.0.1:{servers[0].port}"
+    assert over["upstream"] == f"{anna}@test-node 127.0.0.1:{stage.servers[0].port}"
     assert (over["received"], over["termination"], over["retries"]) == (ASKED, "--", 0)
     assert over["sent"] > 100
     assert over.get("worker") in ({None} if workers == "1" else {1, 2})
     [change] = [row for row in rows if "change" in row]
-    assert (change["query"], change["total"]) == (service, 1)
+    assert (change["query"], change["total"]) == (stage.service, 1)
     assert anna in change["change"]
     [order] = [row for row in rows if "order" in row]
     assert order["client"] == "127.0.0.1"
     assert order["order"] == f"drain {id_of(anna)}"
 
 
-def test_what_passes(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    admin: AdminSide,
-    token_file: Path,
-) -> None:
+def test_what_passes(stage: Stage, admin: AdminSide, token_file: Path) -> None:
     """What is for a while is shown to be over when it is, and an order that cannot be
     carried out changes nothing.
     """
     (port,) = free_ports(1)
-    anna = registrar.add(service, servers[0])
+    anna = stage.add(stage.servers[0])
     told = [f"--admin-token-file={token_file}", "--map"]
-    mapping = f"{port}:{service},slow-start=1500ms,shrink-hold=1s"
-    started_with(gateway, "2", admin, *told, mapping)
+    mapping = f"{port}:{stage.service},slow-start=1500ms,shrink-hold=1s"
+    started_with(stage.gateway, "2", admin, *told, mapping)
     assert admin.order("eject", id_of(anna), TOKEN).code == 409
-    bert = registrar.add(service, servers[1], Weights={"Passing": 10, "Warning": 1})
+    bert = stage.add(stage.servers[1], Weights={"Passing": 10, "Warning": 1})
     assert admin.wait_for_standing(bert, "warming")["effective_weight"] < 9
     assert admin.wait_for_standing(bert, "serving")["effective_weight"] == 10
     assert admin.upstreams()[anna]["standing"] == "serving"
     with admin.listening() as listener:
-        registrar.remove(anna)
-        registrar.remove(bert)
+        stage.registrar.remove(anna)
+        stage.registrar.remove(bert)
         listener.wait_for("suspect")
         assert listener.wait_for("confirmed").data["upstream"] == id_of(bert)
         eventually(lambda: bert not in admin.upstreams(), "that is believed")

@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from lbconsul.admin.client import Admin
-from tests.end_to_end.registrar import Registrar
+from tests.end_to_end.stage import Stage
 from tests.end_to_end.visits import visits
 from tests.support.consul_agent import ConsulAgent
-from tests.support.gateway import StartGateway
 from tests.support.moved_clock import MovedClock
 from tests.support.ports import free_ports
 from tests.support.waiting import eventually
@@ -21,11 +20,8 @@ pytestmark = pytest.mark.consul
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_the_wall_clock_is_set(
     consul: ConsulAgent,
-    registrar: Registrar,
-    servers: list[WebServer],
+    stage: Stage,
     own_servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
     workers: str,
     tmp_path: Path,
 ) -> None:
@@ -35,15 +31,15 @@ def test_the_wall_clock_is_set(
     """
     port, admin_port, dead = free_ports(3)
     clock = MovedClock(tmp_path / "clock")
-    registrar.add(service, servers[0])
-    started = gateway(
+    stage.add(stage.servers[0])
+    started = stage.gateway(
         "--consul",
         f"127.0.0.1:{consul.port}",
         "--consul-wait=1s",
         f"--admin=127.0.0.1:{admin_port}",
         "--workers",
         workers,
-        f"--map={port}:{service},idle-timeout=500ms,eject-base-time=500ms",
+        f"--map={port}:{stage.service},idle-timeout=500ms,eject-base-time=500ms",
         env=clock.env,
     )
     admin = Admin(f"127.0.0.1:{admin_port}")
@@ -52,9 +48,11 @@ def test_the_wall_clock_is_set(
         with socket.create_connection(("127.0.0.1", port), 30) as idle:
             clock.by(moved)
             assert idle.recv(1) == b""  # for nothing moved on it for half a second
-        registrar.add(service, own_servers[number])
-        registrar.add(service, own_servers[0], Port=dead, ID=f"{service}-{number}")
-        started.wait_for(rf"{service}: .*{service}-{own_servers[number].name}@")
+        stage.add(own_servers[number])
+        stage.add(own_servers[0], Port=dead, ID=f"{stage.service}-{number}")
+        started.wait_for(
+            rf"{stage.service}: .*{stage.service}-{own_servers[number].name}@"
+        )
         names = {"anna", *(each.name for each in own_servers[1 : number + 1])}
         eventually(lambda n=names: visits(port, 9).keys() == n, "all are used")  # type: ignore[misc]
         status = admin.status()

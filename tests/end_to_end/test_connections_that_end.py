@@ -5,13 +5,12 @@ import time
 
 import pytest
 
-from tests.end_to_end.registrar import TOLD, Registrar
+from tests.end_to_end.registrar import TOLD
+from tests.end_to_end.stage import Stage
 from tests.end_to_end.visits import eventually_shared, held, visit
-from tests.support.gateway import StartGateway
 from tests.support.load import Visitor
 from tests.support.ports import free_ports
 from tests.support.waiting import eventually
-from tests.support.web_server import WebServer
 
 pytestmark = pytest.mark.consul
 
@@ -22,21 +21,15 @@ def _live(connections: list[tuple[str, Visitor]]) -> list[str]:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_drain(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    workers: int,
-) -> None:
+def test_drain(stage: Stage, workers: int) -> None:
     """Who left keeps its connections for the drain timeout, and not longer."""
     (port,) = free_ports(1)
-    for server in servers[:2]:
-        registrar.add(service, server)
-    mapping = f"{port}:{service},policy=roundrobin,drain-timeout=3s"
-    started = gateway("--workers", str(workers), "--map", mapping)
+    for server in stage.servers[:2]:
+        stage.add(server)
+    mapping = f"{port}:{stage.service},policy=roundrobin,drain-timeout=3s"
+    started = stage.gateway("--workers", str(workers), "--map", mapping)
     with held(port, 12) as connections:
-        registrar.maintain(f"{service}-bert", True)
+        stage.registrar.maintain(f"{stage.service}-bert", True)
         began = time.monotonic()
         before = len(_live(connections))
         time.sleep(1)
@@ -44,58 +37,46 @@ def test_drain(
         eventually(lambda: "bert" not in _live(connections), "bert's are closed")
         assert time.monotonic() - began > 2.5
         assert "anna" in _live(connections)
-    started.wait_for(rf"{service}-bert@.* KI")
+    started.wait_for(rf"{stage.service}-bert@.* KI")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_close_on_critical(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    workers: int,
-) -> None:
+def test_close_on_critical(stage: Stage, workers: int) -> None:
     """A primary that turns critical loses its clients at once, and gets no new ones."""
     (port,) = free_ports(1)
-    service_id = registrar.add(service, servers[0], Check=TOLD)
-    mapping = f"{port}:{service},close-on-critical=on,drain-timeout=10m"
-    gateway("--workers", str(workers), "--map", mapping)
+    service_id = stage.add(stage.servers[0], Check=TOLD)
+    mapping = f"{port}:{stage.service},close-on-critical=on,drain-timeout=10m"
+    stage.gateway("--workers", str(workers), "--map", mapping)
     with held(port, 6) as connections:
-        registrar.check(service_id, "fail")
+        stage.registrar.check(service_id, "fail")
         eventually(lambda: not _live(connections), "they are closed")
-        registrar.add(service, servers[1])
+        stage.add(stage.servers[1])
         eventually_shared(port, {"bert": 4})
 
 
-def test_max_age(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
+def test_max_age(stage: Stage) -> None:
     """A connection that is old enough is closed; the client just connects again."""
     (port,) = free_ports(1)
-    registrar.add(service, servers[0])
-    started = gateway("--map", f"{port}:{service},max-age=2s")
+    stage.add(stage.servers[0])
+    started = stage.gateway("--map", f"{port}:{stage.service},max-age=2s")
     began = time.monotonic()
     with held(port, 4) as connections:
         time.sleep(1)
         assert len(_live(connections)) == 4
         eventually(lambda: not _live(connections), "they are closed")
         assert time.monotonic() - began > 1.7
-    started.wait_for(rf"{service}-anna@.* KA")
+    started.wait_for(rf"{stage.service}-anna@.* KA")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_limit_and_queue(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    workers: int,
-) -> None:
+def test_limit_and_queue(stage: Stage, workers: int) -> None:
     """Who finds every instance full waits for a place, and gets the next one."""
     (port,) = free_ports(1)
-    registrar.add(service, servers[0])
+    stage.add(stage.servers[0])
     limits = "max-connections-per-upstream=3,queue-timeout=20s"
-    started = gateway("--workers", str(workers), "--map", f"{port}:{service},{limits}")
+    started = stage.gateway(
+        "--workers", str(workers), "--map", f"{port}:{stage.service},{limits}"
+    )
     answers: list[str] = []
     with held(port, 3) as connections:
         thread = threading.Thread(target=lambda: answers.append(visit(port)))
@@ -105,17 +86,15 @@ def test_limit_and_queue(
         connections[0][1].leave()
         thread.join(5)
         assert answers == ["anna"]
-    started.wait_for(rf"{service}-anna@.* --")
+    started.wait_for(rf"{stage.service}-anna@.* --")
 
 
-def test_queue_that_is_full_or_too_slow(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
+def test_queue_that_is_full_or_too_slow(stage: Stage) -> None:
     """Who waits too long is closed, and who finds the queue full at once."""
     (port,) = free_ports(1)
-    registrar.add(service, servers[0])
+    stage.add(stage.servers[0])
     limits = "max-connections-per-upstream=1,queue-length=1,queue-timeout=1s"
-    started = gateway("--map", f"{port}:{service},{limits}")
+    started = stage.gateway("--map", f"{port}:{stage.service},{limits}")
     with held(port, 1):
         errors: list[OSError] = []
 
@@ -131,5 +110,5 @@ def test_queue_that_is_full_or_too_slow(
         for thread in threads:
             thread.join(10)
         assert len(errors) == 2
-    started.wait_for(rf"{port}:{service} - .* SQ")
-    started.wait_for(rf"{port}:{service} - .* sQ")
+    started.wait_for(rf"{port}:{stage.service} - .* SQ")
+    started.wait_for(rf"{port}:{stage.service} - .* sQ")

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.registrar import Registrar
+from tests.end_to_end.stage import Stage
 from tests.support.admin_side import AdminSide
-from tests.support.gateway import Gateway, StartGateway
+from tests.support.gateway import Gateway
 from tests.support.ports import free_ports
 from tests.support.waiting import eventually
-from tests.support.web_server import WebServer
+from tests.support.workers import pids, wait_until_gone
 
 TOKEN = "a-token-of-the-test"
 
@@ -18,19 +18,12 @@ TOKEN = "a-token-of-the-test"
 class Site:
     """Two instances behind one port, and gateways that follow each other."""
 
-    def __init__(
-        self,
-        registrar: Registrar,
-        servers: list[WebServer],
-        gateway: StartGateway,
-        service: str,
-        tmp_path: Path,
-    ) -> None:
-        self.registrar, self.servers = registrar, servers
-        self._gateway, self.service = gateway, service
+    def __init__(self, stage: Stage, tmp_path: Path) -> None:
+        self.registrar, self.servers = stage.registrar, stage.servers
+        self._gateway, self.service = stage.gateway, stage.service
         (self.port,) = free_ports(1)
-        self.anna = registrar.add(service, servers[0])
-        self.bert = registrar.add(service, servers[1])
+        self.anna = stage.add(stage.servers[0])
+        self.bert = stage.add(stage.servers[1])
         token = tmp_path / "token"
         token.write_text(TOKEN)
         token.chmod(0o600)
@@ -39,7 +32,7 @@ class Site:
             f"--admin={self.admin.place}",
             f"--admin-token-file={token}",
             "--workers=2",
-            f"--map={self.port}:{service}",
+            f"--map={self.port}:{self.service}",
         ]
 
     def start(self, *told: str) -> Gateway:
@@ -77,15 +70,9 @@ class Site:
 
 
 @pytest.fixture
-def site(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    tmp_path: Path,
-) -> Site:
+def site(stage: Stage, tmp_path: Path) -> Site:
     """It is served by workers, which hear of a drain from the master."""
-    return Site(registrar, servers, gateway, service, tmp_path)
+    return Site(stage, tmp_path)
 
 
 def test_redeploy(site: Site) -> None:
@@ -136,6 +123,7 @@ def test_restart(site: Site, tmp_path: Path) -> None:
     kept = tmp_path / "state" / "drained.json"
     eventually(lambda: site.bert in kept.read_text(), "it is written")
     second.kill()
+    wait_until_gone(*pids(second).values())
     third = site.start(state)
     site.serves(site.anna)
     third.stop()

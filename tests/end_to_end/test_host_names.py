@@ -6,16 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.registrar import Registrar
+from tests.end_to_end.stage import Stage
 from tests.end_to_end.test_takeover import assert_untouched, next_one
 from tests.end_to_end.visits import eventually_shared, visit, visits
 from tests.support.consul_agent import ConsulAgent
-from tests.support.gateway import StartGateway
 from tests.support.load import Load
 from tests.support.name_server import DEAD, NameServer, Reply
 from tests.support.ports import free_ports
 from tests.support.waiting import eventually
-from tests.support.web_server import WebServer
 from tests.support.workers import all_serve
 
 pytestmark = pytest.mark.consul
@@ -47,28 +45,22 @@ def twistd(names: NameServer, tmp_path: Path) -> list[str]:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_start(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    names: NameServer,
-    twistd: list[str],
-    workers: int,
+    stage: Stage, names: NameServer, twistd: list[str], workers: int
 ) -> None:
     """Clients who come while names are looked up are kept waiting, not turned away."""
-    for number, server in enumerate(servers[:2]):
+    for number, server in enumerate(stage.servers[:2]):
         name = f"web-{number}.example"
         names.zone[name] = Reply([server.host], delay=1.0)
-        registrar.add(service, server, Address=name)
+        stage.add(server, Address=name)
     for number in range(5):
         name = f"dead-{number}.example"
         names.zone[name] = DEAD
-        registrar.add(service, servers[0], ID=f"{service}-{name}", Address=name)
+        stage.add(stage.servers[0], ID=f"{stage.service}-{name}", Address=name)
     (port,) = free_ports(1)
-    started = gateway(
+    started = stage.gateway(
         f"--workers={workers}",
         "--map",
-        f"{port}:{service},policy=roundrobin",
+        f"{port}:{stage.service},policy=roundrobin",
         wait="listening",
         twistd=twistd,
     )
@@ -79,88 +71,74 @@ def test_start(
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_takeover(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    names: NameServer,
-    twistd: list[str],
-    tmp_path: Path,
-    workers: int,
+    stage: Stage, names: NameServer, twistd: list[str], tmp_path: Path, workers: int
 ) -> None:
     """A gateway takes over when it knows where to send clients; none is lost."""
-    for number, server in enumerate(servers[:2]):
+    for number, server in enumerate(stage.servers[:2]):
         name = f"web-{number}.example"
         names.zone[name] = Reply([server.host])
-        registrar.add(service, server, Address=name)
+        stage.add(server, Address=name)
     # Somebody who is known at once, but of no use.
-    registrar.add(service, servers[2], Check={"TTL": "1h", "Status": "critical"})
+    stage.add(stage.servers[2], Check={"TTL": "1h", "Status": "critical"})
     (port,) = free_ports(1)
-    told = ["--map", f"{port}:{service}", "--takeover", str(tmp_path / "lb.sock")]
+    told = ["--map", f"{port}:{stage.service}", "--takeover", str(tmp_path / "lb.sock")]
     told.append(f"--workers={workers}")
-    old = gateway(*told, twistd=twistd)
+    old = stage.gateway(*told, twistd=twistd)
     if workers > 1:
         all_serve(old, workers)
     for name, reply in list(names.zone.items()):
         names.zone[name] = Reply(reply.addresses, delay=1.0)
     with Load(port, 4) as load:
-        new = next_one(gateway, *told, twistd=twistd)
+        new = next_one(stage.gateway, *told, twistd=twistd)
         old.wait_until_gone()
         assert_untouched(load)
     new.stop()
 
 
 def test_takeover_without_dns(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    names: NameServer,
-    twistd: list[str],
-    tmp_path: Path,
+    stage: Stage, names: NameServer, twistd: list[str], tmp_path: Path
 ) -> None:
     """While no name can be looked up, a gateway that takes over knows the addresses
     that its predecessor knew: it serves as that one did.
     """
-    names.zone["web.example"] = Reply([servers[0].host])
-    registrar.add(service, servers[0], Address="web.example")
+    names.zone["web.example"] = Reply([stage.servers[0].host])
+    stage.add(stage.servers[0], Address="web.example")
     (port,) = free_ports(1)
-    told = ["--map", f"{port}:{service}", "--takeover", str(tmp_path / "lb.sock")]
-    old = gateway(*told, twistd=twistd)
+    told = ["--map", f"{port}:{stage.service}", "--takeover", str(tmp_path / "lb.sock")]
+    old = stage.gateway(*told, twistd=twistd)
     names.zone["web.example"] = DEAD
     with Load(port, 2) as load:
-        new = next_one(gateway, *told, twistd=twistd)
+        new = next_one(stage.gateway, *told, twistd=twistd)
         old.wait_until_gone()
         assert_untouched(load)
     new.stop()
 
 
 def test_reload(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
+    stage: Stage,
     names: NameServer,
     twistd: list[str],
     tmp_path: Path,
     consul: ConsulAgent,
 ) -> None:
     """A mapping that is turned to a service under slow names loses no client."""
-    names.zone["web.example"] = Reply([servers[1].host], delay=1.0)
-    registrar.add(f"{service}-1", servers[0])
-    registrar.add(f"{service}-2", servers[1], Address="web.example")
+    names.zone["web.example"] = Reply([stage.servers[1].host], delay=1.0)
+    stage.registrar.add(f"{stage.service}-1", stage.servers[0])
+    stage.registrar.add(f"{stage.service}-2", stage.servers[1], Address="web.example")
     (port,) = free_ports(1)
     config = tmp_path / "gateway.toml"
 
     def write(number: int) -> None:
         config.write_text(
             f'consul = ["127.0.0.1:{consul.port}"]\n'
-            f'map = ["{port}:{service}-{number}"]\n'
+            f'map = ["{port}:{stage.service}-{number}"]\n'
         )
 
     write(1)
     # It asks the Consul of the file.
-    started = gateway("--config", str(config), env={}, twistd=twistd, wait="listening")
+    started = stage.gateway(
+        "--config", str(config), env={}, twistd=twistd, wait="listening"
+    )
     started.wait_for(r"1 in all")
     with Load(port, 4) as load:
         write(2)
@@ -169,23 +147,19 @@ def test_reload(
         assert_untouched(load)
 
 
-def test_several_addresses(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    names: NameServer,
-    twistd: list[str],
-) -> None:
+def test_several_addresses(stage: Stage, names: NameServer, twistd: list[str]) -> None:
     """Of a name's addresses those are used that accept, as of localhost's."""
     # Nobody listens on the others, on this port.
-    found = ["127.0.0.7", "127.0.0.8", servers[0].host]
+    found = ["127.0.0.7", "127.0.0.8", stage.servers[0].host]
     names.zone["web.example"] = Reply(found)
-    registrar.add(service, servers[0], Address="web.example")
-    registrar.add(f"{service}-2", servers[1], Address="localhost")
+    stage.add(stage.servers[0], Address="web.example")
+    stage.registrar.add(f"{stage.service}-2", stage.servers[1], Address="localhost")
     one, other = free_ports(2)
-    started = gateway(
-        "--eject-after=1", f"{one}:{service}", f"{other}:{service}-2", twistd=twistd
+    started = stage.gateway(
+        "--eject-after=1",
+        f"{one}:{stage.service}",
+        f"{other}:{stage.service}-2",
+        twistd=twistd,
     )
     assert visit(one) == "anna"
     assert visit(other) == "bert"

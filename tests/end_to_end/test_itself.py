@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.registrar import Registrar
+from tests.end_to_end.stage import Stage
 from tests.end_to_end.visits import eventually_shared, is_closed_at_once, visits
 from tests.support.admin_side import AdminSide
-from tests.support.gateway import StartGateway
 from tests.support.ports import free_ports
 from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
@@ -29,21 +28,14 @@ def host_address() -> str:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_never_itself(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    tmp_path: Path,
-    workers: str,
-) -> None:
+def test_never_itself(stage: Stage, tmp_path: Path, workers: str) -> None:
     """
     Whatever address it is registered under, be it its admin listener's or one that a
     reload adds, a gateway never connects to itself: it says so, and others serve.
     """
     port, added, admin_port = free_ports(3)
     admin = AdminSide(admin_port)
-    registrar.add(service, servers[0])
+    stage.add(stage.servers[0])
     for number, (host, at) in enumerate(
         [
             ("127.0.0.1", port),
@@ -54,20 +46,23 @@ def test_never_itself(
             ("127.0.0.1", added),
         ]
     ):
-        registrar.add(
-            service, servers[0], ID=f"{service}-own-{number}", Address=host, Port=at
+        stage.add(
+            stage.servers[0],
+            ID=f"{stage.service}-own-{number}",
+            Address=host,
+            Port=at,
         )
     file = tmp_path / "lb.toml"
-    mapping = f"{port}:{service},policy=roundrobin,eject-after=0,shrink-guard=off"
+    mapping = f"{port}:{stage.service},policy=roundrobin,eject-after=0,shrink-guard=off"
     file.write_text(f"map = ['{mapping}']\n")
     options = ["--workers", workers, "--admin", str(admin_port), "--config", str(file)]
-    started = gateway(*options)
+    started = stage.gateway(*options)
     if workers != "1":
         all_serve(started, int(workers))
     eventually(lambda: len(skipped(admin)) == 5, "it knows itself under five addresses")
     assert visits(port, 20) == {"anna": 20}
 
-    file.write_text(f"map = ['{mapping}', '127.0.0.1:{added}:{service}']\n")
+    file.write_text(f"map = ['{mapping}', '127.0.0.1:{added}:{stage.service}']\n")
     started.reload()
     eventually(lambda: len(skipped(admin)) == 6, "it knows what it listens on now")
     assert visits(port, 10) == visits(added, 10) == {"anna": 10}
@@ -76,7 +71,7 @@ def test_never_itself(
         assert len(started.find(line)) == 1
 
     before = accepted(admin)
-    registrar.remove(f"{service}-anna")
+    stage.registrar.remove(f"{stage.service}-anna")
     eventually(lambda: is_closed_at_once(port), "nobody is left")
     assert accepted(admin) - before < 500
 
@@ -101,16 +96,14 @@ def accepted(admin: AdminSide) -> int:
     return int(admin.status()["gateway"]["accepted"])
 
 
-def test_upstream_allow(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
+def test_upstream_allow(stage: Stage) -> None:
     """With networks named, nobody else is connected to, and the status says why."""
     port, admin_port = free_ports(2)
     admin = AdminSide(admin_port)
-    registrar.add(service, servers[0])
-    registrar.add(service, servers[1], Address="127.0.0.2", Port=servers[1].port)
-    mapping = f"{port}:{service},upstream-allow=127.0.0.1,::1,policy=roundrobin"
-    gateway("--admin", str(admin_port), mapping)
+    stage.add(stage.servers[0])
+    stage.add(stage.servers[1], Address="127.0.0.2", Port=stage.servers[1].port)
+    mapping = f"{port}:{stage.service},upstream-allow=127.0.0.1,::1,policy=roundrobin"
+    stage.gateway("--admin", str(admin_port), mapping)
     assert visits(port, 6) == {"anna": 6}
     [mapped] = admin.status()["mappings"]
     standings = {

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.registrar import Registrar
+from tests.end_to_end.stage import Stage
 from tests.support.consul_agent import ConsulAgent
-from tests.support.gateway import StartGateway, run_to_its_end
+from tests.support.gateway import run_to_its_end
 from tests.support.http_api import ask
 from tests.support.ports import free_ports
 from tests.support.stalled_log import PipedGateway
@@ -67,23 +68,17 @@ def test_a_log_that_is_not_read(
         assert gateway.status() == 0
 
 
-def test_logrotate(
-    tmp_path: Path,
-    gateway: StartGateway,
-    registrar: Registrar,
-    servers: list[WebServer],
-    service: str,
-) -> None:
+def test_logrotate(tmp_path: Path, stage: Stage) -> None:
     """
     After logrotate has renamed the log file and sent SIGUSR1, be it to workers too,
     the next lines are in a new file, and nothing is lost; at the end all is written.
     """
-    registrar.add(service, servers[0])
+    stage.add(stage.servers[0])
     (port,) = free_ports(1)
     log, old = tmp_path / "lb.log", tmp_path / "lb.log.1"
-    running = gateway(
+    running = stage.gateway(
         f"--log-file={log}",
-        f"--map={port}:{service}",
+        f"--map={port}:{stage.service}",
         "--workers=2",
         wait="started",
     )
@@ -106,19 +101,14 @@ def test_logrotate(
     assert running.log() == ""
 
 
-def test_a_disk_that_is_full(
-    gateway: StartGateway,
-    registrar: Registrar,
-    servers: list[WebServer],
-    service: str,
-) -> None:
+def test_a_disk_that_is_full(stage: Stage) -> None:
     """A log that cannot be written, as on a full disk, stops nothing."""
-    registrar.add(service, servers[0])
+    stage.add(stage.servers[0])
     port, admin = free_ports(2)
-    running = gateway(
+    running = stage.gateway(
         "--log-file=/dev/full",
         f"--admin={admin}",
-        f"--map={port}:{service}",
+        f"--map={port}:{stage.service}",
         wait="started",
     )
     eventually(lambda: answers(port, "/") == 200, "it serves")

@@ -8,8 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.end_to_end.fleet import Fleet, Kill
-from tests.end_to_end.registrar import Registrar
-from tests.support.gateway import StartGateway
+from tests.end_to_end.stage import Stage
 from tests.support.load import Load, Outcome, Request
 from tests.support.ports import free_ports
 from tests.support.web_server import WebServer
@@ -40,19 +39,17 @@ def seven() -> Iterator[list[WebServer]]:
         yield servers
 
 
-def test_long_run(
-    registrar: Registrar, seven: list[WebServer], gateway: StartGateway, service: str
-) -> None:
+def test_long_run(stage: Stage, seven: list[WebServer]) -> None:
     """Servers come, go, rest, die and return, and no client notices.
 
     One that leaves is deregistered first and ends when it is idle.  Only what
     was under way to a server when that was killed may be lost.
     """
     (port,) = free_ports(1)
-    fleet = Fleet(service, seven, registrar, random.Random(SEED))
+    fleet = Fleet(stage.service, seven, stage.registrar, random.Random(SEED))
     print(f"seed {SEED}")
     fleet.begin(4)
-    started = gateway("--map", f"{port}:{service}")
+    started = stage.gateway("--map", f"{port}:{stage.service}")
     with Load(port, CLIENTS, 0.01) as new, Load(port, CLIENTS, keep_alive=True) as kept:
         for _ in range(CHANGES):
             fleet.change()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.end_to_end.registrar import Registrar
+from tests.end_to_end.stage import Stage
 from tests.end_to_end.visits import (
     eventually_shared,
     held,
@@ -14,11 +14,9 @@ from tests.end_to_end.visits import (
     visit,
     visits,
 )
-from tests.support.gateway import StartGateway
 from tests.support.load import Load
 from tests.support.ports import free_ports
 from tests.support.waiting import eventually
-from tests.support.web_server import WebServer
 
 pytestmark = pytest.mark.consul
 
@@ -26,17 +24,15 @@ pytestmark = pytest.mark.consul
 CLIENTS, PAUSE = 4, 0.006
 
 
-def test_deregistration(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
+def test_deregistration(stage: Stage) -> None:
     """From the moment at which a gateway tells that an instance was deregistered, at
     its agent or in the catalog, no new connection goes there; the old ones stay, and
     no client is lost on the way.
     """
     (port,) = free_ports(1)
-    anna, bert = servers[:2]
-    registrar.add(service, anna)
-    started = gateway("--map", f"{port}:{service},policy=roundrobin")
+    anna, bert = stage.servers[:2]
+    stage.add(anna)
+    started = stage.gateway("--map", f"{port}:{stage.service},policy=roundrobin")
     #: When bert was out.
     out: list[tuple[float, float]] = []
 
@@ -44,7 +40,7 @@ def test_deregistration(
         eventually(lambda: visit(port) == "bert", "bert gets connections")
         with held(port, 4) as connections:
             deregister()
-            left = rf"{service}: 1 left \("
+            left = rf"{stage.service}: 1 left \("
             eventually(lambda: len(started.find(left)) > len(out), "that is told")
             begun = time.monotonic()
             assert visits(port, 20) == {"anna": 20}
@@ -53,10 +49,10 @@ def test_deregistration(
 
     with Load(port, CLIENTS, PAUSE) as load:
         for _ in range(3):
-            registrar.add(service, bert)
-            leaves(lambda: registrar.remove(f"{service}-bert"))
-            registrar.add_elsewhere("far-away", service, bert)
-            leaves(lambda: registrar.remove_node("far-away"))
+            stage.add(bert)
+            leaves(lambda: stage.registrar.remove(f"{stage.service}-bert"))
+            stage.registrar.add_elsewhere("far-away", stage.service, bert)
+            leaves(lambda: stage.registrar.remove_node("far-away"))
         outcome = load.stop()
     assert outcome.failed() == outcome.wrong() == []
     meanwhile = [
@@ -66,18 +62,16 @@ def test_deregistration(
     assert {each.server for each in meanwhile} == {"anna"}
 
 
-def test_deregistration_of_all(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
+def test_deregistration_of_all(stage: Stage) -> None:
     """
     Without any instance clients are closed at once, until there is one again;
     once it is believed that the last one has left.
     """
     (port,) = free_ports(1)
-    registrar.add(service, servers[0])
-    gateway("--map", f"{port}:{service},policy=roundrobin,shrink-hold=1s")
+    stage.add(stage.servers[0])
+    stage.gateway("--map", f"{port}:{stage.service},policy=roundrobin,shrink-hold=1s")
     assert visits(port, 2) == {"anna": 2}
-    registrar.remove(f"{service}-anna")
+    stage.registrar.remove(f"{stage.service}-anna")
     eventually(lambda: is_closed_at_once(port), "clients are closed")
-    registrar.add(service, servers[1])
+    stage.add(stage.servers[1])
     eventually_shared(port, {"bert": 2})

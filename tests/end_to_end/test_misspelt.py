@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.registrar import Registrar
+from tests.end_to_end.stage import Stage
 from tests.support.admin_side import AdminSide
 from tests.support.consul_agent import ConsulAgent
-from tests.support.gateway import StartGateway, run_to_its_end
+from tests.support.gateway import run_to_its_end
 from tests.support.ports import free_ports
 from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
@@ -30,33 +31,31 @@ def not_ready(admin: AdminSide) -> str:
     return said if code == 503 else ""
 
 
-def test_kinds(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    admin: AdminSide,
-) -> None:
+def test_kinds(stage: Stage, admin: AdminSide) -> None:
     """Each way to name nothing that is there is told as what it is, with a hint where
     there is one; no such gateway is ready.
     """
-    registrar.add(service, servers[0], Tags=["v1", "v3"])
+    stage.add(stage.servers[0], Tags=["v1", "v3"])
     ill = {"TTL": "1h", "Status": "warning"}
-    registrar.add(f"{service}-ill", servers[1], Check=ill)
-    registrar.add(f"{service}-side", servers[2], **SIDECAR)
-    registrar.maintain(registrar.add(f"{service}-off", servers[3]), on=True)
+    stage.registrar.add(f"{stage.service}-ill", stage.servers[1], Check=ill)
+    stage.registrar.add(f"{stage.service}-side", stage.servers[2], **SIDECAR)
+    stage.registrar.maintain(
+        stage.registrar.add(f"{stage.service}-off", stage.servers[3]), on=True
+    )
     kinds = {
-        f"{service}x": f"has no service {service}x; did you mean {service}?",
-        f"{service},dc=dc2": "Consul has no datacenter dc2; did you mean dc1?",
-        f"{service},tag=v2": "1 instance, none has tag v2; tags: v1, v3",
-        f"{service},filter=Service.Port == 1": "is kept by its filter",
-        f"{service}-ill,health=passing": "none usable: 1 warning; health=passing",
-        f"{service}-side": "its kind is connect-proxy",
-        f"{service}-off": "1 in maintenance",
+        f"{stage.service}x": (
+            f"has no service {stage.service}x; did you mean {stage.service}?"
+        ),
+        f"{stage.service},dc=dc2": "Consul has no datacenter dc2; did you mean dc1?",
+        f"{stage.service},tag=v2": "1 instance, none has tag v2; tags: v1, v3",
+        f"{stage.service},filter=Service.Port == 1": "is kept by its filter",
+        f"{stage.service}-ill,health=passing": "none usable: 1 warning; health=passing",
+        f"{stage.service}-side": "its kind is connect-proxy",
+        f"{stage.service}-off": "1 in maintenance",
     }
     ports = dict(zip(kinds, free_ports(len(kinds)), strict=True))
     told = [f"--map={port}:{kind}" for kind, port in ports.items()]
-    started = gateway(f"--admin={admin.place}", *told, wait="listening")
+    started = stage.gateway(f"--admin={admin.place}", *told, wait="listening")
     for kind, why in kinds.items():
         mapping = f"{ports[kind]}:{kind.partition(',')[0]}"
         line = rf"#warn\] {re.escape(mapping)}: no usable instance yet: .*"
@@ -68,41 +67,35 @@ def test_kinds(
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_reload_and_ready(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    admin: AdminSide,
-    tmp_path: Path,
-    workers: str,
+    stage: Stage, admin: AdminSide, tmp_path: Path, workers: str
 ) -> None:
     """A gateway with a misspelt service is ready once that is mended; a typo that comes
     later with a reload is told loudly, and takes no gateway that serves out of service.
     """
     (port,) = free_ports(1)
-    registrar.add(service, servers[0])
+    stage.add(stage.servers[0])
     file = tmp_path / "lb.toml"
 
     def write(name: str) -> None:
         file.write_text(f"map = ['{port}:{name}']\nadmin = '{admin.place}'\n")
 
-    write(f"{service}x")
+    write(f"{stage.service}x")
     told = ["--config", str(file), f"--admin={admin.place}", f"--workers={workers}"]
-    started = gateway(*told)
+    started = stage.gateway(*told)
     started.wait_for(r"no usable instance yet: .*did you mean")
-    assert f"did you mean {service}?" in not_ready(admin)
-    write(service)
+    assert f"did you mean {stage.service}?" in not_ready(admin)
+    write(stage.service)
     started.reload()
     eventually(lambda: not not_ready(admin), "it is ready")
-    write(f"{service}y")
+    write(f"{stage.service}y")
     started.reload()
     started.wait_for(
-        rf"#warn\] {port}:{service}y: no usable instance since the reload: .*"
-        rf"did you mean {service}\?"
+        rf"#warn\] {port}:{stage.service}y: no usable instance since the reload: .*"
+        rf"did you mean {stage.service}\?"
     )
     assert not not_ready(admin)
     [mapping] = admin.status()["mappings"]
-    assert f"did you mean {service}?" in mapping["empty"]
+    assert f"did you mean {stage.service}?" in mapping["empty"]
 
 
 def check(*told: str, env: Mapping[str, str] | None = None) -> tuple[int, str, str]:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.end_to_end.registrar import Registrar
+from tests.end_to_end.stage import Stage
 from tests.end_to_end.visits import is_closed_at_once, visit, visits
 from tests.support.admin_side import AdminSide
 from tests.support.consul_agent import ConsulAgent
@@ -20,13 +21,11 @@ from tests.support.workers import all_serve
 pytestmark = pytest.mark.consul
 
 
-def test_wait(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
+def test_wait(stage: Stage) -> None:
     """With ``when-empty=wait`` a client is held until there is an instance."""
     (port,) = free_ports(1)
-    gateway("--map", f"{port}:{service},when-empty=wait=20s")
-    timer = threading.Timer(1.0, registrar.add, (service, servers[0]))
+    stage.gateway("--map", f"{port}:{stage.service},when-empty=wait=20s")
+    timer = threading.Timer(1.0, stage.registrar.add, (stage.service, stage.servers[0]))
     timer.start()
     began = time.monotonic()
     assert visit(port) == "anna"
@@ -43,18 +42,16 @@ def test_wait_in_vain(gateway: StartGateway, service: str) -> None:
     started.wait_for(rf"{port}:{service} - in=0 out=0 time=1\.\d+ retries=0 SC")
 
 
-def test_fallback_service(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
+def test_fallback_service(stage: Stage) -> None:
     """Another service serves while there is no instance, and only then."""
     (port,) = free_ports(1)
-    registrar.add(f"{service}-sorry", servers[1])
-    option = f"when-empty=fallback={service}-sorry"
-    gateway("--map", f"{port}:{service},shrink-hold=1s,{option}")
+    stage.registrar.add(f"{stage.service}-sorry", stage.servers[1])
+    option = f"when-empty=fallback={stage.service}-sorry"
+    stage.gateway("--map", f"{port}:{stage.service},shrink-hold=1s,{option}")
     assert visits(port, 4) == {"bert": 4}
-    registrar.add(service, servers[0])
+    stage.add(stage.servers[0])
     eventually(lambda: visits(port, 4) == {"anna": 4}, "anna serves")
-    registrar.remove(f"{service}-anna")
+    stage.registrar.remove(f"{stage.service}-anna")
     eventually(lambda: visits(port, 4) == {"bert": 4}, "bert serves")
 
 

@@ -13,14 +13,13 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.consul_relay import ConsulRelay
-from tests.end_to_end.registrar import Registrar
+from tests.end_to_end.stage import Stage
 from tests.end_to_end.visits import held, visit, visits
 from tests.support.consul_agent import ConsulAgent
 from tests.support.gateway import Gateway, StartGateway
 from tests.support.load import Load, connect
 from tests.support.ports import free_ports
 from tests.support.waiting import eventually
-from tests.support.web_server import WebServer
 from tests.support.workers import all_serve, is_alive, kill, pids
 
 pytestmark = pytest.mark.consul
@@ -113,36 +112,31 @@ def refuses(port: int) -> bool:
 
 
 @WORKERS
-def test_added_altered_removed(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    workers: str,
-    tmp_path: Path,
-) -> None:
+def test_added_altered_removed(stage: Stage, workers: str, tmp_path: Path) -> None:
     """Mappings come and go; connections of those that stay live on, and those of a
     mapping that is gone have their drain-timeout.
     """
     stays, altered, gone, new = free_ports(4)
-    for server in servers[:2]:
-        registrar.add(service, server, Tags=[server.name])
+    for server in stage.servers[:2]:
+        stage.add(server, Tags=[server.name])
     running = Running(
-        gateway,
+        stage.gateway,
         tmp_path / "lb.toml",
         workers,
-        f"{stays}:{service}",
-        f"{altered}:{service},tag=anna",
-        f"{gone}:{service},drain-timeout=1500ms",
+        f"{stays}:{stage.service}",
+        f"{altered}:{stage.service},tag=anna",
+        f"{gone}:{stage.service},drain-timeout=1500ms",
     )
     with held(stays, 4) as one, held(altered, 4) as other, held(gone, 4) as third:
         said = running.reload(
-            f"{stays}:{service}", f"{altered}:{service},tag=bert", f"{new}:{service}"
+            f"{stays}:{stage.service}",
+            f"{altered}:{stage.service},tag=bert",
+            f"{new}:{stage.service}",
         )
         begun = time.monotonic()
         assert said == (
-            f"1 added ({new}:{service}), 1 altered ({altered}:{service}),"
-            f" 1 removed ({gone}:{service}), 1 unchanged"
+            f"1 added ({new}:{stage.service}), 1 altered ({altered}:{stage.service}),"
+            f" 1 removed ({gone}:{stage.service}), 1 unchanged"
         )
         eventually(lambda: refuses(gone), "nobody listens any more")
         assert set(visits(new, 10)) <= {"anna", "bert"}
@@ -157,18 +151,12 @@ def test_added_altered_removed(
     assert running.gateway.stop().leases == 0
 
 
-def test_removed_and_added(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    tmp_path: Path,
-) -> None:
+def test_removed_and_added(stage: Stage, tmp_path: Path) -> None:
     """What is removed can be added again at once, however busy the workers are."""
     stays, port = free_ports(2)
-    registrar.add(service, servers[0])
-    one, other = f"{stays}:{service}", f"{port}:{service}"
-    running = Running(gateway, tmp_path / "lb.toml", "2", one, other)
+    stage.add(stage.servers[0])
+    one, other = f"{stays}:{stage.service}", f"{port}:{stage.service}"
+    running = Running(stage.gateway, tmp_path / "lb.toml", "2", one, other)
     for _ in range(10):
         running.reload(one)
         running.reload(one, other)
@@ -177,21 +165,14 @@ def test_removed_and_added(
 
 
 @WORKERS
-def test_other_service(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    workers: str,
-    tmp_path: Path,
-) -> None:
+def test_other_service(stage: Stage, workers: str, tmp_path: Path) -> None:
     """The same port with another service: nobody is refused or meets an empty one."""
     (port,) = free_ports(1)
-    names = [f"{service}-{server.name}" for server in servers[:2]]
-    for name, server in zip(names, servers, strict=False):
-        registrar.add(name, server)
+    names = [f"{stage.service}-{server.name}" for server in stage.servers[:2]]
+    for name, server in zip(names, stage.servers, strict=False):
+        stage.registrar.add(name, server)
     file = tmp_path / "lb.toml"
-    running = Running(gateway, file, workers, f"{port}:{names[0]}")
+    running = Running(stage.gateway, file, workers, f"{port}:{names[0]}")
     with Load(port, 4, 0.001) as load:
         for _ in range(5):
             for name in reversed(names):
@@ -204,55 +185,45 @@ def test_other_service(
     running.gateway.stop()
 
 
-def test_nothing_that_is_wrong(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    tmp_path: Path,
-) -> None:
+def test_nothing_that_is_wrong(stage: Stage, tmp_path: Path) -> None:
     """A broken file or a port that is taken changes nothing, and is told as at the
     start.
     """
     port, free = free_ports(2)
-    registrar.add(service, servers[0])
+    stage.add(stage.servers[0])
     file = tmp_path / "lb.toml"
-    running = Running(gateway, file, "2", f"{port}:{service}")
+    running = Running(stage.gateway, file, "2", f"{port}:{stage.service}")
     started = running.gateway
     with held(port, 2) as connections, socket.create_server(("127.0.0.1", 0)) as taken:
         file.write_text("map = [")
         started.reload()
         started.expect(rf"not reloaded: {re.escape(str(file))}: not TOML: ")
-        running.write(f"{port}:{service},polcy=p2c")
+        running.write(f"{port}:{stage.service},polcy=p2c")
         started.reload()
         started.expect("not reloaded: .*unknown option 'polcy'; did you mean 'policy'")
         busy = f"127.0.0.1:{taken.getsockname()[1]}"
-        running.write(f"{free}:{service}", f"{busy}:{service}")
+        running.write(f"{free}:{stage.service}", f"{busy}:{stage.service}")
         started.reload()
         started.expect(f"not reloaded: cannot listen on {busy} for .* already in use; ")
         assert refuses(free)
         assert visits(port, 4) == {"anna": 4}
         assert all(visitor.has_connection() for _, visitor in connections)
     assert running.said() == []
-    assert running.reload(f"{port}:{service}").startswith("0 added, 0 altered, 0 remo")
+    assert running.reload(f"{port}:{stage.service}").startswith(
+        "0 added, 0 altered, 0 remo"
+    )
     started.stop()
 
 
-def test_what_needs_a_restart(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    tmp_path: Path,
-) -> None:
+def test_what_needs_a_restart(stage: Stage, tmp_path: Path) -> None:
     """What cannot be changed while it runs is told; the rest is done."""
     port, new = free_ports(2)
-    registrar.add(service, servers[0])
+    stage.add(stage.servers[0])
     file = tmp_path / "lb.toml"
-    file.write_text(f"map = ['{port}:{service}']\n")
-    started = gateway("--config", str(file))
+    file.write_text(f"map = ['{port}:{stage.service}']\n")
+    started = stage.gateway("--config", str(file))
     file.write_text(
-        f"map = ['{port}:{service}', '{new}:{service}']\nworkers = 2\n"
+        f"map = ['{port}:{stage.service}', '{new}:{stage.service}']\nworkers = 2\n"
         "connection-log = false\n"
     )
     started.reload()
@@ -263,69 +234,56 @@ def test_what_needs_a_restart(
     assert "retries=" not in started.log()
 
 
-def test_unix_socket(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    tmp_path: Path,
-) -> None:
+def test_unix_socket(stage: Stage, tmp_path: Path) -> None:
     """The file of a UNIX socket stays the same one, with the mode that is asked for."""
-    registrar.add(service, servers[0])
+    stage.add(stage.servers[0])
     path = tmp_path / "web.sock"
     file = tmp_path / "lb.toml"
-    running = Running(gateway, file, "1", f"unix:{path}:{service}")
+    running = Running(stage.gateway, file, "1", f"unix:{path}:{stage.service}")
     before = path.stat()
-    running.reload(f"unix:{path}:{service},unix-mode=606")
+    running.reload(f"unix:{path}:{stage.service},unix-mode=606")
     after = path.stat()
     assert (after.st_ino, stat.S_IMODE(after.st_mode)) == (before.st_ino, 0o606)
     assert visits(str(path), 3) == {"anna": 3}
     (port,) = free_ports(1)
-    running.reload(f"{port}:{service}")
+    running.reload(f"{port}:{stage.service}")
     assert not path.exists()
     running.gateway.stop()
 
 
-def test_token_file(
-    consul: ConsulAgent,
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    tmp_path: Path,
-) -> None:
+def test_token_file(consul: ConsulAgent, stage: Stage, tmp_path: Path) -> None:
     """With another token all watches restart at once; with the same one they do not,
     however often everything is read again.
     """
     (port,) = free_ports(1)
-    registrar.add(service, servers[0])
+    stage.add(stage.servers[0])
     token = tmp_path / "token"
     token.write_text("first")
     with ConsulRelay(consul.port) as relay:
-        started = gateway(
+        started = stage.gateway(
             "--consul",
             f"127.0.0.1:{relay.port}",
             f"--token-file={token}",
-            f"--map={port}:{service}",
+            f"--map={port}:{stage.service}",
         )
-        eventually(lambda: len(relay.queries(service)) >= 2, "it waits for news")
+        eventually(lambda: len(relay.queries(stage.service)) >= 2, "it waits for news")
         time.sleep(0.5)  # Consul has some more to say of what was registered just now
-        before = len(relay.queries(service))
+        before = len(relay.queries(stage.service))
         for number in range(1, 11):
             started.reload()
             eventually(lambda n=number: len(_reloads(started)) == n, "it is reloaded")  # type: ignore[misc]
         time.sleep(0.3)
-        assert len(relay.queries(service)) == before
+        assert len(relay.queries(stage.service)) == before
         token.write_text("second")
         started.reload()
-        eventually(lambda: len(relay.queries(service)) > before, "it asks anew")
+        eventually(lambda: len(relay.queries(stage.service)) > before, "it asks anew")
         assert "X-Consul-Token: second".lower() in relay.heads[-1].lower()
         token.unlink()
         started.reload()
         started.expect(f"not reloaded: --token-file {token}: cannot be read: No such")
         assert visits(port, 3) == {"anna": 3}
-        registrar.add(service, servers[1])
-        started.wait_for(rf"{service}: 1 joined \({service}-bert@")
+        stage.add(stage.servers[1])
+        started.wait_for(rf"{stage.service}: 1 joined \({stage.service}-bert@")
         assert "no answer from Consul" not in started.log()
         assert len(started.find("all watches restarted")) == 1
         started.stop()
@@ -336,32 +294,30 @@ def _reloads(started: Gateway) -> Sequence[object]:
 
 
 @WORKERS
-def test_storm(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    workers: str,
-    tmp_path: Path,
-) -> None:
+def test_storm(stage: Stage, workers: str, tmp_path: Path) -> None:
     """Thirty reloads 20 to 200 ms apart, each of which alters something: no client is
     lost of those that come meanwhile, and a stream that was there before is whole.
     """
     port, stays, other = free_ports(3)
-    for server in servers[:3]:
-        registrar.add(service, server)
+    for server in stage.servers[:3]:
+        stage.add(server)
     chance = random.Random(1)
     with dripping() as (drip_port, _):
-        registrar.add(f"{service}-drip", servers[3], Port=drip_port)
-        drips, fixed = free_ports(1)[0], f"{stays}:{service}"
-        lasting = f"{drips}:{service}-drip"
+        stage.registrar.add(f"{stage.service}-drip", stage.servers[3], Port=drip_port)
+        drips, fixed = free_ports(1)[0], f"{stays}:{stage.service}"
+        lasting = f"{drips}:{stage.service}-drip"
         file = tmp_path / "lb.toml"
-        running = Running(gateway, file, workers, f"{port}:{service}", fixed, lasting)
+        running = Running(
+            stage.gateway, file, workers, f"{port}:{stage.service}", fixed, lasting
+        )
         with connect(drips) as stream, Load(f"{port},{stays}", 8, 0.0) as load:
             for number in range(30):
-                mappings = [f"{port}:{service},idle-timeout={100 + number}s", fixed]
+                mappings = [
+                    f"{port}:{stage.service},idle-timeout={100 + number}s",
+                    fixed,
+                ]
                 mappings.append(f"{lasting},idle-timeout={100 + number}s")
-                running.write(*mappings, *[f"{other}:{service}"] * (number % 2))
+                running.write(*mappings, *[f"{other}:{stage.service}"] * (number % 2))
                 running.gateway.reload()
                 time.sleep(chance.uniform(0.02, 0.2))
             load.more(100)
@@ -379,20 +335,14 @@ def test_storm(
         assert running.gateway.stop().leases == 0
 
 
-def test_dead_worker(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    tmp_path: Path,
-) -> None:
+def test_dead_worker(stage: Stage, tmp_path: Path) -> None:
     """A worker that takes a dead one's place serves what is served by then."""
     old, new = free_ports(2)
-    registrar.add(service, servers[0])
+    stage.add(stage.servers[0])
     file = tmp_path / "lb.toml"
-    running = Running(gateway, file, "2", f"{old}:{service}")
+    running = Running(stage.gateway, file, "2", f"{old}:{stage.service}")
     before = pids(running.gateway)
-    running.reload(f"{new}:{service}")
+    running.reload(f"{new}:{stage.service}")
     for pid in before.values():
         kill(pid)
         eventually(lambda pid=pid: not is_alive(pid), "it is gone")  # type: ignore[misc]
@@ -405,23 +355,17 @@ def test_dead_worker(
     running.gateway.stop()
 
 
-def test_many_at_once(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    tmp_path: Path,
-) -> None:
+def test_many_at_once(stage: Stage, tmp_path: Path) -> None:
     """A hundred mappings can be added, altered and removed in one reload."""
     ports = free_ports(150)
-    registrar.add(service, servers[0])
+    stage.add(stage.servers[0])
     file = tmp_path / "lb.toml"
-    first = [f"{port}:{service}" for port in ports[:100]]
-    running = Running(gateway, file, "2", *first)
+    first = [f"{port}:{stage.service}" for port in ports[:100]]
+    running = Running(stage.gateway, file, "2", *first)
     assert visits(ports[0], 2) == {"anna": 2}
     said = running.reload(
-        *(f"{port}:{service},attempts=2" for port in ports[50:100]),
-        *(f"{port}:{service}" for port in ports[100:]),
+        *(f"{port}:{stage.service},attempts=2" for port in ports[50:100]),
+        *(f"{port}:{stage.service}" for port in ports[100:]),
     )
     assert said == "50 added, 50 altered, 50 removed, 0 unchanged"
     for port in ports[50:]:

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.end_to_end.registrar import Registrar
+from tests.end_to_end.stage import Stage
 from tests.end_to_end.visits import is_closed_at_once, visits
 from tests.support.consul_agent import ConsulAgent
 from tests.support.gateway import StartGateway
@@ -32,20 +33,17 @@ def test_agent_that_lost_its_state(
 
 
 def test_what_is_gone_is_seen_to_be_gone(
-    registrar: Registrar,
-    own_servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
+    stage: Stage, own_servers: list[WebServer]
 ) -> None:
     """Of those that are suspect, one that refuses connections is out at once."""
     (port,) = free_ports(1)
-    registrar.add(service, own_servers[0])
-    started = gateway("--map", f"{port}:{service}")
+    stage.add(own_servers[0])
+    started = stage.gateway("--map", f"{port}:{stage.service}")
     assert visits(port, 1) == {"emil": 1}
     own_servers[0].kill()
-    registrar.remove(f"{service}-emil")
+    stage.registrar.remove(f"{stage.service}-emil")
     started.wait_for("shrink guard: ")
     assert is_closed_at_once(port)
     started.wait_for(
-        rf"{service}: {service}-emil@.* confirmed: .*connections to it fail"
+        rf"{stage.service}: {stage.service}-emil@.* confirmed: .*connections to it fail"
     )

@@ -14,6 +14,7 @@ import pytest
 
 from tests.end_to_end.consul_relay import ConsulRelay
 from tests.end_to_end.registrar import Registrar
+from tests.end_to_end.stage import Stage
 from tests.end_to_end.visits import (
     eventually_shared,
     held,
@@ -69,20 +70,13 @@ def test_start_before_consul(
 
 
 @WORKERS
-def test_early_client(
-    consul: ConsulAgent,
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    workers: str,
-) -> None:
+def test_early_client(consul: ConsulAgent, stage: Stage, workers: str) -> None:
     """A client that comes before Consul's first answer waits for it."""
     port, consul_port = free_ports(2)
-    registrar.add(service, servers[0])
+    stage.add(stage.servers[0])
     options = ["--consul", f"127.0.0.1:{consul_port}", "--workers", workers]
-    maps = f"{port}:{service},connect-timeout=25s"
-    gateway(*options, "--map", maps, wait="listening")
+    maps = f"{port}:{stage.service},connect-timeout=25s"
+    stage.gateway(*options, "--map", maps, wait="listening")
     with connect(port) as early:
         early.sendall(REQUEST % b"early")
         early.settimeout(0.5)
@@ -95,20 +89,14 @@ def test_early_client(
 
 
 @WORKERS
-def test_stop(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    workers: str,
-) -> None:
+def test_stop(stage: Stage, workers: str) -> None:
     """SIGTERM lets all answers that are under way come to their end; nobody new is
     accepted meanwhile; then it ends well.
     """
     (port,) = free_ports(1)
-    for server in servers[:2]:
-        registrar.add(service, server)
-    started = gateway("--workers", workers, "--map", f"{port}:{service}")
+    for server in stage.servers[:2]:
+        stage.add(server)
+    started = stage.gateway("--workers", workers, "--map", f"{port}:{stage.service}")
     all_in_place(started, workers)
     with ThreadPoolExecutor(ANSWERS) as clients:
         answers = [clients.submit(slowly, port, 2.0) for _ in range(ANSWERS)]
@@ -125,35 +113,23 @@ def test_stop(
 
 
 @WORKERS
-def test_stop_while_idle(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    workers: str,
-) -> None:
+def test_stop_while_idle(stage: Stage, workers: str) -> None:
     """Where nothing is open it ends at once."""
     (port,) = free_ports(1)
-    registrar.add(service, servers[0])
-    started = gateway("--workers", workers, "--map", f"{port}:{service}")
+    stage.add(stage.servers[0])
+    started = stage.gateway("--workers", workers, "--map", f"{port}:{stage.service}")
     all_in_place(started, workers)
     assert visit(port) == "anna"
     assert started.stop() == (1, 0, 0)
 
 
 @WORKERS
-def test_stop_at_the_latest(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    workers: str,
-) -> None:
+def test_stop_at_the_latest(stage: Stage, workers: str) -> None:
     """Whoever stays is closed when drain-timeout is over."""
     (port,) = free_ports(1)
-    registrar.add(service, servers[0])
-    maps = f"{port}:{service},drain-timeout=2s"
-    started = gateway("--workers", workers, "--map", maps)
+    stage.add(stage.servers[0])
+    maps = f"{port}:{stage.service},drain-timeout=2s"
+    started = stage.gateway("--workers", workers, "--map", maps)
     all_in_place(started, workers)
     with held(port, 6) as connections:
         begun = time.monotonic()
@@ -167,17 +143,11 @@ def test_stop_at_the_latest(
 
 
 @WORKERS
-def test_stop_twice(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    workers: str,
-) -> None:
+def test_stop_twice(stage: Stage, workers: str) -> None:
     """A second SIGTERM ends it at once."""
     (port,) = free_ports(1)
-    registrar.add(service, servers[0])
-    started = gateway("--workers", workers, "--map", f"{port}:{service}")
+    stage.add(stage.servers[0])
+    started = stage.gateway("--workers", workers, "--map", f"{port}:{stage.service}")
     all_in_place(started, workers)
     with held(port, 2) as connections:
         started.terminate()
@@ -191,17 +161,11 @@ def test_stop_twice(
 
 
 @WORKERS
-def test_interrupt(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    workers: str,
-) -> None:
+def test_interrupt(stage: Stage, workers: str) -> None:
     """Ctrl-C ends it at once and in order, be it that it waits for connections."""
     (port,) = free_ports(1)
-    registrar.add(service, servers[0])
-    started = gateway("--workers", workers, "--map", f"{port}:{service}")
+    stage.add(stage.servers[0])
+    started = stage.gateway("--workers", workers, "--map", f"{port}:{stage.service}")
     all_in_place(started, workers)
     with held(port, 2):
         started.terminate()
@@ -215,18 +179,12 @@ def test_interrupt(
 
 
 @WORKERS
-def test_grace(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    workers: str,
-) -> None:
+def test_grace(stage: Stage, workers: str) -> None:
     """With --shutdown-grace it goes on as before for so long after SIGTERM."""
     (port,) = free_ports(1)
-    registrar.add(service, servers[0])
+    stage.add(stage.servers[0])
     options = ["--shutdown-grace=2s", "--workers", workers]
-    started = gateway(*options, "--map", f"{port}:{service}")
+    started = stage.gateway(*options, "--map", f"{port}:{stage.service}")
     all_in_place(started, workers)
     begun = time.monotonic()
     started.terminate()
@@ -237,80 +195,72 @@ def test_grace(
     assert _refuses(port)
 
 
-def test_stop_while_dialling(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
+def test_stop_while_dialling(stage: Stage) -> None:
     """A client that waits for an instance that does not accept is closed in the end."""
     (port,) = free_ports(1)
     with _deaf_port() as deaf:
-        registrar.add(service, servers[0], Port=deaf)
+        stage.add(stage.servers[0], Port=deaf)
         options = "connect-timeout=1h,drain-timeout=1s"
-        started = gateway("--map", f"{port}:{service},{options}")
+        started = stage.gateway("--map", f"{port}:{stage.service},{options}")
         with connect(port), connect(port):
             time.sleep(0.3)
             stopped = started.stop()
     assert stopped == (2, 0, 0)
 
 
-def test_limit_of_descriptors(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
+def test_limit_of_descriptors(stage: Stage) -> None:
     """It takes all the descriptors that it may have, and says for what they do."""
     (port,) = free_ports(1)
-    registrar.add(service, servers[0])
-    started = gateway("--map", f"{port}:{service}")
+    stage.add(stage.servers[0])
+    started = stage.gateway("--map", f"{port}:{stage.service}")
     [said] = started.find(r"(\d+) descriptors: max-connections .* is (\d+)")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert int(said[1]) == (hard if 0 < hard < 1 << 20 else 1 << 20)
     assert 0 < int(said[2]) < int(said[1]) / 2
 
 
-def test_log_line(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
+def test_log_line(stage: Stage) -> None:
     """Each connection is one line: who, where to, how much, how long, how it ended."""
     (port,) = free_ports(1)
-    registrar.add(service, servers[0])
-    started = gateway("--map", f"{port}:{service}")
+    stage.add(stage.servers[0])
+    started = stage.gateway("--map", f"{port}:{stage.service}")
     request = REQUEST % b"one"
     with connect(port) as sock:
         own = sock.getsockname()
         sock.sendall(request)
         answer = b"".join(iter(lambda: sock.recv(65536), b""))
     line = re.escape(
-        f"{own[0]}:{own[1]} {port}:{service}"
-        f" {service}-anna@test-node 127.0.0.1:{servers[0].port}"
+        f"{own[0]}:{own[1]} {port}:{stage.service}"
+        f" {stage.service}-anna@test-node 127.0.0.1:{stage.servers[0].port}"
         f" in={len(request)} out={len(answer)}"
     )
     moment = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} \[lbconsul\.proxy\S*#info\] "
     started.wait_for(rf"{moment}{line} time=\d+\.\d{{3}} retries=0 --$")
 
 
-def test_log_line_of_trouble(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
+def test_log_line_of_trouble(stage: Stage) -> None:
     """The line tells how often another instance was tried, and that none was had."""
     port, dead = free_ports(2)
-    registrar.add(service, servers[0], Port=dead)
-    started = gateway("--map", f"{port}:{service},policy=roundrobin")
+    stage.add(stage.servers[0], Port=dead)
+    started = stage.gateway("--map", f"{port}:{stage.service},policy=roundrobin")
     assert is_closed_at_once(port)
-    started.wait_for(rf" {port}:{service} - in=0 out=0 time=\S+ retries=1 SC$")
-    registrar.add(service, servers[1])
+    started.wait_for(rf" {port}:{stage.service} - in=0 out=0 time=\S+ retries=1 SC$")
+    stage.add(stage.servers[1])
     eventually(lambda: _answers(port), "the other one answers")
     assert visits(port, 6) == {"bert": 6}
-    started.wait_for(rf"{service}-bert@.* retries=1 --$")
+    started.wait_for(rf"{stage.service}-bert@.* retries=1 --$")
 
 
-def test_log_without_connections(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
+def test_log_without_connections(stage: Stage) -> None:
     """With --connection-log off connections are not logged, and changes still are."""
     (port,) = free_ports(1)
-    registrar.add(service, servers[0])
-    started = gateway("--connection-log", "off", "--map", f"{port}:{service}")
+    stage.add(stage.servers[0])
+    started = stage.gateway(
+        "--connection-log", "off", "--map", f"{port}:{stage.service}"
+    )
     assert visits(port, 5) == {"anna": 5}
-    registrar.add(service, servers[1])
-    started.wait_for(rf"{service}: 1 joined \({service}-bert@")
+    stage.add(stage.servers[1])
+    started.wait_for(rf"{stage.service}: 1 joined \({stage.service}-bert@")
     assert started.stop().accepted == 5
     assert "retries=" not in started.log()
 

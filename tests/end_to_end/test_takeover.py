@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.registrar import Registrar
+from tests.end_to_end.stage import Stage
 from tests.end_to_end.test_addresses import LIKE_SYSTEMD
 from tests.end_to_end.visits import held, visit
 from tests.support.consul_agent import ConsulAgent
@@ -144,23 +145,17 @@ def trickling(seconds: float) -> Iterator[int]:
         server.shutdown(socket.SHUT_RDWR)
 
 
-def test_slow_streams(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    meeting: str,
-) -> None:
+def test_slow_streams(stage: Stage, meeting: str) -> None:
     """What is on its way arrives whole, from the old one, which then is gone."""
     (port,) = free_ports(1)
-    told = ["--map", f"{port}:{service}", "--takeover", meeting]
+    told = ["--map", f"{port}:{stage.service}", "--takeover", meeting]
     with trickling(6) as upstream:
-        registrar.add(service, servers[0], Port=upstream)
-        old = gateway(*told)
+        stage.add(stage.servers[0], Port=upstream)
+        old = stage.gateway(*told)
         clients = [connect(port) for _ in range(5)]
         for each in clients:
             assert each.recv(1) == b"x"
-        next_one(gateway, *told)
+        next_one(stage.gateway, *told)
         for each in clients:
             with each:
                 assert len(receive_all(each)) == 64 * 32768 - 1

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.registrar import Registrar
+from tests.end_to_end.stage import Stage
 from tests.end_to_end.visits import held
 from tests.support.binaries import REPOSITORY
 from tests.support.gateway import StartGateway
 from tests.support.ports import free_ports
 from tests.support.waiting import eventually
-from tests.support.web_server import WebServer
 
 pytestmark = pytest.mark.consul
 
@@ -30,15 +29,13 @@ def status(*arguments: str) -> tuple[int, str, str]:
     return ended.returncode, ended.stdout, ended.stderr
 
 
-def test_ready(
-    registrar: Registrar, servers: list[WebServer], gateway: StartGateway, service: str
-) -> None:
+def test_ready(stage: Stage) -> None:
     """A gateway that is ready is a table that can be read, with status 0."""
     port, admin = free_ports(2)
-    for server in servers[:2]:
-        registrar.add(service, server)
-    registrar.maintain(f"{service}-bert", True)
-    gateway(f"--admin={admin}", "--map", f"{port}:{service}")
+    for server in stage.servers[:2]:
+        stage.add(server)
+    stage.registrar.maintain(f"{stage.service}-bert", True)
+    stage.gateway(f"--admin={admin}", "--map", f"{port}:{stage.service}")
     with held(port, 3):
         code, said, errors = status(f"--admin={admin}")
     assert (code, errors) == (0, "")
@@ -46,13 +43,15 @@ def test_ready(
     first, *_ = lines = said.splitlines()
     assert "serving for" in first
     assert "3 open, 3 accepted" in first
-    assert any(each.startswith(f"consul  {service}: watching, ") for each in lines)
+    assert any(
+        each.startswith(f"consul  {stage.service}: watching, ") for each in lines
+    )
     head, *rows = lines[-3:]
     assert head.split()[:4] == ["STANDING", "INSTANCE", "ADDRESS", "OPEN"]
     anna, bert = sorted(rows)[::1] if "anna" in sorted(rows)[0] else sorted(rows)[::-1]
     assert anna.split()[:5] == [
-        "+", "serving", f"{service}-anna@test-node",
-        f"127.0.0.1:{servers[0].port}", "3",
+        "+", "serving", f"{stage.service}-anna@test-node",
+        f"127.0.0.1:{stage.servers[0].port}", "3",
     ]  # fmt: skip
     assert bert.split()[1] == "draining"
     assert bert.endswith("maintenance: spring cleaning")

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.registrar import Registrar
+from tests.end_to_end.stage import Stage
 from tests.end_to_end.test_addresses import LIKE_SYSTEMD
 from tests.end_to_end.visits import name_in, visits
 from tests.support.binaries import REPOSITORY
@@ -72,19 +73,14 @@ def ended(gateway: Gateway) -> int:
     return len(gateway.find(r" retries=\d+ ..$"))
 
 
-def test_exact_balance(
-    registrar: Registrar,
-    own_servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-) -> None:
+def test_exact_balance(stage: Stage, own_servers: list[WebServer]) -> None:
     """Four workers balance as one does: 300 connections are 100, 100 and 100.
 
     So they are after half of them, chosen by chance, have gone and others came.
     """
     (port,) = free_ports(1)
-    registered(registrar, service, own_servers)
-    started = gateway("--workers", "4", "--map", f"{port}:{service}")
+    registered(stage.registrar, stage.service, own_servers)
+    started = stage.gateway("--workers", "4", "--map", f"{port}:{stage.service}")
     all_serve(started, 4)
     with crowd(port, 300) as visitors:
         assert_even(shares(visitors), 300)
@@ -99,19 +95,14 @@ def test_exact_balance(
     assert stopped.leases == 0
 
 
-def test_killed_worker(
-    registrar: Registrar,
-    own_servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-) -> None:
+def test_killed_worker(stage: Stage, own_servers: list[WebServer]) -> None:
     """A worker that dies takes its own clients along, and nobody else's.
 
     Another one is there soon, and what it had counted is forgotten.
     """
     (port,) = free_ports(1)
-    registered(registrar, service, own_servers)
-    started = gateway("--workers", "3", "--map", f"{port}:{service}")
+    registered(stage.registrar, stage.service, own_servers)
+    started = stage.gateway("--workers", "3", "--map", f"{port}:{stage.service}")
     all_serve(started, 3)
     with crowd(port, 60) as visitors:
         assert_even(shares(visitors), 60)
@@ -138,16 +129,11 @@ def test_killed_worker(
     assert started.stop().leases == 0
 
 
-def test_killed_master(
-    registrar: Registrar,
-    own_servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-) -> None:
+def test_killed_master(stage: Stage, own_servers: list[WebServer]) -> None:
     """When the master dies its workers end, and the port is free for the next one."""
     (port,) = free_ports(1)
-    registered(registrar, service, own_servers)
-    started = gateway("--workers", "3", "--map", f"{port}:{service}")
+    registered(stage.registrar, stage.service, own_servers)
+    started = stage.gateway("--workers", "3", "--map", f"{port}:{stage.service}")
     all_serve(started, 3)
     with crowd(port, 12) as visitors:
         assert_even(shares(visitors), 12)
@@ -157,28 +143,21 @@ def test_killed_master(
         assert not any(each.has_connection() for each in visitors)
     with pytest.raises(ConnectionRefusedError):
         connect(port)
-    again = gateway("--workers", "2", "--map", f"{port}:{service}")
+    again = stage.gateway("--workers", "2", "--map", f"{port}:{stage.service}")
     all_serve(again, 2)
     assert visits(port, 3).total() == 3
 
 
 @pytest.mark.parametrize("everybody", [False, True])
-def test_stop(
-    registrar: Registrar,
-    own_servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    *,
-    everybody: bool,
-) -> None:
+def test_stop(stage: Stage, own_servers: list[WebServer], *, everybody: bool) -> None:
     """SIGTERM ends all of them in order, be it sent to the master or to everybody.
 
     What is still open after drain-timeout is closed and told of.
     """
     (port,) = free_ports(1)
-    registered(registrar, service, own_servers)
-    maps = f"{port}:{service},drain-timeout=1s"
-    started = gateway("--workers", "3", "--map", maps)
+    registered(stage.registrar, stage.service, own_servers)
+    maps = f"{port}:{stage.service},drain-timeout=1s"
+    started = stage.gateway("--workers", "3", "--map", maps)
     all_serve(started, 3)
     with crowd(port, 9) as visitors:
         assert_even(shares(visitors), 9)
@@ -199,25 +178,20 @@ def test_stop(
         connect(port)
 
 
-def test_changes_reach_all(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-) -> None:
+def test_changes_reach_all(stage: Stage) -> None:
     """Within a tenth of a second of the master every worker knows of a change."""
     (port,) = free_ports(1)
-    registrar.add(service, servers[0])
-    started = gateway("--workers", "4", "--map", f"{port}:{service}")
+    stage.add(stage.servers[0])
+    started = stage.gateway("--workers", "4", "--map", f"{port}:{stage.service}")
     all_serve(started, 4)
     assert visits(port, 20) == {"anna": 20}
     for old, new in ((0, 1), (1, 2), (2, 0)):
-        registrar.add(service, servers[new])
-        registrar.remove(f"{service}-{servers[old].name}")
-        started.wait_for(rf"1 left \({service}-{servers[old].name}@")
+        stage.add(stage.servers[new])
+        stage.registrar.remove(f"{stage.service}-{stage.servers[old].name}")
+        started.wait_for(rf"1 left \({stage.service}-{stage.servers[old].name}@")
         time.sleep(0.1)
         with crowd(port, 40) as visitors:
-            assert shares(visitors) == {servers[new].name: 40}
+            assert shares(visitors) == {stage.servers[new].name: 40}
 
 
 def test_no_consul_at_the_start(
@@ -253,16 +227,11 @@ def _answers(port: int) -> bool:
         return False
 
 
-def test_frozen_worker(
-    registrar: Registrar,
-    own_servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-) -> None:
+def test_frozen_worker(stage: Stage, own_servers: list[WebServer]) -> None:
     """A worker that hangs gets no new clients, and none of them waits for it."""
     (port,) = free_ports(1)
-    registered(registrar, service, own_servers)
-    started = gateway("--workers", "2", "--map", f"{port}:{service}")
+    registered(stage.registrar, stage.service, own_servers)
+    started = stage.gateway("--workers", "2", "--map", f"{port}:{stage.service}")
     all_serve(started, 2)
     assert visits(port, 10).total() == 10
     frozen = pids(started)[1]
@@ -345,22 +314,16 @@ def test_changed_code(gateway: StartGateway, tmp_path: Path) -> None:
         assert sock.recv(12).endswith(b" 200")
 
 
-def test_unix_and_systemd_sockets(
-    registrar: Registrar,
-    servers: list[WebServer],
-    gateway: StartGateway,
-    service: str,
-    tmp_path: Path,
-) -> None:
+def test_unix_and_systemd_sockets(stage: Stage, tmp_path: Path) -> None:
     """UNIX sockets and those that systemd passes in are served by all workers too."""
-    registrar.add(service, servers[0])
+    stage.add(stage.servers[0])
     path = tmp_path / "web.sock"
     with socket.create_server(("127.0.0.1", 0)) as passed:
         prefix = [sys.executable, "-c", LIKE_SYSTEMD, "front", "1"]
-        started = gateway(
+        started = stage.gateway(
             "--workers=2",
-            f"--map=unix:{path}:{service}",
-            f"--map=systemd:front:{service}",
+            f"--map=unix:{path}:{stage.service}",
+            f"--map=systemd:front:{stage.service}",
             prefix=[*prefix, str(passed.fileno())],
             pass_fds=[passed.fileno()],
         )
