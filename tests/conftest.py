@@ -152,5 +152,6 @@ def pytest_runtest_makereport(
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say where the logs are."""
-    if kept_logs.FOLDER.is_dir():
+    has_failed = terminalreporter.stats.keys() & {"failed", "error"}
+    if has_failed and kept_logs.FOLDER.is_dir():
         terminalreporter.write_line(f"logs of failed tests: {kept_logs.FOLDER}")
