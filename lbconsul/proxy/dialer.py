@@ -6,7 +6,6 @@ accepts, which makes a retry always safe.
 
 import errno
 import socket
-from contextlib import suppress
 from enum import Enum, auto
 from typing import Protocol
 
@@ -22,6 +21,7 @@ from lbconsul.errors import AllFull, NoUpstream
 from lbconsul.net.connect import connect
 from lbconsul.net.poller import Poller
 from lbconsul.net.sockets import STARVED
+from lbconsul.proxy.retry import lease_next, lease_recovered, may_stay
 from lbconsul.proxy.wait_queue import WaitQueue
 from lbconsul.stats.mapping import MappingStats
 from lbconsul.stats.termination import Termination
@@ -132,7 +132,7 @@ class DialAttempt:
             dialer.wait_queue.dispatch()
         try:
             if self.tried:
-                self.lease = self._lease()
+                self.lease = lease_next(dialer.failover, self.tried, self._attempts)
             else:
                 self.lease = dialer.failover.lease((), self._attempts)
         except AllFull:
@@ -167,11 +167,11 @@ class DialAttempt:
             raise
 
     def _try_dial(self) -> bool:
-        dialer = self._dialer
+        dialer, tried, attempts = self._dialer, self.tried, self._attempts
         try:
-            self.lease = self._lease()
+            self.lease = lease_next(dialer.failover, tried, attempts)
         except NoUpstream:
-            self.lease = self._lease_of_recovered()
+            self.lease = lease_recovered(dialer.failover, tried, attempts)
             if self.lease is None:
                 return False
         dialer.wait_queue.leave(self)  # before it may have to queue up again
@@ -179,32 +179,6 @@ class DialAttempt:
         self.since = dialer.clock.seconds()
         self._connect(self.lease.upstream)
         return True
-
-    def _lease(self) -> Lease:
-        """Lease an untried upstream, else one that has an untried address."""
-        dialer, tried = self._dialer, self.tried
-        try:
-            return dialer.failover.lease(tried, self._attempts)
-        except NoUpstream:
-            spent = [each for each in tried if not self._has_more(each)]
-            if len(spent) == len(tried) or len(tried) >= self._attempts:
-                raise
-            with suppress(NoUpstream):
-                return dialer.failover.lease(spent, self._attempts)
-            raise
-
-    def _lease_of_recovered(self) -> Lease | None:
-        """Lease an upstream that refused before the wait and accepts again by now."""
-        failing = [each for each in self.tried if each.is_failing]
-        if len(failing) == len(self.tried) or len(self.tried) >= self._attempts:
-            return None
-        with suppress(NoUpstream):
-            return self._dialer.failover.lease(failing, self._attempts)
-        return None
-
-    def _has_more(self, upstream: Upstream) -> bool:
-        """Whether the upstream has untried addresses."""
-        return self.tried.count(upstream) <= len(upstream.instance.alternates)
 
     def _connect(self, upstream: Upstream) -> None:
         instance = upstream.instance
@@ -315,8 +289,9 @@ class DialAttempt:
             if failed:
                 self.lease.showed(Outcome.REFUSED)
             self._dialer.stats.failed(upstream.instance.identity)
+        silent = failing is Termination.CONNECT_TIMEOUT
         try:
-            if upstream.instance.alternates and self._may_stay(upstream, failing):
+            if may_stay(upstream, self.tried, self._attempts, silent=silent):
                 self.since = self._dialer.clock.seconds()
                 self._connect(upstream)
                 return
@@ -326,16 +301,6 @@ class DialAttempt:
             # A bug in lbconsul: report it, but leak nothing.
             self._fail(Termination.INTERNAL)
             raise
-
-    def _may_stay(self, upstream: Upstream, failing: Termination) -> bool:
-        """Whether to try another address of the same upstream at once.
-
-        The last attempt goes to another upstream, if there is one.  So does the next
-        one after a timeout: if one address is silent, the others may be as well.
-        """
-        left = self._attempts - len(self.tried)
-        silent = failing is Termination.CONNECT_TIMEOUT
-        return left > 1 and not silent and self._has_more(upstream)
 
     def _hang_up(self, state: DialState) -> None:
         sock = self._sock
