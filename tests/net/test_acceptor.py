@@ -60,7 +60,7 @@ class _Stage:
         self.acceptor.start()
 
     def client(self) -> socket.socket:
-        """One that has connected."""
+        """A client that has connected."""
         return connect(self.sock.getsockname())
 
 
@@ -106,9 +106,9 @@ def test_client_that_has_left(stage: _Stage) -> None:
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
 def test_without_descriptors(stage: _Stage, number: int) -> None:
-    """Without a descriptor the client is accepted a little later, without a busy loop.
-
-    The owner is told each time, and may close another connection.
+    """
+    Without a descriptor the client is accepted a little later, without a busy loop. The
+    owner is called each time, and may close another connection.
     """
     stage.kernel.errors += [number, number]
     with stage.client():

@@ -62,7 +62,7 @@ def _as_ipv4(network: Network) -> list[Network]:
 def test_as_by_a_search(
     known: list[Network], address: IPv4Address | IPv6Address
 ) -> None:
-    """An address is found just where one that looks at each network finds it."""
+    """A set of networks contains an address just when one of the networks does."""
     found = _in(str(address), *networks(",".join(map(str, known)))) if known else False
     assert found == _is_in_one(address, known)
 

@@ -24,7 +24,7 @@ def client() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_connected_at_once(host: str) -> None:
-    """Somebody on this machine who listens is there before we have turned round."""
+    """A connect to a listener on this machine succeeds at once."""
     with loopback.listening(host=host) as server:
         sock, code = connect(host, server.getsockname()[1])
         assert sock is not None
@@ -73,7 +73,7 @@ def test_a_unix_socket(tmp_path: Path) -> None:
 
 
 def test_no_descriptor_for_a_unix_socket(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no descriptor is left, that is told as it is for TCP."""
+    """Running out of descriptors is reported as it is for TCP."""
 
     def none_left(*_: Any) -> None:
         raise OSError(errno.EMFILE, "none left")
@@ -83,7 +83,7 @@ def test_no_descriptor_for_a_unix_socket(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_under_way() -> None:
-    """Somebody who does not answer keeps nobody waiting here."""
+    """A connect to a silent address does not block."""
     with loopback.blackhole() as port:
         sock, code = connect("127.0.0.1", port)
         assert sock is not None
@@ -100,7 +100,7 @@ def test_under_way() -> None:
     ],
 )
 def test_not_to_be_had(address: str, codes: set[int]) -> None:
-    """Who refuses, and an address that leads nowhere, are known as such at once."""
+    """A refusal, and an address without a route, are known at once."""
     with loopback.refusing() as port:
         sock, code = connect(address, port)
         assert sock is not None
@@ -109,7 +109,9 @@ def test_not_to_be_had(address: str, codes: set[int]) -> None:
 
 
 def test_no_descriptor() -> None:
-    """Where no socket is to be had the reason is told, and nothing is left over."""
+    """
+    Where no socket can be created the reason is reported, and nothing is left over.
+    """
     with loopback.no_descriptor_left():
         sock, code = connect("127.0.0.1", 80)
     assert sock is None
@@ -117,7 +119,7 @@ def test_no_descriptor() -> None:
 
 
 def test_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A socket that the kernel connected to itself has found nobody."""
+    """A socket that the kernel connected to itself counts as a refusal."""
 
     class Own(socket.socket):
         def connect_ex(self, address: Any) -> int:
@@ -158,7 +160,7 @@ def test_silent(client: tuple[socket.socket, socket.socket]) -> None:
 def test_waits_for_an_answer(
     client: tuple[socket.socket, socket.socket], speak: Callable[[socket.socket], None]
 ) -> None:
-    """So is one that asked, be it all that it had to say; nothing of it is read."""
+    """So is a client that has sent data, even with its end; nothing of it is read."""
     ours, peer = client
     speak(peer)
     assert not has_left(ours)
@@ -171,7 +173,7 @@ def test_waits_for_an_answer(
 def test_gone(
     client: tuple[socket.socket, socket.socket], does: Callable[[socket.socket], None]
 ) -> None:
-    """One that closed without a word is not, nor one that reset after any."""
+    """A client that closed without a word has left, and so has one that reset."""
     ours, peer = client
     does(peer)
     assert has_left(ours)

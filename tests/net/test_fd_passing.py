@@ -60,7 +60,7 @@ def test_too_few_descriptors(lane: tuple[socket.socket, socket.socket]) -> None:
 
 
 def test_nobody_there(lane: tuple[socket.socket, socket.socket]) -> None:
-    """When the other end is gone there is nothing to take, and nobody to send to."""
+    """When the other end is closed there is nothing to receive, and sending fails."""
     ours, theirs = lane
     ours.close()
     assert receive_sockets(theirs) == []
@@ -69,7 +69,7 @@ def test_nobody_there(lane: tuple[socket.socket, socket.socket]) -> None:
 
 
 def test_nobody_takes_them(lane: tuple[socket.socket, socket.socket]) -> None:
-    """Whoever sends does not wait for somebody to take them."""
+    """Sending does not wait for the receiver."""
     ours, _ = lane
     with pytest.raises(OSError):
         for number in range(10_000):

@@ -57,7 +57,7 @@ class BindTestCase(SynchronousTestCase):
 
 
 class OwnSocketTests(BindTestCase):
-    """The socket of whoever opens and closes it."""
+    """The owner of a listening socket opens and closes it."""
 
     def test_once(self) -> None:
         """It is opened once, however often it is asked for, until it is closed."""
@@ -94,7 +94,7 @@ class OwnSocketTests(BindTestCase):
             self.assertFalse(os.path.exists(path))
 
     def test_refused(self) -> None:
-        """Why it is not to be had is one line that names the mapping."""
+        """The error is one line that names the mapping and the reason."""
         own = OwnedSocket(Mapping("web", SystemdListen("front")), {"back": 0})
         with self.assertRaises(CannotListen) as raised:
             own.open()
@@ -152,7 +152,7 @@ class HandedOverTests(BindTestCase):
             self.assertEqual(os.path.exists(path), is_shared)
 
     def test_unix_without_its_file(self) -> None:
-        """One that nobody can find any more is no good: it is bound anew."""
+        """A UNIX socket whose file is gone is bound again."""
         path = self.folder() + "/web.sock"
         theirs = self.open(UnixListen(path))
         os.unlink(path)
@@ -173,7 +173,7 @@ class HandedOverTests(BindTestCase):
             self.assert_serves(own.open())
 
     def test_handed_on(self) -> None:
-        """One that was bound here, and that another gateway has now, is left to it."""
+        """A file that another gateway has taken over is left alone."""
         path = self.folder() + "/web.sock"
         own = self.handed(UnixListen(path))
         theirs = self.held.enter_context(own.open().dup())
@@ -233,14 +233,14 @@ class TCPTests(BindTestCase):
             self.assertEqual(client.recv(1), b"")
 
     def test_taken(self) -> None:
-        """A port that somebody else listens on is not to be had."""
+        """A port on which another process listens cannot be bound."""
         other = self.open(TCPListen("127.0.0.1", 0))
         self.assertEqual(
             self.refusal(TCPListen(*other.getsockname())).errno, errno.EADDRINUSE
         )
 
     def test_not_ours(self) -> None:
-        """Nor is an address that the machine does not have."""
+        """Nor can an address that the machine does not have."""
         error = self.refusal(TCPListen("192.0.2.1", 80))
         self.assertEqual(error.errno, errno.EADDRNOTAVAIL)
 
@@ -268,7 +268,7 @@ class UnixTests(BindTestCase):
         self.assert_serves(self.open(UnixListen(self.path)))
 
     def test_taken(self) -> None:
-        """A socket that somebody listens on is left to them."""
+        """A UNIX socket with a listening process is left to it."""
         other = self.open(UnixListen(self.path))
         error = self.refusal(UnixListen(self.path))
         self.assertEqual(error.errno, errno.EADDRINUSE)
@@ -322,7 +322,10 @@ class SystemdTests(BindTestCase):
         self.assert_serves(self.open(SystemdListen("web"), web=passed.fileno()))
 
     def test_unknown(self) -> None:
-        """If there is none of the name, the names there are get told."""
+        """
+        If systemd passed no socket with the name, the error lists the names that it
+        did.
+        """
         self.assertEqual(
             str(self.refusal(SystemdListen("web"), admin=0, other=0)),
             "systemd passed no socket with that name; it passed: admin, other",

@@ -55,7 +55,7 @@ def test_one_that_fails_harms_no_other() -> None:
 
 
 def test_what_is_discarded_is_left_alone() -> None:
-    """What was removed is tended no longer, be it while others are tended."""
+    """A removed part is called no more, even if it is removed during a round."""
     other = Counting()
     clock, periodic = _started(Counting(lambda: periodic.discard(other)), other)
     clock.pump([EVERY] * 3)
@@ -106,7 +106,7 @@ def test_long_work_delays_no_other_one() -> None:
 
 
 def test_steps_that_fail_harm_no_other() -> None:
-    """A bug in the middle of the work is told, and it is tried again."""
+    """A bug in a part's work is logged, and the part is called again."""
 
     def fails() -> Iterator[None]:
         yield
@@ -119,7 +119,7 @@ def test_steps_that_fail_harm_no_other() -> None:
 
 
 def test_stopped_in_the_middle_of_a_round() -> None:
-    """Who stops it in a round is the last one to be tended."""
+    """A stop during a round ends the round."""
     other = Counting()
     clock, periodic = _started(Counting(lambda: periodic.stop()), other)
     clock.pump([EVERY] * 3)

@@ -90,7 +90,7 @@ def test_one_descriptor_for_all(stage: Stage) -> None:
 
 
 def test_reads_and_writes(stage: Stage) -> None:
-    """Each is told what it asked for, and nothing else."""
+    """Each descriptor gets the events that it asked for, and no others."""
     reader, writer, both = stage.readable(), stage.watched(), stage.readable()
     stage.poller.addWriter(writer)
     stage.poller.addWriter(both)
@@ -123,7 +123,7 @@ def test_twice_is_once(stage: Stage) -> None:
 
 
 def test_peer_that_resets(stage: Stage) -> None:
-    """An error is told as what was asked for: the call that follows shows it."""
+    """An error arrives as the requested event: the next call shows it."""
     reader, writer = stage.watched(), stage.watched()
     stage.poller.addReader(reader)
     stage.poller.addWriter(writer)
@@ -136,7 +136,7 @@ def test_peer_that_resets(stage: Stage) -> None:
 
 
 def test_forgotten_and_closed(stage: Stage) -> None:
-    """One that is forgotten may be closed, and its descriptor be another's."""
+    """A forgotten descriptor may be closed, and reused by another connection."""
     one, other = stage.readable(), stage.watched()
     stage.poller.forget(one)
     descriptor = one.sock.detach()
@@ -166,7 +166,7 @@ def test_ended_by_another(stage: Stage) -> None:
 
 
 def test_read_ends_the_write(stage: Stage) -> None:
-    """One that ends at a read is not asked to write as well."""
+    """A connection that ends at a read gets no write event as well."""
     one = stage.readable()
     stage.poller.addWriter(one)
     one.doRead = lambda: stage.poller.forget(one)  # type: ignore[method-assign]
@@ -205,7 +205,7 @@ def test_bug(stage: Stage) -> None:
 
 
 def test_bug_in_what_was_put_off(stage: Stage) -> None:
-    """A bug in what was put off ends that connection, and nobody else's."""
+    """A bug in deferred work ends that connection, and no other."""
     bad, good, other = stage.readable(), stage.readable(), stage.readable()
     stage.poller.forget(bad)
     bad.sock.close()
@@ -221,7 +221,7 @@ def test_bug_in_what_was_put_off(stage: Stage) -> None:
 
 
 def test_bug_at_the_end(stage: Stage) -> None:
-    """One that cannot even be ended is not called any more."""
+    """A connection that cannot even be ended is called no more."""
     bad, good = stage.readable(), stage.readable()
     bad.doRead = bad.connectionLost = broken  # type: ignore[method-assign,assignment]
     with capturedLogs() as logs:
@@ -250,7 +250,7 @@ def test_refused(stage: Stage) -> None:
 
 
 def test_stop_and_go(stage: Stage) -> None:
-    """One that was stopped can be used again, by what it watched as well."""
+    """A stopped poller can be used again."""
     one = stage.readable()
     stage.poller.stop()
     assert stage.poller.fileno() == -1
@@ -263,8 +263,8 @@ def test_stop_and_go(stage: Stage) -> None:
 
 def test_sockets_that_live_on_elsewhere(stage: Stage) -> None:
     """
-    A socket that we closed, but that another process holds, as after a fork,
-    does not keep us busy for ever, and who is watched goes on to be.
+    A socket that is closed here, but open in a forked process, causes no endless
+    events, and the other sockets are still watched.
     """
     gone, stays = stage.readable(), stage.watched()
     stage.poller.addReader(stays)
@@ -291,7 +291,7 @@ def test_reactor_ends(stage: Stage) -> None:
 
 
 def test_stopped() -> None:
-    """One that is stopped has no descriptor, whether it ever watched or not."""
+    """A stopped poller has no descriptor, whether it ever watched or not."""
     stopped = EpollPoller(RecordingReactor())
     stopped.stop()
     assert stopped.fileno() == -1

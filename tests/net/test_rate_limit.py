@@ -50,7 +50,7 @@ def test_bound(rate: float, burst: int, storm: list[tuple[float, int]]) -> None:
 
 
 def test_a_burst_then_waits() -> None:
-    """Who takes a token before it is there is told for how long to wait."""
+    """A caller that takes a token before it is there gets the time to wait."""
     bucket = TokenBucket(rate=2.0, burst=3.0)
     assert [bucket.take(10.0) for _ in range(5)] == [0.0, 0.0, 0.0, 0.5, 1.0]
 
@@ -76,7 +76,7 @@ def test_what_need_not_be() -> None:
     st.integers(1, 5),
 )
 def test_never_faster(idle: list[float], rate: float, burst: int) -> None:
-    """Who waits as told never takes more than the burst and the rate allow."""
+    """A caller that waits as long never exceeds the burst and the rate."""
     bucket, now = TokenBucket(rate, burst), 0.0
     for taken, seconds in enumerate(idle, 1):
         now += seconds

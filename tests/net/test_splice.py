@@ -76,7 +76,7 @@ def test_one_pipe_does_for_many(pair: tuple[socket.socket, socket.socket]) -> No
 def test_what_was_not_empty_is_closed(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
-    """Nobody gets a pipe with what is another's."""
+    """No relay gets a pipe with another one's bytes."""
     one, other = pair
     pipes = Pipes(1)
     pipe = pipes.lend()
@@ -135,9 +135,9 @@ def test_out_of_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_small_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pipe that holds less than what copying takes at a time is not worth it.
-
-    The kernel gives a user no large ones who has many (pipe(7)).
+    """
+    A pipe smaller than a copy's buffer does not pay. The kernel gives no large ones to
+    a user with many (pipe(7)).
     """
     before = descriptors()
     monkeypatch.setattr(splice, "PIPE_SIZE", 4096)
@@ -161,7 +161,7 @@ def test_refused_size(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_size_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pipe of which nobody knows the size is none, and is closed."""
+    """A pipe of unknown size is not used, and closed."""
     before = descriptors()
     monkeypatch.setattr(fcntl, "fcntl", refuse(errno.EINVAL))
     assert Pipes().lend() is None

@@ -81,7 +81,7 @@ class PatrolTests(SynchronousTestCase):
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
     def test_failure(self) -> None:
-        """An inspection that fails is told, and keeps nobody else's limit from him."""
+        """A failed check is logged, and the others are made."""
 
         def fail() -> None:
             raise KeyError("a bug")
@@ -114,7 +114,7 @@ class PatrolTests(SynchronousTestCase):
         self.assertEqual(Sweeper.interval_for(8.0, 0.25), 0.25)
 
     def test_list_of_the_owner(self) -> None:
-        """The list may be somebody's who puts on it and takes off it by himself."""
+        """The list may belong to a caller that adds and removes by itself."""
         checked = Checked()
         listed: set[Checked] = {checked}
         sweeper = Sweeper(self.clock, 10.0, cast(set[CheckedProtocol], listed))
@@ -204,7 +204,9 @@ class SlicesTests(SynchronousTestCase):
         self.assertLess(sum(self.turns), 5.0 / 8)
 
     def test_come_and_gone_meanwhile(self) -> None:
-        """Who leaves in a round is left alone; who comes has to wait for the next."""
+        """
+        An item that leaves during a round is not checked; a new one waits for the next.
+        """
         many = self.costly(5_000)
         Sweeper(self.clock, 1.0, many, self.slicer).start()
         self.run_for(1.005)
@@ -237,7 +239,7 @@ class SlicesTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_stop_in_the_middle(self) -> None:
-        """A stop in the middle of a round ends it, be it from within, for good."""
+        """A stop in the middle of a round, even from a check, ends it for good."""
         many = self.costly(5_000)
         sweeper = Sweeper(self.clock, 1.0, many, self.slicer)
         sweeper.start()
@@ -251,7 +253,7 @@ class SlicesTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_work_that_fails(self) -> None:
-        """A bug in one piece of work is told, and the others are done."""
+        """A bug in one piece of work is logged, and the others are done."""
         done: list[int] = []
 
         def fails() -> Iterator[None]:
@@ -269,7 +271,7 @@ class SlicesTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     def test_stop_of_all(self) -> None:
-        """When all is stopped no piece of work goes on; it can begin anew."""
+        """When all is stopped no work goes on; it can begin again."""
         done: list[int] = []
 
         def endless() -> Iterator[None]:

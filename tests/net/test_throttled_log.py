@@ -17,7 +17,7 @@ from lbconsul.net.throttled_log import (
 
 
 class Storm:
-    """Lines that are asked for, and what was told of the others and when."""
+    """A throttled log, and its summaries with their times."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -42,7 +42,7 @@ def test_no_storm() -> None:
 
 
 def test_once_a_second() -> None:
-    """While it goes on, what was not written is told once a second; then no more."""
+    """While lines are withheld, a summary comes once a second; then no more."""
     storm = Storm()
     assert storm.ask(10) == 2
     storm.clock.advance(0.5)
@@ -95,8 +95,8 @@ def _fail(log: ThrottledFailures, what: str, count: int) -> None:
 
 def test_a_few_failures() -> None:
     """
-    The first ones are told with their tracebacks, and then one now and then,
-    which says how many more there were.
+    The first failures are logged with their tracebacks, and later one now and then,
+    with the number of those withheld.
     """
     clock = Clock()
     log = ThrottledFailures(clock)

@@ -85,7 +85,7 @@ def test_failing(tmp_path: Path) -> None:
 
 
 def test_leftovers(tmp_path: Path) -> None:
-    """A socket that nobody listens on is removed, and nothing else."""
+    """A socket without a listening process is removed, and nothing else."""
     path = tmp_path / "s"
     remove_leftover(str(path))
     path.write_text("precious")
@@ -102,7 +102,7 @@ def test_leftovers(tmp_path: Path) -> None:
 
 
 def test_removing(tmp_path: Path) -> None:
-    """A file is removed only if it is the one that was meant."""
+    """A file is removed only if it is still the one that was bound."""
     path = tmp_path / "s"
     assert file_identity(str(path)) is None
     path.touch()

@@ -1,4 +1,4 @@
-"""Who accepts first from a queue that several processes share."""
+"""Which process accepts first from a queue that several share."""
 
 from twisted.internet.task import Clock
 
@@ -6,7 +6,7 @@ from lbconsul.proxy.accept_balancer import GIVE_WAY, OUR_TURN, AcceptBalancer
 
 
 class Queue:
-    """One of those who accept from it, which is ahead of the others or not."""
+    """A process with the same queue, which is overloaded or not."""
 
     def __init__(self, is_overloaded: bool = True) -> None:
         self.clock = Clock()
@@ -21,21 +21,21 @@ class Queue:
 
 
 def test_nobody_else() -> None:
-    """Who is alone waits for nobody."""
+    """A single process never yields."""
     courtesy = AcceptBalancer(Clock(), None, lambda: None)
     assert not courtesy.should_yield()
     courtesy.stop()
 
 
 def test_not_ahead() -> None:
-    """Who has no more than the others goes on."""
+    """A process with no more connections than the others goes on."""
     queue = Queue(is_overloaded=False)
     assert not queue.courtesy.should_yield()
     assert queue.clock.getDelayedCalls() == []
 
 
 def test_ahead() -> None:
-    """Who has more lets the others go first for a moment, once for each turn."""
+    """A process with more lets the others go first for a moment, once per turn."""
     queue = Queue()
     assert queue.courtesy.should_yield()
     assert queue.courtesy.is_waiting
@@ -46,7 +46,7 @@ def test_ahead() -> None:
 
 
 def test_turn_that_was_not_needed() -> None:
-    """Whoever comes later is another client: the others come first again."""
+    """For a client that comes later the process yields again."""
     queue = Queue()
     queue.courtesy.should_yield()
     queue.clock.advance(GIVE_WAY)

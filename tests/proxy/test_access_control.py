@@ -1,4 +1,4 @@
-"""Who is served, and with how many connections."""
+"""Which clients are served, and with how many connections."""
 
 from typing import Any
 
@@ -41,14 +41,14 @@ def test_allow() -> None:
 
 
 def test_deny() -> None:
-    """Everybody is served but those that it denies."""
+    """Every client is served but those in deny."""
     admission = _access_control(deny=("10.0.0.0/8", "fe80::/10"))
     hosts = ("11.0.0.1", "::1", "10.1.2.3", "::ffff:10.1.2.3", "fe80::1%eth0")
     assert _refused(admission, *hosts) == [None, None, DENIED, DENIED, DENIED]
 
 
 def test_both() -> None:
-    """Who is denied is not served, though the mapping allows it as well."""
+    """A denied client is not served, though allow has it as well."""
     admission = _access_control(allow=("10.0.0.0/8",), deny=("10.1.0.0/16",))
     hosts = ("10.2.0.1", "10.1.0.1", "11.0.0.1")
     assert _refused(admission, *hosts) == [None, DENIED, DENIED]
@@ -65,7 +65,7 @@ def test_unix() -> None:
 
 
 def test_left_at_once() -> None:
-    """Who has left before its address could be asked for is not let in."""
+    """A client that left before its address could be read is not served."""
     admission = _access_control(max_connections_per_client=1)
     assert admission.refuse(("?", 0)) is Termination.CLIENT_LEFT
 
@@ -90,7 +90,7 @@ def test_limit_of_ipv6() -> None:
 
 
 def test_denied_do_not_count() -> None:
-    """Who is denied takes no part of what is allowed to others in its network."""
+    """A denied client uses no part of its network's limit."""
     admission = _access_control(deny=("2001:db8::1/128",), max_connections_per_client=1)
     hosts = ("2001:db8::1", "2001:db8::1", "2001:db8::2")
     assert _refused(admission, *hosts) == [DENIED, DENIED, None]
@@ -101,7 +101,9 @@ HOSTS = st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8:1::1
 
 @given(st.integers(1, 3), st.lists(st.tuples(st.booleans(), HOSTS)))
 def test_nothing_is_kept(limit: int, steps: list[tuple[bool, str]]) -> None:
-    """However they come and go, the count is right; of who is gone nothing is kept."""
+    """
+    However clients come and go, the count is right; of those that left nothing is kept.
+    """
     admission = _access_control(max_connections_per_client=limit)
     inside: list[str] = []
     for comes, host in steps:

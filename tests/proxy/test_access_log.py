@@ -57,8 +57,8 @@ def _lines(logs: Sequence[LogEvent]) -> list[str]:
 
 def test_storm(logs: Sequence[LogEvent]) -> None:
     """
-    Of a storm of clients that nobody serves the log has the first lines, a few
-    each second, and how many more there were, once a second.
+    Of a storm of clients that are not served the log has the first lines, a few each
+    second, and the number of the others, once a second.
     """
     connections = Connections()
     connections.end(Termination.REFUSED, count=1250)
@@ -111,7 +111,7 @@ def test_served(logs: Sequence[LogEvent]) -> None:
 
 
 def test_switched_off(logs: Sequence[LogEvent]) -> None:
-    """Whoever does without these lines does without their number, too."""
+    """Without connection lines there are no summaries either."""
     connections = Connections(is_on=False)
     connections.end(Termination.REFUSED, count=1000)
     connections.end(Termination.DONE, an_upstream())
@@ -138,7 +138,7 @@ def test_names_of_unix_sockets(name: str | bytes, ending: Termination) -> None:
 
 @given(st.text(min_size=1, alphabet=st.characters(exclude_categories=["Zs"])))
 def test_names_of_instances(name: str) -> None:
-    """Whoever registers an instance cannot break its line, nor add one."""
+    """A registered name cannot break its line, nor add one."""
     with capturedLogs() as logs:
         Connections().end(Termination.DONE, an_upstream(name))
     [line] = _lines(logs)

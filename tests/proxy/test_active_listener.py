@@ -1,4 +1,4 @@
-"""One listening address whose options may be altered: what its parts are told."""
+"""A listening address whose options may change: what its parts learn."""
 
 import socket
 from collections.abc import Iterator

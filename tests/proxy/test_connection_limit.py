@@ -1,4 +1,4 @@
-"""How many connections a process may have open, and who waits for it."""
+"""The limit of open connections in a process, and the listeners that wait for it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +21,7 @@ class Door:
         self.trouble: Callable[[], object] = lambda: None
 
     def open(self) -> None:
-        """Let in whom there is room for, and wait for more."""
+        """Accept clients while there is room, and wait for more."""
         while self.clients:
             self.is_waiting = self.room.must_wait(self)
             if self.is_waiting:
@@ -48,7 +48,7 @@ def clock() -> Clock:
 
 
 def test_no_limit(clock: Clock) -> None:
-    """Without a limit nobody ever waits."""
+    """Without a limit no listener ever waits."""
     room = ConnectionLimit(clock)
     door = Door(room, 10_000)
     door.open()
@@ -69,7 +69,7 @@ def test_limit(clock: Clock) -> None:
 
 
 def test_in_turn(clock: Clock) -> None:
-    """Those who wait have their turn one after the other."""
+    """Waiting listeners have their turn one after the other."""
     room = ConnectionLimit(clock, 3)
     doors = [Door(room, 100) for _ in range(3)]
     for door in doors:
@@ -82,7 +82,7 @@ def test_in_turn(clock: Clock) -> None:
 
 
 def test_who_comes_late(clock: Clock) -> None:
-    """Nobody is let in before those who wait already."""
+    """No client is accepted ahead of listeners that wait already."""
     room = ConnectionLimit(clock, 1)
     first, second = Door(room, 2), Door(room, 1)
     first.open()
@@ -132,7 +132,7 @@ def test_nobody_there(clock: Clock) -> None:
 
 
 def test_forgotten(clock: Clock) -> None:
-    """One that does not wait any more is not called, and no timer is left for it."""
+    """A listener that stopped waiting is not called, and no timer is left for it."""
     room = ConnectionLimit(clock, 1)
     door = Door(room, 2)
     door.open()

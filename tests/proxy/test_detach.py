@@ -73,7 +73,7 @@ class AdoptTests(SynchronousTestCase):
             self.assertEqual(client.recv(100), b"answer")
 
     def test_unix(self) -> None:
-        """So does one that came by a UNIX socket."""
+        """So does a client of a UNIX socket."""
         folder = self.held.enter_context(tempfile.TemporaryDirectory())
         path = f"{folder}/web.sock".encode()
         listening = self.listen(unix.Port(path, self.factory, reactor=self.reactor))
@@ -91,7 +91,7 @@ class AdoptTests(SynchronousTestCase):
         self.assertEqual(address, ("?", 0))
 
     def test_no_socket(self) -> None:
-        """An endpoint of something else is told so in the log, and closed."""
+        """Another transport is closed, and the log says why."""
         encrypted = StringTransportWithDisconnection()
         alsoProvides(encrypted, ISSLTransport)
         for transport in (StringTransportWithDisconnection(), encrypted):

@@ -156,7 +156,7 @@ class DialTestCase(SynchronousTestCase):
             self.reactor.turn(0)
 
     def assert_answered(self, user: User, dial: DialAttempt) -> None:
-        """It found somebody: the socket is connected, and the lease lives."""
+        """The dial succeeded: the socket is connected, and the lease lives."""
         self.reactor.turn_until(lambda: bool(user.answered or user.failed))
         self.assertEqual(user.failed, [])
         [upstream] = user.answered
@@ -169,7 +169,7 @@ class DialTestCase(SynchronousTestCase):
         upstream.close()
 
     def assert_failed(self, user: User, *terminations: Termination) -> None:
-        """It found nobody, and no lease is left."""
+        """The dial failed, and no lease is left."""
         if terminations:
             self.reactor.turn_until(lambda: bool(user.answered or user.failed))
         self.assertEqual(user.failed, [*terminations])
@@ -273,7 +273,7 @@ class DialTests(DialTestCase):
         self.assertEqual([each.refused for each in [upstream.record] if each], [1])
 
     def test_the_last_attempt_is_another_one_s(self) -> None:
-        """However many addresses are dead, a client gets to who is there."""
+        """However many addresses are dead, a client reaches a live one."""
         addresses = [f"127.0.0.{number}" for number in range(1, 9)]
         several = self.at("a", self.refusing(), *addresses)
         user, dial = self.dial(several)
@@ -348,7 +348,7 @@ class DialTests(DialTestCase):
         self.assert_failed(user, Termination.REFUSED)
 
     def test_unreachable(self) -> None:
-        """An address that is unreachable at once is like one that refuses."""
+        """An unreachable address counts as a refusal."""
         broadcast = instance("a", 80, "255.255.255.255")
         user, dial = self.dial(broadcast, instance("b", self.listening()))
         self.assert_answered(user, dial)
@@ -356,12 +356,12 @@ class DialTests(DialTestCase):
         self.assert_failed(user, Termination.REFUSED)
 
     def test_no_such_scope(self) -> None:
-        """So is an IPv6 address of a network interface that we do not have."""
+        """So does an IPv6 address of a network interface that this host lacks."""
         user, _ = self.dial(instance("a", 80, "fe80::1%nowhere"))
         self.assert_failed(user, Termination.REFUSED)
 
     def test_timeout(self) -> None:
-        """One that does not answer in time is left for the next one."""
+        """An address that does not answer in time is left for the next one."""
         silent = instance("a", self.blackhole())
         user, dial = self.dial(silent)
         self.registry.replace(
@@ -453,7 +453,7 @@ class DialTests(DialTestCase):
         self.assert_failed(user, Termination.INTERNAL)
 
     def test_bug_between_two(self) -> None:
-        """So does one that shows when the next upstream is to be asked."""
+        """So does a bug that shows when the next upstream is chosen."""
         user, dial = self.dial(instance("a", self.blackhole()))
         user.registry = None  # type: ignore[assignment]
         self.pass_time(TIMEOUT + 1)
@@ -490,7 +490,7 @@ class WaitingTests(DialTestCase):
         self.waiting = self.waits.dial()
 
     def test_waits(self) -> None:
-        """Meanwhile nobody is asked, and the reactor has nothing to watch."""
+        """Meanwhile no upstream is chosen, and the reactor has nothing to watch."""
         self.pass_time(2 * TIMEOUT - 0.3)
         self.assertEqual((self.waits.tried, self.waits.failed), ([], []))
         self.assertEqual(self.reactor.reading() | self.reactor.writing(), set())
@@ -501,8 +501,8 @@ class WaitingTests(DialTestCase):
 
     def test_one_that_has_recovered(self) -> None:
         """
-        An upstream that refused before is tried again once it accepts others: nobody
-        waits in vain while it has room.
+        An upstream that refused before is tried again once it accepts others: no client
+        waits while it has room.
         """
         self.cancel(self.waits, self.waiting)
         server = self.held.enter_context(socket.socket())
@@ -546,7 +546,7 @@ class WaitingTests(DialTestCase):
         self.assert_failed(self.waits, Termination.QUEUE_TIMEOUT)
 
     def test_queue_full(self) -> None:
-        """One for whom there is no room in the line is over at once."""
+        """A client for which the queue has no room ends at once."""
         self.cancel(self.waits, self.waiting)
         user = User(self.reactor, self.registry, ONE_EACH, queue_length=0)
         user.dial()
@@ -561,7 +561,7 @@ class WaitingTests(DialTestCase):
         self.assert_failed(self.waits)
 
     def test_time_to_connect_counts_from_its_turn(self) -> None:
-        """Who waited for long has the whole time to connect all the same."""
+        """A client that waited for long still has the whole time to connect."""
         silent = instance("b", self.blackhole())
         self.pass_time(2 * TIMEOUT - 0.5)
         self.registry.replace(WEB.query, [silent])
@@ -644,8 +644,8 @@ class StarvedTests(DialTestCase):
 
     def test_connected_to_itself(self) -> None:
         """
-        Where nobody listens any more the kernel may connect a socket to itself,
-        whose echo would be taken for an answer: that counts as a refusal.
+        Where no process listens any more the kernel may connect a socket to itself,
+        whose echo would look like an answer: that counts as a refusal.
         """
 
         class Own(socket.socket):
@@ -662,7 +662,9 @@ class StarvedTests(DialTestCase):
         self.assert_failed(user, Termination.REFUSED)
 
     def test_reset_as_soon_as_accepted(self) -> None:
-        """An upstream that resets before we look is one that refused."""
+        """
+        An upstream that resets before the dial sees the connection counts as a refusal.
+        """
 
         class Short(socket.socket):
             def getpeername(self) -> Any:
@@ -702,7 +704,7 @@ class StarvedTests(DialTestCase):
         self.assertEqual((user.tried, user.starved), ([80, port], 0))
 
     def test_no_port_or_address_for_any(self) -> None:
-        """If there is no other one the client is told at once."""
+        """If there is no other upstream the client ends at once."""
         self.script(connecting=[errno.EADDRNOTAVAIL])
         user, _ = self.dial(instance("a", 80))
         self.assert_failed(user, Termination.STARVED)

@@ -202,7 +202,7 @@ def test_idlest() -> None:
 
 
 def test_close_on_critical_of_the_last_one(proxy: TendedProxy) -> None:
-    """Though it is the last one, and that it is lost would else be doubted."""
+    """That holds for the last upstream, too, whose loss would otherwise be suspect."""
     server = proxy.server("a")
     mapped = proxy.serve(close_on_critical=True)
     proxy.register(server.instance())
@@ -231,7 +231,7 @@ def _join(proxy: TendedProxy, pair: tuple[Server, Server]) -> Server:
 def test_rebalance(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
     """
     After a join connections are closed, at most so many per cent of them a minute,
-    until nobody has notably more than the fair share, with clients that come again.
+    until no upstream notably exceeds its fair share, with clients that reconnect.
     """
     mapped, _ = _even(proxy, 60, rebalance=20)
     proxy.pass_time(5, EVERY)
@@ -282,7 +282,7 @@ def test_rebalance_is_over(proxy: TendedProxy, pair: tuple[Server, Server]) -> N
 
 
 def test_rebalance_no_more_than_needed() -> None:
-    """However many could be closed at once, nobody ends below the fair share."""
+    """However many could be closed at once, no upstream ends below the fair share."""
     now = 0.0
     mapping = Mapping("web", drain=Drain(rebalance=99))
     registry = Registry(lambda: 0.0)
@@ -324,7 +324,10 @@ def test_rebalance_only_after_a_join(proxy: TendedProxy) -> None:
 
 
 def test_rebalance_returned(proxy: TendedProxy) -> None:
-    """An instance that comes back is one that joins; only our own are closed."""
+    """
+    An instance that comes back counts as a join; only this process's connections are
+    closed.
+    """
     one, other = proxy.server("a"), proxy.server("b")
     proxy.register(one.instance(), other.instance())
     others, mapped = proxy.serve(), proxy.serve(rebalance=99)
@@ -338,7 +341,7 @@ def test_rebalance_returned(proxy: TendedProxy) -> None:
 
 
 def test_nothing_to_do(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
-    """Where nobody leaves or joins, connections are not even looked at."""
+    """Without a join or a leave, connections are not even looked at."""
     proxy.serve()
     mapping = Mapping("web", drain=Drain(rebalance=99))
     failover = proxy.registry.failover(failover_spec(mapping))

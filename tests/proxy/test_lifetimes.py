@@ -71,7 +71,9 @@ def test_drain_by_a_reload(proxy: TendedProxy, pair: tuple[Server, Server]) -> N
 
 
 def test_drain_while_clients_wait(proxy: TendedProxy) -> None:
-    """Who waits by then, in the queue or for an answer, is let go with the others."""
+    """
+    Clients that still wait, in the queue or for an answer, are closed with the others.
+    """
     with loopback.blackhole() as port:
         server = proxy.server("a")
         proxy.register(server.instance())
@@ -91,7 +93,7 @@ def test_drain_while_clients_wait(proxy: TendedProxy) -> None:
 
 
 def test_drain_with_a_queue(proxy: TendedProxy) -> None:
-    """The last ones end together: nobody is joined just to be closed again."""
+    """The last ones end together: no client is joined just to be closed again."""
     server = proxy.server("a")
     proxy.register(server.instance())
     mapped = proxy.serve(

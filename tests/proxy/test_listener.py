@@ -73,7 +73,7 @@ class ListenerTestCase(SynchronousTestCase):
     def listener(
         self, max_connections: int = 0, listen: Listen = LOOPBACK, **passed: int
     ) -> tuple[Taker, Listener]:
-        """A listener that is not bound, and who takes its clients."""
+        """A listener without a bound socket, and a proxy for its clients."""
         mapping = Mapping("web", listen, limits=Limits(connections=max_connections))
         taker = Taker(mapping)
         listener = Listener(
@@ -88,7 +88,7 @@ class ListenerTestCase(SynchronousTestCase):
         return self.held.enter_context(tempfile.TemporaryDirectory())
 
     def started(self, max_connections: int = 0) -> tuple[Taker, Listener]:
-        """One that accepts."""
+        """A listener that accepts."""
         taker, listener = self.listener(max_connections)
         listener.privilegedStartService()
         listener.startService()
@@ -210,7 +210,9 @@ class LifeTests(ListenerTestCase):
             loopback.connect(passed.getsockname()).close()
 
     def test_lost(self) -> None:
-        """A reactor that gives the socket up is told of in the log, and survived."""
+        """
+        If the reactor drops the socket, the log says so, and the gateway survives.
+        """
         taker, listener = self.started()
         self.reactor.removeReader(listener)
         with capturedLogs() as events:
@@ -253,7 +255,7 @@ class CannotListenTests(ListenerTestCase):
         self.assertEqual(self.reactor.reading(), set())
 
     def test_taken(self) -> None:
-        """The address, the mapping and the reason are told."""
+        """The error names the address, the mapping and the reason."""
         with loopback.listening() as other:
             port = other.getsockname()[1]
             self.assert_line(
@@ -397,7 +399,7 @@ class GivesWayTests(ListenerTestCase):
         self.addCleanup(self.listener_.stopService)
 
     def assert_waits(self, seconds: float, taken: int) -> None:
-        """It takes nobody for so long, and then as many as this in all."""
+        """The listener yields for so long, and then takes as many clients as this."""
         before = len(self.taker.taken)
         self.reactor.advance(seconds * 0.9)
         self.reactor.settle()
@@ -415,7 +417,10 @@ class GivesWayTests(ListenerTestCase):
         self.assertEqual(self.reactor.reading(), set())
 
     def test_one_by_one(self) -> None:
-        """It lets others go first that should, and takes who is still there then."""
+        """
+        The listener lets other processes go first, and then takes the remaining
+        clients.
+        """
         self.give_way(5)
         self.assert_waits(GIVE_WAY, 2)
         self.reactor.turn()
@@ -452,7 +457,7 @@ class GivesWayTests(ListenerTestCase):
         self.assert_waits(GIVE_WAY, 1)
 
     def test_starved(self) -> None:
-        """Neither is it any help to who has nothing to serve clients with."""
+        """Nor does it help a process that lacks descriptors."""
         self.give_way(1)
         with capturedLogs():
             self.listener_.starved()
@@ -577,7 +582,10 @@ class RoomTests(ListenerTestCase):
         self.assertTrue(all(taker.taken for taker in self.takers))
 
     def test_nobody_in_its_queue(self) -> None:
-        """Who waits without a client leaves the place to somebody who has one."""
+        """
+        A listener that waits without a client leaves its place to one that has a
+        client.
+        """
         idle, late = self.started(), self.started()
         self.connect(late[1], 4)
         self.settle()
@@ -611,7 +619,7 @@ class RoomTests(ListenerTestCase):
         self.assertEqual(self.taken(), [2, 2])
 
     def test_own_limit(self) -> None:
-        """One that is at its own limit leaves the room to others, and has its turn."""
+        """A listener at its own limit leaves the room to others, and has its turn."""
         limited, other = self.started(max_connections=1), self.started()
         self.connect(limited[1], 3)
         self.settle()
@@ -627,7 +635,7 @@ class RoomTests(ListenerTestCase):
         self.assertEqual(limited[0].open, 1)
 
     def test_clients_that_are_not_let_in(self) -> None:
-        """Whom a proxy turns away takes no place: the next one has it."""
+        """A client that access rules turn away takes no place: the next one gets it."""
         one, other = self.started(), self.started()
         self.connect(other[1], 4)
         self.settle()
@@ -640,7 +648,9 @@ class RoomTests(ListenerTestCase):
         self.assertEqual((self.taken(), self.room.taken), ([100, 3], 3))
 
     def test_starved_in_its_turn(self) -> None:
-        """One that finds no descriptor in its turn looks again a little later."""
+        """
+        A listener that finds no descriptor in its turn tries again a little later.
+        """
         _, listener = self.started()
         self.connect(listener, 5)
         self.settle()
@@ -655,7 +665,7 @@ class RoomTests(ListenerTestCase):
         self.assertEqual(self.taken(), [5])
 
     def test_starved_before_its_turn(self) -> None:
-        """One that has nothing to serve clients with leaves its turn to the next."""
+        """A listener that lacks descriptors passes its turn to the next one."""
         one, other = self.started(), self.started()
         self.connect(one[1], 5)
         self.settle()
@@ -690,7 +700,7 @@ class RoomTests(ListenerTestCase):
         self.assertEqual(self.reactor.reading(), {listener.fileno()})
 
     def test_stop(self) -> None:
-        """One that is stopped waits no longer, and keeps nobody waiting."""
+        """A stopped listener waits no longer, and holds up no other."""
         one, other = self.started(), self.started()
         self.connect(one[1], 4)
         self.settle()
@@ -717,7 +727,9 @@ class StarvedTests(ListenerTestCase):
         return [formatEvent(event) for event in events]
 
     def test_pause(self) -> None:
-        """It does not spin, looks again a little later, and serves everybody."""
+        """
+        The listener does not spin, tries again a little later, and serves every client.
+        """
         taker, listener = self.started()
         self.connect(listener, 3)
         self.assertEqual(
@@ -735,8 +747,8 @@ class StarvedTests(ListenerTestCase):
 
     def test_nothing_to_dial_with(self) -> None:
         """
-        A client that got in, but for whom there is no descriptor to connect
-        with, is the last one until there is.
+        Without a descriptor to connect with, an accepted client is the last one until
+        there is.
         """
         taker, listener = self.started()
         taker.then = listener.starved

@@ -35,7 +35,7 @@ MAPPING = Mapping("web", HERE)
 
 
 class Running:
-    """Serves in a reactor of its own; who the instances of web are the test says."""
+    """Runs listeners in a reactor of its own; the test sets the instances of web."""
 
     def __init__(self, running: ReactorThread, held: ExitStack) -> None:
         self.running = running
@@ -153,7 +153,7 @@ def test_bound_early(running: Running) -> None:
 
 
 def test_waits_for_the_first_answer(running: Running) -> None:
-    """Who comes before Consul's first answer waits for it in the kernel's queue."""
+    """A client that comes before Consul's first answer waits in the kernel's queue."""
     mapping = evolve(MAPPING, timeouts=Timeouts(connect=30.0))
     [source] = running.begin(mapping, answered=False)
     client = running.held.enter_context(connect(source.open().getsockname()))
@@ -200,7 +200,7 @@ def test_stopped_while_it_waits(running: Running) -> None:
 
 
 def test_fallback(running: Running) -> None:
-    """Each datacenter is waited for, up to the first that has somebody."""
+    """Each datacenter is waited for, up to the first one with an instance."""
     mapping = evolve(MAPPING, dc=("dc1", "dc2"), timeouts=Timeouts(connect=30.0))
     running.begin(mapping, answered=False)
     [served] = running.serving.served
@@ -320,7 +320,7 @@ def test_altered_before_the_start(running: Running) -> None:
 
 
 def test_another_service(running: Running) -> None:
-    """Clients wait until Consul has said who serves that."""
+    """Clients wait until Consul has answered for the new service."""
     [source] = running.begin(MAPPING)
     other = evolve(MAPPING, service="mail", timeouts=Timeouts(connect=30.0))
     running.replace((other, source))
@@ -335,7 +335,9 @@ def test_another_service(running: Running) -> None:
 
 
 def test_limit(running: Running) -> None:
-    """A limit is kept over all connections of an address, be they of older options."""
+    """
+    A limit holds over all connections of an address, those of older options included.
+    """
     limited = evolve(MAPPING, limits=Limits(connections=1))
     [source] = running.begin(limited)
     client, upstream = running.pair(source)
@@ -362,7 +364,7 @@ def test_full(running: Running) -> None:
 
 
 def test_full_process(running: Running) -> None:
-    """So are a process without room, and one that has nothing left to serve with."""
+    """So are a process at its limit, and one without descriptors."""
     (source,) = running.begin(MAPPING)
     look = running.serving._look_for_full
     assert running.running.call(look) == {}
@@ -376,7 +378,7 @@ def test_full_process(running: Running) -> None:
 
 
 def test_lent(running: Running) -> None:
-    """For a factory that is lent somebody else listens; it drains with the rest."""
+    """A mapping may have no listener of its own; it drains with the rest."""
     running.begin()
     factory = running.running.call(running.serving.lend, MAPPING)
     assert running.serving.mappings == [MAPPING]
@@ -397,7 +399,7 @@ def test_lent(running: Running) -> None:
 
 
 def test_drain(running: Running) -> None:
-    """Nobody is accepted any more; it is over when nothing is open."""
+    """No client is accepted any more; the drain is over when nothing is open."""
     [source] = running.begin(MAPPING)
     address = source.open().getsockname()
     client, upstream = running.pair(source)
@@ -412,7 +414,10 @@ def test_drain(running: Running) -> None:
 
 
 def test_drain_while_idle(running: Running) -> None:
-    """Where nothing is open it is over at once, be it started or not."""
+    """
+    Where nothing is open the drain is over at once, whether the service was started or
+    not.
+    """
     assert running.drain() == [True]
 
 
@@ -433,7 +438,7 @@ def test_drain_too_late(running: Running, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_is_listening(running: Running) -> None:
-    """A mapping's clients are accepted from when it is known whom to choose from."""
+    """A mapping's clients are accepted once its instances are known."""
     [source] = running.begin(MAPPING, answered=False)
     serving = running.serving
     assert not serving.is_listening(source.mapping)

@@ -119,7 +119,7 @@ class MappingProxyTests(MappingProxyTestCase):
             self.assertEqual(proxy.open, 0)
 
     def test_timeouts_of_the_mapping(self) -> None:
-        """And so is how long nothing may move."""
+        """And so is the idle timeout."""
         proxy = self.proxy(
             evolve(
                 MAPPING,
@@ -238,7 +238,7 @@ class TroubleTests(MappingProxyTestCase):
         self.assertEqual((proxy.open, self.registry.open_connections()), (0, 0))
 
     def test_starved(self) -> None:
-        """Whoever lets clients in is told when there is nothing to dial with."""
+        """The listener is called when the process lacks descriptors to dial with."""
         proxy = self.proxy()
         ours, peer = loopback.tcp_pair()
         self.held.enter_context(peer)
@@ -257,9 +257,8 @@ class LogTests(MappingProxyTestCase):
 
     def test_line(self) -> None:
         """
-        One line at the end tells who was connected with whom, how much passed
-        each way, how long it took, how many upstreams were tried in vain, and
-        why it ended.
+        One line at the end names client and upstream, the bytes each way, the duration,
+        the failed attempts, and the termination.
         """
         proxy = self.proxy()
         with capturedLogs() as events:
@@ -328,7 +327,7 @@ class LogTests(MappingProxyTestCase):
         )
 
     def test_switched_off(self) -> None:
-        """Whoever has no use for these lines can do without them."""
+        """The connection lines can be turned off."""
         proxy = self.proxy(log_connections=False)
         with capturedLogs() as events:
             client = self.connect(proxy)

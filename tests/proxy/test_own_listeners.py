@@ -48,7 +48,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Host:
 
 
 def test_every_address_of_ipv4(host: Host) -> None:
-    """Who listens on every IPv4 address listens on each of this host's."""
+    """A listener on every IPv4 address covers each of this host's."""
     host.listeners.replace([Bound("0.0.0.0", 80)])
     assert host.refuses("10.0.0.5")
     assert host.refuses("127.0.0.1")
@@ -60,7 +60,7 @@ def test_every_address_of_ipv4(host: Host) -> None:
 
 
 def test_every_address_of_ipv6(host: Host) -> None:
-    """Who listens on every IPv6 address leaves IPv4's to others, if not asked."""
+    """A listener on every IPv6 address does not cover IPv4's, unless configured so."""
     host.listeners.replace([Bound("::", 80)])
     assert host.refuses("fd00::5")
     assert host.refuses("::1")
@@ -96,7 +96,7 @@ def test_a_unix_socket(host: Host, tmp_path: Path) -> None:
 
 
 def test_one_address(host: Host) -> None:
-    """Who listens on one address leaves the same port of the others to instances."""
+    """A listener on one address leaves the same port of others to instances."""
     host.listeners.replace([Bound("10.0.0.5", 80), Bound("::1", 80)])
     assert host.refuses("10.0.0.5")
     assert host.refuses("::1")
@@ -115,7 +115,9 @@ def test_why(host: Host) -> None:
 
 
 def test_what_is_listened_on_changes(host: Host) -> None:
-    """It is told whether it has, so that instances are looked at again."""
+    """
+    The caller learns whether anything changed, so that it can screen instances again.
+    """
     first, other = Bound("127.0.0.1", 80), Bound("127.0.0.1", 81)
     assert host.listeners.replace([first, None, other])
     assert not host.listeners.replace([other, first])
@@ -136,7 +138,7 @@ def test_an_address_that_moves_here(host: Host) -> None:
 
 
 def test_addresses_that_come_and_go(host: Host) -> None:
-    """That is noticed where it may matter; elsewhere nobody looks."""
+    """The check is made only where it may matter."""
     host.listeners.replace([Bound("0.0.0.0", 80)])
     assert not host.listeners.has_moved()
     assert host.looks == 0
@@ -260,7 +262,7 @@ class TestBoundTo:
     """Where something listens."""
 
     def test_what_is_written(self) -> None:
-        """An address or a path is where it listens; without one nobody can tell."""
+        """The bound address is that of the socket; without a socket it is unknown."""
         assert bound_to(TCPListen("::1", 80)) == Bound("::1", 80)
         assert bound_to(UnixListen("/run/a")) == Bound(path="/run/a")
         assert bound_to(SystemdListen("web")) is None
@@ -281,7 +283,7 @@ class TestBoundTo:
 
     @pytest.mark.parametrize("dual", [False, True])
     def test_both_families(self, *, dual: bool) -> None:
-        """One for IPv6 that has IPv4's clients, too, is told as such."""
+        """An IPv6 listener that takes IPv4 clients, too, is recognized."""
         sock = socket.create_server(
             ("::", 0), family=socket.AF_INET6, dualstack_ipv6=dual
         )
@@ -291,7 +293,7 @@ class TestBoundTo:
 
 
 def test_unresolved() -> None:
-    """An instance without an address yet is nobody."""
+    """An instance without an address yet is not the gateway itself."""
     listeners = OwnListeners(lambda: 0.0)
     listeners.replace([Bound("127.0.0.1", 80)])
     unresolved: Instance = evolve(instance("a", 81), address="")

@@ -137,7 +137,7 @@ class RelayTests(SynchronousTestCase):
             self.assertEqual(end.logPrefix(), "relay")
 
     def test_both_ways(self) -> None:
-        """What the one says reaches the other, and is counted by who said it."""
+        """The bytes of each side reach the other, and are counted by side."""
         self.client.sendall(b"question")
         self.upstream.sendall(b"long answer")
         self.reactor.settle()
@@ -147,7 +147,7 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual(self.relay.upstream.moved, 11)
 
     def test_first_byte(self) -> None:
-        """When the upstream speaks first, that is told once: since the client came."""
+        """The upstream's first byte is reported once, with the time since accept."""
         self.relay.upstream.credit = 0  # bulk comes later
         self.client.sendall(b"question")
         self.reactor.settle()
@@ -313,14 +313,14 @@ class RelayTests(SynchronousTestCase):
         self.assertTrue(was_reset(self.client))
 
     def test_upstream_is_gone_when_told_the_end(self) -> None:
-        """And so is one that shows only when we pass an end on."""
+        """And so is an error that shows only when an end is passed on."""
         reset(self.upstream)
         self.client.shutdown(socket.SHUT_WR)
         self.relay.client.doRead()
         self.assert_over(Termination.UPSTREAM_RESET)
 
     def test_slow_reader_is_gone(self) -> None:
-        """And so is one that shows when we send what was left over."""
+        """And so is one that shows when pending bytes are sent."""
         self.flood(self.upstream)
         reset(self.client)
         self.relay.client.doWrite()
@@ -491,8 +491,8 @@ class RelayTests(SynchronousTestCase):
 
     def test_half_closed_client_dies(self) -> None:
         """
-        A client that has said all and then vanishes is noticed, though nothing
-        is read from it any more: the upstream need not work for nobody.
+        A client that ends its direction and then vanishes is noticed, though nothing is
+        read from it any more: the upstream need not go on working.
         """
         self.client.shutdown(socket.SHUT_WR)
         self.reactor.settle()

@@ -62,7 +62,9 @@ def test_tended() -> None:
 
 
 def test_known() -> None:
-    """Known is a mapping when somebody serves it, or it is sure that nobody does."""
+    """
+    A mapping is known once an upstream serves it, or all its queries are answered.
+    """
     made = runtime()
     assert not made.is_known(MAPPING)
     made.registry.replace(WEB.query, [])
@@ -79,7 +81,7 @@ def test_known() -> None:
 
 
 def test_known_while_names_are_looked_up() -> None:
-    """Who is there serves at once; where there is nobody yet, they are waited for."""
+    """Known upstreams serve at once; a client waits while there is none yet."""
     made = runtime()
     registry = made.registry
     ill = evolve(instance("a", 80), health=Health("critical", "down"))
@@ -112,7 +114,7 @@ def test_figures() -> None:
 
 
 def test_figures_of_lent_ones() -> None:
-    """Services for which somebody else listens are not mixed up."""
+    """Mappings whose clients an embedder accepts are not mixed up."""
     made = runtime()
     web, mail = (
         made.make(Mapping("web"), OBSERVER),
@@ -124,7 +126,7 @@ def test_figures_of_lent_ones() -> None:
 
 
 def test_tidings(proxy: TendedProxy) -> None:
-    """It is told who has open connections, who waits, and who is ejected."""
+    """The traffic has open connections, queued clients, and ejected upstreams."""
     made = ProxyRuntime(proxy.reactor, proxy.registry)
     made._poller = proxy.reactor
     listen = TCPListen("127.0.0.1", 80)

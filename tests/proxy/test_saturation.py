@@ -1,4 +1,4 @@
-"""What is full, and what is told of that."""
+"""Limits that are reached, and what the log says of them."""
 
 from collections.abc import Iterator, Sequence
 
@@ -47,7 +47,7 @@ class Looked:
 
 
 def test_full(logs: Sequence[LogEvent]) -> None:
-    """What is full for a second is told, once, and so is the end of it."""
+    """A limit reached for a second is logged, once, and so is its end."""
     looked = Looked()
     looked.wait(1)
     looked.full = {WEB: 100, ROOM: 9900, NONE: 0}
@@ -75,7 +75,7 @@ def test_full(logs: Sequence[LogEvent]) -> None:
 
 
 def test_for_a_moment(logs: Sequence[LogEvent]) -> None:
-    """What is full for a moment only, again and again, is not told at all."""
+    """A limit reached for moments only, again and again, is not logged at all."""
     looked = Looked()
     for _ in range(40):
         looked.full = {WEB: 100}

@@ -27,7 +27,7 @@ def test_all_that_is_said() -> None:
 
 
 def test_nothing_said() -> None:
-    """Without options there is one pool of the service, and an answer is doubted."""
+    """Without options there is one pool of the service, with a shrink guard."""
     [selection] = failover_spec(Mapping("web")).all()
     assert (selection.query, selection.rules) == (
         ServiceQuery("web"),

@@ -168,14 +168,14 @@ class LeavingClientTests(SessionTestCase):
         self.assert_ended("CC")
 
     def test_reset(self) -> None:
-        """And so does one that resets."""
+        """And so does an upstream that resets."""
         self.dial()
         loopback.reset(self.client)
         self.pass_time(0.5)
         self.assert_ended("CC")
 
     def test_reset_after_a_word(self) -> None:
-        """And one that asked before it did so."""
+        """And one whose client sent its request before."""
         self.dial()
         self.client.sendall(b"question")
         loopback.reset(self.client)
@@ -183,7 +183,7 @@ class LeavingClientTests(SessionTestCase):
         self.assert_ended("CC")
 
     def test_half_closed_after_a_word(self) -> None:
-        """One that asked, and said that this was all, waits for an answer."""
+        """A client that sent a request and its end waits for an answer."""
         session = self.dial()
         self.client.sendall(b"question")
         self.client.shutdown(socket.SHUT_WR)
@@ -292,8 +292,9 @@ class ProbeTests(SessionTestCase):
         self.assertEqual(self.kinds[1:], ["restored"])
 
     def test_lives_unanswered(self) -> None:
-        """Where upstreams answer, one that does not is not trusted for accepting: after
-        ten seconds another connection has its turn.  If it answers after all it is.
+        """
+        Where upstreams answer, accepting alone does not restore one: after ten seconds
+        another connection probes it. If it answers after all it is restored.
         """
         self.answered_before()
         self.client.sendall(b"GET / HTTP/1.0\r\n\r\n")
@@ -344,7 +345,7 @@ class ProbeTests(SessionTestCase):
         self.assertEqual(self.kinds[1:], ["restored"])
 
     def test_gives_up_on_an_answer(self) -> None:
-        """Where upstreams answer that is nobody's proof: a client gave up."""
+        """Where upstreams answer that proves nothing: a client gave up."""
         self.answered_before()
         self.client.sendall(b"GET / HTTP/1.0\r\n\r\n")
         self.end_in_order()
@@ -371,14 +372,17 @@ class ProbeTests(SessionTestCase):
         self.assertEqual(self.early_closes(), 1)
 
     def test_says_nothing(self) -> None:
-        """A connection on which nobody says anything shows nothing, however orderly."""
+        """
+        A connection without a byte from either side proves nothing, however orderly.
+        """
         self.end_in_order()
         self.assertEqual(len(self.told), 1)
         self.assertTrue(self.is_probed_after(10.0))
 
     def test_never_hears_the_end(self) -> None:
-        """One that does not hear the client's end may hang: it is not trusted for that
-        the connection lives on.
+        """
+        An upstream that does not react to the client's end may hang: a connection that
+        lives on does not restore it.
         """
         self.client.sendall(b"web.requests 1 1760000000\n")
         self.client.close()

@@ -255,9 +255,9 @@ class TestEnds:
         self, proxy: RunningProxy, server: socket.socket, held: ExitStack
     ) -> None:
         """
-        A client that comes in the very moment in which another one resets, and
-        that one's upstream speaks, is served: no event of the old connection
-        reaches the new one that got its descriptors.
+        A client that comes in the very moment in which another one resets, and its
+        upstream sends, is served: no event of the old connection reaches the new one
+        that got its descriptors.
         """
         for _ in range(20):
             client, upstream = joined(proxy, server, held)
@@ -432,8 +432,8 @@ class TestLimits:
 
     def test_no_descriptors(self, server: socket.socket, held: ExitStack) -> None:
         """
-        With 100 descriptors and 200 clients it stays alive and idle, tells so
-        in one line, and serves everybody as others leave.
+        With 100 descriptors and 200 clients the gateway stays alive and idle, logs one
+        line, and serves every client as others leave.
         """
         port = server.getsockname()[1]
         with Echo(server), ProxyProcess(port, descriptors=100) as process:

@@ -48,7 +48,7 @@ class TurnedAwayTests(MappingProxyTestCase):
         self.assertEqual(self.observer.ended, ends)
 
     def test_denied(self) -> None:
-        """Who is denied is reset, counted, and told of; the others are served."""
+        """A denied client is reset, counted, and logged; the others are served."""
         mapped = self.mapped(deny=("192.0.2.0/24",))
         self.assert_turned_away(mapped, "192.0.2.1", "PR")
         self.assert_turned_away(mapped, "::ffff:192.0.2.1", "PR")
@@ -56,7 +56,7 @@ class TurnedAwayTests(MappingProxyTestCase):
         self.assertEqual((mapped.accepted, mapped.open), (3, 1))
 
     def test_not_allowed(self) -> None:
-        """So is who is not allowed."""
+        """So is a client outside allow."""
         mapped = self.mapped(allow=("192.0.2.0/24", "::1/128"))
         self.assert_turned_away(mapped, "198.51.100.1", "PR")
         self.assert_turned_away(mapped, "fe80::1%eth0", "PR")
@@ -64,8 +64,8 @@ class TurnedAwayTests(MappingProxyTestCase):
 
     def test_too_many_of_one(self) -> None:
         """
-        So is who has as many connections as one client may have, until one of
-        them is over, whatever it was at.
+        So is a client beyond max-connections-per-client, until one of its connections
+        is over, in whatever phase.
         """
         mapped = self.mapped(max_connections_per_client=2)
         joined, upstream = self.serve(mapped, "192.0.2.1")
@@ -88,7 +88,7 @@ class TurnedAwayTests(MappingProxyTestCase):
         self.assertEqual((mapped.open, self.observer.ended), (0, 3))
 
     def test_all_over(self) -> None:
-        """When all is over nobody counts, and there is room for all."""
+        """When all is over no client counts, and there is room for all."""
         mapped = self.mapped(max_connections_per_client=2)
         for host in ("192.0.2.1", "192.0.2.1", "2001:db8::1"):
             self.serve(mapped, host)

@@ -13,7 +13,7 @@ from tests.support.instances import upstreams
 
 @define(eq=False)
 class Places:
-    """Upstreams with so many places free, and who got one."""
+    """Upstreams with so many places free, and the dials that got one."""
 
     free: dict[Upstream, int]
     got: list[str] = Factory(list)
@@ -50,24 +50,24 @@ class LineTests(SynchronousTestCase):
         self.places = Places({self.one: 0, self.other: 0})
 
     def client(self, name: str, *tried: Upstream) -> Client:
-        """One who is not in the line yet."""
+        """A dial that is not in the queue yet."""
         return Client(name, self.queue, self.places, [*tried])
 
     def join(self, name: str, *tried: Upstream) -> Client:
-        """One who is."""
+        """A dial in the queue."""
         client = self.client(name, *tried)
         self.assertTrue(self.queue.join(client))
         return client
 
     def assert_over(self) -> None:
-        """Nobody waits, and nobody looks any more."""
+        """No dial waits, and no timer runs."""
         self.assertFalse(self.queue)
         self.assertEqual(len(self.queue), 0)
         self.clock.advance(LOOK_EVERY)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_nobody(self) -> None:
-        """A line without anybody costs nothing."""
+        """An empty queue costs nothing."""
         self.queue.dispatch()
         self.queue.leave(self.client("a"))
         self.queue.stop()
@@ -88,7 +88,7 @@ class LineTests(SynchronousTestCase):
         self.assert_over()
 
     def test_looks_regularly(self) -> None:
-        """A place that is free, though nobody says so, is seen soon."""
+        """A place that becomes free without a notice is found soon."""
         self.join("a")
         self.join("b")
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
@@ -114,13 +114,13 @@ class LineTests(SynchronousTestCase):
         self.assert_over()
 
     def test_no_line(self) -> None:
-        """In a line of length 0 nobody waits, and nobody looks."""
+        """In a queue of length 0 no dial waits, and no timer runs."""
         queue = WaitQueue(self.clock, 0)
         self.assertFalse(queue.join(self.client("a")))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_leaving(self) -> None:
-        """Who leaves does not get a turn, and is not missed."""
+        """A dial that leaves gets no turn, and holds up no other."""
         held = [self.join(name) for name in "abc"]
         for each in (held[1], held[1], held[0]):
             self.queue.leave(each)
@@ -131,8 +131,7 @@ class LineTests(SynchronousTestCase):
 
     def test_no_other_for_the_first(self) -> None:
         """
-        A first one who wants another upstream than the one with places keeps
-        nobody from that.
+        A first dial that excludes the upstream with places does not hold up the others.
         """
         self.join("a", self.one)
         self.join("b")
@@ -146,7 +145,7 @@ class LineTests(SynchronousTestCase):
         self.assert_over()
 
     def test_again(self) -> None:
-        """One whom an upstream refused when it was its turn is still before others."""
+        """A dial whose upstream refused it in its turn is still ahead of others."""
         first = self.join("a")
         self.join("b")
 
@@ -182,7 +181,7 @@ class LineTests(SynchronousTestCase):
         self.assert_over()
 
     def test_going_on_lets_others_go_on(self) -> None:
-        """Many who each end at once, and tell the line, do not pile up."""
+        """Many dials that each end at once, and notify the queue, do not nest."""
         queue = WaitQueue(self.clock, 5000)
         self.places.free[self.one] = 1
 
@@ -198,7 +197,7 @@ class LineTests(SynchronousTestCase):
         self.assert_over()
 
     def test_one_ends_another(self) -> None:
-        """One that ends while others go on is left out."""
+        """A dial that ends while others go on is skipped."""
         first, second = self.join("a"), self.join("b")
         self.join("c")
         first.then = lambda _: self.queue.leave(second)
@@ -238,7 +237,7 @@ class LineTests(SynchronousTestCase):
         self.assert_over()
 
     def test_stop(self) -> None:
-        """A line that is stopped forgets all; it serves again who joins then."""
+        """A stopped queue forgets all; it serves dials that join later."""
         held = [self.join("a"), self.join("b", self.one)]
         self.queue.stop()
         self.assert_over()
@@ -253,7 +252,7 @@ class LineTests(SynchronousTestCase):
         self.assert_over()
 
     def test_stop_meanwhile(self) -> None:
-        """It may be stopped by one that goes on, be it at a look."""
+        """A dial may stop the queue, even from a timer."""
         for at_a_look in (False, True):
             self.join("a").then = lambda _: self.queue.stop()
             self.join("b")

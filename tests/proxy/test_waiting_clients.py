@@ -27,7 +27,9 @@ def _full(
 
 
 def test_first_come_first_served(proxy: TendedProxy) -> None:
-    """Who waits gets the place of a connection that ends, at once and in turn."""
+    """
+    A waiting client gets the place of a connection that ends, at once and in turn.
+    """
     mapped, server, client = _full(proxy)
     clients = [client, *proxy.connect_all(mapped, "123").values()]
     assert mapped.open == 4
@@ -39,7 +41,7 @@ def test_first_come_first_served(proxy: TendedProxy) -> None:
 
 
 def test_nobody_overtakes(proxy: TendedProxy) -> None:
-    """A new client goes behind those who wait, though a place is just free."""
+    """A new client queues behind the waiting ones, though a place is just free."""
     mapped, server, client = _full(proxy)
     other = proxy.serve(max_connections_per_upstream=1)
     proxy.leave(client)
@@ -63,7 +65,9 @@ def test_another_mappings_connection_ends(proxy: TendedProxy) -> None:
 
 
 def test_another_process_connection_ends(proxy: TendedProxy) -> None:
-    """And so is one that another process leaves, of which only the count tells."""
+    """
+    And so is a place that another process frees, which only the shared count shows.
+    """
     mapped, server, client = _full(proxy)
     proxy.connect(mapped, "1")
     [upstream] = proxy.registry.pool(
@@ -88,8 +92,8 @@ def test_another_process_connection_ends(proxy: TendedProxy) -> None:
 )
 def test_too_long(proxy: TendedProxy, options: dict[str, Any], wait: float) -> None:
     """
-    Who waited for the queue timeout, which is the connect timeout where nothing
-    is said, is let go; nothing was read of it.
+    A client that waited for queue-timeout, by default connect-timeout, is closed;
+    nothing was read of it.
     """
     mapped, server, client = _full(proxy, **options)
     waiting = proxy.connect(mapped, "1")
@@ -120,7 +124,7 @@ def test_no_room_in_the_queue(proxy: TendedProxy) -> None:
 
 
 def test_no_queue(proxy: TendedProxy) -> None:
-    """With a queue of length 0 nobody waits."""
+    """With a queue of length 0 no client waits."""
     mapped, _, client = _full(proxy, queue_length=0)
     proxy.connect(mapped, "1")
     assert proxy.endings == {"1": "SQ"}
@@ -155,8 +159,8 @@ def test_client_leaves_as_its_turn_comes(proxy: TendedProxy) -> None:
 
 def test_place_in_the_round_of_a_patrol(proxy: TendedProxy) -> None:
     """
-    One client that is found gone frees the place for another one that waits, which
-    is looked at in the same round: it is connected once, whatever their order.
+    A client found gone frees its place for another one checked in the same round: that
+    one is connected once, whatever their order.
     """
     for number in range(10):
         with loopback.blackhole() as port:
@@ -192,7 +196,9 @@ def test_refused_then_full(proxy: TendedProxy) -> None:
 
 
 def test_refused_when_its_turn_comes(proxy: TendedProxy) -> None:
-    """A client whose place is at one that refuses meanwhile goes on to the next."""
+    """
+    A client whose place is at an upstream that refuses meanwhile goes on to the next.
+    """
     mapped, server, client = _full(proxy)
     proxy.connect(mapped, "1")
     proxy.register(proxy.refusing("b"), server.instance())
@@ -249,7 +255,7 @@ def test_everybody_refuses(proxy: TendedProxy) -> None:
 
 
 def test_close_connections(proxy: TendedProxy) -> None:
-    """When all ends at once nobody gets the place of those that do."""
+    """When all end at once no client gets the place of those that do."""
     mapped, server, _ = _full(proxy)
     proxy.connect_all(mapped, [str(each) for each in range(1, 20)])
     mapped.close_connections()
@@ -261,7 +267,7 @@ def test_close_connections(proxy: TendedProxy) -> None:
 
 
 def test_bug(proxy: TendedProxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bug that one client meets when its turn comes is its own end, nobody else's."""
+    """A bug in one client's turn ends that client, and no other."""
     mapped, server, client = _full(proxy)
     waiting = proxy.connect_all(mapped, "123")
     bugs = [RuntimeError("a bug")]
@@ -282,7 +288,7 @@ def test_bug(proxy: TendedProxy, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_bug_in_the_choice(proxy: TendedProxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor does one that shows when an instance is chosen."""
+    """Nor does a bug that shows when an instance is chosen."""
     mapped, server, client = _full(proxy)
     waiting = proxy.connect_all(mapped, "12")
     bugs = [RuntimeError("a bug")]
@@ -302,7 +308,9 @@ def test_bug_in_the_choice(proxy: TendedProxy, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_no_instance_yet(proxy: TendedProxy) -> None:
-    """Told to wait, clients are held while there is no instance, and then served."""
+    """
+    With when-empty=wait clients are held while there is no instance, and then served.
+    """
     mapped = proxy.serve(when_empty=WhenEmpty(wait=5.0))
     proxy.register()
     clients = proxy.connect_all(mapped, "123")

@@ -1,4 +1,4 @@
-"""What a mapping's connections came to, counted here and told elsewhere."""
+"""What a mapping's connections add up to."""
 
 from collections.abc import Callable
 
@@ -160,8 +160,9 @@ class TestTidy:
     [(0, 0, False), (9, 1, True), (10, 1, False), (10, 2, True), (10, 10, True)],
 )
 def test_answered(connections: int, answered: int, expected: bool) -> None:
-    """Upstreams answer if they say something on more than one connection of ten; of
-    graphite's one that now and then tells of an error is none.
+    """
+    Upstreams count as answering if they send something on more than one connection of
+    ten; graphite's, which now and then send an error, do not.
     """
     figures = MappingStats()
     for _ in range(connections):

@@ -10,12 +10,10 @@ class EndingTests(SynchronousTestCase):
 
     def test_codes(self) -> None:
         """
-        Each code tells whose doing it was (C the client's, S the upstream's,
-        small letters a limit's, R a resource's, P a rule's of who is served, K
-        ours) and when: C while connecting, Q in the queue, D while bytes could flow;
-        R and L tell of the rule (refused, or too many of one client), and the others
-        why it was killed: its age, the balance, its instance, a soft or a hard stop,
-        its mapping, or its worker.
+        Each code has the cause (C client, S upstream, small letters a time limit, R
+        resources, P a rule, K lbconsul) and the phase: C connecting, Q queue, D data;
+        for R and P the rule (refused, or the limit per client), and for K the reason:
+        age, balance, instance, soft or hard stop, mapping, or worker.
         """
         codes = {ending.name: ending.value for ending in Termination}
         self.assertEqual(

@@ -1,4 +1,4 @@
-"""What can be told of a mapping while its connections are open."""
+"""A mapping's traffic while its connections are open."""
 
 from lbconsul.balance.outlier import Ejection
 from lbconsul.stats.traffic import MappingTraffic

@@ -35,14 +35,17 @@ def listeners(count: int) -> Iterator[dict[str, socket.socket]]:
 
 
 def has(path: str, within: float = 5.0) -> InheritedSockets:
-    """What was taken from somebody who is there."""
+    """The sockets from the running gateway."""
     taken = take(path, within=within)
     assert taken is not None
     return taken
 
 
 def refusal(path: str, *parts: Part, within: float = 5.0) -> str:
-    """Why nothing can be taken from one who does this; no descriptor is left open."""
+    """
+    The reason why no sockets can be taken from a gateway that does this; no descriptor
+    is left open.
+    """
     before = set(os.listdir("/proc/self/fd"))
     with OldGateway(path, *parts), pytest.raises(CannotTakeOver) as raised:
         take(path, within=within)
@@ -53,7 +56,7 @@ def refusal(path: str, *parts: Part, within: float = 5.0) -> str:
 
 
 def test_nobody_there(path: str) -> None:
-    """Nobody is there, or a socket of somebody who is gone: a normal start."""
+    """No process listens, or only a dead socket is there: a normal start."""
     assert take(path) is None
     listen_at(path).close()
     assert os.path.exists(path)
@@ -73,7 +76,7 @@ def test_state(path: str) -> None:
 
 
 def test_unfit_place(tmp_path: Path) -> None:
-    """A path where nobody can be is told before anybody is asked."""
+    """An unusable path is an error before any connection."""
     with pytest.raises(CannotTakeOver, match=r": exists and is not a socket$"):
         take(str(tmp_path))
 
@@ -126,14 +129,14 @@ def test_byte_by_byte(path: str) -> None:
 
 
 def test_refused(path: str) -> None:
-    """The old one's reason is told."""
+    """The running gateway's reason is part of the error."""
     assert refusal(path, says(write_refusal("it is Sunday"))) == (
         "the running gateway refuses: it is Sunday"
     )
 
 
 def test_not_understood(path: str) -> None:
-    """So is what cannot be understood, and all that came with it is closed."""
+    """So is an invalid offer, and all descriptors that came with it are closed."""
     with listeners(2) as theirs:
         line, socks = write_offer(theirs), list(theirs.values())
         for part, told in (
@@ -162,7 +165,9 @@ def test_no_listening_sockets(path: str) -> None:
 
 
 def test_too_few_descriptors(path: str) -> None:
-    """If there is no room for them that is told, and none of them stays open."""
+    """
+    If there are too few descriptors the error says so, and none of them stays open.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with listeners(40) as theirs:
         part = says(write_offer(theirs), list(theirs.values()))
@@ -197,7 +202,7 @@ def test_somebody_else(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_not_to_be_connected_to(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that we may not even connect to is told in one line as well."""
+    """A socket that may not be connected to is one line of error as well."""
 
     class Barred(socket.socket):
         def connect(self, address: object) -> None:
@@ -218,7 +223,9 @@ def test_not_to_be_connected_to(path: str, monkeypatch: pytest.MonkeyPatch) -> N
     ids=["at once", "asked", "amid the answer"],
 )
 def test_asked_again(path: str, before: Part) -> None:
-    """Who ends the conversation without an answer is asked again: others were first."""
+    """
+    After a close without an answer the client asks again: other takeovers were first.
+    """
     with listeners(2) as theirs:
         answer = says(write_offer(theirs), list(theirs.values()))
         with OldGateway(path, before, before, answer):
@@ -228,13 +235,15 @@ def test_asked_again(path: str, before: Part) -> None:
 
 
 def test_dies_meanwhile(path: str) -> None:
-    """If nobody is there any more then, it is a normal start."""
+    """If no process listens any more then, it is a normal start."""
     with OldGateway(path, hear):
         assert take(path) is None
 
 
 def test_hangs(path: str) -> None:
-    """One that never answers, or word by word, is waited for until the deadline."""
+    """
+    A gateway that never answers, or byte by byte, is waited for until the deadline.
+    """
     for part in (
         hear_all,
         lambda client: _trickle(client, b'{"takeover": 1' + b" " * 1000),

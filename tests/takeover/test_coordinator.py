@@ -64,7 +64,7 @@ class Gateway:
 
 
 class Predecessor:
-    """One that answers when a test says so."""
+    """A running gateway that answers when a test says so."""
 
     def __init__(self) -> None:
         self.heard: Deferred[bool] = Deferred()
@@ -122,7 +122,7 @@ def at(path: str) -> Config:
 
 @pytest.fixture
 def successor(tmp_path: Path) -> Iterator[Successor]:
-    """One that has just started."""
+    """A gateway that has just started."""
     with ExitStack() as held:
         yield Successor(str(tmp_path / "lb.sock"), held)
 
@@ -167,7 +167,7 @@ def test_takes_over(successor: Successor) -> None:
 
 
 def test_dropped(tmp_path: Path) -> None:
-    """Where nobody will listen any more is told: it may be a mistake."""
+    """An offered socket without a mapping is logged: it may be a mistake."""
     with ExitStack() as held:
         predecessor = Predecessor()
         predecessor.unused = ["127.0.0.1:81", "unix:/run/web.sock"]
@@ -204,7 +204,7 @@ def test_no_answers(successor: Successor) -> None:
 
 
 def test_serves_never(successor: Successor) -> None:
-    """Neither is one of use whose workers do not serve."""
+    """Nor does a gateway whose workers do not serve."""
     successor.gateway.answers = "all"
     successor.wait(20.2)
     assert successor.gateway.done == ["started", "drained", 1]
@@ -225,7 +225,7 @@ def test_too_late(successor: Successor) -> None:
 
 
 def test_given_up(successor: Successor) -> None:
-    """One that is to end before it serves does not begin any more."""
+    """A gateway that is stopped before it serves does not begin any more."""
     successor.coordinator.give_up()
     successor.gateway.answers = "all"
     successor.wait(30)
@@ -234,7 +234,7 @@ def test_given_up(successor: Successor) -> None:
 
 
 def test_ended_meanwhile(successor: Successor) -> None:
-    """Nor does one that has ended take anybody's place."""
+    """Nor does a gateway that has ended take over."""
     successor.gateway.answers, successor.gateway.is_serving = "all", True
     successor.wait(0.1)
     successor.coordinator.stopService()
@@ -277,7 +277,7 @@ class TestGateway:
     """A real gateway that has a predecessor; what Consul would say, the test says."""
 
     def made(self, running: ReactorThread, *mappings: str, workers: int = 1) -> Any:
-        """One that has just started."""
+        """A gateway that has just started."""
         with refusing() as port:
             config = configure([f"127.0.0.1:{port}"], mappings)
         config = evolve(config, workers=workers)
@@ -295,7 +295,7 @@ class TestGateway:
             running.call(gateway.registry.replace, each, [])
 
     def test_begins_when_told(self) -> None:
-        """It accepts nobody before, and then at once."""
+        """The new gateway accepts no clients before, and then at once."""
         [port] = free_ports(1)
         with ReactorThread() as running:
             gateway = self.made(running, f"127.0.0.1:{port}:web")
@@ -314,7 +314,9 @@ class TestGateway:
 
     @pytest.mark.parametrize("workers", [1, 2])
     def test_never_began(self, workers: int) -> None:
-        """One that ends before leaves nothing open, and has nothing to wait for."""
+        """
+        A gateway that ends before leaves nothing open, and has nothing to wait for.
+        """
         [port] = free_ports(1)
         with ReactorThread() as running:
             gateway = self.made(running, f"127.0.0.1:{port}:web", workers=workers)

@@ -27,7 +27,9 @@ class Pair:
 
 
 def test_accepting(tmp_path: Path) -> None:
-    """The old one is told, and when it has heard it we are the gateway."""
+    """
+    The old gateway gets the notice, and once it has read it the takeover is complete.
+    """
 
     async def scenario(reactor: IReactorTime) -> None:
         pair = Pair(str(tmp_path / "lb.sock"))
@@ -62,7 +64,7 @@ def is_ready(theirs: socket.socket) -> bool:
 
 
 def test_old_one_dead(tmp_path: Path) -> None:
-    """If the old one has died there is nobody else: we are the gateway."""
+    """If the old gateway has died, the takeover is complete."""
 
     async def scenario(reactor: IReactorTime) -> None:
         pair = Pair(str(tmp_path / "lb.sock"))
@@ -91,7 +93,7 @@ def test_old_one_lost_its_patience(tmp_path: Path) -> None:
 
 
 def test_given_up(tmp_path: Path) -> None:
-    """Who gives up before ends the conversation, and leaves no socket open."""
+    """Giving up before ends the session, and leaves no socket open."""
     before = len(os.listdir("/proc/self/fd"))
     pair = Pair(str(tmp_path / "lb.sock"))
     pair.taken.drop_sockets(["127.0.0.1:81"])

@@ -42,8 +42,9 @@ def test_addresses() -> None:
 
 
 def test_state() -> None:
-    """What the new one should know of the old one comes along; one that says nothing,
-    or what is no state, is understood as well.
+    """
+    The old gateway's state comes along; an offer without one, or with an invalid one,
+    is valid as well.
     """
     state = {"drained": [["dc1", "n", "\u00fc", 7]], "ready": True}
     line = write_offer(["a"], state)
@@ -59,7 +60,7 @@ def test_state_without_room() -> None:
 
 
 def test_many() -> None:
-    """There is room for as many sockets as anybody has, and not for more."""
+    """An offer has room for as many sockets as any gateway has, and not for more."""
     addresses = [f"unix:/{number:0107}" for number in range(MOST_SOCKETS)]
     line = write_offer(addresses)
     assert len(line) < MAX_LINE
@@ -88,7 +89,7 @@ def test_another_query(said: object, told: str) -> None:
 
 
 def test_newer_versions() -> None:
-    """One that speaks newer versions too is understood, and so is what it adds."""
+    """A request that lists newer versions too is valid, and so is what it adds."""
     read_request(b'{"takeover": [3, 2, 1], "program": "lbconsul 9", "more": {}}')
     assert read_offer(b'{"takeover": 1, "sockets": ["a"], "more": 1}') == ["a"]
 
@@ -115,7 +116,7 @@ def test_refusal() -> None:
     ],
 )
 def test_another_offer(said: object, told: str) -> None:
-    """What is no offer of sockets is told in a few words."""
+    """The error about an invalid offer is short."""
     with pytest.raises(ProtocolError) as raised:
         read_offer(json.dumps(said).encode())
     assert str(raised.value) == told
@@ -123,13 +124,13 @@ def test_another_offer(said: object, told: str) -> None:
 
 @pytest.mark.parametrize("line", [b"", b"GET / HTTP/1.1\r\n", b"\xff", b"[" * 100_000])
 def test_no_json(line: bytes) -> None:
-    """Neither is anybody harmed by what is none of it at all."""
+    """Nor does a line that is not JSON do harm."""
     with pytest.raises(ProtocolError, match=r"^not JSON$"):
         read_word(line)
 
 
 def test_no_word() -> None:
-    """A word that is unknown is told, in part if it is long."""
+    """The error shows an unknown word, cut if it is long."""
     with pytest.raises(ProtocolError) as raised:
         read_word(write_word("x" * 1000))
     assert str(raised.value) == f"unknown word '{'x' * 300}'"

@@ -30,7 +30,7 @@ def told(path: object) -> str:
 
 
 def test_fit(tmp_path: Path) -> None:
-    """A path is fit if nothing is there, or a socket, be it a dead one."""
+    """A path is usable if nothing is there, or a socket, even a dead one."""
     path = str(tmp_path / "lb.sock")
     check_place(path)
     with listen_at(path):
@@ -39,7 +39,7 @@ def test_fit(tmp_path: Path) -> None:
 
 
 def test_unfit(tmp_path: Path) -> None:
-    """Why a path is not fit is told in one line."""
+    """The error about an unusable path is one line."""
     assert told(tmp_path / "none" / "lb.sock") == (
         f"there is no directory {tmp_path}/none"
     )
@@ -56,7 +56,7 @@ def test_unfit(tmp_path: Path) -> None:
 
 
 def test_not_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So is a directory in which we cannot make a socket."""
+    """So is a directory in which no socket can be created."""
     monkeypatch.setattr(os, "access", lambda folder, mode, **_: False)
     path = tmp_path / "lb.sock"
     assert told(path) == f"the directory {tmp_path} is not writable"
@@ -75,7 +75,7 @@ def test_not_visible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_system_without_credentials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where one cannot know who is at the other end nothing is handed to anybody."""
+    """Where the peer's user cannot be known no socket is handed over."""
     monkeypatch.delattr(socket, "SO_PEERCRED")
     assert "needs SO_PEERCRED" in told(tmp_path / "lb.sock")
 
@@ -118,7 +118,7 @@ def test_owner_only_from_the_first_moment(
 
 
 def test_in_place_of_another(tmp_path: Path) -> None:
-    """Who connects finds the old one or the new one, and never nobody."""
+    """A client always finds a listening gateway, the old one or the new one."""
     path = str(tmp_path / "lb.sock")
     with listen_at(path) as old:
         before = file_identity(path)
@@ -149,7 +149,7 @@ def test_failure_leaves_nothing(
 
 
 def test_somebody(tmp_path: Path) -> None:
-    """One can tell whether somebody is there, also from one who is busy."""
+    """A listening process is detected even if it is busy."""
     path = str(tmp_path / "lb.sock")
     assert not is_somebody_at(path)
     assert file_identity(path) is None

@@ -73,26 +73,26 @@ class Stage:
         self.sockets = {"{}:{}".format(*sock.getsockname()): sock}
 
     def gateway(self, predecessor: InheritedSockets | None = None) -> Running:
-        """One that runs."""
+        """A gateway that runs."""
         running = Running(self._running, self.path, self.sockets, predecessor)
         self._held.callback(running.stop)
         return running
 
     def first(self) -> Running:
-        """One that accepts, with nobody before it."""
+        """A gateway that accepts, without a predecessor."""
         gateway = self.gateway()
         assert gateway.accepting()
         return gateway
 
     def next(self) -> Running:
-        """One that has the sockets of another."""
+        """A gateway with the sockets of another one."""
         taken = take(self.path)
         assert taken is not None
         assert list(taken.sockets) == list(self.sockets)
         return self.gateway(taken)
 
     def client(self, *lines: bytes) -> socket.socket:
-        """Somebody who says this."""
+        """A client that sends this."""
         client = self._held.enter_context(connect(self.path))
         for each in lines:
             client.sendall(each)
@@ -136,7 +136,7 @@ def test_what_is_bound_then(stage: Stage) -> None:
 
 
 def test_nobody_ever_refused(stage: Stage) -> None:
-    """Whoever connects to the path while gateways follow each other finds one."""
+    """A client that connects to the path while gateways follow each other finds one."""
     over, failed = threading.Event(), []
 
     def knock() -> None:
@@ -162,7 +162,10 @@ def test_nobody_ever_refused(stage: Stage) -> None:
 
 @pytest.mark.parametrize("lines", [[], [QUESTION]], ids=len)
 def test_new_one_gone(stage: Stage, lines: list[bytes]) -> None:
-    """A new one that is gone before it accepts changes nothing; the next one may."""
+    """
+    A new gateway that is gone before it accepts changes nothing; the next one may take
+    over.
+    """
     old = stage.first()
     client = stage.client(*lines)
     if lines:
@@ -175,7 +178,10 @@ def test_new_one_gone(stage: Stage, lines: list[bytes]) -> None:
 
 
 def test_one_at_a_time(stage: Stage) -> None:
-    """Who comes meanwhile waits, and gets the sockets from the one that was first."""
+    """
+    A gateway that comes meanwhile waits, and gets the sockets from the one that was
+    first.
+    """
     old = stage.first()
     one = stage.next()
     found: list[InheritedSockets | None] = []
@@ -208,7 +214,7 @@ def test_one_at_a_time(stage: Stage) -> None:
 
 
 def test_waits_in_vain(stage: Stage) -> None:
-    """Who waits behind one that hangs has its turn after that one's time."""
+    """A gateway behind one that hangs has its turn after that one's time limit."""
     stage.first()
     hanging = stage.client()
     taken: list[InheritedSockets | None] = []
@@ -222,7 +228,7 @@ def test_waits_in_vain(stage: Stage) -> None:
 
 
 def test_too_slow(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that accepts too late hears that the old one goes on."""
+    """A gateway that accepts too late learns that the old one goes on."""
     monkeypatch.setattr(session, "ACCEPT_WITHIN", 0.2)
     old = stage.first()
     new = stage.next()
@@ -244,7 +250,7 @@ def test_old_one_gone(stage: Stage) -> None:
 
 
 def test_stopped_in_between(stage: Stage) -> None:
-    """A new one that ends before it accepts leaves the path to the old one."""
+    """A new gateway that ends before it accepts leaves the path to the old one."""
     old = stage.first()
     new = stage.next()
     new.stop()
@@ -254,7 +260,9 @@ def test_stopped_in_between(stage: Stage) -> None:
 
 
 def test_stopped_while_it_says_so(stage: Stage) -> None:
-    """One that ends while the old one has not answered does not open its door."""
+    """
+    A gateway that ends while the old one has not answered does not listen at the path.
+    """
     old = stage.first()
     new = stage.next()
     outcome: list[bool] = []
@@ -270,7 +278,7 @@ def test_stopped_while_it_says_so(stage: Stage) -> None:
 
 
 def test_strangers(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another user gets no socket, whatever they say, and waits for nobody."""
+    """Another user gets no socket, whatever it sends, and holds up no other client."""
     old = stage.first()
     monkeypatch.setattr(server, "trusted_users", lambda: frozenset({4711}))
     with capturedLogs() as events:

@@ -121,7 +121,10 @@ def test_copies(played: Played) -> None:
 
 
 def test_late_at_the_end(played: Played) -> None:
-    """One that hears that we retire, and does not leave, has taken over as well."""
+    """
+    A client that knows that this gateway shuts down, and does not leave, has taken over
+    as well.
+    """
     played.session.begin()
     played.say(QUESTION, write_word(ACCEPTING))
     played.clock.advance(LEAVE_WITHIN - 0.1)
@@ -132,7 +135,7 @@ def test_late_at_the_end(played: Played) -> None:
 
 
 def test_silent(played: Played) -> None:
-    """One that wants nothing is sent away soon, since others may wait."""
+    """A client that sends nothing is closed soon, since others may wait."""
     played.session.begin()
     with capturedLogs() as events:
         played.clock.advance(ASK_WITHIN)
@@ -144,7 +147,9 @@ def test_silent(played: Played) -> None:
 
 
 def test_hangs(played: Played) -> None:
-    """One that never accepts is given up after a minute, and we go on."""
+    """
+    A client that never accepts is given up after a minute, and this gateway goes on.
+    """
     played.session.begin()
     played.say(QUESTION)
     played.clock.advance(ACCEPT_WITHIN - 0.1)
@@ -162,7 +167,7 @@ def test_hangs(played: Played) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_dies(played: Played, count: int) -> None:
-    """One that is gone before it accepts has taken nothing over."""
+    """A client that is gone before it accepts has taken nothing over."""
     words = (QUESTION, write_word(ACCEPTING))
     played.session.begin()
     played.say(*words[:count])
@@ -172,7 +177,7 @@ def test_dies(played: Played, count: int) -> None:
 
 
 def test_leaves_the_queue(played: Played) -> None:
-    """One that does not wait for its turn is no matter."""
+    """A client that leaves before its turn has no effect."""
     played.session.connectionLost()
     assert played.outcome == [False]
 
@@ -187,7 +192,7 @@ def test_leaves_the_queue(played: Played) -> None:
     ],
 )
 def test_no_query(played: Played, line: bytes, told: str) -> None:
-    """What cannot be understood is told to both, and ends the conversation only."""
+    """An invalid line is reported to both sides, and ends only the session."""
     played.session.begin()
     with capturedLogs() as events:
         assert played.say(line) == b'{"refused": "%s"}\n' % told.encode()

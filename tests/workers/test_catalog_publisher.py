@@ -73,7 +73,7 @@ def test_who_does_not_read(start: Any, held: ExitStack) -> None:
 
 
 def test_too_many_instances(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If there are more instances than can be counted together, it is told once."""
+    """If there are more instances than slots, the log says so once."""
     started = start(1, MAPPING)
     started.data_plane._publisher.catalog = VersionedCatalog(Slots(1))
     with capturedLogs() as events:
@@ -109,7 +109,7 @@ def test_slots_are_used_again(
 
 
 def test_forget(start: Any, held: ExitStack) -> None:
-    """What nobody asks any more no worker knows, nor is there a place to count it."""
+    """Workers forget a query that no mapping uses, and its slots are freed."""
     server = held.enter_context(listening())
     started = start(2, MAPPING)
     started.replace(of(server))

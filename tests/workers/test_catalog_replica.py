@@ -39,7 +39,7 @@ class Knowing:
 
 @pytest.fixture
 def knowing() -> Knowing:
-    """One that knows nothing."""
+    """A replica that knows nothing."""
     return Knowing()
 
 
@@ -68,7 +68,7 @@ def test_only_with_the_last(knowing: Knowing) -> None:
 
 
 def test_the_whole(knowing: Knowing) -> None:
-    """What is told as a whole is all there is."""
+    """A whole catalog replaces all that was known."""
     knowing.replica.take(CatalogChunk(WEB, ((A, 0), (B, 1)), whole=True))
     knowing.replica.take(CatalogChunk(WEB, ((B, 1),), whole=True, last=False))
     knowing.replica.take(CatalogChunk(WEB, ((C, 4),), whole=True))
@@ -91,7 +91,7 @@ def test_several_answers(knowing: Knowing) -> None:
 
 
 def test_another_slot(knowing: Knowing) -> None:
-    """That an instance is counted elsewhere is passed on, be it otherwise the same."""
+    """A new slot of an instance is applied, even if nothing else changed."""
     for slot in (None, 3):
         knowing.replica.take(CatalogChunk(WEB, ((A, slot),), whole=True))
     knowing.replica.take(CatalogChunk(WEB, ((A, 4),), last=False))
@@ -142,7 +142,9 @@ def test_as_the_master(answers: list[tuple[ServiceQuery, dict[str, int]]]) -> No
 
 
 def test_query_gone(knowing: Knowing) -> None:
-    """What nobody asks has no slots; who is still served keeps the last answer."""
+    """
+    A query without an answer has no slots; mappings that stay keep the last answer.
+    """
     knowing.replica.take(CatalogChunk(WEB, ((A, 3),), whole=True, version=1))
     assert knowing.replica.take(CatalogChunk(WEB, whole=True, version=2, gone=True))
     assert (knowing.names(), knowing.replica.version) == (["a"], 2)

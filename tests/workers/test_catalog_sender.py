@@ -1,4 +1,4 @@
-"""What one worker is told, and when."""
+"""Which messages one worker gets, and when."""
 
 import pytest
 from attrs import Factory, define
@@ -52,7 +52,7 @@ class Reader:
 
 @pytest.fixture
 def reader() -> Reader:
-    """One that knows nothing."""
+    """A worker that knows nothing."""
     return Reader()
 
 
@@ -75,7 +75,9 @@ def test_nothing_known(reader: Reader) -> None:
 
 
 def test_complete_at_last(reader: Reader) -> None:
-    """Who does not read hears that it knows all when it does, and not before."""
+    """
+    A worker that does not read gets the end of the sync when it does, and not before.
+    """
     reader.patience = 1
     for query in (WEB, MAIL):
         reader.ledger.change(query, Change((A, B)))
@@ -91,7 +93,7 @@ def test_complete_at_last(reader: Reader) -> None:
 
 
 def test_closed(reader: Reader) -> None:
-    """Once it is closed nothing is sent, be it on its way, late or new."""
+    """A closed sender sends nothing, whether pending, late or new."""
     reader.patience = 1
     reader.change(WEB, *MANY)
     reader.change(MAIL, A)
@@ -112,7 +114,10 @@ def test_changes(reader: Reader) -> None:
 
 
 def test_who_does_not_read(reader: Reader) -> None:
-    """Who does not read hears later how it is then, once, however much happened."""
+    """
+    A worker that does not read gets the latest state later, once, however much
+    happened.
+    """
     reader.change(WEB)
     reader.outbox.pause()
     for number in range(100):
@@ -179,7 +184,7 @@ def test_what_it_serves(reader: Reader) -> None:
 
 
 def test_query_gone(reader: Reader) -> None:
-    """That nobody asks a question any more is told like any change, in its turn."""
+    """The end of a query is sent like any change, in its turn."""
     reader.change(WEB, A)
     reader.outbox.pause()
     reader.change(MAIL, B)

@@ -13,7 +13,7 @@ from lbconsul.workers.messages import MAX_FRAME
 
 
 class FramesTests(SynchronousTestCase):
-    """One end of it, and a transport that notes what it is told."""
+    """One end of a channel, and a transport that records its calls."""
 
     def setUp(self) -> None:
         self.heard: list[bytes | str] = []
@@ -59,13 +59,16 @@ class FramesTests(SynchronousTestCase):
         self.assertEqual(self.heard, ["paused", "resumed"])
 
     def test_close(self) -> None:
-        """To close it ends the stream, with nobody waiting for room in it."""
+        """Closing it ends the stream, and no writer waits for room in it."""
         self.channel.close()
         self.assertIsNone(self.transport.producer)
         self.assertEqual(self.heard, ["lost"])
 
     def test_finish(self) -> None:
-        """Who has said all it will goes on hearing, until the other end is closed."""
+        """
+        An end that has finished sending goes on receiving, until the other end is
+        closed.
+        """
         said: list[str] = []
         transport: Any = self.transport
         transport.loseWriteConnection = lambda: said.append("end")
@@ -75,7 +78,7 @@ class FramesTests(SynchronousTestCase):
         self.assertEqual((said, self.heard), (["end"], [b"one"]))
 
     def test_nobody_is_told(self) -> None:
-        """Who does not want to hear of the flow does not."""
+        """The flow callbacks are optional."""
         frames = Channel(self.heard.append, lambda: None)
         frames.pauseProducing()
         frames.resumeProducing()

@@ -46,7 +46,7 @@ def test_changed(package: Path, change: Callable[[Path], object]) -> None:
 
 
 def test_another_python(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So does another Python."""
+    """So does another version of Python."""
     before = code_digest(package)
     monkeypatch.setattr(sys, "version", "3.99")
     assert code_digest(package) != before

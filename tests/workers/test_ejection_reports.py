@@ -53,7 +53,7 @@ class Heard:
 
 
 def test_ejected_by_workers() -> None:
-    """An ejection by workers is one event, and so is that all have restored it."""
+    """An ejection by workers is one event, and so is the last worker's restore."""
     heard = Heard()
     assert heard.look((0, A)) == [("ejected", "a")]
     assert heard.look((0, A)) == []
@@ -89,7 +89,7 @@ def test_what_an_event_says() -> None:
 
 
 def test_ejected_and_gone() -> None:
-    """One that is gone, or drains, is not restored."""
+    """An instance that is gone, or drains, is not restored."""
     heard = Heard()
     heard.look((0, A), (0, B))
     heard.registry.replace(WEB.query, [an_instance("a", status="maintenance")])

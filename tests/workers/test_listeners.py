@@ -66,7 +66,9 @@ def test_numbers(owned: Owned) -> None:
 
 
 def test_open_and_close(owned: Owned) -> None:
-    """They are opened and closed together, and one that is served no more is closed."""
+    """
+    Sockets are opened and closed together, and that of a removed mapping is closed.
+    """
     one, two = owned(WEB), owned(WEB)
     listeners = ListenerSet(2, True)
     for each in (one, two):

@@ -4,7 +4,7 @@ from lbconsul.workers.restart_backoff import FIRST_WAIT, LIVED, LONGEST_WAIT, Ba
 
 
 def test_at_once() -> None:
-    """One that has lived for a while is replaced at once."""
+    """A worker that has lived for a while is replaced at once."""
     assert Backoff().wait(1, LIVED) == 0.0
 
 
@@ -26,7 +26,7 @@ def test_forgiven() -> None:
 
 
 def test_each_by_itself() -> None:
-    """One that cannot live does not hold up another."""
+    """A worker that keeps dying does not hold up another."""
     backoff = Backoff()
     for _ in range(4):
         backoff.wait(1, 0.0)

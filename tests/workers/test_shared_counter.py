@@ -40,7 +40,7 @@ def table() -> Iterator[Table]:
 
 
 class Told:
-    """Notes what a pool is told of a load."""
+    """Records the calls that a pool gets about a load."""
 
     def __init__(self, load: SharedLoad) -> None:
         self.opens: list[int] = []
@@ -73,7 +73,7 @@ def test_told(table: Table) -> None:
 
 
 def test_nobody_is_told_of_nothing(table: Table) -> None:
-    """What comes and goes before anybody looks is no news."""
+    """A connection that comes and goes between two syncs is no change."""
     one, other, _ = counters(table, a=0)
     load, told = one.load(A), Told(one.load(A))
     theirs = other.load(A)
@@ -84,7 +84,7 @@ def test_nobody_is_told_of_nothing(table: Table) -> None:
 
 
 def test_late(table: Table) -> None:
-    """Who gets to know an instance late knows at once what is open there."""
+    """A process that learns of an instance late knows at once what is open there."""
     one, other, _ = counters(table, a=0)
     other.load(A).add(3)
     assert one.load(A).open == 3
@@ -92,7 +92,7 @@ def test_late(table: Table) -> None:
 
 @pytest.mark.parametrize("count", [RING - 1, RING, RING + 1, 3 * RING])
 def test_far_behind(table: Table, count: int) -> None:
-    """Who has not looked for long counts everything anew."""
+    """A process that has not synced for long counts everything again."""
     one, other, _ = counters(table, a=0, b=9)
     loads = [one.load(each) for each in (A, B)]
     others = [other.load(each) for each in (A, B)]
@@ -121,7 +121,7 @@ def test_overtaken(table: Table) -> None:
 
 
 def test_a_death(table: Table) -> None:
-    """What a dead process counted is forgotten by all; its successor counts anew."""
+    """All processes forget what a dead one counted; its successor starts from zero."""
     one, other, third = counters(table, a=0)
     others = [other.load(A), third.load(A)]
     loads = [one.load(A), others[1]]
@@ -142,7 +142,9 @@ def test_a_death(table: Table) -> None:
 
 
 def test_recount(table: Table) -> None:
-    """What a journal has not told is found in the end; if nothing moved, not sought."""
+    """
+    A change missing in a journal is found in the end; if nothing moved, none is sought.
+    """
     one, other, _ = counters(table, a=0)
     load = one.load(A)
     other.load(A).add(1)
@@ -188,7 +190,7 @@ def test_another_slot(table: Table) -> None:
 
 
 def test_a_slot_of_another(table: Table) -> None:
-    """Who held on to an instance that is gone does not disturb its successor."""
+    """A process that held on to a removed instance does not disturb its successor."""
     slots = {A: 3}
     one, other = (SharedCounter(table, row, slots.get) for row in (0, 1))
     gone = one.load(A)
@@ -203,7 +205,7 @@ def test_a_slot_of_another(table: Table) -> None:
 
 
 def test_two_change_places(table: Table) -> None:
-    """Who gets a slot that is still another's leaves nothing of it there."""
+    """A process that gets a slot still in use leaves nothing of its own there."""
     slots: dict[Identity, int] = {A: 0, B: 1}
     one, other = (SharedCounter(table, row, slots.get) for row in (0, 1))
     loads = [one.load(each) for each in (A, B)]
@@ -222,7 +224,10 @@ def test_two_change_places(table: Table) -> None:
 
 
 def test_no_slot_any_more(table: Table) -> None:
-    """Who loses its slot to another one counts alone, and spoils nothing there."""
+    """
+    A process whose slot goes to another instance counts alone, and spoils nothing
+    there.
+    """
     slots: dict[Identity, int] = {A: 3}
     one = SharedCounter(table, 0, slots.get)
     gone = one.load(A)
@@ -240,7 +245,9 @@ def test_no_slot_any_more(table: Table) -> None:
 
 
 def test_left_behind(table: Table) -> None:
-    """A slot that was left tells its late owner nothing, whoever has it now."""
+    """
+    A released slot gives its late owner no changes, whichever instance has it now.
+    """
     slots: dict[Identity, int] = {A: 3}
     one, other = (SharedCounter(table, row, slots.get) for row in (0, 1))
     load = one.load(A)
@@ -262,7 +269,7 @@ class Crumbling(WeakValueDictionary[int, SharedLoad]):
 
 
 def test_gone_while_counting(table: Table) -> None:
-    """A load that goes while everything is counted anew is no trouble."""
+    """A load that is freed during a recount causes no error."""
     one, other, _ = counters(table, a=0)
     load = one.load(A)
     one._by_slot = Crumbling(one._by_slot.items())
@@ -272,7 +279,7 @@ def test_gone_while_counting(table: Table) -> None:
 
 
 def test_forgotten(table: Table) -> None:
-    """A load that nobody holds is gone, as ever."""
+    """An unreferenced load is freed, as ever."""
     one, _, _ = counters(table, a=0)
     gone = weakref.ref(one.load(A))
     gc.collect()
@@ -280,9 +287,9 @@ def test_forgotten(table: Table) -> None:
 
 
 def test_ahead(table: Table) -> None:
-    """A worker knows when it has notably more than the others; the master is none.
-
-    Neither is one that has died, or does not serve yet.
+    """
+    A worker knows when it has notably more connections than the others; the master
+    never counts as overloaded. Nor does a worker that has died, or does not serve yet.
     """
     master, one, other = counters(table, a=0)
     loads = [each.load(A) for each in (master, one, other)]
@@ -394,7 +401,7 @@ class Processes(RuleBasedStateMachine):
 
     @rule(row=rows)
     def recount(self, row: int) -> None:
-        """A process counts anew."""
+        """A process recounts."""
         self.counters[row].recount()
         self.sync(row)
 

@@ -36,7 +36,7 @@ def test_seen_by_others(table: Table) -> None:
 
 
 def test_moved(table: Table) -> None:
-    """Whether anybody wrote anything is seen by one comparison."""
+    """One comparison shows whether any process wrote anything."""
     before = table.moved()
     assert table.moved() == before
     table.heads[3] += 1
@@ -72,7 +72,7 @@ def test_clear_to_an_end(table: Table) -> None:
 
 
 def test_serving(table: Table) -> None:
-    """Who serves is known to all, until its row is cleared."""
+    """All processes know which ones serve, until a row is cleared."""
     other = Table(os.dup(table.descriptor), 3)
     table.serving[2] = 1
     assert other.serving.tolist() == [0, 0, 1]
@@ -84,7 +84,7 @@ def test_serving(table: Table) -> None:
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="there are no seals")
 @pytest.mark.parametrize("size", [0, 1 << 30])
 def test_sealed(size: int) -> None:
-    """Nobody can cut the memory short under the others' feet, or make it grow."""
+    """No process can shrink or grow the shared memory."""
     table = Table.create(2)
     with pytest.raises(PermissionError):
         os.ftruncate(table.descriptor, size)

@@ -25,7 +25,9 @@ def test_all_taken() -> None:
 
 
 def test_back_before_it_is_forgotten() -> None:
-    """Who comes back has the slot where its connections are still counted."""
+    """
+    An instance that comes back has the slot where its connections are still counted.
+    """
     slots = Slots(2)
     slots.allocate(A)
     slots.release_after(A, 1)
@@ -35,7 +37,7 @@ def test_back_before_it_is_forgotten() -> None:
 
 
 def test_given_to_another() -> None:
-    """A slot goes to another instance once everybody knows, and nothing is open."""
+    """A slot goes to another instance once every process knows, and nothing is open."""
     slots = Slots(2)
     slots.allocate(A)
     slots.allocate(B)

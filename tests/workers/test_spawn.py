@@ -59,7 +59,9 @@ def test_working_directory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is the same Python, and is told which code it should be."""
+    """
+    A worker runs the same Python, and gets the digest of the code that it should have.
+    """
     monkeypatch.setenv("PATH", "/bin")
     program = worker_program()
     assert program.command[0] == sys.executable

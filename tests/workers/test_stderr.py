@@ -8,7 +8,7 @@ from lbconsul.workers.stderr import BURST, LONGEST, RATE, SUM_UP_EVERY, Printed
 
 @pytest.fixture
 def told() -> list[str]:
-    """What was told."""
+    """The logged lines."""
     return []
 
 
@@ -20,12 +20,14 @@ def clock() -> Clock:
 
 @pytest.fixture
 def printed(clock: Clock, told: list[str]) -> Printed:
-    """One that tells it there."""
+    """A worker that writes to its standard error."""
     return Printed(clock, told.append)
 
 
 def test_lines(printed: Printed, told: list[str]) -> None:
-    """Lines are told one by one, however they come; the last one at the end."""
+    """
+    Lines are logged one by one, in whatever pieces they come; the last one at the end.
+    """
     for each in (b"on", b"e\ntwo\n\nth", b"ree"):
         printed.more(each)
     assert told == ["one", "two", ""]
@@ -41,7 +43,7 @@ def test_no_text(printed: Printed, told: list[str]) -> None:
 
 
 def test_long_line(printed: Printed, told: list[str]) -> None:
-    """Of a line that is far too long the beginning is told, and no more is kept."""
+    """A line that is far too long is logged in part, and no more is kept."""
     for _ in range(100):
         printed.more(b"x" * 65536)
         assert len(printed._rest) == LONGEST
@@ -50,7 +52,10 @@ def test_long_line(printed: Printed, told: list[str]) -> None:
 
 
 def test_many_lines(clock: Clock, printed: Printed, told: list[str]) -> None:
-    """Of a flood the beginning is told, then a line now and then, and how many more."""
+    """
+    Of a flood the beginning is logged, then a line now and then, with the number of the
+    others.
+    """
     most = int(BURST)
     for _ in range(10):
         printed.more(b"line\n" * most)

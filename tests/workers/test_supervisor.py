@@ -49,7 +49,7 @@ def test_again(start: Any, held: ExitStack) -> None:
 
 
 def test_a_death(start: Any, held: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that dies is replaced, and it is told in the log."""
+    """A worker that dies is replaced, and the log says so."""
     monkeypatch.setattr(restart_backoff, "LIVED", float("inf"))
     server = held.enter_context(listening())
     started = start(2, MAPPING)
@@ -111,7 +111,9 @@ def test_half_a_start(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_socket_lost(
     start: Any, monkeypatch: pytest.MonkeyPatch, held: ExitStack
 ) -> None:
-    """If a listening socket is not to be had for a new worker, it is tried later."""
+    """
+    If a listening socket cannot be opened for a new worker, its start is tried later.
+    """
     really = OwnedSocket.open
     failures = [CannotListen("it is taken")]
 
@@ -243,7 +245,7 @@ def test_hanging_at_the_end(start: Any, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_drain(start: Any, held: ExitStack) -> None:
-    """Workers let what is open end, and end then; nobody takes their place."""
+    """Workers let open connections end, and end then; no worker takes their place."""
     server = held.enter_context(listening())
     started = start(2, MAPPING)
     started.replace(of(server))
@@ -278,7 +280,7 @@ def test_drain(start: Any, held: ExitStack) -> None:
 
 
 def test_death_meanwhile(start: Any, held: ExitStack) -> None:
-    """One that dies while it drains is told of, and not replaced."""
+    """A worker that dies while it drains is logged, and not replaced."""
     server = held.enter_context(listening())
     started = start(1, MAPPING)
     started.replace(of(server))
@@ -299,7 +301,7 @@ def test_death_meanwhile(start: Any, held: ExitStack) -> None:
 
 
 def test_hanging_while_it_drains(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that hangs is killed after the longest drain timeout and some more."""
+    """A worker that hangs is killed after the longest drain timeout and some more."""
     monkeypatch.setattr(module, "PATIENCE", 0.2)
     started = start(2, evolve(MAPPING, drain=Drain(timeout=0.5)))
     started.replace()

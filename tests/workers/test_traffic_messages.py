@@ -80,9 +80,9 @@ def test_all_arrives() -> None:
 
 
 def test_only_what_changed() -> None:
-    """Of thousands of instances only those are told with which something was.
-
-    What is not told of any more is as it was told last.
+    """
+    Of thousands of instances only those that changed are sent. The others stay as they
+    were sent last.
     """
     traffic, listener = MappingTraffic(), MappingTraffic()
     traffic.stats.connected(A, 0.01)

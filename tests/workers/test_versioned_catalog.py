@@ -1,4 +1,4 @@
-"""The ledger of what workers are told."""
+"""The catalog with versions, from which workers are sent changes."""
 
 from lbconsul.balance.events import Change, Changed
 from lbconsul.balance.pool_spec import ServiceQuery
@@ -16,7 +16,7 @@ def _catalog(size: int = 10) -> VersionedCatalog:
 
 
 def test_the_first_answer() -> None:
-    """A first answer is told as a whole, be it empty; the same again is not told."""
+    """A first answer is sent whole, even if it is empty; an equal one is not sent."""
     ledger = _catalog()
     assert ledger.change(WEB, Change()) == Delta(WEB, (), whole=True)
     assert ledger.change(WEB, Change()) is None
@@ -25,7 +25,7 @@ def test_the_first_answer() -> None:
 
 
 def test_later_answers() -> None:
-    """Of later ones only what changed is told, and the whole can be told any time."""
+    """Of later answers only changes are sent, and the whole can be sent at any time."""
     ledger = _catalog()
     ledger.change(WEB, Change((A, B)))
     heavy = an_instance("a", weight=5)
@@ -53,7 +53,10 @@ def test_slots() -> None:
 
 
 def test_parts() -> None:
-    """A large change comes in parts: the first says who left, the last that it is."""
+    """
+    A large change comes in parts: the first one removes instances, the last one marks
+    the end.
+    """
     ledger = _catalog(CUT)
     many = tuple(an_instance(str(number)) for number in range(2 * CUT + 1))
     ledger.change(WEB, Change(many))
@@ -76,7 +79,7 @@ def test_one_part() -> None:
 
 
 def test_forget() -> None:
-    """Of a question that nobody asks nothing is kept, nor are slots for it alone."""
+    """Of a query without a mapping nothing is kept, nor are slots for it alone."""
     ledger = _catalog()
     assert ledger.forget(WEB) is None
     ledger.change(WEB, Change((A, B)))
@@ -94,7 +97,7 @@ def test_forget() -> None:
 
 
 def test_knows() -> None:
-    """Known is who is in any answer."""
+    """An instance of any answer is known."""
     ledger = _catalog()
     assert not ledger.knows(A.identity)
     ledger.change(WEB, Change((A,)))
@@ -106,7 +109,7 @@ def test_knows() -> None:
 
 
 def test_pending() -> None:
-    """Workers are told whether there may be more, and when there is not."""
+    """Workers learn whether host names are pending, and when they are not."""
     ledger = _catalog()
     assert ledger.change(WEB, Change(), pending=True) == Delta(
         WEB, (), whole=True, pending=True

@@ -53,7 +53,9 @@ MAPPING = Mapping("web", TCPListen("127.0.0.1", 0))
 
 
 class Stream(StringTransport):
-    """The worker's end of the stream to its master, who closes when it does."""
+    """
+    The worker's end of the stream to its master, which closes when the worker does.
+    """
 
     protocol: Channel
     is_slow: bool = False
@@ -142,7 +144,7 @@ class Running:
         return found
 
     def frames(self) -> int:
-        """How often it told figures."""
+        """The number of traffic messages."""
         written: bytes = self.running.call(self.stream.value)
         return written.count(b'"endings"')
 
@@ -190,7 +192,10 @@ def put(*instances: Instance, version: int = 1) -> CatalogChunk:
 
 
 def test_serves(running: Running, table: Table, held: ExitStack) -> None:
-    """It accepts nobody before it knows all there is; then it serves and counts."""
+    """
+    A worker accepts no clients before it has the whole catalog; then it serves and
+    counts.
+    """
     listener, server = (held.enter_context(listening()) for _ in range(2))
     running.set_up(listener, log=True)
     client = held.enter_context(connect(listener.getsockname()))
@@ -216,7 +221,10 @@ def test_serves(running: Running, table: Table, held: ExitStack) -> None:
 
 
 def test_no_answer(running: Running, held: ExitStack) -> None:
-    """Once it knows all there is it accepts, and closes whom it has nothing for."""
+    """
+    Once a worker has the whole catalog it accepts, and closes clients without an
+    instance.
+    """
     listener, server = (held.enter_context(listening()) for _ in range(2))
     running.set_up(listener)
     running.order(SyncComplete())
@@ -230,7 +238,7 @@ def test_no_answer(running: Running, held: ExitStack) -> None:
 
 @pytest.mark.parametrize("late", [put(version=2), SyncComplete(), Setup(1, 2), Stop()])
 def test_after_the_end(running: Running, held: ExitStack, late: Command) -> None:
-    """Whatever the master still says once it was told to end does not count."""
+    """After the command to stop, the master's further commands have no effect."""
     listener = held.enter_context(listening())
     running.set_up(listener)
     running.order(SyncComplete())
@@ -325,7 +333,7 @@ def test_figures(
 def test_figures_of_a_busy_master(
     running: Running, held: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What could not be told while the master was slow is told afterwards."""
+    """Reports that could not be sent while the master was slow are sent afterwards."""
     monkeypatch.setattr(reporter, "REPORT_EVERY", 0.05)
     listeners = [held.enter_context(listening()) for _ in range(2)]
     server = held.enter_context(listening())
@@ -438,7 +446,7 @@ def test_light() -> None:
 
 
 def test_sockets(running: Running, held: ExitStack) -> None:
-    """It is told later what else it is to serve, and what no longer."""
+    """Later commands add and remove mappings."""
     one, two, server = (held.enter_context(listening()) for _ in range(3))
     running.set_up(one)
     running.order(put(instance("a", server.getsockname()[1])))
@@ -503,7 +511,9 @@ def test_connection_log(running: Running, held: ExitStack) -> None:
 
 
 def test_others_answers(running: Running, held: ExitStack) -> None:
-    """What it has no share of it does not serve, but knows who could."""
+    """
+    A worker does not serve a mapping without a share for it, but knows its instances.
+    """
     listener, server = (held.enter_context(listening()) for _ in range(2))
     running.order(Setup(1, 2))
     for _ in range(2):
@@ -516,7 +526,7 @@ def test_others_answers(running: Running, held: ExitStack) -> None:
 
 
 def test_drain(running: Running, held: ExitStack) -> None:
-    """It accepts nobody any more, and ends when nothing is open."""
+    """A draining worker accepts no clients, and ends when nothing is open."""
     listener, server = (held.enter_context(listening()) for _ in range(2))
     running.set_up(listener)
     running.order(put(instance("a", server.getsockname()[1])))

@@ -158,7 +158,7 @@ class MemberTests(SynchronousTestCase):
         self.reactor.protocol.stringReceived(data)
 
     def test_start(self) -> None:
-        """It is given the table and the sockets, and told all that is known."""
+        """A worker gets the table and the sockets, and then the whole catalog."""
         self.assertTrue(verifyObject(IProcessProtocol, self.member))
         self.ledger.change(WEB, Change(tuple(instances("a"))))
         self.start()
@@ -198,7 +198,7 @@ class MemberTests(SynchronousTestCase):
         self.assertEqual(len(self.reactor.orders), 4)
 
     def test_sockets(self) -> None:
-        """It is sent each listening socket once, before it is told to serve on it."""
+        """Each listening socket is sent once, before the command to serve on it."""
         with socket.create_server(("127.0.0.1", 0)) as one:
             self.sockets = {5: one.fileno()}
             self.start()
@@ -216,7 +216,7 @@ class MemberTests(SynchronousTestCase):
         self.assertEqual([each.sent for each in serves], [1, 1, 0, 1])
 
     def test_full_lane(self) -> None:
-        """One that takes no sockets hangs, and is ended."""
+        """A worker that takes no sockets hangs, and is killed."""
         with socket.create_server(("127.0.0.1", 0)) as server:
             self.start()
             with capturedLogs() as events:
@@ -234,7 +234,7 @@ class MemberTests(SynchronousTestCase):
         self.assertGreater(len(received(self.reactor.fd_channel)), 50)
 
     def test_report(self) -> None:
-        """Its latest report is kept; the first one that it serves is told."""
+        """The latest report is kept; the first one that says serving is logged."""
         self.start()
         with capturedLogs() as events:
             for version in (0, 1, 2):
@@ -247,7 +247,7 @@ class MemberTests(SynchronousTestCase):
         )
 
     def test_figures(self) -> None:
-        """Of each place that is kept which it told last."""
+        """For each listener the traffic reported last is kept."""
         self.start()
         worker = MappingTraffic(queued=3)
         worker.stats.connected(an_identity(), 0.5)
@@ -261,7 +261,7 @@ class MemberTests(SynchronousTestCase):
         self.assertEqual(told.stats.accounts[an_identity()].total, 1)
 
     def test_order(self) -> None:
-        """It is told what an operator wants."""
+        """A worker gets an operator's orders."""
         self.start()
         self.member.send(Eject(an_identity(), 7))
         self.assertEqual(self.reactor.orders[-1], Eject(an_identity(), 7))
@@ -296,7 +296,7 @@ class MemberTests(SynchronousTestCase):
         self.assertIs(event["log_level"], LogLevel.info)
 
     def test_nonsense(self) -> None:
-        """One that does not say what can be understood is ended."""
+        """A worker that sends an invalid message is killed."""
         nonsense = (
             b"",
             b"x",
@@ -362,7 +362,7 @@ class MemberTests(SynchronousTestCase):
         self.assertEqual(self.ended, [(self.member, "exit status 0")])
 
     def test_cut_off(self) -> None:
-        """One that we cannot speak with any more is ended."""
+        """A worker whose channel is broken is killed."""
         self.start()
         self.reactor.protocol.connectionLost()
         self.assertEqual(self.reactor.process.signals, [])  # it may end by itself
@@ -384,7 +384,7 @@ class MemberTests(SynchronousTestCase):
         self.assertEqual(self.member.report, Report(5))
 
     def test_never_started(self) -> None:
-        """To end one that was never started does nothing."""
+        """Killing a worker that was never started does nothing."""
         self.member.kill()
         self.assertIsNone(self.member.pid)
 
@@ -404,7 +404,7 @@ class MemberTests(SynchronousTestCase):
         self.assertEqual(written, [b"one\n", b"two\n"])
 
     def test_unwanted_lines(self) -> None:
-        """A worker that was not told to format lines, and does, is killed."""
+        """A worker that formats lines though it should not is killed."""
         self.start()
         self.hear(LINES + b"one\n")
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
