@@ -24,19 +24,19 @@ class Registry:
     """All pools.
 
     `chance` yields numbers from 0 up to but without 1, and is the only source of
-    chance.  `counter` counts connections, and `seconds` is the clock.  `changed` is
+    chance.  `counter` counts connections, and `seconds` is the clock.  `on_change` is
     called with the change of each answer after the pools have applied it.  `on_event`
     is called with each event of a pool: an upstream is ejected or restored, or the
-    shrink guard holds some back.  `renewed` is called with drained instances that
-    registered again, which ends their drain.
+    shrink guard holds some back.  `on_reregistered` is called with drained instances
+    that registered again, which ends their drain.
     """
 
     _chance: Chance
     _counter: ConnectionCounter = Factory(LocalCounter)
-    _changed: Callable[[ServiceQuery, Change], None] = lambda query, change: None
+    _on_change: Callable[[ServiceQuery, Change], None] = lambda query, change: None
     _seconds: Callable[[], float] = lambda: 0.0
     _on_event: Callable[[RegistryEvent], None] = lambda event: None
-    _renewed: Callable[[tuple[Instance, ...]], None] = lambda instances: None
+    _on_reregistered: Callable[[tuple[Instance, ...]], None] = lambda instances: None
     _pools: dict[PoolSpec, Pool] = Factory(dict)
     _failovers: dict[FailoverSpec, Failover] = Factory(dict)
     #: The failovers that each pool is in.
@@ -119,7 +119,7 @@ class Registry:
         change = Change(tuple(joined), tuple(left), tuple(changed))
         put = change.put
         self._pass_on(query, put, [gone.identity for gone in left])
-        self._changed(query, change)
+        self._on_change(query, change)
         if self._drained:
             self._renew(put)
         return change
@@ -145,7 +145,7 @@ class Registry:
             else:  # it was drained before its CreateIndex was known
                 self._drained[each.identity] = each.created
         if anew:
-            self._renewed(tuple(anew))
+            self._on_reregistered(tuple(anew))
 
     def apply(
         self,

@@ -105,7 +105,7 @@ class TestReplace:
         told: list[tuple[ServiceQuery, Change, int]] = []
         registry = Registry(
             random.Random(1).random,
-            changed=lambda *what: told.append((*what, len(registry.pool(WEB)))),
+            on_change=lambda *what: told.append((*what, len(registry.pool(WEB)))),
         )
         registry.pool(WEB)
         for _ in range(2):

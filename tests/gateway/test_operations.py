@@ -46,7 +46,9 @@ class Operated:
         self.busy = ""
         self.registry = Registry(
             lambda: 0.0,
-            renewed=lambda instances: self.operations.on_reregistered(instances),
+            on_reregistered=lambda instances: self.operations.on_reregistered(
+                instances
+            ),
         )
         self.registry.pool(PoolSpec(WEB))
         self.operations = Operations(

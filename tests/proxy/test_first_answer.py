@@ -46,7 +46,7 @@ class Stage:
 
     def __attrs_post_init__(self) -> None:
         self.registry = Registry(
-            lambda: 0.0, changed=lambda query, _: self.held.answered(query)
+            lambda: 0.0, on_change=lambda query, _: self.held.answered(query)
         )
         self.held = FirstAnswer(ProxyRuntime(self.reactor, self.registry))
 

@@ -41,7 +41,7 @@ class Running:
         self.running = running
         self.held = held
         self.registry = Registry(
-            lambda: 0.0, changed=lambda query, _: self.serving.answered(query)
+            lambda: 0.0, on_change=lambda query, _: self.serving.answered(query)
         )
         #: How often unused pools were released.
         self.releases = 0

@@ -38,7 +38,7 @@ class Stage:
             random.Random(seed).random,
             seconds=lambda: self.now,
             on_event=self.events.append,
-            renewed=self.renewed.extend,
+            on_reregistered=self.renewed.extend,
         )
         routes = [
             each if isinstance(each, FailoverSpec) else FailoverSpec((each,))
