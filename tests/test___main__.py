@@ -61,7 +61,7 @@ def test_ready(server: StatusServer, capsys: Capture) -> None:
 
 @pytest.mark.process
 def test_not_ready(capsys: Capture) -> None:
-    """One that is not ready is shown, too; the exit status says so."""
+    """A gateway that is not ready is shown, too; the exit status says so."""
     server = StatusServer("starting")
     try:
         assert main(["status", f"--admin=127.0.0.1:{server.port}"]) == 1
@@ -71,7 +71,7 @@ def test_not_ready(capsys: Capture) -> None:
 
 
 def test_nobody_there(capsys: Capture, tmp_path: Path) -> None:
-    """What cannot be asked is told in one line."""
+    """A gateway that cannot be reached is one line of error."""
     (port,) = free_ports(1)
     assert main(["status", "--admin", str(port)]) == 2
     shown = capsys.readouterr()
@@ -87,7 +87,7 @@ def test_nobody_there(capsys: Capture, tmp_path: Path) -> None:
 
 
 def test_another_program(capsys: Capture) -> None:
-    """So is what looks like a status at first."""
+    """So is an answer that looks like a status at first."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
 
@@ -145,7 +145,7 @@ def test_watching(server: StatusServer, capsys: Capture) -> None:
 def test_a_terminal(
     server: StatusServer, environment: dict[str, str], coloured: bool
 ) -> None:
-    """On a terminal it has colours, unless nobody wants them."""
+    """On a terminal it has colours, unless NO_COLOR is set."""
     ours, theirs = pty.openpty()
     words = [sys.executable, "-m", "lbconsul", "status", "--admin", str(server.port)]
     clean = {key: text for key, text in os.environ.items() if key != "NO_COLOR"}
@@ -171,7 +171,7 @@ def _read(descriptor: int, data: list[bytes]) -> None:
 
 @pytest.mark.process
 def test_a_closed_pipe(server: StatusServer) -> None:
-    """Who has heard enough, as ``head`` may, causes no traceback."""
+    """A reader that closes the pipe, as ``head`` may, causes no traceback."""
     command = f"{sys.executable} -m lbconsul status --admin {server.port} | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
     assert done.stderr == b""
@@ -179,7 +179,7 @@ def test_a_closed_pipe(server: StatusServer) -> None:
 
 @pytest.mark.parametrize("words", [[], ["nonsense"], ["status", "--nonsense"]])
 def test_mistakes(words: list[str], capsys: Capture) -> None:
-    """What is not understood is told."""
+    """An unknown answer is one line of error."""
     with pytest.raises(SystemExit) as caught:
         main(words)
     assert caught.value.code == 2

@@ -88,7 +88,7 @@ class TestMakeup:
             Gateway(running.reactor, config)
 
     def test_no_place_for_snapshots(self, running: ReactorThread) -> None:
-        """So is a directory for snapshots that cannot be one."""
+        """So is a path for snapshots that cannot be a directory."""
         config = evolve(configure([], ["8080:web"]), state_dir="/dev/null")
         with pytest.raises(ConfigError, match="--state-dir /dev/null"):
             Gateway(running.reactor, config)
@@ -122,7 +122,7 @@ class TestBinding:
 
     @pytest.mark.parametrize("dev", [False, True])
     def test_none(self, running: ReactorThread, *, dev: bool) -> None:
-        """If one of them is not to be had, none is left open."""
+        """If one socket cannot be bound, none is left open."""
         free, other, consul = free_ports(3)
         with listening() as taken:
             busy = taken.getsockname()[1]
@@ -263,7 +263,7 @@ class TestServing:
 
 
 class TestOwnEndpoint:
-    """A mapping that somebody else listens for."""
+    """A mapping whose clients an embedder accepts."""
 
     @pytest.mark.parametrize("early", [True, False])
     def test_endpoint(
@@ -380,7 +380,7 @@ class TestWorkers:
 
 
 class Slow(Service):
-    """A service that is stopped when it is told that it is."""
+    """A service that is stopped from its own callback."""
 
     def __init__(self) -> None:
         self.stopped: Deferred[None] = Deferred()
@@ -476,7 +476,7 @@ class TestDrain:
             eventually(lambda: over == [None, None], "it is over")
 
     def test_by_the_admin_side(self, running: ReactorThread, no_consul: str) -> None:
-        """Who drains the gateway ends it, once; that it drains is noted and shown."""
+        """An order to drain ends the gateway, once; the drain is an event and shown."""
         [port] = free_ports(1)
         gateway = Gateway(
             running.reactor, configure([no_consul], [f"127.0.0.1:{port}:web"])
@@ -495,7 +495,7 @@ class TestDrain:
     def test_stop_is_at_once(
         self, running: ReactorThread, no_consul: str, held: ExitStack
     ) -> None:
-        """Whoever stops it meanwhile waits for nobody."""
+        """A stop meanwhile does not wait for connections."""
         ports = free_ports(2)
         for port, grace in zip(ports, (0.0, 60.0), strict=True):
             server = held.enter_context(listening())

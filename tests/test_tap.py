@@ -429,7 +429,7 @@ class TestMakeService:
     def test_a_port_that_is_taken(
         self, made: Callable[..., Gateway], tmp_path: Path, capsys: Capture
     ) -> None:
-        """A port that is taken is told in one line; no other is left open."""
+        """A port that is taken is one line of error; no other is left open."""
         path = tmp_path / "web.sock"
         with socket.create_server(("127.0.0.1", 0)) as taken:
             here = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -477,14 +477,14 @@ class TestTakeover:
         return makeService(options)
 
     def test_nobody_there(self, path: str) -> None:
-        """If nobody is there its sockets are its own."""
+        """Without a running gateway all sockets are its own."""
         gateway = self.make(path, f"unix:{path}.web:web")
         assert [each.is_shared for each in gateway.sockets.values()] == [False]
         gateway.close()
         assert not os.path.exists(path)
 
     def test_somebody_there(self, path: str) -> None:
-        """From somebody who is there it has what both want, and no more."""
+        """From a running gateway it has the sockets that both map, and no more."""
         with ExitStack() as held:
             theirs = [held.enter_context(listening()) for _ in range(2)]
             places = ["{}:{}".format(*each.getsockname()) for each in theirs]
@@ -505,7 +505,7 @@ class TestTakeover:
         assert len(os.listdir("/proc/self/fd")) <= before
 
     def test_cannot_start(self, path: str, capsys: Capture) -> None:
-        """One that cannot have all that it wants lets the other one know at once."""
+        """A start that fails lets the running gateway know at once."""
         with listening() as theirs, listening() as taken:
             ours, place = (
                 "{}:{}".format(*each.getsockname()) for each in (theirs, taken)
@@ -525,7 +525,7 @@ class TestTakeover:
         )
 
     def test_user_to_be(self, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Root takes them also from the user whom twistd will let it be."""
+        """Root takes them also from the user that twistd will switch to."""
         trusted: list[object] = []
 
         def nobody(path: str, *, also: object) -> None:
@@ -542,7 +542,7 @@ class TestTakeover:
         assert trusted == [(), (mine.uid,)]
 
     def test_check_of_no_place(self, tmp_path: Path, capsys: Capture) -> None:
-        """--check says that gateways cannot meet where they are told to."""
+        """--check says that the takeover path is unusable."""
         with pytest.raises(SystemExit) as ended:
             self.make(str(tmp_path / "none" / "x.sock"), "--check", "8080:web")
         assert ended.value.code == 1
@@ -551,7 +551,7 @@ class TestTakeover:
         )
 
     def test_check(self, path: str, capsys: Capture) -> None:
-        """--check takes nothing from anybody."""
+        """--check takes no sockets."""
         with listen_at(path) as sock:
             with pytest.raises(SystemExit) as ended:
                 self.make(path, "--check", f"unix:{path}.web:web")

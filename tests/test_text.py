@@ -67,6 +67,6 @@ def test_there_and_back(name: str) -> None:
 
 @pytest.mark.parametrize("text", ['"', '"a', 'a"', '"a"b', '"a\\"', '"a""'])
 def test_unbalanced(text: str) -> None:
-    """A quote that is not closed is told with the text."""
+    """The error about an open quote shows the text."""
     with pytest.raises(ValueError, match=r"must end with the quote that closes it$"):
         unquoted(text)

@@ -24,8 +24,9 @@ def serve(listener: socket.socket, stall: float) -> None:
 
 
 def test_requests_that_had_to_wait_count_their_wait() -> None:
-    """A server that stalls makes every request slow that was due meanwhile, not
-    only the one that it had: nothing is left out because nothing was sent.
+    """
+    A server that stalls makes every request slow that was due meanwhile, not only the
+    pending one: none is left out because it was not sent.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve, args=(listener, 0.3))

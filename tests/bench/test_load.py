@@ -28,7 +28,7 @@ def test_a_load_without_errors() -> None:
 
 
 def test_errors_are_kept() -> None:
-    """Broken connections and wrong answers are told in wrk's words."""
+    """Broken connections and wrong answers are reported in wrk's words."""
     done = load.parse(BAD)
     assert done.duration == 120
     assert done.bytes == 1.2 * (1 << 30)
@@ -39,13 +39,13 @@ def test_errors_are_kept() -> None:
 
 
 def test_what_is_no_summary_is_refused() -> None:
-    """A wrk that could not begin does not count as one that did nothing."""
+    """A wrk that could not begin does not count as one without requests."""
     with pytest.raises(ValueError, match="unable to connect"):
         load.parse("unable to connect to 127.0.0.1:1 Connection refused\n")
 
 
 def test_a_body_that_takes_long_is_no_error() -> None:
-    """wrk is told to wait longer than its two seconds."""
+    """wrk gets a longer timeout than its two seconds."""
     line = load.command(20000, "100m", 4, 2.4, ["-H", "X: y"])
     assert line[0] == "wrk"
     assert line[-1] == "http://127.0.0.1:20000/100m"

@@ -37,7 +37,7 @@ def test_medians() -> None:
 
 
 def test_a_failure_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    """What one balancer fails with is told in one line, and the others go on."""
+    """One balancer's failure is one line, and the others go on."""
     results = some()
     with results.noting("envoy"):
         fail(RuntimeError("does not serve; it said:\n  port in use"))

@@ -30,13 +30,13 @@ def test_a_curve_is_compared_with_its_beginning() -> None:
 
 
 def test_troubles_are_printed() -> None:
-    """Whoever reads the numbers reads what went wrong with them."""
+    """The table shows the failures beside the numbers."""
     results = Results({}, troubles=["lbconsul: Socket errors: read 7"])
     assert "- lbconsul: Socket errors: read 7" in table.tables(results)
 
 
 def test_numbers_are_short() -> None:
-    """Nobody reads a fifth digit."""
+    """Numbers have at most four digits."""
     assert table.with_ratio(1234.5, None) == "1,234"
     assert table.with_ratio(0.123, 0.01) == "0.12 (12)"
     assert table.with_ratio(None, 1.0) == ""

@@ -139,7 +139,7 @@ class Browser:
         self.driver.switch_to.active_element.send_keys(*keys)
 
     def focused(self) -> str:
-        """What the focus is on, in the words that are told to who hears the page."""
+        """The focused element, in the words of a screen reader."""
         return str(
             self.run(
                 "const e = document.activeElement;"

@@ -62,7 +62,7 @@ class MadeUp(OwnProgram):
         super().__init__([sys.executable, "-m", "tests.browser.made_up", *options])
 
     def stop(self) -> None:
-        """End it: nobody answers there any more."""
+        """Stop the gateway: its port refuses connections."""
         self.end(timeout=PATIENCE)
 
     def say(self, verb: str, *arguments: object) -> None:

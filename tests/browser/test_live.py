@@ -25,7 +25,7 @@ def test_who_leaves_is_gone(browser: Browser, start: Start) -> None:
 
 
 def test_a_standing_changes(browser: Browser, start: Start) -> None:
-    """And so does its reason, without anybody touching the page."""
+    """And so does its reason, without a click."""
     gateway = start()
     browser.open_live(gateway.url)
     reason = "check 'tcp' critical: connection refused"
@@ -48,7 +48,7 @@ def test_figures_change_without_an_event(browser: Browser, start: Start) -> None
 
 
 def test_changes_are_told_to_who_hears_the_page(browser: Browser, start: Start) -> None:
-    """Politely; and many at once are told as one."""
+    """Politely; many changes at once are one announcement."""
     gateway = start()
     browser.open_live(gateway.url)
     browser.wait("return document.getElementById('announcer').textContent !== ''")

@@ -142,7 +142,7 @@ def test_sorting(browser: Browser, start: Start) -> None:
 
 
 def test_a_bar_leads_to_its_row(browser: Browser, start: Start) -> None:
-    """The skyline is a way to the one that stands out."""
+    """The skyline leads to the upstream that stands out."""
     gateway = start()
     gateway.say("only", 100)
     browser.open_live(gateway.url)

@@ -1,4 +1,4 @@
-"""What can be ordered from the page, and by whom."""
+"""Orders from the page, and the token that they need."""
 
 from selenium.webdriver.common.keys import Keys
 
@@ -38,7 +38,7 @@ def test_a_wrong_token_is_refused(browser: Browser, start: Start) -> None:
 
 
 def test_nothing_happens_without_a_token(browser: Browser, start: Start) -> None:
-    """Who closes the dialog has ordered nothing, and is where he was."""
+    """Closing the dialog orders nothing, and the focus is where it was."""
     gateway = start(upstreams=3)
     browser.open_live(gateway.url)
     browser.wait_text(".row[data-upstream]", "web-0")
@@ -84,7 +84,7 @@ def test_ejecting(browser: Browser, start: Start) -> None:
 
 
 def test_draining_the_gateway(browser: Browser, start: Start) -> None:
-    """Nobody does that by mistake."""
+    """Draining the gateway needs a confirmation."""
     gateway = start()
     browser.open_live(gateway.url)
     browser.click("#about summary")
@@ -97,7 +97,10 @@ def test_draining_the_gateway(browser: Browser, start: Start) -> None:
 
 
 def test_reading_needs_the_token(browser: Browser, start: Start) -> None:
-    """Where everybody could come by; the tab remembers it, and no longer."""
+    """
+    Where other machines can connect, the page asks for the token; the tab remembers it,
+    and no longer.
+    """
     gateway = start(host="0.0.0.0")
     browser.open(gateway.url)
     browser.wait_text(".banner", "The gateway shows nothing without its token")

@@ -10,7 +10,7 @@ from tests.browser.conftest import Start
 
 
 def test_it_loads_quietly(browser: Browser, start: Start) -> None:
-    """Nothing is complained of, and nobody but the gateway is asked for anything."""
+    """The console has no errors, and no host but the gateway gets a request."""
     gateway = start(lively=True)
     browser.open_live(gateway.url)
     browser.wait_text(".lane", "new a second")
@@ -23,7 +23,9 @@ def test_it_loads_quietly(browser: Browser, start: Start) -> None:
 def test_a_lane_from_a_listener_to_its_upstreams(
     browser: Browser, start: Start
 ) -> None:
-    """Who listens for whom, by which rule, and what stands for each upstream."""
+    """
+    The page shows each mapping's address, service and policy, and a mark per upstream.
+    """
     gateway = start()
     browser.open_live(gateway.url)
     assert "0.0.0.0:80" in browser.text(".lane h2")
@@ -82,7 +84,7 @@ def test_standing_by_word_and_shape(
 
 
 def test_all_that_is_known_about_one(browser: Browser, start: Start) -> None:
-    """Behind its name, and only as long as somebody wants to see it."""
+    """Details stand behind an upstream's name, and only while they are open."""
     gateway = start()
     browser.open_live(gateway.url)
     browser.wait(_IN_ROW + "return node('web-2', '.name') !== null")
@@ -151,7 +153,7 @@ def test_below_a_path(browser: Browser, start: Start) -> None:
 
 
 def test_the_chart_can_be_read(browser: Browser, start: Start) -> None:
-    """New connections and bytes are drawn, and told beside it."""
+    """New connections and bytes are drawn, and stand beside it as text."""
     gateway = start(lively=True)
     browser.open_live(gateway.url)
     browser.wait(

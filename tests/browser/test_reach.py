@@ -1,4 +1,4 @@
-"""Everybody can use the page: whatever they see, hold, or press."""
+"""The page is usable with any eyesight, device or keyboard."""
 
 from typing import Any
 
@@ -135,7 +135,7 @@ def test_a_drain_from_the_keyboard(browser: Browser, start: Start) -> None:
 
 
 def test_the_focus_stays_while_figures_change(browser: Browser, start: Start) -> None:
-    """Who is about to press a button does not lose it to an update."""
+    """An update does not move a button that is about to be pressed."""
     gateway = start(upstreams=3)
     browser.open_live(gateway.url)
     browser.wait_text(".row[data-upstream]", "web-0")

@@ -43,8 +43,8 @@ def test_what_happens_is_seen(
     workers: str,
 ) -> None:
     """
-    An instance appears by itself once it is registered, and shows what its check
-    says; who has the token can drain it, and clients are seen.
+    A registered instance appears by itself, with its check's output; the token allows
+    draining it, and clients are shown.
     """
     port, admin = free_ports(2)
     service = f"looked-at-{workers}"

@@ -1,4 +1,4 @@
-"""Whoever may register in Consul does not write the page."""
+"""Registrations in Consul cannot write markup into the page."""
 
 from pathlib import Path
 

@@ -55,7 +55,7 @@ def test_the_banner_is_above_all_else(browser: Browser, start: Start) -> None:
 
 
 def test_an_answer_is_old(browser: Browser, start: Start) -> None:
-    """How old what is believed is stands at each pool."""
+    """Each pool shows the age of the answer in use."""
     gateway = start()
     browser.open_live(gateway.url)
     gateway.say("watches", {"age": 245.0})
@@ -92,7 +92,7 @@ def test_a_gateway_that_is_not_ready(browser: Browser, start: Start) -> None:
 
 
 def test_a_gateway_that_starts(browser: Browser, start: Start) -> None:
-    """It waits for Consul, and does not say that there is nobody."""
+    """While Consul has not answered, the page does not call the pool empty."""
     gateway = start(state="starting")
     browser.open_live(gateway.url)
     browser.wait_text(".banner", "This gateway is starting")

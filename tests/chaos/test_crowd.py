@@ -21,7 +21,7 @@ def test_those_that_fetch_compare_what_comes() -> None:
 
 @pytest.mark.process
 def test_those_that_stay() -> None:
-    """Until they are told to leave, or somebody ends their connection."""
+    """The clients stay until the row ends them, or a peer ends their connection."""
     with StreamServer("anna") as server:
         with (
             Crowd("hold", server.port, 5) as hold,
@@ -43,7 +43,7 @@ def test_those_that_stay() -> None:
 
 @pytest.mark.process
 def test_streams_begin_until_they_are_told_to_leave() -> None:
-    """Who is at it finishes, and who has not begun does not count."""
+    """Transfers in progress finish, and those that have not begun do not count."""
     with StreamServer("anna") as server:
         path = "/drip?n=2000&s=0.5"
         with Crowd("stream", server.port, 1000, at_once=3, path=path) as crowd:

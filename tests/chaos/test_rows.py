@@ -30,7 +30,7 @@ def test_only_some_rows() -> None:
 
 
 def test_a_row_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
-    """It is told which there are."""
+    """The error lists the rows."""
     with pytest.raises(SystemExit):
         parse(["--only", "nonsense"])
     assert "agent-killed" in capsys.readouterr().err
@@ -58,7 +58,7 @@ def test_what_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_how_long_a_row_may_take() -> None:
-    """The soak may take as long as it was told to."""
+    """The soak lasts as long as its option says."""
     row = Row("a", "b", nothing, limit=100.0)
     assert Form().limit(row) == 160.0
     assert Form(minutes=2).limit(row) == 180.0

@@ -46,7 +46,7 @@ def test_all_met(
 
 
 def test_one_not_met(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor is one that was not run."""
+    """Nor is a row that was not run."""
     assert run(monkeypatch, [Report("one", "a", trouble="x"), Report("two", "b")]) == 1
     assert run(monkeypatch, [Report("one", "a", lacking="x"), Report("two", "b")]) == 1
 
@@ -54,7 +54,7 @@ def test_one_not_met(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_interrupted(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What there is is told, and the exit status is a shell's."""
+    """Results are printed, and the exit status is a shell's."""
     assert run(monkeypatch, [Report("one", "a"), KeyboardInterrupt()]) == 130
     assert "1 of 1 rows met" in capsys.readouterr().out
 

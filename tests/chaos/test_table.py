@@ -16,7 +16,7 @@ def test_a_line_for_each_row() -> None:
 
 
 def test_summary() -> None:
-    """What was not run is not met, and is told apart."""
+    """A row that was not run is not met, and counts apart."""
     reports = [Report("a", ""), Report("b", "", trouble="x")]
     assert summary(reports) == "1 of 2 rows met"
     reports.append(Report("c", "", lacking="x"))

@@ -56,10 +56,10 @@ def registrar(consul: ConsulAgent) -> Iterator[Registrar]:
 
 @pytest.fixture
 def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StartGateway]:
-    """Start a gateway that asks the shared Consul, unless it is told another one.
-
-    It is ready on return, or with ``wait="listening"`` as soon as it listens; at
-    the test's end it must stop well.
+    """
+    Start a gateway on the shared Consul, unless another one is given. It is ready on
+    return, or with ``wait="listening"`` as soon as it listens; at the test's end it
+    must stop well.
     """
     with ExitStack() as stack:
 

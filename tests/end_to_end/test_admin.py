@@ -44,7 +44,7 @@ ASKED = len(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
 
 @pytest.fixture
 def admin() -> AdminSide:
-    """An admin listener, once a gateway has been told of it."""
+    """An admin listener, once a gateway was started with it."""
     (port,) = free_ports(1)
     return AdminSide(port)
 
@@ -67,7 +67,7 @@ def id_of(service_id: str) -> str:
 
 
 def is_down(admin: AdminSide) -> bool:
-    """Whether nobody listens there."""
+    """Whether the port refuses connections."""
     try:
         admin.connect().connect()
     except (ConnectionRefusedError, FileNotFoundError):
@@ -223,8 +223,8 @@ def test_draining_the_gateway(
     stage: Stage, admin: AdminSide, token_file: Path, workers: str, how: str
 ) -> None:
     """
-    A gateway that ends lives as long as somebody is connected, and is not ready; so
-    it is ordered by a signal or by who has the token.
+    A draining gateway lives as long as a connection is open, and is not ready; the
+    drain may come from a signal or from a client with the token.
     """
     (port,) = free_ports(1)
     stage.add(stage.servers[0])
@@ -291,8 +291,8 @@ def promtool(text: str) -> str:
 @WORKERS
 def test_figures(stage: Stage, admin: AdminSide, workers: str) -> None:
     """
-    Every connection and every byte is accounted for, also of connections that are
-    open, over all processes; Prometheus is told the same.
+    Every connection and every byte is accounted for, also of open connections, over all
+    processes; Prometheus gets the same numbers.
     """
     (port,) = free_ports(1)
     for server in stage.servers[:2]:
@@ -383,8 +383,9 @@ def test_figures(stage: Stage, admin: AdminSide, workers: str) -> None:
 def test_ejected(
     stage: Stage, own_servers: list[WebServer], admin: AdminSide, workers: str
 ) -> None:
-    """Of an instance that does not answer one sees the failures, and for how long it
-    is set aside; it is told at once, and so is its return.
+    """
+    The status shows the failures of an instance that does not answer, and its ejection
+    with the time; the ejection is an event at once, and so is the return.
     """
     (port,) = free_ports(1)
     stage.add(stage.servers[0])
@@ -476,10 +477,7 @@ def test_why(stage: Stage, admin: AdminSide) -> None:
 
 @WORKERS
 def test_orders(stage: Stage, admin: AdminSide, token_file: Path, workers: str) -> None:
-    """
-    Who has the token drains and undrains an instance, and sets one aside; nobody else
-    does.
-    """
+    """Only a client with the token can drain, undrain and eject an instance."""
     (port,) = free_ports(1)
     names = [server.name for server in stage.servers[:3]]
     anna, bert, _ = [stage.add(server) for server in stage.servers[:3]]
@@ -531,7 +529,9 @@ def test_orders(stage: Stage, admin: AdminSide, token_file: Path, workers: str) 
 
 
 def test_without_a_token_file(stage: Stage, admin: AdminSide) -> None:
-    """Without a token file nobody can change anything, and it is said how one can."""
+    """
+    Without a token file every change is refused, and the answer says how to allow them.
+    """
     (port,) = free_ports(1)
     anna = stage.add(stage.servers[0])
     stage.gateway(f"--admin={admin.place}", "--map", f"{port}:{stage.service}")
@@ -577,7 +577,9 @@ def test_odd_ids(stage: Stage, admin: AdminSide, token_file: Path) -> None:
 
 
 def test_resuming(stage: Stage, admin: AdminSide) -> None:
-    """Who was away for a while is told all that he missed, and nothing twice."""
+    """
+    A client that was away for a while gets all events that it missed, and none twice.
+    """
     (port,) = free_ports(1)
     stage.add(stage.servers[0])
     stage.gateway(f"--admin={admin.place}", "--map", f"{port}:{stage.service}")
@@ -619,7 +621,7 @@ def test_default_address(stage: Stage) -> None:
 
 
 def test_taken_address(tmp_path: Path) -> None:
-    """An address that was asked for and is taken is an error, told in one line."""
+    """An explicit admin address that is taken is one line of error."""
     (port,) = free_ports(1)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         busy = taken.getsockname()[1]
@@ -675,9 +677,9 @@ def test_unix_socket(stage: Stage, token_file: Path, tmp_path: Path) -> None:
 
 
 def test_takeover(stage: Stage, admin: AdminSide, tmp_path: Path) -> None:
-    """A gateway that takes over has the same admin address soon after the old one left.
-
-    While the old one still has connections it is the one that answers, or nobody.
+    """
+    A gateway that takes over has the same admin address soon after the old one left.
+    While the old one still has connections it answers, or no gateway does.
     """
     (port,) = free_ports(1)
     stage.add(stage.servers[0])
@@ -700,7 +702,7 @@ def test_takeover(stage: Stage, admin: AdminSide, tmp_path: Path) -> None:
 
 
 def test_reload(stage: Stage, admin: AdminSide, tmp_path: Path) -> None:
-    """SIGHUP does not disturb who looks on, and the new mappings are shown."""
+    """SIGHUP does not disturb open event streams, and the new mappings are shown."""
     old, new = free_ports(2)
     stage.add(stage.servers[0])
     file = tmp_path / "lb.toml"

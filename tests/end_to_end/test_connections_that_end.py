@@ -1,4 +1,4 @@
-"""Connections that the gateway closes: who left, who grew old, who has too many."""
+"""Connections that the gateway closes: draining, too old, or too many."""
 
 import threading
 import time
@@ -22,7 +22,9 @@ def _live(connections: list[tuple[str, Visitor]]) -> list[str]:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_drain(stage: Stage, workers: int) -> None:
-    """Who left keeps its connections for the drain timeout, and not longer."""
+    """
+    A deregistered instance keeps its connections for the drain timeout, and not longer.
+    """
     (port,) = free_ports(1)
     for server in stage.servers[:2]:
         stage.add(server)
@@ -70,7 +72,9 @@ def test_max_age(stage: Stage) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_limit_and_queue(stage: Stage, workers: int) -> None:
-    """Who finds every instance full waits for a place, and gets the next one."""
+    """
+    A client that finds every instance full waits for a place, and gets the next one.
+    """
     (port,) = free_ports(1)
     stage.add(stage.servers[0])
     limits = "max-connections-per-upstream=3,queue-timeout=20s"
@@ -90,7 +94,9 @@ def test_limit_and_queue(stage: Stage, workers: int) -> None:
 
 
 def test_queue_that_is_full_or_too_slow(stage: Stage) -> None:
-    """Who waits too long is closed, and who finds the queue full at once."""
+    """
+    A client that waits too long is closed, and one that finds the queue full at once.
+    """
     (port,) = free_ports(1)
     stage.add(stage.servers[0])
     limits = "max-connections-per-upstream=1,queue-length=1,queue-timeout=1s"

@@ -23,10 +23,10 @@ AWAY = 3.0
 def test_consul_crash(
     consul_binary: str, servers: list[WebServer], gateway: StartGateway, service: str
 ) -> None:
-    """While Consul is dead nobody notices; once it is back its changes are seen.
-
-    Consul is killed with kill -9 and started again with its data.  Clients that
-    keep their connection and clients that do not ask all the time.
+    """
+    While Consul is dead no client notices; once it is back its changes are seen. Consul
+    is killed with kill -9 and started again with its data. Clients that keep their
+    connection and clients that do not ask all the time.
     """
     (port,) = free_ports(1)
     with ConsulAgent(consul_binary, persistent=True) as agent:
@@ -93,7 +93,7 @@ def test_start_while_consul_is_away(
 
 
 def is_served(port: int) -> bool:
-    """Whether somebody answers."""
+    """Whether a request is answered."""
     try:
         return visit(port) in ("anna", "bert")
     except OSError:

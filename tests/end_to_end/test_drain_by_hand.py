@@ -44,7 +44,7 @@ class Site:
         return started
 
     def pid(self) -> int:
-        """Whoever answers on the admin address."""
+        """The gateway that answers on the admin address."""
         try:
             return int(self.admin.status()["gateway"]["pid"])
         except OSError:
@@ -76,8 +76,9 @@ def site(stage: Stage, tmp_path: Path) -> Site:
 
 
 def test_redeploy(site: Site) -> None:
-    """A service that is registered anew under its id is not drained; one that is
-    registered again in place is, and so is one that comes back as it was.
+    """
+    A service that is deregistered and registered again under its id is not drained; one
+    that is updated in place is, and so is one that comes back as it was.
     """
     site.start()
     assert site.order("drain", site.anna) == 200

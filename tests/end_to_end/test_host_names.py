@@ -47,7 +47,7 @@ def twistd(names: NameServer, tmp_path: Path) -> list[str]:
 def test_start(
     stage: Stage, names: NameServer, twistd: list[str], workers: int
 ) -> None:
-    """Clients who come while names are looked up are kept waiting, not turned away."""
+    """Clients that come while names are looked up wait, and are not turned away."""
     for number, server in enumerate(stage.servers[:2]):
         name = f"web-{number}.example"
         names.zone[name] = Reply([server.host], delay=1.0)

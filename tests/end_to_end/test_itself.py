@@ -30,7 +30,7 @@ def host_address() -> str:
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_never_itself(stage: Stage, tmp_path: Path, workers: str) -> None:
     """
-    Whatever address it is registered under, be it its admin listener's or one that a
+    Under whatever address it is registered, even its admin listener's or one that a
     reload adds, a gateway never connects to itself: it says so, and others serve.
     """
     port, added, admin_port = free_ports(3)
@@ -97,7 +97,9 @@ def accepted(admin: AdminSide) -> int:
 
 
 def test_upstream_allow(stage: Stage) -> None:
-    """With networks named, nobody else is connected to, and the status says why."""
+    """
+    With networks named, no other instance is connected to, and the status says why.
+    """
     port, admin_port = free_ports(2)
     admin = AdminSide(admin_port)
     stage.add(stage.servers[0])

@@ -81,7 +81,7 @@ def test_killed_instance_of_kept_connections(
 
 
 def test_frozen_instance(stage: Stage, own_servers: list[WebServer]) -> None:
-    """Who waits for a frozen instance holds nobody else up, and is served at last."""
+    """A client of a frozen instance holds no other up, and is served at last."""
     (port,) = free_ports(1)
     for server in own_servers:
         stage.add(server)
@@ -102,9 +102,8 @@ def test_frozen_instance(stage: Stage, own_servers: list[WebServer]) -> None:
 
 def test_set_aside(stage: Stage, own_servers: list[WebServer]) -> None:
     """
-    An instance that is dead, though Consul does not know, is set aside after
-    three refusals, so that few connections need a second try; once it is back it
-    has its share again.
+    A dead instance that Consul does not know of is ejected after three refusals, so
+    that few connections need a second try; once it is back it has its share again.
     """
     (port,) = free_ports(1)
     for server in own_servers:

@@ -70,8 +70,8 @@ def test_a_log_that_is_not_read(
 
 def test_logrotate(tmp_path: Path, stage: Stage) -> None:
     """
-    After logrotate has renamed the log file and sent SIGUSR1, be it to workers too,
-    the next lines are in a new file, and nothing is lost; at the end all is written.
+    After logrotate has renamed the log file and sent SIGUSR1, to workers too, the next
+    lines are in a new file, and nothing is lost; at the end all is written.
     """
     stage.add(stage.servers[0])
     (port,) = free_ports(1)

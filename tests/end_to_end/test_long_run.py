@@ -40,10 +40,10 @@ def seven() -> Iterator[list[WebServer]]:
 
 
 def test_long_run(stage: Stage, seven: list[WebServer]) -> None:
-    """Servers come, go, rest, die and return, and no client notices.
-
-    One that leaves is deregistered first and ends when it is idle.  Only what
-    was under way to a server when that was killed may be lost.
+    """
+    Servers come, go, drain, die and return, and no client notices. A leaving one is
+    deregistered first and ends when it is idle. Only requests in progress at a server
+    that is killed may be lost.
     """
     (port,) = free_ports(1)
     fleet = Fleet(stage.service, seven, stage.registrar, random.Random(SEED))

@@ -64,8 +64,8 @@ def test_deregistration(stage: Stage) -> None:
 
 def test_deregistration_of_all(stage: Stage) -> None:
     """
-    Without any instance clients are closed at once, until there is one again;
-    once it is believed that the last one has left.
+    Without any instance clients are closed at once, until there is one again; that
+    begins once the loss of the last one is confirmed.
     """
     (port,) = free_ports(1)
     stage.add(stage.servers[0])

@@ -1,4 +1,4 @@
-"""A service, datacenter, tag or filter that is misspelt is told, loudly and early."""
+"""A misspelt service, datacenter, tag or filter is logged loudly and early."""
 
 import re
 from collections.abc import Mapping
@@ -32,7 +32,8 @@ def not_ready(admin: AdminSide) -> str:
 
 
 def test_kinds(stage: Stage, admin: AdminSide) -> None:
-    """Each way to name nothing that is there is told as what it is, with a hint where
+    """
+    Each way to name nothing that exists is described as what it is, with a hint where
     there is one; no such gateway is ready.
     """
     stage.add(stage.servers[0], Tags=["v1", "v3"])
@@ -69,8 +70,9 @@ def test_kinds(stage: Stage, admin: AdminSide) -> None:
 def test_reload_and_ready(
     stage: Stage, admin: AdminSide, tmp_path: Path, workers: str
 ) -> None:
-    """A gateway with a misspelt service is ready once that is mended; a typo that comes
-    later with a reload is told loudly, and takes no gateway that serves out of service.
+    """
+    A gateway with a misspelt service is ready once that is mended; a typo in a later
+    reload is logged loudly, and takes no serving gateway out of service.
     """
     (port,) = free_ports(1)
     stage.add(stage.servers[0])
@@ -149,7 +151,7 @@ def test_check_online_without_consul(consul: ConsulAgent) -> None:
 
 
 def test_check_online_token(consul_binary: str) -> None:
-    """A token that Consul does not know is told, and is not shown."""
+    """A token that Consul does not know is reported, and not shown."""
     acl = {"enabled": True, "default_policy": "deny", "tokens": {"master": "root"}}
     with ConsulAgent(consul_binary, extra_config={"acl": acl}) as agent:
         told = ["--map=81:web,allow-empty=on", f"--consul=127.0.0.1:{agent.port}"]
@@ -173,7 +175,7 @@ def test_check_online_token(consul_binary: str) -> None:
     ],
 )
 def test_online_alone(told: list[str], why: str) -> None:
-    """Where there is nothing to ask it is told."""
+    """Without a service to ask for, --online is an error."""
     process = run_to_its_end(Path("/"), *told)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1

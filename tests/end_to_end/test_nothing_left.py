@@ -34,7 +34,7 @@ def test_wait(stage: Stage) -> None:
 
 
 def test_wait_in_vain(gateway: StartGateway, service: str) -> None:
-    """Whoever has waited long enough is closed, and the log has a word on it."""
+    """A client that has waited long enough is closed, and the log says why."""
     (port,) = free_ports(1)
     started = gateway("--map", f"{port}:{service},when-empty=wait=1s")
     with pytest.raises(OSError, match=r"ended|reset"):
@@ -99,7 +99,7 @@ def test_datacenters(
     gateway: StartGateway,
     service: str,
 ) -> None:
-    """The second datacenter serves while the first has nobody; then the first again."""
+    """The second datacenter serves while the first is empty; then the first again."""
     (port,) = free_ports(1)
     east, west = map(Registrar, two_datacenters)
     west.add(service, servers[1])

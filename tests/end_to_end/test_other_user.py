@@ -50,7 +50,7 @@ def python() -> str:
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A directory of that user's, in one that anybody may look into."""
+    """A directory of that user's, in one that all users may read."""
     outer = Path(tempfile.mkdtemp())
     outer.chmod(0o755)
     inner = outer / "theirs"
@@ -61,7 +61,7 @@ def place() -> Iterator[Path]:
 
 
 def gateway(place: Path, consul: int, *arguments: str, wait: str = "ready") -> Gateway:
-    """One that twistd makes that user's; its output is root's."""
+    """A gateway that twistd runs as that user; its output is root's."""
     home = place.parent / f"home-{len(list(place.parent.iterdir()))}"
     home.mkdir(0o755)
     return Gateway(
@@ -106,8 +106,8 @@ def test_all_that_is_listened_on(
     workers: str,
 ) -> None:
     """
-    What root alone may have it has; all that it makes is the user's, who can remove
-    and make it again, and hands it on to the next one.
+    The gateway has what only root may open; all that it creates is the user's, who can
+    remove and make it again, and hand it on to the next gateway.
     """
     registrar.add(service, servers[0])
     port = low_port()
@@ -200,7 +200,7 @@ def test_what_the_user_may_not(place: Path, options: list[str], why: str) -> Non
 
 
 def test_no_such_user(place: Path) -> None:
-    """So is a user that there is not."""
+    """So is an unknown user."""
     one = gateway(place, 1, "--map=127.0.0.1:1:web")
     one._twistd = (python(), "-c", RUN, "--uid", "3999999")
     one.start()

@@ -103,7 +103,7 @@ def assert_whole(stream: bytes) -> int:
 
 
 def refuses(port: int) -> bool:
-    """Whether nobody listens there."""
+    """Whether the port refuses connections."""
     try:
         connect(port).close()
     except ConnectionRefusedError:
@@ -166,7 +166,9 @@ def test_removed_and_added(stage: Stage, tmp_path: Path) -> None:
 
 @WORKERS
 def test_other_service(stage: Stage, workers: str, tmp_path: Path) -> None:
-    """The same port with another service: nobody is refused or meets an empty one."""
+    """
+    The same port with another service: no client is refused or meets an empty pool.
+    """
     (port,) = free_ports(1)
     names = [f"{stage.service}-{server.name}" for server in stage.servers[:2]]
     for name, server in zip(names, stage.servers, strict=False):
@@ -186,7 +188,8 @@ def test_other_service(stage: Stage, workers: str, tmp_path: Path) -> None:
 
 
 def test_nothing_that_is_wrong(stage: Stage, tmp_path: Path) -> None:
-    """A broken file or a port that is taken changes nothing, and is told as at the
+    """
+    A broken file or a port that is taken changes nothing, and is reported as at the
     start.
     """
     port, free = free_ports(2)
@@ -216,7 +219,7 @@ def test_nothing_that_is_wrong(stage: Stage, tmp_path: Path) -> None:
 
 
 def test_what_needs_a_restart(stage: Stage, tmp_path: Path) -> None:
-    """What cannot be changed while it runs is told; the rest is done."""
+    """Options that a reload cannot change are logged; the rest is applied."""
     port, new = free_ports(2)
     stage.add(stage.servers[0])
     file = tmp_path / "lb.toml"

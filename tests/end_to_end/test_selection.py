@@ -14,7 +14,7 @@ pytestmark = pytest.mark.consul
 
 
 def test_any_name(stage: Stage) -> None:
-    """A service may have a name with blanks, slashes and colons, and is told by it."""
+    """A service may have a name with blanks, slashes and colons, and is shown by it."""
     port, admin = free_ports(2)
     name = f'{stage.service} a/b:80 "c"?#%2F'
     stage.registrar.add(name, stage.servers[0], ID="any-name")

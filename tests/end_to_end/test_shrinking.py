@@ -1,4 +1,4 @@
-"""Most instances, or all of them, are gone at once: is that to be believed?"""
+"""Most instances, or all of them, are gone at once: the shrink guard."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def test_agent_that_lost_its_state(
 def test_what_is_gone_is_seen_to_be_gone(
     stage: Stage, own_servers: list[WebServer]
 ) -> None:
-    """Of those that are suspect, one that refuses connections is out at once."""
+    """A suspect that refuses connections is out at once."""
     (port,) = free_ports(1)
     stage.add(own_servers[0])
     started = stage.gateway("--map", f"{port}:{stage.service}")

@@ -90,8 +90,9 @@ def test_early_client(consul: ConsulAgent, stage: Stage, workers: str) -> None:
 
 @WORKERS
 def test_stop(stage: Stage, workers: str) -> None:
-    """SIGTERM lets all answers that are under way come to their end; nobody new is
-    accepted meanwhile; then it ends well.
+    """
+    SIGTERM lets all answers in progress complete; no new client is accepted meanwhile;
+    then the gateway ends well.
     """
     (port,) = free_ports(1)
     for server in stage.servers[:2]:
@@ -125,7 +126,7 @@ def test_stop_while_idle(stage: Stage, workers: str) -> None:
 
 @WORKERS
 def test_stop_at_the_latest(stage: Stage, workers: str) -> None:
-    """Whoever stays is closed when drain-timeout is over."""
+    """A connection that stays is closed when drain-timeout is over."""
     (port,) = free_ports(1)
     stage.add(stage.servers[0])
     maps = f"{port}:{stage.service},drain-timeout=2s"
@@ -162,7 +163,7 @@ def test_stop_twice(stage: Stage, workers: str) -> None:
 
 @WORKERS
 def test_interrupt(stage: Stage, workers: str) -> None:
-    """Ctrl-C ends it at once and in order, be it that it waits for connections."""
+    """Ctrl-C ends the gateway at once and in order, even while it drains."""
     (port,) = free_ports(1)
     stage.add(stage.servers[0])
     started = stage.gateway("--workers", workers, "--map", f"{port}:{stage.service}")
@@ -220,7 +221,7 @@ def test_limit_of_descriptors(stage: Stage) -> None:
 
 
 def test_log_line(stage: Stage) -> None:
-    """Each connection is one line: who, where to, how much, how long, how it ended."""
+    """Each connection is one line: client, upstream, bytes, time, termination."""
     (port,) = free_ports(1)
     stage.add(stage.servers[0])
     started = stage.gateway("--map", f"{port}:{stage.service}")

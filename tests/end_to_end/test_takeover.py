@@ -174,7 +174,7 @@ def test_drain_timeout(gateway: StartGateway, web: str, meeting: str) -> None:
 
 
 def test_nobody_there(gateway: StartGateway, web: str, meeting: str) -> None:
-    """If nobody is there it starts as always; also where one was killed."""
+    """Without a running gateway it starts as always; also after one was killed."""
     (port,) = free_ports(1)
     told = ["--map", f"{port}:{web}", "--takeover", meeting]
     first = gateway(*told)
@@ -209,7 +209,7 @@ def test_port_of_somebody_else(
     ],
 )
 def test_unfit_path(web: str, tmp_path: Path, path: str, why: str) -> None:
-    """A path that is not fit is told in one line, and nothing starts."""
+    """An unusable path is one line of error, and nothing starts."""
     (port,) = free_ports(1)
     ended = run_to_its_end(tmp_path, "--takeover", path, "--map", f"{port}:{web}")
     _, said = ended.communicate(timeout=30)
@@ -237,7 +237,7 @@ def killed(process: "subprocess.Popen[str]", old: Gateway) -> None:
 
 
 def terminated(process: "subprocess.Popen[str]", old: Gateway) -> None:
-    """It is told to end once it has the sockets."""
+    """The new gateway gets SIGTERM once it has the sockets."""
     old.wait_for(r"process \d+ takes over: 1 sockets handed to it")
     time.sleep(1)
     process.send_signal(signal.SIGTERM)
@@ -270,7 +270,7 @@ def test_new_one_ends_before_it_accepts(
 def test_bad_configuration(
     gateway: StartGateway, web: str, meeting: str, tmp_path: Path
 ) -> None:
-    """A new one that cannot have what it wants leaves the old one alone."""
+    """A new gateway that cannot start leaves the old one alone."""
     (port,) = free_ports(1)
     old = gateway("--map", f"{port}:{web}", "--takeover", meeting)
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -283,7 +283,9 @@ def test_bad_configuration(
 
 
 def test_other_mappings(gateway: StartGateway, web: str, meeting: str) -> None:
-    """The new one serves what it is told: some is bound, some taken, some dropped."""
+    """
+    The new gateway serves its own mappings: some are bound, some taken, some dropped.
+    """
     kept, dropped, added = free_ports(3)
     old = gateway(
         "--map", f"{kept}:{web}", "--map", f"{dropped}:{web}", "--takeover", meeting

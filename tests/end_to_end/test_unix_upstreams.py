@@ -66,8 +66,8 @@ def test_balanced(
     catalog: DevCatalogProcess, gateway: StartGateway, tmp_path: Path, workers: str
 ) -> None:
     """
-    They are balanced over like others; one that is not there is ejected like any
-    other, and the gateway's own is not connected to.
+    UNIX upstreams are balanced over like others; one that is missing is ejected like
+    any other, and the gateway's own is not connected to.
     """
     port, admin_port = free_ports(2)
     own = tmp_path / "own.sock"

@@ -96,9 +96,9 @@ def test_exact_balance(stage: Stage, own_servers: list[WebServer]) -> None:
 
 
 def test_killed_worker(stage: Stage, own_servers: list[WebServer]) -> None:
-    """A worker that dies takes its own clients along, and nobody else's.
-
-    Another one is there soon, and what it had counted is forgotten.
+    """
+    A worker that dies takes its own clients along, and no others. Another one starts
+    soon, and what the dead one had counted is forgotten.
     """
     (port,) = free_ports(1)
     registered(stage.registrar, stage.service, own_servers)
@@ -150,9 +150,9 @@ def test_killed_master(stage: Stage, own_servers: list[WebServer]) -> None:
 
 @pytest.mark.parametrize("everybody", [False, True])
 def test_stop(stage: Stage, own_servers: list[WebServer], *, everybody: bool) -> None:
-    """SIGTERM ends all of them in order, be it sent to the master or to everybody.
-
-    What is still open after drain-timeout is closed and told of.
+    """
+    SIGTERM ends all of them in order, sent to the master or to the whole group.
+    Connections still open after drain-timeout are closed and logged.
     """
     (port,) = free_ports(1)
     registered(stage.registrar, stage.service, own_servers)

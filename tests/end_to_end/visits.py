@@ -1,4 +1,4 @@
-"""Visit a gateway, and see who answers."""
+"""Visit a gateway, and see which instance answers."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ from tests.support.waiting import eventually
 
 
 def visit(address: Address) -> str:
-    """Who answers one request on a connection of its own."""
+    """The instance that answers one request on a connection of its own."""
     with Visitor(address) as visitor:
         return name_in(visitor.ask())
 

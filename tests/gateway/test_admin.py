@@ -128,7 +128,7 @@ def test_taken(running: ReactorThread) -> None:
 
 
 def test_token_file(running: ReactorThread, tmp_path: Path) -> None:
-    """A token file that cannot be read is told at once."""
+    """An unreadable token file is an error at once."""
     path = tmp_path / "token"
     with pytest.raises(ConfigError, match="--admin-token-file"):
         lookout(running, config(admin="9", admin_token_file=str(path)))

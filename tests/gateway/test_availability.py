@@ -1,4 +1,4 @@
-"""Which mappings have had an instance, and what an operator is told of the others."""
+"""Which mappings have had an instance, and what the operator learns of the others."""
 
 import pytest
 from twisted.internet.task import Clock
@@ -19,7 +19,7 @@ WEB = ServiceQuery("web")
 
 
 class Told:
-    """A gateway with these mappings, and what is told of it."""
+    """A gateway with these mappings, its log and its events."""
 
     def __init__(self, *mappings: str) -> None:
         self.clock = Clock()
@@ -75,8 +75,9 @@ class Told:
 
 
 def test_misspelt() -> None:
-    """A misspelt service is told loudly, once, with a hint, what becomes of its clients
-    and of the gateway, which is not ready.
+    """
+    A misspelt service is logged loudly, once, with a hint and the consequences for
+    clients and readiness.
     """
     told = Told("80:shpo")
     assert told.blocks() == ["no answer from Consul yet"]
@@ -96,7 +97,9 @@ def test_misspelt() -> None:
 
 
 def test_an_instance_comes() -> None:
-    """With the first instance the gateway is ready; that it was told of is told."""
+    """
+    With the first instance the gateway is ready; if the lack was logged, so is its end.
+    """
     told = Told("80:web")
     told.answer(WEB)
     told.lines()
@@ -153,7 +156,7 @@ def test_allowed() -> None:
     ],
 )
 def test_consequence(option: str, consequence: str) -> None:
-    """What becomes of clients is told."""
+    """The log says what happens to clients."""
     told = Told(f"80:web{option}")
     told.answer(WEB)
     assert f" - {consequence}" in told.lines()[0]
@@ -168,7 +171,8 @@ def test_consequence(option: str, consequence: str) -> None:
     ],
 )
 def test_options_leave_nothing(option: str, instance: Instance, why: str) -> None:
-    """Instances that an option leaves out are told with that option, and Consul is not
+    """
+    If an option excludes the instances the log names the option, and Consul is not
     asked for other names.
     """
     told = Told(f"80:web,{option}" if option else "80:web")
@@ -178,7 +182,7 @@ def test_options_leave_nothing(option: str, instance: Instance, why: str) -> Non
 
 
 def test_sidecars_only() -> None:
-    """Registrations that are no backends are told with the reason."""
+    """Registrations that are no backends are logged with the reason."""
     told = Told("80:web")
     told.answers.left_out[WEB] = ["a@n 192.0.2.1:0: its kind is connect-proxy"]
     told.answer(WEB)
@@ -186,8 +190,9 @@ def test_sidecars_only() -> None:
 
 
 def test_unknown_datacenter() -> None:
-    """A datacenter that Consul does not know is told with the one that is meant; any
-    other failure is not told here.
+    """
+    An unknown datacenter is logged with the likely one; other failures have their own
+    line.
     """
     told = Told("80:web,dc=est", "81:web")
     told.answers.pages["/v1/catalog/datacenters", ""] = ["east", "west"]
@@ -225,8 +230,9 @@ class TestReload:
     """What a reload brings."""
 
     def test_warns(self) -> None:
-        """A mapping that turns to a service without instances is told loudly, but a
-        gateway that serves stays ready.
+        """
+        A mapping that a reload turns to a service without instances is logged loudly,
+        but a serving gateway stays ready.
         """
         told = Told("80:web")
         told.answer(WEB, an_instance())
@@ -241,7 +247,7 @@ class TestReload:
         assert told.blocks() == []
 
     def test_known_before(self) -> None:
-        """It is told though Consul has been asked that already."""
+        """It is logged though Consul has answered the query already."""
         told = Told("80:web", "81:shop,allow-empty=on")
         told.answer(WEB, an_instance())
         told.answer(ServiceQuery("shop"))
@@ -296,7 +302,7 @@ def test_very_many() -> None:
 
 
 def test_consul_does_not_say() -> None:
-    """Where Consul names no services it is told without a hint."""
+    """Where Consul names no services the line has no hint."""
     told = Told("80:wbe")
     told.answers.pages.clear()
     told.answer(ServiceQuery("wbe"))
@@ -316,7 +322,7 @@ def test_stop() -> None:
 
 
 def test_served_otherwise_meanwhile() -> None:
-    """What is no longer served when Consul has named its services is not told."""
+    """A mapping that was removed before Consul has named its services is not logged."""
     told = Told("80:wbe")
     told.answers.waiting = []
     told.answer(ServiceQuery("wbe"))

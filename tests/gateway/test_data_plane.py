@@ -247,7 +247,9 @@ def test_operator(serving: Serving, held: ExitStack) -> None:
 
 
 def test_drain(serving: Serving, held: ExitStack) -> None:
-    """When it drains nobody else is accepted, and it is over when the last one is."""
+    """
+    A draining data plane accepts no more clients, and is done when the last one is.
+    """
     server = held.enter_context(listening())
     [port] = free_ports(1)
     serving.listen(mapping(port))

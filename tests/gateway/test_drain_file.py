@@ -99,7 +99,7 @@ def test_in_a_thread(tmp_path: Path) -> None:
 
 
 def test_cannot_be_written(tmp_path: Path) -> None:
-    """It is told once, until it can be written again."""
+    """A failed write is logged once, until a write works again."""
     place = tmp_path / "state"
     place.write_text("")
     file, thread = file_in(place)
@@ -142,7 +142,7 @@ def test_cannot_be_written(tmp_path: Path) -> None:
     ids=range(12),
 )
 def test_broken(tmp_path: Path, content: bytes) -> None:
-    """A file that is not ours is told, and nothing is drained."""
+    """An invalid file is logged, and nothing is drained."""
     file, _ = file_in(tmp_path)
     file.path.write_bytes(content)
     [line] = said(lambda: file.read() == {} or pytest.fail("something is drained"))

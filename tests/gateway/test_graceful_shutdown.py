@@ -45,7 +45,7 @@ class GracefulShutdownTests(SynchronousTestCase):
         return [formatEvent(each) for each in self.events]
 
     def test_waits(self) -> None:
-        """It is over when nothing is open, for all who wait for it."""
+        """It is over when nothing is open, for all callers that wait for it."""
         self.shutdown.begin(0.0)
         early, late = self.shutdown.when_done(), self.shutdown.when_done()
         self.assertNoResult(early)
@@ -60,7 +60,7 @@ class GracefulShutdownTests(SynchronousTestCase):
         self.assertEqual(self.lines()[1:], ["draining: done, no connection is open"])
 
     def test_for_long(self) -> None:
-        """How long it may take is told in minutes, where it is some."""
+        """The deadline is shown in minutes, if there are any."""
         self.server.longest_drain = 300.0
         self.shutdown.begin(0.0)
         self.assertIn(" (5 min): what stops this process must", self.lines()[0])
@@ -86,7 +86,7 @@ class GracefulShutdownTests(SynchronousTestCase):
         self.assertEqual(len(self.server.drained), 1)
 
     def test_stop(self) -> None:
-        """If all ends at once, nobody waits any longer, nor is anything said of it."""
+        """If all ends at once, no caller waits any longer, and nothing is logged."""
         for grace in (5.0, 0.0):
             self.shutdown = GracefulShutdown(self.clock, cast(Any, self.server))
             self.shutdown.begin(grace)

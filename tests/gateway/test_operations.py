@@ -97,7 +97,7 @@ def test_drained_and_undrained() -> None:
 
 
 def test_unknown() -> None:
-    """Of whom neither Consul nor the operator knows nothing can be ordered."""
+    """An unknown upstream cannot be drained or undrained."""
     told = Operated()
     assert not told.operations.drain(A)
     assert not told.operations.undrain(A)
@@ -107,7 +107,7 @@ def test_unknown() -> None:
 
 
 def test_gone() -> None:
-    """One that is gone is shown to be drained, and can be undrained."""
+    """A drained instance that is gone is still shown, and can be undrained."""
     told = Operated()
     told.answer(an_instance("a", created=10))
     told.operations.drain(A)
@@ -120,7 +120,7 @@ def test_gone() -> None:
 
 
 def test_registered_anew(tmp_path: Path) -> None:
-    """A new registration is free of it, for ever, and that is told."""
+    """A new registration ends the drain for ever, and the log says so."""
     told = Operated(str(tmp_path))
     told.answer(an_instance("a", created=10))
     told.operations.drain(A)
@@ -151,7 +151,7 @@ def test_restart(tmp_path: Path) -> None:
 
 
 def test_without_a_state_directory() -> None:
-    """That a restart loses it is told once, and with each answer."""
+    """The log says once that a restart loses the drain, and so does each answer."""
     told = Operated()
     told.answer(an_instance("a"), an_instance("b"))
     with capturedLogs() as events:
@@ -202,8 +202,9 @@ def test_during_a_takeover() -> None:
 
 
 def test_very_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No more are kept than so many: the first one that is gone is forgotten for the
-    next; where all are there no more can be drained.
+    """
+    The number of drains is bounded: the earliest one whose registration is gone is
+    forgotten for the next; where all exist no more can be drained.
     """
     monkeypatch.setattr(module, "MOST", 2)
     told = Operated()

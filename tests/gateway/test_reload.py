@@ -33,7 +33,7 @@ from tests.support.waiting import eventually
 
 
 def test_not_now(running: ReactorThread, no_consul: str) -> None:
-    """One that does not run is not reloaded."""
+    """A gateway that does not run cannot be reloaded."""
     config = configure([no_consul], ["8080:web"])
     gateway = Gateway(running.reactor, config)
     with pytest.raises(CannotReload, match="the gateway does not run"):
@@ -119,7 +119,7 @@ def test_gradually(running: ReactorThread, no_consul: str, held: ExitStack) -> N
 def test_gradually_nothing(
     running: ReactorThread, no_consul: str, held: ExitStack
 ) -> None:
-    """If anything of it is not to be had it is told to whoever waits for it."""
+    """A failure is passed to the caller that waits for the reload."""
     [port] = free_ports(1)
     taken = held.enter_context(listening())
     config, other = (
@@ -140,7 +140,7 @@ def test_gradually_nothing(
 def test_all_or_nothing(
     running: ReactorThread, no_consul: str, held: ExitStack, tmp_path: Path
 ) -> None:
-    """If anything of it is not to be had nothing has changed."""
+    """After a failure nothing has changed."""
     one, free = free_ports(2)
     taken = held.enter_context(listening())
     config = configure([no_consul], [f"127.0.0.1:{one}:web"])
@@ -166,8 +166,9 @@ def test_all_or_nothing(
 
 
 def test_consul(running: ReactorThread, no_consul: str, tmp_path: Path) -> None:
-    """Another Consul is asked, and answers are kept elsewhere; what needs a
-    restart is told.
+    """
+    Another Consul is asked, and snapshots go elsewhere; options that need a restart are
+    logged.
     """
     [port] = free_ports(1)
     mapping = f"127.0.0.1:{port}:web"

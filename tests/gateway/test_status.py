@@ -42,7 +42,7 @@ A_ID = "dc1/node-1/a"
 
 @define(eq=False)
 class FakeDataPlane:
-    """Who serves, as the test says."""
+    """A data plane that serves what the test says."""
 
     registry: Registry
     mappings: list[Mapping]
@@ -242,7 +242,7 @@ class TestGateway:
         assert next(shown.collector.mappings()).empty == ""
 
     def test_draining(self) -> None:
-        """One that ends is not ready, and says so."""
+        """A draining gateway is not ready, and says so."""
         shown = Shown()
         shown.answer(an_instance("a"))
         shown.collector.drain_gateway()
@@ -289,20 +289,23 @@ class TestMappings:
         assert len(status.connect_time.counts) == len(status.connect_time.bounds) + 1
 
     def test_told_late(self) -> None:
-        """What ended before its beginning was told makes no number negative."""
+        """
+        A connection whose end was reported before its beginning makes no number
+        negative.
+        """
         shown = Shown()
         shown.data_plane.told.stats.turned_away("SC")
         assert next(shown.collector.mappings()).open == 0
 
     def test_lent(self) -> None:
-        """A mapping that somebody else listens for has no address."""
+        """A mapping whose clients an embedder accepts has no address."""
         shown = Shown()
         shown.data_plane.mappings.append(Mapping("own"))
         status = [*shown.collector.mappings()][1]
         assert (status.name, status.listen) == ("own", "")
 
     def test_pools(self) -> None:
-        """Of several datacenters that is marked which is used; so is a fallback."""
+        """Of several datacenters the used one is marked; so is a fallback."""
         shown = Shown("80:web,dc=dc1|dc2,when-empty=fallback=sorry")
         shown.answer(an_instance("a"), an_instance("b"), datacenter="dc2")
         shown.data_plane.told.used = {1}
@@ -377,7 +380,7 @@ class TestUpstreams:
         assert found.effective_weight == pytest.approx(0.2)
 
     def test_ejected(self) -> None:
-        """One that is ejected says what for."""
+        """The status of an ejected upstream has the reason."""
         shown = Shown()
         shown.answer(an_instance("a"), an_instance("b"))
         failover = shown.registry.failover(failover_spec(shown.data_plane.mappings[0]))
@@ -463,7 +466,7 @@ class TestOrders:
         ]
 
     def test_eject(self) -> None:
-        """Whoever serves is to eject it, and says why it cannot be."""
+        """The data plane ejects the upstream, and says why it cannot."""
         shown = Shown()
         shown.answer(an_instance("a"))
         said: list[Any] = []
@@ -476,7 +479,7 @@ class TestOrders:
         assert said[1:] == [True]
 
     def test_nobody(self) -> None:
-        """Of whom Consul does not know nothing is ordered."""
+        """An upstream that Consul does not have cannot be ejected."""
         shown = Shown()
         shown.answer(an_instance("b"))
         collector = shown.collector

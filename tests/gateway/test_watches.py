@@ -1,4 +1,4 @@
-"""Which questions are asked, of whom, and when no longer."""
+"""Which queries are asked, with which client, and until when."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -93,7 +93,7 @@ class WatchesTests(SynchronousTestCase):
         self.assertEqual((self.client.pending, self.client.closed), ([], 1))
 
     def test_ask_only(self) -> None:
-        """What nobody wants to know any more is asked no longer, from now on."""
+        """A query that no mapping uses is asked no longer."""
         self.watches.ask([WEB, MAIL])
         self.watches.startService()
         self.assertEqual(finish(self.watches.asking_only([SHOP, MAIL])), [WEB])

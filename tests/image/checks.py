@@ -75,7 +75,7 @@ def is_healthy(container: Container) -> bool:
 
 
 def balances(container: Container, site: Site) -> Iterator[str]:
-    """It does its work, told so the way the nginx image was."""
+    """The image works with the nginx image's command line."""
     port = free_low_port()
     with container.start(site.consul, f"{port}:{SERVICE}") as running:
         must_serve(port, BOTH, running)

@@ -46,7 +46,7 @@ class Site:
 
     @property
     def consul(self) -> str:
-        """Where Consul listens, as lbconsul is told it."""
+        """Consul's address, as lbconsul gets it."""
         return f"127.0.0.1:{self._agent.port}"
 
     def register(self, name: str) -> None:
@@ -66,7 +66,10 @@ class Site:
 
 
 def serving(port: int) -> set[str]:
-    """Who answers on a port of this machine, over many connections; maybe nobody."""
+    """
+    The servers that answer on a port of this machine, over many connections; maybe
+    none.
+    """
     return set(_answers(port))
 
 
@@ -89,7 +92,7 @@ def soon(condition: Callable[[], bool]) -> bool:
 
 
 def free_low_port() -> int:
-    """80, or the lowest port above it that nobody has."""
+    """80, or the lowest free port above it."""
     for port in range(80, 1024):
         with socket.socket() as held:
             held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

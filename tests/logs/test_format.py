@@ -74,7 +74,7 @@ def test_text() -> None:
 
 
 def test_the_line_of_a_connection() -> None:
-    """What is the whole message is not told twice."""
+    """A field that is the whole message is not repeated."""
     row = _row(_event(log_format="{line}", line="1.2.3.4:5 80:web", sent=7))
     assert (row["message"], row["sent"]) == ("1.2.3.4:5 80:web", 7)
     assert "line" not in row
@@ -95,7 +95,7 @@ class Named:
 
 
 def test_fields() -> None:
-    """Values that JSON has are told, texts of those that have one; no innards."""
+    """JSON values are kept, other values that have a text become text; no internals."""
     row = _row(
         _event(
             log_format="x", number=1.23456789, yes=True, nothing=None,
@@ -124,7 +124,7 @@ def test_a_traceback() -> None:
 
 
 def test_a_failure_of_a_worker() -> None:
-    """What a worker logs is told likewise when it has come to the master."""
+    """A worker's event has the same form when it has come to the master."""
     try:
         raise ValueError("it broke")
     except ValueError:
@@ -136,7 +136,7 @@ def test_a_failure_of_a_worker() -> None:
 
 
 def test_the_legacy_log() -> None:
-    """What uses twisted.python.log is told like everything else."""
+    """An event of twisted.python.log has the same form as others."""
     with capturedLogs() as events:
         legacy.msg("(TCP Port 80", "Closed)", number=3)
     row = _row(events[0])

@@ -60,8 +60,8 @@ def test_a_file_that_is_there(path: Path) -> None:
 
 
 def test_an_owner(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new file belongs to whom the gateway will be; one that is there does not
-    change hands.
+    """
+    A new file belongs to the gateway's later user; an existing one keeps its owner.
     """
     owners: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "fchown", lambda fd, *owner: owners.append(owner))
@@ -88,7 +88,7 @@ def test_rotation(path: Path) -> None:
 
 
 def test_one_line_that_is_too_long(path: Path) -> None:
-    """A line is never cut: one that is longer than a file may be has its own."""
+    """A line is never cut: one longer than the limit has a file of its own."""
     file = LogFile(str(path), 20, 3)
     log(file, "x" * 50, "y")
     assert numbered(path, 1).read_text() == "x" * 50 + "\n"
@@ -150,7 +150,7 @@ def test_renamed_and_made_anew(path: Path) -> None:
 
 
 def test_removed(path: Path) -> None:
-    """A file that is removed is made anew."""
+    """A removed file is created again."""
     file = LogFile(str(path), 0, 5)
     path.unlink()
     log(file, "one")
@@ -207,8 +207,9 @@ def test_the_folder_is_gone(path: Path, tmp_path: Path) -> None:
 
 
 def test_it_cannot_be_reopened(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a file that was renamed cannot be opened anew, lines go on into the one
-    that was; that is told once, and the new one is tried again.
+    """
+    Where a renamed file cannot be opened again, lines go on into the previous one; that
+    is logged once, and the new one is tried again.
     """
     file = LogFile(str(path), 0, 5)
     path.rename(numbered(path, 1))
@@ -229,7 +230,7 @@ def test_it_cannot_be_reopened(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_it_cannot_be_rotated(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where it cannot be renamed it grows; that is told once."""
+    """Where the file cannot be renamed it grows; that is logged once."""
     file = LogFile(str(path), 10, 5)
     with capturedLogs() as events, monkeypatch.context() as patch:
 
@@ -344,7 +345,7 @@ def test_a_device() -> None:
 
 
 def test_a_fifo_without_a_reader(path: Path) -> None:
-    """A FIFO that nobody reads is refused at the start, which does not wait."""
+    """A FIFO without a reader is refused at the start, which does not wait."""
     os.mkfifo(path)
     with pytest.raises(OSError, match="No such device or address"):
         LogFile(str(path), 0, 5)

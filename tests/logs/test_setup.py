@@ -166,7 +166,7 @@ def test_twist(
 
 
 def test_others() -> None:
-    """Who embeds us, or names a logger, has a log of their own."""
+    """Embedders, and a --logger, have a log of their own."""
     setup = a_setup({})
     setup.open()
     setup.start()
@@ -245,7 +245,7 @@ def test_a_daemon_forks_first(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_user_that_it_will_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new file belongs to the user whom twistd will have it be."""
+    """A new file belongs to the user that twistd switches to."""
     owners: list[Any] = []
     monkeypatch.setattr(os, "fchown", lambda fd, *owner: owners.append(owner))
     for number, said in enumerate(
@@ -256,7 +256,7 @@ def test_the_user_that_it_will_be(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_sigusr1(tmp_path: Path) -> None:
-    """SIGUSR1 has the file reopened; who handles it already goes on to do so."""
+    """SIGUSR1 reopens the file; an existing handler stays in place."""
     setup = logged({"nodaemon": 1}, log_file="log")
     (tmp_path / "log").rename(tmp_path / "log.1")
     signal.raise_signal(signal.SIGUSR1)
@@ -269,8 +269,9 @@ def test_sigusr1(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("format", ["text", "json"])
 def test_lines_dropped(format: str, tmp_path: Path) -> None:
-    """Lines that are dropped are told of in the log's own format; those that a worker
-    dropped, which its own line tells, count.
+    """
+    Dropped lines are logged in the log's own format; those that a worker dropped, in
+    its own line, count.
     """
     setup = a_setup({"nodaemon": 0}, log_format=format)
     setup.open()

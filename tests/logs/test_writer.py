@@ -142,7 +142,7 @@ def test_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_bug_of_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lines that fail in another way are dropped, counted, and told of."""
+    """Lines that fail in another way are dropped, counted, and logged."""
     monkeypatch.setattr(module, "RETRY", 0.01)
     target = Sick(ValueError("odd"))
     writer = LogWriter(target, told)

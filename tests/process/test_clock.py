@@ -1,4 +1,4 @@
-"""The clock by which is waited, and the one that people read."""
+"""The monotonic clock for waiting, and the wall clock for people."""
 
 import time
 from collections.abc import Callable
@@ -107,9 +107,7 @@ def test_moments() -> None:
 
 @pytest.mark.parametrize("moved", [-600.0, 600.0, 0.2])
 def test_the_wall_clock_is_set(moved: float) -> None:
-    """
-    All moments are told by the clock as it is now, and what lies between stays.
-    """
+    """All times are shown by the wall clock as it is now, and spans stay the same."""
     wall, _, clock = clocks()
     assert clock.now() - clock.at(20.0) == 30
     wall.shows += moved

@@ -84,5 +84,5 @@ print(early_signals.hand_over(), signal.getsignal(signal.SIGINT) is signal.SIG_I
 
 
 def test_ignored() -> None:
-    """Whoever starts us may have these ignored: a background job, nohup."""
+    """The parent may have set these to be ignored: a background job, nohup."""
     assert run(IGNORING).stdout == "False True\n"

@@ -40,7 +40,7 @@ def test_what_took_long_is_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("collections")
 def test_short_ones_are_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a full collection is short nothing is set aside, and garbage is found."""
+    """Where a full collection is short nothing is frozen, and garbage is found."""
     monkeypatch.setattr(garbage, "LONG", 1000.0)
     before = gc.get_freeze_count()
     Circle()

@@ -1,4 +1,4 @@
-"""The user whom twistd makes us."""
+"""The user that twistd switches to."""
 
 import os
 import pwd
@@ -24,7 +24,7 @@ def _ids() -> tuple[int, int, list[int]]:
 
 @pytest.fixture
 def public() -> Iterator[Path]:
-    """A directory that anybody may look into; pytest's own are ours alone."""
+    """A directory that all users may read; pytest's own are private."""
     with tempfile.TemporaryDirectory() as name:
         os.chmod(name, 0o755)
         yield Path(name)
@@ -32,7 +32,7 @@ def public() -> Iterator[Path]:
 
 @pytest.fixture
 def _readable(monkeypatch: pytest.MonkeyPatch, public: Path) -> None:
-    """A Python, and ourselves, where everybody may read them."""
+    """A Python, and lbconsul, where all users may read them."""
     program = public / "python"
     program.touch(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
@@ -40,7 +40,7 @@ def _readable(monkeypatch: pytest.MonkeyPatch, public: Path) -> None:
 
 
 def test_who_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without these options we stay who we are, and so we do if we are not root."""
+    """Without these options, or without root, the user stays the same."""
     assert user_to_be(None) is None
     assert user_to_be({}) is None
     assert user_to_be({"uid": None, "gid": None}) is None
@@ -78,7 +78,7 @@ def test_no_such_user() -> None:
 def test_where_we_cannot_be_read(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """So is a user who cannot read the program that it is to run."""
+    """So is a user that cannot read the program that it is to run."""
     closed = tmp_path / "python"
     closed.touch(0o700)
     monkeypatch.setattr(sys, "executable", str(closed))
@@ -113,7 +113,7 @@ def test_acting(public: Path) -> None:
 
 
 def test_acting_as_oneself() -> None:
-    """To act as nobody else changes nothing."""
+    """Switching to the present user changes nothing."""
     before = _ids()
     with privileges.acting_as(None):
         assert _ids() == before

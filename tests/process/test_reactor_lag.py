@@ -22,7 +22,7 @@ def test_in_time() -> None:
 
 
 def test_worst() -> None:
-    """The worst of the last ten seconds is told, and then forgotten."""
+    """The worst lag of the last ten seconds is shown, and then forgotten."""
     clock = Clock()
     lag = Lag(clock)
     lag.start()

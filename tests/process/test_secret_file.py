@@ -40,7 +40,7 @@ def test_read_when_it_changes(path: Path) -> None:
 
 
 def test_read_again_without_a_change(path: Path) -> None:
-    """A secret that is distrusted is read again, and so is one after a failure."""
+    """A rejected secret is read again, and so is one after a failure."""
     secret = SecretFile("--secret", str(path))
     secret.first()
     _same_look(path, "other\n")

@@ -156,7 +156,7 @@ class SignalsTests(SynchronousTestCase):
         self.assertEqual(self.lines(), [])
 
     def test_during_a_reload(self) -> None:
-        """One that comes while a reload runs is obeyed after that."""
+        """A SIGHUP during a reload is carried out after that."""
         told: list[str] = []
 
         def read() -> Config:
@@ -176,8 +176,8 @@ class SignalsTests(SynchronousTestCase):
 
     def test_while_it_takes_long(self) -> None:
         """
-        One that comes while the file is read, or while the gateway comes to do what it
-        says, is obeyed once that is done.
+        A SIGHUP while the file is read, or while it is applied, is carried out once
+        that is done.
         """
         reading = Deferred[Config]()
         self.signals = Signals(self.reactor, self.gateway, lambda: reading)
@@ -212,7 +212,7 @@ class SignalsTests(SynchronousTestCase):
         self.assertEqual(len(self.events), 2)
 
     def test_bug(self) -> None:
-        """A bug of ours ends nothing, and is told."""
+        """A bug in lbconsul ends nothing, and is logged."""
         self.gateway.trouble = RuntimeError("a bug")
         self.signals._reload()
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)

@@ -31,7 +31,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def test_a_place_for_it(place: Path) -> None:
-    """One of ours is fine, and so is one that does not exist yet, and a link to it."""
+    """A directory of this user is fine, and so is a missing one, and a link to it."""
     check_directory(str(place))
     check_directory(str(place / "new"))
     (place / "link").symlink_to(place)
@@ -48,7 +48,7 @@ def test_one_that_cannot_be_written_to(place: Path) -> None:
 
 
 def test_no_place_for_it(place: Path) -> None:
-    """Where there can be no directory, it is told at the start."""
+    """Where there can be no directory, the start fails."""
     (place / "file").write_text("")
     (place / "dangling").symlink_to(place / "none")
     for bad in ("file", "file/sub", "no/such", "dangling"):
@@ -62,7 +62,9 @@ def test_no_place_for_it(place: Path) -> None:
 def test_one_that_cannot_be_made(
     place: Path, is_read_only: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What will never be there is told at the start; a disk may be read-only today."""
+    """
+    A directory that can never exist is an error at the start; a read-only disk is not.
+    """
     flags = os.ST_RDONLY if is_read_only else 0
     monkeypatch.setattr(os, "access", lambda *_, effective_ids: False)
     monkeypatch.setattr(os, "supports_effective_ids", {os.access})
@@ -109,7 +111,10 @@ def test_another_user_s(place: Path) -> None:
 
 
 def test_it_is_made(tmp_path: Path) -> None:
-    """It is made when something is kept, for nobody else; so are its files."""
+    """
+    The directory is made when something is stored, for this user only; so are its
+    files.
+    """
     state = StateDir(tmp_path / "new")
     assert state.read("x", 9) is None
     state.replace("x", [b"a", b"b"])

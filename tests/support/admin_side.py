@@ -124,7 +124,7 @@ class Listener:
         self.heard: list[Event] = []
 
     def wait_for(self, kind: str) -> Event:
-        """The next event of this kind, be it a change or a name."""
+        """The next event of this kind, a change or a name."""
         end = time.monotonic() + TIMEOUT
         while time.monotonic() < end:
             event = self._next()

@@ -113,7 +113,7 @@ class ConsulAgent:
         self.wait_until_ready()
 
     def pause(self) -> None:
-        """Freeze it: its sockets stay open and nobody answers on them."""
+        """Freeze it: its sockets stay open, but it does not answer."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:

@@ -22,7 +22,7 @@ class FakeResolution:
     _resolver: "FakeResolver"
 
     def cancel(self) -> None:
-        """Called by who does not want to know any more."""
+        """Called to cancel the look-up."""
         self._resolver.cancel(self.name)
 
 
@@ -47,7 +47,7 @@ class FakeResolver:
         addressTypes: Sequence[type[IAddress]] | None = None,  # noqa: N803
         transportSemantics: str = "TCP",  # noqa: N803
     ) -> IHostResolution:
-        """Called by who wants to know an address."""
+        """Called to look an address up."""
         self.asked.append(hostName)
         self._pending[hostName] = resolutionReceiver, portNumber
         resolution = FakeResolution(hostName, self)
@@ -57,7 +57,7 @@ class FakeResolver:
         return resolution
 
     def cancel(self, host: str) -> None:
-        """Nobody wants to know any more."""
+        """The look-up was cancelled."""
         self._pending.pop(host, None)
 
     def is_asked(self, host: str) -> bool:

@@ -208,7 +208,7 @@ StartGateway = Callable[..., Gateway]
 def run_to_its_end(
     home: Path, *arguments: str, env: Mapping[str, str] | None = None
 ) -> "subprocess.Popen[str]":
-    """Start one that is expected to end by itself, with its output in pipes."""
+    """Start a gateway that is expected to end by itself, with its output in pipes."""
     return subprocess.Popen(
         [*TWISTD, "-n", "--pidfile=", "lbconsul", *arguments],
         cwd=home,

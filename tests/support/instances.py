@@ -124,7 +124,7 @@ def a_pool(
     patience: OutlierConfig = OutlierConfig(),  # noqa: B008
     seconds: Callable[[], float] = lambda: 0.0,
 ) -> Pool:
-    """A pool that nobody is told of."""
+    """A pool without an observer."""
     selection = PoolSpec(ServiceQuery("web"), rules, patience=patience)
     others = LeastConnections(lambda: 0.0), LeastConnections(lambda: 0.0)
     placement = Scheduler(policy, *others)
@@ -132,5 +132,5 @@ def a_pool(
 
 
 def a_lease(upstream: Upstream) -> Lease:
-    """A lease of which nobody wants to know what it showed."""
+    """A lease whose outcome does not matter."""
     return Lease(upstream, a_pool(LeastConnections(lambda: 0.0)), probing=False)

@@ -92,7 +92,7 @@ def stuff(sock: socket.socket, limit: int = 1 << 30) -> int:
 
 @contextmanager
 def refusing() -> Iterator[int]:
-    """A port that refuses, and that nobody else gets meanwhile."""
+    """A port that refuses, and stays reserved meanwhile."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         yield sock.getsockname()[1]
@@ -100,7 +100,7 @@ def refusing() -> Iterator[int]:
 
 @contextmanager
 def full_queue() -> Iterator[socket.socket]:
-    """A server that accepts nobody, whose queue is full: it does not answer."""
+    """A server that does not accept, and whose queue is full: it does not answer."""
     with ExitStack() as held, socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen(0)
@@ -120,7 +120,7 @@ def blackhole() -> Iterator[int]:
 
 @contextmanager
 def no_descriptor_left() -> Iterator[None]:
-    """Nobody in this process can open anything."""
+    """No file or socket can be opened in this process."""
     free = os.dup(0)
     os.close(free)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -133,7 +133,7 @@ def cut_chunks(asked: Asked) -> None:
 
 
 def lone_leaderless(stage: Stage) -> Script:
-    """An answer an hour old, and an error to whoever wants a newer one."""
+    """An answer an hour old, and an error for a consistent query."""
     stage.honest.headers = {"X-Consul-LastContact": 3_600_000}
 
     def script(asked: Asked) -> None:

@@ -14,7 +14,7 @@ Part = Callable[[socket.socket], object]
 
 
 class OldGateway:
-    """Listens at `path`; who comes first gets the first part, and so on."""
+    """Listens at `path`; the first client gets the first part, and so on."""
 
     def __init__(self, path: str, *parts: Part) -> None:
         self._sock = listen_at(path)

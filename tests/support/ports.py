@@ -1,4 +1,4 @@
-"""Ports that nobody listens on, for programs that must be told theirs."""
+"""Free ports, for programs that need a fixed one."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""An observer of a proxy's connections that counts what it is told."""
+"""An observer of a proxy's connections that counts its calls."""
 
 from attrs import define
 

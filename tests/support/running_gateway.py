@@ -66,7 +66,7 @@ def assert_passes(client: socket.socket, upstream: socket.socket) -> None:
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens on it."""
+    """Whether the port refuses connections."""
     try:
         socket.create_server(local(port)).close()
     except OSError:

@@ -1,4 +1,4 @@
-"""A catalog that answers as it is told to, however wrong that is, on real sockets."""
+"""A catalog that answers as its script says, however wrong that is, on real sockets."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -70,9 +70,8 @@ Script = Callable[[Asked], None]
 
 @define(eq=False)
 class ScriptServer:
-    """Listens, notes every question, and lets `script` answer it.
-
-    Whoever starts it closes it.
+    """
+    Listens, records every query, and lets `script` answer it. The caller closes it.
     """
 
     _reactor: Any

@@ -82,7 +82,7 @@ class Stage:
         self.answer(*known.values(), number=number)
 
     def join(self, *names: str, number: int = 0) -> None:
-        """These join those whom there are."""
+        """These join the present instances."""
         known = self.known(number)
         known.update((each, an_instance(each)) for each in names)
         self.answer(*known.values(), number=number)
@@ -105,7 +105,7 @@ class Stage:
         return [self.lease(number=number) for _ in range(count)]
 
     def counts(self, picks: int = 60, number: int = 0) -> Counter[str]:
-        """Who gets how many of so many connections that are over at once."""
+        """The number of connections for each upstream, of so many short ones."""
         counts: Counter[str] = Counter()
         for _ in range(picks):
             lease = self.lease(number=number)
@@ -114,7 +114,9 @@ class Stage:
         return counts
 
     def chosen(self, picks: int = 60, number: int = 0) -> set[str]:
-        """Who gets any of so many connections; nobody, if there is none."""
+        """
+        The upstreams that get any of so many connections; empty if there are none.
+        """
         try:
             return set(self.counts(picks, number))
         except NoUpstream:

@@ -1,4 +1,7 @@
-"""A proxy that a test turns by hand, with its upkeep, and whom its clients reach."""
+"""
+A proxy that a test turns by hand, with its periodic work, and the servers that its
+clients reach.
+"""
 
 import random
 import socket
@@ -93,7 +96,7 @@ class TendedProxy:
         self.registry.replace(ServiceQuery(service, dc), who)
 
     def server(self, name: str) -> Server:
-        """One that accepts."""
+        """A server that accepts."""
         sock = loopback.listening(backlog=4096)
         sock.setblocking(False)
         server = Server(name, sock)
@@ -132,7 +135,7 @@ class TendedProxy:
             self.reactor.turn(0)
 
     def is_drained(self) -> bool:
-        """Whether nothing is open or counted, and nobody but the upkeep has a timer."""
+        """Whether nothing is open or counted, and only periodic work has a timer."""
         self.reactor.pump([60.0, 60.0])  # a patrol without anybody ends in a round
         return not (
             any(each.open for each in self._proxies)

@@ -111,7 +111,7 @@ class WebServer:
         assert status == 0, f"{self.name} ended with {status}:\n{self.output()}"
 
     def pause(self) -> None:
-        """Freeze it: the kernel accepts for it, and nobody answers."""
+        """Freeze it: its kernel accepts, but it does not answer."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
