@@ -137,6 +137,7 @@ TESTED_ELSEWHERE = {
     "lbconsul.dev.schemas": f"{CONTRACT}/test_queries.py",
     "lbconsul.gateway.interfaces": "tests/gateway/test_data_plane.py",
     "lbconsul.proxy.data_plane": "tests/gateway/test_data_plane.py",
+    "lbconsul.workers.assignments": "tests/workers/test_worker.py",
     "lbconsul.workers.reporter": "tests/workers/test_worker.py",
 }
 

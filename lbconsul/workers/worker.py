@@ -8,8 +8,6 @@ import os
 import random
 import socket
 import sys
-from collections import deque
-from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from enum import Enum, auto
 from functools import singledispatchmethod
@@ -21,12 +19,8 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger, globalLogBeginner
 
 from lbconsul.balance.events import RegistryEvent
-from lbconsul.balance.pool_spec import FailoverSpec
 from lbconsul.balance.registry import Registry
-from lbconsul.config.model import Mapping
 from lbconsul.logs.connection_lines import ConnectionLines
-from lbconsul.net.fd_passing import receive_sockets
-from lbconsul.net.listening_socket import BorrowedSocket
 from lbconsul.net.periodic import repeat
 from lbconsul.process.clock import use_monotonic_clock
 from lbconsul.process.fd_limit import connections, descriptor_limit
@@ -34,9 +28,9 @@ from lbconsul.process.garbage import ShortCollections
 from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.listener_manager import ListenerManager
 from lbconsul.proxy.runtime import ProxyRuntime
-from lbconsul.proxy.targets import failover_spec
 from lbconsul.proxy.upstream_log import UpstreamLog
 from lbconsul.stats.termination import Termination
+from lbconsul.workers.assignments import Assignments
 from lbconsul.workers.catalog_replica import CatalogReplica, KnownSlots
 from lbconsul.workers.channel import Channel
 from lbconsul.workers.log_forwarder import LogForwarder
@@ -97,16 +91,7 @@ class Worker:
     _listeners: ListenerManager = field(init=False)
     _reporter: Reporter = field(init=False)
     _state: State = State.NEW
-    #: The listening sockets by number.
-    _sockets: dict[int, BorrowedSocket] = Factory(dict)
-    #: Sockets received but not used yet: numbers and descriptors.
-    _received: deque[tuple[int, int]] = Factory(deque)
-    #: What only other workers serve.
-    _others: set[FailoverSpec] = Factory(set)
-    #: The mappings served, by the number of the assignment.
-    _mappings: dict[int, Mapping] = Factory(dict)
-    #: The steps still to do of the last `Serve` command.
-    _replacing: Iterator[object] | None = None
+    _assignments: Assignments = field(init=False)
     #: Corrects the counts of the shared table periodically.
     _recounting: LoopingCall = field(init=False)
     #: The exit status.
@@ -120,6 +105,7 @@ class Worker:
             self.on_command, self._lost, self.uplink.pause, self.uplink.resume
         )
         self._fd_channel.setblocking(False)
+        self._assignments = Assignments(self._fd_channel)
         # Each process has its own limit of descriptors, though the master has set it.
         self._connection_limit = ConnectionLimit(
             self._reactor, connections(descriptor_limit())
@@ -133,7 +119,7 @@ class Worker:
         try:
             command = read_command(data)
             if not isinstance(command, CatalogChunk):
-                self._finish_replacing()
+                self._assignments.finish()
             self._handle(command)
         except Exception as error:
             self._fail(error)
@@ -163,7 +149,7 @@ class Worker:
             if lines is None
             else ConnectionLines(lines, self.uplink.write_line, setup.row),
             connection_limit=self._connection_limit,
-            needed_elsewhere=self._needed_elsewhere,
+            needed_elsewhere=lambda: self._assignments.needed,
         )
         self._listeners = ListenerManager(
             self._runtime, AT_ONCE, self._counter.is_overloaded
@@ -180,17 +166,11 @@ class Worker:
         """Serve mappings with the sockets that were sent for this command."""
         if self._state is State.DRAINING:
             return  # it was sent before the master knew
-        self._received += receive_sockets(self._fd_channel)
-        for _ in range(command.sent):  # further ones belong to later commands
-            number, descriptor = self._received.popleft()
-            self._sockets[number] = BorrowedSocket(socket.socket(fileno=descriptor))
+        self._assignments.receive(command)
+        self._reporter.serve(self._assignments.mappings)
         anew = command.connection_log != self._runtime.connection_log
         self._runtime.connection_log = command.connection_log
-        self._others = {failover_spec(each) for each in command.others}
-        self._mappings = {each.number: each.mapping for each in command.assignments}
-        self._reporter.serve(self._mappings)
-        self._replacing = self._replace(self._mappings, anew=anew)
-        self._runtime.sweeper.begin(self._replacing)
+        self._assignments.serve(self._runtime, self._listeners, anew=anew)
 
     @_handle.register
     def _take_chunk(self, chunk: CatalogChunk) -> None:
@@ -226,27 +206,6 @@ class Worker:
     @_handle.register
     def _handle_stop(self, command: Stop) -> None:
         self._stop()
-
-    def _replace(self, wanted: dict[int, Mapping], *, anew: bool) -> Iterator[object]:
-        yield from self._listeners.replacing(
-            [(mapping, self._sockets[each]) for each, mapping in wanted.items()],
-            anew=anew,
-        )
-        for number in self._sockets.keys() - wanted.keys():
-            self._sockets.pop(number).close()
-        self._replacing = None
-
-    def _finish_replacing(self) -> None:
-        """Finish the last `Serve` command at once."""
-        steps = self._replacing
-        if steps is not None:
-            self._runtime.sweeper.drop(steps)
-            for _ in steps:
-                pass
-
-    def _needed_elsewhere(self) -> Iterable[FailoverSpec]:
-        """What this worker does not serve, or not yet: it has their instances."""
-        return self._others.union(map(failover_spec, self._mappings.values()))
 
     def _report(self) -> Report:
         """The worker's present state, for the master."""
@@ -293,7 +252,7 @@ class Worker:
         before, self._state = self._state, State.ENDING
         if before is State.ENDING:
             return
-        self._fd_channel.close()
+        self._assignments.close()
         if before is not State.NEW:
             self._reporter.stop()
             self._recounting.stop()

@@ -1,0 +1,81 @@
+"""The mappings that a worker serves, and the sockets that it was sent for them."""
+
+import socket
+from collections import deque
+from collections.abc import Iterator
+
+from attrs import Factory, define
+
+from lbconsul.balance.pool_spec import FailoverSpec
+from lbconsul.config.model import Mapping
+from lbconsul.net.fd_passing import receive_sockets
+from lbconsul.net.listening_socket import BorrowedSocket
+from lbconsul.net.sweeper import TimeSlicer
+from lbconsul.proxy.listener_manager import ListenerManager
+from lbconsul.proxy.runtime import ProxyRuntime
+from lbconsul.proxy.targets import failover_spec
+from lbconsul.workers.messages import Serve
+
+
+@define(eq=False)
+class Assignments:
+    """What the last `Serve` command says; `fd_channel` brings the sockets for it."""
+
+    _fd_channel: socket.socket
+    #: The mappings served, by the number of the assignment.
+    mappings: dict[int, Mapping] = Factory(dict)
+    #: What only other workers serve.
+    _others: set[FailoverSpec] = Factory(set)
+    #: The listening sockets by number.
+    _sockets: dict[int, BorrowedSocket] = Factory(dict)
+    #: Sockets received but not used yet: numbers and descriptors.
+    _received: deque[tuple[int, int]] = Factory(deque)
+    #: The steps still to do of the last command, and what runs them in slices.
+    _steps: tuple[Iterator[object], TimeSlicer] | None = None
+
+    @property
+    def needed(self) -> set[FailoverSpec]:
+        """What all workers balance over: this one is sent the instances, too."""
+        return self._others.union(map(failover_spec, self.mappings.values()))
+
+    def receive(self, command: Serve) -> None:
+        """Take the mappings of a command, and the sockets that were sent for it."""
+        self._received += receive_sockets(self._fd_channel)
+        for _ in range(command.sent):  # further ones belong to later commands
+            number, descriptor = self._received.popleft()
+            self._sockets[number] = BorrowedSocket(socket.socket(fileno=descriptor))
+        self._others = {failover_spec(each) for each in command.others}
+        self.mappings = {each.number: each.mapping for each in command.assignments}
+
+    def serve(
+        self, runtime: ProxyRuntime, listeners: ListenerManager, *, anew: bool
+    ) -> None:
+        """Serve the present mappings and no others, in slices.
+
+        With `anew` unchanged mappings are served by new proxies, too.
+        """
+        steps = self._replacing(listeners, anew=anew)
+        self._steps = steps, runtime.sweeper
+        runtime.sweeper.begin(steps)
+
+    def finish(self) -> None:
+        """Do at once what the last command has left to do."""
+        if self._steps is not None:
+            steps, sweeper = self._steps
+            sweeper.drop(steps)
+            for _ in steps:
+                pass
+
+    def close(self) -> None:
+        """Take no more sockets."""
+        self._fd_channel.close()
+
+    def _replacing(self, listeners: ListenerManager, *, anew: bool) -> Iterator[object]:
+        wanted = self.mappings
+        yield from listeners.replacing(
+            [(mapping, self._sockets[each]) for each, mapping in wanted.items()],
+            anew=anew,
+        )
+        for number in self._sockets.keys() - wanted.keys():
+            self._sockets.pop(number).close()
+        self._steps = None
