@@ -132,16 +132,15 @@ class Sweeper:
     """Checks every item on its list every `interval` seconds.
 
     It replaces a timer for each connection, which each byte would reset.  A limit
-    fires at most one interval late.  The list may be the owner's; the owner then calls
-    `start` when it adds an item.
+    fires at most one interval late.
     """
 
     _clock: IReactorTime
     interval: float
-    _list: set[Checkable] = Factory(set)
     _sweeper: TimeSlicer = Factory(
         lambda self: TimeSlicer(self._clock), takes_self=True
     )
+    _list: set[Checkable] = Factory(set)
     _next: IDelayedCall | None = None
     #: The current round.
     _round: Work | None = None
@@ -155,12 +154,8 @@ class Sweeper:
         return min(longest, max(_SHORTEST, limit / 8))
 
     def add(self, checkable: Checkable) -> None:
-        """Add an item, and start."""
+        """Add an item, and start the rounds, unless they run."""
         self._list.add(checkable)
-        self.start()
-
-    def start(self) -> None:
-        """Start the rounds, unless they run."""
         if self._next is None and self._round is None:
             self._next = self._clock.callLater(self.interval, self._begin)
 

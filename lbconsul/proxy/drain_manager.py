@@ -46,9 +46,6 @@ class Session(Protocol):
     def end(self, termination: Termination) -> None:
         """Close the connection, unless it is over."""
 
-    def check(self, now: float) -> None:
-        """Check its time limits."""
-
 
 #: A session to close and its termination; None for a step that found none.
 Due = Iterator[tuple[Session, Termination] | None]

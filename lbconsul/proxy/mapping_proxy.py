@@ -4,7 +4,7 @@ import random
 import socket
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Protocol, cast
+from typing import Protocol
 
 from attrs import Factory, define, field
 from twisted.internet.interfaces import IReactorTime
@@ -15,7 +15,7 @@ from lbconsul.config.model import Mapping
 from lbconsul.net.poller import Poller
 from lbconsul.net.sockets import reset_on_close
 from lbconsul.net.splice import Pipes
-from lbconsul.net.sweeper import Checkable, Sweeper, TimeSlicer
+from lbconsul.net.sweeper import Sweeper, TimeSlicer
 from lbconsul.proxy.access_control import AccessControl
 from lbconsul.proxy.access_log import ConnectionLog, ConnectionWriter
 from lbconsul.proxy.connection_limit import ConnectionLimit
@@ -82,8 +82,8 @@ class MappingProxy:
     #: Since when the mapping drains, and the termination of connections that it closes.
     _draining_since: float | None = None
     _overdue: Termination = Termination.SOFT_STOP
-    #: Checks all sessions; `dial_sweeper` checks those that dial more often besides.
-    _session_sweeper: Sweeper = field(init=False)
+    #: Checks what relays, and `dial_sweeper` sessions whose dial takes time.
+    session_sweeper: Sweeper = field(init=False)
     dial_sweeper: Sweeper = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -119,14 +119,13 @@ class MappingProxy:
         waits = (dialer.connect_timeout, dialer.queue_timeout, dialer.empty_timeout)
         shortest = min(each for each in waits if each)
         self.dial_sweeper = Sweeper(
-            clock, Sweeper.interval_for(shortest, _DIAL_ROUND), sweeper=self._slicer
+            clock, Sweeper.interval_for(shortest, _DIAL_ROUND), self._slicer
         )
         limits = [mapping.timeouts.idle, mapping.timeouts.half_close]
         if mapping.timeouts.max_age:
             limits.append(2 * _AGE_JITTER * mapping.timeouts.max_age)
         interval = Sweeper.interval_for(min(limits), _SESSION_ROUND)
-        sessions = cast(set[Checkable], self._sessions)
-        self._session_sweeper = Sweeper(clock, interval, sessions, self._slicer)
+        self.session_sweeper = Sweeper(clock, interval, self._slicer)
 
     @property
     def open(self) -> int:
@@ -144,10 +143,9 @@ class MappingProxy:
         self.log.tell(address, now, None, 0, 0, 0, refused)
 
     def opened(self, session: Session) -> None:
-        """Count and check a session until `closed`."""
+        """Count a session until `closed`."""
         self._sessions.add(session)
         self.connection_limit.acquire()
-        self._session_sweeper.start()
 
     def closed(self, session: Session) -> None:
         """Free the places of a session that ended."""
@@ -164,7 +162,7 @@ class MappingProxy:
         shortest = self.mapping.timeouts.max_age * (1 - _AGE_JITTER)
         latitude = 2 * _AGE_JITTER * self.mapping.timeouts.max_age
         # The sweeper is late by up to its interval.
-        late = self._session_sweeper.interval
+        late = self.session_sweeper.interval
         return shortest + self._chance() * max(0, latitude - late)
 
     def tick(self) -> Iterable[None]:
@@ -225,7 +223,7 @@ class MappingProxy:
         self.wait_queue.stop()  # queued dials must not take the freed slots
         for each in tuple(self._sessions):
             each.end(termination)
-        for sweeper in (self.dial_sweeper, self._session_sweeper):
+        for sweeper in (self.dial_sweeper, self.session_sweeper):
             sweeper.stop()
         self.log.stop()
         self._pipes.close()

@@ -2,7 +2,6 @@
 
 import socket
 from enum import Enum, auto
-from math import inf
 
 from lbconsul.balance.upstream import Lease, Outcome
 from lbconsul.net.connect import has_left
@@ -139,7 +138,10 @@ class TcpSession:
     def on_failed(self, termination: Termination) -> None:
         """Close the client: no upstream was found, or none is needed any more."""
         proxy, retries = self._proxy, len(self._dial.tried)
-        self._leave_dial(_OVER)
+        if self.state is _DIALING:
+            proxy.dial_sweeper.discard(self)
+        self.state = _OVER
+        del self._dial
         self.client.close()
         proxy.stats.turned_away(termination.value)
         proxy.log.tell(self.address, self.accepted_at, None, 0, 0, retries, termination)
@@ -155,12 +157,19 @@ class TcpSession:
         assert dial.lease is not None
         lease = self.lease = dial.lease
         self._retries = len(dial.tried)
-        self._leave_dial(_RELAYING)
+        if self.state is _DIALING:
+            proxy.dial_sweeper.discard(self)
+        self.state = _RELAYING
+        del self._dial  # which refers to the session
         proxy.stats.connected(lease.upstream.instance.identity, now - dial.since)
         self._joined_at = now
-        max_age = proxy.mapping.timeouts.max_age
-        self._expires = now + proxy.age_limit() if max_age else inf
         relay = self._relay = Relay(proxy.relaying, self, self.client, sock, now)
+        # Without an age limit the sweeper has no need of the session.
+        if proxy.mapping.timeouts.max_age:
+            self._expires = now + proxy.age_limit()
+            proxy.session_sweeper.add(self)
+        else:
+            proxy.session_sweeper.add(relay)
         if lease.probing:
             proxy.clock.callLater(AT_ONCE, self._judge_probe)
         try:
@@ -168,12 +177,6 @@ class TcpSession:
         except Exception:
             relay.end(Termination.INTERNAL, reset=True)
             raise
-
-    def _leave_dial(self, state: SessionState) -> None:
-        if self.state is _DIALING:
-            self._proxy.dial_sweeper.discard(self)
-        self.state = state
-        del self._dial  # which refers to the session
 
     # Called by the relay.
 
@@ -193,6 +196,8 @@ class TcpSession:
         """End the lease; count and log the connection."""
         self.state = _OVER
         proxy, relay, lease = self._proxy, self._relay, self.lease
+        has_age_limit = proxy.mapping.timeouts.max_age
+        proxy.session_sweeper.discard(self if has_age_limit else relay)
         now = proxy.clock.seconds()
         self._judge(termination, by_upstream, now - self._joined_at >= AT_ONCE)
         lease.end()
