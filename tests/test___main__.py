@@ -125,7 +125,7 @@ def test_a_token(
 
 @pytest.mark.process
 def test_watching(server: StatusServer, capsys: Capture) -> None:
-    """It can be shown again and again, until one has seen enough."""
+    """--watch shows the status until it is interrupted."""
     slept: list[float] = []
 
     def sleep(seconds: float) -> None:

@@ -119,7 +119,7 @@ EXCEPT = {
 }
 
 #: Modules whose tests are elsewhere, and where.  What the dev catalog knows and
-#: answers is told by one suite of questions, which the real Consul answers too; one
+#: answers is checked by one suite of requests, which the real Consul answers too; one
 #: suite tells what both data planes do.
 CONTRACT = "tests/dev/contract"
 TESTED_ELSEWHERE = {
@@ -255,7 +255,7 @@ def test_arrows(modules: dict[str, Module]) -> None:
 
 
 def test_table_of_rooms(modules: dict[str, Module]) -> None:
-    """It lists the rooms that there are, from the ground up, without spare arrows."""
+    """The table lists all rooms, from the ground up, without spare arrows."""
     rooms = {module.room for module in modules.values()} - {""}
     problems = [f"room {name} is not in ROOMS" for name in rooms - set(ROOMS)]
     problems += [f"there is no room {name}" for name in set(ROOMS) - rooms]
@@ -299,7 +299,7 @@ def test_walls_between_rooms() -> None:
 
 
 def test_pure_modules(modules: dict[str, Module]) -> None:
-    """What decides can do no I/O, nor tell the time, draw lots, or log."""
+    """Pure modules can do no I/O, nor tell the time, draw lots, or log."""
     problems = []
     for module in filter(lambda each: each.is_pure, modules.values()):
         for other in module.imports:

@@ -93,7 +93,7 @@ def test_example(catalog: int, tmp_path: Path) -> None:
         finally:
             program.kill()
     said = log.read_text()
-    # Where nobody handles it, Twisted passes the signal on once all is stopped.
+    # An unhandled signal is passed on by Twisted once all is stopped.
     assert status in (0, -signal.SIGTERM), said
     assert "Traceback" not in said, said
     assert re.search(

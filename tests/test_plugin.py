@@ -94,7 +94,7 @@ print("all are there")
 
 @pytest.mark.process
 def test_the_names_resolve() -> None:
-    """What the plugin names is there: the options, and what makes the service."""
+    """The names in the plugin exist: the options, and the service maker."""
     assert _run("-c", NAMES) == "all are there\n"
 
 
@@ -106,7 +106,7 @@ def test_no_package_of_that_name() -> None:
 
 
 def test_an_installation_has_every_package() -> None:
-    """What `pip install` installs is whole: setup.cfg lists each package there is."""
+    """An installation is whole: setup.cfg lists each package."""
     setup = configparser.ConfigParser()
     setup.read(REPOSITORY / "setup.cfg")
     listed = set(setup["options"]["packages"].split())

@@ -61,7 +61,7 @@ class TestMakeup:
     """What a gateway is made of."""
 
     def test_interface(self, running: ReactorThread) -> None:
-        """It is a service like any other of Twisted's."""
+        """The gateway is a Twisted service like any other."""
         gateway = Gateway(running.reactor, configure([], ["8080:web"]))
         assert verifyObject(IService, gateway)
 
@@ -97,7 +97,7 @@ class TestMakeup:
     def test_state_of_another_user(
         self, running: ReactorThread, tmp_path: Path
     ) -> None:
-        """What another user may have put there decides nothing."""
+        """A state directory that another user can change is refused."""
         os.chown(tmp_path, 12345, -1)
         config = evolve(configure([], ["8080:web"]), state_dir=str(tmp_path))
         with pytest.raises(ConfigError, match="belongs to user 12345 instead of 0"):
@@ -454,7 +454,7 @@ class TestDrain:
     def test_waits(
         self, running: ReactorThread, no_consul: str, held: ExitStack
     ) -> None:
-        """It is over when nothing is open any more; then it takes no other orders."""
+        """The drain is over when nothing is open any more; then a reload is refused."""
         [port] = free_ports(1)
         server = held.enter_context(listening())
         config = configure([no_consul], [f"127.0.0.1:{port}:web"])

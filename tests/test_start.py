@@ -19,7 +19,7 @@ assert signal.getsignal(signal.SIGTERM) == early_signals._terminate
 
 
 def test_signals_first() -> None:
-    """It is the command line, and handles signals."""
+    """The plugin is the command line, and handles signals."""
     subprocess.run(
         [sys.executable, "-c", SCRIPT],
         env={"PYTHONPATH": str(REPOSITORY)},

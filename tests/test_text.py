@@ -9,7 +9,7 @@ from lbconsul.text import clipped, fit, listed, one_line, printable, quoted, unq
 
 
 def test_one_line() -> None:
-    """Neither a break nor what moves the cursor is left, and not all of a long text."""
+    """Neither line breaks nor cursor movements are left, and a long text is cut."""
     assert one_line("a\r\n\tb  c\x1b[31m\0", 99) == "a b c[31m"
     assert one_line("x" * 10**6, 5) == "xxxxx"
     assert one_line("\ud800 ok", 5) == " ok"
@@ -17,14 +17,14 @@ def test_one_line() -> None:
 
 
 def test_printable() -> None:
-    """What is not printable cannot move the cursor, but shows that it was there."""
+    """An unprintable character cannot move the cursor, but leaves a mark."""
     assert printable("grün, and so on") == "grün, and so on"
     assert printable("a\r\n\x1b[31m\xa0b") == "a???[31m?b"
     assert printable("a\0b", "") == "ab"
 
 
 def test_clipped() -> None:
-    """What is cut shows it, and is as long as it may be."""
+    """A cut text shows that it is cut, and has the longest allowed length."""
     assert clipped("12345678", 8) == "12345678"
     assert clipped("123456789", 8) == "12345..."
 

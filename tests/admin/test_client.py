@@ -43,7 +43,7 @@ def sock() -> Iterator[socket.socket]:
 
 
 def test_asking(sock: socket.socket) -> None:
-    """It is asked where one says, with the token if there is one."""
+    """The client asks the given address, with the token if there is one."""
     port = sock.getsockname()[1]
     for address in (str(port), f"127.0.0.1:{port}", f"localhost:{port}"):
         replying = Replying(sock, STATUS)
@@ -56,7 +56,7 @@ def test_asking(sock: socket.socket) -> None:
 
 
 def test_unix(tmp_path: Path) -> None:
-    """It can be asked over a UNIX socket."""
+    """A UNIX socket can be asked."""
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(str(tmp_path / "admin"))
         sock.listen()
@@ -128,7 +128,7 @@ class Endless:
 def test_no_end(
     sock: socket.socket, begin: bytes, more: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What goes on without end is given up after a while."""
+    """An endless answer is given up after a while."""
     monkeypatch.setattr(client, "_PATIENCE_FOR_ALL", 0.2)
     port = sock.getsockname()[1]
     Endless(sock, begin, more)
@@ -137,7 +137,7 @@ def test_no_end(
 
 
 def test_too_much(sock: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is longer than any status is not taken."""
+    """An answer longer than any status is refused."""
     monkeypatch.setattr(client, "_MOST", 1000)
     port = sock.getsockname()[1]
     Endless(sock, b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 600)

@@ -7,7 +7,7 @@ from lbconsul.admin.connections import Connections, client_of
 
 
 def _enter(table: Connections[int], number: int, client: object = None) -> int | None:
-    """One more; which had to go for it, or -1 if it has no room itself."""
+    """Open one more; returns which one was closed for it, -1 if the new one was."""
     has_room, gone = table.room(client)
     if not has_room:
         return -1
@@ -53,7 +53,7 @@ def test_one_client() -> None:
 
 
 def test_what_is_gone() -> None:
-    """What is gone does not come back by being answered."""
+    """A closed connection is not counted again when its answer ends."""
     table: Connections[int] = Connections(2, 2)
     _enter(table, 1)
     table.discard(1)

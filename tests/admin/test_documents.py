@@ -36,9 +36,7 @@ class DocumentTests(SynchronousTestCase):
         return b"".join(self.document.read(packed=packed))
 
     def test_all_of_it(self) -> None:
-        """
-        It is what was made, in pieces that are neither small nor large.
-        """
+        """A document comes whole, in pieces that are neither small nor large."""
         pieces = [each for each in self.document.read(packed=False) if each]
         self.assertEqual(b"".join(pieces), b"1" * PIECE * 4)
         self.assertEqual([len(each) for each in pieces], [PIECE] * 4)

@@ -66,7 +66,7 @@ def test_endless_bodies() -> None:
      b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n"],
 )  # fmt: skip
 def test_what_is_no_http(data: bytes) -> None:
-    """What is no request gets no answer but that."""
+    """Bytes that are no HTTP get a 400 and nothing else."""
     connection = Site().connect()
     connection.protocol.dataReceived(data)
     assert answer(connection.value()).code == 400
@@ -190,9 +190,7 @@ def _half_from(site: Site, address: IPv4Address) -> Connection:
 
 
 def test_pipelining() -> None:
-    """
-    What is asked in one go is answered in turn, as fast as the answers are read.
-    """
+    """Pipelined requests are answered in turn, as fast as the answers are read."""
     site = Site()
     connection = site.connect()
     connection.protocol.dataReceived(PROBE * 1000)
@@ -308,9 +306,7 @@ class EndTests(SynchronousTestCase):
         self.assertEqual(site.clock.getDelayedCalls(), [])
 
     def test_waiting_for_the_end(self) -> None:
-        """
-        It is over when the last of them is.
-        """
+        """The end is reached when the last connection is closed."""
         site = Site()
         connection = site.connect()
         channel = connection.protocol

@@ -34,7 +34,7 @@ def _samples(families: Any) -> dict[str, list[tuple[dict[str, str], float]]]:
 
 
 def test_the_gateway() -> None:
-    """What runs, since when, and how it is."""
+    """The gateway's metrics: version, start time and state."""
     found = _samples(of_gateway(SOURCE.gateway()))
     [(about, one)] = found["lbconsul_build_info"]
     assert (about["version"], one) == ("0.1.0", 1)
@@ -132,7 +132,7 @@ def test_standings() -> None:
 
 
 def test_the_standings_there_are() -> None:
-    """They are those that the status may show."""
+    """The standings are those that the status may show."""
     shown = SCHEMA["$defs"]["upstream"]["properties"]["standing"]["enum"]
     assert list(STANDINGS) == shown
 
@@ -172,6 +172,6 @@ def test_what_the_system_does_not_say(tmp_path: Path) -> None:
 
 
 def test_ourselves() -> None:
-    """This very process has a size."""
+    """The metrics of this process have values."""
     told = {each.name: each.samples[0].value for each in of_process()}
     assert told["process_resident_memory_bytes"] > 1 << 20

@@ -171,7 +171,7 @@ def test_any_name(name: str, more: str) -> None:
 
 
 def test_over_http() -> None:
-    """It comes as what Prometheus asks for."""
+    """The answer has Prometheus' content type."""
     said = Site().ask("GET", "/metrics")
     assert said.headers["Content-Type"] == CONTENT_TYPE
     assert "lbconsul_build_info{" in said.text

@@ -131,7 +131,7 @@ def test_odd_service_ids(service_id: str) -> None:
 
 
 def test_not_now() -> None:
-    """What cannot be ordered now is 409, with the reason, and is not done."""
+    """An order that is impossible now is 409, with the reason, and is not done."""
     site = Site()
     site.source.busy = "another gateway is taking over"
     refused = site.change(ORDERS[0])

@@ -24,7 +24,7 @@ TOKEN = ("Authorization", "Bearer s3cret")
 @pytest.mark.parametrize("path", [*SHOWN, *PROBES])
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "BREW", "get"])
 def test_only_for_reading(path: str, method: str) -> None:
-    """What is only shown can only be looked at."""
+    """Read-only paths refuse other methods."""
     refused = Site().ask(method, path, [TOKEN])
     assert refused.code == 405
     assert refused.headers["Allow"] == "GET, HEAD"
@@ -54,7 +54,7 @@ def test_only_for_ordering(path: str, method: str) -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_nothing_there(path: str, method: str) -> None:
-    """What is not there is not found, whatever is asked of it."""
+    """An unknown path is 404, whatever the method."""
     site = Site()
     refused = site.ask(method, path, [TOKEN])
     assert refused.code == 404
@@ -101,7 +101,7 @@ def test_headers(path: str) -> None:
 
 
 def test_probes() -> None:
-    """It lives; it is ready, or says why not, a reason a line."""
+    """/healthz answers alive; /readyz answers ready, or a reason a line."""
     site = Site()
     assert (site.ask("GET", "/healthz").code, site.ask("GET", "/readyz").code) == (
         200,

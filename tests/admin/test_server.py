@@ -65,7 +65,9 @@ async def _ask(reactor: Any, server: AdminServer, path: str) -> tuple[int, bytes
 
 
 def test_serving() -> None:
-    """It serves from its start to its end, and then its address is free."""
+    """
+    The admin listener serves from its start to its stop, and then its address is free.
+    """
 
     async def scenario(reactor: EPollReactor) -> None:
         server = _server(reactor)
@@ -85,7 +87,7 @@ def test_serving() -> None:
 
 
 def test_unix(tmp_path: Path) -> None:
-    """It serves on a UNIX socket as well, which only its user can open."""
+    """A UNIX socket works as well, and only its user can open it."""
 
     async def scenario(reactor: EPollReactor) -> None:
         path = tmp_path / "admin"
@@ -162,7 +164,7 @@ def test_a_patient_one() -> None:
 
 
 def test_never_started() -> None:
-    """What was bound in vain can be given back."""
+    """A socket that was bound without a start can be closed."""
 
     async def scenario(reactor: EPollReactor) -> None:
         server = _server(reactor)
@@ -313,6 +315,6 @@ def _slow_client(port: int) -> socket.socket:
 
 
 def _unsent(channel: Any) -> int:
-    """What waits for a reader in Twisted's buffers."""
+    """The bytes in Twisted's buffers that the reader has not taken."""
     transport = channel.transport
     return len(transport.dataBuffer) + sum(map(len, transport._tempDataBuffer))

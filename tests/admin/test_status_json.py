@@ -101,13 +101,13 @@ def test_a_value() -> None:
 
 
 def test_ascii_on_one_line() -> None:
-    """It can be sent as it is, whatever the names in it."""
+    """The JSON is ASCII on one line, whatever the names in it."""
     assert dumps({"ü\n": "\udce9"}) == r'{"\u00fc\n":"\udce9"}'
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_no_json(value: float) -> None:
-    """What no parser would take is not written."""
+    """NaN and infinity are not written."""
     with pytest.raises(ValueError, match="not JSON compliant"):
         dumps(value)
 

@@ -148,5 +148,5 @@ def test_spans(seconds: float, text: str) -> None:
      (2.5e9, "2.5 GB"), (3e12, "3 TB"), (1.5e15, "1500 TB")],
 )  # fmt: skip
 def test_sizes(count: float, text: str) -> None:
-    """And so are sizes."""
+    """Sizes have units."""
     assert size(count) == text

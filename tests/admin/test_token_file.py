@@ -40,7 +40,7 @@ class Lines:
 
 
 def test_a_token(path: Path, log: Lines) -> None:
-    """What the file says is the token, but for the white space around it."""
+    """The token is the file's content without the white space around it."""
     token = TokenFile(str(path))
     assert token.is_it("s3cret")
     for wrong in ("", "s3cre", "s3cret ", "S3cret", "s3cret\n", "ü", "\udce9"):

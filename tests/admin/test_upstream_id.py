@@ -10,7 +10,7 @@ from lbconsul.admin.upstream_id import from_path, upstream_id
 
 
 def test_an_id() -> None:
-    """It can be read, and holds nothing that a path could not."""
+    """An upstream's id is readable, and safe in a path."""
     assert upstream_id("dc1", "node-1", "web-1") == "dc1/node-1/web-1"
     assert upstream_id("", "fixed", "[::1]:80") == "/fixed/%5B%3A%3A1%5D%3A80"
     assert upstream_id("dc1", "n", "a/b c?d#e%") == "dc1/n/a%2Fb%20c%3Fd%23e%25"
@@ -43,5 +43,5 @@ def test_other_spellings(segments: list[str], wanted: str) -> None:
     "segments", [[], ["dc1"], ["dc1", "n"], ["a", "b", "c", "d"], ["a", "b", "%FF"]]
 )
 def test_no_ids(segments: list[str]) -> None:
-    """What has not three parts, or is no text, is none."""
+    """A path without three parts, or not UTF-8, is no id."""
     assert from_path(segments) is None

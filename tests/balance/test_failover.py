@@ -272,7 +272,7 @@ class TestUnreachable:
         assert all(len(path) <= 2 for path in paths[18:])
 
     def test_clients_reach_the_fallback(self) -> None:
-        """So do all of 500 where there is but a fallback."""
+        """All of 500 clients reach the fallback as well."""
         stage = _datacenters(count=1, fallback=True)
         stage.answer(*"abc", number=DC1)
         stage.answer("sorry", number=1)
@@ -292,8 +292,10 @@ class TestUnreachable:
         assert not failover.pools[DC1].is_usable
 
     def test_comes_back(self) -> None:
-        """It is probed while the second one serves; once one probe shows that it is
-        well the others are probed at once, and after a while it is used again.
+        """
+        The first datacenter is probed while the second one serves; once one probe
+        succeeds its other upstreams are probed at once, and after a while it is used
+        again.
         """
         stage = _two()
         for name in "ab":
@@ -314,7 +316,10 @@ class TestUnreachable:
         assert ("restored", "a", "a connection succeeded") in stage.told
 
     def test_the_others_come_back_as_well(self) -> None:
-        """They do not wait for the end of a long ejection while one has all."""
+        """
+        Ejected upstreams do not wait for the end of a long ejection while one gets all
+        connections.
+        """
         stage = _datacenters()
         stage.answer(*"abcdef", number=DC1)
         stage.answer("x", number=DC2)
@@ -379,7 +384,7 @@ class TestUnreachable:
         assert stage.told[2:] == []
 
     def test_some_are_asked_about_again(self) -> None:
-        """And if Consul says anything new of them then, half of them serve again."""
+        """If Consul's answer about them changes, half of them serve again."""
         stage = _two()
         for name in "ab":
             stage.show(name, *[REFUSED] * 3)
@@ -464,7 +469,8 @@ class TestDoubt:
     """Datacenters of which most was lost at once."""
 
     def test_order(self) -> None:
-        """Those in doubt of the first come after the healthy ones of the second, and
+        """
+        Suspects of the first datacenter come after healthy upstreams of the second, and
         before the fallback.
         """
         stage = _two(guarded=True, fallback=True)
@@ -496,7 +502,7 @@ class TestDoubt:
         assert names_of(tried[2:]) == ["a", "b", "c"]
 
     def test_full(self) -> None:
-        """While one in doubt just has no room, clients wait, and do not overflow."""
+        """While a suspect is just full, clients wait, and do not overflow."""
         stage = _datacenters(count=1, guarded=True, fallback=True, limit=1)
         stage.answer("a", number=DC1)
         stage.answer("sorry", number=1)
@@ -545,7 +551,7 @@ class TestFallback:
         return stage
 
     def test_when_there_is_none(self) -> None:
-        """It serves while there is none, and no longer."""
+        """The fallback serves while there is no other upstream, and no longer."""
         stage = self._stage()
         assert stage.chosen() == {"a"}
         stage.answer(number=DC1)
@@ -585,7 +591,7 @@ class TestCurrent:
     """Where new connections go, for people to see."""
 
     def test_doubted(self) -> None:
-        """Those in doubt are used before the fallback."""
+        """Suspects are used before the fallback."""
         stage = _datacenters(count=1, fallback=True, guarded=True)
         stage.answer(*"abc", number=DC1)
         stage.answer("sorry", number=1)
@@ -595,7 +601,7 @@ class TestCurrent:
         assert stage.chosen() == {"a", "b", "c"}
 
     def test_failover_and_back(self) -> None:
-        """It is the pool that connections get, until the first is well for long."""
+        """The fallback gets connections until the first datacenter is well for long."""
         stage = _two(fallback=True)
         failover = stage.failovers[0]
         assert failover.current is failover.pools[DC1]

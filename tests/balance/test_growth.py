@@ -226,8 +226,9 @@ def test_tidying_up_is_paid_for_by_what_made_it_needful() -> None:
 def test_a_change_of_one_leaves_the_others_alone(
     name: str, options: dict[str, Any]
 ) -> None:
-    """That one of 10,000 upstreams is altered, leaves or joins costs no more than
-    with one of 1,000, but for the logarithm.
+    """
+    The cost of altering, removing or adding one of 10,000 upstreams is that of one of
+    1,000, but for the logarithm.
     """
     costs = []
     for size in SIZES[1:]:

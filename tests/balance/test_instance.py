@@ -43,7 +43,7 @@ def test_cannot_forge_a_line_of_log() -> None:
 
 
 def test_is_two_words() -> None:
-    """Nor does it look like more columns than there are."""
+    """A name with blanks does not look like several columns."""
     instance = an_instance("web@other 192.0.2.9:80 in=1", host="h out=2\u2028")
     assert str(instance) == "web@other?192.0.2.9:80?in=1@node-1 h?out=2?:8080"
 

@@ -100,7 +100,7 @@ class Model:
         )
 
     def selected(self, selection: PoolSpec) -> set[Identity]:
-        """Those that a mapping is concerned with at all."""
+        """The instances that the mapping selects."""
         tag = selection.rules.tag
         return {
             identity
@@ -109,7 +109,7 @@ class Model:
         }
 
     def serving(self, selection: PoolSpec) -> dict[Identity, int]:
-        """Those that may get a connection, and their weights."""
+        """The instances that may get a connection, and their weights."""
         weights = {}
         for identity in self.selected(selection):
             instance = self.known[selection.query][identity]
@@ -124,7 +124,7 @@ class Model:
         return sum(each.upstream.instance.identity == identity for each in self.living)
 
     def load_score(self, identity: Identity, weight: int) -> float:
-        """What least connections goes by."""
+        """The key of least connections."""
         load = self.load(identity)
         return (load + 1) / weight if load else 0.0
 
@@ -275,7 +275,7 @@ class Ledger(RuleBasedStateMachine):
     def teardown(self) -> None:
         """At the end nothing is left: no connection, no upstream, no count."""
         if sys.exc_info()[0] or not hasattr(self, "model"):
-            return  # a rule has failed, and is what is to be told
+            return  # a rule has failed, and is to be reported
         while self.model.living:
             self._end(self.model.living[0])
         self.every_lease_is_counted()

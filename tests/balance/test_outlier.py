@@ -40,7 +40,7 @@ class Stage:
 
     @property
     def told(self) -> list[tuple[str, str, str]]:
-        """What happened to upstreams so far, in short."""
+        """The events of upstreams so far, in short."""
         return [short(each) for each in self.events]
 
     @property
@@ -441,9 +441,8 @@ def test_old_connections() -> None:
 
 def test_last_resort() -> None:
     """
-    What is ejected is still better than nothing, for as many connections as have
-    nothing else: they are spread, their failures are no news, and the first that
-    shows that it is well restores it.
+    An ejected upstream is better than none, for as many connections as have no other:
+    they are spread, their failures are no events, and the first success restores it.
     """
     stage = Stage("abcd")
     for name in "ab":
@@ -492,7 +491,7 @@ def test_elsewhere() -> None:
 
 
 def test_elsewhere_meanwhile() -> None:
-    """What was at its old port, when it is tried or before, says nothing of the new."""
+    """Outcomes at an instance's old address do not count for the new one."""
     stage = Stage("abc")
     old = [Lease(stage.member("a"), stage.pool, probing=False) for _ in range(9)]
     stage.show("a", *[REFUSED] * 3)
@@ -610,7 +609,9 @@ class TestByHand:
         return stage.pool.eject(an_identity(name))
 
     def test_as_if_it_had_failed(self) -> None:
-        """It gets nothing for ten seconds, and then one connection that tries it."""
+        """
+        A manually ejected upstream gets nothing for ten seconds, and then one probe.
+        """
         stage = Stage("abc")
         assert self.eject(stage, "a") == ""
         assert stage.told == [("ejected", "a", "by hand")]

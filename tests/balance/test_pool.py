@@ -82,8 +82,9 @@ class TestTag:
         return pool, load, Lease(_member(pool, "a"), pool, probing=False)
 
     def test_drains_and_leaves(self) -> None:
-        """It gets nothing new, is drained and shown until its connections are over,
-        and is no member then.
+        """
+        A removed upstream gets nothing new, is shown as draining until its connections
+        are over, and then is no member.
         """
         pool, load, lease = self.begin()
         pool.apply([(an_instance("a"), load)])

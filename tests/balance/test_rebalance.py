@@ -162,7 +162,7 @@ class TestRate:
         assert rebalance.allowance(6000, NOW + 2000) == 99  # a second's worth
 
     def test_begins_anew(self) -> None:
-        """What was left of an earlier time is not carried over."""
+        """Connections left from an earlier rebalance are not carried over."""
         rebalance = Rebalance(6)
         rebalance.begin(1, NOW)
         assert rebalance.allowance(1000, NOW + 0.75) == 0

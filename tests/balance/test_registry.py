@@ -60,7 +60,7 @@ class TestReplace:
         assert registry.replace(WEB.query, []).left == tuple(many)
 
     def test_no_change(self) -> None:
-        """The same answer once more changes nothing, and is false for that."""
+        """An equal answer changes nothing, and its change is false."""
         registry = _registry()
         assert registry.replace(WEB.query, instances("a"))
         again = registry.replace(WEB.query, instances("a"))
@@ -155,7 +155,10 @@ class TestLease:
         assert registry.open_connections() == 0
 
     def test_avoiding(self) -> None:
-        """What was tried in vain is not tried again; when all were, it is said."""
+        """
+        Upstreams that were tried are not chosen again; when all were, the error says
+        so.
+        """
         registry = _registry()
         registry.replace(WEB.query, instances("a", "b"))
         first = registry.failover(FailoverSpec((WEB,))).lease().upstream
@@ -387,7 +390,10 @@ class TestRest:
         assert stage.pool().state(stage.member("a")).since == 1007.0
 
     def test_it_lasts(self) -> None:
-        """It holds when it is altered, when it comes back, and in new mappings."""
+        """
+        A drain holds when the instance changes, when it comes back, and in new
+        mappings.
+        """
         stage = Stage()
         stage.answer("a", "b")
         stage.registry.set_drained({an_identity("a"): 0})
@@ -423,7 +429,9 @@ class TestRest:
         assert [each.identity.service_id for each in stage.renewed] == ["a"]
 
     def test_gone_meanwhile(self) -> None:
-        """It is free, too, where the old registration had left before."""
+        """
+        A new registration is not drained either where the old one had left before.
+        """
         stage = Stage()
         stage.answer(an_instance("a", created=10), "b")
         stage.registry.set_drained({an_identity("a"): 10})
@@ -558,7 +566,7 @@ class TestPending:
         assert registry.answered(WEB.query)
 
     def test_known_to_be_none(self) -> None:
-        """That no name was found is an answer as well."""
+        """An answer whose host names have no address is complete as well."""
         registry = Registry(lambda: 0.0)
         registry.replace(WEB.query, [], pending=True)
         registry.replace(WEB.query, [])

@@ -253,7 +253,9 @@ class TestReserve:
     """What those in doubt get."""
 
     def test_only_where_nobody_else_is_left(self) -> None:
-        """They get nothing as long as another can be had; then they share."""
+        """
+        Suspects get nothing as long as another upstream has room; then they share.
+        """
         stage = _guarded("abcd")
         stage.leave("a", "b", "c")
         assert stage.chosen() == {"d"}
@@ -289,7 +291,7 @@ class TestReserve:
         assert {each.load.open for each in stage.members()} == {2}
 
     def test_least_connections(self) -> None:
-        """Those in doubt are balanced like any others."""
+        """Suspects are balanced like any others."""
         stage = _guarded("abc")
         stage.leave(*"abc")
         stage.hold(9)

@@ -140,7 +140,7 @@ class TestWho:
         assert not stage.pool().warms
 
     def test_the_others_turn_critical(self) -> None:
-        """The same when the others fail their checks."""
+        """The same holds when the others fail their checks."""
         stage = _slow("ab")
         stage.join("c")
         stage.turn("ab", "critical")
@@ -192,7 +192,7 @@ class TestWho:
         assert _shares(stage) == {"b": 100}
 
     def test_a_new_tag(self) -> None:
-        """What changes nothing about whether it serves does not make it new."""
+        """A change without effect on serving starts no slow start."""
         stage = _slow("ab")
         stage.answer("a", an_instance("b", tags=["v2"], weight=3))
         assert _shares(stage) == {"a": 100, "b": 300}

@@ -50,7 +50,7 @@ def test_in_proportion(weights: tuple[int, ...]) -> None:
 
 
 def test_in_proportion_once_the_heaviest_left() -> None:
-    """That a heavier one was there before does not shift the shares."""
+    """A heavier upstream that left does not shift the shares."""
     heavy, light, medium = upstreams(7, 4, 6)
     sampler = _lottery(heavy, light, medium)
     sampler.remove(heavy)

@@ -17,7 +17,7 @@ from selenium.webdriver.common.keys import Keys
 #: How long anything may take to show up at most, in seconds: the machine may be busy.
 PATIENCE = 30.0
 
-#: Chromium is to talk to nobody but the page's gateway.
+#: Chromium is to talk to the page's gateway only.
 _QUIET = (
     "--headless=new",
     "--no-sandbox",

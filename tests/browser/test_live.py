@@ -15,7 +15,7 @@ def test_who_joins_appears(browser: Browser, start: Start) -> None:
 
 
 def test_who_leaves_is_gone(browser: Browser, start: Start) -> None:
-    """And is named in the timeline, too."""
+    """The timeline names it, too."""
     gateway = start()
     browser.open_live(gateway.url)
     browser.wait(_HAS_ROW, "web-2")
@@ -40,7 +40,7 @@ def test_a_standing_changes(browser: Browser, start: Start) -> None:
 
 
 def test_figures_change_without_an_event(browser: Browser, start: Start) -> None:
-    """They come about once a second."""
+    """Figures change about once a second."""
     gateway = start()
     browser.open_live(gateway.url)
     gateway.say("gateway", {"open": 12_345})
@@ -64,7 +64,9 @@ def test_changes_are_told_to_who_hears_the_page(browser: Browser, start: Start) 
 
 
 def test_a_gateway_that_is_gone(browser: Browser, start: Start) -> None:
-    """It is said loudly, what was known stays as such; and it is found again."""
+    """
+    A lost gateway is announced loudly, with its last figures; the page reconnects.
+    """
     gateway = start()
     browser.open_live(gateway.url)
     browser.wait(_HAS_ROW, "web-1")

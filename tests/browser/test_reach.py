@@ -46,7 +46,9 @@ def test_axe_finds_nothing(
 def test_axe_finds_nothing_in_dialogs(
     browser: Browser, start: Start, axe: str, theme: str
 ) -> None:
-    """Nor in the message after a failure, nor when the gateway is gone."""
+    """
+    axe finds nothing in the message after a failure, nor when the gateway is gone.
+    """
     gateway = start(upstreams=3)
     browser.prefer(theme)
     browser.open_live(gateway.url)

@@ -43,7 +43,7 @@ def test_skipped_instances(browser: Browser, start: Start) -> None:
 
 
 def test_the_banner_is_above_all_else(browser: Browser, start: Start) -> None:
-    """It is seen without scrolling, on a phone as well."""
+    """The banner is visible without scrolling, on a phone as well."""
     gateway = start(state="consul-away")
     browser.size(375, 667, mobile=True)
     browser.open_live(gateway.url)
@@ -64,7 +64,7 @@ def test_an_answer_is_old(browser: Browser, start: Start) -> None:
 
 
 def test_a_snapshot(browser: Browser, start: Start) -> None:
-    """What an earlier gateway knew is no news of Consul."""
+    """The answer from a snapshot is not shown as Consul's."""
     gateway = start()
     gateway.say("watches", {"state": "snapshot", "age": 3600.0})
     browser.open_live(gateway.url)
@@ -73,7 +73,7 @@ def test_a_snapshot(browser: Browser, start: Start) -> None:
 
 
 def test_a_draining_gateway(browser: Browser, start: Start) -> None:
-    """It ends when its connections have."""
+    """A draining gateway says that it ends when its connections have."""
     gateway = start()
     gateway.say("gateway", {"state": "draining", "ready": False, "open": 3,
                             "not_ready": ["the gateway is draining"]})  # fmt: skip
@@ -101,7 +101,7 @@ def test_a_gateway_that_starts(browser: Browser, start: Start) -> None:
 
 
 def test_no_instances(browser: Browser, start: Start) -> None:
-    """What is to be done stands there."""
+    """An empty pool says what to do."""
     gateway = start(state="empty")
     browser.open_live(gateway.url)
     browser.wait_text(".empty", "Consul knows no instance of web,dc=dc1 that may serve")
@@ -127,7 +127,7 @@ def test_no_upstream_serves(browser: Browser, start: Start) -> None:
 
 
 def test_no_mapping(browser: Browser, start: Start) -> None:
-    """The same."""
+    """Without mappings the page says what to do."""
     gateway = start()
     gateway.say("unmap")
     browser.open_live(gateway.url)

@@ -12,7 +12,9 @@ from chaos.stream_server import StreamServer
 
 @pytest.mark.process
 def test_those_that_fetch_compare_what_comes() -> None:
-    """And those that send compare what became of it."""
+    """
+    Clients that fetch compare the bytes, and clients that send compare the digest.
+    """
     with StreamServer("anna") as server:
         for kind in ("fetch", "put"):
             with Crowd(kind, server.port, 20, 5, "/bytes?n=200000") as crowd:
@@ -32,7 +34,7 @@ def test_those_that_stay() -> None:
         assert Counter(each.what for each in clients) == {"open": 15}
         with Crowd("hold", server.port, 5) as hold:
             server.kill()
-            time.sleep(0.5)  # they hear of it before they are told to leave
+            time.sleep(0.5)  # they notice before the row ends them
             ends = {each.what for each in hold.stop()}
         assert ends <= {
             "ended",

@@ -43,7 +43,7 @@ def test_a_row_that_broke_off_is_not_met() -> None:
 
 
 def test_a_row_that_was_not_run_is_not_met() -> None:
-    """It says what is missing, and shows no figures."""
+    """A row that was not run says what is missing, and shows no figures."""
     report = Report("name", "what is done", lacking="nft is missing")
     assert not report.met
     assert report.line() == "name: what is done | NOT RUN (nft is missing)"

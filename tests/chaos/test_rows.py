@@ -22,7 +22,7 @@ def test_rows_are_called_what_can_be_typed() -> None:
 
 
 def test_only_some_rows() -> None:
-    """They are played in the order of the suite."""
+    """Selected rows are played in the order of the suite."""
     told = parse(["--quick", "--only", "silence", "agent-killed"])
     assert told.quick
     assert [each.name for each in chosen(told.only)] == ["agent-killed", "silence"]

@@ -11,7 +11,7 @@ def request(begun: float, over: float, trouble: str = "") -> Request:
 
 
 def test_between() -> None:
-    """It is the beginning that counts."""
+    """A request counts by its beginning."""
     outcome = Outcome([request(1.0, 9.0), request(2.0, 3.0), request(3.0, 4.0)])
     assert between(outcome, 2.0, 3.0) == [request(2.0, 3.0)]
 

@@ -196,7 +196,7 @@ class TestPrecedence:
         assert _build("80:web", toml="log-format = 'json'").log_format == "json"
 
     def test_admin(self) -> None:
-        """It can be looked at on this machine, or where it is said, or nowhere."""
+        """The admin listener is on loopback, on the given address, or off."""
         config = _build("80:web")
         assert (str(config.admin), config.admin.is_needed) == ("127.0.0.1:9200", False)
         assert (config.admin_token_file, config.admin_open_read) == ("", False)
@@ -463,7 +463,10 @@ class TestDev:
         ],
     )
     def test_loopback(self, said: tuple[str, ...], address: str) -> None:
-        """It listens on Consul's first address, which is on this machine."""
+        """
+        The catalog of --dev listens on Consul's first address, which is on this
+        machine.
+        """
         config = _build("80:web", consul=said, dev=True)
         assert config.dev is True
         assert _addresses(config) == [address]
@@ -479,7 +482,9 @@ class TestDev:
         ],
     )
     def test_elsewhere(self, said: str) -> None:
-        """It has no locks, and so it listens nowhere else."""
+        """
+        The catalog of --dev has no access control, so it listens on loopback only.
+        """
         with pytest.raises(
             ConfigError, match=f"^--consul {said}: with --dev this must be a lo"
         ):

@@ -64,7 +64,7 @@ def test_dev() -> None:
 
 
 def test_admin_side() -> None:
-    """Where it is looked at, and how it logs, is fixed from the start."""
+    """The admin address and the log's options are fixed from the start."""
     running = configure(mappings=["80:web"])
     wanted = configure(
         mappings=["80:web"],

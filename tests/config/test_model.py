@@ -92,7 +92,7 @@ def test_the_token_is_hidden() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, MOST_WORKERS])
 def test_workers(count: int) -> None:
-    """So many processes there may be."""
+    """The number of workers has bounds."""
     assert Config(ConsulConfig(), (Mapping("web"),), workers=count).workers == count
 
 

@@ -79,7 +79,7 @@ def _promised() -> list[tuple[Option, str]]:
 
 @pytest.mark.parametrize(("option", "default"), _promised())
 def test_the_help_tells_the_defaults(option: Option, default: str) -> None:
-    """What the help says of an option that is not given is what holds."""
+    """The defaults in the help are those that hold."""
     config = Config(ConsulConfig(), (Mapping("web"),))
     owners = (
         (MAPPING_OPTIONS, config.mappings[0]),

@@ -77,7 +77,7 @@ def _texts() -> Iterable[tuple[str, str]]:
 
 @pytest.mark.parametrize(("name", "text"), list(_texts()))
 def test_can_be_written(name: str, text: str) -> None:
-    """What is shown of an option says, where it is written, the same again."""
+    """An option's shown text can be written back, with the same value."""
     found = shown(config(**{name.replace("-", "_"): text}))[name]
     assert OPTIONS[name].parse(found) == OPTIONS[name].parse(text)
 
@@ -115,7 +115,7 @@ def test_addresses() -> None:
 
 
 def test_not_said() -> None:
-    """What has no value is not shown."""
+    """An option without a value is not shown."""
     found = mapping_options(Mapping("web"))
     assert not {"tag", "filter", "dc", "near", "allow", "queue-timeout"} & found.keys()
     assert found["max-connections"] == "0"

@@ -82,7 +82,7 @@ class TestDoubles:
         assert len(_built(mapping, admin="off")) == 1
 
     def test_admin_and_takeover(self) -> None:
-        """Nor can it be where another gateway takes over."""
+        """The admin listener cannot be the takeover socket."""
         refusal = _refusal("80:a", admin="unix:/run/lb", takeover="/run/lb")
         assert refusal == (
             "--admin unix:/run/lb: is the takeover socket; choose another path"
@@ -239,7 +239,7 @@ class TestClients:
         )
 
     def test_no_addresses_in_the_file(self) -> None:
-        """It is the same in a table of the file."""
+        """The same holds in a table of the file."""
         toml = "[[map]]\nlisten='unix:/s'\nservice='w'\nallow=['::1', '10.0.0.0/8']"
         refused = _refusal(toml=toml)
         assert refused.startswith(

@@ -95,7 +95,7 @@ class TestGoBool:
 
     @pytest.mark.parametrize("text", ["", "on", "yes", "tRUE", "2", "true "])
     def test_neither(self, text: str) -> None:
-        """What Go would only warn of is refused, with all that is right."""
+        """A value that Go would only warn of is refused, with all valid ones."""
         with pytest.raises(ValueError, match=r"^must be one of 1, t, .*, False$"):
             values.go_bool(text)
 
@@ -124,7 +124,7 @@ class TestServerName:
         ["", ":8501", "a b", "https://consul", "a_b", "consul:http", "[::1", "é" * 70],
     )
     def test_mistakes(self, text: str) -> None:
-        """What no certificate can be for is refused."""
+        """A name that no certificate can have is refused."""
         with pytest.raises(ValueError, match=r"^must be a host name or an IP address$"):
             values.server_name(text)
 
@@ -184,7 +184,7 @@ class TestNumbers:
 
     @pytest.mark.parametrize("text", ["66", "6600", "rw", "888", "1777", ""])
     def test_no_file_mode(self, text: str) -> None:
-        """What is not three octal digits is refused."""
+        """A text that is not three octal digits is refused."""
         with pytest.raises(ValueError, match="three octal digits, such as 660"):
             values.file_mode(text)
 
@@ -366,7 +366,7 @@ class TestDatacenters:
         ],
     )
     def test_order(self, text: str, names: tuple[str, ...]) -> None:
-        """They are kept in their order: the first is the one to use."""
+        """Datacenters keep their order: the first is the one to use."""
         assert values.datacenters(text) == names
 
     @pytest.mark.parametrize(
@@ -461,7 +461,9 @@ class TestWhenEmpty:
         ],
     )  # fmt: skip
     def test_no_hosts(self, host: str) -> None:
-        """What can be no host's name and no address is refused at the start."""
+        """
+        A fallback that can be neither host name nor address is refused at the start.
+        """
         wrong = re.escape(repr(f"{host}:80"))
         with pytest.raises(
             ValueError,
@@ -488,7 +490,7 @@ class TestWhenEmpty:
         )
     )
     def test_round_trip(self, text: str) -> None:
-        """As it shows itself, it can be written again."""
+        """A fallback's shown text can be written back."""
         meant = values.when_empty(text)
         again = values.when_empty(str(meant))
         assert again.wait == pytest.approx(meant.wait, rel=1e-12)

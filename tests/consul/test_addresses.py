@@ -47,7 +47,7 @@ def test_more_than_there_is_room_for() -> None:
     ],
 )
 def test_nonsense(said: object) -> None:
-    """What is no address is not connected to; the rest is of use all the same."""
+    """An invalid address in the state is ignored; the rest is used."""
     assert from_state(said) == {}
     if isinstance(said, dict):
         assert from_state(said | {"b": ["10.0.0.9"]}) == {"b": ("10.0.0.9",)}

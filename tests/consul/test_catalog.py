@@ -52,7 +52,7 @@ class TestEntry:
         )
 
     def test_hardly_anything(self) -> None:
-        """What old servers leave out, and what Go writes as null, has its default."""
+        """Missing and null fields have defaults."""
         for null in ({}, {"Tags": None, "Meta": None, "Weights": None, "Kind": None}):
             entry = {
                 "Node": {"Node": "n", "Address": "192.0.2.9"},
@@ -190,7 +190,10 @@ class TestOwnWeight:
         ],
     )
     def test_where(self, service: dict[str, Any], weight: int | None) -> None:
-        """It stands in Meta or, second to that, among the tags; nonsense is ignored."""
+        """
+        The weight stands in Meta or, second to that, among the tags; an invalid one is
+        ignored.
+        """
         assert _one(an_entry(**service)).own_weight == weight
 
     def test_absurd_registration(self) -> None:
@@ -254,7 +257,7 @@ class TestUnusable:
         ],
     )
     def test_no_list(self, body: bytes, why: str) -> None:
-        """What is not JSON, cut short, or JSON of another kind is refused."""
+        """An answer that is not JSON, cut short, or JSON of another kind is refused."""
         with pytest.raises(UnusableAnswer, match=why):
             parse(body)
 

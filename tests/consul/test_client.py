@@ -249,9 +249,7 @@ class AskTests(SynchronousTestCase):
         )
 
     def test_an_error_is_told_in_consul_s_words(self) -> None:
-        """
-        What Consul says about an error is shown, on one line, and cut short.
-        """
+        """Consul's error text is shown, on one line, and cut short."""
         self.consul.code = 500
         self.consul.content = b"No cluster\r\n\tleader\x1b[31m" + b"!" * 500
         text = self.refusal()
@@ -536,9 +534,7 @@ def test_an_absurdly_long_answer(small_limit: None) -> None:
 
 
 def test_an_absurdly_long_answer_in_small_pieces(small_limit: None) -> None:
-    """
-    What follows after too much is not even looked at.
-    """
+    """Bytes after the limit are not even looked at."""
 
     def script(asked: Asked) -> None:
         asked.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -604,9 +600,7 @@ def test_what_is_said_to_be_packed_in_no_way() -> None:
 
 
 def test_no_cookies_are_taken() -> None:
-    """
-    What Consul, or a proxy before it, would have us carry along is left there.
-    """
+    """Cookies of Consul, or of a proxy before it, are ignored."""
 
     def script(asked: Asked) -> None:
         assert "cookie" not in asked.headers

@@ -48,13 +48,13 @@ class FakeServer:
         return answer
 
     def late(self, result: object, timeout: float) -> list[str]:
-        """It did not answer in time."""
+        """The server did not answer in time."""
         self.silent += 1
         self.silent_since = self.clock.seconds()
         raise TimeoutError
 
     def answer(self, name: str, kind: int, outcome: Outcome) -> None:
-        """This comes of a question."""
+        """The outcome of a query."""
         answer = self.pending.pop((name, kind))
         if isinstance(outcome, Exception):
             answer.errback(outcome)
@@ -104,14 +104,14 @@ class DNSClientTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(found), ["10.0.0.1", "2001:db8::1"])
 
     def test_one_family_fails(self) -> None:
-        """That is no failure."""
+        """A failure of one family is no failure of the look-up."""
         found = self.find("web", attempts=1)
         self.answer("web", ServerFailed(), ["2001:db8::1"])
         self.other.answer("web", dns.A, ServerFailed())
         self.assertEqual(self.successResultOf(found), ["2001:db8::1"])
 
     def test_one_family_is_late(self) -> None:
-        """It is not waited for long, once the other one has an address."""
+        """A late family is not waited for long, once the other one has an address."""
         found = self.find("web")
         self.one.answer("web", dns.A, ["10.0.0.1"])
         self.clock.advance(OTHER_FAMILY - 0.1)
@@ -129,7 +129,7 @@ class DNSClientTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(found), ["10.0.0.1", "2001:db8::1"])
 
     def test_a_family_that_is_late_keeps_what_it_had(self) -> None:
-        """What could not be asked is no news."""
+        """A family that could not be asked keeps its addresses."""
         for late in (False, True, False):
             found = self.find("web")
             self.one.answer("web", dns.AAAA, ["2001:db8::1"])
@@ -194,7 +194,10 @@ class DNSClientTests(SynchronousTestCase):
         self.failureResultOf(self.find("web", search=("a",)), ServerFailed)
 
     def test_a_domain_that_does_not_answer(self) -> None:
-        """It ends the search: what another one has under this name is another thing."""
+        """
+        A search domain that fails ends the search: a name of another domain would be a
+        different host.
+        """
         found = self.find("web", search=("a", "b"), attempts=1, timeout=2)
         self.clock.pump([2.0, 2.0])
         self.failureResultOf(found, TimeoutError)

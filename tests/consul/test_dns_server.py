@@ -24,7 +24,7 @@ def asked(
     scene: Callable[[DNSServer], Awaitable[T]],
     host: str = "127.0.0.1",
 ) -> T:
-    """What comes of asking it; nothing is left open."""
+    """The outcome of a query; nothing is left open."""
 
     async def scenario(reactor: Any) -> T:
         before = len(reactor.getReaders())
@@ -69,7 +69,7 @@ def test_over_ipv6() -> None:
 
 
 def test_no_address_and_no_name() -> None:
-    """That a name has no address of a kind is something else than that it is none."""
+    """A name without an address of a family differs from a name that does not exist."""
     assert ask(NameServer({WEB: Reply()})) == []
     with pytest.raises(NoSuchName):
         ask(NameServer())
@@ -100,7 +100,7 @@ def test_aliases() -> None:
 
 
 def test_a_long_answer() -> None:
-    """What does not fit a datagram is asked for over TCP."""
+    """A truncated answer is fetched over TCP."""
     many = [f"10.0.{number // 250}.{number % 250}" for number in range(500)]
     names = NameServer({WEB: Reply(many, is_long=True)})
     assert ask(names) == many[:MOST_ADDRESSES]
@@ -192,7 +192,7 @@ def _noise(query: dns.Message) -> list[bytes]:
 def test_what_is_no_answer_to_the_query(
     forge: Callable[[dns.Message], Sequence[bytes]],
 ) -> None:
-    """It is ignored, and the answer waited for."""
+    """A wrong answer is ignored, and the right one waited for."""
     with pytest.raises(TimeoutError):
         ask_forged(forge)
 
@@ -236,7 +236,7 @@ def test_what_a_forger_must_guess() -> None:
 
 
 def test_many_at_once_have_few_sockets() -> None:
-    """So many queries share a port, so that dead names take few descriptors."""
+    """Many queries share a port, so that dead names take few descriptors."""
     names = NameServer(unknown=Reply(["10.0.0.1"], delay=0.2))
 
     async def scene(server: DNSServer) -> int:

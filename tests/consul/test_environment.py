@@ -29,7 +29,7 @@ PATIENCE = 20.0
 class Seen:
     """What Consul's side sees of a request."""
 
-    #: Whether it is a TLS ClientHello, and whom that asks for.
+    #: Whether it is a TLS ClientHello, and its server name.
     tls: bool
     name: str = ""
     token: str = ""

@@ -85,7 +85,7 @@ def test_it_is_there() -> None:
     ],
 )
 def test_no_hint(services: object) -> None:
-    """What Consul does not say, or says oddly, costs the hint and nothing else."""
+    """A missing or odd answer of Consul costs the hint and nothing else."""
     assert Asking(services).service("web") == "Consul shows no service web"
 
 

@@ -130,7 +130,7 @@ def test_unusable(body: bytes) -> None:
 
 
 def test_beyond_bounds() -> None:
-    """Neither more entries nor longer ones are read than there may be."""
+    """Entries beyond the limits are refused."""
     many = consuls(*fleet(1))[:-2] + b',{"Node":{}}' * MOST_ENTRIES + b"]"
     with pytest.raises(UnusableAnswer, match="50001 entries or more"):
         IncrementalParser().read(many)

@@ -81,9 +81,7 @@ class NamesTests(SynchronousTestCase):
         self.assertEqual(self.resolver.asked, ["a.example"])
 
     def test_the_instance_keeps_its_name(self) -> None:
-        """
-        What is shown of an instance stays the name it is registered under.
-        """
+        """An instance is shown under the host name of its registration."""
         self.resolver.known["a.example"] = "10.0.0.9"
         [known] = self.names.addressed([instance("a.example")])
         self.assertEqual(known.host, "a.example")
@@ -344,7 +342,7 @@ class NamesTests(SynchronousTestCase):
         self.assertEqual(len(self.addresses(*many)), 100)
 
     def test_thousands_of_names(self) -> None:
-        """They are looked up in slices, so that connections have their turn."""
+        """Names are looked up in slices, so that connections have their turn."""
         many = [instance(f"h{n}.example", f"web-{n}") for n in range(5000)]
         self.addresses(*many)
         self.assertEqual(len(self.resolver.asked), 200)
@@ -388,7 +386,7 @@ class NamesTests(SynchronousTestCase):
         self.assertEqual(self.changes, 0)
 
     def test_pending_until_each_is_found_or_not(self) -> None:
-        """What is known is complete once nothing is to be expected any more."""
+        """An answer is complete once no look-up is pending."""
         self.addresses(instance("a.example"), instance("b.example", "web-2"))
         self.assertTrue(self.names.pending)
         self.resolver.answer("a.example", "10.0.0.9")

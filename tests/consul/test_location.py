@@ -75,7 +75,7 @@ class TestPorts:
         ],
     )  # fmt: skip
     def test_odd_shapes(self, ports: Any) -> None:
-        """What Consul would not say makes one instance unfit, and no answer."""
+        """An odd shape makes one instance unusable, and not the answer."""
         assert (
             why(Ports=ports) == "its Ports are not a list of names with a number each"
         )

@@ -47,7 +47,10 @@ def test_a_resolv_conf_without_sense(text: str) -> None:
 
 
 def test_options_out_of_bounds() -> None:
-    """They are taken into the C library's; of several the last one holds."""
+    """
+    Options out of bounds are clamped as in the C library; of several the last one
+    holds.
+    """
     conf = parse_resolv_conf(
         "options ndots:99 timeout:0 attempts:4294967297 ndots:98 attempts:9 timeout:99"
     )
@@ -141,13 +144,13 @@ def test_host_names(host: str, name: str) -> None:
     ],
 )
 def test_no_host_names(host: str) -> None:
-    """What no DNS message can hold, or would break a line, is no name."""
+    """A name that no DNS message can hold, or that would break a line, is invalid."""
     with pytest.raises(ValueError):
         absolute(host)
 
 
 def test_preference() -> None:
-    """What cannot be reached goes last, and private IPv6 networks after IPv4."""
+    """Unreachable addresses go last, and private IPv6 networks after IPv4."""
     found = ["10.0.0.1", "fd00::1", "2001:db8::1", "2001:db8::2", "10.0.0.1"]
     assert by_preference(found, {"2001:db8::1"}) == [
         "2001:db8::2",

@@ -174,7 +174,7 @@ def test_files_that_change(etc: Path) -> None:
 
 
 def test_no_file(etc: Path) -> None:
-    """What is no file, but would keep us waiting, is not read."""
+    """A path that is no regular file is not read."""
     for name in ("hosts", "resolv.conf"):
         (etc / name).unlink()
         os.mkfifo(etc / name)
@@ -256,7 +256,7 @@ class QueueTests(SynchronousTestCase):
         self.clock.pump([0.0] * 10)
 
     def dead(self, count: int) -> list[str]:
-        """So many names that are never found."""
+        """Names that are never found."""
         return [f"dead-{number}" for number in range(count)]
 
     def test_one_look_up_for_all(self) -> None:
@@ -269,7 +269,10 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_not_too_many_at_once(self) -> None:
-        """So many begin within a moment; dead ones hold others up no longer."""
+        """
+        Only so many look-ups begin within a moment; dead names hold others up no
+        longer.
+        """
         self.look_up(*self.dead(AT_ONCE), "good")
         self.assertNotIn("good", self.client.asked)
         self.clock.advance(SOON)
@@ -277,7 +280,9 @@ class QueueTests(SynchronousTestCase):
         self.assertIn("good", self.client.asked)
 
     def test_not_too_many_in_all(self) -> None:
-        """So many are under way; the others wait until one of them is over."""
+        """
+        Only so many look-ups are pending; the others wait until one of them is over.
+        """
         self.look_up(*self.dead(IN_ALL), "good")
         for _ in range(IN_ALL // AT_ONCE + 2):
             self.clock.advance(SOON)
@@ -325,7 +330,7 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_one_who_hears_of_it_gives_up_another(self) -> None:
-        """That is no harm."""
+        """A callback may cancel another look-up."""
         one, other = self.look_up("web", "web")
         other.addErrback(lambda _: None)
         one.addCallback(lambda _: other.cancel())
@@ -340,7 +345,7 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     def test_a_hosts_file_of_thousands_of_lines(self) -> None:
-        """It is read once, and not again for each name."""
+        """A large hosts file is read once, and not again for each name."""
         path = Path(self.enterContext(TemporaryDirectory())) / "hosts"
         lines = [f"10.0.{n // 250}.{n % 250} host-{n}" for n in range(5000)]
         path.write_text("\n".join(lines))

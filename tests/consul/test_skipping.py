@@ -55,7 +55,7 @@ def test_many() -> None:
 
 
 def test_screened() -> None:
-    """Those that must not be connected to have the reason, the others are the same."""
+    """Screened instances have the reason, the others are unchanged."""
     good, bad = an_instance("good"), an_instance("bad", port=80)
     found = screened([good, bad], lambda each: "no" if each.port == 80 else "")
     assert found[0] is good

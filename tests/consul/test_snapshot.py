@@ -71,7 +71,7 @@ def test_first_start(stage: Stage) -> None:
 
 
 def test_next_start(stage: Stage) -> None:
-    """What one gateway kept the next one reads, with when that was."""
+    """The next gateway reads what one stored, with its time."""
     stage.snapshot().keep(b'[{"any": "thing"}]\nof any kind')
     assert stage.read() == Kept(b'[{"any": "thing"}]\nof any kind', 1000.0)
 
@@ -141,7 +141,7 @@ def test_confirmed(stage: Stage) -> None:
 
 
 def test_confirmed_no_more(stage: Stage) -> None:
-    """What Consul has not said again is as old as it is, also at the end."""
+    """An answer that Consul has not confirmed since keeps its age, also at the end."""
     snapshot = stage.snapshot()
     snapshot.keep(b"[]")
     stage.clock.advance(10 * REFRESH)

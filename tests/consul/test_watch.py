@@ -334,9 +334,7 @@ class BeliefTests(WatchCase):
     """What of Consul's answers becomes the pool."""
 
     def test_an_answer_becomes_the_pool(self) -> None:
-        """
-        What Consul says joins, leaves and changes does so at once.
-        """
+        """Joins, leaves and changes apply at once."""
         self.start()
         self.answer(1, 2)
         self.assertEqual(self.ids(), ["web-1", "web-2"])
@@ -892,9 +890,7 @@ class LongAnswerTests(WatchCase):
         self.assertEqual(self.ids(), [])
 
     def test_another_consul_may_be_asked_meanwhile(self) -> None:
-        """
-        What the one said that was asked before does not count any more.
-        """
+        """An answer of the previous client does not count any more."""
         self.answer(*range(1, 41))
         self.watch.use_client(FakeClient(self.clock, (), queries=self.client.queries))
         self.working.takes = 0.0
@@ -911,7 +907,7 @@ class RecordTests(WatchCase):
         self.watch._on_event = self.heard.append
 
     def test_answers(self) -> None:
-        """It is known how many answers came, and how many changed anything."""
+        """The numbers of answers and of changes are counted."""
         self.assertEqual(self.watch.stats.state, "waiting")
         self.start()
         self.answer(1, 2)
@@ -946,7 +942,7 @@ class RecordTests(WatchCase):
         self.assertIsNone(stats.failing_since)
 
     def test_snapshot(self) -> None:
-        """What an earlier gateway knew is shown as what it is."""
+        """The state tells a snapshot from an answer."""
         folder = Path(self.enterContext(TemporaryDirectory()))
         snapshot = self.snapshot(folder)
         snapshot.keep(body(1))
@@ -1125,8 +1121,8 @@ class OtherClientTests(WatchCase):
 
     def test_late_answer(self) -> None:
         """
-        What the old one says of its index, if it could not be stopped, does
-        not count.
+        An index of the previous client, if its query could not be cancelled, does not
+        count.
         """
         late = Reply(body(7), "99")
         self.client.cancelled = lambda deferred: deferred.callback(late)
@@ -1144,9 +1140,7 @@ class OtherClientTests(WatchCase):
         self.assertEqual(self.queries, 1)
 
     def test_second_query(self) -> None:
-        """
-        So it is while a newer answer is asked for.
-        """
+        """The same holds while a consistent query is pending."""
         self.start()
         self.answer(1, last_contact=MAX_LAST_CONTACT + 1)
         self.assertFalse(self.asked.stale)

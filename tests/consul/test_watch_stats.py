@@ -47,7 +47,7 @@ def test_after_failures() -> None:
 
 
 def test_snapshot() -> None:
-    """What an earlier gateway knew is as old as it is, until Consul answers."""
+    """A snapshot keeps its age until Consul answers."""
     record = WatchStats(recalled=100.0)
     assert (record.state, record.age(160.0)) == ("snapshot", 60.0)
     record.failed(150.0, "refused")

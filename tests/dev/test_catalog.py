@@ -33,10 +33,7 @@ class CatalogTests(SynchronousTestCase):
         self.assertEqual(Catalog().service_tags(), (0, {}))
 
     def test_one_command_has_one_index(self) -> None:
-        """
-        What one command registers shares an index, and what does not change
-        keeps that of its last change.
-        """
+        """One command's objects share an index, and unchanged ones keep theirs."""
         self.catalog.command()
         self.catalog.put_service(WEB)
         self.catalog.put_check(Check("n", "c", "c", service_id="web-1"))
@@ -49,8 +46,8 @@ class CatalogTests(SynchronousTestCase):
 
     def test_a_node_moves_all_its_services(self) -> None:
         """
-        What happens to a node, or to a check of it, happens to its services,
-        and to no service of another node.
+        A change of a node, or of a check of it, touches its services, and no service of
+        another node.
         """
         self.command(self.catalog.put_service, WEB)
         self.command(self.catalog.put_node, Node("m", "10.0.0.2"))

@@ -41,8 +41,8 @@ class ReadTests(SynchronousTestCase):
 
     def test_what_the_dev_catalog_does_not_do(self) -> None:
         """
-        What Consul would do and this catalog would not is refused in a sentence
-        that names it.
+        A request that Consul would accept and this catalog does not is refused in a
+        sentence that names the part.
         """
         with self.assertRaises(HTTPError) as caught:
             read(b'{"HTTP": "http://localhost/"}', SHAPE)

@@ -43,7 +43,7 @@ class DevCatalogTests(SynchronousTestCase):
 
     def test_ports(self) -> None:
         """
-        It listens on its own port and, for each service, on three of any
+        The catalog listens on its own port and, for each service, on three of any
         number, all on this machine; being bound before it starts is enough.
         """
         reactor = MemoryReactorClock()
@@ -71,9 +71,7 @@ class DevCatalogTests(SynchronousTestCase):
         self.assertEqual(ids, ["db-1", "db-2", "db-3"])
 
     def test_stopping(self) -> None:
-        """
-        It stops without leaving anything to the reactor.
-        """
+        """A stop leaves nothing to the reactor."""
         reactor = MemoryReactorClock()
         catalog = self.catalog(reactor)
         catalog.privilegedStartService()

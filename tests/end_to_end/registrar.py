@@ -6,7 +6,7 @@ from typing import Any
 from tests.support.consul_agent import ConsulAgent
 from tests.support.web_server import WebServer
 
-#: A check that says what it is told to: `Registrar.check`.
+#: A check whose status the test sets: `Registrar.check`.
 TOLD = {"TTL": "1h", "Status": "passing"}
 
 

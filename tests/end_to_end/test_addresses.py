@@ -17,7 +17,7 @@ from tests.support.web_server import WebServer
 pytestmark = pytest.mark.consul
 
 #: Does what systemd does for a service with sockets, see sd_listen_fds(3): the
-#: sockets are descriptors 3 and up, and the environment says for whom.
+#: sockets are descriptors 3 and up, and the environment says for which process.
 LIKE_SYSTEMD = """
 import os, sys
 names, count = sys.argv[1], int(sys.argv[2])

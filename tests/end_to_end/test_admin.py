@@ -502,7 +502,7 @@ def test_orders(stage: Stage, admin: AdminSide, token_file: Path, workers: str) 
         assert (row["standing"], row["reason"]) == ("draining", "drained by hand")
         assert row["open"] == 1
         assert kept.ask().startswith("anna")
-        if workers != "1":  # and whoever takes a worker's place knows it
+        if workers != "1":  # and a worker's replacement knows it
             victim = pids(started)[2]
             os.kill(victim, signal.SIGKILL)
             eventually(lambda: pids(started)[2] != victim, "there is another one")
@@ -607,7 +607,7 @@ def test_default_address(stage: Stage) -> None:
     stage.add(stage.servers[0])
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with suppress(OSError):  # somebody else has it
+        with suppress(OSError):  # another process has it
             taken.bind(("127.0.0.1", 9200))
             taken.listen()
         started = stage.gateway(

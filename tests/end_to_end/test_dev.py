@@ -43,7 +43,9 @@ def test_samples(trying: Gateway, ports: list[int]) -> None:
 def test_what_to_try(
     trying: Gateway, ports: list[int], servers: list[WebServer]
 ) -> None:
-    """What it says to try works as it is printed: a server joins, rests and leaves."""
+    """
+    The commands that --dev prints work as printed: a server joins, drains and leaves.
+    """
     samples = dict.fromkeys(SAMPLES, 2)
     everyone = {**samples, "anna": 2}
     # After each command, in the order in which they are printed.
@@ -59,7 +61,8 @@ def test_what_to_try(
 
 
 def test_its_own_token(gateway: StartGateway, tmp_path: Path) -> None:
-    """What is tried out can be drained with the token that it prints, once for each
+    """
+    In a demo upstreams can be drained with the token that it prints, new for each
     start; the token is nowhere else.
     """
     port, catalog, admin = free_ports(3)

@@ -71,7 +71,7 @@ class Site:
 
 @pytest.fixture
 def site(stage: Stage, tmp_path: Path) -> Site:
-    """It is served by workers, which hear of a drain from the master."""
+    """The service is served by workers, which learn of a drain from the master."""
     return Site(stage, tmp_path)
 
 
@@ -96,7 +96,7 @@ def test_redeploy(site: Site) -> None:
 
 
 def test_undrained_while_gone(site: Site) -> None:
-    """It can be undrained whether it is there or not."""
+    """A drain can be ended whether the instance is there or not."""
     started = site.start()
     assert site.order("drain", site.anna) == 200
     started.wait_for("--state-dir keeps it longer")

@@ -78,7 +78,7 @@ def test_takeover(
         name = f"web-{number}.example"
         names.zone[name] = Reply([server.host])
         stage.add(server, Address=name)
-    # Somebody who is known at once, but of no use.
+    # An address that is known at once, but of no use.
     stage.add(stage.servers[2], Check={"TTL": "1h", "Status": "critical"})
     (port,) = free_ports(1)
     told = ["--map", f"{port}:{stage.service}", "--takeover", str(tmp_path / "lb.sock")]
@@ -149,7 +149,7 @@ def test_reload(
 
 def test_several_addresses(stage: Stage, names: NameServer, twistd: list[str]) -> None:
     """Of a name's addresses those are used that accept, as of localhost's."""
-    # Nobody listens on the others, on this port.
+    # No process listens on the others, on this port.
     found = ["127.0.0.7", "127.0.0.8", stage.servers[0].host]
     names.zone["web.example"] = Reply(found)
     stage.add(stage.servers[0], Address="web.example")

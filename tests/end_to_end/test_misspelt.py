@@ -15,7 +15,7 @@ from tests.support.ports import free_ports
 from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
 
-#: What stands behind the service's name, and what is told of it.
+#: The options behind the service's name, and the expected line.
 SIDECAR = {"Kind": "connect-proxy", "Proxy": {"DestinationServiceName": "x"}}
 
 

@@ -182,7 +182,7 @@ def test_all_that_is_listened_on(
     ],
 )
 def test_what_the_user_may_not(place: Path, options: list[str], why: str) -> None:
-    """What the user could not do later is one clear line at the start."""
+    """What the user could not do later is one clear line of error at the start."""
     root = place.parent / "roots"
     root.mkdir(0o755)
     (root / "f").touch(0o600)

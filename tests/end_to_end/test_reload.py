@@ -152,7 +152,7 @@ def test_added_altered_removed(stage: Stage, workers: str, tmp_path: Path) -> No
 
 
 def test_removed_and_added(stage: Stage, tmp_path: Path) -> None:
-    """What is removed can be added again at once, however busy the workers are."""
+    """A removed mapping can be added again at once, however busy the workers are."""
     stays, port = free_ports(2)
     stage.add(stage.servers[0])
     one, other = f"{stays}:{stage.service}", f"{port}:{stage.service}"

@@ -210,7 +210,9 @@ def test_stop_while_dialling(stage: Stage) -> None:
 
 
 def test_limit_of_descriptors(stage: Stage) -> None:
-    """It takes all the descriptors that it may have, and says for what they do."""
+    """
+    The gateway raises its limit of descriptors, and logs what the limit suffices for.
+    """
     (port,) = free_ports(1)
     stage.add(stage.servers[0])
     started = stage.gateway("--map", f"{port}:{stage.service}")

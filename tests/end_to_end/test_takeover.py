@@ -109,7 +109,7 @@ def test_unix_and_systemd(
 def test_workers(
     gateway: StartGateway, web: str, meeting: str, before: int, after: int
 ) -> None:
-    """So it is with workers: the masters pass their sockets on."""
+    """With workers the masters pass the sockets on."""
     (port,) = free_ports(1)
     told = ["--map", f"{port}:{web}", "--takeover", meeting]
     old = gateway(*told, "--workers", str(before))
@@ -146,7 +146,7 @@ def trickling(seconds: float) -> Iterator[int]:
 
 
 def test_slow_streams(stage: Stage, meeting: str) -> None:
-    """What is on its way arrives whole, from the old one, which then is gone."""
+    """Answers in progress arrive whole, from the old gateway, which then is gone."""
     (port,) = free_ports(1)
     told = ["--map", f"{port}:{stage.service}", "--takeover", meeting]
     with trickling(6) as upstream:
@@ -164,7 +164,9 @@ def test_slow_streams(stage: Stage, meeting: str) -> None:
 
 
 def test_drain_timeout(gateway: StartGateway, web: str, meeting: str) -> None:
-    """What is not over by the drain timeout is closed, and the old one ends."""
+    """
+    Connections still open at the drain timeout are closed, and the old gateway ends.
+    """
     (port,) = free_ports(1)
     told = ["--map", f"{port}:{web},drain-timeout=1s", "--takeover", meeting]
     old = gateway(*told)
@@ -230,7 +232,7 @@ def test_check_takes_nothing(
 
 
 def killed(process: "subprocess.Popen[str]", old: Gateway) -> None:
-    """It is killed once it has the sockets."""
+    """The new gateway is killed once it has the sockets."""
     old.wait_for(r"process \d+ takes over: 1 sockets handed to it")
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=30)
@@ -307,7 +309,7 @@ def test_other_mappings(gateway: StartGateway, web: str, meeting: str) -> None:
 def test_after_a_reload(
     gateway: StartGateway, web: str, meeting: str, tmp_path: Path
 ) -> None:
-    """What is handed over is what the old one listens on by then."""
+    """After a reload the sockets of the new configuration are handed over."""
     first, second = free_ports(2)
     file = tmp_path / "lb.toml"
     text = f'takeover = "{meeting}"\nmap = ["{first}:{web}"%s]\n'

@@ -44,7 +44,7 @@ def eventually_shared(address: Address, shares: Mapping[str, int]) -> None:
     def is_shared() -> bool:
         try:
             rounds.append(visits(address, sum(shares.values())))
-        except OSError:  # nobody there yet
+        except OSError:  # not listening yet
             rounds.append(Counter())
         return rounds[-1] == dict(shares)
 

@@ -106,7 +106,7 @@ def test_on(running: ReactorThread) -> None:
 
 
 def test_no_start(running: ReactorThread) -> None:
-    """What was bound is given back if there is to be no start."""
+    """Bound sockets are closed if there is no start."""
     [port] = free_ports(1)
     made = lookout(running, config(admin=str(port)))
     made.bind()

@@ -109,7 +109,7 @@ def test_an_instance_comes() -> None:
 
 
 def test_an_instance_comes_at_once() -> None:
-    """What is registered while a gateway starts is nothing to warn of."""
+    """An instance that is registered while a gateway starts causes no warning."""
     told = Told("80:web")
     told.answer(WEB)
     told.answer(WEB, an_instance())
@@ -278,7 +278,10 @@ class TestReload:
         assert told.availability.was_complete
 
     def test_not_ready_before(self) -> None:
-        """What a gateway that was never ready gets must have an instance, too."""
+        """
+        A mapping that a reload adds to a gateway that was never ready must have an
+        instance, too.
+        """
         told = Told("80:wbe")
         told.answer(ServiceQuery("wbe"))
         told.reload("80:shop")

@@ -187,7 +187,7 @@ def test_late(serving: Serving, held: ExitStack) -> None:
 
 
 def test_replace(serving: Serving, held: ExitStack) -> None:
-    """What is added is served, what is removed is not, and old connections stay."""
+    """Added mappings are served, removed ones are not, and old connections stay."""
     server = held.enter_context(listening())
     one, two, three = (mapping(each) for each in free_ports(3))
     serving.listen(one, two)

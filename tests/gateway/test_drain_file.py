@@ -57,7 +57,7 @@ def said(action: Callable[[], object]) -> list[str]:
 
 
 def test_kept(tmp_path: Path) -> None:
-    """What was drained is read again, from a file that is its owner's only."""
+    """Drains are read again, from a file that is its owner's only."""
     file, thread = file_in(tmp_path / "state")
     assert file.read() == {}
     odd = Identity("dc 1", "n/1", "\u00fc\udcff\n")
@@ -153,14 +153,14 @@ def test_broken(tmp_path: Path, content: bytes) -> None:
     "make", [os.mkfifo, os.mkdir, lambda path: os.symlink("x", path)]
 )
 def test_no_file(tmp_path: Path, make: Callable[[Any], None]) -> None:
-    """What is no regular file is not opened as one, and holds nothing up."""
+    """A path that is no regular file is not opened, and holds nothing up."""
     file, _ = file_in(tmp_path)
     make(file.path)
     assert len(said(file.read)) == 1
 
 
 def test_rows() -> None:
-    """What is handed over is checked as what is read."""
+    """Drains from a takeover are checked like those from a file."""
     assert from_rows(to_rows({A: 1, B: 0})) == {A: 1, B: 0}
     with pytest.raises(ValueError, match="a row is not a drained registration"):
         from_rows([["dc", "n", "x" * (LONGEST + 1), 1]])

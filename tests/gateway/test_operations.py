@@ -163,7 +163,7 @@ def test_without_a_state_directory() -> None:
 
 
 def test_state_directory_by_reload(tmp_path: Path) -> None:
-    """What is drained is kept from the reload on that says where."""
+    """A reload that sets a state directory stores the drains there."""
     told = Operated()
     told.answer(an_instance("a", created=10))
     told.operations.drain(A)
@@ -175,7 +175,7 @@ def test_state_directory_by_reload(tmp_path: Path) -> None:
 
 
 def test_takeover(tmp_path: Path) -> None:
-    """What the predecessor hands over counts, though it is nothing, and is kept."""
+    """The predecessor's drains count, even if there are none, and are stored."""
     told = Operated(str(tmp_path))
     told.answer(an_instance("a", created=10))
     told.operations.drain(A)
@@ -221,7 +221,7 @@ def test_very_many(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_long_id() -> None:
-    """What could not be kept is not drained."""
+    """An upstream whose id is too long to store is not drained."""
     told = Operated()
     told.answer(an_instance("x" * 256))
     with pytest.raises(CannotOrder, match="more than 255 characters"):
@@ -229,5 +229,5 @@ def test_long_id() -> None:
 
 
 def test_end() -> None:
-    """It ends with or without a file."""
+    """The service stops with or without a file."""
     assert Operated().operations.stopService().called

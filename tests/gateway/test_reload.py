@@ -45,7 +45,7 @@ def test_not_now(running: ReactorThread, no_consul: str) -> None:
 def test_mappings(
     running: ReactorThread, no_consul: str, held: ExitStack, workers: str
 ) -> None:
-    """What is not there any more is not asked for; what is shared goes on."""
+    """Queries of removed mappings are no longer asked; shared ones go on."""
     ports = free_ports(3)
     server = held.enter_context(listening())
 
@@ -83,8 +83,7 @@ def test_mappings(
 
 def test_gradually(running: ReactorThread, no_consul: str, held: ExitStack) -> None:
     """
-    It may be done in slices.  What else is asked of the gateway meanwhile finds it
-    done: another reload, and the end.
+    A reload may be done in slices. Another reload, or the end, completes it first.
     """
     server, ports = held.enter_context(listening()), free_ports(20)
     every, some = (

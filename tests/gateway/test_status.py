@@ -148,14 +148,14 @@ class Shown:
 
 
 def _fail(pool: Pool, upstream: Upstream) -> None:
-    """It refuses a connection."""
+    """The upstream refuses a connection."""
     lease = Lease(upstream, pool, probing=False)
     lease.showed(Outcome.REFUSED)
     lease.end()
 
 
 def test_is_a_source() -> None:
-    """It is what the admin listener shows."""
+    """The collector provides what the admin listener shows."""
     source: Source = Shown().collector
     assert source.watches() == []
 
@@ -199,7 +199,9 @@ class TestGateway:
         assert (worker.open, worker.accepted) == (5, 8)
 
     def test_ready(self) -> None:
-        """It is ready once Consul has answered for every mapping, and all listen."""
+        """
+        The gateway is ready once Consul has answered for every mapping, and all listen.
+        """
         shown = Shown("80:web", "81:mail,dc=dc1|dc2")
         shown.data_plane.listening = False
         shown.answer(an_instance("a"))
@@ -215,7 +217,10 @@ class TestGateway:
         assert (status.ready, status.state, status.not_ready) == (True, "serving", ())
 
     def test_full(self) -> None:
-        """What is full is shown, and in how many processes; it is ready then, too."""
+        """
+        Limits that are reached are shown, with the number of processes; the gateway
+        stays ready.
+        """
         shown = Shown()
         shown.answer(an_instance("a"))
         shown.data_plane.full = Counter(
@@ -229,7 +234,10 @@ class TestGateway:
         assert status.ready
 
     def test_never_had_an_instance(self) -> None:
-        """It is not ready, and the mapping says why it is empty."""
+        """
+        A mapping without an instance keeps the gateway from being ready, and says why
+        it is empty.
+        """
         shown = Shown()
         shown.answer()
         why = "Consul shows no instance of web"
@@ -267,7 +275,9 @@ class TestMappings:
     """What is listened on."""
 
     def test_counts(self) -> None:
-        """What was accepted and has not ended is open; open bytes count as well."""
+        """
+        Connections accepted and not ended are open; bytes of open ones count as well.
+        """
         shown = Shown("80:web,policy=p2c")
         told = shown.data_plane.told
         told.queued = 1
@@ -406,7 +416,7 @@ class TestUpstreams:
         assert (other.standing, other.since) == ("serving", 1000.0)
         shown.ahead = 1e9
         assert [each.since for each in shown.upstreams()] == [1e9 + 990, 1e9 + 1000]
-        # It waits by a clock of its own, from which the same is told.
+        # The failover has a clock of its own, with the same time.
         shown.data_plane.workers = [WorkerProcess.__new__(WorkerProcess)]
         one, other = shown.upstreams()
         assert one.since == pytest.approx(time.time() - time.monotonic() + 990, abs=1)

@@ -122,7 +122,7 @@ class WatchesTests(SynchronousTestCase):
         self.successResultOf(self.watches.stopService())
 
     def test_fixed(self) -> None:
-        """What needs no Consul is answered without, for as long as it is wanted."""
+        """A fixed address needs no watch, and lasts as long as its mapping."""
         fixed = ServiceQuery("127.0.0.1:80", fixed=True)
         self.watches.startService()
         for _ in range(2):
@@ -166,7 +166,7 @@ class WatchesTests(SynchronousTestCase):
         self.assertIsNone(watch._snapshot)
 
     def test_states(self) -> None:
-        """It is shown how it goes with each, and what needs no Consul."""
+        """The state of each watch is shown, and that of fixed addresses."""
         heard: list[QueryEvent] = []
         self.watches = Watches(
             self.reactor,

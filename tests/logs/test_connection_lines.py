@@ -86,7 +86,7 @@ def test_json(known: dict[str, Any]) -> None:
 
 
 def test_text() -> None:
-    """And so is a line of text, with Twisted's prefix."""
+    """A line of text has Twisted's prefix."""
     with capturedLogs() as events:
         log = ConnectionLog(Clock(), Mapping("web", TCPListen("0.0.0.0", 80)))
         log.tell(("192.0.2.1", 4000), 0.0, an_upstream(), 1, 2, 0, Termination.DONE)

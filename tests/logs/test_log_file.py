@@ -138,7 +138,10 @@ def test_renamed(path: Path) -> None:
 
 
 def test_renamed_and_made_anew(path: Path) -> None:
-    """So it is if logrotate has made the new file, which keeps what it is."""
+    """
+    The same holds if logrotate has created the new file, which keeps its owner and
+    mode.
+    """
     file = LogFile(str(path), 0, 5)
     log(file, "one")
     path.rename(numbered(path, 1))
@@ -182,7 +185,7 @@ def test_asked_without_a_reason(path: Path, rotates: bool) -> None:
 
 
 def test_truncated(path: Path) -> None:
-    """What logrotate's copytruncate leaves is written from its beginning."""
+    """After logrotate's copytruncate the file is written from its beginning."""
     file = LogFile(str(path), 0, 5)
     log(file, "one")
     os.truncate(path, 0)
@@ -278,7 +281,7 @@ def test_another_process_rotates_it(path: Path) -> None:
 
 
 def test_renamed_before_the_lock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What another process has rotated meanwhile is not rotated once more."""
+    """A file that another process has rotated meanwhile is not rotated once more."""
     file = LogFile(str(path), 20, 5)
     log(file, "x" * 19)
     real = module._lock
@@ -336,7 +339,7 @@ def test_two_gateways(path: Path) -> None:
 
 
 def test_a_device() -> None:
-    """What is no file is neither rotated nor reopened."""
+    """A device is neither rotated nor reopened."""
     file = LogFile("/dev/null", 20, 5)
     log(file, "x" * 50, "y")
     file.reopen()
@@ -353,7 +356,7 @@ def test_a_fifo_without_a_reader(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["none/log", "folder"])
 def test_it_cannot_be_opened(tmp_path: Path, name: str) -> None:
-    """Where it cannot be opened that is an error."""
+    """A file that cannot be opened is an error."""
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError):
         LogFile(str(tmp_path / name), 0, 5)

@@ -65,7 +65,7 @@ def logged(parent: dict[str, Any], *, said: str = "said", **options: str) -> Log
     ],
 )
 def test_a_file_of_twistds(parent: dict[str, Any], name: str, tmp_path: Path) -> None:
-    """It goes to the file to which twistd would log."""
+    """A file of twistd's --logfile is used."""
     logged(parent)
     assert (tmp_path / name).read_text().endswith(" [here#info] said\n")
 
@@ -94,7 +94,7 @@ def test_standard_output(
 def test_standard_output_without_a_descriptor(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """So it does where that is a file object only."""
+    """A file object without a descriptor works as well."""
     logged({"nodaemon": 1})
     assert capsys.readouterr().out.endswith("said\n")
 
@@ -224,7 +224,7 @@ def test_contradictions(
 def test_it_cannot_be_opened(
     parent: dict[str, Any], options: dict[str, str], said: str
 ) -> None:
-    """What cannot be logged to is one line at the start."""
+    """A target that cannot be opened is one line of error at the start."""
     setup = a_setup(parent, **options)
     with pytest.raises(ConfigError) as refused:
         setup.open()
@@ -303,7 +303,7 @@ def test_it_is_named_as_it_is() -> None:
 
 
 def test_a_buffer_is_flushed() -> None:
-    """What a file object holds back comes before the log."""
+    """Text that a file object buffers comes before the log."""
     file = StringIO()
     file.write("before\n")
     parent = {"fileLogObserverFactory": textFileLogObserver, "logFile": file}
@@ -316,7 +316,7 @@ def test_a_buffer_is_flushed() -> None:
 
 @pytest.mark.parametrize(("log_format", "last"), [("text", "m\n"), ("json", "}\n")])
 def test_lines_of_connections(tmp_path: Path, log_format: str, last: str) -> None:
-    """They go to the same log, between the other lines, in its format."""
+    """Connection lines go to the same log, between the other lines, in its format."""
     parent: dict[str, Any] = {"nodaemon": 1}
     setup = a_setup(parent, log_file="own.log", log_format=log_format)
     assert setup.connection_lines() is None  # not before the log is open

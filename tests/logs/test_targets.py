@@ -129,7 +129,7 @@ def test_syslog(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_file_object() -> None:
-    """What has no descriptor is written to as a file object."""
+    """A file object without a descriptor can be a target."""
     file = StringIO()
     target = Stream(file)
     target.write(deque(["ä\n".encode(), b"b\n"]))

@@ -47,7 +47,7 @@ def reader() -> Iterator[Reader]:
     """A pipe."""
     read, write = os.pipe()
     yield Reader(read, write)
-    os.close(read)  # and whoever still writes has an error
+    os.close(read)  # and a late writer gets an error
 
 
 @define(eq=False)
@@ -237,7 +237,7 @@ def test_a_signal_handler(reader: Reader) -> None:
 
 
 def test_lines_dropped_elsewhere() -> None:
-    """What workers dropped counts."""
+    """Lines that workers dropped count."""
     writer = LogWriter(Sick(), told)
     writer.count_dropped(7)
     assert writer.dropped == 7

@@ -100,7 +100,7 @@ def test_client_that_has_left(stage: _Stage) -> None:
     with stage.client():
         stage.acceptor.doRead()
     assert len(stage.accepted) == 1
-    stage.acceptor.doRead()  # nobody waits
+    stage.acceptor.doRead()  # no client waits
     assert stage.starved == []
 
 
@@ -134,7 +134,7 @@ def test_copy_without_a_descriptor(stage: _Stage) -> None:
 
 
 def test_stopped_in_a_pause(stage: _Stage) -> None:
-    """It can be stopped while it pauses."""
+    """A stop during the pause works."""
     stage.kernel.errors.append(errno.EMFILE)
     with stage.client():
         stage.reactor.settle()

@@ -42,7 +42,7 @@ def _in(text: str, *texts: str) -> bool:
 
 
 def _is_in_one(address: IPv4Address | IPv6Address, all_: Sequence[Network]) -> bool:
-    """The same by a search: IPv4 that is written as IPv6 is IPv4."""
+    """The naive check: an IPv4-mapped address is an IPv4 address."""
     if isinstance(address, IPv6Address):
         address = address.ipv4_mapped or address
     return any(address in network for each in all_ for network in _as_ipv4(each))
@@ -90,7 +90,7 @@ def test_ipv4_written_as_ipv6(known: list[IPv4Network], number: int) -> None:
 
 @given(st.integers(0, 32), IPV4)
 def test_networks_of_ipv4_written_as_ipv6(length: int, number: int) -> None:
-    """And so may a network of IPv4 be written."""
+    """A network of IPv4-mapped addresses is an IPv4 network."""
     network = _cut(IPv4Address(number), length)
     text = f"::ffff:{network.network_address}/{96 + length}"
     assert Networks.of([text]) == Networks.of([str(network)])
@@ -116,13 +116,13 @@ def test_networks_of_ipv4_written_as_ipv6(length: int, number: int) -> None:
     ],
 )
 def test_examples(address: str, texts: str, found: bool) -> None:
-    """What people mean by what they write; ``::/0`` is all of IPv6, and no IPv4."""
+    """Examples of what operators mean; ``::/0`` is all of IPv6, and no IPv4."""
     assert _in(address, *networks(texts)) is found
 
 
 @pytest.mark.parametrize("text", ["", "?", "web", "1.2.3", "1.2.3.4.5", "::g", "::1::"])
 def test_no_address(text: str) -> None:
-    """What is no address is known as such."""
+    """A text that is no address is in no network."""
     assert read_address(text) is None
 
 

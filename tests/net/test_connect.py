@@ -34,7 +34,7 @@ def test_connected_at_once(host: str) -> None:
 
 
 def test_kind_of_socket() -> None:
-    """It never blocks, and sends small pieces at once."""
+    """The socket never blocks, and sends small pieces at once."""
     with loopback.listening() as server:
         sock, _ = connect(*server.getsockname())
         assert sock is not None
@@ -180,7 +180,7 @@ def test_gone(
 
 
 def test_error(client: tuple[socket.socket, socket.socket]) -> None:
-    """Nor one at which one cannot even look."""
+    """A peer that cannot be checked has not left."""
 
     class Failing(socket.socket):
         def recv(self, *_: Any) -> bytes:

@@ -49,7 +49,7 @@ class BindTestCase(SynchronousTestCase):
         raise AssertionError("it could be opened")
 
     def assert_serves(self, sock: socket.socket) -> None:
-        """It takes clients, without ever blocking for one."""
+        """The socket takes clients, without ever blocking for one."""
         self.assertFalse(sock.getblocking())
         with connect(sock.getsockname()) as client, accept(sock) as served:
             served.sendall(b"hello")
@@ -60,7 +60,9 @@ class OwnSocketTests(BindTestCase):
     """The owner of a listening socket opens and closes it."""
 
     def test_once(self) -> None:
-        """It is opened once, however often it is asked for, until it is closed."""
+        """
+        The socket is opened once, however often it is asked for, until it is closed.
+        """
         own = OwnedSocket(Mapping("web", TCPListen("127.0.0.1", 0)))
         own.close()
         sock = own.open()
@@ -109,13 +111,15 @@ class HandedOverTests(BindTestCase):
     """The socket that another gateway had before, and has still."""
 
     def handed(self, listen: Listen, mode: int = 0o660, **passed: int) -> OwnedSocket:
-        """That of a mapping of ours which listens where theirs does."""
+        """The inherited socket of a mapping that listens at the same address."""
         own = OwnedSocket(Mapping("web", listen, unix_mode=mode), passed)
         self.held.callback(own.close)
         return own
 
     def test_tcp(self) -> None:
-        """It is the same one, with the same queue, and each closes its own copy."""
+        """
+        It is the same socket with the same queue, and each process closes its own copy.
+        """
         theirs = self.open(TCPListen("127.0.0.1", 0))
         listen = TCPListen(*theirs.getsockname())
         own = self.handed(listen, **{str(listen): theirs.fileno()})
@@ -130,7 +134,7 @@ class HandedOverTests(BindTestCase):
         self.assert_serves(theirs)
 
     def test_another_address(self) -> None:
-        """What was handed over of other addresses is not mistaken for ours."""
+        """An inherited socket of another address is not used."""
         theirs = self.open(TCPListen("127.0.0.1", 0))
         [port] = free_ports(1)
         own = self.handed(
@@ -163,7 +167,7 @@ class HandedOverTests(BindTestCase):
         self.assertFalse(os.path.exists(path))
 
     def test_systemd(self) -> None:
-        """What systemd passes to us counts for more than what it passed to them."""
+        """A socket from systemd comes before an inherited one of the same name."""
         theirs = self.open(TCPListen("127.0.0.1", 0))
         newer = self.open(TCPListen("127.0.0.1", 0))
         passed = {"systemd:web": theirs.fileno()}
@@ -201,7 +205,9 @@ class TCPTests(BindTestCase):
     """TCP addresses."""
 
     def test_ipv4(self) -> None:
-        """It takes clients at its address, and those send small pieces at once."""
+        """
+        The socket takes clients at its address, and those send small pieces at once.
+        """
         [port] = free_ports(1)
         sock = self.open(TCPListen("127.0.0.1", port))
         self.assertEqual(sock.getsockname(), ("127.0.0.1", port))
@@ -262,7 +268,7 @@ class UnixTests(BindTestCase):
             os.unlink(self.path)
 
     def test_leftover(self) -> None:
-        """What a process that is gone has left behind is no obstacle."""
+        """A socket left behind by a dead process is no obstacle."""
         self.open(UnixListen(self.path)).close()
         self.assertTrue(os.path.exists(self.path))
         self.assert_serves(self.open(UnixListen(self.path)))
@@ -272,7 +278,7 @@ class UnixTests(BindTestCase):
         other = self.open(UnixListen(self.path))
         error = self.refusal(UnixListen(self.path))
         self.assertEqual(error.errno, errno.EADDRINUSE)
-        accept(other).close()  # we only looked whether somebody is there
+        accept(other).close()  # the probe for a listening process
         self.assert_serves(other)
 
     def test_taken_and_busy(self) -> None:
@@ -316,7 +322,7 @@ class SystemdTests(BindTestCase):
         self.assert_serves(passed)
 
     def test_unix(self) -> None:
-        """It may be a UNIX socket."""
+        """A socket from systemd may be a UNIX socket."""
         path = self.folder() + "/web.sock"
         passed = self.open(UnixListen(path))
         self.assert_serves(self.open(SystemdListen("web"), web=passed.fileno()))

@@ -39,7 +39,7 @@ def _started(*tickable: Counting) -> tuple[Clock, Periodic]:
 
 
 def test_each_is_tended_regularly() -> None:
-    """What is added is tended a few times a second."""
+    """An added part is called a few times a second."""
     one, other = Counting(), Counting()
     clock, _ = _started(one, other)
     clock.pump([EVERY] * 4)
@@ -74,8 +74,8 @@ def test_nothing_is_left_after_the_end() -> None:
 
 def test_long_work_delays_no_other_one() -> None:
     """
-    What takes long at one of them is done bit by bit, is not begun again before it is
-    done, and all others are tended meanwhile as they should be.
+    A part's long work is done in steps, is not begun again before it is done, and
+    delays no other part.
     """
     clock, done = Clock(), []
 
@@ -131,7 +131,7 @@ class RepeatTests(SynchronousTestCase):
     """A call that is repeated."""
 
     def test_now_and_then(self) -> None:
-        """It is done each time, for the first time after the first interval."""
+        """The function is called after each interval."""
         clock, done = Clock(), [0.0]
         loop = repeat(clock, 2.0, lambda: done.append(clock.seconds()))
         clock.pump([1.0] * 5)
@@ -140,7 +140,7 @@ class RepeatTests(SynchronousTestCase):
         self.assertEqual(done, [0.0, 2.0, 4.0])
 
     def test_failure(self) -> None:
-        """What it fails with is in the log, and it is done again."""
+        """A failure is logged, and the function is called again."""
         clock, tries = Clock(), [0]
 
         def fail() -> None:

@@ -175,7 +175,7 @@ def test_read_ends_the_write(stage: Stage) -> None:
 
 
 def test_later(stage: Stage) -> None:
-    """What is put off comes after everything that was ready at the same time."""
+    """Deferred work comes after everything that was ready at the same time."""
     order: list[str] = []
     one, other = stage.readable(), stage.readable()
     for each in (one, other):
@@ -239,7 +239,7 @@ def broken(*_: object) -> None:
 
 
 def test_refused(stage: Stage) -> None:
-    """What the kernel will not watch is as if it had not been asked to."""
+    """A descriptor that the kernel will not watch is ignored."""
     one = stage.watched()
     one.fileno = lambda: 10_000
     with pytest.raises(OSError, match="Bad file descriptor"):
@@ -308,7 +308,7 @@ def test_choice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_reactor_as_poller() -> None:
-    """It watches and forgets by the reactor's own means, and puts nothing off."""
+    """The fallback watches by the reactor's own means, and defers nothing."""
     with ExitStack() as held:
         reactor = RecordingReactor()
         plain = ReactorPoller(reactor)
@@ -324,5 +324,7 @@ def test_reactor_as_poller() -> None:
 
 
 def test_numbers_of_events() -> None:
-    """They are the kernel's, whether this Python has names for them or not."""
+    """
+    The event numbers are the kernel's, whether this Python has names for them or not.
+    """
     assert (poller._IN, poller._OUT) == (select.EPOLLIN, select.EPOLLOUT)

@@ -12,7 +12,7 @@ def _allowed(bucket: TokenBucket, now: float, count: int) -> int:
 
 
 def test_burst_and_rate() -> None:
-    """So many at once, and then so many a second."""
+    """A burst is allowed at once, and then so many a second."""
     bucket = TokenBucket(8, 50)
     assert _allowed(bucket, 100.0, 1000) == 50
     assert [_allowed(bucket, 100.0 + n / 8, 100) for n in range(1, 30)] == [1] * 29
@@ -21,7 +21,7 @@ def test_burst_and_rate() -> None:
 
 
 def test_calm() -> None:
-    """What comes slower than the rate is allowed, all of it."""
+    """Calls slower than the rate are all allowed."""
     bucket = TokenBucket(10, 1)
     assert all(bucket.allows(float(now)) for now in range(1000))
 

@@ -46,7 +46,9 @@ class SocketTests(SynchronousTestCase):
             set_nodelay(sock)
 
     def test_queued(self) -> None:
-        """What was sent and has not arrived can be counted, if it is connected."""
+        """
+        The number of sent bytes that have not arrived, if the socket is connected.
+        """
         ours, peer = tcp_pair()
         with ours, peer:
             self.assertEqual(queued(ours), 0)
@@ -59,7 +61,9 @@ class SocketTests(SynchronousTestCase):
             self.assertEqual(queued(server), 0)
 
     def test_first_own_port(self) -> None:
-        """It is the kernel's, or Linux's default where that cannot be read."""
+        """
+        The kernel's range of local ports, or Linux's default where that cannot be read.
+        """
         self.addCleanup(first_own_port.cache_clear)
         first_own_port.cache_clear()
         self.assertGreater(first_own_port(), 0)

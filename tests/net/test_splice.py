@@ -46,7 +46,7 @@ def refuse(code: int) -> Any:
 
 
 def test_through(pair: tuple[socket.socket, socket.socket]) -> None:
-    """What goes in comes out, and the pipe knows what it holds meanwhile."""
+    """Bytes pass the pipe unchanged, and it knows how many it holds."""
     one, other = pair
     pipe = Pipe()
     one.send(b"hello")

@@ -44,7 +44,7 @@ class PatrolTests(SynchronousTestCase):
         self.assertEqual((one.seen, other.seen), ([10.0, 20.0], [10.0, 20.0]))
 
     def test_discarded(self) -> None:
-        """What was taken off the list is left alone, if it was on it or not."""
+        """A removed item is not checked, whether it was on the list or not."""
         checked = Checked()
         self.sweeper.discard(checked)
         self.sweeper.add(checked)

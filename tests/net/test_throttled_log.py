@@ -33,7 +33,7 @@ class Storm:
 
 
 def test_no_storm() -> None:
-    """What may be written needs no summary, and no timer."""
+    """Lines within the rate need no summary, and no timer."""
     storm = Storm()
     assert storm.ask(2) == 2
     assert storm.clock.getDelayedCalls() == []
@@ -80,7 +80,7 @@ def test_counts() -> None:
 
 
 def test_in_words() -> None:
-    """What there is most of comes first."""
+    """The most frequent kind comes first."""
     assert in_words({"PR": 34, "SC": 1200}) == "1200 SC, 34 PR"
     assert in_words({"b": 1, "a": 1}) == "1 a, 1 b"
 

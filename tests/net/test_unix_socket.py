@@ -65,7 +65,7 @@ def test_mode(tmp_path: Path, kind: type[Watched], umask: int, mode: int) -> Non
 @pytest.mark.process
 @needs_setfacl
 def test_default_acl(tmp_path: Path) -> None:
-    """So it has where a directory gives rights to others by default."""
+    """The mode holds even where a directory has a default ACL."""
     given = subprocess.run(["setfacl", "-d", "-m", "o::rwx,g::rwx", str(tmp_path)])
     if given.returncode:
         pytest.skip("no ACLs on this file system")
@@ -74,7 +74,7 @@ def test_default_acl(tmp_path: Path) -> None:
 
 
 def test_failing(tmp_path: Path) -> None:
-    """What cannot be bound leaves the umask as it was."""
+    """A failed bind leaves the umask as it was."""
     before = os.umask(0o027)
     try:
         with socket.socket(socket.AF_UNIX) as sock, pytest.raises(FileNotFoundError):

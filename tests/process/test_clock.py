@@ -37,10 +37,7 @@ def reactor(request: pytest.FixtureRequest) -> object:
 def test_what_is_due_does_not_care_for_the_wall_clock(
     reactor: "EPollReactor", moved: float
 ) -> None:
-    """
-    What was scheduled before stays due when it was, what follows is due when it is
-    said, in that order; wherever the wall clock is set to.
-    """
+    """A change of the wall clock moves no timer, neither earlier nor later ones."""
     wall, own = Hands(1.7e9), Hands(50.0)
     reactor.seconds = wall
     happened: list[str] = []
@@ -116,9 +113,7 @@ def test_the_wall_clock_is_set(moved: float) -> None:
 
 
 def test_ages() -> None:
-    """
-    What was kept is as old as the clock says; nothing is younger than new.
-    """
+    """The age of a stored time follows the wall clock; it is never negative."""
     _, _, clock = clocks()
     ages: Callable[[float], float] = clock.age
     assert [ages(1.7e9 - 7), ages(1.7e9 + 7)] == [7, 0]

@@ -40,9 +40,9 @@ def test_a_long_file(tmp_path: Path) -> None:
     ],
 )
 def test_no_file(kind: str, why: str, tmp_path: Path) -> None:
-    """What is no regular file is refused at once, though nothing is written to it.
-
-    No descriptor stays open for it.
+    """
+    A path that is no regular file is refused at once, without blocking and without an
+    open descriptor.
     """
     path = _made(tmp_path / "it", kind)
     before = os.listdir("/dev/fd")

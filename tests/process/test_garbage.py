@@ -30,7 +30,10 @@ class Circle:
 
 @pytest.mark.usefixtures("collections")
 def test_what_took_long_is_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a full collection took long to look at, no later one looks at again."""
+    """
+    Objects that a long full collection has seen are frozen: no later one looks at them
+    again.
+    """
     monkeypatch.setattr(garbage, "LONG", 0.0)
     held = [[each] for each in range(1000)]
     before = gc.get_freeze_count()

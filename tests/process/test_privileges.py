@@ -95,7 +95,7 @@ def test_where_we_cannot_be_read(
 @as_root
 @pytest.mark.usefixtures("_readable")
 def test_acting(public: Path) -> None:
-    """What is done as another user is that one's, and ends when it fails, too."""
+    """Acting as another user ends when the work fails, too."""
     before = _ids()
     public.chmod(0o777)
     (public / "ours").touch(0o600)

@@ -219,7 +219,7 @@ class SignalsTests(SynchronousTestCase):
         self.assertIs(self.events[0]["log_level"], LogLevel.critical)
 
 
-#: Is told to end twice, by a gateway that does not come to an end.
+#: A gateway that gets SIGTERM twice, and does not end by itself.
 STUBBORN = """
 import os, signal
 from twisted.internet.defer import Deferred, succeed

@@ -18,7 +18,7 @@ from tests.support.running_proxy import ReactorThread
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 
-#: Somebody who is not us.
+#: Another user's id.
 STRANGER = 12345
 
 
@@ -41,7 +41,10 @@ def test_a_place_for_it(place: Path) -> None:
 
 
 def test_one_that_cannot_be_written_to(place: Path) -> None:
-    """It does not keep a gateway from its start: it may hold something."""
+    """
+    A directory that cannot be written does not prevent the start: it may hold
+    snapshots.
+    """
     place.chmod(0o500)
     check_directory(str(place))
     check_directory("/proc/1")
@@ -79,7 +82,7 @@ def test_one_that_cannot_be_made(
 
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o1777])
 def test_one_that_others_may_write_to(place: Path, mode: int) -> None:
-    """What others may have put there decides nothing."""
+    """A directory that other users may write to is refused."""
     place.chmod(mode)
     line = rf"others may write to it \(mode {mode & 0o777:o}\): chmod go-w$"
     with pytest.raises(ConfigError, match=line):
@@ -127,7 +130,7 @@ def test_it_is_made(tmp_path: Path) -> None:
 
 
 def test_what_fails_in_the_middle(place: Path) -> None:
-    """What was there stays."""
+    """After a failed write the old content stays."""
     state = StateDir(place)
     state.replace("x", [b"whole"])
 
@@ -212,7 +215,7 @@ def test_what_is_no_file_of_ours(place: Path, make: object, why: str) -> None:
 
 @ROOT
 def test_a_file_of_another_user(place: Path) -> None:
-    """It is not read."""
+    """A file of another user is not read."""
     (place / "x").write_bytes(b"told")
     os.chown(place / "x", STRANGER, -1)
     with pytest.raises(PermissionError, match=f"belongs to user {STRANGER}"):
@@ -242,13 +245,16 @@ def test_in_a_thread() -> None:
             disk.run(lambda: 1 // 0).addErrback(lambda why: done.append(why.type))
             return disk.idle()
 
-        for _ in range(2):  # and it can begin anew
+        for _ in range(2):  # and it can begin again
             running.outcome(begin)
         assert done == ["disk", ZeroDivisionError] * 2
 
 
 def test_a_disk_that_hangs() -> None:
-    """It is waited for a little at the end, and the reactor goes on all the time."""
+    """
+    A hanging disk is waited for a little at the end, and the reactor goes on all the
+    time.
+    """
     hangs = threading.Event()
     with ReactorThread() as running:
         disk = Disk(running.reactor)

@@ -85,7 +85,7 @@ def made() -> tuple[ActiveListener, FakeOwner, FakeSource]:
 
 
 def test_accepting() -> None:
-    """It has one listener at a time, whose end is not the socket's."""
+    """There is one listener at a time, and closing it keeps the socket."""
     served, owner, source = made()
     listeners = owner.listeners
     served.accept()
@@ -116,7 +116,7 @@ def test_waiting() -> None:
 
 
 def assert_over(served: ActiveListener, clock: Clock) -> None:
-    """It waits for nothing."""
+    """The listener waits for nothing."""
     assert served.waiting is None
     assert clock.getDelayedCalls() == []
 
@@ -139,7 +139,7 @@ def test_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_news_for_the_listener() -> None:
-    """What becomes of connections concerns the listener, if there is one."""
+    """Ended connections are reported to the listener, if there is one."""
     served, owner, _ = made()
     served.on_ended(served.proxy)
     served.on_starved()

@@ -56,7 +56,10 @@ def test_no_limit(clock: Clock) -> None:
 
 
 def test_limit(clock: Clock) -> None:
-    """So many come in, and then one for each that leaves, in the next turn."""
+    """
+    Clients up to the limit are accepted, and then one for each that leaves, in the next
+    turn.
+    """
     room = ConnectionLimit(clock, 3)
     door = Door(room, 5)
     door.open()

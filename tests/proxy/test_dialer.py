@@ -304,7 +304,7 @@ class DialTests(DialTestCase):
         self.assertEqual(user.refused, {})
 
     def records(self) -> list[OutlierRecord]:
-        """What is known of how upstreams behaved."""
+        """The outlier records of the upstreams."""
         upstreams = self.registry.pool(WEB).upstreams()
         return [each.record for each in upstreams if each.record is not None]
 
@@ -710,7 +710,7 @@ class StarvedTests(DialTestCase):
         self.assert_failed(user, Termination.STARVED)
 
     def test_no_descriptor_for_long(self) -> None:
-        """It is given up after the time that one upstream has to answer."""
+        """The dial is given up after connect-timeout."""
         port = self.listening()
         self.script(making=[errno.EMFILE] * 1000)
         user, _ = self.dial(instance("a", port))

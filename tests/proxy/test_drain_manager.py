@@ -30,7 +30,7 @@ SPREAD = 1.0
 
 @define(eq=False)
 class Held:
-    """What of a relay it depends on whether it is closed."""
+    """The parts of a relay on which closing depends."""
 
     lease: Lease
     moved_at: float
@@ -110,7 +110,10 @@ def test_back_in_time(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
 def test_each_mapping_has_its_drain_timeout(
     proxy: TendedProxy, pair: tuple[Server, Server]
 ) -> None:
-    """What several mappings have at one instance is closed by each one's own time."""
+    """
+    Connections of several mappings at one instance are closed by each mapping's own
+    timeout.
+    """
     _, other = pair
     quick, slow = proxy.serve(drain_timeout=1.0), proxy.serve(drain_timeout=DRAIN)
     never = proxy.serve(drain_timeout=0.0)
@@ -255,7 +258,7 @@ def test_rebalance(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
 def test_rebalance_idlest_first(
     proxy: TendedProxy, pair: tuple[Server, Server]
 ) -> None:
-    """Those are closed first on which nothing moves."""
+    """Connections without traffic are closed first."""
     mapped, clients = _even(proxy, 12, rebalance=99, idle_timeout=80.0)
     for _ in range(6):
         for name in range(0, 12, 2):

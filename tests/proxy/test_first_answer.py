@@ -70,7 +70,7 @@ def test_known(stage: Stage) -> None:
 
 
 def test_answered(stage: Stage) -> None:
-    """They are accepted with the answer that has an upstream."""
+    """Clients are accepted with the first answer that has an upstream."""
     listener = stage.begin()
     stage.registry.replace(FIRST, [])
     assert not listener.accepts
@@ -119,7 +119,7 @@ def test_stopped(stage: Stage) -> None:
 
 
 def test_stopped_before_the_answer(stage: Stage) -> None:
-    """Nor does it accept if the answer comes first."""
+    """A stopped listener does not accept when the answer comes."""
     stopped, listener = stage.begin(), stage.begin()
     stopped.stop()
     stage.registry.replace(FIRST, [instance("a", 80)])

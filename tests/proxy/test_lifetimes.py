@@ -43,7 +43,10 @@ def test_no_max_age(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
 
 
 def test_drain(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
-    """What is open may end by itself for most of the drain timeout, then it must."""
+    """
+    Open connections may end by themselves for most of the drain timeout, then they are
+    closed.
+    """
     mapped = proxy.serve(drain_timeout=DRAIN)
     proxy.connect_all(mapped, map(str, range(40)))
     proxy.pass_time(5)

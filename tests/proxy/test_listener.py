@@ -118,7 +118,7 @@ class LifeTests(ListenerTestCase):
     """From the start to the stop."""
 
     def test_interfaces(self) -> None:
-        """It is a service, and what the reactor takes for a reader."""
+        """The listener is a Twisted service and a reader for the reactor."""
         _, listener = self.listener()
         self.assertTrue(verifyObject(IService, listener))
         self.assertTrue(verifyObject(IReadDescriptor, listener))
@@ -174,7 +174,7 @@ class LifeTests(ListenerTestCase):
         listener.close()
 
     def test_restart(self) -> None:
-        """It can be started again."""
+        """The listener can be started again."""
         taker, listener = self.started()
         listener.stopService()
         listener.startService()
@@ -242,7 +242,7 @@ class CannotListenTests(ListenerTestCase):
     """The one line that says why there is no listening socket."""
 
     def assert_line(self, listen: Listen, line: str, **passed: int) -> None:
-        """Neither binding nor starting is possible, and both say so."""
+        """Both binding and starting fail with the same error."""
         _, listener = self.listener(listen=listen, **passed)
         for open_it in (
             listener.bind,
@@ -287,7 +287,7 @@ class CannotListenTests(ListenerTestCase):
         self.assertTrue(os.path.exists(path))
 
     def test_systemd(self) -> None:
-        """And for a socket that systemd did not pass in."""
+        """The same holds for a socket that systemd did not pass."""
         self.assert_line(
             SystemdListen("web"),
             "cannot listen on systemd:web for --map systemd:web:web: systemd passed no"
@@ -411,7 +411,7 @@ class GivesWayTests(ListenerTestCase):
         self.assertEqual(len(self.taker.taken), taken)
 
     def give_way(self, clients: int) -> None:
-        """It finds that others should go first."""
+        """The balancer says that other processes should go first."""
         self.connect(self.listener_, clients)
         self.reactor.turn()
         self.assertEqual(self.reactor.reading(), set())
@@ -442,7 +442,9 @@ class GivesWayTests(ListenerTestCase):
         self.assert_waits(GIVE_WAY, 1)
 
     def test_busy(self) -> None:
-        """That it comes round to the queue a little late does not cost it its turn."""
+        """
+        Coming round to the queue a little late does not cost the listener its turn.
+        """
         self.give_way(1)
         self.reactor.advance(GIVE_WAY)
         self.reactor.advance(OUR_TURN / 2)
@@ -450,7 +452,9 @@ class GivesWayTests(ListenerTestCase):
         self.assertEqual(len(self.taker.taken), 1)
 
     def test_end_of_a_connection(self) -> None:
-        """That a connection ends meanwhile does not cut the others' turn short."""
+        """
+        A connection that ends meanwhile does not cut the other processes' turn short.
+        """
         self.give_way(1)
         self.listener_.connection_ended()
         self.assertEqual(self.reactor.reading(), set())
@@ -474,7 +478,7 @@ class GivesWayTests(ListenerTestCase):
         self.assert_waits(GIVE_WAY, 1)
 
     def test_full(self) -> None:
-        """It does not go on after the others if there is no room."""
+        """After yielding, the listener accepts nothing if it is full."""
         self.give_way(1)
         self.taker.open = 6
         self.reactor.advance(GIVE_WAY)
@@ -788,7 +792,7 @@ class StarvedTests(ListenerTestCase):
         self.assertEqual(len(self.starve(listener)), 1)
 
     def test_told_once_while_some_get_in(self) -> None:
-        """It is one time of need until the queue is empty, not until one got in."""
+        """The shortage is logged once until the queue is empty."""
         script = Script([errno.EMFILE, None, errno.EMFILE, None, errno.EMFILE])
         taker, listener = self.scripted(script)
         with capturedLogs() as events:

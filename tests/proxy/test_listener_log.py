@@ -22,7 +22,7 @@ def _lines(logs: Sequence[LogEvent]) -> list[str]:
 
 
 def test_starved(logs: Sequence[LogEvent]) -> None:
-    """That there are no descriptors is said once, until it is over."""
+    """A shortage of descriptors is logged once, until it is over."""
     trouble = ListenerLog(Clock(), lambda: "80:web")
     for count in (7, 8):
         trouble.starved(count)
@@ -33,7 +33,7 @@ def test_starved(logs: Sequence[LogEvent]) -> None:
 
 
 def test_starved_again_and_again(logs: Sequence[LogEvent]) -> None:
-    """Nor does it fill the log where each connection that ends relieves it."""
+    """A shortage that each ending connection relieves does not fill the log."""
     clock = Clock()
     trouble = ListenerLog(clock, lambda: "80:web")
     for _ in range(6000):
@@ -73,7 +73,7 @@ def test_bugs(logs: Sequence[LogEvent]) -> None:
 
 
 def test_listener_lost(logs: Sequence[LogEvent]) -> None:
-    """That the listener is lost is always said, and why."""
+    """The loss of the listener is always logged, with the reason."""
     ListenerLog(Clock(), lambda: "80:web").listener_lost(Failure(ValueError("because")))
     [event] = logs
     assert formatEvent(event) == (

@@ -111,13 +111,13 @@ def running() -> Iterator[Running]:
 
 
 def assert_alive(client: Any, upstream: Any) -> None:
-    """They are joined still."""
+    """Client and upstream are still connected."""
     client.sendall(b"hello")
     assert upstream.recv(5) == b"hello"
 
 
 def test_interface(running: Running) -> None:
-    """It is a service."""
+    """The manager is a Twisted service."""
     assert verifyObject(IService, running.serving)
 
 
@@ -213,7 +213,7 @@ def test_fallback(running: Running) -> None:
 
 
 def test_unchanged(running: Running) -> None:
-    """What stays as it is is not touched."""
+    """An unchanged mapping is not touched."""
     sources = running.begin(MAPPING, MAPPING)
     before = [(each.proxy, each.listener) for each in running.serving.served]
     pair = running.pair(sources[0])
@@ -224,7 +224,7 @@ def test_unchanged(running: Running) -> None:
 
 
 def test_added(running: Running) -> None:
-    """What is added is served at once."""
+    """An added mapping is served at once."""
     [old] = running.begin(MAPPING)
     new = OwnedSocket(MAPPING)
     running.replace((MAPPING, old), (MAPPING, new))
@@ -233,7 +233,7 @@ def test_added(running: Running) -> None:
 
 
 def test_removed(running: Running) -> None:
-    """What is removed listens no longer; its connections may end by themselves."""
+    """A removed mapping listens no longer; its connections may end by themselves."""
     other, gone = running.begin(MAPPING, evolve(MAPPING, attempts=5))
     address = gone.open().getsockname()
     client, upstream = running.pair(gone)
@@ -266,7 +266,7 @@ def test_many_removed(running: Running) -> None:
 
 
 def test_removed_in_time(running: Running) -> None:
-    """Those that do not end are closed when the drain timeout is over."""
+    """Connections that do not end are closed when the drain timeout is over."""
     [source] = running.begin(evolve(MAPPING, drain=Drain(timeout=0.5)))
     client, _ = running.pair(source)
     with capturedLogs() as events:
@@ -310,7 +310,7 @@ def test_altered_while_idle(running: Running) -> None:
 
 
 def test_altered_before_the_start(running: Running) -> None:
-    """What does not run yet is only noted."""
+    """A change before the start takes effect at the start."""
     source = OwnedSocket(MAPPING)
     running.running.call(running.serving.serve, MAPPING, source)
     altered = evolve(MAPPING, attempts=1)
@@ -353,7 +353,7 @@ def test_limit(running: Running) -> None:
 
 
 def test_full(running: Running) -> None:
-    """What is full is known after a second, until there has been room for as long."""
+    """A reached limit shows after a second, until there has been room for as long."""
     (source,) = running.begin(evolve(MAPPING, limits=Limits(connections=2)))
     pairs = [running.pair(source) for _ in range(2)]
     name = str(source.mapping)

@@ -119,7 +119,7 @@ class MappingProxyTests(MappingProxyTestCase):
             self.assertEqual(proxy.open, 0)
 
     def test_timeouts_of_the_mapping(self) -> None:
-        """And so is the idle timeout."""
+        """The idle timeout is the mapping's."""
         proxy = self.proxy(
             evolve(
                 MAPPING,
@@ -221,7 +221,7 @@ class TroubleTests(MappingProxyTestCase):
         self.assertEqual((proxy.accepted, proxy.open), (1, 0))
 
     def test_bug_after_the_lease(self) -> None:
-        """And its lease is ended."""
+        """After a bug the lease is ended."""
         self.registry.replace(WEB.query, [instance("b", 80, "no\0address")])
         proxy = self.proxy()
         with self.assertRaises(TypeError):
@@ -283,7 +283,7 @@ class LogTests(MappingProxyTestCase):
         )
 
     def test_fields(self) -> None:
-        """What stands in the line can be had as fields, for logs in JSON."""
+        """The line's parts are fields of the JSON log."""
         proxy = self.proxy()
         with capturedLogs() as events:
             loopback.reset(self.connect(proxy, ("::1", 5000, 0, 0)))

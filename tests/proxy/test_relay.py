@@ -119,14 +119,14 @@ class RelayTests(SynchronousTestCase):
         self.fail("something is still under way")
 
     def assert_over(self, ending: Termination) -> None:
-        """It ended so, and nothing of it is left in the reactor's hands."""
+        """The relay ended so, and the reactor watches nothing of it."""
         self.reactor.settle()
         self.reactor.advance(0)
         self.assertEqual(self.user.over, [ending])
         self.assertEqual(self.reactor.reading() | self.reactor.writing(), set())
 
     def assert_alive(self) -> None:
-        """It is not over."""
+        """The relay is not over."""
         self.reactor.settle()
         self.assertEqual(self.user.over, [])
 
@@ -286,7 +286,7 @@ class RelayTests(SynchronousTestCase):
         self.assert_over(Termination.DONE)
 
     def test_end_behind_a_slow_reader(self) -> None:
-        """What is still to be sent is sent before its end is passed on."""
+        """Pending bytes are sent before the end is passed on."""
         sent = self.flood(self.upstream)
         self.upstream.shutdown(socket.SHUT_WR)
         self.assertEqual(len(self.hear(sent + 1)), sent)
@@ -313,14 +313,14 @@ class RelayTests(SynchronousTestCase):
         self.assertTrue(was_reset(self.client))
 
     def test_upstream_is_gone_when_told_the_end(self) -> None:
-        """And so is an error that shows only when an end is passed on."""
+        """An upstream that is gone when the end is passed on ends the relay."""
         reset(self.upstream)
         self.client.shutdown(socket.SHUT_WR)
         self.relay.client.doRead()
         self.assert_over(Termination.UPSTREAM_RESET)
 
     def test_slow_reader_is_gone(self) -> None:
-        """And so is one that shows when pending bytes are sent."""
+        """A slow reader that is gone when pending bytes are sent ends the relay."""
         self.flood(self.upstream)
         reset(self.client)
         self.relay.client.doWrite()
@@ -456,7 +456,7 @@ class RelayTests(SynchronousTestCase):
         self.assert_alive()
 
     def test_cut_off_in_the_middle(self) -> None:
-        """What is cut short must not look whole: its reader sees a reset."""
+        """A stream that is cut short must not look whole: its reader sees a reset."""
         self.client.shutdown(socket.SHUT_WR)
         self.flood(self.upstream)
         self.pass_time(2 * HALF_CLOSED)
@@ -504,7 +504,7 @@ class RelayTests(SynchronousTestCase):
             self.upstream.send(b"nobody is there")
 
     def test_half_closed_upstream_dies(self) -> None:
-        """And so is an upstream."""
+        """A half-closed upstream that dies is noticed, too."""
         self.upstream.shutdown(socket.SHUT_WR)
         self.reactor.settle()
         reset(self.upstream)
@@ -608,7 +608,7 @@ class SplicingRelayTests(RelayTests):
             end.credit = 1 << 30
 
     def test_end_in_the_pipe(self) -> None:
-        """What is in the pipe when its sender has said all arrives before the end."""
+        """Bytes in the pipe arrive before the end."""
         sent = self.flood(self.upstream)
         self.upstream.close()
         assert self.relay.client.pipe is not None

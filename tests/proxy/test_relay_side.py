@@ -197,7 +197,7 @@ def test_speaker_of_bulk_is_gone(stage: Stage) -> None:
 
 
 def test_listener_to_bulk_is_gone(stage: Stage) -> None:
-    """And so it is when we send what is in the pipe."""
+    """A reader that is gone while the pipe is emptied ends the relay."""
     stage.say_in_bulk()
     stage.speaker.sendall(bytes(1000))
     while not select_readable(stage.end.stream):

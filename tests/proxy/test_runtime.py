@@ -25,7 +25,7 @@ def runtime() -> ProxyRuntime:
 
 
 def test_factories() -> None:
-    """It knows all proxies that there are, and what they serve."""
+    """The runtime knows all proxies and their mappings."""
     made = runtime()
     assert (made.routes, made.longest_drain) == (set(), 0.0)
     one = made.make(MAPPING, OBSERVER)
@@ -38,7 +38,7 @@ def test_factories() -> None:
 
 
 def test_gone() -> None:
-    """What a proxy accepted counts also when it is gone."""
+    """Connections accepted by a removed proxy still count."""
     made = runtime()
     one, other = made.make(MAPPING, OBSERVER), made.make(MAPPING, OBSERVER)
     one.accepted, other.accepted = 3, 4
@@ -98,7 +98,7 @@ def test_known_while_names_are_looked_up() -> None:
 
 
 def test_figures() -> None:
-    """What connections come to counts by where they came in, whatever changes."""
+    """Connections count for the mapping that accepted them, whatever changes."""
     made = runtime()
     mapping = Mapping("web", TCPListen("127.0.0.1", 80))
     one, other = (

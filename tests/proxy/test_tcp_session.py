@@ -94,7 +94,7 @@ class SessionTestCase(SynchronousTestCase):
             self.reactor.turn(0)
 
     def assert_ended(self, *terminations: str) -> None:
-        """So many sessions ended, in these ways."""
+        """So many sessions ended, with these terminations."""
         self.assertEqual([*self.proxy.stats.endings.elements()], [*terminations])
         self.assertEqual((self.proxy.open, self.registry.open_connections()), (0, 0))
         self.assertEqual(self.reactor.reading() | self.reactor.writing(), set())
@@ -114,7 +114,7 @@ class SessionTests(SessionTestCase):
         self.assert_ended("KH")
 
     def test_end_while_relaying(self) -> None:
-        """And as it relays, once."""
+        """A client that leaves during the relay ends the session once."""
         self.registry.replace(WEB.query, [instance("a", self.port)])
         session = self.begin()
         session.end(Termination.HARD_STOP)
@@ -317,7 +317,7 @@ class ProbeTests(SessionTestCase):
         self.assertEqual(self.kinds[1:], ["restored"])
 
     def test_ends_while_it_lives(self) -> None:
-        """What is over has nothing more to show, whenever it ended."""
+        """A lease that is over reports nothing more, whenever it ended."""
         self.answered_before()
         self.pass_time(1.5)
         reset(self.client)
@@ -326,7 +326,10 @@ class ProbeTests(SessionTestCase):
         self.assertTrue(self.registry.failover(WEB_ROUTE).lease().probing)
 
     def test_upstream_speaks(self) -> None:
-        """So it is once it speaks, however long the connection lives then."""
+        """
+        An upstream that sends a byte is restored, however long the connection lives
+        then.
+        """
         self.upstream.sendall(b"220 ready")
         self.reactor.settle()
         self.assertEqual(self.kinds[1:], ["restored"])
@@ -337,8 +340,9 @@ class ProbeTests(SessionTestCase):
         self.assertEqual(self.kinds[1:], ["restored"])
 
     def test_one_way(self) -> None:
-        """So it is if it took what the client said, where upstreams never say anything
-        (graphite, syslog), and both ended it in order.
+        """
+        An upstream that took the client's bytes is restored, where upstreams never
+        answer (graphite, syslog), and both sides ended in order.
         """
         self.client.sendall(b"web.requests 1 1760000000\n")
         self.end_in_order()
@@ -353,7 +357,7 @@ class ProbeTests(SessionTestCase):
         self.assertTrue(self.is_probed_after(10.0))
 
     def test_one_way_with_doubts(self) -> None:
-        """What took all that a client said has ended nothing at once."""
+        """An upstream that took all of a client's bytes made no early close."""
         self.end_in_order()
         self.registry.replace(WEB.query, [instance("c", self.port)])
         failover = self.registry.failover(WEB_ROUTE)

@@ -156,7 +156,7 @@ class TestBytes:
     def test_client_speaks_before_it_has_an_upstream(
         self, server: socket.socket
     ) -> None:
-        """What a client says while we still look for an upstream is not lost."""
+        """Bytes that a client sends while it has no upstream yet are not lost."""
         with (
             blackhole() as silent,
             RunningProxy(instance("a", silent), connect_timeout=0.3) as proxy,

@@ -164,7 +164,7 @@ class LineTests(SynchronousTestCase):
         self.queue.stop()
 
     def test_again_in_a_full_line(self) -> None:
-        """It has its own place in a line that is full."""
+        """A dial that was refused in its turn keeps its place in a full queue."""
         first = self.join("a")
         for name in "bcd":
             self.join(name)
@@ -226,7 +226,7 @@ class LineTests(SynchronousTestCase):
         self.assert_over()
 
     def test_bugs_at_a_look(self) -> None:
-        """And the looking goes on."""
+        """After a bug the timer goes on."""
         self.patch(Client, "try_dial", _failing(self.join("a"), Client.try_dial))
         self.join("b")
         self.clock.advance(LOOK_EVERY)

@@ -327,7 +327,9 @@ def test_no_instance_yet(proxy: TendedProxy) -> None:
 
 
 def test_no_instance_in_time(proxy: TendedProxy) -> None:
-    """They are let go when none has come by then; with no word to wait, at once."""
+    """
+    Held clients are closed when no instance has come by then; without wait, at once.
+    """
     mapped = proxy.serve(when_empty=WhenEmpty(wait=5.0), queue_length=2)
     client = proxy.connect(mapped, "1")
     proxy.connect_all(mapped, "23")
@@ -400,7 +402,7 @@ def test_datacenters(proxy: TendedProxy) -> None:
     proxy.register(dc="dc1")
     proxy.connect(mapped, "6")
     proxy.register(near.instance(), dc="dc1")
-    proxy.pass_time(31, 1)  # this counts though nobody comes
+    proxy.pass_time(31, 1)  # this counts though no client comes
     proxy.connect(mapped, "7")
     proxy.reactor.settle()
     assert near.heard() == ["1", "5", "7"]

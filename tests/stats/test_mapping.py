@@ -23,7 +23,7 @@ class TestTimes:
     """How many took how long."""
 
     def test_bounds(self) -> None:
-        """What took just as long as a bound says is within it, more is beyond."""
+        """A time equal to a bound is within it, a longer one is beyond."""
         times = DurationHistogram((1.0, 2.0))
         for seconds in (0.0, 1.0, 1.5, 2.0, 2.5, 99.0):
             times.observe(seconds)
@@ -31,7 +31,7 @@ class TestTimes:
         assert times.sum == 106.0
 
     def test_add(self) -> None:
-        """Those of several processes are one."""
+        """The statistics of several processes add up."""
         one, other = DurationHistogram((1.0,)), DurationHistogram((1.0,))
         one.observe(0.5)
         other.observe(3.0)

@@ -23,7 +23,7 @@ def some() -> MappingTraffic:
 
 
 def test_sum() -> None:
-    """What several processes can tell is one, and each stays what it was."""
+    """The traffic of several processes adds up, and the parts are unchanged."""
     one, other = some(), some()
     other.stats.moved(B, 7, 7)
     other.ejected, other.used = {(1, A): (BY_HAND, 5.0)}, {1}

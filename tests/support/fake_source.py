@@ -39,7 +39,7 @@ _MAPPINGS = (
      ("dc1",), "roundrobin", 1),
 )  # fmt: skip
 
-#: Standing, reason, and the part of upstreams that it is told of.
+#: Standing, reason, and the part of upstreams that have it.
 _STANDINGS = (
     ("serving", "passing", 60),
     ("serving", "check 'http' warning: 210 ms", 6),

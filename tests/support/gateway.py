@@ -102,7 +102,7 @@ class Gateway:
             stdout=output,
             stderr=subprocess.STDOUT,
             pass_fds=self._pass_fds,
-            # Whoever runs the tests in the background may ignore it.
+            # A shell that runs the tests in the background may ignore it.
             preexec_fn=_heed_sigint,
         )
 
@@ -113,7 +113,7 @@ class Gateway:
     def wait_until_ready(self) -> None:
         """Return once Consul has answered for each of its services."""
         self.wait_until_listening()
-        # All mappings are told of before anything is read from Consul.
+        # All mappings are logged before anything is read from Consul.
         for service in {each[1] for each in self.find(r"balancing \S*:(\S+)$")}:
             self.wait_for(rf"\] {re.escape(service)}(,.*)?: .*; \d+ in all$")
 

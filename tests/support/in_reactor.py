@@ -29,7 +29,7 @@ def run(
 ) -> T:
     """What `scenario` returns or raises, given a reactor that runs.
 
-    The reactor is nobody else's, so that tests which come one after the other
+    Each call has a reactor of its own, so that tests which come one after the other
     each start with an empty one.  Meanwhile it is the one that is imported as
     the global reactor: Twisted's TLS imports that.  After `timeout` seconds
     the scenario is cancelled.

@@ -7,8 +7,8 @@ Each request is sent once, never again, and is one of these in the end:
 
 * whole: a 200 came, all of it, and it answers this very request;
 * wrong: something came, all of it, and it is not that;
-* failed: no whole answer came, be it that connecting failed, that the
-  connection ended or was reset, or that the timeout passed.
+* failed: no whole answer came: connecting failed, the connection ended or was
+  reset, or the timeout passed.
 
 A client that keeps its connection looks, before it sends a request, whether
 the other side has closed the connection since the last answer (a server may,

@@ -40,7 +40,7 @@ class Scenario:
     rate: float = 1.0
     #: Whether it is a failure, and so something to tell the operator.
     fails: bool = True
-    #: Whether nobody even listens.
+    #: Whether the port is closed.
     closed: bool = False
 
 

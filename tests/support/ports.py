@@ -6,7 +6,7 @@ import socket
 from contextlib import ExitStack
 
 #: Below the range from which Linux serves port 0 and outgoing connections
-#: (32768 to 60999), so that nobody is handed a port between our asking and its
+#: (32768 to 60999), so that no process is handed a port between our asking and its
 #: use, or while a restarted program is away from it.
 _RANGE = range(20000, 32000)
 

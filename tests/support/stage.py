@@ -32,7 +32,7 @@ class Stage:
         self.now = 1000.0
         #: The events of upstreams and pools.
         self.events: list[RegistryEvent] = []
-        #: Drained instances that were registered anew.
+        #: Drained instances that were registered again.
         self.renewed: list[Instance] = []
         self.registry = Registry(
             random.Random(seed).random,

@@ -136,7 +136,7 @@ class TendedProxy:
 
     def is_drained(self) -> bool:
         """Whether nothing is open or counted, and only periodic work has a timer."""
-        self.reactor.pump([60.0, 60.0])  # a patrol without anybody ends in a round
+        self.reactor.pump([60.0, 60.0])  # an empty sweeper ends in a round
         return not (
             any(each.open for each in self._proxies)
             or self.registry.open_connections()

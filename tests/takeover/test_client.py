@@ -64,7 +64,7 @@ def test_nobody_there(path: str) -> None:
 
 
 def test_state(path: str) -> None:
-    """What the old one says of itself is had."""
+    """The running gateway's state is available."""
     with OldGateway(path, says(write_offer([], {"ready": True}))):
         taken = has(path)
         assert taken.state == {"ready": True}
@@ -153,7 +153,7 @@ def test_not_understood(path: str) -> None:
 
 
 def test_no_listening_sockets(path: str) -> None:
-    """What is passed must be sockets that listen."""
+    """The passed descriptors must be listening sockets."""
     told = (
         "the running gateway sent an invalid offer: a passed descriptor is not a"
         " listening socket"
@@ -193,7 +193,7 @@ def test_somebody_else(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
         f"the process there runs as user {me}, which is neither this user nor root"
     )
     assert heard == []
-    # Unless it is one whom we are going to be ourselves.
+    # Unless this process is going to run as that user.
     with OldGateway(path, says(write_offer([]))):
         taken = take(path, also=[me])
         assert taken is not None

@@ -142,7 +142,7 @@ def test_first(tmp_path: Path) -> None:
 
 
 def test_takes_over(successor: Successor) -> None:
-    """It serves when Consul has answered, says so when it does, and is the gateway."""
+    """A gateway serves when Consul has answered, reports it, and has taken over."""
     successor.wait(1)
     assert successor.gateway.done == []
     successor.gateway.answers = "all"

@@ -24,7 +24,7 @@ from lbconsul.takeover.protocol import (
 
 
 def test_understood() -> None:
-    """What one says the other understands; a line each."""
+    """Each message is one line, and decodes to what was encoded."""
     lines = [write_request("lbconsul 0.1.0"), write_offer([]), write_refusal("no")]
     read_request(lines[0])
     assert read_offer(lines[1]) == []

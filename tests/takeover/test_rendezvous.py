@@ -63,7 +63,7 @@ def test_not_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_not_visible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And a path at which we may not even look."""
+    """A path that this user may not look at is unusable, too."""
 
     def look(path: Any) -> Any:
         raise PermissionError(13, "Permission denied")

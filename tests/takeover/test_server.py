@@ -54,11 +54,11 @@ class Running:
         running.call(self.server.startService)
 
     def accepting(self) -> bool:
-        """It accepts: whether it is the gateway now."""
+        """The gateway accepts; returns whether it has taken over."""
         return self.running.outcome(self.server.accepting)
 
     def stop(self) -> None:
-        """It ends."""
+        """Stop the gateway."""
         self.running.call(self.server.stopService)
 
 
@@ -126,7 +126,7 @@ def test_chain(stage: Stage) -> None:
 
 
 def test_what_is_bound_then(stage: Stage) -> None:
-    """What is handed over is what is listened on at that moment."""
+    """The sockets of that moment are handed over."""
     old = stage.first()
     with listening() as more:
         stage.sockets["unix:/more"] = more

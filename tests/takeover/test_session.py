@@ -82,7 +82,7 @@ def played() -> Iterator[Played]:
 
 
 def test_whole(played: Played) -> None:
-    """It asks, gets the sockets, accepts, and leaves: it has taken over."""
+    """A client asks, gets the sockets, accepts, and leaves: it has taken over."""
     assert played.transport.producerState == "paused"
     assert played.session.state is State.WAITS
     played.session.begin()
@@ -101,7 +101,7 @@ def test_whole(played: Played) -> None:
 
 
 def test_in_pieces(played: Played) -> None:
-    """It may say it in any pieces."""
+    """The lines may come in any pieces."""
     played.session.begin()
     words = (QUESTION, write_word(ACCEPTING))
     said = b"".join(words)
@@ -110,7 +110,10 @@ def test_in_pieces(played: Played) -> None:
 
 
 def test_copies(played: Played) -> None:
-    """What is passed are copies, which stay until nothing can be sent any more."""
+    """
+    Copies of the descriptors are passed, which stay open until nothing can be sent any
+    more.
+    """
     before = len(os.listdir("/proc/self/fd"))
     played.session.begin()
     played.say(QUESTION, b"nonsense\n")
@@ -215,7 +218,9 @@ def test_no_query(played: Played, line: bytes, told: str) -> None:
     ],
 )
 def test_out_of_turn(played: Played, line: bytes, told: str) -> None:
-    """So it is once the sockets were offered; nothing waits for it to be read."""
+    """
+    An invalid line after the offer ends the session; nothing waits for it to be read.
+    """
     played.session.begin()
     played.say(QUESTION)
     with capturedLogs() as events:
@@ -243,7 +248,7 @@ def test_cannot_be_copied(played: Played, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_too_many_sockets() -> None:
-    """Nor can more be handed over than there is room for."""
+    """More sockets than an offer has room for are not handed over."""
     with listening() as sock:
         played = Played({str(number): sock for number in range(10_001)})
         played.session.begin()

@@ -53,7 +53,7 @@ def test_same_code(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.process
 def test_deaf_before_all_else() -> None:
-    """What comes with the first imports is not heard either: there are hardly any."""
+    """A signal during the first imports is ignored, too: there are hardly any."""
     script = "import sys, lbconsul.workers.__main__; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-P", "-c", script],

@@ -50,7 +50,7 @@ def test_nothing_said(knowing: Knowing) -> None:
 
 
 def test_an_empty_answer(knowing: Knowing) -> None:
-    """That there is no instance is an answer as well."""
+    """An empty answer is an answer as well."""
     assert knowing.replica.take(CatalogChunk(WEB, whole=True, version=1))
     assert knowing.registry.answered(WEB)
     assert knowing.replica.version == 1

@@ -151,7 +151,7 @@ def test_in_the_middle(reader: Reader) -> None:
 
 
 def test_stops_again(reader: Reader) -> None:
-    """It is never sent more than a part beyond what it reads."""
+    """A worker is never sent more than a part beyond what it reads."""
     reader.patience = 1
     reader.change(WEB, *MANY)
     reader.change(MAIL, B)
@@ -163,8 +163,9 @@ def test_stops_again(reader: Reader) -> None:
 
 
 def test_what_it_serves(reader: Reader) -> None:
-    """What a worker serves comes before the answers, and once, however often it
-    changes while the worker does not read.
+    """
+    The listeners come before the answers, and once, however often they change while the
+    worker does not read.
     """
     served: list[int] = []
     reader.outbox = CatalogSender(reader.ledger, reader.write, lambda: served.append(1))

@@ -109,7 +109,7 @@ def test_ejected_before_a_reload() -> None:
 
 
 def test_at_the_end() -> None:
-    """What was reported just before the end is an event, too."""
+    """A report just before the end is an event, too."""
     heard = Heard()
     heard.reported = [(FailoverSpec((WEB, WEST)), {(0, A): FAILED})]
     heard.reports.changed()

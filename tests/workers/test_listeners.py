@@ -91,7 +91,7 @@ def test_shares(owned: Owned) -> None:
 
 
 def test_longest_drain(owned: Owned) -> None:
-    """What was served may still have connections, with the timeout that it had."""
+    """A removed mapping may still have connections, so its drain timeout counts."""
     listeners = ListenerSet(2, True)
     assert listeners.longest_drain == 0.0
     listeners.add(owned(WEB))

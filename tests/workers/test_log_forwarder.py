@@ -54,7 +54,7 @@ class TestEvents:
             assert got[each] == sent[each]
 
     def test_any_object(self) -> None:
-        """What is no JSON is text on the other side."""
+        """A value that is no JSON becomes text on the other side."""
         assert formatEvent(passed_on(event("{it!r}", it=Count(1, 2)))) == repr(
             Count(1, 2)
         )
@@ -80,7 +80,7 @@ class TestEvents:
 
     @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"1", b"\xff"])
     def test_none(self, data: bytes) -> None:
-        """What is no event is known for that."""
+        """Invalid bytes are no event."""
         with pytest.raises(ValueError):
             read_event(data)
 
@@ -111,7 +111,7 @@ class TestUplink:
         assert [read_event(each[1:])["n"] for each in written[1:]] == [0, 1, 2]
 
     def test_paused_again(self) -> None:
-        """It says no more than the master takes."""
+        """The forwarder sends no more than the master takes."""
         written: list[bytes] = []
 
         def write(data: bytes) -> None:
@@ -200,7 +200,9 @@ class TestLines:
 
 
 def test_of_use_at_once() -> None:
-    """What is of use only at once is said while the master listens, else never."""
+    """
+    Reports that are only of use at once are sent while the master reads, else never.
+    """
     written: list[bytes] = []
     uplink = LogForwarder(Clock(), written.append)
     free = [uplink.is_free]

@@ -84,7 +84,7 @@ def test_reports() -> None:
     ],
 )  # fmt: skip
 def test_no_report(data: bytes) -> None:
-    """What is no report is known for that."""
+    """Invalid bytes are no report."""
     with pytest.raises(ValueError):
         read_report(data)
 
@@ -100,6 +100,6 @@ def test_answers() -> None:
     "data", [b"", b"{", b"5", b"[]", b"[1]", b'["1", ""]', b"[1, 2]", b'[1, "", 2]']
 )
 def test_no_answer(data: bytes) -> None:
-    """What is none is a ValueError, whatever it is."""
+    """An invalid answer is a ValueError, whatever it is."""
     with pytest.raises(ValueError):
         read_answer(data)

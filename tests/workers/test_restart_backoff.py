@@ -9,7 +9,7 @@ def test_at_once() -> None:
 
 
 def test_longer_and_longer() -> None:
-    """Those that die early are replaced ever more slowly, up to a limit, for ever."""
+    """Workers that die early are replaced ever more slowly, up to a limit, for ever."""
     backoff = Backoff()
     waits = [backoff.wait(1, 0.1) for _ in range(2000)]
     assert waits[:6] == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0]

@@ -159,7 +159,7 @@ def test_recount(table: Table) -> None:
 
 
 def test_no_slot(table: Table) -> None:
-    """An instance that the table has no room for is counted by each for itself."""
+    """An instance without a slot is counted by each process for itself."""
     one, other, _ = counters(table)
     loads = [each.load(A) for each in (one, other)]
     loads[0].add(2)

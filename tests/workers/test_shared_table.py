@@ -21,7 +21,7 @@ def table(
 
 
 def test_seen_by_others(table: Table) -> None:
-    """What one process writes the other reads, in the first and the last place."""
+    """Other processes read what one wrote, in the first and the last place."""
     other = Table(os.dup(table.descriptor), 3)
     for row in range(3):
         table.cells[row][0] = row + 1
@@ -64,7 +64,7 @@ def test_clear(table: Table) -> None:
 
 
 def test_clear_to_an_end(table: Table) -> None:
-    """Where it is known how many slots there are, only those are cleared."""
+    """Only the slots in use are cleared."""
     for slot in (4, 5):
         table.cells[1][slot] = 1
     table.clear(1, 5)

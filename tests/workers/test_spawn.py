@@ -25,7 +25,7 @@ from tests.support.loopback import PATIENCE
     ],
 )  # fmt: skip
 def test_withheld(name: str) -> None:
-    """Neither secrets nor what systemd tells the master are passed on, nor the rest."""
+    """Neither secrets nor systemd's variables are passed on, nor the rest."""
     assert environment({name: "x", "PATH": "/bin"}, []) == {
         "PATH": "/bin",
         "PYTHONPATH": "",
@@ -33,7 +33,7 @@ def test_withheld(name: str) -> None:
 
 
 def test_passed_on() -> None:
-    """What a Python needs to run as ours does is."""
+    """The variables that Python needs are passed on."""
     names = [
         "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH",
         "PYTHONHASHSEED", "VIRTUAL_ENV", "COVERAGE_PROCESS_CONFIG", "COV_CORE_SOURCE",

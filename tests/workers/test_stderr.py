@@ -37,7 +37,7 @@ def test_lines(printed: Printed, told: list[str]) -> None:
 
 
 def test_no_text(printed: Printed, told: list[str]) -> None:
-    """What is no text cannot garble the log."""
+    """Bytes that are no text cannot garble the log."""
     printed.more("ä\x1b[31m\r\xa0\n".encode() + b"\xff\n")
     assert told == ["ä?[31m??", "\ufffd"]
 

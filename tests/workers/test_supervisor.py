@@ -37,7 +37,7 @@ pytestmark = pytest.mark.process
 
 
 def test_again(start: Any, held: ExitStack) -> None:
-    """It can be started again, and knows what it knew."""
+    """The supervisor can be started again, and keeps its catalog."""
     server = held.enter_context(listening())
     [port] = free_ports(1)
     started = start(2, Mapping("web", TCPListen("127.0.0.1", port)))

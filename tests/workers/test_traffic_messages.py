@@ -115,7 +115,7 @@ def test_only_what_changed() -> None:
     ids=str,
 )
 def test_nonsense(changes: dict[str, Any]) -> None:
-    """What cannot be is refused."""
+    """Impossible values are refused."""
     said = changes_of(MappingTraffic()) | changes
     with pytest.raises((ValueError, TypeError, AttributeError)):
         apply_changes(MappingTraffic(), said)
@@ -135,7 +135,7 @@ def test_nothing_is_left_out() -> None:
     [b"", b"{", b"5", b"[]", b"{}", b"[1]", b"[1, 2]", b'["1", {}]', b"[1, {}, 2]"],
 )
 def test_no_traffic(data: bytes) -> None:
-    """What is none is a ValueError, whatever it is."""
+    """An invalid message is a ValueError, whatever it is."""
     with pytest.raises(ValueError):
         read_traffic(data)
 

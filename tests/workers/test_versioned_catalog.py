@@ -92,7 +92,7 @@ def test_forget() -> None:
     ledger.slots.reclaim(3, lambda slot: True)
     assert ledger.slots.find(A.identity) == 0
     assert ledger.slots.find(B.identity) is None
-    # Whoever asks it again begins anew.
+    # A later mapping of the query starts over.
     assert ledger.change(WEB, Change((B,))) == Delta(WEB, (B,), whole=True)
 
 

@@ -287,7 +287,7 @@ def test_nonsense_while_it_serves(running: Running, held: ExitStack) -> None:
 def test_reports(
     running: Running, held: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It reports now and then how many connections there are, if that is news."""
+    """A worker reports the number of connections now and then, if it changed."""
     monkeypatch.setattr(reporter, "REPORT_EVERY", 0.05)
     listener, server = (held.enter_context(listening()) for _ in range(2))
     running.set_up(listener)
@@ -304,7 +304,7 @@ def test_reports(
 def test_figures(
     running: Running, held: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It tells now and then what connections came to, where that is news."""
+    """A worker reports its traffic now and then, if it changed."""
     monkeypatch.setattr(reporter, "REPORT_EVERY", 0.05)
     listener, server = (held.enter_context(listening()) for _ in range(2))
     running.set_up(listener)

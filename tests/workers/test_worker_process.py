@@ -103,7 +103,7 @@ class Reactor(RecordingReactor):
         self.write(b"".join(data))
 
     def unregisterProducer(self) -> None:  # noqa: N802
-        """It is closed."""
+        """The transport is closed."""
 
     def loseConnection(self) -> None:  # noqa: N802
         self.lost += 1
@@ -154,7 +154,7 @@ class MemberTests(SynchronousTestCase):
         self.member.start(program, self.setup, self.table.descriptor)
 
     def hear(self, data: bytes) -> None:
-        """It says something."""
+        """The worker sends something."""
         self.reactor.protocol.stringReceived(data)
 
     def test_start(self) -> None:
@@ -177,7 +177,7 @@ class MemberTests(SynchronousTestCase):
         self.assertEqual((self.member.pid, self.member.started), (4711, 100.0))
 
     def test_no_room(self) -> None:
-        """If there is no room nothing is left of it; without a stream none starts."""
+        """A failed start leaves nothing behind; without a channel no process starts."""
         for what, spawned in (("adopt", False), ("spawn", True)):
             self.reactor.trouble = {what: OSError(24, "Too many open files")}
             with self.assertRaises(OSError):
@@ -187,7 +187,7 @@ class MemberTests(SynchronousTestCase):
         self.assertEqual((self.ended, self.reactor.getDelayedCalls()), ([], []))
 
     def test_change(self) -> None:
-        """It hears of each change, unless it does not listen."""
+        """A worker gets each change, unless it does not read."""
         self.start()
         delta = self.ledger.change(WEB, Change())
         assert delta is not None
@@ -209,7 +209,7 @@ class MemberTests(SynchronousTestCase):
                 self.assertEqual(list(received(self.reactor.fd_channel)), [6])
                 self.sockets = {6: other.fileno()}
                 self.member.altered()
-            self.sockets = {5: one.fileno()}  # it had it, but was told to close it
+            self.sockets = {5: one.fileno()}  # it had the socket, but closed it
             self.member.altered()
             self.assertEqual(list(received(self.reactor.fd_channel)), [5])
         serves = [each for each in self.reactor.orders if isinstance(each, Serve)]
@@ -267,7 +267,10 @@ class MemberTests(SynchronousTestCase):
         self.assertEqual(self.reactor.orders[-1], Eject(an_identity(), 7))
 
     def test_eject(self) -> None:
-        """It says whether it could eject one, or cannot say it, or not in time."""
+        """
+        A worker answers whether it could eject an upstream; no answer in time is a
+        failure, too.
+        """
         self.start()
         said: list[str] = []
         for _ in range(5):
@@ -285,7 +288,7 @@ class MemberTests(SynchronousTestCase):
         self.assertEqual(said[5:], ["worker 3 has ended"])
 
     def test_log(self) -> None:
-        """What it logs is in the master's log, with its number."""
+        """The worker's events are in the master's log, with its number."""
         self.start()
         with capturedLogs() as sent:
             Logger("lbconsul.test").info("{a}", a=5)
@@ -314,7 +317,9 @@ class MemberTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(RecursionError)), 1)
 
     def test_printed(self) -> None:
-        """What it prints is in the log; what stands in no line at its end, too."""
+        """
+        The worker's standard error is in the log, the last unfinished line included.
+        """
         self.start()
         with capturedLogs() as events:
             self.member.childDataReceived(2, b"Traceback:\n  {because}\nend")
@@ -329,7 +334,7 @@ class MemberTests(SynchronousTestCase):
         )
 
     def test_stop(self) -> None:
-        """It is asked to end, and then not killed for closing its stream."""
+        """A worker that is stopped is not killed for closing its channel."""
         self.start()
         self.member.stop()
         self.assertEqual(self.reactor.orders[-1], Stop())
@@ -347,7 +352,7 @@ class MemberTests(SynchronousTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_drain(self) -> None:
-        """It is asked to end once it is idle, and hears what there is to know still."""
+        """A draining worker ends once it is idle, and still gets the catalog."""
         self.start()
         self.member.drain()
         self.assertEqual(self.reactor.orders[-1], Drain())
@@ -373,7 +378,7 @@ class MemberTests(SynchronousTestCase):
         self.assertEqual(self.ended, [(self.member, "signal 9")])
 
     def test_last_words(self) -> None:
-        """What it said before its death is heard before that is passed on."""
+        """Messages before a worker's death are handled before the death is."""
         self.start()
         self.member.processEnded(Failure(ProcessTerminated(1, None, 256)))
         self.assertEqual(self.ended, [])

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.process
 
 
 def test_figures(start: Any, held: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What connections came to is known over all workers, dead ones among them."""
+    """Statistics cover all workers, dead ones included."""
     monkeypatch.setattr(data_plane, "RECOUNT_EVERY", 0.1)
     server = held.enter_context(listening())
     started = start(2, MAPPING)
@@ -49,7 +49,7 @@ def test_figures(start: Any, held: ExitStack, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_stopped_at_once(start: Any, held: ExitStack) -> None:
-    """What is open when workers are stopped did not die with them."""
+    """Connections open when workers are stopped did not die with them."""
     server = held.enter_context(listening())
     started = start(1, MAPPING)
     started.replace(of(server))

@@ -14,7 +14,7 @@ from tests.support.http_api import Answer
 
 REGISTER = "/v1/agent/service/register"
 
-#: The wait of a question that a change is to answer: longer than anybody has patience.
+#: The wait of a query that a change is to answer: longer than any test waits.
 LONG = "60s"
 
 

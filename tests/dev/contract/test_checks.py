@@ -229,8 +229,8 @@ def test_checks_that_make_no_sense(
     subject: Subject, path: str, body: object, answer: tuple[int, str]
 ) -> None:
     """
-    What cannot be meant is refused with what is wrong; to forget what is not
-    there is no error.
+    An invalid check is refused with the reason; deregistering an unknown one is no
+    error.
     """
     assert subject.put(f"/v1/agent/check/{path}", body) == answer
 

@@ -187,9 +187,7 @@ def test_deregistering_what_is_not_there(
 def test_registrations_that_make_no_sense(
     subject: Subject, external: str, said: dict[str, object], complaint: str
 ) -> None:
-    """
-    What cannot be meant is refused, as a failure of the server.
-    """
+    """An invalid registration is refused, as a failure of the server."""
     body = {"Node": external, "Address": "10.0.0.9", **said}
     assert subject.put(REGISTER, body) == (500, complaint.format(node=external))
 
@@ -206,7 +204,5 @@ def test_registrations_that_make_no_sense(
 def test_deregistrations_that_make_no_sense(
     subject: Subject, said: dict[str, object], complaint: str
 ) -> None:
-    """
-    What cannot be meant is refused, as a failure of the server.
-    """
+    """An invalid deregistration is refused, as a failure of the server."""
     assert subject.put(DEREGISTER, said) == (500, complaint)

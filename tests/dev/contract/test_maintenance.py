@@ -114,7 +114,5 @@ def test_a_node_in_maintenance(subject: Subject, name: str) -> None:
 def test_maintenance_of_nothing(
     subject: Subject, path: str, answer: tuple[int, str]
 ) -> None:
-    """
-    What cannot be meant is refused with what is wrong.
-    """
+    """Maintenance of an unknown service is refused with the reason."""
     assert subject.put(f"/v1/agent/{path}") == answer
