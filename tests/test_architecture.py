@@ -7,6 +7,7 @@ is parsed once, and every failure names the module and the arrow.
 """
 
 import ast
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
@@ -358,3 +359,30 @@ def test_places_of_tests(modules: dict[str, Module]) -> None:
             problems.append(f"{module.name} has tests in their place")
     gone = TESTED_ELSEWHERE.keys() - modules.keys()
     _fail_if_any(problems + [f"{name} is gone" for name in gone])
+
+
+def _members(node: ast.AST) -> Iterator[str]:
+    """The names that a module or a class defines, those of a class's members too."""
+    for each in ast.iter_child_nodes(node):
+        if isinstance(each, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield each.name
+        if isinstance(each, ast.ClassDef):
+            yield from (f"{each.name}.{name}" for name in _members(each))
+        targets = each.targets if isinstance(each, ast.Assign) else []
+        targets += [each.target] if isinstance(each, ast.AnnAssign) else []
+        yield from (target.id for target in targets if isinstance(target, ast.Name))
+
+
+def test_names_on_the_page(modules: dict[str, Module]) -> None:
+    """Each module, class and method that docs/architecture.md names exists."""
+    known = {name.partition(".")[2] for name in modules}
+    for module in modules.values():
+        for name in _members(module.tree):
+            known |= {name, f"{module.name.partition('.')[2]}.{name}"}
+    page = (REPOSITORY / "docs" / "architecture.md").read_text()
+    named = re.findall(r"`((?:[a-z_]+\.)*[A-Z]\w*(?:\.\w+)?|[a-z_]+(?:\.\w+)+)`", page)
+    _fail_if_any(
+        f"docs/architecture.md names {name}, which does not exist"
+        for name in set(named) - known
+        if name.split(".")[0] in ROOMS or re.match(r"[A-Z]\w*[a-z]", name)
+    )
