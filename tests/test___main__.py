@@ -49,7 +49,7 @@ def server() -> Iterator[StatusServer]:
 
 
 @pytest.mark.process
-def test_ready(server: StatusServer, capsys: Capture) -> None:
+def test_a_ready_gateway(server: StatusServer, capsys: Capture) -> None:
     """A gateway that is ready is shown, without colours where there is no terminal."""
     assert main(["status", "--admin", str(server.port)]) == 0
     shown = capsys.readouterr()
@@ -178,7 +178,7 @@ def test_a_closed_pipe(server: StatusServer) -> None:
 
 
 @pytest.mark.parametrize("words", [[], ["nonsense"], ["status", "--nonsense"]])
-def test_mistakes(words: list[str], capsys: Capture) -> None:
+def test_an_unknown_answer(words: list[str], capsys: Capture) -> None:
     """An unknown answer is one line of error."""
     with pytest.raises(SystemExit) as caught:
         main(words)

@@ -121,7 +121,9 @@ class TestBinding:
                 client.close()
 
     @pytest.mark.parametrize("dev", [False, True])
-    def test_none(self, running: ReactorThread, *, dev: bool) -> None:
+    def test_one_socket_that_cannot_be_bound(
+        self, running: ReactorThread, *, dev: bool
+    ) -> None:
         """If one socket cannot be bound, none is left open."""
         free, other, consul = free_ports(3)
         with listening() as taken:
@@ -354,7 +356,7 @@ class TestWorkers:
         assert is_free(free)
 
     @pytest.mark.process
-    def test_late(
+    def test_a_further_mapping_for_workers(
         self, running: ReactorThread, no_consul: str, held: ExitStack
     ) -> None:
         """Workers that run can be given another mapping, unless its port is taken."""
@@ -419,7 +421,7 @@ class TestStop:
             "stopped: 2 connections accepted, 2 closed at the end, 0 leases left",
         ]
 
-    def test_order(
+    def test_parts_stop_in_order(
         self, running: ReactorThread, no_consul: str, held: ExitStack
     ) -> None:
         """
@@ -451,7 +453,7 @@ class TestStop:
 class TestDrain:
     """The end in good order."""
 
-    def test_waits(
+    def test_drain_is_over_when_nothing_is_open(
         self, running: ReactorThread, no_consul: str, held: ExitStack
     ) -> None:
         """The drain is over when nothing is open any more; then a reload is refused."""

@@ -516,7 +516,7 @@ class TestTakeover:
                 )
         assert line.endswith(": Address already in use")
 
-    def test_refused(self, path: str, capsys: Capture) -> None:
+    def test_a_refused_takeover(self, path: str, capsys: Capture) -> None:
         """A refusal is one line, and nothing is bound."""
         with OldGateway(path, says(write_refusal("it is Sunday"))):
             line = _fails_in_one_line(capsys, lambda: self.make(path, "8080:web"))

@@ -35,7 +35,7 @@ class DocumentTests(SynchronousTestCase):
     def _read(self, *, packed: bool = False) -> bytes:
         return b"".join(self.document.read(packed=packed))
 
-    def test_all_of_it(self) -> None:
+    def test_a_document_comes_whole(self) -> None:
         """A document comes whole, in pieces that are neither small nor large."""
         pieces = [each for each in self.document.read(packed=False) if each]
         self.assertEqual(b"".join(pieces), b"1" * PIECE * 4)

@@ -66,7 +66,7 @@ def test_workers() -> None:
     assert "lbconsul_worker_connections_open" not in alone
 
 
-def test_full() -> None:
+def test_limits_that_are_reached() -> None:
     """Of what mappings and processes are full is counted, by the reason."""
     full = (
         FullStatus("max-connections", "80:web", 2),

@@ -130,7 +130,7 @@ def test_odd_service_ids(service_id: str) -> None:
     assert site.source.orders == [("drain", found), ("undrain", found)]
 
 
-def test_not_now() -> None:
+def test_an_impossible_order() -> None:
     """An order that is impossible now is 409, with the reason, and is not done."""
     site = Site()
     site.source.busy = "another gateway is taking over"

@@ -114,7 +114,7 @@ def test_probes() -> None:
     assert (refused.code, refused.text) == (503, "80:web: no answer\nb\n")
 
 
-def test_full() -> None:
+def test_a_full_gateway_is_ready() -> None:
     """A full gateway is ready, and names what is full to clients that may read."""
     site, remote = Site(), Site(TCPListen("0.0.0.0", 9200))
     full = (FullStatus("max-connections", "80:web"), FullStatus("process"))

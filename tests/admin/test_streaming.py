@@ -39,7 +39,7 @@ class PourTests(SynchronousTestCase):
         finally:
             self.closed = True
 
-    def test_all_of_it(self) -> None:
+    def test_all_pieces_are_written(self) -> None:
         """
         All pieces are written, and then it is over.
         """

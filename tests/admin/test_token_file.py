@@ -97,7 +97,7 @@ def test_others_may_read_it(path: Path, log: Lines) -> None:
     ]
 
 
-def test_mistakes(path: Path, tmp_path: Path) -> None:
+def test_no_start_without_a_token(path: Path, tmp_path: Path) -> None:
     """Without a token at the start there is no start."""
     with pytest.raises(ConfigError, match="nowhere: cannot be read: No such file"):
         TokenFile(str(tmp_path / "nowhere"))

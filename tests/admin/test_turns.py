@@ -113,7 +113,7 @@ class TurnsTests(SynchronousTestCase):
         self.assertEqual("".join(self.done), "a")
         self.assertEqual((self.failures, self.clock.getDelayedCalls()), ([], []))
 
-    def test_failing(self) -> None:
+    def test_a_part_that_fails(self) -> None:
         """A part that fails is reported, and the others go on."""
 
         def fails() -> Iterator[None]:

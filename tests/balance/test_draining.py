@@ -39,7 +39,7 @@ def test_stays() -> None:
 
 
 @pytest.mark.parametrize("how", ["gone", "maintenance", "weight"])
-def test_drained(how: str) -> None:
+def test_removed_or_drained_by_hand(how: str) -> None:
     """A removed or manually drained upstream drains from that moment on."""
     stage, lease = _held()
     if how == "gone":

@@ -468,7 +468,7 @@ class TestUnreachable:
 class TestDoubt:
     """Datacenters of which most was lost at once."""
 
-    def test_order(self) -> None:
+    def test_suspects_come_after_healthy_upstreams(self) -> None:
         """
         Suspects of the first datacenter come after healthy upstreams of the second, and
         before the fallback.
@@ -501,7 +501,7 @@ class TestDoubt:
         assert [name_of(each) for each in tried[:2]] == ["d", "x"]
         assert names_of(tried[2:]) == ["a", "b", "c"]
 
-    def test_full(self) -> None:
+    def test_a_full_suspect_keeps_clients_waiting(self) -> None:
         """While a suspect is just full, clients wait, and do not overflow."""
         stage = _datacenters(count=1, guarded=True, fallback=True, limit=1)
         stage.answer("a", number=DC1)

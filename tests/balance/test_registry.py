@@ -132,7 +132,7 @@ class TestAmend:
         assert registry.open_connections() == 1
         lease.end()
 
-    def test_nothing(self) -> None:
+    def test_an_empty_answer(self) -> None:
         """An empty answer is valid, and an unknown instance cannot leave."""
         registry = _registry()
         registry.apply(WEB.query, [], [an_identity("a")])
@@ -348,7 +348,7 @@ class TestKeepOnly:
 class TestRest:
     """An operator gives an instance nothing new."""
 
-    def test_drained(self) -> None:
+    def test_a_drained_instance_gets_nothing(self) -> None:
         """
         A manually drained instance gets nothing in any mapping, keeps its connections,
         and is never suspect.

@@ -303,7 +303,7 @@ class TestFile:
             ),
         ],
     )
-    def test_mistakes(self, toml: str, why: str) -> None:
+    def test_a_wrong_value(self, toml: str, why: str) -> None:
         """The error about a wrong value names its key and what would be right."""
         with pytest.raises(ConfigError, match=f"^lb.toml: {why}"):
             _build("80:web", toml=toml)

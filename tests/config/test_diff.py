@@ -15,7 +15,7 @@ def plan(old: list[Mapping], new: list[Mapping], *, anew: bool = False) -> Plan:
     return finish(planning(old, new, anew=anew))
 
 
-def test_nothing() -> None:
+def test_another_order_is_no_change() -> None:
     """The same mappings in another order are no change."""
     assert plan([A, B], [B, A]) == Plan(unchanged=(B, A))
     assert str(plan([A], [A])) == "0 added, 0 altered, 0 removed, 1 unchanged"
@@ -36,7 +36,7 @@ def test_anew() -> None:
     assert plan([A, B], [B, C], anew=True) == Plan((C,), (B,), (A,))
 
 
-def test_many() -> None:
+def test_many_mappings_are_counted() -> None:
     """Of many mappings only the number is shown."""
     many = [Mapping("web", TCPListen("0.0.0.0", port)) for port in range(1, 7)]
     assert str(plan([], many)) == "6 added, 0 altered, 0 removed, 0 unchanged"

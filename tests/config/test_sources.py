@@ -31,7 +31,7 @@ def test_a_mistake_in_a_mapping_is_told_with_the_mapping() -> None:
 class TestCommandLine:
     """What twistd's parser found."""
 
-    def test_all_of_it(self) -> None:
+    def test_order_and_texts_are_kept(self) -> None:
         """Options, Consul's addresses and mappings keep their order and texts."""
         source = from_command_line({"tag": "v2"}, ["a:1", "b:2"], ["80:web,policy=p2c"])
         assert source.options == {"tag": SourcedText("--tag", "v2")}
@@ -173,7 +173,7 @@ class TestToml:
             ),
         )
 
-    def test_nothing(self) -> None:
+    def test_an_empty_file(self) -> None:
         """An empty file says nothing."""
         source = from_toml("", "lb.toml")
         assert (source.options, source.consul, source.mappings) == ({}, (), ())

@@ -36,7 +36,9 @@ class TestDoubles:
             ("systemd:web:a", "systemd:web:b", "systemd:web"),
         ],
     )
-    def test_refused(self, one: str, other: str, taken: str) -> None:
+    def test_two_mappings_at_one_address(
+        self, one: str, other: str, taken: str
+    ) -> None:
         """The same address twice, or every address and one of them, is refused."""
         with pytest.raises(ConfigError) as raised:
             _built(one, other)
@@ -150,7 +152,7 @@ class TestOwnFallback:
             ("unix:/run/web:web", "web"),
         ],
     )
-    def test_refused(self, mapping: str, fallback: str) -> None:
+    def test_a_fallback_to_itself(self, mapping: str, fallback: str) -> None:
         """Its own service, or the port that it listens on itself, is refused."""
         option = f"when-empty=fallback={fallback}"
         assert _refusal(f"{mapping},{option}") == (

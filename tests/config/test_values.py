@@ -41,7 +41,7 @@ class TestDuration:
         with pytest.raises(ValueError, match=r"number with a unit, such as 500ms, 5s"):
             values.duration(text)
 
-    def test_nothing(self) -> None:
+    def test_a_duration_of_zero(self) -> None:
         """A duration of nothing is refused: it would end everything at once."""
         with pytest.raises(ValueError, match="must be longer than 0"):
             values.duration("0.0s")

@@ -30,7 +30,7 @@ def _check(
 class TestEntry:
     """What is read from an entry."""
 
-    def test_all_of_it(self) -> None:
+    def test_a_whole_entry(self) -> None:
         """Identity, address, port, tags, weights and health are all taken over."""
         entry = an_entry(
             "web-7",
@@ -106,12 +106,12 @@ class TestEntry:
         [instance] = parse(an_answer(entry), Pick("grpc", "wan")).instances
         assert (instance.address, instance.port) == ("203.0.113.1", 90)
 
-    def test_many(self) -> None:
+    def test_consuls_order_is_kept(self) -> None:
         """Instances come in the order in which Consul sorted them."""
         body = an_answer(an_entry("b"), an_entry("a"), an_entry("c"))
         assert [each.identity.service_id for each in parse(body).instances] == [*"bac"]
 
-    def test_none(self) -> None:
+    def test_an_unregistered_service(self) -> None:
         """The answer about an unregistered service is valid, and empty."""
         assert parse(b"[]") == Catalog(())
 

@@ -129,7 +129,7 @@ class TestTaggedAddresses:
     @pytest.mark.parametrize(
         "tagged", [None, [], {"wan": None}, {"wan": {"Address": 1}}]
     )
-    def test_none(self, tagged: Any) -> None:
+    def test_without_the_tagged_address(self, tagged: Any) -> None:
         """One without is skipped, and not connected to at another address."""
         sentence = "it has no address tagged 'wan'"
         assert why(Pick("", "wan"), Port=80, TaggedAddresses=tagged) == sentence

@@ -173,7 +173,7 @@ def test_files_that_change(etc: Path) -> None:
     ]
 
 
-def test_no_file(etc: Path) -> None:
+def test_a_path_that_is_no_file(etc: Path) -> None:
     """A path that is no regular file is not read."""
     for name in ("hosts", "resolv.conf"):
         (etc / name).unlink()

@@ -22,7 +22,7 @@ def told(skipping: Skipping, skipped: Sequence[Skipped]) -> list[str]:
     return [formatEvent(each) for each in events]
 
 
-def test_once() -> None:
+def test_each_is_logged_once() -> None:
     """Each is said once, and again once it was none meanwhile."""
     skipping = Skipping(Clock(), "web,dc=dc2")
     one, two = many(2)
@@ -36,7 +36,7 @@ def test_once() -> None:
     assert len(told(skipping, [one])) == 1
 
 
-def test_many() -> None:
+def test_many_are_counted() -> None:
     """Of many the first are named and shown, and how many more there are is said."""
     clock = Clock()
     skipping = Skipping(clock, "web")

@@ -190,7 +190,7 @@ def test_the_clock_was_set(stage: Stage, ahead: float) -> None:
         (lambda data: b"[" * 100_000, "recursion"),
     ],
 )
-def test_broken(stage: Stage, spoil: object, why: str) -> None:
+def test_a_broken_snapshot(stage: Stage, spoil: object, why: str) -> None:
     """A broken snapshot is renamed, logged, and never fatal; the next one is good."""
     snapshot = stage.snapshot()
     snapshot.keep(b"[1, 2, 3]")

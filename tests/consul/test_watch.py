@@ -1064,7 +1064,7 @@ class StopTests(WatchCase):
         self.stop()
         self.assertEqual(self.ids(), ["web-1"])
 
-    def test_twice(self) -> None:
+    def test_a_second_stop(self) -> None:
         """
         A second stop does no harm.
         """

@@ -109,7 +109,7 @@ class CatalogTests(SynchronousTestCase):
         self.assertEqual((left.node.value.name, len(left.checks)), ("m", 1))
         self.assertFalse(self.catalog.knows_node("n"))
 
-    def test_order(self) -> None:
+    def test_order_of_instances_and_checks(self) -> None:
         """
         Instances come by their node and id; their checks come by id, those of
         the node before their own.

@@ -87,7 +87,7 @@ def started_with(
 
 
 @WORKERS
-def test_full(stage: Stage, admin: AdminSide, workers: str) -> None:
+def test_a_full_mapping_is_ready(stage: Stage, admin: AdminSide, workers: str) -> None:
     """A mapping that is full is ready still, and says so wherever one looks."""
     stage.add(stage.servers[0])
     (port,) = free_ports(1)
@@ -289,7 +289,9 @@ def promtool(text: str) -> str:
 
 
 @WORKERS
-def test_figures(stage: Stage, admin: AdminSide, workers: str) -> None:
+def test_every_byte_is_accounted_for(
+    stage: Stage, admin: AdminSide, workers: str
+) -> None:
     """
     Every connection and every byte is accounted for, also of open connections, over all
     processes; Prometheus gets the same numbers.
@@ -634,7 +636,7 @@ def test_taken_address(tmp_path: Path) -> None:
     assert ended.returncode == 1
 
 
-def test_off(stage: Stage) -> None:
+def test_admin_off(stage: Stage) -> None:
     """With ``--admin off`` nothing but the mappings listens."""
     (port,) = free_ports(1)
     stage.add(stage.servers[0])

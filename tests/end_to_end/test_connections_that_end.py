@@ -21,7 +21,7 @@ def _live(connections: list[tuple[str, Visitor]]) -> list[str]:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_drain(stage: Stage, workers: int) -> None:
+def test_a_deregistered_instance_drains(stage: Stage, workers: int) -> None:
     """
     A deregistered instance keeps its connections for the drain timeout, and not longer.
     """

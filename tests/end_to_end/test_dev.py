@@ -93,7 +93,7 @@ def _upstreams(admin: AdminSide) -> dict[str, Any]:
         return {}
 
 
-def test_stop(trying: Gateway, ports: list[int]) -> None:
+def test_the_catalog_ends_with_the_gateway(trying: Gateway, ports: list[int]) -> None:
     """The catalog and the samples end with the gateway, well and soon."""
     with held(ports[0], 3):
         trying.terminate()

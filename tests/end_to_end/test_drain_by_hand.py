@@ -107,7 +107,7 @@ def test_undrained_while_gone(site: Site) -> None:
     assert site.order("undrain", site.anna) in (200, 404)  # it may be doubted
 
 
-def test_restart(site: Site, tmp_path: Path) -> None:
+def test_a_drain_survives_a_restart(site: Site, tmp_path: Path) -> None:
     """With a state directory it holds after a restart, with kill -9 as well; without
     one it does not.
     """

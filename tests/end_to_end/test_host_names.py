@@ -44,7 +44,7 @@ def twistd(names: NameServer, tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_start(
+def test_clients_wait_while_names_are_looked_up(
     stage: Stage, names: NameServer, twistd: list[str], workers: int
 ) -> None:
     """Clients that come while names are looked up wait, and are not turned away."""

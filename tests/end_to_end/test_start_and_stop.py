@@ -89,7 +89,7 @@ def test_early_client(consul: ConsulAgent, stage: Stage, workers: str) -> None:
 
 
 @WORKERS
-def test_stop(stage: Stage, workers: str) -> None:
+def test_sigterm_lets_answers_complete(stage: Stage, workers: str) -> None:
     """
     SIGTERM lets all answers in progress complete; no new client is accepted meanwhile;
     then the gateway ends well.

@@ -350,7 +350,7 @@ def test_two_at_once(
     two[1].stop()
 
 
-def test_many(gateway: StartGateway, web: str, meeting: str) -> None:
+def test_hundreds_of_mappings(gateway: StartGateway, web: str, meeting: str) -> None:
     """Three hundred mappings are taken over as well as one."""
     ports: list[Address] = list(free_ports(300))
     told = [word for port in ports for word in ("--map", f"{port}:{web}")]

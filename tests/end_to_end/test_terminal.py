@@ -29,7 +29,7 @@ def status(*arguments: str) -> tuple[int, str, str]:
     return ended.returncode, ended.stdout, ended.stderr
 
 
-def test_ready(stage: Stage) -> None:
+def test_a_ready_gateway(stage: Stage) -> None:
     """A gateway that is ready is a table that can be read, with status 0."""
     port, admin = free_ports(2)
     for server in stage.servers[:2]:

@@ -149,7 +149,9 @@ def test_killed_master(stage: Stage, own_servers: list[WebServer]) -> None:
 
 
 @pytest.mark.parametrize("everybody", [False, True])
-def test_stop(stage: Stage, own_servers: list[WebServer], *, everybody: bool) -> None:
+def test_sigterm_ends_all_workers(
+    stage: Stage, own_servers: list[WebServer], *, everybody: bool
+) -> None:
     """
     SIGTERM ends all of them in order, sent to the master or to the whole group.
     Connections still open after drain-timeout are closed and logged.

@@ -75,7 +75,7 @@ def get(port: int, path: str) -> Any:
         connection.close()
 
 
-def test_off(running: ReactorThread) -> None:
+def test_without_an_admin_listener(running: ReactorThread) -> None:
     """Without an admin listener what changes is noted all the same."""
     made = lookout(running, config(admin="off"))
     made.bind()
@@ -87,7 +87,7 @@ def test_off(running: ReactorThread) -> None:
     running.outcome(made.stopService)
 
 
-def test_on(running: ReactorThread) -> None:
+def test_answers_from_start_to_end(running: ReactorThread) -> None:
     """Bound early, it answers from its start on, and no longer than to its end."""
     [port] = free_ports(1)
     made = lookout(running, config(admin=str(port)))

@@ -312,7 +312,7 @@ def test_consul_does_not_say() -> None:
     assert "yet: Consul shows no service wbe - its clients" in told.lines()[0]
 
 
-def test_stop() -> None:
+def test_a_stop_in_the_middle() -> None:
     """An end in the middle leaves nothing behind."""
     told = Told("80:wbe", "81:web")
     told.answers.waiting = []

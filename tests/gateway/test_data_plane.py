@@ -171,7 +171,7 @@ def test_listens_when_it_runs(serving: Serving) -> None:
     serving.end()
 
 
-def test_late(serving: Serving, held: ExitStack) -> None:
+def test_a_further_mapping(serving: Serving, held: ExitStack) -> None:
     """A running data plane serves a further mapping, unless its port is taken."""
     server = held.enter_context(listening())
     [port] = free_ports(1)
@@ -186,7 +186,7 @@ def test_late(serving: Serving, held: ExitStack) -> None:
     serving.end()
 
 
-def test_replace(serving: Serving, held: ExitStack) -> None:
+def test_mappings_are_added_and_removed(serving: Serving, held: ExitStack) -> None:
     """Added mappings are served, removed ones are not, and old connections stay."""
     server = held.enter_context(listening())
     one, two, three = (mapping(each) for each in free_ports(3))
@@ -246,7 +246,7 @@ def test_operator(serving: Serving, held: ExitStack) -> None:
     serving.end()
 
 
-def test_drain(serving: Serving, held: ExitStack) -> None:
+def test_drain_ends_with_the_last_connection(serving: Serving, held: ExitStack) -> None:
     """
     A draining data plane accepts no more clients, and is done when the last one is.
     """

@@ -141,7 +141,7 @@ def test_cannot_be_written(tmp_path: Path) -> None:
     ],
     ids=range(12),
 )
-def test_broken(tmp_path: Path, content: bytes) -> None:
+def test_an_invalid_file(tmp_path: Path, content: bytes) -> None:
     """An invalid file is logged, and nothing is drained."""
     file, _ = file_in(tmp_path)
     file.path.write_bytes(content)
@@ -152,7 +152,7 @@ def test_broken(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.parametrize(
     "make", [os.mkfifo, os.mkdir, lambda path: os.symlink("x", path)]
 )
-def test_no_file(tmp_path: Path, make: Callable[[Any], None]) -> None:
+def test_a_path_that_is_no_file(tmp_path: Path, make: Callable[[Any], None]) -> None:
     """A path that is no regular file is not opened, and holds nothing up."""
     file, _ = file_in(tmp_path)
     make(file.path)

@@ -44,7 +44,7 @@ class GracefulShutdownTests(SynchronousTestCase):
         """What was logged."""
         return [formatEvent(each) for each in self.events]
 
-    def test_waits(self) -> None:
+    def test_over_when_nothing_is_open(self) -> None:
         """It is over when nothing is open, for all callers that wait for it."""
         self.shutdown.begin(0.0)
         early, late = self.shutdown.when_done(), self.shutdown.when_done()
@@ -85,7 +85,7 @@ class GracefulShutdownTests(SynchronousTestCase):
         self.clock.advance(0.2)
         self.assertEqual(len(self.server.drained), 1)
 
-    def test_stop(self) -> None:
+    def test_a_hard_stop_ends_the_wait(self) -> None:
         """If all ends at once, no caller waits any longer, and nothing is logged."""
         for grace in (5.0, 0.0):
             self.shutdown = GracefulShutdown(self.clock, cast(Any, self.server))
@@ -98,7 +98,7 @@ class GracefulShutdownTests(SynchronousTestCase):
         self.server.drained[0].callback(None)
         self.assertEqual(self.lines(), before)
 
-    def test_bug(self) -> None:
+    def test_a_bug_does_not_keep_it_from_ending(self) -> None:
         """A bug of ours does not keep it from its end."""
         self.shutdown.begin(0.0)
         over = self.shutdown.when_done()

@@ -96,7 +96,7 @@ def test_drained_and_undrained() -> None:
     ]
 
 
-def test_unknown() -> None:
+def test_an_unknown_upstream() -> None:
     """An unknown upstream cannot be drained or undrained."""
     told = Operated()
     assert not told.operations.drain(A)
@@ -106,7 +106,7 @@ def test_unknown() -> None:
     assert told.noted == []
 
 
-def test_gone() -> None:
+def test_a_drained_instance_that_is_gone() -> None:
     """A drained instance that is gone is still shown, and can be undrained."""
     told = Operated()
     told.answer(an_instance("a", created=10))
@@ -137,7 +137,7 @@ def test_registered_anew(tmp_path: Path) -> None:
     assert Operated(str(tmp_path)).registry.drained == {}
 
 
-def test_restart(tmp_path: Path) -> None:
+def test_a_drain_survives_a_restart(tmp_path: Path) -> None:
     """With a state directory it is drained after a restart, before Consul answers."""
     told = Operated(str(tmp_path))
     told.answer(an_instance("a", created=10), an_instance("b", created=11))
@@ -228,6 +228,6 @@ def test_long_id() -> None:
         told.operations.drain(an_identity("x" * 256))
 
 
-def test_end() -> None:
+def test_stop_with_or_without_a_file() -> None:
     """The service stops with or without a file."""
     assert Operated().operations.stopService().called

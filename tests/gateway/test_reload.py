@@ -32,7 +32,7 @@ from tests.support.running_proxy import ReactorThread
 from tests.support.waiting import eventually
 
 
-def test_not_now(running: ReactorThread, no_consul: str) -> None:
+def test_a_gateway_that_does_not_run(running: ReactorThread, no_consul: str) -> None:
     """A gateway that does not run cannot be reloaded."""
     config = configure([no_consul], ["8080:web"])
     gateway = Gateway(running.reactor, config)

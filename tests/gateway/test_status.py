@@ -198,7 +198,7 @@ class TestGateway:
         assert (worker.number, worker.pid, worker.serves) == (3, 4711, True)
         assert (worker.open, worker.accepted) == (5, 8)
 
-    def test_ready(self) -> None:
+    def test_ready_once_every_mapping_is_served(self) -> None:
         """
         The gateway is ready once Consul has answered for every mapping, and all listen.
         """
@@ -216,7 +216,7 @@ class TestGateway:
         status = shown.collector.gateway()
         assert (status.ready, status.state, status.not_ready) == (True, "serving", ())
 
-    def test_full(self) -> None:
+    def test_reached_limits_are_shown(self) -> None:
         """
         Limits that are reached are shown, with the number of processes; the gateway
         stays ready.
@@ -333,7 +333,7 @@ class TestMappings:
 class TestUpstreams:
     """The instances of a pool."""
 
-    def test_all_of_it(self) -> None:
+    def test_a_whole_upstream(self) -> None:
         """All that is known of an instance is shown."""
         shown = Shown()
         shown.answer(an_instance("a", weight=3, tags=["v2"], reason="fine"))
@@ -456,7 +456,7 @@ class TestUpstreams:
 class TestOrders:
     """What an operator wants."""
 
-    def test_drain(self) -> None:
+    def test_drain_and_undrain(self) -> None:
         """A drained upstream has nothing new until it is undrained; both are noted."""
         shown = Shown()
         shown.answer(an_instance("a"), an_instance("b"))

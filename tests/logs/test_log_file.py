@@ -152,7 +152,7 @@ def test_renamed_and_made_anew(path: Path) -> None:
     assert mode(path) == 0o644
 
 
-def test_removed(path: Path) -> None:
+def test_a_removed_file_is_created_again(path: Path) -> None:
     """A removed file is created again."""
     file = LogFile(str(path), 0, 5)
     path.unlink()

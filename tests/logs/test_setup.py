@@ -165,7 +165,7 @@ def test_twist(
         assert json.loads(line.strip("\x1e\n"))[key] == "said"
 
 
-def test_others() -> None:
+def test_embedders_have_their_own_log() -> None:
     """Embedders, and a --logger, have a log of their own."""
     setup = a_setup({})
     setup.open()

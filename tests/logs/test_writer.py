@@ -70,7 +70,7 @@ class Sick:
         self.reopened += 1
 
 
-def test_order(reader: Reader) -> None:
+def test_lines_keep_their_order(reader: Reader) -> None:
     """Lines come out in the order in which they were logged, from all threads."""
     writer = LogWriter(Descriptor(reader.write), told)
     writer.start()

@@ -142,7 +142,7 @@ def test_stopped_in_a_pause(stage: _Stage) -> None:
     assert stage.reactor.getDelayedCalls() == []
 
 
-def test_lost(stage: _Stage) -> None:
+def test_a_dropped_socket_is_logged(stage: _Stage) -> None:
     """Were the reactor to drop the socket, the log would say so."""
     with capturedLogs() as events:
         stage.acceptor.connectionLost(Failure(OSError("odd")))

@@ -170,7 +170,7 @@ def test_waits_for_an_answer(
 @pytest.mark.parametrize(
     "does", [socket.socket.close, loopback.reset, _speak_and_reset]
 )
-def test_gone(
+def test_a_client_that_left(
     client: tuple[socket.socket, socket.socket], does: Callable[[socket.socket], None]
 ) -> None:
     """A client that closed without a word has left, and so has one that reset."""
@@ -179,7 +179,9 @@ def test_gone(
     assert has_left(ours)
 
 
-def test_error(client: tuple[socket.socket, socket.socket]) -> None:
+def test_a_peer_that_cannot_be_checked(
+    client: tuple[socket.socket, socket.socket],
+) -> None:
     """A peer that cannot be checked has not left."""
 
     class Failing(socket.socket):

@@ -59,7 +59,7 @@ class BindTestCase(SynchronousTestCase):
 class OwnSocketTests(BindTestCase):
     """The owner of a listening socket opens and closes it."""
 
-    def test_once(self) -> None:
+    def test_opened_once(self) -> None:
         """
         The socket is opened once, however often it is asked for, until it is closed.
         """
@@ -95,7 +95,7 @@ class OwnSocketTests(BindTestCase):
             own.close()
             self.assertFalse(os.path.exists(path))
 
-    def test_refused(self) -> None:
+    def test_the_error_names_mapping_and_reason(self) -> None:
         """The error is one line that names the mapping and the reason."""
         own = OwnedSocket(Mapping("web", SystemdListen("front")), {"back": 0})
         with self.assertRaises(CannotListen) as raised:
@@ -228,7 +228,7 @@ class TCPTests(BindTestCase):
             with connect((address, port)), accept(sock) as served:
                 self.assertEqual(served.getpeername()[0], address)
 
-    def test_restart(self) -> None:
+    def test_the_port_is_free_after_a_restart(self) -> None:
         """A port is free again at once, though old connections still linger on it."""
         first = self.open(TCPListen("127.0.0.1", 0))
         address = first.getsockname()
@@ -327,7 +327,7 @@ class SystemdTests(BindTestCase):
         passed = self.open(UnixListen(path))
         self.assert_serves(self.open(SystemdListen("web"), web=passed.fileno()))
 
-    def test_unknown(self) -> None:
+    def test_an_unknown_name(self) -> None:
         """
         If systemd passed no socket with the name, the error lists the names that it
         did.

@@ -139,7 +139,7 @@ class RepeatTests(SynchronousTestCase):
         clock.pump([1.0] * 5)
         self.assertEqual(done, [0.0, 2.0, 4.0])
 
-    def test_failure(self) -> None:
+    def test_a_failure_is_logged(self) -> None:
         """A failure is logged, and the function is called again."""
         clock, tries = Clock(), [0]
 

@@ -174,7 +174,7 @@ def test_read_ends_the_write(stage: Stage) -> None:
     assert one.calls == []
 
 
-def test_later(stage: Stage) -> None:
+def test_deferred_work_comes_last(stage: Stage) -> None:
     """Deferred work comes after everything that was ready at the same time."""
     order: list[str] = []
     one, other = stage.readable(), stage.readable()
@@ -187,7 +187,7 @@ def test_later(stage: Stage) -> None:
     assert order == ["read", "read", "proceed"]
 
 
-def test_bug(stage: Stage) -> None:
+def test_a_bug_ends_one_connection(stage: Stage) -> None:
     """A bug at one connection ends that one, is logged, and holds up no other."""
     bad, good = stage.readable(), stage.readable()
 
@@ -238,7 +238,7 @@ def broken(*_: object) -> None:
     raise RuntimeError("oops")
 
 
-def test_refused(stage: Stage) -> None:
+def test_a_descriptor_that_cannot_be_watched(stage: Stage) -> None:
     """A descriptor that the kernel will not watch is ignored."""
     one = stage.watched()
     one.fileno = lambda: 10_000
@@ -290,7 +290,7 @@ def test_reactor_ends(stage: Stage) -> None:
     assert one.calls == ["lost"]
 
 
-def test_stopped() -> None:
+def test_a_stopped_poller_has_no_descriptor() -> None:
     """A stopped poller has no descriptor, whether it ever watched or not."""
     stopped = EpollPoller(RecordingReactor())
     stopped.stop()

@@ -78,7 +78,7 @@ class PatrolTests(SynchronousTestCase):
         self.assertEqual((one.seen, other.seen), ([10.0], [20.0, 30.0]))
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
-    def test_failure(self) -> None:
+    def test_a_failed_check_is_logged(self) -> None:
         """A failed check is logged, and the others are made."""
 
         def fail() -> None:
@@ -91,7 +91,7 @@ class PatrolTests(SynchronousTestCase):
         self.assertEqual((broken.seen, sound.seen), ([10.0, 20.0], [10.0, 20.0]))
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 2)
 
-    def test_stop(self) -> None:
+    def test_stop_forgets_everything(self) -> None:
         """A stop forgets everything and leaves no timer; it may begin again."""
         checked = Checked()
         self.sweeper.stop()

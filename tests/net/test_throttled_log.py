@@ -57,7 +57,7 @@ def test_once_a_second() -> None:
     assert storm.clock.getDelayedCalls() == []
 
 
-def test_stop() -> None:
+def test_stop_logs_the_rest() -> None:
     """At the end nothing is left unsaid, and no timer is left."""
     storm = Storm()
     storm.ask(3)

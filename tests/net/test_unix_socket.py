@@ -73,7 +73,7 @@ def test_default_acl(tmp_path: Path) -> None:
     assert (first & 0o077, last) == (0, 0o600)
 
 
-def test_failing(tmp_path: Path) -> None:
+def test_a_failed_bind_keeps_the_umask(tmp_path: Path) -> None:
     """A failed bind leaves the umask as it was."""
     before = os.umask(0o027)
     try:

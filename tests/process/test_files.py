@@ -39,7 +39,7 @@ def test_a_long_file(tmp_path: Path) -> None:
         ("nothing", "No such file or directory"),
     ],
 )
-def test_no_file(kind: str, why: str, tmp_path: Path) -> None:
+def test_a_path_that_is_no_file(kind: str, why: str, tmp_path: Path) -> None:
     """
     A path that is no regular file is refused at once, without blocking and without an
     open descriptor.

@@ -47,7 +47,7 @@ def test_clock_set_back() -> None:
     assert lag.worst == 0.0
 
 
-def test_stop() -> None:
+def test_stop_and_start_again() -> None:
     """Nothing is left behind; it can be started again, and stopped twice."""
     clock = Clock()
     lag = Lag(clock)

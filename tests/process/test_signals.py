@@ -93,7 +93,7 @@ class SignalsTests(SynchronousTestCase):
         """The process gets a signal."""
         signal.raise_signal(number)
 
-    def test_end(self) -> None:
+    def test_sigterm_drains_the_gateway(self) -> None:
         """SIGTERM has the gateway drain, and stops the reactor after that, so that
         the exit status is 0.
         """
@@ -197,7 +197,7 @@ class SignalsTests(SynchronousTestCase):
         reading.callback(CONFIG)
         self.assertEqual(self.gateway.loaded, [OTHER, CONFIG])
 
-    def test_wrong(self) -> None:
+    def test_a_failed_reload_is_logged(self) -> None:
         """A failed reload is one error line, an ignored SIGHUP one info line."""
         for trouble, said in (
             (
@@ -211,7 +211,7 @@ class SignalsTests(SynchronousTestCase):
             self.assertEqual(self.lines()[-1], said)
         self.assertEqual(len(self.events), 2)
 
-    def test_bug(self) -> None:
+    def test_a_bug_in_a_reload_is_logged(self) -> None:
         """A bug in lbconsul ends nothing, and is logged."""
         self.gateway.trouble = RuntimeError("a bug")
         self.signals._reload()

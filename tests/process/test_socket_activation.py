@@ -22,6 +22,6 @@ def test_passed(monkeypatch: pytest.MonkeyPatch, name: str | None) -> None:
         assert passed_sockets() == {"0": number, name or "unknown": number}
 
 
-def test_none() -> None:
+def test_without_systemd() -> None:
     """Without systemd there are no such sockets."""
     assert passed_sockets() == {}

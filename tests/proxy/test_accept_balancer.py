@@ -54,7 +54,7 @@ def test_turn_that_was_not_needed() -> None:
     assert queue.courtesy.should_yield()
 
 
-def test_stop() -> None:
+def test_stop_leaves_no_timer() -> None:
     """Nothing is left of it."""
     queue = Queue()
     queue.courtesy.should_yield()

@@ -147,7 +147,7 @@ def test_forgotten(clock: Clock) -> None:
     room.forget(door)
 
 
-def test_bug(clock: Clock) -> None:
+def test_a_bug_in_one_listener(clock: Clock) -> None:
     """A bug in one listener costs the others nothing, and is in the log."""
     room = ConnectionLimit(clock, 1)
     broken, sound = Door(room, 1), Door(room, 1)

@@ -444,7 +444,7 @@ class DialTests(DialTestCase):
         self.assert_failed(user, Termination.HARD_STOP)
         self.assertEqual(len(user.tried), 1)
 
-    def test_bug(self) -> None:
+    def test_a_bug_ends_the_dial(self) -> None:
         """A bug that the poller meets ends the dial, and leaves nothing behind."""
         user, dial = self.dial(instance("a", self.blackhole()))
         self.reactor.forget(dial)
@@ -489,7 +489,7 @@ class WaitingTests(DialTestCase):
         self.waits = User(self.reactor, self.registry, ONE_EACH)
         self.waiting = self.waits.dial()
 
-    def test_waits(self) -> None:
+    def test_no_upstream_is_chosen_meanwhile(self) -> None:
         """Meanwhile no upstream is chosen, and the reactor has nothing to watch."""
         self.pass_time(2 * TIMEOUT - 0.3)
         self.assertEqual((self.waits.tried, self.waits.failed), ([], []))

@@ -46,7 +46,9 @@ def _of(proxy: TendedProxy, name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("how", ["deregistered", "in maintenance", "of weight 0"])
-def test_drain(proxy: TendedProxy, pair: tuple[Server, Server], how: str) -> None:
+def test_connections_of_a_removed_instance(
+    proxy: TendedProxy, pair: tuple[Server, Server], how: str
+) -> None:
     """
     Connections to an instance that left live on for the most of the drain timeout,
     and then end little by little; those to others are left alone.

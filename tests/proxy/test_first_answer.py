@@ -109,7 +109,7 @@ def test_names(stage: Stage) -> None:
     assert listener.accepts
 
 
-def test_stopped(stage: Stage) -> None:
+def test_a_listener_that_stopped_meanwhile(stage: Stage) -> None:
     """A listener that has stopped meanwhile does not accept, and is forgotten."""
     stopped, listener = stage.begin(), stage.begin()
     stopped.stop()

@@ -17,7 +17,7 @@ def test_session(proxy: TendedProxy) -> None:
     assert (mapped.accepted, mapped.open) == (1, 0)
 
 
-def test_refused(proxy: TendedProxy) -> None:
+def test_a_denied_client_has_no_session(proxy: TendedProxy) -> None:
     """A client that the mapping denies has no session: it is counted and closed."""
     proxy.register(proxy.server("a").instance())
     mapped = proxy.serve(deny=("192.0.2.0/24",))

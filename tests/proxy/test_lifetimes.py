@@ -42,7 +42,9 @@ def test_no_max_age(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
     assert proxy.endings == {}
 
 
-def test_drain(proxy: TendedProxy, pair: tuple[Server, Server]) -> None:
+def test_connections_end_by_the_drain_timeout(
+    proxy: TendedProxy, pair: tuple[Server, Server]
+) -> None:
     """
     Open connections may end by themselves for most of the drain timeout, then they are
     closed.

@@ -157,7 +157,7 @@ class LifeTests(ListenerTestCase):
         self.reactor.settle()
         self.assertEqual(len(taker.taken), 1)
 
-    def test_stop(self) -> None:
+    def test_a_stopped_listener_refuses(self) -> None:
         """A stopped listener refuses; what it accepted before is left alone."""
         taker, listener = self.started()
         address = listener.address
@@ -173,7 +173,7 @@ class LifeTests(ListenerTestCase):
         self.assertEqual(self.reactor.reading(), set())
         listener.close()
 
-    def test_restart(self) -> None:
+    def test_start_again(self) -> None:
         """The listener can be started again."""
         taker, listener = self.started()
         listener.stopService()
@@ -209,7 +209,7 @@ class LifeTests(ListenerTestCase):
             listener.stopService()
             loopback.connect(passed.getsockname()).close()
 
-    def test_lost(self) -> None:
+    def test_a_dropped_socket_is_logged(self) -> None:
         """
         If the reactor drops the socket, the log says so, and the gateway survives.
         """
@@ -441,7 +441,7 @@ class GivesWayTests(ListenerTestCase):
         self.give_way(1)
         self.assert_waits(GIVE_WAY, 1)
 
-    def test_busy(self) -> None:
+    def test_a_late_turn_is_kept(self) -> None:
         """
         Coming round to the queue a little late does not cost the listener its turn.
         """
@@ -477,7 +477,7 @@ class GivesWayTests(ListenerTestCase):
         self.listener_.connection_ended()
         self.assert_waits(GIVE_WAY, 1)
 
-    def test_full(self) -> None:
+    def test_a_full_listener_accepts_nothing(self) -> None:
         """After yielding, the listener accepts nothing if it is full."""
         self.give_way(1)
         self.taker.open = 6
@@ -488,7 +488,7 @@ class GivesWayTests(ListenerTestCase):
         self.reactor.turn()
         self.assertEqual(len(self.taker.taken), 1)
 
-    def test_stop(self) -> None:
+    def test_a_stop_meanwhile_leaves_no_timer(self) -> None:
         """A stop meanwhile leaves no timer behind."""
         self.give_way(1)
         self.listener_.stopService()
@@ -531,7 +531,7 @@ class RoomTests(ListenerTestCase):
         """How many each has."""
         return [len(taker.taken) for taker in self.takers]
 
-    def test_full(self) -> None:
+    def test_a_full_process_leaves_clients_in_the_queue(self) -> None:
         """
         When the process is full the clients of every mapping wait in the
         kernel's queue, and nothing turns meanwhile.
@@ -703,7 +703,7 @@ class RoomTests(ListenerTestCase):
         self.assertEqual((taker.open, self.room.taken), (103, 3))
         self.assertEqual(self.reactor.reading(), {listener.fileno()})
 
-    def test_stop(self) -> None:
+    def test_a_stopped_listener_gives_up_its_turn(self) -> None:
         """A stopped listener waits no longer, and holds up no other."""
         one, other = self.started(), self.started()
         self.connect(one[1], 4)

@@ -212,7 +212,7 @@ def test_fallback(running: Running) -> None:
     assert served.listener is not None
 
 
-def test_unchanged(running: Running) -> None:
+def test_an_unchanged_mapping(running: Running) -> None:
     """An unchanged mapping is not touched."""
     sources = running.begin(MAPPING, MAPPING)
     before = [(each.proxy, each.listener) for each in running.serving.served]
@@ -223,7 +223,7 @@ def test_unchanged(running: Running) -> None:
     assert_alive(*pair)
 
 
-def test_added(running: Running) -> None:
+def test_an_added_mapping(running: Running) -> None:
     """An added mapping is served at once."""
     [old] = running.begin(MAPPING)
     new = OwnedSocket(MAPPING)
@@ -232,7 +232,7 @@ def test_added(running: Running) -> None:
     running.pair(new)
 
 
-def test_removed(running: Running) -> None:
+def test_a_removed_mapping(running: Running) -> None:
     """A removed mapping listens no longer; its connections may end by themselves."""
     other, gone = running.begin(MAPPING, evolve(MAPPING, attempts=5))
     address = gone.open().getsockname()
@@ -277,7 +277,7 @@ def test_removed_in_time(running: Running) -> None:
     eventually(lambda: not running.runtime._proxies, "its proxy is gone")
 
 
-def test_altered(running: Running) -> None:
+def test_an_altered_mapping(running: Running) -> None:
     """Under other options the socket stays; old connections live on under theirs."""
     [source] = running.begin(MAPPING)
     sock = source.open()
@@ -352,7 +352,7 @@ def test_limit(running: Running) -> None:
     assert_alive(waiting, running.held.enter_context(accept(running.server)))
 
 
-def test_full(running: Running) -> None:
+def test_a_limit_is_reported_after_a_second(running: Running) -> None:
     """A reached limit shows after a second, until there has been room for as long."""
     (source,) = running.begin(evolve(MAPPING, limits=Limits(connections=2)))
     pairs = [running.pair(source) for _ in range(2)]
@@ -398,7 +398,7 @@ def test_lent(running: Running) -> None:
     running.running.outcome(lambda: maybeDeferred(port.stopListening))
 
 
-def test_drain(running: Running) -> None:
+def test_drain_ends_with_the_last_connection(running: Running) -> None:
     """No client is accepted any more; the drain is over when nothing is open."""
     [source] = running.begin(MAPPING)
     address = source.open().getsockname()

@@ -183,7 +183,7 @@ class FiguresTests(MappingProxyTestCase):
         for times in (figures.connect, figures.first_byte, figures.connection):
             self.assertEqual(sum(times.counts), 1)
 
-    def test_refused(self) -> None:
+    def test_refusing_upstreams_are_counted(self) -> None:
         """Each upstream that refuses is counted, and the client that got none."""
         with loopback.refusing() as port:
             registry = registry_of(instance("dead", port))

@@ -37,7 +37,7 @@ def test_factories() -> None:
     assert one.relaying.pipes is other.relaying.pipes
 
 
-def test_gone() -> None:
+def test_connections_of_a_removed_proxy_count() -> None:
     """Connections accepted by a removed proxy still count."""
     made = runtime()
     one, other = made.make(MAPPING, OBSERVER), made.make(MAPPING, OBSERVER)
@@ -97,7 +97,7 @@ def test_known_while_names_are_looked_up() -> None:
     assert not made.is_pending(MAPPING)
 
 
-def test_figures() -> None:
+def test_connections_count_where_they_came_in() -> None:
     """Connections count for the mapping that accepted them, whatever changes."""
     made = runtime()
     mapping = Mapping("web", TCPListen("127.0.0.1", 80))

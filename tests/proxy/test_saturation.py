@@ -46,7 +46,7 @@ class Looked:
             self.saturation.tick()
 
 
-def test_full(logs: Sequence[LogEvent]) -> None:
+def test_a_limit_reached_for_a_second(logs: Sequence[LogEvent]) -> None:
     """A limit reached for a second is logged, once, and so is its end."""
     looked = Looked()
     looked.wait(1)

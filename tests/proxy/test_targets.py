@@ -79,7 +79,7 @@ def test_what_is_closed_at_once_is_not_doubted() -> None:
     assert selection.caution.part == 0
 
 
-def test_limits() -> None:
+def test_connection_limit_and_slow_start() -> None:
     """How many connections an instance may have, and how slowly it may start."""
     [selection] = _route("80:web,max-connections-per-upstream=7,slow-start=5s").all()
     assert (selection.limit, selection.slow_start) == (7, 5.0)

@@ -167,7 +167,7 @@ class LeavingClientTests(SessionTestCase):
         self.pass_time(0.5)
         self.assert_ended("CC")
 
-    def test_reset(self) -> None:
+    def test_an_upstream_that_resets(self) -> None:
         """And so does an upstream that resets."""
         self.dial()
         loopback.reset(self.client)

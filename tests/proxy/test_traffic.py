@@ -282,7 +282,7 @@ class TestEnds:
                 new.close()
             proxy.wait_until_open(0)
 
-    def test_stop(
+    def test_closing_all_connections(
         self, proxy: RunningProxy, server: socket.socket, held: ExitStack
     ) -> None:
         """To close all connections ends both sides of each."""

@@ -62,7 +62,7 @@ def test_flapping() -> None:
     ]
 
 
-def test_stop() -> None:
+def test_stop_logs_the_rest() -> None:
     """At the end nothing is left unsaid, and no timer is left."""
     clock = Clock()
     standings = UpstreamLog(clock)

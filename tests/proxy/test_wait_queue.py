@@ -144,7 +144,7 @@ class LineTests(SynchronousTestCase):
         self.assertEqual(self.places.got[2:], ["a"])
         self.assert_over()
 
-    def test_again(self) -> None:
+    def test_a_refused_dial_stays_ahead(self) -> None:
         """A dial whose upstream refused it in its turn is still ahead of others."""
         first = self.join("a")
         self.join("b")
@@ -206,7 +206,7 @@ class LineTests(SynchronousTestCase):
         self.assertEqual(self.places.got, ["a", "c"])
         self.assert_over()
 
-    def test_bug(self) -> None:
+    def test_a_bug_in_one_dial(self) -> None:
         """
         A bug that one meets, before its place or after, is in the log; the others
         go on, and it does not come again.
@@ -236,7 +236,7 @@ class LineTests(SynchronousTestCase):
         self.assertEqual(self.places.got, ["b"])
         self.assert_over()
 
-    def test_stop(self) -> None:
+    def test_a_stopped_queue_forgets_all(self) -> None:
         """A stopped queue forgets all; it serves dials that join later."""
         held = [self.join("a"), self.join("b", self.one)]
         self.queue.stop()

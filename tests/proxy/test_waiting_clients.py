@@ -266,7 +266,7 @@ def test_close_connections(proxy: TendedProxy) -> None:
     assert proxy.is_drained()
 
 
-def test_bug(proxy: TendedProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_in_one_turn(proxy: TendedProxy, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug in one client's turn ends that client, and no other."""
     mapped, server, client = _full(proxy)
     waiting = proxy.connect_all(mapped, "123")

@@ -63,7 +63,7 @@ def test_nobody_there(path: str) -> None:
     assert take(path) is None
 
 
-def test_state(path: str) -> None:
+def test_the_running_gateways_state(path: str) -> None:
     """The running gateway's state is available."""
     with OldGateway(path, says(write_offer([], {"ready": True}))):
         taken = has(path)
@@ -128,7 +128,7 @@ def test_byte_by_byte(path: str) -> None:
         taken.close()
 
 
-def test_refused(path: str) -> None:
+def test_a_refusal_has_a_reason(path: str) -> None:
     """The running gateway's reason is part of the error."""
     assert refusal(path, says(write_refusal("it is Sunday"))) == (
         "the running gateway refuses: it is Sunday"

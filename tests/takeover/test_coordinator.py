@@ -211,7 +211,7 @@ def test_serves_never(successor: Successor) -> None:
     assert "not taken over: the workers do not serve;" in successor.said()[1]
 
 
-def test_too_late(successor: Successor) -> None:
+def test_the_old_gateway_timed_out(successor: Successor) -> None:
     """If the old one has lost its patience that one stays the gateway."""
     successor.gateway.answers, successor.gateway.is_serving = "all", True
     successor.gateway.drained = Deferred()

@@ -41,7 +41,7 @@ def test_addresses() -> None:
     assert read_offer(write_offer(addresses)) == addresses
 
 
-def test_state() -> None:
+def test_an_offer_has_the_state() -> None:
     """
     The old gateway's state comes along; an offer without one, or with an invalid one,
     is valid as well.
@@ -59,7 +59,7 @@ def test_state_without_room() -> None:
     assert (read_offer(line), read_state(line)) == (["a"], {})
 
 
-def test_many() -> None:
+def test_an_offer_of_many_sockets() -> None:
     """An offer has room for as many sockets as any gateway has, and not for more."""
     addresses = [f"unix:/{number:0107}" for number in range(MOST_SOCKETS)]
     line = write_offer(addresses)

@@ -255,7 +255,7 @@ def test_too_many_sockets() -> None:
         assert b"more than can be handed over" in played.say(QUESTION)
 
 
-def test_ended(played: Played) -> None:
+def test_end_at_any_moment(played: Played) -> None:
     """We may end it at any moment."""
     played.session.begin()
     played.session.abort()

@@ -26,7 +26,7 @@ from tests.support.workers import resident
 pytestmark = pytest.mark.process
 
 
-def test_many(start: Any, held: ExitStack) -> None:
+def test_ten_thousand_instances(start: Any, held: ExitStack) -> None:
     """Ten thousand instances reach each worker, to the last one."""
     server = held.enter_context(listening())
     started = start(2, MAPPING)

@@ -92,7 +92,7 @@ def test_complete_at_last(reader: Reader) -> None:
     ]
 
 
-def test_closed(reader: Reader) -> None:
+def test_a_closed_sender(reader: Reader) -> None:
     """A closed sender sends nothing, whether pending, late or new."""
     reader.patience = 1
     reader.change(WEB, *MANY)

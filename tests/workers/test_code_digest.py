@@ -19,7 +19,7 @@ def package(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_same(package: Path) -> None:
+def test_the_same_code(package: Path) -> None:
     """The same code has the same digest, whenever and wherever it was written."""
     before = code_digest(package)
     os.utime(package / "a.py", (0, 0))

@@ -109,7 +109,7 @@ def test_by_hand(start: Any, held: ExitStack) -> None:
             pass
 
 
-def test_replace(start: Any, held: ExitStack) -> None:
+def test_mappings_are_added_and_removed(start: Any, held: ExitStack) -> None:
     """Workers serve what is added, and no longer what is removed; others live on."""
     server = held.enter_context(listening())
     one, other, third = (

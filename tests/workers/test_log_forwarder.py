@@ -44,7 +44,7 @@ def passed_on(one: LogEvent) -> LogEvent:
 class TestEvents:
     """An event of a worker's log, read by the master."""
 
-    def test_fields(self) -> None:
+    def test_fields_of_an_event_arrive(self) -> None:
         """Its text, its fields, its level, its time and its origin arrive."""
         sent = event("{line} of {number}", line="ä\n", number=3, seconds=0.5)
         got = passed_on(sent)
@@ -79,7 +79,7 @@ class TestEvents:
         assert got["log_level"] is LogLevel.warn
 
     @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"1", b"\xff"])
-    def test_none(self, data: bytes) -> None:
+    def test_bytes_that_are_no_event(self, data: bytes) -> None:
         """Invalid bytes are no event."""
         with pytest.raises(ValueError):
             read_event(data)
@@ -166,7 +166,7 @@ class TestLines:
         clock.advance(10 * COLLECT)
         assert len(written) == 1
 
-    def test_order(self) -> None:
+    def test_lines_and_events_keep_their_order(self) -> None:
         """A line stands before the event that follows it, and after the one before."""
         clock, written = Clock(), list[bytes]()
         uplink = LogForwarder(clock, written.append)

@@ -83,7 +83,7 @@ def test_nobody_is_told_of_nothing(table: Table) -> None:
     assert (load.open, told.opens) == (0, [])
 
 
-def test_late(table: Table) -> None:
+def test_an_instance_learned_late(table: Table) -> None:
     """A process that learns of an instance late knows at once what is open there."""
     one, other, _ = counters(table, a=0)
     other.load(A).add(3)

@@ -36,7 +36,7 @@ from tests.support.workers import is_alive
 pytestmark = pytest.mark.process
 
 
-def test_again(start: Any, held: ExitStack) -> None:
+def test_start_again(start: Any, held: ExitStack) -> None:
     """The supervisor can be started again, and keeps its catalog."""
     server = held.enter_context(listening())
     [port] = free_ports(1)
@@ -244,7 +244,7 @@ def test_hanging_at_the_end(start: Any, monkeypatch: pytest.MonkeyPatch) -> None
     ]
 
 
-def test_drain(start: Any, held: ExitStack) -> None:
+def test_draining_workers_are_not_replaced(start: Any, held: ExitStack) -> None:
     """Workers let open connections end, and end then; no worker takes their place."""
     server = held.enter_context(listening())
     started = start(2, MAPPING)

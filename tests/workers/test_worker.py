@@ -301,7 +301,7 @@ def test_reports(
         eventually(lambda: running.reports().count(expected) > 1, "once more", 0.3)
 
 
-def test_figures(
+def test_traffic_is_reported(
     running: Running, held: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker reports its traffic now and then, if it changed."""
@@ -525,7 +525,7 @@ def test_others_answers(running: Running, held: ExitStack) -> None:
         pass
 
 
-def test_drain(running: Running, held: ExitStack) -> None:
+def test_drain_ends_with_the_last_connection(running: Running, held: ExitStack) -> None:
     """A draining worker accepts no clients, and ends when nothing is open."""
     listener, server = (held.enter_context(listening()) for _ in range(2))
     running.set_up(listener)

@@ -157,7 +157,7 @@ class MemberTests(SynchronousTestCase):
         """The worker sends something."""
         self.reactor.protocol.stringReceived(data)
 
-    def test_start(self) -> None:
+    def test_a_worker_gets_sockets_and_catalog(self) -> None:
         """A worker gets the table and the sockets, and then the whole catalog."""
         self.assertTrue(verifyObject(IProcessProtocol, self.member))
         self.ledger.change(WEB, Change(tuple(instances("a"))))
@@ -246,7 +246,7 @@ class MemberTests(SynchronousTestCase):
             ["worker 3 (process 4711) serves"],
         )
 
-    def test_figures(self) -> None:
+    def test_the_last_traffic_is_kept(self) -> None:
         """For each listener the traffic reported last is kept."""
         self.start()
         worker = MappingTraffic(queued=3)
@@ -260,7 +260,7 @@ class MemberTests(SynchronousTestCase):
         self.assertEqual((told.queued, told.stats.accepted), (0, 9))
         self.assertEqual(told.stats.accounts[an_identity()].total, 1)
 
-    def test_order(self) -> None:
+    def test_orders_reach_the_worker(self) -> None:
         """A worker gets an operator's orders."""
         self.start()
         self.member.send(Eject(an_identity(), 7))
@@ -333,7 +333,7 @@ class MemberTests(SynchronousTestCase):
             ],
         )
 
-    def test_stop(self) -> None:
+    def test_stop_closes_the_channel(self) -> None:
         """A worker that is stopped is not killed for closing its channel."""
         self.start()
         self.member.stop()
@@ -351,7 +351,7 @@ class MemberTests(SynchronousTestCase):
         self.reactor.advance(10)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
-    def test_drain(self) -> None:
+    def test_drain_goes_on_until_idle(self) -> None:
         """A draining worker ends once it is idle, and still gets the catalog."""
         self.start()
         self.member.drain()

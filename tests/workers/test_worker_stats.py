@@ -14,7 +14,9 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.process
 
 
-def test_figures(start: Any, held: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ended_workers_count(
+    start: Any, held: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Statistics cover all workers, dead ones included."""
     monkeypatch.setattr(data_plane, "RECOUNT_EVERY", 0.1)
     server = held.enter_context(listening())
