@@ -10,6 +10,7 @@ from attrs import asdict, evolve
 
 from bench import missing, plan
 from bench.about import about
+from bench.calls import calls
 from bench.compare import compare
 from bench.connections import connections
 from bench.flapping import flapping
@@ -26,6 +27,7 @@ _PARTS: dict[str, Callable[[Stage, plan.Plan, Results], None]] = {
     "compare": compare,
     "latency": latency,
     "memory": memory,
+    "calls": calls,
     "connections": connections,
     "registry": registry,
     "mappings": mappings,

@@ -15,6 +15,7 @@ PARTS = (
     "compare",
     "latency",
     "memory",
+    "calls",
     "connections",
     "registry",
     "mappings",

@@ -7,6 +7,7 @@ from bench.results import Results
 from bench.work import (
     ANSWER,
     BUSY,
+    CALLS,
     CLOSE_TIME,
     CLOSE_TURN,
     CPU,
@@ -35,7 +36,7 @@ from bench.work import (
 )
 
 #: The rows of the comparison.
-_COMPARED = (*CPU.values(), *PACE.values(), P50, P99, START_MEMORY, IDLE_MEMORY)
+_COMPARED = (*CPU.values(), *PACE.values(), P50, P99, START_MEMORY, IDLE_MEMORY, CALLS)
 
 #: The curves.
 _CURVES = (

@@ -49,6 +49,8 @@ RATE = Measure("Half load", "requests/s")
 START_MEMORY = Measure("Memory at start", "MiB")
 IDLE_MEMORY = Measure("Memory of an idle connection", "KiB")
 
+CALLS = Measure("Python calls", "calls/connection")
+
 BUSY = Measure("CPU, N connections, all busy", "us/request")
 IDLE = Measure("CPU, N idle connections and 32 busy ones", "us/request")
 

@@ -1,0 +1,143 @@
+"""Counts the Python functions that a proxy calls for a connection."""
+
+import os
+import select
+import socket
+import sys
+import time
+from contextlib import ExitStack
+from itertools import repeat
+from types import FrameType
+from typing import Any
+
+from lbconsul.config.model import Mapping, TCPListen
+from lbconsul.logs.connection_lines import ConnectionLines
+from lbconsul.logs.targets import Descriptor
+from lbconsul.logs.writer import LogWriter
+from lbconsul.net.listening_socket import OwnedSocket
+from lbconsul.proxy.listener_manager import ListenerManager
+from lbconsul.proxy.runtime import ProxyRuntime
+from tests.support import loopback
+from tests.support.ports import free_ports
+from tests.support.recording_reactor import RecordingReactor
+from tests.support.upstreams import instance, registry_of
+
+#: Upstreams to choose from.
+_UPSTREAMS = 3
+
+#: Connections before the counted ones, which fill caches.
+_FIRST = 16
+
+_REQUEST = b"GET /small HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n"
+_ANSWER = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b"x" * 100
+
+
+def calls_per_connection(*, logs: bool, connections: int = 1024) -> float:
+    """The mean over connections that carry one request and one answer each.
+
+    The upstream closes after its answer, and then the client, as with HTTP's
+    ``Connection: close``.  Each connection comes alone, so that the figure is the same
+    in each run and on each machine.  It counts the listener, the poller and all that
+    they call; not what the reactor calls around them, which many connections share
+    under load, nor periodic work.  With `logs` each connection's line is formatted and
+    queued for the thread that writes the log.
+    """
+    with ExitStack() as held:
+        proxy = _Proxy(held, logs)
+        # While one connection stays open the sweepers do not stop and start again.
+        held.enter_context(proxy.connect())
+        held.enter_context(proxy.server_side())
+        for _ in range(_FIRST):
+            proxy.serve_one()
+        proxy.reactor.counted = 0
+        for _ in range(connections):
+            proxy.serve_one()
+        return proxy.reactor.counted / connections
+
+
+class _CountingReactor(RecordingReactor):
+    """Counts the Python functions that its readers and writers call."""
+
+    #: As a real reactor has it: a built-in function, which is not counted.
+    seconds = staticmethod(time.monotonic)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counted = 0
+
+    def _tell(self, each: Any, events: int) -> None:
+        sys.setprofile(self._count)
+        try:
+            super()._tell(each, events)
+        finally:
+            sys.setprofile(None)
+            self.counted -= 1  # `_tell` of the class above
+
+    def _count(self, frame: FrameType, event: str, argument: object) -> None:
+        self.counted += event == "call"
+
+
+class _Proxy:
+    """A mapping that is served as in a gateway of one process, and its web servers."""
+
+    def __init__(self, held: ExitStack, logs: bool) -> None:
+        self.reactor = _CountingReactor()
+        # An upstream in the ephemeral range would cost a further check.
+        self._servers = [
+            held.enter_context(socket.create_server(("127.0.0.1", port)))
+            for port in free_ports(_UPSTREAMS)
+        ]
+        ports = [each.getsockname()[1] for each in self._servers]
+        self._registry = registry_of(*(instance(f"web-{n}", n) for n in ports))
+        nowhere = held.enter_context(open(os.devnull, "wb"))  # noqa: SIM115
+        writer = LogWriter(Descriptor(nowhere.fileno()), lambda dropped, error: b"")
+        self._runtime = ProxyRuntime(
+            self.reactor,
+            self._registry,
+            logs,
+            connection_writer=ConnectionLines(
+                False, writer.write, now=repeat(0.0).__next__
+            ),
+        )
+        self._manager = ListenerManager(self._runtime)
+        mapping = Mapping("web", TCPListen("127.0.0.1", 0))
+        self._manager.serve(mapping, OwnedSocket(mapping))
+        self._manager.startService()
+        held.callback(self._close)
+        (served,) = self._manager.served
+        assert served.listener is not None
+        self._address = served.listener.address
+
+    def connect(self) -> socket.socket:
+        """A client that has sent its request."""
+        client = loopback.connect(self._address)
+        client.sendall(_REQUEST)
+        return client
+
+    def server_side(self) -> socket.socket:
+        """The next connection of a server, which has received the request."""
+        self.reactor.turn_until(lambda: any(map(_is_ready, self._servers)))
+        (server,) = filter(_is_ready, self._servers)
+        accepted = loopback.accept(server)
+        self.reactor.turn_until(lambda: _is_ready(accepted))
+        accepted.recv(len(_REQUEST))
+        return accepted
+
+    def serve_one(self) -> None:
+        """Let a client ask and get its answer; both sides close."""
+        left = self._runtime.open
+        with self.connect() as client:
+            with self.server_side() as accepted:
+                accepted.sendall(_ANSWER)
+            self.reactor.turn_until(lambda: _is_ready(client))
+            client.recv(len(_ANSWER))
+        self.reactor.turn_until(lambda: self._runtime.open == left)
+
+    def _close(self) -> None:
+        self._manager.stopService()
+        self._manager.close_connections()
+        assert not self._registry.open_connections()
+
+
+def _is_ready(sock: socket.socket) -> bool:
+    return bool(select.select([sock], [], [], 0)[0])
