@@ -232,7 +232,7 @@ class AdminFactory(ServerFactory[Any]):
     clock: IReactorTime
     answer: Callable[[AdminRequest], None]
     #: Rate limit of the log: whether a line of this kind may be written.
-    lets: Callable[[str], bool] = lambda kind: True
+    allow: Callable[[str], bool] = lambda kind: True
     connections: Connections[Channel] = Factory(
         lambda: Connections(MOST_CONNECTIONS, MOST_OF_ONE)
     )
@@ -270,7 +270,7 @@ class AdminFactory(ServerFactory[Any]):
 
     def failed(self, what: str, failure: Failure | None = None) -> None:
         """Log a bug in lbconsul because of which a request was not answered."""
-        if self.lets(what):
+        if self.allow(what):
             self._log.failure("a bug in lbconsul: {what}", failure, what=what)
 
     def cut_all(self) -> Deferred[None]:

@@ -18,11 +18,11 @@ class Requests:
     """Counts requests by what was asked for and the answer's HTTP status.
 
     Refused orders are logged, and so are requests without the token or from another
-    site.  `lets` is the log's rate limit: whether a line of this kind may be written.
+    site.  `allow` is the log's rate limit: whether a line of this kind may be written.
     """
 
     _log = Logger()
-    _lets: Callable[[str], bool] = lambda kind: True
+    _allow: Callable[[str], bool] = lambda kind: True
     counts: Counter[tuple[str, int]] = Factory(Counter)
 
     def count(self, what: str, code: int) -> None:
@@ -33,7 +33,7 @@ class Requests:
         """Log a refused request; `order` is empty for a request that only reads."""
         if not order and refusal.code not in (UNAUTHORIZED, FORBIDDEN):
             return
-        if self._lets("refused requests"):
+        if self._allow("refused requests"):
             what = order or request.path.decode("latin-1")
             self._log.warn(
                 "admin: refused to {client} with {code}: {what}: {why}",
@@ -45,7 +45,7 @@ class Requests:
 
     def broke(self) -> None:
         """Log a bug that cost an answer; to be called in an ``except`` block."""
-        if self._lets("requests that could not be answered"):
+        if self._allow("requests that could not be answered"):
             self._log.failure("a bug in lbconsul: a request could not be answered")
 
 

@@ -54,7 +54,7 @@ class AdminServer(Service):
     is_needed: bool = True
     is_patient: bool = False
     #: Rate limit of the log: whether a line of this kind may be written.
-    _lets: Callable[[str], bool] = lambda kind: True
+    _allow: Callable[[str], bool] = lambda kind: True
     _factory: AdminFactory = field(init=False)
     _sock: socket.socket | None = None
     #: The file of a UNIX socket.
@@ -67,9 +67,9 @@ class AdminServer(Service):
 
     def __attrs_post_init__(self) -> None:
         authorizer = Authorizer(self.listen, self._token, self._open_read)
-        requests = Requests(self._lets)
+        requests = Requests(self._allow)
         routes = Routes(self._reactor, self._source, authorizer, self._stream, requests)
-        self._factory = AdminFactory(self._reactor, routes.answer, self._lets)
+        self._factory = AdminFactory(self._reactor, routes.answer, self._allow)
 
     @property
     def is_bound(self) -> bool:

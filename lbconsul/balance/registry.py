@@ -133,7 +133,7 @@ class Registry:
 
     def _renew(self, instances: Iterable[Instance]) -> None:
         """End each drain whose instance has registered again."""
-        anew = []
+        reregistered = []
         for each in instances:
             created = self._drained.get(each.identity)
             # A lower index comes from a Consul server that lags behind.
@@ -141,11 +141,11 @@ class Registry:
                 continue
             if created:
                 del self._drained[each.identity]
-                anew.append(each)
+                reregistered.append(each)
             else:  # it was drained before its CreateIndex was known
                 self._drained[each.identity] = each.created
-        if anew:
-            self._on_reregistered(tuple(anew))
+        if reregistered:
+            self._on_reregistered(tuple(reregistered))
 
     def apply(
         self,

@@ -59,11 +59,11 @@ def finish(steps: Generator[object, None, _Result]) -> _Result:
 
 
 def planning(
-    old: Iterable[Mapping], new: Collection[Mapping], *, anew: bool = False
+    old: Iterable[Mapping], new: Collection[Mapping], *, renew: bool = False
 ) -> Generator[None, None, Plan]:
     """The plan that leads from the `old` mappings to the `new` ones, one a step.
 
-    With `anew`, unchanged mappings count as altered too.
+    With `renew`, unchanged mappings count as altered too.
     """
     before = {each.listen: each for each in old}
     after: set[Listen | None] = {each.listen for each in new}
@@ -71,7 +71,7 @@ def planning(
     for each in new:
         old_one = before.get(each.listen)
         if old_one is not None:
-            (altered if anew or old_one != each else unchanged).append(each)
+            (altered if renew or old_one != each else unchanged).append(each)
         yield
     return Plan(
         tuple(each for each in new if each.listen not in before),

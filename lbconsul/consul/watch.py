@@ -211,14 +211,14 @@ class Watch(Service):
         """
         address = self._address
         reply = await client.ask(self.query, self._cursor.index, address)
-        await self._believe(reply)
+        await self._accept(reply)
         if reply.last_contact <= MAX_LAST_CONTACT:
             self._old = False
             return reply.index
         try:
             self._bucket.take(self._clock.seconds())  # it counts towards the rate
             newer = await client.ask(self.query, 0, address, stale=False)
-            await self._believe(newer)
+            await self._accept(newer)
         except Exception as error:
             if not self.running or client is not self._client:
                 raise
@@ -234,7 +234,7 @@ class Watch(Service):
             return reply.index
         return newer.index
 
-    async def _believe(self, reply: Reply) -> None:
+    async def _accept(self, reply: Reply) -> None:
         catalog = await self._read(reply.body)
         if reply.filtered and not catalog.instances:
             raise UnusableAnswer(

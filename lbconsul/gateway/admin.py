@@ -82,7 +82,7 @@ class AdminService(MultiService):
             config.admin_open_read,
             is_needed=admin.is_needed,
             is_patient=self._is_patient,
-            lets=self._bound.lets,
+            allow=self._bound.allow,
         )
         self._server.setServiceParent(self)
 

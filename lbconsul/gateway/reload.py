@@ -98,9 +98,9 @@ class Reloader:
             why = "is shutting down" if gateway.running else "does not run"
             raise CannotReload(f"the gateway {why}")
         config, refused = applicable(gateway.config, config)
-        anew = config.connection_log != gateway.config.connection_log
+        renew = config.connection_log != gateway.config.connection_log
         before = [each.mapping for each in gateway.data_plane.sockets]
-        plan = yield from planning(before, config.mappings, anew=anew)
+        plan = yield from planning(before, config.mappings, renew=renew)
         if config.state_dir:
             check_directory(config.state_dir)
         client = self._new_client(config.consul)

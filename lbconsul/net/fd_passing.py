@@ -48,7 +48,7 @@ def receive_with_descriptors(sock: socket.socket, most: int) -> tuple[bytes, lis
     return data, list(descriptors)
 
 
-def send_sockets(lane: socket.socket, sockets: Mapping[int, int]) -> None:
+def send_sockets(sock: socket.socket, sockets: Mapping[int, int]) -> None:
     """Send descriptors by their numbers, without blocking.
 
     :raises OSError: the receiver has taken too few so far, or is gone.
@@ -57,15 +57,15 @@ def send_sockets(lane: socket.socket, sockets: Mapping[int, int]) -> None:
     for begin in range(0, len(pairs), AT_ONCE):
         some = pairs[begin : begin + AT_ONCE]
         numbers = struct.pack(f"!{len(some)}Q", *(number for number, _ in some))
-        socket.send_fds(lane, [numbers], [descriptor for _, descriptor in some])
+        socket.send_fds(sock, [numbers], [descriptor for _, descriptor in some])
 
 
-def receive_sockets(lane: socket.socket) -> list[tuple[int, int]]:
+def receive_sockets(sock: socket.socket) -> list[tuple[int, int]]:
     """Receive all that were sent so far, in order: (number, descriptor) pairs."""
     found: list[tuple[int, int]] = []
     while True:
         try:
-            numbers, descriptors = _receive(lane)
+            numbers, descriptors = _receive(sock)
         except BlockingIOError:
             return found
         if not numbers:
@@ -73,6 +73,6 @@ def receive_sockets(lane: socket.socket) -> list[tuple[int, int]]:
         found += zip(numbers, descriptors, strict=True)
 
 
-def _receive(lane: socket.socket) -> tuple[tuple[int, ...], list[int]]:
-    data, descriptors = receive_with_descriptors(lane, 8 * AT_ONCE)
+def _receive(sock: socket.socket) -> tuple[tuple[int, ...], list[int]]:
+    data, descriptors = receive_with_descriptors(sock, 8 * AT_ONCE)
     return struct.unpack(f"!{len(data) // 8}Q", data), descriptors

@@ -28,7 +28,7 @@ class ThrottledLog:
     _withheld: Counter[str] = Factory(Counter)
     _next: IDelayedCall | None = None
 
-    def lets(self, kind: str) -> bool:
+    def allow(self, kind: str) -> bool:
         """Whether a line of this kind may be written; if not, count it."""
         if self._bucket.allows(self._clock.seconds()):
             return True

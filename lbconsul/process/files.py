@@ -32,5 +32,5 @@ def read_file(
     finally:
         os.close(descriptor)
     if len(content) > most and not cut:
-        raise OSError(errno.EFBIG, f"it is longer than {most} bytes")
+        raise OSError(errno.EFBIG, f"longer than {most} bytes")
     return content[:most]

@@ -74,7 +74,7 @@ class ConnectionLog:
         """
         if not self._is_on:
             return
-        if upstream is None and not self._bound.lets(termination.value):
+        if upstream is None and not self._bound.allow(termination.value):
             return
         client, mapping, code = address_text(address), self._name, termination.value
         instance = upstream.instance.text if upstream else "-"

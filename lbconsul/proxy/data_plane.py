@@ -204,9 +204,9 @@ class LocalDataPlane(MultiService):
         for mapping, sock in wanted:
             self.sockets.alter(sock, mapping)
             yield False
-        anew = connection_log != self._runtime.connection_log
+        renew = connection_log != self._runtime.connection_log
         self._runtime.connection_log = connection_log
-        yield from self.listeners.replacing(wanted, anew=anew)
+        yield from self.listeners.replacing(wanted, renew=renew)
         self._index.invalidate()
 
     def forget(self, queries: Iterable[ServiceQuery]) -> None:

@@ -34,7 +34,7 @@ class ListenerLog:
         if self._is_starved:
             return
         self._is_starved = True
-        if self._bound.lets("out of descriptors"):
+        if self._bound.allow("out of descriptors"):
             self._log.warn(
                 "{mapping}: out of descriptors, ports or memory: new clients wait;"
                 " {open} are open",
@@ -48,12 +48,12 @@ class ListenerLog:
 
     def accept_failed(self) -> None:
         """Log a failed accept(2); call it in the `except` block."""
-        if self._bound.lets("accept failed"):
+        if self._bound.allow("accept failed"):
             self._log.failure("{mapping}: accept failed", mapping=self._name())
 
     def client_lost(self) -> None:
         """Log a bug that lost a client; call it in the `except` block."""
-        if self._bound.lets("client lost"):
+        if self._bound.allow("client lost"):
             self._log.failure("{mapping}: client lost", mapping=self._name())
 
     def listener_lost(self, reason: Failure) -> None:

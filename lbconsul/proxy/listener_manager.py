@@ -93,17 +93,17 @@ class ListenerManager(Service):
             self._first_answer.begin(served)
 
     def replace(
-        self, wanted: Iterable[tuple[Mapping, ListeningSocket]], *, anew: bool = False
+        self, wanted: Iterable[tuple[Mapping, ListeningSocket]], *, renew: bool = False
     ) -> None:
         """Serve exactly these mappings; unchanged ones are not touched.
 
-        With `anew` unchanged mappings get a new proxy for new clients, too.
+        With `renew` unchanged mappings get a new proxy for new clients, too.
         """
-        for _ in self.replacing(wanted, anew=anew):
+        for _ in self.replacing(wanted, renew=renew):
             pass
 
     def replacing(
-        self, wanted: Iterable[tuple[Mapping, ListeningSocket]], *, anew: bool = False
+        self, wanted: Iterable[tuple[Mapping, ListeningSocket]], *, renew: bool = False
     ) -> Iterator[bool]:
         """Do as `replace`, one mapping a step; each step says whether it was long."""
         mappings = {source: mapping for mapping, source in wanted}
@@ -119,7 +119,7 @@ class ListenerManager(Service):
             served = self._served.get(source)
             if served is None:
                 self.serve(mapping, source)
-            elif anew or served.mapping != mapping:
+            elif renew or served.mapping != mapping:
                 is_less |= failover_spec(served.mapping) != failover_spec(mapping)
                 self._alter(served, mapping)
             yield False

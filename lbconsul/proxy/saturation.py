@@ -92,7 +92,7 @@ class Saturation:
     def _tell_full(self, each: Full, limit: int) -> None:
         if each.reason == DESCRIPTORS:
             return  # the listener has logged the shortage
-        if not self._bound.lets("full"):
+        if not self._bound.allow("full"):
             return
         if each.reason == MAPPING:
             self._log.warn(
@@ -109,7 +109,7 @@ class Saturation:
             )
 
     def _tell_end(self, each: Full, seconds: float) -> None:
-        if self._bound.lets("no longer full"):
+        if self._bound.allow("no longer full"):
             self._log.info(
                 "{what}, after {seconds} s",
                 what=_ENDS[each.reason].format(each.mapping),

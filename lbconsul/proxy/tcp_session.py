@@ -199,7 +199,7 @@ class TcpSession:
         has_age_limit = proxy.mapping.timeouts.max_age
         proxy.session_sweeper.discard(self if has_age_limit else relay)
         now = proxy.clock.seconds()
-        self._judge(termination, by_upstream, now - self._joined_at >= AT_ONCE)
+        self._report_outcome(termination, by_upstream, now - self._joined_at >= AT_ONCE)
         lease.end()
         received, sent = relay.client.moved, relay.upstream.moved
         proxy.stats.over(
@@ -222,7 +222,9 @@ class TcpSession:
 
     # What the connection shows of the upstream.
 
-    def _judge(self, termination: Termination, by_upstream: bool, lived: bool) -> None:
+    def _report_outcome(
+        self, termination: Termination, by_upstream: bool, lived: bool
+    ) -> None:
         """Report the outcome at the end; `lived` says that it took `AT_ONCE`."""
         lease = self.lease
         if self._relay.upstream.moved:

@@ -29,7 +29,7 @@ class UpstreamLog:
 
     def tell(self, event: RegistryEvent) -> None:
         """Log one event as a sentence, with its fields for structured logs."""
-        if self._bound.lets(event.kind.value):
+        if self._bound.allow(event.kind.value):
             self._log.warn(
                 "{query}: {event}", event=describe(event), **event_fields(event)
             )

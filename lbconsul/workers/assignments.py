@@ -48,13 +48,13 @@ class Assignments:
         self.mappings = {each.number: each.mapping for each in command.assignments}
 
     def serve(
-        self, runtime: ProxyRuntime, listeners: ListenerManager, *, anew: bool
+        self, runtime: ProxyRuntime, listeners: ListenerManager, *, renew: bool
     ) -> None:
         """Serve the present mappings and no others, in slices.
 
-        With `anew` unchanged mappings are served by new proxies, too.
+        With `renew` unchanged mappings are served by new proxies, too.
         """
-        steps = self._replacing(listeners, anew=anew)
+        steps = self._replacing(listeners, renew=renew)
         self._steps = steps, runtime.sweeper
         runtime.sweeper.begin(steps)
 
@@ -70,11 +70,13 @@ class Assignments:
         """Take no more sockets."""
         self._fd_channel.close()
 
-    def _replacing(self, listeners: ListenerManager, *, anew: bool) -> Iterator[object]:
+    def _replacing(
+        self, listeners: ListenerManager, *, renew: bool
+    ) -> Iterator[object]:
         wanted = self.mappings
         yield from listeners.replacing(
             [(mapping, self._sockets[each]) for each, mapping in wanted.items()],
-            anew=anew,
+            renew=renew,
         )
         for number in self._sockets.keys() - wanted.keys():
             self._sockets.pop(number).close()

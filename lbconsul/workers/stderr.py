@@ -48,7 +48,7 @@ class Printed:
         self._bound.stop()
 
     def _line(self, line: bytes) -> None:
-        if self._bound.lets("line"):
+        if self._bound.allow("line"):
             self._tell(printable(line[:LONGEST].decode(errors="replace")))
 
     def _sum_up(self, counts: Mapping[str, int]) -> None:

@@ -168,9 +168,9 @@ class Worker:
             return  # it was sent before the master knew
         self._assignments.receive(command)
         self._reporter.serve(self._assignments.mappings)
-        anew = command.connection_log != self._runtime.connection_log
+        renew = command.connection_log != self._runtime.connection_log
         self._runtime.connection_log = command.connection_log
-        self._assignments.serve(self._runtime, self._listeners, anew=anew)
+        self._assignments.serve(self._runtime, self._listeners, renew=renew)
 
     @_handle.register
     def _take_chunk(self, chunk: CatalogChunk) -> None:

@@ -267,12 +267,12 @@ class BugTests(SynchronousTestCase):
         def respond(request: AdminRequest) -> None:
             raise RuntimeError("a bug")
 
-        def lets(kind: str) -> bool:
+        def allow(kind: str) -> bool:
             told.append(kind)
             return len(told) == 1
 
         site = Site()
-        site.factory = AdminFactory(site.clock, respond, lets)
+        site.factory = AdminFactory(site.clock, respond, allow)
         for _ in range(3):
             connection = site.connect()
             connection.protocol.dataReceived(PROBE)

@@ -72,11 +72,11 @@ class RequestsTests(SynchronousTestCase):
         """
         left = [2]
 
-        def lets(kind: str) -> bool:
+        def allow(kind: str) -> bool:
             left[0] -= 1
             return left[0] >= 0
 
-        site = Site(requests=Requests(lets))
+        site = Site(requests=Requests(allow))
         order = ("POST", ORDER, "Authorization", "Bearer gu3ss")
         self.assertEqual(len(self._lines(site, *[order] * 5)), 2)
         self.assertEqual(site.requests.counts["drain", 401], 5)

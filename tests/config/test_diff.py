@@ -10,9 +10,9 @@ A, B, C = (Mapping("web", TCPListen("0.0.0.0", port)) for port in (80, 81, 82))
 UNIX = Mapping("web", UnixListen("/run/web.sock"))
 
 
-def plan(old: list[Mapping], new: list[Mapping], *, anew: bool = False) -> Plan:
+def plan(old: list[Mapping], new: list[Mapping], *, renew: bool = False) -> Plan:
     """The plan that leads from some mappings to others."""
-    return finish(planning(old, new, anew=anew))
+    return finish(planning(old, new, renew=renew))
 
 
 def test_another_order_is_no_change() -> None:
@@ -33,7 +33,7 @@ def test_all_kinds() -> None:
 
 def test_anew() -> None:
     """Something that concerns all mappings alters those that stay."""
-    assert plan([A, B], [B, C], anew=True) == Plan((C,), (B,), (A,))
+    assert plan([A, B], [B, C], renew=True) == Plan((C,), (B,), (A,))
 
 
 def test_many_mappings_are_counted() -> None:

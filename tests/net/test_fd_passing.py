@@ -12,7 +12,7 @@ from lbconsul.net.fd_passing import AT_ONCE, receive_sockets, send_sockets
 
 
 @pytest.fixture
-def lane() -> Iterator[tuple[socket.socket, socket.socket]]:
+def channel() -> Iterator[tuple[socket.socket, socket.socket]]:
     """Both ends."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -21,9 +21,9 @@ def lane() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield ours, theirs
 
 
-def test_sockets(lane: tuple[socket.socket, socket.socket]) -> None:
+def test_sockets(channel: tuple[socket.socket, socket.socket]) -> None:
     """Each arrives with its number, however many, in the order in which they came."""
-    ours, theirs = lane
+    ours, theirs = channel
     count = 2 * AT_ONCE + 1
     with ExitStack() as held:
         server = held.enter_context(socket.create_server(("127.0.0.1", 0)))
@@ -41,9 +41,9 @@ def test_sockets(lane: tuple[socket.socket, socket.socket]) -> None:
     assert receive_sockets(theirs) == []
 
 
-def test_too_few_descriptors(lane: tuple[socket.socket, socket.socket]) -> None:
+def test_too_few_descriptors(channel: tuple[socket.socket, socket.socket]) -> None:
     """If the process has too few descriptors for them, it keeps none of them."""
-    ours, theirs = lane
+    ours, theirs = channel
     send_sockets(ours, dict.fromkeys(range(40), ours.fileno()))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     free = os.dup(0)
@@ -59,18 +59,18 @@ def test_too_few_descriptors(lane: tuple[socket.socket, socket.socket]) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_nobody_there(lane: tuple[socket.socket, socket.socket]) -> None:
+def test_nobody_there(channel: tuple[socket.socket, socket.socket]) -> None:
     """When the other end is closed there is nothing to receive, and sending fails."""
-    ours, theirs = lane
+    ours, theirs = channel
     ours.close()
     assert receive_sockets(theirs) == []
     with pytest.raises(OSError):
         send_sockets(theirs, {1: theirs.fileno()})
 
 
-def test_nobody_takes_them(lane: tuple[socket.socket, socket.socket]) -> None:
+def test_nobody_takes_them(channel: tuple[socket.socket, socket.socket]) -> None:
     """Sending does not wait for the receiver."""
-    ours, _ = lane
+    ours, _ = channel
     with pytest.raises(OSError):
         for number in range(10_000):
             send_sockets(ours, {number: ours.fileno()})

@@ -29,7 +29,7 @@ class Storm:
 
     def ask(self, count: int, kind: str = "SC") -> int:
         """How many of so many may be written."""
-        return sum(self.bound.lets(kind) for _ in range(count))
+        return sum(self.bound.allow(kind) for _ in range(count))
 
 
 def test_no_storm() -> None:

@@ -75,9 +75,11 @@ class Running:
         one = instance("a", self.server.getsockname()[1])
         self.running.call(self.registry.replace, WEB.query, [one])
 
-    def replace(self, *wanted: tuple[Mapping, OwnedSocket], anew: bool = False) -> None:
+    def replace(
+        self, *wanted: tuple[Mapping, OwnedSocket], renew: bool = False
+    ) -> None:
         """Serve just these."""
-        self.running.call(self.serving.replace, wanted, anew=anew)
+        self.running.call(self.serving.replace, wanted, renew=renew)
 
     def pair(self, source: OwnedSocket) -> tuple[Any, Any]:
         """A client, and what the server has of it."""
@@ -305,7 +307,7 @@ def test_altered_while_idle(running: Running) -> None:
     running.replace((evolve(MAPPING, attempts=1), source))
     [served] = running.serving.served
     assert (served.older, len(running.runtime._proxies)) == ([], 1)
-    running.replace((evolve(MAPPING, attempts=1), source), anew=True)
+    running.replace((evolve(MAPPING, attempts=1), source), renew=True)
     running.pair(source)
 
 
