@@ -72,18 +72,19 @@ def test_updates_cost_little(browser: Browser, start: Start) -> None:
     gateway = start(upstreams=MANY, lively=True)
     browser.open_live(gateway.url)
     browser.driver.execute_cdp_cmd("Performance.enable", {})
-    time.sleep(3)
+    time.sleep(1)
     before, began = _busy(browser), time.monotonic()
-    time.sleep(5)
+    time.sleep(3)
     share = (_busy(browser) - before) / (time.monotonic() - began)
     print(f"{MANY} upstreams, each changing: {share:.1%} of a processor")
     assert share < 0.5
 
 
 def _busy(browser: Browser) -> float:
+    """The processor time of the page's thread, which no busy machine makes longer."""
     metrics = browser.driver.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
     return float(
-        next(each["value"] for each in metrics if each["name"] == "TaskDuration")
+        next(each["value"] for each in metrics if each["name"] == "ThreadTime")
     )
 
 

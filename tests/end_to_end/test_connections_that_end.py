@@ -10,7 +10,7 @@ from tests.end_to_end.stage import Stage
 from tests.end_to_end.visits import eventually_shared, held, visit
 from tests.support.load import Visitor
 from tests.support.ports import free_ports
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.consul
 
@@ -88,7 +88,7 @@ def test_limit_and_queue(stage: Stage, workers: int) -> None:
         time.sleep(1)
         assert not answers
         connections[0][1].leave()
-        thread.join(5)
+        thread.join(PATIENCE)
         assert answers == ["anna"]
     started.wait_for(rf"{stage.service}-anna@.* --")
 
@@ -114,7 +114,7 @@ def test_queue_that_is_full_or_too_slow(stage: Stage) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(10)
+            thread.join(PATIENCE)
         assert len(errors) == 2
     started.wait_for(rf"{port}:{stage.service} - .* SQ")
     started.wait_for(rf"{port}:{stage.service} - .* sQ")

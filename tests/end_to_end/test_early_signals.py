@@ -151,7 +151,7 @@ def test_ended_while_it_waits_for_another_one(tmp_path: Path) -> None:
                 with client:
                     assert client.recv(100)
                     process.send_signal(signal.SIGTERM)
-                    assert process.wait(15) == 0
+                    assert process.wait(60) == 0
             finally:
                 process.kill()
 

@@ -19,7 +19,7 @@ from tests.support.consul_agent import ConsulAgent
 from tests.support.gateway import Gateway, StartGateway
 from tests.support.load import Load, connect
 from tests.support.ports import free_ports
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 from tests.support.workers import all_serve, is_alive, kill, pids
 
 pytestmark = pytest.mark.consul
@@ -92,7 +92,7 @@ def dripping() -> Iterator[tuple[int, list[socket.socket]]]:
         finally:
             is_over.set()
             socket.create_connection(("127.0.0.1", port)).close()
-            accepting.join(10)
+            accepting.join(PATIENCE)
 
 
 def assert_whole(stream: bytes) -> int:
@@ -327,7 +327,7 @@ def test_storm(stage: Stage, workers: str, tmp_path: Path) -> None:
             outcome = load.stop()
             eventually(lambda: bool(running.said()), "it is reloaded")
             running.gateway.wait_for("reloaded: .*")
-            stream.settimeout(5)
+            stream.settimeout(PATIENCE)
             received = b""
             end = time.monotonic() + 1.0
             while time.monotonic() < end:

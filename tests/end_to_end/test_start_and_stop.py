@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -22,6 +21,7 @@ from tests.end_to_end.visits import (
     visit,
     visits,
 )
+from tests.support.admin_side import AdminSide
 from tests.support.consul_agent import ConsulAgent
 from tests.support.gateway import Gateway, StartGateway
 from tests.support.load import Visitor, connect
@@ -94,15 +94,16 @@ def test_sigterm_lets_answers_complete(stage: Stage, workers: str) -> None:
     SIGTERM lets all answers in progress complete; no new client is accepted meanwhile;
     then the gateway ends well.
     """
-    (port,) = free_ports(1)
+    port, place = free_ports(2)
     for server in stage.servers[:2]:
         stage.add(server)
-    started = stage.gateway("--workers", workers, "--map", f"{port}:{stage.service}")
+    mapping = f"{port}:{stage.service}"
+    started = stage.gateway(f"--admin={place}", "--workers", workers, "--map", mapping)
     all_in_place(started, workers)
+    admin = AdminSide(place)
     with ThreadPoolExecutor(ANSWERS) as clients:
-        answers = [clients.submit(slowly, port, 2.0) for _ in range(ANSWERS)]
-        eventually(lambda: _established(port) == ANSWERS, "all have begun")
-        time.sleep(0.7)
+        answers = [clients.submit(slowly, port, 5.0) for _ in range(ANSWERS)]
+        eventually(lambda: admin.status()["gateway"]["open"] == ANSWERS, "all began")
         started.terminate()
         started.wait_for("draining: listeners closed, ")
         eventually(lambda: _refuses(port), "new clients are refused")
@@ -278,16 +279,6 @@ def slowly(port: int, seconds: float) -> str:
     """The answer of a server that takes so long for it."""
     with Visitor(port) as visitor:
         return visitor.ask(f"/slow?s={seconds}")
-
-
-def _established(port: int) -> int:
-    """How many clients have a connection to this port, accepted or not."""
-    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
-    fields = [line.split() for line in lines]
-    return sum(
-        each[3] == "01" and int(each[2].partition(":")[2], 16) == port
-        for each in fields
-    )
 
 
 def _refuses(port: int) -> bool:

@@ -221,7 +221,7 @@ def test_waits_in_vain(stage: Stage) -> None:
     thread = threading.Thread(target=lambda: taken.append(take(stage.path)))
     thread.start()
     hanging.sendall(b"nonsense\n")
-    thread.join(10)
+    thread.join(30)
     assert taken[0] is not None
     taken[0].close()
     assert hear(hanging) == b'{"refused": "not JSON"}\n'
