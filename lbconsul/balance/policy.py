@@ -9,12 +9,20 @@ from weakref import WeakKeyDictionary
 
 from attrs import Factory, define
 
-from lbconsul.balance.upstream import Policy, Upstream
-from lbconsul.balance.weighted import Chance, WeightedSampler
+from lbconsul.balance.upstream import WHOLE, Policy, Upstream
+from lbconsul.balance.weighted import Chance, WeightedSampler, remove
 
 #: A heap may hold this many outdated entries, beside as many as it has valid ones,
 #: before it is rebuilt: that is cheaper than a search on each change.
 _SLACK = 64
+
+
+@define(eq=False)
+class _Equals(WeightedSampler):
+    """The upstreams of one load score."""
+
+    #: Whether the heap has this score.
+    is_queued: bool = False
 
 
 @define(eq=False)
@@ -26,47 +34,78 @@ class LeastConnections:
     """
 
     _chance: Chance
-    #: Upstreams by load score.
-    _equals: dict[float, WeightedSampler] = Factory(dict)
-    _scores: dict[Upstream, float] = Factory(dict)
-    #: A heap of the keys of `_equals`.
-    _keys: list[float] = Factory(list)
+    #: Upstreams by load score.  Some scores may have none.
+    _equals: dict[float, _Equals] = Factory(dict)
+    #: A heap of the scores that may have upstreams, each once.
+    _scores: list[float] = Factory(list)
+    #: How many scores call for dropping those without upstreams.
+    _too_many: int = _SLACK
 
     def place(self, upstream: Upstream) -> None:
-        key = upstream.load_score()
-        old = self._scores.get(upstream)
+        # Each connection comes here twice.  The calls that this saves would take longer
+        # than the rest: `Upstream.load_score`, `remove` and `WeightedSampler.add`.
+        connections, weight = upstream.load.open, upstream.effective_weight
+        score = (connections + 1) * WHOLE / weight if connections else 0.0
+        equals = self._equals.get(score) or self._begin(score)
+        new = equals.classes.get(weight.bit_length()) or equals.begin_class(weight)
+        old, index = upstream.weight_class, upstream.index
         if old is not None:
-            equals = self._equals[old]
-            if key == old and equals.weight(upstream) == upstream.effective_weight:
+            if old is new and upstream.placed_weight == weight:
                 return
-            equals.remove(upstream)
-        self._scores[upstream] = key
-        mine = self._equals.get(key)
-        if mine is None:
-            mine = self._equals[key] = WeightedSampler(self._chance)
-            heappush(self._keys, key)
-        mine.add(upstream)
-        if len(self._keys) > 2 * len(self._scores) + _SLACK:
+            last = old.members.pop()
+            if last is not upstream:
+                old.members[index] = last
+                last.index = index
+        members = new.members
+        upstream.weight_class = new
+        upstream.index = index = len(members)
+        upstream.placed_weight = weight
+        if not index or weight > new.bound:
+            new.bound = weight
+        members.append(upstream)
+        if not equals.is_queued:
+            equals.is_queued = True
+            heappush(self._scores, score)
+
+    def _begin(self, score: float) -> _Equals:
+        if len(self._equals) > self._too_many:
             self._tidy()
+        equals = self._equals[score] = _Equals(self._chance)
+        return equals
 
     def withdraw(self, upstream: Upstream) -> None:
-        self._equals[self._scores.pop(upstream)].remove(upstream)
+        remove(upstream)
 
     def __contains__(self, upstream: Upstream) -> bool:
-        return upstream in self._scores
+        return upstream.weight_class is not None
 
     def choose(self) -> Upstream | None:
-        while self._keys:
-            equals = self._equals[self._keys[0]]
-            if equals:
-                return equals.sample()
-            del self._equals[heappop(self._keys)]
+        scores = self._scores
+        while scores:
+            equals = self._equals[scores[0]]
+            only = equals.only
+            if only is not None and only.members:
+                # As `sample` would: this saves a call for each connection.
+                members = only.members
+                chosen = members[int(self._chance() * len(members))]
+                if chosen.placed_weight == only.bound:
+                    return chosen
+            drawn = equals.sample()
+            if drawn is not None:
+                return drawn
+            equals.is_queued = False
+            heappop(scores)
         return None
 
     def _tidy(self) -> None:
-        self._equals = {key: each for key, each in self._equals.items() if each}
-        self._keys = list(self._equals)
-        heapify(self._keys)
+        filled = {
+            score: each for score, each in self._equals.items() if not each.is_empty
+        }
+        for each in filled.values():
+            each.is_queued = True
+        self._equals, self._scores = filled, list(filled)
+        heapify(self._scores)
+        self._too_many = 2 * len(filled) + _SLACK
 
 
 @define(eq=False)
@@ -79,20 +118,20 @@ class Random:
     )
 
     def place(self, upstream: Upstream) -> None:
-        if upstream in self._all:
-            if self._all.weight(upstream) == upstream.effective_weight:
+        if upstream.weight_class is not None:
+            if upstream.placed_weight == upstream.effective_weight:
                 return
-            self._all.remove(upstream)
+            remove(upstream)
         self._all.add(upstream)
 
     def withdraw(self, upstream: Upstream) -> None:
-        self._all.remove(upstream)
+        remove(upstream)
 
     def __contains__(self, upstream: Upstream) -> bool:
-        return upstream in self._all
+        return upstream.weight_class is not None
 
     def choose(self) -> Upstream | None:
-        return self._all.sample() if self._all else None
+        return self._all.sample()
 
 
 @define(eq=False)
@@ -104,13 +143,13 @@ class PowerOfTwoChoices(Random):
     """
 
     def choose(self) -> Upstream | None:
-        if not self._all:
-            return None
-        one = other = self._all.sample()
+        one = self._all.sample()
         for _ in range(3):  # bounded: one upstream may outweigh all others
             other = self._all.sample()
             if other is not one:
                 break
+        if one is None or other is None:
+            return None
         return min(one, other, key=Upstream.load_score)
 
 

@@ -95,7 +95,10 @@ def ignore(upstream: "Upstream") -> None:
 
 
 class Policy(Protocol):
-    """Orders the upstreams of one tier of a pool."""
+    """Orders the upstreams of one tier of a pool.
+
+    An upstream is placed in one policy at a time: it remembers its place there itself.
+    """
 
     def place(self, upstream: "Upstream") -> None:
         """`upstream` joined, or its load or weight changed."""
@@ -107,7 +110,19 @@ class Policy(Protocol):
         """The upstream for the next connection; None if none is placed."""
 
     def __contains__(self, upstream: "Upstream") -> bool:
-        """Whether `upstream` is placed."""
+        """Whether `upstream` is placed; it must not be placed elsewhere."""
+
+
+@define(eq=False)
+class WeightClass:
+    """Some upstreams of one tier, whose weights lie within one power of two.
+
+    Each knows its index in `members`: to remove it, the last one takes its place.
+    """
+
+    #: At least the greatest weight of `members`, and less than twice the least.
+    bound: int
+    members: list["Upstream"] = Factory(list)
 
 
 @define(eq=False)
@@ -128,6 +143,11 @@ class Upstream:
     since: float = 0.0
     #: The policy that orders it among others, if it may get connections.
     tier: Policy | None = None
+    #: Where the policy keeps it, if it draws by weight: the class, the index among its
+    #: members, and the weight that counts there.
+    weight_class: WeightClass | None = field(default=None, repr=False)
+    index: int = 0
+    placed_weight: int = 0
 
     def __attrs_post_init__(self) -> None:
         self.ramp(1.0)

@@ -217,7 +217,7 @@ def test_tidying_up_is_paid_for_by_what_made_it_needful() -> None:
                 upstream.load.open += 1 + change
                 least.place(upstream)
         costs.append(counter.operations / PICKS)
-        assert len(least._keys) < 2 * size + 100
+        assert len(least._equals) < 2 * size + 100
     assert costs[1] <= costs[0] + PER_DOUBLING * log2(SIZES[1] / SIZES[0])
 
 

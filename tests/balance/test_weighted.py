@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbconsul.balance.upstream import WHOLE, Upstream
-from lbconsul.balance.weighted import WeightedSampler
+from lbconsul.balance.weighted import WeightedSampler, remove
 from tests.support.instances import name_of, reweigh, upstreams
 
 DRAWS = 20_000
@@ -23,7 +23,11 @@ def _lottery(*members: Upstream) -> WeightedSampler:
 
 
 def _shares(sampler: WeightedSampler) -> dict[str, float]:
-    drawn = Counter(name_of(sampler.sample()) for _ in range(DRAWS))
+    drawn: Counter[str] = Counter()
+    for _ in range(DRAWS):
+        upstream = sampler.sample()
+        assert upstream is not None
+        drawn[name_of(upstream)] += 1
     return {name: count / DRAWS for name, count in drawn.items()}
 
 
@@ -53,10 +57,31 @@ def test_in_proportion_once_the_heaviest_left() -> None:
     """A heavier upstream that left does not shift the shares."""
     heavy, light, medium = upstreams(7, 4, 6)
     sampler = _lottery(heavy, light, medium)
-    sampler.remove(heavy)
+    remove(heavy)
     shares = _shares(sampler)
     assert set(shares) == {"1", "2"}
     assert isclose(shares["1"], 0.4, abs_tol=0.02)
+
+
+def test_in_proportion_whatever_was_before() -> None:
+    """Weights that come and go, and change their order of magnitude, leave no trace."""
+    dice = random.Random(2)
+    many = upstreams(*[1] * 6)
+    sampler = _lottery(*many)
+    for _ in range(500):
+        upstream = dice.choice(many)
+        remove(upstream)
+        if dice.random() < 0.3:
+            sampler.sample()
+        reweigh(upstream, dice.choice([1, 2, 3, 100, 65535]))
+        sampler.add(upstream)
+    for upstream, weight in zip(many, (3, 3, 3, 5, 8, 64), strict=True):
+        remove(upstream)
+        reweigh(upstream, weight)
+        sampler.add(upstream)
+    shares = _shares(sampler)
+    for name, weight in enumerate((3, 3, 3, 5, 8, 64)):
+        assert isclose(shares[str(name)], weight / 86, abs_tol=0.02)
 
 
 def test_a_lone_one_needs_no_chance() -> None:
@@ -93,22 +118,22 @@ def test_who_left_makes_no_draw_longer() -> None:
     chances = iter([0.999])
     sampler = WeightedSampler(lambda: next(chances))
     sampler.add(heavy)
-    sampler.remove(heavy)
+    remove(heavy)
     sampler.add(light)
     assert sampler.sample() is light
 
 
 def test_membership() -> None:
     """One is in it from when it is added until it is removed, by one weight."""
-    one, other = upstreams(2, 3)
+    [one] = upstreams(2)
     sampler = _lottery(one)
-    assert (one in sampler, other in sampler, len(sampler)) == (True, False, 1)
+    assert (one.weight_class is None, sampler.is_empty) == (False, False)
     reweigh(one, 9)
-    assert sampler.weight(one) == 2 * WHOLE
-    sampler.remove(one)
-    assert (one in sampler, len(sampler)) == (False, 0)
+    assert one.placed_weight == 2 * WHOLE
+    remove(one)
+    assert (one.weight_class, sampler.is_empty, sampler.sample()) == (None, True, None)
     sampler.add(one)
-    assert sampler.weight(one) == 9 * WHOLE
+    assert one.placed_weight == 9 * WHOLE
 
 
 @given(st.lists(st.tuples(st.integers(0, 7), st.integers(1, 65535)), max_size=40))
@@ -120,14 +145,14 @@ def test_draws_only_members(toggled: list[tuple[int, int]]) -> None:
     for which, weight in toggled:
         upstream = everyone[which]
         if upstream in inside:
-            sampler.remove(upstream)
+            remove(upstream)
             inside.remove(upstream)
         else:
             reweigh(upstream, weight)
             sampler.add(upstream)
             inside.add(upstream)
-        assert len(sampler) == len(inside)
-        if inside:
-            assert sampler.sample() in inside
+        assert sampler.is_empty == (not inside)
+        drawn = sampler.sample()
+        assert drawn in inside if inside else drawn is None
     for upstream in inside:
-        assert sampler.weight(upstream) == upstream.effective_weight
+        assert upstream.placed_weight == upstream.effective_weight
