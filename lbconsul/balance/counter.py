@@ -1,6 +1,6 @@
 """Connection counters: how many connections each instance has open."""
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 from weakref import WeakValueDictionary
 
 from attrs import Factory, define
@@ -11,6 +11,10 @@ from lbconsul.balance.upstream import Load
 
 class ConnectionCounter(Protocol):
     """Keeps one load per instance, which other processes may count into too."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes count too; else `sync` does nothing."""
 
     def load(self, identity: Identity) -> Load:
         """The load of `identity`: one object as long as a pool or lease holds it."""
@@ -26,6 +30,7 @@ class ConnectionCounter(Protocol):
 class LocalCounter:
     """The counter of a process that balances alone."""
 
+    is_shared: ClassVar[bool] = False
     #: Weak values: pools and leases of an identity hold its load, which goes with
     #: the last of them.
     _loads: WeakValueDictionary[Identity, Load] = Factory(WeakValueDictionary)

@@ -39,11 +39,17 @@ class Failover:
     _well_since: list[float | None] = field(init=False)
     #: The indexes of the pools that have been usable before.
     _proven: set[int] = Factory(set)
+    #: The pool if there is only one: then no other can come into use.
+    _only: Pool | None = field(init=False)
+    #: Reads the counts of other processes; None if no other process counts.
+    _sync: Callable[[], None] | None = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         fallback = () if self._fallback is None else (self._fallback,)
         self.all = self.pools + fallback
         self._well_since = [None] * len(self.pools)
+        self._only = self.pools[0] if len(self.pools) == 1 else None
+        self._sync = self._counter.sync if self._counter.is_shared else None
 
     @property
     def current(self) -> Pool | None:
@@ -71,6 +77,18 @@ class Failover:
         :raises AllFull: the connection must wait until an upstream has room.
         :raises NoUpstream: no upstream serves, or all that do are in `avoiding`.
         """
+        # An ordinary connection: no probe, other tier or other pool has its turn.
+        pool = self._only
+        if pool is not None and pool.choose is not None and not avoiding:
+            if self._sync is not None:
+                self._sync()
+            chosen = pool.choose()
+            if chosen is not None:
+                return Lease(chosen, pool, False)
+        return self._lease_by_rank(avoiding, attempts)
+
+    def _lease_by_rank(self, avoiding: Collection[Upstream], attempts: int) -> Lease:
+        """A lease where a probe, another pool or another tier may have its turn."""
         self._counter.sync()
         if len(self.pools) > 1:
             self._turn()

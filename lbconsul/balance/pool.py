@@ -41,6 +41,9 @@ class Pool:
     _draining: Draining = Factory(Draining)
     #: How many upstreams have joined, or come back, while others served.
     joins: int = 0
+    #: Chooses an upstream for an ordinary connection; None while any upstream is
+    #: suspect or ejected, for then `lease` must be asked.
+    choose: Callable[[], Upstream | None] | None = field(init=False)
     #: The upstreams that Consul still lists but the rules no longer select: they are
     #: shown until their connections are closed.
     _unselected: set[Upstream] = Factory(set)
@@ -49,6 +52,7 @@ class Pool:
         self._members = Membership(self._selection.rules, self._drained, self._gone())
         self._shrink_guard = ShrinkGuard(self._selection.caution)
         self._slow_start = SlowStart(self._selection.slow_start)
+        self.choose = self._scheduler.serving.choose
 
     def _gone(self) -> Verdict:
         """The verdict on an instance that is no longer in Consul's answer."""
@@ -409,3 +413,5 @@ class Pool:
         placement.put(upstream, tier)
         if standing is not upstream.standing:
             upstream.standing, upstream.since = standing, self._seconds()
+            is_usual = not (self._shrink_guard or self._outliers.ejected)
+            self.choose = placement.serving.choose if is_usual else None

@@ -24,7 +24,12 @@ class Load:
     def add(self, connections: int) -> None:
         """Add `connections`, which may be negative, and notify every pool."""
         self.open += connections
-        for upstream in self.upstreams:
+        upstreams = self.upstreams
+        if len(upstreams) == 1:  # the usual case, and faster than a loop
+            upstream = upstreams[0]
+            upstream.loaded(upstream)
+            return
+        for upstream in upstreams:
             upstream.loaded(upstream)
 
 
@@ -225,7 +230,11 @@ class Lease:
         upstream.load.add(1)
 
     def showed(self, outcome: Outcome) -> None:
-        """Report how the upstream behaved; success is reported after failures only."""
+        """Report how the upstream behaved.
+
+        CONNECTED and SUCCESS count after failures only: while the upstream has no
+        `record`, they may as well not be reported.
+        """
         good = outcome is Outcome.CONNECTED or outcome is Outcome.SUCCESS
         if good and self.upstream.record is None:
             return
@@ -246,8 +255,9 @@ class Lease:
 
     def end(self) -> None:
         """The use of the upstream is over: stop counting it."""
-        load, self._load = self._load, None
+        load = self._load
         if load is not None:
+            self._load = None
             load.add(-1)
             if self.probing:
                 self.probing = False

@@ -1,6 +1,7 @@
 """A connection counter for several processes: each has its own row of one table."""
 
 from collections.abc import Callable
+from typing import ClassVar
 from weakref import WeakValueDictionary
 
 from attrs import Factory, define, field
@@ -52,6 +53,7 @@ class SharedCounter:
     their journals, at no cost while there are none.
     """
 
+    is_shared: ClassVar[bool] = True
     _table: Table
     _row: int
     _slot_of: Callable[[Identity], int | None]

@@ -174,6 +174,8 @@ class TestLease:
         class Shared(LocalCounter):
             """Another process opens a connection to b."""
 
+            is_shared = True
+
             def sync(self) -> None:
                 self.load(an_identity("b")).add(1)
 

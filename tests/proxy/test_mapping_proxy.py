@@ -212,6 +212,8 @@ class TroubleTests(MappingProxyTestCase):
         """A client that a bug of ours keeps from an upstream does not count as open."""
 
         class Broken(LocalCounter):
+            is_shared = True
+
             def sync(self) -> None:
                 raise KeyError("a bug")
 
