@@ -48,6 +48,10 @@ class Outcome(Enum):
     EMPTY = "empty"
 
 
+# Bound once: to read a member from its class takes 0.1 us in Python 3.11.
+_CONNECTED, _SUCCESS = Outcome.CONNECTED, Outcome.SUCCESS
+
+
 @define(eq=False)
 class OutlierRecord:
     """The recent failures and ejections of one upstream."""
@@ -235,11 +239,11 @@ class Lease:
         CONNECTED and SUCCESS count after failures only: while the upstream has no
         `record`, they may as well not be reported.
         """
-        good = outcome is Outcome.CONNECTED or outcome is Outcome.SUCCESS
+        good = outcome is _CONNECTED or outcome is _SUCCESS
         if good and self.upstream.record is None:
             return
         self._owner.learn(self, outcome)
-        if outcome is not Outcome.CONNECTED:
+        if outcome is not _CONNECTED:
             self.probing = False
 
     def put_off(self) -> None:
