@@ -105,7 +105,7 @@ def accounted(scene: Scene, log: Path, lost: int) -> None:
         told += row.get("lines_dropped", 0)
         connections += "client" in row
     scene.report.at_most("torn lines", torn, 0)
-    scene.report.require("all drops told", told == lost, f"{told} of {lost}")
+    scene.report.require("all drops logged", told == lost, f"{told} of {lost}")
     missing = scene.report.requests - connections
     scene.report.note("lines dropped", lost)
     scene.report.at_most("lines missing without a word", max(0, missing - lost), 0)

@@ -157,7 +157,7 @@ def judge(scene: Scene, family: Family) -> None:
     report.require("the last file holds", eventually_holds(family))
     taken = sum(bool(each.find("another gateway has taken over")) for each in old)
     report.note("takeovers", len(old))
-    report.at_least("of them told", taken, len(old))
+    report.at_least("of them logged", taken, len(old))
     for each in old:
         each.wait_until_gone()
     last.stop()

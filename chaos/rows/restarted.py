@@ -35,7 +35,7 @@ def play(scene: Scene) -> None:
     report.at_most("serves after a kill in", min(killed), SERVES, "s")
     report.note("slowest", max(*stopped, *killed), "s")
     told = gateway.find(rf"{SERVICE}: using the snapshot of \d+ s ago")
-    report.require("log tells", bool(told))
+    report.require("log says so", bool(told))
     require_faultless(report, outcome)
     served = set(outcome.servers())
     report.require("all served", served == set(NAMES), str(sorted(served)))
