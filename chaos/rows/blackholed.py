@@ -53,7 +53,7 @@ def play(scene: Scene) -> None:
         outcome = traffic.stop()
     report.at_most("restored after", trusted - healed, AGAIN, "s")
     ejected = usual.gateway.find(r"web-anna@.* ejected: 3 consecutive connect failures")
-    report.require("log tells of 3", bool(ejected))
+    report.require("log names 3 failures", bool(ejected))
     clean = len(between(outcome, begun, vanished)) / (vanished - begun)
     report.note("clean rate", clean, "/s")
     report.at_most(

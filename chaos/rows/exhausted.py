@@ -50,7 +50,7 @@ def play(scene: Scene, surprise: bool) -> None:
     scene.report.at_most("back after", back, BACK, "s")
     require_faultless(scene.report, outcome)
     said = usual.gateway.find(r"descriptors")
-    scene.report.require("log tells", bool(said))
+    scene.report.require("log says so", bool(said))
 
 
 def answers(port: int) -> bool:

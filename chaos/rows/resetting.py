@@ -31,7 +31,7 @@ def play(scene: Scene) -> None:
     report.at_most("wrong", len(outcome.wrong()), 0)
     report.at_least("requests after them", len(later), 100)
     ejected = usual.gateway.find(r"web-dora@.* ejected: ")
-    report.require("log tells", bool(ejected))
+    report.require("log says so", bool(ejected))
 
 
 def share(outcome: Outcome) -> float:

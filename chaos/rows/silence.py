@@ -36,7 +36,7 @@ def play(scene: Scene) -> None:
     scene.report.at_most("recovered after", seen - lost, BOUND, "s")
     require_faultless(scene.report, outcome)
     said = usual.gateway.find(rf"{SERVICE}: no answer from Consul")
-    scene.report.require("log tells", bool(said))
+    scene.report.require("log says so", bool(said))
 
 
 ROW = Row(
