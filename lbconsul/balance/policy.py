@@ -88,7 +88,8 @@ class LeastConnections:
                 # As `sample` would: this saves a call for each connection.
                 members = only.members
                 chosen = members[int(self._chance() * len(members))]
-                if chosen.placed_weight == only.bound:
+                weight, bound = chosen.placed_weight, only.bound
+                if weight == bound or self._chance() * bound < weight:
                     return chosen
             drawn = equals.sample()
             if drawn is not None:

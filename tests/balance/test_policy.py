@@ -81,6 +81,14 @@ class TestEach:
         assert 2900 < _counts(policy, 4000)["1"] < 3100
 
     @ALL
+    def test_similar_weights(self, name: str) -> None:
+        """Idle upstreams whose weights differ little get shares that differ little."""
+        policy = POLICIES[name](_chance())
+        _placed(policy, upstreams(3, 4, 5))
+        counts = _counts(policy, 12_000)
+        assert [round(counts[each] / 1000) for each in "012"] == [3, 4, 5]
+
+    @ALL
     def test_new_weight(self, name: str) -> None:
         """A weight that changes counts from the next choice on."""
         policy = POLICIES[name](_chance())
