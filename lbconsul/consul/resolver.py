@@ -63,7 +63,6 @@ _A_TURN = 20
 #: The timeout of one look-up, whatever resolv.conf says, in seconds.
 LONGEST = 20.0
 
-#: Non-blocking, since the path may name a FIFO.
 T = TypeVar("T")
 
 

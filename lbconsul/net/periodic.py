@@ -22,7 +22,7 @@ class Tickable(Protocol):
     def tick(self) -> Iterable[object]:
         """Do what is due: returns its steps, empty if nothing is due.
 
-        `tend` is not called again before all steps are done.
+        `tick` is not called again before all steps are done.
         """
 
 
