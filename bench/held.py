@@ -92,6 +92,8 @@ class _Shared:
 class _NoObserver:
     """No listener is told of connections."""
 
+    awaits_end = False
+
     def on_ended(self, proxy: MappingProxy) -> None:
         """Nothing to resume."""
 
@@ -102,7 +104,7 @@ class _NoObserver:
 class _NoPoller:
     """Called for events, which never come."""
 
-    def addReader(self, each: object) -> None:
+    def addReader(self, *each: object) -> None:
         """Not watched, since it has no descriptor of its own."""
 
     addWriter = removeReader = removeWriter = forget = later = addReader

@@ -26,8 +26,8 @@ _OUT = 4
 class Poller(Protocol):
     """Watches descriptors and calls them when ready, as `IReactorFDSet` does."""
 
-    def addReader(self, each: Any) -> None:
-        """Call its ``doRead`` when there is something to read, or an error."""
+    def addReader(self, *each: Any) -> None:
+        """Call ``doRead`` of each when there is something to read, or an error."""
 
     def removeReader(self, each: Any) -> None:
         """Stop calling its ``doRead``."""
@@ -38,11 +38,12 @@ class Poller(Protocol):
     def removeWriter(self, each: Any) -> None:
         """Stop calling its ``doWrite``."""
 
-    def forget(self, each: Any) -> None:
-        """Stop watching it: its socket is about to be closed."""
+    def forget(self, *each: Any) -> None:
+        """Stop watching them: their sockets are about to be closed."""
 
-    def later(self, each: Any) -> None:
-        """Call its ``proceed`` after the current batch of events."""
+    @property
+    def later(self) -> _Call:
+        """Calls its ``proceed`` after the current batch of events, unless forgotten."""
 
     def stop(self) -> None:
         """Stop watching everything, for good."""
@@ -59,14 +60,19 @@ class ReactorPoller:
     """Passes all calls to the reactor, on systems without epoll."""
 
     def __init__(self, reactor: IReactorFDSet) -> None:
-        self.addReader: _Call = reactor.addReader
+        self._reactor = reactor
         self.removeReader: _Call = reactor.removeReader
         self.addWriter: _Call = reactor.addWriter
         self.removeWriter: _Call = reactor.removeWriter
 
-    def forget(self, each: Any) -> None:
-        self.removeReader(each)
-        self.removeWriter(each)
+    def addReader(self, *each: Any) -> None:
+        for one in each:
+            self._reactor.addReader(one)
+
+    def forget(self, *each: Any) -> None:
+        for one in each:
+            self.removeReader(one)
+            self.removeWriter(one)
 
     def later(self, each: Any) -> None:
         each.proceed()
@@ -94,11 +100,20 @@ class EpollPoller:
         self._epoll: select.epoll | None = None
         self._watched: dict[int, Any] = {}
         self._later: list[Any] = []
+        self.later: _Call = self._later.append
         #: Events in a row for unknown descriptors.
         self._orphans = 0
 
-    def addReader(self, each: Any) -> None:
-        self._watch(each, each.watched | _IN)
+    def addReader(self, *each: Any) -> None:
+        for one in each:
+            if one.watched:
+                self._watch(one, one.watched | _IN)
+                continue
+            # A connection's beginning: `_watch` without a call.
+            epoll, descriptor = self._epoll or self._open(), one.fileno()
+            epoll.register(descriptor, _IN)  # may raise OSError
+            self._watched[descriptor] = one
+            one.watched = _IN
 
     def addWriter(self, each: Any) -> None:
         self._watch(each, each.watched | _OUT)
@@ -127,13 +142,11 @@ class EpollPoller:
             epoll.unregister(descriptor)
         each.watched = events
 
-    def forget(self, each: Any) -> None:
-        if each.watched:
-            each.watched = 0
-            del self._watched[each.fileno()]
-
-    def later(self, each: Any) -> None:
-        self._later.append(each)
+    def forget(self, *each: Any) -> None:
+        for one in each:
+            if one.watched:
+                one.watched = 0
+                del self._watched[one.fileno()]
 
     def _open(self) -> select.epoll:
         self._epoll = select.epoll()
@@ -196,12 +209,13 @@ class EpollPoller:
             self._renew()
 
     def _proceed(self) -> None:
-        later, self._later = self._later, []
-        for each in later:
-            try:
-                each.proceed()
-            except Exception:
-                self._give_up(each)
+        for each in self._later:  # what it adds has its turn in the same loop
+            if each.watched:
+                try:
+                    each.proceed()
+                except Exception:
+                    self._give_up(each)
+        self._later.clear()
 
     def _give_up(self, each: Any) -> None:
         """End the connection whose callback raised, and no other."""

@@ -140,7 +140,11 @@ class Sweeper:
     _sweeper: TimeSlicer = Factory(
         lambda self: TimeSlicer(self._clock), takes_self=True
     )
-    _list: set[Checkable] = Factory(set)
+    #: What is checked.  To add to it, `start` unless the sweeper `runs`; to discard
+    #: from it, nothing more is needed.
+    items: set[Checkable] = Factory(set)
+    #: Whether rounds are due, or one is under way.
+    runs: bool = False
     _next: IDelayedCall | None = None
     #: The current round.
     _round: Work | None = None
@@ -155,17 +159,19 @@ class Sweeper:
 
     def add(self, checkable: Checkable) -> None:
         """Add an item, and start the rounds, unless they run."""
-        self._list.add(checkable)
-        if self._next is None and self._round is None:
-            self._next = self._clock.callLater(self.interval, self._begin)
+        self.items.add(checkable)
+        if not self.runs:
+            self.start()
 
-    def discard(self, checkable: Checkable) -> None:
-        """Remove an item, if it is on the list."""
-        self._list.discard(checkable)
+    def start(self) -> None:
+        """Start the rounds; they end once there are no items."""
+        self.runs = True
+        self._next = self._clock.callLater(self.interval, self._begin)
 
     def stop(self) -> None:
         """Empty the list and stop the rounds."""
-        self._list.clear()
+        self.items.clear()
+        self.runs = False
         if self._next is not None:
             self._next.cancel()
             self._next = None
@@ -175,12 +181,14 @@ class Sweeper:
 
     def _begin(self) -> None:
         self._next = None
-        if self._list:
+        if self.items:
             self._round = self._walk()
             self._sweeper.begin(self._round)
+        else:
+            self.runs = False
 
     def _walk(self) -> Iterator[None]:
-        seconds, on_list = self._clock.seconds, self._list
+        seconds, on_list = self._clock.seconds, self.items
         begun = seconds()
         # What comes later has its turn in the next round, what has gone has none; and
         # what has gone is not kept, to be freed together with all others.
@@ -200,3 +208,5 @@ class Sweeper:
             pause = (1 / _SHARE_OF_ROUNDS - 1) * taken
             wait = max(self.interval - taken, pause, 0.0)
             self._next = self._clock.callLater(wait, self._begin)
+        else:
+            self.runs = False

@@ -47,7 +47,8 @@ class ConnectionLog:
     _log = Logger()
     _clock: IReactorTime
     _mapping: Mapping
-    _is_on: bool = True
+    #: Whether lines are written; asked for each connection.
+    is_on: bool = True
     _writer: ConnectionWriter | None = None
     #: The mapping as text.
     _name: str = field(init=False)
@@ -72,11 +73,11 @@ class ConnectionLog:
         The client has the address, and was accepted at the reactor's time given.
         `received` and `sent` are bytes from the client and from the upstream.
         """
-        if not self._is_on:
+        if not self.is_on:
             return
-        if upstream is None and not self._bound.allow(termination.value):
+        if upstream is None and not self._bound.allow(termination.code):
             return
-        client, mapping, code = address_text(address), self._name, termination.value
+        client, mapping, code = address_text(address), self._name, termination.code
         instance = upstream.instance.text if upstream else "-"
         seconds = self._clock.seconds() - accepted_at
         # The logger takes longer to format eight fields than the pool to choose.

@@ -1,6 +1,8 @@
 """One listening address that is served; its options may change at a reload."""
 
 import socket
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from attrs import Factory, define, field
@@ -8,6 +10,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from lbconsul.config.model import Mapping
 from lbconsul.net.listening_socket import ListeningSocket
+from lbconsul.net.sockets import BareSocket
 from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.handler import handle
 from lbconsul.proxy.listener import Listener
@@ -55,13 +58,19 @@ class ActiveListener:
     _owner: ActiveListenerOwner
     proxy: MappingProxy = field(init=False)
     older: list[MappingProxy] = Factory(list)
+    #: Hands a client that the listener accepted to the current proxy.
+    connected: Callable[[BareSocket, object], None] = field(init=False)
+    #: Whether proxies call `on_ended`: not while the listener accepts, and there are
+    #: no older proxies.
+    awaits_end: bool = True
+    _is_reading: bool = False
     #: None while clients wait in the kernel's queue.
     listener: Listener | None = None
     #: The call that ends the wait for Consul's first answer.
     waiting: IDelayedCall | None = None
 
     def __attrs_post_init__(self) -> None:
-        self.proxy = self._owner.proxy_for(self._first_mapping, self)
+        self._turn_to(self._first_mapping)
 
     @property
     def mapping(self) -> Mapping:
@@ -96,10 +105,6 @@ class ActiveListener:
         """Whether the listener recently ran out of descriptors, ports or memory."""
         return self.listener is not None and self.listener.is_starved
 
-    def connected(self, client: socket.socket, address: object) -> None:
-        """Hand a client that the listener accepted to the current proxy."""
-        handle(self.proxy, client, address)
-
     def accept(self) -> None:
         """Accept clients from now on."""
         self._end_waiting()
@@ -121,9 +126,27 @@ class ActiveListener:
 
     def use(self, mapping: Mapping) -> MappingProxy:
         """Serve new clients by a new proxy with these options; returns the old one."""
-        before, self.proxy = self.proxy, self._owner.proxy_for(mapping, self)
+        before = self.proxy
+        self._turn_to(mapping)
         self.older.append(before)
+        self.awaits_end = True
         return before
+
+    def _turn_to(self, mapping: Mapping) -> None:
+        self.proxy = self._owner.proxy_for(mapping, self)
+        # No call of ours stands between the listener and the handler.
+        self.connected = partial(handle, self.proxy)
+
+    def drop(self, proxy: MappingProxy) -> None:
+        """Forget an older proxy, whose last connection has ended."""
+        if proxy in self.older:
+            self.older.remove(proxy)
+            self.on_reading(self._is_reading)
+
+    def on_reading(self, is_reading: bool) -> None:
+        """The listener began or stopped to accept clients."""
+        self._is_reading = is_reading
+        self.awaits_end = not is_reading or bool(self.older)
 
     # The observer of its proxies.
 

@@ -1,5 +1,6 @@
 """The connection limit of one process, over all its proxies (HAProxy's maxconn)."""
 
+import sys
 from typing import Protocol
 
 from attrs import Factory, define
@@ -28,9 +29,10 @@ class ConnectionLimit:
     _clock: IReactorTime
     #: Most open connections; 0: no limit.
     limit: int = 0
+    #: How many are open; when one ends, `serve` is called if there is a `queue`.
     taken: int = 0
     #: Listeners that wait, longest first.
-    _queue: dict[Waiting, None] = Factory(dict)
+    queue: dict[Waiting, None] = Factory(dict)
     _next: IDelayedCall | None = None
 
     def must_wait(self, listener: Waiting) -> bool:
@@ -38,9 +40,9 @@ class ConnectionLimit:
 
         If so the listener is queued, and `on_available` will call it.
         """
-        if not self.limit or (self.taken < self.limit and not self._queue):
+        if not self.limit or (self.taken < self.limit and not self.queue):
             return False
-        self._queue.setdefault(listener)
+        self.queue.setdefault(listener)
         return True
 
     @property
@@ -50,35 +52,32 @@ class ConnectionLimit:
 
     def forget(self, listener: Waiting) -> None:
         """Remove a listener from the queue, if it waits."""
-        self._queue.pop(listener, None)
-        if self._next is not None and not self._queue:
+        self.queue.pop(listener, None)
+        if self._next is not None and not self.queue:
             self._next.cancel()
             self._next = None
 
-    def acquire(self) -> None:
-        """Count one more connection."""
-        self.taken += 1
+    @property
+    def free(self) -> int:
+        """How many more connections may be opened."""
+        return self.limit - self.taken if self.limit else sys.maxsize
 
-    def release(self) -> None:
-        """Count one connection less; a waiting listener may accept."""
-        self.taken -= 1
-        self._go_on()
-
-    def _go_on(self) -> None:
+    def serve(self) -> None:
+        """Let waiting listeners accept, if there is room."""
         # In the next turn: the caller is in the middle of ending a connection.
-        if self._queue and self._next is None and self.taken < self.limit:
+        if self.queue and self._next is None and self.taken < self.limit:
             self._next = self._clock.callLater(0, self._let_in)
 
     def _let_in(self) -> None:
         self._next = None
         for _ in range(_AT_ONCE):
-            if not self._queue or self.taken >= self.limit:
+            if not self.queue or self.taken >= self.limit:
                 return
-            listener = next(iter(self._queue))
-            del self._queue[listener]
+            listener = next(iter(self.queue))
+            del self.queue[listener]
             try:
                 listener.on_available()
             except Exception:
                 # A bug in one listener must not stop the others.
                 self._log.failure("a bug in lbconsul: a waiting listener failed")
-        self._go_on()
+        self.serve()

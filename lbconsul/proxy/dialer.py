@@ -20,7 +20,7 @@ from lbconsul.balance.upstream import Lease, Outcome, Upstream
 from lbconsul.errors import AllFull, NoUpstream
 from lbconsul.net.connect import connect
 from lbconsul.net.poller import Poller
-from lbconsul.net.sockets import STARVED
+from lbconsul.net.sockets import STARVED, BareSocket
 from lbconsul.proxy.retry import lease_next, lease_recovered, may_stay
 from lbconsul.proxy.wait_queue import WaitQueue
 from lbconsul.stats.mapping import MappingStats
@@ -36,7 +36,7 @@ class DialUser(Protocol):
     `DialAttempt.cancel`.
     """
 
-    def on_connected(self, sock: socket.socket) -> None:
+    def on_connected(self, sock: BareSocket) -> None:
         """An upstream accepted: the user takes over its socket and the lease."""
 
     def on_failed(self, termination: Termination) -> None:
@@ -63,6 +63,28 @@ class Dialer:
     #: at all.
     queue_timeout: float
     empty_timeout: float
+
+    def begin(self) -> tuple[Lease, BareSocket | None, int] | None:
+        """Lease an upstream and begin to connect to it, as `connect` does.
+
+        If the connect is not over, the rest is for `DialAttempt.go_on`; for None, for
+        `DialAttempt.start`: other dials wait, or no upstream is free.
+        """
+        if self.wait_queue.queues:
+            return None
+        try:
+            lease = self.failover.lease((), self.attempts)
+        except NoUpstream:
+            return None
+        try:
+            instance = lease.upstream.instance
+            sock, code = connect(instance.address, instance.port)
+        except Exception:
+            lease.end()
+            raise
+        if not code and lease.upstream.record is not None:
+            lease.showed(Outcome.CONNECTED)
+        return lease, sock, code
 
 
 class DialState(Enum):
@@ -111,7 +133,7 @@ class DialAttempt:
         self._dialer = dialer
         self._user = user
         self.state = _CHOOSING
-        self._sock: socket.socket | None = None
+        self._sock: BareSocket | None = None
         #: The address of the current attempt.
         self._address = ""
         #: Events watched; only the poller changes it.
@@ -128,7 +150,7 @@ class DialAttempt:
     def start(self, failing: Termination = Termination.REFUSED) -> None:
         """Try the next upstream; `failing` is how the last attempt failed."""
         dialer = self._dialer
-        if dialer.wait_queue:  # dials that wait go first
+        if dialer.wait_queue.queues:  # dials that wait go first
             dialer.wait_queue.dispatch()
         try:
             if self.tried:
@@ -146,6 +168,12 @@ class DialAttempt:
             if self.tried:
                 self.since = dialer.clock.seconds()
             self._connect(self.lease.upstream)
+
+    def go_on(self, lease: Lease, sock: BareSocket | None, code: int) -> None:
+        """Go on with a connect that `Dialer.begin` began."""
+        self.lease, self._sock = lease, sock
+        self._address = lease.upstream.instance.address
+        self._decide(code)
 
     def _queue_up(self, state: DialState, timeout: float) -> None:
         """Wait for an upstream, QUEUED or AWAITING."""
@@ -184,6 +212,9 @@ class DialAttempt:
         instance = upstream.instance
         self._address = instance.address
         self._sock, code = connect(instance.address, instance.port)
+        self._decide(code)
+
+    def _decide(self, code: int) -> None:
         if code in _IN_PROGRESS:
             self._wait()
         elif code:

@@ -1,12 +1,11 @@
 """What becomes of an accepted socket: a client that is refused, or a session."""
 
-import socket
-
+from lbconsul.net.sockets import BareSocket
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.tcp_session import TcpSession
 
 
-def handle(proxy: MappingProxy, client: socket.socket, address: object) -> None:
+def handle(proxy: MappingProxy, client: BareSocket, address: object) -> None:
     """Take over the non-blocking socket of a client of this mapping."""
     proxy.accepted += 1
     proxy.stats.accepted += 1
@@ -16,4 +15,6 @@ def handle(proxy: MappingProxy, client: socket.socket, address: object) -> None:
         if refused is not None:
             proxy.turn_away(client, address, now, refused)
             return
-    TcpSession(proxy, client, address, now).start()
+    session = TcpSession(proxy, client, address, now)
+    proxy.opened(session)
+    session.start()

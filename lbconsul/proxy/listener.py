@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from lbconsul.config.model import Mapping
 from lbconsul.net.listening_socket import ListeningSocket, OwnedSocket
-from lbconsul.net.sockets import STARVED
+from lbconsul.net.sockets import STARVED, BareSocket
 from lbconsul.proxy.accept_balancer import AcceptBalancer
 from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.listener_log import ListenerLog
@@ -52,8 +52,15 @@ class ListenerOwner(Protocol):
     def open(self) -> int:
         """Open connections of the mapping."""
 
-    def connected(self, client: socket.socket, address: object) -> None:
-        """Take over the socket of an accepted client."""
+    @property
+    def connected(self) -> Callable[[BareSocket, object], None]:
+        """Takes over the socket of an accepted client, which has this address."""
+
+    def on_reading(self, is_reading: bool) -> None:
+        """The listener began or stopped to accept clients.
+
+        While it does not, it needs to know of each connection that ends.
+        """
 
 
 @implementer(IReadDescriptor)
@@ -74,6 +81,8 @@ class Listener(Service):
     _at_once: int = ACCEPT_BOUND
     _should_yield: Callable[[], bool] | None = None
     _sock: socket.socket | None = None
+    #: Family, type and protocol of the clients' sockets.
+    _kind: tuple[int, int, int] = (0, 0, 0)
     _reading: bool = False
     #: When descriptors, ports or memory last ran out.
     _starved_at: float | None = None
@@ -99,7 +108,8 @@ class Listener(Service):
 
         :raises CannotListen: the socket cannot be opened.
         """
-        self._sock = self._source.open()
+        sock = self._sock = self._source.open()
+        self._kind = int(sock.family), int(sock.type), sock.proto
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
@@ -135,7 +145,7 @@ class Listener(Service):
         """Accept one client: the connection limit has a free slot for it."""
         if not self._may_accept():
             return
-        if not self._accept() and self._shortage is None:
+        if not self._accept(1) and self._shortage is None:
             self._watch()  # no client is pending
         elif not self._reading:
             self._resume()
@@ -167,6 +177,7 @@ class Listener(Service):
         order to stop listening then follows.
         """
         self._reading = False
+        self._owner.on_reading(False)
         if self._sock is not None and _listens(self._sock):
             self._listener_log.listener_lost(reason)
 
@@ -175,31 +186,48 @@ class Listener(Service):
         if self._accept_balancer.should_yield():
             self._pause()
             return
-        for _ in range(self._at_once):
-            if self._is_full() or self._owner.connection_limit.must_wait(self):
-                self._pause()
-                return
-            # `starved` may have stopped the reading meanwhile.
-            if not self._accept() or not self._reading:
-                return
+        room = self._room()
+        if not self._accept(min(room, self._at_once)) or room > self._at_once:
+            return
+        # `starved` may have stopped the reading meanwhile.
+        if self._reading and not self._room():
+            self._pause()
 
-    def _accept(self) -> bool:
-        """Accept the next client; false if none is pending or accept(2) fails."""
+    def _room(self) -> int:
+        """How many clients the limits let in; waits for its turn if that is none."""
+        limit, owner = self._owner.mapping.limits.connections, self._owner
+        room = limit - owner.open if limit else self._at_once + 1
+        if room <= 0 or owner.connection_limit.must_wait(self):
+            return 0
+        return min(room, owner.connection_limit.free)
+
+    def _accept(self, count: int) -> bool:
+        """Accept so many clients; false if fewer are pending or accept(2) fails."""
         assert self._sock is not None
-        try:
-            client, address = self._sock.accept()
-        except BlockingIOError:
-            self._listener_log.relieved()
-            return False
-        except OSError as error:
-            return self._refused(error)
-        client.setblocking(False)
-        try:
-            self._owner.connected(client, address)
-        except Exception:
-            # The reactor would close the listener on an exception.
-            self._listener_log.client_lost()
-            client.close()
+        # What `socket.accept` calls, which makes an object of Python's more.
+        accept = self._sock._accept  # type: ignore[attr-defined]
+        connected = self._owner.connected
+        family, kind, protocol = self._kind
+        for _ in range(count):
+            try:
+                descriptor, address = accept()
+            except BlockingIOError:
+                self._listener_log.relieved()
+                return False
+            except OSError as error:
+                if not self._refused(error):
+                    return False
+                continue
+            client = BareSocket(family, kind, protocol, descriptor)
+            client.setblocking(False)
+            try:
+                connected(client, address)
+            except Exception:
+                # The reactor would close the listener on an exception.
+                self._listener_log.client_lost()
+                client.close()
+            if not self._reading:
+                break
         return True
 
     def _is_full(self) -> bool:
@@ -217,11 +245,13 @@ class Listener(Service):
     def _watch(self) -> None:
         self._reading = True
         self._reactor.addReader(self)
+        self._owner.on_reading(True)
 
     def _pause(self) -> None:
         if self._reading:
             self._reading = False
             self._reactor.removeReader(self)
+            self._owner.on_reading(False)
 
     def _refused(self, error: OSError) -> bool:
         """Whether to continue after an error; else pause, or the reactor would spin."""

@@ -249,8 +249,7 @@ class ListenerManager(Service):
     def _drop_if_over(self, proxy: MappingProxy, served: ActiveListener) -> bool:
         if proxy.open:
             return False
-        if proxy in served.older:
-            served.older.remove(proxy)
+        served.drop(proxy)
         self._runtime.drop(proxy)
         return True
 
@@ -281,6 +280,8 @@ class _LentObserver:
     """Observes a proxy whose clients an endpoint accepts, which no shortage pauses."""
 
     _manager: ListenerManager
+    #: The manager may drain.
+    awaits_end: bool = True
 
     def on_ended(self, proxy: MappingProxy) -> None:
         self._manager.check_drained()

@@ -1,7 +1,6 @@
 """One mapping's proxy: its settings, counts, wait queue and open sessions."""
 
 import random
-import socket
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Protocol
@@ -13,7 +12,7 @@ from lbconsul.balance.failover import Failover
 from lbconsul.balance.weighted import Chance
 from lbconsul.config.model import Mapping
 from lbconsul.net.poller import Poller
-from lbconsul.net.sockets import reset_on_close
+from lbconsul.net.sockets import BareSocket, reset_on_close
 from lbconsul.net.splice import Pipes
 from lbconsul.net.sweeper import Sweeper, TimeSlicer
 from lbconsul.proxy.access_control import AccessControl
@@ -40,6 +39,9 @@ _DIAL_ROUND = 0.25
 
 class ProxyObserver(Protocol):
     """What is told of a mapping's connections, such as its listener."""
+
+    #: Whether `on_ended` is to be called: nearly always nothing waits for an end.
+    awaits_end: bool
 
     def on_ended(self, proxy: "MappingProxy") -> None:
         """A connection ended."""
@@ -133,29 +135,33 @@ class MappingProxy:
         return len(self._sessions)
 
     def turn_away(
-        self, client: socket.socket, address: object, now: float, refused: Termination
+        self, client: BareSocket, address: object, now: float, refused: Termination
     ) -> None:
         """Reset, count and log a client that access control refused."""
         # After a reset the kernel keeps no TIME-WAIT state, however many come.
         reset_on_close(client)
         client.close()
-        self.stats.turned_away(refused.value)
+        self.stats.turned_away(refused.code)
         self.log.tell(address, now, None, 0, 0, 0, refused)
 
     def opened(self, session: Session) -> None:
         """Count a session until `closed`."""
         self._sessions.add(session)
-        self.connection_limit.acquire()
+        self.connection_limit.taken += 1
 
     def closed(self, session: Session) -> None:
         """Free the places of a session that ended."""
         self._sessions.discard(session)
         if self.access_control is not None:
             self.access_control.release(session.address)
-        self.connection_limit.release()
-        if self.wait_queue:
+        limit = self.connection_limit
+        limit.taken -= 1
+        if limit.queue:
+            limit.serve()
+        if self.wait_queue.queues:
             self.wait_queue.dispatch()
-        self.observer.on_ended(self)
+        if self.observer.awaits_end:
+            self.observer.on_ended(self)
 
     def age_limit(self) -> float:
         """A connection's age limit in seconds, random to spread the ends."""

@@ -48,10 +48,8 @@ class Relay:
     """
 
     __slots__ = (
-        "_is_by_upstream",
         "_progress",
         "_settings",
-        "_user",
         "client",
         "is_half_closed",
         "moved_at",
@@ -60,6 +58,7 @@ class Relay:
         "reported_received",
         "reported_sent",
         "upstream",
+        "user",
     )
 
     def __init__(
@@ -71,7 +70,7 @@ class Relay:
         now: float,
     ) -> None:
         self._settings = settings
-        self._user = user
+        self.user = user
         self.pipes = settings.pipes
         one = RelaySide(self, settings.poller, client)
         other = RelaySide(self, settings.poller, upstream)
@@ -80,7 +79,6 @@ class Relay:
         self.over = False
         #: Whether one direction is over.
         self.is_half_closed = False
-        self._is_by_upstream = False
         #: Bytes that have arrived at either peer, as the last check found.
         self._progress: int | None = None  # the limit counts from the first check
         #: Bytes reported to the user: from the client, and from the upstream.
@@ -90,19 +88,7 @@ class Relay:
 
     def start(self) -> None:
         """Begin to move bytes."""
-        poller = self._settings.poller
-        poller.addReader(self.upstream)
-        poller.addReader(self.client)
-
-    def on_first_bytes(self, end: RelaySide) -> None:
-        """The first bytes came from the peer of `end`."""
-        if end is self.upstream:
-            self._user.on_first_byte()
-
-    def on_done(self, last: RelaySide) -> None:
-        """Close: both directions are over, the one from `last` later."""
-        self._is_by_upstream = last is self.client
-        self.end(Termination.DONE)
+        self._settings.poller.addReader(self.upstream, self.client)
 
     def on_half_closed(self) -> None:
         """One direction is over, and its end was passed on."""
@@ -111,11 +97,10 @@ class Relay:
 
     def on_lost(self, end: RelaySide) -> None:
         """Reset the other peer: the peer of `end` sent a reset or is gone."""
-        self._is_by_upstream = end is self.upstream
-        mine = end is self.client
-        self.end(
-            Termination.CLIENT_RESET if mine else Termination.UPSTREAM_RESET, reset=True
-        )
+        if end is self.client:
+            self.end(Termination.CLIENT_RESET, reset=True)
+        else:
+            self.end(Termination.UPSTREAM_RESET, reset=True, by_upstream=True)
 
     def check(self, now: float) -> None:
         """Report bytes; close on a failed peer or an idle timeout.
@@ -155,34 +140,41 @@ class Relay:
         more_sent = sent - self.reported_sent
         if more_received or more_sent:
             self.reported_received, self.reported_sent = received, sent
-            self._user.on_moved(more_received, more_sent)
+            self.user.on_moved(more_received, more_sent)
 
     def _limit(self) -> float:
         if self.is_half_closed:
             return self._settings.half_close_timeout
         return self._settings.idle_timeout
 
-    def end(self, termination: Termination, *, reset: bool = False) -> None:
+    def end(
+        self,
+        termination: Termination,
+        *,
+        reset: bool = False,
+        by_upstream: bool = False,
+    ) -> None:
         """Close both streams, with a reset if `reset`.  Later calls do nothing.
 
+        `by_upstream` says that the upstream ended them.
         Both peers also see a reset if bytes were not sent on: a truncated stream
         must not look complete.
         """
         if self.over:
             return
         self.over = True
-        poller, client, upstream = self._settings.poller, self.client, self.upstream
-        poller.forget(client)
-        poller.forget(upstream)
-        if reset or client.owed() or upstream.owed():
+        client, upstream = self.client, self.upstream
+        self._settings.poller.forget(client, upstream)
+        is_owed = client.pending or client.pipe or upstream.pending or upstream.pipe
+        if reset or is_owed:
             self._cut_off(client)
             self._cut_off(upstream)
         else:
             client.stream.close()
             upstream.stream.close()
-        self._user.on_closed(termination, by_upstream=self._is_by_upstream)
+        self.user.on_closed(termination, by_upstream=by_upstream)
         # Leave no reference cycle to the garbage collector.
-        del client.other, upstream.other, self.client, self.upstream, self._user
+        del client.other, upstream.other, self.client, self.upstream, self.user
 
     def _cut_off(self, end: RelaySide) -> None:
         end.drop()

@@ -17,6 +17,7 @@ from lbconsul.net.poller import Poller
 from lbconsul.net.sockets import queued
 from lbconsul.net.splice import Pipe, Pipes
 from lbconsul.net.stream import Stream
+from lbconsul.stats.termination import Termination
 
 #: Most bytes of one read, and hence the most that a copying relay holds of one
 #: direction: less than 64 KiB with the object's overhead.  HAProxy holds 16 KiB; this
@@ -34,10 +35,19 @@ _CREDIT = 16
 #: relay copies instead.
 _CANNOT_SPLICE = frozenset({errno.EINVAL, errno.ENOMEM, errno.EPERM})
 
+_DONE = Termination.DONE
+
 # All relays read into the same buffer: bytes that cannot be sent at once are copied
 # out of it before the next read.
 _BUFFER = bytearray(READ_SIZE)
 _VIEW = memoryview(_BUFFER)
+
+
+class FirstByteObserver(Protocol):
+    """What is told that an upstream answers."""
+
+    def on_first_byte(self) -> None:
+        """The upstream's first byte arrived."""
 
 
 class RelayCallbacks(Protocol):
@@ -45,16 +55,19 @@ class RelayCallbacks(Protocol):
 
     #: Whether the relay has ended.
     over: bool
+    client: "RelaySide"
+    upstream: "RelaySide"
+
+    @property
+    def user(self) -> FirstByteObserver:
+        """What joined the streams."""
 
     @property
     def pipes(self) -> Pipes:
         """Pipes for splice(2), for bulk data."""
 
-    def on_first_bytes(self, end: "RelaySide") -> None:
-        """The first bytes came from the peer of `end`."""
-
-    def on_done(self, last: "RelaySide") -> None:
-        """Both peers have ended their direction, that of `last` later."""
+    def end(self, termination: Termination, *, by_upstream: bool) -> None:
+        """Close both streams; the upstream ended them if `by_upstream`."""
 
     def on_half_closed(self) -> None:
         """One direction is over, and its end was passed on."""
@@ -121,8 +134,8 @@ class RelaySide:
         if not count:
             self._finish()
             return
-        if not self.moved:
-            self.relay.on_first_bytes(self)
+        if not self.moved and self is self.relay.upstream:
+            self.relay.user.on_first_byte()
         self.moved += count
         try:
             sent = self.other.send(_VIEW[:count])
@@ -217,7 +230,9 @@ class RelaySide:
         """
         self.at_end = True
         if self.other.at_end:
-            self.relay.on_done(self)
+            # The client's own end came last if the upstream had ended before.
+            by_upstream = self is self.relay.client
+            self.relay.end(_DONE, by_upstream=by_upstream)
         else:
             self.poller.later(self)
 

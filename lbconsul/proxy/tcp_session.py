@@ -1,10 +1,11 @@
 """A TCP session: one client's connection, from accept to end."""
 
-import socket
 from enum import Enum, auto
 
 from lbconsul.balance.upstream import Lease, Outcome
 from lbconsul.net.connect import has_left
+from lbconsul.net.sockets import BareSocket
+from lbconsul.net.sweeper import Checkable
 from lbconsul.proxy.dialer import DialAttempt
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.relay import Relay
@@ -55,8 +56,6 @@ class TcpSession:
         "state",
     )
 
-    #: While STARTING or DIALING.
-    _dial: DialAttempt
     #: Since RELAYING: the relay, when it began, when the connection reaches its age
     #: limit, connect attempts that failed before, and the use of the upstream.
     _relay: Relay
@@ -68,7 +67,7 @@ class TcpSession:
     def __init__(
         self,
         proxy: MappingProxy,
-        client: socket.socket,
+        client: BareSocket,
         address: object,
         accepted_at: float,
     ) -> None:
@@ -77,6 +76,8 @@ class TcpSession:
         self.address = address
         self.accepted_at = accepted_at
         self.state = _STARTING
+        #: The dial, if the first connect was not over at once.
+        self._dial: DialAttempt | None = None
 
     @property
     def is_over(self) -> bool:
@@ -96,10 +97,18 @@ class TcpSession:
     def start(self) -> None:
         """Dial an upstream for the client."""
         proxy = self._proxy
-        dial = self._dial = DialAttempt(proxy.dialer, self, self.accepted_at)
-        proxy.opened(self)
         try:
-            dial.start()
+            begun = proxy.dialer.begin()
+            if begun is not None:
+                lease, sock, code = begun
+                if sock is not None and not code:
+                    self._join(lease, sock, self.accepted_at, 0)
+                    return
+            dial = self._dial = DialAttempt(proxy.dialer, self, self.accepted_at)
+            if begun is None:
+                dial.start()
+            else:
+                dial.go_on(*begun)
         except Exception:
             # A bug in lbconsul: report it, but leak nothing.
             self.end(Termination.INTERNAL)
@@ -119,6 +128,7 @@ class TcpSession:
             else:
                 self._relay.check(now)
         elif self.state is _DIALING:
+            assert self._dial is not None
             if has_left(self.client):
                 waits = self._dial.is_waiting
                 self.end(Termination.QUEUE_LEFT if waits else Termination.CLIENT_LEFT)
@@ -130,20 +140,19 @@ class TcpSession:
         if self.state is _RELAYING:
             self._relay.end(termination)
         elif self.state is not _OVER:
-            self._dial.cancel()
+            if self._dial is not None:
+                self._dial.cancel()
             self.on_failed(termination)
 
     # Called by the dial.
 
     def on_failed(self, termination: Termination) -> None:
         """Close the client: no upstream was found, or none is needed any more."""
-        proxy, retries = self._proxy, len(self._dial.tried)
-        if self.state is _DIALING:
-            proxy.dial_sweeper.discard(self)
-        self.state = _OVER
-        del self._dial
+        proxy, dial = self._proxy, self._dial
+        retries = 0 if dial is None else len(dial.tried)
+        self._leave_dial(_OVER)
         self.client.close()
-        proxy.stats.turned_away(termination.value)
+        proxy.stats.turned_away(termination.code)
         proxy.log.tell(self.address, self.accepted_at, None, 0, 0, retries, termination)
         proxy.closed(self)
 
@@ -151,25 +160,35 @@ class TcpSession:
         """Let the listener pause: descriptors or memory ran out."""
         self._proxy.observer.on_starved()
 
-    def on_connected(self, sock: socket.socket) -> None:
+    def on_connected(self, sock: BareSocket) -> None:
         """Relay between the client and the upstream that accepted."""
-        proxy, dial, now = self._proxy, self._dial, self._proxy.clock.seconds()
-        assert dial.lease is not None
-        lease = self.lease = dial.lease
-        self._retries = len(dial.tried)
+        dial = self._dial
+        assert dial is not None and dial.lease is not None
+        self._leave_dial(_STARTING)
+        self._join(dial.lease, sock, dial.since, len(dial.tried))
+
+    def _leave_dial(self, state: SessionState) -> None:
         if self.state is _DIALING:
-            proxy.dial_sweeper.discard(self)
+            self._proxy.dial_sweeper.items.discard(self)
+        self.state = state
+        self._dial = None  # which refers to the session
+
+    def _join(self, lease: Lease, sock: BareSocket, since: float, retries: int) -> None:
+        """Relay; the connect began at `since`, after so many that failed."""
+        proxy, self.lease, self._retries = self._proxy, lease, retries
+        now = self._joined_at = proxy.clock.seconds()
         self.state = _RELAYING
-        del self._dial  # which refers to the session
-        proxy.stats.connected(lease.upstream.instance.identity, now - dial.since)
-        self._joined_at = now
+        proxy.stats.connected(lease.upstream.instance.identity, now - since)
         relay = self._relay = Relay(proxy.relaying, self, self.client, sock, now)
         # Without an age limit the sweeper has no need of the session.
+        checked: Checkable = relay
         if proxy.mapping.timeouts.max_age:
             self._expires = now + proxy.age_limit()
-            proxy.session_sweeper.add(self)
-        else:
-            proxy.session_sweeper.add(relay)
+            checked = self
+        sweeper = proxy.session_sweeper
+        sweeper.items.add(checked)
+        if not sweeper.runs:
+            sweeper.start()
         if lease.probing:
             proxy.clock.callLater(AT_ONCE, self._judge_probe)
         try:
@@ -197,9 +216,12 @@ class TcpSession:
         self.state = _OVER
         proxy, relay, lease = self._proxy, self._relay, self.lease
         has_age_limit = proxy.mapping.timeouts.max_age
-        proxy.session_sweeper.discard(self if has_age_limit else relay)
+        proxy.session_sweeper.items.discard(self if has_age_limit else relay)
         now = proxy.clock.seconds()
-        self._report_outcome(termination, by_upstream, now - self._joined_at >= AT_ONCE)
+        # Success is nothing new of an upstream without failures.
+        if lease.upstream.record is not None or not relay.upstream.moved:
+            lived = now - self._joined_at >= AT_ONCE
+            self._report_outcome(termination, by_upstream, lived)
         lease.end()
         received, sent = relay.client.moved, relay.upstream.moved
         proxy.stats.over(
@@ -207,17 +229,18 @@ class TcpSession:
             received - relay.reported_received,
             sent - relay.reported_sent,
             now - self.accepted_at,
-            termination.value,
+            termination.code,
         )
-        proxy.log.tell(
-            self.address,
-            self.accepted_at,
-            lease.upstream,
-            received,
-            sent,
-            self._retries,
-            termination,
-        )
+        if proxy.log.is_on:
+            proxy.log.tell(
+                self.address,
+                self.accepted_at,
+                lease.upstream,
+                received,
+                sent,
+                self._retries,
+                termination,
+            )
         proxy.closed(self)
 
     # What the connection shows of the upstream.

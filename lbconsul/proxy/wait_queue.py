@@ -42,8 +42,8 @@ class WaitQueue:
 
     _clock: IReactorTime
     _length: int
-    #: The FIFOs that are not empty, by avoided upstreams.
-    _queues: dict[_Avoided, _Fifo] = Factory(dict)
+    #: The FIFOs that are not empty, by avoided upstreams; asked for each connection.
+    queues: dict[_Avoided, _Fifo] = Factory(dict)
     _next: IDelayedCall | None = None
     _is_dispatching: bool = False
     _bugs: ThrottledFailures = Factory(
@@ -51,16 +51,13 @@ class WaitQueue:
     )
 
     def __len__(self) -> int:
-        return sum(map(len, self._queues.values()))
-
-    def __bool__(self) -> bool:
-        return bool(self._queues)  # cheap: checked for each connection
+        return sum(map(len, self.queues.values()))
 
     def join(self, dial: Waiting) -> bool:
         """Queue a dial; returns false if the queue is full."""
         if len(self) >= self._length:
             return False
-        self._queues.setdefault(frozenset(dial.tried), {})[dial] = None
+        self.queues.setdefault(frozenset(dial.tried), {})[dial] = None
         if self._next is None:
             self._look_later()
         return True
@@ -75,7 +72,7 @@ class WaitQueue:
             return
         self._is_dispatching = True
         try:
-            for avoided in sorted(self._queues, key=len, reverse=True):
+            for avoided in sorted(self.queues, key=len, reverse=True):
                 while self._dispatches(avoided):
                     pass
         finally:
@@ -83,14 +80,14 @@ class WaitQueue:
 
     def stop(self) -> None:
         """Empty the queue, and check no more until a dial joins."""
-        self._queues.clear()
+        self.queues.clear()
         if self._next is not None:
             self._next.cancel()
             self._next = None
 
     def _dispatches(self, avoided: _Avoided) -> bool:
         """Whether the first dial that avoids these upstreams could proceed."""
-        queue = self._queues.get(avoided)
+        queue = self.queues.get(avoided)
         if queue is None:
             return False
         first = next(iter(queue))
@@ -103,11 +100,11 @@ class WaitQueue:
             return True
 
     def _drop(self, dial: Waiting, avoided: _Avoided) -> None:
-        queue = self._queues.get(avoided)
+        queue = self.queues.get(avoided)
         if queue is not None:
             queue.pop(dial, None)
             if not queue:
-                del self._queues[avoided]
+                del self.queues[avoided]
 
     def _look_later(self) -> None:
         self._next = self._clock.callLater(LOOK_EVERY, self._look)
@@ -115,5 +112,5 @@ class WaitQueue:
     def _look(self) -> None:
         self._next = None
         self.dispatch()
-        if self._queues and self._next is None:
+        if self.queues and self._next is None:
             self._look_later()

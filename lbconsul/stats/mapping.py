@@ -109,8 +109,13 @@ class MappingStats:
 
     def connected(self, identity: Identity, seconds: float) -> None:
         """An instance accepted a connection after `seconds`."""
-        self.connect.observe(seconds)
-        account = self.account(identity)
+        # `observe` and `account`, without the calls: each connection pays for them.
+        histogram, account = self.connect, self.accounts.get(identity)
+        histogram.counts[bisect_left(CONNECT, seconds)] += 1
+        histogram.sum += seconds
+        if account is None:
+            account = self.accounts[identity] = UpstreamStats()
+        self._changed.add(identity)
         account.total += 1
         if account.total == 1:
             account.connect_time = seconds
@@ -148,8 +153,17 @@ class MappingStats:
     ) -> None:
         """A connection ended after `seconds`, with bytes that `moved` did not count."""
         self.endings[ending] += 1
-        self.connection.observe(seconds)
-        self.moved(identity, received, sent)
+        # `observe` and `moved`, without the calls: each connection pays for them.
+        histogram, account = self.connection, self.accounts.get(identity)
+        histogram.counts[bisect_left(CONNECTION, seconds)] += 1
+        histogram.sum += seconds
+        self.received += received
+        self.sent += sent
+        if account is None:
+            account = self.accounts[identity] = UpstreamStats()
+        self._changed.add(identity)
+        account.received += received
+        account.sent += sent
 
     def add(self, other: "MappingStats") -> None:
         """Add the statistics of another process."""

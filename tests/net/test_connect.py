@@ -5,12 +5,15 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lbconsul.net import connect as connecting
 from lbconsul.net.connect import connect, has_left
+from lbconsul.net.sockets import BareSocket
 from tests.support import loopback
 
 
@@ -28,7 +31,7 @@ def test_connected_at_once(host: str) -> None:
     with loopback.listening(host=host) as server:
         sock, code = connect(host, server.getsockname()[1])
         assert sock is not None
-        with sock, loopback.accept(server):
+        with closing(sock), loopback.accept(server):
             assert code == 0
             assert sock.getpeername() == server.getsockname()
 
@@ -38,10 +41,10 @@ def test_kind_of_socket() -> None:
     with loopback.listening() as server:
         sock, _ = connect(*server.getsockname())
         assert sock is not None
-        with sock:
-            assert not sock.getblocking()
+        with closing(sock):
+            assert sock.gettimeout() == 0.0
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-            assert not sock.get_inheritable()
+            assert not os.get_inheritable(sock.fileno())
 
 
 def test_a_unix_socket(tmp_path: Path) -> None:
@@ -58,10 +61,10 @@ def test_a_unix_socket(tmp_path: Path) -> None:
         server.listen(0)
         sock, code = connect(path, 0)
         assert sock is not None
-        with sock:
+        with closing(sock):
             assert code == 0
-            assert not sock.getblocking()
-            assert not sock.get_inheritable()
+            assert sock.gettimeout() == 0.0
+            assert not os.get_inheritable(sock.fileno())
             full, code = connect(path, 0)
             assert full is not None
             full.close()
@@ -78,7 +81,7 @@ def test_no_descriptor_for_a_unix_socket(monkeypatch: pytest.MonkeyPatch) -> Non
     def none_left(*_: Any) -> None:
         raise OSError(errno.EMFILE, "none left")
 
-    monkeypatch.setattr(socket, "socket", none_left)
+    monkeypatch.setattr(connecting, "BareSocket", none_left)
     assert connect("/run/web", 0) == (None, errno.EMFILE)
 
 
@@ -87,7 +90,7 @@ def test_under_way() -> None:
     with loopback.blackhole() as port:
         sock, code = connect("127.0.0.1", port)
         assert sock is not None
-        with sock:
+        with closing(sock):
             assert code in (errno.EINPROGRESS, errno.EALREADY)
 
 
@@ -121,7 +124,7 @@ def test_no_descriptor() -> None:
 def test_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """A socket that the kernel connected to itself counts as a refusal."""
 
-    class Own(socket.socket):
+    class Own(BareSocket):
         def connect_ex(self, address: Any) -> int:
             with contextlib.suppress(OSError):
                 self.bind(address)
@@ -129,7 +132,7 @@ def test_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with loopback.listening() as server:
         port = server.getsockname()[1]
-    monkeypatch.setattr(socket, "socket", Own)
+    monkeypatch.setattr(connecting, "BareSocket", Own)
     sock, code = connect("127.0.0.1", port)
     assert sock is not None
     sock.close()

@@ -46,9 +46,9 @@ class PatrolTests(SynchronousTestCase):
     def test_discarded(self) -> None:
         """A removed item is not checked, whether it was on the list or not."""
         checked = Checked()
-        self.sweeper.discard(checked)
+        self.sweeper.items.discard(checked)
         self.sweeper.add(checked)
-        self.sweeper.discard(checked)
+        self.sweeper.items.discard(checked)
         self.pass_time(20)
         self.assertEqual(checked.seen, [])
 
@@ -56,7 +56,7 @@ class PatrolTests(SynchronousTestCase):
         """With an empty list there is no timer, and one begins with the next."""
         checked = Checked()
         self.sweeper.add(checked)
-        self.sweeper.discard(checked)
+        self.sweeper.items.discard(checked)
         self.pass_time(10)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.sweeper.add(checked)
@@ -69,7 +69,7 @@ class PatrolTests(SynchronousTestCase):
         other = Checked()
 
         def replace() -> None:
-            self.sweeper.discard(one)
+            self.sweeper.items.discard(one)
             self.sweeper.add(other)
 
         one = Checked(then=replace)
@@ -208,7 +208,7 @@ class SlicesTests(SynchronousTestCase):
         late = Costly(self.clock, 0.0)
         sweeper.add(late)
         for each in gone:
-            sweeper.discard(each)
+            sweeper.items.discard(each)
         self.run_for(0.5)
         self.assertEqual([each.seen for each in gone], [[]] * len(gone))
         self.assertEqual(late.seen, [])

@@ -22,7 +22,9 @@ from lbconsul.balance.instance import Instance
 from lbconsul.balance.pool_spec import FailoverSpec, OutlierConfig, ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.upstream import Lease, Outcome, OutlierRecord, Upstream
+from lbconsul.net import connect as net_connect
 from lbconsul.net.connect import connect
+from lbconsul.net.sockets import BareSocket
 from lbconsul.net.sweeper import Sweeper
 from lbconsul.proxy.dialer import DialAttempt, Dialer, DialState
 from lbconsul.proxy.wait_queue import LOOK_EVERY, WaitQueue
@@ -54,7 +56,7 @@ class User:
     sweeper: Sweeper = field(init=False)
     #: The ports that were tried, in their order.
     tried: list[int] = Factory(list)
-    answered: list[socket.socket] = Factory(list)
+    answered: list[BareSocket] = Factory(list)
     failed: list[Termination] = Factory(list)
     #: How often there was nothing to dial with.
     starved: int = 0
@@ -97,7 +99,7 @@ class User:
             if account.failures
         }
 
-    def on_connected(self, sock: socket.socket) -> None:
+    def on_connected(self, sock: BareSocket) -> None:
         self.sweeper.stop()
         self.answered.append(sock)
 
@@ -133,7 +135,7 @@ class DialTestCase(SynchronousTestCase):
         """Cancel a dial, once more than it takes."""
         dial.cancel()
         dial.cancel()
-        user.sweeper.discard(dial)
+        user.sweeper.items.discard(dial)
 
     def listening(self) -> int:
         """The port of an upstream that accepts."""
@@ -163,7 +165,7 @@ class DialTestCase(SynchronousTestCase):
         assert dial.lease is not None
         port = dial.lease.upstream.instance.port
         self.assertEqual(upstream.getpeername()[1], port)
-        self.assertFalse(upstream.getblocking())
+        self.assertEqual(upstream.gettimeout(), 0.0)
         self.assertEqual(self.registry.open_connections(), 1)
         self.assert_left()
         upstream.close()
@@ -185,11 +187,11 @@ class DialTestCase(SynchronousTestCase):
 
 
 def _without_ipv6(
-    connect: Callable[[str, int], tuple[socket.socket | None, int]],
-) -> Callable[[str, int], tuple[socket.socket | None, int]]:
+    connect: Callable[[str, int], tuple[BareSocket | None, int]],
+) -> Callable[[str, int], tuple[BareSocket | None, int]]:
     """As on a host without IPv6 addresses."""
 
-    def connect_without(address: str, port: int) -> tuple[socket.socket | None, int]:
+    def connect_without(address: str, port: int) -> tuple[BareSocket | None, int]:
         if ":" in address:
             return None, errno.EADDRNOTAVAIL
         return connect(address, port)
@@ -556,7 +558,7 @@ class WaitingTests(DialTestCase):
     def test_cancelled(self) -> None:
         """A dial that its user cancels leaves the queue."""
         self.cancel(self.waits, self.waiting)
-        self.assertFalse(self.waits.dialer.wait_queue)
+        self.assertFalse(self.waits.dialer.wait_queue.queues)
         self.full.end()
         self.assert_failed(self.waits)
 
@@ -578,7 +580,7 @@ class WaitingTests(DialTestCase):
             self.reactor.advance(LOOK_EVERY)
         self.assertEqual((self.waits.starved, self.waits.failed), (1, []))
         self.assertEqual(self.registry.open_connections(), 1)
-        self.assertFalse(self.waits.dialer.wait_queue)
+        self.assertFalse(self.waits.dialer.wait_queue.queues)
         self.pass_time(0.5)
         self.assert_answered(self.waits, self.waiting)
 
@@ -601,7 +603,7 @@ class WaitingTests(DialTestCase):
         self.assert_failed(self.waits, Termination.INTERNAL)
 
 
-class ScriptedSocket(socket.socket):
+class ScriptedSocket(BareSocket):
     """A socket whose making and connecting go as a list says, then as they go."""
 
     making: list[int]
@@ -631,7 +633,7 @@ class StarvedTests(DialTestCase):
         """A class of sockets that fail with these codes before they work."""
         kind = type("Scripted", (ScriptedSocket,), {})
         kind.making, kind.connecting = [*making], [*connecting]  # type: ignore[attr-defined]
-        self.patch(socket, "socket", kind)
+        self.patch(net_connect, "BareSocket", kind)
         return kind
 
     def test_connected_at_once(self) -> None:
@@ -648,7 +650,7 @@ class StarvedTests(DialTestCase):
         whose echo would look like an answer: that counts as a refusal.
         """
 
-        class Own(socket.socket):
+        class Own(BareSocket):
             def connect_ex(self, address: Any) -> int:
                 with contextlib.suppress(OSError):
                     self.bind(address)
@@ -656,7 +658,7 @@ class StarvedTests(DialTestCase):
 
         with loopback.listening() as server:
             port = server.getsockname()[1]
-        self.patch(socket, "socket", Own)
+        self.patch(net_connect, "BareSocket", Own)
         user, _ = self.dial(instance("a", port))
         self.reactor.settle()
         self.assert_failed(user, Termination.REFUSED)
@@ -666,12 +668,12 @@ class StarvedTests(DialTestCase):
         An upstream that resets before the dial sees the connection counts as a refusal.
         """
 
-        class Short(socket.socket):
-            def getpeername(self) -> Any:
+        class Short(BareSocket):
+            def getsockname(self) -> Any:
                 raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
 
         with loopback.listening() as server:
-            self.patch(socket, "socket", Short)
+            self.patch(net_connect, "BareSocket", Short)
             user, _ = self.dial(instance("a", server.getsockname()[1]))
             self.reactor.settle()
         self.assert_failed(user, Termination.REFUSED)

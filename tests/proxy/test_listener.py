@@ -29,6 +29,7 @@ from lbconsul.config.model import (
 from lbconsul.errors import CannotListen
 from lbconsul.net import listening_socket
 from lbconsul.net.listening_socket import OwnedSocket
+from lbconsul.net.sockets import BareSocket
 from lbconsul.proxy.accept_balancer import GIVE_WAY, OUR_TURN
 from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.listener import (
@@ -48,12 +49,17 @@ class Taker:
 
     mapping: Mapping
     connection_limit: ConnectionLimit = Factory(lambda: ConnectionLimit(Clock()))
-    taken: list[tuple[socket.socket, object]] = Factory(list)
+    taken: list[tuple[BareSocket, object]] = Factory(list)
     open: int = 0
     trouble: Exception | None = None
     then: Callable[[], object] = lambda: None
+    #: What the listener said last of whether it accepts.
+    is_reading: bool = False
 
-    def connected(self, client: socket.socket, address: object) -> None:
+    def on_reading(self, is_reading: bool) -> None:
+        self.is_reading = is_reading
+
+    def connected(self, client: BareSocket, address: object, /) -> None:
         self.then()
         if self.trouble is not None:
             raise self.trouble
@@ -131,7 +137,7 @@ class LifeTests(ListenerTestCase):
         self.reactor.settle()
         [(sock, address)] = taker.taken
         self.assertEqual(address, client.getsockname())
-        self.assertFalse(sock.getblocking())
+        self.assertEqual(sock.gettimeout(), 0.0)
         client.sendall(b"hello")
         self.assertEqual(sock.recv(5), b"hello")
 
@@ -503,10 +509,19 @@ class RoomTests(ListenerTestCase):
         self.room = ConnectionLimit(self.reactor, 4)
         self.takers: list[Taker] = []
 
+    def acquire(self) -> None:
+        """Count one more connection, as proxies do."""
+        self.room.taken += 1
+
+    def release(self) -> None:
+        """Count one less, as proxies do."""
+        self.room.taken -= 1
+        self.room.serve()
+
     def started(self, max_connections: int = 0) -> tuple[Taker, Listener]:
         mapping = Mapping("web", LOOPBACK, limits=Limits(connections=max_connections))
         taker = Taker(mapping, self.room)
-        taker.then = self.room.acquire
+        taker.then = self.acquire
         listener = Listener(self.reactor, self.reactor, taker, OwnedSocket(mapping))
         self.addCleanup(self.close_taken, taker)
         self.addCleanup(listener.close)
@@ -517,7 +532,7 @@ class RoomTests(ListenerTestCase):
     def end(self, taker: Taker, listener: Listener, count: int = 1) -> None:
         """So many connections are over, one a turn."""
         for _ in range(count):
-            self.room.release()
+            self.release()
             super().end(taker, listener)
             self.settle()
 
@@ -617,7 +632,7 @@ class RoomTests(ListenerTestCase):
         self.connect(other[1], 3)
         self.settle()
         for _ in range(4):
-            self.room.release()
+            self.release()
             super().end(*one)
         self.settle()
         self.assertEqual(self.taken(), [2, 2])
@@ -659,7 +674,7 @@ class RoomTests(ListenerTestCase):
         self.connect(listener, 5)
         self.settle()
         with capturedLogs():
-            self.room.release()
+            self.release()
             with loopback.no_descriptor_left():
                 self.reactor.advance(0)
         self.settle()
@@ -677,10 +692,10 @@ class RoomTests(ListenerTestCase):
         self.settle()
         with capturedLogs():
             one[1].starved()
-        self.room.release()
+        self.release()
         self.settle()
         self.assertEqual(self.taken(), [4, 1])
-        self.room.release()
+        self.release()
         self.reactor.advance(STARVED_PAUSE)
         self.settle()
         self.assertEqual(self.taken(), [5, 1])
@@ -692,8 +707,8 @@ class RoomTests(ListenerTestCase):
         self.settle()
 
         def over() -> None:
-            self.room.acquire()
-            self.room.release()
+            self.acquire()
+            self.release()
             listener.connection_ended()
 
         taker.then = over
@@ -716,7 +731,7 @@ class RoomTests(ListenerTestCase):
         self.assertEqual(self.taken(), [4, 0])
         one[1].stopService()
         self.assertEqual(self.reactor.getDelayedCalls(), [])
-        self.assertEqual(self.room._queue, {})
+        self.assertEqual(self.room.queue, {})
 
 
 class StarvedTests(ListenerTestCase):
@@ -859,8 +874,9 @@ class Script:
         self.close = self.real.close
         self.shutdown = self.real.shutdown
         self.getsockopt = self.real.getsockopt
+        self.family, self.type, self.proto = socket.AF_UNIX, self.real.type, 0
 
-    def accept(self) -> tuple[socket.socket, object]:
+    def _accept(self) -> tuple[int, object]:
         if not self.steps:
             raise BlockingIOError
         code = self.steps.pop(0)
@@ -868,4 +884,4 @@ class Script:
             raise OSError(code, os.strerror(code))
         ours, peer = socket.socketpair()
         peer.close()
-        return ours, ""
+        return ours.detach(), ""

@@ -4,14 +4,16 @@ import errno
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Self
 from unittest.mock import patch
 
 import pytest
-from attrs import Factory, define
+from attrs import Factory, define, field
 
 from lbconsul.net.splice import Pipe, Pipes
 from lbconsul.net.stream import Stream
 from lbconsul.proxy.relay_side import READ_SIZE, RelaySide
+from lbconsul.stats.termination import Termination
 from tests.support.loopback import receive, tcp_pair
 from tests.support.recording_reactor import RecordingReactor
 
@@ -33,13 +35,19 @@ class Callbacks:
     pipes: CountedPipes = Factory(CountedPipes)
     over: bool = False
     said: list[str] = Factory(list)
-    #: Those that spoke first, in their order.
-    begins: list[RelaySide] = Factory(list)
+    #: How often the upstream's first byte came.
+    first_bytes: int = 0
+    client: RelaySide = field(init=False)
+    upstream: RelaySide = field(init=False)
 
-    def on_first_bytes(self, end: RelaySide) -> None:
-        self.begins.append(end)
+    @property
+    def user(self) -> Self:
+        return self
 
-    def on_done(self, last: RelaySide) -> None:
+    def on_first_byte(self) -> None:
+        self.first_bytes += 1
+
+    def end(self, termination: Termination, *, by_upstream: bool) -> None:
         self.said.append("done")
         self.over = True
 
@@ -99,6 +107,7 @@ def stage() -> Iterator[Stage]:
             RelaySide(relay, reactor, theirs),
         )
         end.other, other.other = other, end
+        relay.client, relay.upstream = end, other
         reactor.addReader(end)
         reactor.addReader(other)
         yield Stage(relay, reactor, speaker, listener, end, other)

@@ -9,6 +9,7 @@ from lbconsul.proxy.mapping_proxy import MappingProxy
 class CountingObserver:
     """Counts ended connections, and dials without a descriptor."""
 
+    awaits_end: bool = True
     ended: int = 0
     starved: int = 0
 

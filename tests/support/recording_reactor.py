@@ -35,8 +35,9 @@ class RecordingReactor(Clock):
         self._writers: dict[int, Any] = {}
         self._later: list[Any] = []
 
-    def addReader(self, reader: Any) -> None:
-        self._add(self._readers, self._writers, reader)
+    def addReader(self, *readers: Any) -> None:
+        for each in readers:
+            self._add(self._readers, self._writers, each)
 
     def addWriter(self, writer: Any) -> None:
         self._add(self._writers, self._readers, writer)
@@ -47,9 +48,10 @@ class RecordingReactor(Clock):
     def removeWriter(self, writer: Any) -> None:
         self._remove(self._writers, writer)
 
-    def forget(self, each: Any) -> None:
-        self.removeReader(each)
-        self.removeWriter(each)
+    def forget(self, *each: Any) -> None:
+        for one in each:
+            self.removeReader(one)
+            self.removeWriter(one)
 
     def later(self, each: Any) -> None:
         self._later.append(each)

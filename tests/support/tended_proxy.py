@@ -157,7 +157,7 @@ class TendedProxy:
         """In the place of the log."""
         name = str(address)
         assert name not in self.endings, "it ended twice"
-        self.endings[name] = termination.value
+        self.endings[name] = termination.code
         self.times[name] = self.reactor.seconds()
         self.left[name] = upstream.instance.identity.service_id if upstream else ""
 
