@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from bench.peers.envoy import envoy
 from bench.peers.gateway import lbconsul, lbconsul_logging, lbconsul_two_workers
-from bench.peers.haproxy import haproxy, haproxy_splice
+from bench.peers.haproxy import haproxy, haproxy_splice, haproxy_tcplog
+from bench.peers.modules import bare_loop, portforward
 from bench.peers.nginx import nginx
-from bench.peers.portforward import portforward
 from bench.processes import Program
 from bench.stage import Stage
 
@@ -19,9 +19,11 @@ Start = Callable[[Stage, int], Program]
 PEERS: dict[str, Start] = {
     YARDSTICK: haproxy,
     "haproxy, splice": haproxy_splice,
+    "haproxy, tcplog": haproxy_tcplog,
     "nginx stream": nginx,
     "envoy": envoy,
     "portforward": portforward,
+    "bare loop": bare_loop,
     "lbconsul": lbconsul,
     "lbconsul, logging": lbconsul_logging,
     "lbconsul, 2 workers": lbconsul_two_workers,

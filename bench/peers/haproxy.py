@@ -1,4 +1,4 @@
-"""HAProxy, one thread, leastconn over TCP; with and without splice."""
+"""HAProxy, one thread, leastconn over TCP; with splice or with a log, too."""
 
 from bench.processes import Program, start
 from bench.stage import Stage
@@ -10,6 +10,7 @@ global
     maxconn {connections}
     # Its default, a quarter of maxconn, takes more descriptors than there may be.
     maxpipes 200
+{log}
 defaults
     mode tcp
     balance leastconn
@@ -17,7 +18,7 @@ defaults
     timeout client 1h
     timeout server 1h
     maxconn {connections}
-{splice}
+{options}
 listen bench
     bind 127.0.0.1:{port} backlog 4096
 {servers}
@@ -26,7 +27,7 @@ listen bench
 
 def haproxy(stage: Stage, connections: int) -> Program:
     """HAProxy as it comes."""
-    return _run(stage, connections, "haproxy", "")
+    return _run(stage, connections, "haproxy")
 
 
 def haproxy_splice(stage: Stage, connections: int) -> Program:
@@ -34,7 +35,20 @@ def haproxy_splice(stage: Stage, connections: int) -> Program:
     return _run(stage, connections, "haproxy, splice", "    option splice-auto")
 
 
-def _run(stage: Stage, connections: int, name: str, splice: str) -> Program:
+def haproxy_tcplog(stage: Stage, connections: int) -> Program:
+    """HAProxy that writes a line for each connection, to a file as ours does."""
+    return _run(
+        stage,
+        connections,
+        "haproxy, tcplog",
+        "    option tcplog\n    log global",
+        "    log stdout format raw local0",
+    )
+
+
+def _run(
+    stage: Stage, connections: int, name: str, options: str = "", log: str = ""
+) -> Program:
     (port,) = free_ports(1)
     servers = [f"    server s{n} 127.0.0.1:{p}" for n, p in enumerate(stage.ports)]
     config = stage.home / f"{name}.cfg"
@@ -43,7 +57,8 @@ def _run(stage: Stage, connections: int, name: str, splice: str) -> Program:
             connections=connections,
             port=port,
             servers="\n".join(servers),
-            splice=splice,
+            options=options,
+            log=log,
         )
     )
     return start(name, port, ["haproxy", "-db", "-f", str(config)], stage.home)
