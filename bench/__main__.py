@@ -20,6 +20,7 @@ from bench.memory import memory
 from bench.registry import registry
 from bench.results import Results
 from bench.stage import Stage, staged
+from bench.summary import summary
 from bench.table import tables
 from bench.upkeep import upkeep
 
@@ -41,7 +42,7 @@ def main() -> None:
     asked = plan.parse()
     if lacking := missing.needed():
         sys.exit("\n".join(f"bench: {sentence}" for sentence in lacking))
-    results = Results(about())
+    results = Results(about(asked.interpreters))
     todo = _possible(asked, results)
     results.about["plan"] = asdict(todo, value_serializer=lambda *of: _plain(of[2]))
     for which in (signal.SIGINT, signal.SIGTERM):
@@ -77,7 +78,7 @@ def _tell(todo: plan.Plan, results: Results) -> None:
     if earlier and len(todo.parts) < len(plan.PARTS):
         results = results.beside(earlier)
     results.write(todo.output)
-    text = tables(results)
+    text = "\n\n".join(filter(None, (summary(results), tables(results))))
     (todo.output / "tables.md").write_text(text)
     print(text)
     if missing.can_draw():

@@ -11,13 +11,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from bench.interpreters import Interpreter, this_interpreter
 from bench.peers.envoy import find_envoy
 from bench.processes import REPOSITORY
 from bench.stage import consul_binary
 
+#: What the Python of the bench, and of all peers that name no other, is called.
+THIS_PYTHON = "Python"
 
-def about() -> dict[str, Any]:
-    """What to write beside the numbers."""
+
+def about(interpreters: Sequence[Interpreter] = ()) -> dict[str, Any]:
+    """What to write beside the numbers; lbconsul is also measured on these Pythons."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": _cpu_model(),
@@ -25,6 +29,10 @@ def about() -> dict[str, Any]:
         "kernel": platform.release(),
         "load average": os.getloadavg()[0],
         "versions": _versions(),
+        "builds": {
+            THIS_PYTHON: this_interpreter().text,
+            **{each.name: each.text for each in interpreters},
+        },
     }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from bench import load
-from bench.peers.all import PEERS
+from bench.peers.all import PEERS, on_interpreters
 from bench.plan import Plan
 from bench.processes import Program
 from bench.results import Results
@@ -17,11 +17,12 @@ def started(
     stage: Stage, plan: Plan, results: Results, names: Sequence[str]
 ) -> Iterator[list[Program]]:
     """The peers of these names, as many as do start."""
+    starts = {**PEERS, **on_interpreters(plan.interpreters)}
     with ExitStack() as stack:
         programs = []
         for name in names:
             with results.noting(name):
-                program = PEERS[name](stage, plan.most)
+                program = starts[name](stage, plan.most)
                 stack.callback(program.stop)
                 program.wait_until_serving()
                 programs.append(program)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
-from bench.peers.all import PEERS, YARDSTICK
+from bench.interpreters import HOW, Interpreter, NoInterpreter, interpreters
+from bench.peers.all import PEERS, YARDSTICK, on_interpreters
 from bench.work import WORK
 
 #: The parts of the bench, in their order.
@@ -36,6 +37,8 @@ class Plan:
     seconds: float = 4.0
     work: Sequence[str] = tuple(WORK)
     peers: Sequence[str] = tuple(PEERS)
+    #: Other Pythons that lbconsul is measured on.
+    interpreters: Sequence[Interpreter] = ()
     parts: Sequence[str] = PARTS
     output: Path = Path("bench/results")
     #: Open connections whose CPU is measured, and idle ones whose memory is.
@@ -65,15 +68,26 @@ def parse(arguments: Sequence[str] | None = None) -> Plan:
             f"--{name}", action="append", choices=choices, metavar=name.upper(),
             help=f"one of: {'; '.join(choices)}; may be given more than once",
         )  # fmt: skip
+    parser.add_argument(
+        "--python", action="append", default=[], metavar="PATH",
+        help="measure lbconsul on this Python, too; may be given more than once. It has"
+        f" to be in an environment with what lbconsul needs: {HOW}",
+    )  # fmt: skip
     parser.add_argument("--output", type=Path, default=Path("bench/results"))
     told = parser.parse_args(arguments)
     plan = _QUICK if told.quick else Plan()
+    try:
+        others = interpreters(told.python)
+    except NoInterpreter as error:
+        parser.error(f"--python {error}")
+    peers = _with_yardstick(told.peers or plan.peers)
     return evolve(
         plan,
         rounds=told.rounds or plan.rounds,
         seconds=told.seconds or plan.seconds,
         work=told.work or plan.work,
-        peers=_with_yardstick(told.peers or plan.peers),
+        peers=[*peers, *on_interpreters(others)],
+        interpreters=others,
         parts=[each for each in PARTS if each in (told.only or plan.parts)],
         output=told.output,
     )

@@ -37,6 +37,28 @@ class Results:
         values = self.figures.get((measure, peer, at))
         return statistics.median(values) if values else None
 
+    def rounds(self, measure: Measure) -> int:
+        """How often it was measured; where that differs, the most."""
+        return max((len(v) for (m, *_), v in self.figures.items() if m == measure))
+
+    def spread(
+        self, measure: Measure, peer: str, at: int = 0
+    ) -> tuple[float, float] | None:
+        """The lowest and the highest of several rounds."""
+        values = self.figures.get((measure, peer, at), [])
+        return (min(values), max(values)) if len(values) > 1 else None
+
+    def ratios(
+        self, measure: Measure, peer: str, other: str, at: int = 0
+    ) -> list[float]:
+        """The ratio to another peer in each round; empty if one lacks a round."""
+        values, others = (
+            self.figures.get((measure, each, at), []) for each in (peer, other)
+        )
+        if len(values) != len(others):
+            return []
+        return [value / base for value, base in zip(values, others, strict=True)]
+
     def peers(self, measure: Measure) -> list[str]:
         """The peers of a measure."""
         return list(dict.fromkeys(peer for m, peer, _ in self.figures if m == measure))
@@ -93,7 +115,10 @@ class Results:
         kept = {
             key: of for key, of in earlier.figures.items() if key[0] not in measured
         }
-        about = {**self.about, "the rest": earlier.about} if kept else self.about
+        about = self.about
+        if kept:
+            builds = {**earlier.about.get("builds", {}), **about.get("builds", {})}
+            about = {**about, "builds": builds, "the rest": earlier.about}
         return Results(about, {**kept, **self.figures}, self.troubles)
 
     @classmethod

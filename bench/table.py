@@ -50,7 +50,9 @@ def tables(results: Results) -> str:
     """Everything that there is to print."""
     curves = [text for text in (curve(results, each) for each in _CURVES) if text]
     parts = [
-        f"Medians; in brackets the ratio to {YARDSTICK}'s.",
+        *_builds(results),
+        "Medians of the rounds [the lowest and the highest]; in brackets the ratio to"
+        f" {YARDSTICK}'s.",
         compared(results),
         *(
             f"Half load: {rate:,.0f} requests a second."
@@ -63,6 +65,18 @@ def tables(results: Results) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def _builds(results: Results) -> Iterator[str]:
+    """What the Pythons of these numbers are, and those of numbers that were kept."""
+    for about in (results.about, results.about.get("the rest", {})):
+        builds = about.get("builds", {})
+        lines = [f"- {name}: {build}" for name, build in builds.items()]
+        if lines and about is not results.about:
+            lines.insert(
+                0, f"Parts that were not measured anew are of {about['date']}:\n"
+            )
+        yield "\n".join(lines)
+
+
 def compared(results: Results) -> str:
     """One row for each measure, one column for each balancer."""
     rows = [measure for measure in _COMPARED if results.peers(measure)]
@@ -70,17 +84,36 @@ def compared(results: Results) -> str:
     if not rows:
         return ""
     head = ["", *peers]
-    return _aligned([head, *(list(_row(results, row, peers)) for row in rows)])
+    return aligned([head, *(list(_row(results, row, peers)) for row in rows)])
 
 
 def _row(results: Results, measure: Measure, peers: Sequence[str]) -> Iterator[str]:
-    yield f"{measure.title}, {measure.unit}"
+    yield _titled(results, measure)
     # The last place on a curve stands for it here.
     at = results.places(measure)[-1]
     base = results.median(measure, YARDSTICK, at)
     for peer in peers:
-        value = results.median(measure, peer, at)
-        yield with_ratio(value, None if peer == YARDSTICK else base)
+        yield _cell(results, measure, peer, at, None if peer == YARDSTICK else base)
+
+
+def _titled(results: Results, measure: Measure) -> str:
+    rounds = results.rounds(measure)
+    times = f", {rounds} rounds" if rounds > 1 else ""
+    return f"{measure.title}, {measure.unit}{times}"
+
+
+def _cell(
+    results: Results, measure: Measure, peer: str, at: int, base: float | None
+) -> str:
+    """The median, its spread, and its ratio to `base`, if there is one."""
+    value = results.median(measure, peer, at)
+    spread = results.spread(measure, peer, at)
+    if value is None:
+        return ""
+    text = number(value)
+    if spread is not None:
+        text += f" [{number(spread[0])}-{number(spread[1])}]"
+    return f"{text} ({ratio(value / base)})" if base else text
 
 
 def curve(results: Results, measure: Measure) -> str:
@@ -88,28 +121,30 @@ def curve(results: Results, measure: Measure) -> str:
     places, peers = results.places(measure), results.peers(measure)
     if not places:
         return ""
-    rows = [[f"{measure.title}, {measure.unit}", *(f"N = {at:,}" for at in places)]]
+    rows = [[_titled(results, measure), *(f"N = {at:,}" for at in places)]]
     for peer in peers:
-        values = [results.median(measure, peer, at) for at in places]
-        cells = [with_ratio(values[0], None)]
-        cells += [with_ratio(value, values[0]) for value in values[1:]]
+        first = results.median(measure, peer, places[0])
+        cells = [
+            _cell(results, measure, peer, at, None if at == places[0] else first)
+            for at in places
+        ]
         rows.append([peer, *cells])
-    return _aligned(rows)
+    return aligned(rows)
 
 
-def with_ratio(value: float | None, base: float | None) -> str:
-    """A number of three digits or so, and its ratio to `base`, if there is one."""
-    if value is None:
-        return ""
+def number(value: float) -> str:
+    """A number of three digits or so."""
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
-    text = f"{value:,.{digits}f}"
-    if not base:
-        return text
-    ratio = value / base
-    return f"{text} ({ratio:.{0 if ratio >= 10 else 2}f})"
+    return f"{value:,.{digits}f}"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
+def ratio(value: float) -> str:
+    """A ratio, to a hundredth if it is below ten."""
+    return f"{value:.{0 if value >= 10 else 2}f}"
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as a table of Markdown; the first one is its head."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:

@@ -1,7 +1,9 @@
 """All peers by name, and those that can be run here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
+from bench.interpreters import Interpreter
 from bench.peers.envoy import envoy
 from bench.peers.gateway import lbconsul, lbconsul_logging, lbconsul_two_workers
 from bench.peers.haproxy import haproxy, haproxy_splice, haproxy_tcplog
@@ -28,3 +30,15 @@ PEERS: dict[str, Start] = {
     "lbconsul, logging": lbconsul_logging,
     "lbconsul, 2 workers": lbconsul_two_workers,
 }
+
+
+def on_interpreters(interpreters: Sequence[Interpreter]) -> dict[str, Start]:
+    """lbconsul on each of these Pythons, without and with its log."""
+    return {
+        f"{name}, {each.name}": partial(start, python=each)
+        for each in interpreters
+        for name, start in (
+            ("lbconsul", lbconsul),
+            ("lbconsul, logging", lbconsul_logging),
+        )
+    }

@@ -5,12 +5,12 @@ import sys
 from collections.abc import Sequence
 from functools import cache
 
+from bench.interpreters import Interpreter
 from bench.processes import REPOSITORY, Program, start
 from bench.stage import SERVICE, Stage
 from tests.support.ports import free_ports
 
 _TWISTD = (
-    sys.executable,
     "-c",
     "from twisted.scripts.twistd import run; run()",
     "-n",
@@ -19,14 +19,18 @@ _TWISTD = (
 )
 
 
-def lbconsul(stage: Stage, connections: int) -> Program:
+def lbconsul(
+    stage: Stage, connections: int, python: Interpreter | None = None
+) -> Program:
     """One process that logs no connections, as the others log none."""
-    return gateway(stage, "lbconsul", [SERVICE], "--connection-log", "off")
+    return _on(python, stage, "lbconsul", "--connection-log", "off")
 
 
-def lbconsul_logging(stage: Stage, connections: int) -> Program:
+def lbconsul_logging(
+    stage: Stage, connections: int, python: Interpreter | None = None
+) -> Program:
     """One process as it comes: one line of log for each connection."""
-    return gateway(stage, "lbconsul, logging", [SERVICE])
+    return _on(python, stage, "lbconsul, logging")
 
 
 def lbconsul_two_workers(stage: Stage, connections: int) -> Program:
@@ -35,16 +39,24 @@ def lbconsul_two_workers(stage: Stage, connections: int) -> Program:
     return gateway(stage, "lbconsul, 2 workers", [SERVICE], *options)
 
 
+def _on(python: Interpreter | None, stage: Stage, name: str, *options: str) -> Program:
+    if python is None:
+        return gateway(stage, name, [SERVICE], *options)
+    name = f"{name}, {python.name}"
+    return gateway(stage, name, [SERVICE], *options, python=python.path)
+
+
 def gateway(
     stage: Stage,
     name: str,
     services: Sequence[str],
     *options: str,
     ports: Sequence[int] = (),
+    python: str = sys.executable,
 ) -> Program:
-    """lbconsul with one mapping for each service."""
+    """lbconsul with one mapping for each service, on this Python or another."""
     ports = ports or free_ports(len(services))
-    command = [*_TWISTD, "--consul", f"127.0.0.1:{stage.consul.port}"]
+    command = [python, *_TWISTD, "--consul", f"127.0.0.1:{stage.consul.port}"]
     for port, service in zip(ports, services, strict=True):
         command += ["--map", f"127.0.0.1:{port}:{service}"]
     return start(name, ports[0], [*command, *options], stage.home)
@@ -54,6 +66,9 @@ def gateway(
 def has_workers() -> bool:
     """Whether this lbconsul can use several processes."""
     said = subprocess.run(
-        [*_TWISTD, "--help"], cwd=REPOSITORY, capture_output=True, text=True
+        [sys.executable, *_TWISTD, "--help"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
     )
     return "--workers" in said.stdout

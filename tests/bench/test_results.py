@@ -31,9 +31,20 @@ def test_medians() -> None:
     results = some()
     assert results.median(KEEP_ALIVE, "haproxy") == 16
     assert results.median(KEEP_ALIVE, "envoy") is None
+    assert results.spread(KEEP_ALIVE, "haproxy") == (15, 90)
+    assert results.spread(KEEP_ALIVE, "lbconsul") is None
     assert results.median(PICK, "random", 10) == 2
     assert results.places(PICK) == [10, 1000]
     assert results.peers(KEEP_ALIVE) == ["haproxy", "lbconsul"]
+
+
+def test_ratios_are_of_the_same_round() -> None:
+    """A round is compared with itself, and nothing where one of two lacks a round."""
+    results = some()
+    for value in (8.0, 45.0, 30.0):
+        results.add(KEEP_ALIVE, "envoy", value)
+    assert results.ratios(KEEP_ALIVE, "envoy", "haproxy") == [0.5, 0.5, 2.0]
+    assert results.ratios(KEEP_ALIVE, "lbconsul", "haproxy") == []
 
 
 def test_a_failure_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,5 +93,6 @@ def test_one_part_again(tmp_path: Path) -> None:
     assert read is not None
     whole = again.beside(read)
     assert whole.figures == {(one, "a", 0): [4.0], (other, "a", 0): [3.0]}
-    assert whole.about == {"date": "now", "the rest": {"date": "then"}}
+    assert whole.about["date"] == "now"
+    assert whole.about["the rest"] == {"date": "then"}
     assert again.beside(Results({})).about == {"date": "now"}

@@ -37,6 +37,28 @@ def test_troubles_are_printed() -> None:
 
 def test_numbers_are_short() -> None:
     """Numbers have at most four digits."""
-    assert table.with_ratio(1234.5, None) == "1,234"
-    assert table.with_ratio(0.123, 0.01) == "0.12 (12)"
-    assert table.with_ratio(None, 1.0) == ""
+    assert table.number(1234.5) == "1,234"
+    assert table.number(0.123) == "0.12"
+    assert [table.ratio(12.3), table.ratio(0.123)] == ["12", "0.12"]
+
+
+def test_several_rounds_show_their_spread() -> None:
+    """The lowest and highest round stand behind the median, their number in front."""
+    results = Results({})
+    for value in (14.0, 16.0, 15.5):
+        results.add(CPU["keep-alive"], "haproxy", value)
+        results.add(PICK, "random", value, 10)
+    row, line = CPU["keep-alive"], "CPU, keep-alive, us/request, 3 rounds"
+    assert results.rounds(row) == 3
+    told = table.compared(results).splitlines()[2]
+    assert told == f"| {line} | 15.5 [14.0-16.0] |"
+    assert "3 rounds" in table.curve(results, PICK)
+
+
+def test_the_builds_are_named() -> None:
+    """Each figure has the build of its Python beside it."""
+    results = Results({"builds": {"Python": "3.11.7, with everything"}})
+    assert "Python: 3.11.7, with everything" in table.tables(results)
+    results.about["the rest"] = {"date": "then", "builds": {"Python": "3.11.2"}}
+    told = table.tables(results)
+    assert "not measured anew are of then:\n\n- Python: 3.11.2" in told

@@ -1,0 +1,88 @@
+"""What README.md says of speed, to be copied from `tables.md`."""
+
+from collections.abc import Iterator, Sequence
+
+from attrs import frozen
+
+from bench.about import THIS_PYTHON
+from bench.peers.all import YARDSTICK
+from bench.results import Results
+from bench.table import aligned, ratio
+from bench.work import CPU, IDLE_MEMORY, P99, Measure
+
+#: HAProxy with a log line for each connection.
+_LOGGING_YARDSTICK = "haproxy, tcplog"
+
+#: What stands beside lbconsul, and its name in the head.
+_OTHERS = {
+    "nginx stream": "nginx stream",
+    "envoy": "Envoy",
+    "portforward": "Twisted's portforward",
+    "bare loop": "a bare loop in Python",
+}
+
+
+@frozen
+class _Row:
+    title: str
+    measure: Measure
+    #: Whether lbconsul and HAProxy log each connection; the others are left out.
+    logs: bool = False
+
+
+_ROWS = (
+    _Row("CPU, a request on a kept connection", CPU["keep-alive"]),
+    _Row("CPU, a new connection", CPU["new connection"]),
+    _Row("CPU, a new connection, both with a log line", CPU["new connection"], True),
+    _Row("CPU, an answer of 64 KiB", CPU["64 KiB bodies"]),
+    _Row("CPU, a MB of large answers", CPU["100 MiB bodies"]),
+    _Row("p99 of latency at half load", P99),
+    _Row("memory of an idle connection", IDLE_MEMORY),
+)
+
+
+def summary(results: Results) -> str:
+    """The ratios to HAProxy's with their spread, and the builds; empty without any."""
+    rows = [each for each in _ROWS if YARDSTICK in results.peers(each.measure)]
+    if not rows:
+        return ""
+    measured = {peer for row in rows for peer in results.peers(row.measure)}
+    builds = results.about["builds"]
+    ours = ["" if name == THIS_PYTHON else f", {name}" for name in builds]
+    others = [each for each in _OTHERS if each in measured]
+    head = ["ratio to HAProxy's", *(f"lbconsul{each}" for each in ours)]
+    head += [_OTHERS[each] for each in others]
+    table = [[row.title, *_cells(results, row, ours, others)] for row in rows]
+    versions = results.about["versions"]
+    rounds = max(results.rounds(row.measure) for row in rows)
+    return "\n\n".join(
+        (
+            f"lbconsul {versions['lbconsul']} beside HAProxy {versions['haproxy']},"
+            f" medians of {rounds} rounds, in brackets the lowest and the highest ratio"
+            " of a round; less is better.",
+            aligned([head, *table]),
+            *(f"{name} is {build}." for name, build in builds.items()),
+        )
+    )
+
+
+def _cells(
+    results: Results, row: _Row, ours: Sequence[str], others: Sequence[str]
+) -> Iterator[str]:
+    base = _LOGGING_YARDSTICK if row.logs else YARDSTICK
+    name = "lbconsul, logging" if row.logs else "lbconsul"
+    for each in ours:
+        yield _ratio(results, row.measure, f"{name}{each}", base)
+    for each in others:
+        yield "" if row.logs else _ratio(results, row.measure, each, base)
+
+
+def _ratio(results: Results, measure: Measure, peer: str, base: str) -> str:
+    # The last place on a curve stands for it here, as in the other table.
+    at = results.places(measure)[-1]
+    value, unit = (results.median(measure, each, at) for each in (peer, base))
+    if not value or not unit:
+        return ""
+    ratios = results.ratios(measure, peer, base, at)
+    spread = f" ({ratio(min(ratios))}-{ratio(max(ratios))})" if len(ratios) > 1 else ""
+    return f"{ratio(value / unit)}{spread}"
