@@ -1,6 +1,7 @@
 """One process that holds connections, or mappings, and measures its own turns.
 
-usage: python -m bench.held idle|close COUNT
+usage: python -m bench.held idle COUNT SECONDS
+       python -m bench.held close COUNT
        python -m bench.held reload COUNT CONSUL
 
 It prints a line of JSON.  ``idle`` and ``close`` need no descriptors: the connections
@@ -37,8 +38,8 @@ from lbconsul.workers.traffic_messages import write_traffic
 
 reactor: Any = installed
 
-#: How long to let it come to rest, and how long to measure, in seconds.
-SETTLE, MEASURED = 3.0, 10.0
+#: How long to let it come to rest, in seconds.
+SETTLE = 3.0
 
 #: The longest that closing all of them may take, in seconds.
 PATIENCE = 60.0
@@ -156,16 +157,17 @@ def _hold(proxy: MappingProxy) -> None:
     session.on_connected(upstream)
 
 
-def idle(count: int) -> None:
-    """So many connections on which nothing moves."""
+def idle(count: int, seconds: str) -> None:
+    """So many connections on which nothing moves, for so long."""
+    measured = float(seconds)
     turns, _ = Turns(), Holding(count)
 
     def begin() -> None:
         turns.longest = 0.0
-        reactor.callLater(MEASURED, end, time.process_time())
+        reactor.callLater(measured, end, time.process_time())
 
     def end(cpu: float) -> None:
-        percent = 100 * (time.process_time() - cpu) / MEASURED
+        percent = 100 * (time.process_time() - cpu) / measured
         _tell(longest=1000 * turns.longest, cpu=percent)
 
     reactor.callLater(SETTLE, begin)

@@ -20,6 +20,9 @@ from bench.work import (
 
 _NAME = "lbconsul"
 
+#: How much longer idle connections are measured than a load: there is less to see.
+_IDLE = 2.5
+
 #: Seconds after which a process hangs.
 _PATIENCE = 120.0
 
@@ -29,7 +32,7 @@ def upkeep(stage: Stage, plan: Plan, results: Results) -> None:
     for _ in range(plan.rounds):
         for count in plan.held:
             with results.noting(f"{count} idle connections"):
-                told = _held("idle", count)
+                told = _held("idle", count, _IDLE * plan.seconds)
                 results.add(IDLE_TURN, _NAME, told["longest"], count)
                 results.add(IDLE_CPU, _NAME, told["cpu"], count)
             with results.noting(f"{count} connections closed at once"):

@@ -22,6 +22,10 @@ def test_quick_is_smaller_and_can_be_told_more() -> None:
     assert plan.parse(["--quick"]).rounds == 1
     assert plan.parse(["--quick", "--rounds", "3"]).rounds == 3
     assert max(plan.parse(["--quick"]).connections) < 9000
+    few = plan.parse(["--quick"]).peers
+    assert "lbconsul, 2 workers" not in few
+    asked = plan.parse(["--quick", "--peers", "lbconsul, 2 workers"]).peers
+    assert asked == ["haproxy", "lbconsul, 2 workers"]
 
 
 def test_unknown_work_is_refused() -> None:
