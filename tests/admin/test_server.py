@@ -1,10 +1,12 @@
 """The admin listener as a service, with real sockets."""
 
+import errno
 import gc
 import json
 import socket
 import threading
 import time
+from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -266,6 +268,44 @@ def test_held_open() -> None:
         assert len(server._factory.connections) <= MOST_CONNECTIONS
         for each in held:
             each.close()
+        await server.stopService()
+
+    run(scenario)
+
+
+class _Exhausted:
+    """A listening socket for whose next client no descriptor is left."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._errors = [errno.EMFILE]
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        if self._errors:
+            raise OSError(self._errors.pop(), "Too many open files")
+        return self._sock.accept()
+
+
+def test_without_descriptors() -> None:
+    """
+    Without a descriptor for a client the connection that is idle for longest is closed,
+    and the client is served.
+    """
+
+    async def scenario(reactor: EPollReactor) -> None:
+        server = _server(reactor)
+        server.startService()
+        with socket.create_connection(("127.0.0.1", _port(server))) as idle:
+            await until(reactor, lambda: len(server._factory.connections) == 1)
+            acceptor: Any = server._acceptor
+            acceptor._sock = _Exhausted(acceptor._sock)
+            assert (await _ask(reactor, server, "/healthz"))[0] == 200
+            idle.settimeout(10)
+            with suppress(ConnectionResetError):
+                assert idle.recv(1) == b""
         await server.stopService()
 
     run(scenario)
