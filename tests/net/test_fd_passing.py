@@ -46,17 +46,17 @@ def test_too_few_descriptors(channel: tuple[socket.socket, socket.socket]) -> No
     ours, theirs = channel
     send_sockets(ours, dict.fromkeys(range(40), ours.fileno()))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    free = os.dup(0)
-    os.close(free)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (free + 20, hard))
-    try:
+    with ExitStack() as held:
+        highest = max(map(int, os.listdir("/dev/fd")))
+        while (filler := os.dup(0)) < highest:  # no gap is free below the limit
+            held.callback(os.close, filler)
+        os.close(filler)
+        held.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (filler + 20, hard))
+        before = os.listdir("/dev/fd")
         with pytest.raises(OSError, match="limit of descriptors"):
             receive_sockets(theirs)
-        with open(os.devnull):
-            assert os.dup(0) == free + 1
-            os.close(free + 1)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert os.listdir("/dev/fd") == before
 
 
 def test_nobody_there(channel: tuple[socket.socket, socket.socket]) -> None:
