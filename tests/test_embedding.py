@@ -30,6 +30,31 @@ def test_public_names() -> None:
         lbconsul.balancer  # noqa: B018
 
 
+def test_documented_names() -> None:
+    """The page for embedders describes each public name."""
+    page = (REPOSITORY / "docs" / "embedding.md").read_text()
+    for name in lbconsul.__all__:
+        assert re.search(rf"`{name}\b", page), name
+
+
+def test_documented_example() -> None:
+    """The example of that page makes a gateway with both of its mappings."""
+    page = (REPOSITORY / "docs" / "embedding.md").read_text()
+    [code] = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    said = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"{code}\nprint(*gateway.data_plane.mappings, sep='\\n')",
+        ],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.split() == ["8080:webserver", "127.0.0.1:5432:postgres"]
+
+
 def test_import_is_light() -> None:
     """The package alone imports none of its rooms: workers need few of them."""
     said = subprocess.run(
