@@ -33,18 +33,22 @@ class CommandLine(usage.Options):
     longdesc = (
         "Balance ports over the healthy instances of services in Consul. CONSUL:8500"
         " 80:web 81:graphite is short for --consul CONSUL:8500 --map 80:web --map"
-        " 81:graphite. Options of a mapping may stand behind its service"
-        " (80:web,tag=v2,policy=p2c) or, as defaults of all mappings, among the"
-        " options. In [ ]: the default."
+        " 81:graphite. Give an option of one mapping behind its service"
+        " (80:web,tag=v2,policy=p2c); given as an option of the gateway it is the"
+        " default of all mappings. In [ ]: the default. docs/reference.md has more."
     )
     optParameters = [  # noqa: RUF012
         ["config", "f", None, "TOML file with the same options"],
         *([option.name, None, None, option.help] for option in OPTIONS.values()),
     ]
     optFlags = [  # noqa: RUF012
-        ["check", None, "check the configuration, and exit"],
-        ["online", None, "with --check: ask Consul for the services, too"],
-        ["dev", None, "start a catalog and sample servers, to try things out"],
+        ["check", None, "validate the configuration, and exit"],
+        ["online", None, "with --check: query Consul for the services, too"],
+        [
+            "dev",
+            None,
+            "try it out: start a catalog, and three web servers for each service",
+        ],
     ]
 
     config: Config

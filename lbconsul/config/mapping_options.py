@@ -24,16 +24,17 @@ MAPPING_OPTIONS = table(
     Option(
         "dc",
         values.datacenters,
-        "the datacenter to ask for; of dc1|dc2, the first that has an instance"
+        "the datacenter to query; of dc1|dc2, the first with a usable instance is used"
         " [the agent's own]",
     ),
     Option(
         "failback-after",
         values.duration,
-        "how long an earlier datacenter must be well before it is used again [30s]",
+        "how long an earlier datacenter of dc must have had a usable instance before it"
+        " is used again [30s]",
     ),
     Option(
-        "port-name", values.name, "name of the port to use, of a service with several"
+        "port-name", values.name, "name of the port to use, of instances with several"
     ),
     Option(
         "tagged-address",
@@ -72,7 +73,7 @@ MAPPING_OPTIONS = table(
     Option(
         "eject-after",
         values.whole(0, 1000),
-        "eject an upstream after so many consecutive connect failures; 0: never [3]",
+        "eject an upstream after this many consecutive connect failures; 0: never [3]",
         field="ejection.after",
     ),
     Option(
@@ -117,7 +118,8 @@ MAPPING_OPTIONS = table(
     Option(
         "max-connections-per-upstream",
         values.whole(0),
-        "open no more to one instance; clients queue for it; 0: no limit [0]",
+        "open no more connections to one instance; further clients queue; 0: no limit"
+        " [0]",
         field="limits.connections_per_upstream",
     ),
     Option(
@@ -149,33 +151,33 @@ MAPPING_OPTIONS = table(
     Option(
         "max-age",
         values.duration_or_off,
-        "close a connection that has lived so long, give or take a tenth [off]",
+        "close a connection at this age, give or take a tenth [off]",
         field="timeouts.max_age",
     ),
     Option(
         "rebalance",
         values.percentage("%/min"),
-        "once an instance has joined or returned, close so many connections of those"
-        " with more than their share, so that their clients reconnect: off, or 1%/min"
-        " to 99%/min [off]",
+        "once an instance has joined or returned, close this share of the connections"
+        " of instances with more than their fair share, so that clients reconnect: off,"
+        " or 1%/min to 99%/min [off]",
         field="drain.rebalance",
     ),
     Option(
         "idle-timeout",
         values.duration,
-        "close a connection on which nothing moved for so long [1h]",
+        "close a connection on which no byte moved for this long [1h]",
         field="timeouts.idle",
     ),
     Option(
         "half-close-timeout",
         values.duration,
-        "close a half-closed connection on which nothing moved for so long [30s]",
+        "close a half-closed connection on which no byte moved for this long [30s]",
         field="timeouts.half_close",
     ),
     Option(
         "max-connections",
         values.whole(0),
-        "leave new clients in the kernel's queue beyond so many; 0: no limit [0]",
+        "beyond this many, leave new clients in the kernel's queue; 0: no limit [0]",
         field="limits.connections",
     ),
     Option(
@@ -186,7 +188,11 @@ MAPPING_OPTIONS = table(
         field="limits.connections_per_client",
     ),
     Option("allow", values.networks, "serve these networks only: 10.0.0.0/8,::1"),
-    Option("deny", values.networks, "turn these networks away, allowed or not"),
+    Option(
+        "deny",
+        values.networks,
+        "refuse clients from these networks, whatever allow says",
+    ),
     Option(
         "upstream-allow",
         values.upstream_networks,

@@ -46,8 +46,8 @@ CONSUL_OPTIONS = table(
     Option(
         "consul-wait",
         values.duration_between(1.0, 600.0),
-        "how long Consul may hold a query that has no change; a query that hangs is"
-        " given up a sixteenth and 5s later [30s]",
+        "how long Consul may hold a query until something changes; the gateway gives up"
+        " a query that hangs after this, a sixteenth more and 5s [30s]",
     ),
 )
 
@@ -56,7 +56,7 @@ GATEWAY_OPTIONS = table(
     Option(
         "state-dir",
         values.printable,
-        "directory for Consul's last valid answers, for a start while Consul is away",
+        "directory for Consul's last good answers, for a start while Consul is away",
     ),
     Option(
         "shutdown-grace",
@@ -105,8 +105,8 @@ GATEWAY_OPTIONS = table(
     Option(
         "admin-token-file",
         values.printable,
-        "file that holds the token for orders on the admin listener: drain, undrain,"
-        " eject; without it they are off",
+        "file that holds the token for orders on the admin listener (drain, undrain,"
+        " eject); without it they are refused",
     ),
     Option(
         "admin-open-read",
