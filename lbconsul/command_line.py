@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +72,8 @@ class CommandLine(usage.Options):
 
     def opt_version(self) -> None:
         """Show the version and exit."""
+        from importlib.metadata import PackageNotFoundError, version  # only here
+
         try:
             print(f"lbconsul {version('lbconsul')}")
         except PackageNotFoundError:

@@ -11,9 +11,7 @@ from twisted.logger import Logger
 
 from lbconsul.command_line import CommandLine, exit_with
 from lbconsul.config.model import Config, TCPListen
-from lbconsul.dev.quickstart import what_to_try
 from lbconsul.errors import LBConsulError
-from lbconsul.gateway.online_check import check_online
 from lbconsul.process.clock import use_monotonic_clock
 from lbconsul.process.fd_limit import (
     MOST,
@@ -26,7 +24,6 @@ from lbconsul.process.privileges import User, acting_as, can_read, user_to_be
 from lbconsul.process.signals import Signals
 from lbconsul.process.socket_activation import passed_sockets
 from lbconsul.service import Gateway
-from lbconsul.takeover.client import take
 from lbconsul.takeover.inherited import InheritedSockets
 from lbconsul.takeover.rendezvous import check_place
 from lbconsul.text import printable
@@ -147,8 +144,12 @@ def _see_what_is_needed_later(options: Options) -> None:
 def _taken(config: Config, user: User | None) -> InheritedSockets | None:
     """The sockets of a running gateway to take over from; None if there is none."""
     # The predecessor may run as root, or as the user that this process becomes.
-    also = () if user is None else (user.uid,)
-    return take(config.takeover, also=also) if config.takeover else None
+    if not config.takeover:
+        return None
+    # Imported here: few gateways take over.
+    from lbconsul.takeover.client import take
+
+    return take(config.takeover, also=() if user is None else (user.uid,))
 
 
 def _hints(config: Config) -> str:
@@ -159,6 +160,8 @@ def _hints(config: Config) -> str:
     }
     if not ports:
         return "Listening on no TCP port, so there is nothing for curl to ask."
+    from lbconsul.dev.quickstart import what_to_try  # here: for --dev only
+
     catalog = config.consul.addresses[0]
     service = next(iter(ports.values()))
     return what_to_try(list(ports), catalog.port, service, catalog.host)
@@ -182,6 +185,9 @@ def _check(config: Config, user: User | None, *, online: bool) -> None:
 
 def _check_online(reactor: Any, config: Config) -> int:
     """Print the findings of the online check; returns the exit status."""
+    # Imported here: a gateway that serves does not need it.
+    from lbconsul.gateway.online_check import check_online
+
     try:
         check = check_online(reactor, config)
     except LBConsulError as error:

@@ -15,6 +15,7 @@ from lbconsul import tap
 from lbconsul.config.model import Config
 from lbconsul.process.privileges import User
 from lbconsul.service import Gateway
+from lbconsul.takeover import client
 from lbconsul.takeover.protocol import write_offer, write_refusal
 from lbconsul.takeover.rendezvous import listen_at
 from lbconsul.tap import Options, makeService
@@ -531,7 +532,7 @@ class TestTakeover:
         def nobody(path: str, *, also: object) -> None:
             trusted.append(also)
 
-        monkeypatch.setattr(tap, "take", nobody)
+        monkeypatch.setattr(client, "take", nobody)
         options = Options()
         options.parseOptions(["--takeover", path, f"unix:{path}.web:web"])
         mine = User(os.geteuid(), os.getegid(), ())

@@ -4,7 +4,6 @@ Each becomes a `Source`: texts, each with its place, which error messages name.
 """
 
 import re
-import tomllib
 from collections.abc import Iterable
 from collections.abc import Mapping as AbstractMapping
 from typing import Any
@@ -125,6 +124,8 @@ def from_toml(text: str, path: str) -> Source:
     :raises ConfigError: it is not TOML (the error names the line), or a key is not an
         option.
     """
+    import tomllib  # here: most gateways have no file
+
     try:
         return _from_document(tomllib.loads(text), path)
     except RecursionError:

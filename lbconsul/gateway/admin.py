@@ -1,15 +1,13 @@
 """The admin service of a gateway: the event log and the admin listener."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 from twisted.application.service import MultiService
 from twisted.logger import Logger
 
 from lbconsul.admin.event_log import EventLog
-from lbconsul.admin.server import AdminServer
-from lbconsul.admin.token_file import OneToken, TokenFile, new_token
 from lbconsul.admin.upstream_id import upstream_id
 from lbconsul.balance.event_text import describe, names_of, word_of
 from lbconsul.balance.events import (
@@ -22,11 +20,14 @@ from lbconsul.balance.events import (
 from lbconsul.balance.instance import Identity
 from lbconsul.config.model import Config, TCPListen, UnixListen
 from lbconsul.gateway.interfaces import Gateway
-from lbconsul.gateway.status import StatusCollector
 from lbconsul.net.rate_limit import TokenBucket
 from lbconsul.net.throttled_log import ThrottledLog, in_words
 from lbconsul.process.clock import WallClock
 from lbconsul.process.reactor_lag import Lag
+
+if TYPE_CHECKING:
+    from lbconsul.admin.server import AdminServer
+    from lbconsul.admin.token_file import OneToken, TokenFile
 
 #: Rate limit of log lines that clients of the admin listener can cause: lines a second,
 #: burst, and the interval in seconds at which suppressed lines are summed up.
@@ -53,41 +54,51 @@ class AdminService(MultiService):
     events: EventLog = field(init=False)
     _lag: Lag = field(init=False)
     _bound: ThrottledLog = field(init=False)
-    _server: AdminServer | None = None
+    _server: "AdminServer | None" = None
     #: The token of a demo (``--dev``): shown on its terminal only.
     demo_token: str = field(default="", repr=False)
 
     def __attrs_post_init__(self) -> None:
         super().__init__()
-        reactor, config = self._reactor, self._config
+        reactor = self._reactor
         wall = WallClock(reactor.seconds)
         self.events = EventLog(wall.now)
         self._lag = Lag(reactor)
         self._bound = ThrottledLog(
             reactor, TokenBucket(RATE, BURST), self._sum_up, SUM_UP_EVERY
         )
-        admin = config.admin
-        if admin.listen is None:
-            return
+        if self._config.admin.listen is not None:
+            self._server = self._make_server(self._config.admin.listen, wall)
+            self._server.setServiceParent(self)
+
+    def _make_server(
+        self, listen: TCPListen | UnixListen, wall: WallClock
+    ) -> "AdminServer":
+        # Imported here: without an admin listener they are not needed.
+        from lbconsul.admin.server import AdminServer
+        from lbconsul.gateway.status import StatusCollector
+
+        reactor, config = self._reactor, self._config
         secret = self._secret(config)
         changes = "off" if secret is None else "need a token"
         started = reactor.seconds()
         showing = StatusCollector(self._gateway, started, wall, self._lag, changes)
-        self._server = AdminServer(
+        return AdminServer(
             reactor,
-            admin.listen,
+            listen,
             showing,
             self.events,
             secret,
             config.admin_open_read,
-            is_needed=admin.is_needed,
+            is_needed=config.admin.is_needed,
             is_patient=self._is_patient,
             allow=self._bound.allow,
         )
-        self._server.setServiceParent(self)
 
-    def _secret(self, config: Config) -> TokenFile | OneToken | None:
+    def _secret(self, config: Config) -> "TokenFile | OneToken | None":
         """The token that changes need; a demo gets a random one."""
+        from lbconsul.admin.token_file import OneToken, TokenFile, new_token
+
         if config.admin_token_file:
             return TokenFile(config.admin_token_file)
         if not config.dev:

@@ -11,7 +11,6 @@ from lbconsul.gateway.interfaces import DataPlane
 from lbconsul.logs.connection_lines import ConnectionLines
 from lbconsul.net.listening_sockets import ListeningSockets
 from lbconsul.proxy.data_plane import DataPlaneObserver, LocalDataPlane
-from lbconsul.workers.data_plane import WorkerDataPlane
 
 
 def make_data_plane(
@@ -36,6 +35,9 @@ def make_data_plane(
         return LocalDataPlane(
             reactor, chance, observer, sockets, log, connection_writer=lines
         )
+    # Imported here: a gateway of one process does not need it.
+    from lbconsul.workers.data_plane import WorkerDataPlane
+
     try:
         return WorkerDataPlane(reactor, count, chance, observer, sockets, log, lines)
     except OSError as error:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from collections.abc import Mapping as AbstractMapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from twisted.application.service import IServiceCollection
 from twisted.internet.defer import Deferred
@@ -21,7 +21,9 @@ from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.saturation import Full
 from lbconsul.stats.traffic import MappingTraffic
-from lbconsul.workers.worker_process import WorkerProcess
+
+if TYPE_CHECKING:
+    from lbconsul.workers.worker_process import WorkerProcess
 
 
 class EventObserver(Protocol):
@@ -58,7 +60,7 @@ class DataPlane(Protocol):
         """The served mappings, those of `lend` included."""
 
     @property
-    def workers(self) -> Collection[WorkerProcess]:
+    def workers(self) -> "Collection[WorkerProcess]":
         """The running worker processes; empty without workers."""
 
     @property

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from attrs import Factory, define, field
@@ -36,7 +37,9 @@ from lbconsul.proxy.saturation import Full
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.mapping import DurationHistogram, UpstreamStats
 from lbconsul.stats.traffic import MappingTraffic
-from lbconsul.workers.worker_process import WorkerProcess
+
+if TYPE_CHECKING:
+    from lbconsul.workers.worker_process import WorkerProcess
 
 
 @define(eq=False)
@@ -236,7 +239,7 @@ def _full(full: Full, processes: int) -> FullStatus:
     return FullStatus(full.reason, full.mapping, processes)
 
 
-def _worker(worker: WorkerProcess) -> WorkerStatus:
+def _worker(worker: "WorkerProcess") -> WorkerStatus:
     report = worker.report
     count = report.count
     return WorkerStatus(
