@@ -151,7 +151,8 @@ def _hold(proxy: MappingProxy) -> None:
     client, upstream = (cast(socket.socket, _Shared()) for _ in range(2))
     session = TcpSession(proxy, client, ("127.0.0.1", 1), reactor.seconds())
     proxy.stats.accepted += 1
-    proxy.opened(session)
+    proxy.sessions.add(session)
+    proxy.connection_limit.taken += 1
     session._dial = DialAttempt(proxy.dialer, session, reactor.seconds())
     session._dial.lease = proxy.dialer.failover.lease((), 3)
     session.on_connected(upstream)

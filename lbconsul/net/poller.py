@@ -201,21 +201,17 @@ class EpollPoller:
                     each.doWrite()
             except Exception:
                 self._give_up(each)
-        if self._later:
-            self._proceed()
-        self._orphans = self._orphans + orphans if orphans else 0
-        if self._orphans > _MANY_ORPHANS:
-            self._orphans = 0
-            self._renew()
-
-    def _proceed(self) -> None:
-        for each in self._later:  # what it adds has its turn in the same loop
+        for each in self._later:
             if each.watched:
                 try:
                     each.proceed()
                 except Exception:
                     self._give_up(each)
         self._later.clear()
+        self._orphans = self._orphans + orphans if orphans else 0
+        if self._orphans > _MANY_ORPHANS:
+            self._orphans = 0
+            self._renew()
 
     def _give_up(self, each: Any) -> None:
         """End the connection whose callback raised, and no other."""

@@ -58,6 +58,10 @@ class ActiveListener:
     _owner: ActiveListenerOwner
     proxy: MappingProxy = field(init=False)
     older: list[MappingProxy] = Factory(list)
+    #: The connection limit of the process, and the mapping's `max-connections`: the
+    #: listener asks for them in each turn.
+    connection_limit: ConnectionLimit = field(init=False)
+    max_connections: int = field(init=False)
     #: Hands a client that the listener accepted to the current proxy.
     connected: Callable[[BareSocket, object], None] = field(init=False)
     #: Whether proxies call `on_ended`: not while the listener accepts, and there are
@@ -78,11 +82,6 @@ class ActiveListener:
         return self.proxy.mapping
 
     @property
-    def connection_limit(self) -> ConnectionLimit:
-        """The connection limit of the process, which the listener asks."""
-        return self.proxy.connection_limit
-
-    @property
     def proxies(self) -> list[MappingProxy]:
         """The current proxy, then older ones that still have connections."""
         return [self.proxy, *self.older]
@@ -97,7 +96,7 @@ class ActiveListener:
     @property
     def is_full(self) -> bool:
         """Whether the mapping's `max-connections` are reached."""
-        limit = self.mapping.limits.connections
+        limit = self.max_connections
         return bool(limit) and self.open >= limit
 
     @property
@@ -134,6 +133,8 @@ class ActiveListener:
 
     def _turn_to(self, mapping: Mapping) -> None:
         self.proxy = self._owner.proxy_for(mapping, self)
+        self.connection_limit = self.proxy.connection_limit
+        self.max_connections = mapping.limits.connections
         # No call of ours stands between the listener and the handler.
         self.connected = partial(handle, self.proxy)
 

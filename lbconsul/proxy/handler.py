@@ -16,5 +16,6 @@ def handle(proxy: MappingProxy, client: BareSocket, address: object) -> None:
             proxy.turn_away(client, address, now, refused)
             return
     session = TcpSession(proxy, client, address, now)
-    proxy.opened(session)
+    proxy.sessions.add(session)
+    proxy.connection_limit.taken += 1
     session.start()

@@ -40,13 +40,14 @@ _ITS_OWN = frozenset(
 class ListenerOwner(Protocol):
     """Receives accepted clients: an `ActiveListener`."""
 
+    #: The connection limit of the process.
+    connection_limit: ConnectionLimit
+    #: The mapping's `max-connections`; 0: no limit.
+    max_connections: int
+
     @property
     def mapping(self) -> Mapping:
         """The current options."""
-
-    @property
-    def connection_limit(self) -> ConnectionLimit:
-        """The connection limit of the process."""
 
     @property
     def open(self) -> int:
@@ -183,20 +184,25 @@ class Listener(Service):
 
     def doRead(self) -> None:
         """Accept pending clients.  Called by the reactor."""
-        if self._accept_balancer.should_yield():
+        if self._should_yield is not None and self._accept_balancer.should_yield():
             self._pause()
             return
-        room = self._room()
-        if not self._accept(min(room, self._at_once)) or room > self._at_once:
+        at_once, limit = self._at_once, self._owner.connection_limit
+        if not self._owner.max_connections and (
+            not limit.limit or (limit.taken + at_once < limit.limit and not limit.queue)
+        ):
+            self._accept(at_once)
             return
+        # As many in this turn as the limits let in.
+        self._accept(min(self._room(), at_once))
         # `starved` may have stopped the reading meanwhile.
         if self._reading and not self._room():
             self._pause()
 
     def _room(self) -> int:
         """How many clients the limits let in; waits for its turn if that is none."""
-        limit, owner = self._owner.mapping.limits.connections, self._owner
-        room = limit - owner.open if limit else self._at_once + 1
+        limit, owner = self._owner.max_connections, self._owner
+        room = limit - owner.open if limit else self._at_once
         if room <= 0 or owner.connection_limit.must_wait(self):
             return 0
         return min(room, owner.connection_limit.free)
@@ -212,7 +218,8 @@ class Listener(Service):
             try:
                 descriptor, address = accept()
             except BlockingIOError:
-                self._listener_log.relieved()
+                if self._listener_log.is_starved:
+                    self._listener_log.relieved()
                 return False
             except OSError as error:
                 if not self._refused(error):
@@ -231,7 +238,7 @@ class Listener(Service):
         return True
 
     def _is_full(self) -> bool:
-        limit = self._owner.mapping.limits.connections
+        limit = self._owner.max_connections
         return bool(limit) and self._owner.open >= limit
 
     def _may_accept(self) -> bool:

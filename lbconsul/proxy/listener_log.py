@@ -22,7 +22,8 @@ class ListenerLog:
     _log = Logger()
     _clock: IReactorTime
     _mapping: Callable[[], object]
-    _is_starved: bool = False
+    #: Whether descriptors, ports or memory ran out, and `relieved` was not called yet.
+    is_starved: bool = False
     _bound: ThrottledLog = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -31,9 +32,9 @@ class ListenerLog:
 
     def starved(self, count: int) -> None:
         """Descriptors, ports or memory ran out with `count` connections open."""
-        if self._is_starved:
+        if self.is_starved:
             return
-        self._is_starved = True
+        self.is_starved = True
         if self._bound.allow("out of descriptors"):
             self._log.warn(
                 "{mapping}: out of descriptors, ports or memory: new clients wait;"
@@ -44,7 +45,7 @@ class ListenerLog:
 
     def relieved(self) -> None:
         """The accept queue is empty: log the next shortage again."""
-        self._is_starved = False
+        self.is_starved = False
 
     def accept_failed(self) -> None:
         """Log a failed accept(2); call it in the `except` block."""

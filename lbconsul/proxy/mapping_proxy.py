@@ -64,7 +64,8 @@ class MappingProxy:
     _connection_writer: ConnectionWriter | None = None
     #: Connections accepted since the start.
     accepted: int = 0
-    _sessions: set[Session] = field(factory=set)
+    #: Those that are open; `handle` adds to them, and `closed` discards.
+    sessions: set[Session] = field(factory=set)
     _pipes: Pipes = field(factory=Pipes)
     #: Shared by all proxies of one listening address.
     stats: MappingStats = field(factory=MappingStats)
@@ -132,7 +133,7 @@ class MappingProxy:
     @property
     def open(self) -> int:
         """Open connections, with an upstream or still dialing."""
-        return len(self._sessions)
+        return len(self.sessions)
 
     def turn_away(
         self, client: BareSocket, address: object, now: float, refused: Termination
@@ -144,14 +145,9 @@ class MappingProxy:
         self.stats.turned_away(refused.code)
         self.log.tell(address, now, None, 0, 0, 0, refused)
 
-    def opened(self, session: Session) -> None:
-        """Count a session until `closed`."""
-        self._sessions.add(session)
-        self.connection_limit.taken += 1
-
     def closed(self, session: Session) -> None:
         """Free the places of a session that ended."""
-        self._sessions.discard(session)
+        self.sessions.discard(session)
         if self.access_control is not None:
             self.access_control.release(session.address)
         limit = self.connection_limit
@@ -174,7 +170,7 @@ class MappingProxy:
     def tick(self) -> Iterable[None]:
         """Close what is due, step by step; `Periodic` calls it each `EVERY` seconds."""
         is_draining = self._draining_since is not None
-        if self._sessions and (is_draining or self._drain_manager.is_due):
+        if self.sessions and (is_draining or self._drain_manager.is_due):
             return self._end_due()
         return ()
 
@@ -203,7 +199,7 @@ class MappingProxy:
         if count == self.open:
             self.wait_queue.stop()  # queued dials must not take the freed slots
         relaying, dialing = list[Session](), list[Session]()
-        for each in tuple(self._sessions):
+        for each in tuple(self.sessions):
             (relaying if each.is_relaying else dialing).append(each)
             yield
         for found in chain(least_recently_active(relaying), dialing):
@@ -216,7 +212,7 @@ class MappingProxy:
 
     def _relaying(self) -> Iterator[Session]:
         """Those that are open now, as far as they are when it is their turn."""
-        rest = list(self._sessions)
+        rest = list(self.sessions)
         while rest:
             each = rest.pop()  # what ends is not kept
             if each.is_relaying:
@@ -227,7 +223,7 @@ class MappingProxy:
     ) -> None:
         """Close all open connections at once, and stop the sweepers."""
         self.wait_queue.stop()  # queued dials must not take the freed slots
-        for each in tuple(self._sessions):
+        for each in tuple(self.sessions):
             each.end(termination)
         for sweeper in (self.dial_sweeper, self.session_sweeper):
             sweeper.stop()

@@ -132,7 +132,14 @@ class RelaySide:
             self.relay.on_lost(self)
             return
         if not count:
-            self._finish()
+            self.at_end = True
+            if self.other.at_end:
+                # The client's own end came last if the upstream had ended before.
+                self.relay.end(_DONE, by_upstream=self is self.relay.client)
+            else:
+                # Often the other side's end is among the poller's events, too: then
+                # closing both streams saves the shutdown.
+                self.poller.later(self)
             return
         if not self.moved and self is self.relay.upstream:
             self.relay.user.on_first_byte()
@@ -167,7 +174,8 @@ class RelaySide:
             return
         if not count:
             self.relay.pipes.give_back(pipe)
-            self._finish()
+            self.credit = 0
+            self.doRead()  # which finds the end
             return
         self.moved += count
         self.credit = _CREDIT if count >= _BULK else self.credit - 1
@@ -221,20 +229,6 @@ class RelaySide:
         """Read from the other side again: all that was pending is sent."""
         self.poller.removeWriter(self)
         self.poller.addReader(self.other)
-
-    def _finish(self) -> None:
-        """End this direction: the relay is done, or the other side is shut down soon.
-
-        Often the other side's end is already among the poller's events: then closing
-        both streams saves the shutdown.
-        """
-        self.at_end = True
-        if self.other.at_end:
-            # The client's own end came last if the upstream had ended before.
-            by_upstream = self is self.relay.client
-            self.relay.end(_DONE, by_upstream=by_upstream)
-        else:
-            self.poller.later(self)
 
     def proceed(self) -> None:
         """Shut down the other stream's sending side.  Called by the poller."""

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from attrs import Factory, define
+from attrs import Factory, define, field
 from twisted.application.service import IService
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReadDescriptor
@@ -53,8 +53,12 @@ class Taker:
     open: int = 0
     trouble: Exception | None = None
     then: Callable[[], object] = lambda: None
+    max_connections: int = field(init=False)
     #: What the listener said last of whether it accepts.
     is_reading: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        self.max_connections = self.mapping.limits.connections
 
     def on_reading(self, is_reading: bool) -> None:
         self.is_reading = is_reading
