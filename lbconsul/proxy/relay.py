@@ -9,7 +9,7 @@ from lbconsul.net.poller import Poller
 from lbconsul.net.sockets import reset_on_close
 from lbconsul.net.splice import Pipes
 from lbconsul.net.stream import Stream
-from lbconsul.proxy.relay_side import RelaySide
+from lbconsul.proxy.relay_side import RelaySide, join
 from lbconsul.stats.termination import Termination
 
 
@@ -44,7 +44,8 @@ class RelaySettings:
 class Relay:
     """Moves bytes between two joined streams, until both directions are over.
 
-    Its user calls `check` about once a second, more often if limits are short.
+    It begins once its user has the poller read both sides.  The user calls `check`
+    about once a second, more often if limits are short.
     """
 
     __slots__ = (
@@ -72,10 +73,7 @@ class Relay:
         self._settings = settings
         self.user = user
         self.pipes = settings.pipes
-        one = RelaySide(self, settings.poller, client)
-        other = RelaySide(self, settings.poller, upstream)
-        one.other, other.other = other, one
-        self.client, self.upstream = one, other
+        self.client, self.upstream = join(self, settings.poller, client, upstream)
         self.over = False
         #: Whether one direction is over.
         self.is_half_closed = False
@@ -85,10 +83,6 @@ class Relay:
         self.reported_received = self.reported_sent = 0
         #: When bytes last moved, by the latest checks.
         self.moved_at = now
-
-    def start(self) -> None:
-        """Begin to move bytes."""
-        self._settings.poller.addReader(self.upstream, self.client)
 
     def on_half_closed(self) -> None:
         """One direction is over, and its end was passed on."""

@@ -7,6 +7,7 @@ a request.
 
 import errno
 import socket
+from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.interfaces import IReadWriteDescriptor
@@ -96,28 +97,26 @@ class RelaySide:
         "watched",
     )
 
+    relay: RelayCallbacks
+    poller: Poller
+    #: The stream, and its methods, which the hot path calls for each chunk.
+    stream: Stream
+    fileno: Callable[[], int]
+    recv_into: Callable[[bytearray], int]
+    send: Callable[[bytes | memoryview], int]
     other: "RelaySide"
-
-    def __init__(self, relay: RelayCallbacks, poller: Poller, stream: Stream) -> None:
-        self.relay = relay
-        self.poller = poller
-        #: Events watched; only the poller changes it.
-        self.watched = 0
-        self.stream = stream
-        # Looked up once: the hot path calls them for each chunk.
-        self.fileno = stream.fileno
-        self.recv_into = stream.recv_into
-        self.send = stream.send
-        #: Bytes read from this stream.
-        self.moved = 0
-        #: What is still to be sent to this stream, as bytes or in a pipe; until it is
-        #: sent, the other side is not read.
-        self.pending = b""
-        self.pipe: Pipe | None = None
-        #: Splices left before this side copies again; 0: it copies.
-        self.credit = 0
-        #: Whether this side's peer has ended its direction.
-        self.at_end = False
+    #: Events watched; only the poller changes it.
+    watched: int
+    #: Bytes read from this stream.
+    moved: int
+    #: What is still to be sent to this stream, as bytes or in a pipe; until it is
+    #: sent, the other side is not read.
+    pending: bytes
+    pipe: Pipe | None
+    #: Splices left before this side copies again; 0: it copies.
+    credit: int
+    #: Whether this side's peer has ended its direction.
+    at_end: bool
 
     def doRead(self) -> None:
         """Read, and send to the other side.  Called by the poller."""
@@ -272,3 +271,24 @@ class RelaySide:
     def logPrefix(self) -> str:
         """The prefix of log lines, for the reactor."""
         return "relay"
+
+
+def join(
+    relay: RelayCallbacks, poller: Poller, client: Stream, upstream: Stream
+) -> tuple[RelaySide, RelaySide]:
+    """The two sides of a relay, made in one call: each connection pays for it."""
+    one, other = RelaySide(), RelaySide()
+    one.other, other.other = other, one
+    one.stream, other.stream = client, upstream
+    for side in (one, other):
+        side.relay = relay
+        side.poller = poller
+        stream = side.stream
+        side.fileno = stream.fileno
+        side.recv_into = stream.recv_into
+        side.send = stream.send
+        side.watched = side.moved = side.credit = 0
+        side.pending = b""
+        side.pipe = None
+        side.at_end = False
+    return one, other

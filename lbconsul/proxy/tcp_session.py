@@ -1,5 +1,6 @@
 """A TCP session: one client's connection, from accept to end."""
 
+from bisect import bisect_left
 from enum import Enum, auto
 
 from lbconsul.balance.upstream import Lease, Outcome
@@ -9,6 +10,7 @@ from lbconsul.net.sweeper import Checkable
 from lbconsul.proxy.dialer import DialAttempt
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.relay import Relay
+from lbconsul.stats.mapping import FIRST_BYTE
 from lbconsul.stats.termination import Termination
 
 #: In seconds.  An upstream that closes a connection sooner, without a byte, counts as
@@ -192,7 +194,7 @@ class TcpSession:
         if lease.probing:
             proxy.clock.callLater(AT_ONCE, self._judge_probe)
         try:
-            relay.start()
+            proxy.relaying.poller.addReader(relay.upstream, relay.client)
         except Exception:
             relay.end(Termination.INTERNAL, reset=True)
             raise
@@ -202,7 +204,11 @@ class TcpSession:
     def on_first_byte(self) -> None:
         """Count the time to the upstream's first byte, which proves a probe."""
         proxy = self._proxy
-        proxy.stats.first_byte.observe(proxy.clock.seconds() - self.accepted_at)
+        seconds, histogram = proxy.clock.seconds(), proxy.stats.first_byte
+        seconds -= self.accepted_at
+        # `observe`, without the call: each connection pays for it.
+        histogram.counts[bisect_left(FIRST_BYTE, seconds)] += 1
+        histogram.sum += seconds
         if self.lease.probing:
             self.lease.showed(Outcome.SUCCESS)
 

@@ -14,7 +14,6 @@ from lbconsul.balance.registry import Registry
 from lbconsul.config.model import Mapping, TCPListen, Timeouts
 from lbconsul.proxy.handler import handle
 from lbconsul.proxy.mapping_proxy import MappingProxy
-from lbconsul.proxy.relay import Relay
 from tests.support import loopback
 from tests.support.proxy_observer import CountingObserver
 from tests.support.recording_reactor import RecordingReactor
@@ -233,7 +232,7 @@ class TroubleTests(MappingProxyTestCase):
     def test_bug_as_it_begins(self) -> None:
         """A relay that cannot begin leaves nothing behind either."""
         proxy = self.proxy()
-        self.patch(Relay, "start", lambda relay: 1 / 0)
+        self.patch(self.reactor, "addReader", lambda *sides: 1 / 0)
         with self.assertRaises(ZeroDivisionError):
             self.connect(proxy)
             self.reactor.settle()

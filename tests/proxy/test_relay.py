@@ -63,7 +63,7 @@ class User:
         now = self.reactor.seconds()
         relay = Relay(self.settings, self, client, upstream, now)
         self.sweeper.add(relay)
-        relay.start()
+        self.reactor.addReader(relay.upstream, relay.client)
         return relay
 
     def on_first_byte(self) -> None:

@@ -12,7 +12,7 @@ from attrs import Factory, define, field
 
 from lbconsul.net.splice import Pipe, Pipes
 from lbconsul.net.stream import Stream
-from lbconsul.proxy.relay_side import READ_SIZE, RelaySide
+from lbconsul.proxy.relay_side import READ_SIZE, RelaySide, join
 from lbconsul.stats.termination import Termination
 from tests.support.loopback import receive, tcp_pair
 from tests.support.recording_reactor import RecordingReactor
@@ -102,11 +102,7 @@ def stage() -> Iterator[Stage]:
             held.enter_context(sock)
         relay, reactor = Callbacks(), RecordingReactor()
         held.callback(relay.pipes.close)
-        end, other = (
-            RelaySide(relay, reactor, ours),
-            RelaySide(relay, reactor, theirs),
-        )
-        end.other, other.other = other, end
+        end, other = join(relay, reactor, ours, theirs)
         relay.client, relay.upstream = end, other
         reactor.addReader(end)
         reactor.addReader(other)
