@@ -16,9 +16,6 @@ from bench.peers.envoy import find_envoy
 from bench.processes import REPOSITORY
 from bench.stage import consul_binary
 
-#: What the Python of the bench, and of all peers that name no other, is called.
-THIS_PYTHON = "Python"
-
 
 def about(interpreters: Sequence[Interpreter] = ()) -> dict[str, Any]:
     """What to write beside the numbers; lbconsul is also measured on these Pythons."""
@@ -30,8 +27,7 @@ def about(interpreters: Sequence[Interpreter] = ()) -> dict[str, Any]:
         "load average": os.getloadavg()[0],
         "versions": _versions(),
         "builds": {
-            THIS_PYTHON: this_interpreter().text,
-            **{each.name: each.text for each in interpreters},
+            each.name: each.build for each in (this_interpreter(), *interpreters)
         },
     }
 

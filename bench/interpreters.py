@@ -35,46 +35,69 @@ class Interpreter:
 
     path: str
     version: str
-    #: Whether it was configured with ``--enable-optimizations``, that is optimized by a
-    #: profile.  A distribution may do that in other ways, which sysconfig does not say.
-    is_optimized: bool
+    #: Whether it was optimized by a profile; None: it does not say.
+    is_optimized: bool | None
     #: Whether libpython is a shared library of the process.
     is_shared: bool
-    #: What peers on it are called.
+    #: What it and its peers are called.
     name: str = ""
 
     @property
-    def text(self) -> str:
-        """The version and the build, for people."""
-        optimized = "with" if self.is_optimized else "without"
+    def build(self) -> str:
+        """How it was built, for people."""
+        optimized = {True: "", False: "not ", None: "perhaps "}[self.is_optimized]
         shared = "shared" if self.is_shared else "static"
-        return f"{self.version}, {optimized} --enable-optimizations, {shared} libpython"
+        return f"{optimized}optimized by a profile, {shared} libpython"
 
 
 def this_interpreter() -> Interpreter:
     """The Python that runs this, which imports what lbconsul needs."""
-    arguments = sysconfig.get_config_var("CONFIG_ARGS") or ""
+    version = platform.python_version()
     return Interpreter(
         path=sys.executable,
-        version=platform.python_version(),
-        is_optimized="--enable-optimizations" in arguments,
+        version=version,
+        is_optimized=_is_optimized(),
         is_shared="libpython" in Path("/proc/self/maps").read_text(),
+        name=f"Python {version}",
     )
 
 
+def _is_optimized() -> bool | None:
+    """Whether this Python was, as far as it can be found out."""
+    said = sysconfig.get_config_vars("CONFIG_ARGS", "LIBPL", "LIBRARY")
+    arguments, *library = (each or "" for each in said)
+    if "--enable-optimizations" in arguments:
+        return True
+    # A distribution may do it in another way, as Debian does.
+    try:
+        return is_profiled(Path(*library).read_bytes())
+    except OSError:
+        return None
+
+
+def is_profiled(library: bytes) -> bool:
+    """Whether the objects in a static library were compiled with a profile.
+
+    GCC puts functions that a profile calls hot into a section of their own.
+    """
+    return 2 * library.count(b".text.hot\0") > library.count(b"\x7fELF")
+
+
 def interpreters(paths: Sequence[str]) -> list[Interpreter]:
-    """The Pythons at these paths, with names that differ.
+    """The Pythons at these paths.
 
     :raises NoInterpreter: one of them cannot run lbconsul.
     """
-    found = [_ask(path) for path in paths]
-    versions = Counter(each.version for each in found)
+    return named([_ask(path) for path in paths])
+
+
+def named(found: Sequence[Interpreter]) -> list[Interpreter]:
+    """The same; those of one version, this Python's too, have paths in their names."""
+    versions = Counter([platform.python_version(), *(each.version for each in found)])
     return [
-        evolve(
-            each,
-            name=f"Python {each.version}"
-            + (f", {each.path}" if versions[each.version] > 1 else ""),
-        )
+        evolve(each, name=f"{each.name}, {each.path}")
+        if versions[each.version] > 1
+        else each
         for each in found
     ]
 

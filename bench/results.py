@@ -37,6 +37,12 @@ class Results:
         values = self.figures.get((measure, peer, at))
         return statistics.median(values) if values else None
 
+    @property
+    def builds(self) -> dict[str, str]:
+        """How the Pythons were built, also those of an earlier run's numbers."""
+        rest = self.about.get("the rest", {})
+        return {**rest.get("builds", {}), **self.about.get("builds", {})}
+
     def rounds(self, measure: Measure) -> int:
         """How often it was measured; where that differs, the most."""
         return max((len(v) for (m, *_), v in self.figures.items() if m == measure))
@@ -115,10 +121,7 @@ class Results:
         kept = {
             key: of for key, of in earlier.figures.items() if key[0] not in measured
         }
-        about = self.about
-        if kept:
-            builds = {**earlier.about.get("builds", {}), **about.get("builds", {})}
-            about = {**about, "builds": builds, "the rest": earlier.about}
+        about = {**self.about, "the rest": earlier.about} if kept else self.about
         return Results(about, {**kept, **self.figures}, self.troubles)
 
     @classmethod

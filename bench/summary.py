@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 
 from attrs import frozen
 
-from bench.about import THIS_PYTHON
 from bench.peers.all import YARDSTICK
 from bench.results import Results
 from bench.table import aligned, ratio
@@ -29,6 +28,11 @@ class _Row:
     #: Whether lbconsul and HAProxy log each connection; the others are left out.
     logs: bool = False
 
+    @property
+    def base(self) -> str:
+        """The peer that the ratios are to."""
+        return _LOGGING_YARDSTICK if self.logs else YARDSTICK
+
 
 _ROWS = (
     _Row("CPU, a request on a kept connection", CPU["keep-alive"]),
@@ -43,38 +47,42 @@ _ROWS = (
 
 def summary(results: Results) -> str:
     """The ratios to HAProxy's with their spread, and the builds; empty without any."""
-    rows = [each for each in _ROWS if YARDSTICK in results.peers(each.measure)]
+    rows = [each for each in _ROWS if each.base in results.peers(each.measure)]
     if not rows:
         return ""
     measured = {peer for row in rows for peer in results.peers(row.measure)}
-    builds = results.about["builds"]
-    ours = ["" if name == THIS_PYTHON else f", {name}" for name in builds]
+    pythons = [
+        f", {each}" for each in results.builds if f"lbconsul, {each}" in measured
+    ]
+    ours = ["", *pythons]
     others = [each for each in _OTHERS if each in measured]
     head = ["ratio to HAProxy's", *(f"lbconsul{each}" for each in ours)]
     head += [_OTHERS[each] for each in others]
     table = [[row.title, *_cells(results, row, ours, others)] for row in rows]
+    return "\n\n".join((_introduction(results, rows), aligned([head, *table])))
+
+
+def _introduction(results: Results, rows: Sequence[_Row]) -> str:
     versions = results.about["versions"]
     rounds = max(results.rounds(row.measure) for row in rows)
-    return "\n\n".join(
-        (
-            f"lbconsul {versions['lbconsul']} beside HAProxy {versions['haproxy']},"
-            f" medians of {rounds} rounds, in brackets the lowest and the highest ratio"
-            " of a round; less is better.",
-            aligned([head, *table]),
-            *(f"{name} is {build}." for name, build in builds.items()),
-        )
+    spread = ", in brackets the lowest and the highest ratio of a round"
+    return (
+        f"lbconsul {versions['lbconsul']} on Python {versions['python']} beside HAProxy"
+        f" {versions['haproxy']}, "
+        + (f"medians of {rounds} rounds{spread}" if rounds > 1 else "one round")
+        + "; less is better. "
+        + " ".join(f"{name}: {build}." for name, build in results.builds.items())
     )
 
 
 def _cells(
     results: Results, row: _Row, ours: Sequence[str], others: Sequence[str]
 ) -> Iterator[str]:
-    base = _LOGGING_YARDSTICK if row.logs else YARDSTICK
     name = "lbconsul, logging" if row.logs else "lbconsul"
     for each in ours:
-        yield _ratio(results, row.measure, f"{name}{each}", base)
+        yield _ratio(results, row.measure, f"{name}{each}", row.base)
     for each in others:
-        yield "" if row.logs else _ratio(results, row.measure, each, base)
+        yield "" if row.logs else _ratio(results, row.measure, each, row.base)
 
 
 def _ratio(results: Results, measure: Measure, peer: str, base: str) -> str:

@@ -1,6 +1,7 @@
 """The tables, as Markdown that is also easy to read as it is."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from bench.peers.all import YARDSTICK
 from bench.results import Results
@@ -49,8 +50,11 @@ _CURVES = (
 def tables(results: Results) -> str:
     """Everything that there is to print."""
     curves = [text for text in (curve(results, each) for each in _CURVES) if text]
+    rest = results.about.get("the rest", {})
     parts = [
-        *_builds(results),
+        _builds(results.about),
+        f"Parts that were not measured anew are of {rest['date']}:" if rest else "",
+        _builds(rest),
         "Medians of the rounds [the lowest and the highest]; in brackets the ratio to"
         f" {YARDSTICK}'s.",
         compared(results),
@@ -65,16 +69,10 @@ def tables(results: Results) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _builds(results: Results) -> Iterator[str]:
-    """What the Pythons of these numbers are, and those of numbers that were kept."""
-    for about in (results.about, results.about.get("the rest", {})):
-        builds = about.get("builds", {})
-        lines = [f"- {name}: {build}" for name, build in builds.items()]
-        if lines and about is not results.about:
-            lines.insert(
-                0, f"Parts that were not measured anew are of {about['date']}:\n"
-            )
-        yield "\n".join(lines)
+def _builds(about: dict[str, Any]) -> str:
+    """On which Pythons numbers were taken: the first where a peer's name says none."""
+    builds = about.get("builds", {}).items()
+    return "\n".join(f"- {name}: {build}" for name, build in builds)
 
 
 def compared(results: Results) -> str:

@@ -93,6 +93,5 @@ def test_one_part_again(tmp_path: Path) -> None:
     assert read is not None
     whole = again.beside(read)
     assert whole.figures == {(one, "a", 0): [4.0], (other, "a", 0): [3.0]}
-    assert whole.about["date"] == "now"
-    assert whole.about["the rest"] == {"date": "then"}
+    assert whole.about == {"date": "now", "the rest": {"date": "then"}}
     assert again.beside(Results({})).about == {"date": "now"}

@@ -5,8 +5,8 @@ from bench.summary import summary
 from bench.work import CPU, PICK
 
 ABOUT = {
-    "versions": {"haproxy": "2.6.12", "lbconsul": "abc1234"},
-    "builds": {"Python": "3.11.7, as it is", "Python 3.13.0": "3.13.0, as it is"},
+    "versions": {"haproxy": "2.6.12", "lbconsul": "abc1234", "python": "3.11.7"},
+    "builds": {"Python 3.11.7": "slow", "Python 3.13.0": "optimized"},
 }
 
 
@@ -41,7 +41,17 @@ def test_a_log_is_compared_with_a_log() -> None:
         ["CPU, a new connection, both with a log line", "1.30 (1.25-1.40)", "", ""],
     ]
     assert "medians of 3 rounds" in told
-    assert "Python 3.13.0 is 3.13.0, as it is." in told
+    assert "Python 3.11.7: slow. Python 3.13.0: optimized." in told
+
+
+def test_one_round_has_no_spread() -> None:
+    """A quick run says that it is one round, and shows bare ratios."""
+    results = Results(ABOUT)
+    results.add(CPU["new connection"], "haproxy", 10.0)
+    results.add(CPU["new connection"], "lbconsul", 12.0)
+    told = summary(results)
+    assert "one round; less is better" in told
+    assert told.endswith("| CPU, a new connection |     1.20 |")
 
 
 def test_without_a_comparison_there_is_nothing_to_say() -> None:

@@ -57,8 +57,8 @@ def test_several_rounds_show_their_spread() -> None:
 
 def test_the_builds_are_named() -> None:
     """Each figure has the build of its Python beside it."""
-    results = Results({"builds": {"Python": "3.11.7, with everything"}})
-    assert "Python: 3.11.7, with everything" in table.tables(results)
-    results.about["the rest"] = {"date": "then", "builds": {"Python": "3.11.2"}}
+    results = Results({"builds": {"Python 3.11.7": "optimized"}})
+    assert "- Python 3.11.7: optimized" in table.tables(results)
+    results.about["the rest"] = {"date": "then", "builds": {"Python 3.11.2": "slow"}}
     told = table.tables(results)
-    assert "not measured anew are of then:\n\n- Python: 3.11.2" in told
+    assert "not measured anew are of then:\n\n- Python 3.11.2: slow" in told
