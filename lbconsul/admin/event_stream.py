@@ -14,7 +14,7 @@ from lbconsul.admin.event_log import EventLog, read_event_id
 from lbconsul.admin.http_server import Channel, cut
 from lbconsul.admin.sampler import Sample, Sampler
 from lbconsul.admin.status_json import dumps
-from lbconsul.admin.status_model import Source
+from lbconsul.admin.status_model import StatusSource
 from lbconsul.admin.turns import Part, Turns
 
 #: The most readers at a time.
@@ -47,7 +47,7 @@ class Stream:
     """
 
     reactor: IReactorTime
-    source: Source
+    source: StatusSource
     events: EventLog
     turns: Turns = Factory(lambda self: Turns(self.reactor), takes_self=True)
     sampler: Sampler = Factory(
@@ -233,7 +233,7 @@ class Reader:
     def _figure(self, last: Sample) -> bytes | None:
         if self._tick != last.number:
             knows_the_last = self._tick == last.number - 1 and self._pieces is None
-            self._pieces = iter(last.news) if knows_the_last else last.whole()
+            self._pieces = iter(last.delta) if knows_the_last else last.whole()
             self._tick = last.number
         if self._pieces is None:
             return None

@@ -21,7 +21,7 @@ from lbconsul.admin.metric_families import (
     of_standings,
     of_watches,
 )
-from lbconsul.admin.status_model import MappingStatus, Source, UpstreamStatus
+from lbconsul.admin.status_model import MappingStatus, StatusSource, UpstreamStatus
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -68,7 +68,7 @@ class Upstreams:
     counts: dict[tuple[str, str, str], Counter[str]] = Factory(dict)
     used: dict[tuple[str, ...], bool] = Factory(dict)
 
-    def take(self, source: Source) -> Iterator[bytes]:
+    def take(self, source: StatusSource) -> Iterator[bytes]:
         """Read all upstreams of `source`, one per step; the pieces are empty."""
         for mapping in source.mappings():
             self.mappings.append(mapping)
@@ -90,7 +90,7 @@ class Upstreams:
         return of_standings(dict(counts), {pool: self.used[pool] for pool, _ in counts})
 
 
-def metrics(source: Source, requests: AdminCounts) -> Iterator[bytes]:
+def metrics(source: StatusSource, requests: AdminCounts) -> Iterator[bytes]:
     """The exposition in pieces; upstreams are read once, at the beginning.
 
     `requests` counts the requests to the admin listener itself.

@@ -10,11 +10,11 @@ from twisted.web.http import ACCEPTED, CONFLICT, NOT_FOUND, OK, Request
 from lbconsul.admin.auth import Authorizer, request_origin
 from lbconsul.admin.requests import client
 from lbconsul.admin.responses import HTTPError, answer_json
-from lbconsul.admin.status_model import Source
+from lbconsul.admin.status_model import StatusSource
 from lbconsul.errors import CannotOrder
 
 #: What can be done to an upstream, by its verb.
-ORDERS: dict[str, Callable[[Source, str], bool | Awaitable[bool]]] = {
+ORDERS: dict[str, Callable[[StatusSource, str], bool | Awaitable[bool]]] = {
     "drain": lambda source, upstream: source.drain(upstream),
     "undrain": lambda source, upstream: source.undrain(upstream),
     "eject": lambda source, upstream: source.eject(upstream),
@@ -26,7 +26,7 @@ class Orders:
     """Checks, carries out, answers and logs orders."""
 
     _log = Logger()
-    _source: Source
+    _source: StatusSource
     _authorizer: Authorizer
     #: Called when something has changed.
     _changed: Callable[[], None]

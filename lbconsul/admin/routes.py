@@ -36,7 +36,7 @@ from lbconsul.admin.responses import (
 )
 from lbconsul.admin.static_files import answer_page, pages
 from lbconsul.admin.status_json import status
-from lbconsul.admin.status_model import FullStatus, Source
+from lbconsul.admin.status_model import FullStatus, StatusSource
 from lbconsul.admin.streaming import StreamingResponse
 from lbconsul.admin.upstream_id import from_path
 
@@ -85,7 +85,7 @@ class Routes:
     """Routes, authorizes, answers and counts the requests of the admin listener."""
 
     _reactor: IReactorTime
-    _source: Source
+    _source: StatusSource
     _authorizer: Authorizer
     _stream: Stream
     _requests: Requests = Factory(Requests)

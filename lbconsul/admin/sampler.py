@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lbconsul.admin.status_diff import StatusSnapshot
-from lbconsul.admin.status_model import Source
+from lbconsul.admin.status_model import StatusSource
 from lbconsul.admin.turns import Part, Turns
 
 #: The shortest interval between two samples, in seconds.
@@ -29,7 +29,7 @@ class Sample:
 
     number: int = 0
     look: StatusSnapshot = Factory(StatusSnapshot)
-    news: list[bytes] = Factory(list)
+    delta: list[bytes] = Factory(list)
     #: The number of the last sample whose mappings, pools or watches differ from those
     #: of the sample before it.
     other_since: int = 0
@@ -41,7 +41,7 @@ class Sample:
 
     def whole(self) -> Iterator[bytes]:
         """The whole snapshot, for a reader that lacks the sample before it."""
-        return (each.encode("ascii") for each in self.look.news(StatusSnapshot()))
+        return (each.encode("ascii") for each in self.look.delta(StatusSnapshot()))
 
 
 @define(eq=False)
@@ -50,7 +50,7 @@ class Sampler:
 
     _log = Logger()
     _reactor: IReactorTime
-    _source: Source
+    _source: StatusSource
     _ticked: Callable[[], None]
     _turns: Turns
     #: The last sample; its number is 0 before the first one.
@@ -103,13 +103,13 @@ class Sampler:
         """Take the next sample; `last` is replaced when it is complete."""
         look, before = StatusSnapshot(), self.last
         yield from look.take(self._source)
-        news = []
+        delta = []
         if before.is_known:
-            for each in look.news(before.look):
+            for each in look.delta(before.look):
                 if each:
-                    news.append(each.encode("ascii"))
+                    delta.append(each.encode("ascii"))
                 yield
         number, other_since = before.number + 1, before.other_since
         if not look.is_like(before.look):
             other_since = number
-        self.last = Sample(number, look, news, other_since)
+        self.last = Sample(number, look, delta, other_since)

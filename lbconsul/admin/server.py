@@ -15,7 +15,7 @@ from lbconsul.admin.event_stream import Stream
 from lbconsul.admin.http_server import AdminFactory
 from lbconsul.admin.requests import Requests
 from lbconsul.admin.routes import Routes
-from lbconsul.admin.status_model import Source
+from lbconsul.admin.status_model import StatusSource
 from lbconsul.config.model import TCPListen, UnixListen
 from lbconsul.errors import CannotListen
 from lbconsul.net.acceptor import Acceptor
@@ -47,7 +47,7 @@ class AdminServer(Service):
     _log = Logger()
     _reactor: Any
     listen: TCPListen | UnixListen
-    _source: Source
+    _source: StatusSource
     _events: EventLog
     _token: Secret | None = None
     _open_read: bool = False

@@ -7,12 +7,12 @@ from typing import Any
 from attrs import Factory, define
 
 from lbconsul.admin.status_json import dumps, plain
-from lbconsul.admin.status_model import Source, UpstreamStatus
+from lbconsul.admin.status_model import StatusSource, UpstreamStatus
 
 #: Where an upstream stands: mapping, query, id.
 Place = tuple[str, str, str]
 
-#: Fields that say no news: what is fixed from the start, or too much for each second.
+#: Fields that a delta leaves out: fixed from the start, or too large for each second.
 _GATEWAY = frozenset({"options", "consul", "version", "started", "pid", "changes"})
 _MAPPING = frozenset(
     {"pools", "options", "connect_time", "first_byte_time", "connection_time"}
@@ -35,7 +35,7 @@ class StatusSnapshot:
     pools: Any = None
     upstreams: dict[Place, UpstreamStatus] = Factory(dict)
 
-    def take(self, source: Source) -> Iterator[None]:
+    def take(self, source: StatusSource) -> Iterator[None]:
         """Look at a source: a few upstreams from turn to turn."""
         self.gateway = _without(plain(source.gateway()), _GATEWAY)
         yield
@@ -61,7 +61,7 @@ class StatusSnapshot:
         """Whether both have the same mappings, pools and watches."""
         return self.pools == other.pools and self.watches.keys() == other.watches.keys()
 
-    def news(self, before: "StatusSnapshot") -> Iterator[str]:
+    def delta(self, before: "StatusSnapshot") -> Iterator[str]:
         """The changes since `before`, as documents of bounded length.
 
         Empty ones mean that there is nothing to tell yet.

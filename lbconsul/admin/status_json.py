@@ -11,18 +11,18 @@ from typing import Any, cast
 
 from attrs import fields, has
 
-from lbconsul.admin.status_model import FORMAT, MappingStatus, PoolStatus, Source
+from lbconsul.admin.status_model import FORMAT, MappingStatus, PoolStatus, StatusSource
 
 #: Upstreams in one piece: rendering them takes less than a millisecond.
 _AT_ONCE = 32
 
 
-def status(source: Source) -> Iterator[bytes]:
+def status(source: StatusSource) -> Iterator[bytes]:
     """The document in pieces; upstreams are read from `source` as it is rendered."""
     return (piece.encode("ascii") for piece in _pieces(source))
 
 
-def _pieces(source: Source) -> Iterator[str]:
+def _pieces(source: StatusSource) -> Iterator[str]:
     head = {
         "format": FORMAT,
         "gateway": source.gateway(),
@@ -38,7 +38,7 @@ def _pieces(source: Source) -> Iterator[str]:
     yield "]}\n"
 
 
-def _mapping(source: Source, mapping: MappingStatus) -> Iterator[str]:
+def _mapping(source: StatusSource, mapping: MappingStatus) -> Iterator[str]:
     row = plain(mapping)
     del row["pools"]
     yield _open(row, "pools")
@@ -48,7 +48,9 @@ def _mapping(source: Source, mapping: MappingStatus) -> Iterator[str]:
     yield "]}"
 
 
-def _pool(source: Source, mapping: str, place: int, pool: PoolStatus) -> Iterator[str]:
+def _pool(
+    source: StatusSource, mapping: str, place: int, pool: PoolStatus
+) -> Iterator[str]:
     row = plain(pool)
     del row["upstreams"]  # the number of upstreams; the document has the list
     yield _open(row, "upstreams")

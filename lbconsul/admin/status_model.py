@@ -1,7 +1,7 @@
 """What there is to be shown, as values.
 
-`Source` is who knows it: a gateway.  Times are seconds since the epoch, spans are
-seconds.  ``/status`` is these values as JSON, under the same names.
+A `StatusSource`, the gateway, provides it.  Times are seconds since the epoch, spans
+are seconds.  ``/status`` is these values as JSON, under the same names.
 """
 
 from collections.abc import Awaitable, Iterable, Iterator, Mapping
@@ -242,7 +242,7 @@ class Event:
     text: str = ""
 
 
-class Source(Protocol):
+class StatusSource(Protocol):
     """Provides the status, and carries out orders."""
 
     def gateway(self) -> GatewayStatus:

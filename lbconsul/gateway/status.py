@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class StatusCollector:
-    """A gateway as the admin listener sees it: a `Source`."""
+    """A gateway as the admin listener sees it: a `StatusSource`."""
 
     _gateway: Gateway
     #: By the reactor's clock.

@@ -36,8 +36,8 @@ class TickerTests(SynchronousTestCase):
     def _ticked(self) -> None:
         self.ticks += 1
 
-    def _news(self) -> list[Any]:
-        return [json.loads(each) for each in self.sampler.last.news]
+    def _delta(self) -> list[Any]:
+        return [json.loads(each) for each in self.sampler.last.delta]
 
     def test_ticking(self) -> None:
         """
@@ -49,12 +49,12 @@ class TickerTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual((self.ticks, self.sampler.last.number), (1, 1))
         self.assertTrue(self.sampler.last.is_known)
-        self.assertEqual(self._news(), [])
+        self.assertEqual(self._delta(), [])
         self.assertEqual(self.sampler.last.other_since, 1)
         self.source.gateway_status = evolve(self.source.gateway_status, open=7)
         self.clock.advance(INTERVAL)
         self.assertEqual((self.ticks, self.sampler.last.number), (2, 2))
-        self.assertEqual(self._news()[0]["gateway"]["open"], 7)
+        self.assertEqual(self._delta()[0]["gateway"]["open"], 7)
         self.assertEqual(self.sampler.last.other_since, 1)
         self.source.mapping_list = self.source.mapping_list[1:]
         self.clock.advance(INTERVAL)

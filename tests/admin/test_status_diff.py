@@ -16,8 +16,8 @@ def _look(source: FakeSource) -> StatusSnapshot:
     return look
 
 
-def _news(now: StatusSnapshot, before: StatusSnapshot | None = None) -> list[Any]:
-    return [json.loads(each) for each in now.news(before or StatusSnapshot()) if each]
+def _delta(now: StatusSnapshot, before: StatusSnapshot | None = None) -> list[Any]:
+    return [json.loads(each) for each in now.delta(before or StatusSnapshot()) if each]
 
 
 def _source(upstreams: int = 12) -> FakeSource:
@@ -27,7 +27,7 @@ def _source(upstreams: int = 12) -> FakeSource:
 def test_a_first_look() -> None:
     """A reader that knows nothing gets everything but what never changes."""
     source = _source()
-    head, rows = _news(_look(source))
+    head, rows = _delta(_look(source))
     assert head["gateway"]["state"] == "serving"
     assert "options" not in head["gateway"]
     assert [each["query"] for each in head["watches"]] == [
@@ -48,21 +48,21 @@ def test_many_mappings() -> None:
         evolve(mapping, name=f"{each}:web", pools=()) for each in range(300)
     ]
     look = _look(source)
-    told = _news(look)
+    told = _delta(look)
     watches = [row["query"] for each in told for row in each.get("watches", [])]
     assert watches == [each.query for each in source.watch_list]
     mappings = [row["name"] for each in told for row in each.get("mappings", [])]
     assert mappings == [each.name for each in source.mapping_list]
     assert max(len(each.get("mappings", [])) for each in told) == 64
     source.mapping_list[299] = evolve(source.mapping_list[299], accepted=9)
-    _, late = _news(_look(source), look)
+    _, late = _delta(_look(source), look)
     assert late == {"mappings": [{"name": "299:web", "accepted": 9}]}
 
 
 def test_nothing_new() -> None:
     """Without a change nothing is sent."""
     look = _look(_source())
-    assert _news(look, look) == [{"gateway": {}, "watches": [], "mappings": []}]
+    assert _delta(look, look) == [{"gateway": {}, "watches": [], "mappings": []}]
 
 
 def test_what_changed() -> None:
@@ -75,7 +75,7 @@ def test_what_changed() -> None:
     watch, *rest = source.watch_list
     source.watch_list = [evolve(watch, age=7.5), *rest]
     source.alter("80:web", 0, "dc1/node-01/web-1", open=77, reason="why")
-    head, rows = _news(_look(source), before)
+    head, rows = _delta(_look(source), before)
     assert head == {
         "gateway": {"open": 61},
         "watches": [{"query": "web,dc=dc1", "age": 7.5}],
@@ -91,7 +91,7 @@ def test_coming_and_going() -> None:
     before = _look(source)
     source.add("80:web", 0, upstream(99))
     del source.pools["80:web", 0]["dc1/node-01/web-1"]
-    _, joined, left = _news(_look(source), before)
+    _, joined, left = _delta(_look(source), before)
     [row] = joined["upstreams"]
     assert row["id"] == "dc1/node-19/web-99"
     assert row["address"] == "10.0.0.99:8080"
@@ -115,7 +115,7 @@ def test_other_pools() -> None:
 def test_no_document_is_long() -> None:
     """However many upstreams there are, the documents have a bounded length."""
     source = _source(2000)
-    documents = list(_look(source).news(StatusSnapshot()))
+    documents = list(_look(source).delta(StatusSnapshot()))
     assert max(map(len, documents)) < 1 << 15
     told = [json.loads(each) for each in documents if each]
     assert sum(len(each.get("upstreams", ())) for each in told) == 2000

@@ -11,7 +11,12 @@ from attrs import Factory, define, evolve
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
-from lbconsul.admin.status_model import FullStatus, Source, UpstreamStatus, WatchStatus
+from lbconsul.admin.status_model import (
+    FullStatus,
+    StatusSource,
+    UpstreamStatus,
+    WatchStatus,
+)
 from lbconsul.balance.events import EventKind, UpstreamEvent
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.outlier import Ejection
@@ -156,7 +161,7 @@ def _fail(pool: Pool, upstream: Upstream) -> None:
 
 def test_is_a_source() -> None:
     """The collector provides what the admin listener shows."""
-    source: Source = Shown().collector
+    source: StatusSource = Shown().collector
     assert source.watches() == []
 
 
