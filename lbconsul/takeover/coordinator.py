@@ -92,7 +92,7 @@ class TakeoverCoordinator(Service):
     _gateway: Gateway
     _predecessor: InheritedSockets | None
     _path: str = field(init=False)
-    _handover: TakeoverServer = field(init=False)
+    _server: TakeoverServer = field(init=False)
     _state: State = State.SERVING
     #: When the present state began, by the reactor's clock.
     _since: float = 0.0
@@ -103,7 +103,7 @@ class TakeoverCoordinator(Service):
         self._path = self._gateway.config.takeover
         if self._predecessor is not None:
             self._state = State.AWAITING_ANSWERS
-        self._handover = TakeoverServer(
+        self._server = TakeoverServer(
             self._reactor,
             self._path,
             self._offer,
@@ -125,7 +125,7 @@ class TakeoverCoordinator(Service):
     @property
     def is_handing_over(self) -> bool:
         """Whether a successor is replacing this gateway, or has."""
-        return self._state is State.REPLACED or self._handover.is_shared
+        return self._state is State.REPLACED or self._server.is_shared
 
     def leave_files(self) -> None:
         """Keep the files of shared UNIX sockets when these are closed from now on."""
@@ -134,7 +134,7 @@ class TakeoverCoordinator(Service):
 
     def startService(self) -> None:
         super().startService()
-        self._handover.startService()
+        self._server.startService()
         if not self.is_pending:
             self._accepting()
             return
@@ -154,7 +154,7 @@ class TakeoverCoordinator(Service):
     def stopService(self) -> None:
         super().stopService()
         self.give_up()
-        self._handover.stopService()
+        self._server.stopService()
 
     def give_up(self) -> None:
         """Abandon a takeover unless the predecessor has been asked to drain."""
@@ -188,7 +188,7 @@ class TakeoverCoordinator(Service):
             self._fail(reason)
 
     def _accepting(self) -> None:
-        accepted = self._handover.accepting()
+        accepted = self._server.accepting()
         accepted.addCallback(self._accepted)
         accepted.addErrback(lambda why: self._log.failure("a bug in lbconsul", why))
 

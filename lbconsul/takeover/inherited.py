@@ -51,15 +51,15 @@ class InheritedSockets:
         the predecessor timed out before and lives on.  Meanwhile both accept.
         """
         assert self._conversation is not None
-        said = self._announcement = ReadyNotice()
-        factory = ProtocolFactory.forProtocol(lambda: said)
+        notice = self._announcement = ReadyNotice()
+        factory = ProtocolFactory.forProtocol(lambda: notice)
         factory.noisy = False
         with self._conversation as sock:
             self._conversation = None
             sock.setblocking(False)
             reactor.adoptStreamConnection(sock.fileno(), socket.AF_UNIX, factory)
-        return said.heard.addCallback(
-            lambda heard: heard or not is_somebody_at(self.path)
+        return notice.read.addCallback(
+            lambda was_read: was_read or not is_somebody_at(self.path)
         )
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class InheritedSockets:
 
 
 class ReadyNotice(LineOnlyReceiver):
-    """Reports that this gateway accepts; `heard` fires with whether the
+    """Reports that this gateway accepts; `read` fires with whether the
     predecessor read it.
     """
 
@@ -84,24 +84,24 @@ class ReadyNotice(LineOnlyReceiver):
     transport: Any
 
     def __init__(self) -> None:
-        self.heard: Deferred[bool] = Deferred()
+        self.read: Deferred[bool] = Deferred()
 
     def connectionMade(self) -> None:
         self.transport.write(write_word(ACCEPTING))
 
     def lineReceived(self, line: bytes) -> None:
         try:
-            heard = read_word(line) == RETIRING
+            is_retiring = read_word(line) == RETIRING
         except ProtocolError:
-            heard = False
-        if heard and not self.heard.called:
-            self.heard.callback(True)
-        elif not heard:
+            is_retiring = False
+        if is_retiring and not self.read.called:
+            self.read.callback(True)
+        elif not is_retiring:
             self.close()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if not self.heard.called:
-            self.heard.callback(False)
+        if not self.read.called:
+            self.read.callback(False)
 
     def close(self) -> None:
         """Close the connection."""

@@ -67,7 +67,7 @@ class TakeoverServer(Service):
             done: Deferred[bool] = Deferred()
             done.callback(True)
             return done
-        return self._predecessor.accepting(self._reactor).addCallback(self._heard)
+        return self._predecessor.accepting(self._reactor).addCallback(self._replaced)
 
     def stopService(self) -> None:
         super().stopService()
@@ -75,15 +75,15 @@ class TakeoverServer(Service):
         if self._predecessor is not None:
             self._predecessor.close()
 
-    def _heard(self, heard: bool) -> bool:
-        if heard and self.running:
+    def _replaced(self, replaced: bool) -> bool:
+        if replaced and self.running:
             self._open()
         if self._predecessor is not None:
             # The predecessor closes its socket when it reads this, so the new one must
             # be open before.
             self._predecessor.close()
             self._predecessor = None
-        return heard
+        return replaced
 
     def _open(self) -> None:
         try:

@@ -67,7 +67,7 @@ class Predecessor:
     """A running gateway that answers when a test says so."""
 
     def __init__(self) -> None:
-        self.heard: Deferred[bool] = Deferred()
+        self.replaced: Deferred[bool] = Deferred()
         self.unused: list[str] = []
         self.state: dict[str, object] = {}
         self._told = False
@@ -75,7 +75,7 @@ class Predecessor:
 
     def accepting(self, reactor: object) -> Deferred[bool]:
         self._told = True
-        return self.heard
+        return self.replaced
 
     def is_told(self) -> bool:
         return self._told
@@ -155,7 +155,7 @@ def test_takes_over(successor: Successor) -> None:
     assert successor.predecessor.is_told()
     assert successor.is_shared()
     assert not is_somebody_at(successor.path)
-    successor.predecessor.heard.callback(True)
+    successor.predecessor.replaced.callback(True)
     assert successor.predecessor.closed
     assert not successor.is_shared()
     assert is_somebody_at(successor.path)
@@ -216,7 +216,7 @@ def test_the_old_gateway_timed_out(successor: Successor) -> None:
     successor.gateway.answers, successor.gateway.is_serving = "all", True
     successor.gateway.drained = Deferred()
     successor.wait(0.1)
-    successor.predecessor.heard.callback(False)
+    successor.predecessor.replaced.callback(False)
     assert successor.gateway.done == ["started", "drained"]
     successor.gateway.drained.callback(None)
     assert successor.gateway.done == ["started", "drained", 1]
@@ -238,7 +238,7 @@ def test_ended_meanwhile(successor: Successor) -> None:
     successor.gateway.answers, successor.gateway.is_serving = "all", True
     successor.wait(0.1)
     successor.coordinator.stopService()
-    successor.predecessor.heard.callback(False)
+    successor.predecessor.replaced.callback(False)
     assert successor.gateway.done == ["started"]
     assert not os.path.exists(successor.path)
 
