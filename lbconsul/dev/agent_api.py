@@ -62,8 +62,8 @@ class AgentApi:
         self._agent.maintain_node(_enable(asked), asked.first("reason"))
 
     def _register_service(self, asked: ConsulRequest) -> None:
-        said = read(asked.body, AGENT_SERVICE)
-        service, checks = agent_service(said, self._agent.node.name)
+        fields = read(asked.body, AGENT_SERVICE)
+        service, checks = agent_service(fields, self._agent.node.name)
         replaces = asked.has("replace-existing-checks")
         replace = replaces and asked.first("replace-existing-checks") in ("", "true")
         self._agent.register_service(service, checks, replace, self._seconds())
@@ -103,5 +103,5 @@ class AgentApi:
 def _enable(asked: ConsulRequest) -> bool:
     if not asked.has("enable"):
         raise HTTPError(400, "Missing value for enable")
-    said = asked.first("enable")
-    return asked.truth("enable", f'Invalid value for enable: "{said}"')
+    text = asked.first("enable")
+    return asked.truth("enable", f'Invalid value for enable: "{text}"')

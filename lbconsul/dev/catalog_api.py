@@ -80,9 +80,9 @@ class CatalogApi:
         return look
 
     def _register(self, asked: ConsulRequest) -> bool:
-        said = read(asked.body, CATALOG_REGISTER)
-        self._refuse_others(said.get("Datacenter", ""))
-        wanted = catalog_registration(said)
+        fields = read(asked.body, CATALOG_REGISTER)
+        self._refuse_others(fields.get("Datacenter", ""))
+        wanted = catalog_registration(fields)
         self._catalog.command()
         known = self._catalog.knows_node(wanted.node.name)
         if not (wanted.skip_node and known):
@@ -94,16 +94,16 @@ class CatalogApi:
         return True
 
     def _deregister(self, asked: ConsulRequest) -> bool:
-        said = read(asked.body, CATALOG_DEREGISTER)
-        self._refuse_others(said.get("Datacenter", ""))
-        node = said.get("Node")
+        fields = read(asked.body, CATALOG_DEREGISTER)
+        self._refuse_others(fields.get("Datacenter", ""))
+        node = fields.get("Node")
         if not node:
             raise HTTPError(500, "Must provide node")
         self._catalog.command()
-        if said.get("ServiceID"):
-            self._catalog.drop_service(node, said["ServiceID"])
-        elif said.get("CheckID"):
-            self._catalog.drop_check(node, said["CheckID"])
+        if fields.get("ServiceID"):
+            self._catalog.drop_service(node, fields["ServiceID"])
+        elif fields.get("CheckID"):
+            self._catalog.drop_check(node, fields["CheckID"])
         else:
             self._catalog.drop_node(node)
         return True

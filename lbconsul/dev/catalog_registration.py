@@ -9,7 +9,7 @@ from lbconsul.dev.http import HTTPError
 from lbconsul.dev.records import Check, Node, Service
 from lbconsul.dev.registration import service_from
 
-Said = Mapping[str, Any]
+Fields = Mapping[str, Any]
 
 
 @frozen
@@ -22,57 +22,59 @@ class CatalogRegistration:
     checks: tuple[Check, ...]
 
 
-def catalog_registration(said: Said) -> CatalogRegistration:
+def catalog_registration(fields: Fields) -> CatalogRegistration:
     """The node, its service, and checks of both, from a request's fields."""
-    skip = said.get("SkipNodeUpdate", False)
-    node = _node(said, skip)
+    skip = fields.get("SkipNodeUpdate", False)
+    node = _node(fields, skip)
     service = (
-        _catalog_service(said["Service"], node.name) if "Service" in said else None
+        _catalog_service(fields["Service"], node.name) if "Service" in fields else None
     )
-    checks = [said["Check"]] if said.get("Check") else []
-    checks += said.get("Checks", [])
+    checks = [fields["Check"]] if fields.get("Check") else []
+    checks += fields.get("Checks", [])
     made = tuple(_catalog_check(check, node.name) for check in checks)
     return CatalogRegistration(node, skip, service, made)
 
 
-def _node(said: Said, skip: bool) -> Node:
-    if not said.get("Node"):
+def _node(fields: Fields, skip: bool) -> Node:
+    if not fields.get("Node"):
         raise HTTPError(500, "Must provide node")
-    if not said.get("Address") and not skip:
+    if not fields.get("Address") and not skip:
         raise HTTPError(500, "Must provide address if SkipNodeUpdate is not set")
     return Node(
-        said["Node"],
-        said.get("Address", ""),
-        said.get("ID", ""),
-        said.get("TaggedAddresses", {}),
-        said.get("NodeMeta", {}),
+        fields["Node"],
+        fields.get("Address", ""),
+        fields.get("ID", ""),
+        fields.get("TaggedAddresses", {}),
+        fields.get("NodeMeta", {}),
     )
 
 
-def _catalog_service(said: Said, node: str) -> Service:
-    name = said.get("Service", "")
-    if not name and said.get("ID"):
+def _catalog_service(fields: Fields, node: str) -> Service:
+    name = fields.get("Service", "")
+    if not name and fields.get("ID"):
         raise HTTPError(500, "Must provide service name with ID")
     if not name:
         missing = "failed inserting service: object missing primary index"
         raise HTTPError(500, f"failed inserting service: {missing}")
-    weights = said.get("Weights", {})
+    weights = fields.get("Weights", {})
     passing, warning = weights.get("Passing", 0), weights.get("Warning", 0)
-    return service_from(said, node, name, (passing, warning) if passing > 0 else (1, 1))
+    return service_from(
+        fields, node, name, (passing, warning) if passing > 0 else (1, 1)
+    )
 
 
-def _catalog_check(said: Said, node: str) -> Check:
-    if said.get("Node", node) not in ("", node):
-        other = said["Node"]
+def _catalog_check(fields: Fields, node: str) -> Check:
+    if fields.get("Node", node) not in ("", node):
+        other = fields["Node"]
         raise HTTPError(500, f'check node "{other}" does not match node "{node}"')
-    name = said.get("Name", "")
+    name = fields.get("Name", "")
     return Check(
         node=node,
-        id=said.get("CheckID") or name,
+        id=fields.get("CheckID") or name,
         name=name,
-        status=said.get("Status") or "critical",
-        notes=said.get("Notes", ""),
-        output=said.get("Output", ""),
-        service_id=said.get("ServiceID", ""),
-        type=said.get("Type", ""),
+        status=fields.get("Status") or "critical",
+        notes=fields.get("Notes", ""),
+        output=fields.get("Output", ""),
+        service_id=fields.get("ServiceID", ""),
+        type=fields.get("Type", ""),
     )

@@ -11,7 +11,7 @@ from lbconsul.dev.agent import CheckSpec
 from lbconsul.dev.http import HTTPError
 from lbconsul.dev.records import Check, Service, TaggedAddress
 
-Said = Mapping[str, Any]
+Fields = Mapping[str, Any]
 Weights = tuple[int, int]
 
 STATUSES = ("passing", "warning", "critical")
@@ -19,61 +19,61 @@ ANY_ADDRESS = ("0.0.0.0", "::", "[::]")
 FAMILY_TAGS = ("lan_ipv4", "wan_ipv4", "lan_ipv6", "wan_ipv6")
 
 
-def agent_service(said: Said, node: str) -> tuple[Service, list[CheckSpec]]:
+def agent_service(fields: Fields, node: str) -> tuple[Service, list[CheckSpec]]:
     """A service and its checks, from the fields of a request to an agent."""
-    name = said.get("Name", "")
+    name = fields.get("Name", "")
     if not name:
         raise HTTPError(400, "Missing service name")
-    _refuse_odd_meta(said.get("Meta", {}))
-    tagged = said.get("TaggedAddresses") or said.get("tagged_addresses", {})
-    override = said.get("EnableTagOverride", said.get("enable_tag_override", False))
-    told = {**said, "TaggedAddresses": tagged, "EnableTagOverride": override}
-    weights = _agent_weights(said.get("Weights"))
-    service = _with_families(service_from(told, node, name, weights))
-    return service, _own_checks(said, service)
+    _refuse_odd_meta(fields.get("Meta", {}))
+    tagged = fields.get("TaggedAddresses") or fields.get("tagged_addresses", {})
+    override = fields.get("EnableTagOverride", fields.get("enable_tag_override", False))
+    complete = {**fields, "TaggedAddresses": tagged, "EnableTagOverride": override}
+    weights = _agent_weights(fields.get("Weights"))
+    service = _with_families(service_from(complete, node, name, weights))
+    return service, _own_checks(fields, service)
 
 
-def agent_check(said: Said, node: str) -> CheckSpec:
+def agent_check(fields: Fields, node: str) -> CheckSpec:
     """A check of the node or of a service on it, from a request to an agent."""
-    name = said.get("Name", "")
+    name = fields.get("Name", "")
     if not name:
         raise HTTPError(400, "Missing check name")
-    if said.get("Status", "") not in ("", *STATUSES):
+    if fields.get("Status", "") not in ("", *STATUSES):
         raise HTTPError(400, "Bad check status")
-    service = said.get("ServiceID") or said.get("service_id", "")
-    return _wanted(said, said.get("ID") or name, name, node, service)
+    service = fields.get("ServiceID") or fields.get("service_id", "")
+    return _wanted(fields, fields.get("ID") or name, name, node, service)
 
 
-def check_update(said: Said) -> tuple[str, str]:
+def check_update(fields: Fields) -> tuple[str, str]:
     """The status and the output in a check's update."""
-    status = said.get("Status", "")
+    status = fields.get("Status", "")
     if status not in STATUSES:
         raise HTTPError(400, f"Invalid check status: '{status}'")
-    return status, said.get("Output", "")
+    return status, fields.get("Output", "")
 
 
-def service_from(said: Said, node: str, name: str, weights: Weights) -> Service:
+def service_from(fields: Fields, node: str, name: str, weights: Weights) -> Service:
     """The service that the fields describe, for agents and the catalog alike."""
-    if said.get("Address") in ANY_ADDRESS:
+    if fields.get("Address") in ANY_ADDRESS:
         raise HTTPError(400, "Invalid service address")
-    tagged = said.get("TaggedAddresses", {})
+    tagged = fields.get("TaggedAddresses", {})
     return Service(
         node=node,
-        id=said.get("ID") or name,
+        id=fields.get("ID") or name,
         name=name,
-        address=said.get("Address", ""),
-        port=said.get("Port", 0),
-        tags=tuple(said.get("Tags", ())),
-        meta=said.get("Meta", {}),
+        address=fields.get("Address", ""),
+        port=fields.get("Port", 0),
+        tags=tuple(fields.get("Tags", ())),
+        meta=fields.get("Meta", {}),
         tagged_addresses={
             tag: TaggedAddress(where.get("Address", ""), where.get("Port", 0))
             for tag, where in tagged.items()
         },
         weight_passing=weights[0],
         weight_warning=weights[1],
-        enable_tag_override=said.get("EnableTagOverride", False),
-        kind=said.get("Kind", ""),
-        socket_path=said.get("SocketPath", ""),
+        enable_tag_override=fields.get("EnableTagOverride", False),
+        kind=fields.get("Kind", ""),
+        socket_path=fields.get("SocketPath", ""),
     )
 
 
@@ -82,8 +82,8 @@ def _with_families(service: Service) -> Service:
     for tag, where in service.tagged_addresses.items():
         must = tag.rpartition("_ipv")[2] if tag in FAMILY_TAGS else ""
         if must and _family(where.address) != must:
-            said = f'Service tagged address "{tag}" must be a valid ipv{must} address'
-            raise HTTPError(500, said)
+            why = f'Service tagged address "{tag}" must be a valid ipv{must} address'
+            raise HTTPError(500, why)
     family = _family(service.address)
     if not family:
         return service
@@ -101,10 +101,10 @@ def _family(address: str) -> str:
         return ""
 
 
-def _agent_weights(said: Said | None) -> Weights:
-    if said is None:
+def _agent_weights(fields: Fields | None) -> Weights:
+    if fields is None:
         return 1, 1
-    passing, warning = said.get("Passing", 0), said.get("Warning", 0)
+    passing, warning = fields.get("Passing", 0), fields.get("Warning", 0)
     wrong = ""
     if passing < 1:
         wrong = "Passing must be greater than 0"
@@ -138,35 +138,37 @@ def _odd(key: str, value: str) -> str:
     return "Value is too long (limit: 512 characters)" if len(value) > 512 else ""
 
 
-def _own_checks(said: Said, service: Service) -> list[CheckSpec]:
+def _own_checks(fields: Fields, service: Service) -> list[CheckSpec]:
     """The checks that come with a service, named after it unless they have names."""
-    one = said.get("Check", {})
-    asked = [*([one] if any(one.values()) else []), *said.get("Checks", ())]
+    one = fields.get("Check", {})
+    asked = [*([one] if any(one.values()) else []), *fields.get("Checks", ())]
     return [
         _own_check(check, service, f":{number}" if len(asked) > 1 else "")
         for number, check in enumerate(asked, 1)
     ]
 
 
-def _own_check(said: Said, service: Service, suffix: str) -> CheckSpec:
-    if said.get("Status", "") not in ("", *STATUSES):
+def _own_check(fields: Fields, service: Service, suffix: str) -> CheckSpec:
+    if fields.get("Status", "") not in ("", *STATUSES):
         must = "'passing', 'warning', 'critical'"
         raise HTTPError(400, f"Status for checks must {must}")
-    check_id = said.get("CheckID") or f"service:{service.id}{suffix}"
-    name = said.get("Name") or f"Service '{service.name}' check"
-    return _wanted(said, check_id, name, service.node, service.id)
+    check_id = fields.get("CheckID") or f"service:{service.id}{suffix}"
+    name = fields.get("Name") or f"Service '{service.name}' check"
+    return _wanted(fields, check_id, name, service.node, service.id)
 
 
-def _wanted(said: Said, check_id: str, name: str, node: str, service: str) -> CheckSpec:
-    if said.get("TTL", 0) <= 0:
+def _wanted(
+    fields: Fields, check_id: str, name: str, node: str, service: str
+) -> CheckSpec:
+    if fields.get("TTL", 0) <= 0:
         raise HTTPError(400, "Invalid check: TTL must be > 0 for TTL checks")
     check = Check(
         node=node,
         id=check_id,
         name=name,
-        status=said.get("Status") or "critical",
-        notes=said.get("Notes", ""),
+        status=fields.get("Status") or "critical",
+        notes=fields.get("Notes", ""),
         service_id=service,
         type="ttl",
     )
-    return CheckSpec(check, said["TTL"])
+    return CheckSpec(check, fields["TTL"])
