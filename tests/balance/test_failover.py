@@ -223,7 +223,7 @@ class TestRetries:
     def test_the_next_client(self) -> None:
         """One client's failed attempts move no other client."""
         stage = _two()
-        stage.lease(*stage.members())
+        stage.lease(*stage.upstreams())
         assert stage.chosen() == {"a", "b"}
 
 
@@ -478,7 +478,7 @@ class TestDoubt:
         stage.answer(number=DC1)
         assert stage.chosen() == {"x", "y"}
         stage.answer(number=DC2)
-        in_doubt = list(stage.members())
+        in_doubt = list(stage.upstreams())
         assert stage.chosen() <= {"a", "b", "x", "y"}
         second = stage.failovers[0].pools[1].upstreams()
         assert names_of([stage.lease(*in_doubt).upstream])[0] in "xy"
@@ -529,7 +529,7 @@ class TestLimits:
         """When the full ones of the first were tried, the second is next."""
         stage = _two(limit=1)
         stage.hold(2)
-        assert name_of(stage.lease(*stage.members()).upstream) in "xy"
+        assert name_of(stage.lease(*stage.upstreams()).upstream) in "xy"
 
     def test_full_fallback(self) -> None:
         """A full fallback is waited for as well, even with others in doubt there."""
@@ -562,10 +562,10 @@ class TestFallback:
     def test_when_all_failed(self) -> None:
         """An ejected upstream serves a client for which all others have failed."""
         stage = self._stage()
-        lease = stage.lease(*stage.members())
+        lease = stage.lease(*stage.upstreams())
         assert name_of(lease.upstream) == "sorry"
         with pytest.raises(NoUpstream, match=r"^no upstream of web,dc=dc1 is left$"):
-            stage.lease(*stage.members(), lease.upstream)
+            stage.lease(*stage.upstreams(), lease.upstream)
 
     def test_when_it_has_none(self) -> None:
         """A fallback without an upstream is none."""

@@ -78,7 +78,7 @@ def test_calls(policy: str, count: int) -> None:
     stage = Stage(PoolSpec(WEB, policy=policy))
     stage.answer(*map(str, range(count)))
     stage.show("0", *[Outcome.REFUSED] * 3)
-    assert stage.member("0").standing is Standing.EJECTED
+    assert stage.upstream("0").standing is Standing.EJECTED
     stage.later(30)
     probe = stage.lease()
     probe.showed(Outcome.SUCCESS)
@@ -166,7 +166,7 @@ class Twins(RuleBasedStateMachine):
 
     @staticmethod
     def _lease(stage: Stage, avoided: str) -> Lease | str:
-        avoiding = [each for each in stage.members() if name_of(each) in avoided]
+        avoiding = [each for each in stage.upstreams() if name_of(each) in avoided]
         try:
             return stage.failovers[0].lease(avoiding)
         except NoUpstream as error:  # or all are full
@@ -188,7 +188,7 @@ class Twins(RuleBasedStateMachine):
     def fail(self, name: str) -> None:
         """An upstream refuses twice in a row, which ejects it, or confirms Consul."""
         for stage in self.stages * 2:
-            if name in map(name_of, stage.members()):
+            if name in map(name_of, stage.upstreams()):
                 stage.show(name, Outcome.REFUSED)
 
     @rule(name=st.sampled_from("abcdef"))
@@ -217,7 +217,7 @@ class Twins(RuleBasedStateMachine):
             one, other = (
                 [
                     (name_of(each), each.load.open, each.standing, each.since)
-                    for each in stage.members()
+                    for each in stage.upstreams()
                 ]
                 for stage in self.stages
             )

@@ -57,7 +57,7 @@ class Stage:
         """An instance leaves."""
         self.pool.apply(drop=[an_identity(name)])
 
-    def member(self, name: str) -> Upstream:
+    def upstream(self, name: str) -> Upstream:
         """The upstream of an instance."""
         [found] = [each for each in self.pool.upstreams() if name_of(each) == name]
         return found
@@ -65,7 +65,7 @@ class Stage:
     def show(self, name: str, *outcomes: Outcome) -> None:
         """Connections to it show this, one after the other."""
         for each in outcomes:
-            lease = Lease(self.member(name), self.pool, probing=False)
+            lease = Lease(self.upstream(name), self.pool, probing=False)
             lease.showed(each)
             lease.end()
 
@@ -243,7 +243,7 @@ def test_trial_without_a_verdict() -> None:
         stage.now += span - 0.1
         assert stage.chosen() == {"b", "c"}
         stage.now += 0.2
-    reason = stage.pool.state(stage.member("a")).reason
+    reason = stage.pool.state(stage.upstream("a")).reason
     assert "7 consecutive inconclusive probes" in reason
     stage.trial().showed(SUCCESS)
     assert stage.chosen() == {"a", "b", "c"}
@@ -404,7 +404,7 @@ def test_trial_by_one_that_another_failed(avoided: str) -> None:
     stage = Stage("abc")
     stage.show("a", *[REFUSED] * 3)
     stage.now += 11
-    lease = stage.pool.lease([stage.member(avoided)])
+    lease = stage.pool.lease([stage.upstream(avoided)])
     assert lease is not None
     assert not lease.probing
     assert name_of(lease.upstream) in "bc"
@@ -431,7 +431,7 @@ def test_many_to_be_tried() -> None:
 def test_old_connections() -> None:
     """Older connections to an ejected upstream do not count."""
     stage = Stage("abc")
-    old = [Lease(stage.member("a"), stage.pool, probing=False) for _ in range(2)]
+    old = [Lease(stage.upstream("a"), stage.pool, probing=False) for _ in range(2)]
     stage.show("a", *[REFUSED] * 3)
     old[0].showed(SUCCESS)
     old[1].showed(REFUSED)
@@ -447,7 +447,7 @@ def test_last_resort() -> None:
     stage = Stage("abcd")
     for name in "ab":
         stage.show(name, *[REFUSED] * 3)
-    others = [stage.member("c"), stage.member("d")]
+    others = [stage.upstream("c"), stage.upstream("d")]
     assert stage.pool.lease(others) is None
     leases = [stage.pool.lease_ejected(others) for _ in range(20)]
     chosen = Counter(name_of(each.upstream) for each in leases if each)
@@ -470,7 +470,7 @@ def test_last_resort_that_is_due() -> None:
     stage = Stage("ab")
     stage.show("a", *[REFUSED] * 3)
     stage.now += 11
-    lease = stage.pool.lease_ejected([stage.member("b")])
+    lease = stage.pool.lease_ejected([stage.upstream("b")])
     assert lease is not None
     assert stage.chosen() == {"b"}
     lease.showed(REFUSED)
@@ -493,7 +493,7 @@ def test_elsewhere() -> None:
 def test_elsewhere_meanwhile() -> None:
     """Outcomes at an instance's old address do not count for the new one."""
     stage = Stage("abc")
-    old = [Lease(stage.member("a"), stage.pool, probing=False) for _ in range(9)]
+    old = [Lease(stage.upstream("a"), stage.pool, probing=False) for _ in range(9)]
     stage.show("a", *[REFUSED] * 3)
     stage.now += 11
     trial = stage.trial()
@@ -514,7 +514,7 @@ def test_critical_meanwhile() -> None:
     stage.join("a", status="critical")
     stage.now += 11
     assert stage.chosen() == {"b", "c"}
-    assert stage.pool.lease([stage.member("b"), stage.member("c")]) is None
+    assert stage.pool.lease([stage.upstream("b"), stage.upstream("c")]) is None
     stage.join("a")
     assert stage.chosen() == {"a", "b", "c"}
 
@@ -590,7 +590,7 @@ def test_a_probe_at_an_address_that_is_gone() -> None:
     stage.now += 20
     probe = stage.trial()
     probe.showed(CONNECTED)
-    stage.member("a").failed_at("10.0.0.1")  # as another connection finds
+    stage.upstream("a").failed_at("10.0.0.1")  # as another connection finds
     resolved("10.0.0.2", "10.0.0.3")
     probe.showed(SUCCESS)
     probe.end()
@@ -669,18 +669,18 @@ def test_how_it_stands() -> None:
     stage = Stage("abc")
     stage.now += 50
     stage.show("a", REFUSED, REFUSED, REFUSED)
-    member = stage.member("a")
-    assert list(stage.pool.ejected) == [member]
+    upstream = stage.upstream("a")
+    assert list(stage.pool.ejected) == [upstream]
     stage.now += 4
-    state = stage.pool.state(member)
+    state = stage.pool.state(upstream)
     assert (state.standing, state.since) == (Standing.EJECTED, 1050.0)
     assert state.reason == (
         "ejected 4 s ago: 3 consecutive connect failures, back in 6 s"
     )
     stage.now += 6
-    assert stage.pool.state(member).reason.endswith(", a probe is due")
+    assert stage.pool.state(upstream).reason.endswith(", a probe is due")
     stage.trial().showed(SUCCESS)
-    state = stage.pool.state(member)
+    state = stage.pool.state(upstream)
     assert (state.standing, state.since) == (Standing.SERVING, 1060.0)
     assert list(stage.pool.ejected) == []
 
@@ -689,6 +689,6 @@ def test_how_it_stood() -> None:
     """One whose pool is gone can be looked at still."""
     stage = Stage("abc")
     stage.show("a", REFUSED, REFUSED, REFUSED)
-    member = stage.member("a")
+    upstream = stage.upstream("a")
     stage.pool.clear()
-    assert stage.pool.state(member).standing is Standing.SERVING
+    assert stage.pool.state(upstream).standing is Standing.SERVING

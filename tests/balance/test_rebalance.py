@@ -220,7 +220,7 @@ class Clients:
 
     def loads(self) -> dict[str, int]:
         """How many connections each has."""
-        return {name_of(each): each.load.open for each in self.stage.members()}
+        return {name_of(each): each.load.open for each in self.stage.upstreams()}
 
 
 class TestPool:
@@ -247,7 +247,7 @@ class TestPool:
         clients = Clients(90, slow_start=120)
         clients.stage.join("c")
         clients.pass_time(20)
-        share = clients.stage.member("c").effective_weight
+        share = clients.stage.upstream("c").effective_weight
         assert clients.loads()["c"] <= 90 * share / (200 + share)
         assert clients.rebalance.active
         clients.pass_time(400)

@@ -360,8 +360,8 @@ class TestRest:
         leases = stage.hold(9)
         stage.registry.set_drained({an_identity("a"): 0, an_identity("b"): 0})
         assert stage.chosen() == stage.chosen(number=1) == {"c"}
-        assert stage.member("a").load.open == 3
-        state = stage.pool().state(stage.member("a"))
+        assert stage.upstream("a").load.open == 3
+        state = stage.pool().state(stage.upstream("a"))
         assert (state.standing, state.reason) == (Standing.DRAINING, "drained by hand")
         assert stage.told == []
         assert leases[0].upstream.load.open == 3
@@ -385,11 +385,11 @@ class TestRest:
         stage.registry.set_drained({b: 0})
         assert stage.registry.drained == {b: 0}
         assert stage.chosen() == set()
-        state = stage.pool().state(stage.member("a"))
+        state = stage.pool().state(stage.upstream("a"))
         assert (state.standing, state.reason) == (Standing.DRAINING, "critical")
         stage.turn("a", "passing")
         assert stage.chosen() == {"a"}
-        assert stage.pool().state(stage.member("a")).since == 1007.0
+        assert stage.pool().state(stage.upstream("a")).since == 1007.0
 
     def test_it_lasts(self) -> None:
         """
@@ -479,7 +479,7 @@ class TestRest:
         a = an_identity("a")
         for drained in ({a: 0}, {}):
             stage.registry.set_drained(drained)
-            assert stage.member("a").verdict.is_gone
+            assert stage.upstream("a").verdict.is_gone
 
     def test_has(self) -> None:
         """Only what Consul knows now can be ordered about."""
@@ -531,7 +531,7 @@ def test_since() -> None:
     stage.answer("a")
 
     def stands(name: str) -> tuple[Standing, float]:
-        state = stage.pool().state(stage.member(name))
+        state = stage.pool().state(stage.upstream(name))
         return state.standing, state.since
 
     assert stands("a") == (Standing.SERVING, 1000.0)
@@ -548,7 +548,7 @@ def test_doubted() -> None:
     stage = Stage(PoolSpec(ServiceQuery("web"), caution=ShrinkGuardConfig(part=0.5)))
     stage.answer("a", "b", "c")
     stage.answer()
-    state = stage.pool().state(stage.member("a"))
+    state = stage.pool().state(stage.upstream("a"))
     assert (state.standing, state.reason) == (Standing.SUSPECT, "deregistered")
 
 

@@ -101,7 +101,7 @@ class TestFull:
         """All get as many as they may, whatever the policy; then one has to wait."""
         stage = _limited("abc", 2, policy=policy)
         leases = stage.hold(6)
-        assert [each.load.open for each in stage.members()] == [2, 2, 2]
+        assert [each.load.open for each in stage.upstreams()] == [2, 2, 2]
         with pytest.raises(AllFull, match=r"^every upstream of web is full$"):
             stage.lease()
         leases[3].end()
@@ -113,7 +113,7 @@ class TestFull:
         stage = Stage(PoolSpec(WEB, policy=policy, limit=3))
         stage.answer(an_instance("a", weight=100), "b")
         stage.hold(6)
-        assert [each.load.open for each in stage.members()] == [3, 3]
+        assert [each.load.open for each in stage.upstreams()] == [3, 3]
 
     def test_nobody_to_wait_for(self) -> None:
         """Without upstreams, or if all were tried, waiting would be of no use."""
@@ -124,14 +124,14 @@ class TestFull:
         stage.answer("a", "b")
         stage.hold(2)
         with pytest.raises(NoUpstream) as caught:
-            stage.lease(*stage.members())
+            stage.lease(*stage.upstreams())
         assert caught.type is NoUpstream
 
     def test_waits_for_one_not_tried(self) -> None:
         """A client that tried the only upstream with room waits for the full one."""
         stage = _limited("ab")
         held = stage.lease()
-        [other] = [each for each in stage.members() if each is not held.upstream]
+        [other] = [each for each in stage.upstreams() if each is not held.upstream]
         with pytest.raises(AllFull):
             stage.lease(other)
         held.end()
@@ -205,7 +205,9 @@ class TestEjected:
         for name in "ab":
             stage.show(name, *[REFUSED] * 3)
             stage.later(2)
-        for load in [each.load for each in stage.members() if each is not old.upstream]:
+        for load in [
+            each.load for each in stage.upstreams() if each is not old.upstream
+        ]:
             load.add(-1)
         stage.later(15)
         trial = stage.lease()
@@ -217,8 +219,8 @@ class TestEjected:
         stage.hold(4)
         for name in "ab":
             stage.show(name, *[REFUSED] * 3)
-        stage.member("b").load.add(-1)
-        others = stage.member("c"), stage.member("d")
+        stage.upstream("b").load.add(-1)
+        others = stage.upstream("c"), stage.upstream("d")
         assert name_of(stage.lease(*others).upstream) == "b"
         with pytest.raises(NoUpstream):
             stage.lease(*others)
@@ -244,7 +246,7 @@ class TestReserve:
         with pytest.raises(AllFull):
             stage.lease()
         with pytest.raises(NoUpstream) as caught:
-            stage.lease(*stage.members())
+            stage.lease(*stage.upstreams())
         assert caught.type is NoUpstream
         held[0].end()
         assert stage.lease().upstream is held[0].upstream
@@ -369,7 +371,7 @@ class Limits(RuleBasedStateMachine):
     def fail(self, name: str, number: int) -> None:
         """An upstream refuses connections."""
         for _ in range(3):
-            if name in map(name_of, self.stage.members(number)):
+            if name in map(name_of, self.stage.upstreams(number)):
                 self.stage.show(name, REFUSED, number=number)
 
     @rule(seconds=st.sampled_from([0.25, 1, 11, 31]))

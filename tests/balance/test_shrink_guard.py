@@ -51,7 +51,7 @@ def _guarded(
 def _suspects(stage: Stage) -> str:
     """The upstreams in reserve."""
     reserve = stage.pool()._scheduler.reserve
-    return "".join(names_of(each for each in stage.members() if each.tier is reserve))
+    return "".join(names_of(each for each in stage.upstreams() if each.tier is reserve))
 
 
 class TestDoubted:
@@ -196,7 +196,7 @@ class TestBelieved:
         """All leave and as many others join in one answer: a deployment."""
         stage = _guarded("abc")
         stage.answer(*"def")
-        assert names_of(stage.members()) == ["d", "e", "f"]
+        assert names_of(stage.upstreams()) == ["d", "e", "f"]
         assert stage.told == []
 
     def test_net_of_those_who_join(self) -> None:
@@ -259,7 +259,7 @@ class TestReserve:
         stage = _guarded("abcd")
         stage.leave("a", "b", "c")
         assert stage.chosen() == {"d"}
-        others = {stage.lease(stage.member("d")).upstream for _ in range(30)}
+        others = {stage.lease(stage.upstream("d")).upstream for _ in range(30)}
         assert names_of(others) == ["a", "b", "c"]
 
     def test_before_those_that_are_ejected(self) -> None:
@@ -271,7 +271,7 @@ class TestReserve:
         stage.leave("a", "b", "c", "d")
         stage.show("e", *[REFUSED] * 3)
         assert stage.chosen() == {"f"}
-        tried = [stage.member("f")]
+        tried = [stage.upstream("f")]
         for _ in range(5):
             tried.append(stage.lease(*tried).upstream)
         assert names_of(tried[1:5]) == ["a", "b", "c", "d"]
@@ -282,20 +282,20 @@ class TestReserve:
         stage = _guarded("ab")
         leases = stage.hold(4)
         stage.leave("a", "b")
-        assert [each.load.open for each in stage.members()] == [2, 2]
+        assert [each.load.open for each in stage.upstreams()] == [2, 2]
         assert [each.leave() for each in leases] == [None] * 4
         stage.later(29)
         assert not stage.pool().leaves
         stage.join("a", "b")
         assert stage.registry.open_connections() == 4
-        assert {each.load.open for each in stage.members()} == {2}
+        assert {each.load.open for each in stage.upstreams()} == {2}
 
     def test_least_connections(self) -> None:
         """Suspects are balanced like any others."""
         stage = _guarded("abc")
         stage.leave(*"abc")
         stage.hold(9)
-        assert [each.load.open for each in stage.members()] == [3, 3, 3]
+        assert [each.load.open for each in stage.upstreams()] == [3, 3, 3]
 
 
 class TestPositive:
@@ -356,7 +356,7 @@ class TestPositive:
         stage = Stage(PoolSpec(ServiceQuery("web", filter=filtered), caution=HALF))
         stage.answer("a")
         stage.answer()
-        assert stage.pool().state(stage.member("a")).reason == reason
+        assert stage.pool().state(stage.upstream("a")).reason == reason
 
 
 class TestRelease:
@@ -404,7 +404,7 @@ class TestRelease:
         stage.later(9.75)
         assert stage.chosen() == set("abc")
         stage.later(0.25)
-        assert (stage.chosen(), names_of(stage.members())) == (set(), ["b", "c"])
+        assert (stage.chosen(), names_of(stage.upstreams())) == (set(), ["b", "c"])
 
     @pytest.mark.parametrize("outcome", [REFUSED, EARLY_CLOSE])
     def test_by_connecting(self, outcome: Outcome) -> None:
@@ -416,7 +416,7 @@ class TestRelease:
         assert stage.told[1:] == [
             ("confirmed", "b", "deregistered; connections to it fail")
         ]
-        assert names_of(stage.members()) == ["a", "c"]
+        assert names_of(stage.upstreams()) == ["a", "c"]
 
     def test_early_ends_that_do_not_count(self) -> None:
         """With ``eject-on-early-close=off`` it says nothing that a connection ends."""
@@ -464,7 +464,7 @@ class TestRelease:
             assert name in stage.chosen()
         assert stage.chosen() == set("abc")
         stage.later(40)
-        assert [each.load.open for each in stage.members()] == [2, 2, 2]
+        assert [each.load.open for each in stage.upstreams()] == [2, 2, 2]
         assert [each.leave() for each in leases] == [None] * 6
         assert len(stage.told) == 1
 
@@ -495,7 +495,7 @@ class TestRelease:
             if wish == "maintenance"
             else an_instance("a", own_weight=0)
         )
-        lease = stage.lease(stage.member("b"), stage.member("c"))
+        lease = stage.lease(stage.upstream("b"), stage.upstream("c"))
         stage.answer(altered, known["b"], known["c"])
         assert stage.chosen() == {"b", "c"}
         assert lease.leave() is not None
@@ -507,7 +507,7 @@ class TestRelease:
         """
         stage = _guarded("abc", ShrinkGuardConfig(part=0.5, critical=False))
         stage.answer()
-        lease = stage.lease(stage.member("b"), stage.member("c"))
+        lease = stage.lease(stage.upstream("b"), stage.upstream("c"))
         stage.answer(an_instance("a", status="critical"))
         assert stage.chosen() == {"b", "c"}
         leave = lease.leave()

@@ -29,7 +29,7 @@ def _slow(names: str, span: float = 60.0, policy: str = "leastconn") -> Stage:
 
 def _shares(stage: Stage) -> dict[str, int]:
     """How much each counts, in percent of a weight of 1."""
-    return {name_of(each): each.effective_weight for each in stage.members()}
+    return {name_of(each): each.effective_weight for each in stage.upstreams()}
 
 
 class TestRamp:
@@ -229,7 +229,7 @@ class TestShares:
             if len(living) > 300:
                 living.rotate(dice.randrange(300))
                 living.popleft().end()
-                held["d"] += stage.member("d").load.open
+                held["d"] += stage.upstream("d").load.open
                 held["all"] += len(living)
         part = held["d"] / held["all"]
         assert abs(part - share / (300 + share)) < 0.03

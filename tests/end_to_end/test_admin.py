@@ -343,14 +343,14 @@ def test_every_byte_is_accounted_for(
     assert sum(mapping["connect_time"]["counts"]) == 17
     assert sum(mapping["first_byte_time"]["counts"]) == 16
     assert sum(mapping["connection_time"]["counts"]) == 4
-    members = gateway_status["workers"]
+    rows = gateway_status["workers"]
     if workers == "1":
-        assert members == []
+        assert rows == []
     else:
-        assert {each["number"]: each["pid"] for each in members} == pids(started)
-        assert sum(each["open"] for each in members) == 13
-        assert sum(each["accepted"] for each in members) == 17
-        assert all(each["serves"] for each in members)
+        assert {each["number"]: each["pid"] for each in rows} == pids(started)
+        assert sum(each["open"] for each in rows) == 13
+        assert sum(each["accepted"] for each in rows) == 17
+        assert all(each["serves"] for each in rows)
 
     assert promtool(text) == "0"
     known = samples(text)
@@ -369,7 +369,7 @@ def test_every_byte_is_accounted_for(
             bytes_total = known[f"lbconsul_upstream_{way}_bytes_total"]
             assert bytes_total[key] == row[f"bytes_{way}"]
     assert known["lbconsul_ready"] == {(): 1}
-    assert known["lbconsul_workers"] == {(): len(members)}
+    assert known["lbconsul_workers"] == {(): len(rows)}
 
     eventually(lambda: admin.status()["gateway"]["open"] == 0, "all have left")
     eventually(
@@ -442,19 +442,19 @@ def test_why(stage: Stage, admin: AdminSide) -> None:
     (port,) = free_ports(1)
     well = stage.add(stage.servers[0])
     ill = stage.add(stage.servers[1], Check=TOLD)
-    resting = stage.add(stage.servers[2])
+    maintained = stage.add(stage.servers[2])
     mapping = f"{port}:{stage.service},slow-start=1m,shrink-hold=1m"
     stage.gateway(f"--admin={admin.place}", "--map", mapping)
     assert {row["standing"] for row in admin.upstreams().values()} == {"serving"}
     with admin.listening() as listener:
-        stage.registrar.maintain(resting, True)
-        row = admin.wait_for_standing(resting, "draining")
+        stage.registrar.maintain(maintained, True)
+        row = admin.wait_for_standing(maintained, "draining")
         assert row["reason"] == "maintenance: spring cleaning"
         stage.registrar.check(ill, "fail")
         row = admin.wait_for_standing(ill, "draining")
         assert "critical: as told" in row["reason"]
         changed = listener.wait_for("changed")
-        assert changed.data["upstream"] == id_of(resting)
+        assert changed.data["upstream"] == id_of(maintained)
         assert "spring cleaning" in changed.data["reason"]
         shift = changed.data["before"], changed.data["after"]
         assert shift == ("passing", "maintenance")

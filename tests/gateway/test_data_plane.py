@@ -35,7 +35,7 @@ def mapping(port: int, **options: Any) -> Mapping:
     return Mapping("web", TCPListen("127.0.0.1", port), **options)
 
 
-class Serving:
+class DataPlaneStage:
     """A data plane in a reactor of its own."""
 
     def __init__(self, reactor: ReactorThread, config: Config = CONFIG) -> None:
@@ -104,18 +104,18 @@ class Serving:
         pytest.param(2, id="workers", marks=pytest.mark.process),
     ]
 )
-def serving(request: pytest.FixtureRequest, running: ReactorThread) -> Serving:
+def serving(request: pytest.FixtureRequest, running: ReactorThread) -> DataPlaneStage:
     """Each data plane."""
-    return Serving(running, evolve(CONFIG, workers=request.param))
+    return DataPlaneStage(running, evolve(CONFIG, workers=request.param))
 
 
-def test_is_a_service(serving: Serving) -> None:
+def test_is_a_service(serving: DataPlaneStage) -> None:
     """A data plane starts and stops with the gateway that it belongs to."""
     assert verifyObject(IService, serving.service)
     serving.end()
 
 
-def test_counts(serving: Serving, held: ExitStack) -> None:
+def test_counts(serving: DataPlaneStage, held: ExitStack) -> None:
     """Connections count wherever they are served, and so do drain timeouts."""
     server = held.enter_context(listening())
     [port] = free_ports(1)
@@ -139,7 +139,7 @@ def test_counts(serving: Serving, held: ExitStack) -> None:
         assert serving.end() == (1, 1, 0)
 
 
-def test_names(serving: Serving) -> None:
+def test_names(serving: DataPlaneStage) -> None:
     """A mapping is found by its name, however it came, and only while it is served."""
     data_plane = serving.data_plane
     one, two = (mapping(each) for each in free_ports(2))
@@ -156,7 +156,7 @@ def test_names(serving: Serving) -> None:
     serving.end()
 
 
-def test_listens_when_it_runs(serving: Serving) -> None:
+def test_listens_when_it_runs(serving: DataPlaneStage) -> None:
     """A mapping is accepted for once the service runs; a lent one is at once."""
     data_plane = serving.data_plane
     [port] = free_ports(1)
@@ -171,7 +171,7 @@ def test_listens_when_it_runs(serving: Serving) -> None:
     serving.end()
 
 
-def test_a_further_mapping(serving: Serving, held: ExitStack) -> None:
+def test_a_further_mapping(serving: DataPlaneStage, held: ExitStack) -> None:
     """A running data plane serves a further mapping, unless its port is taken."""
     server = held.enter_context(listening())
     [port] = free_ports(1)
@@ -186,7 +186,9 @@ def test_a_further_mapping(serving: Serving, held: ExitStack) -> None:
     serving.end()
 
 
-def test_mappings_are_added_and_removed(serving: Serving, held: ExitStack) -> None:
+def test_mappings_are_added_and_removed(
+    serving: DataPlaneStage, held: ExitStack
+) -> None:
     """Added mappings are served, removed ones are not, and old connections stay."""
     server = held.enter_context(listening())
     one, two, three = (mapping(each) for each in free_ports(3))
@@ -205,7 +207,7 @@ def test_mappings_are_added_and_removed(serving: Serving, held: ExitStack) -> No
     serving.end()
 
 
-def test_forgets(serving: Serving) -> None:
+def test_forgets(serving: DataPlaneStage) -> None:
     """Answers that no mapping needs are forgotten; others are not."""
     one, two = free_ports(2)
     serving.listen(mapping(one))
@@ -222,7 +224,7 @@ def test_forgets(serving: Serving) -> None:
     serving.end()
 
 
-def test_operator(serving: Serving, held: ExitStack) -> None:
+def test_operator(serving: DataPlaneStage, held: ExitStack) -> None:
     """A drained upstream gets no connections; an ejected one is the last resort."""
     servers = [held.enter_context(listening()) for _ in range(3)]
     [port] = free_ports(1)
@@ -246,7 +248,9 @@ def test_operator(serving: Serving, held: ExitStack) -> None:
     serving.end()
 
 
-def test_drain_ends_with_the_last_connection(serving: Serving, held: ExitStack) -> None:
+def test_drain_ends_with_the_last_connection(
+    serving: DataPlaneStage, held: ExitStack
+) -> None:
     """
     A draining data plane accepts no more clients, and is done when the last one is.
     """
@@ -269,7 +273,7 @@ def test_drain_ends_with_the_last_connection(serving: Serving, held: ExitStack) 
     assert serving.end() == (1, 0, 0)
 
 
-def test_observer(serving: Serving) -> None:
+def test_observer(serving: DataPlaneStage) -> None:
     """The gateway hears of answers, and of drains that a new registration ends."""
     [port] = free_ports(1)
     serving.listen(mapping(port))
@@ -296,7 +300,7 @@ def test_count(
 ) -> None:
     """There are as many workers as configured, or as cores; one is this process."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(cores))
-    serving = Serving(running, configure([], ["8080:web"], workers=count))
+    serving = DataPlaneStage(running, configure([], ["8080:web"], workers=count))
     assert getattr(serving.service, "count", 1) == workers
     serving.end()
 
@@ -307,7 +311,7 @@ def test_cores_elsewhere(
     """Where a process cannot be kept to some cores, all of them count."""
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    serving = Serving(running, configure([], ["8080:web"], workers="auto"))
+    serving = DataPlaneStage(running, configure([], ["8080:web"], workers="auto"))
     assert serving.service.count == 2
     serving.end()
 
@@ -320,7 +324,7 @@ def test_no_room(running: ReactorThread, monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(Table, "create", fail)
     with pytest.raises(NoWorkers) as raised:
-        Serving(running, configure([], ["8080:web"], workers="2"))
+        DataPlaneStage(running, configure([], ["8080:web"], workers="2"))
     assert str(raised.value) == (
         "--workers 2: cannot create the workers' shared table: Too many open files"
     )

@@ -100,7 +100,7 @@ class FakeGateway:
         self.is_draining = True
 
 
-class Shown:
+class StatusStage:
     """A gateway with these mappings, and what is shown of it."""
 
     def __init__(self, *mappings: str, **options: str) -> None:
@@ -161,7 +161,7 @@ def _fail(pool: Pool, upstream: Upstream) -> None:
 
 def test_is_a_source() -> None:
     """The collector provides what the admin listener shows."""
-    source: StatusSource = Shown().collector
+    source: StatusSource = StatusStage().collector
     assert source.watches() == []
 
 
@@ -170,7 +170,7 @@ class TestGateway:
 
     def test_numbers(self) -> None:
         """Its age, its counts, its limit, and the lag of its reactor are shown."""
-        shown = Shown()
+        shown = StatusStage()
         shown.lag.start()
         shown.clock.advance(EVERY + 2)
         served = shown.data_plane
@@ -187,13 +187,13 @@ class TestGateway:
 
     def test_token(self) -> None:
         """No secret is shown."""
-        status = Shown(token="s3cret").collector.gateway()
+        status = StatusStage(token="s3cret").collector.gateway()
         assert status.options["token"] == "(hidden)"
         assert "s3cret" not in repr(status)
 
     def test_workers(self) -> None:
         """Of each worker it is shown what it reported last."""
-        shown = Shown()
+        shown = StatusStage()
         member = WorkerProcess(
             None, 3, cast(Any, None), cast(Any, None), cast(Any, None)
         )
@@ -207,7 +207,7 @@ class TestGateway:
         """
         The gateway is ready once Consul has answered for every mapping, and all listen.
         """
-        shown = Shown("80:web", "81:mail,dc=dc1|dc2")
+        shown = StatusStage("80:web", "81:mail,dc=dc1|dc2")
         shown.data_plane.listening = False
         shown.answer(an_instance("a"))
         status = shown.collector.gateway()
@@ -226,7 +226,7 @@ class TestGateway:
         Limits that are reached are shown, with the number of processes; the gateway
         stays ready.
         """
-        shown = Shown()
+        shown = StatusStage()
         shown.answer(an_instance("a"))
         shown.data_plane.full = Counter(
             {Full("process"): 1, Full("max-connections", "x"): 2}
@@ -243,7 +243,7 @@ class TestGateway:
         A mapping without an instance keeps the gateway from being ready, and says why
         it is empty.
         """
-        shown = Shown()
+        shown = StatusStage()
         shown.answer()
         why = "Consul shows no instance of web"
         assert shown.collector.gateway().not_ready == (
@@ -256,7 +256,7 @@ class TestGateway:
 
     def test_draining(self) -> None:
         """A draining gateway is not ready, and says so."""
-        shown = Shown()
+        shown = StatusStage()
         shown.answer(an_instance("a"))
         shown.collector.drain_gateway()
         status = shown.collector.gateway()
@@ -273,7 +273,7 @@ class TestGateway:
             raise PackageNotFoundError(name)
 
         monkeypatch.setattr(collector, "version", fail)
-        assert Shown().collector.gateway().version == "not installed"
+        assert StatusStage().collector.gateway().version == "not installed"
 
 
 class TestMappings:
@@ -283,7 +283,7 @@ class TestMappings:
         """
         Connections accepted and not ended are open; bytes of open ones count as well.
         """
-        shown = Shown("80:web,policy=p2c")
+        shown = StatusStage("80:web,policy=p2c")
         told = shown.data_plane.told
         told.queued = 1
         told.stats.accepted = 5
@@ -308,20 +308,20 @@ class TestMappings:
         A connection whose end was reported before its beginning makes no number
         negative.
         """
-        shown = Shown()
+        shown = StatusStage()
         shown.data_plane.told.stats.turned_away("SC")
         assert next(shown.collector.mappings()).open == 0
 
     def test_lent(self) -> None:
         """A mapping whose clients an embedder accepts has no address."""
-        shown = Shown()
+        shown = StatusStage()
         shown.data_plane.mappings.append(Mapping("own"))
         status = [*shown.collector.mappings()][1]
         assert (status.name, status.listen) == ("own", "")
 
     def test_pools(self) -> None:
         """Of several datacenters the used one is marked; so is a fallback."""
-        shown = Shown("80:web,dc=dc1|dc2,when-empty=fallback=sorry")
+        shown = StatusStage("80:web,dc=dc1|dc2,when-empty=fallback=sorry")
         shown.answer(an_instance("a"), an_instance("b"), datacenter="dc2")
         shown.data_plane.told.used = {1}
         pools = next(shown.collector.mappings()).pools
@@ -340,13 +340,13 @@ class TestUpstreams:
 
     def test_a_whole_upstream(self) -> None:
         """All that is known of an instance is shown."""
-        shown = Shown()
+        shown = StatusStage()
         shown.answer(an_instance("a", weight=3, tags=["v2"], reason="fine"))
-        figures = shown.data_plane.told.stats
-        figures.connected(A, 0.5)
-        figures.failed(A)
-        figures.over(A, 10, 20, 1.0, "--")
-        figures.moved(A, 1, 2)
+        stats = shown.data_plane.told.stats
+        stats.connected(A, 0.5)
+        stats.failed(A)
+        stats.over(A, 10, 20, 1.0, "--")
+        stats.moved(A, 1, 2)
         assert shown.upstream() == UpstreamStatus(
             id=A_ID,
             datacenter="dc1",
@@ -368,7 +368,7 @@ class TestUpstreams:
 
     def test_nothing_yet(self) -> None:
         """One without a connection has no connect time, and zeros."""
-        shown = Shown()
+        shown = StatusStage()
         shown.answer(an_instance("a", host="2001:db8::1"))
         found = shown.upstream()
         assert (found.address, found.connect_time) == ("[2001:db8::1]:8080", None)
@@ -376,7 +376,7 @@ class TestUpstreams:
 
     def test_open(self) -> None:
         """Its open connections are those of all mappings."""
-        shown = Shown("80:web", "81:web,tag=v2")
+        shown = StatusStage("80:web", "81:web,tag=v2")
         shown.answer(an_instance("a", tags=["v2"]))
         for mapping in shown.data_plane.mappings:
             shown.registry.failover(failover_spec(mapping)).lease()
@@ -387,7 +387,7 @@ class TestUpstreams:
 
     def test_warming(self) -> None:
         """While it warms up less than its weight counts."""
-        shown = Shown("80:web,slow-start=10s")
+        shown = StatusStage("80:web,slow-start=10s")
         shown.answer(an_instance("a"))
         shown.answer(an_instance("a"), an_instance("b", weight=2))
         _, found = shown.upstreams()
@@ -396,7 +396,7 @@ class TestUpstreams:
 
     def test_ejected(self) -> None:
         """The status of an ejected upstream has the reason."""
-        shown = Shown()
+        shown = StatusStage()
         shown.answer(an_instance("a"), an_instance("b"))
         failover = shown.registry.failover(failover_spec(shown.data_plane.mappings[0]))
         upstream, _ = failover.pools[0].upstreams()
@@ -410,7 +410,7 @@ class TestUpstreams:
 
     def test_ejected_by_a_worker(self) -> None:
         """So does one that a worker has ejected, unless Consul says worse of it."""
-        shown = Shown()
+        shown = StatusStage()
         shown.data_plane.told.ejected = {
             (0, A): (Ejection("it failed", 995.0, 1002.0), 990.0)
         }
@@ -433,7 +433,7 @@ class TestUpstreams:
 
     def test_ejected_elsewhere(self) -> None:
         """Ejected in one pool, it may serve in another one of the same mapping."""
-        shown = Shown("80:web,when-empty=fallback=sorry")
+        shown = StatusStage("80:web,when-empty=fallback=sorry")
         shown.data_plane.told.ejected = {
             (1, A): (Ejection("it failed", 995.0, 1002.0), 990.0)
         }
@@ -442,11 +442,11 @@ class TestUpstreams:
 
     def test_no_such_mapping(self) -> None:
         """A mapping that was removed meanwhile has none."""
-        assert Shown().upstreams("81:web") == []
+        assert StatusStage().upstreams("81:web") == []
 
     def test_all_gone_meanwhile(self) -> None:
         """While they are shown one by one they may go, and with them their pool."""
-        shown = Shown()
+        shown = StatusStage()
         shown.answer(*(an_instance(name) for name in "abcd"))
         failover = shown.registry.failover(failover_spec(shown.data_plane.mappings[0]))
         for upstream in tuple(failover.pools[0].upstreams())[2:]:
@@ -463,7 +463,7 @@ class TestOrders:
 
     def test_drain_and_undrain(self) -> None:
         """A drained upstream has nothing new until it is undrained; both are noted."""
-        shown = Shown()
+        shown = StatusStage()
         shown.answer(an_instance("a"), an_instance("b"))
         assert shown.collector.drain(A_ID)
         assert [each.standing for each in shown.upstreams()] == ["draining", "serving"]
@@ -482,7 +482,7 @@ class TestOrders:
 
     def test_eject(self) -> None:
         """The data plane ejects the upstream, and says why it cannot."""
-        shown = Shown()
+        shown = StatusStage()
         shown.answer(an_instance("a"))
         said: list[Any] = []
         shown.collector.eject(A_ID).addErrback(said.append)
@@ -495,7 +495,7 @@ class TestOrders:
 
     def test_nobody(self) -> None:
         """An upstream that Consul does not have cannot be ejected."""
-        shown = Shown()
+        shown = StatusStage()
         shown.answer(an_instance("b"))
         collector = shown.collector
         assert not collector.drain(A_ID)
@@ -508,7 +508,7 @@ class TestOrders:
     @pytest.mark.parametrize("name", ["a/b c", "%2F", "ä", "..", "\ud800"])
     def test_odd_names(self, name: str) -> None:
         """A service id may be anything; the id that is shown leads back to it."""
-        shown = Shown()
+        shown = StatusStage()
         identity = Identity("dc 1", "node/1", name)
         shown.answer(evolve(an_instance("a"), identity=identity))
         assert shown.collector.drain(shown.upstream().id)

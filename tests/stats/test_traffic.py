@@ -11,12 +11,12 @@ FAILED, BY_HAND = Ejection("it failed", 80.0, 95.5), Ejection("by hand", 5.0, 15
 def some() -> MappingTraffic:
     """Two connections to a, one of them over, and a client that waits; b is ejected."""
     traffic = MappingTraffic(queued=1)
-    figures = traffic.stats
-    figures.accepted = 3
+    stats = traffic.stats
+    stats.accepted = 3
     for _ in range(2):
-        figures.connected(A, 0.01)
-    figures.over(A, 10, 100, 1.0, "--")
-    figures.moved(A, 1, 5)
+        stats.connected(A, 0.01)
+    stats.over(A, 10, 100, 1.0, "--")
+    stats.moved(A, 1, 5)
     traffic.ejected[0, B] = FAILED, 77.0
     traffic.used.add(0)
     return traffic
@@ -38,7 +38,7 @@ def test_sum() -> None:
 def test_close() -> None:
     """Of a process that died no connection stays open, and no byte is lost."""
     traffic = some()
-    figures = traffic.close("KW")
-    assert figures.endings == {"--": 1, "KW": 2}
-    assert (figures.received, figures.sent) == (11, 105)
+    stats = traffic.close("KW")
+    assert stats.endings == {"--": 1, "KW": 2}
+    assert (stats.received, stats.sent) == (11, 105)
     assert traffic.close("KW").endings == {"--": 1, "KW": 2}

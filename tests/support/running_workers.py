@@ -61,7 +61,7 @@ class RunningWorkers:
         """Let Consul say that these are the instances of web."""
         self.running.call(self.registry.replace, WEB.query, instances)
 
-    def members(self) -> dict[int, WorkerProcess]:
+    def workers(self) -> dict[int, WorkerProcess]:
         """The workers by number."""
         return {each.number: each for each in self.data_plane.workers}
 
@@ -80,7 +80,7 @@ class RunningWorkers:
         eventually(
             lambda: all(
                 each.report.version >= version and each.report.serves
-                for each in self.members().values()
+                for each in self.workers().values()
             ),
             "all know",
         )
@@ -104,14 +104,14 @@ def lines(events: Sequence[Any]) -> list[str]:
 
 def kill_all(started: RunningWorkers) -> None:
     """Kill all workers, and wait until there are others."""
-    old = {each.pid for each in started.members().values() if each.pid}
+    old = {each.pid for each in started.workers().values() if each.pid}
     for pid in old:
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
 
     def others() -> bool:
-        members = started.members().values()
-        return len(members) == len(old) and not old & {each.pid for each in members}
+        workers = started.workers().values()
+        return len(workers) == len(old) and not old & {each.pid for each in workers}
 
     eventually(others, "others came")
 

@@ -125,19 +125,19 @@ class Stage:
     def show(self, name: str, *outcomes: Outcome, number: int = 0) -> None:
         """Connections to an upstream show this, one after the other."""
         for each in outcomes:
-            lease = Lease(self.member(name, number), self.pool(number), probing=False)
+            lease = Lease(self.upstream(name, number), self.pool(number), probing=False)
             lease.showed(each)
             lease.end()
 
     # How it stands
 
-    def members(self, number: int = 0) -> Collection[Upstream]:
+    def upstreams(self, number: int = 0) -> Collection[Upstream]:
         """The upstreams of a mapping's first pool."""
         return self.pool(number).upstreams()
 
-    def member(self, name: str, number: int = 0) -> Upstream:
+    def upstream(self, name: str, number: int = 0) -> Upstream:
         """The upstream of an instance."""
-        [found] = [each for each in self.members(number) if name_of(each) == name]
+        [found] = [each for each in self.upstreams(number) if name_of(each) == name]
         return found
 
     def later(self, seconds: float) -> None:

@@ -46,7 +46,7 @@ def test_nothing_new(start: Any) -> None:
     for _ in range(2):
         started.replace(instance("a", 9))
     started.wait_until_all_know()
-    assert started.members()[1].report.version == 1
+    assert started.workers()[1].report.version == 1
 
 
 def test_who_does_not_read(start: Any, held: ExitStack) -> None:
@@ -55,7 +55,7 @@ def test_who_does_not_read(start: Any, held: ExitStack) -> None:
     started = start(2, MAPPING)
     started.replace(of(server))
     started.wait_until_all_know()
-    frozen = started.members()[1].pid
+    frozen = started.workers()[1].pid
     os.kill(frozen, signal.SIGSTOP)
     try:
         before = resident(os.getpid())
@@ -132,7 +132,7 @@ def test_odd_report(
     started = start(1, MAPPING)
     started.replace(of(server))
     started.wait_until_all_know()
-    worker = started.members()[1]
+    worker = started.workers()[1]
     os.kill(worker.pid, signal.SIGSTOP)
     try:
         with capturedLogs() as events:

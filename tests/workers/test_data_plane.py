@@ -136,7 +136,7 @@ def test_mappings_are_added_and_removed(start: Any, held: ExitStack) -> None:
     eventually(lambda: refuses(address), "nobody listens")
     client.sendall(b"hello")
     assert upstream.recv(5) == b"hello"
-    old = {number: each.pid for number, each in started.members().items()}
+    old = {number: each.pid for number, each in started.workers().items()}
     os.kill(old[1], signal.SIGKILL)
     eventually(lambda: _pid(started, 1) not in (None, old[1]), "another one came")
     started.wait_until_all_know()
@@ -146,5 +146,5 @@ def test_mappings_are_added_and_removed(start: Any, held: ExitStack) -> None:
 
 
 def _pid(started: RunningWorkers, number: int) -> int | None:
-    member = started.members().get(number)
-    return member.pid if member else None
+    worker = started.workers().get(number)
+    return worker.pid if worker else None

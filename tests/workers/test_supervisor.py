@@ -15,9 +15,8 @@ from twisted.logger import capturedLogs
 from lbconsul.config.model import Drain, Mapping, TCPListen
 from lbconsul.errors import CannotListen
 from lbconsul.net.listening_socket import OwnedSocket
-from lbconsul.workers import restart_backoff, spawn
+from lbconsul.workers import restart_backoff, spawn, worker_process
 from lbconsul.workers import supervisor as module
-from lbconsul.workers import worker_process as member
 from lbconsul.workers.supervisor import Supervisor
 from tests.support.loopback import accept, connect, listening
 from tests.support.ports import free_ports
@@ -55,15 +54,15 @@ def test_a_death(start: Any, held: ExitStack, monkeypatch: pytest.MonkeyPatch) -
     started = start(2, MAPPING)
     started.replace(of(server))
     started.wait_until_all_know()
-    old = started.members()[2].pid
+    old = started.workers()[2].pid
     with capturedLogs() as events:
         os.kill(old, signal.SIGKILL)
         eventually(
-            lambda: (new := started.members().get(2)) is not None and new.pid != old,
+            lambda: (new := started.workers().get(2)) is not None and new.pid != old,
             "another one came",
         )
         started.wait_until_all_know()
-    new = started.members()[2].pid
+    new = started.workers()[2].pid
     assert [line for line in lines(events) if "worker 2" in line] == [
         f"worker 2 (process {old}) died: signal 9; 0 connections were open; restart in"
         " 0.5 s",
@@ -129,7 +128,7 @@ def test_socket_lost(
     address = started.address
     with capturedLogs() as events:
         monkeypatch.setattr(OwnedSocket, "open", open_later)
-        os.kill(started.members()[1].pid, signal.SIGKILL)
+        os.kill(started.workers()[1].pid, signal.SIGKILL)
         with connect(address), accept(server):
             pass
     [told] = [line for line in lines(events) if "could not" in line]
@@ -143,11 +142,11 @@ def test_ports_at_the_end(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     started = start(2, MAPPING)
     started.replace()
     started.wait_until_all_know()
-    frozen = started.members()[1].pid
+    frozen = started.workers()[1].pid
     os.kill(frozen, signal.SIGSTOP)
     ended = started.running.call(started.data_plane.stopService)
     assert [each.sock for each in started.data_plane.sockets] == [None]
-    assert frozen == started.members()[1].pid
+    assert frozen == started.workers()[1].pid
     done: list[object] = []
     started.running.call(ended.addCallback, done.append)
     eventually(lambda: done, "all have ended")
@@ -205,7 +204,7 @@ def test_no_room(start: Any, monkeypatch: pytest.MonkeyPatch, held: ExitStack) -
             raise failures.pop()
         return really(*arguments)
 
-    monkeypatch.setattr(member, "spawn", spawn_later)
+    monkeypatch.setattr(worker_process, "spawn", spawn_later)
     server = held.enter_context(listening())
     with capturedLogs() as events:
         started = start(1, MAPPING)
@@ -234,7 +233,7 @@ def test_hanging_at_the_end(start: Any, monkeypatch: pytest.MonkeyPatch) -> None
     started = start(2, MAPPING)
     started.replace()
     started.wait_until_all_know()
-    frozen = started.members()[1].pid
+    frozen = started.workers()[1].pid
     os.kill(frozen, signal.SIGSTOP)
     with capturedLogs() as events:
         started.stop()
@@ -275,7 +274,7 @@ def test_draining_workers_are_not_replaced(start: Any, held: ExitStack) -> None:
             upstream.close()
         eventually(lambda: over == [None], "it is over")
     assert lines(events) == []
-    assert started.members() == {}
+    assert started.workers() == {}
     assert started.end() == (2, 0, 0)
 
 
@@ -287,7 +286,7 @@ def test_death_meanwhile(start: Any, held: ExitStack) -> None:
     started.wait_until_all_know()
     held.enter_context(connect(started.address))
     held.enter_context(accept(server))
-    pid = started.members()[1].pid
+    pid = started.workers()[1].pid
     over: list[object] = []
     with capturedLogs() as events:
         started.running.call(
@@ -295,7 +294,7 @@ def test_death_meanwhile(start: Any, held: ExitStack) -> None:
         )
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: over == [None], "it is over")
-    assert started.members() == {}
+    assert started.workers() == {}
     [line] = lines(events)
     assert line.startswith(f"worker 1 (process {pid}) died: signal 9; ")
 
@@ -306,7 +305,7 @@ def test_hanging_while_it_drains(start: Any, monkeypatch: pytest.MonkeyPatch) ->
     started = start(2, evolve(MAPPING, drain=Drain(timeout=0.5)))
     started.replace()
     started.wait_until_all_know()
-    frozen = started.members()[1].pid
+    frozen = started.workers()[1].pid
     os.kill(frozen, signal.SIGSTOP)
     begun = time.monotonic()
     with capturedLogs() as events:

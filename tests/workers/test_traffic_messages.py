@@ -31,19 +31,19 @@ def _tell(traffic: MappingTraffic, listener: MappingTraffic) -> None:
     apply_changes(listener, changes)
 
 
-def _plain(figures: MappingStats) -> Any:
+def _plain(stats: MappingStats) -> Any:
     """All that there is, to be compared."""
     accounts = {
         identity: (each.total, each.received, each.sent, each.failures)
-        for identity, each in figures.accounts.items()
+        for identity, each in stats.accounts.items()
     }
-    times = (figures.connect, figures.first_byte, figures.connection)
+    times = (stats.connect, stats.first_byte, stats.connection)
     counts = [each.counts for each in times]
     return (
-        figures.accepted,
-        figures.received,
-        figures.sent,
-        figures.endings,
+        stats.accepted,
+        stats.received,
+        stats.sent,
+        stats.endings,
         counts,
         accounts,
     )
@@ -52,13 +52,13 @@ def _plain(figures: MappingStats) -> Any:
 def _some() -> MappingTraffic:
     """Two connections to a, one of them over, and a client that waits; b is ejected."""
     traffic = MappingTraffic(queued=1)
-    figures = traffic.stats
-    figures.accepted = 3
+    stats = traffic.stats
+    stats.accepted = 3
     for _ in range(2):
-        figures.connected(A, 0.01)
-    figures.over(A, 10, 100, 3.0, "cD")
-    figures.moved(A, 1, 5)
-    figures.turned_away("SC")
+        stats.connected(A, 0.01)
+    stats.over(A, 10, 100, 3.0, "cD")
+    stats.moved(A, 1, 5)
+    stats.turned_away("SC")
     traffic.ejected[0, B] = Ejection("it failed", 80.0, 95.5), 77.0
     traffic.used.add(0)
     return traffic
@@ -157,16 +157,16 @@ def test_sum_of_workers(events: list[tuple[int, Identity, str, int]]) -> None:
     heard = [MappingTraffic() for _ in "abc"]
     alone = MappingStats()
     for number, identity, what, amount in events:
-        for figures in (workers[number].stats, alone):
+        for stats in (workers[number].stats, alone):
             if what == "connected":
-                figures.accepted += 1
-                figures.connected(identity, amount / 8)
+                stats.accepted += 1
+                stats.connected(identity, amount / 8)
             elif what == "failed":
-                figures.failed(identity)
+                stats.failed(identity)
             elif what == "over":
-                figures.over(identity, amount, 2 * amount, amount, "--")
+                stats.over(identity, amount, 2 * amount, amount, "--")
             elif what == "away":
-                figures.turned_away("SC")
+                stats.turned_away("SC")
         if what == "tell":
             _tell(workers[number], heard[number])
     for worker, listener in zip(workers, heard, strict=True):

@@ -129,7 +129,7 @@ class MemberTests(SynchronousTestCase):
         self.changes = 0
         self.serves = Serve((), True)
         self.sockets: dict[int, int] = {}
-        self.member = WorkerProcess(
+        self.worker = WorkerProcess(
             self.reactor,
             3,
             self.ledger,
@@ -140,18 +140,18 @@ class MemberTests(SynchronousTestCase):
         self.addCleanup(self.table.close)
 
     def on_ended(self, worker: WorkerProcess, how: str) -> None:
-        """Called by the member."""
+        """Called by the worker."""
         self.ended.append((worker, how))
 
     def on_ejections_changed(self) -> None:
-        """Called by the member."""
+        """Called by the worker."""
         self.changes += 1
 
     def start(self) -> None:
         """Start it."""
         self.setup = Setup(3, 4)
         program = Program(("python", "x"), {"A": "b"})
-        self.member.start(program, self.setup, self.table.descriptor)
+        self.worker.start(program, self.setup, self.table.descriptor)
 
     def hear(self, data: bytes) -> None:
         """The worker sends something."""
@@ -159,7 +159,7 @@ class MemberTests(SynchronousTestCase):
 
     def test_a_worker_gets_sockets_and_catalog(self) -> None:
         """A worker gets the table and the sockets, and then the whole catalog."""
-        self.assertTrue(verifyObject(IProcessProtocol, self.member))
+        self.assertTrue(verifyObject(IProcessProtocol, self.worker))
         self.ledger.change(WEB, Change(tuple(instances("a"))))
         self.start()
         given = self.reactor.given
@@ -174,7 +174,7 @@ class MemberTests(SynchronousTestCase):
         assert isinstance(second, CatalogChunk)
         self.assertEqual(second.put, ((instances("a")[0], 0),))
         self.assertEqual(third, SyncComplete())
-        self.assertEqual((self.member.pid, self.member.started), (4711, 100.0))
+        self.assertEqual((self.worker.pid, self.worker.started), (4711, 100.0))
 
     def test_no_room(self) -> None:
         """A failed start leaves nothing behind; without a channel no process starts."""
@@ -192,7 +192,7 @@ class MemberTests(SynchronousTestCase):
         delta = self.ledger.change(WEB, Change())
         assert delta is not None
         self.reactor.protocol.pauseProducing()
-        self.member.changed(delta)
+        self.worker.changed(delta)
         self.assertEqual(len(self.reactor.orders), 3)
         self.reactor.protocol.resumeProducing()
         self.assertEqual(len(self.reactor.orders), 4)
@@ -205,12 +205,12 @@ class MemberTests(SynchronousTestCase):
             self.assertEqual(list(received(self.reactor.fd_channel)), [5])
             with socket.create_server(("127.0.0.1", 0)) as other:
                 self.sockets = {5: one.fileno(), 6: other.fileno()}
-                self.member.altered()
+                self.worker.altered()
                 self.assertEqual(list(received(self.reactor.fd_channel)), [6])
                 self.sockets = {6: other.fileno()}
-                self.member.altered()
+                self.worker.altered()
             self.sockets = {5: one.fileno()}  # it had the socket, but closed it
-            self.member.altered()
+            self.worker.altered()
             self.assertEqual(list(received(self.reactor.fd_channel)), [5])
         serves = [each for each in self.reactor.orders if isinstance(each, Serve)]
         self.assertEqual([each.sent for each in serves], [1, 1, 0, 1])
@@ -222,7 +222,7 @@ class MemberTests(SynchronousTestCase):
             with capturedLogs() as events:
                 for number in range(2_000):
                     self.sockets = {number: server.fileno()}
-                    self.member.altered()
+                    self.worker.altered()
                     if self.reactor.process.signals:
                         break
         self.assertEqual(self.reactor.process.signals, [signal.SIGKILL])
@@ -240,7 +240,7 @@ class MemberTests(SynchronousTestCase):
             for version in (0, 1, 2):
                 report = Report(version, Count(version, 0), serves=version > 0)
                 self.hear(write_report(report))
-        self.assertEqual(self.member.report, report)
+        self.assertEqual(self.worker.report, report)
         self.assertEqual(
             [formatEvent(event) for event in events],
             ["worker 3 (process 4711) serves"],
@@ -255,15 +255,15 @@ class MemberTests(SynchronousTestCase):
         self.hear(write_traffic(8, MappingTraffic()))
         worker.stats.accepted, worker.queued = 9, 0
         self.hear(write_traffic(7, worker))
-        self.assertEqual(set(self.member.traffic), {7, 8})
-        told = self.member.traffic[7]
+        self.assertEqual(set(self.worker.traffic), {7, 8})
+        told = self.worker.traffic[7]
         self.assertEqual((told.queued, told.stats.accepted), (0, 9))
         self.assertEqual(told.stats.accounts[an_identity()].total, 1)
 
     def test_orders_reach_the_worker(self) -> None:
         """A worker gets an operator's orders."""
         self.start()
-        self.member.send(Eject(an_identity(), 7))
+        self.worker.send(Eject(an_identity(), 7))
         self.assertEqual(self.reactor.orders[-1], Eject(an_identity(), 7))
 
     def test_eject(self) -> None:
@@ -274,7 +274,7 @@ class MemberTests(SynchronousTestCase):
         self.start()
         said: list[str] = []
         for _ in range(5):
-            self.member.eject(an_identity()).addCallback(said.append)
+            self.worker.eject(an_identity()).addCallback(said.append)
         self.assertEqual(self.reactor.orders[-1], Eject(an_identity(), 4))
         self.hear(write_answer(1, "it is ejected"))
         self.hear(write_answer(0, ""))
@@ -283,7 +283,7 @@ class MemberTests(SynchronousTestCase):
         self.hear(write_answer(2, "too late"))
         late = ["worker 3 does not answer"] * 3
         self.assertEqual(said, ["it is ejected", "", *late])
-        self.member.eject(an_identity()).addCallback(said.append)
+        self.worker.eject(an_identity()).addCallback(said.append)
         self.reactor.protocol.connectionLost()
         self.assertEqual(said[5:], ["worker 3 has ended"])
 
@@ -322,9 +322,9 @@ class MemberTests(SynchronousTestCase):
         """
         self.start()
         with capturedLogs() as events:
-            self.member.childDataReceived(2, b"Traceback:\n  {because}\nend")
+            self.worker.childDataReceived(2, b"Traceback:\n  {because}\nend")
             self.assertEqual(len(events), 2)
-            self.member.processEnded(Failure(ProcessDone(0)))
+            self.worker.processEnded(Failure(ProcessDone(0)))
         self.assertEqual(
             [formatEvent(event) for event in events],
             [
@@ -336,35 +336,35 @@ class MemberTests(SynchronousTestCase):
     def test_stop_closes_the_channel(self) -> None:
         """A worker that is stopped is not killed for closing its channel."""
         self.start()
-        self.member.stop()
+        self.worker.stop()
         self.assertEqual(self.reactor.orders[-1], Stop())
         delta = self.ledger.change(WEB, Change())
         assert delta is not None
-        self.member.changed(delta)
+        self.worker.changed(delta)
         self.reactor.protocol.pauseProducing()
         self.reactor.protocol.resumeProducing()
         self.assertEqual(self.reactor.orders[-1], Stop())
         self.reactor.protocol.connectionLost()
         self.assertEqual(self.reactor.process.signals, [])
-        self.member.processEnded(Failure(ProcessDone(0)))
-        self.assertEqual(self.ended, [(self.member, "exit status 0")])
+        self.worker.processEnded(Failure(ProcessDone(0)))
+        self.assertEqual(self.ended, [(self.worker, "exit status 0")])
         self.reactor.advance(10)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_drain_goes_on_until_idle(self) -> None:
         """A draining worker ends once it is idle, and still gets the catalog."""
         self.start()
-        self.member.drain()
+        self.worker.drain()
         self.assertEqual(self.reactor.orders[-1], Drain())
         delta = self.ledger.change(WEB, Change())
         assert delta is not None
-        self.member.changed(delta)
+        self.worker.changed(delta)
         self.assertIsInstance(self.reactor.orders[-1], CatalogChunk)
         self.reactor.protocol.connectionLost()
         self.reactor.pump([GRACE / 2] * 4)
         self.assertEqual(self.reactor.process.signals, [])
-        self.member.processEnded(Failure(ProcessDone(0)))
-        self.assertEqual(self.ended, [(self.member, "exit status 0")])
+        self.worker.processEnded(Failure(ProcessDone(0)))
+        self.assertEqual(self.ended, [(self.worker, "exit status 0")])
 
     def test_cut_off(self) -> None:
         """A worker whose channel is broken is killed."""
@@ -374,29 +374,29 @@ class MemberTests(SynchronousTestCase):
         self.reactor.pump([GRACE / 10] * 12)
         self.assertEqual(set(self.reactor.process.signals), {signal.SIGKILL})
         self.assertEqual(self.ended, [])
-        self.member.processEnded(Failure(ProcessTerminated(None, 9, 9)))
-        self.assertEqual(self.ended, [(self.member, "signal 9")])
+        self.worker.processEnded(Failure(ProcessTerminated(None, 9, 9)))
+        self.assertEqual(self.ended, [(self.worker, "signal 9")])
 
     def test_last_words(self) -> None:
         """Messages before a worker's death are handled before the death is."""
         self.start()
-        self.member.processEnded(Failure(ProcessTerminated(1, None, 256)))
+        self.worker.processEnded(Failure(ProcessTerminated(1, None, 256)))
         self.assertEqual(self.ended, [])
         self.hear(write_report(Report(5)))
         self.reactor.process.gone = True
         self.reactor.protocol.connectionLost()
-        self.assertEqual(self.ended, [(self.member, "exit status 1")])
-        self.assertEqual(self.member.report, Report(5))
+        self.assertEqual(self.ended, [(self.worker, "exit status 1")])
+        self.assertEqual(self.worker.report, Report(5))
 
     def test_never_started(self) -> None:
         """Killing a worker that was never started does nothing."""
-        self.member.kill()
-        self.assertIsNone(self.member.pid)
+        self.worker.kill()
+        self.assertIsNone(self.worker.pid)
 
     def test_lines(self) -> None:
         """Lines of connections that the worker has formatted go into the log."""
         written: list[bytes] = []
-        self.member = WorkerProcess(
+        self.worker = WorkerProcess(
             self.reactor,
             3,
             self.ledger,
