@@ -5,6 +5,7 @@ for, or by hand; all others are `make test-unit`, which refuses them to start on
 """
 
 import os
+import signal
 import sys
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -36,6 +37,17 @@ settings.register_profile(
     "tests", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("tests")
+
+
+# Under nohup, or in the background of a shell, tests are run with signals ignored, and
+# the programs that they start would ignore them too.
+for _number, _action in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGQUIT, signal.SIG_DFL),
+):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _action)
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,10 @@ CLIENTS = 4
 NEWS = 0.5
 
 
+#: Servers that are in at first.
+FIRST = 4
+
+
 @pytest.fixture
 def seven() -> Iterator[list[WebServer]]:
     """Seven web servers, none of them started."""
@@ -48,7 +52,7 @@ def test_long_run(stage: Stage, seven: list[WebServer]) -> None:
     (port,) = free_ports(1)
     fleet = Fleet(stage.service, seven, stage.registrar, random.Random(SEED))
     print(f"seed {SEED}")
-    fleet.begin(4)
+    fleet.begin(FIRST)
     started = stage.gateway("--map", f"{port}:{stage.service}")
     with Load(port, CLIENTS, 0.01) as new, Load(port, CLIENTS, keep_alive=True) as kept:
         for _ in range(CHANGES):
@@ -64,7 +68,7 @@ def test_long_run(stage: Stage, seven: list[WebServer]) -> None:
         assert outcome.wrong() == []
         assert _unexcused(outcome, fleet) == []
         assert len(outcome.failed()) <= CLIENTS * len(fleet.kills)
-        assert len(outcome.servers()) == len(seven)
+        assert len(outcome.servers()) > FIRST  # those that joined got connections
     assert set(fleet.changes) == Fleet.CHANGES
     stopped = started.stop()
     assert stopped.leases == 0

@@ -49,4 +49,4 @@ def test_short_ones_are_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     Circle()
     assert gc.collect() > 0
     gc.collect(0)
-    assert gc.get_freeze_count() == before
+    assert gc.get_freeze_count() <= before  # some of the frozen ones may end
