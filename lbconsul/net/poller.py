@@ -116,7 +116,14 @@ class EpollPoller:
             one.watched = _IN
 
     def addWriter(self, each: Any) -> None:
-        self._watch(each, each.watched | _OUT)
+        if each.watched:
+            self._watch(each, each.watched | _OUT)
+            return
+        # As in addReader: a dial's beginning.
+        epoll, descriptor = self._epoll or self._open(), each.fileno()
+        epoll.register(descriptor, _OUT)
+        self._watched[descriptor] = each
+        each.watched = _OUT
 
     def removeReader(self, each: Any) -> None:
         self._watch(each, each.watched & ~_IN)

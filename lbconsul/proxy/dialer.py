@@ -6,6 +6,7 @@ accepts, which makes a retry always safe.
 
 import errno
 import socket
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol
 
@@ -108,6 +109,11 @@ class DialState(Enum):
 _CHOOSING, _CONNECTING, _QUEUED, _AWAITING, _STARVED, _OVER = DialState
 
 
+def _no_descriptor() -> int:
+    """The descriptor of a dial without a socket."""
+    return -1
+
+
 @implementer(IWriteDescriptor)
 class DialAttempt:
     """One dial: leases and connects until an upstream accepts.
@@ -122,6 +128,7 @@ class DialAttempt:
         "_dialer",
         "_sock",
         "_user",
+        "fileno",
         "lease",
         "since",
         "state",
@@ -134,6 +141,8 @@ class DialAttempt:
         self._user = user
         self.state = _CHOOSING
         self._sock: BareSocket | None = None
+        #: The socket's descriptor, for the poller; -1 once it is closed.
+        self.fileno: Callable[[], int] = _no_descriptor
         #: The address of the current attempt.
         self._address = ""
         #: Events watched; only the poller changes it.
@@ -215,25 +224,21 @@ class DialAttempt:
         self._decide(code)
 
     def _decide(self, code: int) -> None:
-        if code in _IN_PROGRESS:
-            self._wait()
-        elif code:
-            self._failed(code)
-        else:
-            self._answered()
-
-    def _wait(self) -> None:
-        """Watch the socket until the connect completes or fails."""
+        if code not in _IN_PROGRESS:
+            if code:
+                self._failed(code)
+            else:
+                self._answered()
+            return
+        # The poller tells when the connect completes or fails.
+        assert self._sock is not None
+        self.fileno = self._sock.fileno
         try:
             self._dialer.poller.addWriter(self)
         except OSError as error:
             self._failed(error.errno or 0)
             return
         self.state = _CONNECTING
-
-    def fileno(self) -> int:
-        """The socket's descriptor, for the poller."""
-        return -1 if self._sock is None else self._sock.fileno()
 
     def logPrefix(self) -> str:
         """The prefix of log lines, for the reactor."""
@@ -290,7 +295,8 @@ class DialAttempt:
         assert sock is not None
         self._leave_poller(_OVER)
         assert self.lease is not None
-        self.lease.showed(Outcome.CONNECTED)
+        if self.lease.upstream.record is not None:
+            self.lease.showed(Outcome.CONNECTED)
         self._user.on_connected(sock)
 
     def _failed(self, code: int) -> None:

@@ -117,7 +117,10 @@ class TcpSession:
             raise
         if self.state is _STARTING:
             self.state = _DIALING
-            proxy.dial_sweeper.add(self)
+            sweeper = proxy.dial_sweeper
+            sweeper.items.add(self)
+            if not sweeper.runs:
+                sweeper.start()
 
     def check(self, now: float) -> None:
         """Check time limits, and whether the client of a dial left.
