@@ -9,7 +9,7 @@ import pytest
 from attrs import Factory, define, evolve
 from twisted.internet.task import Clock
 
-from lbconsul.config.model import Mapping, TCPListen
+from lbconsul.config.model import Limits, Mapping, TCPListen
 from lbconsul.proxy.active_listener import ActiveListener
 from lbconsul.proxy.connection_limit import ConnectionLimit
 
@@ -148,3 +148,33 @@ def test_news_for_the_listener() -> None:
     served.on_starved()
     assert owner.listeners[0].done == ["start", "ended", "starved"]
     assert owner.ended == [served.proxy] * 2
+
+
+def test_when_the_end_of_a_connection_matters() -> None:
+    """
+    Proxies tell of each end unless the listener accepts and there is no older proxy.
+    """
+    served, _, _ = made()
+    awaited = [served.awaits_end]
+    for is_reading in (True, False, True):
+        served.on_reading(is_reading)
+        awaited.append(served.awaits_end)
+    assert awaited == [True, False, True, False]
+    before = served.use(evolve(MAPPING, tag="v2"))
+    awaited = [served.awaits_end]
+    served.on_reading(True)
+    awaited.append(served.awaits_end)
+    for proxy in (before, served.proxy):
+        served.drop(proxy)
+        awaited.append(served.awaits_end)
+    assert served.older == []
+    assert awaited == [True, True, False, False]
+
+
+def test_limits_that_change() -> None:
+    """The listener sees the limits of today's options."""
+    served, _, _ = made()
+    assert served.max_connections == 0
+    served.use(evolve(MAPPING, limits=Limits(connections=7)))
+    assert served.max_connections == 7
+    assert served.connection_limit is served.proxy.connection_limit

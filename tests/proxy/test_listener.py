@@ -145,6 +145,22 @@ class LifeTests(ListenerTestCase):
         client.sendall(b"hello")
         self.assertEqual(sock.recv(5), b"hello")
 
+    def test_owner_learns_when_it_accepts(self) -> None:
+        """The owner knows whether clients are accepted, whatever stops that."""
+        taker, listener = self.started(max_connections=1)
+        self.assertTrue(taker.is_reading)
+        self.connect(listener)
+        self.reactor.settle()
+        self.assertFalse(taker.is_reading)
+        self.end(taker, listener)
+        self.assertTrue(taker.is_reading)
+        listener.starved()
+        self.assertFalse(taker.is_reading)
+        self.reactor.advance(STARVED_PAUSE)
+        self.assertTrue(taker.is_reading)
+        listener.stopService()
+        self.assertFalse(taker.is_reading)
+
     def test_bound_early(self) -> None:
         """A bound listener keeps its clients in the queue until it is started."""
         taker, listener = self.listener()
