@@ -26,7 +26,7 @@ _SERVICE = {
     "Address": text,
     "Port": number,
     "Meta": pairs(text),
-    "Weights": structure({"Passing": number, "Warning": number}, "structs.Weights"),
+    "Weights": _WEIGHTS,
     "EnableTagOverride": flag,
     "TaggedAddresses": pairs(
         structure({"Address": text, "Port": number}),
