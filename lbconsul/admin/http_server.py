@@ -224,7 +224,7 @@ def cut(request: Request) -> None:
 
 
 @define(eq=False)
-class AdminFactory(ServerFactory[Any]):
+class AdminFactory(ServerFactory):
     """Accepts admin connections within the limits, and passes requests to `answer`."""
 
     noisy = False

@@ -29,7 +29,7 @@ class QuietSite(Site):
         pass
 
 
-class Connections(WrappingFactory[ProtocolWrapper]):
+class Connections(WrappingFactory):
     """Tracks the connections to a site, to end them together with it."""
 
     noisy = False

@@ -40,7 +40,7 @@ class WallClock:
 
     #: The monotonic clock.
     _seconds: Callable[[], float]
-    _wall: Callable[[], float] = time.time  # noqa: TID251 (the only place)
+    _wall: Callable[[], float] = time.time  # noqa: TID251
     _ahead: float | None = None
 
     def now(self) -> float:
