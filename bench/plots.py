@@ -158,6 +158,9 @@ _SHORT = {
 
 def _save(figure: Any, path: Path) -> None:
     figure.tight_layout()
-    # Without a date, so that the same numbers give the same file.
-    figure.savefig(path, metadata={"Date": None}, facecolor="white")
+    # Without a date, so that the same numbers give the same file.  Long names of peers
+    # leave panels that are narrower than their titles: "tight" includes those.
+    figure.savefig(
+        path, metadata={"Date": None}, facecolor="white", bbox_inches="tight"
+    )
     pyplot.close(figure)
