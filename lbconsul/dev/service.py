@@ -39,7 +39,9 @@ class DevCatalog(MultiService):
     def __attrs_post_init__(self) -> None:
         super().__init__()
         self._api = Api(IReactorTime(self._reactor), agent=self._agent)
-        self._web = WebServer(self._reactor, self._host, self._port, self._api)
+        self._web = WebServer(
+            self._reactor, self._host, self._port, self._api, "dev catalog"
+        )
         self._web.setServiceParent(self)
 
     @property
@@ -92,7 +94,7 @@ class DevCatalog(MultiService):
 
     def _add_sample(self, service: str, name: str) -> None:
         sample = Sample(name)
-        server = WebServer(self._reactor, ADDRESS, 0, sample)
+        server = WebServer(self._reactor, ADDRESS, 0, sample, name)
         server.setServiceParent(self)
         server.bind()
         sample.port = server.port

@@ -35,6 +35,14 @@ class Connections(WrappingFactory):
     noisy = False
     _ended: Deferred[None] | None = None
 
+    def __init__(self, site: Site, name: str) -> None:
+        super().__init__(site)
+        self._name = name
+
+    def logPrefix(self) -> str:
+        """Called by Twisted, which logs the port of each server that starts."""
+        return self._name
+
     def abort(self) -> Deferred[None]:
         """Abort all connections; fires when the last of them is gone."""
         ended: Deferred[None] = Deferred()
@@ -62,6 +70,8 @@ class WebServer(Service):
     _host: str
     _wanted: int
     _root: Resource
+    #: What it is, in the log.
+    _name: str
     _connections: Connections | None = None
     _listening: IListeningPort | None = None
 
@@ -79,7 +89,7 @@ class WebServer(Service):
         """Open the port if it is closed; CannotListenError if that fails."""
         if self._listening is None:
             site = QuietSite(self._root, reactor=self._reactor)
-            self._connections = Connections(site)
+            self._connections = Connections(site, self._name)
             factory = cast(ServerFactory, self._connections)
             self._listening = self._reactor.listenTCP(
                 self._wanted, factory, interface=self._host

@@ -24,7 +24,9 @@ class Aborting(StringTransport):
 class WebServerTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = MemoryReactorClock()
-        self.server = WebServer(self.reactor, "127.0.0.1", 8500, Resource())
+        self.server = WebServer(
+            self.reactor, "127.0.0.1", 8500, Resource(), "the catalog"
+        )
 
     def test_binding_once(self) -> None:
         """
@@ -39,6 +41,12 @@ class WebServerTests(SynchronousTestCase):
         self.assertEqual((port, interface), (8500, "127.0.0.1"))
         self.successResultOf(self.server.stopService())
         self.assertFalse(self.server.is_bound())
+
+    def test_name(self) -> None:
+        """Twisted's line about the port names the server."""
+        self.server.bind()
+        factory: Any = self.reactor.tcpServers[0][1]
+        self.assertEqual(factory.logPrefix(), "the catalog")
 
     def test_stopping_what_was_never_bound(self) -> None:
         """
