@@ -11,7 +11,7 @@ def test_who_joins_appears(browser: Browser, start: Start) -> None:
     assert browser.row("web-77") == ""
     gateway.say("join", 77, {})
     browser.wait(_HAS_ROW, "web-77")
-    browser.wait_text("#timeline", "joined web-77@node-37 joined")
+    browser.wait_text("#timeline", "web-77@node-37 joined")
 
 
 def test_who_leaves_is_gone(browser: Browser, start: Start) -> None:
@@ -21,7 +21,7 @@ def test_who_leaves_is_gone(browser: Browser, start: Start) -> None:
     browser.wait(_HAS_ROW, "web-2")
     gateway.say("leave", "web-2")
     wait_for(lambda: browser.row("web-2") == "", "web-2 is gone")
-    browser.wait_text("#timeline", "left web-2 left")
+    browser.wait_text("#timeline", "web-2 left")
 
 
 def test_a_standing_changes(browser: Browser, start: Start) -> None:

@@ -89,7 +89,7 @@ def test_all_that_is_known_about_one(browser: Browser, start: Start) -> None:
     browser.open_live(gateway.url)
     browser.wait(_IN_ROW + "return node('web-2', '.name') !== null")
     browser.click_in_row("web-2", ".name")
-    browser.wait_text(".details", "Connects that failed")
+    browser.wait_text(".details", "Failed connects")
     assert "node-02 in dc1" in browser.text(".details")
     browser.click_in_row("web-2", ".name")
     assert browser.text(".details") == ""

@@ -125,7 +125,7 @@ class App {
   }
 
   async #askToRead() {
-    const purpose = "This gateway shows what it does only to who has its token.";
+    const purpose = "This gateway shows its state only with its token.";
     const had = this.access.hasToken;
     const problem = had ? "The gateway refused this token." : "";
     this.access.use(null);

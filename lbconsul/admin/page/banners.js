@@ -76,7 +76,7 @@ function connectionBanner({ phase, since, problem, wantsToken }, store) {
       title: wantsToken
         ? "The gateway shows nothing without its token"
         : "The gateway shows nothing here",
-      text: `It says: ${problem}.`,
+      text: `Its answer: ${problem}.`,
       act: "token",
     };
   if (phase !== "lost") return null;
@@ -90,9 +90,9 @@ function connectionBanner({ phase, since, problem, wantsToken }, store) {
       : "The gateway does not answer",
     text:
       (known
-        ? `What you see is ${ago} old; it says nothing about now. `
-        : `Nothing was heard for ${ago} (${problem}). `) +
-      "This page goes on trying.",
+        ? `This page shows the state of ${ago} ago. `
+        : `No answer for ${ago} (${problem}). `) +
+      "This page keeps trying.",
     act: "retry",
   };
 }
@@ -108,8 +108,8 @@ function consulBanner(watches, now) {
   const services = failing.map((each) => each.service);
   const kept = failing.reduce((sum, each) => sum + each.instances, 0);
   const served = kept
-    ? `Meanwhile ${plural(kept, "instance")} of ${named(services)} stay in use as Consul` +
-      ` last told them, ${span(Math.max(...ages, 0))} ago at most;` +
+    ? `Meanwhile ${plural(kept, "instance")} of ${named(services)} stay in use, from Consul's` +
+      ` last answer, ${span(Math.max(...ages, 0))} ago at most;` +
       " one that fails connections is still ejected."
     : `No instance of ${named(services)} is known yet.`;
   return {
@@ -161,8 +161,8 @@ function snapshotBanner(watches, now) {
     level: "warn",
     title: "A snapshot is in use",
     text:
-      `Consul has not yet told this gateway which instances serve ${services}. In use is what an` +
-      ` earlier one knew, ${span(Math.max(...ages))} ago.`,
+      `Consul has not answered this gateway yet for ${services}. In use is the last answer` +
+      ` that an earlier gateway got, ${span(Math.max(...ages))} ago.`,
   };
 }
 

@@ -39,8 +39,8 @@ export class Details {
     this.#set("Connections so far", count(upstream.total));
     this.#set("From clients", bytes(upstream.bytes_received));
     this.#set("To clients", bytes(upstream.bytes_sent));
-    this.#set("Connecting takes", latency(upstream.connect_time));
-    this.#set("Connects that failed", count(upstream.connect_failures));
+    this.#set("Connect time", latency(upstream.connect_time));
+    this.#set("Failed connects", count(upstream.connect_failures));
   }
 
   #set(term, text) {

@@ -30,13 +30,13 @@ export class Empty {
     this.sample.hidden = !isBare || watch?.state === "waiting";
     if (none) {
       this.title.set(`No upstream of ${query} serves`);
-      this.hint.set("The reasons stand beside them. New clients wait, or are turned away.");
+      this.hint.set("The reasons are beside them. New clients wait, or their connections are closed.");
     } else if (watch?.state === "waiting") {
       this.title.set(`Consul has not answered yet for ${query}`);
       this.hint.set(
         watch.last_error
           ? `The query fails: ${watch.last_error}. The query is repeated.`
-          : "The query is on its way.",
+          : "The gateway has sent the query.",
       );
     } else {
       this.title.set(`Consul knows no instance of ${query} that may serve`);

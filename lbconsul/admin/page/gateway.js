@@ -24,7 +24,7 @@ export class Gateway {
     this.#fact("Consul", gateway.consul.join(", ") || "not asked");
     this.#fact("Connections so far", count(gateway.accepted));
     this.#fact("Room for", count(gateway.max_connections));
-    this.#fact("Reactor is late by", latency(gateway.reactor_lag));
+    this.#fact("Reactor lag", latency(gateway.reactor_lag));
     this.#showOptions(gateway.options);
     this.#showWorkers(gateway.workers);
     this.drain.disabled = gateway.state === "draining";

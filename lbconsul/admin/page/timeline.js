@@ -37,7 +37,7 @@ export class Timeline {
   constructor(root) {
     this.list = element("ol", {});
     this.none = element("p", { class: "nothing" },
-      "Nothing has changed yet. Who joins, leaves, is ejected or drained shows up here.");
+      "Nothing has changed yet. Upstreams that join, leave, are ejected or drained show up here.");
     this.more = element(
       "button",
       { type: "button", class: "more", click: () => this.#showMore() },
@@ -77,8 +77,16 @@ function itemOf({ time, kind, text }) {
     element("time", { datetime: new Date(time * 1000).toISOString() }, clock(time)),
     svg("svg", { viewBox: "0 0 16 16", class: `ink-${ink}`, "aria-hidden": "true" },
       svg("path", { d: path })),
-    element("span", {}, element("b", {}, kind), ` ${text}`),
+    element("span", {}, ...sentence(kind, text)),
   );
+}
+
+/** The text with its kind in bold: in its place, or before a text without it. */
+function sentence(kind, text) {
+  const bold = element("b", {}, kind);
+  const [before, ...after] = text.split(` ${kind}`);
+  if (after.length === 0) return [bold, ` ${text}`];
+  return [`${before} `, bold, after.join(` ${kind}`)];
 }
 
 /** Tells changes to those who hear the page: not each, if many come at once. */

@@ -50,7 +50,7 @@ function watchInWords({ state, age, datacenter, failing_since: failing }, now) {
     case "snapshot":
       return `From a snapshot: ${where} has not answered yet, ${old}`;
     case "fixed":
-      return "A fixed address: Consul is not asked";
+      return "A fixed address: no query to Consul";
     default: {
       const since = failing === null ? "" : ` since ${clock(failing)} (${span(now - failing)})`;
       return `${where} fails${since}; what is served was ${old}`;
