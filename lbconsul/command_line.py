@@ -129,7 +129,7 @@ class CommandLine(usage.Options):
             raise exit_with(error) from None
         if self["online"] and (not self["check"] or self["dev"]):
             why = (
-                "Consul is asked only with --check; add it"
+                "works only with --check: add it"
                 if not self["check"]
                 else "--dev has a catalog of its own"
             )

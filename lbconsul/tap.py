@@ -177,7 +177,7 @@ def _check(config: Config, user: User | None, *, online: bool) -> None:
                 check_place(config.takeover)
     except LBConsulError as error:
         raise exit_with(error) from None
-    print("lbconsul: the configuration is sound; it maps")
+    print("lbconsul: the configuration is valid; its mappings:")
     for mapping in config.mappings:
         print(f"  {mapping}")
     raise SystemExit(_check_online(reactor, config) if online else 0)

@@ -51,7 +51,7 @@ class TestCheck:
         said = capsys.readouterr()
         assert exited.value.code == 0
         assert said.out.splitlines()[0].startswith(
-            "lbconsul: the configuration is sound"
+            "lbconsul: the configuration is valid"
         )
         assert said.out.splitlines()[1:] == [f"  {port}:web", "  [::]:81:gr"]
         assert said.err == ""
@@ -229,7 +229,7 @@ BAD = {
     ),
     "shrink-guard": (
         "--shrink-guard 100% 80:web",
-        "--shrink-guard 100%: must be off, or a part from 1% to 99%",
+        "--shrink-guard 100%: must be off, or a share from 1% to 99%",
     ),
     "shrink-hold": (
         "--shrink-hold off 80:web",
@@ -278,7 +278,7 @@ BAD = {
     ),
     "rebalance": (
         "--rebalance 5% 80:web",
-        "--rebalance 5%: must be off, or a part from 1%/min to 99%/min",
+        "--rebalance 5%: must be off, or a share from 1%/min to 99%/min",
     ),
     "max-connections-per-client": (
         "--max-connections-per-client -1 80:web",

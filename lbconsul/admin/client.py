@@ -35,7 +35,8 @@ class Admin:
     def status(self) -> dict[str, Any]:
         """The parsed document of ``/status``.
 
-        :raises CannotAsk: no answer, an error, or a status of another format.
+        :raises CannotAsk: a malformed address, no answer, an error, or a status of
+            another format.
         """
         try:
             code, body = self._get("/status")
@@ -69,7 +70,7 @@ class Admin:
         host, _, port = self.address.rpartition(":")
         host = host.removeprefix("[").removesuffix("]") or _DEFAULT_HOST
         if not port.isascii() or not port.isdecimal():
-            raise ValueError("must be [HOST:]PORT or unix:/PATH")
+            raise CannotAsk(f"{self.address}: must be [HOST:]PORT or unix:/PATH")
         return HTTPConnection(host, int(port), timeout=_PATIENCE)
 
 

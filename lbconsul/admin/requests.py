@@ -36,7 +36,7 @@ class Requests:
         if self._allow("refused requests"):
             what = order or request.path.decode("latin-1")
             self._log.warn(
-                "admin: refused to {client} with {code}: {what}: {why}",
+                "admin: {code} to {client}: {what}: {why}",
                 client=client(request),
                 code=refusal.code,
                 what=what[:_LONGEST],

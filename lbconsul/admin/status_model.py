@@ -269,7 +269,7 @@ class StatusSource(Protocol):
         """
 
     def drain(self, upstream: str) -> bool:
-        """Give that upstream nothing new, in all pools; whether there is such a one.
+        """Give that upstream no new connections, in any pool; whether it exists.
 
         :raises CannotOrder: not now.
         """

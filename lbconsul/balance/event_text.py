@@ -95,7 +95,7 @@ def summary(change: Change) -> str:
         _part("left", len(change.left), _with_reasons(change.left)),
         _part("changed", len(change.changed), changed),
     ]
-    return ", ".join(filter(None, parts)) or "nothing new"
+    return ", ".join(filter(None, parts)) or "no change"
 
 
 def _part(what: str, count: int, shown: list[str]) -> str:

@@ -89,7 +89,7 @@ def percentage(unit: str) -> Callable[[str], int]:
     def parse(text: str) -> int:
         match = re.fullmatch(rf"([1-9]\d?){unit}", text)
         if match is None and text != "off":
-            raise ValueError(f"must be off, or a part from 1{unit} to 99{unit}")
+            raise ValueError(f"must be off, or a share from 1{unit} to 99{unit}")
         return int(match[1]) if match else 0
 
     return parse

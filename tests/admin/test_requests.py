@@ -34,13 +34,13 @@ class RequestsTests(SynchronousTestCase):
         self.assertEqual(
             lines,
             [
-                "admin: refused to 192.168.1.1 with 401: drain dc1/node-00/web-0:"
+                "admin: 401 to 192.168.1.1: drain dc1/node-00/web-0:"
                 f" {why} Bearer TOKEN",
-                "admin: refused to 192.168.1.1 with 403: drain the gateway: pages of"
+                "admin: 403 to 192.168.1.1: drain the gateway: pages of"
                 " other sites may not use this",
-                "admin: refused to 192.168.1.1 with 404: eject dc1/n/nobody: no"
+                "admin: 404 to 192.168.1.1: eject dc1/n/nobody: no"
                 " upstream dc1/n/nobody",
-                "admin: refused to 192.168.1.1 with 405: drain dc1/node-00/web-0: the"
+                "admin: 405 to 192.168.1.1: drain dc1/node-00/web-0: the"
                 " method must be POST",
             ],
         )
@@ -55,8 +55,8 @@ class RequestsTests(SynchronousTestCase):
             ("GET", "/nowhere", "Authorization", "Bearer gu3ss"),
             ("GET", "/readyz", "Authorization", "Bearer gu3ss"),
         )
-        self.assertIn("with 401: /status: not the token", line)
-        self.assertIn("with 403: /metrics: pages of other sites", other)
+        self.assertIn("401 to 192.168.1.1: /status: not the token", line)
+        self.assertIn("403 to 192.168.1.1: /metrics: pages of other sites", other)
 
     def test_long_ids(self) -> None:
         """

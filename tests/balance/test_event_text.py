@@ -177,7 +177,7 @@ def test_fields(event: RegistryEvent, fields: dict[str, object]) -> None:
 def test_summary() -> None:
     """Instances have their names while they are few; a reason stands with them."""
     [a, b] = instances("a", "b")
-    assert summary(Change()) == "nothing new"
+    assert summary(Change()) == "no change"
     ill = turned("critical", "it is full")
     assert summary(Change((a,), (b,), (ill,))) == (
         f"1 joined ({a}), 1 left ({b}),"

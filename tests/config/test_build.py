@@ -277,7 +277,7 @@ class TestFile:
         [
             ("slow-start = true", "slow-start on: must be a number .*, or off$"),
             ("slow-start = 5", "slow-start 5: must be a number .*, or off$"),
-            ("shrink-guard = 50", "shrink-guard 50: must be off, or a part from 1%"),
+            ("shrink-guard = 50", "shrink-guard 50: must be off, or a share from 1%"),
             ("close-on-critical = 'si'", "close-on-critical si: must be on or off$"),
             ("allow = []", "allow : '' must be a network, such as"),
             ("deny = ['::1', 5]", "deny ::1,5: '5' must be a network, such as"),

@@ -342,7 +342,7 @@ class TestPercentage:
         The error names the range, when it is exceeded and when the sign is missing.
         """
         with pytest.raises(
-            ValueError, match=r"^must be off, or a part from 1% to 99%$"
+            ValueError, match=r"^must be off, or a share from 1% to 99%$"
         ):
             values.percentage("%")(text)
 
@@ -350,7 +350,7 @@ class TestPercentage:
         """A part each minute is written as such."""
         parse = values.percentage("%/min")
         assert [parse("5%/min"), parse("off")] == [5, 0]
-        with pytest.raises(ValueError, match=r"a part from 1%/min to 99%/min$"):
+        with pytest.raises(ValueError, match=r"a share from 1%/min to 99%/min$"):
             parse("5%")
 
 

@@ -637,7 +637,7 @@ class LogTests(WatchCase):
         """
         self.start()
         self.answer(index="1")
-        self.assertEqual(self.lines(), ["web,dc=dc2: nothing new; 0 in all"])
+        self.assertEqual(self.lines(), ["web,dc=dc2: no change; 0 in all"])
         self.answer(1, index="2")
         self.assertEqual(
             self.lines(),

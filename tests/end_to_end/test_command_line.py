@@ -98,4 +98,7 @@ def test_check(
     with pytest.raises(AssertionError, match="has ended"):
         gateway("--check", f"--map={port}:{service}")
     log = (tmp_path / "gateway-0" / "gateway.log").read_text()
-    assert log == f"lbconsul: the configuration is sound; it maps\n  {port}:{service}\n"
+    assert (
+        log
+        == f"lbconsul: the configuration is valid; its mappings:\n  {port}:{service}\n"
+    )

@@ -169,7 +169,7 @@ def test_check_online_token(consul_binary: str) -> None:
     [
         (
             ["--online", "--map=80:web"],
-            "--online: Consul is asked only with --check; add it",
+            "--online: works only with --check: add it",
         ),
         (["--check", "--online", "--dev", "--map=80:web"], "--online: --dev has"),
     ],
