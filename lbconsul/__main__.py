@@ -25,16 +25,18 @@ def main(
     sleep: Callable[[float], None] = time.sleep,  # noqa: TID251 (no reactor here)
 ) -> int:
     """Run the command line; returns the exit status."""
-    said = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
-        token = Path(said.token_file).read_text().strip() if said.token_file else ""
+        token = (
+            Path(options.token_file).read_text().strip() if options.token_file else ""
+        )
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "is not text"
-        return _tell(f"--token-file {said.token_file}: {why}")
-    admin = Admin(said.admin, token)
+        return _tell(f"--token-file {options.token_file}: {why}")
+    admin = Admin(options.admin, token)
     try:
         status = show(admin)
-        while said.watch:
+        while options.watch:
             sleep(INTERVAL)
             if sys.stdout.isatty():
                 print(_TOP_AND_CLEAR, end="")

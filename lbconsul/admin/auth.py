@@ -20,8 +20,8 @@ _OWN_SITE = frozenset({None, "same-origin", "none"})
 class Secret(Protocol):
     """The admin token."""
 
-    def is_it(self, said: str) -> bool:
-        """Whether `said` is the token."""
+    def is_it(self, candidate: str) -> bool:
+        """Whether `candidate` is the token."""
 
 
 @frozen

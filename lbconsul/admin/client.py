@@ -92,10 +92,10 @@ def _hang_up(sock: socket.socket) -> None:
 
 def _understood(address: str, code: int, body: bytes) -> dict[str, Any]:
     try:
-        said = json.loads(body)
-        if code == 200 and said["format"] == FORMAT:
-            return dict(said)
-        why = said.get("error") or _other_format(said["format"])
+        document = json.loads(body)
+        if code == 200 and document["format"] == FORMAT:
+            return dict(document)
+        why = document.get("error") or _other_format(document["format"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         why = f"the answer is not a status of lbconsul (HTTP {code})"
     raise CannotAsk(f"{address}: {why}")

@@ -222,13 +222,13 @@ class Reader:
         return self._figure(last) if self.figures and last.is_known else None
 
     def _changes(self) -> bytes:
-        log, told, size = self._log, [], 0
+        log, parts, size = self._log, [], 0
         while self._next <= log.newest and size < _PIECE:
             event = dumps(log.get(self._next))
-            told.append(f"id: {log.epoch}-{self._next}\ndata: {event}\n\n")
-            size += len(told[-1])
+            parts.append(f"id: {log.epoch}-{self._next}\ndata: {event}\n\n")
+            size += len(parts[-1])
             self._next += 1
-        return "".join(told).encode("ascii")
+        return "".join(parts).encode("ascii")
 
     def _figure(self, last: Sample) -> bytes | None:
         if self._tick != last.number:

@@ -134,8 +134,8 @@ def _of_workers(workers: tuple[WorkerStatus, ...]) -> Iterator[Metric]:
 def of_requests(counts: AdminCounts) -> Iterator[Metric]:
     """Metrics of requests to the admin listener itself."""
     text = "Requests to the admin listener, by kind and status code."
-    told = [((what, str(code)), count) for (what, code), count in counts.items()]
-    yield counter("admin_requests_total", text, told, ("what", "code"))
+    rows = [((what, str(code)), count) for (what, code), count in counts.items()]
+    yield counter("admin_requests_total", text, rows, ("what", "code"))
 
 
 def of_watches(watches: list[WatchStatus]) -> Iterator[Metric]:
@@ -168,20 +168,20 @@ def of_watches(watches: list[WatchStatus]) -> Iterator[Metric]:
 
 def of_mappings(mappings: list[MappingStatus]) -> Iterator[Metric]:
     """Metrics of mappings: connections, bytes, terminations, histograms."""
-    told = [((each.name, each.service), each) for each in mappings]
+    rows = [((each.name, each.service), each) for each in mappings]
     for name, text, field in (
         ("mapping_listening", "1 if the mapping accepts clients.", "listening"),
         ("connections_open", "Open connections.", "open"),
         ("connections_queued", "Clients that wait for an upstream.", "queued"),
     ):
-        samples = [(labels, getattr(each, field)) for labels, each in told]
+        samples = [(labels, getattr(each, field)) for labels, each in rows]
         yield gauge(name, text, samples, _MAPPING)
     for name, text, field in (
         ("connections_accepted_total", "Clients accepted.", "accepted"),
         ("received_bytes_total", "Bytes received from clients.", "bytes_received"),
         ("sent_bytes_total", "Bytes sent to clients.", "bytes_sent"),
     ):
-        samples = [(labels, getattr(each, field)) for labels, each in told]
+        samples = [(labels, getattr(each, field)) for labels, each in rows]
         yield counter(name, text, samples, _MAPPING)
     yield _ended(mappings)
     yield from _times(mappings)
@@ -205,8 +205,8 @@ def _times(mappings: list[MappingStatus]) -> Iterator[Metric]:
         ("connection", "Time from accept to the end of the connection.",
          "connection_time"),
     ):  # fmt: skip
-        told = [((each.name, each.service), getattr(each, field)) for each in mappings]
-        yield _histogram(f"{name}_seconds", text, told)
+        rows = [((each.name, each.service), getattr(each, field)) for each in mappings]
+        yield _histogram(f"{name}_seconds", text, rows)
 
 
 def _histogram(

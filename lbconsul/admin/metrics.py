@@ -143,14 +143,14 @@ def _of_upstreams(upstreams: Upstreams) -> Iterator[bytes]:
         (CounterMetricFamily, _COUNTERS),
     ):
         for name, text, field in families:
-            told = ((labels, getattr(each, field)) for labels, each in rows)
-            yield from _family(of, name, text, told)
+            samples = ((labels, getattr(each, field)) for labels, each in rows)
+            yield from _family(of, name, text, samples)
     standings = sorted({each.standing for _, each in rows})
     more = written_labels(("standing",), [(each,) for each in standings])
     ends = dict(zip(standings, more, strict=True))
-    told = ((f"{labels},{ends[each.standing]}", 1.0) for labels, each in rows)
+    samples = ((f"{labels},{ends[each.standing]}", 1.0) for labels, each in rows)
     text = "1 for the upstream's current standing."
-    yield from _family(GaugeMetricFamily, "standing", text, told)
+    yield from _family(GaugeMetricFamily, "standing", text, samples)
 
 
 _GAUGES = (
@@ -184,12 +184,12 @@ _COUNTERS = (
 
 
 def _family(
-    of: _Family, name: str, text: str, told: Iterator[tuple[str, float | None]]
+    of: _Family, name: str, text: str, samples: Iterator[tuple[str, float | None]]
 ) -> Iterator[bytes]:
     """A family in pieces; upstreams without a value have no sample."""
     name = f"lbconsul_upstream_{name}"
     yield generate_latest(One(of(name, text)))
-    for some in batches(told, _AT_ONCE):
+    for some in batches(samples, _AT_ONCE):
         lines = [
             f"{name}{{{labels}}} {floatToGoString(value)}\n"
             for labels, value in some

@@ -37,14 +37,14 @@ def takes_gzip(accept_encoding: str) -> bool:
 
     Elements that do not match the grammar of RFC 9110, 12.5.3, are ignored.
     """
-    said: dict[str, bool] = {}
+    accepted: dict[str, bool] = {}
     for each in accept_encoding.split(","):
         match = _CODING.fullmatch(each)
         if match is not None:
-            said[match[1].lower()] = match[2] is None or float(match[2]) > 0
+            accepted[match[1].lower()] = match[2] is None or float(match[2]) > 0
     for name in ("gzip", "x-gzip", "*"):
-        if name in said:
-            return said[name]
+        if name in accepted:
+            return accepted[name]
     return False
 
 
@@ -70,9 +70,9 @@ def begin(request: Request, code: int, content_type: str, **headers: str) -> Non
     """Set the status and headers of an answer; ``_`` in a name stands for ``-``."""
     request.setResponseCode(code)
     request.setHeader(b"Date", datetimeToString())
-    told = {"Content-Type": content_type, "Cache-Control": "no-store"} | SECURITY
-    told |= {name.replace("_", "-"): value for name, value in headers.items()}
-    for name, value in told.items():
+    fields = {"Content-Type": content_type, "Cache-Control": "no-store"} | SECURITY
+    fields |= {name.replace("_", "-"): value for name, value in headers.items()}
+    for name, value in fields.items():
         request.setHeader(name.encode("ascii"), value.encode("latin-1"))
 
 

@@ -93,17 +93,17 @@ class StatusSnapshot:
 
 
 def _in_documents(key: str, rows: Iterator[dict[str, Any] | None]) -> Iterator[str]:
-    told: list[dict[str, Any]] = []
+    chunk: list[dict[str, Any]] = []
     for count, row in enumerate(rows):
         if row is not None:
-            told.append(row)
-        if len(told) == _AT_ONCE:
-            yield dumps({key: told})
-            told = []
+            chunk.append(row)
+        if len(chunk) == _AT_ONCE:
+            yield dumps({key: chunk})
+            chunk = []
         elif count % _AT_ONCE == 0:
             yield ""
-    if told:
-        yield dumps({key: told})
+    if chunk:
+        yield dumps({key: chunk})
 
 
 def _place(place: Place) -> dict[str, Any]:

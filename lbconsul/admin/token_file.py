@@ -23,10 +23,10 @@ class OneToken:
 
     _token: str
 
-    def is_it(self, said: str) -> bool:
-        """Whether `said` is the token; compared in constant time."""
+    def is_it(self, candidate: str) -> bool:
+        """Whether `candidate` is the token; compared in constant time."""
         return compare_digest(
-            said.encode("utf-8", "surrogateescape"), self._token.encode()
+            candidate.encode("utf-8", "surrogateescape"), self._token.encode()
         )
 
 
@@ -50,10 +50,10 @@ class TokenFile:
         if not self._file.first():
             raise ConfigError(f"--admin-token-file {self._path}: holds no token")
 
-    def is_it(self, said: str) -> bool:
-        """Whether `said` is the token; compared in constant time."""
+    def is_it(self, candidate: str) -> bool:
+        """Whether `candidate` is the token; compared in constant time."""
         token = self._token()
-        same = compare_digest(said.encode("utf-8", "surrogateescape"), token)
+        same = compare_digest(candidate.encode("utf-8", "surrogateescape"), token)
         return same and bool(token)
 
     def _token(self) -> bytes:

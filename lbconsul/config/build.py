@@ -42,12 +42,12 @@ def configure(
 
     :raises ConfigError: the configuration is invalid.
     """
-    said = {key.replace("_", "-"): text for key, text in options.items()}
-    for key in said:
+    texts = {key.replace("_", "-"): text for key, text in options.items()}
+    for key in texts:
         if key not in OPTIONS:
             raise ConfigError(grammar.unknown("option", key, OPTIONS))
-    said.setdefault("admin", "off")
-    return build(Source(), Source(), from_command_line(said, consul, mappings))
+    texts.setdefault("admin", "off")
+    return build(Source(), Source(), from_command_line(texts, consul, mappings))
 
 
 def build(
@@ -60,22 +60,22 @@ def build(
 
     :raises ConfigError: the configuration is invalid.
     """
-    said = _strongest(environment, file, command_line)
-    values = {key: _read_option(key, each) for key, each in said.items()}
+    options = _strongest(environment, file, command_line)
+    values = {key: _read_option(key, each) for key, each in options.items()}
     defaults = {key: values[key] for key in values if key in MAPPING_OPTIONS}
     given = [(each.said, _mapping(each, defaults)) for each in command_line.mappings]
     listening = {mapping.listen for _, mapping in given}
     filed = [(each.said, _mapping(each, defaults)) for each in file.mappings]
-    told = [each for each in filed if each[1].listen not in listening] + given
-    if not told:
+    sourced = [each for each in filed if each[1].listen not in listening] + given
+    if not sourced:
         raise _nothing_to_balance(command_line)
     admin = values.get("admin", Admin(None))
-    validate.reject_duplicates(told, values.get("takeover", ""), admin.listen)
-    validate.reject_fallback_loops(told)
-    mappings = tuple(mapping for _, mapping in told)
-    places = {key: each.where for key, each in said.items()}
+    validate.reject_duplicates(sourced, values.get("takeover", ""), admin.listen)
+    validate.reject_fallback_loops(sourced)
+    mappings = tuple(mapping for _, mapping in sourced)
+    places = {key: each.where for key, each in options.items()}
     consul = ConsulConfig(places=places, **_chosen(values, CONSUL_OPTIONS))
-    said_consul = command_line.consul or file.consul or environment.consul
+    consul_texts = command_line.consul or file.consul or environment.consul
     address = partial(
         grammar.consul_address,
         # The catalog of --dev speaks no TLS, whatever the variables say of another
@@ -85,11 +85,11 @@ def build(
         if command_line.consul or file.consul
         else grammar.WEB_PORTS,
     )
-    if said_consul:
-        addresses = tuple(read(each, address) for each in said_consul)
+    if consul_texts:
+        addresses = tuple(read(each, address) for each in consul_texts)
         consul = evolve(consul, addresses=addresses)
     if dev:
-        consul = _dev_consul(consul, said_consul)
+        consul = _dev_consul(consul, consul_texts)
     _refuse_half_a_pair(consul)
     return Config(consul, mappings, dev=dev, **_chosen(values, GATEWAY_OPTIONS))
 

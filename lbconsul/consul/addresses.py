@@ -23,24 +23,24 @@ def to_state(known: Iterable[Addresses]) -> dict[str, list[str]]:
 
     Names beyond that limit are left out.
     """
-    said, left = dict[str, list[str]](), MOST_TOLD
+    state, left = dict[str, list[str]](), MOST_TOLD
     for addresses in known:
         for host, each in addresses.items():
             # Counts JSON's quotes and commas; one character may take six in ASCII.
             left -= 6 * len(host) + 50 * len(each) + 10
             if left < 0:
-                return said
-            said[host] = list(each)
-    return said
+                return state
+            state[host] = list(each)
+    return state
 
 
-def from_state(said: Any) -> Addresses:
+def from_state(state: Any) -> Addresses:
     """The addresses that `to_state` wrote; invalid entries are left out."""
-    return dict(_read(said.items())) if isinstance(said, dict) else {}
+    return dict(_read(state.items())) if isinstance(state, dict) else {}
 
 
-def _read(said: Iterable[tuple[Any, Any]]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for host, each in said:
+def _read(items: Iterable[tuple[Any, Any]]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for host, each in items:
         if not isinstance(each, list) or not 0 < len(each) <= MOST_ADDRESSES:
             continue
         try:

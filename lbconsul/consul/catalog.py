@@ -127,12 +127,12 @@ def read_entry(entry: object, pick: Pick = BY_DEFAULT) -> Entry:
 def _whose(entry: dict[str, Any]) -> str:
     """The prefix of an error that names the entry's instance; empty if it has no id."""
     service, node = entry.get("Service"), entry.get("Node")
-    said = service.get("ID") if isinstance(service, dict) else None
+    service_id = service.get("ID") if isinstance(service, dict) else None
     at = node.get("Node") if isinstance(node, dict) else None
-    if not isinstance(said, str):
+    if not isinstance(service_id, str):
         return ""
     where = f"@{_line(at)}" if isinstance(at, str) else ""
-    return f"{_line(said)}{where}: "
+    return f"{_line(service_id)}{where}: "
 
 
 def _location(entry: dict[str, Any], pick: Pick) -> Location:
@@ -203,20 +203,20 @@ def _health(check: dict[str, Any]) -> Health:
     if check_id == _NODE_MAINTENANCE or check_id.startswith(_SERVICE_MAINTENANCE):
         why = _line(_get(check, "Notes", str, ""))
         return Health("maintenance", f"maintenance: {why}" if why else "maintenance")
-    said = _get(check, "Status", str, "")
-    if said == "passing":
+    given = _get(check, "Status", str, "")
+    if given == "passing":
         return Health()
-    status: Status = "warning" if said == "warning" else "critical"
+    status: Status = "warning" if given == "warning" else "critical"
     output = _line(_get(check, "Output", str, ""))
-    words = f"check {_line(check_id)!r} {_line(said) or 'of unknown status'}"
+    words = f"check {_line(check_id)!r} {_line(given) or 'of unknown status'}"
     return Health(status, f"{words}: {output}" if output else words)
 
 
 def _own_weight(service: dict[str, Any]) -> int | None:
     tags = _tags(service)
-    said = [_get(service, "Meta", dict, {}).get(WEIGHT)]
-    said += [tag.partition("=")[2] for tag in tags if tag.startswith(f"{WEIGHT}=")]
-    for text in said:
+    weights = [_get(service, "Meta", dict, {}).get(WEIGHT)]
+    weights += [tag.partition("=")[2] for tag in tags if tag.startswith(f"{WEIGHT}=")]
+    for text in weights:
         # A weight of ten digits is a mistake, and int() raises at some thousands.
         if isinstance(text, str) and text.isdecimal() and len(text) < 10:
             return min(int(text), _MOST_WEIGHT)
@@ -233,8 +233,8 @@ def _get(of: dict[str, Any], key: str, kind: type[T], default: T | None = None) 
         value = default
     # bool is an int in Python, but never a port or a weight.
     if not isinstance(value, kind) or isinstance(value, bool):
-        said = type(value).__name__  # the value's text may be as long as the answer
-        raise UnusableAnswer(f"{key} is {said} instead of {kind.__name__}")
+        found = type(value).__name__  # the value's text may be as long as the answer
+        raise UnusableAnswer(f"{key} is {found} instead of {kind.__name__}")
     return value
 
 

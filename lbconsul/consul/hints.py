@@ -91,15 +91,15 @@ class Hints:
         self, path: str, datacenter: str, query: ServiceQuery
     ) -> tuple[str, ...] | None:
         try:
-            said: Any = json.loads(await self._page(path, datacenter, query))
+            document: Any = json.loads(await self._page(path, datacenter, query))
         except CancelledError:
             raise
         except Exception:  # any failure costs only the hint
             return None
-        if not isinstance(said, dict | list):
+        if not isinstance(document, dict | list):
             return None
         # No mapping means Consul's own service, unless it is the only one.
-        names = [each for each in said if isinstance(each, str)][:_MOST_NAMES]
+        names = [each for each in document if isinstance(each, str)][:_MOST_NAMES]
         return tuple(each for each in names if each != "consul") or tuple(names)
 
     async def _meant(self, word: str, names: tuple[str, ...]) -> str:

@@ -105,11 +105,11 @@ def _port(service: dict[str, Any], name: str) -> tuple[int, str]:
     return (chosen[0]["Port"], "") if chosen else (port, "")
 
 
-def _is_port(said: object) -> bool:
-    if not isinstance(said, dict) or type(said.get("Port")) is not int:
+def _is_port(port: object) -> bool:
+    if not isinstance(port, dict) or type(port.get("Port")) is not int:
         return False
-    default = said.get("Default", False)
-    return isinstance(said.get("Name"), str) and isinstance(default, bool)
+    default = port.get("Default", False)
+    return isinstance(port.get("Name"), str) and isinstance(default, bool)
 
 
 def _tagged(

@@ -143,9 +143,9 @@ def _server(address: str) -> list[str]:
     return [str(ip_address(address))] if is_ip(address) else []
 
 
-def _domains(said: tuple[str, ...]) -> list[str]:
+def _domains(names: tuple[str, ...]) -> list[str]:
     domains = []
-    for each in said[:_MOST_DOMAINS]:
+    for each in names[:_MOST_DOMAINS]:
         try:
             domains.append(absolute(each.removesuffix(".")))
         except ValueError:

@@ -155,14 +155,14 @@ class Snapshot:
 
     def _parse(self, data: bytes) -> Kept:
         head, _, body = data.partition(b"\n")
-        said: Any = json.loads(head)
-        if said["lbconsul snapshot"] != _VERSION:
-            raise ValueError(f"unknown version {said['lbconsul snapshot']!r}")
-        if said["question"] != str(self._query):
+        header: Any = json.loads(head)
+        if header["lbconsul snapshot"] != _VERSION:
+            raise ValueError(f"unknown version {header['lbconsul snapshot']!r}")
+        if header["question"] != str(self._query):
             raise ValueError("it belongs to another query")
-        if said["sha256"] != hashlib.sha256(body).hexdigest():
+        if header["sha256"] != hashlib.sha256(body).hexdigest():
             raise ValueError("its checksum is wrong")
-        return Kept(body, float(said["time"]))
+        return Kept(body, float(header["time"]))
 
     def set_aside(self, why: Exception) -> None:
         """Rename an unusable snapshot to ``.broken``, and keep it for the operator."""

@@ -85,10 +85,10 @@ class DrainFile:
             data = StateDir(self._directory).read(self.path.name, _MOST_BYTES)
             if data is None:
                 return {}
-            said = json.loads(data)
-            if said["lbconsul drained"] != _VERSION:
-                raise ValueError(f"unknown version {said['lbconsul drained']!r}")
-            return from_rows(said["drained"])
+            document = json.loads(data)
+            if document["lbconsul drained"] != _VERSION:
+                raise ValueError(f"unknown version {document['lbconsul drained']!r}")
+            return from_rows(document["drained"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             self._complain("unusable, so nothing is drained", error)
             return {}
@@ -115,8 +115,8 @@ class DrainFile:
             for each in waiting:
                 each.callback(None)
             return
-        said = {"lbconsul drained": _VERSION, "drained": to_rows(drained)}
-        data = json.dumps(said).encode()
+        document = {"lbconsul drained": _VERSION, "drained": to_rows(drained)}
+        data = json.dumps(document).encode()
         state, name = StateDir(self._directory), self.path.name
         self._writing = self._run(lambda: state.replace(name, [data]))
         self._writing.addCallbacks(self._written, self._failed)

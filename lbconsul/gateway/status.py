@@ -116,8 +116,8 @@ class StatusCollector:
 
     def _mapping(self, mapping: Mapping) -> MappingStatus:
         data_plane = self._gateway.data_plane
-        told, failover = data_plane.traffic(mapping), self._failover(mapping)
-        stats = told.stats
+        traffic, failover = data_plane.traffic(mapping), self._failover(mapping)
+        stats = traffic.stats
         return MappingStatus(
             name=str(mapping),
             listen=str(mapping.listen or ""),
@@ -127,12 +127,12 @@ class StatusCollector:
             options=mapping_options(mapping),
             accepted=stats.accepted,
             open=max(0, stats.accepted - sum(stats.endings.values())),
-            queued=told.queued,
+            queued=traffic.queued,
             terminations=dict(stats.endings),
             bytes_received=stats.received,
             bytes_sent=stats.sent,
             pools=tuple(
-                _pool(failover, pool, number in told.used)
+                _pool(failover, pool, number in traffic.used)
                 for number, pool in enumerate(failover.all)
             ),
             connect_time=_histogram(stats.connect),
@@ -145,27 +145,27 @@ class StatusCollector:
         """The upstreams of a mapping's pool with this number, one by one."""
         each = self._gateway.data_plane.mapping(mapping)
         if each is not None:
-            told = self._gateway.data_plane.traffic(each)
+            traffic = self._gateway.data_plane.traffic(each)
             chosen = self._failover(each).all[pool]
             for upstream in tuple(chosen.upstreams()):
-                yield self._upstream(chosen, pool, upstream, told)
+                yield self._upstream(chosen, pool, upstream, traffic)
 
     def _upstream(
-        self, pool: Pool, number: int, upstream: Upstream, told: MappingTraffic
+        self, pool: Pool, number: int, upstream: Upstream, traffic: MappingTraffic
     ) -> UpstreamStatus:
         instance, state = upstream.instance, pool.state(upstream)
         identity = instance.identity
         standing, reason, since = state.standing.value, state.reason, state.since
-        if standing in ("serving", "warming") and (number, identity) in told.ejected:
+        if standing in ("serving", "warming") and (number, identity) in traffic.ejected:
             standing = "ejected"
-            ejection, since = told.ejected[number, identity]
+            ejection, since = traffic.ejected[number, identity]
             # Workers wait by the machine's monotonic clock, and we mostly, too.
             is_ours = not self._gateway.data_plane.workers
             wall = self._wall if is_ours else self._wall_of_workers
             reason, since = _in_words(ejection, wall), wall.at(since)
         else:
             since = self._wall.at(since)
-        account = told.stats.accounts.get(identity, _NOTHING)
+        account = traffic.stats.accounts.get(identity, _NOTHING)
         return UpstreamStatus(
             id=upstream_id(*identity),
             datacenter=identity.datacenter,

@@ -93,8 +93,8 @@ def _told(value: Any, depth: int) -> Any:
     if value is None or isinstance(value, str | int):
         return value
     if isinstance(value, Mapping) and depth:
-        told = {str(key): _told(each, depth - 1) for key, each in value.items()}
-        return {key: each for key, each in told.items() if each is not _NOTHING}
+        fields = {str(key): _told(each, depth - 1) for key, each in value.items()}
+        return {key: each for key, each in fields.items() if each is not _NOTHING}
     if isinstance(value, list | tuple | set | frozenset) and depth:
         rows = [_told(each, depth - 1) for each in value]
         return [each for each in rows if each is not _NOTHING]

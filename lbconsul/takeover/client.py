@@ -72,8 +72,8 @@ def take(
         except Refused as error:
             raise wrong(path, f"the running gateway refuses: {error}") from None
         if time.monotonic() >= deadline:
-            told = f"the running gateway hands nothing over within {within:g} s"
-            raise wrong(path, told)
+            why = f"the running gateway hands nothing over within {within:g} s"
+            raise wrong(path, why)
 
 
 def _ask(

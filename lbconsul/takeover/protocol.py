@@ -72,10 +72,10 @@ def write_offer(
 
     :raises ProtocolError: there are too many sockets.
     """
-    said = {"takeover": VERSION, "sockets": list(addresses)}
-    line = _line(**said, state=state) if state else _line(**said)
+    message = {"takeover": VERSION, "sockets": list(addresses)}
+    line = _line(**message, state=state) if state else _line(**message)
     if len(line) > MAX_LINE:
-        line = _line(**said)
+        line = _line(**message)
     if len(addresses) > MOST_SOCKETS or len(line) > MAX_LINE:
         raise ProtocolError(
             f"{len(addresses)} sockets are more than can be handed over"
@@ -89,15 +89,15 @@ def read_offer(line: bytes) -> list[str]:
     :raises Refused: the running gateway refuses; the text says why.
     :raises ProtocolError: the line is no offer, or of no version known here.
     """
-    said = _read(line)
-    if "refused" in said:
-        raise Refused(str(said["refused"])[:_LONGEST])
-    if said.get("takeover") != VERSION:
+    message = _read(line)
+    if "refused" in message:
+        raise Refused(str(message["refused"])[:_LONGEST])
+    if message.get("takeover") != VERSION:
         raise ProtocolError(
-            f"protocol version {str(said.get('takeover'))[:_LONGEST]} instead of"
+            f"protocol version {str(message.get('takeover'))[:_LONGEST]} instead of"
             f" {VERSION}"
         )
-    addresses = said.get("sockets")
+    addresses = message.get("sockets")
     if not isinstance(addresses, list) or len(addresses) > MOST_SOCKETS:
         raise ProtocolError("no list of sockets")
     for each in addresses:
@@ -135,15 +135,15 @@ def read_word(line: bytes) -> str:
     return str(word)
 
 
-def _line(**said: object) -> bytes:
-    return json.dumps(said).encode() + b"\n"
+def _line(**message: object) -> bytes:
+    return json.dumps(message).encode() + b"\n"
 
 
 def _read(line: bytes) -> dict[str, Any]:
     try:
-        said = json.loads(line)
+        message = json.loads(line)
     except (ValueError, RecursionError):
         raise ProtocolError("not JSON") from None
-    if not isinstance(said, dict):
+    if not isinstance(message, dict):
         raise ProtocolError("not a JSON object")
-    return said
+    return message

@@ -92,8 +92,10 @@ def trusted_users(also: Iterable[int] = ()) -> frozenset[int]:
 
 def peer(sock: socket.socket) -> tuple[int, int]:
     """Process and user at the other end, according to the kernel."""
-    said = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    process, user, _ = _CREDENTIALS.unpack(said)
+    credentials = sock.getsockopt(
+        socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size
+    )
+    process, user, _ = _CREDENTIALS.unpack(credentials)
     return process, user
 
 

@@ -164,28 +164,28 @@ def read_report(data: bytes) -> Report:
 
     :raises ValueError: the data is no report.
     """
-    said: Any = json.loads(data)
+    value: Any = json.loads(data)
     try:
         count = Count(
-            _number(said["count"]["accepted"]), _number(said["count"]["open"])
+            _number(value["count"]["accepted"]), _number(value["count"]["open"])
         )
-        version, leases = _number(said["version"]), _number(said["leases"])
-        full = tuple((_text(reason), _text(name)) for reason, name in said["full"])
-        return Report(version, count, leases, said["serves"] is True, full)
+        version, leases = _number(value["version"]), _number(value["leases"])
+        full = tuple((_text(reason), _text(name)) for reason, name in value["full"])
+        return Report(version, count, leases, value["serves"] is True, full)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"not a report: {error!r}") from None
 
 
-def _number(said: Any) -> int:
-    if type(said) is not int or said < 0:
-        raise TypeError(f"{said!r} is not a count")
-    return said
+def _number(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise TypeError(f"{value!r} is not a count")
+    return value
 
 
-def _text(said: Any) -> str:
-    if type(said) is not str:
-        raise TypeError(f"{said!r} is not text")
-    return said
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise TypeError(f"{value!r} is not text")
+    return value
 
 
 def write_answer(number: int, reason: str) -> bytes:

@@ -248,23 +248,23 @@ class WorkerProcess(ProcessProtocol):
         )
 
     def _heard(self, data: bytes) -> None:
-        kind, said = data[:1], data[1:]
+        kind, payload = data[:1], data[1:]
         try:
             if kind == LOG:
-                globalLogPublisher({**read_event(said), "worker": self.number})
+                globalLogPublisher({**read_event(payload), "worker": self.number})
             elif kind == LINES and self._lines is not None:
-                self._lines.pass_on(said)
+                self._lines.pass_on(payload)
             elif kind == REPORT:
-                self._reported(read_report(said))
+                self._reported(read_report(payload))
             elif kind == TRAFFIC:
-                number, changes = read_traffic(said)
-                told = self.traffic.setdefault(number, MappingTraffic())
-                before = told.ejected.keys()
-                apply_changes(told, changes)
-                if told.ejected.keys() != before:
+                number, changes = read_traffic(payload)
+                traffic = self.traffic.setdefault(number, MappingTraffic())
+                before = traffic.ejected.keys()
+                apply_changes(traffic, changes)
+                if traffic.ejected.keys() != before:
                     self._observer.on_ejections_changed()
             elif kind == ANSWER:
-                self._answered(*read_answer(said))
+                self._answered(*read_answer(payload))
             else:
                 raise ValueError(f"unknown kind of message: {kind!r}")
         except Exception:  # invalid data may raise anything
