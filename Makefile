@@ -1,6 +1,7 @@
 # make demo       a gateway with a catalog and three web servers of its own
 # make test       every test, with a real Consul
 # make test-unit  those that start no program: two minutes
+# make test-oldest  the same with the oldest libraries that setup.cfg allows
 # make check      style and types
 # make image-test build the Docker image and ask through it (root, buildah)
 # make bench      what the same work costs, beside HAProxy, nginx and Envoy
@@ -22,7 +23,7 @@ WORKERS = lbconsul/workers/restart_backoff.py,lbconsul/workers/versioned_catalog
 JOBS ?= $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 )))
 BESIDE = -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
-.PHONY: demo test test-unit check consul image-test bench bench-quick chaos chaos-quick soak clean
+.PHONY: demo test test-unit test-oldest check consul image-test bench bench-quick chaos chaos-quick soak clean
 
 demo: $(VENV)/.run
 	$(BIN)/twistd --nodaemon --pidfile= lbconsul --dev --map 8080:webserver
@@ -39,6 +40,13 @@ test: $(VENV)/.test consul
 # No process, no browser, no Consul.
 test-unit: $(VENV)/.test
 	$(BIN)/python -m pytest -m 'not process' $(BESIDE)
+
+OLDEST = sed -n '/^install_requires/,/^$$/s/^ *\([a-z._-]*\) >=\([0-9.]*\).*/\1==\2/p'
+
+test-oldest:
+	$(MAKE) VENV=.venv-oldest .venv-oldest/.test
+	$(OLDEST) setup.cfg | .venv-oldest/bin/pip install --quiet --requirement /dev/stdin
+	$(MAKE) VENV=.venv-oldest test-unit
 
 check: $(VENV)/.test
 	$(BIN)/ruff check
