@@ -90,20 +90,16 @@ class RelaySide:
         "pending",
         "pipe",
         "poller",
-        "recv_into",
         "relay",
-        "send",
         "stream",
         "watched",
     )
 
     relay: RelayCallbacks
     poller: Poller
-    #: The stream, and its methods, which the hot path calls for each chunk.
     stream: Stream
+    #: The stream's own: the poller calls it.
     fileno: Callable[[], int]
-    recv_into: Callable[[bytearray], int]
-    send: Callable[[bytes | memoryview], int]
     other: "RelaySide"
     #: Events watched; only the poller changes it.
     watched: int
@@ -124,7 +120,7 @@ class RelaySide:
             self._move_through(pipe)
             return
         try:
-            count = self.recv_into(_BUFFER)
+            count = self.stream.recv_into(_BUFFER)
         except BlockingIOError:
             return
         except OSError:
@@ -144,7 +140,7 @@ class RelaySide:
             self.relay.user.on_first_byte()
         self.moved += count
         try:
-            sent = self.other.send(_VIEW[:count])
+            sent = self.other.stream.send(_VIEW[:count])
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -214,7 +210,7 @@ class RelaySide:
         if not self.pending:
             return  # the relay ended in this turn of the reactor, by a doRead
         try:
-            sent = self.send(self.pending)
+            sent = self.stream.send(self.pending)
         except BlockingIOError:
             return
         except OSError:
@@ -285,8 +281,6 @@ def join(
         side.poller = poller
         stream = side.stream
         side.fileno = stream.fileno
-        side.recv_into = stream.recv_into
-        side.send = stream.send
         side.watched = side.moved = side.credit = 0
         side.pending = b""
         side.pipe = None
