@@ -90,7 +90,8 @@ class EpollPoller:
     which the kernel does by itself.  Without that a request costs a tenth less and
     a connection a sixth.
 
-    Watched objects have an integer `watched`, initially 0, that only the poller sets.
+    Watched objects have an integer `watched`, initially 0, that only the poller sets,
+    and a `stream`, which has the descriptor.
     """
 
     def __init__(self, reactor: IReactorFDSet) -> None:
@@ -110,7 +111,7 @@ class EpollPoller:
                 self._watch(one, one.watched | _IN)
                 continue
             # A connection's beginning: `_watch` without a call.
-            epoll, descriptor = self._epoll or self._open(), one.fileno()
+            epoll, descriptor = self._epoll or self._open(), one.stream.fileno()
             epoll.register(descriptor, _IN)  # may raise OSError
             self._watched[descriptor] = one
             one.watched = _IN
@@ -120,7 +121,7 @@ class EpollPoller:
             self._watch(each, each.watched | _OUT)
             return
         # As in addReader: a dial's beginning.
-        epoll, descriptor = self._epoll or self._open(), each.fileno()
+        epoll, descriptor = self._epoll or self._open(), each.stream.fileno()
         epoll.register(descriptor, _OUT)
         self._watched[descriptor] = each
         each.watched = _OUT
@@ -135,7 +136,7 @@ class EpollPoller:
         before = each.watched
         if events == before:
             return
-        descriptor = each.fileno()
+        descriptor = each.stream.fileno()
         epoll = self._epoll or self._open()
         if not before:
             epoll.register(descriptor, events)  # may raise OSError
@@ -153,7 +154,7 @@ class EpollPoller:
         for one in each:
             if one.watched:
                 one.watched = 0
-                del self._watched[one.fileno()]
+                del self._watched[one.stream.fileno()]
 
     def _open(self) -> select.epoll:
         self._epoll = select.epoll()

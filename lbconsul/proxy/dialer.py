@@ -6,7 +6,6 @@ accepts, which makes a retry always safe.
 
 import errno
 import socket
-from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol
 
@@ -109,11 +108,6 @@ class DialState(Enum):
 _CHOOSING, _CONNECTING, _QUEUED, _AWAITING, _STARVED, _OVER = DialState
 
 
-def _no_descriptor() -> int:
-    """The descriptor of a dial without a socket."""
-    return -1
-
-
 @implementer(IWriteDescriptor)
 class DialAttempt:
     """One dial: leases and connects until an upstream accepts.
@@ -126,12 +120,11 @@ class DialAttempt:
         "_attempts",
         "_deadline",
         "_dialer",
-        "_sock",
         "_user",
-        "fileno",
         "lease",
         "since",
         "state",
+        "stream",
         "tried",
         "watched",
     )
@@ -140,9 +133,8 @@ class DialAttempt:
         self._dialer = dialer
         self._user = user
         self.state = _CHOOSING
-        self._sock: BareSocket | None = None
-        #: The socket's descriptor, for the poller; -1 once it is closed.
-        self.fileno: Callable[[], int] = _no_descriptor
+        #: The socket of the current attempt, which the poller watches.
+        self.stream: BareSocket | None = None
         #: The address of the current attempt.
         self._address = ""
         #: Events watched; only the poller changes it.
@@ -180,7 +172,7 @@ class DialAttempt:
 
     def go_on(self, lease: Lease, sock: BareSocket | None, code: int) -> None:
         """Go on with a connect that `Dialer.begin` began."""
-        self.lease, self._sock = lease, sock
+        self.lease, self.stream = lease, sock
         self._address = lease.upstream.instance.address
         self._decide(code)
 
@@ -220,7 +212,7 @@ class DialAttempt:
     def _connect(self, upstream: Upstream) -> None:
         instance = upstream.instance
         self._address = instance.address
-        self._sock, code = connect(instance.address, instance.port)
+        self.stream, code = connect(instance.address, instance.port)
         self._decide(code)
 
     def _decide(self, code: int) -> None:
@@ -231,8 +223,6 @@ class DialAttempt:
                 self._answered()
             return
         # The poller tells when the connect completes or fails.
-        assert self._sock is not None
-        self.fileno = self._sock.fileno
         try:
             self._dialer.poller.addWriter(self)
         except OSError as error:
@@ -240,14 +230,18 @@ class DialAttempt:
             return
         self.state = _CONNECTING
 
+    def fileno(self) -> int:
+        """The socket's descriptor, for a reactor."""
+        return -1 if self.stream is None else self.stream.fileno()
+
     def logPrefix(self) -> str:
         """The prefix of log lines, for the reactor."""
         return "dial"
 
     def doWrite(self) -> None:
         """The connect completed or failed.  Called by the poller."""
-        assert self._sock is not None
-        code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        assert self.stream is not None
+        code = self.stream.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             self._failed(code)
         else:
@@ -258,7 +252,7 @@ class DialAttempt:
         if self.state is _OVER:
             return
         if reason.check(ConnectionLost):
-            sock, code = self._sock, errno.ECONNREFUSED
+            sock, code = self.stream, errno.ECONNREFUSED
             if sock is not None:
                 code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or code
             self._failed(code)
@@ -291,7 +285,7 @@ class DialAttempt:
                 self._connect(self.lease.upstream)
 
     def _answered(self) -> None:
-        sock = self._sock
+        sock = self.stream
         assert sock is not None
         self._leave_poller(_OVER)
         assert self.lease is not None
@@ -340,7 +334,7 @@ class DialAttempt:
             raise
 
     def _hang_up(self, state: DialState) -> None:
-        sock = self._sock
+        sock = self.stream
         self._leave_poller(state)
         if sock is not None:
             sock.close()
@@ -350,7 +344,7 @@ class DialAttempt:
         if self.state is _CONNECTING:
             self._dialer.poller.removeWriter(self)
         self.state = state
-        self._sock = None
+        self.stream = None
 
     def _fail(self, termination: Termination) -> None:
         if self.state is not _OVER:

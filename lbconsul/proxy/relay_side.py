@@ -7,7 +7,6 @@ a request.
 
 import errno
 import socket
-from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.interfaces import IReadWriteDescriptor
@@ -84,7 +83,6 @@ class RelaySide:
     __slots__ = (
         "at_end",
         "credit",
-        "fileno",
         "moved",
         "other",
         "pending",
@@ -98,8 +96,6 @@ class RelaySide:
     relay: RelayCallbacks
     poller: Poller
     stream: Stream
-    #: The stream's own: the poller calls it.
-    fileno: Callable[[], int]
     other: "RelaySide"
     #: Events watched; only the poller changes it.
     watched: int
@@ -113,6 +109,10 @@ class RelaySide:
     credit: int
     #: Whether this side's peer has ended its direction.
     at_end: bool
+
+    def fileno(self) -> int:
+        """The stream's descriptor, for a reactor."""
+        return self.stream.fileno()
 
     def doRead(self) -> None:
         """Read, and send to the other side.  Called by the poller."""
@@ -155,7 +155,7 @@ class RelaySide:
     def _move_through(self, pipe: Pipe) -> None:
         """Splice what is readable to the other side through a pipe."""
         try:
-            count = pipe.fill(self.fileno())
+            count = pipe.fill(self.stream.fileno())
         except BlockingIOError:
             self.relay.pipes.give_back(pipe)
             return
@@ -189,7 +189,7 @@ class RelaySide:
         pipe = self.pipe
         assert pipe is not None
         try:
-            pipe.drain(self.fileno())
+            pipe.drain(self.stream.fileno())
         except BlockingIOError:
             return False
         except OSError:
@@ -279,8 +279,6 @@ def join(
     for side in (one, other):
         side.relay = relay
         side.poller = poller
-        stream = side.stream
-        side.fileno = stream.fileno
         side.watched = side.moved = side.credit = 0
         side.pending = b""
         side.pipe = None

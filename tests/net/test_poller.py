@@ -27,6 +27,7 @@ class Watched:
         held.enter_context(self.sock)
         held.enter_context(self.peer)
         self.watched = 0
+        self.stream = self  # so that a test can set `fileno`
         self.calls: list[str] = []
         self.fileno = self.sock.fileno
 
