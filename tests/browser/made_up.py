@@ -100,7 +100,7 @@ class Orders:
         old = self._one(service_id)
         self.source.alter(*WEB, old.id, **fields)
         if kind:
-            self._tell(kind, old, _in_words(evolve(old, **fields)))
+            self._tell(kind, old, _in_words(kind, evolve(old, **fields)))
 
     def gateway(self, fields: dict[str, Any]) -> None:
         """The gateway is like this now."""
@@ -132,21 +132,25 @@ class Orders:
         self.source.events.add(kind, text, QUESTION, about.id)
 
 
-def _in_words(upstream: UpstreamStatus) -> str:
+def _in_words(kind: str, upstream: UpstreamStatus) -> str:
     name = f"{upstream.service_id}@{upstream.node}"
-    return f"{name} is {upstream.standing}: {upstream.reason}"
+    return f"{name} {upstream.address} {kind}: {upstream.reason}"
 
 
 def past(clock: Callable[[], float]) -> EventLog:
     """What has happened so far: how many seconds ago, and what."""
     stories = (
-        (5412.0, "failing", "Consul fails: connect: Connection refused"),
-        (5375.0, "recovered", "Consul answers again, after 37 s"),
+        (5412.0, "failing", "no answer from Consul: Connection refused"),
+        (5375.0, "recovered", "Consul answers again"),
         (3190.0, "joined", "web-3@node-03 10.0.0.3:8080 joined"),
-        (1240.0, "ejected", "web-1@node-01 ejected: 3 consecutive connect failures"),
+        (
+            1240.0,
+            "ejected",
+            "web-1@node-01 ejected: 3 consecutive connect failures; back in 10 s",
+        ),
         (1229.0, "restored", "web-1@node-01 restored: a connection succeeded"),
-        (845.0, "drained", "web-2@node-02 is drained by hand"),
-        (612.0, "undrained", "web-2@node-02 is no longer drained"),
+        (845.0, "drained", "dc1/node-02/web-2 drained: by hand"),
+        (612.0, "undrained", "dc1/node-02/web-2 undrained: by hand"),
         (307.0, "left", "web-9@node-09 10.0.0.9:8080 left"),
     )
     ago = 0.0
