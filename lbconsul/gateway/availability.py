@@ -124,11 +124,6 @@ class Availability(Service):
             self._by_query.setdefault(each.query, {})[mapping] = None
         self._look(needed)
 
-    def replace(self, mappings: Iterable[Mapping]) -> None:
-        """Replace the served mappings."""
-        for _ in self.replacing(mappings):
-            pass
-
     def replacing(self, mappings: Iterable[Mapping]) -> Iterator[bool]:
         """Replace the served mappings, one per step."""
         served, needs = dict[Mapping, FailoverSpec](), set[_Needs]()

@@ -92,20 +92,14 @@ class ListenerManager(Service):
         if self.running:
             self._first_answer.begin(served)
 
-    def replace(
-        self, wanted: Iterable[tuple[Mapping, ListeningSocket]], *, renew: bool = False
-    ) -> None:
-        """Serve exactly these mappings; unchanged ones are not touched.
-
-        With `renew` unchanged mappings get a new proxy for new clients, too.
-        """
-        for _ in self.replacing(wanted, renew=renew):
-            pass
-
     def replacing(
         self, wanted: Iterable[tuple[Mapping, ListeningSocket]], *, renew: bool = False
     ) -> Iterator[bool]:
-        """Do as `replace`, one mapping a step; each step says whether it was long."""
+        """Serve exactly these mappings; unchanged ones are not touched.
+
+        With `renew` unchanged mappings get a new proxy for new clients, too.  Serves
+        one mapping a step; each step says whether it was long.
+        """
         mappings = {source: mapping for mapping, source in wanted}
         is_less = False  # whether there may be pools that nothing needs any longer
         yield True

@@ -49,7 +49,8 @@ class Told:
     def reload(self, *mappings: str) -> None:
         """Serve just these from now on."""
         self.mappings = self.mapped(*mappings)
-        self.availability.replace(self.mappings)
+        for _ in self.availability.replacing(self.mappings):
+            pass
 
     def answer(self, query: ServiceQuery, *instances: Instance) -> None:
         """Consul answers."""

@@ -1,5 +1,6 @@
 """Mappings that come and go while the process serves."""
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -79,7 +80,8 @@ class Running:
         self, *wanted: tuple[Mapping, OwnedSocket], renew: bool = False
     ) -> None:
         """Serve just these."""
-        self.running.call(self.serving.replace, wanted, renew=renew)
+        steps = self.serving.replacing(wanted, renew=renew)
+        self.running.call(deque, steps, 0)
 
     def pair(self, source: OwnedSocket) -> tuple[Any, Any]:
         """A client, and what the server has of it."""
