@@ -117,10 +117,7 @@ class TcpSession:
             raise
         if self.state is _STARTING:
             self.state = _DIALING
-            sweeper = proxy.dial_sweeper
-            sweeper.items.add(self)
-            if not sweeper.runs:
-                sweeper.start()
+            proxy.dial_sweeper.add(self)
 
     def check(self, now: float) -> None:
         """Check time limits, and whether the client of a dial left.
@@ -209,7 +206,6 @@ class TcpSession:
         proxy = self._proxy
         seconds, histogram = proxy.clock.seconds(), proxy.stats.first_byte
         seconds -= self.accepted_at
-        # `observe`, without the call: each connection pays for it.
         histogram.counts[bisect_left(FIRST_BYTE, seconds)] += 1
         histogram.sum += seconds
         if self.lease.probing:

@@ -31,18 +31,17 @@ CROWD = 1000
 
 @define(eq=False)
 class DurationHistogram:
-    """Counts of durations by upper bound, and one more count for longer ones."""
+    """Counts of durations by upper bound, and one more count for longer ones.
+
+    What counts a duration does so itself, since each connection would pay for a call:
+    one more at the index ``bisect_left(bounds, seconds)``, and the seconds to the sum.
+    """
 
     bounds: tuple[float, ...]
     counts: list[int] = Factory(
         lambda self: [0] * (len(self.bounds) + 1), takes_self=True
     )
     sum: float = 0.0
-
-    def observe(self, seconds: float) -> None:
-        """Count one duration."""
-        self.counts[bisect_left(self.bounds, seconds)] += 1
-        self.sum += seconds
 
     def add(self, other: "DurationHistogram") -> None:
         """Add the counts of another histogram with the same bounds."""
@@ -109,7 +108,7 @@ class MappingStats:
 
     def connected(self, identity: Identity, seconds: float) -> None:
         """An instance accepted a connection after `seconds`."""
-        # `observe` and `account`, without the calls: each connection pays for them.
+        # `account`, without the call: each connection pays for it.
         histogram, account = self.connect, self.accounts.get(identity)
         histogram.counts[bisect_left(CONNECT, seconds)] += 1
         histogram.sum += seconds
@@ -153,7 +152,7 @@ class MappingStats:
     ) -> None:
         """A connection ended after `seconds`, with bytes that `moved` did not count."""
         self.endings[ending] += 1
-        # `observe` and `moved`, without the calls: each connection pays for them.
+        # `moved`, without the call: each connection pays for it.
         histogram, account = self.connection, self.accounts.get(identity)
         histogram.counts[bisect_left(CONNECTION, seconds)] += 1
         histogram.sum += seconds

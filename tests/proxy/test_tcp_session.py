@@ -255,7 +255,7 @@ class ProbeTests(SessionTestCase):
 
     def answered_before(self) -> None:
         """Upstreams of the mapping answer."""
-        self.proxy.stats.first_byte.observe(0.1)
+        self.proxy.stats.first_byte.counts[0] += 1
 
     def early_closes(self) -> int:
         """How often in a row the upstream ended connections at once."""

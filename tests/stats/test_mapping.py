@@ -24,17 +24,21 @@ class TestTimes:
 
     def test_bounds(self) -> None:
         """A time equal to a bound is within it, a longer one is beyond."""
-        times = DurationHistogram((1.0, 2.0))
-        for seconds in (0.0, 1.0, 1.5, 2.0, 2.5, 99.0):
-            times.observe(seconds)
-        assert times.counts == [2, 2, 2]
-        assert times.sum == 106.0
+        figures = MappingStats()
+        for seconds in (0.0, 0.005, 0.01, 0.025, 14400.0, 14401.0, 1e9):
+            figures.over(A, 0, 0, seconds, "--")
+        between = [0] * (len(CONNECTION) - 3)
+        assert figures.connection.counts == [2, 2, *between, 1, 2]
+        for seconds in (0.0, 0.0005, 0.001, 5.0, 5.1):
+            figures.connected(A, seconds)
+        between = [0] * (len(CONNECT) - 3)
+        assert figures.connect.counts == [2, 1, *between, 1, 1]
+        assert figures.connect.sum == pytest.approx(10.1015)
 
     def test_add(self) -> None:
         """The statistics of several processes add up."""
-        one, other = DurationHistogram((1.0,)), DurationHistogram((1.0,))
-        one.observe(0.5)
-        other.observe(3.0)
+        one = DurationHistogram((1.0,), [1, 0], 0.5)
+        other = DurationHistogram((1.0,), [0, 1], 3.0)
         one.add(other)
         assert (one.counts, one.sum) == ([1, 1], 3.5)
         assert (other.counts, other.sum) == ([0, 1], 3.0)
@@ -54,7 +58,7 @@ class TestCounts:
         figures.accepted += 3
         figures.failed(A)
         figures.connected(B, 0.25)
-        figures.first_byte.observe(0.5)
+        figures.first_byte.counts[-2] += 1
         figures.moved(B, 4, 1500)
         figures.over(B, 6, 500, 7.0, "--")
         figures.turned_away("SC")
@@ -168,5 +172,5 @@ def test_answered(connections: int, answered: int, expected: bool) -> None:
     for _ in range(connections):
         figures.connected(A, 0.01)
     for _ in range(answered):
-        figures.first_byte.observe(0.01)
+        figures.first_byte.counts[0] += 1
     assert figures.is_answered == expected
