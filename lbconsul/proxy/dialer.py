@@ -76,14 +76,18 @@ class Dialer:
             lease = self.failover.lease((), self.attempts)
         except NoUpstream:
             return None
+        sock = None
         try:
             instance = lease.upstream.instance
             sock, code = connect(instance.address, instance.port)
+            if not code and lease.upstream.record is not None:
+                lease.showed(Outcome.CONNECTED)
         except Exception:
+            # A bug in lbconsul: report it, but leak nothing.
             lease.end()
+            if sock is not None:
+                sock.close()
             raise
-        if not code and lease.upstream.record is not None:
-            lease.showed(Outcome.CONNECTED)
         return lease, sock, code
 
 

@@ -179,9 +179,9 @@ class TcpSession:
         """Relay; the connect began at `since`, after so many that failed."""
         proxy, self.lease, self._retries = self._proxy, lease, retries
         now = self._joined_at = proxy.clock.seconds()
-        self.state = _RELAYING
-        proxy.stats.connected(lease.upstream.instance.identity, now - since)
         relay = self._relay = Relay(proxy.relaying, self, self.client, sock, now)
+        self.state = _RELAYING  # from here on the relay's end closes all
+        proxy.stats.connected(lease.upstream.instance.identity, now - since)
         # Without an age limit the sweeper has no need of the session.
         checked: Checkable = relay
         if proxy.mapping.timeouts.max_age:
