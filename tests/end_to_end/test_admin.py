@@ -343,14 +343,14 @@ def test_every_byte_is_accounted_for(
     assert sum(mapping["connect_time"]["counts"]) == 17
     assert sum(mapping["first_byte_time"]["counts"]) == 16
     assert sum(mapping["connection_time"]["counts"]) == 4
-    rows = gateway_status["workers"]
+    processes = gateway_status["workers"]
     if workers == "1":
-        assert rows == []
+        assert processes == []
     else:
-        assert {each["number"]: each["pid"] for each in rows} == pids(started)
-        assert sum(each["open"] for each in rows) == 13
-        assert sum(each["accepted"] for each in rows) == 17
-        assert all(each["serves"] for each in rows)
+        assert {each["number"]: each["pid"] for each in processes} == pids(started)
+        assert sum(each["open"] for each in processes) == 13
+        assert sum(each["accepted"] for each in processes) == 17
+        assert all(each["serves"] for each in processes)
 
     assert promtool(text) == "0"
     known = samples(text)
@@ -369,7 +369,7 @@ def test_every_byte_is_accounted_for(
             bytes_total = known[f"lbconsul_upstream_{way}_bytes_total"]
             assert bytes_total[key] == row[f"bytes_{way}"]
     assert known["lbconsul_ready"] == {(): 1}
-    assert known["lbconsul_workers"] == {(): len(rows)}
+    assert known["lbconsul_workers"] == {(): len(processes)}
 
     eventually(lambda: admin.status()["gateway"]["open"] == 0, "all have left")
     eventually(
