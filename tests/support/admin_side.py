@@ -76,6 +76,10 @@ class AdminSide:
         _VALIDATOR.validate(status)
         return status
 
+    def names(self) -> list[str]:
+        """The names of the mappings in ``/status``."""
+        return [each["name"] for each in self.status()["mappings"]]
+
     def upstreams(self, mapping: int = 0) -> dict[str, Any]:
         """The upstreams of a mapping, over its pools, by service id."""
         pools = self.status()["mappings"][mapping]["pools"]
