@@ -38,7 +38,7 @@ def test_deregistration(stage: Stage) -> None:
 
     def leaves(deregister: Callable[[], None]) -> None:
         eventually(lambda: visit(port) == "bert", "bert gets connections")
-        with held(port, 4) as connections:
+        with held(port, 16) as connections:  # the load takes turns between them
             deregister()
             left = rf"{stage.service}: 1 left \("
             eventually(lambda: len(started.find(left)) > len(out), "that is told")
