@@ -528,7 +528,7 @@ class TestDrain:
             upstream = held.enter_context(accept(server))
             over: list[object] = []
             running.call(lambda: gateway.drain().addCallback(over.append))
-            eventually(lambda: is_free(port), "nobody listens")
+            eventually(lambda: is_free(port), "no process listens")
             assert_passes(client, upstream)
             assert over == []
             client.close()

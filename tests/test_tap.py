@@ -529,10 +529,10 @@ class TestTakeover:
         """Root takes them also from the user that twistd will switch to."""
         trusted: list[object] = []
 
-        def nobody(path: str, *, also: object) -> None:
+        def without_a_predecessor(path: str, *, also: object) -> None:
             trusted.append(also)
 
-        monkeypatch.setattr(client, "take", nobody)
+        monkeypatch.setattr(client, "take", without_a_predecessor)
         options = Options()
         options.parseOptions(["--takeover", path, f"unix:{path}.web:web"])
         mine = User(os.geteuid(), os.getegid(), ())

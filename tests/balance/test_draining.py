@@ -187,7 +187,7 @@ def _closed(
         count -= number
         now += step
         rounds += 1
-        assert now <= timeout + 2 * step, "somebody is left"
+        assert now <= timeout + 2 * step, "connections are left"
     return closed
 
 

@@ -73,7 +73,7 @@ def test_mappings(
         assert_passes(client, upstream)
         with connect(local(three)), accept(server):
             pass
-        eventually(lambda: is_free(two), "nobody listens")
+        eventually(lambda: is_free(two), "no process listens")
         assert not gateway.registry.answered(ServiceQuery("mail"))
         assert set(gateway._watches._watches) == {WEB, ServiceQuery("own")}
         assert own.mapping in gateway.data_plane.mappings

@@ -133,7 +133,7 @@ def test_mappings_are_added_and_removed(start: Any, held: ExitStack) -> None:
     for each in (stays, new):
         with connect(each.open().getsockname()), accept(server):
             pass
-    eventually(lambda: refuses(address), "nobody listens")
+    eventually(lambda: refuses(address), "no process listens")
     client.sendall(b"hello")
     assert upstream.recv(5) == b"hello"
     old = {number: each.pid for number, each in started.workers().items()}

@@ -262,7 +262,7 @@ def test_draining_workers_are_not_replaced(start: Any, held: ExitStack) -> None:
         started.running.call(
             lambda: started.data_plane.drain().addCallback(over.append)
         )
-        eventually(lambda: refuses(address), "nobody listens")
+        eventually(lambda: refuses(address), "no process listens")
         eventually(
             lambda: started.data_plane.open == 2, "who was let in before is gone"
         )
