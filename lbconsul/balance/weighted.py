@@ -74,10 +74,8 @@ class WeightedSampler:
             ends.append(total)
         if not total:
             return None
-        point = self._chance() * total
-        if point >= total:  # rounded up
-            point = total - 1
-        drawn = classes[bisect_right(ends, point)]
+        # Below the total, rounded or not: totals stay far below 2 ** 53.
+        drawn = classes[bisect_right(ends, self._chance() * total)]
         if drawn.bound * len(drawn.members) == total:
             self.classes = {drawn.bound.bit_length(): drawn}
             self.only = drawn
