@@ -78,7 +78,7 @@ BAD = {
     ),
     "the beginning of several options": (
         "--client x 80:web",
-        "unknown option '--client'; did you mean '--client-key'?",
+        "unknown option '--client'; did you mean '--client-ca'?",
     ),
     "unknown mapping option": (
         "--map 80:web,polcy=p2c",

@@ -40,7 +40,6 @@ _LOOKS_LIKE_MAPPING = re.compile(
 RENAMED = {
     "eject-early": "eject-on-early-close",
     "eject-time": "eject-base-time",
-    "mode": "unix-mode",
 }
 
 _OPTION_BREAK = re.compile(r""",(?=(?:[^"`]|"(?:[^"\\]|\\.)*"|`[^`]*`)*$)""")

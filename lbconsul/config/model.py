@@ -93,6 +93,9 @@ class Timeouts:
     half_close: float = 30.0
     #: From accept to end, give or take a tenth; 0: no limit.
     max_age: float = 0.0
+    #: For the client's first byte, after any PROXY header and TLS handshake; 0: no
+    #: limit.
+    first_byte: float = 0.0
 
 
 @frozen
@@ -140,6 +143,48 @@ class Drain:
     rebalance: int = 0
 
 
+@frozen
+class TLS:
+    """How clients are served with TLS."""
+
+    #: A PEM file, a folder of such files, or ``consul:PREFIX``; empty: without TLS.
+    certificates: str = ""
+    #: The oldest version that is accepted, ``1.2`` or ``1.3``.
+    least_version: str = "1.2"
+    #: PEM file of the authorities of client certificates; empty: none is asked for.
+    client_ca: str = ""
+    #: ``required``, or ``optional``: a client may have no certificate.
+    client_verify: str = "required"
+    #: PEM file of revoked client certificates.
+    client_crl: str = ""
+
+
+@frozen
+class UpstreamTLS:
+    """How upstreams are connected to with TLS."""
+
+    is_on: bool = False
+    #: PEM file of the trusted authorities; empty: those of the system.
+    ca: str = ""
+    #: The name for SNI and verification; empty: the instance's address.
+    server_name: str = ""
+    verify: bool = True
+    #: PEM files of the certificate to show, and of its key if that is a file of its
+    #: own.
+    cert: str = ""
+    key: str = ""
+
+
+@frozen
+class ProxyProtocol:
+    """The PROXY protocol, in front of the mapping and behind it."""
+
+    #: The networks whose clients must send a header; empty: none does.
+    accept: tuple[str, ...] = ()
+    #: The version that is sent to upstreams, ``v1`` or ``v2``, or ``off``.
+    send: str = "off"
+
+
 @frozen(cache_hash=True)  # it is a key in hot paths
 class Mapping:
     """A listening address, the service behind it, and its options.
@@ -181,6 +226,13 @@ class Mapping:
     unix_mode: int = 0o660
     #: Whether the gateway is ready even if the mapping never had a usable instance.
     allow_empty: bool = False
+    #: ``tcp``, or ``sni``: routed by the server name of TLS, which is not decrypted.
+    mode: str = "tcp"
+    tls: TLS = TLS()
+    upstream_tls: UpstreamTLS = UpstreamTLS()
+    proxy_protocol: ProxyProtocol = ProxyProtocol()
+    #: Whether no upstream is connected to before the client has sent a byte.
+    waits_for_client: bool = False
 
     def __str__(self) -> str:
         listen, service = self.listen, quoted(self.service)

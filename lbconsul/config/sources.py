@@ -32,7 +32,7 @@ ENVIRONMENT = {
 }
 
 #: Options that a TOML file may give as a list.
-_LISTS = frozenset({"health", "allow", "deny", "upstream-allow"})
+_LISTS = frozenset({"health", "allow", "deny", "upstream-allow", "accept-proxy"})
 
 #: Where Consul's own tools look for an agent.
 DEFAULT_CONSUL = "127.0.0.1:8500"

@@ -171,6 +171,14 @@ def one_of(choices: Iterable[str]) -> Callable[[str], str]:
     return parse
 
 
+def certificates(text: str) -> str:
+    """A path, or ``consul:PREFIX``: where PEM certificates and keys are."""
+    printable(text)
+    if text.startswith("consul:") and not text.removeprefix("consul:").strip("/"):
+        raise ValueError("must have a prefix of keys, as consul:lbconsul/certificates")
+    return text
+
+
 def health(text: str) -> frozenset[str]:
     """Statuses that may get connections: passing, warning, or ``any``."""
     if text == "any":

@@ -8,14 +8,17 @@ from attrs import fields
 from lbconsul.balance import policy
 from lbconsul.config.mapping_options import MAPPING_OPTIONS, POLICIES
 from lbconsul.config.model import (
+    TLS,
     Config,
     ConsulConfig,
     Drain,
     Ejection,
     Limits,
     Mapping,
+    ProxyProtocol,
     ShrinkGuard,
     Timeouts,
+    UpstreamTLS,
 )
 from lbconsul.config.option import Option
 from lbconsul.config.options import CONSUL_OPTIONS, GATEWAY_OPTIONS, OPTIONS
@@ -31,6 +34,9 @@ GROUPS = {
     "ejection": Ejection,
     "shrink_guard": ShrinkGuard,
     "drain": Drain,
+    "tls": TLS,
+    "upstream_tls": UpstreamTLS,
+    "proxy_protocol": ProxyProtocol,
 }
 
 
@@ -103,7 +109,9 @@ def test_defaults_are_told_at_all() -> None:
         "max-connections-per-upstream", "queue-length", "drain-timeout",
         "close-on-critical", "max-age", "rebalance", "max-connections-per-client",
         "shutdown-grace", "log-format", "admin", "admin-open-read", "allow-empty",
-        "consul-wait", "log-file-size", "log-file-keep",
+        "consul-wait", "log-file-size", "log-file-keep", "mode", "tls-min",
+        "client-verify", "upstream-tls", "upstream-verify", "send-proxy",
+        "first-byte-timeout", "wait-for-client",
     }  # fmt: skip
 
 
