@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from attrs import Factory, define, field
 
@@ -18,18 +18,15 @@ class Load:
     instance or a lease on it is open.
     """
 
+    #: Whether `add` does more than a lease does by itself.
+    is_shared: ClassVar[bool] = False
     open: int = 0
     upstreams: list["Upstream"] = Factory(list)
 
     def add(self, connections: int) -> None:
         """Add `connections`, which may be negative, and notify every pool."""
         self.open += connections
-        upstreams = self.upstreams
-        if len(upstreams) == 1:  # the usual case, and faster than a loop
-            upstream = upstreams[0]
-            upstream.loaded(upstream)
-            return
-        for upstream in upstreams:
+        for upstream in self.upstreams:
             upstream.loaded(upstream)
 
 
@@ -230,8 +227,15 @@ class Lease:
         #: Whether the upstream was ejected at the time, and this connection may still
         #: show that it recovered.
         self.probing = probing
-        self._load: Load | None = upstream.load
-        upstream.load.add(1)
+        load = upstream.load
+        self._load: Load | None = load
+        if load.is_shared:
+            load.add(1)
+            return
+        # `Load.add`, without the call: each connection pays for it twice.
+        load.open += 1
+        for each in load.upstreams:
+            each.loaded(each)
 
     def showed(self, outcome: Outcome) -> None:
         """Report how the upstream behaved.
@@ -260,9 +264,15 @@ class Lease:
     def end(self) -> None:
         """The use of the upstream is over: stop counting it."""
         load = self._load
-        if load is not None:
-            self._load = None
+        if load is None:
+            return
+        self._load = None
+        if load.is_shared:
             load.add(-1)
-            if self.probing:
-                self.probing = False
-                self._owner.abandon_probe(self)
+        else:
+            load.open -= 1
+            for each in load.upstreams:
+                each.loaded(each)
+        if self.probing:
+            self.probing = False
+            self._owner.abandon_probe(self)

@@ -9,7 +9,7 @@ from lbconsul.net.poller import Poller
 from lbconsul.net.sockets import reset_on_close
 from lbconsul.net.splice import Pipes
 from lbconsul.net.stream import Stream
-from lbconsul.proxy.relay_side import RelaySide, join
+from lbconsul.proxy.relay_side import RelaySide
 from lbconsul.stats.termination import Termination
 
 
@@ -73,7 +73,17 @@ class Relay:
         self._settings = settings
         self.user = user
         self.pipes = settings.pipes
-        self.client, self.upstream = join(self, settings.poller, client, upstream)
+        # The sides are made here, and not by a method: each connection pays for a call.
+        one, other = self.client, self.upstream = RelaySide(), RelaySide()
+        one.other, other.other = other, one
+        one.stream, other.stream = client, upstream
+        for side in (one, other):
+            side.relay = self
+            side.poller = settings.poller
+            side.watched = side.moved = side.credit = 0
+            side.pending = b""
+            side.pipe = None
+            side.at_end = False
         self.over = False
         #: Whether one direction is over.
         self.is_half_closed = False

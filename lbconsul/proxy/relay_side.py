@@ -78,7 +78,10 @@ class RelayCallbacks(Protocol):
 
 @implementer(IReadWriteDescriptor)
 class RelaySide:
-    """One stream of a relay: sends what it reads to the other side."""
+    """One stream of a relay: sends what it reads to the other side.
+
+    The relay sets the attributes of both its sides.
+    """
 
     __slots__ = (
         "at_end",
@@ -267,20 +270,3 @@ class RelaySide:
     def logPrefix(self) -> str:
         """The prefix of log lines, for the reactor."""
         return "relay"
-
-
-def join(
-    relay: RelayCallbacks, poller: Poller, client: Stream, upstream: Stream
-) -> tuple[RelaySide, RelaySide]:
-    """The two sides of a relay, made in one call: each connection pays for it."""
-    one, other = RelaySide(), RelaySide()
-    one.other, other.other = other, one
-    one.stream, other.stream = client, upstream
-    for side in (one, other):
-        side.relay = relay
-        side.poller = poller
-        side.watched = side.moved = side.credit = 0
-        side.pending = b""
-        side.pipe = None
-        side.at_end = False
-    return one, other

@@ -26,6 +26,7 @@ class SharedLoad(Load):
     process.
     """
 
+    is_shared: ClassVar[bool] = True
     _count: Callable[[int], None] = field(kw_only=True)
     _publish: Callable[[int, int], None] = field(kw_only=True)
     slot: int | None = None

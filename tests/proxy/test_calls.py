@@ -6,7 +6,7 @@ from tests.support.python_calls import calls_per_connection
 
 #: The calls of a connection that nothing hinders.  They may become fewer; a feature
 #: that is not in use must not make them more.
-MOST = {"log off": 33, "log on": 37}
+MOST = {"log off": 30, "log on": 34}
 
 
 @pytest.mark.parametrize("log", MOST)

@@ -4,15 +4,15 @@ import errno
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Self
 from unittest.mock import patch
 
 import pytest
-from attrs import Factory, define, field
+from attrs import define
 
 from lbconsul.net.splice import Pipe, Pipes
 from lbconsul.net.stream import Stream
-from lbconsul.proxy.relay_side import READ_SIZE, RelaySide, join
+from lbconsul.proxy.relay import Relay, RelaySettings
+from lbconsul.proxy.relay_side import READ_SIZE, RelaySide
 from lbconsul.stats.termination import Termination
 from tests.support.loopback import receive, tcp_pair
 from tests.support.recording_reactor import RecordingReactor
@@ -28,26 +28,38 @@ class CountedPipes(Pipes):
         return super().lend()
 
 
-@define(eq=False)
-class Callbacks:
-    """What an end needs of its relay, and a note of what it said."""
-
-    pipes: CountedPipes = Factory(CountedPipes)
-    over: bool = False
-    said: list[str] = Factory(list)
-    #: How often the upstream's first byte came.
-    first_bytes: int = 0
-    client: RelaySide = field(init=False)
-    upstream: RelaySide = field(init=False)
-
-    @property
-    def user(self) -> Self:
-        return self
+class User:
+    """Joins two streams, and needs to know nothing of them."""
 
     def on_first_byte(self) -> None:
-        self.first_bytes += 1
+        """The upstream's first byte arrived."""
 
-    def end(self, termination: Termination, *, by_upstream: bool) -> None:
+    def on_moved(self, received: int, sent: int) -> None:
+        """Bytes moved."""
+
+    def on_closed(self, termination: Termination, *, by_upstream: bool) -> None:
+        """The relay closed its streams."""
+
+
+class NotingRelay(Relay):
+    """A relay that only notes what its sides say, and closes nothing."""
+
+    pipes: CountedPipes
+
+    def __init__(
+        self, reactor: RecordingReactor, client: Stream, upstream: Stream
+    ) -> None:
+        settings = RelaySettings(reactor, reactor, CountedPipes(), 60.0, 60.0)
+        super().__init__(settings, User(), client, upstream, 0.0)
+        self.said: list[str] = []
+
+    def end(
+        self,
+        termination: Termination,
+        *,
+        reset: bool = False,
+        by_upstream: bool = False,
+    ) -> None:
         self.said.append("done")
         self.over = True
 
@@ -63,7 +75,7 @@ class Callbacks:
 class Stage:
     """Two ends, and the peers of both."""
 
-    relay: Callbacks
+    relay: NotingRelay
     reactor: RecordingReactor
     speaker: socket.socket
     listener: socket.socket
@@ -100,10 +112,10 @@ def stage() -> Iterator[Stage]:
         theirs, listener = tcp_pair()
         for sock in (ours, speaker, theirs, listener):
             held.enter_context(sock)
-        relay, reactor = Callbacks(), RecordingReactor()
+        reactor = RecordingReactor()
+        relay = NotingRelay(reactor, ours, theirs)
         held.callback(relay.pipes.close)
-        end, other = join(relay, reactor, ours, theirs)
-        relay.client, relay.upstream = end, other
+        end, other = relay.client, relay.upstream
         reactor.addReader(end)
         reactor.addReader(other)
         yield Stage(relay, reactor, speaker, listener, end, other)
