@@ -49,7 +49,11 @@ ROOMS: dict[str, Room] = {
     "config": room("errors text", pure="*"),
     "balance": room("errors text", pure="*"),
     "stats": room("balance", pure="*"),
-    "net": room("config errors", pure="cidr rate_limit"),
+    "net": room(
+        "config errors",
+        pure="cidr crc32c proxy_header proxy_protocol proxy_tlvs proxy_v1 proxy_v2"
+        " rate_limit",
+    ),
     "process": room("config errors"),
     "logs": room(COMMON),
     "takeover": room(COMMON + "net", pure="protocol"),
@@ -137,6 +141,7 @@ TESTED_ELSEWHERE = {
     "lbconsul.dev.registration": f"{CONTRACT}/test_services.py",
     "lbconsul.dev.schemas": f"{CONTRACT}/test_queries.py",
     "lbconsul.gateway.interfaces": "tests/gateway/test_data_plane.py",
+    "lbconsul.net.proxy_header": "tests/net/test_proxy_protocol.py",
     "lbconsul.proxy.data_plane": "tests/gateway/test_data_plane.py",
     "lbconsul.workers.assignments": "tests/workers/test_worker.py",
     "lbconsul.workers.reporter": "tests/workers/test_worker.py",
