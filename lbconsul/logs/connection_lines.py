@@ -5,7 +5,7 @@ an event costs more than all the rest of a connection.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as quoted
 
@@ -52,8 +52,9 @@ class ConnectionLines:
         seconds: float,
         retries: int,
         termination: str,
+        facts: Mapping[str, str],
     ) -> None:
-        """Write the line of one connection."""
+        """Write the line of one connection; `facts` are further fields of JSON."""
         now = self._now()
         second = int(now)
         if second != self._second:
@@ -66,8 +67,11 @@ class ConnectionLines:
                 f'"message":{quoted(message)},"client":{quoted(client)},'
                 f'"mapping":{quoted(mapping)},"upstream":{quoted(upstream)},'
                 f'"received":{received},"sent":{sent},"seconds":{round(seconds, 6)},'
-                f'"retries":{retries},"termination":"{termination}"{self._suffix}'
+                f'"retries":{retries},"termination":"{termination}"'
             )
+            for name, fact in facts.items():
+                line += f',"{name}":{quoted(fact)}'
+            line += self._suffix
         self._write(line.encode("utf-8", "backslashreplace"))
 
     def pass_on(self, lines: bytes) -> None:

@@ -3,6 +3,7 @@
 import _socket
 import errno
 import fcntl
+import select
 import socket
 import struct
 import termios
@@ -48,6 +49,24 @@ def queued(sock: Stream) -> int:
         return 0
     count: int = struct.unpack("i", answer)[0]
     return count
+
+
+def unread(sock: Stream) -> int:
+    """Bytes that have arrived on a socket and were not read (tcp(7), SIOCINQ)."""
+    answer = fcntl.ioctl(sock, termios.FIONREAD, struct.pack("i", 0))
+    count: int = struct.unpack("i", answer)[0]
+    return count
+
+
+def has_ended(sock: Stream) -> bool:
+    """Whether the peer has ended its direction, even if there are unread bytes.
+
+    False on a system that cannot say so.
+    """
+    ended: int = getattr(select, "POLLRDHUP", 0)
+    poll = select.poll()
+    poll.register(sock, ended)
+    return bool(poll.poll(0))
 
 
 @cache

@@ -12,6 +12,7 @@ from lbconsul.config.model import Mapping
 from lbconsul.net.rate_limit import TokenBucket
 from lbconsul.net.sockets import address_text
 from lbconsul.net.throttled_log import ThrottledLog, in_words
+from lbconsul.proxy.client_info import ClientInfo, facts_text
 from lbconsul.stats.termination import Termination
 
 #: Lines a second, and the burst, for clients that got no upstream.  Connections that
@@ -33,8 +34,12 @@ class ConnectionWriter(Protocol):
         seconds: float,
         retries: int,
         termination: str,
+        facts: AbstractMapping[str, str],
     ) -> None:
-        """Write the line of one connection: its text, and the same as fields."""
+        """Write the line of one connection: its text, and the same as fields.
+
+        `facts` are further fields, that few connections have.
+        """
 
 
 @define(eq=False)
@@ -67,11 +72,13 @@ class ConnectionLog:
         sent: int,
         retries: int,
         termination: Termination,
+        info: ClientInfo | None = None,
     ) -> None:
         """Log a connection that ended, or a client that was refused.
 
         The client has the address, and was accepted at the reactor's time given.
         `received` and `sent` are bytes from the client and from the upstream.
+        `info` is what a handshake told of the client, if there was one.
         """
         if not self.is_on:
             return
@@ -85,9 +92,21 @@ class ConnectionLog:
             f"{client} {mapping} {instance} in={received} out={sent}"
             f" time={seconds:.3f} retries={retries} {code}"
         )
+        facts = {} if info is None else info.facts()
+        if facts:
+            line += facts_text(facts)
         if self._writer is not None:
             self._writer.write(
-                line, client, mapping, instance, received, sent, seconds, retries, code
+                line,
+                client,
+                mapping,
+                instance,
+                received,
+                sent,
+                seconds,
+                retries,
+                code,
+                facts,
             )
             return
         self._log.info(
@@ -101,6 +120,7 @@ class ConnectionLog:
             seconds=seconds,
             retries=retries,
             termination=code,
+            **facts,
         )
 
     def stop(self) -> None:

@@ -2,7 +2,6 @@
 
 import socket
 from collections.abc import Callable
-from functools import partial
 from typing import Protocol
 
 from attrs import Factory, define, field
@@ -12,7 +11,7 @@ from lbconsul.config.model import Mapping
 from lbconsul.net.listening_socket import ListeningSocket
 from lbconsul.net.sockets import BareSocket
 from lbconsul.proxy.connection_limit import ConnectionLimit
-from lbconsul.proxy.handler import handle
+from lbconsul.proxy.handler import handler_of
 from lbconsul.proxy.listener import Listener
 from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
 
@@ -136,7 +135,7 @@ class ActiveListener:
         self.connection_limit = self.proxy.connection_limit
         self.max_connections = mapping.limits.connections
         # No call of ours stands between the listener and the handler.
-        self.connected = partial(handle, self.proxy)
+        self.connected = handler_of(self.proxy)
 
     def drop(self, proxy: MappingProxy) -> None:
         """Forget an older proxy, whose last connection has ended."""

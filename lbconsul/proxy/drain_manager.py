@@ -26,8 +26,9 @@ from lbconsul.stats.termination import Termination
 class Session(Protocol):
     """A client's connection, as its mapping sees it."""
 
-    #: The client's address.
+    #: The client's address, and whether access control counts it.
     address: object
+    is_admitted: bool
     #: The use of an upstream, while `is_relaying`.
     lease: Lease
 

@@ -1,7 +1,5 @@
 """The proxy factory: lets an endpoint's clients in to a mapping."""
 
-import socket
-
 from attrs import define
 from twisted.internet.interfaces import IAddress, IProtocolFactory
 from twisted.internet.protocol import Protocol
@@ -9,7 +7,7 @@ from zope.interface import implementer
 
 from lbconsul.config.model import Mapping
 from lbconsul.proxy.detach import SocketDetacher
-from lbconsul.proxy.handler import handle
+from lbconsul.proxy.handler import handler_of
 from lbconsul.proxy.mapping_proxy import MappingProxy
 
 
@@ -41,10 +39,7 @@ class ProxyFactory:
 
     def buildProtocol(self, address: IAddress) -> Protocol:
         """A protocol that passes on its transport's socket."""
-        return SocketDetacher(self._connected)
-
-    def _connected(self, client: socket.socket, address: object) -> None:
-        handle(self._proxy, client, address)
+        return SocketDetacher(handler_of(self._proxy))
 
     def doStart(self) -> None:
         """Nothing to do before listening."""

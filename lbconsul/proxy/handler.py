@@ -1,8 +1,23 @@
 """What becomes of an accepted socket: a client that is refused, or a session."""
 
+from collections.abc import Callable
+from functools import partial
+
 from lbconsul.net.sockets import BareSocket
+from lbconsul.proxy.client_handshake import ClientHandshake
+from lbconsul.proxy.handshake_settings import HandshakeSettings
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.tcp_session import TcpSession
+
+
+def handler_of(proxy: MappingProxy) -> Callable[[BareSocket, object], None]:
+    """The function that takes over the sockets of this mapping's clients.
+
+    It is chosen once, so that a mapping without a handshake pays for no condition.
+    """
+    if proxy.handshaking is None:
+        return partial(handle, proxy)
+    return partial(shake_hands, proxy, proxy.handshaking)
 
 
 def handle(proxy: MappingProxy, client: BareSocket, address: object) -> None:
@@ -19,3 +34,24 @@ def handle(proxy: MappingProxy, client: BareSocket, address: object) -> None:
     proxy.sessions.add(session)
     proxy.connection_limit.taken += 1
     session.start()
+
+
+def shake_hands(
+    proxy: MappingProxy,
+    settings: HandshakeSettings,
+    client: BareSocket,
+    address: object,
+) -> None:
+    """Take over a client that has a handshake before it."""
+    proxy.accepted += 1
+    proxy.stats.accepted += 1
+    now = proxy.clock.seconds()
+    if proxy.access_control is not None:
+        refused = proxy.access_control.refuse(address)
+        if refused is not None:
+            proxy.turn_away(client, address, now, refused)
+            return
+    handshake = ClientHandshake(proxy, settings, client, address, now)
+    proxy.sessions.add(handshake)
+    proxy.connection_limit.taken += 1
+    handshake.start()

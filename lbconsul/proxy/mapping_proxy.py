@@ -20,6 +20,7 @@ from lbconsul.proxy.access_log import ConnectionLog, ConnectionWriter
 from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.dialer import Dialer
 from lbconsul.proxy.drain_manager import DrainManager, Session, least_recently_active
+from lbconsul.proxy.handshake_settings import HandshakeSettings
 from lbconsul.proxy.relay import RelaySettings
 from lbconsul.proxy.wait_queue import WaitQueue
 from lbconsul.stats.mapping import MappingStats
@@ -81,17 +82,25 @@ class MappingProxy:
     wait_queue: WaitQueue = field(init=False)
     dialer: Dialer = field(init=False)
     relaying: RelaySettings = field(init=False)
+    #: What clients need before they get an upstream; None: nothing.
+    handshaking: HandshakeSettings | None = field(init=False)
+    #: Whether connections have limits beyond those of their relays.
+    limits_sessions: bool = field(init=False)
     _drain_manager: DrainManager = field(init=False)
     #: Since when the mapping drains, and the termination of connections that it closes.
     _draining_since: float | None = None
     _overdue: Termination = Termination.SOFT_STOP
-    #: Checks what relays, and `dial_sweeper` sessions whose dial takes time.
+    #: Checks what relays, and `dial_sweeper` handshakes, and sessions whose dial takes
+    #: time.
     session_sweeper: Sweeper = field(init=False)
     dial_sweeper: Sweeper = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         mapping, clock = self.mapping, self.clock
         self.access_control = AccessControl.of(mapping)
+        self.handshaking = HandshakeSettings.of(mapping)
+        timeouts = mapping.timeouts
+        self.limits_sessions = bool(timeouts.max_age or timeouts.first_byte)
         self.log = ConnectionLog(
             clock, mapping, self._log_connections, self._connection_writer
         )
@@ -119,7 +128,12 @@ class MappingProxy:
 
     def _make_sweepers(self) -> None:
         mapping, dialer, clock = self.mapping, self.dialer, self.clock
-        waits = (dialer.connect_timeout, dialer.queue_timeout, dialer.empty_timeout)
+        waits = (
+            dialer.connect_timeout,
+            dialer.queue_timeout,
+            dialer.empty_timeout,
+            mapping.timeouts.first_byte,
+        )
         shortest = min(each for each in waits if each)
         self.dial_sweeper = Sweeper(
             clock, Sweeper.interval_for(shortest, _DIAL_ROUND), self._slicer
@@ -127,6 +141,8 @@ class MappingProxy:
         limits = [mapping.timeouts.idle, mapping.timeouts.half_close]
         if mapping.timeouts.max_age:
             limits.append(2 * _AGE_JITTER * mapping.timeouts.max_age)
+        if mapping.timeouts.first_byte:
+            limits.append(mapping.timeouts.first_byte)
         interval = Sweeper.interval_for(min(limits), _SESSION_ROUND)
         self.session_sweeper = Sweeper(clock, interval, self._slicer)
 
@@ -148,7 +164,7 @@ class MappingProxy:
     def closed(self, session: Session) -> None:
         """Free the places of a session that ended."""
         self.sessions.discard(session)
-        if self.access_control is not None:
+        if self.access_control is not None and session.is_admitted:
             self.access_control.release(session.address)
         limit = self.connection_limit
         limit.taken -= 1

@@ -2,11 +2,15 @@
 
 from bisect import bisect_left
 from enum import Enum, auto
+from math import inf
+from typing import cast
 
 from lbconsul.balance.upstream import Lease, Outcome
 from lbconsul.net.connect import has_left
-from lbconsul.net.sockets import BareSocket
+from lbconsul.net.sockets import BareSocket, unread
+from lbconsul.net.stream import Stream
 from lbconsul.net.sweeper import Checkable
+from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.proxy.dialer import DialAttempt
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.relay import Relay
@@ -47,36 +51,45 @@ class TcpSession:
     __slots__ = (
         "_dial",
         "_expires",
+        "_first_byte_by",
         "_joined_at",
         "_proxy",
         "_relay",
         "_retries",
         "accepted_at",
         "address",
+        "begun_at",
         "client",
         "lease",
         "state",
     )
 
     #: Since RELAYING: the relay, when it began, when the connection reaches its age
-    #: limit, connect attempts that failed before, and the use of the upstream.
+    #: limit and when its client must have sent a byte (if there are such limits),
+    #: connect attempts that failed before, and the use of the upstream.
     _relay: Relay
     _joined_at: float
     _expires: float
+    _first_byte_by: float
     _retries: int
     lease: Lease
+
+    #: What a handshake has told of the client; None: there was none.
+    info: ClientInfo | None = None
+    is_admitted = True
 
     def __init__(
         self,
         proxy: MappingProxy,
-        client: BareSocket,
+        client: Stream,
         address: object,
         accepted_at: float,
     ) -> None:
         self._proxy = proxy
         self.client = client
         self.address = address
-        self.accepted_at = accepted_at
+        #: When the client was accepted, and when the search for an upstream began.
+        self.accepted_at = self.begun_at = accepted_at
         self.state = _STARTING
         #: The dial, if the first connect was not over at once.
         self._dial: DialAttempt | None = None
@@ -104,9 +117,9 @@ class TcpSession:
             if begun is not None:
                 lease, sock, code = begun
                 if sock is not None and not code:
-                    self._join(lease, sock, self.accepted_at, 0)
+                    self._join(lease, sock, self.begun_at, 0)
                     return
-            dial = self._dial = DialAttempt(proxy.dialer, self, self.accepted_at)
+            dial = self._dial = DialAttempt(proxy.dialer, self, self.begun_at)
             if begun is None:
                 dial.start()
             else:
@@ -127,15 +140,28 @@ class TcpSession:
         if self.state is _RELAYING:
             if now >= self._expires:
                 self._relay.end(Termination.AGED)
+            elif now >= self._first_byte_by and self._is_silent():
+                self._relay.end(Termination.FIRST_BYTE_TIMEOUT)
             else:
                 self._relay.check(now)
         elif self.state is _DIALING:
             assert self._dial is not None
-            if has_left(self.client):
+            if self._client_has_left():
                 waits = self._dial.is_waiting
                 self.end(Termination.QUEUE_LEFT if waits else Termination.CLIENT_LEFT)
             else:
                 self._dial.check(now)
+
+    def _client_has_left(self) -> bool:
+        # Without a handshake the stream is the socket itself.
+        return has_left(cast(BareSocket, self.client))
+
+    def _is_silent(self) -> bool:
+        """Whether the client has sent no byte; if it has, that is not asked again."""
+        if self._relay.client.moved:
+            self._first_byte_by = inf
+            return False
+        return not unread(self.client)
 
     def end(self, termination: Termination) -> None:
         """Close the connection.  Later calls do nothing."""
@@ -155,7 +181,16 @@ class TcpSession:
         self._leave_dial(_OVER)
         self.client.close()
         proxy.stats.turned_away(termination.code)
-        proxy.log.tell(self.address, self.accepted_at, None, 0, 0, retries, termination)
+        proxy.log.tell(
+            self.address,
+            self.accepted_at,
+            None,
+            0,
+            0,
+            retries,
+            termination,
+            self.info,
+        )
         proxy.closed(self)
 
     def on_starved(self) -> None:
@@ -182,10 +217,10 @@ class TcpSession:
         relay = self._relay = Relay(proxy.relaying, self, self.client, sock, now)
         self.state = _RELAYING  # from here on the relay's end closes all
         proxy.stats.connected(lease.upstream.instance.identity, now - since)
-        # Without an age limit the sweeper has no need of the session.
+        # Without limits of its own the sweeper has no need of the session.
         checked: Checkable = relay
-        if proxy.mapping.timeouts.max_age:
-            self._expires = now + proxy.age_limit()
+        if proxy.limits_sessions:
+            self._set_limits(now)
             checked = self
         sweeper = proxy.session_sweeper
         sweeper.items.add(checked)
@@ -199,13 +234,20 @@ class TcpSession:
             relay.end(Termination.INTERNAL, reset=True)
             raise
 
+    def _set_limits(self, now: float) -> None:
+        proxy, limits = self._proxy, self._proxy.mapping.timeouts
+        self._expires = now + proxy.age_limit() if limits.max_age else inf
+        self._first_byte_by = (
+            self.begun_at + limits.first_byte if limits.first_byte else inf
+        )
+
     # Called by the relay.
 
     def on_first_byte(self) -> None:
         """Count the time to the upstream's first byte, which proves a probe."""
         proxy = self._proxy
         seconds, histogram = proxy.clock.seconds(), proxy.stats.first_byte
-        seconds -= self.accepted_at
+        seconds -= self.begun_at
         histogram.counts[bisect_left(FIRST_BYTE, seconds)] += 1
         histogram.sum += seconds
         if self.lease.probing:
@@ -220,8 +262,8 @@ class TcpSession:
         """End the lease; count and log the connection."""
         self.state = _OVER
         proxy, relay, lease = self._proxy, self._relay, self.lease
-        has_age_limit = proxy.mapping.timeouts.max_age
-        proxy.session_sweeper.items.discard(self if has_age_limit else relay)
+        checked: Checkable = self if proxy.limits_sessions else relay
+        proxy.session_sweeper.items.discard(checked)
         now = proxy.clock.seconds()
         # Success is nothing new of an upstream without failures.
         if lease.upstream.record is not None or not relay.upstream.moved:
@@ -245,6 +287,7 @@ class TcpSession:
                 sent,
                 self._retries,
                 termination,
+                self.info,
             )
         proxy.closed(self)
 
@@ -293,3 +336,27 @@ class TcpSession:
             self.lease.put_off()  # no result: half-closed or no answer
         else:
             self.lease.showed(Outcome.SUCCESS)
+
+
+class IntroducedSession(TcpSession):
+    """A session whose client a handshake has introduced."""
+
+    __slots__ = ("_socket", "info")
+
+    def __init__(
+        self,
+        proxy: MappingProxy,
+        client: Stream,
+        sock: BareSocket,
+        address: object,
+        accepted_at: float,
+        info: ClientInfo | None,
+    ) -> None:
+        """`client` is the stream on the socket `sock`, or that itself."""
+        super().__init__(proxy, client, address, accepted_at)
+        self._socket = sock
+        self.info = info
+        self.begun_at = proxy.clock.seconds()
+
+    def _client_has_left(self) -> bool:
+        return has_left(self._socket)

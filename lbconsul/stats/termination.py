@@ -30,6 +30,9 @@ class Termination(Enum):
     DENIED = "PR"
     #: The client has as many connections as the mapping allows one client.
     CLIENT_LIMIT = "PL"
+    #: The client's first byte did not come in time, or the client left first.
+    FIRST_BYTE_TIMEOUT = "cR"
+    FIRST_BYTE_LEFT = "CR"
     #: Every upstream was full for the whole queue timeout.
     QUEUE_TIMEOUT = "sQ"
     #: Every upstream was full, and so was the wait queue.

@@ -43,6 +43,7 @@ def fields(**others: Any) -> dict[str, Any]:
         "seconds": 0.5,
         "retries": 0,
         "termination": "--",
+        "facts": {},
     } | others
 
 
@@ -55,7 +56,8 @@ def event_of(known: dict[str, Any]) -> LogEvent:
         "log_namespace": SOURCE,
         "log_time": NOW,
         "line": known.pop("message"),
-        **known,
+        **{name: known[name] for name in known if name != "facts"},
+        **known["facts"],
     }
 
 
@@ -74,6 +76,7 @@ WORDS = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1)
             "seconds": st.floats(0, 1e7),
             "retries": st.integers(0, 99),
             "termination": st.sampled_from(["--", "SC", "KH"]),
+            "facts": st.dictionaries(st.sampled_from(["via", "sni"]), WORDS),
         }
     )
 )

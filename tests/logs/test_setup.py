@@ -324,7 +324,7 @@ def test_lines_of_connections(tmp_path: Path, log_format: str, last: str) -> Non
     lines, log = setup.connection_lines(), Logger("here", observer=setup.observer())
     assert lines is not None
     log.info("before")
-    lines.write("m", "unix", "80:web", "-", 0, 0, 0.0, 0, "--")
+    lines.write("m", "unix", "80:web", "-", 0, 0, 0.0, 0, "--", {})
     log.info("after")
     setup.close()
     first, second, third = (tmp_path / "own.log").read_text().splitlines(keepends=True)

@@ -22,6 +22,7 @@ class FakeProxy:
 
     open: int = 0
     mapping: Mapping = MAPPING
+    handshaking: None = None
     connection_limit: ConnectionLimit = Factory(lambda: ConnectionLimit(Clock()))
 
 
@@ -124,7 +125,7 @@ def assert_over(served: ActiveListener, clock: Clock) -> None:
 def test_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients go to today's proxy, and the connections of all of them count."""
     clients: list[tuple[object, object]] = []
-    module = "lbconsul.proxy.active_listener.handle"
+    module = "lbconsul.proxy.handler.handle"
     monkeypatch.setattr(module, lambda proxy, _, at: clients.append((proxy, at)))
     served, _, _ = made()
     assert (served.open, served.mapping) == (2, MAPPING)

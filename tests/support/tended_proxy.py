@@ -19,7 +19,8 @@ from lbconsul.balance.upstream import Upstream
 from lbconsul.config.model import Mapping
 from lbconsul.net.periodic import Periodic
 from lbconsul.proxy.access_log import ConnectionLog
-from lbconsul.proxy.handler import handle
+from lbconsul.proxy.client_info import ClientInfo
+from lbconsul.proxy.handler import handler_of
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.termination import Termination
@@ -113,9 +114,15 @@ class TendedProxy:
         self._held.enter_context(peer)
         if not name.startswith(" "):
             peer.sendall(name.encode())
-        handle(mapped, ours, name)
-        self.reactor.turn(0)
+        self.accept(mapped, ours, name)
         return peer
+
+    def accept(
+        self, mapped: MappingProxy, ours: socket.socket, address: object
+    ) -> None:
+        """The client at the other end of this socket is accepted."""
+        handler_of(mapped)(ours, address)
+        self.reactor.turn(0)
 
     def connect_all(
         self, mapped: MappingProxy, names: Iterable[str]
@@ -153,6 +160,7 @@ class TendedProxy:
         sent: int,
         retries: int,
         termination: Termination,
+        info: ClientInfo | None = None,
     ) -> None:
         """In the place of the log."""
         name = str(address)

@@ -1,0 +1,29 @@
+"""What a handshake has told of a client."""
+
+from attrs import frozen
+
+from lbconsul.net.sockets import address_text
+from lbconsul.text import quoted
+
+
+@frozen
+class ClientInfo:
+    """What a client's handshake told beyond the address that its session has."""
+
+    #: The address of the proxy that announced the client; None: none did.
+    via: object = None
+    #: Why the handshake failed, in a few words.
+    error: str = ""
+
+    def facts(self) -> dict[str, str]:
+        """What is known, by the names that the access log gives it."""
+        facts = {
+            "via": "" if self.via is None else address_text(self.via),
+            "error": self.error,
+        }
+        return {name: value for name, value in facts.items() if value}
+
+
+def facts_text(facts: dict[str, str]) -> str:
+    """Facts as the end of a log line: each after a space, as ``name=value``."""
+    return "".join(f" {name}={quoted(value)}" for name, value in facts.items())
