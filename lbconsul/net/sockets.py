@@ -58,6 +58,11 @@ def unread(sock: Stream) -> int:
     return count
 
 
+def await_bytes(sock: BareSocket, count: int) -> None:
+    """Have a TCP socket count as readable once so many bytes, or the end, are there."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
+
+
 def has_ended(sock: Stream) -> bool:
     """Whether the peer has ended its direction, even if there are unread bytes.
 

@@ -1,7 +1,7 @@
 """A client's handshake: what comes between its accept and its session."""
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReadWriteDescriptor
@@ -9,10 +9,17 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lbconsul.balance.upstream import Lease
-from lbconsul.net.sockets import BareSocket
+from lbconsul.net.proxy_protocol import MAX_HEADER, BadHeader, Header, parse
+from lbconsul.net.sockets import (
+    BareSocket,
+    await_bytes,
+    has_ended,
+    reset_on_close,
+    unread,
+)
 from lbconsul.net.stream import Stream
 from lbconsul.proxy.client_info import ClientInfo
-from lbconsul.proxy.handshake_settings import HandshakeSettings, HandshakeState, Step
+from lbconsul.proxy.handshake_settings import HandshakeState, Step
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.tcp_session import IntroducedSession
 from lbconsul.stats.termination import Termination
@@ -29,9 +36,12 @@ class ClientHandshake:
     __slots__ = (
         "_client",
         "_deadline",
+        "_header",
+        "_peeked",
         "_proxy",
         "_step",
         "_steps",
+        "_via",
         "accepted_at",
         "address",
         "is_admitted",
@@ -48,7 +58,7 @@ class ClientHandshake:
     def __init__(
         self,
         proxy: MappingProxy,
-        settings: HandshakeSettings,
+        steps: Iterable[Step],
         client: BareSocket,
         address: object,
         accepted_at: float,
@@ -59,8 +69,14 @@ class ClientHandshake:
         self._client: Stream = client
         self.address = address
         self.accepted_at = accepted_at
-        self.is_admitted = True
-        self._steps: Iterator[Step] = iter(settings.steps)
+        #: Whether access control has let the client in, and counts it.
+        self.is_admitted = False
+        #: The proxy that announced the client, and what it said.
+        self._via: object = None
+        self._header: Header | None = None
+        self._steps = iter(steps)
+        #: How many bytes there were when a step last found too few of them.
+        self._peeked = 0
         #: Events watched; only the poller changes it.
         self.watched = 0
 
@@ -84,7 +100,8 @@ class ClientHandshake:
         self._enter(next(self._steps))
         self._proxy.dial_sweeper.add(self)
         try:
-            self.doRead()
+            if self.state is HandshakeState.PROXY_HEADER or self._admit():
+                self.doRead()
         except Exception:
             # A bug in lbconsul: report it, but leak nothing.
             self.end(Termination.INTERNAL)
@@ -129,9 +146,30 @@ class ClientHandshake:
         """Close the client if its step takes too long."""
         if now >= self._deadline:
             self.end(self._step.overdue)
+        elif self._peeked and not self.watched:
+            self.doRead()
 
     # Steps: each returns whether it is complete; if not, it is tried again when the
     # poller sees more.
+
+    def _read_header(self) -> bool:
+        data = self._peek(MAX_HEADER)
+        if not data:
+            return False
+        try:
+            header = parse(data)
+        except BadHeader as error:
+            self.end(Termination.BAD_HEADER, str(error))
+            return False
+        if header is None:
+            self._await_more(len(data))
+            return False
+        self._await_any()
+        self.stream.recv(header.length)  # and no byte of what follows
+        self._header = header
+        if header.source is not None:
+            self._via, self.address = self.address, header.source
+        return self._admit()
 
     def _await_byte(self) -> bool:
         return bool(self._peek(1))
@@ -152,6 +190,37 @@ class ClientHandshake:
         if not data:
             self.end(self._step.left)
         return data
+
+    def _await_more(self, count: int) -> None:
+        """Wait for more than the `count` bytes that are there, unread."""
+        poller, is_stuck = self._proxy.relaying.poller, count == self._peeked
+        self._peeked = count
+        if has_ended(self.stream) and unread(self.stream) == count:
+            self.end(self._step.left)
+        elif self.stream.family == socket.AF_UNIX or is_stuck:
+            # The poller would report the same bytes again and again: `check` looks.
+            poller.removeReader(self)
+        else:
+            await_bytes(self.stream, count + 1)
+            poller.addReader(self)
+
+    def _await_any(self) -> None:
+        """Have the poller report any byte again."""
+        if self._peeked and self.stream.family != socket.AF_UNIX:
+            await_bytes(self.stream, 1)
+        self._peeked = 0
+
+    def _admit(self) -> bool:
+        """Whether access control lets the client in; if not, the handshake is over."""
+        control = self._proxy.access_control
+        refused = None if control is None else control.refuse(self.address)
+        if refused is None:
+            self.is_admitted = True
+            return True
+        # As in `MappingProxy.turn_away`.
+        reset_on_close(self.stream)
+        self.end(refused)
+        return False
 
     # The end.
 
@@ -192,7 +261,9 @@ class ClientHandshake:
         session.start()
 
     def _info(self, error: str = "") -> ClientInfo | None:
-        return ClientInfo(error=error) if error else None
+        if error or self._header is not None:
+            return ClientInfo(self._via, self._header, error)
+        return None
 
     def _leave(self) -> None:
         """Leave the poller and the sweeper."""
@@ -204,5 +275,6 @@ class ClientHandshake:
 
 
 _TAKE: dict[HandshakeState, Callable[[ClientHandshake], bool]] = {
+    HandshakeState.PROXY_HEADER: ClientHandshake._read_header,
     HandshakeState.FIRST_BYTE: ClientHandshake._await_byte,
 }

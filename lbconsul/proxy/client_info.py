@@ -2,6 +2,7 @@
 
 from attrs import frozen
 
+from lbconsul.net.proxy_protocol import Header
 from lbconsul.net.sockets import address_text
 from lbconsul.text import quoted
 
@@ -12,6 +13,8 @@ class ClientInfo:
 
     #: The address of the proxy that announced the client; None: none did.
     via: object = None
+    #: What that proxy's header said.
+    header: Header | None = None
     #: Why the handshake failed, in a few words.
     error: str = ""
 

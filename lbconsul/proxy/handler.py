@@ -42,16 +42,15 @@ def shake_hands(
     client: BareSocket,
     address: object,
 ) -> None:
-    """Take over a client that has a handshake before it."""
+    """Take over a client that may have a handshake before it."""
+    steps = settings.steps_of(address)
+    if not steps:
+        handle(proxy, client, address)
+        return
     proxy.accepted += 1
     proxy.stats.accepted += 1
     now = proxy.clock.seconds()
-    if proxy.access_control is not None:
-        refused = proxy.access_control.refuse(address)
-        if refused is not None:
-            proxy.turn_away(client, address, now, refused)
-            return
-    handshake = ClientHandshake(proxy, settings, client, address, now)
+    handshake = ClientHandshake(proxy, steps, client, address, now)
     proxy.sessions.add(handshake)
     proxy.connection_limit.taken += 1
     handshake.start()

@@ -6,12 +6,15 @@ from typing import Self
 from attrs import frozen
 
 from lbconsul.config.model import Mapping
+from lbconsul.net.cidr import Networks, read_address
 from lbconsul.stats.termination import Termination
 
 
 class HandshakeState(Enum):
     """What a handshake waits for; the steps come in this order."""
 
+    #: A header of the PROXY protocol.
+    PROXY_HEADER = auto()
     #: The client's first byte, which stays in the kernel.
     FIRST_BYTE = auto()
     #: Nothing: the client was closed, or has its session.
@@ -30,19 +33,47 @@ class Step:
     left: Termination
 
 
+#: The format asks for at least 3 s, in which TCP can send a lost segment again
+#: (https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt, 2).
+_PROXY_HEADER = Step(
+    HandshakeState.PROXY_HEADER,
+    3.0,
+    Termination.HEADER_TIMEOUT,
+    Termination.HEADER_LEFT,
+)
+
+
 @frozen
 class HandshakeSettings:
     """What the handshakes of one mapping share."""
 
-    steps: tuple[Step, ...]
+    _steps: tuple[Step, ...]
+    #: The networks whose clients begin with a PROXY header.
+    _announced: Networks
 
     @classmethod
     def of(cls, mapping: Mapping) -> Self | None:
         """The settings for a mapping; None if its clients need no handshake."""
         steps = []
+        if mapping.proxy_protocol.accept:
+            steps.append(_PROXY_HEADER)
         if mapping.waits_for_client:
             steps.append(_first_byte(mapping))
-        return cls(tuple(steps)) if steps else None
+        announced = Networks.of(mapping.proxy_protocol.accept)
+        return cls(tuple(steps), announced) if steps else None
+
+    def steps_of(self, address: object) -> tuple[Step, ...]:
+        """The steps of a client whose connection is from this address."""
+        steps = self._steps
+        if steps[0] is _PROXY_HEADER and not self._announces(address):
+            return steps[1:]
+        return steps
+
+    def _announces(self, address: object) -> bool:
+        if not isinstance(address, tuple):
+            return True  # who may connect to a UNIX socket is up to its permissions
+        ip = read_address(address[0])
+        return ip is not None and ip in self._announced
 
 
 def _first_byte(mapping: Mapping) -> Step:

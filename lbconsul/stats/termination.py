@@ -30,6 +30,10 @@ class Termination(Enum):
     DENIED = "PR"
     #: The client has as many connections as the mapping allows one client.
     CLIENT_LIMIT = "PL"
+    #: The PROXY header was not valid, did not come in time, or the client left first.
+    BAD_HEADER = "PX"
+    HEADER_TIMEOUT = "cX"
+    HEADER_LEFT = "CX"
     #: The client's first byte did not come in time, or the client left first.
     FIRST_BYTE_TIMEOUT = "cR"
     FIRST_BYTE_LEFT = "CR"

@@ -1,6 +1,7 @@
 """What all that works on bare sockets needs."""
 
 import contextlib
+import select
 import socket
 from pathlib import Path
 
@@ -8,10 +9,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lbconsul.net.sockets import (
     address_text,
+    await_bytes,
     first_own_port,
+    has_ended,
     queued,
     reset_on_close,
     set_nodelay,
+    unread,
 )
 from tests.support.loopback import listening, tcp_pair, was_reset
 
@@ -44,6 +48,38 @@ class SocketTests(SynchronousTestCase):
                 self.assertTrue(on)
         with socket.socket(socket.AF_UNIX) as sock:
             set_nodelay(sock)
+
+    def test_unread(self) -> None:
+        """The number of bytes that have arrived and were not read."""
+        for ours, peer in (tcp_pair(), socket.socketpair()):
+            with ours, peer:
+                self.assertEqual(unread(ours), 0)
+                peer.sendall(b"abc")
+                self.assertEqual(unread(ours), 3)
+                peer.close()
+                self.assertEqual(unread(ours), 3)
+
+    def test_has_ended(self) -> None:
+        """The peer's end is seen behind bytes that were not read."""
+        for ours, peer in (tcp_pair(), socket.socketpair()):
+            with ours, peer:
+                peer.sendall(b"abc")
+                self.assertFalse(has_ended(ours))
+                peer.shutdown(socket.SHUT_WR)
+                self.assertTrue(has_ended(ours))
+
+    def test_await_bytes(self) -> None:
+        """A TCP socket is readable when enough has come, or the peer has ended."""
+        ours, peer = tcp_pair()
+        with ours, peer:
+            await_bytes(ours, 3)
+            peer.sendall(b"ab")
+            self.assertEqual(select.select([ours], [], [], 0)[0], [])
+            peer.sendall(b"c")
+            self.assertEqual(select.select([ours], [], [], 0)[0], [ours])
+            await_bytes(ours, 4)
+            peer.shutdown(socket.SHUT_WR)
+            self.assertEqual(select.select([ours], [], [], 0)[0], [ours])
 
     def test_queued(self) -> None:
         """

@@ -17,6 +17,28 @@ def test_no_handshake(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("address", "is_announced"),
+    [
+        (("10.0.0.9", 4000), True),
+        (("::ffff:10.0.0.9", 4000, 0, 0), True),
+        (("2001:db8::9", 4000, 0, 0), True),
+        (("192.0.2.1", 4000), False),
+        (("?", 0), False),
+        ("", True),
+    ],
+)
+def test_accept_proxy(address: object, is_announced: bool) -> None:
+    """Only connections from the networks of accept-proxy, or of a UNIX socket, begin
+    with a header.
+    """
+    networks = ("10.0.0.0/8", "2001:db8::/32")
+    settings = HandshakeSettings.of(altered(Mapping("web"), accept_proxy=networks))
+    assert settings is not None
+    states = [each.state for each in settings.steps_of(address)]
+    assert states == ([HandshakeState.PROXY_HEADER] if is_announced else [])
+
+
+@pytest.mark.parametrize(
     ("timeout", "limit", "code"),
     [(0.0, 60.0, Termination.IDLE), (5.0, 5.0, Termination.FIRST_BYTE_TIMEOUT)],
 )
@@ -30,6 +52,6 @@ def test_wait_for_client(timeout: float, limit: float, code: Termination) -> Non
     )
     settings = HandshakeSettings.of(mapping)
     assert settings is not None
-    [step] = settings.steps
+    [step] = settings.steps_of(("192.0.2.1", 4000))
     assert step.state is HandshakeState.FIRST_BYTE
     assert (step.timeout, step.overdue) == (limit, code)

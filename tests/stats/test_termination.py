@@ -11,9 +11,10 @@ class EndingTests(SynchronousTestCase):
     def test_codes(self) -> None:
         """
         Each code has the cause (C client, S upstream, small letters a time limit, R
-        resources, P a rule, K lbconsul) and the phase: R request, C connecting, Q
-        queue, D data; for R and P the rule (refused, or the limit per client), and for
-        K the reason: age, balance, instance, soft or hard stop, mapping, or worker.
+        resources, P a rule, K lbconsul) and the phase: X PROXY header, R request, C
+        connecting, Q queue, D data; for R and P the rule (refused, or the limit per
+        client), and for K the reason: age, balance, instance, soft or hard stop,
+        mapping, or worker.
         """
         codes = {ending.name: ending.value for ending in Termination}
         self.assertEqual(
@@ -27,6 +28,9 @@ class EndingTests(SynchronousTestCase):
                 "QUEUE_TIMEOUT": "sQ",
                 "QUEUE_FULL": "SQ",
                 "QUEUE_LEFT": "CQ",
+                "BAD_HEADER": "PX",
+                "HEADER_TIMEOUT": "cX",
+                "HEADER_LEFT": "CX",
                 "FIRST_BYTE_TIMEOUT": "cR",
                 "FIRST_BYTE_LEFT": "CR",
                 "DENIED": "PR",

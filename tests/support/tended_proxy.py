@@ -79,6 +79,8 @@ class TendedProxy:
         #: When they did, and by the name of what instance.
         self.times: dict[str, float] = {}
         self.left: dict[str, str] = {}
+        #: What their handshakes told, if they had one.
+        self.infos: dict[str, ClientInfo | None] = {}
         held.enter_context(patch.object(ConnectionLog, "tell", self._tell))
         held.callback(self._close)
 
@@ -167,6 +169,7 @@ class TendedProxy:
         assert name not in self.endings, "it ended twice"
         self.endings[name] = termination.code
         self.times[name] = self.reactor.seconds()
+        self.infos[name] = info
         self.left[name] = upstream.instance.identity.service_id if upstream else ""
 
     def _close(self) -> None:
