@@ -1,0 +1,185 @@
+"""Moves the bytes of one TLS connection: the calls below `SSL.Connection`.
+
+`Connection.recv_into` and `Connection.send` allocate a buffer and build several
+objects per call, which made a small message cost 2.0 times what it costs HAProxy; the
+functions of OpenSSL that they call make it 1.4.  These functions are not part of
+pyOpenSSL's public API: `DirectCalls` needs them, `PublicCalls` does without, and
+`open_calls` takes the former only if all are there.
+"""
+
+import os
+from typing import Any
+
+from OpenSSL import SSL
+
+#: Results that are no count: the peer's close_notify; wait until the socket can be
+#: read; wait until it can be written.
+END, WANT_READ, WANT_WRITE = 0, -1, -2
+
+_lib: Any = getattr(SSL, "_lib", None)
+_ffi: Any = getattr(SSL, "_ffi", None)
+
+#: What `DirectCalls` needs of pyOpenSSL's private names.
+_NEEDED = (
+    "ERR_clear_error",
+    "SSL_clear_mode",
+    "SSL_get_error",
+    "SSL_get_verify_result",
+    "SSL_read",
+    "SSL_write",
+    "SSL_ERROR_WANT_READ",
+    "SSL_ERROR_WANT_WRITE",
+    "SSL_ERROR_ZERO_RETURN",
+    "SSL_MODE_AUTO_RETRY",
+    "X509_verify_cert_error_string",
+)
+
+
+class TLSError(ConnectionError):
+    """TLS ended in an error: OpenSSL's reason, such as the alert that was received."""
+
+
+class Truncated(TLSError):
+    """The peer ended TCP without close_notify: what it sent may have been cut."""
+
+
+class PublicCalls:
+    """Reads and writes through pyOpenSSL's public API."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: SSL.Connection) -> None:
+        self._connection = connection
+
+    def read(self, buffer: bytearray, start: int, most: int) -> int:
+        """Read at most `most` bytes of one record to `start` in the buffer.
+
+        Returns their number, or what is to be waited for.
+
+        :raises OSError: the connection is broken.
+        """
+        try:
+            return self._connection.recv_into(memoryview(buffer)[start:], most)
+        except SSL.Error as error:
+            return _outcome(error)
+
+    def write(self, data: bytes | memoryview, start: int) -> int:
+        """Write at most one record from `start` in the data.
+
+        Returns the number of bytes, or what is to be waited for.
+
+        :raises OSError: the connection is broken.
+        """
+        try:
+            return self._connection.send(memoryview(data)[start:])
+        except SSL.Error as error:
+            return _outcome(error)
+
+    def handshake(self) -> int:
+        """Continue the handshake; returns what is to be waited for, 1 if nothing.
+
+        :raises OSError: the handshake failed.
+        """
+        try:
+            self._connection.do_handshake()
+        except SSL.Error as error:
+            return _outcome(error, self._why_unverified())
+        return 1
+
+    def shutdown(self) -> int:
+        """Send close_notify; returns what is to be waited for, 1 if nothing.
+
+        :raises OSError: the connection is broken.
+        """
+        try:
+            self._connection.shutdown()
+        except SSL.Error as error:
+            return _outcome(error)
+        return 1
+
+    def _why_unverified(self) -> str:
+        """What is wrong with the peer's certificate, if that is known."""
+        return ""
+
+
+class DirectCalls(PublicCalls):
+    """Reads and writes through the functions of OpenSSL themselves."""
+
+    __slots__ = ("_ssl",)
+
+    def __init__(self, connection: SSL.Connection) -> None:
+        super().__init__(connection)
+        self._ssl: Any = connection._ssl
+        # Else SSL_read goes on for as long as the peer sends records without data,
+        # such as key updates, and other connections wait.
+        _lib.SSL_clear_mode(self._ssl, _lib.SSL_MODE_AUTO_RETRY)
+
+    def read(self, buffer: bytearray, start: int, most: int) -> int:
+        # SSL_get_error takes an error that anyone left in the queue for its own.
+        _lib.ERR_clear_error()
+        target = _ffi.from_buffer(buffer)
+        count: int = _lib.SSL_read(self._ssl, target + start, most)
+        return count if count > 0 else self._failed(count)
+
+    def write(self, data: bytes | memoryview, start: int) -> int:
+        _lib.ERR_clear_error()
+        source = _ffi.from_buffer(data)
+        count: int = _lib.SSL_write(self._ssl, source + start, len(data) - start)
+        return count if count > 0 else self._failed(count)
+
+    def handshake(self) -> int:
+        _lib.ERR_clear_error()
+        return super().handshake()
+
+    def shutdown(self) -> int:
+        _lib.ERR_clear_error()
+        return super().shutdown()
+
+    def _failed(self, result: int) -> int:
+        code = _lib.SSL_get_error(self._ssl, result)
+        if code == _lib.SSL_ERROR_WANT_READ:
+            return WANT_READ
+        if code == _lib.SSL_ERROR_WANT_WRITE:
+            return WANT_WRITE
+        if code == _lib.SSL_ERROR_ZERO_RETURN:
+            return END
+        try:
+            self._connection._raise_ssl_error(self._ssl, result)
+        except SSL.Error as error:
+            return _outcome(error)
+        raise AssertionError(f"SSL_get_error returned {code}")
+
+    def _why_unverified(self) -> str:
+        code = _lib.SSL_get_verify_result(self._ssl)
+        text: bytes = _ffi.string(_lib.X509_verify_cert_error_string(code))
+        return text.decode("ascii", "replace") if code else ""
+
+
+def _outcome(error: SSL.Error, detail: str = "") -> int:
+    """What an exception of pyOpenSSL says: what to wait for, or an `OSError`."""
+    match error:
+        case SSL.WantReadError():
+            return WANT_READ
+        case SSL.WantWriteError():
+            return WANT_WRITE
+        case SSL.ZeroReturnError():
+            return END
+        case SSL.SysCallError(args=(int(code), *_)) if code > 0:
+            raise OSError(code, os.strerror(code)) from None
+        case SSL.SysCallError():
+            raise Truncated("the peer ended TCP without close_notify") from None
+    reasons = [str(each[-1]) for each in error.args[0]] if error.args else []
+    text = ": ".join(filter(None, [*reasons, detail]))
+    raise TLSError(text or "OpenSSL gives no reason") from None
+
+
+def _offers_direct_calls() -> bool:
+    """Whether this pyOpenSSL has what `DirectCalls` needs."""
+    if not (all(hasattr(_lib, name) for name in _NEEDED) and hasattr(_ffi, "string")):
+        return False
+    probe = SSL.Connection(SSL.Context(SSL.TLS_METHOD))
+    return hasattr(probe, "_ssl") and hasattr(probe, "_raise_ssl_error")
+
+
+#: The cheapest calls that this pyOpenSSL allows.
+open_calls: type[PublicCalls] = DirectCalls if _offers_direct_calls() else PublicCalls
