@@ -62,6 +62,9 @@ class Relay:
         "user",
     )
 
+    #: What the sides are made of.
+    side_type = RelaySide
+
     def __init__(
         self,
         settings: RelaySettings,
@@ -74,7 +77,7 @@ class Relay:
         self.user = user
         self.pipes = settings.pipes
         # The sides are made here, and not by a method: each connection pays for a call.
-        one, other = self.client, self.upstream = RelaySide(), RelaySide()
+        one, other = self.client, self.upstream = self.side_type(), self.side_type()
         one.other, other.other = other, one
         one.stream, other.stream = client, upstream
         for side in (one, other):

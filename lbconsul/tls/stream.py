@@ -8,7 +8,13 @@ from contextlib import suppress
 from OpenSSL import SSL
 
 from lbconsul.net.sockets import BareSocket
-from lbconsul.tls.openssl import WANT_READ, WANT_WRITE, PublicCalls, open_calls
+from lbconsul.tls.openssl import (
+    WANT_READ,
+    WANT_WRITE,
+    PublicCalls,
+    Truncated,
+    open_calls,
+)
 
 #: Most bytes of data in one record (RFC 8446, section 5.1).
 RECORD = 16384
@@ -66,6 +72,11 @@ class TLSStream:
         self._is_at_end = False
         #: The error that broke the stream, without the frames that it came through.
         self._failure: tuple[type[OSError], tuple[object, ...]] | None = None
+
+    @property
+    def is_truncated(self) -> bool:
+        """Whether the peer ended TCP without close_notify, which broke the stream."""
+        return self._failure is not None and self._failure[0] is Truncated
 
     def fileno(self) -> int:
         """The socket's descriptor; -1 after `close`."""

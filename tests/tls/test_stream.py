@@ -313,6 +313,7 @@ def test_a_cut(pair: Pair) -> None:
     for _ in range(2):
         with pytest.raises(Truncated):
             read_some(stream)
+        assert stream.is_truncated
     raw.close()
 
 

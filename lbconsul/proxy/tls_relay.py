@@ -1,0 +1,113 @@
+"""A relay in which a stream is TLS: how such streams end."""
+
+from lbconsul.net.sockets import queued, reset_on_close
+from lbconsul.net.splice import Pipes
+from lbconsul.net.stream import Stream
+from lbconsul.proxy.relay import Relay, RelaySettings, RelayUser
+from lbconsul.proxy.relay_side import RelaySide
+from lbconsul.proxy.tls_side import TLSSide
+from lbconsul.stats.termination import Termination
+from lbconsul.tls.stream import TLSStream
+
+#: Bytes that OpenSSL is to encrypt or decrypt cannot be spliced.
+_NO_PIPES = Pipes(0)
+
+
+class TLSRelay(Relay):
+    """Moves bytes between two streams of which at least one is TLS.
+
+    A peer that ends TCP without close_notify may have been cut off (RFC 8446, section
+    6.1).  What it sent must not look complete: the other peer gets it, then a reset.
+    """
+
+    __slots__ = ("_ends_by_upstream", "_is_cut")
+
+    side_type = TLSSide
+    client: TLSSide
+    upstream: TLSSide
+
+    def __init__(
+        self,
+        settings: RelaySettings,
+        user: RelayUser,
+        client: Stream,
+        upstream: Stream,
+        now: float,
+    ) -> None:
+        super().__init__(settings, user, client, upstream, now)
+        self.pipes = _NO_PIPES
+        #: Whether the upstream was cut off, and the client still gets what it sent.
+        self._is_cut = False
+        #: While the last close_notify has no room: whether the upstream ended first.
+        self._ends_by_upstream: bool | None = None
+        for side in (self.client, self.upstream):
+            side.tls = side.stream if isinstance(side.stream, TLSStream) else None
+            side.read_wants_write = side.write_wants_read = False
+            side.is_ending = side.stops_reading = False
+
+    def on_half_closed(self) -> None:
+        super().on_half_closed()
+        if self._ends_by_upstream is not None and not self._is_ending:
+            super().end(Termination.DONE, by_upstream=self._ends_by_upstream)
+
+    @property
+    def _is_ending(self) -> bool:
+        """Whether a close_notify has no room yet."""
+        return self.client.is_ending or self.upstream.is_ending
+
+    def on_lost(self, end: RelaySide) -> None:
+        """The peer of `end` reset or cut the connection, or is gone."""
+        assert isinstance(end, TLSSide)
+        if self._is_cut or end.tls is None or not end.tls.is_truncated:
+            super().on_lost(end)
+        elif end is self.upstream:
+            self._on_cut()
+        elif self.upstream.at_end:
+            # The client got all: many close without a word then.  What it sent may
+            # have been cut none the less.
+            reset_on_close(self.upstream.stream)
+            super().end(Termination.DONE, by_upstream=True)
+        else:
+            super().on_lost(end)
+
+    def _on_cut(self) -> None:
+        """Reset the client once it has what the upstream sent."""
+        if not queued(self.client.stream):
+            super().on_lost(self.upstream)
+            return
+        self._is_cut = True
+        for side in (self.client, self.upstream):
+            side.stops_reading = True
+            side.watch()
+        self.on_half_closed()
+
+    def check(self, now: float) -> None:
+        if self._is_cut and not queued(self.client.stream):
+            super().on_lost(self.upstream)
+        else:
+            super().check(now)
+
+    def end(
+        self,
+        termination: Termination,
+        *,
+        reset: bool = False,
+        by_upstream: bool = False,
+    ) -> None:
+        if self.over:
+            return
+        if termination is Termination.DONE and not self._ends_are_sent(by_upstream):
+            return
+        super().end(termination, reset=reset or self._is_cut, by_upstream=by_upstream)
+
+    def _ends_are_sent(self, by_upstream: bool) -> bool:
+        """Whether each close_notify is sent, or has room when the stream is closed."""
+        for side in (self.client, self.upstream):
+            if side.tls is not None and queued(side.stream) and not self.over:
+                side.send_end()
+        if self.over:
+            return False
+        if self._is_ending:
+            self._ends_by_upstream = by_upstream
+            return False
+        return True
