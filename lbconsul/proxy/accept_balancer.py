@@ -19,8 +19,8 @@ class AcceptBalancer:
     """Delays accepting while `is_overloaded`; after each delay this worker accepts."""
 
     _clock: IReactorTime
-    #: Whether other workers should accept first; None: no other process accepts.
-    _is_overloaded: Callable[[], bool] | None
+    #: Whether other workers should accept first.
+    _is_overloaded: Callable[[], bool]
     #: Resumes accepting when the delay is over.
     _go_on: Callable[[], None]
     #: The call that ends the delay, and until when the next accept is not delayed.
@@ -34,8 +34,6 @@ class AcceptBalancer:
 
     def should_yield(self) -> bool:
         """Whether to leave a pending connection to other workers; begins the delay."""
-        if self._is_overloaded is None:
-            return False
         is_ours = self._clock.seconds() < self._our_turn
         self._our_turn = 0.0
         if is_ours or not self._is_overloaded():

@@ -19,7 +19,6 @@ from zope.interface import implementer
 from lbconsul.config.model import Mapping
 from lbconsul.net.listening_socket import ListeningSocket, OwnedSocket
 from lbconsul.net.sockets import STARVED, BareSocket
-from lbconsul.proxy.accept_balancer import AcceptBalancer
 from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.listener_log import ListenerLog
 
@@ -69,8 +68,7 @@ class ListenerOwner(Protocol):
 class Listener(Service):
     """Accepts clients for its owner, within the limits of the mapping and the process.
 
-    `at_once` bounds the clients accepted in one turn of the reactor.  If processes
-    share the accept queue, `should_yield` says when this one leaves clients to others.
+    `at_once` bounds the clients accepted in one turn of the reactor.
     """
 
     _reactor: IReactorFDSet
@@ -80,7 +78,6 @@ class Listener(Service):
         lambda self: OwnedSocket(self._owner.mapping), takes_self=True
     )
     _at_once: int = ACCEPT_BOUND
-    _should_yield: Callable[[], bool] | None = None
     _sock: socket.socket | None = None
     #: Family, type and protocol of the clients' sockets.
     _kind: tuple[int, int, int] = (0, 0, 0)
@@ -91,10 +88,6 @@ class Listener(Service):
     _shortage: IDelayedCall | None = None
     _listener_log: ListenerLog = Factory(
         lambda self: ListenerLog(self._clock, lambda: self._owner.mapping),
-        takes_self=True,
-    )
-    _accept_balancer: AcceptBalancer = Factory(
-        lambda self: AcceptBalancer(self._clock, self._should_yield, self._resume),
         takes_self=True,
     )
 
@@ -125,7 +118,6 @@ class Listener(Service):
         super().stopService()
         self._pause()
         self._end_shortage()
-        self._accept_balancer.stop()
         self._owner.connection_limit.forget(self)
         self._listener_log.stop()
         self.close()
@@ -184,9 +176,6 @@ class Listener(Service):
 
     def doRead(self) -> None:
         """Accept pending clients.  Called by the reactor."""
-        if self._should_yield is not None and self._accept_balancer.should_yield():
-            self._pause()
-            return
         at_once, limit = self._at_once, self._owner.connection_limit
         if not self._owner.max_connections and (
             not limit.limit or (limit.taken + at_once < limit.limit and not limit.queue)
@@ -198,6 +187,12 @@ class Listener(Service):
         # `starved` may have stopped the reading meanwhile.
         if self._reading and not self._room():
             self._pause()
+
+    def tick(self) -> None:
+        """Do nothing: no other process accepts clients in place of this one.
+
+        Called a few times a second.
+        """
 
     def _room(self) -> int:
         """How many clients the limits let in; waits for its turn if that is none."""
@@ -242,8 +237,8 @@ class Listener(Service):
         return bool(limit) and self._owner.open >= limit
 
     def _may_accept(self) -> bool:
-        waits = self._shortage is not None or self._accept_balancer.is_waiting
-        return self._sock is not None and not waits and not self._is_full()
+        is_short = self._shortage is not None
+        return self._sock is not None and not is_short and not self._is_full()
 
     def _resume(self) -> None:
         if self._may_accept() and not self._owner.connection_limit.must_wait(self):

@@ -18,6 +18,7 @@ from lbconsul.proxy.listener import ACCEPT_BOUND, Listener
 from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
 from lbconsul.proxy.runtime import ProxyRuntime
 from lbconsul.proxy.saturation import DESCRIPTORS, MAPPING, PROCESS, Full, Saturation
+from lbconsul.proxy.shared_listener import SharedListener
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.termination import Termination
 
@@ -129,11 +130,17 @@ class ListenerManager(Service):
         self._first_answer.answered(query)
 
     def tick(self) -> Iterable[None]:
-        """Drop unused pools, in one go for all proxies that ended."""
+        """Drop unused pools, in one go for all proxies that ended; tick listeners."""
         if self._has_unused_pools:
             self._has_unused_pools = False
             self._runtime.release_pools()
-        return ()
+        return () if self._is_overloaded is None else self._tick_listeners()
+
+    def _tick_listeners(self) -> Iterator[None]:
+        for each in self.served:
+            if each.listener is not None:
+                each.listener.tick()
+            yield
 
     def bind(self) -> None:
         """Open every listening socket.
@@ -212,13 +219,19 @@ class ListenerManager(Service):
 
     def listener_for(self, active: ActiveListener, source: ListeningSocket) -> Listener:
         """Make the listener that accepts clients from a socket."""
+        reactor = self._runtime.reactor
         # Each process has its share of `max-connections`: a process with many
         # connections has no reason to wait.
-        should_yield = (
-            None if active.mapping.limits.connections else self._is_overloaded
+        if self._is_overloaded is None or active.mapping.limits.connections:
+            return Listener(reactor, reactor, active, source, self._at_once)
+        return SharedListener(
+            reactor,
+            reactor,
+            active,
+            source,
+            self._at_once,
+            is_overloaded=self._is_overloaded,
         )
-        reactor = self._runtime.reactor
-        return Listener(reactor, reactor, active, source, self._at_once, should_yield)
 
     def on_ended(self, active: ActiveListener, proxy: MappingProxy) -> None:
         """Drop a proxy that is drained, after one of its connections ended."""

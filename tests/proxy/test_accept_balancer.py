@@ -20,13 +20,6 @@ class Queue:
         self.calls += 1
 
 
-def test_nobody_else() -> None:
-    """A single process never yields."""
-    courtesy = AcceptBalancer(Clock(), None, lambda: None)
-    assert not courtesy.should_yield()
-    courtesy.stop()
-
-
 def test_not_ahead() -> None:
     """A process with no more connections than the others goes on."""
     queue = Queue(is_overloaded=False)

@@ -30,7 +30,6 @@ from lbconsul.errors import CannotListen
 from lbconsul.net import listening_socket
 from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.net.sockets import BareSocket
-from lbconsul.proxy.accept_balancer import GIVE_WAY, OUR_TURN
 from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.listener import (
     ACCEPT_BOUND,
@@ -407,118 +406,6 @@ class PaceTests(ListenerTestCase):
         self.connect(listener)
         self.reactor.settle()
         self.assertEqual(len(taker.taken), 1)
-
-
-class GivesWayTests(ListenerTestCase):
-    """Where several accept from one queue, and one has more than the others."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.ahead = True
-        self.taker = Taker(Mapping("web", LOOPBACK, limits=Limits(connections=6)))
-        source = OwnedSocket(self.taker.mapping)
-        self.listener_ = Listener(
-            self.reactor, self.reactor, self.taker, source, 2, lambda: self.ahead
-        )
-        self.listener_.startService()
-        self.addCleanup(self.close_taken, self.taker)
-        self.addCleanup(self.listener_.stopService)
-
-    def assert_waits(self, seconds: float, taken: int) -> None:
-        """The listener yields for so long, and then takes as many clients as this."""
-        before = len(self.taker.taken)
-        self.reactor.advance(seconds * 0.9)
-        self.reactor.settle()
-        self.assertEqual(
-            (len(self.taker.taken), self.reactor.reading()), (before, set())
-        )
-        self.reactor.advance(seconds * 0.1 + 1e-9)
-        self.reactor.turn()
-        self.assertEqual(len(self.taker.taken), taken)
-
-    def give_way(self, clients: int) -> None:
-        """The balancer says that other processes should go first."""
-        self.connect(self.listener_, clients)
-        self.reactor.turn()
-        self.assertEqual(self.reactor.reading(), set())
-
-    def test_one_by_one(self) -> None:
-        """
-        The listener lets other processes go first, and then takes the remaining
-        clients.
-        """
-        self.give_way(5)
-        self.assert_waits(GIVE_WAY, 2)
-        self.reactor.turn()
-        self.assert_waits(GIVE_WAY, 4)
-        self.ahead = False
-        self.reactor.settle()
-        self.assertEqual(len(self.taker.taken), 5)
-        self.assertEqual(self.reactor.reading(), {self.listener_.fileno()})
-
-    def test_turn_that_was_not_needed(self) -> None:
-        """If the others took them all, it gives way to them with the next one too."""
-        self.give_way(1)
-        accepted, _ = self.listener_._source.open().accept()
-        accepted.close()
-        self.reactor.advance(GIVE_WAY)
-        self.reactor.settle()
-        self.reactor.advance(OUR_TURN)
-        self.give_way(1)
-        self.assert_waits(GIVE_WAY, 1)
-
-    def test_a_late_turn_is_kept(self) -> None:
-        """
-        Coming round to the queue a little late does not cost the listener its turn.
-        """
-        self.give_way(1)
-        self.reactor.advance(GIVE_WAY)
-        self.reactor.advance(OUR_TURN / 2)
-        self.reactor.turn()
-        self.assertEqual(len(self.taker.taken), 1)
-
-    def test_end_of_a_connection(self) -> None:
-        """
-        A connection that ends meanwhile does not cut the other processes' turn short.
-        """
-        self.give_way(1)
-        self.listener_.connection_ended()
-        self.assertEqual(self.reactor.reading(), set())
-        self.assert_waits(GIVE_WAY, 1)
-
-    def test_starved(self) -> None:
-        """Nor does it help a process that lacks descriptors."""
-        self.give_way(1)
-        with capturedLogs():
-            self.listener_.starved()
-        self.reactor.advance(GIVE_WAY)
-        self.ahead = False
-        self.assert_waits(STARVED_PAUSE - GIVE_WAY, 1)
-
-    def test_starved_and_relieved(self) -> None:
-        """A connection that ends relieves the need, but the others come first."""
-        self.give_way(1)
-        with capturedLogs():
-            self.listener_.starved()
-        self.listener_.connection_ended()
-        self.assert_waits(GIVE_WAY, 1)
-
-    def test_a_full_listener_accepts_nothing(self) -> None:
-        """After yielding, the listener accepts nothing if it is full."""
-        self.give_way(1)
-        self.taker.open = 6
-        self.reactor.advance(GIVE_WAY)
-        self.assertEqual(self.reactor.reading(), set())
-        self.taker.open = 5
-        self.listener_.connection_ended()
-        self.reactor.turn()
-        self.assertEqual(len(self.taker.taken), 1)
-
-    def test_a_stop_meanwhile_leaves_no_timer(self) -> None:
-        """A stop meanwhile leaves no timer behind."""
-        self.give_way(1)
-        self.listener_.stopService()
-        self.assertEqual(self.reactor.getDelayedCalls(), [])
 
 
 class RoomTests(ListenerTestCase):
