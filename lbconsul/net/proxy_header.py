@@ -37,7 +37,8 @@ class Header:
     length: int
     #: Without CRC32C, which was verified, and NOOP.
     tlvs: tuple[TLV, ...] = ()
-    #: Whether the proxy speaks for itself, as in a health check (2.2, LOCAL).
+    #: Whether it is LOCAL (2.2): the proxy speaks for itself, as in a health check.
+    #: HAProxy 2.6 sends that for a client of a UNIX socket, too.
     is_local: bool = False
 
 

@@ -76,8 +76,8 @@ def build_v1(source: Address, destination: Address) -> bytes:
 
 
 def _text6(ip: IP) -> str:
-    """In hexadecimal digits only, as the format has it (2.1)."""
-    return str(ip) if isinstance(ip, IPv6Address) else f"::ffff:{ip.packed.hex(':', 2)}"
+    """As inet_ntop(3) and HAProxy write it: servers log it as it stands."""
+    return str(ip) if isinstance(ip, IPv6Address) else f"::ffff:{ip}"
 
 
 def _check_family(family: bytes, is_whole: bool) -> None:

@@ -71,24 +71,22 @@ def build_v2(
     destination: Address,
     tlvs: Iterable[TLV] = (),
     *,
-    local: bool = False,
     checksum: bool = False,
 ) -> bytes:
     """A header of version 2 (2.2), with a CRC32C TLV on request (2.2.3).
 
-    If only one of two IP addresses is of IPv4, it is sent as IPv6, mapped.  A UNIX
-    socket beside an IP address, or beside what is not known, is sent as UNSPEC.  A
-    `local` header has no addresses.
+    If only one of two IP addresses is of IPv4, it is sent as IPv6, mapped.  Unless both
+    are IP addresses the header is LOCAL and has none: HAProxy 2.6 sends that for UNIX
+    sockets, and refuses what the format has for them, and UNSPEC.
 
     :raises ValueError: the TLVs are too long for `MAX_HEADER`.
     """
-    kind, addresses = (_UNSPEC, b"") if local else _pack(source, destination)
+    command, kind, addresses = _pack(source, destination)
     block = addresses + write_tlvs(tlvs)
     if checksum:
         block += write_tlvs([(CRC32C, bytes(4))])
     if _FIXED.size + len(block) > MAX_HEADER:
         raise ValueError(f"the PROXY header is longer than {MAX_HEADER} bytes")
-    command = _LOCAL if local else _PROXY
     header = _FIXED.pack(_SIGNATURE, command, kind, len(block)) + block
     return header[:-4] + crc32c(header).to_bytes(4) if checksum else header
 
@@ -173,22 +171,16 @@ def _socket_name(field: bytes) -> str | bytes:
     return field.partition(b"\0")[0].decode(errors="surrogateescape")
 
 
-def _pack(source: Address, destination: Address) -> tuple[int, bytes]:
-    """The 14th byte, and the addresses."""
-    if isinstance(source, str | bytes) and isinstance(destination, str | bytes):
-        return _UNIX, _NAMES.pack(_encoded(source), _encoded(destination))
+def _pack(source: Address, destination: Address) -> tuple[int, int, bytes]:
+    """The 13th and 14th byte, and the addresses."""
     found = endpoints(source, destination)
     if found is None:
-        return _UNSPEC, b""
+        return _LOCAL, _UNSPEC, b""
     one, other, ports = found
     if isinstance(one, IPv4Address) and isinstance(other, IPv4Address):
-        return _TCP4, _ADDRESSES4.pack(one.packed, other.packed, *ports)
-    return _TCP6, _ADDRESSES6.pack(_packed6(one), _packed6(other), *ports)
+        return _PROXY, _TCP4, _ADDRESSES4.pack(one.packed, other.packed, *ports)
+    return _PROXY, _TCP6, _ADDRESSES6.pack(_packed6(one), _packed6(other), *ports)
 
 
 def _packed6(ip: IP) -> bytes:
     return ip.packed if isinstance(ip, IPv6Address) else _MAPPED + ip.packed
-
-
-def _encoded(name: str | bytes) -> bytes:
-    return name if isinstance(name, bytes) else name.encode(errors="surrogateescape")

@@ -94,9 +94,7 @@ def test_other_protocols(data: bytes) -> None:
     assert parse(data[:-1]) is None
 
 
-HEADERS = st.sampled_from(
-    [V1, V2, b"PROXY UNKNOWN\r\n", build_v2(None, "", local=True)]
-)
+HEADERS = st.sampled_from([V1, V2, b"PROXY UNKNOWN\r\n", build_v2(None, "")])
 
 
 @given(st.binary(max_size=40), HEADERS, st.data())

@@ -128,12 +128,12 @@ def test_unpermitted_end_of_a_field() -> None:
         (
             ("192.0.2.1", 1),
             ("::1", 2),
-            b"PROXY TCP6 ::ffff:c000:0201 ::1 1 2\r\n",
+            b"PROXY TCP6 ::ffff:192.0.2.1 ::1 1 2\r\n",
         ),
         (
             ("::1", 1),
             ("192.0.2.1", 2),
-            b"PROXY TCP6 ::1 ::ffff:c000:0201 1 2\r\n",
+            b"PROXY TCP6 ::1 ::ffff:192.0.2.1 1 2\r\n",
         ),
         ("/run/web.sock", "/run/web.sock", b"PROXY UNKNOWN\r\n"),
         (("192.0.2.1", 1), "/run/web.sock", b"PROXY UNKNOWN\r\n"),

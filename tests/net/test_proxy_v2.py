@@ -51,15 +51,6 @@ def test_layout() -> None:
         ),
         (ONE, ("::1", 2), 0x21, 36, (ONE, ("::1", 2))),
         (("::1", 2), ONE, 0x21, 36, (("::1", 2), ONE)),
-        ("/run/\udcff.sock", "", 0x31, 216, ("/run/\udcff.sock", "")),
-        ("x" * 108, b"\0abstract", 0x31, 216, ("x" * 108, b"\0abstract")),
-        (b"/run/web.sock", "", 0x31, 216, ("/run/web.sock", "")),
-        ("", OTHER, 0, 0, (None, None)),
-        (ONE, "", 0, 0, (None, None)),
-        (None, "", 0, 0, (None, None)),
-        ("", None, 0, 0, (None, None)),
-        (None, OTHER, 0, 0, (None, None)),
-        (None, None, 0, 0, (None, None)),
     ],
 )
 def test_addresses(
@@ -69,10 +60,7 @@ def test_addresses(
     length: int,
     read: tuple[Address, Address],
 ) -> None:
-    """
-    Addresses arrive: two of IP as one family, those of UNIX sockets by their names, and
-    what the format has no room for as not known.
-    """
+    """Addresses arrive; two of different families as those of IPv6."""
     for tlvs in ([], [(AUTHORITY, b"example.com")]):
         header = build_v2(source, destination, tlvs)
         assert header[13] == kind
@@ -80,13 +68,35 @@ def test_addresses(
         assert parse_v2(header) == Header(*read, len(header), tuple(tlvs))
 
 
-def test_of_itself() -> None:
-    """A proxy that speaks for itself sends no addresses, but what else it has."""
-    assert build_v2(ONE, OTHER, local=True) == _header(0x20, 0, b"")
-    header = build_v2(ONE, OTHER, [(AUTHORITY, b"a")], local=True, checksum=True)
+@pytest.mark.parametrize(
+    ("source", "destination"),
+    [(None, None), (None, OTHER), (ONE, None), ("", ""), ("", OTHER), (ONE, b"\0x")],
+)
+def test_of_itself(source: Address, destination: Address) -> None:
+    """Without two IP addresses a header has none, but what else there is to say."""
+    assert build_v2(source, destination) == _header(0x20, 0, b"")
+    header = build_v2(source, destination, [(AUTHORITY, b"a")], checksum=True)
     expected = Header(None, None, len(header), ((AUTHORITY, b"a"),), is_local=True)
     assert parse_v2(header) == expected
     _refused(header[:-1] + bytes([header[-1] ^ 1]), "CRC32C is wrong")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "source", "destination"),
+    [
+        (b"/run/\xff.sock", b"", "/run/\udcff.sock", ""),
+        (b"x" * 108, b"\0abstract", "x" * 108, b"\0abstract"),
+        (b"/run/web.sock\0junk", b"", "/run/web.sock", ""),
+    ],
+)
+def test_unix_sockets(
+    one: bytes, other: bytes, source: Address, destination: Address
+) -> None:
+    """A client of a UNIX socket has the name that its proxy says, if any."""
+    names = one.ljust(108, b"\0") + other.ljust(108, b"\0")
+    header = _header(0x21, 0x31, names + write_tlvs([(ALPN, b"h2")]))
+    expected = Header(source, destination, len(header), ((ALPN, b"h2"),))
+    assert parse_v2(header) == expected
 
 
 @pytest.mark.parametrize("kind", [0x00, 0x11, 0x12, 0x21, 0x31, 0x44, 0xFF])
@@ -99,7 +109,7 @@ def test_of_itself_with_anything(kind: int, length: int) -> None:
 
 def test_transport_that_is_not_specified() -> None:
     """Addresses without a transport are not used, and TLVs follow them."""
-    for kind, size in [(0x10, 12), (0x20, 36), (0x30, 216), (0x01, 0)]:
+    for kind, size in [(0, 0), (0x10, 12), (0x20, 36), (0x30, 216), (0x01, 0)]:
         header = _header(0x21, kind, b"\1" * size + write_tlvs([(ALPN, b"h2")]))
         assert parse_v2(header) == Header(None, None, len(header), ((ALPN, b"h2"),))
 

@@ -103,9 +103,7 @@ def test_byte_by_byte(stage: Stage, header: bytes, address: object) -> None:
     assert list(stage.proxy.endings) == [NAME]
 
 
-@pytest.mark.parametrize(
-    "header", [build_v1(None, None), build_v2(None, None, local=True)]
-)
+@pytest.mark.parametrize("header", [build_v1(None, None), build_v2(None, None)])
 def test_no_address_announced(stage: Stage, header: bytes) -> None:
     """Where a header names no client, the connection's own address is the client's."""
     mapped = stage.serve()
@@ -193,7 +191,7 @@ def test_access_control(stage: Stage) -> None:
     assert loopback.was_reset(stage.connect(mapped, again))
     denied = build_v1(("198.51.100.1", 5000), PLACE)
     assert loopback.was_reset(stage.connect(mapped, denied))
-    local = build_v2(None, None, local=True)
+    local = build_v2(None, None)
     assert loopback.was_reset(stage.connect(mapped, local))
     assert stage.proxy.endings == {
         "('192.0.2.7', 5001)": "PL",
