@@ -1,0 +1,104 @@
+"""HAProxy and nginx, as peers of what is tested."""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.support.ports import free_ports
+from tests.support.waiting import PATIENCE, eventually
+
+#: Programs of an administrator, whose folders an ordinary PATH may lack.
+_FOLDERS = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
+
+#: Where Debian puts nginx's stream module; elsewhere it may be built in.
+_STREAM = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+
+_HAPROXY = """
+global
+    nbthread 1
+    log stdout format raw local0
+defaults
+    log global
+    timeout connect 20s
+    timeout client 20s
+    timeout server 20s
+"""
+
+_NGINX = """
+{load}
+daemon off; worker_processes 1; pid {home}/nginx.pid; error_log {home}/nginx.log info;
+events {{ worker_connections 100; }}
+stream {{
+    server {{ listen 127.0.0.1:{port} {config} }}
+}}
+"""
+
+
+@contextmanager
+def haproxy(home: Path, config: str, *sockets: socket.socket) -> Iterator[None]:
+    """Run HAProxy with these sections, which name the sockets as ``fd@NUMBER``.
+
+    Those listen already, so that a client may connect at once.
+    """
+    file = home / "haproxy.cfg"
+    file.write_text(f"{_HAPROXY}{config}\n")
+    command = [_find("haproxy"), "-db", "-f", str(file)]
+    with _running(home, command, [each.fileno() for each in sockets]):
+        yield
+
+
+@contextmanager
+def nginx_stream(home: Path, config: str) -> Iterator[tuple[str, int]]:
+    """Run nginx with one server of its stream module; where it listens.
+
+    `config` follows that address: options of ``listen``, and directives.
+    """
+    program = _find("nginx")
+    (port,) = free_ports(1)
+    load = f"load_module {_STREAM};" if _STREAM.exists() else ""
+    file = home / "nginx.conf"
+    file.write_text(_NGINX.format(load=load, home=home, port=port, config=config))
+    command = [program, "-e", str(home / "nginx.log"), "-c", str(file)]
+    with _running(home, command, ()) as process:
+        address = ("127.0.0.1", port)
+        eventually(lambda: process.poll() is not None or _listens(address), "nginx")
+        yield address
+
+
+def _find(program: str) -> str:
+    """Its path; without it the test skips, and fails in CI."""
+    found = shutil.which(program, path=_FOLDERS)
+    if found is not None:
+        return found
+    missing = f"no {program}: on Debian, apt-get install {program}"
+    if os.environ.get("CI"):
+        pytest.fail(missing)
+    pytest.skip(missing)
+
+
+@contextmanager
+def _running(
+    home: Path, command: Sequence[str], descriptors: Sequence[int]
+) -> Iterator[subprocess.Popen[bytes]]:
+    with (home / f"{Path(command[0]).name}-output.log").open("wb") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, pass_fds=descriptors
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
+
+
+def _listens(address: tuple[str, int]) -> bool:
+    with suppress(OSError):
+        socket.create_connection(address, PATIENCE).close()
+        return True
+    return False
