@@ -21,6 +21,7 @@ from lbconsul.errors import AllFull, NoUpstream
 from lbconsul.net.connect import connect
 from lbconsul.net.poller import Poller
 from lbconsul.net.sockets import STARVED, BareSocket
+from lbconsul.net.stream import Stream
 from lbconsul.proxy.retry import lease_next, lease_recovered, may_stay
 from lbconsul.proxy.wait_queue import WaitQueue
 from lbconsul.stats.mapping import MappingStats
@@ -36,8 +37,8 @@ class DialUser(Protocol):
     `DialAttempt.cancel`.
     """
 
-    def on_connected(self, sock: BareSocket) -> None:
-        """An upstream accepted: the user takes over its socket and the lease."""
+    def on_connected(self, upstream: Stream) -> None:
+        """An upstream accepted: the user takes over its stream and the lease."""
 
     def on_failed(self, termination: Termination) -> None:
         """The dial gave up; it has no socket and no lease any more."""
@@ -63,14 +64,17 @@ class Dialer:
     #: at all.
     queue_timeout: float
     empty_timeout: float
+    #: Whether a connect is not all: a PROXY header or TLS comes before any byte.
+    has_handshake: bool = False
 
     def begin(self) -> tuple[Lease, BareSocket | None, int] | None:
         """Lease an upstream and begin to connect to it, as `connect` does.
 
         If the connect is not over, the rest is for `DialAttempt.go_on`; for None, for
-        `DialAttempt.start`: other dials wait, or no upstream is free.
+        `DialAttempt.start`: other dials wait, no upstream is free, or a handshake
+        follows.
         """
-        if self.wait_queue.queues:
+        if self.wait_queue.queues or self.has_handshake:
             return None
         try:
             lease = self.failover.lease((), self.attempts)
@@ -98,6 +102,8 @@ class DialState(Enum):
     CHOOSING = auto()
     #: The poller watches the socket of the current attempt.
     CONNECTING = auto()
+    #: It has connected, and sends a PROXY header or shakes hands for TLS.
+    HANDSHAKING = auto()
     #: It waits for a free upstream, since all are full.
     QUEUED = auto()
     #: It waits for any upstream, since there is none.
@@ -109,7 +115,7 @@ class DialState(Enum):
 
 
 # Bound once: to read a member from its class takes 0.2 us in Python 3.11.
-_CHOOSING, _CONNECTING, _QUEUED, _AWAITING, _STARVED, _OVER = DialState
+_CHOOSING, _CONNECTING, _HANDSHAKING, _QUEUED, _AWAITING, _STARVED, _OVER = DialState
 
 
 @implementer(IWriteDescriptor)
@@ -137,8 +143,8 @@ class DialAttempt:
         self._dialer = dialer
         self._user = user
         self.state = _CHOOSING
-        #: The socket of the current attempt, which the poller watches.
-        self.stream: BareSocket | None = None
+        #: The socket of the current attempt, which the poller watches, or TLS on it.
+        self.stream: Stream | None = None
         #: The address of the current attempt.
         self._address = ""
         #: Events watched; only the poller changes it.

@@ -21,7 +21,8 @@ from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.dialer import Dialer
 from lbconsul.proxy.drain_manager import DrainManager, Session, least_recently_active
 from lbconsul.proxy.handshake_settings import HandshakeSettings
-from lbconsul.proxy.relay import RelaySettings
+from lbconsul.proxy.relay import Relay, RelaySettings
+from lbconsul.proxy.upstream_handshake import UpstreamHandshake
 from lbconsul.proxy.wait_queue import WaitQueue
 from lbconsul.stats.mapping import MappingStats
 from lbconsul.stats.termination import Termination
@@ -82,6 +83,9 @@ class MappingProxy:
     wait_queue: WaitQueue = field(init=False)
     dialer: Dialer = field(init=False)
     relaying: RelaySettings = field(init=False)
+    relay_type: type[Relay] = field(init=False)
+    #: What connections to upstreams begin with; None: with the client's bytes.
+    upstream_handshake: UpstreamHandshake | None = field(init=False)
     #: What clients need before they get an upstream; None: nothing.
     handshaking: HandshakeSettings | None = field(init=False)
     #: Whether connections have limits beyond those of their relays.
@@ -116,6 +120,9 @@ class MappingProxy:
             queue_timeout=mapping.timeouts.queue or mapping.timeouts.connect,
             empty_timeout=mapping.when_empty.wait,
         )
+        self.upstream_handshake = UpstreamHandshake.of(clock, mapping)
+        self.dialer.has_handshake = self.upstream_handshake is not None
+        self.relay_type = _relay_type(mapping)
         self.relaying = RelaySettings(
             self._poller,
             clock,
@@ -244,4 +251,15 @@ class MappingProxy:
         for sweeper in (self.dial_sweeper, self.session_sweeper):
             sweeper.stop()
         self.log.stop()
+        if self.upstream_handshake is not None:
+            self.upstream_handshake.stop()
         self._pipes.close()
+
+
+def _relay_type(mapping: Mapping) -> type[Relay]:
+    if mapping.tls.certificates or mapping.upstream_tls.is_on:
+        # Imported here: OpenSSL takes memory that other mappings do without.
+        from lbconsul.proxy.tls_relay import TLSRelay
+
+        return TLSRelay
+    return Relay

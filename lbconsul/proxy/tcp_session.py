@@ -14,6 +14,8 @@ from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.proxy.dialer import DialAttempt
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.relay import Relay
+from lbconsul.proxy.upstream_handshake import HandshakeDial, UpstreamHandshake
+from lbconsul.proxy.upstream_header import upstream_header
 from lbconsul.stats.mapping import FIRST_BYTE
 from lbconsul.stats.termination import Termination
 
@@ -119,7 +121,10 @@ class TcpSession:
                 if sock is not None and not code:
                     self._join(lease, sock, self.begun_at, 0)
                     return
-            dial = self._dial = DialAttempt(proxy.dialer, self, self.begun_at)
+            if proxy.upstream_handshake is None:
+                dial = self._dial = DialAttempt(proxy.dialer, self, self.begun_at)
+            else:
+                dial = self._dial = self._handshake_dial(proxy.upstream_handshake)
             if begun is None:
                 dial.start()
             else:
@@ -146,15 +151,22 @@ class TcpSession:
                 self._relay.check(now)
         elif self.state is _DIALING:
             assert self._dial is not None
-            if self._client_has_left():
+            if has_left(self._client_socket()):
                 waits = self._dial.is_waiting
                 self.end(Termination.QUEUE_LEFT if waits else Termination.CLIENT_LEFT)
             else:
                 self._dial.check(now)
 
-    def _client_has_left(self) -> bool:
+    def _handshake_dial(self, handshake: UpstreamHandshake) -> HandshakeDial:
+        header, dialer = b"", self._proxy.dialer
+        if handshake.header != "off":
+            server = self._client_socket().getsockname()
+            header = upstream_header(handshake.header, self.address, server, self.info)
+        return HandshakeDial(dialer, handshake, self, self.begun_at, header)
+
+    def _client_socket(self) -> BareSocket:
         # Without a handshake the stream is the socket itself.
-        return has_left(cast(BareSocket, self.client))
+        return cast(BareSocket, self.client)
 
     def _is_silent(self) -> bool:
         """Whether the client has sent no byte; if it has, that is not asked again."""
@@ -197,12 +209,12 @@ class TcpSession:
         """Let the listener pause: descriptors or memory ran out."""
         self._proxy.observer.on_starved()
 
-    def on_connected(self, sock: BareSocket) -> None:
+    def on_connected(self, upstream: Stream) -> None:
         """Relay between the client and the upstream that accepted."""
         dial = self._dial
         assert dial is not None and dial.lease is not None
         self._leave_dial(_STARTING)
-        self._join(dial.lease, sock, dial.since, len(dial.tried))
+        self._join(dial.lease, upstream, dial.since, len(dial.tried))
 
     def _leave_dial(self, state: SessionState) -> None:
         if self.state is _DIALING:
@@ -210,11 +222,13 @@ class TcpSession:
         self.state = state
         self._dial = None  # which refers to the session
 
-    def _join(self, lease: Lease, sock: BareSocket, since: float, retries: int) -> None:
+    def _join(self, lease: Lease, upstream: Stream, since: float, retries: int) -> None:
         """Relay; the connect began at `since`, after so many that failed."""
         proxy, self.lease, self._retries = self._proxy, lease, retries
         now = self._joined_at = proxy.clock.seconds()
-        relay = self._relay = Relay(proxy.relaying, self, self.client, sock, now)
+        relay = self._relay = proxy.relay_type(
+            proxy.relaying, self, self.client, upstream, now
+        )
         self.state = _RELAYING  # from here on the relay's end closes all
         proxy.stats.connected(lease.upstream.instance.identity, now - since)
         # Without limits of its own the sweeper has no need of the session.
@@ -358,5 +372,5 @@ class IntroducedSession(TcpSession):
         self.info = info
         self.begun_at = proxy.clock.seconds()
 
-    def _client_has_left(self) -> bool:
-        return has_left(self._socket)
+    def _client_socket(self) -> BareSocket:
+        return self._socket

@@ -24,6 +24,8 @@ class Termination(Enum):
     REFUSED = "SC"
     #: The last upstream tried did not answer in time.
     CONNECT_TIMEOUT = "sC"
+    #: The TLS handshake with the last upstream tried failed.
+    UPSTREAM_TLS_FAILED = "ST"
     #: The gateway had no descriptor or local port left to connect with.
     STARVED = "RC"
     #: The mapping's `allow` and `deny` do not let the client in.

@@ -25,6 +25,7 @@ from lbconsul.balance.upstream import Lease, Outcome, OutlierRecord, Upstream
 from lbconsul.net import connect as net_connect
 from lbconsul.net.connect import connect
 from lbconsul.net.sockets import BareSocket
+from lbconsul.net.stream import Stream
 from lbconsul.net.sweeper import Sweeper
 from lbconsul.proxy.dialer import DialAttempt, Dialer, DialState
 from lbconsul.proxy.wait_queue import LOOK_EVERY, WaitQueue
@@ -99,9 +100,10 @@ class User:
             if account.failures
         }
 
-    def on_connected(self, sock: BareSocket) -> None:
+    def on_connected(self, upstream: Stream) -> None:
         self.sweeper.stop()
-        self.answered.append(sock)
+        assert isinstance(upstream, BareSocket)
+        self.answered.append(upstream)
 
     def on_failed(self, termination: Termination) -> None:
         self.sweeper.stop()

@@ -11,10 +11,10 @@ class EndingTests(SynchronousTestCase):
     def test_codes(self) -> None:
         """
         Each code has the cause (C client, S upstream, small letters a time limit, R
-        resources, P a rule, K lbconsul) and the phase: X PROXY header, R request, C
-        connecting, Q queue, D data; for R and P the rule (refused, or the limit per
-        client), and for K the reason: age, balance, instance, soft or hard stop,
-        mapping, or worker.
+        resources, P a rule, K lbconsul) and the phase: X PROXY header, T TLS, R
+        request, C connecting, Q queue, D data; for R and P the rule (refused, or the
+        limit per client), and for K the reason: age, balance, instance, soft or hard
+        stop, mapping, or worker.
         """
         codes = {ending.name: ending.value for ending in Termination}
         self.assertEqual(
@@ -24,6 +24,7 @@ class EndingTests(SynchronousTestCase):
                 "CLIENT_LEFT": "CC",
                 "REFUSED": "SC",
                 "CONNECT_TIMEOUT": "sC",
+                "UPSTREAM_TLS_FAILED": "ST",
                 "STARVED": "RC",
                 "QUEUE_TIMEOUT": "sQ",
                 "QUEUE_FULL": "SQ",

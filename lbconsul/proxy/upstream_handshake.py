@@ -1,0 +1,187 @@
+"""What comes between the connect to an upstream and its relay: PROXY header and TLS."""
+
+from collections.abc import Mapping as AbstractMapping
+from typing import TYPE_CHECKING, Protocol, Self
+
+from attrs import define, field
+from twisted.internet.interfaces import IReactorTime, IReadWriteDescriptor
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from lbconsul.balance.instance import Instance
+from lbconsul.config.model import Mapping
+from lbconsul.net.rate_limit import TokenBucket
+from lbconsul.net.sockets import BareSocket
+from lbconsul.net.throttled_log import ThrottledLog, in_words
+from lbconsul.proxy.dialer import DialAttempt, Dialer, DialState, DialUser
+from lbconsul.stats.termination import Termination
+
+if TYPE_CHECKING:  # OpenSSL takes memory that a mapping without TLS does without
+    from lbconsul.tls.stream import TLSStream
+
+#: Lines a second, and the burst, about handshakes that failed.
+RATE, BURST = 1.0, 10.0
+
+_HANDSHAKING = DialState.HANDSHAKING
+
+
+class Connector(Protocol):
+    """Makes TLS streams to the upstreams of one mapping."""
+
+    def open(self, sock: BareSocket, instance: Instance) -> "TLSStream":
+        """A stream on a connected socket, to verify as this instance.
+
+        :raises OSError: there is no usable certificate or authority.
+        """
+
+
+@define(eq=False)
+class UpstreamHandshake:
+    """What the connections of one mapping to its upstreams begin with."""
+
+    _log = Logger()
+    _clock: IReactorTime
+    #: The mapping as text.
+    _mapping: str
+    #: The version of the PROXY header: ``v1``, ``v2``, or ``off``.
+    header: str
+    #: None without TLS.
+    connector: Connector | None
+    _bound: ThrottledLog = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._bound = ThrottledLog(self._clock, TokenBucket(RATE, BURST), self._sum_up)
+
+    @classmethod
+    def of(cls, clock: IReactorTime, mapping: Mapping) -> Self | None:
+        """What the options of a mapping want; None if that is nothing."""
+        header = mapping.proxy_protocol.send
+        if header == "off":
+            return None
+        return cls(clock, str(mapping), header, None)
+
+    def tell(self, instance: Instance, reason: str) -> None:
+        """Log that a TLS handshake failed."""
+        if self._bound.allow(reason):
+            self._log.warn(
+                "{mapping}: the TLS handshake with {upstream} failed: {reason}",
+                mapping=self._mapping,
+                upstream=instance.text,
+                reason=reason,
+            )
+
+    def stop(self) -> None:
+        """Log the summary of withheld lines now, if there are any."""
+        self._bound.stop()
+
+    def _sum_up(self, reasons: AbstractMapping[str, int]) -> None:
+        self._log.warn(
+            "{mapping}: more TLS handshakes with upstreams failed: {what}",
+            mapping=self._mapping,
+            what=in_words(reasons),
+        )
+
+
+@implementer(IReadWriteDescriptor)
+class HandshakeDial(DialAttempt):
+    """A dial whose upstream gets a PROXY header, and then a TLS handshake, or either.
+
+    Nothing of the client is sent before both are through: an upstream with which they
+    fail counts as one that refused, and the next one is tried.
+    """
+
+    __slots__ = ("_handshake", "_header", "_socket", "_tls", "_unsent")
+
+    #: While HANDSHAKING: the socket, what is left of the header, and the TLS on it.
+    _socket: BareSocket
+    _unsent: bytes
+    _tls: "TLSStream | None"
+
+    def __init__(
+        self,
+        dialer: Dialer,
+        handshake: UpstreamHandshake,
+        user: DialUser,
+        since: float,
+        header: bytes,
+    ) -> None:
+        super().__init__(dialer, user, since)
+        self._handshake = handshake
+        self._header = header
+
+    def _answered(self) -> None:
+        sock = self.stream
+        assert isinstance(sock, BareSocket)
+        self._leave_poller(_HANDSHAKING)
+        self.stream = self._socket = sock
+        self._unsent, self._tls = self._header, None
+        self._go_on()
+
+    def doRead(self) -> None:
+        """Go on with the TLS handshake.  Called by the poller."""
+        self._go_on()
+
+    def doWrite(self) -> None:
+        """The connect is decided, or the handshake can go on.  Called by the poller."""
+        if self.state is _HANDSHAKING:
+            self._go_on()
+        else:
+            super().doWrite()
+
+    def _go_on(self) -> None:
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[self._socket.send(self._unsent) :]
+            if self._handshake.connector is not None:
+                self._shake_hands(self._handshake.connector)
+        except BlockingIOError:
+            self._wait()
+        except OSError as error:
+            self._handshake_failed(error)
+        else:
+            super()._answered()
+
+    def _shake_hands(self, connector: Connector) -> None:
+        if self._tls is None:
+            assert self.lease is not None
+            instance = self.lease.upstream.instance
+            self.stream = self._tls = connector.open(self._socket, instance)
+        self._tls.handshake()
+
+    def _wait(self) -> None:
+        """Have the poller watch for what the header or TLS waits for."""
+        poller = self._dialer.poller
+        try:
+            if self._tls is not None and self._tls.wants_read:
+                poller.addReader(self)
+                poller.removeWriter(self)
+            else:
+                poller.addWriter(self)
+                poller.removeReader(self)
+        except OSError as error:
+            self._failed(error.errno or 0)
+
+    def _handshake_failed(self, error: OSError) -> None:
+        if self._unsent or self._handshake.connector is None:
+            self._failed(error.errno or 0)
+        else:
+            self._tell(error.strerror or str(error))
+            self._next(Termination.UPSTREAM_TLS_FAILED)
+
+    def _tell(self, reason: str) -> None:
+        assert self.lease is not None
+        self._handshake.tell(self.lease.upstream.instance, reason)
+
+    def check(self, now: float) -> None:
+        if self.state is not _HANDSHAKING:
+            super().check(now)
+        elif now - self.since >= self._dialer.connect_timeout:
+            if self._tls is not None:
+                self._tell("no answer within the connect timeout")
+            self._next(Termination.CONNECT_TIMEOUT)
+
+    def _leave_poller(self, state: DialState) -> None:
+        if self.state is _HANDSHAKING:
+            self._dialer.poller.removeReader(self)
+            self._dialer.poller.removeWriter(self)
+        super()._leave_poller(state)

@@ -1,0 +1,77 @@
+"""The PROXY header for an upstream: whose connection it says that it is."""
+
+import pytest
+
+from lbconsul.net.proxy_protocol import Header, build_v2, parse
+from lbconsul.proxy.client_info import ClientInfo
+from lbconsul.proxy.upstream_header import upstream_header
+
+CLIENT, SERVER = ("192.0.2.7", 5000), ("198.51.100.1", 443)
+FRONT, PLACE = ("203.0.113.9", 6000), ("203.0.113.1", 8443)
+TLVS = ((5, b"id"), (2, b"www.example.com"))
+
+
+def parsed(client: object, server: object, info: ClientInfo | None = None) -> Header:
+    """What a receiver reads in version 2."""
+    header = parse(upstream_header("v2", client, server, info))
+    assert header is not None
+    return header
+
+
+def announced(source: object, destination: object) -> ClientInfo:
+    """A client that a proxy in front has announced."""
+    header = parse(build_v2(source, destination, TLVS))  # type: ignore[arg-type]
+    return ClientInfo(FRONT, header)
+
+
+def test_version_1() -> None:
+    """Version 1 is a line of text."""
+    header = upstream_header("v1", CLIENT, SERVER, None)
+    assert header == b"PROXY TCP4 192.0.2.7 198.51.100.1 5000 443\r\n"
+
+
+def test_version_2() -> None:
+    """Version 2 says the same."""
+    header = parsed(CLIENT, SERVER)
+    assert (header.source, header.destination) == (CLIENT, SERVER)
+    assert header.tlvs == ()
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_addresses_of_ipv6(version: str) -> None:
+    """Flow and scope, which sockets tell of IPv6 addresses, are left out."""
+    client, server = ("2001:db8::7", 5000, 0, 0), ("fe80::1%eth0", 443, 0, 2)
+    header = parse(upstream_header(version, client, server, None))
+    assert header is not None
+    assert header.source == ("2001:db8::7", 5000)
+    assert header.destination == ("fe80::1", 443)
+
+
+def test_unix_client() -> None:
+    """A client of a UNIX socket has no address to tell."""
+    assert upstream_header("v1", "", "/run/web.sock", None) == b"PROXY UNKNOWN\r\n"
+    header = parsed("", "/run/web.sock")
+    assert (header.source, header.is_local) == (None, True)
+
+
+def test_announced_client() -> None:
+    """What a proxy in front has announced goes on, its TLVs with version 2."""
+    info = announced(CLIENT, PLACE)
+    header = parsed(CLIENT, SERVER, info)
+    assert (header.source, header.destination) == (CLIENT, PLACE)
+    assert header.tlvs == TLVS
+    line = upstream_header("v1", CLIENT, SERVER, info)
+    assert line == b"PROXY TCP4 192.0.2.7 203.0.113.1 5000 8443\r\n"
+
+
+def test_announced_without_an_address() -> None:
+    """Without an announced client, the connection of the proxy in front is the one."""
+    header = parsed(FRONT, SERVER, announced(None, None))
+    assert (header.source, header.destination) == (FRONT, SERVER)
+    assert header.tlvs == TLVS
+
+
+def test_client_with_other_facts() -> None:
+    """A client of which a handshake told no header has the addresses of its socket."""
+    header = parsed(CLIENT, SERVER, ClientInfo())
+    assert (header.source, header.destination) == (CLIENT, SERVER)
