@@ -56,7 +56,7 @@ ROOMS: dict[str, Room] = {
     ),
     "process": room("config errors"),
     "logs": room(COMMON),
-    "tls": room(COMMON + "net", pure="client_hello"),
+    "tls": room(COMMON + "net process", pure="client_hello"),
     "takeover": room(COMMON + "net", pure="protocol"),
     "admin": room(
         COMMON + "net process",

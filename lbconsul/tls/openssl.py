@@ -1,4 +1,4 @@
-"""Moves the bytes of one TLS connection: the calls below `SSL.Connection`.
+"""What is taken from below pyOpenSSL's public API, and what stands in for it.
 
 `Connection.recv_into` and `Connection.send` allocate a buffer and build several
 objects per call, which made a small message cost 2.0 times what it costs HAProxy; the
@@ -18,6 +18,18 @@ END, WANT_READ, WANT_WRITE = 0, -1, -2
 
 _lib: Any = getattr(SSL, "_lib", None)
 _ffi: Any = getattr(SSL, "_ffi", None)
+
+#: X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS and X509_CHECK_FLAG_NEVER_CHECK_SUBJECT: a
+#: wildcard is a whole label, and only a subjectAltName counts (RFC 9525, 6.3 and 2).
+_HOST_FLAGS = 0x4 | 0x20
+
+#: What `expect_host` needs.
+_NEEDED_FOR_HOST = (
+    "SSL_get0_param",
+    "X509_VERIFY_PARAM_set1_host",
+    "X509_VERIFY_PARAM_set1_ip",
+    "X509_VERIFY_PARAM_set_hostflags",
+)
 
 #: What `DirectCalls` needs of pyOpenSSL's private names.
 _NEEDED = (
@@ -168,9 +180,13 @@ def _outcome(error: SSL.Error, detail: str = "") -> int:
             raise OSError(code, os.strerror(code)) from None
         case SSL.SysCallError():
             raise Truncated("the peer ended TCP without close_notify") from None
-    reasons = [str(each[-1]) for each in error.args[0]] if error.args else []
-    text = ": ".join(filter(None, [*reasons, detail]))
-    raise TLSError(text or "OpenSSL gives no reason") from None
+    raise TLSError(": ".join(filter(None, [reasons(error), detail]))) from None
+
+
+def reasons(error: SSL.Error) -> str:
+    """What OpenSSL tells of an error."""
+    told = [str(each[-1]) for each in error.args[0]] if error.args else []
+    return ": ".join(filter(None, told)) or "OpenSSL gives no reason"
 
 
 def _offers_direct_calls() -> bool:
@@ -179,6 +195,37 @@ def _offers_direct_calls() -> bool:
         return False
     probe = SSL.Connection(SSL.Context(SSL.TLS_METHOD))
     return hasattr(probe, "_ssl") and hasattr(probe, "_raise_ssl_error")
+
+
+def _offers_host() -> bool:
+    """Whether this pyOpenSSL has what `expect_host` needs."""
+    return all(hasattr(_lib, name) for name in _NEEDED_FOR_HOST)
+
+
+def expect_host(connection: SSL.Connection, host: str, address: bytes | None) -> bool:
+    """Have OpenSSL refuse a certificate that is not for this host.
+
+    `address` is the packed IP address if the host is one.  Returns whether this
+    pyOpenSSL can do so; if not, the caller compares names after the handshake, which
+    takes a quarter of a millisecond.
+    """
+    if not _offers_host():
+        return False
+    parameters = _lib.SSL_get0_param(connection._ssl)
+    if address is None:
+        _lib.X509_VERIFY_PARAM_set_hostflags(parameters, _HOST_FLAGS)
+        name = host.encode("ascii", "replace")  # such a name is in no certificate
+        done = _lib.X509_VERIFY_PARAM_set1_host(parameters, name, len(name))
+    else:
+        done = _lib.X509_VERIFY_PARAM_set1_ip(parameters, address, len(address))
+    return bool(done == 1)
+
+
+def set_groups(context: SSL.Context, groups: str) -> None:
+    """Set the groups for key exchange; a pyOpenSSL that cannot keeps OpenSSL's."""
+    set_list = getattr(_lib, "SSL_CTX_set1_curves_list", None)
+    if set_list is not None and set_list(context._context, groups.encode()) != 1:
+        _lib.ERR_clear_error()
 
 
 #: The cheapest calls that this pyOpenSSL allows.

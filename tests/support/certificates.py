@@ -1,12 +1,13 @@
 """Certificate authorities of our own, and what they issue, as files."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
 from attrs import frozen
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -14,6 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 @frozen
@@ -38,28 +41,44 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _named(name)
         issuer = above or self
-        own = _builder(self._name, issuer._name, self._key).add_extension(
+        own = _builder(self._name, issuer._name, self._key.public_key()).add_extension(
             x509.BasicConstraints(ca=True, path_length=None), critical=True
         )
         self.file = str(folder / f"{name}.pem")
         cert = own.sign(issuer._key, SHA256())
         Path(self.file).write_bytes(cert.public_bytes(Encoding.PEM))
 
-    def issue(self, name: str, *addresses: str) -> Issued:
-        """A certificate, and its key, for a host name and IP addresses."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        names: list[x509.GeneralName] = [x509.DNSName(name)]
-        names += [x509.IPAddress(ip_address(each)) for each in addresses]
+    def issue(
+        self,
+        name: str,
+        *addresses: str,
+        names: Sequence[str] | None = None,
+        begin: timedelta = -timedelta(hours=1),
+        end: timedelta = timedelta(days=90),
+        key: PrivateKey | None = None,
+    ) -> Issued:
+        """A certificate, and its key, for host names and IP addresses.
+
+        `name` is the common name, and that of the files; the host name, too, without
+        `names`.  `begin` and `end` are from now on.
+        """
+        key = key or ec.generate_private_key(ec.SECP256R1())
+        alternatives: list[x509.GeneralName] = [
+            x509.DNSName(each) for each in ([name] if names is None else names)
+        ]
+        alternatives += [x509.IPAddress(ip_address(each)) for each in addresses]
         usage = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-        cert = (
-            _builder(_named(name), self._name, key)
-            .add_extension(x509.SubjectAlternativeName(names), critical=False)
-            .add_extension(x509.ExtendedKeyUsage(usage), critical=False)
-            .sign(self._key, SHA256())
-        )
+        builder = _builder(
+            _named(name), self._name, key.public_key(), begin, end
+        ).add_extension(x509.ExtendedKeyUsage(usage), critical=False)
+        if alternatives:
+            builder = builder.add_extension(
+                x509.SubjectAlternativeName(alternatives), critical=False
+            )
         issued = Issued(
             str(self._folder / f"{name}.crt"), str(self._folder / f"{name}.key")
         )
+        cert = builder.sign(self._key, SHA256())
         Path(issued.cert).write_bytes(cert.public_bytes(Encoding.PEM))
         Path(issued.key).write_bytes(
             key.private_bytes(
@@ -68,21 +87,49 @@ class Authority:
         )
         return issued
 
+    def revoke(self, *issued: Issued) -> str:
+        """A file that lists these certificates, and no others, as revoked."""
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._name)
+            .last_update(now - timedelta(hours=1))
+            .next_update(now + timedelta(days=1))
+        )
+        for each in issued:
+            cert = x509.load_pem_x509_certificate(Path(each.cert).read_bytes())
+            revoked = x509.RevokedCertificateBuilder(cert.serial_number, now)
+            builder = builder.add_revoked_certificate(revoked.build())
+        path = Path(self.file).with_suffix(".crl")
+        signed = builder.sign(self._key, SHA256())
+        path.write_bytes(signed.public_bytes(Encoding.PEM))
+        return str(path)
+
+
+def together(path: Path, *files: str) -> str:
+    """One file with the content of several, such as certificate, chain and key."""
+    path.write_bytes(b"".join(Path(each).read_bytes() for each in files))
+    return str(path)
+
 
 def _named(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
+    begin: timedelta = -timedelta(hours=1),
+    end: timedelta = timedelta(days=90),
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
-        .public_key(key.public_key())
+        .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(now + begin)
+        .not_valid_after(now + end)
     )

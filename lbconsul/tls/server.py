@@ -1,0 +1,145 @@
+"""Serves TLS: by certificates that are chosen by server name.
+
+The suites are in the server's order, but a client that prefers ChaCha20, because it has
+no AES in hardware, gets it.
+
+Sessions are resumed by tickets.  pyOpenSSL has no call for their keys: they are random
+for each `ServerTLS`, so that a ticket of another process, or of before a reload, leads
+to a full handshake.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from attrs import evolve, field, frozen
+from cryptography import x509
+from OpenSSL import SSL, crypto
+
+from lbconsul.config.server_names import canonical_name
+from lbconsul.errors import ConfigError
+from lbconsul.net.sockets import BareSocket
+from lbconsul.tls.certificates import CertificateStore, ServerCertificate
+from lbconsul.tls.context import new_context, show, trust
+from lbconsul.tls.openssl import reasons
+from lbconsul.tls.stream import TLSStream
+
+#: SSL_OP_PRIORITIZE_CHACHA, which pyOpenSSL has no name for.
+_PRIORITIZE_CHACHA = 1 << 21
+
+_OPTIONS = SSL.OP_CIPHER_SERVER_PREFERENCE | _PRIORITIZE_CHACHA
+
+#: Without one OpenSSL resumes no session that has a client's certificate.
+_SESSION_ID = b"lbconsul"
+
+
+@frozen
+class ClientVerification:
+    """How the certificates of clients are verified."""
+
+    authorities: tuple[x509.Certificate, ...] = field(repr=False)
+    #: Whether a client without a certificate is refused.
+    is_required: bool = True
+    #: Each authority has a list here, or there is none at all.
+    revoked: tuple[x509.CertificateRevocationList, ...] = field(default=(), repr=False)
+
+
+class ServerTLS:
+    """Serves TLS with certificates that are chosen by server name."""
+
+    def __init__(
+        self,
+        store: CertificateStore,
+        now: Callable[[], float],
+        *,
+        least_version: str = "1.2",
+        verification: ClientVerification | None = None,
+        protocols: tuple[bytes, ...] = (b"http/1.1",),
+    ) -> None:
+        """
+        :param now: the wall clock, in seconds since the epoch.
+        :param least_version: ``1.2`` or ``1.3``.
+        :param protocols: what ALPN may agree on, the best first.
+        :raises ConfigError: OpenSSL refuses a certificate.
+        """
+        self._store = store
+        self._now = now
+        self._least_version = least_version
+        self._verification = verification
+        self._protocols = protocols
+        self._contexts: dict[ServerCertificate, SSL.Context] = {}
+        _try_all(store.certificates)
+        self._default = self._context_of(store.find(None, now()))
+
+    def accept(self, sock: BareSocket) -> TLSStream:
+        """The stream of a client that has connected; its handshake is still to do."""
+        connection = SSL.Connection(self._default, sock)  # type: ignore[arg-type]
+        connection.set_accept_state()
+        return TLSStream(connection, sock)
+
+    def _context_of(self, certificate: ServerCertificate) -> SSL.Context:
+        """The certificate's context, which is made when it is first asked for."""
+        context = self._contexts.get(certificate)
+        if context is None:
+            context = self._contexts[certificate] = self._make(certificate)
+        return context
+
+    def _make(self, certificate: ServerCertificate) -> SSL.Context:
+        context = new_context(self._least_version)
+        context.set_options(_OPTIONS)
+        context.set_session_id(_SESSION_ID)
+        context.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
+        context.set_alpn_select_callback(self._choose_protocol)
+        if self._verification is not None:
+            _verify_clients(context, self._verification)
+        if len(self._store.certificates) > 1:
+            context.set_tlsext_servername_callback(self._choose_certificate)
+        show(context, certificate.identity)
+        return context
+
+    def _choose_certificate(self, connection: SSL.Connection) -> None:
+        """OpenSSL has read the ClientHello, with a server name or without."""
+        sent = connection.get_servername() or b""
+        name = canonical_name(sent.decode("ascii", "replace"))
+        context = self._context_of(self._store.find(name, self._now()))
+        if context is not self._default:
+            connection.set_context(context)
+
+    def _choose_protocol(self, connection: SSL.Connection, offered: list[bytes]) -> Any:
+        for each in self._protocols:
+            if each in offered:
+                return each
+        return SSL.NO_OVERLAPPING_PROTOCOLS
+
+
+def _try_all(certificates: Iterable[ServerCertificate]) -> None:
+    """Show OpenSSL all certificates, with one context for those with the same chain.
+
+    :raises ConfigError: it refuses one, such as one whose key is too short.
+    """
+    contexts: dict[tuple[x509.Certificate, ...], SSL.Context] = {}
+    for each in certificates:
+        context = contexts.get(each.identity.chain)
+        try:
+            if context is None:
+                context = contexts[each.identity.chain] = SSL.Context(SSL.TLS_METHOD)
+                show(context, each.identity)
+            else:
+                show(context, evolve(each.identity, chain=()))
+        except SSL.Error as error:
+            raise ConfigError(f"{each.source}: OpenSSL: {reasons(error)}") from None
+
+
+def _verify_clients(context: SSL.Context, how: ClientVerification) -> None:
+    trust(context, how.authorities)
+    for each in how.authorities:
+        context.add_client_ca(each)
+    store = context.get_cert_store()
+    assert store is not None
+    for revoked in how.revoked:
+        store.add_crl(revoked)
+    if how.revoked:
+        # As HAProxy and nginx do it: of the authorities above the first one, too.
+        flags = crypto.X509StoreFlags
+        store.set_flags(flags.CRL_CHECK | flags.CRL_CHECK_ALL)
+    required = SSL.VERIFY_FAIL_IF_NO_PEER_CERT if how.is_required else 0
+    context.set_verify(SSL.VERIFY_PEER | required)
