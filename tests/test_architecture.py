@@ -133,6 +133,7 @@ TESTED_ELSEWHERE = {
     "lbconsul.config.option": "tests/config/test_options.py",
     "lbconsul.consul.dns_messages": "tests/consul/test_dns_server.py",
     "lbconsul.consul.http": "tests/consul/test_client.py",
+    "lbconsul.consul.query_loop": "tests/consul/test_watch.py",
     "lbconsul.dev.agent_api": f"{CONTRACT}/test_services.py",
     "lbconsul.dev.catalog_api": f"{CONTRACT}/test_external_nodes.py",
     "lbconsul.dev.catalog_registration": f"{CONTRACT}/test_external_nodes.py",

@@ -4,12 +4,10 @@ from collections.abc import Callable, Mapping
 
 from attrs import Factory, define, evolve
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHostnameResolver, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.web.client import RequestTransmissionFailed, ResponseFailed
 
 from lbconsul.balance.event_text import change_fields, summary
 from lbconsul.balance.events import EventKind, QueryEvent
@@ -17,23 +15,17 @@ from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.consul.addresses import Addresses
-from lbconsul.consul.blocking_query import Cursor
 from lbconsul.consul.catalog import Catalog, Skipped
 from lbconsul.consul.client import ConsulClient, Reply
 from lbconsul.consul.describe import in_words
 from lbconsul.consul.incremental import IncrementalParser
 from lbconsul.consul.instance_addresses import InstanceAddresses
 from lbconsul.consul.location import pick_of
+from lbconsul.consul.query_loop import FORESEEN, QueryLoop
 from lbconsul.consul.skipping import Screen, Skipping, screened
 from lbconsul.consul.snapshot import Kept, Snapshot
 from lbconsul.consul.watch_stats import WatchStats
 from lbconsul.errors import UnusableAnswer
-from lbconsul.net.rate_limit import TokenBucket
-
-#: The rate limit of one watch while a service churns: queries a second, and the
-#: burst before that.
-RATE = 5.0
-BURST = 5.0
 
 #: A server whose last contact with the leader is older, in seconds, is asked for a
 #: consistent answer.
@@ -41,17 +33,6 @@ MAX_LAST_CONTACT = 600.0
 
 #: How long an answer is parsed in one turn of the reactor, in seconds.
 SLICE = 0.005
-
-#: The errors that a query to Consul is known to raise; any other is a bug.
-_FORESEEN = (
-    UnusableAnswer,
-    ConnectError,
-    ConnectionClosed,
-    DNSLookupError,
-    OSError,
-    RequestTransmissionFailed,
-    ResponseFailed,
-)
 
 
 @define(eq=False)
@@ -73,13 +54,9 @@ class Watch(Service):
     #: Called when Consul starts to fail, and when it answers again.
     _on_event: Callable[[QueryEvent], None] = lambda event: None
     stats: WatchStats = Factory(WatchStats)
-    _cursor: Cursor = Factory(Cursor)
     _reader: IncrementalParser = Factory(
         lambda self: IncrementalParser(pick_of(self.query)), takes_self=True
     )
-    _bucket: TokenBucket = Factory(lambda: TokenBucket(RATE, BURST))
-    #: The number of the client's address for the next query.
-    _address: int = 0
     _instances: tuple[Instance, ...] = ()
     _skipped: tuple[Skipped, ...] = ()
     _unfit: Mapping[Identity, str] = Factory(dict)
@@ -100,22 +77,30 @@ class Watch(Service):
         ),
         takes_self=True,
     )
-    #: The kinds of failure that are logged already in this streak.
-    _complained: set[type[Exception]] = Factory(set)
     #: Whether the log says already that Consul has no answer newer than
     #: `MAX_LAST_CONTACT`.
     _old: bool = False
-    _watching: Deferred[None] = Factory(lambda: succeed(None))
+    _loop: QueryLoop = Factory(
+        lambda self: QueryLoop(
+            self._clock,
+            self._client,
+            self._chance,
+            self._ask,
+            self._succeeded,
+            self._failed,
+        ),
+        takes_self=True,
+    )
 
     @property
     def where(self) -> str:
         """The address of Consul for the next query, as text."""
-        return self._client.where(self._address)
+        return self._loop.where
 
     @property
     def address(self) -> int:
         """The number of Consul's address for the next query."""
-        return self._address
+        return self._loop.address
 
     @property
     def skipped(self) -> list[Skipped]:
@@ -135,24 +120,18 @@ class Watch(Service):
         super().startService()
         if self._snapshot is not None:
             self._snapshot.read(self._recall)
-        self._watching = Deferred.fromCoroutine(self._watch())
+        self._loop.start()
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
         self.names.stop()
         if self._snapshot is not None:
             self._snapshot.stop()
-        self._watching.cancel()
-        return self._watching
+        return self._loop.stop()
 
     def use_client(self, client: ConsulClient) -> None:
         """Use this client from now on; a query in progress is repeated with it."""
-        self._client = client
-        # Another Consul has other indexes.
-        self._address, self._cursor = 0, Cursor()
-        self._complained.clear()
-        if self.running:
-            self._watching.cancel()
+        self._loop.use_client(client)
 
     def use_snapshot(self, snapshot: Snapshot | None) -> None:
         """Write answers to this snapshot from now on; None for no snapshot."""
@@ -179,48 +158,23 @@ class Watch(Service):
                 age=age,
             )
 
-    async def _watch(self) -> None:
-        while self.running:
-            client = self._client
-            try:
-                await self._pace()
-                index = await self._ask(client)
-            except Exception as error:
-                # Cancelling a request surfaces as different exceptions.  The flag
-                # distinguishes a stop from a failure, and the client a switch to
-                # another one.
-                if not self.running:
-                    return
-                if client is self._client:
-                    self._fail(error)
-            else:
-                if client is self._client:
-                    self._succeed(index)
-
-    async def _pace(self) -> None:
-        pause = self._cursor.pause(self._chance())
-        pause = max(pause, self._bucket.take(self._clock.seconds()))
-        if pause:
-            await deferLater(self._clock, pause)
-
-    async def _ask(self, client: ConsulClient) -> str | None:
+    async def _ask(self, client: ConsulClient, index: int, address: int) -> str | None:
         """Query Consul and apply the answer; return its index.
 
         If the server's last contact with the leader is older than `MAX_LAST_CONTACT`,
         one consistent query follows.
         """
-        address = self._address
-        reply = await client.ask(self.query, self._cursor.index, address)
+        reply = await client.ask(self.query, index, address)
         await self._accept(reply)
         if reply.last_contact <= MAX_LAST_CONTACT:
             self._old = False
             return reply.index
         try:
-            self._bucket.take(self._clock.seconds())  # it counts towards the rate
+            self._loop.count()
             newer = await client.ask(self.query, 0, address, stale=False)
             await self._accept(newer)
         except Exception as error:
-            if not self.running or client is not self._client:
+            if not self._loop.is_current(client):
                 raise
             if not self._old:
                 self._old = True
@@ -300,34 +254,27 @@ class Watch(Service):
             if each.identity in self._unfit
         ]
 
-    def _succeed(self, index: str | None) -> None:
-        if self._cursor.failures:
+    def _succeeded(self, failures: int) -> None:
+        if failures:
             self._tell(EventKind.RECOVERED)
             self._log.info(
                 "{query}: Consul answers again, after {failures} failures",
                 query=self.query,
-                failures=self._cursor.failures,
+                failures=failures,
             )
-        self._complained.clear()
-        self._cursor = self._cursor.answered(index)
-        self.stats.answered(self._clock.seconds(), self._cursor.index)
+        self.stats.answered(self._clock.seconds(), self._loop.cursor.index)
 
-    def _fail(self, error: Exception) -> None:
+    def _failed(self, error: Exception, is_new: bool) -> None:
         self.stats.failed(self._clock.seconds(), in_words(error))
-        if type(error) not in self._complained:
-            self._complained.add(type(error))
+        if is_new:
             self._tell(EventKind.FAILING, in_words(error))
             self._complain(error)
-        self._cursor = self._cursor.failed(
-            unreached=isinstance(error, ConnectError | DNSLookupError)
-        )
-        self._address = (self._address + 1) % self._client.addresses
 
     def _tell(self, kind: EventKind, reason: str = "") -> None:
         self._on_event(QueryEvent(kind=kind, query=self.query, reason=reason))
 
     def _complain(self, error: Exception) -> None:
-        if not isinstance(error, _FORESEEN):
+        if not isinstance(error, FORESEEN):
             self._log.failure("{query}: a bug in lbconsul", query=self.query)
         known = self._registry.answered(self.query)
         self._log.warn(

@@ -17,7 +17,7 @@ from twisted.logger import LogEvent, capturedLogs, formatEvent
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.model import ConsulConfig
 from lbconsul.consul import client as consul_client_module
-from lbconsul.consul.watch import BURST
+from lbconsul.consul.query_loop import BURST
 from tests.support.in_reactor import FastReactor, run, until
 from tests.support.misbehaving import SCENARIOS, Scenario, Stage
 from tests.support.ports import free_ports

@@ -35,8 +35,9 @@ from lbconsul.consul.blocking_query import (
 )
 from lbconsul.consul.client import ConsulClient, Reply
 from lbconsul.consul.instance_addresses import MAX_AGE
+from lbconsul.consul.query_loop import BURST, RATE
 from lbconsul.consul.snapshot import Snapshot, SnapshotStore
-from lbconsul.consul.watch import BURST, MAX_LAST_CONTACT, RATE, SLICE, Watch
+from lbconsul.consul.watch import MAX_LAST_CONTACT, SLICE, Watch
 from lbconsul.errors import Forbidden, UnusableAnswer
 from lbconsul.process.clock import WallClock
 from tests.support.fake_resolver import FakeResolver

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 
-from lbconsul.consul.watch import RATE
+from lbconsul.consul.query_loop import RATE
 from tests.support.script_server import Asked, Honest, Script, ScriptServer
 
 #: An answer in the shape of Consul's with one wrong type in it each.
