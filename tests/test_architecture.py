@@ -64,7 +64,7 @@ ROOMS: dict[str, Room] = {
     ),
     "dev": room(COMMON),
     "consul": room(
-        COMMON + "balance net process",
+        COMMON + "balance net process tls",
         pure="blocking_query catalog entries incremental location resolv_conf"
         " watch_stats",
     ),

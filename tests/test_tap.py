@@ -150,11 +150,12 @@ BAD = {
     ),
     "client key without PEM": (
         "--client-cert {cert} --client-key {broken} 80:web",
-        "--client-key {broken}: holds no PEM key, or one under a passphrase",
+        "--client-key {broken}: holds no PEM private key",
     ),
     "a stranger's client key": (
         "--client-cert {cert} --client-key {stranger} 80:web",
-        "--client-cert {cert}: the key in {stranger} is not its own",
+        "--client-key {stranger}: the private key does not fit the certificate"
+        " (CN=lbconsul)",
     ),
     "client key alone": (
         "--client-key {stranger} 80:web",

@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from attrs import frozen
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
@@ -23,7 +21,8 @@ from zope.interface import implementer
 
 from lbconsul.config.model import ConsulConfig
 from lbconsul.errors import ConfigError
-from lbconsul.process.files import read_file
+from lbconsul.tls.context import client_identity
+from lbconsul.tls.pem import PEM
 
 
 def https_policy(config: ConsulConfig) -> "ConsulTLS":
@@ -36,17 +35,7 @@ def https_policy(config: ConsulConfig) -> "ConsulTLS":
     authorities = _authorities(config)
     if authorities:
         trust = trustRootFromCertificates([Certificate(each) for each in authorities])
-    shown: dict[str, Any] = {}
-    if config.client_cert:
-        where = config.where("client-cert")
-        own, *chain = _certificates(where, config.client_cert)
-        key = (
-            _key(config.where("client-key"), config.client_key)
-            if config.client_key
-            else _key(where, config.client_cert)
-        )
-        shown = {"certificate": own, "extraCertChain": chain, "privateKey": key}
-        _refuse_strangers(config, shown)
+    shown = _shown(config) if config.client_cert else {}
     return ConsulTLS(trust, config.verify, shown, config.tls_server_name)
 
 
@@ -125,42 +114,24 @@ def _walk(folder: Path) -> Iterator[Path]:
 def _authorities(config: ConsulConfig) -> list[crypto.X509]:
     where = config.where("ca-file" if config.ca_file else "ca-path")
     files = authority_files(config)
-    return [each for path in files for each in _certificates(where, path)]
+    return [each for path in files for each in _certificates(PEM.read(where, path))]
 
 
-def _certificates(where: str, path: str) -> list[crypto.X509]:
-    try:
-        found = x509.load_pem_x509_certificates(_content(where, path))
-    except ValueError:
-        raise ConfigError(f"{where} {path}: holds no PEM certificate") from None
-    return [crypto.X509.from_cryptography(each) for each in found]
+def _certificates(pem: PEM) -> list[crypto.X509]:
+    return [crypto.X509.from_cryptography(each) for each in pem.certificates()]
 
 
-def _key(where: str, path: str) -> crypto.PKey:
-    content = _content(where, path)
-    try:
-        key = load_pem_private_key(content, password=None)
-        return crypto.PKey.from_cryptography_key(key)  # type: ignore[arg-type]
-    except (ValueError, TypeError):
-        raise ConfigError(
-            f"{where} {path}: holds no PEM key, or one under a passphrase"
-        ) from None
-
-
-def _content(where: str, path: str) -> bytes:
-    try:
-        return read_file(path)
-    except OSError as error:
-        raise ConfigError(
-            f"{where} {path}: cannot be read: {error.strerror or error}"
-        ) from None
-
-
-def _refuse_strangers(config: ConsulConfig, shown: dict[str, Any]) -> None:
-    try:
-        CertificateOptions(**shown).getContext()
-    except SSL.Error:
-        raise ConfigError(
-            f"{config.where('client-cert')} {config.client_cert}: the key in"
-            f" {config.client_key or config.client_cert} is not its own"
-        ) from None
+def _shown(config: ConsulConfig) -> dict[str, Any]:
+    """The client's certificate, as Twisted takes it."""
+    pem = PEM.read(config.where("client-cert"), config.client_cert)
+    key = (
+        PEM.read(config.where("client-key"), config.client_key)
+        if config.client_key
+        else None
+    )
+    identity = client_identity(pem, key)
+    return {
+        "certificate": crypto.X509.from_cryptography(identity.own),
+        "extraCertChain": [crypto.X509.from_cryptography(c) for c in identity.chain],
+        "privateKey": crypto.PKey.from_cryptography_key(identity.key),
+    }

@@ -13,18 +13,17 @@ from service_identity.cryptography import (
 from service_identity.exceptions import CertificateError
 
 from lbconsul.config.server_names import canonical_name
-from lbconsul.errors import ConfigError
 from lbconsul.net.sockets import BareSocket
 from lbconsul.tls.context import new_context, show, trust
 from lbconsul.tls.identity import Identity
-from lbconsul.tls.openssl import TLSError, expect_host, reasons
+from lbconsul.tls.openssl import TLSError, expect_host
 from lbconsul.tls.stream import TLSStream
 
-#: Most sessions that a `ClientTLS` keeps, one for each upstream.
+#: Most sessions that a `TLSClient` keeps, one for each upstream.
 _MOST_SESSIONS = 1024
 
 
-class ClientTLS:
+class TLSClient:
     """Connects with TLS, verifies whom it reached, and resumes sessions."""
 
     def __init__(
@@ -39,9 +38,9 @@ class ClientTLS:
         """
         :param authorities: whom to trust; None for the system's authorities.
         :param verify: whether to verify the peer's certificate and its name.
-        :param identity: what is shown to peers that ask for a certificate.
+        :param identity: what is shown to peers that ask for a certificate, as
+            `client_identity` reads it.
         :param protocols: what is offered by ALPN, the best first.
-        :raises ConfigError: OpenSSL refuses the certificate to show.
         """
         self._verify = verify
         self._sessions: dict[Hashable, SSL.Session] = {}
@@ -57,10 +56,7 @@ class ClientTLS:
         if protocols:
             context.set_alpn_protos(list(protocols))
         if identity is not None:
-            try:
-                show(context, identity)
-            except SSL.Error as error:
-                raise ConfigError(f"OpenSSL: {reasons(error)}") from None
+            show(context, identity)
 
     def connect(self, sock: BareSocket, host: str, peer: Hashable = None) -> TLSStream:
         """The stream to a host by a socket that is connected to it.

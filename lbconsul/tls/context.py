@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from cryptography import x509
 from OpenSSL import SSL, crypto
 
-from lbconsul.tls.identity import Identity
-from lbconsul.tls.openssl import set_groups
+from lbconsul.tls.identity import Identity, read_identity
+from lbconsul.tls.openssl import reasons, set_groups
+from lbconsul.tls.pem import PEM
 
 _VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 
@@ -57,3 +58,17 @@ def trust(context: SSL.Context, authorities: Iterable[x509.Certificate]) -> None
     assert store is not None
     for each in authorities:
         store.add_cert(crypto.X509.from_cryptography(each))
+
+
+def client_identity(certificate: PEM, key: PEM | None = None) -> Identity:
+    """What a client shows: of a PEM text, with the key there or in a text of its own.
+
+    :raises ConfigError: the texts have no certificate, no key, or none that fits, or
+        OpenSSL refuses them.
+    """
+    identity = read_identity(certificate, key)
+    try:
+        show(SSL.Context(SSL.TLS_METHOD), identity)
+    except SSL.Error as error:
+        raise certificate.error(f"OpenSSL: {reasons(error)}") from None
+    return identity

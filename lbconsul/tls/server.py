@@ -4,7 +4,7 @@ The suites are in the server's order, but a client that prefers ChaCha20, becaus
 no AES in hardware, gets it.
 
 Sessions are resumed by tickets.  pyOpenSSL has no call for their keys: they are random
-for each `ServerTLS`, so that a ticket of another process, or of before a reload, leads
+for each `TLSServer`, so that a ticket of another process, or of before a reload, leads
 to a full handshake.
 """
 
@@ -43,7 +43,7 @@ class ClientVerification:
     revoked: tuple[x509.CertificateRevocationList, ...] = field(default=(), repr=False)
 
 
-class ServerTLS:
+class TLSServer:
     """Serves TLS with certificates that are chosen by server name."""
 
     def __init__(

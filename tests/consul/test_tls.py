@@ -120,7 +120,7 @@ def test_a_client_key_that_is_none(own: Issued) -> None:
     A certificate where the key should be is named as what it is not.
     """
     assert refusal(ConsulConfig(client_cert=own.cert, client_key=own.cert)) == (
-        f"--client-key {own.cert}: holds no PEM key, or one under a passphrase"
+        f"--client-key {own.cert}: holds no PEM private key"
     )
 
 
@@ -130,7 +130,7 @@ def test_a_certificate_file_without_its_key(own: Issued) -> None:
     missing key names that option and file.
     """
     assert refusal(ConsulConfig(client_cert=own.cert)) == (
-        f"--client-cert {own.cert}: holds no PEM key, or one under a passphrase"
+        f"--client-cert {own.cert}: holds no PEM private key"
     )
 
 
@@ -143,7 +143,8 @@ def test_a_client_key_under_a_passphrase(own: Issued) -> None:
         )
     )
     assert refusal(ConsulConfig(client_cert=own.cert, client_key=own.key)) == (
-        f"--client-key {own.key}: holds no PEM key, or one under a passphrase"
+        f"--client-key {own.key}, line 1: the private key is under a passphrase;"
+        " store it without one"
     )
 
 
@@ -154,7 +155,8 @@ def test_a_client_key_of_another_certificate(authority: Authority) -> None:
     """
     own, other = authority.issue("gateway"), authority.issue("other")
     assert refusal(ConsulConfig(client_cert=own.cert, client_key=other.key)) == (
-        f"--client-cert {own.cert}: the key in {other.key} is not its own"
+        f"--client-key {other.key}: the private key does not fit the certificate"
+        " (CN=gateway)"
     )
 
 

@@ -1,10 +1,16 @@
 """What every context has, whichever side it is for."""
 
+from pathlib import Path
+
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from OpenSSL import SSL
 
+from lbconsul.errors import ConfigError
 from lbconsul.tls import openssl
-from lbconsul.tls.context import new_context
+from lbconsul.tls.context import client_identity, new_context
+from lbconsul.tls.pem import PEM
+from tests.support.certificates import Authority
 
 
 def test_suites() -> None:
@@ -33,3 +39,12 @@ def test_groups_that_openssl_does_not_know(
     openssl.set_groups(SSL.Context(SSL.TLS_METHOD), groups)
     monkeypatch.undo()
     assert not openssl._lib.ERR_peek_error()
+
+
+def test_a_certificate_that_openssl_refuses(tmp_path: Path) -> None:
+    """A certificate that cannot be shown is refused at the start, with the reason."""
+    key = rsa.generate_private_key(65537, 1024)
+    own = Authority(tmp_path).issue("gateway", key=key)
+    with pytest.raises(ConfigError) as refused:
+        client_identity(PEM.read("--cert", own.cert), PEM.read("--key", own.key))
+    assert str(refused.value) == f"--cert {own.cert}: OpenSSL: ee key too small"

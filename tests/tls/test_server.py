@@ -19,7 +19,7 @@ from lbconsul.tls.certificates import (
 )
 from lbconsul.tls.openssl import TLSError
 from lbconsul.tls.pem import PEM
-from lbconsul.tls.server import ClientVerification, ServerTLS
+from lbconsul.tls.server import ClientVerification, TLSServer
 from lbconsul.tls.stream import TLSStream
 from tests.support.certificates import Authority, Issued, together
 from tests.support.tls import (
@@ -52,14 +52,14 @@ class Site:
         path = self.folder / "certs" / f"{name}.pem"
         together(path, issued.cert, issued.key)
 
-    def serve(self, **options: Any) -> ServerTLS:
+    def serve(self, **options: Any) -> TLSServer:
         """A server with all certificates."""
         found = load_certificates("--tls", str(self.folder / "certs"))
-        return ServerTLS(CertificateStore(found), time.time, **options)
+        return TLSServer(CertificateStore(found), time.time, **options)
 
     def connect(
         self,
-        server: ServerTLS,
+        server: TLSServer,
         context: ssl.SSLContext | None = None,
         name: str | None = "localhost",
         session: ssl.SSLSession | None = None,
@@ -270,7 +270,7 @@ def test_a_key_that_is_too_short(site: Site) -> None:
 
 
 def resume(
-    site: Site, server: ServerTLS, context: ssl.SSLContext, name: str = "localhost"
+    site: Site, server: TLSServer, context: ssl.SSLContext, name: str = "localhost"
 ) -> ssl.SSLSocket:
     """The second of two connections, the first of which ended in order."""
     session = None
@@ -327,7 +327,7 @@ class TestClientCertificates:
         self.other = Authority(tmp_path, "other")
 
     def connect(
-        self, server: ServerTLS, own: Issued | None, version: ssl.TLSVersion
+        self, server: TLSServer, own: Issued | None, version: ssl.TLSVersion
     ) -> tuple[TLSStream, ssl.SSLSocket]:
         """A client with a certificate, or with none."""
         context = self.site.only(version)
