@@ -1,7 +1,6 @@
 """A client's handshake: what comes between its accept and its session."""
 
-import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReadWriteDescriptor
@@ -10,23 +9,20 @@ from zope.interface import implementer
 
 from lbconsul.balance.upstream import Lease
 from lbconsul.net.proxy_protocol import MAX_HEADER, BadHeader, Header, parse
-from lbconsul.net.sockets import (
-    BareSocket,
-    await_bytes,
-    has_ended,
-    reset_on_close,
-    unread,
-)
-from lbconsul.net.stream import Stream
+from lbconsul.net.sockets import BareSocket, reset_on_close
 from lbconsul.proxy.client_info import ClientInfo
-from lbconsul.proxy.handshake_settings import HandshakeState, Step
+from lbconsul.proxy.handshake_settings import HandshakeSettings, HandshakeState, Step
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.tcp_session import IntroducedSession
+from lbconsul.proxy.tls_handshake import TLSHandshake
 from lbconsul.stats.termination import Termination
+from lbconsul.tls import client_hello
+from lbconsul.tls.inspection import peer_of, server_name_of
+from lbconsul.tls.peer import TLSPeer
 
 
 @implementer(IReadWriteDescriptor)
-class ClientHandshake:
+class ClientHandshake(TLSHandshake):
     """Takes a client through the steps of its mapping, then makes a session of it.
 
     It is one of its proxy's open sessions meanwhile.  The poller watches it, and the
@@ -34,11 +30,10 @@ class ClientHandshake:
     """
 
     __slots__ = (
-        "_client",
         "_deadline",
         "_header",
-        "_peeked",
         "_proxy",
+        "_server_name",
         "_step",
         "_steps",
         "_via",
@@ -47,8 +42,6 @@ class ClientHandshake:
         "is_admitted",
         "lease",
         "state",
-        "stream",
-        "watched",
     )
 
     #: Never set: a handshake uses no upstream.
@@ -58,15 +51,16 @@ class ClientHandshake:
     def __init__(
         self,
         proxy: MappingProxy,
-        steps: Iterable[Step],
+        settings: HandshakeSettings,
         client: BareSocket,
         address: object,
         accepted_at: float,
     ) -> None:
+        super().__init__(
+            client, proxy.relaying.poller, proxy.handshake_queue, settings.acceptor
+        )
         self._proxy = proxy
-        #: The client's socket, which the poller watches; and the stream on it.
-        self.stream = client
-        self._client: Stream = client
+        self._steps = iter(settings.steps_of(address))
         self.address = address
         self.accepted_at = accepted_at
         #: Whether access control has let the client in, and counts it.
@@ -74,11 +68,8 @@ class ClientHandshake:
         #: The proxy that announced the client, and what it said.
         self._via: object = None
         self._header: Header | None = None
-        self._steps = iter(steps)
-        #: How many bytes there were when a step last found too few of them.
-        self._peeked = 0
-        #: Events watched; only the poller changes it.
-        self.watched = 0
+        #: What a ClientHello that stays in the kernel asks for.
+        self._server_name: str | None = None
 
     @property
     def is_over(self) -> bool:
@@ -97,47 +88,38 @@ class ClientHandshake:
 
     def start(self) -> None:
         """Begin with the first step: often the client has sent its bytes by now."""
-        self._enter(next(self._steps))
         self._proxy.dial_sweeper.add(self)
         try:
-            if self.state is HandshakeState.PROXY_HEADER or self._admit():
-                self.doRead()
+            self._go_on(True)
         except Exception:
-            # A bug in lbconsul: report it, but leak nothing.
-            self.end(Termination.INTERNAL)
+            self._on_bug()
             raise
 
-    def _enter(self, step: Step) -> None:
-        self._step, self.state = step, step.state
-        self._deadline = self._proxy.clock.seconds() + step.timeout
-
-    # The poller's and the sweeper's calls.
-
-    def fileno(self) -> int:
-        """The socket's descriptor, for a reactor."""
-        return self.stream.fileno()
-
-    def logPrefix(self) -> str:
-        """The prefix of log lines, for the reactor."""
-        return "handshake"
-
-    def doRead(self) -> None:
-        """Take as many steps as what the client has sent allows."""
-        while _TAKE[self.state](self):
+    def _go_on(self, is_complete: bool) -> None:
+        """After a step, take as many more as what the client has sent allows."""
+        while is_complete:
             following = next(self._steps, None)
             if following is None:
                 self._hand_over()
                 return
-            self._enter(following)
+            self._step, self.state = following, following.state
+            self._deadline = self._proxy.clock.seconds() + following.timeout
+            is_complete = _TAKE[self.state](self)
+
+    # The poller's and the sweeper's calls.
+
+    def doRead(self) -> None:
+        """Take the present step, and those that follow.  Called by the poller."""
+        self._go_on(_TAKE[self.state](self))
 
     def doWrite(self) -> None:
-        """Called by the poller: go on, as after a read."""
+        """Called by the poller while TLS waits until it can write."""
         self.doRead()
 
     def connectionLost(self, reason: Failure) -> None:
         """The socket failed, a callback raised, or the reactor stopped."""
         if reason.check(ConnectionLost):
-            self.end(self._step.left)
+            self._on_left()
         else:
             ended = reason.check(ConnectionDone)
             self.end(Termination.HARD_STOP if ended else Termination.INTERNAL)
@@ -146,8 +128,8 @@ class ClientHandshake:
         """Close the client if its step takes too long."""
         if now >= self._deadline:
             self.end(self._step.overdue)
-        elif self._peeked and not self.watched:
-            self.doRead()
+        else:
+            self._look_again()
 
     # Steps: each returns whether it is complete; if not, it is tried again when the
     # poller sees more.
@@ -164,54 +146,13 @@ class ClientHandshake:
         if header is None:
             self._await_more(len(data))
             return False
-        self._await_any()
-        self.stream.recv(header.length)  # and no byte of what follows
+        self._read(header.length)  # and no byte of what follows
         self._header = header
         if header.source is not None:
             self._via, self.address = self.address, header.source
-        return self._admit()
-
-    def _await_byte(self) -> bool:
-        return bool(self._peek(1))
-
-    def _peek(self, most: int) -> bytes:
-        """Bytes that the client has sent, which stay unread; empty if none are there.
-
-        Ends the handshake if none can come any more.
-        """
-        data = b""
-        try:
-            data = self.stream.recv(most, socket.MSG_PEEK)
-        except BlockingIOError:
-            self._proxy.relaying.poller.addReader(self)
-            return b""
-        except OSError:
-            pass
-        if not data:
-            self.end(self._step.left)
-        return data
-
-    def _await_more(self, count: int) -> None:
-        """Wait for more than the `count` bytes that are there, unread."""
-        poller, is_stuck = self._proxy.relaying.poller, count == self._peeked
-        self._peeked = count
-        if has_ended(self.stream) and unread(self.stream) == count:
-            self.end(self._step.left)
-        elif self.stream.family == socket.AF_UNIX or is_stuck:
-            # The poller would report the same bytes again and again: `check` looks.
-            poller.removeReader(self)
-        else:
-            await_bytes(self.stream, count + 1)
-            poller.addReader(self)
-
-    def _await_any(self) -> None:
-        """Have the poller report any byte again."""
-        if self._peeked and self.stream.family != socket.AF_UNIX:
-            await_bytes(self.stream, 1)
-        self._peeked = 0
+        return True
 
     def _admit(self) -> bool:
-        """Whether access control lets the client in; if not, the handshake is over."""
         control = self._proxy.access_control
         refused = None if control is None else control.refuse(self.address)
         if refused is None:
@@ -222,7 +163,35 @@ class ClientHandshake:
         self.end(refused)
         return False
 
+    def _look_at_hello(self) -> bool:
+        data = self._peek(client_hello.MAX_HELLO)
+        if not data:
+            return False
+        try:
+            hello = client_hello.parse(data)
+        except client_hello.BadHello as error:
+            self._on_tls_failed(str(error))
+            return False
+        if hello is None:
+            self._await_more(len(data))
+            return False
+        self._await_any()
+        self._server_name = hello.server_name
+        return True
+
+    def _await_byte(self) -> bool:
+        return bool(self._peek(1))
+
     # The end.
+
+    def _on_left(self) -> None:
+        self.end(self._step.left)
+
+    def _on_tls_failed(self, reason: str) -> None:
+        self.end(Termination.TLS_FAILED, reason)
+
+    def _on_bug(self) -> None:
+        self.end(Termination.INTERNAL)
 
     def end(self, termination: Termination, error: str = "") -> None:
         """Close the client.  Later calls do nothing."""
@@ -230,7 +199,7 @@ class ClientHandshake:
             return
         proxy = self._proxy
         self._leave()
-        self._client.close()
+        (self.tls or self.stream).close()
         proxy.stats.turned_away(termination.code)
         proxy.log.tell(
             self.address,
@@ -240,7 +209,7 @@ class ClientHandshake:
             0,
             0,
             termination,
-            self._info(error),
+            self._info(error=error),
         )
         proxy.closed(self)
 
@@ -248,33 +217,54 @@ class ClientHandshake:
         """Make a session of the client."""
         proxy = self._proxy
         self._leave()
+        peer = None if self.tls is None else peer_of(self.tls.connection)
         session = IntroducedSession(
             proxy,
-            self._client,
+            self.tls or self.stream,
             self.stream,
             self.address,
             self.accepted_at,
-            self._info(),
+            self._info(peer),
         )
         proxy.sessions.discard(self)
         proxy.sessions.add(session)
         session.start()
 
-    def _info(self, error: str = "") -> ClientInfo | None:
-        if error or self._header is not None:
-            return ClientInfo(self._via, self._header, error)
-        return None
+    def _info(self, peer: TLSPeer | None = None, error: str = "") -> ClientInfo:
+        name, tls = self._server_name, self.tls
+        if tls is not None:
+            name = server_name_of(tls.connection)
+        return ClientInfo(self._via, self._header, name, peer, error)
 
     def _leave(self) -> None:
-        """Leave the poller and the sweeper."""
-        poller = self._proxy.relaying.poller
-        poller.removeReader(self)
-        poller.removeWriter(self)
+        """Leave the poller, the queue and the sweeper."""
+        self._stop_polling()
+        if self._acceptor is not None:
+            self._leave_queue()
         self._proxy.dial_sweeper.items.discard(self)
         self.state = HandshakeState.OVER
 
 
 _TAKE: dict[HandshakeState, Callable[[ClientHandshake], bool]] = {
     HandshakeState.PROXY_HEADER: ClientHandshake._read_header,
+    HandshakeState.ADMISSION: ClientHandshake._admit,
+    HandshakeState.TLS: ClientHandshake._await_turn,
+    HandshakeState.CLIENT_HELLO: ClientHandshake._look_at_hello,
     HandshakeState.FIRST_BYTE: ClientHandshake._await_byte,
 }
+
+
+def shake_hands(
+    proxy: MappingProxy,
+    settings: HandshakeSettings,
+    client: BareSocket,
+    address: object,
+) -> None:
+    """Take over the non-blocking socket of a client of this mapping."""
+    proxy.accepted += 1
+    proxy.stats.accepted += 1
+    now = proxy.clock.seconds()
+    handshake = ClientHandshake(proxy, settings, client, address, now)
+    proxy.sessions.add(handshake)
+    proxy.connection_limit.taken += 1
+    handshake.start()

@@ -4,7 +4,11 @@ from attrs import frozen
 
 from lbconsul.net.proxy_protocol import Header
 from lbconsul.net.sockets import address_text
-from lbconsul.text import quoted
+from lbconsul.text import listed, one_line, quoted
+from lbconsul.tls.peer import TLSPeer
+
+#: Most characters of a common name in the log.
+_NAME = 100
 
 
 @frozen
@@ -15,6 +19,10 @@ class ClientInfo:
     via: object = None
     #: What that proxy's header said.
     header: Header | None = None
+    #: The server name that the client asked for by TLS, if it did.
+    server_name: str | None = None
+    #: The client of TLS that ends here.
+    tls: TLSPeer | None = None
     #: Why the handshake failed, in a few words.
     error: str = ""
 
@@ -22,8 +30,14 @@ class ClientInfo:
         """What is known, by the names that the access log gives it."""
         facts = {
             "via": "" if self.via is None else address_text(self.via),
-            "error": self.error,
+            "sni": self.server_name or "",
         }
+        certificate = None if self.tls is None else self.tls.certificate
+        if certificate is not None:
+            facts["cn"] = one_line(certificate.common_name, _NAME)
+            facts["san"] = listed(certificate.alternative_names)
+            facts["fingerprint"] = certificate.fingerprint
+        facts["error"] = self.error
         return {name: value for name, value in facts.items() if value}
 
 

@@ -4,8 +4,6 @@ from collections.abc import Callable
 from functools import partial
 
 from lbconsul.net.sockets import BareSocket
-from lbconsul.proxy.client_handshake import ClientHandshake
-from lbconsul.proxy.handshake_settings import HandshakeSettings
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.tcp_session import TcpSession
 
@@ -17,6 +15,9 @@ def handler_of(proxy: MappingProxy) -> Callable[[BareSocket, object], None]:
     """
     if proxy.handshaking is None:
         return partial(handle, proxy)
+    # Imported here: OpenSSL takes memory that other mappings do without.
+    from lbconsul.proxy.client_handshake import shake_hands
+
     return partial(shake_hands, proxy, proxy.handshaking)
 
 
@@ -34,23 +35,3 @@ def handle(proxy: MappingProxy, client: BareSocket, address: object) -> None:
     proxy.sessions.add(session)
     proxy.connection_limit.taken += 1
     session.start()
-
-
-def shake_hands(
-    proxy: MappingProxy,
-    settings: HandshakeSettings,
-    client: BareSocket,
-    address: object,
-) -> None:
-    """Take over a client that may have a handshake before it."""
-    steps = settings.steps_of(address)
-    if not steps:
-        handle(proxy, client, address)
-        return
-    proxy.accepted += 1
-    proxy.stats.accepted += 1
-    now = proxy.clock.seconds()
-    handshake = ClientHandshake(proxy, steps, client, address, now)
-    proxy.sessions.add(handshake)
-    proxy.connection_limit.taken += 1
-    handshake.start()

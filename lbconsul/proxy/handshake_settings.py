@@ -1,13 +1,18 @@
 """What the clients of a mapping have to do before they get an upstream."""
 
 from enum import Enum, auto
-from typing import Self
+from math import inf
+from typing import TYPE_CHECKING, Protocol, Self
 
 from attrs import frozen
 
 from lbconsul.config.model import Mapping
 from lbconsul.net.cidr import Networks, read_address
+from lbconsul.net.sockets import BareSocket
 from lbconsul.stats.termination import Termination
+
+if TYPE_CHECKING:  # it takes memory that mappings without TLS do without
+    from lbconsul.tls.stream import TLSStream
 
 
 class HandshakeState(Enum):
@@ -15,10 +20,23 @@ class HandshakeState(Enum):
 
     #: A header of the PROXY protocol.
     PROXY_HEADER = auto()
+    #: Nothing: access control decides at once.
+    ADMISSION = auto()
+    #: The handshake of TLS that ends here.
+    TLS = auto()
+    #: A ClientHello of TLS, which stays in the kernel.
+    CLIENT_HELLO = auto()
     #: The client's first byte, which stays in the kernel.
     FIRST_BYTE = auto()
     #: Nothing: the client was closed, or has its session.
     OVER = auto()
+
+
+class TLSAcceptor(Protocol):
+    """Serves TLS to the clients of a mapping."""
+
+    def accept(self, sock: BareSocket) -> "TLSStream":
+        """The stream of a client that has connected; its handshake is still to do."""
 
 
 @frozen
@@ -42,34 +60,54 @@ _PROXY_HEADER = Step(
     Termination.HEADER_LEFT,
 )
 
+_ADMISSION = Step(
+    HandshakeState.ADMISSION, inf, Termination.DENIED, Termination.CLIENT_LEFT
+)
+
+#: A client far away that has to send again needs some seconds.
+_TLS = Step(HandshakeState.TLS, 10.0, Termination.TLS_TIMEOUT, Termination.TLS_LEFT)
+
+_CLIENT_HELLO = Step(
+    HandshakeState.CLIENT_HELLO, 3.0, Termination.TLS_TIMEOUT, Termination.TLS_LEFT
+)
+
 
 @frozen
 class HandshakeSettings:
     """What the handshakes of one mapping share."""
 
+    #: The steps that follow a PROXY header.
     _steps: tuple[Step, ...]
-    #: The networks whose clients begin with a PROXY header.
-    _announced: Networks
+    #: The networks whose clients begin with a PROXY header; None: there are none.
+    _announced: Networks | None
+    #: None: TLS does not end here.
+    acceptor: TLSAcceptor | None = None
 
     @classmethod
-    def of(cls, mapping: Mapping) -> Self | None:
+    def of(cls, mapping: Mapping, acceptor: TLSAcceptor | None = None) -> Self | None:
         """The settings for a mapping; None if its clients need no handshake."""
-        steps = []
-        if mapping.proxy_protocol.accept:
-            steps.append(_PROXY_HEADER)
-        if mapping.waits_for_client:
+        accept, steps = mapping.proxy_protocol.accept, [_ADMISSION]
+        if mapping.tls.certificates:
+            assert acceptor is not None
+            steps.append(_TLS)
+        if mapping.mode == "sni":
+            steps.append(_CLIENT_HELLO)
+        elif mapping.waits_for_client:
             steps.append(_first_byte(mapping))
-        announced = Networks.of(mapping.proxy_protocol.accept)
-        return cls(tuple(steps), announced) if steps else None
+        announced = Networks.of(accept) if accept else None
+        if len(steps) == 1 and announced is None:
+            return None
+        return cls(tuple(steps), announced, acceptor)
 
     def steps_of(self, address: object) -> tuple[Step, ...]:
         """The steps of a client whose connection is from this address."""
-        steps = self._steps
-        if steps[0] is _PROXY_HEADER and not self._announces(address):
-            return steps[1:]
-        return steps
+        if self._announces(address):
+            return (_PROXY_HEADER, *self._steps)
+        return self._steps
 
     def _announces(self, address: object) -> bool:
+        if self._announced is None:
+            return False
         if not isinstance(address, tuple):
             return True  # who may connect to a UNIX socket is up to its permissions
         ip = read_address(address[0])

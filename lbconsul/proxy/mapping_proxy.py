@@ -20,7 +20,8 @@ from lbconsul.proxy.access_log import ConnectionLog, ConnectionWriter
 from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.dialer import Dialer
 from lbconsul.proxy.drain_manager import DrainManager, Session, least_recently_active
-from lbconsul.proxy.handshake_settings import HandshakeSettings
+from lbconsul.proxy.handshake_queue import HandshakeQueue
+from lbconsul.proxy.handshake_settings import HandshakeSettings, TLSAcceptor
 from lbconsul.proxy.relay import Relay, RelaySettings
 from lbconsul.proxy.upstream_handshake import UpstreamHandshake
 from lbconsul.proxy.wait_queue import WaitQueue
@@ -71,12 +72,17 @@ class MappingProxy:
     _pipes: Pipes = field(factory=Pipes)
     #: Shared by all proxies of one listening address.
     stats: MappingStats = field(factory=MappingStats)
-    #: Shared by all proxies of the process, like the slicer.
+    #: Shared by all proxies of the process, like the queue and the slicer.
     connection_limit: ConnectionLimit = field(
         default=Factory(lambda self: ConnectionLimit(self.clock), takes_self=True)
     )
+    handshake_queue: HandshakeQueue = Factory(
+        lambda self: HandshakeQueue(self.clock), takes_self=True
+    )
     _slicer: TimeSlicer = Factory(lambda self: TimeSlicer(self.clock), takes_self=True)
     _chance: Chance = random.random
+    #: Serves clients with TLS; None: the mapping has none.
+    _acceptor: TLSAcceptor | None = None
     #: None if the mapping admits every client.
     access_control: AccessControl | None = field(init=False)
     log: ConnectionLog = field(init=False)
@@ -102,7 +108,7 @@ class MappingProxy:
     def __attrs_post_init__(self) -> None:
         mapping, clock = self.mapping, self.clock
         self.access_control = AccessControl.of(mapping)
-        self.handshaking = HandshakeSettings.of(mapping)
+        self.handshaking = HandshakeSettings.of(mapping, self._acceptor)
         timeouts = mapping.timeouts
         self.limits_sessions = bool(timeouts.max_age or timeouts.first_byte)
         self.log = ConnectionLog(

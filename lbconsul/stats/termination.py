@@ -36,6 +36,11 @@ class Termination(Enum):
     BAD_HEADER = "PX"
     HEADER_TIMEOUT = "cX"
     HEADER_LEFT = "CX"
+    #: The TLS handshake failed, or what came was no TLS; it took too long; or the
+    #: client left before.
+    TLS_FAILED = "PT"
+    TLS_TIMEOUT = "cT"
+    TLS_LEFT = "CT"
     #: The client's first byte did not come in time, or the client left first.
     FIRST_BYTE_TIMEOUT = "cR"
     FIRST_BYTE_LEFT = "CR"

@@ -5,9 +5,16 @@ from typing import Any
 import pytest
 
 from lbconsul.config.model import Mapping
-from lbconsul.proxy.handshake_settings import HandshakeSettings, HandshakeState
+from lbconsul.proxy.handshake_settings import HandshakeSettings, HandshakeState, Step
 from lbconsul.stats.termination import Termination
 from tests.support.mappings import altered
+
+
+class NoTLS:
+    """Is not asked, since no handshake begins."""
+
+    def accept(self, sock: object) -> Any:
+        raise NotImplementedError
 
 
 @pytest.mark.parametrize("options", [{}, {"first_byte_timeout": 5.0}])
@@ -35,7 +42,35 @@ def test_accept_proxy(address: object, is_announced: bool) -> None:
     settings = HandshakeSettings.of(altered(Mapping("web"), accept_proxy=networks))
     assert settings is not None
     states = [each.state for each in settings.steps_of(address)]
-    assert states == ([HandshakeState.PROXY_HEADER] if is_announced else [])
+    header = [HandshakeState.PROXY_HEADER] if is_announced else []
+    assert states == [*header, HandshakeState.ADMISSION]
+
+
+def test_order() -> None:
+    """TLS follows access control, and the first byte follows TLS."""
+    options = {"accept_proxy": ("0.0.0.0/0",), "wait_for_client": True, "tls": "x.pem"}
+    assert [each.state for each in _steps(**options)] == [
+        HandshakeState.PROXY_HEADER,
+        HandshakeState.ADMISSION,
+        HandshakeState.TLS,
+        HandshakeState.FIRST_BYTE,
+    ]
+
+
+def test_server_name() -> None:
+    """A ClientHello is the first thing that clients say."""
+    assert [each.state for each in _steps(mode="sni", wait_for_client=True)] == [
+        HandshakeState.ADMISSION,
+        HandshakeState.CLIENT_HELLO,
+    ]
+
+
+def _steps(**options: Any) -> tuple[Step, ...]:
+    """The steps of an IPv4 client of a mapping."""
+    mapping = altered(Mapping("web"), **options)
+    settings = HandshakeSettings.of(mapping, NoTLS())
+    assert settings is not None
+    return settings.steps_of(("192.0.2.1", 4000))
 
 
 @pytest.mark.parametrize(
@@ -52,6 +87,6 @@ def test_wait_for_client(timeout: float, limit: float, code: Termination) -> Non
     )
     settings = HandshakeSettings.of(mapping)
     assert settings is not None
-    [step] = settings.steps_of(("192.0.2.1", 4000))
+    _, step = settings.steps_of(("192.0.2.1", 4000))
     assert step.state is HandshakeState.FIRST_BYTE
     assert (step.timeout, step.overdue) == (limit, code)

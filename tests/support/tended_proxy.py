@@ -21,6 +21,7 @@ from lbconsul.net.periodic import Periodic
 from lbconsul.proxy.access_log import ConnectionLog
 from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.proxy.handler import handler_of
+from lbconsul.proxy.handshake_settings import TLSAcceptor
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.termination import Termination
@@ -84,12 +85,19 @@ class TendedProxy:
         held.enter_context(patch.object(ConnectionLog, "tell", self._tell))
         held.callback(self._close)
 
-    def serve(self, service: str = "web", **options: Any) -> MappingProxy:
+    def serve(
+        self,
+        service: str = "web",
+        acceptor: TLSAcceptor | None = None,
+        **options: Any,
+    ) -> MappingProxy:
         """A mapping, of the service web where nothing else is said."""
         mapping = altered(Mapping(service), **options)
         failover = self.registry.failover(failover_spec(mapping))
         reactor, observer = self.reactor, CountingObserver()
-        mapped = MappingProxy(reactor, reactor, failover, mapping, observer)
+        mapped = MappingProxy(
+            reactor, reactor, failover, mapping, observer, acceptor=acceptor
+        )
         self._proxies.append(mapped)
         self._periodic.add(mapped)
         return mapped

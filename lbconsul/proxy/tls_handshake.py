@@ -1,0 +1,111 @@
+"""The part of a client's handshake in which TLS is shaken hands on."""
+
+from abc import abstractmethod
+from contextlib import suppress
+
+from lbconsul.net.poller import Poller
+from lbconsul.net.sockets import BareSocket, has_ended
+from lbconsul.proxy.handshake_queue import HandshakeQueue
+from lbconsul.proxy.handshake_settings import TLSAcceptor
+from lbconsul.proxy.handshake_socket import HandshakeSocket
+from lbconsul.tls.openssl import TLSError, Truncated
+from lbconsul.tls.stream import TLSStream
+
+#: Unread bytes that are discarded when TLS fails: with them unread the kernel would
+#: send a reset, which may overtake the alert that tells the client why.
+_DISCARDED = 65536
+
+
+class TLSHandshake(HandshakeSocket):
+    """Shakes hands on TLS when the queue of the process lets it.
+
+    A client that has sent nothing costs no object of OpenSSL's.
+    """
+
+    __slots__ = ("_acceptor", "_has_begun", "_queue", "tls")
+
+    def __init__(
+        self,
+        client: BareSocket,
+        poller: Poller,
+        queue: HandshakeQueue,
+        acceptor: TLSAcceptor | None,
+    ) -> None:
+        super().__init__(client, poller)
+        self._queue = queue
+        self._acceptor = acceptor
+        #: The stream, once the handshake has begun.
+        self.tls: TLSStream | None = None
+        #: Whether the queue counts it among those that have begun.
+        self._has_begun = False
+
+    @abstractmethod
+    def _go_on(self, is_complete: bool) -> None:
+        """Go on after a turn, which may have completed the handshake."""
+
+    @abstractmethod
+    def _on_tls_failed(self, reason: str) -> None:
+        """The handshake failed; the client has been told, if it could be."""
+
+    @abstractmethod
+    def _on_bug(self) -> None:
+        """An exception that is no error of TLS is about to be raised."""
+
+    def _await_turn(self) -> bool:
+        """Go on at once, or once it is its turn: then `take_turn` does the rest."""
+        if self._has_begun:
+            has_turn = self._queue.go_on(self)
+        elif self._peek(1):
+            has_turn = self._queue.begin(self)
+        else:
+            return False
+        if not has_turn:
+            self._stop_polling()  # or it would be reported in each turn
+        return False
+
+    def take_turn(self) -> None:
+        """Go on with the handshake, and what follows.  Called by the queue."""
+        self._has_begun = True
+        try:
+            self._go_on(self._shake_hands())
+        except Exception:
+            self._on_bug()
+            raise
+
+    def _shake_hands(self) -> bool:
+        """Take a step; returns whether the handshake is complete."""
+        if self.tls is None:
+            if has_ended(self.stream):  # while it was in the queue
+                self._on_left()
+                return False
+            assert self._acceptor is not None
+            self.tls = self._acceptor.accept(self.stream)
+        try:
+            self.tls.handshake()
+        except BlockingIOError:
+            self._poll(self.tls)
+            return False
+        except OSError as error:
+            if isinstance(error, TLSError) and not isinstance(error, Truncated):
+                with suppress(OSError):
+                    self.stream.recv(_DISCARDED)
+                self._on_tls_failed(str(error))
+            else:
+                self._on_left()
+            return False
+        self._leave_queue()
+        return True
+
+    def _poll(self, tls: TLSStream) -> None:
+        """Have the poller report what the handshake waits for."""
+        if tls.wants_write:
+            self._poller.removeReader(self)
+            self._poller.addWriter(self)
+        else:
+            self._poller.addReader(self)
+            self._poller.removeWriter(self)
+
+    def _leave_queue(self) -> None:
+        """Take no more turns.  Further calls do nothing."""
+        has_begun, self._has_begun = self._has_begun, False
+        self._queue.leave(self, has_begun=has_begun)
