@@ -44,6 +44,22 @@ class TLSSide(RelaySide):
 
     def doRead(self) -> None:
         """Do what waits until the socket can be read.  Called by the poller."""
+        if (
+            self.write_wants_read
+            or self.read_wants_write
+            or self.at_end
+            or self.stops_reading
+            or self.other.pending
+        ):
+            self._do_what_waits()
+            return
+        # Each message of a connection takes this way, and pays for each call.
+        before = self.moved
+        RelaySide.doRead(self)
+        if self.moved == before and not self.relay.over:
+            self._note_read()
+
+    def _do_what_waits(self) -> None:
         if self.write_wants_read:
             self._write()
         if not self.read_wants_write:
@@ -64,9 +80,15 @@ class TLSSide(RelaySide):
         super().doRead()
         if self.relay.over:
             return
-        if self.tls is not None and self.moved == before and not self.at_end:
-            self.read_wants_write = self.tls.wants_write
-        if self.read_wants_write or was_crossed:
+        if self.moved == before:
+            self._note_read()
+        if was_crossed and not self.read_wants_write:
+            self.watch()
+
+    def _note_read(self) -> None:
+        """Nothing was read: note what the next read waits for."""
+        if self.tls is not None and not self.at_end and self.tls.wants_write:
+            self.read_wants_write = True
             self.watch()
 
     def _write(self) -> None:

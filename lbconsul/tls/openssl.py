@@ -130,13 +130,17 @@ class DirectCalls(PublicCalls):
         # SSL_get_error takes an error that anyone left in the queue for its own.
         _lib.ERR_clear_error()
         target = _ffi.from_buffer(buffer)
-        count: int = _lib.SSL_read(self._ssl, target + start, most)
+        if start:
+            target += start
+        count: int = _lib.SSL_read(self._ssl, target, most)
         return count if count > 0 else self._failed(count)
 
     def write(self, data: bytes | memoryview, start: int) -> int:
         _lib.ERR_clear_error()
         source = _ffi.from_buffer(data)
-        count: int = _lib.SSL_write(self._ssl, source + start, len(data) - start)
+        if start:
+            source += start
+        count: int = _lib.SSL_write(self._ssl, source, len(data) - start)
         return count if count > 0 else self._failed(count)
 
     def handshake(self) -> int:

@@ -162,7 +162,8 @@ class TLSStream:
 
         Returns early only if the socket is full.
         """
-        self._raise_failure()
+        if self._failure:
+            self._raise_failure()
         write, sent, size = self._calls.write, 0, len(data)
         while sent < size:
             try:
