@@ -188,12 +188,6 @@ class Listener(Service):
         if self._reading and not self._room():
             self._pause()
 
-    def tick(self) -> None:
-        """Do nothing: no other process accepts clients in place of this one.
-
-        Called a few times a second.
-        """
-
     def _room(self) -> int:
         """How many clients the limits let in; waits for its turn if that is none."""
         limit, owner = self._owner.max_connections, self._owner

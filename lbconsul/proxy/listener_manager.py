@@ -18,7 +18,7 @@ from lbconsul.proxy.listener import ACCEPT_BOUND, Listener
 from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
 from lbconsul.proxy.runtime import ProxyRuntime
 from lbconsul.proxy.saturation import DESCRIPTORS, MAPPING, PROCESS, Full, Saturation
-from lbconsul.proxy.shared_listener import SharedListener
+from lbconsul.proxy.shared_listener import LeftClients, SharedListener
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.termination import Termination
 
@@ -51,11 +51,14 @@ class ListenerManager(Service):
     _drained: Deferred[None] | None = None
     _deadline: IDelayedCall | None = None
     _saturation: Saturation = field(init=False)
+    _left_clients: LeftClients = Factory(LeftClients)
 
     def __attrs_post_init__(self) -> None:
         self._saturation = Saturation(self._runtime.reactor, self._look_for_full)
         self._runtime.add_tickable(self._saturation)
         self._runtime.add_tickable(self)
+        if self._is_overloaded is not None:
+            self._runtime.add_tickable(self._left_clients)
 
     @property
     def full(self) -> tuple[Full, ...]:
@@ -130,17 +133,11 @@ class ListenerManager(Service):
         self._first_answer.answered(query)
 
     def tick(self) -> Iterable[None]:
-        """Drop unused pools, in one go for all proxies that ended; tick listeners."""
+        """Drop unused pools, in one go for all proxies that ended."""
         if self._has_unused_pools:
             self._has_unused_pools = False
             self._runtime.release_pools()
-        return () if self._is_overloaded is None else self._tick_listeners()
-
-    def _tick_listeners(self) -> Iterator[None]:
-        for each in self.served:
-            if each.listener is not None:
-                each.listener.tick()
-            yield
+        return ()
 
     def bind(self) -> None:
         """Open every listening socket.
@@ -231,6 +228,7 @@ class ListenerManager(Service):
             source,
             self._at_once,
             is_overloaded=self._is_overloaded,
+            left_clients=self._left_clients,
         )
 
     def on_ended(self, active: ActiveListener, proxy: MappingProxy) -> None:

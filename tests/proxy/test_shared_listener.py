@@ -2,13 +2,15 @@
 
 from unittest.mock import patch
 
+from twisted.internet.error import ConnectionLost
 from twisted.logger import capturedLogs
+from twisted.python.failure import Failure
 
 from lbconsul.config.model import Limits, Mapping
 from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.proxy.accept_balancer import GIVE_WAY, OUR_TURN
 from lbconsul.proxy.listener import STARVED_PAUSE
-from lbconsul.proxy.shared_listener import SharedListener
+from lbconsul.proxy.shared_listener import LeftClients, SharedListener
 from tests.proxy.test_listener import LOOPBACK, ListenerTestCase, Taker
 
 
@@ -18,6 +20,7 @@ class GivesWayTests(ListenerTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.ahead = True
+        self.left_clients = LeftClients()
         self.taker = Taker(Mapping("web", LOOPBACK, limits=Limits(connections=6)))
         source = OwnedSocket(self.taker.mapping)
         self.listener_ = SharedListener(
@@ -27,6 +30,7 @@ class GivesWayTests(ListenerTestCase):
             source,
             2,
             is_overloaded=lambda: self.ahead,
+            left_clients=self.left_clients,
         )
         self.listener_.startService()
         self.addCleanup(self.close_taken, self.taker)
@@ -135,6 +139,7 @@ class WakesOneTests(ListenerTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.ahead = False
+        self.left_clients = LeftClients()
         #: Whether the reactor can do it, and how often it was asked to.
         self.can = True
         self.asked = 0
@@ -148,6 +153,7 @@ class WakesOneTests(ListenerTestCase):
             self.taker,
             OwnedSocket(self.taker.mapping),
             is_overloaded=lambda: self.ahead,
+            left_clients=self.left_clients,
         )
         self.listener_.startService()
         self.addCleanup(self.listener_.stopService)
@@ -192,19 +198,40 @@ class WakesOneTests(ListenerTestCase):
         self.assertEqual(self.accept(), 2)
         self.assertEqual(self.asked, 2)
 
+    def tick(self) -> int:
+        """Look for clients that were left; how many have been accepted after that."""
+        for _ in self.left_clients.tick():
+            pass
+        return len(self.taker.taken)
+
     def test_client_of_a_process_that_hangs(self) -> None:
         """A client that the process that was woken does not accept waits for a tick."""
+        self.assertEqual(self.tick(), 0)
         self.connect(self.listener_)
-        self.listener_.tick()
-        self.assertEqual(len(self.taker.taken), 1)
+        self.assertEqual(self.tick(), 1)
 
     def test_tick_takes_no_turn(self) -> None:
         """A tick accepts nothing for a process that leaves clients to the others."""
         self.ahead = True
         self.accept()
         self.assertEqual(self.accept(), 1)
-        self.listener_.tick()
-        self.assertEqual(len(self.taker.taken), 1)
+        self.assertEqual(self.tick(), 1)
+
+    def test_stop_during_a_tick(self) -> None:
+        """A listener that stops while those of others accept is left out."""
+        self.connect(self.listener_)
+        steps = iter(self.left_clients.tick())
+        self.listener_.stopService()
+        self.assertEqual(len(list(steps)), 1)
+        self.assertEqual(self.taker.taken, [])
+
+    def test_lost(self) -> None:
+        """A listening socket that the reactor drops is not looked at any more."""
+        self.listener_.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(len(self.flushLoggedErrors(ConnectionLost)), 1)
+        self.reactor.removeReader(self.listener_)
+        self.connect(self.listener_)
+        self.assertEqual(self.tick(), 0)
 
     def test_another_reactor(self) -> None:
         """A reactor that wakes every process is asked once for more."""
