@@ -74,27 +74,33 @@ class TLSHandshake(HandshakeSocket):
 
     def _shake_hands(self) -> bool:
         """Take a step; returns whether the handshake is complete."""
-        if self.tls is None:
-            if has_ended(self.stream):  # while it was in the queue
-                self._on_left()
-                return False
-            assert self._acceptor is not None
-            self.tls = self._acceptor.accept(self.stream)
+        if self.tls is None and has_ended(self.stream):  # while it was in the queue
+            self._on_left()
+            return False
         try:
-            self.tls.handshake()
+            tls = self.tls or self._open()
+            tls.handshake()
         except BlockingIOError:
-            self._poll(self.tls)
+            self._poll(tls)
             return False
         except OSError as error:
-            if isinstance(error, TLSError) and not isinstance(error, Truncated):
-                with suppress(OSError):
-                    self.stream.recv(_DISCARDED)
-                self._on_tls_failed(str(error))
-            else:
-                self._on_left()
+            self._on_error(error)
             return False
         self._leave_queue()
         return True
+
+    def _open(self) -> TLSStream:
+        assert self._acceptor is not None
+        tls = self.tls = self._acceptor.accept(self.stream)
+        return tls
+
+    def _on_error(self, error: OSError) -> None:
+        if isinstance(error, Truncated) or not isinstance(error, TLSError):
+            self._on_left()
+            return
+        with suppress(OSError):
+            self.stream.recv(_DISCARDED)
+        self._on_tls_failed(str(error))
 
     def _poll(self, tls: TLSStream) -> None:
         """Have the poller report what the handshake waits for."""
