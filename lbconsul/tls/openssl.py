@@ -129,18 +129,16 @@ class DirectCalls(PublicCalls):
     def read(self, buffer: bytearray, start: int, most: int) -> int:
         # SSL_get_error takes an error that anyone left in the queue for its own.
         _lib.ERR_clear_error()
-        target = _ffi.from_buffer(buffer)
-        if start:
-            target += start
-        count: int = _lib.SSL_read(self._ssl, target, most)
+        target = _ffi.from_buffer(buffer)  # keeps the buffer where it is
+        place = target + start if start else target
+        count: int = _lib.SSL_read(self._ssl, place, most)
         return count if count > 0 else self._failed(count)
 
     def write(self, data: bytes | memoryview, start: int) -> int:
         _lib.ERR_clear_error()
         source = _ffi.from_buffer(data)
-        if start:
-            source += start
-        count: int = _lib.SSL_write(self._ssl, source, len(data) - start)
+        place = source + start if start else source
+        count: int = _lib.SSL_write(self._ssl, place, len(data) - start)
         return count if count > 0 else self._failed(count)
 
     def handshake(self) -> int:
