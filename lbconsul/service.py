@@ -38,6 +38,7 @@ from lbconsul.gateway.interfaces import DataPlane
 from lbconsul.gateway.operations import Operations
 from lbconsul.gateway.reload import Reloader
 from lbconsul.gateway.screening import Screening
+from lbconsul.gateway.tls_files import check_files
 from lbconsul.gateway.watches import Watches, queries_of
 from lbconsul.logs.connection_lines import ConnectionLines
 from lbconsul.logs.writer import LogWriter
@@ -105,6 +106,7 @@ class Gateway(MultiService):
         config, reactor = self.config, self._reactor
         if config.state_dir:
             check_directory(config.state_dir)
+        check_files(config.mappings)
         state = self._predecessor.state if self._predecessor else {}
         self._admin = AdminService(reactor, config, self, self._predecessor is not None)
         self.data_plane = make_data_plane(

@@ -15,6 +15,7 @@ from lbconsul.gateway.availability import Availability
 from lbconsul.gateway.interfaces import EventObserver, Gateway
 from lbconsul.gateway.operations import Operations
 from lbconsul.gateway.screening import Screening
+from lbconsul.gateway.tls_files import checking_files
 from lbconsul.gateway.watches import Watches, queries_of
 from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.process.state_dir import check_directory
@@ -103,6 +104,7 @@ class Reloader:
         plan = yield from planning(before, config.mappings, renew=renew)
         if config.state_dir:
             check_directory(config.state_dir)
+        yield from checking_files(config.mappings)
         client = self._new_client(config.consul)
         yield True
         added = yield from gateway.data_plane.sockets.binding(plan.added)

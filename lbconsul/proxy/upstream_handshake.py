@@ -55,10 +55,15 @@ class UpstreamHandshake:
     @classmethod
     def of(cls, clock: IReactorTime, mapping: Mapping) -> Self | None:
         """What the options of a mapping want; None if that is nothing."""
-        header = mapping.proxy_protocol.send
-        if header == "off":
+        header, connector = mapping.proxy_protocol.send, None
+        if mapping.upstream_tls.is_on:
+            # Imported here: OpenSSL takes memory that other mappings do without.
+            from lbconsul.proxy.upstream_tls import UpstreamConnector
+
+            connector = UpstreamConnector(clock, mapping)
+        if header == "off" and connector is None:
             return None
-        return cls(clock, str(mapping), header, None)
+        return cls(clock, str(mapping), header, connector)
 
     def tell(self, instance: Instance, reason: str) -> None:
         """Log that a TLS handshake failed."""

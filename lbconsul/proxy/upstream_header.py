@@ -1,9 +1,13 @@
 """The PROXY header that tells an upstream whose connection it gets.  Pure."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import cast
 
 from lbconsul.net.proxy_protocol import Address, build_v1, build_v2
+from lbconsul.net.proxy_tlvs import AUTHORITY, SSL, TLV, ClientTLS
 from lbconsul.proxy.client_info import ClientInfo
+from lbconsul.tls.peer import TLSPeer
 
 
 def upstream_header(
@@ -12,8 +16,9 @@ def upstream_header(
     """The header for a client's connection, in version ``v1`` or ``v2``.
 
     `client` is the client's address, and `server` the one that it connected to, unless
-    the header of a proxy in front has named another.  The TLVs of that header are
-    passed on with version 2.
+    the header of a proxy in front has named another.  Version 2 passes on the TLVs of
+    that header, and adds what TLS has told: it is the client's unless that header says
+    otherwise.
     """
     announced = None if info is None else info.header
     source, destination = _address(client), _address(server)
@@ -21,7 +26,33 @@ def upstream_header(
         destination = announced.destination
     if version == "v1":
         return build_v1(source, destination)
-    return build_v2(source, destination, announced.tlvs if announced else ())
+    passed_on = announced.tlvs if announced else ()
+    for tlvs in ([*passed_on, *_own_tlvs(info, passed_on)], passed_on):
+        with suppress(ValueError):  # it is too long with all of them
+            return build_v2(source, destination, tlvs)
+    return build_v2(source, destination)
+
+
+def _own_tlvs(info: ClientInfo | None, announced: Iterable[TLV]) -> Iterator[TLV]:
+    """What TLS has told of the client, as far as it was not announced."""
+    if info is None:
+        return
+    kinds = {kind for kind, _ in announced}
+    if info.server_name and AUTHORITY not in kinds:
+        yield AUTHORITY, info.server_name.encode()
+    if info.tls is not None and SSL not in kinds:
+        yield SSL, _client_tls(info.tls).write()
+
+
+def _client_tls(peer: TLSPeer) -> ClientTLS:
+    certificate = peer.certificate
+    return ClientTLS(
+        version=peer.version,
+        has_certificate=certificate is not None,
+        is_verified=certificate is not None,  # others are refused
+        common_name=certificate.common_name if certificate else "",
+        cipher=peer.cipher,
+    )
 
 
 def _address(known: object) -> Address:

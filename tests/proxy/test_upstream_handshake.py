@@ -2,19 +2,32 @@
 
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 from unittest.mock import patch
 
 import pytest
+from OpenSSL import SSL
+from twisted.internet.interfaces import IReadWriteDescriptor
+from twisted.logger import LogEvent, capturedLogs, formatEvent
+from zope.interface.verify import verifyObject
 
 from lbconsul.net.proxy_protocol import build_v1, build_v2
-from lbconsul.net.sockets import BareSocket, reset_on_close
+from lbconsul.net.sockets import BareSocket, reset_on_close, set_nodelay
 from lbconsul.proxy.dialer import DialState
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.tcp_session import TcpSession
+from lbconsul.proxy.upstream_handshake import BURST
+from lbconsul.tls.openssl import WANT_WRITE, PublicCalls, TLSError
+from lbconsul.tls.stream import TLSStream
 from tests.support import loopback
+from tests.support.certificates import Authority
 from tests.support.tended_proxy import Server, TendedProxy
+from tests.support.tls import drive, plain_server_context, server_side
 
 FRONT, CLIENT, PLACE = ("10.0.0.9", 4000), ("192.0.2.7", 5000), ("192.0.2.80", 443)
 
@@ -230,3 +243,280 @@ def test_first_byte_awaited(proxy: TendedProxy) -> None:
     client.sendall(b"hello")
     proxy.reactor.settle()
     assert heard(proxy, server) == header_of(client, "v1") + b"hello"
+
+
+# TLS to upstreams.
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Path]:
+    """A folder for certificates."""
+    with TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def authority(home: Path) -> Authority:
+    """The authority that mappings trust."""
+    return Authority(home)
+
+
+@pytest.fixture(scope="module")
+def context(authority: Authority) -> SSL.Context:
+    """What upstreams with the right certificate serve with."""
+    return plain_server_context(authority.issue("localhost", "127.0.0.1"))
+
+
+@pytest.fixture(scope="module")
+def expired(authority: Authority) -> SSL.Context:
+    """What upstreams serve with that forgot to renew theirs."""
+    past = -timedelta(minutes=1)
+    return plain_server_context(authority.issue("old", "127.0.0.1", end=past))
+
+
+def accept_tls(
+    proxy: TendedProxy, server: Server, context: SSL.Context, header: bytes = b""
+) -> TLSStream:
+    """Shake hands with the proxy, which must send a header before.
+
+    :raises OSError: the handshake fails.
+    """
+    sock, _ = server.sock.accept()
+    server._accepted.append(sock)
+    sock.setblocking(False)
+    set_nodelay(sock)
+    got = bytearray()
+
+    def turn() -> bool:
+        proxy.reactor.turn(0)
+        with suppress(BlockingIOError):
+            got.extend(sock.recv(len(header) - len(got)))
+        return len(got) == len(header)
+
+    if header:
+        drive(turn, "the header")
+        assert got == header
+    stream = server_side(context, sock)
+
+    def shake_hands() -> bool:
+        proxy.reactor.turn(0)
+        try:
+            stream.handshake()
+        except BlockingIOError:
+            return False
+        return True
+
+    drive(shake_hands, "the handshake")
+    return stream
+
+
+def converse(proxy: TendedProxy, client: socket.socket, stream: TLSStream) -> None:
+    """See that bytes go both ways; the client has said hello before."""
+    buffer, got = bytearray(1 << 16), bytearray()
+
+    def hear() -> bool:
+        proxy.reactor.turn(0)
+        with suppress(BlockingIOError):
+            got.extend(buffer[: stream.recv_into(buffer)])
+        return len(got) == 5
+
+    drive(hear, "the client's bytes")
+    assert got == b"hello"
+    stream.send(b"welcome")
+    proxy.reactor.settle()
+    assert client.recv(100) == b"welcome"
+
+
+def lines(events: Sequence[LogEvent]) -> list[str]:
+    """The lines about handshakes."""
+    found = [str(formatEvent(event)) for event in events]
+    return [each for each in found if "TLS handshake" in each]
+
+
+@pytest.mark.parametrize("version", ["off", "v1", "v2"])
+def test_tls(
+    proxy: TendedProxy, authority: Authority, context: SSL.Context, version: str
+) -> None:
+    """An instance gets TLS, and a PROXY header before it."""
+    server = proxy.server("a")
+    proxy.register(server.instance())
+    mapped = proxy.serve(
+        upstream_tls=True, upstream_ca=authority.file, send_proxy=version
+    )
+    client = connect(proxy, mapped, b"hello")
+    header = b"" if version == "off" else header_of(client, version)
+    assert state_of(mapped) is DialState.HANDSHAKING
+    stream = accept_tls(proxy, server, context, header)
+    converse(proxy, client, stream)
+    proxy.leave(client)
+    assert proxy.is_drained()
+
+
+def test_sessions_are_resumed(
+    proxy: TendedProxy, authority: Authority, context: SSL.Context
+) -> None:
+    """The next connection to an instance resumes the TLS session of an earlier one."""
+    server = proxy.server("a")
+    proxy.register(server.instance())
+    mapped = proxy.serve(upstream_tls=True, upstream_ca=authority.file)
+    reused = []
+    for _ in range(2):
+        client = connect(proxy, mapped, b"hello")
+        stream = accept_tls(proxy, server, context)
+        converse(proxy, client, stream)
+        lib: Any = vars(SSL)["_lib"]
+        reused.append(lib.SSL_session_reused(stream.connection._ssl))
+        client.close()
+        stream.close()
+        proxy.reactor.settle()
+    assert reused == [0, 1]
+
+
+def test_next_upstream_after_a_handshake_that_failed(
+    proxy: TendedProxy,
+    authority: Authority,
+    context: SSL.Context,
+    expired: SSL.Context,
+) -> None:
+    """An instance whose certificate is not accepted is like one that refuses."""
+    server, other = proxy.server("a"), proxy.server("b")
+    proxy.register(server.instance())
+    mapped = proxy.serve(upstream_tls=True, upstream_ca=authority.file, eject_after=1)
+    client = connect(proxy, mapped, b"hello")
+    proxy.register(server.instance(), other.instance())
+    with capturedLogs() as events:
+        with pytest.raises(TLSError, match="certificate expired"):
+            accept_tls(proxy, server, expired)
+        converse(proxy, client, accept_tls(proxy, other, context))
+    assert lines(events) == [
+        f"web: the TLS handshake with {server.instance().text} failed:"
+        " certificate verify failed: certificate has expired"
+    ]
+    account = mapped.stats.accounts[server.instance().identity]
+    assert account.failures == 1
+    proxy.leave(client)
+    assert proxy.is_drained()
+
+
+def test_no_upstream_after_handshakes_that_failed(
+    proxy: TendedProxy, authority: Authority, expired: SSL.Context
+) -> None:
+    """If all handshakes fail the client is closed, with a code of its own."""
+    server = proxy.server("a")
+    proxy.register(server.instance())
+    mapped = proxy.serve(upstream_tls=True, upstream_ca=authority.file)
+    client = connect(proxy, mapped, b"")
+    with pytest.raises(TLSError):
+        accept_tls(proxy, server, expired)
+    assert list(proxy.endings.values()) == ["ST"]
+    assert client.recv(1) == b""
+    assert proxy.is_drained()
+
+
+def test_upstream_without_tls(proxy: TendedProxy, authority: Authority) -> None:
+    """An instance that speaks no TLS is told by the log."""
+    server = proxy.server("a")
+    proxy.register(server.instance())
+    mapped = proxy.serve(upstream_tls=True, upstream_ca=authority.file)
+    connect(proxy, mapped, b"hello")
+    sock, _ = server.sock.accept()
+    server._accepted.append(sock)
+    sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    with capturedLogs() as events:
+        proxy.reactor.settle()
+    [line] = lines(events)
+    assert "wrong version number" in line or "packet length too long" in line
+    assert list(proxy.endings.values()) == ["ST"]
+
+
+def test_upstream_that_closes(proxy: TendedProxy, authority: Authority) -> None:
+    """An instance that closes or resets during the handshake is told by the log."""
+    server = proxy.server("a")
+    proxy.register(server.instance())
+    mapped = proxy.serve(upstream_tls=True, upstream_ca=authority.file)
+    connect(proxy, mapped, b"hello")
+    sock, _ = server.sock.accept()
+    loopback.reset(sock)
+    with capturedLogs() as events:
+        proxy.reactor.settle()
+    [line] = lines(events)
+    assert line.endswith("Connection reset by peer")
+    assert list(proxy.endings.values()) == ["ST"]
+
+
+def test_silent_upstream(proxy: TendedProxy, authority: Authority) -> None:
+    """A handshake has to be over within the connect timeout."""
+    server = proxy.server("a")
+    proxy.register(server.instance())
+    mapped = proxy.serve(
+        upstream_tls=True, upstream_ca=authority.file, connect_timeout=2.0
+    )
+    connect(proxy, mapped, b"hello")
+    with capturedLogs() as events:
+        proxy.pass_time(1.9)
+        assert state_of(mapped) is DialState.HANDSHAKING
+        proxy.pass_time(0.4)
+    assert lines(events) == [
+        f"web: the TLS handshake with {server.instance().text} failed:"
+        " no answer within the connect timeout"
+    ]
+    assert list(proxy.endings.values()) == ["sC"]
+    assert proxy.is_drained()
+
+
+def test_many_handshakes_that_fail(proxy: TendedProxy, tmp_path: Path) -> None:
+    """Lines about handshakes are limited; the rest is counted."""
+    server = proxy.server("a")
+    proxy.register(server.instance())
+    mapped = proxy.serve(upstream_tls=True, upstream_ca=str(tmp_path / "none.pem"))
+    with capturedLogs() as events:
+        for _ in range(round(BURST) + 5):
+            connect(proxy, mapped, b"")
+        proxy.pass_time(1.1)
+    *told, last = lines(events)
+    assert len(told) == BURST
+    assert last == (
+        "web: more TLS handshakes with upstreams failed: 5 web: upstream-ca"
+        f" {tmp_path}/none.pem: cannot be read: No such file or directory"
+    )
+    assert len(proxy.endings) == BURST + 5
+
+
+def test_stopped_in_a_handshake(proxy: TendedProxy, authority: Authority) -> None:
+    """A stop closes what is in a handshake."""
+    server = proxy.server("a")
+    proxy.register(server.instance())
+    mapped = proxy.serve(upstream_tls=True, upstream_ca=authority.file)
+    connect(proxy, mapped, b"hello")
+    mapped.close_connections()
+    assert list(proxy.endings.values()) == ["KH"]
+    assert proxy.is_drained()
+
+
+def test_descriptor(proxy: TendedProxy, authority: Authority) -> None:
+    """A reactor takes such a dial for a reader and a writer."""
+    server = proxy.server("a")
+    proxy.register(server.instance())
+    mapped = proxy.serve(upstream_tls=True, upstream_ca=authority.file)
+    connect(proxy, mapped, b"hello")
+    [session] = mapped.sessions
+    assert isinstance(session, TcpSession)
+    assert verifyObject(IReadWriteDescriptor, session._dial)
+
+
+def test_tls_takes_more_than_a_turn(
+    proxy: TendedProxy, authority: Authority, context: SSL.Context
+) -> None:
+    """A handshake whose bytes have no room waits until there is some."""
+    server = proxy.server("a")
+    proxy.register(server.instance())
+    mapped = proxy.serve(upstream_tls=True, upstream_ca=authority.file)
+    hindered = [WANT_WRITE]
+    shake_hands = PublicCalls.handshake
+
+    def handshake(self: PublicCalls) -> int:
+        return hindered.pop() if hindered else shake_hands(self)
+
+    with patch.object(PublicCalls, "handshake", handshake):
+        client = connect(proxy, mapped, b"hello")
+    converse(proxy, client, accept_tls(proxy, server, context))

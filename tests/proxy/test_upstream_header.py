@@ -2,9 +2,11 @@
 
 import pytest
 
-from lbconsul.net.proxy_protocol import Header, build_v2, parse
+from lbconsul.net.proxy_protocol import MAX_HEADER, Header, build_v2, parse
+from lbconsul.net.proxy_tlvs import AUTHORITY, SSL, ClientTLS
 from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.proxy.upstream_header import upstream_header
+from lbconsul.tls.peer import PeerCertificate, TLSPeer
 
 CLIENT, SERVER = ("192.0.2.7", 5000), ("198.51.100.1", 443)
 FRONT, PLACE = ("203.0.113.9", 6000), ("203.0.113.1", 8443)
@@ -75,3 +77,58 @@ def test_client_with_other_facts() -> None:
     """A client of which a handshake told no header has the addresses of its socket."""
     header = parsed(CLIENT, SERVER, ClientInfo())
     assert (header.source, header.destination) == (CLIENT, SERVER)
+
+
+def tls(common_name: str | None = None) -> TLSPeer:
+    """A client of TLS, with a certificate if it has a name."""
+    certificate = None
+    if common_name is not None:
+        certificate = PeerCertificate(common_name, (), "00")
+    return TLSPeer("TLSv1.3", "TLS_AES_256_GCM_SHA384", certificate)
+
+
+@pytest.mark.parametrize("name", [None, "alice"])
+def test_client_of_tls(name: str | None) -> None:
+    """Version 2 tells the server name, and who the client is by its certificate."""
+    info = ClientInfo(server_name="www.example.com", tls=tls(name))
+    tlvs = dict(parsed(CLIENT, SERVER, info).tlvs)
+    assert tlvs.keys() == {AUTHORITY, SSL}
+    assert tlvs[AUTHORITY] == b"www.example.com"
+    assert ClientTLS.read(tlvs[SSL]) == ClientTLS(
+        version="TLSv1.3",
+        has_certificate=name is not None,
+        is_verified=name is not None,
+        common_name=name or "",
+        cipher="TLS_AES_256_GCM_SHA384",
+    )
+
+
+def test_client_without_a_server_name() -> None:
+    """A client of TLS that asks for no name has none."""
+    assert dict(parsed(CLIENT, SERVER, ClientInfo(tls=tls())).tlvs).keys() == {SSL}
+
+
+def test_announced_client_of_tls() -> None:
+    """What a proxy in front says of the client's TLS counts, not that proxy's own."""
+    told = (AUTHORITY, b"api.example.com"), (SSL, ClientTLS("TLSv1.2").write())
+    header = parse(build_v2(CLIENT, PLACE, told))
+    info = ClientInfo(FRONT, header, "balancer.example.com", tls("balancer"))
+    assert parsed(CLIENT, SERVER, info).tlvs == told
+
+
+@pytest.mark.parametrize("size", [4000, MAX_HEADER - 16 - 12 - 3])
+def test_much_to_tell(size: int) -> None:
+    """What an announcing proxy has told comes first where there is no room for all."""
+    told = ((0xE0, bytes(size)),)
+    header = parse(build_v2(CLIENT, PLACE, told))
+    info = ClientInfo(FRONT, header, "a" * 200)
+    assert parsed(CLIENT, SERVER, info).tlvs == told
+
+
+def test_too_much_to_tell() -> None:
+    """A client of IPv6 has less room for the rest: then nothing else is told."""
+    told = ((0xE0, bytes(MAX_HEADER - 16 - 12 - 3)),)
+    length = len(build_v2(CLIENT, PLACE, told))
+    info = ClientInfo(FRONT, Header(None, None, length, told))
+    header = parsed(("2001:db8::7", 1), ("2001:db8::1", 2), info)
+    assert header.tlvs == ()

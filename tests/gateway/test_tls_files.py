@@ -1,0 +1,70 @@
+"""The files of TLS options, checked before a gateway depends on them."""
+
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from attrs import evolve
+
+from lbconsul.config.build import configure
+from lbconsul.config.model import Mapping
+from lbconsul.errors import ConfigError
+from lbconsul.gateway.tls_files import check_files
+from lbconsul.service import Gateway
+from tests.support.certificates import Authority, together
+from tests.support.mappings import altered
+from tests.support.ports import free_ports
+from tests.support.running_gateway import Started
+from tests.support.running_proxy import ReactorThread
+
+
+def test_each_once(tmp_path: Path) -> None:
+    """Mappings with the same options cost one look at the files, others none."""
+    authority = Authority(tmp_path)
+    issued = authority.issue("web.example.com")
+    secure = altered(
+        Mapping("web"),
+        tls=together(tmp_path / "web.pem", issued.cert, issued.key),
+        upstream_tls=True,
+        upstream_ca=authority.file,
+    )
+    mappings = [Mapping("mail"), secure, evolve(secure, service="api")]
+    with (
+        patch("lbconsul.proxy.server_tls.read_server_tls") as read_own,
+        patch("lbconsul.proxy.upstream_tls.read_upstream_tls") as read_upstreams,
+    ):
+        check_files(mappings)
+    assert read_own.call_count == read_upstreams.call_count == 1
+    check_files(mappings)
+
+
+def test_certificates_from_consul() -> None:
+    """Certificates that Consul keeps are in no file."""
+    check_files([altered(Mapping("web"), tls="consul:certs/")])
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [("upstream-tls=on,upstream-ca=", "upstream-ca"), ("tls=", "tls")],
+)
+def test_at_the_start(
+    running: ReactorThread, no_consul: str, tmp_path: Path, options: str, named: str
+) -> None:
+    """A gateway whose files cannot be used does not start."""
+    file = tmp_path / "none.pem"
+    with pytest.raises(ConfigError, match=f"^80:web: {named} {file}: cannot be read"):
+        Gateway(running.reactor, configure([no_consul], [f"80:web,{options}{file}"]))
+
+
+def test_at_a_reload(running: ReactorThread, no_consul: str, tmp_path: Path) -> None:
+    """A reload with a file that cannot be used changes nothing."""
+    [port] = free_ports(1)
+    trusted = Path(Authority(tmp_path).file)
+    words = f"127.0.0.1:{port}:web,upstream-tls=on,upstream-ca={trusted}"
+    config = configure([no_consul], [words])
+    gateway = Gateway(running.reactor, config)
+    with Started(running, gateway):
+        trusted.write_text("nothing")
+        with pytest.raises(ConfigError, match="holds no PEM certificate"):
+            running.call(gateway.reload, config)
+        assert gateway.config is config
