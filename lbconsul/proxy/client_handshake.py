@@ -20,6 +20,9 @@ from lbconsul.tls import client_hello
 from lbconsul.tls.inspection import peer_of, server_name_of
 from lbconsul.tls.peer import TLSPeer
 
+# Bound once: to read a member from its class takes 0.2 us in Python 3.11.
+_OVER = HandshakeState.OVER
+
 
 @implementer(IReadWriteDescriptor)
 class ClientHandshake(TLSHandshake):
@@ -74,7 +77,7 @@ class ClientHandshake(TLSHandshake):
     @property
     def is_over(self) -> bool:
         """Whether the client has left this handshake, closed or with a session."""
-        return self.state is HandshakeState.OVER
+        return self.state is _OVER
 
     @property
     def is_relaying(self) -> bool:
@@ -88,12 +91,13 @@ class ClientHandshake(TLSHandshake):
 
     def start(self) -> None:
         """Begin with the first step: often the client has sent its bytes by now."""
-        self._proxy.dial_sweeper.add(self)
         try:
             self._go_on(True)
         except Exception:
             self._on_bug()
             raise
+        if self.state is not _OVER:
+            self._proxy.dial_sweeper.add(self)
 
     def _go_on(self, is_complete: bool) -> None:
         """After a step, take as many more as what the client has sent allows."""
@@ -242,7 +246,7 @@ class ClientHandshake(TLSHandshake):
         if self._acceptor is not None:
             self._leave_queue()
         self._proxy.dial_sweeper.items.discard(self)
-        self.state = HandshakeState.OVER
+        self.state = _OVER
 
 
 _TAKE: dict[HandshakeState, Callable[[ClientHandshake], bool]] = {

@@ -1,6 +1,6 @@
 """What the clients of a mapping have to do before they get an upstream."""
 
-from enum import Enum, auto
+from enum import IntEnum, auto
 from math import inf
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # it takes memory that mappings without TLS do without
     from lbconsul.tls.stream import TLSStream
 
 
-class HandshakeState(Enum):
+class HandshakeState(IntEnum):
     """What a handshake waits for; the steps come in this order."""
 
     #: A header of the PROXY protocol.
@@ -104,17 +104,16 @@ class HandshakeSettings:
 
     def steps_of(self, address: object) -> tuple[Step, ...]:
         """The steps of a client whose connection is from this address."""
-        if self._announces(address):
+        if self._announced is not None and self._announces(self._announced, address):
             return (_PROXY_HEADER, *self._steps)
         return self._steps
 
-    def _announces(self, address: object) -> bool:
-        if self._announced is None:
-            return False
+    @staticmethod
+    def _announces(announced: Networks, address: object) -> bool:
         if not isinstance(address, tuple):
             return True  # who may connect to a UNIX socket is up to its permissions
         ip = read_address(address[0])
-        return ip is not None and ip in self._announced
+        return ip is not None and ip in announced
 
 
 def _file_acceptor(mapping: Mapping) -> TLSAcceptor:

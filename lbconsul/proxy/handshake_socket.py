@@ -14,7 +14,7 @@ class HandshakeSocket(ABC):
     once there are more, or the poller would report it in each turn.
     """
 
-    __slots__ = ("_peeked", "_poller", "stream", "watched")
+    __slots__ = ("_is_polled", "_peeked", "_poller", "stream", "watched")
 
     def __init__(self, client: BareSocket, poller: Poller) -> None:
         self._poller = poller
@@ -22,6 +22,8 @@ class HandshakeSocket(ABC):
         self.stream = client
         #: Events watched; only the poller changes it.
         self.watched = 0
+        #: Whether the poller has been asked to watch it.
+        self._is_polled = False
         #: How many bytes there were when they were last too few.
         self._peeked = 0
 
@@ -50,7 +52,7 @@ class HandshakeSocket(ABC):
         try:
             data = self.stream.recv(most, socket.MSG_PEEK)
         except BlockingIOError:
-            self._poller.addReader(self)
+            self._poll_reading()
             return data
         except OSError:
             pass
@@ -65,13 +67,13 @@ class HandshakeSocket(ABC):
             self._on_left()
         elif self._is_tcp and not is_stuck:
             await_bytes(self.stream, count + 1)
-            self._poller.addReader(self)
+            self._poll_reading()
         else:
-            self._poller.removeReader(self)  # until `_look_again`
+            self._stop_polling()  # until `_look_again`
 
     def _look_again(self) -> None:
         """Look for more where the poller cannot say that it is there."""
-        if self._peeked and not self.watched:
+        if self._peeked and not self._is_polled:
             self.doRead()
 
     def _read(self, count: int) -> None:
@@ -88,6 +90,16 @@ class HandshakeSocket(ABC):
     def _is_tcp(self) -> bool:
         return self.stream.family != socket.AF_UNIX
 
+    def _poll_reading(self) -> None:
+        self._is_polled = True
+        self._poller.addReader(self)
+
+    def _poll_writing(self) -> None:
+        self._is_polled = True
+        self._poller.addWriter(self)
+
     def _stop_polling(self) -> None:
-        self._poller.removeReader(self)
-        self._poller.removeWriter(self)
+        if self._is_polled:
+            self._is_polled = False
+            self._poller.removeReader(self)
+            self._poller.removeWriter(self)

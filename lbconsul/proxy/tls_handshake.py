@@ -105,10 +105,10 @@ class TLSHandshake(HandshakeSocket):
     def _poll(self, tls: TLSStream) -> None:
         """Have the poller report what the handshake waits for."""
         if tls.wants_write:
+            self._poll_writing()
             self._poller.removeReader(self)
-            self._poller.addWriter(self)
         else:
-            self._poller.addReader(self)
+            self._poll_reading()
             self._poller.removeWriter(self)
 
     def _leave_queue(self) -> None:
