@@ -1,13 +1,16 @@
 """What connections that are held up cost, in a process of its own."""
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
+from tests.support.certificates import Authority
 from tests.support.loopback import PATIENCE, accept, connect, listening, reset, stuff
 from tests.support.proxy_process import ProxyProcess
 
@@ -108,3 +111,39 @@ def test_idle_connections() -> None:
         each = (settled(process.memory) - before) / 300
         print(f"an idle connection: {each / KIB:.1f} KiB of ours")
         assert each < 8 * KIB
+
+
+def test_tls_upstreams(tmp_path: Path) -> None:
+    """TLS to an upstream costs some 30 KiB, and one read more if that is deaf."""
+    issued = Authority(tmp_path).issue("localhost")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(issued.cert, issued.key)
+    options = {"upstream_tls": True, "upstream_verify": False}
+    with (
+        listening() as server,
+        ProxyProcess(server.getsockname()[1], **options) as process,
+        ExitStack() as held,
+    ):
+
+        def join() -> socket.socket:
+            client = held.enter_context(connect(process.address))
+            held.enter_context(context.wrap_socket(accept(server), server_side=True))
+            return client
+
+        for _ in range(20):
+            join()
+        before = settled(process.memory)
+        clients = [join() for _ in range(100)]
+        idle = settled(process.memory)
+        for _ in range(6):
+            for each in clients:
+                stuff(each)
+            time.sleep(0.05)
+        deaf = settled(process.memory)
+        costs = [(each - before) / len(clients) / KIB for each in (idle, deaf)]
+        print(
+            "a connection with TLS to the upstream: {:.1f} KiB idle,"
+            " {:.0f} KiB if that does not read".format(*costs)
+        )
+        assert costs[0] < 40
+        assert costs[1] < 120

@@ -1,6 +1,6 @@
 """A proxy in a process of its own, to be measured from outside.
 
-usage: python -m tests.support.proxy_process UPSTREAM_PORT DESCRIPTORS
+usage: python -m tests.support.proxy_process UPSTREAM_PORT DESCRIPTORS OPTIONS
 
 It prints its port, and ends with its input; at the end it prints how many
 connections it accepted, how many are open, and how many leases.
@@ -19,8 +19,9 @@ from twisted.logger import globalLogBeginner, textFileLogObserver
 
 from lbconsul.net.poller import open_poller
 from tests.support.in_reactor import input_ended
+from tests.support.mappings import altered
 from tests.support.program import OwnProgram
-from tests.support.running_proxy import active_listener
+from tests.support.running_proxy import MAPPING, active_listener
 from tests.support.upstreams import instance, registry_of
 from tests.support.waiting import PATIENCE
 
@@ -37,9 +38,11 @@ class Summary(NamedTuple):
 class ProxyProcess(OwnProgram):
     """A proxy whose one upstream listens on a port of loopback."""
 
-    def __init__(self, upstream_port: int, descriptors: int = 1024) -> None:
+    def __init__(
+        self, upstream_port: int, descriptors: int = 1024, **options: object
+    ) -> None:
         module = ["-m", "tests.support.proxy_process"]
-        arguments = [str(upstream_port), str(descriptors)]
+        arguments = [str(upstream_port), str(descriptors), json.dumps(options)]
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115
         super().__init__([sys.executable, *module, *arguments], errors=self._log)
 
@@ -75,10 +78,11 @@ class ProxyProcess(OwnProgram):
             return file.read()
 
 
-async def serve(reactor: Any, upstream_port: int) -> None:
+async def serve(reactor: Any, upstream_port: int, options: dict[str, Any]) -> None:
     """Run the proxy until the standard input ends."""
     registry = registry_of(instance("a", upstream_port))
-    active = active_listener(reactor, open_poller(reactor), registry)
+    mapping = altered(MAPPING, **options)
+    active = active_listener(reactor, open_poller(reactor), registry, mapping)
     active.accept()
     assert active.listener is not None
     address = active.listener.address
@@ -93,12 +97,13 @@ async def serve(reactor: Any, upstream_port: int) -> None:
     mapped.close_connections()
 
 
-def main(upstream_port: str, descriptors: str) -> None:
+def main(upstream_port: str, descriptors: str, options: str) -> None:
     """Serve with no more than so many descriptors."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (int(descriptors), int(descriptors)))
     observer = textFileLogObserver(sys.stderr)
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
-    react(lambda reactor: Deferred.fromCoroutine(serve(reactor, int(upstream_port))))
+    port, altering = int(upstream_port), json.loads(options)
+    react(lambda reactor: Deferred.fromCoroutine(serve(reactor, port, altering)))
 
 
 if __name__ == "__main__":
