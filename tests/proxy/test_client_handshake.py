@@ -158,6 +158,7 @@ def test_end_from_outside(proxy: TendedProxy, server: Server) -> None:
     client = proxy.connect(mapped, " silent")
     handshake = handshake_of(mapped)
     assert not handshake.is_relaying
+    assert handshake.moved_at == 0.0
     mapped.close_connections()
     handshake.end(Termination.INTERNAL)
     assert handshake.is_over

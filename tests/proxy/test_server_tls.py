@@ -15,7 +15,7 @@ from lbconsul.proxy.server_tls import FileAcceptor, read_server_tls
 from lbconsul.tls.inspection import peer_of
 from lbconsul.tls.openssl import TLSError
 from lbconsul.tls.stream import TLSStream
-from tests.support.certificates import Authority
+from tests.support.certificates import Authority, Issued
 from tests.support.mappings import altered
 from tests.support.tls import non_blocking_pair, python_client, shake_hands
 
@@ -38,8 +38,10 @@ class Stage:
         """A mapping with the certificate."""
         return altered(Mapping("web"), **({"tls": str(self.pem)} | options))
 
-    def connect(self, mapping: Mapping, *, shows: str = "") -> TLSStream:
-        """Our stream to a client, which may show a certificate of this name.
+    def connect(
+        self, mapping: Mapping, *, shows: str = "", shown: Issued | None = None
+    ) -> TLSStream:
+        """Our stream to a client, which may show a certificate, or one of this name.
 
         :raises OSError: either side refuses the other.
         """
@@ -49,8 +51,9 @@ class Stage:
         self._held.callback(stream.close)
         context = ssl.create_default_context(cafile=self.authority.file)
         if shows:
-            issued = self.authority.issue(shows)
-            context.load_cert_chain(issued.cert, issued.key)
+            shown = self.authority.issue(shows)
+        if shown is not None:
+            context.load_cert_chain(shown.cert, shown.key)
         shake_hands(stream, python_client(peer, context))
         return stream
 
@@ -86,6 +89,17 @@ def test_client_certificate(stage: Stage) -> None:
     assert certificate is not None and certificate.common_name == "alice"
     with pytest.raises(TLSError, match="peer did not return a certificate"):
         stage.connect(mapping)
+
+
+def test_revoked_client_certificate(stage: Stage) -> None:
+    """With client-crl one that was revoked is refused."""
+    mallory = stage.authority.issue("mallory")
+    mapping = stage.mapping(
+        client_ca=stage.authority.file, client_crl=stage.authority.revoke(mallory)
+    )
+    stage.connect(mapping, shows="alice")
+    with pytest.raises(TLSError, match="certificate revoked"):
+        stage.connect(mapping, shown=mallory)
 
 
 def test_optional_client_certificate(stage: Stage) -> None:

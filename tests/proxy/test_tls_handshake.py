@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import patch
 
 import pytest
 from attrs import define
@@ -14,6 +15,7 @@ from OpenSSL import SSL
 from lbconsul.net.sockets import BareSocket
 from lbconsul.proxy import handshake_queue
 from lbconsul.proxy.mapping_proxy import MappingProxy
+from lbconsul.tls.openssl import WANT_READ, WANT_WRITE, PublicCalls
 from lbconsul.tls.stream import TLSStream
 from tests.support import loopback
 from tests.support.certificates import Authority, Issued
@@ -159,6 +161,23 @@ def test_byte_by_byte(stage: Stage) -> None:
     peer.send(outgoing.read())
     stage.proxy.reactor.settle()
     assert stage.server.heard() == ["hello"]
+
+
+def test_no_room(stage: Stage) -> None:
+    """A handshake whose bytes have no room goes on once there is some."""
+    hindered = [WANT_WRITE, WANT_READ, WANT_WRITE]
+    shake_hands = PublicCalls.handshake
+
+    def handshake(self: PublicCalls) -> int:
+        return hindered.pop() if hindered else shake_hands(self)
+
+    with patch.object(PublicCalls, "handshake", handshake):
+        client = stage.client(stage.serve(), "c")
+        stage.shake_hands(client)
+    client.send(b"hello")
+    stage.proxy.reactor.settle()
+    assert stage.server.heard() == ["hello"]
+    assert hindered == []
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import ssl
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -31,7 +32,7 @@ def connect(tmp_path: Path) -> object:
     issued = authority.issue("localhost")
     with ExitStack() as held:
 
-        def connected(name: str | None, *shown: str) -> TLSStream:
+        def connected(name: str | None, *shown: str, **more: Any) -> TLSStream:
             context = plain_server_context(issued)
             context.load_verify_locations(authority.file)
             context.set_verify(SSL.VERIFY_PEER, lambda *args: bool(args[-1]))
@@ -40,7 +41,7 @@ def connect(tmp_path: Path) -> object:
             client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
             if shown:
-                certificate = authority.issue(*shown)
+                certificate = authority.issue(*shown, **more)
                 client.load_cert_chain(certificate.cert, certificate.key)
             stream = server_side(context, ours)
             held.callback(stream.close)
@@ -75,3 +76,10 @@ def test_certificate(connect: Connect, tmp_path: Path) -> None:
     [file] = tmp_path.glob("alice*.crt")
     shown = x509.load_pem_x509_certificate(file.read_bytes())
     assert peer.certificate.fingerprint == shown.fingerprint(SHA256()).hex()
+
+
+def test_certificate_without_other_names(connect: Connect) -> None:
+    """A certificate needs no alternative names."""
+    certificate = peer_of(connect(None, "alice", names=()).connection).certificate
+    assert certificate is not None
+    assert (certificate.common_name, certificate.alternative_names) == ("alice", ())
