@@ -35,6 +35,7 @@ _NEEDED_FOR_HOST = (
 _NEEDED = (
     "ERR_clear_error",
     "SSL_clear_mode",
+    "SSL_do_handshake",
     "SSL_get_error",
     "SSL_get_verify_result",
     "SSL_read",
@@ -75,17 +76,20 @@ class PublicCalls:
         except SSL.Error as error:
             return _outcome(error)
 
-    def write(self, data: bytes | memoryview, start: int) -> int:
-        """Write at most one record from `start` in the data.
+    def write(self, data: bytes | memoryview) -> tuple[int, int]:
+        """Write the beginning of the data; how many bytes, and why not all of them.
 
-        Returns the number of bytes, or what is to be waited for.
+        That is what is to be waited for.
 
         :raises OSError: the connection is broken.
         """
-        try:
-            return self._connection.send(memoryview(data)[start:])
-        except SSL.Error as error:
-            return _outcome(error)
+        view, sent = memoryview(data), 0
+        while sent < len(view):
+            try:
+                sent += self._connection.send(view[sent:])
+            except SSL.Error as error:
+                return sent, _outcome(error)
+        return sent, 0
 
     def handshake(self) -> int:
         """Continue the handshake; returns what is to be waited for, 1 if nothing.
@@ -95,7 +99,7 @@ class PublicCalls:
         try:
             self._connection.do_handshake()
         except SSL.Error as error:
-            return _outcome(error, self._why_unverified())
+            return _outcome(error)
         return 1
 
     def shutdown(self) -> int:
@@ -108,10 +112,6 @@ class PublicCalls:
         except SSL.Error as error:
             return _outcome(error)
         return 1
-
-    def _why_unverified(self) -> str:
-        """What is wrong with the peer's certificate, if that is known."""
-        return ""
 
 
 class DirectCalls(PublicCalls):
@@ -134,22 +134,30 @@ class DirectCalls(PublicCalls):
         count: int = _lib.SSL_read(self._ssl, place, most)
         return count if count > 0 else self._failed(count)
 
-    def write(self, data: bytes | memoryview, start: int) -> int:
+    def write(self, data: bytes | memoryview) -> tuple[int, int]:
         _lib.ERR_clear_error()
-        source = _ffi.from_buffer(data)
-        place = source + start if start else source
-        count: int = _lib.SSL_write(self._ssl, place, len(data) - start)
-        return count if count > 0 else self._failed(count)
+        source, size, sent = _ffi.from_buffer(data), len(data), 0
+        while sent < size:
+            # One record, as pyOpenSSL sets SSL_MODE_ENABLE_PARTIAL_WRITE.
+            place = source + sent if sent else source
+            count: int = _lib.SSL_write(self._ssl, place, size - sent)
+            if count <= 0:
+                return sent, self._failed(count)
+            sent += count
+        return sent, 0
 
     def handshake(self) -> int:
         _lib.ERR_clear_error()
-        return super().handshake()
+        result = _lib.SSL_do_handshake(self._ssl)
+        if result > 0:
+            return 1
+        return self._failed(result, in_handshake=True)
 
     def shutdown(self) -> int:
         _lib.ERR_clear_error()
         return super().shutdown()
 
-    def _failed(self, result: int) -> int:
+    def _failed(self, result: int, *, in_handshake: bool = False) -> int:
         code = _lib.SSL_get_error(self._ssl, result)
         if code == _lib.SSL_ERROR_WANT_READ:
             return WANT_READ
@@ -160,10 +168,11 @@ class DirectCalls(PublicCalls):
         try:
             self._connection._raise_ssl_error(self._ssl, result)
         except SSL.Error as error:
-            return _outcome(error)
+            return _outcome(error, self._why_unverified() if in_handshake else "")
         raise AssertionError(f"SSL_get_error returned {code}")
 
     def _why_unverified(self) -> str:
+        """What is wrong with the peer's certificate; empty if nothing is."""
         code = _lib.SSL_get_verify_result(self._ssl)
         text: bytes = _ffi.string(_lib.X509_verify_cert_error_string(code))
         return text.decode("ascii", "replace") if code else ""

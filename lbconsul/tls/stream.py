@@ -164,18 +164,14 @@ class TLSStream:
         """
         if self._failure:
             self._raise_failure()
-        write, sent, size = self._calls.write, 0, len(data)
-        while sent < size:
-            try:
-                count = write(data, sent)
-            except OSError as error:
-                raise self._broken_by(error) from None
-            if count <= 0:
-                self.wants_read = count == WANT_READ
-                if not sent:
-                    raise BlockingIOError
-                break
-            sent += count
+        try:
+            sent, outcome = self._calls.write(data)
+        except OSError as error:
+            raise self._broken_by(error) from None
+        if sent < len(data):
+            self.wants_read = outcome == WANT_READ
+            if not sent:
+                raise BlockingIOError
         return sent
 
     def shutdown(self, how: int, /) -> None:

@@ -126,8 +126,9 @@ class HinderedCalls(DirectCalls):
     def read(self, buffer: bytearray, start: int, most: int) -> int:
         return _next(self.reads) or super().read(buffer, start, most)
 
-    def write(self, data: bytes | memoryview, start: int) -> int:
-        return _next(self.writes) or super().write(data, start)
+    def write(self, data: bytes | memoryview) -> tuple[int, int]:
+        outcome = _next(self.writes)
+        return (0, outcome) if outcome else super().write(data)
 
     def shutdown(self) -> int:
         return _next(self.shutdowns) or super().shutdown()

@@ -395,9 +395,9 @@ def test_the_other_direction(
     """A read that waits to write, and a write that waits to read, say so."""
     stream, peer = made(issued, calls)
     shake_hands(stream, peer)
-    other = {"read": WANT_WRITE, "write": WANT_READ}[operation]
+    outcome = WANT_WRITE if operation == "read" else (0, WANT_READ)
     with monkeypatch.context() as patch:
-        patch.setattr(calls, operation, lambda *_: other)
+        patch.setattr(calls, operation, lambda *_: outcome)
         with pytest.raises(BlockingIOError):
             if operation == "read":
                 stream.recv_into(bytearray(RECORD))
