@@ -35,6 +35,13 @@ MAX_CONNECTIONS = 200
 #: The longest body of an answer, in bytes: some 50,000 instances.
 BODY_LIMIT = 64 * 1024 * 1024
 
+#: The longest answer with keys and their values, in bytes: base64 takes a third more
+#: than the certificates themselves.
+KEYS_LIMIT = 48 * 1024 * 1024
+
+#: Parameters without a value.
+_FLAGS = ("stale", "recurse")
+
 #: The longest page of the catalog, in bytes, which only serves a hint: some thousands
 #: of services with many tags, parsed within some 20 ms.
 PAGE_LIMIT = 4 * 1024 * 1024
@@ -104,6 +111,15 @@ class ConsulClient:
         asked = Deferred.fromCoroutine(self._ask(query, index, address, stale))
         return asked.addTimeout(deadline(self._wait), self._clock, _too_late)
 
+    def ask_keys(self, prefix: str, index: int, address: int) -> Deferred[Reply]:
+        """Query the keys with a prefix; block past `index` unless it is 0.
+
+        If there are none the body is an empty list.  It fails as `ask` does, also for a
+        body longer than `KEYS_LIMIT`.
+        """
+        asked = Deferred.fromCoroutine(self._ask_keys(prefix, index, address))
+        return asked.addTimeout(deadline(self._wait), self._clock, _too_late)
+
     def close(self) -> Deferred[list[tuple[bool, None]]]:
         """Close the idle connections to Consul."""
         return DeferredList([pool.closeCachedConnections() for pool in self._pools])
@@ -129,18 +145,37 @@ class ConsulClient:
         params |= {"filter": query.filter, "near": query.near}
         if stale:
             params["stale"] = ""
-        if index:
-            params |= {"index": str(index), "wait": f"{decimal(self._wait)}s"}
+        params |= self._blocking(index)
         path = f"/v1/health/service/{quote(query.service, safe='')}"
         return await self._get(address, path, params, BODY_LIMIT)
 
+    async def _ask_keys(self, prefix: str, index: int, address: int) -> Reply:
+        params = {"recurse": "", "stale": "", **self._blocking(index)}
+        path = f"/v1/kv/{quote(prefix)}"
+        return await self._get(address, path, params, KEYS_LIMIT, or_none=True)
+
+    def _blocking(self, index: int) -> dict[str, str]:
+        """The parameters of a query that blocks past `index`, unless it is 0."""
+        if not index:
+            return {}
+        return {"index": str(index), "wait": f"{decimal(self._wait)}s"}
+
     async def _get(
-        self, address: int, path: str, params: dict[str, str], limit: int
+        self,
+        address: int,
+        path: str,
+        params: dict[str, str],
+        limit: int,
+        *,
+        or_none: bool = False,
     ) -> Reply:
-        """Send one GET; empty parameters are left out, except ``stale``."""
+        """Send one GET; empty parameters are left out, except those of `_FLAGS`.
+
+        With `or_none` a 404 is an empty list: there is no such key.
+        """
         site, http = self._sites[address]
         params = {**self._params, **params}
-        params = {k: v for k, v in params.items() if v or k == "stale"}
+        params = {k: v for k, v in params.items() if v or k in _FLAGS}
         url = f"{_base_url(site)}{path}"
         if params:
             url += f"?{urlencode(params, quote_via=quote)}"
@@ -159,7 +194,10 @@ class ConsulClient:
         )
         body = Body(limit) if response.code == 200 else Body(4096, excerpt=True)
         response.deliverBody(body)
-        return self._reply(response, await body.whole)
+        found = await body.whole
+        if or_none and response.code == 404:
+            return self._accept(response, b"[]")
+        return self._reply(response, found)
 
     def _reply(self, response: IResponse, body: bytes) -> Reply:
         if response.code == 403:
@@ -167,6 +205,9 @@ class ConsulClient:
             raise Forbidden(f"403: {_excerpt(body)}")
         if response.code != 200:
             raise UnusableAnswer(f"{response.code}: {_excerpt(body)}")
+        return self._accept(response, body)
+
+    def _accept(self, response: IResponse, body: bytes) -> Reply:
         packed = _header(response, PACKED) or "identity"
         if packed.strip().lower() != "identity":
             raise UnusableAnswer(
