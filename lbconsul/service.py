@@ -31,6 +31,7 @@ from lbconsul.consul.client import ConsulClient, consul_client
 from lbconsul.consul.resolver import HostResolver
 from lbconsul.gateway.admin import AdminService
 from lbconsul.gateway.availability import Availability, is_answered
+from lbconsul.gateway.certificates import Certificates
 from lbconsul.gateway.data_plane import make_data_plane
 from lbconsul.gateway.drain_file import from_rows, to_rows
 from lbconsul.gateway.graceful_shutdown import GracefulShutdown
@@ -61,7 +62,7 @@ class Gateway(MultiService):
     `reactor` is any with `IReactorFDSet`, `IReactorTime` and `IReactorTCP`.  The
     mappings of `config` are served once the service is started.
 
-    :raises ConfigError: a token or certificate file cannot be read, or another user
+    :raises ConfigError: a token or certificate file cannot be used, or another user
         can write to the state directory.
     :raises NoWorkers: worker processes cannot be used on this system.
     """
@@ -92,6 +93,8 @@ class Gateway(MultiService):
     data_plane: DataPlane = field(init=False)
     #: Which mappings have had an instance.
     availability: Availability = field(init=False)
+    #: What clients are served TLS with.
+    certificates: Certificates = field(init=False)
     _admin: AdminService = field(init=False)
     _watches: Watches = field(init=False)
     _dev: "DevCatalog | None" = field(init=False, default=None)
@@ -113,7 +116,9 @@ class Gateway(MultiService):
             reactor, config, self._chance, self._inherited, self, self._connection_lines
         )
         own = OwnListeners(reactor.seconds)
-        self._watches = self._make_watches(own, state)
+        client = self._new_client(config.consul)
+        self._watches = self._make_watches(client, own, state)
+        self.certificates = Certificates(reactor, self.data_plane, client, self._chance)
         self.availability = Availability(
             reactor, self.registry, self._watches, self._admin
         )
@@ -125,6 +130,7 @@ class Gateway(MultiService):
         self._reloader = Reloader(
             self,
             self._watches,
+            self.certificates,
             self.operations,
             self.availability,
             self._screening,
@@ -140,11 +146,11 @@ class Gateway(MultiService):
         return consul_client(self._reactor, consul, self._resolver)
 
     def _make_watches(
-        self, own: OwnListeners, state: AbstractMapping[str, Any]
+        self, client: ConsulClient, own: OwnListeners, state: AbstractMapping[str, Any]
     ) -> Watches:
         return Watches(
             self._reactor,
-            self._new_client(self.config.consul),
+            client,
             self.registry,
             self._chance,
             self.config.state_dir,
@@ -176,6 +182,7 @@ class Gateway(MultiService):
         if self._dev is not None:
             services.append(self._dev)
         services.append(self._watches)  # they know the last answers before clients come
+        services.append(self.certificates)
         if self._predecessor is None:
             services.append(self.data_plane)
         services += [self._admin, self._screening]
@@ -236,9 +243,11 @@ class Gateway(MultiService):
     def listen(self, mapping: Mapping) -> None:
         """Serve one more mapping; at once if the gateway runs.
 
+        :raises ConfigError: its certificates cannot be used.
         :raises CannotListen: the gateway runs, and the address cannot be bound.
         """
         self._reloader.finish()
+        self.certificates.add(mapping)
         self.data_plane.listen(mapping)
         if self.running:
             self._screening.learn()
@@ -249,8 +258,11 @@ class Gateway(MultiService):
         """A factory for a mapping whose clients the caller's endpoint accepts.
 
         Its service is watched from now on, or from the gateway's start.
+
+        :raises ConfigError: its certificates cannot be used.
         """
         self._reloader.finish()
+        self.certificates.add(mapping)
         factory = self.data_plane.lend(mapping)
         self._watches.ask(queries_of([mapping]))
         self.availability.add(mapping)
@@ -302,6 +314,7 @@ class Gateway(MultiService):
         """
         return all(
             is_answered(self.registry, each, wholly=wholly)
+            and not self.certificates.blocks(each)
             for each in self.data_plane.mappings
         )
 

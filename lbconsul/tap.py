@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from lbconsul.command_line import CommandLine, exit_with
 from lbconsul.config.model import Config, TCPListen
 from lbconsul.errors import LBConsulError
-from lbconsul.process.clock import use_monotonic_clock
+from lbconsul.process.clock import WallClock, use_monotonic_clock
 from lbconsul.process.fd_limit import (
     MOST,
     OF_SELECT,
@@ -172,6 +172,7 @@ def _check(config: Config, user: User | None, *, online: bool) -> None:
 
     try:
         with acting_as(user):
+            warnings = _check_certificates(reactor, config)
             Gateway(reactor, config)
             if config.takeover:
                 check_place(config.takeover)
@@ -180,7 +181,27 @@ def _check(config: Config, user: User | None, *, online: bool) -> None:
     print("lbconsul: the configuration is valid; its mappings:")
     for mapping in config.mappings:
         print(f"  {mapping}")
+    sys.stdout.flush()
+    for each in warnings:
+        print(f"lbconsul: warning: {printable(each)}", file=sys.stderr)
     raise SystemExit(_check_online(reactor, config) if online else 0)
+
+
+def _check_certificates(reactor: Any, config: Config) -> list[str]:
+    """Print what is wrong with the certificates, and exit if they cannot be served.
+
+    Returns what clients may mind.
+    """
+    # Imported here: few configurations have any.
+    from lbconsul.gateway.certificate_check import CertificateCheck
+
+    check = CertificateCheck(WallClock(reactor.seconds).now)
+    check.check(config.mappings)
+    for each in check.errors:
+        print(f"lbconsul: {printable(each)}", file=sys.stderr)
+    if check.errors:
+        raise SystemExit(1)
+    return check.warnings
 
 
 def _check_online(reactor: Any, config: Config) -> int:

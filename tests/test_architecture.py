@@ -70,12 +70,12 @@ ROOMS: dict[str, Room] = {
     ),
     "proxy": room(COMMON + "balance net stats tls", pure="retry"),
     "workers": room(
-        COMMON + "balance logs net process proxy stats",
+        COMMON + "balance logs net process proxy stats tls",
         pure="catalog_replica catalog_sender messages restart_backoff slots"
         " traffic_messages versioned_catalog",
     ),
     "gateway": room(
-        COMMON + "admin balance consul logs net process proxy stats workers",
+        COMMON + "admin balance consul logs net process proxy stats tls workers",
     ),
     "service": room(
         COMMON + "admin balance consul dev gateway logs net process proxy takeover"

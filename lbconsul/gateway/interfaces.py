@@ -13,7 +13,7 @@ from lbconsul.balance.events import Event
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
-from lbconsul.config.model import Config, Mapping
+from lbconsul.config.model import TLS, Config, Mapping
 from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.net.listening_sockets import ListeningSockets
 from lbconsul.net.sweeper import TimeSlicer
@@ -23,6 +23,8 @@ from lbconsul.proxy.saturation import Full
 from lbconsul.stats.traffic import MappingTraffic
 
 if TYPE_CHECKING:
+    from lbconsul.tls.material import Material
+    from lbconsul.tls.server import TLSServer
     from lbconsul.workers.worker_process import WorkerProcess
 
 
@@ -97,6 +99,17 @@ class DataPlane(Protocol):
 
     def eject(self, identity: Identity) -> Deferred[str]:
         """Eject an upstream; fires with the reason of a refusal, empty if ejected."""
+
+    def use_certificates(
+        self, tls: TLS, material: "Material", server: "TLSServer"
+    ) -> None:
+        """Serve clients that come from now on with these certificates.
+
+        `server` is made of `material`.
+        """
+
+    def drop_certificates(self, wanted: Collection[TLS]) -> None:
+        """Drop the certificates of all TLS options but these."""
 
     def lend(self, mapping: Mapping) -> ProxyFactory:
         """A factory for a mapping whose clients the caller's endpoint accepts."""

@@ -17,13 +17,18 @@ from twisted.internet.error import ReactorNotRunning
 from lbconsul.balance.emptiness import why_empty
 from lbconsul.balance.pool_spec import PoolSpec, ServiceQuery
 from lbconsul.balance.standing import Standing, evaluate
+from lbconsul.config.diff import finish
 from lbconsul.config.model import Config, Mapping
 from lbconsul.consul.catalog import Catalog, parse
 from lbconsul.consul.client import ConsulClient, consul_client
 from lbconsul.consul.describe import in_words
 from lbconsul.consul.hints import NO_DATACENTER, Hints
+from lbconsul.consul.key_watch import reading
 from lbconsul.consul.location import pick_of
 from lbconsul.errors import Forbidden
+from lbconsul.gateway.certificate_check import CertificateCheck
+from lbconsul.gateway.certificates import named, prefix_of
+from lbconsul.process.clock import WallClock
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.text import fit
 
@@ -100,6 +105,7 @@ class OnlineCheck:
             return
         if not await self._is_token_valid(self._address):
             return
+        await self._check_certificates(self._address)
         await self._ask_all()
         for mapping in self._config.mappings:
             await self._evaluate(mapping)
@@ -135,6 +141,29 @@ class OnlineCheck:
             return True
         self.found.append("Consul takes the token")
         return True
+
+    async def _check_certificates(self, address: int) -> None:
+        check = CertificateCheck(WallClock(self._reactor.seconds).now)
+        for tls, mapping in named(self._config.mappings).items():
+            prefix = prefix_of(tls)
+            if not prefix:
+                continue
+            try:
+                reply = await self._client.ask_keys(prefix, 0, address)
+                keys = finish(reading(reply.body, prefix))
+            except CancelledError:
+                raise
+            except Exception as error:
+                self.problems.append(
+                    f"{mapping}: no answer for {tls.certificates}: {_words(error)}"
+                )
+            else:
+                count = check.check_keys(tls, mapping, keys)
+                self.found.append(
+                    f"{mapping}: {count} certificates in {tls.certificates}"
+                )
+        self.problems += check.errors
+        self.found += check.warnings
 
     async def _ask_all(self) -> None:
         queries = {

@@ -12,6 +12,7 @@ from lbconsul.config.model import Config, ConsulConfig
 from lbconsul.consul.client import ConsulClient
 from lbconsul.errors import CannotReload
 from lbconsul.gateway.availability import Availability
+from lbconsul.gateway.certificates import Certificates, Served
 from lbconsul.gateway.interfaces import EventObserver, Gateway
 from lbconsul.gateway.operations import Operations
 from lbconsul.gateway.screening import Screening
@@ -31,6 +32,7 @@ class Prepared:
     refused: list[str]
     plan: Plan
     client: ConsulClient
+    certificates: list[Served]
     #: The open sockets of the added mappings.
     added: list[OwnedSocket]
 
@@ -42,6 +44,7 @@ class Reloader:
     _log = Logger()
     _gateway: Gateway
     _watches: Watches
+    _certificates: Certificates
     _operations: Operations
     _availability: Availability
     _screening: Screening
@@ -107,14 +110,19 @@ class Reloader:
         yield from checking_files(config.mappings)
         client = self._new_client(config.consul)
         yield True
+        # Mappings of endpoints outside stay, though they are not in the configuration.
+        lent = set(gateway.data_plane.mappings).difference(before)
+        certificates = yield from self._certificates.loading([*config.mappings, *lent])
         added = yield from gateway.data_plane.sockets.binding(plan.added)
-        return Prepared(config, refused, plan, client, added)
+        return Prepared(config, refused, plan, client, certificates, added)
 
     def _commit(self, prepared: Prepared) -> Iterator[object]:
         """Do the rest; none of it can fail."""
         gateway, config, plan = self._gateway, prepared.config, prepared.plan
         data_plane = gateway.data_plane
         gateway.use(config)
+        self._certificates.use_only(prepared.certificates)
+        yield True
         if prepared.added:
             yield from self._screening.learning(prepared.added)
         yield from data_plane.replacing(
@@ -128,6 +136,7 @@ class Reloader:
         if plan.added or plan.removed:
             yield from self._screening.learning()
         restarted = self._watches.use_client(prepared.client)
+        self._certificates.use_client(prepared.client)
         yield True
         yield from self._availability.replacing(data_plane.mappings)
         self._tell(prepared, restarted=restarted)

@@ -1,9 +1,9 @@
 """The local data plane: serves mappings in this process, over one registry."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from collections.abc import Mapping as AbstractMapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import Factory, define, field
 from twisted.application.service import MultiService
@@ -15,7 +15,7 @@ from lbconsul.balance.events import Change, RegistryEvent
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.pool_spec import FailoverSpec, ServiceQuery
 from lbconsul.balance.registry import Registry
-from lbconsul.config.model import Mapping
+from lbconsul.config.model import TLS, Mapping
 from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.net.listening_sockets import ListeningSockets
 from lbconsul.net.sweeper import TimeSlicer
@@ -27,6 +27,10 @@ from lbconsul.proxy.runtime import ProxyRuntime
 from lbconsul.proxy.saturation import Full
 from lbconsul.proxy.upstream_log import UpstreamLog
 from lbconsul.stats.traffic import MappingTraffic
+
+if TYPE_CHECKING:  # OpenSSL takes memory that mappings without TLS do without
+    from lbconsul.tls.material import Material
+    from lbconsul.tls.server import TLSServer
 
 
 class DataPlaneObserver(Protocol):
@@ -173,6 +177,20 @@ class LocalDataPlane(MultiService):
     def eject(self, identity: Identity) -> Deferred[str]:
         """Eject an upstream; fires with the reason of a refusal, empty if ejected."""
         return succeed(self.registry.eject(identity))
+
+    def use_certificates(
+        self, tls: TLS, material: "Material", server: "TLSServer"
+    ) -> None:
+        """Serve clients that come from now on with these certificates.
+
+        `server` is made of `material`.
+        """
+        self._runtime.tls.use(tls, server)
+        self.listeners.certified()
+
+    def drop_certificates(self, wanted: Collection[TLS]) -> None:
+        """Drop the certificates of all TLS options but these."""
+        self._runtime.tls.keep_only(wanted)
 
     def lend(self, mapping: Mapping) -> ProxyFactory:
         """A factory for a mapping whose clients the caller's endpoint accepts."""

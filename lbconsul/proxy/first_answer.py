@@ -13,7 +13,8 @@ class FirstAnswer:
     """Lets listeners accept once it is known which pool serves their clients.
 
     Until then clients wait in the kernel's queue, for the mapping's connect timeout at
-    most; while host names are being resolved, for as long as that takes.
+    most; while host names are being resolved, and while there are no certificates, for
+    as long as that takes.
     """
 
     _runtime: ProxyRuntime
@@ -36,6 +37,11 @@ class FirstAnswer:
                 each.accept()
             else:
                 self._held.setdefault(query, {})[each] = None
+
+    def certified(self) -> None:
+        """Let listeners accept that were held back for certificates."""
+        for query in tuple(self._held):
+            self.answered(query)
 
     def tidy(self) -> None:
         """Forget listeners that are not held back any more."""

@@ -36,7 +36,10 @@ class TLSAcceptor(Protocol):
     """Serves TLS to the clients of a mapping."""
 
     def accept(self, sock: BareSocket) -> "TLSStream":
-        """The stream of a client that has connected; its handshake is still to do."""
+        """The stream of a client that has connected; its handshake is still to do.
+
+        :raises OSError: it cannot be served.
+        """
 
 
 @frozen
@@ -87,12 +90,12 @@ class HandshakeSettings:
     def of(cls, mapping: Mapping, acceptor: TLSAcceptor | None = None) -> Self | None:
         """The settings for a mapping; None if its clients need no handshake.
 
-        Without an `acceptor` a mapping with TLS serves what its files say now.
+        A mapping with TLS needs an `acceptor`.
         """
         accept, steps = mapping.proxy_protocol.accept, [_ADMISSION]
         if mapping.tls.certificates:
+            assert acceptor is not None
             steps.append(_TLS)
-            acceptor = acceptor or _file_acceptor(mapping)
         if mapping.mode == "sni":
             steps.append(_CLIENT_HELLO)
         elif mapping.waits_for_client:
@@ -114,13 +117,6 @@ class HandshakeSettings:
             return True  # who may connect to a UNIX socket is up to its permissions
         ip = read_address(address[0])
         return ip is not None and ip in announced
-
-
-def _file_acceptor(mapping: Mapping) -> TLSAcceptor:
-    # Imported here: OpenSSL takes memory that other mappings do without.
-    from lbconsul.proxy.server_tls import FileAcceptor
-
-    return FileAcceptor(mapping)
 
 
 def _first_byte(mapping: Mapping) -> Step:

@@ -132,6 +132,10 @@ class ListenerManager(Service):
         """Accept clients of mappings that waited for Consul's answer to this query."""
         self._first_answer.answered(query)
 
+    def certified(self) -> None:
+        """Accept clients of mappings that waited for their certificates."""
+        self._first_answer.certified()
+
     def tick(self) -> Iterable[None]:
         """Drop unused pools, in one go for all proxies that ended."""
         if self._has_unused_pools:

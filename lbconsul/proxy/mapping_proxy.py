@@ -81,7 +81,7 @@ class MappingProxy:
     )
     _slicer: TimeSlicer = Factory(lambda self: TimeSlicer(self.clock), takes_self=True)
     _chance: Chance = random.random
-    #: Serves clients with TLS, if the mapping has it; None: by its files.
+    #: Serves clients with TLS; None: the mapping has none.
     _acceptor: TLSAcceptor | None = None
     #: None if the mapping admits every client.
     access_control: AccessControl | None = field(init=False)

@@ -15,6 +15,8 @@ from lbconsul.net.splice import Pipes
 from lbconsul.net.sweeper import TimeSlicer
 from lbconsul.proxy.access_log import ConnectionWriter
 from lbconsul.proxy.connection_limit import ConnectionLimit
+from lbconsul.proxy.current_tls import AllTLS
+from lbconsul.proxy.handshake_queue import HandshakeQueue
 from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.mapping import MappingStats
@@ -56,6 +58,11 @@ class ProxyRuntime:
         default=Factory(lambda self: Periodic(self.reactor, self.sweeper), True),
     )
     _pipes: Pipes = Factory(Pipes)
+    _handshake_queue: HandshakeQueue = field(
+        init=False, default=Factory(lambda self: HandshakeQueue(self.reactor), True)
+    )
+    #: What clients are served TLS with.
+    tls: AllTLS = Factory(AllTLS)
     #: By a mapping's listening address, over all options it had; by service if an
     #: endpoint outside listens for it.
     _stats: dict[Listen | str, MappingStats] = Factory(dict)
@@ -104,7 +111,9 @@ class ProxyRuntime:
             pipes=self._pipes,
             stats=self.stats(mapping),
             connection_limit=self.connection_limit,
+            handshake_queue=self._handshake_queue,
             slicer=self.sweeper,
+            acceptor=self.tls.of(mapping.tls),
         )
         self._proxies[proxy] = None
         self._routes[failover_spec(mapping)] += 1
@@ -170,7 +179,12 @@ class ProxyRuntime:
         proxy.close_connections()
 
     def is_known(self, mapping: Mapping) -> bool:
-        """Whether it is known which pool serves a mapping, or that none does."""
+        """Whether it is known which pool serves a mapping, or that none does.
+
+        And, with TLS, the certificates.
+        """
+        if not self.tls.is_ready(mapping.tls):
+            return False
         for selection in failover_spec(mapping).all():
             if self.registry.pool(selection).candidates:
                 return True
@@ -179,10 +193,12 @@ class ProxyRuntime:
         return True
 
     def is_pending(self, mapping: Mapping) -> bool:
-        """Whether host names of a mapping's instances are being resolved.
+        """Whether a mapping must wait: for certificates, or for host names.
 
-        The resolver bounds how long that takes.
+        The resolver bounds how long the latter takes.
         """
+        if not self.tls.is_ready(mapping.tls):
+            return True
         asked = (each.query for each in failover_spec(mapping).all())
         return any(map(self.registry.pending, asked))
 

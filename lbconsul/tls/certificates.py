@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 from attrs import frozen
 from cryptography import x509
@@ -11,7 +10,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 
 from lbconsul.config.server_names import canonical_name
-from lbconsul.errors import ConfigError
 from lbconsul.text import fit
 from lbconsul.tls.identity import Identity, read_identity
 from lbconsul.tls.pem import PEM
@@ -21,6 +19,9 @@ from lbconsul.tls.pem import PEM
 WARN_DAYS = 14
 
 _DAY = 86400.0
+
+#: The path, the times of change, the size and the inode.
+FileStamp = tuple[str, int, int, int, int]
 
 
 @frozen(eq=False)
@@ -75,26 +76,6 @@ def _date(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def load_certificates(where: str, path: str) -> list[ServerCertificate]:
-    """The certificate of a PEM file, or those of every ``*.pem`` of a folder.
-
-    They come in the order of the files' names.  `where` is the option, for errors.
-
-    :raises ConfigError: a file cannot be read, has no certificate or no key of it, or
-        the folder has no such file.
-    """
-    if not os.path.isdir(path):
-        return [_load(where, path)]
-    try:
-        files = pem_files(path)
-    except OSError as error:
-        why = error.strerror or error
-        raise ConfigError(f"{where} {path}: cannot be read: {why}") from None
-    if not files:
-        raise ConfigError(f"{where} {path}: holds no *.pem file")
-    return [_load(where, each) for each in files]
-
-
 def pem_files(folder: str) -> list[str]:
     """The paths of a folder's ``*.pem`` files, in order; hidden ones do not count.
 
@@ -108,33 +89,31 @@ def pem_files(folder: str) -> list[str]:
     return [os.path.join(folder, name) for name in names]
 
 
-def file_stamps(path: str) -> tuple[tuple[str, int, int, int], ...]:
+def file_stamps(path: str) -> tuple[FileStamp, ...]:
     """What changes when a file, or a ``*.pem`` of a folder, does: costs no read.
 
     A file that is not there, or whose folder cannot be read, is left out.
     """
+    stamps = map(file_stamp, stamped_files(path))
+    return tuple(each for each in stamps if each is not None)
+
+
+def stamped_files(path: str) -> list[str]:
+    """The files of which `file_stamps` consists."""
     try:
-        files = pem_files(path) if os.path.isdir(path) else [path]
+        return pem_files(path) if os.path.isdir(path) else [path]
     except OSError:
-        return ()
-    return tuple(stamp for each in files if (stamp := _stamp(each)) is not None)
+        return []
 
 
-def _stamp(path: str) -> tuple[str, int, int, int] | None:
+def file_stamp(path: str) -> FileStamp | None:
+    """What changes when a file does; None if it is not there."""
     try:
         found = os.stat(path)
     except OSError:
         return None
-    return path, found.st_mtime_ns, found.st_size, found.st_ino
-
-
-def _load(where: str, path: str) -> ServerCertificate:
-    pem = PEM.read(where, path)
-    try:
-        changed = Path(path).stat().st_mtime
-    except OSError:  # it has just been removed
-        changed = 0.0
-    return server_certificate(pem, path, changed)
+    times = found.st_mtime_ns, found.st_ctime_ns  # the latter also of permissions
+    return path, *times, found.st_size, found.st_ino
 
 
 def server_certificate(pem: PEM, source: str, changed: float = 0) -> ServerCertificate:

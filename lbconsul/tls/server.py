@@ -8,7 +8,7 @@ for each `TLSServer`, so that a ticket of another process, or of before a reload
 to a full handshake.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -56,10 +56,10 @@ class TLSServer:
         protocols: tuple[bytes, ...] = (b"http/1.1",),
     ) -> None:
         """
+        :param store: certificates that OpenSSL takes: `trying` tells.
         :param now: the wall clock, in seconds since the epoch.
         :param least_version: ``1.2`` or ``1.3``.
         :param protocols: what ALPN may agree on, the best first.
-        :raises ConfigError: OpenSSL refuses a certificate.
         """
         self._store = store
         self._now = now
@@ -67,8 +67,12 @@ class TLSServer:
         self._verification = verification
         self._protocols = protocols
         self._contexts: dict[ServerCertificate, SSL.Context] = {}
-        _try_all(store.certificates)
         self._default = self._context_of(store.find(None, now()))
+
+    @property
+    def certificates(self) -> tuple[ServerCertificate, ...]:
+        """All certificates."""
+        return self._store.certificates
 
     def accept(self, sock: BareSocket) -> TLSStream:
         """The stream of a client that has connected; its handshake is still to do."""
@@ -111,11 +115,12 @@ class TLSServer:
         return SSL.NO_OVERLAPPING_PROTOCOLS
 
 
-def _try_all(certificates: Iterable[ServerCertificate]) -> None:
-    """Show OpenSSL all certificates, with one context for those with the same chain.
+def trying(certificates: Iterable[ServerCertificate]) -> Iterator[None]:
+    """Show OpenSSL each certificate, one a step.
 
     :raises ConfigError: it refuses one, such as one whose key is too short.
     """
+    # One context for those with the same chain: it takes most of the time.
     contexts: dict[tuple[x509.Certificate, ...], SSL.Context] = {}
     for each in certificates:
         context = contexts.get(each.identity.chain)
@@ -127,6 +132,7 @@ def _try_all(certificates: Iterable[ServerCertificate]) -> None:
                 show(context, evolve(each.identity, chain=()))
         except SSL.Error as error:
             raise ConfigError(f"{each.source}: OpenSSL: {reasons(error)}") from None
+        yield
 
 
 def _verify_clients(context: SSL.Context, how: ClientVerification) -> None:

@@ -5,13 +5,20 @@ from collections.abc import Callable, Iterator
 from attrs import Factory, define
 
 from lbconsul.balance.pool_spec import ServiceQuery
-from lbconsul.workers.messages import CatalogChunk, SyncComplete, write_command
+from lbconsul.config.model import TLS
+from lbconsul.workers.messages import (
+    CatalogChunk,
+    CertificatesChunk,
+    SyncComplete,
+    write_command,
+)
+from lbconsul.workers.published_certificates import PublishedCertificates
 from lbconsul.workers.versioned_catalog import Delta, VersionedCatalog
 
 
 @define(eq=False)
 class CatalogSender:
-    """Sends one worker its mappings and the catalog's changes.
+    """Sends one worker certificates, its mappings, and the catalog's changes.
 
     A worker that does not read costs no memory: the sender notes only which queries
     changed, and sends their current answers whole once the worker reads again.  `serve`
@@ -21,10 +28,14 @@ class CatalogSender:
     _catalog: VersionedCatalog
     _write: Callable[[bytes], None]
     _serve: Callable[[], None] = lambda: None
+    _certificates: PublishedCertificates = Factory(PublishedCertificates)
     #: The version that the worker has once it has read all that was sent.
     _version: int = 0
     _dirty: dict[ServiceQuery, None] = Factory(dict)
     _parts: Iterator[CatalogChunk] | None = None
+    #: The TLS options whose certificates are to be sent, and the commands for some.
+    _owed: dict[TLS, None] = Factory(dict)
+    _commands: Iterator[CertificatesChunk] = Factory(lambda: iter(()))
     _paused: bool = False
     #: Whether the worker's mappings have changed since they were sent.
     _owes_serve: bool = False
@@ -33,7 +44,8 @@ class CatalogSender:
     _is_closed: bool = False
 
     def begin(self) -> None:
-        """Send the mappings, the whole catalog and `SyncComplete`."""
+        """Send certificates and mappings, the whole catalog, and `SyncComplete`."""
+        self._owed.update(dict.fromkeys(self._certificates.all))
         self._owes_serve = self._owes_complete = True
         self._dirty.update(dict.fromkeys(self._catalog.queries()))
         self._send()
@@ -46,6 +58,11 @@ class CatalogSender:
             self._version = self._catalog.version
             self._parts = self._catalog.parts(delta, self._version)
             self._send()
+
+    def certified(self, tls: TLS) -> None:
+        """Send the certificates of these options, since they have changed."""
+        self._owed[tls] = None
+        self._send()
 
     def altered(self) -> None:
         """Send the worker's mappings again, since they have changed."""
@@ -67,7 +84,10 @@ class CatalogSender:
 
     def _send(self) -> None:
         while not (self._paused or self._is_closed):
-            if self._owes_serve:
+            command = self._next_certificates()
+            if command is not None:
+                self._write(write_command(command))
+            elif self._owes_serve:
                 self._owes_serve = False
                 self._serve()
             elif self._parts is None and not self._turn_to_dirty():
@@ -77,6 +97,16 @@ class CatalogSender:
                 return
             else:
                 self._send_part()
+
+    def _next_certificates(self) -> CertificatesChunk | None:
+        """The next command that brings certificates: they come before mappings."""
+        command = next(self._commands, None)
+        while command is None and self._owed:
+            tls = next(iter(self._owed))
+            del self._owed[tls]
+            self._commands = self._certificates.commands(tls)
+            command = next(self._commands, None)
+        return command
 
     def _send_part(self) -> None:
         assert self._parts is not None

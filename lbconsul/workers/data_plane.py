@@ -1,11 +1,11 @@
 """The data plane of a gateway with workers: they serve mappings, over one balance."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from collections.abc import Mapping as AbstractMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import Factory, define, field
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import LoopingCall
@@ -15,7 +15,7 @@ from lbconsul.balance.events import Change, RegistryEvent
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.pool_spec import FailoverSpec, ServiceQuery
 from lbconsul.balance.registry import Registry
-from lbconsul.config.model import Mapping
+from lbconsul.config.model import TLS, Mapping
 from lbconsul.logs.connection_lines import ConnectionLines
 from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.net.listening_sockets import ListeningSockets
@@ -30,7 +30,8 @@ from lbconsul.stats.traffic import MappingTraffic
 from lbconsul.workers.catalog_publisher import CatalogPublisher
 from lbconsul.workers.ejection_reports import Ejected, EjectionReports
 from lbconsul.workers.listeners import ListenerSet
-from lbconsul.workers.messages import SetDrained
+from lbconsul.workers.messages import KeepCertificates, SetDrained
+from lbconsul.workers.published_certificates import PublishedCertificates
 from lbconsul.workers.shared_counter import RECOUNT_EVERY, SharedCounter
 from lbconsul.workers.shared_table import SLOTS, Table
 from lbconsul.workers.slots import Slots
@@ -38,6 +39,10 @@ from lbconsul.workers.supervisor import Supervisor
 from lbconsul.workers.versioned_catalog import VersionedCatalog
 from lbconsul.workers.worker_process import WorkerProcess
 from lbconsul.workers.worker_stats import WorkerStats
+
+if TYPE_CHECKING:  # OpenSSL takes memory that mappings without TLS do without
+    from lbconsul.tls.material import Material
+    from lbconsul.tls.server import TLSServer
 
 
 @define(eq=False, repr=False)
@@ -58,6 +63,7 @@ class WorkerDataPlane(MultiService):
     #: Writes the access log; None: each connection is a log event.
     _lines: ConnectionLines | None = None
     _table: Table = field(init=False)
+    _certificates: PublishedCertificates = Factory(PublishedCertificates)
     _publisher: CatalogPublisher = field(init=False)
     _counter: SharedCounter = field(init=False)
     _listeners: ListenerSet = field(init=False)
@@ -82,6 +88,7 @@ class WorkerDataPlane(MultiService):
             self._table,
             self,
             self._lines,
+            self._certificates,
         )
         self._supervisor.setServiceParent(self)
         self._publisher = CatalogPublisher(catalog, self._table, self._running_workers)
@@ -199,6 +206,25 @@ class WorkerDataPlane(MultiService):
         """
         answers = [worker.eject(identity) for worker in self.workers]
         return gatherResults(answers).addCallback(_first_reason)
+
+    def use_certificates(
+        self, tls: TLS, material: "Material", server: "TLSServer"
+    ) -> None:
+        """Serve clients that come from now on with these certificates.
+
+        `server` is made of `material`.
+        """
+        self._local.use_certificates(tls, material, server)
+        self._certificates.put(tls, material)
+        for worker in self.workers:
+            worker.certified(tls)
+
+    def drop_certificates(self, wanted: Collection[TLS]) -> None:
+        """Drop the certificates of all TLS options but these."""
+        self._local.drop_certificates(wanted)
+        self._certificates.keep_only(wanted)
+        for worker in self.workers:
+            worker.send(KeepCertificates(tuple(wanted)))
 
     def lend(self, mapping: Mapping) -> ProxyFactory:
         """A factory for a mapping whose clients the caller's endpoint accepts."""

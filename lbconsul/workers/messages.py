@@ -7,13 +7,16 @@ JSON, which is only data, so a compromised worker cannot run code in the master.
 import json
 import pickle
 from collections.abc import Mapping as AbstractMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, frozen
 
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.pool_spec import ServiceQuery
-from lbconsul.config.model import Mapping
+from lbconsul.config.model import TLS, Mapping
+
+if TYPE_CHECKING:  # OpenSSL takes memory that mappings without TLS do without
+    from lbconsul.tls.material import PEMText
 
 #: The longest frame in bytes that either side may send: far beyond any in use.
 MAX_FRAME = 1 << 26
@@ -81,6 +84,28 @@ class CatalogChunk:
 
 
 @frozen
+class CertificatesChunk:
+    """A part of the certificates for some TLS options, in their order.
+
+    From the last part on new clients are served with all of them, and no others.
+    """
+
+    tls: TLS
+    certificates: "tuple[PEMText, ...]"
+    is_first: bool = True
+    is_last: bool = False
+    client_ca: "PEMText | None" = None
+    client_crl: "PEMText | None" = None
+
+
+@frozen
+class KeepCertificates:
+    """Drop the certificates of all TLS options but these."""
+
+    wanted: tuple[TLS, ...]
+
+
+@frozen
 class SyncComplete:
     """The worker has the master's whole catalog: accept, even if some queries have no
     answer yet.
@@ -116,7 +141,16 @@ class Stop:
 
 
 Command = (
-    Setup | Serve | CatalogChunk | SyncComplete | Drain | Stop | SetDrained | Eject
+    Setup
+    | Serve
+    | CatalogChunk
+    | CertificatesChunk
+    | KeepCertificates
+    | SyncComplete
+    | Drain
+    | Stop
+    | SetDrained
+    | Eject
 )
 
 

@@ -12,6 +12,7 @@ from lbconsul.errors import CannotListen
 from lbconsul.logs.connection_lines import ConnectionLines
 from lbconsul.workers.listeners import ListenerSet
 from lbconsul.workers.messages import Setup
+from lbconsul.workers.published_certificates import PublishedCertificates
 from lbconsul.workers.restart_backoff import Backoff
 from lbconsul.workers.shared_table import Table
 from lbconsul.workers.spawn import Program, worker_program
@@ -63,6 +64,7 @@ class Supervisor(Service):
     _observer: SupervisorObserver
     #: Writes the access log; None: the workers send each connection as a log event.
     _lines: ConnectionLines | None = None
+    _certificates: PublishedCertificates = Factory(PublishedCertificates)
     _program: Program = Factory(worker_program)
     _workers: dict[int, WorkerProcess] = Factory(dict)
     _backoff: Backoff = Factory(Backoff)
@@ -159,6 +161,7 @@ class Supervisor(Service):
             self,
             self._listeners.of,
             self._lines,
+            self._certificates,
         )
         lines = self._lines
         setup = Setup(number, 1 + self.count, None if lines is None else lines.is_json)

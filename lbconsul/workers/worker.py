@@ -11,7 +11,7 @@ import sys
 from contextlib import suppress
 from enum import Enum, auto
 from functools import singledispatchmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, evolve, field
 from twisted.internet.protocol import Factory as ProtocolFactory
@@ -20,9 +20,10 @@ from twisted.logger import Logger, globalLogBeginner
 
 from lbconsul.balance.events import RegistryEvent
 from lbconsul.balance.registry import Registry
+from lbconsul.config.model import TLS
 from lbconsul.logs.connection_lines import ConnectionLines
 from lbconsul.net.periodic import repeat
-from lbconsul.process.clock import use_monotonic_clock
+from lbconsul.process.clock import WallClock, use_monotonic_clock
 from lbconsul.process.fd_limit import connections, descriptor_limit
 from lbconsul.process.garbage import ShortCollections
 from lbconsul.proxy.connection_limit import ConnectionLimit
@@ -36,10 +37,12 @@ from lbconsul.workers.channel import Channel
 from lbconsul.workers.log_forwarder import LogForwarder
 from lbconsul.workers.messages import (
     CatalogChunk,
+    CertificatesChunk,
     Command,
     Count,
     Drain,
     Eject,
+    KeepCertificates,
     Report,
     Serve,
     SetDrained,
@@ -49,10 +52,14 @@ from lbconsul.workers.messages import (
     read_command,
     write_answer,
 )
+from lbconsul.workers.received_certificates import ReceivedCertificates
 from lbconsul.workers.reporter import Reporter
 from lbconsul.workers.shared_counter import RECOUNT_EVERY, SharedCounter
 from lbconsul.workers.shared_table import Table
 from lbconsul.workers.spawn import CONTROL, FD_CHANNEL, TABLE
+
+if TYPE_CHECKING:  # OpenSSL takes memory that mappings without TLS do without
+    from lbconsul.tls.server import TLSServer
 
 #: Clients accepted in one turn.  All workers accept from one queue: a worker that takes
 #: few leaves some to the others, and loses few if it hangs.
@@ -92,6 +99,7 @@ class Worker:
     _reporter: Reporter = field(init=False)
     _state: State = State.NEW
     _assignments: Assignments = field(init=False)
+    _certificates: ReceivedCertificates = field(init=False)
     #: Corrects the counts of the shared table periodically.
     _recounting: LoopingCall = field(init=False)
     #: The exit status.
@@ -118,7 +126,7 @@ class Worker:
             return
         try:
             command = read_command(data)
-            if not isinstance(command, CatalogChunk):
+            if not isinstance(command, CatalogChunk | CertificatesChunk):
                 self._assignments.finish()
             self._handle(command)
         except Exception as error:
@@ -154,6 +162,11 @@ class Worker:
         self._listeners = ListenerManager(
             self._runtime, AT_ONCE, self._counter.is_overloaded
         )
+        self._certificates = ReceivedCertificates(
+            self._runtime.sweeper,
+            WallClock(self._reactor.seconds),
+            self._use_certificates,
+        )
         self._reporter = Reporter(
             self._reactor, self.uplink, self._runtime, self._report
         )
@@ -177,6 +190,14 @@ class Worker:
         if self._replica.take(chunk):
             self._listeners.answered(chunk.query)
             self._reporter.report()
+
+    @_handle.register
+    def _take_certificates(self, chunk: CertificatesChunk) -> None:
+        self._certificates.take(chunk)
+
+    @_handle.register
+    def _keep_certificates(self, command: KeepCertificates) -> None:
+        self._runtime.tls.keep_only(command.wanted)
 
     @_handle.register
     def _accept(self, command: SyncComplete) -> None:
@@ -219,6 +240,10 @@ class Worker:
         """Called by the registry, for instance when an upstream is ejected."""
         self._upstream_log.tell(event)
         self._reporter.report_traffic_soon()
+
+    def _use_certificates(self, tls: TLS, server: "TLSServer") -> None:
+        self._runtime.tls.use(tls, server)
+        self._listeners.certified()
 
     def _stop(self) -> None:
         """Send the final report and exit."""

@@ -18,6 +18,7 @@ from twisted.logger import Logger, globalLogPublisher
 from twisted.python.failure import Failure
 
 from lbconsul.balance.instance import Identity
+from lbconsul.config.model import TLS
 from lbconsul.errors import CannotListen
 from lbconsul.logs.connection_lines import ConnectionLines
 from lbconsul.net.fd_passing import send_sockets
@@ -42,6 +43,7 @@ from lbconsul.workers.messages import (
     read_report,
     write_command,
 )
+from lbconsul.workers.published_certificates import PublishedCertificates
 from lbconsul.workers.spawn import Program, spawn
 from lbconsul.workers.stderr import Printed
 from lbconsul.workers.traffic_messages import apply_changes, read_traffic
@@ -84,6 +86,7 @@ class WorkerProcess(ProcessProtocol):
     _listeners: Callable[[int], tuple[Serve, dict[int, int]]]
     #: Writes the worker's part of the access log, if the worker formats it.
     _lines: ConnectionLines | None = None
+    _certificates: PublishedCertificates = Factory(PublishedCertificates)
     #: The worker's last report.
     report: Report = Factory(Report)
     #: The worker's last traffic reports, by assignment.
@@ -107,7 +110,9 @@ class WorkerProcess(ProcessProtocol):
     _numbers: "count[int]" = Factory(count)
 
     def __attrs_post_init__(self) -> None:
-        self._sender = CatalogSender(self._catalog, self._write, self._serve)
+        self._sender = CatalogSender(
+            self._catalog, self._write, self._serve, self._certificates
+        )
         self._printed = Printed(self._reactor, self._tell)
         self._channel = Channel(
             self._heard, self._lost, self._sender.pause, self._sender.resume
@@ -138,6 +143,10 @@ class WorkerProcess(ProcessProtocol):
     def altered(self) -> None:
         """Send the worker's mappings again, since they have changed."""
         self._sender.altered()
+
+    def certified(self, tls: TLS) -> None:
+        """Send the certificates of these options, since they have changed."""
+        self._sender.certified(tls)
 
     def changed(self, delta: Delta) -> None:
         """Send a change of the catalog."""

@@ -179,7 +179,7 @@ def test_consul(running: ReactorThread, no_consul: str, tmp_path: Path) -> None:
         other = configure(["127.0.0.1:1"], [mapping], workers="3")
         running.call(gateway.reload, evolve(other, state_dir=str(tmp_path)))
         [watch] = gateway._watches._watches.values()
-        assert watch._client.where(0) == "http://127.0.0.1:1"
+        assert watch.where == "http://127.0.0.1:1"
         assert watch._snapshot is not None
         assert gateway.config.workers == 1
     said = texts(events)

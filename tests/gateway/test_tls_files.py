@@ -1,4 +1,4 @@
-"""The files of TLS options, checked before a gateway depends on them."""
+"""The files of TLS to upstreams, checked before a gateway depends on them."""
 
 from pathlib import Path
 from unittest.mock import patch
@@ -11,7 +11,7 @@ from lbconsul.config.model import Mapping
 from lbconsul.errors import ConfigError
 from lbconsul.gateway.tls_files import check_files
 from lbconsul.service import Gateway
-from tests.support.certificates import Authority, together
+from tests.support.certificates import Authority
 from tests.support.mappings import altered
 from tests.support.ports import free_ports
 from tests.support.running_gateway import Started
@@ -21,26 +21,16 @@ from tests.support.running_proxy import ReactorThread
 def test_each_once(tmp_path: Path) -> None:
     """Mappings with the same options cost one look at the files, others none."""
     authority = Authority(tmp_path)
-    issued = authority.issue("web.example.com")
     secure = altered(
         Mapping("web"),
-        tls=together(tmp_path / "web.pem", issued.cert, issued.key),
         upstream_tls=True,
         upstream_ca=authority.file,
     )
     mappings = [Mapping("mail"), secure, evolve(secure, service="api")]
-    with (
-        patch("lbconsul.proxy.server_tls.read_server_tls") as read_own,
-        patch("lbconsul.proxy.upstream_tls.read_upstream_tls") as read_upstreams,
-    ):
+    with patch("lbconsul.proxy.upstream_tls.read_upstream_tls") as read:
         check_files(mappings)
-    assert read_own.call_count == read_upstreams.call_count == 1
+    assert read.call_count == 1
     check_files(mappings)
-
-
-def test_certificates_from_consul() -> None:
-    """Certificates that Consul keeps are in no file."""
-    check_files([altered(Mapping("web"), tls="consul:certs/")])
 
 
 @pytest.mark.parametrize(

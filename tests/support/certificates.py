@@ -16,6 +16,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from lbconsul.config.diff import finish
+from lbconsul.tls.certificates import ServerCertificate, server_certificate
+from lbconsul.tls.material import reading_certificates
+
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
@@ -110,6 +114,14 @@ def together(path: Path, *files: str) -> str:
     """One file with the content of several, such as certificate, chain and key."""
     path.write_bytes(b"".join(Path(each).read_bytes() for each in files))
     return str(path)
+
+
+def load_certificates(where: str, path: str) -> list[ServerCertificate]:
+    """The certificates of a PEM file or a folder; `where` is the option."""
+    return [
+        server_certificate(each.parse(), each.source, each.changed)
+        for each in finish(reading_certificates(where, path))
+    ]
 
 
 def _named(name: str) -> x509.Name:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from attrs import define
 
-from lbconsul.tls.certificates import CertificateStore, load_certificates
+from lbconsul.tls.certificates import CertificateStore
 from lbconsul.tls.server import TLSServer
 from lbconsul.tls.stream import TLSStream
-from tests.support.certificates import Authority, together
+from tests.support.certificates import Authority, load_certificates, together
 from tests.support.loopback import accept, listening
 from tests.support.tls import NOT_NOW, in_turn, read_some
 from tests.support.waiting import PATIENCE, eventually

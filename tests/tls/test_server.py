@@ -2,6 +2,7 @@
 
 import ssl
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
@@ -15,13 +16,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from lbconsul.errors import ConfigError
 from lbconsul.tls.certificates import (
     CertificateStore,
-    load_certificates,
 )
 from lbconsul.tls.openssl import TLSError
 from lbconsul.tls.pem import PEM
-from lbconsul.tls.server import ClientVerification, TLSServer
+from lbconsul.tls.server import ClientVerification, TLSServer, trying
 from lbconsul.tls.stream import TLSStream
-from tests.support.certificates import Authority, Issued, together
+from tests.support.certificates import Authority, Issued, load_certificates, together
 from tests.support.tls import (
     in_turn,
     non_blocking_pair,
@@ -55,6 +55,7 @@ class Site:
     def serve(self, **options: Any) -> TLSServer:
         """A server with all certificates."""
         found = load_certificates("--tls", str(self.folder / "certs"))
+        deque(trying(found), 0)
         return TLSServer(CertificateStore(found), time.time, **options)
 
     def connect(

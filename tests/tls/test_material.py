@@ -1,23 +1,33 @@
 """What the TLS options of a mapping and their files say."""
 
+import pickle
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.logger import capturedLogs, formatEvent
 
+from lbconsul.config.diff import finish
 from lbconsul.config.model import Mapping
 from lbconsul.errors import ConfigError
-from lbconsul.proxy.server_tls import FileAcceptor, read_server_tls
+from lbconsul.tls import material
 from lbconsul.tls.inspection import peer_of
+from lbconsul.tls.material import PEMText, building, reading, stamping
 from lbconsul.tls.openssl import TLSError
+from lbconsul.tls.server import TLSServer
 from lbconsul.tls.stream import TLSStream
 from tests.support.certificates import Authority, Issued
 from tests.support.mappings import altered
 from tests.support.tls import non_blocking_pair, python_client, shake_hands
+
+
+def read_server_tls(mapping: Mapping) -> TLSServer:
+    """What serves the clients of a mapping, by its files."""
+    texts = finish(reading(str(mapping), mapping.tls))
+    return finish(building(mapping.tls, texts, time.time))
 
 
 class Stage:
@@ -38,10 +48,8 @@ class Stage:
         """A mapping with the certificate."""
         return altered(Mapping("web"), **({"tls": str(self.pem)} | options))
 
-    def connect(
-        self, mapping: Mapping, *, shows: str = "", shown: Issued | None = None
-    ) -> TLSStream:
-        """Our stream to a client, which may show a certificate, or one of this name.
+    def connect(self, mapping: Mapping, *, shown: Issued | None = None) -> TLSStream:
+        """Our stream to a client, which may show a certificate.
 
         :raises OSError: either side refuses the other.
         """
@@ -50,8 +58,6 @@ class Stage:
         stream = read_server_tls(mapping).accept(ours)
         self._held.callback(stream.close)
         context = ssl.create_default_context(cafile=self.authority.file)
-        if shows:
-            shown = self.authority.issue(shows)
         if shown is not None:
             context.load_cert_chain(shown.cert, shown.key)
         shake_hands(stream, python_client(peer, context))
@@ -85,7 +91,8 @@ def test_least_version(stage: Stage) -> None:
 def test_client_certificate(stage: Stage) -> None:
     """With client-ca a client shows a certificate, or is refused."""
     mapping = stage.mapping(client_ca=stage.authority.file)
-    certificate = peer_of(stage.connect(mapping, shows="alice").connection).certificate
+    alice = stage.authority.issue("alice")
+    certificate = peer_of(stage.connect(mapping, shown=alice).connection).certificate
     assert certificate is not None and certificate.common_name == "alice"
     with pytest.raises(TLSError, match="peer did not return a certificate"):
         stage.connect(mapping)
@@ -97,7 +104,7 @@ def test_revoked_client_certificate(stage: Stage) -> None:
     mapping = stage.mapping(
         client_ca=stage.authority.file, client_crl=stage.authority.revoke(mallory)
     )
-    stage.connect(mapping, shows="alice")
+    stage.connect(mapping, shown=stage.authority.issue("alice"))
     with pytest.raises(TLSError, match="certificate revoked"):
         stage.connect(mapping, shown=mallory)
 
@@ -119,21 +126,52 @@ def test_missing_file(stage: Stage, option: str, name: str) -> None:
         read_server_tls(stage.mapping(**options))
 
 
-def test_files_that_are_gone(stage: Stage) -> None:
-    """If files cannot be read any more the log says so, and clients find no TLS."""
-    with capturedLogs() as logs:
-        acceptor = FileAcceptor(stage.mapping(tls="/no/such.pem"))
-    [line] = [formatEvent(event) for event in logs]
-    assert "cannot be read" in str(line)
-    ours, peer = non_blocking_pair()
-    with ours, peer, pytest.raises(TLSError, match="cannot be read"):
-        acceptor.accept(ours)
+def test_an_authority_without_a_list(stage: Stage, tmp_path: Path) -> None:
+    """Each authority needs a list: OpenSSL would refuse all of its certificates."""
+    other = Authority(tmp_path, "other")
+    mapping = stage.mapping(client_ca=stage.authority.file, client_crl=other.revoke())
+    with pytest.raises(ConfigError) as refused:
+        read_server_tls(mapping)
+    assert str(refused.value) == (
+        f"web: client-crl {tmp_path}/other.crl: holds no list of CN=authority, which"
+        " is in client-ca"
+    )
 
 
-def test_files(stage: Stage) -> None:
-    """Else they are served."""
-    ours, peer = non_blocking_pair()
-    stream = FileAcceptor(stage.mapping()).accept(ours)
-    with peer:
-        shake_hands(stream, python_client(peer))
-        stream.close()
+def test_bounds(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with too many files, or too long ones, is refused."""
+    mapping = stage.mapping(tls=str(stage.certificates))
+    monkeypatch.setattr(material, "MOST_BYTES", 100)
+    with pytest.raises(ConfigError, match="holds more than 100 bytes"):
+        read_server_tls(mapping)
+    monkeypatch.setattr(material, "MOST_CERTIFICATES", 0)
+    with pytest.raises(ConfigError, match=r"holds more than 0 \*.pem files"):
+        read_server_tls(mapping)
+
+
+def test_stamps(stage: Stage) -> None:
+    """A change of any file that the options name is noticed without reading it."""
+    mapping = stage.mapping(
+        client_ca=stage.authority.file, client_crl=stage.authority.revoke()
+    )
+
+    def stamps() -> object:
+        return finish(stamping(mapping.tls))
+
+    for path in (
+        stage.pem,
+        *map(Path, (mapping.tls.client_ca, mapping.tls.client_crl)),
+    ):
+        before = stamps()
+        assert before == stamps()
+        path.write_bytes(path.read_bytes() + b"#")
+        assert before != stamps()
+
+
+def test_secrets(stage: Stage) -> None:
+    """Keys are in no representation; another process can be sent the texts."""
+    texts = finish(reading("web", stage.mapping().tls))
+    assert "PRIVATE" not in repr(texts)
+    assert b"PRIVATE KEY" in texts.certificates[0].content
+    assert pickle.loads(pickle.dumps(texts)) == texts
+    assert "PRIVATE" not in repr(PEMText("web", "x", b"-----BEGIN PRIVATE KEY-----"))

@@ -1,0 +1,86 @@
+"""``--check``: what is wrong with the certificates of a configuration."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+
+from attrs import Factory, define, evolve
+
+from lbconsul.config.diff import finish
+from lbconsul.config.model import TLS, Mapping
+from lbconsul.consul.key_watch import KeyValue
+from lbconsul.errors import ConfigError
+from lbconsul.gateway.certificates import material_of, named, prefix_of
+from lbconsul.gateway.tls_files import check_files
+from lbconsul.tls.certificates import stamped_files
+from lbconsul.tls.material import (
+    Material,
+    PEMText,
+    building,
+    reading,
+    reading_certificates,
+    verification,
+    with_authorities,
+)
+
+
+@define
+class CertificateCheck:
+    """Looks at every file, though one before it cannot be used."""
+
+    #: The wall clock, in seconds since the epoch.
+    _now: Callable[[], float]
+    #: What cannot be served, or is not valid now: a line for each.
+    errors: list[str] = Factory(list)
+    #: What can be served, though clients may refuse it, or will soon.
+    warnings: list[str] = Factory(list)
+
+    def check(self, mappings: Collection[Mapping]) -> None:
+        """Check the files of these mappings; what Consul has is not asked for."""
+        for tls, mapping in named(mappings).items():
+            with self._noting():
+                verification(tls, with_authorities(mapping, tls, ()))
+            if not prefix_of(tls):
+                self._check_files(tls, mapping)
+        for each in mappings:
+            with self._noting():
+                check_files([each])
+
+    def check_keys(self, tls: TLS, mapping: str, keys: Iterable[KeyValue]) -> int:
+        """Check what Consul has; returns how many of it can be served now."""
+        alone, before = _alone(tls), len(self.errors)
+        texts: tuple[PEMText, ...] = ()
+        with self._noting():
+            texts = material_of(mapping, alone, keys).certificates
+            for each in texts:
+                self._check(alone, mapping, each)
+        return max(0, len(texts) - (len(self.errors) - before))
+
+    def _check_files(self, tls: TLS, mapping: str) -> None:
+        with self._noting():
+            files = stamped_files(tls.certificates)
+            if not files:
+                finish(reading(mapping, tls))  # says why
+            for file in files:
+                with self._noting():
+                    (text,) = finish(reading_certificates(f"{mapping}: tls", file))
+                    self._check(_alone(tls), mapping, text)
+
+    def _check(self, tls: TLS, mapping: str, text: PEMText) -> None:
+        with self._noting():
+            server = finish(building(tls, Material((text,)), self._now))
+            for each in server.certificates:
+                problems = [f"{mapping}: {one}" for one in each.problems(self._now())]
+                is_valid = each.is_valid(self._now())
+                (self.warnings if is_valid else self.errors).extend(problems)
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Note an error, and go on behind the block."""
+        try:
+            yield
+        except ConfigError as error:
+            self.errors.append(str(error))
+
+
+def _alone(tls: TLS) -> TLS:
+    return evolve(tls, client_ca="", client_crl="")

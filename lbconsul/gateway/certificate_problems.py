@@ -1,0 +1,50 @@
+"""What is wrong with certificates in use: logged once, and what expires once a day."""
+
+from collections.abc import Collection, Iterator
+
+from attrs import Factory, define
+from twisted.logger import Logger
+
+from lbconsul.tls.certificates import WARN_DAYS, ServerCertificate
+
+#: Seconds between warnings of the same certificate that expires.
+EVERY = 86400.0
+
+#: The most lines at a time; the rest is counted.
+SHOWN = 20
+
+
+@define(eq=False)
+class CertificateProblems:
+    """Warns of certificates that expire, or that clients may refuse."""
+
+    _log = Logger()
+    #: When each line was last due, in seconds since the epoch.
+    _told: dict[str, float] = Factory(dict)
+
+    def telling(
+        self, certificates: Collection[tuple[str, ServerCertificate]], now: float
+    ) -> Iterator[bool]:
+        """Look at certificates, each with its mapping, one a step; log what is due.
+
+        `now` is in seconds since the epoch.
+        """
+        told, due = dict[str, float](), list[str]()
+        for mapping, each in certificates:
+            expires = each.days_left(now) < WARN_DAYS
+            for problem in each.problems(now):
+                line = f"{mapping}: {problem}"
+                last = self._told.get(line)
+                if last is None or (expires and now - last >= EVERY):
+                    due.append(line)
+                    last = now
+                told[line] = last
+            yield False
+        self._told = told
+        for line in due[:SHOWN]:
+            self._log.warn("{line}", line=line)
+        if len(due) > SHOWN:
+            self._log.warn(
+                "{count} more problems with certificates: --check names them all",
+                count=len(due) - SHOWN,
+            )

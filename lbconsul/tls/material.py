@@ -1,0 +1,189 @@
+"""The PEM texts that clients are served TLS with: read from files, and made use of.
+
+They are bytes until then, so that one process can read them for others.
+"""
+
+import os
+from collections.abc import Callable, Generator, Iterable
+from typing import TypeVar
+
+from attrs import field, frozen
+from cryptography import x509
+
+from lbconsul.config.model import TLS
+from lbconsul.errors import ConfigError
+from lbconsul.process.files import read_file
+from lbconsul.text import fit
+from lbconsul.tls.certificates import (
+    CertificateStore,
+    ServerCertificate,
+    file_stamp,
+    pem_files,
+    server_certificate,
+    stamped_files,
+)
+from lbconsul.tls.pem import PEM
+from lbconsul.tls.server import ClientVerification, TLSServer, trying
+
+#: The most certificates of one mapping, and the most bytes of their texts.
+MOST_CERTIFICATES = 10_000
+MOST_BYTES = 32 << 20
+
+_Result = TypeVar("_Result")
+
+#: Work in steps, each of which takes up to a millisecond.
+Steps = Generator[bool, None, _Result]
+
+
+@frozen
+class PEMText:
+    """The text of one PEM file, or of one key of Consul's store."""
+
+    #: The mapping and the option that name it.
+    where: str
+    #: The file's path, or the key after ``consul:``.
+    source: str
+    #: It may have a private key.
+    content: bytes = field(repr=False)
+    #: When it was changed: of two certificates that are alike the later one is used.
+    changed: float = 0.0
+
+    def parse(self) -> PEM:
+        """:raises ConfigError: a block has no end."""
+        return PEM(f"{self.where} {self.source}", self.content)
+
+
+@frozen
+class Material:
+    """All texts that the TLS options of a mapping name."""
+
+    certificates: tuple[PEMText, ...]
+    client_ca: PEMText | None = None
+    client_crl: PEMText | None = None
+
+
+def reading(where: str, tls: TLS) -> Steps[Material]:
+    """Read all files of TLS options, which are those of a mapping, `where`.
+
+    :raises ConfigError: a file cannot be read, or a folder has none.
+    """
+    certificates = yield from reading_certificates(f"{where}: tls", tls.certificates)
+    return with_authorities(where, tls, certificates)
+
+
+def reading_certificates(where: str, path: str) -> Steps[tuple[PEMText, ...]]:
+    """Read a PEM file, or every ``*.pem`` of a folder in the order of their names.
+
+    `where` names the option.
+
+    :raises ConfigError: a file cannot be read, or the folder has none.
+    """
+    if not os.path.isdir(path):
+        return (_read(where, path),)
+    try:
+        files = pem_files(path)
+    except OSError as error:
+        raise _unreadable(where, path, error) from None
+    if not files:
+        raise ConfigError(f"{where} {path}: holds no *.pem file")
+    if len(files) > MOST_CERTIFICATES:
+        raise ConfigError(
+            f"{where} {path}: holds more than {MOST_CERTIFICATES} *.pem files"
+        )
+    texts, total = list[PEMText](), 0
+    for file in files:
+        texts.append(_read(where, file))
+        total += len(texts[-1].content)
+        if total > MOST_BYTES:
+            raise ConfigError(f"{where} {path}: holds more than {MOST_BYTES} bytes")
+        yield True
+    return tuple(texts)
+
+
+def with_authorities(
+    where: str, tls: TLS, certificates: tuple[PEMText, ...]
+) -> Material:
+    """These certificates, with the files of client authorities that the options name.
+
+    :raises ConfigError: a file cannot be read.
+    """
+    authorities = [
+        _read(f"{where}: {option}", file) if file else None
+        for option, file in (
+            ("client-ca", tls.client_ca),
+            ("client-crl", tls.client_crl),
+        )
+    ]
+    return Material(certificates, *authorities)
+
+
+def building(
+    tls: TLS, material: Material, now: Callable[[], float]
+) -> Steps[TLSServer]:
+    """Make of the texts what clients are served with; `now` is the wall clock.
+
+    :raises ConfigError: a text is not valid, or its key is not the certificate's.
+    """
+    certificates: list[ServerCertificate] = []
+    for text in material.certificates:
+        certificates.append(server_certificate(text.parse(), text.source, text.changed))
+        yield True
+    for _ in trying(certificates):
+        yield True
+    return TLSServer(
+        CertificateStore(certificates),
+        now,
+        least_version=tls.least_version,
+        verification=verification(tls, material),
+    )
+
+
+def verification(tls: TLS, material: Material) -> ClientVerification | None:
+    """How clients' certificates are verified; None if they are asked for none.
+
+    :raises ConfigError: a text is not valid.
+    """
+    if material.client_ca is None:
+        return None
+    authorities = tuple(material.client_ca.parse().certificates())
+    revoked = tuple(_revocation_lists(material, authorities))
+    return ClientVerification(authorities, tls.client_verify == "required", revoked)
+
+
+def stamping(tls: TLS) -> Steps[object]:
+    """What is different once one of the files is: no file is read for it."""
+    found: list[object] = []
+    for path in (tls.certificates, tls.client_ca, tls.client_crl):
+        for file in stamped_files(path):
+            found.append(file_stamp(file))
+            yield False
+    return found
+
+
+def _read(where: str, path: str) -> PEMText:
+    try:
+        changed = os.stat(path).st_mtime
+        return PEMText(where, path, read_file(path), changed)
+    except OSError as error:
+        raise _unreadable(where, path, error) from None
+
+
+def _unreadable(where: str, path: str, error: OSError) -> ConfigError:
+    why = error.strerror or error
+    return ConfigError(f"{where} {path}: cannot be read: {why}")
+
+
+def _revocation_lists(
+    material: Material, authorities: Iterable[x509.Certificate]
+) -> list[x509.CertificateRevocationList]:
+    if material.client_crl is None:
+        return []
+    pem = material.client_crl.parse()
+    lists = pem.revocation_lists()
+    issuers = {each.issuer for each in lists}
+    for each in authorities:
+        if each.subject not in issuers:
+            # OpenSSL would refuse every certificate of such an authority.
+            name = fit(each.subject.rfc4514_string())
+            raise pem.error(f"holds no list of {name}, which is in client-ca")
+    return lists

@@ -1,0 +1,60 @@
+"""The certificates that workers serve TLS with, and the commands that bring them.
+
+The master reads them, and workers get them over their stream: all of them turn to the
+same ones, whatever the user of a worker may read.
+"""
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
+
+from attrs import Factory, define
+
+from lbconsul.config.model import TLS
+from lbconsul.workers.messages import CertificatesChunk
+
+if TYPE_CHECKING:  # OpenSSL takes memory that mappings without TLS do without
+    from lbconsul.tls.material import Material, PEMText
+
+#: The bytes of texts from which on a command is long enough.
+_AT_ONCE = 64 * 1024
+
+
+@define(eq=False)
+class PublishedCertificates:
+    """The certificates in use, by the TLS options that name them."""
+
+    _materials: "dict[TLS, Material]" = Factory(dict)
+
+    @property
+    def all(self) -> list[TLS]:
+        """The options whose certificates are known."""
+        return list(self._materials)
+
+    def put(self, tls: TLS, material: "Material") -> None:
+        """These are the certificates from now on."""
+        self._materials[tls] = material
+
+    def keep_only(self, wanted: Collection[TLS]) -> None:
+        """Drop the certificates of all options but these."""
+        for gone in self._materials.keys() - set(wanted):
+            del self._materials[gone]
+
+    def commands(self, tls: TLS) -> Iterator[CertificatesChunk]:
+        """The commands that bring a worker the certificates of these options."""
+        material = self._materials.get(tls)
+        if material is None:  # dropped since they were due
+            return
+        is_first, some = True, list["PEMText"]()
+        for each in material.certificates:
+            if some and sum(len(one.content) for one in some) >= _AT_ONCE:
+                yield CertificatesChunk(tls, tuple(some), is_first=is_first)
+                is_first, some = False, []
+            some.append(each)
+        yield CertificatesChunk(
+            tls,
+            tuple(some),
+            is_first=is_first,
+            is_last=True,
+            client_ca=material.client_ca,
+            client_crl=material.client_crl,
+        )

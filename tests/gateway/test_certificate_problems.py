@@ -1,0 +1,73 @@
+"""What the log says of certificates in use, and how often."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from twisted.logger import capturedLogs, formatEvent
+
+from lbconsul.gateway.certificate_problems import SHOWN, CertificateProblems
+from lbconsul.tls.certificates import ServerCertificate
+from tests.support.certificates import Authority, load_certificates, together
+
+HOUR, DAY = 3600.0, 86400.0
+
+
+def made(folder: Path, *names: str) -> list[tuple[str, ServerCertificate]]:
+    """Certificates that end in 90 days, and lack nothing."""
+    authority = Authority(folder)
+    found = []
+    for name in names:
+        issued = authority.issue(name, end=timedelta(days=90))
+        path = together(folder / f"{name}.pem", issued.cert, authority.file, issued.key)
+        found += [("443:web", each) for each in load_certificates("tls", path)]
+    return found
+
+
+def told(
+    problems: CertificateProblems,
+    certificates: list[tuple[str, ServerCertificate]],
+    now: float,
+) -> list[str]:
+    """What is logged when it is looked at certificates."""
+    with capturedLogs() as events:
+        for _ in problems.telling(certificates, now):
+            pass
+    return [formatEvent(each) for each in events]
+
+
+def test_what_expires(tmp_path: Path) -> None:
+    """From 14 days before its end on there is a warning a day, then it is expired."""
+    problems, found = CertificateProblems(), made(tmp_path, "a")
+    [(_, certificate)] = found
+    end = certificate.not_after
+    assert told(problems, found, end - 15 * DAY) == []
+    [line] = told(problems, found, end - 13.5 * DAY)
+    assert line.startswith(
+        f"443:web: {tmp_path}/a.pem: the certificate expires soon, on 20"
+    )
+    assert told(problems, found, end - 13 * DAY) == []
+    assert told(problems, found, end - 12.5 * DAY) == [line]
+    [expired] = told(problems, found, end + HOUR)
+    assert "a.pem: the certificate expired on 20" in expired
+    assert told(problems, found, end + 2 * HOUR) == []
+    assert told(problems, found, end + 2 * DAY) == [expired]
+
+
+def test_what_else_is_wrong(tmp_path: Path) -> None:
+    """What does not get worse is told once, and again if it is back."""
+    problems, found = CertificateProblems(), made(tmp_path, "a")
+    before = found[0][1].not_before - HOUR
+    [line] = told(problems, found, before)
+    assert "is not valid before" in line
+    assert told(problems, found, before + 1) == []
+    assert told(problems, [], before + 2) == []
+    assert told(problems, found, before + 3) == [line]
+
+
+def test_many(tmp_path: Path) -> None:
+    """Of very many lines the first are told, and how many more there are."""
+    [one] = made(tmp_path, "a")
+    found = [(f"{port}:web", one[1]) for port in range(SHOWN + 2)]
+    lines = told(CertificateProblems(), found, one[1].not_after + 1)
+    assert len(lines) == SHOWN + 1
+    assert lines[-1] == "2 more problems with certificates: --check names them all"

@@ -1,0 +1,262 @@
+"""Certificates of a running gateway: read again as they change, all or none."""
+
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import define
+from twisted.logger import capturedLogs
+
+from lbconsul.config.build import configure
+from lbconsul.config.model import Config, Mapping
+from lbconsul.errors import ConfigError
+from lbconsul.gateway import certificates
+from lbconsul.service import Gateway
+from tests.support.certificates import Authority, together
+from tests.support.consul_agent import ConsulAgent
+from tests.support.loopback import listening
+from tests.support.mappings import altered
+from tests.support.ports import free_ports
+from tests.support.running_gateway import Started, local, of, serve, texts
+from tests.support.running_proxy import ReactorThread
+from tests.support.waiting import eventually
+
+
+@define
+class Site:
+    """A folder of certificates, and the port that serves them."""
+
+    folder: Path
+    authority: Authority
+    port: int
+    consul: str
+
+    def put(self, file: str, *names: str) -> Path:
+        """A certificate for these names in a file of this name, at once."""
+        issued = self.authority.issue("new", names=names)
+        new = self.folder / "new"
+        together(new, issued.cert, issued.key)
+        return new.rename(self.folder / file)
+
+    def config(self, options: str = "", **others: str) -> Config:
+        """The configuration of a mapping with these certificates."""
+        words = f"127.0.0.1:{self.port}:web,tls={self.folder}{options}"
+        return configure([self.consul], [words], **others)
+
+    def pem(self, *names: str) -> bytes:
+        """A certificate for these names, and its key."""
+        return self.put("a.pem", *names).read_bytes()
+
+    def shown(self, name: str = "") -> set[str]:
+        """The names of the certificate that a client gets who asks for a name."""
+        context = ssl.create_default_context(cafile=self.authority.file)
+        context.check_hostname = False
+        with (
+            socket.create_connection(local(self.port), 10) as sock,
+            context.wrap_socket(sock, server_hostname=name or None) as client,
+        ):
+            certificate = client.getpeercert()
+        alternatives: Any = (certificate or {})["subjectAltName"]
+        return {value for _, value in alternatives}
+
+
+@pytest.fixture
+def site(tmp_path: Path, no_consul: str) -> Site:
+    """A site without certificates."""
+    folder = tmp_path / "certs"
+    folder.mkdir()
+    [port] = free_ports(1)
+    return Site(folder, Authority(tmp_path), port, no_consul)
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certificates, "LOOK_EVERY", 0.05)
+
+
+@pytest.fixture
+def upstream() -> Iterator[socket.socket]:
+    """An instance that accepts."""
+    with listening() as server:
+        yield server
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_file_that_changes(
+    running: ReactorThread, site: Site, upstream: socket.socket, workers: str
+) -> None:
+    """New clients get what is in the folder now; a connection goes on with the old."""
+    site.put("a.pem", "a.example.com")
+    gateway = Gateway(running.reactor, site.config(workers=workers))
+    with capturedLogs() as events, Started(running, gateway):
+        serve(running, gateway, of(upstream))
+        eventually(lambda: gateway.data_plane.is_serving, "it serves")
+        assert site.shown() == {"a.example.com"}
+        site.put("a.pem", "new.example.com")
+        site.put("b.pem", "b.example.com")
+        # Each worker turns to them by itself.
+        for _ in range(8):
+            eventually(lambda: site.shown() == {"new.example.com"}, "the new one")
+        assert site.shown("b.example.com") == {"b.example.com"}
+    assert any(
+        f"127.0.0.1:{site.port}:web: the certificates of {site.folder} have changed:"
+        in line
+        for line in texts(events)
+    )
+
+
+def test_a_broken_file(
+    running: ReactorThread, site: Site, upstream: socket.socket
+) -> None:
+    """What is broken is told once, and the whole folder stays as it was."""
+    site.put("a.pem", "a.example.com")
+    gateway = Gateway(running.reactor, site.config())
+    with capturedLogs() as events, Started(running, gateway):
+        serve(running, gateway, of(upstream))
+        before = gateway.certificates.of(gateway.config.mappings[0].tls)
+        assert before is not None
+        server = before.server
+        (site.folder / "b.pem").write_text("\n-----BEGIN PRIVATE KEY-----\n")
+        site.put("a.pem", "new.example.com")
+        eventually(lambda: before.error, "the error")
+        assert site.shown() == {"a.example.com"}
+        touched = site.put("c.pem", "c.example.com")
+        eventually(lambda: _knows(gateway, touched), "another look")
+        assert before.server is server
+        lines = [line for line in texts(events) if "b.pem" in line]
+        assert lines == [
+            f"127.0.0.1:{site.port}:web: tls {site.folder}/b.pem, line 2: BEGIN PRIVATE"
+            " KEY without its END; the certificates read before stay in use"
+        ]
+        with pytest.raises(ConfigError, match=r"b\.pem, line 2"):
+            running.call(gateway.reload, gateway.config)
+        assert site.shown() == {"a.example.com"}
+        (site.folder / "b.pem").unlink()
+        eventually(lambda: site.shown() == {"new.example.com"}, "all that is valid")
+        assert not before.error
+
+
+def _knows(gateway: Gateway, path: Path) -> bool:
+    [served] = gateway.certificates._served.values()
+    return str(path) in str(served.mark)
+
+
+def test_a_reload(
+    running: ReactorThread,
+    site: Site,
+    upstream: socket.socket,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A reload reads files again though no option changed; else all stays as it is."""
+    monkeypatch.setattr(certificates, "LOOK_EVERY", 1e6)
+    path = site.put("a.pem", "a.example.com")
+    gateway = Gateway(running.reactor, site.config())
+    with Started(running, gateway):
+        serve(running, gateway, of(upstream))
+        tls = gateway.config.mappings[0].tls
+        before = gateway.certificates.of(tls)
+        assert before is not None
+        running.call(gateway.reload, site.config())
+        same = gateway.certificates.of(tls)
+        assert same is not None and same.server is before.server
+        site.put("a.pem", "b.example.com")
+        running.call(gateway.reload, site.config())
+        assert site.shown() == {"b.example.com"}
+        running.call(gateway.reload, site.config(",tls-min=1.3"))
+        assert gateway.certificates.of(tls) is None
+        assert site.shown() == {"b.example.com"}
+        path.unlink()
+        with pytest.raises(ConfigError, match=r"holds no \*.pem file"):
+            running.call(gateway.reload, site.config())
+
+
+def test_at_the_start(running: ReactorThread, site: Site) -> None:
+    """A gateway does not start with certificates that cannot be used."""
+    with pytest.raises(ConfigError, match=r"holds no \*.pem file"):
+        Gateway(running.reactor, site.config())
+
+
+def test_a_mapping_of_a_program(
+    running: ReactorThread, site: Site, held: ExitStack
+) -> None:
+    """A mapping that a program adds has its certificates read, and keeps them."""
+    site.put("a.pem", "a.example.com")
+    config = configure([site.consul], [f"127.0.0.1:{site.port}:web"])
+    gateway = Gateway(running.reactor, config)
+    with Started(running, gateway):
+        own = altered(Mapping("own"), tls=str(site.folder))
+        running.call(gateway.proxy_factory, own)
+        running.call(gateway.reload, config)
+        served = gateway.certificates.of(own.tls)
+        assert served is not None and len(served.certificates) == 1
+        wrong = altered(Mapping("own"), tls="/no/such.pem")
+        with pytest.raises(ConfigError, match=r"own: tls /no/such.pem: cannot be read"):
+            running.call(gateway.proxy_factory, wrong)
+
+
+def test_what_is_warned_of(running: ReactorThread, site: Site) -> None:
+    """Certificates that expire soon are in the log from the start."""
+    issued = site.authority.issue("a.example.com")
+    together(site.folder / "a.pem", issued.cert, issued.key)
+    gateway = Gateway(running.reactor, site.config())
+    with capturedLogs() as events, Started(running, gateway):
+        eventually(
+            lambda: any("the chain is missing" in line for line in texts(events)),
+            "the warning",
+        )
+
+
+@pytest.mark.consul
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_certificates_of_consul(
+    running: ReactorThread,
+    site: Site,
+    upstream: socket.socket,
+    consul: ConsulAgent,
+    workers: str,
+) -> None:
+    """Clients wait for Consul's first certificates, and then get what it has."""
+    mapping = f"127.0.0.1:{site.port}:web,tls=consul:certs{workers}/,connect-timeout=1s"
+    config = configure([f"127.0.0.1:{consul.port}"], [mapping], workers=workers)
+
+    def put(key: str, value: bytes) -> None:
+        consul.api("PUT", f"/v1/kv/certs{workers}/{key}", value)
+
+    gateway = Gateway(running.reactor, config)
+    with capturedLogs() as events, Started(running, gateway):
+        [mapping_] = gateway.config.mappings
+        blocks = gateway.certificates.blocks
+        eventually(lambda: "no such key" in blocks(mapping_), "the first answer")
+        serve(running, gateway, of(upstream))
+        waiting = socket.create_connection(local(site.port), 10)
+        waiting.settimeout(0.5)
+        with waiting, pytest.raises(TimeoutError):
+            waiting.recv(1)
+        assert not gateway.knows(wholly=False)
+        put("a", site.pem("a.example.com"))
+        eventually(lambda: not blocks(mapping_), "certificates")
+        assert site.shown() == {"a.example.com"}
+        put("b", site.pem("b.example.com"))
+        for _ in range(4):
+            eventually(lambda: site.shown("b.example.com") == {"b.example.com"}, "both")
+        served = gateway.certificates.of(mapping_.tls)
+        assert served is not None
+        put("c", b"no certificate")
+        eventually(lambda: "holds no PEM certificate" in served.error, "the error")
+        consul.api("DELETE", f"/v1/kv/certs{workers}?recurse")
+        eventually(lambda: "no such key" in served.error, "the other error")
+        assert site.shown("b.example.com") == {"b.example.com"}
+        running.call(gateway.reload, config)
+        assert site.shown("b.example.com") == {"b.example.com"}
+    said = [line for line in texts(events) if "stay in use" in line]
+    begin = f"127.0.0.1:{site.port}:web: tls consul:certs{workers}/"
+    assert said == [
+        f"{begin}c: holds no PEM certificate; the certificates read before stay in use",
+        f"{begin}: there is no such key, or ACLs hide it from the token; the"
+        " certificates read before stay in use",
+    ]
