@@ -1,6 +1,7 @@
 """CIDR networks, and whether an address is in one of them.  Pure."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_network
 from typing import NamedTuple
 
@@ -14,6 +15,10 @@ _SITE = 64
 
 #: The prefix of IPv4-mapped IPv6 addresses, as a number (RFC 4291, 2.5.5.2).
 _MAPPED = 0xFFFF
+
+#: Most addresses that are remembered once they were parsed: many clients, and all
+#: proxies in front, come again.
+_REMEMBERED = 1024
 
 
 class Address(NamedTuple):
@@ -30,6 +35,7 @@ class Address(NamedTuple):
         return Address(_SITE, self.number >> (_IPV6 - _SITE))
 
 
+@lru_cache(_REMEMBERED)
 def read_address(text: str) -> Address | None:
     """Parse an IP address, ignoring its scope (``%eth0``); None if `text` is none.
 
@@ -71,11 +77,11 @@ class Networks:
         )
 
     def __contains__(self, address: Address) -> bool:
-        number = address.number
-        return any(
-            number >> rest in beginnings
-            for rest, beginnings in self._beginnings[address.bits]
-        )
+        # A generator for `any` would make two calls more.
+        for rest, beginnings in self._beginnings[address.bits]:
+            if address.number >> rest in beginnings:
+                return True
+        return False
 
 
 def _read_network(text: str) -> tuple[int, int, int]:

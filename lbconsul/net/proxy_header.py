@@ -1,5 +1,6 @@
 """What a header of the PROXY protocol says.  Pure."""
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from attrs import frozen
@@ -15,6 +16,10 @@ MAX_HEADER = 4096
 Address = tuple[str, int] | str | bytes | None
 
 IP = IPv4Address | IPv6Address
+
+#: Most hosts that are remembered once they were parsed: the proxy's own address is in
+#: each header.
+_REMEMBERED = 1024
 
 
 class BadHeader(ValueError):
@@ -42,6 +47,7 @@ class Header:
     is_local: bool = False
 
 
+@lru_cache(_REMEMBERED)
 def ip_of(host: str) -> IP:
     """The address of a host without its scope; an IPv4-mapped one as IPv4.
 

@@ -35,6 +35,9 @@ _ADDRESSES4 = struct.Struct("!4s4sHH")
 _ADDRESSES6 = struct.Struct("!16s16sHH")
 _NAMES = struct.Struct("!108s108s")
 
+#: The text of an IPv4 address from its bytes, without the ten calls of `ipaddress`.
+_TEXT4 = "%d.%d.%d.%d"
+
 #: Bytes of the addresses by address family, the high half of the 14th byte.
 _SIZES = {0: 0, 1: _ADDRESSES4.size, 2: _ADDRESSES6.size, 3: _NAMES.size}
 
@@ -128,6 +131,8 @@ def _check_sum(header: bytes, tlvs: tuple[TLV, ...]) -> None:
 
     :raises BadHeader: it is wrong, or not one of 4 bytes.
     """
+    if not tlvs:
+        return
     sums = [number for number, (kind, _) in enumerate(tlvs) if kind == CRC32C]
     if not sums:
         return
@@ -141,6 +146,8 @@ def _check_sum(header: bytes, tlvs: tuple[TLV, ...]) -> None:
 
 def _telling(tlvs: tuple[TLV, ...]) -> tuple[TLV, ...]:
     """The TLVs without checksum and padding."""
+    if not tlvs:
+        return tlvs
     return tuple(each for each in tlvs if each[0] not in (CRC32C, NOOP))
 
 
@@ -148,7 +155,7 @@ def _unpack(kind: int, header: bytes) -> tuple[Address, Address]:
     """Source and destination; None where family or transport is UNSPEC."""
     if kind == _TCP4:
         one, other, *ports = _ADDRESSES4.unpack_from(header, _FIXED.size)
-        source, destination = str(IPv4Address(one)), str(IPv4Address(other))
+        source, destination = _TEXT4 % (*one,), _TEXT4 % (*other,)
         return (source, ports[0]), (destination, ports[1])
     if kind == _TCP6:
         one, other, *ports = _ADDRESSES6.unpack_from(header, _FIXED.size)

@@ -131,9 +131,13 @@ class ClientHandshake(TLSHandshake):
     def check(self, now: float) -> None:
         """Close the client if its step takes too long."""
         if now >= self._deadline:
-            self.end(self._step.overdue)
+            self.give_up()
         else:
             self._look_again()
+
+    def give_up(self) -> None:
+        """Close the client: its step takes too long."""
+        self.end(self._step.overdue)
 
     # Steps: each returns whether it is complete; if not, it is tried again when the
     # poller sees more.
@@ -244,7 +248,7 @@ class ClientHandshake(TLSHandshake):
         """Leave the poller, the queue and the sweeper."""
         self._stop_polling()
         if self._acceptor is not None:
-            self._leave_queue()
+            self._queue.leave(self)
         self._proxy.dial_sweeper.items.discard(self)
         self.state = _OVER
 

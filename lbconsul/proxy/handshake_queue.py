@@ -16,12 +16,19 @@ BUDGET = 0.0005
 #: Most handshakes at a time that have begun: each holds some 50 KiB.
 MOST = 1000
 
+#: While that many have begun and others wait, the time after which one that waits for
+#: its client is given up, in seconds: clients that stall must not keep others out.
+PRESSED = 1.0
+
 
 class QueuedHandshake(Protocol):
-    """A TLS handshake."""
+    """A TLS handshake.  It calls `HandshakeQueue.leave` at its end."""
 
     def take_turn(self) -> None:
         """Go on with the bytes that have come."""
+
+    def give_up(self) -> None:
+        """End: the client takes too long."""
 
 
 @define(eq=False)
@@ -34,46 +41,59 @@ class HandshakeQueue:
 
     _clock: IReactorTime
     _most: int = MOST
-    #: What waits, longest first: handshakes that have begun, and those that have not.
+    #: Those that have begun, and when, the oldest first.
+    _running: dict[QueuedHandshake, float] = Factory(dict)
+    #: What waits, longest first: of those, and of others.
     _begun: dict[QueuedHandshake, None] = Factory(dict)
     _new: dict[QueuedHandshake, None] = Factory(dict)
-    #: How many have begun and are not over.
-    _count: int = 0
     #: How many seconds of this turn were used.
     _used: float = 0.0
-    #: The call in the next turn.
+    #: The call in the next turn, and the one when the oldest can be given up.
     _next: IDelayedCall | None = None
+    _until_room: IDelayedCall | None = None
     _bugs: ThrottledFailures = Factory(
         lambda self: ThrottledFailures(self._clock), takes_self=True
     )
 
-    def begin(self, handshake: QueuedHandshake) -> bool:
-        """Let a handshake take its first turn, now or later; returns whether now."""
-        if self._used >= BUDGET or self._new or self._count >= self._most:
+    def run(self, handshake: QueuedHandshake) -> bool:
+        """Let a handshake take a turn, now or later; returns whether now."""
+        if handshake in self._running:
+            if self._used >= BUDGET:
+                self._begun[handshake] = None
+                self._look_next_turn()
+                return False
+        elif self._used >= BUDGET or self._new or not self._has_room():
             self._new[handshake] = None
             self._look_next_turn()
             return False
-        self._count += 1
+        else:
+            self._running[handshake] = self._clock.seconds()
         self._give_turn(handshake)
         return True
 
-    def go_on(self, handshake: QueuedHandshake) -> bool:
-        """Let one that has begun take a turn, now or later; returns whether now."""
-        if self._used >= BUDGET:
-            self._begun[handshake] = None
-            self._look_next_turn()
-            return False
-        self._give_turn(handshake)
-        return True
-
-    def leave(self, handshake: QueuedHandshake, *, has_begun: bool) -> None:
+    def leave(self, handshake: QueuedHandshake) -> None:
         """Forget a handshake, which is over."""
         self._new.pop(handshake, None)
         self._begun.pop(handshake, None)
-        if has_begun:
-            self._count -= 1
-            if self._new:
-                self._look_next_turn()
+        if self._running.pop(handshake, None) is not None and self._new:
+            self._look_next_turn()
+
+    def _has_room(self) -> bool:
+        """Whether one more may begin; if not, it looks again when one may."""
+        if len(self._running) < self._most:
+            return True
+        oldest, begun_at = next(iter(self._running.items()))
+        left = begun_at + PRESSED - self._clock.seconds()
+        if left <= 0 and oldest not in self._begun:
+            oldest.give_up()
+            return True
+        if self._until_room is None:
+            self._until_room = self._clock.callLater(max(left, BUDGET), self._look_on)
+        return False
+
+    def _look_on(self) -> None:
+        self._until_room = None
+        self._on_turn()
 
     def _look_next_turn(self) -> None:
         if self._next is None:
@@ -81,12 +101,15 @@ class HandshakeQueue:
 
     def _on_next_turn(self) -> None:
         self._next, self._used = None, 0.0
+        self._on_turn()
+
+    def _on_turn(self) -> None:
         while self._used < BUDGET:
             if self._begun:
                 handshake = _first(self._begun)
-            elif self._new and self._count < self._most:
+            elif self._new and self._has_room():
                 handshake = _first(self._new)
-                self._count += 1
+                self._running[handshake] = self._clock.seconds()
             else:
                 return
             try:

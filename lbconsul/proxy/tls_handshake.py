@@ -22,7 +22,7 @@ class TLSHandshake(HandshakeSocket):
     A client that has sent nothing costs no object of OpenSSL's.
     """
 
-    __slots__ = ("_acceptor", "_has_begun", "_queue", "tls")
+    __slots__ = ("_acceptor", "_queue", "tls")
 
     def __init__(
         self,
@@ -36,8 +36,10 @@ class TLSHandshake(HandshakeSocket):
         self._acceptor = acceptor
         #: The stream, once the handshake has begun.
         self.tls: TLSStream | None = None
-        #: Whether the queue counts it among those that have begun.
-        self._has_begun = False
+
+    @abstractmethod
+    def give_up(self) -> None:
+        """End: the client takes too long."""
 
     @abstractmethod
     def _go_on(self, is_complete: bool) -> None:
@@ -53,19 +55,12 @@ class TLSHandshake(HandshakeSocket):
 
     def _await_turn(self) -> bool:
         """Go on at once, or once it is its turn: then `take_turn` does the rest."""
-        if self._has_begun:
-            has_turn = self._queue.go_on(self)
-        elif self._peek(1):
-            has_turn = self._queue.begin(self)
-        else:
-            return False
-        if not has_turn:
+        if (self.tls or self._peek(1)) and not self._queue.run(self):
             self._stop_polling()  # or it would be reported in each turn
         return False
 
     def take_turn(self) -> None:
         """Go on with the handshake, and what follows.  Called by the queue."""
-        self._has_begun = True
         try:
             self._go_on(self._shake_hands())
         except Exception:
@@ -86,7 +81,7 @@ class TLSHandshake(HandshakeSocket):
         except OSError as error:
             self._on_error(error)
             return False
-        self._leave_queue()
+        self._queue.leave(self)
         return True
 
     def _open(self) -> TLSStream:
@@ -110,8 +105,3 @@ class TLSHandshake(HandshakeSocket):
         else:
             self._poll_reading()
             self._poller.removeWriter(self)
-
-    def _leave_queue(self) -> None:
-        """Take no more turns.  Further calls do nothing."""
-        has_begun, self._has_begun = self._has_begun, False
-        self._queue.leave(self, has_begun=has_begun)

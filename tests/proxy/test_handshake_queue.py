@@ -6,7 +6,7 @@ from attrs import define
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
-from lbconsul.proxy.handshake_queue import BUDGET, HandshakeQueue
+from lbconsul.proxy.handshake_queue import BUDGET, PRESSED, HandshakeQueue
 
 
 @define(eq=False)
@@ -17,6 +17,13 @@ class Handshake:
     cost: float = BUDGET / 2
     turns: int = 0
     is_broken: bool = False
+    queue: HandshakeQueue | None = None
+    is_given_up: bool = False
+
+    def give_up(self) -> None:
+        assert self.queue is not None
+        self.is_given_up = True
+        self.queue.leave(self)
 
     def take_turn(self) -> None:
         self.turns += 1
@@ -34,9 +41,9 @@ class Stage:
 
     def begin(self, count: int) -> list[Handshake]:
         """So many handshakes begin, in one turn of the reactor."""
-        made = [Handshake(self.clock) for _ in range(count)]
+        made = [Handshake(self.clock, queue=self.queue) for _ in range(count)]
         for each in made:
-            self.queue.begin(each)
+            self.queue.run(each)
         return made
 
     def turn(self) -> None:
@@ -57,9 +64,9 @@ def test_at_once() -> None:
     """A handshake goes on at once while its turn of the reactor has time for it."""
     stage = Stage()
     [handshake] = stage.begin(1)
-    assert stage.queue.go_on(handshake)
+    assert stage.queue.run(handshake)
     assert handshake.turns == 2
-    stage.queue.leave(handshake, has_begun=True)
+    stage.queue.leave(handshake)
     stage.turn()
     assert stage.clock.getDelayedCalls() == []
 
@@ -81,7 +88,7 @@ def test_begun_ones_first() -> None:
     """What has begun is completed before more begins."""
     stage = Stage()
     flood = stage.begin(4)
-    assert not stage.queue.go_on(flood[1])
+    assert not stage.queue.run(flood[1])
     stage.turn()
     assert turns(flood) == [1, 2, 1, 0]
 
@@ -91,7 +98,7 @@ def test_dear_ones() -> None:
     stage = Stage()
     dear = [Handshake(stage.clock, 10 * BUDGET) for _ in range(3)]
     for each in dear:
-        stage.queue.begin(each)
+        stage.queue.run(each)
     for number in range(3):
         assert turns(dear) == [1] * (number + 1) + [0] * (2 - number)
         stage.turn()
@@ -104,23 +111,57 @@ def test_most_at_a_time() -> None:
     stage.turn()
     stage.turn()
     assert turns(flood) == [1, 1, 0, 0]
-    stage.queue.leave(first, has_begun=True)
-    stage.queue.leave(third, has_begun=False)
+    stage.queue.leave(first)
+    stage.queue.leave(third)
     stage.turn()
     assert turns(flood) == [1, 1, 0, 1]
-    stage.queue.leave(second, has_begun=True)
-    stage.queue.leave(fourth, has_begun=True)
+    stage.queue.leave(second)
+    stage.queue.leave(fourth)
     stage.turn()
     assert stage.clock.getDelayedCalls() == []
+
+
+def test_stalled_ones() -> None:
+    """
+    While others wait, one that has waited for its client for a second is given up, and
+    no sooner; nothing is given up without need.
+    """
+    stage = Stage(most=2)
+    first, second, third = flood = stage.begin(3)
+    stage.turn()
+    stage.clock.advance(PRESSED - 0.1)
+    assert turns(flood) == [1, 1, 0]
+    assert not first.is_given_up
+    stage.clock.advance(0.2)
+    assert (first.is_given_up, second.is_given_up) == (True, False)
+    assert turns(flood) == [1, 1, 1]
+    stage.clock.advance(60)
+    assert not (second.is_given_up or third.is_given_up)
+    assert stage.clock.getDelayedCalls() == []
+
+
+def test_slow_by_our_own_fault() -> None:
+    """One whose client has answered is not given up, however long it waits for us."""
+    stage = Stage(most=1)
+    first, second = flood = [
+        Handshake(stage.clock, 2 * PRESSED, queue=stage.queue) for _ in range(2)
+    ]
+    stage.queue.run(first)
+    assert not stage.queue.run(first)
+    stage.queue.run(second)
+    assert turns(flood) == [1, 0]
+    assert not first.is_given_up
+    stage.turn()
+    assert turns(flood) == [2, 0]
 
 
 def test_gone_while_it_waits() -> None:
     """A client that leaves while it waits takes no turn."""
     stage = Stage()
     flood = stage.begin(4)
-    assert not stage.queue.go_on(flood[0])
-    stage.queue.leave(flood[0], has_begun=True)
-    stage.queue.leave(flood[2], has_begun=False)
+    assert not stage.queue.run(flood[0])
+    stage.queue.leave(flood[0])
+    stage.queue.leave(flood[2])
     stage.turn()
     assert turns(flood) == [1, 1, 0, 1]
 
