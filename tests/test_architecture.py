@@ -56,7 +56,7 @@ ROOMS: dict[str, Room] = {
     ),
     "process": room("config errors"),
     "logs": room(COMMON),
-    "tls": room(COMMON + "net process", pure="client_hello peer"),
+    "tls": room(COMMON + "net process", pure="client_hello errors peer"),
     "takeover": room(COMMON + "net", pure="protocol"),
     "admin": room(
         COMMON + "net process",
@@ -144,6 +144,7 @@ TESTED_ELSEWHERE = {
     "lbconsul.dev.schemas": f"{CONTRACT}/test_queries.py",
     "lbconsul.gateway.interfaces": "tests/gateway/test_data_plane.py",
     "lbconsul.net.proxy_header": "tests/net/test_proxy_protocol.py",
+    "lbconsul.tls.errors": "tests/tls/test_openssl.py",
     "lbconsul.tls.peer": "tests/tls/test_inspection.py",
     "lbconsul.proxy.data_plane": "tests/gateway/test_data_plane.py",
     "lbconsul.workers.assignments": "tests/workers/test_worker.py",

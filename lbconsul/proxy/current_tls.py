@@ -38,7 +38,7 @@ class CurrentTLS:
         :raises TLSError: there are no certificates yet.
         """
         if self._server is None:
-            from lbconsul.tls.openssl import TLSError
+            from lbconsul.tls.errors import TLSError
 
             raise TLSError("there are no certificates yet")
         return self._server.accept(sock)

@@ -15,7 +15,7 @@ def handler_of(proxy: MappingProxy) -> Callable[[BareSocket, object], None]:
     """
     if proxy.handshaking is None:
         return partial(handle, proxy)
-    # Imported here: OpenSSL takes memory that other mappings do without.
+    # Imported here: most gateways do not need it.
     from lbconsul.proxy.client_handshake import shake_hands
 
     return partial(shake_hands, proxy, proxy.handshaking)

@@ -2,14 +2,17 @@
 
 from abc import abstractmethod
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from lbconsul.net.poller import Poller
 from lbconsul.net.sockets import BareSocket, has_ended
 from lbconsul.proxy.handshake_queue import HandshakeQueue
 from lbconsul.proxy.handshake_settings import TLSAcceptor
 from lbconsul.proxy.handshake_socket import HandshakeSocket
-from lbconsul.tls.openssl import TLSError, Truncated
-from lbconsul.tls.stream import TLSStream
+from lbconsul.tls.errors import TLSError, Truncated
+
+if TYPE_CHECKING:  # OpenSSL takes memory that handshakes without TLS do without
+    from lbconsul.tls.stream import TLSStream
 
 #: Unread bytes that are discarded when TLS fails: with them unread the kernel would
 #: send a reset, which may overtake the alert that tells the client why.
@@ -84,7 +87,7 @@ class TLSHandshake(HandshakeSocket):
         self._queue.leave(self)
         return True
 
-    def _open(self) -> TLSStream:
+    def _open(self) -> "TLSStream":
         assert self._acceptor is not None
         tls = self.tls = self._acceptor.accept(self.stream)
         return tls
@@ -97,7 +100,7 @@ class TLSHandshake(HandshakeSocket):
             self.stream.recv(_DISCARDED)
         self._on_tls_failed(str(error))
 
-    def _poll(self, tls: TLSStream) -> None:
+    def _poll(self, tls: "TLSStream") -> None:
         """Have the poller report what the handshake waits for."""
         if tls.wants_write:
             self._poll_writing()

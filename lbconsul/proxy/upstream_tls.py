@@ -11,7 +11,7 @@ from lbconsul.text import quoted
 from lbconsul.tls.certificates import file_stamps
 from lbconsul.tls.client import TLSClient
 from lbconsul.tls.context import client_identity
-from lbconsul.tls.openssl import TLSError
+from lbconsul.tls.errors import TLSError
 from lbconsul.tls.pem import PEM
 from lbconsul.tls.stream import TLSStream
 

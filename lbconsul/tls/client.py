@@ -15,8 +15,9 @@ from service_identity.exceptions import CertificateError
 from lbconsul.config.server_names import canonical_name
 from lbconsul.net.sockets import BareSocket
 from lbconsul.tls.context import new_context, show, trust
+from lbconsul.tls.errors import TLSError
 from lbconsul.tls.identity import Identity
-from lbconsul.tls.openssl import TLSError, expect_host
+from lbconsul.tls.openssl import expect_host
 from lbconsul.tls.stream import TLSStream
 
 #: Most sessions that a `TLSClient` keeps, one for each upstream.

@@ -12,6 +12,8 @@ from typing import Any
 
 from OpenSSL import SSL
 
+from lbconsul.tls.errors import TLSError, Truncated
+
 #: Results that are no count: the peer's close_notify; wait until the socket can be
 #: read; wait until it can be written.
 END, WANT_READ, WANT_WRITE = 0, -1, -2
@@ -46,14 +48,6 @@ _NEEDED = (
     "SSL_MODE_AUTO_RETRY",
     "X509_verify_cert_error_string",
 )
-
-
-class TLSError(ConnectionError):
-    """TLS ended in an error: OpenSSL's reason, such as the alert that was received."""
-
-
-class Truncated(TLSError):
-    """The peer ended TCP without close_notify: what it sent may have been cut."""
 
 
 class PublicCalls:

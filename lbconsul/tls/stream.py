@@ -8,13 +8,8 @@ from contextlib import suppress
 from OpenSSL import SSL
 
 from lbconsul.net.sockets import BareSocket
-from lbconsul.tls.openssl import (
-    WANT_READ,
-    WANT_WRITE,
-    PublicCalls,
-    Truncated,
-    open_calls,
-)
+from lbconsul.tls.errors import Truncated
+from lbconsul.tls.openssl import WANT_READ, WANT_WRITE, PublicCalls, open_calls
 
 #: Most bytes of data in one record (RFC 8446, section 5.1).
 RECORD = 16384

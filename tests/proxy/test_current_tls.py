@@ -7,8 +7,8 @@ import pytest
 from lbconsul.config.diff import finish
 from lbconsul.config.model import TLS
 from lbconsul.proxy.current_tls import AllTLS
+from lbconsul.tls.errors import TLSError
 from lbconsul.tls.material import building, reading
-from lbconsul.tls.openssl import TLSError
 from lbconsul.tls.server import TLSServer
 from tests.support.certificates import Authority, together
 from tests.support.tls import non_blocking_pair, python_client, shake_hands

@@ -15,7 +15,7 @@ from OpenSSL import SSL
 from lbconsul.net.sockets import BareSocket
 from lbconsul.proxy import handshake_queue
 from lbconsul.proxy.mapping_proxy import MappingProxy
-from lbconsul.tls.openssl import WANT_READ, WANT_WRITE, PublicCalls
+from lbconsul.tls.openssl import WANT_READ, WANT_WRITE, PublicCalls, open_calls
 from lbconsul.tls.stream import TLSStream
 from tests.support import loopback
 from tests.support.certificates import Authority, Issued
@@ -166,12 +166,12 @@ def test_byte_by_byte(stage: Stage) -> None:
 def test_no_room(stage: Stage) -> None:
     """A handshake whose bytes have no room goes on once there is some."""
     hindered = [WANT_WRITE, WANT_READ, WANT_WRITE]
-    shake_hands = PublicCalls.handshake
+    shake_hands = open_calls.handshake
 
     def handshake(self: PublicCalls) -> int:
         return hindered.pop() if hindered else shake_hands(self)
 
-    with patch.object(PublicCalls, "handshake", handshake):
+    with patch.object(open_calls, "handshake", handshake):
         client = stage.client(stage.serve(), "c")
         stage.shake_hands(client)
     client.send(b"hello")

@@ -22,7 +22,8 @@ from lbconsul.proxy.dialer import DialState
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.tcp_session import TcpSession
 from lbconsul.proxy.upstream_handshake import BURST
-from lbconsul.tls.openssl import WANT_WRITE, PublicCalls, TLSError
+from lbconsul.tls.errors import TLSError
+from lbconsul.tls.openssl import WANT_WRITE, PublicCalls, open_calls
 from lbconsul.tls.stream import TLSStream
 from tests.support import loopback
 from tests.support.certificates import Authority
@@ -512,11 +513,12 @@ def test_tls_takes_more_than_a_turn(
     proxy.register(server.instance())
     mapped = proxy.serve(upstream_tls=True, upstream_ca=authority.file)
     hindered = [WANT_WRITE]
-    shake_hands = PublicCalls.handshake
+    shake_hands = open_calls.handshake
 
     def handshake(self: PublicCalls) -> int:
         return hindered.pop() if hindered else shake_hands(self)
 
-    with patch.object(PublicCalls, "handshake", handshake):
+    with patch.object(open_calls, "handshake", handshake):
         client = connect(proxy, mapped, b"hello")
+    assert hindered == []
     converse(proxy, client, accept_tls(proxy, server, context))

@@ -16,7 +16,7 @@ from lbconsul.balance.instance import Instance
 from lbconsul.config.model import Mapping
 from lbconsul.errors import ConfigError
 from lbconsul.proxy.upstream_tls import LOOK_EVERY, UpstreamConnector, read_upstream_tls
-from lbconsul.tls.openssl import TLSError
+from lbconsul.tls.errors import TLSError
 from tests.support.certificates import Authority, Issued
 from tests.support.mappings import altered
 from tests.support.tls import (

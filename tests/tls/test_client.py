@@ -13,7 +13,7 @@ from lbconsul.tls import client as client_module
 from lbconsul.tls import openssl
 from lbconsul.tls.client import TLSClient
 from lbconsul.tls.context import client_identity
-from lbconsul.tls.openssl import TLSError
+from lbconsul.tls.errors import TLSError
 from lbconsul.tls.pem import PEM
 from lbconsul.tls.stream import TLSStream
 from tests.support.certificates import Authority

@@ -14,9 +14,9 @@ from lbconsul.config.diff import finish
 from lbconsul.config.model import Mapping
 from lbconsul.errors import ConfigError
 from lbconsul.tls import material
+from lbconsul.tls.errors import TLSError
 from lbconsul.tls.inspection import peer_of
 from lbconsul.tls.material import PEMText, building, reading, stamping
-from lbconsul.tls.openssl import TLSError
 from lbconsul.tls.server import TLSServer
 from lbconsul.tls.stream import TLSStream
 from tests.support.certificates import Authority, Issued

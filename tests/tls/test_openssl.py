@@ -7,12 +7,8 @@ import pytest
 from OpenSSL import SSL
 
 from lbconsul.tls import openssl
-from lbconsul.tls.openssl import (
-    DirectCalls,
-    PublicCalls,
-    TLSError,
-    open_calls,
-)
+from lbconsul.tls.errors import TLSError
+from lbconsul.tls.openssl import DirectCalls, PublicCalls, open_calls
 from tests.support.certificates import Authority
 from tests.support.tls import (
     client_side,

@@ -17,7 +17,7 @@ from lbconsul.errors import ConfigError
 from lbconsul.tls.certificates import (
     CertificateStore,
 )
-from lbconsul.tls.openssl import TLSError
+from lbconsul.tls.errors import TLSError
 from lbconsul.tls.pem import PEM
 from lbconsul.tls.server import ClientVerification, TLSServer, trying
 from lbconsul.tls.stream import TLSStream

@@ -17,14 +17,8 @@ from OpenSSL import SSL
 
 from lbconsul.net.sockets import reset_on_close
 from lbconsul.net.stream import Stream
-from lbconsul.tls.openssl import (
-    WANT_READ,
-    WANT_WRITE,
-    DirectCalls,
-    PublicCalls,
-    TLSError,
-    Truncated,
-)
+from lbconsul.tls.errors import TLSError, Truncated
+from lbconsul.tls.openssl import WANT_READ, WANT_WRITE, DirectCalls, PublicCalls
 from lbconsul.tls.stream import RECORD, TLSStream
 from tests.support.certificates import Authority, Issued
 from tests.support.loopback import PATIENCE, receive_all, reset, was_reset

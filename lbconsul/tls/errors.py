@@ -1,0 +1,9 @@
+"""Errors of TLS streams.  Pure: what only tells them apart needs no OpenSSL."""
+
+
+class TLSError(ConnectionError):
+    """TLS ended in an error: OpenSSL's reason, such as the alert that was received."""
+
+
+class Truncated(TLSError):
+    """The peer ended TCP without close_notify: what it sent may have been cut."""
