@@ -161,6 +161,19 @@ BAD = {
         "--client-key {stranger} 80:web",
         "--client-key needs --client-cert",
     ),
+    "no file of upstreams' authorities": (
+        "80:web,upstream-tls=on,upstream-ca={none}",
+        "80:web: upstream-ca {none}: cannot be read: No such file or directory",
+    ),
+    "a certificate for upstreams without PEM": (
+        "80:web,upstream-tls=on,upstream-cert={broken}",
+        "80:web: upstream-cert {broken}: holds no PEM certificate",
+    ),
+    "a stranger's key for upstreams": (
+        "80:web,upstream-tls=on,upstream-cert={cert},upstream-key={stranger}",
+        "80:web: upstream-key {stranger}: the private key does not fit the certificate"
+        " (CN=lbconsul)",
+    ),
     "unknown policy": (
         "--policy fastest 80:web",
         "--policy fastest: unknown; it is one of leastconn, p2c, random, roundrobin",
@@ -350,7 +363,8 @@ def _fails_in_one_line(capsys: Capture, run: Callable[[], object]) -> str:
         run()
     said = capsys.readouterr()
     assert exited.value.code == 1
-    assert exited.value.__suppress_context__  # Python would show that of any error
+    shown = exited.value.__context__  # by Python, unless that is suppressed
+    assert shown is None or exited.value.__suppress_context__
     assert said.out == ""
     assert TOKEN not in said.err
     [line] = said.err.splitlines()
