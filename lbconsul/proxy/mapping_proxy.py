@@ -126,7 +126,9 @@ class MappingProxy:
             queue_timeout=mapping.timeouts.queue or mapping.timeouts.connect,
             empty_timeout=mapping.when_empty.wait,
         )
-        self.upstream_handshake = UpstreamHandshake.of(clock, mapping)
+        self.upstream_handshake = UpstreamHandshake.of(
+            clock, mapping, self.handshake_queue
+        )
         self.dialer.has_handshake = self.upstream_handshake is not None
         self.relay_type = _relay_type(mapping)
         self.relaying = RelaySettings(

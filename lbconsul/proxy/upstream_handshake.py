@@ -14,6 +14,7 @@ from lbconsul.net.rate_limit import TokenBucket
 from lbconsul.net.sockets import BareSocket
 from lbconsul.net.throttled_log import ThrottledLog, in_words
 from lbconsul.proxy.dialer import DialAttempt, Dialer, DialState, DialUser
+from lbconsul.proxy.handshake_queue import HandshakeQueue
 from lbconsul.stats.termination import Termination
 
 if TYPE_CHECKING:  # OpenSSL takes memory that a mapping without TLS does without
@@ -43,6 +44,8 @@ class UpstreamHandshake:
     _clock: IReactorTime
     #: The mapping as text.
     _mapping: str
+    #: Bounds what TLS takes of each turn of the reactor.
+    queue: HandshakeQueue
     #: The version of the PROXY header: ``v1``, ``v2``, or ``off``.
     header: str
     #: None without TLS.
@@ -53,7 +56,9 @@ class UpstreamHandshake:
         self._bound = ThrottledLog(self._clock, TokenBucket(RATE, BURST), self._sum_up)
 
     @classmethod
-    def of(cls, clock: IReactorTime, mapping: Mapping) -> Self | None:
+    def of(
+        cls, clock: IReactorTime, mapping: Mapping, queue: HandshakeQueue
+    ) -> Self | None:
         """What the options of a mapping want; None if that is nothing."""
         header, connector = mapping.proxy_protocol.send, None
         if mapping.upstream_tls.is_on:
@@ -63,7 +68,7 @@ class UpstreamHandshake:
             connector = UpstreamConnector(clock, mapping)
         if header == "off" and connector is None:
             return None
-        return cls(clock, str(mapping), header, connector)
+        return cls(clock, str(mapping), queue, header, connector)
 
     def tell(self, instance: Instance, reason: str) -> None:
         """Log that a TLS handshake failed."""
@@ -97,7 +102,8 @@ class HandshakeDial(DialAttempt):
 
     __slots__ = ("_handshake", "_header", "_socket", "_tls", "_unsent")
 
-    #: While HANDSHAKING: the socket, what is left of the header, and the TLS on it.
+    #: While HANDSHAKING: the socket, what is left of the header, and the TLS on it once
+    #: that has begun.
     _socket: BareSocket
     _unsent: bytes
     _tls: "TLSStream | None"
@@ -137,21 +143,47 @@ class HandshakeDial(DialAttempt):
         try:
             while self._unsent:
                 self._unsent = self._unsent[self._socket.send(self._unsent) :]
-            if self._handshake.connector is not None:
-                self._shake_hands(self._handshake.connector)
+        except BlockingIOError:
+            self._wait()
+            return
+        except OSError as error:
+            self._failed(error.errno or 0)
+            return
+        if self._handshake.connector is None:
+            super()._answered()
+        else:
+            has_turn = self._handshake.queue.run(self)
+            if not has_turn:
+                self._stop_polling()  # or it would be reported in each turn
+
+    def take_turn(self) -> None:
+        """Go on with the TLS handshake.  Called by the queue."""
+        try:
+            self._shake_hands()
+        except Exception:
+            # A bug in lbconsul: report it, but leak nothing.
+            self._fail(Termination.INTERNAL)
+            raise
+
+    def _shake_hands(self) -> None:
+        try:
+            tls = self._tls or self._open()
+            tls.handshake()
         except BlockingIOError:
             self._wait()
         except OSError as error:
-            self._handshake_failed(error)
+            self._tell(error.strerror or str(error))
+            self._next(Termination.UPSTREAM_TLS_FAILED)
         else:
             super()._answered()
 
-    def _shake_hands(self, connector: Connector) -> None:
-        if self._tls is None:
-            assert self.lease is not None
-            instance = self.lease.upstream.instance
-            self.stream = self._tls = connector.open(self._socket, instance)
-        self._tls.handshake()
+    def _open(self) -> "TLSStream":
+        connector = self._handshake.connector
+        assert connector is not None
+        assert self.lease is not None
+        tls = connector.open(self._socket, self.lease.upstream.instance)
+        self.stream = self._tls = tls
+        return tls
 
     def _wait(self) -> None:
         """Have the poller watch for what the header or TLS waits for."""
@@ -166,13 +198,6 @@ class HandshakeDial(DialAttempt):
         except OSError as error:
             self._failed(error.errno or 0)
 
-    def _handshake_failed(self, error: OSError) -> None:
-        if self._unsent or self._handshake.connector is None:
-            self._failed(error.errno or 0)
-        else:
-            self._tell(error.strerror or str(error))
-            self._next(Termination.UPSTREAM_TLS_FAILED)
-
     def _tell(self, reason: str) -> None:
         assert self.lease is not None
         self._handshake.tell(self.lease.upstream.instance, reason)
@@ -181,12 +206,25 @@ class HandshakeDial(DialAttempt):
         if self.state is not _HANDSHAKING:
             super().check(now)
         elif now - self.since >= self._dialer.connect_timeout:
-            if self._tls is not None:
-                self._tell("no answer within the connect timeout")
-            self._next(Termination.CONNECT_TIMEOUT)
+            if self._unsent:
+                self._next(Termination.CONNECT_TIMEOUT)
+            elif self._tls is None:
+                # It waits for its turn, which says nothing of the upstream.
+                self._next(Termination.STARVED)
+            else:
+                self.give_up()
+
+    def give_up(self) -> None:
+        """Try the next upstream: this one takes too long.  Called by the queue, too."""
+        self._tell("no answer in time")
+        self._next(Termination.CONNECT_TIMEOUT)
 
     def _leave_poller(self, state: DialState) -> None:
         if self.state is _HANDSHAKING:
-            self._dialer.poller.removeReader(self)
-            self._dialer.poller.removeWriter(self)
+            self._stop_polling()
+            self._handshake.queue.leave(self)
         super()._leave_poller(state)
+
+    def _stop_polling(self) -> None:
+        self._dialer.poller.removeReader(self)
+        self._dialer.poller.removeWriter(self)

@@ -1,4 +1,4 @@
-"""The PROXY header that tells an upstream whose connection it gets.  Pure."""
+"""The PROXY header that tells an upstream whose connection it gets."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress

@@ -26,7 +26,8 @@ class Termination(Enum):
     CONNECT_TIMEOUT = "sC"
     #: The TLS handshake with the last upstream tried failed.
     UPSTREAM_TLS_FAILED = "ST"
-    #: The gateway had no descriptor or local port left to connect with.
+    #: The gateway had no descriptor or local port left to connect with, or no time for
+    #: the TLS handshake.
     STARVED = "RC"
     #: The mapping's `allow` and `deny` do not let the client in.
     DENIED = "PR"

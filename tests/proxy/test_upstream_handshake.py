@@ -19,6 +19,7 @@ from zope.interface.verify import verifyObject
 from lbconsul.net.proxy_protocol import build_v1, build_v2
 from lbconsul.net.sockets import BareSocket, reset_on_close, set_nodelay
 from lbconsul.proxy.dialer import DialState
+from lbconsul.proxy.handshake_queue import PRESSED, HandshakeQueue
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.tcp_session import TcpSession
 from lbconsul.proxy.upstream_handshake import BURST
@@ -300,6 +301,7 @@ def accept_tls(
     stream = server_side(context, sock)
 
     def shake_hands() -> bool:
+        proxy.reactor.advance(0)
         proxy.reactor.turn(0)
         try:
             stream.handshake()
@@ -459,7 +461,7 @@ def test_silent_upstream(proxy: TendedProxy, authority: Authority) -> None:
         proxy.pass_time(0.4)
     assert lines(events) == [
         f"web: the TLS handshake with {server.instance().text} failed:"
-        " no answer within the connect timeout"
+        " no answer in time"
     ]
     assert list(proxy.endings.values()) == ["sC"]
     assert proxy.is_drained()
@@ -521,4 +523,82 @@ def test_tls_takes_more_than_a_turn(
     with patch.object(open_calls, "handshake", handshake):
         client = connect(proxy, mapped, b"hello")
     assert hindered == []
+    converse(proxy, client, accept_tls(proxy, server, context))
+
+
+def test_handshakes_wait_for_their_turn(
+    proxy: TendedProxy, authority: Authority, context: SSL.Context
+) -> None:
+    """No more handshakes begin than the process has room for; others wait."""
+    server = proxy.server("a")
+    proxy.register(server.instance())
+    mapped = proxy.serve(upstream_tls=True, upstream_ca=authority.file)
+    mapped.handshake_queue._most = 1
+    clients = [connect(proxy, mapped, b"hello") for _ in range(3)]
+    for client in clients:
+        converse(proxy, client, accept_tls(proxy, server, context))
+    for client in clients:
+        proxy.leave(client)
+    assert proxy.is_drained()
+
+
+def test_handshakes_without_a_turn(proxy: TendedProxy, authority: Authority) -> None:
+    """A handshake that could not begin in time is no failure of the instance's."""
+    server = proxy.server("a")
+    proxy.register(server.instance())
+    mapped = proxy.serve(
+        upstream_tls=True, upstream_ca=authority.file, connect_timeout=2.0
+    )
+    with patch.object(HandshakeQueue, "run", return_value=False):
+        client = connect(proxy, mapped, b"")
+        proxy.pass_time(2.3)
+    assert client.recv(1) == b""
+    assert list(proxy.endings.values()) == ["RC"]
+    assert not mapped.stats.accounts
+    assert proxy.is_drained()
+
+
+def test_bug_in_a_handshake(proxy: TendedProxy, authority: Authority) -> None:
+    """A bug ends the connection in whose handshake it shows, and leaks nothing."""
+    server = proxy.server("a")
+    proxy.register(server.instance())
+    mapped = proxy.serve(upstream_tls=True, upstream_ca=authority.file)
+    with (
+        patch.object(TLSStream, "handshake", side_effect=ZeroDivisionError),
+        pytest.raises(ZeroDivisionError),
+    ):
+        connect(proxy, mapped, b"")
+    assert list(proxy.endings.values()) == ["I-"]
+    assert proxy.is_drained()
+
+
+def test_handshakes_of_a_flood(
+    proxy: TendedProxy, authority: Authority, context: SSL.Context
+) -> None:
+    """Handshakes of many clients at once are spread over turns of the reactor."""
+    server = proxy.server("a")
+    proxy.register(server.instance())
+    mapped = proxy.serve(upstream_tls=True, upstream_ca=authority.file)
+    mapped.handshake_queue._used = 1.0  # others took this turn
+    client = connect(proxy, mapped, b"hello")
+    assert proxy.reactor.reading() == proxy.reactor.writing() == set()
+    assert state_of(mapped) is DialState.HANDSHAKING
+    converse(proxy, client, accept_tls(proxy, server, context))
+
+
+def test_upstream_that_stalls(
+    proxy: TendedProxy, authority: Authority, context: SSL.Context
+) -> None:
+    """While others wait, an instance that stalls is given up before its timeout."""
+    server = proxy.server("a")
+    proxy.register(server.instance())
+    mapped = proxy.serve(
+        upstream_tls=True, upstream_ca=authority.file, connect_timeout=60.0
+    )
+    mapped.handshake_queue._most = 1
+    connect(proxy, mapped, b"stalls")
+    client = connect(proxy, mapped, b"hello")
+    server._accepted.append(server.sock.accept()[0])
+    proxy.pass_time(PRESSED + 0.1)
+    assert list(proxy.endings.values()) == ["sC"]
     converse(proxy, client, accept_tls(proxy, server, context))
