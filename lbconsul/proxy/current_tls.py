@@ -7,6 +7,7 @@ from attrs import Factory, define
 
 from lbconsul.config.model import TLS
 from lbconsul.net.sockets import BareSocket
+from lbconsul.tls.errors import TLSError
 
 if TYPE_CHECKING:  # OpenSSL takes memory that mappings without TLS do without
     from lbconsul.tls.server import TLSServer
@@ -38,8 +39,6 @@ class CurrentTLS:
         :raises TLSError: there are no certificates yet.
         """
         if self._server is None:
-            from lbconsul.tls.errors import TLSError
-
             raise TLSError("there are no certificates yet")
         return self._server.accept(sock)
 
