@@ -266,6 +266,12 @@ class TestClients:
             0,
         )
 
+    def test_announced(self) -> None:
+        """A PROXY header announces addresses of any family, whatever is listened on."""
+        proxy = "accept-proxy=10.0.0.0/8"
+        [built] = _built(f"80:web,{proxy},allow=::1")
+        assert built.allow == ("::1/128",)
+
     @pytest.mark.parametrize(
         ("mapping", "family"),
         [("80:web,allow=::1", 4), ("[::]:80:web,allow=10.0.0.0/8", 6)],
