@@ -157,7 +157,7 @@ def test_authorities_are_renewed(
         assert not ask(port, authority, 1000)
         refused = started.wait_for(r"failed: certificate verify failed: (.*)$")
         assert "issuer" in refused[1]
-        assert started.find(r" ST\b")
+        started.wait_for(r" ST\b")
         together(tmp_path / "trusted.pem", authority.file)
         eventually(
             lambda: all(ask(port, authority, 1000) for _ in range(20)),
