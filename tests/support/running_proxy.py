@@ -26,6 +26,7 @@ from lbconsul.proxy.listener import Listener
 from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
 from tests.support import loopback
 from tests.support.mappings import altered
+from tests.support.tls import acceptor_of
 from tests.support.upstreams import WEB_ROUTE, opens, registry_of
 from tests.support.waiting import eventually
 
@@ -119,7 +120,14 @@ class _Owner:
     _chain: Failover
 
     def proxy_for(self, mapping: Mapping, observer: ProxyObserver) -> MappingProxy:
-        return MappingProxy(self._poller, self._reactor, self._chain, mapping, observer)
+        return MappingProxy(
+            self._poller,
+            self._reactor,
+            self._chain,
+            mapping,
+            observer,
+            acceptor=acceptor_of(mapping),
+        )
 
     def listener_for(self, active: ActiveListener, source: ListeningSocket) -> Listener:
         return Listener(self._reactor, self._reactor, active, source)

@@ -8,6 +8,10 @@ from contextlib import suppress
 
 from OpenSSL import SSL
 
+from lbconsul.config.diff import finish
+from lbconsul.config.model import Mapping
+from lbconsul.tls.material import building, reading
+from lbconsul.tls.server import TLSServer
 from lbconsul.tls.stream import TLSStream
 from tests.support.certificates import Issued
 from tests.support.loopback import tcp_pair
@@ -30,6 +34,14 @@ def plain_server_context(issued: Issued) -> SSL.Context:
     context.use_certificate_chain_file(issued.cert)
     context.use_privatekey_file(issued.key)
     return context
+
+
+def acceptor_of(mapping: Mapping) -> TLSServer | None:
+    """What serves the clients of a mapping by its files; None without TLS."""
+    tls = mapping.tls
+    if not tls.certificates:
+        return None
+    return finish(building(tls, finish(reading(str(mapping), tls)), time.time))
 
 
 def server_side(

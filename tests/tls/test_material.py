@@ -2,7 +2,6 @@
 
 import pickle
 import ssl
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,18 +15,19 @@ from lbconsul.errors import ConfigError
 from lbconsul.tls import material
 from lbconsul.tls.errors import TLSError
 from lbconsul.tls.inspection import peer_of
-from lbconsul.tls.material import PEMText, building, reading, stamping
+from lbconsul.tls.material import PEMText, reading, stamping
 from lbconsul.tls.server import TLSServer
 from lbconsul.tls.stream import TLSStream
 from tests.support.certificates import Authority, Issued
 from tests.support.mappings import altered
-from tests.support.tls import non_blocking_pair, python_client, shake_hands
+from tests.support.tls import acceptor_of, non_blocking_pair, python_client, shake_hands
 
 
 def read_server_tls(mapping: Mapping) -> TLSServer:
     """What serves the clients of a mapping, by its files."""
-    texts = finish(reading(str(mapping), mapping.tls))
-    return finish(building(mapping.tls, texts, time.time))
+    server = acceptor_of(mapping)
+    assert server is not None
+    return server
 
 
 class Stage:
