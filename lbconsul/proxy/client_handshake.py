@@ -117,7 +117,8 @@ class ClientHandshake(TLSHandshake):
 
     def doWrite(self) -> None:
         """Called by the poller while TLS waits until it can write."""
-        self.doRead()
+        if not self.is_over:  # a reactor calls it though doRead came to the end
+            self.doRead()
 
     def connectionLost(self, reason: Failure) -> None:
         """The socket failed, a callback raised, or the reactor stopped."""

@@ -161,6 +161,7 @@ def test_end_from_outside(proxy: TendedProxy, server: Server) -> None:
     assert handshake.moved_at == 0.0
     mapped.close_connections()
     handshake.end(Termination.INTERNAL)
+    handshake.doWrite()
     assert handshake.is_over
     assert proxy.endings == {" silent": "KH"}
     assert client.recv(1) == b""
