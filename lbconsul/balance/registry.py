@@ -165,26 +165,26 @@ class Registry:
         known.update(new)
         self._pass_on(query, put, drop)
 
-    def failover(self, route: FailoverSpec) -> Failover:
-        """The failover of `route`, created at the first request for it."""
-        failover = self._failovers.get(route)
+    def failover(self, spec: FailoverSpec) -> Failover:
+        """The failover of `spec`, created at the first request for it."""
+        failover = self._failovers.get(spec)
         if failover is None:
-            fallback = self.pool(route.fallback) if route.fallback else None
-            failover = self._failovers[route] = Failover(
-                str(route.selections[0].query),
-                tuple(self.pool(each) for each in route.selections),
+            fallback = self.pool(spec.fallback) if spec.fallback else None
+            failover = self._failovers[spec] = Failover(
+                str(spec.selections[0].query),
+                tuple(self.pool(each) for each in spec.selections),
                 fallback,
-                route.failback_after,
+                spec.failback_after,
                 self._counter,
                 self._seconds,
             )
-            for selection in route.all():
+            for selection in spec.all():
                 self._users.setdefault(selection, []).append(failover)
         return failover
 
-    def keep_only(self, routes: Collection[FailoverSpec]) -> None:
-        """Drop the pools, failovers and answers that none of `routes` needs."""
-        kept = {selection for route in routes for selection in route.all()}
+    def keep_only(self, specs: Collection[FailoverSpec]) -> None:
+        """Drop the pools, failovers and answers that none of `specs` needs."""
+        kept = {selection for spec in specs for selection in spec.all()}
         for selection in self._pools.keys() - kept:
             pool = self._pools.pop(selection)
             pool.clear()
@@ -196,9 +196,9 @@ class Registry:
         for query in self._known.keys() - queries:
             self._count(self._known.pop(query), -1)
             self._pending.discard(query)
-        for route in self._failovers.keys() - set(routes):
-            failover = self._failovers.pop(route)
-            for selection in route.all():
+        for spec in self._failovers.keys() - set(specs):
+            failover = self._failovers.pop(spec)
+            for selection in spec.all():
                 self._users[selection].remove(failover)
                 if not self._users[selection]:
                     del self._users[selection]

@@ -65,13 +65,13 @@ class _Needed:
     """A mapping that never had an instance."""
 
     mapping: Mapping
-    route: FailoverSpec
+    spec: FailoverSpec
     #: Whether a reload added it.
     is_late: bool
 
     @property
     def needs(self) -> _Needs:
-        return tuple((each.query, each.rules) for each in self.route.selections)
+        return tuple((each.query, each.rules) for each in self.spec.selections)
 
 
 def is_answered(registry: Registry, mapping: Mapping, *, wholly: bool) -> bool:
@@ -79,10 +79,10 @@ def is_answered(registry: Registry, mapping: Mapping, *, wholly: bool) -> bool:
 
     With `wholly`, whether it has answered all queries, fallbacks included.
     """
-    route = failover_spec(mapping)
+    spec = failover_spec(mapping)
     if wholly:
-        return all(registry.answered(each.query) for each in route.all())
-    return any(registry.answered(each.query) for each in route.selections)
+        return all(registry.answered(each.query) for each in spec.all())
+    return any(registry.answered(each.query) for each in spec.selections)
 
 
 @define(eq=False)
@@ -120,7 +120,7 @@ class Availability(Service):
             return
         self._needed[mapping] = needed
         self._blocking[mapping] = None
-        for each in needed.route.selections:
+        for each in needed.spec.selections:
             self._by_query.setdefault(each.query, {})[mapping] = None
         self._look(needed)
 
@@ -128,8 +128,8 @@ class Availability(Service):
         """Replace the served mappings, one per step."""
         served, needs = dict[Mapping, FailoverSpec](), set[_Needs]()
         for mapping in mappings:
-            route = served[mapping] = failover_spec(mapping)
-            needs.add(_Needed(mapping, route, False).needs)
+            spec = served[mapping] = failover_spec(mapping)
+            needs.add(_Needed(mapping, spec, False).needs)
             yield False
         for gone in [each for each in self._needed if each not in served]:
             self._forget(gone)
@@ -155,7 +155,7 @@ class Availability(Service):
             return f"no usable instance yet: {why}"
         errors = (
             self._answers.error(each.query)
-            for each in self._needed[mapping].route.selections
+            for each in self._needed[mapping].spec.selections
         )
         refused = next((each for each in errors if _REFUSED.match(each)), "")
         return "no answer from Consul yet" + (f": {refused}" if refused else "")
@@ -165,10 +165,10 @@ class Availability(Service):
 
         Empty if it has a usable instance, or if that is not known yet.
         """
-        route = failover_spec(mapping)
-        if any(self._registry.pool(each).candidates for each in route.selections):
+        spec = failover_spec(mapping)
+        if any(self._registry.pool(each).candidates for each in spec.selections):
             return ""
-        why = self._why(route)
+        why = self._why(spec)
         before, text = self._told.get(mapping, ("", ""))
         return text if why == before else why
 
@@ -183,10 +183,10 @@ class Availability(Service):
 
     def _look(self, needed: _Needed) -> None:
         mapping = needed.mapping
-        pools = [self._registry.pool(each) for each in needed.route.selections]
+        pools = [self._registry.pool(each) for each in needed.spec.selections]
         if any(map(self._has_instance, pools)):
             self._found(needed)
-        elif self._why(needed.route) and mapping not in self._told:
+        elif self._why(needed.spec) and mapping not in self._told:
             if mapping.allow_empty:
                 self._blocking.pop(mapping, None)
             self._due[mapping] = None
@@ -210,7 +210,7 @@ class Availability(Service):
 
     def _forget(self, mapping: Mapping) -> None:
         needed = self._needed.pop(mapping)
-        for each in needed.route.selections:
+        for each in needed.spec.selections:
             others = self._by_query[each.query]
             others.pop(mapping, None)
             if not others:
@@ -222,9 +222,9 @@ class Availability(Service):
         if not self._blocking:
             self.was_complete = True
 
-    def _why(self, route: FailoverSpec) -> str:
-        """Why no pool of `route` has a usable instance; empty if not known yet."""
-        reasons = [self._why_selection(each) for each in route.selections]
+    def _why(self, spec: FailoverSpec) -> str:
+        """Why no pool of `spec` has a usable instance; empty if not known yet."""
+        reasons = [self._why_selection(each) for each in spec.selections]
         return "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""
 
     def _why_selection(self, selection: PoolSpec) -> str:
@@ -265,12 +265,12 @@ class Availability(Service):
         needed = self._needed.get(mapping)
         if needed is None:
             return
-        reasons = [await self._explained(each) for each in needed.route.selections]
+        reasons = [await self._explained(each) for each in needed.spec.selections]
         # Meanwhile it has an instance or was removed, or the service stops.
         if mapping not in self._needed or not self.running:
             return
         why = "; ".join(dict.fromkeys(reasons))
-        self._told[mapping] = self._why(needed.route), why
+        self._told[mapping] = self._why(needed.spec), why
         when = "since the reload" if needed.is_late else "yet"
         tell = self._log.info if mapping.allow_empty else self._log.warn
         tell(
@@ -283,14 +283,14 @@ class Availability(Service):
         self._tell_event(needed, EventKind.EMPTY, f"{when}: {why}")
 
     def _tell_event(self, needed: _Needed, kind: EventKind, reason: str = "") -> None:
-        query = needed.route.selections[0].query
+        query = needed.spec.selections[0].query
         mapping = str(needed.mapping)
         event = MappingEvent(kind=kind, query=query, mapping=mapping, reason=reason)
         self._observer.on_event(event)
 
     def _warn_in_short(self, mappings: list[Mapping]) -> None:
         for each in mappings:
-            why = self._why(self._needed[each].route)
+            why = self._why(self._needed[each].spec)
             self._told[each] = why, why
         if mappings:
             self._log.warn(

@@ -193,18 +193,18 @@ class OnlineCheck:
             self._answers[query] = error
 
     async def _evaluate(self, mapping: Mapping) -> None:
-        route = failover_spec(mapping)
+        spec = failover_spec(mapping)
         usable = False
         lines = []
-        for selection in route.selections:
+        for selection in spec.selections:
             line, serves = await self._look(selection)
             lines.append((line, serves))
             usable = usable or serves
         for line, serves in lines:
             # With several datacenters, one of them may have no instance.
             self._tell(mapping, line, serves or usable or mapping.allow_empty)
-        if route.fallback is not None and not route.fallback.query.fixed:
-            line, serves = await self._look(route.fallback)
+        if spec.fallback is not None and not spec.fallback.query.fixed:
+            line, serves = await self._look(spec.fallback)
             self._tell(mapping, f"its fallback: {line}", serves)
 
     def _tell(self, mapping: Mapping, line: str, is_well: bool) -> None:

@@ -265,5 +265,5 @@ def _shown(skipped: Sequence[Skipped]) -> dict[str, Any]:
 
 def queries_of(mappings: Iterable[Mapping]) -> list[ServiceQuery]:
     """The queries that these mappings need, fallbacks included."""
-    routes = map(failover_spec, mappings)
-    return [selection.query for route in routes for selection in route.all()]
+    specs = map(failover_spec, mappings)
+    return [selection.query for spec in specs for selection in spec.all()]

@@ -40,8 +40,8 @@ class ProxyRuntime:
     #: Gives what else is balanced over than by these proxies: pools that are kept.
     _needed_elsewhere: Callable[[], Iterable[FailoverSpec]] = tuple
     _proxies: dict[MappingProxy, None] = Factory(dict)
-    #: How many of them have each route.
-    _routes: Counter[FailoverSpec] = Factory(Counter)
+    #: How many of them balance over each spec.
+    _specs: Counter[FailoverSpec] = Factory(Counter)
     #: The same by where their mappings listen.
     _at: defaultdict[Listen | str, list[MappingProxy]] = Factory(
         lambda: defaultdict(list)
@@ -84,13 +84,13 @@ class ProxyRuntime:
         return self.connection_limit.taken
 
     @property
-    def routes(self) -> set[FailoverSpec]:
+    def specs(self) -> set[FailoverSpec]:
         """What connections may be balanced over, new ones and old ones."""
-        return set(self._routes)
+        return set(self._specs)
 
     def release_pools(self) -> None:
         """Drop the pools and answers that no connection needs, new or old."""
-        self.registry.keep_only(self.routes.union(self._needed_elsewhere()))
+        self.registry.keep_only(self.specs.union(self._needed_elsewhere()))
 
     @property
     def longest_drain(self) -> float:
@@ -116,7 +116,7 @@ class ProxyRuntime:
             acceptor=self.tls.of(mapping.tls),
         )
         self._proxies[proxy] = None
-        self._routes[failover_spec(mapping)] += 1
+        self._specs[failover_spec(mapping)] += 1
         self._at[_place(mapping)].append(proxy)
         self._periodic.add(proxy)
         return proxy
@@ -166,10 +166,10 @@ class ProxyRuntime:
     def drop(self, proxy: MappingProxy) -> None:
         """Forget a proxy that has no connection and gets no more clients."""
         del self._proxies[proxy]
-        route = failover_spec(proxy.mapping)
-        self._routes[route] -= 1
-        if not self._routes[route]:
-            del self._routes[route]
+        spec = failover_spec(proxy.mapping)
+        self._specs[spec] -= 1
+        if not self._specs[spec]:
+            del self._specs[spec]
         place = _place(proxy.mapping)
         self._at[place].remove(proxy)
         if not self._at[place]:

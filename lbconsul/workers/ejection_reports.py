@@ -51,8 +51,8 @@ class EjectionReports:
         """Make an event for each difference from the reports of the last call."""
         self._soon = None
         now, served = dict[tuple[PoolSpec, Identity], Ejection](), set[PoolSpec]()
-        for route, ejected in self._reports():
-            selections = route.all()
+        for spec, ejected in self._reports():
+            selections = spec.all()
             served.update(selections)
             for (number, identity), (ejection, _) in ejected.items():
                 if number < len(selections):  # else it is from before a reload

@@ -422,14 +422,14 @@ class TestUnreachable:
     def test_a_pool_of_two_mappings(self) -> None:
         """All of a pool are ejected only if each mapping has another pool to go to."""
         one, other = _selected(FIRST), _selected(SECOND)
-        routes = FailoverSpec((one, other)), FailoverSpec((one, _selected(THIRD)))
-        stage = Stage(*routes)
+        specs = FailoverSpec((one, other)), FailoverSpec((one, _selected(THIRD)))
+        stage = Stage(*specs)
         stage.answer(*"abcd", number=DC1)
         stage.answer("x", number=DC2)
         for _ in range(20):
             _dial(stage, "abcd")
         assert len(stage.pool().ejected) == 2
-        stage.registry.keep_only(routes[:1])
+        stage.registry.keep_only(specs[:1])
         for _ in range(20):
             _dial(stage, "abcd")
         assert len(stage.pool().ejected) == 4

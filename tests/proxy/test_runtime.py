@@ -27,11 +27,11 @@ def runtime() -> ProxyRuntime:
 def test_factories() -> None:
     """The runtime knows all proxies and their mappings."""
     made = runtime()
-    assert (made.routes, made.longest_drain) == (set(), 0.0)
+    assert (made.specs, made.longest_drain) == (set(), 0.0)
     one = made.make(MAPPING, OBSERVER)
     mail = evolve(MAPPING, service="mail", drain=Drain(timeout=9.0))
     other = made.make(mail, OBSERVER)
-    assert made.routes == {failover_spec(one.mapping), failover_spec(other.mapping)}
+    assert made.specs == {failover_spec(one.mapping), failover_spec(other.mapping)}
     assert made.longest_drain == 9.0
     assert one.connection_limit is other.connection_limit is made.connection_limit
     assert one.relaying.pipes is other.relaying.pipes
@@ -45,7 +45,7 @@ def test_connections_of_a_removed_proxy_count() -> None:
     assert made.accepted == 7
     made.drop(one)
     assert (made.accepted, made.open) == (7, 0)
-    assert made.routes == {failover_spec(MAPPING)}
+    assert made.specs == {failover_spec(MAPPING)}
 
 
 def test_tended() -> None:

@@ -23,7 +23,7 @@ TICK = 0.25
 
 
 class Stage:
-    """One mapping, or several: each argument is a selection or a whole route.
+    """One mapping, or several: each argument is a selection or a whole `FailoverSpec`.
 
     Where a method takes `number`, it is the mapping, or the datacenter, meant.
     """
@@ -40,13 +40,13 @@ class Stage:
             on_event=self.events.append,
             on_reregistered=self.renewed.extend,
         )
-        routes = [
+        specs = [
             each if isinstance(each, FailoverSpec) else FailoverSpec((each,))
             for each in wanted or [WEB]
         ]
-        self.failovers = [self.registry.failover(each) for each in routes]
+        self.failovers = [self.registry.failover(each) for each in specs]
         self._queries = list(
-            dict.fromkeys(each.query for route in routes for each in route.all())
+            dict.fromkeys(each.query for spec in specs for each in spec.all())
         )
 
     @property
