@@ -58,6 +58,7 @@ class CommandLine(usage.Options):
         super().__init__()
         self._consul: list[str] = []
         self._mappings: list[str] = []
+        self._routes: list[str] = []
         self._path: Path | None = None
 
     def opt_consul(self, address: str) -> None:
@@ -69,6 +70,11 @@ class CommandLine(usage.Options):
         """[ADDRESS:]PORT:SERVICE, unix:/PATH:SERVICE or systemd:NAME:SERVICE, with
         options behind it; may be given more than once"""
         self._mappings.append(mapping)
+
+    def opt_route(self, route: str) -> None:
+        """LISTEN:PATTERN=SERVICE, with options behind it: where a part of a mapping's
+        clients goes, by TLS server name; may be given more than once"""
+        self._routes.append(route)
 
     def opt_version(self) -> None:
         """Show the version and exit."""
@@ -112,7 +118,7 @@ class CommandLine(usage.Options):
         return build(
             from_environment(os.environ),
             self._file(),
-            from_command_line(self._said(), self._consul, self._mappings),
+            from_command_line(self._said(), self._consul, self._mappings, self._routes),
             dev=bool(self["dev"]),
         )
 

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable
 
-#: A name that needs no quotes: it has no separator of a mapping, an option or a URL.
-_PLAIN = re.compile(r"""[^\s/?#:,"][^\s/?#:,]*""")
+#: A name that needs no quotes: it has no separator of a mapping, a route, an option or
+#: a URL, and is not the dash that stands for no service.
+_PLAIN = re.compile(r"""(?!-\Z)[^\s/?#:,="][^\s/?#:,=]*""")
 
 #: A list names at most this many words, and counts the others.
 _NAMED = 5

@@ -11,34 +11,35 @@ from typing import Any
 from attrs import evolve
 
 from lbconsul.config import grammar, validate
-from lbconsul.config.mapping_options import MAPPING_OPTIONS, with_options
+from lbconsul.config.mapping_options import MAPPING_OPTIONS
+from lbconsul.config.mappings import build_mappings
 from lbconsul.config.model import (
     Admin,
     Config,
     ConsulAddress,
     ConsulConfig,
-    Mapping,
 )
 from lbconsul.config.options import CONSUL_OPTIONS, GATEWAY_OPTIONS, OPTIONS, SECRETS
 from lbconsul.config.sources import (
-    RawMapping,
     Source,
     SourcedText,
     from_command_line,
     read,
 )
-from lbconsul.config.values import service as service_name
 from lbconsul.errors import ConfigError
 
 
 def configure(
-    consul: Iterable[str] = (), mappings: Iterable[str] = (), **options: str
+    consul: Iterable[str] = (),
+    mappings: Iterable[str] = (),
+    routes: Iterable[str] = (),
+    **options: str,
 ) -> Config:
     """Build a configuration for a program that embeds a gateway.
 
     The texts are those of the command line: ``configure(["consul:8500"],
-    ["8080:web,tag=v2"], connect_timeout="1s")``.  Unlike there, the admin listener is
-    off by default: ``admin="127.0.0.1:9200"``.
+    ["8080:web,tag=v2"], connect_timeout="1s")``; `routes` are those of ``--route``.
+    Unlike there, the admin listener is off by default: ``admin="127.0.0.1:9200"``.
 
     :raises ConfigError: the configuration is invalid.
     """
@@ -47,7 +48,7 @@ def configure(
         if key not in OPTIONS:
             raise ConfigError(grammar.unknown("option", key, OPTIONS))
     texts.setdefault("admin", "off")
-    return build(Source(), Source(), from_command_line(texts, consul, mappings))
+    return build(Source(), Source(), from_command_line(texts, consul, mappings, routes))
 
 
 def build(
@@ -55,23 +56,20 @@ def build(
 ) -> Config:
     """Build the whole configuration.
 
-    Mappings of the file and the command line are all served; one of the command line
-    replaces the file's with the same listening address.
+    Mappings and routes of the file and the command line are all served; a mapping of
+    the command line replaces the file's with the same listening address, its routes
+    included, and a route replaces the file's for the same clients.
 
     :raises ConfigError: the configuration is invalid.
     """
     options = _strongest(environment, file, command_line)
     values = {key: _read_option(key, each) for key, each in options.items()}
     defaults = {key: values[key] for key in values if key in MAPPING_OPTIONS}
-    given = [(each.said, _mapping(each, defaults)) for each in command_line.mappings]
-    listening = {mapping.listen for _, mapping in given}
-    filed = [(each.said, _mapping(each, defaults)) for each in file.mappings]
-    sourced = [each for each in filed if each[1].listen not in listening] + given
-    if not sourced:
+    if not command_line.mappings and not file.mappings:
         raise _nothing_to_balance(command_line)
+    sourced = build_mappings(file, command_line, defaults)
     admin = values.get("admin", Admin(None))
     validate.reject_duplicates(sourced, values.get("takeover", ""), admin.listen)
-    validate.reject_fallback_loops(sourced)
     mappings = tuple(mapping for _, mapping in sourced)
     places = {key: each.where for key, each in options.items()}
     consul = ConsulConfig(places=places, **_chosen(values, CONSUL_OPTIONS))
@@ -124,24 +122,6 @@ def _chosen(
     return {
         table[name].attribute: value for name, value in values.items() if name in table
     }
-
-
-def _mapping(each: RawMapping, defaults: AbstractMapping[str, Any]) -> Mapping:
-    values = dict(defaults)
-    for key, text in each.options.items():
-        if key not in MAPPING_OPTIONS:
-            raise each.said.wrong(grammar.unknown("option", key, MAPPING_OPTIONS))
-        option = MAPPING_OPTIONS[key]
-        try:
-            values[key] = option.parse(text)
-        except ValueError as error:
-            raise each.wrong(key, str(error)) from None
-    try:
-        listen = grammar.listen_address(each.listen)
-        service = service_name(each.service)
-    except ValueError as error:
-        raise each.said.wrong(str(error)) from None
-    return validate.validated(each, with_options(Mapping(service, listen), values))
 
 
 def _nothing_to_balance(command_line: Source) -> ConfigError:

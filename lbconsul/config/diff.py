@@ -1,11 +1,11 @@
 """What a new configuration changes in a running gateway.  Pure."""
 
-from collections.abc import Collection, Generator, Iterable
+from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 from attrs import evolve, frozen
 
-from lbconsul.config.model import Config, Listen, Mapping
+from lbconsul.config.model import Config, Mapping, rows
 
 _Result = TypeVar("_Result")
 
@@ -30,7 +30,10 @@ _FIXED = (
 
 @frozen
 class Plan:
-    """What a reload does to each mapping; mappings are identified by their address."""
+    """What a reload does to each mapping and each route.
+
+    Mappings are identified by their address, routes by the clients they take, too.
+    """
 
     added: tuple[Mapping, ...] = ()
     altered: tuple[Mapping, ...] = ()
@@ -59,24 +62,24 @@ def finish(steps: Generator[object, None, _Result]) -> _Result:
 
 
 def planning(
-    old: Iterable[Mapping], new: Collection[Mapping], *, renew: bool = False
+    old: Iterable[Mapping], new: Iterable[Mapping], *, renew: bool = False
 ) -> Generator[None, None, Plan]:
-    """The plan that leads from the `old` mappings to the `new` ones, one a step.
+    """The plan that leads from the `old` mappings to the `new` ones, one row a step.
 
     With `renew`, unchanged mappings count as altered too.
     """
-    before = {each.listen: each for each in old}
-    after: set[Listen | None] = {each.listen for each in new}
+    before = {each.place: each for each in rows(old)}
+    after = {each.place: each for each in rows(new)}
     altered, unchanged = list[Mapping](), list[Mapping]()
-    for each in new:
-        old_one = before.get(each.listen)
+    for place, each in after.items():
+        old_one = before.get(place)
         if old_one is not None:
             (altered if renew or old_one != each else unchanged).append(each)
         yield
     return Plan(
-        tuple(each for each in new if each.listen not in before),
+        tuple(each for place, each in after.items() if place not in before),
         tuple(altered),
-        tuple(gone for listen, gone in before.items() if listen not in after),
+        tuple(gone for place, gone in before.items() if place not in after),
         tuple(unchanged),
     )
 

@@ -28,11 +28,13 @@ CONSUL_PORTS = {"http": 8500, "https": 8501}
 #: The ports that Consul's own tools use for a URL without one.
 WEB_PORTS = {"http": 80, "https": 443}
 
-_MAPPING = re.compile(
-    r"""(?P<listen>unix:/[^:]*|systemd:[^:,]+|(?:(?:\[[^\]]*\]|[^:,\[\]"]*):)?[^:,"]*)"""
-    r""":(?P<service>"(?:[^"\\]|\\.)*"|(?!")[^:,]*)(?:,(?P<options>.*))?""",
-    re.DOTALL,
+_LISTEN = (
+    r"""(?P<listen>unix:/[^:]*|systemd:[^:,]+|"""
+    r"""(?:(?:\[[^\]]*\]|[^:,\[\]"]*):)?[^:,"]*)"""
 )
+_SERVICE = r"""(?P<service>"(?:[^"\\]|\\.)*"|(?!")[^:,]*)(?:,(?P<options>.*))?"""
+_MAPPING = re.compile(f"{_LISTEN}:{_SERVICE}", re.DOTALL)
+_ROUTE = re.compile(f"{_LISTEN}:(?P<pattern>[^=:,]*)={_SERVICE}", re.DOTALL)
 _LOOKS_LIKE_MAPPING = re.compile(
     r"\d+:|unix:(?!//|\d*$)|systemd:|(?:\[[^\]]*\]|[^:\[\]]*):\d+:"
 )
@@ -145,27 +147,46 @@ def looks_like_mapping(text: str) -> bool:
     return _LOOKS_LIKE_MAPPING.match(text) is not None
 
 
-def split_mapping(text: str) -> tuple[str, str, dict[str, str]]:
+def split_mapping(text: str) -> tuple[str, str | None, dict[str, str]]:
     """Split ``[ADDRESS:]PORT:SERVICE[,option=value...]`` into its three parts.
 
     A service in double quotes can have any name.  A comma within double quotes or
     backticks belongs to the value, so ``filter=`` can hold any expression; so does a
-    comma after which no option begins, as in ``health=passing,warning``.
+    comma after which no option begins, as in ``health=passing,warning``.  A service of
+    ``-`` is none.
     """
     match = _MAPPING.fullmatch(text)
     if match is None:
         form = "must be [ADDRESS:]PORT:SERVICE[,option=value...]"
         quotes = ', with both quotes if the service is quoted: 80:"a b/c",tag=v2'
         raise ValueError(form + quotes if '"' in text else form)
-    listen, service = match["listen"], match["service"]
-    if service[:1] == '"':
-        service = unquoted(service)
-    else:
-        try:
-            values.name(service)
-        except ValueError as error:
-            raise ValueError(f"service {error}, or in double quotes") from None
-    return listen, service, _split_options(match["options"])
+    return match["listen"], _service(match["service"]), _split_options(match["options"])
+
+
+def split_route(text: str) -> tuple[str, str, str | None, dict[str, str]]:
+    """Split ``LISTEN:PATTERN=SERVICE[,option=value...]`` into its four parts.
+
+    Quotes and a dash mean what they mean in a mapping.
+    """
+    match = _ROUTE.fullmatch(text)
+    if match is None:
+        raise ValueError(
+            "must be LISTEN:PATTERN=SERVICE[,option=value...], such as"
+            " 443:api.example.com=api"
+        )
+    service = _service(match["service"])
+    return match["listen"], match["pattern"], service, _split_options(match["options"])
+
+
+def _service(text: str) -> str | None:
+    if text == "-":
+        return None
+    if text[:1] == '"':
+        return unquoted(text)
+    try:
+        return values.name(text)
+    except ValueError as error:
+        raise ValueError(f"service {error}, or in double quotes") from None
 
 
 def _split_options(text: str | None) -> dict[str, str]:

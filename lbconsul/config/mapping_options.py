@@ -213,7 +213,7 @@ MAPPING_OPTIONS = table(
     ),
     Option(
         "mode",
-        values.one_of(MODES),
+        values.mode(MODES),
         "tcp; or sni: route TLS clients by server name, without decrypting [tcp]",
     ),
     Option(
@@ -313,6 +313,16 @@ MAPPING_OPTIONS = table(
         field="waits_for_client",
     ),
 )
+
+
+#: Options of the listening address: they apply before a client is routed.
+LISTEN_OPTIONS = frozenset(
+    {
+        "max-connections", "unix-mode", "mode", "tls", "tls-min", "client-ca",
+        "client-verify", "client-crl", "accept-proxy", "first-byte-timeout",
+        "wait-for-client",
+    }
+)  # fmt: skip
 
 
 def with_options(mapping: Mapping, values: AbstractMapping[str, Any]) -> Mapping:

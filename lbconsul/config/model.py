@@ -1,9 +1,10 @@
 """The configuration of one gateway, as frozen values."""
 
+from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as AbstractMapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from lbconsul.errors import ConfigError
 from lbconsul.text import quoted
@@ -187,13 +188,14 @@ class ProxyProtocol:
 
 @frozen(cache_hash=True)  # it is a key in hot paths
 class Mapping:
-    """A listening address, the service behind it, and its options.
+    """A listening address, the service behind it, and its options; or one route of it.
 
     Durations are seconds; 0 is off, or no limit.  `lbconsul.config.mapping_options`
     describes the options.  Without an address the mapping is for a program that listens
     by other means.
     """
 
+    #: Empty: only the routes have a service.
     service: str
     listen: Listen | None = None
     tag: str = ""
@@ -233,14 +235,41 @@ class Mapping:
     proxy_protocol: ProxyProtocol = ProxyProtocol()
     #: Whether no upstream is connected to before the client has sent a byte.
     waits_for_client: bool = False
+    #: If this is a route: which clients of the address it takes, by server name.
+    route: str = ""
+    #: Where a part of the clients goes; the service gets the others.  Each route has
+    #: the same address, and options of its own.
+    routes: tuple["Mapping", ...] = ()
 
     def __str__(self) -> str:
-        listen, service = self.listen, quoted(self.service)
-        if listen is None:
-            return service
-        if isinstance(listen, TCPListen) and listen.host == "0.0.0.0":
-            return f"{listen.port}:{service}"
-        return f"{listen}:{service}"
+        service = quoted(self.service) if self.service else "-"
+        shown = f"{self.route}={service}" if self.route else service
+        if self.listen is None:
+            return shown
+        if isinstance(self.listen, TCPListen) and self.listen.host == "0.0.0.0":
+            return f"{self.listen.port}:{shown}"
+        return f"{self.listen}:{shown}"
+
+    @property
+    def place(self) -> tuple["Listen | str", str]:
+        """What it keeps while its options change: where it listens, and its route."""
+        return self.listen or self.service, self.route
+
+    @property
+    def rows(self) -> tuple["Mapping", ...]:
+        """What is balanced, counted and shown by itself: the mapping, then each route.
+
+        The first is the mapping without its routes.
+        """
+        if not self.routes:
+            return (self,)
+        return (evolve(self, routes=()), *self.routes)
+
+
+def rows(mappings: Iterable[Mapping]) -> Iterator[Mapping]:
+    """The rows of all these mappings: each mapping, followed by its routes."""
+    for each in mappings:
+        yield from each.rows
 
 
 @frozen

@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Any
 
-from lbconsul.config.mapping_options import MAPPING_OPTIONS
+from lbconsul.config.mapping_options import LISTEN_OPTIONS, MAPPING_OPTIONS
 from lbconsul.config.model import Config, Mapping, decimal
 from lbconsul.config.option import Option
 from lbconsul.config.options import CONSUL_OPTIONS, GATEWAY_OPTIONS, SECRETS
@@ -17,8 +17,14 @@ _MANY = 1 << 14
 
 @lru_cache(_MANY)
 def mapping_options(mapping: Mapping) -> dict[str, str]:
-    """A mapping's options by name, defaults included, but without empty ones."""
-    return _shown(MAPPING_OPTIONS, mapping)
+    """A mapping's options by name, defaults included, but without empty ones.
+
+    A route has no options of the listening address.
+    """
+    shown = _shown(MAPPING_OPTIONS, mapping)
+    if mapping.route:
+        return {k: text for k, text in shown.items() if k not in LISTEN_OPTIONS}
+    return shown
 
 
 def gateway_options(config: Config) -> dict[str, str]:

@@ -60,12 +60,15 @@ def read(said: SourcedText, parse: Any) -> Any:
 
 @frozen
 class RawMapping:
-    """A mapping, split but not parsed yet; `said` is its whole text."""
+    """A mapping or a route, split but not parsed yet; `said` is its whole text."""
 
     said: SourcedText
     listen: str
-    service: str
+    #: None: there is none.
+    service: str | None
     options: AbstractMapping[str, str]
+    #: Which clients a route takes; empty if this is no route.
+    pattern: str = ""
 
     def wrong(self, option: str, why: str) -> ConfigError:
         """The error about one of the mapping's options."""
@@ -80,6 +83,7 @@ class Source:
     options: AbstractMapping[str, SourcedText] = Factory(dict)
     consul: tuple[SourcedText, ...] = ()
     mappings: tuple[RawMapping, ...] = ()
+    routes: tuple[RawMapping, ...] = ()
     #: Whether to use TLS to Consul, even at an address that says http.
     tls: bool = False
 
@@ -88,12 +92,14 @@ def from_command_line(
     options: AbstractMapping[str, str],
     consul: Iterable[str],
     mappings: Iterable[str],
+    routes: Iterable[str] = (),
 ) -> Source:
     """The result of twistd's parser, as a source."""
     return Source(
         {name: SourcedText(f"--{name}", text) for name, text in options.items()},
         tuple(SourcedText("--consul", text) for text in consul),
         tuple(_mapping_text(SourcedText("--map", text)) for text in mappings),
+        tuple(_route_text(SourcedText("--route", text)) for text in routes),
     )
 
 
@@ -136,27 +142,42 @@ def from_toml(text: str, path: str) -> Source:
 
 def _from_document(document: dict[str, Any], path: str) -> Source:
     maps = document.pop("map", [])
+    routes = document.pop("route", [])
     consul = document.pop("consul", [])
-    known = {"map", "consul", *OPTIONS}
+    known = {"map", "route", "consul", *OPTIONS}
     for key in document:
         if key not in OPTIONS:
             raise ConfigError(f"{path}: {grammar.unknown('option', key, known)}")
     if not isinstance(maps, list):
         raise ConfigError(f"{path}: map must be a list of strings or [[map]] tables")
+    if not _are_texts(routes):
+        raise ConfigError(f"{path}: route must be a list of strings, or [[map.route]]")
     addresses = consul if isinstance(consul, list) else [consul]
-    if not all(isinstance(each, str) for each in addresses):
+    if not _are_texts(addresses):
         raise ConfigError(f"{path}: consul must be a string or a list of strings")
+    read_maps = [
+        _toml_mapping(f"{path}: map {number}", each)
+        for number, each in enumerate(maps, 1)
+    ]
     return Source(
         {
             key: SourcedText(f"{path}: {key}", _toml_text(f"{path}: {key}", value))
             for key, value in document.items()
         },
         tuple(SourcedText(f"{path}: consul", each) for each in addresses),
-        tuple(
-            _toml_mapping(f"{path}: map {number}", each)
-            for number, each in enumerate(maps, 1)
+        tuple(mapping for mapping, _ in read_maps),
+        (
+            *(
+                _route_text(SourcedText(f"{path}: route {number}", each))
+                for number, each in enumerate(routes, 1)
+            ),
+            *(route for _, routes in read_maps for route in routes),
         ),
     )
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def _toml_text(where: str, value: object) -> str:
@@ -170,22 +191,61 @@ def _toml_text(where: str, value: object) -> str:
     raise ConfigError(f"{where}: must be a string, a whole number or a boolean")
 
 
-def _toml_mapping(where: str, value: object) -> RawMapping:
+def _toml_mapping(where: str, value: object) -> tuple[RawMapping, list[RawMapping]]:
+    """A mapping and its routes."""
     if isinstance(value, str):
-        return _mapping_text(SourcedText(where, value))
+        return _mapping_text(SourcedText(where, value)), []
     if not isinstance(value, dict):
         raise ConfigError(f"{where} {value}: must be a string or a [[map]] table")
-    known = {"listen", "service", *MAPPING_OPTIONS}
-    for key in value:
-        if key not in known:
-            raise ConfigError(f"{where}: {grammar.unknown('option', key, known)}")
-    texts = {key: _toml_text(f"{where}: {key}", each) for key, each in value.items()}
-    if missing := {"listen", "service"} - texts.keys():
-        raise ConfigError(f"{where}: {' and '.join(sorted(missing))} must be given")
+    routes = value.pop("route", [])
+    if not isinstance(routes, list):
+        raise ConfigError(f"{where}: route must be given as [[map.route]] tables")
+    if routes:
+        value.setdefault("service", "-")
+    texts = _toml_texts(where, value, "listen", "service", also="route")
     listen, service = texts.pop("listen"), texts.pop("service")
     said = SourcedText(where, f"{listen}:{service}")
-    return RawMapping(said, listen, service, texts)
+    mapping = RawMapping(said, listen, _service(service), texts)
+    return mapping, [
+        _toml_route(f"{where}: route {number}", listen, each)
+        for number, each in enumerate(routes, 1)
+    ]
+
+
+def _toml_route(where: str, listen: str, value: object) -> RawMapping:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where} {value}: must be a [[map.route]] table")
+    texts = _toml_texts(where, value, "match", "service")
+    pattern, service = texts.pop("match"), texts.pop("service")
+    said = SourcedText(where, f"{listen}:{pattern}={service}")
+    return RawMapping(said, listen, _service(service), texts, pattern)
+
+
+def _service(text: str) -> str | None:
+    return None if text == "-" else text
+
+
+def _toml_texts(
+    where: str, table: dict[str, Any], *needed: str, also: str = ""
+) -> dict[str, str]:
+    """The texts of a table's values; `needed` and mapping options are its keys.
+
+    `also` is a key that was read before, named only in errors.
+    """
+    known = {*needed, *MAPPING_OPTIONS} | ({also} if also else set())
+    for key in table:
+        if key not in known:
+            raise ConfigError(f"{where}: {grammar.unknown('option', key, known)}")
+    texts = {key: _toml_text(f"{where}: {key}", each) for key, each in table.items()}
+    if missing := set(needed) - texts.keys():
+        raise ConfigError(f"{where}: {' and '.join(sorted(missing))} must be given")
+    return texts
 
 
 def _mapping_text(said: SourcedText) -> RawMapping:
     return RawMapping(said, *read(said, grammar.split_mapping))
+
+
+def _route_text(said: SourcedText) -> RawMapping:
+    listen, pattern, service, options = read(said, grammar.split_route)
+    return RawMapping(said, listen, service, options, pattern)

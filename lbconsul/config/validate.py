@@ -19,6 +19,7 @@ from lbconsul.config.model import (
     UnixListen,
     WhenEmpty,
 )
+from lbconsul.config.server_names import ANY
 from lbconsul.config.sources import RawMapping, SourcedText
 from lbconsul.errors import ConfigError
 
@@ -33,11 +34,14 @@ def validated(each: RawMapping, mapping: Mapping) -> Mapping:
 
     :raises ConfigError: an option that the mapping sets itself makes no sense.
     """
-    if isinstance(mapping.listen, UnixListen):
+    # A PROXY header gives the clients of a UNIX socket an address.
+    if isinstance(mapping.listen, UnixListen) and not mapping.proxy_protocol.accept:
         _refuse_addresses(each)
         limits = evolve(mapping.limits, connections_per_client=0)
         mapping = evolve(mapping, allow=(), deny=(), limits=limits)
     _refuse_to_serve_nobody(each, mapping)
+    if not mapping.service:  # when-empty is for its routes
+        return evolve(mapping, when_empty=WhenEmpty())
     empty = mapping.when_empty
     is_itself = empty.fallback == mapping.service and not empty.is_address
     if not is_itself and not _leads_to(mapping, mapping):
@@ -119,16 +123,25 @@ def reject_fallback_loops(told: Iterable[tuple[SourcedText, Mapping]]) -> None:
 
 
 def _nexts(mappings: Iterable[Mapping]) -> dict[Mapping, Mapping]:
-    """The next mapping of each mapping whose fallback leads to another one."""
+    """The next mapping of each mapping whose fallback leads to another one.
+
+    Routes are among the `mappings`, each behind its mapping.
+    """
     alike = defaultdict[object, list[Mapping]](list)
     for each in mappings:
         alike[_likeness(each.listen)].append(each)
-    return {
-        mapping: other
-        for mapping in mappings
-        for other in alike.get(_likeness(_fallback(mapping)), ())
-        if _leads_to(mapping, other)
-    }
+    found = {}
+    for mapping in mappings:
+        # Its clients go to the route for the same ones, if there is one.
+        routes = ["", ANY, mapping.route]
+        nexts = [
+            other
+            for other in alike.get(_likeness(_fallback(mapping)), ())
+            if other.route in routes and _leads_to(mapping, other)
+        ]
+        if nexts:
+            found[mapping] = max(nexts, key=lambda other: routes.index(other.route))
+    return found
 
 
 def _refuse_addresses(each: RawMapping) -> None:

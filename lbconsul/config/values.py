@@ -171,6 +171,21 @@ def one_of(choices: Iterable[str]) -> Callable[[str], str]:
     return parse
 
 
+def mode(choices: Iterable[str]) -> Callable[[str], str]:
+    """As `one_of`; it knows what octal digits were meant for in former versions."""
+    known = one_of(choices)
+
+    def parse(text: str) -> str:
+        if re.fullmatch(r"0?[0-7]{3}", text):
+            raise ValueError(
+                "a UNIX socket's permissions are called unix-mode now:"
+                f" unix-mode={text}"
+            )
+        return known(text)
+
+    return parse
+
+
 def certificates(text: str) -> str:
     """A path, or ``consul:PREFIX``: where PEM certificates and keys are."""
     printable(text)

@@ -82,3 +82,19 @@ def test_admin_side() -> None:
         "--admin", "--admin-token-file", "--admin-open-read", "--log-format",
         "--log-file", "--log-file-size", "--log-file-keep",
     ]  # fmt: skip
+
+
+def test_routes() -> None:
+    """
+    A route is told by the clients that it takes: one that is added, altered or removed
+    leaves its mapping and the other routes unchanged.
+    """
+    a, b, c = (evolve(A, route=f"{name}.com", service=name) for name in "abc")
+    mapping = evolve(A, service="")
+    moved = evolve(b, service="new")
+    made = plan([evolve(mapping, routes=(a, b))], [evolve(mapping, routes=(moved, c))])
+    assert made == Plan((c,), (moved,), (a,), (mapping,))
+    assert str(made) == (
+        "1 added (80:c.com=c), 1 altered (80:b.com=new), 1 removed (80:a.com=a),"
+        " 1 unchanged"
+    )

@@ -15,6 +15,7 @@ from lbconsul.config.model import (
     TCPListen,
     UnixListen,
     WhenEmpty,
+    rows,
 )
 from lbconsul.errors import ConfigError
 
@@ -120,3 +121,23 @@ def test_no_number_of_workers(count: Any) -> None:
 def test_the_host_header(address: ConsulAddress, netloc: str) -> None:
     """Consul is called by the name under which it is reached."""
     assert address.netloc == netloc
+
+
+def test_routes() -> None:
+    """
+    A mapping and each of its routes are shown by themselves, and keep their places
+    while their options change.
+    """
+    listen = TCPListen("0.0.0.0", 443)
+    a, b = (Mapping(name, listen, route=f"{name}.com") for name in "ab")
+    mapping, other = Mapping("", listen, routes=(a, b)), Mapping("web")
+    shown = list(rows([mapping, other]))
+    assert list(map(str, shown)) == ["443:-", "443:a.com=a", "443:b.com=b", "web"]
+    assert shown == [Mapping("", listen), a, b, other]
+    assert [each.place for each in shown] == [
+        (listen, ""),
+        (listen, "a.com"),
+        (listen, "b.com"),
+        ("web", ""),
+    ]
+    assert str(Mapping("a", route="a.com")) == "a.com=a"

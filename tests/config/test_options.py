@@ -24,7 +24,7 @@ from lbconsul.config.option import Option
 from lbconsul.config.options import CONSUL_OPTIONS, GATEWAY_OPTIONS, OPTIONS
 
 #: What a mapping has beside its options.
-ITS_OWN = {"service", "listen"}
+ITS_OWN = {"service", "listen", "route", "routes"}
 
 
 #: Fields of a mapping that hold a group of options.

@@ -7,7 +7,7 @@ import pytest
 from attrs import evolve
 
 from lbconsul.config.build import configure
-from lbconsul.config.mapping_options import MAPPING_OPTIONS
+from lbconsul.config.mapping_options import LISTEN_OPTIONS, MAPPING_OPTIONS
 from lbconsul.config.model import Admin, Config, Mapping
 from lbconsul.config.options import CONSUL_OPTIONS, GATEWAY_OPTIONS, OPTIONS, SECRETS
 from lbconsul.config.render import gateway_options, mapping_options
@@ -124,3 +124,13 @@ def test_not_said() -> None:
 def test_embedded() -> None:
     """Nowhere to look at is off."""
     assert gateway_options(evolve(CONFIG, admin=Admin(None)))["admin"] == "off"
+
+
+def test_route() -> None:
+    """A route is shown without the options of the address, which it cannot have."""
+    mappings, routes = ["443:-,mode=sni,policy=p2c"], ["443:a.com=a,tag=v2"]
+    [mapping] = configure(mappings=mappings, routes=routes).mappings
+    [route] = mapping.routes
+    shown = mapping_options(route)
+    assert (shown["policy"], shown["tag"]) == ("p2c", "v2")
+    assert shown.keys() == mapping_options(mapping).keys() - LISTEN_OPTIONS | {"tag"}

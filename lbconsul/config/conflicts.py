@@ -1,0 +1,93 @@
+"""Rejects options of a mapping that contradict each other, or need one that is not set.
+
+As in `lbconsul.config.validate`, a default of all mappings need not make sense for
+each: only what a mapping sets itself is rejected.
+"""
+
+from collections.abc import Callable, Collection
+
+from attrs import evolve, frozen
+
+from lbconsul.config.model import TLS, Mapping, UnixListen
+from lbconsul.config.sources import RawMapping
+
+
+@frozen
+class _Need:
+    """Options that have no effect without another one."""
+
+    options: tuple[str, ...]
+    #: The other option, and whether it is set.
+    needed: str
+    is_met: Callable[[Mapping], bool]
+
+
+_NEEDS = (
+    _Need(
+        ("tls-min", "client-ca", "client-verify", "client-crl"),
+        "tls=",
+        lambda mapping: bool(mapping.tls.certificates),
+    ),
+    _Need(
+        ("client-verify", "client-crl"),
+        "client-ca=",
+        lambda mapping: bool(mapping.tls.client_ca),
+    ),
+    _Need(
+        (
+            "upstream-ca", "upstream-server-name", "upstream-verify", "upstream-cert",
+            "upstream-key",
+        ),
+        "upstream-tls=on",
+        lambda mapping: mapping.upstream_tls.is_on,
+    ),
+    _Need(
+        ("upstream-key",),
+        "upstream-cert=",
+        lambda mapping: bool(mapping.upstream_tls.cert),
+    ),
+)  # fmt: skip
+
+
+def resolved(each: RawMapping, mapping: Mapping) -> Mapping:
+    """The mapping without defaults that contradict what it sets itself.
+
+    :raises ConfigError: what it sets itself is a contradiction, or the defaults are.
+    """
+    if isinstance(mapping.listen, UnixListen) and "accept-proxy" not in each.options:
+        # No client is in the networks of the default.  Set by the mapping, it is for
+        # all clients.
+        proxy_protocol = evolve(mapping.proxy_protocol, accept=())
+        mapping = evolve(mapping, proxy_protocol=proxy_protocol)
+    if mapping.mode != "sni" or not mapping.tls.certificates:
+        return mapping
+    own = each.options.keys() & {"mode", "tls"}
+    if own == {"tls"}:
+        return evolve(mapping, mode="tcp")
+    if own == {"mode"}:
+        return evolve(mapping, tls=TLS())
+    raise each.said.wrong(
+        "mode=sni passes TLS on without decrypting, which tls= would do: drop one"
+    )
+
+
+def refuse_routes(route: RawMapping, mapping: Mapping) -> None:
+    """Refuse a route of a mapping that does not know its clients' server names.
+
+    :raises ConfigError: it does not.
+    """
+    if mapping.mode != "sni" and not mapping.tls.certificates:
+        raise route.said.wrong(
+            f"{mapping} needs mode=sni, or tls=, to route by server name"
+        )
+
+
+def refuse_idle_options(each: RawMapping, rows: Collection[Mapping]) -> None:
+    """Refuse options that `each` sets itself and that have no effect on any of `rows`.
+
+    :raises ConfigError: there is such an option.
+    """
+    for need in _NEEDS:
+        given = [option for option in need.options if option in each.options]
+        if given and not any(map(need.is_met, rows)):
+            raise each.wrong(given[0], f"works only with {need.needed}")

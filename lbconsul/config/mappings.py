@@ -1,0 +1,172 @@
+"""Builds mappings and their routes, from what the file and the command line say."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from collections.abc import Mapping as AbstractMapping
+from typing import Any
+
+from attrs import evolve
+
+from lbconsul.config import conflicts, grammar, validate
+from lbconsul.config.mapping_options import (
+    LISTEN_OPTIONS,
+    MAPPING_OPTIONS,
+    with_options,
+)
+from lbconsul.config.model import Listen, Mapping
+from lbconsul.config.server_names import read_pattern
+from lbconsul.config.sources import RawMapping, Source, SourcedText
+from lbconsul.config.values import service as service_name
+from lbconsul.text import listed
+
+#: By pattern, in the order in which they were given.
+_Routes = dict[str, RawMapping]
+
+
+def build_mappings(
+    file: Source, command_line: Source, defaults: AbstractMapping[str, Any]
+) -> list[tuple[SourcedText, Mapping]]:
+    """The mappings of both sources with their routes, each with its text.
+
+    A mapping of the command line replaces the file's at the same address, with its
+    routes; a route of the command line replaces the file's for the same clients.
+    `defaults` are values of options.
+
+    :raises ConfigError: a mapping or a route is invalid.
+    """
+    given = [(each, _mapping(each, defaults)) for each in command_line.mappings]
+    listening = {mapping.listen for _, mapping in given}
+    filed = [(each, _mapping(each, defaults)) for each in file.mappings]
+    kept = [each for each in filed if each[1].listen not in listening] + given
+    routes = _routes(file.routes)
+    for listen in listening:
+        routes.pop(listen, None)
+    for listen, theirs in _routes(command_line.routes).items():
+        routes.setdefault(listen, {}).update(theirs)
+    _refuse_strays(routes, [mapping for _, mapping in kept])
+    built = [_with_routes(*each, routes.get(each[1].listen, {})) for each in kept]
+    validate.reject_fallback_loops([row for each in built for row in each])
+    return [
+        (said, evolve(mapping, routes=tuple(route for _, route in theirs)))
+        for (said, mapping), *theirs in built
+    ]
+
+
+def _mapping(each: RawMapping, defaults: AbstractMapping[str, Any]) -> Mapping:
+    values = {**defaults, **_values(each)}
+    listen = _listen(each)
+    mapping = with_options(Mapping(_service(each), listen), values)
+    return conflicts.resolved(each, mapping)
+
+
+def _values(each: RawMapping) -> dict[str, Any]:
+    """The values of the options that a mapping or route sets itself."""
+    values = {}
+    for key, text in each.options.items():
+        if key not in MAPPING_OPTIONS:
+            raise each.said.wrong(grammar.unknown("option", key, MAPPING_OPTIONS))
+        try:
+            values[key] = MAPPING_OPTIONS[key].parse(text)
+        except ValueError as error:
+            raise each.wrong(key, str(error)) from None
+    return values
+
+
+def _listen(each: RawMapping) -> Listen:
+    try:
+        return grammar.listen_address(each.listen)
+    except ValueError as error:
+        raise each.said.wrong(str(error)) from None
+
+
+def _service(each: RawMapping) -> str:
+    if each.service is None:
+        return ""
+    try:
+        return service_name(each.service)
+    except ValueError as error:
+        raise each.said.wrong(str(error)) from None
+
+
+def _routes(given: Iterable[RawMapping]) -> dict[Listen | None, _Routes]:
+    """The routes of one source, by address.
+
+    :raises ConfigError: two of them are for the same clients.
+    """
+    routes = defaultdict[Listen | None, _Routes](dict)
+    for each in given:
+        others, pattern = routes[_listen(each)], _pattern(each)
+        if pattern in others:
+            by = others[pattern].said
+            raise each.said.wrong(f"{pattern} is taken by {by.where} {by.text}")
+        others[pattern] = each
+    return routes
+
+
+def _pattern(each: RawMapping) -> str:
+    try:
+        return read_pattern(each.pattern)
+    except ValueError as error:
+        raise each.said.wrong(f"{each.pattern!r} {error}") from None
+
+
+def _refuse_strays(
+    routes: AbstractMapping[Listen | None, _Routes], mappings: Iterable[Mapping]
+) -> None:
+    """Refuse routes at an address where no mapping listens."""
+    known = {each.listen for each in mappings}
+    for listen, theirs in routes.items():
+        if listen not in known:
+            [first, *_] = theirs.values()
+            names = listed(map(str, mappings))
+            raise first.said.wrong(
+                f"no mapping listens on {listen}; the mappings are {names}"
+            )
+
+
+def _with_routes(
+    each: RawMapping, mapping: Mapping, routes: _Routes
+) -> list[tuple[SourcedText, Mapping]]:
+    """A mapping and its routes, validated, each with its text."""
+    if routes:
+        [first, *_] = routes.values()
+        conflicts.refuse_routes(first, mapping)
+    elif not mapping.service:
+        raise each.said.wrong(
+            "- is no service, and there is no route: give it one, such as"
+            f" --route {each.listen}:api.example.com=api"
+        )
+    theirs = [
+        (route, _route(route, pattern, mapping)) for pattern, route in routes.items()
+    ]
+    conflicts.refuse_idle_options(each, [mapping, *(row for _, row in theirs)])
+    for route, row in theirs:
+        conflicts.refuse_idle_options(route, [row])
+    return [
+        (raw.said, validate.validated(raw, row))
+        for raw, row in ((each, mapping), *theirs)
+    ]
+
+
+def _route(each: RawMapping, pattern: str, mapping: Mapping) -> Mapping:
+    """A route with its mapping's options, but for those that it sets itself.
+
+    What limits the clients of the whole address is not counted for each route again.
+    """
+    if each.service is None:
+        raise each.said.wrong("a route needs a service")
+    for key in each.options:
+        if key in LISTEN_OPTIONS:
+            raise each.wrong(
+                key, f"is for all clients of {mapping.listen}; give it to the mapping"
+            )
+    limits = evolve(mapping.limits, connections=0, connections_per_client=0)
+    inherited = evolve(
+        mapping,
+        service=_service(each),
+        route=pattern,
+        allow=(),
+        deny=(),
+        limits=limits,
+    )
+    return with_options(inherited, _values(each))

@@ -1,0 +1,116 @@
+"""Options that contradict each other, or have no effect, are refused at the start."""
+
+import pytest
+
+from lbconsul.config.build import configure
+from lbconsul.config.model import Mapping
+from lbconsul.errors import ConfigError
+
+
+def _mapping(mapping: str, *routes: str, **options: str) -> Mapping:
+    [built] = configure(mappings=[mapping], routes=routes, **options).mappings
+    return built
+
+
+@pytest.mark.parametrize(
+    ("mapping", "option", "needed"),
+    [
+        ("443:web", "tls-min=1.3", "tls="),
+        ("443:web", "client-ca=/ca.pem", "tls="),
+        ("443:web", "client-verify=optional", "tls="),
+        ("443:web,tls=/w.pem", "client-verify=optional", "client-ca="),
+        ("443:web,tls=/w.pem", "client-crl=/crl.pem", "client-ca="),
+        ("443:web", "upstream-ca=/ca.pem", "upstream-tls=on"),
+        ("443:web,upstream-tls=off", "upstream-verify=off", "upstream-tls=on"),
+        ("443:web", "upstream-server-name=a.com", "upstream-tls=on"),
+        ("443:web", "upstream-cert=/c.pem", "upstream-tls=on"),
+        ("443:web,upstream-tls=on", "upstream-key=/k.pem", "upstream-cert="),
+    ],
+)
+def test_without_effect(mapping: str, option: str, needed: str) -> None:
+    """An option that has no effect without another one is refused without it."""
+    with pytest.raises(ConfigError) as raised:
+        _mapping(f"{mapping},{option}")
+    assert str(raised.value) == (
+        f"--map {mapping},{option}: {option}: works only with {needed}"
+    )
+
+
+def test_defaults_without_effect() -> None:
+    """A default of all mappings need not have an effect on each."""
+    mapping = _mapping("80:web", tls_min="1.3", client_ca="/ca", upstream_ca="/ca")
+    assert mapping.tls.least_version == "1.3"
+
+
+def test_with_effect() -> None:
+    """With what they need all of them are taken."""
+    mapping = _mapping(
+        "443:web,tls=/w.pem,tls-min=1.3,client-ca=/ca,client-verify=optional,"
+        "client-crl=/crl,upstream-tls=on,upstream-ca=/ca,upstream-cert=/c,"
+        "upstream-key=/k,upstream-verify=off,upstream-server-name=a.com"
+    )
+    assert (mapping.tls.client_crl, mapping.upstream_tls.key) == ("/crl", "/k")
+
+
+def test_for_a_route() -> None:
+    """An option of a mapping may have an effect on a route alone."""
+    route = "443:a.com=a,upstream-tls=on"
+    mapping = _mapping("443:web,mode=sni,upstream-ca=/ca", route)
+    assert mapping.routes[0].upstream_tls.ca == "/ca"
+
+
+class TestModeAndTLS:
+    """Clients are routed without decrypting, or decrypted."""
+
+    WHY = ": mode=sni passes TLS on without decrypting, which tls= would do: drop one"
+
+    def test_both(self) -> None:
+        """A mapping that sets both is refused."""
+        with pytest.raises(
+            ConfigError, match=f"^--map 443:web,tls=/a,mode=sni{self.WHY}"
+        ):
+            _mapping("443:web,tls=/a,mode=sni")
+
+    def test_both_by_default(self) -> None:
+        """Defaults that never work together are refused."""
+        with pytest.raises(ConfigError, match=f"^--map 443:web{self.WHY}$"):
+            _mapping("443:web", tls="/a", mode="sni")
+
+    def test_its_own(self) -> None:
+        """What a mapping sets itself comes before a default."""
+        decrypts = _mapping("443:web,tls=/a", mode="sni")
+        assert (decrypts.mode, decrypts.tls.certificates) == ("tcp", "/a")
+        routes = _mapping("443:web,mode=sni", tls="/a")
+        assert (routes.mode, routes.tls.certificates) == ("sni", "")
+
+
+def test_a_mode_of_former_versions() -> None:
+    """The permissions of a UNIX socket were called mode once."""
+    with pytest.raises(ConfigError) as raised:
+        _mapping("unix:/run/web.sock:web,mode=666")
+    assert str(raised.value) == (
+        "--map unix:/run/web.sock:web,mode=666: mode=666: a UNIX socket's permissions"
+        " are called unix-mode now: unix-mode=666"
+    )
+
+
+class TestProxyProtocol:
+    """Headers of the PROXY protocol on a UNIX socket."""
+
+    def test_given(self) -> None:
+        """A UNIX socket whose clients are announced can tell them by address."""
+        mapping = _mapping("unix:/run/w:web,accept-proxy=0.0.0.0/0,allow=10.0.0.0/8")
+        assert mapping.proxy_protocol.accept == ("0.0.0.0/0",)
+        assert mapping.allow == ("10.0.0.0/8",)
+
+    def test_default(self) -> None:
+        """A default of all mappings is not for UNIX sockets."""
+        mapping = _mapping("unix:/run/w:web", accept_proxy="10.0.0.0/8")
+        assert mapping.proxy_protocol.accept == ()
+
+
+def test_certificates_in_consul() -> None:
+    """Certificates in Consul need a prefix of their keys."""
+    assert _mapping("443:w,tls=consul:certs/").tls.certificates == "consul:certs/"
+    with pytest.raises(ConfigError, match="tls=consul:/: must have a prefix of keys"):
+        _mapping("443:w,tls=consul:/")
