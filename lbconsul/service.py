@@ -25,7 +25,7 @@ from lbconsul.balance.instance import Instance
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.config.diff import Plan
-from lbconsul.config.model import Config, ConsulConfig, Mapping
+from lbconsul.config.model import Config, ConsulConfig, Mapping, rows
 from lbconsul.consul.addresses import from_state, to_state
 from lbconsul.consul.client import ConsulClient, consul_client
 from lbconsul.consul.resolver import HostResolver
@@ -173,7 +173,9 @@ class Gateway(MultiService):
         from lbconsul.dev.service import DevCatalog
 
         address = self.config.consul.addresses[0]
-        services = dict.fromkeys(each.service for each in self.config.mappings)
+        services = dict.fromkeys(
+            each.service for each in rows(self.config.mappings) if each.service
+        )
         return DevCatalog(self._reactor, address.host, address.port, list(services))
 
     def _add_services(self) -> None:
@@ -251,8 +253,7 @@ class Gateway(MultiService):
         self.data_plane.listen(mapping)
         if self.running:
             self._screening.learn()
-        self._watches.ask(queries_of([mapping]))
-        self.availability.add(mapping)
+        self._know(mapping)
 
     def proxy_factory(self, mapping: Mapping) -> ProxyFactory:
         """A factory for a mapping whose clients the caller's endpoint accepts.
@@ -264,9 +265,14 @@ class Gateway(MultiService):
         self._reloader.finish()
         self.certificates.add(mapping)
         factory = self.data_plane.lend(mapping)
-        self._watches.ask(queries_of([mapping]))
-        self.availability.add(mapping)
+        self._know(mapping)
         return factory
+
+    def _know(self, mapping: Mapping) -> None:
+        """Watch the services of a mapping and its routes."""
+        self._watches.ask(queries_of([mapping]))
+        for row in mapping.rows:
+            self.availability.add(row)
 
     def bind(self) -> None:
         """Open every listening socket now, before the start.

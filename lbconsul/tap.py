@@ -10,7 +10,7 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 
 from lbconsul.command_line import CommandLine, exit_with
-from lbconsul.config.model import Config, TCPListen
+from lbconsul.config.model import Config, TCPListen, rows
 from lbconsul.errors import LBConsulError
 from lbconsul.process.clock import WallClock, use_monotonic_clock
 from lbconsul.process.fd_limit import (
@@ -155,8 +155,8 @@ def _taken(config: Config, user: User | None) -> InheritedSockets | None:
 def _hints(config: Config) -> str:
     ports = {
         each.listen.port: each.service
-        for each in config.mappings
-        if isinstance(each.listen, TCPListen)
+        for each in rows(config.mappings)
+        if each.service and isinstance(each.listen, TCPListen)
     }
     if not ports:
         return "Listening on no TCP port, so there is nothing for curl to ask."
@@ -179,7 +179,7 @@ def _check(config: Config, user: User | None, *, online: bool) -> None:
     except LBConsulError as error:
         raise exit_with(error) from None
     print("lbconsul: the configuration is valid; its mappings:")
-    for mapping in config.mappings:
+    for mapping in rows(config.mappings):
         print(f"  {mapping}")
     sys.stdout.flush()
     for each in warnings:

@@ -187,12 +187,15 @@ class Histogram:
 
 @frozen(kw_only=True)
 class MappingStatus:
-    """A listening address and what is behind it."""
+    """A listening address and what is behind it; or a route of such a mapping."""
 
-    #: As it could be written: ``80:web``.
+    #: As it could be written: ``80:web``, ``443:api.example.com=api``.
     name: str
     #: ``0.0.0.0:80``, ``unix:/run/web.sock``.
     listen: str
+    #: Which clients a route takes; empty if it is none.
+    route: str = ""
+    #: Empty if only the mapping's routes have one.
     service: str
     policy: str
     #: Whether clients are accepted, waiting ones being in the kernel's queue.

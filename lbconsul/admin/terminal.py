@@ -98,9 +98,10 @@ class Terminal:
 
     def _mapping(self, mapping: Status, now: float) -> Iterator[str]:
         queued = f", {mapping['queued']} queued" if mapping["queued"] else ""
+        policy = mapping["policy"] if mapping["service"] else "its routes only"
         listens = "listens on" if mapping["listening"] else "does not listen on"
         yield (
-            f"{self._paint(clean(mapping['name']), _HEAD)}  {mapping['policy']},"
+            f"{self._paint(clean(mapping['name']), _HEAD)}  {policy},"
             f" {listens} {clean(mapping['listen'])}: {mapping['open']} open{queued},"
             f" {mapping['accepted']} accepted"
         )

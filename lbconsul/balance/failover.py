@@ -93,7 +93,7 @@ class Failover:
         if len(self.pools) > 1:
             self._turn()
         lease = None
-        if not avoiding:
+        if self.pools and not avoiding:
             current = self._current
             lease = self._probe(current) if current else None
             lease = lease or self.pools[current].lease()

@@ -107,7 +107,7 @@ class FailoverSpec:
 
     Connections go to the first pool that has a usable upstream.  They return to an
     earlier pool once it had one for `failback_after` seconds.  If no pool has one,
-    they go to the `fallback`.
+    they go to the `fallback`.  A mapping without a service has no pool at all.
     """
 
     selections: tuple[PoolSpec, ...]

@@ -171,7 +171,7 @@ class Registry:
         if failover is None:
             fallback = self.pool(spec.fallback) if spec.fallback else None
             failover = self._failovers[spec] = Failover(
-                str(spec.selections[0].query),
+                str(spec.selections[0].query) if spec.selections else "no service",
                 tuple(self.pool(each) for each in spec.selections),
                 fallback,
                 spec.failback_after,

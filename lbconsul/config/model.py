@@ -54,6 +54,10 @@ class SystemdListen:
 
 Listen = TCPListen | UnixListen | SystemdListen
 
+#: Where a mapping listens, or its service if an endpoint outside listens for it; and
+#: which part of the clients it takes, if it is a route.
+Place = tuple[Listen | str, str]
+
 
 def decimal(number: float) -> str:
     """A number in plain decimal notation: not as 1e+06."""
@@ -251,8 +255,8 @@ class Mapping:
         return f"{self.listen}:{shown}"
 
     @property
-    def place(self) -> tuple["Listen | str", str]:
-        """What it keeps while its options change: where it listens, and its route."""
+    def place(self) -> Place:
+        """What it keeps while its options change."""
         return self.listen or self.service, self.route
 
     @property

@@ -80,7 +80,7 @@ def is_answered(registry: Registry, mapping: Mapping, *, wholly: bool) -> bool:
     With `wholly`, whether it has answered all queries, fallbacks included.
     """
     spec = failover_spec(mapping)
-    if wholly:
+    if wholly or not spec.selections:
         return all(registry.answered(each.query) for each in spec.all())
     return any(registry.answered(each.query) for each in spec.selections)
 
@@ -116,7 +116,7 @@ class Availability(Service):
     def add(self, mapping: Mapping, *, is_late: bool = False) -> None:
         """Add a served mapping; `is_late` if a reload added it."""
         needed = _Needed(mapping, failover_spec(mapping), is_late)
-        if needed.needs in self._had:
+        if not needed.needs or needed.needs in self._had:
             return
         self._needed[mapping] = needed
         self._blocking[mapping] = None

@@ -89,9 +89,12 @@ class Certificates(MultiService):
         return self._served.get(tls)
 
     def blocks(self, mapping: Mapping) -> str:
-        """Why a mapping cannot serve clients yet; empty if it can."""
+        """Why a mapping cannot serve clients yet; empty if it can.
+
+        Empty for a route as well: its mapping serves its clients with TLS.
+        """
         served = self._served.get(mapping.tls)
-        if served is None or served.server is not None:
+        if served is None or served.server is not None or mapping.route:
             return ""
         return served.error or f"no answer for {served.tls.certificates} yet"
 

@@ -18,7 +18,7 @@ from lbconsul.balance.emptiness import why_empty
 from lbconsul.balance.pool_spec import PoolSpec, ServiceQuery
 from lbconsul.balance.standing import Standing, evaluate
 from lbconsul.config.diff import finish
-from lbconsul.config.model import Config, Mapping
+from lbconsul.config.model import Config, Mapping, rows
 from lbconsul.consul.catalog import Catalog, parse
 from lbconsul.consul.client import ConsulClient, consul_client
 from lbconsul.consul.describe import in_words
@@ -107,7 +107,7 @@ class OnlineCheck:
             return
         await self._check_certificates(self._address)
         await self._ask_all()
-        for mapping in self._config.mappings:
+        for mapping in rows(self._config.mappings):
             await self._evaluate(mapping)
 
     async def _reach(self, address: int) -> None:
@@ -168,7 +168,7 @@ class OnlineCheck:
     async def _ask_all(self) -> None:
         queries = {
             each.query: None
-            for mapping in self._config.mappings
+            for mapping in rows(self._config.mappings)
             for each in failover_spec(mapping).all()
             if not each.query.fixed
         }

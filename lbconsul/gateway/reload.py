@@ -8,7 +8,7 @@ from twisted.logger import Logger
 
 from lbconsul.balance.events import EventKind, GatewayEvent
 from lbconsul.config.diff import Plan, applicable, finish, planning
-from lbconsul.config.model import Config, ConsulConfig
+from lbconsul.config.model import Config, ConsulConfig, rows
 from lbconsul.consul.client import ConsulClient
 from lbconsul.errors import CannotReload
 from lbconsul.gateway.availability import Availability
@@ -111,9 +111,10 @@ class Reloader:
         client = self._new_client(config.consul)
         yield True
         # Mappings of endpoints outside stay, though they are not in the configuration.
-        lent = set(gateway.data_plane.mappings).difference(before)
+        lent = set(gateway.data_plane.mappings).difference(rows(before))
         certificates = yield from self._certificates.loading([*config.mappings, *lent])
-        added = yield from gateway.data_plane.sockets.binding(plan.added)
+        listening = [each for each in plan.added if not each.route]
+        added = yield from gateway.data_plane.sockets.binding(listening)
         return Prepared(config, refused, plan, client, certificates, added)
 
     def _commit(self, prepared: Prepared) -> Iterator[object]:

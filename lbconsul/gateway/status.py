@@ -121,6 +121,7 @@ class StatusCollector:
         return MappingStatus(
             name=str(mapping),
             listen=str(mapping.listen or ""),
+            route=mapping.route,
             service=mapping.service,
             policy=mapping.policy,
             listening=data_plane.is_listening(mapping),

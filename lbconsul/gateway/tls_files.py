@@ -2,16 +2,18 @@
 
 from collections.abc import Iterable, Iterator
 
-from lbconsul.config.model import Mapping
+from lbconsul.config.model import Mapping, rows
 
 
 def checking_files(mappings: Iterable[Mapping]) -> Iterator[bool]:
-    """Read the files of these mappings, in steps that say whether they were long.
+    """Read the files of these mappings and their routes, in steps.
+
+    Each step says whether it was long.
 
     :raises ConfigError: a file cannot be used.
     """
     checked = set[object]()
-    for mapping in mappings:
+    for mapping in rows(mappings):
         upstreams = mapping.upstream_tls
         if upstreams.is_on and upstreams not in checked:
             # Imported here: OpenSSL takes memory that other gateways do without.

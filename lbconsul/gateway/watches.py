@@ -21,7 +21,7 @@ from lbconsul.admin.status_model import SkippedStatus, WatchStatus
 from lbconsul.balance.events import QueryEvent
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
-from lbconsul.config.model import Mapping
+from lbconsul.config.model import Mapping, rows
 from lbconsul.consul.addresses import Addresses
 from lbconsul.consul.catalog import Skipped
 from lbconsul.consul.client import MAX_CONNECTIONS, ConsulClient
@@ -264,6 +264,6 @@ def _shown(skipped: Sequence[Skipped]) -> dict[str, Any]:
 
 
 def queries_of(mappings: Iterable[Mapping]) -> list[ServiceQuery]:
-    """The queries that these mappings need, fallbacks included."""
-    specs = map(failover_spec, mappings)
+    """The queries that these mappings and their routes need, fallbacks included."""
+    specs = map(failover_spec, rows(mappings))
     return [selection.query for spec in specs for selection in spec.all()]

@@ -1,7 +1,8 @@
 """One listening address that is served; its options may change at a reload."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
+from collections.abc import Mapping as AbstractMapping
 from typing import Protocol
 
 from attrs import Factory, define, field
@@ -46,16 +47,20 @@ class ActiveListenerOwner(Protocol):
 
 @define(eq=False, repr=False)
 class ActiveListener:
-    """A listening socket, and the proxy that serves its clients.
+    """A listening socket, and the proxies that serve its clients.
 
-    When the options change the socket gets a new proxy; the `older` proxies
-    keep their connections.
+    They are the mapping's and one for each of its routes.  When options change there
+    are new proxies; the `older` ones keep their connections.
     """
 
     source: ListeningSocket
-    _first_mapping: Mapping
+    #: The current options.
+    mapping: Mapping
     _owner: ActiveListenerOwner
+    #: The mapping's current proxy, which gets every client first.
     proxy: MappingProxy = field(init=False)
+    #: All current proxies, by route; the mapping's own is the first.
+    _current: dict[str, MappingProxy] = Factory(dict)
     older: list[MappingProxy] = Factory(list)
     #: The connection limit of the process, and the mapping's `max-connections`: the
     #: listener asks for them in each turn.
@@ -73,22 +78,32 @@ class ActiveListener:
     waiting: IDelayedCall | None = None
 
     def __attrs_post_init__(self) -> None:
-        self._turn_to(self._first_mapping)
+        self._current = self._proxies_for(self.mapping, {})
+        self._turn_to(self.mapping)
 
     @property
-    def mapping(self) -> Mapping:
-        """The current options."""
-        return self.proxy.mapping
+    def current(self) -> Collection[MappingProxy]:
+        """The proxies that get clients: the mapping's, then those of its routes."""
+        return self._current.values()
+
+    def is_current(self, proxy: MappingProxy) -> bool:
+        """Whether a proxy gets clients."""
+        return self._current.get(proxy.mapping.route) is proxy
+
+    def has(self, row: Mapping) -> bool:
+        """Whether this is the mapping or one of its routes, with its options."""
+        proxy = self._current.get(row.route)
+        return proxy is not None and proxy.mapping == row
 
     @property
     def proxies(self) -> list[MappingProxy]:
-        """The current proxy, then older ones that still have connections."""
-        return [self.proxy, *self.older]
+        """The current proxies, then older ones that still have connections."""
+        return [*self.current, *self.older]
 
     @property
     def open(self) -> int:
         """Open connections of all proxies, current and older."""
-        if not self.older:
+        if not self.older and len(self._current) == 1:
             return self.proxy.open
         return sum(proxy.open for proxy in self.proxies)
 
@@ -122,26 +137,67 @@ class ActiveListener:
         self.pause()
         self.source.close()
 
-    def use(self, mapping: Mapping) -> MappingProxy:
-        """Serve new clients by a new proxy with these options; returns the old one."""
-        before = self.proxy
+    def use(self, mapping: Mapping, *, renew: bool = False) -> list[MappingProxy]:
+        """Serve new clients with these options; returns the proxies that get none now.
+
+        What is unchanged keeps its proxy, unless with `renew`.
+        """
+        before = self._current
+        self._current = self._proxies_for(mapping, {} if renew else before)
+        replaced = [each for each in before.values() if not self.is_current(each)]
+        self._retire(replaced)
         self._turn_to(mapping)
-        self.older.append(before)
+        return replaced
+
+    def retire(self) -> None:
+        """Note that no proxy gets clients any more, but from handshakes in progress."""
+        current, self._current = self._current, {}
+        self._retire(current.values())
+
+    def _retire(self, proxies: Iterable[MappingProxy]) -> None:
+        self.older += proxies
         self.awaits_end = True
-        return before
+
+    def _proxies_for(
+        self, mapping: Mapping, before: AbstractMapping[str, MappingProxy]
+    ) -> dict[str, MappingProxy]:
+        """The proxies for a mapping and its routes: those from before, or new ones."""
+        found = {}
+        for row in mapping.rows:
+            proxy = before.get(row.route)
+            if proxy is None or proxy.mapping != row:
+                proxy = self._owner.proxy_for(row, self)
+            found[row.route] = proxy
+        return found
 
     def _turn_to(self, mapping: Mapping) -> None:
-        self.proxy = self._owner.proxy_for(mapping, self)
+        """Have the current proxies get the clients."""
+        self.mapping = mapping
+        self.proxy, *routes = self.current
+        for each in (self.proxy, *self.older):
+            # Handshakes of an older proxy may be in progress.
+            if not each.mapping.route:
+                each.route_by(routes)
         self.connection_limit = self.proxy.connection_limit
         self.max_connections = mapping.limits.connections
         # No call of ours stands between the listener and the handler.
         self.connected = handler_of(self.proxy)
 
-    def drop(self, proxy: MappingProxy) -> None:
-        """Forget an older proxy, whose last connection has ended."""
-        if proxy in self.older:
-            self.older.remove(proxy)
+    def drop_idle(self) -> list[MappingProxy]:
+        """Forget older proxies that have no connection and get none; returns them."""
+        # After `retire`, handshakes in progress still lead to routes.
+        keeps_routes = not self._current and any(
+            each.open for each in self.older if not each.mapping.route
+        )
+        gone = [
+            each
+            for each in self.older
+            if not each.open and not (keeps_routes and each.mapping.route)
+        ]
+        if gone:
+            self.older = [each for each in self.older if each not in gone]
             self.on_reading(self._is_reading)
+        return gone
 
     def on_reading(self, is_reading: bool) -> None:
         """The listener began or stopped to accept clients."""

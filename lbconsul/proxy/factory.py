@@ -1,5 +1,7 @@
 """The proxy factory: lets an endpoint's clients in to a mapping."""
 
+from collections.abc import Collection
+
 from attrs import define
 from twisted.internet.interfaces import IAddress, IProtocolFactory
 from twisted.internet.protocol import Protocol
@@ -21,6 +23,8 @@ class ProxyFactory:
     """
 
     _proxy: MappingProxy
+    #: The proxies of the mapping's routes.
+    _routes: Collection[MappingProxy] = ()
 
     @property
     def mapping(self) -> Mapping:
@@ -35,7 +39,7 @@ class ProxyFactory:
     @property
     def open(self) -> int:
         """Open connections, with an upstream or still dialing."""
-        return self._proxy.open
+        return self._proxy.open + sum(each.open for each in self._routes)
 
     def buildProtocol(self, address: IAddress) -> Protocol:
         """A protocol that passes on its transport's socket."""

@@ -23,7 +23,7 @@ class FirstAnswer:
 
     def begin(self, active: ActiveListener) -> None:
         """Let a listener accept, now or later."""
-        if self._runtime.is_known(active.mapping):
+        if self._is_known(active):
             active.accept()
         elif active.waiting is None:
             self._hold(active)
@@ -33,7 +33,7 @@ class FirstAnswer:
         for each in self._held.pop(query, ()):
             if each.waiting is None:
                 continue
-            if self._runtime.is_known(each.mapping):
+            if self._is_known(each):
                 each.accept()
             else:
                 self._held.setdefault(query, {})[each] = None
@@ -51,14 +51,18 @@ class FirstAnswer:
             if (still := {each: None for each in held if each.waiting is not None})
         }
 
+    def _is_known(self, active: ActiveListener) -> bool:
+        return all(map(self._runtime.is_known, active.mapping.rows))
+
     def _hold(self, active: ActiveListener) -> None:
-        for each in failover_spec(active.mapping).all():
-            self._held.setdefault(each.query, {})[active] = None
+        for row in active.mapping.rows:
+            for each in failover_spec(row).all():
+                self._held.setdefault(each.query, {})[active] = None
         wait = active.mapping.timeouts.connect
         active.waiting = self._runtime.reactor.callLater(wait, self._waited, active)
 
     def _waited(self, active: ActiveListener) -> None:
-        if self._runtime.is_pending(active.mapping):
+        if any(map(self._runtime.is_pending, active.mapping.rows)):
             self._hold(active)
         else:
             active.accept()

@@ -90,8 +90,11 @@ class HandshakeSettings:
     def of(cls, mapping: Mapping, acceptor: TLSAcceptor | None = None) -> Self | None:
         """The settings for a mapping; None if its clients need no handshake.
 
-        A mapping with TLS needs an `acceptor`.
+        A mapping with TLS needs an `acceptor`.  The clients of a route have had the
+        handshake of its mapping.
         """
+        if mapping.route:
+            return None
         accept, steps = mapping.proxy_protocol.accept, [_ADMISSION]
         if mapping.tls.certificates:
             assert acceptor is not None

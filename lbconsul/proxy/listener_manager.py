@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from lbconsul.balance.pool_spec import ServiceQuery
+from lbconsul.balance.pool_spec import FailoverSpec, ServiceQuery
 from lbconsul.config.model import Listen, Mapping
 from lbconsul.net.listening_socket import ListeningSocket
 from lbconsul.proxy.active_listener import ActiveListener
@@ -67,9 +67,9 @@ class ListenerManager(Service):
 
     @property
     def mappings(self) -> list[Mapping]:
-        """The mappings served, by own listeners and by `lend`."""
-        served = [each.mapping for each in self._served.values()]
-        return served + [each.mapping for each in self._lent]
+        """The rows served, by own listeners and by `lend`: mappings and routes."""
+        current = [proxy for each in self._served.values() for proxy in each.current]
+        return [each.mapping for each in (*current, *self._lent)]
 
     @property
     def served(self) -> list[ActiveListener]:
@@ -77,17 +77,20 @@ class ListenerManager(Service):
         return list(self._served.values())
 
     def is_listening(self, mapping: Mapping) -> bool:
-        """Whether clients of a mapping are accepted, by a listener or by `lend`."""
+        """Whether clients of a mapping or route are accepted, or it is lent."""
         served = self._by_listen.get(mapping.listen)
-        if served is not None and served.mapping == mapping:
+        if served is not None and served.has(mapping):
             return served.listener is not None
         return mapping in [each.mapping for each in self._lent]
 
     def lend(self, mapping: Mapping) -> ProxyFactory:
         """A factory for clients that the caller's own endpoint accepts."""
-        proxy = self._runtime.make(mapping, _LentObserver(self))
-        self._lent.append(proxy)
-        return ProxyFactory(proxy)
+        observer = _LentObserver(self)
+        proxies = [self._runtime.make(row, observer) for row in mapping.rows]
+        proxy, *routes = proxies
+        proxy.route_by(routes)
+        self._lent += proxies
+        return ProxyFactory(proxy, routes)
 
     def serve(self, mapping: Mapping, source: ListeningSocket) -> None:
         """Add a listener: serve a mapping on this socket."""
@@ -101,7 +104,7 @@ class ListenerManager(Service):
     ) -> Iterator[bool]:
         """Serve exactly these mappings; unchanged ones are not touched.
 
-        With `renew` unchanged mappings get a new proxy for new clients, too.  Serves
+        With `renew` unchanged mappings get new proxies for new clients, too.  Serves
         one mapping a step; each step says whether it was long.
         """
         mappings = {source: mapping for mapping, source in wanted}
@@ -118,8 +121,8 @@ class ListenerManager(Service):
             if served is None:
                 self.serve(mapping, source)
             elif renew or served.mapping != mapping:
-                is_less |= failover_spec(served.mapping) != failover_spec(mapping)
-                self._alter(served, mapping)
+                is_less |= not _specs(served.mapping) <= _specs(mapping)
+                self._alter(served, mapping, renew=renew)
             yield False
         yield True
         self._first_answer.tidy()
@@ -237,30 +240,32 @@ class ListenerManager(Service):
 
     def on_ended(self, active: ActiveListener, proxy: MappingProxy) -> None:
         """Drop a proxy that is drained, after one of its connections ended."""
-        stays = proxy is active.proxy and active.source in self._served
-        if not stays and self._drop_if_over(proxy, active):
+        if not active.is_current(proxy) and self._drop_idle(active):
             self._has_unused_pools = True
         self.check_drained()
 
-    def _alter(self, served: ActiveListener, mapping: Mapping) -> None:
+    def _alter(self, served: ActiveListener, mapping: Mapping, *, renew: bool) -> None:
         served.pause()
-        before = served.use(mapping)
-        self._drop_if_over(before, served)
+        routes = {row.route for row in mapping.rows}
+        for before in served.use(mapping, renew=renew):
+            if before.mapping.route not in routes:
+                before.drain(Termination.UNMAPPED)
+        self._drop_idle(served)
         if self.running:
             self._first_answer.begin(served)
 
     def _remove(self, served: ActiveListener) -> None:
         served.close()
-        for proxy in served.proxies:
+        served.retire()
+        for proxy in served.older:
             proxy.drain(Termination.UNMAPPED)
-            self._drop_if_over(proxy, served)
+        self._drop_idle(served)
 
-    def _drop_if_over(self, proxy: MappingProxy, served: ActiveListener) -> bool:
-        if proxy.open:
-            return False
-        served.drop(proxy)
-        self._runtime.drop(proxy)
-        return True
+    def _drop_idle(self, served: ActiveListener) -> bool:
+        gone = served.drop_idle()
+        for proxy in gone:
+            self._runtime.drop(proxy)
+        return bool(gone)
 
     def check_drained(self) -> None:
         """End the drain if it was the last connection that ended."""
@@ -282,6 +287,10 @@ class ListenerManager(Service):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+def _specs(mapping: Mapping) -> set[FailoverSpec]:
+    return set(map(failover_spec, mapping.rows))
 
 
 @define(eq=False)

@@ -1,7 +1,7 @@
-"""One mapping's proxy: its settings, counts, wait queue and open sessions."""
+"""A mapping's or route's proxy: its settings, counts, wait queue, open sessions."""
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from lbconsul.balance.failover import Failover
 from lbconsul.balance.weighted import Chance
 from lbconsul.config.model import Mapping
+from lbconsul.config.server_names import ServerNames
 from lbconsul.net.poller import Poller
 from lbconsul.net.sockets import BareSocket, reset_on_close
 from lbconsul.net.splice import Pipes
@@ -55,11 +56,12 @@ class ProxyObserver(Protocol):
 
 @define(eq=False, repr=False)
 class MappingProxy:
-    """Balances the clients of one mapping over the upstreams of its pools."""
+    """Balances the clients of one mapping or route over the upstreams of its pools."""
 
     _poller: Poller
     clock: IReactorTime
     _failover: Failover
+    #: Without its routes: each has a proxy of its own.
     mapping: Mapping
     observer: ProxyObserver
     _log_connections: bool = True
@@ -69,6 +71,8 @@ class MappingProxy:
     accepted: int = 0
     #: Those that are open; `handle` adds to them, and `closed` discards.
     sessions: set[Session] = field(factory=set)
+    #: Which clients go to the proxies of routes; None: there are none.
+    routes: "ServerNames[MappingProxy] | None" = None
     _pipes: Pipes = field(factory=Pipes)
     #: Shared by all proxies of one listening address.
     stats: MappingStats = field(factory=MappingStats)
@@ -165,6 +169,22 @@ class MappingProxy:
     def open(self) -> int:
         """Open connections, with an upstream or still dialing."""
         return len(self.sessions)
+
+    def route_by(self, routes: Collection["MappingProxy"]) -> None:
+        """Hand a part of the clients over to these proxies of routes."""
+        by_pattern = {each.mapping.route: each for each in routes}
+        self.routes = ServerNames(by_pattern) if routes else None
+
+    def route_for(self, server_name: str | None) -> "MappingProxy | None":
+        """The proxy for a client that sends this name, as `canonical_name` has it.
+
+        That of a route, or this one; None if no route takes the client, and the
+        mapping has no service.
+        """
+        found = None if self.routes is None else self.routes.find(server_name)
+        if found is None and self.mapping.service:
+            return self
+        return found
 
     def turn_away(
         self, client: BareSocket, address: object, now: float, refused: Termination

@@ -8,7 +8,7 @@ from attrs import Factory, define, field
 
 from lbconsul.balance.pool_spec import FailoverSpec
 from lbconsul.balance.registry import Registry
-from lbconsul.config.model import Listen, Mapping
+from lbconsul.config.model import Mapping, Place
 from lbconsul.net.periodic import Periodic, Tickable
 from lbconsul.net.poller import Poller, open_poller
 from lbconsul.net.splice import Pipes
@@ -42,10 +42,8 @@ class ProxyRuntime:
     _proxies: dict[MappingProxy, None] = Factory(dict)
     #: How many of them balance over each spec.
     _specs: Counter[FailoverSpec] = Factory(Counter)
-    #: The same by where their mappings listen.
-    _at: defaultdict[Listen | str, list[MappingProxy]] = Factory(
-        lambda: defaultdict(list)
-    )
+    #: The same by their mappings' places.
+    _at: defaultdict[Place, list[MappingProxy]] = Factory(lambda: defaultdict(list))
     _poller: Poller = field(
         init=False, default=Factory(lambda self: open_poller(self.reactor), True)
     )
@@ -63,9 +61,8 @@ class ProxyRuntime:
     )
     #: What clients are served TLS with.
     tls: AllTLS = Factory(AllTLS)
-    #: By a mapping's listening address, over all options it had; by service if an
-    #: endpoint outside listens for it.
-    _stats: dict[Listen | str, MappingStats] = Factory(dict)
+    #: By a mapping's place, over all options it had.
+    _stats: dict[Place, MappingStats] = Factory(dict)
     #: Connections accepted by proxies that are gone.
     _accepted: int = 0
 
@@ -117,13 +114,13 @@ class ProxyRuntime:
         )
         self._proxies[proxy] = None
         self._specs[failover_spec(mapping)] += 1
-        self._at[_place(mapping)].append(proxy)
+        self._at[mapping.place].append(proxy)
         self._periodic.add(proxy)
         return proxy
 
     def stats(self, mapping: Mapping) -> MappingStats:
-        """The counts of a mapping's address in this process."""
-        return self._stats.setdefault(_place(mapping), MappingStats())
+        """The counts of a mapping in this process, over all options it had."""
+        return self._stats.setdefault(mapping.place, MappingStats())
 
     def traffic(self, mapping: Mapping) -> MappingTraffic:
         """A snapshot of a mapping's counts, queue and ejections in this process."""
@@ -155,7 +152,7 @@ class ProxyRuntime:
         return set() if used is None else {failover.all.index(used)}
 
     def _queued(self, mapping: Mapping) -> int:
-        return sum(len(each.wait_queue) for each in self._at.get(_place(mapping), ()))
+        return sum(len(each.wait_queue) for each in self._at.get(mapping.place, ()))
 
     def tick(self) -> Iterator[None]:
         """Drop counts of instances that are gone, if there are many."""
@@ -170,7 +167,7 @@ class ProxyRuntime:
         self._specs[spec] -= 1
         if not self._specs[spec]:
             del self._specs[spec]
-        place = _place(proxy.mapping)
+        place = proxy.mapping.place
         self._at[place].remove(proxy)
         if not self._at[place]:
             del self._at[place]
@@ -227,7 +224,3 @@ class ProxyRuntime:
         self._periodic.stop()
         self.sweeper.stop()
         self._poller.stop()
-
-
-def _place(mapping: Mapping) -> Listen | str:
-    return mapping.listen or mapping.service

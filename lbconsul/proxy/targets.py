@@ -20,7 +20,9 @@ _MANY = 1 << 14
 
 @lru_cache(_MANY)
 def failover_spec(mapping: Mapping) -> FailoverSpec:
-    """The pools of a mapping by priority, and its fallback."""
+    """The pools of a mapping by priority, and its fallback; not those of its routes."""
+    if not mapping.service:
+        return FailoverSpec(())
     selections = tuple(
         _selection(
             mapping,

@@ -22,8 +22,10 @@ class Assignments:
     """What the last `Serve` command says; `fd_channel` brings the sockets for it."""
 
     _fd_channel: socket.socket
-    #: The mappings served, by the number of the assignment.
-    mappings: dict[int, Mapping] = Factory(dict)
+    #: The rows served, by number: mappings and routes.
+    rows: dict[int, Mapping] = Factory(dict)
+    #: The mappings with their routes, by the number of the socket.
+    _mappings: dict[int, Mapping] = Factory(dict)
     #: What only other workers serve.
     _others: set[FailoverSpec] = Factory(set)
     #: The listening sockets by number.
@@ -36,7 +38,7 @@ class Assignments:
     @property
     def needed(self) -> set[FailoverSpec]:
         """What all workers balance over: this one is sent the instances, too."""
-        return self._others.union(map(failover_spec, self.mappings.values()))
+        return self._others.union(map(failover_spec, self.rows.values()))
 
     def receive(self, command: Serve) -> None:
         """Take the mappings of a command, and the sockets that were sent for it."""
@@ -45,7 +47,8 @@ class Assignments:
             number, descriptor = self._received.popleft()
             self._sockets[number] = BorrowedSocket(socket.socket(fileno=descriptor))
         self._others = {failover_spec(each) for each in command.others}
-        self.mappings = {each.number: each.mapping for each in command.assignments}
+        self._mappings = {each.number: each.mapping for each in command.assignments}
+        self.rows = {k: v for each in command.assignments for k, v in each.rows.items()}
 
     def serve(
         self, runtime: ProxyRuntime, listeners: ListenerManager, *, renew: bool
@@ -73,7 +76,7 @@ class Assignments:
     def _replacing(
         self, listeners: ListenerManager, *, renew: bool
     ) -> Iterator[object]:
-        wanted = self.mappings
+        wanted = self._mappings
         yield from listeners.replacing(
             [(mapping, self._sockets[each]) for each, mapping in wanted.items()],
             renew=renew,

@@ -15,7 +15,7 @@ from lbconsul.balance.events import Change, RegistryEvent
 from lbconsul.balance.instance import Identity, Instance
 from lbconsul.balance.pool_spec import FailoverSpec, ServiceQuery
 from lbconsul.balance.registry import Registry
-from lbconsul.config.model import TLS, Mapping
+from lbconsul.config.model import TLS, Mapping, rows
 from lbconsul.logs.connection_lines import ConnectionLines
 from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.net.listening_sockets import ListeningSockets
@@ -238,8 +238,8 @@ class WorkerDataPlane(MultiService):
         """
         sock = self.sockets.add(mapping, at_once=bool(self.running))
         self._index.invalidate()
-        # The status shows the standing of its upstreams.
-        self.registry.failover(failover_spec(mapping))
+        for row in mapping.rows:  # the status shows the standing of its upstreams
+            self.registry.failover(failover_spec(row))
         self._listeners.add(sock)
         self._supervisor.altered()
 
@@ -259,8 +259,8 @@ class WorkerDataPlane(MultiService):
         for mapping, sock in wanted:
             self.sockets.alter(sock, mapping)
             yield False
-        for mapping, _ in wanted:
-            self.registry.failover(failover_spec(mapping))
+        for row in rows(mapping for mapping, _ in wanted):
+            self.registry.failover(failover_spec(row))
             yield False
         self._listeners.replace(self.sockets, connection_log)
         self._supervisor.altered()

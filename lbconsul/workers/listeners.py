@@ -5,7 +5,7 @@ from itertools import count
 
 from attrs import Factory, define, evolve
 
-from lbconsul.config.model import Listen, Mapping
+from lbconsul.config.model import Listen, Mapping, rows
 from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.workers.messages import Assignment, Serve
 
@@ -21,9 +21,10 @@ class ListenerSet:
 
     _workers: int
     _connection_log: bool
-    #: The number of each socket; numbers are never reused.
-    _sockets: dict[OwnedSocket, int] = Factory(dict)
-    _by_listen: dict[Listen | None, int] = Factory(dict)
+    #: The numbers of each socket's mapping (under the empty text) and of its routes.
+    #: That of the mapping is the socket's; no number is ever reused.
+    _sockets: dict[OwnedSocket, dict[str, int]] = Factory(dict)
+    _by_listen: dict[Listen | None, OwnedSocket] = Factory(dict)
     _numbers: Iterator[int] = Factory(count)
     #: The longest drain timeout ever served, in seconds: old connections may still have
     #: it.
@@ -31,25 +32,28 @@ class ListenerSet:
 
     @property
     def mappings(self) -> list[Mapping]:
-        """The served mappings."""
-        return [each.mapping for each in self._sockets]
+        """The rows served: mappings, each followed by its routes."""
+        return [*rows(each.mapping for each in self._sockets)]
 
     @property
     def numbers(self) -> set[int]:
-        """The numbers of all sockets."""
-        return set(self._sockets.values())
+        """The numbers of all rows."""
+        return {each for numbers in self._sockets.values() for each in numbers.values()}
 
-    def number(self, mapping: Mapping) -> int | None:
-        """The number of a mapping's socket."""
-        return self._by_listen.get(mapping.listen)
+    def number(self, row: Mapping) -> int | None:
+        """The number of a mapping or route."""
+        sock = self._by_listen.get(row.listen)
+        return None if sock is None else self._sockets[sock].get(row.route)
 
     def add(self, sock: OwnedSocket) -> None:
-        """Serve the socket's mapping in addition to the others."""
-        if sock not in self._sockets:
-            number = self._sockets[sock] = next(self._numbers)
-            self._by_listen[sock.mapping.listen] = number
-        drain = sock.mapping.drain.timeout
-        self.longest_drain = max(self.longest_drain, drain)
+        """Serve the socket's mapping, in its current form, beside the others."""
+        before, numbers = self._sockets.get(sock, {}), dict[str, int]()
+        for row in sock.mapping.rows:
+            known = before.get(row.route)
+            numbers[row.route] = next(self._numbers) if known is None else known
+            self.longest_drain = max(self.longest_drain, row.drain.timeout)
+        self._sockets[sock] = numbers
+        self._by_listen[sock.mapping.listen] = sock
 
     def replace(self, sockets: Iterable[OwnedSocket], connection_log: bool) -> None:
         """Serve the mappings of these sockets in their current form; close all other
@@ -83,14 +87,15 @@ class ListenerSet:
         assignments: list[Assignment] = []
         others: list[Mapping] = []
         descriptors: dict[int, int] = {}
-        for each, number in self._sockets.items():
+        for each, numbers in self._sockets.items():
             mapping, limits = each.mapping, each.mapping.limits
             part = share(limits.connections, self._workers, worker)
             if part or not limits.connections:
                 theirs = evolve(mapping, limits=evolve(limits, connections=part))
-                assignments.append(Assignment(theirs, number))
+                number, *routes = numbers.values()
+                assignments.append(Assignment(theirs, number, tuple(routes)))
                 descriptors[number] = each.open().fileno()
             else:
-                others.append(mapping)
+                others += mapping.rows
         serve = Serve(tuple(assignments), self._connection_log, tuple(others))
         return serve, descriptors

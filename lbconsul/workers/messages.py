@@ -42,11 +42,19 @@ class Setup:
 class Assignment:
     """A mapping that a worker serves, with the worker's share of its limits.
 
-    Its listening socket was sent before, under this `number`.
+    Its listening socket was sent before, under this `number`, and its traffic is
+    reported under it; that of its routes under `routes`, in their order.
     """
 
     mapping: Mapping
     number: int
+    routes: tuple[int, ...] = ()
+
+    @property
+    def rows(self) -> dict[int, Mapping]:
+        """The mapping and its routes, by number."""
+        numbers = self.number, *self.routes
+        return dict(zip(numbers, self.mapping.rows, strict=True))
 
 
 @frozen

@@ -32,7 +32,7 @@ class Reporter:
     _uplink: LogForwarder
     _runtime: ProxyRuntime
     _state: Callable[[], Report]
-    #: The mappings served, by the number of the assignment.
+    #: The mappings and routes served, by their numbers.
     _mappings: dict[int, Mapping] = Factory(dict)
     #: The state and the traffic that were last sent; the latter by assignment.
     _sent_state: Report | None = None

@@ -180,7 +180,7 @@ class Worker:
         if self._state is State.DRAINING:
             return  # it was sent before the master knew
         self._assignments.receive(command)
-        self._reporter.serve(self._assignments.mappings)
+        self._reporter.serve(self._assignments.rows)
         renew = command.connection_log != self._runtime.connection_log
         self._runtime.connection_log = command.connection_log
         self._assignments.serve(self._runtime, self._listeners, renew=renew)

@@ -150,3 +150,15 @@ def test_spans(seconds: float, text: str) -> None:
 def test_sizes(count: float, text: str) -> None:
     """Sizes have units."""
     assert size(count) == text
+
+
+def test_routes() -> None:
+    """A mapping without a service is shown as that, above its routes."""
+    source = _source(3)
+    mapping, *_ = source.mapping_list
+    own = evolve(mapping, name="443:-", listen="0.0.0.0:443", service="", pools=())
+    route = evolve(mapping, name="443:a.com=web", listen="0.0.0.0:443", route="a.com")
+    source.mapping_list = [own, route]
+    lines = [each for each in _lines(source) if each.startswith("443:")]
+    assert lines[0].startswith("443:-  its routes only, listens on 0.0.0.0:443: ")
+    assert lines[1].startswith("443:a.com=web  leastconn, listens on 0.0.0.0:443: ")

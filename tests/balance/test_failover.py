@@ -669,3 +669,14 @@ def test_which_datacenter(steps: list[tuple[int, bool, int]]) -> None:
                 used = min(candidates or since)
                 assert chosen == {str(used)}
             stage.later(pause)
+
+
+def test_no_pool() -> None:
+    """A mapping without a service of its own has nowhere to send a client to."""
+    stage = Stage(FailoverSpec(()))
+    [failover] = stage.failovers
+    with pytest.raises(NoUpstream, match="no upstream of no service is left"):
+        failover.lease()
+    stage.tick()
+    assert (failover.current, failover.all) == (None, ())
+    stage.registry.keep_only([])

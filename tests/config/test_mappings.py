@@ -79,6 +79,14 @@ class TestRoutes:
         assert (one.allow, one.deny) == ((), ())
         assert (other.allow, other.deny) == (("10.2.0.0/16",), ())
 
+    def test_announced_clients(self) -> None:
+        """A PROXY header gives the clients of a UNIX socket's routes an address."""
+        mapping = _only(
+            "unix:/run/w:-,mode=sni,accept-proxy=10.0.0.0/8",
+            routes=("unix:/run/w:a.com=a,allow=10.0.0.0/8",),
+        )
+        assert mapping.routes[0].allow == ("10.0.0.0/8",)
+
     def test_quotes(self) -> None:
         """A service with any name can be at the end of a route."""
         [row] = _only(SNI, routes=('443:A.com.="a b/c",tag=v2',)).routes

@@ -8,8 +8,8 @@ from lbconsul.balance.instance import Instance
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.config.build import configure
-from lbconsul.config.model import Mapping
-from lbconsul.gateway.availability import NAMED, PAUSE, SOON, Availability
+from lbconsul.config.model import Mapping, rows
+from lbconsul.gateway.availability import NAMED, PAUSE, SOON, Availability, is_answered
 from lbconsul.proxy.targets import failover_spec
 from tests.support.events import EventRecorder
 from tests.support.fake_answers import FakeAnswers
@@ -40,8 +40,10 @@ class Told:
         self.availability.startService()
 
     def mapped(self, *mappings: str) -> tuple[Mapping, ...]:
-        """Mappings that are written so, with their pools."""
-        made = configure(mappings=mappings).mappings
+        """Mappings and routes that are written so, with their pools."""
+        given = [each for each in mappings if "=" not in each.partition(",")[0]]
+        routes = [each for each in mappings if each not in given]
+        made = tuple(rows(configure(mappings=given, routes=routes).mappings))
         for each in made:
             self.registry.failover(failover_spec(each))
         return made
@@ -334,3 +336,23 @@ def test_served_otherwise_meanwhile() -> None:
     told.reload("80:web")
     told.answers.waiting[0].callback(b'{"web": []}')
     assert told.lines() == []
+
+
+def test_routes() -> None:
+    """
+    Each route needs an instance of its own; a mapping without a service needs none.
+    """
+    told = Told("443:-,mode=sni", "443:a.com=web", "443:b.com=shop")
+    assert told.blocks() == ["no answer from Consul yet"] * 2
+    own, *_ = told.mappings
+    assert is_answered(told.registry, own, wholly=False)
+    assert told.availability.why(own) == ""
+    told.answer(WEB, an_instance())
+    told.answer(ServiceQuery("shop"))
+    [line] = told.lines()
+    assert line.startswith("443:b.com=shop: no usable instance yet: ")
+    told.answer(ServiceQuery("shop"), an_instance())
+    assert told.blocks() == []
+    assert told.availability.was_complete
+    told.reload("443:-,mode=sni", "443:a.com=web")
+    assert told.availability.was_complete

@@ -83,3 +83,13 @@ def test_it_hangs_over_services(services: int, checked: Any) -> None:
     check, asked = checked(consul, services)
     assert check.problems == [OVER]
     assert len(asked) == 1 + min(services, AT_ONCE)
+
+
+def test_routes() -> None:
+    """Each route is checked; a mapping without a service has nothing to check."""
+    answers = {"/v1/status/leader": b'"a"', "/v1/catalog/services": b"{}"}
+    consul = SlowConsul(1, answers)
+    config = configure([], ["443:-,mode=sni"], ["443:a.com=a", "443:b.com=b"])
+    check = OnlineCheck(Clock(), config, consul)  # type: ignore[arg-type]
+    Deferred.fromCoroutine(check.finish())
+    assert consul.asked == ["/v1/status/leader", "a", "b"]

@@ -25,7 +25,7 @@ from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.upstream import Lease, Outcome, Upstream
 from lbconsul.config.build import configure
-from lbconsul.config.model import Config, Mapping
+from lbconsul.config.model import Config, Mapping, TCPListen
 from lbconsul.gateway.availability import Availability
 from lbconsul.gateway.operations import Operations
 from lbconsul.gateway.status import StatusCollector
@@ -318,6 +318,21 @@ class TestMappings:
         shown.data_plane.mappings.append(Mapping("own"))
         status = [*shown.collector.mappings()][1]
         assert (status.name, status.listen) == ("own", "")
+
+    def test_routes(self) -> None:
+        """A route is shown by itself, and so is a mapping that has only routes."""
+        shown = StatusStage()
+        listen = TCPListen("0.0.0.0", 443)
+        own, route = Mapping("", listen), Mapping("web", listen, route="a.com")
+        shown.data_plane.mappings = [own, route]
+        shown.answer(an_instance("a"))
+        status = [*shown.collector.mappings()]
+        assert [(each.name, each.route, each.service) for each in status] == [
+            ("443:-", "", ""),
+            ("443:a.com=web", "a.com", "web"),
+        ]
+        assert [len(each.pools) for each in status] == [0, 1]
+        assert [len(shown.upstreams(name)) for name in ("443:a.com=web",)] == [1]
 
     def test_pools(self) -> None:
         """Of several datacenters the used one is marked; so is a fallback."""

@@ -1,7 +1,7 @@
 """A listening address whose options may change: what its parts learn."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import count
 from typing import Any
 
@@ -23,7 +23,11 @@ class FakeProxy:
     open: int = 0
     mapping: Mapping = MAPPING
     handshaking: None = None
+    routes: list["FakeProxy"] = Factory(list)
     connection_limit: ConnectionLimit = Factory(lambda: ConnectionLimit(Clock()))
+
+    def route_by(self, routes: Iterable["FakeProxy"]) -> None:
+        self.routes = [*routes]
 
 
 @define(eq=False)
@@ -79,10 +83,10 @@ class FakeOwner:
         self.ended.append(proxy)
 
 
-def made() -> tuple[ActiveListener, FakeOwner, FakeSource]:
+def made(mapping: Mapping = MAPPING) -> tuple[ActiveListener, FakeOwner, FakeSource]:
     """One, what makes its parts, and its socket."""
     source, owner = FakeSource(), FakeOwner()
-    return ActiveListener(source, MAPPING, owner), owner, source
+    return ActiveListener(source, mapping, owner), owner, source
 
 
 def test_accepting() -> None:
@@ -130,7 +134,7 @@ def test_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     served, _, _ = made()
     assert (served.open, served.mapping) == (2, MAPPING)
     altered = evolve(MAPPING, tag="v2")
-    before = served.use(altered)
+    [before] = served.use(altered)
     other = served.proxy
     assert (served.open, served.proxies) == (5, [other, before])
     assert served.mapping == altered
@@ -161,15 +165,16 @@ def test_when_the_end_of_a_connection_matters() -> None:
         served.on_reading(is_reading)
         awaited.append(served.awaits_end)
     assert awaited == [True, False, True, False]
-    before = served.use(evolve(MAPPING, tag="v2"))
+    [before] = served.use(evolve(MAPPING, tag="v2"))
     awaited = [served.awaits_end]
     served.on_reading(True)
     awaited.append(served.awaits_end)
-    for proxy in (before, served.proxy):
-        served.drop(proxy)
+    for is_open, gone in ((True, []), (False, [before]), (False, [])):
+        before.open = is_open  # type: ignore[misc]
+        assert served.drop_idle() == gone
         awaited.append(served.awaits_end)
     assert served.older == []
-    assert awaited == [True, True, False, False]
+    assert awaited == [True, True, True, False, False]
 
 
 def test_limits_that_change() -> None:
@@ -179,3 +184,62 @@ def test_limits_that_change() -> None:
     served.use(evolve(MAPPING, limits=Limits(connections=7)))
     assert served.max_connections == 7
     assert served.connection_limit is served.proxy.connection_limit
+
+
+def routes_of(proxy: Any) -> list[Any]:
+    """The proxies of routes that a proxy hands clients over to."""
+    return [*proxy.routes]
+
+
+class TestRoutes:
+    """A listening address with routes: each has a proxy of its own."""
+
+    A, B, C = (evolve(MAPPING, route=f"{each}.com", service=each) for each in "abc")
+
+    def test_proxies(self) -> None:
+        """The mapping's proxy gets each client, and knows those of its routes."""
+        served, _, _ = made(evolve(MAPPING, routes=(self.A, self.B)))
+        own, a, b = served.current
+        assert [each.mapping for each in served.current] == [MAPPING, self.A, self.B]
+        assert served.proxy is own
+        assert routes_of(own) == [a, b]
+        assert served.open == 2 + 3 + 4
+        assert all(map(served.has, (MAPPING, self.A, self.B)))
+        assert not served.has(self.C)
+        assert not served.has(evolve(self.B, tag="v2"))
+
+    def test_unchanged(self) -> None:
+        """A reload leaves alone what it does not change."""
+        served, _, _ = made(evolve(MAPPING, routes=(self.A, self.B)))
+        own, a, b = served.current
+        moved = evolve(self.B, service="new")
+        assert served.use(evolve(MAPPING, routes=(moved, self.C))) == [a, b]
+        assert served.proxy is own
+        assert routes_of(own) == [*served.current][1:]
+        assert [each.mapping for each in served.current] == [MAPPING, moved, self.C]
+        assert [served.is_current(each) for each in (own, a, b)] == [True, False, False]
+
+    def test_renewed(self) -> None:
+        """All have new proxies if something changes that concerns all."""
+        mapping = evolve(MAPPING, routes=(self.A,))
+        served, _, _ = made(mapping)
+        before = [*served.current]
+        assert served.use(mapping, renew=True) == before
+        assert not any(map(served.is_current, before))
+
+    def test_handshakes_of_an_older_proxy(self) -> None:
+        """A client whose handshake began before a reload goes to a route of today."""
+        served, _, _ = made(evolve(MAPPING, routes=(self.A,)))
+        older = served.proxy
+        served.use(evolve(MAPPING, tag="v2", routes=(self.B,)))
+        assert routes_of(older) == routes_of(served.proxy) == [*served.current][1:]
+
+    def test_handshakes_of_a_removed_mapping(self) -> None:
+        """Routes of a removed mapping stay as long as a handshake may lead there."""
+        served, _, _ = made(evolve(MAPPING, routes=(self.A, self.B)))
+        own, a, b = served.current
+        served.retire()
+        assert (list(served.current), served.older) == ([], [own, a, b])
+        for proxy, is_open, gone in ((a, 0, []), (own, 0, [own, a]), (b, 0, [b])):
+            proxy.open = is_open  # type: ignore[misc]
+            assert served.drop_idle() == gone

@@ -50,9 +50,9 @@ class Stage:
         )
         self.held = FirstAnswer(ProxyRuntime(self.reactor, self.registry))
 
-    def begin(self) -> Any:
+    def begin(self, mapping: Mapping = MAPPING) -> Any:
         """A listener whose turn to accept it is."""
-        listener: Any = FakeListener()
+        listener: Any = FakeListener(mapping)
         self.held.begin(listener)
         return listener
 
@@ -124,3 +124,16 @@ def test_stopped_before_the_answer(stage: Stage) -> None:
     stopped.stop()
     stage.registry.replace(FIRST, [instance("a", 80)])
     assert (stopped.accepts, listener.accepts) == (False, True)
+
+
+def test_routes(stage: Stage) -> None:
+    """Clients of an address are accepted once the pools of all its routes are known."""
+    a, b = (Mapping(name, route=f"{name}.com") for name in "ab")
+    listener = stage.begin(Mapping("", routes=(a, b), timeouts=MAPPING.timeouts))
+    stage.registry.replace(ServiceQuery("b"), [instance("b", 80)])
+    assert not listener.accepts
+    stage.registry.replace(ServiceQuery("a"), [], pending=True)
+    stage.reactor.advance(MAPPING.timeouts.connect)
+    assert not listener.accepts
+    stage.registry.replace(ServiceQuery("a"), [])
+    assert listener.accepts

@@ -20,11 +20,14 @@ from lbconsul.config.model import Drain, Limits, Mapping, TCPListen, Timeouts
 from lbconsul.errors import CannotListen
 from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.proxy import listener_manager as module
+from lbconsul.proxy.active_listener import ActiveListener
+from lbconsul.proxy.handler import handle
 from lbconsul.proxy.listener_manager import ListenerManager
 from lbconsul.proxy.runtime import ProxyRuntime
 from lbconsul.proxy.saturation import DESCRIPTORS, PROCESS
 from lbconsul.proxy.saturation import MAPPING as MAPPING_FULL
 from lbconsul.proxy.targets import failover_spec
+from tests.support import loopback
 from tests.support.loopback import accept, connect, listening
 from tests.support.ports import free_ports
 from tests.support.running_proxy import ReactorThread
@@ -454,3 +457,115 @@ def test_is_listening(running: Running) -> None:
     assert serving.is_listening(own)
     running.running.call(serving.stopService)
     assert not serving.is_listening(source.mapping)
+
+
+class TestRoutes:
+    """A mapping with routes: each has a proxy and connections of its own."""
+
+    A, B = (evolve(MAPPING, route=f"{each}.com") for each in "ab")
+
+    @pytest.fixture
+    def served(self, running: Running) -> ActiveListener:
+        """One with two routes, all to the same service, which serves."""
+        running.begin(evolve(MAPPING, routes=(self.A, self.B)))
+        [served] = running.serving.served
+        return served
+
+    def replace(self, running: Running, mapping: Mapping) -> None:
+        """Reload with this mapping only."""
+        [source] = running.sources
+        running.replace((mapping, source))
+
+    def route(self, running: Running, served: ActiveListener, name: str) -> Any:
+        """A client that a handshake hands over to the route for this name."""
+        ours, client = loopback.tcp_pair()
+        running.held.enter_context(client)
+        proxy = served.proxy.route_for(name)
+        assert proxy is not None
+        running.running.call(handle, proxy, ours, ("127.0.0.1", 1))
+        return client, running.held.enter_context(accept(running.server))
+
+    def test_shown(self, running: Running, served: ActiveListener) -> None:
+        """Mapping and routes are shown by themselves, and listen together."""
+        serving = running.serving
+        assert serving.mappings == [MAPPING, self.A, self.B]
+        assert all(map(serving.is_listening, serving.mappings))
+        assert not serving.is_listening(evolve(self.A, tag="v2"))
+        served.pause()
+        assert not any(map(serving.is_listening, serving.mappings))
+
+    def test_names(self, running: Running, served: ActiveListener) -> None:
+        """Each client goes to the route for its name, the others to the mapping."""
+        for name, row in (
+            ("a.com", self.A),
+            ("b.com", self.B),
+            ("c.com", MAPPING),
+            (None, MAPPING),
+        ):
+            proxy = served.proxy.route_for(name)
+            assert proxy is not None
+            assert proxy.mapping == row
+        self.replace(running, evolve(MAPPING, service="", routes=(self.A,)))
+        assert served.proxy.route_for("b.com") is None
+
+    def test_reload(self, running: Running, served: ActiveListener) -> None:
+        """
+        Connections outlive a change of their route, and live on for the drain timeout
+        if it is removed; unchanged routes are left alone.
+        """
+        own, a, b = served.current
+        pairs = [self.route(running, served, name) for name in ("a.com", "b.com")]
+        altered = evolve(self.A, attempts=5)
+        self.replace(running, evolve(MAPPING, routes=(altered, self.B)))
+        assert [*served.current][::2] == [own, b]
+        assert (served.open, served.older) == (2, [a])
+        self.replace(running, evolve(MAPPING, routes=(altered,)))
+        assert served.older == [a, b]
+        for client, upstream in pairs:
+            assert_alive(client, upstream)
+            client.close()
+            upstream.close()
+        eventually(lambda: not served.older, "the old proxies are gone")
+        assert len(running.runtime._proxies) == 2
+
+    def test_removed_in_time(self, running: Running, served: ActiveListener) -> None:
+        """Connections of a removed route are closed when its drain timeout is over."""
+        short = evolve(self.A, drain=Drain(timeout=0.5))
+        self.replace(running, evolve(MAPPING, routes=(short, self.B)))
+        client, _ = self.route(running, served, "a.com")
+        with capturedLogs() as events:
+            self.replace(running, evolve(MAPPING, routes=(self.B,)))
+            assert client.recv(1) == b""
+            eventually(lambda: events, "it is told")
+        assert " a.com=web " in formatEvent(events[-1]).replace("127.0.0.1:0:", "")
+        assert formatEvent(events[-1]).endswith(" KM")
+        eventually(lambda: not served.older, "its proxy is gone")
+
+    def test_removed(self, running: Running, served: ActiveListener) -> None:
+        """With its mapping a route is removed."""
+        client, upstream = self.route(running, served, "a.com")
+        running.replace()
+        assert_alive(client, upstream)
+        assert len(running.runtime._proxies) == 1
+        client.close()
+        upstream.close()
+        eventually(lambda: not running.runtime._proxies, "the last proxy is gone")
+
+    def test_lent(self, running: Running) -> None:
+        """Routes of a mapping that is lent get their clients from its factory."""
+        rows = tuple(evolve(each, listen=None) for each in (self.A, self.B))
+        own = Mapping("own", routes=rows)
+        factory = running.running.call(running.serving.lend, own)
+        assert list(map(str, running.serving.mappings)) == [
+            "own",
+            "a.com=web",
+            "b.com=web",
+        ]
+        proxy = factory._proxy.route_for("b.com")
+        assert proxy is not None
+        assert proxy.mapping == rows[1]
+        running.answer()
+        ours, client = loopback.tcp_pair()
+        running.held.enter_context(client)
+        running.running.call(handle, proxy, ours, ("127.0.0.1", 1))
+        assert factory.open == 1

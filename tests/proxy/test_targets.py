@@ -83,3 +83,14 @@ def test_connection_limit_and_slow_start() -> None:
     """How many connections an instance may have, and how slowly it may start."""
     [selection] = _route("80:web,max-connections-per-upstream=7,slow-start=5s").all()
     assert (selection.limit, selection.slow_start) == (7, 5.0)
+
+
+def test_without_a_service() -> None:
+    """A mapping whose routes alone have a service has no pool."""
+    [mapping] = configure([], ["443:-,mode=sni,dc=a|b"], ["443:a.com=a"]).mappings
+    spec, route = map(failover_spec, mapping.rows)
+    assert spec == FailoverSpec(())
+    assert [each.query for each in route.all()] == [
+        ServiceQuery("a", "a"),
+        ServiceQuery("a", "b"),
+    ]

@@ -110,3 +110,22 @@ def test_number_of_a_mapping(owned: Owned) -> None:
     assert listeners.number(evolve(mail, tag="v2")) == 1
     assert listeners.number(evolve(WEB, listen=None)) is None
     assert listeners.numbers == {0, 1}
+
+
+def test_routes(owned: Owned) -> None:
+    """A route has a number of its own, which it keeps while others come and go."""
+    a, b, c = (evolve(WEB, route=f"{each}.com", service=each) for each in "abc")
+    listeners, sock = ListenerSet(2, True), owned(evolve(WEB, routes=(a, b)))
+    listeners.add(sock)
+    assert listeners.mappings == [WEB, a, b]
+    [assignment] = listeners.of(1)[0].assignments
+    assert assignment == Assignment(evolve(WEB, routes=(a, b)), 0, (1, 2))
+    assert assignment.rows == {0: WEB, 1: a, 2: b}
+    sock.mapping = evolve(WEB, routes=(c, evolve(b, tag="v2")))
+    listeners.replace([sock], connection_log=True)
+    assert [listeners.number(each) for each in (WEB, a, b, c)] == [0, None, 2, 3]
+    assert listeners.numbers == {0, 2, 3}
+    limited = evolve(sock.mapping, limits=Limits(connections=1))
+    sock.mapping = limited
+    listeners.replace([sock], connection_log=True)
+    assert listeners.of(2)[0].others == limited.rows

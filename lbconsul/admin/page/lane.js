@@ -1,4 +1,4 @@
-// One mapping: from its listener to its upstreams.
+// One mapping, or a route of one: from its listener to its upstreams.
 
 import { Chart } from "./chart.js";
 import { Attribute, Words, arrange, element } from "./dom.js";
@@ -45,9 +45,9 @@ export class Lane {
   }
 
   update(mapping, now) {
-    this.listen.set(mapping.listen);
-    this.service.set(mapping.service);
-    this.policy.set(POLICIES[mapping.policy] ?? mapping.policy);
+    this.listen.set(mapping.route ? `${mapping.listen} ${mapping.route}` : mapping.listen);
+    this.service.set(mapping.service || "its routes only");
+    this.policy.set(mapping.service ? POLICIES[mapping.policy] ?? mapping.policy : "");
     this.listening.set(String(mapping.listening));
     this.state.set(mapping.listening ? "" : "accepts no clients now");
     this.#showFigures(mapping);

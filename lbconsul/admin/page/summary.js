@@ -86,9 +86,9 @@ function tally(mappings) {
   return { serving, all: standings.size };
 }
 
-/** Whether new connections have somewhere to go. */
-function hasUpstream({ pools }) {
-  return pools.some(({ used, upstreams }) =>
+/** Whether new connections have somewhere to go; without a service they need none. */
+function hasUpstream({ service, pools }) {
+  return !service || pools.some(({ used, upstreams }) =>
     used && upstreams.some((each) => serves(each.standing)),
   );
 }
