@@ -143,7 +143,10 @@ class ActiveListener:
         What is unchanged keeps its proxy, unless with `renew`.
         """
         before = self._current
-        self._current = self._proxies_for(mapping, {} if renew else before)
+        kept = {} if renew else dict(before)
+        if bool(mapping.routes) != bool(self.mapping.routes):
+            kept.pop("", None)  # with routes it counts its clients otherwise
+        self._current = self._proxies_for(mapping, kept)
         replaced = [each for each in before.values() if not self.is_current(each)]
         self._retire(replaced)
         self._turn_to(mapping)
@@ -174,9 +177,10 @@ class ActiveListener:
         """Have the current proxies get the clients."""
         self.mapping = mapping
         self.proxy, *routes = self.current
-        for each in (self.proxy, *self.older):
-            # Handshakes of an older proxy may be in progress.
-            if not each.mapping.route:
+        if routes:
+            self.proxy.route_by(routes)
+        for each in self.older:
+            if each.routes is not None:  # its handshakes may be in progress
                 each.route_by(routes)
         self.connection_limit = self.proxy.connection_limit
         self.max_connections = mapping.limits.connections

@@ -1,6 +1,7 @@
 """A client's handshake: what comes between its accept and its session."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReadWriteDescriptor
@@ -12,8 +13,8 @@ from lbconsul.net.proxy_protocol import MAX_HEADER, BadHeader, Header, parse
 from lbconsul.net.sockets import BareSocket, reset_on_close
 from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.proxy.handshake_settings import HandshakeSettings, HandshakeState, Step
+from lbconsul.proxy.introduced_session import IntroducedSession, RoutedSession
 from lbconsul.proxy.mapping_proxy import MappingProxy
-from lbconsul.proxy.tcp_session import IntroducedSession
 from lbconsul.proxy.tls_handshake import TLSHandshake
 from lbconsul.stats.termination import Termination
 from lbconsul.tls import client_hello
@@ -21,6 +22,9 @@ from lbconsul.tls.peer import TLSPeer
 
 # Bound once: to read a member from its class takes 0.2 us in Python 3.11.
 _OVER = HandshakeState.OVER
+
+#: The TLS record of a fatal alert, unrecognized_name (RFC 8446, 5.1 and 6).
+_UNRECOGNIZED_NAME = bytes([21, 3, 3, 0, 2, 2, 112])
 
 
 @implementer(IReadWriteDescriptor)
@@ -203,13 +207,18 @@ class ClientHandshake(TLSHandshake):
 
     def end(self, termination: Termination, error: str = "") -> None:
         """Close the client.  Later calls do nothing."""
-        if self.is_over:
-            return
-        proxy = self._proxy
+        if not self.is_over:
+            self._turn_away(self._proxy, termination, error)
+
+    def _turn_away(
+        self, by: MappingProxy, termination: Termination, error: str = ""
+    ) -> None:
+        """Close the client, on behalf of its mapping or of a route."""
         self._leave()
         (self.tls or self.stream).close()
-        proxy.stats.turned_away(termination.code)
-        proxy.log.tell(
+        self._count(by)
+        by.stats.turned_away(termination.code)
+        by.log.tell(
             self.address,
             self.accepted_at,
             None,
@@ -219,29 +228,58 @@ class ClientHandshake(TLSHandshake):
             termination,
             self._info(error=error),
         )
-        proxy.closed(self)
+        self._proxy.closed(self)
+
+    def _count(self, by: MappingProxy) -> None:
+        """Count the client where it is served, if that was not known at its accept."""
+        if self._proxy.routes is not None:
+            by.stats.accepted += 1
 
     def _hand_over(self) -> None:
-        """Make a session of the client."""
-        proxy = self._proxy
-        self._leave()
+        """Make a session of the client, where its server name leads to."""
         peer = None
         if self.tls is not None:
             # Imported here: OpenSSL takes memory that other mappings do without.
             from lbconsul.tls.inspection import peer_of
 
             peer = peer_of(self.tls.connection)
-        session = IntroducedSession(
-            proxy,
-            self.tls or self.stream,
-            self.stream,
-            self.address,
-            self.accepted_at,
-            self._info(peer),
-        )
-        proxy.sessions.discard(self)
+        info = self._info(peer)
+        proxy = self._proxy.route_for(info.server_name)
+        if proxy is None:
+            self._refuse_name()
+            return
+        if proxy is not self._proxy and proxy.access_control is not None:
+            refused = proxy.access_control.refuse(self.address)
+            if refused is not None:
+                reset_on_close(self.stream)
+                self._turn_away(proxy, refused)
+                return
+        self._leave()
+        self._count(proxy)
+        self._begin_session(proxy, info)
+
+    def _refuse_name(self) -> None:
+        """Close a client whose server name leads nowhere, and tell it so."""
+        if self.tls is None:
+            self._discard_unread()
+            with suppress(OSError):
+                self.stream.send(_UNRECOGNIZED_NAME)
+        self.end(Termination.NO_ROUTE)
+
+    def _begin_session(self, proxy: MappingProxy, info: ClientInfo) -> None:
+        """Make a session with this proxy, the mapping's or a route's."""
+        own, is_routed = self._proxy, proxy is not self._proxy
+        client, sock = self.tls or self.stream, self.stream
+        known = proxy, client, sock, self.address, self.accepted_at, info
+        if is_routed and own.access_control is not None:
+            session: IntroducedSession = RoutedSession(*known, own.access_control)
+        else:
+            session = IntroducedSession(*known)
+        own.sessions.discard(self)
         proxy.sessions.add(session)
         session.start()
+        if is_routed and own.observer.awaits_end:
+            own.observer.on_ended(own)
 
     def _info(self, peer: TLSPeer | None = None, error: str = "") -> ClientInfo:
         name, tls = self._server_name, self.tls
@@ -277,7 +315,8 @@ def shake_hands(
 ) -> None:
     """Take over the non-blocking socket of a client of this mapping."""
     proxy.accepted += 1
-    proxy.stats.accepted += 1
+    if proxy.routes is None:
+        proxy.stats.accepted += 1
     now = proxy.clock.seconds()
     handshake = ClientHandshake(proxy, settings, client, address, now)
     proxy.sessions.add(handshake)

@@ -88,7 +88,8 @@ class ListenerManager(Service):
         observer = _LentObserver(self)
         proxies = [self._runtime.make(row, observer) for row in mapping.rows]
         proxy, *routes = proxies
-        proxy.route_by(routes)
+        if routes:
+            proxy.route_by(routes)
         self._lent += proxies
         return ProxyFactory(proxy, routes)
 

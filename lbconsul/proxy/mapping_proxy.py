@@ -1,7 +1,7 @@
 """A mapping's or route's proxy: its settings, counts, wait queue, open sessions."""
 
 import random
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Protocol
 
@@ -170,10 +170,9 @@ class MappingProxy:
         """Open connections, with an upstream or still dialing."""
         return len(self.sessions)
 
-    def route_by(self, routes: Collection["MappingProxy"]) -> None:
+    def route_by(self, routes: Iterable["MappingProxy"]) -> None:
         """Hand a part of the clients over to these proxies of routes."""
-        by_pattern = {each.mapping.route: each for each in routes}
-        self.routes = ServerNames(by_pattern) if routes else None
+        self.routes = ServerNames({each.mapping.route: each for each in routes})
 
     def route_for(self, server_name: str | None) -> "MappingProxy | None":
         """The proxy for a client that sends this name, as `canonical_name` has it.

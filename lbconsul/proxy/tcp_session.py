@@ -350,27 +350,3 @@ class TcpSession:
             self.lease.put_off()  # no result: half-closed or no answer
         else:
             self.lease.showed(Outcome.SUCCESS)
-
-
-class IntroducedSession(TcpSession):
-    """A session whose client a handshake has introduced."""
-
-    __slots__ = ("_socket", "info")
-
-    def __init__(
-        self,
-        proxy: MappingProxy,
-        client: Stream,
-        sock: BareSocket,
-        address: object,
-        accepted_at: float,
-        info: ClientInfo | None,
-    ) -> None:
-        """`client` is the stream on the socket `sock`, or that itself."""
-        super().__init__(proxy, client, address, accepted_at)
-        self._socket = sock
-        self.info = info
-        self.begun_at = proxy.clock.seconds()
-
-    def _client_socket(self) -> BareSocket:
-        return self._socket

@@ -14,8 +14,7 @@ from lbconsul.tls.errors import TLSError, Truncated
 if TYPE_CHECKING:  # OpenSSL takes memory that handshakes without TLS do without
     from lbconsul.tls.stream import TLSStream
 
-#: Unread bytes that are discarded when TLS fails: with them unread the kernel would
-#: send a reset, which may overtake the alert that tells the client why.
+#: The most unread bytes that are discarded when TLS fails.
 _DISCARDED = 65536
 
 
@@ -96,8 +95,7 @@ class TLSHandshake(HandshakeSocket):
         if isinstance(error, Truncated) or not isinstance(error, TLSError):
             self._on_left()
             return
-        with suppress(OSError):
-            self.stream.recv(_DISCARDED)
+        self._discard_unread()
         self._on_tls_failed(str(error))
 
     def _poll(self, tls: "TLSStream") -> None:
@@ -108,3 +106,11 @@ class TLSHandshake(HandshakeSocket):
         else:
             self._poll_reading()
             self._poller.removeWriter(self)
+
+    def _discard_unread(self) -> None:
+        """Discard what the client has sent, before it is closed with an alert.
+
+        With bytes unread the kernel would send a reset, which may overtake the alert.
+        """
+        with suppress(OSError):
+            self.stream.recv(_DISCARDED)

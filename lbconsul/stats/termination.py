@@ -42,6 +42,8 @@ class Termination(Enum):
     TLS_FAILED = "PT"
     TLS_TIMEOUT = "cT"
     TLS_LEFT = "CT"
+    #: No route takes the client, and the mapping has no service of its own.
+    NO_ROUTE = "PN"
     #: The client's first byte did not come in time, or the client left first.
     FIRST_BYTE_TIMEOUT = "cR"
     FIRST_BYTE_LEFT = "CR"

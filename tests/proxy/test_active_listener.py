@@ -23,7 +23,7 @@ class FakeProxy:
     open: int = 0
     mapping: Mapping = MAPPING
     handshaking: None = None
-    routes: list["FakeProxy"] = Factory(list)
+    routes: list["FakeProxy"] | None = None
     connection_limit: ConnectionLimit = Factory(lambda: ConnectionLimit(Clock()))
 
     def route_by(self, routes: Iterable["FakeProxy"]) -> None:
@@ -218,6 +218,21 @@ class TestRoutes:
         assert routes_of(own) == [*served.current][1:]
         assert [each.mapping for each in served.current] == [MAPPING, moved, self.C]
         assert [served.is_current(each) for each in (own, a, b)] == [True, False, False]
+
+    def test_first_and_last_route(self) -> None:
+        """
+        With its first route a mapping gets a new proxy, since it counts clients of its
+        own only from then on; with the last one, too.
+        """
+        served, _, _ = made()
+        plain = served.proxy
+        assert plain.routes is None
+        assert served.use(evolve(MAPPING, routes=(self.A,))) == [plain]
+        routed = served.proxy
+        assert plain.routes is None
+        assert served.use(MAPPING)[0] is routed
+        assert served.proxy.routes is None
+        assert routes_of(routed) == []
 
     def test_renewed(self) -> None:
         """All have new proxies if something changes that concerns all."""

@@ -46,6 +46,12 @@ def test_accept_proxy(address: object, is_announced: bool) -> None:
     assert states == [*header, HandshakeState.ADMISSION]
 
 
+def test_route() -> None:
+    """The clients of a route have had the handshake of its mapping."""
+    route = altered(Mapping("web", route="a.com"), mode="sni", wait_for_client=True)
+    assert HandshakeSettings.of(route) is None
+
+
 def test_order() -> None:
     """TLS follows access control, and the first byte follows TLS."""
     options = {"accept_proxy": ("0.0.0.0/0",), "wait_for_client": True, "tls": "x.pem"}

@@ -12,9 +12,9 @@ class EndingTests(SynchronousTestCase):
         """
         Each code has the cause (C client, S upstream, small letters a time limit, R
         resources, P a rule, K lbconsul) and the phase: X PROXY header, T TLS, R
-        request, C connecting, Q queue, D data; for R and P the rule (refused, or the
-        limit per client), and for K the reason: age, balance, instance, soft or hard
-        stop, mapping, or worker.
+        request, C connecting, Q queue, D data; for R and P the rule (refused, the
+        limit per client, or a name without a route), and for K the reason: age,
+        balance, instance, soft or hard stop, mapping, or worker.
         """
         codes = {ending.name: ending.value for ending in Termination}
         self.assertEqual(
@@ -35,6 +35,7 @@ class EndingTests(SynchronousTestCase):
                 "TLS_FAILED": "PT",
                 "TLS_TIMEOUT": "cT",
                 "TLS_LEFT": "CT",
+                "NO_ROUTE": "PN",
                 "FIRST_BYTE_TIMEOUT": "cR",
                 "FIRST_BYTE_LEFT": "CR",
                 "DENIED": "PR",

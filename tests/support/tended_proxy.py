@@ -89,10 +89,11 @@ class TendedProxy:
         self,
         service: str = "web",
         acceptor: TLSAcceptor | None = None,
+        route: str = "",
         **options: Any,
     ) -> MappingProxy:
-        """A mapping, of the service web where nothing else is said."""
-        mapping = altered(Mapping(service), **options)
+        """A mapping or route, of the service web where nothing else is said."""
+        mapping = altered(Mapping(service, route=route), **options)
         failover = self.registry.failover(failover_spec(mapping))
         reactor, observer = self.reactor, CountingObserver()
         mapped = MappingProxy(
