@@ -12,6 +12,7 @@ from twisted.logger import LogEvent, capturedLogs, formatEvent
 from lbconsul.balance.upstream import Upstream
 from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.proxy.access_log import BURST, RATE, ConnectionLog
+from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.stats.termination import Termination
 from tests.support.instances import an_upstream
 
@@ -144,3 +145,14 @@ def test_names_of_instances(name: str) -> None:
     [line] = _lines(logs)
     assert SHAPE.fullmatch(line)
     assert line.isprintable()
+
+
+def test_what_a_handshake_told(logs: Sequence[LogEvent]) -> None:
+    """What is known of a client beyond its address stands at the end, and in fields."""
+    connections = Connections()
+    info = ClientInfo(via=("10.0.0.9", 4000), server_name="web.example.com")
+    address, now = ("192.0.2.1", 4000), connections.clock.seconds()
+    connections.log.tell(address, now, None, 1, 2, 0, Termination.CLIENT_LEFT, info)
+    [line] = _lines(logs)
+    assert line.endswith(' CC via="10.0.0.9:4000" sni=web.example.com')
+    assert (logs[0]["via"], logs[0]["sni"]) == ("10.0.0.9:4000", "web.example.com")
