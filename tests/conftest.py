@@ -17,6 +17,7 @@ from lbconsul.config.sources import ENVIRONMENT
 from tests.support import kept_logs
 from tests.support.binaries import find_consul
 from tests.support.consul_agent import ConsulAgent
+from tests.support.needed import lacking
 
 NO_CONSUL = (
     "no Consul binary: set $CONSUL to one, or fetch it with `make consul`;"
@@ -53,12 +54,7 @@ for _number, _action in (
 @pytest.fixture(scope="session")
 def consul_binary() -> str:
     """The path of a real Consul; without one the test skips, and fails in CI."""
-    binary = find_consul()
-    if binary is not None:
-        return binary
-    if os.environ.get("CI"):
-        pytest.fail(NO_CONSUL)
-    pytest.skip(NO_CONSUL)
+    return find_consul() or lacking(NO_CONSUL)
 
 
 @pytest.fixture(scope="session")

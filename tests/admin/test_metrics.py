@@ -1,8 +1,6 @@
 """All there is to be shown, as Prometheus reads it."""
 
-import os
 import re
-import shutil
 import subprocess
 from collections import Counter
 
@@ -16,11 +14,7 @@ from lbconsul.admin.metrics import CONTENT_TYPE, metrics
 from lbconsul.admin.status_model import PoolStatus
 from tests.support.admin_client import Site
 from tests.support.fake_source import STATES, FakeSource, fake_source, upstream
-
-NO_PROMTOOL = (
-    "no promtool (Debian's package prometheus has it): nothing has looked whether"
-    " metrics are as Prometheus wants them"
-)
+from tests.support.needed import needed
 
 
 def _source(upstreams: int = 12, state: str = "ok") -> FakeSource:
@@ -45,13 +39,8 @@ def _told(source: FakeSource, name: str) -> dict[tuple[str, ...], float]:
 @pytest.mark.parametrize("state", STATES)
 def test_promtool(state: str) -> None:
     """Prometheus' own tool has nothing to say against it."""
-    promtool = shutil.which("promtool")
-    if promtool is None and os.environ.get("CI"):
-        pytest.fail(NO_PROMTOOL)
-    if promtool is None:
-        pytest.skip(NO_PROMTOOL)
     checked = subprocess.run(
-        [promtool, "check", "metrics"],
+        [needed("promtool", "prometheus"), "check", "metrics"],
         input=_text(_source(300, state)),
         capture_output=True,
         text=True,

@@ -11,6 +11,7 @@ import pytest
 from tests.browser.chromium import Browser, find_chromium
 from tests.browser.made_up import MadeUp
 from tests.support.binaries import REPOSITORY
+from tests.support.needed import lacking
 
 NO_CHROMIUM = (
     "no Chromium with its driver (Debian: chromium, chromium-driver; else set"
@@ -25,21 +26,12 @@ NO_AXE = (
 Start = Callable[..., MadeUp]
 
 
-def _lacking(what: str) -> None:
-    if os.environ.get("CI"):
-        pytest.fail(what)
-    pytest.skip(what)
-
-
 @pytest.fixture(scope="session")
 def one_browser() -> Iterator[Browser]:
     """The browser of all tests; without one they skip, and fail in CI."""
     programs = find_chromium()
-    if programs is None:
-        _lacking(NO_CHROMIUM)
-    else:
-        with Browser(*programs) as browser:
-            yield browser
+    with Browser(*(programs or lacking(NO_CHROMIUM))) as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -73,10 +65,7 @@ def axe() -> str:
             command, stdout=subprocess.PIPE, text=True, check=False
         )
         path = fetched.stdout.strip() if fetched.returncode == 0 else None
-    if not path:
-        _lacking(NO_AXE)
-        raise AssertionError
-    with open(path) as file:
+    with open(path or lacking(NO_AXE)) as file:
         return file.read()
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import stat
@@ -24,6 +23,7 @@ from tests.support.admin_side import AdminSide
 from tests.support.consul_agent import ConsulAgent
 from tests.support.gateway import Gateway, StartGateway, run_to_its_end
 from tests.support.load import Visitor, connect
+from tests.support.needed import needed
 from tests.support.ports import free_ports
 from tests.support.waiting import eventually
 from tests.support.web_server import WebServer
@@ -33,11 +33,6 @@ pytestmark = pytest.mark.consul
 
 #: In one process, and with others.
 WORKERS = pytest.mark.parametrize("workers", ["1", "2"])
-
-NO_PROMTOOL = (
-    "no promtool (Debian's package prometheus has it): nothing has looked whether"
-    " metrics are as Prometheus wants them"
-)
 
 #: What a client sends for one answer, and what anna and bert answer, in bytes.
 ASKED = len(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
@@ -274,13 +269,8 @@ def samples(text: str) -> dict[str, dict[tuple[str, ...], float]]:
 
 def promtool(text: str) -> str:
     """What Prometheus' own tool has to say."""
-    program = shutil.which("promtool")
-    if program is None and os.environ.get("CI"):
-        pytest.fail(NO_PROMTOOL)
-    if program is None:
-        pytest.skip(NO_PROMTOOL)
     told = subprocess.run(
-        [program, "check", "metrics"],
+        [needed("promtool", "prometheus"), "check", "metrics"],
         input=text,
         capture_output=True,
         text=True,

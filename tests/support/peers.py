@@ -1,20 +1,14 @@
 """HAProxy and nginx, as peers of what is tested."""
 
-import os
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import pytest
-
+from tests.support.needed import needed
 from tests.support.ports import free_ports
 from tests.support.waiting import PATIENCE, eventually
-
-#: Programs of an administrator, whose folders an ordinary PATH may lack.
-_FOLDERS = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
 
 #: Where Debian puts nginx's stream module; elsewhere it may be built in.
 _STREAM = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
@@ -48,7 +42,7 @@ def haproxy(home: Path, config: str, *sockets: socket.socket) -> Iterator[None]:
     """
     file = home / "haproxy.cfg"
     file.write_text(f"{_HAPROXY}{config}\n")
-    command = [_find("haproxy"), "-db", "-f", str(file)]
+    command = [needed("haproxy"), "-db", "-f", str(file)]
     with _running(home, command, [each.fileno() for each in sockets]):
         yield
 
@@ -59,7 +53,7 @@ def nginx_stream(home: Path, config: str) -> Iterator[tuple[str, int]]:
 
     `config` follows that address: options of ``listen``, and directives.
     """
-    program = _find("nginx")
+    program = needed("nginx")
     (port,) = free_ports(1)
     load = f"load_module {_STREAM};" if _STREAM.exists() else ""
     file = home / "nginx.conf"
@@ -69,17 +63,6 @@ def nginx_stream(home: Path, config: str) -> Iterator[tuple[str, int]]:
         address = ("127.0.0.1", port)
         eventually(lambda: process.poll() is not None or _listens(address), "nginx")
         yield address
-
-
-def _find(program: str) -> str:
-    """Its path; without it the test skips, and fails in CI."""
-    found = shutil.which(program, path=_FOLDERS)
-    if found is not None:
-        return found
-    missing = f"no {program}: on Debian, apt-get install {program}"
-    if os.environ.get("CI"):
-        pytest.fail(missing)
-    pytest.skip(missing)
 
 
 @contextmanager
