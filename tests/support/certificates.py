@@ -1,4 +1,8 @@
-"""Certificate authorities of our own, and what they issue, as files."""
+"""Certificate authorities of our own, and what they issue, as files.
+
+They have all extensions that RFC 5280 asks for: Python's ssl from 3.13 on, and
+cryptography, accept no others.
+"""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,6 +25,21 @@ from lbconsul.tls.certificates import ServerCertificate, server_certificate
 from lbconsul.tls.material import reading_certificates
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+_IS_AUTHORITY = x509.BasicConstraints(ca=True, path_length=None)
+
+#: What the key of an authority is for.
+_KEY_OF_AUTHORITY = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 @frozen
@@ -45,12 +64,22 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _named(name)
         issuer = above or self
-        own = _builder(self._name, issuer._name, self._key.public_key()).add_extension(
-            x509.BasicConstraints(ca=True, path_length=None), critical=True
+        own = (
+            _builder(self._name, issuer._name, self._key.public_key())
+            .add_extension(_IS_AUTHORITY, critical=True)
+            .add_extension(_KEY_OF_AUTHORITY, critical=True)
+            .add_extension(_subject_id(self._key), critical=False)
+            .add_extension(issuer._id, critical=False)
         )
         self.file = str(folder / f"{name}.pem")
         cert = own.sign(issuer._key, SHA256())
         Path(self.file).write_bytes(cert.public_bytes(Encoding.PEM))
+
+    @property
+    def _id(self) -> x509.AuthorityKeyIdentifier:
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(
+            self._key.public_key()
+        )
 
     def issue(
         self,
@@ -72,9 +101,12 @@ class Authority:
         ]
         alternatives += [x509.IPAddress(ip_address(each)) for each in addresses]
         usage = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-        builder = _builder(
-            _named(name), self._name, key.public_key(), begin, end
-        ).add_extension(x509.ExtendedKeyUsage(usage), critical=False)
+        builder = (
+            _builder(_named(name), self._name, key.public_key(), begin, end)
+            .add_extension(x509.ExtendedKeyUsage(usage), critical=False)
+            .add_extension(_subject_id(key), critical=False)
+            .add_extension(self._id, critical=False)
+        )
         if alternatives:
             builder = builder.add_extension(
                 x509.SubjectAlternativeName(alternatives), critical=False
@@ -99,6 +131,7 @@ class Authority:
             .issuer_name(self._name)
             .last_update(now - timedelta(hours=1))
             .next_update(now + timedelta(days=1))
+            .add_extension(self._id, critical=False)
         )
         for each in issued:
             cert = x509.load_pem_x509_certificate(Path(each.cert).read_bytes())
@@ -126,6 +159,10 @@ def load_certificates(where: str, path: str) -> list[ServerCertificate]:
 
 def _named(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _subject_id(key: PrivateKey) -> x509.SubjectKeyIdentifier:
+    return x509.SubjectKeyIdentifier.from_public_key(key.public_key())
 
 
 def _builder(
