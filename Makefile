@@ -23,13 +23,13 @@ WORKERS = lbconsul/workers/restart_backoff.py,lbconsul/workers/versioned_catalog
 JOBS ?= $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 )))
 BESIDE = -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
-.PHONY: demo test test-unit test-oldest check consul image-test bench bench-quick chaos chaos-quick soak clean
+.PHONY: demo test test-unit test-oldest check consul sslyze image-test bench bench-quick chaos chaos-quick soak clean
 
 demo: $(VENV)/.run
 	$(BIN)/twistd --nodaemon --pidfile= lbconsul --dev --map 8080:webserver
 
 # What a failed test's programs said is in .cache/failed-tests.
-test: $(VENV)/.test consul
+test: $(VENV)/.test consul sslyze
 	$(BIN)/python -m coverage erase
 	rm -rf .cache/failed-tests
 	$(BIN)/python -m coverage run -m pytest $(BESIDE)
@@ -56,6 +56,12 @@ check: $(VENV)/.test
 # The tests say loudly what they skipped when there is no Consul to be had.
 consul:
 	@test -n "$$CONSUL" || scripts/fetch-consul .cache/consul || true
+
+# It has a venv of its own: it demands an older cryptography than ours.  Without it
+# the tests say so.
+sslyze:
+	@test -x .cache/sslyze/bin/sslyze || { $(PYTHON) -m venv .cache/sslyze && \
+		.cache/sslyze/bin/pip install --quiet --disable-pip-version-check 'sslyze>=6.3,<7'; } || true
 
 image-test: $(VENV)/.run consul
 	$(BIN)/python -m tests.image

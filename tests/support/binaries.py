@@ -5,6 +5,9 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
+#: Where `make sslyze` puts it.
+SSLYZE = REPOSITORY / ".cache" / "sslyze" / "bin" / "sslyze"
+
 
 def find_consul() -> str | None:
     """The Consul binary to test against: $CONSUL, else the fetched one, else none."""
