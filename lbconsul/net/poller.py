@@ -41,6 +41,9 @@ class Poller(Protocol):
     def forget(self, *each: Any) -> None:
         """Stop watching them: their sockets are about to be closed."""
 
+    def serve_ready(self) -> None:
+        """Call those that are ready, before the reactor's turn is over."""
+
     @property
     def later(self) -> _Call:
         """Calls its ``proceed`` after the current batch of events, unless forgotten."""
@@ -73,6 +76,9 @@ class ReactorPoller:
         for one in each:
             self.removeReader(one)
             self.removeWriter(one)
+
+    def serve_ready(self) -> None:
+        """The reactor does, in its next turn."""
 
     def later(self, each: Any) -> None:
         each.proceed()
@@ -191,6 +197,10 @@ class EpollPoller:
     def logPrefix(self) -> str:
         """The prefix of log lines, for the reactor."""
         return "poller"
+
+    def serve_ready(self) -> None:
+        if self._epoll is not None:
+            self.doRead()
 
     def doRead(self) -> None:
         """Dispatch events to the watched objects.  Called by the reactor."""

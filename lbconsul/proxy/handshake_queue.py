@@ -1,5 +1,6 @@
 """Bounds what the TLS handshakes of a process take from its other connections."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from attrs import Factory, define
@@ -7,11 +8,15 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from lbconsul.net.throttled_log import ThrottledFailures
 
-#: How much of one turn of the reactor handshakes may take, in seconds, and the step of
-#: one of them more.  A step takes from 0.1 ms to some milliseconds, by the kind of key.
-#: Half the median latency that four times as much costs the relays beside a flood; no
-#: fewer handshakes are completed.
+#: How much handshakes may take before other connections are served, in seconds, and the
+#: step of one of them more.  A step takes from 0.1 ms to some milliseconds, by the kind
+#: of key.  Half the median latency that four times as much costs the relays beside a
+#: flood; no fewer handshakes are completed.
 BUDGET = 0.0005
+
+#: How much of one turn of the reactor handshakes may take, in seconds: new clients and
+#: Consul's answers wait, while connections are served in between.
+LONGEST = 0.005
 
 #: Most handshakes at a time that have begun: each holds some 50 KiB.
 MOST = 1000
@@ -40,7 +45,10 @@ class HandshakeQueue:
     """
 
     _clock: IReactorTime
+    #: Serves the connections that are ready, whatever else the reactor has to do.
+    _serve_others: Callable[[], object]
     _most: int = MOST
+    _longest: float = LONGEST
     #: Those that have begun, and when, the oldest first.
     _running: dict[QueuedHandshake, float] = Factory(dict)
     #: What waits, longest first: of those, and of others.
@@ -100,8 +108,20 @@ class HandshakeQueue:
             self._next = self._clock.callLater(0, self._on_next_turn)
 
     def _on_next_turn(self) -> None:
+        """Run handshakes, and serve other connections after each `BUDGET`.
+
+        A turn of the reactor for each would cost a tenth of a handshake.
+        """
         self._next, self._used = None, 0.0
         self._on_turn()
+        total = self._used
+        while (self._begun or self._new) and 0 < self._used >= BUDGET:
+            if total >= self._longest:
+                return
+            self._serve_others()
+            self._used = 0.0
+            self._on_turn()
+            total += self._used
 
     def _on_turn(self) -> None:
         while self._used < BUDGET:

@@ -81,7 +81,8 @@ class MappingProxy:
         default=Factory(lambda self: ConnectionLimit(self.clock), takes_self=True)
     )
     handshake_queue: HandshakeQueue = Factory(
-        lambda self: HandshakeQueue(self.clock), takes_self=True
+        lambda self: HandshakeQueue(self.clock, self._poller.serve_ready),
+        takes_self=True,
     )
     _slicer: TimeSlicer = Factory(lambda self: TimeSlicer(self.clock), takes_self=True)
     _chance: Chance = random.random

@@ -57,7 +57,10 @@ class ProxyRuntime:
     )
     _pipes: Pipes = Factory(Pipes)
     _handshake_queue: HandshakeQueue = field(
-        init=False, default=Factory(lambda self: HandshakeQueue(self.reactor), True)
+        init=False,
+        default=Factory(
+            lambda self: HandshakeQueue(self.reactor, self._poller.serve_ready), True
+        ),
     )
     #: What clients are served TLS with.
     tls: AllTLS = Factory(AllTLS)

@@ -90,6 +90,14 @@ def test_one_descriptor_for_all(stage: Stage) -> None:
     assert stage.reactor.reading() == {stage.poller.fileno()}
 
 
+def test_ready_before_the_reactors_turn(stage: Stage) -> None:
+    """What is ready can be served while the reactor does something else for long."""
+    stage.poller.serve_ready()  # there is nothing yet
+    reader = stage.readable()
+    stage.poller.serve_ready()
+    assert reader.calls == ["read"]
+
+
 def test_reads_and_writes(stage: Stage) -> None:
     """Each descriptor gets the events that it asked for, and no others."""
     reader, writer, both = stage.readable(), stage.watched(), stage.readable()
@@ -343,6 +351,7 @@ def test_reactor_as_poller() -> None:
         assert reactor.reading() == reactor.writing() == {one.fileno()}
         plain.forget(one)
         assert reactor.reading() | reactor.writing() == set()
+        plain.serve_ready()  # in its next turn
         plain.later(one)
         assert one.calls == ["proceed"]
         plain.stop()

@@ -35,15 +35,22 @@ class Handshake:
 class Stage:
     """A queue and its clock."""
 
-    def __init__(self, most: int = 1000) -> None:
+    def __init__(self, most: int = 1000, longest: float = 0.0) -> None:
         self.clock = Clock()
-        self.queue = HandshakeQueue(self.clock, most)
+        #: How many turns the others had each time before they were served.
+        self.served: list[int] = []
+        self.made: list[Handshake] = []
+        self.queue = HandshakeQueue(self.clock, self._serve_others, most, longest)
+
+    def _serve_others(self) -> None:
+        self.served.append(sum(turns(self.made)))
 
     def begin(self, count: int) -> list[Handshake]:
         """So many handshakes begin, in one turn of the reactor."""
         made = [Handshake(self.clock, queue=self.queue) for _ in range(count)]
         for each in made:
             self.queue.run(each)
+        self.made += made
         return made
 
     def turn(self) -> None:
@@ -82,6 +89,28 @@ def test_turns() -> None:
     assert turns(flood) == [1, 1, 1, 1, 1]
     stage.turn()
     assert stage.clock.getDelayedCalls() == []
+
+
+def test_others_are_served_between_them() -> None:
+    """In one turn of the reactor more of a flood goes on, and others do in between."""
+    stage = Stage(longest=10 * BUDGET)
+    flood = stage.begin(9)
+    stage.turn()
+    assert turns(flood) == [1] * 9
+    assert stage.served == [4, 6, 8]
+    stage.turn()
+    assert stage.clock.getDelayedCalls() == []
+
+
+def test_a_flood_leaves_time_for_the_reactor() -> None:
+    """However many wait, the reactor's turn ends."""
+    stage = Stage(longest=3 * BUDGET)
+    flood = stage.begin(99)
+    stage.turn()
+    assert sum(turns(flood)) == 2 + 6
+    assert len(stage.served) == 2
+    stage.turn()
+    assert sum(turns(flood)) == 2 + 6 + 6
 
 
 def test_begun_ones_first() -> None:

@@ -53,6 +53,9 @@ class RecordingReactor(Clock):
             self.removeReader(one)
             self.removeWriter(one)
 
+    def serve_ready(self) -> None:
+        """As of a poller: it serves them in its next turn."""
+
     def later(self, each: Any) -> None:
         self._later.append(each)
 
