@@ -144,6 +144,7 @@ TESTED_ELSEWHERE = {
     "lbconsul.dev.schemas": f"{CONTRACT}/test_queries.py",
     "lbconsul.gateway.interfaces": "tests/gateway/test_data_plane.py",
     "lbconsul.net.proxy_header": "tests/net/test_proxy_protocol.py",
+    "lbconsul.proxy.handshake_steps": "tests/proxy/test_client_handshake.py",
     "lbconsul.tls.errors": "tests/tls/test_openssl.py",
     "lbconsul.tls.peer": "tests/tls/test_inspection.py",
     "lbconsul.proxy.data_plane": "tests/gateway/test_data_plane.py",

@@ -1,6 +1,5 @@
 """A client's handshake: what comes between its accept and its session."""
 
-from collections.abc import Callable
 from contextlib import suppress
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -9,15 +8,13 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lbconsul.balance.upstream import Lease
-from lbconsul.net.proxy_protocol import MAX_HEADER, BadHeader, Header, parse
 from lbconsul.net.sockets import BareSocket, reset_on_close
 from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.proxy.handshake_settings import HandshakeSettings, HandshakeState, Step
+from lbconsul.proxy.handshake_steps import HandshakeSteps
 from lbconsul.proxy.introduced_session import IntroducedSession, RoutedSession
 from lbconsul.proxy.mapping_proxy import MappingProxy
-from lbconsul.proxy.tls_handshake import TLSHandshake
 from lbconsul.stats.termination import Termination
-from lbconsul.tls import client_hello
 from lbconsul.tls.peer import TLSPeer
 
 # Bound once: to read a member from its class takes 0.2 us in Python 3.11.
@@ -28,7 +25,7 @@ _UNRECOGNIZED_NAME = bytes([21, 3, 3, 0, 2, 2, 112])
 
 
 @implementer(IReadWriteDescriptor)
-class ClientHandshake(TLSHandshake):
+class ClientHandshake(HandshakeSteps):
     """Takes a client through the steps of its mapping, then makes a session of it.
 
     It is one of its proxy's open sessions meanwhile.  The poller watches it, and the
@@ -37,17 +34,11 @@ class ClientHandshake(TLSHandshake):
 
     __slots__ = (
         "_deadline",
-        "_header",
         "_proxy",
-        "_server_name",
         "_step",
         "_steps",
-        "_via",
         "accepted_at",
-        "address",
-        "is_admitted",
         "lease",
-        "state",
     )
 
     #: Never set: a handshake uses no upstream.
@@ -63,19 +54,16 @@ class ClientHandshake(TLSHandshake):
         accepted_at: float,
     ) -> None:
         super().__init__(
-            client, proxy.relaying.poller, proxy.handshake_queue, settings.acceptor
+            client,
+            address,
+            proxy.relaying.poller,
+            proxy.handshake_queue,
+            settings.acceptor,
+            proxy.access_control,
         )
         self._proxy = proxy
         self._steps = iter(settings.steps_of(address))
-        self.address = address
         self.accepted_at = accepted_at
-        #: Whether access control has let the client in, and counts it.
-        self.is_admitted = False
-        #: The proxy that announced the client, and what it said.
-        self._via: object = None
-        self._header: Header | None = None
-        #: What a ClientHello that stays in the kernel asks for.
-        self._server_name: str | None = None
 
     @property
     def is_over(self) -> bool:
@@ -111,13 +99,13 @@ class ClientHandshake(TLSHandshake):
                 return
             self._step, self.state = following, following.state
             self._deadline = self._proxy.clock.seconds() + following.timeout
-            is_complete = _TAKE[self.state](self)
+            is_complete = self._take_step()
 
     # The poller's and the sweeper's calls.
 
     def doRead(self) -> None:
         """Take the present step, and those that follow.  Called by the poller."""
-        self._go_on(_TAKE[self.state](self))
+        self._go_on(self._take_step())
 
     def doWrite(self) -> None:
         """Called by the poller while TLS waits until it can write."""
@@ -143,67 +131,10 @@ class ClientHandshake(TLSHandshake):
         """Close the client: its step takes too long."""
         self.end(self._step.overdue)
 
-    # Steps: each returns whether it is complete; if not, it is tried again when the
-    # poller sees more.
-
-    def _read_header(self) -> bool:
-        data = self._peek(MAX_HEADER)
-        if not data:
-            return False
-        try:
-            header = parse(data)
-        except BadHeader as error:
-            self.end(Termination.BAD_HEADER, str(error))
-            return False
-        if header is None:
-            self._await_more(len(data))
-            return False
-        self._read(header.length)  # and no byte of what follows
-        self._header = header
-        if header.source is not None:
-            self._via, self.address = self.address, header.source
-        return True
-
-    def _admit(self) -> bool:
-        control = self._proxy.access_control
-        refused = None if control is None else control.refuse(self.address)
-        if refused is None:
-            self.is_admitted = True
-            return True
-        # As in `MappingProxy.turn_away`.
-        reset_on_close(self.stream)
-        self.end(refused)
-        return False
-
-    def _look_at_hello(self) -> bool:
-        data = self._peek(client_hello.MAX_HELLO)
-        if not data:
-            return False
-        try:
-            hello = client_hello.parse(data)
-        except client_hello.BadHello as error:
-            self._on_tls_failed(str(error))
-            return False
-        if hello is None:
-            self._await_more(len(data))
-            return False
-        self._await_any()
-        self._server_name = hello.server_name
-        return True
-
-    def _await_byte(self) -> bool:
-        return bool(self._peek(1))
-
     # The end.
 
     def _on_left(self) -> None:
         self.end(self._step.left)
-
-    def _on_tls_failed(self, reason: str) -> None:
-        self.end(Termination.TLS_FAILED, reason)
-
-    def _on_bug(self) -> None:
-        self.end(Termination.INTERNAL)
 
     def end(self, termination: Termination, error: str = "") -> None:
         """Close the client.  Later calls do nothing."""
@@ -296,15 +227,6 @@ class ClientHandshake(TLSHandshake):
             self._queue.leave(self)
         self._proxy.dial_sweeper.items.discard(self)
         self.state = _OVER
-
-
-_TAKE: dict[HandshakeState, Callable[[ClientHandshake], bool]] = {
-    HandshakeState.PROXY_HEADER: ClientHandshake._read_header,
-    HandshakeState.ADMISSION: ClientHandshake._admit,
-    HandshakeState.TLS: ClientHandshake._await_turn,
-    HandshakeState.CLIENT_HELLO: ClientHandshake._look_at_hello,
-    HandshakeState.FIRST_BYTE: ClientHandshake._await_byte,
-}
 
 
 def shake_hands(
