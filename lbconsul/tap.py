@@ -154,7 +154,7 @@ def _taken(config: Config, user: User | None) -> InheritedSockets | None:
 
 def _hints(config: Config) -> str:
     ports = {
-        each.listen.port: each.service
+        each.listen.port: each
         for each in rows(config.mappings)
         if each.service and isinstance(each.listen, TCPListen)
     }
@@ -163,8 +163,9 @@ def _hints(config: Config) -> str:
     from lbconsul.dev.quickstart import what_to_try  # here: for --dev only
 
     catalog = config.consul.addresses[0]
-    service = next(iter(ports.values()))
-    return what_to_try(list(ports), catalog.port, service, catalog.host)
+    first = next(iter(ports.values()))
+    tls = bool(first.tls.certificates)
+    return what_to_try(list(ports), catalog.port, first.service, catalog.host, tls=tls)
 
 
 def _check(config: Config, user: User | None, *, online: bool) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 TEXT = """\
 Watch who answers, over and over:
 
-    curl http://localhost:{port}/
+    curl {front}:{port}/
 
 Start a web server of your own, and register it as one more {service}:
 
@@ -35,14 +35,22 @@ CHECK = {"Name": "works", "ServiceID": "mine", "TTL": "1h", "Status": "passing"}
 
 
 def what_to_try(
-    listening: Sequence[int], catalog: int, service: str, host: str = "127.0.0.1"
+    listening: Sequence[int],
+    catalog: int,
+    service: str,
+    host: str = "127.0.0.1",
+    *,
+    tls: bool = False,
 ) -> str:
     """Commands that work unchanged with the gateway's ports and its catalog.
 
-    `service` is behind the first of the ports; `host` is the catalog's.
+    `service` is behind the first of the ports, with TLS if `tls`; `host` is the
+    catalog's.
     """
     base = f"http://[{host}]:{catalog}" if ":" in host else f"http://{host}:{catalog}"
     shown = TEXT.format(
+        # The certificate need not name this machine.
+        front="--insecure https://localhost" if tls else "http://localhost",
         port=listening[0],
         catalog=base,
         service=service,

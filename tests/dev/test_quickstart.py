@@ -22,6 +22,8 @@ def test_where_to_look() -> None:
     assert "Also listening: 8081" in text
     assert "http://[::1]:8500/v1/agent/service/register" in text
     assert "Also" not in what_to_try([8080], 8500, "web")
+    text = what_to_try([8443], 8500, "web", tls=True)
+    assert "curl --insecure https://localhost:8443/" in text
 
 
 @pytest.mark.process
