@@ -143,6 +143,7 @@ TESTED_ELSEWHERE = {
     "lbconsul.dev.registration": f"{CONTRACT}/test_services.py",
     "lbconsul.dev.schemas": f"{CONTRACT}/test_queries.py",
     "lbconsul.gateway.interfaces": "tests/gateway/test_data_plane.py",
+    "lbconsul.gateway.served_certificates": "tests/gateway/test_certificates.py",
     "lbconsul.net.proxy_header": "tests/net/test_proxy_protocol.py",
     "lbconsul.proxy.handshake_steps": "tests/proxy/test_client_handshake.py",
     "lbconsul.tls.errors": "tests/tls/test_openssl.py",

@@ -183,8 +183,27 @@ def of_mappings(mappings: list[MappingStatus]) -> Iterator[Metric]:
     ):
         samples = [(labels, getattr(each, field)) for labels, each in rows]
         yield counter(name, text, samples, _MAPPING)
+    yield from _certificates(mappings)
     yield _ended(mappings)
     yield from _times(mappings)
+
+
+def _certificates(mappings: list[MappingStatus]) -> Iterator[Metric]:
+    ends = [
+        ((each.name, each.service, certificate.source), certificate.not_after)
+        for each in mappings
+        for certificate in each.certificates
+    ]
+    text = "End of a certificate, in seconds since the epoch."
+    labels = (*_MAPPING, "certificate")
+    yield gauge("certificate_expiry_timestamp_seconds", text, ends, labels)
+    failing = [
+        ((each.name, each.service), bool(each.certificates_error))
+        for each in mappings
+        if each.certificates_in_use or each.certificates_error
+    ]
+    text = "1 while newer certificates cannot be used."
+    yield gauge("certificates_failing", text, failing, _MAPPING)
 
 
 def _ended(mappings: list[MappingStatus]) -> Metric:

@@ -186,6 +186,25 @@ class Histogram:
 
 
 @frozen(kw_only=True)
+class CertificateStatus:
+    """A certificate that clients of a mapping may be served TLS with."""
+
+    #: The path of its file, or ``consul:KEY``.
+    source: str
+    #: The host names it is for, the first fifty.
+    names: tuple[str, ...]
+    #: ``valid``, ``expiring`` (in less than 14 days), ``expired``, ``early`` (not valid
+    #: yet).
+    state: str
+    not_before: float
+    not_after: float
+    #: Whole days until its end; negative after it.
+    days_left: int
+    #: SHA-256, in hexadecimal digits.
+    fingerprint: str
+
+
+@frozen(kw_only=True)
 class MappingStatus:
     """A listening address and what is behind it; or a route of such a mapping."""
 
@@ -215,6 +234,11 @@ class MappingStatus:
     connection_time: Histogram
     #: Why no instance is usable; empty if one is, or if nothing is known yet.
     empty: str = ""
+    #: How many certificates clients are served TLS with, and the first fifty to end.
+    certificates_in_use: int = 0
+    certificates: tuple[CertificateStatus, ...] = ()
+    #: Why newer certificates are not in use; empty if they are.
+    certificates_error: str = ""
 
 
 @frozen(kw_only=True)

@@ -19,7 +19,7 @@ _MARKS = {
 }
 _GOOD, _BAD, _HEAD, _FAINT = "32", "31", "1", "2"
 
-#: The most skipped instances that are named per query.
+#: The most skipped instances that are named per query, and certificates per mapping.
 _SKIPPED = 3
 
 _COLUMNS = (
@@ -105,6 +105,7 @@ class Terminal:
             f" {listens} {clean(mapping['listen'])}: {mapping['open']} open{queued},"
             f" {mapping['accepted']} accepted"
         )
+        yield from self._certificates(mapping)
         for pool in mapping["pools"]:
             several = len(mapping["pools"]) > 1
             if several:
@@ -112,6 +113,24 @@ class Terminal:
                 yield f"  {clean(pool['query'])}{used}"
             rows = [_cells(each, now) for each in pool["upstreams"]]
             yield from self._table(rows) if rows else ["  no upstreams"]
+
+    def _certificates(self, mapping: Status) -> Iterator[str]:
+        """What is wrong with a mapping's certificates."""
+        # A gateway of an earlier version tells nothing of them.
+        wrong = [
+            each for each in mapping.get("certificates", ()) if each["state"] != "valid"
+        ]
+        for each in wrong[:_SKIPPED]:
+            names = ", ".join(each["names"][:_SKIPPED])
+            line = (
+                f"  certificate {each['state']}, {each['days_left']} days left:"
+                f" {clean(names)} {clean(each['source'])}"
+            )
+            yield self._paint(line, _BAD)
+        if len(wrong) > _SKIPPED:
+            yield self._paint(f"  and {len(wrong) - _SKIPPED} more certificates", _BAD)
+        if error := mapping.get("certificates_error"):
+            yield self._paint(f"  certificates: {clean(error)}", _BAD)
 
     def _table(self, rows: list[tuple[str, ...]]) -> Iterator[str]:
         widths = [max(map(len, column)) for column in zip(_COLUMNS, *rows, strict=True)]

@@ -19,9 +19,9 @@ from lbconsul.consul.key_watch import KeyValue, KeyWatch
 from lbconsul.errors import ConfigError
 from lbconsul.gateway.certificate_problems import CertificateProblems
 from lbconsul.gateway.interfaces import DataPlane
+from lbconsul.gateway.served_certificates import Served
 from lbconsul.net.periodic import repeat
 from lbconsul.process.clock import WallClock
-from lbconsul.tls.certificates import ServerCertificate
 from lbconsul.tls.material import (
     Material,
     PEMText,
@@ -32,31 +32,9 @@ from lbconsul.tls.material import (
     verification,
     with_authorities,
 )
-from lbconsul.tls.server import TLSServer
 
 #: How often it is looked whether files have changed, in seconds.
 LOOK_EVERY = 10.0
-
-
-@define(eq=False)
-class Served:
-    """The certificates for some TLS options."""
-
-    tls: TLS
-    #: A mapping that has these options, as text.
-    mapping: str
-    #: What files and keys were like when they were last read.
-    mark: object = None
-    #: Both are None before Consul's first answer.
-    material: Material | None = None
-    server: TLSServer | None = None
-    #: Why newer certificates are not in use; empty if they are.
-    error: str = ""
-
-    @property
-    def certificates(self) -> tuple[ServerCertificate, ...]:
-        """The certificates in use."""
-        return () if self.server is None else self.server.certificates
 
 
 @define(eq=False, repr=False)

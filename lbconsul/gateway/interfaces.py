@@ -23,6 +23,7 @@ from lbconsul.proxy.saturation import Full
 from lbconsul.stats.traffic import MappingTraffic
 
 if TYPE_CHECKING:
+    from lbconsul.gateway.served_certificates import Served
     from lbconsul.tls.material import Material
     from lbconsul.tls.server import TLSServer
     from lbconsul.workers.worker_process import WorkerProcess
@@ -175,6 +176,16 @@ class MappingAvailability(Protocol):
         """Why a mapping has no usable instance now; empty if it has one."""
 
 
+class MappingCertificates(Protocol):
+    """Knows what mappings serve TLS with."""
+
+    def of(self, tls: TLS) -> "Served | None":
+        """What is known for these options; None for those without TLS."""
+
+    def blocks(self, mapping: Mapping) -> str:
+        """Why a mapping cannot serve clients yet; empty if it can."""
+
+
 class Gateway(Protocol):
     """A gateway, as its parts see it."""
 
@@ -199,6 +210,10 @@ class Gateway(Protocol):
     @property
     def availability(self) -> MappingAvailability:
         """Which mappings have had an instance."""
+
+    @property
+    def certificates(self) -> MappingCertificates:
+        """What clients are served TLS with."""
 
     @property
     def is_draining(self) -> bool:

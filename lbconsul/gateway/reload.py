@@ -12,10 +12,11 @@ from lbconsul.config.model import Config, ConsulConfig, rows
 from lbconsul.consul.client import ConsulClient
 from lbconsul.errors import CannotReload
 from lbconsul.gateway.availability import Availability
-from lbconsul.gateway.certificates import Certificates, Served
+from lbconsul.gateway.certificates import Certificates
 from lbconsul.gateway.interfaces import EventObserver, Gateway
 from lbconsul.gateway.operations import Operations
 from lbconsul.gateway.screening import Screening
+from lbconsul.gateway.served_certificates import Served
 from lbconsul.gateway.tls_files import checking_files
 from lbconsul.gateway.watches import Watches, queries_of
 from lbconsul.net.listening_socket import OwnedSocket

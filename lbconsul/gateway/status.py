@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from attrs import Factory, define, field
@@ -30,6 +30,7 @@ from lbconsul.balance.upstream import WHOLE, Upstream
 from lbconsul.config.model import Mapping
 from lbconsul.config.render import gateway_options, mapping_options
 from lbconsul.errors import CannotOrder
+from lbconsul.gateway.certificate_status import CertificateRows
 from lbconsul.gateway.interfaces import Gateway
 from lbconsul.process.clock import WallClock
 from lbconsul.process.reactor_lag import Lag
@@ -55,6 +56,7 @@ class StatusCollector:
     #: Whether anything can be ordered, as `GatewayStatus` has it.
     _changes: str = "off"
     _wall_of_workers: WallClock = Factory(lambda: WallClock(time.monotonic))
+    _certificates: CertificateRows = Factory(CertificateRows)
     _version: str = field(factory=lambda: _own_version())
 
     def gateway(self) -> GatewayStatus:
@@ -88,6 +90,7 @@ class StatusCollector:
         gateway, reasons = self._gateway, []
         for mapping in gateway.data_plane.mappings:
             why = gateway.availability.blocks(mapping)
+            why = gateway.certificates.blocks(mapping) or why
             if why:
                 reasons.append(f"{mapping}: {why}")
             elif not gateway.data_plane.is_listening(mapping):
@@ -140,7 +143,19 @@ class StatusCollector:
             first_byte_time=_histogram(stats.first_byte),
             connection_time=_histogram(stats.connection),
             empty=self._gateway.availability.why(mapping),
+            **self._certificate_fields(mapping),
         )
+
+    def _certificate_fields(self, mapping: Mapping) -> dict[str, Any]:
+        served = self._gateway.certificates.of(mapping.tls)
+        if served is None:
+            return {}
+        fields: dict[str, Any] = {"certificates_error": served.error}
+        if served.server is not None:
+            rows = self._certificates.of(served.server, self._wall.now())
+            fields["certificates"] = rows
+            fields["certificates_in_use"] = len(served.certificates)
+        return fields
 
     def upstreams(self, mapping: str, pool: int) -> Iterator[UpstreamStatus]:
         """The upstreams of a mapping's pool with this number, one by one."""

@@ -19,7 +19,7 @@ from lbconsul.admin.metric_families import (
 )
 from lbconsul.admin.status_model import FullStatus, Histogram
 from tests.admin.test_status_model import SCHEMA
-from tests.support.fake_source import fake_source
+from tests.support.fake_source import certificate, fake_source
 
 SOURCE = fake_source(lambda: 1_760_000_000.0, 12)
 
@@ -175,3 +175,21 @@ def test_ourselves() -> None:
     """The metrics of this process have values."""
     told = {each.name: each.samples[0].value for each in of_process()}
     assert told["process_resident_memory_bytes"] > 1 << 20
+
+
+def test_certificates() -> None:
+    """The end of each certificate is told, and whether newer ones cannot be used."""
+    first, *others = fake_source(lambda: 0.0, 0).mappings()
+    secure = evolve(
+        first,
+        certificates=(certificate("/a.pem"), certificate("/b.pem", not_after=7.5)),
+        certificates_in_use=2,
+        certificates_error="/c.pem: no valid certificate",
+    )
+    found = _samples(of_mappings([secure, *others]))
+    labels = {"mapping": first.name, "service": first.service}
+    assert found["lbconsul_certificate_expiry_timestamp_seconds"] == [
+        ({**labels, "certificate": "/a.pem"}, 1_767_000_000.0),
+        ({**labels, "certificate": "/b.pem"}, 7.5),
+    ]
+    assert found["lbconsul_certificates_failing"] == [(labels, 1)]

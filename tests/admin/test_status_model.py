@@ -8,6 +8,7 @@ from attrs import fields
 
 from lbconsul.admin.status_model import (
     FORMAT,
+    CertificateStatus,
     DrainedStatus,
     GatewayStatus,
     Histogram,
@@ -33,6 +34,7 @@ def test_the_format() -> None:
 @pytest.mark.parametrize(
     ("name", "of"),
     [
+        ("certificate", CertificateStatus),
         ("drained", DrainedStatus),
         ("gateway", GatewayStatus),
         ("histogram", Histogram),

@@ -10,7 +10,13 @@ from attrs import evolve
 from lbconsul.admin.status_json import status
 from lbconsul.admin.status_model import DrainedStatus, SkippedStatus
 from lbconsul.admin.terminal import Terminal, clean, size, span
-from tests.support.fake_source import STATES, FakeSource, fake_source, upstream
+from tests.support.fake_source import (
+    STATES,
+    FakeSource,
+    certificate,
+    fake_source,
+    upstream,
+)
 
 
 def _source(upstreams: int = 12, state: str = "ok") -> FakeSource:
@@ -107,6 +113,24 @@ def test_skipped() -> None:
     lines = [each for each in _lines(source) if "skipped" in each]
     assert lines[0] == "  skipped w-0@a 1.2.3.4:0: why\ufffd"
     assert lines[3:] == ["  skipped 2 more"]
+
+
+def test_certificates() -> None:
+    """Certificates that end soon are told, and why newer ones are not in use."""
+    source = _source(0, "empty")
+    mapping, *others = source.mapping_list
+    bad = tuple(certificate(state="expired", days_left=-each) for each in range(1, 6))
+    source.mapping_list = [
+        evolve(
+            mapping, certificates=(certificate(), *bad), certificates_error="no\x1b"
+        ),
+        *others,
+    ]
+    lines = [each for each in _lines(source) if "certificate" in each]
+    assert lines[0] == (
+        "  certificate expired, -1 days left: www.example.com /etc/web.pem"
+    )
+    assert lines[3:] == ["  and 2 more certificates", "  certificates: no\ufffd"]
 
 
 def test_an_unknown_standing() -> None:

@@ -29,6 +29,7 @@ from tests.support.fake_source import (
     FakeSource,
     FixedToken,
     Life,
+    certificate,
     fake_source,
     upstream,
 )
@@ -111,6 +112,17 @@ class Orders:
         self.source.watch_list = [
             evolve(each, **fields) for each in self.source.watches()
         ]
+
+    def certify(self, certificates: list[dict[str, Any]], error: str) -> None:
+        """The first mapping has these certificates."""
+        mapping, *others = self.source.mapping_list
+        secure = evolve(
+            mapping,
+            certificates=tuple(certificate(**each) for each in certificates),
+            certificates_in_use=len(certificates),
+            certificates_error=error,
+        )
+        self.source.mapping_list = [secure, *others]
 
     def unmap(self) -> None:
         """There is no mapping."""

@@ -158,3 +158,25 @@ def test_without_javascript(browser: Browser, start: Start) -> None:
             "Emulation.setScriptExecutionDisabled", {"value": False}
         )
     assert "This page needs JavaScript" in source
+
+
+def test_certificates(browser: Browser, start: Start) -> None:
+    """A mapping with TLS has a line about it; what ends soon is a banner."""
+    gateway = start()
+    browser.open_live(gateway.url)
+    assert browser.text(".lane .certificates") == ""
+    gateway.say("certify", [{}, {"source": "/b.pem"}], "")
+    browser.wait_text(
+        ".lane .certificates",
+        "TLS with 2 certificates: the first, of www.example.com, expires in 80 days",
+    )
+    assert browser.run("return document.querySelector('.banner') === null")
+    soon = {"names": ["<b>shop</b>"], "state": "expiring", "days_left": 3}
+    gateway.say("certify", [soon], "")
+    browser.wait_text(".banner", "The certificate of <b>shop</b> expires in 3 days")
+    assert browser.run("return document.title") == "▲ lbconsul · certificates"
+    gateway.say("certify", [{**soon, "state": "expired", "days_left": -2}], "no key")
+    browser.wait_text(".banner", "The certificate of <b>shop</b> expired 1 day ago")
+    assert "no key." in browser.text(".banner")
+    gateway.say("certify", [{}], "")
+    browser.wait("return document.querySelector('.banner') === null")

@@ -1,5 +1,6 @@
 """Certificates of a running gateway: read again as they change, all or none."""
 
+import json
 import socket
 import ssl
 from collections.abc import Iterator
@@ -11,10 +12,15 @@ import pytest
 from attrs import define
 from twisted.logger import capturedLogs
 
+from lbconsul.admin.status_json import status
+from lbconsul.admin.status_model import MappingStatus
 from lbconsul.config.build import configure
 from lbconsul.config.model import Config, Mapping
 from lbconsul.errors import ConfigError
 from lbconsul.gateway import certificates
+from lbconsul.gateway.status import StatusCollector
+from lbconsul.process.clock import WallClock
+from lbconsul.process.reactor_lag import Lag
 from lbconsul.service import Gateway
 from tests.support.certificates import Authority, together
 from tests.support.consul_agent import ConsulAgent
@@ -173,6 +179,36 @@ def test_a_reload(
         path.unlink()
         with pytest.raises(ConfigError, match=r"holds no \*.pem file"):
             running.call(gateway.reload, site.config())
+
+
+def test_the_status(
+    running: ReactorThread, site: Site, upstream: socket.socket
+) -> None:
+    """The status has what is in use, and why newer certificates are not; no key."""
+    site.put("a.pem", "a.example.com")
+    gateway = Gateway(running.reactor, site.config())
+    with Started(running, gateway):
+        wall = WallClock(running.reactor.seconds)
+        source = StatusCollector(gateway, 0.0, wall, Lag(running.reactor))
+
+        def shown() -> MappingStatus:
+            [mapping] = running.call(lambda: list(source.mappings()))
+            return mapping
+
+        [row] = shown().certificates
+        assert (row.source, row.names) == (
+            f"{site.folder}/a.pem",
+            ("a.example.com",),
+        )
+        assert (row.days_left, row.state) == (89, "valid")
+        assert (shown().certificates_in_use, shown().certificates_error) == (1, "")
+        (site.folder / "b.pem").write_text("nothing")
+        eventually(lambda: "b.pem" in shown().certificates_error, "the error")
+        assert shown().certificates == (row,)
+        document = b"".join(running.call(lambda: list(status(source))))
+        assert b"PRIVATE" not in document
+        [told] = json.loads(document)["mappings"]
+        assert told["certificates"][0]["fingerprint"] == row.fingerprint
 
 
 def test_at_the_start(running: ReactorThread, site: Site) -> None:

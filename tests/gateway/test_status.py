@@ -25,7 +25,7 @@ from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.upstream import Lease, Outcome, Upstream
 from lbconsul.config.build import configure
-from lbconsul.config.model import Config, Mapping, TCPListen
+from lbconsul.config.model import TLS, Config, Mapping, TCPListen
 from lbconsul.gateway.availability import Availability
 from lbconsul.gateway.operations import Operations
 from lbconsul.gateway.status import StatusCollector
@@ -79,6 +79,16 @@ class FakeDataPlane:
         return succeed(self.busy)
 
 
+class FakeCertificates:
+    """No mapping has TLS."""
+
+    def of(self, tls: TLS) -> None:
+        """Nothing."""
+
+    def blocks(self, mapping: Mapping) -> str:
+        return ""
+
+
 @define(eq=False)
 class FakeGateway:
     """A gateway that drains without end."""
@@ -88,6 +98,7 @@ class FakeGateway:
     data_plane: Any
     availability: Availability
     operations: Operations
+    certificates: FakeCertificates = Factory(FakeCertificates)
     watch_states: list[WatchStatus] = Factory(list)
     is_draining: bool = False
     running: int = 1

@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from lbconsul.admin.event_log import EventLog
 from lbconsul.admin.status_model import (
+    CertificateStatus,
     DrainedStatus,
     GatewayStatus,
     Histogram,
@@ -298,6 +299,15 @@ def _mapping(
         connection_time=histogram(CONNECTION, accepted, 3),
         empty=f"Consul has no service {service}" if state == "empty" else "",
     )  # fmt: skip
+
+
+def certificate(source: str = "/etc/web.pem", **fields: Any) -> CertificateStatus:
+    """A certificate that ends in 80 days."""
+    row = CertificateStatus(
+        source=source, names=("www.example.com",), state="valid", days_left=80,
+        not_before=1_750_000_000.0, not_after=1_767_000_000.0, fingerprint="ab" * 32,
+    )  # fmt: skip
+    return evolve(row, **fields)
 
 
 def _upstreams(

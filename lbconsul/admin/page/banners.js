@@ -1,6 +1,7 @@
 // What is wrong with the whole of it, loudly, and what that means meanwhile.
 
 import { Attribute, Words, arrange, element } from "./dom.js";
+import { certificateTrouble } from "./certificates.js";
 import { clock, plural, span } from "./format.js";
 
 export class Banners {
@@ -58,12 +59,13 @@ class Banner {
 function bannersOf(connection, store) {
   const found = [connectionBanner(connection, store)];
   if (store.status !== null) {
-    const { gateway, watches } = store.status;
+    const { gateway, watches, mappings } = store.status;
     const now = store.now();
     found.push(consulBanner(watches, now));
     found.push(drainBanner(gateway));
     found.push(readyBanner(gateway));
     found.push(snapshotBanner(watches, now));
+    found.push(certificateBanner(mappings));
   }
   return found.filter((each) => each !== null);
 }
@@ -164,6 +166,11 @@ function snapshotBanner(watches, now) {
       `Consul has not answered this gateway yet for ${services}. In use is the last answer` +
       ` that an earlier gateway got, ${span(Math.max(...ages))} ago.`,
   };
+}
+
+function certificateBanner(mappings) {
+  const trouble = certificateTrouble(mappings);
+  return trouble && { name: "certificates", ...trouble };
 }
 
 function sentence(text) {

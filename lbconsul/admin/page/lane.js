@@ -1,5 +1,6 @@
 // One mapping, or a route of one: from its listener to its upstreams.
 
+import { certificateLine } from "./certificates.js";
 import { Chart } from "./chart.js";
 import { Attribute, Words, arrange, element } from "./dom.js";
 import { bytes, count, rate } from "./format.js";
@@ -21,6 +22,7 @@ export class Lane {
     this.service = new Words();
     this.policy = new Words();
     this.state = new Words();
+    this.certificates = new Words();
     this.chart = new Chart(`New connections and bytes of ${name} in the last five minutes`);
     this.figures = element("dl", { class: "figures" });
     this.pools = element("div", { class: "pools" });
@@ -36,6 +38,7 @@ export class Lane {
           element("span", { class: "service" }, this.service.node)),
         element("p", { class: "rule" }, this.policy.node,
           element("strong", { class: "off" }, this.state.node)),
+        element("p", { class: "rule certificates" }, this.certificates.node),
         this.figures,
       ),
       this.chart.node,
@@ -50,6 +53,7 @@ export class Lane {
     this.policy.set(mapping.service ? POLICIES[mapping.policy] ?? mapping.policy : "");
     this.listening.set(String(mapping.listening));
     this.state.set(mapping.listening ? "" : "accepts no clients now");
+    this.certificates.set(certificateLine(mapping));
     this.#showFigures(mapping);
     const queries = new Set(mapping.pools.map((pool) => pool.query));
     const events = this.store.events.filter((each) => queries.has(each.query));

@@ -1,6 +1,7 @@
 // The line at the top: how it is, in one glance, and in the title of the tab.
 
 import { Attribute, Words, element } from "./dom.js";
+import { certificateTrouble } from "./certificates.js";
 import { bytes, count, rate, span } from "./format.js";
 import { serves } from "./standing.js";
 
@@ -107,6 +108,9 @@ function verdict({ phase }, store) {
   const alone = mappings.filter((each) => !hasUpstream(each));
   if (alone.length > 0)
     return { level: "bad", words: `no upstream serves ${alone[0].service}`, sign: "✕" };
+  const trouble = certificateTrouble(mappings);
+  if (trouble !== null)
+    return { level: trouble.level, words: "certificates", sign: trouble.level === "bad" ? "✕" : "▲" };
   const { serving, all } = tally(mappings);
   if (serving < all)
     return { level: "warn", words: `${count(all - serving)} not serving`, sign: "▲" };
