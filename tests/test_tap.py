@@ -56,6 +56,14 @@ class TestCheck:
         assert said.out.splitlines()[1:] == [f"  {port}:web", "  [::]:81:gr"]
         assert said.err == ""
 
+    def test_routes(self, capsys: Capture) -> None:
+        """--check names each route behind its mapping."""
+        with pytest.raises(SystemExit) as exited:
+            _config("--check", "--route=443:a.com=a", "80:web", "443:-,mode=sni")
+        assert exited.value.code == 0
+        names = ["  80:web", "  443:-", "  443:a.com=a"]
+        assert capsys.readouterr().out.splitlines()[1:] == names
+
 
 #: What is given, and what the line about it says.  In braces: files of `files`.
 BAD = {
@@ -318,6 +326,25 @@ BAD = {
         "unix:/run/web:web,allow=::1",
         "--map unix:/run/web:web,allow=::1: allow=::1: clients of a UNIX socket have"
         " no address; use unix-mode= instead",
+    ),
+    "a route of no mapping": (
+        "--route 443:a.com=a 80:web",
+        "--route 443:a.com=a: no mapping listens on 0.0.0.0:443; the mappings are"
+        " 80:web",
+    ),
+    "a route without names": (
+        "--route 80:a.com=a 80:web",
+        "--route 80:a.com=a: 80:web needs mode=sni, or tls=, to route by server name",
+    ),
+    "a route for an address": (
+        "--route 443:192.0.2.1=a 443:-,mode=sni",
+        "--route 443:192.0.2.1=a: '192.0.2.1' is an IP address, for which TLS clients"
+        " send no server name",
+    ),
+    "an option of the address": (
+        "--route 443:a.com=a,max-connections=5 443:-,mode=sni",
+        "--route 443:a.com=a,max-connections=5: max-connections=5: is for all clients"
+        " of 0.0.0.0:443; give it to the mapping",
     ),
     "shutdown-grace": (
         "--shutdown-grace long 80:web",

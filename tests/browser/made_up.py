@@ -129,6 +129,13 @@ class Orders:
         self.source.mapping_list = []
         self.source.watch_list = []
 
+    def route(self, pattern: str) -> None:
+        """There is one mapping, and a service only for the clients of one route."""
+        mapping, *_ = self.source.mapping_list
+        own = evolve(mapping, name="443:-", service="", pools=())
+        self.source.mapping_list = [own, evolve(mapping, route=pattern)]
+        self.source.watch_list = self.source.watch_list[:1]
+
     def only(self, count: int) -> None:
         """There is one mapping, of one pool of so many."""
         self.source.mapping_list = self.source.mapping_list[:1]

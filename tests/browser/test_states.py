@@ -135,6 +135,19 @@ def test_no_mapping(browser: Browser, start: Start) -> None:
     assert "--map 80:webserver" in browser.text("#nothing pre")
 
 
+def test_routes(browser: Browser, start: Start) -> None:
+    """A route is shown as a mapping; one that has only routes lacks nothing."""
+    gateway = start(upstreams=3)
+    gateway.say("route", "*.example.com")
+    browser.open_live(gateway.url)
+    browser.wait_text("#lanes", "*.example.com")
+    lanes = "[...document.querySelectorAll('.lane h2')].map((each) => each.innerText)"
+    own, route = browser.run(f"return {lanes}")
+    assert own.split() == ["0.0.0.0:80", "→", "its", "routes", "only"]
+    assert route.split() == ["0.0.0.0:80", "*.example.com", "→", "web"]
+    assert "no upstream" not in browser.run("return document.title")
+
+
 def test_nothing_has_changed(browser: Browser, start: Start) -> None:
     """An empty timeline says what would stand there."""
     gateway = start()

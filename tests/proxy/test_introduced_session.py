@@ -4,15 +4,19 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from tests.proxy.test_server_name import hello
+from tests.proxy.test_tls_handshake import OneContext
 from tests.support import loopback
+from tests.support.certificates import Authority
 from tests.support.proxy_observer import CountingObserver
 from tests.support.tended_proxy import Server, TendedProxy
+from tests.support.tls import NOT_NOW, drive, plain_server_context, python_client
 
 #: An alert of TLS: fatal, unrecognized_name.
 ALERT = b"\x15\x03\x03\x00\x02\x02\x70"
@@ -170,3 +174,38 @@ def test_the_last_handshake_of_an_older_proxy(stage: Stage) -> None:
     stage.connect(own, "c2", "a.com")
     stage.connect(own, "c3", None)
     assert observer.ended == 1
+
+
+def test_decrypted(stage: Stage, tmp_path: Path) -> None:
+    """A client whose TLS ends here is routed by the name of its handshake."""
+    context = plain_server_context(Authority(tmp_path).issue("a.com"))
+    own = stage.proxy.serve("", acceptor=OneContext(context), tls="x.pem")
+    stage.route(own)
+
+    def shake_hands(name: str) -> ssl.SSLSocket:
+        ours, peer = loopback.tcp_pair()
+        stage.proxy.accept(own, ours, name)
+        peer.setblocking(False)
+        client = python_client(peer, name=name)
+
+        def step() -> bool:
+            stage.proxy.reactor.turn(0)
+            stage.proxy.reactor.advance(0)
+            try:
+                client.do_handshake()
+            except NOT_NOW:
+                return False
+            return True
+
+        drive(step, "a handshake")
+        stage.proxy.reactor.settle()
+        stage.proxy.reactor.advance(0)
+        stage.proxy.reactor.settle()
+        return client
+
+    with shake_hands("x.b.com") as client, shake_hands("other.com"):
+        client.send(b"hello")
+        stage.proxy.reactor.settle()
+        assert stage.servers["b"].heard() == ["hello"]
+        assert stage.proxy.endings == {"other.com": "PN"}
+        assert stage.counts(own, *stage.routes) == [(1, 0), (0, 0), (1, 1)]

@@ -114,7 +114,8 @@ class Gateway:
         """Return once Consul has answered for each of its services."""
         self.wait_until_listening()
         # All mappings are logged before anything is read from Consul.
-        for service in {each[1] for each in self.find(r"balancing \S*:(\S+)$")}:
+        found = self.find(r"balancing \S*:(?:\S+=)?(\S+)$")
+        for service in {each[1] for each in found} - {"-"}:
             self.wait_for(rf"\] {re.escape(service)}(,.*)?: .*; \d+ in all$")
 
     def wait_for(self, pattern: str, timeout: float = PATIENCE) -> re.Match[str]:
