@@ -22,10 +22,12 @@ from bench.results import Results
 from bench.stage import Stage, staged
 from bench.summary import summary
 from bench.table import tables
+from bench.tls import tls
 from bench.upkeep import upkeep
 
 _PARTS: dict[str, Callable[[Stage, plan.Plan, Results], None]] = {
     "compare": compare,
+    "tls": tls,
     "latency": latency,
     "memory": memory,
     "calls": calls,

@@ -4,14 +4,17 @@ import socket
 from types import TracebackType
 from typing import Self
 
+from bench.processes import unverified
+
 _REQUEST = b"GET /small HTTP/1.1\r\nHost: bench\r\n\r\n"
 
 
 class IdleConnections:
     """So many connections through a balancer, each after one request and answer."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, tls: bool = False) -> None:
         self._port = port
+        self._context = unverified() if tls else None
         self._open: list[socket.socket] = []
 
     def __enter__(self) -> Self:
@@ -30,6 +33,8 @@ class IdleConnections:
         """Open more, until there are `count`."""
         while len(self._open) < count:
             sock = socket.create_connection(("127.0.0.1", self._port), 30)
+            if self._context is not None:
+                sock = self._context.wrap_socket(sock)
             self._open.append(sock)
             sock.sendall(_REQUEST)
             received = b""

@@ -11,6 +11,9 @@ from attrs import frozen
 #: a large body that is still coming a failure.
 _TIMEOUT = 60
 
+#: Where wrk asks, without the port.
+PLAIN = "http://127.0.0.1"
+
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -57,7 +60,12 @@ def _errors(output: str) -> list[str]:
 
 
 def command(
-    port: int, path: str, connections: int, seconds: float, extra: Sequence[str] = ()
+    port: int,
+    path: str,
+    connections: int,
+    seconds: float,
+    extra: Sequence[str] = (),
+    origin: str = PLAIN,
 ) -> list[str]:
     """wrk's command line.
 
@@ -71,15 +79,20 @@ def command(
         f"-d{max(1, round(seconds))}s",
         f"--timeout={_TIMEOUT}s",
         *extra,
-        f"http://127.0.0.1:{port}/{path}",
+        f"{origin}:{port}/{path}",
     ]
 
 
 def run(
-    port: int, path: str, connections: int, seconds: float, extra: Sequence[str] = ()
+    port: int,
+    path: str,
+    connections: int,
+    seconds: float,
+    extra: Sequence[str] = (),
+    origin: str = PLAIN,
 ) -> Load:
     """Ask for some seconds."""
-    line = command(port, path, connections, seconds, extra)
+    line = command(port, path, connections, seconds, extra, origin)
     done = subprocess.run(
         line, capture_output=True, text=True, check=True, timeout=seconds + 90
     )
@@ -95,6 +108,25 @@ def over_ports(script: Path, ports: Sequence[int]) -> list[str]:
         "  local port = ports[threads % #ports + 1]\n"
         '  thread.addr = wrk.lookup("127.0.0.1", tostring(port))[1]\n'
         "  threads = threads + 1\n"
+        "end\n"
+    )
+    return ["-s", str(script)]
+
+
+def behind_header(script: Path, header: bytes) -> list[str]:
+    """Further arguments for wrk, so that each request goes out behind this header.
+
+    For a header of the PROXY protocol each request has to have a new connection.  wrk
+    parses the first request that it gets, to see how many it is, and sends it not.
+    """
+    quoted = "".join(f"\\{byte:03}" for byte in header)
+    script.write_text(
+        f'local header = "{quoted}"\n'
+        "local checked, behind\n"
+        "function request()\n"
+        "  if not checked then checked = true return wrk.format() end\n"
+        "  behind = behind or header .. wrk.format()\n"
+        "  return behind\n"
         "end\n"
     )
     return ["-s", str(script)]

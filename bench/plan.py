@@ -9,11 +9,12 @@ from attrs import evolve, frozen
 
 from bench.interpreters import HOW, Interpreter, NoInterpreter, interpreters
 from bench.peers.all import PEERS, YARDSTICK, on_interpreters
-from bench.work import WORK
+from bench.work import ALL_WORK, WORK
 
 #: The parts of the bench, in their order.
 PARTS = (
     "compare",
+    "tls",
     "latency",
     "memory",
     "calls",
@@ -35,7 +36,7 @@ class Plan:
     rounds: int = 5
     #: Of one measurement.
     seconds: float = 4.0
-    work: Sequence[str] = tuple(WORK)
+    work: Sequence[str] = tuple(ALL_WORK)
     peers: Sequence[str] = tuple(PEERS)
     #: Other Pythons that lbconsul is measured on.
     interpreters: Sequence[Interpreter] = ()
@@ -63,7 +64,7 @@ def parse(arguments: Sequence[str] | None = None) -> Plan:
     parser.add_argument("--quick", action="store_true", help="within two minutes")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float, help="of one measurement")
-    for name, choices in (("work", WORK), ("peers", PEERS), ("only", PARTS)):
+    for name, choices in (("work", ALL_WORK), ("peers", PEERS), ("only", PARTS)):
         parser.add_argument(
             f"--{name}", action="append", choices=choices, metavar=name.upper(),
             help=f"one of: {'; '.join(choices)}; may be given more than once",
@@ -96,8 +97,12 @@ def parse(arguments: Sequence[str] | None = None) -> Plan:
 #: Peers that the quick form leaves out: they say least of a change to lbconsul.
 _NOT_QUICK = ("haproxy, splice", "lbconsul, 2 workers")
 
+#: The kinds of work on TLS that show most.
+_QUICK_TLS = ("TLS, keep-alive", "TLS, full handshake", "TLS, 64 KiB bodies")
+
 _QUICK = Plan(
     peers=[each for each in PEERS if each not in _NOT_QUICK],
+    work=(*WORK, *_QUICK_TLS),
     rounds=1,
     seconds=1.0,
     connections=(10, 1000),

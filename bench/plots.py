@@ -26,6 +26,9 @@ from bench.work import (
     RELOAD_TIME,
     RELOAD_TURN,
     REPLACE,
+    TLS_MEMORY,
+    TLS_WORK,
+    WORK,
     Measure,
 )  # fmt: skip
 
@@ -54,14 +57,16 @@ _STYLE: Any = {
 def draw(results: Results, directory: Path) -> None:
     """Draw what there are numbers for."""
     with mpl.rc_context(_STYLE):
-        _bars(results, list(CPU.values()), directory / "cpu.svg")
+        _bars(results, [CPU[name] for name in WORK], directory / "cpu.svg")
+        features = [*(CPU[name] for name in TLS_WORK), TLS_MEMORY]
+        _bars(results, features, directory / "tls.svg")
         _bars(results, [P50, P99], directory / "latency.svg")
         _growth(results, directory / "growth.svg")
 
 
 def _bars(results: Results, measures: Sequence[Measure], path: Path) -> None:
     """For each measure a bar for each balancer, as long as its ratio."""
-    measures = [each for each in measures if results.median(each, YARDSTICK)]
+    measures = [each for each in measures if YARDSTICK in results.peers(each)]
     if not measures:
         return
     columns = 2
@@ -79,10 +84,12 @@ def _bars(results: Results, measures: Sequence[Measure], path: Path) -> None:
 
 
 def _panel(axis: Any, results: Results, measure: Measure) -> None:
-    base = results.median(measure, YARDSTICK)
+    # The last place on a curve stands for it here, as in the tables.
+    at = results.places(measure)[-1]
+    base = results.median(measure, YARDSTICK, at)
     assert base
     peers = results.peers(measure)[::-1]
-    values = [results.median(measure, peer) or 0.0 for peer in peers]
+    values = [results.median(measure, peer, at) or 0.0 for peer in peers]
     ratios = [value / base for value in values]
     drawn = [min(ratio, _LONGEST) for ratio in ratios]
     bars = axis.barh(peers, drawn, color=[_colour(peer) for peer in peers])

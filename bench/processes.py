@@ -2,11 +2,12 @@
 
 import os
 import signal
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 
 from attrs import define
@@ -46,13 +47,13 @@ class Program:
         """Bytes of resident memory, of all its processes."""
         return tree_memory(self.process.pid)
 
-    def wait_until_serving(self, port: int | None = None) -> None:
+    def wait_until_serving(self, port: int | None = None, tls: bool = False) -> None:
         """Return once a request through it is answered, on its port or another.
 
         :raises RuntimeError: it has ended, or takes too long.
         """
         end = time.monotonic() + PATIENCE
-        while not answers(port or self.port):
+        while not answers(port or self.port, tls=tls):
             if not self.running or time.monotonic() > end:
                 raise RuntimeError(
                     f"{self.name} does not serve; it said:\n{self._said()}"
@@ -100,9 +101,13 @@ def start(
     return Program(name, port, process, output)
 
 
-def answers(port: int, path: str = "/small") -> bool:
+def answers(port: int, path: str = "/small", *, tls: bool = False) -> bool:
     """Whether a request to a port of loopback is answered with a 200."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=2)
+    connection = (
+        HTTPSConnection("localhost", port, timeout=2, context=unverified())
+        if tls
+        else HTTPConnection("127.0.0.1", port, timeout=2)
+    )
     try:
         connection.request("GET", path)
         return connection.getresponse().status == 200
@@ -110,6 +115,14 @@ def answers(port: int, path: str = "/small") -> bool:
         return False
     finally:
         connection.close()
+
+
+def unverified() -> ssl.SSLContext:
+    """A TLS client that trusts any certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def tree_cpu(pid: int, proc: Path = PROC) -> float:

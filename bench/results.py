@@ -54,13 +54,9 @@ class Results:
         values = self.figures.get((measure, peer, at), [])
         return (min(values), max(values)) if len(values) > 1 else None
 
-    def ratios(
-        self, measure: Measure, peer: str, other: str, at: int = 0
-    ) -> list[float]:
-        """The ratio to another peer in each round; empty if one lacks a round."""
-        values, others = (
-            self.figures.get((measure, each, at), []) for each in (peer, other)
-        )
+    def ratios(self, key: Key, base: Key) -> list[float]:
+        """The ratio of two in each round; empty if one lacks a round."""
+        values, others = (self.figures.get(each, []) for each in (key, base))
         if len(values) != len(others):
             return []
         return [value / base for value, base in zip(values, others, strict=True)]

@@ -14,11 +14,19 @@ from attrs import define, frozen
 
 from bench import processes
 from tests.support.binaries import find_consul
+from tests.support.certificates import Authority
 from tests.support.consul_agent import ConsulAgent
 from tests.support.ports import free_ports
 
 #: The service that every balancer balances over.
 SERVICE = "bench"
+
+#: The same web servers, where they serve TLS and where they expect PROXY headers.
+TLS_SERVICE = "bench-tls"
+PROXIED_SERVICE = "bench-proxied"
+
+#: The name in their certificate, which stands for loopback.
+SERVER_NAME = "localhost"
 
 #: How many web servers stand behind it.
 SERVERS = 3
@@ -43,6 +51,7 @@ http {{
     client_body_temp_path {home}/body; proxy_temp_path {home}/proxy;
     fastcgi_temp_path {home}/fastcgi; uwsgi_temp_path {home}/uwsgi;
     scgi_temp_path {home}/scgi;
+    ssl_certificate {pem}; ssl_certificate_key {pem}; ssl_protocols TLSv1.3;
     server {{ {listen} root {home}/www; }}
     server {{ listen 127.0.0.1:{status}; location / {{ stub_status; }} }}
 }}
@@ -65,8 +74,12 @@ class Stage:
 
     home: Path
     consul: ConsulAgent
-    #: Where the web servers listen.
+    #: Where the web servers listen: in the clear, with TLS, behind PROXY headers.
     ports: Sequence[int]
+    tls_ports: Sequence[int]
+    proxied_ports: Sequence[int]
+    #: The file of a certificate (ECDSA, P-256) and its key.
+    pem: Path
     _status: int
 
     def seen(self) -> Seen:
@@ -85,12 +98,13 @@ class Stage:
                 raise RuntimeError(f"{count - 1} connections do not close")
             time.sleep(0.05)
 
-    def register(self, service: str, count: int) -> None:
-        """Register so many instances, spread over the web servers."""
+    def register(self, service: str, count: int, ports: Sequence[int] = ()) -> None:
+        """Register so many instances, spread over the web servers' ports."""
+        ports = ports or self.ports
         transact(
             self.consul,
             (
-                instance(service, number, self.ports[number % len(self.ports)])
+                instance(service, number, ports[number % len(ports)])
                 for number in range(count)
             ),
         )
@@ -111,27 +125,50 @@ def staged() -> Iterator[Stage]:
         home.chmod(0o755)  # a server that root starts may not stay root
         agent = ConsulAgent(consul_binary(), extra_config=_LIMITS)
         consul = stack.enter_context(agent)
-        *ports, status = free_ports(SERVERS + 1)
-        program = _web_servers(home, ports, status)
+        pem = _certificate(home)
+        ports = free_ports(3 * SERVERS + 1)
+        clear, tls, proxied = (ports[n::3][:SERVERS] for n in range(3))
+        stage = Stage(home, consul, clear, tls, proxied, pem, ports[-1])
+        program = _web_servers(stage, ports[-1])
         stack.callback(program.stop)
         program.wait_until_serving()
-        stage = Stage(home, consul, ports, status)
         consul.api(
             "PUT", "/v1/catalog/register", {"Node": NODE, "Address": "127.0.0.1"}
         )
         stage.register(SERVICE, SERVERS)
+        stage.register(TLS_SERVICE, SERVERS, stage.tls_ports)
+        stage.register(PROXIED_SERVICE, SERVERS, stage.proxied_ports)
         yield stage
 
 
-def _web_servers(home: Path, ports: Sequence[int], status: int) -> processes.Program:
+def _certificate(home: Path) -> Path:
+    issued = Authority(home).issue(SERVER_NAME)
+    pem = home / "server.pem"
+    pem.write_text(Path(issued.cert).read_text() + Path(issued.key).read_text())
+    return pem
+
+
+def _web_servers(stage: Stage, status: int) -> processes.Program:
+    home = stage.home
     www = home / "www"
     www.mkdir()
     for name, size in (("small", 100), ("64k", 65536), ("100m", 100 << 20)):
         (www / name).write_bytes(b"x" * size)
-    listen = " ".join(f"listen 127.0.0.1:{port} backlog=4096;" for port in ports)
+    listen = " ".join(
+        f"listen 127.0.0.1:{port} backlog=4096{kind};"
+        for ports, kind in (
+            (stage.ports, ""),
+            (stage.tls_ports, " ssl"),
+            (stage.proxied_ports, " proxy_protocol"),
+        )
+        for port in ports
+    )
     config = home / "servers.conf"
-    config.write_text(_NGINX.format(home=home, listen=listen, status=status))
-    return processes.start("servers", ports[0], ["nginx", "-c", str(config)], home)
+    config.write_text(
+        _NGINX.format(home=home, listen=listen, status=status, pem=stage.pem)
+    )
+    command = ["nginx", "-c", str(config)]
+    return processes.start("servers", stage.ports[0], command, home)
 
 
 def instance(service: str, number: int, port: int, weight: int = 1) -> dict[str, Any]:

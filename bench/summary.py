@@ -6,8 +6,8 @@ from attrs import frozen
 
 from bench.peers.all import YARDSTICK
 from bench.results import Results
-from bench.table import aligned, ratio
-from bench.work import CPU, IDLE_MEMORY, P99, Measure
+from bench.table import aligned, ratio_of
+from bench.work import CPU, IDLE_MEMORY, P99, TLS_MEMORY, Measure
 
 #: HAProxy with a log line for each connection.
 _LOGGING_YARDSTICK = "haproxy, tcplog"
@@ -44,10 +44,27 @@ _ROWS = (
     _Row("memory of an idle connection", IDLE_MEMORY),
 )
 
+_TLS_ROWS = (
+    _Row("CPU, TLS, a request on a kept connection", CPU["TLS, keep-alive"]),
+    _Row("CPU, TLS, a full handshake", CPU["TLS, full handshake"]),
+    _Row("CPU, TLS, a resumed handshake", CPU["TLS, resumed handshake"]),
+    _Row("CPU, TLS, an answer of 64 KiB", CPU["TLS, 64 KiB bodies"]),
+    _Row("CPU, TLS, a MB of large answers", CPU["TLS, 100 MiB bodies"]),
+    _Row("memory of an idle connection with TLS", TLS_MEMORY),
+    _Row("CPU, a new connection by its server name", CPU["TLS not decrypted, by SNI"]),
+    _Row("CPU, a new connection, PROXY header sent", CPU["PROXY header sent"]),
+    _Row("CPU, a new connection, PROXY header accepted", CPU["PROXY header accepted"]),
+)
+
 
 def summary(results: Results) -> str:
     """The ratios to HAProxy's with their spread, and the builds; empty without any."""
-    rows = [each for each in _ROWS if each.base in results.peers(each.measure)]
+    tables = [_table(results, rows) for rows in (_ROWS, _TLS_ROWS)]
+    return "\n\n".join(filter(None, tables))
+
+
+def _table(results: Results, wanted: Sequence[_Row]) -> str:
+    rows = [each for each in wanted if each.base in results.peers(each.measure)]
     if not rows:
         return ""
     measured = {peer for row in rows for peer in results.peers(row.measure)}
@@ -88,9 +105,4 @@ def _cells(
 def _ratio(results: Results, measure: Measure, peer: str, base: str) -> str:
     # The last place on a curve stands for it here, as in the other table.
     at = results.places(measure)[-1]
-    value, unit = (results.median(measure, each, at) for each in (peer, base))
-    if not value or not unit:
-        return ""
-    ratios = results.ratios(measure, peer, base, at)
-    spread = f" ({ratio(min(ratios))}-{ratio(max(ratios))})" if len(ratios) > 1 else ""
-    return f"{ratio(value / unit)}{spread}"
+    return ratio_of(results, (measure, peer, at), (measure, base, at))

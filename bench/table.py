@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bench.peers.all import YARDSTICK
-from bench.results import Results
+from bench.results import Key, Results
 from bench.work import (
+    ADDED,
     ANSWER,
     BUSY,
     CALLS,
@@ -33,11 +34,18 @@ from bench.work import (
     RELOAD_TURN,
     REPLACE,
     START_MEMORY,
+    TLS_MEMORY,
+    TLS_WORK,
+    WORK,
     Measure,
 )
 
-#: The rows of the comparison.
-_COMPARED = (*CPU.values(), *PACE.values(), P50, P99, START_MEMORY, IDLE_MEMORY, CALLS)
+#: The rows of the comparison, and those of TLS and the PROXY protocol.
+_COMPARED = (
+    *(kind[name] for kind in (CPU, PACE) for name in WORK),
+    P50, P99, START_MEMORY, IDLE_MEMORY, CALLS,
+)  # fmt: skip
+_TLS = (*(kind[name] for kind in (CPU, PACE) for name in TLS_WORK), TLS_MEMORY)
 
 #: The curves.
 _CURVES = (
@@ -62,6 +70,8 @@ def tables(results: Results) -> str:
             f"Half load: {rate:,.0f} requests a second."
             for rate in results.figures.get((RATE, "all", 0), [])
         ),
+        compared(results, _TLS),
+        added(results),
         "Growth; in brackets the ratio to the first of the row." if curves else "",
         *curves,
         *(f"- {trouble}" for trouble in results.troubles),
@@ -75,9 +85,9 @@ def _builds(about: dict[str, Any]) -> str:
     return "\n".join(f"- {name}: {build}" for name, build in builds)
 
 
-def compared(results: Results) -> str:
+def compared(results: Results, measures: Sequence[Measure] = _COMPARED) -> str:
     """One row for each measure, one column for each balancer."""
-    rows = [measure for measure in _COMPARED if results.peers(measure)]
+    rows = [measure for measure in measures if results.peers(measure)]
     peers = list(dict.fromkeys(p for row in rows for p in results.peers(row)))
     if not rows:
         return ""
@@ -112,6 +122,30 @@ def _cell(
     if spread is not None:
         text += f" [{number(spread[0])}-{number(spread[1])}]"
     return f"{text} ({ratio(value / base)})" if base else text
+
+
+def added(results: Results) -> str:
+    """What a feature adds: the ratio to the same balancer's CPU without it."""
+    names = [name for name in ADDED if results.peers(CPU[name])]
+    peers = list(dict.fromkeys(p for name in names for p in results.peers(CPU[name])))
+    rows = [["CPU, ratio to the same balancer's without", *peers]]
+    for name in names:
+        cells = [
+            ratio_of(results, (CPU[name], peer, 0), (CPU[ADDED[name]], peer, 0))
+            for peer in peers
+        ]
+        rows.append([f"{name}, over {ADDED[name]}", *cells])
+    return aligned(rows) if names else ""
+
+
+def ratio_of(results: Results, key: Key, base: Key) -> str:
+    """The ratio of two medians, and its spread over the rounds; empty if one lacks."""
+    value, unit = (results.median(*each) for each in (key, base))
+    if not value or not unit:
+        return ""
+    ratios = results.ratios(key, base)
+    spread = f" ({ratio(min(ratios))}-{ratio(max(ratios))})" if len(ratios) > 1 else ""
+    return f"{ratio(value / unit)}{spread}"
 
 
 def curve(results: Results, measure: Measure) -> str:

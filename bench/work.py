@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from bench.load import Load
 
@@ -26,6 +26,10 @@ class Work:
     #: What the cost is divided by: ``request``, ``connection`` or ``MB``.
     per: str
     extra: Sequence[str] = ()
+    #: Which of a balancer's listeners it goes to, where a balancer has several.
+    listener: str = ""
+    #: Whether each connection resumes an earlier TLS session, which wrk cannot.
+    resumes: bool = False
 
     def amount(self, load: Load) -> float:
         """How much of it was done, in `per`."""
@@ -39,8 +43,41 @@ WORK: dict[str, Work] = {
     "100 MiB bodies": Work("100m", 4, "MB"),
 }
 
-CPU = {name: Measure(f"CPU, {name}", f"us/{w.per}") for name, w in WORK.items()}
-PACE = {name: Measure(f"Throughput, {name}", f"{w.per}/s") for name, w in WORK.items()}
+_NEW = WORK["new connection"]
+
+#: Work for listeners that terminate TLS, route it, or know the PROXY protocol.  wrk
+#: resumes no session: with it a new connection is a full handshake.
+TLS_WORK: dict[str, Work] = {
+    **{
+        f"TLS, {name}": evolve(WORK[which], listener="tls")
+        for name, which in {
+            "keep-alive": "keep-alive",
+            "full handshake": "new connection",
+            "64 KiB bodies": "64 KiB bodies",
+            "100 MiB bodies": "100 MiB bodies",
+        }.items()
+    },
+    "TLS, resumed handshake": evolve(_NEW, listener="tls", resumes=True),
+    "TLS not decrypted": evolve(_NEW, listener="passthrough"),
+    "TLS not decrypted, by SNI": evolve(_NEW, listener="sni"),
+    "no PROXY header": evolve(_NEW, listener="plain"),
+    "PROXY header sent": evolve(_NEW, listener="send-proxy"),
+    "PROXY header accepted": evolve(_NEW, listener="accept-proxy"),
+}
+
+#: Work whose cost beside another's of the same balancer is that of one feature.
+ADDED = {
+    "TLS not decrypted, by SNI": "TLS not decrypted",
+    "PROXY header sent": "no PROXY header",
+    "PROXY header accepted": "no PROXY header",
+}
+
+ALL_WORK = {**WORK, **TLS_WORK}
+
+CPU = {name: Measure(f"CPU, {name}", f"us/{w.per}") for name, w in ALL_WORK.items()}
+PACE = {
+    name: Measure(f"Throughput, {name}", f"{w.per}/s") for name, w in ALL_WORK.items()
+}
 
 P50 = Measure("Latency p50 at half load", "us")
 P99 = Measure("Latency p99 at half load", "us")
@@ -48,6 +85,7 @@ RATE = Measure("Half load", "requests/s")
 
 START_MEMORY = Measure("Memory at start", "MiB")
 IDLE_MEMORY = Measure("Memory of an idle connection", "KiB")
+TLS_MEMORY = Measure("Memory of an idle connection, TLS", "KiB")
 
 CALLS = Measure("Python calls", "calls/connection")
 

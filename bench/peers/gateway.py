@@ -56,10 +56,18 @@ def gateway(
 ) -> Program:
     """lbconsul with one mapping for each service, on this Python or another."""
     ports = ports or free_ports(len(services))
-    command = [python, *_TWISTD, "--consul", f"127.0.0.1:{stage.consul.port}"]
+    mappings = []
     for port, service in zip(ports, services, strict=True):
-        command += ["--map", f"127.0.0.1:{port}:{service}"]
-    return start(name, ports[0], [*command, *options], stage.home)
+        mappings += ["--map", f"127.0.0.1:{port}:{service}"]
+    return start_gateway(stage, name, ports[0], *mappings, *options, python=python)
+
+
+def start_gateway(
+    stage: Stage, name: str, port: int, *options: str, python: str = sys.executable
+) -> Program:
+    """lbconsul with these options, of which one has it listen at `port`."""
+    command = [python, *_TWISTD, "--consul", f"127.0.0.1:{stage.consul.port}"]
+    return start(name, port, [*command, *options], stage.home)
 
 
 @cache

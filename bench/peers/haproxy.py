@@ -1,5 +1,7 @@
 """HAProxy, one thread, leastconn over TCP; with splice or with a log, too."""
 
+from collections.abc import Sequence
+
 from bench.processes import Program, start
 from bench.stage import Stage
 from tests.support.ports import free_ports
@@ -19,6 +21,10 @@ defaults
     timeout server 1h
     maxconn {connections}
 {options}
+{sections}
+"""
+
+_LISTEN = """
 listen bench
     bind 127.0.0.1:{port} backlog 4096
 {servers}
@@ -50,15 +56,30 @@ def _run(
     stage: Stage, connections: int, name: str, options: str = "", log: str = ""
 ) -> Program:
     (port,) = free_ports(1)
-    servers = [f"    server s{n} 127.0.0.1:{p}" for n, p in enumerate(stage.ports)]
+    sections = _LISTEN.format(port=port, servers=servers(stage.ports))
+    return start_haproxy(stage, connections, name, port, sections, options, log)
+
+
+def servers(ports: Sequence[int], options: str = "") -> str:
+    """The lines of a section that name its servers."""
+    lines = [f"    server s{n} 127.0.0.1:{p} {options}" for n, p in enumerate(ports)]
+    return "\n".join(lines)
+
+
+def start_haproxy(
+    stage: Stage,
+    connections: int,
+    name: str,
+    port: int,
+    sections: str,
+    options: str = "",
+    log: str = "",
+) -> Program:
+    """HAProxy with these sections, which listen at `port` and perhaps at others."""
     config = stage.home / f"{name}.cfg"
     config.write_text(
         _CONFIG.format(
-            connections=connections,
-            port=port,
-            servers="\n".join(servers),
-            options=options,
-            log=log,
+            connections=connections, options=options, log=log, sections=sections
         )
     )
     return start(name, port, ["haproxy", "-db", "-f", str(config)], stage.home)

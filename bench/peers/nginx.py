@@ -1,6 +1,7 @@
 """nginx's stream module, one worker, least_conn."""
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.processes import Program, start
@@ -19,12 +20,14 @@ daemon off; worker_processes 1; pid {home}/stream.pid; error_log {home}/stream.e
 worker_rlimit_nofile {descriptors};
 events {{ worker_connections {descriptors}; }}
 stream {{
-    upstream bench {{ least_conn; {servers} }}
-    server {{
-        listen 127.0.0.1:{port} backlog=4096;
-        proxy_pass bench; proxy_timeout 1h; tcp_nodelay on;
-    }}
+    proxy_timeout 1h; tcp_nodelay on;
+{sections}
 }}
+"""
+
+_SERVER = """
+    upstream bench {{ {servers} }}
+    server {{ listen 127.0.0.1:{port} backlog=4096; proxy_pass bench; }}
 """
 
 
@@ -40,6 +43,17 @@ def load_line() -> str | None:
 def nginx(stage: Stage, connections: int) -> Program:
     """nginx as a TCP balancer."""
     (port,) = free_ports(1)
+    sections = _SERVER.format(port=port, servers=servers(stage.ports))
+    return start_nginx(stage, connections, port, sections)
+
+
+def servers(ports: Sequence[int]) -> str:
+    """What stands in an ``upstream``."""
+    return " ".join(("least_conn;", *(f"server 127.0.0.1:{port};" for port in ports)))
+
+
+def start_nginx(stage: Stage, connections: int, port: int, sections: str) -> Program:
+    """nginx with this within ``stream``, which listens at `port`, perhaps at others."""
     config = stage.home / "stream.conf"
     config.write_text(
         _CONFIG.format(
@@ -47,8 +61,7 @@ def nginx(stage: Stage, connections: int) -> Program:
             home=stage.home,
             # One for the client and one for the upstream.
             descriptors=2 * connections + 100,
-            servers=" ".join(f"server 127.0.0.1:{port};" for port in stage.ports),
-            port=port,
+            sections=sections,
         )
     )
     return start("nginx stream", port, ["nginx", "-c", str(config)], stage.home)

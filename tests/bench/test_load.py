@@ -1,5 +1,8 @@
 """What wrk says is read, and none of its errors is lost."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from bench import load
@@ -50,3 +53,18 @@ def test_a_body_that_takes_long_is_no_error() -> None:
     assert line[0] == "wrk"
     assert line[-1] == "http://127.0.0.1:20000/100m"
     assert {"-c4", "-d2s", "--timeout=60s", "-H", "X: y"} <= set(line)
+
+
+def test_tls_is_asked_for_by_name() -> None:
+    """An origin can be named, so that a client of TLS has a server name to send."""
+    line = load.command(443, "small", 1, 1, origin="https://localhost")
+    assert line[-1] == "https://localhost:443/small"
+
+
+def test_a_header_in_front_of_a_request(tmp_path: Path) -> None:
+    """Each byte of a binary header is written as Lua reads it."""
+    script = tmp_path / "header.lua"
+    assert load.behind_header(script, b"\r\0Q\xff") == ["-s", str(script)]
+    quoted = re.search(r'header = "(.*)"', script.read_text())
+    assert quoted
+    assert quoted[1] == r"\013\000\081\255"

@@ -15,6 +15,7 @@ def test_options() -> None:
     assert made.peers == ["haproxy", "lbconsul"]
     assert made.rounds == 2
     assert made.output == Path("/elsewhere")
+    assert plan.parse(["--work", "TLS, keep-alive"]).work == ["TLS, keep-alive"]
 
 
 def test_quick_is_smaller_and_can_be_told_more() -> None:

@@ -43,8 +43,9 @@ def test_ratios_are_of_the_same_round() -> None:
     results = some()
     for value in (8.0, 45.0, 30.0):
         results.add(KEEP_ALIVE, "envoy", value)
-    assert results.ratios(KEEP_ALIVE, "envoy", "haproxy") == [0.5, 0.5, 2.0]
-    assert results.ratios(KEEP_ALIVE, "lbconsul", "haproxy") == []
+    base = (KEEP_ALIVE, "haproxy", 0)
+    assert results.ratios((KEEP_ALIVE, "envoy", 0), base) == [0.5, 0.5, 2.0]
+    assert results.ratios((KEEP_ALIVE, "lbconsul", 0), base) == []
 
 
 def test_a_failure_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:

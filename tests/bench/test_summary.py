@@ -54,6 +54,22 @@ def test_one_round_has_no_spread() -> None:
     assert told.endswith("| CPU, a new connection |     1.20 |")
 
 
+def test_tls_is_told_apart() -> None:
+    """TLS has a table of its own, with those balancers that were measured with it."""
+    results = Results(ABOUT)
+    results.add(CPU["new connection"], "haproxy", 10.0)
+    results.add(CPU["new connection"], "envoy", 15.0)
+    results.add(CPU["TLS, full handshake"], "haproxy", 100.0)
+    results.add(CPU["TLS, full handshake"], "lbconsul", 115.0)
+    told = summary(results)
+    assert "Envoy" in told
+    assert told.endswith(
+        "| ratio to HAProxy's         | lbconsul |\n"
+        "| -------------------------- | -------: |\n"
+        "| CPU, TLS, a full handshake |     1.15 |"
+    )
+
+
 def test_without_a_comparison_there_is_nothing_to_say() -> None:
     """A run of other parts alone has no such table."""
     results = Results(ABOUT)

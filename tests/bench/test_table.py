@@ -19,6 +19,34 @@ def test_ratios_are_to_the_yardstick() -> None:
     ]
 
 
+def test_a_feature_is_compared_with_the_same_balancer_without_it() -> None:
+    """What routing by SNI adds is told for each balancer, not beside HAProxy's."""
+    results = Results({})
+    assert table.added(results) == ""
+    for peer, plain, routed in (
+        ("haproxy", 100.0, 110.0),
+        ("haproxy", 200.0, 260.0),
+        ("haproxy", 100.0, 120.0),
+        ("lbconsul", 120.0, 150.0),
+    ):
+        results.add(CPU["TLS not decrypted"], peer, plain)
+        results.add(CPU["TLS not decrypted, by SNI"], peer, routed)
+    assert table.added(results).splitlines()[2] == (
+        "| TLS not decrypted, by SNI, over TLS not decrypted | 1.20 (1.10-1.30) |"
+        "     1.25 |"
+    )
+
+
+def test_tls_has_a_table_of_its_own() -> None:
+    """The balancers of the comparison that serve no TLS are not in it."""
+    results = Results({})
+    results.add(CPU["keep-alive"], "envoy", 16.0)
+    results.add(CPU["TLS, keep-alive"], "haproxy", 20.0)
+    told = table.tables(results)
+    assert "| CPU, keep-alive, us/request |  16.0 |" in told
+    assert "| CPU, TLS, keep-alive, us/request |    20.0 |" in told
+
+
 def test_a_curve_is_compared_with_its_beginning() -> None:
     """Growth shows as a ratio to the smallest N."""
     results = Results({})
