@@ -1,13 +1,13 @@
 """One listening address that is served; its options may change at a reload."""
 
 import socket
-from collections.abc import Callable, Collection, Iterable
-from collections.abc import Mapping as AbstractMapping
+from collections.abc import Callable, Collection, Generator, Iterable
 from typing import Protocol
 
 from attrs import Factory, define, field
 from twisted.internet.interfaces import IDelayedCall
 
+from lbconsul.config.diff import finish
 from lbconsul.config.model import Mapping
 from lbconsul.net.listening_socket import ListeningSocket
 from lbconsul.net.sockets import BareSocket
@@ -15,6 +15,9 @@ from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.handler import handler_of
 from lbconsul.proxy.listener import Listener
 from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
+
+#: The proxies of a mapping, under the empty text, and of its routes, by their patterns.
+Proxies = dict[str, MappingProxy]
 
 
 @define(eq=False)
@@ -60,7 +63,7 @@ class ActiveListener:
     #: The mapping's current proxy, which gets every client first.
     proxy: MappingProxy = field(init=False)
     #: All current proxies, by route; the mapping's own is the first.
-    _current: dict[str, MappingProxy] = Factory(dict)
+    _current: Proxies = Factory(dict)
     older: list[MappingProxy] = Factory(list)
     #: The connection limit of the process, and the mapping's `max-connections`: the
     #: listener asks for them in each turn.
@@ -78,7 +81,7 @@ class ActiveListener:
     waiting: IDelayedCall | None = None
 
     def __attrs_post_init__(self) -> None:
-        self._current = self._proxies_for(self.mapping, {})
+        self._current = finish(self.making(self.mapping))
         self._turn_to(self.mapping)
 
     @property
@@ -137,16 +140,28 @@ class ActiveListener:
         self.pause()
         self.source.close()
 
-    def use(self, mapping: Mapping, *, renew: bool = False) -> list[MappingProxy]:
-        """Serve new clients with these options; returns the proxies that get none now.
+    def making(
+        self, mapping: Mapping, *, renew: bool = False
+    ) -> Generator[bool, None, Proxies]:
+        """Make the proxies for these options, in steps; they are for `use`.
 
         What is unchanged keeps its proxy, unless with `renew`.
         """
-        before = self._current
-        kept = {} if renew else dict(before)
+        kept = {} if renew else dict(self._current)
         if bool(mapping.routes) != bool(self.mapping.routes):
             kept.pop("", None)  # with routes it counts its clients otherwise
-        self._current = self._proxies_for(mapping, kept)
+        proxies = {}
+        for row in mapping.rows:
+            proxy = kept.get(row.route)
+            if proxy is None or proxy.mapping != row:
+                proxy = self._owner.proxy_for(row, self)
+                yield False
+            proxies[row.route] = proxy
+        return proxies
+
+    def use(self, mapping: Mapping, proxies: Proxies) -> list[MappingProxy]:
+        """Serve new clients by these proxies; returns those that get none now."""
+        before, self._current = self._current, proxies
         replaced = [each for each in before.values() if not self.is_current(each)]
         self._retire(replaced)
         self._turn_to(mapping)
@@ -160,18 +175,6 @@ class ActiveListener:
     def _retire(self, proxies: Iterable[MappingProxy]) -> None:
         self.older += proxies
         self.awaits_end = True
-
-    def _proxies_for(
-        self, mapping: Mapping, before: AbstractMapping[str, MappingProxy]
-    ) -> dict[str, MappingProxy]:
-        """The proxies for a mapping and its routes: those from before, or new ones."""
-        found = {}
-        for row in mapping.rows:
-            proxy = before.get(row.route)
-            if proxy is None or proxy.mapping != row:
-                proxy = self._owner.proxy_for(row, self)
-            found[row.route] = proxy
-        return found
 
     def _turn_to(self, mapping: Mapping) -> None:
         """Have the current proxies get the clients."""
@@ -193,13 +196,12 @@ class ActiveListener:
         keeps_routes = not self._current and any(
             each.open for each in self.older if not each.mapping.route
         )
-        gone = [
-            each
-            for each in self.older
-            if not each.open and not (keeps_routes and each.mapping.route)
-        ]
+        gone, older = list[MappingProxy](), list[MappingProxy]()
+        for each in self.older:
+            stays = each.open or (keeps_routes and each.mapping.route)
+            (older if stays else gone).append(each)
         if gone:
-            self.older = [each for each in self.older if each not in gone]
+            self.older = older
             self.on_reading(self._is_reading)
         return gone
 

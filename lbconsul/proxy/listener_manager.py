@@ -1,6 +1,6 @@
 """Adds, updates and drains the listeners of one process (Envoy's ListenerManager)."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 from attrs import Factory, define, field
 from twisted.application.service import Service
@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from lbconsul.balance.pool_spec import FailoverSpec, ServiceQuery
+from lbconsul.config.diff import finish
 from lbconsul.config.model import Listen, Mapping
 from lbconsul.net.listening_socket import ListeningSocket
 from lbconsul.proxy.active_listener import ActiveListener
@@ -21,6 +22,9 @@ from lbconsul.proxy.saturation import DESCRIPTORS, MAPPING, PROCESS, Full, Satur
 from lbconsul.proxy.shared_listener import LeftClients, SharedListener
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.termination import Termination
+
+#: Steps of long work; each says whether it was long.
+Steps = Generator[bool, None, None]
 
 #: How long after the drain timeout connections that are still open are closed, in
 #: seconds: their proxies should have closed them by then.
@@ -95,8 +99,13 @@ class ListenerManager(Service):
 
     def serve(self, mapping: Mapping, source: ListeningSocket) -> None:
         """Add a listener: serve a mapping on this socket."""
-        served = self._served[source] = ActiveListener(source, mapping, self)
-        self._by_listen[mapping.listen] = served
+        finish(self._serving(mapping, source))
+
+    def _serving(self, mapping: Mapping, source: ListeningSocket) -> Steps:
+        served = ActiveListener(source, mapping.rows[0], self)
+        if mapping.routes:
+            yield from self._altering(served, mapping)
+        self._served[source] = self._by_listen[mapping.listen] = served
         if self.running:
             self._first_answer.begin(served)
 
@@ -106,7 +115,7 @@ class ListenerManager(Service):
         """Serve exactly these mappings; unchanged ones are not touched.
 
         With `renew` unchanged mappings get new proxies for new clients, too.  Serves
-        one mapping a step; each step says whether it was long.
+        one mapping or route a step; each step says whether it was long.
         """
         mappings = {source: mapping for mapping, source in wanted}
         is_less = False  # whether there may be pools that nothing needs any longer
@@ -120,10 +129,12 @@ class ListenerManager(Service):
         for source, mapping in mappings.items():
             served = self._served.get(source)
             if served is None:
-                self.serve(mapping, source)
+                yield from self._serving(mapping, source)
             elif renew or served.mapping != mapping:
                 is_less |= not _specs(served.mapping) <= _specs(mapping)
-                self._alter(served, mapping, renew=renew)
+                yield from self._altering(served, mapping, renew=renew)
+                if self.running:
+                    self._first_answer.begin(served)
             yield False
         yield True
         self._first_answer.tidy()
@@ -245,15 +256,16 @@ class ListenerManager(Service):
             self._has_unused_pools = True
         self.check_drained()
 
-    def _alter(self, served: ActiveListener, mapping: Mapping, *, renew: bool) -> None:
+    def _altering(
+        self, served: ActiveListener, mapping: Mapping, *, renew: bool = False
+    ) -> Steps:
+        """Serve a mapping on; its listener accepts again once that is begun."""
+        proxies = yield from served.making(mapping, renew=renew)
         served.pause()
-        routes = {row.route for row in mapping.rows}
-        for before in served.use(mapping, renew=renew):
-            if before.mapping.route not in routes:
+        for before in served.use(mapping, proxies):
+            if before.mapping.route not in proxies:
                 before.drain(Termination.UNMAPPED)
         self._drop_idle(served)
-        if self.running:
-            self._first_answer.begin(served)
 
     def _remove(self, served: ActiveListener) -> None:
         served.close()

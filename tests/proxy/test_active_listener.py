@@ -9,6 +9,7 @@ import pytest
 from attrs import Factory, define, evolve
 from twisted.internet.task import Clock
 
+from lbconsul.config.diff import finish
 from lbconsul.config.model import Limits, Mapping, TCPListen
 from lbconsul.proxy.active_listener import ActiveListener
 from lbconsul.proxy.connection_limit import ConnectionLimit
@@ -83,6 +84,11 @@ class FakeOwner:
         self.ended.append(proxy)
 
 
+def use(served: ActiveListener, mapping: Mapping, *, renew: bool = False) -> list[Any]:
+    """Serve new clients with these options; the proxies that get none now."""
+    return served.use(mapping, finish(served.making(mapping, renew=renew)))
+
+
 def made(mapping: Mapping = MAPPING) -> tuple[ActiveListener, FakeOwner, FakeSource]:
     """One, what makes its parts, and its socket."""
     source, owner = FakeSource(), FakeOwner()
@@ -134,7 +140,7 @@ def test_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     served, _, _ = made()
     assert (served.open, served.mapping) == (2, MAPPING)
     altered = evolve(MAPPING, tag="v2")
-    [before] = served.use(altered)
+    [before] = use(served, altered)
     other = served.proxy
     assert (served.open, served.proxies) == (5, [other, before])
     assert served.mapping == altered
@@ -165,12 +171,12 @@ def test_when_the_end_of_a_connection_matters() -> None:
         served.on_reading(is_reading)
         awaited.append(served.awaits_end)
     assert awaited == [True, False, True, False]
-    [before] = served.use(evolve(MAPPING, tag="v2"))
+    [before] = use(served, evolve(MAPPING, tag="v2"))
     awaited = [served.awaits_end]
     served.on_reading(True)
     awaited.append(served.awaits_end)
     for is_open, gone in ((True, []), (False, [before]), (False, [])):
-        before.open = is_open  # type: ignore[misc]
+        before.open = is_open
         assert served.drop_idle() == gone
         awaited.append(served.awaits_end)
     assert served.older == []
@@ -181,7 +187,7 @@ def test_limits_that_change() -> None:
     """The listener sees the limits of today's options."""
     served, _, _ = made()
     assert served.max_connections == 0
-    served.use(evolve(MAPPING, limits=Limits(connections=7)))
+    use(served, evolve(MAPPING, limits=Limits(connections=7)))
     assert served.max_connections == 7
     assert served.connection_limit is served.proxy.connection_limit
 
@@ -213,7 +219,7 @@ class TestRoutes:
         served, _, _ = made(evolve(MAPPING, routes=(self.A, self.B)))
         own, a, b = served.current
         moved = evolve(self.B, service="new")
-        assert served.use(evolve(MAPPING, routes=(moved, self.C))) == [a, b]
+        assert use(served, evolve(MAPPING, routes=(moved, self.C))) == [a, b]
         assert served.proxy is own
         assert routes_of(own) == [*served.current][1:]
         assert [each.mapping for each in served.current] == [MAPPING, moved, self.C]
@@ -227,10 +233,10 @@ class TestRoutes:
         served, _, _ = made()
         plain = served.proxy
         assert plain.routes is None
-        assert served.use(evolve(MAPPING, routes=(self.A,))) == [plain]
+        assert use(served, evolve(MAPPING, routes=(self.A,))) == [plain]
         routed = served.proxy
         assert plain.routes is None
-        assert served.use(MAPPING)[0] is routed
+        assert use(served, MAPPING)[0] is routed
         assert served.proxy.routes is None
         assert routes_of(routed) == []
 
@@ -239,14 +245,14 @@ class TestRoutes:
         mapping = evolve(MAPPING, routes=(self.A,))
         served, _, _ = made(mapping)
         before = [*served.current]
-        assert served.use(mapping, renew=True) == before
+        assert use(served, mapping, renew=True) == before
         assert not any(map(served.is_current, before))
 
     def test_handshakes_of_an_older_proxy(self) -> None:
         """A client whose handshake began before a reload goes to a route of today."""
         served, _, _ = made(evolve(MAPPING, routes=(self.A,)))
         older = served.proxy
-        served.use(evolve(MAPPING, tag="v2", routes=(self.B,)))
+        use(served, evolve(MAPPING, tag="v2", routes=(self.B,)))
         assert routes_of(older) == routes_of(served.proxy) == [*served.current][1:]
 
     def test_handshakes_of_a_removed_mapping(self) -> None:
