@@ -5,7 +5,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -91,6 +92,13 @@ class Browser:
         """Its user prefers ``light`` or ``dark``."""
         feature = {"name": "prefers-color-scheme", "value": scheme}
         self._cdp("Emulation.setEmulatedMedia", features=[feature])
+
+    @contextmanager
+    def trusting_all(self) -> Iterator[None]:
+        """It does not verify servers' certificates."""
+        self._cdp("Security.setIgnoreCertificateErrors", ignore=True)
+        yield
+        self._cdp("Security.setIgnoreCertificateErrors", ignore=False)
 
     def open(self, url: str) -> None:
         """Open a page, and wait until it is there."""
