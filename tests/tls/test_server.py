@@ -310,6 +310,13 @@ def test_resumption_with_a_client_certificate(
     assert shown.subject.rfc4514_string() == "CN=client"
 
 
+def test_without_tickets(site: Site) -> None:
+    """Of a client that wants no ticket nothing is kept: it does not resume."""
+    context = site.only(TLS_1_2)
+    context.options |= ssl.OP_NO_TICKET
+    assert not resume(site, site.serve(), context).session_reused
+
+
 def test_tickets_of_another_server(site: Site) -> None:
     """A ticket that another server has issued leads to a full handshake."""
     context = site.client()
