@@ -1,8 +1,11 @@
 """Certificates of a running gateway: read again as they change, all or none."""
 
 import json
+import os
+import signal
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any
 
 import pytest
 from attrs import define
+from cryptography.hazmat.primitives.asymmetric import ec
 from twisted.logger import capturedLogs
 
 from lbconsul.admin.status_json import status
@@ -41,9 +45,9 @@ class Site:
     port: int
     consul: str
 
-    def put(self, file: str, *names: str) -> Path:
+    def put(self, file: str, *names: str, **options: Any) -> Path:
         """A certificate for these names in a file of this name, at once."""
-        issued = self.authority.issue("new", names=names)
+        issued = self.authority.issue("new", names=names, **options)
         new = self.folder / "new"
         together(new, issued.cert, issued.key)
         return new.rename(self.folder / file)
@@ -114,6 +118,89 @@ def test_a_file_that_changes(
         in line
         for line in texts(events)
     )
+
+
+@pytest.mark.process
+def test_a_worker_that_dies(
+    running: ReactorThread, site: Site, upstream: socket.socket
+) -> None:
+    """The worker that replaces another one serves what is in the folder then."""
+    site.put("a.pem", "a.example.com")
+    gateway = Gateway(running.reactor, site.config(workers="2"))
+    with Started(running, gateway):
+        serve(running, gateway, of(upstream))
+        eventually(lambda: gateway.data_plane.is_serving, "both serve")
+        site.put("a.pem", "b.example.com")
+        eventually(lambda: site.shown() == {"b.example.com"}, "the new one")
+        old, other = (each.pid for each in gateway.data_plane.workers)
+        assert old is not None and other is not None
+        os.kill(old, signal.SIGKILL)
+
+        def is_new() -> bool:
+            new = {each.pid for each in gateway.data_plane.workers}
+            return gateway.data_plane.is_serving and old not in new
+
+        eventually(is_new, "a new worker serves")
+        os.kill(other, signal.SIGSTOP)  # so that all clients are for the new one
+        try:
+            assert site.shown() == {"b.example.com"}
+        finally:
+            os.kill(other, signal.SIGCONT)
+
+
+def test_a_hundred_times_under_load(
+    running: ReactorThread, site: Site, upstream: socket.socket
+) -> None:
+    """No handshake fails while the certificates are swapped a hundred times."""
+    site.put("a.pem", "0.example.com")
+    gateway = Gateway(running.reactor, site.config())
+    failed, shown, is_over = list[Exception](), list[str](), threading.Event()
+
+    def come() -> None:
+        while not is_over.is_set():
+            try:
+                shown.extend(site.shown())
+            except (OSError, ValueError) as error:
+                failed.append(error)
+
+    threads = [threading.Thread(target=come) for _ in range(2)]
+    with Started(running, gateway):
+        serve(running, gateway, of(upstream))
+        for each in threads:
+            each.start()
+        try:
+            for number in range(1, 101):
+                site.put("a.pem", f"{number}.example.com")
+                running.call(gateway.reload, gateway.config)
+                new = f"{number}.example.com"
+                eventually(lambda new=new: new in shown, "the new one")  # type: ignore[misc]
+        finally:
+            is_over.set()
+            for each in threads:
+                each.join()
+    assert not failed
+
+
+def test_a_thousand(
+    running: ReactorThread,
+    site: Site,
+    upstream: socket.socket,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a thousand certificates each client gets the one for its server name."""
+    monkeypatch.setattr(certificates, "LOOK_EVERY", 1.0)
+    key = ec.generate_private_key(ec.SECP256R1())
+    for number in range(1000):
+        site.put(f"{number:03}.pem", f"{number}.example.com", key=key)
+    gateway = Gateway(running.reactor, site.config())
+    with Started(running, gateway):
+        serve(running, gateway, of(upstream))
+        for name in ("0.example.com", "567.example.com", "999.example.com"):
+            assert site.shown(name) == {name}
+        site.put("567.pem", "new.example.com", key=key)
+        name = "new.example.com"
+        eventually(lambda: site.shown(name) == {name}, "the new one")
+        assert site.shown("567.example.com") == {"0.example.com"}
 
 
 def test_a_broken_file(

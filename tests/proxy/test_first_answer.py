@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.interfaces import IDelayedCall
 
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
-from lbconsul.config.model import Mapping, Timeouts
+from lbconsul.config.model import TLS, Mapping, Timeouts
 from lbconsul.proxy.first_answer import FirstAnswer
 from lbconsul.proxy.runtime import ProxyRuntime
 from tests.support.recording_reactor import RecordingReactor
@@ -42,13 +42,15 @@ class Stage:
 
     reactor: RecordingReactor = field(factory=RecordingReactor)
     registry: Registry = field(init=False)
+    runtime: ProxyRuntime = field(init=False)
     held: FirstAnswer = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.registry = Registry(
             lambda: 0.0, on_change=lambda query, _: self.held.answered(query)
         )
-        self.held = FirstAnswer(ProxyRuntime(self.reactor, self.registry))
+        self.runtime = ProxyRuntime(self.reactor, self.registry)
+        self.held = FirstAnswer(self.runtime)
 
     def begin(self, mapping: Mapping = MAPPING) -> Any:
         """A listener whose turn to accept it is."""
@@ -137,3 +139,18 @@ def test_routes(stage: Stage) -> None:
     assert not listener.accepts
     stage.registry.replace(ServiceQuery("a"), [])
     assert listener.accepts
+
+
+def test_certificates(stage: Stage) -> None:
+    """However long certificates take, no client is accepted before they are there."""
+    mapping = evolve(MAPPING, tls=TLS("consul:certs"))
+    stage.registry.replace(FIRST, [instance("a", 80)])
+    listener = stage.begin(mapping)
+    stage.reactor.advance(10)
+    stage.registry.replace(FIRST, [instance("b", 80)])
+    assert not listener.accepts
+    server: Any = object()
+    stage.runtime.tls.use(mapping.tls, server)
+    stage.held.certified()
+    assert listener.accepts
+    assert stage.reactor.getDelayedCalls() == []

@@ -6,8 +6,17 @@ from attrs import Factory, define
 from lbconsul.balance.events import Change
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.pool_spec import ServiceQuery
+from lbconsul.config.model import TLS
+from lbconsul.tls.material import Material, PEMText
 from lbconsul.workers.catalog_sender import CatalogSender
-from lbconsul.workers.messages import CatalogChunk, Command, SyncComplete, read_command
+from lbconsul.workers.messages import (
+    CatalogChunk,
+    CertificatesChunk,
+    Command,
+    SyncComplete,
+    read_command,
+)
+from lbconsul.workers.published_certificates import PublishedCertificates
 from lbconsul.workers.slots import Slots
 from lbconsul.workers.versioned_catalog import CUT, VersionedCatalog
 from tests.support.instances import an_instance, instances
@@ -90,6 +99,37 @@ def test_complete_at_last(reader: Reader) -> None:
         CatalogChunk,
         SyncComplete,
     ]
+
+
+def test_certificates(reader: Reader) -> None:
+    """Certificates come before the mappings that need them, and as often as they
+    change.
+    """
+    published, order = PublishedCertificates(), list[str]()
+    one, two = TLS("/one"), TLS("/two")
+    for each in (one, two):
+        published.put(each, Material((PEMText("web: tls", "a", b"text"),)))
+
+    def write(data: bytes) -> None:
+        command = read_command(data)
+        tls = command.tls.certificates if isinstance(command, CertificatesChunk) else ""
+        order.append(tls or type(command).__name__)
+
+    sender = CatalogSender(
+        reader.ledger, write, lambda: order.append("mappings"), published
+    )
+    sender.begin()
+    assert order == ["/one", "/two", "mappings", "SyncComplete"]
+    order.clear()
+    sender.pause()
+    for _ in range(3):
+        sender.certified(two)
+    sender.altered()
+    published.keep_only([two])
+    sender.certified(one)
+    assert order == []
+    sender.resume()
+    assert order == ["/two", "mappings"]
 
 
 def test_a_closed_sender(reader: Reader) -> None:

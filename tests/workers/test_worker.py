@@ -1,10 +1,12 @@
 """A worker process from within: the master's part plays the test."""
 
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +15,12 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs, formatEvent
 
 from lbconsul.balance.instance import Instance
-from lbconsul.config.model import Mapping, TCPListen
+from lbconsul.config.diff import finish
+from lbconsul.config.model import TLS, Mapping, TCPListen
 from lbconsul.net.fd_passing import send_sockets
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.traffic import MappingTraffic
+from lbconsul.tls.material import reading_certificates
 from lbconsul.workers import reporter
 from lbconsul.workers.channel import Channel
 from lbconsul.workers.messages import (
@@ -25,10 +29,12 @@ from lbconsul.workers.messages import (
     TRAFFIC,
     Assignment,
     CatalogChunk,
+    CertificatesChunk,
     Command,
     Count,
     Drain,
     Eject,
+    KeepCertificates,
     Report,
     Serve,
     SetDrained,
@@ -44,6 +50,7 @@ from lbconsul.workers.spawn import environment
 from lbconsul.workers.traffic_messages import apply_changes, read_traffic
 from lbconsul.workers.worker import Worker
 from tests.support.binaries import REPOSITORY
+from tests.support.certificates import Authority, together
 from tests.support.loopback import accept, connect, listening
 from tests.support.running_proxy import ReactorThread
 from tests.support.upstreams import WEB, instance
@@ -299,6 +306,25 @@ def test_reports(
     eventually(lambda: expected in running.reports(), "it is reported")
     with pytest.raises(AssertionError):
         eventually(lambda: running.reports().count(expected) > 1, "once more", 0.3)
+
+
+def test_certificates(running: Running, held: ExitStack, tmp_path: Path) -> None:
+    """Clients of TLS wait until certificates have come, and are served with these."""
+    issued = Authority(tmp_path).issue("localhost")
+    pem = together(tmp_path / "web.pem", issued.cert, issued.key)
+    tls = TLS("consul:certs")
+    listener, server = (held.enter_context(listening()) for _ in range(2))
+    running.order(Setup(1, 2))
+    running.serve({0: listener}, evolve(MAPPING, tls=tls))
+    running.order(put(instance("a", server.getsockname()[1])))
+    running.order(SyncComplete())
+    client = held.enter_context(connect(listener.getsockname()))
+    texts = finish(reading_certificates("web: tls", pem))
+    running.order(CertificatesChunk(tls, texts, is_last=True))
+    running.order(KeepCertificates((tls,)))
+    context = ssl.create_default_context(cafile=f"{tmp_path}/authority.pem")
+    with context.wrap_socket(client, server_hostname="localhost"):
+        pass
 
 
 def test_traffic_is_reported(
