@@ -5,6 +5,7 @@ valid; what was used before stays in use until then.
 """
 
 from collections.abc import Callable, Generator, Iterable
+from math import inf
 from typing import Any
 
 from attrs import Factory, define, evolve, field
@@ -36,6 +37,9 @@ from lbconsul.tls.material import (
 #: How often it is looked whether files have changed, in seconds.
 LOOK_EVERY = 10.0
 
+#: How often it is looked whether certificates that have not changed expire, in seconds.
+JUDGE_EVERY = 600.0
+
 
 @define(eq=False, repr=False)
 class Certificates(MultiService):
@@ -50,6 +54,8 @@ class Certificates(MultiService):
     _watches: dict[str, KeyWatch] = Factory(dict)
     #: The keys below each prefix, once Consul has answered.
     _keys: dict[str, tuple[KeyValue, ...]] = Factory(dict)
+    #: When it is to be looked for problems of certificates again.
+    _judge_at: float = -inf
     _problems: CertificateProblems = Factory(CertificateProblems)
     _wall: WallClock = Factory(
         lambda self: WallClock(self._reactor.seconds), takes_self=True
@@ -161,14 +167,17 @@ class Certificates(MultiService):
             if mark != served.mark:
                 served.mark = mark
                 yield from self._renew(served)
-        yield from self._problems.telling(
-            [
-                (served.mapping, each)
-                for served in self._served.values()
-                for each in served.certificates
-            ],
-            self._wall.now(),
-        )
+        now = self._reactor.seconds()
+        if now >= self._judge_at:
+            self._judge_at = now + JUDGE_EVERY
+            yield from self._problems.telling(
+                [
+                    (served.mapping, each)
+                    for served in self._served.values()
+                    for each in served.certificates
+                ],
+                self._wall.now(),
+            )
 
     def _mark(self, tls: TLS) -> Steps[object]:
         stamps = yield from stamping(tls)
@@ -239,6 +248,7 @@ class Certificates(MultiService):
 
     def _use(self, served: Served) -> None:
         self._served[served.tls] = served
+        self._judge_at = -inf
         if served.server is not None and served.material is not None:
             self._data_plane.use_certificates(
                 served.tls, served.material, served.server
