@@ -25,6 +25,9 @@ _LAST_MINOR = 4
 #: Handshake messages: type and length (RFC 8446, 4).
 _MESSAGE_HEAD, _CLIENT_HELLO = 4, 1
 
+#: Both heads, where the message begins with the record.
+_HEADS = struct.Struct("!BBBHI")
+
 #: Bytes of version and random, with which the hello begins (RFC 8446, 4.1.2).
 _FIXED = 2 + 32
 _LONGEST_SESSION_ID = 32
@@ -72,12 +75,33 @@ def parse(data: bytes) -> ClientHello | None:
     :raises NotTLS: the client does not speak TLS.
     :raises BadHello: the hello is malformed, or longer than accepted.
     """
-    message = _message(data[:MAX_HELLO])
+    message = _in_one_record(data) or _message(data[:MAX_HELLO])
     if message is not None:
         return _parse_message(message)
     if len(data) >= MAX_HELLO:
         raise BadHello(f"it is longer than {MAX_HELLO} bytes")
     return None
+
+
+def _in_one_record(data: bytes) -> bytes:
+    """The hello without heads, if it is well-formed so far; else empty.
+
+    It comes to the same as `_message` in less time, and most hellos are such.
+    """
+    if len(data) < _HEADS.size:
+        return b""
+    kind, major, minor, length, head = _HEADS.unpack_from(data)
+    size = head & 0xFF_FFFF
+    end = _HEADS.size + size
+    if (
+        (kind, major, head >> 24) == (_HANDSHAKE, 3, _CLIENT_HELLO)
+        and minor <= _LAST_MINOR
+        and _MESSAGE_HEAD + size <= length <= _LONGEST_RECORD
+        and end <= MAX_HELLO
+        and end <= len(data)
+    ):
+        return data[_HEADS.size : end]
+    return b""
 
 
 def _message(data: bytes) -> bytes | None:
@@ -156,14 +180,14 @@ def _parse_message(hello: bytes) -> ClientHello:
 def _extensions(block: bytes) -> dict[int, bytes]:
     """Extensions by type: there is one of each at most (RFC 8446, 4.2)."""
     found: dict[int, bytes] = {}
-    at, last = 0, len(block) - _EXTENSION_HEAD.size
+    unpack, head = _EXTENSION_HEAD.unpack_from, _EXTENSION_HEAD.size
+    at, last = 0, len(block) - head
     while at <= last:
-        kind, size = _EXTENSION_HEAD.unpack_from(block, at)
-        begin = at + _EXTENSION_HEAD.size
-        at = begin + size
+        kind, size = unpack(block, at)
         if kind in found:
             raise BadHello("it has an extension twice")
-        found[kind] = block[begin:at]
+        at += head + size
+        found[kind] = block[at - size : at]
     if at != len(block):
         raise BadHello("it is cut short within")
     return found
