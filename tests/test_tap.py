@@ -5,6 +5,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, nullcontext
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from lbconsul.takeover import client
 from lbconsul.takeover.protocol import write_offer, write_refusal
 from lbconsul.takeover.rendezvous import listen_at
 from lbconsul.tap import Options, makeService
-from tests.support.certificates import Authority
+from tests.support.certificates import Authority, together
 from tests.support.loopback import listening
 from tests.support.old_gateway import OldGateway, says
 from tests.support.ports import free_ports
@@ -63,6 +64,29 @@ class TestCheck:
         assert exited.value.code == 0
         names = ["  80:web", "  443:-", "  443:a.com=a"]
         assert capsys.readouterr().out.splitlines()[1:] == names
+
+    def test_certificates(self, tmp_path: Path, capsys: Capture) -> None:
+        """--check has a line for each certificate that is wrong, or may be soon."""
+        authority = Authority(tmp_path)
+        (tmp_path / "certs").mkdir()
+        for name, end in (("good", 90), ("old", -1)):
+            issued = authority.issue(
+                name, begin=timedelta(days=-2), end=timedelta(days=end)
+            )
+            together(tmp_path / "certs" / f"{name}.pem", issued.cert, issued.key)
+        with pytest.raises(SystemExit) as exited:
+            _config("--check", f"443:web,tls={tmp_path}/certs")
+        assert exited.value.code == 1
+        first, *others = capsys.readouterr().err.splitlines()
+        begin = f"lbconsul: 443:web: {tmp_path}/certs/old.pem: the"
+        assert first.startswith(f"{begin} certificate expired on 20")
+        assert [each[: len(begin)] for each in others] == [begin]  # and its chain
+        with pytest.raises(SystemExit) as exited:
+            _config("--check", f"443:web,tls={tmp_path}/certs/good.pem")
+        assert exited.value.code == 0
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.startswith("lbconsul: warning: 443:web: ")
+        assert "good.pem: the chain is missing" in line
 
 
 #: What is given, and what the line about it says.  In braces: files of `files`.

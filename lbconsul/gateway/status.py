@@ -148,7 +148,7 @@ class StatusCollector:
 
     def _certificate_fields(self, mapping: Mapping) -> dict[str, Any]:
         served = self._gateway.certificates.of(mapping.tls)
-        if served is None:
+        if served is None or mapping.route:  # a route has those of its mapping
             return {}
         fields: dict[str, Any] = {"certificates_error": served.error}
         if served.server is not None:

@@ -1,6 +1,9 @@
 """`--check --online` against a Consul that takes its time."""
 
+import json
+from base64 import b64encode
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +13,9 @@ from twisted.internet.task import Clock
 
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.build import configure
+from lbconsul.consul.client import Reply
 from lbconsul.gateway.online_check import AT_ONCE, WITHIN, OnlineCheck
+from tests.support.certificates import Authority, together
 
 OVER = f"Consul did not answer every query within {WITHIN:g} s"
 
@@ -31,6 +36,9 @@ class SlowConsul:
 
     def ask(self, query: ServiceQuery, index: int, address: int) -> Deferred[Any]:
         return self._answer(query.service)
+
+    def ask_keys(self, prefix: str, index: int, address: int) -> Deferred[Reply]:
+        return self._answer(prefix).addCallback(Reply)
 
     async def close(self) -> None:
         """Nothing is kept."""
@@ -93,3 +101,48 @@ def test_routes() -> None:
     check = OnlineCheck(Clock(), config, consul)  # type: ignore[arg-type]
     Deferred.fromCoroutine(check.finish())
     assert consul.asked == ["/v1/status/leader", "a", "b"]
+
+
+def test_certificates(tmp_path: Path) -> None:
+    """The certificates among Consul's keys are counted; what is wrong is told."""
+    authority = Authority(tmp_path)
+    issued = authority.issue("www.example.com")
+    pem = together(tmp_path / "a.pem", issued.cert, issued.key)
+    keys = [
+        {"Key": f"good/{key}", "Value": value, "ModifyIndex": 1}
+        for key, value in (
+            ("a", b64encode(Path(pem).read_bytes()).decode()),
+            ("b", ""),
+        )
+    ]
+    answers = {
+        "/v1/status/leader": b'"a"',
+        "/v1/catalog/services": b"{}",
+        "good": json.dumps(keys).encode(),
+        "bad": b"{}",
+    }
+    mappings = ["80:x,tls=consul:good", "81:x,tls=consul:bad", f"82:x,tls={pem}"]
+    config = configure([], mappings)
+    check = OnlineCheck(
+        Clock(),
+        config,
+        SlowConsul(1, answers),  # type: ignore[arg-type]
+    )
+    Deferred.fromCoroutine(check.finish())
+    assert check.found[1] == "80:x: 1 certificates in consul:good"
+    assert "80:x: consul:good/a: the chain is missing" in check.found[2]
+    assert check.problems == [
+        "81:x: no answer for consul:bad: JSON, but dict instead of a list",
+        "80:x: tls consul:good/b: holds no PEM certificate",
+    ]
+
+
+def test_keys_that_hang() -> None:
+    """Keys of which Consul says nothing end with the time of the check."""
+    config, clock = configure([], ["80:x,tls=consul:certs"]), Clock()
+    consul = SlowConsul(1, {"/v1/status/leader": b'"a"'})
+    check = OnlineCheck(clock, config, consul)  # type: ignore[arg-type]
+    Deferred.fromCoroutine(check.finish())
+    clock.advance(WITHIN)
+    assert check.problems == [OVER]
+    assert consul.asked[-1] == "certs"
