@@ -2,12 +2,16 @@
 
 import sys
 from types import FrameType
+from typing import Any
 
 import pytest
 
 import lbconsul
+from lbconsul.config.model import ProxyProtocol
+from lbconsul.net.proxy_v2 import build_v2
 from tests.support.python_calls import calls_per_connection
 from tests.support.relay_stage import relay_stage, server_context
+from tests.support.tls import hello
 
 #: The calls of a connection that nothing hinders.  They may become fewer; a feature
 #: that is not in use must not make them more.
@@ -19,6 +23,28 @@ def test_calls_of_a_connection(log: str) -> None:
     """A connection with one request and one answer costs no more calls than it did."""
     calls = calls_per_connection(logs=log == "log on", connections=64)
     assert calls <= MOST[log]
+
+
+#: The calls of a connection for which a mapping does more, without a log: beside those
+#: above, what the feature costs.
+MOST_WITH = {"accept-proxy": 64, "send-proxy": 67, "mode=sni": 69}
+
+_FEATURES: dict[str, dict[str, Any]] = {
+    "accept-proxy": {
+        "proxy_protocol": ProxyProtocol(accept=("127.0.0.0/8",)),
+        "before": build_v2(("192.0.2.1", 50000), ("192.0.2.2", 443)),
+    },
+    "send-proxy": {"proxy_protocol": ProxyProtocol(send="v2")},
+    "mode=sni": {"mode": "sni", "before": hello("localhost")},
+}
+
+
+@pytest.mark.parametrize("feature", MOST_WITH)
+def test_calls_of_a_connection_with(feature: str) -> None:
+    """Nor does one whose server name or PROXY header is read, or that gets a header."""
+    options = _FEATURES[feature]
+    calls = calls_per_connection(logs=False, connections=64, **options)
+    assert calls <= MOST_WITH[feature]
 
 
 #: The calls of a small message to or from a client with TLS: two of the poller, then

@@ -10,13 +10,18 @@ from typing import Any
 import pytest
 
 from lbconsul.proxy.mapping_proxy import MappingProxy
-from tests.proxy.test_server_name import hello
 from tests.proxy.test_tls_handshake import OneContext
 from tests.support import loopback
 from tests.support.certificates import Authority
 from tests.support.proxy_observer import CountingObserver
 from tests.support.tended_proxy import Server, TendedProxy
-from tests.support.tls import NOT_NOW, drive, plain_server_context, python_client
+from tests.support.tls import (
+    NOT_NOW,
+    drive,
+    hello,
+    plain_server_context,
+    python_client,
+)
 
 #: An alert of TLS: fatal, unrecognized_name.
 ALERT = b"\x15\x03\x03\x00\x02\x02\x70"

@@ -1,7 +1,6 @@
 """Clients of TLS that is not decrypted here, by the name that they ask for."""
 
 import socket
-import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -12,17 +11,7 @@ from lbconsul.net.sockets import set_nodelay
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from tests.support import loopback
 from tests.support.tended_proxy import Server, TendedProxy
-
-
-def hello(name: str | None) -> bytes:
-    """What Python's ssl sends first."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    outgoing = ssl.MemoryBIO()
-    client = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=name)
-    with pytest.raises(ssl.SSLWantReadError):
-        client.do_handshake()
-    return outgoing.read()
+from tests.support.tls import hello
 
 
 class Stage:

@@ -10,6 +10,8 @@ from itertools import repeat
 from types import FrameType
 from typing import Any
 
+from attrs import evolve
+
 from lbconsul.config.model import Mapping, TCPListen
 from lbconsul.logs.connection_lines import ConnectionLines
 from lbconsul.logs.targets import Descriptor
@@ -32,7 +34,9 @@ _REQUEST = b"GET /small HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n"
 _ANSWER = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b"x" * 100
 
 
-def calls_per_connection(*, logs: bool, connections: int = 1024) -> float:
+def calls_per_connection(
+    *, logs: bool, connections: int = 1024, before: bytes = b"", **options: Any
+) -> float:
     """The mean over connections that carry one request and one answer each.
 
     The upstream closes after its answer, and then the client, as with HTTP's
@@ -41,9 +45,13 @@ def calls_per_connection(*, logs: bool, connections: int = 1024) -> float:
     they call; not what the reactor calls around them, which many connections share
     under load, nor periodic work.  With `logs` each connection's line is formatted and
     queued for the thread that writes the log.
+
+    `options` are attributes of the mapping; the client sends the bytes `before` its
+    request.
     """
+    mapping = evolve(Mapping("web", TCPListen("127.0.0.1", 0)), **options)
     with ExitStack() as held:
-        proxy = _Proxy(held, logs)
+        proxy = _Proxy(held, logs, mapping, before + _REQUEST)
         # While one connection stays open the sweepers do not stop and start again.
         held.enter_context(proxy.connect())
         held.enter_context(proxy.server_side())
@@ -80,7 +88,10 @@ class _CountingReactor(RecordingReactor):
 class _Proxy:
     """A mapping that is served as in a gateway of one process, and its web servers."""
 
-    def __init__(self, held: ExitStack, logs: bool) -> None:
+    def __init__(
+        self, held: ExitStack, logs: bool, mapping: Mapping, request: bytes
+    ) -> None:
+        self._request = request
         self.reactor = _CountingReactor()
         # An upstream in the ephemeral range would cost a further check.
         self._servers = [
@@ -100,7 +111,6 @@ class _Proxy:
             ),
         )
         self._manager = ListenerManager(self._runtime)
-        mapping = Mapping("web", TCPListen("127.0.0.1", 0))
         self._manager.serve(mapping, OwnedSocket(mapping))
         self._manager.startService()
         held.callback(self._close)
@@ -111,7 +121,7 @@ class _Proxy:
     def connect(self) -> socket.socket:
         """A client that has sent its request."""
         client = loopback.connect(self._address)
-        client.sendall(_REQUEST)
+        client.sendall(self._request)
         return client
 
     def server_side(self) -> socket.socket:
@@ -120,7 +130,7 @@ class _Proxy:
         (server,) = filter(_is_ready, self._servers)
         accepted = loopback.accept(server)
         self.reactor.turn_until(lambda: _is_ready(accepted))
-        accepted.recv(len(_REQUEST))
+        accepted.recv(4096)
         return accepted
 
     def serve_one(self) -> None:

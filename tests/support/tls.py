@@ -80,6 +80,17 @@ def python_client(
     )
 
 
+def hello(name: str | None) -> bytes:
+    """What Python's ssl sends first."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    outgoing = ssl.MemoryBIO()
+    client = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=name)
+    with suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
 def drive(step: Callable[[], bool], what: str) -> None:
     """Take a step again and again, without a pause, until it says that all is done.
 
