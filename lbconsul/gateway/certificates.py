@@ -80,7 +80,11 @@ class Certificates(MultiService):
         served = self._served.get(mapping.tls)
         if served is None or served.server is not None or mapping.route:
             return ""
-        return served.error or f"no answer for {served.tls.certificates} yet"
+        if served.error:
+            return served.error
+        watch = self._watches[prefix_of(served.tls)]
+        why = f": {watch.error}" if watch.error else " yet"
+        return f"no answer for {served.tls.certificates}{why}"
 
     def add(self, mapping: Mapping) -> None:
         """Read and use the certificates of one more mapping.

@@ -383,3 +383,44 @@ def test_certificates_of_consul(
         f"{begin}: there is no such key, or ACLs hide it from the token; the"
         " certificates read before stay in use",
     ]
+
+
+@pytest.mark.consul
+def test_another_consul(
+    running: ReactorThread, site: Site, consul: ConsulAgent
+) -> None:
+    """Why there are no certificates is told; a reload asks another Consul for them."""
+    mapping = f"127.0.0.1:{site.port}:web,tls=consul:other/a,connect-timeout=100ms"
+    consul.api("PUT", "/v1/kv/other/a", site.pem("a.example.com"))
+    gateway = Gateway(running.reactor, configure([site.consul], [mapping]))
+    with Started(running, gateway):
+        [served] = gateway.config.mappings
+        eventually(
+            lambda: "consul:other/a: Connection" in gateway.certificates.blocks(served),
+            "the reason",
+        )
+        address = f"127.0.0.1:{consul.port}"
+        running.call(gateway.reload, configure([address], [mapping]))
+        assert site.shown() == {"a.example.com"}
+        plain = f"127.0.0.1:{site.port}:web"
+        running.call(gateway.reload, configure([address], [plain]))
+        assert not gateway.certificates._watches
+
+
+def test_a_bug(
+    running: ReactorThread, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug in one look does not keep the gateway from the next."""
+    site.put("a.pem", "a.example.com")
+    gateway = Gateway(running.reactor, site.config())
+    seen = []
+
+    def broken(tls: object) -> Iterator[bool]:
+        seen.append(tls)
+        raise RuntimeError("a bug of this test")
+
+    monkeypatch.setattr(certificates, "stamping", broken)
+    with Started(running, gateway):
+        eventually(lambda: len(seen) > 2, "more looks")
+    assert all("a bug of this test" in each for each in running._observer.found)
+    running._observer.found.clear()
