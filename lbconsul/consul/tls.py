@@ -21,7 +21,7 @@ from zope.interface import implementer
 
 from lbconsul.config.model import ConsulConfig
 from lbconsul.errors import ConfigError
-from lbconsul.tls.context import client_identity
+from lbconsul.tls.context import client_identity, read_authorities
 from lbconsul.tls.pem import PEM
 
 
@@ -118,7 +118,7 @@ def _authorities(config: ConsulConfig) -> list[crypto.X509]:
 
 
 def _certificates(pem: PEM) -> list[crypto.X509]:
-    return [crypto.X509.from_cryptography(each) for each in pem.certificates()]
+    return [crypto.X509.from_cryptography(each) for each in read_authorities(pem)]
 
 
 def _shown(config: ConsulConfig) -> dict[str, Any]:

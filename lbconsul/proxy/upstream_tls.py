@@ -10,7 +10,7 @@ from lbconsul.net.sockets import BareSocket
 from lbconsul.text import quoted
 from lbconsul.tls.certificates import file_stamps
 from lbconsul.tls.client import TLSClient
-from lbconsul.tls.context import client_identity
+from lbconsul.tls.context import client_identity, read_authorities
 from lbconsul.tls.errors import TLSError
 from lbconsul.tls.pem import PEM
 from lbconsul.tls.stream import TLSStream
@@ -27,8 +27,7 @@ def read_upstream_tls(mapping: Mapping) -> TLSClient:
     options = mapping.upstream_tls
     authorities = identity = None
     if options.ca:
-        pem = PEM.read(f"{mapping}: upstream-ca", options.ca)
-        authorities = tuple(pem.certificates())
+        authorities = read_authorities(PEM.read(f"{mapping}: upstream-ca", options.ca))
     if options.cert:
         cert = PEM.read(f"{mapping}: upstream-cert", options.cert)
         key = None

@@ -11,7 +11,7 @@ from cryptography.x509.oid import NameOID
 
 from lbconsul.config.server_names import canonical_name
 from lbconsul.text import fit
-from lbconsul.tls.identity import Identity, read_identity
+from lbconsul.tls.identity import UNREADABLE, Identity, read_identity
 from lbconsul.tls.pem import PEM
 
 #: Days before its end from which on a certificate is worth a warning: those of Let's
@@ -144,7 +144,7 @@ def _names(pem: PEM, certificate: x509.Certificate) -> tuple[str, ...]:
     except x509.ExtensionNotFound:
         common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         found = [str(each.value) for each in common]
-    except ValueError:
+    except UNREADABLE:
         raise pem.error("the certificate's names cannot be read") from None
     names = [each.lower().removesuffix(".") for each in found]
     return tuple(each for each in names if canonical_name(each.removeprefix("*.")))

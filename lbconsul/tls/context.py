@@ -52,6 +52,20 @@ def show(context: SSL.Context, identity: Identity) -> None:
         context.add_extra_chain_cert(each)
 
 
+def read_authorities(pem: PEM) -> tuple[x509.Certificate, ...]:
+    """All certificates of a PEM text, for `trust`.
+
+    :raises ConfigError: there is none, or one is not valid.
+    """
+    found = tuple(pem.certificates())
+    for each in found:
+        try:
+            crypto.X509.from_cryptography(each)
+        except crypto.Error as error:
+            raise pem.error(f"OpenSSL: {reasons(error)}") from None
+    return found
+
+
 def trust(context: SSL.Context, authorities: Iterable[x509.Certificate]) -> None:
     """Verify the peer's certificate against these authorities."""
     store = context.get_cert_store()

@@ -12,6 +12,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from lbconsul.text import listed
 from lbconsul.tls.pem import PEM, PrivateKey
 
+#: What is raised for the extensions or names of a certificate that OpenSSL accepts,
+#: and cryptography does not.
+UNREADABLE = ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType
+
 
 @frozen
 class Identity:
@@ -29,8 +33,11 @@ def read_identity(certificate: PEM, key: PEM | None = None) -> Identity:
     """
     found = certificate.certificates()
     private = (key or certificate).key()
-    own = _of_key(key or certificate, found, private)
-    return Identity(own, tuple(_chain(own, found)), private)
+    try:
+        own = _of_key(key or certificate, found, private)
+        return Identity(own, tuple(_chain(own, found)), private)
+    except UNREADABLE:
+        raise certificate.error("the names in a certificate cannot be read") from None
 
 
 def _of_key(

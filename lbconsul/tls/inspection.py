@@ -5,6 +5,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from OpenSSL import SSL
 
 from lbconsul.config.server_names import canonical_name
+from lbconsul.tls.identity import UNREADABLE
 from lbconsul.tls.peer import PeerCertificate, TLSPeer
 
 
@@ -25,12 +26,19 @@ def peer_of(connection: SSL.Connection) -> TLSPeer:
 
 
 def _certificate(certificate: x509.Certificate) -> PeerCertificate:
-    names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     return PeerCertificate(
-        str(names[0].value) if names else "",
+        _common_name(certificate),
         _alternative_names(certificate),
         certificate.fingerprint(SHA256()).hex(),
     )
+
+
+def _common_name(certificate: x509.Certificate) -> str:
+    try:
+        names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    except UNREADABLE:
+        return ""
+    return str(names[0].value) if names else ""
 
 
 def _alternative_names(certificate: x509.Certificate) -> tuple[str, ...]:
@@ -38,7 +46,7 @@ def _alternative_names(certificate: x509.Certificate) -> tuple[str, ...]:
         names = certificate.extensions.get_extension_for_class(
             x509.SubjectAlternativeName
         ).value
-    except (x509.ExtensionNotFound, ValueError):  # none, or what has no sense
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return ()
     return tuple(
         str(each.value)

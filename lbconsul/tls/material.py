@@ -22,6 +22,7 @@ from lbconsul.tls.certificates import (
     server_certificate,
     stamped_files,
 )
+from lbconsul.tls.context import read_authorities
 from lbconsul.tls.pem import PEM
 from lbconsul.tls.server import ClientVerification, TLSServer, trying
 
@@ -145,7 +146,7 @@ def verification(tls: TLS, material: Material) -> ClientVerification | None:
     """
     if material.client_ca is None:
         return None
-    authorities = tuple(material.client_ca.parse().certificates())
+    authorities = read_authorities(material.client_ca.parse())
     revoked = tuple(_revocation_lists(material, authorities))
     return ClientVerification(authorities, tls.client_verify == "required", revoked)
 

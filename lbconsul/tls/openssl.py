@@ -10,7 +10,7 @@ pyOpenSSL's public API: `DirectCalls` needs them, `PublicCalls` does without, an
 import os
 from typing import Any
 
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from lbconsul.tls.errors import TLSError, Truncated
 
@@ -188,7 +188,7 @@ def _outcome(error: SSL.Error, detail: str = "") -> int:
     raise TLSError(": ".join(filter(None, [reasons(error), detail]))) from None
 
 
-def reasons(error: SSL.Error) -> str:
+def reasons(error: SSL.Error | crypto.Error) -> str:
     """What OpenSSL tells of an error."""
     told = [str(each[-1]) for each in error.args[0]] if error.args else []
     return ": ".join(filter(None, told)) or "OpenSSL gives no reason"

@@ -4,6 +4,7 @@ They have all extensions that RFC 5280 asks for: Python's ssl from 3.13 on, and
 cryptography, accept no others.
 """
 
+import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from lbconsul.config.diff import finish
 from lbconsul.tls.certificates import ServerCertificate, server_certificate
@@ -27,6 +28,12 @@ from lbconsul.tls.material import reading_certificates
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 _IS_AUTHORITY = x509.BasicConstraints(ca=True, path_length=None)
+
+#: An alternative name that cryptography cannot read, though OpenSSL can.
+UNREADABLE_NAME = x509.UnrecognizedExtension(
+    ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+    bytes.fromhex("3007a505a1030c0161"),  # an ediPartyName
+)
 
 #: What the key of an authority is for.
 _KEY_OF_AUTHORITY = x509.KeyUsage(
@@ -89,11 +96,12 @@ class Authority:
         begin: timedelta = -timedelta(hours=1),
         end: timedelta = timedelta(days=90),
         key: PrivateKey | None = None,
+        also: Sequence[x509.ExtensionType] = (),
     ) -> Issued:
         """A certificate, and its key, for host names and IP addresses.
 
         `name` is the common name, and that of the files; the host name, too, without
-        `names`.  `begin` and `end` are from now on.
+        `names`.  `begin` and `end` are from now on, `also` more extensions.
         """
         key = key or ec.generate_private_key(ec.SECP256R1())
         alternatives: list[x509.GeneralName] = [
@@ -111,6 +119,8 @@ class Authority:
             builder = builder.add_extension(
                 x509.SubjectAlternativeName(alternatives), critical=False
             )
+        for each in also:
+            builder = builder.add_extension(each, critical=False)
         issued = Issued(
             str(self._folder / f"{name}.crt"), str(self._folder / f"{name}.key")
         )
@@ -141,6 +151,22 @@ class Authority:
         signed = builder.sign(self._key, SHA256())
         path.write_bytes(signed.public_bytes(Encoding.PEM))
         return str(path)
+
+
+def with_broken_name(path: Path, cert: str, name: str, kind: int = 20) -> str:
+    """The certificate, with bytes in place of its common name that are no text.
+
+    Such a string of `kind`, by default a T61String, cryptography cannot read; UTF-8,
+    which is 12, OpenSSL does not accept either.
+    """
+    parsed = x509.load_pem_x509_certificate(Path(cert).read_bytes())
+    size = bytes([len(name)])
+    found, broken = b"\x0c" + size + name.encode(), bytes([kind]) + size
+    der = parsed.public_bytes(Encoding.DER)
+    assert found in der
+    der = der.replace(found, broken + len(name) * b"\xff")
+    path.write_text(ssl.DER_cert_to_PEM_cert(der))
+    return str(path)
 
 
 def together(path: Path, *files: str) -> str:

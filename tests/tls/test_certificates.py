@@ -3,20 +3,22 @@
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from cryptography import x509
 
 from lbconsul.errors import ConfigError
-from lbconsul.tls import certificates
 from lbconsul.tls.certificates import (
     CertificateStore,
     ServerCertificate,
     file_stamps,
 )
-from lbconsul.tls.pem import PEM
-from tests.support.certificates import Authority, Issued, load_certificates, together
+from tests.support.certificates import (
+    UNREADABLE_NAME,
+    Authority,
+    Issued,
+    load_certificates,
+    together,
+)
 
 HOUR = 3600.0
 DAY = 24 * HOUR
@@ -72,22 +74,13 @@ def test_names_without_alternatives(tmp_path: Path, authority: Authority) -> Non
     assert loaded(put(tmp_path, "2.pem", address)).names == ()
 
 
-def test_names_that_cannot_be_read() -> None:
-    """A certificate with broken names is refused."""
-
-    class Certificate:
-        """A certificate whose extensions are not valid."""
-
-        @property
-        def extensions(self) -> x509.Extensions:
-            raise ValueError("error parsing asn1 value")
-
-    broken: Any = Certificate()
+def test_names_that_cannot_be_read(tmp_path: Path, authority: Authority) -> None:
+    """A certificate with alternative names that cannot be read is refused."""
+    issued = authority.issue("web", names=(), also=[UNREADABLE_NAME])
+    path = put(tmp_path, "web.pem", issued)
     with pytest.raises(ConfigError) as refused:
-        certificates._names(PEM("--tls web.pem", b""), broken)
-    assert str(refused.value) == (
-        "--tls web.pem: the certificate's names cannot be read"
-    )
+        loaded(path)
+    assert str(refused.value) == f"--tls {path}: the certificate's names cannot be read"
 
 
 def test_a_folder(folder: Path, authority: Authority) -> None:

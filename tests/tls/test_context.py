@@ -8,9 +8,9 @@ from OpenSSL import SSL
 
 from lbconsul.errors import ConfigError
 from lbconsul.tls import openssl
-from lbconsul.tls.context import client_identity, new_context
+from lbconsul.tls.context import client_identity, new_context, read_authorities
 from lbconsul.tls.pem import PEM
-from tests.support.certificates import Authority
+from tests.support.certificates import Authority, with_broken_name
 
 
 def test_suites() -> None:
@@ -48,3 +48,14 @@ def test_a_certificate_that_openssl_refuses(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         client_identity(PEM.read("--cert", own.cert), PEM.read("--key", own.key))
     assert str(refused.value) == f"--cert {own.cert}: OpenSSL: ee key too small"
+
+
+def test_an_authority_that_openssl_refuses(tmp_path: Path) -> None:
+    """An authority that cannot be trusted is refused in one line, with the reason."""
+    file = Authority(tmp_path, "own").file
+    broken = with_broken_name(tmp_path / "broken.pem", file, "own", kind=12)
+    with pytest.raises(ConfigError) as refused:
+        read_authorities(PEM.read("--ca", broken))
+    [line] = str(refused.value).splitlines()
+    assert line.startswith(f"--ca {broken}: OpenSSL: ")
+    assert "invalid utf8string" in line

@@ -7,7 +7,12 @@ import pytest
 from lbconsul.errors import ConfigError
 from lbconsul.tls.identity import Identity, read_identity
 from lbconsul.tls.pem import PEM
-from tests.support.certificates import Authority, Issued, together
+from tests.support.certificates import (
+    Authority,
+    Issued,
+    together,
+    with_broken_name,
+)
 
 
 def chain_of(identity: Identity) -> list[str]:
@@ -64,3 +69,15 @@ def test_a_key_is_never_shown(tmp_path: Path) -> None:
     """The text form of an identity holds no key."""
     own: Issued = Authority(tmp_path).issue("localhost")
     assert repr(read_identity(pem(own.cert), pem(own.key))) == "Identity()"
+
+
+def test_a_name_that_cannot_be_read(tmp_path: Path) -> None:
+    """A certificate whose subject cannot be read is refused, in one line."""
+    issued = Authority(tmp_path).issue("localhost")
+    broken = with_broken_name(tmp_path / "broken.crt", issued.cert, "localhost")
+    path = together(tmp_path / "web.pem", broken, issued.key)
+    with pytest.raises(ConfigError) as refused:
+        read_identity(pem(path))
+    assert str(refused.value) == (
+        f"--tls {path}: the names in a certificate cannot be read"
+    )

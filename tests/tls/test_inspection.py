@@ -11,9 +11,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from OpenSSL import SSL
 
+from lbconsul.tls import inspection
 from lbconsul.tls.inspection import peer_of, server_name_of
 from lbconsul.tls.stream import TLSStream
-from tests.support.certificates import Authority
+from tests.support.certificates import (
+    UNREADABLE_NAME,
+    Authority,
+    with_broken_name,
+)
 from tests.support.tls import (
     non_blocking_pair,
     plain_server_context,
@@ -83,3 +88,21 @@ def test_certificate_without_other_names(connect: Connect) -> None:
     certificate = peer_of(connect(None, "alice", names=()).connection).certificate
     assert certificate is not None
     assert (certificate.common_name, certificate.alternative_names) == ("alice", ())
+
+
+def test_alternative_names_that_cannot_be_read(connect: Connect) -> None:
+    """A verified client whose alternative names cannot be read is still known."""
+    stream = connect(None, "alice", names=(), also=[UNREADABLE_NAME])
+    certificate = peer_of(stream.connection).certificate
+    assert certificate is not None
+    assert (certificate.common_name, certificate.alternative_names) == ("alice", ())
+
+
+def test_common_name_that_cannot_be_read(tmp_path: Path) -> None:
+    """A common name that cannot be read counts as none; other names are told."""
+    issued = Authority(tmp_path).issue("alice", names=["alice.example.com"])
+    path = with_broken_name(tmp_path / "broken.crt", issued.cert, "alice")
+    shown = x509.load_pem_x509_certificate(Path(path).read_bytes())
+    certificate = inspection._certificate(shown)
+    assert certificate.common_name == ""
+    assert certificate.alternative_names == ("alice.example.com",)
