@@ -10,6 +10,7 @@ The rooms, from the ground up; each imports only from those above it:
 * `net`: sockets, the poller, splice, timers and rate limits.
 * `process`: this process: signals, clocks, descriptors, user, state directory.
 * `logs`: where the log goes, and in which format.
+* `tls`: TLS on sockets: certificates, contexts, streams, the ClientHello.
 * `takeover`: passes listening sockets from one gateway to the next.
 * `admin`: shows status, metrics, events and a page, and accepts orders.
 * `dev`: a stand-in for Consul's HTTP API, with sample web servers.
@@ -18,7 +19,8 @@ The rooms, from the ground up; each imports only from those above it:
 * `workers`: several processes with one balance.
 * `gateway`: the parts of one gateway.
 * `service`: `Gateway`, the Twisted service that joins them.
-* `tap`: the command line, ``twistd lbconsul``.
+* `command_line`: the options of ``twistd lbconsul``.
+* `tap`: ``twistd lbconsul``: makes the gateway, or checks its configuration.
 * `start`: what twistd loads: early signals first, then `tap`.
 * `__main__`: ``python -m lbconsul status``.
 
@@ -35,16 +37,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lbconsul.config.build import configure
     from lbconsul.config.model import (
+        TLS,
         Config,
         Drain,
         Ejection,
         Limits,
         Mapping,
+        ProxyProtocol,
         ShrinkGuard,
         SystemdListen,
         TCPListen,
         Timeouts,
         UnixListen,
+        UpstreamTLS,
         WhenEmpty,
     )
     from lbconsul.errors import (
@@ -59,6 +64,7 @@ if TYPE_CHECKING:
     from lbconsul.service import Gateway
 
 __all__ = [
+    "TLS",
     "CannotListen",
     "CannotReload",
     "Config",
@@ -71,11 +77,13 @@ __all__ = [
     "Mapping",
     "NoWorkers",
     "ProxyFactory",
+    "ProxyProtocol",
     "ShrinkGuard",
     "SystemdListen",
     "TCPListen",
     "Timeouts",
     "UnixListen",
+    "UpstreamTLS",
     "WhenEmpty",
     "configure",
     "use_monotonic_clock",

@@ -56,7 +56,10 @@ ROOMS: dict[str, Room] = {
     ),
     "process": room("config errors"),
     "logs": room(COMMON),
-    "tls": room(COMMON + "net process", pure="client_hello errors peer"),
+    "tls": room(
+        "config.model config.server_names errors text net.sockets process.files",
+        pure="client_hello errors peer",
+    ),
     "takeover": room(COMMON + "net", pure="protocol"),
     "admin": room(
         COMMON + "net process",
@@ -64,13 +67,13 @@ ROOMS: dict[str, Room] = {
     ),
     "dev": room(COMMON),
     "consul": room(
-        COMMON + "balance net process tls",
+        COMMON + "balance net process tls.context tls.pem",
         pure="blocking_query catalog entries incremental location resolv_conf"
         " watch_stats",
     ),
     "proxy": room(COMMON + "balance net stats tls", pure="retry"),
     "workers": room(
-        COMMON + "balance logs net process proxy stats tls",
+        COMMON + "balance logs net process proxy stats tls.material tls.server",
         pure="catalog_replica catalog_sender messages restart_backoff slots"
         " traffic_messages versioned_catalog",
     ),
