@@ -46,14 +46,11 @@ class CertificateCheck:
                 check_files([each])
 
     def check_keys(self, tls: TLS, mapping: str, keys: Iterable[KeyValue]) -> int:
-        """Check what Consul has; returns how many of it can be served now."""
-        alone, before = _alone(tls), len(self.errors)
-        texts: tuple[PEMText, ...] = ()
+        """Check the certificates that Consul has; returns how many are valid now."""
+        alone, texts = _alone(tls), tuple[PEMText, ...]()
         with self._noting():
             texts = material_of(mapping, alone, keys).certificates
-            for each in texts:
-                self._check(alone, mapping, each)
-        return max(0, len(texts) - (len(self.errors) - before))
+        return sum(self._check(alone, mapping, each) for each in texts)
 
     def _check_files(self, tls: TLS, mapping: str) -> None:
         with self._noting():
@@ -65,13 +62,17 @@ class CertificateCheck:
                     (text,) = finish(reading_certificates(f"{mapping}: tls", file))
                     self._check(_alone(tls), mapping, text)
 
-    def _check(self, tls: TLS, mapping: str, text: PEMText) -> None:
+    def _check(self, tls: TLS, mapping: str, text: PEMText) -> bool:
+        """Check one certificate; returns whether it can be served, and is valid now."""
+        is_valid = False
         with self._noting():
             server = finish(building(tls, Material((text,)), self._now))
-            for each in server.certificates:
-                problems = [f"{mapping}: {one}" for one in each.problems(self._now())]
-                is_valid = each.is_valid(self._now())
-                (self.warnings if is_valid else self.errors).extend(problems)
+            [certificate] = server.certificates
+            is_valid = certificate.is_valid(self._now())
+            (self.warnings if is_valid else self.errors).extend(
+                f"{mapping}: {each}" for each in certificate.problems(self._now())
+            )
+        return is_valid
 
     @contextmanager
     def _noting(self) -> Iterator[None]:

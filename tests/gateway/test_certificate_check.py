@@ -119,3 +119,20 @@ def test_keys(put: Callable[..., str]) -> None:
         "80:web: tls consul:x/b: holds no PEM certificate",
         "80:web: tls consul:x: there is no such key, or ACLs hide it from the token",
     ]
+
+
+def test_keys_that_are_valid(put: Callable[..., str]) -> None:
+    """A certificate counts as one that is not valid, however much is wrong with it."""
+    day = timedelta(days=1)
+    keys = [
+        KeyValue("x/a", Path(put("a")).read_bytes()),
+        KeyValue("x/b", Path(put("b", chain=False)).read_bytes()),
+        KeyValue(
+            "x/c",
+            Path(put("c", chain=False, begin=-2 * day, end=-day)).read_bytes(),
+        ),
+    ]
+    tls = altered(Mapping("web"), tls="consul:x").tls
+    check = CertificateCheck(time.time)
+    assert check.check_keys(tls, "80:web", keys) == 2
+    assert (len(check.errors), len(check.warnings)) == (2, 1)
