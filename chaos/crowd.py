@@ -1,10 +1,16 @@
 """Many clients in one process that all do the same, and are accounted for one by one.
 
-usage: python -m chaos.crowd KIND PORT COUNT AT_ONCE [PATH [FIRST]]
+usage: python -m chaos.crowd KIND ADDRESS COUNT AT_ONCE [PATH [FIRST]]
+
+ADDRESS is a port, with ``tls:`` before it if it is to be spoken to with TLS.
 
 Kinds: ``hold`` asks once and stays; ``slow`` says a byte a second and never ends its
 question; ``deaf`` asks for PATH and never reads.  They stay until the input ends, and
 AT_ONCE connect at a time.
+
+``mute`` and ``trickle`` never end a handshake of TLS: the one sends its ClientHello and
+nothing more, the other a byte of it a second.  They come again whenever they are
+closed.
 
 ``fetch`` asks for PATH, compares what comes, and leaves; ``put`` sends, and compares
 what came of it.  AT_ONCE do so at a time, until all have.  ``stream`` is ``fetch``, but
@@ -20,12 +26,15 @@ import resource
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import repeat
 from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from chaos.stream_server import content, digest
+from chaos.streams import Stream, TLSStream, client_hello
+from tests.support.load import TLS, Address
 from tests.support.program import OwnProgram
 
 #: Clients with the same address: of some 28,000 ports the kernel first gives one half,
@@ -33,10 +42,16 @@ from tests.support.program import OwnProgram
 _PER_ADDRESS = 10_000
 
 #: The kinds that never leave by themselves.
-STAYING = ("hold", "slow", "deaf")
+STAYING = ("hold", "slow", "deaf", "mute", "trickle")
+
+#: Those whose TLS never gets further than its first message.
+STALLING = ("mute", "trickle")
 
 #: How long a client may take to connect, in seconds.
 PATIENCE = 60.0
+
+#: After which one that was closed comes again, in seconds.
+PAUSE = 0.1
 
 
 class Client(NamedTuple):
@@ -55,13 +70,13 @@ class Crowd(OwnProgram):
     def __init__(
         self,
         kind: str,
-        port: int,
+        address: Address,
         count: int,
         at_once: int = 50,
         path: str = "/",
         first: int = 0,
     ) -> None:
-        told = [kind, str(port), str(count), str(at_once), path, str(first)]
+        told = [kind, str(address), str(count), str(at_once), path, str(first)]
         super().__init__([sys.executable, "-S", "-E", "-m", "chaos.crowd", *told])
 
     def stop(self) -> list[Client]:
@@ -74,12 +89,14 @@ class _Crowd:
     """The clients, in their own process."""
 
     def __init__(
-        self, kind: str, port: int, at_once: int, path: str, first: int
+        self, kind: str, address: str, at_once: int, path: str, first: int
     ) -> None:
         self._kind = kind
         self._first = first
         self._does = getattr(self, f"_{kind}")
-        self._port = port
+        self._port = int(address.removeprefix(TLS))
+        speaks_tls = address.startswith(TLS) and kind not in STALLING
+        self._open = TLSStream if speaks_tls else Stream
         self._path = path
         self._turn = asyncio.Semaphore(at_once)
         self._clients: list[Client] = []
@@ -104,23 +121,29 @@ class _Crowd:
         return self._clients
 
     async def _stays(self, number: int) -> None:
+        await self._stay(number)
+        while self._kind in STALLING and not self._over:
+            await asyncio.sleep(PAUSE)
+            await self._stay(number)
+
+    async def _stay(self, number: int) -> None:
         with self._noting() as noted, socket.socket() as sock:
             try:
                 async with self._turn:
-                    await self._connect(sock, number)
+                    stream = await self._connect(sock, number)
             finally:
                 self._connected += 1
-            noted.append(await self._does(sock))
+            noted.append(await self._does(stream))
 
     async def _leaves(self, number: int) -> None:
         async with self._turn:
             if self._over and self._kind == "stream":
                 return
             with self._noting() as noted, socket.socket() as sock:
-                await self._connect(sock, number)
-                noted.append(await self._does(sock))
+                stream = await self._connect(sock, number)
+                noted.append(await self._does(stream))
 
-    async def _connect(self, sock: socket.socket, number: int) -> None:
+    async def _connect(self, sock: socket.socket, number: int) -> Stream:
         loop = asyncio.get_running_loop()
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -128,6 +151,9 @@ class _Crowd:
         sock.bind((f"127.0.1.{1 + address}", 0))
         async with asyncio.timeout(PATIENCE):
             await loop.sock_connect(sock, ("127.0.0.1", self._port))
+            stream = self._open(sock)
+            await stream.begin()
+        return stream
 
     @contextmanager
     def _noting(self) -> Iterator[list[str]]:
@@ -143,53 +169,64 @@ class _Crowd:
             noted.append(f"failed: {type(error).__name__} {error}")
         self._clients.append(Client(begun, time.monotonic(), noted[0]))
 
-    async def _hold(self, sock: socket.socket) -> str:
-        await _ask(sock, "/")
-        await _answer(sock)
-        return await _until_the_end(sock)
+    async def _hold(self, stream: Stream) -> str:
+        await _ask(stream, "/")
+        await _answer(stream)
+        return await _until_the_end(stream)
 
-    async def _slow(self, sock: socket.socket) -> str:
-        loop = asyncio.get_running_loop()
-        end = asyncio.create_task(_until_the_end(sock))
-        while not end.done():
-            await loop.sock_sendall(sock, b"G")
-            await asyncio.wait([end], timeout=1.0)
-        return end.result()
+    async def _slow(self, stream: Stream) -> str:
+        return await _drip(stream, repeat(b"G"))
 
-    async def _deaf(self, sock: socket.socket) -> str:
-        await _ask(sock, self._path)
+    async def _deaf(self, stream: Stream) -> str:
+        await _ask(stream, self._path)
         return str(await asyncio.Future())
 
-    async def _fetch(self, sock: socket.socket) -> str:
+    async def _mute(self, stream: Stream) -> str:
+        await stream.send(client_hello())
+        return await _until_the_end(stream)
+
+    async def _trickle(self, stream: Stream) -> str:
+        return await _drip(stream, (bytes([each]) for each in client_hello()))
+
+    async def _fetch(self, stream: Stream) -> str:
         (size,) = parse_qs(urlsplit(self._path).query)["n"]
-        await _ask(sock, self._path)
-        return "whole" if await _answer(sock) == content(int(size)) else "wrong"
+        await _ask(stream, self._path)
+        return "whole" if await _answer(stream) == content(int(size)) else "wrong"
 
     _stream = _fetch
 
-    async def _put(self, sock: socket.socket) -> str:
+    async def _put(self, stream: Stream) -> str:
         (size,) = parse_qs(urlsplit(self._path).query)["n"]
         data = content(int(size))
-        await _ask(sock, "/", data)
-        return "whole" if (await _answer(sock)).decode() == digest(data) else "wrong"
+        await _ask(stream, "/", data)
+        return "whole" if (await _answer(stream)).decode() == digest(data) else "wrong"
 
 
-async def _ask(sock: socket.socket, path: str, body: bytes = b"") -> None:
-    loop = asyncio.get_running_loop()
+async def _drip(stream: Stream, parts: Iterable[bytes]) -> str:
+    """Send one part a second, until the peer ends."""
+    end = asyncio.create_task(_until_the_end(stream))
+    for part in parts:
+        if end.done():
+            break
+        await stream.send(part)
+        await asyncio.wait([end], timeout=1.0)
+    return await end
+
+
+async def _ask(stream: Stream, path: str, body: bytes = b"") -> None:
     first = f"{'PUT' if body else 'GET'} {path} HTTP/1.1\r\n"
     head = f"{first}Host: test\r\nContent-Length: {len(body)}\r\n\r\n"
-    await loop.sock_sendall(sock, head.encode() + body)
+    await stream.send(head.encode() + body)
 
 
-async def _answer(sock: socket.socket) -> bytes:
-    loop = asyncio.get_running_loop()
+async def _answer(stream: Stream) -> bytes:
     received = bytearray()
     while b"\r\n\r\n" not in received:
-        received += _some(await loop.sock_recv(sock, 65536))
+        received += _some(await stream.receive())
     head, _, body = received.partition(b"\r\n\r\n")
     size = int(head.rpartition(b"Content-Length: ")[2].split()[0])
     while len(body) < size:
-        body += _some(await loop.sock_recv(sock, 65536))
+        body += _some(await stream.receive())
     return bytes(body)
 
 
@@ -199,20 +236,19 @@ def _some(data: bytes) -> bytes:
     return data
 
 
-async def _until_the_end(sock: socket.socket) -> str:
-    loop = asyncio.get_running_loop()
-    while await loop.sock_recv(sock, 65536):
+async def _until_the_end(stream: Stream) -> str:
+    while await stream.receive():
         pass
     return "ended"
 
 
 def main(
-    kind: str, port: str, count: str, at_once: str, path: str = "/", first: str = "0"
+    kind: str, address: str, count: str, at_once: str, path: str = "/", first: str = "0"
 ) -> None:
     """Run the clients until the standard input ends."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    crowd = _Crowd(kind, int(port), int(at_once), path, int(first))
+    crowd = _Crowd(kind, address, int(at_once), path, int(first))
     print(json.dumps(asyncio.run(crowd.run(int(count)))))
 
 

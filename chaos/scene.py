@@ -9,11 +9,13 @@ from typing import Any, TypeVar
 from attrs import Factory, define, frozen
 
 from chaos.report import Report
+from chaos.site import Site
 from chaos.traffic import Traffic
 from tests.end_to_end.registrar import Registrar
 from tests.support.binaries import find_consul
 from tests.support.consul_agent import ConsulAgent
 from tests.support.gateway import Gateway
+from tests.support.load import TLS, Address
 from tests.support.ports import free_ports
 from tests.support.web_server import WebServer
 
@@ -36,6 +38,8 @@ class Usual:
     gateway: Gateway
     #: Where the gateway listens.
     port: int
+    #: The same for load: with TLS if that ends at the gateway.
+    address: Address
 
 
 @define(eq=False)
@@ -93,9 +97,13 @@ class Scene:
         self.gateways.append(gateway)
         return gateway
 
-    def traffic(self, *ports: int, **said: Any) -> Traffic:
+    def traffic(self, *addresses: Address, **said: Any) -> Traffic:
         """Load on a gateway, which the report counts; enter it to begin."""
-        return Traffic(self.report, *ports, **said)
+        return Traffic(self.report, *addresses, **said)
+
+    def site(self) -> Site:
+        """Certificates, of an authority of their own."""
+        return Site(self.home)
 
     def usual(
         self,
@@ -105,10 +113,12 @@ class Scene:
         agent: ConsulAgent | None = None,
         workers: int = 1,
         prefix: Sequence[str] = (),
+        site: Site | None = None,
     ) -> Usual:
         """Consul, three web servers that it knows, and a gateway in front of them.
 
-        `mapping` are the mapping's options, `options` the gateway's.
+        `mapping` are the mapping's options, `options` the gateway's; with a `site` it
+        serves its clients with TLS.
         """
         agent = agent or self.consul()
         registrar = Registrar(agent)
@@ -116,6 +126,8 @@ class Scene:
         for each in servers:
             registrar.add(SERVICE, each)
         (port,) = free_ports(1)
+        if site is not None:
+            mapping += f",tls={site.pem}"
         told = [*options] if workers == 1 else [*options, f"--workers={workers}"]
         gateway = self.gateway(
             f"--consul=127.0.0.1:{agent.port}",
@@ -123,7 +135,8 @@ class Scene:
             *told,
             prefix=prefix,
         )
-        return Usual(agent, registrar, servers, gateway, port)
+        address = port if site is None else f"{TLS}{port}"
+        return Usual(agent, registrar, servers, gateway, port, address)
 
 
 def consul_binary() -> str:

@@ -1,15 +1,16 @@
 """A web server for many connections: long answers, slow ones, and uploads.
 
-usage: python -m chaos.stream_server NAME HOST PORT
+usage: python -m chaos.stream_server NAME HOST PORT [PEM]
 
 ``/`` is answered as `tests.support.web_server` does; ``/bytes?n=1000`` with so many
 bytes of `content`; ``/drip?n=1000&s=5`` with the same over five seconds; ``PUT`` with
-the digest of what was sent.
+the digest of what was sent.  With a certificate it speaks TLS.
 """
 
 import asyncio
 import hashlib
 import random
+import ssl
 import sys
 from urllib.parse import parse_qs, urlsplit
 
@@ -23,9 +24,15 @@ PARTS = 20
 
 
 class StreamServer(WebServer):
-    """The same as a process."""
+    """The same as a process, with TLS if there is a certificate to show."""
 
     module = "chaos.stream_server"
+
+    def __init__(
+        self, name: str, host: str = "127.0.0.1", port: int = 0, pem: str = ""
+    ) -> None:
+        super().__init__(name, host, port)
+        self.more = (pem,) if pem else ()
 
 
 def content(size: int) -> bytes:
@@ -61,7 +68,7 @@ class _Visit:
         url = urlsplit(target)
         query = parse_qs(url.query)
         if method == "PUT":
-            await self._say(digest(await self._body(head)).encode())
+            await self._say((await self._digest(head)).encode())
         elif url.path == "/bytes":
             await self._stream(int(query["n"][0]), 0.0)
         elif url.path == "/drip":
@@ -69,9 +76,15 @@ class _Visit:
         else:
             await self._say(f"{self._name} {url.query}\n".encode())
 
-    async def _body(self, head: str) -> bytes:
+    async def _digest(self, head: str) -> str:
+        """That of the body, which may be larger than memory."""
         lines = dict(each.split(": ", 1) for each in head.split("\r\n")[1:] if each)
-        return await self._reader.readexactly(int(lines["Content-Length"]))
+        left, found = int(lines["Content-Length"]), hashlib.sha256()
+        while left:
+            data = await self._reader.readexactly(min(left, len(BLOCK)))
+            found.update(data)
+            left -= len(data)
+        return found.hexdigest()
 
     async def _say(self, body: bytes) -> None:
         self._begin(len(body))
@@ -100,17 +113,21 @@ def _part(begin: int, length: int) -> bytes:
     return content(offset + length)[offset:]
 
 
-async def serve(name: str, host: str, port: int) -> None:
+async def serve(name: str, host: str, port: int, pem: str = "") -> None:
     """Until it is killed."""
+    context = None
+    if pem:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pem)
 
     async def visited(
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         await _Visit(name, reader, writer).answer_all()
 
-    server = await asyncio.start_server(visited, host, port, backlog=4096)
+    server = await asyncio.start_server(visited, host, port, backlog=4096, ssl=context)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    asyncio.run(serve(sys.argv[1], sys.argv[2], int(sys.argv[3]), *sys.argv[4:]))

@@ -4,7 +4,7 @@ from types import TracebackType
 from typing import Self
 
 from chaos.report import Report, percentile
-from tests.support.load import TIMEOUT, Load, Outcome, Request
+from tests.support.load import TIMEOUT, Address, Load, Outcome, Request
 
 
 class Traffic:
@@ -16,7 +16,7 @@ class Traffic:
     def __init__(
         self,
         report: Report,
-        *ports: int,
+        *addresses: Address,
         new: int = 4,
         kept: int = 4,
         pause: float = 0.01,
@@ -24,11 +24,10 @@ class Traffic:
     ) -> None:
         self._report = report
         self._loads = []
+        of = ",".join(map(str, addresses))
         if new:
-            of = ",".join(map(str, ports))
             self._loads.append(Load(of, new, pause, timeout=timeout))
         if kept:
-            of = ",".join(map(str, ports))
             load = Load(of, kept, pause, keep_alive=True, timeout=timeout)
             self._loads.append(load)
 

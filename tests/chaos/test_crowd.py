@@ -2,12 +2,15 @@
 
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from chaos.crowd import Crowd
 from chaos.resetting_server import ResettingServer
+from chaos.site import Site
 from chaos.stream_server import StreamServer
+from tests.support.load import TLS
 
 
 @pytest.mark.process
@@ -52,6 +55,38 @@ def test_streams_begin_until_they_are_told_to_leave() -> None:
             ends = [each.what for each in crowd.stop()]
     assert set(ends) <= {"whole"}
     assert len(ends) <= 6
+
+
+@pytest.mark.process
+def test_tls(tmp_path: Path) -> None:
+    """With TLS they do the same."""
+    with StreamServer("anna", pem=Site(tmp_path).pem) as server:
+        address = f"{TLS}{server.port}"
+        for kind in ("fetch", "put"):
+            with Crowd(kind, address, 5, path="/bytes?n=200000") as crowd:
+                assert Counter(each.what for each in crowd.stop()) == {"whole": 5}
+        with (
+            Crowd("hold", address, 5) as hold,
+            Crowd("slow", address, 5) as slow,
+            Crowd("deaf", address, 5, path="/bytes?n=9000000") as deaf,
+        ):
+            clients = [*hold.stop(), *slow.stop(), *deaf.stop()]
+        assert Counter(each.what for each in clients) == {"open": 15}
+
+
+@pytest.mark.process
+def test_half_handshakes(tmp_path: Path) -> None:
+    """Those that stall come again whenever they are closed."""
+    with (
+        StreamServer("anna", pem=Site(tmp_path).pem) as server,
+        Crowd("mute", server.port, 3) as mute,
+        Crowd("trickle", server.port, 3) as trickle,
+    ):
+        clients = [*mute.stop(), *trickle.stop()]
+    assert Counter(each.what for each in clients) == {"open": 6}
+    with ResettingServer("dora") as resetting, Crowd("mute", resetting.port, 1) as mute:
+        time.sleep(1.0)
+        assert len(mute.stop()) > 1
 
 
 @pytest.mark.process

@@ -29,15 +29,23 @@ import sys
 import threading
 import time
 from collections import Counter
-from typing import NamedTuple, Self
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from tests.support.program import OwnProgram
+
+if TYPE_CHECKING:
+    import ssl
 
 #: How long one answer may take, in seconds.
 TIMEOUT = 20.0
 
-#: A port of 127.0.0.1, or host:port, or [host]:port, or the path of a UNIX socket.
+#: A port of 127.0.0.1, or host:port, or [host]:port, or the path of a UNIX socket;
+#: after `TLS` what is to be spoken to with TLS.
 Address = int | str
+
+#: Before an address: TLS, whose certificate is not verified.
+TLS = "tls:"
 
 
 class Broken(OSError):
@@ -92,6 +100,9 @@ class Visitor:
 
 def connect(address: Address, timeout: float = TIMEOUT) -> socket.socket:
     """A connected socket."""
+    if isinstance(address, str) and address.startswith(TLS):
+        sock = connect(address.removeprefix(TLS), timeout)
+        return unverified().wrap_socket(sock)
     if isinstance(address, str) and address.startswith("/"):
         sock = socket.socket(socket.AF_UNIX)
         sock.settimeout(timeout)
@@ -102,6 +113,18 @@ def connect(address: Address, timeout: float = TIMEOUT) -> socket.socket:
     sock = socket.create_connection(place, timeout)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
+
+
+@cache
+def unverified() -> "ssl.SSLContext":
+    """A client's context that trusts every server."""
+    # Imported here: most loads do without.
+    import ssl
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _read_answer(sock: socket.socket) -> tuple[str, bool, str]:

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -40,6 +41,9 @@ class WebServer:
 
     #: What is run, with the name, the host and the port.
     module = "tests.support.web_server"
+
+    #: More to tell it.
+    more: Sequence[str] = ()
 
     def __init__(self, name: str, host: str = "127.0.0.1", port: int = 0) -> None:
         self.name = name
@@ -69,7 +73,7 @@ class WebServer:
         """Run it, which does not wait for it."""
         command = [sys.executable, "-S", "-E", "-m", self.module]
         self._process = subprocess.Popen(
-            [*command, self.name, self.host, str(self.port)],
+            [*command, self.name, self.host, str(self.port), *self.more],
             cwd=REPOSITORY,
             stdin=subprocess.DEVNULL,
             stdout=self._output,
