@@ -21,7 +21,8 @@ def main() -> None:
         print("\n".join(f"{row.name:24} {row.done}" for row in ROWS.values()))
         return
     whole = not (told.quick or told.only)
-    sys.exit(run(chosen(told.only), Form(told.quick), RESULTS if whole else None))
+    rows = chosen(told.only, told.quick)
+    sys.exit(run(rows, Form(told.quick), RESULTS if whole else None))
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -36,9 +37,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def chosen(only: Sequence[str] | None) -> list[Row]:
+def chosen(only: Sequence[str] | None, quick: bool = False) -> list[Row]:
     """The rows to play, in their order."""
-    return [row for name, row in ROWS.items() if not only or name in only]
+    if only:
+        return [row for name, row in ROWS.items() if name in only]
+    return [row for row in ROWS.values() if not (quick and row.only_full)]
 
 
 if __name__ == "__main__":

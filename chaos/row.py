@@ -24,3 +24,5 @@ class Row:
     limit: float = 300.0
     #: Whether it mostly waits: the quick form plays it beside the others.
     waits: bool = False
+    #: Whether the quick form leaves it out, unless it is named.
+    only_full: bool = False

@@ -1,6 +1,7 @@
 """The host of an instance vanishes: what is sent there is lost without a word."""
 
 import time
+from functools import partial
 
 from chaos.firewall import dropping, host
 from chaos.report import Report
@@ -32,14 +33,15 @@ AGAIN = 10.0
 CLEAN = 3.0
 
 
-def play(scene: Scene) -> None:
+def play(scene: Scene, *, tls: bool = False) -> None:
     """One of three is away for a while."""
     usual = scene.usual(
         mapping=f",connect-timeout={TIMEOUT:.0f}s,idle-timeout=3s",
         servers=scene.servers(hosts=HOSTS),
+        site=scene.site() if tls else None,
     )
     report = scene.report
-    with scene.traffic(usual.port, new=CLIENTS, kept=0) as traffic:
+    with scene.traffic(usual.address, new=CLIENTS, kept=0) as traffic:
         time.sleep(1.0)
         begun = time.monotonic()
         time.sleep(CLEAN)
@@ -87,9 +89,18 @@ def time_to_half(outcome: Outcome, since: float, clean: float) -> float:
     return AWAY
 
 
-ROW = Row(
-    "blackholed",
-    f"packets from and to one of three instances vanish for {AWAY:.0f} s",
-    play,
-    needs=("nft",),
+ROWS = (
+    Row(
+        "blackholed",
+        f"packets from and to one of three instances vanish for {AWAY:.0f} s",
+        play,
+        needs=("nft",),
+    ),
+    Row(
+        "blackholed-tls",
+        f"packets from and to one of three instances vanish for {AWAY:.0f} s; TLS",
+        partial(play, tls=True),
+        needs=("nft",),
+        only_full=True,
+    ),
 )

@@ -1,6 +1,7 @@
 """An instance freezes: its kernel accepts, but no process answers."""
 
 import time
+from functools import partial
 
 from chaos.row import Row
 from chaos.scene import NAMES, SERVICE, Scene, Usual
@@ -17,12 +18,13 @@ BOUND = IDLE * 1.25 + 1.0
 NOTICED = 10.0
 
 
-def play(scene: Scene) -> None:
+def play(scene: Scene, *, tls: bool = False) -> None:
     """Stop one of three, whose check by HTTP fails then, and let it go on."""
-    usual = scene.usual(mapping=f",idle-timeout={IDLE:.0f}s")
+    site = scene.site() if tls else None
+    usual = scene.usual(mapping=f",idle-timeout={IDLE:.0f}s", site=site)
     check_by_http(usual)
     victim, report = usual.servers[0], scene.report
-    with scene.traffic(usual.port, new=6, kept=6) as traffic:
+    with scene.traffic(usual.address, new=6, kept=6) as traffic:
         time.sleep(1.0)
         victim.pause()
         frozen = time.monotonic()
@@ -60,8 +62,11 @@ def _is_back(usual: Usual) -> bool:
     return len(listed) == len(usual.servers)
 
 
-ROW = Row(
-    "frozen",
-    "an instance is stopped by SIGSTOP, and its check turns critical; then it goes on",
-    play,
+_DONE = (
+    "an instance is stopped by SIGSTOP, and its check turns critical; then it goes on"
+)
+
+ROWS = (
+    Row("frozen", _DONE, play),
+    Row("frozen-tls", f"{_DONE}; TLS", partial(play, tls=True), only_full=True),
 )

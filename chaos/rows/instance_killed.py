@@ -15,15 +15,15 @@ HELD = 200
 CLIENTS = 6
 
 
-def play(scene: Scene, workers: int) -> None:
+def play(scene: Scene, *, workers: int = 1, tls: bool = False) -> None:
     """Kill one of three with 200 connections held and new ones coming."""
-    usual = scene.usual(workers=workers)
+    usual = scene.usual(workers=workers, site=scene.site() if tls else None)
     if workers > 1:
         all_serve(usual.gateway, workers)
     victim = usual.servers[0]
     with (
-        held(usual.port, HELD) as visitors,
-        scene.traffic(usual.port, new=CLIENTS, kept=0) as traffic,
+        held(usual.address, HELD) as visitors,
+        scene.traffic(usual.address, new=CLIENTS, kept=0) as traffic,
     ):
         time.sleep(1.0)
         victim.kill()
@@ -55,12 +55,20 @@ def answers(visitor: Visitor, name: str) -> bool:
         return False
 
 
-ROWS = tuple(
+ROWS = (
+    *(
+        Row(
+            "instance-killed" if workers == 1 else f"instance-killed-{workers}-workers",
+            f"an instance is killed under {HELD} connections, and stays registered"
+            + (f"; {workers} workers" if workers > 1 else ""),
+            partial(play, workers=workers),
+        )
+        for workers in (1, 2)
+    ),
     Row(
-        "instance-killed" if workers == 1 else f"instance-killed-{workers}-workers",
-        f"an instance is killed under {HELD} connections, and stays registered"
-        + (f"; {workers} workers" if workers > 1 else ""),
-        partial(play, workers=workers),
-    )
-    for workers in (1, 2)
+        "instance-killed-tls",
+        f"an instance is killed under {HELD} connections, and stays registered; TLS",
+        partial(play, tls=True),
+        only_full=True,
+    ),
 )

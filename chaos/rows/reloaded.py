@@ -12,11 +12,12 @@ from attrs import define
 from chaos.crowd import Crowd
 from chaos.row import Row
 from chaos.scene import SERVICE, Scene
+from chaos.site import Site
 from chaos.stream_server import StreamServer
 from chaos.traffic import require_faultless
 from tests.end_to_end.registrar import Registrar
 from tests.support.gateway import Gateway
-from tests.support.load import Outcome, connect
+from tests.support.load import TLS, Address, Outcome, connect
 from tests.support.ports import free_ports
 from tests.support.waiting import eventually
 
@@ -48,6 +49,8 @@ class Family:
     workers: int
     ports: tuple[int, int]
     gateways: list[Gateway]
+    #: What its clients are served TLS with.
+    site: Site | None = None
     reloads: int = 0
 
     def succeed(self) -> None:
@@ -71,7 +74,8 @@ class Family:
     def write(self) -> None:
         """The file; it is replaced as a whole."""
         main, other = self.ports
-        maps = [f"{main}:{SERVICE},connect-timeout={2 + self.reloads % 2}s"]
+        tls = "" if self.site is None else f",tls={self.site.pem}"
+        maps = [f"{main}:{SERVICE},connect-timeout={2 + self.reloads % 2}s{tls}"]
         if self.reloads % 2:
             maps.append(f"{other}:{SERVICE}")
         listed = ", ".join(f'"{each}"' for each in maps)
@@ -81,7 +85,7 @@ class Family:
         new.replace(self.config)
 
 
-def play(scene: Scene, workers: int) -> None:
+def play(scene: Scene, *, workers: int = 1, tls: bool = False) -> None:
     """Do both in any order, with slow answers under way."""
     agent, servers = scene.consul(), scene.servers(kind=StreamServer)
     registrar = Registrar(agent)
@@ -89,12 +93,14 @@ def play(scene: Scene, workers: int) -> None:
         registrar.add(SERVICE, each)
     main, other = free_ports(2)
     config = scene.home / "gateway.toml"
-    family = Family(scene, config, agent.port, workers, (main, other), [])
+    site = scene.site() if tls else None
+    family = Family(scene, config, agent.port, workers, (main, other), [], site)
+    address: Address = f"{TLS}{main}" if tls else main
     family.write()
     family.succeed()
     path = f"/drip?n=20000&s={LASTS}"
-    with Crowd("stream", main, MOST, at_once=STREAMS, path=path) as crowd:
-        outcome = rounds(scene, family, main)
+    with Crowd("stream", address, MOST, at_once=STREAMS, path=path) as crowd:
+        outcome = rounds(scene, family, address)
         streams = [each.what for each in crowd.stop()]
     whole = sum(each == "whole" for each in streams)
     scene.report.count(len(streams), len(streams) - whole)
@@ -103,12 +109,12 @@ def play(scene: Scene, workers: int) -> None:
     judge(scene, family)
 
 
-def rounds(scene: Scene, family: Family, port: int) -> Outcome:
+def rounds(scene: Scene, family: Family, address: Address) -> Outcome:
     """As many rounds as it takes."""
     quick = int(scene.quick)
     done, outcome = 0, Outcome()
     while done < ROUNDS[quick] or len(outcome) < CONNECTIONS[quick]:
-        with scene.traffic(port, new=12, kept=0, pause=0.002) as traffic:
+        with scene.traffic(address, new=12, kept=0, pause=0.002) as traffic:
             one_round(family)
             outcome += traffic.stop()
         done += 1
@@ -163,14 +169,24 @@ def judge(scene: Scene, family: Family) -> None:
     last.stop()
 
 
-ROWS = tuple(
+ROWS = (
+    *(
+        Row(
+            "reloaded" if workers == 1 else f"reloaded-{workers}-workers",
+            "SIGHUP and takeovers under load, 20 to 200 ms apart"
+            + (f"; {workers} workers" if workers > 1 else ""),
+            partial(play, workers=workers),
+            descriptors=8192,
+            limit=900.0,
+        )
+        for workers in (1, 2)
+    ),
     Row(
-        "reloaded" if workers == 1 else f"reloaded-{workers}-workers",
-        "SIGHUP and takeovers under load, 20 to 200 ms apart"
-        + (f"; {workers} workers" if workers > 1 else ""),
-        partial(play, workers=workers),
+        "reloaded-tls",
+        "SIGHUP and takeovers under load, 20 to 200 ms apart; TLS",
+        partial(play, tls=True),
         descriptors=8192,
         limit=900.0,
-    )
-    for workers in (1, 2)
+        only_full=True,
+    ),
 )

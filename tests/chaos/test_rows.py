@@ -29,6 +29,14 @@ def test_only_some_rows() -> None:
     assert chosen(None) == list(ROWS.values())
 
 
+def test_quick_rows() -> None:
+    """The quick form leaves some rows out, unless they are named."""
+    left_out = {row.name for row in ROWS.values() if row.only_full}
+    assert left_out == ROWS.keys() - {row.name for row in chosen(None, quick=True)}
+    assert "deaf-clients-tls" not in left_out
+    assert chosen(["reloaded-tls"], quick=True) == [ROWS["reloaded-tls"]]
+
+
 def test_a_row_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     """The error lists the rows."""
     with pytest.raises(SystemExit):
