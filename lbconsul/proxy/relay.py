@@ -103,7 +103,13 @@ class Relay:
         self._progress = None  # the limit counts from the next check
 
     def on_lost(self, end: RelaySide) -> None:
-        """Reset the other peer: the peer of `end` sent a reset or is gone."""
+        """Reset the other peer: the peer of `end` sent a reset or is gone.
+
+        What had arrived from it is passed on before: a server may refuse a request, and
+        close, while the client still sends it.
+        """
+        if not self.over:
+            end.pass_on_rest()
         if end is self.client:
             self.end(Termination.CLIENT_RESET, reset=True)
         else:

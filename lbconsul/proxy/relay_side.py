@@ -7,6 +7,7 @@ a request.
 
 import errno
 import socket
+from contextlib import suppress
 from typing import Protocol
 
 from twisted.internet.interfaces import IReadWriteDescriptor
@@ -239,6 +240,19 @@ class RelaySide:
             self.relay.on_lost(self.other)
             return
         self.relay.on_half_closed()
+
+    def pass_on_rest(self) -> None:
+        """Send on what has arrived, as far as there is room: this side has failed."""
+        with suppress(OSError):
+            while not self.other.owed():
+                count = self.stream.recv_into(_BUFFER)
+                if not count:
+                    return
+                if not self.moved and self is self.relay.upstream:
+                    self.relay.user.on_first_byte()
+                self.moved += count
+                sent = self.other.stream.send(_VIEW[:count])
+                self.other.pending = bytes(_VIEW[sent:count])
 
     def owed(self) -> int:
         """Bytes read for this stream and not yet sent to it."""

@@ -312,6 +312,23 @@ class RelayTests(SynchronousTestCase):
         self.assert_over(Termination.UPSTREAM_RESET)
         self.assertTrue(was_reset(self.client))
 
+    def test_upstream_that_answers_early(self) -> None:
+        """
+        The answer of an upstream that closes before it has read all arrives, and then a
+        reset.
+        """
+        self.client.sendall(b"a long request")
+        self.relay.client.doRead()
+        self.arrive()
+        self.upstream.sendall(b"too long")
+        self.upstream.close()
+        self.client.sendall(b", its rest")
+        self.relay.client.doRead()
+        self.assert_over(Termination.UPSTREAM_RESET)
+        self.assertEqual(self.client.recv(100), b"too long")
+        self.assertTrue(was_reset(self.client))
+        self.assertEqual(len(self.user.spoken), 1)
+
     def test_upstream_is_gone_when_told_the_end(self) -> None:
         """An upstream that is gone when the end is passed on ends the relay."""
         reset(self.upstream)
