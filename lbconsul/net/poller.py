@@ -133,10 +133,12 @@ class EpollPoller:
         each.watched = _OUT
 
     def removeReader(self, each: Any) -> None:
-        self._watch(each, each.watched & ~_IN)
+        if each.watched & _IN:
+            self._watch(each, each.watched & ~_IN)
 
     def removeWriter(self, each: Any) -> None:
-        self._watch(each, each.watched & ~_OUT)
+        if each.watched & _OUT:
+            self._watch(each, each.watched & ~_OUT)
 
     def _watch(self, each: Any, events: int) -> None:
         before = each.watched

@@ -145,7 +145,8 @@ class HandshakeQueue:
         finally:
             # A clock may be set back.
             self._used += max(0.0, self._clock.seconds() - begun)
-            self._look_next_turn()
+            if self._next is None:
+                self._look_next_turn()
 
 
 def _first(queue: dict[QueuedHandshake, None]) -> QueuedHandshake:

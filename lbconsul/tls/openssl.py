@@ -41,6 +41,7 @@ _NEEDED = (
     "SSL_get_error",
     "SSL_get_verify_result",
     "SSL_read",
+    "SSL_shutdown",
     "SSL_write",
     "SSL_ERROR_WANT_READ",
     "SSL_ERROR_WANT_WRITE",
@@ -149,7 +150,8 @@ class DirectCalls(PublicCalls):
 
     def shutdown(self) -> int:
         _lib.ERR_clear_error()
-        return super().shutdown()
+        result = _lib.SSL_shutdown(self._ssl)
+        return self._failed(result) if result < 0 else 1
 
     def _failed(self, result: int, *, in_handshake: bool = False) -> int:
         code = _lib.SSL_get_error(self._ssl, result)

@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 
 from OpenSSL import SSL
@@ -42,9 +43,13 @@ class TLSStream:
         "_is_up",
         "_socket",
         "connection",
+        "fileno",
         "wants_read",
         "wants_write",
     )
+
+    #: Returns the socket's descriptor; -1 after `close`.
+    fileno: Callable[[], int]
 
     def __init__(
         self,
@@ -60,6 +65,7 @@ class TLSStream:
         #: Whether the handshake, or the last read, waits until it can write.
         self.wants_write = False
         self._socket = sock
+        self.fileno = sock.fileno  # each connection pays for a call
         self._calls = calls(connection)
         self._is_up = False
         self._is_abortive = False
@@ -73,10 +79,6 @@ class TLSStream:
         """Whether the peer ended TCP without close_notify, which broke the stream."""
         return self._failure is not None and self._failure[0] is Truncated
 
-    def fileno(self) -> int:
-        """The socket's descriptor; -1 after `close`."""
-        return self._socket.fileno()
-
     def handshake(self) -> None:
         """Continue the handshake; returns once it is complete.
 
@@ -84,7 +86,8 @@ class TLSStream:
         :raises OSError: the handshake failed; the peer has been told why if it can
             still be reached.
         """
-        self._raise_failure()
+        if self._failure:
+            self._raise_failure()
         try:
             outcome = self._calls.handshake()
         except OSError as error:
@@ -175,7 +178,8 @@ class TLSStream:
         :raises BlockingIOError: close_notify does not fit into the socket: call again
             when it can be written.
         """
-        self._raise_failure()
+        if self._failure:
+            self._raise_failure()
         if not self._end_sent:
             try:
                 outcome = self._calls.shutdown()
