@@ -44,7 +44,9 @@ class Running:
     def write(self, *mappings: str) -> None:
         """Say that these are the mappings."""
         words = ", ".join(f"'{each}'" for each in mappings)
-        self.file.write_text(f"map = [{words}]\n")
+        new = self.file.with_suffix(".new")  # a reload may be reading the old one
+        new.write_text(f"map = [{words}]\n")
+        new.rename(self.file)
 
     def reload(self, *mappings: str) -> str:
         """Reload with these mappings; what is said of it."""
