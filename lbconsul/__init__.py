@@ -3,6 +3,7 @@
 The rooms, from the ground up; each imports only from those above it:
 
 * `errors`: what an operator can act on, one class for each.
+* `steps`: long work in steps, and how to finish it at once.
 * `text`: texts from outside, made fit for one line.
 * `config`: the options, their grammar, and the configuration as values.
 * `balance`: decides which upstream a connection gets; does no I/O.

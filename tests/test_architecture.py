@@ -40,11 +40,12 @@ def room(sees: str = "", *, pure: str = "") -> Room:
 
 
 #: Nearly every room reads options, raises errors and prints names.
-COMMON = "config errors text "
+COMMON = "config errors steps text "
 
 #: Every room, from the ground up: each sees only rooms that stand above it here.
 ROOMS: dict[str, Room] = {
     "errors": room(pure="*"),
+    "steps": room(pure="*"),
     "text": room(pure="*"),
     "config": room("errors text", pure="*"),
     "balance": room("errors text", pure="*"),
@@ -57,7 +58,7 @@ ROOMS: dict[str, Room] = {
     "process": room("config errors"),
     "logs": room(COMMON),
     "tls": room(
-        "config.model config.server_names errors text net.sockets process.files",
+        "config.model config.server_names errors net.sockets process.files steps text",
         pure="client_hello errors peer",
     ),
     "takeover": room(COMMON + "net", pure="protocol"),

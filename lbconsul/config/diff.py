@@ -1,13 +1,10 @@
 """What a new configuration changes in a running gateway.  Pure."""
 
 from collections.abc import Generator, Iterable
-from typing import TypeVar
 
 from attrs import evolve, frozen
 
 from lbconsul.config.model import Config, Mapping, rows
-
-_Result = TypeVar("_Result")
 
 #: The log line about a reload names up to this many mappings; of more it gives the
 #: number.
@@ -49,16 +46,6 @@ class Plan:
                 f"{len(self.unchanged)} unchanged",
             )
         )
-
-
-def finish(steps: Generator[object, None, _Result]) -> _Result:
-    """Run all steps of a generator at once, and return its result."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as over:
-            result: _Result = over.value
-            return result
 
 
 def planning(

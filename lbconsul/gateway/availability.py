@@ -6,7 +6,7 @@ is not ready; a mapping that has lost its instances does neither.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from attrs import Factory, define, frozen
@@ -31,6 +31,7 @@ from lbconsul.config.model import Mapping
 from lbconsul.consul.hints import NO_DATACENTER, Hints, Page
 from lbconsul.gateway.interfaces import EventObserver
 from lbconsul.proxy.targets import failover_spec
+from lbconsul.steps import Steps
 
 #: The delay from the first empty mapping to the warning, in seconds: mappings found
 #: empty within it are reported together.
@@ -124,7 +125,7 @@ class Availability(Service):
             self._by_query.setdefault(each.query, {})[mapping] = None
         self._look(needed)
 
-    def replacing(self, mappings: Iterable[Mapping]) -> Iterator[bool]:
+    def replacing(self, mappings: Iterable[Mapping]) -> Steps[None]:
         """Replace the served mappings, one per step."""
         served, needs = dict[Mapping, FailoverSpec](), set[_Needs]()
         for mapping in mappings:

@@ -5,12 +5,12 @@ from contextlib import contextmanager
 
 from attrs import Factory, define, evolve
 
-from lbconsul.config.diff import finish
 from lbconsul.config.model import TLS, Mapping
 from lbconsul.consul.key_watch import KeyValue
 from lbconsul.errors import ConfigError
 from lbconsul.gateway.certificates import material_of, named, prefix_of
 from lbconsul.gateway.tls_files import check_files
+from lbconsul.steps import finish
 from lbconsul.tls.certificates import stamped_files
 from lbconsul.tls.material import (
     Material,

@@ -1,10 +1,11 @@
 """What is wrong with certificates in use: logged once, and what expires once a day."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 from attrs import Factory, define
 from twisted.logger import Logger
 
+from lbconsul.steps import Steps
 from lbconsul.tls.certificates import WARN_DAYS, ServerCertificate
 
 #: Seconds between warnings of the same certificate that expires.
@@ -24,7 +25,7 @@ class CertificateProblems:
 
     def telling(
         self, certificates: Collection[tuple[str, ServerCertificate]], now: float
-    ) -> Iterator[bool]:
+    ) -> Steps[None]:
         """Look at certificates, each with its mapping, one a step; log what is due.
 
         `now` is in seconds since the epoch.

@@ -4,7 +4,7 @@ Whoever is to serve gets all certificates of a mapping at once, and only if all 
 valid; what was used before stays in use until then.
 """
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from math import inf
 from typing import Any
 
@@ -13,7 +13,6 @@ from twisted.application.service import MultiService
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from lbconsul.config.diff import finish
 from lbconsul.config.model import TLS, Mapping
 from lbconsul.consul.client import ConsulClient
 from lbconsul.consul.key_watch import KeyValue, KeyWatch
@@ -23,10 +22,10 @@ from lbconsul.gateway.interfaces import DataPlane
 from lbconsul.gateway.served_certificates import Served
 from lbconsul.net.periodic import repeat
 from lbconsul.process.clock import WallClock
+from lbconsul.steps import Steps, finish
 from lbconsul.tls.material import (
     Material,
     PEMText,
-    Steps,
     building,
     reading,
     stamping,
@@ -62,7 +61,7 @@ class Certificates(MultiService):
     )
     _looking: LoopingCall | None = field(init=False, default=None)
     #: The steps still to do of a look, and whether another one is to follow.
-    _steps: Generator[bool, None, None] | None = field(init=False, default=None)
+    _steps: Steps[None] | None = field(init=False, default=None)
     _is_due: bool = field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
@@ -155,7 +154,7 @@ class Certificates(MultiService):
         if steps is not None:
             self._data_plane.sweeper.drop(steps)
 
-    def _in_steps(self) -> Generator[bool, None, None]:
+    def _in_steps(self) -> Steps[None]:
         try:
             yield from self._look_at_all()
         except Exception:

@@ -21,6 +21,7 @@ from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.saturation import Full
 from lbconsul.stats.traffic import MappingTraffic
+from lbconsul.steps import Steps
 
 if TYPE_CHECKING:
     from lbconsul.gateway.served_certificates import Served
@@ -126,7 +127,7 @@ class DataPlane(Protocol):
         mappings: Iterable[Mapping],
         added: Iterable[OwnedSocket],
         connection_log: bool,
-    ) -> Iterator[bool]:
+    ) -> Steps[None]:
         """Replace the served mappings in steps; `added` are the sockets of new ones.
 
         Each step says whether it was long.  `sockets` changes with the first.

@@ -17,7 +17,6 @@ from twisted.internet.error import ReactorNotRunning
 from lbconsul.balance.emptiness import why_empty
 from lbconsul.balance.pool_spec import PoolSpec, ServiceQuery
 from lbconsul.balance.standing import Standing, evaluate
-from lbconsul.config.diff import finish
 from lbconsul.config.model import Config, Mapping, rows
 from lbconsul.consul.catalog import Catalog, parse
 from lbconsul.consul.client import ConsulClient, consul_client
@@ -30,6 +29,7 @@ from lbconsul.gateway.certificate_check import CertificateCheck
 from lbconsul.gateway.certificates import named, prefix_of
 from lbconsul.process.clock import WallClock
 from lbconsul.proxy.targets import failover_spec
+from lbconsul.steps import finish
 from lbconsul.text import fit
 
 #: The timeout of the whole check, in seconds.

@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from lbconsul.balance.events import EventKind, GatewayEvent
-from lbconsul.config.diff import Plan, applicable, finish, planning
+from lbconsul.config.diff import Plan, applicable, planning
 from lbconsul.config.model import Config, ConsulConfig, rows
 from lbconsul.consul.client import ConsulClient
 from lbconsul.errors import CannotReload
@@ -21,6 +21,7 @@ from lbconsul.gateway.tls_files import checking_files
 from lbconsul.gateway.watches import Watches, queries_of
 from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.process.state_dir import check_directory
+from lbconsul.steps import finish
 
 
 @frozen

@@ -1,11 +1,12 @@
 """Checks the files of TLS to upstreams before anything depends on them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from lbconsul.config.model import Mapping, rows
+from lbconsul.steps import Steps, finish
 
 
-def checking_files(mappings: Iterable[Mapping]) -> Iterator[bool]:
+def checking_files(mappings: Iterable[Mapping]) -> Steps[None]:
     """Read the files of these mappings and their routes, in steps.
 
     Each step says whether it was long.
@@ -26,5 +27,4 @@ def checking_files(mappings: Iterable[Mapping]) -> Iterator[bool]:
 
 def check_files(mappings: Iterable[Mapping]) -> None:
     """The same at once."""
-    for _ in checking_files(mappings):
-        pass
+    finish(checking_files(mappings))

@@ -3,7 +3,6 @@
 from collections.abc import (
     Callable,
     Collection,
-    Generator,
     Iterable,
     Iterator,
     Sequence,
@@ -32,6 +31,7 @@ from lbconsul.consul.static_service import StaticService
 from lbconsul.consul.watch import Watch
 from lbconsul.process.clock import WallClock
 from lbconsul.proxy.targets import failover_spec
+from lbconsul.steps import Steps
 
 
 @define(eq=False, repr=False)
@@ -79,9 +79,7 @@ class Watches(MultiService):
                 watch = self._watches[query] = self._watch(query)
                 watch.setServiceParent(self)
 
-    def asking_only(
-        self, queries: Iterable[ServiceQuery]
-    ) -> Generator[bool, None, list[ServiceQuery]]:
+    def asking_only(self, queries: Iterable[ServiceQuery]) -> Steps[list[ServiceQuery]]:
         """Ask these, and stop asking all others, step by step; which those are."""
         wanted = dict.fromkeys(queries)
         gone = [each for each in self._watches if each not in wanted]
@@ -162,7 +160,7 @@ class Watches(MultiService):
         address = watch.address if watch is not None else 0
         return self._client.page(path, datacenter, address)
 
-    def screening(self) -> Iterator[bool]:
+    def screening(self) -> Steps[None]:
         """Others must not be connected to than before: look at every instance."""
         asked: list[Watch | StaticService] = [
             *self._watches.values(),

@@ -1,13 +1,12 @@
 """One listening address that is served; its options may change at a reload."""
 
 import socket
-from collections.abc import Callable, Collection, Generator, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 from attrs import Factory, define, field
 from twisted.internet.interfaces import IDelayedCall
 
-from lbconsul.config.diff import finish
 from lbconsul.config.model import Mapping
 from lbconsul.net.listening_socket import ListeningSocket
 from lbconsul.net.sockets import BareSocket
@@ -15,6 +14,7 @@ from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.handler import handler_of
 from lbconsul.proxy.listener import Listener
 from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
+from lbconsul.steps import Steps, finish
 
 #: The proxies of a mapping, under the empty text, and of its routes, by their patterns.
 Proxies = dict[str, MappingProxy]
@@ -140,9 +140,7 @@ class ActiveListener:
         self.pause()
         self.source.close()
 
-    def making(
-        self, mapping: Mapping, *, renew: bool = False
-    ) -> Generator[bool, None, Proxies]:
+    def making(self, mapping: Mapping, *, renew: bool = False) -> Steps[Proxies]:
         """Make the proxies for these options, in steps; they are for `use`.
 
         What is unchanged keeps its proxy, unless with `renew`.

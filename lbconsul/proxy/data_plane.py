@@ -1,7 +1,7 @@
 """The local data plane: serves mappings in this process, over one registry."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from collections.abc import Mapping as AbstractMapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -27,6 +27,7 @@ from lbconsul.proxy.runtime import ProxyRuntime
 from lbconsul.proxy.saturation import Full
 from lbconsul.proxy.upstream_log import UpstreamLog
 from lbconsul.stats.traffic import MappingTraffic
+from lbconsul.steps import Steps
 
 if TYPE_CHECKING:  # OpenSSL takes memory that mappings without TLS do without
     from lbconsul.tls.material import Material
@@ -211,7 +212,7 @@ class LocalDataPlane(MultiService):
         mappings: Iterable[Mapping],
         added: Iterable[OwnedSocket],
         connection_log: bool,
-    ) -> Iterator[bool]:
+    ) -> Steps[None]:
         """Replace the served mappings in steps; `added` are the sockets of new ones.
 
         Each step says whether it was long.  `sockets` changes with the first.

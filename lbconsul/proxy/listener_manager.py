@@ -1,6 +1,6 @@
 """Adds, updates and drains the listeners of one process (Envoy's ListenerManager)."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 from attrs import Factory, define, field
 from twisted.application.service import Service
@@ -9,7 +9,6 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from lbconsul.balance.pool_spec import FailoverSpec, ServiceQuery
-from lbconsul.config.diff import finish
 from lbconsul.config.model import Listen, Mapping
 from lbconsul.net.listening_socket import ListeningSocket
 from lbconsul.proxy.active_listener import ActiveListener
@@ -22,9 +21,7 @@ from lbconsul.proxy.saturation import DESCRIPTORS, MAPPING, PROCESS, Full, Satur
 from lbconsul.proxy.shared_listener import LeftClients, SharedListener
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.termination import Termination
-
-#: Steps of long work; each says whether it was long.
-Steps = Generator[bool, None, None]
+from lbconsul.steps import Steps, finish
 
 #: How long after the drain timeout connections that are still open are closed, in
 #: seconds: their proxies should have closed them by then.
@@ -101,7 +98,7 @@ class ListenerManager(Service):
         """Add a listener: serve a mapping on this socket."""
         finish(self._serving(mapping, source))
 
-    def _serving(self, mapping: Mapping, source: ListeningSocket) -> Steps:
+    def _serving(self, mapping: Mapping, source: ListeningSocket) -> Steps[None]:
         served = ActiveListener(source, mapping.rows[0], self)
         if mapping.routes:
             yield from self._altering(served, mapping)
@@ -111,7 +108,7 @@ class ListenerManager(Service):
 
     def replacing(
         self, wanted: Iterable[tuple[Mapping, ListeningSocket]], *, renew: bool = False
-    ) -> Iterator[bool]:
+    ) -> Steps[None]:
         """Serve exactly these mappings; unchanged ones are not touched.
 
         With `renew` unchanged mappings get new proxies for new clients, too.  Serves
@@ -258,7 +255,7 @@ class ListenerManager(Service):
 
     def _altering(
         self, served: ActiveListener, mapping: Mapping, *, renew: bool = False
-    ) -> Steps:
+    ) -> Steps[None]:
         """Serve a mapping on; its listener accepts again once that is begun."""
         proxies = yield from served.making(mapping, renew=renew)
         served.pause()

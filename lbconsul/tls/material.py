@@ -4,8 +4,7 @@ They are bytes until then, so that one process can read them for others.
 """
 
 import os
-from collections.abc import Callable, Generator, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable
 
 from attrs import field, frozen
 from cryptography import x509
@@ -13,6 +12,7 @@ from cryptography import x509
 from lbconsul.config.model import TLS
 from lbconsul.errors import ConfigError
 from lbconsul.process.files import read_file
+from lbconsul.steps import Steps
 from lbconsul.text import fit
 from lbconsul.tls.certificates import (
     CertificateStore,
@@ -29,11 +29,6 @@ from lbconsul.tls.server import ClientVerification, TLSServer, trying
 #: The most certificates of one mapping, and the most bytes of their texts.
 MOST_CERTIFICATES = 10_000
 MOST_BYTES = 32 << 20
-
-_Result = TypeVar("_Result")
-
-#: Work in steps, each of which takes up to a millisecond.
-Steps = Generator[bool, None, _Result]
 
 
 @frozen

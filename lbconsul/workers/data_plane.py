@@ -27,6 +27,7 @@ from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.saturation import Full
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.traffic import MappingTraffic
+from lbconsul.steps import Steps
 from lbconsul.workers.catalog_publisher import CatalogPublisher
 from lbconsul.workers.ejection_reports import Ejected, EjectionReports
 from lbconsul.workers.listeners import ListenerSet
@@ -248,7 +249,7 @@ class WorkerDataPlane(MultiService):
         mappings: Iterable[Mapping],
         added: Iterable[OwnedSocket],
         connection_log: bool,
-    ) -> Iterator[bool]:
+    ) -> Steps[None]:
         """Replace the served mappings in steps; `added` are the sockets of new ones.
 
         Each step says whether it was long.  `sockets` changes with the first.

@@ -1,6 +1,6 @@
 """A worker's side of the certificates: collects the texts, and makes use of them."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attrs import Factory, define
@@ -8,6 +8,7 @@ from attrs import Factory, define
 from lbconsul.config.model import TLS
 from lbconsul.net.sweeper import TimeSlicer
 from lbconsul.process.clock import WallClock
+from lbconsul.steps import Steps
 from lbconsul.workers.messages import CertificatesChunk
 
 if TYPE_CHECKING:  # OpenSSL takes memory that mappings without TLS do without
@@ -26,7 +27,7 @@ class ReceivedCertificates:
     #: The texts that have come so far.
     _texts: "dict[TLS, list[PEMText]]" = Factory(dict)
     #: The steps still to do.
-    _steps: dict[TLS, Generator[bool, None, None]] = Factory(dict)
+    _steps: dict[TLS, Steps[None]] = Factory(dict)
 
     def take(self, chunk: CertificatesChunk) -> None:
         """Take one command; with the last of some options their certificates change."""
@@ -41,7 +42,7 @@ class ReceivedCertificates:
         steps = self._steps[chunk.tls] = self._building(chunk)
         self._sweeper.begin(steps)
 
-    def _building(self, chunk: CertificatesChunk) -> Generator[bool, None, None]:
+    def _building(self, chunk: CertificatesChunk) -> Steps[None]:
         # Imported here: OpenSSL takes memory that other workers do without.
         from lbconsul.tls.material import Material, building
 

@@ -3,8 +3,9 @@
 from attrs import evolve
 
 from lbconsul.config.build import configure
-from lbconsul.config.diff import Plan, applicable, finish, planning
+from lbconsul.config.diff import Plan, applicable, planning
 from lbconsul.config.model import Config, ConsulConfig, Mapping, TCPListen, UnixListen
+from lbconsul.steps import finish
 
 A, B, C = (Mapping("web", TCPListen("0.0.0.0", port)) for port in (80, 81, 82))
 UNIX = Mapping("web", UnixListen("/run/web.sock"))

@@ -10,11 +10,11 @@ import pytest
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import capturedLogs, formatEvent
 
-from lbconsul.config.diff import finish
 from lbconsul.config.model import ConsulConfig
 from lbconsul.consul.client import consul_client
 from lbconsul.consul.key_watch import KeyValue, KeyWatch, reading
 from lbconsul.errors import UnusableAnswer
+from lbconsul.steps import finish
 from tests.support.consul_agent import ConsulAgent
 from tests.support.in_reactor import FastReactor, run, until
 from tests.support.watching import local

@@ -3,9 +3,9 @@
 from datetime import timedelta
 from pathlib import Path
 
-from lbconsul.config.diff import finish
 from lbconsul.config.model import TLS
 from lbconsul.gateway.certificate_status import SHOWN, CertificateRows
+from lbconsul.steps import finish
 from lbconsul.tls.material import building, reading
 from tests.support.certificates import Authority, together
 

@@ -11,12 +11,12 @@ from zope.interface.verify import verifyObject
 
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.build import configure
-from lbconsul.config.diff import finish
 from lbconsul.config.model import Config, Drain, Mapping, TCPListen
 from lbconsul.errors import CannotListen, NoWorkers
 from lbconsul.gateway.data_plane import make_data_plane
 from lbconsul.gateway.interfaces import DataPlane
 from lbconsul.stats.traffic import MappingTraffic
+from lbconsul.steps import finish
 from lbconsul.workers.shared_table import Table
 from tests.support.events import EventRecorder
 from tests.support.instances import an_identity

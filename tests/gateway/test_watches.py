@@ -13,10 +13,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from lbconsul.balance.events import EventKind, QueryEvent
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
-from lbconsul.config.diff import finish
 from lbconsul.consul.client import MAX_CONNECTIONS, ConsulClient, Reply
 from lbconsul.gateway.watches import Watches
 from lbconsul.process.clock import WallClock
+from lbconsul.steps import finish
 from tests.support.fake_resolver import FakeResolver
 
 WEB, MAIL, SHOP = ServiceQuery("web"), ServiceQuery("mail"), ServiceQuery("shop")

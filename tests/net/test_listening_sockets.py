@@ -9,10 +9,10 @@ import pytest
 from attrs import evolve
 from twisted.logger import capturedLogs, formatEvent
 
-from lbconsul.config.diff import finish
 from lbconsul.config.model import Mapping, TCPListen, UnixListen
 from lbconsul.errors import CannotListen
 from lbconsul.net.listening_sockets import ListeningSockets
+from lbconsul.steps import finish
 from tests.support.loopback import connect, listening
 from tests.support.ports import free_ports
 

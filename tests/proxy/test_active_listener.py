@@ -9,10 +9,10 @@ import pytest
 from attrs import Factory, define, evolve
 from twisted.internet.task import Clock
 
-from lbconsul.config.diff import finish
 from lbconsul.config.model import Limits, Mapping, TCPListen
 from lbconsul.proxy.active_listener import ActiveListener
 from lbconsul.proxy.connection_limit import ConnectionLimit
+from lbconsul.steps import finish
 
 MAPPING = Mapping("web", TCPListen("127.0.0.1", 80))
 

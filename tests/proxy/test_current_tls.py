@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from lbconsul.config.diff import finish
 from lbconsul.config.model import TLS
 from lbconsul.proxy.current_tls import AllTLS
+from lbconsul.steps import finish
 from lbconsul.tls.errors import TLSError
 from lbconsul.tls.material import building, reading
 from lbconsul.tls.server import TLSServer

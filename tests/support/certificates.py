@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
-from lbconsul.config.diff import finish
+from lbconsul.steps import finish
 from lbconsul.tls.certificates import ServerCertificate, server_certificate
 from lbconsul.tls.material import reading_certificates
 

@@ -8,8 +8,8 @@ from contextlib import suppress
 
 from OpenSSL import SSL
 
-from lbconsul.config.diff import finish
 from lbconsul.config.model import Mapping
+from lbconsul.steps import finish
 from lbconsul.tls.material import building, reading
 from lbconsul.tls.server import TLSServer
 from lbconsul.tls.stream import TLSStream

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from lbconsul.config.diff import finish
 from lbconsul.config.model import Mapping
 from lbconsul.errors import ConfigError
+from lbconsul.steps import finish
 from lbconsul.tls import material
 from lbconsul.tls.errors import TLSError
 from lbconsul.tls.inspection import peer_of

@@ -5,10 +5,10 @@ from pathlib import Path
 from attrs import evolve
 from twisted.internet.task import Clock
 
-from lbconsul.config.diff import finish
 from lbconsul.config.model import TLS
 from lbconsul.net.sweeper import TimeSlicer
 from lbconsul.process.clock import WallClock
+from lbconsul.steps import finish
 from lbconsul.tls.material import reading
 from lbconsul.tls.server import TLSServer
 from lbconsul.workers.messages import CertificatesChunk

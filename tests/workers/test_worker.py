@@ -15,11 +15,11 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs, formatEvent
 
 from lbconsul.balance.instance import Instance
-from lbconsul.config.diff import finish
 from lbconsul.config.model import TLS, Mapping, TCPListen
 from lbconsul.net.fd_passing import send_sockets
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.traffic import MappingTraffic
+from lbconsul.steps import finish
 from lbconsul.tls.material import reading_certificates
 from lbconsul.workers import reporter
 from lbconsul.workers.channel import Channel
