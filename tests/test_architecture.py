@@ -146,6 +146,8 @@ TESTED_ELSEWHERE = {
     "lbconsul.dev.records": f"{CONTRACT}/test_services.py",
     "lbconsul.dev.registration": f"{CONTRACT}/test_services.py",
     "lbconsul.dev.schemas": f"{CONTRACT}/test_queries.py",
+    "lbconsul.gateway.certificate_keys": "tests/gateway/test_certificates.py",
+    "lbconsul.gateway.certificate_sources": "tests/gateway/test_certificates.py",
     "lbconsul.gateway.interfaces": "tests/gateway/test_data_plane.py",
     "lbconsul.gateway.served_certificates": "tests/gateway/test_certificates.py",
     "lbconsul.net.proxy_header": "tests/net/test_proxy_protocol.py",

@@ -8,7 +8,11 @@ from attrs import Factory, define, evolve
 from lbconsul.config.model import TLS, Mapping
 from lbconsul.consul.key_watch import KeyValue
 from lbconsul.errors import ConfigError
-from lbconsul.gateway.certificates import material_of, named, prefix_of
+from lbconsul.gateway.certificate_sources import (
+    key_prefix,
+    material_from_keys,
+    tls_options,
+)
 from lbconsul.gateway.tls_files import check_files
 from lbconsul.steps import finish
 from lbconsul.tls.certificates import stamped_files
@@ -36,10 +40,10 @@ class CertificateCheck:
 
     def check(self, mappings: Collection[Mapping]) -> None:
         """Check the files of these mappings; what Consul has is not asked for."""
-        for tls, mapping in named(mappings).items():
+        for tls, mapping in tls_options(mappings).items():
             with self._noting():
                 verification(tls, with_authorities(mapping, tls, ()))
-            if not prefix_of(tls):
+            if not key_prefix(tls):
                 self._check_files(tls, mapping)
         for each in mappings:
             with self._noting():
@@ -49,7 +53,7 @@ class CertificateCheck:
         """Check the certificates that Consul has; returns how many are valid now."""
         alone, texts = _alone(tls), tuple[PEMText, ...]()
         with self._noting():
-            texts = material_of(mapping, alone, keys).certificates
+            texts = material_from_keys(mapping, alone, keys).certificates
         return sum(self._check(alone, mapping, each) for each in texts)
 
     def _check_files(self, tls: TLS, mapping: str) -> None:

@@ -21,27 +21,27 @@ class CertificateProblems:
 
     _log = Logger()
     #: When each line was last due, in seconds since the epoch.
-    _told: dict[str, float] = Factory(dict)
+    _logged: dict[str, float] = Factory(dict)
 
-    def telling(
+    def reporting(
         self, certificates: Collection[tuple[str, ServerCertificate]], now: float
     ) -> Steps[None]:
         """Look at certificates, each with its mapping, one a step; log what is due.
 
         `now` is in seconds since the epoch.
         """
-        told, due = dict[str, float](), list[str]()
+        logged, due = dict[str, float](), list[str]()
         for mapping, each in certificates:
             expires = each.days_left(now) < WARN_DAYS
             for problem in each.problems(now):
                 line = f"{mapping}: {problem}"
-                last = self._told.get(line)
+                last = self._logged.get(line)
                 if last is None or (expires and now - last >= EVERY):
                     due.append(line)
                     last = now
-                told[line] = last
+                logged[line] = last
             yield False
-        self._told = told
+        self._logged = logged
         for line in due[:SHOWN]:
             self._log.warn("{line}", line=line)
         if len(due) > SHOWN:

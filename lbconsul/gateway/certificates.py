@@ -1,7 +1,7 @@
 """The certificates of a gateway: read at the start, and again when they change.
 
-Whoever is to serve gets all certificates of a mapping at once, and only if all are
-valid; what was used before stays in use until then.
+The data plane gets all certificates of a mapping at once, and only if all are valid;
+those before stay in use until then.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,17 +15,21 @@ from twisted.logger import Logger
 
 from lbconsul.config.model import TLS, Mapping
 from lbconsul.consul.client import ConsulClient
-from lbconsul.consul.key_watch import KeyValue, KeyWatch
 from lbconsul.errors import ConfigError
+from lbconsul.gateway.certificate_keys import CertificateKeys
 from lbconsul.gateway.certificate_problems import CertificateProblems
+from lbconsul.gateway.certificate_sources import (
+    key_prefix,
+    material_from_keys,
+    tls_options,
+)
 from lbconsul.gateway.interfaces import DataPlane
-from lbconsul.gateway.served_certificates import Served
+from lbconsul.gateway.served_certificates import ServedCertificates
 from lbconsul.net.periodic import repeat
 from lbconsul.process.clock import WallClock
 from lbconsul.steps import Steps, finish
 from lbconsul.tls.material import (
     Material,
-    PEMText,
     building,
     reading,
     stamping,
@@ -36,8 +40,9 @@ from lbconsul.tls.material import (
 #: How often it is looked whether files have changed, in seconds.
 LOOK_EVERY = 10.0
 
-#: How often it is looked whether certificates that have not changed expire, in seconds.
-JUDGE_EVERY = 600.0
+#: How often certificates that have not changed are checked for problems, such as that
+#: they expire soon, in seconds.
+CHECK_EVERY = 600.0
 
 
 @define(eq=False, repr=False)
@@ -49,12 +54,9 @@ class Certificates(MultiService):
     _data_plane: DataPlane
     _client: ConsulClient
     _chance: Callable[[], float]
-    _served: dict[TLS, Served] = Factory(dict)
-    _watches: dict[str, KeyWatch] = Factory(dict)
-    #: The keys below each prefix, once Consul has answered.
-    _keys: dict[str, tuple[KeyValue, ...]] = Factory(dict)
-    #: When it is to be looked for problems of certificates again.
-    _judge_at: float = -inf
+    _served: dict[TLS, ServedCertificates] = Factory(dict)
+    #: When certificates are checked for problems again, by the reactor's clock.
+    _check_at: float = -inf
     _problems: CertificateProblems = Factory(CertificateProblems)
     _wall: WallClock = Factory(
         lambda self: WallClock(self._reactor.seconds), takes_self=True
@@ -63,11 +65,18 @@ class Certificates(MultiService):
     #: The steps still to do of a look, and whether another one is to follow.
     _steps: Steps[None] | None = field(init=False, default=None)
     _is_due: bool = field(init=False, default=False)
+    _keys: CertificateKeys = Factory(
+        lambda self: CertificateKeys(
+            self._reactor, self._client, self._chance, self._look
+        ),
+        takes_self=True,
+    )
 
     def __attrs_post_init__(self) -> None:
         super().__init__()
+        self._keys.setServiceParent(self)
 
-    def of(self, tls: TLS) -> Served | None:
+    def of(self, tls: TLS) -> ServedCertificates | None:
         """What is known for these options; None for those without TLS."""
         return self._served.get(tls)
 
@@ -81,8 +90,8 @@ class Certificates(MultiService):
             return ""
         if served.error:
             return served.error
-        watch = self._watches[prefix_of(served.tls)]
-        why = f": {watch.error}" if watch.error else " yet"
+        error = self._keys.error(key_prefix(served.tls))
+        why = f": {error}" if error else " yet"
         return f"no answer for {served.tls.certificates}{why}"
 
     def add(self, mapping: Mapping) -> None:
@@ -95,17 +104,17 @@ class Certificates(MultiService):
             self._use(finish(self._load(tls, str(mapping))))
             self._watch_keys()
 
-    def loading(self, mappings: Iterable[Mapping]) -> Steps[list[Served]]:
+    def loading(self, mappings: Iterable[Mapping]) -> Steps[list[ServedCertificates]]:
         """Read the certificates of all these mappings again, in steps.
 
         :raises ConfigError: some cannot be used; all stays as it is.
         """
         loaded = []
-        for tls, mapping in named(mappings).items():
+        for tls, mapping in tls_options(mappings).items():
             loaded.append((yield from self._load(tls, mapping)))
         return loaded
 
-    def use_only(self, loaded: Iterable[Served]) -> None:
+    def use_only(self, loaded: Iterable[ServedCertificates]) -> None:
         """Use what `loading` returned, and forget what the mappings need no more."""
         self._stop_looking()
         before, self._served = self._served, {}
@@ -122,10 +131,7 @@ class Certificates(MultiService):
 
     def use_client(self, client: ConsulClient) -> None:
         """Ask this client, if it asks otherwise than the last one."""
-        if client.fingerprint != self._client.fingerprint:
-            self._client = client
-            for each in self._watches.values():
-                each.use_client(client)
+        self._keys.use_client(client)
 
     def startService(self) -> None:
         super().startService()
@@ -166,14 +172,14 @@ class Certificates(MultiService):
 
     def _look_at_all(self) -> Steps[None]:
         for served in tuple(self._served.values()):
-            mark = yield from self._mark(served.tls)
-            if mark != served.mark:
-                served.mark = mark
+            stamp = yield from self._stamp(served.tls)
+            if stamp != served.stamp:
+                served.stamp = stamp
                 yield from self._renew(served)
         now = self._reactor.seconds()
-        if now >= self._judge_at:
-            self._judge_at = now + JUDGE_EVERY
-            yield from self._problems.telling(
+        if now >= self._check_at:
+            self._check_at = now + CHECK_EVERY
+            yield from self._problems.reporting(
                 [
                     (served.mapping, each)
                     for served in self._served.values()
@@ -182,11 +188,11 @@ class Certificates(MultiService):
                 self._wall.now(),
             )
 
-    def _mark(self, tls: TLS) -> Steps[object]:
+    def _stamp(self, tls: TLS) -> Steps[object]:
         stamps = yield from stamping(tls)
-        return stamps, self._keys.get(prefix_of(tls))
+        return stamps, self._keys.of(key_prefix(tls))
 
-    def _renew(self, served: Served) -> Steps[None]:
+    def _renew(self, served: ServedCertificates) -> Steps[None]:
         """Use what files and keys hold now, if all of it is valid."""
         try:
             material = yield from self._read(served.tls, served.mapping)
@@ -207,7 +213,7 @@ class Certificates(MultiService):
             count=len(server.certificates),
         )
 
-    def _failed(self, served: Served, error: str) -> None:
+    def _failed(self, served: ServedCertificates, error: str) -> None:
         if error != served.error:
             self._log.error(
                 "{error}; {meanwhile}",
@@ -220,90 +226,43 @@ class Certificates(MultiService):
 
     # Reading.
 
-    def _load(self, tls: TLS, mapping: str) -> Steps[Served]:
+    def _load(self, tls: TLS, mapping: str) -> Steps[ServedCertificates]:
         """Read the files of TLS options; what Consul has is not waited for.
 
         :raises ConfigError: they cannot be used.
         """
         before = self._served.get(tls)
-        if prefix_of(tls):
+        if key_prefix(tls):
             verification(tls, with_authorities(mapping, tls, ()))
             # The next look reads the keys, and the files again.
-            return evolve(before or Served(tls, mapping), mapping=mapping, mark=None)
-        mark = yield from self._mark(tls)
+            before = before or ServedCertificates(tls, mapping)
+            return evolve(before, mapping=mapping, stamp=None)
+        stamp = yield from self._stamp(tls)
         material = yield from reading(mapping, tls)
         if before is not None and before.material == material:
             # Sessions with this server can be resumed.
-            return evolve(before, mapping=mapping, mark=mark, error="")
+            return evolve(before, mapping=mapping, stamp=stamp, error="")
         server = yield from building(tls, material, self._wall.now)
-        return Served(tls, mapping, mark, material, server)
+        return ServedCertificates(tls, mapping, stamp, material, server)
 
     def _read(self, tls: TLS, mapping: str) -> Steps[Material | None]:
         """Read files, or take Consul's last answer; None without one.
 
         :raises ConfigError: a file cannot be read, or there is no key.
         """
-        prefix = prefix_of(tls)
+        prefix = key_prefix(tls)
         if not prefix:
             return (yield from reading(mapping, tls))
-        keys = self._keys.get(prefix)
-        return None if keys is None else material_of(mapping, tls, keys)
+        keys = self._keys.of(prefix)
+        return None if keys is None else material_from_keys(mapping, tls, keys)
 
-    def _use(self, served: Served) -> None:
+    def _use(self, served: ServedCertificates) -> None:
         self._served[served.tls] = served
-        self._judge_at = -inf
+        self._check_at = -inf
         if served.server is not None and served.material is not None:
             self._data_plane.use_certificates(
                 served.tls, served.material, served.server
             )
 
     def _watch_keys(self) -> None:
-        """Watch the prefixes that mappings name, and no others."""
-        wanted = {prefix_of(each) for each in self._served} - {""}
-        for gone in self._watches.keys() - wanted:
-            self._watches.pop(gone).disownServiceParent()
-            self._keys.pop(gone, None)
-        for prefix in sorted(wanted - self._watches.keys()):
-            watch = self._watches[prefix] = KeyWatch(
-                self._reactor, self._client, self._chance, prefix, self._on_keys
-            )
-            watch.setServiceParent(self)
-
-    def _on_keys(self, prefix: str, found: tuple[KeyValue, ...]) -> None:
-        """Called by a watch: the keys are not those of the last answer."""
-        if prefix in self._watches:
-            self._keys[prefix] = found
-            self._look()
-
-
-def named(mappings: Iterable[Mapping]) -> dict[TLS, str]:
-    """The TLS options of these mappings, each with the first mapping that has them."""
-    found: dict[TLS, str] = {}
-    for each in mappings:
-        if each.tls.certificates:
-            found.setdefault(each.tls, str(each))
-    return found
-
-
-def prefix_of(tls: TLS) -> str:
-    """The prefix of keys in Consul with the certificates; empty if files have them."""
-    if not tls.certificates.startswith("consul:"):
-        return ""
-    return tls.certificates.removeprefix("consul:").strip("/")
-
-
-def material_of(mapping: str, tls: TLS, keys: Iterable[KeyValue]) -> Material:
-    """What Consul's keys hold, with the files of client authorities.
-
-    :raises ConfigError: there is no key, or a file cannot be read.
-    """
-    where = f"{mapping}: tls"
-    texts = tuple(
-        PEMText(where, f"consul:{each.key}", each.value, each.index) for each in keys
-    )
-    if not texts:
-        raise ConfigError(
-            f"{where} {tls.certificates}: there is no such key, or ACLs hide it from"
-            " the token"
-        )
-    return with_authorities(mapping, tls, texts)
+        self._keys.watch_only({key_prefix(each) for each in self._served} - {""})

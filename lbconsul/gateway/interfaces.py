@@ -24,7 +24,7 @@ from lbconsul.stats.traffic import MappingTraffic
 from lbconsul.steps import Steps
 
 if TYPE_CHECKING:
-    from lbconsul.gateway.served_certificates import Served
+    from lbconsul.gateway.served_certificates import ServedCertificates
     from lbconsul.tls.material import Material
     from lbconsul.tls.server import TLSServer
     from lbconsul.workers.worker_process import WorkerProcess
@@ -180,7 +180,7 @@ class MappingAvailability(Protocol):
 class MappingCertificates(Protocol):
     """Knows what mappings serve TLS with."""
 
-    def of(self, tls: TLS) -> "Served | None":
+    def of(self, tls: TLS) -> "ServedCertificates | None":
         """What is known for these options; None for those without TLS."""
 
     def blocks(self, mapping: Mapping) -> str:

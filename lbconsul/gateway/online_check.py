@@ -26,7 +26,7 @@ from lbconsul.consul.key_watch import reading
 from lbconsul.consul.location import pick_of
 from lbconsul.errors import Forbidden
 from lbconsul.gateway.certificate_check import CertificateCheck
-from lbconsul.gateway.certificates import named, prefix_of
+from lbconsul.gateway.certificate_sources import key_prefix, tls_options
 from lbconsul.process.clock import WallClock
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.steps import finish
@@ -144,8 +144,8 @@ class OnlineCheck:
 
     async def _check_certificates(self, address: int) -> None:
         check = CertificateCheck(WallClock(self._reactor.seconds).now)
-        for tls, mapping in named(self._config.mappings).items():
-            prefix = prefix_of(tls)
+        for tls, mapping in tls_options(self._config.mappings).items():
+            prefix = key_prefix(tls)
             if not prefix:
                 continue
             try:

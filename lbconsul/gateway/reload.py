@@ -16,7 +16,7 @@ from lbconsul.gateway.certificates import Certificates
 from lbconsul.gateway.interfaces import EventObserver, Gateway
 from lbconsul.gateway.operations import Operations
 from lbconsul.gateway.screening import Screening
-from lbconsul.gateway.served_certificates import Served
+from lbconsul.gateway.served_certificates import ServedCertificates
 from lbconsul.gateway.tls_files import checking_files
 from lbconsul.gateway.watches import Watches, queries_of
 from lbconsul.net.listening_socket import OwnedSocket
@@ -34,7 +34,7 @@ class Prepared:
     refused: list[str]
     plan: Plan
     client: ConsulClient
-    certificates: list[Served]
+    certificates: list[ServedCertificates]
     #: The open sockets of the added mappings.
     added: list[OwnedSocket]
 

@@ -9,14 +9,14 @@ from lbconsul.tls.server import TLSServer
 
 
 @define(eq=False)
-class Served:
+class ServedCertificates:
     """The certificates for some TLS options."""
 
     tls: TLS
     #: A mapping that has these options, as text.
     mapping: str
     #: What files and keys were like when they were last read.
-    mark: object = None
+    stamp: object = None
     #: Both are None before Consul's first answer.
     material: Material | None = None
     server: TLSServer | None = None

@@ -30,7 +30,7 @@ def told(
 ) -> list[str]:
     """What is logged when it is looked at certificates."""
     with capturedLogs() as events:
-        for _ in problems.telling(certificates, now):
+        for _ in problems.reporting(certificates, now):
             pass
     return [formatEvent(each) for each in events]
 

@@ -236,7 +236,7 @@ def test_a_broken_file(
 
 def _knows(gateway: Gateway, path: Path) -> bool:
     [served] = gateway.certificates._served.values()
-    return str(path) in str(served.mark)
+    return str(path) in str(served.stamp)
 
 
 def test_a_reload(
@@ -404,7 +404,7 @@ def test_another_consul(
         assert site.shown() == {"a.example.com"}
         plain = f"127.0.0.1:{site.port}:web"
         running.call(gateway.reload, configure([address], [plain]))
-        assert not gateway.certificates._watches
+        assert not gateway.certificates._keys.prefixes
 
 
 def test_a_bug(
