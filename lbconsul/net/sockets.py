@@ -27,6 +27,9 @@ STARVED = frozenset(
     }
 )
 
+#: The address of a client that left before it could be asked for.
+UNKNOWN_ADDRESS = ("?", 0)
+
 _LINGER_NOT_AT_ALL = struct.pack("ii", 1, 0)
 
 

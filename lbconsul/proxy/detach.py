@@ -9,7 +9,7 @@ from twisted.internet.interfaces import ISSLTransport, ISystemHandle, ITransport
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 
-from lbconsul.net.sockets import set_nodelay
+from lbconsul.net.sockets import UNKNOWN_ADDRESS, set_nodelay
 
 
 class SocketDetacher(Protocol):
@@ -46,4 +46,4 @@ def _peer(sock: socket.socket) -> object:
     try:
         return sock.getpeername()
     except OSError:  # the client left at once; the dial will see it
-        return ("?", 0)
+        return UNKNOWN_ADDRESS

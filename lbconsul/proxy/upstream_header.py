@@ -6,6 +6,7 @@ from typing import cast
 
 from lbconsul.net.proxy_protocol import Address, build_v1, build_v2
 from lbconsul.net.proxy_tlvs import AUTHORITY, SSL, TLV, ClientTLS
+from lbconsul.net.sockets import UNKNOWN_ADDRESS
 from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.tls.peer import TLSPeer
 
@@ -57,6 +58,8 @@ def _client_tls(peer: TLSPeer) -> ClientTLS:
 
 def _address(known: object) -> Address:
     """An address as a socket or a PROXY header has it, without IPv6 flow and scope."""
+    if known == UNKNOWN_ADDRESS:
+        return None
     if isinstance(known, tuple):
         return known[0], known[1]
     return cast(Address, known)

@@ -4,6 +4,7 @@ import pytest
 
 from lbconsul.net.proxy_protocol import MAX_HEADER, Header, build_v2, parse
 from lbconsul.net.proxy_tlvs import AUTHORITY, SSL, ClientTLS
+from lbconsul.net.sockets import UNKNOWN_ADDRESS
 from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.proxy.upstream_header import upstream_header
 from lbconsul.tls.peer import PeerCertificate, TLSPeer
@@ -30,6 +31,12 @@ def test_version_1() -> None:
     """Version 1 is a line of text."""
     header = upstream_header("v1", CLIENT, SERVER, None)
     assert header == b"PROXY TCP4 192.0.2.7 198.51.100.1 5000 443\r\n"
+
+
+def test_client_that_has_left() -> None:
+    """A client whose address could not be asked for any more is unknown."""
+    assert upstream_header("v1", UNKNOWN_ADDRESS, SERVER, None) == b"PROXY UNKNOWN\r\n"
+    assert parsed(UNKNOWN_ADDRESS, SERVER).is_local
 
 
 def test_version_2() -> None:
