@@ -110,7 +110,7 @@ def _local(header: bytes) -> Header:
     family = header[13] >> 4
     tlvs = read_tlvs(header[_FIXED.size + _SIZES.get(family, 0) :]) or ()
     _check_sum(header, tlvs)
-    return Header(None, None, len(header), _telling(tlvs), is_local=True)
+    return Header(None, None, len(header), _without_padding(tlvs), is_local=True)
 
 
 def _proxied(header: bytes) -> Header:
@@ -123,7 +123,7 @@ def _proxied(header: bytes) -> Header:
         raise BadHeader("its last TLV is cut short")
     _check_sum(header, tlvs)
     source, destination = _unpack(kind, header)
-    return Header(source, destination, len(header), _telling(tlvs))
+    return Header(source, destination, len(header), _without_padding(tlvs))
 
 
 def _check_sum(header: bytes, tlvs: tuple[TLV, ...]) -> None:
@@ -144,7 +144,7 @@ def _check_sum(header: bytes, tlvs: tuple[TLV, ...]) -> None:
         raise BadHeader("its CRC32C is wrong")
 
 
-def _telling(tlvs: tuple[TLV, ...]) -> tuple[TLV, ...]:
+def _without_padding(tlvs: tuple[TLV, ...]) -> tuple[TLV, ...]:
     """The TLVs without checksum and padding."""
     if not tlvs:
         return tlvs

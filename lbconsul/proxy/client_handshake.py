@@ -12,8 +12,8 @@ from lbconsul.net.sockets import BareSocket, reset_on_close
 from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.proxy.handshake_settings import HandshakeSettings, HandshakeState, Step
 from lbconsul.proxy.handshake_steps import HandshakeSteps
-from lbconsul.proxy.introduced_session import IntroducedSession, RoutedSession
 from lbconsul.proxy.mapping_proxy import MappingProxy
+from lbconsul.proxy.post_handshake_session import PostHandshakeSession, RoutedSession
 from lbconsul.stats.termination import Termination
 from lbconsul.tls.peer import TLSPeer
 
@@ -123,11 +123,11 @@ class ClientHandshake(HandshakeSteps):
     def check(self, now: float) -> None:
         """Close the client if its step takes too long."""
         if now >= self._deadline:
-            self.give_up()
+            self.time_out()
         else:
             self._look_again()
 
-    def give_up(self) -> None:
+    def time_out(self) -> None:
         """Close the client: its step takes too long."""
         self.end(self._step.overdue)
 
@@ -203,9 +203,9 @@ class ClientHandshake(HandshakeSteps):
         client, sock = self.tls or self.stream, self.stream
         known = proxy, client, sock, self.address, self.accepted_at, info
         if is_routed and own.access_control is not None:
-            session: IntroducedSession = RoutedSession(*known, own.access_control)
+            session: PostHandshakeSession = RoutedSession(*known, own.access_control)
         else:
-            session = IntroducedSession(*known)
+            session = PostHandshakeSession(*known)
         own.sessions.discard(self)
         proxy.sessions.add(session)
         session.start()
@@ -229,7 +229,7 @@ class ClientHandshake(HandshakeSteps):
         self.state = _OVER
 
 
-def shake_hands(
+def begin_handshake(
     proxy: MappingProxy,
     settings: HandshakeSettings,
     client: BareSocket,

@@ -1,4 +1,4 @@
-"""What a handshake has told of a client."""
+"""What is known of a client from its handshake."""
 
 from attrs import frozen
 
@@ -13,11 +13,11 @@ _NAME = 100
 
 @frozen
 class ClientInfo:
-    """What a client's handshake told beyond the address that its session has."""
+    """What is known of a client from its handshake, beyond its address."""
 
-    #: The address of the proxy that announced the client; None: none did.
+    #: The address of the proxy whose header names the client; None: there is none.
     via: object = None
-    #: What that proxy's header said.
+    #: That proxy's header.
     header: Header | None = None
     #: The server name that the client asked for by TLS, if it did.
     server_name: str | None = None

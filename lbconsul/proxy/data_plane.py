@@ -187,7 +187,7 @@ class LocalDataPlane(MultiService):
         `server` is made of `material`.
         """
         self._runtime.tls.use(tls, server)
-        self.listeners.certified()
+        self.listeners.certificates_loaded()
 
     def drop_certificates(self, wanted: Collection[TLS]) -> None:
         """Drop the certificates of all TLS options but these."""

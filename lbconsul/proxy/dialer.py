@@ -102,7 +102,7 @@ class DialState(Enum):
     CHOOSING = auto()
     #: The poller watches the socket of the current attempt.
     CONNECTING = auto()
-    #: It has connected, and sends a PROXY header or shakes hands for TLS.
+    #: It has connected, and sends a PROXY header or is in the TLS handshake.
     HANDSHAKING = auto()
     #: It waits for a free upstream, since all are full.
     QUEUED = auto()

@@ -38,7 +38,7 @@ class FirstAnswer:
             else:
                 self._held.setdefault(query, {})[each] = None
 
-    def certified(self) -> None:
+    def certificates_loaded(self) -> None:
         """Let listeners accept that were held back for certificates."""
         for query in tuple(self._held):
             self.answered(query)

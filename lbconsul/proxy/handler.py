@@ -16,9 +16,9 @@ def handler_of(proxy: MappingProxy) -> Callable[[BareSocket, object], None]:
     if proxy.handshaking is None:
         return partial(handle, proxy)
     # Imported here: most gateways do not need it.
-    from lbconsul.proxy.client_handshake import shake_hands
+    from lbconsul.proxy.client_handshake import begin_handshake
 
-    return partial(shake_hands, proxy, proxy.handshaking)
+    return partial(begin_handshake, proxy, proxy.handshaking)
 
 
 def handle(proxy: MappingProxy, client: BareSocket, address: object) -> None:

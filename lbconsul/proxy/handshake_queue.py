@@ -22,8 +22,8 @@ LONGEST = 0.005
 MOST = 1000
 
 #: While that many have begun and others wait, the time after which one that waits for
-#: its client is given up, in seconds: clients that stall must not keep others out.
-PRESSED = 1.0
+#: its peer is timed out, in seconds: peers that stall must not keep others out.
+STALLED = 1.0
 
 
 class QueuedHandshake(Protocol):
@@ -32,8 +32,8 @@ class QueuedHandshake(Protocol):
     def take_turn(self) -> None:
         """Go on with the bytes that have come."""
 
-    def give_up(self) -> None:
-        """End: the client takes too long."""
+    def time_out(self) -> None:
+        """End: the peer takes too long."""
 
 
 @define(eq=False)
@@ -41,7 +41,7 @@ class HandshakeQueue:
     """Lets handshakes go on: now, while this turn has time for them, or in turn.
 
     Those that have begun come before those that have not, so that under a flood some
-    are completed rather than all given up.
+    are completed, and do not all time out.
     """
 
     _clock: IReactorTime
@@ -56,7 +56,7 @@ class HandshakeQueue:
     _new: dict[QueuedHandshake, None] = Factory(dict)
     #: How many seconds of this turn were used.
     _used: float = 0.0
-    #: The call in the next turn, and the one when the oldest can be given up.
+    #: The call in the next turn, and the one when the oldest can be timed out.
     _next: IDelayedCall | None = None
     _until_room: IDelayedCall | None = None
     _bugs: ThrottledFailures = Factory(
@@ -91,9 +91,9 @@ class HandshakeQueue:
         if len(self._running) < self._most:
             return True
         oldest, begun_at = next(iter(self._running.items()))
-        left = begun_at + PRESSED - self._clock.seconds()
+        left = begun_at + STALLED - self._clock.seconds()
         if left <= 0 and oldest not in self._begun:
-            oldest.give_up()
+            oldest.time_out()
             return True
         if self._until_room is None:
             self._until_room = self._clock.callLater(max(left, BUDGET), self._look_on)

@@ -1,4 +1,4 @@
-"""What the clients of a mapping have to do before they get an upstream."""
+"""The steps that the clients of a mapping take before they get an upstream."""
 
 from enum import IntEnum, auto
 from math import inf
@@ -81,8 +81,8 @@ class HandshakeSettings:
 
     #: The steps that follow a PROXY header.
     _steps: tuple[Step, ...]
-    #: The networks whose clients begin with a PROXY header; None: there are none.
-    _announced: Networks | None
+    #: The networks of proxies, whose connections begin with a PROXY header.
+    _proxies: Networks | None
     #: None: TLS does not end here.
     acceptor: TLSAcceptor | None = None
 
@@ -103,23 +103,23 @@ class HandshakeSettings:
             steps.append(_CLIENT_HELLO)
         elif mapping.waits_for_client:
             steps.append(_first_byte(mapping))
-        announced = Networks.of(accept) if accept else None
-        if len(steps) == 1 and announced is None:
+        proxies = Networks.of(accept) if accept else None
+        if len(steps) == 1 and proxies is None:
             return None
-        return cls(tuple(steps), announced, acceptor)
+        return cls(tuple(steps), proxies, acceptor)
 
     def steps_of(self, address: object) -> tuple[Step, ...]:
         """The steps of a client whose connection is from this address."""
-        if self._announced is not None and self._announces(self._announced, address):
+        if self._proxies is not None and _is_proxy(self._proxies, address):
             return (_PROXY_HEADER, *self._steps)
         return self._steps
 
-    @staticmethod
-    def _announces(announced: Networks, address: object) -> bool:
-        if not isinstance(address, tuple):
-            return True  # who may connect to a UNIX socket is up to its permissions
-        ip = read_address(address[0])
-        return ip is not None and ip in announced
+
+def _is_proxy(proxies: Networks, address: object) -> bool:
+    if not isinstance(address, tuple):
+        return True  # who may connect to a UNIX socket is up to its permissions
+    ip = read_address(address[0])
+    return ip is not None and ip in proxies
 
 
 def _first_byte(mapping: Mapping) -> Step:

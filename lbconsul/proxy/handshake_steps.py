@@ -15,7 +15,7 @@ from lbconsul.tls import client_hello
 
 
 class HandshakeSteps(TLSHandshake):
-    """Takes one step of a client's handshake at a time, and keeps what it told."""
+    """Takes one step of a client's handshake at a time, and keeps what it learns."""
 
     __slots__ = (
         "_access_control",
@@ -44,7 +44,7 @@ class HandshakeSteps(TLSHandshake):
         self.address = address
         #: Whether access control has let the client in, and counts it.
         self.is_admitted = False
-        #: The proxy that announced the client, and what it said.
+        #: The address of the proxy whose header names the client, and that header.
         self._via: object = None
         self._header: Header | None = None
         #: What a ClientHello that stays in the kernel asks for.

@@ -144,9 +144,9 @@ class ListenerManager(Service):
         """Accept clients of mappings that waited for Consul's answer to this query."""
         self._first_answer.answered(query)
 
-    def certified(self) -> None:
+    def certificates_loaded(self) -> None:
         """Accept clients of mappings that waited for their certificates."""
-        self._first_answer.certified()
+        self._first_answer.certificates_loaded()
 
     def tick(self) -> Iterable[None]:
         """Drop unused pools, in one go for all proxies that ended."""

@@ -76,7 +76,7 @@ class TcpSession:
     _retries: int
     lease: Lease
 
-    #: What a handshake has told of the client; None: there was none.
+    #: What is known from the handshake; None: there was none.
     info: ClientInfo | None = None
     is_admitted = True
 

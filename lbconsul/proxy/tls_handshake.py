@@ -1,4 +1,4 @@
-"""The part of a client's handshake in which TLS is shaken hands on."""
+"""The TLS handshake of a client."""
 
 from abc import abstractmethod
 from contextlib import suppress
@@ -19,7 +19,7 @@ _DISCARDED = 65536
 
 
 class TLSHandshake(HandshakeSocket):
-    """Shakes hands on TLS when the queue of the process lets it.
+    """Takes the steps of a TLS handshake when the queue of the process lets it.
 
     A client that has sent nothing costs no object of OpenSSL's.
     """
@@ -40,7 +40,7 @@ class TLSHandshake(HandshakeSocket):
         self.tls: TLSStream | None = None
 
     @abstractmethod
-    def give_up(self) -> None:
+    def time_out(self) -> None:
         """End: the client takes too long."""
 
     @abstractmethod
@@ -49,7 +49,7 @@ class TLSHandshake(HandshakeSocket):
 
     @abstractmethod
     def _on_tls_failed(self, reason: str) -> None:
-        """The handshake failed; the client has been told, if it could be."""
+        """The handshake failed; an alert was sent if the client can still get it."""
 
     @abstractmethod
     def _on_bug(self) -> None:
@@ -64,12 +64,12 @@ class TLSHandshake(HandshakeSocket):
     def take_turn(self) -> None:
         """Go on with the handshake, and what follows.  Called by the queue."""
         try:
-            self._go_on(self._shake_hands())
+            self._go_on(self._continue_handshake())
         except Exception:
             self._on_bug()
             raise
 
-    def _shake_hands(self) -> bool:
+    def _continue_handshake(self) -> bool:
         """Take a step; returns whether the handshake is complete."""
         if self.tls is None and has_ended(self.stream):  # while it was in the queue
             self._on_left()

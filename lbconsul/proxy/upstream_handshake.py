@@ -70,7 +70,7 @@ class UpstreamHandshake:
             return None
         return cls(clock, str(mapping), queue, header, connector)
 
-    def tell(self, instance: Instance, reason: str) -> None:
+    def log_failure(self, instance: Instance, reason: str) -> None:
         """Log that a TLS handshake failed."""
         if self._bound.allow(reason):
             self._log.warn(
@@ -159,20 +159,20 @@ class HandshakeDial(DialAttempt):
     def take_turn(self) -> None:
         """Go on with the TLS handshake.  Called by the queue."""
         try:
-            self._shake_hands()
+            self._continue_handshake()
         except Exception:
             # A bug in lbconsul: report it, but leak nothing.
             self._fail(Termination.INTERNAL)
             raise
 
-    def _shake_hands(self) -> None:
+    def _continue_handshake(self) -> None:
         try:
             tls = self._tls or self._open()
             tls.handshake()
         except BlockingIOError:
             self._wait()
         except OSError as error:
-            self._tell(error.strerror or str(error))
+            self._log_failure(error.strerror or str(error))
             self._next(Termination.UPSTREAM_TLS_FAILED)
         else:
             super()._answered()
@@ -198,9 +198,9 @@ class HandshakeDial(DialAttempt):
         except OSError as error:
             self._failed(error.errno or 0)
 
-    def _tell(self, reason: str) -> None:
+    def _log_failure(self, reason: str) -> None:
         assert self.lease is not None
-        self._handshake.tell(self.lease.upstream.instance, reason)
+        self._handshake.log_failure(self.lease.upstream.instance, reason)
 
     def check(self, now: float) -> None:
         if self.state is not _HANDSHAKING:
@@ -212,11 +212,11 @@ class HandshakeDial(DialAttempt):
                 # It waits for its turn, which says nothing of the upstream.
                 self._next(Termination.STARVED)
             else:
-                self.give_up()
+                self.time_out()
 
-    def give_up(self) -> None:
+    def time_out(self) -> None:
         """Try the next upstream: this one takes too long.  Called by the queue, too."""
-        self._tell("no answer in time")
+        self._log_failure("no answer in time")
         self._next(Termination.CONNECT_TIMEOUT)
 
     def _leave_poller(self, state: DialState) -> None:

@@ -17,28 +17,28 @@ def upstream_header(
     """The header for a client's connection, in version ``v1`` or ``v2``.
 
     `client` is the client's address, and `server` the one that it connected to, unless
-    the header of a proxy in front has named another.  Version 2 passes on the TLVs of
-    that header, and adds what TLS has told: it is the client's unless that header says
-    otherwise.
+    the header that was received from a proxy has another.  Version 2 passes on the TLVs
+    of that header, and adds server name and TLS of the client if they are not among
+    them.
     """
-    announced = None if info is None else info.header
+    received = None if info is None else info.header
     source, destination = _address(client), _address(server)
-    if announced is not None and announced.source is not None:
-        destination = announced.destination
+    if received is not None and received.source is not None:
+        destination = received.destination
     if version == "v1":
         return build_v1(source, destination)
-    passed_on = announced.tlvs if announced else ()
+    passed_on = received.tlvs if received else ()
     for tlvs in ([*passed_on, *_own_tlvs(info, passed_on)], passed_on):
         with suppress(ValueError):  # it is too long with all of them
             return build_v2(source, destination, tlvs)
     return build_v2(source, destination)
 
 
-def _own_tlvs(info: ClientInfo | None, announced: Iterable[TLV]) -> Iterator[TLV]:
-    """What TLS has told of the client, as far as it was not announced."""
+def _own_tlvs(info: ClientInfo | None, received: Iterable[TLV]) -> Iterator[TLV]:
+    """Server name and TLS of the client, unless the received TLVs have them."""
     if info is None:
         return
-    kinds = {kind for kind, _ in announced}
+    kinds = {kind for kind, _ in received}
     if info.server_name and AUTHORITY not in kinds:
         yield AUTHORITY, info.server_name.encode()
     if info.tls is not None and SSL not in kinds:

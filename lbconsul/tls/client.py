@@ -1,4 +1,4 @@
-"""Connects to upstreams with TLS, and verifies whom it reached."""
+"""TLS to upstreams: connects, and verifies their certificates."""
 
 from collections.abc import Callable, Hashable
 from ipaddress import ip_address
@@ -25,7 +25,7 @@ _MOST_SESSIONS = 1024
 
 
 class TLSClient:
-    """Connects with TLS, verifies whom it reached, and resumes sessions."""
+    """Connects with TLS, verifies the server's certificate, and resumes sessions."""
 
     def __init__(
         self,
@@ -37,9 +37,9 @@ class TLSClient:
         protocols: tuple[bytes, ...] = (),
     ) -> None:
         """
-        :param authorities: whom to trust; None for the system's authorities.
+        :param authorities: the trusted authorities; None for those of the system.
         :param verify: whether to verify the peer's certificate and its name.
-        :param identity: what is shown to peers that ask for a certificate, as
+        :param identity: what is presented to servers that ask for a certificate, as
             `client_identity` reads it.
         :param protocols: what is offered by ALPN, the best first.
         """

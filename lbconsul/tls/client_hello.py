@@ -1,4 +1,4 @@
-"""The ClientHello, with which a client of TLS begins: whom it wants to reach.  Pure.
+"""The ClientHello, with which a client of TLS begins: the server name.  Pure.
 
 Nothing is decrypted.  With Encrypted Client Hello (RFC 9849) the names are those of the
 outer hello, which is all that there is to see.
@@ -55,7 +55,7 @@ class NotTLS(BadHello):
 
 @frozen
 class ClientHello:
-    """What a client tells before anything is encrypted."""
+    """What a client sends before anything is encrypted."""
 
     #: The host name, in lower case and without a final dot.  None if the client sends
     #: none, or what is no host name, such as an IP address (RFC 6066, 3).

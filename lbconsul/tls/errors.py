@@ -1,4 +1,4 @@
-"""Errors of TLS streams.  Pure: what only tells them apart needs no OpenSSL."""
+"""Errors of TLS streams.  Pure: modules that only catch them need no OpenSSL."""
 
 
 class TLSError(ConnectionError):

@@ -1,4 +1,4 @@
-"""Tells who is at the other end of a TLS connection."""
+"""What a TLS connection says of its peer: server name, version, certificate."""
 
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256

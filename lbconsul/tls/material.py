@@ -24,7 +24,7 @@ from lbconsul.tls.certificates import (
 )
 from lbconsul.tls.context import read_authorities
 from lbconsul.tls.pem import PEM
-from lbconsul.tls.server import ClientVerification, TLSServer, trying
+from lbconsul.tls.server import ClientVerification, TLSServer, validating
 
 #: The most certificates of one mapping, and the most bytes of their texts.
 MOST_CERTIFICATES = 10_000
@@ -124,7 +124,7 @@ def building(
     for text in material.certificates:
         certificates.append(server_certificate(text.parse(), text.source, text.changed))
         yield True
-    for _ in trying(certificates):
+    for _ in validating(certificates):
         yield True
     return TLSServer(
         CertificateStore(certificates),

@@ -191,9 +191,9 @@ def _outcome(error: SSL.Error, detail: str = "") -> int:
 
 
 def reasons(error: SSL.Error | crypto.Error) -> str:
-    """What OpenSSL tells of an error."""
-    told = [str(each[-1]) for each in error.args[0]] if error.args else []
-    return ": ".join(filter(None, told)) or "OpenSSL gives no reason"
+    """The reasons that OpenSSL gives for an error."""
+    found = [str(each[-1]) for each in error.args[0]] if error.args else []
+    return ": ".join(filter(None, found)) or "OpenSSL gives no reason"
 
 
 def _offers_direct_calls() -> bool:

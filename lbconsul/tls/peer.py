@@ -1,4 +1,4 @@
-"""Who is at the other end of a TLS connection, and what was agreed on.  Pure."""
+"""The peer of a TLS connection, and what was negotiated with it.  Pure."""
 
 from attrs import frozen
 
@@ -22,5 +22,5 @@ class TLSPeer:
     #: As OpenSSL names them: "TLSv1.3", "TLS_AES_256_GCM_SHA384".
     version: str
     cipher: str
-    #: None if it showed none.
+    #: None if it presented none.
     certificate: PeerCertificate | None

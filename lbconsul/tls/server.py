@@ -1,4 +1,4 @@
-"""Serves TLS: by certificates that are chosen by server name.
+"""Serves TLS with certificates that are chosen by server name.
 
 The suites are in the server's order, but a client that prefers ChaCha20, because it has
 no AES in hardware, gets it.
@@ -57,7 +57,7 @@ class TLSServer:
         protocols: tuple[bytes, ...] = (b"http/1.1",),
     ) -> None:
         """
-        :param store: certificates that OpenSSL takes: `trying` tells.
+        :param store: certificates that `validating` has found valid.
         :param now: the wall clock, in seconds since the epoch.
         :param least_version: ``1.2`` or ``1.3``.
         :param protocols: what ALPN may agree on, the best first.
@@ -116,8 +116,8 @@ class TLSServer:
         return SSL.NO_OVERLAPPING_PROTOCOLS
 
 
-def trying(certificates: Iterable[ServerCertificate]) -> Iterator[None]:
-    """Show OpenSSL each certificate, one a step.
+def validating(certificates: Iterable[ServerCertificate]) -> Iterator[None]:
+    """Validate certificates, one a step: whether OpenSSL can use each.
 
     :raises ConfigError: it refuses one, such as one whose key is too short.
     """

@@ -83,8 +83,8 @@ class TLSStream:
         """Continue the handshake; returns once it is complete.
 
         :raises BlockingIOError: not yet; `wants_read` or `wants_write` is set.
-        :raises OSError: the handshake failed; the peer has been told why if it can
-            still be reached.
+        :raises OSError: the handshake failed; an alert was sent if the peer can still
+            get it.
         """
         if self._failure:
             self._raise_failure()
@@ -206,8 +206,8 @@ class TLSStream:
     def close(self) -> None:
         """Close the socket, after one try to send close_notify if TLS is up.
 
-        Never blocks or raises.  Whoever needs to know that close_notify was sent calls
-        `shutdown` before.
+        Never blocks or raises.  Call `shutdown` before to be sure that close_notify was
+        sent.
         """
         is_orderly = not (self._is_abortive or self._end_sent or self._failure)
         if is_orderly and self._is_up:

@@ -59,7 +59,7 @@ class CatalogSender:
             self._parts = self._catalog.parts(delta, self._version)
             self._send()
 
-    def certified(self, tls: TLS) -> None:
+    def certificates_changed(self, tls: TLS) -> None:
         """Send the certificates of these options, since they have changed."""
         self._owed[tls] = None
         self._send()

@@ -218,7 +218,7 @@ class WorkerDataPlane(MultiService):
         self._local.use_certificates(tls, material, server)
         self._certificates.put(tls, material)
         for worker in self.workers:
-            worker.certified(tls)
+            worker.certificates_changed(tls)
 
     def drop_certificates(self, wanted: Collection[TLS]) -> None:
         """Drop the certificates of all TLS options but these."""

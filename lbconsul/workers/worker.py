@@ -243,7 +243,7 @@ class Worker:
 
     def _use_certificates(self, tls: TLS, server: "TLSServer") -> None:
         self._runtime.tls.use(tls, server)
-        self._listeners.certified()
+        self._listeners.certificates_loaded()
 
     def _stop(self) -> None:
         """Send the final report and exit."""

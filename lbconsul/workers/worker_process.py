@@ -144,9 +144,9 @@ class WorkerProcess(ProcessProtocol):
         """Send the worker's mappings again, since they have changed."""
         self._sender.altered()
 
-    def certified(self, tls: TLS) -> None:
+    def certificates_changed(self, tls: TLS) -> None:
         """Send the certificates of these options, since they have changed."""
-        self._sender.certified(tls)
+        self._sender.certificates_changed(tls)
 
     def changed(self, delta: Delta) -> None:
         """Send a change of the catalog."""

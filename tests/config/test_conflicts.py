@@ -98,7 +98,7 @@ class TestProxyProtocol:
     """Headers of the PROXY protocol on a UNIX socket."""
 
     def test_given(self) -> None:
-        """A UNIX socket whose clients are announced can tell them by address."""
+        """With PROXY headers a UNIX socket can allow clients by address."""
         mapping = _mapping("unix:/run/w:web,accept-proxy=0.0.0.0/0,allow=10.0.0.0/8")
         assert mapping.proxy_protocol.accept == ("0.0.0.0/0",)
         assert mapping.allow == ("10.0.0.0/8",)

@@ -79,7 +79,7 @@ class TestRoutes:
         assert (one.allow, one.deny) == ((), ())
         assert (other.allow, other.deny) == (("10.2.0.0/16",), ())
 
-    def test_announced_clients(self) -> None:
+    def test_clients_behind_proxies(self) -> None:
         """A PROXY header gives the clients of a UNIX socket's routes an address."""
         mapping = _only(
             "unix:/run/w:-,mode=sni,accept-proxy=10.0.0.0/8",

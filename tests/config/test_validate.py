@@ -266,8 +266,8 @@ class TestClients:
             0,
         )
 
-    def test_announced(self) -> None:
-        """A PROXY header announces addresses of any family, whatever is listened on."""
+    def test_proxy_header(self) -> None:
+        """A PROXY header may have addresses of any family, whatever is listened on."""
         proxy = "accept-proxy=10.0.0.0/8"
         [built] = _built(f"80:web,{proxy},allow=::1")
         assert built.allow == ("::1/128",)

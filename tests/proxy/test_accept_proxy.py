@@ -1,4 +1,4 @@
-"""Clients that a proxy announces by the PROXY protocol, turned by hand."""
+"""Clients that a PROXY header names, turned by hand."""
 
 import socket
 from contextlib import ExitStack
@@ -65,7 +65,7 @@ def stage(proxy: TendedProxy) -> Any:
 
 @pytest.mark.parametrize("header", [V1, V2], ids=["v1", "v2"])
 @pytest.mark.parametrize("waits", [False, True])
-def test_announced(stage: Stage, header: bytes, waits: bool) -> None:
+def test_header(stage: Stage, header: bytes, waits: bool) -> None:
     """
     A header is taken off, and no byte of what follows; its source is the client, and
     the log tells which proxy said so.
@@ -104,7 +104,7 @@ def test_byte_by_byte(stage: Stage, header: bytes, address: object) -> None:
 
 
 @pytest.mark.parametrize("header", [build_v1(None, None), build_v2(None, None)])
-def test_no_address_announced(stage: Stage, header: bytes) -> None:
+def test_header_without_address(stage: Stage, header: bytes) -> None:
     """Where a header names no client, the connection's own address is the client's."""
     mapped = stage.serve()
     peer = stage.connect(mapped, header + b"hello")
@@ -179,8 +179,8 @@ def test_reset(stage: Stage) -> None:
 
 def test_access_control(stage: Stage) -> None:
     """
-    Allow, deny and the limit per client go by the announced address; the proxy that
-    announces needs no place in allow.
+    Allow, deny and the limit per client go by the address in the header; the proxy that
+    sends it needs no place in allow.
     """
     mapped = stage.serve(allow=("192.0.2.0/24",), max_connections_per_client=1)
     stage.connect(mapped, V1 + b"one")

@@ -151,6 +151,6 @@ def test_certificates(stage: Stage) -> None:
     assert not listener.accepts
     server: Any = object()
     stage.runtime.tls.use(mapping.tls, server)
-    stage.held.certified()
+    stage.held.certificates_loaded()
     assert listener.accepts
     assert stage.reactor.getDelayedCalls() == []

@@ -6,7 +6,7 @@ from attrs import define
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
-from lbconsul.proxy.handshake_queue import BUDGET, PRESSED, HandshakeQueue
+from lbconsul.proxy.handshake_queue import BUDGET, STALLED, HandshakeQueue
 
 
 @define(eq=False)
@@ -20,7 +20,7 @@ class Handshake:
     queue: HandshakeQueue | None = None
     is_given_up: bool = False
 
-    def give_up(self) -> None:
+    def time_out(self) -> None:
         assert self.queue is not None
         self.is_given_up = True
         self.queue.leave(self)
@@ -158,7 +158,7 @@ def test_stalled_ones() -> None:
     stage = Stage(most=2)
     first, second, third = flood = stage.begin(3)
     stage.turn()
-    stage.clock.advance(PRESSED - 0.1)
+    stage.clock.advance(STALLED - 0.1)
     assert turns(flood) == [1, 1, 0]
     assert not first.is_given_up
     stage.clock.advance(0.2)
@@ -173,7 +173,7 @@ def test_slow_by_our_own_fault() -> None:
     """One whose client has answered is not given up, however long it waits for us."""
     stage = Stage(most=1)
     first, second = flood = [
-        Handshake(stage.clock, 2 * PRESSED, queue=stage.queue) for _ in range(2)
+        Handshake(stage.clock, 2 * STALLED, queue=stage.queue) for _ in range(2)
     ]
     stage.queue.run(first)
     assert not stage.queue.run(first)

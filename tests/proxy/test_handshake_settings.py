@@ -24,7 +24,7 @@ def test_no_handshake(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "is_announced"),
+    ("address", "is_proxy"),
     [
         (("10.0.0.9", 4000), True),
         (("::ffff:10.0.0.9", 4000, 0, 0), True),
@@ -34,7 +34,7 @@ def test_no_handshake(options: dict[str, Any]) -> None:
         ("", True),
     ],
 )
-def test_accept_proxy(address: object, is_announced: bool) -> None:
+def test_accept_proxy(address: object, is_proxy: bool) -> None:
     """Only connections from the networks of accept-proxy, or of a UNIX socket, begin
     with a header.
     """
@@ -42,7 +42,7 @@ def test_accept_proxy(address: object, is_announced: bool) -> None:
     settings = HandshakeSettings.of(altered(Mapping("web"), accept_proxy=networks))
     assert settings is not None
     states = [each.state for each in settings.steps_of(address)]
-    header = [HandshakeState.PROXY_HEADER] if is_announced else []
+    header = [HandshakeState.PROXY_HEADER] if is_proxy else []
     assert states == [*header, HandshakeState.ADMISSION]
 
 

@@ -19,7 +19,7 @@ from zope.interface.verify import verifyObject
 from lbconsul.net.proxy_protocol import build_v1, build_v2
 from lbconsul.net.sockets import BareSocket, reset_on_close, set_nodelay
 from lbconsul.proxy.dialer import DialState
-from lbconsul.proxy.handshake_queue import PRESSED, HandshakeQueue
+from lbconsul.proxy.handshake_queue import STALLED, HandshakeQueue
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.tcp_session import TcpSession
 from lbconsul.proxy.upstream_handshake import BURST
@@ -221,7 +221,7 @@ def test_client_that_leaves(proxy: TendedProxy) -> None:
 
 
 def test_chain_of_proxies(proxy: TendedProxy) -> None:
-    """What a proxy in front has announced is announced to the instance, TLVs too."""
+    """The PROXY header of a proxy in front goes on to the instance, TLVs too."""
     server = proxy.server("a")
     proxy.register(server.instance())
     mapped = proxy.serve(send_proxy="v2", accept_proxy=("10.0.0.0/8",))
@@ -230,8 +230,8 @@ def test_chain_of_proxies(proxy: TendedProxy) -> None:
     peer.sendall(build_v2(CLIENT, PLACE, [(5, b"id")], checksum=True) + b"hello")
     proxy.accept(mapped, ours, FRONT)
     proxy.reactor.settle()
-    announced = build_v2(CLIENT, PLACE, [(5, b"id")])
-    assert heard(proxy, server) == announced + b"hello"
+    received = build_v2(CLIENT, PLACE, [(5, b"id")])
+    assert heard(proxy, server) == received + b"hello"
 
 
 def test_first_byte_awaited(proxy: TendedProxy) -> None:
@@ -599,6 +599,6 @@ def test_upstream_that_stalls(
     connect(proxy, mapped, b"stalls")
     client = connect(proxy, mapped, b"hello")
     server._accepted.append(server.sock.accept()[0])
-    proxy.pass_time(PRESSED + 0.1)
+    proxy.pass_time(STALLED + 0.1)
     assert list(proxy.endings.values()) == ["sC"]
     converse(proxy, client, accept_tls(proxy, server, context))

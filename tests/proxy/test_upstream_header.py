@@ -21,8 +21,8 @@ def parsed(client: object, server: object, info: ClientInfo | None = None) -> He
     return header
 
 
-def announced(source: object, destination: object) -> ClientInfo:
-    """A client that a proxy in front has announced."""
+def behind_proxy(source: object, destination: object) -> ClientInfo:
+    """A client whom the PROXY header of a proxy in front names."""
     header = parse(build_v2(source, destination, TLVS))  # type: ignore[arg-type]
     return ClientInfo(FRONT, header)
 
@@ -63,9 +63,9 @@ def test_unix_client() -> None:
     assert (header.source, header.is_local) == (None, True)
 
 
-def test_announced_client() -> None:
-    """What a proxy in front has announced goes on, its TLVs with version 2."""
-    info = announced(CLIENT, PLACE)
+def test_client_behind_proxy() -> None:
+    """The header of a proxy in front goes on, its TLVs with version 2."""
+    info = behind_proxy(CLIENT, PLACE)
     header = parsed(CLIENT, SERVER, info)
     assert (header.source, header.destination) == (CLIENT, PLACE)
     assert header.tlvs == TLVS
@@ -73,9 +73,9 @@ def test_announced_client() -> None:
     assert line == b"PROXY TCP4 192.0.2.7 203.0.113.1 5000 8443\r\n"
 
 
-def test_announced_without_an_address() -> None:
-    """Without an announced client, the connection of the proxy in front is the one."""
-    header = parsed(FRONT, SERVER, announced(None, None))
+def test_header_without_address() -> None:
+    """If that header names no client, the address of its connection is sent."""
+    header = parsed(FRONT, SERVER, behind_proxy(None, None))
     assert (header.source, header.destination) == (FRONT, SERVER)
     assert header.tlvs == TLVS
 
@@ -115,7 +115,7 @@ def test_client_without_a_server_name() -> None:
     assert dict(parsed(CLIENT, SERVER, ClientInfo(tls=tls())).tlvs).keys() == {SSL}
 
 
-def test_announced_client_of_tls() -> None:
+def test_client_of_tls_behind_proxy() -> None:
     """What a proxy in front says of the client's TLS counts, not that proxy's own."""
     told = (AUTHORITY, b"api.example.com"), (SSL, ClientTLS("TLSv1.2").write())
     header = parse(build_v2(CLIENT, PLACE, told))

@@ -19,7 +19,7 @@ from lbconsul.tls.certificates import (
 )
 from lbconsul.tls.errors import TLSError
 from lbconsul.tls.pem import PEM
-from lbconsul.tls.server import ClientVerification, TLSServer, trying
+from lbconsul.tls.server import ClientVerification, TLSServer, validating
 from lbconsul.tls.stream import TLSStream
 from tests.support.certificates import Authority, Issued, load_certificates, together
 from tests.support.tls import (
@@ -55,7 +55,7 @@ class Site:
     def serve(self, **options: Any) -> TLSServer:
         """A server with all certificates."""
         found = load_certificates("--tls", str(self.folder / "certs"))
-        deque(trying(found), 0)
+        deque(validating(found), 0)
         return TLSServer(CertificateStore(found), time.time, **options)
 
     def connect(

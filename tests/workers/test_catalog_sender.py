@@ -123,10 +123,10 @@ def test_certificates(reader: Reader) -> None:
     order.clear()
     sender.pause()
     for _ in range(3):
-        sender.certified(two)
+        sender.certificates_changed(two)
     sender.altered()
     published.keep_only([two])
-    sender.certified(one)
+    sender.certificates_changed(one)
     assert order == []
     sender.resume()
     assert order == ["/two", "mappings"]

@@ -1,4 +1,4 @@
-"""Sessions of clients that had a handshake before."""
+"""Sessions of clients that have had a handshake."""
 
 from lbconsul.net.sockets import BareSocket
 from lbconsul.net.stream import Stream
@@ -9,8 +9,8 @@ from lbconsul.proxy.tcp_session import TcpSession
 from lbconsul.stats.termination import Termination
 
 
-class IntroducedSession(TcpSession):
-    """A session whose client a handshake has introduced."""
+class PostHandshakeSession(TcpSession):
+    """A session of a client that has had a handshake."""
 
     __slots__ = ("_socket", "info")
 
@@ -33,7 +33,7 @@ class IntroducedSession(TcpSession):
         return self._socket
 
 
-class RoutedSession(IntroducedSession):
+class RoutedSession(PostHandshakeSession):
     """A session of a route, which access control of its mapping counts as well."""
 
     __slots__ = ("_admitted_by",)
