@@ -21,7 +21,7 @@ from lbconsul.config.sources import (
 from lbconsul.errors import ConfigError
 from lbconsul.logs.setup import LogSetup
 from lbconsul.process.argv import conceal
-from lbconsul.process.files import read_file
+from lbconsul.process.files import read_file, unreadable
 from lbconsul.text import printable
 
 
@@ -180,9 +180,7 @@ class CommandLine(usage.Options):
         try:
             return from_toml(read_file(self._path).decode("utf-8"), path)
         except OSError as error:
-            raise ConfigError(
-                f"--config {path}: cannot be read: {error.strerror or error}"
-            ) from None
+            raise unreadable(f"--config {path}", error) from None
         except UnicodeDecodeError:
             raise ConfigError(f"--config {path}: is not UTF-8 text") from None
 

@@ -21,6 +21,7 @@ from zope.interface import implementer
 
 from lbconsul.config.model import ConsulConfig
 from lbconsul.errors import ConfigError
+from lbconsul.process.files import unreadable
 from lbconsul.tls.context import client_identity, read_authorities
 from lbconsul.tls.pem import PEM
 
@@ -95,8 +96,7 @@ def authority_files(config: ConsulConfig) -> list[str]:
     try:
         paths = sorted(_walk(Path(config.ca_path)))
     except OSError as error:
-        why = error.strerror or error
-        raise ConfigError(f"{where}: cannot be read: {why}") from None
+        raise unreadable(where, error) from None
     if not paths:
         raise ConfigError(f"{where}: holds no file")
     return [str(each) for each in paths]

@@ -15,12 +15,11 @@ from lbconsul.gateway.certificate_sources import (
 )
 from lbconsul.gateway.tls_files import check_files
 from lbconsul.steps import finish
-from lbconsul.tls.certificates import stamped_files
 from lbconsul.tls.material import (
     Material,
     PEMText,
     building,
-    reading,
+    certificate_files,
     reading_certificates,
     verification,
     with_authorities,
@@ -58,12 +57,10 @@ class CertificateCheck:
 
     def _check_files(self, tls: TLS, mapping: str) -> None:
         with self._noting():
-            files = stamped_files(tls.certificates)
-            if not files:
-                finish(reading(mapping, tls))  # says why
-            for file in files:
+            where = f"{mapping}: tls"
+            for file in certificate_files(where, tls.certificates):
                 with self._noting():
-                    (text,) = finish(reading_certificates(f"{mapping}: tls", file))
+                    (text,) = finish(reading_certificates(where, file))
                     self._check(_alone(tls), mapping, text)
 
     def _check(self, tls: TLS, mapping: str, text: PEMText) -> bool:

@@ -4,6 +4,8 @@ import errno
 import os
 import stat
 
+from lbconsul.errors import ConfigError
+
 #: The longest file, in bytes: the certificates of all authorities take some 200 KiB.
 MOST = 16 * 1024 * 1024
 
@@ -34,3 +36,8 @@ def read_file(
     if len(content) > most and not cut:
         raise OSError(errno.EFBIG, f"longer than {most} bytes")
     return content[:most]
+
+
+def unreadable(name: str, error: OSError) -> ConfigError:
+    """The error that says why a file cannot be read; `name` is its option and path."""
+    return ConfigError(f"{name}: cannot be read: {error.strerror or error}")

@@ -8,11 +8,11 @@ from lbconsul.config.model import Mapping
 from lbconsul.errors import ConfigError
 from lbconsul.net.sockets import BareSocket
 from lbconsul.text import quoted
-from lbconsul.tls.certificates import file_stamps
 from lbconsul.tls.client import TLSClient
 from lbconsul.tls.context import client_identity, read_authorities
 from lbconsul.tls.errors import TLSError
 from lbconsul.tls.pem import PEM
+from lbconsul.tls.pem_files import file_stamp
 from lbconsul.tls.stream import TLSStream
 
 #: Most often that is looked whether files have changed, in seconds.
@@ -88,4 +88,4 @@ class UpstreamConnector:
             )
 
     def _stamps_now(self) -> list[object]:
-        return [file_stamps(each) for each in self._files]
+        return [file_stamp(each) for each in self._files]

@@ -1,6 +1,5 @@
 """Certificates of servers, with chain and key, and which one a client gets."""
 
-import os
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
@@ -19,9 +18,6 @@ from lbconsul.tls.pem import PEM
 WARN_DAYS = 14
 
 _DAY = 86400.0
-
-#: The path, the times of change, the size and the inode.
-FileStamp = tuple[str, int, int, int, int]
 
 
 @frozen(eq=False)
@@ -74,46 +70,6 @@ class ServerCertificate:
 
 def _date(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def pem_files(folder: str) -> list[str]:
-    """The paths of a folder's ``*.pem`` files, in order; hidden ones do not count.
-
-    :raises OSError: the folder cannot be read.
-    """
-    names = sorted(
-        name
-        for name in os.listdir(folder)
-        if name.endswith(".pem") and not name.startswith(".")
-    )
-    return [os.path.join(folder, name) for name in names]
-
-
-def file_stamps(path: str) -> tuple[FileStamp, ...]:
-    """What changes when a file, or a ``*.pem`` of a folder, does: costs no read.
-
-    A file that is not there, or whose folder cannot be read, is left out.
-    """
-    stamps = map(file_stamp, stamped_files(path))
-    return tuple(each for each in stamps if each is not None)
-
-
-def stamped_files(path: str) -> list[str]:
-    """The files of which `file_stamps` consists."""
-    try:
-        return pem_files(path) if os.path.isdir(path) else [path]
-    except OSError:
-        return []
-
-
-def file_stamp(path: str) -> FileStamp | None:
-    """What changes when a file does; None if it is not there."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    times = found.st_mtime_ns, found.st_ctime_ns  # the latter also of permissions
-    return path, *times, found.st_size, found.st_ino
 
 
 def server_certificate(pem: PEM, source: str, changed: float = 0) -> ServerCertificate:

@@ -11,19 +11,17 @@ from cryptography import x509
 
 from lbconsul.config.model import TLS
 from lbconsul.errors import ConfigError
-from lbconsul.process.files import read_file
+from lbconsul.process.files import read_file, unreadable
 from lbconsul.steps import Steps
 from lbconsul.text import fit
 from lbconsul.tls.certificates import (
     CertificateStore,
     ServerCertificate,
-    file_stamp,
-    pem_files,
     server_certificate,
-    stamped_files,
 )
 from lbconsul.tls.context import read_authorities
 from lbconsul.tls.pem import PEM
+from lbconsul.tls.pem_files import file_stamps, pem_files
 from lbconsul.tls.server import ClientVerification, TLSServer, validating
 
 #: The most certificates of one mapping, and the most bytes of their texts.
@@ -74,26 +72,34 @@ def reading_certificates(where: str, path: str) -> Steps[tuple[PEMText, ...]]:
 
     :raises ConfigError: a file cannot be read, or the folder has none.
     """
-    if not os.path.isdir(path):
-        return (_read(where, path),)
-    try:
-        files = pem_files(path)
-    except OSError as error:
-        raise _unreadable(where, path, error) from None
-    if not files:
-        raise ConfigError(f"{where} {path}: holds no *.pem file")
-    if len(files) > MOST_CERTIFICATES:
-        raise ConfigError(
-            f"{where} {path}: holds more than {MOST_CERTIFICATES} *.pem files"
-        )
     texts, total = list[PEMText](), 0
-    for file in files:
+    for file in certificate_files(where, path):
         texts.append(_read(where, file))
         total += len(texts[-1].content)
         if total > MOST_BYTES:
             raise ConfigError(f"{where} {path}: holds more than {MOST_BYTES} bytes")
         yield True
     return tuple(texts)
+
+
+def certificate_files(where: str, path: str) -> list[str]:
+    """The path of a PEM file, or those of every ``*.pem`` of a folder.
+
+    `where` names the option.
+
+    :raises ConfigError: the folder cannot be read, has none, or too many.
+    """
+    try:
+        files = pem_files(path)
+    except OSError as error:
+        raise unreadable(f"{where} {path}", error) from None
+    if not files:
+        raise ConfigError(f"{where} {path}: holds no *.pem file")
+    if len(files) > MOST_CERTIFICATES:
+        raise ConfigError(
+            f"{where} {path}: holds more than {MOST_CERTIFICATES} *.pem files"
+        )
+    return files
 
 
 def with_authorities(
@@ -150,8 +156,8 @@ def stamping(tls: TLS) -> Steps[object]:
     """What is different once one of the files is: no file is read for it."""
     found: list[object] = []
     for path in (tls.certificates, tls.client_ca, tls.client_crl):
-        for file in stamped_files(path):
-            found.append(file_stamp(file))
+        for stamp in file_stamps(path):
+            found.append(stamp)
             yield False
     return found
 
@@ -161,12 +167,7 @@ def _read(where: str, path: str) -> PEMText:
         changed = os.stat(path).st_mtime
         return PEMText(where, path, read_file(path), changed)
     except OSError as error:
-        raise _unreadable(where, path, error) from None
-
-
-def _unreadable(where: str, path: str, error: OSError) -> ConfigError:
-    why = error.strerror or error
-    return ConfigError(f"{where} {path}: cannot be read: {why}")
+        raise unreadable(f"{where} {path}", error) from None
 
 
 def _revocation_lists(

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from lbconsul.errors import ConfigError
-from lbconsul.process.files import read_file
+from lbconsul.process.files import read_file, unreadable
 
 #: A key that TLS can sign with.
 PrivateKey = (
@@ -65,8 +65,7 @@ class PEM:
         try:
             return cls(name, read_file(path))
         except OSError as error:
-            why = error.strerror or error
-            raise ConfigError(f"{name}: cannot be read: {why}") from None
+            raise unreadable(name, error) from None
 
     def certificates(self) -> list[x509.Certificate]:
         """All certificates.

@@ -10,7 +10,6 @@ from lbconsul.errors import ConfigError
 from lbconsul.tls.certificates import (
     CertificateStore,
     ServerCertificate,
-    file_stamps,
 )
 from tests.support.certificates import (
     UNREADABLE_NAME,
@@ -119,7 +118,6 @@ def test_a_folder_that_cannot_be_read(
     with pytest.raises(ConfigError) as refused:
         load_certificates("--tls", str(folder))
     assert str(refused.value) == f"--tls {folder}: cannot be read: Permission denied"
-    assert file_stamps(str(folder)) == ()
 
 
 def test_nothing_wrong(tmp_path: Path, authority: Authority) -> None:
@@ -150,35 +148,6 @@ def test_what_is_wrong(tmp_path: Path, authority: Authority) -> None:
     assert nameless.problems(since + DAY) == [
         f"{tmp_path}/no.pem: the certificate has no host name"
     ]
-
-
-def test_stamps(folder: Path, authority: Authority) -> None:
-    """Each change of a file, and each that comes or goes, changes the stamps."""
-    issued = authority.issue("web")
-    seen = [file_stamps(str(folder))]
-
-    def changed() -> bool:
-        seen.append(file_stamps(str(folder)))
-        return seen[-1] not in seen[:-1]
-
-    put(folder, "a.pem", issued)
-    assert changed()
-    assert not changed()
-    put(folder, "b.pem", issued)
-    assert changed()
-    os.utime(folder / "a.pem", (1, 1))
-    assert changed()
-    (folder / "a.pem").chmod(0o400)  # it could not be read before, perhaps
-    assert changed()
-    (folder / "new").write_bytes((folder / "a.pem").read_bytes())
-    os.utime(folder / "new", (1, 1))
-    assert not changed()
-    (folder / "new").rename(folder / "a.pem")
-    assert changed()
-    assert len(file_stamps(f"{folder}/a.pem")) == 1
-    (folder / "a.pem").unlink()
-    assert changed()
-    assert file_stamps(f"{folder}/a.pem") == ()
 
 
 class TestStore:
