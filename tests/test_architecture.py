@@ -135,6 +135,7 @@ CONTRACT = "tests/dev/contract"
 TESTED_ELSEWHERE = {
     "lbconsul.config.mapping_options": "tests/config/test_options.py",
     "lbconsul.config.option": "tests/config/test_options.py",
+    "lbconsul.config.tls_options": "tests/config/test_options.py",
     "lbconsul.consul.dns_messages": "tests/consul/test_dns_server.py",
     "lbconsul.consul.http": "tests/consul/test_client.py",
     "lbconsul.consul.query_loop": "tests/consul/test_watch.py",

@@ -37,7 +37,9 @@ CONSUL_OPTIONS = table(
         "name to ask for and to verify in Consul's certificate, not the address's",
     ),
     Option(
-        "client-cert", values.printable, "PEM file of the certificate to show to Consul"
+        "client-cert",
+        values.printable,
+        "PEM file of the certificate to present to Consul",
     ),
     Option("client-key", values.printable, "PEM file of that certificate's key"),
     Option("verify", values.switch, "whether to verify Consul's certificate [on]"),
