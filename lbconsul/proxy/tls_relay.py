@@ -20,7 +20,7 @@ class TLSRelay(Relay):
     6.1).  What it sent must not look complete: the other peer gets it, then a reset.
     """
 
-    __slots__ = ("_ends_by_upstream", "_is_cut")
+    __slots__ = ("_cut", "_ends_by_upstream")
 
     side_type = TLSSide
     client: TLSSide
@@ -36,8 +36,8 @@ class TLSRelay(Relay):
     ) -> None:
         super().__init__(settings, user, client, upstream, now)
         self.pipes = _NO_PIPES
-        #: Whether the upstream was cut off, and the client still gets what it sent.
-        self._is_cut = False
+        #: The side that was cut off, while the other one still gets what it sent.
+        self._cut: TLSSide | None = None
         #: While the last close_notify has no room: whether the upstream ended first.
         self._ends_by_upstream: bool | None = None
         for side in (self.client, self.upstream):
@@ -58,32 +58,29 @@ class TLSRelay(Relay):
     def on_lost(self, end: RelaySide) -> None:
         """The peer of `end` reset or cut the connection, or is gone."""
         assert isinstance(end, TLSSide)
-        if self._is_cut or end.tls is None or not end.tls.is_truncated:
+        if self._cut is not None or end.tls is None or not end.tls.is_truncated:
             super().on_lost(end)
-        elif end is self.upstream:
-            self._on_cut()
-        elif self.upstream.at_end:
+        elif end is self.client and self.upstream.at_end:
             # The client got all: many close without a word then.  What it sent may
             # have been cut none the less.
             reset_on_close(self.upstream.stream)
             super().end(Termination.DONE, by_upstream=True)
+        elif queued(end.other.stream):
+            self._on_cut(end)
         else:
             super().on_lost(end)
 
-    def _on_cut(self) -> None:
-        """Reset the client once it has what the upstream sent."""
-        if not queued(self.client.stream):
-            super().on_lost(self.upstream)
-            return
-        self._is_cut = True
+    def _on_cut(self, end: TLSSide) -> None:
+        """Have the other peer get what this one sent, before it is reset."""
+        self._cut = end
         for side in (self.client, self.upstream):
             side.stops_reading = True
             side.watch()
         self.on_half_closed()
 
     def check(self, now: float) -> None:
-        if self._is_cut and not queued(self.client.stream):
-            super().on_lost(self.upstream)
+        if self._cut is not None and not queued(self._cut.other.stream):
+            super().on_lost(self._cut)
         else:
             super().check(now)
 
@@ -98,7 +95,8 @@ class TLSRelay(Relay):
             return
         if termination is Termination.DONE and not self._ends_are_sent(by_upstream):
             return
-        super().end(termination, reset=reset or self._is_cut, by_upstream=by_upstream)
+        is_cut, self._cut = self._cut is not None, None
+        super().end(termination, reset=reset or is_cut, by_upstream=by_upstream)
 
     def _ends_are_sent(self, by_upstream: bool) -> bool:
         """Whether each close_notify is sent, or has room when the stream is closed."""

@@ -10,6 +10,7 @@ from OpenSSL import SSL
 
 from lbconsul.net.sockets import queued
 from lbconsul.proxy.relay_side import READ_SIZE
+from lbconsul.proxy.tls_side import TLSSide
 from lbconsul.stats.termination import Termination
 from tests.support.loopback import reset
 from tests.support.relay_stage import (
@@ -162,12 +163,19 @@ def test_reset_by_the_upstream(stage: Stage) -> None:
     stage.is_over(Termination.UPSTREAM_RESET, by_upstream=True)
 
 
-def is_delivered(stage: Stage) -> None:
-    """Turn until the client's kernel has got all, and the next check after that."""
-    stage.until(
-        lambda: stage.over or not queued(stage.relay.client.stream), "all is delivered"
-    )
+def is_delivered(stage: Stage, listener: Peer) -> None:
+    """Turn until a peer's kernel has got all, and the next check after that."""
+
+    def has_all() -> bool:
+        return bool(stage.over) or not queued(side_of(stage, listener).stream)
+
+    stage.until(has_all, "all is delivered")
     stage.pass_time(1)
+
+
+def side_of(stage: Stage, peer: Peer) -> TLSSide:
+    """The relay's side of a peer."""
+    return stage.relay.client if peer is stage.client else stage.relay.upstream
 
 
 @pytest.mark.parametrize("client", ["tls", "plain"])
@@ -177,28 +185,29 @@ def test_answer_cut_short(context: SSL.Context, client: str) -> None:
         stage.upstream.say(b"half an ans")
         stage.upstream.leave()
         stage.hears(stage.client, b"half an ans")
-        is_delivered(stage)
+        is_delivered(stage, stage.client)
         stage.sees(stage.client, "reset")
         stage.is_over(Termination.UPSTREAM_RESET, by_upstream=True)
 
 
-def cut_an_answer(stage: Stage, data: bytes) -> None:
-    """Have the upstream cut an answer to a slow client; turn until that is noticed."""
+def cut(stage: Stage, speaker: Peer, listener: Peer, data: bytes) -> None:
+    """Have a peer cut off what it sends to a slow one; turn until that is noticed."""
     rest = memoryview(data)
+    slow = side_of(stage, listener)
 
     def step() -> bool:
         nonlocal rest
         if rest:
-            rest = rest[stage.upstream.say(bytes(rest)) :]
+            rest = rest[speaker.say(bytes(rest)) :]
             if not rest:
-                stage.upstream.leave()
-        if stage.relay.client.pending:
-            stage.client.hear(1000)
-        return stage.relay.is_half_closed
+                speaker.leave()
+        if slow.pending:
+            listener.hear(1000)
+        return bool(stage.over) or stage.relay.is_half_closed
 
     stage.until(step, "the cut")
-    assert queued(stage.relay.client.stream)
     assert not stage.over
+    assert queued(slow.stream)
 
 
 @pytest.mark.parametrize("client", ["tls", "plain"])
@@ -206,11 +215,11 @@ def test_cut_answer_is_delivered_first(context: SSL.Context, client: str) -> Non
     """A slow client gets all that came of a cut answer, and then the reset."""
     data = noise(400_000)
     with relay_stage((client, "tls"), context, 32768) as stage:
-        cut_an_answer(stage, data)
+        cut(stage, stage.upstream, stage.client, data)
         stage.client.say(b"not wanted any more")
 
         stage.hears(stage.client, data)
-        is_delivered(stage)
+        is_delivered(stage, stage.client)
         stage.sees(stage.client, "reset")
         assert stage.moved == (0, len(data))
         stage.is_over(Termination.UPSTREAM_RESET, by_upstream=True)
@@ -220,7 +229,7 @@ def test_cut_answer_for_a_deaf_client(context: SSL.Context) -> None:
     """A client that does not read the rest of a cut answer is reset in the end."""
     data = noise(400_000)
     with relay_stage(("plain", "tls"), context, 32768) as stage:
-        cut_an_answer(stage, data)
+        cut(stage, stage.upstream, stage.client, data)
         stage.pass_time(HALF_CLOSED + 2)
         stage.is_over(Termination.HALF_CLOSED, by_upstream=False)
         stage.sees(stage.client, "reset")
@@ -235,6 +244,22 @@ def test_client_that_is_cut_off(context: SSL.Context, upstream: str) -> None:
         stage.hears(stage.upstream, b"half a quest")
         stage.client.leave()
         stage.sees(stage.upstream, "reset")
+        stage.is_over(Termination.CLIENT_RESET, by_upstream=False)
+
+
+@pytest.mark.parametrize("upstream", ["tls", "plain"])
+def test_cut_question_is_delivered_first(context: SSL.Context, upstream: str) -> None:
+    """
+    An upstream gets all that a client sent that closed without close_notify, and then
+    the reset.
+    """
+    data = noise(400_000)
+    with relay_stage(("tls", upstream), context, 32768) as stage:
+        cut(stage, stage.client, stage.upstream, data)
+        stage.hears(stage.upstream, data)
+        is_delivered(stage, stage.upstream)
+        stage.sees(stage.upstream, "reset")
+        assert stage.moved == (len(data), 0)
         stage.is_over(Termination.CLIENT_RESET, by_upstream=False)
 
 
