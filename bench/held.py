@@ -27,7 +27,8 @@ from twisted.internet.threads import deferToThread
 from lbconsul.balance.instance import Health, Identity, Instance
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
-from lbconsul.config.model import Drain, Mapping, TCPListen
+from lbconsul.config.listen import TCPListen
+from lbconsul.config.model import Drain, Mapping
 from lbconsul.process.garbage import ShortCollections
 from lbconsul.proxy.dialer import DialAttempt
 from lbconsul.proxy.mapping_proxy import MappingProxy

@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lbconsul.config.build import configure
+    from lbconsul.config.listen import SystemdListen, TCPListen, UnixListen
     from lbconsul.config.model import (
         TLS,
         Config,
@@ -46,10 +47,7 @@ if TYPE_CHECKING:
         Mapping,
         ProxyProtocol,
         ShrinkGuard,
-        SystemdListen,
-        TCPListen,
         Timeouts,
-        UnixListen,
         UpstreamTLS,
         WhenEmpty,
     )
@@ -99,6 +97,9 @@ _HOMES = {
     "LBConsulError": "errors",
     "NoWorkers": "errors",
     "ProxyFactory": "proxy.factory",
+    "SystemdListen": "config.listen",
+    "TCPListen": "config.listen",
+    "UnixListen": "config.listen",
     "configure": "config.build",
     "use_monotonic_clock": "process.clock",
 }

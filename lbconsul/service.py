@@ -24,8 +24,9 @@ from lbconsul.balance.events import (
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
+from lbconsul.config.consul import ConsulConfig
 from lbconsul.config.diff import Plan
-from lbconsul.config.model import Config, ConsulConfig, Mapping, rows
+from lbconsul.config.model import Config, Mapping, rows
 from lbconsul.consul.addresses import from_state, to_state
 from lbconsul.consul.client import ConsulClient, consul_client
 from lbconsul.consul.resolver import HostResolver

@@ -10,7 +10,8 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 
 from lbconsul.command_line import CommandLine, exit_with
-from lbconsul.config.model import Config, TCPListen, rows
+from lbconsul.config.listen import TCPListen
+from lbconsul.config.model import Config, rows
 from lbconsul.errors import LBConsulError
 from lbconsul.process.clock import WallClock, use_monotonic_clock
 from lbconsul.process.fd_limit import (

@@ -67,3 +67,8 @@ def unquoted(text: str) -> str:
     if match is None:
         raise ValueError(f"{text} must end with the quote that closes it")
     return re.sub(r"\\(.)", r"\1", match[1])
+
+
+def decimal(number: float) -> str:
+    """A number in plain decimal notation: not as 1e+06."""
+    return f"{number:.9f}".rstrip("0").rstrip(".")

@@ -12,7 +12,7 @@ from chaos.processes import Span, measured, memory
 from chaos.row import Row
 from chaos.scene import Scene
 from chaos.traffic import require_faultless
-from lbconsul.config.model import ConsulConfig
+from lbconsul.config.consul import ConsulConfig
 from lbconsul.consul.client import deadline
 from tests.support.gateway import Gateway
 from tests.support.misbehaving import SCENARIOS, Scenario

@@ -7,7 +7,7 @@ from chaos.processes import local_ports
 from chaos.row import Row
 from chaos.scene import SERVICE, Scene
 from chaos.traffic import require_faultless
-from lbconsul.config.model import ConsulConfig
+from lbconsul.config.consul import ConsulConfig
 from lbconsul.consul.client import deadline
 
 #: Seconds until a question is given up, and the pause before the next one; then

@@ -9,7 +9,7 @@ from twisted.web.http import FORBIDDEN, UNAUTHORIZED, Request
 
 from lbconsul.admin.responses import HTTPError
 from lbconsul.config.grammar import is_loopback
-from lbconsul.config.model import TCPListen, UnixListen
+from lbconsul.config.listen import TCPListen, UnixListen
 
 _HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(?::\d*)?")
 

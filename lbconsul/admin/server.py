@@ -16,7 +16,7 @@ from lbconsul.admin.http_server import AdminFactory
 from lbconsul.admin.requests import Requests
 from lbconsul.admin.routes import Routes
 from lbconsul.admin.status_model import StatusSource
-from lbconsul.config.model import TCPListen, UnixListen
+from lbconsul.config.listen import TCPListen, UnixListen
 from lbconsul.errors import CannotListen
 from lbconsul.net.acceptor import Acceptor
 from lbconsul.net.listening_socket import listen_on

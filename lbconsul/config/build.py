@@ -11,14 +11,10 @@ from typing import Any
 from attrs import evolve
 
 from lbconsul.config import grammar, validate
+from lbconsul.config.consul import ConsulAddress, ConsulConfig
 from lbconsul.config.mapping_options import MAPPING_OPTIONS
 from lbconsul.config.mappings import build_mappings
-from lbconsul.config.model import (
-    Admin,
-    Config,
-    ConsulAddress,
-    ConsulConfig,
-)
+from lbconsul.config.model import Admin, Config
 from lbconsul.config.options import CONSUL_OPTIONS, GATEWAY_OPTIONS, OPTIONS, SECRETS
 from lbconsul.config.sources import (
     Source,

@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection
 
 from attrs import evolve, frozen
 
-from lbconsul.config.model import TLS, Mapping, UnixListen
+from lbconsul.config.listen import UnixListen
+from lbconsul.config.model import TLS, Mapping
 from lbconsul.config.sources import RawMapping
 
 

@@ -11,14 +11,14 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from lbconsul.config import values
-from lbconsul.config.model import (
-    Admin,
-    ConsulAddress,
+from lbconsul.config.consul import ConsulAddress
+from lbconsul.config.listen import (
     Listen,
     SystemdListen,
     TCPListen,
     UnixListen,
 )
+from lbconsul.config.model import Admin
 from lbconsul.text import unquoted
 
 #: Consul's own port for HTTP, and the customary one for HTTPS.

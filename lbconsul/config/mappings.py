@@ -8,12 +8,13 @@ from typing import Any
 from attrs import evolve
 
 from lbconsul.config import conflicts, grammar, validate
+from lbconsul.config.listen import Listen
 from lbconsul.config.mapping_options import (
     LISTEN_OPTIONS,
     MAPPING_OPTIONS,
     with_options,
 )
-from lbconsul.config.model import Listen, Mapping
+from lbconsul.config.model import Mapping
 from lbconsul.config.server_names import read_pattern
 from lbconsul.config.sources import RawMapping, Source, SourcedText
 from lbconsul.config.values import service as service_name

@@ -1,67 +1,26 @@
 """The configuration of one gateway, as frozen values."""
 
 from collections.abc import Iterable, Iterator
-from collections.abc import Mapping as AbstractMapping
 from typing import Any
 
 from attrs import evolve, field, frozen
 
+from lbconsul.config.consul import ConsulConfig
+from lbconsul.config.listen import Listen, TCPListen, UnixListen
 from lbconsul.errors import ConfigError
-from lbconsul.text import quoted
-
-#: The addresses that mean every address of their family.
-ANY_HOST = frozenset({"0.0.0.0", "::"})
+from lbconsul.text import decimal, quoted
 
 #: The most workers.  Each worker reads the counters of all others, which limits how
 #: many are of use; this is far beyond that.
 MOST_WORKERS = 256
 
+#: Where the admin listener is by default.
+_ADMIN = TCPListen("127.0.0.1", 9200)
 
-@frozen
-class TCPListen:
-    """A TCP address to listen on; `host` is an IP address, v4 or v6."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-
-@frozen
-class UnixListen:
-    """A UNIX socket to listen on."""
-
-    path: str
-
-    def __str__(self) -> str:
-        return f"unix:{self.path}"
-
-
-@frozen
-class SystemdListen:
-    """A socket that systemd passes in: its FileDescriptorName, or its number from 0.
-
-    See sd_listen_fds(3).
-    """
-
-    name: str
-
-    def __str__(self) -> str:
-        return f"systemd:{self.name}"
-
-
-Listen = TCPListen | UnixListen | SystemdListen
 
 #: Where a mapping listens, or its service if an endpoint outside listens for it; and
 #: which part of the clients it takes, if it is a route.
 Place = tuple[Listen | str, str]
-
-
-def decimal(number: float) -> str:
-    """A number in plain decimal notation: not as 1e+06."""
-    return f"{number:.9f}".rstrip("0").rstrip(".")
 
 
 @frozen
@@ -277,69 +236,10 @@ def rows(mappings: Iterable[Mapping]) -> Iterator[Mapping]:
 
 
 @frozen
-class ConsulAddress:
-    """The HTTP address of a Consul agent or server.
-
-    `scheme` is ``http``, ``https`` or ``unix``; for ``unix`` the `path` is the
-    socket's, else a prefix of every request's path.
-    """
-
-    scheme: str
-    host: str = ""
-    port: int = 0
-    path: str = ""
-    #: For ``unix``: TLS over the socket, as ``CONSUL_HTTP_SSL`` requests.
-    tls: bool = False
-
-    def __str__(self) -> str:
-        if self.scheme == "unix":
-            return f"unix://{self.path}"
-        return f"{self.scheme}://{self.netloc}{self.path}"
-
-    @property
-    def netloc(self) -> str:
-        """The Host header of a request to this address."""
-        if self.scheme == "unix":
-            return "localhost"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-
-@frozen
-class ConsulConfig:
-    """How to reach Consul, and the credentials for it."""
-
-    addresses: tuple[ConsulAddress, ...] = (ConsulAddress("http", "127.0.0.1", 8500),)
-    #: Used without a token file, and while that file is empty.
-    token: str = field(default="", repr=False)
-    token_file: str = ""
-    #: ``user:password`` of HTTP basic authentication (RFC 7617).
-    http_auth: str = field(default="", repr=False)
-    ca_file: str = ""
-    #: A directory of CA files; `ca_file` overrides it.
-    ca_path: str = ""
-    #: The name for SNI and verification, instead of the address's host.
-    tls_server_name: str = ""
-    client_cert: str = ""
-    client_key: str = ""
-    verify: bool = True
-    namespace: str = ""
-    partition: str = ""
-    #: How long one blocking query may wait, in seconds.
-    consul_wait: float = 30.0
-    #: Where an option was set, if not on the command line.
-    places: AbstractMapping[str, str] = field(factory=dict, eq=False, repr=False)
-
-    def where(self, option: str) -> str:
-        """The place of an option, as an error message names it."""
-        return self.places.get(option, f"--{option}")
-
-
-@frozen
 class Admin:
     """The address of the admin listener; None for none."""
 
-    listen: TCPListen | UnixListen | None = TCPListen("127.0.0.1", 9200)
+    listen: TCPListen | UnixListen | None = _ADMIN
     #: Whether the operator set it: then a failure to listen is an error.
     is_needed: bool = field(default=False, eq=False)
 

@@ -4,9 +4,10 @@ from functools import lru_cache
 from typing import Any
 
 from lbconsul.config.mapping_options import LISTEN_OPTIONS, MAPPING_OPTIONS
-from lbconsul.config.model import Config, Mapping, decimal
+from lbconsul.config.model import Config, Mapping
 from lbconsul.config.option import Option
 from lbconsul.config.options import CONSUL_OPTIONS, GATEWAY_OPTIONS, SECRETS
+from lbconsul.text import decimal
 
 _UNITS = {"shrink-guard": "%", "rebalance": "%/min"}
 

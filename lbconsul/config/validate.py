@@ -11,14 +11,13 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from attrs import evolve
 
 from lbconsul.config import grammar
-from lbconsul.config.model import (
+from lbconsul.config.listen import (
     ANY_HOST,
     Listen,
-    Mapping,
     TCPListen,
     UnixListen,
-    WhenEmpty,
 )
+from lbconsul.config.model import Mapping, WhenEmpty
 from lbconsul.config.server_names import ANY
 from lbconsul.config.sources import RawMapping, SourcedText
 from lbconsul.errors import ConfigError

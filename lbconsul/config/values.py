@@ -11,8 +11,8 @@ from ipaddress import ip_network
 from posixpath import normpath
 
 from lbconsul.config.hosts import read_host
-from lbconsul.config.model import MOST_WORKERS, WhenEmpty, decimal
-from lbconsul.text import unquoted
+from lbconsul.config.model import MOST_WORKERS, WhenEmpty
+from lbconsul.text import decimal, unquoted
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}

@@ -14,7 +14,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IPolicyForHTTPS, IResponse
 
 from lbconsul.balance.pool_spec import ServiceQuery
-from lbconsul.config.model import ConsulAddress, ConsulConfig, decimal
+from lbconsul.config.consul import ConsulAddress, ConsulConfig
 from lbconsul.consul.endpoints import ConsulEndpoints
 from lbconsul.consul.http import PACKED, Body, bounded_http
 from lbconsul.consul.resolver import HostResolver
@@ -22,7 +22,7 @@ from lbconsul.consul.tls import authority_files, https_policy
 from lbconsul.consul.token import Token
 from lbconsul.errors import Forbidden, UnusableAnswer
 from lbconsul.process.files import read_file
-from lbconsul.text import one_line
+from lbconsul.text import decimal, one_line
 
 #: How long the request and its answer may take on the network, in seconds.
 ON_THE_WAY = 5.0

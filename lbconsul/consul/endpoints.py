@@ -22,7 +22,7 @@ from twisted.web.client import URI
 from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
 
-from lbconsul.config.model import ConsulAddress
+from lbconsul.config.consul import ConsulAddress
 from lbconsul.consul.heads import BoundedHeads
 from lbconsul.consul.host_lookup import look_up
 

@@ -19,7 +19,7 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
-from lbconsul.config.model import ConsulConfig
+from lbconsul.config.consul import ConsulConfig
 from lbconsul.errors import ConfigError
 from lbconsul.process.files import unreadable
 from lbconsul.tls.context import client_identity, read_authorities

@@ -18,7 +18,8 @@ from lbconsul.balance.events import (
     UpstreamEvent,
 )
 from lbconsul.balance.instance import Identity
-from lbconsul.config.model import Config, TCPListen, UnixListen
+from lbconsul.config.listen import TCPListen, UnixListen
+from lbconsul.config.model import Config
 from lbconsul.gateway.interfaces import Gateway
 from lbconsul.net.rate_limit import TokenBucket
 from lbconsul.net.throttled_log import ThrottledLog, in_words

@@ -7,8 +7,9 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from lbconsul.balance.events import EventKind, GatewayEvent
+from lbconsul.config.consul import ConsulConfig
 from lbconsul.config.diff import Plan, applicable, planning
-from lbconsul.config.model import Config, ConsulConfig, rows
+from lbconsul.config.model import Config, rows
 from lbconsul.consul.client import ConsulClient
 from lbconsul.errors import CannotReload
 from lbconsul.gateway.availability import Availability

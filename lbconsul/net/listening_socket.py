@@ -9,13 +9,13 @@ from typing import Protocol
 
 from attrs import define, field
 
-from lbconsul.config.model import (
+from lbconsul.config.listen import (
     ANY_HOST,
-    Mapping,
     SystemdListen,
     TCPListen,
     UnixListen,
 )
+from lbconsul.config.model import Mapping
 from lbconsul.errors import CannotListen
 from lbconsul.net.sockets import set_nodelay
 from lbconsul.net.unix_socket import (

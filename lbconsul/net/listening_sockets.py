@@ -6,7 +6,8 @@ from collections.abc import Mapping as AbstractMapping
 from attrs import Factory, define
 from twisted.logger import Logger
 
-from lbconsul.config.model import Mapping, UnixListen
+from lbconsul.config.listen import UnixListen
+from lbconsul.config.model import Mapping
 from lbconsul.net.listening_socket import OwnedSocket
 
 

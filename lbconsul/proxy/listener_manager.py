@@ -9,7 +9,8 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from lbconsul.balance.pool_spec import FailoverSpec, ServiceQuery
-from lbconsul.config.model import Listen, Mapping
+from lbconsul.config.listen import Listen
+from lbconsul.config.model import Mapping
 from lbconsul.net.listening_socket import ListeningSocket
 from lbconsul.proxy.active_listener import ActiveListener
 from lbconsul.proxy.factory import ProxyFactory

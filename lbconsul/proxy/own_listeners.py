@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from attrs import Factory, define, frozen
 
 from lbconsul.balance.instance import Instance
-from lbconsul.config.model import (
+from lbconsul.config.listen import (
     ANY_HOST,
     Listen,
     SystemdListen,

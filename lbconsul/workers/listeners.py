@@ -5,7 +5,8 @@ from itertools import count
 
 from attrs import Factory, define, evolve
 
-from lbconsul.config.model import Listen, Mapping, rows
+from lbconsul.config.listen import Listen
+from lbconsul.config.model import Mapping, rows
 from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.workers.messages import Assignment, Serve
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from lbconsul.admin.auth import Authorizer, RequestOrigin
 from lbconsul.admin.responses import HTTPError
-from lbconsul.config.model import TCPListen, UnixListen
+from lbconsul.config.listen import TCPListen, UnixListen
 from tests.support.fake_source import FixedToken
 
 LOCAL, LOCAL6 = TCPListen("127.0.0.1", 9200), TCPListen("::1", 9200)

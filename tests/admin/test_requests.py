@@ -4,7 +4,7 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbconsul.admin.requests import Requests
-from lbconsul.config.model import TCPListen
+from lbconsul.config.listen import TCPListen
 from tests.support.admin_client import Site
 
 ORDER = "/upstreams/dc1/node-00/web-0/drain"

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lbconsul.admin.routes import LONGEST_PATH, MOST_ANSWERS
 from lbconsul.admin.status_model import FullStatus
-from lbconsul.config.model import TCPListen, UnixListen
+from lbconsul.config.listen import TCPListen, UnixListen
 from tests.support.admin_client import Site
 
 SHOWN = ("/status", "/metrics", "/events")

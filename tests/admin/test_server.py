@@ -19,7 +19,7 @@ from twisted.logger import capturedLogs, formatEvent
 
 from lbconsul.admin.http_server import MOST_CONNECTIONS
 from lbconsul.admin.server import AdminServer
-from lbconsul.config.model import TCPListen, UnixListen
+from lbconsul.config.listen import TCPListen, UnixListen
 from lbconsul.errors import CannotListen
 from tests.support.fake_source import FakeSource, FixedToken, fake_source
 from tests.support.in_reactor import run, until

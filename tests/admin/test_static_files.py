@@ -86,7 +86,7 @@ def test_without_a_page(tmp_path: Path) -> None:
 
 def test_from_elsewhere() -> None:
     """The page tells nothing by itself: it can ask for the token."""
-    from lbconsul.config.model import TCPListen
+    from lbconsul.config.listen import TCPListen
 
     assert Site(TCPListen("0.0.0.0", 9200)).ask("GET", "/").code == 200
     assert Site().ask("GET", "/", [("Host", "evil.example")]).code == 403

@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from lbconsul.admin.event_log import EventLog
 from lbconsul.admin.server import AdminServer
 from lbconsul.admin.status_model import UpstreamStatus
-from lbconsul.config.model import TCPListen
+from lbconsul.config.listen import TCPListen
 from tests.support.fake_source import (
     FakeSource,
     FixedToken,

@@ -4,18 +4,16 @@ import pytest
 from attrs import evolve
 
 from lbconsul.config.build import build, configure
+from lbconsul.config.consul import ConsulAddress, ConsulConfig
+from lbconsul.config.listen import TCPListen, UnixListen
 from lbconsul.config.model import (
     Admin,
     Config,
-    ConsulAddress,
-    ConsulConfig,
     Drain,
     Limits,
     Mapping,
     ShrinkGuard,
-    TCPListen,
     Timeouts,
-    UnixListen,
     WhenEmpty,
 )
 from lbconsul.config.sources import (

@@ -3,8 +3,10 @@
 from attrs import evolve
 
 from lbconsul.config.build import configure
+from lbconsul.config.consul import ConsulConfig
 from lbconsul.config.diff import Plan, applicable, planning
-from lbconsul.config.model import Config, ConsulConfig, Mapping, TCPListen, UnixListen
+from lbconsul.config.listen import TCPListen, UnixListen
+from lbconsul.config.model import Config, Mapping
 from lbconsul.steps import finish
 
 A, B, C = (Mapping("web", TCPListen("0.0.0.0", port)) for port in (80, 81, 82))

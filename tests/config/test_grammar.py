@@ -7,13 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbconsul.config import grammar
-from lbconsul.config.model import (
-    Admin,
-    ConsulAddress,
-    SystemdListen,
-    TCPListen,
-    UnixListen,
-)
+from lbconsul.config.consul import ConsulAddress
+from lbconsul.config.listen import SystemdListen, TCPListen, UnixListen
+from lbconsul.config.model import Admin
 from lbconsul.config.options import OPTIONS
 
 

@@ -3,7 +3,13 @@
 import pytest
 
 from lbconsul.config.build import build, configure
-from lbconsul.config.model import Config, Limits, Mapping, TCPListen, WhenEmpty
+from lbconsul.config.listen import TCPListen
+from lbconsul.config.model import (
+    Config,
+    Limits,
+    Mapping,
+    WhenEmpty,
+)
 from lbconsul.config.sources import Source, from_command_line, from_toml
 from lbconsul.errors import ConfigError
 

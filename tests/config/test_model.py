@@ -4,34 +4,20 @@ from typing import Any
 
 import pytest
 
+from lbconsul.config.consul import ConsulConfig
+from lbconsul.config.listen import (
+    Listen,
+    TCPListen,
+    UnixListen,
+)
 from lbconsul.config.model import (
     MOST_WORKERS,
     Config,
-    ConsulAddress,
-    ConsulConfig,
-    Listen,
     Mapping,
-    SystemdListen,
-    TCPListen,
-    UnixListen,
     WhenEmpty,
     rows,
 )
 from lbconsul.errors import ConfigError
-
-
-@pytest.mark.parametrize(
-    ("listen", "text"),
-    [
-        (TCPListen("127.0.0.1", 80), "127.0.0.1:80"),
-        (TCPListen("::", 81), "[::]:81"),
-        (UnixListen("/run/web.sock"), "unix:/run/web.sock"),
-        (SystemdListen("web"), "systemd:web"),
-    ],
-)
-def test_listening_addresses(listen: Listen, text: str) -> None:
-    """A listening address shows itself as one would write it."""
-    assert str(listen) == text
 
 
 @pytest.mark.parametrize(
@@ -49,19 +35,6 @@ def test_mappings(listen: Listen | None, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "text"),
-    [
-        (ConsulAddress("http", "consul", 8500), "http://consul:8500"),
-        (ConsulAddress("https", "::1", 8501, "/c"), "https://[::1]:8501/c"),
-        (ConsulAddress("unix", path="/run/consul.sock"), "unix:///run/consul.sock"),
-    ],
-)
-def test_consul_addresses(address: ConsulAddress, text: str) -> None:
-    """Consul's address shows itself as a URL."""
-    assert str(address) == text
-
-
-@pytest.mark.parametrize(
     ("meant", "text"),
     [
         (WhenEmpty(), "close"),
@@ -74,14 +47,6 @@ def test_consul_addresses(address: ConsulAddress, text: str) -> None:
 def test_when_empty(meant: WhenEmpty, text: str) -> None:
     """What becomes of clients without an instance shows itself as one writes it."""
     assert str(meant) == text
-
-
-def test_places() -> None:
-    """An option is on the command line unless it was said elsewhere."""
-    consul = ConsulConfig(places={"ca-file": "CONSUL_CACERT"})
-    assert consul.where("ca-file") == "CONSUL_CACERT"
-    assert consul.where("token-file") == "--token-file"
-    assert consul == ConsulConfig()
 
 
 def test_the_token_is_hidden() -> None:
@@ -108,19 +73,6 @@ def test_no_number_of_workers(count: Any) -> None:
         f"workers: {count!r} must be a number of processes up to 256; 0 is one for"
         " each core, 1 is this process alone"
     )
-
-
-@pytest.mark.parametrize(
-    ("address", "netloc"),
-    [
-        (ConsulAddress("http", "consul", 8500, "/c"), "consul:8500"),
-        (ConsulAddress("https", "::1", 8501), "[::1]:8501"),
-        (ConsulAddress("unix", path="/run/consul.sock"), "localhost"),
-    ],
-)
-def test_the_host_header(address: ConsulAddress, netloc: str) -> None:
-    """Consul is called by the name under which it is reached."""
-    assert address.netloc == netloc
 
 
 def test_routes() -> None:

@@ -6,11 +6,11 @@ import pytest
 from attrs import fields
 
 from lbconsul.balance import policy
+from lbconsul.config.consul import ConsulConfig
 from lbconsul.config.mapping_options import MAPPING_OPTIONS, POLICIES
 from lbconsul.config.model import (
     TLS,
     Config,
-    ConsulConfig,
     Drain,
     Ejection,
     Limits,

@@ -24,7 +24,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from lbconsul.balance.pool_spec import ServiceQuery
-from lbconsul.config.model import ConsulAddress, ConsulConfig
+from lbconsul.config.consul import ConsulAddress, ConsulConfig
 from lbconsul.consul import client as module
 from lbconsul.consul.client import (
     ConsulClient,

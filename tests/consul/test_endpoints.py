@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.error import ConnectError, DNSLookupError
 
 from lbconsul.balance.pool_spec import ServiceQuery
-from lbconsul.config.model import ConsulAddress, ConsulConfig
+from lbconsul.config.consul import ConsulAddress, ConsulConfig
 from lbconsul.consul.client import Reply, consul_client
 from tests.support.fake_resolver import FakeResolver
 from tests.support.in_reactor import run

@@ -10,7 +10,7 @@ import pytest
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import capturedLogs, formatEvent
 
-from lbconsul.config.model import ConsulConfig
+from lbconsul.config.consul import ConsulConfig
 from lbconsul.consul.client import consul_client
 from lbconsul.consul.key_watch import KeyValue, KeyWatch, reading
 from lbconsul.errors import UnusableAnswer

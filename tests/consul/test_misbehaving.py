@@ -15,7 +15,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, capturedLogs, formatEvent
 
 from lbconsul.balance.pool_spec import ServiceQuery
-from lbconsul.config.model import ConsulConfig
+from lbconsul.config.consul import ConsulConfig
 from lbconsul.consul import client as consul_client_module
 from lbconsul.consul.query_loop import BURST
 from tests.support.in_reactor import FastReactor, run, until

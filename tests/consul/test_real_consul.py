@@ -10,7 +10,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import capturedLogs, formatEvent
 
 from lbconsul.balance.pool_spec import ServiceQuery
-from lbconsul.config.model import ConsulConfig
+from lbconsul.config.consul import ConsulConfig
 from tests.support.certificates import Authority
 from tests.support.consul_agent import ConsulAgent
 from tests.support.in_reactor import FastReactor, run, until

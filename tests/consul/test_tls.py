@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from lbconsul.config.model import ConsulConfig
+from lbconsul.config.consul import ConsulConfig
 from lbconsul.consul.tls import authority_files, https_policy
 from lbconsul.errors import ConfigError
 from tests.support.certificates import Authority, Issued

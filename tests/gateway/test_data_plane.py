@@ -11,7 +11,8 @@ from zope.interface.verify import verifyObject
 
 from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.config.build import configure
-from lbconsul.config.model import Config, Drain, Mapping, TCPListen
+from lbconsul.config.listen import TCPListen
+from lbconsul.config.model import Config, Drain, Mapping
 from lbconsul.errors import CannotListen, NoWorkers
 from lbconsul.gateway.data_plane import make_data_plane
 from lbconsul.gateway.interfaces import DataPlane

@@ -25,7 +25,8 @@ from lbconsul.balance.pool_spec import ServiceQuery
 from lbconsul.balance.registry import Registry
 from lbconsul.balance.upstream import Lease, Outcome, Upstream
 from lbconsul.config.build import configure
-from lbconsul.config.model import TLS, Config, Mapping, TCPListen
+from lbconsul.config.listen import TCPListen
+from lbconsul.config.model import TLS, Config, Mapping
 from lbconsul.gateway.availability import Availability
 from lbconsul.gateway.operations import Operations
 from lbconsul.gateway.status import StatusCollector

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, capturedLogs
 
-from lbconsul.config.model import Mapping, TCPListen
+from lbconsul.config.listen import TCPListen
+from lbconsul.config.model import Mapping
 from lbconsul.logs.connection_lines import SOURCE, ConnectionLines
 from lbconsul.logs.format import as_json, as_text
 from lbconsul.proxy.access_log import ConnectionLog

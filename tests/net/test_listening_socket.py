@@ -11,13 +11,13 @@ from pathlib import Path
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from lbconsul.config.model import (
+from lbconsul.config.listen import (
     Listen,
-    Mapping,
     SystemdListen,
     TCPListen,
     UnixListen,
 )
+from lbconsul.config.model import Mapping
 from lbconsul.errors import CannotListen
 from lbconsul.net.listening_socket import BorrowedSocket, OwnedSocket, open_socket
 from tests.support.loopback import accept, connect

@@ -9,7 +9,8 @@ import pytest
 from attrs import evolve
 from twisted.logger import capturedLogs, formatEvent
 
-from lbconsul.config.model import Mapping, TCPListen, UnixListen
+from lbconsul.config.listen import TCPListen, UnixListen
+from lbconsul.config.model import Mapping
 from lbconsul.errors import CannotListen
 from lbconsul.net.listening_sockets import ListeningSockets
 from lbconsul.steps import finish

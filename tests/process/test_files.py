@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lbconsul.admin.token_file import TokenFile
-from lbconsul.config.model import ConsulConfig
+from lbconsul.config.consul import ConsulConfig
 from lbconsul.consul.tls import https_policy
 from lbconsul.consul.token import Token
 from lbconsul.errors import ConfigError

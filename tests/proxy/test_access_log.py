@@ -10,7 +10,8 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, capturedLogs, formatEvent
 
 from lbconsul.balance.upstream import Upstream
-from lbconsul.config.model import Mapping, TCPListen
+from lbconsul.config.listen import TCPListen
+from lbconsul.config.model import Mapping
 from lbconsul.proxy.access_log import BURST, RATE, ConnectionLog
 from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.stats.termination import Termination

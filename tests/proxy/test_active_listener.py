@@ -9,7 +9,8 @@ import pytest
 from attrs import Factory, define, evolve
 from twisted.internet.task import Clock
 
-from lbconsul.config.model import Limits, Mapping, TCPListen
+from lbconsul.config.listen import TCPListen
+from lbconsul.config.model import Limits, Mapping
 from lbconsul.proxy.active_listener import ActiveListener
 from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.steps import finish

@@ -18,14 +18,13 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from lbconsul.config.model import (
-    Limits,
+from lbconsul.config.listen import (
     Listen,
-    Mapping,
     SystemdListen,
     TCPListen,
     UnixListen,
 )
+from lbconsul.config.model import Limits, Mapping
 from lbconsul.errors import CannotListen
 from lbconsul.net import listening_socket
 from lbconsul.net.listening_socket import OwnedSocket

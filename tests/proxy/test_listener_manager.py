@@ -16,7 +16,13 @@ from zope.interface.verify import verifyObject
 
 from lbconsul.balance.pool_spec import FailoverSpec
 from lbconsul.balance.registry import Registry
-from lbconsul.config.model import Drain, Limits, Mapping, TCPListen, Timeouts
+from lbconsul.config.listen import TCPListen
+from lbconsul.config.model import (
+    Drain,
+    Limits,
+    Mapping,
+    Timeouts,
+)
 from lbconsul.errors import CannotListen
 from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.proxy import listener_manager as module

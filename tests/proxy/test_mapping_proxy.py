@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lbconsul.balance.counter import LocalCounter
 from lbconsul.balance.registry import Registry
-from lbconsul.config.model import Mapping, TCPListen, Timeouts
+from lbconsul.config.listen import TCPListen
+from lbconsul.config.model import Mapping, Timeouts
 from lbconsul.proxy.handler import handle
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from tests.support import loopback

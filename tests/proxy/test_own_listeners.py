@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 
 from lbconsul.balance.instance import Instance
-from lbconsul.config.model import SystemdListen, TCPListen, UnixListen
+from lbconsul.config.listen import SystemdListen, TCPListen, UnixListen
 from lbconsul.proxy import own_listeners
 from lbconsul.proxy.own_listeners import (
     MAX_AGE,

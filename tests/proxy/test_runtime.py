@@ -4,7 +4,13 @@ from attrs import evolve
 
 from lbconsul.balance.instance import Health
 from lbconsul.balance.registry import Registry
-from lbconsul.config.model import Drain, Limits, Mapping, TCPListen, Timeouts
+from lbconsul.config.listen import TCPListen
+from lbconsul.config.model import (
+    Drain,
+    Limits,
+    Mapping,
+    Timeouts,
+)
 from lbconsul.net.periodic import EVERY
 from lbconsul.proxy.runtime import ProxyRuntime
 from lbconsul.proxy.targets import failover_spec

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import evolve
 from twisted.logger import capturedLogs, formatEvent
 
-from lbconsul.config.model import UnixListen
+from lbconsul.config.listen import UnixListen
 from lbconsul.proxy.access_log import BURST
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from tests.proxy.test_mapping_proxy import MAPPING, MappingProxyTestCase

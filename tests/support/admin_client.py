@@ -18,7 +18,7 @@ from lbconsul.admin.event_stream import Stream
 from lbconsul.admin.http_server import AdminFactory, Channel
 from lbconsul.admin.requests import Requests
 from lbconsul.admin.routes import Routes
-from lbconsul.config.model import TCPListen, UnixListen
+from lbconsul.config.listen import TCPListen, UnixListen
 from tests.support.fake_source import FakeSource, FixedToken, fake_source
 
 LOOPBACK = TCPListen("127.0.0.1", 9200)

@@ -424,7 +424,7 @@ def main() -> None:
 
     from lbconsul.admin.server import AdminServer
     from lbconsul.admin.static_files import pages
-    from lbconsul.config.model import TCPListen
+    from lbconsul.config.listen import TCPListen
 
     parser = argparse.ArgumentParser(prog="python -m tests.support.fake_source")
     parser.add_argument("--port", type=int, default=9200)

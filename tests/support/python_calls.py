@@ -12,7 +12,8 @@ from typing import Any
 
 from attrs import evolve
 
-from lbconsul.config.model import Mapping, TCPListen
+from lbconsul.config.listen import TCPListen
+from lbconsul.config.model import Mapping
 from lbconsul.logs.connection_lines import ConnectionLines
 from lbconsul.logs.targets import Descriptor
 from lbconsul.logs.writer import LogWriter

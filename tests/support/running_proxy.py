@@ -18,7 +18,8 @@ from zope.interface import implementer
 from lbconsul.balance.failover import Failover
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.registry import Registry
-from lbconsul.config.model import Mapping, TCPListen
+from lbconsul.config.listen import TCPListen
+from lbconsul.config.model import Mapping
 from lbconsul.net.listening_socket import ListeningSocket, OwnedSocket
 from lbconsul.net.poller import Poller, open_poller
 from lbconsul.proxy.active_listener import ActiveListener

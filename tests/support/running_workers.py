@@ -9,7 +9,8 @@ from typing import Any
 
 from twisted.logger import formatEvent
 
-from lbconsul.config.model import Mapping, TCPListen
+from lbconsul.config.listen import TCPListen
+from lbconsul.config.model import Mapping
 from lbconsul.net.listening_sockets import ListeningSockets
 from lbconsul.workers.data_plane import WorkerDataPlane
 from lbconsul.workers.versioned_catalog import VersionedCatalog

@@ -11,7 +11,7 @@ from lbconsul.balance.events import Change
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.pool_spec import PoolSpec, ServiceQuery
 from lbconsul.balance.registry import Registry
-from lbconsul.config.model import ConsulAddress, ConsulConfig
+from lbconsul.config.consul import ConsulAddress, ConsulConfig
 from lbconsul.consul.client import ConsulClient, Reply, consul_client
 from lbconsul.consul.watch import Watch
 

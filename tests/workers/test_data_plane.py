@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from lbconsul.config.model import Limits, Mapping, TCPListen
+from lbconsul.config.listen import TCPListen
+from lbconsul.config.model import Limits, Mapping
 from lbconsul.steps import finish
 from tests.support.loopback import accept, connect, listening
 from tests.support.ports import free_ports

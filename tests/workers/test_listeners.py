@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from attrs import evolve
 
-from lbconsul.config.model import Drain, Limits, Mapping, TCPListen
+from lbconsul.config.listen import TCPListen
+from lbconsul.config.model import Drain, Limits, Mapping
 from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.workers.listeners import ListenerSet, share
 from lbconsul.workers.messages import Assignment, Serve

@@ -3,7 +3,8 @@
 import pytest
 
 from lbconsul.balance.pool_spec import ServiceQuery
-from lbconsul.config.model import Mapping, TCPListen
+from lbconsul.config.listen import TCPListen
+from lbconsul.config.model import Mapping
 from lbconsul.workers.messages import (
     ANSWER,
     REPORT,

@@ -12,7 +12,8 @@ import pytest
 from attrs import evolve
 from twisted.logger import capturedLogs
 
-from lbconsul.config.model import Drain, Mapping, TCPListen
+from lbconsul.config.listen import TCPListen
+from lbconsul.config.model import Drain, Mapping
 from lbconsul.errors import CannotListen
 from lbconsul.net.listening_socket import OwnedSocket
 from lbconsul.workers import restart_backoff, spawn, worker_process

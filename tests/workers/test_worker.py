@@ -15,7 +15,8 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs, formatEvent
 
 from lbconsul.balance.instance import Instance
-from lbconsul.config.model import TLS, Mapping, TCPListen
+from lbconsul.config.listen import TCPListen
+from lbconsul.config.model import TLS, Mapping
 from lbconsul.net.fd_passing import send_sockets
 from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.traffic import MappingTraffic

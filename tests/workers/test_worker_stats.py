@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from lbconsul.config.model import Mapping, TCPListen
+from lbconsul.config.listen import TCPListen
+from lbconsul.config.model import Mapping
 from lbconsul.workers import data_plane
 from tests.support.loopback import accept, connect, listening
 from tests.support.running_workers import MAPPING, kill_all, of
