@@ -13,7 +13,7 @@ from attrs import frozen
 TLV = tuple[int, bytes]
 
 #: Types of TLVs (2.2).
-ALPN, AUTHORITY, CRC32C, NOOP, UNIQUE_ID, SSL, NETNS = 1, 2, 3, 4, 5, 0x20, 0x30
+ALPN, AUTHORITY, CRC32C, NOOP, UNIQUE_ID, SSL = 1, 2, 3, 4, 5, 0x20
 
 #: Types of the TLVs within an SSL TLV (2.2.6).
 _VERSION, _COMMON_NAME, _CIPHER = 0x21, 0x22, 0x23

@@ -14,11 +14,13 @@ from service_identity.exceptions import CertificateError
 
 from lbconsul.config.server_names import canonical_name
 from lbconsul.net.sockets import BareSocket
-from lbconsul.tls.context import new_context, show, trust
+from lbconsul.tls.context import new_context, trust, use_identity
 from lbconsul.tls.errors import TLSError
 from lbconsul.tls.identity import Identity
 from lbconsul.tls.openssl import expect_host
 from lbconsul.tls.stream import TLSStream
+
+_LEAST_VERSION = "1.2"
 
 #: Most sessions that a `TLSClient` keeps, one for each upstream.
 _MOST_SESSIONS = 1024
@@ -33,19 +35,16 @@ class TLSClient:
         authorities: tuple[x509.Certificate, ...] | None = None,
         verify: bool = True,
         identity: Identity | None = None,
-        least_version: str = "1.2",
-        protocols: tuple[bytes, ...] = (),
     ) -> None:
         """
         :param authorities: the trusted authorities; None for those of the system.
         :param verify: whether to verify the peer's certificate and its name.
         :param identity: what is presented to servers that ask for a certificate, as
             `client_identity` reads it.
-        :param protocols: what is offered by ALPN, the best first.
         """
         self._verify = verify
         self._sessions: dict[Hashable, SSL.Session] = {}
-        self._context = context = new_context(least_version)
+        self._context = context = new_context(_LEAST_VERSION)
         if not verify:
             context.set_verify(SSL.VERIFY_NONE)
         else:
@@ -54,10 +53,8 @@ class TLSClient:
                 context.set_default_verify_paths()
             else:
                 trust(context, authorities)
-        if protocols:
-            context.set_alpn_protos(list(protocols))
         if identity is not None:
-            show(context, identity)
+            use_identity(context, identity)
 
     def connect(self, sock: BareSocket, host: str, peer: Hashable = None) -> TLSStream:
         """The stream to a host by a socket that is connected to it.

@@ -32,14 +32,10 @@ _HEADS = struct.Struct("!BBBHI")
 _FIXED = 2 + 32
 _LONGEST_SESSION_ID = 32
 
-#: Extensions (RFC 6066, 3 and RFC 7301, 3.1), and the one type of server name.
-_SERVER_NAME, _ALPN = 0, 16
+#: The extension (RFC 6066, 3), and the one type of server name.
+_SERVER_NAME = 0
 _EXTENSION_HEAD = struct.Struct("!HH")
 _HOST_NAME = 0
-
-#: Protocol names that only test whether a server ignores what it does not know
-#: (RFC 8701, 2).
-_GREASE = frozenset(bytes([each, each]) for each in range(0x0A, 0x100, 0x10))
 
 
 class BadHello(ValueError):
@@ -60,8 +56,6 @@ class ClientHello:
     #: The host name, in lower case and without a final dot.  None if the client sends
     #: none, or what is no host name, such as an IP address (RFC 6066, 3).
     server_name: str | None = None
-    #: The protocols that it offers by ALPN, best first: ``b"h2"``, ``b"http/1.1"``.
-    alpn: tuple[bytes, ...] = ()
 
 
 def parse(data: bytes) -> ClientHello | None:
@@ -172,9 +166,7 @@ def _parse_message(hello: bytes) -> ClientHello:
     if at == len(hello):
         return ClientHello()
     extensions = _extensions(_only(hello, at, 2))
-    return ClientHello(
-        _server_name(extensions.get(_SERVER_NAME)), _alpn(extensions.get(_ALPN))
-    )
+    return ClientHello(_server_name(extensions.get(_SERVER_NAME)))
 
 
 def _extensions(block: bytes) -> dict[int, bytes]:
@@ -204,20 +196,6 @@ def _server_name(extension: bytes | None) -> str | None:
     if not name:
         raise BadHello("its server name is empty")
     return canonical_name(name.decode("ascii", "replace"))
-
-
-def _alpn(extension: bytes | None) -> tuple[bytes, ...]:
-    """The protocol names of the list (RFC 7301, 3.1)."""
-    if extension is None:
-        return ()
-    names = _only(extension, 0, 2)
-    found, at = [], 0
-    while at < len(names):
-        name, at = _vector(names, at, 1)
-        found.append(name)
-    if not found or b"" in found:
-        raise BadHello("its list of protocols is malformed")
-    return tuple(each for each in found if each not in _GREASE)
 
 
 def _vector(data: bytes, at: int, width: int) -> tuple[bytes, int]:

@@ -1,4 +1,4 @@
-"""Contexts of OpenSSL: what we speak, as a server and as a client.
+"""Contexts of OpenSSL, for servers and clients.
 
 The versions, suites and groups are those of Mozilla's intermediate configuration
 (Server Side TLS 6.0), without its hybrid group.
@@ -28,7 +28,7 @@ _GROUPS = "X25519:P-256:P-384"
 
 
 def new_context(least_version: str) -> SSL.Context:
-    """A context that shows and trusts nothing, for TLS from ``1.2`` or ``1.3`` on."""
+    """A context without certificates or authorities, for TLS from 1.2 or 1.3 on."""
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(_VERSIONS[least_version])
     context.set_cipher_list(_SUITES_1_2)
@@ -40,8 +40,8 @@ def new_context(least_version: str) -> SSL.Context:
     return context
 
 
-def show(context: SSL.Context, identity: Identity) -> None:
-    """Show a certificate to the peer.
+def use_identity(context: SSL.Context, identity: Identity) -> None:
+    """Present a certificate to the peer.
 
     :raises SSL.Error: OpenSSL refuses it, such as one whose key is too short.
     """
@@ -75,14 +75,14 @@ def trust(context: SSL.Context, authorities: Iterable[x509.Certificate]) -> None
 
 
 def client_identity(certificate: PEM, key: PEM | None = None) -> Identity:
-    """What a client shows: of a PEM text, with the key there or in a text of its own.
+    """The identity of a client: a PEM text, with the key there or in a text of its own.
 
     :raises ConfigError: the texts have no certificate, no key, or none that fits, or
         OpenSSL refuses them.
     """
     identity = read_identity(certificate, key)
     try:
-        show(SSL.Context(SSL.TLS_METHOD), identity)
+        use_identity(SSL.Context(SSL.TLS_METHOD), identity)
     except SSL.Error as error:
         raise certificate.error(f"OpenSSL: {reasons(error)}") from None
     return identity

@@ -1,4 +1,4 @@
-"""A certificate with its chain and its key: what one side of a connection shows."""
+"""A certificate with its chain and its key: what one side of a connection presents."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -19,7 +19,7 @@ UNREADABLE = ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameTyp
 
 @frozen
 class Identity:
-    """What one side shows: a certificate, its chain, and the key."""
+    """What one side presents: a certificate and its chain; and the key."""
 
     own: x509.Certificate = field(repr=False)
     chain: tuple[x509.Certificate, ...] = field(repr=False)

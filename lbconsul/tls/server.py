@@ -20,7 +20,7 @@ from lbconsul.config.server_names import canonical_name
 from lbconsul.errors import ConfigError
 from lbconsul.net.sockets import BareSocket
 from lbconsul.tls.certificates import CertificateStore, ServerCertificate
-from lbconsul.tls.context import new_context, show, trust
+from lbconsul.tls.context import new_context, trust, use_identity
 from lbconsul.tls.openssl import reasons
 from lbconsul.tls.stream import TLSStream
 
@@ -98,7 +98,7 @@ class TLSServer:
             _verify_clients(context, self._verification)
         if len(self._store.certificates) > 1:
             context.set_tlsext_servername_callback(self._choose_certificate)
-        show(context, certificate.identity)
+        use_identity(context, certificate.identity)
         return context
 
     def _choose_certificate(self, connection: SSL.Connection) -> None:
@@ -128,9 +128,9 @@ def validating(certificates: Iterable[ServerCertificate]) -> Iterator[None]:
         try:
             if context is None:
                 context = contexts[each.identity.chain] = SSL.Context(SSL.TLS_METHOD)
-                show(context, each.identity)
+                use_identity(context, each.identity)
             else:
-                show(context, evolve(each.identity, chain=()))
+                use_identity(context, evolve(each.identity, chain=()))
         except SSL.Error as error:
             raise ConfigError(f"{each.source}: OpenSSL: {reasons(error)}") from None
         yield
