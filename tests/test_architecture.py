@@ -391,6 +391,12 @@ def _members(node: ast.AST) -> Iterator[str]:
         yield from (target.id for target in targets if isinstance(target, ast.Name))
 
 
+def test_rooms_on_the_page() -> None:
+    """The table of docs/architecture.md has each room, and no other."""
+    page = (REPOSITORY / "docs" / "architecture.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(ROOMS)
+
+
 def test_names_on_the_page(modules: dict[str, Module]) -> None:
     """Each module, class and method that docs/architecture.md names exists."""
     known = {name.partition(".")[2] for name in modules}

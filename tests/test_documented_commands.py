@@ -1,0 +1,72 @@
+"""The commands and tables of README.md and docs/: users paste them as they stand."""
+
+import re
+import shlex
+from collections.abc import Iterator
+
+import pytest
+
+from lbconsul.command_line import CommandLine
+from lbconsul.config.mapping_options import MAPPING_OPTIONS
+from lbconsul.config.options import OPTIONS
+from lbconsul.stats.termination import Termination
+from tests.support.binaries import REPOSITORY
+
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+
+#: How a line begins that starts a gateway.
+STARTS = re.compile(r"(?:twistd -n |docker run .*? )?lbconsul ")
+
+
+def _commands() -> Iterator[tuple[str, str]]:
+    for page in PAGES:
+        text = page.read_text()
+        for block in re.findall(r"(?:^ {4}\S.*\n(?: {4}.*\n)*)", text, re.MULTILINE):
+            lines = re.sub(r"^ {4}", "", block, flags=re.MULTILINE)
+            for line in lines.replace("\\\n", "").splitlines():
+                if STARTS.match(line):
+                    yield page.name, line
+
+
+COMMANDS = list(_commands())
+
+
+def _table(title: str) -> set[str]:
+    """What the first column of the table below a title of the reference names."""
+    page = (REPOSITORY / "docs" / "reference.md").read_text()
+    section = page.partition(f"\n{title}\n")[2]
+    [table] = re.findall(r"\A.*?((?:^\|.*\n)+)", section, re.MULTILINE | re.DOTALL)
+    cells = [row.split(" | ")[0] for row in table.splitlines()[2:]]
+    return {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
+
+
+@pytest.mark.usefixtures("without_environment")
+@pytest.mark.parametrize(("page", "command"), COMMANDS)
+def test_commands(page: str, command: str) -> None:
+    """Each command that starts a gateway is one that it understands."""
+    words = shlex.split(command, comments=True)
+    CommandLine().parseOptions(words[words.index("lbconsul") + 1 :])
+
+
+def test_commands_are_found() -> None:
+    """The commands of the pages that have most are among those that are tried."""
+    found = [page for page, _ in COMMANDS]
+    assert found.count("README.md") >= 4
+    assert found.count("tls.md") >= 12
+
+
+def test_options_of_mappings() -> None:
+    """The reference has a row for each option of a mapping, and for nothing else."""
+    assert _table("### Options of mappings") == set(MAPPING_OPTIONS)
+
+
+def test_options_of_the_gateway() -> None:
+    """The reference has a row for each option that is no mapping's."""
+    flags = {"check", "online", "dev", "consul", "map", "route", "config"}
+    named = {each.removeprefix("--") for each in _table("### Options of the gateway")}
+    assert named == (set(OPTIONS) - set(MAPPING_OPTIONS)) | flags
+
+
+def test_termination_codes() -> None:
+    """The reference explains each termination that the log can have."""
+    assert _table("## The log") == {each.value for each in Termination}
