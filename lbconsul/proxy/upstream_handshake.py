@@ -1,7 +1,7 @@
 """What comes between the connect to an upstream and its relay: PROXY header and TLS."""
 
 from collections.abc import Mapping as AbstractMapping
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, cast
 
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime, IReadWriteDescriptor
@@ -12,6 +12,7 @@ from lbconsul.balance.instance import Instance
 from lbconsul.config.model import Mapping
 from lbconsul.net.rate_limit import TokenBucket
 from lbconsul.net.sockets import BareSocket
+from lbconsul.net.stream import Stream
 from lbconsul.net.throttled_log import ThrottledLog, in_words
 from lbconsul.proxy.dialer import DialAttempt, Dialer, DialState, DialUser
 from lbconsul.proxy.handshake_queue import HandshakeQueue
@@ -72,9 +73,23 @@ class UpstreamHandshake:
 
     def log_failure(self, instance: Instance, reason: str) -> None:
         """Log that a TLS handshake failed."""
+        self._tell("the TLS handshake with {upstream} failed", instance, reason)
+
+    def tell_lost(self, instance: Instance, upstream: Stream) -> None:
+        """Log why a stream to an upstream broke, if TLS was the cause.
+
+        With TLS 1.3 an upstream that requires a certificate of ours refuses only after
+        the handshake is over here (RFC 8446, section 4.4.2.4).
+        """
+        if self.connector is not None:
+            reason = cast("TLSStream", upstream).error
+            if reason:
+                self._tell("{upstream} ended TLS", instance, reason)
+
+    def _tell(self, what: str, instance: Instance, reason: str) -> None:
         if self._bound.allow(reason):
             self._log.warn(
-                "{mapping}: the TLS handshake with {upstream} failed: {reason}",
+                "{mapping}: " + what + ": {reason}",
                 mapping=self._mapping,
                 upstream=instance.text,
                 reason=reason,

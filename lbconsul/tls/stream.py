@@ -9,7 +9,7 @@ from contextlib import suppress
 from OpenSSL import SSL
 
 from lbconsul.net.sockets import BareSocket
-from lbconsul.tls.errors import Truncated
+from lbconsul.tls.errors import TLSError, Truncated
 from lbconsul.tls.openssl import WANT_READ, WANT_WRITE, PublicCalls, open_calls
 
 #: Most bytes of data in one record (RFC 8446, section 5.1).
@@ -78,6 +78,13 @@ class TLSStream:
     def is_truncated(self) -> bool:
         """Whether the peer ended TCP without close_notify, which broke the stream."""
         return self._failure is not None and self._failure[0] is Truncated
+
+    @property
+    def error(self) -> str:
+        """What was wrong, such as an alert of the peer's, if TLS broke the stream."""
+        if self._failure is None or self._failure[0] is not TLSError:
+            return ""
+        return str(self._failure[1][0])
 
     def handshake(self) -> None:
         """Continue the handshake; returns once it is complete.

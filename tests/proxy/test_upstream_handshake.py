@@ -447,6 +447,28 @@ def test_upstream_that_closes(proxy: TendedProxy, authority: Authority) -> None:
     assert list(proxy.endings.values()) == ["ST"]
 
 
+def test_upstream_that_requires_a_certificate(
+    proxy: TendedProxy, authority: Authority
+) -> None:
+    """
+    An instance that gets no certificate says so only after the handshake, in TLS 1.3;
+    the log tells.
+    """
+    requiring = plain_server_context(authority.issue("strict", "127.0.0.1"))
+    requiring.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
+    server = proxy.server("a")
+    proxy.register(server.instance())
+    mapped = proxy.serve(upstream_tls=True, upstream_ca=authority.file)
+    connect(proxy, mapped, b"hello")
+    with capturedLogs() as events:
+        with pytest.raises(TLSError):
+            accept_tls(proxy, server, requiring)
+        proxy.reactor.settle()
+    told = [str(formatEvent(event)) for event in events]
+    assert any(" ended TLS: " in each and "certificate" in each for each in told), told
+    assert list(proxy.endings.values()) == ["SD"]
+
+
 def test_silent_upstream(proxy: TendedProxy, authority: Authority) -> None:
     """A handshake has to be over within the connect timeout."""
     server = proxy.server("a")
