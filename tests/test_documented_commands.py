@@ -35,7 +35,7 @@ def _table(title: str) -> set[str]:
     """What the first column of the table below a title of the reference names."""
     page = (REPOSITORY / "docs" / "reference.md").read_text()
     section = page.partition(f"\n{title}\n")[2]
-    [table] = re.findall(r"\A.*?((?:^\|.*\n)+)", section, re.MULTILINE | re.DOTALL)
+    table = re.findall(r"(?:^\|.*\n)+", section, re.MULTILINE)[0]
     cells = [row.split(" | ")[0] for row in table.splitlines()[2:]]
     return {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
 
