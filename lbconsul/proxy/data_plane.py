@@ -186,12 +186,12 @@ class LocalDataPlane(MultiService):
 
         `server` is made of `material`.
         """
-        self._runtime.tls.use(tls, server)
+        self._runtime.acceptors.use(tls, server)
         self.listeners.certificates_loaded()
 
     def drop_certificates(self, wanted: Collection[TLS]) -> None:
         """Drop the certificates of all TLS options but these."""
-        self._runtime.tls.keep_only(wanted)
+        self._runtime.acceptors.keep_only(wanted)
 
     def lend(self, mapping: Mapping) -> ProxyFactory:
         """A factory for a mapping whose clients the caller's endpoint accepts."""

@@ -15,10 +15,10 @@ from lbconsul.net.splice import Pipes
 from lbconsul.net.sweeper import TimeSlicer
 from lbconsul.proxy.access_log import ConnectionWriter
 from lbconsul.proxy.connection_limit import ConnectionLimit
-from lbconsul.proxy.current_tls import AllTLS
 from lbconsul.proxy.handshake_queue import HandshakeQueue
 from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
 from lbconsul.proxy.targets import failover_spec
+from lbconsul.proxy.tls_acceptors import TLSAcceptors
 from lbconsul.stats.mapping import MappingStats
 from lbconsul.stats.termination import Termination
 from lbconsul.stats.traffic import MappingTraffic
@@ -62,8 +62,8 @@ class ProxyRuntime:
             lambda self: HandshakeQueue(self.reactor, self._poller.serve_ready), True
         ),
     )
-    #: What clients are served TLS with.
-    tls: AllTLS = Factory(AllTLS)
+    #: Serve clients with TLS.
+    acceptors: TLSAcceptors = Factory(TLSAcceptors)
     #: By a mapping's place, over all options it had.
     _stats: dict[Place, MappingStats] = Factory(dict)
     #: Connections accepted by proxies that are gone.
@@ -113,7 +113,7 @@ class ProxyRuntime:
             connection_limit=self.connection_limit,
             handshake_queue=self._handshake_queue,
             slicer=self.sweeper,
-            acceptor=self.tls.of(mapping.tls),
+            acceptor=self.acceptors.of(mapping.tls),
         )
         self._proxies[proxy] = None
         self._specs[failover_spec(mapping)] += 1
@@ -183,7 +183,7 @@ class ProxyRuntime:
 
         And, with TLS, the certificates.
         """
-        if not self.tls.is_ready(mapping.tls):
+        if not self.acceptors.is_ready(mapping.tls):
             return False
         for selection in failover_spec(mapping).all():
             if self.registry.pool(selection).candidates:
@@ -197,7 +197,7 @@ class ProxyRuntime:
 
         The resolver bounds how long the latter takes.
         """
-        if not self.tls.is_ready(mapping.tls):
+        if not self.acceptors.is_ready(mapping.tls):
             return True
         asked = (each.query for each in failover_spec(mapping).all())
         return any(map(self.registry.pending, asked))

@@ -27,10 +27,10 @@ RATE, BURST = 1.0, 10.0
 _HANDSHAKING = DialState.HANDSHAKING
 
 
-class Connector(Protocol):
+class TLSConnector(Protocol):
     """Makes TLS streams to the upstreams of one mapping."""
 
-    def open(self, sock: BareSocket, instance: Instance) -> "TLSStream":
+    def connect(self, sock: BareSocket, instance: Instance) -> "TLSStream":
         """A stream on a connected socket, to verify as this instance.
 
         :raises OSError: there is no usable certificate or authority.
@@ -50,7 +50,7 @@ class UpstreamHandshake:
     #: The version of the PROXY header: ``v1``, ``v2``, or ``off``.
     header: str
     #: None without TLS.
-    connector: Connector | None
+    connector: TLSConnector | None
     _bound: ThrottledLog = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -196,7 +196,7 @@ class HandshakeDial(DialAttempt):
         connector = self._handshake.connector
         assert connector is not None
         assert self.lease is not None
-        tls = connector.open(self._socket, self.lease.upstream.instance)
+        tls = connector.connect(self._socket, self.lease.upstream.instance)
         self.stream = self._tls = tls
         return tls
 

@@ -55,7 +55,7 @@ class UpstreamConnector:
         self._error = ""
         self._read()
 
-    def open(self, sock: BareSocket, instance: Instance) -> TLSStream:
+    def connect(self, sock: BareSocket, instance: Instance) -> TLSStream:
         """The stream to an instance on a connected socket; its handshake is to do.
 
         :raises OSError: no usable file was ever found, or the instance has no name.

@@ -197,7 +197,7 @@ class Worker:
 
     @_handle.register
     def _keep_certificates(self, command: KeepCertificates) -> None:
-        self._runtime.tls.keep_only(command.wanted)
+        self._runtime.acceptors.keep_only(command.wanted)
 
     @_handle.register
     def _accept(self, command: SyncComplete) -> None:
@@ -242,7 +242,7 @@ class Worker:
         self._reporter.report_traffic_soon()
 
     def _use_certificates(self, tls: TLS, server: "TLSServer") -> None:
-        self._runtime.tls.use(tls, server)
+        self._runtime.acceptors.use(tls, server)
         self._listeners.certificates_loaded()
 
     def _stop(self) -> None:

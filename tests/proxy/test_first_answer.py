@@ -150,7 +150,7 @@ def test_certificates(stage: Stage) -> None:
     stage.registry.replace(FIRST, [instance("b", 80)])
     assert not listener.accepts
     server: Any = object()
-    stage.runtime.tls.use(mapping.tls, server)
+    stage.runtime.acceptors.use(mapping.tls, server)
     stage.held.certificates_loaded()
     assert listener.accepts
     assert stage.reactor.getDelayedCalls() == []

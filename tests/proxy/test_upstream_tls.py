@@ -63,7 +63,7 @@ class Upstream:
         """Shake hands; the server name that was asked for."""
         ours, theirs = non_blocking_pair()
         self._sockets += ours, theirs
-        stream = connector.open(ours, upstream)
+        stream = connector.connect(ours, upstream)
         server = server_side(self._context, theirs)
         in_turn(stream.handshake, server.handshake)
         stream.close()

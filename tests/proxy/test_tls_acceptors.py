@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lbconsul.config.model import TLS
-from lbconsul.proxy.current_tls import AllTLS
+from lbconsul.proxy.tls_acceptors import TLSAcceptors
 from lbconsul.steps import finish
 from lbconsul.tls.errors import TLSError
 from lbconsul.tls.material import building, reading
@@ -23,18 +23,18 @@ def server_of(path: Path, name: str) -> TLSServer:
 
 def test_before_the_first(tmp_path: Path) -> None:
     """Without certificates no client is served; then each gets the newest."""
-    every, tls = AllTLS(), TLS("consul:certs")
-    current = every.of(tls)
-    assert current is not None and current is every.of(tls)
-    assert not every.is_ready(tls)
+    acceptors, tls = TLSAcceptors(), TLS("consul:certs")
+    current = acceptors.of(tls)
+    assert current is not None and current is acceptors.of(tls)
+    assert not acceptors.is_ready(tls)
     ours, peer = non_blocking_pair()
     with ours, peer:
         with pytest.raises(TLSError, match="there are no certificates yet"):
             current.accept(ours)
-        every.use(tls, server_of(tmp_path, "a"))
-        assert every.is_ready(tls)
+        acceptors.use(tls, server_of(tmp_path, "a"))
+        assert acceptors.is_ready(tls)
         stream = current.accept(ours)
-        every.use(tls, server_of(tmp_path, "b"))
+        acceptors.use(tls, server_of(tmp_path, "b"))
         shake_hands(stream, python_client(peer))  # it goes on with what it began with
         shown = stream.connection.get_certificate(as_cryptography=True)
         assert shown is not None and shown.subject.rfc4514_string() == "CN=a"
@@ -42,15 +42,15 @@ def test_before_the_first(tmp_path: Path) -> None:
 
 def test_without_tls() -> None:
     """A mapping without TLS needs none."""
-    every = AllTLS()
-    assert every.of(TLS()) is None and every.is_ready(TLS())
+    acceptors = TLSAcceptors()
+    assert acceptors.of(TLS()) is None and acceptors.is_ready(TLS())
 
 
 def test_what_is_dropped(tmp_path: Path) -> None:
     """What no mapping names any more is not kept."""
-    every, one, two = AllTLS(), TLS("one"), TLS("two")
+    acceptors, one, two = TLSAcceptors(), TLS("one"), TLS("two")
     server = server_of(tmp_path, "a")
-    every.use(one, server)
-    every.use(two, server)
-    every.keep_only([two])
-    assert (every.is_ready(one), every.is_ready(two)) == (False, True)
+    acceptors.use(one, server)
+    acceptors.use(two, server)
+    acceptors.keep_only([two])
+    assert (acceptors.is_ready(one), acceptors.is_ready(two)) == (False, True)

@@ -1,4 +1,4 @@
-"""The certificates in use: what the next client of each mapping is served TLS with."""
+"""Serve the clients of mappings with TLS, with the certificates in use."""
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING
@@ -15,8 +15,8 @@ if TYPE_CHECKING:  # OpenSSL takes memory that mappings without TLS do without
 
 
 @define(eq=False)
-class CurrentTLS:
-    """What mappings with the same TLS options serve their clients with.
+class ReplaceableAcceptor:
+    """Serves the clients of mappings with the same TLS options.
 
     New certificates replace the old ones as a whole; a handshake that has begun goes on
     with those that it began with.
@@ -44,27 +44,27 @@ class CurrentTLS:
 
 
 @define(eq=False)
-class AllTLS:
-    """The certificates of one process, by the TLS options that name them."""
+class TLSAcceptors:
+    """The acceptors of one process, by the TLS options that name their certificates."""
 
-    _current: dict[TLS, CurrentTLS] = Factory(dict)
+    _acceptors: dict[TLS, ReplaceableAcceptor] = Factory(dict)
 
-    def of(self, tls: TLS) -> CurrentTLS | None:
-        """What serves mappings with these options; None if they are without TLS."""
+    def of(self, tls: TLS) -> ReplaceableAcceptor | None:
+        """The acceptor of mappings with these options; None if they are without TLS."""
         if not tls.certificates:
             return None
-        return self._current.setdefault(tls, CurrentTLS())
+        return self._acceptors.setdefault(tls, ReplaceableAcceptor())
 
     def use(self, tls: TLS, server: "TLSServer") -> None:
         """Serve mappings with these options with these certificates."""
-        self._current.setdefault(tls, CurrentTLS()).use(server)
+        self._acceptors.setdefault(tls, ReplaceableAcceptor()).use(server)
 
     def is_ready(self, tls: TLS) -> bool:
         """Whether mappings with these options can serve clients."""
-        current = self.of(tls)
-        return current is None or current.is_ready
+        acceptor = self.of(tls)
+        return acceptor is None or acceptor.is_ready
 
     def keep_only(self, wanted: Collection[TLS]) -> None:
         """Drop the certificates that no mapping names any more."""
-        for gone in self._current.keys() - set(wanted):
-            del self._current[gone]
+        for gone in self._acceptors.keys() - set(wanted):
+            del self._acceptors[gone]
