@@ -22,7 +22,7 @@ from zope.interface import implementer
 from lbconsul.config.consul import ConsulConfig
 from lbconsul.errors import ConfigError
 from lbconsul.process.files import unreadable
-from lbconsul.tls.context import client_identity, read_authorities
+from lbconsul.tls.context import client_certificate, read_authorities
 from lbconsul.tls.pem import PEM
 
 
@@ -129,9 +129,9 @@ def _shown(config: ConsulConfig) -> dict[str, Any]:
         if config.client_key
         else None
     )
-    identity = client_identity(pem, key)
+    shown = client_certificate(pem, key)
     return {
-        "certificate": crypto.X509.from_cryptography(identity.own),
-        "extraCertChain": [crypto.X509.from_cryptography(c) for c in identity.chain],
-        "privateKey": crypto.PKey.from_cryptography_key(identity.key),
+        "certificate": crypto.X509.from_cryptography(shown.own),
+        "extraCertChain": [crypto.X509.from_cryptography(c) for c in shown.chain],
+        "privateKey": crypto.PKey.from_cryptography_key(shown.key),
     }

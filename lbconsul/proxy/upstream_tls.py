@@ -9,7 +9,7 @@ from lbconsul.errors import ConfigError
 from lbconsul.net.sockets import BareSocket
 from lbconsul.text import quoted
 from lbconsul.tls.client import TLSClient
-from lbconsul.tls.context import client_identity, read_authorities
+from lbconsul.tls.context import client_certificate, read_authorities
 from lbconsul.tls.errors import TLSError
 from lbconsul.tls.pem import PEM
 from lbconsul.tls.pem_files import file_stamp
@@ -25,7 +25,7 @@ def read_upstream_tls(mapping: Mapping) -> TLSClient:
     :raises ConfigError: a file cannot be used.
     """
     options = mapping.upstream_tls
-    authorities = identity = None
+    authorities = certificate = None
     if options.ca:
         authorities = read_authorities(PEM.read(f"{mapping}: upstream-ca", options.ca))
     if options.cert:
@@ -33,8 +33,10 @@ def read_upstream_tls(mapping: Mapping) -> TLSClient:
         key = None
         if options.key:
             key = PEM.read(f"{mapping}: upstream-key", options.key)
-        identity = client_identity(cert, key)
-    return TLSClient(authorities=authorities, verify=options.verify, identity=identity)
+        certificate = client_certificate(cert, key)
+    return TLSClient(
+        authorities=authorities, verify=options.verify, certificate=certificate
+    )
 
 
 class UpstreamConnector:

@@ -10,7 +10,7 @@ from cryptography.x509.oid import NameOID
 
 from lbconsul.config.server_names import canonical_name
 from lbconsul.text import fit
-from lbconsul.tls.identity import UNREADABLE, Identity, read_identity
+from lbconsul.tls.certified_key import UNREADABLE, CertifiedKey, read_certified_key
 from lbconsul.tls.pem import PEM
 
 #: Days before its end from which on a certificate is worth a warning: those of Let's
@@ -35,7 +35,7 @@ class ServerCertificate:
     fingerprint: str
     #: When its file was changed, in seconds since the epoch; 0 if there is none.
     changed: float
-    identity: Identity
+    certified_key: CertifiedKey
 
     def is_valid(self, now: float) -> bool:
         """Whether it is valid at a time since the epoch."""
@@ -59,8 +59,8 @@ class ServerCertificate:
             yield f"the certificate is not valid before {_date(self.not_before)}"
         if not self.names:
             yield "the certificate has no host name"
-        own = self.identity.own
-        if not self.identity.chain and own.issuer != own.subject:
+        own = self.certified_key.own
+        if not self.certified_key.chain and own.issuer != own.subject:
             issuer = fit(own.issuer.rfc4514_string())
             yield (
                 f"the chain is missing: the certificate's issuer {issuer} is not in the"
@@ -77,8 +77,8 @@ def server_certificate(pem: PEM, source: str, changed: float = 0) -> ServerCerti
 
     :raises ConfigError: there is no key, or no certificate of it.
     """
-    identity = read_identity(pem)
-    own = identity.own
+    certified_key = read_certified_key(pem)
+    own = certified_key.own
     return ServerCertificate(
         source=source,
         names=_names(pem, own),
@@ -86,7 +86,7 @@ def server_certificate(pem: PEM, source: str, changed: float = 0) -> ServerCerti
         not_after=own.not_valid_after_utc.timestamp(),
         fingerprint=own.fingerprint(SHA256()).hex(),
         changed=changed,
-        identity=identity,
+        certified_key=certified_key,
     )
 
 

@@ -14,9 +14,9 @@ from service_identity.exceptions import CertificateError
 
 from lbconsul.config.server_names import canonical_name
 from lbconsul.net.sockets import BareSocket
-from lbconsul.tls.context import new_context, trust, use_identity
+from lbconsul.tls.certified_key import CertifiedKey
+from lbconsul.tls.context import new_context, trust, use_certificate
 from lbconsul.tls.errors import TLSError
-from lbconsul.tls.identity import Identity
 from lbconsul.tls.openssl import expect_host
 from lbconsul.tls.stream import TLSStream
 
@@ -34,13 +34,13 @@ class TLSClient:
         *,
         authorities: tuple[x509.Certificate, ...] | None = None,
         verify: bool = True,
-        identity: Identity | None = None,
+        certificate: CertifiedKey | None = None,
     ) -> None:
         """
         :param authorities: the trusted authorities; None for those of the system.
         :param verify: whether to verify the peer's certificate and its name.
-        :param identity: what is presented to servers that ask for a certificate, as
-            `client_identity` reads it.
+        :param certificate: what is presented to servers that ask for a certificate, as
+            `client_certificate` reads it.
         """
         self._verify = verify
         self._sessions: dict[Hashable, SSL.Session] = {}
@@ -53,8 +53,8 @@ class TLSClient:
                 context.set_default_verify_paths()
             else:
                 trust(context, authorities)
-        if identity is not None:
-            use_identity(context, identity)
+        if certificate is not None:
+            use_certificate(context, certificate)
 
     def connect(self, sock: BareSocket, host: str, peer: Hashable = None) -> TLSStream:
         """The stream to a host by a socket that is connected to it.

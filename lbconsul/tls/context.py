@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from cryptography import x509
 from OpenSSL import SSL, crypto
 
-from lbconsul.tls.identity import Identity, read_identity
+from lbconsul.tls.certified_key import CertifiedKey, read_certified_key
 from lbconsul.tls.openssl import reasons, set_groups
 from lbconsul.tls.pem import PEM
 
@@ -40,15 +40,15 @@ def new_context(least_version: str) -> SSL.Context:
     return context
 
 
-def use_identity(context: SSL.Context, identity: Identity) -> None:
+def use_certificate(context: SSL.Context, certified_key: CertifiedKey) -> None:
     """Present a certificate to the peer.
 
     :raises SSL.Error: OpenSSL refuses it, such as one whose key is too short.
     """
-    context.use_certificate(identity.own)
-    context.use_privatekey(identity.key)
+    context.use_certificate(certified_key.own)
+    context.use_privatekey(certified_key.key)
     context.check_privatekey()
-    for each in identity.chain:
+    for each in certified_key.chain:
         context.add_extra_chain_cert(each)
 
 
@@ -74,15 +74,15 @@ def trust(context: SSL.Context, authorities: Iterable[x509.Certificate]) -> None
         store.add_cert(crypto.X509.from_cryptography(each))
 
 
-def client_identity(certificate: PEM, key: PEM | None = None) -> Identity:
-    """The identity of a client: a PEM text, with the key there or in a text of its own.
+def client_certificate(certificate: PEM, key: PEM | None = None) -> CertifiedKey:
+    """A client's certificate and key, from one PEM text or from one each.
 
     :raises ConfigError: the texts have no certificate, no key, or none that fits, or
         OpenSSL refuses them.
     """
-    identity = read_identity(certificate, key)
+    certified_key = read_certified_key(certificate, key)
     try:
-        use_identity(SSL.Context(SSL.TLS_METHOD), identity)
+        use_certificate(SSL.Context(SSL.TLS_METHOD), certified_key)
     except SSL.Error as error:
         raise certificate.error(f"OpenSSL: {reasons(error)}") from None
-    return identity
+    return certified_key

@@ -5,7 +5,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from OpenSSL import SSL
 
 from lbconsul.config.server_names import canonical_name
-from lbconsul.tls.identity import UNREADABLE
+from lbconsul.tls.certified_key import UNREADABLE
 from lbconsul.tls.peer import PeerCertificate, TLSPeer
 
 

@@ -20,7 +20,7 @@ from lbconsul.config.server_names import canonical_name
 from lbconsul.errors import ConfigError
 from lbconsul.net.sockets import BareSocket
 from lbconsul.tls.certificates import CertificateStore, ServerCertificate
-from lbconsul.tls.context import new_context, trust, use_identity
+from lbconsul.tls.context import new_context, trust, use_certificate
 from lbconsul.tls.openssl import reasons
 from lbconsul.tls.stream import TLSStream
 
@@ -98,7 +98,7 @@ class TLSServer:
             _verify_clients(context, self._verification)
         if len(self._store.certificates) > 1:
             context.set_tlsext_servername_callback(self._choose_certificate)
-        use_identity(context, certificate.identity)
+        use_certificate(context, certificate.certified_key)
         return context
 
     def _choose_certificate(self, connection: SSL.Connection) -> None:
@@ -124,13 +124,15 @@ def validating(certificates: Iterable[ServerCertificate]) -> Iterator[None]:
     # One context for those with the same chain: it takes most of the time.
     contexts: dict[tuple[x509.Certificate, ...], SSL.Context] = {}
     for each in certificates:
-        context = contexts.get(each.identity.chain)
+        certified_key = each.certified_key
+        context = contexts.get(certified_key.chain)
         try:
             if context is None:
-                context = contexts[each.identity.chain] = SSL.Context(SSL.TLS_METHOD)
-                use_identity(context, each.identity)
+                context = SSL.Context(SSL.TLS_METHOD)
+                contexts[certified_key.chain] = context
+                use_certificate(context, certified_key)
             else:
-                use_identity(context, evolve(each.identity, chain=()))
+                use_certificate(context, evolve(certified_key, chain=()))
         except SSL.Error as error:
             raise ConfigError(f"{each.source}: OpenSSL: {reasons(error)}") from None
         yield

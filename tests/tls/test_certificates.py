@@ -62,7 +62,9 @@ def test_what_is_known_of_a_certificate(tmp_path: Path, authority: Authority) ->
     assert found.days_left(found.not_after - DAY) == 1
     assert found.changed == 1000
     assert len(found.fingerprint) == 64
-    assert "PRIVATE" not in repr(found) and "key" not in repr(found)
+    assert "PRIVATE" not in repr(found) and "certified_key=CertifiedKey()" in repr(
+        found
+    )
 
 
 def test_names_without_alternatives(tmp_path: Path, authority: Authority) -> None:

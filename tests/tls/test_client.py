@@ -12,7 +12,7 @@ from lbconsul.net.sockets import reset_on_close
 from lbconsul.tls import client as client_module
 from lbconsul.tls import openssl
 from lbconsul.tls.client import TLSClient
-from lbconsul.tls.context import client_identity
+from lbconsul.tls.context import client_certificate
 from lbconsul.tls.errors import TLSError
 from lbconsul.tls.pem import PEM
 from lbconsul.tls.stream import TLSStream
@@ -154,7 +154,7 @@ def test_a_certificate_of_ones_own(upstream: Upstream) -> None:
     """An upstream that asks for a certificate is shown one."""
     own = upstream.authority.issue("gateway")
     files = (PEM.read("--upstream-cert", own.cert), PEM.read("--key", own.key))
-    client = upstream.client(identity=client_identity(*files))
+    client = upstream.client(certificate=client_certificate(*files))
     upstream.context.verify_mode = ssl.CERT_REQUIRED
     upstream.context.load_verify_locations(upstream.authority.file)
     stream, server = upstream.connect(client, "web.example.com")

@@ -8,7 +8,7 @@ from OpenSSL import SSL
 
 from lbconsul.errors import ConfigError
 from lbconsul.tls import openssl
-from lbconsul.tls.context import client_identity, new_context, read_authorities
+from lbconsul.tls.context import client_certificate, new_context, read_authorities
 from lbconsul.tls.pem import PEM
 from tests.support.certificates import Authority, with_broken_name
 
@@ -46,7 +46,7 @@ def test_a_certificate_that_openssl_refuses(tmp_path: Path) -> None:
     key = rsa.generate_private_key(65537, 1024)
     own = Authority(tmp_path).issue("gateway", key=key)
     with pytest.raises(ConfigError) as refused:
-        client_identity(PEM.read("--cert", own.cert), PEM.read("--key", own.key))
+        client_certificate(PEM.read("--cert", own.cert), PEM.read("--key", own.key))
     assert str(refused.value) == f"--cert {own.cert}: OpenSSL: ee key too small"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lbconsul.errors import ConfigError
-from lbconsul.tls.identity import Identity, read_identity
+from lbconsul.tls.certified_key import CertifiedKey, read_certified_key
 from lbconsul.tls.pem import PEM
 from tests.support.certificates import (
     Authority,
@@ -15,9 +15,9 @@ from tests.support.certificates import (
 )
 
 
-def chain_of(identity: Identity) -> list[str]:
+def chain_of(certified_key: CertifiedKey) -> list[str]:
     """The names in the chain."""
-    return [each.subject.rfc4514_string() for each in identity.chain]
+    return [each.subject.rfc4514_string() for each in certified_key.chain]
 
 
 def pem(path: str) -> PEM:
@@ -36,9 +36,9 @@ def test_the_chain_is_put_in_order(tmp_path: Path) -> None:
     other = Authority(tmp_path, "other")
     own = lowest.issue("localhost")
     files = [root.file, lowest.file, own.key, other.file, own.cert, middle.file]
-    identity = read_identity(pem(together(tmp_path / "all", *files)))
-    assert identity.own.subject.rfc4514_string() == "CN=localhost"
-    assert chain_of(identity) == ["CN=lowest", "CN=middle", "CN=root"]
+    certified_key = read_certified_key(pem(together(tmp_path / "all", *files)))
+    assert certified_key.own.subject.rfc4514_string() == "CN=localhost"
+    assert chain_of(certified_key) == ["CN=lowest", "CN=middle", "CN=root"]
 
 
 def test_a_chain_that_is_not_whole(tmp_path: Path) -> None:
@@ -46,9 +46,9 @@ def test_a_chain_that_is_not_whole(tmp_path: Path) -> None:
     root = Authority(tmp_path, "root")
     middle = Authority(tmp_path, "middle", above=root)
     own = middle.issue("localhost")
-    assert chain_of(read_identity(pem(own.cert), pem(own.key))) == []
+    assert chain_of(read_certified_key(pem(own.cert), pem(own.key))) == []
     path = together(tmp_path / "all", own.cert, middle.file)
-    assert chain_of(read_identity(pem(path), pem(own.key))) == ["CN=middle"]
+    assert chain_of(read_certified_key(pem(path), pem(own.key))) == ["CN=middle"]
 
 
 def test_a_key_of_another_certificate(tmp_path: Path) -> None:
@@ -57,18 +57,18 @@ def test_a_key_of_another_certificate(tmp_path: Path) -> None:
     own, other = authority.issue("localhost"), authority.issue("other")
     path = together(tmp_path / "all", own.cert, other.key)
     with pytest.raises(ConfigError) as refused:
-        read_identity(pem(path))
+        read_certified_key(pem(path))
     assert str(refused.value) == (
         f"--tls {path}: the private key does not fit the certificate (CN=localhost)"
     )
     with pytest.raises(ConfigError, match="does not fit"):
-        read_identity(pem(own.cert), pem(other.key))
+        read_certified_key(pem(own.cert), pem(other.key))
 
 
 def test_a_key_is_never_shown(tmp_path: Path) -> None:
-    """The text form of an identity holds no key."""
+    """The text form of certificate and key holds no key."""
     own: Issued = Authority(tmp_path).issue("localhost")
-    assert repr(read_identity(pem(own.cert), pem(own.key))) == "Identity()"
+    assert repr(read_certified_key(pem(own.cert), pem(own.key))) == "CertifiedKey()"
 
 
 def test_a_name_that_cannot_be_read(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_name_that_cannot_be_read(tmp_path: Path) -> None:
     broken = with_broken_name(tmp_path / "broken.crt", issued.cert, "localhost")
     path = together(tmp_path / "web.pem", broken, issued.key)
     with pytest.raises(ConfigError) as refused:
-        read_identity(pem(path))
+        read_certified_key(pem(path))
     assert str(refused.value) == (
         f"--tls {path}: the names in a certificate cannot be read"
     )

@@ -18,7 +18,7 @@ UNREADABLE = ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameTyp
 
 
 @frozen
-class Identity:
+class CertifiedKey:
     """What one side presents: a certificate and its chain; and the key."""
 
     own: x509.Certificate = field(repr=False)
@@ -26,7 +26,7 @@ class Identity:
     key: PrivateKey = field(repr=False)
 
 
-def read_identity(certificate: PEM, key: PEM | None = None) -> Identity:
+def read_certified_key(certificate: PEM, key: PEM | None = None) -> CertifiedKey:
     """The certificate of a PEM text whose key is there, too, or in a text of its own.
 
     :raises ConfigError: the texts have no certificate, no key, or none that fits.
@@ -35,7 +35,7 @@ def read_identity(certificate: PEM, key: PEM | None = None) -> Identity:
     private = (key or certificate).key()
     try:
         own = _of_key(key or certificate, found, private)
-        return Identity(own, tuple(_chain(own, found)), private)
+        return CertifiedKey(own, tuple(_chain(own, found)), private)
     except UNREADABLE:
         raise certificate.error("the names in a certificate cannot be read") from None
 
