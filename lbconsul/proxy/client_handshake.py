@@ -148,17 +148,8 @@ class ClientHandshake(HandshakeSteps):
         self._leave()
         (self.tls or self.stream).close()
         self._count(by)
-        by.stats.turned_away(termination.code)
-        by.log.tell(
-            self.address,
-            self.accepted_at,
-            None,
-            0,
-            0,
-            0,
-            termination,
-            self._info(error=error),
-        )
+        info = self._info(error=error)
+        by.not_served(self.address, self.accepted_at, termination, info)
         self._proxy.closed(self)
 
     def _count(self, by: MappingProxy) -> None:

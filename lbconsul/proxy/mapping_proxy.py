@@ -18,6 +18,7 @@ from lbconsul.net.splice import Pipes
 from lbconsul.net.sweeper import Sweeper, TimeSlicer
 from lbconsul.proxy.access_control import AccessControl
 from lbconsul.proxy.access_log import ConnectionLog, ConnectionWriter
+from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.proxy.connection_limit import ConnectionLimit
 from lbconsul.proxy.dialer import Dialer
 from lbconsul.proxy.drain_manager import DrainManager, Session, least_recently_active
@@ -193,8 +194,20 @@ class MappingProxy:
         # After a reset the kernel keeps no TIME-WAIT state, however many come.
         reset_on_close(client)
         client.close()
-        self.stats.turned_away(refused.code)
-        self.log.tell(address, now, None, 0, 0, 0, refused)
+        self.not_served(address, now, refused)
+
+    def not_served(
+        self,
+        address: object,
+        accepted_at: float,
+        termination: Termination,
+        info: ClientInfo | None = None,
+        *,
+        retries: int = 0,
+    ) -> None:
+        """Count and log a client that was closed without an upstream."""
+        self.stats.turned_away(termination.code)
+        self.log.tell(address, accepted_at, None, 0, 0, retries, termination, info)
 
     def closed(self, session: Session) -> None:
         """Free the places of a session that ended."""

@@ -193,16 +193,8 @@ class TcpSession:
         retries = 0 if dial is None else len(dial.tried)
         self._leave_dial(_OVER)
         self.client.close()
-        proxy.stats.turned_away(termination.code)
-        proxy.log.tell(
-            self.address,
-            self.accepted_at,
-            None,
-            0,
-            0,
-            retries,
-            termination,
-            self.info,
+        proxy.not_served(
+            self.address, self.accepted_at, termination, self.info, retries=retries
         )
         proxy.closed(self)
 
