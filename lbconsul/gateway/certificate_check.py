@@ -41,7 +41,7 @@ class CertificateCheck:
         """Check the files of these mappings; what Consul has is not asked for."""
         for tls, mapping in tls_options(mappings).items():
             with self._noting():
-                verification(tls, with_authorities(mapping, tls, ()))
+                self._check_clients(tls, mapping)
             if not key_prefix(tls):
                 self._check_files(tls, mapping)
         for each in mappings:
@@ -54,6 +54,13 @@ class CertificateCheck:
         with self._noting():
             texts = material_from_keys(mapping, alone, keys).certificates
         return sum(self._check(alone, mapping, each) for each in texts)
+
+    def _check_clients(self, tls: TLS, mapping: str) -> None:
+        found = verification(tls, with_authorities(mapping, tls, ()))
+        if found is not None:
+            where = f"{mapping}: client-crl {tls.client_crl}"
+            problems = found.problems(self._now())
+            self.errors.extend(f"{where}: {each}" for each in problems)
 
     def _check_files(self, tls: TLS, mapping: str) -> None:
         with self._noting():

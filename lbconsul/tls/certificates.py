@@ -52,11 +52,11 @@ class ServerCertificate:
 
     def _problems(self, now: float) -> Iterator[str]:
         if now > self.not_after:
-            yield f"the certificate expired on {_date(self.not_after)}"
+            yield f"the certificate expired on {date_text(self.not_after)}"
         elif self.days_left(now) < WARN_DAYS:
-            yield f"the certificate expires soon, on {_date(self.not_after)}"
+            yield f"the certificate expires soon, on {date_text(self.not_after)}"
         if now < self.not_before:
-            yield f"the certificate is not valid before {_date(self.not_before)}"
+            yield f"the certificate is not valid before {date_text(self.not_before)}"
         if not self.names:
             yield "the certificate has no host name"
         own = self.certified_key.own
@@ -68,7 +68,8 @@ class ServerCertificate:
             )
 
 
-def _date(moment: float) -> str:
+def date_text(moment: float) -> str:
+    """A time since the epoch, to the minute, for people to read."""
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 

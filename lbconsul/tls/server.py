@@ -19,7 +19,8 @@ from OpenSSL import SSL, crypto
 from lbconsul.config.server_names import canonical_name
 from lbconsul.errors import ConfigError
 from lbconsul.net.sockets import BareSocket
-from lbconsul.tls.certificates import CertificateStore, ServerCertificate
+from lbconsul.text import fit
+from lbconsul.tls.certificates import CertificateStore, ServerCertificate, date_text
 from lbconsul.tls.context import new_context, trust, use_certificate
 from lbconsul.tls.openssl import reasons
 from lbconsul.tls.stream import TLSStream
@@ -42,6 +43,15 @@ class ClientVerification:
     is_required: bool = True
     #: Each authority has a list here, or there is none at all.
     revoked: tuple[x509.CertificateRevocationList, ...] = field(default=(), repr=False)
+
+    def problems(self, now: float) -> Iterator[str]:
+        """Why no client is let in, at a time since the epoch: one line for each."""
+        for each in self.revoked:
+            until = each.next_update_utc
+            if until is not None and until.timestamp() < now:
+                issuer = fit(each.issuer.rfc4514_string())
+                date = date_text(until.timestamp())
+                yield f"the list of {issuer} is out of date since {date}"
 
 
 class TLSServer:

@@ -98,6 +98,21 @@ def test_every_file(
     ]
 
 
+def test_revocation_list_that_is_out_of_date(
+    put: Callable[..., str], authority: Authority
+) -> None:
+    """A list whose next one is overdue is an error: no client is let in with it."""
+    files = {"tls": put("a"), "client_ca": authority.file}
+    current = authority.revoke()
+    mapping = altered(Mapping("web"), **files, client_crl=current)
+    assert checked(mapping).errors == []
+    overdue = authority.revoke(end=-timedelta(minutes=1))
+    check = checked(mapping)
+    [line] = check.errors
+    assert line.startswith(f"{mapping}: client-crl {overdue}: the list of CN=authority")
+    assert " is out of date since " in line
+
+
 def test_no_file(tmp_path: Path) -> None:
     """A folder without certificates is an error, as is one that is not there."""
     lines = [checked(altered(Mapping("web"), tls=str(tmp_path))).errors]

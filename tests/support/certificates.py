@@ -133,14 +133,17 @@ class Authority:
         )
         return issued
 
-    def revoke(self, *issued: Issued) -> str:
-        """A file that lists these certificates, and no others, as revoked."""
+    def revoke(self, *issued: Issued, end: timedelta = timedelta(days=1)) -> str:
+        """A file that lists these certificates, and no others, as revoked.
+
+        `end`, from now on, is when the next one is due.
+        """
         now = datetime.now(UTC)
         builder = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(self._name)
             .last_update(now - timedelta(hours=1))
-            .next_update(now + timedelta(days=1))
+            .next_update(now + end)
             .add_extension(self._id, critical=False)
         )
         for each in issued:
