@@ -152,6 +152,7 @@ TESTED_ELSEWHERE = {
     "lbconsul.gateway.interfaces": "tests/gateway/test_data_plane.py",
     "lbconsul.gateway.served_certificates": "tests/gateway/test_certificates.py",
     "lbconsul.net.proxy_header": "tests/net/test_proxy_protocol.py",
+    "lbconsul.proxy.connection_drain": "tests/proxy/test_listener_manager.py",
     "lbconsul.proxy.handshake_steps": "tests/proxy/test_client_handshake.py",
     "lbconsul.tls.errors": "tests/tls/test_openssl.py",
     "lbconsul.tls.peer": "tests/tls/test_inspection.py",

@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterable
 from attrs import Factory, define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
 
 from lbconsul.balance.pool_spec import FailoverSpec, ServiceQuery
 from lbconsul.config.listen import Listen
 from lbconsul.config.model import Mapping
 from lbconsul.net.listening_socket import ListeningSocket
 from lbconsul.proxy.active_listener import ActiveListener
+from lbconsul.proxy.connection_drain import ConnectionDrain
 from lbconsul.proxy.factory import ProxyFactory
 from lbconsul.proxy.first_answer import FirstAnswer
 from lbconsul.proxy.listener import ACCEPT_BOUND, Listener
@@ -24,10 +23,6 @@ from lbconsul.proxy.targets import failover_spec
 from lbconsul.stats.termination import Termination
 from lbconsul.steps import Steps, finish
 
-#: How long after the drain timeout connections that are still open are closed, in
-#: seconds: their proxies should have closed them by then.
-LATE = 5.0
-
 
 @define(eq=False, repr=False)
 class ListenerManager(Service):
@@ -37,7 +32,6 @@ class ListenerManager(Service):
     other processes.
     """
 
-    _log = Logger()
     _runtime: ProxyRuntime
     _at_once: int = ACCEPT_BOUND
     _is_overloaded: Callable[[], bool] | None = None
@@ -50,8 +44,9 @@ class ListenerManager(Service):
     _has_unused_pools: bool = False
     #: Proxies whose clients an endpoint outside this service accepts.
     _lent: list[MappingProxy] = Factory(list)
-    _drained: Deferred[None] | None = None
-    _deadline: IDelayedCall | None = None
+    _drain: ConnectionDrain = Factory(
+        lambda self: ConnectionDrain(self._runtime), takes_self=True
+    )
     _saturation: Saturation = field(init=False)
     _left_clients: LeftClients = Factory(LeftClients)
 
@@ -189,19 +184,11 @@ class ListenerManager(Service):
     def drain(self) -> Deferred[None]:
         """Drain: stop accepting, and let open connections end.
 
-        The Deferred fires when no connection is open: `LATE` seconds after the
-        longest drain timeout at the latest.
+        The Deferred fires when no connection is open, as `ConnectionDrain.begin` says.
         """
-        wait = self._runtime.longest_drain + LATE
         for served in self.served:
             served.close()
-        self._runtime.start()  # it may not have started yet
-        self._runtime.drain()
-        drained: Deferred[None] = Deferred()
-        self._drained = drained
-        self._deadline = self._runtime.reactor.callLater(wait, self._close_overdue)
-        self.check_drained()
-        return drained
+        return self._drain.begin()
 
     def close_connections(
         self, termination: Termination = Termination.HARD_STOP
@@ -210,7 +197,7 @@ class ListenerManager(Service):
         self._runtime.close_connections(termination)
         self._runtime.stop()
         self._saturation.stop()
-        self._cancel_deadline()
+        self._drain.stop()
 
     def _look_for_full(self) -> dict[Full, int]:
         """What is full now, each with its limit."""
@@ -280,24 +267,7 @@ class ListenerManager(Service):
 
     def check_drained(self) -> None:
         """End the drain if it was the last connection that ended."""
-        if self._drained is not None and not self._runtime.open:
-            drained, self._drained = self._drained, None
-            self._cancel_deadline()
-            drained.callback(None)
-
-    def _close_overdue(self) -> None:
-        self._deadline = None
-        open_still = self._runtime.open
-        self._log.error(
-            "a bug in lbconsul: {open} connections are open past their deadline",
-            open=open_still,
-        )
-        self._runtime.close_connections(Termination.SOFT_STOP)
-
-    def _cancel_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        self._drain.check()
 
 
 def _specs(mapping: Mapping) -> set[FailoverSpec]:

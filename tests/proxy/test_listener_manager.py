@@ -25,7 +25,7 @@ from lbconsul.config.model import (
 )
 from lbconsul.errors import CannotListen
 from lbconsul.net.listening_socket import OwnedSocket
-from lbconsul.proxy import listener_manager as module
+from lbconsul.proxy import connection_drain
 from lbconsul.proxy.active_listener import ActiveListener
 from lbconsul.proxy.handler import handle
 from lbconsul.proxy.listener_manager import ListenerManager
@@ -436,7 +436,7 @@ def test_drain_while_idle(running: Running) -> None:
 
 def test_drain_too_late(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """Were a proxy to close nothing, it would be done for it in the end."""
-    monkeypatch.setattr(module, "LATE", 0.1)
+    monkeypatch.setattr(connection_drain, "LATE", 0.1)
     [source] = running.begin(evolve(MAPPING, drain=Drain(timeout=0.1)))
     client, _ = running.pair(source)
     [served] = running.serving.served
