@@ -63,7 +63,7 @@ def _key_value(entry: object) -> KeyValue:
 
 @define(eq=False)
 class KeyWatch(Service):
-    """Tells of the keys below a prefix, now and whenever they change.
+    """Watches the keys below a prefix, and reports each change.
 
     After any failure, the last good answer is what counts.
     """

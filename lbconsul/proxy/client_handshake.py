@@ -158,7 +158,7 @@ class ClientHandshake(HandshakeSteps):
             by.stats.accepted += 1
 
     def _hand_over(self) -> None:
-        """Make a session of the client, where its server name leads to."""
+        """Make a session of the client, with the proxy for its server name."""
         peer = None
         if self.tls is not None:
             # Imported here: OpenSSL takes memory that other mappings do without.
@@ -181,7 +181,7 @@ class ClientHandshake(HandshakeSteps):
         self._begin_session(proxy, info)
 
     def _refuse_name(self) -> None:
-        """Close a client whose server name leads nowhere, and tell it so."""
+        """Close a client that no route takes; with ``mode=sni`` after an alert."""
         if self.tls is None:
             self._discard_unread()
             with suppress(OSError):

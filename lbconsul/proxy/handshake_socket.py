@@ -1,4 +1,4 @@
-"""A client's socket whose first bytes are looked at before they are read."""
+"""A client's socket whose first bytes are peeked at before they are read."""
 
 import socket
 from abc import ABC, abstractmethod
@@ -8,7 +8,7 @@ from lbconsul.net.sockets import BareSocket, await_bytes, has_ended, unread
 
 
 class HandshakeSocket(ABC):
-    """Looks at what a client sends and leaves it in the kernel; the poller watches it.
+    """Peeks at what a client sends and leaves it in the kernel; the poller watches it.
 
     Bytes that are too few stay there as well: the socket then counts as readable only
     once there are more, or the poller would report it in each turn.

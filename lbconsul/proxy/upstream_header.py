@@ -1,4 +1,4 @@
-"""The PROXY header that tells an upstream whose connection it gets."""
+"""The PROXY header that names the client to an upstream."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
