@@ -181,7 +181,7 @@ def test_certificates(browser: Browser, start: Start) -> None:
     gateway.say("certify", [{}, {"source": "/b.pem"}], "")
     browser.wait_text(
         ".lane .certificates",
-        "TLS with 2 certificates: the first, of www.example.com, expires in 80 days",
+        "TLS with 2 certificates: that of www.example.com expires in 80 days",
     )
     assert browser.run("return document.querySelector('.banner') === null")
     soon = {"names": ["<b>shop</b>"], "state": "expiring", "days_left": 3}

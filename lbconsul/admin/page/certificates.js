@@ -7,7 +7,7 @@ export function certificateLine(mapping) {
   const { certificates, certificates_in_use: all } = mapping;
   const [first] = certificates;
   if (first === undefined) return "";
-  const ends = `${all === 1 ? "" : `the first, of ${nameOf(first)}, `}${endOf(first)}`;
+  const ends = `${all === 1 ? "" : `that of ${nameOf(first)} `}${endOf(first)}`;
   return `TLS with ${plural(all, "certificate")}: ${ends}`;
 }
 

@@ -84,6 +84,7 @@ function itemOf({ time, kind, text }) {
 /** The text with its kind in bold: in its place, or before a text without it. */
 function sentence(kind, text) {
   const bold = element("b", {}, kind);
+  if (text.startsWith(`${kind}:`)) return [bold, text.slice(kind.length)];
   const [before, ...after] = text.split(` ${kind}`);
   if (after.length === 0) return [bold, ` ${text}`];
   return [`${before} `, bold, after.join(` ${kind}`)];
