@@ -7,6 +7,7 @@ from twisted.logger import Logger
 
 from lbconsul.steps import Steps
 from lbconsul.tls.certificates import WARN_DAYS, ServerCertificate
+from lbconsul.tls.server import ClientVerification
 
 #: Seconds between warnings of the same certificate that expires.
 EVERY = 86400.0
@@ -24,19 +25,25 @@ class CertificateProblems:
     _logged: dict[str, float] = Factory(dict)
 
     def reporting(
-        self, certificates: Collection[tuple[str, ServerCertificate]], now: float
+        self,
+        certificates: Collection[tuple[str, ServerCertificate | ClientVerification]],
+        now: float,
     ) -> Steps[None]:
-        """Look at certificates, each with its mapping, one a step; log what is due.
+        """Look at certificates, one a step; log what is due, with where each is from.
+
+        Among them is how clients' are verified: lists of revoked ones end, too.
 
         `now` is in seconds since the epoch.
         """
         logged, due = dict[str, float](), list[str]()
-        for mapping, each in certificates:
-            expires = each.days_left(now) < WARN_DAYS
+        for where, each in certificates:
+            gets_worse = (
+                isinstance(each, ClientVerification) or each.days_left(now) < WARN_DAYS
+            )
             for problem in each.problems(now):
-                line = f"{mapping}: {problem}"
+                line = f"{where}: {problem}"
                 last = self._logged.get(line)
-                if last is None or (expires and now - last >= EVERY):
+                if last is None or (gets_worse and now - last >= EVERY):
                     due.append(line)
                     last = now
                 logged[line] = last

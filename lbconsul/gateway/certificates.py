@@ -89,7 +89,8 @@ class Certificates(MultiService):
         if served is None or served.server is not None or mapping.route:
             return ""
         if served.error:
-            return served.error
+            # The caller names the mapping.
+            return served.error.removeprefix(f"{served.mapping}: ")
         error = self._keys.error(key_prefix(served.tls))
         why = f": {error}" if error else " yet"
         return f"no answer for {served.tls.certificates}{why}"
@@ -124,6 +125,8 @@ class Certificates(MultiService):
                 self._served[each.tls] = each
             else:
                 self._use(each)
+                if old is not None:
+                    self._log.info("{line}", line=each.change_since(old.material))
         self._data_plane.drop_certificates(self._served)
         self._watch_keys()
         if self.running:
@@ -181,9 +184,9 @@ class Certificates(MultiService):
             self._check_at = now + CHECK_EVERY
             yield from self._problems.reporting(
                 [
-                    (served.mapping, each)
+                    each
                     for served in self._served.values()
-                    for each in served.certificates
+                    for each in served.may_expire()
                 ],
                 self._wall.now(),
             )
@@ -197,21 +200,26 @@ class Certificates(MultiService):
         try:
             material = yield from self._read(served.tls, served.mapping)
             if material is None or material == served.material:
-                served.error = ""
+                self._recovered(served)
                 return
             server = yield from building(served.tls, material, self._wall.now)
         except ConfigError as error:
             self._failed(served, str(error))
             return
-        served.material, served.error = material, ""
+        before, served.material, served.error = served.material, material, ""
         served.server = server
         self._use(served)
-        self._log.info(
-            "{mapping}: the certificates of {source} have changed: {count} in use",
-            mapping=served.mapping,
-            source=served.tls.certificates,
-            count=len(server.certificates),
-        )
+        self._log.info("{line}", line=served.change_since(before))
+
+    def _recovered(self, served: ServedCertificates) -> None:
+        """What could not be used has gone, and what is in use is there again."""
+        if served.error:
+            self._log.info(
+                "{mapping}: the certificates of {source} are those in use again",
+                mapping=served.mapping,
+                source=served.tls.certificates,
+            )
+        served.error = ""
 
     def _failed(self, served: ServedCertificates, error: str) -> None:
         if error != served.error:

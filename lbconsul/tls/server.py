@@ -81,6 +81,11 @@ class TLSServer:
         self._default = self._context_of(store.find(None, now()))
 
     @property
+    def verification(self) -> ClientVerification | None:
+        """How clients' certificates are verified; None if they are asked for none."""
+        return self._verification
+
+    @property
     def certificates(self) -> tuple[ServerCertificate, ...]:
         """All certificates."""
         return self._store.certificates

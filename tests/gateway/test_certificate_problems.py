@@ -1,5 +1,7 @@
 """What the log says of certificates in use, and how often."""
 
+import time
+from collections.abc import Collection
 from datetime import timedelta
 from pathlib import Path
 
@@ -7,6 +9,8 @@ from twisted.logger import capturedLogs, formatEvent
 
 from lbconsul.gateway.certificate_problems import SHOWN, CertificateProblems
 from lbconsul.tls.certificates import ServerCertificate
+from lbconsul.tls.pem import PEM
+from lbconsul.tls.server import ClientVerification
 from tests.support.certificates import Authority, load_certificates, together
 
 HOUR, DAY = 3600.0, 86400.0
@@ -25,7 +29,7 @@ def made(folder: Path, *names: str) -> list[tuple[str, ServerCertificate]]:
 
 def told(
     problems: CertificateProblems,
-    certificates: list[tuple[str, ServerCertificate]],
+    certificates: Collection[tuple[str, ServerCertificate | ClientVerification]],
     now: float,
 ) -> list[str]:
     """What is logged when it is looked at certificates."""
@@ -51,6 +55,20 @@ def test_what_expires(tmp_path: Path) -> None:
     assert "a.pem: the certificate expired on 20" in expired
     assert told(problems, found, end + 2 * HOUR) == []
     assert told(problems, found, end + 2 * DAY) == [expired]
+
+
+def test_lists_that_end(tmp_path: Path) -> None:
+    """While a list of revoked certificates is out of date there is a warning a day."""
+    problems, authority = CertificateProblems(), Authority(tmp_path)
+    crl = PEM.read("client-crl", authority.revoke()).revocation_lists()
+    now = time.time()
+    for lists in (), tuple(crl):
+        found = [("443:web: client-crl", ClientVerification((), revoked=lists))]
+        assert told(problems, found, now) == []
+    [line] = told(problems, found, now + 2 * DAY)
+    assert "443:web: client-crl: the list of CN=authority is out of date" in line
+    assert told(problems, found, now + 2.5 * DAY) == []
+    assert told(problems, found, now + 3.5 * DAY) == [line]
 
 
 def test_what_else_is_wrong(tmp_path: Path) -> None:

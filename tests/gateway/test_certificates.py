@@ -8,6 +8,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,14 @@ def test_a_broken_file(
         (site.folder / "b.pem").unlink()
         eventually(lambda: site.shown() == {"new.example.com"}, "all that is valid")
         assert not before.error
+        (site.folder / "b.pem").write_text("nothing")
+        eventually(lambda: before.error, "the error")
+        (site.folder / "b.pem").unlink()
+        eventually(lambda: not before.error, "the recovery")
+    assert any(
+        f":web: the certificates of {site.folder} are those in use again" in line
+        for line in texts(events)
+    )
 
 
 def _knows(gateway: Gateway, path: Path) -> bool:
@@ -249,7 +258,7 @@ def test_a_reload(
     monkeypatch.setattr(certificates, "LOOK_EVERY", 1e6)
     path = site.put("a.pem", "a.example.com")
     gateway = Gateway(running.reactor, site.config())
-    with Started(running, gateway):
+    with capturedLogs() as events, Started(running, gateway):
         serve(running, gateway, of(upstream))
         tls = gateway.config.mappings[0].tls
         before = gateway.certificates.of(tls)
@@ -266,6 +275,26 @@ def test_a_reload(
         path.unlink()
         with pytest.raises(ConfigError, match=r"holds no \*.pem file"):
             running.call(gateway.reload, site.config())
+    [line] = [line for line in texts(events) if "have changed" in line]
+    assert line.endswith(
+        f":web: the certificates of {site.folder} have changed: 1 in use"
+    )
+
+
+def test_other_revoked_certificates(
+    running: ReactorThread, site: Site, upstream: socket.socket
+) -> None:
+    """A new list of revoked certificates is used, and the log names it."""
+    site.put("a.pem", "a.example.com")
+    crl = site.authority.revoke()
+    options = f",client-ca={site.authority.file},client-crl={crl}"
+    gateway = Gateway(running.reactor, site.config(options))
+    with capturedLogs() as events, Started(running, gateway):
+        serve(running, gateway, of(upstream))
+        site.authority.revoke(end=timedelta(days=2))
+        changed = ":web: client-ca or client-crl has changed, and is in use"
+        eventually(lambda: any(changed in line for line in texts(events)), "the line")
+    assert not any("have changed" in line for line in texts(events))
 
 
 def test_the_status(
@@ -355,6 +384,7 @@ def test_certificates_of_consul(
         [mapping_] = gateway.config.mappings
         blocks = gateway.certificates.blocks
         eventually(lambda: "no such key" in blocks(mapping_), "the first answer")
+        assert blocks(mapping_).startswith("tls consul:")
         serve(running, gateway, of(upstream))
         waiting = socket.create_connection(local(site.port), 10)
         waiting.settimeout(0.5)
