@@ -33,6 +33,13 @@ _NEEDED_FOR_HOST = (
     "X509_VERIFY_PARAM_set_hostflags",
 )
 
+#: What `share_store` needs.
+_NEEDED_FOR_STORE = (
+    "SSL_CTX_get_cert_store",
+    "SSL_CTX_set_cert_store",
+    "X509_STORE_up_ref",
+)
+
 #: What `DirectCalls` needs of pyOpenSSL's private names.
 _NEEDED = (
     "ERR_clear_error",
@@ -226,6 +233,19 @@ def expect_host(connection: SSL.Connection, host: str, address: bytes | None) ->
     else:
         done = _lib.X509_VERIFY_PARAM_set1_ip(parameters, address, len(address))
     return bool(done == 1)
+
+
+def share_store(context: SSL.Context, of: SSL.Context) -> bool:
+    """Have a context trust what another one trusts: both have one store from now on.
+
+    Returns whether this pyOpenSSL can do so.
+    """
+    if not all(hasattr(_lib, name) for name in _NEEDED_FOR_STORE):
+        return False
+    store = _lib.SSL_CTX_get_cert_store(of._context)
+    _lib.X509_STORE_up_ref(store)
+    _lib.SSL_CTX_set_cert_store(context._context, store)
+    return True
 
 
 def set_groups(context: SSL.Context, groups: str) -> None:

@@ -22,7 +22,7 @@ from lbconsul.net.sockets import BareSocket
 from lbconsul.text import fit
 from lbconsul.tls.certificates import CertificateStore, ServerCertificate, date_text
 from lbconsul.tls.context import new_context, trust, use_certificate
-from lbconsul.tls.openssl import reasons
+from lbconsul.tls.openssl import reasons, share_store
 from lbconsul.tls.stream import TLSStream
 
 #: SSL_OP_PRIORITIZE_CHACHA, which pyOpenSSL has no name for.
@@ -110,7 +110,8 @@ class TLSServer:
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         context.set_alpn_select_callback(self._choose_protocol)
         if self._verification is not None:
-            _verify_clients(context, self._verification)
+            first = next(iter(self._contexts.values()), None)
+            _verify_clients(context, self._verification, first)
         if len(self._store.certificates) > 1:
             context.set_tlsext_servername_callback(self._choose_certificate)
         use_certificate(context, certificate.certified_key)
@@ -153,10 +154,24 @@ def validating(certificates: Iterable[ServerCertificate]) -> Iterator[None]:
         yield
 
 
-def _verify_clients(context: SSL.Context, how: ClientVerification) -> None:
-    trust(context, how.authorities)
+def _verify_clients(
+    context: SSL.Context, how: ClientVerification, first: SSL.Context | None
+) -> None:
+    """Verify clients, as a first context of the same server does, if there is one.
+
+    A long revocation list for each of many certificates would fill the memory, hence
+    the common store.
+    """
     for each in how.authorities:
         context.add_client_ca(each)
+    if first is None or not share_store(context, first):
+        _fill_store(context, how)
+    required = SSL.VERIFY_FAIL_IF_NO_PEER_CERT if how.is_required else 0
+    context.set_verify(SSL.VERIFY_PEER | required)
+
+
+def _fill_store(context: SSL.Context, how: ClientVerification) -> None:
+    trust(context, how.authorities)
     store = context.get_cert_store()
     assert store is not None
     for revoked in how.revoked:
@@ -165,5 +180,3 @@ def _verify_clients(context: SSL.Context, how: ClientVerification) -> None:
         # As HAProxy and nginx do it: of the authorities above the first one, too.
         flags = crypto.X509StoreFlags
         store.set_flags(flags.CRL_CHECK | flags.CRL_CHECK_ALL)
-    required = SSL.VERIFY_FAIL_IF_NO_PEER_CERT if how.is_required else 0
-    context.set_verify(SSL.VERIFY_PEER | required)

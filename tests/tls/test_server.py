@@ -14,6 +14,7 @@ from attrs import define, field
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from lbconsul.errors import ConfigError
+from lbconsul.tls import openssl
 from lbconsul.tls.certificates import (
     CertificateStore,
 )
@@ -384,6 +385,37 @@ class TestClientCertificates:
         server = self.site.serve(verification=verification)
         shake_hands(*self.connect(server, good, TLS_1_3))
         assert "certificate revoked" in refusal(*self.connect(server, bad, TLS_1_3))
+
+    @pytest.mark.parametrize("has_store", [True, False])
+    def test_revoked_by_server_name(
+        self, has_store: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        A revocation list holds whatever the server name is, and is in memory once, if
+        pyOpenSSL can do so.
+        """
+        if not has_store:
+            monkeypatch.setattr(openssl, "_NEEDED_FOR_STORE", ["no_such_function"])
+        self.site.add("second")
+        good = self.site.authority.issue("good")
+        bad = self.site.authority.issue("bad")
+        listed = self.site.authority.revoke(bad)
+        lists = PEM.read("--client-crl", listed).revocation_lists()
+        verification = self.site.verification(revoked=tuple(lists))
+        server = self.site.serve(verification=verification)
+        for own in (good, bad):
+            context = self.site.client()
+            context.load_cert_chain(own.cert, own.key)
+            clients = self.site.connect(server, context, "second")
+            if own is good:
+                shake_hands(*clients)
+            else:
+                assert "certificate revoked" in refusal(*clients)
+        stores = {
+            openssl._lib.SSL_CTX_get_cert_store(each._context)
+            for each in server._contexts.values()
+        }
+        assert len(stores) == (1 if has_store else 2)
 
     def test_by_server_name(self) -> None:
         """The certificate is asked for, and verified, whatever the server name is."""
