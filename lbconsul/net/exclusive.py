@@ -11,8 +11,8 @@ def wake_one(reactor: IReactorFDSet, descriptor: int) -> bool:
 
     The reactor reads it already; the effect lasts until it no longer does.  A process
     that does not wait, since it is busy, stopped or hung, is passed over.  Returns
-    false, and changes nothing, where that is impossible: EPOLLEXCLUSIVE is epoll's
-    (epoll_ctl(2)).
+    false, and changes nothing, where that is impossible: it takes epoll, and a kernel
+    with EPOLLEXCLUSIVE (epoll_ctl(2)).
 
     An epoll nested in the reactor's would not do: no process waits for the inner one,
     so that the kernel passes over all of them and wakes each.
@@ -22,5 +22,9 @@ def wake_one(reactor: IReactorFDSet, descriptor: int) -> bool:
     if type(epoll) is not getattr(select, "epoll", None):
         return False
     epoll.unregister(descriptor)  # it cannot be modified (epoll_ctl(2))
-    epoll.register(descriptor, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+    try:
+        epoll.register(descriptor, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+    except OSError:  # Linux before 4.5, and sandboxes that emulate it
+        epoll.register(descriptor, select.EPOLLIN)
+        return False
     return True

@@ -1,5 +1,6 @@
 """Which of the processes that share a listening socket are woken for a client."""
 
+import select
 import socket
 import threading
 import time
@@ -7,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 
+import pytest
 from attrs import Factory, define
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import ConnectionDone
@@ -96,3 +98,19 @@ def test_reactor_without_epoll() -> None:
         assert waiter in reactor.getReaders()
         for each in (reactor, waiter.reactor):
             each.waker.connectionLost(Failure(ConnectionDone()))
+
+
+def test_kernel_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel that refuses goes on to wake each process."""
+    refused = select.EPOLLEXCLUSIVE | select.EPOLLONESHOT
+    monkeypatch.setattr(select, "EPOLLEXCLUSIVE", refused)
+    with listening() as sock:
+        sock.setblocking(False)
+        waiter = Waiter(sock)
+        waiter.reactor.addReader(waiter)
+        assert not wake_one(waiter.reactor, sock.fileno())
+        connect(sock.getsockname()).close()
+        waiter.reactor.doIteration(5)
+        assert waiter.accepted == 1
+        waiter.reactor.removeReader(waiter)
+        waiter.reactor.waker.connectionLost(Failure(ConnectionDone()))
