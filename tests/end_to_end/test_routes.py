@@ -1,13 +1,12 @@
 """Clients of TLS that are routed by server name, without being decrypted."""
 
 import re
-import socket
 import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,8 +17,9 @@ from tests.support.admin_side import AdminSide
 from tests.support.certificates import Authority
 from tests.support.gateway import Gateway, StartGateway
 from tests.support.load import connect
-from tests.support.loopback import PATIENCE, listening
+from tests.support.loopback import PATIENCE
 from tests.support.ports import free_ports
+from tests.support.ssl_server import SSLServer
 from tests.support.waiting import eventually
 from tests.support.workers import all_serve
 
@@ -29,43 +29,17 @@ pytestmark = pytest.mark.consul
 WORKERS = pytest.mark.parametrize("workers", ["1", "2"])
 
 
-class TLSServer:
+class NamedServer(SSLServer):
     """Says its name to each client, then whatever the client says."""
-
-    host = "127.0.0.1"
 
     def __init__(self, name: str, authority: Authority, *names: str) -> None:
         self.name = name
-        issued = authority.issue(name, names=names)
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(issued.cert, issued.key)
-        self._sock = listening()
-        self._sock.settimeout(None)
-        self.port = self._sock.getsockname()[1]
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
+        super().__init__(authority.issue(name, names=names), self._echo)
 
-    def close(self) -> None:
-        """Accept no more."""
-        self._sock.shutdown(socket.SHUT_RDWR)
-        self._thread.join(PATIENCE)
-        self._sock.close()
-
-    def _serve(self) -> None:
-        with ThreadPoolExecutor(20) as pool:
-            while True:
-                try:
-                    client, _ = self._sock.accept()
-                except OSError:
-                    return
-                pool.submit(self._answer, client)
-
-    def _answer(self, client: socket.socket) -> None:
-        client.settimeout(PATIENCE)
-        with suppress(OSError), self._context.wrap_socket(client, True) as stream:
-            stream.sendall(self.name.encode())
-            while data := stream.recv(100):
-                stream.sendall(data)
+    def _echo(self, stream: ssl.SSLSocket) -> None:
+        stream.sendall(self.name.encode())
+        while data := stream.recv(100):
+            stream.sendall(data)
 
 
 class Routed:
@@ -88,7 +62,7 @@ class Routed:
             ("b", ("*.b.example.com", "other.example.com")),
             ("new", ("a.example.com",)),
         ):
-            server = TLSServer(name, self.authority, *names)
+            server = NamedServer(name, self.authority, *names)
             held.callback(server.close)
             registrar.add(self.services[name], cast(Any, server))
         self.port, admin = free_ports(2)

@@ -2,19 +2,19 @@
 
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.support.certificates import Authority, Issued, together
+from tests.support.certificates import Authority, together
 from tests.support.dev_catalog import DevCatalogProcess
 from tests.support.gateway import StartGateway
-from tests.support.loopback import PATIENCE, listening
+from tests.support.loopback import PATIENCE
 from tests.support.ports import free_ports
+from tests.support.ssl_server import SSLServer
 from tests.support.waiting import eventually
 
 MIB = 1 << 20
@@ -23,42 +23,14 @@ MIB = 1 << 20
 PATTERN = bytes(range(251)) * 4
 
 
-class Instance:
-    """A server of Python's ssl, which answers a number with as many bytes."""
-
-    def __init__(self, issued: Issued) -> None:
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(issued.cert, issued.key)
-        self._sock = listening()
-        self.port = self._sock.getsockname()[1]
-        self._sock.settimeout(None)
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Accept no more."""
-        self._sock.shutdown(socket.SHUT_RDWR)
-        self._thread.join(PATIENCE)
-        self._sock.close()
-
-    def _serve(self) -> None:
-        with ThreadPoolExecutor(20) as pool:
-            while True:
-                try:
-                    client, _ = self._sock.accept()
-                except OSError:
-                    return
-                pool.submit(self._answer, client)
-
-    def _answer(self, client: socket.socket) -> None:
-        client.settimeout(PATIENCE)
-        with suppress(OSError), self._context.wrap_socket(client, True) as stream:
-            size = int(stream.recv(100))
-            whole, rest = divmod(size, len(PATTERN) * 1000)
-            for _ in range(whole):
-                stream.sendall(PATTERN * 1000)
-            stream.sendall((PATTERN * 1000)[:rest])
-            stream.unwrap()
+def answer(stream: ssl.SSLSocket) -> None:
+    """Answer a number with as many bytes."""
+    size = int(stream.recv(100))
+    whole, rest = divmod(size, len(PATTERN) * 1000)
+    for _ in range(whole):
+        stream.sendall(PATTERN * 1000)
+    stream.sendall((PATTERN * 1000)[:rest])
+    stream.unwrap()
 
 
 @pytest.fixture
@@ -113,9 +85,9 @@ def test_whole(
     issued = authority.issue("www.example.com")
     pem = together(tmp_path / "www.pem", issued.cert, issued.key)
     with ExitStack() as held:
-        server = Instance(authority.issue("anna", "127.0.0.1"))
+        server = SSLServer(authority.issue("anna", "127.0.0.1"), answer)
         held.callback(server.close)
-        other = Instance(authority.issue("other"))  # it is not for the address
+        other = SSLServer(authority.issue("other"), answer)  # it is not for the address
         held.callback(other.close)
         register(catalog, anna=server.port, other=other.port)
         started = gateway(
@@ -146,7 +118,7 @@ def test_authorities_are_renewed(
     other = Authority(tmp_path, "other")
     trusted = together(tmp_path / "trusted.pem", other.file)
     with ExitStack() as held:
-        server = Instance(authority.issue("anna", "127.0.0.1"))
+        server = SSLServer(authority.issue("anna", "127.0.0.1"), answer)
         held.callback(server.close)
         register(catalog, anna=server.port)
         started = gateway(
