@@ -20,7 +20,7 @@ class TLSRelay(Relay):
     6.1).  What it sent must not look complete: the other peer gets it, then a reset.
     """
 
-    __slots__ = ("_cut", "_ends_by_upstream")
+    __slots__ = ("_cut", "_ends_by_upstream", "_received_at_end")
 
     side_type = TLSSide
     client: TLSSide
@@ -38,6 +38,8 @@ class TLSRelay(Relay):
         self.pipes = _NO_PIPES
         #: The side that was cut off, while the other one still gets what it sent.
         self._cut: TLSSide | None = None
+        #: How many bytes the upstream had sent when the client ended its direction.
+        self._received_at_end: int | None = None
         #: While the last close_notify has no room: whether the upstream ended first.
         self._ends_by_upstream: bool | None = None
         for side in (self.client, self.upstream):
@@ -47,6 +49,8 @@ class TLSRelay(Relay):
 
     def on_half_closed(self) -> None:
         super().on_half_closed()
+        if self.client.at_end and self._received_at_end is None:
+            self._received_at_end = self.upstream.moved
         if self._ends_by_upstream is not None and not self._is_ending:
             super().end(Termination.DONE, by_upstream=self._ends_by_upstream)
 
@@ -67,6 +71,11 @@ class TLSRelay(Relay):
             super().end(Termination.DONE, by_upstream=True)
         elif queued(end.other.stream):
             self._on_cut(end)
+        elif end is self.upstream and self.upstream.moved == self._received_at_end:
+            # It answers the client's close_notify by closing, as nginx does.  The
+            # client is reset nevertheless, in case it waits for an answer.
+            reset_on_close(self.client.stream)
+            super().end(Termination.DONE)
         else:
             super().on_lost(end)
 

@@ -279,6 +279,36 @@ def test_client_without_close_notify_at_the_end(
         stage.sees(stage.upstream, "reset")
 
 
+@pytest.mark.parametrize("client", ["tls", "plain"])
+def test_upstream_without_close_notify_at_the_end(
+    context: SSL.Context, client: str
+) -> None:
+    """An upstream may close without close_notify when the client has done so."""
+    with relay_stage((client, "tls"), context) as stage:
+        stage.upstream.say(b"answer")
+        stage.hears(stage.client, b"answer")
+        stage.client.end()
+        stage.sees(stage.upstream, "end")
+        stage.upstream.leave()
+        stage.is_over(Termination.DONE, by_upstream=False)
+        # A client that waits for an answer does not take its absence for one.
+        stage.sees(stage.client, "reset")
+
+
+@pytest.mark.parametrize("client", ["tls", "plain"])
+def test_answer_cut_short_after_half_close(context: SSL.Context, client: str) -> None:
+    """An answer that comes after the client's end, and is cut, counts as cut."""
+    with relay_stage((client, "tls"), context) as stage:
+        stage.client.end()
+        stage.sees(stage.upstream, "end")
+        stage.upstream.say(b"half an ans")
+        stage.upstream.leave()
+        stage.hears(stage.client, b"half an ans")
+        is_delivered(stage, stage.client)
+        stage.sees(stage.client, "reset")
+        stage.is_over(Termination.UPSTREAM_RESET, by_upstream=True)
+
+
 def stuff(stage: Stage, speaker: Peer) -> int:
     """Have a peer send until nothing moves any more; how many bytes it sent."""
     sent = idle = 0
