@@ -16,7 +16,10 @@ if TYPE_CHECKING:  # it takes memory that mappings without TLS do without
 
 
 class HandshakeState(IntEnum):
-    """What a handshake waits for; the steps come in this order."""
+    """What a handshake waits for; the steps come in this order.
+
+    With a first-byte-timeout the first byte is waited for before TLS, too.
+    """
 
     #: A header of the PROXY protocol.
     PROXY_HEADER = auto()
@@ -96,10 +99,13 @@ class HandshakeSettings:
         if mapping.route:
             return None
         accept, steps = mapping.proxy_protocol.accept, [_ADMISSION]
-        if mapping.tls.certificates:
+        has_tls, is_sni = bool(mapping.tls.certificates), mapping.mode == "sni"
+        if mapping.timeouts.first_byte and (has_tls or is_sni):
+            steps.append(_first_byte(mapping))
+        if has_tls:
             assert acceptor is not None
             steps.append(_TLS)
-        if mapping.mode == "sni":
+        if is_sni:
             steps.append(_CLIENT_HELLO)
         elif mapping.waits_for_client:
             steps.append(_first_byte(mapping))

@@ -71,6 +71,16 @@ def test_server_name() -> None:
     ]
 
 
+@pytest.mark.parametrize("options", [{"mode": "sni"}, {"tls": "x.pem"}])
+def test_first_byte_before_tls(options: dict[str, Any]) -> None:
+    """A client that does not even begin with TLS has first-byte-timeout to do so."""
+    _, awaited, *_ = _steps(first_byte_timeout=2.0, **options)
+    assert awaited.state is HandshakeState.FIRST_BYTE
+    assert (awaited.timeout, awaited.overdue) == (2.0, Termination.FIRST_BYTE_TIMEOUT)
+    states = [each.state for each in _steps(**options)]
+    assert HandshakeState.FIRST_BYTE not in states
+
+
 def _steps(**options: Any) -> tuple[Step, ...]:
     """The steps of an IPv4 client of a mapping."""
     mapping = altered(Mapping("web"), **options)
