@@ -10,7 +10,7 @@ from collections.abc import Mapping as AbstractMapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from lbconsul.config import values
+from lbconsul.config import address_values, values
 from lbconsul.config.consul import ConsulAddress
 from lbconsul.config.listen import (
     Listen,
@@ -53,11 +53,11 @@ def listen_address(text: str) -> Listen:
     if scheme == "unix":
         if not rest.startswith("/") or not rest.isprintable():
             raise ValueError("a UNIX socket's path must begin with / and be printable")
-        return UnixListen(values.socket_path(rest))
+        return UnixListen(address_values.socket_path(rest))
     if scheme == "systemd":
         return SystemdListen(values.name(rest))
     host, _, number = text.rpartition(":")
-    return TCPListen(_ip(host or "0.0.0.0"), values.port(number))
+    return TCPListen(_ip(host or "0.0.0.0"), address_values.port(number))
 
 
 def admin(text: str) -> Admin:
@@ -108,7 +108,7 @@ def consul_address(
     if unbracketed:
         raise ValueError("must have an IPv6 address in brackets, as [::1]:8500")
     if url.scheme == "unix" and not url.netloc and url.path:
-        return ConsulAddress("unix", path=values.socket_path(url.path), tls=tls)
+        return ConsulAddress("unix", path=address_values.socket_path(url.path), tls=tls)
     try:
         number = url.port
     except ValueError:

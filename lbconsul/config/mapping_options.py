@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import evolve
 
-from lbconsul.config import values
+from lbconsul.config import address_values, values
 from lbconsul.config.model import Mapping
 from lbconsul.config.option import Option, table
 from lbconsul.config.tls_options import TLS_OPTIONS
@@ -191,15 +191,17 @@ MAPPING_OPTIONS = table(
         " /64); 0: no limit [0]",
         field="limits.connections_per_client",
     ),
-    Option("allow", values.networks, "serve these networks only: 10.0.0.0/8,::1"),
+    Option(
+        "allow", address_values.networks, "serve these networks only: 10.0.0.0/8,::1"
+    ),
     Option(
         "deny",
-        values.networks,
+        address_values.networks,
         "refuse clients from these networks, whatever allow says",
     ),
     Option(
         "upstream-allow",
-        values.upstream_networks,
+        address_values.upstream_networks,
         "connect to instances in these networks only: 10.0.0.0/8,fd00::/8; without it,"
         " to all that Consul names",
     ),
@@ -218,7 +220,7 @@ MAPPING_OPTIONS = table(
     *TLS_OPTIONS,
     Option(
         "accept-proxy",
-        values.networks,
+        address_values.networks,
         "networks whose clients must begin with a PROXY protocol header, v1 or v2:"
         " 10.0.0.0/8,::1",
         field="proxy_protocol.accept",

@@ -3,7 +3,7 @@
 The command line, the mapping grammar and the TOML file share it, so they cannot differ.
 """
 
-from lbconsul.config import grammar, values
+from lbconsul.config import address_values, grammar, values
 from lbconsul.config.mapping_options import MAPPING_OPTIONS
 from lbconsul.config.option import Option, table
 
@@ -33,7 +33,7 @@ CONSUL_OPTIONS = table(
     ),
     Option(
         "tls-server-name",
-        values.server_name,
+        address_values.server_name,
         "name to ask for and to verify in Consul's certificate, not the address's",
     ),
     Option(
@@ -68,7 +68,7 @@ GATEWAY_OPTIONS = table(
     ),
     Option(
         "takeover",
-        values.socket_path,
+        address_values.socket_path,
         "UNIX socket over which to take the listening sockets from a running gateway,"
         " and to hand them to the next one",
     ),

@@ -1,6 +1,6 @@
 """The options of a mapping for TLS, with clients and with upstreams."""
 
-from lbconsul.config import values
+from lbconsul.config import address_values, values
 from lbconsul.config.option import Option
 
 TLS_VERSIONS = ("1.2", "1.3")
@@ -53,7 +53,7 @@ TLS_OPTIONS = (
     ),
     Option(
         "upstream-server-name",
-        values.server_name,
+        address_values.server_name,
         "name to ask for and to verify in instances' certificates, not the address",
         field="upstream_tls.server_name",
     ),

@@ -1,4 +1,4 @@
-"""Parses single values: durations, numbers, choices, names, networks.
+"""Parses single values: durations, numbers, choices, names.
 
 Each function takes text and returns a value, or raises `ValueError` whose text says
 what would be right; `lbconsul.config.sources` prefixes it with the place of the text.
@@ -7,10 +7,8 @@ what would be right; `lbconsul.config.sources` prefixes it with the place of the
 import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from ipaddress import ip_network
-from posixpath import normpath
 
-from lbconsul.config.hosts import read_host
+from lbconsul.config.address_values import is_host, port
 from lbconsul.config.model import MOST_WORKERS, WhenEmpty
 from lbconsul.text import decimal, unquoted
 
@@ -18,9 +16,6 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 #: The least log file size: a smaller file would be rotated after some hundred lines.
 _LEAST_SIZE = 64 << 10
-#: ``sun_path`` of unix(7) without the zero at its end, in bytes.
-LONGEST_SOCKET_PATH = 107
-
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d+)?)(ms|s|m|h)")
 _LONGEST_NAME = 255
 _WHEN_EMPTY = ("close", "wait", "fallback")
@@ -120,17 +115,6 @@ def go_bool(text: str) -> bool:
     if text not in _GO_BOOLS:
         raise ValueError(f"must be one of {', '.join(_GO_BOOLS)}")
     return _GO_BOOLS[text]
-
-
-def server_name(text: str) -> str:
-    """A host name or IP address; a port behind it is dropped, as Consul's tools do."""
-    ported = re.fullmatch(r"(\[[^\]]*\]|[^:]*):\d*", text)
-    host = ported[1] if ported else text
-    if re.fullmatch(r"\[.*\]", host):
-        host = host[1:-1]
-    if not _is_host(f"[{host}]" if ":" in host else host) or "_" in host:
-        raise ValueError("must be a host name or an IP address")
-    return host
 
 
 def size_or_off(text: str) -> int:
@@ -261,68 +245,9 @@ def _fallback(text: str) -> WhenEmpty:
     host, colon, number = text.rpartition(":")
     if not colon:
         return WhenEmpty(fallback=name(text))
-    if not _is_host(host):
+    if not is_host(host):
         raise ValueError(
             f"{text!r} must be a service or HOST:PORT, with a host name, an IPv4"
             " address, or an IPv6 one in brackets"
         )
     return WhenEmpty(fallback=f"{host}:{port(number)}", is_address=True)
-
-
-def _is_host(text: str) -> bool:
-    if text != text.strip() or (":" in text and not text.startswith("[")):
-        return False
-    try:
-        read_host(text)
-    except ValueError:
-        return False
-    return True
-
-
-def networks(text: str) -> tuple[str, ...]:
-    """One or more networks such as ``10.0.0.0/8`` or ``::1``, separated by commas."""
-    found = []
-    for each in text.split(","):
-        try:
-            network = str(ip_network(each))
-        except ValueError:
-            network = "%"
-        if "%" in network:  # no client's address has a zone
-            raise ValueError(
-                f"{each!r} must be a network, such as 10.0.0.0/8, 192.0.2.1 or"
-                " 2001:db8::/32, with no bit set behind its prefix"
-            )
-        found.append(network)
-    return tuple(found)
-
-
-def upstream_networks(text: str) -> tuple[str, ...]:
-    """As `networks`, and ``unix:/PATH`` for a UNIX socket or those below a
-    directory.
-    """
-    found: list[str] = []
-    for each in text.split(","):
-        kind, _, path = each.partition(":")
-        if kind == "unix":
-            found.append(f"unix:{normpath(socket_path(path))}")
-        else:
-            found += networks(each)
-    return tuple(found)
-
-
-def socket_path(text: str) -> str:
-    """The path of a UNIX socket."""
-    if not text.startswith("/") or not text.isprintable():
-        raise ValueError("must be a path that begins with / and is printable")
-    if len(text.encode()) > LONGEST_SOCKET_PATH:
-        raise ValueError(
-            f"the path of a UNIX socket has {LONGEST_SOCKET_PATH} bytes at most"
-        )
-    return text
-
-
-def port(text: str) -> int:
-    """A port number from 1 to 65535."""
-    if not re.fullmatch(r"\d{1,5}", text) or not 1 <= int(text) <= 65535:
-        raise ValueError(f"port {text!r} must be a number from 1 to 65535")
-    return int(text)

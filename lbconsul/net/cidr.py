@@ -64,7 +64,7 @@ class Networks:
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> "Networks":
-        """Build from networks as `lbconsul.config.values.networks` returns them."""
+        """Build from networks as `config.address_values.networks` returns them."""
         found: dict[int, dict[int, set[int]]] = {_IPV4: {}, _IPV6: {}}
         for text in texts:
             bits, rest, beginning = _read_network(text)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbconsul.config.values import networks
+from lbconsul.config.address_values import networks
 from lbconsul.net.cidr import Address, Networks, read_address
 
 Network = IPv4Network | IPv6Network
