@@ -22,6 +22,9 @@ _GOOD, _BAD, _HEAD, _FAINT = "32", "31", "1", "2"
 #: The most skipped instances that are named per query, and certificates per mapping.
 _SKIPPED = 3
 
+#: The states of certificates whose days left tell nothing.
+_ENDED = {"expired": "expired", "early": "not valid yet"}
+
 _COLUMNS = (
     "STANDING", "INSTANCE", "ADDRESS", "OPEN", "TOTAL", "WEIGHT", "IN", "OUT",
     "FAILED", "CONNECT", "SINCE", "REASON",
@@ -122,10 +125,8 @@ class Terminal:
         ]
         for each in wrong[:_SKIPPED]:
             names = ", ".join(each["names"][:_SKIPPED])
-            line = (
-                f"  certificate {each['state']}, {each['days_left']} days left:"
-                f" {clean(names)} {clean(each['source'])}"
-            )
+            ends = _ENDED.get(each["state"], f"expires in {each['days_left']} days")
+            line = f"  certificate {ends}: {clean(names)} {clean(each['source'])}"
             yield self._paint(line, _BAD)
         if len(wrong) > _SKIPPED:
             yield self._paint(f"  and {len(wrong) - _SKIPPED} more certificates", _BAD)

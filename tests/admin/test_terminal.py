@@ -119,7 +119,8 @@ def test_certificates() -> None:
     """Certificates that end soon are told, and why newer ones are not in use."""
     source = _source(0, "empty")
     mapping, *others = source.mapping_list
-    bad = tuple(certificate(state="expired", days_left=-each) for each in range(1, 6))
+    states = ("expired", -1), ("early", 90), ("expiring", 9), ("expired", -2)
+    bad = tuple(certificate(state=state, days_left=days) for state, days in states)
     source.mapping_list = [
         evolve(
             mapping, certificates=(certificate(), *bad), certificates_error="no\x1b"
@@ -127,10 +128,13 @@ def test_certificates() -> None:
         *others,
     ]
     lines = [each for each in _lines(source) if "certificate" in each]
-    assert lines[0] == (
-        "  certificate expired, -1 days left: www.example.com /etc/web.pem"
-    )
-    assert lines[3:] == ["  and 2 more certificates", "  certificates: no\ufffd"]
+    assert lines == [
+        "  certificate expired: www.example.com /etc/web.pem",
+        "  certificate not valid yet: www.example.com /etc/web.pem",
+        "  certificate expires in 9 days: www.example.com /etc/web.pem",
+        "  and 1 more certificates",
+        "  certificates: no\ufffd",
+    ]
 
 
 def test_an_unknown_standing() -> None:
