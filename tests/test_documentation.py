@@ -1,8 +1,9 @@
-"""The commands and tables of README.md and docs/: users paste them as they stand."""
+"""README.md and docs/: the commands, tables and links in them."""
 
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +71,19 @@ def test_options_of_the_gateway() -> None:
 def test_termination_codes() -> None:
     """The reference explains each termination that the log can have."""
     assert _table("## The log") == {each.value for each in Termination}
+
+
+def _anchors(text: str) -> set[str]:
+    """What GitHub calls the headings of a page in the addresses of links."""
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links(page: Path) -> None:
+    """Each link from a page to another, or within it, leads somewhere."""
+    text = page.read_text()
+    for path, anchor in re.findall(r"\]\((?!http)([^)#]*)(?:#([^)]*))?\)", text):
+        target = page.parent / path if path else page
+        assert target.exists(), path
+        assert not anchor or anchor in _anchors(target.read_text()), (path, anchor)
