@@ -38,6 +38,12 @@ class Life:
         """Let what was sent arrive."""
         self.proxy.reactor.settle()
 
+    def is_half_closed(self) -> bool:
+        """Whether the end of one direction has arrived."""
+        session: Any = next(iter(self.mapped.sessions))
+        half_closed: bool = session._relay.is_half_closed
+        return half_closed
+
 
 def _at_once(proxy: TendedProxy, patch: pytest.MonkeyPatch) -> Life:
     """The upstream accepts at once."""
@@ -180,7 +186,7 @@ def nothing_moves(life: Life) -> int:
 def half_a_connection(life: Life) -> int:
     """One side has ended, and the other says nothing for too long."""
     life.upstream.shutdown(socket.SHUT_WR)
-    life.turn()
+    life.proxy.reactor.turn_until(life.is_half_closed)
     life.proxy.pass_time(1.5 * HALF_CLOSED, 0.5)
     return 0
 
