@@ -25,6 +25,7 @@ from tests.image.checks import (
     keeps_its_files,
     lives_without_privileges,
     refuses,
+    serves_tls,
     speaks_twistd,
 )
 from tests.image.failed import Failed
@@ -62,6 +63,7 @@ def run(base: str = "") -> Iterator[str]:
                 yield from balances(container, site)
                 yield from speaks_twistd(container, site)
                 yield from lives_without_privileges(container, site)
+                yield from serves_tls(container, site)
                 yield from costs_nothing_at_start(container, site)
                 yield from refuses(container)
             yield "all that left its files as they were: no pid file, no cache"

@@ -1,14 +1,19 @@
 """The checks: each says, line by line, what it has just seen to be so."""
 
+import os
 import re
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPSConnection
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.image.buildah import Container, Running
 from tests.image.failed import Failed
 from tests.image.site import SERVICE, Site, free_low_port, serving, soon
+from tests.support.certificates import Authority, together
 from tests.support.ports import free_ports
 
 #: How long Docker waits after SIGTERM before it kills, in seconds.
@@ -135,6 +140,39 @@ def lives_without_privileges(container: Container, site: Site) -> Iterator[str]:
         none = status(running)["CapPrm"]
         must(int(none, 16) == 0, f"it has capabilities: {none}", running)
     yield "it serves a high port without any capability"
+
+
+def serves_tls(container: Container, site: Site) -> Iterator[str]:
+    """The user of the image reads certificates from a folder that is mounted."""
+    user = int(container.settings["User"].split(":")[0])
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        authority = Authority(folder)
+        issued = authority.issue("localhost")
+        (folder / "certs").mkdir()
+        pem = Path(together(folder / "certs" / "a.pem", issued.cert, issued.key))
+        pem.chmod(0o400)
+        os.chown(pem, user, user)
+        (port,) = free_ports(1)
+        given = ("--consul", site.consul, "--map", f"{port}:{SERVICE},tls=/certs")
+        mounted = (f"--volume={folder}/certs:/certs:ro",)
+        context = ssl.create_default_context(cafile=authority.file)
+        with container.start(*given, options=mounted) as running:
+            soon(lambda: answers_with_tls(port, context) or running.has_ended)
+            must(answers_with_tls(port, context), "it serves no TLS", running)
+    yield f"`--map {port}:{SERVICE},tls=/certs` serves TLS with a mounted folder"
+
+
+def answers_with_tls(port: int, context: ssl.SSLContext) -> bool:
+    """Whether a request over TLS, to a verified server, has an answer."""
+    connection = HTTPSConnection("localhost", port, timeout=10, context=context)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
 
 
 def costs_nothing_at_start(container: Container, site: Site) -> Iterator[str]:
