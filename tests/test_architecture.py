@@ -61,6 +61,7 @@ ROOMS: dict[str, Room] = {
         "config.model config.server_names errors net.sockets process.files steps text",
         pure="client_hello errors peer",
     ),
+    "http": room(COMMON, pure="*"),
     "takeover": room(COMMON + "net", pure="protocol"),
     "admin": room(
         COMMON + "net process",
@@ -151,6 +152,7 @@ TESTED_ELSEWHERE = {
     "lbconsul.gateway.certificate_sources": "tests/gateway/test_certificates.py",
     "lbconsul.gateway.interfaces": "tests/gateway/test_data_plane.py",
     "lbconsul.gateway.served_certificates": "tests/gateway/test_certificates.py",
+    "lbconsul.http.errors": "tests/http/test_request.py",
     "lbconsul.net.proxy_header": "tests/net/test_proxy_protocol.py",
     "lbconsul.proxy.connection_drain": "tests/proxy/test_listener_manager.py",
     "lbconsul.proxy.handshake_steps": "tests/proxy/test_client_handshake.py",

@@ -1,0 +1,177 @@
+"""Field lines of heads: their syntax, their meaning, and which are passed on.  Pure.
+
+Most lines of a head are the same for every request of a client, and mean nothing to a
+proxy.  So a line that was found valid once is remembered: to look it up costs a tenth
+of reading it, and loosens nothing.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+
+from attrs import define
+
+from lbconsul.http.errors import Refused
+from lbconsul.http.host import Host
+
+#: A name, a colon, and a value without controls other than tabs (RFC 9110, 5.5).  A
+#: blank before the colon and a folded line are no names (RFC 9112, 5.1 and 5.2).
+_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]++):([\t\x20-\x7e\x80-\xff]*+)")
+match_line = _LINE.fullmatch
+
+#: Names as they are looked up: in lower case, and with dashes for what CGI makes an
+#: underscore, so that ``Content_Length`` is seen (RFC 3875, 4.1.18; some servers make
+#: one of other characters as well).
+KEY = bytes(
+    ord(char.lower()) if char.isalnum() and char.isascii() else ord("-")
+    for char in map(chr, range(256))
+)
+
+#: Options of Connection that name no field to be removed, or one that always is.
+CLOSE, KEEP_ALIVE, UPGRADE = b"close", b"keep-alive", b"upgrade"
+_OPTIONS = frozenset([CLOSE, KEEP_ALIVE, UPGRADE, b"te"])
+
+#: Where the client comes from: only proxies in front that are trusted may say so.
+FORWARDED = (b"forwarded", b"x-real-ip")
+#: Stands among readers for all names that begin so.
+FORWARDED_PREFIX = b"x-forwarded-"
+
+#: Lines that hold secrets are not remembered beyond their connection.
+SECRET = frozenset(
+    b"authorization cookie proxy-authorization set-cookie x-api-key x-auth-token"
+    b" x-csrf-token x-amz-security-token".split()
+)
+
+#: The most lines that are remembered of each sort, and the longest, in bytes.  It makes
+#: 1 MiB of each, and a browser and a site have some twenty lines.
+_MOST, _LONGEST = 4096, 255
+
+
+@define(eq=False)
+class Fields:
+    """What the fields of a head mean to a proxy."""
+
+    #: The lines as received, with the empty line at the end.
+    raw: bytes
+    #: The minor version of HTTP/1, on which depends what they mean.
+    minor: int
+    #: None if there is no Host.
+    host: Host | None = None
+    #: Content-Length; -1 if there is none.
+    length: int = -1
+    is_chunked: bool = False
+    #: The options of Connection, in lower case.
+    options: frozenset[bytes] = frozenset()
+    #: The protocols that the peer offers, or has chosen; empty if none.
+    upgrade: bytes = b""
+    #: Whether TE says that trailers are welcome.
+    wants_trailers: bool = False
+    #: Whether the client waits for an answer 100 before it sends the body.
+    expects_continue: bool = False
+    #: Seconds that the peer keeps an idle connection open, if it says so.
+    keep_alive: int | None = None
+    #: Names in lower case and values of fields that only trusted proxies may send.
+    #: They are never passed on as they are.
+    forwarded: tuple[tuple[bytes, bytes], ...] = ()
+    #: Lines that are not passed on.
+    dropped: tuple[bytes, ...] = ()
+    #: Lines that are passed on instead of some of those.
+    rewritten: tuple[bytes, ...] = ()
+    #: The length of the body in bytes, or CHUNKED, or UNTIL_CLOSE.
+    body: int = 0
+    #: Whether the connection ends with the response.
+    close: bool = False
+    #: The lines that are passed on, each with its end, without the empty line.
+    lines: bytes = b""
+
+
+#: Notes what a line means.
+Meaning = Callable[[Fields], None]
+
+#: Reads a line, and its value without blanks around it.
+Reader = Callable[[bytes, bytes], Meaning]
+
+
+class FieldParser:
+    """Parses fields of one direction, and remembers lines: a process needs few of them.
+
+    `readers` are of names in lower case.  Where CGI takes another name for one of them,
+    as in ``Content_Length``, the line is dropped.
+    """
+
+    __slots__ = ("_harmless", "_meanings", "_readers")
+
+    def __init__(self, readers: Mapping[bytes, Reader]) -> None:
+        self._readers = dict(readers)
+        self._harmless: set[bytes] = set()
+        self._meanings: dict[bytes, Meaning] = {}
+
+    def parse(self, lines: list[bytes], fields: Fields) -> None:
+        """Note what the lines mean.
+
+        :raises Refused: a line is malformed, or contradicts another.
+        """
+        harmless, meanings = self._harmless, self._meanings
+        for line in lines:
+            if line not in harmless:
+                meaning = meanings.get(line) or self._learn(line)
+                if meaning is not None:
+                    meaning(fields)
+
+    def _learn(self, line: bytes) -> Meaning | None:
+        """What the line means; None if it means nothing to a proxy."""
+        match = match_line(line)
+        if match is None:
+            raise Refused(400, "it has a field line that is not valid")
+        name = match[1]
+        key = name.translate(KEY)
+        read = self._readers.get(key)
+        if read is None and key.startswith(FORWARDED_PREFIX):
+            read = self._readers.get(FORWARDED_PREFIX)
+        if read is None:
+            if len(line) <= _LONGEST and key not in SECRET:
+                if len(self._harmless) >= _MOST:
+                    self._harmless.clear()
+                self._harmless.add(line)
+            return None
+        if key != name.lower():
+            read = drop
+        meaning = read(line, match[2].strip(b" \t"))
+        if len(line) <= _LONGEST:
+            if len(self._meanings) >= _MOST:
+                self._meanings.clear()
+            self._meanings[line] = meaning
+        return meaning
+
+
+def drop(line: bytes, value: bytes) -> Meaning:
+    """A line that is never passed on."""
+
+    def note(fields: Fields) -> None:
+        fields.dropped += (line,)
+
+    return note
+
+
+def passed_on(
+    fields: Fields, lines: list[bytes], names: frozenset[bytes], own: list[bytes]
+) -> bytes:
+    """The lines that are passed on, each with its end.
+
+    Those that are dropped, and those with one of these `names`, are left out; `own`
+    follow.
+    """
+    kept = [each for each in lines if each not in fields.dropped]
+    kept += fields.rewritten
+    if names:
+        kept = [each for each in kept if name_of(each) not in names]
+    return b"".join([each + b"\r\n" for each in kept + own])
+
+
+def name_of(line: bytes) -> bytes:
+    """The name of a valid field line, in lower case."""
+    return line.partition(b":")[0].lower()
+
+
+def named(fields: Fields) -> frozenset[bytes]:
+    """The names of fields that Connection wants removed."""
+    return fields.options - _OPTIONS
