@@ -222,7 +222,9 @@ def _messages(draw: st.DrawFn, lines: st.SearchStrategy[bytes]) -> bytes:
     return raw
 
 
-@settings(max_examples=500)
+# The same messages in each run: a reading that no rule covers yet is to be found by
+# those who look for one, with more examples, and not by a run of something else.
+@settings(max_examples=500, derandomize=True)
 @given(_messages(_REQUEST_LINES))
 def test_made_up_requests(raw: bytes) -> None:
     """Requests with mistakes mean the same to both, or we are stricter."""
@@ -230,7 +232,7 @@ def test_made_up_requests(raw: bytes) -> None:
     assert _verdict(read(in_pieces(raw))) == _verdict(read([raw]))
 
 
-@settings(max_examples=250)
+@settings(max_examples=250, derandomize=True)
 @given(_messages(_STATUS_LINES))
 def test_made_up_responses(raw: bytes) -> None:
     """So do responses."""
