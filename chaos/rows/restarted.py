@@ -1,5 +1,7 @@
 """The gateway is restarted while Consul is away."""
 
+import subprocess
+import sys
 import time
 
 from chaos.row import Row
@@ -10,9 +12,12 @@ from tests.support.gateway import Gateway
 from tests.support.waiting import eventually
 
 #: Within which it must serve, from the start of its process, in seconds: the fastest of
-#: some starts, since the others may have had to wait for a processor.
+#: some starts, since the others may have had to wait for a processor.  A machine that
+#: takes long to load the code gets as long again for the rest.
 SERVES = 1.0
 STARTS = 3
+
+LOAD = [sys.executable, "-c", "import lbconsul.tap"]
 
 
 def play(scene: Scene) -> None:
@@ -31,14 +36,22 @@ def play(scene: Scene) -> None:
         time.sleep(scene.either(5.0, 2.0))
         outcome = traffic.stop()
     report = scene.report
-    report.at_most("serves after a stop in", min(stopped), SERVES, "s")
-    report.at_most("serves after a kill in", min(killed), SERVES, "s")
+    limit = max(SERVES, 2 * min(time_to_load() for _ in range(STARTS)))
+    report.at_most("serves after a stop in", min(stopped), limit, "s")
+    report.at_most("serves after a kill in", min(killed), limit, "s")
     report.note("slowest", max(*stopped, *killed), "s")
     told = gateway.find(rf"{SERVICE}: using the snapshot of \d+ s ago")
     report.require("log says so", bool(told))
     require_faultless(report, outcome)
     served = set(outcome.servers())
     report.require("all served", served == set(NAMES), str(sorted(served)))
+
+
+def time_to_load() -> float:
+    """Seconds that Python takes to load the gateway's code."""
+    begun = time.monotonic()
+    subprocess.run(LOAD, check=True)
+    return time.monotonic() - begun
 
 
 def time_to_serve(gateway: Gateway, usual: Usual) -> float:
