@@ -162,8 +162,8 @@ def mode(choices: Iterable[str]) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if re.fullmatch(r"0?[0-7]{3}", text):
             raise ValueError(
-                "a UNIX socket's permissions are called unix-mode now:"
-                f" unix-mode={text}"
+                f"must be {' or '.join(sorted(choices))}; a UNIX socket's permissions"
+                f" are called unix-mode now: unix-mode={text}"
             )
         return known(text)
 

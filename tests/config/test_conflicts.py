@@ -89,7 +89,8 @@ def test_a_mode_of_former_versions() -> None:
     with pytest.raises(ConfigError) as raised:
         _mapping("unix:/run/web.sock:web,mode=666")
     assert str(raised.value) == (
-        "--map unix:/run/web.sock:web,mode=666: mode=666: a UNIX socket's permissions"
+        "--map unix:/run/web.sock:web,mode=666: mode=666: must be sni or tcp;"
+        " a UNIX socket's permissions"
         " are called unix-mode now: unix-mode=666"
     )
 
