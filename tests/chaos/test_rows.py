@@ -1,5 +1,8 @@
 """Which rows there are, and which are played."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from chaos import isolation, missing
@@ -8,7 +11,9 @@ from chaos.missing import lacking
 from chaos.playing import Form
 from chaos.row import Row
 from chaos.rows.all import ROWS
+from chaos.rows.reloaded import is_taken_over
 from chaos.scene import Scene
+from tests.support.gateway import Gateway
 
 
 def nothing(scene: Scene) -> None:
@@ -76,3 +81,25 @@ def test_what_the_process_of_a_row_is_told() -> None:
     """The form of the run."""
     assert Form().arguments() == []
     assert Form(quick=True, minutes=2.0).arguments() == ["--quick", "--minutes=2.0"]
+
+
+@pytest.mark.process
+def test_a_takeover_that_lasts_is_waited_for(tmp_path: Path) -> None:
+    """A gateway counts as taken over once its log says so, which may be after its
+    successor is ready.
+    """
+    said = "import time; time.sleep(0.3); print('another gateway has taken over')"
+    gateway = Gateway(tmp_path, twistd=[sys.executable, "-c", said])
+    gateway.start()
+    assert not gateway.find("taken over")
+    assert is_taken_over(gateway)
+    assert gateway.status() == 0
+
+
+@pytest.mark.process
+def test_a_gateway_that_is_not_taken_over(tmp_path: Path) -> None:
+    """A gateway that ends without a word of a takeover is none that was taken over."""
+    gateway = Gateway(tmp_path, twistd=[sys.executable, "-c", "print('stopped')"])
+    gateway.start()
+    assert not is_taken_over(gateway)
+    assert gateway.status() == 0
