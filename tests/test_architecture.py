@@ -49,7 +49,7 @@ ROOMS: dict[str, Room] = {
     "text": room(pure="*"),
     "config": room("errors text", pure="*"),
     "balance": room("errors text", pure="*"),
-    "stats": room("balance", pure="*"),
+    "stats": room("balance text", pure="*"),
     "net": room(
         "config errors",
         pure="cidr crc32c proxy_header proxy_protocol proxy_tlvs proxy_v1 proxy_v2"

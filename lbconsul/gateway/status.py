@@ -36,7 +36,8 @@ from lbconsul.process.clock import WallClock
 from lbconsul.process.reactor_lag import Lag
 from lbconsul.proxy.saturation import Full
 from lbconsul.proxy.targets import failover_spec
-from lbconsul.stats.mapping import DurationHistogram, UpstreamStats
+from lbconsul.stats.histogram import DurationHistogram
+from lbconsul.stats.mapping import UpstreamStats
 from lbconsul.stats.traffic import MappingTraffic
 
 if TYPE_CHECKING:

@@ -8,6 +8,8 @@ from typing import Self
 from attrs import Factory, define
 
 from lbconsul.balance.instance import Identity
+from lbconsul.stats.histogram import DurationHistogram
+from lbconsul.stats.http import HTTPStats
 
 #: Upper bounds of the histograms, in seconds.
 CONNECT = (
@@ -27,27 +29,6 @@ _ANSWERED = 0.1
 
 #: With at most this many accounts, `tidy` keeps all of them.
 CROWD = 1000
-
-
-@define(eq=False)
-class DurationHistogram:
-    """Counts of durations by upper bound, and one more count for longer ones.
-
-    What counts a duration does so itself, since each connection would pay for a call:
-    one more at the index ``bisect_left(bounds, seconds)``, and the seconds to the sum.
-    """
-
-    bounds: tuple[float, ...]
-    counts: list[int] = Factory(
-        lambda self: [0] * (len(self.bounds) + 1), takes_self=True
-    )
-    sum: float = 0.0
-
-    def add(self, other: "DurationHistogram") -> None:
-        """Add the counts of another histogram with the same bounds."""
-        pairs = zip(self.counts, other.counts, strict=True)
-        self.counts = [mine + its for mine, its in pairs]
-        self.sum += other.sum
 
 
 @define(eq=False)
@@ -89,6 +70,8 @@ class MappingStats:
     first_byte: DurationHistogram = Factory(lambda: DurationHistogram(FIRST_BYTE))
     connection: DurationHistogram = Factory(lambda: DurationHistogram(CONNECTION))
     accounts: dict[Identity, UpstreamStats] = Factory(dict)
+    #: Of HTTP requests; None: the mapping is not in HTTP mode.
+    http: HTTPStats | None = None
     #: The instances whose accounts changed since the last `take_changed`.
     _changed: set[Identity] = Factory(set)
     #: How many clients were accepted, and turned away, at the last
@@ -97,6 +80,12 @@ class MappingStats:
     _turned_away: int = 0
     #: With more accounts than this, `tidy` looks for unknown instances.
     _crowd: int = CROWD
+
+    def use_http(self) -> HTTPStats:
+        """The statistics of HTTP requests, begun by the first call."""
+        if self.http is None:
+            self.http = HTTPStats()
+        return self.http
 
     def account(self, identity: Identity) -> UpstreamStats:
         """The account of an instance, for a caller that is about to change it."""
@@ -178,6 +167,8 @@ class MappingStats:
             if mine is None:
                 mine = self.accounts[identity] = UpstreamStats()
             mine.add(account)
+        if other.http is not None:
+            self.use_http().add(other.http)
 
     def tidy(self, is_known: Callable[[Identity], bool]) -> None:
         """Once there are many accounts, drop those of unknown instances.
@@ -192,12 +183,16 @@ class MappingStats:
             if is_known(identity)
         }
         self._changed &= self.accounts.keys()
+        if self.http is not None:
+            self.http.keep_only(is_known)
         self._crowd = max(CROWD, 2 * len(self.accounts))
 
     @property
     def has_news(self) -> bool:
         """Whether anything has changed since the last `take_changed`."""
-        return bool(self._changed) or self._told != (self.accepted, self._turned_away)
+        if self._changed or self._told != (self.accepted, self._turned_away):
+            return True
+        return self.http is not None and self.http.has_news
 
     def take_changed(self) -> dict[Identity, UpstreamStats]:
         """The accounts that changed since the last call."""

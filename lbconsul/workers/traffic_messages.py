@@ -9,7 +9,8 @@ from typing import Any
 
 from lbconsul.balance.instance import Identity
 from lbconsul.balance.outlier import Ejection
-from lbconsul.stats.mapping import DurationHistogram, MappingStats, UpstreamStats
+from lbconsul.stats.histogram import DurationHistogram
+from lbconsul.stats.mapping import MappingStats, UpstreamStats
 from lbconsul.stats.traffic import MappingTraffic
 from lbconsul.workers.messages import TRAFFIC
 

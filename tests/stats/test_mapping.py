@@ -11,7 +11,6 @@ from lbconsul.stats.mapping import (
     CONNECTION,
     CROWD,
     FIRST_BYTE,
-    DurationHistogram,
     MappingStats,
 )
 from tests.support.instances import an_identity
@@ -34,14 +33,6 @@ class TestTimes:
         between = [0] * (len(CONNECT) - 3)
         assert figures.connect.counts == [2, 1, *between, 1, 1]
         assert figures.connect.sum == pytest.approx(10.1015)
-
-    def test_add(self) -> None:
-        """The statistics of several processes add up."""
-        one = DurationHistogram((1.0,), [1, 0], 0.5)
-        other = DurationHistogram((1.0,), [0, 1], 3.0)
-        one.add(other)
-        assert (one.counts, one.sum) == ([1, 1], 3.5)
-        assert (other.counts, other.sum) == ([0, 1], 3.0)
 
     def test_bounds_rise(self) -> None:
         """The bounds of each histogram rise."""
@@ -126,6 +117,41 @@ class TestChanges:
             was_news.append(figures.has_news)
             figures.take_changed()
         assert was_news == [False, True] * len(happenings)
+
+
+class TestHTTP:
+    """A mapping whose clients speak HTTP."""
+
+    def test_only_where_used(self) -> None:
+        """Only mappings in HTTP mode have statistics of requests."""
+        figures = MappingStats()
+        assert MappingStats.sum([figures]).http is None
+        http = figures.use_http()
+        assert http is figures.use_http()
+        assert http is figures.http
+
+    def test_a_request_is_news(self) -> None:
+        """A request is news, once, and adds up over processes."""
+        figures, was_news = MappingStats(), []
+        figures.use_http()
+        for _ in range(2):
+            was_news.append(figures.has_news)
+            figures.use_http().exchanged(A, 200, 0.1, 0.2, 1, 2)
+            was_news.append(figures.has_news)
+            figures.take_changed()
+            figures.use_http().take_changed()
+        assert was_news == [False, True] * 2
+        total = MappingStats.sum([figures, MappingStats(), figures])
+        assert total.use_http().classes == [0, 0, 2, 0, 0, 0]
+
+    def test_instances_that_are_gone(self) -> None:
+        """Requests to instances that are gone are forgotten with their connections."""
+        figures = MappingStats()
+        for number in range(CROWD + 1):
+            figures.connected(an_identity(str(number)), 0.01)
+            figures.use_http().exchanged(an_identity(str(number)), 200, 0, 0, 0, 0)
+        figures.tidy(lambda identity: identity == an_identity("7"))
+        assert list(figures.use_http().accounts) == [an_identity("7")]
 
 
 class TestTidy:
