@@ -134,6 +134,8 @@ EXCEPT = {
 #: suite tells what both data planes do.
 CONTRACT = "tests/dev/contract"
 TESTED_ELSEWHERE = {
+    "lbconsul.config.http": "tests/config/test_options.py",
+    "lbconsul.config.http_options": "tests/config/test_options.py",
     "lbconsul.config.mapping_options": "tests/config/test_options.py",
     "lbconsul.config.option": "tests/config/test_options.py",
     "lbconsul.config.tls_options": "tests/config/test_options.py",

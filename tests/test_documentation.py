@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lbconsul.command_line import CommandLine
+from lbconsul.config.http_options import HTTP_OPTIONS
 from lbconsul.config.mapping_options import MAPPING_OPTIONS
 from lbconsul.config.options import OPTIONS
 from lbconsul.stats.termination import Termination
@@ -58,7 +59,9 @@ def test_commands_are_found() -> None:
 
 def test_options_of_mappings() -> None:
     """The reference has a row for each option of a mapping, and for nothing else."""
-    assert _table("### Options of mappings") == set(MAPPING_OPTIONS)
+    of_http = _table("### Options of HTTP mode")
+    assert of_http == {option.name for option in HTTP_OPTIONS}
+    assert _table("### Options of mappings") == set(MAPPING_OPTIONS) - of_http
 
 
 def test_options_of_the_gateway() -> None:

@@ -358,7 +358,8 @@ BAD = {
     ),
     "a route without names": (
         "--route 80:a.com=a 80:web",
-        "--route 80:a.com=a: 80:web needs mode=sni, or tls=, to route by server name",
+        "--route 80:a.com=a: 80:web needs mode=sni, or tls=, to route by server name,"
+        " or mode=http to route requests",
     ),
     "a route for an address": (
         "--route 443:192.0.2.1=a 443:-,mode=sni",

@@ -8,8 +8,10 @@ from collections.abc import Callable, Collection
 
 from attrs import evolve, frozen
 
+from lbconsul.config.http_options import HTTP_OPTIONS
 from lbconsul.config.listen import UnixListen
 from lbconsul.config.model import TLS, Mapping
+from lbconsul.config.sizes import size_text
 from lbconsul.config.sources import RawMapping
 
 
@@ -24,6 +26,11 @@ class _Need:
 
 
 _NEEDS = (
+    _Need(
+        tuple(option.name for option in HTTP_OPTIONS),
+        "mode=http",
+        lambda mapping: mapping.mode == "http",
+    ),
     _Need(
         ("tls-min", "client-ca", "client-verify", "client-crl"),
         "tls=",
@@ -50,11 +57,22 @@ _NEEDS = (
 )  # fmt: skip
 
 
+#: Options without effect in HTTP mode, and why.
+_IDLE_IN_HTTP = {
+    "first-byte-timeout": "head-timeout= and keepalive-timeout= are the limits",
+    "wait-for-client": "an instance is connected to only once there is a request",
+}
+
+
 def resolved(each: RawMapping, mapping: Mapping) -> Mapping:
     """The mapping without defaults that contradict what it sets itself.
 
     :raises ConfigError: what it sets itself is a contradiction, or the defaults are.
     """
+    if mapping.mode == "http":
+        _refuse_in_http(each, mapping)
+        timeouts = evolve(mapping.timeouts, first_byte=0.0)
+        mapping = evolve(mapping, timeouts=timeouts, waits_for_client=False)
     if isinstance(mapping.listen, UnixListen) and "accept-proxy" not in each.options:
         # No client is in the networks of the default.  Set by the mapping, it is for
         # all clients.
@@ -72,14 +90,27 @@ def resolved(each: RawMapping, mapping: Mapping) -> Mapping:
     )
 
 
+def _refuse_in_http(each: RawMapping, mapping: Mapping) -> None:
+    for option, why in _IDLE_IN_HTTP.items():
+        if option in each.options:
+            raise each.wrong(option, f"has no effect with mode=http, where {why}")
+    http = mapping.http
+    if http.max_uri > http.max_head and "max-uri" in each.options:
+        raise each.wrong(
+            "max-uri",
+            f"is more than max-head={size_text(http.max_head)}, of which it is a part",
+        )
+
+
 def refuse_routes(route: RawMapping, mapping: Mapping) -> None:
     """Refuse a route of a mapping that does not know its clients' server names.
 
     :raises ConfigError: it does not.
     """
-    if mapping.mode != "sni" and not mapping.tls.certificates:
+    if mapping.mode == "tcp" and not mapping.tls.certificates:
         raise route.said.wrong(
-            f"{mapping} needs mode=sni, or tls=, to route by server name"
+            f"{mapping} needs mode=sni, or tls=, to route by server name, or mode=http"
+            " to route requests"
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from attrs import evolve
 
 from lbconsul.config import address_values, values
+from lbconsul.config.http_options import HTTP_OPTIONS
 from lbconsul.config.model import Mapping
 from lbconsul.config.option import Option, table
 from lbconsul.config.tls_options import TLS_OPTIONS
@@ -15,7 +16,7 @@ from lbconsul.config.tls_options import TLS_OPTIONS
 POLICIES = ("leastconn", "p2c", "random", "roundrobin")
 
 #: How a mapping treats its clients' bytes.
-MODES = ("sni", "tcp")
+MODES = ("http", "sni", "tcp")
 
 #: Options of a mapping; set for the gateway, they are the defaults of all mappings.
 MAPPING_OPTIONS = table(
@@ -215,9 +216,11 @@ MAPPING_OPTIONS = table(
     Option(
         "mode",
         values.mode(MODES),
-        "tcp; or sni: route TLS clients by server name, without decrypting [tcp]",
+        "tcp; http: balance each request; or sni: route TLS clients by server name,"
+        " without decrypting [tcp]",
     ),
     *TLS_OPTIONS,
+    *HTTP_OPTIONS,
     Option(
         "accept-proxy",
         address_values.networks,
@@ -253,7 +256,8 @@ LISTEN_OPTIONS = frozenset(
     {
         "max-connections", "unix-mode", "mode", "tls", "tls-min", "client-ca",
         "client-verify", "client-crl", "accept-proxy", "first-byte-timeout",
-        "wait-for-client",
+        "wait-for-client", "head-timeout", "keepalive-timeout", "max-head", "max-uri",
+        "trusted-proxies",
     }
 )  # fmt: skip
 

@@ -6,6 +6,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from lbconsul.config.consul import ConsulConfig
+from lbconsul.config.http import HTTP
 from lbconsul.config.listen import Listen, TCPListen, UnixListen
 from lbconsul.errors import ConfigError
 from lbconsul.text import decimal, quoted
@@ -191,14 +192,17 @@ class Mapping:
     unix_mode: int = 0o660
     #: Whether the gateway is ready even if the mapping never had a usable instance.
     allow_empty: bool = False
-    #: ``tcp``, or ``sni``: routed by the server name of TLS, which is not decrypted.
+    #: ``tcp``; ``http``: each request is balanced; or ``sni``: routed by the server
+    #: name of TLS, which is not decrypted.
     mode: str = "tcp"
     tls: TLS = TLS()
     upstream_tls: UpstreamTLS = UpstreamTLS()
     proxy_protocol: ProxyProtocol = ProxyProtocol()
+    http: HTTP = HTTP()
     #: Whether no upstream is connected to before the client has sent a byte.
     waits_for_client: bool = False
-    #: If this is a route: which clients of the address it takes, by server name.
+    #: If this is a route: which clients of the address it takes, by server name;
+    #: or which requests, as a `lbconsul.config.route_pattern.RoutePattern` is written.
     route: str = ""
     #: Where a part of the clients goes; the service gets the others.  Each route has
     #: the same address, and options of its own.

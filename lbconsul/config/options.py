@@ -3,11 +3,14 @@
 The command line, the mapping grammar and the TOML file share it, so they cannot differ.
 """
 
-from lbconsul.config import address_values, grammar, values
+from lbconsul.config import address_values, grammar, sizes, values
 from lbconsul.config.mapping_options import MAPPING_OPTIONS
 from lbconsul.config.option import Option, table
 
 LOG_FORMATS = ("json", "text")
+
+#: The least log file size: a smaller file would be rotated after some hundred lines.
+_LEAST_LOG_SIZE = 64 << 10
 
 #: How to reach Consul.
 CONSUL_OPTIONS = table(
@@ -89,7 +92,7 @@ GATEWAY_OPTIONS = table(
     ),
     Option(
         "log-file-size",
-        values.size_or_off,
+        sizes.size_or_off(_LEAST_LOG_SIZE),
         "rotate the log file before it exceeds this size, such as 512KiB; or off"
         " [10MiB]",
     ),

@@ -3,13 +3,19 @@
 from functools import lru_cache
 from typing import Any
 
+from lbconsul.config.http_options import HTTP_OPTIONS
 from lbconsul.config.mapping_options import LISTEN_OPTIONS, MAPPING_OPTIONS
 from lbconsul.config.model import Config, Mapping
 from lbconsul.config.option import Option
 from lbconsul.config.options import CONSUL_OPTIONS, GATEWAY_OPTIONS, SECRETS
+from lbconsul.config.sizes import size_text
 from lbconsul.text import decimal
 
 _UNITS = {"shrink-guard": "%", "rebalance": "%/min"}
+_SIZES = frozenset({"log-file-size", "max-head", "max-uri", "max-body"})
+
+#: Options that a mapping has only with ``mode=http``.
+_OF_HTTP = frozenset(option.name for option in HTTP_OPTIONS)
 
 
 #: So many mappings' options are remembered: they are asked for again and again.
@@ -20,12 +26,14 @@ _MANY = 1 << 14
 def mapping_options(mapping: Mapping) -> dict[str, str]:
     """A mapping's options by name, defaults included, but without empty ones.
 
-    A route has no options of the listening address.
+    A route has no options of the listening address, and only ``mode=http`` has those
+    of HTTP.
     """
+    hidden = LISTEN_OPTIONS if mapping.route else frozenset()
+    if mapping.mode != "http":
+        hidden |= _OF_HTTP
     shown = _shown(MAPPING_OPTIONS, mapping)
-    if mapping.route:
-        return {k: text for k, text in shown.items() if k not in LISTEN_OPTIONS}
-    return shown
+    return {name: text for name, text in shown.items() if name not in hidden}
 
 
 def gateway_options(config: Config) -> dict[str, str]:
@@ -55,8 +63,14 @@ def _text(name: str, value: Any) -> str:
         return f"{value}{_UNITS[name]}" if value else "off"
     if name == "unix-mode":
         return f"{value:03o}"
-    if name == "log-file-size":
-        return f"{value >> 10}KiB" if value else "off"
+    if name in _SIZES:
+        return size_text(value)
+    if name == "min-rate":
+        return f"{size_text(value)}/s" if value else "off"
+    if name == "upstream-host":
+        return value or "keep"
+    if name == "retry-on":
+        return ",".join(sorted(value)) or "off"
     if name == "workers":
         return str(value or "auto")
     if name == "health":

@@ -32,7 +32,12 @@ ENVIRONMENT = {
 }
 
 #: Options that a TOML file may give as a list.
-_LISTS = frozenset({"health", "allow", "deny", "upstream-allow", "accept-proxy"})
+_LISTS = frozenset(
+    {
+        "health", "allow", "deny", "upstream-allow", "accept-proxy", "retry-on",
+        "trusted-proxies",
+    }
+)  # fmt: skip
 
 #: Where Consul's own tools look for an agent.
 DEFAULT_CONSUL = "127.0.0.1:8500"

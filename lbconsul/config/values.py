@@ -13,9 +13,6 @@ from lbconsul.config.model import MOST_WORKERS, WhenEmpty
 from lbconsul.text import decimal, unquoted
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-#: The least log file size: a smaller file would be rotated after some hundred lines.
-_LEAST_SIZE = 64 << 10
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d+)?)(ms|s|m|h)")
 _LONGEST_NAME = 255
 _WHEN_EMPTY = ("close", "wait", "fallback")
@@ -117,20 +114,6 @@ def go_bool(text: str) -> bool:
     return _GO_BOOLS[text]
 
 
-def size_or_off(text: str) -> int:
-    """Bytes from ``512KiB``, ``10MiB`` or ``1GiB``; 0 for ``off``."""
-    if text in ("off", "0"):
-        return 0
-    match = re.fullmatch(r"(\d{1,6})(KiB|MiB|GiB)", text)
-    size = int(match[1]) * _BYTES[match[2]] if match else 0
-    if size < _LEAST_SIZE:
-        raise ValueError(
-            "must be a number with a unit, such as 512KiB, 10MiB or 1GiB, and 64KiB or"
-            " more; or off"
-        )
-    return size
-
-
 def worker_count(text: str) -> int:
     """A number of processes; 0 for ``auto``."""
     if text == "auto":
@@ -162,8 +145,8 @@ def mode(choices: Iterable[str]) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if re.fullmatch(r"0?[0-7]{3}", text):
             raise ValueError(
-                f"must be {' or '.join(sorted(choices))}; a UNIX socket's permissions"
-                f" are called unix-mode now: unix-mode={text}"
+                f"must be one of {', '.join(sorted(choices))}; a UNIX socket's"
+                f" permissions are called unix-mode now: unix-mode={text}"
             )
         return known(text)
 

@@ -16,6 +16,8 @@ def _mapping(mapping: str, *routes: str, **options: str) -> Mapping:
     ("mapping", "option", "needed"),
     [
         ("443:web", "tls-min=1.3", "tls="),
+        ("80:web", "head-timeout=5s", "mode=http"),
+        ("443:web,mode=sni", "trusted-proxies=::1", "mode=http"),
         ("443:web", "client-ca=/ca.pem", "tls="),
         ("443:web", "client-verify=optional", "tls="),
         ("443:web,tls=/w.pem", "client-verify=optional", "client-ca="),
@@ -89,10 +91,70 @@ def test_a_mode_of_former_versions() -> None:
     with pytest.raises(ConfigError) as raised:
         _mapping("unix:/run/web.sock:web,mode=666")
     assert str(raised.value) == (
-        "--map unix:/run/web.sock:web,mode=666: mode=666: must be sni or tcp;"
-        " a UNIX socket's permissions"
-        " are called unix-mode now: unix-mode=666"
+        "--map unix:/run/web.sock:web,mode=666: mode=666: must be one of http, sni,"
+        " tcp; a UNIX socket's permissions are called unix-mode now: unix-mode=666"
     )
+
+
+class TestHTTP:
+    """Options of connections that are none of requests."""
+
+    @pytest.mark.parametrize(
+        ("option", "why"),
+        [
+            (
+                "first-byte-timeout=5s",
+                "where head-timeout= and keepalive-timeout= are the limits",
+            ),
+            (
+                "wait-for-client=on",
+                "where an instance is connected to only once there is a request",
+            ),
+        ],
+    )
+    def test_without_effect(self, option: str, why: str) -> None:
+        """What only TCP mode has is refused, with what there is instead."""
+        mapping = f"80:web,mode=http,{option}"
+        with pytest.raises(ConfigError) as raised:
+            _mapping(mapping)
+        assert str(raised.value) == (
+            f"--map {mapping}: {option}: has no effect with mode=http, {why}"
+        )
+
+    def test_default_without_effect(self) -> None:
+        """As a default of all mappings it is for the others."""
+        mapping = _mapping("80:w,mode=http", first_byte_timeout="5s")
+        assert mapping.timeouts.first_byte == 0
+        mapping = _mapping("80:w,mode=http", wait_for_client="on")
+        assert not mapping.waits_for_client
+
+    def test_uri_beyond_head(self) -> None:
+        """A URI is a part of the head, and cannot be larger."""
+        with pytest.raises(
+            ConfigError, match="max-uri=16KiB: is more than max-head=9KiB, of which"
+        ):
+            _mapping("80:w,mode=http,max-head=9KiB,max-uri=16KiB")
+        assert _mapping("80:w,mode=http,max-head=4KiB").http.max_uri == 8192
+
+    def test_default_mode(self) -> None:
+        """HTTP can be the mode of all mappings, and TLS ends before it."""
+        assert _mapping("80:w", mode="http").mode == "http"
+        both = _mapping("443:w,tls=/w.pem", mode="http")
+        assert (both.mode, both.tls.certificates) == ("http", "/w.pem")
+
+    def test_groups(self) -> None:
+        """Each option has its place, and a route its own but those of the address."""
+        mapping = _mapping(
+            "443:w,mode=http,tls=/w.pem,send-proxy=v2,trusted-proxies=10.0.0.0/8,::1,"
+            "retry-on=502,timeout,max-body=1MiB,response-timeout=off",
+            "443:a.com=a,max-body=off",
+        )
+        assert mapping.http.trusted_proxies == ("10.0.0.0/8", "::1/128")
+        assert mapping.http.retry_on == {"502", "timeout"}
+        assert mapping.http.response_timeout == 0
+        assert (mapping.http.max_body, mapping.routes[0].http.max_body) == (1 << 20, 0)
+        with pytest.raises(ConfigError, match="is for all clients of"):
+            _mapping("443:w,mode=http", "443:a.com=a,max-head=8KiB")
 
 
 class TestProxyProtocol:

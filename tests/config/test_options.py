@@ -7,6 +7,7 @@ from attrs import fields
 
 from lbconsul.balance import policy
 from lbconsul.config.consul import ConsulConfig
+from lbconsul.config.http import HTTP
 from lbconsul.config.mapping_options import MAPPING_OPTIONS, POLICIES
 from lbconsul.config.model import (
     TLS,
@@ -37,6 +38,7 @@ GROUPS = {
     "tls": TLS,
     "upstream_tls": UpstreamTLS,
     "proxy_protocol": ProxyProtocol,
+    "http": HTTP,
 }
 
 
@@ -111,7 +113,11 @@ def test_defaults_are_told_at_all() -> None:
         "shutdown-grace", "log-format", "admin", "admin-open-read", "allow-empty",
         "consul-wait", "log-file-size", "log-file-keep", "mode", "tls-min",
         "client-verify", "upstream-tls", "upstream-verify", "send-proxy",
-        "first-byte-timeout", "wait-for-client",
+        "first-byte-timeout", "wait-for-client", "head-timeout", "keepalive-timeout",
+        "response-timeout", "request-timeout", "max-head", "max-uri", "max-body",
+        "min-rate", "keep-idle", "keep-idle-time", "retry-on", "forwarded", "via",
+        "upstream-host", "traceparent", "client-cert-headers", "server-timing",
+        "eject-5xx",
     }  # fmt: skip
 
 

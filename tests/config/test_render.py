@@ -7,17 +7,18 @@ import pytest
 from attrs import evolve
 
 from lbconsul.config.build import configure
+from lbconsul.config.http_options import HTTP_OPTIONS
 from lbconsul.config.mapping_options import LISTEN_OPTIONS, MAPPING_OPTIONS
 from lbconsul.config.model import Admin, Config, Mapping
 from lbconsul.config.options import CONSUL_OPTIONS, GATEWAY_OPTIONS, OPTIONS, SECRETS
 from lbconsul.config.render import gateway_options, mapping_options
 
-CONFIG = configure(mappings=["80:web"])
+CONFIG = configure(mappings=["80:web,mode=http"])
 
 
 def config(**options: str) -> Config:
     """A configuration with these options."""
-    return configure(["10.0.0.1:8500", "10.0.0.2"], ["80:web"], **options)
+    return configure(["10.0.0.1:8500", "10.0.0.2"], ["80:web,mode=http"], **options)
 
 
 def shown(found: Config) -> dict[str, str]:
@@ -28,6 +29,22 @@ def shown(found: Config) -> dict[str, str]:
 
 def _texts() -> Iterable[tuple[str, str]]:
     for name, texts in {
+        "head-timeout": ["1s", "1m"],
+        "keepalive-timeout": ["75s"],
+        "response-timeout": ["off", "5m"],
+        "request-timeout": ["off", "30s"],
+        "max-head": ["1KiB", "131072", "10000"],
+        "max-uri": ["256", "16KiB"],
+        "max-body": ["off", "1", "10MiB"],
+        "min-rate": ["off", "1KiB/s", "500"],
+        "keep-idle": ["0", "10"],
+        "keep-idle-time": ["500ms"],
+        "retry-on": ["off", "502", "timeout,504"],
+        "trusted-proxies": ["10.0.0.0/8,::1"],
+        "forwarded": ["on"],
+        "upstream-host": ["keep", "address", "api.internal:8080"],
+        "client-cert-headers": ["on"],
+        "eject-5xx": ["0", "5"],
         "tag": ["v2"],
         "filter": ["Node.Meta.ssd == yes"],
         "dc": ["dc1", "dc1|dc2|dc3"],
@@ -71,6 +88,7 @@ def _texts() -> Iterable[tuple[str, str]]:
         "admin-open-read": ["on"],
         "workers": ["auto", "1", "7"],
         "log-file-size": ["off", "64KiB", "10240KiB"],
+        "mode": ["http"],
     }.items():
         yield from ((name, text) for text in texts)
 
@@ -119,6 +137,14 @@ def test_not_said() -> None:
     found = mapping_options(Mapping("web"))
     assert not {"tag", "filter", "dc", "near", "allow", "queue-timeout"} & found.keys()
     assert found["max-connections"] == "0"
+
+
+def test_of_http() -> None:
+    """A mapping has options of HTTP with `mode=http` only."""
+    names = {option.name for option in HTTP_OPTIONS}
+    [http] = CONFIG.mappings
+    assert names - mapping_options(http).keys() == {"trusted-proxies"}
+    assert not names & mapping_options(evolve(http, mode="tcp")).keys()
 
 
 def test_embedded() -> None:

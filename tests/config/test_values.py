@@ -114,25 +114,6 @@ class TestNumbers:
         with pytest.raises(ValueError, match=r"must be a whole number from 1 to 100$"):
             values.whole(1, 100)(text)
 
-    @pytest.mark.parametrize(
-        ("text", "size"),
-        [
-            ("64KiB", 65_536), ("10MiB", 10_485_760), ("1GiB", 1 << 30),
-            ("off", 0), ("0", 0),
-        ],
-    )  # fmt: skip
-    def test_size(self, text: str, size: int) -> None:
-        """A size is a whole number of KiB, MiB or GiB, or off."""
-        assert values.size_or_off(text) == size
-
-    @pytest.mark.parametrize(
-        "text", ["", "10", "10MB", "10 MiB", "1.5MiB", "63KiB", "-1MiB", "1mib"]
-    )
-    def test_no_size(self, text: str) -> None:
-        """Neither is any other text, nor a size that a few lines would fill."""
-        with pytest.raises(ValueError, match="such as 512KiB, 10MiB or 1GiB"):
-            values.size_or_off(text)
-
     def test_worker_count(self) -> None:
         """Workers are counted, or as many as there are cores."""
         assert values.worker_count("1") == 1
