@@ -142,7 +142,7 @@ class TestHTTP:
             figures.use_http().take_changed()
         assert was_news == [False, True] * 2
         total = MappingStats.sum([figures, MappingStats(), figures])
-        assert total.use_http().classes == [0, 0, 2, 0, 0, 0]
+        assert total.use_http().classes == [0, 0, 4, 0, 0, 0]
 
     def test_instances_that_are_gone(self) -> None:
         """Requests to instances that are gone are forgotten with their connections."""
