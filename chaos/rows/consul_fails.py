@@ -130,10 +130,8 @@ def refuse(it: Play) -> None:
 
 def judge_queries(it: Play, asked: Counter[str], span: Span) -> None:
     """Consul may not be flooded, nor we be busy with it."""
-    # One more may be under way, and Twisted's agent sends a request once more, at once,
-    # if the kept connection that it took has ended.
     most = {
-        name: scenario.rate * span.seconds + BURST + 2
+        name: scenario.rate * span.seconds + BURST + 1
         for name, scenario in WAYS.items()
     }
     flooded = [f"{name}: {asked[name]}" for name in WAYS if asked[name] > most[name]]

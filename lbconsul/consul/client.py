@@ -224,12 +224,18 @@ class ConsulClient:
 
 
 def consul_client(
-    reactor: object, config: ConsulConfig, resolver: IHostnameResolver | None = None
+    reactor: object,
+    config: ConsulConfig,
+    resolver: IHostnameResolver | None = None,
+    *,
+    repeats: bool = False,
 ) -> ConsulClient:
     """The client of a gateway's watches, each of which uses one connection.
 
     `resolver` looks up the hosts of Consul's addresses.  The default is a resolver of
     its own: Consul's look-ups do not wait behind those of the instances' names.
+    With `repeats` a request is sent once more if the kept connection that it was sent
+    on has ended; a query loop does so itself, within its rate.
 
     :raises ConfigError: the token file or a certificate cannot be read.
     """
@@ -242,6 +248,7 @@ def consul_client(
     pools = tuple(HTTPConnectionPool(reactor) for _ in config.addresses)
     for pool in pools:
         pool.maxPersistentPerHost = MAX_CONNECTIONS
+        pool.retryAutomatically = repeats
     return ConsulClient(
         IReactorTime(reactor),
         tuple(

@@ -7,7 +7,11 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
-from twisted.web.client import RequestTransmissionFailed, ResponseFailed
+from twisted.web.client import (
+    RequestTransmissionFailed,
+    ResponseFailed,
+    ResponseNeverReceived,
+)
 
 from lbconsul.consul.blocking_query import Cursor
 from lbconsul.consul.client import ConsulClient
@@ -29,6 +33,17 @@ FORESEEN = (
     RequestTransmissionFailed,
     ResponseFailed,
 )
+
+
+def is_unanswered(error: Exception) -> bool:
+    """Whether the connection ended before any part of the answer came.
+
+    The server may have closed a kept connection before the query reached it (RFC 9112,
+    section 9.3.1).
+    """
+    if not isinstance(error, RequestTransmissionFailed | ResponseNeverReceived):
+        return False
+    return all(reason.check(ConnectionClosed) for reason in error.reasons)
 
 
 @define(eq=False)
@@ -53,6 +68,9 @@ class QueryLoop:
     _bucket: TokenBucket = Factory(lambda: TokenBucket(RATE, BURST))
     #: The kinds of failure in this streak.
     _kinds: set[type[Exception]] = Factory(set)
+    #: Whether a query that a connection's end leaves without an answer is repeated at
+    #: once: after an answer, since it may have been sent on a connection kept too long.
+    _may_repeat: bool = True
     _is_running: bool = False
     _asking: Deferred[None] = Factory(lambda: succeed(None))
 
@@ -76,7 +94,7 @@ class QueryLoop:
         """Ask this client from now on; a query in progress is repeated with it."""
         self.client = client
         # Another Consul has other indexes.
-        self.address, self.cursor = 0, Cursor()
+        self.address, self.cursor, self._may_repeat = 0, Cursor(), True
         self._kinds.clear()
         if self._is_running:
             self._asking.cancel()
@@ -99,7 +117,7 @@ class QueryLoop:
                 # Cancelling a request surfaces as different exceptions.  The flag
                 # distinguishes a stop from a failure, and the client a switch to
                 # another one.
-                if self.is_current(client):
+                if self.is_current(client) and not self._repeats(error):
                     self._failed(error)
             else:
                 if self.is_current(client):
@@ -111,8 +129,20 @@ class QueryLoop:
         if pause:
             await deferLater(self._clock, pause)
 
+    def _repeats(self, error: Exception) -> bool:
+        """Whether the query is repeated before its error counts as a failure; the
+        repetition counts towards the rate.
+        """
+        may_repeat, self._may_repeat = self._may_repeat, False
+        if not (may_repeat and is_unanswered(error)):
+            return False
+        # The Consul that ended the connection may have lost its indexes.
+        self.cursor = Cursor()
+        return True
+
     def _succeeded(self, index: str | None) -> None:
         failures = self.cursor.failures
+        self._may_repeat = True
         self._kinds.clear()
         self.cursor = self.cursor.answered(index)
         self._on_success(failures)

@@ -47,7 +47,9 @@ def check_online(reactor: Any, config: Config) -> "OnlineCheck":
 
     :raises ConfigError: the token file or a certificate cannot be read.
     """
-    check = OnlineCheck(reactor, config, consul_client(reactor, config.consul))
+    check = OnlineCheck(
+        reactor, config, consul_client(reactor, config.consul, repeats=True)
+    )
 
     def begin() -> None:
         done = Deferred.fromCoroutine(check.finish())

@@ -35,6 +35,7 @@ from lbconsul.consul.client import (
 )
 from lbconsul.consul.describe import in_words
 from lbconsul.consul.http import bounded_http
+from lbconsul.consul.query_loop import is_unanswered
 from lbconsul.consul.token import Token
 from lbconsul.errors import ConfigError, Forbidden, UnusableAnswer
 from tests.support.certificates import Authority
@@ -419,6 +420,24 @@ def test_queries_share_a_connection() -> None:
         return site.server.accepted, probed
 
     assert played(answer, scene) == (1, [True])
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+def test_a_kept_connection_that_has_ended(repeats: bool) -> None:
+    """
+    A query on a connection that ends without an answer is sent once more only by a
+    client that is told to; a query loop does so itself.
+    """
+
+    async def scene(site: Site) -> tuple[bool, int]:
+        config = ConsulConfig((local(site.server.port),))
+        client = consul_client(site.reactor, config, repeats=repeats)
+        await client.ask(WEB, 0, 0)
+        site.server.script = lambda asked: asked.close()
+        error = await failure_of(client.ask(WEB, 0, 0))
+        return is_unanswered(error), len(site.server.asked)
+
+    assert played(answer, scene) == (True, 3 if repeats else 2)
 
 
 def test_how_long_a_query_may_wait() -> None:

@@ -10,6 +10,7 @@ from attrs import Factory, define, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.error import (
     ConnectError,
+    ConnectionDone,
     ConnectionLost,
     ConnectionRefusedError,
     DNSLookupError,
@@ -19,7 +20,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.client import ResponseNeverReceived
+from twisted.web.client import RequestTransmissionFailed, ResponseNeverReceived
 
 from lbconsul.balance.events import Change, EventKind, QueryEvent
 from lbconsul.balance.instance import Instance
@@ -315,6 +316,49 @@ class QuestionTests(WatchCase):
         self.assertEqual(self.asked.index, 7)
         self.fail_with(UnusableAnswer("500: oh"))
         self.assertEqual(self.pause(), FIRST_BACKOFF)
+
+    def test_a_kept_connection_that_has_ended(self) -> None:
+        """
+        A query whose connection ends before any answer is repeated at once, at the same
+        address and without an index; only a second such end in a row is a failure.
+        """
+        self.start()
+        self.answer(1, index="42")
+        self.fail_with(ResponseNeverReceived([Failure(ConnectionLost())]))
+        self.assertEqual(
+            (self.queries, self.asked.address, self.asked.index), (3, 0, 0)
+        )
+        self.answer(1, index="42")
+        self.fail_with(RequestTransmissionFailed([Failure(ConnectionDone())]))
+        self.assertEqual([line for line in self.lines() if "no answer" in line], [])
+        self.fail_with(ResponseNeverReceived([Failure(ConnectionLost())]))
+        self.assertEqual(len(self.lines()), 1)
+        self.assertEqual(self.pause(), FIRST_BACKOFF)
+        self.fail_with(ResponseNeverReceived([Failure(ConnectionLost())]))
+        self.assertEqual(self.pause(), 2 * FIRST_BACKOFF)
+
+    def test_an_end_that_no_repetition_helps(self) -> None:
+        """An invalid head, or a certificate that is not valid, is a failure at once."""
+        self.start()
+        self.answer(1)
+        self.fail_with(ResponseNeverReceived([Failure(UnusableAnswer("no HTTP"))]))
+        self.assertEqual(self.pause(), FIRST_BACKOFF)
+
+    def test_repeated_queries_count_towards_the_rate(self) -> None:
+        """
+        A Consul that ends every kept connection without an answer is asked no more than
+        one that changes all the time.
+        """
+        self.start()
+        while self.clock.seconds() < 10.0:
+            if self.client.queries[-1].answer.called:
+                self.clock.advance(0.05)
+            elif self.queries % 2:
+                self.answer(1, index=str(self.queries))
+            else:
+                self.fail_with(ResponseNeverReceived([Failure(ConnectionLost())]))
+        self.assertLessEqual(self.queries, RATE * 10.0 + BURST + 1)
+        self.assertEqual(self.lines()[1:], [])
 
     def test_failures_lead_to_the_next_address(self) -> None:
         """
@@ -730,7 +774,8 @@ class LogTests(WatchCase):
         A lost connection reads as one, not as a list of Failures.
         """
         self.start()
-        self.fail_with(ResponseNeverReceived([Failure(ConnectionLost())]))
+        for _ in range(2):
+            self.fail_with(ResponseNeverReceived([Failure(ConnectionLost())]))
         [line] = self.lines()
         self.assertIn(": Connection to the other side was lost", line)
         self.assertNotIn("Failure", line)
