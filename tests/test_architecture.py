@@ -73,7 +73,7 @@ ROOMS: dict[str, Room] = {
         pure="blocking_query catalog entries incremental location resolv_conf"
         " watch_stats",
     ),
-    "proxy": room(COMMON + "balance net stats tls", pure="retry"),
+    "proxy": room(COMMON + "balance http net stats tls", pure="retry"),
     "workers": room(
         COMMON + "balance logs net process proxy stats tls.material tls.server",
         pure="catalog_replica catalog_sender messages restart_backoff slots"

@@ -12,6 +12,7 @@ from lbconsul.http.fields import (
     FieldParser,
     Fields,
     drop,
+    name_of,
     named,
     passed_on,
 )
@@ -76,6 +77,16 @@ class ResponseHead:
     #: The status line that is passed on, with its end: of HTTP/1.1.
     line: bytes
     fields: Fields
+
+
+def without_coding(lines: bytes) -> bytes:
+    """The lines of a chunked response for a client that gets its data alone."""
+    kept = [each for each in lines.split(b"\r\n") if not _is_coding(each)]
+    return b"\r\n".join(kept)
+
+
+def _is_coding(line: bytes) -> bool:
+    return name_of(line) in (b"transfer-encoding", b"trailer")
 
 
 class ResponseParser:

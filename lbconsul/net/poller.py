@@ -107,6 +107,9 @@ class EpollPoller:
         self._epoll: select.epoll | None = None
         self._watched: dict[int, Any] = {}
         self._later: list[Any] = []
+        #: Descriptors that were forgotten in this batch: its further events for them
+        #: are not those of sockets that have their numbers by now.
+        self._forgotten: set[int] = set()
         self.later: _Call = self._later.append
         #: Events in a row for unknown descriptors.
         self._orphans = 0
@@ -162,7 +165,9 @@ class EpollPoller:
         for one in each:
             if one.watched:
                 one.watched = 0
-                del self._watched[one.stream.fileno()]
+                descriptor = one.stream.fileno()
+                del self._watched[descriptor]
+                self._forgotten.add(descriptor)
 
     def _open(self) -> select.epoll:
         self._epoll = select.epoll()
@@ -207,12 +212,15 @@ class EpollPoller:
     def doRead(self) -> None:
         """Dispatch events to the watched objects.  Called by the reactor."""
         assert self._epoll is not None
-        watched, orphans = self._watched, 0
+        watched, forgotten, orphans = self._watched, self._forgotten, 0
+        forgotten.clear()
         for descriptor, events in self._epoll.poll(0, _BATCH):
             each = watched.get(descriptor)
             if each is None:
                 orphans += 1  # usually it ended in this batch
                 continue
+            if descriptor in forgotten:
+                continue  # if there is an event for the new socket, it comes again
             try:
                 # An error or a hang-up shows in the next recv or send.
                 if each.watched == _IN or events & _IN:

@@ -17,6 +17,9 @@ class Stream(Protocol):
     def recv_into(self, buffer: bytearray, /) -> int:
         """Read into `buffer`; returns the number of bytes, 0 at the peer's end."""
 
+    def recv(self, size: int, /) -> bytes:
+        """Read up to `size` bytes; nothing at the peer's end."""
+
     def send(self, data: bytes | memoryview, /) -> int:
         """Send the beginning of `data`; returns how many bytes."""
 

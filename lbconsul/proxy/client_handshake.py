@@ -10,6 +10,7 @@ from zope.interface import implementer
 from lbconsul.balance.upstream import Lease
 from lbconsul.net.sockets import BareSocket, reset_on_close
 from lbconsul.proxy.client_info import ClientInfo
+from lbconsul.proxy.drain_manager import StartingSession
 from lbconsul.proxy.handshake_settings import HandshakeSettings, HandshakeState, Step
 from lbconsul.proxy.handshake_steps import HandshakeSteps
 from lbconsul.proxy.mapping_proxy import MappingProxy
@@ -193,8 +194,15 @@ class ClientHandshake(HandshakeSteps):
         own, is_routed = self._proxy, proxy is not self._proxy
         client, sock = self.tls or self.stream, self.stream
         known = proxy, client, sock, self.address, self.accepted_at, info
-        if is_routed and own.access_control is not None:
-            session: PostHandshakeSession = RoutedSession(*known, own.access_control)
+        if proxy.http is not None:
+            # Imported here: other mappings do without its memory.
+            from lbconsul.proxy.http_session import HTTPSession
+
+            session: StartingSession = HTTPSession(
+                proxy, client, self.address, self.accepted_at, sock, info
+            )
+        elif is_routed and own.access_control is not None:
+            session = RoutedSession(*known, own.access_control)
         else:
             session = PostHandshakeSession(*known)
         own.sessions.discard(self)

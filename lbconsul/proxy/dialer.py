@@ -6,6 +6,7 @@ accepts, which makes a retry always safe.
 
 import errno
 import socket
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol
 
@@ -66,6 +67,15 @@ class Dialer:
     empty_timeout: float
     #: Whether a connect is not all: a PROXY header or TLS comes before any byte.
     has_handshake: bool = False
+
+    def lease(self) -> Lease | None:
+        """Lease an upstream; None if other dials wait, or none is free."""
+        if self.wait_queue.queues:
+            return None
+        try:
+            return self.failover.lease((), self.attempts)
+        except NoUpstream:
+            return None
 
     def begin(self) -> tuple[Lease, BareSocket | None, int] | None:
         """Lease an upstream and begin to connect to it, as `connect` does.
@@ -131,7 +141,9 @@ class DialAttempt:
         "_deadline",
         "_dialer",
         "_user",
+        "is_reused",
         "lease",
+        "reuse",
         "since",
         "state",
         "stream",
@@ -157,6 +169,10 @@ class DialAttempt:
         self.lease: Lease | None = None
         #: The upstreams that did not accept, once for each address that was tried.
         self.tried: list[Upstream] = []
+        #: Gives a stream to an upstream that was left by another user, if there is one;
+        #: and whether the stream is such a one.
+        self.reuse: Callable[[Upstream], Stream | None] | None = None
+        self.is_reused = False
 
     def start(self, failing: Termination = Termination.REFUSED) -> None:
         """Try the next upstream; `failing` is how the last attempt failed."""
@@ -179,6 +195,16 @@ class DialAttempt:
             if self.tried:
                 self.since = dialer.clock.seconds()
             self._connect(self.lease.upstream)
+
+    def connect_to(self, lease: Lease) -> None:
+        """Try the upstream of this lease first."""
+        self.lease = lease
+        try:
+            self._connect(lease.upstream)
+        except Exception:
+            # A bug in lbconsul: report it, but leak nothing.
+            self._fail(Termination.INTERNAL)
+            raise
 
     def go_on(self, lease: Lease, sock: BareSocket | None, code: int) -> None:
         """Go on with a connect that `Dialer.begin` began."""
@@ -220,6 +246,11 @@ class DialAttempt:
         return True
 
     def _connect(self, upstream: Upstream) -> None:
+        if self.reuse is not None and (kept := self.reuse(upstream)) is not None:
+            self.is_reused = True
+            self._leave_poller(_OVER)
+            self._user.on_connected(kept)
+            return
         instance = upstream.instance
         self._address = instance.address
         self.stream, code = connect(instance.address, instance.port)

@@ -29,8 +29,10 @@ class Session(Protocol):
     #: The client's address, and whether access control counts it.
     address: object
     is_admitted: bool
-    #: The use of an upstream, while `is_relaying`.
-    lease: Lease
+
+    @property
+    def lease(self) -> Lease:
+        """The use of an upstream, while `is_relaying`."""
 
     @property
     def is_over(self) -> bool:
@@ -46,6 +48,13 @@ class Session(Protocol):
 
     def end(self, termination: Termination) -> None:
         """Close the connection, unless it is over."""
+
+
+class StartingSession(Session, Protocol):
+    """A session that has just been made."""
+
+    def start(self) -> None:
+        """Begin to serve the client."""
 
 
 #: A session to close and its termination; None for a step that found none.

@@ -4,8 +4,12 @@ from collections.abc import Callable
 from functools import partial
 
 from lbconsul.net.sockets import BareSocket
+from lbconsul.proxy.drain_manager import StartingSession
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.tcp_session import TcpSession
+
+#: Makes a session of a proxy, a client, its address, and the time of its accept.
+SessionType = Callable[[MappingProxy, BareSocket, object, float], StartingSession]
 
 
 def handler_of(proxy: MappingProxy) -> Callable[[BareSocket, object], None]:
@@ -14,6 +18,11 @@ def handler_of(proxy: MappingProxy) -> Callable[[BareSocket, object], None]:
     It is chosen once, so that a mapping without a handshake pays for no condition.
     """
     if proxy.handshaking is None:
+        if proxy.http is not None:
+            # Imported here: other mappings do without its memory.
+            from lbconsul.proxy.http_session import HTTPSession
+
+            return partial(handle, proxy, session_type=HTTPSession)
         return partial(handle, proxy)
     # Imported here: most gateways do not need it.
     from lbconsul.proxy.client_handshake import begin_handshake
@@ -21,7 +30,12 @@ def handler_of(proxy: MappingProxy) -> Callable[[BareSocket, object], None]:
     return partial(begin_handshake, proxy, proxy.handshaking)
 
 
-def handle(proxy: MappingProxy, client: BareSocket, address: object) -> None:
+def handle(
+    proxy: MappingProxy,
+    client: BareSocket,
+    address: object,
+    session_type: SessionType = TcpSession,
+) -> None:
     """Take over the non-blocking socket of a client of this mapping."""
     proxy.accepted += 1
     proxy.stats.accepted += 1
@@ -31,7 +45,7 @@ def handle(proxy: MappingProxy, client: BareSocket, address: object) -> None:
         if refused is not None:
             proxy.turn_away(client, address, now, refused)
             return
-    session = TcpSession(proxy, client, address, now)
+    session = session_type(proxy, client, address, now)
     proxy.sessions.add(session)
     proxy.connection_limit.taken += 1
     session.start()

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import Factory, define, field
 from twisted.internet.interfaces import IReactorTime
@@ -29,6 +29,9 @@ from lbconsul.proxy.upstream_handshake import UpstreamHandshake
 from lbconsul.proxy.wait_queue import WaitQueue
 from lbconsul.stats.mapping import MappingStats
 from lbconsul.stats.termination import Termination
+
+if TYPE_CHECKING:  # it takes memory that mappings of connections do without
+    from lbconsul.proxy.http_settings import HTTPSettings
 
 #: Longest time between checks of a session, in seconds.  It bounds the age of byte
 #: counts of open connections, and the time until a relay sees a failed peer while
@@ -100,6 +103,8 @@ class MappingProxy:
     upstream_handshake: UpstreamHandshake | None = field(init=False)
     #: What clients need before they get an upstream; None: nothing.
     handshaking: HandshakeSettings | None = field(init=False)
+    #: What its HTTP sessions share; None: it balances connections.
+    http: "HTTPSettings | None" = field(init=False, default=None)
     #: Whether connections have limits beyond those of their relays.
     limits_sessions: bool = field(init=False)
     _drain_manager: DrainManager = field(init=False)
@@ -146,6 +151,10 @@ class MappingProxy:
         )
         self._drain_manager = DrainManager(self._failover, mapping, clock.seconds)
         self._make_sweepers()
+        if mapping.mode == "http":
+            from lbconsul.proxy.http_settings import HTTPSettings
+
+            self.http = HTTPSettings.of(mapping, self.session_sweeper)
 
     def _make_sweepers(self) -> None:
         mapping, dialer, clock = self.mapping, self.dialer, self.clock
@@ -164,6 +173,17 @@ class MappingProxy:
             limits.append(2 * _AGE_JITTER * mapping.timeouts.max_age)
         if mapping.timeouts.first_byte:
             limits.append(mapping.timeouts.first_byte)
+        if mapping.mode == "http":
+            http = mapping.http
+            limits += filter(
+                None,
+                (
+                    http.head_timeout,
+                    http.keepalive_timeout,
+                    http.response_timeout,
+                    http.request_timeout,
+                ),
+            )
         interval = Sweeper.interval_for(min(limits), _SESSION_ROUND)
         self.session_sweeper = Sweeper(clock, interval, self._slicer)
 
@@ -254,6 +274,8 @@ class MappingProxy:
         """
         if self._draining_since is None:
             self._draining_since, self._overdue = self.clock.seconds(), overdue
+            if self.http is not None:
+                self.http.is_draining = True
 
     def _end_overdue(self, since: float) -> Iterator[None]:
         """Close connections that are due since the drain began, least active first."""
@@ -294,6 +316,8 @@ class MappingProxy:
         self.log.stop()
         if self.upstream_handshake is not None:
             self.upstream_handshake.stop()
+        if self.http is not None:
+            self.http.idle.close()
         self._pipes.close()
 
 

@@ -97,6 +97,19 @@ class Relay:
         #: When bytes last moved, by the latest checks.
         self.moved_at = now
 
+    def begin_with(self, to_client: bytes, to_upstream: bytes) -> None:
+        """Begin, and first send what was read of the streams before they were joined.
+
+        :raises OSError: the kernel watches no more sockets.
+        """
+        poller = self._settings.poller
+        for side, data in ((self.client, to_client), (self.upstream, to_upstream)):
+            side.pending = data
+            if data:
+                poller.addWriter(side)
+            else:
+                poller.addReader(side.other)
+
     def on_half_closed(self) -> None:
         """One direction is over, and its end was passed on."""
         self.is_half_closed = True

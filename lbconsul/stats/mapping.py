@@ -128,6 +128,14 @@ class MappingStats:
         self._turned_away += 1
         self.endings[ending] += 1
 
+    def left(self, seconds: float, ending: str) -> None:
+        """A client's connection ended after `seconds`, whose bytes `moved` counted."""
+        self._turned_away += 1
+        self.endings[ending] += 1
+        histogram = self.connection
+        histogram.counts[bisect_left(CONNECTION, seconds)] += 1
+        histogram.sum += seconds
+
     def moved(self, identity: Identity, received: int, sent: int) -> None:
         """`received` more bytes came from a client, and `sent` from its upstream."""
         self.received += received

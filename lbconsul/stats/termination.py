@@ -53,6 +53,13 @@ class Termination(Enum):
     QUEUE_FULL = "SQ"
     #: The client closed while it was in the wait queue.
     QUEUE_LEFT = "CQ"
+    #: The upstream ended before the head of its response, or took too long for it; or
+    #: what it sent is no valid response.
+    UPSTREAM_LEFT = "SH"
+    RESPONSE_TIMEOUT = "sH"
+    BAD_RESPONSE = "PH"
+    #: The request took longer than the mapping allows.
+    REQUEST_TIMEOUT = "KT"
     #: The client reset the connection, or vanished.
     CLIENT_RESET = "CD"
     #: The upstream reset the connection, or vanished.

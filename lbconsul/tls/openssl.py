@@ -18,6 +18,9 @@ from lbconsul.tls.errors import TLSError, Truncated
 #: read; wait until it can be written.
 END, WANT_READ, WANT_WRITE = 0, -1, -2
 
+#: What is read into.
+Buffer = bytearray | memoryview
+
 _lib: Any = getattr(SSL, "_lib", None)
 _ffi: Any = getattr(SSL, "_ffi", None)
 
@@ -66,7 +69,7 @@ class PublicCalls:
     def __init__(self, connection: SSL.Connection) -> None:
         self._connection = connection
 
-    def read(self, buffer: bytearray, start: int, most: int) -> int:
+    def read(self, buffer: Buffer, start: int, most: int) -> int:
         """Read at most `most` bytes of one record to `start` in the buffer.
 
         Returns their number, or what is to be waited for.
@@ -128,7 +131,7 @@ class DirectCalls(PublicCalls):
         # such as key updates, and other connections wait.
         _lib.SSL_clear_mode(self._ssl, _lib.SSL_MODE_AUTO_RETRY)
 
-    def read(self, buffer: bytearray, start: int, most: int) -> int:
+    def read(self, buffer: Buffer, start: int, most: int) -> int:
         # SSL_get_error takes an error that anyone left in the queue for its own.
         _lib.ERR_clear_error()
         target = _ffi.from_buffer(buffer)  # keeps the buffer where it is

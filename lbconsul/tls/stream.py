@@ -10,7 +10,7 @@ from OpenSSL import SSL
 
 from lbconsul.net.sockets import BareSocket
 from lbconsul.tls.errors import TLSError, Truncated
-from lbconsul.tls.openssl import WANT_READ, WANT_WRITE, PublicCalls, open_calls
+from lbconsul.tls.openssl import WANT_READ, WANT_WRITE, Buffer, PublicCalls, open_calls
 
 #: Most bytes of data in one record (RFC 8446, section 5.1).
 RECORD = 16384
@@ -18,6 +18,9 @@ RECORD = 16384
 #: A record with fewer bytes is likely the last of a message: to read on would find
 #: nothing.  Go's records begin at 1.2 KB.
 _SHORT = 1024
+
+#: What `recv` reads into, of all streams: OpenSSL has no use for a new one each time.
+_BUFFER = bytearray(4 * RECORD)
 
 
 class TLSStream:
@@ -107,7 +110,7 @@ class TLSStream:
             raise BlockingIOError
         self._is_up = True
 
-    def recv_into(self, buffer: bytearray, /) -> int:
+    def recv_into(self, buffer: Buffer, /) -> int:
         """Read into `buffer`; returns the number of bytes, 0 after close_notify.
 
         Reads further records for as long as a whole one fits.  If it returns less than
@@ -127,7 +130,12 @@ class TLSStream:
             return self._nothing_read(count)
         return count + self._read_on(buffer, count)
 
-    def _read_on(self, buffer: bytearray, start: int) -> int:
+    def recv(self, size: int, /) -> bytes:
+        """Read up to 64 KiB, as `recv_into` does."""
+        view = memoryview(_BUFFER)[:size]
+        return bytes(view[: self.recv_into(view)])
+
+    def _read_on(self, buffer: Buffer, start: int) -> int:
         """Read further records, until none comes, a short one does, or none fits."""
         read, at, last = self._calls.read, start, len(buffer) - RECORD
         count = _SHORT

@@ -17,7 +17,7 @@ from lbconsul.proxy.relay import RelaySettings
 from lbconsul.proxy.tls_relay import TLSRelay
 from lbconsul.proxy.tls_side import TLSSide
 from lbconsul.stats.termination import Termination
-from lbconsul.tls.openssl import DirectCalls
+from lbconsul.tls.openssl import Buffer, DirectCalls
 from tests.support.certificates import Authority
 from tests.support.loopback import tcp_pair
 from tests.support.recording_reactor import RecordingReactor
@@ -123,7 +123,7 @@ class HinderedCalls(DirectCalls):
         self.writes: list[int | OSError] = []
         self.shutdowns: list[int | OSError] = []
 
-    def read(self, buffer: bytearray, start: int, most: int) -> int:
+    def read(self, buffer: Buffer, start: int, most: int) -> int:
         return _next(self.reads) or super().read(buffer, start, most)
 
     def write(self, data: bytes | memoryview) -> tuple[int, int]:

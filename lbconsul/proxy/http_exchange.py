@@ -1,0 +1,442 @@
+"""One exchange of HTTP mode: a request, and the response that is had for it."""
+
+from typing import Protocol
+
+from lbconsul.balance.upstream import Lease, Outcome, Upstream
+from lbconsul.http.head import CHUNKED, UNTIL_CLOSE
+from lbconsul.http.request import RequestHead
+from lbconsul.http.response import ResponseHead, without_coding
+from lbconsul.net.sockets import BareSocket, has_ended
+from lbconsul.net.stream import Stream
+from lbconsul.proxy.client_info import ClientInfo
+from lbconsul.proxy.dialer import DialAttempt
+from lbconsul.proxy.http_settings import HTTPSettings
+from lbconsul.proxy.http_upstream import UpstreamConnection
+from lbconsul.proxy.mapping_proxy import MappingProxy
+from lbconsul.proxy.upstream_handshake import HandshakeDial
+from lbconsul.proxy.upstream_header import upstream_header
+from lbconsul.stats.termination import Termination
+
+#: Methods whose request may be sent again: the effect is that of one (RFC 9110, 9.2.2).
+_IDEMPOTENT = frozenset([b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"])
+
+#: The longest body that is kept to be sent again, in bytes.
+_MOST_KEPT = 65536
+
+#: A connection for a request that cannot be sent twice must not have been idle for
+#: longer, in seconds: its server may be about to end it.
+_FRESH = 1.0
+
+#: The status of an answer in place of an upstream, by why there is none.
+_STATUS_OF = {
+    Termination.REFUSED: 503,
+    Termination.CONNECT_TIMEOUT: 504,
+    Termination.UPSTREAM_TLS_FAILED: 502,
+    Termination.BAD_RESPONSE: 502,
+    Termination.UPSTREAM_LEFT: 502,
+    Termination.QUEUE_TIMEOUT: 503,
+    Termination.QUEUE_FULL: 503,
+    Termination.STARVED: 503,
+}
+
+
+class ExchangeUser(Protocol):
+    """What requests come from: a client's session."""
+
+    @property
+    def address(self) -> object:
+        """The client's address."""
+
+    @property
+    def sock(self) -> BareSocket:
+        """The client's socket, below any TLS."""
+
+    @property
+    def info(self) -> ClientInfo | None:
+        """What is known of the client from its handshake, if there was one."""
+
+    @property
+    def lines(self) -> bytes:
+        """The lines that are sent on with the head of the request."""
+
+    @property
+    def is_in_body(self) -> bool:
+        """Whether more of the request's body is to come."""
+
+    @property
+    def read_at(self) -> float:
+        """When the request was complete, in the reactor's time."""
+
+    @property
+    def unsent(self) -> bytes:
+        """What is still to be sent to the client."""
+
+    def pause_body(self) -> None:
+        """Read no more of the body for now."""
+
+    def resume_body(self) -> None:
+        """Read on."""
+
+    def send_or_end(self, data: bytes) -> bool:
+        """Send to the client; returns false if it has gone, and all is over."""
+
+    def answer(self, status: int, termination: Termination) -> None:
+        """Answer in place of an upstream."""
+
+    def upgrade(self, exchange: "Exchange", answer: bytes) -> None:
+        """Relay from now on; `answer` goes to the client first."""
+
+    def check_progress(self, now: float, received: int) -> None:
+        """End all if bodies have come to a standstill."""
+
+    def on_exchange_over(self) -> None:
+        """The response is over, and the request, or the connection ends with it."""
+
+    def end(self, termination: Termination) -> None:
+        """Close the client's connection."""
+
+
+class Exchange:
+    """Has an upstream answer one request of a session.
+
+    Times are the reactor's, in seconds.
+    """
+
+    __slots__ = (
+        "_body",
+        "_dial",
+        "_row",
+        "_session",
+        "_settings",
+        "answered_at",
+        "begun_at",
+        "close",
+        "head",
+        "is_answered",
+        "lease",
+        "received",
+        "request_id",
+        "retries",
+        "sent",
+        "sent_at",
+        "since",
+        "status",
+        "upstream",
+    )
+
+    def __init__(
+        self,
+        session: ExchangeUser,
+        row: MappingProxy,
+        settings: HTTPSettings,
+        head: RequestHead,
+        request_id: bytes,
+        since: float,
+        now: float,
+    ) -> None:
+        self._session = session
+        #: The mapping or route that serves it, and its settings.
+        self._row = row
+        self._settings = settings
+        self.head = head
+        self.request_id = request_id
+        #: When the first byte of the request came, and when its head was complete.
+        self.since = since
+        self.begun_at = now
+        #: When the request was sent to the upstream that answers, and the head of the
+        #: response came; 0 before.
+        self.sent_at = self.answered_at = 0.0
+        #: Its use of an upstream, and the connection, once there is one.
+        self.lease: Lease | None = None
+        self.upstream: UpstreamConnection | None = None
+        self._dial: DialAttempt | None = None
+        #: The body as far as it has come, to be sent, or sent again; None if it is not
+        #: kept any more.
+        self._body: bytes | None = b""
+        #: Bytes of bodies from the client, and from the upstream.
+        self.received = self.sent = 0
+        #: The status of the response; 0 before there is one.
+        self.status = 0
+        #: Whether the response is over.
+        self.is_answered = False
+        #: Upstreams that failed before.
+        self.retries = 0
+        #: Whether the client's connection ends with it.
+        self.close = head.fields.close
+
+    @property
+    def _is_idempotent(self) -> bool:
+        return self.head.method in _IDEMPOTENT
+
+    # The request.
+
+    def begin(self, body: bytes) -> None:
+        """Find an upstream, and send it the request with this beginning of the body."""
+        self._body, self.received = body, len(body)
+        row = self._row
+        lease = row.dialer.lease()
+        if lease is not None:
+            newer = 0.0 if self._is_idempotent else _FRESH
+            kept = self._settings.idle.take(lease.upstream, self.begun_at, newer)
+            if kept is not None:
+                self.lease = lease
+                self._send(kept, self.begun_at)
+                return
+        self._connect(lease, self.begun_at)
+
+    def add_body(self, part: bytes) -> None:
+        """Pass on more of the request's body."""
+        self.received += len(part)
+        if self._body is not None:
+            self._body += part
+        upstream = self.upstream
+        if upstream is None:
+            return  # it goes with the head
+        if self._body is not None and len(self._body) > _MOST_KEPT:
+            self._body = None
+        try:
+            upstream.send(part)
+        except OSError:
+            self.on_upstream_failed(Termination.UPSTREAM_LEFT)
+            return
+        if upstream.unsent:
+            self._session.pause_body()
+
+    def _connect(self, lease: Lease | None, now: float) -> None:
+        """Connect to an upstream, that of the lease first."""
+        row, handshake = self._row, self._row.upstream_handshake
+        if handshake is None:
+            dial = self._dial = DialAttempt(row.dialer, self, now)
+        else:
+            header, session = b"", self._session
+            if handshake.header != "off":
+                server = session.sock.getsockname()
+                header = upstream_header(
+                    handshake.header, session.address, server, session.info
+                )
+            dial = self._dial = HandshakeDial(row.dialer, handshake, self, now, header)
+        if lease is not None:
+            dial.connect_to(lease)
+        else:
+            if self._is_idempotent:
+                dial.reuse = self._reuse
+            dial.start()
+        if self._dial is not None:
+            self._session.pause_body()
+
+    def _reuse(self, upstream: Upstream) -> Stream | None:
+        """An idle connection's stream, for a dial that had to wait."""
+        kept = self._settings.idle.take(upstream, self._row.clock.seconds())
+        if kept is None:
+            return None
+        kept.poller.removeReader(kept)
+        return kept.stream
+
+    # Called by the dial.
+
+    def on_connected(self, upstream: Stream) -> None:
+        """Send the request to the upstream that accepted."""
+        dial, row, settings = self._dial, self._row, self._settings
+        assert dial is not None and dial.lease is not None
+        self._dial = None
+        now = row.clock.seconds()
+        lease = self.lease = dial.lease
+        self.retries = len(dial.tried)
+        connection = self.upstream = UpstreamConnection(
+            upstream,
+            row.relaying.poller,
+            settings.responses,
+            lease.upstream,
+            settings.idle,
+        )
+        if dial.is_reused:
+            connection.is_reused = True
+        else:
+            row.stats.connected(lease.instance.identity, now - dial.since)
+        try:
+            connection.resume()
+        except OSError:  # the kernel watches no more sockets
+            self.on_upstream_failed(Termination.STARVED)
+            return
+        self._send(connection, now)
+        if self.upstream is not None and not connection.unsent:
+            self._session.resume_body()
+
+    def on_failed(self, termination: Termination) -> None:
+        """Answer that there is no upstream."""
+        assert self._dial is not None
+        self.retries = len(self._dial.tried)
+        self._dial = None
+        if termination in _STATUS_OF:
+            self._session.answer(_STATUS_OF[termination], termination)
+        else:
+            self._session.end(termination)
+
+    def on_starved(self) -> None:
+        """Let the listener pause: descriptors or memory ran out."""
+        self._row.observer.on_starved()
+
+    def _send(self, upstream: UpstreamConnection, now: float) -> None:
+        """Send the request, as far as it has come."""
+        self.upstream, self.sent_at = upstream, now
+        head, session = self.head, self._session
+        request = b"%b%b%bX-Request-ID: %b\r\n\r\n%b" % (
+            head.line,
+            head.fields.lines,
+            session.lines,
+            self.request_id,
+            self._body or b"",
+        )
+        try:
+            upstream.begin(
+                self,
+                request,
+                is_of_head=head.method == b"HEAD",
+                only_data=not head.fields.minor,
+            )
+        except OSError:
+            self.on_upstream_failed(Termination.UPSTREAM_LEFT)
+            return
+        if upstream.unsent:
+            session.pause_body()
+
+    # Called by the upstream's connection.
+
+    def on_interim(self, head: ResponseHead) -> None:
+        """Pass on a response below 200, which HTTP/1.0 does not have."""
+        if self.head.fields.minor:
+            self._session.send_or_end(head.line + head.fields.lines + b"\r\n")
+
+    def on_head(self, head: ResponseHead, part: bytes, is_over: bool) -> None:
+        """Pass on the head of the response, with the beginning of the body."""
+        lease, session, fields = self.lease, self._session, head.fields
+        assert lease is not None
+        self.status = head.status
+        self.answered_at = self._row.clock.seconds()
+        self._body = None
+        if lease.upstream.record is not None:
+            lease.showed(Outcome.SUCCESS)
+        lines = fields.lines
+        if fields.body == CHUNKED and not self.head.fields.minor:
+            lines, self.close = without_coding(lines), True
+        if (
+            fields.body == UNTIL_CLOSE
+            or self._settings.is_draining
+            # The client may send the body that it announced, or not.
+            or (self.head.fields.expects_continue and session.is_in_body)
+        ):
+            self.close = True
+        if self.close:
+            lines += b"Connection: close\r\n"
+        elif not self.head.fields.minor:
+            lines += b"Connection: keep-alive\r\n"
+        self._pass_on(b"%b%b\r\n%b" % (head.line, lines, part), len(part), is_over)
+
+    def on_body(self, part: bytes, is_over: bool) -> None:
+        """Pass on more of the body."""
+        self._pass_on(part, len(part), is_over)
+
+    def _pass_on(self, data: bytes, length: int, is_over: bool) -> None:
+        session = self._session
+        self.sent += length
+        if data and not session.send_or_end(data):
+            return
+        if is_over:
+            self.is_answered = True
+            if self.close or not session.is_in_body:
+                session.on_exchange_over()
+        elif session.unsent and self.upstream is not None:
+            self.upstream.pause()
+
+    def on_upstream_sent(self) -> None:
+        """What had no room at the upstream is sent: the request goes on."""
+        self._session.resume_body()
+
+    def on_upgraded(self, head: ResponseHead, rest: bytes) -> None:
+        """Both sides speak another protocol from now on."""
+        self.status = head.status
+        self.answered_at = self._row.clock.seconds()
+        answer = head.line + head.fields.lines + b"\r\n"
+        self._session.upgrade(self, answer + rest)
+
+    def on_upstream_failed(self, termination: Termination) -> None:
+        """Try again, where that is safe; else the client learns of it."""
+        upstream, lease, session = self.upstream, self.lease, self._session
+        assert upstream is not None and lease is not None
+        is_early = termination is Termination.UPSTREAM_LEFT and not upstream.has_begun
+        upstream.close()
+        self.upstream = None
+        if self.is_answered:
+            # The response is complete; the rest of the request has no reader.
+            self.close = True
+            session.on_exchange_over()
+            return
+        if self.status:
+            session.end(termination)
+            return
+        if is_early and not upstream.is_reused:
+            lease.showed(Outcome.EARLY_CLOSE)
+        elif is_early and self._is_idempotent and self._body is not None:
+            # The upstream ended the connection while it was idle: a new one tells.
+            self.lease = None
+            self._connect(lease, self._row.clock.seconds())
+            return
+        session.answer(_STATUS_OF[termination], termination)
+
+    def end(self, termination: Termination) -> None:
+        """End with the client's connection."""
+        self._session.end(termination)
+
+    # Called by the session.
+
+    def check(self, now: float) -> None:
+        """Check the time limits, and whether the client left a dial."""
+        http, session, dial = self._settings.mapping.http, self._session, self._dial
+        if now - self.begun_at >= http.request_timeout > 0:
+            self._time_out(Termination.REQUEST_TIMEOUT)
+        elif dial is not None:
+            if has_ended(session.sock):
+                waits = dial.is_waiting
+                left = Termination.QUEUE_LEFT if waits else Termination.CLIENT_LEFT
+                session.end(left)
+            else:
+                dial.check(now)
+        elif not (session.is_in_body or self.status):
+            waited = now - max(self.sent_at, session.read_at)
+            if waited >= http.response_timeout > 0:
+                self._time_out(Termination.RESPONSE_TIMEOUT)
+        else:
+            session.check_progress(
+                now, 0 if self.upstream is None else self.upstream.moved
+            )
+
+    def _time_out(self, termination: Termination) -> None:
+        """Answer 504, or end a response that takes too long."""
+        if self.status:
+            self._session.end(termination)
+        else:
+            self.leave_upstream()
+            self._session.answer(504, termination)
+
+    def leave_upstream(self) -> None:
+        """End the dial, or the connection to the upstream."""
+        if self._dial is not None:
+            self._dial.cancel()
+            self._dial = None
+        if self.upstream is not None:
+            self.upstream.close()
+            self.upstream = None
+
+    def finish(self, now: float, *, is_whole: bool) -> None:
+        """Release the upstream; `is_whole` says that all of the request was read."""
+        row, lease, upstream = self._row, self.lease, self.upstream
+        if upstream is not None:
+            if not (is_whole and self.is_answered):
+                upstream.is_reusable = False
+            self.upstream = None
+            upstream.release(now)
+        if lease is not None:
+            row.stats.moved(lease.instance.identity, self.received, self.sent)
+            lease.end()
+            if row.wait_queue.queues:
+                row.wait_queue.dispatch()

@@ -1,0 +1,242 @@
+"""A connection to an upstream in HTTP mode: it outlives requests and clients."""
+
+from typing import Protocol
+
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+
+from lbconsul.balance.instance import Instance
+from lbconsul.balance.upstream import Upstream
+from lbconsul.http.errors import Refused
+from lbconsul.http.head import UNTIL_CLOSE
+from lbconsul.http.response import SWITCHING_PROTOCOLS, ResponseHead, ResponseParser
+from lbconsul.net.poller import Poller
+from lbconsul.net.stream import Stream
+from lbconsul.proxy.http_side import READ_SIZE, HTTPSide
+from lbconsul.proxy.idle_connections import IdleConnections
+from lbconsul.stats.termination import Termination
+
+_FIRST_FINAL = 200
+
+
+class ResponseUser(Protocol):
+    """What a response is for: an exchange."""
+
+    def on_interim(self, head: ResponseHead) -> None:
+        """A response below 200 came; another follows."""
+
+    def on_upgraded(self, head: ResponseHead, rest: bytes) -> None:
+        """The upstream speaks another protocol from now on, `rest` first."""
+
+    def on_head(self, head: ResponseHead, part: bytes, is_over: bool) -> None:
+        """The head came, with the first part of the body; `is_over`: with all."""
+
+    def on_body(self, part: bytes, is_over: bool) -> None:
+        """The next part of the body came."""
+
+    def on_upstream_sent(self) -> None:
+        """All that had no room is sent: the request may go on."""
+
+    def on_upstream_failed(self, termination: Termination) -> None:
+        """No response, or not all of it, will come."""
+
+    def end(self, termination: Termination) -> None:
+        """End the exchange and its client's connection."""
+
+
+class UpstreamConnection(HTTPSide):
+    """One connection to an instance: carries a request, or is idle.
+
+    While it is idle the poller goes on watching it: then whatever can be read says that
+    it cannot be used any more.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_idle",
+        "_is_in_body",
+        "_is_of_head",
+        "_last",
+        "_only_data",
+        "_parser",
+        "idle_since",
+        "instance",
+        "is_reusable",
+        "is_reused",
+        "keeps",
+        "upstream",
+        "user",
+    )
+
+    def __init__(
+        self,
+        stream: Stream,
+        poller: Poller,
+        parser: ResponseParser,
+        upstream: Upstream,
+        idle: "IdleConnections[UpstreamConnection]",
+    ) -> None:
+        super().__init__(stream, poller)
+        self._parser = parser
+        self._idle = idle
+        self.upstream = upstream
+        #: The upstream's instance at the time of the connect.
+        self.instance: Instance = upstream.instance
+        #: What waits for the response; None while it is idle, and once it is closed.
+        self.user: ResponseUser | None = None
+        #: A part of a head.
+        self._buffer = b""
+        self._last: ResponseHead | None = None
+        self._is_of_head = self._is_in_body = self._only_data = False
+        #: Whether a request has gone before on it.
+        self.is_reused = False
+        #: Whether another request may follow.
+        self.is_reusable = True
+        #: Since when it is idle, and how long it may be, in seconds.
+        self.idle_since = 0.0
+        self.keeps = idle.longest
+
+    def begin(
+        self,
+        user: ResponseUser,
+        request: bytes,
+        *,
+        is_of_head: bool,
+        only_data: bool,
+    ) -> None:
+        """Send a request, or the beginning of one.
+
+        Of a chunked response the user gets `only_data`, or all.
+
+        :raises OSError: the peer has gone.
+        """
+        self._only_data = only_data
+        self.user = user
+        self._is_of_head = is_of_head
+        self._is_in_body = False
+        self.send(request)
+
+    def doRead(self) -> None:
+        user = self.user
+        try:
+            data = self.stream.recv(READ_SIZE)
+        except BlockingIOError:
+            self._wait_to_read()
+            return
+        except OSError:
+            self._on_lost()
+            return
+        if user is None:
+            self._idle.discard(self)
+            self.close()
+        elif not data:
+            self._on_end(user)
+        else:
+            self.moved += len(data)
+            try:
+                if self._is_in_body:
+                    self._pass_body(user, data)
+                else:
+                    self._parse(user, data)
+            except Refused:
+                user.on_upstream_failed(Termination.BAD_RESPONSE)
+
+    def _parse(self, user: ResponseUser, data: bytes) -> None:
+        """Parse heads, and pass on the last one with what follows it."""
+        if self._buffer:
+            data, self._buffer = self._buffer + data, b""
+        pos = 0
+        while True:
+            head = self._parser.parse(data, pos, self._is_of_head, self._last)
+            if head is None:
+                self._buffer = data[pos:] if pos else data
+                return
+            pos += len(head.raw)
+            if head.status >= _FIRST_FINAL:
+                break
+            if head.status == SWITCHING_PROTOCOLS:
+                user.on_upgraded(head, data[pos:])
+                return
+            user.on_interim(head)
+            if self.user is None:
+                return
+        self._last = head
+        fields = head.fields
+        if fields.close:
+            self.is_reusable = False
+        if fields.keep_alive is not None:
+            # One second less: the peer's clock began earlier.
+            self.keeps = min(self._idle.longest, max(0.0, fields.keep_alive - 1.0))
+        length = fields.body
+        if length == len(data) - pos:  # nearly always
+            user.on_head(head, data[pos:], True)
+            return
+        self.begin_body(length, only_data=self._only_data)
+        part, end = self.take_body(data, pos)
+        self._is_in_body = end < 0
+        self._note_end(data, end)
+        user.on_head(head, part, end >= 0)
+
+    def _pass_body(self, user: ResponseUser, data: bytes) -> None:
+        part, end = self.take_body(data, 0)
+        self._note_end(data, end)
+        user.on_body(part, end >= 0)
+
+    def _note_end(self, data: bytes, end: int) -> None:
+        # What follows a response that nobody asked for belongs to no request.
+        if 0 <= end < len(data):
+            self.is_reusable = False
+
+    def _on_end(self, user: ResponseUser) -> None:
+        self.is_reusable = False
+        if self._is_in_body and self.left == UNTIL_CLOSE:
+            user.on_body(b"", True)
+        else:
+            user.on_upstream_failed(self._lost)
+
+    @property
+    def _lost(self) -> Termination:
+        """How an exchange ends whose upstream is gone."""
+        if self._is_in_body:
+            return Termination.UPSTREAM_RESET
+        return Termination.UPSTREAM_LEFT
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a byte of the response has come."""
+        return self._is_in_body or bool(self._buffer)
+
+    def _on_lost(self) -> None:
+        if self.user is None:
+            self._idle.discard(self)
+            self.close()
+        else:
+            self.user.on_upstream_failed(self._lost)
+
+    def _on_sent(self) -> None:
+        if self.user is not None:
+            self.user.on_upstream_sent()
+
+    def release(self, now: float) -> None:
+        """The exchange is over: keep the connection for others, or close it."""
+        self.user = None
+        if self.is_reusable and not self.unsent:
+            self.is_reused = True
+            self._idle.put(self, now)
+        else:
+            self.close()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """A callback raised, or the reactor stopped."""
+        if self.user is None:
+            self._idle.discard(self)
+            self.close()
+        else:
+            ended = reason.check(ConnectionDone)
+            self.user.end(Termination.HARD_STOP if ended else Termination.INTERNAL)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.user = None
+        self.poller.forget(self)
+        self.stream.close()

@@ -1,0 +1,56 @@
+"""Connections to upstreams in HTTP mode: kept, reused, and how responses end."""
+
+import pytest
+
+from tests.support.http_stage import GET, OK, HTTPStage, exchange
+
+
+def test_connections_are_kept_on_both_sides() -> None:
+    """Requests of several clients follow each other on one connection."""
+    with HTTPStage() as stage:
+        one, other = stage.client(), stage.client()
+        one.say(GET)
+        upstream = stage.upstream()
+        upstream.hear()
+        upstream.say(OK)
+        one.hear_message()
+        for client in (one, other, other, one):
+            exchange(client, upstream)
+
+
+def test_clients_of_http_1_0_get_no_chunks() -> None:
+    """A client of HTTP/1.0 gets the data of a chunked response, up to the end."""
+    with HTTPStage() as stage:
+        client = stage.client()
+        client.say(b"GET / HTTP/1.0\r\n\r\n")
+        upstream = stage.upstream()
+        assert b"\r\nHost: 127.0.0.1:" in upstream.hear()
+        upstream.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        upstream.say(b"2\r\nab\r\n", b"1\r\nc\r\n0\r\n\r\n")
+        assert client.hears_end() == b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabc"
+
+
+def test_a_response_may_end_with_its_connection() -> None:
+    """A response without a length passes, and ends where the upstream's does."""
+    with HTTPStage() as stage:
+        client = stage.client()
+        client.say(GET)
+        upstream = stage.upstream()
+        upstream.hear()
+        upstream.say(b"HTTP/1.1 200 OK\r\n\r\nall of it")
+        upstream.close()
+        assert client.hears_end().endswith(b"Connection: close\r\n\r\nall of it")
+
+
+def test_a_response_that_is_cut_does_not_look_complete() -> None:
+    """A client is reset where its response lacks a part."""
+    with HTTPStage() as stage:
+        client = stage.client()
+        client.say(GET)
+        upstream = stage.upstream()
+        upstream.hear()
+        upstream.say(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+        client.hear()
+        upstream.close()
+        with pytest.raises(ConnectionResetError):
+            client.hears_end()

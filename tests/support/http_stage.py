@@ -1,0 +1,124 @@
+"""A proxy in HTTP mode between clients and upstreams that a test plays by hand."""
+
+import re
+import socket
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+from tests.support import loopback
+from tests.support.running_proxy import RunningProxy
+from tests.support.upstreams import instance
+
+#: A request that any server understands.
+GET = b"GET / HTTP/1.1\r\nHost: web.example\r\n\r\n"
+
+#: A response with a short body.
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+_LENGTH = re.compile(rb"(?i)\r\ncontent-length: (\d+)")
+
+
+class Peer:
+    """A client or an upstream: what it says, and what it hears."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._heard = b""
+
+    def say(self, *parts: bytes) -> None:
+        """Send these bytes, each part in a packet of its own."""
+        for part in parts:
+            self.sock.sendall(part)
+
+    def hear(self, until: bytes = b"\r\n\r\n") -> bytes:
+        """What comes up to these bytes, with them."""
+        while until not in self._heard:
+            data = self.sock.recv(65536)
+            if not data:
+                raise EOFError(self._heard)
+            self._heard += data
+        heard, found, self._heard = self._heard.partition(until)
+        return heard + found
+
+    def hear_bytes(self, count: int) -> bytes:
+        """The next so many bytes."""
+        while len(self._heard) < count:
+            data = self.sock.recv(65536)
+            if not data:
+                raise EOFError(self._heard)
+            self._heard += data
+        heard, self._heard = self._heard[:count], self._heard[count:]
+        return heard
+
+    def hear_message(self) -> tuple[bytes, bytes]:
+        """A head, and a body of the length that it tells."""
+        head = self.hear()
+        length = _LENGTH.search(head)
+        return head, self.hear_bytes(int(length[1])) if length else b""
+
+    def hears_end(self) -> bytes:
+        """What comes up to the end of the connection.
+
+        :raises ConnectionResetError: it ends with a reset.
+        """
+        while data := self.sock.recv(65536):
+            self._heard += data
+        heard, self._heard = self._heard, b""
+        return heard
+
+    def end(self) -> None:
+        """End the own direction."""
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.sock.close()
+
+
+class HTTPStage:
+    """A mapping with ``mode=http`` over so many upstreams, and the peers round it."""
+
+    def __init__(self, upstreams: int = 1, **options: Any) -> None:
+        self._stack = ExitStack()
+        self._listening = [
+            self._stack.enter_context(loopback.listening()) for _ in range(upstreams)
+        ]
+        ports = [each.getsockname()[1] for each in self._listening]
+        instances = [instance(f"web{n}", port) for n, port in enumerate(ports)]
+        self.proxy = RunningProxy(*instances, mode="http", **options)
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(self.proxy)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def client(self) -> Peer:
+        """A client that has connected."""
+        return Peer(self.proxy.connect())
+
+    def upstream(self, number: int = 0) -> Peer:
+        """The next connection to an upstream, which has accepted it."""
+        sock = loopback.accept(self._listening[number])
+        return Peer(self._stack.enter_context(sock))
+
+    def refuse(self, number: int = 0) -> None:
+        """Have an upstream refuse connections."""
+        self._listening[number].close()
+
+
+def exchange(client: Peer, upstream: Peer, request: bytes = GET) -> bytes:
+    """The head of the response to a request that the upstream answers."""
+    client.say(request)
+    upstream.hear_message()
+    upstream.say(OK)
+    head, body = client.hear_message()
+    assert body == b"ok"
+    return head
