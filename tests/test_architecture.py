@@ -76,8 +76,8 @@ ROOMS: dict[str, Room] = {
     "proxy": room(COMMON + "balance http net stats tls", pure="retry"),
     "workers": room(
         COMMON + "balance logs net process proxy stats tls.material tls.server",
-        pure="catalog_replica catalog_sender messages restart_backoff slots"
-        " traffic_messages versioned_catalog",
+        pure="catalog_replica catalog_sender http_messages messages restart_backoff"
+        " slots traffic_messages versioned_catalog",
     ),
     "gateway": room(
         COMMON + "admin balance consul logs net process proxy stats tls workers",

@@ -6,6 +6,7 @@ Requests count by the class of their status, as Envoy's and HAProxy's counters d
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
+from operator import add
 
 from attrs import Factory, define
 
@@ -196,7 +197,7 @@ class HTTPStats:
 
 
 def _sum(one: list[int], other: list[int]) -> list[int]:
-    return [mine + its for mine, its in zip(one, other, strict=True)]
+    return list(map(add, one, other))
 
 
 def _halves(counts: list[int]) -> list[int]:

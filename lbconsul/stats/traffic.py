@@ -17,11 +17,22 @@ class MappingTraffic:
     stats: MappingStats = Factory(MappingStats)
     #: Clients that wait for an upstream.
     queued: int = 0
+    #: In HTTP mode: requests that are not over, and connections to upstreams that are
+    #: kept for further ones.
+    active_requests: int = 0
+    idle_connections: int = 0
     #: The ejected upstreams, by the number of the pool and the identity: the last
     #: ejection, and since when the upstream has this standing, in seconds.
     ejected: dict[tuple[int, Identity], tuple[Ejection, float]] = Factory(dict)
     #: The numbers of the pools that new connections go to; at most one per process.
     used: set[int] = Factory(set)
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether there is something that can end without a change of `stats`."""
+        return bool(
+            self.queued or self.ejected or self.active_requests or self.idle_connections
+        )
 
     def close(self, ending: str) -> MappingStats:
         """The process died: count its open connections under `ending`.
@@ -41,6 +52,8 @@ class MappingTraffic:
         for each in many:
             total.stats.add(each.stats)
             total.queued += each.queued
+            total.active_requests += each.active_requests
+            total.idle_connections += each.idle_connections
             total.ejected.update(each.ejected)
             total.used |= each.used
         return total

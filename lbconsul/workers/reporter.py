@@ -39,8 +39,8 @@ class Reporter:
     _sent: dict[int, bytes] = Factory(dict)
     #: The pools last reported as used, by assignment.
     _sent_used: dict[int, set[int]] = Factory(dict)
-    #: Assignments last reported with queued connections or ejected upstreams: these can
-    #: end without any other change, so they are compared each time.
+    #: Assignments last reported with something that can end without any other change,
+    #: so they are compared each time.
     _passing: set[int] = Factory(set)
     #: The current round of traffic, sent a few mappings at a time.
     _round: Iterator[None] | None = None
@@ -117,7 +117,7 @@ class Reporter:
         if is_old and is_used_as_before and not runtime.has_news(mapping):
             return
         traffic, self._sent_used[number] = runtime.traffic(mapping), used
-        if traffic.queued or traffic.ejected:
+        if traffic.is_passing:
             self._passing.add(number)
         else:
             self._passing.discard(number)

@@ -12,6 +12,7 @@ from lbconsul.balance.outlier import Ejection
 from lbconsul.stats.histogram import DurationHistogram
 from lbconsul.stats.mapping import MappingStats, UpstreamStats
 from lbconsul.stats.traffic import MappingTraffic
+from lbconsul.workers.http_messages import apply_http_changes, http_changes_of
 from lbconsul.workers.messages import TRAFFIC
 
 _HISTOGRAMS = ("connect", "first_byte", "connection")
@@ -41,6 +42,7 @@ def changes_of(traffic: MappingTraffic) -> dict[str, Any]:
     """All counters as JSON values, and the accounts changed since the last call."""
     stats = traffic.stats
     times = [(name, getattr(stats, name)) for name in _HISTOGRAMS]
+    http = {} if stats.http is None else http_changes_of(stats.http, traffic)
     return {
         "accepted": stats.accepted,
         "received": stats.received,
@@ -57,6 +59,7 @@ def changes_of(traffic: MappingTraffic) -> dict[str, Any]:
             for (number, identity), (each, since) in traffic.ejected.items()
         ],
         "used": sorted(traffic.used),
+        **({"http": http} if http else {}),  # others do not pay for it
     }
 
 
@@ -75,6 +78,8 @@ def apply_changes(traffic: MappingTraffic, changes: dict[str, Any]) -> None:
         for number, *identity, reason, begun, until, since in changes["ejected"]
     }
     traffic.used = {int(number) for number in changes["used"]}
+    if "http" in changes:
+        apply_http_changes(traffic, changes["http"])
 
 
 def _apply_stats(stats: MappingStats, changes: dict[str, Any]) -> None:

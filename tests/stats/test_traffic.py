@@ -1,5 +1,7 @@
 """A mapping's traffic while its connections are open."""
 
+import pytest
+
 from lbconsul.balance.outlier import Ejection
 from lbconsul.stats.traffic import MappingTraffic
 from tests.support.instances import an_identity
@@ -33,6 +35,30 @@ def test_sum() -> None:
     assert total.used == {0, 1}
     assert (total.stats.received, total.stats.sent) == (29, 217)
     assert (one.stats.received, one.stats.accepted) == (11, 3)
+
+
+def test_sum_of_requests() -> None:
+    """Requests of several processes add up, with connections that are kept idle."""
+    one = MappingTraffic(active_requests=1, idle_connections=2)
+    one.stats.use_http().exchanged(A, 200, 0.1, 0.2, 1, 2)
+    total = MappingTraffic.sum([one, MappingTraffic(), one])
+    assert (total.active_requests, total.idle_connections) == (2, 4)
+    assert total.stats.use_http().classes[2] == 2
+
+
+@pytest.mark.parametrize(
+    ("traffic", "expected"),
+    [
+        (MappingTraffic(), False),
+        (MappingTraffic(queued=1), True),
+        (MappingTraffic(ejected={(0, A): (FAILED, 1.0)}), True),
+        (MappingTraffic(active_requests=1), True),
+        (MappingTraffic(idle_connections=1), True),
+    ],
+)
+def test_what_can_end_by_itself(traffic: MappingTraffic, expected: bool) -> None:
+    """Waiting clients, ejections, requests and idle connections end unannounced."""
+    assert traffic.is_passing is expected
 
 
 def test_close() -> None:

@@ -1,0 +1,97 @@
+"""What a worker reports of a mapping's HTTP requests, within its traffic.
+
+Counters are sent as they stand; of accounts and of unhappy requests those that are new.
+"""
+
+from collections import Counter
+from typing import Any
+
+from lbconsul.balance.instance import Identity
+from lbconsul.stats.http import HTTPStats, HTTPUpstreamStats
+from lbconsul.stats.traffic import MappingTraffic
+from lbconsul.stats.unhappy import UnhappyRequest
+
+_COUNTERS = ("received", "sent", "retries", "reused", "answered")
+_LISTS = ("classes", "recent")
+_HISTOGRAMS = ("first_byte", "request")
+_GAUGES = ("active_requests", "idle_connections")
+
+
+def http_changes_of(http: HTTPStats, traffic: MappingTraffic) -> dict[str, Any]:
+    """All counters as JSON values, and what is new since the last call."""
+    times = [(name, getattr(http, name)) for name in _HISTOGRAMS]
+    return {
+        **{name: getattr(http, name) for name in (*_COUNTERS, *_LISTS)},
+        **{name: [each.counts, each.sum] for name, each in times},
+        **{name: getattr(traffic, name) for name in _GAUGES},
+        "refused": dict(http.refused),
+        "accounts": [
+            [*identity, a.classes, a.received, a.sent, a.answered, a.recent]
+            for identity, a in http.take_changed().items()
+        ],
+        "unhappy": [
+            [each.time, each.client, each.method, each.host, each.path, each.status,
+             each.upstream, each.reason, each.retries]
+            for each in http.unhappy.take_new()
+        ],
+    }  # fmt: skip
+
+
+def apply_http_changes(traffic: MappingTraffic, changes: dict[str, Any]) -> None:
+    """Replace counters and gauges by those of another process, and add what is new.
+
+    :raises Exception: `changes` is malformed; the type depends on the fault.
+    """
+    http = traffic.stats.use_http()
+    for name in _COUNTERS:
+        setattr(http, name, int(changes[name]))
+    for name in _LISTS:
+        setattr(http, name, _counts(changes[name], getattr(http, name)))
+    for name in _HISTOGRAMS:
+        histogram = getattr(http, name)
+        counts, total = changes[name]
+        histogram.counts = _counts(counts, histogram.counts)
+        histogram.sum = float(total)
+    for name in _GAUGES:
+        setattr(traffic, name, int(changes[name]))
+    refused = changes["refused"].items()
+    http.refused = Counter({str(reason): int(count) for reason, count in refused})
+    for datacenter, node, service_id, *figures in changes["accounts"]:
+        http.accounts[Identity(datacenter, node, service_id)] = _account(*figures)
+    for each in changes["unhappy"]:
+        http.unhappy.put(_request(*each))
+
+
+def _counts(counts: list[Any], like: list[int]) -> list[int]:
+    if len(counts) != len(like):
+        raise ValueError(f"{len(counts)} counts instead of {len(like)}")
+    return [int(each) for each in counts]
+
+
+def _account(
+    classes: list[Any], received: int, sent: int, answered: int, recent: list[Any]
+) -> HTTPUpstreamStats:
+    account = HTTPUpstreamStats(
+        received=int(received), sent=int(sent), answered=int(answered)
+    )
+    account.classes = _counts(classes, account.classes)
+    account.recent = _counts(recent, account.recent)
+    return account
+
+
+def _request(
+    time: float,
+    client: str,
+    method: str,
+    host: str,
+    path: str,
+    status: int,
+    upstream: list[str] | None,
+    reason: str,
+    retries: int,
+) -> UnhappyRequest:
+    identity = None if upstream is None else Identity(*map(str, upstream))
+    return UnhappyRequest(
+        float(time), str(client), str(method), str(host), str(path), int(status),
+        identity, str(reason), int(retries),
+    )  # fmt: skip
