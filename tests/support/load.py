@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 TIMEOUT = 20.0
 
 #: A port of 127.0.0.1, or host:port, or [host]:port, or the path of a UNIX socket;
-#: after `TLS` what is to be spoken to with TLS.
+#: after `TLS` what is to be spoken to with TLS, there as ``name@port`` with a server
+#: name.
 Address = int | str
 
 #: Before an address: TLS, whose certificate is not verified.
@@ -101,8 +102,9 @@ class Visitor:
 def connect(address: Address, timeout: float = TIMEOUT) -> socket.socket:
     """A connected socket."""
     if isinstance(address, str) and address.startswith(TLS):
-        sock = connect(address.removeprefix(TLS), timeout)
-        return unverified().wrap_socket(sock)
+        name, _, plain = address.removeprefix(TLS).rpartition("@")
+        sock = connect(plain, timeout)
+        return unverified().wrap_socket(sock, server_hostname=name or None)
     if isinstance(address, str) and address.startswith("/"):
         sock = socket.socket(socket.AF_UNIX)
         sock.settimeout(timeout)
