@@ -278,7 +278,7 @@ class HTTPSession(HTTPSide):
         try:
             self.send(data)
         except OSError:
-            self.end(Termination.CLIENT_RESET)
+            self.end(self._client_left)
             return False
         return True
 
@@ -357,7 +357,7 @@ class HTTPSession(HTTPSide):
         exchange = self._exchange
         if exchange is not None:
             if exchange.status:
-                self.end(Termination.DENIED)
+                self.end(Termination.BAD_BODY)
                 return
             exchange.leave_upstream()
         self.answer(refused.status, Termination.DENIED)
@@ -385,7 +385,7 @@ class HTTPSession(HTTPSide):
         if self.state is _WAITING:
             self.pause()  # it may wait for the response
         elif self.state is _BODY:
-            self.end(Termination.CLIENT_RESET)
+            self.end(self._client_left)
         elif self.state is _HEAD and self._buffer:
             self.end(Termination.FIRST_BYTE_LEFT)
         else:
@@ -393,7 +393,15 @@ class HTTPSession(HTTPSide):
 
     def _on_lost(self) -> None:
         """The client sent a reset, or is gone."""
-        self.end(Termination.CLIENT_RESET if self._exchange else Termination.DONE)
+        self.end(self._client_left if self._exchange else Termination.DONE)
+
+    @property
+    def _client_left(self) -> Termination:
+        """How an exchange ends whose client has gone."""
+        exchange = self._exchange
+        if exchange is None or exchange.status:
+            return Termination.CLIENT_RESET
+        return Termination.CLIENT_LEFT_RESPONSE
 
     def connectionLost(self, reason: Failure) -> None:
         """The socket failed, a callback raised, or the reactor stopped."""

@@ -139,7 +139,10 @@ class UpstreamConnection(HTTPSide):
                 else:
                     self._parse(user, data)
             except Refused:
-                user.on_upstream_failed(Termination.BAD_RESPONSE)
+                bad_body = self._is_in_body
+                user.on_upstream_failed(
+                    Termination.BAD_BODY if bad_body else Termination.BAD_RESPONSE
+                )
 
     def _parse(self, user: ResponseUser, data: bytes) -> None:
         """Parse heads, and pass on the last one with what follows it."""

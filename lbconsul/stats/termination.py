@@ -29,7 +29,8 @@ class Termination(Enum):
     #: The gateway had no descriptor or local port left to connect with, or no time for
     #: the TLS handshake.
     STARVED = "RC"
-    #: The mapping's `allow` and `deny` do not let the client in.
+    #: The mapping's `allow` and `deny` do not let the client in; or a request is
+    #: malformed, or too large.
     DENIED = "PR"
     #: The client has as many connections as the mapping allows one client.
     CLIENT_LIMIT = "PL"
@@ -44,7 +45,8 @@ class Termination(Enum):
     TLS_LEFT = "CT"
     #: No route takes the client, and the mapping has no service of its own.
     NO_ROUTE = "PN"
-    #: The client's first byte did not come in time, or the client left first.
+    #: The client's first byte, or the head of its request, did not come in time, or the
+    #: client left first.
     FIRST_BYTE_TIMEOUT = "cR"
     FIRST_BYTE_LEFT = "CR"
     #: Every upstream was full for the whole queue timeout.
@@ -60,6 +62,10 @@ class Termination(Enum):
     BAD_RESPONSE = "PH"
     #: The request took longer than the mapping allows.
     REQUEST_TIMEOUT = "KT"
+    #: The client reset the connection, or vanished, before the head of the response.
+    CLIENT_LEFT_RESPONSE = "CH"
+    #: The body of a response is not valid, or that of a request that is answered.
+    BAD_BODY = "PD"
     #: The client reset the connection, or vanished.
     CLIENT_RESET = "CD"
     #: The upstream reset the connection, or vanished.

@@ -12,9 +12,10 @@ class EndingTests(SynchronousTestCase):
         """
         Each code has the cause (C client, S upstream, small letters a time limit, R
         resources, P a rule, K lbconsul) and the phase: X PROXY header, T TLS, R
-        request, C connecting, Q queue, D data; for R and P the rule (refused, the
-        limit per client, or a name without a route), and for K the reason: age,
-        balance, instance, soft or hard stop, mapping, or worker.
+        request, C connecting, Q queue, H head of the response, D data; for R and P
+        also the rule (refused, the limit per client, or a name without a route), and
+        for K the reason: age, balance, instance, soft or hard stop, mapping, time of
+        a request, or worker.
         """
         codes = {ending.name: ending.value for ending in Termination}
         self.assertEqual(
@@ -40,6 +41,12 @@ class EndingTests(SynchronousTestCase):
                 "FIRST_BYTE_LEFT": "CR",
                 "DENIED": "PR",
                 "CLIENT_LIMIT": "PL",
+                "UPSTREAM_LEFT": "SH",
+                "RESPONSE_TIMEOUT": "sH",
+                "BAD_RESPONSE": "PH",
+                "REQUEST_TIMEOUT": "KT",
+                "CLIENT_LEFT_RESPONSE": "CH",
+                "BAD_BODY": "PD",
                 "CLIENT_RESET": "CD",
                 "UPSTREAM_RESET": "SD",
                 "IDLE": "cD",
