@@ -93,11 +93,19 @@ class HandshakeQueue:
         oldest, begun_at = next(iter(self._running.items()))
         left = begun_at + STALLED - self._clock.seconds()
         if left <= 0 and oldest not in self._begun:
-            oldest.time_out()
+            self._time_out(oldest)
             return True
         if self._until_room is None:
             self._until_room = self._clock.callLater(max(left, BUDGET), self._look_on)
         return False
+
+    def _time_out(self, handshake: QueuedHandshake) -> None:
+        try:
+            handshake.time_out()
+        except Exception:
+            self._bugs.tell("a bug in lbconsul: a handshake could not be timed out")
+            # It has not left, or not wholly: it must keep no others out.
+            self.leave(handshake)
 
     def _look_on(self) -> None:
         self._until_room = None

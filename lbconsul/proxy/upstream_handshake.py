@@ -115,13 +115,22 @@ class HandshakeDial(DialAttempt):
     fail counts as one that refused, and the next one is tried.
     """
 
-    __slots__ = ("_handshake", "_header", "_socket", "_tls", "_unsent")
+    __slots__ = (
+        "_handshake",
+        "_header",
+        "_is_polled",
+        "_socket",
+        "_tls",
+        "_unsent",
+    )
 
     #: While HANDSHAKING: the socket, what is left of the header, and the TLS on it once
     #: that has begun.
     _socket: BareSocket
     _unsent: bytes
     _tls: "TLSStream | None"
+    #: Whether the poller watches it.
+    _is_polled: bool
 
     def __init__(
         self,
@@ -140,7 +149,7 @@ class HandshakeDial(DialAttempt):
         assert isinstance(sock, BareSocket)
         self._leave_poller(_HANDSHAKING)
         self.stream = self._socket = sock
-        self._unsent, self._tls = self._header, None
+        self._unsent, self._tls, self._is_polled = self._header, None, False
         self._go_on()
 
     def doRead(self) -> None:
@@ -202,7 +211,7 @@ class HandshakeDial(DialAttempt):
 
     def _wait(self) -> None:
         """Have the poller watch for what the header or TLS waits for."""
-        poller = self._dialer.poller
+        poller, self._is_polled = self._dialer.poller, True
         try:
             if self._tls is not None and self._tls.wants_read:
                 poller.addReader(self)
@@ -237,9 +246,12 @@ class HandshakeDial(DialAttempt):
     def _leave_poller(self, state: DialState) -> None:
         if self.state is _HANDSHAKING:
             self._stop_polling()
-            self._handshake.queue.leave(self)
+            if self._handshake.connector is not None:
+                self._handshake.queue.leave(self)
         super()._leave_poller(state)
 
     def _stop_polling(self) -> None:
-        self._dialer.poller.removeReader(self)
-        self._dialer.poller.removeWriter(self)
+        if self._is_polled:
+            self._is_polled = False
+            self._dialer.poller.removeReader(self)
+            self._dialer.poller.removeWriter(self)

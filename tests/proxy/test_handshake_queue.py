@@ -22,6 +22,8 @@ class Handshake:
 
     def time_out(self) -> None:
         assert self.queue is not None
+        if self.is_broken:
+            raise ZeroDivisionError
         self.is_given_up = True
         self.queue.leave(self)
 
@@ -204,3 +206,18 @@ def test_bug() -> None:
         stage.turn()
     assert turns(flood) == [1, 1, 1, 1]
     assert [each["log_failure"].type for each in logs] == [ZeroDivisionError]
+
+
+def test_bug_of_one_that_stalls() -> None:
+    """One that cannot even be timed out is logged, and keeps no others out."""
+    stage = Stage(most=1)
+    first, second = flood = stage.begin(2)
+    first.is_broken = True
+    stage.turn()
+    with capturedLogs() as logs:
+        stage.clock.advance(STALLED + 0.1)
+    assert turns(flood) == [1, 1]
+    assert [each["log_failure"].type for each in logs] == [ZeroDivisionError]
+    stage.queue.leave(second)
+    stage.clock.advance(60)
+    assert stage.clock.getDelayedCalls() == []
