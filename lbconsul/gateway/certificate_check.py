@@ -59,8 +59,9 @@ class CertificateCheck:
         found = verification(tls, with_authorities(mapping, tls, ()))
         if found is not None:
             where = f"{mapping}: client-crl {tls.client_crl}"
-            problems = found.problems(self._now())
-            self.errors.extend(f"{where}: {each}" for each in problems)
+            (self.warnings if found.is_valid(self._now()) else self.errors).extend(
+                f"{where}: {each}" for each in found.problems(self._now())
+            )
 
     def _check_files(self, tls: TLS, mapping: str) -> None:
         with self._noting():

@@ -33,6 +33,10 @@ _OPTIONS = SSL.OP_CIPHER_SERVER_PREFERENCE | _PRIORITIZE_CHACHA
 #: Without one OpenSSL resumes no session that has a client's certificate.
 _SESSION_ID = b"lbconsul"
 
+#: Seconds before the end of a list of revoked certificates from which on it is worth a
+#: warning; of one that is in use for less than four days, its last quarter.
+_SOON = 86400.0
+
 
 @frozen
 class ClientVerification:
@@ -44,14 +48,27 @@ class ClientVerification:
     #: Each authority has a list here, or there is none at all.
     revoked: tuple[x509.CertificateRevocationList, ...] = field(default=(), repr=False)
 
+    def is_valid(self, now: float) -> bool:
+        """Whether no list is out of date at a time since the epoch."""
+        return all(now <= until for _, _, until in self._ending())
+
     def problems(self, now: float) -> Iterator[str]:
-        """Why no client is let in, at a time since the epoch: one line for each."""
+        """Why no client is let in, or soon will be, at a time since the epoch: one line
+        for each list.
+        """
+        for issuer, since, until in self._ending():
+            if until < now:
+                yield f"the list of {issuer} is out of date since {date_text(until)}"
+            elif until - now < min(_SOON, (until - since) / 4):
+                yield f"the list of {issuer} is out of date soon, on {date_text(until)}"
+
+    def _ending(self) -> Iterator[tuple[str, float, float]]:
+        """The lists that end: whose each is, from when it is, and until when."""
         for each in self.revoked:
             until = each.next_update_utc
-            if until is not None and until.timestamp() < now:
+            if until is not None:
                 issuer = fit(each.issuer.rfc4514_string())
-                date = date_text(until.timestamp())
-                yield f"the list of {issuer} is out of date since {date}"
+                yield issuer, each.last_update_utc.timestamp(), until.timestamp()
 
 
 class TLSServer:

@@ -101,11 +101,18 @@ def test_every_file(
 def test_revocation_list_that_is_out_of_date(
     put: Callable[..., str], authority: Authority
 ) -> None:
-    """A list whose next one is overdue is an error: no client is let in with it."""
+    """A list whose next one is overdue is an error: no client is let in with it.  One
+    that soon will be is worth a warning.
+    """
     files = {"tls": put("a"), "client_ca": authority.file}
     current = authority.revoke()
     mapping = altered(Mapping("web"), **files, client_crl=current)
     assert checked(mapping).errors == []
+    authority.revoke(end=timedelta(minutes=1))
+    check = checked(mapping)
+    [line] = [each for each in check.warnings if "client-crl" in each]
+    assert f"client-crl {current}: the list of CN=authority is out of date soon" in line
+    assert check.errors == []
     overdue = authority.revoke(end=-timedelta(minutes=1))
     check = checked(mapping)
     [line] = check.errors

@@ -58,17 +58,36 @@ def test_what_expires(tmp_path: Path) -> None:
 
 
 def test_lists_that_end(tmp_path: Path) -> None:
-    """While a list of revoked certificates is out of date there is a warning a day."""
+    """From a day before a list of revoked certificates is out of date, or the last
+    quarter of its time, there is a warning a day.
+    """
     problems, authority = CertificateProblems(), Authority(tmp_path)
     crl = PEM.read("client-crl", authority.revoke()).revocation_lists()
     now = time.time()
     for lists in (), tuple(crl):
         found = [("443:web: client-crl", ClientVerification((), revoked=lists))]
         assert told(problems, found, now) == []
+    assert told(problems, found, now + 17 * HOUR) == []
+    [soon] = told(problems, found, now + 18 * HOUR)
+    assert "client-crl: the list of CN=authority is out of date soon, on 20" in soon
+    assert told(problems, found, now + 20 * HOUR) == []
     [line] = told(problems, found, now + 2 * DAY)
-    assert "443:web: client-crl: the list of CN=authority is out of date" in line
+    assert (
+        "443:web: client-crl: the list of CN=authority is out of date since 20" in line
+    )
     assert told(problems, found, now + 2.5 * DAY) == []
     assert told(problems, found, now + 3.5 * DAY) == [line]
+
+
+def test_a_list_that_is_in_use_for_long(tmp_path: Path) -> None:
+    """A list of revoked certificates that is in use for a month warns a day before."""
+    problems, authority = CertificateProblems(), Authority(tmp_path)
+    month = PEM.read("client-crl", authority.revoke(end=timedelta(days=30)))
+    verification = ClientVerification((), revoked=tuple(month.revocation_lists()))
+    now = time.time()
+    assert told(problems, [("client-crl", verification)], now + 28.9 * DAY) == []
+    [line] = told(problems, [("client-crl", verification)], now + 29.1 * DAY)
+    assert "is out of date soon" in line
 
 
 def test_what_else_is_wrong(tmp_path: Path) -> None:
