@@ -5,7 +5,7 @@
 # make check      style and types
 # make image-test build the Docker image and ask through it (root, buildah)
 # make bench      what the same work costs, beside HAProxy, nginx and Envoy
-# make bench-quick  the same within two minutes
+# make bench-quick  the same within three minutes
 # make chaos      break what a gateway stands on (root, nftables, iproute2)
 # make chaos-quick  the same within eight minutes
 # make soak       load and churn for two hours

@@ -14,6 +14,8 @@ from bench.calls import calls
 from bench.compare import compare
 from bench.connections import connections
 from bench.flapping import flapping
+from bench.http import http
+from bench.http_table import http_section
 from bench.latency import latency
 from bench.mappings import mappings
 from bench.memory import memory
@@ -28,6 +30,7 @@ from bench.upkeep import upkeep
 _PARTS: dict[str, Callable[[Stage, plan.Plan, Results], None]] = {
     "compare": compare,
     "tls": tls,
+    "http": http,
     "latency": latency,
     "memory": memory,
     "calls": calls,
@@ -80,7 +83,8 @@ def _tell(todo: plan.Plan, results: Results) -> None:
     if earlier and len(todo.parts) < len(plan.PARTS):
         results = results.beside(earlier)
     results.write(todo.output)
-    text = "\n\n".join(filter(None, (summary(results), tables(results))))
+    sections = (summary(results), tables(results), http_section(results))
+    text = "\n\n".join(filter(None, sections))
     (todo.output / "tables.md").write_text(text)
     print(text)
     if missing.can_draw():

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 
 from attrs import frozen
 
@@ -11,7 +12,7 @@ from bench.plan import Plan
 from bench.processes import REPOSITORY, Program
 from bench.results import Results
 from bench.stage import Stage
-from bench.work import P50, P99, PACE, RATE
+from bench.work import P50, P99, PACE, RATE, Measure
 
 #: What the numbers are called that no balancer stands between.
 DIRECT = "no balancer"
@@ -54,7 +55,12 @@ def _half_load(programs: list[Program], plan: Plan, results: Results) -> float:
         if results.median(measure, program.name) is None:
             with results.noting(f"{program.name}, saturation"):
                 once(program, "keep-alive", min(plan.seconds, 2.0), results)
-    paces = [results.median(measure, program.name) for program in programs]
+    return half_load(results, measure, [program.name for program in programs])
+
+
+def half_load(results: Results, pace: Measure, names: Sequence[str]) -> float:
+    """Half of what the slowest of these managed, in requests a second."""
+    paces = [results.median(pace, name) for name in names]
     return min(_MOST, min(pace for pace in paces if pace) / 2)
 
 

@@ -21,6 +21,7 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 class Load:
     """What wrk counted."""
 
+    #: Those that were answered with 2xx or 3xx.
     requests: int
     #: Seconds.
     duration: float
@@ -46,8 +47,9 @@ def parse(output: str) -> Load:
     if match is None:
         raise ValueError(f"wrk said:\n{output}")
     scale = {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}[match[3]]
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
     return Load(
-        requests=int(match[1]),
+        requests=int(match[1]) - int(refused[1] if refused else 0),
         duration=float(match[2]) * scale,
         bytes=float(match[4]) * _UNITS[match[5]],
         errors="; ".join(_errors(output)),
@@ -99,34 +101,40 @@ def run(
     return parse(done.stdout)
 
 
-def over_ports(script: Path, ports: Sequence[int]) -> list[str]:
+def script(path: Path, lua: str) -> list[str]:
+    """Further arguments for wrk, so that it does what is said in Lua."""
+    path.write_text(lua)
+    return ["-s", str(path)]
+
+
+def over_ports(path: Path, ports: Sequence[int]) -> list[str]:
     """Further arguments for wrk, so that each of its threads asks at one port."""
     known = ",".join(map(str, ports))
-    script.write_text(
+    return script(
+        path,
         f"local ports, threads = {{{known}}}, 0\n"
         "function setup(thread)\n"
         "  local port = ports[threads % #ports + 1]\n"
         '  thread.addr = wrk.lookup("127.0.0.1", tostring(port))[1]\n'
         "  threads = threads + 1\n"
-        "end\n"
+        "end\n",
     )
-    return ["-s", str(script)]
 
 
-def behind_header(script: Path, header: bytes) -> list[str]:
+def behind_header(path: Path, header: bytes) -> list[str]:
     """Further arguments for wrk, so that each request goes out behind this header.
 
     For a header of the PROXY protocol each request has to have a new connection.  wrk
     parses the first request that it gets, to see how many it is, and sends it not.
     """
     quoted = "".join(f"\\{byte:03}" for byte in header)
-    script.write_text(
+    return script(
+        path,
         f'local header = "{quoted}"\n'
         "local checked, behind\n"
         "function request()\n"
         "  if not checked then checked = true return wrk.format() end\n"
         "  behind = behind or header .. wrk.format()\n"
         "  return behind\n"
-        "end\n"
+        "end\n",
     )
-    return ["-s", str(script)]

@@ -15,6 +15,7 @@ from bench.work import ALL_WORK, WORK
 PARTS = (
     "compare",
     "tls",
+    "http",
     "latency",
     "memory",
     "calls",
@@ -51,17 +52,21 @@ class Plan:
     held: Sequence[int] = (1000, 10_000, 50_000)
     reloaded: Sequence[int] = (10, 100, 1000, 2000)
     instances: int = 1000
+    #: Clients, upstreams, routes in HTTP mode.
+    http_clients: Sequence[int] = (10, 1000, 9000)
+    http_upstreams: Sequence[int] = (3, 1000, 10_000)
+    http_routes: Sequence[int] = (1, 1000, 10_000)
 
     @property
     def most(self) -> int:
         """The most connections that a balancer has to carry."""
-        return max(*self.connections, *self.idle, 500) + 100
+        return max(*self.connections, *self.http_clients, *self.idle, 500) + 100
 
 
 def parse(arguments: Sequence[str] | None = None) -> Plan:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="within two minutes")
+    parser.add_argument("--quick", action="store_true", help="within three minutes")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float, help="of one measurement")
     for name, choices in (("work", ALL_WORK), ("peers", PEERS), ("only", PARTS)):
@@ -100,9 +105,12 @@ _NOT_QUICK = ("haproxy, splice", "lbconsul, 2 workers")
 #: The kinds of work on TLS that show most.
 _QUICK_TLS = ("TLS, keep-alive", "TLS, full handshake", "TLS, 64 KiB bodies")
 
+#: The kinds of work in HTTP mode that show most.
+_QUICK_HTTP = ("HTTP, keep-alive", "HTTP, Cookie and target vary")
+
 _QUICK = Plan(
     peers=[each for each in PEERS if each not in _NOT_QUICK],
-    work=(*WORK, *_QUICK_TLS),
+    work=(*WORK, *_QUICK_TLS, *_QUICK_HTTP),
     rounds=1,
     seconds=1.0,
     connections=(10, 1000),
@@ -111,6 +119,9 @@ _QUICK = Plan(
     mappings=(1, 50),
     held=(1000, 50_000),
     reloaded=(10, 200),
+    http_clients=(),
+    http_upstreams=(),
+    http_routes=(),
 )
 
 
@@ -132,7 +143,7 @@ def within_limits(plan: Plan) -> tuple[Plan, list[str]]:
 def fit(plan: Plan, descriptors: int) -> tuple[Plan, list[str]]:
     """The plan without what needs more descriptors, and a sentence for each."""
     most = (descriptors - _SPARE) // 2
-    counts = {*plan.connections, *plan.idle}
+    counts = {*plan.connections, *plan.http_clients, *plan.idle}
     said = [
         f"{count} connections are left out: the hard limit of descriptors is"
         f" {descriptors}, and {2 * count + _SPARE} are needed (ulimit -Hn)"
@@ -143,4 +154,5 @@ def fit(plan: Plan, descriptors: int) -> tuple[Plan, list[str]]:
         plan,
         connections=[each for each in plan.connections if each <= most],
         idle=[each for each in plan.idle if each <= most],
+        http_clients=[each for each in plan.http_clients if each <= most],
     ), said

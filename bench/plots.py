@@ -17,6 +17,13 @@ from bench.work import (
     BUSY,
     CLOSE_TURN,
     CPU,
+    HTTP_BUSY,
+    HTTP_IDLE,
+    HTTP_MEMORY,
+    HTTP_P99,
+    HTTP_ROUTES,
+    HTTP_UPSTREAMS,
+    HTTP_WORK,
     IDLE,
     IDLE_TURN,
     P50,
@@ -60,8 +67,11 @@ def draw(results: Results, directory: Path) -> None:
         _bars(results, [CPU[name] for name in WORK], directory / "cpu.svg")
         features = [*(CPU[name] for name in TLS_WORK), TLS_MEMORY]
         _bars(results, features, directory / "tls.svg")
+        in_http = [*(CPU[name] for name in HTTP_WORK), HTTP_P99, HTTP_MEMORY]
+        _bars(results, in_http, directory / "http.svg")
         _bars(results, [P50, P99], directory / "latency.svg")
         _growth(results, directory / "growth.svg")
+        _growth_in_http(results, directory / "http-growth.svg")
 
 
 def _bars(results: Results, measures: Sequence[Measure], path: Path) -> None:
@@ -118,6 +128,22 @@ def _growth(results: Results, path: Path) -> None:
         ("Longest turn (ms)", "held connections", [IDLE_TURN, CLOSE_TURN]),
         ("A reload (ms)", "mappings", [RELOAD_TIME, RELOAD_TURN]),
     ]
+    _panels(results, panels, path)
+
+
+def _growth_in_http(results: Results, path: Path) -> None:
+    title = "HTTP, CPU per request (µs)"
+    panels = [
+        (title, "clients", [HTTP_BUSY, HTTP_IDLE]),
+        (title, "upstreams", [HTTP_UPSTREAMS]),
+        (title, "routes", [HTTP_ROUTES]),
+    ]
+    _panels(results, panels, path)
+
+
+def _panels(
+    results: Results, panels: Sequence[tuple[str, str, list[Measure]]], path: Path
+) -> None:
     panels = [each for each in panels if any(map(results.peers, each[2]))]
     if not panels:
         return
@@ -138,7 +164,7 @@ def _growth(results: Results, path: Path) -> None:
 def _curves(axis: Any, results: Results, measures: Sequence[Measure]) -> None:
     """One colour for each balancer or policy, one kind of line for each measure."""
     peers = list(dict.fromkeys(p for each in measures for p in results.peers(each)))
-    for measure, line in zip(measures, ("-o", "--s"), strict=True):
+    for measure, line in zip(measures, ("-o", "--s"), strict=False):
         for peer in results.peers(measure):
             places = results.places(measure)
             # None is a gap in a line.
@@ -152,6 +178,10 @@ def _curves(axis: Any, results: Results, measures: Sequence[Measure]) -> None:
 _SHORT = {
     BUSY: "all busy",
     IDLE: "32 busy, rest idle",
+    HTTP_BUSY: "all busy",
+    HTTP_IDLE: "32 busy, rest idle",
+    HTTP_UPSTREAMS: "32 clients",
+    HTTP_ROUTES: "32 clients",
     PICK: "pick",
     RELEASE: "release",
     REPLACE: "replace",

@@ -6,7 +6,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 
@@ -60,6 +60,10 @@ class Program:
                 )
             time.sleep(0.02)
 
+    def forget_output(self) -> None:
+        """Empty the file of its output: a line for each request is gigabytes in all."""
+        os.truncate(self.output, 0)
+
     def stop(self) -> None:
         """End it, and wait until it is gone."""
         self.process.send_signal(signal.SIGTERM)
@@ -83,7 +87,9 @@ def start(
 ) -> Program:
     """Run a program whose output goes to a file in `home`."""
     output = home / f"{name.replace(' ', '-')}.log"
-    with output.open("wb") as file:
+    output.unlink(missing_ok=True)
+    # Appended, so that the file can be emptied meanwhile.
+    with output.open("ab") as file:
         process = subprocess.Popen(
             command,
             cwd="/",
@@ -103,18 +109,19 @@ def start(
 
 def answers(port: int, path: str = "/small", *, tls: bool = False) -> bool:
     """Whether a request to a port of loopback is answered with a 200."""
-    connection = (
-        HTTPSConnection("localhost", port, timeout=2, context=unverified())
-        if tls
-        else HTTPConnection("127.0.0.1", port, timeout=2)
-    )
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status == 200
-    except (OSError, HTTPException):
-        return False
-    finally:
-        connection.close()
+    with closing(client(port, 2, tls=tls)) as connection:
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status == 200
+        except (OSError, HTTPException):
+            return False
+
+
+def client(port: int, timeout: float, *, tls: bool = False) -> HTTPConnection:
+    """A client of a port of loopback, which is not connected yet."""
+    if tls:
+        return HTTPSConnection("localhost", port, timeout=timeout, context=unverified())
+    return HTTPConnection("127.0.0.1", port, timeout=timeout)
 
 
 def unverified() -> ssl.SSLContext:

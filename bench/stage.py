@@ -41,6 +41,16 @@ _BATCH = 64
 #: Each watch takes a connection, and by default Consul takes 200 from a client.
 _LIMITS = {"limits": {"http_max_conns_per_client": 5000}}
 
+#: What the web servers have, and of how many bytes.
+_FILES = {
+    "small": 100,
+    "64k": 64 << 10,
+    "100m": 100 << 20,
+    "post": 100,
+    "chunked/1k": 1 << 10,
+    "chunked/64k": 64 << 10,
+}
+
 #: One process for all, so that the load has a processor left to itself.
 _NGINX = """
 daemon off; master_process off; pid {home}/servers.pid; error_log {home}/servers.err;
@@ -52,7 +62,16 @@ http {{
     fastcgi_temp_path {home}/fastcgi; uwsgi_temp_path {home}/uwsgi;
     scgi_temp_path {home}/scgi;
     ssl_certificate {pem}; ssl_certificate_key {pem}; ssl_protocols TLSv1.3;
-    server {{ {listen} root {home}/www; }}
+    server {{
+        {listen} root {home}/www;
+        # What a filter may alter has no length: it is sent in chunks.
+        location /chunked/ {{ sub_filter_types *; sub_filter never-there -; }}
+        # Read whole, and dropped, before the answer: no file takes a POST.
+        location = /post {{
+            client_body_buffer_size 32k; mirror /drop; error_page 405 =200 /small;
+        }}
+        location = /drop {{ internal; return 204; }}
+    }}
     server {{ listen 127.0.0.1:{status}; location / {{ stub_status; }} }}
 }}
 """
@@ -64,7 +83,8 @@ class Seen:
 
     #: Connections at this moment.
     open: int
-    #: Requests since their start.
+    #: Connections and requests since their start.
+    accepted: int
     requests: int
 
 
@@ -112,9 +132,9 @@ class Stage:
 
 def parse_status(page: str) -> Seen:
     """Read a page of nginx's `stub_status`."""
-    found = re.search(r"connections: (\d+)\s[^\d]*\d+ \d+ (\d+)", page)
+    found = re.search(r"connections: (\d+)\s[^\d]*(\d+) \d+ (\d+)", page)
     assert found, page
-    return Seen(open=int(found[1]), requests=int(found[2]))
+    return Seen(*map(int, found.groups()))
 
 
 @contextmanager
@@ -151,8 +171,8 @@ def _certificate(home: Path) -> Path:
 def _web_servers(stage: Stage, status: int) -> processes.Program:
     home = stage.home
     www = home / "www"
-    www.mkdir()
-    for name, size in (("small", 100), ("64k", 65536), ("100m", 100 << 20)):
+    (www / "chunked").mkdir(parents=True)
+    for name, size in _FILES.items():
         (www / name).write_bytes(b"x" * size)
     listen = " ".join(
         f"listen 127.0.0.1:{port} backlog=4096{kind};"

@@ -5,7 +5,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from bench import load
@@ -32,15 +32,15 @@ def tls(stage: Stage, plan: Plan, results: Results) -> None:
     """CPU of each kind of work, then the memory of an idle connection."""
     names = [name for name in plan.peers if name in LISTENING]
     todo = [name for name in plan.work if name in TLS_WORK]
-    with _started(stage, plan, results, names) as peers:
-        _say_ciphers(peers, results)
+    with started(stage, plan, results, LISTENING, names) as peers:
+        say_ciphers(peers, results)
         for number in range(plan.rounds):
             for name in todo:
                 for peer in in_turn(peers, number):
-                    with results.noting(f"{peer.program.name}, {name}"):
+                    with results.noting(f"{peer.name}, {name}"):
                         _once(stage, peer, name, plan.seconds, results)
     for name in names:
-        with _started(stage, plan, results, [name]) as peers:
+        with started(stage, plan, results, LISTENING, [name]) as peers:
             for peer in peers:
                 with (
                     results.noting(f"{name}, memory"),
@@ -50,24 +50,28 @@ def tls(stage: Stage, plan: Plan, results: Results) -> None:
 
 
 @contextmanager
-def _started(
-    stage: Stage, plan: Plan, results: Results, names: Sequence[str]
+def started(
+    stage: Stage,
+    plan: Plan,
+    results: Results,
+    starts: Mapping[str, Callable[[Stage, int], Listening]],
+    names: Sequence[str],
 ) -> Iterator[list[Listening]]:
     """The balancers of these names, as many as do start."""
     with ExitStack() as stack:
         peers = []
         for name in names:
             with results.noting(name):
-                peer = LISTENING[name](stage, plan.most)
+                peer = starts[name](stage, plan.most)
                 stack.callback(peer.program.stop)
                 peer.wait_until_serving()
                 peers.append(peer)
         yield peers
 
 
-def _say_ciphers(peers: Sequence[Listening], results: Results) -> None:
+def say_ciphers(peers: Sequence[Listening], results: Results) -> None:
     """Costs can be compared only where all agree on the same version and suite."""
-    agreed = {peer.program.name: agreed_on(peer.ports["tls"]) for peer in peers}
+    agreed = {peer.name: agreed_on(peer.ports["tls"]) for peer in peers}
     if len(set(agreed.values())) > 1:
         results.trouble(f"not all agree on the same cipher: {agreed}")
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from attrs import evolve, frozen
 
+from bench import browser
 from bench.load import Load
 
 _MEGABYTE = 1e6
@@ -30,6 +31,13 @@ class Work:
     listener: str = ""
     #: Whether each connection resumes an earlier TLS session, which wrk cannot.
     resumes: bool = False
+    #: What wrk is to do, in Lua.
+    script: str = ""
+    #: The body that a POST sends; empty with a GET.
+    posts: bytes = b""
+    #: How many bytes the body of the answer has, and whether it comes in chunks.
+    length: int = 100
+    chunked: bool = False
 
     def amount(self, load: Load) -> float:
         """How much of it was done, in `per`."""
@@ -72,7 +80,31 @@ ADDED = {
     "PROXY header accepted": "no PROXY header",
 }
 
-ALL_WORK = {**WORK, **TLS_WORK}
+_BROWSER = Work("small", 32, "request", browser.arguments(), listener="plain")
+_BODIES = evolve(_BROWSER, path="64k", length=64 << 10)
+_CHUNKED = evolve(_BODIES, path="chunked/64k", chunked=True)
+
+#: Work for listeners in HTTP mode.  All requests have a browser's nine header fields.
+HTTP_WORK: dict[str, Work] = {
+    "HTTP, keep-alive": _BROWSER,
+    "HTTP, Cookie and target vary": evolve(_BROWSER, extra=(), script=browser.VARYING),
+    "HTTP, new client connection": evolve(
+        _BROWSER, per="connection", extra=browser.arguments(Connection="close")
+    ),
+    "HTTP, 64 KiB": _BODIES,
+    "HTTP, chunked 64 KiB": _CHUNKED,
+    "HTTP, chunked 1 KiB": evolve(_CHUNKED, path="chunked/1k", length=1 << 10),
+    "HTTP, POST 16 KiB": evolve(
+        _BROWSER, path="post", script=browser.POSTING, posts=browser.POSTED
+    ),
+    "HTTP, 100 MiB": evolve(
+        _BROWSER, path="100m", connections=4, per="MB", length=100 << 20
+    ),
+    "HTTP over TLS, keep-alive": evolve(_BROWSER, listener="tls"),
+    "HTTP over TLS, 64 KiB": evolve(_BODIES, listener="tls"),
+}
+
+ALL_WORK = {**WORK, **TLS_WORK, **HTTP_WORK}
 
 CPU = {name: Measure(f"CPU, {name}", f"us/{w.per}") for name, w in ALL_WORK.items()}
 PACE = {
@@ -86,6 +118,18 @@ RATE = Measure("Half load", "requests/s")
 START_MEMORY = Measure("Memory at start", "MiB")
 IDLE_MEMORY = Measure("Memory of an idle connection", "KiB")
 TLS_MEMORY = Measure("Memory of an idle connection, TLS", "KiB")
+
+HTTP_P50 = Measure("Latency p50 at half load, HTTP", "us")
+HTTP_P99 = Measure("Latency p99 at half load, HTTP", "us")
+HTTP_RATE = Measure("Half load, HTTP", "requests/s")
+HTTP_MEMORY = Measure("Memory of an idle keep-alive client, HTTP", "KiB")
+HTTP_CALLS = Measure("Python calls, HTTP keep-alive", "calls/request")
+HTTP_SYSCALLS = Measure("System calls, HTTP keep-alive", "calls/request")
+
+HTTP_BUSY = Measure("CPU, HTTP, N clients, all busy", "us/request")
+HTTP_IDLE = Measure("CPU, HTTP, N idle clients and 32 busy ones", "us/request")
+HTTP_UPSTREAMS = Measure("CPU, HTTP, N upstreams", "us/request")
+HTTP_ROUTES = Measure("CPU, HTTP, N routes by host", "us/request")
 
 CALLS = Measure("Python calls", "calls/connection")
 

@@ -14,7 +14,7 @@ global
     maxpipes 200
 {log}
 defaults
-    mode tcp
+    mode {mode}
     balance leastconn
     timeout connect 5s
     timeout client 1h
@@ -23,6 +23,9 @@ defaults
 {options}
 {sections}
 """
+
+#: Where to log: to a file, as ours does.
+TO_STDOUT = "    log stdout format raw local0"
 
 _LISTEN = """
 listen bench
@@ -48,7 +51,7 @@ def haproxy_tcplog(stage: Stage, connections: int) -> Program:
         connections,
         "haproxy, tcplog",
         "    option tcplog\n    log global",
-        "    log stdout format raw local0",
+        TO_STDOUT,
     )
 
 
@@ -74,12 +77,17 @@ def start_haproxy(
     sections: str,
     options: str = "",
     log: str = "",
+    mode: str = "tcp",
 ) -> Program:
     """HAProxy with these sections, which listen at `port` and perhaps at others."""
     config = stage.home / f"{name}.cfg"
     config.write_text(
         _CONFIG.format(
-            connections=connections, options=options, log=log, sections=sections
+            connections=connections,
+            mode=mode,
+            options=options,
+            log=log,
+            sections=sections,
         )
     )
     return start(name, port, ["haproxy", "-db", "-f", str(config)], stage.home)

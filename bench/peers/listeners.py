@@ -16,7 +16,7 @@ LISTENERS = tuple(dict.fromkeys(work.listener for work in TLS_WORK.values()))
 
 #: What the others agree on with a client.  Left alone they would take the client's
 #: first choice, which is AES of 256 bits; lbconsul takes its own.
-_SUITE, _GROUP = "TLS_AES_128_GCM_SHA256", "X25519"
+SUITE, GROUP = "TLS_AES_128_GCM_SHA256", "X25519"
 
 #: Those that a client speaks TLS to; all but the first leave it encrypted.
 OVER_TLS = ("tls", "passthrough", "sni")
@@ -28,6 +28,11 @@ class Listening:
 
     program: Program
     ports: Mapping[str, int]
+
+    @property
+    def name(self) -> str:
+        """The balancer's."""
+        return self.program.name
 
     def wait_until_serving(self) -> None:
         """Return once all of them serve.
@@ -76,8 +81,8 @@ def haproxy_listening(stage: Stage, connections: int) -> Listening:
         **ports,
         name=SERVER_NAME,
         pem=stage.pem,
-        suite=_SUITE,
-        group=_GROUP,
+        suite=SUITE,
+        group=GROUP,
         clear=haproxy.servers(stage.ports),
         encrypted=haproxy.servers(stage.tls_ports),
         proxied=haproxy.servers(stage.proxied_ports, "send-proxy-v2"),
@@ -118,8 +123,8 @@ def nginx_listening(stage: Stage, connections: int) -> Listening:
         **ports,
         name=SERVER_NAME,
         pem=stage.pem,
-        suite=_SUITE,
-        group=_GROUP,
+        suite=SUITE,
+        group=GROUP,
         clear=nginx.servers(stage.ports),
         encrypted=nginx.servers(stage.tls_ports),
         proxied=nginx.servers(stage.proxied_ports),

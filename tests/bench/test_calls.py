@@ -1,6 +1,6 @@
 """The number of Python functions that a connection calls."""
 
-from tests.support.python_calls import calls_per_connection
+from tests.support.python_calls import calls_per_connection, calls_per_request
 
 
 def test_the_count_is_exact() -> None:
@@ -10,3 +10,10 @@ def test_the_count_is_exact() -> None:
     )
     assert calls_per_connection(logs=False, connections=32) == without
     assert 0 < without < with_log
+
+
+def test_a_request_on_a_kept_connection_is_counted_alone() -> None:
+    """A plain relay makes few calls for a request, the same in each run."""
+    counted = calls_per_request(logs=True, requests=32)
+    assert calls_per_request(logs=True, requests=32) == counted
+    assert 0 < counted < calls_per_connection(logs=True, connections=32)

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from bench.peers import gateway, haproxy, listeners
+from bench.peers import gateway, haproxy, http_listeners, listeners
 from bench.processes import Program
 from bench.stage import Stage
 from lbconsul.tap import Options
@@ -36,7 +36,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
         seen.append(command)
         return cast("Program", None)
 
-    for module in (gateway, haproxy):
+    for module in (gateway, haproxy, http_listeners):
         monkeypatch.setattr(module, "start", start)
     return seen
 
@@ -63,3 +63,36 @@ def test_haproxy_takes_its_configuration(
     listeners.haproxy_listening(stage, 100)
     (command,) = commands
     subprocess.run([*command, "-c"], check=True, capture_output=True)
+
+
+@pytest.mark.process
+@pytest.mark.skipif(shutil.which("haproxy") is None, reason="there is no HAProxy")
+@pytest.mark.parametrize("hosts", [0, 3])
+def test_haproxy_takes_its_configuration_of_http(
+    stage: Stage, commands: list[Sequence[str]], hosts: int
+) -> None:
+    """HAProxy finds nothing wrong with HTTP mode, with routes by host or none."""
+    behind = http_listeners.Behind("web", [1, 2], hosts)
+    http_listeners.haproxy_http(stage, 100, behind)
+    (command,) = commands
+    subprocess.run([*command, "-c"], check=True, capture_output=True)
+
+
+@pytest.mark.process
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="there is no nginx")
+def test_nginx_takes_its_configuration_of_http(
+    stage: Stage, commands: list[Sequence[str]]
+) -> None:
+    """nginx finds nothing wrong with HTTP mode."""
+    http_listeners.nginx_http(stage, 100)
+    (command,) = commands
+    subprocess.run([*command, "-t"], check=True, capture_output=True)
+
+
+def test_the_chosen_in_http_mode() -> None:
+    """A balancer that is chosen for TCP is measured in HTTP mode, too."""
+    assert http_listeners.chosen(["haproxy", "nginx stream", "bare loop"]) == [
+        "haproxy",
+        http_listeners.SAFE,
+        "nginx",
+    ]
