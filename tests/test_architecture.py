@@ -65,7 +65,8 @@ ROOMS: dict[str, Room] = {
     "takeover": room(COMMON + "net", pure="protocol"),
     "admin": room(
         COMMON + "net process",
-        pure="event_log status_diff status_json status_model terminal upstream_id",
+        pure="event_log http_status status_diff status_json status_model"
+        " terminal upstream_id",
     ),
     "dev": room(COMMON),
     "consul": room(

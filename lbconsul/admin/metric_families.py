@@ -32,7 +32,8 @@ AdminCounts = Mapping[tuple[str, int], int]
 
 _PROC = Path("/proc/self")
 
-_MAPPING = ("mapping", "service")
+#: The labels of mappings and routes.
+MAPPING = ("mapping", "service")
 _WATCH = ("query", "service", "datacenter")
 
 #: The standings that have a sample even if no upstream has them.
@@ -175,14 +176,14 @@ def of_mappings(mappings: list[MappingStatus]) -> Iterator[Metric]:
         ("connections_queued", "Clients that wait for an upstream.", "queued"),
     ):
         samples = [(labels, getattr(each, field)) for labels, each in rows]
-        yield gauge(name, text, samples, _MAPPING)
+        yield gauge(name, text, samples, MAPPING)
     for name, text, field in (
         ("connections_accepted_total", "Clients accepted.", "accepted"),
         ("received_bytes_total", "Bytes received from clients.", "bytes_received"),
         ("sent_bytes_total", "Bytes sent to clients.", "bytes_sent"),
     ):
         samples = [(labels, getattr(each, field)) for labels, each in rows]
-        yield counter(name, text, samples, _MAPPING)
+        yield counter(name, text, samples, MAPPING)
     yield from _certificates(mappings)
     yield _ended(mappings)
     yield from _times(mappings)
@@ -195,7 +196,7 @@ def _certificates(mappings: list[MappingStatus]) -> Iterator[Metric]:
         for certificate in each.certificates
     ]
     text = "End of a certificate, in seconds since the epoch."
-    labels = (*_MAPPING, "certificate")
+    labels = (*MAPPING, "certificate")
     yield gauge("certificate_expiry_timestamp_seconds", text, ends, labels)
     failing = [
         ((each.name, each.service), bool(each.certificates_error))
@@ -203,7 +204,7 @@ def _certificates(mappings: list[MappingStatus]) -> Iterator[Metric]:
         if each.certificates_in_use or each.certificates_error
     ]
     text = "1 while newer certificates cannot be used."
-    yield gauge("certificates_failing", text, failing, _MAPPING)
+    yield gauge("certificates_failing", text, failing, MAPPING)
 
 
 def _ended(mappings: list[MappingStatus]) -> Metric:
@@ -213,7 +214,7 @@ def _ended(mappings: list[MappingStatus]) -> Metric:
         for termination, count in sorted(each.terminations.items())
     ]
     text = "Ended connections, by termination: docs/reference.md."
-    return counter("connections_ended_total", text, ended, (*_MAPPING, "termination"))
+    return counter("connections_ended_total", text, ended, (*MAPPING, "termination"))
 
 
 def _times(mappings: list[MappingStatus]) -> Iterator[Metric]:
@@ -225,13 +226,14 @@ def _times(mappings: list[MappingStatus]) -> Iterator[Metric]:
          "connection_time"),
     ):  # fmt: skip
         rows = [((each.name, each.service), getattr(each, field)) for each in mappings]
-        yield _histogram(f"{name}_seconds", text, rows)
+        yield histogram(f"{name}_seconds", text, rows)
 
 
-def _histogram(
+def histogram(
     name: str, text: str, samples: list[tuple[tuple[str, str], Histogram]]
 ) -> Metric:
-    family = HistogramMetricFamily(f"lbconsul_{name}", text, labels=_MAPPING)
+    """A histogram by `MAPPING`."""
+    family = HistogramMetricFamily(f"lbconsul_{name}", text, labels=MAPPING)
     for labels, each in samples:
         bounds = [floatToGoString(bound) for bound in each.bounds] + ["+Inf"]
         buckets = list(zip(bounds, accumulate(each.counts), strict=True))
@@ -243,7 +245,7 @@ def of_standings(
     counts: dict[tuple[str, str, str], Counter[str]], used: dict[tuple[str, ...], bool]
 ) -> Iterator[Metric]:
     """Metrics of pools: upstreams by standing, and whether the pool is used."""
-    labels = (*_MAPPING, "query")
+    labels = (*MAPPING, "query")
     samples = [
         ((*pool, standing), count.get(standing, 0))
         for pool, count in counts.items()

@@ -12,6 +12,8 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from lbconsul.admin.http_families import of_http
+from lbconsul.admin.http_status import HTTPUpstreamStatus
 from lbconsul.admin.metric_families import (
     AdminCounts,
     of_gateway,
@@ -101,6 +103,7 @@ def metrics(source: StatusSource, requests: AdminCounts) -> Iterator[bytes]:
         yield generate_latest(One(family))
     yield from _in_parts(source.watches(), of_watches)
     yield from _in_parts(upstreams.mappings, of_mappings)
+    yield from _in_parts(upstreams.mappings, of_http)
     yield from _in_parts(upstreams.counts.items(), upstreams.standings)
     for family in chain(of_requests(requests), of_process()):
         yield generate_latest(One(family))
@@ -151,6 +154,26 @@ def _of_upstreams(upstreams: Upstreams) -> Iterator[bytes]:
     samples = ((f"{labels},{ends[each.standing]}", 1.0) for labels, each in rows)
     text = "1 for the upstream's current standing."
     yield from _family(GaugeMetricFamily, "standing", text, samples)
+    http = [(labels, each.http) for labels, each in rows if each.http is not None]
+    if http:
+        yield from _of_requests(http)
+
+
+def _of_requests(rows: list[tuple[str, HTTPUpstreamStatus]]) -> Iterator[bytes]:
+    """The families of upstreams of mappings in HTTP mode."""
+    text = "Requests from this mapping, by the class of their status."
+    requests = (
+        (f'{labels},class="{of_class}"', float(count))
+        for labels, each in rows
+        for of_class, count in each.requests.items()
+        if count
+    )
+    yield from _family(CounterMetricFamily, "requests_total", text, requests)
+    # Only summaries may have a label for the quantile.
+    for name in ("first_byte_p50", "first_byte_p99"):
+        text = f"Quantile {name[-2:]} % of the latest answers' times to the first byte."
+        times = ((labels, getattr(each, name)) for labels, each in rows)
+        yield from _family(GaugeMetricFamily, f"{name}_seconds", text, times)
 
 
 _GAUGES = (

@@ -15,8 +15,19 @@ Place = tuple[str, str, str]
 #: Fields that a delta leaves out: fixed from the start, or too large for each second.
 _GATEWAY = frozenset({"options", "consul", "version", "started", "pid", "changes"})
 _MAPPING = frozenset(
-    {"pools", "options", "connect_time", "first_byte_time", "connection_time"}
+    {
+        "pools",
+        "options",
+        "connect_time",
+        "first_byte_time",
+        "connection_time",
+        "request_first_byte_time",
+        "request_time",
+    }
 )
+
+#: Unhappy requests of a mapping that a delta has.
+_UNHAPPY = 5
 
 #: Rows of one kind of which one event tells at most: some 16 KiB.
 _AT_ONCE = 64
@@ -45,7 +56,9 @@ class StatusSnapshot:
         mappings, self.pools = [], {}
         for mapping in source.mappings():
             mappings.append(mapping)
-            self.mappings[mapping.name] = _without(plain(mapping), _MAPPING)
+            row = _without(plain(mapping), _MAPPING)
+            row["unhappy"] = mapping.unhappy[:_UNHAPPY]
+            self.mappings[mapping.name] = row
             self.pools[mapping.name] = [
                 (pool.query, pool.used) for pool in mapping.pools
             ]

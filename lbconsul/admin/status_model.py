@@ -9,6 +9,8 @@ from typing import Protocol
 
 from attrs import Factory, frozen
 
+from lbconsul.admin.http_status import HTTPStatus, HTTPUpstreamStatus, UnhappyStatus
+
 #: The version of the format of ``/status``: it grows if a name is removed, or means
 #: something else.
 FORMAT = 2
@@ -158,6 +160,8 @@ class UpstreamStatus:
     connect_failures: int = 0
     #: How long connecting takes, a moving average; None before the first one.
     connect_time: float | None = None
+    #: None if the mapping is not in HTTP mode.
+    http: HTTPUpstreamStatus | None = None
 
 
 @frozen
@@ -239,6 +243,13 @@ class MappingStatus:
     certificates: tuple[CertificateStatus, ...] = ()
     #: Why newer certificates are not in use; empty if they are.
     certificates_error: str = ""
+    #: None if the mapping is not in HTTP mode; so are the histograms, of the time until
+    #: the first byte of an upstream's answer, and until a request is over.
+    http: HTTPStatus | None = None
+    request_first_byte_time: Histogram | None = None
+    request_time: Histogram | None = None
+    #: The last fifty, the newest first.
+    unhappy: tuple[UnhappyStatus, ...] = ()
 
 
 @frozen(kw_only=True)

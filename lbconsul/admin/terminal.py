@@ -19,7 +19,8 @@ _MARKS = {
 }
 _GOOD, _BAD, _HEAD, _FAINT = "32", "31", "1", "2"
 
-#: The most skipped instances that are named per query, and certificates per mapping.
+#: The most skipped instances that are named per query, and certificates and unhappy
+#: requests per mapping.
 _SKIPPED = 3
 
 #: The states of certificates whose days left tell nothing.
@@ -29,8 +30,12 @@ _COLUMNS = (
     "STANDING", "INSTANCE", "ADDRESS", "OPEN", "TOTAL", "WEIGHT", "IN", "OUT",
     "FAILED", "CONNECT", "SINCE", "REASON",
 )  # fmt: skip
+#: Further ones of mappings in HTTP mode, before SINCE.
+_HTTP_COLUMNS = ("REQUESTS", "5XX", "P50", "P99")
+_LAST = _COLUMNS.index("SINCE")
 _TO_THE_RIGHT = frozenset(
     {"OPEN", "TOTAL", "WEIGHT", "IN", "OUT", "FAILED", "CONNECT", "SINCE"}
+    | set(_HTTP_COLUMNS)
 )
 
 
@@ -109,12 +114,16 @@ class Terminal:
             f" {mapping['accepted']} accepted"
         )
         yield from self._certificates(mapping)
+        yield from self._requests(mapping, now)
         for pool in mapping["pools"]:
             several = len(mapping["pools"]) > 1
             if several:
                 used = "" if pool["used"] else " (not used now)"
                 yield f"  {clean(pool['query'])}{used}"
-            rows = [_cells(each, now) for each in pool["upstreams"]]
+            rows = [
+                _cells(each, now, of_http=bool(mapping.get("http")))
+                for each in pool["upstreams"]
+            ]
             yield from self._table(rows) if rows else ["  no upstreams"]
 
     def _certificates(self, mapping: Status) -> Iterator[str]:
@@ -133,12 +142,40 @@ class Terminal:
         if error := mapping.get("certificates_error"):
             yield self._paint(f"  certificates: {clean(error)}", _BAD)
 
+    def _requests(self, mapping: Status, now: float) -> Iterator[str]:
+        """A mapping's HTTP requests, and the last that went wrong."""
+        http = mapping.get("http")
+        if not http:
+            return
+        classes = ", ".join(
+            f"{count} {of_class}"
+            for of_class, count in http["requests"].items()
+            if count
+        )
+        latest = http["first_byte_p50"], http["first_byte_p99"]
+        times = "" if None in latest else ", p50 {}, p99 {}".format(*map(span, latest))
+        yield (
+            f"  requests: {classes or 'none so far'}; {http['active']} active,"
+            f" {http['idle_connections']} idle connections,"
+            f" {http['retries']} retries{times}"
+        )
+        for each in mapping["unhappy"][:_SKIPPED]:
+            line = (
+                f"  {span(now - each['time'])} ago: {each['status'] or 'no answer'}"
+                f" {each['reason']} {each['method']} {each['host']}{each['path']}"
+                f" {each['upstream'] or 'without an upstream'} for {each['client']}"
+            )
+            yield self._paint(clean(line), _BAD)
+
     def _table(self, rows: list[tuple[str, ...]]) -> Iterator[str]:
-        widths = [max(map(len, column)) for column in zip(_COLUMNS, *rows, strict=True)]
-        yield self._paint(_aligned(_COLUMNS, widths), _FAINT)
+        columns: tuple[str, ...] = _COLUMNS
+        if len(rows[0]) > len(columns):
+            columns = (*columns[:_LAST], *_HTTP_COLUMNS, *columns[_LAST:])
+        widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+        yield self._paint(_aligned(columns, columns, widths), _FAINT)
         for row in rows:
             _, colour = _MARKS.get(row[0].partition(" ")[2], ("!", _BAD))
-            line = _aligned(row, widths)
+            line = _aligned(row, columns, widths)
             standing = row[0].ljust(widths[0])
             yield line.replace(standing, self._paint(standing, colour), 1)
 
@@ -146,7 +183,7 @@ class Terminal:
         return f"\x1b[{colour}m{text}\x1b[0m" if self.is_coloured else text
 
 
-def _cells(upstream: Status, now: float) -> tuple[str, ...]:
+def _cells(upstream: Status, now: float, *, of_http: bool) -> tuple[str, ...]:
     standing = clean(upstream["standing"])
     mark, _ = _MARKS.get(standing, ("!", _BAD))
     connect = upstream["connect_time"]
@@ -161,15 +198,27 @@ def _cells(upstream: Status, now: float) -> tuple[str, ...]:
         size(upstream["bytes_sent"]),
         str(upstream["connect_failures"]),
         "" if connect is None else span(connect),
+        *(_http_cells(upstream["http"]) if of_http else ()),
         span(now - upstream["since"]),
         clean(upstream["reason"]),
     )
 
 
-def _aligned(cells: tuple[str, ...], widths: list[int]) -> str:
+def _http_cells(http: Status) -> tuple[str, ...]:
+    times = http["first_byte_p50"], http["first_byte_p99"]
+    return (
+        str(sum(http["requests"].values())),
+        str(http["requests"]["5xx"]),
+        *("" if each is None else span(each) for each in times),
+    )
+
+
+def _aligned(
+    cells: tuple[str, ...], columns: tuple[str, ...], widths: list[int]
+) -> str:
     aligned = [
         cell.rjust(width) if column in _TO_THE_RIGHT else cell.ljust(width)
-        for column, cell, width in zip(_COLUMNS, cells, widths, strict=True)
+        for column, cell, width in zip(columns, cells, widths, strict=True)
     ]
     return ("  " + "  ".join(aligned)).rstrip()
 

@@ -14,7 +14,6 @@ from lbconsul.admin.status_model import (
     DrainedStatus,
     FullStatus,
     GatewayStatus,
-    Histogram,
     MappingStatus,
     PoolStatus,
     UpstreamStatus,
@@ -31,12 +30,18 @@ from lbconsul.config.model import Mapping
 from lbconsul.config.render import gateway_options, mapping_options
 from lbconsul.errors import CannotOrder
 from lbconsul.gateway.certificate_status import CertificateRows
+from lbconsul.gateway.http_status import (
+    bytes_moved,
+    bytes_of_requests,
+    histogram_of,
+    http_fields,
+    http_upstream_status,
+)
 from lbconsul.gateway.interfaces import Gateway
 from lbconsul.process.clock import WallClock
 from lbconsul.process.reactor_lag import Lag
 from lbconsul.proxy.saturation import Full
 from lbconsul.proxy.targets import failover_spec
-from lbconsul.stats.histogram import DurationHistogram
 from lbconsul.stats.mapping import UpstreamStats
 from lbconsul.stats.traffic import MappingTraffic
 
@@ -121,7 +126,7 @@ class StatusCollector:
     def _mapping(self, mapping: Mapping) -> MappingStatus:
         data_plane = self._gateway.data_plane
         traffic, failover = data_plane.traffic(mapping), self._failover(mapping)
-        stats = traffic.stats
+        stats, (received, sent) = traffic.stats, bytes_moved(traffic)
         return MappingStatus(
             name=str(mapping),
             listen=str(mapping.listen or ""),
@@ -134,17 +139,18 @@ class StatusCollector:
             open=max(0, stats.accepted - sum(stats.endings.values())),
             queued=traffic.queued,
             terminations=dict(stats.endings),
-            bytes_received=stats.received,
-            bytes_sent=stats.sent,
+            bytes_received=received,
+            bytes_sent=sent,
             pools=tuple(
                 _pool(failover, pool, number in traffic.used)
                 for number, pool in enumerate(failover.all)
             ),
-            connect_time=_histogram(stats.connect),
-            first_byte_time=_histogram(stats.first_byte),
-            connection_time=_histogram(stats.connection),
+            connect_time=histogram_of(stats.connect),
+            first_byte_time=histogram_of(stats.first_byte),
+            connection_time=histogram_of(stats.connection),
             empty=self._gateway.availability.why(mapping),
             **self._certificate_fields(mapping),
+            **http_fields(traffic, self._wall_of_traffic),
         )
 
     def _certificate_fields(self, mapping: Mapping) -> dict[str, Any]:
@@ -176,13 +182,12 @@ class StatusCollector:
         if standing in ("serving", "warming") and (number, identity) in traffic.ejected:
             standing = "ejected"
             ejection, since = traffic.ejected[number, identity]
-            # Workers wait by the machine's monotonic clock, and we mostly, too.
-            is_ours = not self._gateway.data_plane.workers
-            wall = self._wall if is_ours else self._wall_of_workers
+            wall = self._wall_of_traffic
             reason, since = _in_words(ejection, wall), wall.at(since)
         else:
             since = self._wall.at(since)
         account = traffic.stats.accounts.get(identity, _NOTHING)
+        received, sent = bytes_of_requests(traffic, identity)
         return UpstreamStatus(
             id=upstream_id(*identity),
             datacenter=identity.datacenter,
@@ -197,11 +202,19 @@ class StatusCollector:
             since=since,
             open=upstream.load.open,
             total=account.total,
-            bytes_received=account.received,
-            bytes_sent=account.sent,
+            bytes_received=account.received + received,
+            bytes_sent=account.sent + sent,
             connect_failures=account.failures,
             connect_time=account.connect_time or None,
+            http=http_upstream_status(traffic, identity),
         )
+
+    @property
+    def _wall_of_traffic(self) -> WallClock:
+        """Translates the times of what serves."""
+        # Workers wait by the machine's monotonic clock, and we mostly, too.
+        is_ours = not self._gateway.data_plane.workers
+        return self._wall if is_ours else self._wall_of_workers
 
     def _failover(self, mapping: Mapping) -> Failover:
         return self._gateway.registry.failover(failover_spec(mapping))
@@ -268,10 +281,6 @@ def _pool(failover: Failover, pool: Pool, used: bool) -> PoolStatus:
     fallback = pool not in failover.pools
     query = pool.query
     return PoolStatus(str(query), used, fallback, len(pool), query.service)
-
-
-def _histogram(times: DurationHistogram) -> Histogram:
-    return Histogram(times.bounds, tuple(times.counts), times.sum)
 
 
 def _in_words(ejection: Ejection, clock: WallClock) -> str:

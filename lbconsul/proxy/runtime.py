@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, field
 
@@ -22,6 +22,9 @@ from lbconsul.proxy.tls_acceptors import TLSAcceptors
 from lbconsul.stats.mapping import MappingStats
 from lbconsul.stats.termination import Termination
 from lbconsul.stats.traffic import MappingTraffic
+
+if TYPE_CHECKING:
+    from lbconsul.proxy.http_settings import HTTPSettings
 
 
 @define(eq=False)
@@ -100,6 +103,9 @@ class ProxyRuntime:
 
     def make(self, mapping: Mapping, observer: ProxyObserver) -> MappingProxy:
         """Make a proxy for a mapping, and start its periodic work."""
+        stats = self.stats(mapping)
+        if mapping.mode == "http":
+            stats.use_http()
         proxy = MappingProxy(
             self._poller,
             self.reactor,
@@ -109,7 +115,7 @@ class ProxyRuntime:
             self.connection_log,
             self._connection_writer,
             pipes=self._pipes,
-            stats=self.stats(mapping),
+            stats=stats,
             connection_limit=self.connection_limit,
             handshake_queue=self._handshake_queue,
             slicer=self.sweeper,
@@ -130,6 +136,9 @@ class ProxyRuntime:
         told = MappingTraffic(self.stats(mapping))
         told.queued = self._queued(mapping)
         told.used = self.used(mapping)
+        for http in self._http(mapping):
+            told.active_requests += http.active
+            told.idle_connections += http.idle.count
         for number, pool in enumerate(
             self.registry.failover(failover_spec(mapping)).all
         ):
@@ -141,9 +150,11 @@ class ProxyRuntime:
     def has_news(self, mapping: Mapping) -> bool:
         """Whether a mapping's counts changed since the last report.
 
-        Also true while clients wait, or upstreams are ejected.
+        Also true while clients wait, connections are idle, or upstreams are ejected.
         """
         if self.stats(mapping).has_news or self._queued(mapping):
+            return True
+        if any(each.active or each.idle.count for each in self._http(mapping)):
             return True
         pools = self.registry.failover(failover_spec(mapping)).all
         return any(pool.ejected for pool in pools)
@@ -156,6 +167,12 @@ class ProxyRuntime:
 
     def _queued(self, mapping: Mapping) -> int:
         return sum(len(each.wait_queue) for each in self._at.get(mapping.place, ()))
+
+    def _http(self, mapping: Mapping) -> "Iterator[HTTPSettings]":
+        """Those of the mapping's proxies in HTTP mode."""
+        for each in self._at.get(mapping.place, ()):
+            if each.http is not None:
+                yield each.http
 
     def tick(self) -> Iterator[None]:
         """Drop counts of instances that are gone, if there are many."""

@@ -39,9 +39,11 @@ def _told(source: FakeSource, name: str) -> dict[tuple[str, ...], float]:
 @pytest.mark.parametrize("state", STATES)
 def test_promtool(state: str) -> None:
     """Prometheus' own tool has nothing to say against it."""
+    source = _source(300, state)
+    source.speak_http()
     checked = subprocess.run(
         [needed("promtool", "prometheus"), "check", "metrics"],
-        input=_text(_source(300, state)),
+        input=_text(source),
         capture_output=True,
         text=True,
         check=False,
@@ -106,6 +108,34 @@ def test_upstreams() -> None:
     standings = _told(source, "lbconsul_upstream_standing")
     assert len(standings) == 200
     assert set(standings.values()) == {1}
+
+
+def test_requests_to_upstreams() -> None:
+    """Requests count by class, and there are quantiles of the latest times."""
+    source = _source(200)
+    assert "upstream_requests_total" not in _text(source)
+    source.speak_http()
+    labels = ("80:web", "web", "dc1/node-01/web-1")
+    told = _told(source, "lbconsul_upstream_requests_total")
+    assert told[*labels, "2xx"] == 100
+    assert told[*labels, "5xx"] == 2
+    assert (*labels, "4xx") not in told
+    assert _told(source, "lbconsul_upstream_first_byte_p50_seconds")[labels] == 0.002
+    assert _told(source, "lbconsul_upstream_first_byte_p99_seconds")[labels] == 0.05
+    assert {each[0] for each in told} == {"80:web"}
+    del source.pools["80:web", 0]["dc1/node-01/web-1"]
+    assert (*labels, "2xx") not in _told(source, "lbconsul_upstream_requests_total")
+
+
+def test_nothing_of_a_request_is_a_label() -> None:
+    """Neither hosts nor paths make series: clients could make any number of them."""
+    source = _source()
+    assert "lbconsul_request" not in _text(source)
+    source.speak_http()
+    text = _text(source)
+    assert 'lbconsul_requests_total{class="2xx",mapping="80:web"' in text
+    assert "basket" not in text
+    assert "www.example.com" not in text
 
 
 def test_who_is_gone() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from attrs import evolve
 
 from lbconsul.admin.status_diff import StatusSnapshot
-from tests.support.fake_source import FakeSource, fake_source, upstream
+from tests.support.fake_source import FakeSource, fake_source, unhappy, upstream
 
 
 def _look(source: FakeSource) -> StatusSnapshot:
@@ -83,6 +83,20 @@ def test_what_changed() -> None:
     }
     place = {"mapping": "80:web", "query": "web,dc=dc1", "id": "dc1/node-01/web-1"}
     assert rows == {"upstreams": [{**place, "reason": "why", "open": 77}]}
+
+
+def test_unhappy_requests() -> None:
+    """Of requests that went wrong the newest five are told, as soon as one is new."""
+    source = _source()
+    source.speak_http()
+    mapping, *others = source.mapping_list
+    before = _look(source)
+    many = tuple(unhappy(path=f"/{number}") for number in range(50))
+    source.mapping_list = [evolve(mapping, unhappy=many), *others]
+    [told] = _delta(_look(source), before)
+    [row] = told["mappings"]
+    assert row.keys() == {"name", "unhappy"}
+    assert [each["path"] for each in row["unhappy"]] == ["/0", "/1", "/2", "/3", "/4"]
 
 
 def test_coming_and_going() -> None:

@@ -35,6 +35,21 @@ def test_it_is_as_documented(state: str) -> None:
     VALIDATOR.validate(_document(fake_source(_clock, 100, state)))
 
 
+def test_requests() -> None:
+    """A mapping in HTTP mode has its requests, as the schema says; others have null."""
+    source = fake_source(_clock, 100)
+    source.speak_http()
+    said = _document(source)
+    VALIDATOR.validate(said)
+    first, second, *_ = said["mappings"]
+    assert first["http"]["requests"]["2xx"] == 1000
+    assert [each["path"] for each in first["unhappy"]] == ["/basket", "/cart"]
+    assert first["pools"][0]["upstreams"][0]["http"]["first_byte_p50"] == 0.002
+    assert (second["http"], second["request_time"], second["unhappy"]) == (
+        None, None, [],
+    )  # fmt: skip
+
+
 def test_what_it_says() -> None:
     """Mappings hold their pools, and pools their upstreams."""
     source = fake_source(_clock, 100)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from attrs import fields
 
+from lbconsul.admin.http_status import HTTPStatus, HTTPUpstreamStatus, UnhappyStatus
 from lbconsul.admin.status_model import (
     FORMAT,
     CertificateStatus,
@@ -38,9 +39,12 @@ def test_the_format() -> None:
         ("drained", DrainedStatus),
         ("gateway", GatewayStatus),
         ("histogram", Histogram),
+        ("http", HTTPStatus),
+        ("http_upstream", HTTPUpstreamStatus),
         ("mapping", MappingStatus),
         ("pool", PoolStatus),
         ("skipped", SkippedStatus),
+        ("unhappy", UnhappyStatus),
         ("upstream", UpstreamStatus),
         ("watch", WatchStatus),
         ("worker", WorkerStatus),

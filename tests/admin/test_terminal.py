@@ -96,6 +96,57 @@ def test_colours(state: str) -> None:
     assert any("\x1b[3" in each for each in coloured)
 
 
+def test_requests() -> None:
+    """A mapping in HTTP mode shows its requests, and the last that went wrong."""
+    source = _source()
+    source.speak_http()
+    lines = _lines(source)
+    at = lines.index("") + 2
+    assert lines[at] == (
+        "  requests: 1000 2xx, 7 4xx, 2 5xx; 3 active, 12 idle connections, 4 retries,"
+        " p50 3.1 ms, p99 42 ms"
+    )
+    assert lines[at + 1] == (
+        "  0 ms ago: 502 SH GET www.example.com/basket dc1/node-01/web-1"
+        " for 192.0.2.7:4711"
+    )
+    assert lines[at + 2] == (
+        "  0 ms ago: no answer SC GET www.example.com/cart without an upstream"
+        " for 192.0.2.7:4711"
+    )
+    assert lines[at + 3].split()[9:] == [
+        "CONNECT", "REQUESTS", "5XX", "P50", "P99", "SINCE", "REASON",
+    ]  # fmt: skip
+    assert " 102    2  2 ms  50 ms " in lines[at + 4]
+    assert sum("REQUESTS" in each for each in lines) == 1
+
+
+def test_no_requests_so_far() -> None:
+    """Before the first request there are no times to show."""
+    source = _source(1)
+    source.speak_http()
+    mapping, *others = source.mapping_list
+    assert mapping.http is not None
+    http = evolve(mapping.http, requests={}, first_byte_p50=None, first_byte_p99=None)
+    source.mapping_list = [evolve(mapping, http=http, unhappy=()), *others]
+    for key, members in source.pools.items():
+        for each in members.values():
+            if each.http is not None:
+                nothing = evolve(each.http, first_byte_p50=None, first_byte_p99=None)
+                source.alter(*key, each.id, http=nothing)
+    [line] = [each for each in _lines(source) if "requests:" in each]
+    assert line == ("  requests: none so far; 3 active, 12 idle connections, 4 retries")
+
+
+def test_earlier_version() -> None:
+    """The status of a gateway without HTTP mode is shown as well."""
+    said: Any = json.loads(b"".join(status(_source())))
+    for mapping in said["mappings"]:
+        for name in ("http", "unhappy", "request_time", "request_first_byte_time"):
+            del mapping[name]
+    assert list(Terminal().lines(said)) == _lines(_source())
+
+
 def test_queued() -> None:
     """Queued clients are shown, where there are any."""
     source = _source()

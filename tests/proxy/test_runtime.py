@@ -173,3 +173,32 @@ def test_who_is_gone() -> None:
     made.reactor.advance(EVERY)
     assert list(figures.accounts) == [instance("7", 80).identity]
     made.stop()
+
+
+def test_requests_under_way() -> None:
+    """Requests under way and idle connections of all a mapping's proxies are told."""
+    made = runtime()
+    mapping = Mapping("web", TCPListen("127.0.0.1", 80), mode="http")
+    one, other = made.make(mapping, OBSERVER), made.make(mapping, OBSERVER)
+    assert one.http is not None
+    assert other.http is not None
+    assert not made.has_news(mapping)
+    one.http.active, other.http.active = 1, 2
+    assert made.has_news(mapping)
+    one.http.active, other.http.active = 0, 0
+    one.http.idle.count = 3
+    assert made.has_news(mapping)
+    other.http.active = 2
+    traffic = made.traffic(mapping)
+    assert (traffic.active_requests, traffic.idle_connections) == (2, 3)
+    assert traffic.stats.http is not None
+
+
+def test_other_modes_have_no_requests() -> None:
+    """A mapping that is not in HTTP mode has nothing of requests."""
+    made = runtime()
+    made.make(MAPPING, OBSERVER)
+    traffic = made.traffic(MAPPING)
+    assert (traffic.active_requests, traffic.idle_connections) == (0, 0)
+    assert traffic.stats.http is None
+    assert not made.has_news(MAPPING)

@@ -15,6 +15,7 @@ from attrs import Factory, define, evolve, field
 from twisted.internet.defer import Deferred, succeed
 
 from lbconsul.admin.event_log import EventLog
+from lbconsul.admin.http_status import HTTPStatus, HTTPUpstreamStatus, UnhappyStatus
 from lbconsul.admin.status_model import (
     CertificateStatus,
     DrainedStatus,
@@ -28,6 +29,7 @@ from lbconsul.admin.status_model import (
 )
 from lbconsul.admin.upstream_id import upstream_id
 from lbconsul.errors import CannotOrder
+from lbconsul.stats import http
 from lbconsul.stats.mapping import CONNECT, CONNECTION, FIRST_BYTE
 
 STATES = ("ok", "consul-away", "empty", "starting")
@@ -85,6 +87,40 @@ def upstream(
         since=1_760_000_000.0 + number,
         connect_time=0.0004 + number % 7 / 5000,
     )  # fmt: skip
+
+
+def unhappy(**fields: Any) -> UnhappyStatus:
+    """A request whose upstream reset the connection."""
+    row = UnhappyStatus(
+        time=1_760_000_000.0, client="192.0.2.7:4711", method="GET",
+        host="www.example.com", path="/basket", status=502,
+        upstream="dc1/node-01/web-1", reason="SH", retries=1,
+    )  # fmt: skip
+    return evolve(row, **fields)
+
+
+def in_http_mode(mapping: MappingStatus, count: int = 1000) -> MappingStatus:
+    """The mapping with so many requests."""
+    status = HTTPStatus(
+        requests={"other": 0, "1xx": 0, "2xx": count, "3xx": 0, "4xx": 7, "5xx": 2},
+        active=3, idle_connections=12, retries=4, reused=count // 2,
+        refused={"SC": 1}, first_byte_p50=0.0031, first_byte_p99=0.042,
+    )  # fmt: skip
+    return evolve(
+        mapping,
+        http=status,
+        request_first_byte_time=histogram(http.FIRST_BYTE, count, 2),
+        request_time=histogram(http.REQUEST, count, 3),
+        unhappy=(unhappy(), unhappy(status=0, upstream="", path="/cart", reason="SC")),
+    )
+
+
+def of_http_mapping(upstream: UpstreamStatus, count: int = 100) -> UpstreamStatus:
+    """The upstream with so many requests."""
+    requests = {"other": 0, "1xx": 0, "2xx": count, "3xx": 0, "4xx": 0, "5xx": 2}
+    return evolve(upstream, http=HTTPUpstreamStatus(
+        requests=requests, first_byte_p50=0.002, first_byte_p99=0.05,
+    ))  # fmt: skip
 
 
 @define(eq=False)
@@ -157,6 +193,15 @@ class FakeSource:
         """These are there, too."""
         members = self.pools.setdefault((mapping, pool), {})
         members.update((each.id, each) for each in upstreams)
+
+    def speak_http(self) -> None:
+        """The first mapping is in HTTP mode."""
+        mapping, *others = self.mapping_list
+        self.mapping_list = [in_http_mode(mapping), *others]
+        for (name, _), members in self.pools.items():
+            if name == mapping.name:
+                for each in members.values():
+                    members[each.id] = of_http_mapping(each)
 
     def _order(self, verb: str, upstream: str, standing: str, reason: str) -> bool:
         if self.busy:

@@ -1,0 +1,57 @@
+"""What there is to be shown of HTTP requests, as values; spans are seconds."""
+
+from collections.abc import Mapping
+
+from attrs import Factory, frozen
+
+
+@frozen(kw_only=True)
+class HTTPStatus:
+    """The requests of a mapping or route in HTTP mode."""
+
+    #: Requests that are over, by the class of their status: ``1xx`` to ``5xx``, and
+    #: ``other`` for those without an answer.  Answers of the gateway's own count, too.
+    requests: Mapping[str, int]
+    #: Requests that are not over.
+    active: int = 0
+    #: Connections to upstreams that are kept for further requests.
+    idle_connections: int = 0
+    #: Requests sent once more; and those sent on a connection that had been kept.
+    retries: int = 0
+    reused: int = 0
+    #: Answers of the gateway's own by reason: `docs/reference.md` has the codes.
+    refused: Mapping[str, int] = Factory(dict)
+    #: Within how long the first byte of half of the latest answers came, and of 99 of
+    #: 100; None before the first one.
+    first_byte_p50: float | None = None
+    first_byte_p99: float | None = None
+
+
+@frozen(kw_only=True)
+class HTTPUpstreamStatus:
+    """The requests of one mapping to one upstream, under the names of `HTTPStatus`."""
+
+    requests: Mapping[str, int]
+    first_byte_p50: float | None = None
+    first_byte_p99: float | None = None
+
+
+@frozen(kw_only=True)
+class UnhappyStatus:
+    """A request that was answered with 5xx, or whose answer was cut."""
+
+    #: When it was over, since the epoch.
+    time: float
+    #: ``192.0.2.1:4711``.
+    client: str
+    method: str
+    host: str
+    #: Without its query, cut to 200 characters.
+    path: str
+    #: 0 if no answer was sent.
+    status: int
+    #: The id of the last upstream tried; empty if there was none.
+    upstream: str = ""
+    #: A code: `docs/reference.md` has them.
+    reason: str = ""
+    retries: int = 0
