@@ -2,8 +2,8 @@
 
 Connections are evidence beside Consul's checks: a check may pass while no client
 can connect.  The rule is that of Envoy's outlier detection for consecutive
-failures at the connection level; one connection probes the upstream before the
-rest follow.
+failures at the connection level, and for consecutive 5xx where that is wanted; one
+connection or request probes the upstream before the rest follow.
 https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/upstream/outlier
 """
 
@@ -99,7 +99,10 @@ class Outliers:
             record = upstream.record = OutlierRecord()
         self._note(record, outcome)
         score = record.refused + _EARLY_CLOSE * record.early_closes
-        too_bad = 0 < self._patience.failures <= score
+        too_bad = (
+            0 < self._patience.failures <= score
+            or 0 < self._patience.errors <= record.errors
+        )
         if too_bad and self.others_suffice(candidates):
             return Ruling.EJECT
         return _NOTHING
@@ -114,7 +117,9 @@ class Outliers:
         elif outcome is Outcome.CONNECTED:
             record.refused = record.missed = 0
         elif outcome is Outcome.SUCCESS:
-            record.early_closes = record.ejections = 0
+            record.early_closes = record.errors = record.ejections = 0
+        elif outcome is Outcome.ERROR:
+            record.errors += 1
         elif outcome is Outcome.EARLY_CLOSE and self._patience.early_close:
             record.early_closes += 1
 

@@ -56,6 +56,9 @@ class OutlierConfig:
     longest: float = 300.0
     #: Whether an early close counts: the upstream closes at once and sends no byte.
     early_close: bool = True
+    #: This many consecutive requests that are answered with a server error, or not in
+    #: time, eject; 0: none do.
+    errors: int = 0
     #: Whether the mapping has other pools: then all upstreams of this one may be
     #: ejected while another pool is usable.
     whole: bool = False

@@ -43,6 +43,8 @@ class Outcome(Enum):
     SUCCESS = "proved"
     #: Both sides closed the connection in order, and neither had sent a byte.
     EMPTY = "empty"
+    #: The upstream answered a request with a server error, not in time, or badly.
+    ERROR = "error"
 
 
 # Bound once: to read a member from its class takes 0.1 us in Python 3.11.
@@ -59,6 +61,8 @@ class OutlierRecord:
     early_closes: int = 0
     #: Consecutive addresses that failed, of an instance with several.
     missed: int = 0
+    #: Consecutive requests that it answered with an error, or not in time.
+    errors: int = 0
     #: Consecutive ejections.
     ejections: int = 0
     #: When the last ejection began, and when it ends, in seconds.
@@ -87,6 +91,8 @@ class OutlierRecord:
             if self.early_closes
             else []
         )
+        errors = f"{self.errors} consecutive server errors or timeouts"
+        said += [errors] if self.errors else []
         probes = f"{self.inconclusive} consecutive inconclusive probes"
         said += [probes] if self.inconclusive else []
         return ", ".join(said)

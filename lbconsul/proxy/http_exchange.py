@@ -13,6 +13,7 @@ from lbconsul.proxy.dialer import DialAttempt
 from lbconsul.proxy.http_settings import HTTPSettings
 from lbconsul.proxy.http_upstream import UpstreamConnection
 from lbconsul.proxy.mapping_proxy import MappingProxy
+from lbconsul.proxy.tcp_session import PROBE_TIMEOUT
 from lbconsul.proxy.upstream_handshake import HandshakeDial
 from lbconsul.proxy.upstream_header import upstream_header
 from lbconsul.stats.termination import Termination
@@ -26,6 +27,9 @@ _MOST_KEPT = 65536
 #: A connection for a request that cannot be sent twice must not have been idle for
 #: longer, in seconds: its server may be about to end it.
 _FRESH = 1.0
+
+#: From here on a status says that the server failed.
+_SERVER_ERROR = 500
 
 #: The status of an answer in place of an upstream, by why there is none.
 _STATUS_OF = {
@@ -314,8 +318,8 @@ class Exchange:
         self.status = head.status
         self.answered_at = self._row.clock.seconds()
         self._body = None
-        if lease.upstream.record is not None:
-            lease.showed(Outcome.SUCCESS)
+        if lease.upstream.record is not None or head.status >= _SERVER_ERROR:
+            self._judge(lease, failed=head.status >= _SERVER_ERROR)
         lines = fields.lines
         if fields.body == CHUNKED and not self.head.fields.minor:
             lines, self.close = without_coding(lines), True
@@ -356,6 +360,8 @@ class Exchange:
         """Both sides speak another protocol from now on."""
         self.status = head.status
         self.answered_at = self._row.clock.seconds()
+        assert self.lease is not None
+        self.lease.showed(Outcome.SUCCESS)
         answer = head.line + head.fields.lines + b"\r\n"
         self._session.upgrade(self, answer + rest)
 
@@ -376,12 +382,26 @@ class Exchange:
             return
         if is_early and not upstream.is_reused:
             lease.showed(Outcome.EARLY_CLOSE)
+        elif not is_early and termination is not Termination.STARVED:
+            self._judge(lease, failed=True, proves=True)
         elif is_early and self._is_idempotent and self._body is not None:
             # The upstream ended the connection while it was idle: a new one tells.
             self.lease = None
             self._connect(lease, self._row.clock.seconds())
             return
         session.answer(_STATUS_OF[termination], termination)
+
+    def _judge(self, lease: Lease, *, failed: bool, proves: bool = False) -> None:
+        """Report a response, or that none came, where it counts.
+
+        A server error that the mapping does not count shows that the upstream answers;
+        what `proves` a fault counts for a probe in any case.
+        """
+        counts = self._settings.mapping.http.eject_5xx or (proves and lease.probing)
+        if failed and counts:
+            lease.showed(Outcome.ERROR)
+        elif not proves:
+            lease.showed(Outcome.SUCCESS)
 
     def end(self, termination: Termination) -> None:
         """End with the client's connection."""
@@ -392,6 +412,9 @@ class Exchange:
     def check(self, now: float) -> None:
         """Check the time limits, and whether the client left a dial."""
         http, session, dial = self._settings.mapping.http, self._session, self._dial
+        lease = self.lease
+        if lease is not None and lease.probing and now - self.sent_at >= PROBE_TIMEOUT:
+            lease.put_off()
         if now - self.begun_at >= http.request_timeout > 0:
             self._time_out(Termination.REQUEST_TIMEOUT)
         elif dial is not None:
@@ -412,11 +435,14 @@ class Exchange:
 
     def _time_out(self, termination: Termination) -> None:
         """Answer 504, or end a response that takes too long."""
+        session, lease = self._session, self.lease
         if self.status:
-            self._session.end(termination)
+            session.end(termination)
         else:
+            if lease is not None and not session.is_in_body:
+                self._judge(lease, failed=True, proves=True)
             self.leave_upstream()
-            self._session.answer(504, termination)
+            session.answer(504, termination)
 
     def leave_upstream(self) -> None:
         """End the dial, or the connection to the upstream."""

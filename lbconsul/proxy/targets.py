@@ -62,7 +62,12 @@ def _selection(mapping: Mapping, query: ServiceQuery) -> PoolSpec:
     rules = InstanceFilter() if query.fixed else named
     first = mapping.ejection.base_time
     early_close = mapping.ejection.on_early_close
-    patience = OutlierConfig(mapping.ejection.after, first, early_close=early_close)
+    patience = OutlierConfig(
+        mapping.ejection.after,
+        first,
+        early_close=early_close,
+        errors=mapping.http.eject_5xx,
+    )
     if patience.longest < first:
         patience = evolve(patience, longest=first)
     return PoolSpec(

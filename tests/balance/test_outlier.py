@@ -20,7 +20,7 @@ from tests.support.events import short
 from tests.support.instances import a_pool, an_identity, an_instance, name_of
 
 CONNECTED, REFUSED, EMPTY = Outcome.CONNECTED, Outcome.REFUSED, Outcome.EMPTY
-SUCCESS, EARLY_CLOSE = Outcome.SUCCESS, Outcome.EARLY_CLOSE
+SUCCESS, EARLY_CLOSE, ERROR = Outcome.SUCCESS, Outcome.EARLY_CLOSE, Outcome.ERROR
 
 
 class Stage:
@@ -153,6 +153,33 @@ def test_options() -> None:
     lenient = Stage("abc", OutlierConfig(early_close=False))
     lenient.show("a", *[EARLY_CLOSE] * 50)
     assert lenient.chosen() == {"a", "b", "c"}
+
+
+def test_server_errors_eject_where_they_count() -> None:
+    """Consecutive server errors eject if the mapping says so; a success ends a row."""
+    stage = Stage("abc", OutlierConfig(errors=3))
+    stage.show("a", ERROR, ERROR, SUCCESS, ERROR, ERROR)
+    assert stage.chosen() == {"a", "b", "c"}
+    stage.show("a", ERROR)
+    assert stage.chosen() == {"b", "c"}
+    assert stage.told[0][2] == "3 consecutive server errors or timeouts"
+    stage = Stage("abc")
+    stage.show("a", *[ERROR] * 50)
+    assert stage.chosen() == {"a", "b", "c"}
+
+
+def test_a_probe_with_an_error_fails() -> None:
+    """An upstream that accepts the probe and gives no good answer stays ejected."""
+    stage = Stage("abc")
+    stage.show("a", REFUSED, REFUSED, REFUSED)
+    stage.now += 20
+    probe = stage.pool.lease()
+    assert probe is not None and probe.probing
+    probe.showed(CONNECTED)
+    probe.showed(ERROR)
+    probe.end()
+    assert stage.seconds[1] > stage.seconds[0]
+    assert stage.chosen() == {"b", "c"}
 
 
 def test_never_the_last() -> None:

@@ -42,6 +42,8 @@ def test_patience() -> None:
     options = "eject-after=5,eject-base-time=20m,eject-on-early-close=off"
     [selection] = _route(f"80:web,{options}").all()
     assert selection.patience == OutlierConfig(5, 1200.0, 1200.0, False)
+    [selection] = _route("80:web,mode=http,eject-5xx=7").all()
+    assert selection.patience == OutlierConfig(errors=7)
     [selection] = _route("80:web,eject-base-time=1s").all()
     assert selection.patience == OutlierConfig(3, 1.0, 300.0, True)
 

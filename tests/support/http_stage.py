@@ -1,6 +1,7 @@
 """A proxy in HTTP mode between clients and upstreams that a test plays by hand."""
 
 import re
+import select
 import socket
 from contextlib import ExitStack
 from types import TracebackType
@@ -108,6 +109,22 @@ class HTTPStage:
         """The next connection to an upstream, which has accepted it."""
         sock = loopback.accept(self._listening[number])
         return Peer(self._stack.enter_context(sock))
+
+    def next_request(self, known: dict[int, Peer]) -> tuple[int, Peer]:
+        """Which upstream gets the next request, and its connection.
+
+        `known` are the connections so far, one to each; a new one is added.
+        """
+        waiting: dict[socket.socket, int] = {
+            each: number for number, each in enumerate(self._listening)
+        }
+        waiting |= {each.sock: number for number, each in known.items()}
+        ready = select.select(list(waiting), [], [], loopback.PATIENCE)[0]
+        number = waiting[ready[0]]
+        if ready[0] is self._listening[number]:
+            known[number] = self.upstream(number)
+        known[number].hear_message()
+        return number, known[number]
 
     def refuse(self, number: int = 0) -> None:
         """Have an upstream refuse connections."""

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
-from attrs import define
+from attrs import define, evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from lbconsul.balance.failover import Failover
 from lbconsul.balance.instance import Instance
+from lbconsul.balance.pool_spec import FailoverSpec
 from lbconsul.balance.registry import Registry
 from lbconsul.config.listen import TCPListen
 from lbconsul.config.model import Mapping
@@ -28,7 +29,7 @@ from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
 from tests.support import loopback
 from tests.support.mappings import altered
 from tests.support.tls import acceptor_of
-from tests.support.upstreams import WEB_ROUTE, opens, registry_of
+from tests.support.upstreams import WEB, opens, registry_of
 from tests.support.waiting import eventually
 
 P = ParamSpec("P")
@@ -141,8 +142,15 @@ def active_listener(
     reactor: Any, poller: Poller, registry: Registry, mapping: Mapping = MAPPING
 ) -> ActiveListener:
     """A listener for a mapping of the service web."""
-    owner = _Owner(reactor, poller, registry.failover(WEB_ROUTE))
+    owner = _Owner(reactor, poller, registry.failover(_route_of(mapping)))
     return ActiveListener(OwnedSocket(mapping), mapping, owner)
+
+
+def _route_of(mapping: Mapping) -> FailoverSpec:
+    """A pool of the service web, with what the mapping says of its upstreams."""
+    patience = evolve(WEB.patience, errors=mapping.http.eject_5xx)
+    limit = mapping.limits.connections_per_upstream
+    return FailoverSpec((evolve(WEB, patience=patience, limit=limit),))
 
 
 class RunningProxy(ReactorThread):
