@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from twisted.python import usage
 from lbconsul.config import grammar
 from lbconsul.config.build import build
 from lbconsul.config.model import Config
+from lbconsul.config.option import Option, joined
 from lbconsul.config.options import OPTIONS, SECRETS
+from lbconsul.config.rewriting_options import LISTS
 from lbconsul.config.sources import (
     Source,
     from_command_line,
@@ -38,7 +41,11 @@ class CommandLine(usage.Options):
     )
     optParameters = [  # noqa: RUF012
         ["config", "f", None, "TOML file with the same options"],
-        *([option.name, None, None, option.help] for option in OPTIONS.values()),
+        *(
+            [option.name, None, None, option.help]
+            for option in OPTIONS.values()
+            if not option.is_list
+        ),
     ]
     optFlags = [  # noqa: RUF012
         ["check", None, "validate the configuration, and exit"],
@@ -59,6 +66,8 @@ class CommandLine(usage.Options):
         self._consul: list[str] = []
         self._mappings: list[str] = []
         self._routes: list[str] = []
+        #: The texts of options that may be given several times, by name.
+        self._lists = defaultdict[str, list[str]](list)
         self._path: Path | None = None
 
     def opt_consul(self, address: str) -> None:
@@ -171,7 +180,19 @@ class CommandLine(usage.Options):
         return grammar.unknown("option", f"--{name}", (f"--{each}" for each in ours))
 
     def _said(self) -> dict[str, str]:
-        return {name: self[name] for name in OPTIONS if self[name] is not None}
+        texts = {name: joined(name, each) for name, each in self._lists.items()}
+        single = OPTIONS.keys() - LISTS
+        return texts | {name: self[name] for name in single if self[name] is not None}
+
+    @classmethod
+    def take_several(cls, option: Option) -> None:
+        """Have an option that may be given several times."""
+
+        def take(self: "CommandLine", text: str) -> None:
+            self._lists[option.name].append(text)
+
+        take.__doc__ = option.help
+        setattr(cls, f"opt_{option.name.replace('-', '_')}", take)
 
     def _file(self) -> Source:
         path = self["config"]
@@ -183,6 +204,10 @@ class CommandLine(usage.Options):
             raise unreadable(f"--config {path}", error) from None
         except UnicodeDecodeError:
             raise ConfigError(f"--config {path}: is not UTF-8 text") from None
+
+
+for _each in LISTS:
+    CommandLine.take_several(OPTIONS[_each])
 
 
 def exit_with(error: Exception) -> SystemExit:

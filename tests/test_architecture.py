@@ -81,7 +81,7 @@ ROOMS: dict[str, Room] = {
         " slots traffic_messages versioned_catalog",
     ),
     "gateway": room(
-        COMMON + "admin balance consul logs net process proxy stats tls workers",
+        COMMON + "admin balance consul http logs net process proxy stats tls workers",
     ),
     "service": room(
         COMMON + "admin balance consul dev gateway logs net process proxy takeover"
@@ -139,6 +139,7 @@ TESTED_ELSEWHERE = {
     "lbconsul.config.http_options": "tests/config/test_options.py",
     "lbconsul.config.mapping_options": "tests/config/test_options.py",
     "lbconsul.config.option": "tests/config/test_options.py",
+    "lbconsul.config.rewriting_options": "tests/config/test_options.py",
     "lbconsul.config.tls_options": "tests/config/test_options.py",
     "lbconsul.consul.dns_messages": "tests/consul/test_dns_server.py",
     "lbconsul.consul.http": "tests/consul/test_client.py",

@@ -156,3 +156,25 @@ class TestAnswers:
             _config("--version")
         assert exited.value.code == 0
         assert capsys.readouterr().out.startswith("lbconsul, version unknown")
+
+
+class TestLists:
+    """Options that may be given more than once."""
+
+    def test_of_the_gateway(self) -> None:
+        """As defaults of all mappings they are repeated as well."""
+        config = _config(
+            "--mode=http", "--set-header", "X-A: 1", "--set-header=X-B: 2", "80:web"
+        )
+        [mapping] = config.mappings
+        headers = [str(each) for each in mapping.rewriting.set_header]
+        assert headers == ["X-A: 1", "X-B: 2"]
+
+    def test_of_a_mapping(self) -> None:
+        """What a mapping has itself replaces them."""
+        config = _config(
+            "--mode=http",
+            "--remove-header=X-A",
+            "80:web,remove-header=X-B,remove-header=X-C",
+        )
+        assert config.mappings[0].rewriting.remove_header == ("X-B", "X-C")

@@ -11,6 +11,7 @@ from lbconsul.command_line import CommandLine
 from lbconsul.config.http_options import HTTP_OPTIONS
 from lbconsul.config.mapping_options import MAPPING_OPTIONS
 from lbconsul.config.options import OPTIONS
+from lbconsul.config.rewriting_options import REWRITING_OPTIONS
 from lbconsul.stats.termination import Termination
 from tests.support.binaries import REPOSITORY
 
@@ -61,7 +62,10 @@ def test_options_of_mappings() -> None:
     """The reference has a row for each option of a mapping, and for nothing else."""
     of_http = _table("### Options of HTTP mode")
     assert of_http == {option.name for option in HTTP_OPTIONS}
-    assert _table("### Options of mappings") == set(MAPPING_OPTIONS) - of_http
+    rewriting = _table("### Options that rewrite requests and responses")
+    assert rewriting == {option.name for option in REWRITING_OPTIONS}
+    own = set(MAPPING_OPTIONS) - of_http - rewriting
+    assert _table("### Options of mappings") == own
 
 
 def test_options_of_the_gateway() -> None:

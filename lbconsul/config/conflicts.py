@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 from lbconsul.config.http_options import HTTP_OPTIONS
 from lbconsul.config.listen import UnixListen
 from lbconsul.config.model import TLS, Mapping
+from lbconsul.config.rewriting_options import REWRITING_OPTIONS
 from lbconsul.config.sizes import size_text
 from lbconsul.config.sources import RawMapping
 
@@ -27,7 +28,7 @@ class _Need:
 
 _NEEDS = (
     _Need(
-        tuple(option.name for option in HTTP_OPTIONS),
+        tuple(option.name for option in (*HTTP_OPTIONS, *REWRITING_OPTIONS)),
         "mode=http",
         lambda mapping: mapping.mode == "http",
     ),
@@ -100,6 +101,14 @@ def _refuse_in_http(each: RawMapping, mapping: Mapping) -> None:
             "max-uri",
             f"is more than max-head={size_text(http.max_head)}, of which it is a part",
         )
+
+
+def is_redirecting(mapping: Mapping) -> bool:
+    """Whether clients may be sent elsewhere, for which no service is needed."""
+    rewriting = mapping.rewriting
+    return mapping.mode == "http" and bool(
+        rewriting.redirect or rewriting.redirect_https
+    )
 
 
 def refuse_routes(route: RawMapping, mapping: Mapping) -> None:

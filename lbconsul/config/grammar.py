@@ -19,6 +19,8 @@ from lbconsul.config.listen import (
     UnixListen,
 )
 from lbconsul.config.model import Admin
+from lbconsul.config.option import joined
+from lbconsul.config.rewriting_options import LISTS, TEXTS
 from lbconsul.text import unquoted
 
 #: Consul's own port for HTTP, and the customary one for HTTPS.
@@ -44,6 +46,7 @@ RENAMED = {
     "eject-time": "eject-base-time",
 }
 
+_OPTION_NAME = re.compile(r"[a-z][a-z0-9-]*")
 _OPTION_BREAK = re.compile(r""",(?=(?:[^"`]|"(?:[^"\\]|\\.)*"|`[^`]*`)*$)""")
 
 
@@ -152,8 +155,8 @@ def split_mapping(text: str) -> tuple[str, str | None, dict[str, str]]:
 
     A service in double quotes can have any name.  A comma within double quotes or
     backticks belongs to the value, so ``filter=`` can hold any expression; so does a
-    comma after which no option begins, as in ``health=passing,warning``.  A service of
-    ``-`` is none.
+    comma after which no option begins, as in ``health=passing,warning``.  Options of
+    `LISTS` may be given several times.  A service of ``-`` is none.
     """
     match = _MAPPING.fullmatch(text)
     if match is None:
@@ -194,15 +197,17 @@ def _split_options(text: str | None) -> dict[str, str]:
     key = ""
     for part in _OPTION_BREAK.split(text) if text is not None else ():
         word, equals, value = part.partition("=")
-        if not equals and key:
+        is_text = key in TEXTS and not _OPTION_NAME.fullmatch(word)
+        if key and (not equals or is_text):
             options[key] += f",{part}"  # health=passing,warning
         elif not equals:
             raise ValueError(f"{part!r} must be option=value")
-        elif word in options:
+        elif word in options and word not in LISTS:
             raise ValueError(f"option {word!r} is given twice")
         else:
             key = word
-            options[key] = value
+            earlier = [options[key]] if key in options else []
+            options[key] = joined(key, [*earlier, value])
     return options
 
 

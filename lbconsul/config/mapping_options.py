@@ -10,6 +10,7 @@ from lbconsul.config import address_values, values
 from lbconsul.config.http_options import HTTP_OPTIONS
 from lbconsul.config.model import Mapping
 from lbconsul.config.option import Option, table
+from lbconsul.config.rewriting_options import REWRITING_OPTIONS
 from lbconsul.config.tls_options import TLS_OPTIONS
 
 #: The policies' names; `lbconsul.balance.policy` has a class for each.
@@ -221,6 +222,7 @@ MAPPING_OPTIONS = table(
     ),
     *TLS_OPTIONS,
     *HTTP_OPTIONS,
+    *REWRITING_OPTIONS,
     Option(
         "accept-proxy",
         address_values.networks,

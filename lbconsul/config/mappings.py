@@ -132,7 +132,7 @@ def _with_routes(
     if routes:
         [first, *_] = routes.values()
         conflicts.refuse_routes(first, mapping)
-    elif not mapping.service:
+    elif not (mapping.service or conflicts.is_redirecting(mapping)):
         raise each.said.wrong(
             "- is no service, and there is no route: give it one, such as"
             f" --route {each.listen}:api.example.com=api"

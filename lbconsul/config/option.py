@@ -1,6 +1,6 @@
 """One option: its name, its parser, its help, and the field that holds its value."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any
 
@@ -16,6 +16,9 @@ class Option:
     help: str
     #: The field that holds the value, as ``group.name``; empty: named as the option.
     field: str = ""
+    #: Whether it may be given several times: the value is a tuple.  The texts are one
+    #: with its name between them, as in a mapping: ``a,name=b``.
+    is_list: bool = False
 
     @property
     def attribute(self) -> str:
@@ -30,3 +33,19 @@ class Option:
 def table(*options: Option) -> dict[str, Option]:
     """A table of options by their names."""
     return {option.name: option for option in options}
+
+
+def joined(name: str, texts: Iterable[object]) -> str:
+    """The text of an option that is given several times."""
+    return f",{name}=".join(map(str, texts))
+
+
+def list_option(
+    name: str, parse: Callable[[str], Any], help: str, field: str
+) -> Option:
+    """An option that may be given several times; `parse` is for one of them."""
+
+    def parse_all(text: str) -> tuple[Any, ...]:
+        return tuple(parse(each) for each in text.split(f",{name}="))
+
+    return Option(name, parse_all, help, field, is_list=True)

@@ -6,8 +6,9 @@ from typing import Any
 from lbconsul.config.http_options import HTTP_OPTIONS
 from lbconsul.config.mapping_options import LISTEN_OPTIONS, MAPPING_OPTIONS
 from lbconsul.config.model import Config, Mapping
-from lbconsul.config.option import Option
+from lbconsul.config.option import Option, joined
 from lbconsul.config.options import CONSUL_OPTIONS, GATEWAY_OPTIONS, SECRETS
+from lbconsul.config.rewriting_options import LISTS, REWRITING_OPTIONS
 from lbconsul.config.sizes import size_text
 from lbconsul.text import decimal
 
@@ -15,7 +16,7 @@ _UNITS = {"shrink-guard": "%", "rebalance": "%/min"}
 _SIZES = frozenset({"log-file-size", "max-head", "max-uri", "max-body"})
 
 #: Options that a mapping has only with ``mode=http``.
-_OF_HTTP = frozenset(option.name for option in HTTP_OPTIONS)
+_OF_HTTP = frozenset(option.name for option in (*HTTP_OPTIONS, *REWRITING_OPTIONS))
 
 
 #: So many mappings' options are remembered: they are asked for again and again.
@@ -75,6 +76,8 @@ def _text(name: str, value: Any) -> str:
         return str(value or "auto")
     if name == "health":
         return "any" if "critical" in value else ",".join(sorted(value))
+    if name in LISTS:
+        return joined(name, value)
     if isinstance(value, tuple):
         return ("|" if name == "dc" else ",").join(map(str, value))
     return "" if value is None else str(value)

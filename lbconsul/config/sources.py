@@ -12,7 +12,9 @@ from attrs import Factory, evolve, frozen
 
 from lbconsul.config import grammar, values
 from lbconsul.config.mapping_options import MAPPING_OPTIONS
+from lbconsul.config.option import joined
 from lbconsul.config.options import OPTIONS
+from lbconsul.config.rewriting_options import LISTS
 from lbconsul.errors import ConfigError
 
 #: Consul's own variables and the option that each sets, as in its Go client:
@@ -39,6 +41,12 @@ _LISTS = frozenset(
     }
 )  # fmt: skip
 
+#: Passwords and tokens.
+_SECRET = re.compile(
+    r"//[^/@]*@|(token|http-auth)=[^,]*"
+    r"|(?i:(authorization|cookie|x-api-key|x-auth-token)): *[^,]*"
+)
+
 #: Where Consul's own tools look for an agent.
 DEFAULT_CONSUL = "127.0.0.1:8500"
 
@@ -52,7 +60,7 @@ class SourcedText:
 
     def wrong(self, why: str) -> ConfigError:
         """The error about this text, with passwords removed."""
-        text = re.sub(r"//[^/@]*@|(token|http-auth)=[^,]*", "(hidden)", self.text)
+        text = _SECRET.sub("(hidden)", self.text)
         return ConfigError(f"{self.where} {text}: {why}")
 
 
@@ -188,8 +196,12 @@ def _are_texts(value: object) -> bool:
 def _toml_text(where: str, value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
-    if isinstance(value, list) and where.rpartition(": ")[2] in _LISTS:
-        return ",".join(map(str, value))
+    if isinstance(value, list):
+        name = where.rpartition(": ")[2]
+        if name in LISTS and value:
+            return joined(name, value)
+        if name in _LISTS:
+            return ",".join(map(str, value))
     if isinstance(value, str | int):
         return str(value)
     # The value is left out, since it may hold a token.

@@ -1,8 +1,10 @@
-"""Checks the files of TLS to upstreams before anything depends on them."""
+"""Checks the files of TLS to upstreams, and of error pages, before they are needed."""
 
 from collections.abc import Iterable
 
 from lbconsul.config.model import Mapping, rows
+from lbconsul.http.answers import read_pages
+from lbconsul.process.files import read_file
 from lbconsul.steps import Steps, finish
 
 
@@ -15,6 +17,11 @@ def checking_files(mappings: Iterable[Mapping]) -> Steps[None]:
     """
     checked = set[object]()
     for mapping in rows(mappings):
+        pages = mapping.rewriting.error_page
+        if pages and pages not in checked:
+            read_pages(str(mapping), pages, read_file)
+            checked.add(pages)
+            yield True
         upstreams = mapping.upstream_tls
         if upstreams.is_on and upstreams not in checked:
             # Imported here: OpenSSL takes memory that other gateways do without.

@@ -5,11 +5,13 @@ where that matters (RFC 9110, 6.6.1), and HAProxy's have none either.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from html import escape
 
 from attrs import frozen
 
+from lbconsul.config.rewriting import ErrorPage
+from lbconsul.errors import ConfigError
 from lbconsul.http.accept import preferred
 
 #: Of each status, its reason phrase (RFC 9110, 15; RFC 6585) and what it means to the
@@ -43,6 +45,9 @@ _REDIRECTS = {
     308: "Permanent Redirect",
 }
 
+#: The largest file of a page, in bytes.
+_LARGEST = 64 << 10
+
 #: Seconds after which clients may try again when no server is available.
 _RETRY_AFTER = 5
 
@@ -75,9 +80,30 @@ _ESCAPES = dict(_TYPES.values())
 def page(path: str, body: bytes) -> Page:
     """The page that the file at `path` holds; its extension tells the type.
 
-    :raises KeyError: the extension is none of those that an option may name.
+    :raises KeyError: the extension is none of those that ``error-page`` takes.
     """
     return Page(_TYPES[path[path.rindex(".") :].lower()][0], body)
+
+
+def read_pages(
+    where: str, pages: Iterable[ErrorPage], read: Callable[[str, int], bytes]
+) -> dict[int, Page]:
+    """The pages in the files that the option ``error-page`` names, by status.
+
+    `read` is given a path and the most bytes, as `lbconsul.process.files.read_file`.
+
+    :raises ConfigError: a file cannot be read; it begins with `where`.
+    """
+    found = {}
+    for each in pages:
+        try:
+            found[each.status] = page(each.path, read(each.path, _LARGEST))
+        except OSError as error:
+            why = error.strerror or error
+            raise ConfigError(
+                f"{where}: error-page {each.path}: cannot be read: {why}"
+            ) from None
+    return found
 
 
 class Answers:

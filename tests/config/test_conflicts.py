@@ -18,6 +18,8 @@ def _mapping(mapping: str, *routes: str, **options: str) -> Mapping:
         ("443:web", "tls-min=1.3", "tls="),
         ("80:web", "head-timeout=5s", "mode=http"),
         ("443:web,mode=sni", "trusted-proxies=::1", "mode=http"),
+        ("80:web", "set-header=X-A: 1", "mode=http"),
+        ("80:web", "redirect-https=on", "mode=http"),
         ("443:web", "client-ca=/ca.pem", "tls="),
         ("443:web", "client-verify=optional", "tls="),
         ("443:web,tls=/w.pem", "client-verify=optional", "client-ca="),
@@ -177,3 +179,22 @@ def test_certificates_in_consul() -> None:
     assert _mapping("443:w,tls=consul:certs/").tls.certificates == "consul:certs/"
     with pytest.raises(ConfigError, match="tls=consul:/: must have a prefix of keys"):
         _mapping("443:w,tls=consul:/")
+
+
+class TestWithoutService:
+    """A mapping that sends its clients elsewhere needs no service."""
+
+    @pytest.mark.parametrize(
+        "option", ["redirect-https=on", "redirect=301,https://b.com/"]
+    )
+    def test_redirect(self, option: str) -> None:
+        """A redirect is enough."""
+        assert _mapping(f"80:-,mode=http,{option}").service == ""
+
+    def test_none(self) -> None:
+        """Without one, or with one of another mode, there has to be a route."""
+        for mapping in ("80:-,mode=http", "80:-,mode=tcp"):
+            with pytest.raises(ConfigError, match="- is no service, and there is no"):
+                _mapping(mapping)
+        with pytest.raises(ConfigError, match="- is no service, and there is no"):
+            _mapping("80:-", redirect_https="on")

@@ -248,6 +248,46 @@ class TestSplitMapping:
         with pytest.raises(ValueError, match=why):
             grammar.split_mapping(text)
 
+    @pytest.mark.parametrize(
+        ("text", "options"),
+        [
+            (
+                "set-header=X-A: 1,tag=b,set-header=X-B: 2",
+                {"set-header": "X-A: 1,set-header=X-B: 2", "tag": "b"},
+            ),
+            (
+                "set-response-header=Cache-Control: public, max-age=60,tag=b",
+                {
+                    "set-response-header": "Cache-Control: public, max-age=60",
+                    "tag": "b",
+                },
+            ),
+            (
+                'set-response-header="Cache-Control: public,max-age=60",tag=b',
+                {
+                    "set-response-header": '"Cache-Control: public,max-age=60"',
+                    "tag": "b",
+                },
+            ),
+            (
+                "redirect=301,https://a.com/?b=c,tag=b",
+                {"redirect": "301,https://a.com/?b=c", "tag": "b"},
+            ),
+            (
+                "rewrite=^/a{1,2}/(.*)$ /b?c=$1,tag=b",
+                {"rewrite": "^/a{1,2}/(.*)$ /b?c=$1", "tag": "b"},
+            ),
+        ],
+    )
+    def test_texts(self, text: str, options: dict[str, str]) -> None:
+        """Some options may be given several times, and hold commas and what follows."""
+        assert grammar.split_mapping(f"80:web,{text}") == ("80", "web", options)
+
+    def test_a_blank_after_a_comma(self) -> None:
+        """Other options hold no other option after a comma and a blank."""
+        _, _, options = grammar.split_mapping("80:web,tag=a, policy=p2c")
+        assert options == {"tag": "a", " policy": "p2c"}
+
     @given(
         st.dictionaries(
             st.from_regex(r"[a-z][a-z-]{0,8}", fullmatch=True),

@@ -23,6 +23,8 @@ from lbconsul.config.model import (
 )
 from lbconsul.config.option import Option
 from lbconsul.config.options import CONSUL_OPTIONS, GATEWAY_OPTIONS, OPTIONS
+from lbconsul.config.rewriting import Rewriting
+from lbconsul.config.rewriting_options import LISTS
 
 #: What a mapping has beside its options.
 ITS_OWN = {"service", "listen", "route", "routes"}
@@ -39,6 +41,7 @@ GROUPS = {
     "upstream_tls": UpstreamTLS,
     "proxy_protocol": ProxyProtocol,
     "http": HTTP,
+    "rewriting": Rewriting,
 }
 
 
@@ -117,7 +120,7 @@ def test_defaults_are_told_at_all() -> None:
         "response-timeout", "request-timeout", "max-head", "max-uri", "max-body",
         "min-rate", "keep-idle", "keep-idle-time", "retry-on", "forwarded", "via",
         "upstream-host", "traceparent", "client-cert-headers", "server-timing",
-        "eject-5xx",
+        "eject-5xx", "redirect-https", "hsts",
     }  # fmt: skip
 
 
@@ -129,3 +132,10 @@ def test_texts(name: str) -> None:
     for wrong in ("", "a\nb", "\x00"):
         with pytest.raises(ValueError, match="must not be empty or hold control"):
             parse(wrong)
+
+
+def test_lists() -> None:
+    """An option that may be given more than once says so."""
+    for option in OPTIONS.values():
+        assert option.is_list == ("may be given more than once" in option.help)
+        assert option.is_list == (option.name in LISTS)

@@ -12,6 +12,7 @@ from lbconsul.config.mapping_options import LISTEN_OPTIONS, MAPPING_OPTIONS
 from lbconsul.config.model import Admin, Config, Mapping
 from lbconsul.config.options import CONSUL_OPTIONS, GATEWAY_OPTIONS, OPTIONS, SECRETS
 from lbconsul.config.render import gateway_options, mapping_options
+from lbconsul.config.rewriting_options import REWRITING_OPTIONS
 
 CONFIG = configure(mappings=["80:web,mode=http"])
 
@@ -89,6 +90,14 @@ def _texts() -> Iterable[tuple[str, str]]:
         "workers": ["auto", "1", "7"],
         "log-file-size": ["off", "64KiB", "10240KiB"],
         "mode": ["http"],
+        "set-header": ["X-A: $host", "X-A: 1, 2,set-header=X-B: 3"],
+        "remove-header": ["X-A", "X-A,remove-header=X-B"],
+        "strip-prefix": ["/api"],
+        "rewrite": ["^/a(/.*)?$ /b$1"],
+        "redirect": ["301,https://a.com$path?$query"],
+        "redirect-https": ["on"],
+        "hsts": ["8760h;includeSubDomains;preload"],
+        "error-page": ["503:/a.html,error-page=502:/b.txt"],
     }.items():
         yield from ((name, text) for text in texts)
 
@@ -144,7 +153,14 @@ def test_of_http() -> None:
     names = {option.name for option in HTTP_OPTIONS}
     [http] = CONFIG.mappings
     assert names - mapping_options(http).keys() == {"trusted-proxies"}
+    names |= {option.name for option in REWRITING_OPTIONS}
     assert not names & mapping_options(evolve(http, mode="tcp")).keys()
+
+
+def test_secret_fields() -> None:
+    """Of a header field with a secret only the name is shown."""
+    found = shown(config(set_header="Authorization: Bearer s3cret"))
+    assert found["set-header"] == "Authorization: (hidden)"
 
 
 def test_embedded() -> None:

@@ -214,3 +214,33 @@ class TestToml:
         with pytest.raises(ConfigError, match=r"^lb.toml: token: must be") as raised:
             from_toml("token = {value = 's3cr3t'}", "lb.toml")
         assert "s3cr3t" not in str(raised.value)
+
+
+class TestLists:
+    """Options that may be given several times."""
+
+    def test_toml(self) -> None:
+        """A TOML file has them as arrays, or one alone as a string."""
+        source = from_toml(
+            "remove-header = 'X-C'\n[[map]]\nlisten = 80\nservice = 'w'\n"
+            "set-header = ['X-A: 1', 'X-B: 2']\nremove-header = ['X-D']",
+            "lb.toml",
+        )
+        assert source.options["remove-header"].text == "X-C"
+        [mapping] = source.mappings
+        assert mapping.options == {
+            "set-header": "X-A: 1,set-header=X-B: 2",
+            "remove-header": "X-D",
+        }
+
+    def test_nothing(self) -> None:
+        """An array of nothing is no value."""
+        with pytest.raises(ConfigError, match=r"^lb.toml: set-header: must be a"):
+            from_toml("set-header = []", "lb.toml")
+
+
+@pytest.mark.parametrize("name", ["Authorization", "cookie", "X-API-Key"])
+def test_secret_fields(name: str) -> None:
+    """A secret in a header field is not shown in the error about another option."""
+    said = SourcedText("--map", f"80:web,set-header={name}: s3cr3t,tag=")
+    assert str(said.wrong("no")) == "--map 80:web,set-header=(hidden),tag=: no"

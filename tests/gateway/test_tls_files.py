@@ -1,4 +1,4 @@
-"""The files of TLS to upstreams, checked before a gateway depends on them."""
+"""Files of TLS to upstreams and of error pages, checked before they are needed."""
 
 from pathlib import Path
 from unittest.mock import patch
@@ -35,13 +35,17 @@ def test_each_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "named"),
-    [("upstream-tls=on,upstream-ca=", "upstream-ca"), ("tls=", "tls")],
+    [
+        ("upstream-tls=on,upstream-ca=", "upstream-ca"),
+        ("tls=", "tls"),
+        ("mode=http,error-page=503:", "error-page"),
+    ],
 )
 def test_at_the_start(
     running: ReactorThread, no_consul: str, tmp_path: Path, options: str, named: str
 ) -> None:
     """A gateway whose files cannot be used does not start."""
-    file = tmp_path / "none.pem"
+    file = tmp_path / "none.html"
     with pytest.raises(ConfigError, match=f"^80:web: {named} {file}: cannot be read"):
         Gateway(running.reactor, configure([no_consul], [f"80:web,{options}{file}"]))
 
@@ -58,3 +62,19 @@ def test_at_a_reload(running: ReactorThread, no_consul: str, tmp_path: Path) -> 
         with pytest.raises(ConfigError, match="holds no PEM certificate"):
             running.call(gateway.reload, config)
         assert gateway.config is config
+
+
+def test_error_pages(tmp_path: Path) -> None:
+    """Each page has to be a file of 64 KiB or less."""
+    page = tmp_path / "sorry.html"
+    page.write_bytes(b"a" * 65536)
+    mappings = configure(
+        mappings=[f"{port}:web,mode=http,error-page=503:{page}" for port in (80, 81)]
+    ).mappings
+    check_files(mappings)
+    page.write_bytes(b"a" * 65537)
+    with pytest.raises(ConfigError) as raised:
+        check_files(mappings)
+    assert str(raised.value) == (
+        f"80:web: error-page {page}: cannot be read: longer than 65536 bytes"
+    )

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from lbconsul.http.answers import Answers, Page, page
+from lbconsul.config.rewriting import ERROR_STATUSES, ErrorPage
+from lbconsul.config.rewriting_values import PAGE_TYPES
+from lbconsul.errors import ConfigError
+from lbconsul.http.answers import Answers, Page, page, read_pages
 from lbconsul.http.head import Limits
 from lbconsul.http.response import ResponseHead, ResponseParser, response_fields
 
@@ -143,6 +146,45 @@ def test_redirect(status: int) -> None:
 
 class TestPages:
     """Bodies from files."""
+
+    def test_read(self) -> None:
+        """Each file is read once, up to 64 KiB."""
+        files = {"/a.html": b"a", "/b.txt": b"b"}
+
+        def read(path: str, most: int) -> bytes:
+            assert most == 65536
+            return files.pop(path)
+
+        pages = ErrorPage(503, "/a.html"), ErrorPage(502, "/b.txt")
+        assert read_pages("80:web", pages, read) == {
+            503: page("/a.html", b"a"),
+            502: page("/b.txt", b"b"),
+        }
+
+    @pytest.mark.parametrize(
+        ("error", "why"),
+        [
+            (OSError(2, "No such file or directory"), "No such file or directory"),
+            (OSError("odd"), "odd"),
+        ],
+    )
+    def test_unreadable(self, error: OSError, why: str) -> None:
+        """A file that cannot be read is one line."""
+
+        def read(path: str, most: int) -> bytes:
+            raise error
+
+        with pytest.raises(ConfigError) as raised:
+            read_pages("80:web", [ErrorPage(503, "/a.html")], read)
+        assert str(raised.value) == (
+            f"80:web: error-page /a.html: cannot be read: {why}"
+        )
+
+    def test_options(self) -> None:
+        """The option takes the errors and the types of files that there are."""
+        assert STATUSES == ERROR_STATUSES
+        for suffix in PAGE_TYPES:
+            assert page(f"a{suffix}", b"").content_type
 
     def test_placeholders(self) -> None:
         """The status, its reason and the id are written into the page."""
