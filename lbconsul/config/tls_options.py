@@ -9,7 +9,8 @@ TLS_OPTIONS = (
     Option(
         "tls",
         values.certificates,
-        "serve clients with TLS: a PEM file of certificate, chain and key; a folder of"
+        "serve clients with TLS: a PEM file of certificate, chain and key, which may be"
+        " in a file of the same name with .key behind it; a folder of"
         " such *.pem files, chosen by server name; or consul:PREFIX for such PEMs in"
         " Consul's key-value store",
         field="tls.certificates",

@@ -73,12 +73,16 @@ def date_text(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def server_certificate(pem: PEM, source: str, changed: float = 0) -> ServerCertificate:
+def server_certificate(
+    pem: PEM, source: str, changed: float = 0, key: PEM | None = None
+) -> ServerCertificate:
     """The certificate that fits the key of a PEM text, and its chain.
+
+    `key` is the text with the key if that is another one.
 
     :raises ConfigError: there is no key, or no certificate of it.
     """
-    certified_key = read_certified_key(pem)
+    certified_key = read_certified_key(pem, key)
     own = certified_key.own
     return ServerCertificate(
         source=source,

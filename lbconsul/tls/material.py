@@ -6,7 +6,7 @@ They are bytes until then, so that one process can read them for others.
 import os
 from collections.abc import Callable, Iterable
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from cryptography import x509
 
 from lbconsul.config.model import TLS
@@ -21,12 +21,15 @@ from lbconsul.tls.certificates import (
 )
 from lbconsul.tls.context import read_authorities
 from lbconsul.tls.pem import PEM
-from lbconsul.tls.pem_files import file_stamps, pem_files
+from lbconsul.tls.pem_files import file_stamps, key_file, pem_files
 from lbconsul.tls.server import ClientVerification, TLSServer, validating
 
 #: The most certificates of one mapping, and the most bytes of their texts.
 MOST_CERTIFICATES = 10_000
 MOST_BYTES = 32 << 20
+
+#: What the labels of all kinds of private keys end with.
+_KEY = b"PRIVATE KEY-----"
 
 
 @frozen
@@ -41,10 +44,26 @@ class PEMText:
     content: bytes = field(repr=False)
     #: When it was changed: of two certificates that are alike the later one is used.
     changed: float = 0.0
+    #: The text of the key's own file, beside that of the certificate; None without one.
+    key: bytes | None = field(default=None, repr=False)
+
+    @property
+    def size(self) -> int:
+        """The bytes of all its text."""
+        return len(self.content) + len(self.key or b"")
 
     def parse(self) -> PEM:
         """:raises ConfigError: a block has no end."""
         return PEM(f"{self.where} {self.source}", self.content)
+
+    def parse_key(self) -> PEM | None:
+        """The key's own file; None without one.
+
+        :raises ConfigError: a block has no end.
+        """
+        if self.key is None:
+            return None
+        return PEM(f"{self.where} {key_file(self.source)}", self.key)
 
 
 @frozen
@@ -66,7 +85,8 @@ def reading(where: str, tls: TLS) -> Steps[Material]:
 
 
 def reading_certificates(where: str, path: str) -> Steps[tuple[PEMText, ...]]:
-    """Read a PEM file, or every ``*.pem`` of a folder in the order of their names.
+    """Read a PEM file, or every ``*.pem`` of a folder in the order of their names; each
+    with its key's own file, if it holds none.
 
     `where` names the option.
 
@@ -74,8 +94,8 @@ def reading_certificates(where: str, path: str) -> Steps[tuple[PEMText, ...]]:
     """
     texts, total = list[PEMText](), 0
     for file in certificate_files(where, path):
-        texts.append(_read(where, file))
-        total += len(texts[-1].content)
+        texts.append(_read_with_key(where, file))
+        total += texts[-1].size
         if total > MOST_BYTES:
             raise ConfigError(f"{where} {path}: holds more than {MOST_BYTES} bytes")
         yield True
@@ -119,6 +139,14 @@ def with_authorities(
     return Material(certificates, *authorities)
 
 
+def text_certificate(text: PEMText) -> ServerCertificate:
+    """The certificate of a text.
+
+    :raises ConfigError: the text is not valid, or its key is not the certificate's.
+    """
+    return server_certificate(text.parse(), text.source, text.changed, text.parse_key())
+
+
 def building(
     tls: TLS, material: Material, now: Callable[[], float]
 ) -> Steps[TLSServer]:
@@ -128,7 +156,7 @@ def building(
     """
     certificates: list[ServerCertificate] = []
     for text in material.certificates:
-        certificates.append(server_certificate(text.parse(), text.source, text.changed))
+        certificates.append(text_certificate(text))
         yield True
     for _ in validating(certificates):
         yield True
@@ -156,7 +184,7 @@ def stamping(tls: TLS) -> Steps[object]:
     """What is different once one of the files is: no file is read for it."""
     found: list[object] = []
     for path in (tls.certificates, tls.client_ca, tls.client_crl):
-        for stamp in file_stamps(path):
+        for stamp in file_stamps(path, keys=path == tls.certificates):
             found.append(stamp)
             yield False
     return found
@@ -168,6 +196,14 @@ def _read(where: str, path: str) -> PEMText:
         return PEMText(where, path, read_file(path), changed)
     except OSError as error:
         raise unreadable(f"{where} {path}", error) from None
+
+
+def _read_with_key(where: str, path: str) -> PEMText:
+    text, key = _read(where, path), key_file(path)
+    if _KEY in text.content or not os.path.exists(key):
+        return text
+    own = _read(where, key)
+    return evolve(text, key=own.content, changed=max(text.changed, own.changed))
 
 
 def _revocation_lists(

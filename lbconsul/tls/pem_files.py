@@ -24,6 +24,11 @@ def pem_files(path: str) -> list[str]:
     return [os.path.join(path, name) for name in names]
 
 
+def key_file(path: str) -> str:
+    """Where the key of a certificate's file is if that has none, as for HAProxy."""
+    return f"{path}.key"
+
+
 def file_stamp(path: str) -> FileStamp | None:
     """What changes when a file does, without reading it; None if it is not there."""
     try:
@@ -34,10 +39,15 @@ def file_stamp(path: str) -> FileStamp | None:
     return path, *times, found.st_size, found.st_ino
 
 
-def file_stamps(path: str) -> Iterator[FileStamp | None]:
-    """The stamp of each of the `pem_files`; none if the folder cannot be read."""
+def file_stamps(path: str, *, keys: bool = False) -> Iterator[FileStamp | None]:
+    """The stamp of each of the `pem_files`, with `keys` each followed by that of its
+    key's own file; none if the folder cannot be read.
+    """
     try:
         files = pem_files(path)
     except OSError:
         return
-    yield from map(file_stamp, files)
+    for each in files:
+        yield file_stamp(each)
+        if keys:
+            yield file_stamp(key_file(each))

@@ -46,7 +46,7 @@ class PublishedCertificates:
             return
         is_first, some = True, list["PEMText"]()
         for each in material.certificates:
-            if some and sum(len(one.content) for one in some) >= _AT_ONCE:
+            if some and sum(one.size for one in some) >= _AT_ONCE:
                 yield CertificatesChunk(tls, tuple(some), is_first=is_first)
                 is_first, some = False, []
             some.append(each)

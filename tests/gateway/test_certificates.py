@@ -98,6 +98,30 @@ def upstream() -> Iterator[socket.socket]:
 
 @pytest.mark.process
 @pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_key_in_a_file_of_its_own(
+    running: ReactorThread, site: Site, upstream: socket.socket, workers: str
+) -> None:
+    """While a key is not that of its certificate the pair before stays in use."""
+    issued = site.authority.issue("a.example.com")
+    Path(issued.cert).rename(site.folder / "a.pem")
+    Path(issued.key).rename(site.folder / "a.pem.key")
+    gateway = Gateway(running.reactor, site.config(workers=workers))
+    with capturedLogs() as events, Started(running, gateway):
+        serve(running, gateway, of(upstream))
+        eventually(lambda: gateway.data_plane.is_serving, "it serves")
+        assert site.shown() == {"a.example.com"}
+        key = ec.generate_private_key(ec.SECP256R1())
+        issued = site.authority.issue("b.example.com", key=key)
+        Path(issued.cert).rename(site.folder / "a.pem")
+        fits = f"{site.folder}/a.pem.key: the private key does not fit"
+        eventually(lambda: fits in "".join(texts(events)), "it is told")
+        assert site.shown() == {"a.example.com"}
+        Path(issued.key).rename(site.folder / "a.pem.key")
+        eventually(lambda: site.shown() == {"b.example.com"}, "it is in use")
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_file_that_changes(
     running: ReactorThread, site: Site, upstream: socket.socket, workers: str
 ) -> None:

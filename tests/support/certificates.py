@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from lbconsul.steps import finish
-from lbconsul.tls.certificates import ServerCertificate, server_certificate
-from lbconsul.tls.material import reading_certificates
+from lbconsul.tls.certificates import ServerCertificate
+from lbconsul.tls.material import reading_certificates, text_certificate
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -181,8 +181,7 @@ def together(path: Path, *files: str) -> str:
 def load_certificates(where: str, path: str) -> list[ServerCertificate]:
     """The certificates of a PEM file or a folder; `where` is the option."""
     return [
-        server_certificate(each.parse(), each.source, each.changed)
-        for each in finish(reading_certificates(where, path))
+        text_certificate(each) for each in finish(reading_certificates(where, path))
     ]
 
 

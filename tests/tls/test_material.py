@@ -168,6 +168,47 @@ def test_stamps(stage: Stage) -> None:
         assert before != stamps()
 
 
+def test_key_beside_the_certificate(stage: Stage) -> None:
+    """A key may be in a file of its own, FILE.key, whose changes are noticed; a key in
+    the certificate's file comes first.
+    """
+    issued, other = (stage.authority.issue("localhost") for _ in range(2))
+    key = stage.certificates / "web.pem.key"
+    key.write_text("what is not looked at")
+    stage.connect(stage.mapping())
+    stage.pem.write_bytes(Path(issued.cert).read_bytes())
+    key.write_bytes(Path(issued.key).read_bytes())
+    for mapping in (stage.mapping(), stage.mapping(tls=str(stage.certificates))):
+        stage.connect(mapping)
+        before, texts = finish(stamping(mapping.tls)), finish(reading("w", mapping.tls))
+        assert "PRIVATE" not in repr(texts)
+        key.write_bytes(Path(other.key).read_bytes())
+        assert before != finish(stamping(mapping.tls))
+        assert texts != finish(reading("w", mapping.tls))
+        key.write_bytes(Path(issued.key).read_bytes())
+
+
+def test_errors_of_a_key_beside_the_certificate(stage: Stage) -> None:
+    """An error names the file that it is about."""
+    issued = stage.authority.issue("localhost")
+    key, begin = Path(f"{stage.pem}.key"), f"web: tls {stage.pem}"
+    stage.pem.write_bytes(Path(issued.cert).read_bytes())
+
+    def refused() -> str:
+        with pytest.raises(ConfigError) as error:
+            read_server_tls(stage.mapping())
+        return str(error.value)
+
+    assert refused() == f"{begin}: holds no PEM private key"
+    key.write_bytes(b"")
+    assert refused() == f"{begin}.key: holds no PEM private key"
+    key.write_bytes(b"\n-----BEGIN PRIVATE KEY-----\n")
+    assert refused() == f"{begin}.key, line 2: BEGIN PRIVATE KEY without its END"
+    key.unlink()
+    key.mkdir()
+    assert refused() == f"{begin}.key: cannot be read: Is a directory"
+
+
 def test_secrets(stage: Stage) -> None:
     """Keys are in no representation; another process can be sent the texts."""
     texts = finish(reading("web", stage.mapping().tls))

@@ -55,6 +55,19 @@ def test_stamps(folder: Path) -> None:
     assert changed()
 
 
+def test_stamps_of_keys(folder: Path) -> None:
+    """The file of a key beside a certificate counts, if it is asked for."""
+    pem, key = folder / "a.pem", folder / "a.pem.key"
+    pem.write_text("a")
+    seen = [tuple(file_stamps(str(folder), keys=True))]
+    assert seen[0] == (*stamps(folder), None)
+    for text in ("key", "another key"):
+        key.write_text(text)
+        seen.append(tuple(file_stamps(str(folder), keys=True)))
+    assert len(set(seen)) == 3
+    assert len(stamps(folder)) == 1
+
+
 def test_nothing_to_stamp(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is not there, or whose folder cannot be read, has no stamp."""
     assert stamps(folder / "a.pem") == (None,)
