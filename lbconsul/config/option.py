@@ -41,11 +41,27 @@ def joined(name: str, texts: Iterable[object]) -> str:
 
 
 def list_option(
-    name: str, parse: Callable[[str], Any], help: str, field: str
+    name: str,
+    parse: Callable[[str], Any],
+    help: str,
+    field: str,
+    *,
+    distinct: str = "",
 ) -> Option:
-    """An option that may be given several times; `parse` is for one of them."""
+    """An option that may be given several times; `parse` is for one of them.
+
+    `distinct` names an attribute in which all values must differ.
+    """
 
     def parse_all(text: str) -> tuple[Any, ...]:
-        return tuple(parse(each) for each in text.split(f",{name}="))
+        found = tuple(parse(each) for each in text.split(f",{name}="))
+        if distinct:
+            seen = set[object]()
+            for each in found:
+                key = getattr(each, distinct)
+                if key in seen:
+                    raise ValueError(f"{distinct} {key} is given twice")
+                seen.add(key)
+        return found
 
     return Option(name, parse_all, help, field, is_list=True)

@@ -88,6 +88,7 @@ REWRITING_OPTIONS = (
         "STATUS:/PATH of a file (.html, .json, .txt or .xml, up to 64KiB) in place of"
         " the gateway's own answer; may be given more than once",
         "rewriting.error_page",
+        distinct="status",
     ),
 )
 

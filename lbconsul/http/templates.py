@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from lbconsul.config.rewriting import split_variables
+from lbconsul.http.fields import Fields
 
 #: The values of variables, by their names without the dollar.
 Variables = Mapping[bytes, bytes]
@@ -37,3 +38,26 @@ class Template:
         if self._constant is not None:
             return self._constant
         return self._format % variables
+
+
+def request_variables(
+    fields: Fields,
+    *,
+    client: str,
+    scheme: str,
+    request_id: bytes,
+    service: str,
+    route: str,
+) -> Variables:
+    """The variables of header fields, for a request with these `fields`.
+
+    `client` and `scheme` are what `ClientHeaders` says of it.
+    """
+    return {
+        b"client": client.encode(),
+        b"host": b"" if fields.host is None else fields.host.text,
+        b"request_id": request_id,
+        b"route": route.encode(),
+        b"scheme": scheme.encode(),
+        b"service": service.encode(),
+    }

@@ -232,6 +232,8 @@ def test_error_page() -> None:
     """A status and a file."""
     parse = MAPPING_OPTIONS["error-page"].parse
     assert parse("503:/a b.HTML") == (ErrorPage(503, "/a b.HTML"),)
+    both = (ErrorPage(503, "/a.html"), ErrorPage(502, "/a.html"))
+    assert parse("503:/a.html,error-page=502:/a.html") == both
 
 
 @pytest.mark.parametrize(
@@ -244,6 +246,7 @@ def test_error_page() -> None:
         ("503:", "'' must be the path of a file"),
         ("503:/a\n.html", "must be the path of a file"),
         ("503:/a.js", r"end with one of .html, .json, .txt, .xml$"),
+        ("503:/a.html,error-page=503:/b.html", "^status 503 is given twice$"),
     ],
 )
 def test_no_error_page(text: str, why: str) -> None:

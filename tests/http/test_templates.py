@@ -1,6 +1,9 @@
 """Texts with variables."""
 
-from lbconsul.http.templates import Template
+from lbconsul.config.rewriting import HEADER_VARIABLES
+from lbconsul.http.fields import Fields
+from lbconsul.http.host import read_host
+from lbconsul.http.templates import Template, Variables, request_variables
 
 VALUES = {b"host": b"a%b", b"path": b"/%(host)s$host"}
 
@@ -17,3 +20,29 @@ def test_constant() -> None:
     template = Template.of("100% $$5 %(host)b")
     assert template.filled({}) == b"100% $5 %(host)b"
     assert not template.names
+
+
+def _variables(fields: Fields) -> Variables:
+    return request_variables(
+        fields,
+        client="::1",
+        scheme="https",
+        request_id=b"r",
+        service="caf\xe9",
+        route="a/b",
+    )
+
+
+def test_request_variables() -> None:
+    """A request has all the variables that an option may name."""
+    found = _variables(Fields(b"\r\n", 1, read_host(b"A.com:80")))
+    assert found == {
+        b"client": b"::1",
+        b"host": b"A.com:80",
+        b"request_id": b"r",
+        b"route": b"a/b",
+        b"scheme": b"https",
+        b"service": "caf\xe9".encode(),
+    }
+    assert [name.decode() for name in found] == list(HEADER_VARIABLES)
+    assert _variables(Fields(b"\r\n", 0))[b"host"] == b""
