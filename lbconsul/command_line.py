@@ -82,7 +82,8 @@ class CommandLine(usage.Options):
 
     def opt_route(self, route: str) -> None:
         """LISTEN:PATTERN=SERVICE, with options behind it: where a part of a mapping's
-        clients goes, by TLS server name; may be given more than once"""
+        clients or requests goes, by TLS server name, or by host and path; may be given
+        more than once"""
         self._routes.append(route)
 
     def opt_version(self) -> None:

@@ -32,11 +32,12 @@ WEB_PORTS = {"http": 80, "https": 443}
 
 _LISTEN = (
     r"""(?P<listen>unix:/[^:]*|systemd:[^:,]+|"""
-    r"""(?:(?:\[[^\]]*\]|[^:,\[\]"]*):)?[^:,"]*)"""
+    r"""(?:(?:\[[^\]]*\]|[^:,\[\]"]*):)?[^:,"/]*)"""
 )
 _SERVICE = r"""(?P<service>"(?:[^"\\]|\\.)*"|(?!")[^:,]*)(?:,(?P<options>.*))?"""
 _MAPPING = re.compile(f"{_LISTEN}:{_SERVICE}", re.DOTALL)
-_ROUTE = re.compile(f"{_LISTEN}:(?P<pattern>[^=:,]*)={_SERVICE}", re.DOTALL)
+_PATTERN = r"(?P<pattern>(?:\[[^\]]*\]|[^=:,/]*)(?:=?/[^=]*)?)"
+_ROUTE = re.compile(f"{_LISTEN}:{_PATTERN}={_SERVICE}", re.DOTALL)
 _LOOKS_LIKE_MAPPING = re.compile(
     r"\d+:|unix:(?!//|\d*$)|systemd:|(?:\[[^\]]*\]|[^:\[\]]*):\d+:"
 )
@@ -169,7 +170,8 @@ def split_mapping(text: str) -> tuple[str, str | None, dict[str, str]]:
 def split_route(text: str) -> tuple[str, str, str | None, dict[str, str]]:
     """Split ``LISTEN:PATTERN=SERVICE[,option=value...]`` into its four parts.
 
-    Quotes and a dash mean what they mean in a mapping.
+    Quotes and a dash mean what they mean in a mapping.  A ``=`` before a ``/`` belongs
+    to the pattern.
     """
     match = _ROUTE.fullmatch(text)
     if match is None:

@@ -1,13 +1,13 @@
 """Builds mappings and their routes, from what the file and the command line say."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from collections.abc import Mapping as AbstractMapping
 from typing import Any
 
 from attrs import evolve
 
-from lbconsul.config import conflicts, grammar, validate
+from lbconsul.config import conflicts, grammar, route_texts, validate
 from lbconsul.config.listen import Listen
 from lbconsul.config.mapping_options import (
     LISTEN_OPTIONS,
@@ -15,7 +15,6 @@ from lbconsul.config.mapping_options import (
     with_options,
 )
 from lbconsul.config.model import Mapping
-from lbconsul.config.server_names import read_pattern
 from lbconsul.config.sources import RawMapping, Source, SourcedText
 from lbconsul.config.values import service as service_name
 from lbconsul.text import listed
@@ -39,12 +38,14 @@ def build_mappings(
     listening = {mapping.listen for _, mapping in given}
     filed = [(each, _mapping(each, defaults)) for each in file.mappings]
     kept = [each for each in filed if each[1].listen not in listening] + given
-    routes = _routes(file.routes)
-    for listen in listening:
-        routes.pop(listen, None)
-    for listen, theirs in _routes(command_line.routes).items():
+    mappings = [mapping for _, mapping in kept]
+    modes = {each.listen: each.mode for each in mappings}
+    filed_routes = [each for each in file.routes if _listen(each) not in listening]
+    for each in (*filed_routes, *command_line.routes):
+        _refuse_stray(each, mappings, modes)
+    routes = _routes(filed_routes, modes)
+    for listen, theirs in _routes(command_line.routes, modes).items():
         routes.setdefault(listen, {}).update(theirs)
-    _refuse_strays(routes, [mapping for _, mapping in kept])
     built = [_with_routes(*each, routes.get(each[1].listen, {})) for each in kept]
     validate.reject_fallback_loops([row for each in built for row in each])
     return [
@@ -89,14 +90,17 @@ def _service(each: RawMapping) -> str:
         raise each.said.wrong(str(error)) from None
 
 
-def _routes(given: Iterable[RawMapping]) -> dict[Listen | None, _Routes]:
-    """The routes of one source, by address.
+def _routes(
+    given: Iterable[RawMapping], modes: AbstractMapping[Listen | None, str]
+) -> dict[Listen | None, _Routes]:
+    """The routes of one source, by address; `modes` are those of the mappings there.
 
     :raises ConfigError: two of them are for the same clients.
     """
     routes = defaultdict[Listen | None, _Routes](dict)
     for each in given:
-        others, pattern = routes[_listen(each)], _pattern(each)
+        listen = _listen(each)
+        others, pattern = routes[listen], route_texts.pattern(each, modes[listen])
         if pattern in others:
             by = others[pattern].said
             raise each.said.wrong(f"{pattern} is taken by {by.where} {by.text}")
@@ -104,25 +108,16 @@ def _routes(given: Iterable[RawMapping]) -> dict[Listen | None, _Routes]:
     return routes
 
 
-def _pattern(each: RawMapping) -> str:
-    try:
-        return read_pattern(each.pattern)
-    except ValueError as error:
-        raise each.said.wrong(f"{each.pattern!r} {error}") from None
-
-
-def _refuse_strays(
-    routes: AbstractMapping[Listen | None, _Routes], mappings: Iterable[Mapping]
+def _refuse_stray(
+    route: RawMapping, mappings: Iterable[Mapping], known: Container[Listen | None]
 ) -> None:
-    """Refuse routes at an address where no mapping listens."""
-    known = {each.listen for each in mappings}
-    for listen, theirs in routes.items():
-        if listen not in known:
-            [first, *_] = theirs.values()
-            names = listed(map(str, mappings))
-            raise first.said.wrong(
-                f"no mapping listens on {listen}; the mappings are {names}"
-            )
+    """Refuse a route at an address where no mapping listens."""
+    listen = _listen(route)
+    if listen not in known:
+        names = listed(map(str, mappings))
+        raise route.said.wrong(
+            f"no mapping listens on {listen}; the mappings are {names}"
+        )
 
 
 def _with_routes(
@@ -132,6 +127,8 @@ def _with_routes(
     if routes:
         [first, *_] = routes.values()
         conflicts.refuse_routes(first, mapping)
+        if mapping.mode == "http":
+            route_texts.refuse_ties(routes)
     elif not (mapping.service or conflicts.is_redirecting(mapping)):
         raise each.said.wrong(
             "- is no service, and there is no route: give it one, such as"
@@ -170,4 +167,4 @@ def _route(each: RawMapping, pattern: str, mapping: Mapping) -> Mapping:
         deny=(),
         limits=limits,
     )
-    return with_options(inherited, _values(each))
+    return with_options(inherited, _values(route_texts.without_conditions(each)))

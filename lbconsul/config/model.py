@@ -212,7 +212,10 @@ class Mapping:
 
     def __str__(self) -> str:
         service = quoted(self.service) if self.service else "-"
-        shown = f"{self.route}={service}" if self.route else service
+        pattern, _, conditions = self.route.partition(" ")
+        shown = f"{pattern}={service}" if pattern else service
+        if conditions:
+            shown += f",{conditions}"
         if self.listen is None:
             return shown
         if isinstance(self.listen, TCPListen) and self.listen.host == "0.0.0.0":

@@ -103,3 +103,17 @@ class ServerNames(Generic[Value]):
                     return self._wildcards[name]
                 _, dot, name = name.partition(".")
         return self._any
+
+    def matching(self, name: str | None) -> list[Value]:
+        """The values of all patterns that match; the first is the one that is found."""
+        found = list[Value]()
+        if name is not None:
+            if name in self._exact:
+                found.append(self._exact[name])
+            while name:
+                name = name.partition(".")[2]
+                if name in self._wildcards:
+                    found.append(self._wildcards[name])
+        if self._any is not None:
+            found.append(self._any)
+        return found

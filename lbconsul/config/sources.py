@@ -15,6 +15,7 @@ from lbconsul.config.mapping_options import MAPPING_OPTIONS
 from lbconsul.config.option import joined
 from lbconsul.config.options import OPTIONS
 from lbconsul.config.rewriting_options import LISTS
+from lbconsul.config.route_pattern import CONDITIONS
 from lbconsul.errors import ConfigError
 
 #: Consul's own variables and the option that each sets, as in its Go client:
@@ -219,7 +220,7 @@ def _toml_mapping(where: str, value: object) -> tuple[RawMapping, list[RawMappin
         raise ConfigError(f"{where}: route must be given as [[map.route]] tables")
     if routes:
         value.setdefault("service", "-")
-    texts = _toml_texts(where, value, "listen", "service", also="route")
+    texts = _toml_texts(where, value, "listen", "service", also=("route",))
     listen, service = texts.pop("listen"), texts.pop("service")
     said = SourcedText(where, f"{listen}:{service}")
     mapping = RawMapping(said, listen, _service(service), texts)
@@ -232,7 +233,7 @@ def _toml_mapping(where: str, value: object) -> tuple[RawMapping, list[RawMappin
 def _toml_route(where: str, listen: str, value: object) -> RawMapping:
     if not isinstance(value, dict):
         raise ConfigError(f"{where} {value}: must be a [[map.route]] table")
-    texts = _toml_texts(where, value, "match", "service")
+    texts = _toml_texts(where, value, "match", "service", also=CONDITIONS)
     pattern, service = texts.pop("match"), texts.pop("service")
     said = SourcedText(where, f"{listen}:{pattern}={service}")
     return RawMapping(said, listen, _service(service), texts, pattern)
@@ -243,13 +244,13 @@ def _service(text: str) -> str | None:
 
 
 def _toml_texts(
-    where: str, table: dict[str, Any], *needed: str, also: str = ""
+    where: str, table: dict[str, Any], *needed: str, also: Iterable[str]
 ) -> dict[str, str]:
-    """The texts of a table's values; `needed` and mapping options are its keys.
+    """The texts of a table's values.
 
-    `also` is a key that was read before, named only in errors.
+    Its keys are `needed`, `also` and options of mappings.
     """
-    known = {*needed, *MAPPING_OPTIONS} | ({also} if also else set())
+    known = {*needed, *also, *MAPPING_OPTIONS}
     for key in table:
         if key not in known:
             raise ConfigError(f"{where}: {grammar.unknown('option', key, known)}")

@@ -14,6 +14,7 @@ from lbconsul.config.sources import Source, from_command_line, from_toml
 from lbconsul.errors import ConfigError
 
 SNI = "443:-,mode=sni"
+HTTP = "80:web,mode=http"
 ONE = TCPListen("0.0.0.0", 443)
 
 
@@ -257,7 +258,26 @@ class TestFile:
         ((SNI,), "443:a.com=-", "a route needs a service"),
         ((SNI,), "443:=a", "'' must be a server name, such as api.example.com"),
         ((SNI,), "443:a_b!=a", "'a_b!' must be a server name, such as api.example.com"),
-        ((SNI,), "443:a.com/x=a", "'a.com/x' must be a server name, such as api.exa"),
+        ((SNI,), "443:a.com/x=a", "'a.com/x' has a path, which needs mode=http"),
+        (
+            (SNI,),
+            "443:a.com=a,if-method=GET",
+            "if-method=GET: works only with mode=http",
+        ),
+        ((HTTP,), "80:a.com?x=a", "'a.com?x' must be a server name, such as api.exam"),
+        ((HTTP,), "80:a.com/b?c=a", "'/b?c' must be a path, without a query"),
+        ((HTTP,), "80:/a/../..=a", "'/a/../..' leads above the root"),
+        ((HTTP,), "80:/a=/b=a", "service must be a name without spaces and without"),
+        (
+            (HTTP,),
+            "80:/a=a,if-method=get",
+            "if-method must be methods in upper case, such as GET|HEAD",
+        ),
+        (
+            (HTTP,),
+            "80:/a=a,if-header=:1",
+            "if-header must be NAME or NAME:VALUE, such as x-beta:1",
+        ),
         (("443:web",), "443:a.com=a", "443:web needs mode=sni, or tls=, to route by"),
         ((SNI,), "443:a.com=a,tga=x", "unknown option 'tga'; did you mean 'tag'?"),
         ((SNI,), "443:a.com=a,attempts=x", "attempts=x: must be a whole number"),

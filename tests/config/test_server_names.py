@@ -142,5 +142,15 @@ def test_as_by_a_search(patterns: set[str], name: str) -> None:
         for each in sorted(patterns, key=lambda each: (each[0] != "*", len(each)))
         if each in ("*", name) or (each[0] == "*" and name.endswith(each[1:]))
     ]
-    found = ServerNames({each: each for each in patterns}).find(name)
-    assert found == (matching[-1] if matching else None)
+    table = ServerNames({each: each for each in patterns})
+    assert table.find(name) == (matching[-1] if matching else None)
+    assert table.matching(name) == matching[::-1]
+
+
+def test_all_that_match() -> None:
+    """The values of all patterns come in their order; without a name only that of *."""
+    table = ServerNames({"*": 1, "*.b.c": 2, "*.c": 3, "a.b.c": 4, "x.c": 5})
+    assert table.matching("a.b.c") == [4, 2, 3, 1]
+    assert table.matching("c") == [1]
+    assert table.matching(None) == [1]
+    assert ServerNames({"a": 1}).matching(None) == []
