@@ -1,8 +1,10 @@
 """One exchange of HTTP mode: a request, and the response that is had for it."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from lbconsul.balance.upstream import Lease, Outcome, Upstream
+from lbconsul.errors import NoUpstream
 from lbconsul.http.head import CHUNKED, UNTIL_CLOSE
 from lbconsul.http.request import RequestHead
 from lbconsul.http.response import ResponseHead, without_coding
@@ -10,9 +12,11 @@ from lbconsul.net.sockets import BareSocket, has_ended
 from lbconsul.net.stream import Stream
 from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.proxy.dialer import DialAttempt
+from lbconsul.proxy.http_retry import RETRIED, HeldResponse
 from lbconsul.proxy.http_settings import HTTPSettings
 from lbconsul.proxy.http_upstream import UpstreamConnection
 from lbconsul.proxy.mapping_proxy import MappingProxy
+from lbconsul.proxy.retry import lease_next
 from lbconsul.proxy.tcp_session import PROBE_TIMEOUT
 from lbconsul.proxy.upstream_handshake import HandshakeDial
 from lbconsul.proxy.upstream_header import upstream_header
@@ -109,9 +113,11 @@ class Exchange:
     __slots__ = (
         "_body",
         "_dial",
+        "_held",
         "_row",
         "_session",
         "_settings",
+        "_tried",
         "answered_at",
         "begun_at",
         "close",
@@ -163,8 +169,12 @@ class Exchange:
         self.status = 0
         #: Whether the response is over.
         self.is_answered = False
-        #: Upstreams that failed before.
+        #: How often it was tried again: connects, and requests that were sent again.
         self.retries = 0
+        #: The upstreams that answered with an error, or not at all, and a response of
+        #: the last that did, in case that no other one is better.
+        self._tried: Sequence[Upstream] = ()
+        self._held: HeldResponse | None = None
         #: Whether the client's connection ends with it.
         self.close = head.fields.close
 
@@ -177,16 +187,24 @@ class Exchange:
     def begin(self, body: bytes) -> None:
         """Find an upstream, and send it the request with this beginning of the body."""
         self._body, self.received = body, len(body)
-        row = self._row
-        lease = row.dialer.lease()
-        if lease is not None:
-            newer = 0.0 if self._is_idempotent else _FRESH
-            kept = self._settings.idle.take(lease.upstream, self.begun_at, newer)
-            if kept is not None:
-                self.lease = lease
-                self._send(kept, self.begun_at)
-                return
-        self._connect(lease, self.begun_at)
+        budget = self._settings.retry_budget
+        if budget is not None:
+            budget.add_request()
+        lease = self._row.dialer.lease()
+        if lease is None:
+            self._connect(None, self.begun_at)
+        else:
+            self._go_to(lease, self.begun_at)
+
+    def _go_to(self, lease: Lease, now: float) -> None:
+        """Send it to the upstream of the lease, on an idle connection or a new one."""
+        newer = 0.0 if self._is_idempotent else _FRESH
+        kept = self._settings.idle.take(lease.upstream, now, newer)
+        if kept is None:
+            self._connect(lease, now)
+        else:
+            self.lease = lease
+            self._send(kept, now)
 
     def add_body(self, part: bytes) -> None:
         """Pass on more of the request's body."""
@@ -219,6 +237,7 @@ class Exchange:
                     handshake.header, session.address, server, session.info
                 )
             dial = self._dial = HandshakeDial(row.dialer, handshake, self, now, header)
+        dial.tried = list(self._tried)
         if lease is not None:
             dial.connect_to(lease)
         else:
@@ -245,7 +264,7 @@ class Exchange:
         self._dial = None
         now = row.clock.seconds()
         lease = self.lease = dial.lease
-        self.retries = len(dial.tried)
+        self.retries += len(dial.tried) - len(self._tried)
         connection = self.upstream = UpstreamConnection(
             upstream,
             row.relaying.poller,
@@ -269,12 +288,14 @@ class Exchange:
     def on_failed(self, termination: Termination) -> None:
         """Answer that there is no upstream."""
         assert self._dial is not None
-        self.retries = len(self._dial.tried)
+        self.retries += len(self._dial.tried) - len(self._tried)
         self._dial = None
-        if termination in _STATUS_OF:
-            self._session.answer(_STATUS_OF[termination], termination)
-        else:
+        if termination not in _STATUS_OF:
             self._session.end(termination)
+        elif self._held is not None:
+            self._pass_held(self._held)
+        else:
+            self._session.answer(_STATUS_OF[termination], termination)
 
     def on_starved(self) -> None:
         """Let the listener pause: descriptors or memory ran out."""
@@ -298,9 +319,11 @@ class Exchange:
                 is_of_head=head.method == b"HEAD",
                 only_data=not head.fields.minor,
             )
-        except OSError:
-            self.on_upstream_failed(Termination.UPSTREAM_LEFT)
+        except OSError:  # nothing was sent
+            self._on_failed_at(upstream, Termination.UPSTREAM_LEFT, is_safe=True)
             return
+        if not self._is_idempotent:
+            self._body = None  # it is not sent again
         if upstream.unsent:
             session.pause_body()
 
@@ -313,13 +336,26 @@ class Exchange:
 
     def on_head(self, head: ResponseHead, part: bytes, is_over: bool) -> None:
         """Pass on the head of the response, with the beginning of the body."""
-        lease, session, fields = self.lease, self._session, head.fields
+        lease = self.lease
         assert lease is not None
+        if lease.upstream.record is not None or head.status >= _SERVER_ERROR:
+            self._judge(lease, failed=head.status >= _SERVER_ERROR)
+        if head.status in RETRIED and self._settings.retry_budget is not None:
+            assert self.upstream is not None
+            other = self._other(RETRIED[head.status])
+            if other is not None:
+                self._hold(HeldResponse(lease, self.upstream, head, part, is_over))
+                self._retry(other)
+                return
+        if self._held is not None:
+            self._leave_held()
+        self._pass_head(head, part, is_over)
+
+    def _pass_head(self, head: ResponseHead, part: bytes, is_over: bool) -> None:
+        session, fields = self._session, head.fields
         self.status = head.status
         self.answered_at = self._row.clock.seconds()
         self._body = None
-        if lease.upstream.record is not None or head.status >= _SERVER_ERROR:
-            self._judge(lease, failed=head.status >= _SERVER_ERROR)
         lines = fields.lines
         if fields.body == CHUNKED and not self.head.fields.minor:
             lines, self.close = without_coding(lines), True
@@ -362,13 +398,21 @@ class Exchange:
         self.answered_at = self._row.clock.seconds()
         assert self.lease is not None
         self.lease.showed(Outcome.SUCCESS)
+        self._leave_held()
         answer = head.line + head.fields.lines + b"\r\n"
         self._session.upgrade(self, answer + rest)
 
     def on_upstream_failed(self, termination: Termination) -> None:
         """Try again, where that is safe; else the client learns of it."""
-        upstream, lease, session = self.upstream, self.lease, self._session
-        assert upstream is not None and lease is not None
+        assert self.upstream is not None
+        self._on_failed_at(self.upstream, termination, is_safe=self._is_idempotent)
+
+    def _on_failed_at(
+        self, upstream: UpstreamConnection, termination: Termination, *, is_safe: bool
+    ) -> None:
+        """The connection failed; `is_safe`: nothing speaks against a repetition."""
+        lease, session = self.lease, self._session
+        assert lease is not None
         is_early = termination is Termination.UPSTREAM_LEFT and not upstream.has_begun
         upstream.close()
         self.upstream = None
@@ -380,16 +424,18 @@ class Exchange:
         if self.status:
             session.end(termination)
             return
+        if is_early and upstream.is_reused and is_safe and self._body is not None:
+            # The upstream ended the connection while it was idle: a new one tells.
+            self.lease = None
+            self.retries += 1
+            self._connect(lease, self._row.clock.seconds())
+            return
         if is_early and not upstream.is_reused:
             lease.showed(Outcome.EARLY_CLOSE)
         elif not is_early and termination is not Termination.STARVED:
             self._judge(lease, failed=True, proves=True)
-        elif is_early and self._is_idempotent and self._body is not None:
-            # The upstream ended the connection while it was idle: a new one tells.
-            self.lease = None
-            self._connect(lease, self._row.clock.seconds())
-            return
-        session.answer(_STATUS_OF[termination], termination)
+        reason = "" if termination is Termination.STARVED else "502"
+        self._try_elsewhere(reason, _STATUS_OF[termination], termination)
 
     def _judge(self, lease: Lease, *, failed: bool, proves: bool = False) -> None:
         """Report a response, or that none came, where it counts.
@@ -402,6 +448,82 @@ class Exchange:
             lease.showed(Outcome.ERROR)
         elif not proves:
             lease.showed(Outcome.SUCCESS)
+
+    # Retries.
+
+    def _other(self, reason: str) -> Lease | None:
+        """A lease on another upstream, if the request may be sent to it for `reason`.
+
+        No dial that waits for an upstream goes after it, nor does it wait itself.
+        """
+        budget, dialer, lease = (
+            self._settings.retry_budget,
+            self._row.dialer,
+            self.lease,
+        )
+        if (
+            budget is None
+            or lease is None
+            or reason not in self._settings.mapping.http.retry_on
+            or not self._is_idempotent
+            or self._body is None
+            or len(self._body) > _MOST_KEPT
+            or self._session.is_in_body
+            or dialer.wait_queue.queues
+        ):
+            return None
+        tried = [*self._tried, lease.upstream]
+        try:
+            other = lease_next(dialer.failover, tried, dialer.attempts)
+        except NoUpstream:
+            return None
+        if not budget.take():
+            other.end()
+            return None
+        self._tried = tried
+        return other
+
+    def _retry(self, lease: Lease) -> None:
+        """Send the request once more, to another upstream."""
+        self.lease = None
+        self.retries += 1
+        self._go_to(lease, self._row.clock.seconds())
+
+    def _try_elsewhere(
+        self, reason: str, status: int, termination: Termination
+    ) -> None:
+        """The upstream does not answer: another one does, or one did, or `status`."""
+        other = self._other(reason)
+        self.leave_upstream()
+        if other is not None:
+            assert self.lease is not None
+            self.lease.end()
+            self._retry(other)
+        elif self._held is not None:
+            self._pass_held(self._held)
+        else:
+            self._session.answer(status, termination)
+
+    def _hold(self, held: HeldResponse) -> None:
+        """Keep a response, and read no more of it."""
+        self._leave_held()
+        self._held = held
+        held.wait()
+        self.upstream = None
+
+    def _pass_held(self, held: HeldResponse) -> None:
+        """Pass on the last response that there was: no other is had."""
+        if self.lease is not None:
+            self.lease.end()
+        self._held = None
+        self.lease, self.upstream = held.lease, held.upstream
+        held.upstream.resume()
+        self._pass_head(held.head, held.part, held.is_over)
+
+    def _leave_held(self) -> None:
+        if self._held is not None:
+            self._held.leave(self._row.clock.seconds())
+            self._held = None
 
     def end(self, termination: Termination) -> None:
         """End with the client's connection."""
@@ -441,8 +563,8 @@ class Exchange:
         else:
             if lease is not None and not session.is_in_body:
                 self._judge(lease, failed=True, proves=True)
-            self.leave_upstream()
-            session.answer(504, termination)
+            is_late = termination is Termination.RESPONSE_TIMEOUT
+            self._try_elsewhere("timeout" if is_late else "", 504, termination)
 
     def leave_upstream(self) -> None:
         """End the dial, or the connection to the upstream."""
@@ -456,6 +578,7 @@ class Exchange:
     def finish(self, now: float, *, is_whole: bool) -> None:
         """Release the upstream; `is_whole` says that all of the request was read."""
         row, lease, upstream = self._row, self.lease, self.upstream
+        self._leave_held()
         if upstream is not None:
             if not (is_whole and self.is_answered):
                 upstream.is_reusable = False

@@ -7,6 +7,7 @@ from typing import Self
 
 from attrs import define, field
 
+from lbconsul.balance.retry_budget import RetryBudget
 from lbconsul.config.listen import TCPListen
 from lbconsul.config.model import Mapping
 from lbconsul.http.answers import Answers
@@ -62,6 +63,8 @@ class HTTPSettings:
     port: int
     answers: Answers
     idle: IdleConnections[UpstreamConnection]
+    #: How many requests may be sent again; None: `retry-on` says that none is.
+    retry_budget: RetryBudget | None = None
     #: Exchanges under way.
     active: int = 0
     #: Whether keep-alive ends with the response: the mapping drains.
@@ -86,6 +89,7 @@ class HTTPSettings:
             IdleConnections(
                 http.keep_idle if shares else 0, http.keep_idle_time, sweeper
             ),
+            RetryBudget() if http.retry_on else None,
         )
 
 
