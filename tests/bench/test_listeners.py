@@ -89,6 +89,18 @@ def test_nginx_takes_its_configuration_of_http(
     subprocess.run([*command, "-t"], check=True, capture_output=True)
 
 
+def test_lbconsul_takes_its_options_of_http(
+    stage: Stage, commands: list[Sequence[str]]
+) -> None:
+    """lbconsul has a mapping in HTTP mode for each listener."""
+    made = http_listeners.lbconsul_http(stage, 100)
+    (command,) = commands
+    options = Options()
+    options.parseOptions(list(command[command.index("lbconsul") + 1 :]))
+    listening = {str(each.listen): each.mode for each in options.config.mappings}
+    assert listening == {f"127.0.0.1:{port}": "http" for port in made.ports.values()}
+
+
 def test_the_chosen_in_http_mode() -> None:
     """A balancer that is chosen for TCP is measured in HTTP mode, too."""
     assert http_listeners.chosen(["haproxy", "nginx stream", "bare loop"]) == [

@@ -69,19 +69,18 @@ def calls_per_connection(
 def calls_per_request(*, logs: bool, requests: int = 1024, **options: Any) -> float:
     """The mean over requests of one client that keeps its connection.
 
-    Counted as for a connection, with one upstream connection that is kept as well.
+    Counted as for a connection.  Those to upstreams are kept as well.
     """
     mapping = evolve(Mapping("web", TCPListen("127.0.0.1", 0)), **options)
     with ExitStack() as held:
         proxy = _Proxy(held, logs, mapping, _KEPT_REQUEST)
         client = held.enter_context(proxy.connect())
-        upstream = held.enter_context(proxy.server_side())
-        proxy.answer(client, upstream)
+        proxy.answer(client, held)
         for _ in range(_FIRST):
-            proxy.ask_again(client, upstream)
+            proxy.ask_again(client, held)
         proxy.reactor.counted = 0
         for _ in range(requests):
-            proxy.ask_again(client, upstream)
+            proxy.ask_again(client, held)
         return proxy.reactor.counted / requests
 
 
@@ -120,6 +119,8 @@ class _Proxy:
             held.enter_context(socket.create_server(("127.0.0.1", port)))
             for port in free_ports(_UPSTREAMS)
         ]
+        #: Connections of theirs that are used again.
+        self._kept: list[socket.socket] = []
         ports = [each.getsockname()[1] for each in self._servers]
         self._registry = registry_of(*(instance(f"web-{n}", n) for n in ports))
         nowhere = held.enter_context(open(os.devnull, "wb"))  # noqa: SIM115
@@ -165,20 +166,27 @@ class _Proxy:
             client.recv(len(_ANSWER))
         self.reactor.turn_until(lambda: self._runtime.open == left)
 
-    def answer(self, client: socket.socket, upstream: socket.socket) -> None:
-        """Answer the client's request, so that both connections can be used again."""
+    def answer(self, client: socket.socket, held: ExitStack) -> None:
+        """Answer a client's request, so that all connections can be used again."""
+        self.reactor.turn_until(
+            lambda: any(map(_is_ready, [*self._kept, *self._servers]))
+        )
+        upstream = next(filter(_is_ready, self._kept), None)
+        if upstream is None:
+            upstream = held.enter_context(self.server_side())
+            self._kept.append(upstream)
+        else:
+            upstream.recv(4096)
         upstream.sendall(_KEPT_ANSWER)
         received = b""
         while not received.endswith(b"x" * 100):
             self.reactor.turn_until(lambda: _is_ready(client))
             received += client.recv(4096)
 
-    def ask_again(self, client: socket.socket, upstream: socket.socket) -> None:
-        """One more request of the client, which goes out on the same connection."""
+    def ask_again(self, client: socket.socket, held: ExitStack) -> None:
+        """One more request of a client that has had its answer."""
         client.sendall(self._request)
-        self.reactor.turn_until(lambda: _is_ready(upstream))
-        upstream.recv(4096)
-        self.answer(client, upstream)
+        self.answer(client, held)
 
     def _close(self) -> None:
         self._manager.stopService()
