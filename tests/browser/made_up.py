@@ -31,6 +31,7 @@ from tests.support.fake_source import (
     Life,
     certificate,
     fake_source,
+    unhappy,
     upstream,
 )
 from tests.support.loopback import PATIENCE
@@ -123,6 +124,33 @@ class Orders:
             certificates_error=error,
         )
         self.source.mapping_list = [secure, *others]
+
+    def speak_http(self) -> None:
+        """The first mapping is in HTTP mode."""
+        self.source.speak_http()
+
+    def fail(self, paths: list[str]) -> None:
+        """Requests for these paths went wrong, one after the other."""
+        mapping, *others = self.source.mapping_list
+        for path in paths:
+            new = unhappy(path=path, time=self.source.clock())
+            last = (new, *mapping.unhappy)[:50]
+            mapping = evolve(mapping, unhappy=last)
+        self.source.mapping_list = [mapping, *others]
+
+    def ask(self, count: int) -> None:
+        """So many more requests are over, each answered by the first upstream."""
+        mapping, *others = self.source.mapping_list
+        assert mapping.http is not None
+        requests = mapping.http.requests
+        requests = {**requests, "2xx": requests["2xx"] + count}
+        http = evolve(mapping.http, requests=requests)
+        self.source.mapping_list = [evolve(mapping, http=http), *others]
+        first = self._one("web-0")
+        assert first.http is not None
+        requests = {**first.http.requests, "2xx": first.http.requests["2xx"] + count}
+        http_of_first = evolve(first.http, requests=requests)
+        self.source.alter(*WEB, first.id, http=http_of_first)
 
     def unmap(self) -> None:
         """There is no mapping."""

@@ -1,5 +1,5 @@
-// The last five minutes of a mapping: new connections and bytes a second, with a line
-// where something changed.
+// The last five minutes of a mapping: requests, new connections and bytes a second, with
+// a line where something changed.
 
 import { Words, element } from "./dom.js";
 import { bytes, clock, count, rate } from "./format.js";
@@ -25,7 +25,7 @@ export class Chart {
   #now = 0;
   #begin = 0;
   #events = [];
-  #data = [[], [], [], []];
+  #data = [[], [], [], [], []];
 
   constructor(title) {
     this.pointed = new Words();
@@ -46,7 +46,8 @@ export class Chart {
     const known = now - (history.times[0] ?? now);
     this.#begin = now - Math.min(LONGEST, Math.max(SHORTEST, known));
     this.#events = events;
-    this.#data = [history.times, history.connections, history.sent, history.received];
+    const { times, connections, sent, received, requests } = history;
+    this.#data = [times, connections, sent, received, requests];
     this.#plot?.setData(this.#data);
   }
 
@@ -97,6 +98,7 @@ export class Chart {
         line("connections", "connections"),
         line("bytes", "bytes"),
         line("bytes", "bytes", { dash: [2, 3] }),
+        line("requests", "connections"),
       ],
       hooks: {
         drawClear: [(plot) => this.#mark(plot)],
@@ -106,12 +108,13 @@ export class Chart {
   }
 
   #point(place) {
-    const [times, connections, sent, received] = this.#data;
+    const [times, connections, sent, received, requests] = this.#data;
     const known = typeof connections[place] === "number";
     this.readout.hidden = !known;
     if (!known) return;
+    const begun = typeof requests[place] === "number" ? ` ${rate(requests[place])} requests,` : "";
     this.pointed.set(
-      `${clock(times[place])}: ${rate(connections[place])} new,` +
+      `${clock(times[place])}:${begun} ${rate(connections[place])} new,` +
         ` ${bytes(sent[place])} to and ${bytes(received[place])} from clients`,
     );
   }

@@ -2,6 +2,7 @@
 
 import { Words, element } from "./dom.js";
 import { bytes, clock, count, latency, span } from "./format.js";
+import { classesInWords } from "./requests.js";
 import { standingOf } from "./standing.js";
 
 /** `columns` is how many its table has. */
@@ -41,6 +42,11 @@ export class Details {
     this.#set("To clients", bytes(upstream.bytes_sent));
     this.#set("Connect time", latency(upstream.connect_time));
     this.#set("Failed connects", count(upstream.connect_failures));
+    const { http } = upstream;
+    if (!http) return;
+    const [half, most] = [http.first_byte_p50, http.first_byte_p99].map(latency);
+    this.#set("Requests so far", classesInWords(http));
+    this.#set("First byte", `p50 ${half}, p99 ${most}`);
   }
 
   #set(term, text) {

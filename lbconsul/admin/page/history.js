@@ -16,15 +16,17 @@ export class History {
     this.connections = [];
     this.received = [];
     this.sent = [];
+    /** All null, unless it is about HTTP. */
+    this.requests = [];
   }
 
   /** The counters stood like this at `now`. */
-  add(now, connections, received, sent) {
+  add(now, connections, received, sent, requests = null) {
     const before = this.#last;
     if (before !== null && Math.abs(now - before.now) < TOO_CLOSE) return;
     // The gateway's clock was set back: what was before has no place any more.
     if (before !== null && now < before.now) this.#clear();
-    this.#last = { now, connections, received, sent };
+    this.#last = { now, connections, received, sent, requests };
     if (before === null) return;
     const passed = now - before.now;
     // A counter that shrank is one of another life of the gateway.
@@ -34,17 +36,21 @@ export class History {
     this.connections.push(rate(connections, before.connections));
     this.received.push(rate(received, before.received));
     this.sent.push(rate(sent, before.sent));
+    const isHTTP = requests !== null && before.requests !== null;
+    this.requests.push(isHTTP ? rate(requests, before.requests) : null);
     if (this.times.length > this.length) this.#forget();
   }
 
   #clear() {
-    for (const each of [this.times, this.connections, this.received, this.sent])
-      each.length = 0;
+    for (const each of this.#columns) each.length = 0;
   }
 
   #forget() {
-    for (const each of [this.times, this.connections, this.received, this.sent])
-      each.shift();
+    for (const each of this.#columns) each.shift();
+  }
+
+  get #columns() {
+    return [this.times, this.connections, this.received, this.sent, this.requests];
   }
 
   /** The rates of now, zero while unknown. */
@@ -52,7 +58,8 @@ export class History {
     const connections = this.connections.at(-1) ?? 0;
     const received = this.received.at(-1) ?? 0;
     const sent = this.sent.at(-1) ?? 0;
-    return { connections, received, sent, bytes: received + sent };
+    const requests = this.requests.at(-1) ?? 0;
+    return { connections, received, sent, requests, bytes: received + sent };
   }
 
   /** The highest rates that are remembered. */

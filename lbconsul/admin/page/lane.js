@@ -6,6 +6,7 @@ import { Attribute, Words, arrange, element } from "./dom.js";
 import { bytes, count, rate } from "./format.js";
 import { History } from "./history.js";
 import { Pool } from "./pool.js";
+import { Unhappy, requestsLine } from "./requests.js";
 
 const POLICIES = { leastconn: "least connections", roundrobin: "round robin" };
 
@@ -23,6 +24,8 @@ export class Lane {
     this.policy = new Words();
     this.state = new Words();
     this.certificates = new Words();
+    this.requests = new Words();
+    this.unhappy = new Unhappy();
     this.chart = new Chart(`New connections and bytes of ${name} in the last five minutes`);
     this.figures = element("dl", { class: "figures" });
     this.pools = element("div", { class: "pools" });
@@ -39,9 +42,11 @@ export class Lane {
         element("p", { class: "rule" }, this.policy.node,
           element("strong", { class: "off" }, this.state.node)),
         element("p", { class: "rule certificates" }, this.certificates.node),
+        element("p", { class: "rule requests" }, this.requests.node),
         this.figures,
       ),
       this.chart.node,
+      this.unhappy.node,
       this.pools,
     );
     this.listening = new Attribute(this.node, "data-listening");
@@ -54,6 +59,8 @@ export class Lane {
     this.listening.set(String(mapping.listening));
     this.state.set(mapping.listening ? "" : "accepts no clients now");
     this.certificates.set(certificateLine(mapping));
+    this.requests.set(requestsLine(mapping));
+    this.unhappy.update(mapping.unhappy);
     this.#showFigures(mapping);
     const queries = new Set(mapping.pools.map((pool) => pool.query));
     const events = this.store.events.filter((each) => queries.has(each.query));
@@ -70,7 +77,8 @@ export class Lane {
   }
 
   #showFigures(mapping) {
-    const { connections, received, sent } = this.history.latest;
+    const { connections, received, requests, sent } = this.history.latest;
+    if (mapping.http) this.#figure("asked", "requests a second", rate(requests));
     this.#figure("open", "open", count(mapping.open));
     this.#figure("fresh", "new a second", rate(connections));
     this.#figure("sent", "a second to clients", bytes(sent));

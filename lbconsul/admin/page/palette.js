@@ -1,7 +1,7 @@
 // The colours of style.css, for what is drawn on a canvas.
 
 const NAMES = [
-  "ink", "muted", "line", "edge", "surface", "connections", "bytes",
+  "ink", "muted", "line", "edge", "surface", "connections", "requests", "bytes",
   "serving", "warming", "draining", "ejected", "suspect",
 ];
 

@@ -1,5 +1,8 @@
 // A status of the gateway, and what figures say has changed in it since.
 
+/** As many unhappy requests of a mapping as `/status` has. */
+const UNHAPPY_KEPT = 50;
+
 export const keyOf = (...parts) => parts.join("\n");
 
 export class Picture {
@@ -28,7 +31,7 @@ export class Picture {
     Object.assign(this.status.gateway, gateway);
     const known = [
       ...watches.map((row) => assign(this.watches.get(row.query), row)),
-      ...mappings.map((row) => assign(this.mappings.get(row.name), row)),
+      ...mappings.map((row) => this.#mapping(row)),
       ...upstreams.map((row) => this.#upstream(row)),
     ];
     for (const each of gone) this.forget(keyOf(each.mapping, each.query, each.id));
@@ -42,6 +45,16 @@ export class Picture {
     this.upstreams.delete(key);
     const pool = this.pools.get(key.split("\n", 2).join("\n"));
     pool.upstreams = pool.upstreams.filter((each) => each !== gone);
+  }
+
+  #mapping(row) {
+    const known = this.mappings.get(row.name);
+    if (known === undefined || row.unhappy === undefined) return assign(known, row);
+    // The stream has only the newest of them.
+    const oldest = row.unhappy.at(-1)?.time ?? -Infinity;
+    const older = known.unhappy.filter((each) => each.time < oldest);
+    const unhappy = [...row.unhappy, ...older].slice(0, UNHAPPY_KEPT);
+    return assign(known, { ...row, unhappy });
   }
 
   #upstream({ mapping, query, ...row }) {

@@ -66,6 +66,7 @@ export class Pool {
       this.box,
     );
     this.unused = new Attribute(this.node, "data-unused");
+    this.http = new Attribute(this.node, "data-http");
     this.observer = new IntersectionObserver((entries) => this.#look(entries), {
       rootMargin: "120px",
     });
@@ -76,6 +77,8 @@ export class Pool {
     this.heading.hidden = alone;
     this.title.set(poolInWords(pool));
     this.unused.set(!pool.used && !alone);
+    this.http.set(Boolean(mapping.http));
+    this.begun.set(mapping.http ? "Requests" : "New");
     const watch = this.store.watch(this.query);
     this.watch.update(watch, pool, now);
     this.empty.update(pool, watch, mapping);
@@ -96,10 +99,12 @@ export class Pool {
   }
 
   #head() {
+    this.begun = new Words("New");
     this.sorters = COLUMNS.map((column) => {
+      const words = column.name === "fresh" ? this.begun.node : column.label;
       const label = column.order
-        ? element("button", { type: "button", click: () => this.#sortBy(column) }, column.label)
-        : element("span", {}, column.label);
+        ? element("button", { type: "button", click: () => this.#sortBy(column) }, words)
+        : element("span", {}, words);
       const cell = { class: `cell ${column.name}`, role: "columnheader" };
       return { column, node: element("div", cell, label) };
     });
@@ -234,7 +239,7 @@ export class Pool {
   }
 
   #mayResort() {
-    const byFigure = ["open", "fresh", "moved"].includes(this.#sort.by);
+    const byFigure = ["open", "fresh", "moved", "slow"].includes(this.#sort.by);
     if (!byFigure || performance.now() - this.#orderedAt < RESORT_EVERY) return false;
     // Nothing moves below the pointer or the focus.
     return !this.body.matches(":hover, :focus-within");
@@ -273,6 +278,7 @@ export class Pool {
       open: (each) => each.open,
       fresh: (each) => this.#history(each.id)?.latest.connections ?? 0,
       moved: (each) => this.#history(each.id)?.latest.bytes ?? 0,
+      slow: (each) => each.http?.first_byte_p99 ?? 0,
       weight: (each) => each.effective_weight,
       since: (each) => each.since,
     };

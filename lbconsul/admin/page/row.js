@@ -3,7 +3,7 @@
 
 import { Details } from "./details.js";
 import { Attribute, StyleValue, Words, element, svg } from "./dom.js";
-import { bytes, count, rate, shortSpan } from "./format.js";
+import { bytes, count, latency, rate, shortSpan } from "./format.js";
 import { Sparkline } from "./sparkline.js";
 import { serves, standingOf } from "./standing.js";
 
@@ -20,6 +20,7 @@ export const COLUMNS = [
   { name: "open", label: "Open now", order: "open", most: true },
   { name: "fresh", label: "New", order: "fresh", most: true },
   { name: "moved", label: "Bytes", order: "moved", most: true },
+  { name: "slow", label: "p50, p99", order: "slow", most: true },
   { name: "weight", label: "Weight", order: "weight", most: true },
   { name: "why", label: "Why, and for how long", order: "since", most: true },
   { name: "act", label: "Orders" },
@@ -46,6 +47,8 @@ export class Row {
     this.open = new Words();
     this.fresh = new Words();
     this.moved = new Words();
+    this.half = new Words();
+    this.most = new Words();
     this.weight = new Words();
     this.why = new Words();
     this.since = new Words();
@@ -80,6 +83,8 @@ export class Row {
       cell("open", this.meter, element("span", { class: "figure" }, this.open.node)),
       cell("fresh", this.freshLine.node, figure(this.fresh, " /s")),
       cell("moved", this.movedLine.node, figure(this.moved, "/s")),
+      cell("slow", element("span", { class: "figure" }, this.half.node),
+        element("span", { class: "figure" }, this.most.node)),
       cell("weight", element("span", { class: "figure" }, this.weight.node)),
       cell("why", element("span", { class: "reason" }, this.why.node),
         element("span", { class: "since" }, this.since.node)),
@@ -108,6 +113,8 @@ export class Row {
     this.open.set(count(upstream.open));
     this.fresh.set(rate(rates.connections));
     this.moved.set(bytes(rates.received + rates.sent));
+    this.half.set(latency(upstream.http?.first_byte_p50));
+    this.most.set(latency(upstream.http?.first_byte_p99));
     this.weight.set(weightInWords(upstream));
     this.why.set(upstream.reason);
     this.title.set(upstream.reason || null);

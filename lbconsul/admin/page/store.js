@@ -7,6 +7,7 @@
 
 import { History } from "./history.js";
 import { Picture, keyOf } from "./picture.js";
+import { requestsOf } from "./requests.js";
 
 const UPSTREAM_SAMPLES = 60;
 const MAPPING_SAMPLES = 300;
@@ -128,14 +129,16 @@ export class Store {
   }
 
   #sampleUpstreams() {
-    this.#sample(this.#streamed.upstreams, "total", UPSTREAM_SAMPLES);
+    // Connections to an upstream outlast a request: what is new are the requests.
+    const begun = (row) => requestsOf(row) ?? row.total;
+    this.#sample(this.#streamed.upstreams, begun, UPSTREAM_SAMPLES);
   }
 
   #sampleMappings() {
-    this.#sample(this.#streamed.mappings, "accepted", MAPPING_SAMPLES);
+    this.#sample(this.#streamed.mappings, (row) => row.accepted, MAPPING_SAMPLES);
   }
 
-  #sample(rows, counter, length) {
+  #sample(rows, begun, length) {
     const { now } = this.#streamed;
     for (const [key, row] of rows) {
       let history = this.#histories.get(key);
@@ -143,7 +146,8 @@ export class Store {
         history = new History(length);
         this.#histories.set(key, history);
       }
-      history.add(now, row[counter], row.bytes_received, row.bytes_sent);
+      const { bytes_received: received, bytes_sent: sent } = row;
+      history.add(now, begun(row), received, sent, requestsOf(row));
     }
   }
 }
