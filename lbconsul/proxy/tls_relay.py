@@ -76,8 +76,20 @@ class TLSRelay(Relay):
             # client is reset nevertheless, in case it waits for an answer.
             reset_on_close(self.client.stream)
             super().end(Termination.DONE)
+        elif end is self.client and self._is_answered:
+            # Many close so between two exchanges, and HAProxy logs it as an end in
+            # order.  Both are reset nevertheless: a question or an answer may be cut.
+            super().end(Termination.DONE, reset=True)
         else:
             super().on_lost(end)
+
+    @property
+    def _is_answered(self) -> bool:
+        """Whether the upstream has answered, and nothing of it waits for the client.
+
+        A client that has not read all that arrived would have sent a reset.
+        """
+        return bool(self.upstream.moved) and not self.client.pending
 
     def _on_cut(self, end: TLSSide) -> None:
         """Have the other peer get what this one sent, before it is reset."""

@@ -248,6 +248,24 @@ def test_client_that_is_cut_off(context: SSL.Context, upstream: str) -> None:
 
 
 @pytest.mark.parametrize("upstream", ["tls", "plain"])
+def test_client_without_close_notify_between_exchanges(
+    context: SSL.Context, upstream: str
+) -> None:
+    """
+    A client that has an answer, and closes its kept connection without close_notify,
+    ends in order.  The upstream sees a reset: what the client sent may have been cut.
+    """
+    with relay_stage(("tls", upstream), context) as stage:
+        stage.client.say(b"question")
+        stage.hears(stage.upstream, b"question")
+        stage.upstream.say(b"answer")
+        stage.hears(stage.client, b"answer")
+        stage.client.leave()
+        stage.sees(stage.upstream, "reset")
+        stage.is_over(Termination.DONE, by_upstream=False)
+
+
+@pytest.mark.parametrize("upstream", ["tls", "plain"])
 def test_cut_question_is_delivered_first(context: SSL.Context, upstream: str) -> None:
     """
     An upstream gets all that a client sent that closed without close_notify, and then
