@@ -125,7 +125,7 @@ class StatusCollector:
 
     def _mapping(self, mapping: Mapping) -> MappingStatus:
         data_plane = self._gateway.data_plane
-        traffic, failover = data_plane.traffic(mapping), self._failover(mapping)
+        traffic, failover = self._traffic(mapping), self._failover(mapping)
         stats, (received, sent) = traffic.stats, bytes_moved(traffic)
         return MappingStatus(
             name=str(mapping),
@@ -153,6 +153,12 @@ class StatusCollector:
             **http_fields(traffic, self._wall_of_traffic),
         )
 
+    def _traffic(self, mapping: Mapping) -> MappingTraffic:
+        traffic = self._gateway.data_plane.traffic(mapping)
+        if mapping.mode == "http":  # no worker may have reported a request yet
+            traffic.stats.use_http()
+        return traffic
+
     def _certificate_fields(self, mapping: Mapping) -> dict[str, Any]:
         served = self._gateway.certificates.of(mapping.tls)
         if served is None or mapping.route:  # a route has those of its mapping
@@ -168,7 +174,7 @@ class StatusCollector:
         """The upstreams of a mapping's pool with this number, one by one."""
         each = self._gateway.data_plane.mapping(mapping)
         if each is not None:
-            traffic = self._gateway.data_plane.traffic(each)
+            traffic = self._traffic(each)
             chosen = self._failover(each).all[pool]
             for upstream in tuple(chosen.upstreams()):
                 yield self._upstream(chosen, pool, upstream, traffic)

@@ -38,6 +38,7 @@ def test_requests_a_second(browser: Browser, start: Start) -> None:
         "return Number(asked.replace(',', '')) > 1000"
     )
     assert browser.text(".lane .requests") != before
+    assert "Requests a second" in browser.text("#figures")
     browser.wait_text(".lane .requests", "6,000 2xx")
 
 

@@ -1,5 +1,6 @@
 """What is shown of a gateway's HTTP requests."""
 
+from lbconsul.stats.traffic import MappingTraffic
 from tests.gateway.test_status import A_ID, A, StatusStage
 from tests.support.instances import an_instance
 
@@ -65,6 +66,19 @@ def test_upstreams() -> None:
     assert (one.bytes_received, one.bytes_sent) == (1020, 2200)
     assert set(other.http.requests.values()) == {0}
     assert other.http.first_byte_p50 is None
+
+
+def test_nothing_yet() -> None:
+    """A mapping in HTTP mode is shown as one before its first request."""
+    stage = StatusStage("80:web,mode=http")
+    stage.answer(an_instance("a"))
+    [mapping] = stage.collector.mappings()
+    assert mapping.http is not None
+    assert set(mapping.http.requests.values()) == {0}
+    assert mapping.unhappy == ()
+    stage.data_plane.told = MappingTraffic()
+    [upstream] = stage.upstreams("80:web")
+    assert upstream.http is not None
 
 
 def test_tcp() -> None:

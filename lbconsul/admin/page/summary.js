@@ -46,7 +46,7 @@ export class Summary {
 
   #show(store) {
     const { gateway, watches, mappings } = store.status;
-    const total = { connections: 0, received: 0, sent: 0 };
+    const total = { connections: 0, received: 0, requests: 0, sent: 0 };
     for (const { name } of mappings) {
       const rates = store.history(name)?.latest ?? {};
       for (const each of Object.keys(total)) total[each] += rates[each] ?? 0;
@@ -55,6 +55,8 @@ export class Summary {
     const ages = watches.map((each) => each.age).filter((age) => age !== null);
     this.#figure("Open connections", count(gateway.open));
     this.#figure("New a second", rate(total.connections));
+    if (mappings.some((each) => each.http))
+      this.#figure("Requests a second", rate(total.requests));
     this.#figure("A second to clients", bytes(total.sent));
     this.#figure("A second from clients", bytes(total.received));
     this.#figure("Upstreams serving", `${count(serving)} of ${count(all)}`);
