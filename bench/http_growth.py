@@ -1,11 +1,13 @@
 """How the cost of a request grows in HTTP mode: with clients, upstreams, routes."""
 
+import random
+import time
 from collections.abc import Sequence
 
 from attrs import evolve
 
 from bench import load, window
-from bench.browser import arguments, over_hosts
+from bench.browser import arguments, host, over_hosts
 from bench.compare import in_turn
 from bench.connections import keep
 from bench.idle import IdleConnections
@@ -18,10 +20,13 @@ from bench.tls import started
 from bench.work import (
     HTTP_BUSY,
     HTTP_IDLE,
+    HTTP_LOOKUP,
     HTTP_ROUTES,
     HTTP_UPSTREAMS,
     Measure,
 )
+from lbconsul.http.fields import Fields
+from lbconsul.http.router import Router
 
 #: More rounds say no more of a curve's shape, and take long.
 _ROUNDS = 3
@@ -31,6 +36,9 @@ _SECONDS = 2.0
 
 #: The connections that work, where it is not their number that grows.
 _WORKING = 32
+
+#: Lookups in one measurement.
+_BLOCK = 20_000
 
 #: How long a balancer runs before it is measured, in seconds: until it has a
 #: connection to each of many upstreams.
@@ -53,8 +61,23 @@ def growth(stage: Stage, plan: Plan, results: Results) -> None:
         ports = [stage.ports[n % len(stage.ports)] for n in range(count)]
         _grown(stage, shorter, results, HTTP_UPSTREAMS, count, Behind(service, ports))
     for count in plan.http_routes:
+        for _ in range(plan.rounds):
+            results.add(HTTP_LOOKUP, "lbconsul", lookup(count), count)
         routed = evolve(small, hosts=count)
         _grown(stage, shorter, results, HTTP_ROUTES, count, routed)
+
+
+def lookup(hosts: int) -> float:
+    """Microseconds in which the route of a host is found, in-process."""
+    router = Router({host(number): number for number in range(hosts)})
+    fields = Fields(b"\r\n", 1)
+    asked = random.Random(1).choices(
+        [host(number) for number in range(hosts)], k=_BLOCK
+    )
+    begun = time.perf_counter()
+    for name in asked:
+        router.find(name, b"/small", b"GET", fields)
+    return (time.perf_counter() - begun) * 1e6 / _BLOCK
 
 
 def _clients(stage: Stage, plan: Plan, results: Results) -> None:

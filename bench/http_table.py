@@ -13,6 +13,7 @@ from bench.work import (
     HTTP_BUSY,
     HTTP_CALLS,
     HTTP_IDLE,
+    HTTP_LOOKUP,
     HTTP_MEMORY,
     HTTP_P50,
     HTTP_P99,
@@ -77,7 +78,7 @@ _ROWS = (
     *(kind[name] for kind in (CPU, PACE) for name in HTTP_WORK),
     HTTP_P50, HTTP_P99, HTTP_MEMORY, HTTP_CALLS, HTTP_SYSCALLS,
 )  # fmt: skip
-_CURVES = (HTTP_BUSY, HTTP_IDLE, HTTP_UPSTREAMS, HTTP_ROUTES)
+_CURVES = (HTTP_BUSY, HTTP_IDLE, HTTP_UPSTREAMS, HTTP_ROUTES, HTTP_LOOKUP)
 
 
 def http_section(results: Results) -> str:

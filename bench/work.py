@@ -129,6 +129,7 @@ HTTP_SYSCALLS = Measure("System calls, HTTP keep-alive", "calls/request")
 HTTP_BUSY = Measure("CPU, HTTP, N clients, all busy", "us/request")
 HTTP_IDLE = Measure("CPU, HTTP, N idle clients and 32 busy ones", "us/request")
 HTTP_UPSTREAMS = Measure("CPU, HTTP, N upstreams", "us/request")
+HTTP_LOOKUP = Measure("Find one of N routes by host", "us")
 HTTP_ROUTES = Measure("CPU, HTTP, N routes by host", "us/request")
 
 CALLS = Measure("Python calls", "calls/connection")
