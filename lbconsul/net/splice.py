@@ -1,5 +1,6 @@
 """Moves bytes between sockets within the kernel, through pipes (splice(2))."""
 
+import errno
 import fcntl
 import os
 import socket
@@ -21,6 +22,10 @@ _MOST, _KEPT = 64, 4
 _REFUSAL = 64
 
 
+#: splice(2) does not support the socket, or lacks memory: no byte is lost, and its
+#: user is to copy instead.
+CANNOT_SPLICE = frozenset({errno.EINVAL, errno.ENOMEM, errno.EPERM})
+
 #: Move pages rather than copy where possible, and never block.
 _FLAGS = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)
 
@@ -28,23 +33,24 @@ _FLAGS = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)
 class Pipe:
     """A pipe; `held` is the number of bytes in it."""
 
-    __slots__ = ("_entry", "_exit", "_size", "held")
+    __slots__ = ("_entry", "_exit", "held")
 
     def __init__(self) -> None:
         """:raises OSError: no pipe can be opened, or only a small one."""
         self._exit, self._entry = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._size = _grow(self._entry)
         self.held = 0
-        if self._size < _SMALLEST:
+        if _grow(self._entry) < _SMALLEST:
             self.close()
             raise OSError("the pipe is too small")
 
-    def fill(self, sock: int) -> int:
-        """Move readable bytes from a socket; returns their number, 0 at its end.
+    def fill(self, sock: int, most: int = PIPE_SIZE) -> int:
+        """Move at most so many readable bytes from a socket, and no more than fit.
+
+        Returns their number, 0 at the socket's end.
 
         :raises OSError: as recv(2) does.
         """
-        self.held = os.splice(sock, self._entry, self._size, flags=_FLAGS)
+        self.held = os.splice(sock, self._entry, most, flags=_FLAGS)
         return self.held
 
     def drain(self, sock: int) -> None:

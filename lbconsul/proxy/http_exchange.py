@@ -9,11 +9,13 @@ from lbconsul.http.head import CHUNKED, UNTIL_CLOSE
 from lbconsul.http.request import RequestHead
 from lbconsul.http.response import ResponseHead, without_coding
 from lbconsul.net.sockets import BareSocket, has_ended
+from lbconsul.net.splice import Pipe
 from lbconsul.net.stream import Stream
 from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.proxy.dialer import DialAttempt
 from lbconsul.proxy.http_retry import RETRIED, HeldResponse
 from lbconsul.proxy.http_settings import HTTPSettings
+from lbconsul.proxy.http_side import HTTPSide
 from lbconsul.proxy.http_upstream import UpstreamConnection
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.retry import lease_next
@@ -76,8 +78,15 @@ class ExchangeUser(Protocol):
         """When the request was complete, in the reactor's time."""
 
     @property
-    def unsent(self) -> bytes:
-        """What is still to be sent to the client."""
+    def is_full(self) -> bool:
+        """Whether there is something to be sent to the client."""
+
+    @property
+    def side(self) -> HTTPSide:
+        """The client's connection."""
+
+    def send_pipe_or_end(self, pipe: Pipe) -> bool:
+        """The same for what a pipe holds."""
 
     def pause_body(self) -> None:
         """Read no more of the body for now."""
@@ -221,7 +230,20 @@ class Exchange:
         except OSError:
             self.on_upstream_failed(Termination.UPSTREAM_LEFT)
             return
-        if upstream.unsent:
+        if upstream.is_full:
+            self._session.pause_body()
+
+    def add_pipe(self, pipe: Pipe) -> None:
+        """Pass on more of the request's body, which a pipe holds."""
+        upstream, self._body = self.upstream, None
+        assert upstream is not None
+        self.received += pipe.held
+        try:
+            upstream.send_pipe(pipe)
+        except OSError:
+            self.on_upstream_failed(Termination.UPSTREAM_LEFT)
+            return
+        if upstream.is_full:
             self._session.pause_body()
 
     def _connect(self, lease: Lease | None, now: float) -> None:
@@ -267,7 +289,7 @@ class Exchange:
         self.retries += len(dial.tried) - len(self._tried)
         connection = self.upstream = UpstreamConnection(
             upstream,
-            row.relaying.poller,
+            row.relaying,
             settings.responses,
             lease.upstream,
             settings.idle,
@@ -282,7 +304,7 @@ class Exchange:
             self.on_upstream_failed(Termination.STARVED)
             return
         self._send(connection, now)
-        if self.upstream is not None and not connection.unsent:
+        if self.upstream is not None and not connection.is_full:
             self._session.resume_body()
 
     def on_failed(self, termination: Termination) -> None:
@@ -324,7 +346,7 @@ class Exchange:
             return
         if not self._is_idempotent:
             self._body = None  # it is not sent again
-        if upstream.unsent:
+        if upstream.is_full:
             session.pause_body()
 
     # Called by the upstream's connection.
@@ -385,8 +407,19 @@ class Exchange:
             self.is_answered = True
             if self.close or not session.is_in_body:
                 session.on_exchange_over()
-        elif session.unsent and self.upstream is not None:
+        elif session.is_full and self.upstream is not None:
             self.upstream.pause()
+
+    def take_pipe(self, upstream: HTTPSide) -> bool:
+        """Whether more of the body was spliced to the client."""
+        session = self._session
+        pipe = upstream.take_pipe(session.side)
+        if pipe is None:
+            return False
+        self.sent += pipe.held
+        if session.send_pipe_or_end(pipe) and session.is_full:
+            upstream.pause()
+        return True
 
     def on_upstream_sent(self) -> None:
         """What had no room at the upstream is sent: the request goes on."""

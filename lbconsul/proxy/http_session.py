@@ -13,6 +13,7 @@ from lbconsul.http.errors import Refused
 from lbconsul.http.headers import ClientHeaders
 from lbconsul.http.request import RequestHead
 from lbconsul.net.sockets import BareSocket, reset_on_close
+from lbconsul.net.splice import Pipe
 from lbconsul.net.stream import Stream
 from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.proxy.http_exchange import Exchange
@@ -93,7 +94,7 @@ class HTTPSession(HTTPSide):
         info: ClientInfo | None = None,
     ) -> None:
         """`client` is the stream on the socket `sock`, or a socket itself."""
-        super().__init__(client, proxy.relaying.poller)
+        super().__init__(client, proxy.relaying.poller, proxy.relaying.pipes)
         assert proxy.http is not None
         self._proxy = proxy
         settings = self._settings = proxy.http
@@ -161,6 +162,8 @@ class HTTPSession(HTTPSide):
 
     def doRead(self) -> None:
         try:
+            if self.left > 0 and self._moves_body():
+                return
             data = self.stream.recv(READ_SIZE)
         except BlockingIOError:
             self._wait_to_read()
@@ -173,7 +176,7 @@ class HTTPSession(HTTPSide):
             return
         self.moved += len(data)
         state = self.state
-        if state is _HEAD and not self.unsent:
+        if state is _HEAD and not self.is_full:
             self._serve(data)
         elif state is _BODY:
             self._pass_body(data)
@@ -191,7 +194,7 @@ class HTTPSession(HTTPSide):
             self._buffer = b""
             if not self._serve_one(data, was_partial):
                 break
-            if self.state is not _HEAD or self.unsent:
+            if self.state is not _HEAD or self.is_full:
                 break
             data, was_partial = self._buffer, False
         self._is_serving = False
@@ -256,7 +259,39 @@ class HTTPSession(HTTPSide):
         if exchange.is_answered and end >= 0 and self._exchange is exchange:
             self.on_exchange_over()
 
+    def _moves_body(self) -> bool:
+        """Whether more of the body was spliced to the upstream.
+
+        :raises OSError: as `recv` does.
+        """
+        exchange = self._exchange
+        if exchange is None or exchange.upstream is None:
+            return False
+        try:
+            pipe = self.take_pipe(exchange.upstream)
+        except EOFError:
+            self._on_ended()
+            return True
+        if pipe is None:
+            return False
+        exchange.add_pipe(pipe)
+        return True
+
+    def send_pipe_or_end(self, pipe: Pipe) -> bool:
+        """Send what a pipe holds; returns false if the client has gone."""
+        try:
+            self.send_pipe(pipe)
+        except OSError:
+            self.end(Termination.CLIENT_RESET)
+            return False
+        return True
+
     # Called by the exchange.
+
+    @property
+    def side(self) -> HTTPSide:
+        """The client's connection."""
+        return self
 
     @property
     def is_in_body(self) -> bool:
@@ -373,7 +408,7 @@ class HTTPSession(HTTPSide):
 
     def _go_on(self) -> None:
         """Serve what the client has sent meanwhile, once there is room for answers."""
-        if self._buffer and not self.unsent:
+        if self._buffer and not self.is_full:
             data, self._buffer = self._buffer, b""
             self._serve(data)
         if self.state is _HEAD and not (self.watched & _IN or self.has_ended):
@@ -412,7 +447,7 @@ class HTTPSession(HTTPSide):
         """Close the client's connection once all is sent."""
         was_complete = self.state is _WAITING and not self._buffer
         self.state, self._buffer = _CLOSING, b""
-        if self.unsent:
+        if self.is_full:
             return
         if was_complete:
             self.end(termination)
@@ -481,8 +516,7 @@ class HTTPSession(HTTPSide):
                     # What was passed on must not look complete.
                     with suppress(OSError):
                         reset_on_close(self.stream)
-            self.poller.forget(self)
-            self.stream.close()
+            self.drop()
             self._over(termination)
 
     def _over(self, termination: Termination) -> None:

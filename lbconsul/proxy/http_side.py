@@ -9,7 +9,12 @@ from zope.interface import implementer
 from lbconsul.http.chunks import Chunks
 from lbconsul.http.head import CHUNKED
 from lbconsul.net.poller import Poller
+from lbconsul.net.sockets import BareSocket
+from lbconsul.net.splice import CANNOT_SPLICE, PIPE_SIZE, Pipe, Pipes
 from lbconsul.net.stream import Stream
+
+#: Bodies of which more than this is left are spliced, where both streams are sockets.
+_BULK = 1 << 18
 
 #: Most bytes of one read, and hence the most that is held of one direction.
 READ_SIZE = 61440
@@ -22,18 +27,36 @@ class HTTPSide:
     What has no room in the socket is kept; the source of it pauses until it is sent.
     """
 
-    __slots__ = ("_chunks", "left", "moved", "poller", "stream", "unsent", "watched")
+    __slots__ = (
+        "_chunks",
+        "_pipe",
+        "_pipes",
+        "is_full",
+        "left",
+        "moved",
+        "poller",
+        "splices",
+        "stream",
+        "unsent",
+        "watched",
+    )
 
     #: Finds the end of a chunked body; only while one is read.
     _chunks: Chunks
 
-    def __init__(self, stream: Stream, poller: Poller) -> None:
+    def __init__(self, stream: Stream, poller: Poller, pipes: Pipes) -> None:
         self.stream = stream
         self.poller = poller
+        self._pipes = pipes
+        #: Whether splice(2) may move bytes from and to it: TLS has to see them.
+        self.splices = isinstance(stream, BareSocket)
         #: Events watched; only the poller changes it.
         self.watched = 0
-        #: What is still to be sent to this stream.
+        #: What is still to be sent to this stream, as bytes or in a pipe; and whether
+        #: there is any, so that nothing is to be read for it.
         self.unsent = b""
+        self._pipe: Pipe | None = None
+        self.is_full = False
         #: Bytes read from this stream.
         self.moved = 0
         #: Bytes left of the body that is being read, or CHUNKED, or UNTIL_CLOSE.
@@ -61,26 +84,60 @@ class HTTPSide:
             sent = 0
         if sent != len(data):
             self.unsent = data[sent:]
-            self.poller.addWriter(self)
+            self._wait_to_send()
+
+    def send_pipe(self, pipe: Pipe) -> None:
+        """Send what a pipe holds, now or once there is room.
+
+        :raises OSError: the peer has gone.
+        """
+        self._pipe = pipe
+        if not self._drain():
+            self._wait_to_send()
+
+    def _drain(self) -> bool:
+        """Send what is in the pipe; returns whether all of it was sent."""
+        pipe = self._pipe
+        assert pipe is not None
+        try:
+            pipe.drain(self.stream.fileno())
+        except BlockingIOError:
+            return False
+        if pipe.held:
+            return False
+        self._pipe = None
+        self._pipes.give_back(pipe)
+        return True
+
+    def _wait_to_send(self) -> None:
+        self.is_full = True
+        self.poller.addWriter(self)
 
     def doWrite(self) -> None:
         """Send what had no room.  Called by the poller."""
-        if not self.unsent:
+        if not self.is_full:
             # TLS had to write before it could read on.
             self.poller.removeWriter(self)
             self.doRead()
             return
         try:
-            sent = self.stream.send(self.unsent)
-        except BlockingIOError:
-            return
+            is_empty = self._drain() if self._pipe is not None else self._send_rest()
         except OSError:
             self._on_lost()
             return
-        self.unsent = self.unsent[sent:]
-        if not self.unsent:
+        if is_empty:
+            self.is_full = False
             self.poller.removeWriter(self)
             self._on_sent()
+
+    def _send_rest(self) -> bool:
+        """Send bytes that had no room; returns whether all of them were sent."""
+        try:
+            sent = self.stream.send(self.unsent)
+        except BlockingIOError:
+            return False
+        self.unsent = self.unsent[sent:]
+        return not self.unsent
 
     def _wait_to_read(self) -> None:
         """Nothing was read: TLS may have to write before it can."""
@@ -117,6 +174,49 @@ class HTTPSide:
         if end >= 0:
             self.left = 0
         return passed, end
+
+    def take_pipe(self, target: "HTTPSide") -> Pipe | None:
+        """A pipe filled with more of the body, if that is to be spliced to `target`.
+
+        None: it is to be read instead.
+
+        :raises BlockingIOError: nothing has come.
+        :raises OSError: the peer has gone.
+        :raises EOFError: it has ended.
+        """
+        if self.left <= _BULK or not (self.splices and target.splices):
+            return None
+        pipe = self._pipes.lend()
+        if pipe is None:
+            return None
+        try:
+            # The last part is read, so that the end of a body is found in one place.
+            most = min(self.left - READ_SIZE, PIPE_SIZE)
+            count = pipe.fill(self.stream.fileno(), most)
+        except BlockingIOError:
+            self._pipes.give_back(pipe)
+            raise
+        except OSError as error:
+            self._pipes.give_back(pipe)
+            if error.errno not in CANNOT_SPLICE:
+                raise
+            self.splices = False
+            return None
+        if not count:
+            self._pipes.give_back(pipe)
+            raise EOFError
+        self.left -= count
+        self.moved += count
+        return pipe
+
+    def drop(self) -> None:
+        """Stop watching and close the stream; what is unsent is lost."""
+        self.unsent, self.is_full = b"", False
+        if self._pipe is not None:
+            self._pipes.give_back(self._pipe)
+            self._pipe = None
+        self.poller.forget(self)
+        self.stream.close()
 
     def pause(self) -> None:
         """Read no more until `resume`."""

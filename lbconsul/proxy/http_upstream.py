@@ -10,10 +10,10 @@ from lbconsul.balance.upstream import Upstream
 from lbconsul.http.errors import Refused
 from lbconsul.http.head import UNTIL_CLOSE
 from lbconsul.http.response import SWITCHING_PROTOCOLS, ResponseHead, ResponseParser
-from lbconsul.net.poller import Poller
 from lbconsul.net.stream import Stream
 from lbconsul.proxy.http_side import READ_SIZE, HTTPSide
 from lbconsul.proxy.idle_connections import IdleConnections
+from lbconsul.proxy.relay import RelaySettings
 from lbconsul.stats.termination import Termination
 
 _FIRST_FINAL = 200
@@ -33,6 +33,12 @@ class ResponseUser(Protocol):
 
     def on_body(self, part: bytes, is_over: bool) -> None:
         """The next part of the body came."""
+
+    def take_pipe(self, upstream: HTTPSide) -> bool:
+        """Whether more of the body was taken with a pipe.
+
+        :raises OSError: as `HTTPSide.take_pipe` does; also EOFError.
+        """
 
     def on_upstream_sent(self) -> None:
         """All that had no room is sent: the request may go on."""
@@ -71,12 +77,12 @@ class UpstreamConnection(HTTPSide):
     def __init__(
         self,
         stream: Stream,
-        poller: Poller,
+        relaying: RelaySettings,
         parser: ResponseParser,
         upstream: Upstream,
         idle: "IdleConnections[UpstreamConnection]",
     ) -> None:
-        super().__init__(stream, poller)
+        super().__init__(stream, relaying.poller, relaying.pipes)
         self._parser = parser
         self._idle = idle
         self.upstream = upstream
@@ -119,10 +125,14 @@ class UpstreamConnection(HTTPSide):
     def doRead(self) -> None:
         user = self.user
         try:
+            if self.left > 0 and user is not None and user.take_pipe(self):
+                return
             data = self.stream.recv(READ_SIZE)
         except BlockingIOError:
             self._wait_to_read()
             return
+        except EOFError:
+            data = b""
         except OSError:
             self._on_lost()
             return
@@ -223,7 +233,7 @@ class UpstreamConnection(HTTPSide):
     def release(self, now: float) -> None:
         """The exchange is over: keep the connection for others, or close it."""
         self.user = None
-        if self.is_reusable and not self.unsent:
+        if self.is_reusable and not self.is_full:
             self.is_reused = True
             self._idle.put(self, now)
         else:
@@ -241,5 +251,4 @@ class UpstreamConnection(HTTPSide):
     def close(self) -> None:
         """Close the connection."""
         self.user = None
-        self.poller.forget(self)
-        self.stream.close()
+        self.drop()

@@ -5,7 +5,6 @@ stands between `recv` on one side and `send` on the other: that halves the cost 
 a request.
 """
 
-import errno
 import socket
 from contextlib import suppress
 from typing import Protocol
@@ -16,7 +15,7 @@ from zope.interface import implementer
 
 from lbconsul.net.poller import Poller
 from lbconsul.net.sockets import queued
-from lbconsul.net.splice import Pipe, Pipes
+from lbconsul.net.splice import CANNOT_SPLICE, Pipe, Pipes
 from lbconsul.net.stream import Stream
 from lbconsul.stats.termination import Termination
 
@@ -31,10 +30,6 @@ _BULK = 16384
 #: Smaller splices in a row after which the relay copies again: an answer of 64 KiB
 #: may come in several pieces.
 _CREDIT = 16
-
-#: splice(2) does not support the socket, or lacks memory: no byte is lost, and the
-#: relay copies instead.
-_CANNOT_SPLICE = frozenset({errno.EINVAL, errno.ENOMEM, errno.EPERM})
 
 _DONE = Termination.DONE
 
@@ -165,7 +160,7 @@ class RelaySide:
             return
         except OSError as error:
             self.relay.pipes.give_back(pipe)
-            if error.errno in _CANNOT_SPLICE:
+            if error.errno in CANNOT_SPLICE:
                 self.credit = 0
                 self.doRead()
             else:

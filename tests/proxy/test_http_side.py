@@ -4,7 +4,8 @@ from contextlib import suppress
 
 import pytest
 
-from tests.support.http_stage import OK, HTTPStage, exchange
+from tests.support.http_stage import GET, OK, HTTPStage, exchange
+from tests.support.loopback import PATIENCE
 
 
 @pytest.mark.parametrize("length", [5, 100_000, 3_000_000])
@@ -26,7 +27,7 @@ def test_bodies_of_requests_pass(length: int) -> None:
                     rest = rest[client.sock.send(rest) :]
             heard += upstream.hear_bytes(min(1000, length - len(heard)))
         assert heard == body
-        client.sock.setblocking(True)
+        client.sock.settimeout(PATIENCE)
         upstream.say(OK)
         assert client.hear_message()[1] == b"ok"
         exchange(client, upstream)
@@ -46,4 +47,26 @@ def test_chunked_bodies_pass() -> None:
         upstream.say(b"HTTP/1.1 200 OK\r\n" + coding, chunked[:9], chunked[9:])
         client.hear()
         assert client.hear_bytes(len(passed)) == passed
+        exchange(client, upstream)
+
+
+def test_long_bodies_of_responses_pass() -> None:
+    """A long body comes whole to a client that reads slowly, and then the next one."""
+    body = bytes(range(251)) * 20_000
+    with HTTPStage() as stage:
+        client = stage.client()
+        client.say(GET)
+        upstream = stage.upstream()
+        upstream.hear()
+        upstream.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+        client.hear()
+        upstream.sock.setblocking(False)
+        rest, heard = memoryview(body), bytearray()
+        while len(heard) < len(body):
+            if rest:
+                with suppress(BlockingIOError):
+                    rest = rest[upstream.sock.send(rest) :]
+            heard += client.hear_bytes(min(1000, len(body) - len(heard)))
+        assert heard == body
+        upstream.sock.settimeout(PATIENCE)
         exchange(client, upstream)
