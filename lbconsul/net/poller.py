@@ -38,6 +38,9 @@ class Poller(Protocol):
     def removeWriter(self, each: Any) -> None:
         """Stop calling its ``doWrite``."""
 
+    def unwatch(self, each: Any) -> None:
+        """Stop calling its ``doRead`` and its ``doWrite``."""
+
     def forget(self, *each: Any) -> None:
         """Stop watching them: their sockets are about to be closed."""
 
@@ -72,10 +75,13 @@ class ReactorPoller:
         for one in each:
             self._reactor.addReader(one)
 
+    def unwatch(self, each: Any) -> None:
+        self.removeReader(each)
+        self.removeWriter(each)
+
     def forget(self, *each: Any) -> None:
         for one in each:
-            self.removeReader(one)
-            self.removeWriter(one)
+            self.unwatch(one)
 
     def serve_ready(self) -> None:
         """The reactor does, in its next turn."""
@@ -143,22 +149,29 @@ class EpollPoller:
         if each.watched & _OUT:
             self._watch(each, each.watched & ~_OUT)
 
+    def unwatch(self, each: Any) -> None:
+        if each.watched:
+            epoll, descriptor = self._epoll or self._open(), each.stream.fileno()
+            # Not kept with an empty mask: epoll would still report EPOLLHUP and
+            # EPOLLERR, and the reactor would spin.
+            del self._watched[descriptor]
+            epoll.unregister(descriptor)
+            each.watched = 0
+
     def _watch(self, each: Any, events: int) -> None:
         before = each.watched
         if events == before:
+            return
+        if not events:
+            self.unwatch(each)
             return
         descriptor = each.stream.fileno()
         epoll = self._epoll or self._open()
         if not before:
             epoll.register(descriptor, events)  # may raise OSError
             self._watched[descriptor] = each
-        elif events:
-            epoll.modify(descriptor, events)
         else:
-            # Not kept with an empty mask: epoll would still report EPOLLHUP and
-            # EPOLLERR, and the reactor would spin.
-            del self._watched[descriptor]
-            epoll.unregister(descriptor)
+            epoll.modify(descriptor, events)
         each.watched = events
 
     def forget(self, *each: Any) -> None:

@@ -101,5 +101,4 @@ class HandshakeSocket(ABC):
     def _stop_polling(self) -> None:
         if self._is_polled:
             self._is_polled = False
-            self._poller.removeReader(self)
-            self._poller.removeWriter(self)
+            self._poller.unwatch(self)

@@ -48,10 +48,13 @@ class RecordingReactor(Clock):
     def removeWriter(self, writer: Any) -> None:
         self._remove(self._writers, writer)
 
+    def unwatch(self, each: Any) -> None:
+        self.removeReader(each)
+        self.removeWriter(each)
+
     def forget(self, *each: Any) -> None:
         for one in each:
-            self.removeReader(one)
-            self.removeWriter(one)
+            self.unwatch(one)
 
     def serve_ready(self) -> None:
         """As of a poller: it serves them in its next turn."""
