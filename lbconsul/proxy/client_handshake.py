@@ -9,14 +9,13 @@ from zope.interface import implementer
 
 from lbconsul.balance.upstream import Lease
 from lbconsul.net.sockets import BareSocket, reset_on_close
-from lbconsul.proxy.client_info import ClientInfo
+from lbconsul.proxy.client_info import ClientInfo, with_tls
 from lbconsul.proxy.drain_manager import StartingSession
 from lbconsul.proxy.handshake_settings import HandshakeSettings, HandshakeState, Step
-from lbconsul.proxy.handshake_steps import HandshakeSteps
+from lbconsul.proxy.handshake_steps import TAKE, HandshakeSteps
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.post_handshake_session import PostHandshakeSession, RoutedSession
 from lbconsul.stats.termination import Termination
-from lbconsul.tls.peer import TLSPeer
 
 # Bound once: to read a member from its class takes 0.2 us in Python 3.11.
 _OVER = HandshakeState.OVER
@@ -54,15 +53,14 @@ class ClientHandshake(HandshakeSteps):
         address: object,
         accepted_at: float,
     ) -> None:
-        super().__init__(
-            client,
-            address,
-            proxy.relaying.poller,
-            proxy.handshake_queue,
-            settings.acceptor,
-            proxy.access_control,
-        )
+        super().__init__(client, proxy.relaying.poller)
+        self._queue = proxy.handshake_queue
+        self._acceptor = settings.acceptor
+        self._access_control = proxy.access_control
+        self.is_admitted = False
+        self.tls = self._via = self._header = self._server_name = None
         self._proxy = proxy
+        self.address = address
         self._steps = iter(settings.steps_of(address))
         self.accepted_at = accepted_at
 
@@ -89,7 +87,10 @@ class ClientHandshake(HandshakeSteps):
             self._on_bug()
             raise
         if self.state is not _OVER:
-            self._proxy.dial_sweeper.add(self)
+            sweeper = self._proxy.dial_sweeper
+            sweeper.items.add(self)
+            if not sweeper.runs:
+                sweeper.start()
 
     def _go_on(self, is_complete: bool) -> None:
         """After a step, take as many more as what the client has sent allows."""
@@ -100,13 +101,14 @@ class ClientHandshake(HandshakeSteps):
                 return
             self._step, self.state = following, following.state
             self._deadline = self._proxy.clock.seconds() + following.timeout
-            is_complete = self._take_step()
+            is_complete = TAKE[following.state](self)
 
     # The poller's and the sweeper's calls.
 
     def doRead(self) -> None:
         """Take the present step, and those that follow.  Called by the poller."""
-        self._go_on(self._take_step())
+        if TAKE[self.state](self):
+            self._go_on(True)
 
     def doWrite(self) -> None:
         """Called by the poller while TLS waits until it can write."""
@@ -147,9 +149,12 @@ class ClientHandshake(HandshakeSteps):
     ) -> None:
         """Close the client, on behalf of its mapping or of a route."""
         self._leave()
+        if self._acceptor is not None:
+            self._queue.leave(self)
         (self.tls or self.stream).close()
         self._count(by)
-        info = self._info(error=error)
+        name = self._asked_name()
+        info = ClientInfo(self._via, self._header, name, error=error)
         by.not_served(self.address, self.accepted_at, termination, info)
         self._proxy.closed(self)
 
@@ -160,14 +165,10 @@ class ClientHandshake(HandshakeSteps):
 
     def _hand_over(self) -> None:
         """Make a session of the client, with the proxy for its server name."""
-        peer = None
-        if self.tls is not None:
-            # Imported here: OpenSSL takes memory that other mappings do without.
-            from lbconsul.tls.inspection import peer_of
-
-            peer = peer_of(self.tls.connection)
-        info = self._info(peer)
-        proxy = self._proxy.route_for(info.server_name)
+        if self._proxy.routes is None:
+            self._begin_session(self._proxy)
+            return
+        proxy = self._proxy.route_for(self._asked_name())
         if proxy is None:
             self._refuse_name()
             return
@@ -177,9 +178,8 @@ class ClientHandshake(HandshakeSteps):
                 reset_on_close(self.stream)
                 self._turn_away(proxy, refused)
                 return
-        self._leave()
         self._count(proxy)
-        self._begin_session(proxy, info)
+        self._begin_session(proxy)
 
     def _refuse_name(self) -> None:
         """Close a client that no route takes; with ``mode=sni`` after an alert."""
@@ -189,15 +189,20 @@ class ClientHandshake(HandshakeSteps):
                 self.stream.send(_UNRECOGNIZED_NAME)
         self.end(Termination.NO_ROUTE)
 
-    def _begin_session(self, proxy: MappingProxy, info: ClientInfo) -> None:
+    def _begin_session(self, proxy: MappingProxy) -> None:
         """Make a session with this proxy, the mapping's or a route's."""
+        self._leave()
         own, is_routed = self._proxy, proxy is not self._proxy
-        client, sock = self.tls or self.stream, self.stream
+        client, sock, info = self.tls or self.stream, self.stream, None
+        if self.tls is None or self._header is not None:
+            info = ClientInfo(self._via, self._header, self._server_name)
         known = proxy, client, sock, self.address, self.accepted_at, info
         if proxy.http is not None:
             # Imported here: other mappings do without its memory.
             from lbconsul.proxy.http_session import HTTPSession
 
+            if self.tls is not None:
+                info = with_tls(info, self.tls)
             session: StartingSession = HTTPSession(
                 proxy, client, self.address, self.accepted_at, sock, info
             )
@@ -211,19 +216,18 @@ class ClientHandshake(HandshakeSteps):
         if is_routed and own.observer.awaits_end:
             own.observer.on_ended(own)
 
-    def _info(self, peer: TLSPeer | None = None, error: str = "") -> ClientInfo:
-        name, tls = self._server_name, self.tls
-        if tls is not None:
-            from lbconsul.tls.inspection import server_name_of
+    def _asked_name(self) -> str | None:
+        """The server name that the client has asked for by TLS, if it has."""
+        if self.tls is None:
+            return self._server_name
+        # Imported here: OpenSSL takes memory that other mappings do without.
+        from lbconsul.tls.inspection import server_name_of
 
-            name = server_name_of(tls.connection)
-        return ClientInfo(self._via, self._header, name, peer, error)
+        return server_name_of(self.tls.connection)
 
     def _leave(self) -> None:
-        """Leave the poller, the queue and the sweeper."""
+        """Leave the poller and the sweeper."""
         self._stop_polling()
-        if self._acceptor is not None:
-            self._queue.leave(self)
         self._proxy.dial_sweeper.items.discard(self)
         self.state = _OVER
 

@@ -1,11 +1,16 @@
 """What is known of a client from its handshake."""
 
-from attrs import frozen
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
 
 from lbconsul.net.proxy_protocol import Header
 from lbconsul.net.sockets import address_text
 from lbconsul.text import listed, one_line, quoted
 from lbconsul.tls.peer import TLSPeer
+
+if TYPE_CHECKING:  # OpenSSL takes memory that mappings without TLS do without
+    from lbconsul.tls.stream import TLSStream
 
 #: Most characters of a common name in the log.
 _NAME = 100
@@ -39,6 +44,19 @@ class ClientInfo:
             facts["fingerprint"] = certificate.fingerprint
         facts["error"] = self.error
         return {name: value for name, value in facts.items() if value}
+
+
+def with_tls(info: ClientInfo | None, stream: "TLSStream") -> ClientInfo:
+    """What is known, and what a stream's handshake says of the client."""
+    # Imported here: OpenSSL takes memory that other mappings do without.
+    from lbconsul.tls.inspection import peer_of, server_name_of
+
+    connection = stream.connection
+    return evolve(
+        info or ClientInfo(),
+        server_name=server_name_of(connection),
+        tls=peer_of(connection),
+    )
 
 
 def facts_text(facts: dict[str, str]) -> str:

@@ -29,8 +29,8 @@ STALLED = 1.0
 class QueuedHandshake(Protocol):
     """A TLS handshake.  It calls `HandshakeQueue.leave` at its end."""
 
-    def take_turn(self) -> None:
-        """Go on with the bytes that have come."""
+    def take_turn(self, has_waited: bool) -> None:
+        """Go on with the bytes that have come, some time ago if it has waited."""
 
     def time_out(self) -> None:
         """End: the peer takes too long."""
@@ -38,7 +38,7 @@ class QueuedHandshake(Protocol):
 
 @define(eq=False)
 class HandshakeQueue:
-    """Lets handshakes go on: now, while this turn has time for them, or in turn.
+    """Lets handshakes go on: now, unless others have just done so, or in turn.
 
     Those that have begun come before those that have not, so that under a flood some
     are completed, and do not all time out.
@@ -54,8 +54,10 @@ class HandshakeQueue:
     #: What waits, longest first: of those, and of others.
     _begun: dict[QueuedHandshake, None] = Factory(dict)
     _new: dict[QueuedHandshake, None] = Factory(dict)
-    #: How many seconds of this turn were used.
+    #: How many seconds handshakes have used since they last left as long to others,
+    #: and when the last step was over.
     _used: float = 0.0
+    _ended_at: float = 0.0
     #: The call in the next turn, and the one when the oldest can be timed out.
     _next: IDelayedCall | None = None
     _until_room: IDelayedCall | None = None
@@ -65,26 +67,39 @@ class HandshakeQueue:
 
     def run(self, handshake: QueuedHandshake) -> bool:
         """Let a handshake take a turn, now or later; returns whether now."""
-        if handshake in self._running:
-            if self._used >= BUDGET:
-                self._begun[handshake] = None
+        now = self._clock.seconds()
+        # Others have had as much time since, or the clock was set back.  To learn it by
+        # a call in the reactor's next turn would cost more than all else here.
+        if not 0 <= now - self._ended_at < BUDGET:
+            self._used = 0.0
+        has_begun = handshake in self._running
+        if self._used >= BUDGET or not (has_begun or self._lets_begin()):
+            (self._begun if has_begun else self._new)[handshake] = None
+            if self._next is None:
                 self._look_next_turn()
-                return False
-        elif self._used >= BUDGET or self._new or not self._has_room():
-            self._new[handshake] = None
-            self._look_next_turn()
             return False
-        else:
-            self._running[handshake] = self._clock.seconds()
-        self._give_turn(handshake)
+        if not has_begun:
+            self._running[handshake] = now
+        try:
+            handshake.take_turn(False)
+        finally:
+            self._note_end(now)
         return True
 
     def leave(self, handshake: QueuedHandshake) -> None:
         """Forget a handshake, which is over."""
         self._new.pop(handshake, None)
         self._begun.pop(handshake, None)
-        if self._running.pop(handshake, None) is not None and self._new:
+        if self._running.pop(handshake, None) is None or not self._new:
+            return
+        if self._next is None:
             self._look_next_turn()
+
+    def _lets_begin(self) -> bool:
+        """Whether one may begin that has not waited."""
+        if self._new:
+            return False
+        return len(self._running) < self._most or self._has_room()
 
     def _has_room(self) -> bool:
         """Whether one more may begin; if not, it looks again when one may."""
@@ -109,52 +124,60 @@ class HandshakeQueue:
 
     def _look_on(self) -> None:
         self._until_room = None
-        self._on_turn()
+        if self._next is None:
+            self._look_next_turn()
 
     def _look_next_turn(self) -> None:
-        if self._next is None:
-            self._next = self._clock.callLater(0, self._on_next_turn)
+        self._next = self._clock.callLater(0, self._on_next_turn)
 
     def _on_next_turn(self) -> None:
+        try:
+            has_time = self._take_turns()
+        finally:
+            self._next = None
+        if not has_time:
+            self._look_next_turn()
+
+    def _take_turns(self) -> bool:
         """Run handshakes, and serve other connections after each `BUDGET`.
 
-        A turn of the reactor for each would cost a tenth of a handshake.
+        A turn of the reactor for each would cost a tenth of a handshake.  Returns false
+        if more of them wait than there was time for.
         """
-        self._next, self._used = None, 0.0
-        self._on_turn()
-        total = self._used
-        while (self._begun or self._new) and 0 < self._used >= BUDGET:
-            if total >= self._longest:
-                return
-            self._serve_others()
+        total = 0.0
+        while True:
             self._used = 0.0
             self._on_turn()
             total += self._used
+            if not (self._begun or self._new) or not 0 < self._used >= BUDGET:
+                return True
+            if total >= self._longest:
+                return False
+            self._serve_others()
 
     def _on_turn(self) -> None:
+        now = self._clock.seconds()
         while self._used < BUDGET:
             if self._begun:
                 handshake = _first(self._begun)
             elif self._new and self._has_room():
                 handshake = _first(self._new)
-                self._running[handshake] = self._clock.seconds()
+                self._running[handshake] = now
             else:
                 return
             try:
-                self._give_turn(handshake)
+                handshake.take_turn(True)
             except Exception:
                 # A bug in one handshake must not stop the others.
                 self._bugs.tell("a bug in lbconsul: a handshake failed")
+            now = self._note_end(now)
 
-    def _give_turn(self, handshake: QueuedHandshake) -> None:
-        begun = self._clock.seconds()
-        try:
-            handshake.take_turn()
-        finally:
-            # A clock may be set back.
-            self._used += max(0.0, self._clock.seconds() - begun)
-            if self._next is None:
-                self._look_next_turn()
+    def _note_end(self, begun: float) -> float:
+        """Count the time of a turn; returns its end."""
+        end = self._ended_at = self._clock.seconds()
+        if end > begun:  # a clock may be set back
+            self._used += end - begun
+        return end
 
 
 def _first(queue: dict[QueuedHandshake, None]) -> QueuedHandshake:

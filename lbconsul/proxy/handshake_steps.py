@@ -3,12 +3,10 @@
 from abc import abstractmethod
 from collections.abc import Callable
 
-from lbconsul.net.poller import Poller
 from lbconsul.net.proxy_protocol import MAX_HEADER, BadHeader, Header, parse
-from lbconsul.net.sockets import BareSocket, reset_on_close
+from lbconsul.net.sockets import reset_on_close
 from lbconsul.proxy.access_control import AccessControl
-from lbconsul.proxy.handshake_queue import HandshakeQueue
-from lbconsul.proxy.handshake_settings import HandshakeState, TLSAcceptor
+from lbconsul.proxy.handshake_settings import HandshakeState
 from lbconsul.proxy.tls_handshake import TLSHandshake
 from lbconsul.stats.termination import Termination
 from lbconsul.tls import client_hello
@@ -27,40 +25,23 @@ class HandshakeSteps(TLSHandshake):
         "state",
     )
 
+    # Set by the class that is made, as those of `TLSHandshake` are.
+    _access_control: AccessControl | None
     #: The present step.
     state: HandshakeState
-
-    def __init__(
-        self,
-        client: BareSocket,
-        address: object,
-        poller: Poller,
-        queue: HandshakeQueue,
-        acceptor: TLSAcceptor | None,
-        access_control: AccessControl | None,
-    ) -> None:
-        super().__init__(client, poller, queue, acceptor)
-        self._access_control = access_control
-        self.address = address
-        #: Whether access control has let the client in, and counts it.
-        self.is_admitted = False
-        #: The address of the proxy whose header names the client, and that header.
-        self._via: object = None
-        self._header: Header | None = None
-        #: What a ClientHello that stays in the kernel asks for.
-        self._server_name: str | None = None
+    #: The client's address.
+    address: object
+    #: Whether access control has let the client in, and counts it.
+    is_admitted: bool
+    #: The address of the proxy whose header names the client, and that header.
+    _via: object
+    _header: Header | None
+    #: What a ClientHello that stays in the kernel asks for.
+    _server_name: str | None
 
     @abstractmethod
     def end(self, termination: Termination, error: str = "") -> None:
         """Close the client."""
-
-    def _take_step(self) -> bool:
-        """Take the present step; returns whether it is complete.
-
-        If not, it is to be taken again when the poller sees more, unless the handshake
-        has ended.
-        """
-        return _TAKE[self.state](self)
 
     def _read_header(self) -> bool:
         data = self._peek(MAX_HEADER)
@@ -117,7 +98,9 @@ class HandshakeSteps(TLSHandshake):
         self.end(Termination.INTERNAL)
 
 
-_TAKE: dict[HandshakeState, Callable[[HandshakeSteps], bool]] = {
+#: How each step is taken.  The call returns whether the step is complete; if not, it is
+#: to be taken again when the poller sees more, unless the handshake has ended.
+TAKE: dict[HandshakeState, Callable[[HandshakeSteps], bool]] = {
     HandshakeState.PROXY_HEADER: HandshakeSteps._read_header,
     HandshakeState.ADMISSION: HandshakeSteps._admit,
     HandshakeState.TLS: HandshakeSteps._await_turn,

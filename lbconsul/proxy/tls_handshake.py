@@ -4,8 +4,7 @@ from abc import abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from lbconsul.net.poller import Poller
-from lbconsul.net.sockets import BareSocket, has_ended
+from lbconsul.net.sockets import has_ended
 from lbconsul.proxy.handshake_queue import HandshakeQueue
 from lbconsul.proxy.handshake_settings import TLSAcceptor
 from lbconsul.proxy.handshake_socket import HandshakeSocket
@@ -26,18 +25,11 @@ class TLSHandshake(HandshakeSocket):
 
     __slots__ = ("_acceptor", "_queue", "tls")
 
-    def __init__(
-        self,
-        client: BareSocket,
-        poller: Poller,
-        queue: HandshakeQueue,
-        acceptor: TLSAcceptor | None,
-    ) -> None:
-        super().__init__(client, poller)
-        self._queue = queue
-        self._acceptor = acceptor
-        #: The stream, once the handshake has begun.
-        self.tls: TLSStream | None = None
+    # Set by the class that is made: each connection pays for a call.
+    _queue: HandshakeQueue
+    _acceptor: TLSAcceptor | None
+    #: The stream, once the handshake has begun.
+    tls: "TLSStream | None"
 
     @abstractmethod
     def time_out(self) -> None:
@@ -57,27 +49,33 @@ class TLSHandshake(HandshakeSocket):
 
     def _await_turn(self) -> bool:
         """Go on at once, or once it is its turn: then `take_turn` does the rest."""
-        if (self.tls or self._peek(1)) and not self._queue.run(self):
-            self._stop_polling()  # or it would be reported in each turn
+        if self.tls or self._peek(1):
+            has_turn = self._queue.run(self)
+            if not has_turn and self._is_polled:
+                self._stop_polling()  # or it would be reported in each turn
         return False
 
-    def take_turn(self) -> None:
+    def take_turn(self, has_waited: bool) -> None:
         """Go on with the handshake, and what follows.  Called by the queue."""
         try:
-            self._go_on(self._continue_handshake())
+            if has_waited and self.tls is None and has_ended(self.stream):
+                self._on_left()
+            elif self._continue_handshake():
+                self._go_on(True)
         except Exception:
             self._on_bug()
             raise
 
     def _continue_handshake(self) -> bool:
         """Take a step; returns whether the handshake is complete."""
-        if self.tls is None and has_ended(self.stream):  # while it was in the queue
-            self._on_left()
-            return False
+        tls = self.tls
         try:
-            tls = self.tls or self._open()
+            if tls is None:
+                assert self._acceptor is not None
+                tls = self.tls = self._acceptor.accept(self.stream)
             tls.handshake()
         except BlockingIOError:
+            assert tls is not None
             self._poll(tls)
             return False
         except OSError as error:
@@ -85,11 +83,6 @@ class TLSHandshake(HandshakeSocket):
             return False
         self._queue.leave(self)
         return True
-
-    def _open(self) -> "TLSStream":
-        assert self._acceptor is not None
-        tls = self.tls = self._acceptor.accept(self.stream)
-        return tls
 
     def _on_error(self, error: OSError) -> None:
         if isinstance(error, Truncated) or not isinstance(error, TLSError):
@@ -103,8 +96,11 @@ class TLSHandshake(HandshakeSocket):
         if tls.wants_write:
             self._poll_writing()
             self._poller.removeReader(self)
+        elif not self._is_polled:
+            self._is_polled = True
+            self._poller.addReader(self)
         else:
-            self._poll_reading()
+            self._poller.addReader(self)
             self._poller.removeWriter(self)
 
     def _discard_unread(self) -> None:

@@ -51,13 +51,9 @@ class TLSRelay(Relay):
         super().on_half_closed()
         if self.client.at_end and self._received_at_end is None:
             self._received_at_end = self.upstream.moved
-        if self._ends_by_upstream is not None and not self._is_ending:
+        is_ending = self.client.is_ending or self.upstream.is_ending
+        if self._ends_by_upstream is not None and not is_ending:
             super().end(Termination.DONE, by_upstream=self._ends_by_upstream)
-
-    @property
-    def _is_ending(self) -> bool:
-        """Whether a close_notify has no room yet."""
-        return self.client.is_ending or self.upstream.is_ending
 
     def on_lost(self, end: RelaySide) -> None:
         """The peer of `end` reset or cut the connection, or is gone."""
@@ -126,7 +122,7 @@ class TLSRelay(Relay):
                 side.send_end()
         if self.over:
             return False
-        if self._is_ending:
+        if self.client.is_ending or self.upstream.is_ending:
             self._ends_by_upstream = by_upstream
             return False
         return True

@@ -56,7 +56,7 @@ class TLSSide(RelaySide):
         # Each message of a connection takes this way, and pays for each call.
         before = self.moved
         RelaySide.doRead(self)
-        if self.moved == before and not self.relay.over:
+        if self.moved == before and self.tls is not None and not self.relay.over:
             self._note_read()
 
     def _do_what_waits(self) -> None:
@@ -131,8 +131,9 @@ class TLSSide(RelaySide):
         except OSError:
             self.relay.on_lost(self)
             return
-        self.is_ending = False
-        self.watch()
+        if self.is_ending:
+            self.is_ending = False
+            self.watch()
         self.relay.on_half_closed()
 
     @property

@@ -180,7 +180,7 @@ class HandshakeDial(DialAttempt):
             if not has_turn:
                 self._stop_polling()  # or it would be reported in each turn
 
-    def take_turn(self) -> None:
+    def take_turn(self, has_waited: bool) -> None:
         """Go on with the TLS handshake.  Called by the queue."""
         try:
             self._continue_handshake()
@@ -253,5 +253,4 @@ class HandshakeDial(DialAttempt):
     def _stop_polling(self) -> None:
         if self._is_polled:
             self._is_polled = False
-            self._dialer.poller.removeReader(self)
-            self._dialer.poller.removeWriter(self)
+            self._dialer.poller.unwatch(self)

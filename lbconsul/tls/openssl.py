@@ -125,7 +125,7 @@ class DirectCalls(PublicCalls):
     __slots__ = ("_ssl",)
 
     def __init__(self, connection: SSL.Connection) -> None:
-        super().__init__(connection)
+        self._connection = connection
         self._ssl: Any = connection._ssl
         # Else SSL_read goes on for as long as the peer sends records without data,
         # such as key updates, and other connections wait.

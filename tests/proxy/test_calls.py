@@ -1,14 +1,16 @@
 """How many Python functions a connection calls: a bound, so that they do not grow."""
 
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
 
 import lbconsul
-from lbconsul.config.model import ProxyProtocol
+from lbconsul.config.model import TLS, ProxyProtocol
 from lbconsul.net.proxy_v2 import build_v2
+from tests.support.certificates import Authority
 from tests.support.python_calls import calls_per_connection
 from tests.support.relay_stage import relay_stage, server_context
 from tests.support.tls import hello
@@ -45,6 +47,20 @@ def test_calls_of_a_connection_with(feature: str) -> None:
     options = _FEATURES[feature]
     calls = calls_per_connection(logs=False, connections=64, **options)
     assert calls <= MOST_WITH[feature]
+
+
+#: The calls of a connection with TLS that ends here, without a log.
+MOST_WITH_TLS = 95
+
+
+def test_calls_of_a_connection_with_tls(tmp_path: Path) -> None:
+    """Nor does a connection with TLS, whose full handshake is a part of it."""
+    issued = Authority(tmp_path).issue("localhost")
+    pem = tmp_path / "localhost.pem"
+    pem.write_text(Path(issued.cert).read_text() + Path(issued.key).read_text())
+    tls = TLS(certificates=str(pem))
+    calls = calls_per_connection(logs=False, connections=64, tls=tls)
+    assert calls <= MOST_WITH_TLS
 
 
 #: The calls of a small message to or from a client with TLS: two of the poller, then

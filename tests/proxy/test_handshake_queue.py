@@ -27,7 +27,7 @@ class Handshake:
         self.is_given_up = True
         self.queue.leave(self)
 
-    def take_turn(self) -> None:
+    def take_turn(self, has_waited: bool) -> None:
         self.turns += 1
         self.clock.rightNow += self.cost
         if self.is_broken:

@@ -3,9 +3,11 @@
 import os
 import select
 import socket
+import ssl
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from itertools import repeat
 from types import FrameType
 from typing import Any
@@ -23,6 +25,7 @@ from lbconsul.proxy.runtime import ProxyRuntime
 from tests.support import loopback
 from tests.support.ports import free_ports
 from tests.support.recording_reactor import RecordingReactor
+from tests.support.tls import NOT_NOW, acceptor_of, python_client
 from tests.support.upstreams import instance, registry_of
 
 #: Upstreams to choose from.
@@ -50,7 +53,8 @@ def calls_per_connection(
     queued for the thread that writes the log.
 
     `options` are attributes of the mapping; the client sends the bytes `before` its
-    request.
+    request.  If the mapping has certificates, the client makes a full handshake of TLS
+    first, whose ClientHello is there when the connection is accepted.
     """
     mapping = evolve(Mapping("web", TCPListen("127.0.0.1", 0)), **options)
     with ExitStack() as held:
@@ -90,9 +94,12 @@ class _CountingReactor(RecordingReactor):
     #: As a real reactor has it: a built-in function, which is not counted.
     seconds = staticmethod(time.monotonic)
 
-    def __init__(self) -> None:
+    def __init__(self, is_stopped: bool) -> None:
+        """With `is_stopped` the clock is: no handshake takes long, and none waits."""
         super().__init__()
         self.counted = 0
+        if is_stopped:
+            self.seconds = repeat(0.0).__next__
 
     def _tell(self, each: Any, events: int) -> None:
         sys.setprofile(self._count)
@@ -113,7 +120,9 @@ class _Proxy:
         self, held: ExitStack, logs: bool, mapping: Mapping, request: bytes
     ) -> None:
         self._request = request
-        self.reactor = _CountingReactor()
+        acceptor = acceptor_of(mapping)
+        self._has_tls = acceptor is not None
+        self.reactor = _CountingReactor(self._has_tls)
         # An upstream in the ephemeral range would cost a further check.
         self._servers = [
             held.enter_context(socket.create_server(("127.0.0.1", port)))
@@ -133,6 +142,8 @@ class _Proxy:
                 False, writer.write, now=repeat(0.0).__next__
             ),
         )
+        if acceptor is not None:
+            self._runtime.acceptors.use(mapping.tls, acceptor)
         self._manager = ListenerManager(self._runtime)
         self._manager.serve(mapping, OwnedSocket(mapping))
         self._manager.startService()
@@ -144,8 +155,28 @@ class _Proxy:
     def connect(self) -> socket.socket:
         """A client that has sent its request."""
         client = loopback.connect(self._address)
+        if self._has_tls:
+            client = self._shake_hands(client)
         client.sendall(self._request)
         return client
+
+    def _shake_hands(self, sock: socket.socket) -> ssl.SSLSocket:
+        sock.setblocking(False)
+        client = python_client(sock)
+        self._until(client, client.do_handshake)
+        return client
+
+    def _until(self, client: ssl.SSLSocket, step: Callable[[], object]) -> None:
+        """Turn until a client has taken a step."""
+
+        def is_taken() -> bool:
+            with suppress(*NOT_NOW):
+                step()
+                return True
+            return False
+
+        while not is_taken():
+            self.reactor.turn_until(lambda: _is_ready(client))
 
     def server_side(self) -> socket.socket:
         """The next connection of a server, which has received the request."""
@@ -162,8 +193,12 @@ class _Proxy:
         with self.connect() as client:
             with self.server_side() as accepted:
                 accepted.sendall(_ANSWER)
-            self.reactor.turn_until(lambda: _is_ready(client))
-            client.recv(len(_ANSWER))
+            if isinstance(client, ssl.SSLSocket):
+                self._until(client, lambda: client.recv(len(_ANSWER)))
+                self._until(client, client.unwrap)
+            else:
+                self.reactor.turn_until(lambda: _is_ready(client))
+                client.recv(len(_ANSWER))
         self.reactor.turn_until(lambda: self._runtime.open == left)
 
     def answer(self, client: socket.socket, held: ExitStack) -> None:
