@@ -16,6 +16,7 @@ _PATTERN = re.compile(
     r"(?P<host>\[[^\]]*\]|[^=/]*)(?P<exact>=(?=/))?(?P<path>/.*)?", re.DOTALL
 )
 _CONDITIONS = re.compile(r"(?:if-method=([^,]+))?,?(?:if-header=(.+))?")
+_LIKE_ADDRESS = re.compile(r"[\[:]|[0-9]\Z")
 _METHOD = re.compile(r"[A-Z][A-Z0-9-]{0,31}")
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
@@ -120,6 +121,8 @@ class RoutePattern:
 
 
 def _host(text: str) -> str:
+    if not _LIKE_ADDRESS.search(text):  # most are not, and to try costs half of it all
+        return _host_name(text)
     try:
         address = ip_address(text.removeprefix("[").removesuffix("]"))
     except ValueError:

@@ -106,7 +106,7 @@ class ServerNames(Generic[Value]):
 
     def matching(self, name: str | None) -> list[Value]:
         """The values of all patterns that match; the first is the one that is found."""
-        found = list[Value]()
+        found: list[Value] = []
         if name is not None:
             if name in self._exact:
                 found.append(self._exact[name])

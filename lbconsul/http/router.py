@@ -118,13 +118,17 @@ class _Host(Generic[Value]):
         self.routes = sorted(routes, key=_order)
         #: The next less specific host, whose routes come after these.
         self.next: _Host[Value] | None = None
-        self._any = [each for each in self.routes if not each.pattern.path]
-        self._exact = _by_path(each for each in self.routes if each.pattern.is_exact)
-        self._prefixes = _by_path(
-            each
-            for each in self.routes
-            if each.pattern.path and not each.pattern.is_exact
-        )
+        self._any: list[_Entry[Value]] = []
+        self._exact: dict[bytes, list[_Entry[Value]]] = {}
+        self._prefixes: dict[bytes, list[_Entry[Value]]] = {}
+        for each in self.routes:
+            path = each.pattern.path.encode("ascii")
+            if each.pattern.is_exact:
+                self._exact.setdefault(path, []).append(each)
+            elif path:
+                self._prefixes.setdefault(path, []).append(each)
+            else:
+                self._any.append(each)
         self._lengths = frozenset(map(len, self._prefixes))
         self._longest = max(self._lengths, default=0)
 
@@ -167,13 +171,6 @@ def _order(entry: _Entry[Value]) -> tuple[object, ...]:
     rank = tuple(not each for each in pattern.rank)
     place = (not pattern.is_exact, -len(pattern.path), pattern.path)
     return *place, rank, str(pattern)
-
-
-def _by_path(entries: Iterable[_Entry[Value]]) -> dict[bytes, list[_Entry[Value]]]:
-    found = dict[bytes, list[_Entry[Value]]]()
-    for each in entries:
-        found.setdefault(each.pattern.path.encode("ascii"), []).append(each)
-    return found
 
 
 class Router(Generic[Value]):
