@@ -43,6 +43,23 @@ def test_axe_finds_nothing(
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_about_requests(
+    browser: Browser, start: Start, axe: str, theme: str
+) -> None:
+    """No serious finding in what a mapping in HTTP mode shows."""
+    gateway = start(upstreams=40)
+    gateway.say("speak_http")
+    browser.prefer(theme)
+    browser.size(1800, 900)
+    browser.open_live(gateway.url)
+    browser.wait_text(".unhappy summary", "Last unhappy requests")
+    browser.click(".unhappy summary")
+    browser.wait_text(".unhappy", "/basket")
+    browser.click(".row[data-upstream] .name")
+    assert _findings(browser, axe) == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_in_dialogs(
     browser: Browser, start: Start, axe: str, theme: str
 ) -> None:
@@ -76,6 +93,24 @@ def test_nothing_is_wider_than_the_screen(
     browser.size(width, 800, mobile=width < 700)
     browser.open_live(gateway.url)
     browser.wait("return document.querySelector('.row[data-upstream]') !== null")
+    assert browser.run("return document.documentElement.scrollWidth") <= width
+    assert _cut(browser) == []
+
+
+@pytest.mark.parametrize("width", [320, 768, 1024, 1920])
+@pytest.mark.parametrize("upstreams", [3, 100])
+def test_no_request_is_wider_than_the_screen(
+    browser: Browser, start: Start, width: int, upstreams: int
+) -> None:
+    """Requests with long paths, and their figures, fit on any screen."""
+    gateway = start(upstreams=upstreams)
+    gateway.say("speak_http")
+    gateway.say("fail", ["/" + "x" * 199])
+    browser.size(width, 800, mobile=width < 700)
+    browser.open_live(gateway.url)
+    browser.wait_text(".unhappy summary", "Last unhappy requests: 3")
+    browser.click(".unhappy summary")
+    browser.wait_text(".unhappy", "/xxx")
     assert browser.run("return document.documentElement.scrollWidth") <= width
     assert _cut(browser) == []
 
