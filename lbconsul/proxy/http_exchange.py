@@ -5,6 +5,7 @@ from typing import Protocol
 
 from lbconsul.balance.upstream import Lease, Outcome, Upstream
 from lbconsul.errors import NoUpstream
+from lbconsul.http.errors import Refused
 from lbconsul.http.head import CHUNKED, UNTIL_CLOSE
 from lbconsul.http.request import RequestHead
 from lbconsul.http.response import ResponseHead, without_coding
@@ -194,8 +195,13 @@ class Exchange:
     # The request.
 
     def begin(self, body: bytes) -> None:
-        """Find an upstream, and send it the request with this beginning of the body."""
+        """Find an upstream, and send it the request with this beginning of the body.
+
+        :raises Refused: the body is too large.
+        """
         self._body, self.received = body, len(body)
+        if body or self.head.fields.body:
+            self._check_size(max(len(body), self.head.fields.length))
         budget = self._settings.retry_budget
         if budget is not None:
             budget.add_request()
@@ -215,9 +221,20 @@ class Exchange:
             self.lease = lease
             self._send(kept, now)
 
+    def _check_size(self, size: int) -> None:
+        """Refuse a body of so many bytes, with the sizes of its chunks, if too many."""
+        most = self._settings.mapping.http.max_body
+        if size > most > 0:
+            raise Refused(413, f"its body has {size} bytes: max-body={most}")
+
     def add_body(self, part: bytes) -> None:
-        """Pass on more of the request's body."""
+        """Pass on more of the request's body.
+
+        :raises Refused: it is too large.
+        """
         self.received += len(part)
+        if self.head.fields.body == CHUNKED:
+            self._check_size(self.received)
         if self._body is not None:
             self._body += part
         upstream = self.upstream
@@ -589,7 +606,7 @@ class Exchange:
             )
 
     def _time_out(self, termination: Termination) -> None:
-        """Answer 504, or end a response that takes too long."""
+        """Answer who is late, or end a response that takes too long."""
         session, lease = self._session, self.lease
         if self.status:
             session.end(termination)
@@ -597,7 +614,11 @@ class Exchange:
             if lease is not None and not session.is_in_body:
                 self._judge(lease, failed=True, proves=True)
             is_late = termination is Termination.RESPONSE_TIMEOUT
-            self._try_elsewhere("timeout" if is_late else "", 504, termination)
+            self._try_elsewhere(
+                "timeout" if is_late else "",
+                408 if session.is_in_body else 504,
+                termination,
+            )
 
     def leave_upstream(self) -> None:
         """End the dial, or the connection to the upstream."""

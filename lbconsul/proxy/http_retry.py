@@ -27,8 +27,6 @@ class HeldResponse:
     def wait(self) -> None:
         """Read no more of it, nor send what may be left of the request."""
         self.upstream.pause()
-        if self.upstream.is_full:
-            self.upstream.is_reusable = False
         self.upstream.poller.removeWriter(self.upstream)
 
     def leave(self, now: float) -> None:

@@ -9,10 +9,11 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from lbconsul.balance.upstream import Lease
+from lbconsul.http.body_rate import BodyRate
 from lbconsul.http.errors import Refused
 from lbconsul.http.headers import ClientHeaders
 from lbconsul.http.request import RequestHead
-from lbconsul.net.sockets import BareSocket, reset_on_close
+from lbconsul.net.sockets import BareSocket, queued, reset_on_close
 from lbconsul.net.splice import Pipe
 from lbconsul.net.stream import Stream
 from lbconsul.proxy.client_info import ClientInfo
@@ -67,6 +68,7 @@ class HTTPSession(HTTPSide):
         "_last",
         "_last_moved",
         "_proxy",
+        "_rate",
         "_relay",
         "_settings",
         "accepted_at",
@@ -109,6 +111,8 @@ class HTTPSession(HTTPSide):
         self.read_at = self.moved_at = accepted_at
         #: Bytes that had moved at the last check.
         self._last_moved = 0
+        #: How fast the client is, while that is measured, and in which exchange.
+        self._rate: tuple[Exchange | None, BodyRate] | None = None
         #: What has come and is not served yet.
         self._buffer = b""
         self._is_serving = False
@@ -225,7 +229,10 @@ class HTTPSession(HTTPSide):
             self.state = _WAITING
             if at < len(data):
                 self._buffer = data[at:]
-        exchange.begin(body)
+        try:
+            exchange.begin(body)
+        except Refused as refused:
+            self._refuse(refused)
         return True
 
     def _begin(self, head: RequestHead, now: float) -> Exchange:
@@ -248,14 +255,14 @@ class HTTPSession(HTTPSide):
         assert exchange is not None
         try:
             part, end = self.take_body(data, 0)
+            if end >= 0:
+                self.state = _WAITING
+                self._buffer = data[end:]
+                self.read_at = self._proxy.clock.seconds()
+            exchange.add_body(part)
         except Refused as refused:
             self._refuse(refused)
             return
-        if end >= 0:
-            self.state = _WAITING
-            self._buffer = data[end:]
-            self.read_at = self._proxy.clock.seconds()
-        exchange.add_body(part)
         if exchange.is_answered and end >= 0 and self._exchange is exchange:
             self.on_exchange_over()
 
@@ -402,6 +409,7 @@ class HTTPSession(HTTPSide):
         if self.state is _CLOSING:
             self._close_in_order()
         elif self._exchange is None:
+            self.read_at = self._proxy.clock.seconds()
             self._go_on()
         elif self._exchange.upstream is not None:
             self._exchange.upstream.resume()
@@ -473,6 +481,8 @@ class HTTPSession(HTTPSide):
             self._relay.check(now)
         elif self._exchange is not None:
             self._exchange.check(now)
+        elif self.is_full:
+            self.check_progress(now, 0)
         elif self.state is _CLOSING:
             if now - self.read_at >= _LINGER:
                 self.end(Termination.DONE)
@@ -494,15 +504,48 @@ class HTTPSession(HTTPSide):
             self._begin_closing(Termination.DONE)
 
     def check_progress(self, now: float, received: int) -> None:
-        """End the connection if bodies have come to a standstill.
+        """End the connection if bodies have come to a standstill, or nearly so.
 
         So many bytes have been received from the upstream's connection.
         """
         moved = self.moved + received
-        if moved != self._last_moved:
+        if self.is_full:
+            moved -= self._untaken()
+        least = self._settings.mapping.http.min_rate
+        if least and self._is_slow(least, now):
+            self._give_up()
+        elif moved != self._last_moved:
             self._last_moved, self.moved_at = moved, now
         elif now - self.moved_at >= self._settings.mapping.timeouts.idle:
             self.end(Termination.IDLE)
+
+    def _untaken(self) -> int:
+        """Bytes of responses that the client has not taken yet."""
+        piped = 0 if self._pipe is None else self._pipe.held
+        return len(self.unsent) + piped + queued(self.sock)
+
+    def _is_slow(self, least: int, now: float) -> bool:
+        """Whether the client moves less than `least` bytes a second of bodies."""
+        exchange = self._exchange
+        if not (self.is_full or (self.state is _BODY and self.watched & _IN)):
+            self._rate = None
+            return False
+        moved = self.moved - self._untaken()
+        if exchange is not None:
+            moved += exchange.sent
+        if self._rate is None or self._rate[0] is not exchange:
+            self._rate = exchange, BodyRate(now, moved)
+            return False
+        return self._rate[1].is_below(least, moved, now)
+
+    def _give_up(self) -> None:
+        """The client is too slow: end the connection, with an answer if it may."""
+        exchange = self._exchange
+        if exchange is None or exchange.status:
+            self.end(Termination.IDLE)
+        else:
+            exchange.leave_upstream()
+            self.answer(408, Termination.IDLE)
 
     def end(self, termination: Termination) -> None:
         """Close the connection.  Later calls do nothing."""

@@ -175,9 +175,11 @@ class MappingProxy:
             limits.append(mapping.timeouts.first_byte)
         if mapping.mode == "http":
             http = mapping.http
+            # They check their dials as well.
             limits += filter(
                 None,
                 (
+                    *waits,
                     http.head_timeout,
                     http.keepalive_timeout,
                     http.response_timeout,

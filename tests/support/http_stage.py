@@ -101,6 +101,10 @@ class HTTPStage:
     ) -> None:
         self._stack.__exit__(kind, error, trace)
 
+    def enter(self, sock: socket.socket) -> socket.socket:
+        """Close a socket with the stage."""
+        return self._stack.enter_context(sock)
+
     def client(self) -> Peer:
         """A client that has connected."""
         return Peer(self.proxy.connect())
@@ -108,7 +112,7 @@ class HTTPStage:
     def upstream(self, number: int = 0) -> Peer:
         """The next connection to an upstream, which has accepted it."""
         sock = loopback.accept(self._listening[number])
-        return Peer(self._stack.enter_context(sock))
+        return Peer(self.enter(sock))
 
     def next_request(self, known: dict[int, Peer]) -> tuple[int, Peer]:
         """Which upstream gets the next request, and its connection.
