@@ -74,7 +74,7 @@ ROOMS: dict[str, Room] = {
         pure="blocking_query catalog entries incremental location resolv_conf"
         " watch_stats",
     ),
-    "proxy": room(COMMON + "balance http net stats tls", pure="retry"),
+    "proxy": room(COMMON + "balance http net stats tls", pure="answer_reasons retry"),
     "workers": room(
         COMMON + "balance logs net process proxy stats tls.material tls.server",
         pure="catalog_replica catalog_sender http_messages messages restart_backoff"
@@ -159,6 +159,7 @@ TESTED_ELSEWHERE = {
     "lbconsul.http.errors": "tests/http/test_request.py",
     "lbconsul.net.proxy_header": "tests/net/test_proxy_protocol.py",
     "lbconsul.proxy.connection_drain": "tests/proxy/test_listener_manager.py",
+    "lbconsul.proxy.request_texts": "tests/proxy/test_request_log.py",
     "lbconsul.proxy.handshake_steps": "tests/proxy/test_client_handshake.py",
     "lbconsul.tls.errors": "tests/tls/test_openssl.py",
     "lbconsul.tls.peer": "tests/tls/test_inspection.py",

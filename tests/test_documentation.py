@@ -12,6 +12,7 @@ from lbconsul.config.http_options import HTTP_OPTIONS
 from lbconsul.config.mapping_options import MAPPING_OPTIONS
 from lbconsul.config.options import OPTIONS
 from lbconsul.config.rewriting_options import REWRITING_OPTIONS
+from lbconsul.proxy.answer_reasons import REASONS
 from lbconsul.stats.termination import Termination
 from tests.support.binaries import REPOSITORY
 
@@ -78,6 +79,11 @@ def test_options_of_the_gateway() -> None:
 def test_termination_codes() -> None:
     """The reference explains each termination that the log can have."""
     assert _table("## The log") == {each.value for each in Termination}
+
+
+def test_reasons() -> None:
+    """The reference explains each reason for an answer of the gateway's own."""
+    assert _table("### Reasons of own answers") == REASONS
 
 
 def _anchors(text: str) -> set[str]:

@@ -4,28 +4,32 @@ A line is what `lbconsul.logs.format` makes of the event, at a small part of its
 an event costs more than all the rest of a connection.
 """
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as quoted
+from typing import Any
 
 from attrs import define, field
 from twisted.logger import formatTime
 
-#: The logger whose events the lines stand for.
+#: The loggers whose events the lines stand for: of connections, and of requests.
 SOURCE = "lbconsul.proxy.access_log.ConnectionLog"
+OF_REQUESTS = "lbconsul.proxy.request_log.RequestLog"
 
 #: What the time of a line, and of a line of JSON, is made of.
 _PREFIX = f" [{SOURCE}#info] "
 _SOURCE = f'"level":"info","source":"{SOURCE}"'
+_PREFIX_OF_REQUESTS = f" [{OF_REQUESTS}#info] "
 
 
 @define(eq=False)
 class ConnectionLines:
     """Formats lines as text or as JSON, and passes each to `_write` with its newline.
 
-    `worker` is the number of the worker process whose connections these are; 0: they
-    are the gateway's own.
+    `worker` is the number of the worker process whose connections and requests these
+    are; 0: they are the gateway's own.
     """
 
     is_json: bool
@@ -36,6 +40,9 @@ class ConnectionLines:
     #: The text of this second of the wall clock.
     _second: int = -1
     _stamp: str = ""
+    #: The second, and the text of the time, of the last line of a request.
+    _request_second: int = -1
+    _request_stamp: str = ""
     _suffix: str = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -73,6 +80,28 @@ class ConnectionLines:
                 line += f',"{name}":{quoted(fact)}'
             line += self._suffix
         self._write(line.encode("utf-8", "backslashreplace"))
+
+    def write_request(self, message: str, fields: Mapping[str, Any]) -> None:
+        """Write the line of one request; `fields` are for JSON."""
+        now = self._now()
+        second = int(now)
+        if second != self._request_second:
+            self._request_second = second
+            stamp = self._stamp_of(second)
+            self._request_stamp = stamp.replace(_PREFIX, _PREFIX_OF_REQUESTS)
+        if self.is_json:
+            head = {
+                "time": f"{self._request_stamp}{int((now - second) * 1000):03}Z",
+                "level": "info",
+                "source": OF_REQUESTS,
+                "message": message,
+            }
+            line = json.dumps({**head, **fields}, separators=(",", ":"))
+            self._write(f"{line[:-1]}{self._suffix}".encode())
+        else:
+            self._write(
+                f"{self._request_stamp}{message}\n".encode("utf-8", "backslashreplace")
+            )
 
     def pass_on(self, lines: bytes) -> None:
         """Write lines that a worker has formatted."""

@@ -1,7 +1,7 @@
 """The access log: one line per connection, at its end."""
 
 from collections.abc import Mapping as AbstractMapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
@@ -21,7 +21,11 @@ RATE, BURST = 10.0, 50.0
 
 
 class ConnectionWriter(Protocol):
-    """Writes the lines of connections at less cost than a log event has."""
+    """Writes the lines of connections, and requests, at less cost than events have."""
+
+    @property
+    def is_json(self) -> bool:
+        """Whether it writes fields."""
 
     def write(
         self,
@@ -40,6 +44,9 @@ class ConnectionWriter(Protocol):
 
         `facts` are further fields, that few connections have.
         """
+
+    def write_request(self, message: str, fields: AbstractMapping[str, Any]) -> None:
+        """Write the line of one request: its text, and for JSON the same as fields."""
 
 
 @define(eq=False)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from lbconsul.balance.instance import Instance
 from lbconsul.balance.upstream import Lease, Outcome, Upstream
 from lbconsul.errors import NoUpstream
 from lbconsul.http.errors import Refused
@@ -131,9 +132,16 @@ class Exchange:
         "answered_at",
         "begun_at",
         "close",
+        "connecting_at",
+        "error",
+        "failed",
         "head",
+        "head_sent",
         "is_answered",
+        "is_reused",
         "lease",
+        "raw",
+        "reason",
         "received",
         "request_id",
         "retries",
@@ -159,24 +167,33 @@ class Exchange:
         self._row = row
         self._settings = settings
         self.head = head
+        self.raw = head.raw
         self.request_id = request_id
         #: When the first byte of the request came, and when its head was complete.
         self.since = since
         self.begun_at = now
-        #: When the request was sent to the upstream that answers, and the head of the
-        #: response came; 0 before.
-        self.sent_at = self.answered_at = 0.0
+        #: When the connect to the upstream that answers began, the request was sent to
+        #: it, and the head of the response came; 0 before.
+        self.connecting_at = self.sent_at = self.answered_at = 0.0
         #: Its use of an upstream, and the connection, once there is one.
         self.lease: Lease | None = None
         self.upstream: UpstreamConnection | None = None
+        #: The last instance that did not accept, if none did.
+        self.failed: Instance | None = None
+        #: Whether the upstream's connection had been kept idle.
+        self.is_reused = False
         self._dial: DialAttempt | None = None
         #: The body as far as it has come, to be sent, or sent again; None if it is not
         #: kept any more.
         self._body: bytes | None = b""
         #: Bytes of bodies from the client, and from the upstream.
         self.received = self.sent = 0
+        #: Bytes of the head of the response.
+        self.head_sent = 0
         #: The status of the response; 0 before there is one.
         self.status = 0
+        #: Why the response is one of the gateway's own, in a word, and in detail.
+        self.reason = self.error = ""
         #: Whether the response is over.
         self.is_answered = False
         #: How often it was tried again: connects, and requests that were sent again.
@@ -218,7 +235,7 @@ class Exchange:
         if kept is None:
             self._connect(lease, now)
         else:
-            self.lease = lease
+            self.lease, self.connecting_at = lease, now
             self._send(kept, now)
 
     def _check_size(self, size: int) -> None:
@@ -304,6 +321,7 @@ class Exchange:
         now = row.clock.seconds()
         lease = self.lease = dial.lease
         self.retries += len(dial.tried) - len(self._tried)
+        self.connecting_at = dial.since
         connection = self.upstream = UpstreamConnection(
             upstream,
             row.relaying,
@@ -326,8 +344,12 @@ class Exchange:
 
     def on_failed(self, termination: Termination) -> None:
         """Answer that there is no upstream."""
-        assert self._dial is not None
-        self.retries += len(self._dial.tried) - len(self._tried)
+        dial = self._dial
+        assert dial is not None
+        self.retries += len(dial.tried) - len(self._tried)
+        if dial.tried:
+            self.failed = dial.tried[-1].instance
+            self.connecting_at = self.connecting_at or dial.since
         self._dial = None
         if termination not in _STATUS_OF:
             self._session.end(termination)
@@ -343,6 +365,7 @@ class Exchange:
     def _send(self, upstream: UpstreamConnection, now: float) -> None:
         """Send the request, as far as it has come."""
         self.upstream, self.sent_at = upstream, now
+        self.is_reused = upstream.is_reused
         head, session = self.head, self._session
         request = b"%b%b%bX-Request-ID: %b\r\n\r\n%b" % (
             head.line,
@@ -409,6 +432,7 @@ class Exchange:
             lines += b"Connection: close\r\n"
         elif not self.head.fields.minor:
             lines += b"Connection: keep-alive\r\n"
+        self.head_sent = len(head.line) + len(lines) + 2
         self._pass_on(b"%b%b\r\n%b" % (head.line, lines, part), len(part), is_over)
 
     def on_body(self, part: bytes, is_over: bool) -> None:
@@ -450,6 +474,7 @@ class Exchange:
         self.lease.showed(Outcome.SUCCESS)
         self._leave_held()
         answer = head.line + head.fields.lines + b"\r\n"
+        self.head_sent = len(answer)
         self._session.upgrade(self, answer + rest)
 
     def on_upstream_failed(self, termination: Termination) -> None:
@@ -630,7 +655,10 @@ class Exchange:
             self.upstream = None
 
     def finish(self, now: float, *, is_whole: bool) -> None:
-        """Release the upstream; `is_whole` says that all of the request was read."""
+        """Release the upstream; `is_whole` says that all of the request was read.
+
+        It is counted and logged before.
+        """
         row, lease, upstream = self._row, self.lease, self.upstream
         self._leave_held()
         if upstream is not None:
@@ -639,7 +667,10 @@ class Exchange:
             self.upstream = None
             upstream.release(now)
         if lease is not None:
-            row.stats.moved(lease.instance.identity, self.received, self.sent)
+            received, sent = len(self.raw) + self.received, self.head_sent + self.sent
+            if self.reason:  # none of it came from the upstream
+                sent = 0
+            row.stats.moved(lease.instance.identity, received, sent)
             lease.end()
             if row.wait_queue.queues:
                 row.wait_queue.dispatch()

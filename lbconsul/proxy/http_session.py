@@ -16,12 +16,15 @@ from lbconsul.http.request import RequestHead
 from lbconsul.net.sockets import BareSocket, queued, reset_on_close
 from lbconsul.net.splice import Pipe
 from lbconsul.net.stream import Stream
+from lbconsul.proxy.answer_reasons import reason_of
 from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.proxy.http_exchange import Exchange
 from lbconsul.proxy.http_settings import new_request_id
 from lbconsul.proxy.http_side import READ_SIZE, HTTPSide
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.relay import Relay
+from lbconsul.proxy.request_log import BadRequest
+from lbconsul.proxy.request_texts import RequestTexts
 from lbconsul.stats.termination import Termination
 
 #: How long a client may take to end its direction once it is closed, in seconds, before
@@ -54,6 +57,7 @@ class HTTPState(Enum):
 
 # Bound once: to read a member from its class takes 0.2 us in Python 3.11.
 _HEAD, _BODY, _WAITING, _CLOSING, _UPGRADED, _OVER = HTTPState
+_DONE = Termination.DONE
 
 
 class HTTPSession(HTTPSide):
@@ -71,6 +75,7 @@ class HTTPSession(HTTPSide):
         "_rate",
         "_relay",
         "_settings",
+        "_texts",
         "accepted_at",
         "address",
         "has_ended",
@@ -130,6 +135,7 @@ class HTTPSession(HTTPSide):
             "https" if is_tls else "http",
             settings.port,
         )
+        self._texts = RequestTexts(address, self._headers, info)
 
     # What its mapping sees.
 
@@ -223,7 +229,7 @@ class HTTPSession(HTTPSide):
                 self.state = _BODY
                 body, at = self.take_body(data, at)
         except Refused as refused:
-            self._refuse(refused)
+            self._refuse(refused, data)
             return True
         if at >= 0:
             self.state = _WAITING
@@ -324,17 +330,50 @@ class HTTPSession(HTTPSide):
             return False
         return True
 
-    def answer(self, status: int, termination: Termination) -> None:
-        """Answer in place of an upstream."""
+    def answer(
+        self,
+        status: int,
+        termination: Termination,
+        error: str = "",
+        raw: bytes = b"",
+    ) -> None:
+        """Answer in place of an upstream.
+
+        `error` tells the log why; `raw` is a request that did not become an exchange.
+        """
         exchange, request_id, is_head = self._exchange, b"", False
+        reason = reason_of(status, termination)
         close = self.state in (_HEAD, _BODY) or self._settings.is_draining
         if exchange is not None:
             request_id, is_head = exchange.request_id, exchange.head.method == b"HEAD"
             close = exchange.close = close or exchange.close
             exchange.status = status
         answer = self._settings.answers.answer(
-            status, accept=b"", request_id=request_id, close=close, is_head=is_head
+            status,
+            accept=b"",
+            request_id=request_id,
+            close=close,
+            is_head=is_head,
+            reason_code=reason,
         )
+        head_sent = answer.index(b"\r\n\r\n") + 4
+        sent = len(answer) - head_sent
+        if exchange is not None:
+            exchange.head_sent, exchange.sent = head_sent, sent
+            exchange.reason, exchange.error = reason, error
+        else:
+            self._tell_bad(
+                BadRequest(
+                    raw=raw,
+                    since=self.read_at,
+                    status=status,
+                    sent=sent,
+                    head_sent=head_sent,
+                    reason=reason,
+                    error=error,
+                ),
+                termination,
+            )
         if not self.send_or_end(answer):
             return
         if exchange is None:
@@ -343,12 +382,18 @@ class HTTPSession(HTTPSide):
             exchange.is_answered = True
             self.on_exchange_over(termination)
 
+    def _tell_bad(self, request: BadRequest, termination: Termination) -> None:
+        """Count and log a request that did not become an exchange."""
+        now = self._proxy.clock.seconds()
+        self._settings.log.over(request, self._texts, termination, now)
+
     def on_exchange_over(self, termination: Termination = Termination.DONE) -> None:
         """The response is over, and the request, or the connection ends with it."""
         exchange, self._exchange = self._exchange, None
         assert exchange is not None
         now = self.read_at = self._proxy.clock.seconds()
         self._settings.active -= 1
+        self._settings.log.over(exchange, self._texts, termination, now)
         exchange.finish(now, is_whole=self.state is _WAITING)
         if exchange.close or (self.has_ended and not self._buffer):
             self._begin_closing(termination)
@@ -366,6 +411,7 @@ class HTTPSession(HTTPSide):
             side.poller.removeReader(side)
             side.poller.removeWriter(side)
         self.state = _UPGRADED
+        self._settings.log.upgraded(exchange, self._texts, exchange.answered_at)
         self._relay = proxy.relay_type(
             proxy.relaying, self, self.stream, upstream.stream, exchange.answered_at
         )
@@ -394,15 +440,19 @@ class HTTPSession(HTTPSide):
 
     # The end.
 
-    def _refuse(self, refused: Refused) -> None:
-        """Answer that a request is not forwarded, and close."""
+    def _refuse(self, refused: Refused, raw: bytes = b"") -> None:
+        """Answer that a request is not forwarded, and close.
+
+        It begins with `raw`, if it did not become an exchange.
+        """
         exchange = self._exchange
         if exchange is not None:
             if exchange.status:
+                exchange.error = str(refused)
                 self.end(Termination.BAD_BODY)
                 return
             exchange.leave_upstream()
-        self.answer(refused.status, Termination.DENIED)
+        self.answer(refused.status, Termination.DENIED, str(refused), raw)
 
     def _on_sent(self) -> None:
         """All that had no room at the client is sent."""
@@ -493,7 +543,7 @@ class HTTPSession(HTTPSide):
         http = self._settings.mapping.http
         if self._buffer:
             if waited >= http.head_timeout > 0:
-                self.answer(408, Termination.FIRST_BYTE_TIMEOUT)
+                self.answer(408, Termination.FIRST_BYTE_TIMEOUT, raw=self._buffer)
         elif not self._exchanges:
             if waited >= http.head_timeout > 0:
                 self.end(Termination.FIRST_BYTE_TIMEOUT)
@@ -563,13 +613,22 @@ class HTTPSession(HTTPSide):
             self._over(termination)
 
     def _over(self, termination: Termination) -> None:
-        self.state = _OVER
+        state, self.state = self.state, _OVER
         proxy, exchange = self._proxy, self._exchange
         now = proxy.clock.seconds()
         if exchange is not None:
             self._exchange = None
             self._settings.active -= 1
+            self._settings.log.over(exchange, self._texts, termination, now)
             exchange.finish(now, is_whole=False)
+        elif state is _HEAD and self._buffer:
+            self._tell_bad(
+                BadRequest(raw=self._buffer, since=self.read_at), termination
+            )
+        elif state is _HEAD and not self._exchanges and termination is not _DONE:
+            proxy.log.tell(
+                self.address, self.accepted_at, None, 0, 0, 0, termination, self.info
+            )
         proxy.session_sweeper.items.discard(self)
         proxy.stats.left(now - self.accepted_at, termination.code)
         proxy.closed(self)

@@ -20,6 +20,7 @@ from lbconsul.net.cidr import Networks, read_address
 from lbconsul.net.sweeper import Sweeper
 from lbconsul.proxy.http_upstream import UpstreamConnection
 from lbconsul.proxy.idle_connections import IdleConnections
+from lbconsul.proxy.request_log import RequestLog
 
 #: A request's name in logs, here and at the upstream.
 REQUEST_ID = b"x-request-id"
@@ -63,6 +64,7 @@ class HTTPSettings:
     port: int
     answers: Answers
     idle: IdleConnections[UpstreamConnection]
+    log: RequestLog
     #: How many requests may be sent again; None: `retry-on` says that none is.
     retry_budget: RetryBudget | None = None
     #: Exchanges under way.
@@ -71,7 +73,7 @@ class HTTPSettings:
     is_draining: bool = field(default=False)
 
     @classmethod
-    def of(cls, mapping: Mapping, sweeper: Sweeper) -> Self:
+    def of(cls, mapping: Mapping, sweeper: Sweeper, log: RequestLog) -> Self:
         """The settings for a mapping or route with ``mode=http``."""
         http = mapping.http
         limits = Limits(head=http.max_head, target=http.max_uri)
@@ -89,6 +91,7 @@ class HTTPSettings:
             IdleConnections(
                 http.keep_idle if shares else 0, http.keep_idle_time, sweeper
             ),
+            log,
             RetryBudget() if http.retry_on else None,
         )
 

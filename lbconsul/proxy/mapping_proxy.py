@@ -153,8 +153,15 @@ class MappingProxy:
         self._make_sweepers()
         if mapping.mode == "http":
             from lbconsul.proxy.http_settings import HTTPSettings
+            from lbconsul.proxy.request_log import RequestLog
 
-            self.http = HTTPSettings.of(mapping, self.session_sweeper)
+            log = RequestLog(
+                mapping,
+                self.stats.use_http(),
+                self._log_connections,
+                self._connection_writer,
+            )
+            self.http = HTTPSettings.of(mapping, self.session_sweeper, log)
 
     def _make_sweepers(self) -> None:
         mapping, dialer, clock = self.mapping, self.dialer, self.clock

@@ -1,0 +1,272 @@
+"""The access log of HTTP mode: one line per request, and its counts.
+
+The text is near the combined log format, with HAProxy's timers: docs/reference.md.
+"""
+
+from typing import Protocol
+
+from attrs import define, field
+from twisted.logger import Logger
+
+from lbconsul.balance.instance import Instance
+from lbconsul.balance.upstream import Lease
+from lbconsul.config.model import Mapping
+from lbconsul.http.request import RequestHead
+from lbconsul.http.response import SWITCHING_PROTOCOLS
+from lbconsul.proxy.access_log import ConnectionWriter
+from lbconsul.proxy.answer_reasons import limits_of
+from lbconsul.proxy.client_info import facts_text
+from lbconsul.proxy.request_texts import RequestTexts
+from lbconsul.stats.http import HTTPStats
+from lbconsul.stats.termination import Termination
+
+_DONE = Termination.DONE
+
+_TIMERS = "TR", "Tw", "Tc", "Tr", "Ta"
+
+#: From here on a status says that the server failed.
+_SERVER_ERROR = 500
+
+
+class Request(Protocol):
+    """A request that is over, or whose connection is upgraded.
+
+    Times are the reactor's, in seconds; 0: it did not come to that.
+    """
+
+    #: The head, or what came of it.
+    raw: bytes
+    request_id: bytes
+    #: When the first byte of the request came, its head was complete, the connect to
+    #: the instance that answers began, the request was sent, and the head of the
+    #: response came.
+    since: float
+    begun_at: float
+    connecting_at: float
+    sent_at: float
+    answered_at: float
+    #: Its use of an upstream; else the last one that did not accept, if any.
+    lease: Lease | None
+    failed: Instance | None
+    #: Bytes of the bodies, from the client and to it; and of the head of the response.
+    received: int
+    sent: int
+    head_sent: int
+    #: Of the response; 0: there was none.
+    status: int
+    #: Upstreams that failed before, and whether the connection had been kept idle.
+    retries: int
+    is_reused: bool
+    #: Why the response was one of the gateway's own, in a word, and in detail.
+    reason: str
+    error: str
+
+    @property
+    def head(self) -> RequestHead | None:
+        """None: it is not valid, or not complete."""
+
+
+@define(eq=False, kw_only=True)
+class BadRequest:
+    """A request that never became an exchange: not valid, or not complete."""
+
+    raw: bytes
+    since: float
+    status: int = 0
+    sent: int = 0
+    head_sent: int = 0
+    reason: str = ""
+    error: str = ""
+    head: RequestHead | None = None
+    request_id: bytes = b""
+    begun_at: float = 0.0
+    connecting_at: float = 0.0
+    sent_at: float = 0.0
+    answered_at: float = 0.0
+    lease: Lease | None = None
+    failed: Instance | None = None
+    received: int = 0
+    retries: int = 0
+    is_reused: bool = False
+
+
+@define(eq=False)
+class RequestLog:
+    """Counts the requests of one mapping or route, and writes its access log.
+
+    Without a writer each line is a log event, for whatever observers there are.
+    """
+
+    _log = Logger()
+    _mapping: Mapping
+    _stats: HTTPStats
+    #: Whether lines are written.
+    is_on: bool
+    _writer: ConnectionWriter | None = None
+    #: The mapping as text.
+    _name: str = field(init=False)
+    _limits: dict[Termination, str] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._name = str(self._mapping)
+        self._limits = limits_of(self._mapping)
+
+    def over(
+        self,
+        request: Request,
+        texts: RequestTexts,
+        termination: Termination,
+        now: float,
+    ) -> None:
+        """Count and log a request that is over; `texts` are its client's."""
+        stats, lease, reason = self._stats, request.lease, request.reason
+        answered_at, status = request.answered_at, request.status
+        stats.exchanged(
+            None if reason or lease is None else lease.instance.identity,
+            status,
+            answered_at - request.begun_at if answered_at else -1.0,
+            now - request.since,
+            len(request.raw) + request.received,
+            request.head_sent + request.sent,
+        )
+        if request.is_reused:
+            stats.reused += 1
+        if request.retries:
+            stats.retries += request.retries
+        if reason:
+            stats.refused[reason] += 1
+        if status >= _SERVER_ERROR or termination is not _DONE:
+            self._note_unhappy(request, texts, termination, now)
+        if self.is_on:
+            upgrade = "ended" if status == SWITCHING_PROTOCOLS else ""
+            self._write(request, texts, termination, now, upgrade)
+
+    def upgraded(self, request: Request, texts: RequestTexts, now: float) -> None:
+        """Log that a connection belongs to another protocol from now on."""
+        if self.is_on:
+            self._write(request, texts, _DONE, now, "begun")
+
+    def _note_unhappy(
+        self,
+        request: Request,
+        texts: RequestTexts,
+        termination: Termination,
+        now: float,
+    ) -> None:
+        """Keep a request that the gateway or an upstream failed."""
+        status, code = request.status, termination.code
+        if status < _SERVER_ERROR and (request.reason or code[0] == "C"):
+            return  # the client's own mistake, or it left
+        texts.read(request.head, request.raw)
+        method, _, rest = texts.line.partition(" ")
+        instance = _instance(request)
+        self._stats.unhappy.add(
+            now,
+            texts.client,
+            method,
+            texts.host,
+            rest.rpartition(" ")[0],
+            status,
+            None if instance is None else instance.identity,
+            request.reason or code,
+            request.retries,
+        )
+
+    def _write(
+        self,
+        request: Request,
+        texts: RequestTexts,
+        termination: Termination,
+        now: float,
+        upgrade: str,
+    ) -> None:
+        texts.read(request.head, request.raw)
+        instance = _instance(request)
+        upstream = "-" if instance is None else instance.text
+        since, answered = request.since, request.answered_at
+        if answered and request.sent_at == since:  # a kept connection, at once
+            timers = (
+                f"TR=0 Tw=0 Tc=0 Tr={int((answered - since) * 1000)}"
+                f" Ta={int((now - since) * 1000)}"
+            )
+        else:
+            each = zip(_TIMERS, _timers(request, now), strict=True)
+            timers = " ".join([f"{name}={ms}" for name, ms in each])
+        request_id = request.request_id.decode() or "-"
+        line = (
+            f'{texts.client} {self._name} {upstream} "{texts.line}" {request.status}'
+            f' {request.sent} "{texts.referer}" "{texts.user_agent}" host={texts.host}'
+            f" in={request.received} {timers} retries={request.retries}"
+            f" reused={'1' if request.is_reused else '0'} {termination.code}"
+            f" id={request_id}"
+        )
+        facts = texts.facts
+        if upgrade or request.reason or termination is not _DONE:
+            facts = self._facts(request, termination, upgrade) | facts
+        if facts:
+            line += facts_text(facts)
+        writer = self._writer
+        if writer is not None and not writer.is_json:
+            writer.write_request(line, {})
+            return
+        fields = {
+            "client": texts.client,
+            "mapping": self._name,
+            "upstream": upstream,
+            **_words(texts.line),
+            "host": texts.host,
+            "status": request.status,
+            "received": request.received,
+            "sent": request.sent,
+            "referer": texts.referer,
+            "user_agent": texts.user_agent,
+            **dict(zip(_TIMERS, _timers(request, now), strict=True)),
+            "seconds": round(now - since, 6),
+            "retries": request.retries,
+            "reused": request.is_reused,
+            "termination": termination.code,
+            "request_id": request_id,
+            **facts,
+        }
+        if writer is not None:
+            writer.write_request(line, fields)
+        else:
+            self._log.info("{line}", line=line, **fields)
+
+    def _facts(
+        self, request: Request, termination: Termination, upgrade: str
+    ) -> dict[str, str]:
+        """What few requests have: why they were not passed on, or were cut."""
+        error = request.error or self._limits.get(termination, "")
+        facts = {"upgrade": upgrade, "reason": request.reason, "error": error}
+        return {name: value for name, value in facts.items() if value}
+
+
+def _timers(request: Request, now: float) -> tuple[int, int, int, int, int]:
+    """HAProxy's timers, in milliseconds; -1: it did not come to that.
+
+    They are of the request's head, the wait for an upstream, the connect, the wait for
+    the head of the response, and of all.
+    """
+    since, begun, sent = request.since, request.begun_at, request.sent_at
+    connecting, answered = request.connecting_at, request.answered_at
+    return (
+        int((begun - since) * 1000) if begun else -1,
+        int((connecting - begun) * 1000) if connecting else -1,
+        int((sent - connecting) * 1000) if sent else -1,
+        int((answered - sent) * 1000) if answered else -1,
+        int((now - since) * 1000),
+    )
+
+
+def _instance(request: Request) -> Instance | None:
+    """The instance that answered a request, or the last one that was tried."""
+    return request.failed if request.lease is None else request.lease.instance
+
+
+def _words(line: str) -> dict[str, str]:
+    """The parts of a request line; all of it if it has others."""
+    words = line.split(" ")
+    if len(words) != 3:
+        return {"request": line}
+    return {"method": words[0], "target": words[1], "version": words[2]}

@@ -1,0 +1,59 @@
+"""What the access log tells of a request beside figures, by its head."""
+
+from lbconsul.http.headers import ClientHeaders
+from lbconsul.http.log_text import field_texts, request_line
+from lbconsul.http.request import RequestHead
+from lbconsul.net.sockets import address_text
+from lbconsul.proxy.client_info import ClientInfo
+
+
+class RequestTexts:
+    """What the lines of one client's requests have in common.
+
+    They are made when a line needs them, and kept while heads stay the same.
+    """
+
+    __slots__ = (
+        "_address",
+        "_head",
+        "_headers",
+        "_info",
+        "_peer",
+        "client",
+        "facts",
+        "host",
+        "line",
+        "referer",
+        "user_agent",
+    )
+
+    def __init__(
+        self, address: object, headers: ClientHeaders, info: ClientInfo | None
+    ) -> None:
+        """The client at this address, by whose `headers` one tells who it is."""
+        self._address, self._headers, self._info = address, headers, info
+        self._peer = ""
+        self._head: RequestHead | None = None
+
+    def read(self, head: RequestHead | None, raw: bytes) -> None:
+        """Make those of a request; without a `head` it is not valid, or cut."""
+        last = self._head
+        if head is last is not None:
+            return
+        self._head = head
+        self.line = request_line(raw)
+        if head is None or last is None or head.fields is not last.fields:
+            self.host, self.referer, self.user_agent = field_texts(raw)
+            self._identify("" if head is None else self._headers.client(head.fields))
+
+    def _identify(self, told: str) -> None:
+        """The client has the address that a trusted proxy told, or its own."""
+        address = self._address
+        if not self._peer:
+            self._peer = address_text(address)
+        self.client = self._peer
+        facts = self.facts = {} if self._info is None else self._info.facts()
+        if told and isinstance(address, tuple) and told != address[0]:
+            self.client = told
+            before = facts.get("via")
+            facts["via"] = f"{self._peer}, {before}" if before else self._peer
