@@ -74,7 +74,10 @@ ROOMS: dict[str, Room] = {
         pure="blocking_query catalog entries incremental location resolv_conf"
         " watch_stats",
     ),
-    "proxy": room(COMMON + "balance http net stats tls", pure="answer_reasons retry"),
+    "proxy": room(
+        COMMON + "balance http net process.files stats tls",
+        pure="answer_reasons retry",
+    ),
     "workers": room(
         COMMON + "balance logs net process proxy stats tls.material tls.server",
         pure="catalog_replica catalog_sender http_messages messages restart_backoff"

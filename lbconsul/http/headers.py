@@ -47,7 +47,7 @@ class ClientHeaders:
     ``https``) and `port` are those that it has connected to.
     """
 
-    __slots__ = ("_address", "_fixed", "_is_trusted", "_options", "_port", "_scheme")
+    __slots__ = ("_address", "_fixed", "_options", "_port", "_scheme", "is_trusted")
 
     def __init__(
         self, options: ForwardingOptions, address: str, scheme: str, port: int
@@ -56,7 +56,8 @@ class ClientHeaders:
         self._address = address
         self._scheme = scheme.encode()
         self._port = b"%d" % port
-        self._is_trusted = options.trusts(address)
+        #: Whether what the peer says of its client is believed.
+        self.is_trusted = options.trusts(address)
         self._fixed = _lines(address.encode(), self._scheme, self._port, b"")
 
     def lines(self, fields: Fields) -> bytes:
@@ -64,7 +65,7 @@ class ClientHeaders:
 
         They are the same for all requests with these `fields`.
         """
-        if self._is_trusted and fields.forwarded:
+        if self.is_trusted and fields.forwarded:
             fixed = self._completed(fields)
         else:
             fixed = self._fixed
@@ -83,7 +84,7 @@ class ClientHeaders:
         stands left of a hop that is not trusted may be invented.
         """
         address = self._address
-        if not self._is_trusted:
+        if not self.is_trusted:
             return address
         for hop in islice(_hops(fields), _MOST_HOPS):
             found = _address(hop)
@@ -100,7 +101,7 @@ class ClientHeaders:
 
     def _told_scheme(self, fields: Fields) -> bytes:
         """The scheme that a trusted proxy tells; empty if none does."""
-        told = _last(fields, _PROTO).lower() if self._is_trusted else b""
+        told = _last(fields, _PROTO).lower() if self.is_trusted else b""
         return told if told in _SCHEMES else b""
 
     def _completed(self, fields: Fields) -> bytes:
@@ -129,7 +130,7 @@ class ClientHeaders:
 
     def _forwarded(self, fields: Fields) -> bytes:
         """The line of RFC 7239, behind what trusted proxies say."""
-        before = _values(fields, _FORWARDED) if self._is_trusted else []
+        before = _values(fields, _FORWARDED) if self.is_trusted else []
         element = b"for=%b" % _node(self._address)
         if fields.host is not None:
             element += b';host="%b"' % fields.host.text

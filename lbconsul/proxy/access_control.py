@@ -45,6 +45,15 @@ class AccessControl:
             return Termination.DENIED
         return self._count(address.client) if self._limit else None
 
+    def denies(self, address: str) -> bool:
+        """Whether `allow` and `deny` keep a client with this address out."""
+        found = read_address(address)
+        if found is None:
+            return False
+        return found in self._deny or (
+            self._allow is not None and found not in self._allow
+        )
+
     def _count(self, client: Address) -> Termination | None:
         count = self._open.get(client, 0)
         if count >= self._limit:

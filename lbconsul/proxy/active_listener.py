@@ -171,7 +171,9 @@ class ActiveListener:
         self._retire(current.values())
 
     def _retire(self, proxies: Iterable[MappingProxy]) -> None:
-        self.older += proxies
+        for each in proxies:
+            each.retire()
+            self.older.append(each)
         self.awaits_end = True
 
     def _turn_to(self, mapping: Mapping) -> None:
@@ -181,7 +183,7 @@ class ActiveListener:
         if routes:
             self.proxy.route_by(routes)
         for each in self.older:
-            if each.routes is not None:  # its handshakes may be in progress
+            if each.has_routes:  # its handshakes may be in progress
                 each.route_by(routes)
         self.connection_limit = self.proxy.connection_limit
         self.max_connections = mapping.limits.connections
@@ -192,11 +194,11 @@ class ActiveListener:
         """Forget older proxies that have no connection and get none; returns them."""
         # After `retire`, handshakes in progress still lead to routes.
         keeps_routes = not self._current and any(
-            each.open for each in self.older if not each.mapping.route
+            each.is_in_use for each in self.older if not each.mapping.route
         )
         gone, older = list[MappingProxy](), list[MappingProxy]()
         for each in self.older:
-            stays = each.open or (keeps_routes and each.mapping.route)
+            stays = each.is_in_use or (keeps_routes and each.mapping.route)
             (older if stays else gone).append(each)
         if gone:
             self.older = older

@@ -6,20 +6,19 @@ from typing import Protocol
 from lbconsul.balance.instance import Instance
 from lbconsul.balance.upstream import Lease, Outcome, Upstream
 from lbconsul.errors import NoUpstream
+from lbconsul.http.accept import accept_of
 from lbconsul.http.errors import Refused
 from lbconsul.http.head import CHUNKED, UNTIL_CLOSE
-from lbconsul.http.request import RequestHead
 from lbconsul.http.response import ResponseHead, without_coding
 from lbconsul.net.sockets import BareSocket, has_ended
 from lbconsul.net.splice import Pipe
 from lbconsul.net.stream import Stream
 from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.proxy.dialer import DialAttempt
+from lbconsul.proxy.http_plan import Plan, host_of
 from lbconsul.proxy.http_retry import RETRIED, HeldResponse
-from lbconsul.proxy.http_settings import HTTPSettings
 from lbconsul.proxy.http_side import HTTPSide
 from lbconsul.proxy.http_upstream import UpstreamConnection
-from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.proxy.retry import lease_next
 from lbconsul.proxy.tcp_session import PROBE_TIMEOUT
 from lbconsul.proxy.upstream_handshake import HandshakeDial
@@ -68,10 +67,6 @@ class ExchangeUser(Protocol):
         """What is known of the client from its handshake, if there was one."""
 
     @property
-    def lines(self) -> bytes:
-        """The lines that are sent on with the head of the request."""
-
-    @property
     def is_in_body(self) -> bool:
         """Whether more of the request's body is to come."""
 
@@ -89,6 +84,10 @@ class ExchangeUser(Protocol):
 
     def send_pipe_or_end(self, pipe: Pipe) -> bool:
         """The same for what a pipe holds."""
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the connection is to end with the response."""
 
     def pause_body(self) -> None:
         """Read no more of the body for now."""
@@ -140,6 +139,7 @@ class Exchange:
         "is_answered",
         "is_reused",
         "lease",
+        "plan",
         "raw",
         "reason",
         "received",
@@ -155,18 +155,18 @@ class Exchange:
     def __init__(
         self,
         session: ExchangeUser,
-        row: MappingProxy,
-        settings: HTTPSettings,
-        head: RequestHead,
+        plan: Plan,
         request_id: bytes,
         since: float,
         now: float,
     ) -> None:
         self._session = session
+        self.plan = plan
         #: The mapping or route that serves it, and its settings.
-        self._row = row
-        self._settings = settings
-        self.head = head
+        self._row = plan.row
+        settings = self._settings = plan.settings
+        settings.active += 1
+        head = self.head = plan.head
         self.raw = head.raw
         self.request_id = request_id
         #: When the first byte of the request came, and when its head was complete.
@@ -366,14 +366,15 @@ class Exchange:
         """Send the request, as far as it has come."""
         self.upstream, self.sent_at = upstream, now
         self.is_reused = upstream.is_reused
-        head, session = self.head, self._session
-        request = b"%b%b%bX-Request-ID: %b\r\n\r\n%b" % (
-            head.line,
-            head.fields.lines,
-            session.lines,
-            self.request_id,
-            self._body or b"",
-        )
+        head, session, plan = self.head, self._session, self.plan
+        lines = plan.lines
+        if self._settings.edits:
+            instance = upstream.instance
+            host = host_of(instance.address, instance.port)
+            lines = plan.lines_for(self.request_id, host)
+        if not plan.request_id:
+            lines += b"X-Request-ID: %b\r\n" % self.request_id
+        request = b"%b%b\r\n%b" % (plan.line, lines, self._body or b"")
         try:
             upstream.begin(
                 self,
@@ -423,11 +424,14 @@ class Exchange:
             lines, self.close = without_coding(lines), True
         if (
             fields.body == UNTIL_CLOSE
-            or self._settings.is_draining
+            or session.is_draining
             # The client may send the body that it announced, or not.
             or (self.head.fields.expects_continue and session.is_in_body)
         ):
             self.close = True
+        if self._settings.edits_responses:
+            waited = self.answered_at - self.sent_at
+            lines = self.plan.response_lines(lines, fields, self.request_id, waited)
         if self.close:
             lines += b"Connection: close\r\n"
         elif not self.head.fields.minor:
@@ -606,6 +610,23 @@ class Exchange:
 
     # Called by the session.
 
+    def answer(self, status: int, reason: str) -> bytes:
+        """The answer with this status in place of an upstream, for this reason."""
+        return self._settings.answers.answer(
+            status,
+            accept=accept_of(self.head.fields.raw),
+            request_id=self.request_id,
+            close=self.close,
+            is_head=self.head.method == b"HEAD",
+            reason_code=reason,
+        )
+
+    def redirect(self, status: int, location: bytes) -> bytes:
+        """The answer that sends the client to another URL."""
+        return self._settings.answers.redirect(
+            status, location, request_id=self.request_id, close=self.close
+        )
+
     def check(self, now: float) -> None:
         """Check the time limits, and whether the client left a dial."""
         http, session, dial = self._settings.mapping.http, self._session, self._dial
@@ -660,6 +681,7 @@ class Exchange:
         It is counted and logged before.
         """
         row, lease, upstream = self._row, self.lease, self.upstream
+        self._settings.active -= 1
         self._leave_held()
         if upstream is not None:
             if not (is_whole and self.is_answered):
@@ -674,3 +696,5 @@ class Exchange:
             lease.end()
             if row.wait_queue.queues:
                 row.wait_queue.dispatch()
+        if row.mapping.route and row.observer.awaits_end:
+            row.observer.on_ended(row)

@@ -11,14 +11,13 @@ from twisted.python.failure import Failure
 from lbconsul.balance.upstream import Lease
 from lbconsul.http.body_rate import BodyRate
 from lbconsul.http.errors import Refused
-from lbconsul.http.headers import ClientHeaders
-from lbconsul.http.request import RequestHead
 from lbconsul.net.sockets import BareSocket, queued, reset_on_close
 from lbconsul.net.splice import Pipe
 from lbconsul.net.stream import Stream
 from lbconsul.proxy.answer_reasons import reason_of
 from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.proxy.http_exchange import Exchange
+from lbconsul.proxy.http_plan import Plan, Planner
 from lbconsul.proxy.http_settings import new_request_id
 from lbconsul.proxy.http_side import READ_SIZE, HTTPSide
 from lbconsul.proxy.mapping_proxy import MappingProxy
@@ -36,6 +35,8 @@ _LINGER = 2.0
 _GRACE = 1.0
 
 _IN = 1
+
+_NOT_FOUND = 404
 
 
 class HTTPState(Enum):
@@ -67,10 +68,10 @@ class HTTPSession(HTTPSide):
         "_buffer",
         "_exchange",
         "_exchanges",
-        "_headers",
         "_is_serving",
-        "_last",
         "_last_moved",
+        "_plan",
+        "_planner",
         "_proxy",
         "_rate",
         "_relay",
@@ -81,7 +82,6 @@ class HTTPSession(HTTPSide):
         "has_ended",
         "info",
         "is_admitted",
-        "lines",
         "moved_at",
         "read_at",
         "sock",
@@ -121,21 +121,14 @@ class HTTPSession(HTTPSide):
         #: What has come and is not served yet.
         self._buffer = b""
         self._is_serving = False
-        #: The last head, and the lines that are sent on with it.
-        self._last: RequestHead | None = None
-        self.lines = b""
+        self._planner = Planner(proxy, settings, address, self.sock, info)
+        #: The last head's.
+        self._plan: Plan | None = None
         self._exchange: Exchange | None = None
         self._exchanges = 0
         #: Whether the client has ended its direction.
         self.has_ended = False
-        is_tls = info is not None and info.tls is not None
-        self._headers = ClientHeaders(
-            settings.forwarding,
-            address[0] if isinstance(address, tuple) else "",
-            "https" if is_tls else "http",
-            settings.port,
-        )
-        self._texts = RequestTexts(address, self._headers, info)
+        self._texts = RequestTexts(address, self._planner.headers, info)
 
     # What its mapping sees.
 
@@ -215,14 +208,18 @@ class HTTPSession(HTTPSide):
         Returns false if it is not complete.
         """
         try:
-            head = self._settings.requests.parse(data, 0, self._last)
+            plan = self._plan
+            last = None if plan is None else plan.head
+            head = self._settings.requests.parse(data, 0, last)
             now = self._proxy.clock.seconds()
             if not was_partial:
                 self.read_at = now
             if head is None:
                 self._buffer = data
                 return False
-            exchange = self._begin(head, now)
+            if plan is None or head is not last:
+                plan = self._plan = self._planner.plan(head)
+            exchange = self._begin(plan, now)
             body, at = b"", len(head.raw)
             if head.fields.body:
                 self.begin_body(head.fields.body)
@@ -236,24 +233,30 @@ class HTTPSession(HTTPSide):
             if at < len(data):
                 self._buffer = data[at:]
         try:
-            exchange.begin(body)
+            if plan.status:
+                self._answer_as_planned(exchange, plan)
+            else:
+                exchange.begin(body)
         except Refused as refused:
             self._refuse(refused)
         return True
 
-    def _begin(self, head: RequestHead, now: float) -> Exchange:
-        if head is not self._last:
-            self._last = head
-            self.lines = self._headers.lines(head.fields)
-            if head.fields.host is None:
-                # HTTP/1.0 does without; HTTP/1.1 does not.
-                self.lines += b"Host: %b\r\n" % _name_of(self.sock)
+    def _begin(self, plan: Plan, now: float) -> Exchange:
         self._exchanges += 1
-        self._settings.active += 1
-        exchange = self._exchange = Exchange(
-            self, self._proxy, self._settings, head, new_request_id(), self.read_at, now
-        )
+        request_id = plan.request_id or new_request_id()
+        exchange = self._exchange = Exchange(self, plan, request_id, self.read_at, now)
         return exchange
+
+    def _answer_as_planned(self, exchange: Exchange, plan: Plan) -> None:
+        """Answer a request that gets no upstream."""
+        if plan.location:
+            exchange.close = self._close_after()
+            answer = exchange.redirect(plan.status, plan.location)
+            self._send_whole(exchange, plan.status, answer, Termination.DONE)
+        elif plan.status == _NOT_FOUND:
+            self.answer(plan.status, Termination.NO_ROUTE)
+        else:
+            self.answer(plan.status, Termination.DENIED)
 
     def _pass_body(self, data: bytes) -> None:
         """Pass on more of the request's body."""
@@ -330,6 +333,11 @@ class HTTPSession(HTTPSide):
             return False
         return True
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether the connection is to end with the response."""
+        return self._settings.is_draining
+
     def answer(
         self,
         status: int,
@@ -341,44 +349,56 @@ class HTTPSession(HTTPSide):
 
         `error` tells the log why; `raw` is a request that did not become an exchange.
         """
-        exchange, request_id, is_head = self._exchange, b"", False
-        reason = reason_of(status, termination)
-        close = self.state in (_HEAD, _BODY) or self._settings.is_draining
+        exchange, reason = self._exchange, reason_of(status, termination)
         if exchange is not None:
-            request_id, is_head = exchange.request_id, exchange.head.method == b"HEAD"
-            close = exchange.close = close or exchange.close
-            exchange.status = status
+            exchange.close = self._close_after()
+            exchange.reason, exchange.error = reason, error
+            answer = exchange.answer(status, reason)
+            self._send_whole(exchange, status, answer, termination)
+            return
         answer = self._settings.answers.answer(
             status,
             accept=b"",
-            request_id=request_id,
-            close=close,
-            is_head=is_head,
+            request_id=b"",
+            close=True,
+            is_head=False,
             reason_code=reason,
         )
         head_sent = answer.index(b"\r\n\r\n") + 4
-        sent = len(answer) - head_sent
-        if exchange is not None:
-            exchange.head_sent, exchange.sent = head_sent, sent
-            exchange.reason, exchange.error = reason, error
-        else:
-            self._tell_bad(
-                BadRequest(
-                    raw=raw,
-                    since=self.read_at,
-                    status=status,
-                    sent=sent,
-                    head_sent=head_sent,
-                    reason=reason,
-                    error=error,
-                ),
-                termination,
-            )
-        if not self.send_or_end(answer):
-            return
-        if exchange is None:
+        self._tell_bad(
+            BadRequest(
+                raw=raw,
+                since=self.read_at,
+                status=status,
+                sent=len(answer) - head_sent,
+                head_sent=head_sent,
+                reason=reason,
+                error=error,
+            ),
+            termination,
+        )
+        if self.send_or_end(answer):
             self._begin_closing(termination)
-        else:
+
+    def _close_after(self) -> bool:
+        """Whether the connection cannot go on after an answer in place of an upstream.
+
+        Nothing of a body is read on that has no reader.
+        """
+        exchange = self._exchange
+        return (
+            self.state is not _WAITING
+            or self._settings.is_draining
+            or (exchange is not None and exchange.close)
+        )
+
+    def _send_whole(
+        self, exchange: Exchange, status: int, answer: bytes, termination: Termination
+    ) -> None:
+        exchange.status = status
+        exchange.head_sent = answer.index(b"\r\n\r\n") + 4
+        exchange.sent = len(answer) - exchange.head_sent
+        if self.send_or_end(answer):
             exchange.is_answered = True
             self.on_exchange_over(termination)
 
@@ -392,8 +412,7 @@ class HTTPSession(HTTPSide):
         exchange, self._exchange = self._exchange, None
         assert exchange is not None
         now = self.read_at = self._proxy.clock.seconds()
-        self._settings.active -= 1
-        self._settings.log.over(exchange, self._texts, termination, now)
+        exchange.plan.settings.log.over(exchange, self._texts, termination, now)
         exchange.finish(now, is_whole=self.state is _WAITING)
         if exchange.close or (self.has_ended and not self._buffer):
             self._begin_closing(termination)
@@ -618,8 +637,7 @@ class HTTPSession(HTTPSide):
         now = proxy.clock.seconds()
         if exchange is not None:
             self._exchange = None
-            self._settings.active -= 1
-            self._settings.log.over(exchange, self._texts, termination, now)
+            exchange.plan.settings.log.over(exchange, self._texts, termination, now)
             exchange.finish(now, is_whole=False)
         elif state is _HEAD and self._buffer:
             self._tell_bad(
@@ -632,12 +650,3 @@ class HTTPSession(HTTPSide):
         proxy.session_sweeper.items.discard(self)
         proxy.stats.left(now - self.accepted_at, termination.code)
         proxy.closed(self)
-
-
-def _name_of(sock: BareSocket) -> bytes:
-    """The address that a client has connected to, as a Host."""
-    address = sock.getsockname()
-    if not isinstance(address, tuple):
-        return b"localhost"
-    host, port = address[:2]
-    return (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode()

@@ -1,26 +1,34 @@
 """What the HTTP sessions of one mapping or route share."""
 
 import os
+from collections.abc import Callable
 from functools import cache
 from itertools import count
 from typing import Self
 
 from attrs import define, field
+from twisted.logger import Logger
 
 from lbconsul.balance.retry_budget import RetryBudget
 from lbconsul.config.listen import TCPListen
 from lbconsul.config.model import Mapping
-from lbconsul.http.answers import Answers
+from lbconsul.errors import ConfigError
+from lbconsul.http.answers import Answers, Page, read_pages
 from lbconsul.http.fields import FieldParser
 from lbconsul.http.head import Limits
 from lbconsul.http.headers import ForwardingOptions
+from lbconsul.http.redirecting import Redirecting
 from lbconsul.http.request import RequestParser, request_fields
 from lbconsul.http.response import ResponseParser, response_fields
+from lbconsul.http.rewriting import RequestRewriting, ResponseRewriting
 from lbconsul.net.cidr import Networks, read_address
 from lbconsul.net.sweeper import Sweeper
+from lbconsul.process.files import read_file
 from lbconsul.proxy.http_upstream import UpstreamConnection
 from lbconsul.proxy.idle_connections import IdleConnections
 from lbconsul.proxy.request_log import RequestLog
+
+_log = Logger()
 
 #: A request's name in logs, here and at the upstream.
 REQUEST_ID = b"x-request-id"
@@ -30,9 +38,19 @@ REQUEST_ID = b"x-request-id"
 _RESPONSE = Limits(head=131072, fields=500)
 
 
+#: The name of this proxy in ``Via``.
+VIA = "lbconsul"
+
+#: What the upstream learns of a client's certificate.
+CERTIFICATE_FIELDS = tuple(
+    f"x-ssl-client-{each}".encode() for each in ("verify", "cn", "san", "fingerprint")
+)
+
+
 @cache
-def _request_fields() -> FieldParser:
-    return request_fields([REQUEST_ID])
+def _request_fields(tells_certificate: bool) -> FieldParser:
+    private = CERTIFICATE_FIELDS if tells_certificate else ()
+    return request_fields([REQUEST_ID, *private])
 
 
 @cache
@@ -67,14 +85,33 @@ class HTTPSettings:
     log: RequestLog
     #: How many requests may be sent again; None: `retry-on` says that none is.
     retry_budget: RetryBudget | None = None
+    #: What is rewritten of requests, and of responses; and whom to send elsewhere.
+    request_rewriting: RequestRewriting | None = None
+    response_rewriting: ResponseRewriting | None = None
+    redirecting: Redirecting | None = None
+    #: Whether a client with this address is refused; None: that is known at the accept.
+    denies: Callable[[str], bool] | None = None
+    #: Whether the lines of requests are not always the same.
+    edits: bool = field(init=False)
+    #: Whether responses get other lines than they have.
+    edits_responses: bool = field(init=False)
     #: Exchanges under way.
     active: int = 0
     #: Whether keep-alive ends with the response: the mapping drains.
     is_draining: bool = field(default=False)
 
     @classmethod
-    def of(cls, mapping: Mapping, sweeper: Sweeper, log: RequestLog) -> Self:
-        """The settings for a mapping or route with ``mode=http``."""
+    def of(
+        cls,
+        mapping: Mapping,
+        sweeper: Sweeper,
+        log: RequestLog,
+        denies: Callable[[str], bool] | None = None,
+    ) -> Self:
+        """The settings for a mapping or route with ``mode=http``.
+
+        `denies` tells whether its access control refuses an address.
+        """
         http = mapping.http
         limits = Limits(head=http.max_head, target=http.max_uri)
         listen = mapping.listen
@@ -83,17 +120,41 @@ class HTTPSettings:
         shares = mapping.proxy_protocol.send == "off"
         return cls(
             mapping,
-            RequestParser(_request_fields(), limits),
+            RequestParser(_request_fields(http.client_cert), limits),
             ResponseParser(_response_fields(), _RESPONSE),
             _forwarding(mapping),
             listen.port if isinstance(listen, TCPListen) else 80,
-            Answers(),
+            Answers(_pages(mapping)),
             IdleConnections(
                 http.keep_idle if shares else 0, http.keep_idle_time, sweeper
             ),
             log,
             RetryBudget() if http.retry_on else None,
+            RequestRewriting.of(mapping.rewriting),
+            ResponseRewriting.of(mapping.rewriting),
+            Redirecting.of(mapping.rewriting),
+            denies,
         )
+
+    def __attrs_post_init__(self) -> None:
+        http = self.mapping.http
+        self.edits = (
+            self.request_rewriting is not None
+            or http.traceparent
+            or http.upstream_host == "address"
+        )
+        self.edits_responses = (
+            self.response_rewriting is not None or http.via or http.server_timing
+        )
+
+
+def _pages(mapping: Mapping) -> dict[int, Page]:
+    try:
+        return read_pages(str(mapping), mapping.rewriting.error_page, read_file)
+    except ConfigError as error:
+        # They were there when the gateway read its configuration.
+        _log.warn("{error}: answers have a page of lbconsul's", error=str(error))
+        return {}
 
 
 def _forwarding(mapping: Mapping) -> ForwardingOptions:
@@ -109,5 +170,5 @@ def _forwarding(mapping: Mapping) -> ForwardingOptions:
     return ForwardingOptions(
         trusts if http.trusted_proxies else trusts_none,
         http.forwarded,
-        "lbconsul" if http.via else "",
+        VIA if http.via else "",
     )

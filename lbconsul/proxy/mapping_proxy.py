@@ -31,6 +31,8 @@ from lbconsul.stats.mapping import MappingStats
 from lbconsul.stats.termination import Termination
 
 if TYPE_CHECKING:  # it takes memory that mappings of connections do without
+    from lbconsul.http.fields import Fields
+    from lbconsul.http.router import Router
     from lbconsul.proxy.http_settings import HTTPSettings
 
 #: Longest time between checks of a session, in seconds.  It bounds the age of byte
@@ -103,6 +105,7 @@ class MappingProxy:
     upstream_handshake: UpstreamHandshake | None = field(init=False)
     #: What clients need before they get an upstream; None: nothing.
     handshaking: HandshakeSettings | None = field(init=False)
+    _router: "Router[MappingProxy] | None" = field(init=False, default=None)
     #: What its HTTP sessions share; None: it balances connections.
     http: "HTTPSettings | None" = field(init=False, default=None)
     #: Whether connections have limits beyond those of their relays.
@@ -161,7 +164,11 @@ class MappingProxy:
                 self._log_connections,
                 self._connection_writer,
             )
-            self.http = HTTPSettings.of(mapping, self.session_sweeper, log)
+            control, denies = self.access_control, None
+            # Of the other clients it is known at their accept.
+            if control and (mapping.route or mapping.http.trusted_proxies):
+                denies = control.denies
+            self.http = HTTPSettings.of(mapping, self.session_sweeper, log, denies)
 
     def _make_sweepers(self) -> None:
         mapping, dialer, clock = self.mapping, self.dialer, self.clock
@@ -201,9 +208,42 @@ class MappingProxy:
         """Open connections, with an upstream or still dialing."""
         return len(self.sessions)
 
+    @property
+    def has_routes(self) -> bool:
+        """Whether proxies of routes serve a part of its clients or requests."""
+        return self.routes is not None or self._router is not None
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether it has clients or, in HTTP mode, requests of its mapping's."""
+        return bool(self.sessions) or (self.http is not None and self.http.active > 0)
+
     def route_by(self, routes: Iterable["MappingProxy"]) -> None:
-        """Hand a part of the clients over to these proxies of routes."""
-        self.routes = ServerNames({each.mapping.route: each for each in routes})
+        """Hand a part of the clients or requests over to these proxies of routes."""
+        found = {each.mapping.route: each for each in routes}
+        if self.http is None:
+            self.routes = ServerNames(found)
+            return
+        from lbconsul.http.router import Router
+
+        self._router = Router(found, self if self._serves else None)
+
+    @property
+    def _serves(self) -> bool:
+        """Whether it serves what no route takes."""
+        has_redirect = self.http is not None and self.http.redirecting is not None
+        return bool(self.mapping.service) or has_redirect
+
+    def row_for(
+        self, host: str | None, path: bytes, method: bytes, fields: "Fields"
+    ) -> "MappingProxy | None":
+        """The proxy of a request: a route's, or this one; None if it has none.
+
+        The parameters are those of `Router.find`.
+        """
+        if self._router is None:
+            return self if self._serves else None
+        return self._router.find(host, path, method, fields)
 
     def route_for(self, server_name: str | None) -> "MappingProxy | None":
         """The proxy for a client that sends this name, as `canonical_name` has it.
@@ -276,6 +316,11 @@ class MappingProxy:
                 session.end(termination)
             yield
 
+    def retire(self) -> None:
+        """Note that it gets no new clients; kept-alive ones are to connect again."""
+        if self.http is not None:
+            self.http.is_draining = True
+
     def drain(self, overdue: Termination = Termination.SOFT_STOP) -> None:
         """Drain: let open connections end, and close the rest by the drain timeout.
 
@@ -283,8 +328,7 @@ class MappingProxy:
         """
         if self._draining_since is None:
             self._draining_since, self._overdue = self.clock.seconds(), overdue
-            if self.http is not None:
-                self.http.is_draining = True
+            self.retire()
 
     def _end_overdue(self, since: float) -> Iterator[None]:
         """Close connections that are due since the drain began, least active first."""

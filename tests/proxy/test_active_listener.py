@@ -25,11 +25,24 @@ class FakeProxy:
     open: int = 0
     mapping: Mapping = MAPPING
     handshaking: None = None
+    http: None = None
     routes: list["FakeProxy"] | None = None
+    is_retired: bool = False
     connection_limit: ConnectionLimit = Factory(lambda: ConnectionLimit(Clock()))
 
     def route_by(self, routes: Iterable["FakeProxy"]) -> None:
         self.routes = [*routes]
+
+    @property
+    def has_routes(self) -> bool:
+        return self.routes is not None
+
+    @property
+    def is_in_use(self) -> bool:
+        return self.open > 0
+
+    def retire(self) -> None:
+        self.is_retired = True
 
 
 @define(eq=False)

@@ -41,7 +41,7 @@ def test_a_chunked_body_may_be_too_large() -> None:
     """A body without a length ends as soon as it is too large."""
     with HTTPStage(max_body=10) as stage:
         client = stage.client()
-        client.say(CHUNKED + b"9\r\n", bytes(9))
+        client.say(CHUNKED + b"9\r\n" + bytes(9))
         assert client.hear().startswith(b"HTTP/1.1 413 ")
         client = stage.client()
         client.say(CHUNKED + b"2\r\nab\r\n")

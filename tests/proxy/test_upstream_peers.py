@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from twisted.logger import capturedLogs, formatEvent
@@ -103,7 +104,7 @@ def test_client_certificate(authority: Authority, tmp_path: Path) -> None:
     config = nginx_tls(
         issued, f"ssl_client_certificate {authority.file}; ssl_verify_client on;"
     )
-    options = {
+    options: dict[str, Any] = {
         "upstream_tls": True,
         "upstream_ca": authority.file,
         "upstream_server_name": "web.example.com",

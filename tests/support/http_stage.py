@@ -3,6 +3,7 @@
 import re
 import select
 import socket
+from collections.abc import Mapping
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -80,14 +81,22 @@ class Peer:
 class HTTPStage:
     """A mapping with ``mode=http`` over so many upstreams, and the peers round it."""
 
-    def __init__(self, upstreams: int = 1, **options: Any) -> None:
+    def __init__(
+        self,
+        upstreams: int = 1,
+        routes: Mapping[str, Mapping[str, Any]] | None = None,
+        **options: Any,
+    ) -> None:
+        """`routes` are options of routes, by their patterns; all have the upstreams."""
         self._stack = ExitStack()
         self._listening = [
             self._stack.enter_context(loopback.listening()) for _ in range(upstreams)
         ]
         ports = [each.getsockname()[1] for each in self._listening]
         instances = [instance(f"web{n}", port) for n, port in enumerate(ports)]
-        self.proxy = RunningProxy(*instances, mode="http", **options)
+        self.proxy = RunningProxy(
+            *instances, routes=routes or {}, mode="http", **options
+        )
 
     def __enter__(self) -> Self:
         self._stack.enter_context(self.proxy)
@@ -129,6 +138,11 @@ class HTTPStage:
             known[number] = self.upstream(number)
         known[number].hear_message()
         return number, known[number]
+
+    def address(self, number: int = 0) -> str:
+        """The address of an upstream."""
+        host, port = self._listening[number].getsockname()
+        return f"{host}:{port}"
 
     def refuse(self, number: int = 0) -> None:
         """Have an upstream refuse connections."""

@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable
+from collections.abc import Mapping as AbstractMapping
 from concurrent.futures import Future
 from contextlib import ExitStack
 from types import TracebackType
@@ -156,11 +157,23 @@ def _route_of(mapping: Mapping) -> FailoverSpec:
 class RunningProxy(ReactorThread):
     """A mapping of the service web, over these instances."""
 
-    def __init__(self, *instances: Instance, **options: Any) -> None:
+    def __init__(
+        self,
+        *instances: Instance,
+        routes: AbstractMapping[str, AbstractMapping[str, Any]] | None = None,
+        service: str = "web",
+        **options: Any,
+    ) -> None:
+        """`routes` are options of routes, by their patterns; all have the instances."""
         super().__init__()
         self.registry = registry_of(*instances)
         self._poller = open_poller(self.reactor)
-        mapping = altered(MAPPING, **options)
+        mapping = altered(evolve(MAPPING, service=service), **options)
+        rows = [
+            altered(evolve(mapping, service="web", route=pattern), **each)
+            for pattern, each in (routes or {}).items()
+        ]
+        mapping = evolve(mapping, routes=tuple(rows))
         self._active = active_listener(
             self.reactor, self._poller, self.registry, mapping
         )

@@ -1,0 +1,202 @@
+"""What becomes of a request: where it goes, and what is sent on of it."""
+
+import os
+import re
+
+from attrs import define
+
+from lbconsul.http.fields import Fields
+from lbconsul.http.headers import ClientHeaders, via
+from lbconsul.http.path import normalized_path
+from lbconsul.http.request import RequestHead
+from lbconsul.http.templates import Variables, request_variables
+from lbconsul.net.sockets import BareSocket
+from lbconsul.proxy.client_info import ClientInfo
+from lbconsul.proxy.http_settings import REQUEST_ID, VIA, HTTPSettings
+from lbconsul.proxy.mapping_proxy import MappingProxy
+from lbconsul.text import one_line
+
+_NOT_FOUND, _FORBIDDEN = 404, 403
+
+_HOST = re.compile(rb"(?mi)^host:[^\r\n]*\r\n")
+_TRACEPARENT = re.compile(rb"(?mi)^traceparent:")
+
+#: The longest value of a field about a client's certificate, in characters.
+_LONGEST_FACT = 1024
+
+
+@define(eq=False)
+class Plan:
+    """What becomes of all requests with equal heads on one connection."""
+
+    head: RequestHead
+    #: The mapping or route that serves it, or refuses it.
+    row: MappingProxy
+    settings: HTTPSettings
+    #: The path in normal form.
+    path: bytes
+    #: The client's address and scheme, as far as trusted proxies know better.
+    client: str
+    scheme: str
+    #: The request line that is sent on, and the field lines.
+    line: bytes
+    lines: bytes
+    #: What a trusted proxy calls the request; empty: it needs a name.
+    request_id: bytes = b""
+    #: The status of the answer in place of an upstream; 0: it gets an upstream.
+    status: int = 0
+    #: Where the client is sent to, if that is a redirect.
+    location: bytes = b""
+
+    def variables(self, request_id: bytes) -> Variables:
+        """What the header fields that are set can contain."""
+        mapping = self.row.mapping
+        return request_variables(
+            self.head.fields,
+            client=self.client,
+            scheme=self.scheme,
+            request_id=request_id,
+            service=mapping.service,
+            route=mapping.route,
+        )
+
+    def lines_for(self, request_id: bytes, host: bytes) -> bytes:
+        """The field lines of one request, for an upstream with this `Host`."""
+        settings, lines = self.settings, self.lines
+        if settings.mapping.http.upstream_host == "address":
+            lines += b"Host: %b\r\n" % host
+        if settings.mapping.http.traceparent and not _TRACEPARENT.search(lines):
+            lines += b"traceparent: %b\r\n" % _new_traceparent()
+        if settings.request_rewriting is not None:
+            variables = self.variables(request_id)
+            lines = settings.request_rewriting.lines(lines, self.path, variables)
+        return lines
+
+    def response_lines(
+        self, lines: bytes, fields: Fields, request_id: bytes, waited: float
+    ) -> bytes:
+        """The field lines of a response, for which the request has `waited` seconds."""
+        settings, http = self.settings, self.settings.mapping.http
+        if http.via:
+            lines += via(VIA, fields)
+        if http.server_timing:
+            lines += b"Server-Timing: upstream;dur=%.1f\r\n" % (1000 * waited)
+        if settings.response_rewriting is not None:
+            variables = self.variables(request_id)
+            lines = settings.response_rewriting.lines(lines, variables)
+        return lines
+
+
+class Planner:
+    """Plans the requests of one client's connection."""
+
+    __slots__ = ("_own", "_proxy", "_sock", "headers")
+
+    def __init__(
+        self,
+        proxy: MappingProxy,
+        settings: HTTPSettings,
+        address: object,
+        sock: BareSocket,
+        info: ClientInfo | None,
+    ) -> None:
+        self._proxy = proxy
+        self._sock = sock
+        is_tls = info is not None and info.tls is not None
+        #: What it tells upstreams of the client.
+        self.headers = ClientHeaders(
+            settings.forwarding,
+            address[0] if isinstance(address, tuple) else "",
+            "https" if is_tls else "http",
+            settings.port,
+        )
+        #: The lines about the client's certificate.
+        self._own = b""
+        if settings.mapping.http.client_cert:
+            self._own = certificate_lines(info)
+
+    def plan(self, head: RequestHead) -> Plan:
+        """What becomes of requests with this head.
+
+        :raises Refused: it is not passed on.
+        """
+        fields, headers = head.fields, self.headers
+        path = normalized_path(head.path)
+        row = self._proxy.row_for(
+            None if fields.host is None else fields.host.name, path, head.method, fields
+        )
+        client, scheme = headers.client(fields), headers.scheme(fields)
+        found = self._proxy if row is None else row
+        settings = found.http
+        assert settings is not None
+        plan = Plan(head, found, settings, path, client, scheme, head.line, b"")
+        if row is None:
+            plan.status = _NOT_FOUND
+        elif settings.denies is not None and settings.denies(client):
+            plan.status = _FORBIDDEN
+        elif settings.redirecting is not None:
+            redirect = settings.redirecting.location(head, path, scheme)
+            if redirect is not None:
+                plan.status, plan.location = redirect
+        if not plan.status:
+            self._pass_on(plan, settings)
+        return plan
+
+    def _pass_on(self, plan: Plan, settings: HTTPSettings) -> None:
+        """Note what is sent on."""
+        head, fields = plan.head, plan.head.fields
+        if settings.request_rewriting is not None:
+            plan.line = settings.request_rewriting.line(head, plan.path)
+        elif plan.path is not head.path:
+            query = head.target[len(head.path) :]
+            plan.line = b"%b %b%b HTTP/1.1\r\n" % (head.method, plan.path, query)
+        own, lines = settings.mapping.http.upstream_host, fields.lines
+        if own:
+            lines = _HOST.sub(b"", lines)
+            if own != "address":
+                lines += b"Host: %b\r\n" % own.encode()
+        elif fields.host is None:
+            # HTTP/1.0 does without; HTTP/1.1 does not.
+            lines += b"Host: %b\r\n" % _name_of(self._sock)
+        plan.lines = lines + self.headers.lines(fields) + self._own
+        if self.headers.is_trusted:
+            plan.request_id = dict(fields.forwarded).get(REQUEST_ID, b"")
+
+
+def certificate_lines(info: ClientInfo | None) -> bytes:
+    """The lines that tell of a client's certificate, as nginx names the verdicts."""
+    peer = None if info is None else info.tls
+    certificate = None if peer is None else peer.certificate
+    if certificate is None:
+        return b"X-SSL-Client-Verify: NONE\r\n"
+    facts = {
+        "Verify": "SUCCESS",
+        "CN": certificate.common_name,
+        "SAN": ",".join(certificate.alternative_names),
+        "Fingerprint": certificate.fingerprint,
+    }
+    lines = [
+        f"X-SSL-Client-{name}: {one_line(value, _LONGEST_FACT)}\r\n"
+        for name, value in facts.items()
+    ]
+    return "".join(lines).encode("utf-8")
+
+
+def _new_traceparent() -> bytes:
+    """The beginning of a trace (https://www.w3.org/TR/trace-context/, 3.2)."""
+    return f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-01".encode()
+
+
+def _name_of(sock: BareSocket) -> bytes:
+    """The address that a client has connected to, as a Host."""
+    address = sock.getsockname()
+    if not isinstance(address, tuple):
+        return b"localhost"
+    return host_of(*address[:2])
+
+
+def host_of(address: str, port: int) -> bytes:
+    """An address as a Host."""
+    if address.startswith("/"):
+        return b"localhost"
+    return (f"[{address}]:{port}" if ":" in address else f"{address}:{port}").encode()
