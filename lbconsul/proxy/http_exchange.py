@@ -35,6 +35,10 @@ _MOST_KEPT = 65536
 #: longer, in seconds: its server may be about to end it.
 _FRESH = 1.0
 
+#: A status that has a client send its body, and after how many seconds without it the
+#: client is told so anyway: curl waits for as long.
+_CONTINUE, _CONTINUE_AFTER = 100, 1.0
+
 #: From here on a status says that the server failed.
 _SERVER_ERROR = 500
 
@@ -129,6 +133,7 @@ class Exchange:
         "_settings",
         "_tried",
         "answered_at",
+        "awaits_continue",
         "begun_at",
         "close",
         "connecting_at",
@@ -186,6 +191,8 @@ class Exchange:
         #: The body as far as it has come, to be sent, or sent again; None if it is not
         #: kept any more.
         self._body: bytes | None = b""
+        #: Whether the client waits to be told to send the body.
+        self.awaits_continue = head.fields.expects_continue
         #: Bytes of bodies from the client, and from the upstream.
         self.received = self.sent = 0
         #: Bytes of the head of the response.
@@ -394,6 +401,8 @@ class Exchange:
 
     def on_interim(self, head: ResponseHead) -> None:
         """Pass on a response below 200, which HTTP/1.0 does not have."""
+        if head.status == _CONTINUE:
+            self.awaits_continue = False
         if self.head.fields.minor:
             self._session.send_or_end(head.line + head.fields.lines + b"\r\n")
 
@@ -647,9 +656,21 @@ class Exchange:
             if waited >= http.response_timeout > 0:
                 self._time_out(Termination.RESPONSE_TIMEOUT)
         else:
+            if self.awaits_continue and now - self.sent_at >= _CONTINUE_AFTER:
+                self._continue()
             session.check_progress(
                 now, 0 if self.upstream is None else self.upstream.moved
             )
+
+    def _continue(self) -> None:
+        """Tell a client to send the body that it holds back.
+
+        Some servers do not know that it waits, and some clients wait for ever, although
+        they should not (RFC 9110, 10.1.1).
+        """
+        self.awaits_continue = False
+        if not (self.received or self.status):
+            self._session.send_or_end(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _time_out(self, termination: Termination) -> None:
         """Answer who is late, or end a response that takes too long."""

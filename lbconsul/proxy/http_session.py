@@ -30,6 +30,9 @@ from lbconsul.stats.termination import Termination
 #: what it still sends may cost it the response.
 _LINGER = 2.0
 
+#: The most bytes that are read from it meanwhile.
+_MOST_DISCARDED = 16 << 20
+
 #: How long idle connections stay open once the mapping drains, in seconds: a request
 #: may be on its way.
 _GRACE = 1.0
@@ -183,7 +186,10 @@ class HTTPSession(HTTPSide):
             self._serve(data)
         elif state is _BODY:
             self._pass_body(data)
-        elif state is not _CLOSING:
+        elif state is _CLOSING:
+            if self.moved - self._last_moved >= _MOST_DISCARDED:
+                self.end(Termination.DONE)
+        else:
             self._buffer += data
             if len(self._buffer) >= READ_SIZE:
                 self.pause()
@@ -525,6 +531,7 @@ class HTTPSession(HTTPSide):
         was_complete = self.state is _WAITING and not self._buffer
         self.state, self._buffer = _CLOSING, b""
         if self.is_full:
+            self.pause()
             return
         if was_complete:
             self.end(termination)
@@ -539,7 +546,7 @@ class HTTPSession(HTTPSide):
         if self.has_ended:
             self.end(Termination.DONE)
             return
-        self.read_at = self._proxy.clock.seconds()
+        self.read_at, self._last_moved = self._proxy.clock.seconds(), self.moved
         with suppress(OSError):
             self.stream.shutdown(socket.SHUT_WR)
         self.resume()

@@ -7,7 +7,7 @@ import pytest
 
 from lbconsul.config.model import WhenEmpty
 from lbconsul.http import body_rate
-from lbconsul.proxy import http_session
+from lbconsul.proxy import http_exchange, http_session
 from lbconsul.proxy.http_session import HTTPSession
 from tests.support import loopback
 from tests.support.http_stage import GET, OK, HTTPStage, Peer
@@ -226,3 +226,72 @@ def test_a_reader_that_stands_still_ends(monkeypatch: pytest.MonkeyPatch) -> Non
         client.say(GET)
         respond(stage, bytes(50_000))
         stage.proxy.wait_until_open(0)
+
+
+EXPECTS = PUT.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+
+
+def test_a_client_does_not_wait_for_ever_to_send_its_body(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A client that waits for 100 gets it, though its instance does not know of it."""
+    monkeypatch.setattr(http_exchange, "_CONTINUE_AFTER", 0.1)
+    with HTTPStage(head_timeout=0.4) as stage:
+        client = stage.client()
+        client.say(EXPECTS % 3)
+        upstream = stage.upstream()
+        upstream.hear()
+        assert client.hear() == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.say(b"abc")
+        assert upstream.hear_bytes(3) == b"abc"
+        upstream.say(OK)
+        assert client.hear_message()[1] == b"ok"
+
+
+@pytest.mark.parametrize("first", [b"100 Continue", b"200 OK"])
+def test_a_client_that_need_not_wait_is_told_nothing(
+    first: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client gets no 100 of the proxy's own that it does not wait for."""
+    monkeypatch.setattr(http_exchange, "_CONTINUE_AFTER", 0.1)
+    with HTTPStage(head_timeout=0.4) as stage:
+        client = stage.client()
+        client.say(EXPECTS % 3)
+        upstream = stage.upstream()
+        upstream.hear()
+        checks = count_checks(stage, monkeypatch)
+        upstream.say(b"HTTP/1.1 %b\r\n" % first)
+        if first == b"100 Continue":
+            upstream.say(b"\r\n")
+        else:
+            upstream.say(b"Content-Length: 5\r\n\r\n123")
+        assert client.hear().startswith(b"HTTP/1.1 " + first)
+        eventually(lambda: len(checks) > 6, "time passes")
+        client.say(b"abc")
+        upstream.say(b"45" if first == b"200 OK" else OK)
+        assert b"100 Continue" not in client.hear(b"45" if first == b"200 OK" else OK)
+
+
+def test_a_client_that_does_not_stop_is_reset(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A client that goes on with its body after the last response is cut off."""
+    monkeypatch.setattr(http_session, "_MOST_DISCARDED", 100_000)
+    monkeypatch.setattr(http_session, "_LINGER", 30.0)
+    with HTTPStage(max_body=10) as stage:
+        client = stage.client()
+        client.say(PUT % 10_000_000)
+        assert client.hear().startswith(b"HTTP/1.1 413 ")
+        with pytest.raises(OSError, match=r"reset|pipe"):
+            for _ in range(100):
+                client.say(bytes(100_000))
+
+
+def test_a_client_that_reads_late_learns_why_it_was_refused() -> None:
+    """A client that sends all of its body before it reads gets the response."""
+    with HTTPStage(max_body=10) as stage:
+        client = stage.client()
+        client.say(PUT % 3_000_000, bytes(3_000_000))
+        assert client.hear_message()[0].startswith(b"HTTP/1.1 413 ")
+        client.end()
+        assert client.hears_end() == b""
