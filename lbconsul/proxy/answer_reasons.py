@@ -15,6 +15,8 @@ _REASONS = {
     Termination.QUEUE_FULL: "queue-full",
     Termination.STARVED: "no-resources",
     Termination.UPSTREAM_LEFT: "upstream-closed",
+    Termination.LEFT: "upstream-left",
+    Termination.IDLE: "min-rate",
     Termination.BAD_RESPONSE: "bad-response",
     Termination.RESPONSE_TIMEOUT: "response-timeout",
     Termination.REQUEST_TIMEOUT: "request-timeout",

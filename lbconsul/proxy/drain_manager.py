@@ -74,7 +74,9 @@ class DrainManager:
     _rebalances: dict[Pool, Rebalance] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        percent = self._mapping.drain.rebalance
+        # Requests are balanced each: their clients have nothing to be moved for.
+        is_http = self._mapping.mode == "http"
+        percent = 0 if is_http else self._mapping.drain.rebalance
         pools = self._failover.pools if percent else ()
         self._rebalances = {pool: Rebalance(percent, pool.joins) for pool in pools}
 

@@ -39,6 +39,9 @@ _FRESH = 1.0
 #: client is told so anyway: curl waits for as long.
 _CONTINUE, _CONTINUE_AFTER = 100, 1.0
 
+#: Why another instance is tried in any case: that of the request leaves.
+_LEFT = "left"
+
 #: From here on a status says that the server failed.
 _SERVER_ERROR = 500
 
@@ -108,7 +111,7 @@ class ExchangeUser(Protocol):
     def upgrade(self, exchange: "Exchange", answer: bytes) -> None:
         """Relay from now on; `answer` goes to the client first."""
 
-    def check_progress(self, now: float, received: int) -> None:
+    def check_progress(self, now: float, received: int, least: int) -> None:
         """End all if bodies have come to a standstill."""
 
     def on_exchange_over(self) -> None:
@@ -544,15 +547,11 @@ class Exchange:
 
         No dial that waits for an upstream goes after it, nor does it wait itself.
         """
-        budget, dialer, lease = (
-            self._settings.retry_budget,
-            self._row.dialer,
-            self.lease,
-        )
+        settings, dialer, lease = self._settings, self._row.dialer, self.lease
+        is_wanted = reason in settings.mapping.http.retry_on
         if (
-            budget is None
-            or lease is None
-            or reason not in self._settings.mapping.http.retry_on
+            lease is None
+            or not (is_wanted or reason is _LEFT)
             or not self._is_idempotent
             or self._body is None
             or len(self._body) > _MOST_KEPT
@@ -565,7 +564,8 @@ class Exchange:
             other = lease_next(dialer.failover, tried, dialer.attempts)
         except NoUpstream:
             return None
-        if not budget.take():
+        budget = settings.retry_budget
+        if is_wanted and budget is not None and not budget.take():
             other.end()
             return None
         self._tried = tried
@@ -636,6 +636,16 @@ class Exchange:
             status, location, request_id=self.request_id, close=self.close
         )
 
+    def leaves_instance(self) -> bool:
+        """Give up an instance that gets no more requests, if no response has begun.
+
+        The client gets that of another instance, or 503.
+        """
+        if self.status or self.upstream is None:
+            return False
+        self._try_elsewhere(_LEFT, 503, Termination.LEFT)
+        return True
+
     def check(self, now: float) -> None:
         """Check the time limits, and whether the client left a dial."""
         http, session, dial = self._settings.mapping.http, self._session, self._dial
@@ -658,9 +668,8 @@ class Exchange:
         else:
             if self.awaits_continue and now - self.sent_at >= _CONTINUE_AFTER:
                 self._continue()
-            session.check_progress(
-                now, 0 if self.upstream is None else self.upstream.moved
-            )
+            received = 0 if self.upstream is None else self.upstream.moved
+            session.check_progress(now, received, http.min_rate)
 
     def _continue(self) -> None:
         """Tell a client to send the body that it holds back.

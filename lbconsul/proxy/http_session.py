@@ -3,6 +3,7 @@
 import socket
 from contextlib import suppress
 from enum import Enum, auto
+from math import inf
 from typing import cast
 
 from twisted.internet.error import ConnectionDone
@@ -71,6 +72,7 @@ class HTTPSession(HTTPSide):
         "_buffer",
         "_exchange",
         "_exchanges",
+        "_expires",
         "_is_serving",
         "_last_moved",
         "_plan",
@@ -119,6 +121,10 @@ class HTTPSession(HTTPSide):
         self.read_at = self.moved_at = accepted_at
         #: Bytes that had moved at the last check.
         self._last_moved = 0
+        #: When it reaches its age limit.
+        self._expires = inf
+        if proxy.mapping.timeouts.max_age:
+            self._expires = accepted_at + proxy.age_limit()
         #: How fast the client is, while that is measured, and in which exchange.
         self._rate: tuple[Exchange | None, BodyRate] | None = None
         #: What has come and is not served yet.
@@ -553,43 +559,54 @@ class HTTPSession(HTTPSide):
 
     def check(self, now: float) -> None:
         """Check the time limits.  Called by the sweeper."""
+        if now >= self._expires:
+            self._grow_old()
         if self.state is _UPGRADED:
             self._relay.check(now)
         elif self._exchange is not None:
             self._exchange.check(now)
         elif self.is_full:
-            self.check_progress(now, 0)
+            self.check_progress(now, 0, self._settings.mapping.http.min_rate)
         elif self.state is _CLOSING:
             if now - self.read_at >= _LINGER:
                 self.end(Termination.DONE)
         else:
             self._check_head(now - self.read_at)
 
+    def _grow_old(self) -> None:
+        """The age limit is reached: end with the present response, or now."""
+        if self._exchange is not None:
+            if self.state is _UPGRADED:
+                self._relay.end(Termination.AGED)
+            else:
+                self._exchange.close = True
+        elif self.state is _HEAD and not (self._buffer or self.is_full):
+            self._begin_closing(Termination.AGED)
+
     def _check_head(self, waited: float) -> None:
         http = self._settings.mapping.http
         if self._buffer:
             if waited >= http.head_timeout > 0:
                 self.answer(408, Termination.FIRST_BYTE_TIMEOUT, raw=self._buffer)
+        elif self._settings.is_draining and waited >= _GRACE:
+            self._begin_closing(Termination.DONE)
         elif not self._exchanges:
             if waited >= http.head_timeout > 0:
                 self.end(Termination.FIRST_BYTE_TIMEOUT)
-        elif self._settings.is_draining:
-            if waited >= _GRACE:
-                self._begin_closing(Termination.DONE)
         elif waited >= http.keepalive_timeout > 0:
             self._begin_closing(Termination.DONE)
 
-    def check_progress(self, now: float, received: int) -> None:
+    def check_progress(self, now: float, received: int, least: int) -> None:
         """End the connection if bodies have come to a standstill, or nearly so.
 
-        So many bytes have been received from the upstream's connection.
+        `received` bytes came on the upstream's connection; `least` are the bytes a
+        second that the client has to move, 0 if it may take its time.
         """
         moved = self.moved + received
         if self.is_full:
             moved -= self._untaken()
-        least = self._settings.mapping.http.min_rate
         if least and self._is_slow(least, now):
-            self._give_up()
+            self._give_up(f"slower than min-rate={least}")
         elif moved != self._last_moved:
             self._last_moved, self.moved_at = moved, now
         elif now - self.moved_at >= self._settings.mapping.timeouts.idle:
@@ -614,14 +631,17 @@ class HTTPSession(HTTPSide):
             return False
         return self._rate[1].is_below(least, moved, now)
 
-    def _give_up(self) -> None:
+    def _give_up(self, error: str) -> None:
         """The client is too slow: end the connection, with an answer if it may."""
         exchange = self._exchange
-        if exchange is None or exchange.status:
+        if exchange is None:
+            self.end(Termination.IDLE)
+        elif exchange.status:
+            exchange.error = error
             self.end(Termination.IDLE)
         else:
             exchange.leave_upstream()
-            self.answer(408, Termination.IDLE)
+            self.answer(408, Termination.IDLE, error)
 
     def end(self, termination: Termination) -> None:
         """Close the connection.  Later calls do nothing."""
@@ -630,6 +650,8 @@ class HTTPSession(HTTPSide):
         elif self.state is not _OVER:
             exchange = self._exchange
             if exchange is not None:
+                if termination is Termination.LEFT and exchange.leaves_instance():
+                    return
                 exchange.leave_upstream()
                 if exchange.status and not exchange.is_answered:
                     # What was passed on must not look complete.

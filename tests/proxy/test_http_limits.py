@@ -123,7 +123,9 @@ def test_a_body_that_comes_too_slowly_ends(monkeypatch: pytest.MonkeyPatch) -> N
         client.say(PUT % 900 + b"a")
         upstream = stage.upstream()
         upstream.hear()
-        assert client.hear().startswith(b"HTTP/1.1 408 ")
+        assert client.hear_message()[0].startswith(b"HTTP/1.1 408 ")
+        http = stage.proxy.mapped.stats.http
+        assert http is not None and http.refused == {"min-rate": 1}
 
 
 def count_checks(stage: HTTPStage, monkeypatch: pytest.MonkeyPatch) -> list[float]:
@@ -131,9 +133,9 @@ def count_checks(stage: HTTPStage, monkeypatch: pytest.MonkeyPatch) -> list[floa
     checks = list[float]()
     check = HTTPSession.check_progress
 
-    def checked(self: HTTPSession, now: float, received: int) -> None:
+    def checked(self: HTTPSession, now: float, received: int, least: int) -> None:
         checks.append(now)
-        check(self, now, received)
+        check(self, now, received, least)
 
     monkeypatch.setattr(HTTPSession, "check_progress", checked)
     return checks
