@@ -406,8 +406,12 @@ class Exchange:
         """Pass on a response below 200, which HTTP/1.0 does not have."""
         if head.status == _CONTINUE:
             self.awaits_continue = False
-        if self.head.fields.minor:
-            self._session.send_or_end(head.line + head.fields.lines + b"\r\n")
+        session = self._session
+        if not self.head.fields.minor:
+            return
+        is_there = session.send_or_end(head.line + head.fields.lines + b"\r\n")
+        if is_there and session.is_full and self.upstream is not None:
+            self.upstream.pause()
 
     def on_head(self, head: ResponseHead, part: bytes, is_over: bool) -> None:
         """Pass on the head of the response, with the beginning of the body."""

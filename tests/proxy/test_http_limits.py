@@ -1,6 +1,5 @@
 """What clients and instances may take of time and room, and what ends them."""
 
-import socket
 from contextlib import suppress
 
 import pytest
@@ -9,7 +8,6 @@ from lbconsul.config.model import WhenEmpty
 from lbconsul.http import body_rate
 from lbconsul.proxy import http_exchange, http_session
 from lbconsul.proxy.http_session import HTTPSession
-from tests.support import loopback
 from tests.support.http_stage import GET, OK, HTTPStage, Peer
 from tests.support.upstreams import WEB
 from tests.support.waiting import eventually
@@ -125,7 +123,8 @@ def test_a_body_that_comes_too_slowly_ends(monkeypatch: pytest.MonkeyPatch) -> N
         upstream.hear()
         assert client.hear_message()[0].startswith(b"HTTP/1.1 408 ")
         http = stage.proxy.mapped.stats.http
-        assert http is not None and http.refused == {"min-rate": 1}
+        assert http is not None
+        eventually(lambda: http.refused == {"min-rate": 1}, "it is counted")
 
 
 def count_checks(stage: HTTPStage, monkeypatch: pytest.MonkeyPatch) -> list[float]:
@@ -159,27 +158,6 @@ def test_a_response_that_comes_slowly_is_no_fault_of_its_reader(
         assert client.hear_bytes(5) == b"event"
 
 
-def narrow(stage: HTTPStage) -> Peer:
-    """A client that reads nothing, and for which little room is in sockets."""
-    client = Peer(stage.enter(socket.socket()))
-    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    client.sock.settimeout(loopback.PATIENCE)
-    address = stage.proxy.address
-    assert isinstance(address, tuple)
-    client.sock.connect(address)
-    eventually(lambda: stage.proxy.mapped.sessions, "the client is accepted")
-    sock = session_of(stage).sock
-    stage.proxy.call(sock.setsockopt, socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    return client
-
-
-def session_of(stage: HTTPStage) -> HTTPSession:
-    """The only session."""
-    [session] = stage.proxy.mapped.sessions
-    assert isinstance(session, HTTPSession)
-    return session
-
-
 def respond(stage: HTTPStage, body: bytes) -> Peer:
     """Have the instance send a response."""
     upstream = stage.upstream()
@@ -196,7 +174,7 @@ def test_a_response_that_is_read_too_slowly_is_cut(
     """With `min-rate` the connection ends of a client that reads no response."""
     monkeypatch.setattr(body_rate, "WINDOW", 0.2)
     with HTTPStage(min_rate=1000, head_timeout=0.4) as stage:
-        client = narrow(stage)
+        client = stage.narrow_client()
         client.say(GET)
         respond(stage, bytes(length))
         stage.proxy.wait_until_open(0)
@@ -209,10 +187,10 @@ def test_a_slow_reader_gets_all_of_the_response(
     """A client that reads the end of a response late gets it, whatever follows."""
     monkeypatch.setattr(http_session, "_LINGER", 0.0)
     with HTTPStage(head_timeout=0.4, keepalive_timeout=0.2) as stage:
-        client = narrow(stage)
+        client = stage.narrow_client()
         client.say(request_)
         respond(stage, bytes(50_000))
-        session = session_of(stage)
+        session = stage.session()
         checks = count_checks(stage, monkeypatch)
         eventually(lambda: len(checks) > 9, "the end does not come too early")
         assert session.unsent
@@ -224,7 +202,7 @@ def test_a_slow_reader_gets_all_of_the_response(
 def test_a_reader_that_stands_still_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that reads nothing of a response for the idle timeout is left."""
     with HTTPStage(idle_timeout=0.3) as stage:
-        client = narrow(stage)
+        client = stage.narrow_client()
         client.say(GET)
         respond(stage, bytes(50_000))
         stage.proxy.wait_until_open(0)

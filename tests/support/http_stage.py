@@ -8,9 +8,11 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
+from lbconsul.proxy.http_session import HTTPSession
 from tests.support import loopback
 from tests.support.running_proxy import RunningProxy
 from tests.support.upstreams import instance
+from tests.support.waiting import eventually
 
 #: A request that any server understands.
 GET = b"GET / HTTP/1.1\r\nHost: web.example\r\n\r\n"
@@ -117,6 +119,25 @@ class HTTPStage:
     def client(self) -> Peer:
         """A client that has connected."""
         return Peer(self.proxy.connect())
+
+    def narrow_client(self) -> Peer:
+        """The first client, for which there is little room in sockets."""
+        client = self.enter(socket.socket())
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(loopback.PATIENCE)
+        address = self.proxy.address
+        assert isinstance(address, tuple)
+        client.connect(address)
+        eventually(lambda: self.proxy.mapped.sessions, "the client is accepted")
+        sock = self.session().sock
+        self.proxy.call(sock.setsockopt, socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        return Peer(client)
+
+    def session(self) -> HTTPSession:
+        """The only session."""
+        [session] = self.proxy.mapped.sessions
+        assert isinstance(session, HTTPSession)
+        return session
 
     def upstream(self, number: int = 0) -> Peer:
         """The next connection to an upstream, which has accepted it."""
