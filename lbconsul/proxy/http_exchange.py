@@ -723,10 +723,6 @@ class Exchange:
             self.upstream = None
             upstream.release(now)
         if lease is not None:
-            received, sent = len(self.raw) + self.received, self.head_sent + self.sent
-            if self.reason:  # none of it came from the upstream
-                sent = 0
-            row.stats.moved(lease.instance.identity, received, sent)
             lease.end()
             if row.wait_queue.queues:
                 row.wait_queue.dispatch()
