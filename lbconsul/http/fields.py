@@ -67,6 +67,9 @@ class Fields:
     wants_trailers: bool = False
     #: Whether the client waits for an answer 100 before it sends the body.
     expects_continue: bool = False
+    #: Whether a scheme of authentication is named that holds for all that follows on
+    #: the connection.
+    binds: bool = False
     #: Seconds that the peer keeps an idle connection open, if it says so.
     keep_alive: int | None = None
     #: Names in lower case and values of fields that only trusted proxies may send.
@@ -136,7 +139,7 @@ class FieldParser:
         if key != name.lower():
             read = drop
         meaning = read(line, match[2].strip(b" \t"))
-        if len(line) <= _LONGEST:
+        if len(line) <= _LONGEST and key not in SECRET:
             if len(self._meanings) >= _MOST:
                 self._meanings.clear()
             self._meanings[line] = meaning

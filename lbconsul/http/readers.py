@@ -16,6 +16,9 @@ _LENGTH = re.compile(rb"[0-9]{1,18}")
 
 _TIMEOUT = re.compile(rb"(?i)(?:^|[,;])[ \t]*timeout[ \t]*=[ \t]*\"?([0-9]{1,9})")
 
+#: A scheme of authentication that is of the connection, among others.
+_OF_CONNECTION = re.compile(rb"(?i)(?:^|,)[ \t]*(?:ntlm|negotiate)(?:[ \t,]|$)")
+
 _KEEP_ALIVE_ALONE = frozenset([KEEP_ALIVE])
 
 #: Fields without which a message means something else: Connection may not name them.
@@ -158,6 +161,23 @@ def read_te(line: bytes, value: bytes) -> Meaning:
         fields.wants_trailers |= b"trailers" in words
 
     return note
+
+
+def read_authentication(line: bytes, value: bytes) -> Meaning:
+    """Authorization and WWW-Authenticate: NTLM and Negotiate are of a connection.
+
+    A server that has authenticated a connection takes all that follows for requests of
+    the same user (RFC 4559, 6; MS-NTHT, 3).
+    """
+    return _binds if _OF_CONNECTION.search(value) else _means_nothing
+
+
+def _binds(fields: Fields) -> None:
+    fields.binds = True
+
+
+def _means_nothing(fields: Fields) -> None:
+    pass
 
 
 def read_expect(line: bytes, value: bytes) -> Meaning:

@@ -23,6 +23,7 @@ from lbconsul.http.head import CHUNKED, Limits, field_lines
 from lbconsul.http.host import read_host
 from lbconsul.http.readers import (
     TOKEN,
+    read_authentication,
     read_coding,
     read_connection_of_request,
     read_expect,
@@ -79,6 +80,7 @@ _READERS = {
     b"upgrade": read_upgrade,
     b"expect": read_expect,
     b"te": read_te,
+    b"authorization": read_authentication,
     b"keep-alive": drop,
     b"proxy-connection": drop,
     b"http2-settings": drop,

@@ -18,6 +18,7 @@ from lbconsul.http.fields import (
 )
 from lbconsul.http.head import CHUNKED, UNTIL_CLOSE, Limits, field_lines
 from lbconsul.http.readers import (
+    read_authentication,
     read_coding,
     read_connection,
     read_keep_alive,
@@ -53,6 +54,7 @@ _READERS = {
     b"upgrade": read_upgrade,
     b"keep-alive": read_keep_alive,
     b"proxy-connection": drop,
+    b"www-authenticate": read_authentication,
 }
 
 

@@ -15,6 +15,7 @@ from lbconsul.net.splice import Pipe
 from lbconsul.net.stream import Stream
 from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.proxy.dialer import DialAttempt
+from lbconsul.proxy.http_bound import BoundUpstream
 from lbconsul.proxy.http_plan import Plan, host_of
 from lbconsul.proxy.http_retry import RETRIED, HeldResponse
 from lbconsul.proxy.http_side import HTTPSide
@@ -95,6 +96,12 @@ class ExchangeUser(Protocol):
     @property
     def is_draining(self) -> bool:
         """Whether the connection is to end with the response."""
+
+    #: The upstream that has authenticated the client's connection, if one has.
+    bound: BoundUpstream | None
+
+    def unbind(self) -> None:
+        """Close its connection."""
 
     def pause_body(self) -> None:
         """Read no more of the body for now."""
@@ -232,11 +239,26 @@ class Exchange:
         budget = self._settings.retry_budget
         if budget is not None:
             budget.add_request()
+        bound = self._session.bound
+        if bound is not None and self._takes(bound):
+            return
         lease = self._row.dialer.lease()
         if lease is None:
             self._connect(None, self.begun_at)
         else:
             self._go_to(lease, self.begun_at)
+
+    def _takes(self, bound: BoundUpstream) -> bool:
+        """Whether the request goes to the upstream that knows its client."""
+        if bound.settings is not self._settings:
+            return False
+        if not bound.is_usable:
+            self._session.unbind()
+            return False
+        self._session.bound = None
+        self.lease, self.connecting_at = bound.lease, self.begun_at
+        self._send(bound.connection, self.begun_at)
+        return True
 
     def _go_to(self, lease: Lease, now: float) -> None:
         """Send it to the upstream of the lease, on an idle connection or a new one."""
@@ -385,6 +407,8 @@ class Exchange:
         if not plan.request_id:
             lines += b"X-Request-ID: %b\r\n" % self.request_id
         request = b"%b%b\r\n%b" % (plan.line, lines, self._body or b"")
+        if head.fields.binds:
+            upstream.is_bound = True
         try:
             upstream.begin(
                 self,
@@ -435,6 +459,8 @@ class Exchange:
         self.status = head.status
         self.answered_at = self._row.clock.seconds()
         self._body = None
+        if fields.binds and self.upstream is not None:
+            self.upstream.is_bound = True
         lines = fields.lines
         if fields.body == CHUNKED and not self.head.fields.minor:
             lines, self.close = without_coding(lines), True
@@ -709,6 +735,16 @@ class Exchange:
             self.upstream.close()
             self.upstream = None
 
+    def _bind(self, upstream: UpstreamConnection) -> bool:
+        """Whether the connection is kept for further requests of its client alone."""
+        if self.close or upstream.is_full or not upstream.is_reusable:
+            return False
+        assert self.lease is not None
+        upstream.user, upstream.is_reused = None, True
+        self._session.unbind()
+        self._session.bound = BoundUpstream(self._settings, self.lease, upstream)
+        return True
+
     def finish(self, now: float, *, is_whole: bool) -> None:
         """Release the upstream; `is_whole` says that all of the request was read.
 
@@ -717,13 +753,17 @@ class Exchange:
         row, lease, upstream = self._row, self.lease, self.upstream
         self._settings.active -= 1
         self._leave_held()
+        is_bound = False
         if upstream is not None:
             if not (is_whole and self.is_answered):
                 upstream.is_reusable = False
             self.upstream = None
-            upstream.release(now)
+            is_bound = upstream.is_bound and self._bind(upstream)
+            if not is_bound:
+                upstream.release(now)
         if lease is not None:
-            lease.end()
+            if not is_bound:
+                lease.end()
             if row.wait_queue.queues:
                 row.wait_queue.dispatch()
         if row.mapping.route and row.observer.awaits_end:

@@ -17,6 +17,7 @@ from lbconsul.net.splice import Pipe
 from lbconsul.net.stream import Stream
 from lbconsul.proxy.answer_reasons import reason_of
 from lbconsul.proxy.client_info import ClientInfo
+from lbconsul.proxy.http_bound import BoundUpstream
 from lbconsul.proxy.http_exchange import Exchange
 from lbconsul.proxy.http_plan import Plan, Planner
 from lbconsul.proxy.http_settings import new_request_id
@@ -84,6 +85,7 @@ class HTTPSession(HTTPSide):
         "_texts",
         "accepted_at",
         "address",
+        "bound",
         "has_ended",
         "info",
         "is_admitted",
@@ -125,6 +127,8 @@ class HTTPSession(HTTPSide):
         self._expires = inf
         if proxy.mapping.timeouts.max_age:
             self._expires = accepted_at + proxy.age_limit()
+        #: The upstream that has authenticated the client's connection, if one has.
+        self.bound: BoundUpstream | None = None
         #: How fast the client is, while that is measured, and in which exchange.
         self._rate: tuple[Exchange | None, BodyRate] | None = None
         #: What has come and is not served yet.
@@ -325,6 +329,12 @@ class HTTPSession(HTTPSide):
     def is_in_body(self) -> bool:
         """Whether more of the request's body is to come."""
         return self.state is _BODY
+
+    def unbind(self) -> None:
+        """Close the connection to the upstream that is this client's alone."""
+        if self.bound is not None:
+            self.bound.leave()
+            self.bound = None
 
     def pause_body(self) -> None:
         """Read no more of the body for now."""
@@ -676,6 +686,7 @@ class HTTPSession(HTTPSide):
             proxy.log.tell(
                 self.address, self.accepted_at, None, 0, 0, 0, termination, self.info
             )
+        self.unbind()
         proxy.session_sweeper.items.discard(self)
         proxy.stats.left(now - self.accepted_at, termination.code)
         proxy.closed(self)

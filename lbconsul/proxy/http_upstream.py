@@ -67,6 +67,7 @@ class UpstreamConnection(HTTPSide):
         "_parser",
         "idle_since",
         "instance",
+        "is_bound",
         "is_reusable",
         "is_reused",
         "keeps",
@@ -98,6 +99,8 @@ class UpstreamConnection(HTTPSide):
         self.is_reused = False
         #: Whether another request may follow.
         self.is_reusable = True
+        #: Whether its server may take all of its requests for one client's.
+        self.is_bound = False
         #: Since when it is idle, and how long it may be, in seconds.
         self.idle_since = 0.0
         self.keeps = idle.longest
@@ -233,7 +236,7 @@ class UpstreamConnection(HTTPSide):
     def release(self, now: float) -> None:
         """The exchange is over: keep the connection for others, or close it."""
         self.user = None
-        if self.is_reusable and not self.is_full:
+        if self.is_reusable and not (self.is_full or self.is_bound):
             self.is_reused = True
             self._idle.put(self, now)
         else:
@@ -250,5 +253,5 @@ class UpstreamConnection(HTTPSide):
 
     def close(self) -> None:
         """Close the connection."""
-        self.user = None
+        self.user, self.is_reusable = None, False
         self.drop()

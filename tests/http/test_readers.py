@@ -3,7 +3,7 @@
 import pytest
 
 from lbconsul.http.fields import Fields
-from lbconsul.http.readers import read_keep_alive
+from lbconsul.http.readers import read_authentication, read_keep_alive
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,22 @@ def test_keep_alive(value: bytes, timeout: int | None) -> None:
     read_keep_alive(b"Keep-Alive: " + value, value)(fields)
     assert fields.keep_alive == timeout
     assert fields.dropped == (b"Keep-Alive: " + value,)
+
+
+@pytest.mark.parametrize(
+    ("value", "binds"),
+    [
+        (b"NTLM", True),
+        (b"negotiate YII=", True),
+        (b'Basic realm="a", NTLM', True),
+        (b"Negotiate,NTLM", True),
+        (b"Bearer negotiate", False),
+        (b"NTLM2 a", False),
+        (b"Basic YQ==", False),
+    ],
+)
+def test_authentication_of_a_connection(value: bytes, binds: bool) -> None:
+    """NTLM and Negotiate bind a connection to its user; other schemes do not."""
+    fields = Fields(b"", 1)
+    read_authentication(b"Authorization: " + value, value)(fields)
+    assert fields.binds is binds
