@@ -18,6 +18,7 @@ from lbconsul.proxy.dialer import DialAttempt
 from lbconsul.proxy.http_bound import BoundUpstream
 from lbconsul.proxy.http_plan import Plan, host_of
 from lbconsul.proxy.http_retry import RETRIED, HeldResponse
+from lbconsul.proxy.http_settings import HTTPSettings
 from lbconsul.proxy.http_side import HTTPSide
 from lbconsul.proxy.http_upstream import UpstreamConnection
 from lbconsul.proxy.retry import lease_next
@@ -25,9 +26,6 @@ from lbconsul.proxy.tcp_session import PROBE_TIMEOUT
 from lbconsul.proxy.upstream_handshake import HandshakeDial
 from lbconsul.proxy.upstream_header import upstream_header
 from lbconsul.stats.termination import Termination
-
-#: Methods whose request may be sent again: the effect is that of one (RFC 9110, 9.2.2).
-_IDEMPOTENT = frozenset([b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"])
 
 #: The longest body that is kept to be sent again, in bytes.
 _MOST_KEPT = 65536
@@ -94,8 +92,8 @@ class ExchangeUser(Protocol):
         """The same for what a pipe holds."""
 
     @property
-    def is_draining(self) -> bool:
-        """Whether the connection is to end with the response."""
+    def settings(self) -> HTTPSettings:
+        """What the sessions of its mapping share."""
 
     #: The upstream that has authenticated the client's connection, if one has.
     bound: BoundUpstream | None
@@ -108,6 +106,12 @@ class ExchangeUser(Protocol):
 
     def resume_body(self) -> None:
         """Read on."""
+
+    def send(self, data: bytes) -> None:
+        """Send to the client.
+
+        :raises OSError: it has gone.
+        """
 
     def send_or_end(self, data: bytes) -> bool:
         """Send to the client; returns false if it has gone, and all is over."""
@@ -134,38 +138,41 @@ class Exchange:
     Times are the reactor's, in seconds.
     """
 
-    __slots__ = (
-        "_body",
-        "_dial",
-        "_held",
-        "_row",
-        "_session",
-        "_settings",
-        "_tried",
-        "answered_at",
-        "awaits_continue",
-        "begun_at",
-        "close",
-        "connecting_at",
-        "error",
-        "failed",
-        "head",
-        "head_sent",
-        "is_answered",
-        "is_reused",
-        "lease",
-        "plan",
-        "raw",
-        "reason",
-        "received",
-        "request_id",
-        "retries",
-        "sent",
-        "sent_at",
-        "since",
-        "status",
-        "upstream",
-    )
+    # Each request makes one: what few of them have is a default of the class, not an
+    # assignment.
+
+    #: When the connect to the upstream that answers began, the request was sent to it,
+    #: and the head of the response came; 0 before.
+    connecting_at = sent_at = answered_at = 0.0
+    #: Its use of an upstream, and the connection, once there is one.
+    lease: Lease | None = None
+    upstream: UpstreamConnection | None = None
+    #: The last instance that did not accept, if none did.
+    failed: Instance | None = None
+    #: Whether the upstream's connection had been kept idle.
+    is_reused = False
+    _dial: DialAttempt | None = None
+    #: The body as far as it has come, to be sent, or sent again; None if it is not kept
+    #: any more.
+    _body: bytes | None = b""
+    #: Whether the client waits to be told to send the body.
+    awaits_continue = False
+    #: Bytes of bodies from the client, and from the upstream.
+    received = sent = 0
+    #: Bytes of the head of the response.
+    head_sent = 0
+    #: The status of the response; 0 before there is one.
+    status = 0
+    #: Why the response is one of the gateway's own, in a word, and in detail.
+    reason = error = ""
+    #: Whether the response is over.
+    is_answered = False
+    #: How often it was tried again: connects, and requests that were sent again.
+    retries = 0
+    #: The upstreams that answered with an error, or not at all, and a response of the
+    #: last that did, in case that no other one is better.
+    _tried: Sequence[Upstream] = ()
+    _held: HeldResponse | None = None
 
     def __init__(
         self,
@@ -187,44 +194,8 @@ class Exchange:
         #: When the first byte of the request came, and when its head was complete.
         self.since = since
         self.begun_at = now
-        #: When the connect to the upstream that answers began, the request was sent to
-        #: it, and the head of the response came; 0 before.
-        self.connecting_at = self.sent_at = self.answered_at = 0.0
-        #: Its use of an upstream, and the connection, once there is one.
-        self.lease: Lease | None = None
-        self.upstream: UpstreamConnection | None = None
-        #: The last instance that did not accept, if none did.
-        self.failed: Instance | None = None
-        #: Whether the upstream's connection had been kept idle.
-        self.is_reused = False
-        self._dial: DialAttempt | None = None
-        #: The body as far as it has come, to be sent, or sent again; None if it is not
-        #: kept any more.
-        self._body: bytes | None = b""
-        #: Whether the client waits to be told to send the body.
-        self.awaits_continue = head.fields.expects_continue
-        #: Bytes of bodies from the client, and from the upstream.
-        self.received = self.sent = 0
-        #: Bytes of the head of the response.
-        self.head_sent = 0
-        #: The status of the response; 0 before there is one.
-        self.status = 0
-        #: Why the response is one of the gateway's own, in a word, and in detail.
-        self.reason = self.error = ""
-        #: Whether the response is over.
-        self.is_answered = False
-        #: How often it was tried again: connects, and requests that were sent again.
-        self.retries = 0
-        #: The upstreams that answered with an error, or not at all, and a response of
-        #: the last that did, in case that no other one is better.
-        self._tried: Sequence[Upstream] = ()
-        self._held: HeldResponse | None = None
         #: Whether the client's connection ends with it.
         self.close = head.fields.close
-
-    @property
-    def _is_idempotent(self) -> bool:
-        return self.head.method in _IDEMPOTENT
 
     # The request.
 
@@ -233,9 +204,11 @@ class Exchange:
 
         :raises Refused: the body is too large.
         """
-        self._body, self.received = body, len(body)
-        if body or self.head.fields.body:
-            self._check_size(max(len(body), self.head.fields.length))
+        fields = self.head.fields
+        if fields.body:
+            self._body, self.received = body, len(body)
+            self.awaits_continue = fields.expects_continue
+            self._check_size(max(len(body), fields.length))
         budget = self._settings.retry_budget
         if budget is not None:
             budget.add_request()
@@ -262,7 +235,7 @@ class Exchange:
 
     def _go_to(self, lease: Lease, now: float) -> None:
         """Send it to the upstream of the lease, on an idle connection or a new one."""
-        newer = 0.0 if self._is_idempotent else _FRESH
+        newer = 0.0 if self.plan.is_idempotent else _FRESH
         kept = self._settings.idle.take(lease.upstream, now, newer)
         if kept is None:
             self._connect(lease, now)
@@ -329,7 +302,7 @@ class Exchange:
         if lease is not None:
             dial.connect_to(lease)
         else:
-            if self._is_idempotent:
+            if self.plan.is_idempotent:
                 dial.reuse = self._reuse
             dial.start()
         if self._dial is not None:
@@ -410,16 +383,11 @@ class Exchange:
         if head.fields.binds:
             upstream.is_bound = True
         try:
-            upstream.begin(
-                self,
-                request,
-                is_of_head=head.method == b"HEAD",
-                only_data=not head.fields.minor,
-            )
+            upstream.begin(self, request, head)
         except OSError:  # nothing was sent
             self._on_failed_at(upstream, Termination.UPSTREAM_LEFT, is_safe=True)
             return
-        if not self._is_idempotent:
+        if not self.plan.is_idempotent:
             self._body = None  # it is not sent again
         if upstream.is_full:
             session.pause_body()
@@ -466,7 +434,7 @@ class Exchange:
             lines, self.close = without_coding(lines), True
         if (
             fields.body == UNTIL_CLOSE
-            or session.is_draining
+            or session.settings.is_draining
             # The client may send the body that it announced, or not.
             or (self.head.fields.expects_continue and session.is_in_body)
         ):
@@ -488,11 +456,15 @@ class Exchange:
     def _pass_on(self, data: bytes, length: int, is_over: bool) -> None:
         session = self._session
         self.sent += length
-        if data and not session.send_or_end(data):
-            return
+        if data:
+            try:
+                session.send(data)
+            except OSError:
+                session.end(Termination.CLIENT_RESET)
+                return
         if is_over:
             self.is_answered = True
-            if self.close or not session.is_in_body:
+            if self.close or not (self.head.fields.body and session.is_in_body):
                 session.on_exchange_over()
         elif session.is_full and self.upstream is not None:
             self.upstream.pause()
@@ -526,7 +498,7 @@ class Exchange:
     def on_upstream_failed(self, termination: Termination) -> None:
         """Try again, where that is safe; else the client learns of it."""
         assert self.upstream is not None
-        self._on_failed_at(self.upstream, termination, is_safe=self._is_idempotent)
+        self._on_failed_at(self.upstream, termination, is_safe=self.plan.is_idempotent)
 
     def _on_failed_at(
         self, upstream: UpstreamConnection, termination: Termination, *, is_safe: bool
@@ -582,7 +554,7 @@ class Exchange:
         if (
             lease is None
             or not (is_wanted or reason is _LEFT)
-            or not self._is_idempotent
+            or not self.plan.is_idempotent
             or self._body is None
             or len(self._body) > _MOST_KEPT
             or self._session.is_in_body
@@ -752,7 +724,8 @@ class Exchange:
         """
         row, lease, upstream = self._row, self.lease, self.upstream
         self._settings.active -= 1
-        self._leave_held()
+        if self._held is not None:
+            self._leave_held()
         is_bound = False
         if upstream is not None:
             if not (is_whole and self.is_answered):

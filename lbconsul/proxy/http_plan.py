@@ -3,7 +3,7 @@
 import os
 import re
 
-from attrs import define
+from attrs import define, field
 
 from lbconsul.http.fields import Fields
 from lbconsul.http.headers import ClientHeaders, via
@@ -15,6 +15,9 @@ from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.proxy.http_settings import REQUEST_ID, VIA, HTTPSettings
 from lbconsul.proxy.mapping_proxy import MappingProxy
 from lbconsul.text import one_line
+
+#: Methods whose request may be sent again: the effect is that of one (RFC 9110, 9.2.2).
+_IDEMPOTENT = frozenset([b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"])
 
 _NOT_FOUND, _FORBIDDEN = 404, 403
 
@@ -45,8 +48,13 @@ class Plan:
     request_id: bytes = b""
     #: The status of the answer in place of an upstream; 0: it gets an upstream.
     status: int = 0
+    #: Whether the request may be sent twice.
+    is_idempotent: bool = field(init=False)
     #: Where the client is sent to, if that is a redirect.
     location: bytes = b""
+
+    def __attrs_post_init__(self) -> None:
+        self.is_idempotent = self.head.method in _IDEMPOTENT
 
     def variables(self, request_id: bytes) -> Variables:
         """What the header fields that are set can contain."""

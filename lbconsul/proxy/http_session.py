@@ -81,7 +81,6 @@ class HTTPSession(HTTPSide):
         "_proxy",
         "_rate",
         "_relay",
-        "_settings",
         "_texts",
         "accepted_at",
         "address",
@@ -91,6 +90,7 @@ class HTTPSession(HTTPSide):
         "is_admitted",
         "moved_at",
         "read_at",
+        "settings",
         "sock",
         "state",
     )
@@ -111,7 +111,7 @@ class HTTPSession(HTTPSide):
         super().__init__(client, proxy.relaying.poller, proxy.relaying.pipes)
         assert proxy.http is not None
         self._proxy = proxy
-        settings = self._settings = proxy.http
+        settings = self.settings = proxy.http
         self.sock = cast(BareSocket, client) if sock is None else sock
         self.address = address
         #: When the client was accepted, in the reactor's time.
@@ -226,7 +226,7 @@ class HTTPSession(HTTPSide):
         try:
             plan = self._plan
             last = None if plan is None else plan.head
-            head = self._settings.requests.parse(data, 0, last)
+            head = self.settings.requests.parse(data, 0, last)
             now = self._proxy.clock.seconds()
             if not was_partial:
                 self.read_at = now
@@ -235,7 +235,11 @@ class HTTPSession(HTTPSide):
                 return False
             if plan is None or head is not last:
                 plan = self._plan = self._planner.plan(head)
-            exchange = self._begin(plan, now)
+            self._exchanges += 1
+            request_id = plan.request_id or new_request_id()
+            exchange = self._exchange = Exchange(
+                self, plan, request_id, self.read_at, now
+            )
             body, at = b"", len(head.raw)
             if head.fields.body:
                 self.begin_body(head.fields.body)
@@ -256,12 +260,6 @@ class HTTPSession(HTTPSide):
         except Refused as refused:
             self._refuse(refused)
         return True
-
-    def _begin(self, plan: Plan, now: float) -> Exchange:
-        self._exchanges += 1
-        request_id = plan.request_id or new_request_id()
-        exchange = self._exchange = Exchange(self, plan, request_id, self.read_at, now)
-        return exchange
 
     def _answer_as_planned(self, exchange: Exchange, plan: Plan) -> None:
         """Answer a request that gets no upstream."""
@@ -355,11 +353,6 @@ class HTTPSession(HTTPSide):
             return False
         return True
 
-    @property
-    def is_draining(self) -> bool:
-        """Whether the connection is to end with the response."""
-        return self._settings.is_draining
-
     def answer(
         self,
         status: int,
@@ -378,7 +371,7 @@ class HTTPSession(HTTPSide):
             answer = exchange.answer(status, reason)
             self._send_whole(exchange, status, answer, termination)
             return
-        answer = self._settings.answers.answer(
+        answer = self.settings.answers.answer(
             status,
             accept=b"",
             request_id=b"",
@@ -410,7 +403,7 @@ class HTTPSession(HTTPSide):
         exchange = self._exchange
         return (
             self.state is not _WAITING
-            or self._settings.is_draining
+            or self.settings.is_draining
             or (exchange is not None and exchange.close)
         )
 
@@ -427,7 +420,7 @@ class HTTPSession(HTTPSide):
     def _tell_bad(self, request: BadRequest, termination: Termination) -> None:
         """Count and log a request that did not become an exchange."""
         now = self._proxy.clock.seconds()
-        self._settings.log.over(request, self._texts, termination, now)
+        self.settings.log.over(request, self._texts, termination, now)
 
     def on_exchange_over(self, termination: Termination = Termination.DONE) -> None:
         """The response is over, and the request, or the connection ends with it."""
@@ -440,7 +433,7 @@ class HTTPSession(HTTPSide):
             self._begin_closing(termination)
             return
         self.state = _HEAD
-        if not self._is_serving:
+        if not (self._is_serving or (self.watched & _IN and not self._buffer)):
             self._go_on()
 
     def upgrade(self, exchange: Exchange, answer: bytes) -> None:
@@ -452,7 +445,7 @@ class HTTPSession(HTTPSide):
             side.poller.removeReader(side)
             side.poller.removeWriter(side)
         self.state = _UPGRADED
-        self._settings.log.upgraded(exchange, self._texts, exchange.answered_at)
+        self.settings.log.upgraded(exchange, self._texts, exchange.answered_at)
         self._relay = proxy.relay_type(
             proxy.relaying, self, self.stream, upstream.stream, exchange.answered_at
         )
@@ -576,7 +569,7 @@ class HTTPSession(HTTPSide):
         elif self._exchange is not None:
             self._exchange.check(now)
         elif self.is_full:
-            self.check_progress(now, 0, self._settings.mapping.http.min_rate)
+            self.check_progress(now, 0, self.settings.mapping.http.min_rate)
         elif self.state is _CLOSING:
             if now - self.read_at >= _LINGER:
                 self.end(Termination.DONE)
@@ -594,11 +587,11 @@ class HTTPSession(HTTPSide):
             self._begin_closing(Termination.AGED)
 
     def _check_head(self, waited: float) -> None:
-        http = self._settings.mapping.http
+        http = self.settings.mapping.http
         if self._buffer:
             if waited >= http.head_timeout > 0:
                 self.answer(408, Termination.FIRST_BYTE_TIMEOUT, raw=self._buffer)
-        elif self._settings.is_draining and waited >= _GRACE:
+        elif self.settings.is_draining and waited >= _GRACE:
             self._begin_closing(Termination.DONE)
         elif not self._exchanges:
             if waited >= http.head_timeout > 0:
@@ -619,7 +612,7 @@ class HTTPSession(HTTPSide):
             self._give_up(f"slower than min-rate={least}")
         elif moved != self._last_moved:
             self._last_moved, self.moved_at = moved, now
-        elif now - self.moved_at >= self._settings.mapping.timeouts.idle:
+        elif now - self.moved_at >= self.settings.mapping.timeouts.idle:
             self.end(Termination.IDLE)
 
     def _untaken(self) -> int:

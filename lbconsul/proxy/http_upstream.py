@@ -9,6 +9,7 @@ from lbconsul.balance.instance import Instance
 from lbconsul.balance.upstream import Upstream
 from lbconsul.http.errors import Refused
 from lbconsul.http.head import UNTIL_CLOSE
+from lbconsul.http.request import RequestHead
 from lbconsul.http.response import SWITCHING_PROTOCOLS, ResponseHead, ResponseParser
 from lbconsul.net.stream import Stream
 from lbconsul.proxy.http_side import READ_SIZE, HTTPSide
@@ -105,23 +106,15 @@ class UpstreamConnection(HTTPSide):
         self.idle_since = 0.0
         self.keeps = idle.longest
 
-    def begin(
-        self,
-        user: ResponseUser,
-        request: bytes,
-        *,
-        is_of_head: bool,
-        only_data: bool,
-    ) -> None:
-        """Send a request, or the beginning of one.
-
-        Of a chunked response the user gets `only_data`, or all.
+    def begin(self, user: ResponseUser, request: bytes, head: RequestHead) -> None:
+        """Send a request with this head, as received, or the beginning of one.
 
         :raises OSError: the peer has gone.
         """
-        self._only_data = only_data
         self.user = user
-        self._is_of_head = is_of_head
+        self._is_of_head = head.method == b"HEAD"
+        # A client of HTTP/1.0 gets the data of a chunked response.
+        self._only_data = not head.fields.minor
         self._is_in_body = False
         self.send(request)
 

@@ -181,7 +181,8 @@ class RequestLog:
         upgrade: str,
     ) -> None:
         texts.read(request.head, request.raw)
-        instance = _instance(request)
+        lease = request.lease
+        instance = request.failed if lease is None else lease.instance
         upstream = "-" if instance is None else instance.text
         since, answered = request.since, request.answered_at
         if answered and request.sent_at == since:  # a kept connection, at once
