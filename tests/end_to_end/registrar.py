@@ -1,13 +1,36 @@
 """Registers web servers in Consul, and takes them out again."""
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from tests.support.consul_agent import ConsulAgent
-from tests.support.web_server import WebServer
 
 #: A check whose status the test sets: `Registrar.check`.
 TOLD = {"TTL": "1h", "Status": "passing"}
+
+
+class Server(Protocol):
+    """What can be registered."""
+
+    @property
+    def name(self) -> str:
+        """Its name, which is part of the service id."""
+
+    @property
+    def host(self) -> str:
+        """The address where it listens."""
+
+    @property
+    def port(self) -> int:
+        """Its port there."""
+
+
+class Place(NamedTuple):
+    """Where some server listens, or none."""
+
+    name: str
+    port: int
+    host: str = "127.0.0.1"
 
 
 class Registrar:
@@ -18,7 +41,7 @@ class Registrar:
         self._ids: set[str] = set()
         self._nodes: set[str] = set()
 
-    def add(self, service: str, server: WebServer, **said: Any) -> str:
+    def add(self, service: str, server: Server, **said: Any) -> str:
         """Register with the agent, as Consul's users do; the service id."""
         address = {"Address": server.host, "Port": server.port}
         own = {"ID": f"{service}-{server.name}", "Name": service, **address}
@@ -47,7 +70,7 @@ class Registrar:
         self.put(f"agent/check/{verdict}/service:{service_id}?note=as+told")
 
     def add_elsewhere(
-        self, node: str, service: str, server: WebServer, **said: Any
+        self, node: str, service: str, server: Server, **said: Any
     ) -> None:
         """Register on another node, right in the catalog."""
         address = {"Address": server.host, "Port": server.port}

@@ -4,7 +4,7 @@ from typing import Any
 
 from attrs import frozen
 
-from tests.end_to_end.registrar import Registrar
+from tests.end_to_end.registrar import Registrar, Server
 from tests.support.gateway import StartGateway
 from tests.support.web_server import WebServer
 
@@ -22,6 +22,6 @@ class Stage:
     #: Starts a gateway.
     gateway: StartGateway
 
-    def add(self, server: WebServer, **said: Any) -> str:
+    def add(self, server: Server, **said: Any) -> str:
         """Register an instance with the agent, as `Registrar.add` does; its id."""
         return self.registrar.add(self.service, server, **said)
