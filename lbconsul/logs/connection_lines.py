@@ -21,6 +21,7 @@ OF_REQUESTS = "lbconsul.proxy.request_log.RequestLog"
 #: What the time of a line, and of a line of JSON, is made of.
 _PREFIX = f" [{SOURCE}#info] "
 _SOURCE = f'"level":"info","source":"{SOURCE}"'
+_in_json = json.JSONEncoder(separators=(",", ":")).encode
 _PREFIX_OF_REQUESTS = f" [{OF_REQUESTS}#info] "
 
 
@@ -96,8 +97,7 @@ class ConnectionLines:
                 "source": OF_REQUESTS,
                 "message": message,
             }
-            line = json.dumps({**head, **fields}, separators=(",", ":"))
-            self._write(f"{line[:-1]}{self._suffix}".encode())
+            self._write(f"{_in_json({**head, **fields})[:-1]}{self._suffix}".encode())
         else:
             self._write(
                 f"{self._request_stamp}{message}\n".encode("utf-8", "backslashreplace")

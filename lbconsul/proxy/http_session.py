@@ -445,7 +445,8 @@ class HTTPSession(HTTPSide):
             side.poller.removeReader(side)
             side.poller.removeWriter(side)
         self.state = _UPGRADED
-        self.settings.log.upgraded(exchange, self._texts, exchange.answered_at)
+        log = exchange.plan.settings.log
+        log.upgraded(exchange, self._texts, exchange.answered_at)
         self._relay = proxy.relay_type(
             proxy.relaying, self, self.stream, upstream.stream, exchange.answered_at
         )

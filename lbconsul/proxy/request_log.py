@@ -3,7 +3,7 @@
 The text is near the combined log format, with HAProxy's timers: docs/reference.md.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import define, field
 from twisted.logger import Logger
@@ -214,17 +214,7 @@ class RequestLog:
             "client": texts.client,
             "mapping": self._name,
             "upstream": upstream,
-            **_words(texts.line),
-            "host": texts.host,
-            "status": request.status,
-            "received": request.received,
-            "sent": request.sent,
-            "referer": texts.referer,
-            "user_agent": texts.user_agent,
-            **dict(zip(_TIMERS, _timers(request, now), strict=True)),
-            "seconds": round(now - since, 6),
-            "retries": request.retries,
-            "reused": request.is_reused,
+            **_fields(request, texts, now),
             "termination": termination.code,
             "request_id": request_id,
             **facts,
@@ -258,6 +248,23 @@ def _timers(request: Request, now: float) -> tuple[int, int, int, int, int]:
         int((answered - sent) * 1000) if answered else -1,
         int((now - since) * 1000),
     )
+
+
+def _fields(request: Request, texts: RequestTexts, now: float) -> dict[str, Any]:
+    """What a line of JSON has of a request itself."""
+    return {
+        **_words(texts.line),
+        "host": texts.host,
+        "status": request.status,
+        "received": request.received,
+        "sent": request.sent,
+        "referer": texts.referer,
+        "user_agent": texts.user_agent,
+        **dict(zip(_TIMERS, _timers(request, now), strict=True)),
+        "seconds": round(now - request.since, 6),
+        "retries": request.retries,
+        "reused": request.is_reused,
+    }
 
 
 def _instance(request: Request) -> Instance | None:

@@ -44,11 +44,18 @@ class RequestTexts:
         self.line = request_line(raw)
         if head is None or last is None or head.fields is not last.fields:
             self.host, self.referer, self.user_agent = field_texts(raw)
-            self._identify("" if head is None else self._headers.client(head.fields))
+            if (
+                head is None
+                or last is None
+                or head.fields.forwarded
+                or last.fields.forwarded
+            ):
+                self._identify(head)
 
-    def _identify(self, told: str) -> None:
+    def _identify(self, head: RequestHead | None) -> None:
         """The client has the address that a trusted proxy told, or its own."""
         address = self._address
+        told = "" if head is None else self._headers.client(head.fields)
         if not self._peer:
             self._peer = address_text(address)
         self.client = self._peer

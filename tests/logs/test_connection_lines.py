@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, capturedLogs
+from twisted.logger import LogEvent, LogLevel, capturedLogs
 
 from lbconsul.config.listen import TCPListen
 from lbconsul.config.model import Mapping
-from lbconsul.logs.connection_lines import SOURCE, ConnectionLines
+from lbconsul.logs.connection_lines import OF_REQUESTS, SOURCE, ConnectionLines
 from lbconsul.logs.format import as_json, as_text
 from lbconsul.proxy.access_log import ConnectionLog
 from lbconsul.stats.termination import Termination
@@ -134,3 +134,43 @@ def test_not_encodable() -> None:
     lines = Lines(is_json=False)
     lines.lines.write(**fields(message="a\udc80b"))
     assert lines.written[0].endswith(b"a\\udc80b\n")
+
+
+#: What is known of a request, as far as it matters here.
+REQUEST = {"client": "192.0.2.1", "status": 200, "reused": True, "seconds": 0.5}
+
+
+@given(WORDS, WORDS)
+def test_requests_in_json(message: str, target: str) -> None:
+    """The same is true of a request's line, with whatever fields it has."""
+    lines, fields = Lines(is_json=True), {**REQUEST, "target": target}
+    lines.lines.write_request(f"{message} x", fields)
+    event = {"log_namespace": OF_REQUESTS, "log_time": NOW, "log_format": "{line}"}
+    expected = as_json({**event, "line": f"{message} x", **fields})
+    assert [each.decode() for each in lines.written] == [expected]
+
+
+def test_requests_in_text() -> None:
+    """In text it has Twisted's prefix, each second anew."""
+    lines = Lines(is_json=False)
+    event = {
+        "log_namespace": OF_REQUESTS,
+        "log_format": "m",
+        "log_level": LogLevel.info,
+    }
+    expected = []
+    for later in (0.0, 0.25, 100.0):
+        lines.now = NOW + later
+        lines.lines.write_request("m", {})
+        lines.lines.write(**fields())
+        expected.append({**event, "log_time": lines.now})
+    written = [each.decode() for each in lines.written[::2]]
+    assert written == [as_text(each) for each in expected]
+    assert f" [{SOURCE}#info] m" in lines.written[1].decode()
+
+
+def test_requests_of_a_worker() -> None:
+    """In JSON the line of a worker's request has its number as well."""
+    lines = Lines(is_json=True, worker=2)
+    lines.lines.write_request("m", REQUEST)
+    assert json.loads(lines.written[0])["worker"] == 2
