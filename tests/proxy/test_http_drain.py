@@ -2,7 +2,8 @@
 
 import pytest
 
-from lbconsul.proxy import http_session
+from lbconsul.proxy import http_time_limits
+from lbconsul.proxy.http_session import HTTPSession
 from tests.support.http_stage import GET, OK, HTTPStage, Peer
 from tests.support.upstreams import WEB
 from tests.support.waiting import eventually
@@ -54,7 +55,7 @@ def test_idle_clients_of_a_mapping_that_drains_end_after_a_while(
     has_sent: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client without a request loses its connection in order, and not at once."""
-    monkeypatch.setattr(http_session, "_GRACE", 0.1)
+    monkeypatch.setattr(http_time_limits, "_GRACE", 0.1)
     with HTTPStage(head_timeout=5.0, idle_timeout=0.4) as stage:
         client = served(stage)[0] if has_sent else stage.client()
         eventually(lambda: stage.proxy.mapped.sessions, "the client is accepted")
@@ -111,7 +112,7 @@ def test_max_age_ends_a_kept_connection_with_its_response() -> None:
         upstream = stage.upstream()
         upstream.hear()
         session = next(iter(stage.proxy.mapped.sessions))
-        assert isinstance(session, http_session.HTTPSession)
+        assert isinstance(session, HTTPSession)
         found = session._exchange
         assert found is not None
         eventually(lambda: found.close, "the age limit")

@@ -6,7 +6,7 @@ import pytest
 
 from lbconsul.config.model import WhenEmpty
 from lbconsul.http import body_rate
-from lbconsul.proxy import http_exchange, http_session
+from lbconsul.proxy import http_exchange, http_requests, http_time_limits
 from lbconsul.proxy.http_session import HTTPSession
 from tests.support.http_stage import GET, OK, HTTPStage, Peer
 from tests.support.upstreams import WEB
@@ -185,7 +185,7 @@ def test_a_slow_reader_gets_all_of_the_response(
     request_: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client that reads the end of a response late gets it, whatever follows."""
-    monkeypatch.setattr(http_session, "_LINGER", 0.0)
+    monkeypatch.setattr(http_time_limits, "_LINGER", 0.0)
     with HTTPStage(head_timeout=0.4, keepalive_timeout=0.2) as stage:
         client = stage.narrow_client()
         client.say(request_)
@@ -256,8 +256,8 @@ def test_a_client_that_does_not_stop_is_reset(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A client that goes on with its body after the last response is cut off."""
-    monkeypatch.setattr(http_session, "_MOST_DISCARDED", 100_000)
-    monkeypatch.setattr(http_session, "_LINGER", 30.0)
+    monkeypatch.setattr(http_requests, "_MOST_DISCARDED", 100_000)
+    monkeypatch.setattr(http_time_limits, "_LINGER", 30.0)
     with HTTPStage(max_body=10) as stage:
         client = stage.client()
         client.say(PUT % 10_000_000)

@@ -1,0 +1,157 @@
+"""The gateway's own answers in HTTP mode, and the end in order after them."""
+
+import socket
+from contextlib import suppress
+
+from lbconsul.http.errors import Refused
+from lbconsul.proxy.answer_reasons import reason_of
+from lbconsul.proxy.http_client_side import CLOSING, WAITING, HTTPClientSide
+from lbconsul.proxy.http_exchange import Exchange
+from lbconsul.proxy.http_plan import Plan
+from lbconsul.proxy.mapping_proxy import MappingProxy
+from lbconsul.proxy.request_log import BadRequest
+from lbconsul.proxy.request_texts import RequestTexts
+from lbconsul.stats.termination import Termination
+
+_NOT_FOUND = 404
+
+
+class AnsweringSide(HTTPClientSide):
+    """Answers a client where no upstream does."""
+
+    __slots__ = ("_exchange", "_last_moved", "_proxy", "_texts")
+
+    # Set by the class that is made.
+    _proxy: MappingProxy
+    #: What is under way.
+    _exchange: Exchange | None
+    _texts: RequestTexts
+    #: Bytes that had moved at the last check.
+    _last_moved: int
+
+    @property
+    def _client_left(self) -> Termination:
+        """How an exchange ends whose client has gone."""
+        exchange = self._exchange
+        if exchange is None or exchange.status:
+            return Termination.CLIENT_RESET
+        return Termination.CLIENT_LEFT_RESPONSE
+
+    def _refuse(self, refused: Refused, raw: bytes = b"") -> None:
+        """Answer that a request is not forwarded, and close.
+
+        It begins with `raw`, if it did not become an exchange.
+        """
+        exchange = self._exchange
+        if exchange is not None:
+            if exchange.status:
+                exchange.error = str(refused)
+                self.end(Termination.BAD_BODY)
+                return
+            exchange.leave_upstream()
+        self.answer(refused.status, Termination.DENIED, str(refused), raw)
+
+    def answer(
+        self,
+        status: int,
+        termination: Termination,
+        error: str = "",
+        raw: bytes = b"",
+    ) -> None:
+        """Answer in place of an upstream.
+
+        `error` tells the log why; `raw` is a request that did not become an exchange.
+        """
+        exchange, reason = self._exchange, reason_of(status, termination)
+        if exchange is not None:
+            exchange.close = self._close_after()
+            exchange.reason, exchange.error = reason, error
+            answer = exchange.answer(status, reason)
+            self._send_whole(exchange, status, answer, termination)
+            return
+        answer = self.settings.answers.answer(
+            status,
+            accept=b"",
+            request_id=b"",
+            close=True,
+            is_head=False,
+            reason_code=reason,
+        )
+        head_sent = answer.index(b"\r\n\r\n") + 4
+        self._tell_bad(
+            BadRequest(
+                raw=raw,
+                since=self.read_at,
+                status=status,
+                sent=len(answer) - head_sent,
+                head_sent=head_sent,
+                reason=reason,
+                error=error,
+            ),
+            termination,
+        )
+        if self.send_or_end(answer):
+            self._begin_closing(termination)
+
+    def _answer_as_planned(self, exchange: Exchange, plan: Plan) -> None:
+        """Answer a request that gets no upstream."""
+        if plan.location:
+            exchange.close = self._close_after()
+            answer = exchange.redirect(plan.status, plan.location)
+            self._send_whole(exchange, plan.status, answer, Termination.DONE)
+        elif plan.status == _NOT_FOUND:
+            self.answer(plan.status, Termination.NO_ROUTE)
+        else:
+            self.answer(plan.status, Termination.DENIED)
+
+    def _close_after(self) -> bool:
+        """Whether the connection cannot go on after an answer in place of an upstream.
+
+        Nothing of a body is read on that has no reader.
+        """
+        exchange = self._exchange
+        return (
+            self.state is not WAITING
+            or self.settings.is_draining
+            or (exchange is not None and exchange.close)
+        )
+
+    def _send_whole(
+        self, exchange: Exchange, status: int, answer: bytes, termination: Termination
+    ) -> None:
+        exchange.status = status
+        exchange.head_sent = answer.index(b"\r\n\r\n") + 4
+        exchange.sent = len(answer) - exchange.head_sent
+        if self.send_or_end(answer):
+            exchange.is_answered = True
+            self.on_exchange_over(termination)
+
+    def _tell_bad(self, request: BadRequest, termination: Termination) -> None:
+        """Count and log a request that did not become an exchange."""
+        now = self._proxy.clock.seconds()
+        self.settings.log.over(request, self._texts, termination, now)
+
+    def _begin_closing(self, termination: Termination) -> None:
+        """Close the client's connection once all is sent."""
+        was_complete = self.state is WAITING and not self._buffer
+        self.state, self._buffer = CLOSING, b""
+        if self.is_full:
+            self.pause()
+            return
+        if was_complete:
+            self.end(termination)
+        else:
+            self._close_in_order()
+
+    def _close_in_order(self) -> None:
+        """End the own direction, and wait for the client's end.
+
+        To close with bytes unread would send a reset, which may overtake the response.
+        """
+        if self.has_ended:
+            self.end(Termination.DONE)
+            return
+        self.read_at, self._last_moved = self._proxy.clock.seconds(), self.moved
+        with suppress(OSError):
+            self.stream.shutdown(socket.SHUT_WR)
+        self.resume()
