@@ -35,6 +35,9 @@ FORWARDED = (b"forwarded", b"x-real-ip")
 #: Stands among readers for all names that begin so.
 FORWARDED_PREFIX = b"x-forwarded-"
 
+#: Read for the access log alone: other spellings of these names are passed on too.
+LOGGED = frozenset([b"referer", b"user-agent"])
+
 #: Lines that hold secrets are not remembered beyond their connection.
 SECRET = frozenset(
     b"authorization cookie proxy-authorization set-cookie x-api-key x-auth-token"
@@ -75,6 +78,9 @@ class Fields:
     #: Names in lower case and values of fields that only trusted proxies may send.
     #: They are never passed on as they are.
     forwarded: tuple[tuple[bytes, bytes], ...] = ()
+    #: As the access log shows them; ``-`` if there is none.
+    referer: str = "-"
+    user_agent: str = "-"
     #: Lines that are not passed on.
     dropped: tuple[bytes, ...] = ()
     #: Lines that are passed on instead of some of those.
@@ -130,14 +136,14 @@ class FieldParser:
         read = self._readers.get(key)
         if read is None and key.startswith(FORWARDED_PREFIX):
             read = self._readers.get(FORWARDED_PREFIX)
+        if read is not None and key != name.lower():
+            read = None if key in LOGGED else drop
         if read is None:
             if len(line) <= _LONGEST and key not in SECRET:
                 if len(self._harmless) >= _MOST:
                     self._harmless.clear()
                 self._harmless.add(line)
             return None
-        if key != name.lower():
-            read = drop
         meaning = read(line, match[2].strip(b" \t"))
         if len(line) <= _LONGEST and key not in SECRET:
             if len(self._meanings) >= _MOST:

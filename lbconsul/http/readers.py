@@ -8,6 +8,7 @@ import re
 from lbconsul.http.errors import Refused
 from lbconsul.http.fields import KEEP_ALIVE, Fields, Meaning, name_of
 from lbconsul.http.host import read_host
+from lbconsul.http.log_text import FIELD, escaped
 
 TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
@@ -147,6 +148,26 @@ def read_upgrade(line: bytes, value: bytes) -> Meaning:
             raise Refused(400, "it has more than one Upgrade")
         if not is_h2c:
             fields.upgrade = protocols
+
+    return note
+
+
+def read_referer(line: bytes, value: bytes) -> Meaning:
+    """Referer, for the log."""
+    shown = escaped(value, FIELD) or "-"
+
+    def note(fields: Fields) -> None:
+        fields.referer = shown
+
+    return note
+
+
+def read_user_agent(line: bytes, value: bytes) -> Meaning:
+    """User-Agent, for the log."""
+    shown = escaped(value, FIELD) or "-"
+
+    def note(fields: Fields) -> None:
+        fields.user_agent = shown
 
     return note
 

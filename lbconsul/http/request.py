@@ -30,8 +30,10 @@ from lbconsul.http.readers import (
     read_forwarded,
     read_host_line,
     read_length,
+    read_referer,
     read_te,
     read_upgrade,
+    read_user_agent,
 )
 
 _METHOD = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
@@ -86,6 +88,8 @@ _READERS = {
     b"http2-settings": drop,
     # CGI makes HTTP_PROXY of it, which libraries take for the URL of a proxy.
     b"proxy": drop,
+    b"referer": read_referer,
+    b"user-agent": read_user_agent,
 }
 
 

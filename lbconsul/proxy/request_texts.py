@@ -1,7 +1,8 @@
 """What the access log tells of a request beside figures, by its head."""
 
+from lbconsul.http.fields import Fields
 from lbconsul.http.headers import ClientHeaders
-from lbconsul.http.log_text import field_texts, request_line
+from lbconsul.http.log_text import HOST, escaped, field_texts, request_line
 from lbconsul.http.request import RequestHead
 from lbconsul.net.sockets import address_text
 from lbconsul.proxy.client_info import ClientInfo
@@ -42,20 +43,21 @@ class RequestTexts:
             return
         self._head = head
         self.line = request_line(raw)
-        if head is None or last is None or head.fields is not last.fields:
+        if head is None:
             self.host, self.referer, self.user_agent = field_texts(raw)
-            if (
-                head is None
-                or last is None
-                or head.fields.forwarded
-                or last.fields.forwarded
-            ):
-                self._identify(head)
+            self._identify(None)
+        elif last is None or head.fields is not last.fields:
+            fields = head.fields
+            host = fields.host
+            self.host = "-" if host is None else escaped(host.text, HOST)
+            self.referer, self.user_agent = fields.referer, fields.user_agent
+            if last is None or fields.forwarded or last.fields.forwarded:
+                self._identify(fields)
 
-    def _identify(self, head: RequestHead | None) -> None:
+    def _identify(self, fields: Fields | None) -> None:
         """The client has the address that a trusted proxy told, or its own."""
         address = self._address
-        told = "" if head is None else self._headers.client(head.fields)
+        told = "" if fields is None else self._headers.client(fields)
         if not self._peer:
             self._peer = address_text(address)
         self.client = self._peer

@@ -147,6 +147,16 @@ def test_bodies() -> None:
     assert asked(b"Content_Length: 3").fields.body == 0
 
 
+def test_what_the_log_shows() -> None:
+    """Referer and User-Agent are noted for the log, and passed on however written."""
+    fields = asked(b'referer: http://a/"', b"USER-AGENT:  b ").fields
+    assert (fields.referer, fields.user_agent) == ("http://a/\\x22", "b")
+    assert b'\r\nreferer: http://a/"\r\nUSER-AGENT:  b \r\n' in fields.lines
+    fields = asked(b"User_Agent: b", b"Referer:").fields
+    assert (fields.referer, fields.user_agent) == ("-", "-")
+    assert b"\r\nUser_Agent: b\r\n" in fields.lines
+
+
 def test_rewritten() -> None:
     """Framing and Host are passed on in the spelling that all servers understand."""
     head = asked(b"content-length:\t012 ", b"A:b", host=b"hOST:WWW.Example.com\t")
@@ -162,7 +172,7 @@ def test_rewritten() -> None:
     [
         (BROWSER, 1),
         (BROWSER.replace(b"page=3", b"page=4"), 2),
-        (BROWSER.replace(b"a=b", b"a=c"), 10),
+        (BROWSER.replace(b"a=b", b"a=c"), 11),
     ],
 )
 def test_cost(data: bytes, calls: int) -> None:
