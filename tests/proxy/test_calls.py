@@ -11,7 +11,7 @@ import lbconsul
 from lbconsul.config.model import TLS, ProxyProtocol
 from lbconsul.net.proxy_v2 import build_v2
 from tests.support.certificates import Authority
-from tests.support.python_calls import calls_per_connection
+from tests.support.python_calls import calls_per_connection, calls_per_request
 from tests.support.relay_stage import relay_stage, server_context
 from tests.support.tls import hello
 
@@ -47,6 +47,26 @@ def test_calls_of_a_connection_with(feature: str) -> None:
     options = _FEATURES[feature]
     calls = calls_per_connection(logs=False, connections=64, **options)
     assert calls <= MOST_WITH[feature]
+
+
+#: The calls in HTTP mode, of a request where all connections are kept, and of a client
+#: with one request, for which the upstream's connection is new as well.
+MOST_OF_A_REQUEST = {"log off": 34, "log on": 38}
+MOST_WITH_HTTP = {"log off": 118, "log on": 134}
+
+
+@pytest.mark.parametrize("log", MOST_OF_A_REQUEST)
+def test_calls_of_a_kept_request(log: str) -> None:
+    """A further request of a client in HTTP mode costs no more calls than it did."""
+    calls = calls_per_request(logs=log == "log on", requests=64, mode="http")
+    assert calls <= MOST_OF_A_REQUEST[log]
+
+
+@pytest.mark.parametrize("log", MOST_WITH_HTTP)
+def test_calls_of_a_connection_in_http_mode(log: str) -> None:
+    """Nor does a client that connects for a single request."""
+    calls = calls_per_connection(logs=log == "log on", connections=64, mode="http")
+    assert calls <= MOST_WITH_HTTP[log]
 
 
 #: The calls of a connection with TLS that ends here, without a log.
