@@ -183,8 +183,9 @@ class ActiveListener:
         if routes:
             self.proxy.route_by(routes)
         for each in self.older:
-            if each.has_routes:  # its handshakes may be in progress
-                each.route_by(routes)
+            # Its handshakes may be in progress, and HTTP clients send more requests.
+            if each.has_routes and each.mapping.mode == mapping.mode:
+                each.route_by(routes, self.proxy)
         self.connection_limit = self.proxy.connection_limit
         self.max_connections = mapping.limits.connections
         # No call of ours stands between the listener and the handler.

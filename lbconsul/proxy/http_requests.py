@@ -83,7 +83,8 @@ class RequestReader(LimitedSide):
             if head is None:
                 self._buffer = data
                 return False
-            if plan is None or head is not last:
+            # A reload may have replaced what serves it.
+            if plan is None or head is not last or plan.settings.is_draining:
                 plan = self._plan = self._planner.plan(head)
             self._exchanges += 1
             request_id = plan.request_id or new_request_id()

@@ -218,15 +218,23 @@ class MappingProxy:
         """Whether it has clients or, in HTTP mode, requests of its mapping's."""
         return bool(self.sessions) or (self.http is not None and self.http.active > 0)
 
-    def route_by(self, routes: Iterable["MappingProxy"]) -> None:
-        """Hand a part of the clients or requests over to these proxies of routes."""
+    def route_by(
+        self, routes: Iterable["MappingProxy"], newer: "MappingProxy | None" = None
+    ) -> None:
+        """Hand a part of the clients or requests over to these proxies of routes.
+
+        `newer` has replaced this one: it serves what no route takes of the requests
+        that still come on connections of this one, if this one has no service.
+        """
         found = {each.mapping.route: each for each in routes}
         if self.http is None:
             self.routes = ServerNames(found)
             return
         from lbconsul.http.router import Router
 
-        self._router = Router(found, self if self._serves else None)
+        rest = self if self._serves else newer
+        has_rest = rest is not None and rest.http is not None and rest._serves
+        self._router = Router(found, rest if has_rest else None)
 
     @property
     def _serves(self) -> bool:

@@ -27,11 +27,14 @@ class FakeProxy:
     handshaking: None = None
     http: None = None
     routes: list["FakeProxy"] | None = None
+    newer: "FakeProxy | None" = None
     is_retired: bool = False
     connection_limit: ConnectionLimit = Factory(lambda: ConnectionLimit(Clock()))
 
-    def route_by(self, routes: Iterable["FakeProxy"]) -> None:
-        self.routes = [*routes]
+    def route_by(
+        self, routes: Iterable["FakeProxy"], newer: "FakeProxy | None" = None
+    ) -> None:
+        self.routes, self.newer = [*routes], newer
 
     @property
     def has_routes(self) -> bool:
@@ -211,6 +214,11 @@ def routes_of(proxy: Any) -> list[Any]:
     return [*proxy.routes]
 
 
+def rest_of(proxy: Any) -> Any:
+    """What serves a proxy's clients that no route takes, if it has no service."""
+    return proxy.newer
+
+
 class TestRoutes:
     """A listening address with routes: each has a proxy of its own."""
 
@@ -268,6 +276,8 @@ class TestRoutes:
         older = served.proxy
         use(served, evolve(MAPPING, tag="v2", routes=(self.B,)))
         assert routes_of(older) == routes_of(served.proxy) == [*served.current][1:]
+        assert rest_of(older) is served.proxy
+        assert rest_of(served.proxy) is None
 
     def test_handshakes_of_a_removed_mapping(self) -> None:
         """Routes of a removed mapping stay as long as a handshake may lead there."""

@@ -8,7 +8,7 @@ from lbconsul.config.rewriting import Header
 from lbconsul.proxy.client_info import ClientInfo
 from lbconsul.proxy.http_plan import certificate_lines, host_of
 from lbconsul.tls.peer import PeerCertificate, TLSPeer
-from tests.support.http_stage import OK, HTTPStage
+from tests.support.http_stage import OK, HTTPStage, Peer
 
 TRUSTING: dict[str, Any] = {"trusted_proxies": ("127.0.0.0/8",)}
 
@@ -98,6 +98,64 @@ def test_an_unknown_host() -> None:
     with HTTPStage(routes=ROUTES, service="") as stage:
         assert answered(stage, request(host="c.example")).startswith(b"HTTP/1.1 404 ")
         assert passed(stage, request()).startswith(b"GET /a/ ")
+
+
+def served(client: Peer, upstream: Peer) -> tuple[bytes, bytes]:
+    """The heads of a request, as the instance gets it, and of its response."""
+    head = upstream.hear()
+    upstream.say(OK)
+    return head, client.hear_message()[0]
+
+
+def test_a_kept_client_after_a_reload_of_routes() -> None:
+    """A client that sends the same request again is served by the routes of today."""
+    with HTTPStage(routes=ROUTES) as stage:
+        client, asked = stage.client(), request("/api/x")
+        client.say(asked)
+        head, _ = served(client, stage.upstream())
+        assert head.startswith(b"GET /x ")
+        stage.proxy.alter(routes=stage.proxy.mapping.routes[1:])
+        client.say(asked)
+        head, response = served(client, stage.upstream())
+        assert head.startswith(b"GET /a/api/x ")
+        assert b"\r\nConnection: close\r\n" not in response
+
+
+RELOADS: dict[str, dict[str, Any]] = {
+    "routes": {"service": "web", "routes": ()},
+    "mode": {"service": "web", "routes": (), "mode": "tcp"},
+}
+
+
+@pytest.mark.parametrize("changes", RELOADS.values(), ids=RELOADS.keys())
+def test_a_kept_client_after_a_reload_of_the_mapping(changes: dict[str, Any]) -> None:
+    """A client's next request is served, and ends its connection."""
+    with HTTPStage(routes=ROUTES, service="") as stage:
+        client = stage.client()
+        client.say(request())
+        upstream = stage.upstream()
+        served(client, upstream)
+        stage.proxy.alter(**changes)
+        client.say(request())
+        # One that speaks no HTTP any more serves it as before.
+        _, response = served(
+            client, upstream if "mode" in changes else stage.upstream()
+        )
+        assert b"\r\nConnection: close\r\n" in response
+        assert client.hears_end() == b""
+
+
+def test_a_kept_client_whose_route_is_gone() -> None:
+    """A client's next request is 404 if nothing serves it any more."""
+    with HTTPStage(routes=ROUTES, service="") as stage:
+        client = stage.client()
+        client.say(request())
+        upstream = stage.upstream()
+        served(client, upstream)
+        stage.proxy.alter(routes=())
+        assert answered(stage, request()).startswith(b"HTTP/1.1 404 ")
+        client.say(request())
+        assert client.hear().startswith(b"HTTP/1.1 404 ")
 
 
 def test_redirects() -> None:

@@ -27,6 +27,7 @@ from lbconsul.net.poller import Poller, open_poller
 from lbconsul.proxy.active_listener import ActiveListener
 from lbconsul.proxy.listener import Listener
 from lbconsul.proxy.mapping_proxy import MappingProxy, ProxyObserver
+from lbconsul.steps import finish
 from tests.support import loopback
 from tests.support.mappings import altered
 from tests.support.tls import acceptor_of
@@ -198,6 +199,18 @@ class RunningProxy(ReactorThread):
         self.call(self.mapped.close_connections)
         assert self.call(self.registry.open_connections) == 0
         super().__exit__(kind, error, trace)
+
+    @property
+    def mapping(self) -> Mapping:
+        """The mapping, with its routes."""
+        return self._active.mapping
+
+    def alter(self, **changes: Any) -> None:
+        """Serve new clients with these fields of the mapping."""
+        self.call(self._alter, evolve(self.mapping, **changes))
+
+    def _alter(self, mapping: Mapping) -> None:
+        self._active.use(mapping, finish(self._active.making(mapping)))
 
     def connect(self) -> socket.socket:
         """A client."""
