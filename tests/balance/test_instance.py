@@ -72,3 +72,16 @@ def test_long_names_are_cut(char: str) -> None:
     assert len(str(instance)) < 1100
     whole = an_instance(char * 255, host="x" * 255)
     assert str(whole).endswith(f"@node-1 {'x' * 255}:8080")
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("192.0.2.1", "192.0.2.1:8080"),
+        ("2001:db8::1", "[2001:db8::1]:8080"),
+        ("/run/web.sock", "unix:/run/web.sock"),
+    ],
+)
+def test_shows_its_place(address: str, place: str) -> None:
+    """An instance on a UNIX socket has no port."""
+    assert an_instance(host=address).place == place

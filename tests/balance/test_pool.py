@@ -171,3 +171,12 @@ def test_avoiding_does_not_shift_turns() -> None:
         if chosen[-1] is broken:
             chosen.append(_choose(pool, [broken]))
     assert abs(chosen.count(broken) - len(chosen) / 4) <= 1
+
+
+def test_why_an_upstream_is_ejected() -> None:
+    """A pool tells since when an upstream is ejected, and until when."""
+    pool = _pool()
+    pool.apply([(an_instance("a"), Load()), (an_instance("b"), Load())])
+    assert pool.eject(an_identity("a")) == ""
+    ejection = pool.ejection(_member(pool, "a"))
+    assert ejection.since < ejection.until

@@ -561,11 +561,13 @@ class TestPending:
         pool = registry.pool(WEB)
         registry.replace(WEB.query, [], pending=True)
         assert not registry.answered(WEB.query)
+        assert registry.pending(WEB.query)
         registry.replace(WEB.query, [an_instance("a")], pending=True)
         assert not registry.answered(WEB.query)
         assert len(pool.candidates) == 1  # used at once
         registry.replace(WEB.query, [an_instance("a")])
         assert registry.answered(WEB.query)
+        assert not registry.pending(WEB.query)
 
     def test_known_to_be_none(self) -> None:
         """An answer whose host names have no address is complete as well."""

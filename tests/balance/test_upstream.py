@@ -2,8 +2,8 @@
 
 from attrs import evolve
 
-from lbconsul.balance.standing import Standing, Verdict
-from lbconsul.balance.upstream import Load, Upstream
+from lbconsul.balance.standing import Drain, Standing, Verdict
+from lbconsul.balance.upstream import Lease, Load, Outcome, OutlierRecord, Upstream
 from tests.support.instances import a_lease, an_instance, an_upstream
 
 
@@ -76,3 +76,52 @@ def test_several_addresses_that_fail() -> None:
     assert upstream.failed_at("c")
     assert upstream.instance.addresses == ("a", "b", "c")
     assert not upstream.failed_at("a")
+
+
+def test_a_record_tells_failures() -> None:
+    """An upstream without a record has not failed, nor has one that accepts again."""
+    upstream = an_upstream()
+    assert not upstream.is_failing
+    for refused in (1, 0):
+        upstream.record = OutlierRecord(refused=refused)
+        assert upstream.is_failing == bool(refused)
+
+
+def test_a_shared_load_is_counted_where_it_is_shared() -> None:
+    """A load that processes share is told of a lease's beginning and end."""
+    upstream = an_upstream()
+    added = list[int]()
+
+    class Shared(Load):
+        """A load that is counted elsewhere."""
+
+        is_shared = True
+
+        def add(self, connections: int) -> None:
+            added.append(connections)
+
+    upstream.load = Shared()
+    a_lease(upstream).end()
+    assert added == [1, -1]
+
+
+def test_a_probe_that_proves_nothing_is_abandoned() -> None:
+    """A lease says to its pool that it takes too long to prove anything."""
+    abandoned = list[Lease]()
+
+    class Owner:
+        """The pool of the upstream."""
+
+        def learn(self, lease: Lease, outcome: Outcome) -> None:
+            raise AssertionError(outcome)
+
+        def abandon_probe(self, lease: Lease) -> None:
+            abandoned.append(lease)
+
+        def leave(self, upstream: Upstream) -> Drain | None:
+            return None
+
+    lease = Lease(an_upstream(), Owner(), probing=True)
+    lease.put_off()
+    assert abandoned == [lease]
+    assert lease.leave() is None

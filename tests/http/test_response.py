@@ -11,6 +11,7 @@ from lbconsul.http.response import (
     ResponseHead,
     ResponseParser,
     response_fields,
+    without_coding,
 )
 
 
@@ -174,3 +175,9 @@ def test_round_trip(status: int, reason: str) -> None:
     assert head is not None
     assert head.status == status
     assert head.line + head.fields.lines + b"\r\n" == data
+
+
+def test_without_its_coding() -> None:
+    """A client of HTTP/1.0 is told neither of chunks nor of trailers."""
+    lines = b"A: b\r\nTransfer-Encoding: chunked\r\nTRAILER: Digest\r\nC: d\r\n"
+    assert without_coding(lines) == b"A: b\r\nC: d\r\n"

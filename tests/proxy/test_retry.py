@@ -86,3 +86,14 @@ def test_stay() -> None:
     assert not may_stay(named, [named], 3, silent=True)
     assert not may_stay(named, [named], 2, silent=False)
     assert not may_stay(plain, [plain], 3, silent=False)
+
+
+def test_left_meanwhile() -> None:
+    """An instance that has left is not tried again, however many addresses it has."""
+    registry = registry_of(NAMED)
+    (named,) = registry.pool(WEB).upstreams()
+    registry.replace(WEB.query, [])
+    failover = registry.failover(WEB_ROUTE)
+    with pytest.raises(NoUpstream):
+        lease_next(failover, [named], 3)
+    assert lease_recovered(failover, [named], 3) is None

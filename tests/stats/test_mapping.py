@@ -59,6 +59,14 @@ class TestCounts:
         assert astuple(figures.accounts[B]) == (1, 10, 2000, 0, 0.25)
         assert (figures.connect.sum, figures.connection.sum) == (0.25, 7.0)
 
+    def test_connection_of_http_mode(self) -> None:
+        """A client of HTTP mode, whose bytes are of its requests, counts once."""
+        figures = MappingStats()
+        figures.left(7.0, "--")
+        assert figures.endings == {"--": 1}
+        assert (figures.connection.sum, sum(figures.connection.counts)) == (7.0, 1)
+        assert (figures.received, figures.sent, figures.accounts) == (0, 0, {})
+
     def test_connect_time(self) -> None:
         """Connect times are averaged, what is long past counting less and less."""
         figures = MappingStats()
